@@ -1,0 +1,114 @@
+import type { CallOptions } from "../model/call_options.ts";
+import { TimeoutError } from "../model/errors.ts";
+import { AbortListeners } from "./abort.ts";
+import type { Clock } from "./clock.ts";
+import { Deadlines } from "./deadlines.ts";
+
+/** What a call that may wait is limited by: its signal and its deadline, for all calls of one owner. */
+export class Limits {
+  readonly #clock: Clock;
+  readonly #deadlines: Deadlines;
+  readonly #aborts = new AbortListeners();
+
+  /** Makes the limits of one owner's calls, timed by `clock`. */
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#deadlines = new Deadlines(clock);
+  }
+
+  /**
+   * Looks whether a call may begin.
+   *
+   * @param options The call's limits.
+   * @param action What the call does, for the error: `publish to exchange "x"`.
+   * @throws The signal's `reason`, if it has aborted.
+   * @throws {TimeoutError} If the deadline has passed.
+   */
+  check(options: CallOptions | undefined, action: () => string): void {
+    if (options === undefined) return;
+    options.signal?.throwIfAborted();
+    if (
+      options.deadline !== undefined && options.deadline <= this.#clock.now()
+    ) {
+      throw new TimeoutError(
+        `Cannot ${action()}: its deadline had passed before it began`,
+        { outcome: "not-sent" },
+      );
+    }
+  }
+
+  /**
+   * Watches over a call that waits.
+   *
+   * @param options The call's limits.
+   * @param stop Called once with the signal's `reason` when it aborts, or with `undefined` when the deadline is missed. Must not throw.
+   * @returns A function that stops watching.
+   */
+  watch(
+    options: CallOptions | undefined,
+    stop: (reason: { readonly aborted: unknown } | undefined) => void,
+  ): () => void {
+    const { signal, deadline } = options ?? {};
+    const missed = deadline === undefined || deadline === Infinity
+      ? undefined
+      : this.#deadlines.add(deadline, () => {
+        unlisten?.();
+        stop(undefined);
+      });
+    const unlisten = signal === undefined
+      ? undefined
+      : this.#aborts.listen(signal, () => {
+        missed?.cancel();
+        stop({ aborted: signal.reason });
+      });
+    return () => {
+      missed?.cancel();
+      unlisten?.();
+    };
+  }
+
+  /**
+   * Waits for a promise no longer than a call's limits allow. What the promise
+   * does afterwards is nobody's matter: its failure counts as handled.
+   *
+   * @param promise What to wait for.
+   * @param options The call's limits.
+   * @param late Makes the error for a missed deadline.
+   * @returns What the promise resolves to.
+   */
+  wait<T>(
+    promise: Promise<T>,
+    options: CallOptions | undefined,
+    late: () => Error,
+  ): Promise<T> {
+    if (
+      options === undefined ||
+      (options.signal === undefined && options.deadline === undefined)
+    ) return promise;
+    return new Promise((resolve, reject) => {
+      if (options.signal?.aborted) {
+        promise.catch(() => {});
+        reject(options.signal.reason);
+        return;
+      }
+      const unwatch = this.watch(options, (reason) => {
+        reject(reason === undefined ? late() : reason.aborted);
+      });
+      promise.then(
+        (value) => {
+          unwatch();
+          resolve(value);
+        },
+        (error) => {
+          unwatch();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** Stops the timer: nothing is watched any more. */
+  clear(): void {
+    this.#deadlines.clear();
+  }
+}

@@ -1,0 +1,369 @@
+import type { ReplyCodeName } from "./reply_code.ts";
+
+/** What happened, for programs: every {@linkcode MessagingError} has one. */
+export type ErrorCode =
+  | "connection-failed"
+  | "connection-lost"
+  | "authentication-failed"
+  | "timed-out"
+  | "channel-closed"
+  | "consumer-cancelled"
+  | "not-found"
+  | "access-refused"
+  | "resource-locked"
+  | "precondition-failed"
+  | "publish-refused"
+  | "message-too-large"
+  | "message-unroutable"
+  | "message-settled"
+  | "lease-lost"
+  | "encode-failed"
+  | "decode-failed"
+  | "content-disallowed"
+  | "unsupported"
+  | "transport-unknown"
+  | "dependency-missing"
+  | "option-unknown"
+  | "option-invalid"
+  | "pool-exhausted"
+  | "use-after-close";
+
+/**
+ * Whether a call that failed took effect: `"not-sent"`, it did not; `"unknown"`,
+ * it may have, for the broker's answer is missing.
+ */
+export type Outcome = "not-sent" | "unknown";
+
+/** Options of the errors that have one code. */
+export interface ErrorDetails {
+  /** The error below: a client's, a socket's. */
+  readonly cause?: unknown;
+  /** Whether to try again makes sense. @default {as the class says} */
+  readonly retryable?: boolean | undefined;
+  /** Whether the call took effect, where it may have. */
+  readonly outcome?: Outcome | undefined;
+  /** AMQP's reply code by name, where the broker gave one. */
+  readonly replyCode?: ReplyCodeName | undefined;
+}
+
+/** Options of {@linkcode MessagingError}. */
+export interface MessagingErrorOptions extends ErrorDetails {
+  /** What happened. */
+  readonly code: ErrorCode;
+}
+
+/**
+ * The world failed, not the caller's code: the base of all errors below. A
+ * caller's mistakes are `TypeError`, `RangeError` and `SyntaxError`; an abort is
+ * the signal's own `reason`.
+ */
+export class MessagingError extends Error {
+  static {
+    this.prototype.name = "MessagingError"; // safe under minifiers, and not in keys
+  }
+  /** What happened. */
+  readonly code: ErrorCode;
+  /** Whether to try again makes sense. */
+  readonly retryable: boolean;
+  /** Whether the call took effect, where it may have; else `undefined`. */
+  readonly outcome: Outcome | undefined;
+  /** AMQP's reply code by name, where the broker gave one. */
+  readonly replyCode: ReplyCodeName | undefined;
+
+  /** Makes an error from a text for people and a code for programs. */
+  constructor(message: string, options: MessagingErrorOptions) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.code = options.code;
+    this.retryable = options.retryable ?? false;
+    this.outcome = options.outcome;
+    this.replyCode = options.replyCode;
+  }
+}
+
+/** The connection is gone, or was never had: try again. */
+export class ConnectionError extends MessagingError {
+  static {
+    this.prototype.name = "ConnectionError";
+  }
+  /** Makes one; retryable unless the options say otherwise. */
+  constructor(
+    message: string,
+    options: ErrorDetails & {
+      readonly code:
+        | "connection-failed"
+        | "connection-lost"
+        | "authentication-failed";
+    },
+  ) {
+    super(message, { retryable: true, ...options });
+  }
+}
+
+/** The broker does not know these credentials, or refuses them this virtual host. */
+export class AuthenticationError extends ConnectionError {
+  static {
+    this.prototype.name = "AuthenticationError";
+  }
+  /** Makes one; not retryable. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, {
+      retryable: false,
+      ...options,
+      code: "authentication-failed",
+    });
+  }
+}
+
+/** A deadline was missed. `outcome` says whether the call may have taken effect. */
+export class TimeoutError extends MessagingError {
+  static {
+    this.prototype.name = "TimeoutError";
+  }
+  /** Makes one; retryable unless the options say otherwise. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, { retryable: true, ...options, code: "timed-out" });
+  }
+}
+
+/** One channel or one call failed; the others live. */
+export class ChannelError extends MessagingError {
+  static {
+    this.prototype.name = "ChannelError";
+  }
+  /** Makes one; retryable (on a new channel) where the code is `channel-closed`. */
+  constructor(
+    message: string,
+    options: ErrorDetails & {
+      readonly code:
+        | "channel-closed"
+        | "consumer-cancelled"
+        | "not-found"
+        | "access-refused"
+        | "resource-locked"
+        | "precondition-failed";
+    },
+  ) {
+    super(message, {
+      retryable: options.code === "channel-closed",
+      ...options,
+    });
+  }
+}
+
+/** The exchange, queue or virtual host is not there: AMQP's 404. */
+export class NotFoundError extends ChannelError {
+  static {
+    this.prototype.name = "NotFoundError";
+  }
+  /** Makes one. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, { replyCode: "not-found", ...options, code: "not-found" });
+  }
+}
+
+/** The broker forbids it: AMQP's 403. */
+export class AccessRefusedError extends ChannelError {
+  static {
+    this.prototype.name = "AccessRefusedError";
+  }
+  /** Makes one. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, {
+      replyCode: "access-refused",
+      ...options,
+      code: "access-refused",
+    });
+  }
+}
+
+/** Another connection has it exclusively: AMQP's 405. */
+export class ResourceLockedError extends ChannelError {
+  static {
+    this.prototype.name = "ResourceLockedError";
+  }
+  /** Makes one. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, {
+      replyCode: "resource-locked",
+      ...options,
+      code: "resource-locked",
+    });
+  }
+}
+
+/** It is there, but otherwise than was asked for: AMQP's 406. */
+export class PreconditionFailedError extends ChannelError {
+  static {
+    this.prototype.name = "PreconditionFailedError";
+  }
+  /** Makes one. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, {
+      replyCode: "precondition-failed",
+      ...options,
+      code: "precondition-failed",
+    });
+  }
+}
+
+/** The broker, or the library on its behalf, did not take a message. */
+export class PublishError extends MessagingError {
+  static {
+    this.prototype.name = "PublishError";
+  }
+  /** Makes one; the message was not taken. */
+  constructor(
+    message: string,
+    options: ErrorDetails & {
+      readonly code:
+        | "publish-refused"
+        | "message-too-large"
+        | "message-unroutable";
+    },
+  ) {
+    super(message, { outcome: "not-sent", ...options });
+  }
+}
+
+/** A mandatory message that no queue took. */
+export class UnroutableError extends PublishError {
+  static {
+    this.prototype.name = "UnroutableError";
+  }
+  /** Makes one. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, { ...options, code: "message-unroutable" });
+  }
+}
+
+/** A delivery can not be settled: it was settled before, or is no longer ours. */
+export class SettlementError extends MessagingError {
+  static {
+    this.prototype.name = "SettlementError";
+  }
+  /** Makes one; nothing reached the broker. */
+  constructor(
+    message: string,
+    options: ErrorDetails & { readonly code: "message-settled" | "lease-lost" },
+  ) {
+    super(message, options);
+  }
+}
+
+/** A body could not be made, or could not be read. */
+export class SerializationError extends MessagingError {
+  static {
+    this.prototype.name = "SerializationError";
+  }
+  /** Makes one. */
+  constructor(
+    message: string,
+    options: ErrorDetails & {
+      readonly code: "encode-failed" | "decode-failed" | "content-disallowed";
+    },
+  ) {
+    super(message, options);
+  }
+}
+
+/** A payload can not be written in the content type that was asked for. */
+export class EncodeError extends SerializationError {
+  static {
+    this.prototype.name = "EncodeError";
+  }
+  /** Makes one; nothing was sent. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, {
+      outcome: "not-sent",
+      ...options,
+      code: "encode-failed",
+    });
+  }
+}
+
+/** A body is not what its content type says. */
+export class DecodeError extends SerializationError {
+  static {
+    this.prototype.name = "DecodeError";
+  }
+  /** Makes one. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, { ...options, code: "decode-failed" });
+  }
+}
+
+/** A body's content type is not among those that the consumer accepts. */
+export class ContentDisallowedError extends SerializationError {
+  static {
+    this.prototype.name = "ContentDisallowedError";
+  }
+  /** Makes one. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, { ...options, code: "content-disallowed" });
+  }
+}
+
+/** The broker can not do this: it lacks the capability. */
+export class UnsupportedError extends MessagingError {
+  static {
+    this.prototype.name = "UnsupportedError";
+  }
+  /** Makes one. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, { outcome: "not-sent", ...options, code: "unsupported" });
+  }
+}
+
+/** No transport has this name, or its client can not be loaded. */
+export class TransportError extends MessagingError {
+  static {
+    this.prototype.name = "TransportError";
+  }
+  /** Makes one. */
+  constructor(
+    message: string,
+    options: ErrorDetails & {
+      readonly code: "transport-unknown" | "dependency-missing";
+    },
+  ) {
+    super(message, options);
+  }
+}
+
+/** An option of a URL or of a transport is unknown, or has a bad value. */
+export class OptionError extends MessagingError {
+  static {
+    this.prototype.name = "OptionError";
+  }
+  /** Makes one. */
+  constructor(
+    message: string,
+    options: ErrorDetails & {
+      readonly code: "option-unknown" | "option-invalid";
+    },
+  ) {
+    super(message, options);
+  }
+}
+
+/** A pool has no connection to give. */
+export class PoolError extends MessagingError {
+  static {
+    this.prototype.name = "PoolError";
+  }
+  /** Makes one; retryable. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, { retryable: true, ...options, code: "pool-exhausted" });
+  }
+}
+
+/** It was closed before this call, or while it waited. */
+export class ClosedError extends MessagingError {
+  static {
+    this.prototype.name = "ClosedError";
+  }
+  /** Makes one. */
+  constructor(message: string, options: ErrorDetails = {}) {
+    super(message, { ...options, code: "use-after-close" });
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * A value in headers or arguments: what AMQP 0-9-1's field tables can carry.
+ *
+ * Whole numbers travel as integers of the smallest size that every reader
+ * understands, other numbers as doubles; a `bigint` is a 64-bit integer. An
+ * integer that arrives and is beyond `Number.MAX_SAFE_INTEGER` is a `bigint`. A
+ * `Date` has the precision of a second on AMQP.
+ */
+export type FieldValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | Date
+  | Uint8Array
+  | readonly FieldValue[]
+  | FieldTable;
+
+/** Named values: the headers of a message, the arguments of a declaration. */
+export interface FieldTable {
+  /** One value by its name; `undefined` is left out on the wire. */
+  readonly [name: string]: FieldValue | undefined;
+}

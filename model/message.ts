@@ -1,0 +1,82 @@
+import type { FieldTable } from "./field_table.ts";
+
+/** The properties of a message: AMQP 0-9-1's thirteen, `undefined` where not set. */
+export interface MessageProperties {
+  /** The MIME type of the body. */
+  readonly contentType?: string | undefined;
+  /** The character set of the body, such as `utf-8`, or `binary`. */
+  readonly contentEncoding?: string | undefined;
+  /** The application's own headers. */
+  readonly headers?: FieldTable | undefined;
+  /** Whether the message outlives a restart of the broker. */
+  readonly deliveryMode?: "transient" | "persistent" | undefined;
+  /** From 0 to 9 where the queue has priorities; the higher comes first. */
+  readonly priority?: number | undefined;
+  /** Says which request a reply belongs to. */
+  readonly correlationId?: string | undefined;
+  /** The queue that a reply should go to. */
+  readonly replyTo?: string | undefined;
+  /** Milliseconds that the message may wait in a queue. */
+  readonly expiration?: number | undefined;
+  /** Names the message; the producer fills in a UUID where the user gave none. */
+  readonly messageId?: string | undefined;
+  /** When the message was made, to the second on AMQP. */
+  readonly timestamp?: Date | undefined;
+  /** The application's name for this kind of message. */
+  readonly type?: string | undefined;
+  /** The user that publishes; RabbitMQ checks it. */
+  readonly userId?: string | undefined;
+  /** The application that publishes. */
+  readonly appId?: string | undefined;
+}
+
+/** A message on its way to an exchange. */
+export interface Publishing {
+  /** The exchange's name; `""` is the default exchange. */
+  readonly exchange: string;
+  /** The key that the exchange routes by. */
+  readonly routingKey: string;
+  /** Whether it is an error that no queue takes the message. */
+  readonly mandatory: boolean;
+  /** Milliseconds until it may be delivered, by the bindings of now or of then, as the broker does it. 0 is now. */
+  readonly delay: number;
+  /** Its properties. */
+  readonly properties: MessageProperties;
+  /** Its body. It is not copied: do not write to it afterwards. */
+  readonly body: Uint8Array;
+}
+
+/** Names one delivery on one channel, by consecutive numbers from 1; meaningless anywhere else. */
+export type DeliveryTag = number & { readonly brand: "DeliveryTag" };
+
+/**
+ * Makes a delivery tag of a number: for channels, which count their deliveries.
+ *
+ * @param value The count, from 1.
+ * @returns The same number, as a tag.
+ */
+export function deliveryTag(value: number): DeliveryTag {
+  return value as DeliveryTag;
+}
+
+/** A message on its way to a consumer. */
+export interface Delivery {
+  /** Names it on its channel. */
+  readonly deliveryTag: DeliveryTag;
+  /** The queue that it comes from. */
+  readonly queue: string;
+  /** The exchange that it was published to. */
+  readonly exchange: string;
+  /** The key that it was published with. */
+  readonly routingKey: string;
+  /** Whether it may have been delivered before. */
+  readonly redelivered: boolean;
+  /** How often it was delivered before, where the broker counts; else `undefined`. */
+  readonly deliveryCount: number | undefined;
+  /** Its properties. */
+  readonly properties: MessageProperties;
+  /** Its body. */
+  readonly body: Uint8Array;
+  /** Set where what lay in the queue is no message: `body` is its raw bytes. Goes to `onDecodeError`. */
+  readonly malformed?: Error | undefined;
+}
