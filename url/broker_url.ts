@@ -1,0 +1,43 @@
+/** One host of a broker's URL. */
+export interface BrokerHost {
+  /** The name or address, without the brackets of IPv6. */
+  readonly hostname: string | undefined;
+  /** The port, 1 to 65535. */
+  readonly port: number | undefined;
+}
+
+/** A broker's URL in its parts: percent-decoded, and `undefined` where missing. */
+export interface BrokerUrl extends BrokerHost {
+  /** The scheme in lower case: `amqp`, `redis+socket`. */
+  readonly scheme: string;
+  /** The user's name. */
+  readonly userid: string | undefined;
+  /** The password. */
+  readonly password: string | undefined;
+  /** All hosts, the first of which is `hostname` and `port`; more than one where the transport takes several. */
+  readonly hosts: readonly BrokerHost[];
+  /** The virtual host: the path without its first slash. */
+  readonly virtualHost: string | undefined;
+  /** The query by name, decoded; of a name that stands twice the last. */
+  readonly query: Readonly<Record<string, string>>;
+}
+
+/** What a transport fills in where its URL says nothing. */
+export interface UrlDefaults {
+  /** The host. */
+  readonly hostname?: string | undefined;
+  /** The port. */
+  readonly port?: number | undefined;
+  /** The port under TLS. @default {the port} */
+  readonly tlsPort?: number | undefined;
+  /** The user's name. */
+  readonly userid?: string | undefined;
+  /** The password. */
+  readonly password?: string | undefined;
+  /** The virtual host. */
+  readonly virtualHost?: string | undefined;
+  /** Whether the scheme means TLS. @default {false} */
+  readonly tls?: boolean | undefined;
+  /** Whether several hosts may stand in one URL, separated by commas. @default {false} */
+  readonly severalHosts?: boolean | undefined;
+}

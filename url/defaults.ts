@@ -1,0 +1,29 @@
+import type { BrokerUrl, UrlDefaults } from "./broker_url.ts";
+
+/**
+ * Completes a URL with what its transport takes for granted.
+ *
+ * @param url The URL.
+ * @param defaults The transport's defaults.
+ * @param options Whether TLS is spoken: then the port is TLS's.
+ * @returns The URL; what it says itself is left as it is. A port of 0 counts as none.
+ */
+export function fillDefaults(
+  url: BrokerUrl,
+  defaults: UrlDefaults,
+  options: { readonly tls?: boolean | undefined } = {},
+): BrokerUrl {
+  const port = options.tls ? defaults.tlsPort ?? defaults.port : defaults.port;
+  return {
+    ...url,
+    userid: url.userid ?? defaults.userid,
+    password: url.password ?? defaults.password,
+    hostname: url.hostname ?? defaults.hostname,
+    port: url.port || port,
+    hosts: url.hosts.map((host) => ({
+      hostname: host.hostname ?? defaults.hostname,
+      port: host.port || port,
+    })),
+    virtualHost: url.virtualHost ?? defaults.virtualHost,
+  };
+}

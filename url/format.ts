@@ -1,0 +1,62 @@
+import type { BrokerUrl } from "./broker_url.ts";
+
+/** Options of {@linkcode formatUrl}. */
+export interface FormatUrlOptions {
+  /** Whether the password is shown, and the query, which may hold secrets too. @default {false} */
+  readonly includePassword?: boolean | undefined;
+  /** What stands in the password's place. @default {"**"} */
+  readonly mask?: string | undefined;
+}
+
+/**
+ * Formats a URL. Without `includePassword` it is for people: the mask stands where
+ * a password would, whether there is one or not, so that the text does not tell,
+ * and the query is left out. With it, parsing the text gives the same URL again.
+ *
+ * @param url The URL's parts.
+ * @param options Whether to show the password.
+ * @returns The text.
+ *
+ * @example For a log
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { formatUrl, parseUrl } from "@dashi/mq/url";
+ *
+ * const url = parseUrl("amqp://user:secret@host/v");
+ * assertEquals(formatUrl(url), "amqp://user:**@host/v");
+ * ```
+ */
+export function formatUrl(
+  url: BrokerUrl,
+  options: FormatUrlOptions = {},
+): string {
+  const { includePassword = false, mask = "**" } = options;
+  const password = includePassword ? encode(url.password ?? "") : mask;
+  const userid = encode(url.userid ?? "");
+  const userinfo = userid === "" && password === ""
+    ? ""
+    : `${userid}${password === "" ? "" : `:${password}`}@`;
+  const hosts = url.hosts.map(({ hostname, port }) =>
+    formatHost(hostname ?? "") + (port === undefined ? "" : `:${port}`)
+  ).join(",");
+  const virtualHost = encode(url.virtualHost ?? "").replaceAll("%2F", "/");
+  const query = includePassword ? formatQuery(url.query) : "";
+  return `${url.scheme}://${userinfo}${hosts}/${virtualHost}${query}`;
+}
+
+function formatHost(hostname: string): string {
+  return hostname.includes(":") ? `[${hostname}]` : encode(hostname);
+}
+
+function formatQuery(query: Readonly<Record<string, string>>): string {
+  const text = new URLSearchParams(query).toString();
+  return text === "" ? "" : `?${text}`;
+}
+
+/** Percent-encodes all but letters, digits and `-._~`. */
+function encode(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}

@@ -1,0 +1,91 @@
+import type { BrokerUrl } from "./broker_url.ts";
+import { parseRest, parseUrl } from "./parse.ts";
+
+/** Options of {@linkcode parseUrlList}. */
+export interface ParseUrlListOptions {
+  /** The scheme where the first URL has none. */
+  readonly scheme: string;
+  /** Says for a scheme whether several hosts may stand in one URL. */
+  readonly severalHosts?: ((scheme: string) => boolean) | undefined;
+}
+
+/**
+ * Splits what names one or several brokers into single URLs: arrays, and strings
+ * joined with `;`. Empty ones are left out.
+ *
+ * @param input One URL or several.
+ * @returns The URLs as they were written, in order.
+ */
+export function splitUrls(
+  input: string | URL | readonly (string | URL)[],
+): readonly string[] {
+  const list = typeof input === "string" || input instanceof URL
+    ? [input]
+    : input;
+  return list.flatMap((each) => String(each).split(";"))
+    .map((each) => each.trim())
+    .filter((each) => each !== "");
+}
+
+/**
+ * Parses the URLs of one or several brokers. Each stands for itself; only an entry
+ * without a scheme, such as `host`, `host:port` or `user:password@host/v`, has the
+ * first one's scheme, and what else of its own it lacks.
+ *
+ * @param input One URL or several; nothing at all is the scheme's bare URL.
+ * @param options The scheme for a first entry without one.
+ * @returns The parts of each, in order; at least one.
+ * @throws {SyntaxError} If one is malformed.
+ *
+ * @example A second host with the first one's credentials
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { parseUrlList } from "@dashi/mq/url";
+ *
+ * const urls = parseUrlList("amqp://user:secret@a/v;b", { scheme: "amqp" });
+ * assertEquals(urls.map((url) => url.hostname), ["a", "b"]);
+ * assertEquals(urls[1]?.userid, "user");
+ * ```
+ */
+export function parseUrlList(
+  input: string | URL | readonly (string | URL)[],
+  options: ParseUrlListOptions,
+): readonly BrokerUrl[] {
+  const { scheme, severalHosts = () => false } = options;
+  const texts = splitUrls(input);
+  let first: BrokerUrl | undefined;
+  const urls = (texts.length === 0 ? [`${scheme}://`] : texts).map((text) => {
+    const own = text.includes("://") ? schemeOf(text) : undefined;
+    if (own !== undefined) {
+      const url = parseUrl(text, { severalHosts: severalHosts(own) });
+      first ??= url;
+      return url;
+    }
+    const inherited = first?.scheme ?? scheme;
+    const parts = parseRest(text, { severalHosts: severalHosts(inherited) });
+    const url = inherit({ scheme: inherited, ...parts }, first);
+    first ??= url;
+    return url;
+  });
+  return urls;
+}
+
+function schemeOf(text: string): string {
+  return text.slice(0, text.indexOf("://")).toLowerCase();
+}
+
+function inherit(url: BrokerUrl, first: BrokerUrl | undefined): BrokerUrl {
+  if (first === undefined) return url;
+  const hasUser = url.userid !== undefined || url.password !== undefined;
+  return {
+    ...url,
+    port: url.port ?? first.port,
+    hosts: url.hosts.map((host) => ({
+      hostname: host.hostname,
+      port: host.port ?? first.port,
+    })),
+    userid: hasUser ? url.userid : first.userid,
+    password: hasUser ? url.password : first.password,
+    virtualHost: url.virtualHost ?? first.virtualHost,
+  };
+}

@@ -1,0 +1,40 @@
+/**
+ * Finds what somebody may have meant.
+ *
+ * @param word What was written.
+ * @param candidates What could be right.
+ * @returns The candidate that differs least, if it shares at least 0.6 of its letters with the word.
+ */
+export function nearest(
+  word: string,
+  candidates: Iterable<string>,
+): string | undefined {
+  let best: string | undefined;
+  let bestLikeness = 0.6;
+  for (const candidate of candidates) {
+    const longer = Math.max(word.length, candidate.length);
+    const likeness = 1 - distance(word.toLowerCase(), candidate) / longer;
+    if (likeness >= bestLikeness) {
+      best = candidate;
+      bestLikeness = likeness;
+    }
+  }
+  return best;
+}
+
+/** How many letters must be added, dropped or replaced. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(
+        (row[j] ?? 0) + 1,
+        (next[j - 1] ?? 0) + 1,
+        (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1),
+      ));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

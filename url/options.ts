@@ -1,0 +1,197 @@
+import { OptionError } from "../model/errors.ts";
+import type { BrokerUrl } from "./broker_url.ts";
+import { nearest } from "./nearest.ts";
+import { readBoolean, readSeconds, SHARED_NAMES } from "./query.ts";
+
+/** How one of a transport's own options is read. */
+export interface OptionReader<T> {
+  /** Its name in a URL, in Kombu's spelling; `undefined` where it can not stand in one. */
+  readonly urlName?: string | undefined;
+  /** Reads it from a URL: the text, in Kombu's unit. */
+  readonly fromUrl?: ((name: string, value: string) => T) | undefined;
+  /** Reads it from `transportOptions`: the value, in our unit. */
+  readonly fromObject: (name: string, value: unknown) => T;
+}
+
+/** What was given: a URL's query without the shared parameters, and `transportOptions`. */
+export interface GivenOptions {
+  /** The URL. */
+  readonly url: BrokerUrl;
+  /** The object. */
+  readonly transportOptions: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Reads a transport's own options. What stands in the URL wins.
+ *
+ * @typeParam T What comes out, each property of it optional.
+ * @param table A reader for each option, by its name in `transportOptions`.
+ * @param given The URL and the object.
+ * @returns The options that were given.
+ * @throws {OptionError} If one is unknown, or its value is bad.
+ */
+export function readOptions<T extends object>(
+  table: { readonly [K in keyof T]-?: OptionReader<Exclude<T[K], undefined>> },
+  given: GivenOptions,
+): Partial<T> {
+  const readers = new Map<string, OptionReader<unknown>>(
+    Object.entries(table),
+  );
+  const byUrlName = new Map<string, string>();
+  for (const [name, { urlName }] of readers) {
+    if (urlName !== undefined) byUrlName.set(urlName, name);
+  }
+  const read: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(given.transportOptions)) {
+    if (value === undefined) continue;
+    const reader = readers.get(name);
+    if (reader === undefined) {
+      throw unknown(`transport option "${name}"`, name, readers.keys());
+    }
+    read[name] = reader.fromObject(name, value);
+  }
+  for (const [urlName, value] of Object.entries(given.url.query)) {
+    const name = byUrlName.get(urlName);
+    const reader = name === undefined ? undefined : readers.get(name);
+    if (name === undefined || reader?.fromUrl === undefined) {
+      throw unknown(
+        `parameter "${urlName}" of a URL`,
+        urlName,
+        [...byUrlName.keys(), ...SHARED_NAMES],
+      );
+    }
+    read[name] = reader.fromUrl(urlName, value);
+  }
+  return pick<T>(read);
+}
+
+/** The table has a reader for each property of `T`, and nothing else was kept. */
+function pick<T extends object>(read: object): Partial<T> {
+  return read;
+}
+
+/**
+ * Makes a reader for a boolean.
+ *
+ * @param urlName Its name in a URL.
+ * @returns The reader.
+ */
+export function booleanOption(urlName?: string): OptionReader<boolean> {
+  return {
+    urlName,
+    fromUrl: readBoolean,
+    fromObject(name, value) {
+      if (typeof value === "boolean") return value;
+      throw bad(name, value, "true or false");
+    },
+  };
+}
+
+/**
+ * Makes a reader for a whole number.
+ *
+ * @param urlName Its name in a URL.
+ * @param least The smallest that is allowed.
+ * @param most The largest that is allowed.
+ * @returns The reader.
+ */
+export function integerOption(
+  urlName: string | undefined,
+  least: number,
+  most: number,
+): OptionReader<number> {
+  const check = (name: string, value: unknown): number => {
+    if (
+      typeof value === "number" && Number.isInteger(value) &&
+      value >= least && value <= most
+    ) return value;
+    throw bad(name, value, `a whole number from ${least} to ${most}`);
+  };
+  return {
+    urlName,
+    fromUrl: (name, value) =>
+      check(name, /^-?\d+$/.test(value) ? Number(value) : value),
+    fromObject: check,
+  };
+}
+
+/**
+ * Makes a reader for a duration: seconds in a URL, milliseconds in an object.
+ *
+ * @param urlName Its name in a URL.
+ * @returns The reader; it gives milliseconds.
+ */
+export function durationOption(urlName?: string): OptionReader<number> {
+  return {
+    urlName,
+    fromUrl: (name, value) => readSeconds(name, value),
+    fromObject(name, value) {
+      if (typeof value === "number" && value >= 0) return value;
+      throw bad(name, value, "a number of milliseconds of 0 or more");
+    },
+  };
+}
+
+/**
+ * Makes a reader for a string.
+ *
+ * @param urlName Its name in a URL.
+ * @returns The reader.
+ */
+export function stringOption(urlName?: string): OptionReader<string> {
+  return {
+    urlName,
+    fromUrl: (_, value) => value,
+    fromObject(name, value) {
+      if (typeof value === "string") return value;
+      throw bad(name, value, "a string");
+    },
+  };
+}
+
+/**
+ * Makes a reader for one of several words.
+ *
+ * @typeParam W The words.
+ * @param urlName Its name in a URL.
+ * @param words The words that are allowed.
+ * @returns The reader.
+ */
+export function wordOption<W extends string>(
+  urlName: string | undefined,
+  words: readonly W[],
+): OptionReader<W> {
+  const check = (name: string, value: unknown): W => {
+    const word = words.find((each) => each === value);
+    if (word !== undefined) return word;
+    throw bad(name, value, `one of ${words.join(", ")}`);
+  };
+  return { urlName, fromUrl: check, fromObject: check };
+}
+
+function unknown(
+  what: string,
+  name: string,
+  known: Iterable<string>,
+): OptionError {
+  const names = [...known];
+  const meant = nearest(name, names);
+  const right = meant !== undefined
+    ? `did you mean "${meant}"?`
+    : names.length === 0
+    ? "there are none"
+    : `known are ${names.join(", ")}`;
+  return new OptionError(`Cannot use ${what}: it is unknown; ${right}`, {
+    code: "option-unknown",
+  });
+}
+
+function bad(name: string, value: unknown, right: string): OptionError {
+  const shown = typeof value === "string" ? `"${value}"` : String(value);
+  return new OptionError(
+    `Cannot use ${shown} as "${name}": it must be ${right}`,
+    {
+      code: "option-invalid",
+    },
+  );
+}

@@ -1,0 +1,174 @@
+import type { BrokerHost, BrokerUrl } from "./broker_url.ts";
+
+/** Options of {@linkcode parseUrl}. */
+export interface ParseUrlOptions {
+  /** Whether several hosts may stand in the URL, separated by commas. @default {false} */
+  readonly severalHosts?: boolean | undefined;
+}
+
+/** A letter, then letters, digits, `+`, `-`, `.`; and the rest behind `://`. */
+const SCHEME = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is;
+
+/**
+ * Parses a broker's URL: `scheme://userid:password@hostname:port/virtual-host?name=value`.
+ *
+ * Every part but the scheme may be missing and is then `undefined`. User, password,
+ * host and virtual host are percent-decoded. The user ends at the first `:`, the
+ * password at the last `@`. Of the path exactly one leading slash is taken away, so
+ * `amqp://host//a` has the virtual host `/a`. A fragment is ignored.
+ *
+ * The platform's own URL class is not used: it refuses or rewrites much of what
+ * such URLs may say, as in `sqs://KEY:SECRET@`, `amqp://user@/`, or `..` in a
+ * virtual host.
+ *
+ * @param text The URL.
+ * @param options Whether several hosts are allowed.
+ * @returns Its parts.
+ * @throws {SyntaxError} If it is no such URL. The error never shows the password.
+ *
+ * @example The parts of a URL
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { parseUrl } from "@dashi/mq/url";
+ *
+ * const url = parseUrl("amqp://user:p%40ss@host:10000/v%2Fhost");
+ * assertEquals(url.password, "p@ss");
+ * assertEquals(url.virtualHost, "v/host");
+ * ```
+ */
+export function parseUrl(
+  text: string,
+  options: ParseUrlOptions = {},
+): BrokerUrl {
+  const match = SCHEME.exec(text);
+  const [, scheme, rest] = match ?? [];
+  if (scheme === undefined || rest === undefined) {
+    throw new SyntaxError(
+      `Cannot parse a URL that does not begin with a scheme: it should be like "amqp://user:password@host:5672/virtual-host"`,
+    );
+  }
+  return { scheme: scheme.toLowerCase(), ...parseRest(rest, options) };
+}
+
+/**
+ * Parses what stands behind the scheme.
+ *
+ * @param rest The URL without `scheme://`.
+ * @param options Whether several hosts are allowed.
+ * @returns All parts but the scheme.
+ * @throws {SyntaxError} If it is malformed.
+ */
+export function parseRest(
+  rest: string,
+  options: ParseUrlOptions = {},
+): Omit<BrokerUrl, "scheme"> {
+  const end = rest.search(/[/?#]/);
+  const authority = end < 0 ? rest : rest.slice(0, end);
+  const tail = end < 0 ? "" : rest.slice(end);
+  const at = authority.lastIndexOf("@");
+  const userinfo = at < 0 ? "" : authority.slice(0, at);
+  const colon = userinfo.indexOf(":");
+  // An "@" behind the authority, and none in it: the secret has a "/", "?" or "#".
+  const unescaped = at < 0 && tail.includes("@") ? tail[0] : undefined;
+  const hosts = parseHosts(authority.slice(at + 1), options, unescaped);
+  const [first = NO_HOST] = hosts;
+  const [beforeFragment = ""] = tail.split("#", 1);
+  const question = beforeFragment.indexOf("?");
+  const path = question < 0
+    ? beforeFragment
+    : beforeFragment.slice(0, question);
+  const query = question < 0 ? "" : beforeFragment.slice(question + 1);
+  return {
+    userid: decode(colon < 0 ? userinfo : userinfo.slice(0, colon), "user"),
+    password: decode(colon < 0 ? "" : userinfo.slice(colon + 1), "password"),
+    hosts,
+    hostname: first.hostname,
+    port: first.port,
+    virtualHost: decode(path.replace(/^\//, ""), "virtual host"),
+    query: parseQuery(query),
+  };
+}
+
+const NO_HOST: BrokerHost = { hostname: undefined, port: undefined };
+
+function parseHosts(
+  text: string,
+  { severalHosts = false }: ParseUrlOptions,
+  unescaped: string | undefined,
+): readonly BrokerHost[] {
+  if (!severalHosts && text.includes(",")) {
+    throw new SyntaxError(
+      `Cannot parse the hosts "${text}": this transport takes one host a URL; join several URLs with ";"`,
+    );
+  }
+  return text.split(",").map((each) => parseHost(each, unescaped));
+}
+
+function parseHost(text: string, unescaped: string | undefined): BrokerHost {
+  const bracket = text.startsWith("[") ? text.indexOf("]") : -1;
+  if (text.startsWith("[") && bracket < 0) {
+    throw new SyntaxError(
+      `Cannot parse the host "${text}": the "[" of an IPv6 address needs a "]"`,
+    );
+  }
+  const colon = text.indexOf(":", bracket + 1);
+  const hostname = bracket >= 0
+    ? text.slice(1, bracket)
+    : colon < 0
+    ? text
+    : text.slice(0, colon);
+  if (bracket >= 0 && colon !== bracket + 1 && bracket + 1 < text.length) {
+    throw new SyntaxError(
+      `Cannot parse the host "${text}": after the "]" only ":" and a port may follow`,
+    );
+  }
+  return {
+    hostname: decode(hostname.toLowerCase(), "host"),
+    port: colon < 0 ? undefined : parsePort(text.slice(colon + 1), unescaped),
+  };
+}
+
+function parsePort(
+  text: string,
+  unescaped: string | undefined,
+): number | undefined {
+  if (text === "") return undefined;
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+  if (unescaped !== undefined) {
+    // What looks like a port is the beginning of a password: it is not shown.
+    throw new SyntaxError(
+      `Cannot parse a URL with "${unescaped}" in its user or password: write it as "${
+        encodeURIComponent(unescaped)
+      }"`,
+    );
+  }
+  throw new SyntaxError(
+    `Cannot parse the port "${text}": it must be a whole number from 0 to 65535`,
+  );
+}
+
+function parseQuery(text: string): Readonly<Record<string, string>> {
+  const query: Record<string, string> = {};
+  for (const [name, value] of new URLSearchParams(text)) {
+    if (value === "") continue;
+    // A property of its own, whatever its name: `__proto__` is no exception.
+    Object.defineProperty(query, name, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+  }
+  return query;
+}
+
+function decode(text: string, part: string): string | undefined {
+  if (text === "") return undefined;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new SyntaxError(
+      `Cannot decode the ${part} of a URL: a "%" must be followed by two hexadecimal digits of UTF-8; write "%" itself as "%25"`,
+    );
+  }
+}

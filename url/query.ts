@@ -1,0 +1,173 @@
+import { OptionError } from "../model/errors.ts";
+import type { TlsOptions } from "../model/tls_options.ts";
+import type { BrokerUrl } from "./broker_url.ts";
+
+/** What a URL's query may say on any transport: Kombu's names there, ours here. */
+export interface SharedOptions {
+  /** `ssl`, and the `ssl_…` that go with it. */
+  readonly ssl?: boolean | TlsOptions | undefined;
+  /** `heartbeat`: seconds there, ms here. */
+  readonly heartbeat?: number | undefined;
+  /** `connect_timeout`: seconds there, ms here. */
+  readonly connectTimeout?: number | undefined;
+  /** `login_method`, such as `PLAIN`. */
+  readonly loginMethod?: string | undefined;
+  /** `insist`, which has no effect. */
+  readonly insist?: boolean | undefined;
+}
+
+type Reader = (name: string, value: string) => Partial<SharedOptions>;
+
+const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
+  ["heartbeat", (name, value) => ({ heartbeat: readSeconds(name, value) })],
+  ["connect_timeout", (name, value) => ({
+    connectTimeout: readSeconds(name, value, true),
+  })],
+  ["login_method", (_, value) => ({ loginMethod: value })],
+  ["insist", (name, value) => ({ insist: readBoolean(name, value) })],
+]);
+
+type TlsReader = (name: string, value: string) => TlsOptions;
+
+const TLS_READERS: ReadonlyMap<string, TlsReader> = new Map<string, TlsReader>([
+  ["ssl_check_hostname", (name, value) => ({
+    checkHostname: readBoolean(name, value),
+  })],
+  ["ssl_cert_reqs", (name, value) => ({ verify: readCertReqs(name, value) })],
+  ["ssl_server_hostname", (_, value) => ({ servername: value })],
+]);
+
+/** Kombu's names for files; the option that takes their text here. */
+const TLS_FILES: ReadonlyMap<string, string> = new Map([
+  ["ssl_ca_certs", "ca"],
+  ["ssl_certfile", "cert"],
+  ["ssl_keyfile", "key"],
+]);
+
+/** Parts of a URL that have a place of their own: in the query they would be said twice. */
+const PARTS: ReadonlySet<string> = new Set([
+  "transport",
+  "hostname",
+  "port",
+  "userid",
+  "password",
+  "virtual_host",
+]);
+
+/** Names that {@linkcode readSharedQuery} takes, for whoever suggests a name. */
+export const SHARED_NAMES: readonly string[] = [
+  "ssl",
+  ...READERS.keys(),
+  ...TLS_READERS.keys(),
+];
+
+/**
+ * Reads what a URL's query says on any transport, and leaves the rest for its own.
+ *
+ * @param url The URL.
+ * @returns The options, and the URL without them.
+ * @throws {OptionError} If a value is bad, or says what another part of the URL says.
+ */
+export function readSharedQuery(
+  url: BrokerUrl,
+): { readonly shared: SharedOptions; readonly rest: BrokerUrl } {
+  let shared: SharedOptions = {};
+  let tls: TlsOptions | undefined;
+  let ssl: boolean | undefined;
+  const query: [string, string][] = [];
+  for (const [name, value] of Object.entries(url.query)) {
+    refuseMisplaced(name);
+    const read = READERS.get(name);
+    const readTls = TLS_READERS.get(name);
+    if (name === "ssl") ssl = readBoolean(name, value);
+    else if (read !== undefined) shared = { ...shared, ...read(name, value) };
+    else if (readTls !== undefined) tls = { ...tls, ...readTls(name, value) };
+    else query.push([name, value]);
+  }
+  if (ssl === false && tls !== undefined) {
+    throw bad("ssl", "0", `something else beside "ssl_…", or those left out`);
+  }
+  const given = tls ?? ssl;
+  return {
+    shared: given === undefined ? shared : { ...shared, ssl: given },
+    rest: { ...url, query: Object.fromEntries(query) },
+  };
+}
+
+function refuseMisplaced(name: string): void {
+  if (PARTS.has(name)) {
+    throw new OptionError(
+      `Cannot use "${name}" as a parameter of a URL: it has a place in the URL itself, transport://userid:password@hostname:port/virtual_host`,
+      { code: "option-invalid" },
+    );
+  }
+  const file = TLS_FILES.get(name);
+  if (file !== undefined) {
+    throw new OptionError(
+      `Cannot use "${name}" as a parameter of a URL: it names a file, and this library reads none; give its text as the option ssl: { ${file}: "…" }`,
+      { code: "option-invalid" },
+    );
+  }
+}
+
+/**
+ * Reads a boolean of a URL.
+ *
+ * @param name The parameter's name, for the error.
+ * @param value Its value.
+ * @returns The boolean.
+ * @throws {OptionError} If it is none.
+ */
+export function readBoolean(name: string, value: string): boolean {
+  switch (value.toLowerCase()) {
+    case "1":
+    case "true":
+    case "yes":
+    case "on":
+      return true;
+    case "0":
+    case "false":
+    case "no":
+    case "off":
+      return false;
+  }
+  throw bad(name, value, "1, true, yes, on, 0, false, no or off");
+}
+
+/**
+ * Reads a duration of a URL, in seconds.
+ *
+ * @param name The parameter's name, for the error.
+ * @param value Its value.
+ * @param positive Whether 0 is refused.
+ * @returns Milliseconds.
+ * @throws {OptionError} If it is no number of 0 or more.
+ */
+export function readSeconds(
+  name: string,
+  value: string,
+  positive = false,
+): number {
+  const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : NaN;
+  if (Number.isNaN(seconds) || (positive && seconds === 0)) {
+    throw bad(name, value, "a number of seconds");
+  }
+  return seconds * 1000;
+}
+
+function readCertReqs(name: string, value: string): boolean {
+  switch (value.toLowerCase().replace(/^cert_/, "")) {
+    case "required":
+      return true;
+    case "none":
+      return false;
+  }
+  throw bad(name, value, "required or none");
+}
+
+function bad(name: string, value: string, right: string): OptionError {
+  return new OptionError(
+    `Cannot use "${value}" as "${name}" in a URL: it must be ${right}`,
+    { code: "option-invalid" },
+  );
+}
