@@ -1,0 +1,156 @@
+import type { FieldTable, FieldValue } from "../model/field_table.ts";
+import type { Publishing } from "../model/message.ts";
+import type { QueueDeclaration } from "../model/queue.ts";
+
+/** Why a message leaves its queue for where that dead-letters: RabbitMQ's words. */
+export type DeadLetterReason =
+  | "rejected"
+  | "expired"
+  | "maxlen"
+  | "delivery_limit";
+
+/**
+ * Makes of a message what its queue's dead-letter exchange gets, with RabbitMQ's
+ * headers: `x-death`, a list of tables of which the first is the newest, counts for
+ * each queue and reason; `x-first-death-queue`, `-reason` and `-exchange` stay as
+ * they first were.
+ *
+ * @param queue The queue that it leaves.
+ * @param message The message.
+ * @param reason Why.
+ * @param now The time, ms since 1970.
+ * @returns The message to publish, or `undefined` if the queue dead-letters nothing.
+ *
+ * @example A rejected message
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { deadLetter } from "@dashi/mq/virtual";
+ *
+ * const queue = {
+ *   name: "orders", durable: true, exclusive: false, autoDelete: false,
+ *   arguments: { "x-dead-letter-exchange": "dead" },
+ * };
+ * const message = {
+ *   exchange: "", routingKey: "orders", mandatory: true, delay: 0,
+ *   properties: {}, body: new Uint8Array(),
+ * };
+ * const next = deadLetter(queue, message, "rejected", 0);
+ * assertEquals(next?.exchange, "dead");
+ * assertEquals(next?.properties.headers?.["x-first-death-reason"], "rejected");
+ * ```
+ */
+export function deadLetter(
+  queue: QueueDeclaration,
+  message: Publishing,
+  reason: DeadLetterReason,
+  now: number,
+): Publishing | undefined {
+  const exchange = queue.arguments["x-dead-letter-exchange"];
+  if (typeof exchange !== "string") return undefined;
+  const key = queue.arguments["x-dead-letter-routing-key"];
+  const { expiration, ...properties } = message.properties;
+  const headers = addDeath(message, queue.name, reason, now);
+  return {
+    exchange,
+    routingKey: typeof key === "string" ? key : message.routingKey,
+    mandatory: false,
+    delay: 0,
+    // An expiration of its own would make it expire again where it goes.
+    properties: {
+      ...properties,
+      headers: typeof key === "string" ? withoutCc(headers) : headers,
+    },
+    body: message.body,
+  };
+}
+
+/**
+ * Takes away the queues to which a dead letter must not go: those that it has gone
+ * round from, without anyone having rejected it on the way, for it would go round for
+ * ever.
+ *
+ * @param queues Where it would go.
+ * @param message What {@linkcode deadLetter} made.
+ * @returns Where it goes.
+ */
+export function deadLetterTargets(
+  queues: ReadonlySet<string>,
+  message: Publishing,
+): ReadonlySet<string> {
+  const deaths = deathsOf(message.properties.headers ?? {});
+  return new Set([...queues].filter((queue) => !isCircle(queue, deaths)));
+}
+
+function isCircle(queue: string, deaths: readonly FieldTable[]): boolean {
+  const last = deaths.findIndex((death) => death.queue === queue);
+  return last >= 0 &&
+    deaths.slice(0, last + 1).every((death) => death.reason !== "rejected");
+}
+
+function addDeath(
+  message: Publishing,
+  queue: string,
+  reason: DeadLetterReason,
+  now: number,
+): FieldTable {
+  const headers = message.properties.headers ?? {};
+  const deaths = deathsOf(headers);
+  const known = deaths.find((death) =>
+    death.queue === queue && death.reason === reason
+  );
+  const { expiration } = message.properties;
+  const newest: FieldTable = known === undefined
+    ? {
+      count: 1,
+      reason,
+      queue,
+      time: new Date(Math.floor(now / 1000) * 1000),
+      exchange: message.exchange,
+      "routing-keys": [message.routingKey, ...ccOf(headers)],
+      ...(expiration === undefined
+        ? {}
+        : { "original-expiration": String(expiration) }),
+    }
+    : { ...known, count: countOf(known) + 1 };
+  return {
+    ...(deaths.length === 0
+      ? {
+        "x-first-death-queue": queue,
+        "x-first-death-reason": reason,
+        "x-first-death-exchange": message.exchange,
+      }
+      : {}),
+    ...headers,
+    "x-death": [newest, ...deaths.filter((death) => death !== known)],
+  };
+}
+
+function deathsOf(headers: FieldTable): readonly FieldTable[] {
+  const deaths = headers["x-death"];
+  return Array.isArray(deaths) ? deaths.filter(isTable) : [];
+}
+
+function isTable(value: FieldValue): value is FieldTable {
+  return typeof value === "object" && value !== null &&
+    !Array.isArray(value) && !(value instanceof Date) &&
+    !(value instanceof Uint8Array);
+}
+
+function countOf(death: FieldTable): number {
+  const { count } = death;
+  return typeof count === "number"
+    ? count
+    : typeof count === "bigint"
+    ? Number(count)
+    : 1;
+}
+
+function ccOf(headers: FieldTable): readonly FieldValue[] {
+  const { CC } = headers;
+  return Array.isArray(CC) ? CC : [];
+}
+
+function withoutCc(headers: FieldTable): FieldTable {
+  const { CC: _, ...rest } = headers;
+  return rest;
+}

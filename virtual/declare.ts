@@ -1,0 +1,384 @@
+import type { Binding } from "../model/binding.ts";
+import {
+  AccessRefusedError,
+  NotFoundError,
+  PreconditionFailedError,
+  ResourceLockedError,
+} from "../model/errors.ts";
+import type { ExchangeDeclaration } from "../model/exchange.ts";
+import type { QueueDeclaration } from "../model/queue.ts";
+import { exchangeDifference, queueDifference } from "./equivalence.ts";
+import { X_MATCH } from "./headers.ts";
+import { checkQueueArguments, show } from "./queue_arguments.ts";
+import { Removal } from "./removal.ts";
+import type {
+  ConsumerRecord,
+  QueueRecord,
+  Topology,
+  TopologyChange,
+} from "./topology.ts";
+
+/** All changes in order, those that follow from others included; none if nothing is to be done. */
+export type TopologyPlan = readonly TopologyChange[];
+
+/**
+ * Plans to declare an exchange.
+ *
+ * @param topology The tables.
+ * @param exchange The declaration.
+ * @param _owner Who declares it.
+ * @returns The changes; none if an equal one is there.
+ * @throws {PreconditionFailedError} If an unequal one is there, or an argument is bad.
+ * @throws {AccessRefusedError} If the name is the broker's own.
+ */
+export function planDeclareExchange(
+  topology: Topology,
+  exchange: ExchangeDeclaration,
+  _owner: string,
+): TopologyPlan {
+  const { name } = exchange;
+  refuseDefault(name, "declare");
+  const record = topology.exchange(name);
+  if (record !== undefined && !record.foreign) {
+    const difference = exchangeDifference(exchange, record.declaration);
+    if (difference === undefined) return [];
+    throw new PreconditionFailedError(
+      `Cannot declare exchange "${name}" ${difference}`,
+    );
+  }
+  if (record === undefined) refuseReserved("exchange", name);
+  const alternate = exchange.arguments["alternate-exchange"];
+  if (alternate !== undefined && typeof alternate !== "string") {
+    throw new PreconditionFailedError(
+      `Cannot declare exchange "${name}" with "alternate-exchange" ${
+        show(alternate)
+      }: it must be a string`,
+    );
+  }
+  return [{ type: "exchange-declared", exchange }];
+}
+
+/**
+ * Plans to declare a queue.
+ *
+ * @param topology The tables.
+ * @param queue The declaration; its name is chosen already.
+ * @param owner Who declares it, and has it if it is exclusive.
+ * @param options Whether the name was chosen for it: then it may begin with `amq.`.
+ * @returns The changes; none if an equal one is there.
+ * @throws {PreconditionFailedError} If an unequal one is there, or an argument is bad.
+ * @throws {ResourceLockedError} If it is exclusive to another owner.
+ * @throws {AccessRefusedError} If the name is the broker's own.
+ */
+export function planDeclareQueue(
+  topology: Topology,
+  queue: QueueDeclaration,
+  owner: string,
+  options: { readonly serverNamed?: boolean | undefined } = {},
+): TopologyPlan {
+  const { name } = queue;
+  checkQueueArguments(name, queue.arguments);
+  const record = topology.queue(name);
+  if (record !== undefined && !record.foreign) {
+    requireOwn("declare", record, owner);
+    const difference = queueDifference(queue, record.declaration);
+    if (difference === undefined) return [];
+    throw new PreconditionFailedError(
+      `Cannot declare queue "${name}" ${difference}`,
+    );
+  }
+  if (record === undefined && !options.serverNamed) {
+    refuseReserved("queue", name);
+  }
+  return [{
+    type: "queue-declared",
+    queue,
+    owner: queue.exclusive ? owner : undefined,
+  }];
+}
+
+/**
+ * Plans to add a binding.
+ *
+ * @param topology The tables.
+ * @param binding The binding.
+ * @param owner Who adds it.
+ * @returns The changes; none if it is there.
+ * @throws {NotFoundError} If one of its ends is not there.
+ * @throws {AccessRefusedError} If one of its ends is the default exchange.
+ * @throws {ResourceLockedError} If the queue is exclusive to another owner.
+ * @throws {PreconditionFailedError} If the arguments are bad.
+ */
+export function planBind(
+  topology: Topology,
+  binding: Binding,
+  owner: string,
+): TopologyPlan {
+  const source = requireEnds(topology, binding, owner, "bind");
+  const match = binding.arguments["x-match"];
+  if (
+    source.type === "headers" && match !== undefined &&
+    !(typeof match === "string" && X_MATCH.includes(match))
+  ) {
+    throw new PreconditionFailedError(
+      `Cannot bind to exchange "${source.name}" with "x-match" ${
+        show(match)
+      }: it must be ${X_MATCH.join(", ")}`,
+    );
+  }
+  return topology.findBinding(binding) === undefined
+    ? [{ type: "bound", binding }]
+    : [];
+}
+
+/**
+ * Plans to remove a binding.
+ *
+ * @param topology The tables.
+ * @param binding The binding.
+ * @param owner Who removes it.
+ * @returns The changes; none if it is not there.
+ * @throws {AccessRefusedError} If one of its ends is the default exchange.
+ * @throws {ResourceLockedError} If the queue is exclusive to another owner.
+ */
+export function planUnbind(
+  topology: Topology,
+  binding: Binding,
+  owner: string,
+): TopologyPlan {
+  refuseDefault(binding.source, "unbind from");
+  if (binding.destination.kind === "queue") {
+    const record = topology.queue(binding.destination.name);
+    if (record !== undefined) requireOwn("unbind", record, owner);
+  }
+  const known = topology.findBinding(binding);
+  return known === undefined ? [] : new Removal(topology).unbind(known).changes;
+}
+
+/**
+ * Plans to delete an exchange, and its bindings with it.
+ *
+ * @param topology The tables.
+ * @param exchange Its name, and whether it must be without bindings.
+ * @param _owner Who deletes it.
+ * @returns The changes; none if it is not there.
+ * @throws {PreconditionFailedError} If it is in use and must not be.
+ * @throws {AccessRefusedError} If it is the broker's own.
+ */
+export function planDeleteExchange(
+  topology: Topology,
+  exchange: { readonly name: string; readonly ifUnused: boolean },
+  _owner: string,
+): TopologyPlan {
+  const { name, ifUnused } = exchange;
+  refuseDefault(name, "delete");
+  refuseReserved("exchange", name, "delete");
+  if (topology.exchange(name) === undefined) return [];
+  if (ifUnused && [...topology.bindingsFrom(name)].length > 0) {
+    throw new PreconditionFailedError(
+      `Cannot delete exchange "${name}" if unused: it has bindings`,
+    );
+  }
+  return new Removal(topology).exchange(name).changes;
+}
+
+/**
+ * Plans to delete a queue, and its bindings and consumers with it.
+ *
+ * @param topology The tables.
+ * @param queue Its name, and whether it must be without consumers or messages; the latter is for the store to see.
+ * @param owner Who deletes it.
+ * @returns The changes; none if it is not there.
+ * @throws {PreconditionFailedError} If it has consumers and must not.
+ * @throws {ResourceLockedError} If it is exclusive to another owner.
+ */
+export function planDeleteQueue(
+  topology: Topology,
+  queue: {
+    readonly name: string;
+    readonly ifUnused: boolean;
+    readonly ifEmpty: boolean;
+  },
+  owner: string,
+): TopologyPlan {
+  const { name, ifUnused, ifEmpty } = queue;
+  const record = topology.queue(name);
+  if (record === undefined) return [];
+  requireOwn("delete", record, owner);
+  if (ifUnused && record.consumers.length > 0) {
+    throw new PreconditionFailedError(
+      `Cannot delete queue "${name}" if unused: it has ${record.consumers.length} consumers`,
+    );
+  }
+  return new Removal(topology).queue(name, ifEmpty).changes;
+}
+
+/**
+ * Plans to add a consumer.
+ *
+ * @param topology The tables.
+ * @param what The queue's name and the consumer.
+ * @param owner Whose it is.
+ * @returns The changes.
+ * @throws {NotFoundError} If there is no such queue.
+ * @throws {ResourceLockedError} If the queue is exclusive to another owner.
+ * @throws {AccessRefusedError} If another consumer has it exclusively, or this one wants to and there are others.
+ */
+export function planConsume(
+  topology: Topology,
+  what: { readonly queue: string; readonly consumer: ConsumerRecord },
+  owner: string,
+): TopologyPlan {
+  const { queue, consumer } = what;
+  const { consumers } = checkQueue(topology, queue, owner, "consume from");
+  if (consumers.some((each) => each.exclusive)) {
+    throw new AccessRefusedError(
+      `Cannot consume from queue "${queue}": another consumer has it exclusively`,
+    );
+  }
+  if (consumer.exclusive && consumers.length > 0) {
+    throw new AccessRefusedError(
+      `Cannot consume exclusively from queue "${queue}": it has ${consumers.length} consumers already`,
+    );
+  }
+  return [{ type: "consumer-added", queue, consumer }];
+}
+
+/**
+ * Plans to remove a consumer. An auto-delete queue goes with its last one.
+ *
+ * @param topology The tables.
+ * @param what The queue's name and the consumer.
+ * @param _owner Whose it is.
+ * @returns The changes; none if it is not there.
+ */
+export function planCancel(
+  topology: Topology,
+  what: { readonly queue: string; readonly consumer: ConsumerRecord },
+  _owner: string,
+): TopologyPlan {
+  const { queue, consumer } = what;
+  const record = topology.queue(queue);
+  const known = record?.consumers.some((each) => isSame(each, consumer));
+  if (record === undefined || !known) return [];
+  return new Removal(topology)
+    .consumers(record, (each) => isSame(each, consumer)).changes;
+}
+
+/**
+ * Plans what happens when an owner goes: its exclusive queues go, and its
+ * consumers.
+ *
+ * @param topology The tables.
+ * @param owner Who is gone.
+ * @returns The changes.
+ */
+export function planOwnerGone(
+  topology: Topology,
+  owner: string,
+): TopologyPlan {
+  const removal = new Removal(topology);
+  for (const name of topology.queuesOf(owner)) {
+    const record = topology.queue(name);
+    if (record === undefined) continue;
+    if (record.owner === owner) removal.queue(name, false);
+    else removal.consumers(record, (each) => each.owner === owner);
+  }
+  return removal.changes;
+}
+
+/**
+ * Looks up an exchange that must be there.
+ *
+ * @param topology The tables.
+ * @param name Its name; the default exchange is always there.
+ * @throws {NotFoundError} If it is not.
+ */
+export function checkExchange(topology: Topology, name: string): void {
+  if (name === "" || topology.exchange(name) !== undefined) return;
+  throw new NotFoundError(
+    `Cannot check exchange "${name}": there is no such exchange`,
+  );
+}
+
+/**
+ * Looks up a queue that must be there, and open to this owner.
+ *
+ * @param topology The tables.
+ * @param name Its name.
+ * @param owner Who looks.
+ * @param action What for, for the error.
+ * @returns Its record.
+ * @throws {NotFoundError} If it is not there.
+ * @throws {ResourceLockedError} If it is exclusive to another owner.
+ */
+export function checkQueue(
+  topology: Topology,
+  name: string,
+  owner: string,
+  action = "check",
+): QueueRecord {
+  const record = topology.queue(name);
+  if (record === undefined) {
+    throw new NotFoundError(
+      `Cannot ${action} queue "${name}": there is no such queue`,
+    );
+  }
+  requireOwn(action, record, owner);
+  return record;
+}
+
+function isSame(a: ConsumerRecord, b: ConsumerRecord): boolean {
+  return a.consumerTag === b.consumerTag && a.owner === b.owner;
+}
+
+function requireEnds(
+  topology: Topology,
+  binding: Binding,
+  owner: string,
+  action: string,
+): ExchangeDeclaration {
+  const { source, destination } = binding;
+  refuseDefault(source, `${action} to`);
+  const what = `${action} ${destination.kind} "${destination.name}"`;
+  const record = topology.exchange(source);
+  if (record === undefined) {
+    throw new NotFoundError(
+      `Cannot ${what}: there is no exchange "${source}" to take messages from`,
+    );
+  }
+  if (destination.kind === "queue") {
+    checkQueue(topology, destination.name, owner, action);
+  } else {
+    refuseDefault(destination.name, action);
+    if (topology.exchange(destination.name) === undefined) {
+      throw new NotFoundError(`Cannot ${what}: there is no such exchange`);
+    }
+  }
+  return record.declaration;
+}
+
+function requireOwn(action: string, record: QueueRecord, owner: string): void {
+  if (record.owner === undefined || record.owner === owner) return;
+  throw new ResourceLockedError(
+    `Cannot ${action} queue "${record.declaration.name}": it is exclusive to another connection`,
+  );
+}
+
+function refuseDefault(name: string, action: string): void {
+  if (name !== "") return;
+  throw new AccessRefusedError(
+    `Cannot ${action} the default exchange: it is always there, and leads to every queue by its name`,
+  );
+}
+
+function refuseReserved(
+  kind: "exchange" | "queue",
+  name: string,
+  action = "declare",
+): void {
+  if (!name.startsWith("amq.")) return;
+  throw new AccessRefusedError(
+    `Cannot ${action} ${kind} "${name}": names that begin with "amq." are the broker's own`,
+  );
+}

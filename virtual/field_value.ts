@@ -1,0 +1,74 @@
+import type { FieldTable, FieldValue } from "../model/field_table.ts";
+
+/**
+ * Says whether two values are the same to AMQP: of one type on the wire, and equal.
+ *
+ * @param a One value.
+ * @param b The other.
+ * @returns Whether they are the same.
+ */
+export function sameValue(
+  a: FieldValue | undefined,
+  b: FieldValue | undefined,
+): boolean {
+  return a === b || identify(a) === identify(b);
+}
+
+/**
+ * Writes a value so that two texts are equal if the values are the same to AMQP.
+ *
+ * @param value The value.
+ * @returns The text.
+ */
+export function identify(value: FieldValue | undefined): string {
+  switch (typeof value) {
+    case "undefined":
+      return "";
+    case "string":
+      return JSON.stringify(value);
+    case "number":
+      return isInt32(value)
+        ? `I${value}`
+        : Number.isInteger(value)
+        ? `l${BigInt(value)}`
+        : `d${value}`;
+    case "bigint":
+      return `l${value}`;
+    case "boolean":
+      return `t${value}`;
+    case "object":
+      return identifyObject(value);
+  }
+}
+
+/**
+ * Writes a table so that two texts are equal if the tables are the same to AMQP.
+ *
+ * @param table The table; entries of `undefined` count as missing.
+ * @returns The text.
+ */
+export function identifyTable(table: FieldTable): string {
+  const entries = Object.keys(table).sort()
+    .filter((name) => table[name] !== undefined)
+    .map((name) => `${JSON.stringify(name)}:${identify(table[name])}`);
+  return `{${entries.join(",")}}`;
+}
+
+function identifyObject(value: FieldValue & (object | null)): string {
+  if (value === null) return "V";
+  if (value instanceof Date) return `T${Math.floor(value.getTime() / 1000)}`;
+  if (value instanceof Uint8Array) return `x${value.join(",")}`;
+  if (isArray(value)) return `[${value.map(identify).join(",")}]`;
+  return identifyTable(value);
+}
+
+/** `Array.isArray` does not narrow readonly arrays out of a union. */
+function isArray(
+  value: readonly FieldValue[] | FieldTable,
+): value is readonly FieldValue[] {
+  return Array.isArray(value);
+}
+
+function isInt32(value: number): boolean {
+  return (value | 0) === value;
+}

@@ -1,0 +1,85 @@
+import { PreconditionFailedError } from "../model/errors.ts";
+import type { FieldTable, FieldValue } from "../model/field_table.ts";
+
+type Check = (value: FieldValue) => string | undefined;
+
+const isText: Check = (value) =>
+  typeof value === "string" ? undefined : "a string";
+
+function isNumber(least: number, most = Number.MAX_SAFE_INTEGER): Check {
+  const right = most === Number.MAX_SAFE_INTEGER
+    ? `a whole number of ${least} or more`
+    : `a whole number from ${least} to ${most}`;
+  return (value) =>
+    typeof value === "number" && Number.isInteger(value) && value >= least &&
+      value <= most
+      ? undefined
+      : right;
+}
+
+const OVERFLOWS: readonly FieldValue[] = [
+  "drop-head",
+  "reject-publish",
+  "reject-publish-dlx",
+];
+
+/** The arguments of queues that have a meaning here, and what they may be. */
+const CHECKS: ReadonlyMap<string, Check> = new Map<string, Check>([
+  ["x-message-ttl", isNumber(0)],
+  ["x-expires", isNumber(1)],
+  ["x-max-length", isNumber(0)],
+  ["x-max-length-bytes", isNumber(0)],
+  ["x-max-priority", isNumber(1, 255)],
+  ["x-dead-letter-exchange", isText],
+  ["x-dead-letter-routing-key", isText],
+  [
+    "x-overflow",
+    (value) => OVERFLOWS.includes(value) ? undefined : OVERFLOWS.join(", "),
+  ],
+]);
+
+/** The names of arguments that make two declarations of a queue unequal; others are the application's own, and ignored. */
+export const QUEUE_ARGUMENTS: readonly string[] = [...CHECKS.keys()];
+
+/**
+ * Refuses arguments of a queue that make no sense.
+ *
+ * @param name The queue's name, for the error.
+ * @param arguments_ Its arguments.
+ * @throws {PreconditionFailedError} If one is bad: it names it.
+ */
+export function checkQueueArguments(
+  name: string,
+  arguments_: FieldTable,
+): void {
+  for (const [argument, check] of CHECKS) {
+    const value = arguments_[argument];
+    const right = value === undefined ? undefined : check(value);
+    if (right === undefined) continue;
+    throw new PreconditionFailedError(
+      `Cannot declare queue "${name}" with "${argument}" ${
+        show(value)
+      }: it must be ${right}`,
+    );
+  }
+  if (
+    arguments_["x-dead-letter-routing-key"] !== undefined &&
+    arguments_["x-dead-letter-exchange"] === undefined
+  ) {
+    throw new PreconditionFailedError(
+      `Cannot declare queue "${name}" with "x-dead-letter-routing-key": it needs "x-dead-letter-exchange" too`,
+    );
+  }
+}
+
+/**
+ * Shows a value in an error.
+ *
+ * @param value The value.
+ * @returns A text.
+ */
+export function show(value: FieldValue | undefined): string {
+  if (typeof value === "string") return `"${value}"`;
+  if (typeof value === "bigint") return String(value);
+  return value === undefined ? "nothing" : JSON.stringify(value);
+}

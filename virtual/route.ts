@@ -1,0 +1,163 @@
+import type { Binding } from "../model/binding.ts";
+import {
+  AccessRefusedError,
+  NotFoundError,
+  PreconditionFailedError,
+} from "../model/errors.ts";
+import type { FieldTable, FieldValue } from "../model/field_table.ts";
+import type { Publishing } from "../model/message.ts";
+import type { Topology } from "./topology.ts";
+
+/** What {@linkcode route} looks at in a message. */
+export interface Routable {
+  /** The exchange that it is published to. */
+  readonly exchange: string;
+  /** Its key. */
+  readonly routingKey: string;
+  /** Its headers: for headers exchanges, and `CC` and `BCC`. */
+  readonly properties: { readonly headers?: FieldTable | undefined };
+}
+
+/** Where a message goes. */
+export interface Route {
+  /** The queues, each once. */
+  readonly queues: ReadonlySet<string>;
+  /** The fanout exchanges that are not expanded: the broker broadcasts. */
+  readonly broadcasts: readonly string[];
+  /** Whether all messages of this exchange and key go the same way, whatever their headers. */
+  readonly cacheable: boolean;
+}
+
+/**
+ * Finds the queues for a message: through exchanges bound to exchanges, and
+ * alternate exchanges where an exchange has no match. Each exchange is visited once,
+ * so circles end. As on RabbitMQ the headers `CC` and `BCC` hold further keys.
+ *
+ * @param topology The tables.
+ * @param message The message.
+ * @param broadcasts Says which fanout exchanges are not to be expanded.
+ * @returns Where it goes.
+ * @throws {NotFoundError} If there is no such exchange.
+ * @throws {AccessRefusedError} If the exchange is internal.
+ * @throws {PreconditionFailedError} If `CC` or `BCC` is no list of strings.
+ *
+ * @example The default exchange
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { planDeclareQueue, route, Topology } from "@dashi/mq/virtual";
+ *
+ * const topology = new Topology();
+ * const queue = {
+ *   name: "orders", durable: true, exclusive: false, autoDelete: false, arguments: {},
+ * };
+ * for (const change of planDeclareQueue(topology, queue, "me")) topology.apply(change);
+ * const message = { exchange: "", routingKey: "orders", properties: {} };
+ * assertEquals(route(topology, message).queues, new Set(["orders"]));
+ * ```
+ */
+export function route(
+  topology: Topology,
+  message: Routable,
+  broadcasts: (exchange: string) => boolean = () => false,
+): Route {
+  const headers = message.properties.headers;
+  const more = headers === undefined ? [] : extraKeys(headers);
+  const keys = [message.routingKey, ...more];
+  const queues = new Set<string>();
+  if (message.exchange === "") {
+    for (const key of keys) {
+      if (topology.queue(key) !== undefined) queues.add(key);
+    }
+    return { queues, broadcasts: [], cacheable: more.length === 0 };
+  }
+  requireOpen(topology, message.exchange);
+  return follow(topology, message.exchange, keys, headers, broadcasts, queues);
+}
+
+/**
+ * Takes the `BCC` header away, as it must not be delivered.
+ *
+ * @param message The message.
+ * @returns The message, the same one if it has no such header.
+ */
+export function withoutBcc(message: Publishing): Publishing {
+  const headers = message.properties.headers;
+  if (headers?.BCC === undefined) return message;
+  const { BCC: _, ...rest } = headers;
+  return { ...message, properties: { ...message.properties, headers: rest } };
+}
+
+function follow(
+  topology: Topology,
+  first: string,
+  keys: readonly string[],
+  headers: FieldTable | undefined,
+  broadcasts: (exchange: string) => boolean,
+  queues: Set<string>,
+): Route {
+  const broadcast: string[] = [];
+  const visited = new Set([first]);
+  let cacheable = keys.length === 1;
+  let matches = 0;
+  const found = ({ destination }: Binding) => {
+    matches++;
+    if (destination.kind === "exchange") visited.add(destination.name);
+    else if (topology.queue(destination.name) !== undefined) {
+      queues.add(destination.name);
+    }
+  };
+  // A set that grows while it is walked: what is added is visited in its turn.
+  for (const name of visited) {
+    const declaration = topology.exchange(name)?.declaration;
+    if (declaration === undefined) continue;
+    if (declaration.type === "headers") cacheable = false;
+    if (declaration.type === "fanout" && broadcasts(name)) {
+      broadcast.push(name);
+      continue;
+    }
+    matches = 0;
+    for (const key of keys) topology.match(name, key, headers, found);
+    const alternate = declaration.arguments["alternate-exchange"];
+    if (matches === 0 && typeof alternate === "string") visited.add(alternate);
+  }
+  return { queues, broadcasts: broadcast, cacheable };
+}
+
+function requireOpen(topology: Topology, name: string): void {
+  const record = topology.exchange(name);
+  if (record === undefined) {
+    throw new NotFoundError(
+      `Cannot publish to exchange "${name}": there is no such exchange`,
+      { outcome: "not-sent" },
+    );
+  }
+  if (record.declaration.internal) {
+    throw new AccessRefusedError(
+      `Cannot publish to exchange "${name}": it is internal, only other exchanges may`,
+      { outcome: "not-sent" },
+    );
+  }
+}
+
+function extraKeys(headers: FieldTable): readonly string[] {
+  return [
+    ...keysIn("CC", headers.CC),
+    ...keysIn("BCC", headers.BCC),
+  ];
+}
+
+function keysIn(name: string, value: FieldValue | undefined): string[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw badKeys(name);
+  return value.map((each: unknown) => {
+    if (typeof each !== "string") throw badKeys(name);
+    return each;
+  });
+}
+
+function badKeys(name: string): PreconditionFailedError {
+  return new PreconditionFailedError(
+    `Cannot publish with the header "${name}": it must be a list of strings`,
+    { outcome: "not-sent" },
+  );
+}
