@@ -1,0 +1,47 @@
+import { DecodeError } from "../model/errors.ts";
+
+/** What newer runtimes have and older type libraries do not know. */
+interface Base64Bytes {
+  toBase64?(): string;
+}
+interface Base64Class {
+  fromBase64?(text: string): Uint8Array<ArrayBuffer>;
+}
+
+const BYTES: Base64Class = Uint8Array;
+
+/**
+ * Writes bytes as base64, padded.
+ *
+ * @param bytes The bytes.
+ * @returns The text.
+ */
+export function encodeBase64(bytes: Uint8Array): string {
+  const own: Base64Bytes = bytes;
+  if (own.toBase64 !== undefined) return own.toBase64();
+  let text = "";
+  // In parts: a call takes only so many arguments.
+  for (let i = 0; i < bytes.length; i += 8192) {
+    text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  }
+  return btoa(text);
+}
+
+/**
+ * Reads base64.
+ *
+ * @param text The text.
+ * @returns The bytes.
+ * @throws {DecodeError} If it is no base64, or ends too early.
+ */
+export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+  try {
+    if (BYTES.fromBase64 !== undefined) return BYTES.fromBase64(text);
+    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  } catch (cause) {
+    throw new DecodeError(
+      `Cannot decode base64 of ${text.length} characters: it is malformed or cut off`,
+      { cause },
+    );
+  }
+}

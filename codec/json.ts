@@ -1,0 +1,227 @@
+import { DecodeError, EncodeError } from "../model/errors.ts";
+import { decodeBase64, encodeBase64 } from "./base64.ts";
+import type { Codec } from "./codec.ts";
+import { parseLooseJson } from "./loose_json.ts";
+import { decodeText, encodeText } from "./text.ts";
+import { TypedValue } from "./typed_value.ts";
+
+/** JSON with Kombu's typed values. */
+export const JSON_CODEC: Codec = {
+  name: "json",
+  contentType: "application/json",
+  contentEncoding: "utf-8",
+  encode: (payload) => encodeText(stringifyJson(payload)),
+  decode(body, contentEncoding) {
+    // Python writes JSON in ASCII, whatever the content encoding says.
+    const charset = contentEncoding === "binary" ? "utf-8" : contentEncoding;
+    return parseJson(decodeText(body, charset));
+  },
+};
+
+/**
+ * Writes JSON. What JSON lacks becomes an object with the two keys `__type__` and
+ * `__value__`, as Kombu does it: a `Date` is a `datetime`, a `Uint8Array` is `bytes`
+ * or `base64`, a {@linkcode TypedValue} is what it says. A `bigint` is written with all
+ * its digits.
+ *
+ * @param payload What to write.
+ * @returns The text.
+ * @throws {EncodeError} If it has what can not be written; nothing is silently dropped but `undefined` in objects.
+ */
+export function stringifyJson(payload: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(isPlain(payload) ? payload : convert(payload, "$"));
+  } catch (cause) {
+    if (cause instanceof EncodeError) throw cause;
+    const why = cause instanceof Error ? cause.message.split("\n")[0] : cause;
+    throw new EncodeError(`Cannot encode a payload as JSON: ${why}`, { cause });
+  }
+  if (text === undefined) throw unwritable("$", "it is undefined");
+  return text;
+}
+
+/**
+ * Reads JSON, Kombu's typed values in it, and what Python writes beyond JSON: `NaN`,
+ * `Infinity`, and integers of any size, which are `bigint` beyond 2^53. A `datetime`
+ * is a `Date`, without an offset read as UTC; `bytes` and `base64` are a `Uint8Array`;
+ * other types are a {@linkcode TypedValue}.
+ *
+ * @param text The text.
+ * @returns What it says.
+ * @throws {DecodeError} If it is no JSON.
+ */
+export function parseJson(text: string): unknown {
+  const value = parseLooseJson(text);
+  return text.includes('"__type__"') ? revive(value) : value;
+}
+
+/** A plain tree of JSON's own types needs no conversion; to look costs a fifth of writing it. */
+function isPlain(value: unknown): boolean {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return true;
+    case "number":
+      return Number.isFinite(value);
+    case "object":
+      break;
+    default:
+      return false;
+  }
+  if (value === null) return true;
+  if (Array.isArray(value)) return value.every(isPlain);
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  if ("__type__" in value) return false;
+  for (const each of Object.values(value)) {
+    if (each !== undefined && !isPlain(each)) return false;
+  }
+  return !("toJSON" in value);
+}
+
+/** Rewrites what JSON lacks; `seen` are the objects on the way here. */
+function convert(
+  value: unknown,
+  path: string,
+  seen: readonly unknown[] = [],
+): unknown {
+  switch (typeof value) {
+    case "number":
+      if (!Number.isFinite(value)) throw unwritable(path, `it is ${value}`);
+      return value;
+    case "bigint":
+      return rawNumber(value, path);
+    case "function":
+    case "symbol":
+      throw unwritable(path, `it is a ${typeof value}`);
+    case "object":
+      if (value === null) return null;
+      if (seen.includes(value)) throw unwritable(path, "it contains itself");
+      return convertObject(value, path, [...seen, value]);
+    default:
+      return value;
+  }
+}
+
+function convertObject(
+  value: object,
+  path: string,
+  seen: readonly unknown[],
+): unknown {
+  if (value instanceof Date) return typed("datetime", formatDate(value, path));
+  if (value instanceof TypedValue) return typed(value.type, value.value);
+  if (value instanceof Uint8Array) return typedBytes(value);
+  if (value instanceof Map || value instanceof Set) {
+    throw unwritable(
+      path,
+      "it is a Map or Set; make an object or an array of it",
+    );
+  }
+  if ("toJSON" in value && typeof value.toJSON === "function") {
+    return convert(value.toJSON(), path, seen);
+  }
+  if (Array.isArray(value)) {
+    return value.map((each, i) => convert(each, `${path}[${i}]`, seen));
+  }
+  const entries = Object.entries(value);
+  if (entries.length === 2 && "__type__" in value && "__value__" in value) {
+    throw unwritable(
+      path,
+      'an object of the two keys "__type__" and "__value__" would be read as a typed value; use TypedValue',
+    );
+  }
+  return Object.fromEntries(
+    entries.map(([key, each]) => [key, convert(each, `${path}.${key}`, seen)]),
+  );
+}
+
+function typed(type: string, value: unknown): unknown {
+  return { __type__: type, __value__: value };
+}
+
+function typedBytes(bytes: Uint8Array): unknown {
+  try {
+    return typed("bytes", decodeText(bytes, "utf-8"));
+  } catch {
+    return typed("base64", encodeBase64(bytes));
+  }
+}
+
+/** As Python prints a moment in UTC: no fraction where it is zero, else six digits. */
+function formatDate(date: Date, path: string): string {
+  if (Number.isNaN(date.getTime())) {
+    throw unwritable(path, "it is an invalid Date");
+  }
+  return date.toISOString().replace(
+    /(?:\.000|(\.\d{3}))Z$/,
+    (_, fraction) =>
+      (fraction === undefined ? "" : `${fraction}000`) + "+00:00",
+  );
+}
+
+/** What newer runtimes have and older type libraries do not know. */
+interface RawJson {
+  parse(text: string): unknown;
+  rawJSON?(text: string): unknown;
+}
+
+/** Newer runtimes write any number; older ones only what a double can hold. */
+function rawNumber(value: bigint, path: string): unknown {
+  const json: RawJson = JSON;
+  if (json.rawJSON !== undefined) return json.rawJSON(String(value));
+  const number = Number(value);
+  if (Number.isSafeInteger(number)) return number;
+  throw unwritable(path, "this runtime can not write a bigint beyond 2^53");
+}
+
+function unwritable(path: string, why: string): EncodeError {
+  return new EncodeError(
+    `Cannot encode "${path}" of a payload as JSON: ${why}`,
+  );
+}
+
+function revive(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(revive);
+  const entries = Object.entries(value);
+  if (entries.length === 2 && "__type__" in value && "__value__" in value) {
+    return reviveTyped(value.__type__, revive(value.__value__));
+  }
+  // fromEntries defines properties: a key of "__proto__" stays a key.
+  return Object.fromEntries(
+    entries.map(([key, each]) => [key, revive(each)]),
+  );
+}
+
+function reviveTyped(type: unknown, value: unknown): unknown {
+  switch (type) {
+    case "datetime":
+      if (typeof value === "string") return parseDate(value);
+      break;
+    case "bytes":
+      if (typeof value === "string") return encodeText(value);
+      break;
+    case "base64":
+      if (typeof value === "string") return decodeBase64(value);
+      break;
+    case "date":
+    case "time":
+    case "decimal":
+    case "uuid":
+      return new TypedValue(type, value);
+  }
+  throw new DecodeError(
+    `Cannot decode a typed value of type "${type}": known are datetime, date, time, decimal, uuid, bytes and base64, and all but uuid hold a string`,
+  );
+}
+
+function parseDate(text: string): Date {
+  const zoned = /(?:Z|[+-]\d\d:?\d\d(?::?\d\d(?:\.\d+)?)?)$/i.test(text);
+  const date = new Date(
+    // Beyond the millisecond there is nothing to hold it.
+    `${text.replace(/(\.\d{3})\d+/, "$1")}${zoned ? "" : "Z"}`,
+  );
+  if (!Number.isNaN(date.getTime())) return date;
+  throw new DecodeError(`Cannot decode "${text}" as a datetime: it is none`);
+}

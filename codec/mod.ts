@@ -1,0 +1,16 @@
+/**
+ * Bodies: content types, and what goes into and comes out of them.
+ *
+ * @module
+ */
+
+export { decodeBase64, encodeBase64 } from "./base64.ts";
+export type { Codec, LazyCodec } from "./codec.ts";
+export { parseJson, stringifyJson } from "./json.ts";
+export {
+  CodecRegistry,
+  createCodecRegistry,
+  type EncodedBody,
+  type EncodeOptions,
+} from "./registry.ts";
+export { TypedValue } from "./typed_value.ts";

@@ -1,0 +1,228 @@
+import {
+  ContentDisallowedError,
+  DecodeError,
+  EncodeError,
+  OptionError,
+} from "../model/errors.ts";
+import { BYTES_CODEC, isBinary } from "./bytes.ts";
+import type { Codec, LazyCodec } from "./codec.ts";
+import { JSON_CODEC } from "./json.ts";
+import { decodeText, encodeText, TEXT_CODEC } from "./text.ts";
+
+/** What a body is to be written as. */
+export interface EncodeOptions {
+  /** The codec by its name. @default {bytes for bytes, text for text, json for all else} */
+  readonly serializer?: string | undefined;
+  /** The MIME type of a payload that is a body already: a string or bytes. */
+  readonly contentType?: string | undefined;
+  /** The character set of such a body. @default {"utf-8" for strings, "binary" for bytes} */
+  readonly contentEncoding?: string | undefined;
+}
+
+/** A body, and what it is. */
+export interface EncodedBody {
+  /** Its MIME type. */
+  readonly contentType: string;
+  /** Its character set, or `binary`. */
+  readonly contentEncoding: string;
+  /** Its bytes. */
+  readonly body: Uint8Array;
+}
+
+/** What consumers accept where they do not say: nothing that needs more than JSON. */
+const ACCEPTED = ["application/json", "text/plain", "application/data"];
+
+/**
+ * The codecs of a connection, by name and by MIME type. None of them executes code.
+ *
+ * @example Another content type
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createCodecRegistry } from "@dashi/mq";
+ *
+ * const codecs = createCodecRegistry();
+ * codecs.register({
+ *   name: "csv",
+ *   contentType: "text/csv",
+ *   contentEncoding: "utf-8",
+ *   encode: (payload) => new TextEncoder().encode(String(payload)),
+ *   decode: (body) => new TextDecoder().decode(body).split(","),
+ * });
+ * const { body } = codecs.encode(["a", "b"], { serializer: "csv" });
+ * assertEquals(codecs.decode(body, "text/csv", "utf-8"), ["a", "b"]);
+ * ```
+ */
+export class CodecRegistry {
+  readonly #byName = new Map<string, Codec | LazyCodec>();
+  readonly #byType = new Map<string, Codec | LazyCodec>();
+
+  /** Adds a codec; one of the same name or type gives way to it. */
+  register(codec: Codec | LazyCodec): void {
+    this.#byName.set(codec.name, codec);
+    this.#byType.set(codec.contentType, codec);
+  }
+
+  /**
+   * Loads a codec, if it is one that has to be loaded.
+   *
+   * @param nameOrType Its name or MIME type.
+   * @returns A promise to wait for, or `undefined` if there is nothing to load.
+   */
+  prepare(nameOrType: string): Promise<void> | undefined {
+    const codec = this.#find(nameOrType);
+    if (codec === undefined || isReady(codec)) return undefined;
+    return codec.load().then((loaded) => this.register(loaded));
+  }
+
+  /**
+   * Writes a payload.
+   *
+   * @throws {EncodeError} If it can not be written so, or the serializer is unknown.
+   */
+  encode(payload: unknown, options: EncodeOptions = {}): EncodedBody {
+    const { serializer, contentType, contentEncoding } = options;
+    if (contentType !== undefined && serializer === undefined) {
+      return asIs(payload, contentType, contentEncoding);
+    }
+    const codec = serializer === undefined
+      ? codecFor(payload)
+      : this.#named(serializer);
+    return {
+      contentType: contentType ?? codec.contentType,
+      contentEncoding: contentEncoding ??
+        (codec === BYTES_CODEC && typeof payload === "string"
+          ? "utf-8"
+          : codec.contentEncoding),
+      body: codec.encode(payload),
+    };
+  }
+
+  /**
+   * Reads a body. Of a type that no codec knows, it is text if its content encoding is a character set, else bytes.
+   *
+   * @throws {ContentDisallowedError} If its type is not among the accepted.
+   * @throws {DecodeError} If it is not of its type.
+   */
+  decode(
+    body: Uint8Array,
+    contentType: string | undefined,
+    contentEncoding: string | undefined,
+    accept?: ReadonlySet<string>,
+  ): unknown {
+    const type = typeOf(contentType);
+    if (accept !== undefined && !accept.has(type)) {
+      throw new ContentDisallowedError(
+        `Cannot read a body of content type "${type}": accepted are ${
+          [...accept].join(", ") || "none"
+        }; name it in "accept" if you trust who sends it`,
+      );
+    }
+    const charset = contentEncoding ??
+      (type === "application/data" ? "binary" : "utf-8");
+    const codec = this.#byType.get(type);
+    if (codec === undefined) {
+      return isBinary(charset) ? body : decodeText(body, charset);
+    }
+    if (!isReady(codec)) {
+      throw new DecodeError(
+        `Cannot read a body of content type "${type}": its codec is not loaded yet`,
+      );
+    }
+    return codec.decode(body, charset);
+  }
+
+  /**
+   * Makes the set of MIME types that a consumer accepts.
+   *
+   * @param names Names of codecs, or MIME types. @default {JSON, plain text and bytes}
+   * @returns The set.
+   * @throws {OptionError} If a name is unknown.
+   */
+  acceptSet(names: readonly string[] = ACCEPTED): ReadonlySet<string> {
+    return new Set(names.map((name) => {
+      if (name.includes("/")) return typeOf(name);
+      const codec = this.#byName.get(name);
+      if (codec !== undefined) return codec.contentType;
+      throw new OptionError(
+        `Cannot accept "${name}": it must be a MIME type or one of ${this.#names()}`,
+        { code: "option-invalid" },
+      );
+    }));
+  }
+
+  #named(serializer: string): Codec {
+    const codec = this.#find(serializer);
+    if (codec === undefined) {
+      throw new EncodeError(
+        `Cannot encode with the serializer "${serializer}": it must be one of ${this.#names()}`,
+      );
+    }
+    if (isReady(codec)) return codec;
+    throw new EncodeError(
+      `Cannot encode with the serializer "${serializer}": it is not loaded yet`,
+    );
+  }
+
+  #find(nameOrType: string): Codec | LazyCodec | undefined {
+    return this.#byName.get(nameOrType) ?? this.#byType.get(nameOrType);
+  }
+
+  #names(): string {
+    return [...this.#byName.keys()].join(", ");
+  }
+}
+
+/**
+ * Makes a registry with the codecs that need nothing else: `json`, `text`, and
+ * `bytes`, also by Kombu's name `raw`.
+ *
+ * @returns The registry.
+ */
+export function createCodecRegistry(): CodecRegistry {
+  const registry = new CodecRegistry();
+  registry.register(JSON_CODEC);
+  registry.register(TEXT_CODEC);
+  registry.register({ ...BYTES_CODEC, name: "raw" });
+  registry.register(BYTES_CODEC);
+  return registry;
+}
+
+function codecFor(payload: unknown): Codec {
+  if (payload instanceof Uint8Array) return BYTES_CODEC;
+  return typeof payload === "string" ? TEXT_CODEC : JSON_CODEC;
+}
+
+function asIs(
+  payload: unknown,
+  contentType: string,
+  contentEncoding: string | undefined,
+): EncodedBody {
+  if (payload instanceof Uint8Array) {
+    return {
+      contentType,
+      contentEncoding: contentEncoding ?? "binary",
+      body: payload,
+    };
+  }
+  const charset = contentEncoding ?? "utf-8";
+  if (typeof payload !== "string" || !/^(utf-?8|us-ascii)$/i.test(charset)) {
+    throw new EncodeError(
+      `Cannot use a payload of type ${typeof payload} as a body of content type "${contentType}" and content encoding "${charset}": it must be a Uint8Array, or a string in utf-8; or name a serializer`,
+    );
+  }
+  return { contentType, contentEncoding: charset, body: encodeText(payload) };
+}
+
+function isReady(codec: Codec | LazyCodec): codec is Codec {
+  return "decode" in codec;
+}
+
+/** Without parameters, in lower case; nothing at all is bytes. */
+function typeOf(contentType: string | undefined): string {
+  if (contentType === undefined || contentType === "") {
+    return "application/data";
+  }
+  const semicolon = contentType.indexOf(";");
+  const type = semicolon < 0 ? contentType : contentType.slice(0, semicolon);
+  return type.trim().toLowerCase();
+}

@@ -1,0 +1,63 @@
+import { DecodeError, EncodeError } from "../model/errors.ts";
+import type { Codec } from "./codec.ts";
+
+const ENCODER = new TextEncoder();
+/** Strict: bytes that are no UTF-8 are an error, not a replacement character. */
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Plain text. */
+export const TEXT_CODEC: Codec = {
+  name: "text",
+  contentType: "text/plain",
+  contentEncoding: "utf-8",
+  encode(payload) {
+    if (typeof payload !== "string") {
+      throw new EncodeError(
+        `Cannot encode a payload of type ${typeof payload} as text/plain: it must be a string`,
+      );
+    }
+    return encodeText(payload);
+  },
+  decode: decodeText,
+};
+
+/**
+ * Writes a text in UTF-8.
+ *
+ * @param text The text.
+ * @returns Its bytes.
+ */
+export function encodeText(text: string): Uint8Array<ArrayBuffer> {
+  return ENCODER.encode(text);
+}
+
+/**
+ * Reads a text.
+ *
+ * @param body Its bytes.
+ * @param charset Its character set, by any name that the platform knows.
+ * @returns The text.
+ * @throws {DecodeError} If the character set is unknown, or the bytes are not of it.
+ */
+export function decodeText(body: Uint8Array, charset: string): string {
+  const label = charset.toLowerCase();
+  let decoder = UTF8;
+  if (label !== "utf-8" && label !== "utf8") {
+    try {
+      decoder = new TextDecoder(label, { fatal: true });
+    } catch (cause) {
+      throw new DecodeError(
+        `Cannot decode a body of content encoding "${charset}": no such character set is known`,
+        { cause },
+      );
+    }
+  }
+  try {
+    return decoder.decode(body);
+  } catch (cause) {
+    throw new DecodeError(
+      `Cannot decode a body of ${body.byteLength} bytes as ${charset}: it is not`,
+      { cause },
+    );
+  }
+}
