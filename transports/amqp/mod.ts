@@ -1,0 +1,1 @@
+export function createTransport(): never { throw new Error("not yet"); }

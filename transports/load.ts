@@ -1,0 +1,87 @@
+import { MessagingError, TransportError } from "../model/errors.ts";
+import type { UrlDefaults } from "../url/broker_url.ts";
+import { nearest } from "../url/nearest.ts";
+import type { TransportModule } from "./transport.ts";
+
+/** One transport, as a scheme or an alias names it. */
+export interface TransportRow {
+  /** The transport's name. */
+  readonly name: string;
+  /** The scheme that its URLs are printed with. */
+  readonly scheme: string;
+  /** What its URLs leave out. */
+  readonly defaults: UrlDefaults;
+  /** Imports its module. */
+  load(): Promise<TransportModule>;
+}
+
+const AMQP: UrlDefaults = {
+  hostname: "localhost",
+  port: 5672,
+  tlsPort: 5671,
+  userid: "guest",
+  password: "guest",
+  virtualHost: "/",
+};
+
+const MEMORY: UrlDefaults = { virtualHost: "/" };
+
+const amqp: TransportRow = {
+  name: "amqp",
+  scheme: "amqp",
+  defaults: AMQP,
+  load: () => import("./amqp/mod.ts"),
+};
+const amqps: TransportRow = {
+  ...amqp,
+  scheme: "amqps",
+  defaults: { ...AMQP, tls: true },
+};
+const memory: TransportRow = {
+  name: "memory",
+  scheme: "memory",
+  defaults: MEMORY,
+  load: () => import("./memory/mod.ts"),
+};
+
+/** A map, for `constructor` is no scheme. */
+const ROWS: ReadonlyMap<string, TransportRow> = new Map([
+  ["amqp", amqp],
+  ["amqps", amqps],
+  ["pyamqp", amqp],
+  ["amqplib", amqp],
+  ["memory", memory],
+  ["in-memory", memory],
+]);
+
+/**
+ * Finds a transport by a URL's scheme or an alias, in any case.
+ *
+ * @param alias The scheme or alias.
+ * @returns Its row. Nothing is imported yet.
+ * @throws {TransportError} If there is none.
+ */
+export function findTransport(alias: string): TransportRow {
+  const row = ROWS.get(alias.toLowerCase());
+  if (row !== undefined) return { ...row, load: () => load(row) };
+  const meant = nearest(alias, ROWS.keys());
+  const right = meant === undefined
+    ? `known are ${[...ROWS.keys()].join(", ")}`
+    : `did you mean "${meant}"?`;
+  throw new TransportError(
+    `Cannot find a transport for "${alias}": there is none; ${right}`,
+    { code: "transport-unknown" },
+  );
+}
+
+async function load(row: TransportRow): Promise<TransportModule> {
+  try {
+    return await row.load();
+  } catch (cause) {
+    if (cause instanceof MessagingError) throw cause;
+    throw new TransportError(
+      `Cannot load the transport "${row.name}": its module or its client can not be imported; add the client that its module names to your dependencies`,
+      { code: "dependency-missing", cause },
+    );
+  }
+}

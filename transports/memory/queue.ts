@@ -1,0 +1,172 @@
+import { Ring } from "../../async/ring.ts";
+import type { FieldTable } from "../../model/field_table.ts";
+import type { Publishing } from "../../model/message.ts";
+
+/** A message in a queue. */
+export interface Item {
+  readonly message: Publishing;
+  /** Its place among all messages of the broker: what comes back goes to where it was. */
+  readonly sequence: number;
+  /** The moment its time to live ends, on the clock. */
+  readonly expiresAt: number;
+  /** The moment it may be delivered, on the clock. */
+  readonly dueAt: number;
+  /** How often it was delivered. */
+  deliveryCount: number;
+}
+
+/** The messages of one queue: a ring for each priority. */
+export class MemoryQueue {
+  readonly name: string;
+  /** Whether what expires here goes somewhere. */
+  readonly deadLetters: boolean;
+  /** Milliseconds without use after which it goes. */
+  readonly expires: number | undefined;
+  /** What expired and waits to be carried away. */
+  readonly expired: Ring<Item> = new Ring<Item>();
+  /** When it was last used, on the clock. */
+  usedAt: number;
+  /** Whether it was deleted while some of its messages were out. */
+  deleted = false;
+  readonly #levels: Ring<Item>[];
+  /** Not yet due, the first due first. */
+  readonly #delayed: Item[] = [];
+  readonly #most: number;
+  readonly #mostBytes: number;
+  readonly #refuses: boolean;
+  #size = 0;
+  #bytes = 0;
+
+  /** Makes an empty queue as it was declared. */
+  constructor(name: string, declared: FieldTable, now: number) {
+    this.name = name;
+    this.usedAt = now;
+    this.deadLetters = declared["x-dead-letter-exchange"] !== undefined;
+    this.expires = numberOf(declared["x-expires"]);
+    this.#most = numberOf(declared["x-max-length"]) ?? Infinity;
+    this.#mostBytes = numberOf(declared["x-max-length-bytes"]) ?? Infinity;
+    this.#refuses = declared["x-overflow"] === "reject-publish" ||
+      declared["x-overflow"] === "reject-publish-dlx";
+    const levels = Math.min(numberOf(declared["x-max-priority"]) ?? 0, 9) + 1;
+    this.#levels = Array.from({ length: levels }, () => new Ring<Item>());
+  }
+
+  /** How many messages are ready. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Whether it refuses another message, being full. */
+  refuses(bytes: number): boolean {
+    return this.#refuses &&
+      (this.#size + 1 > this.#most || this.#bytes + bytes > this.#mostBytes);
+  }
+
+  /** Whether a length limit is exceeded: the head must go. */
+  get overflows(): boolean {
+    return this.#size > this.#most || this.#bytes > this.#mostBytes;
+  }
+
+  /** Adds a message at the end, or among the delayed. */
+  push(item: Item, now: number): void {
+    if (item.dueAt > now) this.#delay(item);
+    else {
+      this.#count(item, 1);
+      this.#level(item).push(item);
+    }
+  }
+
+  /** Puts a message back to where it was. */
+  restore(item: Item): void {
+    this.#count(item, 1);
+    const level = this.#level(item);
+    const ahead: Item[] = [];
+    for (let head = level.at(0); head !== undefined; head = level.at(0)) {
+      if (head.sequence > item.sequence) break;
+      level.shift();
+      ahead.push(head);
+    }
+    level.unshift(item);
+    for (const each of ahead.reverse()) level.unshift(each);
+  }
+
+  /** Takes the message whose turn it is. */
+  take(): Item | undefined {
+    if (this.#size === 0) return undefined;
+    for (let i = this.#levels.length - 1; i >= 0; i--) {
+      const item = this.#levels[i]?.shift();
+      if (item === undefined) continue;
+      this.#count(item, -1);
+      return item;
+    }
+    return undefined;
+  }
+
+  /** Moves what is due to the ready ones, and what has expired out of them. */
+  pass(now: number): void {
+    while (this.#delayed.length > 0) {
+      const first = this.#delayed[0];
+      if (first === undefined || first.dueAt > now) break;
+      this.#delayed.shift();
+      this.#count(first, 1);
+      this.#level(first).push(first);
+    }
+    for (const level of this.#levels) {
+      for (let head = level.at(0); head !== undefined; head = level.at(0)) {
+        if (head.expiresAt > now) break;
+        level.shift();
+        this.#count(head, -1);
+        if (this.deadLetters) this.expired.push(head);
+      }
+    }
+  }
+
+  /** When `pass` will next find something that somebody waits for, on the clock. */
+  nextAt(): number {
+    let next = this.#delayed[0]?.dueAt ?? Infinity;
+    if (!this.deadLetters) return next;
+    for (const level of this.#levels) {
+      next = Math.min(next, level.at(0)?.expiresAt ?? Infinity);
+    }
+    return next;
+  }
+
+  /** Removes the ready messages; returns how many. */
+  purge(): number {
+    const size = this.#size;
+    for (const level of this.#levels) level.clear();
+    this.#size = this.#bytes = 0;
+    return size;
+  }
+
+  #level(item: Item): Ring<Item> {
+    const highest = this.#levels.length - 1;
+    const priority = highest === 0
+      ? 0
+      : Math.min(item.message.properties.priority ?? 0, highest);
+    const level = this.#levels[priority];
+    if (level === undefined) {
+      throw new RangeError(
+        `Cannot put a message of priority ${priority}: it must be from 0 to 9`,
+      );
+    }
+    return level;
+  }
+
+  #delay(item: Item): void {
+    let place = this.#delayed.length;
+    while (place > 0 && (this.#delayed[place - 1]?.dueAt ?? 0) > item.dueAt) {
+      place--;
+    }
+    this.#delayed.splice(place, 0, item);
+  }
+
+  #count(item: Item, sign: 1 | -1): void {
+    this.#size += sign;
+    this.#bytes += sign * item.message.body.byteLength;
+  }
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === "number" ? value : undefined;
+}

@@ -1,0 +1,319 @@
+import { Limits } from "../../async/limits.ts";
+import { ClosedError, TimeoutError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import type {
+  ChangeResult,
+  PutOptions,
+  PutResult,
+  Reservation,
+  Reserved,
+  ReserveOptions,
+  ReserveWant,
+  Store,
+  StoreItem,
+  StoreLimits,
+  TopologyKey,
+  TopologyView,
+} from "../store/store.ts";
+import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import type { MemoryBroker, Waiter } from "./broker.ts";
+import type { Item, MemoryQueue } from "./queue.ts";
+
+const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
+  "dead-letter",
+  "delay",
+  "exchange-to-exchange",
+  "exclusive",
+  "known-queues",
+  "length-limit",
+  "message-ttl",
+  "priority",
+  "queue-ttl",
+  "queued-fanout",
+  "shared-topology",
+]);
+
+const LIMITS: StoreLimits = {
+  itemBytes: Infinity,
+  reserveCount: 1000,
+  reserveQueues: Infinity,
+  reserveWait: Infinity,
+  lease: undefined,
+};
+
+/** Nothing was pushed out: one object for all. */
+const PUT: Promise<PutResult> = Promise.resolve({ type: "put", displaced: [] });
+const STALE: Promise<PutResult> = Promise.resolve({ type: "stale" });
+const FULL: Promise<PutResult> = Promise.resolve({ type: "full" });
+const LOST: Promise<PutResult> = Promise.resolve({ type: "lost" });
+const NONE_LOST: Promise<readonly Reservation[]> = Promise.resolve([]);
+
+/** A connection to a broker in this process: what it reserved is given back when it closes. */
+export class MemoryStore implements Store {
+  readonly limits: StoreLimits = LIMITS;
+  readonly capabilities: ReadonlySet<Capability> = CAPABILITIES;
+  readonly closed: Promise<CloseReason>;
+  readonly #settleClosed: (reason: CloseReason) => void;
+  readonly #broker: MemoryBroker;
+  readonly #clock: ConnectOptions["clock"];
+  readonly #waits: Limits;
+  readonly #held = new Set<MemoryReservation>();
+  readonly #waiters = new Set<StoreWaiter>();
+  #ended = false;
+
+  /** Opens a connection to a broker. */
+  constructor(broker: MemoryBroker, options: Pick<ConnectOptions, "clock">) {
+    const { promise, resolve } = Promise.withResolvers<CloseReason>();
+    this.closed = promise;
+    this.#settleClosed = resolve;
+    this.#broker = broker;
+    this.#clock = options.clock;
+    this.#waits = new Limits(options.clock);
+  }
+
+  readTopology(of: TopologyKey): Promise<TopologyView> {
+    const { topology, version } = this.#broker;
+    if (of.type === "queue") this.#broker.use(of.name);
+    return Promise.resolve({ topology, version });
+  }
+
+  applyChanges(
+    changes: readonly TopologyChange[],
+    version: string,
+  ): Promise<ChangeResult> {
+    if (version !== this.#broker.version) {
+      return Promise.resolve({ type: "stale" });
+    }
+    for (const change of changes) {
+      if (
+        change.type === "queue-deleted" && change.ifEmpty &&
+        (this.#broker.queue(change.name)?.size ?? 0) > 0
+      ) return Promise.resolve({ type: "not-empty" });
+    }
+    const messageCount = this.#broker.apply(changes);
+    return Promise.resolve({ type: "applied", messageCount });
+  }
+
+  countMessages(queue: string): Promise<number | undefined> {
+    return Promise.resolve(this.#broker.queue(queue)?.size);
+  }
+
+  purgeQueue(queue: string): Promise<number> {
+    return Promise.resolve(this.#broker.queue(queue)?.purge() ?? 0);
+  }
+
+  put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
+    if (
+      options?.version !== undefined && options.version !== this.#broker.version
+    ) return STALE;
+    for (const { queue, message } of items) {
+      if (this.#broker.queue(queue)?.refuses(message.body.byteLength)) {
+        return FULL;
+      }
+    }
+    const { instead } = options ?? {};
+    if (instead !== undefined && this.#settle(instead) === undefined) {
+      return LOST;
+    }
+    let displaced: Reservation[] | undefined;
+    for (const item of items) {
+      const queue = this.#broker.queue(item.queue);
+      if (queue === undefined) continue;
+      this.#add(queue, item);
+      while (queue.overflows) {
+        const head = queue.take();
+        if (head === undefined) break;
+        (displaced ??= []).push(this.#hold(queue, head, false));
+      }
+    }
+    return displaced === undefined
+      ? PUT
+      : Promise.resolve({ type: "put", displaced });
+  }
+
+  #add(queue: MemoryQueue, { message, ttl }: StoreItem): void {
+    const timed = message.delay > 0 || ttl !== undefined;
+    const dueAt = timed ? this.#clock.now() + message.delay : 0;
+    this.#broker.put(queue, {
+      message,
+      dueAt: message.delay > 0 ? dueAt : 0,
+      expiresAt: ttl === undefined ? Infinity : dueAt + ttl,
+      deliveryCount: 0,
+    });
+  }
+
+  reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    if (this.#ended) return Promise.reject(closedError());
+    const reserved = this.#take(wants);
+    if (reserved !== undefined) return Promise.resolve(reserved);
+    if (options.wait <= 0) return NOTHING;
+    return this.#wait(wants, options);
+  }
+
+  #take(wants: readonly ReserveWant[]): Reserved | undefined {
+    const reservations: Reservation[] = [];
+    let missing: string[] | undefined;
+    for (const { queue: name, limit } of wants) {
+      const queue = this.#broker.queue(name);
+      if (queue === undefined) {
+        (missing ??= []).push(name);
+        continue;
+      }
+      for (let i = 0; i < limit; i++) {
+        const item = queue.take();
+        if (item === undefined) break;
+        reservations.push(this.#hold(queue, item, false));
+      }
+    }
+    for (
+      let gone = this.#broker.takeExpired();
+      gone !== undefined && reservations.length < LIMITS.reserveCount;
+      gone = this.#broker.takeExpired()
+    ) reservations.push(this.#hold(gone.queue, gone.item, true));
+    return reservations.length === 0 && missing === undefined
+      ? undefined
+      : { reservations, missing: missing ?? [] };
+  }
+
+  #wait(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    return new Promise((resolve, reject) => {
+      const until = this.#clock.now() + options.wait;
+      const { signal } = options;
+      const waiter: StoreWaiter = {
+        queues: wants.map(({ queue }) => queue),
+        // A microtask later: messages that are put in one go are taken in one.
+        wake: () =>
+          queueMicrotask(() => {
+            if (!this.#waiters.has(waiter)) return;
+            const reserved = this.#take(wants);
+            if (reserved === undefined) return this.#broker.wait(waiter);
+            done();
+            resolve(reserved);
+          }),
+        close: () => {
+          done();
+          reject(closedError());
+        },
+      };
+      const unwatch = this.#waits.watch(
+        { signal, deadline: until },
+        (reason) => {
+          done();
+          if (reason !== undefined) reject(reason.aborted);
+          else resolve({ reservations: [], missing: [] });
+        },
+      );
+      const done = () => {
+        unwatch();
+        this.#waiters.delete(waiter);
+        this.#broker.forget(waiter);
+      };
+      this.#waiters.add(waiter);
+      this.#broker.wait(waiter);
+    });
+  }
+
+  remove(
+    reservations: readonly Reservation[],
+  ): Promise<readonly Reservation[]> {
+    let lost: Reservation[] | undefined;
+    for (const reservation of reservations) {
+      if (this.#settle(reservation) === undefined) {
+        (lost ??= []).push(reservation);
+      }
+    }
+    return lost === undefined ? NONE_LOST : Promise.resolve(lost);
+  }
+
+  release(
+    reservations: readonly Reservation[],
+  ): Promise<readonly Reservation[]> {
+    const lost: Reservation[] = [];
+    // The newest first: each goes in front of the one before, without a search.
+    for (let i = reservations.length - 1; i >= 0; i--) {
+      const reservation = reservations[i];
+      if (reservation === undefined) continue;
+      const held = this.#settle(reservation);
+      if (held === undefined) lost.push(reservation);
+      else {
+        held.item.deliveryCount++;
+        this.#broker.restore(held.from, held.item);
+      }
+    }
+    return Promise.resolve(lost);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const waiter of [...this.#waiters]) waiter.close();
+    await this.release([...this.#held]);
+    this.#waits.clear();
+    this.#settleClosed({ type: "closed" });
+  }
+
+  #hold(queue: MemoryQueue, item: Item, expired: boolean): MemoryReservation {
+    const reservation = new MemoryReservation(queue, item, expired);
+    this.#held.add(reservation);
+    return reservation;
+  }
+
+  #settle(reservation: Reservation): MemoryReservation | undefined {
+    if (!(reservation instanceof MemoryReservation)) return undefined;
+    return this.#held.delete(reservation) ? reservation : undefined;
+  }
+}
+
+const NOTHING: Promise<Reserved> = Promise.resolve({
+  reservations: [],
+  missing: [],
+});
+
+interface StoreWaiter extends Waiter {
+  close(): void;
+}
+
+class MemoryReservation implements Reservation {
+  readonly from: MemoryQueue;
+  readonly item: Item;
+  readonly expired: boolean;
+
+  constructor(from: MemoryQueue, item: Item, expired: boolean) {
+    this.from = from;
+    this.item = item;
+    this.expired = expired;
+  }
+
+  get queue(): string {
+    return this.from.name;
+  }
+
+  get handle(): string {
+    return String(this.item.sequence);
+  }
+
+  get message(): Publishing {
+    return this.item.message;
+  }
+
+  get redelivered(): boolean {
+    return this.item.deliveryCount > 0;
+  }
+
+  get deliveryCount(): number {
+    return this.item.deliveryCount;
+  }
+}
+
+function closedError(): ClosedError {
+  return new ClosedError("Cannot reserve messages: the connection is closed");
+}

@@ -1,0 +1,91 @@
+import { UnsupportedError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
+import type { Capability } from "../transport.ts";
+
+/** Which argument of a queue asks for which capability. */
+const QUEUE_ARGUMENTS: readonly (readonly [string, Capability])[] = [
+  ["x-message-ttl", "message-ttl"],
+  ["x-expires", "queue-ttl"],
+  ["x-max-length", "length-limit"],
+  ["x-max-length-bytes", "length-limit"],
+  ["x-max-priority", "priority"],
+  ["x-dead-letter-exchange", "dead-letter"],
+];
+
+/**
+ * Refuses a queue that the broker can not carry as declared.
+ *
+ * @param capabilities What the broker can do.
+ * @param queue The declaration.
+ * @throws {UnsupportedError} If it asks for something else.
+ */
+export function requireForQueue(
+  capabilities: ReadonlySet<Capability>,
+  queue: QueueDeclaration,
+): void {
+  const action = `declare queue "${queue.name}"`;
+  if (queue.exclusive) {
+    requireCapability(capabilities, "exclusive", action, "exclusive");
+  }
+  for (const [argument, capability] of QUEUE_ARGUMENTS) {
+    if (queue.arguments[argument] === undefined) continue;
+    requireCapability(capabilities, capability, action, `"${argument}"`);
+  }
+}
+
+/**
+ * Says why a message can not be published as it is asked for. Returned and not
+ * thrown: the hot path has a promise to reject.
+ *
+ * @param capabilities What the broker can do.
+ * @param message The message.
+ * @returns The error, or `undefined` if all is well.
+ */
+export function refusePublishing(
+  capabilities: ReadonlySet<Capability>,
+  message: Publishing,
+): UnsupportedError | undefined {
+  const { delay, properties } = message;
+  if (delay > 0 && !capabilities.has("delay")) {
+    return unsupported("delay", "publish a message", "a delay");
+  }
+  if (properties.expiration !== undefined && !capabilities.has("message-ttl")) {
+    return unsupported("message-ttl", "publish a message", "an expiration");
+  }
+  if (
+    properties.priority !== undefined && properties.priority !== 0 &&
+    !capabilities.has("priority")
+  ) return unsupported("priority", "publish a message", "a priority");
+  return undefined;
+}
+
+/**
+ * Refuses an action that needs a capability which the broker lacks.
+ *
+ * @param capabilities What the broker can do.
+ * @param capability What it needs.
+ * @param action The action, for the error.
+ * @param feature What of it needs the capability, for the error.
+ * @throws {UnsupportedError} If it lacks it.
+ */
+export function requireCapability(
+  capabilities: ReadonlySet<Capability>,
+  capability: Capability,
+  action: string,
+  feature: string,
+): void {
+  if (!capabilities.has(capability)) {
+    throw unsupported(capability, action, feature);
+  }
+}
+
+function unsupported(
+  capability: Capability,
+  action: string,
+  feature: string,
+): UnsupportedError {
+  return new UnsupportedError(
+    `Cannot ${action} with ${feature}: this broker lacks the capability "${capability}"`,
+  );
+}

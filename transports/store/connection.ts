@@ -1,0 +1,170 @@
+import { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { ClosedError } from "../../model/errors.ts";
+import { planOwnerGone } from "../../virtual/declare.ts";
+import type { BrokerUrl, UrlDefaults } from "../../url/broker_url.ts";
+import type {
+  Capability,
+  Channel,
+  CloseReason,
+  ConnectOptions,
+  Transport,
+  TransportConnection,
+} from "../transport.ts";
+import { type ChannelContext, StoreChannel } from "./channel.ts";
+import { DeadLetters } from "./dead_letters.ts";
+import { change } from "./declarer.ts";
+import { Leases } from "./leases.ts";
+import { Loop } from "./loop.ts";
+import { Publisher } from "./publisher.ts";
+import { Router } from "./router.ts";
+import type { Reservation, Store } from "./store.ts";
+
+/** What {@linkcode createStoreTransport} needs. */
+export interface StoreTransportOptions {
+  /** The transport's name. */
+  readonly name: string;
+  /** What its URLs leave out. */
+  readonly defaults?: UrlDefaults | undefined;
+  /** Connects once: the library retries. */
+  open(url: BrokerUrl, options: ConnectOptions): Promise<Store>;
+}
+
+/**
+ * Makes a transport of a store.
+ *
+ * @param options Its name, and how to open a store.
+ * @returns The transport: exchanges, routing, prefetch, settlement and dead letters over the store's verbs.
+ */
+export function createStoreTransport(
+  options: StoreTransportOptions,
+): Transport {
+  return {
+    name: options.name,
+    defaults: options.defaults,
+    async connect(url, connectOptions) {
+      const store = await options.open(url, connectOptions);
+      return new StoreConnection(store, connectOptions);
+    },
+  };
+}
+
+/** An open store, its channels, and the loops that take messages for them. */
+class StoreConnection implements TransportConnection {
+  readonly capabilities: ReadonlySet<Capability>;
+  readonly closed: Promise<CloseReason>;
+  readonly #settleClosed: (reason: CloseReason) => void;
+  readonly #store: Store;
+  readonly #options: ConnectOptions;
+  readonly #limits: Limits;
+  readonly #deadLetters: DeadLetters;
+  readonly #leases: Leases;
+  readonly #loops: Loop[] = [];
+  readonly #channels = new Set<StoreChannel>();
+  readonly #context: ChannelContext;
+  #channelCount = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(store: Store, options: ConnectOptions) {
+    const { promise, resolve } = Promise.withResolvers<CloseReason>();
+    this.closed = promise;
+    this.#settleClosed = resolve;
+    this.#store = store;
+    this.#options = options;
+    this.capabilities = store.capabilities;
+    const { clock, owner, operationTimeout } = options;
+    this.#limits = new Limits(clock);
+    const router = new Router(store);
+    this.#deadLetters = new DeadLetters(store, router, () => clock.wall());
+    this.#context = {
+      store,
+      clock,
+      owner,
+      operationTimeout,
+      limits: this.#limits,
+      deadLetters: this.#deadLetters,
+      publisher: new Publisher(store, router, this.#limits, this.#deadLetters),
+      loopFor: (queue) => this.#loopFor(queue),
+      forget: (channel) => this.#channels.delete(channel),
+    };
+    this.#leases = new Leases(store, options, {
+      held: () => this.#held(),
+      lost: (lost) => this.#lost(lost),
+    });
+    store.closed.then((reason) => {
+      if (reason.type === "lost") this.#lose(reason.error);
+    });
+  }
+
+  openChannel(options?: CallOptions): Promise<Channel> {
+    try {
+      if (this.#closing !== undefined) {
+        throw new ClosedError(
+          "Cannot open a channel: the connection is closed",
+        );
+      }
+      this.#limits.check(options, () => "open a channel");
+      const channel = new StoreChannel(this.#context, ++this.#channelCount);
+      this.#channels.add(channel);
+      return Promise.resolve(channel);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#leases.stop();
+    const { clock, operationTimeout, owner } = this.#options;
+    await Promise.all(
+      [...this.#channels].map((channel) => channel[Symbol.asyncDispose]()),
+    );
+    try {
+      await change(
+        this.#store,
+        { type: "owner", name: owner },
+        (topology) => planOwnerGone(topology, owner),
+        { deadline: clock.now() + operationTimeout },
+      );
+    } catch {
+      // Closing ends quietly: what we own goes when we are missed.
+    }
+    await this.#store[Symbol.asyncDispose]();
+    this.#limits.clear();
+    this.#settleClosed({ type: "closed" });
+  }
+
+  #lose(error: Error): void {
+    if (this.#closing !== undefined) return;
+    this.#closing = Promise.resolve();
+    this.#leases.stop();
+    for (const channel of this.#channels) channel.lose(error);
+    this.#channels.clear();
+    this.#limits.clear();
+    this.#settleClosed({ type: "lost", error });
+  }
+
+  #loopFor(queue: string): Loop {
+    const loop = this.#loops.find((each) => each.hasRoomFor(queue));
+    if (loop !== undefined) return loop;
+    const { clock, operationTimeout } = this.#options;
+    const added = new Loop(this.#store, clock, operationTimeout, {
+      expired: (reservations) =>
+        this.#deadLetters.moveAll(reservations, "expired"),
+    });
+    this.#loops.push(added);
+    return added;
+  }
+
+  #held(): readonly Reservation[] {
+    return [...this.#channels].flatMap(({ deliveries }) => deliveries.held());
+  }
+
+  #lost(lost: readonly Reservation[]): void {
+    const set = new Set(lost);
+    for (const { deliveries } of this.#channels) deliveries.lose(set);
+  }
+}

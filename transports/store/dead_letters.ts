@@ -1,0 +1,140 @@
+import { ChannelError } from "../../model/errors.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Publishing } from "../../model/message.ts";
+import {
+  deadLetter,
+  type DeadLetterReason,
+  deadLetterTargets,
+} from "../../virtual/dead_letter.ts";
+import { leaseLost } from "./settler.ts";
+import { itemsFor, type Routed, type Router } from "./router.ts";
+import type { Malformed, Reservation, Store } from "./store.ts";
+
+/** Says whether what lay in a queue is no message. */
+export function isMalformed(
+  message: Publishing | Malformed,
+): message is Malformed {
+  return "error" in message;
+}
+
+/** Moves messages that were rejected, or expired, or pushed out, to where their queue dead-letters them, or away. */
+export class DeadLetters {
+  readonly #store: Store;
+  readonly #router: Router;
+  readonly #wall: () => number;
+
+  /** Makes one over a store; `wall` is the time by the calendar, ms since 1970. */
+  constructor(store: Store, router: Router, wall: () => number) {
+    this.#store = store;
+    this.#router = router;
+    this.#wall = wall;
+  }
+
+  /**
+   * Moves one message.
+   *
+   * @throws {SettlementError} If it was no longer ours.
+   */
+  async move(
+    reservation: Reservation,
+    why: DeadLetterReason,
+    options?: CallOptions,
+  ): Promise<void> {
+    const { message } = reservation;
+    if (isMalformed(message) && this.#store.setAside !== undefined) {
+      return await this.#store.setAside([reservation], options);
+    }
+    const next = isMalformed(message)
+      ? undefined
+      : await this.#next(reservation.queue, message, why, options);
+    const put = next === undefined
+      ? undefined
+      : await this.#put(next, reservation, options);
+    if (put === "lost") throw leaseLost(reservation);
+    if (put === "put") return;
+    const lost = await this.#store.remove([reservation], options);
+    if (lost.length > 0) throw leaseLost(reservation);
+  }
+
+  /** Moves messages that nobody waits for; what is no longer ours is someone else's to move. */
+  async moveAll(
+    reservations: readonly Reservation[],
+    why: DeadLetterReason,
+    options?: CallOptions,
+  ): Promise<void> {
+    for (const reservation of reservations) {
+      try {
+        await this.move(reservation, why, options);
+      } catch (error) {
+        if (!isLeaseLost(error)) throw error;
+      }
+    }
+  }
+
+  async #next(
+    queue: string,
+    message: Publishing,
+    why: DeadLetterReason,
+    options?: CallOptions,
+  ): Promise<Publishing | undefined> {
+    const { topology } = await this.#store.readTopology(
+      { type: "queue", name: queue },
+      options,
+    );
+    const record = topology.queue(queue);
+    return record === undefined
+      ? undefined
+      : deadLetter(record.declaration, message, why, this.#wall());
+  }
+
+  async #put(
+    next: Publishing,
+    instead: Reservation,
+    options?: CallOptions,
+  ): Promise<"put" | "lost" | "nowhere"> {
+    for (;;) {
+      const routed = await this.#route(next, options);
+      if (routed === undefined || routed.queues.length === 0) return "nowhere";
+      const result = await this.#store.put(itemsFor(next, routed), {
+        ...options,
+        version: routed.version,
+        instead,
+      });
+      switch (result.type) {
+        case "put":
+          await this.moveAll(result.displaced, "maxlen", options);
+          return "put";
+        case "lost":
+          return "lost";
+        case "full": // as on RabbitMQ, a dead letter that finds no room is gone
+          return "nowhere";
+        case "stale":
+          this.#router.forget(next);
+      }
+    }
+  }
+
+  async #route(
+    next: Publishing,
+    options?: CallOptions,
+  ): Promise<Routed | undefined> {
+    try {
+      const routed = await this.#router.route(next, options);
+      const names = new Set(routed.queues.map(({ queue }) => queue));
+      const targets = deadLetterTargets(names, next);
+      return {
+        ...routed,
+        queues: routed.queues.filter(({ queue }) => targets.has(queue)),
+      };
+    } catch (error) {
+      // The exchange is not there: as on RabbitMQ, the message goes away.
+      if (error instanceof ChannelError) return undefined;
+      throw error;
+    }
+  }
+}
+
+function isLeaseLost(error: unknown): boolean {
+  return error instanceof Error && "code" in error &&
+    error.code === "lease-lost";
+}

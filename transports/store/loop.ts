@@ -1,0 +1,204 @@
+import type { Clock } from "../../async/clock.ts";
+import { ChannelError } from "../../model/errors.ts";
+import type { Reservation, ReserveWant, Store } from "./store.ts";
+import type { StoreSubscription } from "./subscription.ts";
+
+/** What the loop hands back to its connection. Neither may throw. */
+export interface LoopHost {
+  /** These are over their time: dead-letter them. */
+  expired(reservations: readonly Reservation[]): Promise<void>;
+}
+
+/**
+ * Takes messages for the subscriptions of a connection and hands them out: one
+ * waiting call of the store at a time, for all their queues.
+ */
+export class Loop {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #grace: number;
+  readonly #host: LoopHost;
+  /** By queue, in the order of their turn. */
+  readonly #subscriptions = new Map<string, StoreSubscription[]>();
+  #count = 0;
+  #running: Promise<void> | undefined;
+  #taking: Promise<void> | undefined;
+  /** Of the `reserve` that is under way. */
+  #wanted: ReadonlySet<string> | undefined;
+  #abort = new AbortController();
+  #parked: (() => void) | undefined;
+
+  /** Makes an idle loop; `grace` is how much longer than its wait the store may take to answer, ms. */
+  constructor(store: Store, clock: Clock, grace: number, host: LoopHost) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#grace = grace;
+    this.#host = host;
+  }
+
+  /** Whether it can ask for another queue. */
+  hasRoomFor(queue: string): boolean {
+    return this.#subscriptions.has(queue) ||
+      this.#subscriptions.size < this.#store.limits.reserveQueues;
+  }
+
+  /** Starts to take messages for a subscription. */
+  add(subscription: StoreSubscription): void {
+    const sharing = this.#subscriptions.get(subscription.queue);
+    if (sharing === undefined) {
+      this.#subscriptions.set(subscription.queue, [subscription]);
+    } else sharing.push(subscription);
+    this.#count++;
+    this.#running ??= this.#run().finally(() => this.#running = undefined);
+    this.wake(subscription.queue);
+  }
+
+  /** Stops, and waits until nothing more is on its way to it: that goes back. */
+  async remove(subscription: StoreSubscription): Promise<void> {
+    const sharing = this.#subscriptions.get(subscription.queue);
+    const index = sharing?.indexOf(subscription) ?? -1;
+    if (sharing === undefined || index < 0) return;
+    sharing.splice(index, 1);
+    if (sharing.length === 0) this.#subscriptions.delete(subscription.queue);
+    this.#count--;
+    this.#interrupt();
+    await this.#taking;
+  }
+
+  /** A subscription of this queue has room again. */
+  wake(queue: string): void {
+    if (this.#wanted?.has(queue) !== true) this.#interrupt();
+  }
+
+  #interrupt(): void {
+    this.#parked?.();
+    if (this.#wanted === undefined) return;
+    this.#abort.abort();
+    this.#abort = new AbortController();
+  }
+
+  async #run(): Promise<void> {
+    while (this.#count > 0) {
+      const wants = this.#wants();
+      if (wants.length === 0) {
+        await new Promise<void>((resolve) => this.#parked = resolve);
+        this.#parked = undefined;
+        continue;
+      }
+      await (this.#taking = this.#take(wants));
+      this.#taking = undefined;
+    }
+  }
+
+  #wants(): ReserveWant[] {
+    const { reserveCount } = this.#store.limits;
+    const wants: ReserveWant[] = [];
+    for (const [queue, sharing] of this.#subscriptions) {
+      let room = 0;
+      for (const subscription of sharing) room += subscription.room;
+      if (room > 0) wants.push({ queue, limit: Math.min(room, reserveCount) });
+    }
+    return wants;
+  }
+
+  async #take(wants: readonly ReserveWant[]): Promise<void> {
+    const wait = this.#store.limits.reserveWait;
+    const { signal } = this.#abort;
+    this.#wanted = new Set(wants.map(({ queue }) => queue));
+    try {
+      const { reservations, missing } = await this.#store.reserve(wants, {
+        wait,
+        signal,
+        deadline: this.#clock.now() + wait + this.#grace,
+      });
+      this.#wanted = undefined;
+      this.#heard(wants);
+      for (const queue of missing) this.#endMissing(queue);
+      await this.#handOut(reservations);
+    } catch (error) {
+      this.#wanted = undefined;
+      if (signal.aborted) return; // something changed: ask anew
+      for (const { queue } of wants) this.#endLost(queue, error);
+    }
+  }
+
+  #heard(wants: readonly ReserveWant[]): void {
+    const now = this.#clock.now();
+    for (const { queue } of wants) {
+      for (const each of this.#subscriptions.get(queue) ?? []) {
+        each.lastHeard = now;
+      }
+    }
+  }
+
+  async #handOut(reservations: readonly Reservation[]): Promise<void> {
+    let expired: Reservation[] | undefined;
+    let unwanted: Reservation[] | undefined;
+    let unacked: [StoreSubscription, Reservation][] | undefined;
+    for (const reservation of reservations) {
+      if (reservation.expired) {
+        (expired ??= []).push(reservation);
+        continue;
+      }
+      const taker = this.#nextTaker(reservation.queue);
+      if (taker === undefined) (unwanted ??= []).push(reservation);
+      else if (taker.noAck) {
+        taker.room--; // held for it while it is removed
+        (unacked ??= []).push([taker, reservation]);
+      } else taker.deliver(reservation);
+    }
+    if (unwanted !== undefined) await this.#store.release(unwanted);
+    if (unacked !== undefined) await this.#handOutUnacked(unacked);
+    if (expired !== undefined) await this.#host.expired(expired);
+  }
+
+  /** Removed first, delivered then: with `noAck` a message is delivered at most once. */
+  async #handOutUnacked(
+    pairs: readonly [StoreSubscription, Reservation][],
+  ): Promise<void> {
+    const lost = await this.#store.remove(pairs.map(([, each]) => each));
+    for (const [taker, reservation] of pairs) {
+      taker.room++;
+      if (!lost.includes(reservation)) taker.deliver(reservation);
+    }
+  }
+
+  /** Whose turn it is among the subscriptions of a queue that have room. */
+  #nextTaker(queue: string): StoreSubscription | undefined {
+    const sharing = this.#subscriptions.get(queue);
+    if (sharing === undefined) return undefined;
+    const only = sharing[0];
+    if (sharing.length === 1) {
+      return only !== undefined && only.room > 0 ? only : undefined;
+    }
+    const index = sharing.findIndex((each) => each.room > 0);
+    if (index < 0) return undefined;
+    const [taker] = sharing.splice(index, 1);
+    if (taker !== undefined) sharing.push(taker);
+    return taker;
+  }
+
+  #endMissing(queue: string): void {
+    const error = new ChannelError(
+      `Consumer of queue "${queue}" ended: the queue was deleted`,
+      { code: "consumer-cancelled" },
+    );
+    for (const each of this.#dropQueue(queue)) {
+      each.end({ type: "ended-by-broker", error });
+    }
+  }
+
+  #endLost(queue: string, cause: unknown): void {
+    const error = cause instanceof Error ? cause : new Error(String(cause));
+    for (const each of this.#dropQueue(queue)) {
+      each.end({ type: "lost", error });
+    }
+  }
+
+  #dropQueue(queue: string): readonly StoreSubscription[] {
+    const sharing = this.#subscriptions.get(queue) ?? [];
+    this.#subscriptions.delete(queue);
+    this.#count -= sharing.length;
+    return sharing;
+  }
+}

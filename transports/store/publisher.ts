@@ -1,0 +1,147 @@
+import type { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { PublishError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import { withoutBcc } from "../../virtual/route.ts";
+import type { PublishOutcome } from "../transport.ts";
+import { refusePublishing } from "./capabilities.ts";
+import type { DeadLetters } from "./dead_letters.ts";
+import { itemsFor, type Routed, type Router } from "./router.ts";
+import type { PutResult, Store } from "./store.ts";
+
+/**
+ * Routes messages and puts their copies. A message whose route is known costs no
+ * more than the store's `put`.
+ */
+export class Publisher {
+  readonly #store: Store;
+  readonly #router: Router;
+  readonly #limits: Limits;
+  readonly #deadLetters: DeadLetters;
+
+  /** Makes one for all channels of a connection. */
+  constructor(
+    store: Store,
+    router: Router,
+    limits: Limits,
+    deadLetters: DeadLetters,
+  ) {
+    this.#store = store;
+    this.#router = router;
+    this.#limits = limits;
+    this.#deadLetters = deadLetters;
+  }
+
+  /** Publishes a message. */
+  publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
+    try {
+      this.#limits.check(options, () => describe(message));
+      const refused = refusePublishing(this.#store.capabilities, message) ??
+        this.#tooLarge(message);
+      if (refused !== undefined) return Promise.reject(refused);
+      const routed = this.#router.find(message);
+      return routed === undefined
+        ? this.#routeAndPut(message, options)
+        : this.#put(message, routed, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async #routeAndPut(
+    message: Publishing,
+    options?: CallOptions,
+  ): Promise<PublishOutcome> {
+    const routed = await this.#router.route(message, options);
+    return await this.#put(withoutBcc(message), routed, options);
+  }
+
+  #put(
+    message: Publishing,
+    routed: Routed,
+    options?: CallOptions,
+  ): Promise<PublishOutcome> {
+    if (routed.queues.length === 0) return this.#nowhere(message, routed);
+    const put = this.#store.put(itemsFor(message, routed), {
+      version: routed.version,
+      signal: options?.signal,
+      deadline: options?.deadline,
+    });
+    return put.then((result) =>
+      result.type === "put" && result.displaced.length === 0 &&
+        routed.broadcasts.length === 0
+        ? routed.outcome
+        : this.#finish(message, routed, result, options)
+    );
+  }
+
+  async #finish(
+    message: Publishing,
+    routed: Routed,
+    result: PutResult,
+    options?: CallOptions,
+  ): Promise<PublishOutcome> {
+    switch (result.type) {
+      case "put":
+        await this.#deadLetters.moveAll(result.displaced, "maxlen", options);
+        await this.#broadcast(message, routed, options);
+        return routed.outcome;
+      case "full":
+        throw new PublishError(
+          `Cannot ${describe(message)}: a queue is full, and refuses more`,
+          { code: "publish-refused", retryable: true },
+        );
+      case "stale":
+      case "lost": // can not be: nothing was to be removed instead
+        // The tables changed since the route was decided.
+        this.#limits.check(options, () => describe(message));
+        this.#router.forget(message);
+        return await this.#routeAndPut(message, options);
+    }
+  }
+
+  async #nowhere(
+    message: Publishing,
+    routed: Routed,
+    options?: CallOptions,
+  ): Promise<PublishOutcome> {
+    if (routed.broadcasts.length > 0) {
+      await this.#broadcast(message, routed, options);
+      return routed.outcome;
+    }
+    if (await this.#router.isOld(message, routed, options)) {
+      this.#router.forget(message);
+      return await this.#routeAndPut(message, options);
+    }
+    return message.mandatory
+      ? { type: "returned", replyText: "NO_ROUTE" }
+      : routed.outcome;
+  }
+
+  async #broadcast(
+    message: Publishing,
+    routed: Routed,
+    options?: CallOptions,
+  ): Promise<void> {
+    for (const exchange of routed.broadcasts) {
+      await this.#store.broadcast?.(exchange, message, options);
+    }
+  }
+
+  #tooLarge(message: Publishing): PublishError | undefined {
+    const { itemBytes } = this.#store.limits;
+    if (message.body.byteLength <= itemBytes) return undefined;
+    return new PublishError(
+      `Cannot ${
+        describe(message)
+      }: its body has ${message.body.byteLength} bytes, the broker takes ${itemBytes} at most`,
+      { code: "message-too-large" },
+    );
+  }
+}
+
+function describe(message: Publishing): string {
+  return message.exchange === ""
+    ? `publish to queue "${message.routingKey}"`
+    : `publish to exchange "${message.exchange}" with routing key "${message.routingKey}"`;
+}

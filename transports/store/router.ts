@@ -1,0 +1,155 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { PublishOutcome } from "../transport.ts";
+import { route } from "../../virtual/route.ts";
+import type { Topology } from "../../virtual/topology.ts";
+import type { Store, StoreItem, TopologyKey } from "./store.ts";
+
+/** Where a message goes, by the tables as they were at `version`. */
+export interface Routed {
+  readonly version: string;
+  readonly queues: readonly Target[];
+  readonly broadcasts: readonly string[];
+  /** What `publish` resolves to when all goes well: made once for each route. */
+  readonly outcome: PublishOutcome;
+}
+
+interface Target {
+  readonly queue: string;
+  /** The queue's own `x-message-ttl`. */
+  readonly ttl: number | undefined;
+}
+
+interface View {
+  readonly topology: Topology;
+  readonly version: string;
+  readonly routes: Map<string, Routed>;
+}
+
+/** Routes of one exchange that are remembered; beyond that they are all forgotten, so that random keys do not fill memory. */
+const MOST_ROUTES = 10_000;
+
+/**
+ * Finds the queues for a message on a cached view of the tables. The store tells
+ * when the view is old; then it is forgotten, read and asked again.
+ */
+export class Router {
+  readonly #store: Store;
+  readonly #views = new Map<string, View>();
+  readonly #broadcasts: (exchange: string) => boolean;
+
+  /** Makes a router over a store's tables. */
+  constructor(store: Store) {
+    this.#store = store;
+    this.#broadcasts = () => store.broadcast !== undefined;
+  }
+
+  /** Looks for a route that is known already. */
+  find(message: Publishing): Routed | undefined {
+    if (hasRoutingHeaders(message)) return undefined;
+    return this.#views.get(viewName(message))?.routes.get(message.routingKey);
+  }
+
+  /** Routes a message, reading the tables if they are not at hand. */
+  async route(message: Publishing, options?: CallOptions): Promise<Routed> {
+    const name = viewName(message);
+    let view = this.#views.get(name);
+    if (view === undefined) {
+      const read = await this.#store.readTopology(viewKey(message), options);
+      view = { ...read, routes: new Map() };
+      if (this.#views.size >= MOST_ROUTES) this.#views.clear();
+      this.#views.set(name, view);
+    }
+    const known = view.routes.get(message.routingKey);
+    if (known !== undefined && !hasRoutingHeaders(message)) return known;
+    return this.#decide(view, message);
+  }
+
+  /** Says whether a queue may have been bound since: where nothing is put, the store can not tell by itself. */
+  async isOld(
+    message: Publishing,
+    routed: Routed,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    const view = await this.#store.readTopology(viewKey(message), options);
+    return view.version !== routed.version;
+  }
+
+  /** Forgets the view that a message was routed on: it was old. */
+  forget(message: Publishing): void {
+    this.#views.delete(viewName(message));
+  }
+
+  #decide(view: View, message: Publishing): Routed {
+    const { topology, version, routes } = view;
+    const found = route(topology, message, this.#broadcasts);
+    let names = [...found.queues];
+    if (
+      message.exchange === "" && names.length === 0 &&
+      !this.#store.capabilities.has("known-queues")
+    ) {
+      // An empty queue leaves no trace on such a broker: `put` makes it.
+      names = [message.routingKey];
+    }
+    const routed: Routed = {
+      version,
+      queues: names.map((queue) => ({ queue, ttl: ttlOf(topology, queue) })),
+      broadcasts: found.broadcasts,
+      outcome: {
+        type: "accepted",
+        queues: found.broadcasts.length > 0 ? undefined : names.length,
+      },
+    };
+    if (found.cacheable) {
+      if (routes.size >= MOST_ROUTES) routes.clear();
+      routes.set(message.routingKey, routed);
+    }
+    return routed;
+  }
+}
+
+/**
+ * Makes the copies of a message.
+ *
+ * @param message The message.
+ * @param routed Where it goes.
+ * @returns One item for each queue.
+ */
+export function itemsFor(message: Publishing, routed: Routed): StoreItem[] {
+  const expiration = message.properties.expiration;
+  const items: StoreItem[] = [];
+  for (const { queue, ttl } of routed.queues) {
+    items.push({
+      queue,
+      message,
+      ttl: expiration === undefined || (ttl !== undefined && ttl < expiration)
+        ? ttl
+        : expiration,
+    });
+  }
+  return items;
+}
+
+function viewKey(message: Publishing): TopologyKey {
+  return message.exchange === ""
+    ? { type: "queue", name: message.routingKey }
+    : { type: "exchange", name: message.exchange };
+}
+
+/** The default exchange has a view for each queue: all its routing is that the key is a queue's name. */
+function viewName(message: Publishing): string {
+  return message.exchange === ""
+    ? `queue:${message.routingKey}`
+    : message.exchange;
+}
+
+function hasRoutingHeaders(message: Publishing): boolean {
+  const headers = message.properties.headers;
+  return headers !== undefined &&
+    (headers.CC !== undefined || headers.BCC !== undefined);
+}
+
+function ttlOf(topology: Topology, queue: string): number | undefined {
+  const ttl = topology.queue(queue)?.declaration.arguments["x-message-ttl"];
+  return typeof ttl === "number" ? ttl : undefined;
+}

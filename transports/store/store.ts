@@ -1,0 +1,220 @@
+/**
+ * The contract for brokers that have queues but no exchanges: a few verbs, over
+ * which the library's own channel adds exchanges, routing, prefetch, settlement
+ * and dead letters. {@linkcode createStoreTransport} makes a transport of a store.
+ *
+ * @example A transport from a store
+ * ```ts ignore
+ * import { createStoreTransport } from "@dashi/mq/store";
+ *
+ * const transport = createStoreTransport({
+ *   name: "mine",
+ *   open: (url, options) => MyStore.open(url, options),
+ * });
+ * ```
+ *
+ * @module
+ */
+
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { Topology, TopologyChange } from "../../virtual/topology.ts";
+import type { Capability, CloseReason } from "../transport.ts";
+
+export { createStoreTransport } from "./connection.ts";
+export type { StoreTransportOptions } from "./connection.ts";
+export type * from "../transport.ts";
+export type * from "../../virtual/topology.ts";
+
+/** The few verbs that a broker must have to carry the emulation of exchanges. */
+export interface Store extends AsyncDisposable {
+  /** What it can take and give at once. */
+  readonly limits: StoreLimits;
+  /** What it can do. */
+  readonly capabilities: ReadonlySet<Capability>;
+  /** Settles once, when the store can no longer be used. Never rejects. */
+  readonly closed: Promise<CloseReason>;
+
+  /** Reads what is declared around an exchange or a queue, with a mark of how new it is. */
+  readTopology(of: TopologyKey, options?: CallOptions): Promise<TopologyView>;
+  /** Makes planned changes in one step: creates or deletes queues too. `stale`: the view was old, read and plan again. */
+  applyChanges(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult>;
+  /** Counts the ready messages, or `undefined` if there is no such queue. */
+  countMessages(
+    queue: string,
+    options?: CallOptions,
+  ): Promise<number | undefined>;
+  /** Removes the ready messages; returns how many. */
+  purgeQueue(queue: string, options?: CallOptions): Promise<number>;
+
+  /** Appends the copies of one message to their queues, all or none where the broker can. */
+  put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult>;
+  /** Sends a message to all who listen now: PUB/SUB, a notification topic, a capped collection. */
+  broadcast?(
+    exchange: string,
+    message: Publishing,
+    options?: CallOptions,
+  ): Promise<void>;
+
+  /**
+   * Takes messages out of sight; waits up to `wait` for the first. An aborted call
+   * gives back what it took. Expired messages may be among them, of any queue that
+   * dead-letters: a store that notices them hands them to whoever asks.
+   */
+  reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved>;
+  /** Forgets reserved messages: they are done. Returns those that were no longer ours. */
+  remove(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]>;
+  /** Puts reserved messages back where they were, marked as redelivered. Returns those that were no longer ours. */
+  release(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]>;
+  /** Keeps reserved messages out of sight for longer, where leases expire. Returns those that were no longer ours. */
+  renew?(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]>;
+  /** Puts what is no message where an operator finds it: beanstalkd's bury, a list aside. */
+  setAside?(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<void>;
+  /**
+   * Says that `owner` is alive for `ttl` ms more. Returns dead owners, their
+   * reservations already given back, for the caller to delete what they own; and
+   * `owner` itself if it was taken for dead: then its reservations are lost.
+   */
+  beat?(
+    owner: string,
+    ttl: number,
+    options?: CallOptions,
+  ): Promise<readonly string[]>;
+}
+
+/** What to read: an exchange, a queue, or all that an owner has. */
+export interface TopologyKey {
+  /** Which of them. */
+  readonly type: "exchange" | "queue" | "owner";
+  /** Its name. */
+  readonly name: string;
+}
+
+/** An exchange with all it leads to, or a queue with all that leads to it, or all that an owner has. */
+export interface TopologyView {
+  /** The tables, at least as far as the key reaches. Read only. */
+  readonly topology: Topology;
+  /** A mark that changes whenever the tables do. */
+  readonly version: string;
+}
+
+/** What became of planned changes. */
+export type ChangeResult =
+  | {
+    readonly type: "applied";
+    /** How many messages went with queues that were deleted. */
+    readonly messageCount: number;
+  }
+  | { readonly type: "stale" }
+  | { readonly type: "not-empty" };
+
+/** What a store can take and give at once. */
+export interface StoreLimits {
+  /** The largest message, in bytes as it is stored. */
+  readonly itemBytes: number;
+  /** The most messages that one `reserve` returns. */
+  readonly reserveCount: number;
+  /** The most queues that one `reserve` asks. */
+  readonly reserveQueues: number;
+  /** The longest that one `reserve` waits, ms. */
+  readonly reserveWait: number;
+  /** How long a reservation holds, ms; `undefined`: as long as the connection. */
+  readonly lease: number | undefined;
+}
+
+/** The copy of a message for one queue. */
+export interface StoreItem {
+  /** The queue's name. */
+  readonly queue: string;
+  /** The message, one object for all copies: encode it once. */
+  readonly message: Publishing;
+  /** The smaller of the message's and the queue's time to live, ms. */
+  readonly ttl: number | undefined;
+}
+
+/** Options of {@linkcode Store.put}. */
+export interface PutOptions extends CallOptions {
+  /** The view that the routing was decided on; a store that can, checks it in the same step. */
+  readonly version?: string | undefined;
+  /** Removed in the same step, or right after: for dead letters and retries. */
+  readonly instead?: Reservation | undefined;
+}
+
+/** What became of a put. */
+export type PutResult =
+  | {
+    readonly type: "put";
+    /** Messages that a length limit pushed out, reserved for the caller to dead-letter or remove. */
+    readonly displaced: readonly Reservation[];
+  }
+  /** A queue is full and refuses more. */
+  | { readonly type: "full" }
+  /** The view was old: read and route again. */
+  | { readonly type: "stale" }
+  /** `instead` was no longer ours: nothing was put. */
+  | { readonly type: "lost" };
+
+/** How many messages of a queue are wanted. */
+export interface ReserveWant {
+  /** The queue's name. */
+  readonly queue: string;
+  /** The most to return, 1 or more. */
+  readonly limit: number;
+}
+
+/** Options of {@linkcode Store.reserve}. */
+export interface ReserveOptions extends CallOptions {
+  /** How long to wait for the first message, ms; 0 does not wait. */
+  readonly wait: number;
+}
+
+/** What {@linkcode Store.reserve} took. */
+export interface Reserved {
+  /** The messages, in the order of each queue. */
+  readonly reservations: readonly Reservation[];
+  /** Queues that were deleted: their consumers end. */
+  readonly missing: readonly string[];
+}
+
+/** What lay in a queue and is no message. */
+export interface Malformed {
+  /** Why not. */
+  readonly error: Error;
+  /** The raw bytes. */
+  readonly body: Uint8Array;
+}
+
+/** A message that is out of sight for the others. */
+export interface Reservation {
+  /** The queue that it came from. */
+  readonly queue: string;
+  /** The store's own name for it: a receipt, a job number, a document's id. */
+  readonly handle: string;
+  /** The message, or why it is none. */
+  readonly message: Publishing | Malformed;
+  /** Whether it may have been delivered before. */
+  readonly redelivered: boolean;
+  /** How often it was delivered before, where the broker counts. */
+  readonly deliveryCount: number | undefined;
+  /** Its time to live is over: dead-letter it, do not deliver it (noticed when somebody looks). */
+  readonly expired: boolean;
+}

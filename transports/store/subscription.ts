@@ -1,0 +1,96 @@
+import type { Clock } from "../../async/clock.ts";
+import type { EndReason, Subscription } from "../transport.ts";
+import type { Reservation } from "./store.ts";
+
+/** What a channel does for its subscriptions. */
+export interface SubscriptionHost {
+  /** Names a reservation and hands it to the user. */
+  deliver(subscription: StoreSubscription, reservation: Reservation): void;
+  /** There is room again. */
+  wake(subscription: StoreSubscription): void;
+  /** Ends it on the broker's side. */
+  cancel(subscription: StoreSubscription): Promise<void>;
+}
+
+/** What a consumer was asked to be. */
+export interface SubscriptionSettings {
+  readonly queue: string;
+  readonly consumerTag: string;
+  readonly prefetch: number;
+  readonly noAck: boolean;
+}
+
+/** A consumer of one queue, and how much it may still be given. */
+export class StoreSubscription implements Subscription {
+  readonly queue: string;
+  readonly consumerTag: string;
+  readonly noAck: boolean;
+  readonly heardEvery: number;
+  readonly ended: Promise<EndReason>;
+  readonly taken: ((count: number) => void) | undefined;
+  lastHeard: number;
+  /** How many more may be delivered. */
+  room: number;
+  readonly #host: SubscriptionHost;
+  readonly #settle: (reason: EndReason) => void;
+  #running = true;
+  #cancelling: Promise<void> | undefined;
+
+  /** Makes one that was just heard of. */
+  constructor(
+    host: SubscriptionHost,
+    settings: SubscriptionSettings,
+    clock: Clock,
+    heardEvery: number,
+  ) {
+    const { promise, resolve } = Promise.withResolvers<EndReason>();
+    this.ended = promise;
+    this.#settle = resolve;
+    this.#host = host;
+    this.queue = settings.queue;
+    this.consumerTag = settings.consumerTag;
+    this.noAck = settings.noAck;
+    this.room = settings.prefetch;
+    this.lastHeard = clock.now();
+    this.heardEvery = heardEvery;
+    this.taken = settings.noAck ? (count) => this.free(count) : undefined;
+  }
+
+  /** Whether it still takes deliveries. */
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /** Gives it a message that it has room for. */
+  deliver(reservation: Reservation): void {
+    this.room--;
+    this.#host.deliver(this, reservation);
+  }
+
+  /** Makes room: so many of its deliveries were settled. */
+  free(count: number): void {
+    const wasFull = this.room === 0;
+    this.room += count;
+    if (wasFull && this.#running) this.#host.wake(this);
+  }
+
+  /** Ends it: nothing more is delivered. */
+  end(reason: EndReason): void {
+    this.#running = false;
+    this.#settle(reason);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#cancelling ??= this.#cancel();
+  }
+
+  async #cancel(): Promise<void> {
+    if (!this.#running) return;
+    this.#running = false;
+    try {
+      await this.#host.cancel(this);
+    } finally {
+      this.end({ type: "cancelled" });
+    }
+  }
+}

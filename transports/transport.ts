@@ -1,0 +1,276 @@
+/**
+ * The contract for transports: one kind of broker, a connection to it, and the
+ * channels on that connection, with AMQP 0-9-1's verbs. `messaging/` sees brokers
+ * through it alone. A broker that has queues but no exchanges implements the much
+ * smaller `Store` of `@dashi/mq/store` instead.
+ *
+ * What the types can not say:
+ *
+ * 1. `connect` tries once. No transport retries, reconnects, logs, or sleeps
+ *    longer than its poll.
+ * 2. Errors are `MessagingError`s with a code, an honest `retryable`, and
+ *    `outcome` where a message may or may not have left; an abort rejects with
+ *    `signal.reason` itself; a missed `deadline` rejects with `TimeoutError` and
+ *    closes whatever still owes the answer; closing always ends quietly.
+ * 3. Disposal is idempotent, works while calls are pending (they reject with
+ *    `use-after-close`), and returns unsettled messages to their queues.
+ * 4. A message is routed by what is bound when it is published, and is delivered
+ *    once to each queue, however many bindings match.
+ * 5. Requeue goes back to the same queue, marked as redelivered.
+ * 6. At most `prefetch` deliveries of a consumer are unsettled; what was fetched
+ *    but not handed over is given back when the subscription ends.
+ * 7. A capability that is not in the set fails when it is asked for (at declare,
+ *    or at publish) with `UnsupportedError`: nothing is silently dropped.
+ * 8. Settling a tag of another or of an ended channel rejects with
+ *    `SettlementError` and never reaches the wire.
+ *
+ * `@dashi/mq/conformance` checks these.
+ *
+ * @example A transport's module
+ * ```ts ignore
+ * import type { Transport } from "@dashi/mq/transport";
+ *
+ * export function createTransport(): Transport {
+ *   return { name: "mine", connect: (url, options) => dial(url, options) };
+ * }
+ * ```
+ *
+ * @module
+ */
+
+import type { Clock } from "../async/clock.ts";
+import type { Binding } from "../model/binding.ts";
+import type { CallOptions } from "../model/call_options.ts";
+import type { ExchangeDeclaration } from "../model/exchange.ts";
+import type { FieldTable } from "../model/field_table.ts";
+import type { Delivery, DeliveryTag, Publishing } from "../model/message.ts";
+import type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
+import type { TlsOptions } from "../model/tls_options.ts";
+import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
+
+export type * from "../async/clock.ts";
+export type * from "../model/binding.ts";
+export type * from "../model/call_options.ts";
+export type * from "../model/exchange.ts";
+export type * from "../model/field_table.ts";
+export type * from "../model/message.ts";
+export type * from "../model/queue.ts";
+export type * from "../model/reply_code.ts";
+export type * from "../model/tls_options.ts";
+export type * from "../url/broker_url.ts";
+export * from "../model/errors.ts";
+export { deliveryTag } from "../model/message.ts";
+
+/** Something that some brokers can do and others cannot. */
+export type Capability =
+  | "dead-letter"
+  | "delay"
+  | "exchange-to-exchange"
+  | "exclusive"
+  | "known-queues"
+  | "lease"
+  | "length-limit"
+  | "message-ttl"
+  | "persistence"
+  | "priority"
+  | "queue-ttl"
+  | "queued-fanout"
+  | "shared-topology";
+
+/** What a broker's module exports, and what is imported on the first connect. */
+export interface TransportModule {
+  /** Makes the transport. */
+  createTransport(): Transport;
+}
+
+/** One kind of broker. Holds no state: all of it is in the connection. */
+export interface Transport {
+  /** Its name: the first of its aliases. */
+  readonly name: string;
+  /** For URLs of a transport that the library does not know itself. */
+  readonly defaults?: UrlDefaults | undefined;
+  /** Connects once. The caller owns retries, failover and recovery. */
+  connect(
+    url: BrokerUrl,
+    options: ConnectOptions,
+  ): Promise<TransportConnection>;
+}
+
+/** Options of {@linkcode Transport.connect}. */
+export interface ConnectOptions extends CallOptions {
+  /** A name for the connection, shown by brokers that list connections. */
+  readonly name?: string | undefined;
+  /** Whether, and how, to speak TLS. @default {as the scheme says} */
+  readonly tls?: boolean | TlsOptions | undefined;
+  /** Milliseconds between signs of life; 0 turns them off. */
+  readonly heartbeat: number;
+  /** Asked before each connect, where the password is not in the URL. */
+  readonly password?: (() => string | Promise<string>) | undefined;
+  /** The transport's own options, not yet read. */
+  readonly transportOptions: Readonly<Record<string, unknown>>;
+  /** For the transport's own calls (polls, renewals, closing), ms. */
+  readonly operationTimeout: number;
+  /** The session's name, the same over its reconnects: what an earlier connection of it still holds goes back at once. */
+  readonly owner: string;
+  /** The time. */
+  readonly clock: Clock;
+  /** Called with what the broker says unasked. Must not throw. */
+  readonly onEvent?: ((event: TransportEvent) => void) | undefined;
+}
+
+/** What a broker says unasked: that publishing is blocked, and no longer. */
+export type TransportEvent =
+  | { readonly type: "blocked"; readonly reason: string }
+  | { readonly type: "unblocked" };
+
+/** Why a connection or a channel ended. */
+export type CloseReason =
+  | { readonly type: "closed" }
+  | { readonly type: "lost"; readonly error: Error };
+
+/** An open connection. Disposing of it is closing it. */
+export interface TransportConnection extends AsyncDisposable {
+  /** What the broker can do. */
+  readonly capabilities: ReadonlySet<Capability>;
+  /** Settles once, when the connection has ended. Never rejects. */
+  readonly closed: Promise<CloseReason>;
+  /** Opens a channel. */
+  openChannel(options?: CallOptions): Promise<Channel>;
+}
+
+/**
+ * An open channel. Calls take effect in order. Disposing of it cancels its
+ * consumers and requeues what is not settled.
+ */
+export interface Channel extends AsyncDisposable {
+  /** Settles once, when the channel has ended. Never rejects. On AMQP a failed declare ends it. */
+  readonly closed: Promise<CloseReason>;
+
+  /** Declares an exchange, or checks that an equal one is there. */
+  declareExchange(
+    exchange: ExchangeDeclaration,
+    options?: CallOptions,
+  ): Promise<void>;
+  /** Checks that an exchange is there: AMQP's passive declare. */
+  checkExchange(name: string, options?: CallOptions): Promise<void>;
+  /** Deletes an exchange and its bindings. */
+  deleteExchange(name: string, options?: DeleteOptions): Promise<void>;
+
+  /** Declares a queue, or checks that an equal one is there. The status has the name that the broker chose. */
+  declareQueue(
+    queue: QueueDeclaration,
+    options?: CallOptions,
+  ): Promise<QueueStatus>;
+  /** Looks at a queue: AMQP's passive declare. */
+  checkQueue(name: string, options?: CallOptions): Promise<QueueStatus>;
+  /** Deletes a queue, its bindings and its messages; returns how many. A queue that is not there is deleted already: 0. */
+  deleteQueue(name: string, options?: DeleteQueueOptions): Promise<number>;
+  /** Removes the ready messages of a queue; returns how many. */
+  purgeQueue(name: string, options?: CallOptions): Promise<number>;
+
+  /** Adds a binding. Adding it twice is adding it once. */
+  bind(binding: Binding, options?: CallOptions): Promise<void>;
+  /** Removes a binding. Removing one that is not there does nothing. */
+  unbind(binding: Binding, options?: CallOptions): Promise<void>;
+
+  /** Publishes a message, and waits for the broker to answer for it. Many may wait at once. */
+  publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome>;
+  /** Takes one message, or `undefined` if the queue is empty. */
+  get(queue: string, options?: GetOptions): Promise<Delivery | undefined>;
+  /** Starts a consumer: `deliver` is called for each message, in order, and must not throw. */
+  consume(
+    queue: string,
+    deliver: (delivery: Delivery) => void,
+    options: ConsumeOptions,
+  ): Promise<Subscription>;
+
+  /** Settles a delivery: it is done. Rejects with `SettlementError` if the broker no longer holds it for us. */
+  ack(tag: DeliveryTag, options?: SettleOptions): Promise<void>;
+  /** Settles a delivery: back to its queue, or away. */
+  reject(tag: DeliveryTag, options: RejectOptions): Promise<void>;
+}
+
+/** Options of {@linkcode Channel.get}. A message that was got is renewed like any other. */
+export interface GetOptions extends CallOptions {
+  /** Takes messages as settled on delivery. */
+  readonly noAck?: boolean | undefined;
+  /** Called with deliveries whose lease was lost: someone else may have them now. */
+  readonly onLost?: ((tags: readonly DeliveryTag[]) => void) | undefined;
+}
+
+/** Options of {@linkcode Channel.consume}. */
+export interface ConsumeOptions extends GetOptions {
+  /** The consumer's name on its channel. @default {chosen for you} */
+  readonly consumerTag?: string | undefined;
+  /** Whether no other consumer may share the queue. */
+  readonly exclusive?: boolean | undefined;
+  /** The broker's own arguments, such as `x-priority`. */
+  readonly arguments?: FieldTable | undefined;
+  /** The most deliveries of this consumer that wait for settlement, from 1 to 65535. */
+  readonly prefetch: number;
+}
+
+/** Options of {@linkcode Channel.deleteExchange}. */
+export interface DeleteOptions extends CallOptions {
+  /** Rejects with `precondition-failed` if something uses it. */
+  readonly ifUnused?: boolean | undefined;
+}
+
+/** Options of {@linkcode Channel.deleteQueue}. */
+export interface DeleteQueueOptions extends DeleteOptions {
+  /** Rejects with `precondition-failed` if it has messages. */
+  readonly ifEmpty?: boolean | undefined;
+}
+
+/** Options of {@linkcode Channel.ack}. */
+export interface SettleOptions extends CallOptions {
+  /** Settles every delivery of the channel up to this one. */
+  readonly multiple?: boolean | undefined;
+}
+
+/** Options of {@linkcode Channel.reject}. */
+export interface RejectOptions extends SettleOptions {
+  /** Back to its queue; else it is dead-lettered, or dropped. */
+  readonly requeue: boolean;
+  /** With `requeue`: back to the same queue after so many ms, its exchange and key kept. What retries are made of. */
+  readonly delay?: number | undefined;
+  /** With `requeue`: instead of its headers. */
+  readonly headers?: FieldTable | undefined;
+}
+
+/** What became of a published message. */
+export type PublishOutcome =
+  | {
+    readonly type: "accepted";
+    /** How many queues took it, where the broker tells. */
+    readonly queues: number | undefined;
+  }
+  | {
+    /** It was mandatory, and no queue took it. */
+    readonly type: "returned";
+    /** The broker's words. */
+    readonly replyText: string;
+  };
+
+/** Why a consumer ended. */
+export type EndReason =
+  | { readonly type: "cancelled" }
+  | { readonly type: "ended-by-broker" | "lost"; readonly error: Error };
+
+/** A running consumer. Disposing of it cancels it and gives back what `deliver` was not given; the rest stays unsettled. */
+export interface Subscription extends AsyncDisposable {
+  /** The consumer's name on its channel. */
+  readonly consumerTag: string;
+  /** When the broker last answered, on the clock (ms). */
+  readonly lastHeard: number;
+  /** Milliseconds between the broker's answers while all is well. */
+  readonly heardEvery: number;
+  /** Settles once, when nothing more will be delivered: cancelled by us, by the broker, or lost. Never rejects. */
+  readonly ended: Promise<EndReason>;
+  /**
+   * With `noAck`, where messages are pulled: says that so many deliveries are out
+   * of the way, and as many more may come. Without it a `noAck` consumer would
+   * buffer without bound, as RabbitMQ, which pushes, can not help doing.
+   */
+  readonly taken?: ((count: number) => void) | undefined;
+}
