@@ -1,0 +1,393 @@
+import { SYSTEM_CLOCK } from "../async/clock.ts";
+import { type CodecRegistry, createCodecRegistry } from "../codec/mod.ts";
+import { ClosedError } from "../model/errors.ts";
+import type { QueueStatus } from "../model/queue.ts";
+import type { Capability, Channel } from "../transports/transport.ts";
+import type { ConnectionOptions } from "./connection_options.ts";
+import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
+import { Consumer, type ConsumerOptions } from "./consumer.ts";
+import type { Entity } from "./declarations.ts";
+import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
+import { watch } from "./events.ts";
+import { Failover } from "./failover.ts";
+import {
+  type Call,
+  checkCount,
+  checkDuration,
+  limitsOf,
+  type OperationOptions,
+} from "./operation_options.ts";
+import { ConnectionPool, type PoolOptions } from "./pool.ts";
+import { Producer, type ProducerOptions } from "./producer.ts";
+import { SessionPublisher } from "./publisher.ts";
+import type { Queue } from "./queue.ts";
+import { Session } from "./session.ts";
+import { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";
+
+/** Options of {@linkcode Connection.close}. */
+export interface CloseOptions {
+  /** Milliseconds that messages in flight have to be answered for, before it is closed all the same. @default {the connection's `operationTimeout`} */
+  readonly drainTimeout?: number | undefined;
+}
+
+/** Options of {@linkcode Connection.asUri}. */
+export interface AsUriOptions {
+  /** Whether to show the password, where it is a string. @default {false} */
+  readonly includePassword?: boolean | undefined;
+  /** What stands in its place. @default {"**"} */
+  readonly mask?: string | undefined;
+}
+
+/** What a connection is to; no password in it. */
+export interface ConnectionInfo {
+  /** The transport's name. */
+  readonly transport: string;
+  /** The host. */
+  readonly hostname: string | undefined;
+  /** The port. */
+  readonly port: number | undefined;
+  /** The user's name. */
+  readonly userid: string | undefined;
+  /** The virtual host. */
+  readonly virtualHost: string | undefined;
+  /** Whether it speaks TLS. */
+  readonly tls: boolean;
+  /** Milliseconds that `connect()` takes at most. */
+  readonly connectTimeout: number;
+  /** Milliseconds that any other call takes at most. */
+  readonly operationTimeout: number;
+  /** Milliseconds between signs of life. */
+  readonly heartbeat: number;
+  /** All URLs, in order. */
+  readonly urls: readonly string[];
+}
+
+/** Where a connection belongs that came out of a pool. */
+export interface Home {
+  /** Takes it back. */
+  takeBack(connection: Connection): Promise<void>;
+}
+
+/**
+ * A connection to a broker. It connects with the first operation that needs it, and
+ * again when it was lost. Make one with {@linkcode createConnection}.
+ */
+export class Connection implements AsyncDisposable {
+  static {
+    // How Deno, Node and Bun show it. Declared here, for a computed name has no
+    // type that a fast check could see.
+    const show = {
+      value(this: Connection): string {
+        return `Connection { ${this.asUri()} ${this.state.type} }`;
+      },
+    };
+    Object.defineProperties(this.prototype, {
+      [Symbol.for("Deno.customInspect")]: show,
+      [Symbol.for("nodejs.util.inspect.custom")]: show,
+    });
+  }
+
+  readonly #input: string | URL | readonly (string | URL)[];
+  readonly #options: ConnectionOptions;
+  readonly #endpoints: readonly Endpoint[];
+  readonly #home: Home | undefined;
+  readonly #session: Session;
+  readonly #publisher: SessionPublisher;
+  readonly #codecs: CodecRegistry;
+  readonly #producers = new Set<AsyncDisposable>();
+  readonly #consumers = new Set<AsyncDisposable>();
+  #closing: Promise<void> | undefined;
+
+  /** Made by `createConnection`, `clone` and pools. */
+  constructor(
+    input: string | URL | readonly (string | URL)[],
+    options: ConnectionOptions,
+    home?: Home,
+  ) {
+    checkOptions(options);
+    this.#input = input;
+    this.#options = options;
+    this.#home = home;
+    this.#endpoints = readEndpoints(input, options);
+    this.#codecs = options.codecs ?? createCodecRegistry();
+    this.#session = new Session({
+      failover: new Failover(
+        this.#endpoints,
+        options.failoverStrategy ?? "round-robin",
+        Math.random,
+      ),
+      retry: options.retry ?? {},
+      clock: SYSTEM_CLOCK,
+      random: Math.random,
+      name: options.name,
+    });
+    this.#publisher = new SessionPublisher(this.#session);
+  }
+
+  /** Whether it is connected now. */
+  get connected(): boolean {
+    return this.#session.open !== undefined;
+  }
+
+  /** What it is doing. */
+  get state(): ConnectionState {
+    return this.#session.state;
+  }
+
+  /** What the broker can do; empty until it has been connected once. */
+  get capabilities(): ReadonlySet<Capability> {
+    return this.#session.capabilities;
+  }
+
+  /**
+   * Connects, if it is not connected.
+   *
+   * @throws {AuthenticationError} If the broker does not know the credentials.
+   * @throws {ConnectionError} If no broker could be reached within `connectTimeout`.
+   */
+  async connect(options?: OperationOptions): Promise<void> {
+    const { clock, endpoint } = this.#session;
+    await this.#session.connect(
+      limitsOf(options, clock, endpoint.connectTimeout),
+    );
+  }
+
+  /**
+   * Opens a channel of your own, for what has no call here: AMQP's verbs themselves.
+   * It ends with the connection that it was opened on, and is not opened again.
+   */
+  async channel(options?: OperationOptions): Promise<Channel> {
+    const call = this.#limits(options);
+    const { connection } = await this.#session.link(call);
+    return await connection.openChannel(call);
+  }
+
+  /**
+   * Declares exchanges and queues with their bindings, and again on every new
+   * connection.
+   *
+   * @returns The status of each queue among them, in order.
+   * @throws {PreconditionFailedError} If the broker has one otherwise.
+   */
+  async declare(
+    entity: Entity | readonly Entity[],
+    options?: OperationOptions,
+  ): Promise<readonly QueueStatus[]> {
+    const call = this.#limits(options);
+    const entities = "name" in entity ? [entity] : entity;
+    return await this.#session.declare(entities, call);
+  }
+
+  /** Makes a producer. Nothing is sent or declared yet. */
+  producer<T = unknown>(options: ProducerOptions = {}): Producer<T> {
+    this.#requireOpen("make a producer");
+    const producer = new Producer<T>(
+      this.#session,
+      this.#publisher,
+      this.#codecs,
+      options,
+      () => this.#producers.delete(producer),
+    );
+    this.#producers.add(producer);
+    return producer;
+  }
+
+  /**
+   * Makes a consumer. It starts with the first `for await` or `run`. A `Queue` is
+   * declared then; by its name alone it must be there.
+   */
+  consumer<T = unknown>(
+    queues: Queue | string | readonly (Queue | string)[],
+    options: ConsumerOptions<T> = {},
+  ): Consumer<T> {
+    this.#requireOpen("make a consumer");
+    const list = typeof queues === "string" || "name" in queues
+      ? [queues]
+      : queues;
+    const consumer = new Consumer<T>(
+      this.#session,
+      this.#codecs,
+      list,
+      options,
+      () => this.#consumers.delete(consumer),
+    );
+    this.#consumers.add(consumer);
+    return consumer;
+  }
+
+  /** Makes a queue to put to and get from, durable, with an exchange of the same name. */
+  simpleQueue<T = unknown>(
+    name: string | Queue,
+    options: SimpleQueueOptions = {},
+  ): SimpleQueue<T> {
+    return new SimpleQueue<T>(this, this.#session, this.#codecs, name, options);
+  }
+
+  /** Makes a queue to put to and get from that goes with this connection: transient, and without acks. */
+  simpleBuffer<T = unknown>(
+    name: string | Queue,
+    options: SimpleQueueOptions = {},
+  ): SimpleQueue<T> {
+    return this.simpleQueue<T>(name, { ...options, buffer: true });
+  }
+
+  /** Makes a pool of connections like this one. */
+  pool(options: PoolOptions = {}): ConnectionPool {
+    return new ConnectionPool(
+      (home) => new Connection(this.#input, this.#options, home),
+      options,
+    );
+  }
+
+  /** Makes another connection like this one, not connected, with some options changed. */
+  clone(options: Partial<ConnectionOptions> = {}): Connection {
+    return new Connection(this.#input, { ...this.#options, ...options });
+  }
+
+  /** Tells what happens to it from now on; the loop ends when it is closed. */
+  events(options: OperationOptions = {}): AsyncIterable<ConnectionEvent> {
+    return watch(this.#session, options);
+  }
+
+  /** Its URL, complete, for people: the password is masked unless asked for. */
+  asUri(options: AsUriOptions = {}): string {
+    return formatEndpoint(this.#session.endpoint, options);
+  }
+
+  /** What it is to, with all defaults filled in; no password. */
+  info(): ConnectionInfo {
+    const { url, transport, tls, ...endpoint } = this.#session.endpoint;
+    return {
+      transport,
+      hostname: url.hostname,
+      port: url.port,
+      userid: url.userid,
+      virtualHost: url.virtualHost,
+      tls: tls !== undefined && tls !== false,
+      connectTimeout: endpoint.connectTimeout,
+      operationTimeout: endpoint.operationTimeout,
+      heartbeat: endpoint.heartbeat,
+      urls: this.#endpoints.map((each) => formatEndpoint(each)),
+    };
+  }
+
+  /** Its URL, the password masked. */
+  toString(): string {
+    return this.asUri();
+  }
+
+  /** Its URL, the password masked. */
+  toJSON(): string {
+    return this.asUri();
+  }
+
+  /**
+   * Closes it for good: waits for what producers have in flight, cancels consumers,
+   * and gives back what is unsettled. Closing again does nothing. It always returns.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    if (options.drainTimeout !== undefined) {
+      checkDuration("drainTimeout", options.drainTimeout);
+    }
+    return this.#closing ??= this.#close(options.drainTimeout);
+  }
+
+  /** Gives it back to its pool; one that belongs to none is closed. */
+  async release(options?: OperationOptions): Promise<void> {
+    if (this.#home === undefined || this.#closing !== undefined) {
+      return await this.close({ drainTimeout: options?.timeout });
+    }
+    await this.#home.takeBack(this);
+  }
+
+  /** Gives it back to its pool; one that belongs to none is closed. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  async #close(drainTimeout: number | undefined): Promise<void> {
+    const { clock, endpoint, limits } = this.#session;
+    const call = {
+      signal: undefined,
+      deadline: clock.now() + (drainTimeout ?? endpoint.operationTimeout),
+    };
+    const ended = Promise.all([
+      ...[...this.#producers].map((each) => each[Symbol.asyncDispose]()),
+      ...[...this.#consumers].map((each) => each[Symbol.asyncDispose]()),
+    ]);
+    // Late or failed: closing the connection gives back what is left.
+    await limits.wait(ended, call, () => new Error("late")).catch(() => {});
+    await this.#session.close();
+  }
+
+  #limits(options: OperationOptions | undefined): Call {
+    const { clock, endpoint } = this.#session;
+    return limitsOf(options, clock, endpoint.operationTimeout);
+  }
+
+  #requireOpen(action: string): void {
+    if (this.#closing === undefined) return;
+    throw new ClosedError(`Cannot ${action}: the connection is closed`);
+  }
+}
+
+/**
+ * Makes a connection. Nothing is opened and nothing loaded yet: the first operation
+ * connects, or `connect()`.
+ *
+ * @param url A URL, several in an array, or several in one string joined with `;`. The others are tried when one fails.
+ * @param options What the URL leaves out.
+ * @returns The connection.
+ * @throws {SyntaxError} If a URL is malformed.
+ * @throws {TransportError} If its scheme is unknown.
+ * @throws {OptionError} If an option is unknown or bad.
+ *
+ * @example Publish and consume
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createConnection, Exchange, Queue } from "@dashi/mq";
+ *
+ * const media = new Exchange("media", { type: "topic" });
+ * const video = new Queue("video", { exchange: media, routingKey: "video.#" });
+ *
+ * await using connection = createConnection("memory://example");
+ * const producer = connection.producer({ exchange: media, declare: [video] });
+ * await producer.publish({ path: "cat.avi" }, { routingKey: "video.upload" });
+ *
+ * for await (const message of connection.consumer<{ path: string }>(video)) {
+ *   assertEquals(message.payload.path, "cat.avi");
+ *   await message.ack();
+ *   break;
+ * }
+ * ```
+ */
+export function createConnection(
+  url: string | URL | readonly (string | URL)[] =
+    "amqp://guest:guest@localhost:5672//",
+  options: ConnectionOptions = {},
+): Connection {
+  return new Connection(url, options);
+}
+
+function checkOptions(options: ConnectionOptions): void {
+  const { connectTimeout, operationTimeout, heartbeat, retry } = options;
+  if (connectTimeout !== undefined) {
+    checkDuration("connectTimeout", connectTimeout);
+  }
+  if (operationTimeout !== undefined) {
+    checkDuration("operationTimeout", operationTimeout);
+  }
+  if (heartbeat !== undefined && !(heartbeat >= 0)) {
+    throw new RangeError(
+      `Cannot use ${heartbeat} as "heartbeat": it must be a number of milliseconds, or 0 for none`,
+    );
+  }
+  if (typeof retry !== "object") return;
+  if (retry.attempts !== undefined && retry.attempts !== Infinity) {
+    checkCount("retry.attempts", retry.attempts, Number.MAX_SAFE_INTEGER);
+  }
+  for (const name of ["firstDelay", "mostDelay"] as const) {
+    const delay = retry[name];
+    if (delay !== undefined) checkDuration(`retry.${name}`, delay);
+  }
+}

@@ -1,0 +1,70 @@
+import type { CodecRegistry } from "../codec/mod.ts";
+import type { TlsOptions } from "../model/tls_options.ts";
+import type { Transport, TransportModule } from "../transports/transport.ts";
+
+/** How to try again to connect. */
+export interface RetryPolicy {
+  /** The most attempts in a row, each of them over all URLs. @default {Infinity} */
+  readonly attempts?: number | undefined;
+  /** The wait after the first attempt, at most, ms; it doubles, and is between half and all of that by chance. @default {100} */
+  readonly firstDelay?: number | undefined;
+  /** The longest wait, ms. @default {10_000} */
+  readonly mostDelay?: number | undefined;
+}
+
+/** In which order the URLs of a connection are tried. */
+export type FailoverStrategy =
+  | "round-robin"
+  | "shuffle"
+  | ((urls: readonly string[]) => Iterable<string>);
+
+/** Options of `createConnection`. What stands in a URL wins over them. */
+export interface ConnectionOptions {
+  /** The broker's host. */
+  readonly hostname?: string | undefined;
+  /** The broker's port. */
+  readonly port?: number | undefined;
+  /** The user's name. */
+  readonly userid?: string | undefined;
+  /** The password, or a function that is asked for it before each connect. */
+  readonly password?: string | (() => string | Promise<string>) | undefined;
+  /** The virtual host. */
+  readonly virtualHost?: string | undefined;
+  /**
+   * The transport, instead of the URL's scheme: an alias such as `"amqp"`, a
+   * transport of your own, or a function that imports one:
+   * `() => import("./my_transport/mod.ts")`.
+   */
+  readonly transport?:
+    | string
+    | Transport
+    | (() => Promise<TransportModule>)
+    | undefined;
+  /** Whether, and how, to speak TLS. @default {as the scheme says} */
+  readonly ssl?: boolean | TlsOptions | undefined;
+  /** Accepted for what was written for AMQP 0-8; AMQP 0-9-1 has no such flag, and it has no effect. */
+  readonly insist?: boolean | undefined;
+  /** Milliseconds that `connect()` takes at most, its further attempts included. @default {5000} */
+  readonly connectTimeout?: number | undefined;
+  /** Milliseconds that any other call takes at most. @default {30_000} */
+  readonly operationTimeout?: number | undefined;
+  /** Milliseconds between signs of life; a broker that is silent for two of them is lost. 0 turns them off. @default {10_000} */
+  readonly heartbeat?: number | undefined;
+  /** In which order several URLs are tried. @default {"round-robin"} */
+  readonly failoverStrategy?: FailoverStrategy | undefined;
+  /** How to try again to connect; `false` never does, and publishes nothing again. */
+  readonly retry?: RetryPolicy | false | undefined;
+  /** The transport's own options; its module documents and types them. */
+  readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** The codecs for payloads. @default {JSON, plain text and bytes} */
+  readonly codecs?: CodecRegistry | undefined;
+  /** A name for the connection, shown by brokers that list connections. */
+  readonly name?: string | undefined;
+}
+
+/** The limits in force where the options say nothing, ms. */
+export const DEFAULTS: {
+  readonly connectTimeout: number;
+  readonly operationTimeout: number;
+  readonly heartbeat: number;
+} = { connectTimeout: 5000, operationTimeout: 30_000, heartbeat: 10_000 };

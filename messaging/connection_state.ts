@@ -1,0 +1,54 @@
+import type { Entity } from "./declarations.ts";
+
+/** What a connection is doing. URLs are without passwords. */
+export type ConnectionState =
+  /** Nothing: it connects with the first operation. */
+  | { readonly type: "idle" }
+  | {
+    readonly type: "connecting";
+    /** The URL that is being tried. */
+    readonly url: string;
+    /** How many attempts in a row failed before. */
+    readonly attempt: number;
+  }
+  | {
+    readonly type: "open";
+    /** The URL that it is connected to. */
+    readonly url: string;
+    /** Since when. */
+    readonly since: Date;
+  }
+  | {
+    readonly type: "waiting";
+    /** How many attempts in a row have failed. */
+    readonly attempt: number;
+    /** Milliseconds until the next. */
+    readonly delay: number;
+    /** Why the last one failed. */
+    readonly error: Error;
+  }
+  /** Closed, for good. */
+  | { readonly type: "closed" };
+
+/** What happened to a connection. */
+export type ConnectionEvent =
+  /** Its state is another. */
+  | { readonly type: "state"; readonly state: ConnectionState }
+  /** It was open, and is not any more. */
+  | { readonly type: "lost"; readonly error: Error }
+  /** The broker takes no messages for the time being. */
+  | { readonly type: "blocked"; readonly reason: string }
+  /** The broker takes messages again. */
+  | { readonly type: "unblocked" }
+  /** What was declared before could not be declared again on a new connection. */
+  | {
+    readonly type: "declare-failed";
+    readonly entity: Entity;
+    readonly error: Error;
+  }
+  /** A handler of `consumer.run` threw; its message was rejected. */
+  | {
+    readonly type: "handler-failed";
+    readonly queue: string;
+    readonly error: Error;
+  };

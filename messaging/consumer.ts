@@ -1,0 +1,336 @@
+import { Mailbox } from "../async/mailbox.ts";
+import { turn } from "../async/turn.ts";
+import type { CodecRegistry } from "../codec/mod.ts";
+import { ClosedError, DecodeError } from "../model/errors.ts";
+import type { FieldTable } from "../model/field_table.ts";
+import type { QueueSource } from "./intake.ts";
+import { type Arrival, Intake } from "./intake.ts";
+import { type Message, type Reading, ReceivedMessage } from "./message.ts";
+import {
+  type Call,
+  checkCount,
+  limitsOf,
+  type OperationOptions,
+} from "./operation_options.ts";
+import type { Queue } from "./queue.ts";
+import { Runner, type RunOptions } from "./runner.ts";
+import { type Schema, validator } from "./schema.ts";
+import type { Session } from "./session.ts";
+
+/** Options of `connection.consumer`. @typeParam T What its messages' `payload` is. */
+export interface ConsumerOptions<T = unknown> {
+  /** The most messages of each queue that are unsettled. @default {100} */
+  readonly prefetch?: number | undefined;
+  /** The content types to read: MIME types or names of codecs. @default {JSON, plain text and bytes} */
+  readonly accept?: readonly string[] | undefined;
+  /** Takes messages as settled on delivery: each at most once. @default {false} */
+  readonly noAck?: boolean | undefined;
+  /** Whether no other consumer may share the queues. @default {false} */
+  readonly exclusive?: boolean | undefined;
+  /** The consumer's name, shown by brokers; with several queues it is followed by the queue's. */
+  readonly consumerTag?: string | undefined;
+  /** The broker's own arguments, such as `x-priority`. */
+  readonly arguments?: FieldTable | undefined;
+  /**
+   * Called with a message that can not be read, instead of handing it over; it is
+   * rejected afterwards if this has not settled it. Without it, reading `payload`
+   * throws.
+   */
+  readonly onDecodeError?:
+    | ((error: Error, message: Message<T>) => void | Promise<void>)
+    | undefined;
+  /** Checks and converts payloads: a function that throws, or a Standard Schema that answers at once. */
+  readonly parse?: ((payload: unknown) => T) | Schema<T> | undefined;
+  /** Ends the consumer, which then rejects with the signal's `reason`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How a consumer is. */
+export interface ConsumerHealth {
+  /** Whether it consumes, and the broker was heard of in time. */
+  readonly healthy: boolean;
+  /** Milliseconds since the broker was last heard of, the longest of its queues; `undefined` while it does not consume. */
+  readonly silence: number | undefined;
+  /** How many messages are with the user, unsettled. */
+  readonly inFlight: number;
+  /** What went wrong last. */
+  readonly lastError: Error | undefined;
+}
+
+/** So many messages are handed over before the event loop must turn: timers and sockets would starve. */
+const BREATH = 256;
+
+/**
+ * Consumes messages, one by one with `for await`, or with a handler by `run`. It
+ * starts with the first of either, and consumes again by itself when its connection
+ * was lost.
+ *
+ * @typeParam T What its messages' `payload` is.
+ *
+ * @example Consume one message
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createConnection, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://consumer");
+ * const orders = new Queue("orders");
+ * const producer = connection.producer({ declare: [orders] });
+ * await producer.publish({ id: 1 }, { routingKey: "orders" });
+ *
+ * for await (const message of connection.consumer<{ id: number }>(orders)) {
+ *   assertEquals(message.payload.id, 1);
+ *   await message.ack();
+ *   break; // cancels, and gives back what was fetched
+ * }
+ * ```
+ */
+export class Consumer<T = unknown>
+  implements AsyncIterable<Message<T>>, AsyncDisposable {
+  readonly #session: Session;
+  readonly #queues: readonly (Queue | string)[];
+  readonly #options: ConsumerOptions<T>;
+  readonly #reading: Reading<T>;
+  readonly #onClosed: () => void;
+  #mailbox = new Mailbox<Arrival>();
+  #intake: Intake;
+  #started = false;
+  #count = 0;
+  #closing: Promise<void> | undefined;
+  #unlisten: (() => void) | undefined;
+  #handlerError: Error | undefined;
+
+  /** Made by `connection.consumer`. */
+  constructor(
+    session: Session,
+    codecs: CodecRegistry,
+    queues: readonly (Queue | string)[],
+    options: ConsumerOptions<T>,
+    onClosed: () => void,
+  ) {
+    checkCount("prefetch", options.prefetch ?? 100, 65_535);
+    if (queues.length === 0) {
+      throw new TypeError(
+        "Cannot make a consumer of no queue: name at least one",
+      );
+    }
+    this.#session = session;
+    this.#queues = queues;
+    this.#options = options;
+    this.#onClosed = onClosed;
+    this.#reading = {
+      codecs,
+      accept: codecs.acceptSet(options.accept),
+      parse: validator(options.parse),
+    };
+    this.#intake = this.#newIntake();
+  }
+
+  /**
+   * Hands over messages one by one. Leaving the loop cancels the consumer and gives
+   * back what was fetched; what was handed over stays to be settled.
+   *
+   * @throws What ended the consumer, if it was not cancelled.
+   */
+  [Symbol.asyncIterator](): AsyncIterator<Message<T>, undefined> {
+    this.#start();
+    return {
+      next: () => this.#next(),
+      return: async () => {
+        await this.cancel();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  /**
+   * Calls a handler for each message, until the consumer is cancelled. A message
+   * that the handler has not settled is acked when it returns, and rejected when it
+   * throws: dead-lettered or dropped, never delivered again at once. What it threw is
+   * told by `health()` and the connection's events.
+   *
+   * @throws What ended the consumer, if it was not cancelled.
+   */
+  async run(
+    handler: (message: Message<T>) => void | Promise<void>,
+    options: RunOptions = {},
+  ): Promise<void> {
+    this.#start();
+    const runner = new Runner<T>(handler, options, {
+      clock: this.#session.clock,
+      take: () => this.#take(),
+      next: () => this.#nextMessage(),
+      cancel: () => this.cancel(),
+      onError: (error, queue) => {
+        this.#handlerError = error;
+        this.#session.emit({ type: "handler-failed", queue, error });
+      },
+    });
+    await runner.run();
+  }
+
+  /** Stops consuming, and gives back what was fetched; what was handed over stays to be settled. */
+  async cancel(options?: OperationOptions): Promise<void> {
+    this.#mailbox.end();
+    this.#unlisten?.();
+    if (!this.#started) return;
+    await this.#intake.stop(this.#limits(options));
+  }
+
+  /** Says how it is. */
+  health(): ConsumerHealth {
+    const { clock } = this.#session;
+    const now = clock.now();
+    let silence: number | undefined;
+    let healthy = !this.#mailbox.ended && this.#intake.sources.length > 0;
+    for (const { subscription } of this.#intake.sources) {
+      if (subscription === undefined) continue;
+      const silent = now - subscription.lastHeard;
+      silence = Math.max(silence ?? 0, silent);
+      if (silent > 2 * subscription.heardEvery) healthy = false;
+    }
+    return {
+      healthy,
+      silence,
+      inFlight: this.#intake.unsettled,
+      lastError: this.#handlerError ?? this.#intake.lastError,
+    };
+  }
+
+  /** Cancels it, and gives back what is unsettled. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#mailbox.end();
+    this.#unlisten?.();
+    await this.#intake.close(this.#limits(undefined));
+    this.#onClosed();
+  }
+
+  #start(): void {
+    if (this.#closing !== undefined) {
+      throw new ClosedError("Cannot consume: the consumer is closed");
+    }
+    if (this.#started && this.#mailbox.ended) {
+      // It was cancelled, and is wanted again.
+      this.#mailbox = new Mailbox<Arrival>();
+      this.#intake = this.#newIntake();
+      this.#started = false;
+    }
+    if (this.#started) return;
+    this.#started = true;
+    this.#listen();
+    if (!this.#mailbox.ended) this.#intake.start();
+  }
+
+  #listen(): void {
+    const { signal } = this.#options;
+    if (signal === undefined) return;
+    const onAbort = () => {
+      this.#mailbox.fail(signal.reason);
+      this.#session.track(this.#intake.stop(this.#limits(undefined)));
+    };
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#unlisten = () => signal.removeEventListener("abort", onAbort);
+  }
+
+  #next(): Promise<IteratorResult<Message<T>, undefined>> {
+    if (this.#options.onDecodeError === undefined) {
+      const message = this.#take();
+      if (message !== undefined) {
+        const result = { done: false, value: message } as const;
+        // Messages that are there cost no turn of the event loop but now and then.
+        return ++this.#count % BREATH === 0
+          ? turn().then(() => result)
+          : Promise.resolve(result);
+      }
+    }
+    return this.#nextMessage().then((message) =>
+      message === undefined
+        ? { done: true, value: undefined }
+        : { done: false, value: message }
+    );
+  }
+
+  /** Takes a message that is there. With `onDecodeError` each must be read first. */
+  #take(): Message<T> | undefined {
+    if (this.#options.onDecodeError !== undefined) return undefined;
+    const arrival = this.#mailbox.take();
+    return arrival === undefined ? undefined : this.#handOver(arrival);
+  }
+
+  async #nextMessage(): Promise<Message<T> | undefined> {
+    const { onDecodeError } = this.#options;
+    for (;;) {
+      const arrival = await this.#mailbox.next();
+      if (arrival === undefined) return undefined;
+      const { codecs } = this.#reading;
+      const type = arrival.delivery.properties.contentType;
+      const loading = type === undefined ? undefined : codecs.prepare(type);
+      if (loading !== undefined) await loading;
+      const message = this.#handOver(arrival);
+      if (onDecodeError === undefined || this.#canRead(message)) return message;
+      await this.#onUnreadable(message, arrival.source);
+    }
+  }
+
+  #handOver({ delivery, source }: Arrival): Message<T> {
+    source.take();
+    return new ReceivedMessage<T>(delivery, source, this.#reading);
+  }
+
+  #canRead(message: Message<T>): boolean {
+    try {
+      message.payload;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #onUnreadable(
+    message: Message<T>,
+    source: QueueSource,
+  ): Promise<void> {
+    try {
+      await this.#options.onDecodeError?.(unreadable(message), message);
+    } catch (error) {
+      this.#session.emit({
+        type: "handler-failed",
+        queue: source.queue,
+        error: error instanceof Error ? error : new Error(String(error)),
+      });
+    }
+    // It may be lost by now: then it is delivered again.
+    if (!message.settled) await message.reject().catch(() => {});
+  }
+
+  #newIntake(): Intake {
+    const { prefetch, noAck, exclusive, consumerTag } = this.#options;
+    return new Intake(this.#session, {
+      queues: this.#queues,
+      prefetch: prefetch ?? 100,
+      noAck: noAck ?? false,
+      exclusive: exclusive ?? false,
+      consumerTag,
+      arguments: this.#options.arguments,
+    }, this.#mailbox);
+  }
+
+  #limits(options: OperationOptions | undefined): Call {
+    const { clock, endpoint } = this.#session;
+    return limitsOf(options, clock, endpoint.operationTimeout);
+  }
+}
+
+function unreadable<T>(message: Message<T>): Error {
+  try {
+    message.payload;
+  } catch (error) {
+    if (error instanceof Error) return error;
+    return new DecodeError("Cannot read a message", { cause: error });
+  }
+  return new DecodeError("Cannot read a message");
+}

@@ -1,0 +1,176 @@
+import { OptionError } from "../model/errors.ts";
+import type { TlsOptions } from "../model/tls_options.ts";
+import { findTransport } from "../transports/load.ts";
+import type { Transport } from "../transports/transport.ts";
+import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
+import {
+  fillDefaults,
+  formatUrl,
+  type FormatUrlOptions,
+  parseUrlList,
+  readSharedQuery,
+} from "../url/mod.ts";
+import { type ConnectionOptions, DEFAULTS } from "./connection_options.ts";
+
+/** A broker to connect to: one URL with all that goes with it, and nothing of the others. */
+export interface Endpoint {
+  /** The URL, complete: what it left out is filled in. */
+  readonly url: BrokerUrl;
+  /** The transport's name. */
+  readonly transport: string;
+  /** Asked before each connect, where the password is a function. */
+  readonly password: (() => string | Promise<string>) | undefined;
+  readonly tls: boolean | TlsOptions | undefined;
+  readonly connectTimeout: number;
+  readonly operationTimeout: number;
+  readonly heartbeat: number;
+  readonly transportOptions: Readonly<Record<string, unknown>>;
+  /** Loads the transport. */
+  load(): Promise<Transport>;
+}
+
+/** Where a transport comes from. */
+interface Source {
+  readonly name: string;
+  readonly scheme: string;
+  readonly defaults: UrlDefaults;
+  load(): Promise<Transport>;
+}
+
+/**
+ * Reads the URLs and options of a connection into its endpoints, in order.
+ *
+ * @param input URLs, as `createConnection` takes them.
+ * @param options What the URLs leave out.
+ * @returns One endpoint for each URL; at least one.
+ * @throws {SyntaxError} If one is no URL.
+ * @throws {TransportError} If a scheme is unknown.
+ * @throws {OptionError} If an option is unknown or bad.
+ */
+export function readEndpoints(
+  input: string | URL | readonly (string | URL)[],
+  options: ConnectionOptions,
+): readonly Endpoint[] {
+  const { transport } = options;
+  const urls = parseUrlList(input, {
+    scheme: typeof transport === "string" ? transport : "amqp",
+    severalHosts: (scheme) =>
+      sourceOf(scheme, options).defaults.severalHosts ?? false,
+  });
+  return urls.map((url) => readEndpoint(url, options));
+}
+
+function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
+  const { shared, rest } = readSharedQuery(parsed);
+  const source = sourceOf(rest.scheme, options);
+  const ssl = shared.ssl ?? options.ssl;
+  const tls = ssl === undefined
+    ? source.defaults.tls
+    : mergeTls(ssl, options.ssl);
+  const password = rest.password ?? options.password;
+  checkPort(options.port);
+  const url = fillDefaults(
+    {
+      ...rest,
+      scheme: source.scheme,
+      ...hostsOf(rest, options),
+      userid: rest.userid ?? options.userid,
+      password: typeof password === "function" ? undefined : password,
+      virtualHost: rest.virtualHost ?? options.virtualHost,
+    },
+    typeof password === "function"
+      ? { ...source.defaults, password: undefined }
+      : source.defaults,
+    { tls: tls !== undefined && tls !== false },
+  );
+  return {
+    url,
+    transport: source.name,
+    password: typeof password === "function" ? password : undefined,
+    tls,
+    connectTimeout: shared.connectTimeout ?? options.connectTimeout ??
+      DEFAULTS.connectTimeout,
+    operationTimeout: options.operationTimeout ?? DEFAULTS.operationTimeout,
+    heartbeat: shared.heartbeat ?? options.heartbeat ?? DEFAULTS.heartbeat,
+    transportOptions: shared.loginMethod === undefined
+      ? options.transportOptions ?? {}
+      : { loginMethod: shared.loginMethod, ...options.transportOptions },
+    load: source.load,
+  };
+}
+
+/**
+ * Formats an endpoint's URL.
+ *
+ * @param endpoint The endpoint.
+ * @param options Whether to show the password, and what to show instead.
+ * @returns The URL; without the password unless asked for.
+ */
+export function formatEndpoint(
+  endpoint: Endpoint,
+  options?: FormatUrlOptions,
+): string {
+  return formatUrl(endpoint.url, options);
+}
+
+function sourceOf(scheme: string, { transport }: ConnectionOptions): Source {
+  switch (typeof transport) {
+    case "object":
+      return {
+        name: transport.name,
+        scheme: transport.name,
+        defaults: transport.defaults ?? {},
+        load: () => Promise.resolve(transport),
+      };
+    case "function":
+      return {
+        name: scheme,
+        scheme,
+        defaults: {},
+        load: async () => (await transport()).createTransport(),
+      };
+    default: {
+      const row = findTransport(transport ?? scheme);
+      return {
+        name: row.name,
+        scheme: row.scheme,
+        defaults: row.defaults,
+        load: async () => (await row.load()).createTransport(),
+      };
+    }
+  }
+}
+
+function hostsOf(
+  url: BrokerUrl,
+  options: ConnectionOptions,
+): Pick<BrokerUrl, "hosts" | "hostname" | "port"> {
+  const hosts = url.hosts.map(({ hostname, port }) => ({
+    hostname: hostname ?? options.hostname,
+    port: port ?? options.port,
+  }));
+  return {
+    hosts,
+    hostname: url.hostname ?? options.hostname,
+    port: url.port ?? options.port,
+  };
+}
+
+function mergeTls(
+  ssl: boolean | TlsOptions,
+  option: boolean | TlsOptions | undefined,
+): boolean | TlsOptions {
+  // `?ssl=1` says that, and the option says how.
+  if (typeof option !== "object" || ssl === false) return ssl;
+  return typeof ssl === "object" ? { ...option, ...ssl } : option;
+}
+
+function checkPort(port: number | undefined): void {
+  if (port === undefined) return;
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new OptionError(
+      `Cannot use ${port} as "port": it must be a whole number from 0 to 65535`,
+      { code: "option-invalid" },
+    );
+  }
+}

@@ -1,0 +1,160 @@
+import type { ExchangeDeclaration, ExchangeType } from "../model/exchange.ts";
+import type { FieldTable } from "../model/field_table.ts";
+
+const TYPES: readonly ExchangeType[] = ["direct", "topic", "fanout", "headers"];
+
+/** Options of {@linkcode Exchange}. */
+export interface ExchangeOptions {
+  /** How it routes. @default {"direct"} */
+  readonly type?: ExchangeType | undefined;
+  /** Whether it outlives a restart of the broker. @default {true} */
+  readonly durable?: boolean | undefined;
+  /** Whether it goes when its last binding goes. @default {false} */
+  readonly autoDelete?: boolean | undefined;
+  /** Whether only other exchanges may publish to it. @default {false} */
+  readonly internal?: boolean | undefined;
+  /** Where its messages come from, if from other exchanges. */
+  readonly bindings?: readonly ExchangeBinding[] | undefined;
+  /** The exchange that takes what no binding of this one matches. */
+  readonly alternateExchange?: string | undefined;
+  /** The broker's own arguments. */
+  readonly arguments?: FieldTable | undefined;
+}
+
+/**
+ * An exchange, as it is to be declared: a value without a connection.
+ *
+ * @example A topic exchange
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Exchange } from "@dashi/mq";
+ *
+ * const media = new Exchange("media", { type: "topic" });
+ * assertEquals(media.durable, true);
+ * ```
+ */
+export class Exchange implements ExchangeDeclaration {
+  /** The name; `""` is the default exchange. */
+  readonly name: string;
+  /** How it routes. */
+  readonly type: ExchangeType;
+  /** Whether it outlives a restart of the broker. */
+  readonly durable: boolean;
+  /** Whether it goes when its last binding goes. */
+  readonly autoDelete: boolean;
+  /** Whether only other exchanges may publish to it. */
+  readonly internal: boolean;
+  /** Where its messages come from, if from other exchanges. */
+  readonly bindings: readonly ExchangeBinding[];
+  /** The broker's own arguments. */
+  readonly arguments: FieldTable;
+
+  /**
+   * Makes a declaration.
+   *
+   * @throws {TypeError} If the type is none of the four.
+   */
+  constructor(name: string, options: ExchangeOptions = {}) {
+    checkName("exchange", name);
+    const type = options.type ?? "direct";
+    if (!TYPES.includes(type)) {
+      throw new TypeError(
+        `Cannot make exchange "${name}" of type "${type}": it must be one of ${
+          TYPES.join(", ")
+        }`,
+      );
+    }
+    this.name = name;
+    this.type = type;
+    this.durable = options.durable ?? true;
+    this.autoDelete = options.autoDelete ?? false;
+    this.internal = options.internal ?? false;
+    this.bindings = options.bindings ?? [];
+    this.arguments = options.alternateExchange === undefined
+      ? options.arguments ?? {}
+      : {
+        ...options.arguments,
+        "alternate-exchange": options.alternateExchange,
+      };
+  }
+}
+
+/** A binding as {@linkcode binding} makes it: all but its destination. */
+export interface ExchangeBinding {
+  /** The exchange that messages come from; by its name alone it is not declared. */
+  readonly exchange: Exchange | string;
+  /** The key, or on a topic exchange the routing pattern. */
+  readonly routingKey: string;
+  /** On a headers exchange what to match, and `x-match`. */
+  readonly arguments: FieldTable;
+}
+
+/**
+ * Makes a binding for a queue's or an exchange's `bindings`.
+ *
+ * @param exchange The exchange that messages come from; by its name alone it is not declared.
+ * @param routingKey The key, or on a topic exchange the routing pattern.
+ * @param arguments_ On a headers exchange what to match, and `x-match`.
+ * @returns The binding.
+ *
+ * @example Two keys for one queue
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { binding, Queue } from "@dashi/mq";
+ *
+ * const queue = new Queue("audit", {
+ *   bindings: [binding("orders", "paid"), binding("orders", "sent")],
+ * });
+ * assertEquals(queue.bindings.length, 2);
+ * ```
+ */
+export function binding(
+  exchange: Exchange | string,
+  routingKey = "",
+  arguments_: FieldTable = {},
+): ExchangeBinding {
+  if (typeof exchange === "string") checkName("exchange", exchange);
+  checkShortString("routing key", routingKey);
+  return { exchange, routingKey, arguments: arguments_ };
+}
+
+/** AMQP's short strings: names and keys have 255 bytes at most. */
+const SHORT = 255;
+
+/**
+ * Refuses what can not be the name of an exchange or a queue.
+ *
+ * @param kind What it names, for the error.
+ * @param name The name.
+ * @throws {TypeError} If it is not a string.
+ * @throws {RangeError} If it is longer than 255 bytes in UTF-8.
+ */
+export function checkName(kind: string, name: string): void {
+  checkShortString(`${kind} name`, name);
+}
+
+/**
+ * Refuses what is no short string of AMQP.
+ *
+ * @param what What it is, for the error.
+ * @param text The text.
+ * @throws {TypeError} If it is not a string.
+ * @throws {RangeError} If it is longer than 255 bytes in UTF-8.
+ */
+export function checkShortString(what: string, text: string): void {
+  if (typeof text !== "string") {
+    throw new TypeError(
+      `Cannot use ${text} as ${what}: it must be a string`,
+    );
+  }
+  // A string of 85 units has no more than 255 bytes: most are not measured.
+  if (text.length * 3 <= SHORT) return;
+  const bytes = new TextEncoder().encode(text).byteLength;
+  if (bytes > SHORT) {
+    throw new RangeError(
+      `Cannot use "${
+        text.slice(0, 40)
+      }…" as ${what}: it has ${bytes} bytes, AMQP allows ${SHORT}`,
+    );
+  }
+}

@@ -1,0 +1,359 @@
+import type { Mailbox } from "../async/mailbox.ts";
+import { ChannelError, ConnectionError } from "../model/errors.ts";
+import type { FieldTable } from "../model/field_table.ts";
+import type { Delivery } from "../model/message.ts";
+import type { Channel, Subscription } from "../transports/transport.ts";
+import type { Source } from "./message.ts";
+import {
+  type Call,
+  limitsOf,
+  type OperationOptions,
+} from "./operation_options.ts";
+import { Queue } from "./queue.ts";
+import { isRetryable, retry } from "./retry.ts";
+import type { Session } from "./session.ts";
+
+/** What consumers of queues are asked to be. */
+export interface IntakeSettings {
+  readonly queues: readonly (Queue | string)[];
+  readonly prefetch: number;
+  readonly noAck: boolean;
+  readonly exclusive: boolean;
+  readonly consumerTag: string | undefined;
+  readonly arguments: FieldTable | undefined;
+}
+
+/** A delivery, and what to settle it on. */
+export interface Arrival {
+  readonly delivery: Delivery;
+  readonly source: QueueSource;
+}
+
+/**
+ * Consumes from some queues on one channel, and again on another when that is
+ * lost. What arrives goes to one mailbox; what was in it when the channel was lost
+ * is taken out, for the broker delivers it again.
+ */
+export class Intake {
+  readonly #session: Session;
+  readonly #settings: IntakeSettings;
+  readonly #mailbox: Mailbox<Arrival>;
+  readonly #stopping = new AbortController();
+  #lane: Lane | undefined;
+  #running: Promise<void> | undefined;
+  #lastError: Error | undefined;
+
+  /** Makes one that does nothing yet. */
+  constructor(
+    session: Session,
+    settings: IntakeSettings,
+    mailbox: Mailbox<Arrival>,
+  ) {
+    this.#session = session;
+    this.#settings = settings;
+    this.#mailbox = mailbox;
+  }
+
+  /** What went wrong last. */
+  get lastError(): Error | undefined {
+    return this.#lastError;
+  }
+
+  /** The subscriptions of the present channel. */
+  get sources(): readonly QueueSource[] {
+    return this.#lane?.alive ? [...this.#lane.sources.values()] : [];
+  }
+
+  /** How many messages are with the user, unsettled. */
+  get unsettled(): number {
+    return this.#lane?.unsettled ?? 0;
+  }
+
+  /** Starts to consume; called again, it does nothing. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Stops consuming and gives back what nobody took. What the user has stays his to settle. */
+  async stop(call: Call): Promise<void> {
+    this.#stopping.abort();
+    const lane = this.#lane;
+    const left = this.#mailbox.clear();
+    await lane?.cancel(left, call);
+    await this.#running;
+    if (lane !== undefined && lane.unsettled === 0) await lane.close();
+  }
+
+  /** Ends it with its channel: what is unsettled goes back. */
+  async close(call: Call): Promise<void> {
+    await this.stop(call);
+    await this.#lane?.close();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    const { retryPolicy: policy, clock, limits, random } = this.#session;
+    while (!signal.aborted) {
+      try {
+        const lane = await retry(() => this.#open(signal), {
+          policy,
+          call: { signal, deadline: Infinity },
+          clock,
+          limits,
+          random,
+          onWait: (_attempt, _delay, error) => this.#lastError = error,
+        });
+        await lane.lost;
+        for (const { source } of this.#mailbox.clear()) source.drop();
+        this.#lastError = lane.error;
+        if (policy === false && !signal.aborted) throw lane.error;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#mailbox.fail(error);
+        return;
+      }
+    }
+  }
+
+  async #open(signal: AbortSignal): Promise<Lane> {
+    const { clock } = this.#session;
+    const link = await this.#session.link({ signal, deadline: Infinity });
+    const call = {
+      signal,
+      deadline: clock.now() + link.endpoint.operationTimeout,
+    };
+    const channel = await link.connection.openChannel(call);
+    const lane = new Lane(this.#session, channel, signal);
+    this.#lane = lane;
+    try {
+      for (const queue of this.#settings.queues) {
+        await this.#consume(lane, queue, call);
+      }
+      return lane;
+    } catch (error) {
+      await lane.close();
+      throw error;
+    }
+  }
+
+  async #consume(lane: Lane, queue: Queue | string, call: Call): Promise<void> {
+    const { settings, name } = {
+      settings: this.#settings,
+      name: await this.#declare(queue, call),
+    };
+    const source = new QueueSource(lane, name, settings.noAck);
+    const subscription = await lane.channel.consume(
+      name,
+      (delivery) => this.#mailbox.put({ delivery, source }),
+      {
+        ...call,
+        prefetch: settings.prefetch,
+        noAck: settings.noAck,
+        exclusive: settings.exclusive,
+        consumerTag: settings.consumerTag === undefined ||
+            settings.queues.length === 1
+          ? settings.consumerTag
+          : `${settings.consumerTag}.${name}`,
+        arguments: settings.arguments,
+        onLost: (tags) => source.lose(tags),
+      },
+    );
+    source.subscription = subscription;
+    lane.sources.set(name, source);
+    subscription.ended.then((reason) => {
+      if (reason.type === "cancelled" || !lane.alive) return;
+      if (reason.type === "ended-by-broker") {
+        return this.#again(lane, queue, reason.error);
+      }
+      return lane.lose(reason.error);
+    });
+  }
+
+  /** The broker ended one consumer: its queue was deleted, or has moved. */
+  async #again(lane: Lane, queue: Queue | string, error: Error): Promise<void> {
+    const { signal } = this.#stopping;
+    const { clock, declarations } = this.#session;
+    this.#lastError = error;
+    try {
+      // By its name alone it can not be declared again; it may still be there.
+      declarations.doubt();
+      const deadline = clock.now() + this.#session.endpoint.operationTimeout;
+      await this.#consume(lane, queue, { signal, deadline });
+    } catch (cause) {
+      if (signal.aborted || !lane.alive) return;
+      if (isRetryable(cause)) return lane.lose(cause);
+      this.#mailbox.fail(
+        new ChannelError(error.message, {
+          code: "consumer-cancelled",
+          cause,
+        }),
+      );
+      await lane.close();
+    }
+  }
+
+  async #declare(queue: Queue | string, call: Call): Promise<string> {
+    if (!(queue instanceof Queue)) return queue;
+    const { declarations } = this.#session;
+    if (!declarations.has(queue)) {
+      const { topology } = await this.#session.link(call);
+      await topology.run(
+        call,
+        (channel) => declarations.declare(queue, channel, call),
+      );
+    }
+    return declarations.nameOf(queue) ?? queue.name;
+  }
+}
+
+/** One channel of an intake. */
+class Lane {
+  readonly channel: Channel;
+  readonly session: Session;
+  readonly sources: Map<string, QueueSource> = new Map();
+  /** Resolves when its deliveries are no longer ours. Never rejects. */
+  readonly lost: Promise<void>;
+  readonly #settleLost: () => void;
+  readonly #stopped: AbortSignal;
+  /** Those who want to know when their message is lost. */
+  readonly #watching = new Map<Delivery, (reason: Error) => void>();
+  alive = true;
+  unsettled = 0;
+  error: Error | undefined;
+  #stopping = false;
+
+  constructor(session: Session, channel: Channel, stopped: AbortSignal) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.lost = promise;
+    this.#settleLost = resolve;
+    this.session = session;
+    this.channel = channel;
+    this.#stopped = stopped;
+    channel.closed.then((reason) => {
+      this.lose(
+        reason.type === "lost" ? reason.error : new ConnectionError(
+          "The channel of a consumer was closed",
+          { code: "connection-lost" },
+        ),
+      );
+    });
+  }
+
+  /** Cancels its consumers; gives back what nobody took. */
+  async cancel(left: readonly Arrival[], call: Call): Promise<void> {
+    this.#stopping = true;
+    if (!this.alive) return;
+    await Promise.all(
+      [...this.sources.values()].map(({ subscription }) =>
+        subscription?.[Symbol.asyncDispose]()
+      ),
+    );
+    const unacked = left.filter(({ source }) => !source.noAck);
+    await Promise.all(
+      unacked.map(({ delivery }) =>
+        this.channel.reject(delivery.deliveryTag, { ...call, requeue: true })
+          .catch(() => {}) // the channel is lost: then it goes back by itself
+      ),
+    );
+    this.#settleLost();
+  }
+
+  /** A message was settled; the last one of a cancelled consumer ends the channel. */
+  settled(delivery: Delivery | undefined): void {
+    if (delivery !== undefined) this.#watching.delete(delivery);
+    if (--this.unsettled > 0 || !this.#stopping) return;
+    this.session.track(this.close());
+  }
+
+  watch(delivery: Delivery, callback: (reason: Error) => void): void {
+    this.#watching.set(delivery, callback);
+  }
+
+  loseOne(delivery: Delivery, reason: Error): void {
+    this.#watching.get(delivery)?.(reason);
+    this.#watching.delete(delivery);
+  }
+
+  lose(error: Error): void {
+    if (!this.alive) return;
+    this.alive = false;
+    this.error = error;
+    for (const callback of this.#watching.values()) callback(error);
+    this.#watching.clear();
+    this.#settleLost();
+    if (!this.#stopped.aborted) this.session.track(this.close());
+  }
+
+  async close(): Promise<void> {
+    // What was acked just now leaves before the channel does.
+    await this.channel[Symbol.asyncDispose]();
+  }
+
+  watched(): Iterable<Delivery> {
+    return this.#watching.keys();
+  }
+}
+
+/** One queue of an intake on one channel: what its messages are settled on. */
+export class QueueSource implements Source {
+  readonly #lane: Lane;
+  readonly queue: string;
+  readonly noAck: boolean;
+  subscription: Subscription | undefined;
+
+  /** Made by the intake. */
+  constructor(lane: Lane, queue: string, noAck: boolean) {
+    this.#lane = lane;
+    this.queue = queue;
+    this.noAck = noAck;
+  }
+
+  get channel(): Channel {
+    return this.#lane.channel;
+  }
+
+  get alive(): boolean {
+    return this.#lane.alive;
+  }
+
+  get consumerTag(): string | undefined {
+    return this.subscription?.consumerTag;
+  }
+
+  /** The user takes one of its messages. */
+  take(): void {
+    if (this.noAck) this.subscription?.taken?.(1);
+    else this.#lane.unsettled++;
+  }
+
+  /** One of its messages is thrown away: its channel was lost. */
+  drop(): void {
+    if (this.noAck) this.subscription?.taken?.(1);
+  }
+
+  onSettled(): void {
+    this.#lane.settled(undefined);
+  }
+
+  onLost(delivery: Delivery, callback: (reason: Error) => void): void {
+    this.#lane.watch(delivery, callback);
+  }
+
+  /** Some of its messages are no longer ours. */
+  lose(tags: readonly number[]): void {
+    const reason = new ConnectionError(
+      `A message of queue "${this.queue}" is no longer ours: its lease was lost`,
+      { code: "connection-lost" },
+    );
+    for (const delivery of [...this.#lane.watched()]) {
+      if (delivery.queue !== this.queue) continue;
+      if (!tags.includes(delivery.deliveryTag)) continue;
+      this.#lane.loseOne(delivery, reason);
+    }
+  }
+
+  limits(options: OperationOptions | undefined): Call {
+    const { clock, endpoint } = this.#lane.session;
+    return limitsOf(options, clock, endpoint.operationTimeout);
+  }
+}

@@ -1,0 +1,241 @@
+import type { CodecRegistry } from "../codec/mod.ts";
+import { DecodeError, SettlementError } from "../model/errors.ts";
+import type { FieldTable } from "../model/field_table.ts";
+import type { Delivery, MessageProperties } from "../model/message.ts";
+import type { Channel } from "../transports/transport.ts";
+import type { Call, OperationOptions } from "./operation_options.ts";
+
+/** Options of {@linkcode Message.ack}. */
+export interface AckOptions extends OperationOptions {
+  /** Settles every message of this consumer that was delivered before, too. @default {false} */
+  readonly multiple?: boolean | undefined;
+}
+
+/** Where a message comes from. */
+export interface DeliveryInfo {
+  /** The exchange that it was published to. */
+  readonly exchange: string;
+  /** The key that it was published with. */
+  readonly routingKey: string;
+  /** The queue that it comes from. */
+  readonly queue: string;
+  /** The consumer that it was delivered to; `undefined` if it was got. */
+  readonly consumerTag: string | undefined;
+  /** Whether it may have been delivered before. */
+  readonly redelivered: boolean;
+}
+
+/**
+ * A message that was delivered. Settle it once: `ack`, `reject` or `requeue`.
+ *
+ * @typeParam T What `payload` is.
+ */
+export interface Message<T> {
+  /**
+   * The payload, decoded on first reading.
+   *
+   * @throws {DecodeError} If the body is not what its content type says.
+   * @throws {ContentDisallowedError} If its content type is not accepted.
+   */
+  readonly payload: T;
+  /** The body as it was delivered. */
+  readonly body: Uint8Array;
+  /** The application's own headers. */
+  readonly headers: FieldTable;
+  /** All properties. */
+  readonly properties: MessageProperties;
+  /** The MIME type of the body. */
+  readonly contentType: string | undefined;
+  /** Where it comes from. */
+  readonly deliveryInfo: DeliveryInfo;
+  /** How often it was delivered before, where the broker counts. */
+  readonly deliveryCount: number | undefined;
+  /** Whether it was settled here. */
+  readonly settled: boolean;
+  /** Aborts when the message is no longer ours: its lease or its connection was lost. */
+  readonly signal: AbortSignal;
+  /**
+   * Settles: done.
+   *
+   * @throws {SettlementError} If it was settled before, or is no longer ours; nothing reaches the broker.
+   */
+  ack(options?: AckOptions): Promise<void>;
+  /**
+   * Settles: to where its queue dead-letters, or away.
+   *
+   * @throws {SettlementError} As of `ack`.
+   */
+  reject(options?: OperationOptions): Promise<void>;
+  /**
+   * Settles: back to its queue, to be delivered again.
+   *
+   * @throws {SettlementError} As of `ack`.
+   */
+  requeue(options?: OperationOptions): Promise<void>;
+}
+
+/** The channel that messages were delivered on, for as long as it lasts. */
+export interface Source {
+  readonly channel: Channel;
+  /** Whether it still is: a message of a lost one can not be settled. */
+  readonly alive: boolean;
+  readonly consumerTag: string | undefined;
+  readonly noAck: boolean;
+  /** Called when a message was settled. */
+  onSettled(): void;
+  /** Calls back when this delivery is no longer ours. */
+  onLost(delivery: Delivery, callback: (reason: Error) => void): void;
+  limits(options: OperationOptions | undefined): Call;
+}
+
+/** How payloads are read. */
+export interface Reading<T> {
+  readonly codecs: CodecRegistry;
+  readonly accept: ReadonlySet<string>;
+  readonly parse: (payload: unknown) => T;
+}
+
+/** A delivery, and the channel to settle it on. */
+export class ReceivedMessage<T> implements Message<T> {
+  readonly #delivery: Delivery;
+  readonly #source: Source;
+  readonly #reading: Reading<T>;
+  #settled: boolean;
+  #decoded: { readonly payload: T } | { readonly error: unknown } | undefined;
+  #controller: AbortController | undefined;
+
+  /** Makes a message of a delivery. */
+  constructor(delivery: Delivery, source: Source, reading: Reading<T>) {
+    this.#delivery = delivery;
+    this.#source = source;
+    this.#reading = reading;
+    this.#settled = source.noAck;
+  }
+
+  get payload(): T {
+    const decoded = this.#decoded ??= this.#decode();
+    if ("error" in decoded) throw decoded.error;
+    return decoded.payload;
+  }
+
+  get body(): Uint8Array {
+    return this.#delivery.body;
+  }
+
+  get headers(): FieldTable {
+    return this.#delivery.properties.headers ?? {};
+  }
+
+  get properties(): MessageProperties {
+    return this.#delivery.properties;
+  }
+
+  get contentType(): string | undefined {
+    return this.#delivery.properties.contentType;
+  }
+
+  get deliveryInfo(): DeliveryInfo {
+    const { exchange, routingKey, queue, redelivered } = this.#delivery;
+    const { consumerTag } = this.#source;
+    return { exchange, routingKey, queue, consumerTag, redelivered };
+  }
+
+  get deliveryCount(): number | undefined {
+    return this.#delivery.deliveryCount;
+  }
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      const controller = new AbortController();
+      this.#controller = controller;
+      if (this.#source.alive) {
+        this.#source.onLost(
+          this.#delivery,
+          (reason) => controller.abort(reason),
+        );
+      } else controller.abort(this.#lost("use"));
+    }
+    return this.#controller.signal;
+  }
+
+  ack(options?: AckOptions): Promise<void> {
+    const refused = this.#settle("ack");
+    if (refused !== undefined) return Promise.reject(refused);
+    const { channel } = this.#source;
+    const call = this.#source.limits(options);
+    const tag = this.#delivery.deliveryTag;
+    return options?.multiple
+      ? channel.ack(tag, { ...call, multiple: true })
+      : channel.ack(tag, call);
+  }
+
+  reject(options?: OperationOptions): Promise<void> {
+    return this.#reject("reject", false, options);
+  }
+
+  requeue(options?: OperationOptions): Promise<void> {
+    return this.#reject("requeue", true, options);
+  }
+
+  #reject(
+    action: string,
+    requeue: boolean,
+    options: OperationOptions | undefined,
+  ): Promise<void> {
+    const refused = this.#settle(action);
+    if (refused !== undefined) return Promise.reject(refused);
+    return this.#source.channel.reject(this.#delivery.deliveryTag, {
+      ...this.#source.limits(options),
+      requeue,
+    });
+  }
+
+  /** Marks it as settled, or says why it can not be. */
+  #settle(action: string): SettlementError | undefined {
+    if (this.#settled) {
+      const why = this.#source.noAck
+        ? "its consumer takes messages as settled, with noAck"
+        : "it was settled before";
+      return new SettlementError(
+        `Cannot ${action} a message of queue "${this.#delivery.queue}": ${why}`,
+        { code: "message-settled" },
+      );
+    }
+    if (!this.#source.alive) return this.#lost(action);
+    this.#settled = true;
+    this.#source.onSettled();
+    return undefined;
+  }
+
+  #lost(action: string): SettlementError {
+    return new SettlementError(
+      `Cannot ${action} a message of queue "${this.#delivery.queue}": the connection that it came by is gone, and it is delivered again`,
+      { code: "lease-lost" },
+    );
+  }
+
+  #decode(): { readonly payload: T } | { readonly error: unknown } {
+    const { malformed, properties, body, queue } = this.#delivery;
+    const { codecs, accept, parse } = this.#reading;
+    try {
+      if (malformed !== undefined) {
+        throw new DecodeError(
+          `Cannot read what lay in queue "${queue}": it is no message`,
+          { cause: malformed },
+        );
+      }
+      const { contentType, contentEncoding } = properties;
+      return {
+        payload: parse(
+          codecs.decode(body, contentType, contentEncoding, accept),
+        ),
+      };
+    } catch (error) {
+      return { error };
+    }
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * What users hold: connections, producers, consumers, messages.
+ *
+ * @module
+ */
+
+export {
+  type AsUriOptions,
+  type CloseOptions,
+  Connection,
+  type ConnectionInfo,
+  createConnection,
+} from "./connection.ts";
+export type {
+  ConnectionOptions,
+  FailoverStrategy,
+  RetryPolicy,
+} from "./connection_options.ts";
+export type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
+export {
+  Consumer,
+  type ConsumerHealth,
+  type ConsumerOptions,
+} from "./consumer.ts";
+export type { Entity } from "./declarations.ts";
+export {
+  binding,
+  Exchange,
+  type ExchangeBinding,
+  type ExchangeOptions,
+} from "./exchange.ts";
+export type { AckOptions, DeliveryInfo, Message } from "./message.ts";
+export type { OperationOptions } from "./operation_options.ts";
+export { ConnectionPool, type PoolOptions } from "./pool.ts";
+export {
+  Producer,
+  type ProducerOptions,
+  type PublishOptions,
+} from "./producer.ts";
+export { Queue, type QueueOptions } from "./queue.ts";
+export type { RunOptions } from "./runner.ts";
+export type { Schema, SchemaResult } from "./schema.ts";
+export { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";
+export {
+  type Codec,
+  CodecRegistry,
+  createCodecRegistry,
+  type EncodedBody,
+  type EncodeOptions,
+  type LazyCodec,
+  TypedValue,
+} from "../codec/mod.ts";
+export type * from "../transports/transport.ts";

@@ -1,0 +1,68 @@
+import type { Clock } from "../async/clock.ts";
+
+/** Options that every asynchronous call of the public API accepts. */
+export interface OperationOptions {
+  /** Aborts the call, which then rejects with the signal's `reason`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds within which the call settles. @default {the connection's `operationTimeout`} */
+  readonly timeout?: number | undefined;
+}
+
+/** The limits of a call, below the public API: its signal, and a moment on the clock. */
+export interface Call {
+  readonly signal: AbortSignal | undefined;
+  readonly deadline: number;
+}
+
+/**
+ * Turns a call's options into its limits.
+ *
+ * @param options What the caller gave.
+ * @param clock The time.
+ * @param timeout The timeout where the caller gave none, ms.
+ * @returns The limits.
+ * @throws {RangeError} If the timeout is not a number above 0.
+ */
+export function limitsOf(
+  options: OperationOptions | undefined,
+  clock: Clock,
+  timeout: number,
+): Call {
+  const given = options?.timeout;
+  if (given !== undefined) checkDuration("timeout", given);
+  return {
+    signal: options?.signal,
+    deadline: clock.now() + (given ?? timeout),
+  };
+}
+
+/**
+ * Refuses what is no duration.
+ *
+ * @param name The option's name.
+ * @param value Its value, ms; `Infinity` is a duration.
+ * @throws {RangeError} If it is not a number above 0.
+ */
+export function checkDuration(name: string, value: number): void {
+  if (typeof value !== "number" || !(value > 0)) {
+    throw new RangeError(
+      `Cannot use ${value} as "${name}": it must be a number of milliseconds above 0`,
+    );
+  }
+}
+
+/**
+ * Refuses what is no count.
+ *
+ * @param name The option's name.
+ * @param value Its value.
+ * @param most The largest that is allowed.
+ * @throws {RangeError} If it is not a whole number from 1 to `most`.
+ */
+export function checkCount(name: string, value: number, most: number): void {
+  if (!Number.isInteger(value) || value < 1 || value > most) {
+    throw new RangeError(
+      `Cannot use ${value} as "${name}": it must be a whole number from 1 to ${most}`,
+    );
+  }
+}

@@ -1,0 +1,273 @@
+import {
+  ChannelError,
+  ClosedError,
+  ConnectionError,
+  MessagingError,
+  NotFoundError,
+  TimeoutError,
+  UnroutableError,
+} from "../model/errors.ts";
+import type { Publishing } from "../model/message.ts";
+import type { Channel, PublishOutcome } from "../transports/transport.ts";
+import type { Entity } from "./declarations.ts";
+import type { Call } from "./operation_options.ts";
+import { retry } from "./retry.ts";
+import type { Link, Session } from "./session.ts";
+
+/** The channel for publishing on one link, and the exchanges that are known to be there. */
+interface Lane {
+  readonly link: Link;
+  readonly channel: Channel;
+  readonly known: Set<string>;
+}
+
+/** How a message is to be published. */
+export interface PublishCall extends Call {
+  /** Whether to publish again what a lost connection left open. */
+  readonly retry: boolean;
+}
+
+/**
+ * Publishes for all producers of a session, on one channel.
+ *
+ * Before the first message to a named exchange it looks whether that is there: on
+ * RabbitMQ publishing to a missing one ends the channel with all that is in flight.
+ * What was in flight when a connection was lost is published again within its
+ * deadline, under its message id: at least once. After a channel has failed that is
+ * done one by one, so that only the culprit rejects.
+ */
+export class SessionPublisher {
+  readonly #session: Session;
+  #lane: Lane | undefined;
+  #opening: Promise<Lane> | undefined;
+  #checking = new Map<string, Promise<void>>();
+  /** After a channel error: the messages that may have caused it, one at a time. */
+  #suspects: Promise<unknown> = Promise.resolve();
+
+  /** Makes one that opens its channel with the first message. */
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /**
+   * Publishes a message, and waits for the broker to answer for it.
+   *
+   * @throws {UnroutableError} If it was mandatory and no queue took it.
+   * @throws {NotFoundError} If there is no such exchange.
+   * @throws {TimeoutError} If it was not answered for by the deadline.
+   */
+  publish(message: Publishing, call: PublishCall): Promise<void> {
+    const lane = this.#lane;
+    if (lane === undefined || !isKnown(lane, message)) {
+      return this.#prepareAndPublish(message, call);
+    }
+    return this.#send(lane, message, call);
+  }
+
+  /** Declares entities, each once on a connection. */
+  async declare(entities: readonly Entity[], call: Call): Promise<void> {
+    const { declarations } = this.#session;
+    for (const entity of entities) {
+      if (declarations.has(entity)) continue;
+      const { topology } = await this.#session.link(call);
+      await topology.run(call, async (channel) => {
+        if (declarations.has(entity)) return;
+        await declarations.declare(entity, channel, call);
+      });
+    }
+  }
+
+  async #prepareAndPublish(
+    message: Publishing,
+    call: PublishCall,
+  ): Promise<void> {
+    let lane: Lane;
+    try {
+      lane = await this.#prepare(message, call);
+    } catch (error) {
+      return await this.#recover(error, undefined, message, call);
+    }
+    return await this.#send(lane, message, call);
+  }
+
+  #send(lane: Lane, message: Publishing, call: PublishCall): Promise<void> {
+    return lane.channel.publish(message, call).then(
+      (outcome) =>
+        outcome.type === "accepted"
+          ? undefined
+          : this.#returned(outcome, message, call),
+      (error) => this.#recover(error, lane, message, call),
+    );
+  }
+
+  async #prepare(message: Publishing, call: Call): Promise<Lane> {
+    const lane = await this.#open(call);
+    const { exchange } = message;
+    if (isKnown(lane, message)) return lane;
+    let checking = this.#checking.get(exchange);
+    if (checking === undefined) {
+      // By this call's limits: others that wait for it check anew if it fails.
+      checking = lane.link.topology
+        .run(call, (channel) => channel.checkExchange(exchange, call))
+        .then(() => {
+          lane.known.add(exchange);
+        })
+        .finally(() => this.#checking.delete(exchange));
+      this.#checking.set(exchange, checking);
+    }
+    await this.#session.limits.wait(checking, call, late);
+    return lane;
+  }
+
+  async #open(call: Call): Promise<Lane> {
+    if (this.#lane !== undefined) return this.#lane;
+    const link = await this.#session.link(call);
+    this.#opening ??= this.#openOn(link, call).finally(() =>
+      this.#opening = undefined
+    );
+    return await this.#session.limits.wait(this.#opening, call, late);
+  }
+
+  async #openOn(link: Link, call: Call): Promise<Lane> {
+    const channel = await link.connection.openChannel({
+      deadline: call.deadline,
+    });
+    const lane: Lane = { link, channel, known: new Set() };
+    this.#lane = lane;
+    channel.closed.then(() => {
+      if (this.#lane === lane) this.#lane = undefined;
+    });
+    return lane;
+  }
+
+  /** Says what to do after a failure: publish again, or give it up. */
+  async #recover(
+    error: unknown,
+    lane: Lane | undefined,
+    message: Publishing,
+    call: PublishCall,
+  ): Promise<void> {
+    if (error instanceof NotFoundError && this.#declared(message)) {
+      return await this.#declareAndPublish(message, call);
+    }
+    if (!call.retry || !isPassing(error)) throw error;
+    if (lane !== undefined && this.#lane === lane) this.#lane = undefined;
+    const { retryPolicy: policy, clock, limits, random } = this.#session;
+    const again = () =>
+      retry(() => this.#once(message, call), {
+        policy,
+        call,
+        clock,
+        limits,
+        random,
+      });
+    try {
+      if (!(error instanceof ChannelError)) return await again();
+      const turn = this.#suspects.then(again);
+      this.#suspects = turn.catch(() => {});
+      return await turn;
+    } catch (last) {
+      throw withOutcome(last, error);
+    }
+  }
+
+  async #once(message: Publishing, call: Call): Promise<void> {
+    const lane = await this.#prepare(message, call);
+    let outcome: PublishOutcome;
+    try {
+      outcome = await lane.channel.publish(message, call);
+    } catch (error) {
+      if (this.#lane === lane) this.#lane = undefined;
+      if (!(error instanceof ChannelError) || !error.retryable) throw error;
+      // It was alone on the channel: what ended that is its own error.
+      const reason = await lane.channel.closed;
+      throw reason.type === "lost" ? reason.error : error;
+    }
+    if (outcome.type === "returned") throw unroutable(message, outcome);
+  }
+
+  async #returned(
+    outcome: PublishOutcome & { readonly type: "returned" },
+    message: Publishing,
+    call: PublishCall,
+  ): Promise<void> {
+    if (!this.#declared(message)) throw unroutable(message, outcome);
+    return await this.#declareAndPublish(message, call);
+  }
+
+  /** Somebody deleted what this session had declared: it says it again, once. */
+  async #declareAndPublish(
+    message: Publishing,
+    call: PublishCall,
+  ): Promise<void> {
+    const { declarations } = this.#session;
+    const { topology } = await this.#session.link(call);
+    declarations.doubt();
+    this.#lane?.known.delete(message.exchange);
+    await declarations.declareAll(
+      (action) => topology.run(call, action),
+      call,
+      (entity, error) => {
+        if (!(error instanceof ChannelError)) throw error;
+        this.#session.emit({ type: "declare-failed", entity, error });
+      },
+    );
+    return await this.#once(message, call);
+  }
+
+  #declared({ exchange, routingKey }: Publishing): boolean {
+    return this.#session.declarations.leadsFrom(exchange, routingKey);
+  }
+}
+
+function isKnown(lane: Lane, { exchange }: Publishing): boolean {
+  return exchange === "" || lane.known.has(exchange);
+}
+
+function isPassing(error: unknown): boolean {
+  if (error instanceof ConnectionError) return error.retryable;
+  if (error instanceof ChannelError) return error.code === "channel-closed";
+  // The channel was closed under the call because its connection was lost.
+  return error instanceof ClosedError;
+}
+
+function unroutable(
+  { exchange, routingKey }: Publishing,
+  { replyText }: PublishOutcome & { readonly type: "returned" },
+): UnroutableError {
+  return new UnroutableError(
+    exchange === ""
+      ? `Cannot publish to queue "${routingKey}": there is no such queue (${replyText}); declare it first`
+      : `Cannot publish to exchange "${exchange}" with routing key "${routingKey}": no queue took the message (${replyText}), and it is mandatory`,
+  );
+}
+
+/** If an earlier attempt may have reached the broker, the last one's error must not deny it. */
+function withOutcome(last: unknown, first: unknown): unknown {
+  if (!(first instanceof MessagingError) || first.outcome !== "unknown") {
+    return last;
+  }
+  if (!(last instanceof MessagingError) || last.outcome !== "not-sent") {
+    return last;
+  }
+  if (last instanceof TimeoutError) {
+    return new TimeoutError(last.message, { cause: last, outcome: "unknown" });
+  }
+  if (
+    last instanceof ConnectionError && last.code !== "authentication-failed"
+  ) {
+    return new ConnectionError(last.message, {
+      code: "connection-lost",
+      cause: last,
+      outcome: "unknown",
+    });
+  }
+  return last;
+}
+
+function late(): TimeoutError {
+  return new TimeoutError(
+    "Cannot publish in time: the channel for publishing is not ready",
+    { outcome: "not-sent" },
+  );
+}

@@ -1,0 +1,144 @@
+import type { FieldTable, FieldValue } from "../model/field_table.ts";
+import type { QueueDeclaration } from "../model/queue.ts";
+import {
+  binding,
+  checkName,
+  Exchange,
+  type ExchangeBinding,
+} from "./exchange.ts";
+
+/** Options of {@linkcode Queue}. */
+export interface QueueOptions {
+  /** The exchange to bind it to; by its name alone it is not declared. */
+  readonly exchange?: Exchange | string | undefined;
+  /** The key of that binding, or on a topic exchange the routing pattern. @default {""} */
+  readonly routingKey?: string | undefined;
+  /** The arguments of that binding: on a headers exchange what to match, and `x-match`. */
+  readonly bindingArguments?: FieldTable | undefined;
+  /** More bindings. */
+  readonly bindings?: readonly ExchangeBinding[] | undefined;
+  /** Whether it outlives a restart of the broker. @default {true} */
+  readonly durable?: boolean | undefined;
+  /** Whether only this connection may use it; it goes with the connection. @default {false} */
+  readonly exclusive?: boolean | undefined;
+  /** Whether it goes when its last consumer goes. @default {true if exclusive} */
+  readonly autoDelete?: boolean | undefined;
+  /** Milliseconds without use after which the broker deletes it. */
+  readonly expires?: number | undefined;
+  /** Milliseconds that a message may wait in it. */
+  readonly messageTtl?: number | undefined;
+  /** The most ready messages. */
+  readonly maxLength?: number | undefined;
+  /** The most bytes of ready messages. */
+  readonly maxLengthBytes?: number | undefined;
+  /** The highest priority that it tells apart, 1 to 9. */
+  readonly maxPriority?: number | undefined;
+  /** The exchange for what was rejected, expired, or pushed out. */
+  readonly deadLetterExchange?: Exchange | string | undefined;
+  /** The key for those, instead of their own. */
+  readonly deadLetterRoutingKey?: string | undefined;
+  /** The broker's own arguments; the options above win over equal ones. */
+  readonly arguments?: FieldTable | undefined;
+}
+
+/**
+ * A queue with its bindings, as it is to be declared: a value without a
+ * connection. Declaring it declares its exchanges too.
+ *
+ * @example A queue of a topic exchange
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Exchange, Queue } from "@dashi/mq";
+ *
+ * const media = new Exchange("media", { type: "topic" });
+ * const video = new Queue("video", {
+ *   exchange: media,
+ *   routingKey: "video.#",
+ *   messageTtl: 60_000,
+ * });
+ * assertEquals(video.arguments, { "x-message-ttl": 60_000 });
+ * ```
+ */
+export class Queue implements QueueDeclaration {
+  /** The name; `""` lets the broker choose one. */
+  readonly name: string;
+  /** Whether it outlives a restart of the broker. */
+  readonly durable: boolean;
+  /** Whether only this connection may use it. */
+  readonly exclusive: boolean;
+  /** Whether it goes when its last consumer goes. */
+  readonly autoDelete: boolean;
+  /** All its bindings. */
+  readonly bindings: readonly ExchangeBinding[];
+  /** The broker's own arguments, the options above among them. */
+  readonly arguments: FieldTable;
+
+  /**
+   * Makes a declaration.
+   *
+   * @throws {RangeError} If a number is out of range.
+   */
+  constructor(name = "", options: QueueOptions = {}) {
+    checkName("queue", name);
+    this.name = name;
+    this.durable = options.durable ?? true;
+    this.exclusive = options.exclusive ?? false;
+    this.autoDelete = options.autoDelete ?? this.exclusive;
+    this.bindings = bindingsOf(options);
+    this.arguments = argumentsOf(name, options);
+  }
+}
+
+function bindingsOf(options: QueueOptions): readonly ExchangeBinding[] {
+  const { exchange, routingKey, bindingArguments, bindings = [] } = options;
+  // Every queue is bound to the default exchange, by its name.
+  if (exchange === undefined || nameOf(exchange) === "") return bindings;
+  return [binding(exchange, routingKey, bindingArguments), ...bindings];
+}
+
+function argumentsOf(name: string, options: QueueOptions): FieldTable {
+  const { deadLetterExchange } = options;
+  const all: Record<string, FieldValue | undefined> = {
+    ...options.arguments,
+    ...number(name, "x-expires", "expires", options.expires, 1),
+    ...number(name, "x-message-ttl", "messageTtl", options.messageTtl, 0),
+    ...number(name, "x-max-length", "maxLength", options.maxLength, 0),
+    ...number(
+      name,
+      "x-max-length-bytes",
+      "maxLengthBytes",
+      options.maxLengthBytes,
+      0,
+    ),
+    ...number(name, "x-max-priority", "maxPriority", options.maxPriority, 1, 9),
+  };
+  if (deadLetterExchange !== undefined) {
+    all["x-dead-letter-exchange"] = nameOf(deadLetterExchange);
+  }
+  if (options.deadLetterRoutingKey !== undefined) {
+    all["x-dead-letter-routing-key"] = options.deadLetterRoutingKey;
+  }
+  return all;
+}
+
+function number(
+  queue: string,
+  argument: string,
+  option: string,
+  value: number | undefined,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): Record<string, number> {
+  if (value === undefined) return {};
+  const whole = Math.trunc(value); // what is left of a millisecond has no meaning to a broker
+  if (!(whole >= least && whole <= most)) {
+    throw new RangeError(
+      `Cannot make queue "${queue}" with "${option}" ${value}: it must be from ${least} to ${most}`,
+    );
+  }
+  return { [argument]: whole };
+}
+
+function nameOf(exchange: Exchange | string): string {
+  return exchange instanceof Exchange ? exchange.name : exchange;
+}

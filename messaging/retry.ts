@@ -1,0 +1,78 @@
+import { backoff } from "../async/backoff.ts";
+import type { Clock } from "../async/clock.ts";
+import type { Limits } from "../async/limits.ts";
+import { MessagingError } from "../model/errors.ts";
+import type { RetryPolicy } from "./connection_options.ts";
+import type { Call } from "./operation_options.ts";
+
+/** What {@linkcode retry} needs. */
+export interface RetryOptions {
+  readonly policy: RetryPolicy | false;
+  /** How long it may go on. */
+  readonly call: Call;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly random: () => number;
+  /** Called before each wait. */
+  readonly onWait?: (attempt: number, delay: number, error: Error) => void;
+}
+
+/**
+ * Tries again what failed and may succeed yet: the only such loop in the library.
+ *
+ * @param attempt What to try; called with how many attempts failed before.
+ * @param options How often, how long, and with which waits.
+ * @returns What an attempt resolves to.
+ * @throws The last attempt's error: where there is no time for another wait it says more than that the time is up.
+ */
+export async function retry<T>(
+  attempt: (failures: number) => Promise<T>,
+  options: RetryOptions,
+): Promise<T> {
+  const { policy, call, clock, limits, random, onWait } = options;
+  for (let failures = 0;; failures++) {
+    try {
+      return await attempt(failures);
+    } catch (error) {
+      if (!isRetryable(error) || policy === false) throw error;
+      if (failures + 1 >= (policy.attempts ?? Infinity)) throw error;
+      const delay = backoff(failures, {
+        first: policy.firstDelay ?? 100,
+        most: policy.mostDelay ?? 10_000,
+      }, random());
+      if (clock.now() + delay >= call.deadline) throw error;
+      onWait?.(failures + 1, delay, error);
+      await sleep(delay, call, clock, limits);
+    }
+  }
+}
+
+/**
+ * Says whether trying again makes sense.
+ *
+ * @param error What an attempt threw.
+ * @returns Whether it is an error of the world that may pass.
+ */
+export function isRetryable(error: unknown): error is MessagingError {
+  return error instanceof MessagingError && error.retryable &&
+    error.code !== "timed-out";
+}
+
+function sleep(
+  delay: number,
+  call: Call,
+  clock: Clock,
+  limits: Limits,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (call.signal?.aborted) return reject(call.signal.reason);
+    const stop = clock.timer(() => {
+      unwatch();
+      resolve();
+    }, delay);
+    const unwatch = limits.watch({ signal: call.signal }, (reason) => {
+      stop();
+      reject(reason?.aborted);
+    });
+  });
+}

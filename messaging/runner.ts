@@ -1,0 +1,121 @@
+import type { Clock } from "../async/clock.ts";
+import { turn } from "../async/turn.ts";
+import type { Message } from "./message.ts";
+import { checkCount } from "./operation_options.ts";
+
+/** Options of `consumer.run`. */
+export interface RunOptions {
+  /** The most handlers that run at once. @default {1} */
+  readonly concurrency?: number | undefined;
+  /** Stops taking messages when it aborts; `run` resolves when the handlers have ended. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds that running handlers have after that. @default {without limit} */
+  readonly drainTimeout?: number | undefined;
+}
+
+/** What a runner has from its consumer. */
+export interface RunnerHost<T> {
+  readonly clock: Clock;
+  /** A message that is there. */
+  take(): Message<T> | undefined;
+  /** The next message; `undefined` at the end. */
+  next(): Promise<Message<T> | undefined>;
+  cancel(): Promise<void>;
+  onError(error: Error, queue: string): void;
+}
+
+/** So many messages are handled before the event loop must turn. */
+const BREATH = 256;
+
+/** Calls a handler for messages, so many at once. */
+export class Runner<T> {
+  readonly #handler: (message: Message<T>) => void | Promise<void>;
+  readonly #options: RunOptions;
+  readonly #host: RunnerHost<T>;
+  readonly #concurrency: number;
+  #active = 0;
+  #count = 0;
+  #free: (() => void) | undefined;
+
+  /** Makes one that does nothing yet. */
+  constructor(
+    handler: (message: Message<T>) => void | Promise<void>,
+    options: RunOptions,
+    host: RunnerHost<T>,
+  ) {
+    const { concurrency = 1 } = options;
+    checkCount("concurrency", concurrency, Number.MAX_SAFE_INTEGER);
+    this.#handler = handler;
+    this.#options = options;
+    this.#host = host;
+    this.#concurrency = concurrency;
+  }
+
+  /** Runs until there are no more messages. */
+  async run(): Promise<void> {
+    const { signal } = this.#options;
+    const onAbort = () => void this.#host.cancel().catch(() => {});
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      await this.#pump();
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      await this.#drain();
+    }
+  }
+
+  async #pump(): Promise<void> {
+    for (;;) {
+      if (this.#active >= this.#concurrency) await this.#untilFree();
+      const message = this.#host.take() ?? await this.#host.next();
+      if (message === undefined) return;
+      this.#active++;
+      this.#handle(message).then(this.#done);
+      if (++this.#count % BREATH === 0) await turn();
+    }
+  }
+
+  /** Never rejects. */
+  async #handle(message: Message<T>): Promise<void> {
+    try {
+      const running = this.#handler(message);
+      if (running !== undefined) await running;
+      if (!message.settled) await message.ack();
+    } catch (error) {
+      this.#host.onError(
+        error instanceof Error ? error : new Error(String(error)),
+        message.deliveryInfo.queue,
+      );
+      // A message that is no longer ours is delivered again by itself.
+      if (!message.settled) await message.reject().catch(() => {});
+    }
+  }
+
+  readonly #done = (): void => {
+    this.#active--;
+    this.#free?.();
+  };
+
+  #untilFree(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#free = () => {
+        this.#free = undefined;
+        resolve();
+      };
+    });
+  }
+
+  async #drain(): Promise<void> {
+    const { drainTimeout } = this.#options;
+    let late = false;
+    const stop = drainTimeout === undefined
+      ? undefined
+      : this.#host.clock.timer(() => {
+        late = true;
+        this.#free?.();
+      }, drainTimeout);
+    while (this.#active > 0 && !late) await this.#untilFree();
+    stop?.();
+  }
+}

@@ -1,0 +1,380 @@
+import type { Clock } from "../async/clock.ts";
+import { Limits } from "../async/limits.ts";
+import { Mailbox } from "../async/mailbox.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  MessagingError,
+  TimeoutError,
+} from "../model/errors.ts";
+import type { QueueStatus } from "../model/queue.ts";
+import type {
+  Capability,
+  CloseReason,
+  TransportConnection,
+} from "../transports/transport.ts";
+import type { RetryPolicy } from "./connection_options.ts";
+import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
+import { Declarations, type Entity } from "./declarations.ts";
+import { type Endpoint, formatEndpoint } from "./endpoint.ts";
+import type { Failover } from "./failover.ts";
+import type { Call } from "./operation_options.ts";
+import { isRetryable, retry } from "./retry.ts";
+import { TopologyChannel } from "./topology_channel.ts";
+
+/** A transport's connection, while it lasts. */
+export interface Link {
+  readonly connection: TransportConnection;
+  readonly endpoint: Endpoint;
+  /** For what changes or looks at the tables: a failed declare ends no other channel. */
+  readonly topology: TopologyChannel;
+}
+
+/** What a session is made of. */
+export interface SessionSettings {
+  readonly failover: Failover;
+  readonly retry: RetryPolicy | false;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly name: string | undefined;
+}
+
+/**
+ * What outlives a transport's connection: it connects with the first need,
+ * connects again when the connection is lost, says again what was declared, and
+ * tells whoever watches. It connects one at a time, for all who wait.
+ */
+export class Session {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly declarations: Declarations = new Declarations();
+  /** The same over all connections: brokers give back at once what an earlier one held. */
+  readonly owner: string = crypto.randomUUID();
+  readonly retryPolicy: RetryPolicy | false;
+  readonly random: () => number;
+  readonly #settings: SessionSettings;
+  readonly #background = new Set<Promise<void>>();
+  readonly #watchers = new Set<Mailbox<ConnectionEvent>>();
+  #state: ConnectionState = { type: "idle" };
+  #link: Link | undefined;
+  #capabilities: ReadonlySet<Capability> | undefined;
+  #opening: Promise<Link> | undefined;
+  #stopOpening = new AbortController();
+  /** How many calls wait for the connection. */
+  #waiting = 0;
+  /** Whether it is to be kept open even while nobody waits: it was open before. */
+  #kept = false;
+  #lastError: Error | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Makes a session that does nothing yet. */
+  constructor(settings: SessionSettings) {
+    this.#settings = settings;
+    this.clock = settings.clock;
+    this.limits = new Limits(settings.clock);
+    this.retryPolicy = settings.retry;
+    this.random = settings.random;
+  }
+
+  /** What it is doing. */
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** The open connection, if there is one now. */
+  get open(): Link | undefined {
+    return this.#link;
+  }
+
+  /** Whether the broker tells that a queue is not there; as long as it is not known, that it does. */
+  get knowsQueues(): boolean {
+    return this.#capabilities?.has("known-queues") ?? true;
+  }
+
+  /** What the broker can do, as far as it is known. */
+  get capabilities(): ReadonlySet<Capability> {
+    return this.#capabilities ?? new Set();
+  }
+
+  /** The endpoint in use, or to be tried next. */
+  get endpoint(): Endpoint {
+    return this.#link?.endpoint ?? this.#settings.failover.current;
+  }
+
+  /**
+   * Waits for an open connection.
+   *
+   * @throws {TimeoutError} If there is none by the deadline; its cause says why.
+   * @throws {ClosedError} If the session is closed.
+   */
+  async link(call: Call): Promise<Link> {
+    if (this.#closing !== undefined) throw closedError();
+    if (this.#link !== undefined) return this.#link;
+    this.#waiting++;
+    try {
+      return await this.limits.wait(
+        this.#opening ?? this.#beginOpening(),
+        call,
+        () => this.#late(),
+      );
+    } finally {
+      this.#waiting--;
+      // Nobody wants it any more: it must not go on behind everyone's back.
+      if (this.#waiting === 0 && !this.#kept) this.#stopOpening.abort();
+    }
+  }
+
+  /**
+   * Waits for an open connection, as the very purpose of a call.
+   *
+   * @throws {ConnectionError} If there is none by the deadline, and it is known why.
+   */
+  async connect(call: Call): Promise<void> {
+    try {
+      await this.link(call);
+    } catch (error) {
+      // That the time is up says less than why no attempt succeeded.
+      const last = this.#lastError;
+      if (!(error instanceof TimeoutError) || last === undefined) throw error;
+      throw asConnectionError(last);
+    }
+  }
+
+  /** Declares entities in order; returns the status of each queue among them. */
+  async declare(
+    entities: readonly Entity[],
+    call: Call,
+  ): Promise<readonly QueueStatus[]> {
+    const statuses: QueueStatus[] = [];
+    for (const entity of entities) {
+      const status = await this.#retried(call, async () => {
+        const { topology } = await this.link(call);
+        return await topology.run(
+          call,
+          (channel) => this.declarations.declare(entity, channel, call),
+        );
+      });
+      if (status !== undefined) statuses.push(status);
+    }
+    return statuses;
+  }
+
+  /** Declaring twice is declaring once: what a lost connection left open is done again. */
+  #retried<T>(call: Call, action: () => Promise<T>): Promise<T> {
+    return retry(action, {
+      policy: this.retryPolicy,
+      call,
+      clock: this.clock,
+      limits: this.limits,
+      random: this.random,
+    });
+  }
+
+  /** Hears of everything that happens from now on. */
+  watch(): Mailbox<ConnectionEvent> {
+    const mailbox = new Mailbox<ConnectionEvent>();
+    if (this.#closing === undefined) this.#watchers.add(mailbox);
+    else mailbox.end();
+    return mailbox;
+  }
+
+  /** Hears no more. */
+  unwatch(mailbox: Mailbox<ConnectionEvent>): void {
+    this.#watchers.delete(mailbox);
+    mailbox.end();
+  }
+
+  /** Tells whoever watches. */
+  emit(event: ConnectionEvent): void {
+    for (const watcher of this.#watchers) watcher.put(event);
+  }
+
+  /** Sees to it that what ends in the background has ended before the session has. */
+  track(work: Promise<unknown>): void {
+    const tracked = work.then(() => {}, () => {}).finally(() => {
+      this.#background.delete(tracked);
+    });
+    this.#background.add(tracked);
+  }
+
+  /** Closes it for good. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    const link = this.#link;
+    const opening = this.#opening;
+    this.#link = undefined;
+    this.#stopOpening.abort(closedError());
+    await link?.connection[Symbol.asyncDispose]();
+    await opening?.catch(() => {});
+    await Promise.all(this.#background);
+    this.limits.clear();
+    this.#setState({ type: "closed" });
+    for (const watcher of this.#watchers) watcher.end();
+    this.#watchers.clear();
+  }
+
+  #beginOpening(): Promise<Link> {
+    this.#stopOpening = new AbortController();
+    const { signal } = this.#stopOpening;
+    const opening = this.#open(signal).finally(() => {
+      this.#opening = undefined;
+    });
+    opening.catch((error: Error) => {
+      this.#kept = false;
+      if (this.#closing === undefined) this.#setState({ type: "idle" });
+      if (!signal.aborted) this.#lastError = error;
+    });
+    return this.#opening = opening;
+  }
+
+  async #open(signal: AbortSignal): Promise<Link> {
+    const link = await retry((failures) => this.#tryAll(failures, signal), {
+      policy: this.retryPolicy,
+      call: { signal, deadline: Infinity },
+      clock: this.clock,
+      limits: this.limits,
+      random: this.random,
+      onWait: (attempt, delay, error) => {
+        this.#lastError = error;
+        this.#setState({ type: "waiting", attempt, delay, error });
+      },
+    });
+    this.#kept = this.retryPolicy !== false;
+    this.#lastError = undefined;
+    this.#link = link;
+    this.#capabilities = link.connection.capabilities;
+    this.#setState({
+      type: "open",
+      url: formatEndpoint(link.endpoint),
+      since: new Date(this.clock.wall()),
+    });
+    link.connection.closed.then((reason) => this.#onClosed(link, reason));
+    return link;
+  }
+
+  /** One attempt: each endpoint once, from the present one on. */
+  async #tryAll(failures: number, signal: AbortSignal): Promise<Link> {
+    const { failover } = this.#settings;
+    let worst: unknown;
+    for (let i = 0; i < failover.count; i++) {
+      signal.throwIfAborted();
+      const endpoint = failover.current;
+      this.#setState({
+        type: "connecting",
+        url: formatEndpoint(endpoint),
+        attempt: failures,
+      });
+      try {
+        return await this.#dial(endpoint, signal);
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        failover.advance();
+        // As long as one of them may come back, it is worth another attempt.
+        if (worst === undefined || mayPass(error)) worst = error;
+      }
+    }
+    throw mayPass(worst) ? asConnectionError(worst) : worst;
+  }
+
+  async #dial(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {
+    const { failover, name } = this.#settings;
+    const transport = await endpoint.load();
+    const connection = await transport.connect(endpoint.url, {
+      name,
+      tls: endpoint.tls,
+      heartbeat: endpoint.heartbeat,
+      password: endpoint.password,
+      transportOptions: endpoint.transportOptions,
+      operationTimeout: endpoint.operationTimeout,
+      owner: this.owner,
+      clock: this.clock,
+      signal,
+      // Each gets its share: behind a silent host there may be one that answers.
+      deadline: this.clock.now() + endpoint.connectTimeout / failover.count,
+      onEvent: (event) => this.emit(event),
+    });
+    const link: Link = {
+      connection,
+      endpoint,
+      topology: new TopologyChannel(connection, this.limits),
+    };
+    try {
+      signal.throwIfAborted();
+      await this.#declareAgain(link, signal);
+      return link;
+    } catch (error) {
+      await connection[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #declareAgain(link: Link, signal: AbortSignal): Promise<void> {
+    this.declarations.reset();
+    const call = {
+      signal,
+      deadline: this.clock.now() + link.endpoint.operationTimeout,
+    };
+    await this.declarations.declareAll(
+      (action) => link.topology.run(call, action),
+      call,
+      (entity, error) => {
+        if (!(error instanceof Error) || isRetryable(error)) throw error;
+        signal.throwIfAborted();
+        this.emit({ type: "declare-failed", entity, error });
+      },
+    );
+  }
+
+  #onClosed(link: Link, reason: CloseReason): void {
+    if (this.#link !== link) return;
+    this.#link = undefined;
+    if (this.#closing !== undefined) return;
+    const error = reason.type === "lost" ? reason.error : new ConnectionError(
+      `Connection to "${formatEndpoint(link.endpoint)}" was closed by itself`,
+      { code: "connection-lost" },
+    );
+    this.#lastError = error;
+    this.emit({ type: "lost", error });
+    if (this.#kept) this.#beginOpening();
+    else this.#setState({ type: "idle" });
+  }
+
+  #late(): Error {
+    const error = this.#lastError;
+    const uri = formatEndpoint(this.endpoint);
+    return new TimeoutError(
+      error === undefined
+        ? `Cannot connect to "${uri}" in time: it has not answered yet`
+        : `Cannot connect to "${uri}" in time: ${error.message}`,
+      { cause: error, outcome: "not-sent" },
+    );
+  }
+
+  #setState(state: ConnectionState): void {
+    this.#state = state;
+    this.emit({ type: "state", state });
+  }
+}
+
+function closedError(): ClosedError {
+  return new ClosedError("Cannot use the connection: it is closed", {
+    outcome: "not-sent",
+  });
+}
+
+/** A missed deadline counts: behind a silent host there may be a broker again later. */
+function mayPass(error: unknown): boolean {
+  return error instanceof MessagingError && error.retryable;
+}
+
+function asConnectionError(error: unknown): unknown {
+  if (!(error instanceof TimeoutError)) return error;
+  return new ConnectionError(error.message, {
+    code: "connection-failed",
+    cause: error,
+    outcome: "not-sent",
+  });
+}

@@ -1,0 +1,70 @@
+import type { Limits } from "../async/limits.ts";
+import { ChannelError, TimeoutError } from "../model/errors.ts";
+import type { Channel, TransportConnection } from "../transports/transport.ts";
+import type { Call } from "./operation_options.ts";
+
+/**
+ * The channel for what changes or looks at the tables, one call at a time: where
+ * a failed declare ends its channel, it ends that of no other call.
+ */
+export class TopologyChannel {
+  readonly #connection: TransportConnection;
+  readonly #limits: Limits;
+  #channel: Promise<Channel> | undefined;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  /** Makes one that is opened with the first call. */
+  constructor(connection: TransportConnection, limits: Limits) {
+    this.#connection = connection;
+    this.#limits = limits;
+  }
+
+  /**
+   * Runs a call when those before it have ended.
+   *
+   * @throws {TimeoutError} If its turn does not come by the deadline.
+   */
+  async run<T>(
+    call: Call,
+    action: (channel: Channel) => Promise<T>,
+  ): Promise<T> {
+    const before = this.#tail;
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    this.#tail = before.then(() => ended);
+    try {
+      await this.#limits.wait(before, call, () =>
+        new TimeoutError(
+          "Cannot change or look at the broker's tables: other calls have not ended in time",
+          { outcome: "not-sent" },
+        ));
+      return await action(await this.#open(call));
+    } catch (error) {
+      // On AMQP the channel ended with it; elsewhere it costs little to open one.
+      if (error instanceof ChannelError) await this.#drop();
+      throw error;
+    } finally {
+      end();
+    }
+  }
+
+  async #drop(): Promise<void> {
+    const opening = this.#channel;
+    this.#channel = undefined;
+    const channel = await opening?.catch(() => undefined);
+    await channel?.[Symbol.asyncDispose]();
+  }
+
+  #open(call: Call): Promise<Channel> {
+    if (this.#channel !== undefined) return this.#channel;
+    const opening = this.#connection.openChannel(call);
+    this.#channel = opening;
+    const forget = () => {
+      if (this.#channel === opening) this.#channel = undefined;
+    };
+    opening.then(async (channel) => {
+      await channel.closed;
+      forget();
+    }, forget);
+    return opening;
+  }
+}
