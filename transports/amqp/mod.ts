@@ -1,1 +1,34 @@
-export function createTransport(): never { throw new Error("not yet"); }
+/**
+ * AMQP 0-9-1 over TCP and TLS, by npm:amqplib: RabbitMQ, and what speaks as it does.
+ * The default transport.
+ *
+ * URL: `amqp://[userid[:password]@][hostname][:port][/virtual-host]`, and `amqps://` for
+ * TLS, which verifies. Aliases of the scheme: `pyamqp`, `amqplib`. Without more it is
+ * `amqp://guest:guest@localhost:5672//`; with TLS the port is 5671. Of
+ * `amqp://host/name` the virtual host is `name`, of `amqp://host//name` it is `/name`.
+ *
+ * | Parameter | In `transportOptions` | Default | Meaning |
+ * | --- | --- | --- | --- |
+ * | `frame_max` | `frameMax` | 0 | the largest frame in bytes; 0 takes what the broker offers |
+ * | `channel_max` | `channelMax` | 0 | the most channels; 0 takes what the broker offers |
+ * | `login_method` | `loginMethod` | `PLAIN` | `PLAIN`, or `EXTERNAL` with a client certificate |
+ * | - | `clientProperties` | - | told to the broker, and shown by it |
+ *
+ * Capabilities: all but `delay` and `lease`. Integers in headers travel as signed 32 or 64
+ * bits, which Kombu reads as they are; a `Date` to the second. A body that is larger than
+ * the broker's `max_message_size` is refused with `message-too-large`.
+ *
+ * @example Connect
+ * ```ts ignore
+ * import { createConnection } from "@dashi/mq";
+ *
+ * await using connection = createConnection("amqp://guest:guest@localhost//");
+ * await connection.connect();
+ * ```
+ *
+ * @module
+ */
+
+export type { AmqpTransportOptions } from "./options.ts";
+export { createTransport } from "./transport.ts";
+export type * from "../transport.ts";

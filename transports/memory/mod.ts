@@ -24,3 +24,4 @@
  */
 
 export { createTransport } from "./transport.ts";
+export type * from "../transport.ts";

@@ -17,6 +17,11 @@ export class Window<T> {
     return this.#size;
   }
 
+  /** The tag of the oldest unsettled delivery, or of the next one if all are settled. */
+  get oldest(): number {
+    return this.#first;
+  }
+
   /** Adds a delivery and names it. */
   add(held: T): DeliveryTag {
     if (this.#next - this.#first === this.#slots.length) this.#grow();

@@ -1,0 +1,470 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
+import type { Binding } from "../../model/binding.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  ChannelError,
+  ClosedError,
+  SettlementError,
+  TimeoutError,
+  UnsupportedError,
+} from "../../model/errors.ts";
+import type { ExchangeDeclaration } from "../../model/exchange.ts";
+import type { Delivery, DeliveryTag, Publishing } from "../../model/message.ts";
+import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
+import type {
+  Channel,
+  CloseReason,
+  ConsumeOptions,
+  DeleteOptions,
+  DeleteQueueOptions,
+  GetOptions,
+  PublishOutcome,
+  RejectOptions,
+  SettleOptions,
+  Subscription,
+} from "../transport.ts";
+import {
+  type AmqpClientChannel,
+  describe,
+  type Failure,
+  toFields,
+} from "./client.ts";
+import { Deliveries } from "./deliveries.ts";
+import { AmqpDelivery } from "./delivery.ts";
+import { channelError } from "./errors.ts";
+import { describePublish, Publishes } from "./publishes.ts";
+import { AmqpSubscription } from "./subscription.ts";
+
+/** What a channel has from its connection. */
+export interface ChannelContext {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly operationTimeout: number;
+  readonly heartbeat: number;
+  /** When the broker was last heard of, on the clock. */
+  lastHeard(): number;
+}
+
+/** AMQP's verbs over the client's channel. */
+export class AmqpChannel implements Channel {
+  readonly closed: Promise<CloseReason>;
+  readonly #settleClosed: (reason: CloseReason) => void;
+  readonly #context: ChannelContext;
+  readonly #client: AmqpClientChannel;
+  readonly #publishes: Publishes;
+  readonly #deliveries: Deliveries;
+  readonly #subscriptions = new Set<AmqpSubscription>();
+  /** Rejects when the channel ends: what every call waits for too. */
+  readonly #ended: Promise<never>;
+  readonly #rejectEnded: (error: Error) => void;
+  #endError: Error | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Made by the connection over an open channel of the client's. */
+  constructor(context: ChannelContext, client: AmqpClientChannel) {
+    const closed = Promise.withResolvers<CloseReason>();
+    this.closed = closed.promise;
+    this.#settleClosed = closed.resolve;
+    const ended = Promise.withResolvers<never>();
+    ended.promise.catch(() => {});
+    this.#ended = ended.promise;
+    this.#rejectEnded = ended.reject;
+    this.#context = context;
+    this.#client = client;
+    this.#deliveries = new Deliveries(client);
+    this.#publishes = new Publishes(
+      client,
+      context.limits,
+      (error) => this.#giveUp(error),
+    );
+  }
+
+  /** The publishes in flight: mandatory ones come back by the connection's events. */
+  get publishes(): Publishes {
+    return this.#publishes;
+  }
+
+  async declareExchange(
+    exchange: ExchangeDeclaration,
+    options?: CallOptions,
+  ): Promise<void> {
+    const { name, type, durable, autoDelete, internal } = exchange;
+    await this.#call(
+      `declare exchange "${name}"`,
+      options,
+      () =>
+        this.#client.calls.assertExchange(name, type, {
+          durable,
+          autoDelete,
+          internal,
+          arguments: toFields(exchange.arguments),
+        }),
+    );
+  }
+
+  async checkExchange(name: string, options?: CallOptions): Promise<void> {
+    // RabbitMQ refuses to look at the default exchange, which is always there.
+    if (name === "") return;
+    await this.#call(
+      `check exchange "${name}"`,
+      options,
+      () => this.#client.calls.checkExchange(name),
+    );
+  }
+
+  async deleteExchange(name: string, options?: DeleteOptions): Promise<void> {
+    const ifUnused = options?.ifUnused ?? false;
+    await this.#call(
+      `delete exchange "${name}"`,
+      options,
+      () => this.#client.calls.deleteExchange(name, { ifUnused }),
+    );
+  }
+
+  async declareQueue(
+    queue: QueueDeclaration,
+    options?: CallOptions,
+  ): Promise<QueueStatus> {
+    const { name, durable, exclusive, autoDelete } = queue;
+    const status = await this.#call(
+      `declare queue "${name}"`,
+      options,
+      () =>
+        this.#client.calls.assertQueue(name, {
+          durable,
+          exclusive,
+          autoDelete,
+          arguments: toFields(queue.arguments),
+        }),
+    );
+    return {
+      name: status.queue,
+      messageCount: status.messageCount,
+      consumerCount: status.consumerCount,
+    };
+  }
+
+  async checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
+    const { messageCount, consumerCount } = await this.#call(
+      `check queue "${name}"`,
+      options,
+      () => this.#client.calls.checkQueue(name),
+    );
+    return { name, messageCount, consumerCount };
+  }
+
+  async deleteQueue(
+    name: string,
+    options?: DeleteQueueOptions,
+  ): Promise<number> {
+    const { ifUnused = false, ifEmpty = false } = options ?? {};
+    const { messageCount } = await this.#call(
+      `delete queue "${name}"`,
+      options,
+      () => this.#client.calls.deleteQueue(name, { ifUnused, ifEmpty }),
+    );
+    return messageCount;
+  }
+
+  async purgeQueue(name: string, options?: CallOptions): Promise<number> {
+    const { messageCount } = await this.#call(
+      `purge queue "${name}"`,
+      options,
+      () => this.#client.calls.purgeQueue(name),
+    );
+    return messageCount;
+  }
+
+  async bind(binding: Binding, options?: CallOptions): Promise<void> {
+    const { source, destination: { kind, name }, routingKey } = binding;
+    const fields = toFields(binding.arguments);
+    await this.#call(
+      `bind ${kind} "${name}" to exchange "${source}"`,
+      options,
+      () =>
+        kind === "queue"
+          ? this.#client.calls.bindQueue(name, source, routingKey, fields)
+          : this.#client.calls.bindExchange(name, source, routingKey, fields),
+    );
+  }
+
+  async unbind(binding: Binding, options?: CallOptions): Promise<void> {
+    const { source, destination: { kind, name }, routingKey } = binding;
+    const fields = toFields(binding.arguments);
+    await this.#call(
+      `unbind ${kind} "${name}" from exchange "${source}"`,
+      options,
+      () =>
+        kind === "queue"
+          ? this.#client.calls.unbindQueue(name, source, routingKey, fields)
+          : this.#client.calls.unbindExchange(name, source, routingKey, fields),
+    );
+  }
+
+  publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
+    try {
+      this.#check(options, () => describePublish(message));
+      if (message.delay > 0) {
+        throw new UnsupportedError(
+          'Cannot publish a message with a delay: this broker lacks the capability "delay"',
+        );
+      }
+      return this.#publishes.publish(message, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async get(
+    queue: string,
+    options?: GetOptions,
+  ): Promise<Delivery | undefined> {
+    const noAck = options?.noAck ?? false;
+    const action = `get from queue "${queue}"`;
+    let wanted = true;
+    const got = this.#client.get.bind(this.#client);
+    try {
+      return await this.#call(action, options, async () => {
+        const message = await got(queue, noAck);
+        if (message === undefined) return undefined;
+        if (!wanted && !noAck) this.#deliveries.giveBack(GOT);
+        const tag = this.#deliveries.add(GOT, noAck);
+        return new AmqpDelivery(tag, queue, message);
+      });
+    } finally {
+      wanted = false;
+    }
+  }
+
+  async consume(
+    queue: string,
+    deliver: (delivery: Delivery) => void,
+    options: ConsumeOptions,
+  ): Promise<Subscription> {
+    const { prefetch, noAck = false, exclusive = false } = options;
+    const { heartbeat } = this.#context;
+    const subscription = new AmqpSubscription(
+      {
+        queue,
+        prefetch,
+        consumerTag: options.consumerTag ?? `ctag-${crypto.randomUUID()}`,
+        // Without heartbeats the broker may be silent for as long as it likes.
+        heardEvery: heartbeat === 0 ? Infinity : heartbeat,
+      },
+      () => this.#context.lastHeard(),
+      (ending) => this.#cancel(ending),
+    );
+    const { consumerTag } = subscription;
+    await this.#call(`consume from queue "${queue}"`, options, async () => {
+      await this.#client.calls.prefetch(prefetch, false);
+      await this.#client.consume(
+        queue,
+        (message) => {
+          if (message === undefined) return this.#endedByBroker(subscription);
+          if (!subscription.running) {
+            if (noAck) this.#deliveries.add(subscription, true);
+            else this.#deliveries.giveBack(subscription);
+            return;
+          }
+          const tag = this.#deliveries.add(subscription, noAck);
+          deliver(new AmqpDelivery(tag, queue, message));
+        },
+        {
+          consumerTag,
+          noAck,
+          exclusive,
+          arguments: toFields(options.arguments ?? {}),
+        },
+      );
+    });
+    if (this.#endError !== undefined) throw this.#endError;
+    this.#subscriptions.add(subscription);
+    return subscription;
+  }
+
+  ack(tag: DeliveryTag, options?: SettleOptions): Promise<void> {
+    const refused = this.#refuse(options);
+    if (refused !== undefined) return Promise.reject(refused);
+    return this.#deliveries.ack(tag, options?.multiple ?? false);
+  }
+
+  reject(tag: DeliveryTag, options: RejectOptions): Promise<void> {
+    const refused = this.#refuse(options);
+    if (refused !== undefined) return Promise.reject(refused);
+    const { requeue, multiple = false, delay, headers } = options;
+    if (delay !== undefined || headers !== undefined) {
+      return Promise.reject(
+        new UnsupportedError(
+          'Cannot reject a message with a delay or other headers: this broker lacks the capability "delay"',
+        ),
+      );
+    }
+    return this.#deliveries.reject(tag, { requeue, multiple });
+  }
+
+  /** Ends it: the client's channel is gone. `failure` is why, unless we closed it. */
+  lose(failure: Failure | undefined, connectionLost?: Error): void {
+    if (this.#endError !== undefined) return;
+    const error = connectionLost ??
+      channelError("go on with a channel", failure ?? SILENT);
+    const pending = connectionLost ?? new ChannelError(
+      `A channel ended while a call waited: ${(failure ?? SILENT).text}`,
+      {
+        code: "channel-closed",
+        outcome: "unknown",
+        cause: error,
+      },
+    );
+    this.#end(pending, { type: "lost", error }, failure);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#endError !== undefined) return;
+    for (const each of this.#subscriptions) each.end({ type: "cancelled" });
+    this.#deliveries.flush();
+    this.#end(closedError(), { type: "closed" }, undefined);
+    const { clock, limits, operationTimeout } = this.#context;
+    try {
+      // Whoever owes the answer is the connection: its heartbeat ends it.
+      await limits.wait(
+        this.#client.close(),
+        { deadline: clock.now() + operationTimeout },
+        closedError,
+      );
+    } catch {
+      // Closing ends quietly.
+    }
+  }
+
+  async #cancel(subscription: AmqpSubscription): Promise<void> {
+    this.#subscriptions.delete(subscription);
+    const { clock, operationTimeout } = this.#context;
+    await this.#call(
+      `cancel consumer "${subscription.consumerTag}"`,
+      { deadline: clock.now() + operationTimeout },
+      () => this.#client.calls.cancel(subscription.consumerTag),
+    );
+  }
+
+  #endedByBroker(subscription: AmqpSubscription): void {
+    this.#subscriptions.delete(subscription);
+    subscription.end({
+      type: "ended-by-broker",
+      error: new ChannelError(
+        `Consumer of queue "${subscription.queue}" ended: the broker cancelled it, for the queue was deleted or has moved`,
+        { code: "consumer-cancelled" },
+      ),
+    });
+  }
+
+  /** The broker owes an answer: nothing on this channel is sure any more. */
+  #giveUp(error: TimeoutError): void {
+    if (this.#endError !== undefined) return;
+    this.#end(
+      new ChannelError(
+        `A channel was closed while a call waited: ${error.message}`,
+        { code: "channel-closed", outcome: "unknown", cause: error },
+      ),
+      { type: "lost", error },
+      undefined,
+    );
+    this.#client.close().catch(() => {});
+  }
+
+  #end(
+    pending: Error,
+    reason: CloseReason,
+    failure: Failure | undefined,
+  ): void {
+    this.#endError = pending;
+    this.#publishes.lose(failure, pending);
+    this.#deliveries.lose(pending);
+    for (const each of this.#subscriptions) {
+      each.end({ type: "lost", error: pending });
+    }
+    this.#subscriptions.clear();
+    this.#settleClosed(reason);
+    this.#rejectEnded(pending);
+  }
+
+  /** Makes a call that the broker answers, within its limits, and translates its errors. */
+  async #call<T>(
+    action: string,
+    options: CallOptions | undefined,
+    call: () => Promise<T>,
+  ): Promise<T> {
+    this.#check(options, () => action);
+    this.#deliveries.flush();
+    const answer = this.#translated(action, call);
+    answer.catch(() => {});
+    let late: TimeoutError | undefined;
+    try {
+      return await this.#context.limits.wait(
+        Promise.race([answer, this.#ended]),
+        options,
+        () =>
+          late = new TimeoutError(
+            `Cannot ${action} in time: the broker has not answered`,
+            { outcome: "unknown" },
+          ),
+      );
+    } catch (error) {
+      if (late !== undefined) this.#giveUp(late);
+      throw error;
+    }
+  }
+
+  async #translated<T>(action: string, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (this.#endError instanceof ClosedError) throw this.#endError;
+      throw channelError(action, describe(error));
+    }
+  }
+
+  #check(options: CallOptions | undefined, action: () => string): void {
+    if (this.#endError !== undefined) {
+      throw this.#endError instanceof ClosedError
+        ? new ClosedError(`Cannot ${action()}: the channel is closed`)
+        : new ChannelError(
+          `Cannot ${action()}: the channel has ended (${this.#endError.message})`,
+          {
+            code: "channel-closed",
+            outcome: "not-sent",
+            cause: this.#endError,
+          },
+        );
+    }
+    this.#context.limits.check(options, action);
+  }
+
+  #refuse(options: SettleOptions | undefined): unknown {
+    if (options?.signal?.aborted) return options.signal.reason;
+    if (this.#endError === undefined) return undefined;
+    return new SettlementError(
+      "Cannot settle a delivery: its channel has ended, and it is delivered again",
+      { code: "message-settled", cause: this.#endError },
+    );
+  }
+}
+
+/** What was got counts against nobody's prefetch. */
+const GOT = { prefetch: Infinity };
+
+const SILENT: Failure = {
+  reply: undefined,
+  text: "the broker closed it",
+  cause: undefined,
+};
+
+function closedError(): ClosedError {
+  return new ClosedError("The channel was closed while a call waited", {
+    outcome: "unknown",
+  });
+}

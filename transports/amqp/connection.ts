@@ -1,0 +1,242 @@
+import { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import { formatUrl } from "../../url/format.ts";
+import type {
+  Capability,
+  Channel,
+  CloseReason,
+  ConnectOptions,
+  TransportConnection,
+} from "../transport.ts";
+import { AmqpChannel, type ChannelContext } from "./channel.ts";
+import { AmqpClient, describe, type Failure } from "./client.ts";
+import { channelError, dialError, lostError } from "./errors.ts";
+import { readDialOptions } from "./options.ts";
+
+const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
+  "dead-letter",
+  "exchange-to-exchange",
+  "exclusive",
+  "known-queues",
+  "length-limit",
+  "message-ttl",
+  "persistence",
+  "priority",
+  "queue-ttl",
+  "queued-fanout",
+  "shared-topology",
+]);
+
+/** A connection to an AMQP 0-9-1 broker. */
+export class AmqpConnection implements TransportConnection {
+  readonly capabilities: ReadonlySet<Capability> = CAPABILITIES;
+  readonly closed: Promise<CloseReason>;
+  readonly #settleClosed: (reason: CloseReason) => void;
+  readonly #broker: string;
+  readonly #options: ConnectOptions;
+  readonly #limits: Limits;
+  readonly #channels = new Set<AmqpChannel>();
+  readonly #context: ChannelContext;
+  #client: AmqpClient | undefined;
+  #lastHeard: number;
+  #stopWatch: (() => void) | undefined;
+  #endError: Error | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(broker: string, options: ConnectOptions) {
+    const { promise, resolve } = Promise.withResolvers<CloseReason>();
+    this.closed = promise;
+    this.#settleClosed = resolve;
+    this.#broker = broker;
+    this.#options = options;
+    const { clock, operationTimeout, heartbeat } = options;
+    this.#limits = new Limits(clock);
+    this.#lastHeard = clock.now();
+    this.#context = {
+      clock,
+      operationTimeout,
+      heartbeat,
+      limits: this.#limits,
+      lastHeard: () => this.#lastHeard,
+    };
+  }
+
+  /**
+   * Connects once.
+   *
+   * @param url The broker's URL, its defaults filled in.
+   * @param options Limits, TLS, heartbeat, and the transport's own.
+   * @returns The open connection.
+   * @throws {AuthenticationError} If the broker refuses the user.
+   * @throws {NotFoundError} If it has no such virtual host.
+   * @throws {ConnectionError} If it can not be reached.
+   * @throws {TimeoutError} If it does not answer by the deadline.
+   * @throws {OptionError} If an option is unknown or bad.
+   */
+  static async open(
+    url: BrokerUrl,
+    options: ConnectOptions,
+  ): Promise<AmqpConnection> {
+    const dial = readDialOptions(url, options);
+    const broker = formatUrl(url);
+    const connection = new AmqpConnection(broker, options);
+    const { clock, signal, deadline, operationTimeout } = options;
+    const late = () =>
+      new TimeoutError(
+        `Cannot connect to "${broker}" in time: it has not answered`,
+        { outcome: "not-sent" },
+      );
+    connection.#limits.check(options, () => `connect to "${broker}"`);
+    const password = url.password ?? await options.password?.() ?? "";
+    const timeout = (deadline ?? clock.now() + operationTimeout) - clock.now();
+    const dialling = AmqpClient.dial(
+      dial,
+      password,
+      Math.max(1, Math.ceil(timeout)),
+      {
+        closed: (failure) => connection.#lose(failure),
+        blocked: (reason) => options.onEvent?.({ type: "blocked", reason }),
+        unblocked: () => options.onEvent?.({ type: "unblocked" }),
+        heard: () => connection.#lastHeard = clock.now(),
+      },
+    );
+    try {
+      connection.#client = await connection.#limits.wait(
+        dialling,
+        { signal, deadline },
+        late,
+      );
+    } catch (error) {
+      connection.#limits.clear();
+      if (error instanceof TimeoutError || signal?.aborted) {
+        // It may still come: then it goes at once.
+        dialling.then((client) => client.close()).catch(() => {});
+        throw error;
+      }
+      const failure = describe(error);
+      if (failure.text === "connect ETIMEDOUT") throw late();
+      throw dialError(broker, dial.virtualHost, failure);
+    }
+    connection.#watch(dial.heartbeat * 1000);
+    return connection;
+  }
+
+  async openChannel(options?: CallOptions): Promise<Channel> {
+    if (this.#endError !== undefined) throw this.#endError;
+    if (this.#closing !== undefined || this.#client === undefined) {
+      throw new ClosedError("Cannot open a channel: the connection is closed");
+    }
+    this.#limits.check(options, () => "open a channel");
+    let channel: AmqpChannel | undefined;
+    let early: Failure | undefined | "none" = "none";
+    const opening = this.#client.openChannel({
+      closed: (failure) => {
+        if (channel === undefined) early = failure;
+        else this.#forget(channel, failure);
+      },
+      returned: (message) => channel?.publishes.returned(message),
+    });
+    opening.catch(() => {});
+    try {
+      const client = await this.#limits.wait(
+        opening,
+        options,
+        () =>
+          new TimeoutError(
+            "Cannot open a channel in time: the broker has not answered",
+            { outcome: "unknown" },
+          ),
+      );
+      channel = new AmqpChannel(this.#context, client);
+    } catch (error) {
+      if (options?.signal?.aborted || error instanceof TimeoutError) {
+        opening.then((client) => client.close()).catch(() => {});
+        throw error;
+      }
+      throw this.#endError ?? channelError("open a channel", describe(error));
+    }
+    this.#channels.add(channel);
+    if (early !== "none") this.#forget(channel, early);
+    return channel;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#endError !== undefined) return;
+    const { clock, operationTimeout } = this.#options;
+    const call = { deadline: clock.now() + operationTimeout };
+    const late = () => new ClosedError("late");
+    try {
+      const channels = [...this.#channels];
+      const closing = Promise.all(
+        channels.map((channel) => channel[Symbol.asyncDispose]()),
+      ).then(() => this.#client?.close());
+      await this.#limits.wait(closing, call, late);
+    } catch {
+      this.#client?.destroy();
+    } finally {
+      this.#end(
+        new ClosedError("Cannot use the connection: it is closed"),
+        { type: "closed" },
+      );
+    }
+  }
+
+  #forget(channel: AmqpChannel, failure: Failure | undefined): void {
+    this.#channels.delete(channel);
+    channel.lose(failure, this.#endError);
+  }
+
+  /** The client says that the connection has ended. */
+  #lose(failure: Failure | undefined): void {
+    if (this.#closing !== undefined || this.#endError !== undefined) return;
+    const error = lostError(
+      this.#broker,
+      failure ?? {
+        reply: undefined,
+        text: "the socket was closed",
+        cause: undefined,
+      },
+    );
+    this.#end(error, { type: "lost", error });
+  }
+
+  #end(error: Error, reason: CloseReason): void {
+    if (this.#endError !== undefined) return;
+    this.#endError = error;
+    this.#stopWatch?.();
+    for (const channel of this.#channels) channel.lose(undefined, error);
+    this.#channels.clear();
+    this.#limits.clear();
+    this.#settleClosed(reason);
+  }
+
+  /** The client notices silence within three heartbeats; this does within two. */
+  #watch(heartbeat: number): void {
+    if (heartbeat === 0 || this.#endError !== undefined) return;
+    const { clock } = this.#options;
+    const look = () => {
+      const silence = clock.now() - this.#lastHeard;
+      if (silence > 2 * heartbeat) {
+        const error = new ConnectionError(
+          `Connection to "${this.#broker}" was lost: nothing was heard for ${
+            Math.round(silence)
+          } ms, two heartbeats`,
+          { code: "connection-lost", outcome: "unknown" },
+        );
+        this.#end(error, { type: "lost", error });
+        this.#client?.destroy();
+      } else this.#stopWatch = clock.timer(look, heartbeat / 4);
+    };
+    this.#stopWatch = clock.timer(look, heartbeat / 4);
+  }
+}

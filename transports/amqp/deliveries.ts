@@ -1,0 +1,153 @@
+import { atNextTurn } from "../../async/turn.ts";
+import { SettlementError } from "../../model/errors.ts";
+import { type DeliveryTag, deliveryTag } from "../../model/message.ts";
+import { Window } from "../store/window.ts";
+import type { AmqpClientChannel } from "./client.ts";
+
+/** Who was given a delivery. */
+export interface Holder {
+  /** The most that it holds; acks are sent at a quarter of it, at the latest. */
+  readonly prefetch: number;
+}
+
+interface Batch {
+  readonly tags: number[];
+  readonly sent: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * The unsettled deliveries of a channel. Acks of one turn of the event loop leave
+ * together: all that are settled from the oldest on in one frame.
+ */
+export class Deliveries {
+  readonly #client: AmqpClientChannel;
+  readonly #window = new Window<Holder>();
+  #batch: Batch | undefined;
+
+  /** Makes an empty window over a channel. */
+  constructor(client: AmqpClientChannel) {
+    this.#client = client;
+  }
+
+  /** Adds the next delivery, which the broker has named by the same count. */
+  add(holder: Holder, noAck: boolean): DeliveryTag {
+    const tag = this.#window.add(holder);
+    if (noAck) this.#window.take(tag);
+    return tag;
+  }
+
+  /** Gives back a delivery that came too late. */
+  giveBack(holder: Holder): void {
+    const tag = this.#window.add(holder);
+    this.#window.take(tag);
+    this.#client.reject(tag, true);
+  }
+
+  /** Acks with the next batch; the promise is shared by all of it. */
+  ack(tag: DeliveryTag, multiple: boolean): Promise<void> {
+    if (multiple) return this.#ackUpTo(tag);
+    const holder = this.#window.take(tag);
+    if (holder === undefined) return Promise.reject(settledBefore(tag));
+    const batch = this.#batch ?? this.#open();
+    batch.tags.push(tag);
+    if (batch.tags.length * 4 >= holder.prefetch) this.flush();
+    return batch.sent;
+  }
+
+  /** Rejects at once; what was acked before leaves before. */
+  reject(
+    tag: DeliveryTag,
+    options: { readonly requeue: boolean; readonly multiple: boolean },
+  ): Promise<void> {
+    const { requeue, multiple } = options;
+    const tags = multiple ? this.#takeUpTo(tag) : this.#takeOne(tag);
+    if (tags.length === 0) return Promise.reject(settledBefore(tag));
+    this.flush();
+    for (const each of tags) this.#client.reject(each, requeue);
+    return Promise.resolve();
+  }
+
+  /** Sends the acks that wait. */
+  flush(): void {
+    const batch = this.#batch;
+    if (batch === undefined) return;
+    this.#batch = undefined;
+    try {
+      this.#send(batch.tags);
+      batch.resolve();
+    } catch (cause) {
+      batch.reject(lostBefore(cause));
+    }
+  }
+
+  /** The channel has ended: nothing can be settled any more. */
+  lose(cause: unknown): void {
+    this.#window.clear();
+    const batch = this.#batch;
+    this.#batch = undefined;
+    batch?.reject(lostBefore(cause));
+  }
+
+  #ackUpTo(tag: DeliveryTag): Promise<void> {
+    const tags = this.#takeUpTo(tag);
+    if (tags.length === 0) return Promise.reject(settledBefore(tag));
+    const batch = this.#batch ?? this.#open();
+    batch.tags.push(...tags);
+    return batch.sent;
+  }
+
+  #takeOne(tag: DeliveryTag): readonly number[] {
+    return this.#window.take(tag) === undefined ? [] : [tag];
+  }
+
+  #takeUpTo(tag: DeliveryTag): readonly number[] {
+    const tags: number[] = [];
+    for (let each = this.#window.oldest; each <= tag; each++) {
+      if (this.#window.take(deliveryTag(each)) !== undefined) tags.push(each);
+    }
+    return tags;
+  }
+
+  #send(tags: readonly number[]): void {
+    const { oldest } = this.#window;
+    // All that is older than the oldest unsettled one is in this batch, or was
+    // settled before: the newest of it stands for all.
+    let newest = 0;
+    for (const tag of tags) {
+      if (tag < oldest && tag > newest) newest = tag;
+    }
+    if (newest > 0) this.#client.ack(newest, true);
+    for (const tag of tags) {
+      if (tag > oldest) this.#client.ack(tag, false);
+    }
+  }
+
+  #open(): Batch {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // Who does not wait for an ack is not to fall over its failure: the message is
+    // delivered again.
+    promise.catch(() => {});
+    const batch: Batch = { tags: [], sent: promise, resolve, reject };
+    this.#batch = batch;
+    atNextTurn(() => {
+      if (this.#batch === batch) this.flush();
+    });
+    return batch;
+  }
+}
+
+function settledBefore(tag: DeliveryTag): SettlementError {
+  return new SettlementError(
+    `Cannot settle delivery ${tag}: it was settled before, or is of another channel, or its channel has ended`,
+    { code: "message-settled" },
+  );
+}
+
+function lostBefore(cause: unknown): SettlementError {
+  return new SettlementError(
+    "Cannot settle a delivery: its channel was lost, and it is delivered again",
+    { code: "lease-lost", cause },
+  );
+}

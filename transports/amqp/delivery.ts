@@ -1,0 +1,108 @@
+import type { FieldTable } from "../../model/field_table.ts";
+import type {
+  Delivery,
+  DeliveryTag,
+  MessageProperties,
+} from "../../model/message.ts";
+import { fromFields, type RawMessage, type RawProperties } from "./client.ts";
+
+/** A delivery over the client's message: translated when it is read, for much of it never is. */
+export class AmqpDelivery implements Delivery {
+  readonly deliveryTag: DeliveryTag;
+  readonly queue: string;
+  readonly #message: RawMessage;
+  #properties: MessageProperties | undefined;
+  #malformed: Error | undefined;
+  #body: Uint8Array | undefined;
+
+  /** Makes a delivery of a message. */
+  constructor(deliveryTag: DeliveryTag, queue: string, message: RawMessage) {
+    this.deliveryTag = deliveryTag;
+    this.queue = queue;
+    this.#message = message;
+  }
+
+  get exchange(): string {
+    return this.#message.fields.exchange;
+  }
+
+  get routingKey(): string {
+    return this.#message.fields.routingKey;
+  }
+
+  get redelivered(): boolean {
+    return this.#message.fields.redelivered;
+  }
+
+  get deliveryCount(): number | undefined {
+    const count = this.properties.headers?.["x-delivery-count"];
+    return typeof count === "number" ? count : undefined;
+  }
+
+  get properties(): MessageProperties {
+    return this.#properties ??= this.#read();
+  }
+
+  get body(): Uint8Array {
+    const { content } = this.#message;
+    // The client's own kind of bytes would compare, and print, differently.
+    return this.#body ??= new Uint8Array(
+      content.buffer,
+      content.byteOffset,
+      content.byteLength,
+    );
+  }
+
+  get malformed(): Error | undefined {
+    this.#properties ??= this.#read();
+    return this.#malformed;
+  }
+
+  #read(): MessageProperties {
+    const raw = this.#message.properties;
+    let headers: FieldTable = {};
+    try {
+      if (raw.headers !== undefined) headers = fromFields(raw.headers);
+    } catch (error) {
+      this.#malformed = error instanceof Error
+        ? error
+        : new Error(String(error));
+    }
+    return translate(raw, headers);
+  }
+}
+
+function translate(
+  raw: RawProperties,
+  headers: FieldTable,
+): MessageProperties {
+  const expiration = text(raw.expiration);
+  const timestamp = number(raw.timestamp);
+  return {
+    contentType: text(raw.contentType),
+    contentEncoding: text(raw.contentEncoding),
+    headers,
+    deliveryMode: raw.deliveryMode === 2
+      ? "persistent"
+      : raw.deliveryMode === 1
+      ? "transient"
+      : undefined,
+    priority: number(raw.priority),
+    correlationId: text(raw.correlationId),
+    replyTo: text(raw.replyTo),
+    expiration: expiration === undefined ? undefined : Number(expiration),
+    messageId: text(raw.messageId),
+    timestamp: timestamp === undefined ? undefined : new Date(timestamp * 1000),
+    type: text(raw.type),
+    userId: text(raw.userId),
+    appId: text(raw.appId),
+  };
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === "number" ? value : undefined;
+}

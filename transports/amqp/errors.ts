@@ -1,0 +1,116 @@
+import {
+  AccessRefusedError,
+  AuthenticationError,
+  ChannelError,
+  ConnectionError,
+  type ErrorDetails,
+  type MessagingError,
+  NotFoundError,
+  PreconditionFailedError,
+  PublishError,
+  ResourceLockedError,
+  UnsupportedError,
+} from "../../model/errors.ts";
+import type { Failure } from "./client.ts";
+
+/**
+ * Translates what went wrong with one call or with its channel.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param failure What the broker or the client says.
+ * @returns The error.
+ */
+export function channelError(
+  action: string,
+  { reply, text, cause }: Failure,
+): MessagingError {
+  const message = `Cannot ${action}: ${text}`;
+  const details: ErrorDetails = { cause, replyCode: reply };
+  switch (reply) {
+    case "not-found":
+      return new NotFoundError(message, details);
+    case "access-refused":
+      return new AccessRefusedError(message, details);
+    case "resource-locked":
+      return new ResourceLockedError(message, details);
+    case "precondition-failed":
+      return /message size .* larger than/.test(text)
+        ? new PublishError(message, { ...details, code: "message-too-large" })
+        : new PreconditionFailedError(message, details);
+    case "content-too-large":
+      return new PublishError(message, {
+        ...details,
+        code: "message-too-large",
+      });
+    case "not-implemented":
+      return new UnsupportedError(message, details);
+  }
+  return new ChannelError(message, { ...details, code: "channel-closed" });
+}
+
+/**
+ * Translates why a connection was lost.
+ *
+ * @param broker The broker's URL, without the password.
+ * @param failure What the broker or the system says.
+ * @returns The error; retryable.
+ */
+export function lostError(
+  broker: string,
+  { reply, text, cause }: Failure,
+): ConnectionError {
+  return new ConnectionError(`Connection to "${broker}" was lost: ${text}`, {
+    code: "connection-lost",
+    outcome: "unknown",
+    replyCode: reply,
+    cause,
+  });
+}
+
+/**
+ * Translates why a connection could not be had.
+ *
+ * @param broker The broker's URL, without the password.
+ * @param virtualHost The virtual host that was asked for.
+ * @param failure What the broker or the system says.
+ * @returns The error; retryable unless the broker has refused.
+ */
+export function dialError(
+  broker: string,
+  virtualHost: string,
+  { reply, text, cause }: Failure,
+): MessagingError {
+  const details = { cause, replyCode: reply, outcome: "not-sent" } as const;
+  const action = `Cannot connect to "${broker}"`;
+  if (reply === "access-refused") {
+    return /virtual host|vhost/.test(text)
+      ? new AuthenticationError(
+        `${action}: the user may not use the virtual host "${virtualHost}" (${text}); grant it permissions, or name another virtual host`,
+        details,
+      )
+      : new AuthenticationError(
+        `${action}: the broker refused the user or its password (${text})`,
+        details,
+      );
+  }
+  if (reply === "not-allowed" && /vhost .* not found/.test(text)) {
+    return new NotFoundError(
+      `${action}: the broker has no virtual host "${virtualHost}"; of amqp://host//name the virtual host is "/name", of amqp://host/name it is "name"`,
+      details,
+    );
+  }
+  if (reply !== undefined && reply !== "connection-forced") {
+    return new ConnectionError(`${action}: ${text}`, {
+      ...details,
+      code: "connection-failed",
+      retryable: reply === "resource-error" || reply === "internal-error",
+    });
+  }
+  const certificate = /certificate|self.signed|unknown ?issuer/i.test(text);
+  return new ConnectionError(
+    certificate
+      ? `${action}: its certificate can not be trusted (${text}); give the authority's as ssl: { ca }`
+      : `${action}: ${text}`,
+    { ...details, code: "connection-failed", retryable: !certificate },
+  );
+}

@@ -1,0 +1,92 @@
+import type { FieldTable } from "../../model/field_table.ts";
+import type { TlsOptions } from "../../model/tls_options.ts";
+import { OptionError } from "../../model/errors.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import {
+  integerOption,
+  type OptionReader,
+  readOptions,
+  wordOption,
+} from "../../url/options.ts";
+import type { ConnectOptions } from "../transport.ts";
+
+/** The AMQP transport's own options, as `transportOptions` or in the URL. */
+export interface AmqpTransportOptions {
+  /** The largest frame, bytes; in a URL `frame_max`. 0 takes what the broker offers. @default {0} */
+  readonly frameMax?: number | undefined;
+  /** The most channels; in a URL `channel_max`. 0 takes what the broker offers. @default {0} */
+  readonly channelMax?: number | undefined;
+  /** How to log in; in a URL `login_method`. `EXTERNAL` uses the client's certificate. @default {"PLAIN"} */
+  readonly loginMethod?: "PLAIN" | "EXTERNAL" | undefined;
+  /** Told to the broker, and shown by it, beside the library's own. */
+  readonly clientProperties?: FieldTable | undefined;
+}
+
+/** All that the client needs to dial. */
+export interface DialOptions {
+  readonly hostname: string;
+  readonly port: number;
+  readonly userid: string;
+  readonly virtualHost: string;
+  readonly tls: TlsOptions | undefined;
+  /** Seconds; 0 is none. */
+  readonly heartbeat: number;
+  readonly frameMax: number;
+  readonly channelMax: number;
+  readonly loginMethod: "PLAIN" | "EXTERNAL";
+  readonly clientProperties: FieldTable;
+}
+
+const CLIENT_PROPERTIES: OptionReader<FieldTable> = {
+  fromObject(name, value) {
+    if (isTable(value)) return value;
+    throw new OptionError(
+      `Cannot use ${value} as "${name}": it must be an object`,
+      { code: "option-invalid" },
+    );
+  },
+};
+
+/**
+ * Reads a URL and the options into what the client needs.
+ *
+ * @param url The URL, its defaults filled in.
+ * @param options The options.
+ * @returns What to dial with, but for the password.
+ * @throws {OptionError} If an option is unknown or bad.
+ */
+export function readDialOptions(
+  url: BrokerUrl,
+  options: ConnectOptions,
+): DialOptions {
+  const own = readOptions<AmqpTransportOptions>({
+    // RabbitMQ 4.1 refuses less than 8192; AMQP itself allows 4096.
+    frameMax: integerOption("frame_max", 0, 2 ** 31 - 1),
+    channelMax: integerOption("channel_max", 0, 65_535),
+    loginMethod: wordOption("login_method", ["PLAIN", "EXTERNAL"] as const),
+    clientProperties: CLIENT_PROPERTIES,
+  }, { url, transportOptions: options.transportOptions });
+  const { tls } = options;
+  const isTls = tls === undefined ? url.scheme === "amqps" : tls !== false;
+  return {
+    hostname: url.hostname ?? "localhost",
+    port: url.port ?? (isTls ? 5671 : 5672),
+    userid: url.userid ?? "guest",
+    virtualHost: url.virtualHost ?? "/",
+    tls: !isTls ? undefined : typeof tls === "object" ? tls : {},
+    heartbeat: Math.ceil(options.heartbeat / 1000),
+    frameMax: own.frameMax ?? 0,
+    channelMax: own.channelMax ?? 0,
+    loginMethod: own.loginMethod ?? "PLAIN",
+    clientProperties: {
+      product: "Dashi",
+      information: "https://jsr.io/@dashi/mq",
+      ...(options.name === undefined ? {} : { connection_name: options.name }),
+      ...own.clientProperties,
+    },
+  };
+}
+
+function isTable(value: unknown): value is FieldTable {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,219 @@
+import type { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  ChannelError,
+  type MessagingError,
+  PublishError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import type { FieldTable } from "../../model/field_table.ts";
+import type { MessageProperties, Publishing } from "../../model/message.ts";
+import type { PublishOutcome } from "../transport.ts";
+import {
+  type AmqpClientChannel,
+  type Failure,
+  type RawMessage,
+  type RawPublishing,
+  toFields,
+} from "./client.ts";
+import { channelError } from "./errors.ts";
+
+const ACCEPTED: PublishOutcome = { type: "accepted", queues: undefined };
+
+/** A message that the broker has not answered for. */
+interface InFlight {
+  readonly message: Publishing;
+  readonly resolve: (outcome: PublishOutcome) => void;
+  readonly reject: (error: unknown) => void;
+  unwatch: (() => void) | undefined;
+  returned: string | undefined;
+}
+
+/** The messages of a channel that wait for the broker's answer. */
+export class Publishes {
+  readonly #client: AmqpClientChannel;
+  readonly #limits: Limits;
+  readonly #onLate: (error: TimeoutError) => void;
+  /** Only mandatory ones can come back; in the order in which they were sent. */
+  readonly #mandatory = new Set<InFlight>();
+  readonly #all = new Set<InFlight>();
+
+  /** Makes one for a channel; `onLate` ends the channel, which owes an answer. */
+  constructor(
+    client: AmqpClientChannel,
+    limits: Limits,
+    onLate: (error: TimeoutError) => void,
+  ) {
+    this.#client = client;
+    this.#limits = limits;
+    this.#onLate = onLate;
+  }
+
+  /** Publishes a message. */
+  publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
+    return new Promise((resolve, reject) => {
+      const flight: InFlight = {
+        message,
+        resolve,
+        reject,
+        unwatch: undefined,
+        returned: undefined,
+      };
+      this.#client.publish(
+        message.exchange,
+        message.routingKey,
+        message.body,
+        rawOf(message),
+        (error) => this.#answered(flight, error),
+      );
+      this.#all.add(flight);
+      if (message.mandatory) this.#mandatory.add(flight);
+      if (options?.signal !== undefined || options?.deadline !== undefined) {
+        flight.unwatch = this.#limits.watch(
+          options,
+          (reason) => this.#stop(flight, reason),
+        );
+      }
+    });
+  }
+
+  /** The broker gives a mandatory message back; its ack follows. */
+  returned(message: RawMessage): void {
+    for (const flight of this.#mandatory) {
+      if (flight.returned !== undefined) continue;
+      if (!isSame(flight.message, message)) continue;
+      flight.returned = message.fields.replyText ?? "NO_ROUTE";
+      return;
+    }
+  }
+
+  /** The channel has ended: nobody answers any more. */
+  lose(failure: Failure | undefined, lost: Error): void {
+    for (const flight of this.#all) {
+      this.#settled(flight);
+      flight.reject(culprit(flight.message, failure) ?? lost);
+    }
+  }
+
+  #answered(flight: InFlight, error: unknown): void {
+    if (!this.#all.has(flight)) return; // nobody waits for it any more
+    // That the channel has closed is told to all by `lose`, with the reason.
+    if (isClosed(error)) return;
+    this.#settled(flight);
+    if (error) {
+      flight.reject(
+        new PublishError(
+          `Cannot ${describePublish(flight.message)}: the broker refused it`,
+          { code: "publish-refused", cause: error },
+        ),
+      );
+    } else if (flight.returned === undefined) flight.resolve(ACCEPTED);
+    else flight.resolve({ type: "returned", replyText: flight.returned });
+  }
+
+  #stop(
+    flight: InFlight,
+    reason: { readonly aborted: unknown } | undefined,
+  ): void {
+    this.#settled(flight);
+    if (reason !== undefined) return flight.reject(reason.aborted);
+    const error = new TimeoutError(
+      `Cannot ${
+        describePublish(flight.message)
+      } in time: the broker has not answered`,
+      { outcome: "unknown" },
+    );
+    flight.reject(error);
+    this.#onLate(error);
+  }
+
+  #settled(flight: InFlight): void {
+    flight.unwatch?.();
+    this.#all.delete(flight);
+    if (flight.message.mandatory) this.#mandatory.delete(flight);
+  }
+}
+
+/**
+ * Says for an error what publishing a message is.
+ *
+ * @param message The message.
+ * @returns Text to follow `Cannot `.
+ */
+export function describePublish(message: Publishing): string {
+  return message.exchange === ""
+    ? `publish to queue "${message.routingKey}"`
+    : `publish to exchange "${message.exchange}" with routing key "${message.routingKey}"`;
+}
+
+function isClosed(error: unknown): boolean {
+  return error instanceof Error && error.message === "channel closed";
+}
+
+/** A channel ends with all that is in flight; the broker's words tell whose fault it was. */
+function culprit(
+  message: Publishing,
+  failure: Failure | undefined,
+): MessagingError | undefined {
+  if (failure === undefined) return undefined;
+  const exchange = /exchange '([^']*)'/.exec(failure.text)?.[1];
+  const size = /message size (\d+)/.exec(failure.text)?.[1];
+  const isIt = size === undefined
+    ? exchange === message.exchange
+    : Number(size) === message.body.byteLength;
+  if (!isIt) return undefined;
+  const error = channelError(describePublish(message), failure);
+  return error instanceof ChannelError && error.retryable ? undefined : error;
+}
+
+function isSame(publishing: Publishing, message: RawMessage): boolean {
+  const { fields, properties, content } = message;
+  return publishing.exchange === fields.exchange &&
+    publishing.routingKey === fields.routingKey &&
+    publishing.properties.messageId === properties.messageId &&
+    publishing.properties.correlationId === properties.correlationId &&
+    hasSameBytes(publishing.body, content);
+}
+
+function hasSameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i]);
+}
+
+function rawOf({ mandatory, properties }: Publishing): RawPublishing {
+  const { headers, deliveryMode, expiration, timestamp } = properties;
+  return {
+    mandatory,
+    headers: headersOf(headers),
+    contentType: properties.contentType,
+    contentEncoding: properties.contentEncoding,
+    deliveryMode: modeOf(deliveryMode),
+    priority: properties.priority,
+    correlationId: properties.correlationId,
+    replyTo: properties.replyTo,
+    expiration: expiration === undefined ? undefined : String(expiration),
+    messageId: properties.messageId,
+    timestamp: timestamp === undefined
+      ? undefined
+      : Math.floor(timestamp.getTime() / 1000),
+    type: properties.type,
+    userId: properties.userId,
+    appId: properties.appId,
+  };
+}
+
+function headersOf(headers: FieldTable | undefined): RawPublishing["headers"] {
+  return headers === undefined ? undefined : toFields(headers);
+}
+
+function modeOf(
+  mode: MessageProperties["deliveryMode"],
+): number | undefined {
+  switch (mode) {
+    case "persistent":
+      return 2;
+    case "transient":
+      return 1;
+    case undefined:
+      return undefined;
+  }
+}
