@@ -41,6 +41,7 @@ export class Intake {
   readonly #stopping = new AbortController();
   #lane: Lane | undefined;
   #running: Promise<void> | undefined;
+  #opening: Promise<Lane> | undefined;
   #lastError: Error | undefined;
 
   /** Makes one that does nothing yet. */
@@ -77,6 +78,8 @@ export class Intake {
   /** Stops consuming and gives back what nobody took. What the user has stays his to settle. */
   async stop(call: Call): Promise<void> {
     this.#stopping.abort();
+    // A message may come before the call that asked for it has returned.
+    await this.#opening?.catch(() => {});
     const lane = this.#lane;
     const left = this.#mailbox.clear();
     await lane?.cancel(left, call);
@@ -95,7 +98,7 @@ export class Intake {
     const { retryPolicy: policy, clock, limits, random } = this.#session;
     while (!signal.aborted) {
       try {
-        const lane = await retry(() => this.#open(signal), {
+        const lane = await retry(() => this.#opening = this.#open(signal), {
           policy,
           call: { signal, deadline: Infinity },
           clock,
@@ -119,7 +122,7 @@ export class Intake {
     const { clock } = this.#session;
     const link = await this.#session.link({ signal, deadline: Infinity });
     const call = {
-      signal,
+      signal: undefined,
       deadline: clock.now() + link.endpoint.operationTimeout,
     };
     const channel = await link.connection.openChannel(call);
@@ -178,7 +181,7 @@ export class Intake {
       // By its name alone it can not be declared again; it may still be there.
       declarations.doubt();
       const deadline = clock.now() + this.#session.endpoint.operationTimeout;
-      await this.#consume(lane, queue, { signal, deadline });
+      await this.#consume(lane, queue, { signal: undefined, deadline });
     } catch (cause) {
       if (signal.aborted || !lane.alive) return;
       if (isRetryable(cause)) return lane.lose(cause);

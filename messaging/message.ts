@@ -81,7 +81,7 @@ export interface Source {
   readonly alive: boolean;
   readonly consumerTag: string | undefined;
   readonly noAck: boolean;
-  /** Called when a message was settled. */
+  /** Called when a message was settled, and the channel knows. */
   onSettled(): void;
   /** Calls back when this delivery is no longer ours. */
   onLost(delivery: Delivery, callback: (reason: Error) => void): void;
@@ -168,9 +168,11 @@ export class ReceivedMessage<T> implements Message<T> {
     const { channel } = this.#source;
     const call = this.#source.limits(options);
     const tag = this.#delivery.deliveryTag;
-    return options?.multiple
+    const settling = options?.multiple
       ? channel.ack(tag, { ...call, multiple: true })
       : channel.ack(tag, call);
+    this.#source.onSettled();
+    return settling;
   }
 
   reject(options?: OperationOptions): Promise<void> {
@@ -188,10 +190,12 @@ export class ReceivedMessage<T> implements Message<T> {
   ): Promise<void> {
     const refused = this.#settle(action);
     if (refused !== undefined) return Promise.reject(refused);
-    return this.#source.channel.reject(this.#delivery.deliveryTag, {
+    const settling = this.#source.channel.reject(this.#delivery.deliveryTag, {
       ...this.#source.limits(options),
       requeue,
     });
+    this.#source.onSettled();
+    return settling;
   }
 
   /** Marks it as settled, or says why it can not be. */
@@ -207,7 +211,6 @@ export class ReceivedMessage<T> implements Message<T> {
     }
     if (!this.#source.alive) return this.#lost(action);
     this.#settled = true;
-    this.#source.onSettled();
     return undefined;
   }
 

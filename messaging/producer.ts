@@ -1,3 +1,4 @@
+import { Line } from "../async/line.ts";
 import { Ring } from "../async/ring.ts";
 import { turn } from "../async/turn.ts";
 import type { CodecRegistry } from "../codec/mod.ts";
@@ -104,6 +105,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   readonly #maxInFlight: number;
   readonly #onClosed: () => void;
   readonly #waiting = new Ring<() => void>();
+  readonly #line = new Line();
   #inFlight = 0;
   #count = 0;
   #closed = false;
@@ -148,11 +150,12 @@ export class Producer<T = unknown> implements AsyncDisposable {
       const call = this.#limits(options);
       const replyTo = this.#replyTo(options.replyTo);
       if (
-        replyTo === UNKNOWN || !this.#isDeclared(this.#declare) ||
+        this.#line.busy || replyTo === UNKNOWN ||
+        !this.#isDeclared(this.#declare) ||
         !this.#isDeclared(options.declare) ||
         (options.exchange instanceof Exchange &&
           !this.#session.declarations.has(options.exchange))
-      ) return this.#declareAndPublish(payload, options, call);
+      ) return this.#publishInLine(payload, options, call);
       return this.#pass(this.#message(payload, options, replyTo), call);
     } catch (error) {
       return Promise.reject(error);
@@ -168,21 +171,46 @@ export class Producer<T = unknown> implements AsyncDisposable {
     this.#onClosed();
   }
 
-  async #declareAndPublish(
+  /** What has to be declared first must not be overtaken by what comes after it. */
+  #publishInLine(
     payload: T,
     options: PublishOptions,
     call: PublishCall,
   ): Promise<void> {
-    const { exchange, declare = [], replyTo } = options;
-    const entities: Entity[] = [...this.#declare, ...declare];
+    const { limits } = this.#session;
+    const turn = this.#line.enter(async () => {
+      limits.check(call, () => "publish");
+      await this.#publisher.declare(this.#entitiesOf(options), call);
+      const replyTo = this.#replyTo(options.replyTo);
+      return this.#message(
+        payload,
+        options,
+        replyTo === UNKNOWN ? undefined : replyTo,
+      );
+    });
+    let passed = false;
+    const published = turn.then((message) => {
+      passed = true;
+      return this.#pass(message, call);
+    });
+    return limits.wait(
+      published,
+      call,
+      () =>
+        new TimeoutError(
+          passed
+            ? "Cannot publish in time: the broker has not answered"
+            : "Cannot publish in time: what it needs is not declared yet",
+          { outcome: passed ? "unknown" : "not-sent" },
+        ),
+    );
+  }
+
+  #entitiesOf({ exchange, declare, replyTo }: PublishOptions): Entity[] {
+    const entities: Entity[] = [...this.#declare, ...declare ?? []];
     if (exchange instanceof Exchange) entities.push(exchange);
     if (replyTo instanceof Queue) entities.push(replyTo);
-    await this.#publisher.declare(entities, call);
-    const name = this.#replyTo(replyTo);
-    await this.#pass(
-      this.#message(payload, options, name === UNKNOWN ? undefined : name),
-      call,
-    );
+    return entities;
   }
 
   /** Sends it now, or when there is room. */

@@ -1,3 +1,4 @@
+import { Line } from "../async/line.ts";
 import {
   ChannelError,
   ClosedError,
@@ -38,6 +39,7 @@ export interface PublishCall extends Call {
  */
 export class SessionPublisher {
   readonly #session: Session;
+  readonly #line = new Line();
   #lane: Lane | undefined;
   #opening: Promise<Lane> | undefined;
   #checking = new Map<string, Promise<void>>();
@@ -58,10 +60,9 @@ export class SessionPublisher {
    */
   publish(message: Publishing, call: PublishCall): Promise<void> {
     const lane = this.#lane;
-    if (lane === undefined || !isKnown(lane, message)) {
-      return this.#prepareAndPublish(message, call);
-    }
-    return this.#send(lane, message, call);
+    return lane === undefined || this.#line.busy || !isKnown(lane, message)
+      ? this.#publishInLine(message, call)
+      : this.#send(lane, message, call);
   }
 
   /** Declares entities, each once on a connection. */
@@ -77,17 +78,22 @@ export class SessionPublisher {
     }
   }
 
-  async #prepareAndPublish(
-    message: Publishing,
-    call: PublishCall,
-  ): Promise<void> {
-    let lane: Lane;
-    try {
-      lane = await this.#prepare(message, call);
-    } catch (error) {
-      return await this.#recover(error, undefined, message, call);
-    }
-    return await this.#send(lane, message, call);
+  /** What has to wait for the channel must not be overtaken by what comes after it. */
+  #publishInLine(message: Publishing, call: PublishCall): Promise<void> {
+    const { limits } = this.#session;
+    const turn = this.#line.enter(() => {
+      limits.check(call, () => "publish");
+      return this.#prepare(message, call);
+    });
+    let sent = false;
+    const published = turn.then(
+      (lane) => {
+        sent = true;
+        return this.#send(lane, message, call);
+      },
+      (error) => this.#recover(error, undefined, message, call),
+    );
+    return limits.wait(published, call, () => late(sent));
   }
 
   #send(lane: Lane, message: Publishing, call: PublishCall): Promise<void> {
@@ -115,7 +121,7 @@ export class SessionPublisher {
         .finally(() => this.#checking.delete(exchange));
       this.#checking.set(exchange, checking);
     }
-    await this.#session.limits.wait(checking, call, late);
+    await this.#session.limits.wait(checking, call, () => late());
     return lane;
   }
 
@@ -125,7 +131,7 @@ export class SessionPublisher {
     this.#opening ??= this.#openOn(link, call).finally(() =>
       this.#opening = undefined
     );
-    return await this.#session.limits.wait(this.#opening, call, late);
+    return await this.#session.limits.wait(this.#opening, call, () => late());
   }
 
   async #openOn(link: Link, call: Call): Promise<Lane> {
@@ -265,9 +271,11 @@ function withOutcome(last: unknown, first: unknown): unknown {
   return last;
 }
 
-function late(): TimeoutError {
+function late(sent = false): TimeoutError {
   return new TimeoutError(
-    "Cannot publish in time: the channel for publishing is not ready",
-    { outcome: "not-sent" },
+    sent
+      ? "Cannot publish in time: the broker has not answered"
+      : "Cannot publish in time: the channel for publishing is not ready",
+    { outcome: sent ? "unknown" : "not-sent" },
   );
 }

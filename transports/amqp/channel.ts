@@ -1,5 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
+import { atNextTurn } from "../../async/turn.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
@@ -389,7 +390,8 @@ export class AmqpChannel implements Channel {
     }
     this.#subscriptions.clear();
     this.#settleClosed(reason);
-    this.#rejectEnded(pending);
+    // A turn later: the call whose fault it was hears it from the broker first.
+    atNextTurn(() => this.#rejectEnded(pending));
   }
 
   /** Makes a call that the broker answers, within its limits, and translates its errors. */

@@ -137,6 +137,8 @@ export class AmqpClient {
   async close(): Promise<void> {
     this.#corking.flush();
     await this.#model.close();
+    // The broker has said goodbye: nothing more comes.
+    this.destroy();
   }
 
   /** Cuts the socket: the broker does not answer. */
@@ -348,11 +350,10 @@ async function load(): Promise<typeof import("amqplib")> {
 
 function mend(require: (file: string) => Record<PropertyKey, unknown>): void {
   const codec = require("./lib/codec.js");
-  const format = require("./lib/format.js");
   const { decodeFields: decode } = codec;
-  const { inspect } = format;
-  if (MENDED in codec || !isFunction(decode) || !isFunction(inspect)) return;
+  if (MENDED in codec || !isFunction(decode)) return;
   codec[MENDED] = true;
+  // First of all: what is required next takes the function as it finds it.
   codec.decodeFields = (bytes: unknown) => {
     let table: object = {};
     try {
@@ -363,6 +364,9 @@ function mend(require: (file: string) => Record<PropertyKey, unknown>): void {
     }
     return Object.defineProperty(table, BYTES, { value: bytes });
   };
+  const format = require("./lib/format.js");
+  const { inspect } = format;
+  if (!isFunction(inspect)) return;
   format.inspect = (frame: unknown, showFields: unknown) =>
     inspect(frame, showFields || isRefusal(frame));
 }

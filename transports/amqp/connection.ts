@@ -93,7 +93,8 @@ export class AmqpConnection implements TransportConnection {
         { outcome: "not-sent" },
       );
     connection.#limits.check(options, () => `connect to "${broker}"`);
-    const password = url.password ?? await options.password?.() ?? "";
+    const password = url.password ?? await options.password?.() ??
+      (url.userid === undefined ? "guest" : "");
     const timeout = (deadline ?? clock.now() + operationTimeout) - clock.now();
     const dialling = AmqpClient.dial(
       dial,

@@ -139,7 +139,12 @@ class Reader {
   #at = 0;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    // Of the client's own kind of bytes, `slice` would not copy.
+    this.#bytes = new Uint8Array(
+      bytes.buffer,
+      bytes.byteOffset,
+      bytes.byteLength,
+    );
     this.#view = new DataView(
       bytes.buffer,
       bytes.byteOffset,

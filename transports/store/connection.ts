@@ -2,6 +2,7 @@ import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { ClosedError } from "../../model/errors.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
+import { formatUrl } from "../../url/format.ts";
 import type { BrokerUrl, UrlDefaults } from "../../url/broker_url.ts";
 import type {
   Capability,
@@ -43,6 +44,11 @@ export function createStoreTransport(
     name: options.name,
     defaults: options.defaults,
     async connect(url, connectOptions) {
+      const { signal, deadline, clock } = connectOptions;
+      new Limits(clock).check(
+        { signal, deadline },
+        () => `connect to "${formatUrl(url)}"`,
+      );
       const store = await options.open(url, connectOptions);
       return new StoreConnection(store, connectOptions);
     },

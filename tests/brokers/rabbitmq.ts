@@ -1,0 +1,136 @@
+/** Starts a RabbitMQ of the tests' own, on loopback only. */
+
+import { freePort, run, type Server, until } from "./server.ts";
+
+const BINARIES = [
+  "/usr/lib/rabbitmq/bin", // Debian: the command on the path changes the user, and so can not write here
+  "/opt/homebrew/opt/rabbitmq/sbin",
+  "/usr/local/opt/rabbitmq/sbin",
+  "/usr/local/sbin",
+];
+
+/** A RabbitMQ that a test may stop, kill and restart. */
+export interface Rabbitmq extends Server {
+  /** The URL by TLS, where certificates were given. */
+  readonly tlsUrl: string | undefined;
+  /** Runs `rabbitmqctl`. */
+  control(...args: string[]): Promise<string>;
+  /** Stops it and starts it again, on the same port and data. */
+  restart(): Promise<void>;
+}
+
+/** Where the server is installed, or `undefined`. */
+export function findRabbitmq(): string | undefined {
+  return BINARIES.find((folder) => {
+    try {
+      return Deno.statSync(`${folder}/rabbitmq-server`).isFile;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Starts a server in a new folder. */
+export async function startRabbitmq(
+  options: { readonly config?: string; readonly tlsPort?: number } = {},
+): Promise<Rabbitmq> {
+  const binaries = findRabbitmq();
+  if (binaries === undefined) throw new Error("RabbitMQ is not installed");
+  const folder = await Deno.makeTempDir({ prefix: "dashi-rabbitmq-" });
+  const [port, distribution, mapper] = [freePort(), freePort(), freePort()];
+  await Deno.mkdir(`${folder}/data`);
+  await Deno.writeTextFile(`${folder}/plugins`, "[].");
+  await Deno.writeTextFile(
+    `${folder}/rabbitmq.conf`,
+    `log.console = false\n${options.config ?? ""}\n`,
+  );
+  const node = `dashi${port}@localhost`;
+  const env = {
+    HOME: folder,
+    ERL_EPMD_ADDRESS: "127.0.0.1",
+    ERL_EPMD_PORT: String(mapper),
+    RABBITMQ_NODENAME: node,
+    RABBITMQ_NODE_IP_ADDRESS: "127.0.0.1",
+    RABBITMQ_NODE_PORT: String(port),
+    RABBITMQ_DIST_PORT: String(distribution),
+    RABBITMQ_MNESIA_BASE: `${folder}/data`,
+    RABBITMQ_LOG_BASE: `${folder}/log`,
+    RABBITMQ_PID_FILE: `${folder}/pid`,
+    RABBITMQ_ENABLED_PLUGINS_FILE: `${folder}/plugins`,
+    RABBITMQ_CONFIG_FILE: `${folder}/rabbitmq`,
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+      "-kernel inet_dist_use_interface {127,0,0,1}",
+  };
+  const control = (...args: string[]) =>
+    run(`${binaries}/rabbitmqctl`, ["-n", node, ...args], env);
+  let child: Deno.ChildProcess | undefined;
+  const start = async () => {
+    await Deno.remove(`${folder}/pid`).catch(() => {});
+    child = new Deno.Command(`${binaries}/rabbitmq-server`, {
+      env,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    await until(`RabbitMQ on port ${port}`, 60_000, () => speaksAmqp(port));
+  };
+  /** The shell that starts it is not the server. */
+  const end = async (signal: Deno.Signal) => {
+    const pid = Number(await Deno.readTextFile(`${folder}/pid`));
+    Deno.kill(pid, signal);
+    await child?.status;
+  };
+  await start();
+  return {
+    url: `amqp://guest:guest@127.0.0.1:${port}//`,
+    tlsUrl: options.tlsPort === undefined
+      ? undefined
+      : `amqps://guest:guest@localhost:${options.tlsPort}//`,
+    control,
+    async restart() {
+      await end("SIGTERM");
+      await start();
+    },
+    kill: () => end("SIGKILL"),
+    async stop() {
+      await end("SIGTERM").catch(() => {});
+      await stopMapper(mapper);
+      await Deno.remove(folder, { recursive: true }).catch(() => {});
+    },
+  };
+}
+
+/** The port answers with AMQP's greeting when the broker is ready, and not before. */
+async function speaksAmqp(port: number): Promise<boolean> {
+  const socket = await Deno.connect({ hostname: "127.0.0.1", port });
+  try {
+    await socket.write(new TextEncoder().encode("AMQP\x00\x00\x09\x01"));
+    const timer = setTimeout(() => socket.close(), 1000);
+    try {
+      return (await socket.read(new Uint8Array(16)) ?? 0) > 0;
+    } finally {
+      clearTimeout(timer);
+    }
+  } finally {
+    try {
+      socket.close();
+    } catch {
+      // The timer was faster.
+    }
+  }
+}
+
+/** Erlang's port mapper outlives its nodes; this one has a port of its own. */
+async function stopMapper(port: number): Promise<void> {
+  try {
+    await new Deno.Command("epmd", {
+      args: ["-port", String(port), "-kill"],
+      env: { ERL_EPMD_RELAXED_COMMAND_CHECK: "true" },
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).output();
+  } catch {
+    // Not on the path: it ends with the machine.
+  }
+}

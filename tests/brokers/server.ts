@@ -1,0 +1,58 @@
+/** What the brokers' starters share. */
+
+/** A server that the tests started. */
+export interface Server {
+  /** Where it is. */
+  readonly url: string;
+  /** Ends it at once, as a crash would. */
+  kill(): Promise<void>;
+  /** Ends it, and removes what it left. */
+  stop(): Promise<void>;
+}
+
+/** Finds a port on loopback that nobody listens on. */
+export function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+/** Asks until the answer is yes; an error counts as no. */
+export async function until(
+  what: string,
+  timeout: number,
+  ask: () => Promise<boolean>,
+): Promise<void> {
+  const end = performance.now() + timeout;
+  for (;;) {
+    const answer = await ask().catch(() => false);
+    if (answer) return;
+    if (performance.now() > end) {
+      throw new Error(`${what} did not answer within ${timeout / 1000} s`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Runs a command to its end, and returns what it printed. */
+export async function run(
+  command: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    args: [...args],
+    env,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  if (success) return text;
+  throw new Error(
+    `${command} ${args.join(" ")} failed: ${
+      new TextDecoder().decode(stderr).trim() || text.trim()
+    }`,
+  );
+}

@@ -1,0 +1,60 @@
+/** Checks what no linter does: documentation of all entries, and the size of files. */
+
+import config from "../deno.json" with { type: "json" };
+
+const ROOT = new URL("../", import.meta.url);
+const MOST_LINES = 400;
+const SOURCE = [
+  "mod.ts",
+  "model",
+  "async",
+  "url",
+  "virtual",
+  "codec",
+  "transports",
+  "messaging",
+  "tests",
+  "bench",
+  "examples",
+];
+
+function* files(path: URL): Generator<URL> {
+  if (Deno.statSync(path).isFile) return yield path;
+  for (const entry of Deno.readDirSync(path)) {
+    if (entry.name.startsWith(".")) continue;
+    const child = new URL(
+      entry.name + (entry.isDirectory ? "/" : ""),
+      path,
+    );
+    if (entry.isDirectory) yield* files(child);
+    else if (entry.name.endsWith(".ts")) yield child;
+  }
+}
+
+const problems: string[] = [];
+for (const name of SOURCE) {
+  const path = new URL(name.endsWith(".ts") ? name : `${name}/`, ROOT);
+  for (const file of files(path)) {
+    const lines = Deno.readTextFileSync(file).split("\n").length - 1;
+    if (lines > MOST_LINES) {
+      problems.push(
+        `${
+          file.pathname.slice(ROOT.pathname.length)
+        } has ${lines} lines, the limit is ${MOST_LINES}`,
+      );
+    }
+  }
+}
+const changelog = Deno.readTextFileSync(new URL("CHANGELOG.md", ROOT));
+if (!changelog.includes(`## ${config.version}`)) {
+  problems.push(`CHANGELOG.md has no section "## ${config.version}"`);
+}
+for (const problem of problems) console.error(problem);
+
+const { success } = await new Deno.Command(Deno.execPath(), {
+  args: ["doc", "--lint", ...Object.values(config.exports)],
+  cwd: ROOT.pathname,
+  stdout: "null",
+  stderr: "inherit",
+}).output();
+Deno.exit(success && problems.length === 0 ? 0 : 1);

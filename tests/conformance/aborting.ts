@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { arrives, connect, publishing, rejectsWith, soon } from "./broker.ts";
+import { type ConformanceCase, onBroker, onHarness } from "./case.ts";
+
+/** Signals and deadlines. */
+export const ABORTING: readonly ConformanceCase[] = [
+  onHarness(
+    "connect() with an aborted signal rejects with its reason",
+    async (harness) => {
+      const reason = new Error("mine");
+      await rejectsWithVery(
+        connect(harness, { signal: AbortSignal.abort(reason) }),
+        reason,
+      );
+    },
+  ),
+  onHarness(
+    "connect() whose deadline has passed is timed-out",
+    async (harness) => {
+      await rejectsWith(
+        connect(harness, { deadline: performance.now() - 1 }),
+        "timed-out",
+      );
+    },
+  ),
+  onHarness("connect() that is aborted on the way settles", async (harness) => {
+    const controller = new AbortController();
+    const reason = new Error("mine");
+    const connecting = connect(harness, { signal: controller.signal });
+    controller.abort(reason);
+    try {
+      const connection = await arrives(connecting, "the end of connect()");
+      await connection[Symbol.asyncDispose]();
+    } catch (error) {
+      assert.equal(error, reason);
+    }
+    const connection = await connect(harness);
+    await connection[Symbol.asyncDispose]();
+  }),
+  onBroker(
+    "every call with an aborted signal rejects with its very reason",
+    async (broker) => {
+      const queue = await broker.queue();
+      const { channel } = broker;
+      const reason = { why: "not even an Error" };
+      const options = { signal: AbortSignal.abort(reason) };
+      const calls = [
+        channel.declareQueue(broker.queueOf(), options),
+        channel.checkQueue(queue, options),
+        channel.publish(publishing("", queue, "x"), options),
+        channel.get(queue, options),
+        channel.consume(queue, () => {}, { prefetch: 1, ...options }),
+        broker.connection.openChannel(options),
+      ];
+      for (const call of calls) await rejectsWithVery(call, reason);
+      assert.equal(await broker.count(queue), 0);
+    },
+  ),
+  onBroker(
+    "every call whose deadline has passed is timed-out, and not sent",
+    async (broker) => {
+      const queue = await broker.queue();
+      const { channel } = broker;
+      const options = { deadline: performance.now() - 1 };
+      const calls = [
+        channel.declareQueue(broker.queueOf(), options),
+        channel.checkQueue(queue, options),
+        channel.publish(publishing("", queue, "x"), options),
+        channel.get(queue, options),
+        channel.consume(queue, () => {}, { prefetch: 1, ...options }),
+      ];
+      for (const call of calls) {
+        const error = await rejectsWith(call, "timed-out");
+        assert.ok("outcome" in error);
+        assert.equal(error.outcome, "not-sent");
+      }
+      assert.equal(await broker.count(queue), 0);
+    },
+  ),
+  onBroker(
+    "calls that are aborted on the way settle, and the channel is usable after",
+    async (broker) => {
+      const queue = await broker.queue();
+      const reason = new Error("mine");
+      for (let i = 0; i < 10; i++) {
+        const controller = new AbortController();
+        const options = { signal: controller.signal, ...soon() };
+        const settled = Promise.allSettled([
+          broker.channel.publish(publishing("", queue, "x"), options),
+          broker.channel.checkQueue(queue, options),
+        ]);
+        controller.abort(reason);
+        for (const result of await arrives(settled, "the end of the calls")) {
+          if (result.status === "rejected") assert.equal(result.reason, reason);
+        }
+      }
+      await broker.channel.purgeQueue(queue, soon());
+      await broker.put(queue, "after");
+      assert.ok((await broker.drain(queue)).includes("after"));
+    },
+  ),
+  onBroker(
+    "a signal that aborts after its call changes nothing",
+    async (broker) => {
+      const queue = await broker.queue();
+      const controller = new AbortController();
+      const { signal } = controller;
+      await broker.channel.publish(publishing("", queue, "kept"), {
+        signal,
+        ...soon(),
+      });
+      const collector = await broker.consume(queue, { signal });
+      await collector.next();
+      controller.abort();
+      await broker.put(queue, "more");
+      await collector.next();
+    },
+  ),
+  onBroker("one signal serves a thousand calls", async (broker) => {
+    const queue = await broker.queue();
+    const { signal } = new AbortController();
+    await Promise.all(
+      Array.from(
+        { length: 1000 },
+        () =>
+          broker.channel.publish(publishing("", queue, "x"), {
+            signal,
+            ...soon(),
+          }),
+      ),
+    );
+    await broker.untilCount(queue, 1000);
+  }),
+];
+
+async function rejectsWithVery(
+  promise: Promise<unknown>,
+  reason: unknown,
+): Promise<void> {
+  const none = Symbol();
+  const found = await arrives(
+    promise.then(() => none, (error: unknown) => error),
+    "a rejection",
+  );
+  assert.equal(found, reason);
+}

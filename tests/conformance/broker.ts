@@ -1,0 +1,489 @@
+import assert from "node:assert/strict";
+import type {
+  Binding,
+  CallOptions,
+  Channel,
+  Clock,
+  ConnectOptions,
+  ConsumeOptions,
+  Delivery,
+  ExchangeDeclaration,
+  ExchangeType,
+  FieldTable,
+  MessageProperties,
+  Publishing,
+  PublishOutcome,
+  QueueDeclaration,
+  Subscription,
+  TransportConnection,
+} from "../../transports/transport.ts";
+import { fillDefaults, parseUrl, readSharedQuery } from "../../url/mod.ts";
+import type { Harness } from "./case.ts";
+
+/** Milliseconds after which what a case waits for counts as missing. */
+export const PATIENCE = 15_000;
+
+const CLOCK: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  timer(callback, delay) {
+    const id = setTimeout(callback, Math.min(delay, 2 ** 31 - 1));
+    return () => clearTimeout(id);
+  },
+};
+
+/**
+ * Makes a name that no other case has.
+ *
+ * @param kind What it names.
+ * @returns The name.
+ */
+export function unique(kind: string): string {
+  return `dashi-${kind}-${crypto.randomUUID()}`;
+}
+
+/**
+ * Makes a body.
+ *
+ * @param text Its text.
+ * @returns Its bytes in UTF-8.
+ */
+export function bytes(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text);
+}
+
+/**
+ * Reads a body.
+ *
+ * @param delivery The delivery.
+ * @returns Its text.
+ */
+export function textOf(delivery: Delivery | undefined): string | undefined {
+  return delivery === undefined
+    ? undefined
+    : new TextDecoder().decode(delivery.body);
+}
+
+/**
+ * Makes the limits of a call that ought to be quick.
+ *
+ * @returns A deadline that fails the case.
+ */
+export function soon(): { readonly deadline: number } {
+  return { deadline: performance.now() + PATIENCE };
+}
+
+/**
+ * Waits for what ought to come.
+ *
+ * @typeParam T What comes.
+ * @param promise What to wait for.
+ * @param what What it is, for the error.
+ * @returns What it resolves to.
+ */
+export async function arrives<T>(
+  promise: Promise<T>,
+  what: string,
+): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`${what} did not come within ${PATIENCE} ms`)),
+      PATIENCE,
+    );
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Makes what a transport is given to connect with.
+ *
+ * @param harness The harness.
+ * @param options What is to be otherwise.
+ * @returns The options.
+ */
+export function connectOptions(
+  harness: Harness,
+  options: Partial<ConnectOptions> = {},
+): ConnectOptions {
+  return {
+    heartbeat: 10_000,
+    transportOptions: harness.transportOptions ?? {},
+    operationTimeout: PATIENCE,
+    owner: crypto.randomUUID(),
+    clock: CLOCK,
+    ...soon(),
+    ...options,
+  };
+}
+
+/**
+ * Connects to a harness's broker.
+ *
+ * @param harness The harness.
+ * @param options What is to be otherwise.
+ * @returns The connection.
+ */
+export function connect(
+  harness: Harness,
+  options: Partial<ConnectOptions> = {},
+): Promise<TransportConnection> {
+  const { transport, url } = harness;
+  const parsed = parseUrl(url, {
+    severalHosts: transport.defaults?.severalHosts,
+  });
+  const { rest, shared } = readSharedQuery(parsed);
+  return transport.connect(
+    fillDefaults(rest, transport.defaults ?? {}),
+    connectOptions(harness, { tls: shared.ssl, ...options }),
+  );
+}
+
+/** A consumer whose deliveries wait to be looked at. */
+export class Collector {
+  /** All deliveries so far, those that were taken by `next` too. */
+  readonly all: Delivery[] = [];
+  /** Set once the broker has answered. */
+  subscription: Subscription | undefined;
+  #taken = 0;
+  #waiting: (() => void) | undefined;
+
+  /** Is called for each message. */
+  readonly deliver = (delivery: Delivery): void => {
+    this.all.push(delivery);
+    this.#waiting?.();
+  };
+
+  /** Waits for the next delivery. */
+  async next(): Promise<Delivery> {
+    while (this.all.length <= this.#taken) {
+      await arrives(
+        new Promise<void>((resolve) => this.#waiting = resolve),
+        "a delivery",
+      );
+    }
+    const delivery = this.all[this.#taken++];
+    assert.ok(delivery !== undefined);
+    this.subscription?.taken?.(1);
+    return delivery;
+  }
+
+  /** Waits for so many deliveries. */
+  async take(count: number): Promise<Delivery[]> {
+    const taken: Delivery[] = [];
+    while (taken.length < count) taken.push(await this.next());
+    return taken;
+  }
+}
+
+/** An open connection with a channel, and the names of what a case declares on it. */
+export class Broker implements AsyncDisposable {
+  readonly #harness: Harness;
+  readonly #connections: TransportConnection[] = [];
+  readonly #queues: string[] = [];
+  readonly #exchanges: string[] = [];
+  /** The connection. */
+  readonly connection: TransportConnection;
+  /** A channel on it. */
+  readonly channel: Channel;
+
+  private constructor(
+    harness: Harness,
+    connection: TransportConnection,
+    channel: Channel,
+  ) {
+    this.#harness = harness;
+    this.connection = connection;
+    this.channel = channel;
+  }
+
+  /** Connects and opens a channel. */
+  static async open(harness: Harness): Promise<Broker> {
+    const connection = await connect(harness);
+    try {
+      const channel = await connection.openChannel(soon());
+      return new Broker(harness, connection, channel);
+    } catch (error) {
+      await connection[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Opens another channel on the same connection. */
+  openChannel(): Promise<Channel> {
+    return this.connection.openChannel(soon());
+  }
+
+  /** Opens a channel on another connection: somebody else. */
+  async openElsewhere(): Promise<{
+    readonly connection: TransportConnection;
+    readonly channel: Channel;
+  }> {
+    const connection = await connect(this.#harness);
+    this.#connections.push(connection);
+    return { connection, channel: await connection.openChannel(soon()) };
+  }
+
+  /** Makes a declaration of a queue with a name of its own. */
+  queueOf(options: Partial<QueueDeclaration> = {}): QueueDeclaration {
+    const queue = {
+      name: unique("queue"),
+      durable: true,
+      exclusive: false,
+      autoDelete: false,
+      arguments: {},
+      ...options,
+    };
+    this.#queues.push(queue.name);
+    return queue;
+  }
+
+  /** Declares a queue, and returns its name. */
+  async queue(options: Partial<QueueDeclaration> = {}): Promise<string> {
+    const { name } = await this.channel.declareQueue(
+      this.queueOf(options),
+      soon(),
+    );
+    return name;
+  }
+
+  /** Makes a declaration of an exchange with a name of its own. */
+  exchangeOf(
+    type: ExchangeType,
+    options: Partial<ExchangeDeclaration> = {},
+  ): ExchangeDeclaration {
+    const exchange = {
+      name: unique(type),
+      type,
+      durable: true,
+      autoDelete: false,
+      internal: false,
+      arguments: {},
+      ...options,
+    };
+    this.#exchanges.push(exchange.name);
+    return exchange;
+  }
+
+  /** Declares an exchange, and returns its name. */
+  async exchange(
+    type: ExchangeType,
+    options: Partial<ExchangeDeclaration> = {},
+  ): Promise<string> {
+    const exchange = this.exchangeOf(type, options);
+    await this.channel.declareExchange(exchange, soon());
+    return exchange.name;
+  }
+
+  /** Binds a queue to an exchange. */
+  async bind(
+    queue: string,
+    source: string,
+    routingKey = "",
+    arguments_: FieldTable = {},
+  ): Promise<void> {
+    await this.channel.bind(
+      bindingOf("queue", queue, source, routingKey, arguments_),
+      soon(),
+    );
+  }
+
+  /** Publishes a text. */
+  publish(
+    exchange: string,
+    routingKey: string,
+    text: string,
+    options: Partial<Publishing> & {
+      readonly properties?: MessageProperties;
+    } = {},
+    channel: Channel = this.channel,
+  ): Promise<PublishOutcome> {
+    return channel.publish(
+      publishing(exchange, routingKey, text, options),
+      soon(),
+    );
+  }
+
+  /** Puts a text into a queue, by the default exchange. */
+  async put(
+    queue: string,
+    text: string,
+    properties: MessageProperties = {},
+  ): Promise<void> {
+    const outcome = await this.publish("", queue, text, {
+      properties,
+      mandatory: true,
+    });
+    assert.equal(outcome.type, "accepted");
+  }
+
+  /** Consumes from a queue. */
+  async consume(
+    queue: string,
+    options: Partial<ConsumeOptions> = {},
+    channel: Channel = this.channel,
+  ): Promise<Collector> {
+    const collector = new Collector();
+    collector.subscription = await channel.consume(
+      queue,
+      collector.deliver,
+      { prefetch: 100, ...soon(), ...options },
+    );
+    return collector;
+  }
+
+  /** Takes one message. */
+  get(
+    queue: string,
+    options: CallOptions & { readonly noAck?: boolean } = {},
+  ): Promise<Delivery | undefined> {
+    return this.channel.get(queue, { ...soon(), ...options });
+  }
+
+  /** Takes one message, which ought to be there or on its way. */
+  async getSoon(queue: string): Promise<Delivery> {
+    const end = performance.now() + PATIENCE;
+    for (;;) {
+      const delivery = await this.get(queue);
+      if (delivery !== undefined) return delivery;
+      assert.ok(performance.now() < end, `nothing came to queue "${queue}"`);
+    }
+  }
+
+  /** Takes all messages that are there, and settles them. */
+  async drain(queue: string): Promise<string[]> {
+    const texts: string[] = [];
+    for (;;) {
+      const delivery = await this.get(queue, { noAck: true });
+      if (delivery === undefined) return texts;
+      texts.push(textOf(delivery) ?? "");
+    }
+  }
+
+  /** Counts the ready messages. */
+  async count(queue: string): Promise<number> {
+    return (await this.channel.checkQueue(queue, soon())).messageCount;
+  }
+
+  /** Waits until a queue has so many ready messages. */
+  async untilCount(queue: string, count: number): Promise<void> {
+    const end = performance.now() + PATIENCE;
+    for (;;) {
+      const found = await this.count(queue);
+      if (found === count) return;
+      assert.ok(
+        performance.now() < end,
+        `queue "${queue}" has ${found} messages and not ${count}`,
+      );
+    }
+  }
+
+  /** Removes what was declared, and closes all connections. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      const connection = await connect(this.#harness);
+      try {
+        const channel = await connection.openChannel(soon());
+        for (const name of this.#queues) {
+          if (name !== "") await channel.deleteQueue(name, soon());
+        }
+        for (const name of this.#exchanges) {
+          await channel.deleteExchange(name, soon());
+        }
+      } finally {
+        await connection[Symbol.asyncDispose]();
+      }
+    } catch {
+      // An exclusive queue of this very connection: it goes with it.
+    } finally {
+      for (const each of [this.connection, ...this.#connections]) {
+        await each[Symbol.asyncDispose]();
+      }
+    }
+  }
+}
+
+/**
+ * Makes a message.
+ *
+ * @param exchange Its exchange.
+ * @param routingKey Its key.
+ * @param text Its body.
+ * @param options What is to be otherwise.
+ * @returns The message.
+ */
+export function publishing(
+  exchange: string,
+  routingKey: string,
+  text: string,
+  options: Partial<Publishing> = {},
+): Publishing {
+  return {
+    exchange,
+    routingKey,
+    mandatory: false,
+    delay: 0,
+    properties: {},
+    body: bytes(text),
+    ...options,
+  };
+}
+
+/**
+ * Makes a binding.
+ *
+ * @param kind What it leads to.
+ * @param name The name of that.
+ * @param source The exchange that it comes from.
+ * @param routingKey Its key.
+ * @param arguments_ Its arguments.
+ * @returns The binding.
+ */
+export function bindingOf(
+  kind: "queue" | "exchange",
+  name: string,
+  source: string,
+  routingKey = "",
+  arguments_: FieldTable = {},
+): Binding {
+  return {
+    source,
+    destination: { kind, name },
+    routingKey,
+    arguments: arguments_,
+  };
+}
+
+/**
+ * Expects a call to reject with an error of a code.
+ *
+ * @param promise The call.
+ * @param code The code.
+ * @param words What its text must contain.
+ * @returns The error.
+ */
+export async function rejectsWith(
+  promise: Promise<unknown>,
+  code: string,
+  ...words: string[]
+): Promise<Error> {
+  let error: unknown;
+  try {
+    await arrives(promise, `a rejection with ${code}`);
+  } catch (caught) {
+    error = caught;
+  }
+  assert.ok(error instanceof Error, `it did not reject with ${code}`);
+  assert.ok(
+    "code" in error && error.code === code,
+    `expected ${code}, got ${"code" in error ? error.code : ""} ${error}`,
+  );
+  for (const word of words) {
+    assert.ok(error.message.includes(word), `"${word}" in "${error.message}"`);
+  }
+  return error;
+}

@@ -1,0 +1,78 @@
+import type { Capability, Transport } from "../../transports/transport.ts";
+import { Broker } from "./broker.ts";
+
+/** A broker to test against. Made for each case, disposed of after it. */
+export interface Harness extends AsyncDisposable {
+  /** The transport. */
+  readonly transport: Transport;
+  /** Where the broker is. */
+  readonly url: string;
+  /** The transport's own options. */
+  readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** Restarts the broker; turns on the cases about recovery. */
+  readonly restart?: (() => Promise<void>) | undefined;
+}
+
+/** One promise of the contract. */
+export interface ConformanceCase {
+  /** The symbol and its behaviour, in plain words. */
+  readonly name: string;
+  /** What the broker must be able to do for the case to make sense. */
+  readonly needs: readonly Capability[];
+  /** What it must not be able to do: the case shows that it is refused. */
+  readonly lacks: readonly Capability[];
+  /** Whether the harness must be able to restart the broker. */
+  readonly restarts: boolean;
+  /** Runs it; rejects if the promise is not kept. */
+  run(harness: Harness): Promise<void>;
+}
+
+/** What a case needs, where it needs more than any broker has. */
+export interface CaseOptions {
+  /** What the broker must be able to do. */
+  readonly needs?: readonly Capability[];
+  /** What it must not be able to do. */
+  readonly lacks?: readonly Capability[];
+  /** Whether the broker is restarted. */
+  readonly restarts?: boolean;
+}
+
+/**
+ * Makes a case that gets an open connection, and what it declares removed.
+ *
+ * @param name The case's name.
+ * @param run What it does.
+ * @param options What it needs.
+ * @returns The case.
+ */
+export function onBroker(
+  name: string,
+  run: (broker: Broker, harness: Harness) => Promise<void>,
+  options: CaseOptions = {},
+): ConformanceCase {
+  return onHarness(name, async (harness) => {
+    const broker = await Broker.open(harness);
+    try {
+      await run(broker, harness);
+    } finally {
+      await broker[Symbol.asyncDispose]();
+    }
+  }, options);
+}
+
+/**
+ * Makes a case that connects by itself.
+ *
+ * @param name The case's name.
+ * @param run What it does.
+ * @param options What it needs.
+ * @returns The case.
+ */
+export function onHarness(
+  name: string,
+  run: (harness: Harness) => Promise<void>,
+  options: CaseOptions = {},
+): ConformanceCase {
+  const { needs = [], lacks = [], restarts = false } = options;
+  return { name, needs, lacks, restarts, run };
+}

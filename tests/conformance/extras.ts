@@ -1,0 +1,284 @@
+import assert from "node:assert/strict";
+import type { FieldTable, FieldValue } from "../../transports/transport.ts";
+import { publishing, rejectsWith, soon, textOf } from "./broker.ts";
+import type { Broker } from "./broker.ts";
+import { type ConformanceCase, onBroker } from "./case.ts";
+
+/** A queue that dead-letters into another, which is returned with it. */
+async function withDeadLetters(
+  broker: Broker,
+  arguments_: FieldTable = {},
+): Promise<
+  { readonly queue: string; readonly dead: string; exchange: string }
+> {
+  const exchange = await broker.exchange("direct");
+  const dead = await broker.queue();
+  await broker.bind(dead, exchange, "dead");
+  const queue = await broker.queue({
+    arguments: {
+      "x-dead-letter-exchange": exchange,
+      "x-dead-letter-routing-key": "dead",
+      ...arguments_,
+    },
+  });
+  return { queue, dead, exchange };
+}
+
+function deathOf(headers: FieldTable | undefined): FieldTable {
+  const deaths: FieldValue | undefined = headers?.["x-death"];
+  assert.ok(Array.isArray(deaths));
+  const [death] = deaths;
+  assert.ok(typeof death === "object" && death !== null);
+  return death;
+}
+
+/** What some brokers can do. */
+export const EXTRAS: readonly ConformanceCase[] = [
+  onBroker(
+    "a rejected message is dead-lettered, and says why",
+    async (broker) => {
+      const { queue, dead } = await withDeadLetters(broker);
+      await broker.put(queue, "bad", { headers: { kept: 1 }, messageId: "m" });
+      const { deliveryTag } = await broker.getSoon(queue);
+      await broker.channel.reject(deliveryTag, { requeue: false, ...soon() });
+      const delivery = await broker.getSoon(dead);
+      assert.equal(textOf(delivery), "bad");
+      assert.equal(delivery.properties.messageId, "m");
+      assert.equal(delivery.routingKey, "dead");
+      const { headers } = delivery.properties;
+      assert.equal(headers?.kept, 1);
+      assert.equal(headers?.["x-first-death-queue"], queue);
+      assert.equal(headers?.["x-first-death-reason"], "rejected");
+      const death = deathOf(headers);
+      assert.deepEqual(
+        [death.queue, death.reason, death.exchange, death["routing-keys"]],
+        [queue, "rejected", "", [queue]],
+      );
+      assert.equal(Number(death.count), 1);
+      assert.ok(death.time instanceof Date);
+      assert.equal(await broker.count(dead), 0);
+    },
+    { needs: ["dead-letter"] },
+  ),
+  onBroker("deaths are counted by queue and reason", async (broker) => {
+    const { queue, dead } = await withDeadLetters(broker);
+    await broker.put(queue, "bad");
+    for (let i = 1; i <= 3; i++) {
+      const { deliveryTag } = await broker.getSoon(queue);
+      await broker.channel.reject(deliveryTag, { requeue: false, ...soon() });
+      const { properties, deliveryTag: tag } = await broker.getSoon(dead);
+      assert.equal(Number(deathOf(properties.headers).count), i);
+      await broker.channel.ack(tag, soon());
+      await broker.put(queue, "bad", { headers: properties.headers ?? {} });
+    }
+  }, { needs: ["dead-letter"] }),
+  onBroker("an expired message is not delivered", async (broker) => {
+    const queue = await broker.queue();
+    await broker.put(queue, "late", { expiration: 0 });
+    await broker.put(queue, "in time", { expiration: 60_000 });
+    assert.equal(textOf(await broker.getSoon(queue)), "in time");
+    assert.equal(await broker.count(queue), 0);
+  }, { needs: ["message-ttl"] }),
+  onBroker(
+    "a queue's own time to live holds for all of its messages",
+    async (broker) => {
+      const queue = await broker.queue({ arguments: { "x-message-ttl": 1 } });
+      await broker.put(queue, "late", { expiration: 60_000 });
+      await broker.untilCount(queue, 0);
+      assert.equal(await broker.get(queue), undefined);
+    },
+    { needs: ["message-ttl"] },
+  ),
+  onBroker(
+    "an expired message is dead-lettered while somebody waits for it",
+    async (broker) => {
+      const { queue, dead } = await withDeadLetters(broker, {
+        "x-message-ttl": 20,
+      });
+      const collector = await broker.consume(dead);
+      await broker.put(queue, "slow");
+      const delivery = await collector.next();
+      assert.equal(textOf(delivery), "slow");
+      assert.equal(deathOf(delivery.properties.headers).reason, "expired");
+    },
+    { needs: ["dead-letter", "message-ttl"] },
+  ),
+  onBroker(
+    "a message's own expiration is told, and does not follow it",
+    async (broker) => {
+      const { queue, dead } = await withDeadLetters(broker);
+      const collector = await broker.consume(dead);
+      await broker.put(queue, "x", { expiration: 10 });
+      const { properties } = await collector.next();
+      assert.equal(properties.expiration, undefined);
+      assert.equal(deathOf(properties.headers)["original-expiration"], "10");
+    },
+    { needs: ["dead-letter", "message-ttl"] },
+  ),
+  onBroker(
+    "an expired message does not go round in a circle",
+    async (broker) => {
+      const exchange = await broker.exchange("fanout");
+      const queue = await broker.queue({
+        arguments: { "x-dead-letter-exchange": exchange, "x-message-ttl": 1 },
+      });
+      await broker.bind(queue, exchange);
+      await broker.put(queue, "x");
+      await broker.untilCount(queue, 0);
+    },
+    { needs: ["dead-letter", "message-ttl"] },
+  ),
+  onBroker("a full queue drops its head", async (broker) => {
+    const queue = await broker.queue({ arguments: { "x-max-length": 2 } });
+    for (const text of ["1", "2", "3"]) await broker.put(queue, text);
+    assert.deepEqual(await broker.drain(queue), ["2", "3"]);
+  }, { needs: ["length-limit"] }),
+  onBroker("a queue that is full of bytes drops its head", async (broker) => {
+    const queue = await broker.queue({
+      arguments: { "x-max-length-bytes": 10 },
+    });
+    for (const text of ["12345", "67890", "abc"]) await broker.put(queue, text);
+    assert.deepEqual(await broker.drain(queue), ["67890", "abc"]);
+  }, { needs: ["length-limit"] }),
+  onBroker("what a full queue drops is dead-lettered", async (broker) => {
+    const { queue, dead } = await withDeadLetters(broker, {
+      "x-max-length": 1,
+    });
+    for (const text of ["1", "2"]) await broker.put(queue, text);
+    const delivery = await broker.getSoon(dead);
+    assert.equal(textOf(delivery), "1");
+    assert.equal(deathOf(delivery.properties.headers).reason, "maxlen");
+  }, { needs: ["length-limit", "dead-letter"] }),
+  onBroker(
+    "a full queue that rejects publishes refuses them",
+    async (broker) => {
+      const queue = await broker.queue({
+        arguments: { "x-max-length": 1, "x-overflow": "reject-publish" },
+      });
+      await broker.put(queue, "1");
+      await rejectsWith(
+        broker.channel.publish(publishing("", queue, "2"), soon()),
+        "publish-refused",
+      );
+      assert.deepEqual(await broker.drain(queue), ["1"]);
+    },
+    { needs: ["length-limit"] },
+  ),
+  onBroker(
+    "the higher priority comes first, equal ones in order, after a requeue too",
+    async (broker) => {
+      const queue = await broker.queue({ arguments: { "x-max-priority": 9 } });
+      for (
+        const [text, priority] of [["a", 0], ["b", 6], ["c", 3], ["d", 6], [
+          "e",
+          9,
+        ]] as const
+      ) {
+        await broker.put(queue, text, { priority });
+      }
+      const first = await broker.getSoon(queue);
+      assert.equal(textOf(first), "e");
+      await broker.channel.reject(first.deliveryTag, {
+        requeue: true,
+        ...soon(),
+      });
+      await broker.untilCount(queue, 5);
+      assert.deepEqual(await broker.drain(queue), ["e", "b", "d", "c", "a"]);
+    },
+    { needs: ["priority"] },
+  ),
+  onBroker(
+    "a queue goes when nobody has used it for its time",
+    async (broker) => {
+      const queue = await broker.queue({ arguments: { "x-expires": 50 } });
+      // Looking at it is using it: a publish to it is not.
+      for (;;) {
+        const outcome = await broker.publish("", queue, "x", {
+          mandatory: true,
+        });
+        if (outcome.type === "returned") break;
+      }
+    },
+    { needs: ["queue-ttl", "known-queues"] },
+  ),
+  onBroker(
+    "a delayed message comes in its time, and holds up no other",
+    async (broker) => {
+      const queue = await broker.queue();
+      const collector = await broker.consume(queue, { prefetch: 1 });
+      const began = performance.now();
+      await broker.publish("", queue, "later", { delay: 100 });
+      await broker.publish("", queue, "now");
+      const first = await collector.next();
+      assert.equal(textOf(first), "now");
+      await broker.channel.ack(first.deliveryTag, soon());
+      assert.equal(textOf(await collector.next()), "later");
+      assert.ok(performance.now() - began >= 99);
+    },
+    { needs: ["delay"] },
+  ),
+  onBroker(
+    "a message is requeued with a delay and other headers",
+    async (broker) => {
+      const queue = await broker.queue();
+      await broker.put(queue, "x", { headers: { attempt: 1 }, messageId: "m" });
+      const { deliveryTag } = await broker.getSoon(queue);
+      const collector = await broker.consume(queue);
+      const began = performance.now();
+      await broker.channel.reject(deliveryTag, {
+        requeue: true,
+        delay: 50,
+        headers: { attempt: 2 },
+        ...soon(),
+      });
+      const again = await collector.next();
+      assert.ok(performance.now() - began >= 49);
+      assert.equal(again.properties.headers?.attempt, 2);
+      assert.equal(again.properties.messageId, "m");
+      assert.equal(await broker.count(queue), 0);
+    },
+    { needs: ["delay"] },
+  ),
+  onBroker("a delay is refused where there is none", async (broker) => {
+    const queue = await broker.queue();
+    await rejectsWith(
+      broker.channel.publish(
+        publishing("", queue, "x", { delay: 1000 }),
+        soon(),
+      ),
+      "unsupported",
+    );
+    await broker.put(queue, "alive");
+    const { deliveryTag } = await broker.getSoon(queue);
+    await rejectsWith(
+      broker.channel.reject(deliveryTag, {
+        requeue: true,
+        delay: 1000,
+        ...soon(),
+      }),
+      "unsupported",
+    );
+    await broker.channel.ack(deliveryTag, soon());
+  }, { lacks: ["delay"] }),
+  ...([
+    ["priority", { "x-max-priority": 5 }],
+    ["message-ttl", { "x-message-ttl": 1000 }],
+    ["queue-ttl", { "x-expires": 1000 }],
+    ["length-limit", { "x-max-length": 1 }],
+    ["dead-letter", { "x-dead-letter-exchange": "x" }],
+  ] as const).map(([capability, arguments_]) =>
+    onBroker(
+      `a queue that needs ${capability} is refused where there is none`,
+      async (broker) => {
+        await rejectsWith(
+          broker.channel.declareQueue(
+            broker.queueOf({ arguments: arguments_ }),
+            soon(),
+          ),
+          "unsupported",
+        );
+      },
+      { lacks: [capability] },
+    )
+  ),
+];

@@ -1,0 +1,418 @@
+import assert from "node:assert/strict";
+import {
+  binding,
+  type Connection,
+  createConnection,
+  Exchange,
+  type Message,
+  Queue,
+} from "../../mod.ts";
+import { arrives, PATIENCE, rejectsWith, soon, unique } from "./broker.ts";
+import {
+  type CaseOptions,
+  type ConformanceCase,
+  type Harness,
+  onHarness,
+} from "./case.ts";
+
+/** What a case through the public API has: a connection, and a way to remove what it declared. */
+export interface Stage {
+  readonly connection: Connection;
+  /** Makes a queue with a name of its own, removed at the end. */
+  queue(options?: ConstructorParameters<typeof Queue>[1]): Queue;
+  /** Makes an exchange with a name of its own, removed at the end. */
+  exchange(options?: ConstructorParameters<typeof Exchange>[1]): Exchange;
+}
+
+/**
+ * Makes a case that uses the public API.
+ *
+ * @param name The case's name.
+ * @param run What it does.
+ * @param options What it needs.
+ * @returns The case.
+ */
+export function onStage(
+  name: string,
+  run: (stage: Stage, harness: Harness) => Promise<void>,
+  options: CaseOptions = {},
+): ConformanceCase {
+  return onHarness(name, async (harness) => {
+    const connection = open(harness);
+    const queues: string[] = [];
+    const exchanges: string[] = [];
+    try {
+      await run({
+        connection,
+        queue(given) {
+          const queue = new Queue(unique("queue"), given);
+          queues.push(queue.name);
+          return queue;
+        },
+        exchange(given) {
+          const exchange = new Exchange(unique("exchange"), given);
+          exchanges.push(exchange.name);
+          return exchange;
+        },
+      }, harness);
+    } finally {
+      await connection.close({ drainTimeout: PATIENCE });
+      await remove(harness, queues, exchanges);
+    }
+  }, options);
+}
+
+/**
+ * Makes a connection by the public API.
+ *
+ * @param harness The harness.
+ * @param options What is to be otherwise.
+ * @returns The connection.
+ */
+export function open(
+  harness: Harness,
+  options: Parameters<typeof createConnection>[1] = {},
+): Connection {
+  return createConnection(harness.url, {
+    transport: harness.transport,
+    transportOptions: harness.transportOptions,
+    connectTimeout: PATIENCE,
+    operationTimeout: PATIENCE,
+    ...options,
+  });
+}
+
+async function remove(
+  harness: Harness,
+  queues: readonly string[],
+  exchanges: readonly string[],
+): Promise<void> {
+  const connection = open(harness);
+  try {
+    const channel = await connection.channel();
+    for (const name of queues) await channel.deleteQueue(name, soon());
+    for (const name of exchanges) await channel.deleteExchange(name, soon());
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Takes so many messages, and leaves the loop. */
+export async function take<T>(
+  messages: AsyncIterable<Message<T>>,
+  count: number,
+): Promise<Message<T>[]> {
+  const taken: Message<T>[] = [];
+  await arrives(
+    (async () => {
+      for await (const message of messages) {
+        taken.push(message);
+        if (taken.length === count) break;
+      }
+    })(),
+    `${count} messages`,
+  );
+  return taken;
+}
+
+/** What users hold: connections, producers, consumers, messages. */
+export const MESSAGING: readonly ConformanceCase[] = [
+  onStage(
+    "a payload goes from producer to consumer",
+    async ({ connection, ...stage }) => {
+      const exchange = stage.exchange({ type: "topic" });
+      const queue = stage.queue({ exchange, routingKey: "a.#" });
+      assert.equal(connection.connected, false);
+      const producer = connection.producer({ exchange, declare: [queue] });
+      const payload = {
+        n: 1,
+        list: ["x", null],
+        when: new Date(1_700_000_000_000),
+      };
+      await producer.publish(payload, { routingKey: "a.b", headers: { h: 2 } });
+      assert.equal(connection.connected, true);
+      const [message] = await take(connection.consumer(queue), 1);
+      assert.deepEqual(message?.payload, payload);
+      assert.equal(message?.payload, message?.payload);
+      assert.equal(message?.contentType, "application/json");
+      assert.equal(message?.headers.h, 2);
+      assert.match(message?.properties.messageId ?? "", /^[0-9a-f-]{36}$/);
+      assert.deepEqual(
+        [message?.deliveryInfo.exchange, message?.deliveryInfo.routingKey],
+        [exchange.name, "a.b"],
+      );
+      assert.equal(message?.deliveryInfo.queue, queue.name);
+      await message?.ack();
+      assert.equal(message?.settled, true);
+    },
+  ),
+  onStage(
+    "texts and bytes are carried as they are",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer({ declare: [queue] });
+      const bytes = Uint8Array.of(0, 255);
+      await producer.publish("héllo", { routingKey: queue.name });
+      await producer.publish(bytes, { routingKey: queue.name });
+      await producer.publish("<a/>", {
+        routingKey: queue.name,
+        contentType: "application/xml",
+      });
+      const consumer = connection.consumer(queue, {
+        accept: ["text", "bytes", "application/xml"],
+      });
+      const [text, data, xml] = await take(consumer, 3);
+      assert.deepEqual([text?.payload, text?.contentType], [
+        "héllo",
+        "text/plain",
+      ]);
+      assert.deepEqual(data?.payload, bytes);
+      assert.deepEqual([xml?.payload, xml?.contentType], [
+        "<a/>",
+        "application/xml",
+      ]);
+    },
+  ),
+  onStage(
+    "publish() to a missing queue rejects, and the producer lives on",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer({ declare: [queue] });
+      const missing = unique("missing");
+      await rejectsWith(
+        producer.publish(1, { routingKey: missing }),
+        "message-unroutable",
+        missing,
+      );
+      await producer.publish(2, { routingKey: queue.name });
+    },
+    { needs: ["known-queues"] },
+  ),
+  onStage(
+    "publish() to a missing exchange rejects, and harms no other",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer({ declare: [queue] });
+      const missing = unique("missing");
+      const results = await Promise.allSettled(
+        Array.from(
+          { length: 50 },
+          (_, i) =>
+            i === 25
+              ? producer.publish(i, { exchange: missing })
+              : producer.publish(i, { routingKey: queue.name }),
+        ),
+      );
+      assert.deepEqual(
+        results.flatMap((each, i) => each.status === "rejected" ? [i] : []),
+        [25],
+      );
+      await rejectsWith(
+        producer.publish(1, { exchange: missing }),
+        "not-found",
+        missing,
+      );
+      const [status] = await connection.declare(queue);
+      assert.equal(status?.messageCount, 49);
+    },
+  ),
+  onStage(
+    "an exchange that was deleted is declared again",
+    async ({ connection, ...stage }) => {
+      const exchange = stage.exchange();
+      const queue = stage.queue({ exchange, routingKey: "k" });
+      const producer = connection.producer({ exchange, declare: [queue] });
+      await producer.publish(1, { routingKey: "k" });
+      const channel = await connection.channel();
+      await channel.deleteExchange(exchange.name, soon());
+      await producer.publish(2, { routingKey: "k", mandatory: true });
+      const [status] = await connection.declare(queue);
+      assert.equal(status?.messageCount, 2);
+    },
+  ),
+  onStage(
+    "an unequal declaration rejects, and harms no other",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.declare(queue);
+      const consumer = connection.consumer<number>(queue);
+      const iterator = consumer[Symbol.asyncIterator]();
+      const next = iterator.next();
+      await rejectsWith(
+        connection.declare(new Queue(queue.name, { durable: false })),
+        "precondition-failed",
+        queue.name,
+      );
+      await connection.producer().publish(7, { routingKey: queue.name });
+      const { value } = await arrives(next, "a message");
+      assert.equal(value?.payload, 7);
+      await iterator.return?.();
+    },
+  ),
+  onStage(
+    "declare() gives the status of each queue",
+    async ({ connection, ...stage }) => {
+      const exchange = stage.exchange({ type: "fanout" });
+      const [one, two] = [stage.queue({ exchange }), stage.queue({ exchange })];
+      const statuses = await connection.declare([exchange, one, two]);
+      assert.deepEqual(
+        statuses.map(({ name, messageCount }) => [name, messageCount]),
+        [[one.name, 0], [two.name, 0]],
+      );
+    },
+  ),
+  onStage("a queue has several bindings", async ({ connection, ...stage }) => {
+    const exchange = stage.exchange({ type: "direct" });
+    const queue = stage.queue({
+      bindings: [binding(exchange, "a"), binding(exchange, "b")],
+    });
+    const producer = connection.producer({ exchange, declare: [queue] });
+    for (const routingKey of ["a", "b", "c"]) {
+      await producer.publish(routingKey, { routingKey });
+    }
+    const [status] = await connection.declare(queue);
+    assert.equal(status?.messageCount, 2);
+  }),
+  onStage(
+    "leaving the loop gives back what was fetched, and what is in hand can be acked",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer({ declare: [queue] });
+      for (let i = 0; i < 10; i++) {
+        await producer.publish(i, { routingKey: queue.name });
+      }
+      const consumer = connection.consumer<number>(queue, { prefetch: 5 });
+      const [first, second] = await take(consumer, 2);
+      await first?.ack();
+      await second?.ack();
+      for (;;) {
+        const [status] = await connection.declare(queue);
+        if (status?.messageCount === 8) break;
+      }
+      const rest = await take(connection.consumer<number>(queue), 8);
+      assert.deepEqual(rest.map(({ payload }) => payload), [
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+      ]);
+    },
+  ),
+  onStage(
+    "a consumer's dispose gives back what is unsettled",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.producer({ declare: [queue] }).publish(1, {
+        routingKey: queue.name,
+      });
+      const consumer = connection.consumer(queue);
+      const [message] = await take(consumer, 1);
+      await consumer[Symbol.asyncDispose]();
+      assert.ok(message !== undefined);
+      assert.equal(message.signal.aborted, true);
+      const [again] = await take(connection.consumer(queue), 1);
+      assert.equal(again?.deliveryInfo.redelivered, true);
+    },
+  ),
+  onStage(
+    "settling twice rejects, and never reaches the broker",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.producer({ declare: [queue] }).publish(1, {
+        routingKey: queue.name,
+      });
+      const [message] = await take(connection.consumer(queue), 1);
+      assert.ok(message !== undefined);
+      await message.ack();
+      await rejectsWith(message.ack(), "message-settled");
+      await rejectsWith(message.requeue(), "message-settled");
+      await rejectsWith(message.reject(), "message-settled");
+      const [status] = await connection.declare(queue);
+      assert.equal(status?.messageCount, 0);
+    },
+  ),
+  onStage(
+    "requeue() delivers again, reject() does not",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.producer({ declare: [queue] }).publish(1, {
+        routingKey: queue.name,
+      });
+      const consumer = connection.consumer(queue, { prefetch: 1 });
+      let count = 0;
+      await arrives(
+        (async () => {
+          for await (const message of consumer) {
+            count++;
+            if (!message.deliveryInfo.redelivered) await message.requeue();
+            else {
+              await message.reject();
+              break;
+            }
+          }
+        })(),
+        "two deliveries",
+      );
+      assert.equal(count, 2);
+      const [status] = await connection.declare(queue);
+      assert.equal(status?.messageCount, 0);
+    },
+  ),
+  onStage(
+    "a consumer of several queues gets the messages of all",
+    async ({ connection, ...stage }) => {
+      const queues = [stage.queue(), stage.queue(), stage.queue()];
+      const producer = connection.producer({ declare: queues });
+      for (const { name } of queues) {
+        await producer.publish(name, { routingKey: name });
+      }
+      const messages = await take(connection.consumer<string>(queues), 3);
+      assert.deepEqual(
+        messages.map((
+          { payload, deliveryInfo },
+        ) => [payload, deliveryInfo.queue]).sort(),
+        queues.map(({ name }) => [name, name]).sort(),
+      );
+    },
+  ),
+  onStage(
+    "a consumer of a missing queue's name rejects with not-found",
+    async ({ connection }) => {
+      const missing = unique("missing");
+      await rejectsWith(
+        take(connection.consumer(missing), 1),
+        "not-found",
+        missing,
+      );
+    },
+    { needs: ["known-queues"] },
+  ),
+  onStage(
+    "a queue without a name is declared, consumed, and answered to",
+    async ({ connection, ...stage }) => {
+      const requests = stage.queue();
+      const replies = new Queue("", { exclusive: true });
+      const producer = connection.producer({ declare: [requests, replies] });
+      await producer.publish("ping", {
+        routingKey: requests.name,
+        replyTo: replies,
+        correlationId: "1",
+      });
+      const [request] = await take(connection.consumer(requests), 1);
+      await producer.publish("pong", {
+        routingKey: request?.properties.replyTo ?? "",
+        correlationId: request?.properties.correlationId,
+      });
+      const [reply] = await take(connection.consumer(replies), 1);
+      assert.deepEqual([reply?.payload, reply?.properties.correlationId], [
+        "pong",
+        "1",
+      ]);
+    },
+    { needs: ["exclusive"] },
+  ),
+];

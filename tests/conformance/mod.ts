@@ -1,0 +1,79 @@
+/**
+ * The suite that every transport passes, for authors of transports: plain data,
+ * without a test runner. Each case connects to a real broker, declares under names of
+ * its own, and removes what it made.
+ *
+ * @example With Deno's test runner
+ * ```ts ignore
+ * import { CONFORMANCE_CASES, whyNot } from "@dashi/mq/conformance";
+ * import { createTransport } from "./my_transport/mod.ts";
+ *
+ * const harness = {
+ *   transport: createTransport(),
+ *   url: "mine://localhost/",
+ *   async [Symbol.asyncDispose]() {},
+ * };
+ * for (const each of CONFORMANCE_CASES) {
+ *   const reason = whyNot(each, harness, CAPABILITIES);
+ *   const name = reason === undefined ? each.name : `${each.name} (${reason})`;
+ *   Deno.test({ name, ignore: reason !== undefined, fn: () => each.run(harness) });
+ * }
+ * ```
+ *
+ * @module
+ */
+
+import type { Capability } from "../../transports/transport.ts";
+import { ABORTING } from "./aborting.ts";
+import type { ConformanceCase, Harness } from "./case.ts";
+import { CLOSING } from "./closing.ts";
+import { CONSUMING } from "./consuming.ts";
+import { EXTRAS } from "./extras.ts";
+import { MESSAGING } from "./messaging.ts";
+import { PUBLISHING } from "./publishing.ts";
+import { RECOVERY } from "./recovery.ts";
+import { ROUTING } from "./routing.ts";
+import { RUNNING } from "./running.ts";
+import { SETTLING } from "./settling.ts";
+import { TOPOLOGY } from "./topology.ts";
+
+export type { ConformanceCase, Harness } from "./case.ts";
+export type * from "../../transports/transport.ts";
+
+/** All cases. */
+export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
+  ...TOPOLOGY,
+  ...ROUTING,
+  ...PUBLISHING,
+  ...CONSUMING,
+  ...SETTLING,
+  ...CLOSING,
+  ...ABORTING,
+  ...EXTRAS,
+  ...MESSAGING,
+  ...RUNNING,
+  ...RECOVERY,
+];
+
+/**
+ * Says why a case is left out for a broker.
+ *
+ * @param test The case.
+ * @param harness The harness.
+ * @param capabilities What the broker can do.
+ * @returns The reason, or `undefined` if the case is to be run.
+ */
+export function whyNot(
+  test: ConformanceCase,
+  harness: Harness,
+  capabilities: ReadonlySet<Capability>,
+): string | undefined {
+  const missing = test.needs.filter((each) => !capabilities.has(each));
+  if (missing.length > 0) return `this broker lacks ${missing.join(", ")}`;
+  const present = test.lacks.filter((each) => capabilities.has(each));
+  if (present.length > 0) return `this broker has ${present.join(", ")}`;
+  if (test.restarts && harness.restart === undefined) {
+    return "this harness does not restart its broker";
+  }
+  return undefined;
+}

@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { Queue } from "../../mod.ts";
+import { arrives, Broker, connect, publishing, soon } from "./broker.ts";
+import { type ConformanceCase, onHarness } from "./case.ts";
+import { onStage, open } from "./messaging.ts";
+
+/** What happens when the broker goes away and comes back. */
+export const RECOVERY: readonly ConformanceCase[] = [
+  onHarness(
+    "a restart of the broker settles closed as lost, and pending calls",
+    async (harness) => {
+      const broker = await Broker.open(harness);
+      const queue = await broker.queue();
+      const collector = await broker.consume(queue);
+      await harness.restart?.();
+      const connection = await arrives(broker.connection.closed, "closed");
+      assert.equal(connection.type, "lost");
+      assert.equal(
+        (await arrives(broker.channel.closed, "closed")).type,
+        "lost",
+      );
+      assert.ok(collector.subscription !== undefined);
+      assert.equal(
+        (await arrives(collector.subscription.ended, "ended")).type,
+        "lost",
+      );
+      await broker[Symbol.asyncDispose]();
+    },
+    { restarts: true },
+  ),
+  onHarness(
+    "persistent messages in durable queues outlive a restart",
+    async (harness) => {
+      const broker = await Broker.open(harness);
+      const queue = await broker.queue();
+      const properties = { deliveryMode: "persistent" } as const;
+      await broker.channel.publish(
+        publishing("", queue, "kept", { properties }),
+        soon(),
+      );
+      await harness.restart?.();
+      const connection = await connect(harness);
+      const channel = await connection.openChannel(soon());
+      const delivery = await channel.get(queue, soon());
+      assert.equal(new TextDecoder().decode(delivery?.body), "kept");
+      await connection[Symbol.asyncDispose]();
+      await broker[Symbol.asyncDispose]();
+    },
+    { restarts: true, needs: ["persistence"] },
+  ),
+  onStage(
+    "consumers and producers go on after a restart, with all that was declared",
+    async ({ connection, ...stage }, harness) => {
+      const exchange = stage.exchange({ type: "topic", durable: false });
+      const queue = stage.queue({
+        exchange,
+        routingKey: "#",
+        durable: false,
+        exclusive: true,
+        autoDelete: false,
+      });
+      const replies = new Queue("", {
+        exchange,
+        routingKey: "reply",
+        exclusive: true,
+      });
+      const other = open(harness);
+      try {
+        await connection.declare([queue, replies]);
+        const iterator = connection.consumer<number>(queue)
+          [Symbol.asyncIterator]();
+        const producer = connection.producer({ exchange });
+        await producer.publish(1, { routingKey: "a" });
+        const first = await arrives(iterator.next(), "a message");
+        const held = first.value;
+        assert.ok(held !== undefined);
+        await harness.restart?.();
+        await producer.publish(2, { routingKey: "a" });
+        const second = await arrives(
+          iterator.next(),
+          "a message after the restart",
+        );
+        assert.equal(second.value?.payload, 2);
+        await second.value?.ack();
+        assert.equal(held.signal.aborted, true);
+        const error = await held.ack().catch((caught: unknown) => caught);
+        assert.ok(error instanceof Error && "code" in error);
+        assert.equal(error.code, "lease-lost");
+        await iterator.return?.();
+      } finally {
+        await other.close();
+      }
+    },
+    { restarts: true },
+  ),
+  onStage(
+    "a publish waits for the broker to come back",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const producer = connection.producer({ declare: [queue] });
+      await producer.publish(0, { routingKey: queue.name });
+      const restarting = harness.restart?.();
+      const sent = Promise.all(
+        Array.from(
+          { length: 50 },
+          (_, i) =>
+            producer.publish(i, { routingKey: queue.name, timeout: 60_000 }),
+        ),
+      );
+      await restarting;
+      await sent;
+      const [status] = await connection.declare(queue);
+      assert.ok((status?.messageCount ?? 0) >= 51);
+    },
+    { restarts: true, needs: ["persistence"] },
+  ),
+];

@@ -1,0 +1,78 @@
+/** Runs the conformance suite under Deno's test runner. */
+
+import { fillDefaults, parseUrl } from "../../url/mod.ts";
+import type { Capability, Transport } from "../../transports/transport.ts";
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { CONFORMANCE_CASES, type Harness, whyNot } from "../conformance/mod.ts";
+import { assertNothingLeft, resources } from "./leaks.ts";
+
+/** A broker to run the suite on, or why there is none. */
+export interface Subject {
+  readonly transport: Transport;
+  readonly url: string | undefined;
+  /** Why there is no URL. */
+  readonly reason?: string | undefined;
+  /** Makes a broker of a case's own that it may restart. */
+  readonly startOwn?:
+    | (() => Promise<
+      { readonly url: string; restart(): Promise<void>; stop(): Promise<void> }
+    >)
+    | undefined;
+}
+
+/** Registers all cases; those that can not be run are ignored, with the reason in their name. */
+export async function registerConformance(
+  name: string,
+  subject: Subject,
+): Promise<void> {
+  const { transport, url, reason = "there is no broker", startOwn } = subject;
+  const capabilities = url === undefined
+    ? undefined
+    : await capabilitiesOf(transport, url);
+  for (const test of CONFORMANCE_CASES) {
+    const harness: Harness = {
+      transport,
+      url: url ?? "",
+      restart: startOwn === undefined ? undefined : () => Promise.resolve(),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+    const why = capabilities === undefined
+      ? reason
+      : whyNot(test, harness, capabilities);
+    Deno.test({
+      name: `${name}: ${test.name}${why === undefined ? "" : ` (${why})`}`,
+      ignore: why !== undefined,
+      async fn() {
+        const before = resources();
+        if (test.restarts && startOwn !== undefined) {
+          const own = await startOwn();
+          try {
+            await test.run({ ...harness, url: own.url, restart: own.restart });
+          } finally {
+            await own.stop();
+          }
+        } else await test.run({ ...harness, restart: undefined });
+        await assertNothingLeft(before);
+      },
+    });
+  }
+}
+
+async function capabilitiesOf(
+  transport: Transport,
+  url: string,
+): Promise<ReadonlySet<Capability>> {
+  const connection = await transport.connect(
+    fillDefaults(parseUrl(url), transport.defaults ?? {}),
+    {
+      heartbeat: 10_000,
+      transportOptions: {},
+      operationTimeout: 10_000,
+      owner: crypto.randomUUID(),
+      clock: SYSTEM_CLOCK,
+      deadline: performance.now() + 10_000,
+    },
+  );
+  await connection[Symbol.asyncDispose]();
+  return connection.capabilities;
+}
