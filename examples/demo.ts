@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console no-top-level-await -- a program for people
 /**
  * Counts the project's own files through a broker: `deno task demo [url]`.
  *

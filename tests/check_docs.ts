@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console no-top-level-await -- a program for people
 /** Checks what no linter does: documentation of all entries, and the size of files. */
 
 import config from "../deno.json" with { type: "json" };

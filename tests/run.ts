@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console no-top-level-await -- a program for people
 /**
  * Runs the tests: `deno task test [files]`. Finds or starts the brokers, runs
  * `deno test` with them, and prints a closing line `N passed, N failed, N skipped`.

@@ -48,7 +48,7 @@ export function deadLetter(
   const exchange = queue.arguments["x-dead-letter-exchange"];
   if (typeof exchange !== "string") return undefined;
   const key = queue.arguments["x-dead-letter-routing-key"];
-  const { expiration, ...properties } = message.properties;
+  const { expiration: _, ...properties } = message.properties;
   const headers = addDeath(message, queue.name, reason, now);
   return {
     exchange,

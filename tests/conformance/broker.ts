@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import type {
-  Binding,
   CallOptions,
   Channel,
   Clock,
@@ -14,14 +13,19 @@ import type {
   Publishing,
   PublishOutcome,
   QueueDeclaration,
-  Subscription,
   TransportConnection,
 } from "../../transports/transport.ts";
 import { fillDefaults, parseUrl, readSharedQuery } from "../../url/mod.ts";
 import type { Harness } from "./case.ts";
-
-/** Milliseconds after which what a case waits for counts as missing. */
-export const PATIENCE = 15_000;
+import {
+  bindingOf,
+  Collector,
+  PATIENCE,
+  publishing,
+  soon,
+  textOf,
+  unique,
+} from "./support.ts";
 
 const CLOCK: Clock = {
   now: () => performance.now(),
@@ -31,73 +35,6 @@ const CLOCK: Clock = {
     return () => clearTimeout(id);
   },
 };
-
-/**
- * Makes a name that no other case has.
- *
- * @param kind What it names.
- * @returns The name.
- */
-export function unique(kind: string): string {
-  return `dashi-${kind}-${crypto.randomUUID()}`;
-}
-
-/**
- * Makes a body.
- *
- * @param text Its text.
- * @returns Its bytes in UTF-8.
- */
-export function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(text);
-}
-
-/**
- * Reads a body.
- *
- * @param delivery The delivery.
- * @returns Its text.
- */
-export function textOf(delivery: Delivery | undefined): string | undefined {
-  return delivery === undefined
-    ? undefined
-    : new TextDecoder().decode(delivery.body);
-}
-
-/**
- * Makes the limits of a call that ought to be quick.
- *
- * @returns A deadline that fails the case.
- */
-export function soon(): { readonly deadline: number } {
-  return { deadline: performance.now() + PATIENCE };
-}
-
-/**
- * Waits for what ought to come.
- *
- * @typeParam T What comes.
- * @param promise What to wait for.
- * @param what What it is, for the error.
- * @returns What it resolves to.
- */
-export async function arrives<T>(
-  promise: Promise<T>,
-  what: string,
-): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`${what} did not come within ${PATIENCE} ms`)),
-      PATIENCE,
-    );
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 /**
  * Makes what a transport is given to connect with.
@@ -141,43 +78,6 @@ export function connect(
     fillDefaults(rest, transport.defaults ?? {}),
     connectOptions(harness, { tls: shared.ssl, ...options }),
   );
-}
-
-/** A consumer whose deliveries wait to be looked at. */
-export class Collector {
-  /** All deliveries so far, those that were taken by `next` too. */
-  readonly all: Delivery[] = [];
-  /** Set once the broker has answered. */
-  subscription: Subscription | undefined;
-  #taken = 0;
-  #waiting: (() => void) | undefined;
-
-  /** Is called for each message. */
-  readonly deliver = (delivery: Delivery): void => {
-    this.all.push(delivery);
-    this.#waiting?.();
-  };
-
-  /** Waits for the next delivery. */
-  async next(): Promise<Delivery> {
-    while (this.all.length <= this.#taken) {
-      await arrives(
-        new Promise<void>((resolve) => this.#waiting = resolve),
-        "a delivery",
-      );
-    }
-    const delivery = this.all[this.#taken++];
-    assert.ok(delivery !== undefined);
-    this.subscription?.taken?.(1);
-    return delivery;
-  }
-
-  /** Waits for so many deliveries. */
-  async take(count: number): Promise<Delivery[]> {
-    const taken: Delivery[] = [];
-    while (taken.length < count) taken.push(await this.next());
-    return taken;
-  }
 }
 
 /** An open connection with a channel, and the names of what a case declares on it. */
@@ -405,85 +305,4 @@ export class Broker implements AsyncDisposable {
       }
     }
   }
-}
-
-/**
- * Makes a message.
- *
- * @param exchange Its exchange.
- * @param routingKey Its key.
- * @param text Its body.
- * @param options What is to be otherwise.
- * @returns The message.
- */
-export function publishing(
-  exchange: string,
-  routingKey: string,
-  text: string,
-  options: Partial<Publishing> = {},
-): Publishing {
-  return {
-    exchange,
-    routingKey,
-    mandatory: false,
-    delay: 0,
-    properties: {},
-    body: bytes(text),
-    ...options,
-  };
-}
-
-/**
- * Makes a binding.
- *
- * @param kind What it leads to.
- * @param name The name of that.
- * @param source The exchange that it comes from.
- * @param routingKey Its key.
- * @param arguments_ Its arguments.
- * @returns The binding.
- */
-export function bindingOf(
-  kind: "queue" | "exchange",
-  name: string,
-  source: string,
-  routingKey = "",
-  arguments_: FieldTable = {},
-): Binding {
-  return {
-    source,
-    destination: { kind, name },
-    routingKey,
-    arguments: arguments_,
-  };
-}
-
-/**
- * Expects a call to reject with an error of a code.
- *
- * @param promise The call.
- * @param code The code.
- * @param words What its text must contain.
- * @returns The error.
- */
-export async function rejectsWith(
-  promise: Promise<unknown>,
-  code: string,
-  ...words: string[]
-): Promise<Error> {
-  let error: unknown;
-  try {
-    await arrives(promise, `a rejection with ${code}`);
-  } catch (caught) {
-    error = caught;
-  }
-  assert.ok(error instanceof Error, `it did not reject with ${code}`);
-  assert.ok(
-    "code" in error && error.code === code,
-    `expected ${code}, got ${"code" in error ? error.code : ""} ${error}`,
-  );
-  for (const word of words) {
-    assert.ok(error.message.includes(word), `"${word}" in "${error.message}"`);
-  }
-  return error;
 }

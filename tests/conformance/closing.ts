@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { arrives, connect, publishing, rejectsWith, soon } from "./broker.ts";
+import { connect } from "./broker.ts";
+import { arrives, publishing, rejectsWith, soon } from "./support.ts";
 import { type ConformanceCase, onBroker, onHarness } from "./case.ts";
 
 /** The ends of channels and connections. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { FieldTable, FieldValue } from "../../transports/transport.ts";
-import { publishing, rejectsWith, soon, textOf } from "./broker.ts";
+import { publishing, rejectsWith, soon, textOf } from "./support.ts";
 import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 

@@ -3,7 +3,7 @@ import type {
   FieldTable,
   MessageProperties,
 } from "../../transports/transport.ts";
-import { publishing, rejectsWith, soon, unique } from "./broker.ts";
+import { publishing, rejectsWith, soon, unique } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
 /** Texts that have broken other libraries, as header names and values and as bodies. */

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { Queue } from "../../mod.ts";
-import { arrives, Broker, connect, publishing, soon } from "./broker.ts";
+import { Broker, connect } from "./broker.ts";
+import { arrives, publishing, soon } from "./support.ts";
 import { type ConformanceCase, onHarness } from "./case.ts";
-import { onStage, open } from "./messaging.ts";
+import { onStage, open } from "./stage.ts";
 
 /** What happens when the broker goes away and comes back. */
 export const RECOVERY: readonly ConformanceCase[] = [

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { FieldTable } from "../../transports/transport.ts";
-import { bindingOf, soon } from "./broker.ts";
+import { bindingOf, soon } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
 /** Patterns, keys that match, keys that do not. As RabbitMQ has it. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { DecodeError, type Message } from "../../mod.ts";
-import { arrives, rejectsWith } from "./broker.ts";
+import { arrives, rejectsWith } from "./support.ts";
 import type { ConformanceCase } from "./case.ts";
-import { onStage, open, take } from "./messaging.ts";
+import { onStage, open, take } from "./stage.ts";
 
 /** Handlers, unreadable messages, pools, failover, ends. */
 export const RUNNING: readonly ConformanceCase[] = [

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { rejectsWith, soon, textOf } from "./broker.ts";
+import { rejectsWith, soon, textOf } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
 /** Ack, reject, requeue. */

@@ -7,7 +7,7 @@ import {
   soon,
   textOf,
   unique,
-} from "./broker.ts";
+} from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
 /** Declaring, looking, binding, deleting. */

@@ -29,6 +29,7 @@ import {
   type AmqpClientChannel,
   describe,
   type Failure,
+  type RawMessage,
   toFields,
 } from "./client.ts";
 import { Deliveries } from "./deliveries.ts";
@@ -36,6 +37,7 @@ import { AmqpDelivery } from "./delivery.ts";
 import { channelError } from "./errors.ts";
 import { describePublish, Publishes } from "./publishes.ts";
 import { AmqpSubscription } from "./subscription.ts";
+import { Topology } from "./topology.ts";
 
 /** What a channel has from its connection. */
 export interface ChannelContext {
@@ -53,6 +55,7 @@ export class AmqpChannel implements Channel {
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #context: ChannelContext;
   readonly #client: AmqpClientChannel;
+  readonly #topology: Topology;
   readonly #publishes: Publishes;
   readonly #deliveries: Deliveries;
   readonly #subscriptions = new Set<AmqpSubscription>();
@@ -73,6 +76,10 @@ export class AmqpChannel implements Channel {
     this.#rejectEnded = ended.reject;
     this.#context = context;
     this.#client = client;
+    this.#topology = new Topology(
+      client,
+      (action, options, call) => this.#call(action, options, call),
+    );
     this.#deliveries = new Deliveries(client);
     this.#publishes = new Publishes(
       client,
@@ -81,126 +88,51 @@ export class AmqpChannel implements Channel {
     );
   }
 
-  /** The publishes in flight: mandatory ones come back by the connection's events. */
-  get publishes(): Publishes {
-    return this.#publishes;
+  /** The broker gives a mandatory message back. */
+  returned(message: RawMessage): void {
+    this.#publishes.returned(message);
   }
 
-  async declareExchange(
+  declareExchange(
     exchange: ExchangeDeclaration,
     options?: CallOptions,
   ): Promise<void> {
-    const { name, type, durable, autoDelete, internal } = exchange;
-    await this.#call(
-      `declare exchange "${name}"`,
-      options,
-      () =>
-        this.#client.calls.assertExchange(name, type, {
-          durable,
-          autoDelete,
-          internal,
-          arguments: toFields(exchange.arguments),
-        }),
-    );
+    return this.#topology.declareExchange(exchange, options);
   }
 
-  async checkExchange(name: string, options?: CallOptions): Promise<void> {
-    // RabbitMQ refuses to look at the default exchange, which is always there.
-    if (name === "") return;
-    await this.#call(
-      `check exchange "${name}"`,
-      options,
-      () => this.#client.calls.checkExchange(name),
-    );
+  checkExchange(name: string, options?: CallOptions): Promise<void> {
+    return this.#topology.checkExchange(name, options);
   }
 
-  async deleteExchange(name: string, options?: DeleteOptions): Promise<void> {
-    const ifUnused = options?.ifUnused ?? false;
-    await this.#call(
-      `delete exchange "${name}"`,
-      options,
-      () => this.#client.calls.deleteExchange(name, { ifUnused }),
-    );
+  deleteExchange(name: string, options?: DeleteOptions): Promise<void> {
+    return this.#topology.deleteExchange(name, options);
   }
 
-  async declareQueue(
+  declareQueue(
     queue: QueueDeclaration,
     options?: CallOptions,
   ): Promise<QueueStatus> {
-    const { name, durable, exclusive, autoDelete } = queue;
-    const status = await this.#call(
-      `declare queue "${name}"`,
-      options,
-      () =>
-        this.#client.calls.assertQueue(name, {
-          durable,
-          exclusive,
-          autoDelete,
-          arguments: toFields(queue.arguments),
-        }),
-    );
-    return {
-      name: status.queue,
-      messageCount: status.messageCount,
-      consumerCount: status.consumerCount,
-    };
+    return this.#topology.declareQueue(queue, options);
   }
 
-  async checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
-    const { messageCount, consumerCount } = await this.#call(
-      `check queue "${name}"`,
-      options,
-      () => this.#client.calls.checkQueue(name),
-    );
-    return { name, messageCount, consumerCount };
+  checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
+    return this.#topology.checkQueue(name, options);
   }
 
-  async deleteQueue(
-    name: string,
-    options?: DeleteQueueOptions,
-  ): Promise<number> {
-    const { ifUnused = false, ifEmpty = false } = options ?? {};
-    const { messageCount } = await this.#call(
-      `delete queue "${name}"`,
-      options,
-      () => this.#client.calls.deleteQueue(name, { ifUnused, ifEmpty }),
-    );
-    return messageCount;
+  deleteQueue(name: string, options?: DeleteQueueOptions): Promise<number> {
+    return this.#topology.deleteQueue(name, options);
   }
 
-  async purgeQueue(name: string, options?: CallOptions): Promise<number> {
-    const { messageCount } = await this.#call(
-      `purge queue "${name}"`,
-      options,
-      () => this.#client.calls.purgeQueue(name),
-    );
-    return messageCount;
+  purgeQueue(name: string, options?: CallOptions): Promise<number> {
+    return this.#topology.purgeQueue(name, options);
   }
 
-  async bind(binding: Binding, options?: CallOptions): Promise<void> {
-    const { source, destination: { kind, name }, routingKey } = binding;
-    const fields = toFields(binding.arguments);
-    await this.#call(
-      `bind ${kind} "${name}" to exchange "${source}"`,
-      options,
-      () =>
-        kind === "queue"
-          ? this.#client.calls.bindQueue(name, source, routingKey, fields)
-          : this.#client.calls.bindExchange(name, source, routingKey, fields),
-    );
+  bind(binding: Binding, options?: CallOptions): Promise<void> {
+    return this.#topology.bind(binding, options);
   }
 
-  async unbind(binding: Binding, options?: CallOptions): Promise<void> {
-    const { source, destination: { kind, name }, routingKey } = binding;
-    const fields = toFields(binding.arguments);
-    await this.#call(
-      `unbind ${kind} "${name}" from exchange "${source}"`,
-      options,
-      () =>
-        kind === "queue"
-          ? this.#client.calls.unbindQueue(name, source, routingKey, fields)
-          : this.#client.calls.unbindExchange(name, source, routingKey, fields),
-    );
+  unbind(binding: Binding, options?: CallOptions): Promise<void> {
+    return this.#topology.unbind(binding, options);
   }
 
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
@@ -224,12 +156,15 @@ export class AmqpChannel implements Channel {
     const noAck = options?.noAck ?? false;
     const action = `get from queue "${queue}"`;
     let wanted = true;
-    const got = this.#client.get.bind(this.#client);
     try {
       return await this.#call(action, options, async () => {
-        const message = await got(queue, noAck);
+        const message = await this.#client.get(queue, noAck);
         if (message === undefined) return undefined;
-        if (!wanted && !noAck) this.#deliveries.giveBack(GOT);
+        if (!wanted && !noAck) {
+          // Nobody waits for it any more: the call was aborted.
+          this.#deliveries.giveBack(GOT);
+          return undefined;
+        }
         const tag = this.#deliveries.add(GOT, noAck);
         return new AmqpDelivery(tag, queue, message);
       });
@@ -311,11 +246,7 @@ export class AmqpChannel implements Channel {
       channelError("go on with a channel", failure ?? SILENT);
     const pending = connectionLost ?? new ChannelError(
       `A channel ended while a call waited: ${(failure ?? SILENT).text}`,
-      {
-        code: "channel-closed",
-        outcome: "unknown",
-        cause: error,
-      },
+      { code: "channel-closed", outcome: "unknown", cause: error },
     );
     this.#end(pending, { type: "lost", error }, failure);
   }
@@ -459,11 +390,7 @@ export class AmqpChannel implements Channel {
 /** What was got counts against nobody's prefetch. */
 const GOT = { prefetch: Infinity };
 
-const SILENT: Failure = {
-  reply: undefined,
-  text: "the broker closed it",
-  cause: undefined,
-};
+const SILENT: Failure = describe("the broker closed it");
 
 function closedError(): ClosedError {
   return new ClosedError("The channel was closed while a call waited", {

@@ -141,7 +141,7 @@ export class AmqpConnection implements TransportConnection {
         if (channel === undefined) early = failure;
         else this.#forget(channel, failure);
       },
-      returned: (message) => channel?.publishes.returned(message),
+      returned: (message) => channel?.returned(message),
     });
     opening.catch(() => {});
     try {

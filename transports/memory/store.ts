@@ -1,7 +1,6 @@
 import { Limits } from "../../async/limits.ts";
-import { ClosedError, TimeoutError } from "../../model/errors.ts";
+import { ClosedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
-import type { CallOptions } from "../../model/call_options.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
   ChangeResult,

@@ -10,18 +10,7 @@ import {
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { Delivery, DeliveryTag, Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
-import {
-  checkExchange,
-  checkQueue,
-  planBind,
-  planCancel,
-  planConsume,
-  planDeclareExchange,
-  planDeclareQueue,
-  planDeleteExchange,
-  planDeleteQueue,
-  planUnbind,
-} from "../../virtual/declare.ts";
+import { checkQueue, planCancel, planConsume } from "../../virtual/declare.ts";
 import type {
   Channel,
   CloseReason,
@@ -34,13 +23,13 @@ import type {
   SettleOptions,
   Subscription,
 } from "../transport.ts";
-import { requireCapability, requireForQueue } from "./capabilities.ts";
 import type { DeadLetters } from "./dead_letters.ts";
-import { change, type Plan } from "./declarer.ts";
+import { change } from "./declarer.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { Loop } from "./loop.ts";
 import type { Publisher } from "./publisher.ts";
-import type { Reservation, Store, TopologyKey } from "./store.ts";
+import type { Reservation, Store } from "./store.ts";
+import { Tables } from "./tables.ts";
 import { StoreSubscription, type SubscriptionHost } from "./subscription.ts";
 
 /** What a channel has from its connection. */
@@ -64,6 +53,7 @@ export class StoreChannel implements Channel {
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #context: ChannelContext;
   readonly #number: number;
+  readonly #tables: Tables;
   readonly #deliveries: Deliveries;
   readonly #consumers = new Map<string, Consumer>();
   #ended = false;
@@ -76,6 +66,11 @@ export class StoreChannel implements Channel {
     this.#settleClosed = resolve;
     this.#context = context;
     this.#number = number;
+    this.#tables = new Tables(
+      context.store,
+      context.owner,
+      (options, action) => this.#check(options, action),
+    );
     this.#deliveries = new Deliveries(context.store, context.deadLetters);
   }
 
@@ -84,129 +79,46 @@ export class StoreChannel implements Channel {
     return this.#deliveries;
   }
 
-  async declareExchange(
+  declareExchange(
     exchange: ExchangeDeclaration,
     options?: CallOptions,
   ): Promise<void> {
-    await this.#change(
-      { type: "exchange", name: exchange.name },
-      (topology) =>
-        planDeclareExchange(topology, exchange, this.#context.owner),
-      () => `declare exchange "${exchange.name}"`,
-      options,
-    );
+    return this.#tables.declareExchange(exchange, options);
   }
 
-  async checkExchange(name: string, options?: CallOptions): Promise<void> {
-    this.#check(options, () => `check exchange "${name}"`);
-    const view = await this.#context.store.readTopology(
-      { type: "exchange", name },
-      options,
-    );
-    checkExchange(view.topology, name);
+  checkExchange(name: string, options?: CallOptions): Promise<void> {
+    return this.#tables.checkExchange(name, options);
   }
 
-  async deleteExchange(name: string, options?: DeleteOptions): Promise<void> {
-    await this.#change(
-      { type: "exchange", name },
-      (topology) =>
-        planDeleteExchange(
-          topology,
-          { name, ifUnused: options?.ifUnused ?? false },
-          this.#context.owner,
-        ),
-      () => `delete exchange "${name}"`,
-      options,
-    );
+  deleteExchange(name: string, options?: DeleteOptions): Promise<void> {
+    return this.#tables.deleteExchange(name, options);
   }
 
-  async declareQueue(
+  declareQueue(
     queue: QueueDeclaration,
     options?: CallOptions,
   ): Promise<QueueStatus> {
-    const { store, owner } = this.#context;
-    requireForQueue(store.capabilities, queue);
-    // A random name can not be taken, so the plan's rule against `amq.` names,
-    // which is for names that users choose, is told so.
-    const declared = queue.name === ""
-      ? { ...queue, name: `amq.gen-${crypto.randomUUID()}` }
-      : queue;
-    await this.#change(
-      { type: "queue", name: declared.name },
-      (topology) =>
-        planDeclareQueue(topology, declared, owner, {
-          serverNamed: queue.name === "",
-        }),
-      () => `declare queue "${declared.name}"`,
-      options,
-    );
-    return await this.checkQueue(declared.name, options);
+    return this.#tables.declareQueue(queue, options);
   }
 
-  async checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
-    this.#check(options, () => `check queue "${name}"`);
-    const { store, owner } = this.#context;
-    const view = await store.readTopology({ type: "queue", name }, options);
-    const messageCount = await store.countMessages(name, options);
-    const record = view.topology.queue(name);
-    if (record !== undefined || messageCount === undefined) {
-      checkQueue(view.topology, name, owner);
-    }
-    return {
-      name,
-      messageCount: messageCount ?? 0,
-      consumerCount: store.capabilities.has("shared-topology")
-        ? record?.consumers.length
-        : undefined,
-    };
+  checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
+    return this.#tables.checkQueue(name, options);
   }
 
-  async deleteQueue(
-    name: string,
-    options?: DeleteQueueOptions,
-  ): Promise<number> {
-    return await this.#change(
-      { type: "queue", name },
-      (topology) =>
-        planDeleteQueue(topology, {
-          name,
-          ifUnused: options?.ifUnused ?? false,
-          ifEmpty: options?.ifEmpty ?? false,
-        }, this.#context.owner),
-      () => `delete queue "${name}"`,
-      options,
-    );
+  deleteQueue(name: string, options?: DeleteQueueOptions): Promise<number> {
+    return this.#tables.deleteQueue(name, options);
   }
 
-  async purgeQueue(name: string, options?: CallOptions): Promise<number> {
-    await this.checkQueue(name, options);
-    return await this.#context.store.purgeQueue(name, options);
+  purgeQueue(name: string, options?: CallOptions): Promise<number> {
+    return this.#tables.purgeQueue(name, options);
   }
 
-  async bind(binding: Binding, options?: CallOptions): Promise<void> {
-    if (binding.destination.kind === "exchange") {
-      requireCapability(
-        this.#context.store.capabilities,
-        "exchange-to-exchange",
-        `bind exchange "${binding.destination.name}" to exchange "${binding.source}"`,
-        "an exchange as the destination",
-      );
-    }
-    await this.#change(
-      { type: "exchange", name: binding.source },
-      (topology) => planBind(topology, binding, this.#context.owner),
-      () => `bind ${binding.destination.kind} "${binding.destination.name}"`,
-      options,
-    );
+  bind(binding: Binding, options?: CallOptions): Promise<void> {
+    return this.#tables.bind(binding, options);
   }
 
-  async unbind(binding: Binding, options?: CallOptions): Promise<void> {
-    await this.#change(
-      { type: "exchange", name: binding.source },
-      (topology) => planUnbind(topology, binding, this.#context.owner),
-      () => `unbind ${binding.destination.kind} "${binding.destination.name}"`,
-      options,
-    );
+  unbind(binding: Binding, options?: CallOptions): Promise<void> {
+    return this.#tables.unbind(binding, options);
   }
 
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
@@ -287,7 +199,7 @@ export class StoreChannel implements Channel {
     };
     this.#consumers.set(consumerTag, consumer);
     try {
-      await this.#change(
+      await this.#tables.change(
         { type: "queue", name: queue },
         (topology) =>
           planConsume(topology, { queue, consumer: consumer.record }, owner),
@@ -394,16 +306,6 @@ export class StoreChannel implements Channel {
       );
     },
   };
-
-  #change(
-    key: TopologyKey,
-    plan: Plan,
-    action: () => string,
-    options?: CallOptions,
-  ): Promise<number> {
-    this.#check(options, action);
-    return change(this.#context.store, key, plan, options);
-  }
 
   #check(options: CallOptions | undefined, action: () => string): void {
     if (this.#ended) throw this.#closedError(action());

@@ -1,0 +1,114 @@
+import {
+  type Connection,
+  createConnection,
+  Exchange,
+  type Message,
+  Queue,
+} from "../../mod.ts";
+import {
+  type CaseOptions,
+  type ConformanceCase,
+  type Harness,
+  onHarness,
+} from "./case.ts";
+import { arrives, PATIENCE, soon, unique } from "./support.ts";
+
+/** What a case through the public API has: a connection, and a way to remove what it declared. */
+export interface Stage {
+  readonly connection: Connection;
+  /** Makes a queue with a name of its own, removed at the end. */
+  queue(options?: ConstructorParameters<typeof Queue>[1]): Queue;
+  /** Makes an exchange with a name of its own, removed at the end. */
+  exchange(options?: ConstructorParameters<typeof Exchange>[1]): Exchange;
+}
+
+/**
+ * Makes a case that uses the public API.
+ *
+ * @param name The case's name.
+ * @param run What it does.
+ * @param options What it needs.
+ * @returns The case.
+ */
+export function onStage(
+  name: string,
+  run: (stage: Stage, harness: Harness) => Promise<void>,
+  options: CaseOptions = {},
+): ConformanceCase {
+  return onHarness(name, async (harness) => {
+    const connection = open(harness);
+    const queues: string[] = [];
+    const exchanges: string[] = [];
+    try {
+      await run({
+        connection,
+        queue(given) {
+          const queue = new Queue(unique("queue"), given);
+          queues.push(queue.name);
+          return queue;
+        },
+        exchange(given) {
+          const exchange = new Exchange(unique("exchange"), given);
+          exchanges.push(exchange.name);
+          return exchange;
+        },
+      }, harness);
+    } finally {
+      await connection.close({ drainTimeout: PATIENCE });
+      await remove(harness, queues, exchanges);
+    }
+  }, options);
+}
+
+/**
+ * Makes a connection by the public API.
+ *
+ * @param harness The harness.
+ * @param options What is to be otherwise.
+ * @returns The connection.
+ */
+export function open(
+  harness: Harness,
+  options: Parameters<typeof createConnection>[1] = {},
+): Connection {
+  return createConnection(harness.url, {
+    transport: harness.transport,
+    transportOptions: harness.transportOptions,
+    connectTimeout: PATIENCE,
+    operationTimeout: PATIENCE,
+    ...options,
+  });
+}
+
+async function remove(
+  harness: Harness,
+  queues: readonly string[],
+  exchanges: readonly string[],
+): Promise<void> {
+  const connection = open(harness);
+  try {
+    const channel = await connection.channel();
+    for (const name of queues) await channel.deleteQueue(name, soon());
+    for (const name of exchanges) await channel.deleteExchange(name, soon());
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Takes so many messages, and leaves the loop. */
+export async function take<T>(
+  messages: AsyncIterable<Message<T>>,
+  count: number,
+): Promise<Message<T>[]> {
+  const taken: Message<T>[] = [];
+  await arrives(
+    (async () => {
+      for await (const message of messages) {
+        taken.push(message);
+        if (taken.length === count) break;
+      }
+    })(),
+    `${count} messages`,
+  );
+  return taken;
+}

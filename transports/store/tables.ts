@@ -1,0 +1,182 @@
+import type { Binding } from "../../model/binding.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type { ExchangeDeclaration } from "../../model/exchange.ts";
+import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
+import {
+  checkExchange,
+  checkQueue,
+  planBind,
+  planDeclareExchange,
+  planDeclareQueue,
+  planDeleteExchange,
+  planDeleteQueue,
+  planUnbind,
+} from "../../virtual/declare.ts";
+import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
+import { requireCapability, requireForQueue } from "./capabilities.ts";
+import { change, type Plan } from "./declarer.ts";
+import type { Store, TopologyKey } from "./store.ts";
+
+/** Says whether a call may begin, and throws if it may not. */
+export type Check = (
+  options: CallOptions | undefined,
+  action: () => string,
+) => void;
+
+/** The verbs that change or look at a store's tables. */
+export class Tables {
+  readonly #store: Store;
+  readonly #owner: string;
+  readonly #check: Check;
+
+  /** Makes them for a channel of an owner. */
+  constructor(store: Store, owner: string, check: Check) {
+    this.#store = store;
+    this.#owner = owner;
+    this.#check = check;
+  }
+
+  /** Declares an exchange. */
+  async declareExchange(
+    exchange: ExchangeDeclaration,
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.change(
+      { type: "exchange", name: exchange.name },
+      (topology) => planDeclareExchange(topology, exchange, this.#owner),
+      () => `declare exchange "${exchange.name}"`,
+      options,
+    );
+  }
+
+  /** Checks that an exchange is there. */
+  async checkExchange(name: string, options?: CallOptions): Promise<void> {
+    this.#check(options, () => `check exchange "${name}"`);
+    const view = await this.#store.readTopology(
+      { type: "exchange", name },
+      options,
+    );
+    checkExchange(view.topology, name);
+  }
+
+  /** Deletes an exchange. */
+  async deleteExchange(name: string, options?: DeleteOptions): Promise<void> {
+    await this.change(
+      { type: "exchange", name },
+      (topology) =>
+        planDeleteExchange(
+          topology,
+          { name, ifUnused: options?.ifUnused ?? false },
+          this.#owner,
+        ),
+      () => `delete exchange "${name}"`,
+      options,
+    );
+  }
+
+  /** Declares a queue. */
+  async declareQueue(
+    queue: QueueDeclaration,
+    options?: CallOptions,
+  ): Promise<QueueStatus> {
+    const [store, owner] = [this.#store, this.#owner];
+    requireForQueue(store.capabilities, queue);
+    // A random name can not be taken, so the plan's rule against `amq.` names,
+    // which is for names that users choose, is told so.
+    const declared = queue.name === ""
+      ? { ...queue, name: `amq.gen-${crypto.randomUUID()}` }
+      : queue;
+    await this.change(
+      { type: "queue", name: declared.name },
+      (topology) =>
+        planDeclareQueue(topology, declared, owner, {
+          serverNamed: queue.name === "",
+        }),
+      () => `declare queue "${declared.name}"`,
+      options,
+    );
+    return await this.checkQueue(declared.name, options);
+  }
+
+  /** Looks at a queue. */
+  async checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
+    this.#check(options, () => `check queue "${name}"`);
+    const [store, owner] = [this.#store, this.#owner];
+    const view = await store.readTopology({ type: "queue", name }, options);
+    const messageCount = await store.countMessages(name, options);
+    const record = view.topology.queue(name);
+    if (record !== undefined || messageCount === undefined) {
+      checkQueue(view.topology, name, owner);
+    }
+    return {
+      name,
+      messageCount: messageCount ?? 0,
+      consumerCount: store.capabilities.has("shared-topology")
+        ? record?.consumers.length
+        : undefined,
+    };
+  }
+
+  /** Deletes a queue. */
+  async deleteQueue(
+    name: string,
+    options?: DeleteQueueOptions,
+  ): Promise<number> {
+    return await this.change(
+      { type: "queue", name },
+      (topology) =>
+        planDeleteQueue(topology, {
+          name,
+          ifUnused: options?.ifUnused ?? false,
+          ifEmpty: options?.ifEmpty ?? false,
+        }, this.#owner),
+      () => `delete queue "${name}"`,
+      options,
+    );
+  }
+
+  /** Removes the ready messages of a queue. */
+  async purgeQueue(name: string, options?: CallOptions): Promise<number> {
+    await this.checkQueue(name, options);
+    return await this.#store.purgeQueue(name, options);
+  }
+
+  /** Adds a binding. */
+  async bind(binding: Binding, options?: CallOptions): Promise<void> {
+    if (binding.destination.kind === "exchange") {
+      requireCapability(
+        this.#store.capabilities,
+        "exchange-to-exchange",
+        `bind exchange "${binding.destination.name}" to exchange "${binding.source}"`,
+        "an exchange as the destination",
+      );
+    }
+    await this.change(
+      { type: "exchange", name: binding.source },
+      (topology) => planBind(topology, binding, this.#owner),
+      () => `bind ${binding.destination.kind} "${binding.destination.name}"`,
+      options,
+    );
+  }
+
+  /** Removes a binding. */
+  async unbind(binding: Binding, options?: CallOptions): Promise<void> {
+    await this.change(
+      { type: "exchange", name: binding.source },
+      (topology) => planUnbind(topology, binding, this.#owner),
+      () => `unbind ${binding.destination.kind} "${binding.destination.name}"`,
+      options,
+    );
+  }
+
+  /** Changes the tables by a plan; returns how many messages went with deleted queues. */
+  async change(
+    key: TopologyKey,
+    plan: Plan,
+    action: () => string,
+    options?: CallOptions,
+  ): Promise<number> {
+    this.#check(options, action);
+    return await change(this.#store, key, plan, options);
+  }
+}
