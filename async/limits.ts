@@ -2,7 +2,7 @@ import type { CallOptions } from "../model/call_options.ts";
 import { TimeoutError } from "../model/errors.ts";
 import { AbortListeners } from "./abort.ts";
 import type { Clock } from "./clock.ts";
-import { Deadlines } from "./deadlines.ts";
+import { type Deadline, Deadlines } from "./deadlines.ts";
 
 /** What a call that may wait is limited by: its signal and its deadline, for all calls of one owner. */
 export class Limits {
@@ -35,6 +35,17 @@ export class Limits {
         { outcome: "not-sent" },
       );
     }
+  }
+
+  /**
+   * Watches a deadline alone, as cheaply as can be.
+   *
+   * @param at The moment, on the clock.
+   * @param onMissed Called once, when it is missed. Must not throw.
+   * @returns The way to stop watching.
+   */
+  watchDeadline(at: number, onMissed: () => void): Deadline {
+    return this.#deadlines.add(at, onMissed);
   }
 
   /**

@@ -1,7 +1,7 @@
 import { Line } from "../async/line.ts";
 import { Ring } from "../async/ring.ts";
 import { turn } from "../async/turn.ts";
-import type { CodecRegistry } from "../codec/mod.ts";
+import type { CodecRegistry, EncodedBody } from "../codec/mod.ts";
 import { ClosedError, TimeoutError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { MessageProperties, Publishing } from "../model/message.ts";
@@ -311,11 +311,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       mandatory: options.mandatory ??
         (exchange === "" && this.#session.knowsQueues),
       delay: checkRange("delay", options.delay, 0, Infinity) ?? 0,
-      properties: {
-        ...properties(options, replyTo),
-        contentType: encoded.contentType,
-        contentEncoding: encoded.contentEncoding,
-      },
+      properties: propertiesOf(options, replyTo, encoded),
       body: encoded.body,
     };
   }
@@ -324,11 +320,14 @@ export class Producer<T = unknown> implements AsyncDisposable {
 /** A queue whose name the broker has not chosen yet. */
 const UNKNOWN = Symbol("unknown");
 
-function properties(
+function propertiesOf(
   options: PublishOptions,
   replyTo: string | undefined,
+  { contentType, contentEncoding }: EncodedBody,
 ): MessageProperties {
   return {
+    contentType,
+    contentEncoding,
     headers: options.headers,
     deliveryMode: options.persistent === false ? "transient" : "persistent",
     priority: checkRange("priority", options.priority, 0, 9),

@@ -1,12 +1,5 @@
 import assert from "node:assert/strict";
-import {
-  arrives,
-  type Collector,
-  rejectsWith,
-  soon,
-  textOf,
-  unique,
-} from "./support.ts";
+import { arrives, rejectsWith, soon, textOf, unique } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
 const TEXTS = Array.from({ length: 200 }, (_, i) => String(i));

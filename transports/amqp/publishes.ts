@@ -1,3 +1,4 @@
+import type { Deadline } from "../../async/deadlines.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
@@ -20,13 +21,17 @@ import { channelError } from "./errors.ts";
 
 const ACCEPTED: PublishOutcome = { type: "accepted", queues: undefined };
 
-/** A message that the broker has not answered for. */
+/** A message that the broker has not answered for, in a list of them in the order in which they were sent. */
 interface InFlight {
   readonly message: Publishing;
   readonly resolve: (outcome: PublishOutcome) => void;
   readonly reject: (error: unknown) => void;
-  unwatch: (() => void) | undefined;
+  deadline: Deadline | undefined;
+  unlisten: (() => void) | undefined;
   returned: string | undefined;
+  waiting: boolean;
+  previous: InFlight | undefined;
+  next: InFlight | undefined;
 }
 
 /** The messages of a channel that wait for the broker's answer. */
@@ -34,9 +39,8 @@ export class Publishes {
   readonly #client: AmqpClientChannel;
   readonly #limits: Limits;
   readonly #onLate: (error: TimeoutError) => void;
-  /** Only mandatory ones can come back; in the order in which they were sent. */
-  readonly #mandatory = new Set<InFlight>();
-  readonly #all = new Set<InFlight>();
+  #first: InFlight | undefined;
+  #last: InFlight | undefined;
 
   /** Makes one for a channel; `onLate` ends the channel, which owes an answer. */
   constructor(
@@ -56,8 +60,12 @@ export class Publishes {
         message,
         resolve,
         reject,
-        unwatch: undefined,
+        deadline: undefined,
+        unlisten: undefined,
         returned: undefined,
+        waiting: true,
+        previous: undefined,
+        next: undefined,
       };
       this.#client.publish(
         message.exchange,
@@ -66,21 +74,19 @@ export class Publishes {
         rawOf(message),
         (error) => this.#answered(flight, error),
       );
-      this.#all.add(flight);
-      if (message.mandatory) this.#mandatory.add(flight);
-      if (options?.signal !== undefined || options?.deadline !== undefined) {
-        flight.unwatch = this.#limits.watch(
-          options,
-          (reason) => this.#stop(flight, reason),
-        );
-      }
+      this.#add(flight);
+      if (options !== undefined) this.#watch(flight, options);
     });
   }
 
   /** The broker gives a mandatory message back; its ack follows. */
   returned(message: RawMessage): void {
-    for (const flight of this.#mandatory) {
-      if (flight.returned !== undefined) continue;
+    for (
+      let flight = this.#first;
+      flight !== undefined;
+      flight = flight.next
+    ) {
+      if (!flight.message.mandatory || flight.returned !== undefined) continue;
       if (!isSame(flight.message, message)) continue;
       flight.returned = message.fields.replyText ?? "NO_ROUTE";
       return;
@@ -89,14 +95,18 @@ export class Publishes {
 
   /** The channel has ended: nobody answers any more. */
   lose(failure: Failure | undefined, lost: Error): void {
-    for (const flight of this.#all) {
+    for (
+      let flight = this.#first;
+      flight !== undefined;
+      flight = this.#first
+    ) {
       this.#settled(flight);
       flight.reject(culprit(flight.message, failure) ?? lost);
     }
   }
 
   #answered(flight: InFlight, error: unknown): void {
-    if (!this.#all.has(flight)) return; // nobody waits for it any more
+    if (!flight.waiting) return; // nobody waits for it any more
     // That the channel has closed is told to all by `lose`, with the reason.
     if (isClosed(error)) return;
     this.#settled(flight);
@@ -127,10 +137,36 @@ export class Publishes {
     this.#onLate(error);
   }
 
+  #watch(flight: InFlight, { signal, deadline }: CallOptions): void {
+    if (deadline !== undefined && deadline !== Infinity) {
+      flight.deadline = this.#limits.watchDeadline(
+        deadline,
+        () => this.#stop(flight, undefined),
+      );
+    }
+    if (signal === undefined) return;
+    flight.unlisten = this.#limits.watch(
+      { signal },
+      (reason) => this.#stop(flight, reason),
+    );
+  }
+
+  #add(flight: InFlight): void {
+    flight.previous = this.#last;
+    if (this.#last === undefined) this.#first = flight;
+    else this.#last.next = flight;
+    this.#last = flight;
+  }
+
   #settled(flight: InFlight): void {
-    flight.unwatch?.();
-    this.#all.delete(flight);
-    if (flight.message.mandatory) this.#mandatory.delete(flight);
+    flight.waiting = false;
+    flight.deadline?.cancel();
+    flight.unlisten?.();
+    const { previous, next } = flight;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
   }
 }
 
