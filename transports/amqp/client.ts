@@ -348,8 +348,10 @@ async function load(): Promise<typeof import("amqplib")> {
   return await import("amqplib");
 }
 
-function mend(require: (file: string) => Record<PropertyKey, unknown>): void {
-  const codec = require("./lib/codec.js");
+function mend(
+  requireFile: (file: string) => Record<PropertyKey, unknown>,
+): void {
+  const codec = requireFile("./lib/codec.js");
   const { decodeFields: decode } = codec;
   if (MENDED in codec || !isFunction(decode)) return;
   codec[MENDED] = true;
@@ -364,7 +366,7 @@ function mend(require: (file: string) => Record<PropertyKey, unknown>): void {
     }
     return Object.defineProperty(table, BYTES, { value: bytes });
   };
-  const format = require("./lib/format.js");
+  const format = requireFile("./lib/format.js");
   const { inspect } = format;
   if (!isFunction(inspect)) return;
   format.inspect = (frame: unknown, showFields: unknown) =>

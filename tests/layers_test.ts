@@ -1,0 +1,195 @@
+import { assert, assertEquals } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
+
+const ROOT = new URL("../", import.meta.url).pathname;
+const LAYERS: Readonly<Record<string, number>> = {
+  model: 0,
+  async: 1,
+  url: 2,
+  virtual: 2,
+  codec: 2,
+  transports: 3,
+  messaging: 4,
+  "mod.ts": 5,
+  tests: 6,
+};
+
+interface Edge {
+  readonly from: string;
+  readonly to: string;
+  readonly isDynamic: boolean;
+}
+
+interface Graph {
+  readonly modules: ReadonlySet<string>;
+  readonly edges: readonly Edge[];
+}
+
+interface Info {
+  readonly modules: readonly {
+    readonly specifier: string;
+    readonly dependencies?: readonly {
+      readonly specifier: string;
+      readonly isDynamic?: boolean;
+      readonly code?: { readonly specifier?: string };
+      readonly type?: { readonly specifier?: string };
+    }[];
+  }[];
+}
+
+/** The modules that an entry leads to, types included, by their paths in the project. */
+async function graphOf(entry: string): Promise<Graph> {
+  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", entry],
+    cwd: ROOT,
+    stderr: "null",
+  }).output();
+  assert(success, `deno info ${entry}`);
+  const info: Info = JSON.parse(new TextDecoder().decode(stdout));
+  const modules = new Set<string>();
+  const edges: Edge[] = [];
+  for (const { specifier, dependencies = [] } of info.modules) {
+    const from = pathOf(specifier);
+    modules.add(from);
+    for (const { specifier: text, code, type, isDynamic } of dependencies) {
+      const to = pathOf(code?.specifier ?? type?.specifier ?? text);
+      edges.push({ from, to, isDynamic: isDynamic ?? false });
+    }
+  }
+  return { modules, edges };
+}
+
+function pathOf(specifier: string): string {
+  const base = `file://${ROOT}`;
+  return specifier.startsWith(base) ? specifier.slice(base.length) : specifier;
+}
+
+function isOurs(path: string): boolean {
+  return !path.includes(":");
+}
+
+function layerOf(path: string): number {
+  return LAYERS[path.split("/")[0] ?? ""] ?? NaN;
+}
+
+function brokerOf(path: string): string | undefined {
+  return /^transports\/([a-z_]+)\//.exec(path)?.[1];
+}
+
+async function all(): Promise<Graph> {
+  const graphs = await Promise.all(Object.values(config.exports).map(graphOf));
+  return {
+    modules: new Set(graphs.flatMap(({ modules }) => [...modules])),
+    edges: graphs.flatMap(({ edges }) => edges),
+  };
+}
+
+const show = ({ from, to }: Edge) => `${from} -> ${to}`;
+
+Deno.test("no module imports from a higher layer, and pure folders not each other", async () => {
+  const { edges } = await all();
+  const ours = edges.filter(({ from, to }) => isOurs(from) && isOurs(to));
+  assert(ours.length > 200);
+  const wrong = ours.filter(({ from, to }) => {
+    const [a, b] = [layerOf(from), layerOf(to)];
+    assert(!Number.isNaN(a) && !Number.isNaN(b), `${from} -> ${to}`);
+    return b > a ||
+      (a === b && a === 2 && from.split("/")[0] !== to.split("/")[0]);
+  });
+  assertEquals(wrong.map(show), []);
+});
+
+Deno.test("a broker's folder imports no other broker's, and nobody theirs but load.ts", async () => {
+  const { edges } = await all();
+  const wrong = edges.filter(({ from, to }) => {
+    const [a, b] = [brokerOf(from), brokerOf(to)];
+    if (b === undefined || b === "store" || a === b) return false;
+    return from !== "transports/load.ts";
+  });
+  assertEquals(wrong.map(show), []);
+});
+
+Deno.test("messaging/ sees transports by transport.ts and load.ts alone", async () => {
+  const { edges } = await graphOf("mod.ts");
+  const wrong = edges.filter(({ from, to }) =>
+    from.startsWith("messaging/") && to.startsWith("transports/") &&
+    to !== "transports/transport.ts" && to !== "transports/load.ts"
+  );
+  assertEquals(wrong.map(show), []);
+});
+
+Deno.test("the edges out of load.ts into brokers are dynamic", async () => {
+  const { edges } = await graphOf("mod.ts");
+  const out = edges.filter(({ from, to }) =>
+    from === "transports/load.ts" && brokerOf(to) !== undefined
+  );
+  assert(out.length >= 2);
+  assertEquals(out.filter(({ isDynamic }) => !isDynamic).map(show), []);
+});
+
+Deno.test("there are no circles of imports that are evaluated", async () => {
+  const { modules } = await graphOf("mod.ts");
+  const next = new Map<string, readonly string[]>();
+  for (const path of modules) {
+    if (!isOurs(path)) continue;
+    const text = await Deno.readTextFile(ROOT + path);
+    // Types are erased: only what is evaluated can be evaluated too early.
+    const found = [...text.matchAll(
+      /^(?:import|export)(?! type)[^;]*? from "(\.[^"]+)";/gms,
+    )].filter(([line]) =>
+      !/^(?:import|export) \{(?:\s*type [^,}]+,?)+\s*\}/s.test(line)
+    ).map(([, to = ""]) => new URL(to, `file:///${path}`).pathname.slice(1));
+    next.set(path, found);
+  }
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (path: string, trail: readonly string[]) => {
+    if (trail.includes(path)) {
+      circles.push([...trail.slice(trail.indexOf(path)), path].join(" -> "));
+      return;
+    }
+    if (done.has(path)) return;
+    for (const to of next.get(path) ?? []) visit(to, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of next.keys()) visit(path, []);
+  assertEquals(circles, []);
+});
+
+Deno.test("only client.ts and codec/ name a package or a runtime's module", async () => {
+  const { edges } = await all();
+  const wrong = edges.filter(({ from, to }) =>
+    isOurs(from) && !isOurs(to) && !from.endsWith("/client.ts") &&
+    !from.startsWith("codec/") && !from.startsWith("tests/")
+  );
+  assertEquals(wrong.map(show), []);
+});
+
+Deno.test("published source has no Deno.*, and mod.ts files only re-export", async () => {
+  const { modules } = await all();
+  for (const path of modules) {
+    if (!isOurs(path)) continue;
+    const code = (await Deno.readTextFile(ROOT + path))
+      .replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "")
+      .replace(/"[^"\n]*"/g, '""');
+    assert(!/\bDeno\./.test(code), `${path} uses Deno.*`);
+    if (path.startsWith("tests/") || !path.endsWith("mod.ts")) continue;
+    const statements = code.split(";").map((each) => each.trim());
+    for (const each of statements) {
+      assert(each === "" || each.startsWith("export "), `${path}: ${each}`);
+      assert(!/^export (const|function|class|default)/.test(each), each);
+    }
+  }
+});
+
+Deno.test("importing mod.ts loads no package, and no broker", async () => {
+  const { edges } = await graphOf("mod.ts");
+  const seen = new Set(["mod.ts"]);
+  for (const path of seen) {
+    for (const edge of edges) {
+      if (edge.from === path && !edge.isDynamic) seen.add(edge.to);
+    }
+  }
+  assertEquals([...seen].filter((path) => !isOurs(path)), []);
+  assertEquals([...seen].filter((path) => brokerOf(path) === "amqp"), []);
+});
