@@ -1,7 +1,8 @@
 import type { FieldTable, FieldValue } from "../model/field_table.ts";
 
 /**
- * Says whether two values are the same to AMQP: of one type on the wire, and equal.
+ * Says whether two values are the same to RabbitMQ: numbers by their value, all else
+ * of one type and equal.
  *
  * @param a One value.
  * @param b The other.
@@ -15,7 +16,7 @@ export function sameValue(
 }
 
 /**
- * Writes a value so that two texts are equal if the values are the same to AMQP.
+ * Writes a value so that two texts are equal if the values are the same to RabbitMQ.
  *
  * @param value The value.
  * @returns The text.
@@ -26,14 +27,11 @@ export function identify(value: FieldValue | undefined): string {
       return "";
     case "string":
       return JSON.stringify(value);
+    // However large on the wire: RabbitMQ compares numbers by their values.
     case "number":
-      return isInt32(value)
-        ? `I${value}`
-        : Number.isInteger(value)
-        ? `l${BigInt(value)}`
-        : `d${value}`;
+      return Number.isInteger(value) ? `n${BigInt(value)}` : `n${value}`;
     case "bigint":
-      return `l${value}`;
+      return `n${value}`;
     case "boolean":
       return `t${value}`;
     case "object":
@@ -42,7 +40,7 @@ export function identify(value: FieldValue | undefined): string {
 }
 
 /**
- * Writes a table so that two texts are equal if the tables are the same to AMQP.
+ * Writes a table so that two texts are equal if the tables are the same to RabbitMQ.
  *
  * @param table The table; entries of `undefined` count as missing.
  * @returns The text.
@@ -67,8 +65,4 @@ function isArray(
   value: readonly FieldValue[] | FieldTable,
 ): value is readonly FieldValue[] {
   return Array.isArray(value);
-}
-
-function isInt32(value: number): boolean {
-  return (value | 0) === value;
 }

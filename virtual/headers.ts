@@ -13,8 +13,8 @@ export const X_MATCH: readonly string[] = [
  * Says whether a message's headers match a binding of a headers exchange, by
  * RabbitMQ's rules. `x-match` is `all` (the default) or `any`; arguments whose
  * names begin with `x-` are ignored, but for `all-with-x` and `any-with-x`. An
- * argument of `null` matches any value; others match what is equal and of the same
- * type on the wire.
+ * argument of `null` matches any value; numbers match by their value, others what is of
+ * the same type and equal.
  *
  * @param arguments_ The binding's arguments.
  * @param headers The message's headers.
