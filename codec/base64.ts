@@ -5,7 +5,10 @@ interface Base64Bytes {
   toBase64?(): string;
 }
 interface Base64Class {
-  fromBase64?(text: string): Uint8Array<ArrayBuffer>;
+  fromBase64?(
+    text: string,
+    options: { readonly lastChunkHandling: "strict" },
+  ): Uint8Array<ArrayBuffer>;
 }
 
 const BYTES: Base64Class = Uint8Array;
@@ -36,7 +39,11 @@ export function encodeBase64(bytes: Uint8Array): string {
  */
 export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   try {
-    if (BYTES.fromBase64 !== undefined) return BYTES.fromBase64(text);
+    if (BYTES.fromBase64 !== undefined) {
+      // Strict: without its padding it may have been cut off.
+      return BYTES.fromBase64(text, { lastChunkHandling: "strict" });
+    }
+    if (text.length % 4 !== 0) throw new SyntaxError("the padding is missing");
     return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
   } catch (cause) {
     throw new DecodeError(

@@ -90,7 +90,8 @@ export class CodecRegistry {
     return {
       contentType: contentType ?? codec.contentType,
       contentEncoding: contentEncoding ??
-        (codec === BYTES_CODEC && typeof payload === "string"
+        (codec.contentType === BYTES_CODEC.contentType &&
+            typeof payload === "string"
           ? "utf-8"
           : codec.contentEncoding),
       body: codec.encode(payload),

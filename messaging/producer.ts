@@ -180,6 +180,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     const { limits } = this.#session;
     const turn = this.#line.enter(async () => {
       limits.check(call, () => "publish");
+      await this.#prepare(options);
       await this.#publisher.declare(this.#entitiesOf(options), call);
       const replyTo = this.#replyTo(options.replyTo);
       return this.#message(
@@ -204,6 +205,14 @@ export class Producer<T = unknown> implements AsyncDisposable {
           { outcome: passed ? "unknown" : "not-sent" },
         ),
     );
+  }
+
+  /** Loads the codec, if it is one that has to be loaded. */
+  #prepare(options: PublishOptions): Promise<void> | undefined {
+    const serializer = options.serializer ?? this.#options.serializer;
+    return serializer === undefined
+      ? undefined
+      : this.#codecs.prepare(serializer);
   }
 
   #entitiesOf({ exchange, declare, replyTo }: PublishOptions): Entity[] {
