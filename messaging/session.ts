@@ -120,7 +120,7 @@ export class Session {
     } finally {
       this.#waiting--;
       // Nobody wants it any more: it must not go on behind everyone's back.
-      if (this.#waiting === 0 && !this.#kept) this.#stopOpening.abort();
+      if (this.#waiting === 0 && !this.#kept) this.#giveUpOpening();
     }
   }
 
@@ -216,16 +216,25 @@ export class Session {
     this.#watchers.clear();
   }
 
+  #giveUpOpening(): void {
+    const opening = this.#opening;
+    if (opening === undefined) return;
+    this.#opening = undefined; // who comes now begins anew
+    this.#stopOpening.abort();
+    this.track(opening);
+  }
+
   #beginOpening(): Promise<Link> {
     this.#stopOpening = new AbortController();
     const { signal } = this.#stopOpening;
     const opening = this.#open(signal).finally(() => {
-      this.#opening = undefined;
+      if (this.#opening === opening) this.#opening = undefined;
     });
     opening.catch((error: Error) => {
+      if (!signal.aborted) this.#lastError = error;
+      if (this.#opening !== undefined || this.#link !== undefined) return;
       this.#kept = false;
       if (this.#closing === undefined) this.#setState({ type: "idle" });
-      if (!signal.aborted) this.#lastError = error;
     });
     return this.#opening = opening;
   }

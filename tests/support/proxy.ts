@@ -1,0 +1,145 @@
+/** A TCP proxy between a client and a real server, on loopback, that can misbehave. */
+
+/** How it treats connections. */
+export type Fault = "none" | "refuse" | "stall";
+
+/** A proxy that is listening. */
+export class Proxy implements AsyncDisposable {
+  readonly #target: Deno.ConnectOptions;
+  readonly #pairs = new Set<readonly [Deno.Conn, Deno.Conn]>();
+  readonly #port: number;
+  #listener: Deno.Listener | undefined;
+  #serving: Promise<void> | undefined;
+  #fault: Fault = "none";
+  #split: number | undefined;
+  #accepted = 0;
+
+  private constructor(target: Deno.ConnectOptions, listener: Deno.TcpListener) {
+    this.#target = target;
+    this.#port = listener.addr.port;
+    this.#listen(listener);
+  }
+
+  /** Listens on a free port, and passes all on to where a URL leads. */
+  static to(url: string): Proxy {
+    const { hostname, port } = new URL(url.replace(/^\w+:/, "http:"));
+    return new Proxy(
+      { hostname, port: Number(port) },
+      Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+    );
+  }
+
+  /** The port that it listens on. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** How many connections came. */
+  get accepted(): number {
+    return this.#accepted;
+  }
+
+  /** The URL that leads through it. */
+  urlOf(url: string): string {
+    return url.replace(/@[^/]*/, `@127.0.0.1:${this.#port}`);
+  }
+
+  /** Passes on so many bytes at a time, at most. */
+  split(bytes: number): void {
+    this.#split = bytes;
+  }
+
+  /** Cuts all connections, and takes no more. */
+  refuse(): void {
+    this.#listener?.close();
+    this.#listener = undefined;
+    this.cut();
+  }
+
+  /** Keeps all connections, old and new, and passes on nothing: a black hole. */
+  stall(): void {
+    this.#fault = "stall";
+  }
+
+  /** Passes on again; what stalled is cut, for bytes were lost. */
+  heal(): void {
+    const wasStalled = this.#fault === "stall";
+    this.#fault = "none";
+    if (wasStalled) this.cut();
+    if (this.#listener === undefined) {
+      this.#listen(Deno.listen({ hostname: "127.0.0.1", port: this.#port }));
+    }
+  }
+
+  /** Cuts all connections that are open now. */
+  cut(): void {
+    for (const pair of this.#pairs) close(pair);
+    this.#pairs.clear();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.refuse();
+    await this.#serving;
+  }
+
+  #listen(listener: Deno.Listener): void {
+    this.#listener = listener;
+    this.#serving = this.#serve(listener);
+  }
+
+  async #serve(listener: Deno.Listener): Promise<void> {
+    const passing = new Set<Promise<void>>();
+    try {
+      for await (const client of listener) {
+        this.#accepted++;
+        const pass = this.#pass(client).finally(() => passing.delete(pass));
+        passing.add(pass);
+      }
+    } catch {
+      // It was closed.
+    }
+    await Promise.all(passing);
+  }
+
+  async #pass(client: Deno.Conn): Promise<void> {
+    let server: Deno.Conn;
+    try {
+      server = await Deno.connect(this.#target);
+    } catch {
+      return client.close();
+    }
+    const pair = [client, server] as const;
+    this.#pairs.add(pair);
+    await Promise.all([this.#copy(client, server), this.#copy(server, client)]);
+    this.#pairs.delete(pair);
+    close(pair);
+  }
+
+  async #copy(from: Deno.Conn, to: Deno.Conn): Promise<void> {
+    const buffer = new Uint8Array(this.#split ?? 65_536);
+    try {
+      for (;;) {
+        const count = await from.read(buffer);
+        if (count === null) break;
+        if (this.#fault === "stall") continue;
+        for (let sent = 0; sent < count;) {
+          sent += await to.write(buffer.subarray(sent, count));
+        }
+      }
+      // Half closed: the other way ends by itself.
+      await to.closeWrite();
+    } catch {
+      // Cut, by us or by one of the two.
+    }
+  }
+}
+
+function close(pair: readonly [Deno.Conn, Deno.Conn]): void {
+  for (const each of pair) {
+    try {
+      each.close();
+    } catch {
+      // It is closed.
+    }
+  }
+}

@@ -1,0 +1,314 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  AuthenticationError,
+  ConnectionError,
+  type ConnectionOptions,
+  createConnection,
+  MessagingError,
+  NotFoundError,
+  OptionError,
+  PublishError,
+  Queue,
+  TimeoutError,
+} from "@dashi/mq";
+import { freePort } from "../brokers/server.ts";
+import { assertNothingLeft, resources } from "../support/leaks.ts";
+import { Proxy } from "../support/proxy.ts";
+
+const given = Deno.env.get("DASHI_TEST_AMQP_URL");
+const reason = Deno.env.get("DASHI_TEST_AMQP_REASON") ?? "there is no broker";
+const url = given ?? "amqp://guest:guest@127.0.0.1//";
+
+/** Registers a test that needs RabbitMQ, and leaves nothing open. */
+function test(name: string, run: () => Promise<void>): void {
+  Deno.test({
+    name: `amqp: ${name}${given === undefined ? ` (${reason})` : ""}`,
+    ignore: given === undefined,
+    fn: async () => {
+      const before = resources();
+      await run();
+      await assertNothingLeft(before);
+    },
+  });
+}
+
+interface Refusal {
+  readonly name: string;
+  readonly url: () => string;
+  readonly options?: ConnectionOptions;
+  readonly type: new (...args: never[]) => Error;
+  readonly code: string;
+  readonly words: readonly string[];
+}
+
+const REFUSALS: readonly Refusal[] = [
+  {
+    name: "a closed port",
+    url: () => `amqp://127.0.0.1:${freePort()}//`,
+    options: { connectTimeout: 400 },
+    type: ConnectionError,
+    code: "connection-failed",
+    words: ["Cannot connect", "127.0.0.1", "REFUSED"],
+  },
+  {
+    name: "a host that is not there",
+    url: () => "amqp://no-such-host.invalid//",
+    options: { connectTimeout: 400 },
+    type: ConnectionError,
+    code: "connection-failed",
+    words: ["no-such-host.invalid"],
+  },
+  {
+    name: "a wrong password",
+    url: () => url.replace("guest:guest", "guest:hunter2"),
+    type: AuthenticationError,
+    code: "authentication-failed",
+    words: ["Cannot connect", "guest", "refused"],
+  },
+  {
+    name: "a wrong password from a function",
+    url: () => url.replace("guest:guest", "guest"),
+    options: { password: () => Promise.resolve("hunter2") },
+    type: AuthenticationError,
+    code: "authentication-failed",
+    words: ["refused"],
+  },
+  {
+    name: "a wrong virtual host",
+    url: () => url.replace(/\/\/$/, "/nowhere"),
+    type: NotFoundError,
+    code: "not-found",
+    words: ["nowhere", "virtual host", "amqp://host/name"],
+  },
+  {
+    name: "an unknown option",
+    url: () => `${url}?fram_max=1`,
+    type: OptionError,
+    code: "option-unknown",
+    words: ["fram_max", 'did you mean "frame_max"'],
+  },
+  {
+    name: "a bad option",
+    url: () => url,
+    options: { transportOptions: { channelMax: -1 } },
+    type: OptionError,
+    code: "option-invalid",
+    words: ["channelMax", "-1"],
+  },
+];
+
+for (const { name, url, options, type, code, words } of REFUSALS) {
+  test(`connect() refuses ${name} with a typed error`, async () => {
+    for (let attempt = 0; attempt < 2; attempt++) {
+      await using connection = createConnection(url(), options);
+      const began = performance.now();
+      const error = await assertRejects(() => connection.connect());
+      assert(performance.now() - began < 5500);
+      assert(error instanceof type, `${error}`);
+      assert(error instanceof MessagingError);
+      assertEquals<string>(error.code, code);
+      for (const word of words) {
+        assert(error.message.includes(word), error.message);
+      }
+      assert(!Deno.inspect(error).includes("hunter2"));
+      assertEquals(connection.connected, false);
+    }
+  });
+}
+
+test("connect() fails at once with retry: false", async () => {
+  await using connection = createConnection(
+    `amqp://127.0.0.1:${freePort()}//`,
+    {
+      retry: false,
+    },
+  );
+  const began = performance.now();
+  await assertRejects(() => connection.connect(), ConnectionError);
+  assert(performance.now() - began < 1000);
+});
+
+test("connect() to a server that is silent ends at its deadline, and leaves no socket", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const sockets: Deno.Conn[] = [];
+  const accepting = (async () => {
+    for await (const socket of listener) sockets.push(socket);
+  })();
+  {
+    await using connection = createConnection(
+      `amqp://127.0.0.1:${listener.addr.port}//`,
+      { connectTimeout: 300 },
+    );
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const began = performance.now();
+      const error = await assertRejects(
+        () => connection.connect(),
+        MessagingError,
+      );
+      assert(error.code === "connection-failed" || error.code === "timed-out");
+      assertEquals(error.outcome, "not-sent");
+      assert(performance.now() - began < 700);
+    }
+  }
+  listener.close();
+  await accepting;
+  for (const socket of sockets) socket.close();
+});
+
+test("connect() that is aborted rejects with the reason, and leaves no socket", async () => {
+  const reason = new Error("mine");
+  await using connection = createConnection(url);
+  const error = await connection.connect({ signal: AbortSignal.abort(reason) })
+    .catch((caught: unknown) => caught);
+  assertEquals(error, reason);
+  const controller = new AbortController();
+  const connecting = connection.connect({ signal: controller.signal })
+    .catch((caught: unknown) => caught);
+  controller.abort(reason);
+  assertEquals(await connecting, reason);
+});
+
+test("the second URL is taken when the first is dead", async () => {
+  const dead = `amqp://guest:guest@127.0.0.1:${freePort()}//`;
+  await using connection = createConnection([dead, url]);
+  await connection.connect();
+  assertEquals(connection.asUri({ includePassword: true }), url);
+});
+
+test("the second URL is taken when the first one's password is wrong", async () => {
+  const wrong = url.replace("guest:guest", "guest:wrong");
+  await using connection = createConnection(`${wrong};${url}`);
+  await connection.connect();
+});
+
+test("a body over the broker's limit is refused, and harms no other producer", async () => {
+  // RabbitMQ 3.10's default limit is 128 MiB, RabbitMQ 4's 16 MiB.
+  const body = new Uint8Array(128 * 1024 * 1024 + 1);
+  await using connection = createConnection(url, { operationTimeout: 60_000 });
+  const queue = new Queue(`dashi-large-${crypto.randomUUID()}`, {
+    exclusive: true,
+  });
+  const [one, two] = [
+    connection.producer({ declare: [queue] }),
+    connection.producer(),
+  ];
+  await one.publish("before", { routingKey: queue.name });
+  const large = one.publish(body, { routingKey: queue.name });
+  const small = Promise.all(
+    Array.from(
+      { length: 20 },
+      (_, i) => two.publish(i, { routingKey: queue.name }),
+    ),
+  );
+  const error = await assertRejects(() => large, PublishError);
+  assertEquals(error.code, "message-too-large");
+  assert(error.message.includes(String(body.byteLength)), error.message);
+  await small;
+  await one.publish("after", { routingKey: queue.name });
+  const [status] = await connection.declare(queue);
+  assertEquals(status?.messageCount, 22);
+});
+
+test("consumers and producers go on after their connection was cut", async () => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url));
+  const queue = new Queue(`dashi-cut-${crypto.randomUUID()}`, {
+    expires: 60_000,
+  });
+  const producer = connection.producer<number>({ declare: [queue] });
+  const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
+  const seen = new Set<number>();
+  for (let n = 0; n < 5; n++) {
+    const sent = producer.publish(n, { routingKey: queue.name });
+    if (n % 2 === 1) proxy.cut();
+    await sent;
+    while (!seen.has(n)) {
+      const { value } = await iterator.next();
+      assert(value !== undefined);
+      seen.add(value.payload);
+      await value.ack().catch(() => {}); // it came by the connection that was cut
+    }
+  }
+  await iterator.return?.();
+});
+
+test("a publish waits for a broker that is away, and rejects at its deadline with its outcome", async () => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url));
+  const queue = new Queue(`dashi-away-${crypto.randomUUID()}`, {
+    expires: 60_000,
+  });
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish(1, { routingKey: queue.name });
+  proxy.refuse();
+  const began = performance.now();
+  const error = await assertRejects(
+    () => producer.publish(2, { routingKey: queue.name, timeout: 300 }),
+    MessagingError,
+  );
+  assert(performance.now() - began < 400);
+  assert(error.outcome !== undefined, Deno.inspect(error));
+  const sent = producer.publish(3, { routingKey: queue.name });
+  proxy.heal();
+  await sent;
+});
+
+test("a black hole is noticed within two heartbeats and a second", async () => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url), {
+    heartbeat: 1000,
+    retry: false,
+  });
+  const queue = new Queue(`dashi-hole-${crypto.randomUUID()}`, {
+    exclusive: true,
+  });
+  await connection.declare(queue);
+  const events = connection.events()[Symbol.asyncIterator]();
+  const first = events.next();
+  const began = performance.now();
+  proxy.stall();
+  for (let result = await first; result.value?.type !== "lost";) {
+    result = await events.next();
+  }
+  assert(performance.now() - began < 3000);
+  await events.return?.();
+});
+
+test("a publish into a black hole rejects at its deadline, and may have been sent", async () => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url), {
+    operationTimeout: 1000,
+    retry: false,
+  });
+  const queue = new Queue(`dashi-hole-${crypto.randomUUID()}`, {
+    exclusive: true,
+  });
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish(1, { routingKey: queue.name });
+  proxy.stall();
+  const began = performance.now();
+  const error = await assertRejects(
+    () => producer.publish(2, { routingKey: queue.name, timeout: 200 }),
+    TimeoutError,
+  );
+  assertEquals(error.outcome, "unknown");
+  assert(performance.now() - began < 300);
+  const closing = performance.now();
+  await connection.close();
+  assert(performance.now() - closing < 2500);
+});
+
+test("frames that come in pieces are put together", async () => {
+  await using proxy = Proxy.to(url);
+  proxy.split(7);
+  await using connection = createConnection(proxy.urlOf(url));
+  const queue = new Queue("", { exclusive: true });
+  const [status] = await connection.declare(queue);
+  const body = Uint8Array.from({ length: 3000 }, (_, i) => i);
+  await connection.producer().publish(body, { routingKey: status?.name ?? "" });
+  for await (const message of connection.consumer(queue)) {
+    assertEquals(message.payload, body);
+    await message.ack();
+    break;
+  }
+});
