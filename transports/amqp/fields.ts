@@ -111,11 +111,13 @@ function isArray(
 }
 
 const TEXT = new TextDecoder();
+const STRICT_TEXT = new TextDecoder("utf-8", { fatal: true });
 
 /**
  * Reads a table from its bytes: all that amqplib reads, and what it does not:
  * unsigned 64-bit integers, which py-amqp writes, and integers beyond 2^53, which
- * are `bigint`. Timestamps are `Date`, decimals are numbers.
+ * are `bigint`. Timestamps are `Date`, decimals are numbers, and strings that are no UTF-8
+ * are bytes.
  *
  * @param bytes The table without its length.
  * @returns The table.
@@ -194,7 +196,7 @@ class Reader {
       case "T":
         return new Date(Number(view.getBigUint64(this.#skip(8))) * 1000);
       case "S":
-        return TEXT.decode(this.#take(this.#length()));
+        return textOrBytes(this.#take(this.#length()));
       case "x":
         return this.#take(this.#length()).slice();
       case "V":
@@ -229,6 +231,15 @@ class Reader {
     const start = this.#at;
     this.#at += length;
     return start;
+  }
+}
+
+/** AMQP's long strings are bytes: py-amqp writes its own bytes so. What is no text stays bytes. */
+function textOrBytes(bytes: Uint8Array): string | Uint8Array {
+  try {
+    return STRICT_TEXT.decode(bytes);
+  } catch {
+    return bytes.slice();
   }
 }
 

@@ -1,0 +1,128 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { createRequire } from "node:module";
+import { Buffer } from "node:buffer";
+import { decodeFields, encodeFields } from "../../transports/amqp/fields.ts";
+import { DecodeError, EncodeError } from "../../model/errors.ts";
+import type { FieldTable, FieldValue } from "../../model/field_table.ts";
+
+/** amqplib's own writer: an independent hand between the two of ours. */
+const { encodeTable } = createRequire(import.meta.resolve("amqplib"))(
+  "./lib/codec.js",
+);
+
+function bytesOf(table: FieldTable): Uint8Array {
+  const buffer = Buffer.alloc(4096);
+  const fields = encodeFields(table, (bytes) => Buffer.from(bytes));
+  const size: number = encodeTable(buffer, fields, 0);
+  return new Uint8Array(buffer.subarray(4, size));
+}
+
+/** The value, and its type on the wire. */
+const VALUES: readonly (readonly [FieldValue, string])[] = [
+  [0, "I"],
+  [127, "I"],
+  [128, "I"],
+  [-129, "I"],
+  [32_767, "I"],
+  [2 ** 31 - 1, "I"],
+  [-(2 ** 31), "I"],
+  [2 ** 31, "l"],
+  [-(2 ** 31) - 1, "l"],
+  [Number.MAX_SAFE_INTEGER, "l"],
+  [2n ** 63n - 1n, "l"],
+  [-(2n ** 63n), "l"],
+  [1.5, "d"],
+  [-0.25, "d"],
+  ["", "S"],
+  ["é董", "S"],
+  [true, "t"],
+  [false, "t"],
+  [null, "V"],
+  [new Date("2024-05-06T07:08:09Z"), "T"],
+  [Uint8Array.of(0, 255), "x"],
+  [[], "A"],
+  [[1, "a", [null]], "A"],
+  [{}, "F"],
+  [{ "!": "int32", value: "no trapdoor" }, "F"],
+  [{ a: { b: [{ c: -1 }] } }, "F"],
+];
+
+for (const [value, type] of VALUES) {
+  const shown = Deno.inspect(value, { compact: true, breakLength: Infinity });
+  Deno.test(`${shown} travels as ${type} and comes back`, () => {
+    const bytes = bytesOf({ k: value });
+    assertEquals(String.fromCharCode(bytes[2] ?? 0), type);
+    assertEquals(decodeFields(bytes), { k: value });
+  });
+}
+
+Deno.test("encodeFields() leaves out undefined", () => {
+  assertEquals(decodeFields(bytesOf({ a: undefined, b: 1 })), { b: 1 });
+});
+
+const REFUSED: readonly (readonly [string, FieldTable, string])[] = [
+  ["an integer beyond 64 bits", { n: 2n ** 63n }, "64 bits"],
+  ["a date before 1970", { d: new Date(-1000) }, "1970"],
+  ["a long name", { ["x".repeat(256)]: 1 }, "255 bytes"],
+];
+
+for (const [name, table, words] of REFUSED) {
+  Deno.test(`encodeFields() refuses ${name}`, () => {
+    const { message } = assertThrows(
+      () => encodeFields(table, (bytes) => bytes),
+      EncodeError,
+    );
+    assert(message.includes(words), message);
+  });
+}
+
+const wire = (type: string, ...bytes: number[]) =>
+  Uint8Array.of(1, 107, type.charCodeAt(0), ...bytes);
+
+/** What other clients write, and amqplib can not, or does not. */
+const FOREIGN: readonly (readonly [string, Uint8Array, FieldValue])[] = [
+  ["unsigned 64 bits", wire("L", 0, 0, 0, 0, 128, 0, 0, 0), 2 ** 31],
+  [
+    "unsigned 64 bits, all set",
+    wire("L", 255, 255, 255, 255, 255, 255, 255, 255),
+    2n ** 64n - 1n,
+  ],
+  ["a byte", wire("b", 249), -7],
+  ["an unsigned byte", wire("B", 249), 249],
+  ["a short", wire("s", 255, 249), -7],
+  ["an unsigned short", wire("u", 255, 249), 65_529],
+  ["an unsigned int", wire("i", 255, 255, 255, 255), 2 ** 32 - 1],
+  ["a float", wire("f", 63, 192, 0, 0), 1.5],
+  ["a decimal", wire("D", 2, 0, 0, 1, 44), 3],
+  ["a string that is no text", wire("S", 0, 0, 0, 1, 255), Uint8Array.of(255)],
+];
+
+for (const [name, bytes, expected] of FOREIGN) {
+  Deno.test(`decodeFields() reads ${name}`, () => {
+    assertEquals(decodeFields(bytes), { k: expected });
+  });
+}
+
+Deno.test("decodeFields() refuses unknown types, and what is cut off", () => {
+  assertThrows(() => decodeFields(wire("Z", 1)), DecodeError, '"Z"');
+  const whole = bytesOf({ a: "text", b: [1, { c: 2n ** 40n }], d: true });
+  for (let length = 1; length < whole.length; length++) {
+    try {
+      decodeFields(whole.subarray(0, length));
+    } catch (error) {
+      assert(error instanceof DecodeError, String(error));
+    }
+  }
+  assertThrows(
+    () => decodeFields(whole.subarray(0, whole.length - 1)),
+    DecodeError,
+  );
+});
+
+Deno.test("decodeFields() keeps __proto__ a name", () => {
+  const table = decodeFields(
+    Uint8Array.of(9, ...new TextEncoder().encode("__proto__"), 116, 1),
+  );
+  assertEquals(Object.keys(table), ["__proto__"]);
+  assertEquals("k" in {}, false);
+});
