@@ -1,0 +1,249 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { AbortListeners } from "../../async/abort.ts";
+import { backoff } from "../../async/backoff.ts";
+import type { Clock } from "../../async/clock.ts";
+import { Deadlines } from "../../async/deadlines.ts";
+import { Limits } from "../../async/limits.ts";
+import { Line } from "../../async/line.ts";
+import { Mailbox } from "../../async/mailbox.ts";
+import { Ring } from "../../async/ring.ts";
+import { Window } from "../../transports/store/window.ts";
+import { deliveryTag } from "../../model/message.ts";
+import { TimeoutError } from "../../model/errors.ts";
+
+/** Time that passes when it is told to. */
+class TestClock implements Clock {
+  #now = 0;
+  readonly #timers = new Set<
+    { readonly at: number; readonly callback: () => void }
+  >();
+
+  /** How many timers are set. */
+  get timers(): number {
+    return this.#timers.size;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  wall(): number {
+    return this.#now;
+  }
+
+  timer(callback: () => void, delay: number): () => void {
+    const timer = { at: this.#now + delay, callback };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+
+  pass(duration: number): void {
+    const end = this.#now + duration;
+    for (;;) {
+      const due = [...this.#timers].filter(({ at }) =>
+        at <= end
+      ).sort((a, b) => a.at - b.at)[0];
+      if (due === undefined) {
+        break;
+      }
+      this.#now = due.at;
+      this.#timers.delete(due);
+      due.callback();
+    }
+    this.#now = end;
+  }
+}
+
+Deno.test("Deadlines call back in order, once, and not what was cancelled", () => {
+  const clock = new TestClock();
+  const deadlines = new Deadlines(clock);
+  const missed: string[] = [];
+  const add = (name: string, at: number) =>
+    deadlines.add(at, () => missed.push(`${name} at ${clock.now()}`));
+  add("slow", 5000);
+  add("quick", 100);
+  const cancelled = add("cancelled", 50);
+  add("middle", 700);
+  cancelled.cancel();
+  cancelled.cancel();
+  assert(clock.timers <= 1);
+  clock.pass(10_000);
+  assertEquals(missed, ["quick at 100", "middle at 700", "slow at 5000"]);
+  assertEquals(clock.timers, 0);
+});
+
+Deno.test("Deadlines keep one timer for thousands, and none for nothing for long", () => {
+  const clock = new TestClock();
+  const deadlines = new Deadlines(clock);
+  for (let i = 0; i < 5000; i++) {
+    deadlines.add(30_000 + i, () => {}).cancel();
+    assert(clock.timers <= 1);
+  }
+  clock.pass(1000);
+  assertEquals(clock.timers, 0);
+  deadlines.add(40_000, () => {});
+  deadlines.clear();
+  assertEquals(clock.timers, 0);
+});
+
+Deno.test("AbortListeners listen once to a signal, however many wait", () => {
+  const listeners = new AbortListeners();
+  const controller = new AbortController();
+  let added = 0;
+  let removed = 0;
+  const { signal } = controller;
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+    added++;
+    addEventListener.apply(signal, args);
+  };
+  signal.removeEventListener = (
+    ...args: Parameters<typeof removeEventListener>
+  ) => {
+    removed++;
+    removeEventListener.apply(signal, args);
+  };
+  const heard: number[] = [];
+  const stops = Array.from(
+    { length: 100 },
+    (_, i) => listeners.listen(signal, () => heard.push(i)),
+  );
+  assertEquals(added, 1);
+  for (const stop of stops.slice(2)) stop();
+  stops[2]?.();
+  assertEquals(removed, 0);
+  controller.abort();
+  assertEquals(heard, [0, 1]);
+  listeners.listen(new AbortController().signal, () => {})();
+});
+
+Deno.test("AbortListeners let go of a signal when nobody waits", () => {
+  const listeners = new AbortListeners();
+  const controller = new AbortController();
+  let heard = 0;
+  listeners.listen(controller.signal, () => heard++)();
+  const stop = listeners.listen(controller.signal, () => heard++);
+  stop();
+  stop();
+  controller.abort();
+  assertEquals(heard, 0);
+});
+
+Deno.test("Limits end a wait by its signal's reason or its deadline, and leave no timer", async () => {
+  const clock = new TestClock();
+  const limits = new Limits(clock);
+  const never = new Promise<never>(() => {});
+  const late = () => new TimeoutError("late");
+  const timed = limits.wait(never, { deadline: 100 }, late);
+  clock.pass(100);
+  await assertRejects(() => timed, TimeoutError, "late");
+  const controller = new AbortController();
+  const aborted = limits.wait(never, {
+    signal: controller.signal,
+    deadline: 500,
+  }, late);
+  controller.abort("why");
+  assertEquals(await aborted.catch((reason: unknown) => reason), "why");
+  assertEquals(
+    await limits.wait(Promise.resolve(7), { deadline: 500 }, late),
+    7,
+  );
+  clock.pass(2000);
+  assertEquals(clock.timers, 0);
+});
+
+const BACKOFF: readonly (readonly [number, number, number])[] = [
+  [0, 0, 50],
+  [0, 1, 100],
+  [1, 0, 100],
+  [3, 0.5, 600],
+  [30, 1, 1000],
+  [1000, 0, 500],
+];
+
+for (const [attempt, random, expected] of BACKOFF) {
+  Deno.test(`backoff() of attempt ${attempt} by ${random} is ${expected}`, () => {
+    assertEquals(
+      backoff(attempt, { first: 100, most: 1000 }, random),
+      expected,
+    );
+  });
+}
+
+Deno.test("Mailbox hands over in order, to who waits first, and ends quietly or not", async () => {
+  const mailbox = new Mailbox<number>();
+  mailbox.put(1);
+  assertEquals(await mailbox.next(), 1);
+  const [a, b] = [mailbox.next(), mailbox.next()];
+  mailbox.put(2);
+  mailbox.put(3);
+  mailbox.put(4);
+  assertEquals([await a, await b, mailbox.size], [2, 3, 1]);
+  const failed = new Mailbox<number>();
+  const waiting = failed.next();
+  failed.fail(new Error("why"));
+  failed.end();
+  await assertRejects(() => waiting, Error, "why");
+  await assertRejects(() => failed.next(), Error, "why");
+  mailbox.end();
+  mailbox.put(5);
+  assertEquals([await mailbox.next(), await mailbox.next()], [4, undefined]);
+});
+
+Deno.test("Ring adds and takes at both ends, and grows", () => {
+  const ring = new Ring<number>();
+  const model: number[] = [];
+  let seed = 3;
+  for (let i = 0; i < 5000; i++) {
+    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+    const choice = Math.floor(seed / 65_536) % 5;
+    if (choice < 2) {
+      ring.push(i);
+      model.push(i);
+    } else if (choice === 2) {
+      ring.unshift(i);
+      model.unshift(i);
+    } else assertEquals(ring.shift(), model.shift());
+    assertEquals([ring.size, ring.at(0), ring.at(model.length - 1)], [
+      model.length,
+      model[0],
+      model.at(-1),
+    ]);
+  }
+  assertEquals(ring.clear(), model);
+});
+
+Deno.test("Line keeps its steps in order, and goes on after a failure", async () => {
+  const line = new Line();
+  const seen: string[] = [];
+  const step = (name: string, turns: number) =>
+    line.enter(async () => {
+      for (let i = 0; i < turns; i++) await Promise.resolve();
+      seen.push(name);
+      if (name === "b") throw new Error("b");
+      return name;
+    });
+  const results = [step("a", 9), step("b", 5), step("c", 0)].map((each) =>
+    each.then((name) => seen.push(`then ${name}`), () => seen.push("caught"))
+  );
+  assertEquals(line.busy, true);
+  await Promise.all(results);
+  assertEquals(seen, ["a", "then a", "b", "caught", "c", "then c"]);
+  await Promise.resolve();
+  assertEquals(line.busy, false);
+});
+
+Deno.test("Window names by consecutive tags, and finds by them", () => {
+  const window = new Window<number>();
+  const tags = Array.from({ length: 300 }, (_, i) => window.add(i));
+  assertEquals(tags.slice(0, 3).map(Number), [1, 2, 3]);
+  assertEquals(window.take(deliveryTag(2)), 1);
+  assertEquals(window.take(deliveryTag(2)), undefined);
+  assertEquals([window.oldest, window.size], [1, 299]);
+  assertEquals(window.takeUpTo(deliveryTag(4)), [0, 2, 3]);
+  assertEquals(window.oldest, 5);
+  assertEquals(window.take(deliveryTag(301)), undefined);
+  assertEquals([...window.entries()].length, 296);
+  assertEquals(window.clear().length, 296);
+  assertEquals([window.size, Number(window.add(7))], [0, 301]);
+});

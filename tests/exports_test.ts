@@ -1,0 +1,110 @@
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
+import * as dashi from "@dashi/mq";
+import * as errors from "../model/errors.ts";
+import { REPLY_CODES } from "../model/reply_code.ts";
+
+/** The values that users hold, as the design has them. */
+const NAMES = [
+  "binding",
+  "CodecRegistry",
+  "Connection",
+  "ConnectionPool",
+  "Consumer",
+  "createCodecRegistry",
+  "createConnection",
+  "Exchange",
+  "Producer",
+  "Queue",
+  "SimpleQueue",
+  "TypedValue",
+];
+
+Deno.test("mod.ts exports the public names, the errors, and nothing else", () => {
+  assertEquals(
+    Object.keys(dashi).sort(),
+    [...NAMES, ...Object.keys(errors)].sort(),
+  );
+});
+
+const ERRORS: readonly Error[] = [
+  new errors.MessagingError("x", { code: "unsupported" }),
+  new errors.ConnectionError("x", { code: "connection-lost" }),
+  new errors.AuthenticationError("x"),
+  new errors.TimeoutError("x"),
+  new errors.ChannelError("x", { code: "channel-closed" }),
+  new errors.NotFoundError("x"),
+  new errors.AccessRefusedError("x"),
+  new errors.ResourceLockedError("x"),
+  new errors.PreconditionFailedError("x"),
+  new errors.PublishError("x", { code: "publish-refused" }),
+  new errors.UnroutableError("x"),
+  new errors.SettlementError("x", { code: "lease-lost" }),
+  new errors.SerializationError("x", { code: "decode-failed" }),
+  new errors.EncodeError("x"),
+  new errors.DecodeError("x"),
+  new errors.ContentDisallowedError("x"),
+  new errors.UnsupportedError("x"),
+  new errors.TransportError("x", { code: "transport-unknown" }),
+  new errors.OptionError("x", { code: "option-unknown" }),
+  new errors.PoolError("x"),
+  new errors.ClosedError("x"),
+];
+
+Deno.test("every error class is here once", () => {
+  assertEquals(
+    ERRORS.map(({ constructor }) => constructor.name).sort(),
+    Object.keys(errors).sort(),
+  );
+});
+
+for (const error of ERRORS) {
+  Deno.test(`${error.constructor.name} has its own name, and a code`, () => {
+    assertEquals(error.name, error.constructor.name);
+    assert(!Object.keys(error).includes("name"));
+    assert(String(error).startsWith(`${error.name}: x`));
+    assertInstanceOf(error, errors.MessagingError);
+    assert(error.code.length > 0);
+  });
+}
+
+Deno.test("what may pass is retryable, what will not is not", () => {
+  const retryable = ERRORS.filter((each) =>
+    each instanceof errors.MessagingError && each.retryable
+  );
+  assertEquals(retryable.map(({ name }) => name), [
+    "ConnectionError",
+    "TimeoutError",
+    "ChannelError",
+    "PoolError",
+  ]);
+});
+
+Deno.test("an error keeps its cause", () => {
+  const cause = new Error("below");
+  assertEquals(new errors.NotFoundError("x", { cause }).cause, cause);
+  assertEquals("cause" in new errors.NotFoundError("x"), false);
+});
+
+Deno.test("reply codes are AMQP's, each once", () => {
+  const codes = REPLY_CODES.map(({ code }) => code);
+  assertEquals(new Set(codes).size, codes.length);
+  assertEquals(REPLY_CODES.find(({ code }) => code === 404)?.name, "not-found");
+});
+
+Deno.test("every entry of the package is a module", async () => {
+  for (const path of Object.values(config.exports)) {
+    const module: object = await import(
+      new URL(`../${path}`, import.meta.url).href
+    );
+    assert(Object.keys(module).length > 0, path);
+  }
+});
+
+Deno.test("versions are pinned exactly", () => {
+  for (const [name, specifier] of Object.entries(config.imports)) {
+    if (specifier.startsWith("npm:")) {
+      assert(/@\d+\.\d+\.\d+$/.test(specifier), `${name}: ${specifier}`);
+    }
+  }
+});

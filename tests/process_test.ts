@@ -1,0 +1,83 @@
+import { assert, assertEquals } from "@std/assert";
+
+const ROOT = new URL("../", import.meta.url);
+const url = Deno.env.get("DASHI_TEST_AMQP_URL");
+const reason = Deno.env.get("DASHI_TEST_AMQP_REASON") ?? "there is no broker";
+
+const PROGRAM = `
+  import { createConnection, Queue } from "@dashi/mq";
+  const connection = createConnection(URL_HERE);
+  const queue = new Queue("", { exclusive: true });
+  const [status] = await connection.declare(queue);
+  await connection.producer().publish("hello", { routingKey: status.name });
+  for await (const message of connection.consumer(queue)) {
+    await message.ack();
+    console.log(message.payload);
+    break;
+  }
+  await connection.close();
+  console.log(performance.now());
+`;
+
+/** Runs a program with these permissions and no others, and says how it ended. */
+async function runProgram(
+  program: string,
+  permissions: readonly string[],
+): Promise<{ readonly output: string; readonly exitedAfter: number }> {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, program);
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--no-prompt",
+        "--no-check",
+        "--config",
+        new URL("deno.json", ROOT).pathname,
+        ...permissions,
+        file,
+      ],
+      env: { NO_COLOR: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const began = performance.now();
+    const { stdout, stderr, success } = await child.output();
+    const output = new TextDecoder().decode(stdout).trim();
+    assert(success, new TextDecoder().decode(stderr));
+    const [, closedAt = "0"] = output.split("\n");
+    return {
+      output,
+      exitedAfter: performance.now() - began - Number(closedAt),
+    };
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+Deno.test("memory:// runs without any permission, and the process ends by itself", async () => {
+  const { output, exitedAfter } = await runProgram(
+    PROGRAM.replace("URL_HERE", '"memory://"'),
+    [],
+  );
+  assertEquals(output.split("\n")[0], "hello");
+  assert(exitedAfter < 1000, `${exitedAfter} ms`);
+});
+
+Deno.test({
+  name:
+    `amqp:// runs with --allow-net=host:port alone, and the process ends by itself${
+      url === undefined ? ` (${reason})` : ""
+    }`,
+  ignore: url === undefined,
+  fn: async () => {
+    const host = /@([^/]+)/.exec(url ?? "")?.[1];
+    const { output, exitedAfter } = await runProgram(
+      PROGRAM.replace("URL_HERE", JSON.stringify(url)),
+      [`--allow-net=${host}`],
+    );
+    assertEquals(output.split("\n")[0], "hello");
+    assert(exitedAfter < 1000, `${exitedAfter} ms`);
+  },
+});

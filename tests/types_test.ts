@@ -1,0 +1,94 @@
+/** What must compile, and what must not: `deno check` runs these. */
+
+import { assertEquals } from "@std/assert";
+import {
+  type Connection,
+  createConnection,
+  Exchange,
+  type Message,
+  MessagingError,
+  type Producer,
+  Queue,
+} from "@dashi/mq";
+import type { Transport } from "@dashi/mq/transport";
+
+interface Upload {
+  readonly path: string;
+}
+
+/** Never called: its types are the test. */
+export async function compiles(connection: Connection): Promise<void> {
+  const media = new Exchange("media", { type: "topic", durable: true });
+  const video = new Queue("video", {
+    exchange: media,
+    routingKey: "video.#",
+    messageTtl: 1,
+  });
+  const producer: Producer<Upload> = connection.producer<Upload>({
+    exchange: media,
+  });
+  await producer.publish({ path: "cat.avi" }, {
+    routingKey: "video.upload",
+    timeout: 5,
+  });
+  for await (
+    const message of connection.consumer<Upload>(video, { prefetch: 8 })
+  ) {
+    const path: string = message.payload.path;
+    await message.ack({ multiple: path !== "" });
+  }
+  await connection.consumer<Upload>([video, "other"]).run(
+    async ({ payload, signal }: Message<Upload>) => {
+      await fetch(payload.path, { signal });
+    },
+    { concurrency: 2 },
+  );
+  const parsed = connection.consumer("q", { parse: (value) => Number(value) });
+  for await (const message of parsed) message.payload.toFixed(1);
+  createConnection(["a", new URL("amqp://b")], {
+    transport: () => import("../transports/memory/mod.ts"),
+  });
+  createConnection("x", {
+    transport: {
+      name: "x",
+      connect: () => Promise.reject(new Error()),
+    } satisfies Transport,
+  });
+  await using pooled = await connection.pool({ limit: 1 }).acquire();
+  await pooled.connect({ signal: AbortSignal.timeout(1) });
+}
+
+/** Never called: its errors are the test. */
+export async function doesNotCompile(connection: Connection): Promise<void> {
+  // @ts-expect-error there is no such type of exchange
+  new Exchange("x", { type: "round-robin" });
+  // @ts-expect-error an exchange has a name
+  new Exchange();
+  // @ts-expect-error options are read only
+  new Exchange("x").durable = false;
+  // @ts-expect-error there is no such option
+  new Queue("q", { exchangeType: "topic" });
+  // @ts-expect-error the payload is of the producer's type
+  await connection.producer<Upload>().publish({ file: 1 });
+  // @ts-expect-error durations are numbers
+  await connection.connect({ timeout: "5s" });
+  for await (const message of connection.consumer(["q"])) {
+    // @ts-expect-error a payload of no type is unknown
+    message.payload.path;
+    // @ts-expect-error a message is settled by its methods
+    message.settled = true;
+  }
+  // @ts-expect-error a delivery tag is no number
+  await (await connection.channel()).ack(1);
+  // @ts-expect-error there is no such code
+  new MessagingError("x", { code: "whatever" });
+  // @ts-expect-error a connection is made by createConnection's arguments
+  createConnection(42);
+}
+
+Deno.test("the examples of types compile, and their mistakes do not", () => {
+  assertEquals([typeof compiles, typeof doesNotCompile], [
+    "function",
+    "function",
+  ]);
+});
