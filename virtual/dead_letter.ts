@@ -113,6 +113,7 @@ function addDeath(
     }
     : { ...known, count: countOf(known) + 1 };
   return {
+    ...headers,
     ...(deaths.length === 0
       ? {
         "x-first-death-queue": queue,
@@ -120,7 +121,6 @@ function addDeath(
         "x-first-death-exchange": message.exchange,
       }
       : {}),
-    ...headers,
     "x-death": [newest, ...deaths.filter((death) => death !== known)],
   };
 }

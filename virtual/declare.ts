@@ -67,7 +67,7 @@ export function planDeclareExchange(
  * @param options Whether the name was chosen for it: then it may begin with `amq.`.
  * @returns The changes; none if an equal one is there.
  * @throws {PreconditionFailedError} If an unequal one is there, or an argument is bad.
- * @throws {ResourceLockedError} If it is exclusive to another owner.
+ * @throws {ResourceLockedError} If it is exclusive to another owner, or one of the two is exclusive and the other is not.
  * @throws {AccessRefusedError} If the name is the broker's own.
  */
 export function planDeclareQueue(
@@ -77,19 +77,18 @@ export function planDeclareQueue(
   options: { readonly serverNamed?: boolean | undefined } = {},
 ): TopologyPlan {
   const { name } = queue;
-  checkQueueArguments(name, queue.arguments);
+  if (!options.serverNamed) refuseReserved("queue", name);
   const record = topology.queue(name);
   if (record !== undefined && !record.foreign) {
     requireOwn("declare", record, owner);
+    requireSameExclusive(queue, record.declaration);
     const difference = queueDifference(queue, record.declaration);
     if (difference === undefined) return [];
     throw new PreconditionFailedError(
       `Cannot declare queue "${name}" ${difference}`,
     );
   }
-  if (record === undefined && !options.serverNamed) {
-    refuseReserved("queue", name);
-  }
+  checkQueueArguments(name, queue.arguments);
   return [{
     type: "queue-declared",
     queue,
@@ -146,13 +145,15 @@ export function planUnbind(
   binding: Binding,
   owner: string,
 ): TopologyPlan {
-  refuseDefault(binding.source, "unbind from");
-  if (binding.destination.kind === "queue") {
-    const record = topology.queue(binding.destination.name);
+  const { source, destination } = binding;
+  refuseDefault(source, "unbind from");
+  const known = topology.findBinding(binding);
+  if (known === undefined) return [];
+  if (destination.kind === "queue") {
+    const record = topology.queue(destination.name);
     if (record !== undefined) requireOwn("unbind", record, owner);
   }
-  const known = topology.findBinding(binding);
-  return known === undefined ? [] : new Removal(topology).unbind(known).changes;
+  return new Removal(topology).unbind(known).changes;
 }
 
 /**
@@ -207,7 +208,7 @@ export function planDeleteQueue(
   requireOwn("delete", record, owner);
   if (ifUnused && record.consumers.length > 0) {
     throw new PreconditionFailedError(
-      `Cannot delete queue "${name}" if unused: it has ${record.consumers.length} consumers`,
+      `Cannot delete queue "${name}" if unused: it has consumers`,
     );
   }
   return new Removal(topology).queue(name, ifEmpty).changes;
@@ -238,7 +239,7 @@ export function planConsume(
   }
   if (consumer.exclusive && consumers.length > 0) {
     throw new AccessRefusedError(
-      `Cannot consume exclusively from queue "${queue}": it has ${consumers.length} consumers already`,
+      `Cannot consume exclusively from queue "${queue}": it has consumers already`,
     );
   }
   return [{ type: "consumer-added", queue, consumer }];
@@ -362,6 +363,19 @@ function requireOwn(action: string, record: QueueRecord, owner: string): void {
   if (record.owner === undefined || record.owner === owner) return;
   throw new ResourceLockedError(
     `Cannot ${action} queue "${record.declaration.name}": it is exclusive to another connection`,
+  );
+}
+
+/** RabbitMQ takes this difference for a lock, unlike all others. */
+function requireSameExclusive(
+  wanted: QueueDeclaration,
+  found: QueueDeclaration,
+): void {
+  if (wanted.exclusive === found.exclusive) return;
+  throw new ResourceLockedError(
+    wanted.exclusive
+      ? `Cannot declare queue "${wanted.name}" as exclusive: the broker has it as shared`
+      : `Cannot declare queue "${wanted.name}" as shared: the broker has it as exclusive`,
   );
 }
 

@@ -4,41 +4,56 @@ import type { QueueDeclaration } from "../model/queue.ts";
 import { sameValue } from "./field_value.ts";
 import { QUEUE_ARGUMENTS, show } from "./queue_arguments.ts";
 
+/** A property that differs: what was asked for, and what is there. */
+type Difference = readonly [wanted: string, found: string];
+
 /**
  * Compares a declaration of an exchange with what is there.
  *
  * @param wanted The declaration.
  * @param found What is there.
- * @returns How they differ, to follow `Cannot declare exchange "x"`; `undefined` if they are equal.
+ * @returns All that differs, to follow `Cannot declare exchange "x"`; `undefined` if they are equal.
  */
 export function exchangeDifference(
   wanted: ExchangeDeclaration,
   found: ExchangeDeclaration,
 ): string | undefined {
-  if (wanted.type !== found.type) {
-    return `of type "${wanted.type}": the broker has it of type "${found.type}"`;
-  }
-  return flag(wanted.durable, found.durable, "durable", "transient") ??
-    flag(wanted.autoDelete, found.autoDelete, "auto-delete", "lasting") ??
-    flag(wanted.internal, found.internal, "internal", "open to publishers") ??
-    difference(wanted.arguments, found.arguments, ["alternate-exchange"]);
+  return sentence([
+    ...compare(`of type "${wanted.type}"`, `of type "${found.type}"`),
+    ...flag(wanted.durable, found.durable, "durable", "transient"),
+    ...flag(wanted.autoDelete, found.autoDelete, "auto-delete", "lasting"),
+    ...flag(wanted.internal, found.internal, "internal", "open to publishers"),
+    ...arguments_(wanted.arguments, found.arguments, ["alternate-exchange"]),
+  ]);
 }
 
 /**
- * Compares a declaration of a queue with what is there.
+ * Compares a declaration of a queue with what is there, but for `exclusive`.
  *
  * @param wanted The declaration.
  * @param found What is there.
- * @returns How they differ, to follow `Cannot declare queue "x"`; `undefined` if they are equal.
+ * @returns All that differs, to follow `Cannot declare queue "x"`; `undefined` if they are equal.
  */
 export function queueDifference(
   wanted: QueueDeclaration,
   found: QueueDeclaration,
 ): string | undefined {
-  return flag(wanted.durable, found.durable, "durable", "transient") ??
-    flag(wanted.exclusive, found.exclusive, "exclusive", "shared") ??
-    flag(wanted.autoDelete, found.autoDelete, "auto-delete", "lasting") ??
-    difference(wanted.arguments, found.arguments, QUEUE_ARGUMENTS);
+  return sentence([
+    ...flag(wanted.durable, found.durable, "durable", "transient"),
+    ...flag(wanted.autoDelete, found.autoDelete, "auto-delete", "lasting"),
+    ...arguments_(wanted.arguments, found.arguments, QUEUE_ARGUMENTS),
+  ]);
+}
+
+function sentence(differences: readonly Difference[]): string | undefined {
+  if (differences.length === 0) return undefined;
+  const wanted = differences.map(([each]) => each).join(" and ");
+  const found = differences.map(([, each]) => each).join(" and ");
+  return `${wanted}: the broker has it ${found}`;
+}
+
+function compare(wanted: string, found: string): readonly Difference[] {
+  return wanted === found ? [] : [[wanted, found]];
 }
 
 function flag(
@@ -46,23 +61,23 @@ function flag(
   found: boolean,
   set: string,
   unset: string,
-): string | undefined {
-  if (wanted === found) return undefined;
-  return `as ${wanted ? set : unset}: the broker has it as ${
-    found ? set : unset
-  }`;
+): readonly Difference[] {
+  return compare(`as ${wanted ? set : unset}`, `as ${found ? set : unset}`);
 }
 
-function difference(
+function arguments_(
   wanted: FieldTable,
   found: FieldTable,
   names: readonly string[],
-): string | undefined {
-  for (const name of names) {
-    if (sameValue(wanted[name], found[name])) continue;
-    return `with "${name}" ${show(wanted[name])}: the broker has it with ${
-      show(found[name])
-    }`;
-  }
-  return undefined;
+): readonly Difference[] {
+  return names
+    .filter((name) => !sameValue(wanted[name], found[name]))
+    .map((name) => [withArgument(wanted, name), withArgument(found, name)]);
+}
+
+function withArgument(table: FieldTable, name: string): string {
+  const value = table[name];
+  return value === undefined
+    ? `without "${name}"`
+    : `with "${name}" ${show(value)}`;
 }

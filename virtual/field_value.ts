@@ -12,7 +12,10 @@ export function sameValue(
   a: FieldValue | undefined,
   b: FieldValue | undefined,
 ): boolean {
-  return a === b || identify(a) === identify(b);
+  if (a === b) return true;
+  // The usual case on the way of every message: a text equals no other value.
+  if (typeof a === "string" || typeof b === "string") return false;
+  return identify(a) === identify(b);
 }
 
 /**

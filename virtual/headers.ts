@@ -1,4 +1,4 @@
-import type { FieldTable } from "../model/field_table.ts";
+import type { FieldTable, FieldValue } from "../model/field_table.ts";
 import { sameValue } from "./field_value.ts";
 
 /** The values of `x-match`. */
@@ -13,8 +13,9 @@ export const X_MATCH: readonly string[] = [
  * Says whether a message's headers match a binding of a headers exchange, by
  * RabbitMQ's rules. `x-match` is `all` (the default) or `any`; arguments whose
  * names begin with `x-` are ignored, but for `all-with-x` and `any-with-x`. An
- * argument of `null` matches any value; numbers match by their value, others what is of
- * the same type and equal.
+ * argument of `null` matches any value, others what is equal. Numbers are equal by
+ * their value, a `Date` to its seconds since 1970, and bytes to the text that they
+ * spell in UTF-8.
  *
  * @param arguments_ The binding's arguments.
  * @param headers The message's headers.
@@ -40,10 +41,20 @@ export function matchHeaders(
   for (const [name, wanted] of Object.entries(arguments_)) {
     if (wanted === undefined || name === "x-match") continue;
     if (name.startsWith("x-") && !withX) continue;
-    const found = headers[name];
+    // Not what every object inherits: a header may be named "constructor".
+    const found = Object.hasOwn(headers, name) ? headers[name] : undefined;
     const matches = found !== undefined &&
-      (wanted === null || sameValue(wanted, found));
+      (wanted === null || wanted === found ||
+        sameValue(untyped(wanted), untyped(found)));
     if (matches === any) return any;
   }
   return !any;
+}
+
+const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** RabbitMQ compares what remains of a value when its type is taken off. */
+function untyped(value: FieldValue): FieldValue {
+  if (value instanceof Date) return Math.floor(value.getTime() / 1000);
+  return value instanceof Uint8Array ? UTF8.decode(value) : value;
 }

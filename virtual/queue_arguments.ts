@@ -80,6 +80,6 @@ export function checkQueueArguments(
  */
 export function show(value: FieldValue | undefined): string {
   if (typeof value === "string") return `"${value}"`;
-  if (typeof value === "bigint") return String(value);
+  if (typeof value === "bigint") return `${value}n`;
   return value === undefined ? "nothing" : JSON.stringify(value);
 }

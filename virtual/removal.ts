@@ -31,10 +31,12 @@ export class Removal {
   exchange(name: string): this {
     if (this.#exchangesGone.has(name)) return this;
     this.#exchangesGone.add(name);
-    const from = [...this.#topology.bindingsFrom(name)];
-    for (const binding of from) this.#removeBinding(binding);
-    const to = [...this.#topology.bindingsToExchange(name)];
-    for (const binding of to) this.unbind(binding);
+    for (const each of this.#topology.bindingsFrom(name)) {
+      this.#removeBinding(each);
+    }
+    for (const each of this.#topology.bindingsToExchange(name)) {
+      this.unbind(each);
+    }
     this.changes.push({ type: "exchange-deleted", name });
     return this;
   }
@@ -45,10 +47,10 @@ export class Removal {
     const { source } = binding;
     const record = this.#topology.exchange(source);
     if (record?.declaration.autoDelete !== true) return this;
-    const left = [...this.#topology.bindingsFrom(source)].some((each) =>
-      !this.#gone.has(each)
-    );
-    return left ? this : this.exchange(source);
+    for (const each of this.#topology.bindingsFrom(source)) {
+      if (!this.#gone.has(each)) return this;
+    }
+    return this.exchange(source);
   }
 
   /** Removes some consumers of a queue; an auto-delete queue goes with its last one. */

@@ -6,6 +6,7 @@ import {
 } from "../model/errors.ts";
 import type { FieldTable, FieldValue } from "../model/field_table.ts";
 import type { Publishing } from "../model/message.ts";
+import { show } from "./queue_arguments.ts";
 import type { Topology } from "./topology.ts";
 
 /** What {@linkcode route} looks at in a message. */
@@ -39,7 +40,7 @@ export interface Route {
  * @returns Where it goes.
  * @throws {NotFoundError} If there is no such exchange.
  * @throws {AccessRefusedError} If the exchange is internal.
- * @throws {PreconditionFailedError} If `CC` or `BCC` is no list of strings.
+ * @throws {PreconditionFailedError} If `CC` or `BCC` is no list.
  *
  * @example The default exchange
  * ```ts
@@ -148,16 +149,14 @@ function extraKeys(headers: FieldTable): readonly string[] {
 
 function keysIn(name: string, value: FieldValue | undefined): string[] {
   if (value === undefined) return [];
-  if (!Array.isArray(value)) throw badKeys(name);
-  return value.map((each: unknown) => {
-    if (typeof each !== "string") throw badKeys(name);
-    return each;
-  });
-}
-
-function badKeys(name: string): PreconditionFailedError {
-  return new PreconditionFailedError(
-    `Cannot publish with the header "${name}": it must be a list of strings`,
-    { outcome: "not-sent" },
-  );
+  if (!Array.isArray(value)) {
+    throw new PreconditionFailedError(
+      `Cannot publish with the header "${name}" ${
+        show(value)
+      }: it must be a list of strings`,
+      { outcome: "not-sent" },
+    );
+  }
+  // RabbitMQ passes over what is no string, too.
+  return value.filter((each) => typeof each === "string");
 }

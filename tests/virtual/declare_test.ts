@@ -19,10 +19,9 @@ Deno.test("planDeclareQueue() has one change, and none for an equal queue", () =
 const UNEQUAL: readonly (readonly [Partial<QueueDeclaration>, string])[] = [
   [{ durable: false }, "as transient: the broker has it as durable"],
   [{ autoDelete: true }, "as auto-delete"],
-  [{ exclusive: true }, "as exclusive"],
   [
     { arguments: { "x-max-length": 5 } },
-    '"x-max-length" 5: the broker has it with nothing',
+    '"x-max-length" 5: the broker has it without',
   ],
 ];
 

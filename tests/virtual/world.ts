@@ -51,11 +51,11 @@ export const bindingOf = (
 });
 
 /** The owner. */
-export const me = "me";
+export const me: string = "me";
 
 /** Tables with what the plans have made. */
 export class World {
-  readonly topology = new Topology();
+  readonly topology: Topology = new Topology();
 
   do(
     plan: (topology: Topology) => readonly TopologyChange[],
@@ -68,7 +68,7 @@ export class World {
   queue(
     name: string,
     options?: Partial<QueueDeclaration>,
-    owner = me,
+    owner: string = me,
   ): readonly string[] {
     return this.do((topology) =>
       planDeclareQueue(topology, queueOf(name, options), owner)
