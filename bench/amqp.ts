@@ -49,12 +49,17 @@ export async function benchAmqp(url: string): Promise<void> {
     }
     return rate(count, began);
   };
-  const ourPublish = async (count: number) => {
+  const ourPublish = async (count: number, mandatory?: boolean) => {
     const began = performance.now();
     for (let i = 0; i < count; i += WINDOW) {
       await Promise.all(Array.from(
         { length: Math.min(WINDOW, count - i) },
-        () => producer.publish(BODY, { routingKey: name, headers: { n: "x" } }),
+        () =>
+          producer.publish(BODY, {
+            routingKey: name,
+            headers: { n: "x" },
+            mandatory,
+          }),
       ));
     }
     return rate(count, began);
@@ -70,6 +75,10 @@ export async function benchAmqp(url: string): Promise<void> {
       run: (count) => purge().then(() => rawPublish(count)),
     },
     { name: "dashi", run: (count) => purge().then(() => ourPublish(count)) },
+    {
+      name: "dashi, not mandatory",
+      run: (count) => purge().then(() => ourPublish(count, false)),
+    },
   ];
   await compare("RabbitMQ: publish 1 KiB, persistent, confirmed", publishers, {
     count: 20_000,

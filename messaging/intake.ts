@@ -1,5 +1,9 @@
 import type { Mailbox } from "../async/mailbox.ts";
-import { ChannelError, ConnectionError } from "../model/errors.ts";
+import {
+  ChannelError,
+  ConnectionError,
+  ResourceLockedError,
+} from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { Delivery } from "../model/message.ts";
 import type { Channel, Subscription } from "../transports/transport.ts";
@@ -98,7 +102,7 @@ export class Intake {
     const { retryPolicy: policy, clock, limits, random } = this.#session;
     while (!signal.aborted) {
       try {
-        const lane = await retry(() => this.#opening = this.#open(signal), {
+        const lane = await retry(() => this.#opening = this.#reopen(signal), {
           policy,
           call: { signal, deadline: Infinity },
           clock,
@@ -118,6 +122,22 @@ export class Intake {
     }
   }
 
+  async #reopen(signal: AbortSignal): Promise<Lane> {
+    try {
+      return await this.#open(signal);
+    } catch (error) {
+      if (this.#lane === undefined || !(error instanceof ResourceLockedError)) {
+        throw error;
+      }
+      // Our own connection of before holds its exclusive queues until the broker
+      // has noticed that it is gone.
+      throw new ChannelError(error.message, {
+        code: "channel-closed",
+        cause: error,
+      });
+    }
+  }
+
   async #open(signal: AbortSignal): Promise<Lane> {
     const { clock } = this.#session;
     const link = await this.#session.link({ signal, deadline: Infinity });
@@ -127,13 +147,13 @@ export class Intake {
     };
     const channel = await link.connection.openChannel(call);
     const lane = new Lane(this.#session, channel, signal);
-    this.#lane = lane;
     try {
       for (const queue of this.#settings.queues) {
         await this.#consume(lane, queue, call);
       }
-      return lane;
+      return this.#lane = lane;
     } catch (error) {
+      this.#mailbox.clear(); // what came by it goes back with it
       await lane.close();
       throw error;
     }

@@ -36,11 +36,15 @@ export class Settler {
       deadline !== undefined &&
       (batch.deadline === undefined || deadline > batch.deadline)
     ) batch.deadline = deadline;
-    return batch.settled.then((lost) => {
+    const settling = batch.settled.then((lost) => {
       if (lost.length > 0 && lost.includes(reservation)) {
         throw leaseLost(reservation);
       }
     });
+    // Who does not wait for it is not to fall over its failure: the message is
+    // delivered again.
+    settling.catch(ignore);
+    return settling;
   }
 
   #open(): Batch {
@@ -53,6 +57,8 @@ export class Settler {
     return this.#batch = batch;
   }
 }
+
+function ignore(): void {}
 
 /**
  * Makes the error for a settlement that came too late.
