@@ -3,6 +3,11 @@ import { type CodecRegistry, createCodecRegistry } from "../codec/mod.ts";
 import { ClosedError } from "../model/errors.ts";
 import type { QueueStatus } from "../model/queue.ts";
 import type { Capability, Channel } from "../transports/transport.ts";
+import type {
+  AsUriOptions,
+  CloseOptions,
+  ConnectionInfo,
+} from "./connection_info.ts";
 import type { ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Consumer, type ConsumerOptions } from "./consumer.ts";
@@ -10,6 +15,7 @@ import type { Entity } from "./declarations.ts";
 import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
 import { watch } from "./events.ts";
 import { Failover } from "./failover.ts";
+import { Getter } from "./getter.ts";
 import {
   type Call,
   checkCount,
@@ -22,45 +28,11 @@ import { Producer, type ProducerOptions } from "./producer.ts";
 import { SessionPublisher } from "./publisher.ts";
 import type { Queue } from "./queue.ts";
 import { Session } from "./session.ts";
-import { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";
-
-/** Options of {@linkcode Connection.close}. */
-export interface CloseOptions {
-  /** Milliseconds that messages in flight have to be answered for, before it is closed all the same. @default {the connection's `operationTimeout`} */
-  readonly drainTimeout?: number | undefined;
-}
-
-/** Options of {@linkcode Connection.asUri}. */
-export interface AsUriOptions {
-  /** Whether to show the password, where it is a string. @default {false} */
-  readonly includePassword?: boolean | undefined;
-  /** What stands in its place. @default {"**"} */
-  readonly mask?: string | undefined;
-}
-
-/** What a connection is to; no password in it. */
-export interface ConnectionInfo {
-  /** The transport's name. */
-  readonly transport: string;
-  /** The host. */
-  readonly hostname: string | undefined;
-  /** The port. */
-  readonly port: number | undefined;
-  /** The user's name. */
-  readonly userid: string | undefined;
-  /** The virtual host. */
-  readonly virtualHost: string | undefined;
-  /** Whether it speaks TLS. */
-  readonly tls: boolean;
-  /** Milliseconds that `connect()` takes at most. */
-  readonly connectTimeout: number;
-  /** Milliseconds that any other call takes at most. */
-  readonly operationTimeout: number;
-  /** Milliseconds between signs of life. */
-  readonly heartbeat: number;
-  /** All URLs, in order. */
-  readonly urls: readonly string[];
-}
+import {
+  SimpleQueue,
+  simpleQueueOf,
+  type SimpleQueueOptions,
+} from "./simple_queue.ts";
 
 /** Where a connection belongs that came out of a pool. */
 export interface Home {
@@ -220,7 +192,17 @@ export class Connection implements AsyncDisposable {
     name: string | Queue,
     options: SimpleQueueOptions = {},
   ): SimpleQueue<T> {
-    return new SimpleQueue<T>(this, this.#session, this.#codecs, name, options);
+    const { accept, serializer, buffer = false } = options;
+    const queue = typeof name === "string" ? simpleQueueOf(name, buffer) : name;
+    const [bound] = queue.bindings;
+    const producer = this.producer<T>({
+      exchange: bound?.exchange ?? "",
+      routingKey: bound?.routingKey ?? queue.name,
+      declare: [queue],
+      serializer,
+    });
+    const getter = new Getter<T>(this.#session, this.#codecs, accept, buffer);
+    return new SimpleQueue<T>(this.#session, queue, producer, getter);
   }
 
   /** Makes a queue to put to and get from that goes with this connection: transient, and without acks. */

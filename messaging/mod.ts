@@ -4,13 +4,12 @@
  * @module
  */
 
-export {
-  type AsUriOptions,
-  type CloseOptions,
-  Connection,
-  type ConnectionInfo,
-  createConnection,
-} from "./connection.ts";
+export { Connection, createConnection } from "./connection.ts";
+export type {
+  AsUriOptions,
+  CloseOptions,
+  ConnectionInfo,
+} from "./connection_info.ts";
 export type {
   ConnectionOptions,
   FailoverStrategy,

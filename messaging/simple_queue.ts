@@ -1,10 +1,8 @@
-import type { CodecRegistry } from "../codec/mod.ts";
-import { SettlementError } from "../model/errors.ts";
-import type { Connection } from "./connection.ts";
+import type { QueueStatus } from "../model/queue.ts";
 import { Exchange } from "./exchange.ts";
-import { Getter } from "./getter.ts";
+import type { Getter } from "./getter.ts";
 import type { Message } from "./message.ts";
-import type { OperationOptions } from "./operation_options.ts";
+import { limitsOf, type OperationOptions } from "./operation_options.ts";
 import type { Producer, PublishOptions } from "./producer.ts";
 import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
@@ -39,30 +37,22 @@ export interface SimpleQueueOptions {
  * ```
  */
 export class SimpleQueue<T = unknown> implements AsyncDisposable {
-  readonly #connection: Connection;
+  readonly #session: Session;
   readonly #queue: Queue;
   readonly #producer: Producer<T>;
   readonly #getter: Getter<T>;
 
   /** Made by `connection.simpleQueue`. */
   constructor(
-    connection: Connection,
     session: Session,
-    codecs: CodecRegistry,
-    name: string | Queue,
-    options: SimpleQueueOptions,
+    queue: Queue,
+    producer: Producer<T>,
+    getter: Getter<T>,
   ) {
-    const { accept, serializer, buffer = false } = options;
-    this.#connection = connection;
-    this.#queue = name instanceof Queue ? name : simple(name, buffer);
-    const [bound] = this.#queue.bindings;
-    this.#producer = connection.producer<T>({
-      exchange: bound?.exchange ?? "",
-      routingKey: bound?.routingKey ?? this.#queue.name,
-      declare: [this.#queue],
-      serializer,
-    });
-    this.#getter = new Getter<T>(session, codecs, accept, buffer);
+    this.#session = session;
+    this.#queue = queue;
+    this.#producer = producer;
+    this.#getter = getter;
   }
 
   /** Publishes a payload to it. */
@@ -72,18 +62,19 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
 
   /** Takes the message whose turn it is, or `undefined` if there is none now. */
   async get(options?: OperationOptions): Promise<Message<T> | undefined> {
-    return await this.#getter.get(await this.#name(options), options);
+    const { name } = await this.#declare(options);
+    return await this.#getter.get(name, options);
   }
 
   /** Counts the ready messages. */
   async size(options?: OperationOptions): Promise<number> {
-    const [status] = await this.#connection.declare(this.#queue, options);
-    return status?.messageCount ?? 0;
+    return (await this.#declare(options)).messageCount;
   }
 
   /** Removes the ready messages; returns how many. */
   async clear(options?: OperationOptions): Promise<number> {
-    return await this.#getter.purge(await this.#name(options), options);
+    const { name } = await this.#declare(options);
+    return await this.#getter.purge(name, options);
   }
 
   /** Waits for what is in flight, and gives back what is unsettled. */
@@ -92,16 +83,23 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
     await this.#getter[Symbol.asyncDispose]();
   }
 
-  async #name(options: OperationOptions | undefined): Promise<string> {
-    const [status] = await this.#connection.declare(this.#queue, options);
-    if (status !== undefined) return status.name;
-    throw new SettlementError("Cannot get: the queue has no name", {
-      code: "message-settled",
-    });
+  async #declare(options: OperationOptions | undefined): Promise<QueueStatus> {
+    const { clock, endpoint } = this.#session;
+    const call = limitsOf(options, clock, endpoint.operationTimeout);
+    const [status] = await this.#session.declare([this.#queue], call);
+    if (status !== undefined) return status;
+    throw new TypeError("Cannot use a simple queue: it was made of no queue");
   }
 }
 
-function simple(name: string, buffer: boolean): Queue {
+/**
+ * Makes the queue of a simple queue, and its exchange.
+ *
+ * @param name The name of both.
+ * @param buffer Whether both are transient, and the connection's own.
+ * @returns The queue, bound to its exchange by its name.
+ */
+export function simpleQueueOf(name: string, buffer: boolean): Queue {
   const exchange = new Exchange(name, {
     durable: !buffer,
     autoDelete: buffer,

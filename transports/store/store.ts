@@ -1,30 +1,7 @@
-/**
- * The contract for brokers that have queues but no exchanges: a few verbs, over
- * which the library's own channel adds exchanges, routing, prefetch, settlement
- * and dead letters. {@linkcode createStoreTransport} makes a transport of a store.
- *
- * @example A transport from a store
- * ```ts ignore
- * import { createStoreTransport } from "@dashi/mq/store";
- *
- * const transport = createStoreTransport({
- *   name: "mine",
- *   open: (url, options) => MyStore.open(url, options),
- * });
- * ```
- *
- * @module
- */
-
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Topology, TopologyChange } from "../../virtual/topology.ts";
 import type { Capability, CloseReason } from "../transport.ts";
-
-export { createStoreTransport } from "./connection.ts";
-export type { StoreTransportOptions } from "./connection.ts";
-export type * from "../transport.ts";
-export type * from "../../virtual/topology.ts";
 
 /** The few verbs that a broker must have to carry the emulation of exchanges. */
 export interface Store extends AsyncDisposable {

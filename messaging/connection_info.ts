@@ -1,0 +1,37 @@
+/** Options of `connection.close`. */
+export interface CloseOptions {
+  /** Milliseconds that messages in flight have to be answered for, before it is closed all the same. @default {the connection's `operationTimeout`} */
+  readonly drainTimeout?: number | undefined;
+}
+
+/** Options of `connection.asUri`. */
+export interface AsUriOptions {
+  /** Whether to show the password, where it is a string. @default {false} */
+  readonly includePassword?: boolean | undefined;
+  /** What stands in its place. @default {"**"} */
+  readonly mask?: string | undefined;
+}
+
+/** What a connection is to; no password in it. */
+export interface ConnectionInfo {
+  /** The transport's name. */
+  readonly transport: string;
+  /** The host. */
+  readonly hostname: string | undefined;
+  /** The port. */
+  readonly port: number | undefined;
+  /** The user's name. */
+  readonly userid: string | undefined;
+  /** The virtual host. */
+  readonly virtualHost: string | undefined;
+  /** Whether it speaks TLS. */
+  readonly tls: boolean;
+  /** Milliseconds that `connect()` takes at most. */
+  readonly connectTimeout: number;
+  /** Milliseconds that any other call takes at most. */
+  readonly operationTimeout: number;
+  /** Milliseconds between signs of life. */
+  readonly heartbeat: number;
+  /** All URLs, in order. */
+  readonly urls: readonly string[];
+}
