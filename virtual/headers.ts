@@ -13,9 +13,8 @@ export const X_MATCH: readonly string[] = [
  * Says whether a message's headers match a binding of a headers exchange, by
  * RabbitMQ's rules. `x-match` is `all` (the default) or `any`; arguments whose
  * names begin with `x-` are ignored, but for `all-with-x` and `any-with-x`. An
- * argument of `null` matches any value, others what is equal. Numbers are equal by
- * their value, a `Date` to its seconds since 1970, and bytes to the text that they
- * spell in UTF-8.
+ * argument of `null` matches any value, others what is equal: numbers by their value,
+ * a `Date` to the second, bytes also to the text that they spell in UTF-8.
  *
  * @param arguments_ The binding's arguments.
  * @param headers The message's headers.
@@ -45,7 +44,7 @@ export function matchHeaders(
     const found = Object.hasOwn(headers, name) ? headers[name] : undefined;
     const matches = found !== undefined &&
       (wanted === null || wanted === found ||
-        sameValue(untyped(wanted), untyped(found)));
+        sameValue(textOf(wanted), textOf(found)));
     if (matches === any) return any;
   }
   return !any;
@@ -53,8 +52,7 @@ export function matchHeaders(
 
 const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** RabbitMQ compares what remains of a value when its type is taken off. */
-function untyped(value: FieldValue): FieldValue {
-  if (value instanceof Date) return Math.floor(value.getTime() / 1000);
+/** To RabbitMQ a text is bytes, too. */
+function textOf(value: FieldValue): FieldValue {
   return value instanceof Uint8Array ? UTF8.decode(value) : value;
 }

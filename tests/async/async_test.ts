@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AbortListeners } from "../../async/abort.ts";
 import { backoff } from "../../async/backoff.ts";
-import type { Clock } from "../../async/clock.ts";
 import { Deadlines } from "../../async/deadlines.ts";
 import { Limits } from "../../async/limits.ts";
 import { Line } from "../../async/line.ts";
@@ -10,49 +9,7 @@ import { Ring } from "../../async/ring.ts";
 import { Window } from "../../transports/store/window.ts";
 import { deliveryTag } from "../../model/message.ts";
 import { TimeoutError } from "../../model/errors.ts";
-
-/** Time that passes when it is told to. */
-class TestClock implements Clock {
-  #now = 0;
-  readonly #timers = new Set<
-    { readonly at: number; readonly callback: () => void }
-  >();
-
-  /** How many timers are set. */
-  get timers(): number {
-    return this.#timers.size;
-  }
-
-  now(): number {
-    return this.#now;
-  }
-
-  wall(): number {
-    return this.#now;
-  }
-
-  timer(callback: () => void, delay: number): () => void {
-    const timer = { at: this.#now + delay, callback };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-
-  pass(duration: number): void {
-    const end = this.#now + duration;
-    for (;;) {
-      const due = [...this.#timers].filter(({ at }) =>
-        at <= end
-      ).sort((a, b) => a.at - b.at)[0];
-      if (due === undefined) {
-        break;
-      }
-      this.#now = due.at;
-      this.#timers.delete(due);
-      due.callback();
-    }
-    this.#now = end;
-  }
-}
+import { TestClock } from "../support/clock.ts";
 
 Deno.test("Deadlines call back in order, once, and not what was cancelled", () => {
   const clock = new TestClock();

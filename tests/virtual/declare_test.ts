@@ -5,6 +5,7 @@ import {
   planDeleteExchange,
   PreconditionFailedError,
   type QueueDeclaration,
+  ResourceLockedError,
 } from "../../virtual/mod.ts";
 import { me, queueOf, World } from "./world.ts";
 
@@ -18,7 +19,11 @@ Deno.test("planDeclareQueue() has one change, and none for an equal queue", () =
 
 const UNEQUAL: readonly (readonly [Partial<QueueDeclaration>, string])[] = [
   [{ durable: false }, "as transient: the broker has it as durable"],
-  [{ autoDelete: true }, "as auto-delete"],
+  [{ autoDelete: true }, "as auto-delete: the broker has it as lasting"],
+  [
+    { durable: false, arguments: { "x-max-length": 5, "x-expires": 7 } },
+    'as transient and with "x-expires" 7 and with "x-max-length" 5: the broker has it as durable and without "x-expires" and without "x-max-length"',
+  ],
   [
     { arguments: { "x-max-length": 5 } },
     '"x-max-length" 5: the broker has it without',
@@ -38,20 +43,40 @@ for (const [options, words] of UNEQUAL) {
   });
 }
 
+Deno.test("planDeclareQueue() passes over arguments that it does not know", () => {
+  const world = new World();
+  world.queue("q");
+  assertEquals(world.queue("q", { arguments: { "x-mine": 1 } }), []);
+});
+
+for (const exclusive of [true, false]) {
+  Deno.test(`planDeclareQueue() finds a queue locked that is ${exclusive ? "shared" : "exclusive"}, and should not be`, () => {
+    const world = new World();
+    world.queue("q", { exclusive: !exclusive });
+    const { message } = assertThrows(
+      () => world.queue("q", { exclusive, durable: false }),
+      ResourceLockedError,
+    );
+    assert(message.includes(exclusive ? "as exclusive" : "as shared"), message);
+  });
+}
+
 const BAD_ARGUMENTS:
   readonly (readonly [QueueDeclaration["arguments"], string])[] = [
     [{ "x-message-ttl": -1 }, "x-message-ttl"],
     [{ "x-message-ttl": "5" }, "x-message-ttl"],
     [{ "x-expires": 0 }, "x-expires"],
     [{ "x-max-length": 1.5 }, "x-max-length"],
+    [{ "x-max-length": 5n }, "5n"],
     [{ "x-max-priority": 0 }, "x-max-priority"],
+    [{ "x-max-priority": 256 }, "from 1 to 255"],
     [{ "x-overflow": "explode" }, "drop-head"],
     [{ "x-dead-letter-exchange": 7 }, "x-dead-letter-exchange"],
     [{ "x-dead-letter-routing-key": "k" }, "x-dead-letter-exchange"],
   ];
 
 for (const [arguments_, words] of BAD_ARGUMENTS) {
-  Deno.test(`planDeclareQueue() refuses ${JSON.stringify(arguments_)}`, () => {
+  Deno.test(`planDeclareQueue() refuses ${Deno.inspect(arguments_)}`, () => {
     const { message } = assertThrows(
       () => new World().queue("q", { arguments: arguments_ }),
       PreconditionFailedError,
@@ -109,4 +134,5 @@ Deno.test("names of the broker's own, and the default exchange, are refused", ()
     ),
     ["queue-declared"],
   );
+  assertThrows(() => world.queue("amq.gen-1"), AccessRefusedError);
 });

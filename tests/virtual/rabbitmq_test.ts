@@ -65,6 +65,9 @@ class World {
       null,
       2 ** 40,
       1n,
+      new TextEncoder().encode("x"),
+      [1, "x"],
+      { b: 1 },
     ]);
   }
 
@@ -127,7 +130,12 @@ class World {
     const arguments_: FieldTable = type === "headers"
       ? {
         ...this.headers(),
-        ...[{}, { "x-match": "all" }, { "x-match": "any" }][this.#random(3)],
+        ...this.#pick<FieldTable>([
+          {},
+          ...["all", "any", "all-with-x", "any-with-x"].map((each) => ({
+            "x-match": each,
+          })),
+        ]),
       }
       : {};
     const fields = encodeFields(arguments_, (bytes) => Buffer.from(bytes));
@@ -149,9 +157,16 @@ class World {
       exchange: this.#random(10) === 0 ? "" : this.#pick(this.exchanges),
       routingKey: this.#random(6) === 0
         ? this.#pick(this.queues)
-        : this.words(["a", "b", "c", ""]),
-      properties: { headers: this.headers() },
+        : this.words(["a", "b", "c", "", "*", "#"]),
+      properties: { headers: { ...this.headers(), ...this.#moreKeys() } },
     };
+  }
+
+  #moreKeys(): FieldTable {
+    const name = this.#pick(["CC", "BCC", "", "", "", "", "", ""]);
+    return name === ""
+      ? {}
+      : { [name]: [this.words(["a", "b"]), this.#pick(this.queues), 7] };
   }
 }
 

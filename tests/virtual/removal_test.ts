@@ -52,6 +52,20 @@ Deno.test("planBind() needs both ends, and binds once", () => {
   assertEquals([...world.topology.bindingsTo("q")].length, 1);
 });
 
+Deno.test("planUnbind() is refused to others than the owner, if there is what to unbind", () => {
+  const world = new World();
+  world.queue("q", { exclusive: true });
+  world.bind("amq.direct", "q", "k");
+  const unbind = (routingKey: string) =>
+    planUnbind(
+      world.topology,
+      bindingOf("amq.direct", "q", routingKey),
+      "another",
+    );
+  assertThrows(() => unbind("k"), ResourceLockedError, "exclusive");
+  assertEquals(unbind("never"), []);
+});
+
 Deno.test("planBind() refuses a bad x-match", () => {
   const world = new World();
   world.queue("q");

@@ -28,6 +28,11 @@ const HEADERS: readonly (readonly [FieldTable, FieldTable, boolean])[] = [
   [{ a: new Date(5000) }, { a: new Date(5999) }, true],
   [{ a: Uint8Array.of(1, 2) }, { a: Uint8Array.of(1, 2) }, true],
   [{ a: [1, "x"] }, { a: [1, "x"] }, true],
+  [{ a: Uint8Array.of(120) }, { a: "x" }, true],
+  [{ a: Uint8Array.of(120) }, { a: "y" }, false],
+  [{ a: 1.5 }, { a: 1.5 }, true],
+  [{ a: 1.5 }, { a: 1 }, false],
+  [{ constructor: null }, {}, false],
   [{ a: { b: 1, c: 2 } }, { a: { c: 2, b: 1 } }, true],
   [{ "x-other": 1, a: 1 }, { a: 1 }, true],
   [{ "x-match": "all-with-x", "x-other": 1, a: 1 }, { a: 1 }, false],
@@ -166,6 +171,15 @@ Deno.test("route() says which fanout exchanges are to be broadcast, and what may
   );
 });
 
+Deno.test("route() passes over what is no string in CC", () => {
+  const { queues } = route(topologyOf(), {
+    exchange: "",
+    routingKey: "missing",
+    properties: { headers: { CC: [7, "b", null] } },
+  });
+  assertEquals([...queues], ["b"]);
+});
+
 const message: Publishing = {
   exchange: "e",
   routingKey: "k",
@@ -223,6 +237,18 @@ Deno.test("deadLetter() has RabbitMQ's headers", () => {
     },
     body: message.body,
   });
+});
+
+Deno.test("deadLetter() writes the first death anew where there is no list of deaths", () => {
+  const queue = queueWith("q", { "x-dead-letter-exchange": "dlx" });
+  const headers = { "x-first-death-queue": "another", "x-death": "none" };
+  const next = deadLetter(
+    queue,
+    { ...message, properties: { headers } },
+    "maxlen",
+    0,
+  );
+  assertEquals(next?.properties.headers?.["x-first-death-queue"], "q");
 });
 
 Deno.test("deadLetter() counts, the newest first, and takes CC away with a key of its own", () => {

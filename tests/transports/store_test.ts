@@ -1,0 +1,339 @@
+// deno-lint-ignore-file no-top-level-await -- what the broker can do must be known before its cases are named
+/** What the memory transport does not need of `transports/store/`: leases, owners, narrow limits, broadcasts. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { turn } from "../../async/turn.ts";
+import { SettlementError } from "../../model/errors.ts";
+import { MemoryBroker } from "../../transports/memory/broker.ts";
+import { MemoryStore } from "../../transports/memory/store.ts";
+import {
+  type Channel,
+  createStoreTransport,
+  type Delivery,
+  type DeliveryTag,
+  type Publishing,
+  type Reservation,
+  type Store,
+  type TransportConnection,
+} from "../../transports/store/mod.ts";
+import { parseUrl } from "../../url/mod.ts";
+import { TestClock } from "../support/clock.ts";
+import { registerConformance } from "../support/register.ts";
+
+/** What a store over the memory store does otherwise. */
+type Changes = Partial<
+  Pick<
+    Store,
+    "limits" | "renew" | "beat" | "broadcast" | "setAside" | "reserve"
+  >
+>;
+
+/** A memory store, changed here and there. */
+function changed(inner: MemoryStore, changes: Changes): Store {
+  return {
+    limits: inner.limits,
+    capabilities: inner.capabilities,
+    closed: inner.closed,
+    readTopology: (of) => inner.readTopology(of),
+    applyChanges: (changes, version) => inner.applyChanges(changes, version),
+    countMessages: (queue) => inner.countMessages(queue),
+    purgeQueue: (queue) => inner.purgeQueue(queue),
+    put: (items, options) => inner.put(items, options),
+    reserve: (wants, options) => inner.reserve(wants, options),
+    remove: (reservations) => inner.remove(reservations),
+    release: (reservations) => inner.release(reservations),
+    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+    ...changes,
+  };
+}
+
+const narrow = new MemoryBroker(SYSTEM_CLOCK);
+
+// One queue and two messages a call, as on the narrowest of brokers.
+await registerConformance("a narrow store", {
+  url: "narrow://",
+  transport: createStoreTransport({
+    name: "narrow",
+    open: (_, options) => {
+      const inner = new MemoryStore(narrow, options);
+      return Promise.resolve(changed(inner, {
+        limits: {
+          ...inner.limits,
+          reserveCount: 2,
+          reserveQueues: 1,
+          reserveWait: 50,
+        },
+      }));
+    },
+  }),
+});
+
+interface Opened {
+  readonly clock: TestClock;
+  readonly connection: TransportConnection;
+  readonly channel: Channel;
+  readonly store: Store;
+}
+
+async function open(
+  changes: (inner: MemoryStore) => Changes,
+  clock: TestClock = new TestClock(),
+  broker: MemoryBroker = new MemoryBroker(clock),
+  owner = "me",
+): Promise<Opened> {
+  let store: Store | undefined;
+  const transport = createStoreTransport({
+    name: "changed",
+    open: () => {
+      const inner = new MemoryStore(broker, { clock });
+      store = changed(inner, changes(inner));
+      return Promise.resolve(store);
+    },
+  });
+  const connection = await transport.connect(parseUrl("changed://"), {
+    heartbeat: 0,
+    transportOptions: {},
+    operationTimeout: 1000,
+    owner,
+    clock,
+  });
+  assert(store !== undefined);
+  const channel = await connection.openChannel();
+  return { clock, connection, channel, store };
+}
+
+const QUEUE = {
+  name: "q",
+  durable: true,
+  exclusive: false,
+  autoDelete: false,
+  arguments: {},
+};
+
+const message = (exchange: string, routingKey: string): Publishing => ({
+  exchange,
+  routingKey,
+  mandatory: false,
+  delay: 0,
+  properties: {},
+  body: new Uint8Array(1),
+});
+
+/** Lets what was begun go on for as many turns as it needs. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 5; i++) await turn();
+}
+
+Deno.test("what is unsettled is renewed every third of its lease, and no more once it is settled", async () => {
+  const renewed: number[] = [];
+  const { clock, channel, connection } = await open((inner) => ({
+    limits: { ...inner.limits, lease: 3000 },
+    renew: (reservations) => {
+      renewed.push(reservations.length);
+      return Promise.resolve([]);
+    },
+  }));
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  await channel.publish(message("", "q"));
+  const got = await channel.get("q");
+  const deliveries: Delivery[] = [];
+  await channel.consume("q", (each) => deliveries.push(each), { prefetch: 1 });
+  await settle();
+  for (let i = 0; i < 3; i++) {
+    clock.pass(1000);
+    await settle();
+  }
+  assertEquals(renewed, [2, 2, 2]);
+  for (const each of [got, ...deliveries]) {
+    assert(each !== undefined);
+    await channel.ack(each.deliveryTag);
+  }
+  clock.pass(1000);
+  await settle();
+  assertEquals(renewed, [2, 2, 2]);
+  await connection[Symbol.asyncDispose]();
+  assertEquals(clock.timers, 0);
+});
+
+Deno.test("a failed renewal is repeated", async () => {
+  let calls = 0;
+  const { clock, channel, connection } = await open((inner) => ({
+    limits: { ...inner.limits, lease: 3000 },
+    renew: () => {
+      calls++;
+      return Promise.reject(new Error("the broker is busy"));
+    },
+  }));
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  await channel.get("q");
+  for (let i = 0; i < 3; i++) {
+    clock.pass(1000);
+    await settle();
+  }
+  assertEquals(calls, 3);
+  await connection[Symbol.asyncDispose]();
+});
+
+Deno.test("a lost lease is told, makes room, and can not be settled", async () => {
+  const { clock, channel, connection } = await open((inner) => ({
+    limits: { ...inner.limits, lease: 3000 },
+    renew: async (reservations) => {
+      // Somebody else has them now.
+      await inner.remove(reservations);
+      return reservations;
+    },
+  }));
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  await channel.publish(message("", "q"));
+  const lost: DeliveryTag[] = [];
+  const deliveries: Delivery[] = [];
+  await channel.consume("q", (each) => deliveries.push(each), {
+    prefetch: 1,
+    onLost: (tags) => lost.push(...tags),
+  });
+  await settle();
+  assertEquals(deliveries.length, 1);
+  clock.pass(1000);
+  await settle();
+  assertEquals(lost, [deliveries[0]?.deliveryTag]);
+  assertEquals(deliveries.length, 2);
+  const error = await assertRejects(
+    () => channel.ack(lost[0] ?? deliveries[0]?.deliveryTag ?? fail()),
+    SettlementError,
+  );
+  assertEquals(error.code, "message-settled");
+  await connection[Symbol.asyncDispose]();
+});
+
+function fail(): never {
+  throw new Error("there is no tag");
+}
+
+Deno.test("an owner beats every ten seconds, and deletes what the dead ones owned", async () => {
+  const clock = new TestClock();
+  const broker = new MemoryBroker(clock);
+  const dead = await open(() => ({}), clock, broker, "dead");
+  await dead.channel.declareQueue({
+    ...QUEUE,
+    name: "theirs",
+    exclusive: true,
+  });
+  const beats: string[] = [];
+  let died: readonly string[] = [];
+  const { channel, connection } = await open(
+    () => ({
+      beat: (owner, ttl) => {
+        beats.push(`${owner} ${ttl}`);
+        return Promise.resolve(died);
+      },
+    }),
+    clock,
+    broker,
+  );
+  clock.pass(10_000);
+  await settle();
+  assertEquals(beats, ["me 30000"]);
+  died = ["dead"];
+  clock.pass(10_000);
+  await settle();
+  assertEquals(beats.length, 2);
+  await assertRejects(() => channel.checkQueue("theirs"), Error, "theirs");
+  await connection[Symbol.asyncDispose]();
+  await dead.connection[Symbol.asyncDispose]();
+});
+
+Deno.test("what lies in a queue and is no message is delivered as such, and set aside when it is rejected", async () => {
+  const aside: Reservation[] = [];
+  const { channel, connection } = await open((inner) => ({
+    reserve: async (wants, options) => {
+      const reserved = await inner.reserve(wants, options);
+      return {
+        ...reserved,
+        reservations: reserved.reservations.map((each) =>
+          new Proxy(each, {
+            get: (target, key) =>
+              key === "message"
+                ? { error: new Error("garbage"), body: Uint8Array.of(7) }
+                : Reflect.get(target, key, target),
+          })
+        ),
+      };
+    },
+    setAside: (reservations) => {
+      aside.push(...reservations);
+      return Promise.resolve();
+    },
+  }));
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  const delivery = await channel.get("q");
+  assertEquals(delivery?.malformed?.message, "garbage");
+  assertEquals([...delivery?.body ?? []], [7]);
+  await channel.reject(delivery?.deliveryTag ?? fail(), { requeue: false });
+  assertEquals(aside.length, 1);
+  await connection[Symbol.asyncDispose]();
+});
+
+Deno.test("a fanout exchange is broadcast where the store can, and the outcome does not count", async () => {
+  const heard: string[] = [];
+  const { channel, connection } = await open(() => ({
+    broadcast: (exchange, { routingKey }) => {
+      heard.push(`${exchange} ${routingKey}`);
+      return Promise.resolve();
+    },
+  }));
+  await channel.declareQueue(QUEUE);
+  await channel.bind({
+    source: "amq.fanout",
+    destination: { kind: "queue", name: "q" },
+    routingKey: "",
+    arguments: {},
+  });
+  const outcome = await channel.publish(message("amq.fanout", "k"));
+  assertEquals(outcome, { type: "accepted", queues: undefined });
+  assertEquals(heard, ["amq.fanout k"]);
+  assertEquals((await channel.checkQueue("q")).messageCount, 0);
+  await connection[Symbol.asyncDispose]();
+});
+
+Deno.test("a store that is lost ends its connection, channels and consumers as lost", async () => {
+  const clock = new TestClock();
+  const { promise: closed, resolve: lose } = Promise.withResolvers<
+    Awaited<Store["closed"]>
+  >();
+  const inner = new MemoryStore(new MemoryBroker(clock), { clock });
+  const connection = await createStoreTransport({
+    name: "lost",
+    open: () => Promise.resolve({ ...changed(inner, {}), closed }),
+  }).connect(parseUrl("lost://"), {
+    heartbeat: 0,
+    transportOptions: {},
+    operationTimeout: 1000,
+    owner: "me",
+    clock,
+  });
+  const channel = await connection.openChannel();
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  const deliveries: Delivery[] = [];
+  const subscription = await channel.consume(
+    "q",
+    (each) => deliveries.push(each),
+    { prefetch: 1 },
+  );
+  await settle();
+  lose({ type: "lost", error: new Error("cut") });
+  assertEquals((await connection.closed).type, "lost");
+  assertEquals((await channel.closed).type, "lost");
+  assertEquals((await subscription.ended).type, "lost");
+  await assertRejects(
+    () => channel.ack(deliveries[0]?.deliveryTag ?? fail()),
+    SettlementError,
+  );
+  await connection[Symbol.asyncDispose]();
+  await inner[Symbol.asyncDispose]();
+});
