@@ -38,6 +38,8 @@ import {
 export interface Home {
   /** Takes it back. */
   takeBack(connection: Connection): Promise<void>;
+  /** Strikes it off: it is closed. */
+  strikeOff(connection: Connection): void;
 }
 
 /**
@@ -271,14 +273,16 @@ export class Connection implements AsyncDisposable {
     if (options.drainTimeout !== undefined) {
       checkDuration("drainTimeout", options.drainTimeout);
     }
+    this.#home?.strikeOff(this);
     return this.#closing ??= this.#close(options.drainTimeout);
   }
 
-  /** Gives it back to its pool; one that belongs to none is closed. */
+  /** Gives it back to its pool, without the producers and consumers that were made on it; one that belongs to none is closed. */
   async release(options?: OperationOptions): Promise<void> {
     if (this.#home === undefined || this.#closing !== undefined) {
       return await this.close({ drainTimeout: options?.timeout });
     }
+    await this.#endUsers(options?.timeout);
     await this.#home.takeBack(this);
   }
 
@@ -288,18 +292,21 @@ export class Connection implements AsyncDisposable {
   }
 
   async #close(drainTimeout: number | undefined): Promise<void> {
+    await this.#endUsers(drainTimeout);
+    await this.#session.close();
+  }
+
+  /** Ends its producers and consumers, in time or not: what is left goes back with the connection. */
+  async #endUsers(drainTimeout: number | undefined): Promise<void> {
     const { clock, endpoint, limits } = this.#session;
     const call = {
-      signal: undefined,
       deadline: clock.now() + (drainTimeout ?? endpoint.operationTimeout),
     };
     const ended = Promise.all([
       ...[...this.#producers].map((each) => each[Symbol.asyncDispose]()),
       ...[...this.#consumers].map((each) => each[Symbol.asyncDispose]()),
     ]);
-    // Late or failed: closing the connection gives back what is left.
     await limits.wait(ended, call, () => new Error("late")).catch(() => {});
-    await this.#session.close();
   }
 
   #limits(options: OperationOptions | undefined): Call {

@@ -92,6 +92,14 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   readonly #home: Home = {
+    strikeOff: (connection) => {
+      if (!this.#busy.delete(connection)) return;
+      const waiting = this.#waiting.shift();
+      if (waiting === undefined) return;
+      const another = this.#new();
+      this.#busy.add(another);
+      waiting(another);
+    },
     takeBack: async (connection) => {
       if (!this.#busy.delete(connection)) return; // given back before
       if (this.#closing !== undefined) return await connection.close();

@@ -42,7 +42,7 @@ export class SessionPublisher {
   readonly #line = new Line();
   #lane: Lane | undefined;
   #opening: Promise<Lane> | undefined;
-  #checking = new Map<string, Promise<void>>();
+  #declaring: Promise<void> | undefined;
   /** After a channel error: the messages that may have caused it, one at a time. */
   #suspects: Promise<unknown> = Promise.resolve();
 
@@ -110,33 +110,27 @@ export class SessionPublisher {
     const lane = await this.#open(call);
     const { exchange } = message;
     if (isKnown(lane, message)) return lane;
-    let checking = this.#checking.get(exchange);
-    if (checking === undefined) {
-      // By this call's limits: others that wait for it check anew if it fails.
-      checking = lane.link.topology
-        .run(call, (channel) => channel.checkExchange(exchange, call))
-        .then(() => {
-          lane.known.add(exchange);
-        })
-        .finally(() => this.#checking.delete(exchange));
-      this.#checking.set(exchange, checking);
-    }
-    await this.#session.limits.wait(checking, call, () => late());
+    await lane.link.topology.run(
+      call,
+      (channel) => channel.checkExchange(exchange, call),
+    );
+    lane.known.add(exchange);
     return lane;
   }
 
   async #open(call: Call): Promise<Lane> {
     if (this.#lane !== undefined) return this.#lane;
     const link = await this.#session.link(call);
-    this.#opening ??= this.#openOn(link, call).finally(() =>
+    this.#opening ??= this.#openOn(link).finally(() =>
       this.#opening = undefined
     );
     return await this.#session.limits.wait(this.#opening, call, () => late());
   }
 
-  async #openOn(link: Link, call: Call): Promise<Lane> {
+  /** For all who wait for it: by the session's limits, and not by those of the first. */
+  async #openOn(link: Link): Promise<Lane> {
     const channel = await link.connection.openChannel({
-      deadline: call.deadline,
+      deadline: this.#session.clock.now() + link.endpoint.operationTimeout,
     });
     const lane: Lane = { link, channel, known: new Set() };
     this.#lane = lane;
@@ -206,10 +200,21 @@ export class SessionPublisher {
     message: Publishing,
     call: PublishCall,
   ): Promise<void> {
-    const { declarations } = this.#session;
+    this.#declaring ??= this.#declareAgain().finally(() =>
+      this.#declaring = undefined
+    );
+    await this.#session.limits.wait(this.#declaring, call, () => late());
+    this.#lane?.known.delete(message.exchange);
+    return await this.#once(message, call);
+  }
+
+  /** For all whose message came back: by the session's limits. */
+  async #declareAgain(): Promise<void> {
+    const { clock, declarations, endpoint } = this.#session;
+    const deadline = clock.now() + endpoint.operationTimeout;
+    const call = { signal: undefined, deadline };
     const { topology } = await this.#session.link(call);
     declarations.doubt();
-    this.#lane?.known.delete(message.exchange);
     await declarations.declareAll(
       (action) => topology.run(call, action),
       call,
@@ -218,7 +223,6 @@ export class SessionPublisher {
         this.#session.emit({ type: "declare-failed", entity, error });
       },
     );
-    return await this.#once(message, call);
   }
 
   #declared({ exchange, routingKey }: Publishing): boolean {

@@ -254,6 +254,19 @@ export const RUNNING: readonly ConformanceCase[] = [
         assert.equal(await pool.acquire(), one);
         await one.producer({ declare: [stage.queue()] })[Symbol.asyncDispose]();
         await one.connect();
+        // A consumer that the borrower forgot ends with the loan.
+        const queue = stage.queue();
+        const forgotten = one.consumer(queue)[Symbol.asyncIterator]().next();
+        await one.declare(queue);
+        await one.release();
+        assert.equal((await arrives(forgotten, "the end")).done, true);
+        // A closed one is replaced.
+        const three = await pool.acquire();
+        await three.close();
+        assert.equal(pool.inUse, 0);
+        const four = await pool.acquire();
+        assert.notEqual(three, four);
+        await four.connect();
       } finally {
         await pool[Symbol.asyncDispose]();
       }

@@ -193,8 +193,9 @@ export class AmqpChannel implements Channel {
     );
     const { consumerTag } = subscription;
     await this.#call(`consume from queue "${queue}"`, options, async () => {
-      await this.#client.calls.prefetch(prefetch, false);
-      await this.#client.consume(
+      // Sent together: no other consumer's prefetch may come between the two.
+      const limited = this.#client.calls.prefetch(prefetch, false);
+      const consumed = this.#client.consume(
         queue,
         (message) => {
           if (message === undefined) return this.#endedByBroker(subscription);
@@ -213,6 +214,7 @@ export class AmqpChannel implements Channel {
           arguments: toFields(options.arguments ?? {}),
         },
       );
+      await Promise.all([limited, consumed]);
     });
     if (this.#endError !== undefined) throw this.#endError;
     this.#subscriptions.add(subscription);
@@ -389,7 +391,6 @@ export class AmqpChannel implements Channel {
 
 /** What was got counts against nobody's prefetch. */
 const GOT = { prefetch: Infinity };
-
 const SILENT: Failure = describe("the broker closed it");
 
 function closedError(): ClosedError {
