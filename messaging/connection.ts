@@ -121,9 +121,7 @@ export class Connection implements AsyncDisposable {
    */
   async connect(options?: OperationOptions): Promise<void> {
     const { clock, endpoint } = this.#session;
-    await this.#session.connect(
-      limitsOf(options, clock, endpoint.connectTimeout),
-    );
+    await this.#session.link(limitsOf(options, clock, endpoint.connectTimeout));
   }
 
   /**

@@ -12,7 +12,7 @@ import type { Publishing } from "../model/message.ts";
 import type { Channel, PublishOutcome } from "../transports/transport.ts";
 import type { Entity } from "./declarations.ts";
 import type { Call } from "./operation_options.ts";
-import { retry } from "./retry.ts";
+import { isLost, retry } from "./retry.ts";
 import type { Link, Session } from "./session.ts";
 
 /** The channel for publishing on one link, and the exchanges that are known to be there. */
@@ -155,6 +155,7 @@ export class SessionPublisher {
     const { retryPolicy: policy, clock, limits, random } = this.#session;
     const again = () =>
       retry(() => this.#once(message, call), {
+        retries: isLost,
         policy,
         call,
         clock,
@@ -235,7 +236,7 @@ function isKnown(lane: Lane, { exchange }: Publishing): boolean {
 }
 
 function isPassing(error: unknown): boolean {
-  if (error instanceof ConnectionError) return error.retryable;
+  if (error instanceof ConnectionError) return isLost(error);
   if (error instanceof ChannelError) return error.code === "channel-closed";
   // The channel was closed under the call because its connection was lost.
   return error instanceof ClosedError;

@@ -7,6 +7,8 @@ import type { Call } from "./operation_options.ts";
 
 /** What {@linkcode retry} needs. */
 export interface RetryOptions {
+  /** Says which errors may pass. @default {all that are retryable} */
+  readonly retries?: (error: unknown) => boolean;
   readonly policy: RetryPolicy | false;
   /** How long it may go on. */
   readonly call: Call;
@@ -30,18 +32,23 @@ export async function retry<T>(
   options: RetryOptions,
 ): Promise<T> {
   const { policy, call, clock, limits, random, onWait } = options;
+  const { retries = isRetryable } = options;
   for (let failures = 0;; failures++) {
     try {
       return await attempt(failures);
     } catch (error) {
-      if (!isRetryable(error) || policy === false) throw error;
+      if (!retries(error) || policy === false) throw error;
       if (failures + 1 >= (policy.attempts ?? Infinity)) throw error;
       const delay = backoff(failures, {
         first: policy.firstDelay ?? 100,
         most: policy.mostDelay ?? 10_000,
       }, random());
       if (clock.now() + delay >= call.deadline) throw error;
-      onWait?.(failures + 1, delay, error);
+      onWait?.(
+        failures + 1,
+        delay,
+        error instanceof Error ? error : new Error(String(error)),
+      );
       await sleep(delay, call, clock, limits);
     }
   }
@@ -56,6 +63,17 @@ export async function retry<T>(
 export function isRetryable(error: unknown): error is MessagingError {
   return error instanceof MessagingError && error.retryable &&
     error.code !== "timed-out";
+}
+
+/**
+ * Says whether something was lost that is had again: a connection, a channel. One that
+ * could not be had at all was tried long enough.
+ *
+ * @param error What an operation threw.
+ * @returns Whether to try the operation again.
+ */
+export function isLost(error: unknown): boolean {
+  return isRetryable(error) && error.code !== "connection-failed";
 }
 
 function sleep(

@@ -19,7 +19,7 @@ import { Declarations, type Entity } from "./declarations.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import type { Failover } from "./failover.ts";
 import type { Call } from "./operation_options.ts";
-import { isRetryable, retry } from "./retry.ts";
+import { isLost, isRetryable, retry } from "./retry.ts";
 import { TopologyChannel } from "./topology_channel.ts";
 
 /** A transport's connection, while it lasts. */
@@ -102,41 +102,33 @@ export class Session {
   }
 
   /**
-   * Waits for an open connection.
+   * Waits for an open connection: for the first one no longer than `connectTimeout`,
+   * for a later one as long as the call may.
    *
+   * @throws {ConnectionError} If there is no first one in time, and it is known why.
    * @throws {TimeoutError} If there is none by the deadline; its cause says why.
    * @throws {ClosedError} If the session is closed.
    */
   async link(call: Call): Promise<Link> {
     if (this.#closing !== undefined) throw closedError();
     if (this.#link !== undefined) return this.#link;
+    // Who waits without end, as consumers do, waits for the first one so, too.
+    const isFirst = this.#capabilities === undefined &&
+      call.deadline !== Infinity;
+    const deadline = isFirst
+      ? Math.min(call.deadline, this.clock.now() + this.endpoint.connectTimeout)
+      : call.deadline;
     this.#waiting++;
     try {
       return await this.limits.wait(
         this.#opening ?? this.#beginOpening(),
-        call,
-        () => this.#late(),
+        { signal: call.signal, deadline },
+        () => this.#late(isFirst),
       );
     } finally {
       this.#waiting--;
       // Nobody wants it any more: it must not go on behind everyone's back.
       if (this.#waiting === 0 && !this.#kept) this.#giveUpOpening();
-    }
-  }
-
-  /**
-   * Waits for an open connection, as the very purpose of a call.
-   *
-   * @throws {ConnectionError} If there is none by the deadline, and it is known why.
-   */
-  async connect(call: Call): Promise<void> {
-    try {
-      await this.link(call);
-    } catch (error) {
-      // That the time is up says less than why no attempt succeeded.
-      const last = this.#lastError;
-      if (!(error instanceof TimeoutError) || last === undefined) throw error;
-      throw asConnectionError(last);
     }
   }
 
@@ -162,6 +154,7 @@ export class Session {
   /** Declaring twice is declaring once: what a lost connection left open is done again. */
   #retried<T>(call: Call, action: () => Promise<T>): Promise<T> {
     return retry(action, {
+      retries: isLost,
       policy: this.retryPolicy,
       call,
       clock: this.clock,
@@ -351,9 +344,11 @@ export class Session {
     else this.#setState({ type: "idle" });
   }
 
-  #late(): Error {
+  #late(isFirst: boolean): Error {
     const error = this.#lastError;
     const uri = formatEndpoint(this.endpoint);
+    // That the time is up says less than why no attempt succeeded.
+    if (isFirst && error !== undefined) return asConnectionError(error);
     return new TimeoutError(
       error === undefined
         ? `Cannot connect to "${uri}" in time: it has not answered yet`
@@ -379,7 +374,7 @@ function mayPass(error: unknown): boolean {
   return error instanceof MessagingError && error.retryable;
 }
 
-function asConnectionError(error: unknown): unknown {
+function asConnectionError<E>(error: E): E | ConnectionError {
   if (!(error instanceof TimeoutError)) return error;
   return new ConnectionError(error.message, {
     code: "connection-failed",

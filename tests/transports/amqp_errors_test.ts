@@ -116,6 +116,29 @@ for (const { name, url, options, type, code, words } of REFUSALS) {
   });
 }
 
+test("the first operation fails like connect() where there is no broker, and is tried again by the next", async () => {
+  const port = freePort();
+  await using connection = createConnection(`amqp://127.0.0.1:${port}//`, {
+    connectTimeout: 300,
+  });
+  const producer = connection.producer({ declare: [new Queue("q")] });
+  const calls = [
+    () => connection.declare(new Queue("q")),
+    () => producer.publish(1, { routingKey: "q" }),
+    () => connection.producer().publish(1, { routingKey: "q" }),
+    () => connection.channel(),
+  ];
+  for (const call of calls) {
+    const began = performance.now();
+    const error = await assertRejects(call, ConnectionError);
+    assertEquals([error.code, error.outcome], [
+      "connection-failed",
+      "not-sent",
+    ]);
+    assert(performance.now() - began < 400);
+  }
+});
+
 test("connect() fails at once with retry: false", async () => {
   await using connection = createConnection(
     `amqp://127.0.0.1:${freePort()}//`,
