@@ -65,6 +65,8 @@ function topologyOf(): Topology {
   exchange("all", "fanout");
   exchange("secret", "fanout", { internal: true });
   exchange("rest", "fanout");
+  exchange("round", "fanout");
+  exchange("about", "fanout");
   exchange("picky", "direct", { arguments: { "alternate-exchange": "rest" } });
   exchange("lost", "direct", {
     arguments: { "alternate-exchange": "missing" },
@@ -99,6 +101,12 @@ function topologyOf(): Topology {
   bind("secret", "b");
   bind("rest", "b");
   bind("picky", "a", "queue", "k");
+  // A circle, out of which an exchange leads that has no match itself.
+  bind("round", "about", "exchange");
+  bind("about", "round", "exchange");
+  bind("round", "a");
+  bind("about", "a");
+  bind("about", "picky", "exchange");
   return topology;
 }
 
@@ -109,6 +117,8 @@ const ROUTES: readonly (readonly [string, string, readonly string[]])[] = [
   ["picky", "k", ["a"]],
   ["picky", "other", ["b"]],
   ["lost", "k", []],
+  ["round", "k", ["a"]],
+  ["about", "other", ["a", "b"]],
 ];
 
 for (const [exchange, routingKey, expected] of ROUTES) {

@@ -138,8 +138,12 @@ export class AmqpConnection implements TransportConnection {
     let early: Failure | undefined | "none" = "none";
     const opening = this.#client.openChannel({
       closed: (failure) => {
-        if (channel === undefined) early = failure;
-        else this.#forget(channel, failure);
+        const ended = channel;
+        if (ended === undefined) early = failure;
+        else if (failure !== undefined) this.#forget(ended, failure);
+        // The client closes its channels before it says that the connection is lost,
+        // and then in the same breath: that is the reason.
+        else queueMicrotask(() => this.#forget(ended, failure));
       },
       returned: (message) => channel?.returned(message),
     });

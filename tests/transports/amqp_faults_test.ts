@@ -1,0 +1,186 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  ConnectionError,
+  createConnection,
+  MessagingError,
+  Queue,
+  TimeoutError,
+} from "@dashi/mq";
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { createTransport } from "../../transports/amqp/mod.ts";
+import { parseUrl } from "../../url/mod.ts";
+import { test, url } from "../support/amqp.ts";
+import { Proxy } from "../support/proxy.ts";
+
+test("consumers and producers go on after their connection was cut", async () => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url));
+  const queue = new Queue(`dashi-cut-${crypto.randomUUID()}`, {
+    expires: 60_000,
+  });
+  const producer = connection.producer<number>({ declare: [queue] });
+  const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
+  const seen = new Set<number>();
+  for (let n = 0; n < 5; n++) {
+    const sent = producer.publish(n, { routingKey: queue.name });
+    if (n % 2 === 1) proxy.cut();
+    await sent;
+    while (!seen.has(n)) {
+      const { value } = await iterator.next();
+      assert(value !== undefined);
+      seen.add(value.payload);
+      await value.ack().catch(() => {}); // it came by the connection that was cut
+    }
+  }
+  await iterator.return?.();
+});
+
+test("five thousand messages through connections that are cut: none confirmed is lost", async () => {
+  await using sending = Proxy.to(url);
+  await using taking = Proxy.to(url);
+  const options = { retry: { firstDelay: 1, mostDelay: 20 } };
+  await using one = createConnection(sending.urlOf(url), options);
+  await using two = createConnection(taking.urlOf(url), options);
+  const queue = new Queue(`dashi-cuts-${crypto.randomUUID()}`, {
+    expires: 60_000,
+  });
+  const producer = one.producer<number>({ declare: [queue], maxInFlight: 50 });
+  const consumer = two.consumer<number>(queue, { prefetch: 20 });
+  const seen = new Set<number>();
+  const { promise: done, resolve } = Promise.withResolvers<void>();
+  const running = consumer.run(({ payload }) => {
+    seen.add(payload);
+    if (seen.size % 400 === 0) taking.cut();
+    if (seen.size === 5000) resolve();
+  }, { concurrency: 5 });
+  let confirmed = 0;
+  await Promise.all(Array.from({ length: 5000 }, async (_, i) => {
+    await producer.publish(i, { routingKey: queue.name });
+    if (++confirmed % 500 === 0) sending.cut();
+  }));
+  await done;
+  assert(sending.accepted > 5 && taking.accepted > 5);
+  await consumer.cancel();
+  await running;
+});
+
+test("a lost connection is what ends its channels, their calls and their consumers", async () => {
+  await using proxy = Proxy.to(url);
+  const connection = await createTransport().connect(
+    parseUrl(proxy.urlOf(url)),
+    {
+      heartbeat: 0,
+      transportOptions: {},
+      operationTimeout: 5000,
+      owner: "me",
+      clock: SYSTEM_CLOCK,
+    },
+  );
+  const channel = await connection.openChannel();
+  const queue = {
+    name: "",
+    durable: false,
+    exclusive: true,
+    autoDelete: true,
+    arguments: {},
+  };
+  const { name } = await channel.declareQueue(queue);
+  const subscription = await channel.consume(name, () => {}, { prefetch: 1 });
+  proxy.stall();
+  const call = channel.checkQueue(name).catch((error: unknown) => error);
+  proxy.cut();
+  for (
+    const reason of [
+      await connection.closed,
+      await channel.closed,
+      await subscription.ended,
+    ]
+  ) {
+    assert(reason.type === "lost");
+    assert(reason.error instanceof ConnectionError, Deno.inspect(reason.error));
+    assertEquals(reason.error.code, "connection-lost");
+  }
+  assert(await call instanceof MessagingError);
+  await connection[Symbol.asyncDispose]();
+});
+
+test("a publish waits for a broker that is away, and rejects at its deadline with its outcome", async () => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url));
+  const queue = new Queue(`dashi-away-${crypto.randomUUID()}`, {
+    expires: 60_000,
+  });
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish(1, { routingKey: queue.name });
+  proxy.refuse();
+  const began = performance.now();
+  const error = await assertRejects(
+    () => producer.publish(2, { routingKey: queue.name, timeout: 300 }),
+    MessagingError,
+  );
+  assert(performance.now() - began < 400);
+  assert(error.outcome !== undefined, Deno.inspect(error));
+  const sent = producer.publish(3, { routingKey: queue.name });
+  proxy.heal();
+  await sent;
+});
+
+test("a black hole is noticed within two heartbeats and a second", async () => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url), {
+    heartbeat: 1000,
+    retry: false,
+  });
+  const queue = new Queue(`dashi-hole-${crypto.randomUUID()}`, {
+    exclusive: true,
+  });
+  await connection.declare(queue);
+  const events = connection.events()[Symbol.asyncIterator]();
+  const first = events.next();
+  const began = performance.now();
+  proxy.stall();
+  for (let result = await first; result.value?.type !== "lost";) {
+    result = await events.next();
+  }
+  assert(performance.now() - began < 3000);
+  await events.return?.();
+});
+
+test("a publish into a black hole rejects at its deadline, and may have been sent", async () => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url), {
+    operationTimeout: 1000,
+    retry: false,
+  });
+  const queue = new Queue(`dashi-hole-${crypto.randomUUID()}`, {
+    exclusive: true,
+  });
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish(1, { routingKey: queue.name });
+  proxy.stall();
+  const began = performance.now();
+  const error = await assertRejects(
+    () => producer.publish(2, { routingKey: queue.name, timeout: 200 }),
+    TimeoutError,
+  );
+  assertEquals(error.outcome, "unknown");
+  assert(performance.now() - began < 300);
+  const closing = performance.now();
+  await connection.close();
+  assert(performance.now() - closing < 2500);
+});
+
+test("frames that come in pieces are put together", async () => {
+  await using proxy = Proxy.to(url);
+  proxy.split(7);
+  await using connection = createConnection(proxy.urlOf(url));
+  const queue = new Queue("", { exclusive: true });
+  const [status] = await connection.declare(queue);
+  const body = Uint8Array.from({ length: 3000 }, (_, i) => i);
+  await connection.producer().publish(body, { routingKey: status?.name ?? "" });
+  for await (const message of connection.consumer(queue)) {
+    assertEquals(message.payload, body);
+    await message.ack();
+    break;
+  }
+});
