@@ -116,7 +116,7 @@ test("the first operation fails like connect() where there is no broker, and is 
       "connection-failed",
       "not-sent",
     ]);
-    assert(performance.now() - began < 400);
+    assert(performance.now() - began < 1400);
   }
 });
 
@@ -129,7 +129,7 @@ test("connect() fails at once with retry: false", async () => {
   );
   const began = performance.now();
   await assertRejects(() => connection.connect(), ConnectionError);
-  assert(performance.now() - began < 1000);
+  assert(performance.now() - began < 2000);
 });
 
 test("connect() to a server that is silent ends at its deadline, and leaves no socket", async () => {
@@ -151,7 +151,7 @@ test("connect() to a server that is silent ends at its deadline, and leaves no s
       );
       assert(error.code === "connection-failed" || error.code === "timed-out");
       assertEquals(error.outcome, "not-sent");
-      assert(performance.now() - began < 700);
+      assert(performance.now() - began < 1500);
     }
   }
   listener.close();
