@@ -18,8 +18,19 @@ export function test(name: string, run: () => Promise<void>): void {
     ignore: given === undefined,
     fn: async () => {
       const before = resources();
-      await run();
+      await inTime(run());
       await assertNothingLeft(before);
     },
   });
+}
+
+/** Fails a test that waits for what does not come, where it would wait for ever. */
+async function inTime(running: Promise<void>): Promise<void> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error("it took a minute")), 60_000);
+  try {
+    await Promise.race([running, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
