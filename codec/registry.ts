@@ -66,12 +66,25 @@ export class CodecRegistry {
    * Loads a codec, if it is one that has to be loaded.
    *
    * @param nameOrType Its name or MIME type.
+   * @param accept Of other types than these nothing is loaded: they are refused anyway.
    * @returns A promise to wait for, or `undefined` if there is nothing to load.
    */
-  prepare(nameOrType: string): Promise<void> | undefined {
+  prepare(
+    nameOrType: string,
+    accept?: ReadonlySet<string>,
+  ): Promise<void> | undefined {
+    if (accept !== undefined && !accept.has(typeOf(nameOrType))) {
+      return undefined;
+    }
     const codec = this.#find(nameOrType);
     if (codec === undefined || isReady(codec)) return undefined;
     return codec.load().then((loaded) => this.register(loaded));
+  }
+
+  /** Whether a codec has yet to be loaded. */
+  isLazy(nameOrType: string): boolean {
+    const codec = this.#find(nameOrType);
+    return codec !== undefined && !isReady(codec);
   }
 
   /**
@@ -165,7 +178,8 @@ export class CodecRegistry {
   }
 
   #find(nameOrType: string): Codec | LazyCodec | undefined {
-    return this.#byName.get(nameOrType) ?? this.#byType.get(nameOrType);
+    return this.#byName.get(nameOrType) ??
+      this.#byType.get(typeOf(nameOrType));
   }
 
   #names(): string {
@@ -174,8 +188,8 @@ export class CodecRegistry {
 }
 
 /**
- * Makes a registry with the codecs that need nothing else: `json`, `text`, and
- * `bytes`, also by Kombu's name `raw`.
+ * Makes a registry with the codecs `json`, `text`, and `bytes`, also by Kombu's name
+ * `raw`; and `yaml` and `msgpack`, whose packages are loaded with the first need.
  *
  * @returns The registry.
  */
@@ -185,6 +199,16 @@ export function createCodecRegistry(): CodecRegistry {
   registry.register(TEXT_CODEC);
   registry.register({ ...BYTES_CODEC, name: "raw" });
   registry.register(BYTES_CODEC);
+  registry.register({
+    name: "yaml",
+    contentType: "application/x-yaml",
+    load: () => import("./yaml.ts").then((module) => module.YAML_CODEC),
+  });
+  registry.register({
+    name: "msgpack",
+    contentType: "application/x-msgpack",
+    load: () => import("./msgpack.ts").then((module) => module.MSGPACK_CODEC),
+  });
   return registry;
 }
 

@@ -90,6 +90,8 @@ export class Consumer<T = unknown>
   readonly #queues: readonly (Queue | string)[];
   readonly #options: ConsumerOptions<T>;
   readonly #reading: Reading<T>;
+  /** The accepted types whose codecs were not loaded yet when it was made. */
+  readonly #lazyTypes: readonly string[];
   readonly #onClosed: () => void;
   #mailbox = new Mailbox<Arrival>();
   #intake: Intake;
@@ -122,6 +124,9 @@ export class Consumer<T = unknown>
       accept: codecs.acceptSet(options.accept),
       parse: validator(options.parse),
     };
+    this.#lazyTypes = [...this.#reading.accept].filter((type) =>
+      codecs.isLazy(type)
+    );
     this.#intake = this.#newIntake();
   }
 
@@ -257,6 +262,9 @@ export class Consumer<T = unknown>
   /** Takes a message that is there. With `onDecodeError` each must be read first. */
   #take(): Message<T> | undefined {
     if (this.#options.onDecodeError !== undefined) return undefined;
+    if (this.#lazyTypes.some((type) => this.#reading.codecs.isLazy(type))) {
+      return undefined;
+    }
     const arrival = this.#mailbox.take();
     return arrival === undefined ? undefined : this.#handOver(arrival);
   }
@@ -266,9 +274,11 @@ export class Consumer<T = unknown>
     for (;;) {
       const arrival = await this.#mailbox.next();
       if (arrival === undefined) return undefined;
-      const { codecs } = this.#reading;
+      const { codecs, accept } = this.#reading;
       const type = arrival.delivery.properties.contentType;
-      const loading = type === undefined ? undefined : codecs.prepare(type);
+      const loading = type === undefined
+        ? undefined
+        : codecs.prepare(type, accept);
       if (loading !== undefined) await loading;
       const message = this.#handOver(arrival);
       if (onDecodeError === undefined || this.#canRead(message)) return message;

@@ -46,19 +46,21 @@ export class Getter<T> implements AsyncDisposable {
       noAck: this.#noAck,
       onLost: (tags) => lane.lose(tags),
     });
-    return delivery === undefined
-      ? undefined
-      : new ReceivedMessage<T>(delivery, {
-        channel: lane.channel,
-        get alive() {
-          return lane.alive;
-        },
-        consumerTag: undefined,
-        noAck: this.#noAck,
-        onSettled: () => lane.watching.delete(delivery),
-        onLost: (_, callback) => lane.watching.set(delivery, callback),
-        limits: (given) => this.#limits(given),
-      }, this.#reading);
+    if (delivery === undefined) return undefined;
+    const { codecs, accept } = this.#reading;
+    const { contentType } = delivery.properties;
+    if (contentType !== undefined) await codecs.prepare(contentType, accept);
+    return new ReceivedMessage<T>(delivery, {
+      channel: lane.channel,
+      get alive() {
+        return lane.alive;
+      },
+      consumerTag: undefined,
+      noAck: this.#noAck,
+      onSettled: () => lane.watching.delete(delivery),
+      onLost: (_, callback) => lane.watching.set(delivery, callback),
+      limits: (given) => this.#limits(given),
+    }, this.#reading);
   }
 
   /** Removes the ready messages of a queue; returns how many. */

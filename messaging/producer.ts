@@ -24,7 +24,7 @@ export interface ProducerOptions {
   readonly routingKey?: string | undefined;
   /** What to declare before the first message. */
   readonly declare?: readonly Entity[] | undefined;
-  /** How payloads are written: `"json"`, `"text"`, `"bytes"`. @default {bytes for bytes, text for text, json for all else} */
+  /** How payloads are written: `"json"`, `"text"`, `"bytes"`, `"yaml"`, `"msgpack"`. @default {bytes for bytes, text for text, json for all else} */
   readonly serializer?: string | undefined;
   /** The most messages that wait for the broker's answer; further ones wait for their turn. @default {1000} */
   readonly maxInFlight?: number | undefined;
@@ -151,6 +151,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       const replyTo = this.#replyTo(options.replyTo);
       if (
         this.#line.busy || replyTo === UNKNOWN ||
+        this.#prepare(options) !== undefined ||
         !this.#isDeclared(this.#declare) ||
         !this.#isDeclared(options.declare) ||
         (options.exchange instanceof Exchange &&

@@ -1,0 +1,76 @@
+import { decode, encode } from "@msgpack/msgpack";
+import { DecodeError, EncodeError } from "../model/errors.ts";
+import type { Codec } from "./codec.ts";
+
+/**
+ * MessagePack as Python writes it: strings as `str`, bytes as `bin`. Integers beyond
+ * 2^53 are `bigint`; a `Date` is the extension type `timestamp`.
+ */
+export const MSGPACK_CODEC: Codec = {
+  name: "msgpack",
+  contentType: "application/x-msgpack",
+  contentEncoding: "binary",
+  encode(payload) {
+    if (payload === undefined) throw unwritable("it is undefined");
+    try {
+      return encode(widen(payload), { useBigInt64: true });
+    } catch (cause) {
+      if (cause instanceof EncodeError) throw cause;
+      throw unwritable(messageOf(cause), cause);
+    }
+  },
+  decode(body) {
+    try {
+      return narrow(decode(body, { useBigInt64: true }));
+    } catch (cause) {
+      throw new DecodeError(
+        `Cannot decode a body of ${body.byteLength} bytes as MessagePack: ${
+          messageOf(cause)
+        }`,
+        { cause },
+      );
+    }
+  },
+};
+
+/** With 64 bits as `bigint` the library writes a number beyond 32 bits as a float, and one beyond 64 cut off. */
+function widen(value: unknown): unknown {
+  if (typeof value === "bigint") {
+    if (BigInt.asIntN(64, value) === value) return value;
+    if (BigInt.asUintN(64, value) === value) return value;
+    throw unwritable(`${value} does not fit into 64 bits`);
+  }
+  if (typeof value === "number") {
+    return Number.isSafeInteger(value) && Math.abs(value) > 0x7fff_ffff
+      ? BigInt(value)
+      : value;
+  }
+  return mapValues(value, widen);
+}
+
+/** What fits is a number, however wide it was written. */
+function narrow(value: unknown): unknown {
+  if (typeof value !== "bigint") return mapValues(value, narrow);
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+/** Maps what arrays and plain objects hold; all else stays what it is. */
+function mapValues(value: unknown, map: (each: unknown) => unknown): unknown {
+  if (Array.isArray(value)) return value.map(map);
+  if (typeof value !== "object" || value === null) return value;
+  if (Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key, map(each)]),
+  );
+}
+
+function unwritable(why: string, cause?: unknown): EncodeError {
+  return new EncodeError(`Cannot encode a payload as MessagePack: ${why}`, {
+    cause,
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,47 @@
+import { dump, load, YAML11_SCHEMA } from "js-yaml";
+import { DecodeError, EncodeError } from "../model/errors.ts";
+import type { Codec } from "./codec.ts";
+import { decodeText, encodeText } from "./text.ts";
+
+/**
+ * YAML 1.1, as Python's safe loader and dumper speak it: no tag makes an object of
+ * a class. A timestamp is a `Date`, `!!binary` is a `Uint8Array`, `!!set` is a `Set`;
+ * integers beyond 2^53 lose digits. One document a body.
+ */
+export const YAML_CODEC: Codec = {
+  name: "yaml",
+  contentType: "application/x-yaml",
+  contentEncoding: "utf-8",
+  encode(payload) {
+    if (payload === undefined) throw unwritable("it is undefined");
+    try {
+      // The schema of 1.1 quotes what its readers would take for something else: `yes`, `012`, `1:20`.
+      return encodeText(dump(payload, { schema: YAML11_SCHEMA }));
+    } catch (cause) {
+      throw unwritable(firstLine(cause), cause);
+    }
+  },
+  decode(body, contentEncoding) {
+    const charset = contentEncoding === "binary" ? "utf-8" : contentEncoding;
+    const text = decodeText(body, charset);
+    try {
+      return load(text, { schema: YAML11_SCHEMA });
+    } catch (cause) {
+      throw new DecodeError(
+        `Cannot decode a body of ${body.byteLength} bytes as YAML: ${
+          firstLine(cause)
+        }`,
+        { cause },
+      );
+    }
+  },
+};
+
+function unwritable(why: string, cause?: unknown): EncodeError {
+  return new EncodeError(`Cannot encode a payload as YAML: ${why}`, { cause });
+}
+
+function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split("\n")[0] ?? text;
+}
