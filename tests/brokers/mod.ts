@@ -1,36 +1,11 @@
 /** Finds or starts the brokers that the tests need. */
 
-import { findRabbitmq, startRabbitmq } from "./rabbitmq.ts";
-import { run, type Server, until } from "./server.ts";
-
-/** A broker that tests need. */
-interface BrokerRow {
-  /** As in `DASHI_TEST_<NAME>_URL`. */
-  readonly name: string;
-  /** What it is, for people. */
-  readonly title: string;
-  /** Its service in compose.yaml, and the URL of that. */
-  readonly service: string;
-  readonly serviceUrl: string;
-  readonly servicePort: number;
-  /** Debian's and Homebrew's package. */
-  readonly packages: readonly string[];
-  /** Whether the server is on this machine. */
-  isInstalled(): boolean;
-  start(): Promise<Server>;
-}
+import { Line } from "../../async/line.ts";
+import { RABBITMQ } from "./rabbitmq.ts";
+import { type BrokerRow, run, until } from "./server.ts";
 
 /** Adding a broker is adding a row. */
-const BROKERS: readonly BrokerRow[] = [{
-  name: "AMQP",
-  title: "RabbitMQ",
-  service: "rabbitmq",
-  serviceUrl: "amqp://guest:guest@127.0.0.1:5672//",
-  servicePort: 5672,
-  packages: ["rabbitmq-server"],
-  isInstalled: () => findRabbitmq() !== undefined,
-  start: () => startRabbitmq(),
-}];
+const BROKERS: readonly BrokerRow[] = [RABBITMQ];
 
 /** The brokers, as the tests are told of them. */
 export interface Brokers {
@@ -46,10 +21,13 @@ export async function provideBrokers(
 ): Promise<Brokers> {
   const env: Record<string, string> = {};
   const stops: (() => Promise<void>)[] = [];
-  for (const row of BROKERS) {
+  /** One at a time: package managers lock each other out. */
+  const line = new Line();
+  const installInTurn = (row: BrokerRow) => line.enter(() => install(row, say));
+  const provideOne = async (row: BrokerRow) => {
     const began = performance.now();
     try {
-      const { url, how, stop } = await provide(row, say);
+      const { url, how, stop } = await provide(row, installInTurn, say);
       const took = ((performance.now() - began) / 1000).toFixed(1);
       say(`${row.title}: ${how} (${took} s)`);
       env[`DASHI_TEST_${row.name}_URL`] = url;
@@ -60,11 +38,12 @@ export async function provideBrokers(
       say(`${row.title}: cannot be had, its tests are skipped: ${line}`);
       env[`DASHI_TEST_${row.name}_REASON`] = line;
     }
-  }
+  };
+  await Promise.all(BROKERS.map(provideOne));
   return {
     env,
     async stop() {
-      for (const stop of stops) await stop();
+      await Promise.all(stops.map((stop) => stop()));
     },
   };
 }
@@ -77,6 +56,7 @@ interface Provided {
 
 async function provide(
   row: BrokerRow,
+  installInTurn: (row: BrokerRow) => Promise<void>,
   say: (line: string) => void,
 ): Promise<Provided> {
   const given = Deno.env.get(`DASHI_TEST_${row.name}_URL`);
@@ -96,7 +76,7 @@ async function provide(
     };
   }
   if (!row.isInstalled()) {
-    await install(row, say);
+    await installInTurn(row);
   }
   say(`${row.title}: starting a server of the tests' own …`);
   const server = await row.start();
@@ -128,6 +108,10 @@ async function install(
   row: BrokerRow,
   say: (line: string) => void,
 ): Promise<void> {
+  if (row.install !== undefined) {
+    say(`${row.title}: installing it …`);
+    return await row.install();
+  }
   const names = row.packages.join(" ");
   if (Deno.build.os === "linux" && Deno.uid() === 0 && await has("apt-get")) {
     say(`${row.title}: installing ${names} by apt-get …`);

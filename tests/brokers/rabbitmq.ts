@@ -1,6 +1,6 @@
 /** Starts a RabbitMQ of the tests' own, on loopback only. */
 
-import { freePort, run, type Server, until } from "./server.ts";
+import { type BrokerRow, freePort, run, type Server, until } from "./server.ts";
 
 const BINARIES = [
   "/usr/lib/rabbitmq/bin", // Debian: the command on the path changes the user, and so can not write here
@@ -8,6 +8,18 @@ const BINARIES = [
   "/usr/local/opt/rabbitmq/sbin",
   "/usr/local/sbin",
 ];
+
+/** RabbitMQ. */
+export const RABBITMQ: BrokerRow = {
+  name: "AMQP",
+  title: "RabbitMQ",
+  service: "rabbitmq",
+  serviceUrl: "amqp://guest:guest@127.0.0.1:5672//",
+  servicePort: 5672,
+  packages: ["rabbitmq-server"],
+  isInstalled: () => findRabbitmq() !== undefined,
+  start: () => startRabbitmq(),
+};
 
 /** A RabbitMQ that a test may stop, kill and restart. */
 export interface Rabbitmq extends Server {

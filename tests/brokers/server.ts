@@ -10,6 +10,25 @@ export interface Server {
   stop(): Promise<void>;
 }
 
+/** A broker that tests need: one row of `mod.ts`. */
+export interface BrokerRow {
+  /** As in `DASHI_TEST_<NAME>_URL`. */
+  readonly name: string;
+  /** What it is, for people. */
+  readonly title: string;
+  /** Its service in compose.yaml, and the URL of that. */
+  readonly service: string;
+  readonly serviceUrl: string;
+  readonly servicePort: number;
+  /** Debian's and Homebrew's package. */
+  readonly packages: readonly string[];
+  /** Whether the server is on this machine. */
+  isInstalled(): boolean;
+  /** Installs it, where it is no package of the system. */
+  install?(): Promise<void>;
+  start(): Promise<Server>;
+}
+
 /** Finds a port on loopback that nobody listens on. */
 export function freePort(): number {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
