@@ -27,6 +27,11 @@ export class Mailbox<T> {
     else waiting.resolve(item);
   }
 
+  /** Looks at the item that is taken next, or `undefined`. */
+  peek(): T | undefined {
+    return this.#items.at(0);
+  }
+
   /** Takes an item that is there, or `undefined`. */
   take(): T | undefined {
     return this.#items.shift();

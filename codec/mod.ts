@@ -6,10 +6,12 @@
 
 export { decodeBase64, encodeBase64 } from "./base64.ts";
 export type { Codec, LazyCodec } from "./codec.ts";
+export type { Compression, LazyCompression } from "./compression.ts";
 export { parseJson, stringifyJson } from "./json.ts";
 export {
   CodecRegistry,
   createCodecRegistry,
+  type DecodeOptions,
   type EncodedBody,
   type EncodeOptions,
 } from "./registry.ts";

@@ -6,6 +6,13 @@ import {
 } from "../model/errors.ts";
 import { BYTES_CODEC, isBinary } from "./bytes.ts";
 import type { Codec, LazyCodec } from "./codec.ts";
+import {
+  type Compression,
+  Compressions,
+  isCompressed,
+  type LazyCompression,
+  MOST_BYTES,
+} from "./compression.ts";
 import { JSON_CODEC } from "./json.ts";
 import { decodeText, encodeText, TEXT_CODEC } from "./text.ts";
 
@@ -17,23 +24,42 @@ export interface EncodeOptions {
   readonly contentType?: string | undefined;
   /** The character set of such a body. @default {"utf-8" for strings, "binary" for bytes} */
   readonly contentEncoding?: string | undefined;
+  /** What to compress it with afterwards. @default {nothing} */
+  readonly compression?: string | undefined;
 }
 
 /** A body, and what it is. */
 export interface EncodedBody {
-  /** Its MIME type. */
+  /** Its MIME type, before it was compressed. */
   readonly contentType: string;
   /** Its character set, or `binary`. */
   readonly contentEncoding: string;
+  /** What it was compressed with, for the header `compression`: a MIME type. */
+  readonly compression: string | undefined;
   /** Its bytes. */
   readonly body: Uint8Array;
+}
+
+/** What a body to be read is. */
+export interface DecodeOptions {
+  /** Its MIME type. @default {"application/data"} */
+  readonly contentType?: string | undefined;
+  /** Its character set, or `binary`. @default {"binary" for bytes, else "utf-8"} */
+  readonly contentEncoding?: string | undefined;
+  /** Its header `compression`. @default {none: it is not compressed} */
+  readonly compression?: unknown;
+  /** The MIME types that are accepted. @default {all} */
+  readonly accept?: ReadonlySet<string> | undefined;
+  /** The most bytes that a compressed body may become. @default {67_108_864} */
+  readonly maxDecompressedSize?: number | undefined;
 }
 
 /** What consumers accept where they do not say: nothing that needs more than JSON. */
 const ACCEPTED = ["application/json", "text/plain", "application/data"];
 
 /**
- * The codecs of a connection, by name and by MIME type. None of them executes code.
+ * The codecs and compressions of a connection, by name and by MIME type. None of them
+ * executes code.
  *
  * @example Another content type
  * ```ts
@@ -49,17 +75,24 @@ const ACCEPTED = ["application/json", "text/plain", "application/data"];
  *   decode: (body) => new TextDecoder().decode(body).split(","),
  * });
  * const { body } = codecs.encode(["a", "b"], { serializer: "csv" });
- * assertEquals(codecs.decode(body, "text/csv", "utf-8"), ["a", "b"]);
+ * assertEquals(codecs.decode(body, { contentType: "text/csv" }), ["a", "b"]);
  * ```
  */
 export class CodecRegistry {
   readonly #byName = new Map<string, Codec | LazyCodec>();
   readonly #byType = new Map<string, Codec | LazyCodec>();
+  readonly #failures = new Map<string, unknown>();
+  readonly #compressions = new Compressions();
 
   /** Adds a codec; one of the same name or type gives way to it. */
   register(codec: Codec | LazyCodec): void {
     this.#byName.set(codec.name, codec);
     this.#byType.set(codec.contentType, codec);
+  }
+
+  /** Adds a compression; those of the same names or type give way to it. */
+  registerCompression(compression: Compression | LazyCompression): void {
+    this.#compressions.register(compression);
   }
 
   /**
@@ -78,7 +111,13 @@ export class CodecRegistry {
     }
     const codec = this.#find(nameOrType);
     if (codec === undefined || isReady(codec)) return undefined;
-    return codec.load().then((loaded) => this.register(loaded));
+    return codec.load().then(
+      (loaded) => this.register(loaded),
+      (error) => {
+        this.#failures.set(codec.contentType, error);
+        throw error;
+      },
+    );
   }
 
   /** Whether a codec has yet to be loaded. */
@@ -88,11 +127,37 @@ export class CodecRegistry {
   }
 
   /**
+   * Loads a compression, if it is known and has to be loaded.
+   *
+   * @param name Its name or MIME type.
+   * @returns A promise to wait for, or `undefined` if there is nothing to load.
+   */
+  prepareCompression(name: string): Promise<void> | undefined {
+    return this.#compressions.prepare(name);
+  }
+
+  /** Whether a compression has yet to be loaded. */
+  isLazyCompression(name: string): boolean {
+    return this.#compressions.isLazy(name);
+  }
+
+  /**
    * Writes a payload.
    *
-   * @throws {EncodeError} If it can not be written so, or the serializer is unknown.
+   * @throws {EncodeError} If it can not be written so, or the serializer or the compression is unknown.
    */
   encode(payload: unknown, options: EncodeOptions = {}): EncodedBody {
+    const encoded = this.#encode(payload, options);
+    const { compression } = options;
+    if (compression === undefined || compression === "") return encoded;
+    const { body, contentType } = this.#compressions.compress(
+      encoded.body,
+      compression,
+    );
+    return { ...encoded, body, compression: contentType };
+  }
+
+  #encode(payload: unknown, options: EncodeOptions): EncodedBody {
     const { serializer, contentType, contentEncoding } = options;
     if (contentType !== undefined && serializer === undefined) {
       return asIs(payload, contentType, contentEncoding);
@@ -107,6 +172,7 @@ export class CodecRegistry {
             typeof payload === "string"
           ? "utf-8"
           : codec.contentEncoding),
+      compression: undefined,
       body: codec.encode(payload),
     };
   }
@@ -115,15 +181,11 @@ export class CodecRegistry {
    * Reads a body. Of a type that no codec knows, it is text if its content encoding is a character set, else bytes.
    *
    * @throws {ContentDisallowedError} If its type is not among the accepted.
-   * @throws {DecodeError} If it is not of its type.
+   * @throws {DecodeError} If it is not of its type, can not be decompressed, or would become too large.
    */
-  decode(
-    body: Uint8Array,
-    contentType: string | undefined,
-    contentEncoding: string | undefined,
-    accept?: ReadonlySet<string>,
-  ): unknown {
-    const type = typeOf(contentType);
+  decode(body: Uint8Array, options: DecodeOptions = {}): unknown {
+    const { contentEncoding, compression, accept } = options;
+    const type = typeOf(options.contentType);
     if (accept !== undefined && !accept.has(type)) {
       throw new ContentDisallowedError(
         `Cannot read a body of content type "${type}": accepted are ${
@@ -133,16 +195,19 @@ export class CodecRegistry {
     }
     const charset = contentEncoding ??
       (type === "application/data" ? "binary" : "utf-8");
+    const plain = isCompressed(compression)
+      ? this.#compressions.decompress(
+        body,
+        compression,
+        options.maxDecompressedSize ?? MOST_BYTES,
+      )
+      : body;
     const codec = this.#byType.get(type);
     if (codec === undefined) {
-      return isBinary(charset) ? body : decodeText(body, charset);
+      return isBinary(charset) ? plain : decodeText(plain, charset);
     }
-    if (!isReady(codec)) {
-      throw new DecodeError(
-        `Cannot read a body of content type "${type}": its codec is not loaded yet`,
-      );
-    }
-    return codec.decode(body, charset);
+    if (!isReady(codec)) throw this.#notLoaded(type);
+    return codec.decode(plain, charset);
   }
 
   /**
@@ -164,6 +229,14 @@ export class CodecRegistry {
     }));
   }
 
+  #notLoaded(type: string): DecodeError {
+    const cause = this.#failures.get(type);
+    const problem = `Cannot read a body of content type "${type}": its codec`;
+    return cause === undefined
+      ? new DecodeError(`${problem} is not loaded yet`)
+      : new DecodeError(`${problem} can not be loaded`, { cause });
+  }
+
   #named(serializer: string): Codec {
     const codec = this.#find(serializer);
     if (codec === undefined) {
@@ -172,9 +245,11 @@ export class CodecRegistry {
       );
     }
     if (isReady(codec)) return codec;
-    throw new EncodeError(
-      `Cannot encode with the serializer "${serializer}": it is not loaded yet`,
-    );
+    const cause = this.#failures.get(codec.contentType);
+    const problem = `Cannot encode with the serializer "${serializer}": it`;
+    throw cause === undefined
+      ? new EncodeError(`${problem} is not loaded yet`)
+      : new EncodeError(`${problem} can not be loaded`, { cause });
   }
 
   #find(nameOrType: string): Codec | LazyCodec | undefined {
@@ -189,7 +264,8 @@ export class CodecRegistry {
 
 /**
  * Makes a registry with the codecs `json`, `text`, and `bytes`, also by Kombu's name
- * `raw`; and `yaml` and `msgpack`, whose packages are loaded with the first need.
+ * `raw`; and `yaml` and `msgpack`, whose packages are loaded with the first need. Its
+ * compressions are `gzip`, also called `zlib`, `brotli` and `zstd`.
  *
  * @returns The registry.
  */
@@ -226,6 +302,7 @@ function asIs(
     return {
       contentType,
       contentEncoding: contentEncoding ?? "binary",
+      compression: undefined,
       body: payload,
     };
   }
@@ -235,7 +312,12 @@ function asIs(
       `Cannot use a payload of type ${typeof payload} as a body of content type "${contentType}" and content encoding "${charset}": it must be a Uint8Array, or a string in utf-8; or name a serializer`,
     );
   }
-  return { contentType, contentEncoding: charset, body: encodeText(payload) };
+  return {
+    contentType,
+    contentEncoding: charset,
+    compression: undefined,
+    body: encodeText(payload),
+  };
 }
 
 function isReady(codec: Codec | LazyCodec): codec is Codec {

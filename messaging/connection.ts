@@ -16,6 +16,7 @@ import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
 import { watch } from "./events.ts";
 import { Failover } from "./failover.ts";
 import { Getter } from "./getter.ts";
+import type { Decoding } from "./message.ts";
 import {
   type Call,
   checkCount,
@@ -68,6 +69,7 @@ export class Connection implements AsyncDisposable {
   readonly #session: Session;
   readonly #publisher: SessionPublisher;
   readonly #codecs: CodecRegistry;
+  readonly #decoding: Decoding;
   readonly #producers = new Set<AsyncDisposable>();
   readonly #consumers = new Set<AsyncDisposable>();
   #closing: Promise<void> | undefined;
@@ -84,6 +86,10 @@ export class Connection implements AsyncDisposable {
     this.#home = home;
     this.#endpoints = readEndpoints(input, options);
     this.#codecs = options.codecs ?? createCodecRegistry();
+    this.#decoding = {
+      codecs: this.#codecs,
+      maxDecompressedSize: options.maxDecompressedSize,
+    };
     this.#session = new Session({
       failover: new Failover(
         this.#endpoints,
@@ -178,7 +184,7 @@ export class Connection implements AsyncDisposable {
       : queues;
     const consumer = new Consumer<T>(
       this.#session,
-      this.#codecs,
+      this.#decoding,
       list,
       options,
       () => this.#consumers.delete(consumer),
@@ -192,7 +198,7 @@ export class Connection implements AsyncDisposable {
     name: string | Queue,
     options: SimpleQueueOptions = {},
   ): SimpleQueue<T> {
-    const { accept, serializer, buffer = false } = options;
+    const { accept, serializer, compression, buffer = false } = options;
     const queue = typeof name === "string" ? simpleQueueOf(name, buffer) : name;
     const [bound] = queue.bindings;
     const producer = this.producer<T>({
@@ -200,8 +206,14 @@ export class Connection implements AsyncDisposable {
       routingKey: bound?.routingKey ?? queue.name,
       declare: [queue],
       serializer,
+      compression,
     });
-    const getter = new Getter<T>(this.#session, this.#codecs, accept, buffer);
+    const getter = new Getter<T>(
+      this.#session,
+      this.#decoding,
+      accept,
+      buffer,
+    );
     return new SimpleQueue<T>(this.#session, queue, producer, getter);
   }
 
@@ -358,6 +370,10 @@ export function createConnection(
 
 function checkOptions(options: ConnectionOptions): void {
   const { connectTimeout, operationTimeout, heartbeat, retry } = options;
+  const { maxDecompressedSize } = options;
+  if (maxDecompressedSize !== undefined) {
+    checkCount("maxDecompressedSize", maxDecompressedSize, 2 ** 31 - 1);
+  }
   if (connectTimeout !== undefined) {
     checkDuration("connectTimeout", connectTimeout);
   }

@@ -58,6 +58,8 @@ export interface ConnectionOptions {
   readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
   /** The codecs for payloads. @default {JSON, plain text and bytes} */
   readonly codecs?: CodecRegistry | undefined;
+  /** The most bytes that a compressed body may become when its payload is read; a larger one is a `DecodeError`. @default {67_108_864} */
+  readonly maxDecompressedSize?: number | undefined;
   /** A name for the connection, shown by brokers that list connections. */
   readonly name?: string | undefined;
 }

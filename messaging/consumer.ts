@@ -1,11 +1,17 @@
 import { Mailbox } from "../async/mailbox.ts";
 import { turn } from "../async/turn.ts";
-import type { CodecRegistry } from "../codec/mod.ts";
 import { ClosedError, DecodeError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { QueueSource } from "./intake.ts";
 import { type Arrival, Intake } from "./intake.ts";
-import { type Message, type Reading, ReceivedMessage } from "./message.ts";
+import {
+  type Decoding,
+  type Message,
+  needsCompression,
+  prepareToRead,
+  type Reading,
+  ReceivedMessage,
+} from "./message.ts";
 import {
   type Call,
   checkCount,
@@ -104,7 +110,7 @@ export class Consumer<T = unknown>
   /** Made by `connection.consumer`. */
   constructor(
     session: Session,
-    codecs: CodecRegistry,
+    decoding: Decoding,
     queues: readonly (Queue | string)[],
     options: ConsumerOptions<T>,
     onClosed: () => void,
@@ -119,8 +125,9 @@ export class Consumer<T = unknown>
     this.#queues = queues;
     this.#options = options;
     this.#onClosed = onClosed;
+    const { codecs } = decoding;
     this.#reading = {
-      codecs,
+      ...decoding,
       accept: codecs.acceptSet(options.accept),
       parse: validator(options.parse),
     };
@@ -265,8 +272,11 @@ export class Consumer<T = unknown>
     if (this.#lazyTypes.some((type) => this.#reading.codecs.isLazy(type))) {
       return undefined;
     }
-    const arrival = this.#mailbox.take();
-    return arrival === undefined ? undefined : this.#handOver(arrival);
+    const arrival = this.#mailbox.peek();
+    if (arrival === undefined) return undefined;
+    if (needsCompression(this.#reading, arrival.delivery)) return undefined;
+    this.#mailbox.take();
+    return this.#handOver(arrival);
   }
 
   async #nextMessage(): Promise<Message<T> | undefined> {
@@ -274,11 +284,7 @@ export class Consumer<T = unknown>
     for (;;) {
       const arrival = await this.#mailbox.next();
       if (arrival === undefined) return undefined;
-      const { codecs, accept } = this.#reading;
-      const type = arrival.delivery.properties.contentType;
-      const loading = type === undefined
-        ? undefined
-        : codecs.prepare(type, accept);
+      const loading = prepareToRead(this.#reading, arrival.delivery);
       if (loading !== undefined) await loading;
       const message = this.#handOver(arrival);
       if (onDecodeError === undefined || this.#canRead(message)) return message;

@@ -1,8 +1,13 @@
-import type { CodecRegistry } from "../codec/mod.ts";
 import { ConnectionError } from "../model/errors.ts";
 import type { Delivery } from "../model/message.ts";
 import type { Channel } from "../transports/transport.ts";
-import { type Message, type Reading, ReceivedMessage } from "./message.ts";
+import {
+  type Decoding,
+  type Message,
+  prepareToRead,
+  type Reading,
+  ReceivedMessage,
+} from "./message.ts";
 import {
   type Call,
   limitsOf,
@@ -21,15 +26,15 @@ export class Getter<T> implements AsyncDisposable {
   /** Makes one that opens its channel with the first call. */
   constructor(
     session: Session,
-    codecs: CodecRegistry,
+    decoding: Decoding,
     accept: readonly string[] | undefined,
     noAck: boolean,
   ) {
     this.#session = session;
     this.#noAck = noAck;
     this.#reading = {
-      codecs,
-      accept: codecs.acceptSet(accept),
+      ...decoding,
+      accept: decoding.codecs.acceptSet(accept),
       parse: validator<T>(undefined),
     };
   }
@@ -47,9 +52,7 @@ export class Getter<T> implements AsyncDisposable {
       onLost: (tags) => lane.lose(tags),
     });
     if (delivery === undefined) return undefined;
-    const { codecs, accept } = this.#reading;
-    const { contentType } = delivery.properties;
-    if (contentType !== undefined) await codecs.prepare(contentType, accept);
+    await prepareToRead(this.#reading, delivery);
     return new ReceivedMessage<T>(delivery, {
       channel: lane.channel,
       get alive() {

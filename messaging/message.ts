@@ -32,13 +32,13 @@ export interface DeliveryInfo {
  */
 export interface Message<T> {
   /**
-   * The payload, decoded on first reading.
+   * The payload, decompressed and decoded on first reading.
    *
-   * @throws {DecodeError} If the body is not what its content type says.
+   * @throws {DecodeError} If the body is not what its content type or its header `compression` says, or would become too large.
    * @throws {ContentDisallowedError} If its content type is not accepted.
    */
   readonly payload: T;
-  /** The body as it was delivered. */
+  /** The body as it was delivered: compressed, if the header `compression` says so. */
   readonly body: Uint8Array;
   /** The application's own headers. */
   readonly headers: FieldTable;
@@ -88,11 +88,50 @@ export interface Source {
   limits(options: OperationOptions | undefined): Call;
 }
 
-/** How payloads are read. */
-export interface Reading<T> {
+/** How a connection reads bodies. */
+export interface Decoding {
   readonly codecs: CodecRegistry;
+  readonly maxDecompressedSize: number | undefined;
+}
+
+/** How payloads are read. */
+export interface Reading<T> extends Decoding {
   readonly accept: ReadonlySet<string>;
   readonly parse: (payload: unknown) => T;
+}
+
+/** Whether what a delivery is compressed with has yet to be loaded. */
+export function needsCompression(
+  { codecs }: Decoding,
+  { properties }: Delivery,
+): boolean {
+  const name = properties.headers?.["compression"];
+  return typeof name === "string" && codecs.isLazyCompression(name);
+}
+
+/**
+ * Loads what a delivery needs to be read. If that fails, reading its payload says
+ * so: a message must not end the loop for those behind it.
+ *
+ * @param reading How its payload is read.
+ * @param delivery The delivery.
+ * @returns A promise to wait for, which never rejects; `undefined` if there is nothing to load.
+ */
+export function prepareToRead<T>(
+  { codecs, accept }: Reading<T>,
+  { properties }: Delivery,
+): Promise<unknown> | undefined {
+  const { contentType, headers } = properties;
+  const name = headers?.["compression"];
+  const codec = contentType === undefined
+    ? undefined
+    : codecs.prepare(contentType, accept);
+  const press = typeof name === "string"
+    ? codecs.prepareCompression(name)
+    : undefined;
+  return codec === undefined && press === undefined
+    ? undefined
+    : Promise.allSettled([codec, press]);
 }
 
 /** A delivery, and the channel to settle it on. */
@@ -223,7 +262,7 @@ export class ReceivedMessage<T> implements Message<T> {
 
   #decode(): { readonly payload: T } | { readonly error: unknown } {
     const { malformed, properties, body, queue } = this.#delivery;
-    const { codecs, accept, parse } = this.#reading;
+    const { codecs, accept, maxDecompressedSize, parse } = this.#reading;
     try {
       if (malformed !== undefined) {
         throw new DecodeError(
@@ -231,12 +270,15 @@ export class ReceivedMessage<T> implements Message<T> {
           { cause: malformed },
         );
       }
-      const { contentType, contentEncoding } = properties;
-      return {
-        payload: parse(
-          codecs.decode(body, contentType, contentEncoding, accept),
-        ),
-      };
+      const { contentType, contentEncoding, headers } = properties;
+      const payload = codecs.decode(body, {
+        contentType,
+        contentEncoding,
+        compression: headers?.["compression"],
+        accept,
+        maxDecompressedSize,
+      });
+      return { payload: parse(payload) };
     } catch (error) {
       return { error };
     }

@@ -43,10 +43,13 @@ export { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";
 export {
   type Codec,
   CodecRegistry,
+  type Compression,
   createCodecRegistry,
+  type DecodeOptions,
   type EncodedBody,
   type EncodeOptions,
   type LazyCodec,
+  type LazyCompression,
   TypedValue,
 } from "../codec/mod.ts";
 export type * from "../transports/transport.ts";

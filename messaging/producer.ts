@@ -1,7 +1,7 @@
 import { Line } from "../async/line.ts";
 import { Ring } from "../async/ring.ts";
 import { turn } from "../async/turn.ts";
-import type { CodecRegistry, EncodedBody } from "../codec/mod.ts";
+import type * as codec from "../codec/mod.ts";
 import { ClosedError, TimeoutError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { MessageProperties, Publishing } from "../model/message.ts";
@@ -26,6 +26,8 @@ export interface ProducerOptions {
   readonly declare?: readonly Entity[] | undefined;
   /** How payloads are written: `"json"`, `"text"`, `"bytes"`, `"yaml"`, `"msgpack"`. @default {bytes for bytes, text for text, json for all else} */
   readonly serializer?: string | undefined;
+  /** What bodies are compressed with: `"gzip"` (Kombu's name for zlib's format), `"brotli"`, `"zstd"`. @default {nothing} */
+  readonly compression?: string | undefined;
   /** The most messages that wait for the broker's answer; further ones wait for their turn. @default {1000} */
   readonly maxInFlight?: number | undefined;
 }
@@ -42,6 +44,8 @@ export interface PublishOptions extends OperationOptions {
   readonly declare?: readonly Entity[] | undefined;
   /** How the payload is written. */
   readonly serializer?: string | undefined;
+  /** What the body is compressed with; `""` is nothing. */
+  readonly compression?: string | undefined;
   /** The MIME type of a payload that is a body already, a string or bytes: it is not serialized. */
   readonly contentType?: string | undefined;
   /** The character set of such a body. */
@@ -99,7 +103,7 @@ const BREATH = 256;
 export class Producer<T = unknown> implements AsyncDisposable {
   readonly #session: Session;
   readonly #publisher: SessionPublisher;
-  readonly #codecs: CodecRegistry;
+  readonly #codecs: codec.CodecRegistry;
   readonly #options: ProducerOptions;
   readonly #declare: readonly Entity[];
   readonly #maxInFlight: number;
@@ -116,7 +120,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   constructor(
     session: Session,
     publisher: SessionPublisher,
-    codecs: CodecRegistry,
+    codecs: codec.CodecRegistry,
     options: ProducerOptions,
     onClosed: () => void,
   ) {
@@ -151,7 +155,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       const replyTo = this.#replyTo(options.replyTo);
       if (
         this.#line.busy || replyTo === UNKNOWN ||
-        this.#prepare(options) !== undefined ||
+        this.#isLazy(options) ||
         !this.#isDeclared(this.#declare) ||
         !this.#isDeclared(options.declare) ||
         (options.exchange instanceof Exchange &&
@@ -181,7 +185,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     const { limits } = this.#session;
     const turn = this.#line.enter(async () => {
       limits.check(call, () => "publish");
-      await this.#prepare(options);
+      await this.#load(options);
       await this.#publisher.declare(this.#entitiesOf(options), call);
       const replyTo = this.#replyTo(options.replyTo);
       return this.#message(
@@ -208,12 +212,34 @@ export class Producer<T = unknown> implements AsyncDisposable {
     );
   }
 
-  /** Loads the codec, if it is one that has to be loaded. */
-  #prepare(options: PublishOptions): Promise<void> | undefined {
-    const serializer = options.serializer ?? this.#options.serializer;
-    return serializer === undefined
-      ? undefined
-      : this.#codecs.prepare(serializer);
+  /** Whether the codec or the compression has yet to be loaded. */
+  #isLazy(options: PublishOptions): boolean {
+    const { serializer, compression } = this.#formatOf(options);
+    return (serializer !== undefined && this.#codecs.isLazy(serializer)) ||
+      (compression !== undefined &&
+        this.#codecs.isLazyCompression(compression));
+  }
+
+  /** Loads both. If that fails, encoding says so. */
+  async #load(options: PublishOptions): Promise<void> {
+    const { serializer, compression } = this.#formatOf(options);
+    await Promise.allSettled([
+      serializer && this.#codecs.prepare(serializer),
+      compression && this.#codecs.prepareCompression(compression),
+    ]);
+  }
+
+  #formatOf(options: PublishOptions): codec.EncodeOptions {
+    const { contentType, contentEncoding } = options;
+    const { serializer, compression } = this.#options;
+    return {
+      // A body of a type that is named is a body already.
+      serializer: options.serializer ??
+        (contentType === undefined ? serializer : undefined),
+      compression: options.compression ?? compression,
+      contentType,
+      contentEncoding,
+    };
   }
 
   #entitiesOf({ exchange, declare, replyTo }: PublishOptions): Entity[] {
@@ -306,15 +332,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     const exchange = nameOf(options.exchange ?? this.#options.exchange ?? "");
     const routingKey = options.routingKey ?? this.#options.routingKey ?? "";
     checkShortString("routing key", routingKey);
-    const serializer = options.serializer ??
-      (options.contentType === undefined
-        ? this.#options.serializer
-        : undefined);
-    const encoded = this.#codecs.encode(payload, {
-      serializer,
-      contentType: options.contentType,
-      contentEncoding: options.contentEncoding,
-    });
+    const encoded = this.#codecs.encode(payload, this.#formatOf(options));
     return {
       exchange,
       routingKey,
@@ -333,12 +351,14 @@ const UNKNOWN = Symbol("unknown");
 function propertiesOf(
   options: PublishOptions,
   replyTo: string | undefined,
-  { contentType, contentEncoding }: EncodedBody,
+  { contentType, contentEncoding, compression }: codec.EncodedBody,
 ): MessageProperties {
   return {
     contentType,
     contentEncoding,
-    headers: options.headers,
+    headers: compression === undefined
+      ? options.headers
+      : { ...options.headers, compression },
     deliveryMode: options.persistent === false ? "transient" : "persistent",
     priority: checkRange("priority", options.priority, 0, 9),
     correlationId: options.correlationId,

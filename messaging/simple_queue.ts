@@ -13,6 +13,8 @@ export interface SimpleQueueOptions {
   readonly accept?: readonly string[] | undefined;
   /** How payloads are written. */
   readonly serializer?: string | undefined;
+  /** What bodies are compressed with. */
+  readonly compression?: string | undefined;
   /** Whether it is transient, and takes messages as settled. @default {false} */
   readonly buffer?: boolean | undefined;
 }

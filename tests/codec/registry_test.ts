@@ -172,7 +172,10 @@ const DECODED: readonly (readonly [
 
 for (const [name, body, contentType, contentEncoding, expected] of DECODED) {
   Deno.test(`decode() reads ${name}`, () => {
-    assertEquals(codecs.decode(body, contentType, contentEncoding), expected);
+    assertEquals(
+      codecs.decode(body, { contentType, contentEncoding }),
+      expected,
+    );
   });
 }
 
@@ -192,7 +195,7 @@ const UNREADABLE: readonly (readonly [string, Uint8Array, string, string])[] = [
 for (const [name, body, contentType, contentEncoding] of UNREADABLE) {
   Deno.test(`decode() refuses ${name}`, () => {
     assertThrows(
-      () => codecs.decode(body, contentType, contentEncoding),
+      () => codecs.decode(body, { contentType, contentEncoding }),
       DecodeError,
     );
   });
@@ -200,9 +203,10 @@ for (const [name, body, contentType, contentEncoding] of UNREADABLE) {
 
 Deno.test("decode() refuses what is not accepted, by name", () => {
   const accept = codecs.acceptSet(undefined);
-  codecs.decode(bytes("1"), "application/json", "utf-8", accept);
+  codecs.decode(bytes("1"), { contentType: "application/json", accept });
   const { message } = assertThrows(
-    () => codecs.decode(bytes("x"), "application/x-evil", "utf-8", accept),
+    () =>
+      codecs.decode(bytes("x"), { contentType: "application/x-evil", accept }),
     ContentDisallowedError,
   );
   assert(message.includes("application/x-evil"));

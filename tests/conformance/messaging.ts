@@ -63,6 +63,39 @@ export const MESSAGING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "a compressed body is delivered as it is, and read as its payload",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer({ declare: [queue] });
+      const routingKey = queue.name;
+      const payload = { text: "again ".repeat(1000) };
+      for (const compression of ["gzip", "brotli", "zstd"]) {
+        await producer.publish(payload, { routingKey, compression });
+      }
+      const corrupt = { compression: "application/x-gzip" };
+      await producer.publish("{}", { routingKey, headers: corrupt });
+      await producer.publish("last", { routingKey });
+      const messages = await take(connection.consumer<unknown>(queue), 5);
+      assert.deepEqual(
+        messages.map(({ headers }) => headers.compression),
+        [
+          "application/x-gzip",
+          "application/x-brotli",
+          "application/zstd",
+          "application/x-gzip",
+          undefined,
+        ],
+      );
+      const [gzip, brotli, zstd, wrong, last] = messages;
+      for (const message of [gzip, brotli, zstd]) {
+        assert.deepEqual(message?.payload, payload);
+        assert.ok((message?.body.length ?? Infinity) < 200);
+      }
+      assert.throws(() => wrong?.payload, { code: "decode-failed" });
+      assert.equal(last?.payload, "last");
+    },
+  ),
+  onStage(
     "publish() to a missing queue rejects, and the producer lives on",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();

@@ -66,7 +66,7 @@ for (const serializer of ["yaml", "msgpack"]) {
     const codecs = createCodecRegistry();
     await codecs.prepare(String(contentType));
     assertEquals(
-      codecs.decode(message.body, contentType, contentEncoding),
+      codecs.decode(message.body, { contentType, contentEncoding }),
       PAYLOAD,
     );
   });

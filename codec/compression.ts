@@ -1,0 +1,159 @@
+import { DecodeError, EncodeError } from "../model/errors.ts";
+
+/** Makes bodies smaller in one format, and reads them again. */
+export interface Compression {
+  /** What it is called in the header `compression`: a MIME type. */
+  readonly contentType: string;
+  /** The names that the option `compression` knows it by; readers take them in the header too. */
+  readonly names: readonly string[];
+  /** Makes a body smaller. */
+  compress(body: Uint8Array): Uint8Array;
+  /**
+   * Makes a body what it was.
+   *
+   * @param body The body.
+   * @param mostBytes The most bytes that it may become; it must not be written beyond them.
+   * @throws {DecodeError} If it is not of this format, is cut off, or would become larger.
+   */
+  decompress(body: Uint8Array, mostBytes: number): Uint8Array;
+}
+
+/** A compression that is loaded with the first need of it. */
+export interface LazyCompression {
+  /** What it is called in the header `compression`: a MIME type. */
+  readonly contentType: string;
+  /** The names that the option `compression` knows it by. */
+  readonly names: readonly string[];
+  /** Loads it. */
+  load(): Promise<Compression>;
+}
+
+/** What a compressed body may become where nobody says: 64 MiB. */
+export const MOST_BYTES: number = 64 * 1024 * 1024;
+
+/** Kombu's names of formats that no package serves well: to say so, and not that they are unknown. */
+const UNSERVED: ReadonlySet<string> = new Set([
+  "bzip2",
+  "bzip",
+  "application/x-bz2",
+  "lzma",
+  "xz",
+  "application/x-lzma",
+]);
+
+/** The compressions of a registry, by name and by MIME type. */
+export class Compressions {
+  readonly #byName = new Map<string, Compression | LazyCompression>();
+  readonly #failures = new Map<string, unknown>();
+
+  /** Makes them with those of `node:zlib`, which is loaded with the first need. */
+  constructor() {
+    for (
+      const [contentType, ...names] of [
+        ["application/x-gzip", "gzip", "zlib"],
+        ["application/x-brotli", "brotli"],
+        ["application/zstd", "zstd", "zstandard"],
+      ] as const
+    ) {
+      this.register({
+        contentType,
+        names,
+        load: () =>
+          import("./zlib.ts").then((module) =>
+            module.COMPRESSIONS[contentType]
+          ),
+      });
+    }
+  }
+
+  /** Adds one; those of the same names give way to it. */
+  register(compression: Compression | LazyCompression): void {
+    this.#byName.set(compression.contentType, compression);
+    for (const name of compression.names) this.#byName.set(name, compression);
+  }
+
+  /** Loads one, if it is known and has to be loaded. */
+  prepare(name: string): Promise<void> | undefined {
+    const found = this.#byName.get(name);
+    if (found === undefined || isReady(found)) return undefined;
+    return found.load().then(
+      (loaded) => this.register(loaded),
+      (error) => {
+        this.#failures.set(found.contentType, error);
+        throw error;
+      },
+    );
+  }
+
+  /** Whether one has yet to be loaded. */
+  isLazy(name: string): boolean {
+    const found = this.#byName.get(name);
+    return found !== undefined && !isReady(found);
+  }
+
+  /** Makes a body smaller; returns it and what to write in the header. */
+  compress(
+    body: Uint8Array,
+    name: string,
+  ): { readonly body: Uint8Array; readonly contentType: string } {
+    const found = this.#byName.get(name);
+    if (found === undefined) {
+      throw new EncodeError(
+        `Cannot compress with "${name}": ${this.#why(name)}`,
+      );
+    }
+    if (!isReady(found)) {
+      const cause = this.#failures.get(found.contentType);
+      const problem = `Cannot compress with "${name}": it`;
+      throw cause === undefined
+        ? new EncodeError(`${problem} is not loaded yet`)
+        : new EncodeError(`${problem} can not be loaded`, { cause });
+    }
+    return { body: found.compress(body), contentType: found.contentType };
+  }
+
+  /** Makes a body what it was, as its header says. */
+  decompress(body: Uint8Array, name: unknown, mostBytes: number): Uint8Array {
+    if (typeof name !== "string") {
+      throw new DecodeError(
+        `Cannot decompress a body: its header "compression" is no text, but of type ${typeof name}`,
+      );
+    }
+    const found = this.#byName.get(name);
+    if (found === undefined) {
+      throw new DecodeError(
+        `Cannot decompress a body with "${name}": ${this.#why(name)}`,
+      );
+    }
+    if (isReady(found)) return found.decompress(body, mostBytes);
+    const cause = this.#failures.get(found.contentType);
+    const problem = `Cannot decompress a body with "${name}": it`;
+    throw cause === undefined
+      ? new DecodeError(`${problem} is not loaded yet`)
+      : new DecodeError(`${problem} can not be loaded`, { cause });
+  }
+
+  #why(name: string): string {
+    const names = [...this.#byName.keys()].filter((each) => !each.includes("/"))
+      .join(", ");
+    return UNSERVED.has(name)
+      ? `there is no package for it that is kept up, writes and reads it, and can bound what comes out; there are ${names}, or register one with registerCompression()`
+      : `it must be one of ${names}`;
+  }
+}
+
+/**
+ * Says whether a header `compression` means any.
+ *
+ * @param name The header's value.
+ * @returns Whether it does; an empty one does not, as in Kombu.
+ */
+export function isCompressed(name: unknown): boolean {
+  return name !== undefined && name !== null && name !== "";
+}
+
+function isReady(
+  compression: Compression | LazyCompression,
+): compression is Compression {
+  return "decompress" in compression;
+}
