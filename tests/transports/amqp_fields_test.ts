@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { createRequire } from "node:module";
 import { Buffer } from "node:buffer";
-import { decodeFields, encodeFields } from "../../transports/amqp/fields.ts";
+import { encodeFields } from "../../transports/amqp/fields.ts";
+import { decodeFields } from "../../transports/amqp_protocol/fields.ts";
 import { DecodeError, EncodeError } from "../../model/errors.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
 

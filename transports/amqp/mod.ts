@@ -29,6 +29,6 @@
  * @module
  */
 
-export type { AmqpTransportOptions } from "./options.ts";
+export type { AmqpTransportOptions } from "../amqp_protocol/options.ts";
 export { createTransport } from "./transport.ts";
 export type * from "../transport.ts";

@@ -1,5 +1,12 @@
+import { readOptions } from "../../url/options.ts";
+import { AmqpConnection } from "../amqp_protocol/connection.ts";
+import {
+  AMQP_OPTIONS,
+  type AmqpTransportOptions,
+  dialOptions,
+} from "../amqp_protocol/options.ts";
 import type { Transport } from "../transport.ts";
-import { AmqpConnection } from "./connection.ts";
+import { dial } from "./client.ts";
 
 /**
  * Makes the AMQP transport.
@@ -9,6 +16,14 @@ import { AmqpConnection } from "./connection.ts";
 export function createTransport(): Transport {
   return {
     name: "amqp",
-    connect: (url, options) => AmqpConnection.open(url, options),
+    async connect(url, options) {
+      const { transportOptions } = options;
+      const own = readOptions<AmqpTransportOptions>(AMQP_OPTIONS, {
+        url,
+        transportOptions,
+      });
+      const dialling = dialOptions(url, options, own);
+      return await AmqpConnection.open(dial, dialling, url, options);
+    },
   };
 }

@@ -3,7 +3,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
-import { type AmqpClientChannel, toFields } from "./client.ts";
+import type { AmqpClientChannel } from "./port.ts";
 
 /** Makes a call that the broker answers, within its limits. */
 export type Call = <T>(
@@ -28,17 +28,10 @@ export class Topology {
     exchange: ExchangeDeclaration,
     options?: CallOptions,
   ): Promise<void> {
-    const { name, type, durable, autoDelete, internal } = exchange;
     await this.#call(
-      `declare exchange "${name}"`,
+      `declare exchange "${exchange.name}"`,
       options,
-      () =>
-        this.#client.calls.assertExchange(name, type, {
-          durable,
-          autoDelete,
-          internal,
-          arguments: toFields(exchange.arguments),
-        }),
+      () => this.#client.declareExchange(exchange),
     );
   }
 
@@ -49,7 +42,7 @@ export class Topology {
     await this.#call(
       `check exchange "${name}"`,
       options,
-      () => this.#client.calls.checkExchange(name),
+      () => this.#client.checkExchange(name),
     );
   }
 
@@ -59,7 +52,7 @@ export class Topology {
     await this.#call(
       `delete exchange "${name}"`,
       options,
-      () => this.#client.calls.deleteExchange(name, { ifUnused }),
+      () => this.#client.deleteExchange(name, ifUnused),
     );
   }
 
@@ -68,33 +61,20 @@ export class Topology {
     queue: QueueDeclaration,
     options?: CallOptions,
   ): Promise<QueueStatus> {
-    const { name, durable, exclusive, autoDelete } = queue;
-    const status = await this.#call(
-      `declare queue "${name}"`,
+    return await this.#call(
+      `declare queue "${queue.name}"`,
       options,
-      () =>
-        this.#client.calls.assertQueue(name, {
-          durable,
-          exclusive,
-          autoDelete,
-          arguments: toFields(queue.arguments),
-        }),
+      () => this.#client.declareQueue(queue),
     );
-    return {
-      name: status.queue,
-      messageCount: status.messageCount,
-      consumerCount: status.consumerCount,
-    };
   }
 
   /** Looks at a queue. */
   async checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
-    const { messageCount, consumerCount } = await this.#call(
+    return await this.#call(
       `check queue "${name}"`,
       options,
-      () => this.#client.calls.checkQueue(name),
+      () => this.#client.checkQueue(name),
     );
-    return { name, messageCount, consumerCount };
   }
 
   /** Deletes a queue. */
@@ -103,49 +83,39 @@ export class Topology {
     options?: DeleteQueueOptions,
   ): Promise<number> {
     const { ifUnused = false, ifEmpty = false } = options ?? {};
-    const { messageCount } = await this.#call(
+    return await this.#call(
       `delete queue "${name}"`,
       options,
-      () => this.#client.calls.deleteQueue(name, { ifUnused, ifEmpty }),
+      () => this.#client.deleteQueue(name, { ifUnused, ifEmpty }),
     );
-    return messageCount;
   }
 
   /** Removes the ready messages of a queue. */
   async purgeQueue(name: string, options?: CallOptions): Promise<number> {
-    const { messageCount } = await this.#call(
+    return await this.#call(
       `purge queue "${name}"`,
       options,
-      () => this.#client.calls.purgeQueue(name),
+      () => this.#client.purgeQueue(name),
     );
-    return messageCount;
   }
 
   /** Adds a binding. */
   async bind(binding: Binding, options?: CallOptions): Promise<void> {
-    const { source, destination: { kind, name }, routingKey } = binding;
-    const fields = toFields(binding.arguments);
+    const { source, destination: { kind, name } } = binding;
     await this.#call(
       `bind ${kind} "${name}" to exchange "${source}"`,
       options,
-      () =>
-        kind === "queue"
-          ? this.#client.calls.bindQueue(name, source, routingKey, fields)
-          : this.#client.calls.bindExchange(name, source, routingKey, fields),
+      () => this.#client.bind(binding),
     );
   }
 
   /** Removes a binding. */
   async unbind(binding: Binding, options?: CallOptions): Promise<void> {
-    const { source, destination: { kind, name }, routingKey } = binding;
-    const fields = toFields(binding.arguments);
+    const { source, destination: { kind, name } } = binding;
     await this.#call(
       `unbind ${kind} "${name}" from exchange "${source}"`,
       options,
-      () =>
-        kind === "queue"
-          ? this.#client.calls.unbindQueue(name, source, routingKey, fields)
-          : this.#client.calls.unbindExchange(name, source, routingKey, fields),
+      () => this.#client.unbind(binding),
     );
   }
 }

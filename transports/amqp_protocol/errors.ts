@@ -11,7 +11,7 @@ import {
   ResourceLockedError,
   UnsupportedError,
 } from "../../model/errors.ts";
-import type { Failure } from "./client.ts";
+import type { Failure } from "./failure.ts";
 
 /**
  * Translates what went wrong with one call or with its channel.

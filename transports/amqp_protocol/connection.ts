@@ -15,9 +15,10 @@ import type {
   TransportConnection,
 } from "../transport.ts";
 import { AmqpChannel, type ChannelContext } from "./channel.ts";
-import { AmqpClient, describe, type Failure } from "./client.ts";
 import { channelError, dialError, lostError } from "./errors.ts";
-import { readDialOptions } from "./options.ts";
+import { describe, type Failure } from "./failure.ts";
+import type { DialOptions } from "./options.ts";
+import type { AmqpClient, Dial } from "./port.ts";
 
 const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "dead-letter",
@@ -70,20 +71,22 @@ export class AmqpConnection implements TransportConnection {
   /**
    * Connects once.
    *
+   * @param client Dials with the client.
+   * @param dial What to dial with, as read from the URL and the options.
    * @param url The broker's URL, its defaults filled in.
-   * @param options Limits, TLS, heartbeat, and the transport's own.
+   * @param options Limits, TLS, heartbeat.
    * @returns The open connection.
    * @throws {AuthenticationError} If the broker refuses the user.
    * @throws {NotFoundError} If it has no such virtual host.
    * @throws {ConnectionError} If it can not be reached.
    * @throws {TimeoutError} If it does not answer by the deadline.
-   * @throws {OptionError} If an option is unknown or bad.
    */
   static async open(
+    client: Dial,
+    dial: DialOptions,
     url: BrokerUrl,
     options: ConnectOptions,
   ): Promise<AmqpConnection> {
-    const dial = readDialOptions(url, options);
     const broker = formatUrl(url);
     const connection = new AmqpConnection(broker, options);
     const { clock, signal, deadline, operationTimeout } = options;
@@ -96,7 +99,7 @@ export class AmqpConnection implements TransportConnection {
     const password = url.password ?? await options.password?.() ??
       (url.userid === undefined ? "guest" : "");
     const timeout = (deadline ?? clock.now() + operationTimeout) - clock.now();
-    const dialling = AmqpClient.dial(
+    const dialling = client(
       dial,
       password,
       Math.max(1, Math.ceil(timeout)),

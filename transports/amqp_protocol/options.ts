@@ -5,12 +5,11 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
   integerOption,
   type OptionReader,
-  readOptions,
   wordOption,
 } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
 
-/** The AMQP transport's own options, as `transportOptions` or in the URL. */
+/** The AMQP transports' own options, as `transportOptions` or in the URL. */
 export interface AmqpTransportOptions {
   /** The largest frame, bytes; in a URL `frame_max`. 0 takes what the broker offers. @default {0} */
   readonly frameMax?: number | undefined;
@@ -47,25 +46,32 @@ const CLIENT_PROPERTIES: OptionReader<FieldTable> = {
   },
 };
 
+/** How they are read. */
+export const AMQP_OPTIONS: {
+  readonly [K in keyof AmqpTransportOptions]-?: OptionReader<
+    Exclude<AmqpTransportOptions[K], undefined>
+  >;
+} = {
+  // RabbitMQ 4.1 refuses less than 8192; AMQP itself allows 4096.
+  frameMax: integerOption("frame_max", 0, 2 ** 31 - 1),
+  channelMax: integerOption("channel_max", 0, 65_535),
+  loginMethod: wordOption("login_method", ["PLAIN", "EXTERNAL"] as const),
+  clientProperties: CLIENT_PROPERTIES,
+};
+
 /**
- * Reads a URL and the options into what the client needs.
+ * Puts together what a client needs.
  *
  * @param url The URL, its defaults filled in.
- * @param options The options.
+ * @param options The options of the connection.
+ * @param own The transport's own options, as read.
  * @returns What to dial with, but for the password.
- * @throws {OptionError} If an option is unknown or bad.
  */
-export function readDialOptions(
+export function dialOptions(
   url: BrokerUrl,
   options: ConnectOptions,
+  own: AmqpTransportOptions,
 ): DialOptions {
-  const own = readOptions<AmqpTransportOptions>({
-    // RabbitMQ 4.1 refuses less than 8192; AMQP itself allows 4096.
-    frameMax: integerOption("frame_max", 0, 2 ** 31 - 1),
-    channelMax: integerOption("channel_max", 0, 65_535),
-    loginMethod: wordOption("login_method", ["PLAIN", "EXTERNAL"] as const),
-    clientProperties: CLIENT_PROPERTIES,
-  }, { url, transportOptions: options.transportOptions });
   const { tls } = options;
   const isTls = tls === undefined ? url.scheme === "amqps" : tls !== false;
   return {

@@ -2,7 +2,7 @@ import { atNextTurn } from "../../async/turn.ts";
 import { SettlementError } from "../../model/errors.ts";
 import { type DeliveryTag, deliveryTag } from "../../model/message.ts";
 import { Window } from "../store/window.ts";
-import type { AmqpClientChannel } from "./client.ts";
+import type { AmqpClientChannel } from "./port.ts";
 
 /** Who was given a delivery. */
 export interface Holder {

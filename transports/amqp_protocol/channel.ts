@@ -6,6 +6,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import {
   ChannelError,
   ClosedError,
+  MessagingError,
   SettlementError,
   TimeoutError,
   UnsupportedError,
@@ -25,16 +26,11 @@ import type {
   SettleOptions,
   Subscription,
 } from "../transport.ts";
-import {
-  type AmqpClientChannel,
-  describe,
-  type Failure,
-  type RawMessage,
-  toFields,
-} from "./client.ts";
 import { Deliveries } from "./deliveries.ts";
 import { AmqpDelivery } from "./delivery.ts";
 import { channelError } from "./errors.ts";
+import { describe, type Failure } from "./failure.ts";
+import type { AmqpClientChannel, RawMessage } from "./port.ts";
 import { describePublish, Publishes } from "./publishes.ts";
 import { AmqpSubscription } from "./subscription.ts";
 import { Topology } from "./topology.ts";
@@ -192,30 +188,31 @@ export class AmqpChannel implements Channel {
       (ending) => this.#cancel(ending),
     );
     const { consumerTag } = subscription;
-    await this.#call(`consume from queue "${queue}"`, options, async () => {
-      // Sent together: no other consumer's prefetch may come between the two.
-      const limited = this.#client.calls.prefetch(prefetch, false);
-      const consumed = this.#client.consume(
-        queue,
-        (message) => {
-          if (message === undefined) return this.#endedByBroker(subscription);
-          if (!subscription.running) {
-            if (noAck) this.#deliveries.add(subscription, true);
-            else this.#deliveries.giveBack(subscription);
-            return;
-          }
-          const tag = this.#deliveries.add(subscription, noAck);
-          deliver(new AmqpDelivery(tag, queue, message));
-        },
-        {
-          consumerTag,
-          noAck,
-          exclusive,
-          arguments: toFields(options.arguments ?? {}),
-        },
-      );
-      await Promise.all([limited, consumed]);
-    });
+    await this.#call(
+      `consume from queue "${queue}"`,
+      options,
+      () =>
+        this.#client.consume(
+          queue,
+          (message) => {
+            if (message === undefined) return this.#endedByBroker(subscription);
+            if (!subscription.running) {
+              if (noAck) this.#deliveries.add(subscription, true);
+              else this.#deliveries.giveBack(subscription);
+              return;
+            }
+            const tag = this.#deliveries.add(subscription, noAck);
+            deliver(new AmqpDelivery(tag, queue, message));
+          },
+          {
+            consumerTag,
+            prefetch,
+            noAck,
+            exclusive,
+            arguments: options.arguments ?? {},
+          },
+        ),
+    );
     if (this.#endError !== undefined) throw this.#endError;
     this.#subscriptions.add(subscription);
     return subscription;
@@ -281,7 +278,7 @@ export class AmqpChannel implements Channel {
     await this.#call(
       `cancel consumer "${subscription.consumerTag}"`,
       { deadline: clock.now() + operationTimeout },
-      () => this.#client.calls.cancel(subscription.consumerTag),
+      () => this.#client.cancel(subscription.consumerTag),
     );
   }
 
@@ -359,6 +356,7 @@ export class AmqpChannel implements Channel {
       return await call();
     } catch (error) {
       if (this.#endError instanceof ClosedError) throw this.#endError;
+      if (error instanceof MessagingError) throw error; // it was never sent
       throw channelError(action, describe(error));
     }
   }

@@ -4,7 +4,8 @@ import type {
   DeliveryTag,
   MessageProperties,
 } from "../../model/message.ts";
-import { fromFields, type RawMessage, type RawProperties } from "./client.ts";
+import { fromFields } from "./fields.ts";
+import type { RawMessage, RawProperties } from "./port.ts";
 
 /** A delivery over the client's message: translated when it is read, for much of it never is. */
 export class AmqpDelivery implements Delivery {
@@ -77,7 +78,6 @@ function translate(
   headers: FieldTable,
 ): MessageProperties {
   const expiration = text(raw.expiration);
-  const timestamp = number(raw.timestamp);
   return {
     contentType: text(raw.contentType),
     contentEncoding: text(raw.contentEncoding),
@@ -92,7 +92,7 @@ function translate(
     replyTo: text(raw.replyTo),
     expiration: expiration === undefined ? undefined : Number(expiration),
     messageId: text(raw.messageId),
-    timestamp: timestamp === undefined ? undefined : new Date(timestamp * 1000),
+    timestamp: date(raw.timestamp),
     type: text(raw.type),
     userId: text(raw.userId),
     appId: text(raw.appId),
@@ -105,4 +105,9 @@ function text(value: unknown): string | undefined {
 
 function number(value: unknown): number | undefined {
   return typeof value === "number" ? value : undefined;
+}
+
+function date(value: unknown): Date | undefined {
+  if (value instanceof Date) return value;
+  return typeof value === "number" ? new Date(value * 1000) : undefined;
 }

@@ -7,17 +7,11 @@ import {
   PublishError,
   TimeoutError,
 } from "../../model/errors.ts";
-import type { FieldTable } from "../../model/field_table.ts";
-import type { MessageProperties, Publishing } from "../../model/message.ts";
+import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../transport.ts";
-import {
-  type AmqpClientChannel,
-  type Failure,
-  type RawMessage,
-  type RawPublishing,
-  toFields,
-} from "./client.ts";
 import { channelError } from "./errors.ts";
+import type { Failure } from "./failure.ts";
+import type { AmqpClientChannel, RawMessage } from "./port.ts";
 
 const ACCEPTED: PublishOutcome = { type: "accepted", queues: undefined };
 
@@ -67,13 +61,7 @@ export class Publishes {
         previous: undefined,
         next: undefined,
       };
-      this.#client.publish(
-        message.exchange,
-        message.routingKey,
-        message.body,
-        rawOf(message),
-        (error) => this.#answered(flight, error),
-      );
+      this.#client.publish(message, (error) => this.#answered(flight, error));
       this.#add(flight);
       if (options !== undefined) this.#watch(flight, options);
     });
@@ -213,43 +201,4 @@ function isSame(publishing: Publishing, message: RawMessage): boolean {
 
 function hasSameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i]);
-}
-
-function rawOf({ mandatory, properties }: Publishing): RawPublishing {
-  const { headers, deliveryMode, expiration, timestamp } = properties;
-  return {
-    mandatory,
-    headers: headersOf(headers),
-    contentType: properties.contentType,
-    contentEncoding: properties.contentEncoding,
-    deliveryMode: modeOf(deliveryMode),
-    priority: properties.priority,
-    correlationId: properties.correlationId,
-    replyTo: properties.replyTo,
-    expiration: expiration === undefined ? undefined : String(expiration),
-    messageId: properties.messageId,
-    timestamp: timestamp === undefined
-      ? undefined
-      : Math.floor(timestamp.getTime() / 1000),
-    type: properties.type,
-    userId: properties.userId,
-    appId: properties.appId,
-  };
-}
-
-function headersOf(headers: FieldTable | undefined): RawPublishing["headers"] {
-  return headers === undefined ? undefined : toFields(headers);
-}
-
-function modeOf(
-  mode: MessageProperties["deliveryMode"],
-): number | undefined {
-  switch (mode) {
-    case "persistent":
-      return 2;
-    case "transient":
-      return 1;
-    case undefined:
-      return undefined;
-  }
 }

@@ -1,0 +1,44 @@
+import { findReplyCode, type ReplyCodeName } from "../../model/reply_code.ts";
+
+/** What the broker, or the socket, says went wrong. */
+export interface Failure {
+  /** AMQP's reply code by name, where the broker gave one. */
+  readonly reply: ReplyCodeName | undefined;
+  /** The broker's or the system's words. */
+  readonly text: string;
+  /** The client's error. */
+  readonly cause: unknown;
+}
+
+/**
+ * Says what a client's error is about.
+ *
+ * @param cause The client's error.
+ * @returns The broker's reply code and words, where it gave some.
+ */
+export function describe(cause: unknown): Failure {
+  const text = cause instanceof Error ? textOf(cause) : String(cause);
+  // @cloudamqp/amqp-client: "channel 1 closed: WORDS (404)".
+  const [, told, reply] = /closed: (.*) \(([3-5]\d\d)\)$/s.exec(text) ?? [];
+  if (told !== undefined) {
+    return { reply: findReplyCode(Number(reply))?.name, text: told, cause };
+  }
+  const code = cause instanceof Error && "code" in cause &&
+      typeof cause.code === "number"
+    ? cause.code
+    : Number(/(?:\b|"replyCode": )([3-5]\d\d)(?: \([A-Z]|,)/.exec(text)?.[1]);
+  // amqplib wraps the broker's words: …with message "WORDS", or as JSON.
+  const words = /with message "(.*)"$/s.exec(text)?.[1] ??
+    /"replyText": "(.*)"/.exec(text)?.[1] ?? text;
+  return { reply: findReplyCode(code)?.name, text: words, cause };
+}
+
+function textOf(error: Error): string {
+  const { message } = error;
+  if (message !== "") return message;
+  // A host with several addresses: the text is in the parts.
+  if (error instanceof AggregateError) {
+    return error.errors.map((each) => textOf(each)).join("; ");
+  }
+  return "code" in error ? String(error.code) : error.name;
+}

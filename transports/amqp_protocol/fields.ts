@@ -1,0 +1,254 @@
+import { DecodeError, EncodeError } from "../../model/errors.ts";
+import type { FieldTable, FieldValue } from "../../model/field_table.ts";
+
+const INT64_LEAST = -(2n ** 63n);
+const INT64_MOST = 2n ** 63n - 1n;
+
+/**
+ * Says how a number travels. Small integers too travel as 32 bits, for py-amqp reads the types
+ * of smaller ones differently.
+ *
+ * @param value The number.
+ * @returns AMQP's type for it.
+ */
+export function numberType(value: number): "int32" | "int64" | "double" {
+  if (Object.is(value, -0)) return "double";
+  if ((value | 0) === value) return "int32";
+  return Number.isSafeInteger(value) ? "int64" : "double";
+}
+
+/**
+ * Checks an integer.
+ *
+ * @param name The header's name, for the error.
+ * @param value The integer.
+ * @throws {EncodeError} If AMQP's largest type can not hold it.
+ */
+export function checkInteger(name: string, value: bigint): void {
+  if (value >= INT64_LEAST && value <= INT64_MOST) return;
+  throw new EncodeError(
+    `Cannot encode the header "${name}": ${value} is beyond 64 bits`,
+  );
+}
+
+/**
+ * Says what a date travels as.
+ *
+ * @param name The header's name, for the error.
+ * @param value The date.
+ * @returns Seconds from 1970 on.
+ * @throws {EncodeError} If it is before.
+ */
+export function timestampOf(name: string, value: Date): number {
+  const seconds = Math.floor(value.getTime() / 1000);
+  if (seconds >= 0) return seconds;
+  throw new EncodeError(
+    `Cannot encode the header "${name}": AMQP's timestamps are seconds from 1970 on`,
+  );
+}
+
+/**
+ * Makes the error for a value that no table can hold.
+ *
+ * @param name The header's name.
+ * @param value The value.
+ * @returns The error.
+ */
+export function noType(name: string, value: unknown): EncodeError {
+  return new EncodeError(
+    `Cannot encode the header "${name}": AMQP has no type for a ${typeof value}`,
+  );
+}
+
+/**
+ * Checks a header's name.
+ *
+ * @param name The name.
+ * @throws {EncodeError} If it has more bytes than AMQP allows.
+ */
+export function checkFieldName(name: string): void {
+  if (name.length > 85 && new TextEncoder().encode(name).length > 255) {
+    throw new EncodeError(
+      `Cannot encode a header whose name has more than 255 bytes: "${
+        name.slice(0, 40)
+      }…"`,
+    );
+  }
+}
+
+/**
+ * Tells an array from a table: `Array.isArray` does not narrow readonly arrays out of a union.
+ *
+ * @param value The value.
+ * @returns Whether it is an array.
+ */
+export function isArray(
+  value: readonly FieldValue[] | FieldTable,
+): value is readonly FieldValue[] {
+  return Array.isArray(value);
+}
+
+const TEXT = new TextDecoder();
+const STRICT_TEXT = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Reads a table from its bytes: all that amqplib reads, and what it does not:
+ * unsigned 64-bit integers, which py-amqp writes, and integers beyond 2^53, which
+ * are `bigint`. Timestamps are `Date`, decimals are numbers, and strings that are no UTF-8
+ * are bytes.
+ *
+ * @param bytes The table without its length.
+ * @returns The table.
+ * @throws {DecodeError} If a value has an unknown type, or the bytes end too early.
+ */
+export function decodeFields(bytes: Uint8Array): FieldTable {
+  const reader = new Reader(bytes);
+  try {
+    return reader.table(bytes.byteLength);
+  } catch (cause) {
+    if (cause instanceof DecodeError) throw cause;
+    throw new DecodeError("Cannot decode a table of headers: it is cut off", {
+      cause,
+    });
+  }
+}
+
+/** Under this key a table holds its own bytes, for `decodeFields` to read when somebody looks. */
+const BYTES = Symbol("bytes");
+
+/**
+ * Keeps a table's bytes with it.
+ *
+ * @param table The table as a client has decoded it, or an empty one.
+ * @param bytes Its bytes, which nobody changes.
+ * @returns The table.
+ */
+export function withBytes(table: object, bytes: unknown): object {
+  return Object.defineProperty(table, BYTES, { value: bytes });
+}
+
+/**
+ * Reads a table that a client has, from its bytes if they are at hand.
+ *
+ * @param table The client's table.
+ * @returns The table.
+ * @throws {DecodeError} If a value has an unknown type.
+ */
+export function fromFields(table: object): FieldTable {
+  const bytes = BYTES in table ? table[BYTES] : undefined;
+  if (bytes instanceof Uint8Array) return decodeFields(bytes);
+  return Object.fromEntries(Object.entries(table));
+}
+
+class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    // Of the client's own kind of bytes, `slice` would not copy.
+    this.#bytes = new Uint8Array(
+      bytes.buffer,
+      bytes.byteOffset,
+      bytes.byteLength,
+    );
+    this.#view = new DataView(
+      bytes.buffer,
+      bytes.byteOffset,
+      bytes.byteLength,
+    );
+  }
+
+  table(end: number): FieldTable {
+    const entries: [string, FieldValue][] = [];
+    while (this.#at < end) {
+      const length = this.#view.getUint8(this.#skip(1));
+      entries.push([TEXT.decode(this.#take(length)), this.#value()]);
+    }
+    return Object.fromEntries(entries);
+  }
+
+  #value(): FieldValue {
+    const type = String.fromCharCode(this.#view.getUint8(this.#skip(1)));
+    const view = this.#view;
+    switch (type) {
+      case "t":
+        return view.getUint8(this.#skip(1)) !== 0;
+      case "b":
+        return view.getInt8(this.#skip(1));
+      case "B":
+        return view.getUint8(this.#skip(1));
+      case "s":
+        return view.getInt16(this.#skip(2));
+      case "u":
+        return view.getUint16(this.#skip(2));
+      case "I":
+        return view.getInt32(this.#skip(4));
+      case "i":
+        return view.getUint32(this.#skip(4));
+      case "l":
+        return asInteger(view.getBigInt64(this.#skip(8)));
+      case "L":
+        return asInteger(view.getBigUint64(this.#skip(8)));
+      case "f":
+        return view.getFloat32(this.#skip(4));
+      case "d":
+        return view.getFloat64(this.#skip(8));
+      case "D": {
+        const places = view.getUint8(this.#skip(1));
+        return view.getInt32(this.#skip(4)) / 10 ** places;
+      }
+      case "T":
+        return new Date(Number(view.getBigUint64(this.#skip(8))) * 1000);
+      case "S":
+        return textOrBytes(this.#take(this.#length()));
+      case "x":
+        return this.#take(this.#length()).slice();
+      case "V":
+        return null;
+      case "F":
+        return this.table(this.#length() + this.#at);
+      case "A": {
+        const end = this.#length() + this.#at;
+        const values: FieldValue[] = [];
+        while (this.#at < end) values.push(this.#value());
+        return values;
+      }
+    }
+    throw new DecodeError(
+      `Cannot decode a header of type "${type}": AMQP has no such type`,
+    );
+  }
+
+  #length(): number {
+    return this.#view.getUint32(this.#skip(4));
+  }
+
+  #take(length: number): Uint8Array {
+    const start = this.#skip(length);
+    if (this.#at > this.#bytes.byteLength) {
+      throw new DecodeError("Cannot decode a table of headers: it is cut off");
+    }
+    return this.#bytes.subarray(start, this.#at);
+  }
+
+  #skip(length: number): number {
+    const start = this.#at;
+    this.#at += length;
+    return start;
+  }
+}
+
+/** AMQP's long strings are bytes: py-amqp writes its own bytes so. What is no text stays bytes. */
+function textOrBytes(bytes: Uint8Array): string | Uint8Array {
+  try {
+    return STRICT_TEXT.decode(bytes);
+  } catch {
+    return bytes.slice();
+  }
+}
+
+function asInteger(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
