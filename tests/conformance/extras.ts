@@ -1,39 +1,12 @@
 import assert from "node:assert/strict";
-import type { FieldTable, FieldValue } from "../../transports/transport.ts";
 import { publishing, rejectsWith, soon, textOf } from "./support.ts";
-import type { Broker } from "./broker.ts";
+import { deathOf, withDeadLetters } from "./deaths.ts";
+import { DELAYS } from "./delays.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
-
-/** A queue that dead-letters into another, which is returned with it. */
-async function withDeadLetters(
-  broker: Broker,
-  arguments_: FieldTable = {},
-): Promise<
-  { readonly queue: string; readonly dead: string; exchange: string }
-> {
-  const exchange = await broker.exchange("direct");
-  const dead = await broker.queue();
-  await broker.bind(dead, exchange, "dead");
-  const queue = await broker.queue({
-    arguments: {
-      "x-dead-letter-exchange": exchange,
-      "x-dead-letter-routing-key": "dead",
-      ...arguments_,
-    },
-  });
-  return { queue, dead, exchange };
-}
-
-function deathOf(headers: FieldTable | undefined): FieldTable {
-  const deaths: FieldValue | undefined = headers?.["x-death"];
-  assert.ok(Array.isArray(deaths));
-  const [death] = deaths;
-  assert.ok(typeof death === "object" && death !== null);
-  return death;
-}
 
 /** What some brokers can do. */
 export const EXTRAS: readonly ConformanceCase[] = [
+  ...DELAYS,
   onBroker(
     "a rejected message is dead-lettered, and says why",
     async (broker) => {
@@ -201,65 +174,6 @@ export const EXTRAS: readonly ConformanceCase[] = [
     },
     { needs: ["queue-ttl", "known-queues"] },
   ),
-  onBroker(
-    "a delayed message comes in its time, and holds up no other",
-    async (broker) => {
-      const queue = await broker.queue();
-      const collector = await broker.consume(queue, { prefetch: 1 });
-      const began = performance.now();
-      await broker.publish("", queue, "later", { delay: 100 });
-      await broker.publish("", queue, "now");
-      const first = await collector.next();
-      assert.equal(textOf(first), "now");
-      await broker.channel.ack(first.deliveryTag, soon());
-      assert.equal(textOf(await collector.next()), "later");
-      assert.ok(performance.now() - began >= 99);
-    },
-    { needs: ["delay"] },
-  ),
-  onBroker(
-    "a message is requeued with a delay and other headers",
-    async (broker) => {
-      const queue = await broker.queue();
-      await broker.put(queue, "x", { headers: { attempt: 1 }, messageId: "m" });
-      const { deliveryTag } = await broker.getSoon(queue);
-      const collector = await broker.consume(queue);
-      const began = performance.now();
-      await broker.channel.reject(deliveryTag, {
-        requeue: true,
-        delay: 50,
-        headers: { attempt: 2 },
-        ...soon(),
-      });
-      const again = await collector.next();
-      assert.ok(performance.now() - began >= 49);
-      assert.equal(again.properties.headers?.attempt, 2);
-      assert.equal(again.properties.messageId, "m");
-      assert.equal(await broker.count(queue), 0);
-    },
-    { needs: ["delay"] },
-  ),
-  onBroker("a delay is refused where there is none", async (broker) => {
-    const queue = await broker.queue();
-    await rejectsWith(
-      broker.channel.publish(
-        publishing("", queue, "x", { delay: 1000 }),
-        soon(),
-      ),
-      "unsupported",
-    );
-    await broker.put(queue, "alive");
-    const { deliveryTag } = await broker.getSoon(queue);
-    await rejectsWith(
-      broker.channel.reject(deliveryTag, {
-        requeue: true,
-        delay: 1000,
-        ...soon(),
-      }),
-      "unsupported",
-    );
-    await broker.channel.ack(deliveryTag, soon());
-  }, { lacks: ["delay"] }),
   ...([
     ["priority", { "x-max-priority": 5 }],
     ["message-ttl", { "x-message-ttl": 1000 }],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Queue } from "../../mod.ts";
 import { Broker, connect } from "./broker.ts";
-import { arrives, publishing, soon } from "./support.ts";
+import { arrives, publishing, soon, textOf } from "./support.ts";
 import { type ConformanceCase, onHarness } from "./case.ts";
 import { onStage, open } from "./stage.ts";
 
@@ -48,6 +48,29 @@ export const RECOVERY: readonly ConformanceCase[] = [
       await broker[Symbol.asyncDispose]();
     },
     { restarts: true, needs: ["persistence"] },
+  ),
+  onHarness(
+    "a delayed message outlives a restart, and comes in its time",
+    async (harness) => {
+      const broker = await Broker.open(harness);
+      const queue = await broker.queue();
+      const began = performance.now();
+      await broker.channel.publish(
+        publishing("", queue, "kept", {
+          delay: 2000,
+          properties: { deliveryMode: "persistent" },
+        }),
+        soon(),
+      );
+      await harness.restart?.();
+      const after = await Broker.open(harness);
+      const collector = await after.consume(queue);
+      assert.equal(textOf(await collector.next()), "kept");
+      assert.ok(performance.now() - began >= 1999);
+      await after[Symbol.asyncDispose]();
+      await broker[Symbol.asyncDispose]();
+    },
+    { restarts: true, needs: ["persistence", "delay"] },
   ),
   onStage(
     "consumers and producers go on after a restart, with all that was declared",

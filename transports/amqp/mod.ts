@@ -14,9 +14,16 @@
  * | `login_method` | `loginMethod` | `PLAIN` | `PLAIN`, or `EXTERNAL` with a client certificate |
  * | - | `clientProperties` | - | told to the broker, and shown by it |
  *
- * Capabilities: all but `delay` and `lease`. Integers in headers travel as signed 32 or 64
+ * Capabilities: all but `lease`. Integers in headers travel as signed 32 or 64
  * bits, which Kombu reads as they are; a `Date` to the second. A body that is larger than
  * the broker's `max_message_size` is refused with `message-too-large`.
+ *
+ * RabbitMQ has no delay of its own. Delayed messages wait in durable queues that the
+ * first of them declares, `dashi_delayed_<level>`, one for each binary digit of the delay
+ * in seconds, rounded up; 2^28 - 1 seconds are the most. The exchange or queue that they
+ * are for is bound to `dashi_delayed_delivery`, which takes the permission to configure
+ * and write these. They are routed by the bindings of then. A delayed message can not
+ * have an expiration, `BCC`, or be mandatory to another than the default exchange.
  *
  * @example Connect
  * ```ts ignore

@@ -1,5 +1,3 @@
-import type { Clock } from "../../async/clock.ts";
-import type { Limits } from "../../async/limits.ts";
 import { atNextTurn } from "../../async/turn.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
@@ -9,7 +7,6 @@ import {
   MessagingError,
   SettlementError,
   TimeoutError,
-  UnsupportedError,
 } from "../../model/errors.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { Delivery, DeliveryTag, Publishing } from "../../model/message.ts";
@@ -27,6 +24,8 @@ import type {
   Subscription,
 } from "../transport.ts";
 import { Deliveries } from "./deliveries.ts";
+import type { ChannelContext } from "./context.ts";
+import type { Publish } from "./delays.ts";
 import { AmqpDelivery } from "./delivery.ts";
 import { channelError } from "./errors.ts";
 import { describe, type Failure } from "./failure.ts";
@@ -34,16 +33,6 @@ import type { AmqpClientChannel, RawMessage } from "./port.ts";
 import { describePublish, Publishes } from "./publishes.ts";
 import { AmqpSubscription } from "./subscription.ts";
 import { Topology } from "./topology.ts";
-
-/** What a channel has from its connection. */
-export interface ChannelContext {
-  readonly clock: Clock;
-  readonly limits: Limits;
-  readonly operationTimeout: number;
-  readonly heartbeat: number;
-  /** When the broker was last heard of, on the clock. */
-  lastHeard(): number;
-}
 
 /** AMQP's verbs over the client's channel. */
 export class AmqpChannel implements Channel {
@@ -134,12 +123,9 @@ export class AmqpChannel implements Channel {
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
     try {
       this.#check(options, () => describePublish(message));
-      if (message.delay > 0) {
-        throw new UnsupportedError(
-          'Cannot publish a message with a delay: this broker lacks the capability "delay"',
-        );
-      }
-      return this.#publishes.publish(message, options);
+      return message.delay > 0
+        ? this.#context.delays.publish(message, this.#publish, options)
+        : this.#publishes.publish(message, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -158,11 +144,10 @@ export class AmqpChannel implements Channel {
         if (message === undefined) return undefined;
         if (!wanted && !noAck) {
           // Nobody waits for it any more: the call was aborted.
-          this.#deliveries.giveBack(GOT);
+          this.#deliveries.giveBack(new AmqpDelivery(queue, message, GOT));
           return undefined;
         }
-        const tag = this.#deliveries.add(GOT, noAck);
-        return new AmqpDelivery(tag, queue, message);
+        return this.#added(new AmqpDelivery(queue, message, GOT), noAck);
       });
     } finally {
       wanted = false;
@@ -196,13 +181,10 @@ export class AmqpChannel implements Channel {
           queue,
           (message) => {
             if (message === undefined) return this.#endedByBroker(subscription);
-            if (!subscription.running) {
-              if (noAck) this.#deliveries.add(subscription, true);
-              else this.#deliveries.giveBack(subscription);
-              return;
-            }
-            const tag = this.#deliveries.add(subscription, noAck);
-            deliver(new AmqpDelivery(tag, queue, message));
+            const delivery = new AmqpDelivery(queue, message, subscription);
+            if (subscription.running) deliver(this.#added(delivery, noAck));
+            else if (noAck) this.#deliveries.add(delivery, true);
+            else this.#deliveries.giveBack(delivery);
           },
           {
             consumerTag,
@@ -228,14 +210,20 @@ export class AmqpChannel implements Channel {
     const refused = this.#refuse(options);
     if (refused !== undefined) return Promise.reject(refused);
     const { requeue, multiple = false, delay, headers } = options;
-    if (delay !== undefined || headers !== undefined) {
+    if (delay === undefined && headers === undefined) {
+      return this.#deliveries.reject(tag, { requeue, multiple });
+    }
+    if (!requeue || multiple) {
       return Promise.reject(
-        new UnsupportedError(
-          'Cannot reject a message with a delay or other headers: this broker lacks the capability "delay"',
+        new TypeError(
+          "Cannot reject a message with a delay or headers: they are for one message that is requeued",
         ),
       );
     }
-    return this.#deliveries.reject(tag, { requeue, multiple });
+    return this.#deliveries.replace(
+      tag,
+      (delivery) => this.#context.delays.copy(delivery, options, this.#publish),
+    );
   }
 
   /** Ends it: the client's channel is gone. `failure` is why, unless we closed it. */
@@ -252,6 +240,15 @@ export class AmqpChannel implements Channel {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();
+  }
+
+  readonly #publish: Publish = (message, options) => {
+    return this.publish(message, options);
+  };
+
+  #added(delivery: AmqpDelivery, noAck: boolean): AmqpDelivery {
+    this.#deliveries.add(delivery, noAck);
+    return delivery;
   }
 
   async #close(): Promise<void> {

@@ -14,7 +14,9 @@ import type {
   ConnectOptions,
   TransportConnection,
 } from "../transport.ts";
-import { AmqpChannel, type ChannelContext } from "./channel.ts";
+import { AmqpChannel } from "./channel.ts";
+import type { ChannelContext } from "./context.ts";
+import { Delays } from "./delays.ts";
 import { channelError, dialError, lostError } from "./errors.ts";
 import { describe, type Failure } from "./failure.ts";
 import type { DialOptions } from "./options.ts";
@@ -22,6 +24,7 @@ import type { AmqpClient, Dial } from "./port.ts";
 
 const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "dead-letter",
+  "delay",
   "exchange-to-exchange",
   "exclusive",
   "known-queues",
@@ -64,6 +67,12 @@ export class AmqpConnection implements TransportConnection {
       operationTimeout,
       heartbeat,
       limits: this.#limits,
+      delays: new Delays({
+        clock,
+        limits: this.#limits,
+        operationTimeout,
+        openChannel: (call) => this.openChannel(call),
+      }),
       lastHeard: () => this.#lastHeard,
     };
   }

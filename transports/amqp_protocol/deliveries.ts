@@ -2,13 +2,8 @@ import { atNextTurn } from "../../async/turn.ts";
 import { SettlementError } from "../../model/errors.ts";
 import { type DeliveryTag, deliveryTag } from "../../model/message.ts";
 import { Window } from "../store/window.ts";
+import type { AmqpDelivery } from "./delivery.ts";
 import type { AmqpClientChannel } from "./port.ts";
-
-/** Who was given a delivery. */
-export interface Holder {
-  /** The most that it holds; acks are sent at a quarter of it, at the latest. */
-  readonly prefetch: number;
-}
 
 interface Batch {
   readonly tags: number[];
@@ -23,7 +18,7 @@ interface Batch {
  */
 export class Deliveries {
   readonly #client: AmqpClientChannel;
-  readonly #window = new Window<Holder>();
+  readonly #window = new Window<AmqpDelivery>();
   #batch: Batch | undefined;
 
   /** Makes an empty window over a channel. */
@@ -32,15 +27,14 @@ export class Deliveries {
   }
 
   /** Adds the next delivery, which the broker has named by the same count. */
-  add(holder: Holder, noAck: boolean): DeliveryTag {
-    const tag = this.#window.add(holder);
+  add(delivery: AmqpDelivery, noAck: boolean): void {
+    const tag = this.#window.add(delivery);
     if (noAck) this.#window.take(tag);
-    return tag;
   }
 
   /** Gives back a delivery that came too late. */
-  giveBack(holder: Holder): void {
-    const tag = this.#window.add(holder);
+  giveBack(delivery: AmqpDelivery): void {
+    const tag = this.#window.add(delivery);
     this.#window.take(tag);
     this.#client.reject(tag, true);
   }
@@ -48,12 +42,35 @@ export class Deliveries {
   /** Acks with the next batch; the promise is shared by all of it. */
   ack(tag: DeliveryTag, multiple: boolean): Promise<void> {
     if (multiple) return this.#ackUpTo(tag);
-    const holder = this.#window.take(tag);
-    if (holder === undefined) return Promise.reject(settledBefore(tag));
+    const delivery = this.#take(tag);
+    if (delivery === undefined) return Promise.reject(settledBefore(tag));
     const batch = this.#batch ?? this.#open();
     batch.tags.push(tag);
-    if (batch.tags.length * 4 >= holder.prefetch) this.flush();
+    if (batch.tags.length * 4 >= delivery.holder.prefetch) this.flush();
     return batch.sent;
+  }
+
+  /**
+   * Settles by publishing a copy first, and acks then. If that fails the delivery
+   * stays unsettled. It stays in the window meanwhile: acks of others must not go past it.
+   */
+  async replace(
+    tag: DeliveryTag,
+    publish: (delivery: AmqpDelivery) => Promise<void>,
+  ): Promise<void> {
+    const delivery = this.#window.at(tag);
+    if (delivery === undefined || delivery.copying) throw settledBefore(tag);
+    delivery.copying = true;
+    try {
+      await publish(delivery);
+    } catch (error) {
+      if (this.#window.at(tag) === undefined) throw lostBefore(error);
+      throw error;
+    } finally {
+      delivery.copying = false;
+    }
+    if (this.#window.at(tag) === undefined) throw lostBefore(undefined);
+    await this.ack(tag, false);
   }
 
   /** Rejects at once; what was acked before leaves before. */
@@ -98,14 +115,18 @@ export class Deliveries {
     return batch.sent;
   }
 
+  #take(tag: DeliveryTag): AmqpDelivery | undefined {
+    return this.#window.at(tag)?.copying ? undefined : this.#window.take(tag);
+  }
+
   #takeOne(tag: DeliveryTag): readonly number[] {
-    return this.#window.take(tag) === undefined ? [] : [tag];
+    return this.#take(tag) === undefined ? [] : [tag];
   }
 
   #takeUpTo(tag: DeliveryTag): readonly number[] {
     const tags: number[] = [];
     for (let each = this.#window.oldest; each <= tag; each++) {
-      if (this.#window.take(deliveryTag(each)) !== undefined) tags.push(each);
+      if (this.#take(deliveryTag(each)) !== undefined) tags.push(each);
     }
     return tags;
   }

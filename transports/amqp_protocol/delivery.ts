@@ -1,30 +1,47 @@
 import type { FieldTable } from "../../model/field_table.ts";
-import type {
-  Delivery,
-  DeliveryTag,
-  MessageProperties,
+import {
+  type Delivery,
+  type DeliveryTag,
+  deliveryTag,
+  type MessageProperties,
 } from "../../model/message.ts";
+import { DELIVERY_EXCHANGE, restore } from "./delay.ts";
 import { fromFields } from "./fields.ts";
 import type { RawMessage, RawProperties } from "./port.ts";
+
+/** Who was given a delivery. */
+export interface Holder {
+  /** The most that it holds; acks are sent at a quarter of it, at the latest. */
+  readonly prefetch: number;
+}
 
 /** A delivery over the client's message: translated when it is read, for much of it never is. */
 export class AmqpDelivery implements Delivery {
   readonly deliveryTag: DeliveryTag;
   readonly queue: string;
+  readonly holder: Holder;
+  /** A copy is being published, to come instead of it. */
+  copying = false;
   readonly #message: RawMessage;
+  /** The exchange that it was published to, if it was delayed. */
+  #exchange: string | undefined;
   #properties: MessageProperties | undefined;
   #malformed: Error | undefined;
   #body: Uint8Array | undefined;
 
   /** Makes a delivery of a message. */
-  constructor(deliveryTag: DeliveryTag, queue: string, message: RawMessage) {
-    this.deliveryTag = deliveryTag;
+  constructor(queue: string, message: RawMessage, holder: Holder) {
+    this.deliveryTag = deliveryTag(message.fields.deliveryTag);
     this.queue = queue;
+    this.holder = holder;
     this.#message = message;
   }
 
   get exchange(): string {
-    return this.#message.fields.exchange;
+    const { exchange } = this.#message.fields;
+    if (exchange !== DELIVERY_EXCHANGE) return exchange;
+    this.#properties ??= this.#read();
+    return this.#exchange ?? exchange;
   }
 
   get routingKey(): string {
@@ -69,7 +86,11 @@ export class AmqpDelivery implements Delivery {
         ? error
         : new Error(String(error));
     }
-    return translate(raw, headers);
+    const restored = restore(headers);
+    if (restored === undefined) return translate(raw, headers);
+    this.#exchange = restored.exchange;
+    const { expiration } = restored;
+    return { ...translate(raw, restored.headers), expiration };
   }
 }
 

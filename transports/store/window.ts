@@ -31,6 +31,12 @@ export class Window<T> {
     return deliveryTag(tag);
   }
 
+  /** Looks at a delivery, or returns `undefined` if it was settled or never was. */
+  at(tag: DeliveryTag): T | undefined {
+    if (tag < this.#first || tag >= this.#next) return undefined;
+    return this.#slots[tag & (this.#slots.length - 1)];
+  }
+
   /** Takes a delivery out, or returns `undefined` if it was settled or never was. */
   take(tag: DeliveryTag): T | undefined {
     if (tag < this.#first || tag >= this.#next) return undefined;

@@ -1,0 +1,254 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  createConnection,
+  EncodeError,
+  Exchange,
+  Queue,
+  UnsupportedError,
+} from "@dashi/mq";
+import {
+  delayed,
+  delaySteps,
+  DELIVERY_EXCHANGE,
+  MOST_SECONDS,
+  restore,
+} from "../../transports/amqp_protocol/delay.ts";
+import type { Binding, Publishing } from "../../transports/transport.ts";
+import { findRabbitmq, startRabbitmq } from "../brokers/rabbitmq.ts";
+import { test, url } from "../support/amqp.ts";
+
+const TARGET = { kind: "queue", name: "orders" } as const;
+
+function message(delay: number): Publishing {
+  return {
+    exchange: "media",
+    routingKey: "k",
+    mandatory: true,
+    delay,
+    properties: { headers: { h: 1 }, expiration: 7 },
+    body: new Uint8Array(),
+  };
+}
+
+/** Goes the way that RabbitMQ goes, and adds up the waiting. */
+function secondsOf({ exchange, properties }: Publishing): number {
+  const bindings: Binding[] = [];
+  const queues = new Map<string, { readonly ttl: number; next: string }>();
+  for (const step of delaySteps()) {
+    if (step.type === "binding") bindings.push(step.binding);
+    if (step.type !== "queue") continue;
+    const { name, arguments: given } = step.queue;
+    queues.set(name, {
+      ttl: Number(given["x-message-ttl"]),
+      next: String(given["x-dead-letter-exchange"]),
+    });
+  }
+  let waited = 0;
+  for (let at = exchange; at !== DELIVERY_EXCHANGE;) {
+    const matching = bindings.filter(({ source, arguments: wanted }) =>
+      source === at &&
+      Object.entries(wanted).every(([name, value]) =>
+        name === "x-match" || properties.headers?.[name] === value
+      )
+    );
+    assertEquals(matching.length, 1, `one way leads on from ${at}`);
+    const [binding] = matching;
+    assert(binding !== undefined);
+    const { kind, name } = binding.destination;
+    const queue = kind === "queue" ? queues.get(name) : undefined;
+    waited += queue?.ttl ?? 0;
+    at = queue?.next ?? name;
+  }
+  return waited / 1000;
+}
+
+Deno.test("delayed() waits as long as it should at every delay, rounded up to a second", () => {
+  for (
+    const [delay, seconds] of [
+      [0, 0],
+      [1, 1],
+      [1000, 1],
+      [1001, 2],
+      [5000, 5],
+      [MOST_SECONDS * 1000, MOST_SECONDS],
+      ...Array.from({ length: 28 }, (_, i) => [2 ** i * 1000, 2 ** i] as const),
+      ...Array.from(
+        { length: 50 },
+        (_, i) => [(i * 7919 + 13) * 1000, i * 7919 + 13] as const,
+      ),
+    ] as const
+  ) assertEquals(secondsOf(delayed(message(delay), TARGET)), seconds);
+});
+
+Deno.test("delayed() refuses what the levels can not hold", () => {
+  assertThrows(
+    () => delayed(message(MOST_SECONDS * 1000 + 1), TARGET),
+    RangeError,
+    String(MOST_SECONDS),
+  );
+});
+
+Deno.test("restore() gives back what delayed() hid", () => {
+  const hidden = delayed(message(5000), TARGET);
+  assertEquals([hidden.mandatory, hidden.delay], [false, 0]);
+  assertEquals(hidden.properties.expiration, undefined);
+  assertEquals(restore(hidden.properties.headers ?? {}), {
+    exchange: "media",
+    expiration: 7,
+    headers: { h: 1 },
+  });
+  assertEquals(restore({ h: 1 }), undefined);
+});
+
+Deno.test("restore() keeps the deaths that are not the waiting's", () => {
+  const { headers = {} } = delayed(message(1000), TARGET).properties;
+  const waiting = {
+    queue: "dashi_delayed_0",
+    reason: "expired",
+    exchange: "dashi_delayed_0",
+  };
+  const first = {
+    "x-first-death-queue": "dashi_delayed_0",
+    "x-first-death-reason": "expired",
+    "x-first-death-exchange": "dashi_delayed_0",
+  };
+  assertEquals(
+    restore({ ...headers, ...first, "x-death": [waiting] })?.headers,
+    { h: 1 },
+  );
+  const death = {
+    queue: "orders",
+    reason: "rejected",
+    exchange: DELIVERY_EXCHANGE,
+  };
+  assertEquals(
+    restore({ ...headers, ...first, "x-death": [death, waiting] })?.headers,
+    {
+      h: 1,
+      "x-death": [{ ...death, exchange: "media" }],
+      "x-first-death-queue": "orders",
+      "x-first-death-reason": "rejected",
+      "x-first-death-exchange": "media",
+    },
+  );
+});
+
+test("what can not be delayed as it is asked for is refused, and says why", async () => {
+  await using connection = createConnection(url);
+  const queue = new Queue("", { exclusive: true });
+  const [status] = await connection.declare(queue);
+  const routingKey = status?.name ?? "";
+  const producer = connection.producer();
+  for (
+    const [options, word] of [
+      [{ expiration: 5 }, "expiration"],
+      [{ headers: { BCC: ["x"] } }, "keys"],
+      [{ headers: { CC: ["x"] } }, "keys"],
+      [{ exchange: "amq.topic", mandatory: true }, "mandatory"],
+    ] as const
+  ) {
+    await assertRejects(
+      () => producer.publish(1, { routingKey, delay: 1, ...options }),
+      UnsupportedError,
+      word,
+    );
+  }
+  await assertRejects(
+    () => producer.publish(1, { routingKey, delay: 2 ** 40 }),
+    RangeError,
+  );
+  await producer.publish(1, { routingKey });
+});
+
+test("CC goes with a delayed message to its exchange", async () => {
+  await using connection = createConnection(url);
+  const exchange = new Exchange(`dashi-cc-${crypto.randomUUID()}`, {
+    type: "direct",
+    durable: false,
+    autoDelete: true,
+  });
+  const queue = new Queue("", {
+    exchange,
+    routingKey: "copy",
+    exclusive: true,
+  });
+  const producer = connection.producer({ exchange, declare: [queue] });
+  await producer.publish(1, {
+    routingKey: "k",
+    delay: 1,
+    headers: { CC: ["copy"] },
+  });
+  for await (const { deliveryInfo, headers } of connection.consumer(queue)) {
+    assertEquals([deliveryInfo.exchange, deliveryInfo.routingKey], [
+      exchange.name,
+      "k",
+    ]);
+    assertEquals(headers, { CC: ["copy"] });
+    break;
+  }
+});
+
+test("a requeue whose copy can not be published leaves the message unsettled", async () => {
+  await using connection = createConnection(url);
+  const queue = new Queue("", { exclusive: true });
+  const [status] = await connection.declare(queue);
+  const routingKey = status?.name ?? "";
+  const channel = await connection.channel();
+  await connection.producer().publish(1, { routingKey });
+  await connection.producer().publish(2, { routingKey });
+  const first = await channel.get(routingKey);
+  const second = await channel.get(routingKey);
+  assert(first !== undefined && second !== undefined);
+  const failing = channel.reject(first.deliveryTag, {
+    requeue: true,
+    headers: { beyond: 2n ** 70n },
+  });
+  await channel.ack(second.deliveryTag, { multiple: true });
+  await assertRejects(() => failing, EncodeError);
+  await channel.reject(first.deliveryTag, { requeue: true });
+  const again = await channel.get(routingKey);
+  assertEquals(again?.redelivered, true);
+  await channel[Symbol.asyncDispose]();
+});
+
+const isInstalled = findRabbitmq() !== undefined;
+
+Deno.test({
+  name: `amqp: delays on a broker of the test's own${
+    isInstalled ? "" : " (RabbitMQ is not installed)"
+  }`,
+  ignore: !isInstalled,
+  fn: async (context) => {
+    const broker = await startRabbitmq();
+    try {
+      await context.step(
+        "many connections declare them at once, and a level that was deleted again",
+        async () => {
+          const connections = Array.from(
+            { length: 4 },
+            () => createConnection(broker.url),
+          );
+          const queue = new Queue("delay-own");
+          const publish = (connection: typeof connections[0]) =>
+            connection.producer({ declare: [queue] }).publish(1, {
+              routingKey: queue.name,
+              delay: 1,
+            });
+          await Promise.all(connections.map(publish));
+          const [first] = connections;
+          assert(first !== undefined);
+          const channel = await first.channel();
+          await channel.deleteExchange("dashi_delayed_0");
+          await channel.deleteExchange("dashi_delayed");
+          await Promise.all(connections.map(publish));
+          await channel.deleteExchange("dashi_delayed");
+          await channel.deleteExchange(DELIVERY_EXCHANGE);
+          await Promise.all(connections.map(publish));
+          for (const each of connections) await each.close();
+        },
+      );
+    } finally {
+      await broker.stop();
+    }
+  },
+});

@@ -1,0 +1,14 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
+import type { Delays } from "./delays.ts";
+
+/** What a channel has from its connection. */
+export interface ChannelContext {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly operationTimeout: number;
+  readonly heartbeat: number;
+  readonly delays: Delays;
+  /** When the broker was last heard of, on the clock. */
+  lastHeard(): number;
+}

@@ -1,0 +1,263 @@
+import { UnsupportedError } from "../../model/errors.ts";
+import type { Binding, BindingDestination } from "../../model/binding.ts";
+import type { ExchangeDeclaration } from "../../model/exchange.ts";
+import type { FieldTable, FieldValue } from "../../model/field_table.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
+
+/*
+ * Delay on RabbitMQ, which has none: a queue for each binary digit of the delay in
+ * seconds, in which messages expire after so many. All of a queue's messages wait
+ * equally long, so none holds up another.
+ *
+ * A message goes in at its highest digit. At each level the exchange sends it to the
+ * queue where its digit is 1, and on to the next lower level where it is 0; where it
+ * expires, the queue dead-letters it to the next lower level; below the lowest is the
+ * exchange `dashi_delayed_delivery`, to which its target is bound. The digits and the
+ * target stand in headers, for the routing key has to stay the message's own: by it
+ * the target routes, and dead-letters. (In Kombu's scheme they stand in the key, which
+ * topic patterns of users then match, and which forgets the exchange.)
+ */
+
+const PREFIX = "dashi_delayed_";
+const LEVELS = 28;
+/** Where a message goes: `exchange.<name>` or `queue.<name>`. */
+const TO = `${PREFIX}to`;
+/** The exchange that it was published to, as its consumer is to see it. */
+const FROM = `${PREFIX}from`;
+/** Its expiration, which would let it expire while it waits. */
+const EXPIRATION = `${PREFIX}expiration`;
+
+/** The exchange behind the last level. */
+export const DELIVERY_EXCHANGE: string = `${PREFIX}delivery`;
+
+/** Is declared last: where it is, all of the levels are. */
+export const MARK: ExchangeDeclaration = exchangeOf("dashi_delayed");
+
+/** The longest delay, seconds: eight years and a half. */
+export const MOST_SECONDS: number = 2 ** LEVELS - 1;
+
+/** One step of declaring the levels. */
+export type DelayStep =
+  | { readonly type: "exchange"; readonly exchange: ExchangeDeclaration }
+  | { readonly type: "queue"; readonly queue: QueueDeclaration }
+  | { readonly type: "binding"; readonly binding: Binding };
+
+/**
+ * Lists what delays need, in the order in which it is to be declared.
+ *
+ * @returns The steps.
+ */
+export function* delaySteps(): Generator<DelayStep> {
+  yield { type: "exchange", exchange: exchangeOf(DELIVERY_EXCHANGE) };
+  for (let level = 0; level < LEVELS; level++) {
+    const name = levelName(level);
+    const next = level === 0 ? DELIVERY_EXCHANGE : levelName(level - 1);
+    yield { type: "exchange", exchange: exchangeOf(name) };
+    yield {
+      type: "queue",
+      queue: {
+        name,
+        durable: true,
+        exclusive: false,
+        autoDelete: false,
+        arguments: {
+          "x-message-ttl": 2 ** level * 1000,
+          "x-dead-letter-exchange": next,
+        },
+      },
+    };
+    for (
+      const [digit, kind, to] of [[1, "queue", name], [
+        0,
+        "exchange",
+        next,
+      ]] as const
+    ) {
+      yield {
+        type: "binding",
+        binding: bindingOf(name, { kind, name: to }, { [name]: digit === 1 }),
+      };
+    }
+  }
+  yield { type: "exchange", exchange: MARK };
+}
+
+/**
+ * Makes the binding by which delayed messages reach their target.
+ *
+ * @param target The exchange or the queue.
+ * @returns The binding.
+ */
+export function targetBinding(target: BindingDestination): Binding {
+  return bindingOf(DELIVERY_EXCHANGE, target, { [TO]: textOf(target) });
+}
+
+/**
+ * Makes of a message what is to be published in its stead.
+ *
+ * @param message The message, with its delay.
+ * @param target Where it goes when its time has come; bound by {@linkcode targetBinding}.
+ * @returns The message to publish.
+ * @throws {RangeError} If the delay is longer than the levels can hold.
+ */
+export function delayed(
+  message: Publishing,
+  target: BindingDestination,
+): Publishing {
+  const seconds = Math.ceil(message.delay / 1000);
+  if (seconds > MOST_SECONDS) {
+    throw new RangeError(
+      `Cannot delay a message by ${message.delay} ms: ${MOST_SECONDS} seconds are the most`,
+    );
+  }
+  const { expiration, ...properties } = message.properties;
+  const digits: Record<string, boolean> = {};
+  let exchange = DELIVERY_EXCHANGE;
+  for (let level = 0, rest = seconds; rest > 0; level++, rest >>= 1) {
+    exchange = levelName(level);
+    digits[exchange] = rest % 2 === 1;
+  }
+  return {
+    ...message,
+    exchange,
+    mandatory: false,
+    delay: 0,
+    properties: {
+      ...properties,
+      headers: {
+        ...withoutOurs(properties.headers ?? {}),
+        ...digits,
+        [TO]: textOf(target),
+        [FROM]: message.exchange,
+        ...(expiration === undefined ? {} : { [EXPIRATION]: expiration }),
+      },
+    },
+  };
+}
+
+/**
+ * Says why a message can not be delayed as it is.
+ *
+ * @param message The message.
+ * @returns The error, or `undefined` if all is well.
+ */
+export function refuseDelay(message: Publishing): UnsupportedError | undefined {
+  const { exchange, mandatory, properties } = message;
+  const { headers = {}, expiration } = properties;
+  const why = exchange !== "" && mandatory
+    ? "it is mandatory, and which queues take it is decided when its time has come; leave mandatory out"
+    : expiration !== undefined
+    ? "it has an expiration, and would expire while it waits; give the queue a messageTtl"
+    : headers.BCC !== undefined || (exchange === "" && headers.CC !== undefined)
+    ? "it is to go by more keys than its own; publish it once for each"
+    : undefined;
+  return why === undefined
+    ? undefined
+    : new UnsupportedError(`Cannot publish a message with a delay: ${why}`);
+}
+
+/** What a delayed message was before. */
+export interface Restored {
+  readonly exchange: string;
+  readonly expiration: number | undefined;
+  readonly headers: FieldTable;
+}
+
+/**
+ * Reads what a delayed message was, from its headers: they are with it wherever it is
+ * dead-lettered to, too.
+ *
+ * @param headers The headers as they were delivered.
+ * @returns What it was; `undefined` if it was not delayed.
+ */
+export function restore(headers: FieldTable): Restored | undefined {
+  const { [TO]: to, [FROM]: exchange, [EXPIRATION]: expiration } = headers;
+  if (typeof to !== "string" || typeof exchange !== "string") return undefined;
+  const deaths = deathsOf(headers).filter(({ queue }) => !isOurs(queue)).map(
+    (death) =>
+      death.exchange === DELIVERY_EXCHANGE ? { ...death, exchange } : death,
+  );
+  return {
+    exchange,
+    expiration: typeof expiration === "number" ? expiration : undefined,
+    headers: withDeaths(withoutOurs(headers), deaths),
+  };
+}
+
+/** The broker tells the first death for good: where that was waiting, it is the next one that counts. */
+function withDeaths(
+  headers: FieldTable,
+  deaths: readonly FieldTable[],
+): FieldTable {
+  const {
+    "x-death": all,
+    "x-first-death-queue": queue,
+    "x-first-death-reason": reason,
+    "x-first-death-exchange": exchange,
+    ...rest
+  } = headers;
+  if (all === undefined) return headers;
+  const first = deaths.at(-1);
+  if (first === undefined) return rest;
+  return {
+    ...rest,
+    "x-death": deaths,
+    "x-first-death-queue": isOurs(queue) ? first.queue : queue,
+    "x-first-death-reason": isOurs(queue) ? first.reason : reason,
+    "x-first-death-exchange": isOurs(queue) ? first.exchange : exchange,
+  };
+}
+
+function deathsOf(headers: FieldTable): readonly FieldTable[] {
+  const deaths = headers["x-death"];
+  return Array.isArray(deaths) ? deaths.filter(isTable) : [];
+}
+
+function isTable(value: FieldValue): value is FieldTable {
+  return typeof value === "object" && value !== null &&
+    !Array.isArray(value) && !(value instanceof Date) &&
+    !(value instanceof Uint8Array);
+}
+
+function withoutOurs(headers: FieldTable): FieldTable {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !isOurs(name)),
+  );
+}
+
+function isOurs(name: unknown): boolean {
+  return typeof name === "string" && name.startsWith(PREFIX);
+}
+
+function levelName(level: number): string {
+  return `${PREFIX}${level}`;
+}
+
+function textOf({ kind, name }: BindingDestination): string {
+  return `${kind}.${name}`;
+}
+
+function exchangeOf(name: string): ExchangeDeclaration {
+  return {
+    name,
+    type: "headers",
+    durable: true,
+    autoDelete: false,
+    internal: false,
+    arguments: {},
+  };
+}
+
+function bindingOf(
+  source: string,
+  destination: BindingDestination,
+  headers: FieldTable,
+): Binding {
+  return {
+    source,
+    destination,
+    routingKey: "",
+    arguments: { ...headers, "x-match": "all" },
+  };
+}
