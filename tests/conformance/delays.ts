@@ -117,7 +117,7 @@ export const DELAYS: readonly ConformanceCase[] = [
       await broker.bind(other, exchange, "*.*.*.#");
       const collector = await broker.consume(queue);
       await broker.publish(exchange, "1.0", "x", {
-        delay: 5,
+        delay: 1500,
         properties: { headers: { h: [1] }, messageId: "m" },
       });
       const delivery = await collector.next();

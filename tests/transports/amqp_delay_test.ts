@@ -119,7 +119,7 @@ Deno.test("restore() keeps the deaths that are not the waiting's", () => {
   const death = {
     queue: "orders",
     reason: "rejected",
-    exchange: DELIVERY_EXCHANGE,
+    exchange: "dashi_delayed_0",
   };
   assertEquals(
     restore({ ...headers, ...first, "x-death": [death, waiting] })?.headers,

@@ -157,6 +157,17 @@ export function refuseDelay(message: Publishing): UnsupportedError | undefined {
     : new UnsupportedError(`Cannot publish a message with a delay: ${why}`);
 }
 
+/**
+ * Says whether an exchange is one of those that delayed messages come by: the one where
+ * the last level dead-letters, which is not the last that they go through.
+ *
+ * @param name The exchange's name.
+ * @returns Whether it is.
+ */
+export function isDelayExchange(name: unknown): boolean {
+  return isOurs(name);
+}
+
 /** What a delayed message was before. */
 export interface Restored {
   readonly exchange: string;
@@ -175,8 +186,7 @@ export function restore(headers: FieldTable): Restored | undefined {
   const { [TO]: to, [FROM]: exchange, [EXPIRATION]: expiration } = headers;
   if (typeof to !== "string" || typeof exchange !== "string") return undefined;
   const deaths = deathsOf(headers).filter(({ queue }) => !isOurs(queue)).map(
-    (death) =>
-      death.exchange === DELIVERY_EXCHANGE ? { ...death, exchange } : death,
+    (death) => isDelayExchange(death.exchange) ? { ...death, exchange } : death,
   );
   return {
     exchange,

@@ -5,7 +5,7 @@ import {
   deliveryTag,
   type MessageProperties,
 } from "../../model/message.ts";
-import { DELIVERY_EXCHANGE, restore } from "./delay.ts";
+import { isDelayExchange, restore } from "./delay.ts";
 import { fromFields } from "./fields.ts";
 import type { RawMessage, RawProperties } from "./port.ts";
 
@@ -39,7 +39,7 @@ export class AmqpDelivery implements Delivery {
 
   get exchange(): string {
     const { exchange } = this.#message.fields;
-    if (exchange !== DELIVERY_EXCHANGE) return exchange;
+    if (!isDelayExchange(exchange)) return exchange;
     this.#properties ??= this.#read();
     return this.#exchange ?? exchange;
   }
