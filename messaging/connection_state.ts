@@ -46,7 +46,7 @@ export type ConnectionEvent =
     readonly entity: Entity;
     readonly error: Error;
   }
-  /** A handler of `consumer.run` threw; its message was rejected. */
+  /** A handler of `consumer.run` threw; its message is tried again later, or was rejected. */
   | {
     readonly type: "handler-failed";
     readonly queue: string;

@@ -2,6 +2,7 @@ import { Mailbox } from "../async/mailbox.ts";
 import { turn } from "../async/turn.ts";
 import { ClosedError, DecodeError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
+import { mayWait } from "./handler_retry.ts";
 import type { QueueSource } from "./intake.ts";
 import { type Arrival, Intake } from "./intake.ts";
 import {
@@ -156,17 +157,21 @@ export class Consumer<T = unknown>
 
   /**
    * Calls a handler for each message, until the consumer is cancelled. A message
-   * that the handler has not settled is acked when it returns, and rejected when it
-   * throws: dead-lettered or dropped, never delivered again at once. What it threw is
-   * told by `health()` and the connection's events.
+   * that the handler has not settled is acked when it returns, and when it throws
+   * rejected: dead-lettered or dropped, never delivered again at once. With `retry` it
+   * is called again for the message before that, so many times over all processes, for
+   * the count travels with the message: the header `x-attempts` says which attempt a
+   * delivery is. What the handler threw is told by `health()` and the connection's
+   * events.
    *
+   * @throws {UnsupportedError} If `retry` waits, and the broker lacks `delay`.
    * @throws What ended the consumer, if it was not cancelled.
    */
   async run(
     handler: (message: Message<T>) => void | Promise<void>,
     options: RunOptions = {},
   ): Promise<void> {
-    this.#start();
+    const { retry } = options;
     const runner = new Runner<T>(handler, options, {
       clock: this.#session.clock,
       take: () => this.#take(),
@@ -177,6 +182,12 @@ export class Consumer<T = unknown>
         this.#session.emit({ type: "handler-failed", queue, error });
       },
     });
+    if (retry !== undefined && this.#options.noAck) {
+      throw new TypeError(
+        "Cannot try messages again of a consumer with noAck: they are settled on delivery",
+      );
+    }
+    this.#start(retry !== undefined && mayWait(retry));
     await runner.run();
   }
 
@@ -220,7 +231,7 @@ export class Consumer<T = unknown>
     this.#onClosed();
   }
 
-  #start(): void {
+  #start(delays = false): void {
     if (this.#closing !== undefined) {
       throw new ClosedError("Cannot consume: the consumer is closed");
     }
@@ -230,6 +241,7 @@ export class Consumer<T = unknown>
       this.#intake = this.#newIntake();
       this.#started = false;
     }
+    if (delays) this.#intake.requireDelay();
     if (this.#started) return;
     this.#started = true;
     this.#listen();
@@ -267,7 +279,7 @@ export class Consumer<T = unknown>
   }
 
   /** Takes a message that is there. With `onDecodeError` each must be read first. */
-  #take(): Message<T> | undefined {
+  #take(): ReceivedMessage<T> | undefined {
     if (this.#options.onDecodeError !== undefined) return undefined;
     if (this.#lazyTypes.some((type) => this.#reading.codecs.isLazy(type))) {
       return undefined;
@@ -279,7 +291,7 @@ export class Consumer<T = unknown>
     return this.#handOver(arrival);
   }
 
-  async #nextMessage(): Promise<Message<T> | undefined> {
+  async #nextMessage(): Promise<ReceivedMessage<T> | undefined> {
     const { onDecodeError } = this.#options;
     for (;;) {
       const arrival = await this.#mailbox.next();
@@ -292,7 +304,7 @@ export class Consumer<T = unknown>
     }
   }
 
-  #handOver({ delivery, source }: Arrival): Message<T> {
+  #handOver({ delivery, source }: Arrival): ReceivedMessage<T> {
     source.take();
     return new ReceivedMessage<T>(delivery, source, this.#reading);
   }

@@ -3,6 +3,7 @@ import {
   ChannelError,
   ConnectionError,
   ResourceLockedError,
+  UnsupportedError,
 } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { Delivery } from "../model/message.ts";
@@ -15,7 +16,7 @@ import {
 } from "./operation_options.ts";
 import { Queue } from "./queue.ts";
 import { isRetryable, retry } from "./retry.ts";
-import type { Session } from "./session.ts";
+import type { Link, Session } from "./session.ts";
 
 /** What consumers of queues are asked to be. */
 export interface IntakeSettings {
@@ -47,6 +48,7 @@ export class Intake {
   #running: Promise<void> | undefined;
   #opening: Promise<Lane> | undefined;
   #lastError: Error | undefined;
+  #delays = false;
 
   /** Makes one that does nothing yet. */
   constructor(
@@ -57,6 +59,13 @@ export class Intake {
     this.#session = session;
     this.#settings = settings;
     this.#mailbox = mailbox;
+  }
+
+  /** Asks for a broker that can delay; one that can not ends it. */
+  requireDelay(): void {
+    this.#delays = true;
+    const link = this.#session.open;
+    if (link !== undefined) this.#check(link);
   }
 
   /** What went wrong last. */
@@ -141,6 +150,7 @@ export class Intake {
   async #open(signal: AbortSignal): Promise<Lane> {
     const { clock } = this.#session;
     const link = await this.#session.link({ signal, deadline: Infinity });
+    this.#check(link);
     const call = {
       signal: undefined,
       deadline: clock.now() + link.endpoint.operationTimeout,
@@ -157,6 +167,13 @@ export class Intake {
       await lane.close();
       throw error;
     }
+  }
+
+  #check({ connection }: Link): void {
+    if (!this.#delays || connection.capabilities.has("delay")) return;
+    throw new UnsupportedError(
+      'Cannot wait between attempts: this broker lacks the capability "delay"; set retry: { backoff: 0 }',
+    );
   }
 
   async #consume(lane: Lane, queue: Queue | string, call: Call): Promise<void> {

@@ -222,6 +222,42 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#reject("requeue", true, options);
   }
 
+  /**
+   * Settles: back to its queue, to be delivered again later with other headers. Until
+   * the broker has taken it the message counts as unsettled, and where that fails it is.
+   */
+  async requeueLater(
+    delay: number,
+    headers: FieldTable,
+    options?: OperationOptions,
+  ): Promise<void> {
+    const refused = this.#settle("requeue");
+    if (refused !== undefined) throw refused;
+    try {
+      await this.#source.channel.reject(this.#delivery.deliveryTag, {
+        ...this.#source.limits(options),
+        requeue: true,
+        headers,
+        ...(delay > 0 ? { delay: Math.ceil(delay) } : {}),
+      });
+    } catch (error) {
+      if (!(error instanceof SettlementError)) {
+        this.#settled = false;
+        throw error;
+      }
+      this.#source.onSettled();
+      throw error;
+    }
+    this.#source.onSettled();
+  }
+
+  /** Whether this is the error that reading its payload throws. */
+  isUnreadable(error: unknown): boolean {
+    const decoded = this.#decoded;
+    return decoded !== undefined && "error" in decoded &&
+      decoded.error === error;
+  }
+
   #reject(
     action: string,
     requeue: boolean,

@@ -28,6 +28,7 @@ export {
   type ExchangeBinding,
   type ExchangeOptions,
 } from "./exchange.ts";
+export type { HandlerBackoff, HandlerRetry } from "./handler_retry.ts";
 export type { AckOptions, DeliveryInfo, Message } from "./message.ts";
 export type { OperationOptions } from "./operation_options.ts";
 export { ConnectionPool, type PoolOptions } from "./pool.ts";

@@ -32,6 +32,7 @@ import { EXTRAS } from "./extras.ts";
 import { MESSAGING } from "./messaging.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { RECOVERY } from "./recovery.ts";
+import { RETRYING } from "./retrying.ts";
 import { ROUTING } from "./routing.ts";
 import { RUNNING } from "./running.ts";
 import { SETTLING } from "./settling.ts";
@@ -52,6 +53,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...EXTRAS,
   ...MESSAGING,
   ...RUNNING,
+  ...RETRYING,
   ...RECOVERY,
 ];
 

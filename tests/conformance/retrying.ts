@@ -1,0 +1,212 @@
+import assert from "node:assert/strict";
+import type { Consumer, Message } from "../../mod.ts";
+import type { ConformanceCase } from "./case.ts";
+import { deathOf } from "./deaths.ts";
+import { onStage, open, type Stage, take } from "./stage.ts";
+import { arrives, rejectsWith } from "./support.ts";
+
+/** What a machine that is busy may take beyond what is promised, ms. */
+const NOISE = 1000;
+
+/** A queue with an exchange, and another where it dead-letters. */
+function queues(stage: Stage) {
+  const exchange = stage.exchange({ type: "direct" });
+  const deadLetters = stage.exchange({ type: "fanout" });
+  const dead = stage.queue({ exchange: deadLetters });
+  const queue = stage.queue({
+    exchange,
+    routingKey: "work",
+    deadLetterExchange: deadLetters,
+  });
+  const producer = stage.connection.producer<string>({
+    exchange,
+    routingKey: "work",
+    declare: [dead, queue],
+  });
+  return { exchange, dead, queue, producer };
+}
+
+/** A message that comes out of a dead-letter queue. */
+async function deadLetterOf(
+  consumer: Consumer<string>,
+): Promise<Message<string>> {
+  const [message] = await take(consumer, 1);
+  assert.ok(message !== undefined);
+  await message.ack();
+  return message;
+}
+
+/** Handlers that throw. */
+export const RETRYING: readonly ConformanceCase[] = [
+  onStage(
+    "a handler that throws is called `attempts` times over three connections, with the gaps of its backoff, and then the message is dead-lettered once (row 9)",
+    async (stage, harness) => {
+      const { exchange, dead, queue, producer } = queues(stage);
+      await producer.publish("bad", { headers: { kept: "yes" } });
+      const calls: number[] = [];
+      const others = [open(harness), open(harness), open(harness)];
+      const consumers = others.map((other) => other.consumer<string>(queue));
+      const running = consumers.map((consumer) =>
+        consumer.run((message) => {
+          calls.push(performance.now());
+          assert.deepEqual(
+            [message.deliveryInfo.exchange, message.deliveryInfo.routingKey],
+            [exchange.name, "work"],
+          );
+          throw new Error("bad luck");
+        }, { retry: { attempts: 3, backoff: { firstDelay: 1000 } } })
+      );
+      const { headers, payload } = await deadLetterOf(
+        stage.connection.consumer<string>(dead),
+      );
+      for (const consumer of consumers) await consumer.cancel();
+      await Promise.all(running);
+      for (const other of others) await other.close();
+      assert.equal(payload, "bad");
+      assert.equal(calls.length, 3);
+      for (const [i, delay] of [1000, 2000].entries()) {
+        const gap = (calls[i + 1] ?? 0) - (calls[i] ?? 0);
+        assert.ok(
+          gap >= delay - 1 && gap < delay * 1.2 + NOISE,
+          `the gap was ${gap} ms, and should be ${delay}`,
+        );
+      }
+      assert.equal(headers["x-attempts"], 3);
+      assert.equal(headers.kept, "yes");
+      const death = deathOf(headers);
+      assert.deepEqual(
+        [death.queue, death.reason, death.exchange, death["routing-keys"]],
+        [queue.name, "rejected", exchange.name, ["work"]],
+      );
+      assert.equal(Number(death.count), 1);
+      for (const { name } of [queue, dead]) {
+        const channel = await stage.connection.channel();
+        assert.equal((await channel.checkQueue(name)).messageCount, 0);
+      }
+    },
+    { needs: ["delay", "dead-letter"] },
+  ),
+  onStage(
+    "messages that wait for another attempt do not occupy the prefetch (row 9)",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer<number>({ declare: [queue] });
+      const routingKey = queue.name;
+      for (let i = 0; i < 5; i++) await producer.publish(i, { routingKey });
+      const seen: number[] = [];
+      const consumer = connection.consumer<number>(queue, { prefetch: 1 });
+      const running = consumer.run(({ payload }) => {
+        seen.push(payload);
+        if (seen.length === 5) void consumer.cancel();
+        else throw new Error("later");
+      }, { retry: { attempts: 2, backoff: 3_600_000 } });
+      await arrives(running, "five messages");
+      assert.deepEqual(seen, [0, 1, 2, 3, 4]);
+      assert.equal(consumer.health().inFlight, 0);
+    },
+    { needs: ["delay"] },
+  ),
+  onStage(
+    "what succeeds at its second attempt is done",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer({ declare: [queue] });
+      await producer.publish("x", { routingKey: queue.name, messageId: "m" });
+      const attempts: unknown[] = [];
+      const consumer = connection.consumer<string>(queue);
+      const running = consumer.run(({ headers, properties }) => {
+        attempts.push([headers["x-attempts"], properties.messageId]);
+        if (attempts.length === 1) throw new Error("not yet");
+        void consumer.cancel();
+      }, { retry: { attempts: 5, backoff: () => 1 } });
+      await arrives(running, "a second attempt");
+      assert.deepEqual(attempts, [[undefined, "m"], [2, "m"]]);
+      const [status] = await connection.declare(queue);
+      assert.equal(status?.messageCount, 0);
+    },
+    { needs: ["delay"] },
+  ),
+  onStage(
+    "without backoff attempts follow at once, on any broker, and end",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer({ declare: [queue] });
+      await producer.publish("bad", { routingKey: queue.name });
+      await producer.publish("good", { routingKey: queue.name });
+      const seen: string[] = [];
+      const consumer = connection.consumer<string>(queue, { prefetch: 1 });
+      const running = consumer.run(({ payload }) => {
+        seen.push(payload);
+        if (seen.length === 4) void consumer.cancel();
+        if (payload === "bad") throw new Error("bad luck");
+      }, { retry: { attempts: 3, backoff: 0 } });
+      await arrives(running, "four calls");
+      assert.deepEqual(seen.sort(), ["bad", "bad", "bad", "good"]);
+      const [status] = await connection.declare(queue);
+      assert.equal(status?.messageCount, 0);
+    },
+  ),
+  onStage(
+    "what can not be read is not tried again (row 8)",
+    async (stage) => {
+      const { dead, queue, producer } = queues(stage);
+      await producer.publish("{", { contentType: "application/json" });
+      let calls = 0;
+      const consumer = stage.connection.consumer(queue);
+      const running = consumer.run((message) => {
+        calls++;
+        message.payload;
+      }, { retry: { attempts: 5 } });
+      const message = await take(
+        stage.connection.consumer<string>(dead, { accept: ["text"] }),
+        1,
+      );
+      await consumer.cancel();
+      await running;
+      assert.equal(calls, 1);
+      assert.equal(message[0]?.headers["x-attempts"], undefined);
+    },
+    { needs: ["delay", "dead-letter"] },
+  ),
+  onStage(
+    "waiting between attempts is refused where there is no delay",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const retry = { attempts: 2, backoff: 1000 };
+      await rejectsWith(
+        connection.consumer(queue).run(() => {}, { retry }),
+        "unsupported",
+        "delay",
+      );
+      await connection.connect();
+      const connected = connection.consumer(queue);
+      await rejectsWith(connected.run(() => {}, { retry }), "unsupported");
+    },
+    { lacks: ["delay"] },
+  ),
+  onStage(
+    "run() refuses a policy that makes no sense",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      for (
+        const retry of [
+          { attempts: 0 },
+          { attempts: 1.5 },
+          { attempts: 2, backoff: -1 },
+          { attempts: 2, backoff: { firstDelay: NaN } },
+        ]
+      ) {
+        await assert.rejects(
+          connection.consumer(queue).run(() => {}, { retry }),
+          RangeError,
+        );
+      }
+      await assert.rejects(
+        connection.consumer(queue, { noAck: true }).run(() => {}, {
+          retry: { attempts: 2 },
+        }),
+        TypeError,
+      );
+    },
+  ),
+];
