@@ -1,6 +1,6 @@
 import { OptionError } from "../model/errors.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
-import { findTransport } from "../transports/load.ts";
+import { findTransport, knownTransport } from "../transports/load.ts";
 import type { Transport } from "../transports/transport.ts";
 import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
 import {
@@ -113,7 +113,20 @@ export function formatEndpoint(
   return formatUrl(endpoint.url, options);
 }
 
-function sourceOf(scheme: string, { transport }: ConnectionOptions): Source {
+function sourceOf(scheme: string, options: ConnectionOptions): Source {
+  const known = knownTransport(scheme);
+  const source = chosen(scheme, options);
+  if (known === undefined) return source;
+  // Whichever transport carries it: what the URL's scheme says of TLS holds.
+  const { tls = known.defaults.tls } = source.defaults;
+  return {
+    ...source,
+    scheme: known.name === source.name ? known.scheme : source.scheme,
+    defaults: { ...source.defaults, tls },
+  };
+}
+
+function chosen(scheme: string, { transport }: ConnectionOptions): Source {
   switch (typeof transport) {
     case "object":
       return {
@@ -130,7 +143,10 @@ function sourceOf(scheme: string, { transport }: ConnectionOptions): Source {
         load: async () => (await transport()).createTransport(),
       };
     default: {
-      const row = findTransport(transport ?? scheme);
+      const known = knownTransport(scheme);
+      const named = findTransport(transport ?? scheme);
+      // `wss` says more of a transport than its name does.
+      const row = known?.name === named.name ? known : named;
       return {
         name: row.name,
         scheme: row.scheme,

@@ -55,6 +55,17 @@ const ROWS: ReadonlyMap<string, TransportRow> = new Map([
 ]);
 
 /**
+ * Looks a URL's scheme or an alias up, in any case.
+ *
+ * @param alias The scheme or alias.
+ * @returns Its row, or `undefined`. Nothing is imported yet.
+ */
+export function knownTransport(alias: string): TransportRow | undefined {
+  const row = ROWS.get(alias.toLowerCase());
+  return row === undefined ? undefined : { ...row, load: () => load(row) };
+}
+
+/**
  * Finds a transport by a URL's scheme or an alias, in any case.
  *
  * @param alias The scheme or alias.
@@ -62,8 +73,8 @@ const ROWS: ReadonlyMap<string, TransportRow> = new Map([
  * @throws {TransportError} If there is none.
  */
 export function findTransport(alias: string): TransportRow {
-  const row = ROWS.get(alias.toLowerCase());
-  if (row !== undefined) return { ...row, load: () => load(row) };
+  const row = knownTransport(alias);
+  if (row !== undefined) return row;
   const meant = nearest(alias, ROWS.keys());
   const right = meant === undefined
     ? `known are ${[...ROWS.keys()].join(", ")}`
