@@ -53,7 +53,9 @@ export function readEndpoints(
 ): readonly Endpoint[] {
   const { transport } = options;
   const urls = parseUrlList(input, {
-    scheme: typeof transport === "string" ? transport : "amqp",
+    scheme: typeof transport === "string"
+      ? knownTransport(transport)?.scheme ?? transport
+      : "amqp",
     severalHosts: (scheme) =>
       sourceOf(scheme, options).defaults.severalHosts ?? false,
   });

@@ -45,12 +45,15 @@ Deno.test("README's table has what memory:// lacks", async () => {
 });
 
 const url = Deno.env.get("DASHI_TEST_AMQP_URL");
-Deno.test({
-  name: `README's table has what amqp:// lacks${
-    url === undefined ? " (there is no broker)" : ""
-  }`,
-  ignore: url === undefined,
-  fn: async () => {
-    assertEquals((await table()).get("amqp"), await lacks(url ?? ""));
-  },
-});
+for (const [name, scheme] of [["amqp", "amqp"], ["amqp_client", "pika"]]) {
+  Deno.test({
+    name: `README's table has what ${scheme}:// lacks${
+      url === undefined ? " (there is no broker)" : ""
+    }`,
+    ignore: url === undefined,
+    fn: async () => {
+      const own = (url ?? "").replace(/^\w+/, scheme ?? "");
+      assertEquals((await table()).get(name ?? ""), await lacks(own));
+    },
+  });
+}

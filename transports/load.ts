@@ -24,6 +24,9 @@ const AMQP: UrlDefaults = {
   virtualHost: "/",
 };
 
+/** A WebSocket's ports are HTTP's. */
+const WEB_SOCKET: UrlDefaults = { ...AMQP, port: 80, tlsPort: 443 };
+
 const MEMORY: UrlDefaults = { virtualHost: "/" };
 
 const amqp: TransportRow = {
@@ -36,6 +39,22 @@ const amqps: TransportRow = {
   ...amqp,
   scheme: "amqps",
   defaults: { ...AMQP, tls: true },
+};
+const amqpClient: TransportRow = {
+  name: "amqp_client",
+  scheme: "amqp-client",
+  defaults: AMQP,
+  load: () => import("./amqp_client/mod.ts"),
+};
+const ws: TransportRow = {
+  ...amqpClient,
+  scheme: "ws",
+  defaults: WEB_SOCKET,
+};
+const wss: TransportRow = {
+  ...amqpClient,
+  scheme: "wss",
+  defaults: { ...WEB_SOCKET, tls: true },
 };
 const memory: TransportRow = {
   name: "memory",
@@ -50,6 +69,11 @@ const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["amqps", amqps],
   ["pyamqp", amqp],
   ["amqplib", amqp],
+  ["amqp-client", amqpClient],
+  ["amqp_client", amqpClient],
+  ["pika", amqpClient],
+  ["ws", ws],
+  ["wss", wss],
   ["memory", memory],
   ["in-memory", memory],
 ]);

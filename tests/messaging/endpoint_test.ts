@@ -21,6 +21,27 @@ const CASES: readonly (readonly [
   ["amqps://h", named("amqp"), ["amqp", "amqps", true, undefined]],
   ["amqps://h", named("mine"), ["mine", "mine", true, undefined]],
   ["amqp://h", named("amqp"), ["amqp", "amqp", undefined, undefined]],
+  ["pika://h", undefined, ["amqp_client", "amqp-client", undefined, 5672]],
+  ["amqp-client://h", undefined, [
+    "amqp_client",
+    "amqp-client",
+    undefined,
+    5672,
+  ]],
+  ["", "amqp_client", ["amqp_client", "amqp-client", undefined, 5672]],
+  ["amqp-client://h?ssl=1", undefined, [
+    "amqp_client",
+    "amqp-client",
+    true,
+    5671,
+  ]],
+  ["h", "pika", ["amqp_client", "amqp-client", undefined, 5672]],
+  ["amqp://h", "pika", ["amqp_client", "amqp-client", undefined, 5672]],
+  ["amqps://h", "pika", ["amqp_client", "amqp-client", true, 5671]],
+  ["ws://h", undefined, ["amqp_client", "ws", undefined, 80]],
+  ["wss://h", undefined, ["amqp_client", "wss", true, 443]],
+  ["wss://h", "pika", ["amqp_client", "wss", true, 443]],
+  ["wss://h", named("amqp_client"), ["amqp_client", "wss", true, undefined]],
   ["mine://h", named("mine"), ["mine", "mine", undefined, undefined]],
 ];
 

@@ -241,7 +241,9 @@ export class AmqpConnection implements TransportConnection {
   #watch(heartbeat: number): void {
     if (heartbeat === 0 || this.#endError !== undefined) return;
     const { clock } = this.#options;
+    let looks = 0;
     const look = () => {
+      if (looks++ % 2 === 0) this.#client?.beat?.();
       const silence = clock.now() - this.#lastHeard;
       if (silence > 2 * heartbeat) {
         const error = new ConnectionError(

@@ -128,6 +128,17 @@ export function withBytes(table: object, bytes: unknown): object {
 }
 
 /**
+ * Makes a table that is nothing but its bytes.
+ *
+ * @param bytes Its bytes, which nobody changes.
+ * @returns The table, for {@linkcode fromFields} to read.
+ */
+export function rawTable(bytes: Uint8Array): Record<string, object> {
+  const table: Record<PropertyKey, object> = { [BYTES]: bytes };
+  return table;
+}
+
+/**
  * Reads a table that a client has, from its bytes if they are at hand.
  *
  * @param table The client's table.

@@ -1,0 +1,350 @@
+import {
+  AMQPBaseClient,
+  AMQPChannel,
+  AMQPConsumer,
+  AMQPMessage,
+} from "@cloudamqp/amqp-client";
+import { AMQPView } from "@cloudamqp/amqp-client/amqp-view";
+import { connect as connectTcp } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { atNextTurn } from "../../async/turn.ts";
+import { describe } from "../amqp_protocol/failure.ts";
+import { rawTable } from "../amqp_protocol/fields.ts";
+import type {
+  AmqpClient,
+  AmqpClientChannel,
+  ClientEvents,
+  RawMessage,
+} from "../amqp_protocol/port.ts";
+import { tlsOptions } from "../amqp_protocol/tls.ts";
+import { ClientChannel } from "./channel.ts";
+import { FrameSplitter } from "./frame_splitter.ts";
+import { FrameWriter } from "./frame_writer.ts";
+import { METHODS } from "./methods.ts";
+import type { ClientDialOptions } from "./options.ts";
+import { openWebSocket } from "./web_socket.ts";
+import type { Wire, WireEvents } from "./wire.ts";
+
+const GREETING = Uint8Array.of(65, 77, 81, 80, 0, 0, 9, 1);
+const HEARTBEAT = Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 206);
+/** What may come before the two have agreed on a size. */
+const FIRST_FRAMES = 128 * 1024;
+
+/** Dials once. */
+export async function dial(
+  options: ClientDialOptions,
+  password: string,
+  timeout: number,
+  events: ClientEvents,
+): Promise<AmqpClient> {
+  const link = new Link(options, password, timeout, events);
+  await link.connect();
+  return link;
+}
+
+/**
+ * A connection: the package's client, which reads what the broker sends and keeps the
+ * channels, over a way of our own. The package's own clients are not used: they write
+ * numbers in headers wrongly, die of fields that they do not know, lose sockets that do
+ * not connect, and take their own writes for signs of life.
+ */
+class Link extends AMQPBaseClient implements AmqpClient {
+  readonly writer: FrameWriter = new FrameWriter((bytes) =>
+    this.#wire?.write(bytes)
+  );
+  readonly #options: ClientDialOptions;
+  readonly #timeout: number;
+  readonly #events: ClientEvents;
+  readonly #splitter = new FrameSplitter(
+    FIRST_FRAMES,
+    ({ buffer, byteOffset, byteLength }) =>
+      this.parseFrames(new View(buffer, byteOffset, byteLength)),
+  );
+  #wire: Wire | undefined;
+  #isOpen = false;
+  #ended = false;
+  #flushing = false;
+
+  constructor(
+    options: ClientDialOptions,
+    password: string,
+    timeout: number,
+    events: ClientEvents,
+  ) {
+    super(options.virtualHost, options.userid, password);
+    this.frameMax = options.frameMax;
+    this.channelMax = options.channelMax;
+    this.heartbeat = options.heartbeat;
+    this.#options = options;
+    this.#timeout = timeout;
+    this.#events = events;
+    // It speaks of every channel that ends, too: those speak for themselves.
+    this.onerror = () => {};
+    this.ondisconnect = (error) => this.#end(error);
+    this.onblocked = (reason) => events.blocked?.(reason);
+    this.onunblocked = () => events.unblocked?.();
+  }
+
+  override async connect(): Promise<AMQPBaseClient> {
+    const { promise, resolve, reject } = Promise.withResolvers<
+      AMQPBaseClient
+    >();
+    this.connectPromise = [resolve, reject];
+    const timer = setTimeout(
+      () => this.#fail(new Error("connect ETIMEDOUT")),
+      this.#timeout,
+    );
+    try {
+      this.#wire = openWire(this.#options, {
+        opened: () => void this.send(GREETING),
+        received: (bytes) => this.#received(bytes),
+        closed: (error) => this.#end(error),
+      });
+      await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+    this.#isOpen = true;
+    this.writer.frameMax = this.frameMax;
+    this.#splitter.limit = this.frameMax || Infinity;
+    return this;
+  }
+
+  async openChannel(events: ClientEvents): Promise<AmqpClientChannel> {
+    let id = this.channels.findIndex((channel) => channel === undefined);
+    if (id < 0) id = this.channels.length;
+    if (this.channelMax > 0 && id > this.channelMax) {
+      throw new Error(
+        `the connection has ${this.channelMax} channels, which is the most`,
+      );
+    }
+    const incoming = new Incoming(this, id, events);
+    this.channels[id] = incoming;
+    await incoming.channel.open();
+    return incoming.channel;
+  }
+
+  beat(): void {
+    void this.send(HEARTBEAT);
+  }
+
+  override close(): Promise<void> {
+    if (this.#ended) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.closed = true;
+      this.closePromise = [resolve, reject];
+      this.writer.method(0, METHODS.connectionClose, () => {
+        this.writer.short(200);
+        this.writer.shortString("");
+        this.writer.long(0);
+      });
+      this.writer.flush();
+    });
+  }
+
+  destroy(): void {
+    this.#fail(new Error("the socket was cut"));
+  }
+
+  /** Sends frames at once. */
+  override send(bytes: Uint8Array): Promise<void> {
+    this.writer.raw(bytes);
+    this.writer.flush();
+    return Promise.resolve();
+  }
+
+  /** Lets go with all else of this turn what was written. */
+  flushLater(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    atNextTurn(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    this.#flushing = false;
+    if (!this.#ended) this.writer.flush();
+  };
+
+  protected override closeSocket(): void {
+    this.closed = true;
+    this.#wire?.end();
+  }
+
+  /** Answers what the package answers otherwise than we would, and leaves the rest to it. */
+  protected override parseFrames(view: AMQPView): void {
+    if (!this.#isOpen && isMethod(view, 10, 10)) return this.#start();
+    // A broker that asks for no heartbeats gets those that we ask for.
+    if (!this.#isOpen && isMethod(view, 10, 30) && view.getUint16(17) === 0) {
+      view.setUint16(17, this.heartbeat);
+    }
+    super.parseFrames(view);
+  }
+
+  #start(): void {
+    const { loginMethod, clientProperties } = this.#options;
+    const { writer } = this;
+    writer.method(0, METHODS.startOk, () => {
+      writer.table({
+        ...clientProperties,
+        capabilities: {
+          authentication_failure_close: true,
+          "basic.nack": true,
+          "connection.blocked": true,
+          consumer_cancel_notify: true,
+          exchange_exchange_bindings: true,
+          per_consumer_qos: true,
+          publisher_confirms: true,
+        },
+      });
+      writer.shortString(loginMethod);
+      writer.longString(
+        loginMethod === "EXTERNAL"
+          ? ""
+          : `\u0000${this.username}\u0000${this.password}`,
+      );
+      writer.shortString("en_US");
+    });
+    writer.flush();
+  }
+
+  #received(bytes: Uint8Array): void {
+    if (this.#ended) return;
+    this.#events.heard?.();
+    try {
+      this.#splitter.push(bytes);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#end(error);
+    this.#wire?.destroy();
+  }
+
+  #end(error: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.closed = true;
+    const cause = error instanceof Error
+      ? error
+      : new Error("the socket was closed");
+    this.connectPromise?.[1](cause);
+    this.closePromise?.[1](cause);
+    for (const channel of Object.values(this.channels)) {
+      channel.setClosed(cause);
+    }
+    if (this.#isOpen) this.#events.closed(describe(cause));
+  }
+}
+
+function openWire(options: ClientDialOptions, events: WireEvents): Wire {
+  if (options.webSocket !== undefined) {
+    return openWebSocket(options.webSocket, events);
+  }
+  const { hostname: host, port, tls } = options;
+  const opened = () => events.opened();
+  const socket = tls === undefined
+    ? connectTcp({ host, port, noDelay: true }, opened)
+    : connectTls({ host, port, ...tlsOptions(tls) }, opened);
+  let failure: Error | undefined;
+  socket.on("error", (error) => failure ??= error);
+  socket.on("close", () => events.closed(failure));
+  socket.on("data", (bytes) => events.received(bytes));
+  socket.setNoDelay(true);
+  return {
+    write: (bytes) => void socket.write(bytes),
+    end: () => socket.destroySoon(),
+    destroy: () => void socket.destroy(),
+  };
+}
+
+/** Reads tables as their bytes, for whoever looks at them: the package dies of types that it does not know. */
+class View extends AMQPView {
+  override getTable(byteOffset: number): ReturnType<AMQPView["getTable"]> {
+    const size = this.getUint32(byteOffset);
+    const start = this.byteOffset + byteOffset + 4;
+    const bytes = new Uint8Array(this.buffer, start, size);
+    return [rawTable(bytes.slice()), size + 4];
+  }
+}
+
+function isMethod(view: AMQPView, of: number, method: number): boolean {
+  return view.getUint8(0) === 1 && view.getUint16(1) === 0 &&
+    view.getUint16(7) === of && view.getUint16(9) === method;
+}
+
+/** A channel of the package's, which is told what came, and hands it on. */
+class Incoming extends AMQPChannel {
+  readonly #channel: ClientChannel;
+
+  constructor(link: Link, id: number, events: ClientEvents) {
+    super(link, id);
+    this.#channel = new ClientChannel(id, link, events, {
+      add: (tag) => void this.consumers.set(tag, new Consumer(this, tag)),
+      remove: (tag) => void this.consumers.delete(tag),
+    });
+  }
+
+  get channel(): ClientChannel {
+    return this.#channel;
+  }
+
+  override resolveRPC(value?: unknown): void {
+    this.#channel.answered(
+      value instanceof AMQPMessage ? rawMessage(value) : value,
+    );
+  }
+
+  override publishConfirmed(
+    tag: number,
+    multiple: boolean,
+    nack: boolean,
+  ): void {
+    this.#channel.confirmed(tag, multiple, nack);
+  }
+
+  override onReturn(message: AMQPMessage): void {
+    this.#channel.returned(rawMessage(message));
+  }
+
+  override deliver(message: AMQPMessage): void {
+    this.#channel.delivered(message.consumerTag, rawMessage(message));
+  }
+
+  /** The broker has closed it, or all of them, or has answered that we did. */
+  override setClosed(error?: Error): void {
+    this.closed = true;
+    this.#channel.ended(error);
+  }
+
+  /** The broker has ended a consumer. */
+  cancelled(consumerTag: string): void {
+    this.#channel.delivered(consumerTag, undefined);
+  }
+}
+
+/** A consumer as the package looks for it. */
+class Consumer extends AMQPConsumer {
+  readonly #incoming: Incoming;
+
+  constructor(incoming: Incoming, tag: string) {
+    super(incoming, tag, () => {});
+    this.#incoming = incoming;
+  }
+
+  override setClosed(): void {
+    this.#incoming.cancelled(this.tag);
+  }
+}
+
+function rawMessage(message: AMQPMessage): RawMessage {
+  const { body, properties } = message;
+  return {
+    content: body instanceof Uint8Array ? body : EMPTY,
+    fields: message,
+    properties,
+  };
+}
+
+const EMPTY = new Uint8Array(0);

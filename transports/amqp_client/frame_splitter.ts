@@ -1,0 +1,83 @@
+const HEADER = 7;
+const TYPES: ReadonlySet<number> = new Set([1, 2, 3, 8]);
+
+/** Puts the frames together that a socket's bytes come in pieces of. */
+export class FrameSplitter {
+  readonly #receive: (frames: Uint8Array) => void;
+  /** A frame that has begun, as far as it is known to reach. */
+  #part = new Uint8Array(HEADER);
+  #filled = 0;
+
+  /** The largest frame that may come, bytes. */
+  limit: number;
+
+  /** Makes one; `receive` is given one or more whole frames, which it must not keep. */
+  constructor(limit: number, receive: (frames: Uint8Array) => void) {
+    this.limit = limit;
+    this.#receive = receive;
+  }
+
+  /**
+   * Takes the next bytes.
+   *
+   * @param bytes The bytes.
+   * @throws {Error} If they are no frames.
+   */
+  push(bytes: Uint8Array): void {
+    let at = this.#filled === 0 ? 0 : this.#finish(bytes);
+    const start = at;
+    while (bytes.byteLength - at >= HEADER) {
+      const size = this.#sizeOf(bytes, at);
+      if (size > bytes.byteLength - at) break;
+      at += size;
+    }
+    if (at > start) this.#receive(bytes.subarray(start, at));
+    if (at < bytes.byteLength) this.#keep(bytes, at);
+  }
+
+  /** Fills up the frame that has begun; returns how many bytes that took. */
+  #finish(bytes: Uint8Array): number {
+    let at = 0;
+    if (this.#filled < HEADER) {
+      at = this.#fill(bytes, 0, HEADER);
+      if (this.#filled < HEADER) return at;
+    }
+    const size = this.#sizeOf(this.#part, 0);
+    if (this.#part.byteLength !== size) {
+      const header = this.#part;
+      this.#part = new Uint8Array(size);
+      this.#part.set(header.subarray(0, HEADER));
+    }
+    at += this.#fill(bytes, at, size);
+    if (this.#filled < size) return at;
+    const frame = this.#part;
+    this.#part = new Uint8Array(HEADER);
+    this.#filled = 0;
+    this.#receive(frame);
+    return at;
+  }
+
+  #fill(bytes: Uint8Array, at: number, until: number): number {
+    const part = bytes.subarray(at, at + until - this.#filled);
+    this.#part.set(part, this.#filled);
+    this.#filled += part.byteLength;
+    return part.byteLength;
+  }
+
+  #keep(bytes: Uint8Array, at: number): void {
+    const rest = bytes.subarray(at);
+    // The header says how much room it needs.
+    this.#fill(rest, 0, HEADER);
+    if (rest.byteLength > HEADER) this.#finish(rest.subarray(HEADER));
+  }
+
+  #sizeOf(bytes: Uint8Array, at: number): number {
+    const octet = (i: number) => bytes[at + i] ?? 0;
+    const size = HEADER + 1 + octet(3) * 2 ** 24 +
+      ((octet(4) << 16) | (octet(5) << 8) | octet(6));
+    if (!TYPES.has(octet(0)) || size > this.limit) {
+      throw new Error("what came is no frame of AMQP 0-9-1");
+    }
+    return size;
+  }
+}

@@ -1,0 +1,34 @@
+/** The methods of AMQP 0-9-1 that a client sends. */
+export const METHODS = {
+  startOk: [10, 11],
+  connectionClose: [10, 50],
+  channelOpen: [20, 10],
+  channelClose: [20, 40],
+  exchangeDeclare: [40, 10],
+  exchangeDelete: [40, 20],
+  exchangeBind: [40, 30],
+  exchangeUnbind: [40, 40],
+  queueDeclare: [50, 10],
+  queueBind: [50, 20],
+  queuePurge: [50, 30],
+  queueDelete: [50, 40],
+  queueUnbind: [50, 50],
+  qos: [60, 10],
+  consume: [60, 20],
+  cancel: [60, 30],
+  publish: [60, 40],
+  get: [60, 70],
+  ack: [60, 80],
+  reject: [60, 90],
+  confirmSelect: [85, 10],
+} as const;
+
+/**
+ * Packs booleans as AMQP does, eight to an octet, the first one lowest.
+ *
+ * @param flags The booleans.
+ * @returns The octet.
+ */
+export function bits(...flags: readonly boolean[]): number {
+  return flags.reduce((octet, flag, i) => flag ? octet | (1 << i) : octet, 0);
+}

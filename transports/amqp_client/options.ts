@@ -1,0 +1,77 @@
+import { OptionError } from "../../model/errors.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import {
+  type OptionReader,
+  readOptions,
+  stringOption,
+} from "../../url/options.ts";
+import {
+  AMQP_OPTIONS,
+  type AmqpTransportOptions,
+  type DialOptions,
+  dialOptions,
+} from "../amqp_protocol/options.ts";
+import type { ConnectOptions } from "../transport.ts";
+
+/** The transport's own options, as `transportOptions` or in the URL. */
+export interface AmqpClientTransportOptions extends AmqpTransportOptions {
+  /** Of `ws://` and `wss://`: the path of the HTTP endpoint; in a URL `path`. @default {"/ws"} */
+  readonly path?: string | undefined;
+}
+
+/** All that the client needs to dial. */
+export interface ClientDialOptions extends DialOptions {
+  /** The URL of the WebSocket, where that is the way. */
+  readonly webSocket: string | undefined;
+}
+
+const PATH: OptionReader<string> = stringOption("path");
+
+/**
+ * Reads a URL and the options into what the client needs.
+ *
+ * @param url The URL, its defaults filled in.
+ * @param options The options.
+ * @returns What to dial with, but for the password.
+ * @throws {OptionError} If an option is unknown or bad.
+ */
+export function readDialOptions(
+  url: BrokerUrl,
+  options: ConnectOptions,
+): ClientDialOptions {
+  const { path, ...own } = readOptions<AmqpClientTransportOptions>(
+    { ...AMQP_OPTIONS, path: PATH },
+    { url, transportOptions: options.transportOptions },
+  );
+  const isWebSocket = url.scheme === "ws" || url.scheme === "wss";
+  if (!isWebSocket && path !== undefined) {
+    throw new OptionError(
+      `Cannot use "path" with ${url.scheme}://: it is for ws:// and wss:// alone`,
+      { code: "option-invalid" },
+    );
+  }
+  const tls = options.tls ?? (url.scheme === "wss" ? true : undefined);
+  const dial = dialOptions(url, { ...options, tls }, own);
+  if (!isWebSocket) return { ...dial, webSocket: undefined };
+  if (dial.tls !== undefined && Object.keys(dial.tls).length > 0) {
+    throw new OptionError(
+      `Cannot use ssl: { ${
+        Object.keys(dial.tls).join(", ")
+      } } with wss://: the platform's WebSocket trusts what the platform trusts, and takes no certificates; use amqps://, or let the platform trust the authority`,
+      { code: "option-invalid" },
+    );
+  }
+  const isTls = dial.tls !== undefined;
+  const hostname = dial.hostname.includes(":")
+    ? `[${dial.hostname}]`
+    : dial.hostname;
+  const port = url.port ?? (isTls ? 443 : 80);
+  const place = `${path === undefined || path.startsWith("/") ? "" : "/"}${
+    path ?? "/ws"
+  }`;
+  return {
+    ...dial,
+    port,
+    webSocket: `${isTls ? "wss" : "ws"}://${hostname}:${port}${place}`,
+  };
+}

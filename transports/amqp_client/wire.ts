@@ -1,0 +1,19 @@
+/** A way to the broker that carries bytes. */
+export interface Wire {
+  /** Sends bytes, in order. */
+  write(bytes: Uint8Array): void;
+  /** Ends it when what was written has left. */
+  end(): void;
+  /** Ends it now. */
+  destroy(): void;
+}
+
+/** What happens on a wire. None of these may throw. */
+export interface WireEvents {
+  /** It is open: TLS is agreed upon. */
+  opened(): void;
+  /** Bytes came. */
+  received(bytes: Uint8Array): void;
+  /** It has ended, once; the error says why, if it is known. */
+  closed(error: unknown): void;
+}
