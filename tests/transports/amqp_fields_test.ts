@@ -82,11 +82,11 @@ const wire = (type: string, ...bytes: number[]) =>
 
 /** What other clients write, and amqplib can not, or does not. */
 const FOREIGN: readonly (readonly [string, Uint8Array, FieldValue])[] = [
-  ["unsigned 64 bits", wire("L", 0, 0, 0, 0, 128, 0, 0, 0), 2 ** 31],
+  ["64 bits of py-amqp", wire("L", 0, 0, 0, 0, 128, 0, 0, 0), 2 ** 31],
   [
-    "unsigned 64 bits, all set",
-    wire("L", 255, 255, 255, 255, 255, 255, 255, 255),
-    2n ** 64n - 1n,
+    "64 bits of py-amqp, negative",
+    wire("L", 255, 255, 255, 0, 0, 0, 0, 0),
+    -(2 ** 40),
   ],
   ["a byte", wire("b", 249), -7],
   ["an unsigned byte", wire("B", 249), 249],

@@ -92,9 +92,8 @@ const TEXT = new TextDecoder();
 const STRICT_TEXT = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Reads a table from its bytes: all that amqplib reads, and what it does not:
- * unsigned 64-bit integers, which py-amqp writes, and integers beyond 2^53, which
- * are `bigint`. Timestamps are `Date`, decimals are numbers, and strings that are no UTF-8
+ * Reads a table from its bytes: all that amqplib reads, and what it does not: the
+ * 64-bit integers of py-amqp, and integers beyond 2^53, which are `bigint`. Timestamps are `Date`, decimals are numbers, and strings that are no UTF-8
  * are bytes.
  *
  * @param bytes The table without its length.
@@ -198,9 +197,8 @@ class Reader {
       case "i":
         return view.getUint32(this.#skip(4));
       case "l":
+      case "L": // AMQP's letter for what has no sign, but py-amqp writes all its 64 bits so
         return asInteger(view.getBigInt64(this.#skip(8)));
-      case "L":
-        return asInteger(view.getBigUint64(this.#skip(8)));
       case "f":
         return view.getFloat32(this.#skip(4));
       case "d":
