@@ -1,12 +1,13 @@
-import { dump, load, YAML11_SCHEMA } from "js-yaml";
+import { dump, load } from "js-yaml";
 import { DecodeError, EncodeError } from "../model/errors.ts";
 import type { Codec } from "./codec.ts";
 import { decodeText, encodeText } from "./text.ts";
+import { READ_SCHEMA, WRITE_SCHEMA } from "./yaml_schema.ts";
 
 /**
  * YAML 1.1, as Python's safe loader and dumper speak it: no tag makes an object of
  * a class. A timestamp is a `Date`, `!!binary` is a `Uint8Array`, `!!set` is a `Set`;
- * integers beyond 2^53 lose digits. One document a body.
+ * integers beyond 2^53 are `bigint`. One document a body.
  */
 export const YAML_CODEC: Codec = {
   name: "yaml",
@@ -15,8 +16,7 @@ export const YAML_CODEC: Codec = {
   encode(payload) {
     if (payload === undefined) throw unwritable("it is undefined");
     try {
-      // The schema of 1.1 quotes what its readers would take for something else: `yes`, `012`, `1:20`.
-      return encodeText(dump(payload, { schema: YAML11_SCHEMA }));
+      return encodeText(dump(payload, { schema: WRITE_SCHEMA }));
     } catch (cause) {
       throw unwritable(firstLine(cause), cause);
     }
@@ -25,7 +25,7 @@ export const YAML_CODEC: Codec = {
     const charset = contentEncoding === "binary" ? "utf-8" : contentEncoding;
     const text = decodeText(body, charset);
     try {
-      return load(text, { schema: YAML11_SCHEMA });
+      return load(text, { schema: READ_SCHEMA });
     } catch (cause) {
       throw new DecodeError(
         `Cannot decode a body of ${body.byteLength} bytes as YAML: ${
