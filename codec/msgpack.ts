@@ -1,6 +1,7 @@
 import { decode, encode } from "@msgpack/msgpack";
 import { DecodeError, EncodeError } from "../model/errors.ts";
 import type { Codec } from "./codec.ts";
+import { TypedValue } from "./typed_value.ts";
 
 /**
  * MessagePack as Python writes it: strings as `str`, bytes as `bin`. Integers beyond
@@ -13,7 +14,10 @@ export const MSGPACK_CODEC: Codec = {
   encode(payload) {
     if (payload === undefined) throw unwritable("it is undefined");
     try {
-      return encode(widen(payload), { useBigInt64: true });
+      return encode(widen(payload), {
+        useBigInt64: true,
+        ignoreUndefined: true,
+      });
     } catch (cause) {
       if (cause instanceof EncodeError) throw cause;
       throw unwritable(messageOf(cause), cause);
@@ -33,7 +37,7 @@ export const MSGPACK_CODEC: Codec = {
   },
 };
 
-/** With 64 bits as `bigint` the library writes a number beyond 32 bits as a float, and one beyond 64 cut off. */
+/** What MessagePack has no type for is refused or, as in JSON, says itself what it is. With 64 bits as `bigint` the library writes a number beyond 32 bits as a float, and one beyond 64 cut off. */
 function widen(value: unknown): unknown {
   if (typeof value === "bigint") {
     if (BigInt.asIntN(64, value) === value) return value;
@@ -45,21 +49,43 @@ function widen(value: unknown): unknown {
       ? BigInt(value)
       : value;
   }
-  return mapValues(value, widen);
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(widen);
+  if (ArrayBuffer.isView(value)) return value;
+  if (value instanceof Date) {
+    if (!Number.isNaN(value.getTime())) return value;
+    throw unwritable("it has an invalid Date");
+  }
+  for (const type of UNWRITABLE) {
+    if (value instanceof type) throw unwritable(`it has a ${type.name}`);
+  }
+  if ("toJSON" in value && typeof value.toJSON === "function") {
+    return widen(value.toJSON());
+  }
+  return mapEntries(value, widen);
 }
+
+/** The library would write them as empty or as something else, and say nothing. */
+const UNWRITABLE = [Map, Set, ArrayBuffer, RegExp, Error, TypedValue];
 
 /** What fits is a number, however wide it was written. */
 function narrow(value: unknown): unknown {
-  if (typeof value !== "bigint") return mapValues(value, narrow);
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
+  if (typeof value === "bigint") {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : value;
+  }
+  if (Array.isArray(value)) return value.map(narrow);
+  if (typeof value !== "object" || value === null) return value;
+  // Dates, bytes and extensions stay what they are.
+  return Object.getPrototypeOf(value) === Object.prototype
+    ? mapEntries(value, narrow)
+    : value;
 }
 
-/** Maps what arrays and plain objects hold; all else stays what it is. */
-function mapValues(value: unknown, map: (each: unknown) => unknown): unknown {
-  if (Array.isArray(value)) return value.map(map);
-  if (typeof value !== "object" || value === null) return value;
-  if (Object.getPrototypeOf(value) !== Object.prototype) return value;
+function mapEntries(
+  value: object,
+  map: (each: unknown) => unknown,
+): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(value).map(([key, each]) => [key, map(each)]),
   );

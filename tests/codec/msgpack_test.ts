@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { MSGPACK_CODEC } from "../../codec/msgpack.ts";
+import { TypedValue } from "../../codec/typed_value.ts";
 import { DecodeError, EncodeError } from "../../model/errors.ts";
 
 const ROUND_TRIPS: readonly (readonly [string, unknown])[] = [
@@ -25,6 +26,16 @@ Deno.test("msgpack: an integer beyond 32 bits is written as one, not as a float"
   );
 });
 
+Deno.test("msgpack: what JSON leaves out is left out, and what says itself what it is is that", () => {
+  const body = MSGPACK_CODEC.encode({
+    a: undefined,
+    url: new URL("amqp://localhost/"),
+  });
+  assertEquals(MSGPACK_CODEC.decode(body, "binary"), {
+    url: "amqp://localhost/",
+  });
+});
+
 const REFUSED: readonly (readonly [string, number[]])[] = [
   ["nothing", []],
   ["a list that ends early", [0xdd, 0xff, 0xff, 0xff, 0xff]],
@@ -48,6 +59,11 @@ const UNWRITABLE: readonly (readonly [string, unknown])[] = [
   ["a function", () => 1],
   ["an integer of 65 bits", 2n ** 64n],
   ["a circle", circle],
+  ["a Map", { a: new Map([["a", 1]]) }],
+  ["a Set", [new Set([1])]],
+  ["an ArrayBuffer", new ArrayBuffer(1)],
+  ["a typed value", { price: new TypedValue("decimal", "1.10") }],
+  ["an invalid Date", { at: new Date(NaN) }],
 ];
 
 for (const [name, payload] of UNWRITABLE) {
