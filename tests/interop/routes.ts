@@ -1,0 +1,361 @@
+/** Ways: exchanges of every type, priorities, what goes back, and what a dead process held. */
+
+import { assert, assertEquals } from "@std/assert";
+import { binding, type Exchange, type Queue } from "@dashi/mq";
+import { until } from "../brokers/server.ts";
+import { Holder } from "./holder.ts";
+import { type InteropCase, spec, specOf, type Stage, take } from "./stage.ts";
+
+const KEYS = ["usd.nyse", "usd.nyse.x", "eur.nyse", "usd", "eur.lse"];
+const ALL = "#";
+
+/** Queues with a binding each, and which of the keys come to them. */
+function topic(stage: Stage, exchange: Exchange) {
+  const bound = (routingKey: string) => stage.queue({ exchange, routingKey });
+  return [
+    [bound("usd.*"), ["usd.nyse"]],
+    [bound("*.nyse"), ["usd.nyse", "eur.nyse"]],
+    [bound(ALL), KEYS],
+    [bound("eur.lse"), ["eur.lse"]],
+  ] as const;
+}
+
+async function theySee(
+  { peer }: Stage,
+  queue: Queue,
+  count: number,
+): Promise<readonly unknown[]> {
+  const messages = await peer.receive(spec(queue), count);
+  return messages.map(({ payload }) => payload);
+}
+
+async function weSee(
+  { connection }: Stage,
+  queue: Queue,
+  count: number,
+): Promise<readonly unknown[]> {
+  const messages = await take(connection, queue, count);
+  return messages.map(({ payload }) => payload);
+}
+
+const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
+const ints = (values: readonly number[]) =>
+  values.map((each) => ({ $int: String(each) }));
+
+/** The lines of the table about ways. */
+export const ROUTE_CASES: readonly InteropCase[] = [
+  {
+    name: "direct: what we publish comes to the queues of its key, in order",
+    run: async (stage) => {
+      const exchange = stage.exchange("direct");
+      const a = stage.queue({
+        bindings: [binding(exchange, "a"), binding(exchange, "both")],
+      });
+      const b = stage.queue({
+        bindings: [binding(exchange, "b"), binding(exchange, "both")],
+      });
+      await stage.peer.declare(spec(a), spec(b));
+      const producer = stage.connection.producer({
+        exchange,
+        declare: [a, b],
+      });
+      await Promise.all(
+        numbers(100).map((i) => producer.publish(i, { routingKey: "a" })),
+      );
+      await producer.publish(100, { routingKey: "both" });
+      await producer.publish(101, { routingKey: "neither" });
+      assertEquals(await theySee(stage, a, 101), ints(numbers(101)));
+      assertEquals(await theySee(stage, b, 1), ints([100]));
+      assertEquals(await stage.peer.get(spec(b)), undefined);
+    },
+  },
+  {
+    name:
+      "direct: what Kombu publishes comes to the queues of its key, in order",
+    run: async (stage) => {
+      const exchange = stage.exchange("direct");
+      const a = stage.queue({
+        bindings: [binding(exchange, "a"), binding(exchange, "both")],
+      });
+      const b = stage.queue({
+        bindings: [binding(exchange, "b"), binding(exchange, "both")],
+      });
+      await stage.connection.declare([a, b]);
+      const publish = (routing_key: string, options = {}) =>
+        stage.peer.publish({
+          exchange: specOf(exchange),
+          routing_key,
+          ...options,
+        });
+      await publish("a", { times: 100 });
+      await publish("both", { body: 100 });
+      await publish("neither", { body: 101 });
+      const messages = await take(stage.connection, a, 101);
+      assertEquals(messages.map(({ payload }) => payload), numbers(101));
+      assertEquals(
+        [
+          messages[0]?.deliveryInfo.exchange,
+          messages[0]?.deliveryInfo.routingKey,
+        ],
+        [exchange.name, "a"],
+      );
+      const [status] = await stage.connection.declare(b);
+      assertEquals(status?.messageCount, 1);
+      assertEquals(await weSee(stage, b, 1), [100]);
+    },
+  },
+  {
+    name: "what Kombu publishes in a batch comes in order",
+    needs: "batch",
+    run: async (stage) => {
+      const exchange = stage.exchange("topic");
+      const queue = stage.queue({ exchange, routingKey: ALL });
+      await stage.connection.declare(queue);
+      await stage.peer.publish({
+        exchange: specOf(exchange),
+        routing_key: "a.b",
+        times: 250,
+        batch: true,
+      });
+      assertEquals(await weSee(stage, queue, 250), numbers(250));
+    },
+  },
+  {
+    name: "topic: what we publish comes by our bindings and by Kombu's",
+    run: async (stage) => {
+      const exchange = stage.exchange("topic");
+      const theirs = topic(stage, exchange);
+      const ours = topic(stage, exchange);
+      await stage.peer.declare(...theirs.map(([queue]) => spec(queue)));
+      const producer = stage.connection.producer({
+        exchange,
+        declare: ours.map(([queue]) => queue),
+      });
+      for (const key of KEYS) await producer.publish(key, { routingKey: key });
+      for (const [queue, keys] of [...ours, ...theirs]) {
+        assertEquals(await theySee(stage, queue, keys.length), keys);
+        assertEquals(await stage.peer.get(spec(queue)), undefined);
+      }
+    },
+  },
+  {
+    name: "topic: what Kombu publishes comes by our bindings and by Kombu's",
+    run: async (stage) => {
+      const exchange = stage.exchange("topic");
+      const theirs = topic(stage, exchange);
+      const ours = topic(stage, exchange);
+      await stage.connection.declare(ours.map(([queue]) => queue));
+      await stage.peer.declare(...theirs.map(([queue]) => spec(queue)));
+      for (const key of KEYS) {
+        await stage.peer.publish({
+          body: key,
+          exchange: specOf(exchange),
+          routing_key: key,
+        });
+      }
+      for (const [queue, keys] of [...ours, ...theirs]) {
+        assertEquals(await weSee(stage, queue, keys.length), keys);
+        const [status] = await stage.connection.declare(queue);
+        assertEquals(status?.messageCount, 0);
+      }
+    },
+  },
+  {
+    name: "fanout: what we publish comes to all of Kombu's consumers",
+    run: async (stage) => {
+      const { connection, peer } = stage;
+      const exchange = stage.exchange("fanout");
+      const queues = [stage.queue({ exchange }), stage.queue({ exchange })];
+      for (const queue of queues) await peer.consume(queue.name, [spec(queue)]);
+      const producer = connection.producer({ exchange });
+      await producer.publish("all", {});
+      for (const { name } of queues) {
+        const [message] = await peer.take(name, 1);
+        assertEquals(message?.payload, "all");
+        await peer.cancel(name);
+      }
+    },
+  },
+  {
+    name: "fanout: what Kombu publishes comes to all of our consumers",
+    run: async (stage) => {
+      const { connection, peer } = stage;
+      const exchange = stage.exchange("fanout");
+      const consumers = [stage.queue({ exchange }), stage.queue({ exchange })]
+        .map((queue) => connection.consumer<string>(queue));
+      const next = consumers.map((each) => each[Symbol.asyncIterator]().next());
+      await until(
+        "our consumers",
+        10_000,
+        () => Promise.resolve(consumers.every((each) => each.health().healthy)),
+      );
+      await peer.publish({ body: "all", exchange: specOf(exchange) });
+      for (const { value } of await Promise.all(next)) {
+        assertEquals(value?.payload, "all");
+        await value?.ack();
+      }
+      for (const consumer of consumers) await consumer[Symbol.asyncDispose]();
+    },
+  },
+  {
+    name: "headers: both sides route by them",
+    needs: "headers",
+    run: async (stage) => {
+      const exchange = stage.exchange("headers");
+      const bound = (bindingArguments: Record<string, string>) =>
+        stage.queue({ exchange, bindingArguments });
+      const ours = bound({ "x-match": "all", a: "1", b: "2" });
+      const theirs = bound({ "x-match": "any", a: "1", b: "2" });
+      await stage.connection.declare(ours);
+      await stage.peer.declare(spec(theirs));
+      const producer = stage.connection.producer({ exchange });
+      await producer.publish("one", { headers: { a: "1" } });
+      await producer.publish("two", { headers: { a: "1", b: "2" } });
+      for (const headers of [{ b: "2" }, { a: "1", b: "2" }]) {
+        await stage.peer.publish({
+          body: Object.keys(headers).length,
+          exchange: specOf(exchange),
+          headers,
+        });
+      }
+      assertEquals(await theySee(stage, ours, 2), ["two", { $int: "2" }]);
+      assertEquals(await weSee(stage, theirs, 4), ["one", "two", 1, 2]);
+    },
+  },
+  {
+    name: "priority: the same messages in the same order on both sides",
+    run: async (stage) => {
+      const queue = stage.queue({ maxPriority: 9 });
+      const given = [3, 0, 9, 6, 0, 9];
+      const { highestFirst } = stage.meeting;
+      const expected = given.map((priority, i) => [priority, i] as const)
+        .sort(([a, i], [b, j]) => (highestFirst ? b - a : a - b) || i - j)
+        .map(([, i]) => i);
+      const producer = stage.connection.producer({ declare: [queue] });
+      for (const [i, priority] of given.entries()) {
+        await producer.publish(i, { routingKey: queue.name, priority });
+      }
+      assertEquals(await theySee(stage, queue, 6), ints(expected));
+      for (const [i, priority] of given.entries()) {
+        await stage.peer.publish({
+          body: { $int: String(i) },
+          routing_key: queue.name,
+          declare: [spec(queue)],
+          priority,
+        });
+      }
+      assertEquals(await weSee(stage, queue, 6), expected);
+    },
+  },
+  {
+    name: "requeue: what Kombu gives back comes to us, marked",
+    run: async (stage) => {
+      const queue = stage.queue();
+      const producer = stage.connection.producer({ declare: [queue] });
+      await producer.publish("x", { routingKey: queue.name });
+      const [first] = await stage.peer.receive(spec(queue), 1, {
+        then: "requeue",
+      });
+      assertEquals(first?.redelivered, false);
+      const [second] = await take(stage.connection, queue, 1);
+      assertEquals([second?.payload, second?.deliveryInfo.redelivered], [
+        "x",
+        true,
+      ]);
+    },
+  },
+  {
+    name: "requeue: what we give back comes to Kombu, marked",
+    run: async (stage) => {
+      const queue = stage.queue();
+      await stage.peer.publish({
+        body: "x",
+        routing_key: queue.name,
+        declare: [spec(queue)],
+      });
+      const [first] = await take(stage.connection, queue, 1, {
+        then: "requeue",
+      });
+      assertEquals(first?.deliveryInfo.redelivered, false);
+      const [second] = await stage.peer.receive(spec(queue), 1);
+      assertEquals([second?.payload, second?.redelivered], ["x", true]);
+    },
+  },
+  {
+    name: "a simple queue is Kombu's SimpleQueue",
+    run: async (stage) => {
+      const { name } = stage.queue();
+      const queue = stage.connection.simpleQueue<string>(name);
+      await queue.put("ours");
+      assertEquals((await stage.peer.simpleGet(name)).payload, "ours");
+      await stage.peer.simplePut(name, "theirs");
+      const message = await queue.get();
+      assertEquals(message?.payload, "theirs");
+      await message?.ack();
+      await (await stage.connection.channel()).deleteExchange(name);
+    },
+  },
+  {
+    name: "a queue that Kombu deletes gets nothing more of ours",
+    run: async (stage) => {
+      const exchange = stage.exchange("direct");
+      const gone = stage.queue({ exchange, routingKey: "k" });
+      const stays = stage.queue({ exchange, routingKey: "k" });
+      await stage.peer.declare(spec(gone));
+      const producer = stage.connection.producer({
+        exchange,
+        declare: [stays],
+      });
+      await producer.publish(1, { routingKey: "k" });
+      await stage.peer.delete(spec(gone));
+      await producer.publish(2, { routingKey: "k" });
+      assertEquals(await weSee(stage, stays, 2), [1, 2]);
+      // Declared again, it is a new one.
+      await stage.peer.declare(spec(gone));
+      assertEquals(await stage.peer.get(spec(gone)), undefined);
+    },
+  },
+  {
+    name: "what Kombu held when it was killed comes to us",
+    run: async (stage) => {
+      const queue = stage.queue();
+      const producer = stage.connection.producer({ declare: [queue] });
+      for (const i of numbers(3)) {
+        await producer.publish(i, { routingKey: queue.name });
+      }
+      const victim = stage.startPeer();
+      await victim.consume("held", [spec(queue)], { prefetch: 3 });
+      await victim.take("held", 3, "hold");
+      const began = performance.now();
+      await victim.kill();
+      const messages = await take(stage.connection, queue, 3);
+      assertEquals(messages.map(({ payload }) => payload).sort(), numbers(3));
+      assert(messages.every((each) => each.deliveryInfo.redelivered));
+      assert(performance.now() - began < 15_000);
+    },
+  },
+  {
+    name: "what we held when we were killed comes to Kombu",
+    run: async (stage) => {
+      const queue = stage.queue();
+      await stage.peer.publish({
+        times: 3,
+        routing_key: queue.name,
+        declare: [spec(queue)],
+      });
+      await using victim = new Holder(
+        stage.url,
+        stage.meeting.ours ?? {},
+        queue.name,
+      );
+      await victim.hold(3);
+      await victim.kill();
+      const messages = await stage.peer.receive(spec(queue), 3);
+      assertEquals(
+        messages.map(({ payload }) => JSON.stringify(payload)).sort(),
+        ints(numbers(3)).map((each) => JSON.stringify(each)),
+      );
+      assert(messages.every((each) => each.redelivered));
+    },
+  },
+];

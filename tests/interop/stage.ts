@@ -1,0 +1,208 @@
+/** What a case of the interop table has: both sides on one broker. */
+
+import {
+  type Connection,
+  createConnection,
+  Exchange,
+  type Message,
+  Queue,
+} from "@dashi/mq";
+import { Peer, type QueueSpec } from "./peer.ts";
+import type { Python } from "./python.ts";
+
+/** A broker that both sides speak. */
+export interface Meeting {
+  /** As in `DASHI_TEST_<NAME>_URL`. */
+  readonly name: string;
+  /** Where it is, or why there is none. */
+  readonly broker: { readonly url: string } | { readonly reason: string };
+  /** Options of Kombu's side. */
+  readonly theirs?: Readonly<Record<string, unknown>>;
+  /** Options of our side, beyond what works by default. */
+  readonly ours?: Readonly<Record<string, unknown>>;
+  /** What it cannot do, by the case's `needs`, and why. */
+  readonly lacks?: Readonly<Record<string, string>>;
+  /** Whether Kombu serves the highest priority first there. */
+  readonly highestFirst: boolean;
+}
+
+/** One line of the table. */
+export interface InteropCase {
+  readonly name: string;
+  /** What not every broker has. */
+  readonly needs?: string;
+  run(stage: Stage): Promise<void>;
+}
+
+/** Both sides on one broker; what was declared is removed at the end. */
+export class Stage {
+  readonly connection: Connection;
+  readonly peer: Peer;
+  readonly meeting: Meeting;
+  readonly #python: string;
+  readonly #url: string;
+  readonly #queues: Queue[] = [];
+  readonly #exchanges: Exchange[] = [];
+  readonly #peers: Peer[] = [];
+
+  /** Opens our side; Kombu's is shared by the cases of a broker. */
+  constructor(meeting: Meeting, url: string, python: string, peer: Peer) {
+    this.meeting = meeting;
+    this.peer = peer;
+    this.#url = url;
+    this.#python = python;
+    this.connection = this.connect();
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  /** Another connection of ours. */
+  connect(options: Readonly<Record<string, unknown>> = {}): Connection {
+    return createConnection(this.#url, {
+      transportOptions: { ...this.meeting.ours, ...options },
+    });
+  }
+
+  /** A peer of the case's own, which it may kill. */
+  startPeer(options: Readonly<Record<string, unknown>> = {}): Peer {
+    const peer = new Peer(this.#python, this.#url, {
+      ...this.meeting.theirs,
+      ...options,
+    });
+    this.#peers.push(peer);
+    return peer;
+  }
+
+  /** A queue of the case's own. */
+  queue(options: ConstructorParameters<typeof Queue>[1] = {}): Queue {
+    const queue = new Queue(`dashi-interop-${crypto.randomUUID()}`, options);
+    this.#queues.push(queue);
+    return queue;
+  }
+
+  /** An exchange of the case's own. */
+  exchange(type: Exchange["type"]): Exchange {
+    const name = `dashi-interop-${type}-${crypto.randomUUID()}`;
+    const exchange = new Exchange(name, { type });
+    this.#exchanges.push(exchange);
+    return exchange;
+  }
+
+  /** Ends the case, and removes what it declared. */
+  async end(): Promise<void> {
+    try {
+      for (const peer of this.#peers) await peer[Symbol.asyncDispose]();
+      const channel = await this.connection.channel();
+      for (const { name } of this.#queues) await channel.deleteQueue(name);
+      for (const { name } of this.#exchanges) {
+        await channel.deleteExchange(name);
+      }
+    } finally {
+      await this.connection.close();
+    }
+  }
+}
+
+/** Registers the table's cases for a broker. */
+export function registerInterop(
+  meeting: Meeting,
+  python: Python,
+  cases: readonly InteropCase[],
+): void {
+  const { broker, lacks = {} } = meeting;
+  const missing = "reason" in broker
+    ? broker.reason
+    : "reason" in python
+    ? python.reason
+    : undefined;
+  let peer: Peer | undefined;
+  Deno.test.beforeAll(() => {
+    if ("reason" in broker || "reason" in python) return;
+    peer = new Peer(python.python, broker.url, meeting.theirs);
+  });
+  Deno.test.afterAll(async () => {
+    await peer?.[Symbol.asyncDispose]();
+  });
+  for (const { name, needs, run } of cases) {
+    const reason = missing ??
+      (needs === undefined ? undefined : lacks[needs]);
+    Deno.test({
+      name: `${meeting.name} with Kombu: ${name}${
+        reason === undefined ? "" : ` (${reason})`
+      }`,
+      ignore: reason !== undefined,
+      async fn() {
+        if ("reason" in broker || "reason" in python || peer === undefined) {
+          throw new Error("There is no peer");
+        }
+        const stage = new Stage(meeting, broker.url, python.python, peer);
+        try {
+          await inTime(run(stage));
+        } finally {
+          await stage.end();
+        }
+      },
+    });
+  }
+}
+
+/** How the peer is told of a queue. */
+export function spec(queue: Queue): QueueSpec {
+  return {
+    name: queue.name,
+    options: { queue_arguments: queue.arguments },
+    bindings: queue.bindings.map(({ exchange, routingKey, ...rest }) => ({
+      exchange: specOf(exchange),
+      routing_key: routingKey,
+      arguments: rest.arguments,
+    })),
+  };
+}
+
+/** How the peer is told of an exchange. */
+export function specOf(exchange: Exchange | string): {
+  readonly name: string;
+  readonly type: string;
+} {
+  return typeof exchange === "string"
+    ? { name: exchange, type: "direct" }
+    : { name: exchange.name, type: exchange.type };
+}
+
+/** Takes so many messages of ours; `then` is done with each, and the rest goes back. */
+export async function take(
+  connection: Connection,
+  queue: Queue,
+  count: number,
+  options: {
+    readonly accept?: readonly string[];
+    readonly then?: "ack" | "requeue" | "hold";
+  } = {},
+): Promise<readonly Message<unknown>[]> {
+  const { accept, then = "ack" } = options;
+  const consumer = connection.consumer<unknown>(queue, {
+    prefetch: count,
+    accept,
+  });
+  const taken: Message<unknown>[] = [];
+  for await (const message of consumer) {
+    taken.push(message);
+    if (then === "ack") await message.ack();
+    if (then === "requeue") await message.requeue();
+    if (taken.length === count) break;
+  }
+  return taken;
+}
+
+/** A case that waits for what does not come fails, where it would wait for ever. */
+async function inTime(running: Promise<void>): Promise<void> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error("it took 30 s")), 30_000);
+  try {
+    await Promise.race([running, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,17 @@
+/** Where the tests keep what takes long to make: in the user's cache folder, outside the checkout. */
+
+/** The folder for one thing, made if it is not there. */
+export async function cacheFolder(name: string): Promise<string> {
+  const folder = `${userCache()}/dashi-tests/${name}`;
+  await Deno.mkdir(folder, { recursive: true });
+  return folder;
+}
+
+function userCache(): string {
+  const given = Deno.env.get("XDG_CACHE_HOME");
+  if (given !== undefined && given !== "") return given;
+  const home = Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE") ?? ".";
+  return Deno.build.os === "darwin"
+    ? `${home}/Library/Caches`
+    : `${home}/.cache`;
+}
