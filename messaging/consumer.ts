@@ -3,8 +3,8 @@ import { turn } from "../async/turn.ts";
 import { ClosedError, DecodeError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import { mayWait } from "./handler_retry.ts";
-import type { QueueSource } from "./intake.ts";
-import { type Arrival, Intake } from "./intake.ts";
+import { Intake } from "./intake.ts";
+import type { Arrival, QueueSource } from "./lane.ts";
 import {
   type Decoding,
   type Message,

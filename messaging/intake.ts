@@ -1,19 +1,12 @@
 import type { Mailbox } from "../async/mailbox.ts";
 import {
   ChannelError,
-  ConnectionError,
   ResourceLockedError,
   UnsupportedError,
 } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
-import type { Delivery } from "../model/message.ts";
-import type { Channel, Subscription } from "../transports/transport.ts";
-import type { Source } from "./message.ts";
-import {
-  type Call,
-  limitsOf,
-  type OperationOptions,
-} from "./operation_options.ts";
+import { type Arrival, Lane, QueueSource } from "./lane.ts";
+import type { Call } from "./operation_options.ts";
 import { Queue } from "./queue.ts";
 import { isRetryable, retry } from "./retry.ts";
 import type { Link, Session } from "./session.ts";
@@ -26,12 +19,6 @@ export interface IntakeSettings {
   readonly exclusive: boolean;
   readonly consumerTag: string | undefined;
   readonly arguments: FieldTable | undefined;
-}
-
-/** A delivery, and what to settle it on. */
-export interface Arrival {
-  readonly delivery: Delivery;
-  readonly source: QueueSource;
 }
 
 /**
@@ -243,157 +230,5 @@ export class Intake {
       );
     }
     return declarations.nameOf(queue) ?? queue.name;
-  }
-}
-
-/** One channel of an intake. */
-class Lane {
-  readonly channel: Channel;
-  readonly session: Session;
-  readonly sources: Map<string, QueueSource> = new Map();
-  /** Resolves when its deliveries are no longer ours. Never rejects. */
-  readonly lost: Promise<void>;
-  readonly #settleLost: () => void;
-  readonly #stopped: AbortSignal;
-  /** Those who want to know when their message is lost. */
-  readonly #watching = new Map<Delivery, (reason: Error) => void>();
-  alive = true;
-  unsettled = 0;
-  error: Error | undefined;
-  #stopping = false;
-
-  constructor(session: Session, channel: Channel, stopped: AbortSignal) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.lost = promise;
-    this.#settleLost = resolve;
-    this.session = session;
-    this.channel = channel;
-    this.#stopped = stopped;
-    channel.closed.then((reason) => {
-      this.lose(
-        reason.type === "lost" ? reason.error : new ConnectionError(
-          "The channel of a consumer was closed",
-          { code: "connection-lost" },
-        ),
-      );
-    });
-  }
-
-  /** Cancels its consumers; gives back what nobody took. */
-  async cancel(left: readonly Arrival[], call: Call): Promise<void> {
-    this.#stopping = true;
-    if (!this.alive) return;
-    await Promise.all(
-      [...this.sources.values()].map(({ subscription }) =>
-        subscription?.[Symbol.asyncDispose]()
-      ),
-    );
-    const unacked = left.filter(({ source }) => !source.noAck);
-    await Promise.all(
-      unacked.map(({ delivery }) =>
-        this.channel.reject(delivery.deliveryTag, { ...call, requeue: true })
-          .catch(() => {}) // the channel is lost: then it goes back by itself
-      ),
-    );
-    this.#settleLost();
-  }
-
-  /** A message was settled; the last one of a cancelled consumer ends the channel. */
-  settled(delivery: Delivery | undefined): void {
-    if (delivery !== undefined) this.#watching.delete(delivery);
-    if (--this.unsettled > 0 || !this.#stopping) return;
-    this.session.track(this.close());
-  }
-
-  watch(delivery: Delivery, callback: (reason: Error) => void): void {
-    this.#watching.set(delivery, callback);
-  }
-
-  loseOne(delivery: Delivery, reason: Error): void {
-    this.#watching.get(delivery)?.(reason);
-    this.#watching.delete(delivery);
-  }
-
-  lose(error: Error): void {
-    if (!this.alive) return;
-    this.alive = false;
-    this.error = error;
-    for (const callback of this.#watching.values()) callback(error);
-    this.#watching.clear();
-    this.#settleLost();
-    if (!this.#stopped.aborted) this.session.track(this.close());
-  }
-
-  async close(): Promise<void> {
-    // What was acked just now leaves before the channel does.
-    await this.channel[Symbol.asyncDispose]();
-  }
-
-  watched(): Iterable<Delivery> {
-    return this.#watching.keys();
-  }
-}
-
-/** One queue of an intake on one channel: what its messages are settled on. */
-export class QueueSource implements Source {
-  readonly #lane: Lane;
-  readonly queue: string;
-  readonly noAck: boolean;
-  subscription: Subscription | undefined;
-
-  /** Made by the intake. */
-  constructor(lane: Lane, queue: string, noAck: boolean) {
-    this.#lane = lane;
-    this.queue = queue;
-    this.noAck = noAck;
-  }
-
-  get channel(): Channel {
-    return this.#lane.channel;
-  }
-
-  get alive(): boolean {
-    return this.#lane.alive;
-  }
-
-  get consumerTag(): string | undefined {
-    return this.subscription?.consumerTag;
-  }
-
-  /** The user takes one of its messages. */
-  take(): void {
-    if (this.noAck) this.subscription?.taken?.(1);
-    else this.#lane.unsettled++;
-  }
-
-  /** One of its messages is thrown away: its channel was lost. */
-  drop(): void {
-    if (this.noAck) this.subscription?.taken?.(1);
-  }
-
-  onSettled(): void {
-    this.#lane.settled(undefined);
-  }
-
-  onLost(delivery: Delivery, callback: (reason: Error) => void): void {
-    this.#lane.watch(delivery, callback);
-  }
-
-  /** Some of its messages are no longer ours. */
-  lose(tags: readonly number[]): void {
-    const reason = new ConnectionError(
-      `A message of queue "${this.queue}" is no longer ours: its lease was lost`,
-      { code: "connection-lost" },
-    );
-    for (const delivery of [...this.#lane.watched()]) {
-      if (delivery.queue !== this.queue) continue;
-      if (!tags.includes(delivery.deliveryTag)) continue;
-      this.#lane.loseOne(delivery, reason);
-    }
-  }
-
-  limits(options: OperationOptions | undefined): Call {
-    const { clock, endpoint } = this.#lane.session;
-    return limitsOf(options, clock, endpoint.operationTimeout);
   }
 }
