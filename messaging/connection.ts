@@ -8,9 +8,10 @@ import type {
   CloseOptions,
   ConnectionInfo,
 } from "./connection_info.ts";
-import type { ConnectionOptions } from "./connection_options.ts";
+import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
-import { Consumer, type ConsumerOptions } from "./consumer.ts";
+import { Consumer } from "./consumer.ts";
+import type { ConsumerOptions } from "./consumer_options.ts";
 import type { Entity } from "./declarations.ts";
 import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
 import { watch } from "./events.ts";
@@ -19,7 +20,6 @@ import { Getter } from "./getter.ts";
 import type { Decoding } from "./message.ts";
 import {
   type Call,
-  checkCount,
   checkDuration,
   limitsOf,
   type OperationOptions,
@@ -71,7 +71,7 @@ export class Connection implements AsyncDisposable {
   readonly #codecs: CodecRegistry;
   readonly #decoding: Decoding;
   readonly #producers = new Set<AsyncDisposable>();
-  readonly #consumers = new Set<AsyncDisposable>();
+  readonly #consumers = new Set<Pick<Consumer, "close">>();
   #closing: Promise<void> | undefined;
 
   /** Made by `createConnection`, `clone` and pools. */
@@ -276,8 +276,10 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Closes it for good: waits for what producers have in flight, cancels consumers,
-   * and gives back what is unsettled. Closing again does nothing. It always returns.
+   * Closes it for good, in order: consumers take no more, give back what nobody has begun
+   * with, and wait for their handlers; producers wait for what they have in flight; what
+   * is still unsettled goes back. Closing again does nothing. It always returns, within
+   * `drainTimeout`.
    */
   close(options: CloseOptions = {}): Promise<void> {
     if (options.drainTimeout !== undefined) {
@@ -292,7 +294,9 @@ export class Connection implements AsyncDisposable {
     if (this.#home === undefined || this.#closing !== undefined) {
       return await this.close({ drainTimeout: options?.timeout });
     }
-    await this.#endUsers(options?.timeout);
+    await this.#endUsers(
+      options?.timeout ?? this.#session.endpoint.operationTimeout,
+    );
     await this.#home.takeBack(this);
   }
 
@@ -302,20 +306,25 @@ export class Connection implements AsyncDisposable {
   }
 
   async #close(drainTimeout: number | undefined): Promise<void> {
-    await this.#endUsers(drainTimeout);
-    await this.#session.close();
+    const { clock, endpoint } = this.#session;
+    const time = drainTimeout ?? endpoint.operationTimeout;
+    const deadline = clock.now() + time;
+    await this.#endUsers(time);
+    // Who has used up all of it gets a twentieth more, to say goodbye.
+    await this.#session.close(Math.max(deadline, clock.now() + time / 20));
   }
 
   /** Ends its producers and consumers, in time or not: what is left goes back with the connection. */
-  async #endUsers(drainTimeout: number | undefined): Promise<void> {
-    const { clock, endpoint, limits } = this.#session;
-    const call = {
-      deadline: clock.now() + (drainTimeout ?? endpoint.operationTimeout),
-    };
-    const ended = Promise.all([
-      ...[...this.#producers].map((each) => each[Symbol.asyncDispose]()),
-      ...[...this.#consumers].map((each) => each[Symbol.asyncDispose]()),
-    ]);
+  async #endUsers(drainTimeout: number): Promise<void> {
+    const { clock, limits } = this.#session;
+    const call = { deadline: clock.now() + drainTimeout };
+    // Handlers may publish until they have ended.
+    await Promise.all(
+      [...this.#consumers].map((each) => each.close({ drainTimeout })),
+    );
+    const ended = Promise.all(
+      [...this.#producers].map((each) => each[Symbol.asyncDispose]()),
+    );
     await limits.wait(ended, call, () => new Error("late")).catch(() => {});
   }
 
@@ -366,31 +375,4 @@ export function createConnection(
   options: ConnectionOptions = {},
 ): Connection {
   return new Connection(url, options);
-}
-
-function checkOptions(options: ConnectionOptions): void {
-  const { connectTimeout, operationTimeout, heartbeat, retry } = options;
-  const { maxDecompressedSize } = options;
-  if (maxDecompressedSize !== undefined) {
-    checkCount("maxDecompressedSize", maxDecompressedSize, 2 ** 31 - 1);
-  }
-  if (connectTimeout !== undefined) {
-    checkDuration("connectTimeout", connectTimeout);
-  }
-  if (operationTimeout !== undefined) {
-    checkDuration("operationTimeout", operationTimeout);
-  }
-  if (heartbeat !== undefined && !(heartbeat >= 0)) {
-    throw new RangeError(
-      `Cannot use ${heartbeat} as "heartbeat": it must be a number of milliseconds, or 0 for none`,
-    );
-  }
-  if (typeof retry !== "object") return;
-  if (retry.attempts !== undefined && retry.attempts !== Infinity) {
-    checkCount("retry.attempts", retry.attempts, Number.MAX_SAFE_INTEGER);
-  }
-  for (const name of ["firstDelay", "mostDelay"] as const) {
-    const delay = retry[name];
-    if (delay !== undefined) checkDuration(`retry.${name}`, delay);
-  }
 }

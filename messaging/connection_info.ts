@@ -1,6 +1,6 @@
-/** Options of `connection.close`. */
+/** Options of `connection.close` and `consumer.close`. */
 export interface CloseOptions {
-  /** Milliseconds that messages in flight have to be answered for, before it is closed all the same. @default {the connection's `operationTimeout`} */
+  /** Milliseconds that handlers at work have to end, and messages in flight to be answered for, before it is closed all the same. @default {the connection's `operationTimeout`} */
   readonly drainTimeout?: number | undefined;
 }
 

@@ -1,5 +1,6 @@
 import type { CodecRegistry } from "../codec/mod.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
+import { checkCount, checkDuration } from "./operation_options.ts";
 import type { Transport, TransportModule } from "../transports/transport.ts";
 
 /** How to try again to connect. */
@@ -70,3 +71,36 @@ export const DEFAULTS: {
   readonly operationTimeout: number;
   readonly heartbeat: number;
 } = { connectTimeout: 5000, operationTimeout: 30_000, heartbeat: 10_000 };
+
+/**
+ * Refuses options that make no sense.
+ *
+ * @param options The options.
+ * @throws {RangeError} If a number is out of range.
+ */
+export function checkOptions(options: ConnectionOptions): void {
+  const { connectTimeout, operationTimeout, heartbeat, retry } = options;
+  const { maxDecompressedSize } = options;
+  if (maxDecompressedSize !== undefined) {
+    checkCount("maxDecompressedSize", maxDecompressedSize, 2 ** 31 - 1);
+  }
+  if (connectTimeout !== undefined) {
+    checkDuration("connectTimeout", connectTimeout);
+  }
+  if (operationTimeout !== undefined) {
+    checkDuration("operationTimeout", operationTimeout);
+  }
+  if (heartbeat !== undefined && !(heartbeat >= 0)) {
+    throw new RangeError(
+      `Cannot use ${heartbeat} as "heartbeat": it must be a number of milliseconds, or 0 for none`,
+    );
+  }
+  if (typeof retry !== "object") return;
+  if (retry.attempts !== undefined && retry.attempts !== Infinity) {
+    checkCount("retry.attempts", retry.attempts, Number.MAX_SAFE_INTEGER);
+  }
+  for (const name of ["firstDelay", "mostDelay"] as const) {
+    const delay = retry[name];
+    if (delay !== undefined) checkDuration(`retry.${name}`, delay);
+  }
+}

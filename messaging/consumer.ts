@@ -1,7 +1,8 @@
 import { Mailbox } from "../async/mailbox.ts";
 import { turn } from "../async/turn.ts";
+import type { CloseOptions } from "./connection_info.ts";
 import { ClosedError, DecodeError } from "../model/errors.ts";
-import type { FieldTable } from "../model/field_table.ts";
+import type { ConsumerHealth, ConsumerOptions } from "./consumer_options.ts";
 import { mayWait } from "./handler_retry.ts";
 import { Intake } from "./intake.ts";
 import type { Arrival, QueueSource } from "./lane.ts";
@@ -16,53 +17,17 @@ import {
 import {
   type Call,
   checkCount,
+  checkDuration,
   limitsOf,
   type OperationOptions,
 } from "./operation_options.ts";
 import type { Queue } from "./queue.ts";
 import { Runner, type RunOptions } from "./runner.ts";
-import { type Schema, validator } from "./schema.ts";
+import { validator } from "./schema.ts";
 import type { Session } from "./session.ts";
 
-/** Options of `connection.consumer`. @typeParam T What its messages' `payload` is. */
-export interface ConsumerOptions<T = unknown> {
-  /** The most messages of each queue that are unsettled. @default {100} */
-  readonly prefetch?: number | undefined;
-  /** The content types to read: MIME types or names of codecs. @default {JSON, plain text and bytes} */
-  readonly accept?: readonly string[] | undefined;
-  /** Takes messages as settled on delivery: each at most once. @default {false} */
-  readonly noAck?: boolean | undefined;
-  /** Whether no other consumer may share the queues. @default {false} */
-  readonly exclusive?: boolean | undefined;
-  /** The consumer's name, shown by brokers; with several queues it is followed by the queue's. */
-  readonly consumerTag?: string | undefined;
-  /** The broker's own arguments, such as `x-priority`. */
-  readonly arguments?: FieldTable | undefined;
-  /**
-   * Called with a message that can not be read, instead of handing it over; it is
-   * rejected afterwards if this has not settled it. Without it, reading `payload`
-   * throws.
-   */
-  readonly onDecodeError?:
-    | ((error: Error, message: Message<T>) => void | Promise<void>)
-    | undefined;
-  /** Checks and converts payloads: a function that throws, or a Standard Schema that answers at once. */
-  readonly parse?: ((payload: unknown) => T) | Schema<T> | undefined;
-  /** Ends the consumer, which then rejects with the signal's `reason`. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** How a consumer is. */
-export interface ConsumerHealth {
-  /** Whether it consumes, and the broker was heard of in time. */
-  readonly healthy: boolean;
-  /** Milliseconds since the broker was last heard of, the longest of its queues; `undefined` while it does not consume. */
-  readonly silence: number | undefined;
-  /** How many messages are with the user, unsettled. */
-  readonly inFlight: number;
-  /** What went wrong last. */
-  readonly lastError: Error | undefined;
-}
+/** What closing a channel may take where its time is up, ms. */
+const GOODBYE = 50;
 
 /** So many messages are handed over before the event loop must turn: timers and sockets would starve. */
 const BREATH = 256;
@@ -102,6 +67,8 @@ export class Consumer<T = unknown>
   readonly #onClosed: () => void;
   #mailbox = new Mailbox<Arrival>();
   #intake: Intake;
+  /** The handlers of `run`, at work. */
+  readonly #running = new Set<Promise<void>>();
   #started = false;
   #count = 0;
   #closing: Promise<void> | undefined;
@@ -188,7 +155,13 @@ export class Consumer<T = unknown>
       );
     }
     this.#start(retry !== undefined && mayWait(retry));
-    await runner.run();
+    const running = runner.run();
+    this.#running.add(running);
+    try {
+      await running;
+    } finally {
+      this.#running.delete(running);
+    }
   }
 
   /** Stops consuming, and gives back what was fetched; what was handed over stays to be settled. */
@@ -219,16 +192,46 @@ export class Consumer<T = unknown>
     };
   }
 
-  /** Cancels it, and gives back what is unsettled. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#closing ??= this.#close();
+  /**
+   * Ends it for good, in order: takes no more messages, gives back those that nobody has
+   * begun with, waits for the handlers of `run` that are at work, sends their acks, and
+   * gives back what is still unsettled. It always returns, and never rejects. A handler
+   * that waits for it would wait for itself: call `cancel()` there.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    const { drainTimeout } = options;
+    if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
+    return this.#closing ??= this.#close(
+      this.#limits({ timeout: drainTimeout }),
+    );
   }
 
-  async #close(): Promise<void> {
-    this.#mailbox.end();
-    this.#unlisten?.();
-    await this.#intake.close(this.#limits(undefined));
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(call: Call): Promise<void> {
+    const { limits } = this.#session;
+    try {
+      await this.cancel({ timeout: this.#left(call) });
+      await limits.wait(
+        Promise.allSettled([...this.#running]),
+        call,
+        () => new Error("late"),
+      );
+    } catch {
+      // Its time is up: what is left goes back with the channel.
+    }
+    await this.#intake.close({
+      signal: undefined,
+      deadline: Math.max(call.deadline, this.#session.clock.now() + GOODBYE),
+    }).catch(() => {});
     this.#onClosed();
+  }
+
+  #left({ deadline }: Call): number {
+    return Math.max(1, deadline - this.#session.clock.now());
   }
 
   #start(delays = false): void {

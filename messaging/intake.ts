@@ -2,6 +2,7 @@ import type { Mailbox } from "../async/mailbox.ts";
 import {
   ChannelError,
   ResourceLockedError,
+  TimeoutError,
   UnsupportedError,
 } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
@@ -78,6 +79,28 @@ export class Intake {
   /** Stops consuming and gives back what nobody took. What the user has stays his to settle. */
   async stop(call: Call): Promise<void> {
     this.#stopping.abort();
+    let late: TimeoutError | undefined;
+    try {
+      await this.#session.limits.wait(
+        this.#stop(call),
+        call,
+        () =>
+          late = new TimeoutError(
+            "Cannot cancel a consumer in time: the broker has not answered",
+            { outcome: "unknown" },
+          ),
+      );
+    } catch (error) {
+      // It owes an answer: with its channel all of the consumer goes.
+      const lane = this.#lane;
+      if (late !== undefined && lane !== undefined) {
+        this.#session.track(lane.close());
+      }
+      throw error;
+    }
+  }
+
+  async #stop(call: Call): Promise<void> {
     // A message may come before the call that asked for it has returned.
     await this.#opening?.catch(() => {});
     const lane = this.#lane;
@@ -87,10 +110,15 @@ export class Intake {
     if (lane !== undefined && lane.unsettled === 0) await lane.close();
   }
 
-  /** Ends it with its channel: what is unsettled goes back. */
+  /** Ends its channel: what is unsettled goes back. */
   async close(call: Call): Promise<void> {
-    await this.stop(call);
-    await this.#lane?.close();
+    const lane = this.#lane;
+    if (lane === undefined) return;
+    await this.#session.limits.wait(lane.close(), call, () =>
+      new TimeoutError(
+        "Cannot close a consumer in time: the broker has not answered",
+        { outcome: "unknown" },
+      ));
   }
 
   async #run(): Promise<void> {

@@ -16,11 +16,8 @@ export type {
   RetryPolicy,
 } from "./connection_options.ts";
 export type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
-export {
-  Consumer,
-  type ConsumerHealth,
-  type ConsumerOptions,
-} from "./consumer.ts";
+export { Consumer } from "./consumer.ts";
+export type { ConsumerHealth, ConsumerOptions } from "./consumer_options.ts";
 export type { Entity } from "./declarations.ts";
 export {
   binding,

@@ -190,19 +190,26 @@ export class Session {
     this.#background.add(tracked);
   }
 
-  /** Closes it for good. */
-  close(): Promise<void> {
-    return this.#closing ??= this.#close();
+  /** Closes it for good; by the deadline without the broker's answer. */
+  close(deadline: number): Promise<void> {
+    return this.#closing ??= this.#close(deadline);
   }
 
-  async #close(): Promise<void> {
+  async #close(deadline: number): Promise<void> {
     const link = this.#link;
     const opening = this.#opening;
     this.#link = undefined;
     this.#stopOpening.abort(closedError());
-    await link?.connection[Symbol.asyncDispose]();
-    await opening?.catch(() => {});
-    await Promise.all(this.#background);
+    const ending = (async () => {
+      await link?.connection[Symbol.asyncDispose]();
+      await opening?.catch(() => {});
+      await Promise.all(this.#background);
+    })();
+    try {
+      await this.limits.wait(ending, { deadline }, closedError);
+    } catch {
+      link?.connection.destroy?.();
+    }
     this.limits.clear();
     this.#setState({ type: "closed" });
     for (const watcher of this.#watchers) watcher.end();

@@ -134,6 +134,8 @@ export interface TransportConnection extends AsyncDisposable {
   readonly capabilities: ReadonlySet<Capability>;
   /** Settles once, when the connection has ended. Never rejects. */
   readonly closed: Promise<CloseReason>;
+  /** Ends it at once and without a word to the broker, which does not answer. */
+  destroy?(): void;
   /** Opens a channel. */
   openChannel(options?: CallOptions): Promise<Channel>;
 }

@@ -36,6 +36,7 @@ import { RETRYING } from "./retrying.ts";
 import { ROUTING } from "./routing.ts";
 import { RUNNING } from "./running.ts";
 import { SETTLING } from "./settling.ts";
+import { SHUTDOWN } from "./shutdown.ts";
 import { TOPOLOGY } from "./topology.ts";
 
 export type { ConformanceCase, Harness } from "./case.ts";
@@ -54,6 +55,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...MESSAGING,
   ...RUNNING,
   ...RETRYING,
+  ...SHUTDOWN,
   ...RECOVERY,
 ];
 

@@ -22,7 +22,7 @@ export class Proxy implements AsyncDisposable {
 
   /** Listens on a free port, and passes all on to where a URL leads. */
   static to(url: string): Proxy {
-    const { hostname, port } = new URL(url.replace(/^\w+:/, "http:"));
+    const { hostname, port } = new URL(url.replace(/^[\w+-]+:/, "http:"));
     return new Proxy(
       { hostname, port: Number(port) },
       Deno.listen({ hostname: "127.0.0.1", port: 0 }),
@@ -41,7 +41,10 @@ export class Proxy implements AsyncDisposable {
 
   /** The URL that leads through it. */
   urlOf(url: string): string {
-    return url.replace(/@[^/]*/, `@127.0.0.1:${this.#port}`);
+    return url.replace(
+      /^(\w[\w+-]*:\/\/(?:[^@/]*@)?)[^/?]*/,
+      `$1127.0.0.1:${this.#port}`,
+    );
   }
 
   /** Passes on so many bytes at a time, at most. */

@@ -183,6 +183,14 @@ export class AmqpConnection implements TransportConnection {
     return channel;
   }
 
+  destroy(): void {
+    this.#client?.destroy();
+    this.#end(
+      new ClosedError("Cannot use the connection: it is closed"),
+      { type: "closed" },
+    );
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();
   }

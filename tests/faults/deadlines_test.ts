@@ -1,0 +1,156 @@
+import { assert } from "@std/assert";
+import {
+  type Connection,
+  createConnection,
+  type Message,
+  MessagingError,
+  Queue,
+} from "@dashi/mq";
+import { assertNothingLeft, resources } from "../support/leaks.ts";
+import { Proxy } from "../support/proxy.ts";
+import { onEach } from "../support/targets.ts";
+
+/** What each call has, ms. */
+const TIMEOUT = 1000;
+/** A tenth of that, and what a busy machine takes, ms. */
+const GRACE = 100 + 400;
+
+/** A connection through a proxy, and what calls need that come after a good start. */
+interface Scene {
+  readonly proxy: Proxy;
+  readonly connection: Connection;
+  readonly queue: Queue;
+  message: Message<unknown> | undefined;
+  consumer: ReturnType<Connection["consumer"]> | undefined;
+}
+
+/** The calls that the broker must answer. */
+const CALLS: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
+  connect: ({ connection }) => connection.connect({ timeout: TIMEOUT }),
+  declare: ({ connection, queue }) =>
+    connection.declare(queue, { timeout: TIMEOUT }),
+  publish: ({ connection, queue }) =>
+    connection.producer().publish(1, {
+      routingKey: queue.name,
+      timeout: TIMEOUT,
+    }),
+  get: ({ connection, queue }) =>
+    connection.simpleQueue(queue).get({ timeout: TIMEOUT }),
+  ack: async ({ message }) => await message?.ack({ timeout: TIMEOUT }),
+  cancel: async ({ consumer }) => await consumer?.cancel({ timeout: TIMEOUT }),
+  close: ({ connection }) => connection.close({ drainTimeout: TIMEOUT }),
+};
+
+/** These make sense only where something went well before. */
+const LATER: ReadonlySet<string> = new Set(["ack", "cancel"]);
+
+/** What happens to the network: before the call, or while it waits. */
+const FAULTS: Readonly<
+  Record<
+    string,
+    { before(proxy: Proxy): void; during?(proxy: Proxy): void }
+  >
+> = {
+  "a closed port": { before: (proxy) => proxy.refuse() },
+  "a port that accepts and stays silent": {
+    before(proxy) {
+      proxy.cut();
+      proxy.stall();
+    },
+  },
+  "a connection that is killed in the middle": {
+    before: (proxy) => proxy.stall(),
+    during: (proxy) => proxy.cut(),
+  },
+  "a black hole": { before: (proxy) => proxy.stall() },
+};
+
+for (const [fault, { before, during }] of Object.entries(FAULTS)) {
+  onEach(
+    `every call settles within its deadline, the first and the second, before ${fault} (row 2)`,
+    async (url) => {
+      const left = resources();
+      const cases = Object.keys(CALLS).flatMap((call) =>
+        LATER.has(call)
+          ? [[call, true] as const]
+          : [[call, false] as const, [call, true] as const]
+      );
+      const failures: string[] = [];
+      await Promise.all(cases.map(async ([call, started]) => {
+        const scene = await open(url, started);
+        before(scene.proxy);
+        for (const turn of ["first", "second"]) {
+          const settled = CALLS[call]?.(scene);
+          assert(settled !== undefined);
+          if (during !== undefined) {
+            setTimeout(() => during(scene.proxy), TIMEOUT / 4);
+          }
+          const what = `the ${turn} ${call} ${
+            started ? "after a good start" : "from the start"
+          }`;
+          failures.push(...await judge(what, settled, fault));
+        }
+        const closing = scene.connection.close({ drainTimeout: TIMEOUT });
+        failures.push(
+          ...await judge(`the closing after ${call}`, closing, fault),
+        );
+        await scene.proxy[Symbol.asyncDispose]();
+      }));
+      await assertNothingLeft(left);
+      assert(failures.length === 0, failures.join("\n"));
+    },
+  );
+}
+
+async function open(url: string, started: boolean): Promise<Scene> {
+  const proxy = Proxy.to(url);
+  const connection = createConnection(proxy.urlOf(url), {
+    connectTimeout: TIMEOUT,
+    operationTimeout: started ? 10_000 : TIMEOUT,
+  });
+  const queue = new Queue(`dashi-deadline-${crypto.randomUUID()}`, {
+    durable: false,
+    autoDelete: true,
+  });
+  const scene: Scene = {
+    proxy,
+    connection,
+    queue,
+    message: undefined,
+    consumer: undefined,
+  };
+  if (!started) return scene;
+  await connection.producer({ declare: [queue] }).publish(1, {
+    routingKey: queue.name,
+  });
+  scene.consumer = connection.consumer(queue);
+  const { value } = await scene.consumer[Symbol.asyncIterator]().next();
+  scene.message = value;
+  return scene;
+}
+
+/** What is wrong with how a call settles. */
+async function judge(
+  what: string,
+  settling: Promise<unknown>,
+  fault: string,
+): Promise<string[]> {
+  const began = performance.now();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const never = new Promise<"never">((resolve) => {
+    timer = setTimeout(() => resolve("never"), 10 * TIMEOUT);
+  });
+  const result = await Promise.race([
+    settling.then(() => undefined, (error: unknown) => ({ error })),
+    never,
+  ]);
+  clearTimeout(timer);
+  const took = Math.round(performance.now() - began);
+  if (result === "never") return [`${what} did not settle (${fault})`];
+  const wrong: string[] = [];
+  if (took > TIMEOUT + GRACE) wrong.push(`${what} took ${took} ms (${fault})`);
+  if (result !== undefined && !(result.error instanceof MessagingError)) {
+    wrong.push(`${what} rejected with ${Deno.inspect(result.error)}`);
+  }
+  return wrong;
+}
