@@ -75,19 +75,23 @@ export class Stage {
     return peer;
   }
 
+  /** Removes at the end what a case made by itself. */
+  adopt<T extends Queue | Exchange>(entity: T): T {
+    if (entity instanceof Queue) this.#queues.push(entity);
+    else this.#exchanges.push(entity);
+    return entity;
+  }
+
   /** A queue of the case's own. */
   queue(options: ConstructorParameters<typeof Queue>[1] = {}): Queue {
-    const queue = new Queue(`dashi-interop-${crypto.randomUUID()}`, options);
-    this.#queues.push(queue);
-    return queue;
+    const name = `dashi-interop-${crypto.randomUUID()}`;
+    return this.adopt(new Queue(name, options));
   }
 
   /** An exchange of the case's own. */
   exchange(type: Exchange["type"]): Exchange {
     const name = `dashi-interop-${type}-${crypto.randomUUID()}`;
-    const exchange = new Exchange(name, { type });
-    this.#exchanges.push(exchange);
-    return exchange;
+    return this.adopt(new Exchange(name, { type }));
   }
 
   /** Ends the case, and removes what it declared. */
