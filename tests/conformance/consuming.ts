@@ -35,6 +35,21 @@ export const CONSUMING: readonly ConformanceCase[] = [
     },
     { needs: ["known-queues"] },
   ),
+  onBroker(
+    "consume() from a queue that was declared elsewhere, or not at all",
+    async (broker) => {
+      const [declared, made] = [await broker.queue(), unique("made")];
+      const { channel } = await broker.openElsewhere();
+      const collector = await broker.consume(declared, {}, channel);
+      await broker.put(declared, "x");
+      assert.equal(textOf(await collector.next()), "x");
+      const other = await broker.consume(made, { noAck: true }, channel);
+      await broker.put(made, "y");
+      assert.equal(textOf(await other.next()), "y");
+      await channel.deleteQueue(made, soon());
+    },
+    { lacks: ["known-queues"] },
+  ),
   onBroker("consume() delivers in order", async (broker) => {
     const queue = await broker.queue();
     const collector = await broker.consume(queue, { prefetch: 10 });

@@ -100,10 +100,15 @@ export const RECOVERY: readonly ConformanceCase[] = [
         assert.ok(held !== undefined);
         await harness.restart?.();
         await producer.publish(2, { routingKey: "a" });
-        const second = await arrives(
+        let second = await arrives(
           iterator.next(),
           "a message after the restart",
         );
+        if (second.value?.payload === 1) {
+          // Where queues know no durability, what was unsettled comes again.
+          await second.value.ack();
+          second = await arrives(iterator.next(), "the next message");
+        }
         assert.equal(second.value?.payload, 2);
         await second.value?.ack();
         assert.equal(held.signal.aborted, true);

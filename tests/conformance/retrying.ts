@@ -45,6 +45,8 @@ export const RETRYING: readonly ConformanceCase[] = [
       await producer.publish("bad", { headers: { kept: "yes" } });
       const calls: number[] = [];
       const others = [open(harness), open(harness), open(harness)];
+      // Where a topology is its connection's alone, all that dead-letter declare it.
+      for (const other of others) await other.declare([dead, queue]);
       const consumers = others.map((other) => other.consumer<string>(queue));
       const running = consumers.map((consumer) =>
         consumer.run((message) => {

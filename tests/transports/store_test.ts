@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { turn } from "../../async/turn.ts";
-import { SettlementError } from "../../model/errors.ts";
+import { ConnectionError, SettlementError } from "../../model/errors.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
 import {
@@ -334,6 +334,19 @@ Deno.test("a store that is lost ends its connection, channels and consumers as l
     () => channel.ack(deliveries[0]?.deliveryTag ?? fail()),
     SettlementError,
   );
+  // Whoever comes a moment later may try again: nobody has closed anything.
+  const calls = [
+    () => connection.openChannel(),
+    () => channel.publish(message("", "q")),
+    () => channel.checkQueue("q"),
+    () => channel.consume("q", () => {}, { prefetch: 1 }),
+  ];
+  for (const call of calls) {
+    const error = await assertRejects(call, ConnectionError);
+    assertEquals(error.code, "connection-lost");
+    assertEquals(error.retryable, true);
+    assertEquals(error.outcome, "not-sent");
+  }
   await connection[Symbol.asyncDispose]();
   await inner[Symbol.asyncDispose]();
 });

@@ -24,11 +24,12 @@ import type {
   Subscription,
 } from "../transport.ts";
 import type { DeadLetters } from "./dead_letters.ts";
-import { change } from "./declarer.ts";
+import { change, planForeignConsume } from "./declarer.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { Loop } from "./loop.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Reservation, Store } from "./store.ts";
+import { lostBefore } from "./settler.ts";
 import { Tables } from "./tables.ts";
 import { StoreSubscription, type SubscriptionHost } from "./subscription.ts";
 
@@ -57,6 +58,7 @@ export class StoreChannel implements Channel {
   readonly #deliveries: Deliveries;
   readonly #consumers = new Map<string, Consumer>();
   #ended = false;
+  #lost: Error | undefined;
   #closing: Promise<void> | undefined;
 
   /** Opens channel `number` of a connection. */
@@ -122,7 +124,7 @@ export class StoreChannel implements Channel {
   }
 
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
-    if (this.#ended) return Promise.reject(this.#closedError("publish"));
+    if (this.#ended) return Promise.reject(this.#endedError("publish"));
     return this.#context.publisher.publish(message, options);
   }
 
@@ -166,7 +168,7 @@ export class StoreChannel implements Channel {
   ): Promise<Delivery | undefined> {
     if (this.#ended) {
       await this.#context.store.release([reservation]);
-      throw this.#closedError("get");
+      throw this.#endedError("get");
     }
     if (options?.noAck) await this.#context.store.remove([reservation]);
     return this.#deliveries.add(reservation, {
@@ -202,7 +204,14 @@ export class StoreChannel implements Channel {
       await this.#tables.change(
         { type: "queue", name: queue },
         (topology) =>
-          planConsume(topology, { queue, consumer: consumer.record }, owner),
+          topology.queue(queue) === undefined &&
+            !store.capabilities.has("known-queues")
+            ? planForeignConsume(queue, consumer.record)
+            : planConsume(
+              topology,
+              { queue, consumer: consumer.record },
+              owner,
+            ),
         () => `consume from queue "${queue}"`,
         options,
       );
@@ -224,7 +233,7 @@ export class StoreChannel implements Channel {
     consumer.subscription = subscription;
     if (this.#ended) {
       await subscription[Symbol.asyncDispose]();
-      throw this.#closedError("consume");
+      throw this.#endedError("consume");
     }
     this.#context.loopFor(queue).add(subscription);
     return subscription;
@@ -242,6 +251,7 @@ export class StoreChannel implements Channel {
   lose(error: Error): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#lost = error;
     this.#deliveries.clear();
     for (const { subscription } of this.#consumers.values()) {
       subscription?.end({ type: "lost", error });
@@ -308,12 +318,14 @@ export class StoreChannel implements Channel {
   };
 
   #check(options: CallOptions | undefined, action: () => string): void {
-    if (this.#ended) throw this.#closedError(action());
+    if (this.#ended) throw this.#endedError(action());
     this.#context.limits.check(options, action);
   }
 
-  #closedError(action: string): ClosedError {
-    return new ClosedError(`Cannot ${action}: the channel is closed`);
+  #endedError(action: string): Error {
+    return this.#lost === undefined
+      ? new ClosedError(`Cannot ${action}: the channel is closed`)
+      : lostBefore(action, this.#lost);
   }
 }
 

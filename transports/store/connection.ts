@@ -19,6 +19,7 @@ import { Leases } from "./leases.ts";
 import { Loop } from "./loop.ts";
 import { Publisher } from "./publisher.ts";
 import { Router } from "./router.ts";
+import { lostBefore } from "./settler.ts";
 import type { Reservation, Store } from "./store.ts";
 
 /** What {@linkcode createStoreTransport} needs. */
@@ -69,6 +70,7 @@ class StoreConnection implements TransportConnection {
   readonly #channels = new Set<StoreChannel>();
   readonly #context: ChannelContext;
   #channelCount = 0;
+  #lostError: Error | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(store: Store, options: ConnectOptions) {
@@ -104,6 +106,9 @@ class StoreConnection implements TransportConnection {
 
   openChannel(options?: CallOptions): Promise<Channel> {
     try {
+      if (this.#lostError !== undefined) {
+        throw lostBefore("open a channel", this.#lostError);
+      }
       if (this.#closing !== undefined) {
         throw new ClosedError(
           "Cannot open a channel: the connection is closed",
@@ -146,6 +151,7 @@ class StoreConnection implements TransportConnection {
   #lose(error: Error): void {
     if (this.#closing !== undefined) return;
     this.#closing = Promise.resolve();
+    this.#lostError = error;
     this.#leases.stop();
     for (const channel of this.#channels) channel.lose(error);
     this.#channels.clear();

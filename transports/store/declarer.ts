@@ -1,6 +1,10 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { PreconditionFailedError } from "../../model/errors.ts";
-import type { Topology, TopologyChange } from "../../virtual/topology.ts";
+import type {
+  ConsumerRecord,
+  Topology,
+  TopologyChange,
+} from "../../virtual/topology.ts";
 import type { Store, TopologyKey } from "./store.ts";
 
 /** Decides which changes lead from a topology to what is wanted, or throws why it can not be had. */
@@ -39,4 +43,29 @@ export async function change(
         continue;
     }
   }
+}
+
+/**
+ * Plans to consume from a queue that is not in the tables, where those do not know all
+ * queues: it is added as somebody else's.
+ *
+ * @param name The queue's name.
+ * @param consumer The consumer.
+ * @returns The changes.
+ */
+export function planForeignConsume(
+  name: string,
+  consumer: ConsumerRecord,
+): readonly TopologyChange[] {
+  const queue = {
+    name,
+    durable: true,
+    exclusive: false,
+    autoDelete: false,
+    arguments: {},
+  };
+  return [
+    { type: "queue-declared", queue, owner: undefined, foreign: true },
+    { type: "consumer-added", queue: name, consumer },
+  ];
 }
