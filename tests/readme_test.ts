@@ -44,16 +44,23 @@ Deno.test("README's table has what memory:// lacks", async () => {
   assertEquals(createMemory().name, "memory");
 });
 
-const url = Deno.env.get("DASHI_TEST_AMQP_URL");
-for (const [name, scheme] of [["amqp", "amqp"], ["amqp_client", "pika"]]) {
+/** Each transport's name, a scheme of its, and the broker it is tried on. */
+const ON_BROKERS = [
+  ["amqp", "amqp", "AMQP"],
+  ["amqp_client", "pika", "AMQP"],
+  ["beanstalk", "beanstalk", "BEANSTALK"],
+] as const;
+
+for (const [name, scheme, broker] of ON_BROKERS) {
+  const url = Deno.env.get(`DASHI_TEST_${broker}_URL`);
   Deno.test({
     name: `README's table has what ${scheme}:// lacks${
       url === undefined ? " (there is no broker)" : ""
     }`,
     ignore: url === undefined,
     fn: async () => {
-      const own = (url ?? "").replace(/^\w+/, scheme ?? "");
-      assertEquals((await table()).get(name ?? ""), await lacks(own));
+      const own = (url ?? "").replace(/^\w+/, scheme);
+      assertEquals((await table()).get(name), await lacks(own));
     },
   });
 }

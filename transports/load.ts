@@ -63,6 +63,13 @@ const memory: TransportRow = {
   load: () => import("./memory/mod.ts"),
 };
 
+const beanstalk: TransportRow = {
+  name: "beanstalk",
+  scheme: "beanstalk",
+  defaults: { hostname: "localhost", port: 11300 },
+  load: () => import("./beanstalk/mod.ts"),
+};
+
 /** A map, for `constructor` is no scheme. */
 const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["amqp", amqp],
@@ -74,6 +81,7 @@ const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["pika", amqpClient],
   ["ws", ws],
   ["wss", wss],
+  ["beanstalk", beanstalk],
   ["memory", memory],
   ["in-memory", memory],
 ]);

@@ -1,11 +1,12 @@
 /** Finds or starts the brokers that the tests need. */
 
 import { Line } from "../../async/line.ts";
+import { BEANSTALK } from "./beanstalk.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
 import { type BrokerRow, run, until } from "./server.ts";
 
 /** Adding a broker is adding a row. */
-const BROKERS: readonly BrokerRow[] = [RABBITMQ];
+const BROKERS: readonly BrokerRow[] = [RABBITMQ, BEANSTALK];
 
 /** The brokers, as the tests are told of them. */
 export interface Brokers {

@@ -1,0 +1,130 @@
+import { DecodeError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import { EnvelopeWriter, readEnvelope } from "../store/envelope.ts";
+import type { Malformed } from "../store/store.ts";
+
+/** What a job's body says. */
+export interface JobBody {
+  /** The message, or why it is none. */
+  readonly message: Publishing | Malformed;
+  /** When its time to live is over, ms since 1970. */
+  readonly expiresAt: number | undefined;
+  /** Whether its publisher says that it was delivered before. */
+  readonly redelivered: boolean;
+}
+
+/** The first key of an envelope whose message has a time to live. Kombu passes over it. */
+const EXPIRES_AT = '{"expires-at": ';
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Writes the bodies of jobs: Kombu's envelope. */
+export class BodyWriter {
+  readonly #envelopes = new EnvelopeWriter();
+
+  /**
+   * Writes a message.
+   *
+   * @param message The message.
+   * @param expiresAt When its time to live is over, ms since 1970.
+   * @returns The body.
+   * @throws {EncodeError} If a header can not be written as JSON.
+   */
+  write(message: Publishing, expiresAt: number | undefined): string {
+    const envelope = this.#envelopes.write(message, crypto.randomUUID());
+    return expiresAt === undefined
+      ? envelope
+      : `${EXPIRES_AT}${Math.round(expiresAt)}, ${envelope.slice(1)}`;
+  }
+}
+
+/**
+ * Reads the body of a job, whoever wrote it.
+ *
+ * @param body Its bytes.
+ * @returns What it says.
+ */
+export function readBody(body: Uint8Array): JobBody {
+  try {
+    const text = UTF8.decode(body);
+    const { message, redelivered } = readEnvelope(text);
+    return { message, redelivered, expiresAt: expiryOf(text) };
+  } catch (cause) {
+    const error = cause instanceof DecodeError ? cause : new DecodeError(
+      "Cannot read a job: its body is no UTF-8",
+      { cause },
+    );
+    return {
+      message: { error, body: body.slice() },
+      redelivered: false,
+      expiresAt: undefined,
+    };
+  }
+}
+
+function expiryOf(text: string): number | undefined {
+  if (!text.startsWith(EXPIRES_AT)) return undefined;
+  const end = text.indexOf(",", EXPIRES_AT.length);
+  const expiresAt = Number(text.slice(EXPIRES_AT.length, end));
+  return Number.isFinite(expiresAt) ? expiresAt : undefined;
+}
+
+/** The lowest priority of AMQP's that is told apart, as beanstalkd has it: its 0 comes first. */
+const LAST = 9;
+
+/**
+ * Says which priority a job has. Of AMQP's the higher comes first, of beanstalkd's the
+ * lower.
+ *
+ * @param priority AMQP's, from 0 to 9; none is 0.
+ * @param most The highest that the queue tells apart.
+ * @returns beanstalkd's.
+ * @throws {RangeError} If it is out of range.
+ */
+export function jobPriority(
+  priority: number | undefined,
+  most: number = LAST,
+): number {
+  if (priority === undefined) return LAST;
+  if (Number.isInteger(priority) && priority >= 0 && priority <= LAST) {
+    return LAST - Math.min(priority, most);
+  }
+  throw new RangeError(
+    `Cannot put a message of priority ${priority}: it must be from 0 to ${LAST}`,
+  );
+}
+
+/**
+ * Makes whole seconds of milliseconds, as beanstalkd counts them.
+ *
+ * @param duration Milliseconds.
+ * @returns Seconds, rounded up, no more than beanstalkd can count.
+ */
+export function wholeSeconds(duration: number): number {
+  return Math.min(Math.ceil(duration / 1000), 2 ** 32 - 1);
+}
+
+/** Statistics: beanstalkd's lines of `name: value`. */
+export class Statistics {
+  readonly #text: string;
+
+  /** Reads them from the bytes of a reply. */
+  constructor(body: Uint8Array | undefined) {
+    this.#text = new TextDecoder().decode(body);
+  }
+
+  /** Finds a number; 0 if it is not there. */
+  number(name: string): number {
+    return Number(this.text(name) ?? 0);
+  }
+
+  /** Finds a text. Newer servers put quotes around some. */
+  text(name: string): string | undefined {
+    const start = this.#text.indexOf(`\n${name}: `);
+    if (start < 0) return undefined;
+    const from = start + name.length + 3;
+    const end = this.#text.indexOf("\n", from);
+    const value = this.#text.slice(from, end < 0 ? undefined : end);
+    return value.startsWith('"') ? value.slice(1, -1) : value;
+  }
+}

@@ -1,0 +1,198 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Reservation } from "../store/store.ts";
+import { readBody } from "./body.ts";
+import type { Job, Jobs } from "./jobs.ts";
+import { join, type Link, type LinkContext } from "./link.ts";
+import type { Tubes } from "./tubes.ts";
+
+/** How often to look at a queue of which it is not known when its next message expires, ms. */
+const LOOK_EVERY = 5000;
+
+/** The least time between two looks: what waits may cost no more, ms. */
+const LEAST_PAUSE = 1000;
+
+/** What it has from its store. */
+export interface ExpiryHost {
+  readonly context: LinkContext;
+  readonly jobs: Jobs;
+  readonly tubes: Tubes;
+  /** The socket for everything that does not wait. */
+  readonly link: Link;
+  /** Whether what expires in a queue goes somewhere. */
+  deadLetters(queue: string): boolean;
+  /** Whether somebody waits who would carry away what is found. */
+  readonly waiting: boolean;
+  /** Something was found. */
+  found(): void;
+}
+
+/** What a look at the head of a queue found. */
+export interface Swept {
+  /** How many expired messages left the queue. */
+  readonly count: number;
+  /** When the message that is now at its head expires, ms since 1970; `undefined` if it does not, or there is none. */
+  readonly next: number | undefined;
+  readonly empty: boolean;
+}
+
+/**
+ * Looks for messages whose time to live is over. beanstalkd knows no such thing: those that
+ * nobody takes are found by a look at the head of their queue. They are deleted; or, where
+ * their queue dead-letters, taken, for the next who asks for messages to carry them away.
+ */
+export class Expiry {
+  readonly #host: ExpiryHost;
+  /** When to look at a queue next, on the clock. */
+  readonly #looks = new Map<string, number>();
+  #found: Job[] = [];
+  #stopTimer: (() => void) | undefined;
+  #lookedAt = -Infinity;
+  #looking = false;
+
+  /** Makes one that knows of no queue. */
+  constructor(host: ExpiryHost) {
+    this.#host = host;
+  }
+
+  /** Notes that a message of a queue that dead-letters expires in so many ms. */
+  note(queue: string, ttl: number): void {
+    const at = this.#host.context.clock.now() + ttl;
+    if ((this.#looks.get(queue) ?? Infinity) <= at) return;
+    this.#looks.set(queue, at);
+    if (this.#host.waiting) this.arm();
+  }
+
+  /** Forgets a queue. */
+  forget(queue: string): void {
+    this.#looks.delete(queue);
+  }
+
+  /** Takes out what was found. */
+  take(): readonly Reservation[] {
+    if (this.#found.length === 0) return this.#found;
+    const found = this.#found;
+    this.#found = [];
+    return found;
+  }
+
+  /** Sees to it that queues are looked at while somebody waits. */
+  arm(): void {
+    this.stop();
+    if (this.#looks.size === 0 || this.#looking) return;
+    const { clock } = this.#host.context;
+    const next = Math.max(
+      Math.min(...this.#looks.values()),
+      this.#lookedAt + LEAST_PAUSE,
+    );
+    this.#stopTimer = clock.timer(
+      () => void this.#look(),
+      Math.max(0, Math.ceil(next - clock.now())),
+    );
+  }
+
+  /** Stops looking. */
+  stop(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+  }
+
+  async #look(): Promise<void> {
+    const { clock } = this.#host.context;
+    const now = this.#lookedAt = clock.now();
+    this.#looking = true;
+    try {
+      for (const [queue, at] of [...this.#looks]) {
+        if (at > now) continue;
+        const { next, empty } = await this.sweep(queue);
+        if (empty) this.#looks.delete(queue);
+        else {
+          const left = next === undefined ? LOOK_EVERY : next - clock.wall();
+          this.#looks.set(queue, clock.now() + left);
+        }
+      }
+    } catch {
+      // The connection was lost, or is being closed: whoever waits hears of it.
+      return;
+    } finally {
+      this.#looking = false;
+    }
+    if (this.#host.waiting) this.arm();
+  }
+
+  /** Takes what has expired from the head of a queue. */
+  async sweep(queue: string, options?: CallOptions): Promise<Swept> {
+    const { context, link, tubes } = this.#host;
+    const action = `look at queue "${queue}"`;
+    const deadline = options?.deadline;
+    const deadLetters = this.#host.deadLetters(queue);
+    const taken: Job[] = [];
+    let deleted = 0;
+    let swept: Swept | undefined;
+    while (swept === undefined) {
+      const replies = await link.call(
+        join(link.use(tubes.of(queue)), { text: "peek-ready\r\n", count: 1 }),
+        { deadline, action },
+      );
+      const head = replies.at(-1);
+      const count = taken.length + deleted;
+      if (head?.word !== "FOUND" || head.body === undefined) {
+        swept = { count, next: undefined, empty: true };
+        continue;
+      }
+      const { expiresAt } = readBody(head.body);
+      const stays = expiresAt === undefined ||
+        expiresAt > context.clock.wall() ||
+        (deadLetters && !await this.#reserve(queue, head.number, taken, {
+          deadline,
+          action,
+        }));
+      if (stays) swept = { count, next: expiresAt, empty: false };
+      else if (!deadLetters) {
+        await link.call(
+          { text: `delete ${head.number}\r\n`, count: 1 },
+          { deadline, action },
+        );
+        deleted++;
+      }
+    }
+    await this.#handOver(taken, { deadline, action });
+    return swept;
+  }
+
+  /** Takes one job by its number. Servers before 1.12 can not: there it stays. */
+  async #reserve(
+    queue: string,
+    id: number,
+    taken: Job[],
+    call: { readonly deadline: number | undefined; readonly action: string },
+  ): Promise<boolean> {
+    const { jobs, link } = this.#host;
+    const replies = await link.call(
+      { text: `reserve-job ${id}\r\n`, count: 1 },
+      call,
+    );
+    const [reply] = replies;
+    if (reply?.word !== "RESERVED") return reply?.word === "NOT_FOUND";
+    taken.push(...await jobs.take(link, replies, () => queue, call));
+    return true;
+  }
+
+  /** To who waits; or back, for nobody here carries them away. */
+  async #handOver(
+    taken: readonly Job[],
+    call: { readonly deadline: number | undefined; readonly action: string },
+  ): Promise<void> {
+    if (taken.length === 0) return;
+    const { jobs, waiting } = this.#host;
+    if (waiting) {
+      this.#found.push(...taken);
+      this.#host.found();
+    } else {
+      await jobs.settle(
+        taken,
+        ({ id, priority }) => `release ${id} ${priority} 0\r\n`,
+        call,
+      );
+    }
+  }
+}

@@ -1,0 +1,217 @@
+import type { Clock } from "../../async/clock.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { Malformed, Reservation } from "../store/store.ts";
+import { readBody, Statistics } from "./body.ts";
+import type { Reply } from "./client.ts";
+import { type Link, type LinkCall, unexpected } from "./link.ts";
+
+/** What beanstalkd answers when all went well. */
+const DONE: ReadonlySet<string> = new Set([
+  "DELETED",
+  "RELEASED",
+  "BURIED",
+  "TOUCHED",
+]);
+
+/** A job that a link of ours holds. */
+export class Job implements Reservation {
+  readonly queue: string;
+  readonly message: Publishing | Malformed;
+  readonly redelivered: boolean;
+  readonly deliveryCount: number;
+  readonly expired: boolean;
+  /** beanstalkd's name for it. */
+  readonly id: number;
+  readonly link: Link;
+  /** As it was put: it goes back with it. */
+  readonly priority: number;
+  /** How long beanstalkd lets us be silent about it, ms: its publisher's choice. */
+  readonly timeToRun: number;
+  /** When beanstalkd last began to count that, at the latest, on the clock. */
+  renewedAt: number;
+  /** Whether its queue was deleted meanwhile. */
+  orphaned = false;
+
+  /** Made by {@linkcode Jobs.take}. */
+  constructor(
+    queue: string,
+    reserved: Reply,
+    statistics: Statistics,
+    link: Link,
+    clock: Clock,
+  ) {
+    const { message, expiresAt, redelivered } = readBody(
+      reserved.body ?? new Uint8Array(),
+    );
+    this.queue = queue;
+    this.message = message;
+    this.expired = expiresAt !== undefined && expiresAt <= clock.wall();
+    this.deliveryCount = Math.max(0, statistics.number("reserves") - 1);
+    this.redelivered = redelivered || this.deliveryCount > 0;
+    this.id = reserved.number;
+    this.link = link;
+    this.priority = statistics.number("pri");
+    this.timeToRun = statistics.number("ttr") * 1000;
+    this.renewedAt = clock.now();
+  }
+
+  /** The job's number. */
+  get handle(): string {
+    return String(this.id);
+  }
+}
+
+/** The jobs that a connection holds, on all of its links. */
+export class Jobs {
+  readonly #clock: Clock;
+  readonly #onFree: () => void;
+  readonly #held = new Map<number, Job>();
+
+  /** Makes an empty list; `onFree` is called when a link holds nothing any more. */
+  constructor(clock: Clock, onFree: () => void) {
+    this.#clock = clock;
+    this.#onFree = onFree;
+  }
+
+  /**
+   * Makes jobs of what was reserved: asks how often each was before, and of which tube it
+   * is where that may be one of several.
+   */
+  async take(
+    link: Link,
+    reserved: readonly Reply[],
+    queueOf: (tube: string) => string,
+    options: LinkCall,
+  ): Promise<Job[]> {
+    const jobs: Job[] = [];
+    if (reserved.length === 0) return jobs;
+    link.held += reserved.length;
+    let text = "";
+    for (const { number } of reserved) text += `stats-job ${number}\r\n`;
+    const replies = await link.call({ text, count: reserved.length }, options);
+    for (let i = 0; i < reserved.length; i++) {
+      const [job, reply] = [reserved[i], replies[i]];
+      if (job === undefined || reply?.word !== "OK") {
+        this.#let(link); // its time to run is over already
+        continue;
+      }
+      const statistics = new Statistics(reply.body);
+      const queue = queueOf(statistics.text("tube") ?? "");
+      const held = new Job(queue, job, statistics, link, this.#clock);
+      // The same job again: whoever had it before has lost it.
+      const before = this.#held.get(held.id);
+      if (before !== undefined) this.#forget(before);
+      this.#held.set(held.id, held);
+      jobs.push(held);
+    }
+    return jobs;
+  }
+
+  /** Says whether a reservation is still ours, as far as we know. */
+  has(reservation: Reservation): reservation is Job {
+    return reservation instanceof Job &&
+      this.#held.get(reservation.id) === reservation;
+  }
+
+  /** Marks what is held of a queue that was deleted: it does not go back. */
+  orphan(queue: string): void {
+    for (const job of this.#held.values()) {
+      if (job.queue === queue) job.orphaned = true;
+    }
+  }
+
+  /** Ends holding: deletes, releases or buries. Returns those that were no longer ours. */
+  async settle(
+    reservations: readonly Reservation[],
+    command: (job: Job) => string,
+    options: LinkCall,
+  ): Promise<readonly Reservation[]> {
+    return await this.#each(reservations, command, options, (job) => {
+      this.#forget(job);
+    });
+  }
+
+  /** Asks whether a reservation is no longer ours. */
+  async check(reservation: Reservation, options: LinkCall): Promise<boolean> {
+    const now = this.#clock.now();
+    const lost = await this.#each(
+      [reservation],
+      touchCommand,
+      options,
+      (job) => job.renewedAt = now,
+    );
+    return lost.length > 0;
+  }
+
+  /** Renews those that are due. Returns those that are no longer ours. */
+  async renew(
+    reservations: readonly Reservation[],
+    options: CallOptions | undefined,
+  ): Promise<readonly Reservation[]> {
+    const now = this.#clock.now();
+    // A third: two renewals may fail before someone else is given the job.
+    const due = reservations.filter((each) =>
+      !this.has(each) || now - each.renewedAt >= each.timeToRun / 3
+    );
+    if (due.length === 0) return due;
+    const lost = await this.#each(
+      due,
+      touchCommand,
+      { ...options, action: "renew messages" },
+      (job) => job.renewedAt = now,
+    );
+    for (const each of lost) if (this.has(each)) this.#forget(each);
+    return lost;
+  }
+
+  async #each(
+    reservations: readonly Reservation[],
+    command: (job: Job) => string,
+    options: LinkCall,
+    sent: (job: Job) => void,
+  ): Promise<readonly Reservation[]> {
+    const lost: Reservation[] = [];
+    const batches = new Map<Link, { text: string; jobs: Job[] }>();
+    for (const reservation of reservations) {
+      if (!this.has(reservation)) {
+        lost.push(reservation);
+        continue;
+      }
+      let batch = batches.get(reservation.link);
+      if (batch === undefined) {
+        batches.set(reservation.link, batch = { text: "", jobs: [] });
+      }
+      batch.text += command(reservation);
+      batch.jobs.push(reservation);
+    }
+    const calls = [...batches].map(async ([link, { text, jobs }]) => {
+      const call = link.call({ text, count: jobs.length }, options);
+      // The commands are on their way: a reserve on this link comes after them.
+      for (const job of jobs) sent(job);
+      const replies = await call;
+      for (let i = 0; i < jobs.length; i++) {
+        const [job, word = ""] = [jobs[i], replies[i]?.word];
+        if (job === undefined || DONE.has(word)) continue;
+        if (word !== "NOT_FOUND") throw unexpected(options.action, word);
+        lost.push(job);
+      }
+    });
+    await Promise.all(calls);
+    return lost;
+  }
+
+  #forget(job: Job): void {
+    if (this.#held.get(job.id) !== job) return;
+    this.#held.delete(job.id);
+    this.#let(job.link);
+  }
+
+  #let(link: Link): void {
+    if (--link.held === 0) this.#onFree();
+  }
+}
+
+function touchCommand({ id }: Job): string {
+  return `touch ${id}\r\n`;
+}

@@ -1,0 +1,286 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  ChannelError,
+  ClosedError,
+  ConnectionError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import { BeanstalkClient, type Reply } from "./client.ts";
+import type { BeanstalkSettings } from "./options.ts";
+
+/** What the sockets of one connection share. */
+export interface LinkContext {
+  /** The URL, for errors. */
+  readonly broker: string;
+  readonly settings: BeanstalkSettings;
+  readonly heartbeat: number;
+  readonly operationTimeout: number;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  /** Whether the connection is being closed by us. */
+  readonly closing: boolean;
+  /** A socket was lost: the connection is. */
+  lost(error: Error): void;
+}
+
+/** What a call on a link is limited by. */
+export interface LinkCall extends CallOptions {
+  /** What it does, for errors: `put a message into queue "x"`. */
+  readonly action: string;
+  /** How long the server may take by the command's own words, ms. */
+  readonly wait?: number | undefined;
+}
+
+/** Commands, and how many they are. */
+export interface Commands {
+  readonly text: string;
+  readonly count: number;
+}
+
+const NO_COMMANDS: Commands = { text: "", count: 0 };
+
+/**
+ * One socket, and what beanstalkd knows about it: the tube that it uses, those that it
+ * watches, and how many jobs it holds. Jobs are settled on the socket that reserved them.
+ */
+export class Link {
+  /** How many jobs it holds. */
+  held = 0;
+  /** Whether a reserve waits on it: what is sent now is answered after that. */
+  waiting = false;
+  readonly #client: BeanstalkClient;
+  readonly #context: LinkContext;
+  readonly #watched = new Set(["default"]);
+  #using = "default";
+  #dropped = false;
+
+  private constructor(client: BeanstalkClient, context: LinkContext) {
+    this.#client = client;
+    this.#context = context;
+    client.closed.then((error) => {
+      if (error !== undefined && !this.#dropped) {
+        context.lost(lostError(context, error));
+      }
+    });
+  }
+
+  /**
+   * Opens a socket.
+   *
+   * @param context Where to.
+   * @param options The call's limits.
+   * @returns The link.
+   * @throws {ConnectionError} If there is nobody.
+   * @throws {TimeoutError} If nobody answers by the deadline.
+   */
+  static async open(
+    context: LinkContext,
+    options?: CallOptions,
+  ): Promise<Link> {
+    const { broker, settings, heartbeat, clock, limits } = context;
+    const action = `connect to "${broker}"`;
+    limits.check(options, () => action);
+    const deadline = options?.deadline ??
+      clock.now() + context.operationTimeout;
+    let giveUp: ((error: Error) => void) | undefined;
+    let stopped: { readonly error: unknown } | undefined;
+    const dialling = BeanstalkClient.dial(
+      { ...settings, heartbeat, clock },
+      (given) => giveUp = given,
+    );
+    const unwatch = limits.watch(
+      { signal: options?.signal, deadline },
+      (reason) => {
+        stopped = {
+          error: reason === undefined
+            ? new TimeoutError(
+              `Cannot ${action} in time: nobody has answered`,
+              { outcome: "not-sent" },
+            )
+            : reason.aborted,
+        };
+        giveUp?.(new Error("given up"));
+      },
+    );
+    try {
+      return new Link(await dialling, context);
+    } catch (cause) {
+      if (stopped !== undefined) throw stopped.error;
+      throw new ConnectionError(`Cannot ${action}: ${textOf(cause)}`, {
+        code: "connection-failed",
+        outcome: "not-sent",
+        cause,
+      });
+    } finally {
+      unwatch();
+    }
+  }
+
+  /** Whether nothing more can be sent on it. */
+  get ended(): boolean {
+    return this.#client.ended;
+  }
+
+  /** Settles when the socket is closed. Never rejects. */
+  get closed(): Promise<unknown> {
+    return this.#client.closed;
+  }
+
+  /** Sends commands, and waits for their replies until the deadline; after that the socket is cut. */
+  call(commands: Commands, options: LinkCall): Promise<readonly Reply[]> {
+    const { clock, limits, operationTimeout } = this.#context;
+    return new Promise((resolve, reject) => {
+      if (this.#client.ended) return reject(this.#gone(options.action));
+      const { wait = 0 } = options;
+      const deadline = options.deadline ??
+        clock.now() + wait + operationTimeout;
+      const missed = limits.watchDeadline(deadline, () => {
+        const error = new TimeoutError(
+          `Cannot ${options.action} in time: beanstalkd has not answered`,
+          { outcome: "unknown" },
+        );
+        reject(error);
+        this.#client.destroy(error);
+      });
+      this.#client.send(commands.text, {
+        count: commands.count,
+        wait,
+        done(replies) {
+          missed.cancel();
+          resolve(replies);
+        },
+        lost: (error) => {
+          missed.cancel();
+          reject(
+            this.#context.closing
+              ? closedError(options.action)
+              : lostError(this.#context, error),
+          );
+        },
+      });
+    });
+  }
+
+  /** The commands after which puts and peeks are about a tube. */
+  use(tube: string): Commands {
+    if (this.#using === tube) return NO_COMMANDS;
+    this.#using = tube;
+    return { text: `use ${tube}\r\n`, count: 1 };
+  }
+
+  /** The commands after which reserves are about these tubes alone. */
+  watch(tubes: ReadonlySet<string>): Commands {
+    let text = "";
+    let count = 0;
+    for (const tube of tubes) {
+      if (this.#watched.has(tube)) continue;
+      this.#watched.add(tube);
+      text += `watch ${tube}\r\n`;
+      count++;
+    }
+    if (this.#watched.size === tubes.size) return { text, count };
+    for (const tube of this.#watched) {
+      if (tubes.has(tube)) continue;
+      this.#watched.delete(tube);
+      text += `ignore ${tube}\r\n`;
+      count++;
+    }
+    return { text, count };
+  }
+
+  /** The commands after which a tube that was deleted is not kept alive by this socket. */
+  forget(tube: string): Commands {
+    const use = this.#using === tube ? this.use("default") : NO_COMMANDS;
+    if (!this.#watched.has(tube)) return use;
+    const others = new Set(this.#watched);
+    others.delete(tube);
+    if (others.size === 0) others.add("default");
+    return join(use, this.watch(others));
+  }
+
+  /** Closes it: what it still holds goes back. Resolves when the server has closed too, or the deadline has passed. Never rejects. */
+  async close(deadline: number): Promise<void> {
+    this.#dropped = true;
+    const { limits } = this.#context;
+    const missed = limits.watchDeadline(deadline, () => {
+      this.#client.destroy(new Error("the server did not close"));
+    });
+    this.#client.hangUp();
+    await this.#client.closed;
+    missed.cancel();
+  }
+
+  /** Cuts it. */
+  destroy(error: Error): void {
+    this.#dropped = true;
+    this.#client.destroy(error);
+  }
+
+  #gone(action: string): Error {
+    return this.#context.closing
+      ? closedError(action)
+      : new ConnectionError(`Cannot ${action}: the connection was lost`, {
+        code: "connection-lost",
+        outcome: "not-sent",
+      });
+  }
+}
+
+/**
+ * Joins commands.
+ *
+ * @param parts Some commands.
+ * @returns All of them, in order.
+ */
+export function join(...parts: readonly Commands[]): Commands {
+  let text = "";
+  let count = 0;
+  for (const part of parts) {
+    text += part.text;
+    count += part.count;
+  }
+  return { text, count };
+}
+
+/**
+ * Makes the error for a call on a connection that was closed.
+ *
+ * @param action What the call does.
+ * @returns The error.
+ */
+export function closedError(action: string): ClosedError {
+  return new ClosedError(`Cannot ${action}: the connection is closed`);
+}
+
+/**
+ * Makes the error for an answer that says that the server can not do it now.
+ *
+ * @param action What the call does.
+ * @param word The answer.
+ * @returns The error.
+ */
+export function unexpected(action: string, word: string): ChannelError {
+  return new ChannelError(
+    `Cannot ${action}: beanstalkd answered ${word}`,
+    { code: "channel-closed" },
+  );
+}
+
+function lostError(context: LinkContext, cause: Error): Error {
+  return new ConnectionError(
+    `Lost the connection to "${context.broker}": ${textOf(cause)}`,
+    { code: "connection-lost", outcome: "unknown", cause },
+  );
+}
+
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.message !== "") return error.message;
+  // A host with several addresses: the text is in the parts.
+  if (error instanceof AggregateError) {
+    return error.errors.map((each) => textOf(each)).join("; ");
+  }
+  return "code" in error ? String(error.code) : error.name;
+}

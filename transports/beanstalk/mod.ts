@@ -1,0 +1,49 @@
+/**
+ * beanstalkd, by a client of the library's own. Kombu's messages, of the version that
+ * last spoke beanstalkd, are read, and ours are as its own.
+ *
+ * URL: `beanstalk://[hostname][:port]`; without more it is
+ * `beanstalk://localhost:11300`. beanstalkd knows no users, no TLS and no virtual hosts: a
+ * URL that names one is refused.
+ *
+ * | Parameter | In `transportOptions` | Default | Meaning |
+ * | --- | --- | --- | --- |
+ * | `ttr` | `timeToRun` | 120 s | how long a consumer that falls silent may keep a message that is published with it, in whole seconds |
+ *
+ * Capabilities: all but `known-queues`, `length-limit`, `queue-ttl` and
+ * `shared-topology`; and `persistence` where the server keeps a binlog (`-b`).
+ *
+ * - A queue is a tube. Where a name has characters that a tube's may not have, they are
+ *   written as `$` and two hexadecimal digits; names beyond 200 bytes are refused.
+ * - Exchanges, bindings and the settings of queues are this connection's alone: others
+ *   declare them too. A publish to the default exchange makes the queue. An exclusive
+ *   queue goes with its connection, and is kept from others by its name alone.
+ * - Of priorities 9 comes first, as everywhere, and is beanstalkd's 0; a message without
+ *   one is beanstalkd's 9. Kombu's messages without one are beanstalkd's 0.
+ * - What is unsettled is renewed (`touch`) while its consumer lives, by the time to run that its
+ *   publisher gave it. `redelivered` and `deliveryCount` are beanstalkd's count of reserves.
+ * - Delays are whole seconds, rounded up.
+ * - beanstalkd knows no time to live: what has expired is not delivered, and is dropped or
+ *   dead-lettered by whoever finds it: a consumer, a `get`, a count; and a connection that
+ *   waits for messages looks at the queues into which it published such ones. Publishers and
+ *   consumers compare their own clocks.
+ * - A message is stored in base64, a third larger, and may have as many bytes as the server's
+ *   `-z` (65,535) allows; a larger one is refused with `message-too-large`.
+ * - What is no message is buried when it is rejected, where `kick` finds it.
+ * - A connection has one socket for its commands, one that takes, and up to eight that wait
+ *   for messages, opened as they are needed.
+ *
+ * @example Connect
+ * ```ts ignore
+ * import { createConnection } from "@dashi/mq";
+ *
+ * await using connection = createConnection("beanstalk://localhost");
+ * await connection.connect();
+ * ```
+ *
+ * @module
+ */
+
+export type { BeanstalkTransportOptions } from "./options.ts";
+export { createTransport } from "./transport.ts";
+export type * from "../transport.ts";

@@ -1,0 +1,66 @@
+import { OptionError, UnsupportedError } from "../../model/errors.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import { durationOption, readOptions } from "../../url/options.ts";
+import type { ConnectOptions } from "../transport.ts";
+
+/** The beanstalkd transport's own options, as `transportOptions` or in the URL. */
+export interface BeanstalkTransportOptions {
+  /**
+   * How long beanstalkd lets a consumer that falls silent keep a message that was published
+   * with it, ms, in whole seconds, 1 at least; in a URL `ttr`. @default {120_000}
+   */
+  readonly timeToRun?: number | undefined;
+}
+
+/** All that the store needs to know. */
+export interface BeanstalkSettings {
+  readonly hostname: string;
+  readonly port: number;
+  /** Milliseconds. */
+  readonly timeToRun: number;
+}
+
+/** Kombu's. */
+const TIME_TO_RUN = 120_000;
+
+/**
+ * Reads a URL and the options.
+ *
+ * @param url The URL, its defaults filled in.
+ * @param options The options.
+ * @returns What the store needs.
+ * @throws {OptionError} If an option is unknown or bad.
+ * @throws {UnsupportedError} If TLS is asked for, a login, or a virtual host: beanstalkd has none.
+ */
+export function readSettings(
+  url: BrokerUrl,
+  options: Pick<ConnectOptions, "tls" | "password" | "transportOptions">,
+): BeanstalkSettings {
+  const { transportOptions, tls } = options;
+  const own = readOptions<BeanstalkTransportOptions>({
+    timeToRun: durationOption("ttr"),
+  }, { url, transportOptions });
+  if (tls !== undefined && tls !== false) throw none("TLS");
+  if (url.userid || url.password || options.password !== undefined) {
+    throw none("users and passwords");
+  }
+  if (url.virtualHost && url.virtualHost !== "/") throw none("virtual hosts");
+  const timeToRun = own.timeToRun ?? TIME_TO_RUN;
+  if (timeToRun < 1000) {
+    throw new OptionError(
+      `Cannot use ${timeToRun} ms as "timeToRun": it must be a second or more`,
+      { code: "option-invalid" },
+    );
+  }
+  return {
+    hostname: url.hostname ?? "localhost",
+    port: url.port ?? 11300,
+    timeToRun,
+  };
+}
+
+function none(what: string): UnsupportedError {
+  return new UnsupportedError(
+    `Cannot connect to beanstalkd with ${what}: it knows none`,
+  );
+}

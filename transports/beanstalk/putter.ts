@@ -1,0 +1,117 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import { PublishError } from "../../model/errors.ts";
+import type { PutResult, StoreItem } from "../store/store.ts";
+import { BodyWriter, jobPriority, wholeSeconds } from "./body.ts";
+import { BeanstalkClient, type Reply } from "./client.ts";
+import type { Link, LinkContext } from "./link.ts";
+import type { Tubes } from "./tubes.ts";
+
+/** What it has from its store. */
+export interface PutterHost {
+  readonly context: LinkContext;
+  readonly tubes: Tubes;
+  /** The socket for everything that does not wait. */
+  readonly link: Link;
+  /** The largest job, bytes. */
+  readonly itemBytes: number;
+  /** An argument of a queue, as this connection declared it. */
+  argument(queue: string, name: string): unknown;
+  /** A message of a queue that dead-letters will have expired in so many ms. */
+  expires(queue: string, ttl: number): void;
+}
+
+/** Nothing was pushed out: one object for all. */
+const PUT: PutResult = { type: "put", displaced: [] };
+
+/** Puts messages into tubes. */
+export class Putter {
+  readonly #host: PutterHost;
+  readonly #bodies = new BodyWriter();
+
+  /** Makes one for a store's socket. */
+  constructor(host: PutterHost) {
+    this.#host = host;
+  }
+
+  /** Puts the copies of a message, in one write. */
+  put(items: readonly StoreItem[], options?: CallOptions): Promise<PutResult> {
+    const { link, tubes } = this.#host;
+    const puts: string[] = [];
+    let shared: string | undefined;
+    for (const item of items) {
+      const body = item.ttl === undefined
+        ? shared ??= this.#bodies.write(item.message, undefined)
+        : this.#bodies.write(item.message, this.#expiryOf(item));
+      puts.push(this.#putCommand(item, body));
+    }
+    // What can fail has not: what the socket uses is what it was told to use.
+    let text = "";
+    let count = 0;
+    for (let i = 0; i < items.length; i++) {
+      const use = link.use(tubes.of(items[i]?.queue ?? ""));
+      text += use.text + puts[i];
+      count += use.count + 1;
+    }
+    const queue = items[0]?.queue ?? "";
+    const action = `put a message into queue "${queue}"`;
+    const { deadline } = options ?? {};
+    return link.call({ text, count }, { deadline, action }).then(
+      (replies) => {
+        for (const { word } of replies) {
+          if (word !== "INSERTED" && word !== "USING") {
+            throw refused(action, replies);
+          }
+        }
+        return PUT;
+      },
+    );
+  }
+
+  #putCommand({ queue, message, ttl }: StoreItem, body: string): string {
+    const bytes = BeanstalkClient.byteLength(body);
+    if (bytes > this.#host.itemBytes) {
+      throw tooLarge(queue, bytes, this.#host.itemBytes);
+    }
+    const { delay, properties } = message;
+    this.#host.tubes.of(queue); // throws where there can be none
+    const most = this.#host.argument(queue, "x-max-priority");
+    const priority = jobPriority(
+      properties.priority,
+      typeof most === "number" ? most : undefined,
+    );
+    if (ttl !== undefined) this.#host.expires(queue, delay + ttl);
+    const timeToRun = wholeSeconds(this.#host.context.settings.timeToRun);
+    return `put ${priority} ${
+      wholeSeconds(delay)
+    } ${timeToRun} ${bytes}\r\n${body}\r\n`;
+  }
+
+  /** The time of a delayed message begins when it is due: in whole seconds. */
+  #expiryOf({ message, ttl = 0 }: StoreItem): number {
+    const delay = wholeSeconds(message.delay) * 1000;
+    return this.#host.context.clock.wall() + delay + ttl;
+  }
+}
+
+function tooLarge(queue: string, bytes: number, most: number): PublishError {
+  return new PublishError(
+    `Cannot put a message into queue "${queue}": as a job it has ${bytes} bytes, the server takes ${most} at most; start it with a larger -z`,
+    { code: "message-too-large" },
+  );
+}
+
+function refused(action: string, replies: readonly Reply[]): PublishError {
+  const [word = ""] = replies.map(({ word }) => word).filter((word) =>
+    word !== "INSERTED" && word !== "USING"
+  );
+  const large = word === "JOB_TOO_BIG";
+  return new PublishError(`Cannot ${action}: beanstalkd answered ${word}`, {
+    code: large ? "message-too-large" : "publish-refused",
+    // Out of memory, or draining before it is stopped: another may take it.
+    retryable: !large,
+    // Of several copies some may have been taken.
+    outcome: replies.some(({ word }) => word === "INSERTED")
+      ? "unknown"
+      : "not-sent",
+  });
+}

@@ -1,0 +1,111 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import { readBody, Statistics } from "./body.ts";
+import type { Expiry } from "./expiry.ts";
+import { type Commands, join, type Link, type LinkContext } from "./link.ts";
+import { reservedIn, reserveNow } from "./taker.ts";
+import type { Tubes } from "./tubes.ts";
+
+/** How many jobs are removed in one go. */
+const BATCH = 64;
+
+/** What it has from its store. */
+export interface QueuesHost {
+  readonly context: LinkContext;
+  readonly tubes: Tubes;
+  readonly expiry: Expiry;
+  /** The socket for everything that does not wait. */
+  readonly link: Link;
+}
+
+/** Counts and empties queues: beanstalkd has no command to do it with. */
+export class Queues {
+  readonly #host: QueuesHost;
+
+  /** Makes one over a store's socket. */
+  constructor(host: QueuesHost) {
+    this.#host = host;
+  }
+
+  /** Counts the ready messages, without those that have expired at the head; `undefined` if there is no such tube. */
+  async count(
+    queue: string,
+    options?: CallOptions,
+  ): Promise<number | undefined> {
+    const { link, tubes, expiry } = this.#host;
+    const [reply] = await link.call(
+      { text: `stats-tube ${tubes.of(queue)}\r\n`, count: 1 },
+      { deadline: options?.deadline, action: `count queue "${queue}"` },
+    );
+    if (reply?.word !== "OK") return undefined;
+    const ready = new Statistics(reply.body).number("current-jobs-ready");
+    if (ready === 0) return 0;
+    const { count } = await expiry.sweep(queue, options);
+    return Math.max(0, ready - count);
+  }
+
+  /** Deletes the ready messages; returns how many, without those that had expired. */
+  async purge(queue: string, options?: CallOptions): Promise<number> {
+    const { context, link, tubes } = this.#host;
+    const tube = tubes.of(queue);
+    const call = {
+      deadline: options?.deadline,
+      action: `purge queue "${queue}"`,
+    };
+    let count = 0;
+    for (;;) {
+      // Watched anew each time: a `get` may come in between.
+      const replies = await link.call(
+        join(link.watch(new Set([tube])), reserveNow(BATCH)),
+        call,
+      );
+      const reserved = reservedIn(replies);
+      if (reserved.length > 0) {
+        const deletes = reserved.map(({ number }) => `delete ${number}\r\n`);
+        await link.call(
+          { text: deletes.join(""), count: deletes.length },
+          call,
+        );
+      }
+      const now = context.clock.wall();
+      for (const { body } of reserved) {
+        if (body === undefined) continue;
+        const { expiresAt } = readBody(body);
+        if (expiresAt === undefined || expiresAt > now) count++;
+      }
+      if (reserved.length < BATCH) return count;
+    }
+  }
+
+  /** Deletes everything that is in a queue, what is delayed or set aside too; returns how many were ready. */
+  async delete(queue: string, options?: CallOptions): Promise<number> {
+    const { link, tubes } = this.#host;
+    const tube = tubes.of(queue);
+    const call = {
+      deadline: options?.deadline,
+      action: `delete queue "${queue}"`,
+    };
+    const [known] = await link.call(
+      { text: `stats-tube ${tube}\r\n`, count: 1 },
+      call,
+    );
+    if (known?.word !== "OK") return 0;
+    const statistics = new Statistics(known.body);
+    const count = statistics.number("current-jobs-ready") > 0
+      ? await this.purge(queue, options)
+      : 0;
+    for (const state of ["delayed", "buried"]) {
+      if (statistics.number(`current-jobs-${state}`) === 0) continue;
+      for (;;) {
+        const peek: Commands = { text: `peek-${state}\r\n`, count: 1 };
+        const found = (await link.call(join(link.use(tube), peek), call))
+          .at(-1);
+        if (found?.word !== "FOUND") break;
+        await link.call(
+          { text: `delete ${found.number}\r\n`, count: 1 },
+          call,
+        );
+      }
+    }
+    return count;
+  }
+}

@@ -1,0 +1,52 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import { Statistics } from "./body.ts";
+import { Link, type LinkContext } from "./link.ts";
+
+/** What the first socket said of its server. */
+export interface Server {
+  /** The socket. */
+  readonly link: Link;
+  /** The largest job, bytes. */
+  readonly itemBytes: number;
+  /** Whether a restart keeps what is queued. */
+  readonly persistent: boolean;
+}
+
+/**
+ * Opens a connection's first socket, and asks who is there.
+ *
+ * @param context Where to.
+ * @param options The call's limits.
+ * @returns What the server said.
+ * @throws {ConnectionError} If there is nobody, or nobody who speaks the protocol.
+ * @throws {TimeoutError} If nobody answers by the deadline.
+ */
+export async function greet(
+  context: LinkContext,
+  options: CallOptions,
+): Promise<Server> {
+  const { signal } = options;
+  const deadline = options.deadline ??
+    context.clock.now() + context.operationTimeout;
+  const link = await Link.open(context, { signal, deadline });
+  try {
+    const [reply] = await context.limits.wait(
+      link.call({ text: "stats\r\n", count: 1 }, {
+        deadline,
+        action: `connect to "${context.broker}"`,
+      }),
+      { signal },
+      () => new Error(),
+    );
+    const statistics = new Statistics(reply?.body);
+    return {
+      link,
+      itemBytes: statistics.number("max-job-size") || 65_535,
+      // Without a binlog a restart loses everything.
+      persistent: statistics.number("binlog-current-index") > 0,
+    };
+  } catch (error) {
+    link.destroy(new Error("given up"));
+    throw error;
+  }
+}

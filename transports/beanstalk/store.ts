@@ -1,0 +1,384 @@
+import { Limits } from "../../async/limits.ts";
+import { Line } from "../../async/line.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { formatUrl } from "../../url/format.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import { Topology, type TopologyChange } from "../../virtual/topology.ts";
+import type {
+  ChangeResult,
+  PutOptions,
+  PutResult,
+  Reservation,
+  Reserved,
+  ReserveOptions,
+  ReserveWant,
+  Store,
+  StoreItem,
+  StoreLimits,
+  TopologyKey,
+  TopologyView,
+} from "../store/store.ts";
+import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import { wholeSeconds } from "./body.ts";
+import { Expiry } from "./expiry.ts";
+import { type Job, Jobs } from "./jobs.ts";
+import { closedError, type Link, type LinkContext } from "./link.ts";
+import { readSettings } from "./options.ts";
+import { Putter } from "./putter.ts";
+import { Queues } from "./queues.ts";
+import { greet, type Server } from "./server.ts";
+import { MOST_AT_ONCE, takeNow, Taker } from "./taker.ts";
+import { Tubes } from "./tubes.ts";
+
+const CAPABILITIES: readonly Capability[] = [
+  "dead-letter",
+  "delay",
+  "exchange-to-exchange",
+  "exclusive",
+  "lease",
+  "message-ttl",
+  "priority",
+  "queued-fanout",
+];
+
+/** The shortest time to run that a job can have: how often to renew follows from it. */
+const LEAST_LEASE = 1000;
+
+/** How long a reserve waits at the server, ms, where no heartbeat asks for less. */
+const RESERVE_WAIT = 10_000;
+
+/** A connection to a beanstalkd. What it reserved goes back when it closes. */
+export class BeanstalkStore implements Store {
+  readonly limits: StoreLimits;
+  readonly capabilities: ReadonlySet<Capability>;
+  readonly closed: Promise<CloseReason>;
+  readonly #settleClosed: (reason: CloseReason) => void;
+  readonly #context: Context;
+  readonly #link: Link;
+  readonly #tubes = new Tubes();
+  readonly #jobs: Jobs;
+  readonly #putter: Putter;
+  readonly #taker: Taker;
+  readonly #expiry: Expiry;
+  readonly #queues: Queues;
+  readonly #topology = new Topology();
+  readonly #changing = new Line();
+  #changes = 0;
+  #version = "0";
+  #closing: Promise<void> | undefined;
+
+  private constructor(context: Context, server: Server) {
+    const { promise, resolve } = Promise.withResolvers<CloseReason>();
+    this.closed = promise;
+    this.#settleClosed = resolve;
+    this.#context = context;
+    this.#link = server.link;
+    const { clock, heartbeat } = context;
+    const tubes = this.#tubes;
+    const jobs = this.#jobs = new Jobs(clock, () => this.#taker.freed());
+    const link = this.#link;
+    const taker = this.#taker = new Taker({
+      context,
+      jobs,
+      tubes,
+      isMissing: (queue) => this.#topology.queue(queue) === undefined,
+      takeExpired: () => this.#expiry.take(),
+      waits: (waiting) => waiting ? this.#expiry.arm() : this.#expiry.stop(),
+    });
+    const expiry = this.#expiry = new Expiry({
+      context,
+      jobs,
+      tubes,
+      link,
+      deadLetters: (queue) => this.#deadLetters(queue),
+      get waiting() {
+        return taker.waiting;
+      },
+      found: () => taker.wake(),
+    });
+    this.#putter = new Putter({
+      context,
+      tubes,
+      link,
+      itemBytes: server.itemBytes,
+      argument: (queue, name) => this.#argument(queue, name),
+      expires: (queue, ttl) => {
+        if (this.#deadLetters(queue)) expiry.note(queue, ttl);
+      },
+    });
+    this.#queues = new Queues({ context, tubes, expiry, link });
+    this.capabilities = new Set(
+      server.persistent ? [...CAPABILITIES, "persistence"] : CAPABILITIES,
+    );
+    this.limits = {
+      itemBytes: server.itemBytes,
+      reserveCount: MOST_AT_ONCE,
+      reserveQueues: Infinity,
+      reserveWait: heartbeat > 0
+        ? Math.min(RESERVE_WAIT, wholeSeconds(heartbeat) * 1000)
+        : RESERVE_WAIT,
+      lease: LEAST_LEASE,
+    };
+    context.onLost = (error) => this.#lose(error);
+  }
+
+  /**
+   * Connects once.
+   *
+   * @param url The URL, its defaults filled in.
+   * @param options Limits, heartbeat, and the transport's own.
+   * @returns The store.
+   * @throws {ConnectionError} If there is nobody, or nobody who speaks the protocol.
+   * @throws {TimeoutError} If nobody answers by the deadline.
+   * @throws {OptionError} If an option is unknown or bad.
+   * @throws {UnsupportedError} If something is asked for that beanstalkd has not.
+   */
+  static async open(
+    url: BrokerUrl,
+    options: ConnectOptions,
+  ): Promise<BeanstalkStore> {
+    const { heartbeat, operationTimeout, clock } = options;
+    const context: Context = {
+      broker: formatUrl(url),
+      settings: readSettings(url, options),
+      heartbeat,
+      operationTimeout,
+      clock,
+      limits: new Limits(clock),
+      closing: false,
+      onLost: undefined,
+      lost: (error) => context.onLost?.(error),
+    };
+    try {
+      return new BeanstalkStore(context, await greet(context, options));
+    } catch (error) {
+      context.limits.clear();
+      throw error;
+    }
+  }
+
+  readTopology(_of: TopologyKey): Promise<TopologyView> {
+    return Promise.resolve({
+      topology: this.#topology,
+      version: this.#version,
+    });
+  }
+
+  applyChanges(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult> {
+    return this.#changing.enter(async () => {
+      for (const change of changes) {
+        if (change.type === "queue-declared") this.#tubes.of(change.queue.name);
+        if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
+        if ((await this.#queues.count(change.name, options) ?? 0) > 0) {
+          return { type: "not-empty" };
+        }
+      }
+      if (version !== this.#version) return { type: "stale" };
+      for (const change of changes) this.#topology.apply(change);
+      this.#version = String(++this.#changes);
+      let messageCount = 0;
+      for (const change of changes) {
+        if (change.type === "queue-deleted") {
+          messageCount += await this.#deleteQueue(change.name, options);
+        }
+      }
+      return { type: "applied", messageCount };
+    });
+  }
+
+  async #deleteQueue(queue: string, options?: CallOptions): Promise<number> {
+    const tube = this.#tubes.of(queue);
+    this.#jobs.orphan(queue);
+    this.#expiry.forget(queue);
+    this.#taker.wake();
+    const count = await this.#queues.delete(queue, options);
+    for (const link of [this.#link, ...this.#taker.links]) {
+      const forget = link.forget(tube);
+      if (link.waiting || link.ended || forget.count === 0) continue;
+      await link.call(forget, {
+        deadline: options?.deadline,
+        action: `delete queue "${queue}"`,
+      });
+    }
+    return count;
+  }
+
+  countMessages(
+    queue: string,
+    options?: CallOptions,
+  ): Promise<number | undefined> {
+    return this.#limited(this.#queues.count(queue, options), options);
+  }
+
+  purgeQueue(queue: string, options?: CallOptions): Promise<number> {
+    return this.#limited(this.#queues.purge(queue, options), options);
+  }
+
+  put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
+    try {
+      options?.signal?.throwIfAborted();
+      if (
+        options?.version !== undefined && options.version !== this.#version
+      ) return Promise.resolve({ type: "stale" });
+      const instead = options?.instead;
+      const put = instead === undefined
+        ? this.#putter.put(items, options)
+        : this.#replace(items, instead, options);
+      return this.#limited(put, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** In two steps: what goes wrong between them leaves two copies, and never none. */
+  async #replace(
+    items: readonly StoreItem[],
+    instead: Reservation,
+    options?: CallOptions,
+  ): Promise<PutResult> {
+    const { deadline } = options ?? {};
+    const lost = await this.#jobs.check(instead, {
+      deadline,
+      action: "put a message instead of another",
+    });
+    if (lost) return { type: "lost" };
+    const result = await this.#putter.put(items, { deadline });
+    await this.remove([instead], { deadline });
+    return result;
+  }
+
+  reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    if (this.#context.closing) {
+      return Promise.reject(closedError("take messages"));
+    }
+    return options.wait > 0
+      ? this.#taker.take(wants, options)
+      : this.#takeNow(wants, options);
+  }
+
+  async #takeNow(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    const byTube = new Map(
+      wants.map(({ queue }) => [this.#tubes.of(queue), queue]),
+    );
+    const taking = takeNow(this.#jobs, this.#link, {
+      tubes: new Set(byTube.keys()),
+      queueOf: (tube) => byTube.get(tube) ?? tube,
+      count: Math.min(...wants.map(({ limit }) => limit)),
+      deadline: options.deadline,
+    });
+    try {
+      const reservations = await this.#limited(taking, options);
+      return { reservations, missing: [] };
+    } catch (error) {
+      // Aborted on the way: what it takes goes back.
+      taking.then((taken) => this.release(taken)).catch(() => {});
+      throw error;
+    }
+  }
+
+  remove(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#jobs.settle(reservations, deleteCommand, {
+      deadline: options?.deadline,
+      action: "remove messages",
+    });
+  }
+
+  release(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#jobs.settle(reservations, releaseCommand, {
+      deadline: options?.deadline,
+      action: "put messages back",
+    });
+  }
+
+  renew(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#jobs.renew(reservations, options);
+  }
+
+  async setAside(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.#jobs.settle(
+      reservations,
+      ({ id, priority }) => `bury ${id} ${priority}\r\n`,
+      { deadline: options?.deadline, action: "set messages aside" },
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    const { clock, operationTimeout, limits } = this.#context;
+    this.#context.closing = true;
+    this.#expiry.stop();
+    this.#taker.wake();
+    const deadline = clock.now() + operationTimeout;
+    const links = [this.#link, ...this.#taker.links];
+    await Promise.all(links.map((link) => link.close(deadline)));
+    limits.clear();
+    this.#settleClosed({ type: "closed" });
+  }
+
+  #lose(error: Error): void {
+    if (this.#closing !== undefined) return;
+    this.#closing = Promise.resolve();
+    this.#expiry.stop();
+    this.#link.destroy(error);
+    for (const link of this.#taker.links) link.destroy(error);
+    this.#context.limits.clear();
+    this.#settleClosed({ type: "lost", error });
+  }
+
+  /** An aborted call settles at once; what it was about to do is done, or not. */
+  #limited<T>(promise: Promise<T>, options?: CallOptions): Promise<T> {
+    const signal = options?.signal;
+    if (signal === undefined) return promise;
+    return this.#context.limits.wait(promise, { signal }, () => new Error());
+  }
+
+  #argument(queue: string, name: string): unknown {
+    return this.#topology.queue(queue)?.declaration.arguments[name];
+  }
+
+  #deadLetters(queue: string): boolean {
+    return this.#argument(queue, "x-dead-letter-exchange") !== undefined;
+  }
+}
+
+interface Context extends LinkContext {
+  closing: boolean;
+  onLost: ((error: Error) => void) | undefined;
+}
+
+function deleteCommand({ id }: Job): string {
+  return `delete ${id}\r\n`;
+}
+
+/** To its queue; if that was deleted, away with it. */
+function releaseCommand(job: Job): string {
+  return job.orphaned
+    ? deleteCommand(job)
+    : `release ${job.id} ${job.priority} 0\r\n`;
+}

@@ -1,0 +1,380 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type {
+  Reservation,
+  Reserved,
+  ReserveOptions,
+  ReserveWant,
+} from "../store/store.ts";
+import { wholeSeconds } from "./body.ts";
+import type { Reply } from "./client.ts";
+import type { Job, Jobs } from "./jobs.ts";
+import {
+  closedError,
+  type Commands,
+  join,
+  Link,
+  type LinkContext,
+} from "./link.ts";
+import type { Tubes } from "./tubes.ts";
+
+/** The most messages that are asked for at once. */
+export const MOST_AT_ONCE = 256;
+
+/** The most sockets that wait, or hold the message that they waited for. */
+const MOST_WAITERS = 8;
+
+/** How often to look while all of those hold messages, ms. */
+const LOOK_EVERY = 100;
+
+/** How long to wait here, and not yet at the server, after waits there were cut short, ms. */
+const LEAST_LINGER = 5;
+const MOST_LINGER = 40;
+
+/** What a taker has from its store. */
+export interface TakerHost {
+  readonly context: LinkContext;
+  readonly jobs: Jobs;
+  readonly tubes: Tubes;
+  /** Says whether a queue was deleted. */
+  isMissing(queue: string): boolean;
+  /** Expired messages that were found by others, for whoever asks. */
+  takeExpired(): readonly Reservation[];
+  /** Somebody begins to wait, or nobody waits any more. */
+  waits(waiting: boolean): void;
+}
+
+interface Active {
+  /** Ends a wait early. */
+  stop: (() => void) | undefined;
+  /** Ends a wait for a free socket. */
+  freed: (() => void) | undefined;
+  woken: boolean;
+}
+
+interface Wanted {
+  readonly tubes: ReadonlySet<string>;
+  readonly queueOf: (tube: string) => string;
+  readonly limit: number;
+  readonly options: ReserveOptions;
+}
+
+/**
+ * Takes messages for consumers. A reserve that waits holds up everything behind it on its
+ * socket, and only the socket that reserved a job can settle it. So one socket, which
+ * never waits, takes what is there in batches; when nothing is, one that holds nothing
+ * waits for the next.
+ */
+export class Taker {
+  readonly #host: TakerHost;
+  readonly #waiters: Link[] = [];
+  readonly #links = new Set<Link>();
+  readonly #active = new Set<Active>();
+  #scanner: Promise<Link> | undefined;
+  /** How many to ask for: twice what there was. */
+  #estimate = 4;
+  /** Whether the last wait at the server ended in vain: nothing is there. */
+  #quiet = false;
+  /** How long to wait here before the next wait at the server, after one there was cut short. */
+  #linger = 0;
+  #wasCut = false;
+
+  /** Makes one that has no socket yet. */
+  constructor(host: TakerHost) {
+    this.#host = host;
+  }
+
+  /** Whether somebody waits. */
+  get waiting(): boolean {
+    return this.#active.size > 0;
+  }
+
+  /** Everyone who waits looks again. */
+  wake(): void {
+    for (const active of this.#active) {
+      active.woken = true;
+      active.stop?.();
+    }
+  }
+
+  /** A socket holds nothing any more. */
+  freed(): void {
+    for (const active of this.#active) active.freed?.();
+  }
+
+  /** Its open sockets. */
+  get links(): readonly Link[] {
+    return [...this.#links];
+  }
+
+  /** Takes messages, and waits for the first. */
+  async take(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    const active: Active = {
+      stop: undefined,
+      freed: undefined,
+      woken: false,
+    };
+    this.#active.add(active);
+    this.#host.waits(true);
+    try {
+      return await this.#take(wants, options, active);
+    } finally {
+      this.#active.delete(active);
+      if (this.#active.size === 0) this.#host.waits(false);
+    }
+  }
+
+  async #take(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+    active: Active,
+  ): Promise<Reserved> {
+    const { context } = this.#host;
+    const until = context.clock.now() + options.wait;
+    const wanted = this.#want(wants, options);
+    for (;;) {
+      active.woken = false;
+      options.signal?.throwIfAborted();
+      if (context.closing) throw closedError("take messages");
+      const found = this.#findOther(wants);
+      if (found !== undefined) return found;
+      if (!this.#quiet) {
+        const jobs = await this.#scan(wanted);
+        if (jobs.length > 0) return { reservations: jobs, missing: [] };
+        // What came up meanwhile stops no wait that has not begun.
+        if (active.woken || options.signal?.aborted) continue;
+      }
+      const left = until - context.clock.now();
+      if (left <= 0) return { reservations: [], missing: [] };
+      const jobs = await this.#waitHere(left, options, active) ??
+        await this.#waitThere(wanted, left, active);
+      if (jobs !== undefined && jobs.length > 0) {
+        return { reservations: jobs, missing: [] };
+      }
+    }
+  }
+
+  #want(wants: readonly ReserveWant[], options: ReserveOptions): Wanted {
+    const byTube = new Map<string, string>();
+    // A job may come from any of the tubes: no more than each has room for.
+    let limit = MOST_AT_ONCE;
+    for (const want of wants) {
+      byTube.set(this.#host.tubes.of(want.queue), want.queue);
+      limit = Math.min(limit, want.limit);
+    }
+    return {
+      tubes: new Set(byTube.keys()),
+      queueOf: (tube) => byTube.get(tube) ?? tube,
+      limit,
+      options,
+    };
+  }
+
+  #findOther(wants: readonly ReserveWant[]): Reserved | undefined {
+    const missing = wants.map(({ queue }) => queue).filter((queue) =>
+      this.#host.isMissing(queue)
+    );
+    const reservations = this.#host.takeExpired();
+    return missing.length > 0 || reservations.length > 0
+      ? { reservations, missing }
+      : undefined;
+  }
+
+  /** Takes what is there now. */
+  async #scan({ tubes, queueOf, limit, options }: Wanted): Promise<Job[]> {
+    const { deadline } = options;
+    const link = await this.#scanLink(deadline);
+    const count = Math.min(limit, this.#estimate);
+    const jobs = await takeNow(this.#host.jobs, link, {
+      tubes,
+      queueOf,
+      count,
+      deadline,
+    });
+    this.#estimate = jobs.length === count
+      ? Math.min(MOST_AT_ONCE, Math.max(this.#estimate, count * 2))
+      : jobs.length + 1;
+    return jobs;
+  }
+
+  #scanLink(deadline: number | undefined): Promise<Link> {
+    return this.#scanner ??= this.#open(deadline).catch((error) => {
+      this.#scanner = undefined;
+      throw error;
+    });
+  }
+
+  /** A connection whose server takes no further socket is of no use. */
+  async #open(deadline: number | undefined): Promise<Link> {
+    const { context } = this.#host;
+    let link: Link;
+    try {
+      link = await Link.open(context, { deadline });
+    } catch (error) {
+      if (error instanceof Error) context.lost(error);
+      throw error;
+    }
+    if (!context.closing) {
+      this.#links.add(link);
+      return link;
+    }
+    const error = closedError("take messages");
+    link.destroy(error);
+    throw error;
+  }
+
+  /**
+   * Waits on this side, and resolves to nothing taken; or to `undefined` if it is time to
+   * wait at the server. Cutting a wait short costs the server's wait its socket, and
+   * this one nothing: so a consumer whose room comes and goes waits here first.
+   */
+  async #waitHere(
+    left: number,
+    { signal }: CallOptions,
+    active: Active,
+  ): Promise<readonly Job[] | undefined> {
+    const { clock, limits } = this.#host.context;
+    const everyoneHolds = this.#waiters.length >= MOST_WAITERS &&
+      !this.#waiters.some(isFree);
+    if (!everyoneHolds && !this.#wasCut) return undefined;
+    const pause = everyoneHolds ? LOOK_EVERY : this.#linger;
+    this.#quiet = false;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        active.stop = active.freed = undefined;
+        stopTimer();
+        unwatch();
+        resolve();
+      };
+      active.stop = done;
+      if (everyoneHolds) active.freed = done;
+      const stopTimer = clock.timer(() => {
+        this.#wasCut = false;
+        done();
+      }, Math.min(left, pause));
+      const unwatch = limits.watch({ signal }, done);
+    });
+    return [];
+  }
+
+  /** Waits at the server, on a socket that holds nothing. */
+  async #waitThere(
+    { tubes, queueOf, options }: Wanted,
+    left: number,
+    active: Active,
+  ): Promise<Job[] | undefined> {
+    const { deadline, signal } = options;
+    const { context, jobs } = this.#host;
+    const link = await this.#waitLink(deadline);
+    if (active.woken || signal?.aborted || context.closing) return undefined;
+    const seconds = wholeSeconds(left);
+    let stopped: Promise<void> | undefined;
+    const stop = () =>
+      stopped ??= link.close(context.clock.now() + context.operationTimeout);
+    const unwatch = context.limits.watch({ signal }, () => void stop());
+    active.stop = () => void stop();
+    link.waiting = true;
+    try {
+      const replies = await link.call(
+        join(link.watch(tubes), {
+          text: `reserve-with-timeout ${seconds}\r\n`,
+          count: 1,
+        }),
+        { deadline, wait: seconds * 1000, action: "wait for a message" },
+      );
+      if (stopped !== undefined) return undefined;
+      active.stop = undefined;
+      unwatch();
+      this.#linger = 0;
+      const reserved = reservedIn(replies);
+      this.#quiet = reserved.length === 0;
+      return await jobs.take(link, reserved, queueOf, {
+        deadline,
+        action: "take a message",
+      });
+    } catch (error) {
+      if (stopped === undefined) throw error;
+      return undefined;
+    } finally {
+      active.stop = undefined;
+      unwatch();
+      link.waiting = false;
+      if (stopped !== undefined) {
+        this.#waiters.splice(this.#waiters.indexOf(link), 1);
+        this.#links.delete(link);
+        this.#wasCut = true;
+        this.#quiet = false;
+        this.#linger = Math.min(
+          MOST_LINGER,
+          Math.max(LEAST_LINGER, this.#linger * 2),
+        );
+        // When the server has closed it, whatever it was given last is back.
+        await stopped;
+      }
+    }
+  }
+
+  async #waitLink(deadline: number | undefined): Promise<Link> {
+    const free = this.#waiters.find(isFree);
+    if (free !== undefined) return free;
+    const link = await this.#open(deadline);
+    this.#waiters.push(link);
+    return link;
+  }
+}
+
+function isFree(link: Link): boolean {
+  return link.held === 0 && !link.waiting && !link.ended;
+}
+
+/** What to take at once. */
+export interface TakeNow extends CallOptions {
+  readonly tubes: ReadonlySet<string>;
+  readonly queueOf: (tube: string) => string;
+  readonly count: number;
+}
+
+/**
+ * Takes jobs that are ready, and waits for none.
+ *
+ * @param jobs The list of what is held.
+ * @param link The socket that will hold them.
+ * @param what From where, and how many at most.
+ * @returns The jobs.
+ */
+export async function takeNow(
+  jobs: Jobs,
+  link: Link,
+  { tubes, queueOf, count, deadline }: TakeNow,
+): Promise<Job[]> {
+  const replies = await link.call(
+    join(link.watch(tubes), reserveNow(count)),
+    { deadline, action: "take messages" },
+  );
+  return await jobs.take(link, reservedIn(replies), queueOf, {
+    deadline,
+    action: "take messages",
+  });
+}
+
+/**
+ * The commands that reserve what is ready.
+ *
+ * @param count How many at most.
+ * @returns The commands.
+ */
+export function reserveNow(count: number): Commands {
+  return { text: "reserve-with-timeout 0\r\n".repeat(count), count };
+}
+
+/**
+ * Finds what was reserved among replies.
+ *
+ * @param replies The replies; the others say that nothing was there.
+ * @returns Those with a job.
+ */
+export function reservedIn(replies: readonly Reply[]): readonly Reply[] {
+  return replies.filter(({ word }) => word === "RESERVED");
+}

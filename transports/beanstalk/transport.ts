@@ -1,0 +1,16 @@
+import { createStoreTransport } from "../store/connection.ts";
+import type { Transport } from "../transport.ts";
+import { BeanstalkStore } from "./store.ts";
+
+/**
+ * Makes the beanstalkd transport.
+ *
+ * @returns The transport.
+ */
+export function createTransport(): Transport {
+  return createStoreTransport({
+    name: "beanstalk",
+    defaults: { hostname: "localhost", port: 11300 },
+    open: (url, options) => BeanstalkStore.open(url, options),
+  });
+}

@@ -1,0 +1,56 @@
+import { PreconditionFailedError } from "../../model/errors.ts";
+
+/** The longest name of a tube, bytes. */
+const LONGEST = 200;
+
+/** What the name of a tube may be made of. */
+const PLAIN = /^[A-Za-z0-9+/;.$_()][A-Za-z0-9+/;.$_()-]*$/;
+
+/** How a byte is written that may not stand in a tube's name. */
+const ESCAPED = /\$[0-9a-f]{2}/;
+
+/**
+ * Names the tube of a queue: by the queue's name, where beanstalkd takes it. In one
+ * that it does not take (a colon, `@`, a space, what is not ASCII), each byte that may
+ * not stand there, and each `$`, is `$` and two hexadecimal digits, so that no two
+ * queues share a tube.
+ *
+ * @param queue The queue's name.
+ * @returns The tube's name.
+ * @throws {PreconditionFailedError} If it would be too long, or is empty.
+ */
+export function tubeOf(queue: string): string {
+  const tube = PLAIN.test(queue) && !ESCAPED.test(queue)
+    ? queue
+    : escapeName(queue);
+  if (tube.length > 0 && tube.length <= LONGEST) return tube;
+  throw new PreconditionFailedError(
+    `Cannot use a queue named "${queue}": the name of its tube would have ${tube.length} bytes; beanstalkd takes 1 to ${LONGEST}`,
+    { outcome: "not-sent" },
+  );
+}
+
+function escapeName(queue: string): string {
+  let tube = "";
+  for (const byte of new TextEncoder().encode(queue)) {
+    const char = String.fromCharCode(byte);
+    const plain = char !== "$" && PLAIN.test(tube === "" ? char : `a${char}`);
+    tube += plain ? char : `$${byte.toString(16).padStart(2, "0")}`;
+  }
+  return tube;
+}
+
+/** The names of tubes that were asked for before. */
+export class Tubes {
+  readonly #known = new Map<string, string>();
+
+  /** Names the tube of a queue, as {@linkcode tubeOf} does. */
+  of(queue: string): string {
+    let tube = this.#known.get(queue);
+    if (tube === undefined) {
+      if (this.#known.size >= 10_000) this.#known.clear();
+      this.#known.set(queue, tube = tubeOf(queue));
+    }
+    return tube;
+  }
+}
