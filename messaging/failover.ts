@@ -1,6 +1,9 @@
 import type { FailoverStrategy } from "./connection_options.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 
+/** Milliseconds that one of several brokers is left alone after it failed: whoever dials it more often is no help to it. */
+const REST = 1000;
+
 /** Says which endpoint to try next. */
 export class Failover {
   readonly #endpoints: readonly Endpoint[];
@@ -8,6 +11,8 @@ export class Failover {
   readonly #random: () => number;
   #order: Iterator<Endpoint> | undefined;
   #current: Endpoint;
+  /** When they failed, on the clock. */
+  readonly #failedAt = new Map<Endpoint, number>();
 
   /** Begins with the first endpoint, or with the one that the strategy says. */
   constructor(
@@ -31,6 +36,24 @@ export class Failover {
   /** The one in use, or to be tried now. */
   get current(): Endpoint {
     return this.#current;
+  }
+
+  /** Milliseconds until the current one may be tried; where it is the only one, none. */
+  rest(now: number): number {
+    const failedAt = this.#failedAt.get(this.#current);
+    if (failedAt === undefined || this.count === 1) return 0;
+    return Math.max(0, failedAt + REST - now);
+  }
+
+  /** The current one has been reached. */
+  succeed(): void {
+    this.#failedAt.delete(this.#current);
+  }
+
+  /** The current one could not be reached: goes on to the next. */
+  fail(now: number): void {
+    this.#failedAt.set(this.#current, now);
+    this.advance();
   }
 
   /** Goes on to the next. */

@@ -76,9 +76,18 @@ export function isLost(error: unknown): boolean {
   return isRetryable(error) && error.code !== "connection-failed";
 }
 
-function sleep(
+/**
+ * Waits.
+ *
+ * @param delay Milliseconds.
+ * @param call Whose signal ends it.
+ * @param clock The time.
+ * @param limits Those of the session.
+ * @returns A promise that rejects with the signal's reason.
+ */
+export function sleep(
   delay: number,
-  call: Call,
+  call: Pick<Call, "signal">,
   clock: Clock,
   limits: Limits,
 ): Promise<void> {

@@ -1,12 +1,7 @@
 import type { Clock } from "../async/clock.ts";
 import { Limits } from "../async/limits.ts";
 import { Mailbox } from "../async/mailbox.ts";
-import {
-  ClosedError,
-  ConnectionError,
-  MessagingError,
-  TimeoutError,
-} from "../model/errors.ts";
+import { ClosedError, ConnectionError, TimeoutError } from "../model/errors.ts";
 import type { QueueStatus } from "../model/queue.ts";
 import type {
   Capability,
@@ -19,7 +14,8 @@ import { Declarations, type Entity } from "./declarations.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import type { Failover } from "./failover.ts";
 import type { Call } from "./operation_options.ts";
-import { isLost, isRetryable, retry } from "./retry.ts";
+import { isLost, isRetryable, retry, sleep } from "./retry.ts";
+import { asConnectionError, mayPass } from "./session_errors.ts";
 import { TopologyChannel } from "./topology_channel.ts";
 
 /** A transport's connection, while it lasts. */
@@ -271,19 +267,30 @@ export class Session {
     for (let i = 0; i < failover.count; i++) {
       signal.throwIfAborted();
       const endpoint = failover.current;
+      if (failover.rest(this.clock.now()) > 0) {
+        failover.advance();
+        continue;
+      }
       this.#setState({
         type: "connecting",
         url: formatEndpoint(endpoint),
         attempt: failures,
       });
       try {
-        return await this.#dial(endpoint, signal);
+        const link = await this.#dial(endpoint, signal);
+        failover.succeed();
+        return link;
       } catch (error) {
         if (signal.aborted) throw signal.reason;
-        failover.advance();
+        failover.fail(this.clock.now());
         // As long as one of them may come back, it is worth another attempt.
         if (worst === undefined || mayPass(error)) worst = error;
       }
+    }
+    if (worst === undefined) {
+      const rest = failover.rest(this.clock.now());
+      await sleep(rest, { signal }, this.clock, this.limits);
+      return await this.#tryAll(failures, signal);
     }
     throw mayPass(worst) ? asConnectionError(worst) : worst;
   }
@@ -372,20 +379,6 @@ export class Session {
 
 function closedError(): ClosedError {
   return new ClosedError("Cannot use the connection: it is closed", {
-    outcome: "not-sent",
-  });
-}
-
-/** A missed deadline counts: behind a silent host there may be a broker again later. */
-function mayPass(error: unknown): boolean {
-  return error instanceof MessagingError && error.retryable;
-}
-
-function asConnectionError<E>(error: E): E | ConnectionError {
-  if (!(error instanceof TimeoutError)) return error;
-  return new ConnectionError(error.message, {
-    code: "connection-failed",
-    cause: error,
     outcome: "not-sent",
   });
 }

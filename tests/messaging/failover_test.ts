@@ -1,4 +1,5 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { ConnectionError, createConnection } from "@dashi/mq";
 import type { FailoverStrategy } from "../../messaging/connection_options.ts";
 import { readEndpoints } from "../../messaging/endpoint.ts";
 import { Failover } from "../../messaging/failover.ts";
@@ -97,4 +98,51 @@ Deno.test("a function chooses among the URLs that it is given, and begins again 
     TypeError,
     "none",
   );
+});
+
+Deno.test("one of several that failed rests for a second, the only one does not", () => {
+  const two = new Failover(
+    readEndpoints("amqp://a;amqp://b", {}),
+    "round-robin",
+    () => 0,
+  );
+  assertEquals(two.rest(0), 0);
+  two.fail(0); // a
+  assertEquals([two.current.url.hostname, two.rest(1)], ["b", 0]);
+  two.fail(400); // b
+  assertEquals([two.current.url.hostname, two.rest(400)], ["a", 600]);
+  two.advance();
+  assertEquals([two.current.url.hostname, two.rest(400)], ["b", 1000]);
+  two.succeed();
+  assertEquals(two.rest(400), 0);
+  const one = new Failover(
+    readEndpoints("amqp://a", {}),
+    "round-robin",
+    () => 0,
+  );
+  one.fail(0);
+  assertEquals(one.rest(0), 0);
+});
+
+Deno.test("a strategy that gives one of two URLs waits for that one", async () => {
+  let dials = 0;
+  const connection = createConnection(["memory://one", "memory://two"], {
+    transport: {
+      name: "counting",
+      connect: () => {
+        dials++;
+        return Promise.reject(
+          new ConnectionError("Cannot connect: it is away", {
+            code: "connection-failed",
+          }),
+        );
+      },
+    },
+    failoverStrategy: ([first]) => first === undefined ? [] : [first],
+    connectTimeout: 1500,
+    retry: { firstDelay: 1 },
+  });
+  await assertRejects(() => connection.connect(), ConnectionError, "away");
+  await connection.close();
+  assertEquals(dials, 2);
 });

@@ -1,7 +1,7 @@
 /** A TCP proxy between a client and a real server, on loopback, that can misbehave. */
 
 /** How it treats connections. */
-export type Fault = "none" | "refuse" | "stall";
+export type Fault = "none" | "hang up" | "stall";
 
 /** A proxy that is listening. */
 export class Proxy implements AsyncDisposable {
@@ -64,6 +64,12 @@ export class Proxy implements AsyncDisposable {
     this.#fault = "stall";
   }
 
+  /** Cuts all connections, and takes new ones only to hang up. */
+  hangUp(): void {
+    this.#fault = "hang up";
+    this.cut();
+  }
+
   /** Passes on again; what stalled is cut, for bytes were lost. */
   heal(): void {
     const wasStalled = this.#fault === "stall";
@@ -105,6 +111,7 @@ export class Proxy implements AsyncDisposable {
   }
 
   async #pass(client: Deno.Conn): Promise<void> {
+    if (this.#fault === "hang up") return client.close();
     let server: Deno.Conn;
     try {
       server = await Deno.connect(this.#target);

@@ -1,0 +1,177 @@
+import { assert, assertEquals } from "@std/assert";
+import { type Connection, createConnection, Queue } from "@dashi/mq";
+import { assertNothingLeft, resources } from "../support/leaks.ts";
+import { Proxy } from "../support/proxy.ts";
+import { onEach } from "../support/targets.ts";
+
+const CONNECT_TIMEOUT = 4000;
+/** What a busy machine takes, ms. */
+const NOISE = 500;
+
+/** Two ways to one broker. */
+interface Scene {
+  readonly connection: Connection;
+  readonly queue: Queue;
+  readonly a: Proxy;
+  readonly b: Proxy;
+  publish(): Promise<void>;
+}
+
+function onTwo(name: string, run: (scene: Scene) => Promise<void>): void {
+  onEach(`${name} (row 15)`, async (url) => {
+    const before = resources();
+    const [a, b] = [Proxy.to(url), Proxy.to(url)];
+    const connection = createConnection([a.urlOf(url), b.urlOf(url)], {
+      connectTimeout: CONNECT_TIMEOUT,
+      heartbeat: 1000,
+    });
+    const queue = new Queue(`dashi-failover-${crypto.randomUUID()}`);
+    const producer = connection.producer({ declare: [queue] });
+    try {
+      await run({
+        connection,
+        queue,
+        a,
+        b,
+        publish: () => producer.publish(1, { routingKey: queue.name }),
+      });
+    } finally {
+      b.heal();
+      const channel = await connection.channel();
+      await channel.deleteQueue(queue.name);
+      await connection.close();
+      for (const each of [a, b]) await each[Symbol.asyncDispose]();
+    }
+    await assertNothingLeft(before);
+  });
+}
+
+async function inTime(call: Promise<unknown>): Promise<void> {
+  const began = performance.now();
+  await call;
+  const took = performance.now() - began;
+  assert(took < CONNECT_TIMEOUT + NOISE, `it took ${took} ms`);
+}
+
+onTwo(
+  "the first broker is away from the start, and the second is used",
+  async ({ a, publish }) => {
+    a.refuse();
+    await inTime(publish());
+  },
+);
+
+onTwo(
+  "the first broker is a black hole from the start, and the second is used",
+  async ({ a, publish }) => {
+    a.stall();
+    await inTime(publish());
+  },
+);
+
+onTwo(
+  "the first broker dies while idle, and the second is used",
+  async ({ a, b, publish }) => {
+    await publish();
+    assertEquals(b.accepted, 0);
+    a.refuse();
+    await inTime(publish());
+    assert(b.accepted > 0);
+  },
+);
+
+onTwo(
+  "the first broker dies in the middle of a publish, and the second gets it",
+  async ({ a, publish }) => {
+    await publish();
+    a.stall();
+    const publishing = publish();
+    a.refuse();
+    await inTime(publishing);
+  },
+);
+
+onTwo(
+  "the first broker becomes a black hole, and the second is used",
+  async ({ a, publish }) => {
+    await publish();
+    a.stall();
+    // Two heartbeats, and a dial that is not answered.
+    await publish();
+  },
+);
+
+onTwo(
+  "a consumer that idles goes on at the second",
+  async ({ connection, queue, a, publish }) => {
+    const iterator = connection.consumer(queue)[Symbol.asyncIterator]();
+    const first = iterator.next();
+    await publish();
+    await (await first).value?.ack();
+    const second = iterator.next();
+    a.refuse();
+    await inTime(publish());
+    await (await second).value?.ack();
+    await iterator.return?.();
+  },
+);
+
+onTwo(
+  "a dead broker is dialled once a second at most",
+  async ({ connection, a, b, publish }) => {
+    a.hangUp();
+    const began = performance.now();
+    await publish();
+    for (let i = 0; i < 8; i++) {
+      const lost = nextLoss(connection);
+      b.cut();
+      await lost;
+      await publish();
+    }
+    const seconds = (performance.now() - began) / 1000;
+    assert(a.accepted <= seconds + 1, `${a.accepted} dials in ${seconds} s`);
+  },
+);
+
+onTwo(
+  "both are dead for a while, and neither is dialled more than once a second",
+  async ({ a, b, publish }) => {
+    await publish();
+    const began = performance.now();
+    const [beforeA, beforeB] = [a.accepted, b.accepted];
+    a.hangUp();
+    b.hangUp();
+    const publishing = publish();
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    const seconds = (performance.now() - began) / 1000;
+    for (const dials of [a.accepted - beforeA, b.accepted - beforeB]) {
+      assert(dials <= seconds + 1, `${dials} dials in ${seconds} s`);
+      assert(dials >= 1);
+    }
+    b.heal();
+    await inTime(publishing);
+  },
+);
+
+onEach("clones and pools keep the list of brokers (row 15)", async (url) => {
+  const [a, b] = [Proxy.to(url), Proxy.to(url)];
+  a.refuse();
+  const urls = [a.urlOf(url), b.urlOf(url)];
+  const connection = createConnection(urls);
+  const clone = connection.clone();
+  await clone.connect();
+  await clone.close();
+  const pool = connection.pool({ limit: 1 });
+  const lent = await pool.acquire();
+  await lent.connect();
+  assertEquals(lent.info().urls.length, 2);
+  await lent.release();
+  await pool[Symbol.asyncDispose]();
+  for (const each of [a, b]) await each[Symbol.asyncDispose]();
+});
+
+async function nextLoss(connection: Connection): Promise<void> {
+  for await (const event of connection.events()) {
+    if (event.type === "lost") return;
+  }
+}
