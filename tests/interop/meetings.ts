@@ -10,6 +10,13 @@ export const AMQP: Meeting = {
   lacks: { batch: "Kombu has no batches on AMQP" },
 };
 
+/** RabbitMQ, by the second client. */
+export const AMQP_CLIENT: Meeting = {
+  ...AMQP,
+  name: "amqp_client",
+  transport: "pika",
+};
+
 /** Redis, for the table of cases. */
 export const REDIS: Meeting = redis(11);
 

@@ -16,6 +16,8 @@ export interface Meeting {
   readonly name: string;
   /** Where it is, or why there is none. */
   readonly broker: { readonly url: string } | { readonly reason: string };
+  /** Our side's transport, where the URL's scheme says another. */
+  readonly transport?: string;
   /** Options of Kombu's side. */
   readonly theirs?: Readonly<Record<string, unknown>>;
   /** Options of our side, beyond what works by default. */
@@ -61,6 +63,7 @@ export class Stage {
   /** Another connection of ours. */
   connect(options: Readonly<Record<string, unknown>> = {}): Connection {
     return createConnection(this.#url, {
+      transport: this.meeting.transport,
       transportOptions: { ...this.meeting.ours, ...options },
     });
   }

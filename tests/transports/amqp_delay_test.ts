@@ -15,7 +15,7 @@ import {
 } from "../../transports/amqp_protocol/delay.ts";
 import type { Binding, Publishing } from "../../transports/transport.ts";
 import { findRabbitmq, startRabbitmq } from "../brokers/rabbitmq.ts";
-import { test, url } from "../support/amqp.ts";
+import { CLIENTS, test, urlFor } from "../support/amqp.ts";
 
 const TARGET = { kind: "queue", name: "orders" } as const;
 
@@ -133,7 +133,7 @@ Deno.test("restore() keeps the deaths that are not the waiting's", () => {
   );
 });
 
-test("what can not be delayed as it is asked for is refused, and says why", async () => {
+test("what can not be delayed as it is asked for is refused, and says why", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });
   const [status] = await connection.declare(queue);
@@ -160,7 +160,7 @@ test("what can not be delayed as it is asked for is refused, and says why", asyn
   await producer.publish(1, { routingKey });
 });
 
-test("CC goes with a delayed message to its exchange", async () => {
+test("CC goes with a delayed message to its exchange", async ({ url }) => {
   await using connection = createConnection(url);
   const exchange = new Exchange(`dashi-cc-${crypto.randomUUID()}`, {
     type: "direct",
@@ -188,7 +188,7 @@ test("CC goes with a delayed message to its exchange", async () => {
   }
 });
 
-test("a requeue whose copy can not be published leaves the message unsettled", async () => {
+test("a requeue whose copy can not be published leaves the message unsettled", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });
   const [status] = await connection.declare(queue);
@@ -214,7 +214,7 @@ test("a requeue whose copy can not be published leaves the message unsettled", a
 const isInstalled = findRabbitmq() !== undefined;
 
 Deno.test({
-  name: `amqp: delays on a broker of the test's own${
+  name: `amqp, amqp_client: delays on a broker of the test's own${
     isInstalled ? "" : " (RabbitMQ is not installed)"
   }`,
   ignore: !isInstalled,
@@ -226,7 +226,13 @@ Deno.test({
         async () => {
           const connections = Array.from(
             { length: 4 },
-            () => createConnection(broker.url),
+            (_, i) =>
+              createConnection(
+                urlFor(
+                  CLIENTS[i % CLIENTS.length] ?? { scheme: "amqp" },
+                  broker.url,
+                ),
+              ),
           );
           const queue = new Queue("delay-own");
           const publish = (connection: typeof connections[0]) =>

@@ -11,11 +11,11 @@ import {
   Queue,
 } from "@dashi/mq";
 import { freePort } from "../brokers/server.ts";
-import { test, url } from "../support/amqp.ts";
+import { type Client, test } from "../support/amqp.ts";
 
 interface Refusal {
   readonly name: string;
-  readonly url: () => string;
+  readonly url: (client: Client) => string;
   readonly options?: ConnectionOptions;
   readonly type: new (...args: never[]) => Error;
   readonly code: string;
@@ -25,7 +25,7 @@ interface Refusal {
 const REFUSALS: readonly Refusal[] = [
   {
     name: "a closed port",
-    url: () => `amqp://127.0.0.1:${freePort()}//`,
+    url: ({ scheme }) => `${scheme}://127.0.0.1:${freePort()}//`,
     options: { connectTimeout: 400 },
     type: ConnectionError,
     code: "connection-failed",
@@ -33,7 +33,7 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     name: "a host that is not there",
-    url: () => "amqp://no-such-host.invalid//",
+    url: ({ scheme }) => `${scheme}://no-such-host.invalid//`,
     options: { connectTimeout: 400 },
     type: ConnectionError,
     code: "connection-failed",
@@ -41,14 +41,14 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     name: "a wrong password",
-    url: () => url.replace(":guest@", ":hunter2@"),
+    url: ({ url }) => url.replace(":guest@", ":hunter2@"),
     type: AuthenticationError,
     code: "authentication-failed",
     words: ["Cannot connect", "guest", "refused"],
   },
   {
     name: "a wrong password from a function",
-    url: () => url.replace(":guest@", "@"),
+    url: ({ url }) => url.replace(":guest@", "@"),
     options: { password: () => Promise.resolve("hunter2") },
     type: AuthenticationError,
     code: "authentication-failed",
@@ -56,21 +56,21 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     name: "a wrong virtual host",
-    url: () => url.replace(/\/[^/]*$/, "nowhere"),
+    url: ({ url }) => url.replace(/\/[^/]*$/, "nowhere"),
     type: NotFoundError,
     code: "not-found",
     words: ["nowhere", "virtual host", "amqp://host/name"],
   },
   {
     name: "an unknown option",
-    url: () => `${url}?fram_max=1`,
+    url: ({ url }) => `${url}?fram_max=1`,
     type: OptionError,
     code: "option-unknown",
     words: ["fram_max", 'did you mean "frame_max"'],
   },
   {
     name: "a bad option",
-    url: () => url,
+    url: ({ url }) => url,
     options: { transportOptions: { channelMax: -1 } },
     type: OptionError,
     code: "option-invalid",
@@ -79,9 +79,9 @@ const REFUSALS: readonly Refusal[] = [
 ];
 
 for (const { name, url, options, type, code, words } of REFUSALS) {
-  test(`connect() refuses ${name} with a typed error`, async () => {
+  test(`connect() refuses ${name} with a typed error`, async (client) => {
     for (let attempt = 0; attempt < 2; attempt++) {
-      await using connection = createConnection(url(), options);
+      await using connection = createConnection(url(client), options);
       const began = performance.now();
       const error = await assertRejects(() => connection.connect());
       assert(performance.now() - began < 5500);
@@ -97,9 +97,9 @@ for (const { name, url, options, type, code, words } of REFUSALS) {
   });
 }
 
-test("the first operation fails like connect() where there is no broker, and is tried again by the next", async () => {
+test("the first operation fails like connect() where there is no broker, and is tried again by the next", async ({ scheme }) => {
   const port = freePort();
-  await using connection = createConnection(`amqp://127.0.0.1:${port}//`, {
+  await using connection = createConnection(`${scheme}://127.0.0.1:${port}//`, {
     connectTimeout: 300,
   });
   const producer = connection.producer({ declare: [new Queue("q")] });
@@ -120,9 +120,9 @@ test("the first operation fails like connect() where there is no broker, and is 
   }
 });
 
-test("connect() fails at once with retry: false", async () => {
+test("connect() fails at once with retry: false", async ({ scheme }) => {
   await using connection = createConnection(
-    `amqp://127.0.0.1:${freePort()}//`,
+    `${scheme}://127.0.0.1:${freePort()}//`,
     {
       retry: false,
     },
@@ -132,7 +132,7 @@ test("connect() fails at once with retry: false", async () => {
   assert(performance.now() - began < 2000);
 });
 
-test("connect() to a server that is silent ends at its deadline, and leaves no socket", async () => {
+test("connect() to a server that is silent ends at its deadline, and leaves no socket", async ({ scheme }) => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const sockets: Deno.Conn[] = [];
   const accepting = (async () => {
@@ -140,7 +140,7 @@ test("connect() to a server that is silent ends at its deadline, and leaves no s
   })();
   {
     await using connection = createConnection(
-      `amqp://127.0.0.1:${listener.addr.port}//`,
+      `${scheme}://127.0.0.1:${listener.addr.port}//`,
       { connectTimeout: 300 },
     );
     for (let attempt = 0; attempt < 2; attempt++) {
@@ -159,7 +159,7 @@ test("connect() to a server that is silent ends at its deadline, and leaves no s
   for (const socket of sockets) socket.close();
 });
 
-test("connect() that is aborted rejects with the reason, and leaves no socket", async () => {
+test("connect() that is aborted rejects with the reason, and leaves no socket", async ({ url }) => {
   const reason = new Error("mine");
   await using connection = createConnection(url);
   const error = await connection.connect({ signal: AbortSignal.abort(reason) })
@@ -172,20 +172,20 @@ test("connect() that is aborted rejects with the reason, and leaves no socket", 
   assertEquals(await connecting, reason);
 });
 
-test("the second URL is taken when the first is dead", async () => {
-  const dead = `amqp://guest:guest@127.0.0.1:${freePort()}//`;
+test("the second URL is taken when the first is dead", async ({ scheme, url }) => {
+  const dead = `${scheme}://guest:guest@127.0.0.1:${freePort()}//`;
   await using connection = createConnection([dead, url]);
   await connection.connect();
   assertEquals(connection.asUri({ includePassword: true }), url);
 });
 
-test("the second URL is taken when the first one's password is wrong", async () => {
+test("the second URL is taken when the first one's password is wrong", async ({ url }) => {
   const wrong = url.replace("guest:guest", "guest:wrong");
   await using connection = createConnection(`${wrong};${url}`);
   await connection.connect();
 });
 
-test("a body over the broker's limit is refused, and harms no other producer", async () => {
+test("a body over the broker's limit is refused, and harms no other producer", async ({ url }) => {
   // RabbitMQ 3.10's default limit is 128 MiB, RabbitMQ 4's 16 MiB.
   const body = new Uint8Array(128 * 1024 * 1024 + 1);
   await using connection = createConnection(url, { operationTimeout: 60_000 });

@@ -7,12 +7,11 @@ import {
   TimeoutError,
 } from "@dashi/mq";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
-import { createTransport } from "../../transports/amqp/mod.ts";
 import { parseUrl } from "../../url/mod.ts";
-import { test, url } from "../support/amqp.ts";
+import { test } from "../support/amqp.ts";
 import { Proxy } from "../support/proxy.ts";
 
-test("consumers and producers go on after their connection was cut", async () => {
+test("consumers and producers go on after their connection was cut", async ({ url }) => {
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url));
   const queue = new Queue(`dashi-cut-${crypto.randomUUID()}`, {
@@ -35,7 +34,7 @@ test("consumers and producers go on after their connection was cut", async () =>
   await iterator.return?.();
 });
 
-test("five thousand messages through connections that are cut: none confirmed is lost", async () => {
+test("five thousand messages through connections that are cut: none confirmed is lost", async ({ url }) => {
   await using sending = Proxy.to(url);
   await using taking = Proxy.to(url);
   const options = { retry: { firstDelay: 1, mostDelay: 20 } };
@@ -66,9 +65,9 @@ test("five thousand messages through connections that are cut: none confirmed is
   await running;
 });
 
-test("a lost connection is what ends its channels, their calls and their consumers", async () => {
+test("a lost connection is what ends its channels, their calls and their consumers", async ({ transport, url }) => {
   await using proxy = Proxy.to(url);
-  const connection = await createTransport().connect(
+  const connection = await transport.connect(
     parseUrl(proxy.urlOf(url)),
     {
       heartbeat: 0,
@@ -106,7 +105,7 @@ test("a lost connection is what ends its channels, their calls and their consume
   await connection[Symbol.asyncDispose]();
 });
 
-test("a publish waits for a broker that is away, and rejects at its deadline with its outcome", async () => {
+test("a publish waits for a broker that is away, and rejects at its deadline with its outcome", async ({ url }) => {
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url));
   const queue = new Queue(`dashi-away-${crypto.randomUUID()}`, {
@@ -127,7 +126,7 @@ test("a publish waits for a broker that is away, and rejects at its deadline wit
   await sent;
 });
 
-test("a black hole is noticed within two heartbeats and a second", async () => {
+test("a black hole is noticed within two heartbeats and a second", async ({ url }) => {
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url), {
     heartbeat: 1000,
@@ -148,7 +147,62 @@ test("a black hole is noticed within two heartbeats and a second", async () => {
   await events.return?.();
 });
 
-test("a publish into a black hole rejects at its deadline, and may have been sent", async () => {
+test("a black hole is noticed while publishing too", async ({ url }) => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url), {
+    heartbeat: 1000,
+    retry: false,
+  });
+  const queue = new Queue(`dashi-hole-${crypto.randomUUID()}`, {
+    exclusive: true,
+  });
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish(0, { routingKey: queue.name });
+  const began = performance.now();
+  proxy.stall();
+  const waiting: Promise<unknown>[] = [];
+  const timer = setInterval(() => {
+    waiting.push(
+      producer.publish(1, { routingKey: queue.name }).catch((error) => error),
+    );
+  }, 20);
+  const first = producer.publish(1, { routingKey: queue.name });
+  const error = await assertRejects(() => first, ConnectionError);
+  assert(performance.now() - began < 3000);
+  assertEquals([error.code, error.outcome], ["connection-lost", "unknown"]);
+  clearInterval(timer);
+  assert(waiting.length > 10);
+  for (const each of await Promise.all(waiting)) {
+    assert(each instanceof MessagingError, Deno.inspect(each));
+  }
+});
+
+test("heartbeats keep an idle publisher, and a consumer that only takes", async ({ url }) => {
+  const options = { heartbeat: 1000, retry: false } as const;
+  await using sending = createConnection(url);
+  await using idle = createConnection(url, options);
+  await using taking = createConnection(url, options);
+  const queue = new Queue(`dashi-beats-${crypto.randomUUID()}`, {
+    expires: 60_000,
+  });
+  await Promise.all([idle.connect(), taking.connect()]);
+  const iterator = taking.consumer(queue, { noAck: true })
+    [Symbol.asyncIterator]();
+  const producer = sending.producer({ declare: [queue] });
+  await sending.declare(queue);
+  // The broker sends all the time, and so no heartbeat that would be answered.
+  const end = performance.now() + 4500;
+  while (performance.now() < end) {
+    const next = iterator.next();
+    await producer.publish(1, { routingKey: queue.name });
+    assertEquals((await next).value?.payload, 1);
+  }
+  await iterator.return?.();
+  assertEquals([idle.connected, taking.connected], [true, true]);
+  await idle.producer().publish(1, { routingKey: queue.name });
+});
+
+test("a publish into a black hole rejects at its deadline, and may have been sent", async ({ url }) => {
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url), {
     operationTimeout: 1000,
@@ -172,7 +226,7 @@ test("a publish into a black hole rejects at its deadline, and may have been sen
   assert(performance.now() - closing < 2500);
 });
 
-test("frames that come in pieces are put together", async () => {
+test("frames that come in pieces are put together", async ({ url }) => {
   await using proxy = Proxy.to(url);
   proxy.split(7);
   await using connection = createConnection(proxy.urlOf(url));

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { createRequire } from "node:module";
 import { Buffer } from "node:buffer";
 import { encodeFields } from "../../transports/amqp/fields.ts";
+import { FrameWriter } from "../../transports/amqp_client/frame_writer.ts";
 import { decodeFields } from "../../transports/amqp_protocol/fields.ts";
 import { DecodeError, EncodeError } from "../../model/errors.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
@@ -11,12 +12,27 @@ const { encodeTable } = createRequire(import.meta.resolve("amqplib"))(
   "./lib/codec.js",
 );
 
-function bytesOf(table: FieldTable): Uint8Array {
+function byAmqplib(table: FieldTable): Uint8Array {
   const buffer = Buffer.alloc(4096);
   const fields = encodeFields(table, (bytes) => Buffer.from(bytes));
   const size: number = encodeTable(buffer, fields, 0);
   return new Uint8Array(buffer.subarray(4, size));
 }
+
+function byFrameWriter(table: FieldTable): Uint8Array {
+  const parts: Uint8Array[] = [];
+  const writer = new FrameWriter((bytes) => parts.push(bytes));
+  writer.method(1, [40, 10], () => writer.table(table));
+  writer.flush();
+  assertEquals(parts.length, 1);
+  // The frame's header, the method, and the table's length before it, an octet behind.
+  return parts[0]?.slice(15, -1) ?? new Uint8Array();
+}
+
+const WRITERS = [["encodeFields()", byAmqplib], [
+  "FrameWriter.table()",
+  byFrameWriter,
+]] as const;
 
 /** The value, and its type on the wire. */
 const VALUES: readonly (readonly [FieldValue, string])[] = [
@@ -34,6 +50,10 @@ const VALUES: readonly (readonly [FieldValue, string])[] = [
   [-(2n ** 63n), "l"],
   [1.5, "d"],
   [-0.25, "d"],
+  [0.1, "d"],
+  [-0, "d"],
+  [NaN, "d"],
+  [2 ** 32 - 1, "l"],
   ["", "S"],
   ["é董", "S"],
   [true, "t"],
@@ -50,16 +70,20 @@ const VALUES: readonly (readonly [FieldValue, string])[] = [
 
 for (const [value, type] of VALUES) {
   const shown = Deno.inspect(value, { compact: true, breakLength: Infinity });
-  Deno.test(`${shown} travels as ${type} and comes back`, () => {
-    const bytes = bytesOf({ k: value });
-    assertEquals(String.fromCharCode(bytes[2] ?? 0), type);
-    assertEquals(decodeFields(bytes), { k: value });
-  });
+  for (const [name, bytesOf] of WRITERS) {
+    Deno.test(`${shown} travels as ${type} and comes back: ${name}`, () => {
+      const bytes = bytesOf({ k: value });
+      assertEquals(String.fromCharCode(bytes[2] ?? 0), type);
+      assertEquals(decodeFields(bytes), { k: value });
+    });
+  }
 }
 
-Deno.test("encodeFields() leaves out undefined", () => {
-  assertEquals(decodeFields(bytesOf({ a: undefined, b: 1 })), { b: 1 });
-});
+for (const [name, bytesOf] of WRITERS) {
+  Deno.test(`${name} leaves out undefined`, () => {
+    assertEquals(decodeFields(bytesOf({ a: undefined, b: 1 })), { b: 1 });
+  });
+}
 
 const REFUSED: readonly (readonly [string, FieldTable, string])[] = [
   ["an integer beyond 64 bits", { n: 2n ** 63n }, "64 bits"],
@@ -68,13 +92,12 @@ const REFUSED: readonly (readonly [string, FieldTable, string])[] = [
 ];
 
 for (const [name, table, words] of REFUSED) {
-  Deno.test(`encodeFields() refuses ${name}`, () => {
-    const { message } = assertThrows(
-      () => encodeFields(table, (bytes) => bytes),
-      EncodeError,
-    );
-    assert(message.includes(words), message);
-  });
+  for (const [writer, bytesOf] of WRITERS) {
+    Deno.test(`${writer} refuses ${name}`, () => {
+      const { message } = assertThrows(() => bytesOf(table), EncodeError);
+      assert(message.includes(words), message);
+    });
+  }
 }
 
 const wire = (type: string, ...bytes: number[]) =>
@@ -106,7 +129,7 @@ for (const [name, bytes, expected] of FOREIGN) {
 
 Deno.test("decodeFields() refuses unknown types, and what is cut off", () => {
   assertThrows(() => decodeFields(wire("Z", 1)), DecodeError, '"Z"');
-  const whole = bytesOf({ a: "text", b: [1, { c: 2n ** 40n }], d: true });
+  const whole = byAmqplib({ a: "text", b: [1, { c: 2n ** 40n }], d: true });
   for (let length = 1; length < whole.length; length++) {
     try {
       decodeFields(whole.subarray(0, length));
