@@ -9,6 +9,10 @@ export interface Harness extends AsyncDisposable {
   readonly url: string;
   /** The transport's own options. */
   readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** The largest body that the broker takes, bytes, where that is less than a mebibyte; a larger one is then refused. */
+  readonly largestBody?: number | undefined;
+  /** Why what is put back may come behind what was behind it; leaves out the cases about its place. */
+  readonly unordered?: string | undefined;
   /** Restarts the broker; turns on the cases about recovery. */
   readonly restart?: (() => Promise<void>) | undefined;
 }
@@ -23,6 +27,10 @@ export interface ConformanceCase {
   readonly lacks: readonly Capability[];
   /** Whether the harness must be able to restart the broker. */
   readonly restarts: boolean;
+  /** Whether what is put back must come in its place again. */
+  readonly ordered: boolean;
+  /** Whether there must be a largest body. */
+  readonly limited: boolean;
   /** Runs it; rejects if the promise is not kept. */
   run(harness: Harness): Promise<void>;
 }
@@ -35,6 +43,10 @@ export interface CaseOptions {
   readonly lacks?: readonly Capability[];
   /** Whether the broker is restarted. */
   readonly restarts?: boolean;
+  /** Whether what is put back must come in its place again. */
+  readonly ordered?: boolean;
+  /** Whether there must be a largest body. */
+  readonly limited?: boolean;
 }
 
 /**
@@ -74,5 +86,6 @@ export function onHarness(
   options: CaseOptions = {},
 ): ConformanceCase {
   const { needs = [], lacks = [], restarts = false } = options;
-  return { name, needs, lacks, restarts, run };
+  const { ordered = false, limited = false } = options;
+  return { name, needs, lacks, restarts, ordered, limited, run };
 }

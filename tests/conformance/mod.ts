@@ -79,5 +79,9 @@ export function whyNot(
   if (test.restarts && harness.restart === undefined) {
     return "this harness does not restart its broker";
   }
+  if (test.ordered && harness.unordered !== undefined) return harness.unordered;
+  if (test.limited && harness.largestBody === undefined) {
+    return "this harness knows no largest body";
+  }
   return undefined;
 }

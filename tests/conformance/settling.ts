@@ -71,7 +71,7 @@ export const SETTLING: readonly ConformanceCase[] = [
     await broker.channel.reject(two.deliveryTag, { requeue: true, ...soon() });
     await broker.untilCount(queue, 3);
     assert.deepEqual(await broker.drain(queue), ["1", "2", "3"]);
-  }),
+  }, { ordered: true }),
   onBroker(
     "300 requeues, and then all messages are consumed",
     async (broker) => {

@@ -12,6 +12,10 @@ export interface Subject {
   readonly url: string | undefined;
   /** Why there is no URL. */
   readonly reason?: string | undefined;
+  /** As in the harness. */
+  readonly largestBody?: number | undefined;
+  /** As in the harness. */
+  readonly unordered?: string | undefined;
   /** Makes a broker of a case's own that it may restart. */
   readonly startOwn?:
     | (() => Promise<
@@ -33,6 +37,8 @@ export async function registerConformance(
     const harness: Harness = {
       transport,
       url: url ?? "",
+      largestBody: subject.largestBody,
+      unordered: subject.unordered,
       restart: startOwn === undefined ? undefined : () => Promise.resolve(),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
