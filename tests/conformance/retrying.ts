@@ -101,7 +101,7 @@ export const RETRYING: readonly ConformanceCase[] = [
         seen.push(payload);
         if (seen.length === 5) void consumer.cancel();
         else throw new Error("later");
-      }, { retry: { attempts: 2, backoff: 3_600_000 } });
+      }, { retry: { attempts: 2, backoff: 900_000 } });
       await arrives(running, "five messages");
       assert.deepEqual(seen, [0, 1, 2, 3, 4]);
       assert.equal(consumer.health().inFlight, 0);

@@ -300,6 +300,29 @@ Deno.test("a fanout exchange is broadcast where the store can, and the outcome d
   await connection[Symbol.asyncDispose]();
 });
 
+Deno.test("a dead letter is broadcast by a fanout exchange, and is gone from its queue", async () => {
+  const heard: string[] = [];
+  const { channel, connection } = await open(() => ({
+    broadcast: (exchange, { routingKey, properties }) => {
+      heard.push(
+        `${exchange} ${routingKey} ${
+          properties.headers?.["x-first-death-reason"]
+        }`,
+      );
+      return Promise.resolve();
+    },
+  }));
+  await channel.declareQueue({
+    ...QUEUE,
+    arguments: { "x-dead-letter-exchange": "amq.fanout" },
+  });
+  await channel.publish(message("", "q"));
+  const delivery = await channel.get("q");
+  await channel.reject(delivery?.deliveryTag ?? fail(), { requeue: false });
+  assertEquals(heard, ["amq.fanout q rejected"]);
+  await connection[Symbol.asyncDispose]();
+});
+
 Deno.test("a store that is lost ends its connection, channels and consumers as lost", async () => {
   const clock = new TestClock();
   const { promise: closed, resolve: lose } = Promise.withResolvers<

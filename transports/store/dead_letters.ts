@@ -94,7 +94,10 @@ export class DeadLetters {
   ): Promise<"put" | "lost" | "nowhere"> {
     for (;;) {
       const routed = await this.#route(next, options);
-      if (routed === undefined || routed.queues.length === 0) return "nowhere";
+      if (routed === undefined) return "nowhere";
+      if (routed.queues.length === 0) {
+        return await this.#broadcastAlone(next, routed, instead, options);
+      }
       const result = await this.#store.put(itemsFor(next, routed), {
         ...options,
         version: routed.version,
@@ -103,6 +106,7 @@ export class DeadLetters {
       switch (result.type) {
         case "put":
           await this.moveAll(result.displaced, "maxlen", options);
+          await this.#broadcast(next, routed, options);
           return "put";
         case "lost":
           return "lost";
@@ -111,6 +115,29 @@ export class DeadLetters {
         case "stale":
           this.#router.forget(next);
       }
+    }
+  }
+
+  /** Sends it to all who listen, and removes it then. */
+  async #broadcastAlone(
+    next: Publishing,
+    routed: Routed,
+    instead: Reservation,
+    options?: CallOptions,
+  ): Promise<"put" | "lost" | "nowhere"> {
+    if (routed.broadcasts.length === 0) return "nowhere";
+    await this.#broadcast(next, routed, options);
+    const lost = await this.#store.remove([instead], options);
+    return lost.length > 0 ? "lost" : "put";
+  }
+
+  async #broadcast(
+    next: Publishing,
+    { broadcasts }: Routed,
+    options?: CallOptions,
+  ): Promise<void> {
+    for (const exchange of broadcasts) {
+      await this.#store.broadcast?.(exchange, next, options);
     }
   }
 
