@@ -69,6 +69,12 @@ const beanstalk: TransportRow = {
   defaults: { hostname: "localhost", port: 11300 },
   load: () => import("./beanstalk/mod.ts"),
 };
+const sqs: TransportRow = {
+  name: "sqs",
+  scheme: "sqs",
+  defaults: {},
+  load: () => import("./sqs/mod.ts"),
+};
 
 /** A map, for `constructor` is no scheme. */
 const ROWS: ReadonlyMap<string, TransportRow> = new Map([
@@ -84,6 +90,7 @@ const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["beanstalk", beanstalk],
   ["memory", memory],
   ["in-memory", memory],
+  ["sqs", sqs],
 ]);
 
 /**

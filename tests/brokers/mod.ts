@@ -3,10 +3,11 @@
 import { Line } from "../../async/line.ts";
 import { BEANSTALK } from "./beanstalk.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
+import { SQS } from "./sqs.ts";
 import { type BrokerRow, run, until } from "./server.ts";
 
 /** Adding a broker is adding a row. */
-const BROKERS: readonly BrokerRow[] = [RABBITMQ, BEANSTALK];
+const BROKERS: readonly BrokerRow[] = [RABBITMQ, BEANSTALK, SQS];
 
 /** The brokers, as the tests are told of them. */
 export interface Brokers {

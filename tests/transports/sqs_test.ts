@@ -1,0 +1,15 @@
+// deno-lint-ignore-file no-top-level-await -- what the broker can do must be known before its cases are named
+import { createTransport } from "../../transports/sqs/mod.ts";
+import { registerConformance } from "../support/register.ts";
+
+const given = Deno.env.get("DASHI_TEST_SQS_URL");
+
+await registerConformance("sqs", {
+  transport: createTransport(),
+  // Short waits, for fauxqs does not notice that nobody waits for its answer any more.
+  url: given && `${given}/?wait_time_seconds=1&get_wait_time_seconds=0`,
+  largestBody: 512 * 1024, // twice in base64
+  unordered: "a standard queue of SQS keeps no place",
+  reason: Deno.env.get("DASHI_TEST_SQS_REASON") ??
+    "run it by deno task test, which provides a stand-in for SQS",
+});

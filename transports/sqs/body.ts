@@ -1,0 +1,91 @@
+import { decodeBase64, encodeBase64 } from "../../codec/mod.ts";
+import { DecodeError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import { type Envelope, readEnvelope } from "../store/envelope.ts";
+import type { Malformed } from "../store/store.ts";
+
+const ENCODER = new TextEncoder();
+
+/**
+ * Makes what is sent of an envelope.
+ *
+ * @param envelope The envelope.
+ * @param base64 Whether as base64, Kombu's default, or as it is.
+ * @returns ASCII.
+ */
+export function encodeBody(envelope: string, base64: boolean): string {
+  if (base64) return encodeBase64(ENCODER.encode(envelope));
+  // SQS takes no control characters and no lone surrogates: JSON can do without.
+  return envelope.replace(
+    /[^\x20-\x7e]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/**
+ * Reads what was received, as Kombu does: an envelope in base64 or plain. Text of
+ * any other kind is the body of a message that says nothing else.
+ *
+ * @param text The text.
+ * @param queue The queue that it came from.
+ * @returns The message, or why it is none; and whether it was put back before.
+ */
+export function decodeBody(
+  text: string,
+  queue: string,
+): { readonly message: Publishing | Malformed; readonly redelivered: boolean } {
+  const plain = text.startsWith("{") ? text : fromBase64(text) ?? text;
+  if (plain.startsWith("{") && plain.includes('"properties"')) {
+    try {
+      const { message, redelivered }: Envelope = readEnvelope(plain);
+      return { message, redelivered };
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      if (looksLikeEnvelope(plain)) {
+        return {
+          message: { error, body: ENCODER.encode(plain) },
+          redelivered: false,
+        };
+      }
+    }
+  }
+  const message: Publishing = {
+    exchange: "",
+    routingKey: queue,
+    mandatory: false,
+    delay: 0,
+    properties: {},
+    body: ENCODER.encode(plain),
+  };
+  return { message, redelivered: false };
+}
+
+function looksLikeEnvelope(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && "properties" in value;
+  } catch {
+    return false;
+  }
+}
+
+/** What only looks like base64, or holds no text, is not taken for it. */
+function fromBase64(text: string): string | undefined {
+  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) {
+    return undefined;
+  }
+  try {
+    const bytes = decodeBase64(text);
+    // The last character may hold bits that no byte has: not ours, then.
+    const end = encodeBase64(bytes.subarray(bytes.length - lastGroup(bytes)));
+    if (!text.endsWith(end)) return undefined;
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+      .decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function lastGroup(bytes: Uint8Array): number {
+  return bytes.length === 0 ? 0 : ((bytes.length - 1) % 3) + 1;
+}

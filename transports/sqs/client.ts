@@ -1,0 +1,391 @@
+import type { SNSClient } from "@aws-sdk/client-sns";
+import {
+  ChangeMessageVisibilityBatchCommand,
+  CreateQueueCommand,
+  DeleteMessageBatchCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  GetQueueUrlCommand,
+  ListQueuesCommand,
+  QueueAttributeName,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+  SetQueueAttributesCommand,
+  SQSClient,
+} from "@aws-sdk/client-sqs";
+import type { CallOptions } from "../../model/call_options.ts";
+import { clientConfig } from "./client_config.ts";
+import type { CredentialSource } from "./credentials.ts";
+import type { SendEntry } from "./entry.ts";
+import type { SqsSettings } from "./options.ts";
+import type { ReceiveSettings } from "./polls.ts";
+import type { AttributeName } from "./queues.ts";
+import { type BatchResult, type Requests, resultOf, text } from "./requests.ts";
+
+/** One message that was received. */
+export interface ReceivedMessage {
+  readonly handle: string;
+  readonly body: string;
+  /** How often it was received, this time included. */
+  readonly receiveCount: number;
+}
+
+const TAGS = [
+  { Key: "ManagedBy", Value: "Celery/Kombu" },
+  {
+    Key: "Description",
+    Value:
+      "This SNS topic is used by Kombu to enable Fanout support for AWS SQS.",
+  },
+];
+
+/** SQS and SNS by the library's verbs, over the AWS SDK. The SDK for SNS is loaded with the first topic. */
+export class AwsClient {
+  readonly #settings: SqsSettings;
+  readonly #credentials: CredentialSource | undefined;
+  readonly #requests: Requests;
+  readonly #sqs: SQSClient;
+  #sns: Promise<Sns> | undefined;
+
+  /** Makes one that has sent nothing yet. */
+  constructor(
+    settings: SqsSettings,
+    credentials: CredentialSource | undefined,
+    requests: Requests,
+  ) {
+    this.#settings = settings;
+    this.#credentials = credentials;
+    this.#requests = requests;
+    this.#sqs = new SQSClient(
+      clientConfig(settings, settings.endpoint, credentials, requests),
+    );
+  }
+
+  /** Asks for something small, to see whether there is somebody. */
+  async probe(queue: string | undefined, options: CallOptions): Promise<void> {
+    await this.#requests.run("connect to SQS", async (abortSignal) => {
+      if (queue === undefined) {
+        const command = new ListQueuesCommand({ MaxResults: 1 });
+        await this.#sqs.send(command, { abortSignal });
+        return;
+      }
+      // Where only a few actions are allowed: this one changes nothing.
+      await this.#sqs.send(
+        new ChangeMessageVisibilityBatchCommand({
+          QueueUrl: queue,
+          Entries: [{ Id: "0", ReceiptHandle: "none", VisibilityTimeout: 0 }],
+        }),
+        { abortSignal },
+      );
+    }, options);
+  }
+
+  /** Finds a queue's URL by its name. */
+  findQueue(name: string, options: CallOptions): Promise<string> {
+    return this.#requests.run(`find queue "${name}"`, async (abortSignal) => {
+      const command = new GetQueueUrlCommand({ QueueName: name });
+      return text((await this.#sqs.send(command, { abortSignal })).QueueUrl);
+    }, options);
+  }
+
+  /** Creates a queue, and returns its URL. */
+  createQueue(
+    name: string,
+    attributes: Record<string, string>,
+    options: CallOptions,
+  ): Promise<string> {
+    const { queueTags } = this.#settings;
+    const command = new CreateQueueCommand({
+      QueueName: name,
+      Attributes: attributes,
+      ...(queueTags === undefined ? {} : { tags: { ...queueTags } }),
+    });
+    return this.#requests.run(
+      `declare queue "${name}"`,
+      async (abortSignal) =>
+        text((await this.#sqs.send(command, { abortSignal })).QueueUrl),
+      options,
+    );
+  }
+
+  /** Deletes a queue. */
+  async deleteQueue(url: string, options: CallOptions): Promise<void> {
+    const command = new DeleteQueueCommand({ QueueUrl: url });
+    await this.#requests.run(
+      `delete queue "${url}"`,
+      (abortSignal) => this.#sqs.send(command, { abortSignal }),
+      options,
+    );
+  }
+
+  /** Reads some of a queue's attributes. */
+  async readAttributes(
+    url: string,
+    names: readonly AttributeName[],
+    options: CallOptions,
+  ): Promise<Partial<Record<AttributeName, string>>> {
+    const command = new GetQueueAttributesCommand({
+      QueueUrl: url,
+      AttributeNames: [...names],
+    });
+    const { Attributes = {} } = await this.#requests.run(
+      `look at queue "${url}"`,
+      (abortSignal) => this.#sqs.send(command, { abortSignal }),
+      options,
+    );
+    return Attributes;
+  }
+
+  /** Writes a queue's policy. */
+  async writePolicy(
+    url: string,
+    policy: string,
+    options: CallOptions,
+  ): Promise<void> {
+    const command = new SetQueueAttributesCommand({
+      QueueUrl: url,
+      Attributes: { [QueueAttributeName.Policy]: policy },
+    });
+    await this.#requests.run(
+      `let SNS send to queue "${url}"`,
+      (abortSignal) => this.#sqs.send(command, { abortSignal }),
+      options,
+    );
+  }
+
+  /** Sends up to ten messages. */
+  send(
+    url: string,
+    entries: readonly SendEntry[],
+    options: CallOptions,
+  ): Promise<BatchResult> {
+    const command = new SendMessageBatchCommand({
+      QueueUrl: url,
+      Entries: entries.map((entry, i) => ({
+        Id: String(i),
+        MessageBody: entry.body,
+        DelaySeconds: entry.delay,
+        MessageGroupId: entry.group,
+        MessageDeduplicationId: entry.deduplication,
+      })),
+    });
+    return this.#requests.run(
+      `publish to queue "${url}"`,
+      async (abortSignal) =>
+        resultOf(
+          entries.length,
+          await this.#sqs.send(command, { abortSignal }),
+        ),
+      options,
+    );
+  }
+
+  /** Receives up to ten messages; waits for the first. */
+  receive(
+    url: string,
+    { limit, wait, lease }: ReceiveSettings,
+    options: CallOptions,
+  ): Promise<readonly ReceivedMessage[]> {
+    const command = new ReceiveMessageCommand({
+      QueueUrl: url,
+      MaxNumberOfMessages: limit,
+      WaitTimeSeconds: wait,
+      VisibilityTimeout: lease,
+      MessageSystemAttributeNames: ["ApproximateReceiveCount"],
+    });
+    return this.#requests.run(
+      `receive from queue "${url}"`,
+      async (abortSignal) => {
+        const { Messages } = await this.#sqs.send(command, { abortSignal });
+        return (Messages ?? []).map((message) => ({
+          handle: text(message.ReceiptHandle),
+          body: text(message.Body),
+          receiveCount: Number(
+            message.Attributes?.ApproximateReceiveCount ?? 1,
+          ),
+        }));
+      },
+      options,
+    );
+  }
+
+  /** Deletes up to ten messages. */
+  remove(
+    url: string,
+    handles: readonly string[],
+    options: CallOptions,
+  ): Promise<BatchResult> {
+    const command = new DeleteMessageBatchCommand({
+      QueueUrl: url,
+      Entries: handles.map((ReceiptHandle, i) => ({
+        Id: String(i),
+        ReceiptHandle,
+      })),
+    });
+    return this.#requests.run(
+      `settle messages of queue "${url}"`,
+      async (abortSignal) =>
+        resultOf(
+          handles.length,
+          await this.#sqs.send(command, { abortSignal }),
+        ),
+      options,
+    );
+  }
+
+  /** Says for up to ten messages how many seconds from now they stay out of sight. */
+  changeVisibility(
+    url: string,
+    handles: readonly string[],
+    seconds: number,
+    options: CallOptions,
+  ): Promise<BatchResult> {
+    const command = new ChangeMessageVisibilityBatchCommand({
+      QueueUrl: url,
+      Entries: handles.map((ReceiptHandle, i) => ({
+        Id: String(i),
+        ReceiptHandle,
+        VisibilityTimeout: seconds,
+      })),
+    });
+    return this.#requests.run(
+      `hold or give back messages of queue "${url}"`,
+      async (abortSignal) =>
+        resultOf(
+          handles.length,
+          await this.#sqs.send(command, { abortSignal }),
+        ),
+      options,
+    );
+  }
+
+  /** Creates a topic, or finds it; returns its ARN. */
+  createTopic(
+    name: string,
+    fifo: boolean,
+    options: CallOptions,
+  ): Promise<string> {
+    return this.#topic(
+      `declare topic "${name}"`,
+      async (sns, abortSignal) => {
+        const command = new sns.CreateTopicCommand({
+          Name: name,
+          Attributes: { FifoTopic: String(fifo) },
+          Tags: TAGS,
+        });
+        return text((await sns.client.send(command, { abortSignal })).TopicArn);
+      },
+      options,
+    );
+  }
+
+  /** Deletes a topic, and its subscriptions. */
+  async deleteTopic(topic: string, options: CallOptions): Promise<void> {
+    await this.#topic(`delete topic "${topic}"`, (sns, abortSignal) => {
+      const command = new sns.DeleteTopicCommand({ TopicArn: topic });
+      return sns.client.send(command, { abortSignal });
+    }, options);
+  }
+
+  /** Lets a queue have what is published to a topic; returns the subscription's ARN. */
+  subscribe(
+    topic: string,
+    queue: string,
+    options: CallOptions,
+  ): Promise<string> {
+    return this.#topic(
+      `bind queue "${queue}" to topic "${topic}"`,
+      async (sns, abortSignal) => {
+        const command = new sns.SubscribeCommand({
+          TopicArn: topic,
+          Protocol: "sqs",
+          Endpoint: queue,
+          Attributes: { RawMessageDelivery: "true" },
+          ReturnSubscriptionArn: true,
+        });
+        return text(
+          (await sns.client.send(command, { abortSignal })).SubscriptionArn,
+        );
+      },
+      options,
+    );
+  }
+
+  /** Ends a subscription. */
+  async unsubscribe(
+    subscription: string,
+    options: CallOptions,
+  ): Promise<void> {
+    await this.#topic(`unbind "${subscription}"`, (sns, abortSignal) => {
+      const command = new sns.UnsubscribeCommand({
+        SubscriptionArn: subscription,
+      });
+      return sns.client.send(command, { abortSignal });
+    }, options);
+  }
+
+  /** Publishes up to ten messages to a topic. */
+  publish(
+    topic: string,
+    entries: readonly SendEntry[],
+    options: CallOptions,
+  ): Promise<BatchResult> {
+    return this.#topic(
+      `publish to topic "${topic}"`,
+      async (sns, abortSignal) => {
+        const command = new sns.PublishBatchCommand({
+          TopicArn: topic,
+          PublishBatchRequestEntries: entries.map((entry, i) => ({
+            Id: String(i),
+            Message: entry.body,
+            MessageGroupId: entry.group,
+            MessageDeduplicationId: entry.deduplication,
+          })),
+        });
+        return resultOf(
+          entries.length,
+          await sns.client.send(command, { abortSignal }),
+        );
+      },
+      options,
+    );
+  }
+
+  /** Closes the sockets. */
+  async close(): Promise<void> {
+    this.#sqs.destroy();
+    const sns = await this.#sns?.catch(() => undefined);
+    sns?.client.destroy();
+  }
+
+  #topic<O>(
+    action: string,
+    request: (sns: Sns, abortSignal: AbortSignal) => Promise<O>,
+    options: CallOptions,
+  ): Promise<O> {
+    return this.#requests.run(action, async (abortSignal) => {
+      const sns = await (this.#sns ??= this.#openSns());
+      return await request(sns, abortSignal);
+    }, options);
+  }
+
+  async #openSns(): Promise<Sns> {
+    try {
+      const sdk = await import("@aws-sdk/client-sns");
+      const client = new sdk.SNSClient(clientConfig(
+        this.#settings,
+        this.#settings.snsEndpoint,
+        this.#credentials,
+        this.#requests,
+      ));
+      return { ...sdk, client };
+    } catch (error) {
+      this.#sns = undefined;
+      throw error;
+    }
+  }
+}
+
+type Sns = typeof import("@aws-sdk/client-sns") & {
+  readonly client: SNSClient;
+};

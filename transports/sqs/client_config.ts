@@ -1,0 +1,128 @@
+import type { TlsOptions } from "../../model/tls_options.ts";
+import type { CredentialSource, SqsCredentials } from "./credentials.ts";
+import type { SqsSettings } from "./options.ts";
+
+/** What the SDK's clients are made with, as far as it is the same for both. */
+export interface ClientConfig {
+  readonly region?: string;
+  readonly endpoint?: string;
+  readonly credentials?: CredentialsProvider;
+  readonly ignoreConfiguredEndpointUrls: boolean;
+  readonly authSchemePreference: string[];
+  readonly defaultsMode: "standard";
+  readonly retryMode: "standard";
+  readonly maxAttempts: () => Promise<number>;
+  readonly useDualstackEndpoint: boolean;
+  readonly useFipsEndpoint: boolean;
+  readonly userAgentAppId: string;
+  readonly logger: Logger;
+  readonly requestHandler: {
+    readonly httpAgent: AgentOptions;
+    readonly httpsAgent: AgentOptions;
+    readonly logger: Logger;
+  };
+}
+
+/** Asked for credentials before each request; `memoized` tells the SDK not to keep them. */
+export interface CredentialsProvider {
+  (): Promise<Credentials>;
+  readonly memoized: true;
+}
+
+interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
+interface AgentOptions {
+  readonly keepAlive: boolean;
+  readonly maxSockets: number;
+  readonly ca?: string | string[];
+  readonly cert?: string;
+  readonly key?: string;
+  readonly passphrase?: string;
+  readonly servername?: string;
+  readonly rejectUnauthorized?: boolean;
+  readonly checkServerIdentity?: () => undefined;
+}
+
+interface Logger {
+  debug(): void;
+  info(): void;
+  warn(): void;
+  error(): void;
+}
+
+/** The SDK would write to the console by itself: a library does not. */
+const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * Makes what a client of the SDK is made with. What the SDK would else look up in the
+ * environment and in files by itself is said here.
+ *
+ * @param settings The settings.
+ * @param endpoint Where the service is; `undefined` is AWS's own.
+ * @param credentials Whom to ask; `undefined` is the SDK's own search.
+ * @param retries Says how often a request may be attempted.
+ * @returns The configuration.
+ */
+export function clientConfig(
+  settings: SqsSettings,
+  endpoint: string | undefined,
+  credentials: CredentialSource | undefined,
+  retries: { readonly attempts: number },
+): ClientConfig {
+  const { region, tls } = settings;
+  // Each waiting receive has a socket: a limit would hold up all else behind them.
+  const agent = { keepAlive: true, maxSockets: Infinity };
+  return {
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(credentials === undefined
+      ? {}
+      : { credentials: providerOf(credentials) }),
+    ignoreConfiguredEndpointUrls: true,
+    authSchemePreference: [],
+    defaultsMode: "standard",
+    retryMode: "standard",
+    maxAttempts: () => Promise.resolve(retries.attempts),
+    useDualstackEndpoint: false,
+    useFipsEndpoint: false,
+    userAgentAppId: "dashi",
+    logger: SILENT,
+    requestHandler: {
+      httpAgent: agent,
+      httpsAgent: { ...agent, ...agentTls(tls) },
+      logger: SILENT,
+    },
+  };
+}
+
+function providerOf(source: CredentialSource): CredentialsProvider {
+  const provide = async () => identityOf(await source.get());
+  return Object.assign(provide, { memoized: true as const });
+}
+
+function identityOf(credentials: SqsCredentials): Credentials {
+  const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+  return sessionToken === undefined
+    ? { accessKeyId, secretAccessKey }
+    : { accessKeyId, secretAccessKey, sessionToken };
+}
+
+function agentTls(tls: TlsOptions | undefined): Partial<AgentOptions> {
+  if (tls === undefined) return {};
+  const { ca, cert, key, passphrase, servername, verify, checkHostname } = tls;
+  return {
+    ...(ca === undefined ? {} : { ca: typeof ca === "string" ? ca : [...ca] }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(passphrase === undefined ? {} : { passphrase }),
+    ...(servername === undefined ? {} : { servername }),
+    ...(verify === undefined ? {} : { rejectUnauthorized: verify }),
+    ...(checkHostname === false
+      ? { checkServerIdentity: () => undefined }
+      : {}),
+  };
+}

@@ -1,0 +1,84 @@
+import type { Clock } from "../../async/clock.ts";
+import { AuthenticationError, MessagingError } from "../../model/errors.ts";
+
+/** What requests are signed with. */
+export interface SqsCredentials {
+  /** The access key's id. */
+  readonly accessKeyId: string;
+  /** Its secret. */
+  readonly secretAccessKey: string;
+  /** The token that goes with a key that was lent for a time. */
+  readonly sessionToken?: string | undefined;
+  /** When that time is over; `undefined` is never. */
+  readonly expiration?: Date | undefined;
+}
+
+/** Asked for credentials: before the first request, and again before they expire. */
+export type SqsCredentialsFunction = () =>
+  | SqsCredentials
+  | Promise<SqsCredentials>;
+
+/** How long before their end credentials are asked for again, ms. */
+const MARGIN = 5 * 60_000;
+
+/** Asks for credentials, once for all requests that wait, and again before they expire. */
+export class CredentialSource {
+  readonly #ask: SqsCredentialsFunction;
+  readonly #clock: Clock;
+  #present: SqsCredentials | undefined;
+  #askedAt = 0;
+  #asking: Promise<SqsCredentials> | undefined;
+
+  /** Makes one that has not asked yet. */
+  constructor(ask: SqsCredentialsFunction, clock: Clock) {
+    this.#ask = ask;
+    this.#clock = clock;
+  }
+
+  /** Gives the present credentials, or new ones where they are about to end. */
+  async get(): Promise<SqsCredentials> {
+    const present = this.#present;
+    const now = this.#clock.wall();
+    if (present !== undefined && now < this.#renewAt(present)) return present;
+    try {
+      return await (this.#asking ??= this.#renew());
+    } catch (error) {
+      // Those that are still good for a while serve until they are not.
+      const end = present?.expiration?.getTime() ?? 0;
+      if (present !== undefined && this.#present === present && now < end) {
+        return present;
+      }
+      throw error instanceof MessagingError ? error : cannotAsk(error);
+    }
+  }
+
+  /** Forgets the present ones: AWS took them for expired. */
+  forget(): void {
+    this.#present = undefined;
+  }
+
+  /** Credentials with a short life are used for at least half of it. */
+  #renewAt({ expiration }: SqsCredentials): number {
+    if (expiration === undefined) return Infinity;
+    const end = expiration.getTime();
+    return end - Math.min(MARGIN, (end - this.#askedAt) / 2);
+  }
+
+  async #renew(): Promise<SqsCredentials> {
+    try {
+      const askedAt = this.#clock.wall();
+      const credentials = await this.#ask();
+      this.#askedAt = askedAt;
+      return this.#present = credentials;
+    } finally {
+      this.#asking = undefined;
+    }
+  }
+}
+
+function cannotAsk(cause: unknown): AuthenticationError {
+  return new AuthenticationError(
+    "Cannot sign requests to AWS: whoever gives the credentials failed",
+    { cause, retryable: true, outcome: "not-sent" },
+  );
+}

@@ -1,0 +1,69 @@
+import { UnsupportedError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+
+/** One message on its way. */
+export interface SendEntry {
+  readonly body: string;
+  /** Whole seconds. */
+  readonly delay: number | undefined;
+  readonly group: string | undefined;
+  readonly deduplication: string | undefined;
+}
+
+/** SQS's, ms. */
+const MOST_DELAY = 900_000;
+
+/** What SQS takes as the name of a group, or to tell duplicates by. */
+const ID = /^[!-~]{1,128}$/;
+
+/** What is to be made of a message. */
+export interface EntryOptions {
+  readonly body: string;
+  readonly fifo: boolean;
+  /** Whether it is a copy that SQS must not take for one that it has seen. */
+  readonly copy: boolean;
+}
+
+/**
+ * Makes what is sent of a message. On FIFO queues its header `MessageGroupId` names its
+ * group, which is else Kombu's `default`; duplicates are told by the header
+ * `MessageDeduplicationId`, or else the message id.
+ *
+ * @param message The message.
+ * @param options Its body, and what it is sent to.
+ * @returns The entry.
+ * @throws {UnsupportedError} If it has a delay that SQS does not do.
+ */
+export function entryFor(
+  message: Publishing,
+  { body, fifo, copy }: EntryOptions,
+): SendEntry {
+  const { delay, properties } = message;
+  if (delay > 0 && fifo) {
+    throw new UnsupportedError(
+      "Cannot publish to a FIFO queue with a delay: SQS has delays on other queues alone",
+    );
+  }
+  if (delay > MOST_DELAY) {
+    throw new UnsupportedError(
+      `Cannot publish with a delay of ${delay} ms: SQS delays up to 15 minutes`,
+    );
+  }
+  const group = idIn(properties.headers?.MessageGroupId);
+  const named = idIn(properties.headers?.MessageDeduplicationId) ??
+    idIn(properties.messageId);
+  return {
+    body,
+    delay: delay > 0 ? Math.ceil(delay / 1000) : undefined,
+    group: fifo ? group ?? "default" : group,
+    deduplication: !fifo
+      ? undefined
+      : copy
+      ? crypto.randomUUID()
+      : named ?? crypto.randomUUID(),
+  };
+}
+
+function idIn(value: unknown): string | undefined {
+  return typeof value === "string" && ID.test(value) ? value : undefined;
+}

@@ -1,0 +1,237 @@
+import {
+  AccessRefusedError,
+  AuthenticationError,
+  ChannelError,
+  ConnectionError,
+  type MessagingError,
+  NotFoundError,
+  type Outcome,
+  PreconditionFailedError,
+  PublishError,
+} from "../../model/errors.ts";
+
+/** What AWS, or the way to it, says went wrong. */
+export interface Failure {
+  /** AWS's code or the system's: `QueueDoesNotExist`, `ECONNREFUSED`. */
+  readonly code: string;
+  /** For people. */
+  readonly text: string;
+  /** The status of the answer, if there was one. */
+  readonly status: number | undefined;
+  /** Whether the request was at fault; else it may be tried again. */
+  readonly senderFault: boolean;
+  readonly cause?: unknown;
+}
+
+/** The token has had its time; another may be had. */
+const EXPIRED: ReadonlySet<string> = new Set([
+  "ExpiredToken",
+  "ExpiredTokenException",
+  "TokenRefreshRequired",
+]);
+
+const UNKNOWN_KEY: ReadonlySet<string> = new Set([
+  "InvalidClientTokenId",
+  "UnrecognizedClientException",
+  "InvalidAccessKeyId",
+  "SignatureDoesNotMatch",
+  "InvalidSignatureException",
+  "IncompleteSignature",
+  "MissingAuthenticationToken",
+  "MissingAuthenticationTokenException",
+  "InvalidSecurity",
+  "NotAuthorized",
+  "OptInRequired",
+]);
+
+const DENIED: ReadonlySet<string> = new Set([
+  "AccessDenied",
+  "AccessDeniedException",
+  "AuthorizationError",
+  "AuthorizationErrorException",
+  "KmsAccessDenied",
+  "KMSAccessDeniedException",
+]);
+
+const MISSING: ReadonlySet<string> = new Set([
+  "QueueDoesNotExist",
+  "AWS.SimpleQueueService.NonExistentQueue",
+  "NonExistentQueue",
+  "NotFound",
+  "NotFoundException",
+]);
+
+const TOO_LARGE: ReadonlySet<string> = new Set([
+  "BatchRequestTooLong",
+  "BatchRequestTooLongException",
+]);
+
+/** Nothing has left this machine, or nobody was there to take it. */
+const NOT_SENT: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+]);
+
+/**
+ * Says whether credentials have expired: others may do.
+ *
+ * @param failure What went wrong.
+ * @returns Whether they have.
+ */
+export function isExpired(failure: Failure): boolean {
+  return EXPIRED.has(failure.code);
+}
+
+/**
+ * Says whether AWS forbids an action.
+ *
+ * @param failure What went wrong.
+ * @returns Whether it does.
+ */
+export function isDenied(failure: Failure): boolean {
+  return DENIED.has(failure.code);
+}
+
+/**
+ * Translates what went wrong with a request.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param failure What went wrong.
+ * @returns The error.
+ */
+export function requestError(
+  action: string,
+  failure: Failure,
+): MessagingError {
+  const { code, text, status, cause } = failure;
+  const message = `Cannot ${action}: ${text}`;
+  if (isExpired(failure)) {
+    // Whoever gives credentials may have newer ones the next time.
+    return new AuthenticationError(
+      `Cannot ${action}: the credentials have expired`,
+      { cause, retryable: true, outcome: "not-sent" },
+    );
+  }
+  if (UNKNOWN_KEY.has(code)) {
+    return new AuthenticationError(
+      `Cannot ${action}: AWS does not accept the credentials (${code})`,
+      { cause, outcome: "not-sent" },
+    );
+  }
+  if (code === "CredentialsProviderError") {
+    return new AuthenticationError(
+      `Cannot ${action}: there are no credentials; ${text}`,
+      { cause, outcome: "not-sent" },
+    );
+  }
+  if (isDenied(failure)) {
+    return new AccessRefusedError(message, { cause, outcome: "not-sent" });
+  }
+  if (MISSING.has(code)) {
+    return new NotFoundError(message, { cause, outcome: "not-sent" });
+  }
+  if (isTooLarge(failure)) {
+    return new PublishError(message, { cause, code: "message-too-large" });
+  }
+  if (code === "QueueDeletedRecently") {
+    return new PreconditionFailedError(
+      `${message}; AWS gives the name free a minute later`,
+      { cause, retryable: true },
+    );
+  }
+  if (status === undefined) return connectionError(message, code, cause);
+  if (status >= 500 || status === 429 || !failure.senderFault) {
+    const outcome: Outcome = status < 500 ? "not-sent" : "unknown";
+    return new ChannelError(message, {
+      code: "channel-closed",
+      cause,
+      outcome,
+    });
+  }
+  return new PreconditionFailedError(message, { cause, outcome: "not-sent" });
+}
+
+/**
+ * Translates what went wrong with one message of a batch.
+ *
+ * @param queue The queue's or the topic's name.
+ * @param failure What AWS says.
+ * @returns The error; the message was not taken.
+ */
+export function sendError(queue: string, failure: Failure): MessagingError {
+  const { text, code, senderFault, cause } = failure;
+  const message = `Cannot publish to "${queue}": ${text}`;
+  if (isTooLarge(failure)) {
+    return new PublishError(message, { cause, code: "message-too-large" });
+  }
+  if (isDenied(failure)) return new AccessRefusedError(message, { cause });
+  return new PublishError(`${message} (${code})`, {
+    cause,
+    code: "publish-refused",
+    retryable: !senderFault,
+  });
+}
+
+function isTooLarge({ code, text }: Failure): boolean {
+  return TOO_LARGE.has(code) ||
+    /must be shorter than \d+ bytes|Message too long/i.test(text);
+}
+
+function connectionError(
+  message: string,
+  code: string,
+  cause: unknown,
+): ConnectionError {
+  return new ConnectionError(message, {
+    code: "connection-lost",
+    cause,
+    outcome: NOT_SENT.has(code) ? "not-sent" : "unknown",
+  });
+}
+
+/**
+ * Reads what a client threw.
+ *
+ * @param error What it threw.
+ * @returns What AWS, or the way to it, says.
+ */
+export function failureOf(error: unknown): Failure {
+  const { name, message, code, $fault, $metadata, $response } = fieldsOf(error);
+  const status = numberIn($metadata, "httpStatusCode") ??
+    numberIn($response, "statusCode");
+  return {
+    code: status === undefined && typeof code === "string"
+      ? code
+      : typeof name === "string"
+      ? name
+      : "unknown",
+    text: typeof message === "string" && message !== ""
+      ? message
+      : String(code ?? name ?? error),
+    status,
+    senderFault: $fault !== "server" && (status ?? 0) < 500,
+    cause: error,
+  };
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null) return {};
+  const { name, message, code, $fault, $metadata, $response }: {
+    name?: unknown;
+    message?: unknown;
+    code?: unknown;
+    $fault?: unknown;
+    $metadata?: unknown;
+    $response?: unknown;
+  } = value;
+  return { name, message, code, $fault, $metadata, $response };
+}
+
+function numberIn(value: unknown, name: string): number | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const found: unknown = Reflect.get(value, name);
+  return typeof found === "number" ? found : undefined;
+}

@@ -1,0 +1,82 @@
+/**
+ * Amazon SQS, and SNS for fanout exchanges, by npm:@aws-sdk/client-sqs and
+ * npm:@aws-sdk/client-sns. Queues and messages are shared with Kombu and Celery.
+ *
+ * URL: `sqs://[KEY:SECRET@][host][:port]`, key and secret percent-encoded. Without a
+ * host it is AWS's own endpoint of the region. A host is spoken to by plain HTTP, as
+ * Kombu does, but for hosts of AWS, or where `is_secure` or `ssl` says so. A key without
+ * its secret takes the option `password` for it.
+ *
+ * | Parameter | In `transportOptions` | Default | Meaning |
+ * | --- | --- | --- | --- |
+ * | `region` | `region` | the host's, or `us-east-1` | AWS's region |
+ * | `endpoint` | `endpoint` | the URL's host | where SQS is: `https://…` |
+ * | `sns_endpoint` | `snsEndpoint` | where SQS is, or AWS's own | where SNS is |
+ * | `is_secure` | `isSecure` | true for hosts of AWS | whether the host is spoken to by HTTPS |
+ * | - | `credentials` | - | an object, a function that is asked again before they expire, or `"default"` |
+ * | `session_token` | `sessionToken` | - | goes with the URL's key |
+ * | `wait_time_seconds` | `waitTime` | 20 s, 20000 ms | how long a receive waits for a message, 1 s to 20 s |
+ * | `get_wait_time_seconds` | `getWaitTime` | 1 s, 1000 ms | how long a `get` waits; 0 may miss what is there |
+ * | `visibility_timeout` | `visibilityTimeout` | 1800 s | given to new queues |
+ * | `queue_name_prefix` | `queueNamePrefix` | - | stands before each name |
+ * | `supports_fanout` | `supportsFanout` | true | whether fanout exchanges are topics of SNS |
+ * | `sqs_base64_encoding` | `base64Encoding` | true | whether messages are written as base64 |
+ * | `max_message_bytes` | `maxMessageBytes` | 1048576 | the largest message as it is sent |
+ * | - | `predefinedQueues` | - | queues that are there, name to URL; no other is used |
+ * | - | `creationAttributes` | - | more attributes for new queues |
+ * | - | `queueTags` | - | tags for new queues |
+ *
+ * **Credentials.** The library reads no environment variable and no file by itself:
+ * without a key in the URL or `credentials` it refuses to connect. With
+ * `credentials: "default"` the SDK searches as it always does, for the region too. A
+ * function is asked again five minutes before what it gave expires, and at once when AWS
+ * says that it has; that request is sent again.
+ *
+ * **Names** are Kombu's: `.` becomes `-`, other punctuation `_`, a final `.fifo` stays.
+ *
+ * **Declarations** are known to the connection that made them, and to no other; what is
+ * looked up is whether a queue is there. Only the bindings of fanout exchanges are known
+ * to all: an exchange is a topic, a binding a subscription, and Kombu's statement in the
+ * queue's policy lets the topic send. With `supportsFanout: false` fanout exchanges lead
+ * to the queues that this connection has bound. SQS frees the name of a deleted queue a
+ * minute later.
+ *
+ * **Predefined queues** need the rights to send, receive, delete and change visibility,
+ * and no others; one that may be read is counted, else its count is 0.
+ *
+ * **Messages.** What is received is held for a minute, and renewed as long as it is
+ * unsettled; SQS allows twelve hours. A requeue makes it visible at once. A receive that
+ * nobody waits for any more is not cut off, for SQS would hand messages to it all the
+ * same: what comes is given back. On close one that would end by itself within two seconds
+ * is waited for; what SQS hands to an older one is out of sight for up to a minute.
+ * Messages are sent, deleted and given back in batches of ten; those of one queue are sent
+ * one batch after the other, in order. A queue's own redrive policy is left alone.
+ *
+ * **Size.** AWS takes 1 MiB a message since August 2025 (Amazon SQS message quotas), before
+ * that 256 KiB, and a queue may have a smaller `MaximumMessageSize`: set `max_message_bytes`
+ * to be told before anything is sent. In base64, twice, a body takes 16/9 of its size.
+ *
+ * **FIFO queues** are those whose name ends in `.fifo`. A header `MessageGroupId` names the
+ * group, else it is `default`; duplicates are told by a header `MessageDeduplicationId`,
+ * or else by the message id, so that a message which is published again after a lost
+ * answer is taken once. They take no delay.
+ *
+ * Capabilities: `dead-letter`, `delay` up to 15 minutes in whole seconds, `known-queues`,
+ * `lease`, `persistence`, `queued-fanout`; `exchange-to-exchange` where fanout is not SNS's,
+ * for a queue that hears two topics would have a message of both twice.
+ *
+ * @example Connect
+ * ```ts ignore
+ * import { createConnection } from "@dashi/mq";
+ *
+ * await using connection = createConnection("sqs://KEY:SECRET@?region=eu-central-1");
+ * await connection.connect();
+ * ```
+ *
+ * @module
+ */
+
+export type { SqsCredentials, SqsCredentialsFunction } from "./credentials.ts";
+export type { SqsTransportOptions } from "./options.ts";
+export { createTransport } from "./transport.ts";
+export type * from "../transport.ts";

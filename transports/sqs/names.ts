@@ -1,0 +1,33 @@
+/** ASCII's punctuation, as Python has it, but for `-`, `_` and `.`. */
+const PUNCTUATION = /[!"#$%&'()*+,/:;<=>?@[\\\]^`{|}~]/g;
+
+/** What the names of FIFO queues and topics end with. */
+export const FIFO = ".fifo";
+
+/**
+ * Says whether a queue or a topic keeps the order of its messages.
+ *
+ * @param name Its name, or its URL.
+ * @returns Whether it does.
+ */
+export function isFifo(name: string): boolean {
+  return name.endsWith(FIFO);
+}
+
+/**
+ * Makes the name that a queue or an exchange has at AWS, by Kombu's rules: `.`
+ * becomes `-`, other punctuation `_`, and a final `.fifo` stays. All else is kept:
+ * what AWS does not allow, it refuses itself.
+ *
+ * @param name The name that programs use.
+ * @returns The name at AWS.
+ */
+export function entityName(name: string): string {
+  return isFifo(name)
+    ? translate(name.slice(0, -FIFO.length)) + FIFO
+    : translate(name);
+}
+
+function translate(name: string): string {
+  return name.replace(PUNCTUATION, "_").replaceAll(".", "-");
+}

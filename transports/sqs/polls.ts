@@ -1,0 +1,218 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import type { AwsClient, ReceivedMessage } from "./client.ts";
+import type { SqsQueue } from "./queues.ts";
+import type { ReserveOptions } from "../store/store.ts";
+
+/** A receive that ends by itself so soon is waited for, when nobody wants it any more. */
+const SOON = 2000;
+/** Others are given a moment: what was put back just now comes by them. */
+const MOMENT = 200;
+/** How much later than it ought to an answer may come from a server that is alive. */
+const LATE = 1000;
+
+/** How to receive: seconds. */
+export interface ReceiveSettings {
+  readonly limit: number;
+  readonly wait: number;
+  readonly lease: number;
+}
+
+/** What receives need of their store. */
+export interface PollSettings {
+  readonly client: AwsClient;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  /** How long what is received is ours, ms. */
+  readonly lease: number;
+  /** How much longer than it waits AWS may take to answer, ms. */
+  readonly grace: number;
+  /** Puts messages back in sight that nobody took. */
+  giveBack(queue: SqsQueue, messages: readonly ReceivedMessage[]): void;
+  /** AWS does not answer any more. */
+  lost(error: Error): void;
+}
+
+/** What was received, and until when it is ours, on the clock. */
+export interface Polled {
+  readonly messages: readonly ReceivedMessage[];
+  readonly until: number;
+}
+
+interface Poll {
+  readonly queue: SqsQueue;
+  /** When it ends by itself, on the clock. */
+  readonly endsAt: number;
+  /** Resolves when it has ended, well or not. */
+  readonly ended: Promise<void>;
+  /** Who waits for it now. */
+  waiter: Waiter | undefined;
+}
+
+interface Waiter {
+  resolve(polled: Polled): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * Receives. A request that was sent can not be called back: SQS may hand messages to
+ * it after we have hung up, and they are out of sight until their time is over. So a
+ * receive that nobody waits for any more goes on, and the next one for its queue takes
+ * it over; what comes without anybody waiting is given back at once.
+ */
+export class Polls {
+  readonly #settings: PollSettings;
+  /** The receives of consumers, by queue. */
+  readonly #kept = new Map<string, Poll>();
+  readonly #all = new Set<Poll>();
+
+  /** Makes one that has not asked yet. */
+  constructor(settings: PollSettings) {
+    this.#settings = settings;
+  }
+
+  /** Receives up to `limit` messages; waits up to `wait` ms for the first. */
+  receive(
+    queue: SqsQueue,
+    limit: number,
+    options: ReserveOptions,
+  ): Promise<Polled> {
+    const poll = this.#start(queue, limit, options.wait);
+    return this.#waitFor(poll, limit, options);
+  }
+
+  /** As `receive`, but takes over what is under way for the queue and wanted by nobody. */
+  keepReceiving(
+    queue: SqsQueue,
+    limit: number,
+    options: ReserveOptions,
+  ): Promise<Polled> {
+    const kept = this.#kept.get(queue.queue);
+    if (kept !== undefined && kept.waiter === undefined) {
+      return this.#waitFor(kept, limit, options);
+    }
+    const poll = this.#start(queue, limit, options.wait);
+    this.#kept.set(queue.queue, poll);
+    return this.#waitFor(poll, limit, options);
+  }
+
+  #waitFor(
+    poll: Poll,
+    limit: number,
+    options: ReserveOptions,
+  ): Promise<Polled> {
+    const { queue } = poll;
+    return new Promise((resolve, reject) => {
+      const unwatch = this.#settings.limits.watch(options, (stopped) => {
+        poll.waiter = undefined;
+        reject(stopped === undefined ? lateError(queue) : stopped.aborted);
+      });
+      poll.waiter = {
+        resolve: (polled) => {
+          unwatch();
+          // It may have asked for more, for whoever wanted it before.
+          this.#settings.giveBack(queue, polled.messages.slice(limit));
+          resolve({ ...polled, messages: polled.messages.slice(0, limit) });
+        },
+        reject: (error) => {
+          unwatch();
+          reject(error);
+        },
+      };
+    });
+  }
+
+  /**
+   * Waits a little for receives of a queue, or of all, that nobody waits for, to end by
+   * themselves.
+   */
+  async windUp(queue?: string): Promise<void> {
+    const { clock } = this.#settings;
+    const idle = [...this.#all].filter((poll) =>
+      poll.waiter === undefined &&
+      (queue === undefined || poll.queue.queue === queue)
+    );
+    if (idle.length === 0) return;
+    const now = clock.now();
+    const patience = Math.max(
+      ...idle.map(({ endsAt }) =>
+        endsAt - now <= SOON ? Math.max(0, endsAt - now) + LATE : MOMENT
+      ),
+    );
+    let stop: (() => void) | undefined;
+    const late = new Promise<void>((resolve) => {
+      stop = clock.timer(resolve, patience);
+    });
+    await Promise.race([late, Promise.all(idle.map(({ ended }) => ended))]);
+    stop?.();
+  }
+
+  /** Lets everyone who waits know that the connection is closed. */
+  close(): void {
+    for (const poll of this.#all) {
+      const { waiter } = poll;
+      poll.waiter = undefined;
+      waiter?.reject(
+        new ClosedError("Cannot reserve messages: the connection is closed"),
+      );
+    }
+  }
+
+  #start(queue: SqsQueue, limit: number, wait: number): Poll {
+    const { client, clock, lease, grace } = this.#settings;
+    const began = clock.now();
+    const answer = client.receive(queue.url, {
+      limit,
+      wait: wait / 1000,
+      lease: lease / 1000,
+    }, { deadline: began + wait + grace });
+    const poll: Poll = {
+      queue,
+      endsAt: began + wait,
+      waiter: undefined,
+      ended: answer.then(
+        (messages) => this.#answered(poll, messages),
+        (error) => this.#failed(poll, error),
+      ),
+    };
+    this.#all.add(poll);
+    return poll;
+  }
+
+  #end(poll: Poll): void {
+    this.#all.delete(poll);
+    const { queue } = poll.queue;
+    if (this.#kept.get(queue) === poll) this.#kept.delete(queue);
+  }
+
+  #answered(poll: Poll, messages: readonly ReceivedMessage[]): void {
+    this.#end(poll);
+    const { clock, lease, giveBack } = this.#settings;
+    // The lease began when SQS answered: a tenth of it is for the way from there.
+    const until = clock.now() + lease * 0.9;
+    if (poll.waiter !== undefined) poll.waiter.resolve({ messages, until });
+    else giveBack(poll.queue, messages);
+  }
+
+  #failed(poll: Poll, error: unknown): void {
+    this.#end(poll);
+    if (!(error instanceof TimeoutError)) return poll.waiter?.reject(error);
+    const lost = new ConnectionError(
+      `Connection to SQS was lost: a receive from queue "${poll.queue.queue}" is not answered`,
+      { code: "connection-lost", cause: error },
+    );
+    poll.waiter?.reject(lost);
+    this.#settings.lost(lost);
+  }
+}
+
+function lateError({ queue }: SqsQueue): TimeoutError {
+  return new TimeoutError(
+    `Cannot receive from queue "${queue}" in time: AWS has not answered`,
+  );
+}

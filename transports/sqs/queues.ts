@@ -1,0 +1,169 @@
+import type { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  AccessRefusedError,
+  NotFoundError,
+  PreconditionFailedError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import type { AwsClient } from "./client.ts";
+import { entityName, isFifo } from "./names.ts";
+import type { SqsSettings } from "./options.ts";
+
+/** Which queue attributes are asked for. */
+export type AttributeName =
+  | "ApproximateNumberOfMessages"
+  | "Policy"
+  | "QueueArn"
+  | "RedrivePolicy";
+
+/** A queue at AWS. */
+export interface SqsQueue {
+  /** Its name in programs. */
+  readonly queue: string;
+  readonly url: string;
+  readonly fifo: boolean;
+}
+
+/** The queues of a connection at AWS: what they are called there, and where they are. */
+export class Queues {
+  readonly #client: AwsClient;
+  readonly #settings: SqsSettings;
+  readonly #limits: Limits;
+  readonly #known = new Map<string, SqsQueue>();
+  readonly #finding = new Map<string, Promise<SqsQueue | undefined>>();
+  /** Whose attributes may not be read. */
+  readonly #denied = new Set<string>();
+
+  /** Makes one that knows the predefined queues alone. */
+  constructor(client: AwsClient, settings: SqsSettings, limits: Limits) {
+    this.#client = client;
+    this.#settings = settings;
+    this.#limits = limits;
+    for (const [queue, url] of settings.predefinedQueues ?? []) {
+      this.#known.set(queue, { queue, url, fifo: isFifo(queue) });
+    }
+  }
+
+  /** Whether there are no others than those that were there. */
+  get predefined(): boolean {
+    return this.#settings.predefinedQueues !== undefined;
+  }
+
+  /** Looks up a queue that was found before. */
+  known(queue: string): SqsQueue | undefined {
+    return this.#known.get(queue);
+  }
+
+  /** Finds a queue, at AWS if need be; `undefined` if there is none. */
+  find(queue: string, options?: CallOptions): Promise<SqsQueue | undefined> {
+    const known = this.#known.get(queue);
+    if (known !== undefined || this.predefined) return Promise.resolve(known);
+    // Many may ask at once, each with limits of its own.
+    let finding = this.#finding.get(queue);
+    if (finding === undefined) {
+      finding = this.#ask(queue).finally(() => this.#finding.delete(queue));
+      this.#finding.set(queue, finding);
+    }
+    return this.#limits.wait(
+      finding,
+      options,
+      () =>
+        new TimeoutError(
+          `Cannot find queue "${queue}" in time: AWS has not answered`,
+          { outcome: "not-sent" },
+        ),
+    );
+  }
+
+  /** Creates a queue, or takes the one that is there. */
+  async create(queue: string, options?: CallOptions): Promise<SqsQueue> {
+    const found = await this.find(queue, options);
+    if (found !== undefined) return found;
+    if (this.predefined) {
+      throw new NotFoundError(
+        `Cannot declare queue "${queue}": it is not among the predefined queues; add it to "predefinedQueues"`,
+      );
+    }
+    const { visibilityTimeout, creationAttributes } = this.#settings;
+    const name = this.#nameOf(queue);
+    try {
+      const url = await this.#client.createQueue(name, {
+        VisibilityTimeout: String(visibilityTimeout / 1000),
+        ...(isFifo(name) ? { FifoQueue: "true" } : {}),
+        ...creationAttributes,
+      }, options ?? {});
+      return this.#learn(queue, url);
+    } catch (error) {
+      // Somebody was faster, with other attributes.
+      const theirs = error instanceof PreconditionFailedError
+        ? await this.find(queue, options)
+        : undefined;
+      if (theirs === undefined) throw error;
+      return theirs;
+    }
+  }
+
+  /** Deletes a queue. */
+  async delete(queue: string, options?: CallOptions): Promise<void> {
+    const known = await this.find(queue, options);
+    if (known === undefined) return;
+    this.#known.delete(queue);
+    try {
+      await this.#client.deleteQueue(known.url, options ?? {});
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+    }
+  }
+
+  /** Forgets where a queue was: it is not there any more. */
+  forget(queue: string): void {
+    if (!this.predefined) this.#known.delete(queue);
+  }
+
+  /**
+   * Reads an attribute; `undefined` where that is not allowed: then it is not asked
+   * again.
+   *
+   * @throws {NotFoundError} If the queue is not there.
+   */
+  async attribute(
+    { queue, url }: SqsQueue,
+    name: AttributeName,
+    options?: CallOptions,
+  ): Promise<string | undefined> {
+    if (this.#denied.has(queue)) return undefined;
+    try {
+      const attributes = await this.#client.readAttributes(
+        url,
+        [name],
+        options ?? {},
+      );
+      return attributes[name] ?? "";
+    } catch (error) {
+      if (!(error instanceof AccessRefusedError)) throw error;
+      this.#denied.add(queue);
+      return undefined;
+    }
+  }
+
+  async #ask(queue: string): Promise<SqsQueue | undefined> {
+    try {
+      const name = this.#nameOf(queue);
+      return this.#learn(queue, await this.#client.findQueue(name, {}));
+    } catch (error) {
+      if (error instanceof NotFoundError) return undefined;
+      throw error;
+    }
+  }
+
+  #nameOf(queue: string): string {
+    return entityName(this.#settings.queueNamePrefix + queue);
+  }
+
+  #learn(queue: string, url: string): SqsQueue {
+    const known = { queue, url, fifo: isFifo(queue) };
+    this.#known.set(queue, known);
+    return known;
+  }
+}

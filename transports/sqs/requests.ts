@@ -1,0 +1,198 @@
+import { Limits } from "../../async/limits.ts";
+import type { Clock } from "../../async/clock.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  MessagingError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import type { CredentialSource } from "./credentials.ts";
+import { type Failure, failureOf, isExpired, requestError } from "./errors.ts";
+
+/** What became of each entry of a batch, in its order: `undefined` is all well. */
+export type BatchResult = readonly (Failure | undefined)[];
+
+/** What requests need of their connection. */
+export interface RequestSettings {
+  readonly clock: Clock;
+  readonly credentials: CredentialSource | undefined;
+  readonly operationTimeout: number;
+}
+
+/** Sends requests within their limits, and says in the library's words how they failed. */
+export class Requests {
+  /** How often the SDK may send one: once to connect, then as often as it thinks is wise. */
+  attempts = 1;
+  /** Called when the way to AWS is gone. */
+  onLost: ((error: Error) => void) | undefined;
+  readonly #settings: RequestSettings;
+  readonly #limits: Limits;
+  readonly #running = new Set<(reason: Error) => void>();
+  #closed = false;
+
+  /** Makes one that has sent nothing yet. */
+  constructor(settings: RequestSettings) {
+    this.#settings = settings;
+    this.#limits = new Limits(settings.clock);
+  }
+
+  /** Sends a request. Without a deadline it has the connection's `operationTimeout`. */
+  async run<O>(
+    action: string,
+    request: (abortSignal: AbortSignal) => Promise<O>,
+    options: CallOptions,
+  ): Promise<O> {
+    const { clock, credentials, operationTimeout } = this.#settings;
+    const limits = {
+      signal: options.signal,
+      deadline: options.deadline ?? clock.now() + operationTimeout,
+    };
+    for (let attempt = 0;; attempt++) {
+      this.#limits.check(limits, () => action);
+      if (this.#closed) throw closedError(action);
+      try {
+        return await this.#once(action, request, limits);
+      } catch (error) {
+        if (error instanceof Stopped) throw error.reason;
+        if (error instanceof MessagingError) throw error;
+        const failure = failureOf(error);
+        if (isExpired(failure) && credentials !== undefined && attempt === 0) {
+          credentials.forget();
+          continue;
+        }
+        const translated = requestError(action, failure);
+        if (translated instanceof ConnectionError) {
+          this.onLost?.(translated);
+        }
+        throw translated;
+      }
+    }
+  }
+
+  /** Ends what is under way: it rejects with `use-after-close`, or with what was lost. */
+  close(reason?: Error): void {
+    this.#closed = true;
+    for (const stop of this.#running) stop(reason ?? closedError("go on"));
+    this.#limits.clear();
+  }
+
+  #once<O>(
+    action: string,
+    request: (abortSignal: AbortSignal) => Promise<O>,
+    options: CallOptions,
+  ): Promise<O> {
+    return new Promise((resolve, reject) => {
+      const controller = new AbortController();
+      const stop = (reason: unknown) => {
+        done();
+        controller.abort();
+        reject(new Stopped(reason));
+      };
+      const done = () => {
+        unwatch();
+        this.#running.delete(stop);
+      };
+      const unwatch = this.#limits.watch(options, (stopped) => {
+        stop(stopped === undefined ? lateError(action) : stopped.aborted);
+      });
+      this.#running.add(stop);
+      request(controller.signal).then(
+        (answer) => {
+          done();
+          resolve(answer);
+        },
+        (error) => {
+          done();
+          reject(error);
+        },
+      );
+    });
+  }
+}
+
+/** Carries what a caller or a deadline said, whatever that is. */
+class Stopped {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    this.reason = reason;
+  }
+}
+
+function lateError(action: string): TimeoutError {
+  return new TimeoutError(
+    `Cannot ${action} in time: AWS has not answered`,
+    { outcome: "unknown" },
+  );
+}
+
+function closedError(action: string): ClosedError {
+  return new ClosedError(`Cannot ${action}: the connection is closed`);
+}
+
+/** The answer to a batch, as the SDK has it. */
+interface BatchAnswer {
+  readonly Failed?:
+    | readonly {
+      readonly Id?: string | undefined;
+      readonly Code?: string | undefined;
+      readonly Message?: string | undefined;
+      readonly SenderFault?: boolean | undefined;
+    }[]
+    | undefined;
+  readonly Successful?:
+    | readonly { readonly Id?: string | undefined }[]
+    | undefined;
+}
+
+/**
+ * Reads the answer to a batch whose entries are named by their index.
+ *
+ * @param count How many entries it had.
+ * @param answer The answer.
+ * @returns What became of each.
+ */
+export function resultOf(count: number, answer: BatchAnswer): BatchResult {
+  const { Failed = [], Successful = [] } = answer;
+  if (Failed.length === 0 && Successful.length === count) {
+    return new Array(count).fill(undefined);
+  }
+  // What is in neither list was not done, as far as is known.
+  const results: (Failure | undefined)[] = Array.from(
+    { length: count },
+    () => ({
+      code: "InternalError",
+      text: "AWS does not say what became of it",
+      status: 200,
+      senderFault: false,
+    }),
+  );
+  for (const { Id } of Successful) results[Number(Id)] = undefined;
+  for (const { Id, Code, Message, SenderFault } of Failed) {
+    results[Number(Id)] = {
+      code: Code ?? "InternalError",
+      text: Message ?? Code ?? "it failed",
+      status: 200,
+      senderFault: SenderFault ?? false,
+    };
+  }
+  return results;
+}
+
+/**
+ * Takes a text that AWS always gives.
+ *
+ * @param value The text.
+ * @returns The text.
+ */
+export function text(value: string | undefined): string {
+  if (value !== undefined) return value;
+  throw new ConnectionError(
+    "Cannot read AWS's answer: a part of it is missing",
+    {
+      code: "connection-failed",
+      retryable: false,
+    },
+  );
+}

@@ -1,0 +1,380 @@
+import type { Clock } from "../../async/clock.ts";
+import { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  PublishError,
+  UnsupportedError,
+} from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import { EnvelopeWriter } from "../store/envelope.ts";
+import type {
+  ChangeResult,
+  PutOptions,
+  PutResult,
+  Reservation,
+  Reserved,
+  ReserveOptions,
+  ReserveWant,
+  Store,
+  StoreItem,
+  StoreLimits,
+  TopologyKey,
+  TopologyView,
+} from "../store/store.ts";
+import type { Capability, CloseReason } from "../transport.ts";
+import { Batcher } from "./batcher.ts";
+import { decodeBody, encodeBody } from "./body.ts";
+import type { AwsClient, ReceivedMessage } from "./client.ts";
+import { entryFor, type SendEntry } from "./entry.ts";
+import { sendError } from "./errors.ts";
+import { Fanout } from "./fanout.ts";
+import { isFifo } from "./names.ts";
+import type { SqsSettings } from "./options.ts";
+import { Polls } from "./polls.ts";
+import { Queues, type SqsQueue } from "./queues.ts";
+import type { Requests } from "./requests.ts";
+import { Settlements, SqsReservation } from "./settlements.ts";
+import { SqsTables } from "./tables.ts";
+
+/** How long a message is ours without being renewed, at most, ms. */
+const MOST_LEASE = 60_000;
+
+const STALE: PutResult = { type: "stale" };
+const PUT: PutResult = { type: "put", displaced: [] };
+const LOST: PutResult = { type: "lost" };
+
+/** What a store is made of. */
+export interface SqsStoreSettings {
+  readonly settings: SqsSettings;
+  readonly client: AwsClient;
+  readonly requests: Requests;
+  readonly clock: Clock;
+  /** How much longer than it waits a receive may take, ms. */
+  readonly grace: number;
+}
+
+/**
+ * A connection to SQS. What is declared is known to this connection alone; only the
+ * bindings of fanout exchanges, SNS's subscriptions, are known to all.
+ */
+export class SqsStore implements Store {
+  readonly limits: StoreLimits;
+  readonly capabilities: ReadonlySet<Capability>;
+  readonly closed: Promise<CloseReason>;
+  readonly broadcast?: (
+    exchange: string,
+    message: Publishing,
+    options?: CallOptions,
+  ) => Promise<void>;
+  readonly #settleClosed: (reason: CloseReason) => void;
+  readonly #settings: SqsSettings;
+  readonly #client: AwsClient;
+  readonly #requests: Requests;
+  readonly #limits: Limits;
+  readonly #tables: SqsTables;
+  readonly #queues: Queues;
+  readonly #polls: Polls;
+  readonly #settlements: Settlements;
+  readonly #senders = new Map<string, Batcher<SendEntry>>();
+  readonly #writer = new EnvelopeWriter();
+  /** Messages on their way back that nobody waits for. */
+  readonly #givingBack = new Set<Promise<void>>();
+  #ended = false;
+
+  /** Makes one over a client that has been heard. */
+  constructor({ settings, client, requests, clock, grace }: SqsStoreSettings) {
+    const { promise, resolve } = Promise.withResolvers<CloseReason>();
+    this.closed = promise;
+    this.#settleClosed = resolve;
+    this.#settings = settings;
+    this.#client = client;
+    this.#requests = requests;
+    requests.onLost = (error) => this.lose(error);
+    this.#limits = new Limits(clock);
+    const lease = Math.min(settings.visibilityTimeout, MOST_LEASE);
+    this.limits = {
+      itemBytes: settings.maxMessageBytes,
+      reserveCount: 10,
+      reserveQueues: 1,
+      reserveWait: settings.waitTime,
+      lease,
+    };
+    this.capabilities = capabilitiesOf(settings);
+    this.#queues = new Queues(client, settings, this.#limits);
+    this.#settlements = new Settlements(client, clock, this.#limits);
+    this.#polls = new Polls({
+      client,
+      clock,
+      limits: this.#limits,
+      lease,
+      grace,
+      giveBack: (queue, messages) => this.#giveBack(queue, messages),
+      lost: (error) => this.lose(error),
+    });
+    const fanout = settings.supportsFanout
+      ? new Fanout(client, settings, this.#limits)
+      : undefined;
+    this.#tables = new SqsTables(this.#queues, fanout, {
+      windUp: (queue) => this.#polls.windUp(queue),
+      settled: () => Promise.all(this.#givingBack),
+    });
+    if (fanout !== undefined) {
+      this.broadcast = (exchange, message, options) =>
+        this.#broadcast(fanout, exchange, message, options);
+    }
+  }
+
+  readTopology(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
+    return this.#tables.read(of, options);
+  }
+
+  applyChanges(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult> {
+    return this.#tables.apply(changes, version, options);
+  }
+
+  countMessages(
+    queue: string,
+    options?: CallOptions,
+  ): Promise<number | undefined> {
+    return this.#tables.countMessages(queue, options);
+  }
+
+  /** One by one, for SQS's own purge takes those that are out, too, and not more than once a minute. */
+  async purgeQueue(queue: string, options?: CallOptions): Promise<number> {
+    let count = 0;
+    const work = async () => {
+      for (;;) {
+        const { reservations } = await this.reserve(
+          [{ queue, limit: this.limits.reserveCount }],
+          { ...options, wait: 0 },
+        );
+        if (reservations.length === 0) return;
+        const lost = await this.remove(reservations, options);
+        count += reservations.length - lost.length;
+      }
+    };
+    await Promise.all([work(), work(), work(), work()]);
+    return count;
+  }
+
+  async put(
+    items: readonly StoreItem[],
+    options?: PutOptions,
+  ): Promise<PutResult> {
+    if (
+      options?.version !== undefined && options.version !== this.#tables.version
+    ) {
+      return STALE;
+    }
+    const instead = options?.instead;
+    if (instead !== undefined && !this.#settlements.isOurs(instead)) {
+      return LOST;
+    }
+    const [first] = items;
+    if (first === undefined) return PUT;
+    const { message } = first;
+    const body = this.#encode(message, this.#settings.base64Encoding);
+    const put = (queue: string) => this.#send(queue, message, body, options);
+    const there = items.length === 1
+      ? await put(first.queue)
+      : (await Promise.all(items.map(({ queue }) => put(queue)))).every(
+        Boolean,
+      );
+    if (!there) return STALE;
+    if (instead !== undefined) await this.remove([instead], options);
+    return PUT;
+  }
+
+  async reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    options.signal?.throwIfAborted();
+    if (this.#ended) throw closedError("reserve messages");
+    const [want] = wants;
+    if (want === undefined) return { reservations: [], missing: [] };
+    const { queue, limit } = want;
+    const found = await this.#queues.find(queue, options);
+    if (found === undefined) return { reservations: [], missing: [queue] };
+    const most = Math.min(limit, this.limits.reserveCount);
+    try {
+      const { messages, until } = options.wait > 0
+        ? await this.#polls.keepReceiving(found, most, options)
+        : await this.#polls.receive(found, most, {
+          ...options,
+          wait: this.#settings.getWaitTime,
+        });
+      return {
+        reservations: messages.map((message) =>
+          new SqsReservation(
+            found,
+            message,
+            decodeBody(message.body, queue),
+            until,
+          )
+        ),
+        missing: [],
+      };
+    } catch (error) {
+      if (!this.#tables.isGone(queue, error)) throw error;
+      return { reservations: [], missing: [queue] };
+    }
+  }
+
+  remove(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#settlements.settle(reservations, "remove", options);
+  }
+
+  release(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#settlements.settle(reservations, 0, options);
+  }
+
+  renew(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const seconds = Math.min(this.#settings.visibilityTimeout, MOST_LEASE) /
+      1000;
+    return this.#settlements.hold(reservations, seconds, options);
+  }
+
+  /** Ends it: the way to AWS is gone. */
+  lose(error: Error): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const lost = error instanceof ConnectionError
+      ? error
+      : new ConnectionError(error.message, {
+        code: "connection-lost",
+        cause: error,
+      });
+    this.#settleClosed({ type: "lost", error: lost });
+    void this.#end(lost);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#polls.close();
+    await this.#polls.windUp();
+    await Promise.all(this.#givingBack);
+    await this.#end();
+    this.#settleClosed({ type: "closed" });
+  }
+
+  async #end(lost?: Error): Promise<void> {
+    this.#requests.close(lost);
+    this.#polls.close();
+    this.#limits.clear();
+    await this.#client.close();
+  }
+
+  #encode(message: Publishing, base64: boolean): string {
+    const envelope = this.#writer.write(message, crypto.randomUUID());
+    const body = encodeBody(envelope, base64);
+    const most = this.#settings.maxMessageBytes;
+    if (body.length <= most) return body;
+    throw new PublishError(
+      `Cannot publish a message of ${message.body.byteLength} bytes: it would be ${body.length} on its way, and SQS takes ${most} at most`,
+      { code: "message-too-large" },
+    );
+  }
+
+  /** Sends a message to a queue; `false` if the queue is not there any more. */
+  async #send(
+    queue: string,
+    message: Publishing,
+    body: string,
+    options?: PutOptions,
+  ): Promise<boolean> {
+    const found = this.#queues.known(queue) ??
+      await this.#queues.find(queue, options);
+    if (found === undefined) return false;
+    const copy = options?.instead !== undefined;
+    const entry = entryFor(message, { body, fifo: found.fifo, copy });
+    try {
+      const failure = await this.#senderOf(found.url)
+        .add(entry, body.length, options);
+      if (failure !== undefined) throw sendError(queue, failure);
+      return true;
+    } catch (error) {
+      if (!this.#tables.isGone(queue, error)) throw error;
+      return false;
+    }
+  }
+
+  #senderOf(url: string): Batcher<SendEntry> {
+    let sender = this.#senders.get(url);
+    if (sender === undefined) {
+      sender = new Batcher({
+        mostBytes: this.#settings.maxMessageBytes,
+        // One after the other: what is sent first comes first, as far as SQS keeps it so.
+        atOnce: 1,
+        limits: this.#limits,
+        send: (entries, options) => this.#client.send(url, entries, options),
+      });
+      this.#senders.set(url, sender);
+    }
+    return sender;
+  }
+
+  async #broadcast(
+    fanout: Fanout,
+    exchange: string,
+    message: Publishing,
+    options?: CallOptions,
+  ): Promise<void> {
+    if (message.delay > 0) {
+      throw new UnsupportedError(
+        `Cannot publish to exchange "${exchange}" with a delay: topics of SNS have none`,
+      );
+    }
+    const body = this.#encode(message, false);
+    const fifo = isFifo(exchange);
+    const entry = entryFor(message, { body, fifo, copy: false });
+    await fanout.publish(exchange, entry, options);
+  }
+
+  #giveBack(queue: SqsQueue, messages: readonly ReceivedMessage[]): void {
+    if (messages.length === 0) return;
+    const giving: Promise<void> = this.#client.changeVisibility(
+      queue.url,
+      messages.map(({ handle }) => handle),
+      0,
+      {},
+    ).then(() => {}, () => {}) // else they come back when their time is over
+      .finally(() => this.#givingBack.delete(giving));
+    this.#givingBack.add(giving);
+  }
+}
+
+function capabilitiesOf(settings: SqsSettings): ReadonlySet<Capability> {
+  const capabilities: Capability[] = [
+    "dead-letter",
+    "delay",
+    "known-queues",
+    "lease",
+    "persistence",
+    "queued-fanout",
+  ];
+  // A queue that hears two topics would be given a message of both twice.
+  if (!settings.supportsFanout) capabilities.push("exchange-to-exchange");
+  return new Set(capabilities);
+}
+
+function closedError(action: string): ClosedError {
+  return new ClosedError(`Cannot ${action}: the connection is closed`);
+}

@@ -1,0 +1,87 @@
+import {
+  AccessRefusedError,
+  ConnectionError,
+  MessagingError,
+  NotFoundError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import { formatUrl } from "../../url/format.ts";
+import { createStoreTransport } from "../store/connection.ts";
+import type { Store } from "../store/store.ts";
+import type { ConnectOptions, Transport } from "../transport.ts";
+import { AwsClient } from "./client.ts";
+import { CredentialSource } from "./credentials.ts";
+import { readSettings } from "./options.ts";
+import { Requests } from "./requests.ts";
+import { SqsStore } from "./store.ts";
+
+/**
+ * Makes the SQS transport.
+ *
+ * @returns The transport.
+ */
+export function createTransport(): Transport {
+  return createStoreTransport({ name: "sqs", open });
+}
+
+async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
+  const { clock, operationTimeout, heartbeat } = options;
+  const settings = readSettings(url, options);
+  const credentials = settings.credentials === undefined
+    ? undefined
+    : new CredentialSource(settings.credentials, clock);
+  const requests = new Requests({ clock, credentials, operationTimeout });
+  const client = new AwsClient(settings, credentials, requests);
+  const [queue] = settings.predefinedQueues?.values() ?? [];
+  try {
+    await client.probe(queue, options);
+  } catch (error) {
+    const translated = cannotConnect(url, error);
+    if (translated !== undefined) {
+      requests.close();
+      await client.close();
+      throw translated;
+    }
+  }
+  requests.attempts = 3;
+  return new SqsStore({
+    settings,
+    client,
+    requests,
+    clock,
+    grace: heartbeat > 0
+      ? Math.min(operationTimeout, heartbeat)
+      : operationTimeout,
+  });
+}
+
+/** Says why there is no connection; `undefined` where the answer shows that there is one. */
+function cannotConnect(url: BrokerUrl, error: unknown): unknown {
+  // It knows us, and what we may not do we need not do.
+  if (error instanceof AccessRefusedError || error instanceof NotFoundError) {
+    return undefined;
+  }
+  if (!(error instanceof MessagingError)) return error; // an abort's reason
+  const { name, code, retryable, cause } = error;
+  if (name === "AuthenticationError") return error;
+  if (error instanceof TimeoutError) {
+    return new TimeoutError(
+      `Cannot connect to "${formatUrl(url)}" in time: it does not answer`,
+      { cause: error, outcome: "not-sent" },
+    );
+  }
+  const reason = error.message.replace(/^Cannot connect to SQS: /, "");
+  const answers = code === "precondition-failed";
+  return new ConnectionError(
+    `Cannot connect to "${formatUrl(url)}": ${
+      answers ? `it answers, but not as SQS does; ${reason}` : reason
+    }`,
+    {
+      code: "connection-failed",
+      retryable: answers ? false : retryable,
+      cause: cause ?? error,
+      outcome: "not-sent",
+    },
+  );
+}
