@@ -40,7 +40,8 @@ export function test(
   for (const client of CLIENTS) testOne(client, name, run);
 }
 
-function testOne(
+/** Registers a test of one of them. */
+export function testOne(
   client: Client,
   name: string,
   run: (client: Client) => Promise<void>,

@@ -2,82 +2,15 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionError, createConnection, Queue } from "@dashi/mq";
 import { findRabbitmq, startRabbitmq } from "../brokers/rabbitmq.ts";
-import { freePort, run } from "../brokers/server.ts";
+import { freePort } from "../brokers/server.ts";
 import { CLIENTS } from "../support/amqp.ts";
+import { certificates, hasOpenssl } from "../support/certificates.ts";
 
 const reason = findRabbitmq() === undefined
   ? "RabbitMQ is not installed"
   : await hasOpenssl()
   ? undefined
   : "openssl is not installed";
-
-async function hasOpenssl(): Promise<boolean> {
-  try {
-    await run("openssl", ["version"]);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** An authority, and certificates that it signed, for "localhost" and for a client. */
-async function certificates(folder: string): Promise<void> {
-  const openssl = (...args: string[]) => run("openssl", args);
-  for (const name of ["ca", "other"]) {
-    await openssl(
-      "req",
-      "-x509",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-days",
-      "2",
-      "-subj",
-      `/CN=${name}`,
-      "-keyout",
-      `${folder}/${name}.key`,
-      "-out",
-      `${folder}/${name}.pem`,
-    );
-  }
-  for (
-    const [name, subject] of [["server", "localhost"], ["client", "guest"]]
-  ) {
-    await openssl(
-      "req",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-subj",
-      `/CN=${subject}`,
-      "-keyout",
-      `${folder}/${name}.key`,
-      "-out",
-      `${folder}/${name}.csr`,
-    );
-    await Deno.writeTextFile(
-      `${folder}/${name}.ext`,
-      `subjectAltName=DNS:${subject}\nbasicConstraints=CA:FALSE\n`,
-    );
-    await openssl(
-      "x509",
-      "-req",
-      "-days",
-      "2",
-      "-in",
-      `${folder}/${name}.csr`,
-      "-CA",
-      `${folder}/ca.pem`,
-      "-CAkey",
-      `${folder}/ca.key`,
-      "-CAcreateserial",
-      "-extfile",
-      `${folder}/${name}.ext`,
-      "-out",
-      `${folder}/${name}.pem`,
-    );
-  }
-}
 
 Deno.test({
   name: `amqps:// verifies the broker, and shows a client's certificate${

@@ -239,9 +239,13 @@ class Link extends AMQPBaseClient implements AmqpClient {
 }
 
 function openWire(options: ClientDialOptions, events: WireEvents): Wire {
-  if (options.webSocket !== undefined) {
-    return openWebSocket(options.webSocket, events);
-  }
+  const { webSocket } = options;
+  return webSocket === undefined
+    ? openSocket(options, events)
+    : openWebSocket(webSocket, (below) => openSocket(options, below), events);
+}
+
+function openSocket(options: ClientDialOptions, events: WireEvents): Wire {
   const { hostname: host, port, tls } = options;
   const opened = () => events.opened();
   const socket = tls === undefined

@@ -6,8 +6,8 @@
  * URL: `amqp-client://[userid[:password]@][hostname][:port][/virtual-host]`, or `pika://`;
  * or any `amqp://` or `amqps://` URL with the option `transport: "pika"`. Without more it
  * is `amqp-client://guest:guest@localhost:5672//`; `?ssl=1` speaks TLS, and the port is
- * then 5671. `ws://` and `wss://` URLs go through a WebSocket, by the platform's own client:
- * LavinMQ has it, RabbitMQ needs a relay, for its own plug-in speaks AMQP 1.0 alone. Their
+ * then 5671. `ws://` and `wss://` URLs go through a WebSocket: LavinMQ has
+ * it, RabbitMQ needs a relay, for its own plug-in speaks AMQP 1.0 alone. Their
  * ports are 80 and 443, their path is the virtual host as in all URLs of AMQP, and the
  * path of the HTTP endpoint is the parameter `path`.
  *
@@ -19,8 +19,8 @@
  * | `path` | `path` | `/ws` | the endpoint of `ws://` and `wss://` |
  * | - | `clientProperties` | - | told to the broker, and shown by it |
  *
- * Capabilities: those of `@dashi/mq/amqp`. `wss://` verifies the broker by what the platform
- * trusts: `ssl` can give it no authority or certificate of its own, and is refused.
+ * Capabilities: those of `@dashi/mq/amqp`. `wss://` verifies as `amqps://` does, and takes
+ * the same `ssl: { ca, cert, key, servername }`.
  *
  * @example Through a WebSocket
  * ```ts ignore

@@ -12,6 +12,7 @@ import {
   dialOptions,
 } from "../amqp_protocol/options.ts";
 import type { ConnectOptions } from "../transport.ts";
+import type { WebSocketPlace } from "./web_socket.ts";
 
 /** The transport's own options, as `transportOptions` or in the URL. */
 export interface AmqpClientTransportOptions extends AmqpTransportOptions {
@@ -21,8 +22,8 @@ export interface AmqpClientTransportOptions extends AmqpTransportOptions {
 
 /** All that the client needs to dial. */
 export interface ClientDialOptions extends DialOptions {
-  /** The URL of the WebSocket, where that is the way. */
-  readonly webSocket: string | undefined;
+  /** The WebSocket's endpoint, where that is the way. */
+  readonly webSocket: WebSocketPlace | undefined;
 }
 
 const PATH: OptionReader<string> = stringOption("path");
@@ -53,25 +54,17 @@ export function readDialOptions(
   const tls = options.tls ?? (url.scheme === "wss" ? true : undefined);
   const dial = dialOptions(url, { ...options, tls }, own);
   if (!isWebSocket) return { ...dial, webSocket: undefined };
-  if (dial.tls !== undefined && Object.keys(dial.tls).length > 0) {
-    throw new OptionError(
-      `Cannot use ssl: { ${
-        Object.keys(dial.tls).join(", ")
-      } } with wss://: the platform's WebSocket trusts what the platform trusts, and takes no certificates; use amqps://, or let the platform trust the authority`,
-      { code: "option-invalid" },
-    );
-  }
-  const isTls = dial.tls !== undefined;
+  const usual = dial.tls === undefined ? 80 : 443;
+  const port = url.port ?? usual;
   const hostname = dial.hostname.includes(":")
     ? `[${dial.hostname}]`
     : dial.hostname;
-  const port = url.port ?? (isTls ? 443 : 80);
-  const place = `${path === undefined || path.startsWith("/") ? "" : "/"}${
-    path ?? "/ws"
-  }`;
-  return {
-    ...dial,
-    port,
-    webSocket: `${isTls ? "wss" : "ws"}://${hostname}:${port}${place}`,
-  };
+  const host = port === usual ? hostname : `${hostname}:${port}`;
+  return { ...dial, port, webSocket: { host, path: pathOf(path ?? "/ws") } };
+}
+
+/** As a request's first line can carry it. */
+function pathOf(path: string): string {
+  const { pathname, search } = new URL(path, "http://host/");
+  return pathname + search;
 }

@@ -94,8 +94,11 @@ export function dialError(
       );
   }
   if (reply === "not-allowed" && /vhost .* not found/.test(text)) {
+    const right = /^wss?:/.test(broker)
+      ? "the path of a WebSocket's URL is the virtual host, the endpoint's own is ?path="
+      : 'of amqp://host//name the virtual host is "/name", of amqp://host/name it is "name"';
     return new NotFoundError(
-      `${action}: the broker has no virtual host "${virtualHost}"; of amqp://host//name the virtual host is "/name", of amqp://host/name it is "name"`,
+      `${action}: the broker has no virtual host "${virtualHost}"; ${right}`,
       details,
     );
   }
