@@ -58,6 +58,8 @@ export function readEndpoints(
       : "amqp",
     severalHosts: (scheme) =>
       sourceOf(scheme, options).defaults.severalHosts ?? false,
+    sharesFirst: (scheme) =>
+      sourceOf(scheme, options).defaults.sharesFirst ?? false,
   });
   return urls.map((url) => readEndpoint(url, options));
 }

@@ -76,6 +76,35 @@ const sqs: TransportRow = {
   load: () => import("./sqs/mod.ts"),
 };
 
+const REDIS: UrlDefaults = { hostname: "127.0.0.1", port: 6379 };
+
+const redis: TransportRow = {
+  name: "redis",
+  scheme: "redis",
+  defaults: REDIS,
+  load: () => import("./redis/mod.ts"),
+};
+const rediss: TransportRow = {
+  ...redis,
+  scheme: "rediss",
+  defaults: { ...REDIS, tls: true },
+};
+const redisSocket: TransportRow = {
+  ...redis,
+  scheme: "redis+socket",
+  defaults: {},
+};
+const sentinel: TransportRow = {
+  ...redis,
+  scheme: "sentinel",
+  defaults: {
+    hostname: "127.0.0.1",
+    port: 26_379,
+    severalHosts: true,
+    sharesFirst: true,
+  },
+};
+
 /** A map, for `constructor` is no scheme. */
 const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["amqp", amqp],
@@ -88,6 +117,11 @@ const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["ws", ws],
   ["wss", wss],
   ["beanstalk", beanstalk],
+  ["redis", redis],
+  ["rediss", rediss],
+  ["redis+socket", redisSocket],
+  ["sentinel", sentinel],
+  ["ioredis", redis],
   ["memory", memory],
   ["in-memory", memory],
   ["sqs", sqs],

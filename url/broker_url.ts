@@ -40,4 +40,9 @@ export interface UrlDefaults {
   readonly tls?: boolean | undefined;
   /** Whether several hosts may stand in one URL, separated by commas. @default {false} */
   readonly severalHosts?: boolean | undefined;
+  /**
+   * Whether the URLs of a list are doors of one service: what a later one leaves out
+   * of user, password, virtual host and query is the first one's. @default {false}
+   */
+  readonly sharesFirst?: boolean | undefined;
 }

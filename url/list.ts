@@ -7,6 +7,8 @@ export interface ParseUrlListOptions {
   readonly scheme: string;
   /** Says for a scheme whether several hosts may stand in one URL. */
   readonly severalHosts?: ((scheme: string) => boolean) | undefined;
+  /** Says for a scheme whether a list's URLs are doors of one service, and a later one has what it lacks from the first. */
+  readonly sharesFirst?: ((scheme: string) => boolean) | undefined;
 }
 
 /**
@@ -51,13 +53,26 @@ export function parseUrlList(
   input: string | URL | readonly (string | URL)[],
   options: ParseUrlListOptions,
 ): readonly BrokerUrl[] {
-  const { scheme, severalHosts = () => false } = options;
+  const {
+    scheme,
+    severalHosts = () => false,
+    sharesFirst = () => false,
+  } = options;
   const texts = splitUrls(input);
   let first: BrokerUrl | undefined;
   const urls = (texts.length === 0 ? [`${scheme}://`] : texts).map((text) => {
     const own = text.includes("://") ? schemeOf(text) : undefined;
     if (own !== undefined) {
       const url = parseUrl(text, { severalHosts: severalHosts(own) });
+      if (first?.scheme === own && sharesFirst(own)) {
+        const { port, hosts } = url; // a port is each door's own
+        return {
+          ...inherit(url, first),
+          port,
+          hosts,
+          query: { ...first.query, ...url.query },
+        };
+      }
       first ??= url;
       return url;
     }

@@ -76,6 +76,11 @@ export function readSharedQuery(
   let ssl: boolean | undefined;
   const query: [string, string][] = [];
   for (const [name, value] of Object.entries(url.query)) {
+    // Of a Unix socket's URL the path is the socket's.
+    if (name === "virtual_host" && url.scheme.endsWith("+socket")) {
+      query.push([name, value]);
+      continue;
+    }
     refuseMisplaced(name);
     const read = READERS.get(name);
     const readTls = TLS_READERS.get(name);

@@ -114,6 +114,10 @@ function follow(
     if (declaration.type === "headers") cacheable = false;
     if (declaration.type === "fanout" && broadcasts(name)) {
       broadcast.push(name);
+      // The broker reaches the queues; on to other exchanges it does not lead.
+      for (const { destination } of topology.bindingsFrom(name)) {
+        if (destination.kind === "exchange") visited.add(destination.name);
+      }
       continue;
     }
     matches = 0;

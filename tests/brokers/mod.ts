@@ -3,11 +3,12 @@
 import { Line } from "../../async/line.ts";
 import { BEANSTALK } from "./beanstalk.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
+import { REDIS } from "./redis.ts";
 import { SQS } from "./sqs.ts";
 import { type BrokerRow, run, until } from "./server.ts";
 
 /** Adding a broker is adding a row. */
-const BROKERS: readonly BrokerRow[] = [RABBITMQ, BEANSTALK, SQS];
+const BROKERS: readonly BrokerRow[] = [RABBITMQ, REDIS, BEANSTALK, SQS];
 
 /** The brokers, as the tests are told of them. */
 export interface Brokers {

@@ -10,6 +10,8 @@ import { assertNothingLeft, resources } from "./leaks.ts";
 export interface Subject {
   readonly transport: Transport;
   readonly url: string | undefined;
+  /** The transport's own options. */
+  readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
   /** Why there is no URL. */
   readonly reason?: string | undefined;
   /** As in the harness. */
@@ -32,13 +34,14 @@ export async function registerConformance(
   const { transport, url, reason = "there is no broker", startOwn } = subject;
   const capabilities = url === undefined
     ? undefined
-    : await capabilitiesOf(transport, url);
+    : await capabilitiesOf(transport, url, subject.transportOptions);
   for (const test of CONFORMANCE_CASES) {
     const harness: Harness = {
       transport,
       url: url ?? "",
       largestBody: subject.largestBody,
       unordered: subject.unordered,
+      transportOptions: subject.transportOptions,
       restart: startOwn === undefined ? undefined : () => Promise.resolve(),
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
@@ -67,12 +70,13 @@ export async function registerConformance(
 async function capabilitiesOf(
   transport: Transport,
   url: string,
+  transportOptions: Readonly<Record<string, unknown>> = {},
 ): Promise<ReadonlySet<Capability>> {
   const connection = await transport.connect(
     fillDefaults(parseUrl(url), transport.defaults ?? {}),
     {
       heartbeat: 10_000,
-      transportOptions: {},
+      transportOptions,
       operationTimeout: 10_000,
       owner: crypto.randomUUID(),
       clock: SYSTEM_CLOCK,

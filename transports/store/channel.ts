@@ -143,10 +143,12 @@ export class StoreChannel implements Channel {
       store.capabilities.has("known-queues")
     ) checkQueue(view.topology, queue, owner);
     for (;;) {
-      const { reservations, missing } = await store.reserve(
+      const { reservations, missing, failed } = await store.reserve(
         [{ queue, limit: 1 }],
         { ...options, wait: 0 },
       );
+      const failure = failed?.get(queue);
+      if (failure !== undefined) throw failure;
       if (missing.length > 0) {
         throw new NotFoundError(
           `Cannot get from queue "${queue}": there is no such queue`,

@@ -106,14 +106,18 @@ export class Loop {
     const { signal } = this.#abort;
     this.#wanted = new Set(wants.map(({ queue }) => queue));
     try {
-      const { reservations, missing } = await this.#store.reserve(wants, {
-        wait,
-        signal,
-        deadline: this.#clock.now() + wait + this.#grace,
-      });
+      const { reservations, missing, failed } = await this.#store.reserve(
+        wants,
+        {
+          wait,
+          signal,
+          deadline: this.#clock.now() + wait + this.#grace,
+        },
+      );
       this.#wanted = undefined;
       this.#heard(wants);
       for (const queue of missing) this.#endMissing(queue);
+      for (const [queue, error] of failed ?? []) this.#endFailed(queue, error);
       await this.#handOut(reservations);
     } catch (error) {
       this.#wanted = undefined;
@@ -183,6 +187,10 @@ export class Loop {
       `Consumer of queue "${queue}" ended: the queue was deleted`,
       { code: "consumer-cancelled" },
     );
+    this.#endFailed(queue, error);
+  }
+
+  #endFailed(queue: string, error: Error): void {
     for (const each of this.#dropQueue(queue)) {
       each.end({ type: "ended-by-broker", error });
     }

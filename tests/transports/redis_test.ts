@@ -1,0 +1,20 @@
+// deno-lint-ignore-file no-top-level-await -- what the broker can do must be known before its cases are named
+import { createTransport } from "../../transports/redis/mod.ts";
+import { hasRedis, startRedis } from "../brokers/redis.ts";
+import { registerConformance } from "../support/register.ts";
+
+const subject = {
+  transport: createTransport(),
+  url: Deno.env.get("DASHI_TEST_REDIS_URL"),
+  reason: Deno.env.get("DASHI_TEST_REDIS_REASON") ??
+    "run it by deno task test, which provides Redis",
+  startOwn: hasRedis() ? startRedis : undefined,
+};
+
+await registerConformance("redis", subject);
+
+// The capabilities that fanout by queues adds.
+await registerConformance("redis, fanout by queues", {
+  ...subject,
+  transportOptions: { fanout: "queue" },
+});

@@ -1,0 +1,380 @@
+import { Redis } from "ioredis";
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import type { Clock } from "../../async/clock.ts";
+import { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { ClosedError, MessagingError } from "../../model/errors.ts";
+import type { TlsOptions } from "../../model/tls_options.ts";
+import type { CloseReason } from "../transport.ts";
+import { isLoss, lostError, replyError, timeoutError } from "./errors.ts";
+
+/** What the server answers. Texts are bytes. */
+export type RedisReply = number | Uint8Array | null | readonly RedisReply[];
+
+/** What a command or a script is given. */
+export type RedisArgument = string | number | Uint8Array;
+
+/** One server's address. */
+export interface Dial {
+  /** Its name for people, without the password. */
+  readonly broker: string;
+  /** A Unix socket's path: then there is no host. */
+  readonly path: string | undefined;
+  readonly hostname: string;
+  readonly port: number;
+  readonly tls: TlsOptions | undefined;
+  /** Milliseconds; 0 is none. */
+  readonly heartbeat: number;
+  readonly clock: Clock;
+}
+
+/** A script, and the name that the server has for it. */
+export interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+/** What arrives on a client that has subscribed. None of these may throw. */
+export interface Arrivals {
+  /** These keys changed; `undefined` is all of them. */
+  changed(keys: readonly string[] | undefined): void;
+  /** A message on a channel that matches a pattern. */
+  message(pattern: string, body: Uint8Array): void;
+}
+
+/** The channel on which a server tells that keys changed. */
+const INVALIDATE = "__redis__:invalidate";
+
+/**
+ * One socket to a server. Commands take effect in order. One that misses its deadline
+ * ends the socket, for its answer is still owed.
+ */
+export class RedisClient implements AsyncDisposable {
+  /** Settles once, when the socket has ended. Never rejects. */
+  readonly closed: Promise<CloseReason>;
+  readonly #settleClosed: (reason: CloseReason) => void;
+  readonly #dial: Dial;
+  readonly #redis: Redis;
+  readonly #limits: Limits;
+  readonly #hungUp: Promise<void>;
+  #failure: unknown;
+  #reason: CloseReason | undefined;
+  #lastHeard: number;
+  #stopWatch: (() => void) | undefined;
+  /** Whether the server tells us of changes of what we read. */
+  #watching = false;
+
+  private constructor(dial: Dial, timeout: number) {
+    const { promise, resolve } = Promise.withResolvers<CloseReason>();
+    this.closed = promise;
+    this.#settleClosed = resolve;
+    this.#dial = dial;
+    this.#limits = new Limits(dial.clock);
+    this.#lastHeard = dial.clock.now();
+    this.#redis = new Redis(redisOptions(dial, timeout));
+    // Without a listener the client prints errors, and throws them away.
+    this.#redis.on("error", (error: unknown) => this.#failure ??= error);
+    this.#hungUp = new Promise((hungUp) => this.#redis.on("end", hungUp));
+    this.#redis.on("close", () => this.#end(this.#failure));
+  }
+
+  /**
+   * Dials once. Nobody is logged in then.
+   *
+   * @throws {ConnectionError} If the server can not be reached.
+   * @throws {TimeoutError} If it does not answer by the deadline.
+   */
+  static async open(dial: Dial, options: CallOptions): Promise<RedisClient> {
+    const { signal, clock } = { ...options, clock: dial.clock };
+    const deadline = options.deadline ?? Infinity;
+    const left = Math.min(deadline - clock.now(), 2 ** 31 - 1);
+    const client = new RedisClient(dial, Math.max(1, Math.ceil(left)));
+    const action = `connect to "${dial.broker}"`;
+    try {
+      await client.#limits.wait(
+        client.#redis.connect(),
+        options,
+        () => timeoutError(action, "not-sent"),
+      );
+      client.#watch();
+      return client;
+    } catch (error) {
+      const failure = client.#failure ?? error;
+      await client[Symbol.asyncDispose]();
+      if (signal?.aborted || error instanceof MessagingError) throw error;
+      throw /ETIMEDOUT/.test(String(failure))
+        ? timeoutError(action, "not-sent")
+        : lostError(dial.broker, failure, true);
+    }
+  }
+
+  /**
+   * Sends a command, and waits for its answer.
+   *
+   * @param action What it does, for errors.
+   */
+  send(
+    action: string,
+    [name, ...args]: readonly [string, ...RedisArgument[]],
+    options?: CallOptions,
+  ): Promise<RedisReply> {
+    return this.#call(
+      action,
+      options,
+      // The client tells by their names in lower case which commands subscribe.
+      () => this.#redis.callBuffer(name.toLowerCase(), args.map(asArgument)),
+    );
+  }
+
+  /**
+   * Runs a script.
+   *
+   * @param action What it does, for errors.
+   * @param watched The keys that it reads, and of which the server is to tell when they change.
+   */
+  run(
+    action: string,
+    script: Script,
+    watched: readonly string[],
+    args: readonly RedisArgument[],
+    options?: CallOptions,
+  ): Promise<RedisReply> {
+    const keys = this.#watching ? watched : [];
+    const rest = [keys.length, ...keys, ...args.map(asArgument)];
+    const attempt = (command: string, name: string) => {
+      // For the next command alone, so that other reads are not watched.
+      if (keys.length > 0) {
+        this.#redis.call("CLIENT", "CACHING", "YES").catch(() => {});
+      }
+      return this.#redis.callBuffer(command, [name, ...rest]);
+    };
+    return this.#call(
+      action,
+      options,
+      () =>
+        attempt("EVALSHA", script.sha).catch((error: unknown) => {
+          // The server was told to forget its scripts.
+          if (!/^NOSCRIPT/.test(textOf(error))) throw error;
+          return attempt("EVAL", script.text);
+        }),
+    );
+  }
+
+  /**
+   * Subscribes to what the server tells of changed keys.
+   *
+   * @returns The socket's number, by which another names it in `watchFor`.
+   */
+  async subscribe(options?: CallOptions): Promise<number> {
+    const action = "listen for changes";
+    const id = await this.send(action, ["CLIENT", "ID"], options);
+    await this.send(action, ["SUBSCRIBE", INVALIDATE], options);
+    return Number(id);
+  }
+
+  /** Says who is to be told of what arrives. */
+  listen(arrivals: Arrivals): void {
+    this.#redis.on("messageBuffer", (_channel: unknown, keys: unknown) => {
+      this.#hear();
+      arrivals.changed(
+        Array.isArray(keys) ? keys.map((key) => decode(key)) : undefined,
+      );
+    });
+    this.#redis.on(
+      "pmessageBuffer",
+      (pattern: string, _channel: unknown, body: Uint8Array) => {
+        this.#hear();
+        arrivals.message(String(pattern), body);
+      },
+    );
+  }
+
+  /**
+   * Asks the server to tell a listening client when keys change that scripts here read.
+   *
+   * @returns Whether the server does.
+   */
+  async watchFor(listener: number, options?: CallOptions): Promise<boolean> {
+    try {
+      // What we change ourselves we know.
+      await this.send("watch for changes", [
+        ...["CLIENT", "TRACKING", "ON", "REDIRECT"] as const,
+        ...[String(listener), "OPTIN", "NOLOOP"],
+      ], options);
+      return this.#watching = true;
+    } catch (error) {
+      if (this.#reason !== undefined) throw error;
+      return false; // a proxy, or an old server
+    }
+  }
+
+  /** Ends the socket, as if it had been lost. */
+  destroy(error: Error): void {
+    this.#end(error);
+    this.#hangUp();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#settle({ type: "closed" });
+    if (this.#redis.status === "wait") return;
+    this.#hangUp();
+    await this.#hungUp;
+  }
+
+  #hangUp(): void {
+    const { status } = this.#redis;
+    // Of a socket that has ended the client would wait for the end with a timer.
+    if (status === "close" || status === "end") return;
+    this.#redis.disconnect();
+    // And it would wait for one that is silent.
+    this.#redis.stream?.destroy();
+  }
+
+  #call(
+    action: string,
+    options: CallOptions | undefined,
+    send: () => Promise<unknown>,
+  ): Promise<RedisReply> {
+    if (this.#reason !== undefined) return Promise.reject(this.#over(action));
+    const answer = send().then((reply) => {
+      this.#hear();
+      return reply as RedisReply;
+    }, (error: unknown) => {
+      throw this.#translate(action, error);
+    });
+    return this.#limits.wait(answer, options, () => {
+      const late = timeoutError(action, "unknown");
+      this.destroy(late);
+      return late;
+    });
+  }
+
+  #translate(action: string, error: unknown): Error {
+    if (this.#reason !== undefined) return this.#over(action);
+    const text = textOf(error);
+    if (error instanceof Error && error.name === "ReplyError") {
+      if (!isLoss(text)) return replyError(action, text, error);
+      this.destroy(lostError(this.#dial.broker, error));
+      return this.#over(action);
+    }
+    // The socket is gone, and "close" comes later.
+    this.destroy(lostError(this.#dial.broker, this.#failure ?? error));
+    return this.#over(action);
+  }
+
+  #over(action: string): Error {
+    return this.#reason?.type === "lost"
+      ? this.#reason.error
+      : new ClosedError(`Cannot ${action}: the connection is closed`);
+  }
+
+  #end(failure: unknown): void {
+    const error = failure instanceof MessagingError
+      ? failure
+      : lostError(this.#dial.broker, failure);
+    this.#settle({ type: "lost", error });
+  }
+
+  #settle(reason: CloseReason): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#stopWatch?.();
+    this.#limits.clear();
+    this.#settleClosed(reason);
+  }
+
+  #hear(): void {
+    this.#lastHeard = this.#dial.clock.now();
+  }
+
+  /** Asks for a sign of life where none came by itself: within two heartbeats a silent link is noticed. */
+  #watch(): void {
+    const { heartbeat, clock } = this.#dial;
+    if (heartbeat === 0 || this.#reason !== undefined) return;
+    this.#stopWatch = clock.timer(() => {
+      const now = clock.now();
+      if (now - this.#lastHeard >= heartbeat / 2) {
+        this.send("hear from the server", ["PING"], {
+          deadline: now + heartbeat,
+        }).catch(() => {});
+      }
+      this.#watch();
+    }, heartbeat);
+  }
+}
+
+/**
+ * Makes a script of its text.
+ *
+ * @param text The text.
+ * @returns The script.
+ */
+export function toScript(text: string): Script {
+  return { text, sha: createHash("sha1").update(text).digest("hex") };
+}
+
+/**
+ * Reads a text that the server sent as bytes.
+ *
+ * @param reply The answer.
+ * @returns The text.
+ */
+export function decode(reply: unknown): string {
+  return reply instanceof Uint8Array ? DECODER.decode(reply) : String(reply);
+}
+
+const DECODER = new TextDecoder();
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function asArgument(argument: RedisArgument): string | number | Buffer {
+  return argument instanceof Uint8Array
+    ? Buffer.from(
+      argument.buffer,
+      argument.byteOffset,
+      argument.byteLength,
+    )
+    : argument;
+}
+
+function redisOptions(dial: Dial, timeout: number) {
+  return {
+    ...(dial.path === undefined
+      ? { host: dial.hostname, port: dial.port }
+      : { path: dial.path }),
+    ...(dial.tls === undefined ? {} : { tls: tlsOptions(dial.tls) }),
+    // Under 3 the client drops what the server tells of changed keys.
+    protocol: 2 as const,
+    lazyConnect: true,
+    connectTimeout: timeout,
+    // What was lost is said again above, where it is known what it was: the client alone
+    // would send twice, or wait for ever.
+    retryStrategy: () => null,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+  };
+}
+
+function tlsOptions(tls: TlsOptions): Record<string, unknown> {
+  const { ca, cert, key, passphrase, servername } = tls;
+  return {
+    rejectUnauthorized: tls.verify ?? true,
+    ...(ca === undefined
+      ? {}
+      : { ca: typeof ca === "string" ? [ca] : [...ca] }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(passphrase === undefined ? {} : { passphrase }),
+    ...(servername === undefined ? {} : { servername }),
+    ...(tls.checkHostname === false
+      ? { checkServerIdentity: () => undefined }
+      : {}),
+  };
+}

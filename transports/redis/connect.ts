@@ -1,0 +1,205 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  AccessRefusedError,
+  ConnectionError,
+  NotFoundError,
+  UnsupportedError,
+} from "../../model/errors.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import { formatUrl } from "../../url/format.ts";
+import type { ConnectOptions } from "../transport.ts";
+import { decode, type Dial, RedisClient } from "./client.ts";
+import type { RedisAddress } from "./options.ts";
+
+/** The two sockets of a connection. */
+export interface Sockets {
+  /** For commands and scripts. */
+  readonly commands: RedisClient;
+  /** For what the server says unasked. */
+  readonly listener: RedisClient;
+}
+
+/**
+ * Connects once: finds the master, if a sentinel is to tell, dials it twice, and logs in.
+ *
+ * @param url The URL, its defaults filled in.
+ * @param address What it says.
+ * @param options Limits, heartbeat, the password.
+ * @returns The sockets, logged in.
+ * @throws {AuthenticationError} If the server refuses the user.
+ * @throws {NotFoundError} If it has no such database, or a sentinel no such master.
+ * @throws {UnsupportedError} If it is a node of a cluster, or too old.
+ * @throws {ConnectionError} If it can not be reached, or is no master.
+ * @throws {TimeoutError} If it does not answer by the deadline.
+ */
+export async function connect(
+  url: BrokerUrl,
+  address: RedisAddress,
+  options: ConnectOptions,
+): Promise<Sockets> {
+  const limits = { signal: options.signal, deadline: options.deadline };
+  const broker = formatUrl(url);
+  const base = {
+    broker,
+    path: address.path,
+    tls: withServername(address),
+    heartbeat: options.heartbeat,
+    clock: options.clock,
+  };
+  const password = url.password ?? await options.password?.();
+  const { hostname, port } = address.sentinel === undefined
+    ? address.hosts[0] ?? {}
+    : await findMaster(base, address, address.sentinel, limits);
+  const dial = {
+    ...base,
+    hostname: hostname ?? "127.0.0.1",
+    port: port ?? 6379,
+  };
+  const open: RedisClient[] = [];
+  const openOne = async () => {
+    const client = await RedisClient.open(dial, limits);
+    open.push(client);
+    await logIn(client, { broker, password, options, address }, limits);
+    return client;
+  };
+  const opening = [openOne(), openOne()] as const;
+  try {
+    const [commands, listener] = await Promise.all(opening);
+    await examine(commands, broker, limits);
+    return { commands, listener };
+  } catch (error) {
+    await Promise.allSettled(opening);
+    await Promise.all(open.map((client) => client[Symbol.asyncDispose]()));
+    throw error;
+  }
+}
+
+function withServername({ tls, hosts }: RedisAddress): RedisAddress["tls"] {
+  const name = hosts[0]?.hostname;
+  return tls === undefined || tls.servername !== undefined ||
+      name === undefined || isAddress(name)
+    ? tls
+    : { ...tls, servername: name };
+}
+
+/** An IP address is no name to be asked for. */
+function isAddress(name: string): boolean {
+  return name.includes(":") || /^[\d.]+$/.test(name);
+}
+
+async function logIn(
+  client: RedisClient,
+  { broker, password, options, address }: {
+    readonly broker: string;
+    readonly password: string | undefined;
+    readonly options: ConnectOptions;
+    readonly address: RedisAddress;
+  },
+  limits: CallOptions,
+): Promise<void> {
+  const action = `connect to "${broker}"`;
+  const { userid, database } = address;
+  if (userid !== undefined || password !== undefined) {
+    const user = userid === undefined ? [] : [userid];
+    await client.send(action, ["AUTH", ...user, password ?? ""], limits);
+  }
+  await client.send(action, ["SELECT", database], limits);
+  // Names may not have spaces.
+  const name = options.name?.replace(/[^!-~]+/g, "-");
+  if (name !== undefined && name !== "") {
+    await client.send(action, ["CLIENT", "SETNAME", name], limits);
+  }
+}
+
+/** Looks what kind of server it is. */
+async function examine(
+  client: RedisClient,
+  broker: string,
+  limits: CallOptions,
+): Promise<void> {
+  const action = `connect to "${broker}"`;
+  let info: string;
+  try {
+    info = decode(await client.send(action, ["INFO"], limits));
+  } catch (error) {
+    // Who may not ask goes on without knowing.
+    if (error instanceof AccessRefusedError) return;
+    throw error;
+  }
+  const value = (name: string) =>
+    new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
+  const refuse = (why: string) =>
+    new ConnectionError(`Cannot ${action}: ${why}`, {
+      code: "connection-failed",
+      outcome: "not-sent",
+    });
+  if (value("cluster_enabled") === "1") {
+    throw new UnsupportedError(
+      `Cannot ${action}: it is a node of a Redis Cluster, and this library's scripts use keys of several slots; use a server that is not in cluster mode, or sentinel:// for a standby`,
+      { outcome: "not-sent" },
+    );
+  }
+  const [major = 0, minor = 0] = (value("redis_version") ?? "99").split(".")
+    .map(Number);
+  if (major < 6 || (major === 6 && minor < 2)) {
+    throw new UnsupportedError(
+      `Cannot ${action}: it is Redis ${
+        value("redis_version")
+      }; 6.2 is the oldest that can be used`,
+      { outcome: "not-sent" },
+    );
+  }
+  if (value("loading") === "1") {
+    throw refuse("the server is still loading its data");
+  }
+  if (value("role") === "slave") {
+    throw refuse(
+      `the server is a replica, which takes no messages; its master is ${
+        value("master_host")
+      }:${value("master_port")}`,
+    );
+  }
+}
+
+/** Asks the sentinels in their order, until one knows. */
+async function findMaster(
+  base: Omit<Dial, "hostname" | "port">,
+  address: RedisAddress,
+  sentinel: NonNullable<RedisAddress["sentinel"]>,
+  limits: CallOptions,
+): Promise<{ readonly hostname: string; readonly port: number }> {
+  const { masterName, userid, password } = sentinel;
+  let failure: unknown;
+  for (const { hostname, port } of address.hosts) {
+    let client: RedisClient | undefined;
+    try {
+      client = await RedisClient.open({
+        ...base,
+        hostname: hostname ?? "127.0.0.1",
+        port: port ?? 26_379,
+      }, limits);
+      const action = `ask a sentinel for the master "${masterName}"`;
+      if (password !== undefined) {
+        const user = userid === undefined ? [] : [userid];
+        await client.send(action, ["AUTH", ...user, password], limits);
+      }
+      const answer = await client.send(action, [
+        ...["SENTINEL", "GET-MASTER-ADDR-BY-NAME"] as const,
+        masterName,
+      ], limits);
+      if (Array.isArray(answer)) {
+        return { hostname: decode(answer[0]), port: Number(decode(answer[1])) };
+      }
+      failure = new NotFoundError(
+        `Cannot ${action}: it knows no master of this name`,
+        { outcome: "not-sent" },
+      );
+    } catch (error) {
+      if (limits.signal?.aborted) throw error;
+      failure = error;
+    } finally {
+      await client?.[Symbol.asyncDispose]();
+    }
+  }
+  throw failure;
+}

@@ -1,0 +1,128 @@
+import type { Clock } from "../../async/clock.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type {
+  RedisArgument,
+  RedisClient,
+  RedisReply,
+  Script,
+} from "./client.ts";
+import { toScript } from "./client.ts";
+import type { Layout } from "./layout.ts";
+import type { Mirror } from "./mirror.ts";
+import { type Scripts, writeScripts } from "./scripts.ts";
+
+/** What all parts of a connection use: the socket, the names, the scripts, the server's clock. */
+export class Core {
+  readonly commands: RedisClient;
+  readonly layout: Layout;
+  readonly mirror: Mirror;
+  readonly clock: Clock;
+  /** What the fields of this connection in the hash of what is unacked begin with. */
+  readonly fields: string;
+  readonly #scripts: ReadonlyMap<string, Script>;
+  /** The server's clock less ours. */
+  #ahead = 0;
+  #number = 1;
+
+  /** Makes them for a socket that is logged in. */
+  constructor(
+    commands: RedisClient,
+    mirror: Mirror,
+    settings: {
+      readonly layout: Layout;
+      readonly clock: Clock;
+      readonly owner: string;
+    },
+  ) {
+    this.commands = commands;
+    this.mirror = mirror;
+    this.layout = settings.layout;
+    this.clock = settings.clock;
+    this.fields = `${settings.owner}.${crypto.randomUUID().slice(0, 8)}.`;
+    const texts = Object.entries(writeScripts(settings.layout));
+    this.#scripts = new Map(
+      texts.map(([name, text]) => [name, toScript(text)]),
+    );
+  }
+
+  /** The server's clock, ms since 1970, as well as we know it. */
+  get serverNow(): number {
+    return this.clock.now() + this.#ahead;
+  }
+
+  /** Takes over what the server's clock says. */
+  setServerNow(now: number): void {
+    this.#ahead = now - this.clock.now();
+  }
+
+  /** What the server's clock says, on ours. */
+  toLocal(serverTime: number): number {
+    return serverTime - this.#ahead;
+  }
+
+  /** Numbers for so many fields. */
+  nextNumbers(count: number): number {
+    const first = this.#number;
+    this.#number += count;
+    return first;
+  }
+
+  /** Sends the scripts to the server. */
+  async load(options: CallOptions): Promise<void> {
+    await Promise.all(
+      [...this.#scripts.values()].map(({ text }) =>
+        this.commands.send("load a script", ["SCRIPT", "LOAD", text], options)
+      ),
+    );
+  }
+
+  /** Runs a script. */
+  run(
+    name: keyof Scripts,
+    action: string,
+    args: readonly RedisArgument[],
+    options?: CallOptions & {
+      readonly watched?: readonly string[] | undefined;
+    },
+  ): Promise<RedisReply> {
+    const script = this.#scripts.get(name);
+    if (script === undefined) throw new Error(`There is no script "${name}"`);
+    return this.commands.run(
+      action,
+      script,
+      options?.watched ?? [],
+      args,
+      options,
+    );
+  }
+}
+
+/**
+ * The version of a view: of the tables, and of the sets that it rests on.
+ *
+ * @param mirror The tables as they were read.
+ * @param exchanges Those whose bindings the view shows.
+ * @returns A text that `versionArguments` reads.
+ */
+export function formatVersion(
+  mirror: Mirror,
+  exchanges: readonly string[],
+): string {
+  return JSON.stringify([
+    mirror.version,
+    exchanges.length,
+    ...exchanges.flatMap((each) => [each, mirror.sizeOf(each)]),
+  ]);
+}
+
+/**
+ * What a script is told of the view that a decision rests on.
+ *
+ * @param version The view's version; `undefined` is none, and fits all.
+ * @returns The script's arguments.
+ */
+export function versionArguments(
+  version: string | undefined,
+): readonly (string | number)[] {
+  return version === undefined ? ["", 0] : JSON.parse(version);
+}

@@ -1,0 +1,121 @@
+import {
+  AccessRefusedError,
+  AuthenticationError,
+  ChannelError,
+  ConnectionError,
+  type MessagingError,
+  NotFoundError,
+  type Outcome,
+  PreconditionFailedError,
+  PublishError,
+  TimeoutError,
+} from "../../model/errors.ts";
+
+/** What a server says that is no master, or not yet, or no more: connect anew, it may be elsewhere. */
+const LOSSES =
+  /^(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|MISCONF|-?FAILOVER)\b/;
+
+/**
+ * Says whether a server's answer means that the connection is of no more use.
+ *
+ * @param text The server's words.
+ * @returns Whether it does.
+ */
+export function isLoss(text: string): boolean {
+  return LOSSES.test(text);
+}
+
+/**
+ * Translates what a server answered to a call.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param text The server's words.
+ * @param cause The client's error.
+ * @returns The error.
+ */
+export function replyError(
+  action: string,
+  text: string,
+  cause?: unknown,
+): MessagingError {
+  const message = `Cannot ${action}: ${text}`;
+  if (
+    /^(NOAUTH|WRONGPASS)\b|invalid password|without any password/.test(text)
+  ) {
+    return new AuthenticationError(
+      `Cannot ${action}: the server refused the user or its password (${text})`,
+      { cause, outcome: "not-sent" },
+    );
+  }
+  if (/^NOPERM\b/.test(text)) {
+    return new AccessRefusedError(message, { cause, outcome: "not-sent" });
+  }
+  if (/DB index is out of range/.test(text)) {
+    return new NotFoundError(
+      `Cannot ${action}: the server has no database of this number; it has 16, 0 to 15, unless it is set up otherwise`,
+      { cause, outcome: "not-sent" },
+    );
+  }
+  if (/^OOM\b/.test(text)) {
+    return new PublishError(
+      `Cannot ${action}: the server's memory is full (${text})`,
+      { cause, code: "publish-refused", retryable: true, outcome: "not-sent" },
+    );
+  }
+  if (/WRONGTYPE/.test(text)) {
+    return new PreconditionFailedError(
+      `Cannot ${action}: a key of it holds something else than messages; remove that key, or use another name`,
+      { cause, outcome: "not-sent" },
+    );
+  }
+  return new ChannelError(message, { cause, code: "channel-closed" });
+}
+
+/**
+ * Makes the error for a connection that was lost, or could not be had.
+ *
+ * @param broker The server's URL, without the password.
+ * @param cause The system's or the client's error, if there is one.
+ * @param dialling Whether it could not be had.
+ * @returns The error.
+ */
+export function lostError(
+  broker: string,
+  cause: unknown,
+  dialling = false,
+): ConnectionError {
+  const text = cause instanceof Error ? cause.message : "the server closed it";
+  if (!dialling) {
+    return new ConnectionError(`Connection to "${broker}" was lost: ${text}`, {
+      code: "connection-lost",
+      outcome: "unknown",
+      cause,
+    });
+  }
+  const certificate = /certificate|self.signed|unknown ?issuer/i.test(text);
+  return new ConnectionError(
+    certificate
+      ? `Cannot connect to "${broker}": its certificate can not be trusted (${text}); give the authority's as ssl: { ca }`
+      : `Cannot connect to "${broker}": ${text}`,
+    {
+      code: "connection-failed",
+      outcome: "not-sent",
+      retryable: !certificate,
+      cause,
+    },
+  );
+}
+
+/**
+ * Makes the error for an answer that did not come in time.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param outcome Whether it may have taken effect.
+ * @returns The error.
+ */
+export function timeoutError(action: string, outcome: Outcome): TimeoutError {
+  return new TimeoutError(
+    `Cannot ${action} in time: the server has not answered`,
+    { outcome },
+  );
+}

@@ -1,0 +1,178 @@
+/** Where things lie in a Redis database: Kombu's keys, byte for byte, and a few of our own. */
+
+/** What decides where a message lies. */
+export interface LayoutOptions {
+  /** Stands before every key and channel; Kombu's `global_keyprefix`. */
+  readonly prefix: string;
+  /** Stands between a queue's name and a priority step, and between the fields of a binding. */
+  readonly sep: string;
+  /** The priorities that have a list of their own, ascending. */
+  readonly steps: readonly number[];
+  /** Whether the highest step is served first, or, as Kombu does it, the lowest. */
+  readonly highestFirst: boolean;
+  /** The hash of what was taken and not settled. */
+  readonly unackedKey: string;
+  /** When it was taken. */
+  readonly unackedIndexKey: string;
+  /** The number of the database: a part of fanout channels. */
+  readonly database: number;
+  /** `true` is `/{db}.`, `false` nothing. */
+  readonly fanoutPrefix: boolean | string;
+  /** Whether the routing key is a part of fanout channels. */
+  readonly fanoutPatterns: boolean;
+}
+
+/** One member of Kombu's set of an exchange's bindings. */
+export interface Member {
+  readonly routingKey: string;
+  /** Kombu's regular expression of a topic binding; empty for others. */
+  readonly pattern: string;
+  readonly queue: string;
+}
+
+/** The names of keys and channels. */
+export class Layout {
+  readonly options: LayoutOptions;
+  /** What a list's key has behind the queue's name, in the order in which lists are served. */
+  readonly suffixes: readonly string[];
+  readonly unacked: string;
+  readonly unackedIndex: string;
+  /** A hash: what is declared, and a counter of its changes. */
+  readonly topology: string;
+  /** A list of the fields that each change touched, the newest first. */
+  readonly changes: string;
+  /** A sorted set: queues in which time alone changes something, by when it does. */
+  readonly due: string;
+  /** A sorted set: queues that go unless they are used, by when they do. */
+  readonly expiring: string;
+  /** A sorted set: the owners of connections, by when they count as dead. */
+  readonly owners: string;
+
+  /** Works out the names. */
+  constructor(options: LayoutOptions) {
+    this.options = options;
+    const { prefix, steps, highestFirst } = options;
+    const order = highestFirst ? [...steps].reverse() : steps;
+    this.suffixes = order.map((step) => this.#suffix(step));
+    this.unacked = prefix + options.unackedKey;
+    this.unackedIndex = prefix + options.unackedIndexKey;
+    this.topology = `${prefix}dashi.topology`;
+    this.changes = `${prefix}dashi.topology.changes`;
+    this.due = `${prefix}dashi.due`;
+    this.expiring = `${prefix}dashi.expiring`;
+    this.owners = `${prefix}dashi.owners`;
+  }
+
+  /** The lists of a queue, in the order in which they are served. */
+  lists(queue: string): string[] {
+    return this.suffixes.map((suffix) => this.options.prefix + queue + suffix);
+  }
+
+  /** The queue that a list is of, if it is one. */
+  queueOf(key: string): string | undefined {
+    const { prefix } = this.options;
+    if (!key.startsWith(prefix)) return undefined;
+    const name = key.slice(prefix.length);
+    const suffix = this.suffixes.find((each) =>
+      each !== "" && name.endsWith(each)
+    );
+    return suffix === undefined ? name : name.slice(0, -suffix.length);
+  }
+
+  /** The list of a queue for a priority. */
+  list(queue: string, priority: number | undefined): string {
+    return this.options.prefix + queue + this.suffix(priority);
+  }
+
+  /** What the list for a priority has behind the queue's name. */
+  suffix(priority: number | undefined): string {
+    const { steps } = this.options;
+    const wanted = Math.min(Math.max(Math.trunc(priority ?? 0), 0), 9);
+    // Kombu takes the last step for what is below the first.
+    const step = steps.findLast((each) => each <= wanted) ?? steps.at(-1) ?? 0;
+    return this.#suffix(step);
+  }
+
+  /** The set of an exchange's bindings. */
+  bindings(exchange: string): string {
+    return `${this.options.prefix}_kombu.binding.${exchange}`;
+  }
+
+  /** The set that keeps Celery 5.7's sweep away from an exchange's bindings. */
+  permanentBindings(exchange: string): string {
+    return `${this.options.prefix}_kombu.binding_permanent.${exchange}`;
+  }
+
+  /** Messages of a queue that are not yet due. */
+  delayed(queue: string): string {
+    return `${this.options.prefix}dashi.delayed.${queue}`;
+  }
+
+  /** What lay in a queue and is no message. */
+  malformed(queue: string): string {
+    return `${this.options.prefix}dashi.malformed.${queue}`;
+  }
+
+  /** Writes a member of a set of bindings. */
+  formatMember({ routingKey, pattern, queue }: Member): string {
+    return [routingKey, pattern, queue].join(this.options.sep);
+  }
+
+  /** Reads a member of a set of bindings, or returns `undefined` if it is none. */
+  parseMember(text: string): Member | undefined {
+    const [routingKey, pattern, ...queue] = text.split(this.options.sep);
+    if (
+      routingKey === undefined || pattern === undefined || queue.length === 0
+    ) return undefined;
+    return { routingKey, pattern, queue: queue.join(this.options.sep) };
+  }
+
+  /** The channel that a fanout exchange's message is published on. */
+  channel(exchange: string, routingKey: string): string {
+    const base = this.#channelBase(exchange);
+    return this.options.fanoutPatterns && routingKey !== ""
+      ? `${base}/${routingKey}`
+      : base;
+  }
+
+  /**
+   * The patterns to listen on for all messages of a fanout exchange: AMQP's have no
+   * regard for the key, so both with and without one.
+   */
+  patterns(exchange: string): readonly string[] {
+    const base = this.#channelBase(exchange).replace(/[*?[\]\\^-]/g, "\\$&");
+    return this.options.fanoutPatterns ? [base, `${base}/*`] : [base];
+  }
+
+  #channelBase(exchange: string): string {
+    const { prefix, fanoutPrefix, database } = this.options;
+    const before = fanoutPrefix === true
+      ? "/{db}."
+      : fanoutPrefix === false
+      ? ""
+      : fanoutPrefix;
+    return prefix + before.replaceAll("{db}", String(database)) + exchange;
+  }
+
+  #suffix(step: number): string {
+    return step === 0 ? "" : `${this.options.sep}${step}`;
+  }
+}
+
+/**
+ * Writes the regular expression by which Kombu 5.7 matches the keys of a topic
+ * binding. Its publishers read it; ours go by the routing pattern itself.
+ *
+ * @param routingPattern The routing pattern.
+ * @returns The expression, in Python's dialect.
+ */
+export function formatPattern(routingPattern: string): string {
+  const escaped = routingPattern.replace(
+    /[^\p{L}\p{N}.#*]/gu,
+    (char) => char === "\0" ? "\\000" : `\\${char}`,
+  );
+  const words = escaped.split(".").map((word) =>
+    word === "*" ? "[^\\.]+" : word === "#" ? ".*?" : word
+  );
+  return `^${words.join("\\.")}$`;
+}

@@ -1,0 +1,137 @@
+/** What scripts do with what is declared, and with owners, in Lua. */
+
+/**
+ * `isOld` says whether the tables are no longer as the caller saw them. ARGV from
+ * `at`: their version or '', how many sets, then for each its exchange and size.
+ */
+export const VERSION: string = String.raw`
+local function version()
+  local epoch, count = unpack(redis.call('HMGET', TABLES, 'epoch', 'count'))
+  return (epoch or '') .. '.' .. (count or '0')
+end
+local function isOld(at)
+  local sets = tonumber(ARGV[at + 1])
+  local after = at + 2 + sets * 2
+  if ARGV[at] ~= '' and ARGV[at] ~= version() then return true, after end
+  for i = at + 2, after - 1, 2 do
+    if redis.call('SCARD', BINDINGS .. ARGV[i]) ~= tonumber(ARGV[i + 1]) then return true, after end
+  end
+  return false, after
+end
+`;
+
+/**
+ * ARGV: the version that the caller knows or '', then exchanges, each with
+ * the size of its set as the caller knows it, or -1. KEYS: their sets, to be watched.
+ * Returns the version; 'all', 'some' or 'none' and fields with their values; queues
+ * that have not been used for their time; and for each exchange its set, or nothing.
+ */
+export const READ: string = String.raw`
+local epoch, count = unpack(redis.call('HMGET', TABLES, 'epoch', 'count'))
+epoch, count = epoch or '', count or '0'
+local answer = {epoch .. '.' .. count, 'none', {}, redis.call('ZRANGEBYSCORE', EXPIRING, '-inf', now, 'LIMIT', 0, 100)}
+if ARGV[1] ~= answer[1] then
+  local known, at = string.match(ARGV[1], '^(.*)%.(%d+)$')
+  local behind = known == epoch and count - at
+  if behind and behind > 0 and behind <= redis.call('LLEN', CHANGES) then
+    answer[2] = 'some'
+    local seen = {}
+    for _, change in ipairs(redis.call('LRANGE', CHANGES, 0, behind - 1)) do
+      for _, field in ipairs(cjson.decode(change)) do
+        if not seen[field] then
+          seen[field] = true
+          local value = redis.call('HGET', TABLES, field)
+          table.insert(answer[3], field)
+          table.insert(answer[3], value or '')
+        end
+      end
+    end
+  else
+    answer[2] = 'all'
+    answer[3] = redis.call('HGETALL', TABLES)
+  end
+end
+for i = 2, #ARGV, 2 do
+  local set = BINDINGS .. ARGV[i]
+  if redis.call('SCARD', set) == tonumber(ARGV[i + 1]) then answer[#answer + 1] = false
+  else answer[#answer + 1] = redis.call('SMEMBERS', set) end
+end
+return answer
+`;
+
+/**
+ * ARGV: version and sets; an epoch, for tables that are new; then counted lists: queues that must be empty, queues that go,
+ * queues with their x-expires or '', fields with their values or '' (which goes),
+ * bindings that come and bindings that go, each as exchange and member; exchanges.
+ * Returns the version, how many messages went, and the size of each exchange's set.
+ * KEYS: what is to be watched.
+ */
+export const APPLY: string = String.raw`
+local old, at = isOld(1)
+if old then return 'stale' end
+local epoch = ARGV[at]
+at = at + 1
+local function each(width, act)
+  local count = tonumber(ARGV[at])
+  for i = at + 1, at + count * width, width do act(i) end
+  at = at + 1 + count * width
+end
+local function ready(queue)
+  local count = 0
+  for _, suffix in ipairs(SUFFIXES) do count = count + redis.call('LLEN', P .. queue .. suffix) end
+  return count
+end
+local full, gone = false, 0
+each(1, function(i) full = full or ready(ARGV[i]) > 0 end)
+if full then return 'not-empty' end
+each(1, function(i)
+  local queue = ARGV[i]
+  gone = gone + ready(queue)
+  for _, suffix in ipairs(SUFFIXES) do redis.call('DEL', P .. queue .. suffix) end
+  redis.call('DEL', DELAYED .. queue)
+  redis.call('ZREM', DUE, queue)
+  redis.call('ZREM', EXPIRING, queue)
+end)
+each(2, function(i)
+  if ARGV[i + 1] == '' then redis.call('ZREM', EXPIRING, ARGV[i])
+  else redis.call('ZADD', EXPIRING, now + ARGV[i + 1], ARGV[i]) end
+end)
+local fields = {}
+each(2, function(i)
+  fields[#fields + 1] = ARGV[i]
+  if ARGV[i + 1] == '' then redis.call('HDEL', TABLES, ARGV[i])
+  else redis.call('HSET', TABLES, ARGV[i], ARGV[i + 1]) end
+end)
+local sizes = {}
+each(2, function(i)
+  redis.call('SADD', BINDINGS .. ARGV[i], ARGV[i + 1])
+  redis.call('SADD', PERMANENT .. ARGV[i], ARGV[i + 1])
+end)
+each(2, function(i)
+  redis.call('SREM', BINDINGS .. ARGV[i], ARGV[i + 1])
+  redis.call('SREM', PERMANENT .. ARGV[i], ARGV[i + 1])
+end)
+if #fields > 0 then
+  redis.call('HSETNX', TABLES, 'epoch', epoch)
+  redis.call('HINCRBY', TABLES, 'count', 1)
+  redis.call('LPUSH', CHANGES, cjson.encode(fields))
+  redis.call('LTRIM', CHANGES, 0, 999)
+end
+local answer = {version(), gone}
+each(1, function(i) answer[#answer + 1] = redis.call('SCARD', BINDINGS .. ARGV[i]) end)
+if #KEYS > 0 then redis.call('EXISTS', unpack(KEYS)) end
+return answer
+`;
+
+/** ARGV: the owner, for how long it counts as alive. Returns whether it was known, and those that are overdue. */
+export const BEAT: string = String.raw`
+local known = redis.call('ZSCORE', OWNERS, ARGV[1])
+redis.call('ZADD', OWNERS, now + ARGV[2], ARGV[1])
+return {now, known and 1 or 0, redis.call('ZRANGEBYSCORE', OWNERS, '-inf', now, 'LIMIT', 0, 100)}
+`;
+
+/** The server's clock, ms: clients' clocks differ. */
+export const CLOCK: string = String.raw`
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+`;

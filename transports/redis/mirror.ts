@@ -1,0 +1,306 @@
+import { parseJson } from "../../codec/mod.ts";
+import type { Binding } from "../../model/binding.ts";
+import type { ExchangeDeclaration } from "../../model/exchange.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
+import {
+  type ConsumerRecord,
+  Topology,
+  type TopologyChange,
+} from "../../virtual/topology.ts";
+import type { TopologyKey } from "../store/store.ts";
+import { BindingSet, type SetBinding } from "./binding_set.ts";
+import type { Layout } from "./layout.ts";
+import { planWrites, write, type Writes } from "./writes.ts";
+
+/** What a field of the shared hash says. */
+interface QueueField {
+  readonly queue: QueueDeclaration;
+  readonly owner: string | undefined;
+}
+
+/**
+ * What is declared in the database, as far as we know: a hash of our own for what
+ * Kombu's layout has no place for, and Kombu's sets of bindings, which are what counts
+ * for them: a binding that somebody removed there is gone.
+ */
+export class Mirror {
+  readonly #layout: Layout;
+  #topology = new Topology();
+  #fields = new Map<string, string>();
+  readonly #sets = new Map<string, BindingSet>();
+  #version = "";
+
+  /** Makes a mirror that has seen nothing. */
+  constructor(layout: Layout) {
+    this.#layout = layout;
+  }
+
+  /** The tables. */
+  get topology(): Topology {
+    return this.#topology;
+  }
+
+  /** Which state of the hash it has seen; empty before the first. */
+  get version(): string {
+    return this.#version;
+  }
+
+  /** The size of an exchange's set as it was last seen, or -1. */
+  sizeOf(exchange: string): number {
+    return this.#sets.get(exchange)?.size ?? -1;
+  }
+
+  /** An exchange's set may be another, though it has the same size. */
+  doubt(exchange: string): void {
+    const known = this.#sets.get(exchange);
+    if (known !== undefined) known.size = -1;
+  }
+
+  /** Nothing is certain any more. */
+  doubtAll(): void {
+    for (const known of this.#sets.values()) known.size = -1;
+    this.#version = "";
+  }
+
+  /** The exchanges whose bindings matter around an exchange or a queue, or for what an owner has. */
+  around({ type, name }: TopologyKey): readonly string[] {
+    const found = new Set<string>();
+    if (type === "exchange") found.add(name);
+    const queues = type === "queue"
+      ? [name]
+      : type === "owner"
+      ? [...this.#topology.queuesOf(name)]
+      : [];
+    for (const queue of queues) {
+      for (const source of this.#listed(`sources ${queue}`)) found.add(source);
+      for (const { source } of this.#topology.bindingsTo(queue)) {
+        found.add(source);
+      }
+    }
+    // A set that grows while it is walked: what messages are led to, and what would go
+    // with the last binding to it.
+    for (const exchange of found) {
+      for (const { destination } of this.#topology.bindingsFrom(exchange)) {
+        if (destination.kind === "exchange") found.add(destination.name);
+      }
+      for (const { source } of this.#topology.bindingsToExchange(exchange)) {
+        found.add(source);
+      }
+      const alternate = this.#topology.exchange(exchange)?.declaration
+        .arguments["alternate-exchange"];
+      if (typeof alternate === "string") found.add(alternate);
+    }
+    found.delete("");
+    return [...found];
+  }
+
+  /** Takes over the whole hash. */
+  readAll(version: string, fields: Iterable<readonly [string, string]>): void {
+    this.#topology = new Topology();
+    this.#fields = new Map();
+    this.#sets.clear();
+    this.readSome(version, fields);
+  }
+
+  /** Takes over fields of the hash that have changed; an empty value is one that went. */
+  readSome(version: string, fields: Iterable<readonly [string, string]>): void {
+    const order = ["exchange", "queue", "consumers", "bindings", "sources"];
+    const changed = [...fields].map(([field, value]) => {
+      const [kind = ""] = field.split(" ", 1);
+      return { field, value, kind, rank: order.indexOf(kind) };
+    }).filter(({ rank }) => rank >= 0).sort((a, b) => a.rank - b.rank);
+    for (const { field, value, kind } of changed) {
+      const before = this.#fields.get(field);
+      if (before === value) continue;
+      if (value === "") this.#fields.delete(field);
+      else this.#fields.set(field, value);
+      this.#apply(kind, field.slice(kind.length + 1), before, value);
+    }
+    this.#version = version;
+  }
+
+  #apply(
+    kind: string,
+    name: string,
+    before: string | undefined,
+    value: string,
+  ): void {
+    switch (kind) {
+      case "exchange":
+        return this.#topology.apply(
+          value === "" ? { type: "exchange-deleted", name } : {
+            type: "exchange-declared",
+            exchange: read<ExchangeDeclaration>(value),
+          },
+        );
+      case "queue":
+        if (value === "") {
+          return this.#topology.apply({
+            type: "queue-deleted",
+            name,
+            ifEmpty: false,
+          });
+        }
+        return this.#topology.apply({
+          type: "queue-declared",
+          ...read<QueueField>(value),
+        });
+      case "consumers":
+        this.#each<ConsumerRecord>(before, "", (consumer) => ({
+          type: "consumer-removed",
+          queue: name,
+          consumer,
+        }));
+        return this.#each<ConsumerRecord>(value, "", (consumer) => ({
+          type: "consumer-added",
+          queue: name,
+          consumer,
+        }));
+      case "bindings":
+        this.#each<Binding>(before, value, (binding) => ({
+          type: "unbound",
+          binding,
+        }));
+        return this.#each<Binding>(value, before ?? "", (binding) => ({
+          type: "bound",
+          binding,
+        }));
+    }
+  }
+
+  /** Applies a change for each entry of a list that is not in another. */
+  #each<T>(
+    list: string | undefined,
+    other: string,
+    change: (entry: T) => TopologyChange,
+  ): void {
+    const others = new Set(readList<T>(other).map((each) => write(each)));
+    for (const entry of readList<T>(list ?? "")) {
+      if (!others.has(write(entry))) this.#topology.apply(change(entry));
+    }
+  }
+
+  /** Takes over an exchange's set of bindings. */
+  readSet(exchange: string, members: readonly string[]): void {
+    const known = this.#setOf(exchange);
+    const found = new Set(members);
+    for (const text of [...known.texts()]) {
+      if (!found.has(text)) this.#removeMember(exchange, text);
+    }
+    if (this.#topology.exchange(exchange) === undefined && found.size > 0) {
+      this.#guessExchange(exchange, members);
+    }
+    for (const text of found) this.#addMember(exchange, text);
+    known.size = members.length;
+  }
+
+  #setOf(exchange: string): BindingSet {
+    let known = this.#sets.get(exchange);
+    if (known === undefined) {
+      this.#sets.set(exchange, known = new BindingSet(this.#layout));
+    }
+    return known;
+  }
+
+  #addMember(exchange: string, text: string): void {
+    const member = this.#setOf(exchange).add(text);
+    if (member === undefined) return;
+    this.#guessQueue(member.queue);
+    const binding = bindingOf(exchange, member);
+    this.#topology.apply({ type: "bound", binding });
+  }
+
+  #removeMember(exchange: string, text: string): void {
+    const member = this.#setOf(exchange).remove(text);
+    if (member === undefined) return;
+    const binding = bindingOf(exchange, member);
+    this.#topology.apply({ type: "unbound", binding });
+  }
+
+  /** Kombu's sets do not tell an exchange's type, but that the bindings of topic ones have a pattern. */
+  #guessExchange(name: string, members: readonly string[]): void {
+    const isTopic = members.some((each) =>
+      (this.#layout.parseMember(each)?.pattern ?? "") !== ""
+    );
+    this.#topology.apply({
+      type: "exchange-declared",
+      exchange: {
+        name,
+        type: isTopic ? "topic" : "direct",
+        durable: true,
+        autoDelete: false,
+        internal: false,
+        arguments: {},
+      },
+      foreign: true,
+    });
+  }
+
+  #guessQueue(name: string): void {
+    if (this.#topology.queue(name) !== undefined) return;
+    this.#topology.apply({
+      type: "queue-declared",
+      queue: {
+        name,
+        durable: true,
+        exclusive: false,
+        autoDelete: false,
+        arguments: {},
+      },
+      owner: undefined,
+      foreign: true,
+    });
+  }
+
+  /** Works out what has to be written for planned changes, and changes nothing yet. */
+  plan(changes: readonly TopologyChange[]): Writes {
+    return planWrites(changes, {
+      layout: this.#layout,
+      field: (name) => this.#fields.get(name) ?? "",
+      typeOf: (exchange) => this.#topology.exchange(exchange)?.declaration.type,
+      members: (exchange, binding) => this.#setOf(exchange).textsOf(binding),
+    });
+  }
+
+  /** Notes that planned changes were made; the sizes are of sets that they touched. */
+  done(
+    version: string,
+    writes: Writes,
+    sizes: ReadonlyMap<string, number>,
+  ): void {
+    this.readSome(version, writes.fields);
+    for (const [exchange, text] of writes.added) {
+      this.#addMember(exchange, text);
+    }
+    for (const [exchange, text] of writes.removed) {
+      this.#removeMember(exchange, text);
+    }
+    for (const [exchange, size] of sizes) {
+      const known = this.#setOf(exchange);
+      // Where they differ, somebody else changed it too.
+      known.size = size === known.seen ? size : -1;
+    }
+  }
+
+  #listed(field: string): readonly string[] {
+    return readList<string>(this.#fields.get(field) ?? "");
+  }
+}
+
+function bindingOf(source: string, { routingKey, queue }: SetBinding): Binding {
+  return {
+    source,
+    destination: { kind: "queue", name: queue },
+    routingKey,
+    arguments: {},
+  };
+}
+
+/** What we wrote ourselves: nobody else writes these fields. */
+function read<T>(text: string): T {
+  return parseJson(text) as T;
+}
+
+function readList<T>(text: string): T[] {
+  return text === "" ? [] : read<T[]>(text);
+}

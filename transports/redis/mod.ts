@@ -1,0 +1,62 @@
+/**
+ * Redis 6.2 or later, and Valkey, by npm:ioredis. Queues are shared with Python's Kombu
+ * and Celery in both directions: lists, bindings, unacked messages and PUB/SUB channels
+ * are theirs, byte for byte, as Kombu 5.7 writes them.
+ *
+ * URL: `redis://[[userid]:[password]@][hostname][:port][/database]`, and `rediss://` for
+ * TLS, which verifies. Without more it is `redis://127.0.0.1:6379/0`. The virtual host is
+ * the number of the database. `redis+socket:///path/to/redis.sock?virtual_host=5` is a
+ * Unix socket. `sentinel://a:26379;sentinel://b` (or `sentinel://a,b`) asks sentinels for
+ * the master that `masterName` names; user, password and database are the master's, and
+ * what a later URL leaves out it has from the first.
+ *
+ * | Parameter | In `transportOptions` | Default | Meaning |
+ * | --- | --- | --- | --- |
+ * | `master_name` | `masterName` | - | the master's name; sentinels need it |
+ * | `sentinel_userid` | `sentinelUserid` | - | as whom to ask the sentinels |
+ * | - | `sentinelPassword` | - | their password |
+ * | `visibility_timeout` (s) | `visibilityTimeout` (ms) | 1 hour | how long a message may be unacked before somebody else gets it, unless its holder lives and renews it |
+ * | `fanout` | `fanout` | `pubsub` | `pubsub` as Kombu's, for those who are there; `queue` puts into every bound queue |
+ * | `fanout_prefix`, `fanout_patterns` | `fanoutPrefix`, `fanoutPatterns` | `true` | the names of PUB/SUB channels, as Kombu's |
+ * | `priority_order` | `priorityOrder` | `highest-first` | `lowest-first` is Kombu's order on Redis |
+ * | `priority_steps` | `prioritySteps` | 0, 3, 6, 9 | the priorities that have a list of their own |
+ * | `queue_order_strategy` | `queueOrderStrategy` | `round-robin` | also `priority` (as named) and `sorted` |
+ * | `global_keyprefix` | `globalKeyPrefix` | - | before every key and channel |
+ * | `sep` | `sep` | bytes 6, 22 | between the parts of keys and bindings |
+ * | `unacked_key`, `unacked_index_key` | `unackedKey`, `unackedIndexKey` | `unacked`, `unacked_index` | where unacked messages are; shared by all that use the database |
+ *
+ * Capabilities: all but `known-queues`, for an empty queue of Kombu's leaves no trace: a
+ * message to the default exchange makes its queue. `queued-fanout` is among them with
+ * `fanout: "queue"` alone. Priorities are told apart as far as they have lists of their
+ * own.
+ *
+ * A message is taken and noted as unacked in one step, and waiting takes nothing. What a
+ * lost connection held goes back with the next one of the same `Connection`; what a
+ * killed process held goes back within half a minute; whatever else is unacked, Kombu's
+ * too, after the visibility timeout. A message that lives longer than its lease because
+ * its holder was busy is somebody else's: acking it is a `SettlementError`, and removes
+ * nothing. What lies in a queue and is no message goes to `onDecodeError`, and stays in
+ * the list `dashi.malformed.<queue>` until it is acked.
+ *
+ * What Kombu's layout has no place for (types, arguments, headers and exchange bindings,
+ * consumers, owners) is kept under keys that begin with `dashi.`. With PUB/SUB up to
+ * 10,000 messages wait for a queue's consumers in the process; then the oldest go.
+ *
+ * A Redis Cluster is refused at connect: the scripts use keys of several slots. ioredis
+ * reads the environment when it is loaded: beside `--allow-net=host:port` it needs
+ * `--allow-env` or `--ignore-env`.
+ *
+ * @example Connect
+ * ```ts ignore
+ * import { createConnection } from "@dashi/mq";
+ *
+ * await using connection = createConnection("redis://localhost/0");
+ * await connection.connect();
+ * ```
+ *
+ * @module
+ */
+
+export type { RedisTransportOptions } from "./options.ts";
+export { createTransport } from "./transport.ts";
+export type * from "../transport.ts";

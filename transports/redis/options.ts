@@ -1,0 +1,282 @@
+import { OptionError } from "../../model/errors.ts";
+import type { TlsOptions } from "../../model/tls_options.ts";
+import type { BrokerHost, BrokerUrl } from "../../url/broker_url.ts";
+import {
+  booleanOption,
+  durationOption,
+  type OptionReader,
+  readOptions,
+  stringOption,
+  wordOption,
+} from "../../url/options.ts";
+import { readBoolean } from "../../url/query.ts";
+import type { ConnectOptions } from "../transport.ts";
+import type { LayoutOptions } from "./layout.ts";
+
+/** The Redis transport's own options, as `transportOptions`, or in the URL under Kombu's names. */
+export interface RedisTransportOptions {
+  /** Stands before every key and channel; in a URL `global_keyprefix`. @default {""} */
+  readonly globalKeyPrefix?: string | undefined;
+  /** Stands between a queue's name and a priority step, and between the fields of a binding; in a URL `sep`. @default {"\x06\x16"} */
+  readonly sep?: string | undefined;
+  /** The priorities that have a list of their own, ascending; in a URL `priority_steps`, separated by commas. @default {[0, 3, 6, 9]} */
+  readonly prioritySteps?: readonly number[] | undefined;
+  /** Which priority is served first; Kombu's consumers on Redis take the lowest. In a URL `priority_order`. @default {"highest-first"} */
+  readonly priorityOrder?: "highest-first" | "lowest-first" | undefined;
+  /** In which order several queues are served; in a URL `queue_order_strategy`: `round_robin`, `priority`, `sorted`. @default {"round-robin"} */
+  readonly queueOrderStrategy?:
+    | "round-robin"
+    | "priority"
+    | "sorted"
+    | undefined;
+  /** How a fanout exchange reaches its queues: by PUB/SUB as Kombu's, or as messages in every bound queue. In a URL `fanout`. @default {"pubsub"} */
+  readonly fanout?: "pubsub" | "queue" | undefined;
+  /** What fanout channels begin with: `true` is `/{db}.`, `false` nothing; in a URL `fanout_prefix`. @default {true} */
+  readonly fanoutPrefix?: boolean | string | undefined;
+  /** Whether the routing key is a part of fanout channels; in a URL `fanout_patterns`. @default {true} */
+  readonly fanoutPatterns?: boolean | undefined;
+  /** How long a message may be unacked before it is given to somebody else, unless its holder lives and says so, ms; in a URL `visibility_timeout`, seconds. @default {3_600_000} */
+  readonly visibilityTimeout?: number | undefined;
+  /** The hash of what is unacked; in a URL `unacked_key`. @default {"unacked"} */
+  readonly unackedKey?: string | undefined;
+  /** The sorted set of when it was taken; in a URL `unacked_index_key`. @default {"unacked_index"} */
+  readonly unackedIndexKey?: string | undefined;
+  /** The master's name, where the URL is a sentinel's; in a URL `master_name`. */
+  readonly masterName?: string | undefined;
+  /** As whom to ask the sentinels; in a URL `sentinel_userid`. The URL's user is the master's. */
+  readonly sentinelUserid?: string | undefined;
+  /** The sentinels' password. */
+  readonly sentinelPassword?: string | undefined;
+}
+
+/** Where to dial, and as whom. */
+export interface RedisAddress {
+  /** A Unix socket's path, or a host and a port. */
+  readonly path: string | undefined;
+  readonly hosts: readonly BrokerHost[];
+  readonly tls: TlsOptions | undefined;
+  readonly userid: string | undefined;
+  readonly database: number;
+  /** Set where the hosts are sentinels. */
+  readonly sentinel: {
+    readonly masterName: string;
+    readonly userid: string | undefined;
+    readonly password: string | undefined;
+  } | undefined;
+}
+
+/** All that a URL and the options say. */
+export interface RedisOptions {
+  readonly address: RedisAddress;
+  readonly layout: LayoutOptions;
+  readonly fanout: "pubsub" | "queue";
+  /** Milliseconds. */
+  readonly visibilityTimeout: number;
+  readonly queueOrderStrategy: "round-robin" | "priority" | "sorted";
+}
+
+interface OwnOptions extends RedisTransportOptions {
+  /** Of a Unix socket's URL, whose path is the socket's. */
+  readonly virtualHost?: string | undefined;
+}
+
+/**
+ * Reads a URL and the options.
+ *
+ * @param url The URL, its defaults filled in.
+ * @param options The options.
+ * @returns What they say.
+ * @throws {OptionError} If an option is unknown or bad, or the virtual host is no number.
+ */
+export function readRedisOptions(
+  url: BrokerUrl,
+  options: ConnectOptions,
+): RedisOptions {
+  const given = readOptions<OwnOptions>({
+    globalKeyPrefix: stringOption("global_keyprefix"),
+    sep: filled(stringOption("sep")),
+    prioritySteps: STEPS,
+    priorityOrder: wordOption(
+      "priority_order",
+      ["highest-first", "lowest-first"] as const,
+    ),
+    queueOrderStrategy: STRATEGY,
+    fanout: wordOption("fanout", ["pubsub", "queue"] as const),
+    fanoutPrefix: FANOUT_PREFIX,
+    fanoutPatterns: booleanOption("fanout_patterns"),
+    visibilityTimeout: positive(durationOption("visibility_timeout")),
+    unackedKey: filled(stringOption("unacked_key")),
+    unackedIndexKey: filled(stringOption("unacked_index_key")),
+    masterName: stringOption("master_name"),
+    sentinelUserid: stringOption("sentinel_userid"),
+    sentinelPassword: stringOption(),
+    virtualHost: stringOption("virtual_host"),
+  }, { url, transportOptions: options.transportOptions });
+  const isSocket = url.scheme === "redis+socket";
+  if (!isSocket && given.virtualHost !== undefined) {
+    throw new OptionError(
+      `Cannot use the option "virtualHost": it is for Unix sockets; the database is the path of the URL, as in redis://localhost/1`,
+      { code: "option-invalid" },
+    );
+  }
+  const database = readDatabase(isSocket ? given.virtualHost : url.virtualHost);
+  const tls = options.tls ?? url.scheme === "rediss";
+  return {
+    address: {
+      path: isSocket ? socketPath(url) : undefined,
+      hosts: url.hosts,
+      tls: tls === false ? undefined : tls === true ? {} : tls,
+      userid: url.userid,
+      database,
+      sentinel: readSentinel(url, given),
+    },
+    layout: {
+      prefix: given.globalKeyPrefix ?? "",
+      sep: given.sep ?? "\x06\x16",
+      steps: given.prioritySteps ?? [0, 3, 6, 9],
+      highestFirst: given.priorityOrder !== "lowest-first",
+      unackedKey: given.unackedKey ?? "unacked",
+      unackedIndexKey: given.unackedIndexKey ?? "unacked_index",
+      database,
+      fanoutPrefix: given.fanoutPrefix ?? true,
+      fanoutPatterns: given.fanoutPatterns ?? true,
+    },
+    fanout: given.fanout ?? "pubsub",
+    visibilityTimeout: given.visibilityTimeout ?? 3_600_000,
+    queueOrderStrategy: given.queueOrderStrategy ?? "round-robin",
+  };
+}
+
+/** As Kombu has it: nothing and `/` are 0, and one slash before the number is passed over. */
+function readDatabase(virtualHost: string | undefined): number {
+  const text = (virtualHost ?? "").replace(/^\//, "");
+  if (text === "") return 0;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new OptionError(
+    `Cannot use the virtual host "${text}" on Redis: it is the number of a database, from 0 to 15 unless the server is set up otherwise`,
+    { code: "option-invalid" },
+  );
+}
+
+function socketPath(url: BrokerUrl): string {
+  if (url.virtualHost !== undefined) return `/${url.virtualHost}`;
+  throw new OptionError(
+    `Cannot connect to a Unix socket without its path: write it as redis+socket:///path/to/redis.sock?virtual_host=0`,
+    { code: "option-invalid" },
+  );
+}
+
+function readSentinel(
+  url: BrokerUrl,
+  given: RedisTransportOptions,
+): RedisAddress["sentinel"] {
+  const { masterName, sentinelUserid, sentinelPassword } = given;
+  if (url.scheme !== "sentinel") {
+    if (masterName === undefined) return undefined;
+    throw new OptionError(
+      `Cannot use the option "masterName" with ${url.scheme}://: it is for sentinel://`,
+      { code: "option-invalid" },
+    );
+  }
+  if (masterName === undefined || masterName === "") {
+    throw new OptionError(
+      `Cannot ask a sentinel without the master's name: give transportOptions: { masterName }, or ?master_name=… in the URL`,
+      { code: "option-invalid" },
+    );
+  }
+  return { masterName, userid: sentinelUserid, password: sentinelPassword };
+}
+
+const FANOUT_PREFIX: OptionReader<boolean | string> = {
+  urlName: "fanout_prefix",
+  fromUrl: (name, value) =>
+    value.startsWith("/") ? readPrefix(name, value) : readBoolean(name, value),
+  fromObject: (name, value) =>
+    typeof value === "boolean" ? value : readPrefix(name, value),
+};
+
+function readPrefix(name: string, value: unknown): string {
+  if (
+    typeof value === "string" && value.startsWith("/") && value.endsWith(".")
+  ) return value;
+  throw invalid(
+    name,
+    value,
+    'true, false, or a text like "/{db}." that begins with "/" and ends with "."',
+  );
+}
+
+const STEPS: OptionReader<readonly number[]> = {
+  urlName: "priority_steps",
+  fromUrl: (name, value) => readSteps(name, value.split(",").map(Number)),
+  fromObject: readSteps,
+};
+
+function readSteps(name: string, value: unknown): readonly number[] {
+  const right = "a list of whole numbers from 0 to 9 that ascend";
+  if (!Array.isArray(value) || value.length === 0) {
+    throw invalid(name, value, right);
+  }
+  const steps: number[] = [];
+  for (const each of value) {
+    const last = steps.at(-1) ?? -1;
+    if (!Number.isInteger(each) || each > 9 || each <= last) {
+      throw invalid(name, value, right);
+    }
+    steps.push(each);
+  }
+  return steps;
+}
+
+const STRATEGIES = ["round-robin", "priority", "sorted"] as const;
+
+const STRATEGY: OptionReader<(typeof STRATEGIES)[number]> = {
+  urlName: "queue_order_strategy",
+  // Kombu's words have an underscore.
+  fromUrl: (name, value) => readStrategy(name, value.replace("_", "-")),
+  fromObject: readStrategy,
+};
+
+function readStrategy(
+  name: string,
+  value: unknown,
+): (typeof STRATEGIES)[number] {
+  const word = STRATEGIES.find((each) => each === value);
+  if (word !== undefined) return word;
+  throw invalid(name, value, `one of ${STRATEGIES.join(", ")}`);
+}
+
+function filled(reader: OptionReader<string>): OptionReader<string> {
+  return checked(reader, (text) => text !== "", "a text that is not empty");
+}
+
+function positive(reader: OptionReader<number>): OptionReader<number> {
+  return checked(reader, (ms) => ms > 0, "more than 0");
+}
+
+function checked<T>(
+  reader: OptionReader<T>,
+  isRight: (value: T) => boolean,
+  right: string,
+): OptionReader<T> {
+  const check = (name: string, value: T): T => {
+    if (isRight(value)) return value;
+    throw invalid(name, value, right);
+  };
+  return {
+    urlName: reader.urlName,
+    fromUrl: reader.fromUrl === undefined
+      ? undefined
+      : (name, value) => check(name, reader.fromUrl?.(name, value) as T),
+    fromObject: (name, value) => check(name, reader.fromObject(name, value)),
+  };
+}
+
+function invalid(name: string, value: unknown, right: string): OptionError {
+  return new OptionError(
+    `Cannot use ${
+      JSON.stringify(value) ?? String(value)
+    } as "${name}": it must be ${right}`,
+    { code: "option-invalid" },
+  );
+}

@@ -1,0 +1,58 @@
+import type { Publishing } from "../../model/message.ts";
+import type { Malformed, Reservation } from "../store/store.ts";
+import { readStored, type Stored } from "./stored.ts";
+
+/**
+ * Where a reserved message is: in the hash of what is unacked, under a field; aside,
+ * for it is no message; or nowhere but here, for it came by PUB/SUB.
+ */
+export type Whereabouts =
+  | { readonly type: "unacked"; readonly field: string }
+  | { readonly type: "aside" }
+  | { readonly type: "here" };
+
+/** A message that was taken from Redis. */
+export class RedisReservation implements Reservation {
+  readonly queue: string;
+  readonly where: Whereabouts;
+  /** As it lay in the list. */
+  readonly bytes: Uint8Array;
+  /** Whether the queue was declared when it was taken: if it is gone, the message does not come back. */
+  readonly declared: boolean;
+  readonly expired: boolean;
+  readonly #stored: Stored;
+
+  /** Reads what was taken; `now` is the server's clock, ms. */
+  constructor(
+    taken: {
+      readonly queue: string;
+      readonly where: Whereabouts;
+      readonly bytes: Uint8Array;
+      readonly declared: boolean;
+    },
+    now: number,
+  ) {
+    this.queue = taken.queue;
+    this.where = taken.where;
+    this.bytes = taken.bytes;
+    this.declared = taken.declared;
+    this.#stored = readStored(taken.bytes);
+    this.expired = this.#stored.expiresAt <= now;
+  }
+
+  get handle(): string {
+    return this.where.type === "unacked" ? this.where.field : this.where.type;
+  }
+
+  get message(): Publishing | Malformed {
+    return this.#stored.message;
+  }
+
+  get redelivered(): boolean {
+    return this.#stored.redelivered;
+  }
+
+  get deliveryCount(): number | undefined {
+    return this.#stored.deliveryCount;
+  }
+}

@@ -1,0 +1,348 @@
+import { Limits } from "../../async/limits.ts";
+import { ClosedError } from "../../model/errors.ts";
+import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
+import { decode, type RedisArgument, type RedisReply } from "./client.ts";
+import type { Core } from "./core.ts";
+import { replyError } from "./errors.ts";
+import type { Fanout } from "./fanout.ts";
+import type { RedisOptions } from "./options.ts";
+import { RedisReservation } from "./reservation.ts";
+
+/** How often all queues are looked at, though nothing was heard of them, ms. */
+const SWEEP = 5000;
+
+/** How often queues are looked at where the server tells of no changes: at first, and at the most, ms. */
+const FIRST_POLL = 10;
+const LAST_POLL = 1000;
+
+/** How soon after a change of the tables waiting consumers look whether their queue is still there, ms. */
+const TABLES_DELAY = 250;
+
+interface Waiter {
+  readonly queues: ReadonlySet<string>;
+  wake(): void;
+}
+
+/** What a look at some queues brought. */
+interface Taken {
+  readonly reservations: RedisReservation[];
+  readonly failed: Map<string, Error>;
+  /** When time alone will next change something, on our clock. */
+  readonly next: number;
+}
+
+/**
+ * Takes messages, and waits for them without asking: the server rings when one of the
+ * lists that were found empty changes.
+ */
+export class Reserver {
+  readonly #core: Core;
+  readonly #fanout: Fanout;
+  readonly #strategy: RedisOptions["queueOrderStrategy"];
+  readonly #limits: Limits;
+  /** Queues that were found empty, and of which the server has told nothing since. */
+  readonly #empty = new Set<string>();
+  readonly #waiters = new Set<Waiter>();
+  /** Queues that were declared when they were first asked for: if they go, their consumers end. */
+  readonly #declared = new Set<string>();
+  readonly #giveBack: (reservations: readonly RedisReservation[]) => void;
+  readonly #refresh: () => Promise<void>;
+  #rings: boolean;
+  #sweptAt = -Infinity;
+  #turn = 0;
+  #tablesChanged = false;
+  #stopTablesTimer: (() => void) | undefined;
+  #over: Error | undefined;
+
+  /** Makes one; `rings` says whether the server tells of changes. */
+  constructor(
+    core: Core,
+    fanout: Fanout,
+    settings: {
+      readonly strategy: RedisOptions["queueOrderStrategy"];
+      readonly rings: boolean;
+      giveBack(reservations: readonly RedisReservation[]): void;
+      /** Reads what has changed in the tables. */
+      refresh(): Promise<void>;
+    },
+  ) {
+    this.#core = core;
+    this.#fanout = fanout;
+    this.#strategy = settings.strategy;
+    this.#rings = settings.rings;
+    this.#giveBack = settings.giveBack;
+    this.#refresh = settings.refresh;
+    this.#limits = new Limits(core.clock);
+  }
+
+  /** A queue may have messages. */
+  ring(queue: string): void {
+    this.#empty.delete(queue);
+    this.wake(queue);
+  }
+
+  /** A list has changed. */
+  ringList(key: string): void {
+    const queue = this.#core.layout.queueOf(key);
+    if (queue !== undefined) this.ring(queue);
+  }
+
+  /** A queue has messages that no list has. */
+  wake(queue: string): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.queues.has(queue)) waiter.wake();
+    }
+  }
+
+  /** Any queue may have messages. */
+  ringAll(): void {
+    this.#empty.clear();
+    this.ringDue();
+  }
+
+  /** Time will change something sooner than it was said. */
+  ringDue(): void {
+    for (const waiter of this.#waiters) waiter.wake();
+  }
+
+  /** The tables have changed: those that churn are looked at once for many changes. */
+  ringTables(): void {
+    if (this.#waiters.size === 0) {
+      this.#tablesChanged = true;
+      return;
+    }
+    this.#stopTablesTimer ??= this.#core.clock.timer(() => {
+      this.#stopTablesTimer = undefined;
+      this.#tablesChanged = true;
+      this.ringDue();
+    }, TABLES_DELAY);
+  }
+
+  /** The mirror of the tables is new: queues that are no longer in it end their consumers. */
+  lookAgain(): void {
+    for (const queue of this.#declared) {
+      if (this.#core.mirror.topology.queue(queue) !== undefined) continue;
+      const waiters = [...this.#waiters];
+      if (waiters.some(({ queues }) => queues.has(queue))) this.wake(queue);
+      else this.#declared.delete(queue);
+    }
+  }
+
+  /** Ends what waits. */
+  close(error: Error): void {
+    this.#over = error;
+    this.#stopTablesTimer?.();
+    this.ringDue();
+    this.#limits.clear();
+  }
+
+  /** Takes messages of some queues, and waits for the first if there are none. */
+  async reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    const { signal, wait, deadline } = options;
+    signal?.throwIfAborted();
+    if (wait <= 0) return await this.#reserveOnce(wants, options);
+    const until = this.#core.clock.now() + wait;
+    let poll = FIRST_POLL;
+    for (;;) {
+      if (this.#over !== undefined) throw this.#over;
+      if (this.#tablesChanged) {
+        this.#tablesChanged = false;
+        await this.#refresh();
+      }
+      const missing = this.#missing(wants);
+      const { reservations, failed, next } = await this.#take(wants, deadline);
+      const now = this.#core.clock.now();
+      if (
+        reservations.length > 0 || missing.length > 0 || failed.size > 0 ||
+        now >= until
+      ) return { reservations, missing, failed };
+      signal?.throwIfAborted();
+      const wakeAt = Math.min(until, next, this.#rings ? Infinity : now + poll);
+      poll = Math.min(poll * 2, LAST_POLL);
+      await this.#wait(wants, wakeAt, signal);
+    }
+  }
+
+  async #reserveOnce(
+    wants: readonly ReserveWant[],
+    { signal, deadline }: ReserveOptions,
+  ): Promise<Reserved> {
+    if (this.#over !== undefined) throw this.#over;
+    const taking = this.#take(wants, deadline);
+    try {
+      const { reservations, failed } = await this.#limits.wait(
+        taking,
+        { signal },
+        () => new ClosedError("Cannot reserve messages"), // there is no deadline
+      );
+      return { reservations, failed, missing: [] };
+    } catch (error) {
+      taking.then(({ reservations }) => this.#giveBack(reservations), () => {});
+      throw error;
+    }
+  }
+
+  #missing(wants: readonly ReserveWant[]): string[] {
+    const { topology } = this.#core.mirror;
+    const missing: string[] = [];
+    for (const { queue } of wants) {
+      if (topology.queue(queue)?.foreign === false) this.#declared.add(queue);
+      else if (this.#declared.delete(queue)) missing.push(queue);
+    }
+    return missing;
+  }
+
+  /** Those that are worth a look, in the order in which they are to be served. */
+  #notEmpty(wants: readonly ReserveWant[]): readonly ReserveWant[] {
+    const now = this.#core.clock.now();
+    if (now - this.#sweptAt >= SWEEP || !this.#rings) {
+      this.#sweptAt = now;
+      this.#empty.clear();
+    }
+    const wanted = wants.filter(({ queue }) => !this.#empty.has(queue));
+    if (wanted.length < 2) return wanted;
+    switch (this.#strategy) {
+      case "priority":
+        return wanted;
+      case "sorted":
+        return wanted.toSorted((a, b) => a.queue < b.queue ? -1 : 1);
+      case "round-robin": {
+        const first = this.#turn++ % wanted.length;
+        return [...wanted.slice(first), ...wanted.slice(0, first)];
+      }
+    }
+  }
+
+  async #take(
+    wants: readonly ReserveWant[],
+    deadline: number | undefined,
+  ): Promise<Taken> {
+    const here: RedisReservation[] = [];
+    const unfilled: ReserveWant[] = [];
+    for (const { queue, limit } of wants) {
+      const arrived = this.#fanout.take(queue, limit);
+      here.push(...arrived);
+      if (arrived.length < limit) {
+        unfilled.push({ queue, limit: limit - arrived.length });
+      }
+    }
+    const asked = this.#notEmpty(unfilled);
+    if (here.length > 0 && asked.length === 0) {
+      return { reservations: here, failed: new Map(), next: Infinity };
+    }
+    const { layout, mirror, fields } = this.#core;
+    const args: RedisArgument[] = [fields, this.#core.nextNumbers(1_000_000)];
+    const watched = [layout.due, layout.topology];
+    for (const { queue, limit } of asked) {
+      const expires = mirror.topology.queue(queue)?.declaration
+        .arguments["x-expires"];
+      args.push(queue, limit, typeof expires === "number" ? expires : "");
+      for (const list of layout.lists(queue)) watched.push(list);
+      // Before the answer: the server may ring before it has come.
+      this.#empty.add(queue);
+    }
+    try {
+      const reply = await this.#core.run("take", "take messages", args, {
+        deadline,
+        watched,
+      });
+      return this.#read(asked, reply, here);
+    } catch (error) {
+      for (const { queue, bytes } of here.reverse()) {
+        this.#fanout.restore(queue, bytes);
+      }
+      for (const { queue } of asked) this.#empty.delete(queue);
+      throw error;
+    }
+  }
+
+  #read(
+    asked: readonly ReserveWant[],
+    reply: RedisReply,
+    reservations: RedisReservation[],
+  ): Taken {
+    const [now, due, expired, ...taken] = Array.isArray(reply) ? reply : [];
+    this.#core.setServerNow(Number(now));
+    const failed = new Map<string, Error>();
+    const dead = Array.isArray(expired) ? expired : [];
+    for (let i = 0; i < dead.length; i += 3) {
+      this.#add(reservations, decode(dead[i]), dead[i + 1], dead[i + 2]);
+    }
+    asked.forEach(({ queue, limit }, i) => {
+      const entries = taken[i];
+      if (!Array.isArray(entries)) {
+        failed.set(
+          queue,
+          replyError(`take messages of queue "${queue}"`, decode(entries)),
+        );
+        this.#empty.delete(queue);
+        return;
+      }
+      for (let j = 0; j < entries.length; j += 2) {
+        this.#add(reservations, queue, entries[j], entries[j + 1]);
+      }
+      // As many as were wanted: there may be more.
+      if (entries.length >= limit * 2) this.#empty.delete(queue);
+    });
+    const next = Number(due) < 0 ? Infinity : this.#core.toLocal(Number(due));
+    return { reservations, failed, next };
+  }
+
+  #add(
+    reservations: RedisReservation[],
+    queue: string,
+    number: RedisReply | undefined,
+    bytes: RedisReply | undefined,
+  ): void {
+    if (!(bytes instanceof Uint8Array)) return;
+    const { fields, mirror, serverNow } = this.#core;
+    reservations.push(
+      new RedisReservation({
+        queue,
+        where: Number(number) < 0
+          ? { type: "aside" }
+          : { type: "unacked", field: `${fields}${number}` },
+        bytes,
+        declared: mirror.topology.queue(queue)?.foreign === false,
+      }, serverNow),
+    );
+  }
+
+  #wait(
+    wants: readonly ReserveWant[],
+    until: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    // What rang while the answer was on its way has been looked at by nobody.
+    const rang = wants.some(({ queue }) =>
+      this.#fanout.count(queue) > 0 || (this.#rings && !this.#empty.has(queue))
+    );
+    if (rang) return Promise.resolve();
+    if (this.#over !== undefined) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        queues: new Set(wants.map(({ queue }) => queue)),
+        wake: () => {
+          done();
+          resolve();
+        },
+      };
+      const unwatch = this.#limits.watch(
+        { signal, deadline: until },
+        (reason) => {
+          done();
+          if (reason === undefined) resolve();
+          else reject(reason.aborted);
+        },
+      );
+      const done = () => {
+        unwatch();
+        this.#waiters.delete(waiter);
+      };
+      this.#waiters.add(waiter);
+    });
+  }
+}

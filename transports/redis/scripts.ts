@@ -1,0 +1,90 @@
+import type { Layout } from "./layout.ts";
+import {
+  COUNT,
+  HOLD,
+  OVERDUE,
+  PASS,
+  PURGE,
+  PUT,
+  PUT_ONE,
+  RELEASE,
+  REMOVE,
+  RENEW,
+  TAKE,
+} from "./lua_messages.ts";
+import { APPLY, BEAT, CLOCK, READ, VERSION } from "./lua_tables.ts";
+
+/** What runs in the server, each in one step that nothing comes between. */
+export interface Scripts {
+  /** Takes messages. */
+  readonly take: string;
+  /** Puts plain messages, many at once. */
+  readonly put: string;
+  /** Puts the copies of one message: delayed, in place of another, or where a length limit holds. */
+  readonly putOne: string;
+  /** Forgets what was taken. */
+  readonly remove: string;
+  /** Puts back what was taken. */
+  readonly release: string;
+  /** Notes that what was taken is being worked on. */
+  readonly renew: string;
+  /** Finds what was taken too long ago. */
+  readonly overdue: string;
+  /** Says that an owner lives, and finds those that do not. */
+  readonly beat: string;
+  /** Reads what is declared. */
+  readonly read: string;
+  /** Changes what is declared. */
+  readonly apply: string;
+  /** Counts the ready messages of a queue. */
+  readonly count: string;
+  /** Removes the ready messages of a queue. */
+  readonly purge: string;
+}
+
+/**
+ * Writes the scripts for a layout. They name keys that they are not told of, which a
+ * cluster would not allow; `KEYS` are those that the server is to watch for us.
+ *
+ * @param layout The names of the keys.
+ * @returns The scripts.
+ */
+export function writeScripts(layout: Layout): Scripts {
+  const constants = `
+local P = ${quote(layout.options.prefix)}
+local SUFFIXES = {${layout.suffixes.map(quote).join(", ")}}
+local UNACKED, INDEX = ${quote(layout.unacked)}, ${quote(layout.unackedIndex)}
+local TABLES, CHANGES = ${quote(layout.topology)}, ${quote(layout.changes)}
+local DUE, EXPIRING = ${quote(layout.due)}, ${quote(layout.expiring)}
+local OWNERS = ${quote(layout.owners)}
+local BINDINGS = ${quote(layout.bindings(""))}
+local PERMANENT = ${quote(layout.permanentBindings(""))}
+local DELAYED = ${quote(layout.delayed(""))}
+local MALFORMED = ${quote(layout.malformed(""))}
+`;
+  const script = (...parts: readonly string[]) => constants + parts.join("");
+  return {
+    take: script(CLOCK, HOLD, PASS, TAKE),
+    put: script(VERSION, PUT),
+    putOne: script(CLOCK, HOLD, VERSION, PUT_ONE),
+    remove: script(REMOVE),
+    release: script(RELEASE),
+    renew: script(CLOCK, RENEW),
+    overdue: script(CLOCK, OVERDUE),
+    beat: script(CLOCK, BEAT),
+    read: script(CLOCK, READ),
+    apply: script(CLOCK, VERSION, APPLY),
+    count: script(CLOCK, HOLD, PASS, COUNT),
+    purge: script(PURGE),
+  };
+}
+
+/** As a string of Lua: every byte but letters and digits by its number. */
+function quote(text: string): string {
+  const bytes = [...new TextEncoder().encode(text)].map((byte) =>
+    /[A-Za-z0-9]/.test(String.fromCharCode(byte))
+      ? String.fromCharCode(byte)
+      : `\\${String(byte).padStart(3, "0")}`
+  );
+  return `"${bytes.join("")}"`;
+}

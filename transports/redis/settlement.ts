@@ -1,0 +1,162 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Reservation } from "../store/store.ts";
+import type { RedisArgument } from "./client.ts";
+import type { Core } from "./core.ts";
+import type { Fanout } from "./fanout.ts";
+import { RedisReservation } from "./reservation.ts";
+import { markRedelivered } from "./stored.ts";
+
+/** Settles what was taken: away, back, aside, or kept for longer. */
+export class Settlement {
+  readonly #core: Core;
+  readonly #fanout: Fanout;
+  readonly #onReleased: (queue: string) => void;
+
+  /** `onReleased` is told of queues that got messages back. */
+  constructor(
+    core: Core,
+    fanout: Fanout,
+    onReleased: (queue: string) => void,
+  ) {
+    this.#core = core;
+    this.#fanout = fanout;
+    this.#onReleased = onReleased;
+  }
+
+  /** Forgets messages: they are done. */
+  async remove(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const held = unacked(reservations);
+    const { commands, layout } = this.#core;
+    // Read by somebody and acked: nobody needs it any more.
+    const read = aside(reservations).map(({ queue, bytes }) =>
+      commands.send(`ack a message of queue "${queue}"`, [
+        "LREM",
+        layout.malformed(queue),
+        1,
+        bytes,
+      ], options)
+    );
+    const lost = held.length === 0
+      ? []
+      : await this.#core.run("remove", "ack messages", fieldsOf(held), options);
+    await Promise.all(read);
+    return placesIn(held, lost);
+  }
+
+  /** Puts messages back; marks those that were delivered. */
+  async release(
+    reservations: readonly Reservation[],
+    delivered: boolean,
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const { layout, commands } = this.#core;
+    // The last to be served first: each goes in front of those before it.
+    const held = unacked(reservations).reverse();
+    const args: RedisArgument[] = [];
+    for (const each of held) {
+      const text = DECODER.decode(each.bytes);
+      const { message } = each;
+      const priority = "error" in message
+        ? undefined
+        : message.properties.priority;
+      args.push(
+        ...fieldsOf([each]),
+        "",
+        1,
+        each.queue,
+        layout.suffix(priority),
+        delivered ? markRedelivered(text, each.handle) : text,
+        each.declared ? "1" : "0",
+      );
+    }
+    const moved = aside(reservations).map(async ({ queue, bytes }) => {
+      const action = `requeue a message of queue "${queue}"`;
+      const source = layout.malformed(queue);
+      const list = layout.list(queue, 0);
+      await commands.send(action, ["LREM", source, 1, bytes], options);
+      await commands.send(action, ["RPUSH", list, bytes], options);
+    });
+    for (const each of reservations.toReversed()) {
+      if (each instanceof RedisReservation && each.where.type === "here") {
+        const text = DECODER.decode(each.bytes);
+        this.#fanout.restore(
+          each.queue,
+          ENCODER.encode(delivered ? markRedelivered(text, each.handle) : text),
+        );
+      }
+    }
+    const lost = held.length === 0
+      ? []
+      : await this.#core.run("release", "requeue messages", args, options);
+    await Promise.all(moved);
+    for (const queue of new Set(reservations.map(({ queue }) => queue))) {
+      this.#onReleased(queue);
+    }
+    return placesIn(held, lost);
+  }
+
+  /** Says that messages are being worked on. */
+  async renew(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const held = unacked(reservations);
+    if (held.length === 0) return [];
+    return placesIn(
+      held,
+      await this.#core.run("renew", "renew leases", fieldsOf(held), options),
+    );
+  }
+
+  /** Puts messages aside; what is no envelope was, when it was taken. */
+  async setAside(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<void> {
+    const held = unacked(reservations);
+    if (held.length === 0) return;
+    const { commands, layout } = this.#core;
+    for (const { queue, bytes } of held) {
+      await commands.send(`put a message of queue "${queue}" aside`, [
+        "LPUSH",
+        layout.malformed(queue),
+        bytes,
+      ], options);
+    }
+    await this.#core.run(
+      "remove",
+      "put messages aside",
+      fieldsOf(held),
+      options,
+    );
+  }
+}
+
+const DECODER = new TextDecoder();
+const ENCODER = new TextEncoder();
+
+function unacked(reservations: readonly Reservation[]): RedisReservation[] {
+  return reservations.filter((each) => each instanceof RedisReservation)
+    .filter(({ where }) => where.type === "unacked");
+}
+
+function aside(reservations: readonly Reservation[]): RedisReservation[] {
+  return reservations.filter((each) => each instanceof RedisReservation)
+    .filter(({ where }) => where.type === "aside");
+}
+
+function fieldsOf(held: readonly RedisReservation[]): string[] {
+  return held.map(({ handle }) => handle);
+}
+
+function placesIn(
+  held: readonly RedisReservation[],
+  places: unknown,
+): readonly RedisReservation[] {
+  if (!Array.isArray(places) || places.length === 0) return [];
+  const lost = new Set(places.map(Number));
+  return held.filter((_, place) => lost.has(place));
+}

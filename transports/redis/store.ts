@@ -1,0 +1,359 @@
+import { ClosedError } from "../../model/errors.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import { EnvelopeWriter } from "../store/envelope.ts";
+import type {
+  ChangeResult,
+  PutOptions,
+  PutResult,
+  Reservation,
+  Reserved,
+  ReserveOptions,
+  ReserveWant,
+  Store,
+  StoreItem,
+  StoreLimits,
+  TopologyKey,
+  TopologyView,
+} from "../store/store.ts";
+import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import type { RedisClient } from "./client.ts";
+import { connect } from "./connect.ts";
+import { Core } from "./core.ts";
+import { Fanout } from "./fanout.ts";
+import { Layout } from "./layout.ts";
+import { Mirror } from "./mirror.ts";
+import { readRedisOptions, type RedisOptions } from "./options.ts";
+import { Putter } from "./putter.ts";
+import { Reserver } from "./reserver.ts";
+import { Settlement } from "./settlement.ts";
+import { withExpiry } from "./stored.ts";
+import { Sweeper } from "./sweeper.ts";
+import { Tables } from "./tables.ts";
+
+const CAPABILITIES: readonly Capability[] = [
+  "dead-letter",
+  "delay",
+  "exchange-to-exchange",
+  "exclusive",
+  "lease",
+  "length-limit",
+  "message-ttl",
+  "persistence",
+  "priority",
+  "queue-ttl",
+  "shared-topology",
+];
+
+/** How long an owner counts as alive after it has connected; then the library's beats go on. */
+const OWNER_TTL = 30_000;
+
+/** A connection to a Redis server. */
+export class RedisStore implements Store {
+  readonly limits: StoreLimits;
+  readonly capabilities: ReadonlySet<Capability>;
+  readonly closed: Promise<CloseReason>;
+  /** PUB/SUB, unless fanout is by queues. */
+  readonly broadcast?: NonNullable<Store["broadcast"]>;
+  readonly #core: Core;
+  readonly #listener: RedisClient;
+  readonly #owner: string;
+  readonly #putter: Putter;
+  readonly #reserver: Reserver;
+  readonly #tables: Tables;
+  readonly #fanout: Fanout;
+  readonly #settlement: Settlement;
+  readonly #sweeper: Sweeper;
+  readonly #writer = new EnvelopeWriter();
+  readonly #operationTimeout: number;
+  readonly #visibilityTimeout: number;
+  #stopSweeps: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    core: Core,
+    listener: RedisClient,
+    redis: RedisOptions,
+    options: ConnectOptions,
+    rings: boolean,
+  ) {
+    this.#core = core;
+    this.#listener = listener;
+    this.#owner = options.owner;
+    this.#operationTimeout = options.operationTimeout;
+    this.#visibilityTimeout = redis.visibilityTimeout;
+    this.capabilities = new Set<Capability>(
+      redis.fanout === "queue"
+        ? [...CAPABILITIES, "queued-fanout"]
+        : CAPABILITIES,
+    );
+    this.limits = {
+      // Redis' 512 MiB for a value, less what base64 adds, and a margin.
+      itemBytes: 256 * 2 ** 20,
+      reserveCount: 500,
+      reserveQueues: 500,
+      reserveWait: 5000,
+      lease: redis.visibilityTimeout,
+    };
+    this.#tables = new Tables(core);
+    this.#fanout = new Fanout(
+      core,
+      listener,
+      (queue) => this.#reserver.wake(queue),
+    );
+    this.#reserver = new Reserver(core, this.#fanout, {
+      strategy: redis.queueOrderStrategy,
+      rings,
+      giveBack: (reservations) => {
+        this.#settlement.release(reservations, false).catch(() => {});
+      },
+      refresh: async () => {
+        await this.#tables.read({ type: "owner", name: this.#owner });
+        await this.#follow();
+      },
+    });
+    this.#putter = new Putter(core, {
+      put: (queue) => this.#reserver.ring(queue),
+      timed: () => this.#reserver.ringDue(),
+    });
+    this.#settlement = new Settlement(
+      core,
+      this.#fanout,
+      (queue) => this.#reserver.ring(queue),
+    );
+    this.#sweeper = new Sweeper(core, {
+      visibilityTimeout: redis.visibilityTimeout,
+      onRestored: (queue) => this.#reserver.ring(queue),
+      readExchange: async (name, limits) => {
+        await this.#tables.read({ type: "exchange", name }, limits);
+      },
+    });
+    if (redis.fanout === "pubsub") {
+      this.broadcast = (exchange, message, limits) =>
+        this.#broadcast(exchange, message, limits);
+    }
+    // The one is of no use without the other.
+    const first = Promise.race([core.commands.closed, listener.closed]);
+    this.closed = first.then(async (reason) => {
+      const error = reason.type === "lost" ? reason.error : new ClosedError(
+        "Cannot reserve messages: the connection is closed",
+      );
+      this.#stopSweeps?.();
+      this.#reserver.close(error);
+      for (const client of [core.commands, listener]) {
+        if (reason.type === "lost") client.destroy(error);
+        await client[Symbol.asyncDispose]();
+      }
+      return reason;
+    });
+  }
+
+  /**
+   * Connects once.
+   *
+   * @param url The URL, its defaults filled in.
+   * @param options Limits, TLS, heartbeat, the transport's own.
+   * @returns The open store.
+   */
+  static async open(
+    url: BrokerUrl,
+    options: ConnectOptions,
+  ): Promise<RedisStore> {
+    const redis = readRedisOptions(url, options);
+    const { owner, clock, signal, deadline } = options;
+    const limits = { signal, deadline };
+    const { commands, listener } = await connect(url, redis.address, options);
+    try {
+      const layout = new Layout(redis.layout);
+      const core = new Core(commands, new Mirror(layout), {
+        layout,
+        clock,
+        owner,
+      });
+      const [id] = await Promise.all([
+        listener.subscribe(limits),
+        core.load(limits),
+      ]);
+      const rings = await commands.watchFor(id, limits);
+      const store = new RedisStore(core, listener, redis, options, rings);
+      listener.listen({
+        changed: (keys) => store.#changed(keys),
+        message: (pattern, body) => store.#fanout.arrive(pattern, body),
+      });
+      const { known } = await store.#sweeper.beat(owner, OWNER_TTL, limits);
+      // An earlier connection of this session's was lost: what it held goes back at once.
+      if (known) await store.#sweeper.reclaim([owner], limits);
+      store.#sweepLater();
+      return store;
+    } catch (error) {
+      await commands[Symbol.asyncDispose]();
+      await listener[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  readTopology(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
+    return this.#tables.read(of, options);
+  }
+
+  async applyChanges(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult> {
+    const result = await this.#tables.apply(changes, version, options);
+    if (result.type === "applied") {
+      await this.#follow(options);
+      this.#reserver.lookAgain();
+    }
+    return result;
+  }
+
+  /** Listens on the channels of the fanout exchanges that our consumers' queues are bound to. */
+  async #follow(options?: CallOptions): Promise<void> {
+    if (this.broadcast === undefined) return;
+    await this.#fanout.follow(this.#owner, options);
+  }
+
+  async countMessages(
+    queue: string,
+    options?: CallOptions,
+  ): Promise<number | undefined> {
+    const action = `count the messages of queue "${queue}"`;
+    const count = Number(
+      await this.#core.run("count", action, [queue], options),
+    ) + this.#fanout.count(queue);
+    const { topology } = this.#core.mirror;
+    return count === 0 && topology.queue(queue) === undefined
+      ? undefined
+      : count;
+  }
+
+  async purgeQueue(queue: string, options?: CallOptions): Promise<number> {
+    const action = `purge queue "${queue}"`;
+    const reply = await this.#core.run("purge", action, [queue], options);
+    return Number(reply) + this.#fanout.purge(queue);
+  }
+
+  put(
+    items: readonly StoreItem[],
+    options: PutOptions = {},
+  ): Promise<PutResult> {
+    return this.#putter.put(items, options);
+  }
+
+  async #broadcast(
+    exchange: string,
+    message: Publishing,
+    options?: CallOptions,
+  ): Promise<void> {
+    const { layout, commands, serverNow } = this.#core;
+    const { expiration } = message.properties;
+    const text = this.#writer.write(message, crypto.randomUUID());
+    await commands.send(`publish to exchange "${exchange}"`, [
+      "PUBLISH",
+      layout.channel(exchange, message.routingKey),
+      expiration === undefined
+        ? text
+        : withExpiry(text, serverNow + expiration),
+    ], options);
+  }
+
+  reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    return this.#reserver.reserve(wants, options);
+  }
+
+  remove(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#settlement.remove(reservations, options);
+  }
+
+  release(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#settlement.release(reservations, true, options);
+  }
+
+  renew(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#settlement.renew(reservations, options);
+  }
+
+  setAside(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<void> {
+    return this.#settlement.setAside(reservations, options);
+  }
+
+  async beat(
+    owner: string,
+    ttl: number,
+    options?: CallOptions,
+  ): Promise<readonly string[]> {
+    const { known, dead } = await this.#sweeper.beat(owner, ttl, options);
+    await this.#sweeper.forget(dead, options);
+    return known ? dead : [...dead, owner];
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#stopSweeps?.();
+    this.#putter.flush();
+    const { clock, commands } = this.#core;
+    try {
+      await this.#sweeper.forget([this.#owner], {
+        deadline: clock.now() + this.#operationTimeout,
+      });
+    } catch {
+      // Closing ends quietly: it will be missed.
+    }
+    await commands[Symbol.asyncDispose]();
+    await this.#listener[Symbol.asyncDispose]();
+    await this.closed;
+  }
+
+  #changed(keys: readonly string[] | undefined): void {
+    const { layout, mirror } = this.#core;
+    if (keys === undefined) {
+      mirror.doubtAll();
+      this.#reserver.ringTables();
+      this.#reserver.ringAll();
+      return;
+    }
+    for (const key of keys) {
+      if (key === layout.due) this.#reserver.ringDue();
+      else if (key === layout.topology) this.#reserver.ringTables();
+      else {
+        this.#tables.doubt(key);
+        this.#reserver.ringList(key);
+      }
+    }
+  }
+
+  /** Twice in the time after which a message may be taken from its holder, so that it is not late. */
+  #sweepLater(): void {
+    const interval = Math.min(this.#visibilityTimeout / 2, 60_000);
+    const { clock } = this.#core;
+    this.#stopSweeps = clock.timer(() => {
+      const deadline = clock.now() + this.#operationTimeout;
+      // A failed sweep is repeated by the next; a lost connection ends them all.
+      this.#sweeper.sweep({ deadline }).catch(() => {}).then(() => {
+        if (this.#closing === undefined) this.#sweepLater();
+      });
+    }, interval);
+  }
+}

@@ -1,0 +1,188 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import { route } from "../../virtual/route.ts";
+import { decode, type RedisArgument, type RedisReply } from "./client.ts";
+import type { Core } from "./core.ts";
+import { markRedelivered, readUnacked, type Unacked } from "./stored.ts";
+
+/** For how long a sweep claims what it found, ms: then the next one may try. */
+const CLAIM = 30_000;
+
+/** Gives back what nobody settles any more: of owners that are gone, and what was taken too long ago. */
+export class Sweeper {
+  readonly #core: Core;
+  readonly #visibilityTimeout: number;
+  readonly #onRestored: (queue: string) => void;
+  readonly #readExchange: (
+    exchange: string,
+    options?: CallOptions,
+  ) => Promise<void>;
+
+  /** `onRestored` is told of queues that got messages back; `readExchange` brings the mirror up to date. */
+  constructor(core: Core, settings: {
+    readonly visibilityTimeout: number;
+    onRestored(queue: string): void;
+    readExchange(exchange: string, options?: CallOptions): Promise<void>;
+  }) {
+    this.#core = core;
+    this.#visibilityTimeout = settings.visibilityTimeout;
+    this.#onRestored = settings.onRestored;
+    this.#readExchange = settings.readExchange;
+  }
+
+  /**
+   * Says that an owner lives, and gives back what those held that do not.
+   *
+   * @returns Whether the owner was known, and the dead ones.
+   */
+  async beat(
+    owner: string,
+    ttl: number,
+    options?: CallOptions,
+  ): Promise<{ readonly known: boolean; readonly dead: readonly string[] }> {
+    const reply = await this.#core.run(
+      "beat",
+      "say that a connection lives",
+      [owner, Math.ceil(ttl)],
+      options,
+    );
+    const [now, known, late] = Array.isArray(reply) ? reply : [];
+    this.#core.setServerNow(Number(now));
+    const dead = (Array.isArray(late) ? late : []).map(decode)
+      .filter((each) => each !== owner);
+    await this.reclaim(dead, options);
+    return { known: known === 1, dead };
+  }
+
+  /** Forgets an owner. */
+  async forget(
+    owners: readonly string[],
+    options?: CallOptions,
+  ): Promise<void> {
+    if (owners.length === 0) return;
+    await this.#core.commands.send("forget a connection", [
+      "ZREM",
+      this.#core.layout.owners,
+      ...owners,
+    ], options);
+  }
+
+  /** Gives back what the connections of some owners hold, but for this one. */
+  async reclaim(
+    owners: readonly string[],
+    options?: CallOptions,
+  ): Promise<void> {
+    if (owners.length === 0) return;
+    const { layout, commands, fields } = this.#core;
+    const gone = new Set(owners);
+    const pattern = owners.length === 1 ? `${owners[0]}.*` : "*.*.*";
+    let cursor = "0";
+    do {
+      const reply = await commands.send("look for what is unacked", [
+        ...["HSCAN", layout.unacked, cursor] as const,
+        ...["MATCH", pattern, "COUNT", 1000],
+      ], options);
+      const [next, found] = Array.isArray(reply) ? reply : [];
+      cursor = decode(next);
+      const theirs = pairsOf(found).filter(([field]) =>
+        !field.startsWith(fields) && gone.has(field.split(".", 1)[0] ?? "")
+      );
+      // The last that was taken first: each goes in front of those before it.
+      theirs.sort(([a], [b]) => numberOf(b) - numberOf(a));
+      await this.#restore(theirs, "", options);
+    } while (cursor !== "0");
+  }
+
+  /** Gives back what was taken longer ago than the visibility timeout, by us or by Kombu. */
+  async sweep(options?: CallOptions): Promise<void> {
+    for (let count = 100; count === 100;) {
+      const reply = await this.#core.run(
+        "overdue",
+        "look for overdue messages",
+        [
+          Math.ceil(this.#visibilityTimeout),
+          CLAIM,
+        ],
+        options,
+      );
+      const [claim, found] = Array.isArray(reply) ? reply : [];
+      const overdue = pairsOf(found).reverse();
+      count = overdue.length;
+      await this.#restore(overdue, decode(claim), options);
+    }
+  }
+
+  /** Puts messages back, but for those that were settled or renewed meanwhile. */
+  async #restore(
+    found: readonly (readonly [field: string, value: string])[],
+    score: string,
+    options?: CallOptions,
+  ): Promise<void> {
+    if (found.length === 0) return;
+    const args: RedisArgument[] = [];
+    const restored = new Set<string>();
+    for (const [field, value] of found) {
+      const copies = await this.#copies(field, value, options);
+      // Nobody can read it: it stays where an operator finds it.
+      if (copies === undefined) continue;
+      args.push(field, score, copies.length);
+      for (const { queue, suffix, text } of copies) {
+        args.push(queue, suffix, text, "0");
+        restored.add(queue);
+      }
+    }
+    await this.#core.run("release", "give back messages", args, options);
+    for (const queue of restored) this.#onRestored(queue);
+  }
+
+  async #copies(field: string, value: string, options?: CallOptions): Promise<
+    | readonly {
+      readonly queue: string;
+      readonly suffix: string;
+      readonly text: string;
+    }[]
+    | undefined
+  > {
+    let unacked: Unacked;
+    let text: string;
+    try {
+      unacked = readUnacked(value);
+      text = markRedelivered(unacked.text, field);
+    } catch {
+      return undefined;
+    }
+    const suffix = this.#core.layout.suffix(unacked.priority);
+    const queues = await this.#queuesOf(unacked, options);
+    return queues.map((queue) => ({ queue, suffix, text }));
+  }
+
+  /** Kombu notes the exchange and the key: its message goes to all that are bound there now. */
+  async #queuesOf(
+    { exchange, routingKey }: Unacked,
+    options?: CallOptions,
+  ): Promise<readonly string[]> {
+    if (exchange === "") return [routingKey];
+    await this.#readExchange(exchange, options);
+    const { topology } = this.#core.mirror;
+    // Kombu would delete it: to the queue of the key's name nothing is lost.
+    if (topology.exchange(exchange) === undefined) return [routingKey];
+    const { queues } = route(topology, {
+      exchange,
+      routingKey,
+      properties: {},
+    });
+    return queues.size === 0 ? [routingKey] : [...queues];
+  }
+}
+
+function numberOf(field: string): number {
+  return Number(field.slice(field.lastIndexOf(".") + 1));
+}
+
+function pairsOf(reply: RedisReply | undefined): [string, string][] {
+  const pairs: [string, string][] = [];
+  if (!Array.isArray(reply)) return pairs;
+  for (let i = 0; i < reply.length; i += 2) {
+    pairs.push([decode(reply[i]), decode(reply[i + 1])]);
+  }
+  return pairs;
+}

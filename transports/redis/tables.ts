@@ -1,0 +1,188 @@
+import { planDeleteQueue } from "../../virtual/declare.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type {
+  ChangeResult,
+  TopologyKey,
+  TopologyView,
+} from "../store/store.ts";
+import { decode, type RedisReply } from "./client.ts";
+import { type Core, formatVersion, versionArguments } from "./core.ts";
+
+/** Reads and changes what is declared in the database. */
+export class Tables {
+  readonly #core: Core;
+
+  /** Makes one over the mirror of a connection. */
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Brings the mirror up to date as far as `of` reaches. */
+  async read(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
+    const { mirror } = this.#core;
+    for (;;) {
+      const asked = mirror.around(of);
+      const unused = await this.#read(asked, options);
+      if (unused.length > 0) {
+        await this.#dropUnused(unused, options);
+        continue;
+      }
+      // What was read may lead to more.
+      const exchanges = mirror.around(of);
+      if (exchanges.every((each) => mirror.sizeOf(each) >= 0)) {
+        return {
+          topology: mirror.topology,
+          version: formatVersion(mirror, exchanges),
+        };
+      }
+    }
+  }
+
+  /** Returns the queues that nobody has used for their time. */
+  async #read(
+    exchanges: readonly string[],
+    options?: CallOptions,
+  ): Promise<readonly string[]> {
+    const { mirror, layout } = this.#core;
+    const reply = await this.#core.run("read", "read what is declared", [
+      mirror.version,
+      ...exchanges.flatMap((each) => [each, mirror.sizeOf(each)]),
+    ], {
+      ...options,
+      watched: exchanges.map((each) => layout.bindings(each)),
+    });
+    const [version, which, fields, unused, ...sets] = Array.isArray(reply)
+      ? reply
+      : [];
+    switch (decode(which)) {
+      case "all":
+        mirror.readAll(decode(version), pairs(fields));
+        // The sizes that were told of were those of another time.
+        return [];
+      case "some":
+        mirror.readSome(decode(version), pairs(fields));
+    }
+    exchanges.forEach((exchange, i) => {
+      const members = sets[i];
+      if (Array.isArray(members)) {
+        mirror.readSet(exchange, members.map(decode));
+      }
+    });
+    return Array.isArray(unused) ? unused.map(decode) : [];
+  }
+
+  /** Queues go that were declared with `x-expires`; those with consumers are used. */
+  async #dropUnused(
+    queues: readonly string[],
+    options?: CallOptions,
+  ): Promise<void> {
+    const { mirror, commands, layout } = this.#core;
+    for (const name of queues) {
+      const record = mirror.topology.queue(name);
+      if (record === undefined || record.foreign) {
+        await commands.send("forget a queue", [
+          ...["ZREM", layout.expiring] as const,
+          name,
+        ], options);
+        continue;
+      }
+      const exchanges = mirror.around({ type: "queue", name });
+      if (exchanges.some((each) => mirror.sizeOf(each) < 0)) {
+        await this.#read(exchanges, options);
+      }
+      if (record.consumers.length > 0) await this.#use(name, options);
+      else {
+        await this.apply(
+          planDeleteQueue(
+            mirror.topology,
+            { name, ifUnused: false, ifEmpty: false },
+            record.owner ?? "",
+          ),
+          formatVersion(mirror, exchanges),
+          options,
+        );
+      }
+    }
+  }
+
+  /** Notes that a queue is used. */
+  async #use(queue: string, options?: CallOptions): Promise<void> {
+    const { mirror, commands, layout, serverNow } = this.#core;
+    const expires = mirror.topology.queue(queue)?.declaration
+      .arguments["x-expires"];
+    if (typeof expires !== "number") return;
+    await commands.send("note that a queue is used", [
+      ...["ZADD", layout.expiring, "XX"] as const,
+      Math.ceil(serverNow + expires),
+      queue,
+    ], options);
+  }
+
+  /** Makes planned changes in one step. */
+  async apply(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult> {
+    const { mirror, layout } = this.#core;
+    const deleted = changes.filter((each) => each.type === "queue-deleted");
+    const declared = changes.filter((each) => each.type === "queue-declared");
+    const writes = mirror.plan(changes);
+    const exchanges = [
+      ...new Set(
+        [...writes.added, ...writes.removed].map(([exchange]) => exchange),
+      ),
+    ];
+    const list = <T>(
+      entries: readonly T[],
+      format: (entry: T) => readonly (string | number)[],
+    ) => [entries.length, ...entries.flatMap(format)];
+    const reply = await this.#core.run("apply", "change what is declared", [
+      ...versionArguments(version),
+      crypto.randomUUID().slice(0, 8),
+      ...list(
+        deleted.filter(({ ifEmpty }) => ifEmpty),
+        ({ name }) => [name],
+      ),
+      ...list(deleted, ({ name }) => [name]),
+      ...list(declared, ({ queue }) => [
+        queue.name,
+        String(queue.arguments["x-expires"] ?? ""),
+      ]),
+      ...list(writes.fields, (field) => field),
+      ...list(writes.added, (entry) => entry),
+      ...list(writes.removed, (entry) => entry),
+      ...list(exchanges, (each) => [each]),
+    ], {
+      ...options,
+      watched: exchanges.map((each) => layout.bindings(each)),
+    });
+    if (!Array.isArray(reply)) {
+      return { type: decode(reply) === "not-empty" ? "not-empty" : "stale" };
+    }
+    const [changed, messageCount, ...sizes] = reply;
+    mirror.done(
+      decode(changed),
+      writes,
+      new Map(exchanges.map((each, i) => [each, Number(sizes[i])])),
+    );
+    return { type: "applied", messageCount: Number(messageCount) };
+  }
+
+  /** Takes over what the server tells of changed keys. */
+  doubt(key: string): void {
+    const { mirror, layout } = this.#core;
+    const prefix = layout.bindings("");
+    if (key.startsWith(prefix)) mirror.doubt(key.slice(prefix.length));
+  }
+}
+
+function pairs(reply: RedisReply | undefined): [string, string][] {
+  const found: [string, string][] = [];
+  if (!Array.isArray(reply)) return found;
+  for (let i = 0; i < reply.length; i += 2) {
+    found.push([decode(reply[i]), decode(reply[i + 1])]);
+  }
+  return found;
+}

@@ -1,0 +1,165 @@
+import { parseJson, stringifyJson } from "../../codec/mod.ts";
+import type { Binding } from "../../model/binding.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import type { SetBinding } from "./binding_set.ts";
+import { formatPattern, type Layout } from "./layout.ts";
+
+/** What is to be written. */
+export interface Writes {
+  /** Fields of the hash, and their values; an empty one goes. */
+  readonly fields: readonly (readonly [field: string, value: string])[];
+  /** Exchanges and members of their sets. */
+  readonly added: readonly (readonly [exchange: string, member: string])[];
+  /** Exchanges and members of their sets. */
+  readonly removed: readonly (readonly [exchange: string, member: string])[];
+}
+
+/** What the plan is made on. */
+export interface Present {
+  readonly layout: Layout;
+  /** The value of a field of the hash; empty if there is none. */
+  field(name: string): string;
+  /** The type of an exchange, if it is known. */
+  typeOf(exchange: string): string | undefined;
+  /** The members of an exchange's set that are a binding. */
+  members(exchange: string, binding: SetBinding): Iterable<string>;
+}
+
+/**
+ * Works out what has to be written for planned changes.
+ *
+ * @param changes The changes, in order.
+ * @param present What is there.
+ * @returns What to write.
+ */
+export function planWrites(
+  changes: readonly TopologyChange[],
+  present: Present,
+): Writes {
+  const fields = new Map<string, string>();
+  const added: [string, string][] = [];
+  const removed: [string, string][] = [];
+  const lists = new Lists(present);
+  /** Of exchanges that the same changes declare. */
+  const types = new Map<string, string>();
+  for (const change of changes) {
+    switch (change.type) {
+      case "exchange-declared":
+        types.set(change.exchange.name, change.exchange.type);
+        fields.set(`exchange ${change.exchange.name}`, write(change.exchange));
+        break;
+      case "exchange-deleted":
+        fields.set(`exchange ${change.name}`, "");
+        break;
+      case "queue-declared": {
+        const { queue, owner } = change;
+        fields.set(`queue ${queue.name}`, write({ queue, owner }));
+        break;
+      }
+      case "queue-deleted":
+        fields.set(`queue ${change.name}`, "");
+        lists.clear(`consumers ${change.name}`);
+        lists.clear(`sources ${change.name}`);
+        break;
+      case "consumer-added":
+        lists.add(`consumers ${change.queue}`, change.consumer);
+        break;
+      case "consumer-removed":
+        lists.remove(`consumers ${change.queue}`, change.consumer);
+        break;
+      case "bound": {
+        const { source, destination } = change.binding;
+        const type = types.get(source) ?? present.typeOf(source);
+        if (isKombus(change.binding, type)) {
+          added.push([source, memberOf(change.binding, type, present.layout)]);
+        } else lists.add(`bindings ${source}`, change.binding);
+        if (destination.kind === "queue") {
+          lists.add(`sources ${destination.name}`, source);
+        }
+        break;
+      }
+      case "unbound": {
+        const { source, destination, routingKey } = change.binding;
+        const queue = destination.name;
+        if (isKombus(change.binding, present.typeOf(source))) {
+          for (const text of present.members(source, { routingKey, queue })) {
+            removed.push([source, text]);
+          }
+        } else lists.remove(`bindings ${source}`, change.binding);
+      }
+    }
+  }
+  for (const [field, value] of lists.changed()) fields.set(field, value);
+  return { fields: [...fields], added, removed };
+}
+
+/** Fields of the hash that hold lists. */
+class Lists {
+  readonly #present: Present;
+  readonly #lists = new Map<string, string[]>();
+
+  constructor(present: Present) {
+    this.#present = present;
+  }
+
+  clear(field: string): void {
+    this.#lists.set(field, []);
+  }
+
+  add(field: string, entry: unknown): void {
+    const texts = this.#of(field);
+    const text = write(entry);
+    if (!texts.includes(text)) texts.push(text);
+  }
+
+  remove(field: string, entry: unknown): void {
+    const text = write(entry);
+    this.#lists.set(field, this.#of(field).filter((each) => each !== text));
+  }
+
+  *changed(): Iterable<readonly [field: string, value: string]> {
+    for (const [field, texts] of this.#lists) {
+      const value = texts.length === 0 ? "" : `[${texts.join(",")}]`;
+      if (value !== this.#present.field(field)) yield [field, value];
+    }
+  }
+
+  #of(field: string): string[] {
+    let texts = this.#lists.get(field);
+    if (texts === undefined) {
+      const value = this.#present.field(field);
+      const entries = value === "" ? [] : parseJson(value);
+      texts = Array.isArray(entries) ? entries.map(write) : [];
+      this.#lists.set(field, texts);
+    }
+    return texts;
+  }
+}
+
+/** Whether Kombu's sets have a way to say a binding. */
+function isKombus(binding: Binding, type: string | undefined): boolean {
+  return binding.destination.kind === "queue" && type !== "headers" &&
+    Object.keys(binding.arguments).length === 0;
+}
+
+function memberOf(
+  { routingKey, destination }: Binding,
+  type: string | undefined,
+  layout: Layout,
+): string {
+  return layout.formatMember({
+    routingKey,
+    pattern: type === "topic" ? formatPattern(routingKey) : "",
+    queue: destination.name,
+  });
+}
+
+/**
+ * Writes a value of the hash.
+ *
+ * @param value The value.
+ * @returns Its text, the same for equal values that were made alike.
+ */
+export function write(value: unknown): string {
+  return stringifyJson(value);
+}
