@@ -49,6 +49,7 @@ const ON_BROKERS = [
   ["amqp", "amqp", "AMQP"],
   ["amqp_client", "pika", "AMQP"],
   ["beanstalk", "beanstalk", "BEANSTALK"],
+  ["redis", "redis", "REDIS"],
 ] as const;
 
 for (const [name, scheme, broker] of ON_BROKERS) {

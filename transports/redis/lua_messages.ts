@@ -45,6 +45,7 @@ local function expiresAt(text)
   local at = string.match(text, '.*"properties": {"dashi_expires_at": (%d+)')
   return at and tonumber(at)
 end
+local moved = {}
 local function pass(queue, expired)
   local next
   local delayed = redis.call('ZRANGEBYSCORE', DELAYED .. queue, '-inf', now, 'LIMIT', 0, 500)
@@ -53,6 +54,7 @@ local function pass(queue, expired)
     redis.call('LPUSH', P .. queue .. SUFFIXES[tonumber(suffix)], text)
     redis.call('ZREM', DELAYED .. queue, member)
   end
+  if #delayed > 0 then moved[#moved + 1] = queue end
   local first = redis.call('ZRANGE', DELAYED .. queue, 0, 0, 'WITHSCORES')
   if first[2] then next = tonumber(first[2]) end
   local record = redis.call('HGET', TABLES, 'queue ' .. queue)
@@ -80,14 +82,18 @@ local function pass(queue, expired)
 end
 `;
 
-/** ARGV: what fields begin with, the first number, then for each queue its name, the most to take, and its x-expires or ''. */
+/**
+ * ARGV: what fields begin with, the first number, then for each queue its name, the most to take, and its x-expires or ''.
+ * Returns the time, when time will next change something, what has expired, the queues
+ * of which something has become due, and what was taken of each queue.
+ */
 export const TAKE: string = String.raw`
 fields, number = ARGV[1], tonumber(ARGV[2])
 checkUnacked()
 local expired = {}
 local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, 16)
 for _, queue in ipairs(due) do pass(queue, expired) end
-local answer = {now, -1, expired}
+local answer = {now, -1, expired, moved}
 for i = 3, #ARGV, 3 do
   local queue, limit, expires = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local taken = {}

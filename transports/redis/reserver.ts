@@ -51,6 +51,8 @@ export class Reserver {
   #sweptAt = -Infinity;
   #turn = 0;
   #tablesChanged = false;
+  /** Whether time may change something sooner than the last answer said. */
+  #sooner = false;
   #stopTablesTimer: (() => void) | undefined;
   #over: Error | undefined;
 
@@ -102,6 +104,7 @@ export class Reserver {
 
   /** Time will change something sooner than it was said. */
   ringDue(): void {
+    this.#sooner = true;
     for (const waiter of this.#waiters) waiter.wake();
   }
 
@@ -234,6 +237,7 @@ export class Reserver {
       return { reservations: here, failed: new Map(), next: Infinity };
     }
     const { layout, mirror, fields } = this.#core;
+    this.#sooner = false;
     const args: RedisArgument[] = [fields, this.#core.nextNumbers(1_000_000)];
     const watched = [layout.due, layout.topology];
     for (const { queue, limit } of asked) {
@@ -264,8 +268,13 @@ export class Reserver {
     reply: RedisReply,
     reservations: RedisReservation[],
   ): Taken {
-    const [now, due, expired, ...taken] = Array.isArray(reply) ? reply : [];
+    const [now, due, expired, moved, ...taken] = Array.isArray(reply)
+      ? reply
+      : [];
     this.#core.setServerNow(Number(now));
+    const ripe = new Set(Array.isArray(moved) ? moved.map(decode) : []);
+    for (const { queue } of asked) ripe.delete(queue);
+    for (const queue of ripe) this.ring(queue);
     const failed = new Map<string, Error>();
     const dead = Array.isArray(expired) ? expired : [];
     for (let i = 0; i < dead.length; i += 3) {
@@ -317,9 +326,11 @@ export class Reserver {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     // What rang while the answer was on its way has been looked at by nobody.
-    const rang = wants.some(({ queue }) =>
-      this.#fanout.count(queue) > 0 || (this.#rings && !this.#empty.has(queue))
-    );
+    const rang = this.#sooner ||
+      wants.some(({ queue }) =>
+        this.#fanout.count(queue) > 0 ||
+        (this.#rings && !this.#empty.has(queue))
+      );
     if (rang) return Promise.resolve();
     if (this.#over !== undefined) return Promise.resolve();
     return new Promise((resolve, reject) => {

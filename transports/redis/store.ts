@@ -225,6 +225,8 @@ export class RedisStore implements Store {
     const count = Number(
       await this.#core.run("count", action, [queue], options),
     ) + this.#fanout.count(queue);
+    // What has become due was moved there by us: nobody else tells our consumers.
+    if (count > 0) this.#reserver.ring(queue);
     const { topology } = this.#core.mirror;
     return count === 0 && topology.queue(queue) === undefined
       ? undefined

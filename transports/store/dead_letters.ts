@@ -146,7 +146,7 @@ export class DeadLetters {
     options?: CallOptions,
   ): Promise<Routed | undefined> {
     try {
-      const routed = await this.#router.route(next, options);
+      const routed = await this.#router.routeToQueues(next, options);
       const names = new Set(routed.queues.map(({ queue }) => queue));
       const targets = deadLetterTargets(names, next);
       return {

@@ -65,6 +65,21 @@ export class Router {
     return this.#decide(view, message);
   }
 
+  /**
+   * Routes a message to every queue that is bound, by fanout exchanges too: what is
+   * broadcast reaches only those who listen, and a dead letter must not be lost.
+   */
+  async routeToQueues(
+    message: Publishing,
+    options?: CallOptions,
+  ): Promise<Routed> {
+    if (this.#store.broadcast === undefined) {
+      return await this.route(message, options);
+    }
+    const view = await this.#store.readTopology(viewKey(message), options);
+    return this.#decide({ ...view, routes: new Map() }, message, () => false);
+  }
+
   /** Says whether a queue may have been bound since: where nothing is put, the store can not tell by itself. */
   async isOld(
     message: Publishing,
@@ -80,9 +95,13 @@ export class Router {
     this.#views.delete(viewName(message));
   }
 
-  #decide(view: View, message: Publishing): Routed {
+  #decide(
+    view: View,
+    message: Publishing,
+    broadcasts = this.#broadcasts,
+  ): Routed {
     const { topology, version, routes } = view;
-    const found = route(topology, message, this.#broadcasts);
+    const found = route(topology, message, broadcasts);
     let names = [...found.queues];
     if (
       message.exchange === "" && names.length === 0 &&
