@@ -6,7 +6,7 @@ import { CeleryWorker, type TaskMessage, taskMessage } from "./celery.ts";
 import { AMQP, CELERY_REDIS as REDIS } from "./meetings.ts";
 import { Peer } from "./peer.ts";
 import { providePython } from "./python.ts";
-import { type Meeting, Stage, take } from "./stage.ts";
+import { inTime, type Meeting, Stage, take } from "./stage.ts";
 
 const brokers = [AMQP, REDIS];
 const python = brokers.some(({ broker }) => "url" in broker)
@@ -46,11 +46,11 @@ function celery(
         await using peer = new Peer(python.python, broker.url, meeting.theirs);
         const stage = new Stage(meeting, broker.url, python.python, peer);
         try {
-          await run({
+          await inTime(run({
             stage,
             python: python.python,
             backend: "url" in REDIS.broker ? REDIS.broker.url : "",
-          });
+          }));
         } finally {
           await stage.end();
         }

@@ -204,7 +204,7 @@ export async function take(
 }
 
 /** A case that waits for what does not come fails, where it would wait for ever. */
-async function inTime(running: Promise<void>): Promise<void> {
+export async function inTime(running: Promise<void>): Promise<void> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error("it took 30 s")), 30_000);
   try {
