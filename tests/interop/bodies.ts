@@ -139,14 +139,18 @@ export const BODY_CASES: readonly InteropCase[] = [
       const { connection, peer } = stage;
       const queue = stage.queue();
       const producer = connection.producer({ declare: [queue] });
-      for (const { payload, ours } of BODIES) {
-        await producer.publish(payload, { ...ours, routingKey: queue.name });
+      for (const { name, payload, ours } of BODIES) {
+        await producer.publish(payload, {
+          ...ours,
+          routingKey: queue.name,
+          headers: { name },
+        });
       }
       const messages = await peer.receive(spec(queue), BODIES.length, {
         accept: ACCEPT,
       });
-      for (const [i, { name, payload, type, encoding }] of BODIES.entries()) {
-        const seen = messages[i];
+      for (const { name, payload, type, encoding } of BODIES) {
+        const seen = messages.find(({ headers }) => headers.name === name);
         assertEquals([
           name,
           seen?.error ?? seen?.payload,
@@ -161,10 +165,11 @@ export const BODY_CASES: readonly InteropCase[] = [
     run: async (stage) => {
       const { connection, peer } = stage;
       const queue = stage.queue();
-      for (const { payload, theirs } of BODIES) {
+      for (const { name, payload, theirs } of BODIES) {
         await peer.publish({
           ...theirs,
           body: shown(payload),
+          headers: { name },
           routing_key: queue.name,
           declare: [spec(queue)],
         });
@@ -172,8 +177,8 @@ export const BODY_CASES: readonly InteropCase[] = [
       const messages = await take(connection, queue, BODIES.length, {
         accept: ACCEPT,
       });
-      for (const [i, { name, payload, type, encoding }] of BODIES.entries()) {
-        const message = messages[i];
+      for (const { name, payload, type, encoding } of BODIES) {
+        const message = messages.find(({ headers }) => headers.name === name);
         assertEquals([
           name,
           message?.payload,
@@ -218,18 +223,21 @@ export const BODY_CASES: readonly InteropCase[] = [
         });
       }
       const messages = await take(connection, queue, COMPRESSIONS.length + 2);
-      for (const message of messages.slice(0, COMPRESSIONS.length)) {
-        assertEquals(message.payload, payload);
+      for (const message of messages) {
+        if (/bz2|lzma/.test(String(message.headers.compression))) {
+          assertThrows(() => message.payload, Error, "registerCompression");
+        } else assertEquals(message.payload, payload);
       }
-      for (const message of messages.slice(COMPRESSIONS.length)) {
-        assertThrows(() => message.payload, Error, "registerCompression");
-      }
+      assertEquals(
+        new Set(messages.map(({ headers }) => headers.compression)).size,
+        5,
+      );
     },
   },
   {
     name: "headers of every type and all properties come to Kombu",
     run: async (stage) => {
-      const { connection, peer } = stage;
+      const { connection, peer, meeting: { lacks = {} } } = stage;
       const queue = stage.queue();
       const producer = connection.producer({ declare: [queue] });
       await producer.publish("x", {
@@ -239,8 +247,8 @@ export const BODY_CASES: readonly InteropCase[] = [
         replyTo: "r",
         messageId: "m",
         type: "t",
-        priority: 3,
-        expiration: 60_000,
+        ...(lacks.priority === undefined ? { priority: 3 } : {}),
+        ...(lacks.expiration === undefined ? { expiration: 60_000 } : {}),
       });
       const [message] = await peer.receive(spec(queue), 1);
       assertEquals(message?.headers, shown(HEADERS));
@@ -250,8 +258,8 @@ export const BODY_CASES: readonly InteropCase[] = [
         message_id: "m",
         type: "t",
         delivery_mode: 2,
-        priority: 3,
-        expiration: "60000",
+        priority: lacks.priority === undefined ? 3 : 0,
+        expiration: lacks.expiration === undefined ? "60000" : null,
       });
     },
   },

@@ -46,6 +46,31 @@ function redis(database: number): Meeting {
   };
 }
 
+/** SQS, and SNS for fanout, as the tests' stand-in has them. */
+export const SQS: Meeting = {
+  name: "sqs",
+  broker: provided("SQS"),
+  highestFirst: true,
+  ordered: false,
+  marks: false,
+  ours: { visibilityTimeout: 2000, waitTime: 1000, getWaitTime: 1000 },
+  theirs: {
+    region: "us-east-1",
+    is_secure: false,
+    visibility_timeout: 2,
+    wait_time_seconds: 1,
+    polling_interval: 0.1,
+    supports_fanout: true,
+  },
+  lacks: {
+    batch: "Kombu has no batches on SQS",
+    expiration: "messages on SQS do not expire by themselves",
+    bindings: "on SQS bindings are known to their own connection alone",
+    headers: "Kombu has no headers exchanges on SQS",
+    priority: "SQS has no priorities",
+  },
+};
+
 function provided(
   name: string,
   adapt: (url: string) => string = (url) => url,

@@ -12,7 +12,7 @@ export interface Seen {
   readonly error?: string;
   /** Names it for `settle`, if it was held. */
   readonly number: number;
-  readonly headers: unknown;
+  readonly headers: Readonly<Record<string, unknown>>;
   readonly content_type: string | null;
   readonly content_encoding: string | null;
   readonly properties: Readonly<Record<string, unknown>>;
@@ -297,7 +297,7 @@ function seen(value: unknown): Seen {
     ...("payload" in rest ? { payload: rest.payload } : {}),
     ...("error" in rest ? { error: String(rest.error) } : {}),
     number: Number(rest.number),
-    headers: rest.headers,
+    headers: record(rest.headers),
     content_type: text(rest.content_type),
     content_encoding: text(rest.content_encoding),
     properties: record(properties),

@@ -21,21 +21,21 @@ function topic(stage: Stage, exchange: Exchange) {
 }
 
 async function theySee(
-  { peer }: Stage,
+  stage: Stage,
   queue: Queue,
   count: number,
 ): Promise<readonly unknown[]> {
-  const messages = await peer.receive(spec(queue), count);
-  return messages.map(({ payload }) => payload);
+  const messages = await stage.peer.receive(spec(queue), count);
+  return stage.inOrder(messages.map(({ payload }) => payload));
 }
 
 async function weSee(
-  { connection }: Stage,
+  stage: Stage,
   queue: Queue,
   count: number,
 ): Promise<readonly unknown[]> {
-  const messages = await take(connection, queue, count);
-  return messages.map(({ payload }) => payload);
+  const messages = await take(stage.connection, queue, count);
+  return stage.inOrder(messages.map(({ payload }) => payload));
 }
 
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -45,7 +45,35 @@ const ints = (values: readonly number[]) =>
 /** The lines of the table about ways. */
 export const ROUTE_CASES: readonly InteropCase[] = [
   {
+    name: "what we publish to a queue comes to Kombu, in order",
+    run: async (stage) => {
+      const queue = stage.queue();
+      const producer = stage.connection.producer({ declare: [queue] });
+      await Promise.all(
+        numbers(100).map((i) =>
+          producer.publish(i, { routingKey: queue.name })
+        ),
+      );
+      const seen = await theySee(stage, queue, 100);
+      assertEquals(seen, stage.inOrder(ints(numbers(100))));
+    },
+  },
+  {
+    name: "what Kombu publishes to a queue comes to us, in order",
+    run: async (stage) => {
+      const queue = stage.queue();
+      await stage.peer.publish({
+        times: 100,
+        routing_key: queue.name,
+        declare: [spec(queue)],
+      });
+      const seen = await weSee(stage, queue, 100);
+      assertEquals(seen, stage.inOrder(numbers(100)));
+    },
+  },
+  {
     name: "direct: what we publish comes to the queues of its key, in order",
+    needs: "bindings",
     run: async (stage) => {
       const exchange = stage.exchange("direct");
       const a = stage.queue({
@@ -72,6 +100,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
   {
     name:
       "direct: what Kombu publishes comes to the queues of its key, in order",
+    needs: "bindings",
     run: async (stage) => {
       const exchange = stage.exchange("direct");
       const a = stage.queue({
@@ -122,6 +151,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
   },
   {
     name: "topic: what we publish comes by our bindings and by Kombu's",
+    needs: "bindings",
     run: async (stage) => {
       const exchange = stage.exchange("topic");
       const theirs = topic(stage, exchange);
@@ -140,6 +170,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
   },
   {
     name: "topic: what Kombu publishes comes by our bindings and by Kombu's",
+    needs: "bindings",
     run: async (stage) => {
       const exchange = stage.exchange("topic");
       const theirs = topic(stage, exchange);
@@ -224,6 +255,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
   },
   {
     name: "priority: the same messages in the same order on both sides",
+    needs: "priority",
     run: async (stage) => {
       const queue = stage.queue({ maxPriority: 9 });
       const given = [3, 0, 9, 6, 0, 9];
@@ -258,10 +290,10 @@ export const ROUTE_CASES: readonly InteropCase[] = [
       });
       assertEquals(first?.redelivered, false);
       const [second] = await take(stage.connection, queue, 1);
-      assertEquals([second?.payload, second?.deliveryInfo.redelivered], [
-        "x",
-        true,
-      ]);
+      assertEquals(second?.payload, "x");
+      if (stage.meeting.marks ?? true) {
+        assertEquals(second?.deliveryInfo.redelivered, true);
+      }
     },
   },
   {
@@ -278,7 +310,8 @@ export const ROUTE_CASES: readonly InteropCase[] = [
       });
       assertEquals(first?.deliveryInfo.redelivered, false);
       const [second] = await stage.peer.receive(spec(queue), 1);
-      assertEquals([second?.payload, second?.redelivered], ["x", true]);
+      assertEquals(second?.payload, "x");
+      if (stage.meeting.marks ?? true) assertEquals(second?.redelivered, true);
     },
   },
   {
@@ -297,6 +330,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
   },
   {
     name: "a queue that Kombu deletes gets nothing more of ours",
+    needs: "bindings",
     run: async (stage) => {
       const exchange = stage.exchange("direct");
       const gone = stage.queue({ exchange, routingKey: "k" });
@@ -355,7 +389,9 @@ export const ROUTE_CASES: readonly InteropCase[] = [
         messages.map(({ payload }) => JSON.stringify(payload)).sort(),
         ints(numbers(3)).map((each) => JSON.stringify(each)),
       );
-      assert(messages.every((each) => each.redelivered));
+      if (stage.meeting.marks ?? true) {
+        assert(messages.every((each) => each.redelivered));
+      }
     },
   },
 ];

@@ -26,6 +26,10 @@ export interface Meeting {
   readonly lacks?: Readonly<Record<string, string>>;
   /** Whether Kombu serves the highest priority first there. */
   readonly highestFirst: boolean;
+  /** Whether messages come in the order in which they were published. @default {true} */
+  readonly ordered?: boolean;
+  /** Whether one side learns that the other gave a message back. @default {true} */
+  readonly marks?: boolean;
 }
 
 /** One line of the table. */
@@ -54,6 +58,15 @@ export class Stage {
     this.#url = url;
     this.#python = python;
     this.connection = this.connect();
+  }
+
+  /** What was seen, where order counts: elsewhere it is sorted. */
+  inOrder<T>(values: readonly T[]): readonly T[] {
+    if (this.meeting.ordered ?? true) return values;
+    const key = (value: T) => JSON.stringify(value) ?? "";
+    return values.toSorted((a, b) =>
+      key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0
+    );
   }
 
   get url(): string {
