@@ -82,7 +82,11 @@ class StoreConnection implements TransportConnection {
     this.capabilities = store.capabilities;
     const { clock, owner, operationTimeout } = options;
     this.#limits = new Limits(clock);
-    const router = new Router(store);
+    const router = new Router(
+      store,
+      this.#limits,
+      () => clock.now() + operationTimeout,
+    );
     this.#deadLetters = new DeadLetters(store, router, () => clock.wall());
     this.#context = {
       store,

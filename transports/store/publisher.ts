@@ -48,12 +48,15 @@ export class Publisher {
     }
   }
 
-  async #routeAndPut(
+  #routeAndPut(
     message: Publishing,
     options?: CallOptions,
   ): Promise<PublishOutcome> {
-    const routed = await this.#router.route(message, options);
-    return await this.#put(withoutBcc(message), routed, options);
+    return this.#router.route(
+      message,
+      options,
+      (routed) => this.#put(withoutBcc(message), routed, options),
+    );
   }
 
   #put(

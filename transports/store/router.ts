@@ -1,4 +1,6 @@
+import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../transport.ts";
 import { route } from "../../virtual/route.ts";
@@ -35,31 +37,71 @@ const MOST_ROUTES = 10_000;
  */
 export class Router {
   readonly #store: Store;
+  readonly #limits: Limits;
+  readonly #deadline: () => number;
   readonly #views = new Map<string, View>();
+  /** Views on their way: one read for all who wait. */
+  readonly #reading = new Map<string, Promise<View>>();
+  /** How many messages wait for a view: those that come later go behind them. */
+  readonly #waiting = new Map<string, number>();
   readonly #broadcasts: (exchange: string) => boolean;
 
-  /** Makes a router over a store's tables. */
-  constructor(store: Store) {
+  /** Makes a router over a store's tables; `deadline` says until when a read of them may last that begins now. */
+  constructor(store: Store, limits: Limits, deadline: () => number) {
     this.#store = store;
+    this.#limits = limits;
+    this.#deadline = deadline;
     this.#broadcasts = () => store.broadcast !== undefined;
   }
 
   /** Looks for a route that is known already. */
   find(message: Publishing): Routed | undefined {
     if (hasRoutingHeaders(message)) return undefined;
-    return this.#views.get(viewName(message))?.routes.get(message.routingKey);
+    const name = viewName(message);
+    if (this.#waiting.has(name)) return undefined;
+    return this.#views.get(name)?.routes.get(message.routingKey);
   }
 
-  /** Routes a message, reading the tables if they are not at hand. */
-  async route(message: Publishing, options?: CallOptions): Promise<Routed> {
+  /**
+   * Routes a message, reading the tables if they are not at hand, and sends it on
+   * its way: messages of one view in the order in which they came.
+   */
+  async route<T>(
+    message: Publishing,
+    options: CallOptions | undefined,
+    send: (routed: Routed) => Promise<T>,
+  ): Promise<T> {
     const name = viewName(message);
-    let view = this.#views.get(name);
-    if (view === undefined) {
-      const read = await this.#store.readTopology(viewKey(message), options);
-      view = { ...read, routes: new Map() };
-      if (this.#views.size >= MOST_ROUTES) this.#views.clear();
-      this.#views.set(name, view);
+    const known = this.#waiting.has(name) ? undefined : this.#views.get(name);
+    if (known !== undefined) return await send(this.#routed(known, message));
+    this.#waiting.set(name, (this.#waiting.get(name) ?? 0) + 1);
+    let view: View;
+    try {
+      view = await this.#limits.wait(
+        this.#read(name, message),
+        options,
+        () =>
+          new TimeoutError(
+            "Cannot publish a message: the tables could not be read in time",
+            { outcome: "not-sent" },
+          ),
+      );
+    } finally {
+      this.#leave(name);
     }
+    return await send(this.#routed(view, message));
+  }
+
+  #leave(name: string): void {
+    const left = (this.#waiting.get(name) ?? 0) - 1;
+    if (left > 0) this.#waiting.set(name, left);
+    else {
+      this.#waiting.delete(name);
+      this.#reading.delete(name);
+    }
+  }
+
+  #routed(view: View, message: Publishing): Routed {
     const known = view.routes.get(message.routingKey);
     if (known !== undefined && !hasRoutingHeaders(message)) return known;
     return this.#decide(view, message);
@@ -74,7 +116,11 @@ export class Router {
     options?: CallOptions,
   ): Promise<Routed> {
     if (this.#store.broadcast === undefined) {
-      return await this.route(message, options);
+      return await this.route(
+        message,
+        options,
+        (routed) => Promise.resolve(routed),
+      );
     }
     const view = await this.#store.readTopology(viewKey(message), options);
     return this.#decide({ ...view, routes: new Map() }, message, () => false);
@@ -92,7 +138,24 @@ export class Router {
 
   /** Forgets the view that a message was routed on: it was old. */
   forget(message: Publishing): void {
-    this.#views.delete(viewName(message));
+    const name = viewName(message);
+    this.#views.delete(name);
+    this.#reading.delete(name);
+  }
+
+  #read(name: string, message: Publishing): Promise<View> {
+    const known = this.#reading.get(name);
+    if (known !== undefined) return known;
+    const reading = this.#store
+      .readTopology(viewKey(message), { deadline: this.#deadline() })
+      .then((read) => {
+        const view = { ...read, routes: new Map() };
+        if (this.#views.size >= MOST_ROUTES) this.#views.clear();
+        this.#views.set(name, view);
+        return view;
+      });
+    this.#reading.set(name, reading);
+    return reading;
   }
 
   #decide(

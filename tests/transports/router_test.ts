@@ -1,0 +1,51 @@
+import { assertEquals } from "@std/assert";
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { Limits } from "../../async/limits.ts";
+import { turn } from "../../async/turn.ts";
+import type { Publishing } from "../../model/message.ts";
+import { MemoryBroker } from "../../transports/memory/broker.ts";
+import { MemoryStore } from "../../transports/memory/store.ts";
+import { Router } from "../../transports/store/router.ts";
+import type {
+  TopologyKey,
+  TopologyView,
+} from "../../transports/store/store.ts";
+
+/** Its first reads end after its later ones. */
+class SlowStore extends MemoryStore {
+  reads = 0;
+
+  override async readTopology(of: TopologyKey): Promise<TopologyView> {
+    const turns = Math.max(0, 5 - this.reads++);
+    for (let i = 0; i < turns; i++) await turn();
+    return await super.readTopology(of);
+  }
+}
+
+const message = (messageId: string): Publishing => ({
+  exchange: "",
+  routingKey: "q",
+  mandatory: false,
+  delay: 0,
+  properties: { messageId },
+  body: new Uint8Array(1),
+});
+
+Deno.test("route() sends those who wait for the tables in order, with one read, and who comes meanwhile behind them", async () => {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  const store = new SlowStore(broker, { clock: SYSTEM_CLOCK });
+  const limits = new Limits(SYSTEM_CLOCK);
+  const router = new Router(store, limits, () => Infinity);
+  const sent: string[] = [];
+  const route = (id: string): Promise<void> =>
+    router.route(message(id), undefined, () => {
+      sent.push(id);
+      // As a caller that publishes again as soon as one is on its way.
+      return id === "1" ? route("4") : Promise.resolve();
+    });
+  await Promise.all([route("1"), route("2"), route("3")]);
+  assertEquals(sent, ["1", "2", "3", "4"]);
+  assertEquals(store.reads, 1);
+  limits.clear();
+  await store[Symbol.asyncDispose]();
+});
