@@ -50,6 +50,7 @@ const ON_BROKERS = [
   ["amqp_client", "pika", "AMQP"],
   ["beanstalk", "beanstalk", "BEANSTALK"],
   ["redis", "redis", "REDIS"],
+  ["mongodb", "mongodb", "MONGODB"],
 ] as const;
 
 for (const [name, scheme, broker] of ON_BROKERS) {

@@ -56,6 +56,24 @@ const wss: TransportRow = {
   scheme: "wss",
   defaults: { ...WEB_SOCKET, tls: true },
 };
+const MONGODB: UrlDefaults = {
+  hostname: "127.0.0.1",
+  port: 27017,
+  severalHosts: true,
+};
+
+const mongodb: TransportRow = {
+  name: "mongodb",
+  scheme: "mongodb",
+  defaults: MONGODB,
+  load: () => import("./mongodb/mod.ts"),
+};
+const mongodbSrv: TransportRow = {
+  ...mongodb,
+  scheme: "mongodb+srv",
+  // DNS says which ports.
+  defaults: { severalHosts: true },
+};
 const memory: TransportRow = {
   name: "memory",
   scheme: "memory",
@@ -122,6 +140,8 @@ const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["redis+socket", redisSocket],
   ["sentinel", sentinel],
   ["ioredis", redis],
+  ["mongodb", mongodb],
+  ["mongodb+srv", mongodbSrv],
   ["memory", memory],
   ["in-memory", memory],
   ["sqs", sqs],

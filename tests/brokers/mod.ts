@@ -2,13 +2,20 @@
 
 import { Line } from "../../async/line.ts";
 import { BEANSTALK } from "./beanstalk.ts";
+import { MONGODB } from "./mongodb.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
 import { REDIS } from "./redis.ts";
 import { SQS } from "./sqs.ts";
 import { type BrokerRow, run, until } from "./server.ts";
 
 /** Adding a broker is adding a row. */
-const BROKERS: readonly BrokerRow[] = [RABBITMQ, REDIS, BEANSTALK, SQS];
+const BROKERS: readonly BrokerRow[] = [
+  RABBITMQ,
+  REDIS,
+  BEANSTALK,
+  SQS,
+  MONGODB,
+];
 
 /** The brokers, as the tests are told of them. */
 export interface Brokers {

@@ -1,8 +1,13 @@
 /** Where the tests keep what takes long to make: in the user's cache folder, outside the checkout. */
 
+/** The path of the folder for one thing, whether it is there or not. */
+export function cachePath(name: string): string {
+  return `${userCache()}/dashi-tests/${name}`;
+}
+
 /** The folder for one thing, made if it is not there. */
 export async function cacheFolder(name: string): Promise<string> {
-  const folder = `${userCache()}/dashi-tests/${name}`;
+  const folder = cachePath(name);
   await Deno.mkdir(folder, { recursive: true });
   return folder;
 }

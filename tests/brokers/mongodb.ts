@@ -1,0 +1,150 @@
+/** Starts a server of MongoDB's protocol of the tests' own, on loopback only: mongo-java-server, where there is no container of the real one. */
+
+import { cacheFolder, cachePath } from "../support/cache.ts";
+import { type BrokerRow, freePort, run, type Server, until } from "./server.ts";
+
+const ARTIFACT = "mongo-java-server-h2-backend";
+const VERSION = "1.47.0";
+const NAME = `${ARTIFACT}-${VERSION}`;
+
+/** MongoDB. */
+export const MONGODB: BrokerRow = {
+  name: "MONGODB",
+  title: "MongoDB",
+  service: "mongodb",
+  serviceUrl: "mongodb://127.0.0.1:27017/dashi",
+  servicePort: 27017,
+  packages: ["default-jdk-headless", "maven"],
+  isInstalled: () => findMongodb() !== undefined,
+  install: installMongodb,
+  start: () => startMongodb(),
+};
+
+/** A server that a test may stop, kill and restart. */
+export interface Mongodb extends Server {
+  /** Where it is, without a database. */
+  readonly port: number;
+  /** Stops it and starts it again, on the same port and data. */
+  restart(): Promise<void>;
+}
+
+/** The server says that it is a MongoDB 6, as which it serves: the driver asks for no less. */
+const LAUNCHER = `
+import de.bwaldvogel.mongo.*;
+import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import java.util.List;
+
+public class Launcher {
+  public static void main(String[] args) {
+    H2Backend backend = new H2Backend(args[1]);
+    backend.version(new MongoVersion() {
+      public List<Integer> getVersionArray() { return List.of(6, 0, 0); }
+      public int getWireVersion() { return 17; }
+    });
+    MongoServer server = new MongoServer(backend);
+    Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
+    server.bind("127.0.0.1", Integer.parseInt(args[0]));
+  }
+}
+`;
+
+const PROJECT = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>dashi</groupId><artifactId>tests</artifactId><version>1</version>
+  <dependencies><dependency>
+    <groupId>de.bwaldvogel</groupId><artifactId>${ARTIFACT}</artifactId><version>${VERSION}</version>
+  </dependency></dependencies>
+</project>
+`;
+
+/** The folder where the server is installed, or `undefined`. */
+export function findMongodb(): string | undefined {
+  const folder = cachePath(NAME);
+  try {
+    return Deno.statSync(`${folder}/Launcher.class`).isFile
+      ? folder
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function installMongodb(): Promise<void> {
+  const folder = await cacheFolder(NAME);
+  for (const [command, ...args] of [["javac", "-version"], ["mvn", "-v"]]) {
+    try {
+      await run(command ?? "", args);
+    } catch {
+      throw new Error(
+        `it needs Java and Maven, or a container engine, or DASHI_TEST_MONGODB_URL: there is no ${command}`,
+      );
+    }
+  }
+  await Deno.writeTextFile(`${folder}/pom.xml`, PROJECT);
+  await Deno.writeTextFile(`${folder}/Launcher.java`, LAUNCHER);
+  await run("mvn", [
+    "-q",
+    "-f",
+    `${folder}/pom.xml`,
+    "dependency:copy-dependencies",
+    `-DoutputDirectory=${folder}/lib`,
+  ]);
+  // Last: with it the installation is complete.
+  await run("javac", [
+    "-cp",
+    `${folder}/lib/*`,
+    "-d",
+    folder,
+    `${folder}/Launcher.java`,
+  ]);
+}
+
+/** Starts a server with data of its own. */
+export async function startMongodb(): Promise<Mongodb> {
+  const installed = findMongodb();
+  if (installed === undefined) {
+    throw new Error("mongo-java-server is not installed");
+  }
+  const folder = await Deno.makeTempDir({ prefix: "dashi-mongodb-" });
+  const port = freePort();
+  let child: Deno.ChildProcess | undefined;
+  const start = async () => {
+    child = new Deno.Command("java", {
+      args: [
+        "-Xmx256m",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        `${installed}:${installed}/lib/*`,
+        "Launcher",
+        String(port),
+        `${folder}/data`,
+      ],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    await until(`MongoDB on port ${port}`, 60_000, async () => {
+      const socket = await Deno.connect({ hostname: "127.0.0.1", port });
+      socket.close();
+      return true;
+    });
+  };
+  const end = async (signal: Deno.Signal) => {
+    child?.kill(signal);
+    await child?.status;
+  };
+  await start();
+  return {
+    url: `mongodb://127.0.0.1:${port}/dashi`,
+    port,
+    async restart() {
+      await end("SIGTERM");
+      await start();
+    },
+    kill: () => end("SIGKILL"),
+    async stop() {
+      await end("SIGTERM").catch(() => {});
+      await Deno.remove(folder, { recursive: true }).catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,12 @@
+// deno-lint-ignore-file no-top-level-await -- what the broker can do must be known before its cases are named
+import { createTransport } from "../../transports/mongodb/mod.ts";
+import { findMongodb, startMongodb } from "../brokers/mongodb.ts";
+import { registerConformance } from "../support/register.ts";
+
+await registerConformance("mongodb", {
+  transport: createTransport(),
+  url: Deno.env.get("DASHI_TEST_MONGODB_URL"),
+  reason: Deno.env.get("DASHI_TEST_MONGODB_REASON") ??
+    "run it by deno task test, which provides MongoDB",
+  startOwn: findMongodb() === undefined ? undefined : startMongodb,
+});

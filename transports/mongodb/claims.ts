@@ -1,0 +1,299 @@
+import type { ReserveWant } from "../store/store.ts";
+import type { Context } from "./context.ts";
+import {
+  claimUpdate,
+  hiddenName,
+  isStale,
+  MongodbReservation,
+  releaseStatement,
+  restoreStatement,
+  visibleName,
+} from "./documents.ts";
+import type { Fields } from "./port.ts";
+import { groupBy } from "./view.ts";
+
+/** Messages of one queue in the order in which they are delivered. */
+const IN_ORDER = { priority: 1, _id: 1 } as const;
+/** The most documents that one look returns. */
+const MOST = 1000;
+/** Milliseconds between two looks for what nobody here knows of: dead letters of any queue. */
+const DEAD_LOOK = 5000;
+
+/** Claims messages: each atomically, with a lease, for one who can prove it. */
+export class Claims {
+  readonly #context: Context;
+  /** Begins every claim of this connection. */
+  readonly #prefix: string;
+  #count = 0;
+  /** When dead letters of any queue are looked for next, on the server's clock. */
+  #deadAt = 0;
+
+  /** Makes claims of a connection of an owner. */
+  constructor(context: Context, owner: string) {
+    this.#context = context;
+    this.#prefix = `${claimPrefix(owner)}${crypto.randomUUID()}.`;
+  }
+
+  /** Notes when a message that this connection put is to be dead-lettered. */
+  noteDeadAt(at: number): void {
+    this.#deadAt = Math.min(this.#deadAt, at);
+  }
+
+  /** Milliseconds until dead letters are looked for. */
+  deadIn(now: number): number {
+    return Math.max(this.#deadAt - now, 0);
+  }
+
+  /** Claims messages of some queues at once. */
+  async takeAll(wants: readonly ReserveWant[]): Promise<MongodbReservation[]> {
+    const [first] = wants;
+    if (first === undefined) return [];
+    if (wants.length === 1) return await this.#take(first);
+    return (await Promise.all(wants.map((want) => this.#take(want)))).flat();
+  }
+
+  async #take(want: ReserveWant): Promise<MongodbReservation[]> {
+    for (;;) {
+      const first = await this.#claimOne(want.queue);
+      if (first === undefined) return [];
+      const claimed = want.limit > 1
+        ? [first, ...await this.#claimMore(want.queue, want.limit - 1)]
+        : [first];
+      const fresh = await this.#withoutStale(claimed);
+      if (fresh.length > 0) return fresh;
+    }
+  }
+
+  /** One round trip, of which the index of Kombu's serves all that is asked. */
+  async #claimOne(queue: string): Promise<Held | undefined> {
+    const { client, settings: { names, lease } } = this.#context;
+    const until = this.#context.now() + lease;
+    const document = await this.#context.call(
+      `take a message of queue "${queue}"`,
+      undefined,
+      () =>
+        client.claim(
+          names.messages,
+          { queue },
+          IN_ORDER,
+          claimUpdate(queue, this.#nextClaim(), until),
+        ),
+    );
+    return document === undefined ? undefined : { document, until };
+  }
+
+  /** Three round trips for any number: look, claim what is still there, and see which that were. */
+  async #claimMore(queue: string, limit: number): Promise<Held[]> {
+    const { client, settings: { names, lease } } = this.#context;
+    return await this.#context.call(
+      `take messages of queue "${queue}"`,
+      undefined,
+      async () => {
+        const seen = await client.find(names.messages, { queue }, {
+          sort: IN_ORDER,
+          limit,
+          projection: { _id: 1 },
+        });
+        if (seen.length === 0) return [];
+        const until = this.#context.now() + lease;
+        return await this.#claimThese(queue, seen, until);
+      },
+    );
+  }
+
+  async #claimThese(
+    queue: string,
+    seen: readonly Fields[],
+    until: number,
+  ): Promise<Held[]> {
+    const { client, settings: { names } } = this.#context;
+    const claim = this.#nextClaim();
+    const order = new Map(seen.map(({ _id }, index) => [String(_id), index]));
+    const { matched } = await client.update(names.messages, [{
+      filter: { _id: { $in: seen.map(({ _id }) => _id) }, queue },
+      update: claimUpdate(queue, claim, until),
+      many: true,
+    }], { safe: false });
+    if (matched === 0) return [];
+    const documents = await client.find(names.messages, { claim }, {});
+    const placeOf = ({ _id }: Fields) => order.get(String(_id)) ?? 0;
+    return documents.sort((a, b) => placeOf(a) - placeOf(b))
+      .map((document) => ({ document, until }));
+  }
+
+  #nextClaim(): string {
+    return `${this.#prefix}${++this.#count}`;
+  }
+
+  /** Removes those whose time was over, and reads the others. */
+  async #withoutStale(held: readonly Held[]): Promise<MongodbReservation[]> {
+    const now = this.#context.now();
+    const stale: MongodbReservation[] = [];
+    const fresh: MongodbReservation[] = [];
+    for (const { document, until } of held) {
+      const reservation = new MongodbReservation(document, now, until);
+      (isStale(document, now) ? stale : fresh).push(reservation);
+    }
+    if (stale.length > 0) {
+      const { client, settings: { names } } = this.#context;
+      await this.#context.call(
+        "remove expired messages",
+        undefined,
+        () => client.remove(names.messages, filtersOf(stale)),
+      );
+    }
+    return fresh;
+  }
+
+  /**
+   * Looks at once which of some queues have ready messages, and brings back what
+   * was out of sight for its time: leases that ran out, delays that are over.
+   */
+  async look(
+    wants: readonly ReserveWant[],
+    horizon: number,
+  ): Promise<Look> {
+    const { client, settings: { names } } = this.#context;
+    const now = this.#context.now();
+    return await this.#context.call("look into queues", undefined, async () => {
+      const places = wants.flatMap(({ queue }) => [
+        queue,
+        hiddenName(queue, "unacked"),
+        hiddenName(queue, "delayed"),
+      ]);
+      const found = await client.find(
+        names.messages,
+        // The priorities of what is visible are no moments, and less.
+        { queue: { $in: places }, priority: { $lte: now + horizon } },
+        { limit: MOST, projection: { queue: 1, priority: 1 } },
+      );
+      const ready = new Set<string>();
+      const due: unknown[] = [];
+      let nextAt = Infinity;
+      for (const { _id, queue, priority } of found) {
+        const place = String(queue);
+        const name = visibleName(place);
+        if (name === place) ready.add(name);
+        else if (Number(priority) <= now) {
+          due.push(_id);
+          ready.add(name);
+        } else nextAt = Math.min(nextAt, Number(priority));
+      }
+      if (due.length > 0) {
+        await this.#restore({ _id: { $in: due }, priority: { $lte: now } });
+      }
+      return { ready, nextAt, complete: found.length < MOST };
+    });
+  }
+
+  /** Gives back what an owner holds, of earlier connections or of all. */
+  async restoreOwner(owner: string): Promise<void> {
+    await this.#context.call(
+      "give back messages",
+      undefined,
+      () => this.#restore(claimsOf(owner)),
+    );
+  }
+
+  async #restore(hidden: Fields): Promise<void> {
+    const { client, settings: { names } } = this.#context;
+    for (;;) {
+      const due = await client.find(
+        names.messages,
+        // What is visible has a rank there, and no moment.
+        { $and: [{ priority: { $gt: 9 } }, hidden] },
+        { limit: 100 },
+      );
+      if (due.length === 0) return;
+      const { matched } = await client.update(
+        names.messages,
+        due.map(restoreStatement),
+        { safe: false },
+      );
+      // What is left over was taken or renewed in between.
+      if (due.length < 100 || matched === 0) return;
+    }
+  }
+
+  /** Claims messages of any queue that are to be dead-lettered, if it is time to look. */
+  async takeDead(): Promise<MongodbReservation[]> {
+    const { client, settings: { names, lease } } = this.#context;
+    const now = this.#context.now();
+    if (now < this.#deadAt) return [];
+    this.#deadAt = now + DEAD_LOOK;
+    return await this.#context.call(
+      "look for dead letters",
+      undefined,
+      async () => {
+        const seen = await client.find(
+          names.messages,
+          { dead_at: { $lte: new Date(now) } },
+          { limit: 100, projection: { queue: 1 } },
+        );
+        if (seen.length === 100) this.#deadAt = now;
+        const taken: MongodbReservation[] = [];
+        for (const [queue, documents] of groupBy(seen, "queue")) {
+          const held = await this.#claimThese(queue, documents, now + lease);
+          for (const { document, until } of held) {
+            taken.push(new MongodbReservation(document, now, until));
+          }
+        }
+        return taken;
+      },
+    );
+  }
+
+  /** Gives back what was claimed and delivered to nobody. */
+  async giveBack(taken: readonly MongodbReservation[]): Promise<void> {
+    if (taken.length === 0) return;
+    const { client, settings: { names } } = this.#context;
+    await this.#context.call(
+      "give back messages",
+      undefined,
+      () =>
+        client.update(
+          names.messages,
+          taken.map((each) => releaseStatement(each, true)),
+          { safe: false },
+        ),
+    );
+  }
+}
+
+/** What {@linkcode Claims.look} saw. */
+export interface Look {
+  /** Queues with ready messages. */
+  readonly ready: ReadonlySet<string>;
+  /** When something else is due, the server's time. */
+  readonly nextAt: number;
+  /** Whether it saw everything. */
+  readonly complete: boolean;
+}
+
+interface Held {
+  readonly document: Fields;
+  readonly until: number;
+}
+
+/** Makes filters for what is still ours of these: one for each claim. */
+export function filtersOf(
+  reservations: readonly MongodbReservation[],
+): readonly Fields[] {
+  const byClaim = new Map<string, unknown[]>();
+  for (const { claim, id } of reservations) {
+    const ids = byClaim.get(claim);
+    if (ids === undefined) byClaim.set(claim, [id]);
+    else ids.push(id);
+  }
+  return [...byClaim].map(([claim, ids]) => ({ claim, _id: { $in: ids } }));
+}
+
+/** Makes the filter for all that an owner has claimed: a range of the index. */
+function claimsOf(owner: string): Fields {
+  // "/" comes right after ".".
+  return { claim: { $gt: `${owner}.`, $lt: `${owner}/` } };
+}
+
+function claimPrefix(owner: string): string {
+  return `${owner}.`;
+}

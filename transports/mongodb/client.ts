@@ -1,0 +1,341 @@
+import {
+  type Collection,
+  type Db,
+  type Document,
+  MongoClient,
+  type MongoClientOptions,
+  MongoServerError,
+  ObjectId,
+  type WriteConcernSettings,
+} from "mongodb";
+import type { TlsOptions } from "../../model/tls_options.ts";
+import { DriverFailure, type Failure, failureOf } from "./errors.ts";
+import type { DialOptions } from "./options.ts";
+import type {
+  Fields,
+  FindOptions,
+  MongodbClient,
+  Updated,
+  UpdateStatement,
+} from "./port.ts";
+
+/** What a dial is given beside its options. */
+export interface DialHooks {
+  readonly password: string | undefined;
+  /** Milliseconds for the first server to be found. */
+  readonly connectTimeout: number;
+  /** Milliseconds after which a silent socket counts as dead. */
+  readonly socketTimeout: number;
+  /** Milliseconds between two looks at the servers. */
+  readonly heartbeat: number;
+  /** Called once when there is no server to write to any more. Must not throw. */
+  readonly onLost: (failure: Failure) => void;
+  /** Called with the name of each command that is sent. Must not throw. */
+  readonly onCommand?: ((name: string) => void) | undefined;
+}
+
+/** Servers that take writes, by the driver's names. */
+const WRITABLE: ReadonlySet<string> = new Set([
+  "Standalone",
+  "RSPrimary",
+  "Mongos",
+  "LoadBalancer",
+]);
+
+/**
+ * Connects once.
+ *
+ * @param options Where and how.
+ * @param hooks The password, the limits, and whom to tell of a loss.
+ * @returns The client; rejects with the driver's error, for {@linkcode failureOf}.
+ */
+export async function dial(
+  options: DialOptions,
+  hooks: DialHooks,
+): Promise<MongodbClient> {
+  const client = new MongoClient(options.uri, clientOptions(options, hooks));
+  // Before connecting: an event that nobody hears is an exception.
+  client.on("error", () => {});
+  const driver = new Driver(
+    client,
+    client.db(options.database),
+    options,
+    hooks,
+  );
+  try {
+    await client.connect();
+    await driver.begin();
+    return driver;
+  } catch (error) {
+    await client.close().catch(() => {});
+    throw error;
+  }
+}
+
+function clientOptions(
+  options: DialOptions,
+  hooks: DialHooks,
+): MongoClientOptions {
+  const { userid, tls } = options;
+  const most = Math.max(Math.ceil(hooks.connectTimeout), 1);
+  return {
+    ...(userid === undefined
+      ? {}
+      : { auth: { username: userid, password: hooks.password ?? "" } }),
+    ...given("authSource", options.authSource),
+    ...given("authMechanism", options.authMechanism),
+    ...given("replicaSet", options.replicaSet),
+    ...given("directConnection", options.directConnection),
+    ...given("appName", options.appName),
+    ...tlsOptions(tls),
+    maxPoolSize: options.maxPoolSize,
+    serverSelectionTimeoutMS: most,
+    connectTimeoutMS: most,
+    socketTimeoutMS: Math.ceil(hooks.socketTimeout),
+    heartbeatFrequencyMS: Math.max(hooks.heartbeat || 10_000, 500),
+    // The library publishes again by itself, and says so; what is read decides writes.
+    retryWrites: false,
+    retryReads: false,
+    readPreference: "primary",
+    monitorCommands: hooks.onCommand !== undefined,
+    ignoreUndefined: true,
+  };
+}
+
+function given<K extends string, V>(
+  name: K,
+  value: V | undefined,
+): { [P in K]?: V } {
+  const options: { [P in K]?: V } = {};
+  if (value !== undefined) options[name] = value;
+  return options;
+}
+
+function tlsOptions(
+  tls: boolean | TlsOptions | undefined,
+): MongoClientOptions {
+  // As the scheme says: `mongodb+srv` speaks it by itself.
+  if (tls === undefined) return {};
+  if (typeof tls === "boolean") return { tls };
+  return {
+    tls: true,
+    ...given(
+      "ca",
+      typeof tls.ca === "object" ? [...tls.ca].join("\n") : tls.ca,
+    ),
+    ...given("cert", tls.cert),
+    ...given("key", tls.key),
+    ...given("passphrase", tls.passphrase),
+    ...given("servername", tls.servername),
+    ...(tls.verify === false ? { tlsAllowInvalidCertificates: true } : {}),
+    ...(tls.checkHostname === false ? { tlsAllowInvalidHostnames: true } : {}),
+  };
+}
+
+class Driver implements MongodbClient {
+  readonly #client: MongoClient;
+  readonly #database: Db;
+  readonly #majority: WriteConcernSettings;
+  readonly #hooks: DialHooks;
+  readonly #collections = new Map<string, Collection>();
+  #offset = 0;
+  #lost = false;
+  #closed = false;
+
+  constructor(
+    client: MongoClient,
+    database: Db,
+    options: DialOptions,
+    hooks: DialHooks,
+  ) {
+    this.#client = client;
+    this.#database = database;
+    this.#majority = {
+      w: options.w,
+      wtimeoutMS: Math.ceil(hooks.socketTimeout),
+    };
+    this.#hooks = hooks;
+  }
+
+  /** Reads the server's time, and listens for its end. */
+  async begin(): Promise<void> {
+    const { onCommand } = this.#hooks;
+    if (onCommand !== undefined) {
+      this.#client.on("commandStarted", ({ commandName }) => {
+        onCommand(commandName);
+      });
+    }
+    await this.#readTime();
+    this.#client.on("topologyDescriptionChanged", ({ newDescription }) => {
+      const writable = [...newDescription.servers.values()].find(({ type }) =>
+        WRITABLE.has(type)
+      );
+      if (writable !== undefined) return;
+      const [server] = newDescription.servers.values();
+      const cause = newDescription.error ?? server?.error;
+      this.#lose(
+        cause === undefined || cause === null
+          ? {
+            kind: "lost",
+            text: "there is no primary any more",
+            cause: undefined,
+          }
+          : failureOf(cause),
+      );
+    });
+  }
+
+  async #readTime(): Promise<void> {
+    const before = Date.now();
+    const hello = await this.#hello();
+    const after = Date.now();
+    const { localTime } = hello;
+    // Clocks that differ by less than the answer took are taken for equal.
+    if (!(localTime instanceof Date)) return;
+    const server = localTime.getTime();
+    this.#offset = server < before
+      ? server - before
+      : server > after
+      ? server - after
+      : 0;
+  }
+
+  async #hello(): Promise<Document> {
+    try {
+      return await this.#database.command({ hello: 1 });
+    } catch (error) {
+      if (!(error instanceof MongoServerError) || error.code !== 59) {
+        throw error;
+      }
+      return await this.#database.command({ isMaster: 1 }); // before 4.4
+    }
+  }
+
+  get timeOffset(): number {
+    return this.#offset;
+  }
+
+  newId(): unknown {
+    return new ObjectId();
+  }
+
+  find(name: string, filter: Fields, options: FindOptions): Promise<Fields[]> {
+    const { sort, limit = 0, projection = {} } = options;
+    return this.#watch(
+      this.#collection(name).find(filter, {
+        ...given("sort", sort),
+        projection,
+        limit,
+        ...(limit > 0 ? { singleBatch: true, batchSize: limit } : {}),
+      }).toArray(),
+    );
+  }
+
+  count(name: string, filter: Fields): Promise<number> {
+    return this.#watch(this.#collection(name).countDocuments(filter));
+  }
+
+  async insert(name: string, documents: readonly Fields[]): Promise<void> {
+    await this.#watch(
+      this.#collection(name).insertMany([...documents], {
+        writeConcern: this.#majority,
+      }),
+    );
+  }
+
+  async update(
+    name: string,
+    statements: readonly UpdateStatement[],
+    options: { readonly safe: boolean },
+  ): Promise<Updated> {
+    const writeConcern = options.safe ? this.#majority : { w: 1 };
+    const result = await this.#watch(
+      this.#collection(name).bulkWrite(
+        statements.map(({ filter, update, many = false, upsert = false }) =>
+          many
+            ? { updateMany: { filter, update } }
+            : { updateOne: { filter, update, upsert } }
+        ),
+        { writeConcern, ordered: true },
+      ),
+    );
+    return { matched: result.matchedCount, upserted: result.upsertedCount };
+  }
+
+  async remove(name: string, filters: readonly Fields[]): Promise<number> {
+    const result = await this.#watch(
+      this.#collection(name).bulkWrite(
+        filters.map((filter) => ({ deleteMany: { filter } })),
+        { writeConcern: this.#majority, ordered: true },
+      ),
+    );
+    return result.deletedCount;
+  }
+
+  async claim(
+    name: string,
+    filter: Fields,
+    sort: Readonly<Record<string, 1 | -1>>,
+    update: Fields,
+  ): Promise<Fields | undefined> {
+    const document = await this.#watch(
+      this.#collection(name).findOneAndUpdate(filter, update, {
+        sort,
+        returnDocument: "after",
+        writeConcern: { w: 1 },
+      }),
+    );
+    return document ?? undefined;
+  }
+
+  async ensureIndex(
+    name: string,
+    keys: Readonly<Record<string, 1>>,
+    options: Fields = {},
+  ): Promise<void> {
+    await this.#watch(this.#collection(name).createIndex(keys, options));
+  }
+
+  async ensureCapped(name: string, size: number): Promise<void> {
+    const there = await this.#watch(
+      this.#database.listCollections({ name }, { nameOnly: true }).toArray(),
+    );
+    if (there.length > 0) return;
+    await this.#watch(
+      this.#database.createCollection(name, { capped: true, size }),
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    return this.#client.close().catch(() => {});
+  }
+
+  #collection(name: string): Collection {
+    let collection = this.#collections.get(name);
+    if (collection === undefined) {
+      collection = this.#database.collection(name);
+      this.#collections.set(name, collection);
+    }
+    return collection;
+  }
+
+  /** A failed call may be the first sign that the server is gone. */
+  async #watch<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      const failure = this.#closed
+        ? { ...failureOf(error), kind: "closed" } as const
+        : failureOf(error);
+      if (failure.kind === "lost") this.#lose(failure);
+      throw new DriverFailure(failure);
+    }
+  }
+
+  #lose(failure: Failure): void {
+    if (this.#lost || this.#closed) return;
+    this.#lost = true;
+    this.#hooks.onLost({ ...failure, kind: "lost" });
+  }
+}

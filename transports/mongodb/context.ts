@@ -1,0 +1,83 @@
+import { Limits } from "../../async/limits.ts";
+import type { Clock } from "../../async/clock.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { MessagingError, TimeoutError } from "../../model/errors.ts";
+import { callError, failureOf } from "./errors.ts";
+import type { StoreSettings } from "./options.ts";
+import type { MongodbClient } from "./port.ts";
+
+/** What the parts of a store share: the client, the time, the limits of calls. */
+export class Context {
+  readonly client: MongodbClient;
+  readonly clock: Clock;
+  readonly settings: StoreSettings;
+  readonly limits: Limits;
+  readonly #sleeping = new Set<() => void>();
+  #ended = false;
+  /** Milliseconds for calls that say nothing else. */
+  readonly operationTimeout: number;
+
+  /** Makes it for one connection. */
+  constructor(
+    client: MongodbClient,
+    clock: Clock,
+    settings: StoreSettings,
+    operationTimeout: number,
+  ) {
+    this.client = client;
+    this.clock = clock;
+    this.settings = settings;
+    this.limits = new Limits(clock);
+    this.operationTimeout = operationTimeout;
+  }
+
+  /** The server's time, ms since 1970. */
+  now(): number {
+    return Math.round(this.clock.wall() + this.client.timeOffset);
+  }
+
+  /** Makes one call of the client, within its limits, and translates its failure. */
+  async call<T>(
+    action: string,
+    given: CallOptions | undefined,
+    call: () => Promise<T>,
+  ): Promise<T> {
+    const options = given?.deadline === undefined
+      ? { ...given, deadline: this.clock.now() + this.operationTimeout }
+      : given;
+    this.limits.check(options, () => action);
+    return await this.limits.wait(
+      call().catch((error: unknown) => {
+        throw error instanceof MessagingError
+          ? error
+          : callError(action, failureOf(error));
+      }),
+      options,
+      () =>
+        new TimeoutError(`Cannot ${action}: no answer came in time`, {
+          outcome: "unknown",
+        }),
+    );
+  }
+
+  /** Waits, no longer than until the end. */
+  sleep(duration: number): Promise<void> {
+    if (this.#ended) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#sleeping.delete(wake);
+        stop();
+        resolve();
+      };
+      const stop = this.clock.timer(wake, duration);
+      this.#sleeping.add(wake);
+    });
+  }
+
+  /** Ends all waits. */
+  end(): void {
+    this.#ended = true;
+    for (const wake of this.#sleeping) wake();
+    this.limits.clear();
+  }
+}

@@ -1,0 +1,272 @@
+import { DecodeError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import { readEnvelope } from "../store/envelope.ts";
+import type { Malformed, Reservation } from "../store/store.ts";
+import type { Fields, UpdateStatement } from "./port.ts";
+
+/**
+ * What is out of sight lies under another queue's name, for Kombu takes whatever has
+ * the queue's own. There `priority` is the moment when it is to come back, ms since
+ * 1970: the one index of messages serves that too.
+ *
+ * | Field | |
+ * | --- | --- |
+ * | `payload`, `queue`, `priority` | Kombu's; `priority` is 9 less the message's |
+ * | `expire_at` | Kombu's: from then on the server may remove it |
+ * | `dead_at` | from then on it is to be dead-lettered |
+ * | `hidden_expire_at`, `hidden_dead_at` | the same of what is out of sight, which no index is to find |
+ * | `claim` | whose it is: `owner.connection.number` |
+ * | `deliveries` | how often it was claimed |
+ */
+const HIDDEN = "\x06\x16";
+
+/** Why a message is out of sight. */
+export type Hiding = "unacked" | "delayed" | "malformed";
+
+/**
+ * Names the place for a queue's messages that are out of sight.
+ *
+ * @param queue The queue.
+ * @param why Why they are.
+ * @returns The name.
+ */
+export function hiddenName(queue: string, why: Hiding): string {
+  return `${queue}${HIDDEN}${why}`;
+}
+
+/**
+ * Names the queue of such a place.
+ *
+ * @param name The place.
+ * @returns The queue; the same if it is no such place.
+ */
+export function visibleName(name: string): string {
+  const end = name.lastIndexOf(HIDDEN);
+  return end < 0 ? name : name.slice(0, end);
+}
+
+/** A message that we hold. */
+export class MongodbReservation implements Reservation {
+  readonly queue: string;
+  readonly id: unknown;
+  readonly claim: string;
+  readonly message: Publishing | Malformed;
+  readonly redelivered: boolean;
+  readonly deliveryCount: number;
+  readonly expired: boolean;
+  /** What it has as soon as it is visible again, but that somebody may have seen it. */
+  readonly visible: Fields;
+  /** The payload that tells Kombu so, if it does not yet. */
+  readonly marked: string | undefined;
+  /** How long it is ours for sure, ms since 1970 by the server. */
+  leasedUntil: number;
+
+  /** Reads a document that was claimed; `now` is the server's time. */
+  constructor(document: Fields, now: number, leasedUntil: number) {
+    const { message, redelivered } = readMessage(document);
+    const deliveries = document.deliveries;
+    this.queue = visibleName(String(document.queue));
+    this.id = document._id;
+    this.claim = String(document.claim);
+    this.message = message;
+    this.deliveryCount = typeof deliveries === "number" ? deliveries - 1 : 0;
+    this.redelivered = redelivered || this.deliveryCount > 0;
+    this.expired = isPast(document.hidden_dead_at ?? document.dead_at, now);
+    this.visible = visibleFields(document, message);
+    this.marked = markedPayload(document, message, redelivered);
+    this.leasedUntil = leasedUntil;
+  }
+
+  get handle(): string {
+    return `${this.id} ${this.claim}`;
+  }
+}
+
+/**
+ * Says whether a claimed document is of a message whose time is over, and which
+ * nobody wants to hear of.
+ *
+ * @param document The document.
+ * @param now The server's time.
+ * @returns Whether it is to be removed.
+ */
+export function isStale(document: Fields, now: number): boolean {
+  return isPast(document.hidden_expire_at, now);
+}
+
+function isPast(moment: unknown, now: number): boolean {
+  return moment instanceof Date && moment.getTime() <= now;
+}
+
+/**
+ * Says where a message stands among those of its queue: Kombu's order, the higher
+ * priority first.
+ *
+ * @param priority Its priority.
+ * @returns From 0, the first, to 9.
+ */
+export function rankOf(priority: number | undefined): number {
+  return 9 - Math.min(Math.max(Math.trunc(priority ?? 0), 0), 9);
+}
+
+/**
+ * Makes the update that takes a message out of sight.
+ *
+ * @param queue Its queue.
+ * @param claim Whose it is from then on.
+ * @param until How long, the server's time.
+ * @returns The update.
+ */
+export function claimUpdate(
+  queue: string,
+  claim: string,
+  until: number,
+): Fields {
+  return {
+    $set: { queue: hiddenName(queue, "unacked"), priority: until, claim },
+    $inc: { deliveries: 1 },
+    // The server must not remove what somebody works on.
+    $rename: { expire_at: "hidden_expire_at", dead_at: "hidden_dead_at" },
+  };
+}
+
+/**
+ * Makes the statement that puts a message back to where it was.
+ *
+ * @param held The message.
+ * @param unseen Whether it was not delivered after all.
+ * @returns The statement; it matches nothing if the message is no longer ours.
+ */
+export function releaseStatement(
+  held: MongodbReservation,
+  unseen: boolean,
+): UpdateStatement {
+  return {
+    filter: { _id: held.id, claim: held.claim },
+    update: {
+      $set: {
+        ...held.visible,
+        ...(unseen
+          ? { deliveries: held.deliveryCount }
+          : held.marked === undefined
+          ? {}
+          : { payload: held.marked }),
+      },
+      $unset: HIDDEN_FIELDS,
+    },
+  };
+}
+
+/**
+ * Makes the statement that brings back what was out of sight for its time.
+ *
+ * @param document The document as it was found.
+ * @returns The statement; it matches nothing if somebody else was faster.
+ */
+export function restoreStatement(document: Fields): UpdateStatement {
+  const { _id, queue, priority, claim } = document;
+  const { message, redelivered } = readMessage(document);
+  const wasHeld = claim !== undefined;
+  const payload = wasHeld
+    ? markedPayload(document, message, redelivered)
+    : undefined;
+  return {
+    filter: { _id, queue, priority, ...(wasHeld ? { claim } : {}) },
+    update: {
+      $set: {
+        ...visibleFields(document, message),
+        ...(payload === undefined ? {} : { payload }),
+      },
+      $unset: HIDDEN_FIELDS,
+    },
+  };
+}
+
+/** Kombu marks what it gives back in the envelope itself. */
+function markedPayload(
+  { payload }: Fields,
+  message: Publishing | Malformed,
+  redelivered: boolean,
+): string | undefined {
+  return redelivered || "error" in message || typeof payload !== "string"
+    ? undefined
+    : payload.replace(/\}\s*$/, ', "redelivered": true}');
+}
+
+const HIDDEN_FIELDS = { claim: "", hidden_expire_at: "", hidden_dead_at: "" };
+
+function visibleFields(
+  document: Fields,
+  message: Publishing | Malformed,
+): Fields {
+  const { hidden_expire_at, hidden_dead_at } = document;
+  return {
+    queue: visibleName(String(document.queue)),
+    priority: rankOf(
+      "error" in message ? undefined : message.properties.priority,
+    ),
+    ...(hidden_expire_at === undefined ? {} : { expire_at: hidden_expire_at }),
+    ...(hidden_dead_at === undefined ? {} : { dead_at: hidden_dead_at }),
+  };
+}
+
+function readMessage(
+  { payload }: Fields,
+): { readonly message: Publishing | Malformed; readonly redelivered: boolean } {
+  try {
+    if (typeof payload !== "string") {
+      throw new DecodeError(
+        `Cannot read a document: its payload is a ${typeof payload} and no string`,
+      );
+    }
+    return readEnvelope(payload);
+  } catch (error) {
+    return {
+      message: {
+        error: error instanceof Error ? error : new DecodeError(String(error)),
+        body: new TextEncoder().encode(
+          typeof payload === "string" ? payload : JSON.stringify(payload) ?? "",
+        ),
+      },
+      redelivered: false,
+    };
+  }
+}
+
+/** When a copy is due and over, by the server's time. */
+export interface CopyTimes {
+  readonly now: number;
+  /** Milliseconds from when it is due. */
+  readonly ttl: number | undefined;
+  /** Whether its queue dead-letters what expires. */
+  readonly deadLetters: boolean;
+}
+
+/**
+ * Makes the fields of a document of a copy of a message, but for its id.
+ *
+ * @param queue The queue.
+ * @param message The message.
+ * @param payload Its envelope.
+ * @param times When it is due and over.
+ * @returns The fields.
+ */
+export function messageFields(
+  queue: string,
+  message: Publishing,
+  payload: string,
+  { now, ttl, deadLetters }: CopyTimes,
+): Fields {
+  const isDelayed = message.delay > 0;
+  const due = now + Math.max(message.delay, 0);
+  const over = ttl === undefined ? undefined : new Date(due + ttl);
+  const name = deadLetters ? "dead_at" : "expire_at";
+  return {
+    payload,
+    queue: isDelayed ? hiddenName(queue, "delayed") : queue,
+    priority: isDelayed ? due : rankOf(message.properties.priority),
+    ...(over === undefined
+      ? {}
+      : { [isDelayed ? `hidden_${name}` : name]: over }),
+  };
+}

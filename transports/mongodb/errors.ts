@@ -1,0 +1,171 @@
+import {
+  AccessRefusedError,
+  AuthenticationError,
+  ChannelError,
+  ClosedError,
+  ConnectionError,
+  type MessagingError,
+  TimeoutError,
+} from "../../model/errors.ts";
+
+/** What the client makes of a driver's or a server's error. */
+export interface Failure {
+  /** What kind of failure it is. */
+  readonly kind:
+    | "authentication"
+    | "certificate"
+    | "closed"
+    | "lost"
+    | "forbidden"
+    | "late"
+    | "refused";
+  /** What the server or the driver says. */
+  readonly text: string;
+  readonly cause: unknown;
+}
+
+/**
+ * Translates why a connection could not be had.
+ *
+ * @param broker The broker's URL, without the password.
+ * @param failure What the driver says.
+ * @returns The error; retryable unless the server has refused.
+ */
+export function dialError(
+  broker: string,
+  { kind, text, cause }: Failure,
+): MessagingError {
+  const details = { cause, outcome: "not-sent" } as const;
+  const action = `Cannot connect to "${broker}"`;
+  switch (kind) {
+    case "authentication":
+      return new AuthenticationError(
+        `${action}: the server refused the user or its password (${text}); authSource names the database that knows the user`,
+        details,
+      );
+    case "forbidden":
+      return new AuthenticationError(
+        `${action}: the user may not use the database (${text})`,
+        details,
+      );
+    case "certificate":
+      return new ConnectionError(
+        `${action}: its certificate can not be trusted (${text}); give the authority's as ssl: { ca }`,
+        { ...details, code: "connection-failed", retryable: false },
+      );
+    case "closed":
+    case "lost":
+    case "late":
+    case "refused":
+      return new ConnectionError(`${action}: ${text}`, {
+        ...details,
+        code: "connection-failed",
+      });
+  }
+}
+
+/**
+ * Translates what went wrong with one call.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param failure What the driver says.
+ * @returns The error.
+ */
+export function callError(
+  action: string,
+  { kind, text, cause }: Failure,
+): MessagingError {
+  const message = `Cannot ${action}: ${text}`;
+  switch (kind) {
+    case "closed":
+      return new ClosedError(`Cannot ${action}: the connection is closed`, {
+        cause,
+      });
+    case "certificate":
+    case "lost":
+      return new ConnectionError(message, {
+        code: "connection-lost",
+        outcome: "unknown",
+        cause,
+      });
+    case "authentication":
+    case "forbidden":
+      return new AccessRefusedError(message, { outcome: "not-sent", cause });
+    case "late":
+      return new TimeoutError(message, { outcome: "unknown", cause });
+    case "refused":
+      return new ChannelError(message, {
+        code: "precondition-failed",
+        outcome: "unknown",
+        cause,
+      });
+  }
+}
+
+/** Carries what {@linkcode failureOf} found from the driver to the caller. */
+export class DriverFailure extends Error {
+  /** What it found. */
+  readonly failure: Failure;
+
+  /** Makes one. */
+  constructor(failure: Failure) {
+    super(failure.text, { cause: failure.cause });
+    this.failure = failure;
+  }
+}
+
+/** The server is stepping down, or is no primary: MongoDB's error codes. */
+const NOT_PRIMARY: ReadonlySet<unknown> = new Set([
+  91,
+  189,
+  10107,
+  11600,
+  11602,
+  13435,
+  13436,
+]);
+
+/**
+ * Says what a driver's error means, by its name and code.
+ *
+ * @param error The error.
+ * @returns What it means.
+ */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof DriverFailure) return error.failure;
+  const text = error instanceof Error ? error.message : String(error);
+  return { kind: kindOf(error, text), text, cause: error };
+}
+
+function kindOf(error: unknown, text: string): Failure["kind"] {
+  if (!(error instanceof Error)) return "refused";
+  if (/certificate|self.signed|unknown ?issuer/i.test(text)) {
+    return "certificate";
+  }
+  const code = "code" in error ? error.code : undefined;
+  switch (error.name) {
+    case "MongoServerSelectionError": {
+      const below = error.cause === undefined
+        ? "lost"
+        : kindOf(error.cause, text);
+      return below === "authentication" ? below : "lost";
+    }
+    case "MongoNetworkError":
+    case "MongoNetworkTimeoutError":
+    case "MongoPoolClearedError":
+    case "PoolClearedOnNetworkError":
+    case "MongoPoolClosedError":
+    case "MongoNotConnectedError":
+    case "MongoServerClosedError":
+    case "MongoStalePrimaryError":
+    case "MongoTopologyClosedError":
+    case "MongoClientClosedError":
+      return "lost";
+    case "MongoWaitQueueTimeoutError":
+      return "late";
+  }
+  if (code === 18) return "authentication";
+  if (code === 13 || code === 8000) return "forbidden";
+  if (code === 50 || code === 64) return "late";
+  return NOT_PRIMARY.has(code) ? "lost" : "refused";
+}

@@ -1,0 +1,53 @@
+/**
+ * MongoDB, by npm:mongodb: queues as documents, shared with Python's Kombu and
+ * Celery in both directions.
+ *
+ * URL: `mongodb://[userid:password@][hostname][:port][,…][/database]`, and
+ * `mongodb+srv://` for hosts that DNS names. Without more it is
+ * `mongodb://127.0.0.1:27017/kombu_default`. A user is known to `admin`, or to the
+ * database that the URL names.
+ *
+ * | Parameter | In `transportOptions` | Default | Meaning |
+ * | --- | --- | --- | --- |
+ * | `visibility_timeout` | `lease` | 30 s | how long a delivery is out of the others' sight, unless it is renewed: every third of it, while its connection lives; seconds there, ms here, 1 s or more |
+ * | `polling_interval` | `pollingInterval` | 1 s | the longest wait between two looks at queues that stay empty; seconds there, ms here |
+ * | `ttl` | `ttl` | false | Kombu's: TTL indexes, by which the server removes what has expired |
+ * | `messages_collection`, `routing_collection`, `queues_collection` | `messagesCollection`, … | `messages`, `messages.routing`, `messages.queues` | Kombu's collections |
+ * | `w` | `w` | `majority` | how many members must have a message before `publish` resolves |
+ * | `replicaSet`, `authSource`, `authMechanism`, `directConnection`, `tls`, `appName` | the same | as the driver has it | MongoDB's own, in any case |
+ * | `maxPoolSize` | `maxPoolSize` | 10 | the most sockets |
+ * | `retryWrites` | `retryWrites` | - | taken, and not heeded: the library publishes again by itself |
+ *
+ * Capabilities: all but `known-queues` and `length-limit`. An empty queue of Kombu's
+ * leaves no trace, so the default exchange makes the queue that it is asked for. The
+ * order of messages is that of one process; those of several that publish within the
+ * same second may come in any order. A body has 12 MB at most. Priorities are from 0
+ * to 9 and always heeded.
+ *
+ * A message is claimed by one `findOneAndUpdate` that asks for what Kombu's index
+ * `{queue, priority, _id}` serves; claims move it to the queue `<queue>\x06\x16unacked`,
+ * where Kombu does not look, until it is settled by who holds the claim. A delayed one
+ * waits in `<queue>\x06\x16delayed`, and what is no message is set aside in
+ * `<queue>\x06\x16malformed`. What has expired is never delivered; where its queue
+ * dead-letters, somebody who consumes on any connection moves it within 5 s. Queues
+ * are looked at again after 10 ms at first, and the seldomer the longer nothing comes.
+ *
+ * Bindings lie in `messages.routing`, as Kombu reads and writes them; exchanges,
+ * queues, and the bindings that Kombu has not, in `messages.topology`. Writes are the
+ * majority's, but for claims and their renewals: what a failover forgets of those is
+ * delivered again.
+ *
+ * @example Connect
+ * ```ts ignore
+ * import { createConnection } from "@dashi/mq";
+ *
+ * await using connection = createConnection("mongodb://localhost/orders");
+ * await connection.connect();
+ * ```
+ *
+ * @module
+ */
+
+export type { MongodbTransportOptions } from "./options.ts";
+export { createTransport } from "./transport.ts";
+export type * from "../transport.ts";

@@ -1,0 +1,217 @@
+import { OptionError } from "../../model/errors.ts";
+import type { TlsOptions } from "../../model/tls_options.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import {
+  booleanOption,
+  durationOption,
+  integerOption,
+  type OptionReader,
+  readOptions,
+  stringOption,
+  wordOption,
+} from "../../url/options.ts";
+import type { ConnectOptions } from "../transport.ts";
+
+/** The MongoDB transport's own options, as `transportOptions` or in the URL. */
+export interface MongodbTransportOptions {
+  /** How long a delivery stays out of the others' sight without being renewed, ms; in a URL `visibility_timeout`, seconds. It is renewed while its connection lives. @default {30000} */
+  readonly lease?: number | undefined;
+  /** The longest wait between two looks at queues that stay empty, ms; in a URL `polling_interval`, seconds. @default {1000} */
+  readonly pollingInterval?: number | undefined;
+  /** Kombu's: whether the server removes what has expired, by TTL indexes. @default {false} */
+  readonly ttl?: boolean | undefined;
+  /** Kombu's: the collection of messages; in a URL `messages_collection`. Our own are named after it. @default {"messages"} */
+  readonly messagesCollection?: string | undefined;
+  /** Kombu's: the collection of bindings; in a URL `routing_collection`. @default {"messages.routing"} */
+  readonly routingCollection?: string | undefined;
+  /** Kombu's: the collection of queues that expire; in a URL `queues_collection`. @default {"messages.queues"} */
+  readonly queuesCollection?: string | undefined;
+  /** MongoDB's: the name of the replica set. */
+  readonly replicaSet?: string | undefined;
+  /** MongoDB's: the database that knows the user. @default {"admin", or the database of the URL} */
+  readonly authSource?: string | undefined;
+  /** MongoDB's: how to log in. @default {as the server says} */
+  readonly authMechanism?:
+    | "SCRAM-SHA-1"
+    | "SCRAM-SHA-256"
+    | "MONGODB-X509"
+    | "PLAIN"
+    | undefined;
+  /** MongoDB's: whether to speak to this host alone. @default {false} */
+  readonly directConnection?: boolean | undefined;
+  /** MongoDB's: whether to speak TLS; the library's own `ssl` says how. */
+  readonly tls?: boolean | undefined;
+  /** MongoDB's: how many members must have a message before it counts as published: a number, or `majority`. @default {"majority"} */
+  readonly w?: number | string | undefined;
+  /** MongoDB's: taken and not heeded, for the library publishes again by itself. */
+  readonly retryWrites?: boolean | undefined;
+  /** MongoDB's: the name that the server's log shows. @default {the connection's name} */
+  readonly appName?: string | undefined;
+  /** MongoDB's: the most sockets. @default {10} */
+  readonly maxPoolSize?: number | undefined;
+}
+
+/** The collections by what they hold: three of Kombu's, and two of ours. */
+export interface CollectionNames {
+  readonly messages: string;
+  readonly routing: string;
+  readonly queues: string;
+  /** Exchanges, queues, and the bindings that Kombu has not. */
+  readonly topology: string;
+  /** Who is alive. */
+  readonly owners: string;
+}
+
+/** All that the client needs to dial. */
+export interface DialOptions {
+  /** Without user and password. */
+  readonly uri: string;
+  readonly database: string;
+  readonly userid: string | undefined;
+  readonly tls: boolean | TlsOptions | undefined;
+  readonly replicaSet: string | undefined;
+  readonly authSource: string | undefined;
+  readonly authMechanism: MongodbTransportOptions["authMechanism"];
+  readonly directConnection: boolean | undefined;
+  readonly w: number | "majority";
+  readonly appName: string | undefined;
+  readonly maxPoolSize: number;
+}
+
+/** What the store does as it is asked to. */
+export interface StoreSettings {
+  readonly names: CollectionNames;
+  readonly lease: number;
+  readonly pollingInterval: number;
+  readonly ttl: boolean;
+}
+
+/** Kombu's, where neither URL nor options name a database. */
+export const DEFAULT_DATABASE = "kombu_default";
+
+const WRITE_CONCERN: OptionReader<number | string> = {
+  urlName: "w",
+  fromUrl: (name, value) => readWriteConcern(name, value),
+  fromObject: (name, value) => readWriteConcern(name, String(value)),
+};
+
+const TABLE = {
+  lease: durationOption("visibility_timeout"),
+  pollingInterval: durationOption("polling_interval"),
+  ttl: booleanOption("ttl"),
+  messagesCollection: stringOption("messages_collection"),
+  routingCollection: stringOption("routing_collection"),
+  queuesCollection: stringOption("queues_collection"),
+  replicaSet: stringOption("replicaSet"),
+  authSource: stringOption("authSource"),
+  authMechanism: wordOption(
+    "authMechanism",
+    ["SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"] as const,
+  ),
+  directConnection: booleanOption("directConnection"),
+  tls: booleanOption("tls"),
+  w: WRITE_CONCERN,
+  retryWrites: booleanOption("retryWrites"),
+  appName: stringOption("appName"),
+  maxPoolSize: integerOption("maxPoolSize", 2, 1000),
+};
+
+/** MongoDB's own names are the same in any case. */
+const URL_NAMES: ReadonlyMap<string, string> = new Map(
+  Object.values(TABLE).flatMap(({ urlName }) =>
+    urlName === undefined ? [] : [[urlName.toLowerCase(), urlName]]
+  ),
+);
+
+/**
+ * Reads a URL and the options into what the client and the store need.
+ *
+ * @param url The URL, its defaults filled in.
+ * @param options The options.
+ * @returns What to dial with, but for the password, and how the store is to work.
+ * @throws {OptionError} If an option is unknown or bad.
+ */
+export function readMongodbOptions(
+  url: BrokerUrl,
+  options: ConnectOptions,
+): { readonly dial: DialOptions; readonly settings: StoreSettings } {
+  const own = readOptions<MongodbTransportOptions>(TABLE, {
+    url: { ...url, query: inOwnCase(url.query) },
+    transportOptions: options.transportOptions,
+  });
+  if (own.lease !== undefined && own.lease < 1000) {
+    throw new OptionError(
+      `Cannot use ${own.lease} as "lease": it must be a second or more, it is renewed in thirds`,
+      { code: "option-invalid" },
+    );
+  }
+  const messages = own.messagesCollection ?? "messages";
+  const { virtualHost } = url;
+  return {
+    dial: {
+      uri: uriOf(url),
+      database: virtualHost === undefined || virtualHost === "/"
+        ? DEFAULT_DATABASE
+        : virtualHost,
+      userid: url.userid,
+      // The library's own word wins: it says how, and not only whether.
+      tls: typeof options.tls === "object" ? options.tls : own.tls ??
+        options.tls,
+      replicaSet: own.replicaSet,
+      authSource: own.authSource,
+      authMechanism: own.authMechanism,
+      directConnection: own.directConnection,
+      w: own.w === undefined || typeof own.w === "string" ? "majority" : own.w,
+      appName: own.appName ?? options.name,
+      maxPoolSize: own.maxPoolSize ?? 10,
+    },
+    settings: {
+      names: {
+        messages,
+        routing: own.routingCollection ?? "messages.routing",
+        queues: own.queuesCollection ?? "messages.queues",
+        topology: `${messages}.topology`,
+        owners: `${messages}.owners`,
+      },
+      lease: own.lease ?? 30_000,
+      pollingInterval: Math.max(own.pollingInterval ?? 1000, 10),
+      ttl: own.ttl ?? false,
+    },
+  };
+}
+
+function readWriteConcern(name: string, value: string): number | string {
+  if (value === "majority") return value;
+  if (/^[1-9]\d?$/.test(value)) return Number(value);
+  throw new OptionError(
+    `Cannot use "${value}" as "${name}": it must be majority, or a number from 1: a publish waits for the server's answer`,
+    { code: "option-invalid" },
+  );
+}
+
+function inOwnCase(
+  query: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(query).map(([name, value]) => [
+      URL_NAMES.get(name.toLowerCase()) ?? name,
+      value,
+    ]),
+  );
+}
+
+function uriOf(url: BrokerUrl): string {
+  const isSrv = url.scheme === "mongodb+srv";
+  const hosts = url.hosts.map(({ hostname = "127.0.0.1", port }) => {
+    const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+    // The names that DNS gives bring their ports with them.
+    return isSrv || port === undefined ? host : `${host}:${port}`;
+  });
+  // A database that is named knows the user too, unless `authSource` says otherwise.
+  const database = url.virtualHost === undefined || url.virtualHost === "/"
+    ? ""
+    : encodeURIComponent(url.virtualHost);
+  return `${isSrv ? "mongodb+srv" : "mongodb"}://${
+    hosts.join(",")
+  }/${database}`;
+}

@@ -1,0 +1,63 @@
+/** A document, or a part of one. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Options of {@linkcode MongodbClient.find}. */
+export interface FindOptions {
+  readonly sort?: Readonly<Record<string, 1 | -1>> | undefined;
+  /** The most documents. @default {all} */
+  readonly limit?: number | undefined;
+  readonly projection?: Readonly<Record<string, 0 | 1>> | undefined;
+}
+
+/** One statement of {@linkcode MongodbClient.update}. */
+export interface UpdateStatement {
+  readonly filter: Fields;
+  readonly update: Fields;
+  /** Whether all that match change, or the first. @default {false} */
+  readonly many?: boolean | undefined;
+  readonly upsert?: boolean | undefined;
+}
+
+/** What an update did. */
+export interface Updated {
+  readonly matched: number;
+  readonly upserted: number;
+}
+
+/**
+ * A MongoDB by our verbs: one command each. Calls reject with what `failureOf` of
+ * client.ts reads. Writes are the majority's unless they are unsafe: what only
+ * hides a message may be forgotten by a failover, which then delivers it again.
+ */
+export interface MongodbClient extends AsyncDisposable {
+  /** How much later it is there than here, ms. */
+  readonly timeOffset: number;
+  /** Makes a document's id: later ones of a process are greater. */
+  newId(): unknown;
+  find(name: string, filter: Fields, options: FindOptions): Promise<Fields[]>;
+  count(name: string, filter: Fields): Promise<number>;
+  /** Inserts documents, in order. */
+  insert(name: string, documents: readonly Fields[]): Promise<void>;
+  /** Updates, in order. */
+  update(
+    name: string,
+    statements: readonly UpdateStatement[],
+    options: { readonly safe: boolean },
+  ): Promise<Updated>;
+  /** Removes all that match; returns how many. */
+  remove(name: string, filters: readonly Fields[]): Promise<number>;
+  /** Updates the first document and returns it as it is then: `findOneAndUpdate`. */
+  claim(
+    name: string,
+    filter: Fields,
+    sort: Readonly<Record<string, 1 | -1>>,
+    update: Fields,
+  ): Promise<Fields | undefined>;
+  ensureIndex(
+    name: string,
+    keys: Readonly<Record<string, 1>>,
+    options?: Fields,
+  ): Promise<void>;
+  /** Makes a capped collection, if there is none of that name. */
+  ensureCapped(name: string, size: number): Promise<void>;
+}

@@ -1,0 +1,283 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import { PublishError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import { EnvelopeWriter } from "../store/envelope.ts";
+import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
+import type { Context } from "./context.ts";
+import { messageFields, MongodbReservation } from "./documents.ts";
+import type { Fields } from "./port.ts";
+import type { MongodbTables } from "./tables.ts";
+
+/** The largest document, less what is in it beside the payload. */
+const MOST_BYTES = 16 * 1024 * 1024 - 16 * 1024;
+/** What one insert takes. */
+const BATCH_COUNT = 1000;
+const BATCH_CHARACTERS = 8 * 1024 * 1024;
+
+const PUT: PutResult = { type: "put", displaced: [] };
+const STALE: PutResult = { type: "stale" };
+const LOST: PutResult = { type: "lost" };
+
+/** Told of what was put. */
+export interface PutHooks {
+  /** These queues have something new. */
+  readonly onPut: (queues: Iterable<string>) => void;
+  /** Something will be due at a moment of the server's time. */
+  readonly onDue: (at: number, dead: boolean) => void;
+}
+
+interface Copy {
+  readonly queue: string;
+  readonly fields: Fields;
+  /** Milliseconds from now. */
+  readonly delay: number;
+}
+
+interface Entry {
+  readonly copies: readonly Copy[];
+  readonly version: string | undefined;
+  readonly characters: number;
+  readonly isAborted: () => boolean;
+  readonly resolve: (result: PutResult) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Puts messages: those that are asked for while others are on their way leave
+ * together. While one batch is inserted, the tables are looked at for the next.
+ */
+export class Puts {
+  readonly #context: Context;
+  readonly #tables: MongodbTables;
+  readonly #hooks: PutHooks;
+  readonly #writer = new EnvelopeWriter();
+  #waiting: Entry[] = [];
+  #pumping = false;
+
+  /** Makes them for a connection. */
+  constructor(context: Context, tables: MongodbTables, hooks: PutHooks) {
+    this.#context = context;
+    this.#tables = tables;
+    this.#hooks = hooks;
+  }
+
+  /** Puts the copies of one message. */
+  put(
+    items: readonly StoreItem[],
+    options: PutOptions = {},
+  ): Promise<PutResult> {
+    try {
+      this.#context.limits.check(options, () => "put a message");
+      const [first] = items;
+      if (first === undefined) return Promise.resolve(PUT);
+      const payload = this.#encode(first.message);
+      const copies = items.map((item) => this.#copyOf(item, payload));
+      return options.instead instanceof MongodbReservation
+        ? this.#move(copies, options.instead, options)
+        : this.#enter(copies, payload.length, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Writes a message as Kombu's envelope. */
+  #encode(message: Publishing): string {
+    const payload = this.#writer.write(message, crypto.randomUUID());
+    if (
+      payload.length > MOST_BYTES / 3 &&
+      new TextEncoder().encode(payload).byteLength > MOST_BYTES
+    ) {
+      throw new PublishError(
+        `Cannot put a message: with its headers it is larger than a document may be, ${MOST_BYTES} bytes`,
+        { code: "message-too-large" },
+      );
+    }
+    return payload;
+  }
+
+  #copyOf({ queue, message, ttl }: StoreItem, payload: string): Copy {
+    const now = this.#context.now();
+    const record = this.#tables.view.topology.queue(queue);
+    const deadLetters =
+      record?.declaration.arguments["x-dead-letter-exchange"] !== undefined;
+    const fields = messageFields(queue, message, payload, {
+      now,
+      ttl,
+      deadLetters,
+    });
+    if (message.delay > 0) this.#hooks.onDue(now + message.delay, false);
+    if (deadLetters && ttl !== undefined) {
+      this.#hooks.onDue(now + message.delay + ttl, true);
+    }
+    return { queue, fields, delay: message.delay };
+  }
+
+  #enter(
+    copies: readonly Copy[],
+    characters: number,
+    options: PutOptions,
+  ): Promise<PutResult> {
+    const { signal, version } = options;
+    const { promise, resolve, reject } = Promise.withResolvers<PutResult>();
+    this.#waiting.push({
+      copies,
+      version,
+      characters: characters * copies.length,
+      isAborted: () => signal?.aborted ?? false,
+      resolve,
+      reject,
+    });
+    if (!this.#pumping) {
+      this.#pumping = true;
+      queueMicrotask(() => this.#pump());
+    }
+    return this.#context.call("put a message", options, () => promise);
+  }
+
+  /** Never rejects: what fails is told to those who wait for it. */
+  async #pump(): Promise<void> {
+    let inserting: Promise<void> = Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const batch = this.#takeBatch();
+      // One insert at a time: messages are visible in the order of their calls.
+      const [current] = await Promise.all([this.#check(batch), inserting]);
+      inserting = this.#insert(current);
+      if (this.#waiting.length === 0) await inserting;
+    }
+    this.#pumping = false;
+  }
+
+  #takeBatch(): readonly Entry[] {
+    let characters = 0;
+    let count = 0;
+    let end = 0;
+    for (const entry of this.#waiting) {
+      characters += entry.characters;
+      count += entry.copies.length;
+      if (end > 0 && (count > BATCH_COUNT || characters > BATCH_CHARACTERS)) {
+        break;
+      }
+      end++;
+    }
+    return this.#waiting.splice(0, end).filter(({ isAborted }) => !isAborted());
+  }
+
+  /** Takes out those whose view is old. */
+  async #check(batch: readonly Entry[]): Promise<readonly Entry[]> {
+    const versions = new Set<string>();
+    for (const { version } of batch) {
+      if (version !== undefined) versions.add(version);
+    }
+    if (versions.size === 0) return batch;
+    try {
+      const stale = await this.#tables.findStale(versions);
+      return batch.filter(({ version, resolve }) => {
+        if (version === undefined || !stale.has(version)) return true;
+        resolve(STALE);
+        return false;
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+      return [];
+    }
+  }
+
+  async #insert(batch: readonly Entry[]): Promise<void> {
+    const going = batch.filter(({ isAborted }) => !isAborted());
+    if (going.length === 0) return;
+    const { client, settings: { names } } = this.#context;
+    const copies = going.flatMap((entry) => entry.copies);
+    try {
+      await this.#context.call("put messages", undefined, () =>
+        client.insert(
+          names.messages,
+          copies.map(({ fields }) => ({ _id: client.newId(), ...fields })),
+        ));
+      for (const { resolve } of going) resolve(PUT);
+      this.#told(copies);
+    } catch (error) {
+      for (const { reject } of going) reject(error);
+    }
+  }
+
+  /**
+   * Makes one copy of the very document that is moved, in one step: nothing is lost
+   * or doubled in between. Further copies come before, while it is ours.
+   */
+  async #move(
+    copies: readonly Copy[],
+    from: MongodbReservation,
+    options: PutOptions,
+  ): Promise<PutResult> {
+    if (await this.#isStale(options)) return STALE;
+    const { client, settings: { names } } = this.#context;
+    const [first, ...others] = copies;
+    if (first === undefined) return PUT;
+    const mine = { _id: from.id, claim: from.claim };
+    if (others.length > 0) {
+      const held = await this.#context.call(
+        "move a message",
+        options,
+        () =>
+          client.find(names.messages, mine, {
+            limit: 1,
+            projection: { _id: 1 },
+          }),
+      );
+      if (held.length === 0) return LOST;
+      await this.#context.call("move a message", options, () =>
+        client.insert(
+          names.messages,
+          others.map(({ fields }) => ({ _id: client.newId(), ...fields })),
+        ));
+    }
+    const { matched } = await this.#context.call(
+      "move a message",
+      options,
+      () =>
+        client.update(names.messages, [{
+          filter: mine,
+          update: { $set: first.fields, $unset: unsetBut(first.fields) },
+        }], { safe: true }),
+    );
+    this.#told(matched > 0 ? copies : others);
+    return matched > 0 ? PUT : LOST;
+  }
+
+  async #isStale({ version, ...options }: PutOptions): Promise<boolean> {
+    if (version === undefined) return false;
+    const stale = await this.#tables.findStale(
+      new Set([version]),
+      limitsOf(options),
+    );
+    return stale.has(version);
+  }
+
+  #told(copies: readonly Copy[]): void {
+    this.#hooks.onPut(
+      new Set(
+        copies.filter(({ delay }) => delay <= 0).map(({ queue }) => queue),
+      ),
+    );
+  }
+}
+
+/** Fields of a claimed document that a copy in its place has not. */
+function unsetBut(fields: Fields): Fields {
+  const unset: Record<string, ""> = {};
+  for (
+    const name of [
+      "claim",
+      "deliveries",
+      "expire_at",
+      "dead_at",
+      "hidden_expire_at",
+      "hidden_dead_at",
+    ]
+  ) if (!(name in fields)) unset[name] = "";
+  return unset;
+}
+
+function limitsOf({ signal, deadline }: CallOptions): CallOptions {
+  return { signal, deadline };
+}

@@ -1,0 +1,225 @@
+import { ClosedError, TimeoutError } from "../../model/errors.ts";
+import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
+import type { Claims } from "./claims.ts";
+import type { Context } from "./context.ts";
+import type { MongodbReservation } from "./documents.ts";
+import { Waiting } from "./waiting.ts";
+
+/** The shortest wait between two looks, ms: right after something came. */
+const SHORTEST = 10;
+/** Milliseconds between two looks whether a queue was deleted elsewhere. */
+const MISSING_LOOK = 5000;
+
+const NOTHING: Reserved = { reservations: [], missing: [] };
+
+/** What reserving needs to know of the tables. */
+export interface ReservingTables {
+  /** Which of these queues have been deleted. */
+  findMissing(queues: readonly string[]): Promise<readonly string[]>;
+}
+
+/**
+ * Waits for messages by looking again and again: the longer nothing came the
+ * seldomer, from 10 ms to the polling interval, and then by one command for all
+ * queues. What this connection puts itself is noticed at once.
+ */
+export class Reserving {
+  readonly waiting: Waiting = new Waiting();
+  readonly #context: Context;
+  readonly #claims: Claims;
+  readonly #tables: ReservingTables;
+  readonly #missing = new Set<string>();
+  /** When something last came, on the clock. */
+  #cameAt: number;
+  /** When what is out of sight is looked at next, on the clock. */
+  #lookAt: number;
+  /** When something hidden is known to be due, the server's time. */
+  #nextAt = Infinity;
+  #missingAt: number;
+  #ended: Error | undefined;
+
+  /** Makes it for one connection. */
+  constructor(context: Context, claims: Claims, tables: ReservingTables) {
+    const now = context.clock.now();
+    this.#context = context;
+    this.#claims = claims;
+    this.#tables = tables;
+    this.#cameAt = now;
+    this.#lookAt = now + context.settings.pollingInterval;
+    this.#missingAt = now + MISSING_LOOK;
+  }
+
+  /** Notes that queues were deleted by this connection. */
+  noteDeleted(queues: readonly string[]): void {
+    for (const queue of queues) this.#missing.add(queue);
+    this.waiting.wake(queues);
+  }
+
+  /** Notes that queues are there. */
+  noteDeclared(queues: Iterable<string>): void {
+    for (const queue of queues) this.#missing.delete(queue);
+  }
+
+  /** Notes that this connection hid something until a moment of the server's time. */
+  noteDue(at: number): void {
+    if (at >= this.#nextAt) return;
+    this.#nextAt = at;
+    this.waiting.wakeAll();
+  }
+
+  /** Notes that there may be something to take. */
+  notePut(queues: Iterable<string>): void {
+    this.waiting.wake(queues);
+  }
+
+  /** Ends all waits; what comes later is given back. */
+  end(error: Error): void {
+    this.#ended ??= error;
+    this.waiting.wakeAll();
+  }
+
+  /** Takes messages; waits for the first. */
+  async reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    const { limits } = this.#context;
+    limits.check(options, () => "reserve messages");
+    const call: Call = { wants, options, isAbandoned: false };
+    const { deadline } = options;
+    // The signal is for the loop: it gives back before it rejects.
+    return await limits.wait(
+      this.#run(call),
+      deadline === undefined ? undefined : { deadline },
+      () => {
+        call.isAbandoned = true;
+        return new TimeoutError(
+          "Cannot reserve messages: no answer came in time",
+          { outcome: "unknown" },
+        );
+      },
+    );
+  }
+
+  async #run(call: Call): Promise<Reserved> {
+    const { clock } = this.#context;
+    const { wants, options: { wait } } = call;
+    const until = clock.now() + wait;
+    for (let isFirst = true;; isFirst = false) {
+      this.#checkGoing(call);
+      const missing = wait > 0 ? await this.#findMissing(wants) : [];
+      if (missing.length > 0) return { reservations: [], missing };
+      const taken = await this.#round(wants, isFirst, wait > 0);
+      if (taken.length > 0) {
+        await this.#giveBackUnless(call, taken);
+        this.#cameAt = clock.now();
+        return { reservations: taken, missing: [] };
+      }
+      this.#checkGoing(call);
+      const left = until - clock.now();
+      if (left <= 0) return NOTHING;
+      await this.#sleep(call, left);
+    }
+  }
+
+  /** Nobody is left to have what came. */
+  async #giveBackUnless(
+    call: Call,
+    taken: readonly MongodbReservation[],
+  ): Promise<void> {
+    if (!this.#isOver(call)) return;
+    await this.#claims.giveBack(taken);
+    this.notePut(new Set(taken.map(({ queue }) => queue)));
+    this.#checkGoing(call);
+  }
+
+  #isOver({ options: { signal }, isAbandoned }: Call): boolean {
+    return isAbandoned || this.#ended !== undefined ||
+      signal?.aborted === true;
+  }
+
+  #checkGoing({ options: { signal }, isAbandoned }: Call): void {
+    signal?.throwIfAborted();
+    if (this.#ended !== undefined) throw this.#ended;
+    if (isAbandoned) throw new ClosedError("Cannot reserve messages: too late");
+  }
+
+  async #round(
+    wants: readonly ReserveWant[],
+    isFirst: boolean,
+    isWaiting: boolean,
+  ): Promise<readonly MongodbReservation[]> {
+    const { clock } = this.#context;
+    const mustLook = clock.now() >= this.#lookAt ||
+      this.#context.now() >= this.#nextAt;
+    if (isWaiting) {
+      const dead = await this.#claims.takeDead();
+      if (dead.length > 0) return dead;
+    }
+    if (isFirst || (wants.length === 1 && !mustLook)) {
+      const taken = await this.#claims.takeAll(wants);
+      if (taken.length > 0) {
+        // Those who always find something must not leave what is due behind.
+        if (mustLook) await this.#look(wants);
+        return taken;
+      }
+      if (isWaiting && !mustLook) return [];
+    }
+    const ready = await this.#look(wants);
+    return await this.#claims.takeAll(
+      wants.filter(({ queue }) => ready.has(queue)),
+    );
+  }
+
+  async #look(wants: readonly ReserveWant[]): Promise<ReadonlySet<string>> {
+    const { clock, settings: { pollingInterval } } = this.#context;
+    this.#nextAt = Infinity; // what is put meanwhile is noted anew
+    const look = await this.#claims.look(wants, pollingInterval);
+    this.#nextAt = Math.min(this.#nextAt, look.nextAt);
+    this.#lookAt = clock.now() + (look.complete ? pollingInterval : SHORTEST);
+    return look.ready;
+  }
+
+  async #findMissing(
+    wants: readonly ReserveWant[],
+  ): Promise<readonly string[]> {
+    const { clock } = this.#context;
+    const names = wants.map(({ queue }) => queue);
+    if (clock.now() >= this.#missingAt) {
+      this.#missingAt = clock.now() + MISSING_LOOK;
+      this.noteDeleted(await this.#tables.findMissing(names));
+    }
+    return this.#missing.size === 0
+      ? []
+      : names.filter((name) => this.#missing.delete(name));
+  }
+
+  #sleep({ wants, options: { signal } }: Call, left: number): Promise<void> {
+    const { clock, limits, settings: { pollingInterval } } = this.#context;
+    const idle = clock.now() - this.#cameAt;
+    const now = this.#context.now();
+    const duration = Math.min(
+      left,
+      Math.min(Math.max(idle / 2, SHORTEST), pollingInterval),
+      Math.max(this.#nextAt - now, 0),
+      Math.max(this.#claims.deadIn(now), 1),
+    );
+    return this.waiting.sleep(wants.map(({ queue }) => queue), (wake) => {
+      const stopTimer = clock.timer(wake, Math.ceil(duration));
+      const unwatch = signal === undefined
+        ? undefined
+        : limits.watch({ signal }, wake);
+      return () => {
+        stopTimer();
+        unwatch?.();
+      };
+    });
+  }
+}
+
+interface Call {
+  readonly wants: readonly ReserveWant[];
+  readonly options: ReserveOptions;
+  /** Whether its deadline was missed: nobody waits for it any more. */
+  isAbandoned: boolean;
+}

@@ -1,0 +1,159 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Reservation } from "../store/store.ts";
+import { filtersOf } from "./claims.ts";
+import type { Context } from "./context.ts";
+import {
+  hiddenName,
+  MongodbReservation,
+  releaseStatement,
+} from "./documents.ts";
+import type { UpdateStatement } from "./port.ts";
+
+/**
+ * Settles what was claimed, by the claim: a message that is no longer ours is
+ * nobody's to touch. Many are settled by one command, whose answer is a number;
+ * those whose lease may have run out go one by one, so that each has its own.
+ */
+export class Settling {
+  readonly #context: Context;
+  readonly #onReleased: (queues: Iterable<string>) => void;
+
+  /** Makes it for one connection. */
+  constructor(
+    context: Context,
+    onReleased: (queues: Iterable<string>) => void,
+  ) {
+    this.#context = context;
+    this.#onReleased = onReleased;
+  }
+
+  /** Forgets messages. */
+  async remove(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const { client, settings: { names } } = this.#context;
+    return await this.#settle(
+      reservations,
+      (held) =>
+        this.#context.call(
+          "remove messages",
+          options,
+          () => client.remove(names.messages, filtersOf(held)),
+        ),
+    );
+  }
+
+  /** Puts messages back to where they were. */
+  async release(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const lost = await this.#settle(reservations, (held) =>
+      this.#update(
+        "release messages",
+        held.map((each) => releaseStatement(each, false)),
+        options,
+      ));
+    this.#onReleased(new Set(reservations.map(({ queue }) => queue)));
+    return lost;
+  }
+
+  /** Holds messages for another lease. */
+  async renew(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const { client, settings: { names, lease } } = this.#context;
+    const held = reservations.filter(isOurs);
+    const until = this.#context.now() + lease;
+    const filters = filtersOf(held);
+    const matched = await this.#update(
+      "renew leases",
+      filters.map((filter) => ({
+        filter,
+        update: { $set: { priority: until } },
+        many: true,
+      })),
+      options,
+    );
+    let lost: readonly MongodbReservation[] = [];
+    if (matched < held.length) {
+      const found = await this.#context.call(
+        "renew leases",
+        options,
+        () =>
+          client.find(names.messages, { $or: filters }, {
+            projection: { claim: 1 },
+          }),
+      );
+      const ours = new Set(found.map(({ _id, claim }) => `${_id} ${claim}`));
+      lost = held.filter(({ handle }) => !ours.has(handle));
+    }
+    for (const each of held) {
+      if (!lost.includes(each)) each.leasedUntil = until;
+    }
+    return lost;
+  }
+
+  /** Puts what is no message under a name of its own, where nobody takes it. */
+  async setAside(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.#update(
+      "set messages aside",
+      reservations.filter(isOurs).map(({ id, claim, queue }) => ({
+        filter: { _id: id, claim },
+        update: {
+          $set: { queue: hiddenName(queue, "malformed"), priority: 0 },
+          $unset: { claim: "" },
+        },
+      })),
+      options,
+    );
+  }
+
+  async #update(
+    action: string,
+    statements: readonly UpdateStatement[],
+    options?: CallOptions,
+  ): Promise<number> {
+    if (statements.length === 0) return 0;
+    const { client, settings: { names } } = this.#context;
+    const { matched } = await this.#context.call(
+      action,
+      options,
+      () => client.update(names.messages, statements, { safe: false }),
+    );
+    return matched;
+  }
+
+  async #settle(
+    reservations: readonly Reservation[],
+    settle: (held: readonly MongodbReservation[]) => Promise<number>,
+  ): Promise<readonly Reservation[]> {
+    const now = this.#context.now();
+    const sure: MongodbReservation[] = [];
+    const late: MongodbReservation[] = [];
+    for (const each of reservations) {
+      if (isOurs(each)) (each.leasedUntil > now ? sure : late).push(each);
+    }
+    const lost: Reservation[] = [];
+    await Promise.all([
+      ...late.map(async (each) => {
+        if (await settle([each]) === 0) lost.push(each);
+      }),
+      sure.length === 0 ? undefined : settle(sure).then((settled) => {
+        // Some and not all: their queue was purged or deleted, and with the queue
+        // went the question whose they are.
+        if (settled === 0) lost.push(...sure);
+      }),
+    ]);
+    return lost;
+  }
+}
+
+function isOurs(each: Reservation): each is MongodbReservation {
+  return each instanceof MongodbReservation;
+}

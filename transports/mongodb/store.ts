@@ -1,0 +1,284 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import { ClosedError, MessagingError } from "../../model/errors.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import type {
+  ChangeResult,
+  PutOptions,
+  PutResult,
+  Reservation,
+  Reserved,
+  ReserveOptions,
+  ReserveWant,
+  Store,
+  StoreItem,
+  StoreLimits,
+  TopologyKey,
+  TopologyView,
+} from "../store/store.ts";
+import type { Capability, CloseReason } from "../transport.ts";
+import { Claims } from "./claims.ts";
+import type { Context } from "./context.ts";
+import { Expiry } from "./expiry.ts";
+import { Owners } from "./owners.ts";
+import { Puts } from "./puts.ts";
+import { Reserving } from "./reserving.ts";
+import { Settling } from "./settling.ts";
+import { MongodbTables } from "./tables.ts";
+
+const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
+  "dead-letter",
+  "delay",
+  "exchange-to-exchange",
+  "exclusive",
+  "lease",
+  "message-ttl",
+  "persistence",
+  "priority",
+  "queue-ttl",
+  "queued-fanout",
+  "shared-topology",
+]);
+
+/** How long an owner counts as alive before its connection first beats, ms. */
+const OWNER_TTL = 30_000;
+
+/** A database of MongoDB as a store. */
+export class MongodbStore implements Store {
+  readonly limits: StoreLimits;
+  readonly capabilities: ReadonlySet<Capability>;
+  readonly closed: Promise<CloseReason>;
+  readonly #settleClosed: (reason: CloseReason) => void;
+  readonly #context: Context;
+  readonly #owner: string;
+  readonly #tables: MongodbTables;
+  readonly #claims: Claims;
+  readonly #puts: Puts;
+  readonly #reserving: Reserving;
+  readonly #settling: Settling;
+  readonly #owners: Owners;
+  readonly #expiry: Expiry;
+  #closing: Promise<void> | undefined;
+
+  /** Makes a store of an open client. */
+  constructor(context: Context, owner: string) {
+    const { promise, resolve } = Promise.withResolvers<CloseReason>();
+    this.closed = promise;
+    this.#settleClosed = resolve;
+    this.#context = context;
+    this.#owner = owner;
+    this.capabilities = CAPABILITIES;
+    this.limits = {
+      // Base64 makes four bytes of three, and headers need room.
+      itemBytes: 12_000_000,
+      reserveCount: 1000,
+      reserveQueues: 100,
+      reserveWait: 5000,
+      lease: context.settings.lease,
+    };
+    this.#tables = new MongodbTables(context);
+    this.#claims = new Claims(context, owner);
+    this.#reserving = new Reserving(context, this.#claims, {
+      findMissing: (queues) => this.#tables.findMissing(queues),
+    });
+    this.#puts = new Puts(context, this.#tables, {
+      onPut: (queues) => this.#reserving.notePut(queues),
+      onDue: (at, isDead) => {
+        if (isDead) this.#claims.noteDeadAt(at);
+        this.#reserving.noteDue(at);
+      },
+    });
+    this.#settling = new Settling(
+      context,
+      (queues) => this.#reserving.notePut(queues),
+    );
+    this.#owners = new Owners(context);
+    this.#expiry = new Expiry(context, this.#tables);
+  }
+
+  /** Makes collections and indexes, and gives back what an earlier connection of the owner held. */
+  async open(options: CallOptions): Promise<void> {
+    const { client, settings: { names, ttl } } = this.#context;
+    await Promise.all([
+      this.#tables.open(options),
+      this.#context.call("open the messages", options, () =>
+        Promise.all([
+          client.ensureIndex(names.messages, { queue: 1, priority: 1, _id: 1 }),
+          client.ensureIndex(names.messages, { claim: 1 }, { sparse: true }),
+          client.ensureIndex(names.messages, { dead_at: 1 }, { sparse: true }),
+          ...(ttl
+            ? [client.ensureIndex(names.messages, { expire_at: 1 }, {
+              expireAfterSeconds: 0,
+            })]
+            : []),
+        ])),
+      this.#owners.beat(this.#owner, OWNER_TTL, options),
+    ]);
+    await this.#claims.restoreOwner(this.#owner);
+    await this.#dropOldConsumers(options);
+  }
+
+  /** Of a connection that was lost: its session consumes again by itself. */
+  async #dropOldConsumers(options: CallOptions): Promise<void> {
+    const key = { type: "owner", name: this.#owner } as const;
+    for (;;) {
+      const { topology, version } = await this.#tables.read(key, options);
+      const changes: TopologyChange[] = [];
+      for (const queue of topology.queuesOf(this.#owner)) {
+        for (const consumer of topology.queue(queue)?.consumers ?? []) {
+          if (consumer.owner !== this.#owner) continue;
+          changes.push({ type: "consumer-removed", queue, consumer });
+        }
+      }
+      if (changes.length === 0) return;
+      const { type } = await this.#tables.apply(changes, version, options);
+      if (type === "applied") return;
+    }
+  }
+
+  async readTopology(
+    of: TopologyKey,
+    options?: CallOptions,
+  ): Promise<TopologyView> {
+    const view = await this.#tables.read(of, options);
+    if (of.type !== "queue") return view;
+    return await this.#expiry.use(of.name, view, options);
+  }
+
+  async applyChanges(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult> {
+    const result = await this.#tables.apply(changes, version, options);
+    if (result.type !== "applied") return result;
+    const deleted: string[] = [];
+    const declared: string[] = [];
+    for (const change of changes) {
+      if (change.type === "queue-deleted") deleted.push(change.name);
+      else if (change.type === "queue-declared") {
+        declared.push(change.queue.name);
+      } else if (change.type === "consumer-added") declared.push(change.queue);
+    }
+    this.#reserving.noteDeclared(declared);
+    this.#reserving.noteDeleted(deleted);
+    return result;
+  }
+
+  async countMessages(
+    queue: string,
+    options?: CallOptions,
+  ): Promise<number | undefined> {
+    const { client, settings: { names } } = this.#context;
+    const count = (filter: Readonly<Record<string, unknown>>) =>
+      this.#context.call(
+        `count the messages of queue "${queue}"`,
+        options,
+        () => client.count(names.messages, { queue, ...filter }),
+      );
+    const now = new Date(this.#context.now());
+    // All by the index alone, less those that nobody has removed yet.
+    const [all, expired, dead] = await Promise.all([
+      count({}),
+      count({ expire_at: { $lte: now } }),
+      count({ dead_at: { $lte: now } }),
+    ]);
+    const found = all - expired - dead;
+    return found > 0 || this.#tables.view.topology.queue(queue) !== undefined
+      ? Math.max(found, 0)
+      : undefined;
+  }
+
+  async purgeQueue(queue: string, options?: CallOptions): Promise<number> {
+    const { client, settings: { names } } = this.#context;
+    return await this.#context.call(
+      `purge queue "${queue}"`,
+      options,
+      () => client.remove(names.messages, [{ queue }]),
+    );
+  }
+
+  put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
+    return this.#puts.put(items, options);
+  }
+
+  reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    return this.#reserving.reserve(wants, options);
+  }
+
+  remove(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#settling.remove(reservations, options);
+  }
+
+  release(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#settling.release(reservations, options);
+  }
+
+  renew(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#settling.renew(reservations, options);
+  }
+
+  setAside(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<void> {
+    return this.#settling.setAside(reservations, options);
+  }
+
+  async beat(
+    owner: string,
+    ttl: number,
+    options?: CallOptions,
+  ): Promise<readonly string[]> {
+    const wasDead = await this.#owners.beat(owner, ttl, options);
+    const dead = await this.#owners.findDead(ttl, options);
+    for (const each of dead) await this.#claims.restoreOwner(each);
+    await this.#expiry.sweep(owner, options);
+    await this.#tables.forgetGone(options);
+    return wasDead ? [owner, ...dead] : dead;
+  }
+
+  /** Ends it because there is no server to write to any more. */
+  lose(error: Error): void {
+    if (this.#closing !== undefined) return;
+    this.#closing = this.#end(error, { type: "lost", error });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    const closed = new ClosedError(
+      "Cannot reserve messages: the connection is closed",
+    );
+    this.#reserving.end(closed);
+    try {
+      // What was claimed and never delivered, and what was not settled.
+      await this.#claims.restoreOwner(this.#owner);
+      await this.#owners.forget(this.#owner);
+    } catch (error) {
+      // Closing ends quietly: what is left over goes when we are missed.
+      if (!(error instanceof MessagingError)) throw error;
+    }
+    await this.#end(closed, { type: "closed" });
+  }
+
+  async #end(error: Error, reason: CloseReason): Promise<void> {
+    this.#reserving.end(error);
+    this.#settleClosed(reason);
+    await this.#context.client[Symbol.asyncDispose]();
+    this.#context.end();
+  }
+}

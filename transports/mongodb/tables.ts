@@ -1,0 +1,340 @@
+import { Line } from "../../async/line.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import type {
+  ChangeResult,
+  TopologyKey,
+  TopologyView,
+} from "../store/store.ts";
+import { Changes } from "./changes.ts";
+import type { Context } from "./context.ts";
+import { hiddenName } from "./documents.ts";
+import { type Version, Versions } from "./versions.ts";
+import { groupBy, type Mark, printOf, View } from "./view.ts";
+
+/** Who has not looked for so long may have missed what was deleted, ms. Records of that stay for twice as long. */
+const FULL_READ = 3600_000;
+
+/** The shared declarations. */
+export class MongodbTables {
+  readonly #context: Context;
+  readonly #versions: Versions;
+  readonly #view = new View();
+  /** The change up to which the view knows all records. */
+  #synced = -1;
+  #syncedAt = -Infinity;
+  #syncing: Promise<Version> | undefined;
+  readonly #line = new Line();
+
+  /** Makes them, unread. */
+  constructor(context: Context) {
+    this.#context = context;
+    this.#versions = new Versions(context);
+  }
+
+  /** The tables as far as they are known. */
+  get view(): View {
+    return this.#view;
+  }
+
+  /** Makes indexes, and the document that counts. */
+  async open(options: CallOptions): Promise<void> {
+    const { client, settings: { names, ttl } } = this.#context;
+    await this.#context.call("open the tables", options, async () => {
+      await Promise.all([
+        client.ensureIndex(names.routing, { queue: 1, exchange: 1 }),
+        client.ensureIndex(names.routing, { exchange: 1 }),
+        client.ensureIndex(names.topology, { at: 1 }),
+        ...(ttl
+          ? [names.routing, names.queues].map((name) =>
+            client.ensureIndex(name, { expire_at: 1 }, {
+              expireAfterSeconds: 0,
+            })
+          )
+          : []),
+      ]);
+    });
+    await this.#versions.open(options);
+  }
+
+  /** Reads what is declared around a key. */
+  async read(key: TopologyKey, options?: CallOptions): Promise<TopologyView> {
+    const version = await this.#sync(options);
+    const prints = await this.#readRoutes(key, options);
+    const mark = { ...version, prints };
+    return {
+      topology: this.#view.topology,
+      version: this.#view.remember(key, mark),
+    };
+  }
+
+  /** Says which of these views are old. */
+  async findStale(
+    versions: ReadonlySet<string>,
+    options?: CallOptions,
+  ): Promise<ReadonlySet<string>> {
+    const stale = new Set<string>();
+    const marks = new Map<string, Mark>();
+    const exchanges = new Set<string>();
+    for (const version of versions) {
+      const mark = this.#view.recall(version);
+      if (mark === undefined) stale.add(version);
+      else {
+        marks.set(version, mark);
+        for (const name of mark.prints.keys()) exchanges.add(name);
+      }
+    }
+    const { client, settings: { names } } = this.#context;
+    const [{ routes }, found] = await Promise.all([
+      this.#versions.read(options),
+      exchanges.size === 0
+        ? []
+        : this.#context.call("read the bindings", options, () =>
+          client.find(names.routing, { exchange: { $in: [...exchanges] } }, {
+            projection: { exchange: 1 },
+          })),
+    ]);
+    const groups = groupBy(found, "exchange");
+    const prints = new Map<string, string>();
+    for (const name of exchanges) {
+      prints.set(name, printOf(groups.get(name) ?? []));
+    }
+    for (const [version, mark] of marks) {
+      const isOld = mark.routes !== routes ||
+        [...mark.prints].some(([name, print]) => prints.get(name) !== print);
+      if (isOld) stale.add(version);
+    }
+    return stale;
+  }
+
+  /** Makes changes that were planned on a view. */
+  async apply(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult> {
+    const mark = this.#view.recall(version);
+    if (mark === undefined) return { type: "stale" };
+    for (const change of changes) {
+      if (
+        change.type === "queue-deleted" && change.ifEmpty &&
+        await this.#hasMessages(change.name, options)
+      ) return { type: "not-empty" };
+    }
+    const lock = crypto.randomUUID();
+    if (!await this.#versions.lock(lock, mark, options)) {
+      return { type: "stale" };
+    }
+    const planned = new Changes(
+      changes,
+      this.#view.topology,
+      mark.changes + 1,
+      this.#context,
+    );
+    try {
+      const messageCount = await this.#write(planned);
+      return { type: "applied", messageCount };
+    } finally {
+      // Even if something failed half-way: who planned on the old state plans again.
+      await this.#versions.unlock(lock, planned.concernRoutes);
+    }
+  }
+
+  /** Says which of these queues somebody has deleted: who consumes from one has seen to its record. */
+  async findMissing(queues: readonly string[]): Promise<readonly string[]> {
+    await this.#sync();
+    return queues.filter((name) => !this.#view.hasRecord("queue", name));
+  }
+
+  /** Removes records of what was deleted long ago. */
+  async forgetGone(options?: CallOptions): Promise<void> {
+    const { client, settings: { names } } = this.#context;
+    const before = new Date(this.#context.now() - 2 * FULL_READ);
+    await this.#context.call(
+      "forget old records",
+      options,
+      () => client.remove(names.topology, [{ gone: { $lt: before } }]),
+    );
+  }
+
+  /** Says whether a queue that nobody of ours declared is there all the same. */
+  async #findForeign(
+    name: string,
+    hasRoutes: boolean,
+    options?: CallOptions,
+  ): Promise<void> {
+    if (this.#view.hasRecord("queue", name)) return;
+    const isThere = hasRoutes || await this.#hasMessages(name, options) ||
+      await this.#isListed(name, options);
+    this.#view.setForeignQueue(name, isThere);
+  }
+
+  async #hasMessages(queue: string, options?: CallOptions): Promise<boolean> {
+    const { client, settings: { names } } = this.#context;
+    const found = await this.#context.call(
+      `look into queue "${queue}"`,
+      options,
+      () =>
+        client.find(names.messages, { queue }, {
+          limit: 1,
+          projection: { _id: 1 },
+        }),
+    );
+    return found.length > 0;
+  }
+
+  /** Kombu lists its queues where its option `ttl` is on. */
+  async #isListed(queue: string, options?: CallOptions): Promise<boolean> {
+    const { client, settings: { names } } = this.#context;
+    const found = await this.#context.call(
+      `look for queue "${queue}"`,
+      options,
+      () => client.find(names.queues, { _id: queue }, { limit: 1 }),
+    );
+    return found.length > 0;
+  }
+
+  /** Calls of one turn of the event loop share one read, which begins after all of them. */
+  #sync(options?: CallOptions): Promise<Version> {
+    this.#syncing ??= Promise.resolve().then(() => {
+      this.#syncing = undefined;
+      // One after the other: a read that ends late would bring back what was.
+      return this.#line.enter(() => this.#readRecords());
+    });
+    const syncing = this.#syncing;
+    return this.#context.call("read the tables", options, () => syncing);
+  }
+
+  async #readRecords(): Promise<Version> {
+    const { client, clock, settings: { names } } = this.#context;
+    // First: what is newer than it is read again, and nothing is missed.
+    const version = await this.#versions.read();
+    const began = clock.now();
+    if (version.changes === this.#synced) {
+      this.#syncedAt = began;
+      return version;
+    }
+    const isFirst = began - this.#syncedAt > FULL_READ;
+    const records = await client.find(
+      names.topology,
+      // At first what was deleted long ago is nobody's matter.
+      isFirst ? { at: { $gt: -1 }, gone: null } : { at: { $gt: this.#synced } },
+      {},
+    );
+    if (isFirst) this.#view.clear();
+    this.#view.addRecords(records);
+    this.#synced = version.changes;
+    this.#syncedAt = began;
+    return version;
+  }
+
+  async #readRoutes(
+    { type, name }: TopologyKey,
+    options?: CallOptions,
+  ): Promise<ReadonlyMap<string, string>> {
+    const { topology } = this.#view;
+    switch (type) {
+      case "exchange":
+        return await this.#readRoutesFrom(this.#view.reach(name), options);
+      case "queue":
+        await this.#readRoutesTo([name], options);
+        await this.#findForeign(
+          name,
+          [...topology.bindingsTo(name)].length > 0,
+          options,
+        );
+        return NO_PRINTS;
+      case "owner":
+        await this.#readRoutesTo([...topology.queuesOf(name)], options);
+        return NO_PRINTS;
+    }
+  }
+
+  async #readRoutesFrom(
+    exchanges: ReadonlySet<string>,
+    options?: CallOptions,
+  ): Promise<ReadonlyMap<string, string>> {
+    const { client, settings: { names } } = this.#context;
+    const found = await this.#context.call(
+      "read the bindings",
+      options,
+      () =>
+        client.find(names.routing, { exchange: { $in: [...exchanges] } }, {}),
+    );
+    this.#view.setRoutesFrom(exchanges, found);
+    const groups = groupBy(found, "exchange");
+    return new Map(
+      [...exchanges].map((name) => [name, printOf(groups.get(name) ?? [])]),
+    );
+  }
+
+  async #readRoutesTo(
+    queues: readonly string[],
+    options?: CallOptions,
+  ): Promise<void> {
+    if (queues.length === 0) return;
+    const { client, settings: { names } } = this.#context;
+    const found = await this.#context.call(
+      "read the bindings",
+      options,
+      () => client.find(names.routing, { queue: { $in: [...queues] } }, {}),
+    );
+    this.#view.setRoutesTo(queues, found);
+    // Such an exchange goes with its last binding: which that is must be known.
+    const { topology } = this.#view;
+    const last = new Set<string>();
+    for (const queue of queues) {
+      for (const { source } of topology.bindingsTo(queue)) {
+        if (topology.exchange(source)?.declaration.autoDelete !== true) {
+          continue;
+        }
+        for (const each of this.#view.reach(source)) last.add(each);
+      }
+    }
+    if (last.size > 0) await this.#readRoutesFrom(last, options);
+  }
+
+  async #write(planned: Changes): Promise<number> {
+    const { client, settings: { names } } = this.#context;
+    const write = (call: () => Promise<unknown>) =>
+      this.#context.call("change the tables", undefined, call);
+    const { records, routes, unroutes, queues } = planned;
+    await Promise.all([
+      records.length === 0
+        ? undefined
+        : write(() => client.update(names.topology, records, { safe: true })),
+      routes.length === 0
+        ? undefined
+        : write(() => client.update(names.routing, routes, { safe: true })),
+      unroutes.length === 0
+        ? undefined
+        : write(() => client.remove(names.routing, unroutes)),
+    ]);
+    let messageCount = 0;
+    for (const queue of queues) {
+      const ready = await this.#context.call(
+        `delete queue "${queue}"`,
+        undefined,
+        () => client.remove(names.messages, [{ queue }]),
+      );
+      messageCount += ready;
+      await write(() =>
+        Promise.all([
+          client.remove(names.messages, [{
+            queue: {
+              $in: [
+                hiddenName(queue, "unacked"),
+                hiddenName(queue, "delayed"),
+                hiddenName(queue, "malformed"),
+              ],
+            },
+          }]),
+          client.remove(names.queues, [{ _id: queue }]),
+        ])
+      );
+    }
+    return messageCount;
+  }
+}
+
+const NO_PRINTS: ReadonlyMap<string, string> = new Map();

@@ -1,0 +1,84 @@
+import { Limits } from "../../async/limits.ts";
+import { ConnectionError, TimeoutError } from "../../model/errors.ts";
+import type { BrokerUrl, UrlDefaults } from "../../url/broker_url.ts";
+import { formatUrl } from "../../url/format.ts";
+import { createStoreTransport } from "../store/connection.ts";
+import type { Store } from "../store/store.ts";
+import type { ConnectOptions, Transport } from "../transport.ts";
+import { dial } from "./client.ts";
+import { Context } from "./context.ts";
+import { dialError, type Failure, failureOf } from "./errors.ts";
+import { readMongodbOptions } from "./options.ts";
+import type { MongodbClient } from "./port.ts";
+import { MongodbStore } from "./store.ts";
+
+const DEFAULTS: UrlDefaults = {
+  hostname: "127.0.0.1",
+  port: 27017,
+  severalHosts: true,
+};
+
+/**
+ * Makes the MongoDB transport.
+ *
+ * @returns The transport.
+ */
+export function createTransport(): Transport {
+  return createStoreTransport({ name: "mongodb", defaults: DEFAULTS, open });
+}
+
+async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
+  const { dial: dialOptions, settings } = readMongodbOptions(url, options);
+  const { clock, owner, operationTimeout, deadline, signal } = options;
+  const broker = formatUrl(url);
+  const password = url.password ?? await options.password?.();
+  let store: MongodbStore | undefined;
+  let lost: Failure | undefined;
+  const dialled = dial(dialOptions, {
+    password,
+    connectTimeout: deadline === undefined
+      ? operationTimeout
+      : Math.min(Math.max(deadline - clock.now(), 1), operationTimeout),
+    socketTimeout: operationTimeout,
+    heartbeat: options.heartbeat,
+    onLost: (failure) => {
+      lost = failure;
+      store?.lose(lostError(broker, failure));
+    },
+  }).catch((error: unknown) => {
+    throw dialError(broker, failureOf(error));
+  });
+  const limits = new Limits(clock);
+  let client: MongodbClient | undefined;
+  try {
+    client = await limits.wait(
+      dialled,
+      { deadline, signal },
+      () =>
+        new TimeoutError(`Cannot connect to "${broker}": no answer in time`, {
+          outcome: "not-sent",
+        }),
+    );
+    const context = new Context(client, clock, settings, operationTimeout);
+    const opened = new MongodbStore(context, owner);
+    await opened.open({ deadline, signal });
+    store = opened;
+    if (lost !== undefined) store.lose(lostError(broker, lost));
+    return store;
+  } catch (error) {
+    // Whoever comes late is shown out.
+    dialled.then((late) => late[Symbol.asyncDispose]()).catch(() => {});
+    await client?.[Symbol.asyncDispose]();
+    throw error;
+  } finally {
+    limits.clear();
+  }
+}
+
+function lostError(broker: string, { text, cause }: Failure): ConnectionError {
+  return new ConnectionError(`Connection to "${broker}" was lost: ${text}`, {
+    code: "connection-lost",
+    outcome: "unknown",
+    cause,
+  });
+}

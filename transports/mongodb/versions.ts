@@ -1,0 +1,118 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Context } from "./context.ts";
+
+/** The id of the document that counts the changes, and locks them. */
+const VERSION = "version";
+/** A lock that is older is of somebody who died with it, ms. */
+const LOCK_TTL = 10_000;
+
+/** How many changes the tables have seen. */
+export interface Version {
+  /** All of them. */
+  readonly changes: number;
+  /** Those after which messages may go another way. */
+  readonly routes: number;
+}
+
+/**
+ * Counts the changes of the tables, which one at a time may make: who planned on a
+ * count that is no more plans again. There are no transactions on a server without
+ * replicas.
+ */
+export class Versions {
+  readonly #context: Context;
+
+  /** Makes it for one connection. */
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Begins to count, where nobody has. */
+  async open(options: CallOptions): Promise<void> {
+    const { client, settings: { names } } = this.#context;
+    await this.#context.call("open the tables", options, async () => {
+      const [there] = await client.find(
+        names.topology,
+        { _id: VERSION },
+        { limit: 1 },
+      );
+      if (there !== undefined) return;
+      await client.update(names.topology, [{
+        filter: { _id: VERSION },
+        update: { $setOnInsert: { changes: 0, routes: 0 } },
+        upsert: true,
+      }], { safe: true }).catch((error: unknown) => {
+        // Two that come first at once: the other one has made it.
+        if (!/E11000|duplicate/i.test(String(error))) throw error;
+      });
+    });
+  }
+
+  /** Reads the counts. */
+  async read(options?: CallOptions): Promise<Version> {
+    const { client, settings: { names } } = this.#context;
+    const [found] = await this.#context.call(
+      "read the tables",
+      options,
+      () => client.find(names.topology, { _id: VERSION }, { limit: 1 }),
+    );
+    return {
+      changes: Number(found?.changes ?? 0),
+      routes: Number(found?.routes ?? 0),
+    };
+  }
+
+  /** Locks the tables as they are at a count; `false` if they are not, or somebody else has locked them. */
+  async lock(
+    lock: string,
+    { changes }: Version,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    const { client, settings: { names } } = this.#context;
+    const now = this.#context.now();
+    const taken = await this.#context.call(
+      "lock the tables",
+      options,
+      () =>
+        client.update(names.topology, [{
+          filter: { _id: VERSION, changes, lock: null },
+          update: {
+            $set: { lock, locked_until: new Date(now + LOCK_TTL) },
+          },
+        }], { safe: true }),
+    );
+    if (taken.matched > 0) return true;
+    // What a dead one left half-way is a change like any other.
+    await this.#context.call(
+      "lock the tables",
+      options,
+      () =>
+        client.update(names.topology, [{
+          filter: { _id: VERSION, locked_until: { $lt: new Date(now) } },
+          update: {
+            $inc: { changes: 1, routes: 1 },
+            $unset: { lock: "", locked_until: "" },
+          },
+        }], { safe: true }),
+    );
+    await this.#context.sleep(5 + Math.random() * 10);
+    return false;
+  }
+
+  /** Counts a change, and unlocks the tables. */
+  async unlock(lock: string, concernsRoutes: boolean): Promise<void> {
+    const { client, settings: { names } } = this.#context;
+    await this.#context.call(
+      "unlock the tables",
+      undefined,
+      () =>
+        client.update(names.topology, [{
+          filter: { _id: VERSION, lock },
+          update: {
+            $inc: { changes: 1, routes: concernsRoutes ? 1 : 0 },
+            $unset: { lock: "", locked_until: "" },
+          },
+        }], { safe: true }),
+    );
+  }
+}
