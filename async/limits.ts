@@ -9,6 +9,7 @@ export class Limits {
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
   readonly #aborts = new AbortListeners();
+  #ended = false;
 
   /** Makes the limits of one owner's calls, timed by `clock`. */
   constructor(clock: Clock) {
@@ -60,7 +61,8 @@ export class Limits {
     stop: (reason: { readonly aborted: unknown } | undefined) => void,
   ): () => void {
     const { signal, deadline } = options ?? {};
-    const missed = deadline === undefined || deadline === Infinity
+    const missed = deadline === undefined || deadline === Infinity ||
+        this.#ended
       ? undefined
       : this.#deadlines.add(deadline, () => {
         unlisten?.();
@@ -118,8 +120,9 @@ export class Limits {
     });
   }
 
-  /** Stops the timer: nothing is watched any more. */
+  /** Ends the watch, as the owner has ended: no deadline is watched any more, nor is a later one. */
   clear(): void {
+    this.#ended = true;
     this.#deadlines.clear();
   }
 }

@@ -86,6 +86,17 @@ Deno.test("AbortListeners let go of a signal when nobody waits", () => {
   assertEquals(heard, 0);
 });
 
+Deno.test("Limits that were cleared watch no later deadline", async () => {
+  const clock = new TestClock();
+  const limits = new Limits(clock);
+  limits.clear();
+  const wait = limits.wait(Promise.resolve(1), { deadline: 10 }, () => late);
+  assertEquals(clock.timers, 0);
+  assertEquals(await wait, 1);
+});
+
+const late = new TimeoutError("late");
+
 Deno.test("Limits end a wait by its signal's reason or its deadline, and leave no timer", async () => {
   const clock = new TestClock();
   const limits = new Limits(clock);
