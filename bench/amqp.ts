@@ -1,54 +1,44 @@
-/** Publish with confirm and consume with ack on RabbitMQ, beside raw amqplib. */
+/** Publish with confirm and consume with ack on RabbitMQ, by each client, beside that client raw. */
 
-import { Buffer } from "node:buffer";
-import { connect } from "amqplib";
 import { createConnection, Queue } from "@dashi/mq";
 import { compare, type Contender, rate } from "./measure.ts";
+import { openAmqplib } from "./raw_amqplib.ts";
+import { openCloudamqp } from "./raw_cloudamqp.ts";
+
+/** How many publishes are in flight. */
+export const WINDOW = 1000;
 
 const BODY = new Uint8Array(1024).fill(97);
 const PREFETCH = 200;
-const WINDOW = 1000;
 
-/** Compares both at a URL. */
+/** A client without the library, and a queue. */
+export interface RawClient {
+  readonly name: string;
+  /** `own`: with what the library adds by itself, for the broker reads it too. */
+  publish(body: Uint8Array, count: number, own: boolean): Promise<number>;
+  consume(count: number, prefetch: number): Promise<number>;
+  purge(): Promise<void>;
+  /** Deletes the queue, too. */
+  close(): Promise<void>;
+}
+
+/** Compares all at a URL. */
 export async function benchAmqp(url: string): Promise<void> {
+  await benchClient(url, "amqplib", openAmqplib);
+  await benchClient(url, "pika", openCloudamqp);
+}
+
+async function benchClient(
+  url: string,
+  transport: string,
+  open: (url: string, queue: string) => Promise<RawClient>,
+): Promise<void> {
   const name = `dashi-bench-${crypto.randomUUID()}`;
-  const queue = new Queue(name);
-  const raw = await connect(url.replace(/\/\/$/, ""));
-  const channel = await raw.createConfirmChannel();
-  await channel.assertQueue(name, { durable: true });
-  await using connection = createConnection(url);
-  await using producer = connection.producer({ declare: [queue] });
+  const raw = await open(url, name);
+  await using connection = createConnection(url, { transport });
+  await using producer = connection.producer({ declare: [new Queue(name)] });
   await connection.connect();
 
-  const rawPublish = async (count: number, same = false) => {
-    const body = Buffer.from(BODY);
-    const began = performance.now();
-    for (let i = 0; i < count; i += WINDOW) {
-      await Promise.all(Array.from(
-        { length: Math.min(WINDOW, count - i) },
-        () =>
-          new Promise<void>((resolve, reject) => {
-            channel.sendToQueue(
-              name,
-              body,
-              // What the library adds by itself: the broker reads it too.
-              same
-                ? {
-                  persistent: true,
-                  mandatory: true,
-                  headers: { n: "x" },
-                  messageId: crypto.randomUUID(),
-                  contentType: "application/data",
-                  contentEncoding: "binary",
-                }
-                : { persistent: true, headers: { n: "x" } },
-              (error) => error ? reject(error) : resolve(),
-            );
-          }),
-      ));
-    }
-    return rate(count, began);
-  };
   const ourPublish = async (count: number, mandatory?: boolean) => {
     const began = performance.now();
     for (let i = 0; i < count; i += WINDOW) {
@@ -64,44 +54,30 @@ export async function benchAmqp(url: string): Promise<void> {
     }
     return rate(count, began);
   };
-  const purge = () => channel.purgeQueue(name);
   const publishers: Contender[] = [
     {
-      name: "amqplib, same properties",
-      run: (count) => purge().then(() => rawPublish(count, true)),
+      name: `${raw.name}, same properties`,
+      run: (count) => raw.publish(BODY, count, true),
     },
     {
-      name: "amqplib, bare",
-      run: (count) => purge().then(() => rawPublish(count)),
+      name: `${raw.name}, bare`,
+      run: (count) => raw.publish(BODY, count, false),
     },
-    { name: "dashi", run: (count) => purge().then(() => ourPublish(count)) },
-    {
-      name: "dashi, not mandatory",
-      run: (count) => purge().then(() => ourPublish(count, false)),
-    },
+    { name: "dashi", run: (count) => ourPublish(count) },
+    { name: "dashi, not mandatory", run: (count) => ourPublish(count, false) },
   ];
-  await compare("RabbitMQ: publish 1 KiB, persistent, confirmed", publishers, {
-    count: 20_000,
-    rounds: 7,
-  });
+  const emptied = publishers.map(({ name, run }) => ({
+    name,
+    run: (count: number) => raw.purge().then(() => run(count)),
+  }));
+  const sizes = { count: 20_000, rounds: 7 };
+  await compare(
+    `RabbitMQ by ${raw.name}: publish 1 KiB, persistent, confirmed`,
+    emptied,
+    sizes,
+  );
 
-  const rawConsume = async (count: number) => {
-    const own = await raw.createChannel();
-    await own.prefetch(PREFETCH);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    let seen = 0;
-    const began = performance.now();
-    await own.consume(name, (message) => {
-      if (message === null) return;
-      own.ack(message);
-      if (++seen === count) resolve();
-    });
-    await promise;
-    const result = rate(count, began);
-    await own.close();
-    return result;
-  };
-  const ourConsume = async (count: number) => {
+  const ourRun = async (count: number) => {
     await using consumer = connection.consumer(name, { prefetch: PREFETCH });
     let seen = 0;
     const began = performance.now();
@@ -127,15 +103,14 @@ export async function benchAmqp(url: string): Promise<void> {
   async (
     count: number,
   ) => {
-    await purge();
-    await rawPublish(count);
+    await raw.purge();
+    await raw.publish(BODY, count, false);
     return await run(count);
   };
-  await compare("RabbitMQ: consume 1 KiB with ack", [
-    { name: "amqplib", run: filled(rawConsume) },
-    { name: "dashi, run()", run: filled(ourConsume) },
+  await compare(`RabbitMQ by ${raw.name}: consume 1 KiB with ack`, [
+    { name: raw.name, run: filled((count) => raw.consume(count, PREFETCH)) },
+    { name: "dashi, run()", run: filled(ourRun) },
     { name: "dashi, for await", run: filled(ourLoop) },
-  ], { count: 20_000, rounds: 7 });
-  await channel.deleteQueue(name);
+  ], sizes);
   await raw.close();
 }
