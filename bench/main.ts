@@ -5,16 +5,23 @@ import { provideBrokers } from "../tests/brokers/mod.ts";
 import { benchAmqp } from "./amqp.ts";
 import { benchBeanstalk } from "./beanstalk.ts";
 import { benchMemory } from "./memory.ts";
+import { benchRedis } from "./redis.ts";
 
 const BENCHES: Readonly<Record<string, (url: string) => Promise<void>>> = {
   AMQP: benchAmqp,
   BEANSTALK: benchBeanstalk,
+  REDIS: benchRedis,
 };
 
 const [given] = Deno.args;
 if (given !== undefined) {
-  const scheme = new URL(given).protocol.replace(/s?:$/, "").toUpperCase();
-  await BENCHES[scheme]?.(given);
+  const scheme = given.slice(0, given.indexOf("://")).toUpperCase();
+  const bench = BENCHES[scheme] ?? BENCHES[scheme.replace(/S$/, "")];
+  if (bench === undefined) {
+    console.error(`There is no benchmark for "${scheme.toLowerCase()}://"`);
+    Deno.exit(1);
+  }
+  await bench(given);
 } else {
   await benchMemory();
   const brokers = await provideBrokers((line) => console.error(`# ${line}`));

@@ -12,11 +12,19 @@ import { withExpiry } from "./stored.ts";
 
 /** One message that waits to be put with the others of its turn. */
 interface Waiting {
-  readonly queues: readonly string[];
   readonly lists: readonly string[];
   readonly deadline: number | undefined;
   resolve(result: PutResult): void;
   reject(error: unknown): void;
+}
+
+/** One queue's copy of a message. */
+interface Copy {
+  readonly id: string;
+  /** The envelope without what is this queue's alone. */
+  readonly plain: string;
+  readonly text: string;
+  readonly expiresAt: number | undefined;
 }
 
 /** What leaves in one call: all of it rests on the same view. */
@@ -24,6 +32,7 @@ interface Batch {
   readonly version: string | undefined;
   readonly waiting: Waiting[];
   readonly lists: Map<string, string[]>;
+  readonly queues: Set<string>;
   readonly timed: Map<string, number>;
   deadline: number | undefined;
   size: number;
@@ -91,18 +100,18 @@ export class Putter {
       this.flush();
     }
     const batch = this.#batch ?? this.#open(version);
+    const { layout } = this.#core;
     const lists: string[] = [];
-    const queues: string[] = [];
-    for (const { text, item, expiresAt } of this.#copies(items)) {
-      const list = this.#core.layout.list(
-        item.queue,
-        item.message.properties.priority,
-      );
+    let copy: Copy | undefined;
+    for (const item of items) {
+      copy = this.#copy(item, copy);
+      const { text, expiresAt } = copy;
+      const list = layout.list(item.queue, item.message.properties.priority);
       const texts = batch.lists.get(list);
       if (texts === undefined) batch.lists.set(list, [text]);
       else texts.push(text);
       lists.push(list);
-      queues.push(item.queue);
+      batch.queues.add(item.queue);
       batch.size += text.length;
       if (expiresAt === undefined) continue;
       const at = batch.timed.get(item.queue) ?? Infinity;
@@ -112,7 +121,7 @@ export class Putter {
       batch.deadline = Math.min(batch.deadline ?? Infinity, deadline);
     }
     return new Promise((resolve, reject) => {
-      batch.waiting.push({ queues, lists, deadline, resolve, reject });
+      batch.waiting.push({ lists, deadline, resolve, reject });
       if (
         batch.size > MOST_SIZE || batch.waiting.length >= MOST_MESSAGES
       ) this.flush();
@@ -124,6 +133,7 @@ export class Putter {
       version,
       waiting: [],
       lists: new Map(),
+      queues: new Set(),
       timed: new Map(),
       deadline: undefined,
       size: 0,
@@ -134,30 +144,18 @@ export class Putter {
     return this.#batch = batch;
   }
 
-  /** The text of each copy; every one has a name of its own, for Kombu's consumers note by that what they took. */
-  *#copies(items: readonly StoreItem[]): Iterable<
-    {
-      readonly item: StoreItem;
-      readonly text: string;
-      readonly id: string;
-      readonly expiresAt: number | undefined;
+  /** The text of a copy, its name, and when it expires. */
+  #copy(item: StoreItem, first: Copy | undefined): Copy {
+    const id = crypto.randomUUID();
+    // Every copy has a name of its own: Kombu's consumers note by it what they took.
+    const plain = first === undefined
+      ? this.#writer.write(item.message, id)
+      : `${first.plain.slice(0, -TAIL)}${id}"}}`;
+    if (item.ttl === undefined) {
+      return { id, plain, text: plain, expiresAt: undefined };
     }
-  > {
-    let first: string | undefined;
-    let before: StoreItem["message"] | undefined;
-    for (const item of items) {
-      const id = crypto.randomUUID();
-      if (first === undefined || before !== item.message) {
-        first = this.#writer.write(item.message, id);
-        before = item.message;
-      }
-      let text = `${first.slice(0, -TAIL)}${id}"}}`;
-      const expiresAt = item.ttl === undefined
-        ? undefined
-        : this.#core.serverNow + item.message.delay + item.ttl;
-      if (expiresAt !== undefined) text = withExpiry(text, expiresAt);
-      yield { item, text, id, expiresAt };
-    }
+    const expiresAt = this.#core.serverNow + item.message.delay + item.ttl;
+    return { id, plain, text: withExpiry(plain, expiresAt), expiresAt };
   }
 
   #send(batch: Batch): void {
@@ -173,6 +171,7 @@ export class Putter {
     this.#core.run("put", "publish", args, { deadline }).then(
       (reply) => {
         this.#answer(waiting, order, reply);
+        for (const queue of batch.queues) this.#host.put(queue);
         if (timed.size > 0) this.#host.timed();
       },
       (error) => this.#fail(waiting, error),
@@ -192,23 +191,17 @@ export class Putter {
     for (let i = 0; i < reply.length; i += 2) {
       refused.set(order[Number(reply[i])] ?? "", decode(reply[i + 1]));
     }
-    const queues = new Set<string>();
     for (const each of waiting) {
       const list = refused.size === 0
         ? undefined
         : each.lists.find((name) => refused.has(name));
-      for (const queue of each.queues) queues.add(queue);
       if (list === undefined) each.resolve(PUT);
       else {
-        each.reject(
-          replyError(
-            `publish to queue "${each.queues.join('", "')}"`,
-            refused.get(list) ?? "",
-          ),
-        );
+        const { prefix } = this.#core.layout.options;
+        const action = `publish to queue "${list.slice(prefix.length)}"`;
+        each.reject(replyError(action, refused.get(list) ?? ""));
       }
     }
-    for (const queue of queues) this.#host.put(queue);
   }
 
   /** The one whose deadline it was is late; for the others the connection was lost. */
@@ -245,7 +238,10 @@ export class Putter {
       fields,
       this.#core.nextNumbers(100_000),
     ];
-    for (const { item, text, id, expiresAt } of this.#copies(items)) {
+    let copy: Copy | undefined;
+    for (const item of items) {
+      copy = this.#copy(item, copy);
+      const { text, id, expiresAt } = copy;
       const declared = this.#argumentsOf(item.queue);
       const suffix = layout.suffix(item.message.properties.priority);
       args.push(
