@@ -1,0 +1,264 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  type Connection,
+  createConnection,
+  Queue,
+  SettlementError,
+} from "@dashi/mq";
+import { assertNothingLeft, resources } from "../support/leaks.ts";
+import { Proxy } from "../support/proxy.ts";
+import { onEach } from "../support/targets.ts";
+
+/** So much a broker that is there takes at most to be found again, ms. */
+const PATIENCE = 20_000;
+
+interface Scene {
+  readonly proxy: Proxy;
+  /** Goes through the proxy. */
+  readonly connection: Connection;
+  /** Goes past it. */
+  readonly direct: Connection;
+  readonly queue: Queue;
+}
+
+/** Registers a test on each broker; several runs of one go at the same time. */
+function onProxy(
+  name: string,
+  ...runs: readonly ((scene: Scene) => Promise<void>)[]
+): void {
+  onEach(name, async (url) => {
+    const before = resources();
+    await Promise.all(runs.map((run) => onStage(url, run)));
+    await assertNothingLeft(before);
+  });
+}
+
+async function onStage(
+  url: string,
+  run: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  const proxy = Proxy.to(url);
+  const connection = createConnection(proxy.urlOf(url), {
+    heartbeat: 1000,
+    operationTimeout: 5000,
+    connectTimeout: 2000,
+    retry: { firstDelay: 50, mostDelay: 500 },
+  });
+  const direct = createConnection(url);
+  const queue = new Queue(`dashi-recovery-${crypto.randomUUID()}`);
+  try {
+    await direct.declare(queue);
+    await run({ proxy, connection, direct, queue });
+  } finally {
+    await connection.close({ drainTimeout: 2000 });
+    const channel = await direct.channel();
+    await channel.deleteQueue(queue.name);
+    await direct.close();
+    await proxy[Symbol.asyncDispose]();
+  }
+}
+
+/** What happens to a consumer that idles; each leaves the broker within reach. */
+const OUTAGES: Readonly<
+  Record<string, (scene: Scene) => void | Promise<void>>
+> = {
+  "one cut": ({ proxy }) => proxy.cut(),
+  "an outage of a second": async ({ proxy }) => {
+    proxy.refuse();
+    await pause(1000);
+    proxy.heal();
+  },
+  "a broker that hangs up for a second": async ({ proxy }) => {
+    proxy.hangUp();
+    await pause(1000);
+    proxy.heal();
+  },
+  "a black hole of three heartbeats": async ({ proxy }) => {
+    proxy.stall();
+    await pause(3000);
+    proxy.heal();
+  },
+  "three cuts in half a second": async ({ proxy }) => {
+    for (let i = 0; i < 3; i++) {
+      proxy.cut();
+      await pause(150);
+    }
+  },
+  "a cut while it connects again": async ({ proxy }) => {
+    proxy.stall();
+    proxy.cut();
+    await pause(500);
+    proxy.heal();
+  },
+};
+
+onProxy(
+  `a consumer that idles gets all of a hundred messages after ${
+    Object.keys(OUTAGES).join(", ")
+  } (row 1)`,
+  ...Object.entries(OUTAGES).map(([outage, happen]) => async (scene: Scene) => {
+    const { connection, direct, queue } = scene;
+    const consumer = connection.consumer<number>(queue);
+    const all = Promise.withResolvers<void>();
+    const first = Promise.withResolvers<void>();
+    const seen = new Set<number>();
+    const running = consumer.run(({ payload }) => {
+      seen.add(payload);
+      if (seen.size === 1) first.resolve();
+      if (seen.size === 101) all.resolve();
+    });
+    const producer = direct.producer<number>();
+    const publish = (n: number) =>
+      producer.publish(n, { routingKey: queue.name });
+    await publish(-1);
+    await inTime(first.promise, () => `nothing came before ${outage}`);
+    await happen(scene);
+    await Promise.all(Array.from({ length: 100 }, (_, i) => publish(i)));
+    await inTime(
+      all.promise,
+      () =>
+        `after ${outage} ${seen.size} of 101 came; ${
+          Deno.inspect([consumer.health(), connection.state])
+        }`,
+    );
+    assert(consumer.health().healthy);
+    await consumer.cancel();
+    await running;
+  }),
+);
+
+onProxy(
+  "a message of a lost connection is no longer ours, says so, and comes again (rows 5 and 13)",
+  async ({ proxy, connection, direct, queue }) => {
+    await direct.producer().publish("x", { routingKey: queue.name });
+    const iterator = connection.consumer(queue, { prefetch: 1 })
+      [Symbol.asyncIterator]();
+    const { value: stale } = await iterator.next();
+    assert(stale !== undefined);
+    const lost = new Promise<void>((resolve) =>
+      stale.signal.addEventListener("abort", () => resolve(), { once: true })
+    );
+    proxy.cut();
+    await inTime(lost, () => "its signal did not abort");
+    for (
+      const settle of [
+        () => stale.ack(),
+        () => stale.ack({ multiple: true }),
+        () => stale.reject(),
+        () => stale.requeue(),
+      ]
+    ) {
+      const error = await assertRejects(settle, SettlementError);
+      assertEquals(error.code, "lease-lost");
+    }
+    const { value: again } = await inTime(
+      iterator.next(),
+      () => "it did not come again",
+    );
+    assertEquals(again?.payload, "x");
+    await assertRejects(() => stale.ack(), SettlementError);
+    await again?.ack();
+    await assertRejects(
+      () => again?.ack() ?? Promise.resolve(),
+      SettlementError,
+    );
+    await direct.producer().publish("y", { routingKey: queue.name });
+    const { value: next } = await inTime(
+      iterator.next(),
+      () => "the channel did not live on",
+    );
+    assertEquals(next?.payload, "y");
+    await next?.ack();
+    await iterator.return?.();
+  },
+);
+
+onProxy(
+  "state, events and health tell of a loss, with listeners or without (row 35)",
+  async ({ proxy, connection, direct, queue }) => {
+    assertEquals(connection.state.type, "idle");
+    const consumer = connection.consumer(queue);
+    assertEquals(consumer.health().healthy, false);
+    const iterator = consumer[Symbol.asyncIterator]();
+    const next = iterator.next();
+    await direct.producer().publish("x", { routingKey: queue.name });
+    await (await next).value?.ack();
+    assert(consumer.health().healthy);
+    assertEquals(connection.state.type, "open");
+    const waiting = iterator.next();
+    const types: string[] = [];
+    const heard = (async () => {
+      for await (const event of connection.events()) {
+        types.push(event.type === "state" ? event.state.type : event.type);
+        if (event.type === "state" && event.state.type === "open") return;
+      }
+    })();
+    const silenceBefore = consumer.health().silence ?? 0;
+    proxy.stall();
+    const began = performance.now();
+    await inTime(
+      until(() => !consumer.health().healthy),
+      () => "health stayed green",
+    );
+    // Two heartbeats of a second, or two polls.
+    const took = performance.now() - began + silenceBefore;
+    assert(took < 12_000, `it took ${took} ms`);
+    proxy.heal();
+    await direct.producer().publish("y", { routingKey: queue.name });
+    const { value } = await inTime(waiting, () => "nothing came after it");
+    await value?.ack();
+    await inTime(until(() => consumer.health().healthy), () => "it stayed red");
+    await inTime(heard, () => `it told ${types}`);
+    assertEquals(types[0], "lost");
+    assertEquals(types.at(-1), "open");
+    assertEquals(connection.state.type, "open");
+    await iterator.return?.();
+  },
+);
+
+onProxy(
+  "what is idle for five heartbeats stays open, and so does a handler of five (row 19)",
+  async ({ connection, direct, queue }) => {
+    const lost: unknown[] = [];
+    const watching = (async () => {
+      for await (const event of connection.events()) {
+        if (event.type === "lost") lost.push(event.error);
+      }
+    })();
+    const producer = connection.producer();
+    await producer.publish(1, { routingKey: queue.name });
+    const consumer = connection.consumer(queue);
+    const done = Promise.withResolvers<void>();
+    const running = consumer.run(async () => {
+      await pause(5000);
+      done.resolve();
+    });
+    await done.promise;
+    await consumer.close();
+    await running;
+    await producer.publish(2, { routingKey: queue.name });
+    const [status] = await direct.declare(queue);
+    assertEquals(status?.messageCount, 1);
+    await connection.close();
+    await watching;
+    assertEquals(lost, []);
+  },
+);
+
+async function inTime<T>(promise: Promise<T>, why: () => string): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(why())), PATIENCE);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await pause(20);
+}
+
+function pause(duration: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, duration));
+}
