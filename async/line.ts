@@ -1,10 +1,19 @@
+import { type Place, Waiters } from "./waiters.ts";
+
+/** A step in a line. */
+export interface Turn<T> extends Place {
+  /** What the step resolves to; of one that was left before it began, nothing ever. */
+  readonly taken: Promise<T>;
+}
+
 /** Keeps steps that must wait in the order in which they were asked for. */
 export class Line {
-  #tail: Promise<void> | undefined;
+  readonly #waiting = new Waiters<() => Promise<void>>();
+  #running = false;
 
   /** Whether somebody stands in it. */
   get busy(): boolean {
-    return this.#tail !== undefined;
+    return this.#running;
   }
 
   /**
@@ -16,11 +25,43 @@ export class Line {
    * @returns What it resolves to.
    */
   enter<T>(step: () => Promise<T>): Promise<T> {
-    const mine = (this.#tail ?? Promise.resolve()).then(step);
-    const tail: Promise<void> = mine.then(() => {}, () => {}).then(() => {
-      if (this.#tail === tail) this.#tail = undefined;
+    return this.stand(step).taken;
+  }
+
+  /**
+   * Enters the line so that it can be left again: what the step holds is let go then.
+   *
+   * @typeParam T What the step resolves to.
+   * @param step The step.
+   * @returns What it resolves to, and the way to leave.
+   */
+  stand<T>(step: () => Promise<T>): Turn<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const place = this.#waiting.add(async () => {
+      try {
+        resolve(await step());
+      } catch (error) {
+        reject(error);
+      }
     });
-    this.#tail = tail;
-    return mine;
+    if (!this.#running) {
+      this.#running = true;
+      this.#run();
+    }
+    return { taken: promise, leave: () => place.leave() };
+  }
+
+  /** Never rejects: neither do the steps. */
+  async #run(): Promise<void> {
+    await undefined;
+    for (
+      let next = this.#waiting.shift();
+      next !== undefined;
+      next = this.#waiting.shift()
+    ) {
+      await next();
+      await undefined; // the caller's `then`
+    }
+    this.#running = false;
   }
 }

@@ -1,6 +1,4 @@
 import { Line } from "../async/line.ts";
-import { Ring } from "../async/ring.ts";
-import { turn } from "../async/turn.ts";
 import type * as codec from "../codec/mod.ts";
 import { ClosedError, TimeoutError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
@@ -12,6 +10,7 @@ import {
   limitsOf,
   type OperationOptions,
 } from "./operation_options.ts";
+import { PublishWindow } from "./publish_window.ts";
 import type { PublishCall, SessionPublisher } from "./publisher.ts";
 import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
@@ -78,9 +77,6 @@ export interface PublishOptions extends OperationOptions {
   readonly retry?: boolean | undefined;
 }
 
-/** So often a tight loop over `publish` lets the event loop turn: timers and sockets would starve. */
-const BREATH = 256;
-
 /**
  * Publishes messages. Call `publish` many times without waiting: it pipelines.
  *
@@ -106,15 +102,10 @@ export class Producer<T = unknown> implements AsyncDisposable {
   readonly #codecs: codec.CodecRegistry;
   readonly #options: ProducerOptions;
   readonly #declare: readonly Entity[];
-  readonly #maxInFlight: number;
+  readonly #window: PublishWindow;
   readonly #onClosed: () => void;
-  readonly #waiting = new Ring<() => void>();
   readonly #line = new Line();
-  #inFlight = 0;
-  #count = 0;
   #closed = false;
-  #idle: (() => void) | undefined;
-  #drained: Promise<void> | undefined;
 
   /** Made by `connection.producer`. */
   constructor(
@@ -134,7 +125,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     this.#declare = exchange instanceof Exchange
       ? [exchange, ...declare]
       : declare;
-    this.#maxInFlight = maxInFlight;
+    this.#window = new PublishWindow(publisher, session.limits, maxInFlight);
   }
 
   /**
@@ -161,7 +152,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
         (options.exchange instanceof Exchange &&
           !this.#session.declarations.has(options.exchange))
       ) return this.#publishInLine(payload, options, call);
-      return this.#pass(this.#message(payload, options, replyTo), call);
+      return this.#window.pass(this.#message(payload, options, replyTo), call);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -170,9 +161,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   /** Waits for the answers to what is in flight, and publishes no more. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    if (this.#inFlight + this.#waiting.size > 0) {
-      await (this.#drained ??= new Promise((resolve) => this.#idle = resolve));
-    }
+    await this.#window.drain();
     this.#onClosed();
   }
 
@@ -183,7 +172,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     call: PublishCall,
   ): Promise<void> {
     const { limits } = this.#session;
-    const turn = this.#line.enter(async () => {
+    const turn = this.#line.stand(async () => {
       limits.check(call, () => "publish");
       await this.#load(options);
       await this.#publisher.declare(this.#entitiesOf(options), call);
@@ -195,11 +184,11 @@ export class Producer<T = unknown> implements AsyncDisposable {
       );
     });
     let passed = false;
-    const published = turn.then((message) => {
+    const published = turn.taken.then((message) => {
       passed = true;
-      return this.#pass(message, call);
+      return this.#window.pass(message, call);
     });
-    return limits.wait(
+    const waiting = limits.wait(
       published,
       call,
       () =>
@@ -210,6 +199,9 @@ export class Producer<T = unknown> implements AsyncDisposable {
           { outcome: passed ? "unknown" : "not-sent" },
         ),
     );
+    // Who waits no longer must not stay in the line, with the payload.
+    waiting.catch(() => turn.leave());
+    return waiting;
   }
 
   /** Whether the codec or the compression has yet to be loaded. */
@@ -247,55 +239,6 @@ export class Producer<T = unknown> implements AsyncDisposable {
     if (exchange instanceof Exchange) entities.push(exchange);
     if (replyTo instanceof Queue) entities.push(replyTo);
     return entities;
-  }
-
-  /** Sends it now, or when there is room. */
-  #pass(message: Publishing, call: PublishCall): Promise<void> {
-    if (this.#inFlight >= this.#maxInFlight) {
-      return this.#passLater(message, call);
-    }
-    this.#inFlight++;
-    const done = this.#publisher.publish(message, call)
-      .then(this.#accepted, this.#failed);
-    return ++this.#count % BREATH === 0 ? done.then(turn) : done;
-  }
-
-  async #passLater(message: Publishing, call: PublishCall): Promise<void> {
-    const { limits } = this.#session;
-    const room = new Promise<void>((resolve) => this.#waiting.push(resolve));
-    let passed = false;
-    try {
-      await limits.wait(room, call, () =>
-        new TimeoutError(
-          `Cannot publish to exchange "${message.exchange}" in time: ${this.#maxInFlight} messages still wait for the broker's answer`,
-          { outcome: "not-sent" },
-        ));
-      passed = true;
-    } finally {
-      // Its place came, or will come, too late: it goes to the next.
-      if (!passed) room.then(() => this.#next());
-    }
-    this.#inFlight--; // the place that was handed on is counted again
-    return await this.#pass(message, call);
-  }
-
-  readonly #accepted = (): void => this.#done();
-
-  readonly #failed = (error: unknown): never => {
-    this.#done();
-    throw error;
-  };
-
-  #done(): void {
-    this.#next();
-    if (this.#inFlight + this.#waiting.size === 0) this.#idle?.();
-  }
-
-  /** Hands a place to whoever has waited longest; it stays counted meanwhile. */
-  #next(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#inFlight--;
-    else next();
   }
 
   #isDeclared(entities: readonly Entity[] | undefined): boolean {

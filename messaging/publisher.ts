@@ -44,7 +44,7 @@ export class SessionPublisher {
   #opening: Promise<Lane> | undefined;
   #declaring: Promise<void> | undefined;
   /** After a channel error: the messages that may have caused it, one at a time. */
-  #suspects: Promise<unknown> = Promise.resolve();
+  readonly #suspects = new Line();
 
   /** Makes one that opens its channel with the first message. */
   constructor(session: Session) {
@@ -81,19 +81,22 @@ export class SessionPublisher {
   /** What has to wait for the channel must not be overtaken by what comes after it. */
   #publishInLine(message: Publishing, call: PublishCall): Promise<void> {
     const { limits } = this.#session;
-    const turn = this.#line.enter(() => {
+    const turn = this.#line.stand(() => {
       limits.check(call, () => "publish");
       return this.#prepare(message, call);
     });
     let sent = false;
-    const published = turn.then(
+    const published = turn.taken.then(
       (lane) => {
         sent = true;
         return this.#send(lane, message, call);
       },
       (error) => this.#recover(error, undefined, message, call),
     );
-    return limits.wait(published, call, () => late(sent));
+    const waiting = limits.wait(published, call, () => late(sent));
+    // Who waits no longer must not stay in the line, with the message.
+    waiting.catch(() => turn.leave());
+    return waiting;
   }
 
   #send(lane: Lane, message: Publishing, call: PublishCall): Promise<void> {
@@ -150,7 +153,7 @@ export class SessionPublisher {
     if (error instanceof NotFoundError && this.#declared(message)) {
       return await this.#declareAndPublish(message, call);
     }
-    if (!call.retry || !isPassing(error)) throw error;
+    if (!call.retry || this.#session.ended || !isPassing(error)) throw error;
     if (lane !== undefined && this.#lane === lane) this.#lane = undefined;
     const { retryPolicy: policy, clock, limits, random } = this.#session;
     const again = () =>
@@ -164,9 +167,12 @@ export class SessionPublisher {
       });
     try {
       if (!(error instanceof ChannelError)) return await again();
-      const turn = this.#suspects.then(again);
-      this.#suspects = turn.catch(() => {});
-      return await turn;
+      const turn = this.#suspects.stand(again);
+      try {
+        return await limits.wait(turn.taken, call, () => late(true));
+      } finally {
+        turn.leave();
+      }
     } catch (last) {
       throw withOutcome(last, error);
     }

@@ -77,6 +77,11 @@ export class Session {
     return this.#state;
   }
 
+  /** Whether it is closed, or is being closed. */
+  get ended(): boolean {
+    return this.#closing !== undefined;
+  }
+
   /** The open connection, if there is one now. */
   get open(): Link | undefined {
     return this.#link;

@@ -6,6 +6,7 @@ import { Limits } from "../../async/limits.ts";
 import { Line } from "../../async/line.ts";
 import { Mailbox } from "../../async/mailbox.ts";
 import { Ring } from "../../async/ring.ts";
+import { Waiters } from "../../async/waiters.ts";
 import { Window } from "../../transports/store/window.ts";
 import { deliveryTag } from "../../model/message.ts";
 import { TimeoutError } from "../../model/errors.ts";
@@ -214,4 +215,54 @@ Deno.test("Window names by consecutive tags, and finds by them", () => {
   assertEquals([...window.entries()].length, 296);
   assertEquals(window.clear().length, 296);
   assertEquals([window.size, Number(window.add(7))], [0, 301]);
+});
+
+Deno.test("Deadlines take any order, the oldest of all in one step", () => {
+  const clock = new TestClock();
+  const deadlines = new Deadlines(clock);
+  const missed: number[] = [];
+  const times = [50, 10, 40, 40, 20, 60, 5, 30, 55, 1];
+  for (const at of times) deadlines.add(at, () => missed.push(at));
+  clock.pass(100);
+  assertEquals(missed, times.sort((a, b) => a - b));
+  const count = 200_000;
+  for (let i = 0; i < count; i++) deadlines.add(1000 + i, () => {});
+  const began = performance.now();
+  for (let i = 0; i < count; i++) deadlines.add(500, () => {}).cancel();
+  assert(performance.now() - began < 2000);
+  deadlines.clear();
+  assertEquals(clock.timers, 0);
+});
+
+Deno.test("Line lets go of a step that was left, and goes on with the others", async () => {
+  const line = new Line();
+  const seen: string[] = [];
+  const step = (name: string) =>
+    line.stand(() => {
+      seen.push(name);
+      return Promise.resolve(name);
+    });
+  const [a, b, c] = [step("a"), step("b"), step("c")];
+  b.leave();
+  b.leave();
+  assertEquals(await c.taken, "c");
+  a.leave(); // it was taken
+  assertEquals(await a.taken, "a");
+  assertEquals(seen, ["a", "c"]);
+});
+
+Deno.test("Waiters come in order, and any of them may leave", () => {
+  const waiters = new Waiters<number>();
+  const places = [0, 1, 2, 3, 4].map((each) => waiters.add(each));
+  for (const i of [0, 2, 4]) places[i]?.leave();
+  places[2]?.leave();
+  assertEquals([waiters.shift(), waiters.shift(), waiters.shift()], [
+    1,
+    3,
+    undefined,
+  ]);
+  assertEquals(waiters.empty, true);
+  places[1]?.leave();
+  waiters.add(5);
+  assertEquals([waiters.empty, waiters.shift()], [false, 5]);
 });
