@@ -52,7 +52,7 @@ export const SQS: Meeting = {
   broker: provided("SQS"),
   highestFirst: true,
   ordered: false,
-  marks: false,
+  told: [],
   ours: { visibilityTimeout: 2000, waitTime: 1000, getWaitTime: 1000 },
   theirs: {
     region: "us-east-1",
@@ -68,6 +68,21 @@ export const SQS: Meeting = {
     bindings: "on SQS bindings are known to their own connection alone",
     headers: "Kombu has no headers exchanges on SQS",
     priority: "SQS has no priorities",
+  },
+};
+
+/** MongoDB. */
+export const MONGODB: Meeting = {
+  name: "mongodb",
+  broker: provided("MONGODB"),
+  highestFirst: true,
+  told: ["us"],
+  theirs: { polling_interval: 0.1 },
+  lacks: {
+    batch: "Kombu has no batches on MongoDB",
+    fanout: "Kombu's fanout on MongoDB is a capped collection of its own",
+    headers: "Kombu has no headers exchanges on MongoDB",
+    restore: "Kombu deletes what it takes from MongoDB, and knows no claims",
   },
 };
 

@@ -88,6 +88,21 @@ def queue_of(spec):
     return Queue(spec["name"], Exchange(""), spec["name"], **options)
 
 
+def make_broadcasts(url):
+    """Kombu needs a capped collection, which stand-ins for MongoDB may not have;
+    it looks only whether one of that name is there, and uses it for fanout alone."""
+    import pymongo
+    with pymongo.MongoClient(url) as client:
+        database = client.get_default_database("kombu_default")
+        name = "messages.broadcast"
+        if name in database.list_collection_names():
+            return
+        try:
+            database.create_collection(name, size=100_000, capped=True)
+        except pymongo.errors.OperationFailure:
+            database.create_collection(name)
+
+
 class Consumed:
     """A consumer on a channel of its own, and what has come by it."""
 
@@ -106,6 +121,8 @@ class Consumed:
 
 class Peer:
     def __init__(self, url, options):
+        if url.startswith("mongodb"):
+            make_broadcasts(url)
         self.connection = Connection(url, transport_options=options)
         self.producer = self.connection.Producer()
         self.consumed = {}

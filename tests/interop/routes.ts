@@ -1,9 +1,8 @@
-/** Ways: exchanges of every type, priorities, what goes back, and what a dead process held. */
+/** Ways: exchanges of every type, and priorities. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { binding, type Exchange, type Queue } from "@dashi/mq";
 import { until } from "../brokers/server.ts";
-import { Holder } from "./holder.ts";
 import { type InteropCase, spec, specOf, type Stage, take } from "./stage.ts";
 
 const KEYS = ["usd.nyse", "usd.nyse.x", "eur.nyse", "usd", "eur.lse"];
@@ -193,6 +192,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
   },
   {
     name: "fanout: what we publish comes to all of Kombu's consumers",
+    needs: "fanout",
     run: async (stage) => {
       const { connection, peer } = stage;
       const exchange = stage.exchange("fanout");
@@ -209,6 +209,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
   },
   {
     name: "fanout: what Kombu publishes comes to all of our consumers",
+    needs: "fanout",
     run: async (stage) => {
       const { connection, peer } = stage;
       const exchange = stage.exchange("fanout");
@@ -280,41 +281,6 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "requeue: what Kombu gives back comes to us, marked",
-    run: async (stage) => {
-      const queue = stage.queue();
-      const producer = stage.connection.producer({ declare: [queue] });
-      await producer.publish("x", { routingKey: queue.name });
-      const [first] = await stage.peer.receive(spec(queue), 1, {
-        then: "requeue",
-      });
-      assertEquals(first?.redelivered, false);
-      const [second] = await take(stage.connection, queue, 1);
-      assertEquals(second?.payload, "x");
-      if (stage.meeting.marks ?? true) {
-        assertEquals(second?.deliveryInfo.redelivered, true);
-      }
-    },
-  },
-  {
-    name: "requeue: what we give back comes to Kombu, marked",
-    run: async (stage) => {
-      const queue = stage.queue();
-      await stage.peer.publish({
-        body: "x",
-        routing_key: queue.name,
-        declare: [spec(queue)],
-      });
-      const [first] = await take(stage.connection, queue, 1, {
-        then: "requeue",
-      });
-      assertEquals(first?.deliveryInfo.redelivered, false);
-      const [second] = await stage.peer.receive(spec(queue), 1);
-      assertEquals(second?.payload, "x");
-      if (stage.meeting.marks ?? true) assertEquals(second?.redelivered, true);
-    },
-  },
-  {
     name: "a simple queue is Kombu's SimpleQueue",
     run: async (stage) => {
       const { name } = stage.queue();
@@ -347,51 +313,6 @@ export const ROUTE_CASES: readonly InteropCase[] = [
       // Declared again, it is a new one.
       await stage.peer.declare(spec(gone));
       assertEquals(await stage.peer.get(spec(gone)), undefined);
-    },
-  },
-  {
-    name: "what Kombu held when it was killed comes to us",
-    run: async (stage) => {
-      const queue = stage.queue();
-      const producer = stage.connection.producer({ declare: [queue] });
-      for (const i of numbers(3)) {
-        await producer.publish(i, { routingKey: queue.name });
-      }
-      const victim = stage.startPeer();
-      await victim.consume("held", [spec(queue)], { prefetch: 3 });
-      await victim.take("held", 3, "hold");
-      const began = performance.now();
-      await victim.kill();
-      const messages = await take(stage.connection, queue, 3);
-      assertEquals(messages.map(({ payload }) => payload).sort(), numbers(3));
-      assert(messages.every((each) => each.deliveryInfo.redelivered));
-      assert(performance.now() - began < 15_000);
-    },
-  },
-  {
-    name: "what we held when we were killed comes to Kombu",
-    run: async (stage) => {
-      const queue = stage.queue();
-      await stage.peer.publish({
-        times: 3,
-        routing_key: queue.name,
-        declare: [spec(queue)],
-      });
-      await using victim = new Holder(
-        stage.url,
-        stage.meeting.ours ?? {},
-        queue.name,
-      );
-      await victim.hold(3);
-      await victim.kill();
-      const messages = await stage.peer.receive(spec(queue), 3);
-      assertEquals(
-        messages.map(({ payload }) => JSON.stringify(payload)).sort(),
-        ints(numbers(3)).map((each) => JSON.stringify(each)),
-      );
-      if (stage.meeting.marks ?? true) {
-        assert(messages.every((each) => each.redelivered));
-      }
     },
   },
 ];

@@ -28,8 +28,8 @@ export interface Meeting {
   readonly highestFirst: boolean;
   /** Whether messages come in the order in which they were published. @default {true} */
   readonly ordered?: boolean;
-  /** Whether one side learns that the other gave a message back. @default {true} */
-  readonly marks?: boolean;
+  /** Which sides learn that the other gave a message back. @default {both} */
+  readonly told?: readonly ("us" | "them")[];
 }
 
 /** One line of the table. */
@@ -67,6 +67,11 @@ export class Stage {
     return values.toSorted((a, b) =>
       key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0
     );
+  }
+
+  /** Whether a side learns that the other gave a message back. */
+  isTold(side: "us" | "them"): boolean {
+    return this.meeting.told?.includes(side) ?? true;
   }
 
   get url(): string {

@@ -1,0 +1,92 @@
+/** What goes back: given back, and held by a process that died. */
+
+import { assert, assertEquals } from "@std/assert";
+import { Holder } from "./holder.ts";
+import { shown } from "./peer.ts";
+import { type InteropCase, spec, take } from "./stage.ts";
+
+/** The lines of the table about what goes back. */
+export const RETURN_CASES: readonly InteropCase[] = [
+  {
+    name: "requeue: what Kombu gives back comes to us, marked",
+    run: async (stage) => {
+      const queue = stage.queue();
+      const producer = stage.connection.producer({ declare: [queue] });
+      await producer.publish("x", { routingKey: queue.name });
+      const [first] = await stage.peer.receive(spec(queue), 1, {
+        then: "requeue",
+      });
+      assertEquals(first?.redelivered, false);
+      const [second] = await take(stage.connection, queue, 1);
+      assertEquals(second?.payload, "x");
+      if (stage.isTold("us")) {
+        assertEquals(second?.deliveryInfo.redelivered, true);
+      }
+    },
+  },
+  {
+    name: "requeue: what we give back comes to Kombu, marked",
+    run: async (stage) => {
+      const queue = stage.queue();
+      await stage.peer.publish({
+        body: "x",
+        routing_key: queue.name,
+        declare: [spec(queue)],
+      });
+      const [first] = await take(stage.connection, queue, 1, {
+        then: "requeue",
+      });
+      assertEquals(first?.deliveryInfo.redelivered, false);
+      const [second] = await stage.peer.receive(spec(queue), 1);
+      assertEquals(second?.payload, "x");
+      if (stage.isTold("them")) assertEquals(second?.redelivered, true);
+    },
+  },
+  {
+    name: "what Kombu held when it was killed comes to us",
+    needs: "restore",
+    run: async (stage) => {
+      const queue = stage.queue();
+      const producer = stage.connection.producer({ declare: [queue] });
+      for (const i of [0, 1, 2]) {
+        await producer.publish(i, { routingKey: queue.name });
+      }
+      const victim = stage.startPeer();
+      await victim.consume("held", [spec(queue)], { prefetch: 3 });
+      await victim.take("held", 3, "hold");
+      const began = performance.now();
+      await victim.kill();
+      const messages = await take(stage.connection, queue, 3);
+      assertEquals(messages.map(({ payload }) => payload).sort(), [0, 1, 2]);
+      assert(messages.every((each) => each.deliveryInfo.redelivered));
+      assert(performance.now() - began < 15_000);
+    },
+  },
+  {
+    name: "what we held when we were killed comes to Kombu",
+    needs: "restore",
+    run: async (stage) => {
+      const queue = stage.queue();
+      await stage.peer.publish({
+        times: 3,
+        routing_key: queue.name,
+        declare: [spec(queue)],
+      });
+      await using victim = new Holder(
+        stage.url,
+        stage.meeting.ours ?? {},
+        queue.name,
+      );
+      await victim.hold(3);
+      await victim.kill();
+      const messages = await stage.peer.receive(spec(queue), 3);
+      assertEquals(
+        messages.map(({ payload }) => JSON.stringify(payload)).sort(),
+        [0, 1, 2].map((each) => JSON.stringify(shown(each))),
+      );
+      if (stage.isTold("them")) {
+        assert(messages.every((each) => each.redelivered));
+      }
+    },
+  },
+];
