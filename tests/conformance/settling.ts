@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { rejectsWith, soon, textOf } from "./support.ts";
+import { arrives, rejectsWith, soon, textOf } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
 /** Ack, reject, requeue. */
@@ -181,4 +181,42 @@ export const SETTLING: readonly ConformanceCase[] = [
       texts.filter((_, i) => i % 2 === 0).sort(),
     );
   }),
+  onBroker(
+    "get() beside a consumer of the same channel: each settles its own",
+    async (broker) => {
+      const [pushed, pulled] = [await broker.queue(), await broker.queue()];
+      const texts = Array.from({ length: 100 }, (_, i) => String(i));
+      for (const queue of [pushed, pulled]) {
+        await Promise.all(texts.map((text) => broker.publish("", queue, text)));
+      }
+      const { channel } = await broker.openElsewhere();
+      const settling: Promise<void>[] = [];
+      const seen: (string | undefined)[] = [];
+      const { promise: all, resolve } = Promise.withResolvers<void>();
+      await channel.consume(pushed, (delivery) => {
+        seen.push(textOf(delivery));
+        settling.push(channel.ack(delivery.deliveryTag, soon()));
+        if (seen.length === texts.length) resolve();
+      }, { prefetch: 10, ...soon() });
+      const got = await Promise.all(
+        texts.map(() => channel.get(pulled, soon())),
+      );
+      await arrives(all, "all messages");
+      await Promise.all(settling);
+      assert.deepEqual(seen, texts);
+      assert.deepEqual(got.map(textOf), texts);
+      // Every second one is settled; the others go back.
+      for (const [i, delivery] of got.entries()) {
+        if (delivery === undefined || i % 2 === 0) continue;
+        await channel.ack(delivery.deliveryTag, soon());
+      }
+      await channel[Symbol.asyncDispose]();
+      await broker.untilCount(pulled, 50);
+      assert.equal(await broker.count(pushed), 0);
+      assert.deepEqual(
+        (await broker.drain(pulled)).map(Number).sort((a, b) => a - b),
+        texts.map(Number).filter((n) => n % 2 === 0),
+      );
+    },
+  ),
 ];

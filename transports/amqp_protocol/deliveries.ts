@@ -5,6 +5,9 @@ import { Window } from "../store/window.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 import type { AmqpClientChannel } from "./port.ts";
 
+/** Stands for a delivery of which the broker's next one tells that it is on its way. */
+const COMING = "coming";
+
 interface Batch {
   readonly tags: number[];
   readonly sent: Promise<void>;
@@ -18,7 +21,7 @@ interface Batch {
  */
 export class Deliveries {
   readonly #client: AmqpClientChannel;
-  readonly #window = new Window<AmqpDelivery>();
+  readonly #window = new Window<AmqpDelivery | typeof COMING>();
   #batch: Batch | undefined;
 
   /** Makes an empty window over a channel. */
@@ -26,17 +29,21 @@ export class Deliveries {
     this.#client = client;
   }
 
-  /** Adds the next delivery, which the broker has named by the same count. */
+  /** Adds a delivery under the broker's tag. */
   add(delivery: AmqpDelivery, noAck: boolean): void {
-    const tag = this.#window.add(delivery);
-    if (noAck) this.#window.take(tag);
+    const { deliveryTag: tag } = delivery;
+    const window = this.#window;
+    // What `get` took is heard of a moment later than what was pushed behind it.
+    while (window.next < tag) window.add(COMING);
+    if (window.next === tag) window.add(delivery);
+    else window.replace(tag, delivery);
+    if (noAck) window.take(tag);
   }
 
   /** Gives back a delivery that came too late. */
   giveBack(delivery: AmqpDelivery): void {
-    const tag = this.#window.add(delivery);
-    this.#window.take(tag);
-    this.#client.reject(tag, true);
+    this.add(delivery, true);
+    this.#client.reject(delivery.deliveryTag, true);
   }
 
   /** Acks with the next batch; the promise is shared by all of it. */
@@ -58,7 +65,7 @@ export class Deliveries {
     tag: DeliveryTag,
     publish: (delivery: AmqpDelivery) => Promise<void>,
   ): Promise<void> {
-    const delivery = this.#window.at(tag);
+    const delivery = this.#at(tag);
     if (delivery === undefined || delivery.copying) throw settledBefore(tag);
     delivery.copying = true;
     try {
@@ -115,8 +122,16 @@ export class Deliveries {
     return batch.sent;
   }
 
+  #at(tag: DeliveryTag): AmqpDelivery | undefined {
+    const held = this.#window.at(tag);
+    return held === COMING ? undefined : held;
+  }
+
   #take(tag: DeliveryTag): AmqpDelivery | undefined {
-    return this.#window.at(tag)?.copying ? undefined : this.#window.take(tag);
+    const delivery = this.#at(tag);
+    if (delivery === undefined || delivery.copying) return undefined;
+    this.#window.take(tag);
+    return delivery;
   }
 
   #takeOne(tag: DeliveryTag): readonly number[] {

@@ -22,6 +22,11 @@ export class Window<T> {
     return this.#first;
   }
 
+  /** The tag of the next delivery. */
+  get next(): number {
+    return this.#next;
+  }
+
   /** Adds a delivery and names it. */
   add(held: T): DeliveryTag {
     if (this.#next - this.#first === this.#slots.length) this.#grow();
@@ -35,6 +40,12 @@ export class Window<T> {
   at(tag: DeliveryTag): T | undefined {
     if (tag < this.#first || tag >= this.#next) return undefined;
     return this.#slots[tag & (this.#slots.length - 1)];
+  }
+
+  /** Puts another in the place of an unsettled delivery. */
+  replace(tag: DeliveryTag, held: T): void {
+    if (this.at(tag) === undefined) return;
+    this.#slots[tag & (this.#slots.length - 1)] = held;
   }
 
   /** Takes a delivery out, or returns `undefined` if it was settled or never was. */
