@@ -205,7 +205,7 @@ Deno.test("a lost lease is told, makes room, and can not be settled", async () =
     () => channel.ack(lost[0] ?? deliveries[0]?.deliveryTag ?? fail()),
     SettlementError,
   );
-  assertEquals(error.code, "message-settled");
+  assertEquals(error.code, "lease-lost");
   await connection[Symbol.asyncDispose]();
 });
 

@@ -8,6 +8,9 @@ import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 import { Window } from "./window.ts";
 
+/** Lost deliveries that are remembered; beyond that they are forgotten. */
+const MOST_LOST = 1000;
+
 /** How a reservation was delivered. */
 export interface Holding {
   /** It is settled already. */
@@ -28,6 +31,8 @@ export class Deliveries {
   readonly #remover: Settler;
   readonly #releaser: Settler;
   readonly #window = new Window<Held>();
+  /** What was lost, by tag: whoever settles it is told so, once. */
+  readonly #lost = new Map<DeliveryTag, Reservation>();
 
   /** Makes an empty window over a store. */
   constructor(store: Store, deadLetters: DeadLetters) {
@@ -55,7 +60,7 @@ export class Deliveries {
       );
     }
     const held = this.#window.take(tag);
-    if (held === undefined) return Promise.reject(settledBefore(tag));
+    if (held === undefined) return Promise.reject(this.#notHeld(tag));
     held.subscription?.free(1);
     return this.#remover.settle(held.reservation, options);
   }
@@ -69,7 +74,7 @@ export class Deliveries {
       return this.#all(tag, (each) => this.#reject(each.reservation, options));
     }
     const held = this.#window.take(tag);
-    if (held === undefined) return Promise.reject(settledBefore(tag));
+    if (held === undefined) return Promise.reject(this.#notHeld(tag));
     held.subscription?.free(1);
     return this.#reject(held.reservation, options);
   }
@@ -93,9 +98,18 @@ export class Deliveries {
     );
     for (const [tag, held] of mine) {
       this.#window.take(tag);
+      if (this.#lost.size >= MOST_LOST) this.#lost.clear();
+      this.#lost.set(tag, held.reservation);
       held.subscription?.free(1);
       held.onLost?.([tag]);
     }
+  }
+
+  #notHeld(tag: DeliveryTag): SettlementError {
+    const lost = this.#lost.get(tag);
+    if (lost === undefined) return settledBefore(tag);
+    this.#lost.delete(tag);
+    return leaseLost(lost);
   }
 
   async #all(
