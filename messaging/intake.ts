@@ -1,5 +1,6 @@
 import type { Mailbox } from "../async/mailbox.ts";
 import {
+  AccessRefusedError,
   ChannelError,
   ResourceLockedError,
   TimeoutError,
@@ -137,7 +138,10 @@ export class Intake {
         await lane.lost;
         for (const { source } of this.#mailbox.clear()) source.drop();
         this.#lastError = lane.error;
-        if (policy === false && !signal.aborted) throw lane.error;
+        if (signal.aborted) return;
+        // Who may not take messages may not on another channel either.
+        const forbidden = lane.error instanceof AccessRefusedError;
+        if (policy === false || forbidden) throw lane.error;
       } catch (error) {
         if (signal.aborted) return;
         this.#mailbox.fail(error);

@@ -81,3 +81,25 @@ Deno.test({
     assert(exitedAfter < 1000, `${exitedAfter} ms`);
   },
 });
+
+const sqsUrl = Deno.env.get("DASHI_TEST_SQS_URL");
+const sqsReason = Deno.env.get("DASHI_TEST_SQS_REASON") ?? "there is no broker";
+Deno.test({
+  name: `sqs:// runs with the net alone, and the process ends by itself${
+    sqsUrl === undefined ? ` (${sqsReason})` : ""
+  }`,
+  ignore: sqsUrl === undefined,
+  fn: async () => {
+    const { host } = new URL((sqsUrl ?? "").replace(/^\w+:/, "http:"));
+    const { output, exitedAfter } = await runProgram(
+      PROGRAM.replace(
+        "URL_HERE",
+        JSON.stringify(`sqs://key:secret@${host}/?wait_time_seconds=1`),
+      ).replace("{ exclusive: true }", "{ autoDelete: true }"),
+      // No file, and of the environment nothing: the SDK is told all that it needs.
+      [`--allow-net=${host}`, "--ignore-env"],
+    );
+    assertEquals(output.split("\n")[0], "hello");
+    assert(exitedAfter < 1000, `it took ${exitedAfter} ms`);
+  },
+});

@@ -183,8 +183,11 @@ async function load(row: TransportRow): Promise<TransportModule> {
     return await row.load();
   } catch (cause) {
     if (cause instanceof MessagingError) throw cause;
+    const right = cause instanceof Error && cause.name === "NotCapable"
+      ? cause.message
+      : "add the client that its module names to your dependencies";
     throw new TransportError(
-      `Cannot load the transport "${row.name}": its module or its client can not be imported; add the client that its module names to your dependencies`,
+      `Cannot load the transport "${row.name}": its module or its client can not be imported; ${right}`,
       { code: "dependency-missing", cause },
     );
   }

@@ -30,6 +30,9 @@ export interface ReceivedMessage {
   readonly receiveCount: number;
 }
 
+/** How often the SDK sends a request whose failure may pass: a busy server, a socket that was closed meanwhile. */
+const ATTEMPTS = 3;
+
 const TAGS = [
   { Key: "ManagedBy", Value: "Celery/Kombu" },
   {
@@ -57,27 +60,33 @@ export class AwsClient {
     this.#credentials = credentials;
     this.#requests = requests;
     this.#sqs = new SQSClient(
-      clientConfig(settings, settings.endpoint, credentials, requests),
+      clientConfig(settings, settings.endpoint, credentials, ATTEMPTS),
     );
   }
 
-  /** Asks for something small, to see whether there is somebody. */
+  /** Asks for something small, once, to see whether there is somebody. */
   async probe(queue: string | undefined, options: CallOptions): Promise<void> {
-    await this.#requests.run("connect to SQS", async (abortSignal) => {
-      if (queue === undefined) {
-        const command = new ListQueuesCommand({ MaxResults: 1 });
-        await this.#sqs.send(command, { abortSignal });
-        return;
-      }
-      // Where only a few actions are allowed: this one changes nothing.
-      await this.#sqs.send(
-        new ChangeMessageVisibilityBatchCommand({
+    const { endpoint } = this.#settings;
+    const sqs = new SQSClient(
+      clientConfig(this.#settings, endpoint, this.#credentials, 1),
+    );
+    try {
+      await this.#requests.run("connect to SQS", async (abortSignal) => {
+        if (queue === undefined) {
+          const command = new ListQueuesCommand({ MaxResults: 1 });
+          await sqs.send(command, { abortSignal });
+          return;
+        }
+        // Where only a few actions are allowed: this one changes nothing.
+        const command = new ChangeMessageVisibilityBatchCommand({
           QueueUrl: queue,
           Entries: [{ Id: "0", ReceiptHandle: "none", VisibilityTimeout: 0 }],
-        }),
-        { abortSignal },
-      );
-    }, options);
+        });
+        await sqs.send(command, { abortSignal });
+      }, options);
+    } finally {
+      sqs.destroy();
+    }
   }
 
   /** Finds a queue's URL by its name. */
@@ -376,7 +385,7 @@ export class AwsClient {
         this.#settings,
         this.#settings.snsEndpoint,
         this.#credentials,
-        this.#requests,
+        ATTEMPTS,
       ));
       return { ...sdk, client };
     } catch (error) {

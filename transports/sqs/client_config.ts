@@ -11,10 +11,12 @@ export interface ClientConfig {
   readonly authSchemePreference: string[];
   readonly defaultsMode: "standard";
   readonly retryMode: "standard";
-  readonly maxAttempts: () => Promise<number>;
+  readonly maxAttempts: number;
   readonly useDualstackEndpoint: boolean;
   readonly useFipsEndpoint: boolean;
+  readonly disableClockSkewCorrection: boolean;
   readonly userAgentAppId: string;
+  readonly defaultUserAgentProvider: () => Promise<[string, string][]>;
   readonly logger: Logger;
   readonly requestHandler: {
     readonly httpAgent: AgentOptions;
@@ -59,19 +61,19 @@ const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
  * Makes what a client of the SDK is made with. What the SDK would else look up in the
- * environment and in files by itself is said here.
+ * environment, in files and of the system by itself is said here.
  *
  * @param settings The settings.
  * @param endpoint Where the service is; `undefined` is AWS's own.
  * @param credentials Whom to ask; `undefined` is the SDK's own search.
- * @param retries Says how often a request may be attempted.
+ * @param attempts How often a request is attempted where its failure may pass.
  * @returns The configuration.
  */
 export function clientConfig(
   settings: SqsSettings,
   endpoint: string | undefined,
   credentials: CredentialSource | undefined,
-  retries: { readonly attempts: number },
+  attempts: number,
 ): ClientConfig {
   const { region, tls } = settings;
   // Each waiting receive has a socket: a limit would hold up all else behind them.
@@ -86,10 +88,13 @@ export function clientConfig(
     authSchemePreference: [],
     defaultsMode: "standard",
     retryMode: "standard",
-    maxAttempts: () => Promise.resolve(retries.attempts),
+    maxAttempts: attempts,
     useDualstackEndpoint: false,
     useFipsEndpoint: false,
+    disableClockSkewCorrection: false,
     userAgentAppId: "dashi",
+    // The SDK's own would tell the operating system's release.
+    defaultUserAgentProvider: () => Promise.resolve([["lang", "js"]]),
     logger: SILENT,
     requestHandler: {
       httpAgent: agent,

@@ -41,7 +41,8 @@ export class CredentialSource {
     const now = this.#clock.wall();
     if (present !== undefined && now < this.#renewAt(present)) return present;
     try {
-      return await (this.#asking ??= this.#renew());
+      this.#asking ??= this.#renew().finally(() => this.#asking = undefined);
+      return await this.#asking;
     } catch (error) {
       // Those that are still good for a while serve until they are not.
       const end = present?.expiration?.getTime() ?? 0;
@@ -65,14 +66,10 @@ export class CredentialSource {
   }
 
   async #renew(): Promise<SqsCredentials> {
-    try {
-      const askedAt = this.#clock.wall();
-      const credentials = await this.#ask();
-      this.#askedAt = askedAt;
-      return this.#present = credentials;
-    } finally {
-      this.#asking = undefined;
-    }
+    const askedAt = this.#clock.wall();
+    const credentials = await this.#ask();
+    this.#askedAt = askedAt;
+    return this.#present = credentials;
   }
 }
 

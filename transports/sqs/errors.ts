@@ -66,6 +66,21 @@ const TOO_LARGE: ReadonlySet<string> = new Set([
   "BatchRequestTooLongException",
 ]);
 
+/** Asked too often, or for too much at once: later it is granted. */
+const BUSY: ReadonlySet<string> = new Set([
+  "RequestThrottled",
+  "Throttled",
+  "ThrottledException",
+  "Throttling",
+  "ThrottlingException",
+  "TooManyRequestsException",
+  "RequestLimitExceeded",
+  "SlowDown",
+  "OverLimit",
+  "KmsThrottled",
+  "KMSThrottlingException",
+]);
+
 /** Nothing has left this machine, or nobody was there to take it. */
 const NOT_SENT: ReadonlySet<string> = new Set([
   "ECONNREFUSED",
@@ -73,6 +88,12 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   "EAI_AGAIN",
   "EHOSTUNREACH",
   "ENETUNREACH",
+]);
+
+/** Deno's names for a permission that was not given. */
+const FORBIDDEN: ReadonlySet<string> = new Set([
+  "NotCapable",
+  "PermissionDenied",
 ]);
 
 /**
@@ -143,8 +164,9 @@ export function requestError(
     );
   }
   if (status === undefined) return connectionError(message, code, cause);
-  if (status >= 500 || status === 429 || !failure.senderFault) {
-    const outcome: Outcome = status < 500 ? "not-sent" : "unknown";
+  const busy = BUSY.has(code) || status === 429;
+  if (busy || status >= 500 || !failure.senderFault) {
+    const outcome: Outcome = busy ? "not-sent" : "unknown";
     return new ChannelError(message, {
       code: "channel-closed",
       cause,
@@ -171,7 +193,7 @@ export function sendError(queue: string, failure: Failure): MessagingError {
   return new PublishError(`${message} (${code})`, {
     cause,
     code: "publish-refused",
-    retryable: !senderFault,
+    retryable: !senderFault || BUSY.has(code),
   });
 }
 
@@ -188,7 +210,9 @@ function connectionError(
   return new ConnectionError(message, {
     code: "connection-lost",
     cause,
-    outcome: NOT_SENT.has(code) ? "not-sent" : "unknown",
+    // What this program may not do it will not be allowed to do later.
+    retryable: !FORBIDDEN.has(code),
+    outcome: NOT_SENT.has(code) || FORBIDDEN.has(code) ? "not-sent" : "unknown",
   });
 }
 

@@ -22,8 +22,6 @@ export interface RequestSettings {
 
 /** Sends requests within their limits, and says in the library's words how they failed. */
 export class Requests {
-  /** How often the SDK may send one: once to connect, then as often as it thinks is wise. */
-  attempts = 1;
   /** Called when the way to AWS is gone. */
   onLost: ((error: Error) => void) | undefined;
   readonly #settings: RequestSettings;

@@ -44,7 +44,6 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
       throw translated;
     }
   }
-  requests.attempts = 3;
   return new SqsStore({
     settings,
     client,

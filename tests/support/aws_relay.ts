@@ -1,0 +1,117 @@
+/** An HTTP relay between the AWS SDK and a stand-in for SQS and SNS, on loopback: it notes what is asked, and may answer itself. */
+
+/** What was asked. */
+export interface AwsRequest {
+  /** `SendMessageBatch`, `Subscribe`. */
+  readonly action: string;
+  /** SQS's parameters; of SNS, those of the form. */
+  readonly body: Readonly<Record<string, unknown>>;
+  /** Whose key it is signed with. */
+  readonly key: string;
+  readonly token: string | undefined;
+}
+
+/** Answers a request in the server's place, or lets it through. */
+export type Intercept = (
+  request: AwsRequest,
+) => Response | undefined | Promise<Response | undefined>;
+
+/** A relay that is listening. */
+export class AwsRelay implements AsyncDisposable {
+  /** All requests so far. */
+  readonly requests: AwsRequest[] = [];
+  /** Asked first. */
+  intercept: Intercept = () => undefined;
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #stop = new AbortController();
+  readonly #target: string;
+  #waiting: (() => void)[] = [];
+
+  /** Listens on a free port, and passes all on to where a URL leads. */
+  constructor(url: string) {
+    this.#target = `http://${new URL(url.replace(/^\w+:/, "http:")).host}/`;
+    this.#server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      (request) => this.#relay(request),
+    );
+  }
+
+  /** The URL that leads through it. */
+  urlOf(query = "", key = "key"): string {
+    return `sqs://${key}:secret@127.0.0.1:${this.#server.addr.port}/${query}`;
+  }
+
+  /** The names of all that was asked, each once. */
+  get actions(): readonly string[] {
+    return [...new Set(this.requests.map(({ action }) => action))].sort();
+  }
+
+  /** What was asked by one name. */
+  of(action: string): readonly AwsRequest[] {
+    return this.requests.filter((each) => each.action === action);
+  }
+
+  /** The parameters of the first request by one name. */
+  first(action: string): AwsRequest["body"] {
+    return this.of(action)[0]?.body ?? {};
+  }
+
+  /** Waits until an action was asked for so many times. */
+  async until(action: string, count: number): Promise<void> {
+    while (this.of(action).length < count) {
+      await new Promise<void>((done) => this.#waiting.push(done));
+    }
+  }
+
+  async #relay(request: Request): Promise<Response> {
+    const text = await request.text();
+    const asked = requestOf(request.headers, text);
+    this.requests.push(asked);
+    for (const done of this.#waiting.splice(0)) done();
+    const answer = await this.intercept(asked);
+    if (answer !== undefined) return answer;
+    const headers = new Headers(request.headers);
+    headers.delete("host");
+    try {
+      return await fetch(this.#target, {
+        method: "POST",
+        headers,
+        body: text,
+        signal: this.#stop.signal,
+      });
+    } catch {
+      return new Response(null, { status: 503 });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#server.shutdown();
+  }
+}
+
+function requestOf(headers: Headers, text: string): AwsRequest {
+  const target = headers.get("x-amz-target");
+  const credential = /Credential=([^/]+)/.exec(
+    headers.get("authorization") ?? "",
+  );
+  const form = Object.fromEntries(new URLSearchParams(text));
+  return {
+    action: target?.replace("AmazonSQS.", "") ?? form.Action ?? "",
+    body: target === null ? form : JSON.parse(text),
+    key: credential?.[1] ?? "",
+    token: headers.get("x-amz-security-token") ?? undefined,
+  };
+}
+
+/** Answers as SQS does when it refuses. */
+export function refusal(
+  status: number,
+  code: string,
+  message: string = code,
+): Response {
+  return Response.json({ __type: `com.amazonaws.sqs#${code}`, message }, {
+    status,
+    headers: { "content-type": "application/x-amz-json-1.0" },
+  });
+}

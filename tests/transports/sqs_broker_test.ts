@@ -1,0 +1,422 @@
+/** What is SQS's own: FIFO queues, predefined queues, delays, sizes, batches, leases, fanout between connections. */
+
+import { createHash } from "node:crypto";
+import { assert, assertEquals } from "@std/assert";
+import { createConnection, Exchange, Queue } from "@dashi/mq";
+import { refusal } from "../support/aws_relay.ts";
+import { QUICK, test, unique, url } from "../support/sqs.ts";
+
+/** An error's code, once a call has failed. */
+async function codeOf(call: Promise<unknown>): Promise<unknown> {
+  const error: unknown = await call.then(
+    () => new Error("it did not fail"),
+    (error) => error,
+  );
+  assert(error instanceof Error);
+  return "code" in error ? error.code : error.message;
+}
+
+function md5(text: unknown): string {
+  return createHash("md5").update(String(text)).digest("hex");
+}
+
+async function remove(...names: readonly string[]): Promise<void> {
+  const connection = createConnection(url);
+  const channel = await connection.channel();
+  for (const name of names) await channel.deleteQueue(name);
+  await connection.close();
+}
+
+test("a FIFO queue keeps the order of each group, after a requeue too", async ({ open, relay }) => {
+  const connection = open();
+  const queue = new Queue(unique(".fifo"));
+  const producer = connection.producer<string>({ declare: [queue] });
+  const routingKey = queue.name;
+  for (const text of ["a1", "b1", "a2", "b2", "a3"]) {
+    const headers = { MessageGroupId: text.slice(0, 1) };
+    void producer.publish(text, { routingKey, headers });
+  }
+  await producer.publish("own", { routingKey });
+  const body = relay.first("CreateQueue");
+  assertEquals(body.QueueName, queue.name);
+  const seen: string[] = [];
+  let requeued = false;
+  const consumer = connection.consumer<string>(queue);
+  for await (const message of consumer) {
+    if (message.payload === "a1" && !requeued) {
+      requeued = true;
+      await message.requeue();
+      continue;
+    }
+    seen.push(message.payload);
+    await message.ack();
+    if (seen.length === 6) break;
+  }
+  const of = (group: string) => seen.filter((each) => each.startsWith(group));
+  assertEquals(of("a"), ["a1", "a2", "a3"]);
+  assertEquals(of("b"), ["b1", "b2"]);
+  assertEquals(of("own"), ["own"]);
+  await consumer[Symbol.asyncDispose]();
+  await remove(queue.name);
+});
+
+test("a FIFO queue takes a message id once, and a copy for another attempt all the same", async ({ open }) => {
+  const connection = open();
+  const queue = new Queue(unique(".fifo"));
+  const producer = connection.producer({ declare: [queue] });
+  const options = { routingKey: queue.name, messageId: "the-same" };
+  await producer.publish("once", options);
+  await producer.publish("once", options);
+  const [status] = await connection.declare(queue);
+  assertEquals(status?.messageCount, 1);
+  const attempts: unknown[] = [];
+  const consumer = connection.consumer<string>(queue);
+  await consumer.run(({ headers }) => {
+    attempts.push(headers["x-attempts"]);
+    if (attempts.length === 2) void consumer.cancel();
+    else throw new Error("again");
+  }, { retry: { attempts: 3, backoff: 0 } });
+  assertEquals(attempts, [undefined, 2]);
+  await remove(queue.name);
+});
+
+test("a delay beyond 15 minutes, or on a FIFO queue, is refused before it is sent", async ({ open, relay }) => {
+  const connection = open();
+  const [queue, fifo] = [new Queue(unique()), new Queue(unique(".fifo"))];
+  const producer = connection.producer({ declare: [queue, fifo] });
+  const publish = (routingKey: string, delay: number) =>
+    producer.publish("x", { routingKey, delay });
+  assertEquals(await codeOf(publish(queue.name, 900_001)), "unsupported");
+  assertEquals(await codeOf(publish(fifo.name, 1000)), "unsupported");
+  assertEquals(relay.of("SendMessageBatch"), []);
+  await publish(queue.name, 900_000);
+  await publish(queue.name, 1);
+  assertEquals(
+    relay.of("SendMessageBatch").map(({ body }) =>
+      JSON.stringify(body).match(/"DelaySeconds":\d+/)?.[0]
+    ),
+    ['"DelaySeconds":900', '"DelaySeconds":1'],
+  );
+  await remove(queue.name, fifo.name);
+});
+
+test("predefined queues need four rights, and know no other queue", async ({ open, relay }) => {
+  const [name, other] = [unique(".one"), unique()];
+  const setUp = open();
+  await setUp.declare(new Queue(name));
+  const found = relay.of("CreateQueue").map(({ body }) => body.QueueName);
+  assertEquals(found, [name.replace(".", "-")]);
+  const queueUrl = `http://sqs.us-east-1.localhost/000000000000/${found[0]}`;
+  await setUp.close();
+  relay.requests.length = 0;
+  const allowed = new Set([
+    "ChangeMessageVisibilityBatch",
+    "DeleteMessageBatch",
+    "ReceiveMessage",
+    "SendMessageBatch",
+  ]);
+  relay.intercept = ({ action }) =>
+    allowed.has(action) ? undefined : refusal(400, "AccessDeniedException");
+  const connection = open({
+    transportOptions: { predefinedQueues: { [name]: queueUrl } },
+  });
+  const queue = new Queue(name, { autoDelete: true });
+  const [status] = await connection.declare(queue);
+  assertEquals(status?.messageCount, 0);
+  const producer = connection.producer<number>({ declare: [queue] });
+  for (let i = 0; i < 3; i++) await producer.publish(i, { routingKey: name });
+  const consumer = connection.consumer<number>(queue);
+  const seen: number[] = [];
+  for await (const message of consumer) {
+    if (!message.deliveryInfo.redelivered) await message.requeue();
+    else {
+      seen.push(message.payload);
+      await message.ack();
+      if (seen.length === 3) break;
+    }
+  }
+  await consumer.cancel();
+  assertEquals(seen.sort(), [0, 1, 2]);
+  const channel = await connection.channel();
+  assertEquals(await codeOf(channel.deleteQueue(name)), "access-refused");
+  assertEquals(
+    await codeOf(connection.declare(new Queue(other))),
+    "not-found",
+  );
+  assertEquals(
+    await codeOf(producer.publish(1, { routingKey: other })),
+    "message-unroutable",
+  );
+  // Asked once whether it may count, and not again.
+  assertEquals(relay.of("GetQueueAttributes").length, 1);
+  assertEquals(relay.actions.filter((each) => !allowed.has(each)), [
+    "GetQueueAttributes",
+  ]);
+  await connection.close();
+  relay.intercept = () => undefined;
+  await remove(name);
+});
+
+test("predefined queues must agree about .fifo with their URLs", async ({ open }) => {
+  const connection = open({
+    transportOptions: { predefinedQueues: { q: "https://x/1/q.fifo" } },
+  });
+  assertEquals(await codeOf(connection.connect()), "option-invalid");
+});
+
+test("a message that is larger than the limit is not sent, one that a queue finds too large is told", async ({ open, relay }) => {
+  const connection = open({ transportOptions: { maxMessageBytes: 262_144 } });
+  const [queue, narrow] = [new Queue(unique()), new Queue(unique())];
+  const producer = connection.producer({ declare: [queue] });
+  const large = new Uint8Array(150_000); // 266,667 and more in base64, twice
+  assertEquals(
+    await codeOf(producer.publish(large, { routingKey: queue.name })),
+    "message-too-large",
+  );
+  assertEquals(relay.of("SendMessageBatch"), []);
+  await producer.publish(large.subarray(0, 140_000), {
+    routingKey: queue.name,
+  });
+  const other = open({
+    transportOptions: { creationAttributes: { MaximumMessageSize: "1024" } },
+  });
+  const narrowly = other.producer({ declare: [narrow] });
+  const [first, second] = [
+    narrowly.publish(new Uint8Array(2000), { routingKey: narrow.name }),
+    narrowly.publish("small", { routingKey: narrow.name }),
+  ];
+  assertEquals(await codeOf(first), "message-too-large");
+  await second;
+  await remove(queue.name, narrow.name);
+});
+
+test("publishes of a turn leave in batches of ten, within the limit of bytes, in order", async ({ open, relay }) => {
+  const connection = open({ transportOptions: { maxMessageBytes: 20_000 } });
+  const queue = new Queue(unique());
+  const producer = connection.producer<number | Uint8Array>({
+    declare: [queue],
+  });
+  const routingKey = queue.name;
+  await producer.publish(0, { routingKey });
+  await Promise.all(
+    Array.from({ length: 25 }, (_, i) => producer.publish(i, { routingKey })),
+  );
+  const sizes = () =>
+    relay.of("SendMessageBatch").map(({ body: { Entries } }) =>
+      Array.isArray(Entries) ? Entries.length : 0
+    );
+  assertEquals(sizes(), [1, 10, 10, 5]);
+  // Of these only two have room in one batch.
+  await Promise.all(
+    Array.from(
+      { length: 4 },
+      () => producer.publish(new Uint8Array(4500), { routingKey }),
+    ),
+  );
+  assertEquals(sizes().slice(4), [2, 2]);
+  await remove(queue.name);
+});
+
+test("what fails of a batch fails alone", async ({ open, relay }) => {
+  const connection = open({ retry: false });
+  const queue = new Queue(unique());
+  const producer = connection.producer<number>({ declare: [queue] });
+  const routingKey = queue.name;
+  await producer.publish(0, { routingKey });
+  const failing = (action: string, fault: boolean) => {
+    relay.intercept = (request) => {
+      if (request.action !== action) return undefined;
+      relay.intercept = () => undefined;
+      const { Entries } = request.body;
+      assert(Array.isArray(Entries));
+      return Response.json({
+        Successful: Entries.slice(1).map(({ Id, MessageBody }) => ({
+          Id,
+          MessageId: "m",
+          MD5OfMessageBody: md5(MessageBody),
+        })),
+        Failed: [{
+          Id: Entries[0].Id,
+          Code: fault ? "InvalidMessageContents" : "InternalError",
+          SenderFault: fault,
+        }],
+      }, { headers: { "content-type": "application/x-amz-json-1.0" } });
+    };
+  };
+  failing("SendMessageBatch", true);
+  const sent = await Promise.allSettled(
+    [1, 2, 3].map((each) => producer.publish(each, { routingKey })),
+  );
+  assertEquals(sent.map(({ status }) => status), [
+    "rejected",
+    "fulfilled",
+    "fulfilled",
+  ]);
+  await producer.publish(4, { routingKey });
+  await producer.publish(5, { routingKey });
+  const iterator = connection.consumer<number>(queue, { prefetch: 3 })
+    [Symbol.asyncIterator]();
+  const messages = [
+    (await iterator.next()).value,
+    (await iterator.next()).value,
+    (await iterator.next()).value,
+  ];
+  // SQS's own fault: that one is deleted again, by itself.
+  failing("DeleteMessageBatch", false);
+  await Promise.all(messages.map((message) => message?.ack()));
+  assertEquals(
+    relay.of("DeleteMessageBatch").map(({ body: { Entries } }) =>
+      Array.isArray(Entries) ? Entries.length : 0
+    ),
+    [3, 1],
+  );
+  await iterator.return?.();
+  await remove(queue.name);
+});
+
+test("a message is renewed as long as its handler works, and no one else gets it", async ({ open, relay }) => {
+  const transportOptions = { visibilityTimeout: 1000 };
+  const [one, two] = [open({ transportOptions }), open({ transportOptions })];
+  const queue = new Queue(unique());
+  await one.producer({ declare: [queue] }).publish("x", {
+    routingKey: queue.name,
+  });
+  const consumers = [one.consumer(queue), two.consumer(queue)];
+  let handled = 0;
+  await Promise.all(consumers.map((consumer) =>
+    consumer.run(async () => {
+      handled++;
+      // Each is a third of the lease: it would have been over twice.
+      await relay.until("ChangeMessageVisibilityBatch", 7);
+      for (const each of consumers) void each.cancel();
+    })
+  ));
+  assertEquals(handled, 1);
+  const [status] = await one.declare(queue);
+  assertEquals(status?.messageCount, 0);
+  await remove(queue.name);
+});
+
+test("a message whose lease was lost tells its handler, and its ack is refused", async ({ open, relay }) => {
+  const connection = open({ transportOptions: { visibilityTimeout: 1000 } });
+  const queue = new Queue(unique());
+  await connection.producer({ declare: [queue] }).publish("x", {
+    routingKey: queue.name,
+  });
+  relay.intercept = ({ action }) =>
+    action === "ChangeMessageVisibilityBatch"
+      ? Response.json({
+        Successful: [],
+        Failed: [{
+          Id: "0",
+          Code: "MessageNotInflight",
+          SenderFault: true,
+        }],
+      }, { headers: { "content-type": "application/x-amz-json-1.0" } })
+      : undefined;
+  const iterator = connection.consumer(queue)[Symbol.asyncIterator]();
+  const { value: message } = await iterator.next();
+  assert(message !== undefined);
+  await new Promise((resolve) =>
+    message.signal.addEventListener("abort", resolve, { once: true })
+  );
+  assertEquals(await codeOf(message.ack()), "lease-lost");
+  assertEquals(relay.of("DeleteMessageBatch"), []);
+  relay.intercept = () => undefined;
+  await iterator.return?.();
+  await remove(queue.name);
+});
+
+test("fanout goes between connections by a topic, each queue once", async ({ open, relay }) => {
+  const [one, two] = [open(), open()];
+  const exchange = new Exchange(unique(".events"), { type: "fanout" });
+  const queues = [
+    new Queue(unique(), { exchange, routingKey: "a" }),
+    new Queue(unique(), {
+      bindings: [{ exchange, routingKey: "b", arguments: {} }, {
+        exchange,
+        routingKey: "c",
+        arguments: {},
+      }],
+    }),
+  ];
+  await two.declare(queues);
+  const producer = one.producer<number>({ exchange, declare: [exchange] });
+  await Promise.all(
+    Array.from({ length: 25 }, (_, i) => producer.publish(i)),
+  );
+  for (const queue of queues) {
+    const seen: number[] = [];
+    const consumer = two.consumer<number>(queue);
+    for await (const message of consumer) {
+      assertEquals(message.deliveryInfo.exchange, exchange.name);
+      seen.push(message.payload);
+      void message.ack();
+      if (seen.length === 25) break;
+    }
+    assertEquals(seen, Array.from({ length: 25 }, (_, i) => i));
+    await consumer[Symbol.asyncDispose]();
+  }
+  assertEquals(relay.of("PublishBatch").length, 3);
+  const body = relay.first("CreateTopic");
+  assertEquals(body.Name, exchange.name.replace(".", "-"));
+  // Unbound, a queue hears no more.
+  const channel = await two.channel();
+  const [first, second] = queues;
+  assert(first !== undefined && second !== undefined);
+  await channel.unbind({
+    source: exchange.name,
+    destination: { kind: "queue", name: first.name },
+    routingKey: "a",
+    arguments: {},
+  });
+  await producer.publish(26);
+  assertEquals((await channel.checkQueue(first.name)).messageCount, 0);
+  assertEquals((await channel.checkQueue(second.name)).messageCount, 1);
+  await channel.deleteExchange(exchange.name);
+  assertEquals(relay.of("DeleteTopic").length, 1);
+  await remove(first.name, second.name);
+});
+
+test("without fanout by SNS, fanout exchanges are the connection's own", async ({ open, relay }) => {
+  const connection = open({}, `${QUICK}&supports_fanout=0`);
+  const exchange = new Exchange(unique(), { type: "fanout" });
+  const queues = [
+    new Queue(unique(), { exchange }),
+    new Queue(unique(), { exchange }),
+  ];
+  const producer = connection.producer({ exchange, declare: queues });
+  await producer.publish("x");
+  const statuses = await connection.declare(queues);
+  assertEquals(statuses.map(({ messageCount }) => messageCount), [1, 1]);
+  assert(connection.capabilities.has("exchange-to-exchange"));
+  assertEquals(relay.actions, [
+    "CreateQueue",
+    "GetQueueAttributes",
+    "GetQueueUrl",
+    "ListQueues",
+    "SendMessageBatch",
+  ]);
+  await remove(...queues.map(({ name }) => name));
+});
+
+test("an idle consumer waits in one receive of 20 seconds, for no more than it may hold", async ({ open, relay }) => {
+  const connection = open({}, "?get_wait_time_seconds=0");
+  const queue = new Queue(unique());
+  await connection.declare(queue);
+  const consumer = connection.consumer(queue, { prefetch: 4 });
+  const next = consumer[Symbol.asyncIterator]().next();
+  await relay.until("ReceiveMessage", 1);
+  const body = relay.first("ReceiveMessage");
+  assertEquals(
+    [body.WaitTimeSeconds, body.MaxNumberOfMessages, body.VisibilityTimeout],
+    [20, 4, 60],
+  );
+  await connection.producer().publish("x", { routingKey: queue.name });
+  const { value } = await next;
+  await relay.until("ReceiveMessage", 2);
+  assertEquals(relay.of("ReceiveMessage")[1]?.body.MaxNumberOfMessages, 3);
+  await value?.ack();
+  await remove(queue.name); // which ends the receive
+  await consumer.cancel();
+});
