@@ -109,13 +109,15 @@ export class Router {
 
   /**
    * Routes a message to every queue that is bound, by fanout exchanges too: what is
-   * broadcast reaches only those who listen, and a dead letter must not be lost.
+   * broadcast reaches only those who listen, and a dead letter must not be lost. Where
+   * it is queued for those who are away, the broker knows more queues than we do.
    */
   async routeToQueues(
     message: Publishing,
     options?: CallOptions,
   ): Promise<Routed> {
-    if (this.#store.broadcast === undefined) {
+    const { broadcast, capabilities } = this.#store;
+    if (broadcast === undefined || capabilities.has("queued-fanout")) {
       return await this.route(
         message,
         options,

@@ -1,0 +1,106 @@
+/** What is SQS's own about waiting and fanout. */
+
+import { assert, assertEquals } from "@std/assert";
+import { createConnection, Exchange, Queue } from "@dashi/mq";
+import { QUICK, test, unique, url } from "../support/sqs.ts";
+
+async function remove(...names: readonly string[]): Promise<void> {
+  const connection = createConnection(url);
+  const channel = await connection.channel();
+  for (const name of names) await channel.deleteQueue(name);
+  await connection.close();
+}
+
+test("fanout goes between connections by a topic, each queue once", async ({ open, relay }) => {
+  const [one, two] = [open(), open()];
+  const exchange = new Exchange(unique(".events"), { type: "fanout" });
+  const queues = [
+    new Queue(unique(), { exchange, routingKey: "a" }),
+    new Queue(unique(), {
+      bindings: [{ exchange, routingKey: "b", arguments: {} }, {
+        exchange,
+        routingKey: "c",
+        arguments: {},
+      }],
+    }),
+  ];
+  await two.declare(queues);
+  const producer = one.producer<number>({ exchange, declare: [exchange] });
+  await Promise.all(
+    Array.from({ length: 25 }, (_, i) => producer.publish(i)),
+  );
+  for (const queue of queues) {
+    const seen: number[] = [];
+    const consumer = two.consumer<number>(queue);
+    for await (const message of consumer) {
+      assertEquals(message.deliveryInfo.exchange, exchange.name);
+      seen.push(message.payload);
+      void message.ack();
+      if (seen.length === 25) break;
+    }
+    assertEquals(seen, Array.from({ length: 25 }, (_, i) => i));
+    await consumer[Symbol.asyncDispose]();
+  }
+  assertEquals(relay.of("PublishBatch").length, 3);
+  const body = relay.first("CreateTopic");
+  assertEquals(body.Name, exchange.name.replace(".", "-"));
+  // Unbound, a queue hears no more.
+  const channel = await two.channel();
+  const [first, second] = queues;
+  assert(first !== undefined && second !== undefined);
+  await channel.unbind({
+    source: exchange.name,
+    destination: { kind: "queue", name: first.name },
+    routingKey: "a",
+    arguments: {},
+  });
+  await producer.publish(26);
+  assertEquals((await channel.checkQueue(first.name)).messageCount, 0);
+  assertEquals((await channel.checkQueue(second.name)).messageCount, 1);
+  await channel.deleteExchange(exchange.name);
+  assertEquals(relay.of("DeleteTopic").length, 1);
+  await remove(first.name, second.name);
+});
+
+test("without fanout by SNS, fanout exchanges are the connection's own", async ({ open, relay }) => {
+  const connection = open({}, `${QUICK}&supports_fanout=0`);
+  const exchange = new Exchange(unique(), { type: "fanout" });
+  const queues = [
+    new Queue(unique(), { exchange }),
+    new Queue(unique(), { exchange }),
+  ];
+  const producer = connection.producer({ exchange, declare: queues });
+  await producer.publish("x");
+  const statuses = await connection.declare(queues);
+  assertEquals(statuses.map(({ messageCount }) => messageCount), [1, 1]);
+  assert(connection.capabilities.has("exchange-to-exchange"));
+  assertEquals(relay.actions, [
+    "CreateQueue",
+    "GetQueueAttributes",
+    "GetQueueUrl",
+    "ListQueues",
+    "SendMessageBatch",
+  ]);
+  await remove(...queues.map(({ name }) => name));
+});
+
+test("an idle consumer waits in one receive of 20 seconds, for no more than it may hold", async ({ open, relay }) => {
+  const connection = open({}, "?get_wait_time_seconds=0");
+  const queue = new Queue(unique());
+  await connection.declare(queue);
+  const consumer = connection.consumer(queue, { prefetch: 4 });
+  const next = consumer[Symbol.asyncIterator]().next();
+  await relay.until("ReceiveMessage", 1);
+  const body = relay.first("ReceiveMessage");
+  assertEquals(
+    [body.WaitTimeSeconds, body.MaxNumberOfMessages, body.VisibilityTimeout],
+    [20, 4, 60],
+  );
+  await connection.producer().publish("x", { routingKey: queue.name });
+  const { value } = await next;
+  await relay.until("ReceiveMessage", 2);
+  assertEquals(relay.of("ReceiveMessage")[1]?.body.MaxNumberOfMessages, 3);
+  await value?.ack();
+  await remove(queue.name); // which ends the receive
+  await consumer.cancel();
+});
