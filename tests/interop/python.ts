@@ -29,7 +29,8 @@ export async function providePython(): Promise<Python> {
   if (await isFresh(mark)) return { python };
   try {
     await run("python3", ["-m", "venv", "--clear", folder]);
-    await run(python, ["-m", "pip", "install", "--quiet", ...PACKAGES]);
+    const quietly = ["--quiet", "--retries", "1"];
+    await run(python, ["-m", "pip", "install", ...quietly, ...PACKAGES]);
     await Deno.writeTextFile(mark, PACKAGES.join("\n"));
     return { python };
   } catch (error) {
