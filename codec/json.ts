@@ -53,7 +53,16 @@ export function stringifyJson(payload: unknown): string {
  */
 export function parseJson(text: string): unknown {
   const value = parseLooseJson(text);
-  return text.includes('"__type__"') ? revive(value) : value;
+  if (!text.includes('"__type__"')) return value;
+  try {
+    return revive(value);
+  } catch (cause) {
+    if (cause instanceof DecodeError) throw cause;
+    throw new DecodeError(
+      `Cannot decode a body of ${text.length} characters as JSON: its typed values are nested too deeply`,
+      { cause },
+    );
+  }
 }
 
 /** A plain tree of JSON's own types needs no conversion; to look costs a fifth of writing it. */

@@ -2,6 +2,7 @@ import {
   ContentDisallowedError,
   DecodeError,
   EncodeError,
+  MessagingError,
   OptionError,
 } from "../model/errors.ts";
 import { BYTES_CODEC, isBinary } from "./bytes.ts";
@@ -173,7 +174,7 @@ export class CodecRegistry {
           ? "utf-8"
           : codec.contentEncoding),
       compression: undefined,
-      body: codec.encode(payload),
+      body: encodeWith(codec, payload),
     };
   }
 
@@ -207,7 +208,17 @@ export class CodecRegistry {
       return isBinary(charset) ? plain : decodeText(plain, charset);
     }
     if (!isReady(codec)) throw this.#notLoaded(type);
-    return codec.decode(plain, charset);
+    try {
+      return codec.decode(plain, charset);
+    } catch (cause) {
+      if (cause instanceof MessagingError) throw cause;
+      throw new DecodeError(
+        `Cannot decode a body of ${plain.byteLength} bytes as ${type}: ${
+          messageOf(cause)
+        }`,
+        { cause },
+      );
+    }
   }
 
   /**
@@ -286,6 +297,25 @@ export function createCodecRegistry(): CodecRegistry {
     load: () => import("./msgpack.ts").then((module) => module.MSGPACK_CODEC),
   });
   return registry;
+}
+
+/** A codec of the user's own may throw what it likes. */
+function encodeWith(codec: Codec, payload: unknown): Uint8Array {
+  try {
+    return codec.encode(payload);
+  } catch (cause) {
+    if (cause instanceof MessagingError) throw cause;
+    throw new EncodeError(
+      `Cannot encode a payload with the serializer "${codec.name}": ${
+        messageOf(cause)
+      }`,
+      { cause },
+    );
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function codecFor(payload: unknown): Codec {

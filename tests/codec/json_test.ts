@@ -159,3 +159,13 @@ Deno.test("stringifyJson() honours toJSON, and drops undefined in objects", () =
     '{"a":{"b":{"__type__":"decimal","__value__":"1"}}}',
   );
 });
+
+Deno.test("parseJson() refuses typed values that are nested too deeply", () => {
+  const depth = 100_000;
+  const typed = '{"__type__":"date","__value__":"2024-05-06"}';
+  assertThrows(
+    () => parseJson("[".repeat(depth) + typed + "]".repeat(depth)),
+    DecodeError,
+    "too deeply",
+  );
+});

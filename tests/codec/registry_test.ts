@@ -249,6 +249,32 @@ Deno.test("a codec is loaded once, when it is prepared", async () => {
   assertEquals(loads, 1);
 });
 
+Deno.test("what a codec of the user's own throws is the cause of an EncodeError, or a DecodeError", () => {
+  const registry = createCodecRegistry();
+  const cause = new TypeError("no csv");
+  const fail = () => {
+    throw cause;
+  };
+  registry.register({
+    name: "csv",
+    contentType: "text/csv",
+    contentEncoding: "utf-8",
+    encode: fail,
+    decode: fail,
+  });
+  const written = assertThrows(
+    () => registry.encode("x", { serializer: "csv" }),
+    EncodeError,
+    "no csv",
+  );
+  const read = assertThrows(
+    () => registry.decode(bytes("x"), { contentType: "text/csv" }),
+    DecodeError,
+    "no csv",
+  );
+  assertEquals([written.cause, read.cause], [cause, cause]);
+});
+
 Deno.test("a codec that can not be loaded rejects its preparation", async () => {
   const registry = createCodecRegistry();
   registry.register({
