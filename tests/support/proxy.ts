@@ -13,6 +13,8 @@ export class Proxy implements AsyncDisposable {
   #fault: Fault = "none";
   #split: number | undefined;
   #accepted = 0;
+  /** The connections that are stalled by themselves, by when they came. */
+  readonly #stalled = new Set<number>();
 
   private constructor(target: Deno.ConnectOptions, listener: Deno.TcpListener) {
     this.#target = target;
@@ -64,6 +66,11 @@ export class Proxy implements AsyncDisposable {
     this.#fault = "stall";
   }
 
+  /** The same for one connection alone: the how manieth, from 1. */
+  stallOne(number: number): void {
+    this.#stalled.add(number);
+  }
+
   /** Cuts all connections, and takes new ones only to hang up. */
   hangUp(): void {
     this.#fault = "hang up";
@@ -72,8 +79,9 @@ export class Proxy implements AsyncDisposable {
 
   /** Passes on again; what stalled is cut, for bytes were lost. */
   heal(): void {
-    const wasStalled = this.#fault === "stall";
+    const wasStalled = this.#fault === "stall" || this.#stalled.size > 0;
     this.#fault = "none";
+    this.#stalled.clear();
     if (wasStalled) this.cut();
     if (this.#listener === undefined) {
       this.#listen(Deno.listen({ hostname: "127.0.0.1", port: this.#port }));
@@ -111,6 +119,7 @@ export class Proxy implements AsyncDisposable {
   }
 
   async #pass(client: Deno.Conn): Promise<void> {
+    const number = this.#accepted;
     if (this.#fault === "hang up") return client.close();
     let server: Deno.Conn;
     try {
@@ -120,18 +129,21 @@ export class Proxy implements AsyncDisposable {
     }
     const pair = [client, server] as const;
     this.#pairs.add(pair);
-    await Promise.all([this.#copy(client, server), this.#copy(server, client)]);
+    await Promise.all([
+      this.#copy(client, server, number),
+      this.#copy(server, client, number),
+    ]);
     this.#pairs.delete(pair);
     close(pair);
   }
 
-  async #copy(from: Deno.Conn, to: Deno.Conn): Promise<void> {
+  async #copy(from: Deno.Conn, to: Deno.Conn, number: number): Promise<void> {
     const buffer = new Uint8Array(this.#split ?? 65_536);
     try {
       for (;;) {
         const count = await from.read(buffer);
         if (count === null) break;
-        if (this.#fault === "stall") continue;
+        if (this.#fault === "stall" || this.#stalled.has(number)) continue;
         for (let sent = 0; sent < count;) {
           sent += await to.write(buffer.subarray(sent, count));
         }

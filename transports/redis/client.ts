@@ -4,7 +4,11 @@ import { createHash } from "node:crypto";
 import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { ClosedError, MessagingError } from "../../model/errors.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  MessagingError,
+} from "../../model/errors.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { CloseReason } from "../transport.ts";
 import { isLoss, lostError, replyError, timeoutError } from "./errors.ts";
@@ -270,7 +274,8 @@ export class RedisClient implements AsyncDisposable {
   }
 
   #end(failure: unknown): void {
-    const error = failure instanceof MessagingError
+    // A missed deadline is the error of that one call: for all others the link was lost.
+    const error = failure instanceof ConnectionError
       ? failure
       : lostError(this.#dial.broker, failure);
     this.#settle({ type: "lost", error });
