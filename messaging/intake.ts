@@ -12,6 +12,7 @@ import type { Call } from "./operation_options.ts";
 import { Queue } from "./queue.ts";
 import { isRetryable, retry } from "./retry.ts";
 import type { Link, Session } from "./session.ts";
+import { mayPass } from "./session_errors.ts";
 
 /** What consumers of queues are asked to be. */
 export interface IntakeSettings {
@@ -133,6 +134,9 @@ export class Intake {
           clock,
           limits,
           random,
+          // What has consumed before goes on, however silent the broker is for a while.
+          retries: (error) =>
+            this.#lane === undefined ? isRetryable(error) : mayPass(error),
           onWait: (_attempt, _delay, error) => this.#lastError = error,
         });
         await lane.lost;

@@ -7,6 +7,7 @@ import {
   limitsOf,
   type OperationOptions,
 } from "./operation_options.ts";
+import { isLost } from "./retry.ts";
 import type { Session } from "./session.ts";
 
 /** A delivery, and what to settle it on. */
@@ -53,9 +54,7 @@ export class Lane {
     this.#stopping = true;
     if (!this.alive) return;
     await Promise.all(
-      [...this.sources.values()].map(({ subscription }) =>
-        subscription?.[Symbol.asyncDispose]()
-      ),
+      [...this.sources.values()].map((source) => this.#cancelOne(source)),
     );
     const unacked = left.filter(({ source }) => !source.noAck);
     await Promise.all(
@@ -65,6 +64,15 @@ export class Lane {
       ),
     );
     this.#settleLost();
+  }
+
+  async #cancelOne({ subscription }: QueueSource): Promise<void> {
+    try {
+      await subscription?.[Symbol.asyncDispose]();
+    } catch (error) {
+      // With its connection the consumer is gone, too.
+      if (this.alive && !isLost(error)) throw error;
+    }
   }
 
   /** A message was settled; the last one of a cancelled consumer ends the channel. */

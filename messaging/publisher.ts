@@ -66,16 +66,33 @@ export class SessionPublisher {
   }
 
   /** Declares entities, each once on a connection. */
-  async declare(entities: readonly Entity[], call: Call): Promise<void> {
-    const { declarations } = this.#session;
+  async declare(
+    entities: readonly Entity[],
+    call: PublishCall,
+  ): Promise<void> {
+    const { declarations, retryPolicy: policy, clock, limits, random } =
+      this.#session;
     for (const entity of entities) {
       if (declarations.has(entity)) continue;
-      const { topology } = await this.#session.link(call);
-      await topology.run(call, async (channel) => {
-        if (declarations.has(entity)) return;
-        await declarations.declare(entity, channel, call);
+      // Declaring twice is declaring once: what a lost connection left open is done again.
+      await retry(() => this.#declareOne(entity, call), {
+        retries: (error) => call.retry && isLost(error),
+        policy,
+        call,
+        clock,
+        limits,
+        random,
       });
     }
+  }
+
+  async #declareOne(entity: Entity, call: Call): Promise<void> {
+    const { declarations } = this.#session;
+    const { topology } = await this.#session.link(call);
+    await topology.run(call, async (channel) => {
+      if (declarations.has(entity)) return;
+      await declarations.declare(entity, channel, call);
+    });
   }
 
   /** What has to wait for the channel must not be overtaken by what comes after it. */
