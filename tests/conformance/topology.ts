@@ -66,6 +66,26 @@ export const TOPOLOGY: readonly ConformanceCase[] = [
     { needs: ["exclusive"] },
   ),
   onBroker(
+    "deleteQueue() deletes a queue that another connection declared",
+    async (broker) => {
+      const queue = await broker.queue();
+      for (const text of ["1", "2"]) await broker.put(queue, text);
+      const { channel } = await broker.openElsewhere();
+      await rejectsWith(
+        channel.deleteQueue(queue, { ifEmpty: true, ...soon() }),
+        "precondition-failed",
+      );
+      const another = await broker.openElsewhere();
+      assert.equal(await another.channel.deleteQueue(queue, soon()), 2);
+      const last = await broker.openElsewhere();
+      await last.channel.declareQueue(
+        { ...broker.queueOf(), name: queue },
+        soon(),
+      );
+      assert.equal(await last.channel.get(queue, soon()), undefined);
+    },
+  ),
+  onBroker(
     "declareQueue() refuses names of the broker's own",
     async (broker) => {
       await rejectsWith(

@@ -122,14 +122,15 @@ export class Tables {
     name: string,
     options?: DeleteQueueOptions,
   ): Promise<number> {
+    const { ifUnused = false, ifEmpty = false } = options ?? {};
+    const isKnown = this.#store.capabilities.has("known-queues");
     return await this.change(
       { type: "queue", name },
       (topology) =>
-        planDeleteQueue(topology, {
-          name,
-          ifUnused: options?.ifUnused ?? false,
-          ifEmpty: options?.ifEmpty ?? false,
-        }, this.#owner),
+        // Where the tables do not know all queues it may be there all the same.
+        !isKnown && topology.queue(name) === undefined
+          ? [{ type: "queue-deleted", name, ifEmpty }]
+          : planDeleteQueue(topology, { name, ifUnused, ifEmpty }, this.#owner),
       () => `delete queue "${name}"`,
       options,
     );
