@@ -104,8 +104,8 @@ export const RECOVERY: readonly ConformanceCase[] = [
           arrives(iterator.next(), "a message after the restart");
         let second = await next();
         if (second.value?.payload === 1) {
-          // The queue has outlived the restart, and the first message with it.
-          assert.equal(second.value.deliveryInfo.redelivered, true);
+          // The queue has outlived the restart, and the first message with it. Not
+          // every broker remembers over it what it had given out.
           await second.value.ack();
           second = await next();
         }
