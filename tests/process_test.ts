@@ -65,22 +65,27 @@ Deno.test("memory:// runs without any permission, and the process ends by itself
   assert(exitedAfter < 1000, `${exitedAfter} ms`);
 });
 
-Deno.test({
-  name:
-    `amqp:// runs with --allow-net=host:port alone, and the process ends by itself${
-      url === undefined ? ` (${reason})` : ""
-    }`,
-  ignore: url === undefined,
-  fn: async () => {
-    const host = /@([^/]+)/.exec(url ?? "")?.[1];
-    const { output, exitedAfter } = await runProgram(
-      PROGRAM.replace("URL_HERE", JSON.stringify(url)),
-      [`--allow-net=${host}`],
-    );
-    assertEquals(output.split("\n")[0], "hello");
-    assert(exitedAfter < 1000, `${exitedAfter} ms`);
-  },
-});
+for (const scheme of ["amqp", "pika"]) {
+  Deno.test({
+    name:
+      `${scheme}:// runs with --allow-net=host:port alone, and the process ends by itself${
+        url === undefined ? ` (${reason})` : ""
+      }`,
+    ignore: url === undefined,
+    fn: async () => {
+      const host = /@([^/]+)/.exec(url ?? "")?.[1];
+      const { output, exitedAfter } = await runProgram(
+        PROGRAM.replace(
+          "URL_HERE",
+          JSON.stringify(url?.replace(/^\w+/, scheme)),
+        ),
+        [`--allow-net=${host}`],
+      );
+      assertEquals(output.split("\n")[0], "hello");
+      assert(exitedAfter < 1000, `${exitedAfter} ms`);
+    },
+  });
+}
 
 const sqsUrl = Deno.env.get("DASHI_TEST_SQS_URL");
 const sqsReason = Deno.env.get("DASHI_TEST_SQS_REASON") ?? "there is no broker";

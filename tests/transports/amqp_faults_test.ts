@@ -101,7 +101,9 @@ test("a lost connection is what ends its channels, their calls and their consume
     assert(reason.error instanceof ConnectionError, Deno.inspect(reason.error));
     assertEquals(reason.error.code, "connection-lost");
   }
-  assert(await call instanceof MessagingError);
+  const error = await call;
+  assert(error instanceof ConnectionError, Deno.inspect(error));
+  assertEquals([error.code, error.outcome], ["connection-lost", "unknown"]);
   await connection[Symbol.asyncDispose]();
 });
 

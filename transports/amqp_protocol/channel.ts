@@ -4,6 +4,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import {
   ChannelError,
   ClosedError,
+  ConnectionError,
   MessagingError,
   SettlementError,
   TimeoutError,
@@ -352,7 +353,11 @@ export class AmqpChannel implements Channel {
     try {
       return await call();
     } catch (error) {
-      if (this.#endError instanceof ClosedError) throw this.#endError;
+      const ended = this.#endError;
+      // The client may say no more than that its channel is gone.
+      if (ended instanceof ClosedError || ended instanceof ConnectionError) {
+        throw ended;
+      }
       if (error instanceof MessagingError) throw error; // it was never sent
       throw channelError(action, describe(error));
     }
