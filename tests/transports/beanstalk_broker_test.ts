@@ -130,7 +130,7 @@ testOnServer(
       held.push(value);
     }
     using raw = await RawClient.open(server);
-    assert(await raw.number("stats", "current-connections") <= 11);
+    assert(await raw.number("stats", "current-connections") <= 12);
     for (const each of held) await each?.ack();
     assertEquals((await connection.declare(queue))[0]?.messageCount, 0);
     await iterator.return?.();

@@ -21,7 +21,10 @@
  * - Of priorities 9 comes first, as everywhere, and is beanstalkd's 0; a message without
  *   one is beanstalkd's 9. Kombu's messages without one are beanstalkd's 0.
  * - What is unsettled is renewed (`touch`) while its consumer lives, by the time to run that its
- *   publisher gave it. `redelivered` and `deliveryCount` are beanstalkd's count of reserves.
+ *   publisher gave it. `redelivered` and `deliveryCount` are beanstalkd's count of reserves, which
+ *   it forgets when it is restarted. A consumer whose process ends gives all back at once; one
+ *   that only falls silent may keep a message for longer than its time to run, for version 1.12
+ *   looks at it late at times.
  * - Delays are whole seconds, rounded up.
  * - beanstalkd knows no time to live: what has expired is not delivered, and is dropped or
  *   dead-lettered by whoever finds it: a consumer, a `get`, a count; and a connection that
@@ -30,8 +33,8 @@
  * - A message is stored in base64, a third larger, and may have as many bytes as the server's
  *   `-z` (65,535) allows; a larger one is refused with `message-too-large`.
  * - What is no message is buried when it is rejected, where `kick` finds it.
- * - A connection has one socket for its commands, one that takes, and up to eight that wait
- *   for messages, opened as they are needed.
+ * - A connection has one socket for its commands, one or two that take messages, and up to eight
+ *   that wait for them, opened as they are needed.
  *
  * @example Connect
  * ```ts ignore

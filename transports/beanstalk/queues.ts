@@ -2,7 +2,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { readBody, Statistics } from "./body.ts";
 import type { Expiry } from "./expiry.ts";
 import { type Commands, join, type Link, type LinkContext } from "./link.ts";
-import { reservedIn, reserveNow } from "./taker.ts";
+import { reservedIn, reserveNow } from "./reserving.ts";
 import type { Tubes } from "./tubes.ts";
 
 /** How many jobs are removed in one go. */

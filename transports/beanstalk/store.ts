@@ -27,7 +27,8 @@ import { readSettings } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
 import { greet, type Server } from "./server.ts";
-import { MOST_AT_ONCE, takeNow, Taker } from "./taker.ts";
+import { takeNow } from "./reserving.ts";
+import { MOST_AT_ONCE, Taker } from "./taker.ts";
 import { Tubes } from "./tubes.ts";
 
 const CAPABILITIES: readonly Capability[] = [

@@ -6,15 +6,9 @@ import type {
   ReserveWant,
 } from "../store/store.ts";
 import { wholeSeconds } from "./body.ts";
-import type { Reply } from "./client.ts";
 import type { Job, Jobs } from "./jobs.ts";
-import {
-  closedError,
-  type Commands,
-  join,
-  Link,
-  type LinkContext,
-} from "./link.ts";
+import { closedError, join, Link, type LinkContext } from "./link.ts";
+import { reservedIn, takeNow } from "./reserving.ts";
 import type { Tubes } from "./tubes.ts";
 
 /** The most messages that are asked for at once. */
@@ -22,6 +16,9 @@ export const MOST_AT_ONCE = 256;
 
 /** The most sockets that wait, or hold the message that they waited for. */
 const MOST_WAITERS = 8;
+
+/** Queues with less room than this are asked by themselves: they bound what the others give at once. */
+const MUCH_ROOM = 8;
 
 /** How often to look while all of those hold messages, ms. */
 const LOOK_EVERY = 100;
@@ -54,24 +51,39 @@ interface Active {
 interface Wanted {
   readonly tubes: ReadonlySet<string>;
   readonly queueOf: (tube: string) => string;
-  readonly limit: number;
+  readonly groups: readonly Group[];
   readonly options: ReserveOptions;
+}
+
+/** Tubes that are asked together. */
+interface Group {
+  readonly tubes: Set<string>;
+  /** A job may come from any of the tubes: no more than each has room for. */
+  limit: number;
+}
+
+/** A socket that takes what is there. */
+interface Scanner {
+  link: Promise<Link> | undefined;
+  /** How many to ask for: twice what there was. */
+  estimate: number;
 }
 
 /**
  * Takes messages for consumers. A reserve that waits holds up everything behind it on its
- * socket, and only the socket that reserved a job can settle it. So one socket, which
- * never waits, takes what is there in batches; when nothing is, one that holds nothing
- * waits for the next.
+ * socket, and only the socket that reserved a job can settle it. So one socket, or two
+ * where some queues have little room, takes what is there in batches and never waits;
+ * when nothing is there, one that holds nothing waits for the next.
  */
 export class Taker {
   readonly #host: TakerHost;
   readonly #waiters: Link[] = [];
   readonly #links = new Set<Link>();
   readonly #active = new Set<Active>();
-  #scanner: Promise<Link> | undefined;
-  /** How many to ask for: twice what there was. */
-  #estimate = 4;
+  readonly #scanners: readonly Scanner[] = [
+    { link: undefined, estimate: 4 },
+    { link: undefined, estimate: 4 },
+  ];
   /** Whether the last wait at the server ended in vain: nothing is there. */
   #quiet = false;
   /** How long to wait here before the next wait at the server, after one there was cut short. */
@@ -158,16 +170,19 @@ export class Taker {
 
   #want(wants: readonly ReserveWant[], options: ReserveOptions): Wanted {
     const byTube = new Map<string, string>();
-    // A job may come from any of the tubes: no more than each has room for.
-    let limit = MOST_AT_ONCE;
-    for (const want of wants) {
-      byTube.set(this.#host.tubes.of(want.queue), want.queue);
-      limit = Math.min(limit, want.limit);
+    const much: Group = { tubes: new Set(), limit: MOST_AT_ONCE };
+    const little: Group = { tubes: new Set(), limit: MUCH_ROOM };
+    for (const { queue, limit } of wants) {
+      const tube = this.#host.tubes.of(queue);
+      byTube.set(tube, queue);
+      const group = limit < MUCH_ROOM ? little : much;
+      group.tubes.add(tube);
+      group.limit = Math.min(group.limit, limit);
     }
     return {
       tubes: new Set(byTube.keys()),
       queueOf: (tube) => byTube.get(tube) ?? tube,
-      limit,
+      groups: [much, little].filter(({ tubes }) => tubes.size > 0),
       options,
     };
   }
@@ -183,27 +198,42 @@ export class Taker {
   }
 
   /** Takes what is there now. */
-  async #scan({ tubes, queueOf, limit, options }: Wanted): Promise<Job[]> {
+  async #scan({ groups, queueOf, options }: Wanted): Promise<Job[]> {
     const { deadline } = options;
-    const link = await this.#scanLink(deadline);
-    const count = Math.min(limit, this.#estimate);
+    const [group, ...others] = groups;
+    if (group !== undefined && others.length === 0) {
+      return await this.#scanGroup(0, group, queueOf, deadline);
+    }
+    const jobs = await Promise.all(
+      groups.map((each, i) => this.#scanGroup(i, each, queueOf, deadline)),
+    );
+    return jobs.flat();
+  }
+
+  async #scanGroup(
+    index: number,
+    { tubes, limit }: Group,
+    queueOf: (tube: string) => string,
+    deadline: number | undefined,
+  ): Promise<Job[]> {
+    const scanner = this.#scanners[index];
+    if (scanner === undefined) return [];
+    scanner.link ??= this.#open(deadline).catch((error) => {
+      scanner.link = undefined;
+      throw error;
+    });
+    const link = await scanner.link;
+    const count = Math.min(limit, scanner.estimate);
     const jobs = await takeNow(this.#host.jobs, link, {
       tubes,
       queueOf,
       count,
       deadline,
     });
-    this.#estimate = jobs.length === count
-      ? Math.min(MOST_AT_ONCE, Math.max(this.#estimate, count * 2))
+    scanner.estimate = jobs.length === count
+      ? Math.min(MOST_AT_ONCE, Math.max(scanner.estimate, count * 2))
       : jobs.length + 1;
     return jobs;
-  }
-
-  #scanLink(deadline: number | undefined): Promise<Link> {
-    return this.#scanner ??= this.#open(deadline).catch((error) => {
-      this.#scanner = undefined;
-      throw error;
-    });
   }
 
   /** A connection whose server takes no further socket is of no use. */
@@ -327,54 +357,4 @@ export class Taker {
 
 function isFree(link: Link): boolean {
   return link.held === 0 && !link.waiting && !link.ended;
-}
-
-/** What to take at once. */
-export interface TakeNow extends CallOptions {
-  readonly tubes: ReadonlySet<string>;
-  readonly queueOf: (tube: string) => string;
-  readonly count: number;
-}
-
-/**
- * Takes jobs that are ready, and waits for none.
- *
- * @param jobs The list of what is held.
- * @param link The socket that will hold them.
- * @param what From where, and how many at most.
- * @returns The jobs.
- */
-export async function takeNow(
-  jobs: Jobs,
-  link: Link,
-  { tubes, queueOf, count, deadline }: TakeNow,
-): Promise<Job[]> {
-  const replies = await link.call(
-    join(link.watch(tubes), reserveNow(count)),
-    { deadline, action: "take messages" },
-  );
-  return await jobs.take(link, reservedIn(replies), queueOf, {
-    deadline,
-    action: "take messages",
-  });
-}
-
-/**
- * The commands that reserve what is ready.
- *
- * @param count How many at most.
- * @returns The commands.
- */
-export function reserveNow(count: number): Commands {
-  return { text: "reserve-with-timeout 0\r\n".repeat(count), count };
-}
-
-/**
- * Finds what was reserved among replies.
- *
- * @param replies The replies; the others say that nothing was there.
- * @returns Those with a job.
- */
-export function reservedIn(replies: readonly Reply[]): readonly Reply[] {
-  return replies.filter(({ word }) => word === "RESERVED");
 }
