@@ -1,3 +1,4 @@
+import type { CallOptions } from "../../model/call_options.ts";
 import type { ReserveWant } from "../store/store.ts";
 import type { Context } from "./context.ts";
 import {
@@ -184,6 +185,35 @@ export class Claims {
       }
       return { ready, nextAt, complete: found.length < MOST };
     });
+  }
+
+  /**
+   * Brings back what was out of sight for its time, in some queues.
+   *
+   * @returns Milliseconds until there is more, or `Infinity`.
+   */
+  async ripen(
+    queues: readonly string[],
+    options?: CallOptions,
+  ): Promise<number> {
+    if (queues.length === 0) return Infinity;
+    const { client, settings: { names } } = this.#context;
+    const places = queues.flatMap((queue) => [
+      hiddenName(queue, "unacked"),
+      hiddenName(queue, "delayed"),
+    ]);
+    const now = this.#context.now();
+    const bring = async () => {
+      const hidden = { queue: { $in: places } };
+      await this.#restore({ ...hidden, priority: { $lte: now } });
+      const [next] = await client.find(
+        names.messages,
+        { ...hidden, priority: { $gt: now } },
+        { sort: { priority: 1 }, limit: 1, projection: { priority: 1 } },
+      );
+      return next === undefined ? Infinity : Number(next.priority) - now;
+    };
+    return await this.#context.call("bring back messages", options, bring);
   }
 
   /** Gives back what an owner holds, of earlier connections or of all. */

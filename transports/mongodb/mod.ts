@@ -32,6 +32,9 @@
  * dead-letters, somebody who consumes on any connection moves it within 5 s. Queues
  * are looked at again after 10 ms at first, and the seldomer the longer nothing comes.
  *
+ * What is out of sight for its time comes back by a connection of ours that consumes
+ * from its queue, or has published there or declared it. While none is open it waits.
+ *
  * Bindings lie in `messages.routing`, as Kombu reads and writes them; exchanges,
  * queues, and the bindings that Kombu has not, in `messages.topology`. Writes are the
  * majority's, but for claims and their renewals: what a failover forgets of those is

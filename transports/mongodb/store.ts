@@ -229,6 +229,19 @@ export class MongodbStore implements Store {
     return this.#settling.renew(reservations, options);
   }
 
+  async ripen(
+    queues: readonly string[],
+    options?: CallOptions,
+  ): Promise<number> {
+    const all = new Set(queues);
+    for (const { declaration } of this.#tables.view.topology.queues()) {
+      all.add(declaration.name);
+    }
+    const next = await this.#claims.ripen([...all], options);
+    this.#reserving.notePut(queues);
+    return next;
+  }
+
   setAside(
     reservations: readonly Reservation[],
     options?: CallOptions,

@@ -42,6 +42,10 @@
  * consumers, owners) is kept under keys that begin with `dashi.`. With PUB/SUB up to
  * 10,000 messages wait for a queue's consumers in the process; then the oldest go.
  *
+ * A delayed message is moved to its queue when its time has come by a connection of
+ * ours: the one that published it, any that consumes, or the next that publishes. While
+ * none is open it waits.
+ *
  * A Redis Cluster is refused at connect: the scripts use keys of several slots. ioredis
  * reads the environment when it is loaded: beside `--allow-net=host:port` it needs
  * `--allow-env` or `--ignore-env`.

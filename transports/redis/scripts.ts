@@ -12,6 +12,7 @@ import {
   RENEW,
   TAKE,
 } from "./lua_messages.ts";
+import { RIPEN } from "./lua_ripen.ts";
 import { APPLY, BEAT, CLOCK, READ, VERSION } from "./lua_tables.ts";
 
 /** What runs in the server, each in one step that nothing comes between. */
@@ -38,6 +39,8 @@ export interface Scripts {
   readonly apply: string;
   /** Counts the ready messages of a queue. */
   readonly count: string;
+  /** Brings into sight what has become due. */
+  readonly ripen: string;
   /** Removes the ready messages of a queue. */
   readonly purge: string;
 }
@@ -75,6 +78,7 @@ local MALFORMED = ${quote(layout.malformed(""))}
     read: script(CLOCK, READ),
     apply: script(CLOCK, VERSION, APPLY),
     count: script(CLOCK, HOLD, PASS, COUNT),
+    ripen: script(CLOCK, HOLD, PASS, RIPEN),
     purge: script(PURGE),
   };
 }

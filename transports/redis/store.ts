@@ -19,7 +19,7 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
-import type { RedisClient } from "./client.ts";
+import { decode, type RedisClient } from "./client.ts";
 import { connect } from "./connect.ts";
 import { Core } from "./core.ts";
 import { Fanout } from "./fanout.ts";
@@ -289,6 +289,24 @@ export class RedisStore implements Store {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     return this.#settlement.renew(reservations, options);
+  }
+
+  async ripen(
+    _queues: readonly string[],
+    options?: CallOptions,
+  ): Promise<number> {
+    const reply = await this.#core.run(
+      "ripen",
+      "bring due messages into sight",
+      [],
+      options,
+    );
+    const [now, next, moved] = Array.isArray(reply) ? reply : [];
+    this.#core.setServerNow(Number(now));
+    for (const queue of Array.isArray(moved) ? moved : []) {
+      this.#reserver.ring(decode(queue));
+    }
+    return Number(next) < 0 ? Infinity : Number(next) - Number(now);
   }
 
   setAside(

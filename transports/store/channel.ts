@@ -28,6 +28,7 @@ import { change, planForeignConsume } from "./declarer.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { Loop } from "./loop.ts";
 import type { Publisher } from "./publisher.ts";
+import type { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
 import { lostBefore } from "./settler.ts";
 import { Tables } from "./tables.ts";
@@ -42,6 +43,7 @@ export interface ChannelContext {
   readonly operationTimeout: number;
   readonly publisher: Publisher;
   readonly deadLetters: DeadLetters;
+  readonly ripener: Ripener;
   /** The loop that takes, or will take, messages of a queue. */
   loopFor(queue: string): Loop;
   /** The channel has ended. */
@@ -73,7 +75,11 @@ export class StoreChannel implements Channel {
       context.owner,
       (options, action) => this.#check(options, action),
     );
-    this.#deliveries = new Deliveries(context.store, context.deadLetters);
+    this.#deliveries = new Deliveries(
+      context.store,
+      context.deadLetters,
+      context.ripener,
+    );
   }
 
   /** What was delivered and is not settled. */

@@ -19,6 +19,7 @@ import { Leases } from "./leases.ts";
 import { Loop } from "./loop.ts";
 import { Publisher } from "./publisher.ts";
 import { Router } from "./router.ts";
+import { Ripener } from "./ripener.ts";
 import { lostBefore } from "./settler.ts";
 import type { Reservation, Store } from "./store.ts";
 
@@ -66,6 +67,7 @@ class StoreConnection implements TransportConnection {
   readonly #limits: Limits;
   readonly #deadLetters: DeadLetters;
   readonly #leases: Leases;
+  readonly #ripener: Ripener;
   readonly #loops: Loop[] = [];
   readonly #channels = new Set<StoreChannel>();
   readonly #context: ChannelContext;
@@ -88,6 +90,7 @@ class StoreConnection implements TransportConnection {
       () => clock.now() + operationTimeout,
     );
     this.#deadLetters = new DeadLetters(store, router, () => clock.wall());
+    this.#ripener = new Ripener(store, options);
     this.#context = {
       store,
       clock,
@@ -95,7 +98,14 @@ class StoreConnection implements TransportConnection {
       operationTimeout,
       limits: this.#limits,
       deadLetters: this.#deadLetters,
-      publisher: new Publisher(store, router, this.#limits, this.#deadLetters),
+      ripener: this.#ripener,
+      publisher: new Publisher(
+        store,
+        router,
+        this.#limits,
+        this.#deadLetters,
+        this.#ripener,
+      ),
       loopFor: (queue) => this.#loopFor(queue),
       forget: (channel) => this.#channels.delete(channel),
     };
@@ -133,6 +143,7 @@ class StoreConnection implements TransportConnection {
 
   async #close(): Promise<void> {
     this.#leases.stop();
+    this.#ripener.stop();
     const { clock, operationTimeout, owner } = this.#options;
     await Promise.all(
       [...this.#channels].map((channel) => channel[Symbol.asyncDispose]()),
@@ -157,6 +168,7 @@ class StoreConnection implements TransportConnection {
     this.#closing = Promise.resolve();
     this.#lostError = error;
     this.#leases.stop();
+    this.#ripener.stop();
     for (const channel of this.#channels) channel.lose(error);
     this.#channels.clear();
     this.#limits.clear();

@@ -4,6 +4,7 @@ import type { Delivery, DeliveryTag } from "../../model/message.ts";
 import type { RejectOptions, SettleOptions } from "../transport.ts";
 import { type DeadLetters, isMalformed } from "./dead_letters.ts";
 import { leaseLost, Settler } from "./settler.ts";
+import type { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 import { Window } from "./window.ts";
@@ -28,6 +29,7 @@ interface Held extends Holding {
 export class Deliveries {
   readonly #store: Store;
   readonly #deadLetters: DeadLetters;
+  readonly #ripener: Ripener;
   readonly #remover: Settler;
   readonly #releaser: Settler;
   readonly #window = new Window<Held>();
@@ -35,9 +37,10 @@ export class Deliveries {
   readonly #lost = new Map<DeliveryTag, Reservation>();
 
   /** Makes an empty window over a store. */
-  constructor(store: Store, deadLetters: DeadLetters) {
+  constructor(store: Store, deadLetters: DeadLetters, ripener: Ripener) {
     this.#store = store;
     this.#deadLetters = deadLetters;
+    this.#ripener = ripener;
     this.#remover = new Settler(store, "remove");
     this.#releaser = new Settler(store, "release");
   }
@@ -164,6 +167,7 @@ export class Deliveries {
       message: { ...message, properties, delay: options.delay ?? 0 },
       ttl: properties.expiration,
     }], putLimits(options, reservation));
+    this.#ripener.notePut([{ queue }], options.delay ?? 0);
     if (result.type === "lost") throw leaseLost(reservation);
     if (result.type === "put") {
       await this.#deadLetters.moveAll(result.displaced, "maxlen");

@@ -7,6 +7,7 @@ import type { PublishOutcome } from "../transport.ts";
 import { refusePublishing } from "./capabilities.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
+import type { Ripener } from "./ripener.ts";
 import type { PutResult, Store } from "./store.ts";
 
 /**
@@ -18,6 +19,7 @@ export class Publisher {
   readonly #router: Router;
   readonly #limits: Limits;
   readonly #deadLetters: DeadLetters;
+  readonly #ripener: Ripener;
 
   /** Makes one for all channels of a connection. */
   constructor(
@@ -25,11 +27,13 @@ export class Publisher {
     router: Router,
     limits: Limits,
     deadLetters: DeadLetters,
+    ripener: Ripener,
   ) {
     this.#store = store;
     this.#router = router;
     this.#limits = limits;
     this.#deadLetters = deadLetters;
+    this.#ripener = ripener;
   }
 
   /** Publishes a message. */
@@ -70,12 +74,14 @@ export class Publisher {
       signal: options?.signal,
       deadline: options?.deadline,
     });
-    return put.then((result) =>
-      result.type === "put" && result.displaced.length === 0 &&
-        routed.broadcasts.length === 0
+    return put.then((result) => {
+      // Not before: what the store does not have yet it can not see to.
+      this.#ripener.notePut(routed.queues, message.delay);
+      return result.type === "put" && result.displaced.length === 0 &&
+          routed.broadcasts.length === 0
         ? routed.outcome
-        : this.#finish(message, routed, result, options)
-    );
+        : this.#finish(message, routed, result, options);
+    });
   }
 
   async #finish(

@@ -61,6 +61,14 @@ export interface Store extends AsyncDisposable {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]>;
+  /**
+   * Brings what has become due into sight, for those who consume and are not ours: in
+   * `queues`, and wherever else the store looks by itself. For stores whose brokers
+   * do not do it.
+   *
+   * @returns Milliseconds until there is more to do, as far as is known; or `Infinity`.
+   */
+  ripen?(queues: readonly string[], options?: CallOptions): Promise<number>;
   /** Puts what is no message where an operator finds it: beanstalkd's bury, a list aside. */
   setAside?(
     reservations: readonly Reservation[],
