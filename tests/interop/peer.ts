@@ -128,12 +128,16 @@ export class Peer implements AsyncDisposable {
   async receive(
     queue: QueueSpec,
     count: number,
-    options: { readonly accept?: readonly string[]; readonly then?: Then } = {},
+    options: {
+      readonly accept?: readonly string[];
+      readonly then?: Then;
+      readonly prefetch?: number;
+    } = {},
   ): Promise<readonly Seen[]> {
-    const { accept, then = "ack" } = options;
+    const { accept, then = "ack", prefetch = count } = options;
     await this.consume("once", [queue], {
       ...(accept === undefined ? {} : { accept }),
-      prefetch: count,
+      prefetch,
     });
     const messages = await this.take("once", count, then);
     await this.cancel("once");

@@ -8,6 +8,68 @@ import { type InteropCase, spec, take } from "./stage.ts";
 /** The lines of the table about what goes back. */
 export const RETURN_CASES: readonly InteropCase[] = [
   {
+    name:
+      "both sides share a queue, and each message comes to one of them once",
+    run: async (stage) => {
+      const queue = stage.queue();
+      const producer = stage.connection.producer({ declare: [queue] });
+      await Promise.all(Array.from(
+        { length: 100 },
+        (_, i) => producer.publish(i, { routingKey: queue.name }),
+      ));
+      await stage.peer.publish({
+        times: 100,
+        routing_key: queue.name,
+        declare: [spec(queue)],
+      });
+      const [ours, theirs] = await Promise.all([
+        take(stage.connection, queue, 120, { prefetch: 7 }),
+        stage.peer.receive(spec(queue), 80, { prefetch: 5 }),
+      ]);
+      const seen = [
+        ...ours.map(({ payload }) => JSON.stringify(shown(payload))),
+        ...theirs.map(({ payload }) => JSON.stringify(payload)),
+      ];
+      const expected = Array.from(
+        { length: 200 },
+        (_, i) => JSON.stringify(shown(i % 100)),
+      );
+      assertEquals(seen.sort(), expected.sort());
+      const [status] = await stage.connection.declare(queue);
+      assertEquals(status?.messageCount, 0);
+    },
+  },
+  {
+    name: "what we publish with a delay comes to Kombu, and not before",
+    needs: "delay",
+    run: async (stage) => {
+      const queue = stage.queue();
+      const producer = stage.connection.producer({ declare: [queue] });
+      const routingKey = queue.name;
+      await producer.publish("later", { routingKey, delay: 1000 });
+      await producer.publish("now", { routingKey });
+      const messages = await stage.peer.receive(spec(queue), 2);
+      assertEquals(messages.map(({ payload }) => payload), ["now", "later"]);
+    },
+  },
+  {
+    name:
+      "what we published with a delay comes to Kombu, though its connection is closed",
+    needs: "delay",
+    run: async (stage) => {
+      const queue = stage.queue();
+      const routingKey = queue.name;
+      const first = stage.connect();
+      const before = first.producer({ declare: [queue] });
+      await before.publish("later", { routingKey, delay: 1000 });
+      await first.close();
+      const producer = stage.connection.producer({ declare: [queue] });
+      await producer.publish("now", { routingKey });
+      const messages = await stage.peer.receive(spec(queue), 2);
+      assertEquals(messages.map(({ payload }) => payload), ["now", "later"]);
+    },
+  },
+  {
     name: "requeue: what Kombu gives back comes to us, marked",
     run: async (stage) => {
       const queue = stage.queue();

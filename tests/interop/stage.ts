@@ -204,11 +204,12 @@ export async function take(
   options: {
     readonly accept?: readonly string[];
     readonly then?: "ack" | "requeue" | "hold";
+    readonly prefetch?: number;
   } = {},
 ): Promise<readonly Message<unknown>[]> {
-  const { accept, then = "ack" } = options;
+  const { accept, then = "ack", prefetch = count } = options;
   const consumer = connection.consumer<unknown>(queue, {
-    prefetch: count,
+    prefetch,
     accept,
   });
   const taken: Message<unknown>[] = [];
