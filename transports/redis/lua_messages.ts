@@ -42,7 +42,7 @@ end
 /** `pass` does to a queue what time has done: what is due becomes ready, what has expired goes. */
 export const PASS: string = String.raw`
 local function expiresAt(text)
-  local at = string.match(text, '.*"properties": {"dashi_expires_at": (%d+)')
+  local at = string.match(string.sub(text, -300), ';expires=(%d+)[^"]*"}}$')
   return at and tonumber(at)
 end
 local moved = {}
@@ -238,10 +238,10 @@ return lost
 export const RELEASE: string = String.raw`
 local function giveBack(list, text, field)
   local connection, number = string.match(field, '^(.*%.)(%d+)$')
-  local mark, ahead = connection and '"dashi_taken": "' .. connection, {}
+  local mark, ahead = connection and ';taken=' .. connection, {}
   while mark and #ahead < 1000 do
-    local head = redis.call('LINDEX', list, -1)
-    local _, last = string.find(head or '', mark, 1, true)
+    local head = string.sub(redis.call('LINDEX', list, -1) or '', -300)
+    local _, last = string.find(head, mark, 1, true)
     if not last or tonumber(string.match(head, '%d+', last + 1)) > tonumber(number) then break end
     ahead[#ahead + 1] = redis.call('RPOP', list)
   end

@@ -16,13 +16,15 @@ export interface Stored {
   readonly expiresAt: number;
 }
 
-const PROPERTIES = '"properties": {';
 const DELIVERY_INFO = '"delivery_info": {';
-const REDELIVERED = '"redelivered": true, ';
-const EXPIRES = `${PROPERTIES}"dashi_expires_at": `;
-const COUNT = '"dashi_delivery_count": ';
-/** How often it was given back, and under which field it was taken then. */
-const TAKEN = /"dashi_delivery_count": (\d+), "dashi_taken": "[^"]*"/;
+const REDELIVERED = '"redelivered": true';
+
+/**
+ * Where Kombu and we write an envelope's name, at its end. It may be any text: behind a
+ * UUID ours says what Kombu's layout has no place for, as in `;expires=1700000000000`.
+ */
+const TAG = '"delivery_tag": "';
+const END = '"}}';
 
 /** An envelope as Kombu and we write it, as far as the first header. */
 const HEAD =
@@ -36,10 +38,31 @@ const HEAD =
  * @returns The envelope with it.
  */
 export function withExpiry(text: string, at: number): string {
-  const place = text.lastIndexOf(PROPERTIES);
-  return `${text.slice(0, place)}${EXPIRES}${Math.ceil(at)}, ${
-    text.slice(place + PROPERTIES.length)
-  }`;
+  return `${text.slice(0, -END.length)};expires=${Math.floor(at)}${END}`;
+}
+
+/** What an envelope's name says beside the name. */
+interface Notes {
+  /** The name itself. */
+  readonly name: string;
+  /** When it expires, on the server's clock, ms. */
+  readonly expires: number;
+  /** How often we gave it back. */
+  readonly count: number | undefined;
+}
+
+/** Reads an envelope's name, if it stands at the end. */
+function readNotes(text: string): Notes | undefined {
+  const place = text.lastIndexOf(TAG);
+  if (place < 0 || !text.endsWith(END)) return undefined;
+  const tag = text.slice(place + TAG.length, -END.length);
+  if (tag.includes('"')) return undefined;
+  const [name = "", ...notes] = tag.split(";");
+  const value = (key: string) => {
+    const note = notes.find((each) => each.startsWith(`${key}=`));
+    return note === undefined ? undefined : Number(note.slice(key.length + 1));
+  };
+  return { name, expires: value("expires") ?? Infinity, count: value("count") };
 }
 
 /**
@@ -53,11 +76,12 @@ export function readStored(bytes: Uint8Array): Stored {
   try {
     text = TEXT.decode(bytes);
     const { message, redelivered } = readEnvelope(text);
+    const notes = readNotes(text);
     return {
       message: redelivered ? withoutMark(message) : message,
       redelivered,
-      deliveryCount: countOf(text, redelivered),
-      expiresAt: expiryOf(text),
+      deliveryCount: redelivered ? notes?.count : 0,
+      expiresAt: notes?.expires ?? Infinity,
     };
   } catch (cause) {
     const error = cause instanceof DecodeError ? cause : new DecodeError(
@@ -81,17 +105,6 @@ function withoutMark(message: Publishing): Publishing {
   return { ...message, properties: { ...message.properties, headers } };
 }
 
-function expiryOf(text: string): number {
-  const place = text.lastIndexOf(EXPIRES);
-  return place < 0 ? Infinity : parseInt(text.slice(place + EXPIRES.length));
-}
-
-function countOf(text: string, redelivered: boolean): number | undefined {
-  if (!redelivered) return 0;
-  const place = text.lastIndexOf(COUNT);
-  return place < 0 ? undefined : parseInt(text.slice(place + COUNT.length));
-}
-
 /**
  * Marks an envelope as delivered before, where Kombu's consumers look, and counts.
  * What others wrote is changed as text: parsed and written again, numbers of Python's
@@ -102,28 +115,30 @@ function countOf(text: string, redelivered: boolean): number | undefined {
  * @returns The marked envelope.
  */
 export function markRedelivered(text: string, field: string): string {
-  const head = HEAD.exec(text)?.[0].length;
-  const place = text.lastIndexOf(DELIVERY_INFO);
-  if (head === undefined || place < head) return markParsed(text);
-  const counted = text.lastIndexOf(COUNT, place);
-  if (counted > head) {
-    const rest = text.slice(counted).replace(
-      TAKEN,
-      (_, count: string) => takenText(Number(count) + 1, field),
-    );
-    return text.slice(0, counted) + rest;
-  }
-  if (text.includes(REDELIVERED.slice(0, -2), head)) return text; // Kombu gave it back before
-  const comma = text[head] === "}" ? '"redelivered": true' : REDELIVERED;
-  const after = place + DELIVERY_INFO.length;
-  const second = text[after] === "}" ? '"redelivered": true' : REDELIVERED;
-  return `${text.slice(0, head)}${comma}${text.slice(head, place)}${
-    takenText(1, field)
-  }, ${DELIVERY_INFO}${second}${text.slice(after)}`;
+  const marked = markText(text) ?? markParsed(text);
+  const notes = readNotes(marked);
+  if (notes === undefined) return marked;
+  const { name, expires, count = 0 } = notes;
+  const expiry = expires === Infinity ? "" : `;expires=${expires}`;
+  const place = marked.lastIndexOf(TAG) + TAG.length;
+  return `${marked.slice(0, place)}${name}${expiry};count=${
+    count + 1
+  };taken=${field}${END}`;
 }
 
-function takenText(count: number, field: string): string {
-  return `${COUNT}${count}, "dashi_taken": ${JSON.stringify(field)}`;
+function markText(text: string): string | undefined {
+  const head = HEAD.exec(text)?.[0].length;
+  const place = text.lastIndexOf(DELIVERY_INFO);
+  if (head === undefined || place < head) return undefined;
+  const info = place + DELIVERY_INFO.length;
+  return text.slice(0, head) + markAt(text, head) + text.slice(head, info) +
+    markAt(text, info) + text.slice(info);
+}
+
+/** What is to stand at the beginning of an object. */
+function markAt(text: string, place: number): string {
+  if (text.startsWith(REDELIVERED, place)) return "";
+  return text[place] === "}" ? REDELIVERED : `${REDELIVERED}, `;
 }
 
 function markParsed(text: string): string {
