@@ -1,7 +1,11 @@
 import type { Binding, BindingDestination } from "../model/binding.ts";
 import type { CallOptions } from "../model/call_options.ts";
+import type { ExchangeType } from "../model/exchange.ts";
+import type { FieldTable } from "../model/field_table.ts";
+import type { Publishing } from "../model/message.ts";
 import type { QueueStatus } from "../model/queue.ts";
 import type { Channel } from "../transports/transport.ts";
+import { matchHeaders, matchTopic } from "../virtual/mod.ts";
 import { Exchange, type ExchangeBinding } from "./exchange.ts";
 import type { Queue } from "./queue.ts";
 
@@ -31,6 +35,26 @@ export class Declarations {
       if (entity.name === exchange && entity instanceof Exchange) return true;
       if (entity.bindings.some((each) => nameOf(each.exchange) === exchange)) {
         return true;
+      }
+    }
+    return false;
+  }
+
+  /** Whether a queue was declared with a binding that matches a message. */
+  bindsFor(
+    { exchange, routingKey, properties }: Pick<
+      Publishing,
+      "exchange" | "routingKey" | "properties"
+    >,
+  ): boolean {
+    for (const entity of this.#entities) {
+      if (entity instanceof Exchange) continue;
+      for (const each of entity.bindings) {
+        if (nameOf(each.exchange) !== exchange) continue;
+        const type = each.exchange instanceof Exchange
+          ? each.exchange.type
+          : "direct";
+        if (matches(type, each, routingKey, properties.headers)) return true;
       }
     }
     return false;
@@ -115,6 +139,24 @@ export class Declarations {
       internal,
       arguments: exchange.arguments,
     }, call);
+  }
+}
+
+function matches(
+  type: ExchangeType,
+  binding: ExchangeBinding,
+  routingKey: string,
+  headers: FieldTable = {},
+): boolean {
+  switch (type) {
+    case "direct":
+      return binding.routingKey === routingKey;
+    case "topic":
+      return matchTopic(binding.routingKey, routingKey);
+    case "fanout":
+      return true;
+    case "headers":
+      return matchHeaders(binding.arguments, headers);
   }
 }
 

@@ -2,6 +2,7 @@ import type { Mailbox } from "../async/mailbox.ts";
 import {
   AccessRefusedError,
   ChannelError,
+  MessagingError,
   ResourceLockedError,
   TimeoutError,
   UnsupportedError,
@@ -237,6 +238,10 @@ export class Intake {
     const { signal } = this.#stopping;
     const { clock, declarations } = this.#session;
     this.#lastError = error;
+    if (isFinal(error)) {
+      this.#mailbox.fail(error);
+      return await lane.close();
+    }
     try {
       // By its name alone it can not be declared again; it may still be there.
       declarations.doubt();
@@ -267,4 +272,10 @@ export class Intake {
     }
     return declarations.nameOf(queue) ?? queue.name;
   }
+}
+
+/** Whether to consume again would end the same way: the queue is there, and can not be read. */
+function isFinal(error: Error): boolean {
+  return error instanceof MessagingError && !error.retryable &&
+    error.code !== "consumer-cancelled";
 }

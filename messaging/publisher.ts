@@ -119,9 +119,12 @@ export class SessionPublisher {
   #send(lane: Lane, message: Publishing, call: PublishCall): Promise<void> {
     return lane.channel.publish(message, call).then(
       (outcome) =>
-        outcome.type === "accepted"
-          ? undefined
-          : this.#returned(outcome, message, call),
+        outcome.type === "returned"
+          ? this.#returned(outcome, message, call)
+          // Somebody removed what this session had bound: from Redis, by a flush.
+          : outcome.queues === 0 && this.#session.declarations.bindsFor(message)
+          ? this.#declareAndPublish(message, call)
+          : undefined,
       (error) => this.#recover(error, lane, message, call),
     );
   }

@@ -55,7 +55,9 @@ export function onRedis(
         await connection.close();
         const left = await redis.keys(`${prefix}*`);
         if (left.length > 0) await redis.del(left);
+        const ended = new Promise((resolve) => redis.once("end", resolve));
         await redis.quit();
+        await ended;
       }
       await assertNothingLeft(before);
     },

@@ -174,7 +174,7 @@ export class Reserver {
     { signal, deadline }: ReserveOptions,
   ): Promise<Reserved> {
     if (this.#over !== undefined) throw this.#over;
-    const taking = this.#take(wants, deadline);
+    const taking = this.#take(wants, deadline, true);
     try {
       const { reservations, failed } = await this.#limits.wait(
         taking,
@@ -222,6 +222,7 @@ export class Reserver {
   async #take(
     wants: readonly ReserveWant[],
     deadline: number | undefined,
+    lookAtAll = false,
   ): Promise<Taken> {
     const here: RedisReservation[] = [];
     const unfilled: ReserveWant[] = [];
@@ -232,7 +233,7 @@ export class Reserver {
         unfilled.push({ queue, limit: limit - arrived.length });
       }
     }
-    const asked = this.#notEmpty(unfilled);
+    const asked = lookAtAll ? unfilled : this.#notEmpty(unfilled);
     if (here.length > 0 && asked.length === 0) {
       return { reservations: here, failed: new Map(), next: Infinity };
     }
