@@ -50,3 +50,37 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name:
+    `amqp, amqp_client: a broker that asks for heartbeats more often than we do, of a consumer that only takes${
+      isInstalled ? "" : " (RabbitMQ is not installed)"
+    }`,
+  ignore: !isInstalled,
+  fn: async () => {
+    const broker = await startRabbitmq({ config: "heartbeat = 1" });
+    try {
+      await Promise.all(CLIENTS.map(async (client) => {
+        const url = urlFor(client, broker.url);
+        await using sending = createConnection(url);
+        await using taking = createConnection(url, { retry: false });
+        const queue = new Queue(`taken by ${client.name}`);
+        const producer = sending.producer({ declare: [queue] });
+        await sending.declare(queue);
+        const iterator = taking.consumer(queue, { noAck: true })
+          [Symbol.asyncIterator]();
+        // Longer than our own heartbeats would do.
+        const end = performance.now() + 7000;
+        while (performance.now() < end) {
+          const next = iterator.next();
+          await producer.publish(1, { routingKey: queue.name });
+          assertEquals((await next).value?.payload, 1);
+        }
+        await iterator.return?.();
+        assertEquals(taking.connected, true);
+      }));
+    } finally {
+      await broker.stop();
+    }
+  },
+});

@@ -136,7 +136,8 @@ export class AmqpConnection implements TransportConnection {
       if (failure.text === "connect ETIMEDOUT") throw late();
       throw dialError(broker, dial.virtualHost, failure);
     }
-    connection.#watch(dial.heartbeat * 1000);
+    const { heartbeat = dial.heartbeat } = connection.#client;
+    connection.#watch(heartbeat * 1000);
     return connection;
   }
 

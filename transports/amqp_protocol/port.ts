@@ -72,6 +72,8 @@ export type Dial = (
 
 /** An open connection of a client's. */
 export interface AmqpClient {
+  /** Seconds between heartbeats as agreed with the broker, where the client tells. */
+  readonly heartbeat?: number;
   /** Opens a channel with confirms. */
   openChannel(events: ClientEvents): Promise<AmqpClientChannel>;
   /** Says to the broker that we live, where the client does not by itself. Called every half heartbeat. */
