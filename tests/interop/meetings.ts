@@ -20,6 +20,25 @@ export const AMQP_CLIENT: Meeting = {
 /** Redis, for the table of cases. */
 export const REDIS: Meeting = redis(11);
 
+/** Redis, with its keys and channels named otherwise. */
+export const REDIS_NAMES: Meeting = {
+  ...redis(13, {
+    ours: {
+      globalKeyPrefix: "kp:",
+      sep: ":",
+      fanoutPrefix: "/x{db}y.",
+      fanoutPatterns: false,
+    },
+    theirs: {
+      global_keyprefix: "kp:",
+      sep: ":",
+      fanout_prefix: "/x{db}y.",
+      fanout_patterns: false,
+    },
+  }),
+  name: "redis, other names,",
+};
+
 /** Redis, for Celery and its results. */
 export const CELERY_REDIS: Meeting = redis(12);
 
@@ -27,7 +46,10 @@ export const CELERY_REDIS: Meeting = redis(12);
  * Redis, in a database that no other test uses: what is unacked is shared by all who
  * use it, and here it is taken back after two seconds.
  */
-function redis(database: number): Meeting {
+function redis(
+  database: number,
+  options: Pick<Meeting, "ours" | "theirs"> = {},
+): Meeting {
   return {
     name: "redis",
     broker: provided(
@@ -36,8 +58,13 @@ function redis(database: number): Meeting {
     ),
     // Kombu serves the lowest first there.
     highestFirst: false,
-    ours: { priorityOrder: "lowest-first", visibilityTimeout: 2000 },
+    ours: {
+      priorityOrder: "lowest-first",
+      visibilityTimeout: 2000,
+      ...options.ours,
+    },
     theirs: {
+      ...options.theirs,
       visibility_timeout: 2,
       unacked_restore_throttle: 1,
       unacked_restore_interval: 1,
