@@ -208,7 +208,12 @@ export class Intake {
     const source = new QueueSource(lane, name, settings.noAck);
     const subscription = await lane.channel.consume(
       name,
-      (delivery) => this.#mailbox.put({ delivery, source }),
+      (delivery) => {
+        // What was on its way when the consumer stopped is not kept from others.
+        if (this.#mailbox.ended || this.#stopping.signal.aborted) {
+          lane.giveBack({ delivery, source });
+        } else this.#mailbox.put({ delivery, source });
+      },
       {
         ...call,
         prefetch: settings.prefetch,

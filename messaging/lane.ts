@@ -56,14 +56,27 @@ export class Lane {
     await Promise.all(
       [...this.sources.values()].map((source) => this.#cancelOne(source)),
     );
-    const unacked = left.filter(({ source }) => !source.noAck);
-    await Promise.all(
-      unacked.map(({ delivery }) =>
-        this.channel.reject(delivery.deliveryTag, { ...call, requeue: true })
-          .catch(() => {}) // the channel is lost: then it goes back by itself
-      ),
-    );
+    await Promise.all(left.map((arrival) => this.#return(arrival, call)));
     this.#settleLost();
+  }
+
+  /** Gives back what came too late for anybody to take it. */
+  giveBack(arrival: Arrival): void {
+    const { clock, endpoint } = this.session;
+    const deadline = clock.now() + endpoint.operationTimeout;
+    this.session.track(this.#return(arrival, { signal: undefined, deadline }));
+  }
+
+  async #return({ delivery, source }: Arrival, call: Call): Promise<void> {
+    if (source.noAck || !this.alive) return;
+    try {
+      await this.channel.reject(delivery.deliveryTag, {
+        ...call,
+        requeue: true,
+      });
+    } catch {
+      // The channel is lost: then it goes back by itself.
+    }
   }
 
   async #cancelOne({ subscription }: QueueSource): Promise<void> {
