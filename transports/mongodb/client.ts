@@ -325,7 +325,8 @@ class Driver implements MongodbClient {
     try {
       return await call;
     } catch (error) {
-      const failure = this.#closed
+      // One that was lost is closed afterwards: what waited there is to be tried again.
+      const failure = this.#closed && !this.#lost
         ? { ...failureOf(error), kind: "closed" } as const
         : failureOf(error);
       if (failure.kind === "lost") this.#lose(failure);
