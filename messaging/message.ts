@@ -211,6 +211,7 @@ export class ReceivedMessage<T> implements Message<T> {
       ? channel.ack(tag, { ...call, multiple: true })
       : channel.ack(tag, call);
     this.#source.onSettled();
+    this.#watchLoss(settling);
     return settling;
   }
 
@@ -270,7 +271,17 @@ export class ReceivedMessage<T> implements Message<T> {
       requeue,
     });
     this.#source.onSettled();
+    this.#watchLoss(settling);
     return settling;
+  }
+
+  /** Settling may be how it turns out that somebody else has it. */
+  #watchLoss(settling: Promise<void>): void {
+    const controller = this.#controller;
+    if (controller === undefined) return;
+    settling.catch((error: unknown) => {
+      if (error instanceof SettlementError) controller.abort(error);
+    });
   }
 
   /** Marks it as settled, or says why it can not be. */

@@ -1,0 +1,219 @@
+// deno-lint-ignore-file no-top-level-await -- a program too
+/** A process of ours that a test may kill: it says what it does, a line of JSON each. */
+
+import {
+  createConnection,
+  type Message,
+  MessagingError,
+  Queue,
+} from "@dashi/mq";
+
+const PROGRAM = new URL(import.meta.url).pathname;
+const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
+
+/** What a worker is to do. */
+export interface Work {
+  readonly url: string;
+  readonly queue: string;
+  readonly transportOptions?: Readonly<Record<string, unknown>>;
+  /**
+   * `consume`: says and acks each message. `publish`: publishes numbers from `from` on, and
+   * says which were confirmed. `hold`: says what it is delivered, and waits for `block`.
+   * `own`: declares what should go with it, and says so.
+   */
+  readonly mode: "consume" | "publish" | "hold" | "own";
+  readonly from?: number;
+  readonly prefetch?: number;
+}
+
+/** What a worker says. */
+export interface Word {
+  readonly ready?: boolean;
+  readonly got?: number;
+  readonly redelivered?: boolean;
+  readonly count?: number;
+  readonly confirmed?: number;
+  readonly acked?: string;
+  readonly aborted?: boolean;
+}
+
+/** The process. */
+export class Worker implements AsyncDisposable {
+  /** All that it said so far. */
+  readonly words: Word[] = [];
+  readonly #child: Deno.ChildProcess;
+  readonly #reading: Promise<void>;
+  readonly #onWord: ((word: Word) => void) | undefined;
+  readonly #waiting = new Set<() => void>();
+  #killed = false;
+
+  /** Starts it; `onWord` hears all that it says. */
+  constructor(work: Work, onWord?: (word: Word) => void) {
+    this.#onWord = onWord;
+    this.#child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--no-check",
+        "--config",
+        CONFIG,
+        PROGRAM,
+        JSON.stringify(work),
+      ],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    this.#reading = this.#read();
+  }
+
+  /** Waits until it has said something that fits. */
+  async until(fits: (word: Word) => boolean): Promise<Word> {
+    for (;;) {
+      const word = this.words.find(fits);
+      if (word !== undefined) return word;
+      if (this.#killed) throw new Error("The worker was killed");
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  /** Tells it something. */
+  async tell(text: string): Promise<void> {
+    const writer = this.#child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(`${text}\n`));
+    writer.releaseLock();
+  }
+
+  /** Ends it as a crash would, and reads what it had said. */
+  async kill(): Promise<void> {
+    if (this.#killed) return;
+    this.#killed = true;
+    this.#child.kill("SIGKILL");
+    await this.#child.stdin.close().catch(() => {});
+    await this.#child.status;
+    await this.#reading;
+  }
+
+  /** The same. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+
+  async #read(): Promise<void> {
+    const decoder = new TextDecoder();
+    let rest = "";
+    for await (const chunk of this.#child.stdout) {
+      const lines = (rest + decoder.decode(chunk, { stream: true }))
+        .split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const word: Word = JSON.parse(line);
+        this.words.push(word);
+        this.#onWord?.(word);
+      }
+      this.#wake();
+    }
+    this.#killed = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+}
+
+const ENCODER = new TextEncoder();
+
+/** Says it before anything else happens: what is in the pipe outlives the process. */
+function say(word: Word): void {
+  const bytes = ENCODER.encode(`${JSON.stringify(word)}\n`);
+  for (let sent = 0; sent < bytes.length;) {
+    sent += Deno.stdout.writeSync(bytes.subarray(sent));
+  }
+}
+
+function sayGot({ payload, deliveryInfo, deliveryCount }: Message<number>) {
+  const { redelivered } = deliveryInfo;
+  say({
+    got: payload,
+    redelivered,
+    ...(deliveryCount === undefined ? {} : { count: deliveryCount }),
+  });
+}
+
+async function main(work: Work): Promise<void> {
+  const connection = createConnection(work.url, {
+    transportOptions: work.transportOptions ?? {},
+    retry: { firstDelay: 10, mostDelay: 200 },
+  });
+  const { queue, prefetch = 50 } = work;
+  switch (work.mode) {
+    case "consume": {
+      for await (
+        const message of connection.consumer<number>(queue, { prefetch })
+      ) {
+        sayGot(message);
+        message.ack().catch(() => {}); // lost meanwhile: somebody gets it again
+      }
+      return;
+    }
+    case "publish": {
+      const producer = connection.producer<number>({ maxInFlight: 50 });
+      for (let i = work.from ?? 0;; i++) {
+        const sent = producer.publish(i, { routingKey: queue })
+          .then(() => say({ confirmed: i }));
+        if (i % 50 === 49) await sent;
+      }
+    }
+    case "hold": {
+      const consumer = connection.consumer<number>(queue, { prefetch });
+      for await (const message of consumer) {
+        const { signal } = message;
+        sayGot(message);
+        if (message.deliveryInfo.redelivered) continue;
+        block(message, signal);
+      }
+      return;
+    }
+    case "own": {
+      await connection.declare([
+        new Queue(`${queue}-exclusive`, { exclusive: true }),
+      ]);
+      const consumers = [
+        new Queue(`${queue}-exclusive`, { exclusive: true }),
+        new Queue(`${queue}-auto`, { autoDelete: true }),
+        new Queue(`${queue}-kept`),
+      ].map((each) => {
+        const consumer = connection.consumer(each);
+        consumer.run(() => {});
+        return consumer;
+      });
+      while (!consumers.every((each) => each.health().healthy)) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      say({ ready: true });
+    }
+  }
+}
+
+/** When it is told for how long: blocks the event loop, and acks then. */
+async function block(
+  message: Message<number>,
+  signal: AbortSignal,
+): Promise<void> {
+  const chunk = new Uint8Array(64);
+  const count = await Deno.stdin.read(chunk);
+  if (count === null) return;
+  const end = performance.now() +
+    Number(new TextDecoder().decode(chunk.subarray(0, count)));
+  while (performance.now() < end);
+  const acked = await message.ack().then(
+    () => "acked",
+    (error: unknown) =>
+      error instanceof MessagingError ? error.code : String(error),
+  );
+  say({ acked, aborted: signal.aborted });
+}
+
+if (import.meta.main) await main(JSON.parse(Deno.args[0] ?? "{}"));
