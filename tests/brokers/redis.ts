@@ -38,12 +38,18 @@ export function hasRedis(): boolean {
   }
 }
 
+/** What a server has taken it has written. */
+const DURABLE = ["--save", "", "--appendonly", "yes"]
+  .concat("--appendfsync", "always");
+
 /** Starts a server in a new folder. What it has taken it has written, for a restart. */
 export async function startRedis(
   options: {
     readonly arguments?: readonly string[];
     readonly port?: number;
     readonly password?: string;
+    /** What stands in the place of a server's usual arguments: a sentinel's. */
+    readonly program?: readonly string[];
   } = {},
 ): Promise<RedisServer> {
   const folder = await Deno.makeTempDir({ prefix: "dashi-redis-" });
@@ -52,8 +58,9 @@ export async function startRedis(
   const start = async () => {
     child = new Deno.Command("redis-server", {
       args: [
+        ...options.program ?? [],
         ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder],
-        ...["--save", "", "--appendonly", "yes", "--appendfsync", "always"],
+        ...(options.program === undefined ? DURABLE : []),
         ...(password === undefined ? [] : ["--requirepass", password]),
         ...options.arguments ?? [],
       ],

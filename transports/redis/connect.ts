@@ -161,17 +161,21 @@ async function examine(
   }
 }
 
-/** Asks the sentinels in their order, until one knows. */
+/** Asks the sentinels in their order, until one knows. Each has its share of the time: behind a silent one there may be one that answers. */
 async function findMaster(
   base: Omit<Dial, "hostname" | "port">,
   address: RedisAddress,
   sentinel: NonNullable<RedisAddress["sentinel"]>,
-  limits: CallOptions,
+  { signal, deadline = Infinity }: CallOptions,
 ): Promise<{ readonly hostname: string; readonly port: number }> {
   const { masterName, userid, password } = sentinel;
   let failure: unknown;
+  // The last share is for the master.
+  let shares = address.hosts.length + 1;
   for (const { hostname, port } of address.hosts) {
     let client: RedisClient | undefined;
+    const now = base.clock.now();
+    const limits = { signal, deadline: now + (deadline - now) / shares-- };
     try {
       client = await RedisClient.open({
         ...base,
@@ -195,7 +199,7 @@ async function findMaster(
         { outcome: "not-sent" },
       );
     } catch (error) {
-      if (limits.signal?.aborted) throw error;
+      if (signal?.aborted) throw error;
       failure = error;
     } finally {
       await client?.[Symbol.asyncDispose]();

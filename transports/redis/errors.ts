@@ -11,9 +11,12 @@ import {
   TimeoutError,
 } from "../../model/errors.ts";
 
-/** What a server says that is no master, or not yet, or no more: connect anew, it may be elsewhere. */
+/**
+ * What a server says that is no master, or not yet, or no more: connect anew, it may be
+ * elsewhere. Redis 6 has other words before it, if a script was told so.
+ */
 const LOSSES =
-  /^(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|MISCONF|-?FAILOVER)\b/;
+  /(?:^|: -)(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|MISCONF|-?FAILOVER)\b/;
 
 /**
  * Says whether a server's answer means that the connection is of no more use.
@@ -47,7 +50,7 @@ export function replyError(
       { cause, outcome: "not-sent" },
     );
   }
-  if (/^NOPERM\b/.test(text)) {
+  if (/^NOPERM\b|user executing the script can't/.test(text)) {
     return new AccessRefusedError(message, { cause, outcome: "not-sent" });
   }
   if (/DB index is out of range/.test(text)) {
@@ -56,7 +59,7 @@ export function replyError(
       { cause, outcome: "not-sent" },
     );
   }
-  if (/^OOM\b/.test(text)) {
+  if (/(?:^|: -)OOM\b/.test(text)) {
     return new PublishError(
       `Cannot ${action}: the server's memory is full (${text})`,
       { cause, code: "publish-refused", retryable: true, outcome: "not-sent" },
