@@ -9,17 +9,22 @@ export interface Deadline {
 /** How often an armed timer looks, at the latest: so a list that ran empty holds the process up no longer than this. */
 const TICK = 1000;
 
+/** Deadlines of so many ms share a bucket. */
+const GRAIN = 16;
+
 /**
  * Watches many deadlines with one timer: a timer for each call costs more than
  * the call.
  *
- * Deadlines are kept in order. New ones mostly come last, or first, where adding costs
- * a few field writes and no look at the clock.
+ * Deadlines lie in buckets of a few ms, and those in order. Most new ones are of the last
+ * bucket, where adding costs a few field writes and no look at the clock; a call that
+ * waited and takes its next step finds the bucket of its old deadline among few.
  */
 export class Deadlines {
   readonly #clock: Clock;
-  #first: Entry | undefined;
-  #last: Entry | undefined;
+  /** In order. Those that ran empty are thrown out now and then. */
+  #buckets: Bucket[] = [];
+  #empty = 0;
   #stopTimer: (() => void) | undefined;
   #timerAt = Infinity;
 
@@ -36,61 +41,81 @@ export class Deadlines {
    * @returns The way to stop watching.
    */
   add(at: number, onMissed: () => void): Deadline {
-    const before = this.#placeBehind(at);
-    const entry = new Entry(at, onMissed, this.#unlink);
-    entry.previous = before;
-    entry.next = before === undefined ? this.#first : before.next;
-    if (entry.next === undefined) this.#last = entry;
-    else entry.next.previous = entry;
-    if (before === undefined) this.#first = entry;
-    else before.next = entry;
+    const number = Math.floor(at / GRAIN);
+    const last = this.#buckets.at(-1);
+    const bucket = last?.number === number ? last : this.#bucketOf(number);
+    if (bucket.first === undefined) this.#empty--;
+    const entry = new Entry(at, onMissed, bucket);
+    entry.previous = bucket.last;
+    if (bucket.last === undefined) bucket.first = entry;
+    else bucket.last.next = entry;
+    bucket.last = entry;
     if (at < this.#timerAt) this.#arm(at);
     return entry;
   }
 
   /** Forgets all deadlines and stops the timer. */
   clear(): void {
-    while (this.#first !== undefined) this.#first.cancel();
+    for (const bucket of [...this.#buckets]) {
+      while (bucket.first !== undefined) bucket.first.cancel();
+    }
     this.#disarm();
   }
 
-  /**
-   * The last entry that is not later. Looked for from both ends: a call that waited long
-   * and takes its next step has the oldest deadline of all.
-   */
-  #placeBehind(at: number): Entry | undefined {
-    let last = this.#last;
-    let first = this.#first;
-    while (last !== undefined && last.at > at) {
-      if (first === undefined || first.at > at) return first?.previous;
-      last = last.previous;
-      first = first.next;
+  /** The bucket of a number; a new one counts as empty. */
+  #bucketOf(number: number): Bucket {
+    let low = 0;
+    let high = this.#buckets.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#buckets[middle]?.number ?? Infinity) < number) {
+        low = middle + 1;
+      } else high = middle;
     }
-    return last;
+    const found = this.#buckets[low];
+    if (found?.number === number) return found;
+    const bucket = new Bucket(number, this.#onEmpty);
+    this.#empty++;
+    this.#buckets.splice(low, 0, bucket);
+    return bucket;
   }
 
-  readonly #unlink = (entry: Entry): void => {
-    if (entry.previous === undefined) this.#first = entry.next;
-    else entry.previous.next = entry.next;
-    if (entry.next === undefined) this.#last = entry.previous;
-    else entry.next.previous = entry.previous;
-    // Who still holds one that is over must not hold all that came after it.
-    entry.previous = entry.next = undefined;
+  readonly #onEmpty = (): void => {
+    if (++this.#empty <= this.#buckets.length / 2 + 8) return;
+    this.#buckets = this.#buckets.filter(({ first }) => first !== undefined);
+    this.#empty = 0;
   };
 
   readonly #look = (): void => {
     this.#disarm();
     const now = this.#clock.now();
-    for (let entry = this.#first; entry !== undefined; entry = this.#first) {
-      if (entry.at > now) break;
+    const due: Entry[] = [];
+    for (const { number, first } of this.#buckets) {
+      if (number * GRAIN > now) break;
+      for (let entry = first; entry !== undefined; entry = entry.next) {
+        if (entry.at <= now) due.push(entry);
+      }
+    }
+    due.sort((a, b) => a.at - b.at);
+    for (const entry of due) {
+      if (!entry.watched) continue; // one before it called it off
       const { onMissed } = entry;
       entry.cancel();
       onMissed();
     }
-    if (this.#first !== undefined && this.#stopTimer === undefined) {
-      this.#arm(this.#first.at);
-    }
+    const next = this.#next();
+    if (next !== undefined) this.#arm(next);
   };
+
+  /** The first moment that is watched. */
+  #next(): number | undefined {
+    const bucket = this.#buckets.find(({ first }) => first !== undefined);
+    let next: number | undefined;
+    for (let entry = bucket?.first; entry !== undefined; entry = entry.next) {
+      if (next === undefined || entry.at < next) next = entry.at;
+    }
+    return next;
+  }
 
   #arm(at: number): void {
     const now = this.#clock.now();
@@ -110,29 +135,45 @@ export class Deadlines {
   }
 }
 
+/** The deadlines of a few ms, in the order in which they were added. */
+class Bucket {
+  readonly number: number;
+  readonly onEmpty: () => void;
+  first: Entry | undefined;
+  last: Entry | undefined;
+
+  constructor(number: number, onEmpty: () => void) {
+    this.number = number;
+    this.onEmpty = onEmpty;
+  }
+}
+
 class Entry implements Deadline {
   readonly at: number;
   onMissed: () => void;
-  readonly #unlink: (entry: Entry) => void;
+  readonly #bucket: Bucket;
   previous: Entry | undefined;
   next: Entry | undefined;
   watched = true;
 
-  constructor(
-    at: number,
-    onMissed: () => void,
-    unlink: (entry: Entry) => void,
-  ) {
+  constructor(at: number, onMissed: () => void, bucket: Bucket) {
     this.at = at;
     this.onMissed = onMissed;
-    this.#unlink = unlink;
+    this.#bucket = bucket;
   }
 
   cancel(): void {
     if (!this.watched) return;
     this.watched = false;
     this.onMissed = nothing;
-    this.#unlink(this);
+    const bucket = this.#bucket;
+    if (this.previous === undefined) bucket.first = this.next;
+    else this.previous.next = this.next;
+    if (this.next === undefined) bucket.last = this.previous;
+    else this.next.previous = this.previous;
+    // Who still holds one that is over must not hold all that came after it.
+    this.previous = this.next = undefined;
+    if (bucket.first === undefined) bucket.onEmpty();
   }
 }
 

@@ -234,6 +234,27 @@ Deno.test("Deadlines take any order, the oldest of all in one step", () => {
   assertEquals(clock.timers, 0);
 });
 
+Deno.test("Deadlines take the next steps of calls that wait in their order, at any length", () => {
+  const clock = new TestClock();
+  const deadlines = new Deadlines(clock);
+  const count = 50_000;
+  let missed = 0;
+  const at = (i: number) => 1000 + Math.floor(i / 100);
+  for (let i = 0; i < count; i++) deadlines.add(at(i), () => missed++);
+  const began = performance.now();
+  const steps = Array.from(
+    { length: count },
+    (_, i) => deadlines.add(at(i), () => missed++),
+  );
+  assert(performance.now() - began < 2000);
+  for (const step of steps.slice(0, count / 2)) step.cancel();
+  clock.pass(1249);
+  assertEquals(missed, 25_000);
+  clock.pass(1000);
+  assertEquals(missed, 75_000);
+  assertEquals(clock.timers, 0);
+});
+
 Deno.test("Line lets go of a step that was left, and goes on with the others", async () => {
   const line = new Line();
   const seen: string[] = [];
