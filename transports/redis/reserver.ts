@@ -49,6 +49,9 @@ export class Reserver {
   readonly #refresh: () => Promise<void>;
   #rings: boolean;
   #sweptAt = -Infinity;
+  /** How long to wait until the next look, where nobody rings: longer each time that there was nothing. */
+  #poll = FIRST_POLL;
+  #refreshedAt: number;
   #turn = 0;
   #tablesChanged = false;
   /** Whether time may change something sooner than the last answer said. */
@@ -75,6 +78,7 @@ export class Reserver {
     this.#giveBack = settings.giveBack;
     this.#refresh = settings.refresh;
     this.#limits = new Limits(core.clock);
+    this.#refreshedAt = core.clock.now();
   }
 
   /** A queue may have messages. */
@@ -148,25 +152,32 @@ export class Reserver {
     signal?.throwIfAborted();
     if (wait <= 0) return await this.#reserveOnce(wants, options);
     const until = this.#core.clock.now() + wait;
-    let poll = FIRST_POLL;
     for (;;) {
       if (this.#over !== undefined) throw this.#over;
-      if (this.#tablesChanged) {
-        this.#tablesChanged = false;
-        await this.#refresh();
-      }
+      await this.#refreshIfOld();
       const missing = this.#missing(wants);
       const { reservations, failed, next } = await this.#take(wants, deadline);
       const now = this.#core.clock.now();
+      if (reservations.length > 0) this.#poll = FIRST_POLL;
       if (
         reservations.length > 0 || missing.length > 0 || failed.size > 0 ||
         now >= until
       ) return { reservations, missing, failed };
       signal?.throwIfAborted();
-      const wakeAt = Math.min(until, next, this.#rings ? Infinity : now + poll);
-      poll = Math.min(poll * 2, LAST_POLL);
-      await this.#wait(wants, wakeAt, signal);
+      const look = this.#rings ? Infinity : now + this.#poll;
+      this.#poll = Math.min(this.#poll * 2, LAST_POLL);
+      await this.#wait(wants, Math.min(until, next, look), signal);
     }
+  }
+
+  /** Where nobody tells of changes of the tables they are looked at as often as all queues are. */
+  async #refreshIfOld(): Promise<void> {
+    const now = this.#core.clock.now();
+    const isOld = !this.#rings && now - this.#refreshedAt >= SWEEP;
+    if (!isOld && !this.#tablesChanged) return;
+    this.#refreshedAt = now;
+    this.#tablesChanged = false;
+    await this.#refresh();
   }
 
   async #reserveOnce(
