@@ -2,6 +2,7 @@
 
 import { Line } from "../../async/line.ts";
 import { BEANSTALK } from "./beanstalk.ts";
+import { FERRETDB } from "./ferretdb.ts";
 import { MONGODB } from "./mongodb.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
 import { REDIS } from "./redis.ts";
@@ -15,6 +16,7 @@ const BROKERS: readonly BrokerRow[] = [
   BEANSTALK,
   SQS,
   MONGODB,
+  FERRETDB,
 ];
 
 /** The brokers, as the tests are told of them. */

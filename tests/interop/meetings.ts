@@ -98,18 +98,39 @@ export const SQS: Meeting = {
   },
 };
 
+/** What Kombu has not on MongoDB. */
+const NOT_ON_MONGODB = {
+  batch: "Kombu has no batches on MongoDB",
+  headers: "Kombu has no headers exchanges on MongoDB",
+  restore: "Kombu deletes what it takes from MongoDB, and knows no claims",
+};
+
 /** MongoDB. */
 export const MONGODB: Meeting = {
   name: "mongodb",
   broker: provided("MONGODB"),
   highestFirst: true,
-  told: ["us"],
   theirs: { polling_interval: 0.1 },
   lacks: {
-    batch: "Kombu has no batches on MongoDB",
+    ...NOT_ON_MONGODB,
     fanout: "Kombu's fanout on MongoDB is a capped collection of its own",
-    headers: "Kombu has no headers exchanges on MongoDB",
-    restore: "Kombu deletes what it takes from MongoDB, and knows no claims",
+    "fanout from Kombu": "that is a capped collection of its own",
+  },
+};
+
+/** MongoDB as FerretDB speaks it, which has capped collections. In a new database: what was broadcast in an old one confuses Kombu. */
+export const FERRETDB: Meeting = {
+  ...MONGODB,
+  name: "ferretdb",
+  broker: provided(
+    "FERRETDB",
+    (url) => url.replace(/\/\w*$/, `/dashi_${crypto.randomUUID().slice(0, 8)}`),
+  ),
+  ours: { fanout: "broadcast" },
+  lacks: {
+    ...NOT_ON_MONGODB,
+    fanout:
+      "Kombu's cursor dies in an empty collection, and passes over messages in one that is not",
   },
 };
 

@@ -209,7 +209,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
   },
   {
     name: "fanout: what Kombu publishes comes to all of our consumers",
-    needs: "fanout",
+    needs: "fanout from Kombu",
     run: async (stage) => {
       const { connection, peer } = stage;
       const exchange = stage.exchange("fanout");

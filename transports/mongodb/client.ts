@@ -2,6 +2,7 @@ import {
   type Collection,
   type Db,
   type Document,
+  type FindCursor,
   MongoClient,
   type MongoClientOptions,
   MongoServerError,
@@ -15,6 +16,7 @@ import type {
   Fields,
   FindOptions,
   MongodbClient,
+  Tail,
   Updated,
   UpdateStatement,
 } from "./port.ts";
@@ -294,6 +296,46 @@ class Driver implements MongodbClient {
     options: Fields = {},
   ): Promise<void> {
     await this.#watch(this.#collection(name).createIndex(keys, options));
+  }
+
+  tail(name: string, filter: Fields): Tail {
+    const collection = this.#collection(name);
+    let cursor: FindCursor | undefined;
+    /** The last document that was read, or was there at first. */
+    let last: string | undefined;
+    const read = async (): Promise<readonly Fields[]> => {
+      // A cursor dies where there is nothing: then all is read anew.
+      const isNew = cursor === undefined || cursor.closed;
+      if (isNew) {
+        cursor = collection.find(filter, { tailable: true, awaitData: false });
+      }
+      const found: Fields[] = [];
+      for (;;) {
+        const document = await cursor?.tryNext();
+        if (document === null || document === undefined) break;
+        found.push(document);
+      }
+      const place = isNew
+        ? found.findIndex(({ _id }) => String(_id) === last) + 1
+        : 0;
+      const fresh = found.slice(place);
+      last = String(fresh.at(-1)?._id ?? last);
+      return fresh;
+    };
+    return {
+      begin: async () => {
+        const [newest] = await this.#watch(
+          collection.find(filter, { sort: { $natural: -1 }, limit: 1 })
+            .toArray(),
+        );
+        if (newest !== undefined) last = String(newest._id);
+        await this.#watch(read());
+      },
+      read: () => this.#watch(read()),
+      close: async () => {
+        await cursor?.close().catch(() => {});
+      },
+    };
   }
 
   async ensureCapped(name: string, size: number): Promise<void> {

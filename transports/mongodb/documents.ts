@@ -182,16 +182,34 @@ export function restoreStatement(document: Fields): UpdateStatement {
   };
 }
 
-/** Kombu marks what it gives back in the envelope itself. */
-function markedPayload(
+/**
+ * Marks an envelope as Kombu does with what it gives back, and where its consumers
+ * look besides. As text: parsed and written again, numbers of Python's would not be
+ * what they were.
+ */
+export function markedPayload(
   { payload }: Fields,
   message: Publishing | Malformed,
   redelivered: boolean,
 ): string | undefined {
-  return redelivered || "error" in message || typeof payload !== "string"
-    ? undefined
-    : payload.replace(/\}\s*$/, ', "redelivered": true}');
+  if (redelivered || "error" in message || typeof payload !== "string") {
+    return undefined;
+  }
+  const marked = payload.replace(/\}\s*$/, ', "redelivered": true}');
+  const place = marked.indexOf(DELIVERY_INFO);
+  // In a string the quotes would be escaped; a header of that name is somebody's own.
+  const isSure = place > marked.indexOf(PROPERTIES) &&
+    place === marked.lastIndexOf(DELIVERY_INFO);
+  if (!isSure) return marked;
+  const after = place + DELIVERY_INFO.length;
+  const comma = marked[after] === "}" ? "" : ", ";
+  return `${marked.slice(0, after)}"redelivered": true${comma}${
+    marked.slice(after)
+  }`;
 }
+
+const PROPERTIES = '"properties": {';
+const DELIVERY_INFO = '"delivery_info": {';
 
 const HIDDEN_FIELDS = { claim: "", hidden_expire_at: "", hidden_dead_at: "" };
 
@@ -210,7 +228,13 @@ function visibleFields(
   };
 }
 
-function readMessage(
+/**
+ * Reads a document's payload.
+ *
+ * @param document The document.
+ * @returns The message, or why it is none; and whether it was delivered before.
+ */
+export function readMessage(
   { payload }: Fields,
 ): { readonly message: Publishing | Malformed; readonly redelivered: boolean } {
   try {

@@ -11,14 +11,17 @@
  * | --- | --- | --- | --- |
  * | `visibility_timeout` | `lease` | 30 s | how long a delivery is out of the others' sight, unless it is renewed: every third of it, while its connection lives; seconds there, ms here, 1 s or more |
  * | `polling_interval` | `pollingInterval` | 1 s | the longest wait between two looks at queues that stay empty; seconds there, ms here |
+ * | `fanout` | `fanout` | `queue` | `queue` routes to every bound queue; `broadcast` reads and writes Kombu's capped collection, which reaches who listens now |
+ * | `capped_queue_size` | `cappedQueueSize` | 100000 | Kombu's: the size of that collection in bytes, when it is made |
  * | `ttl` | `ttl` | false | Kombu's: TTL indexes, by which the server removes what has expired |
- * | `messages_collection`, `routing_collection`, `queues_collection` | `messagesCollection`, … | `messages`, `messages.routing`, `messages.queues` | Kombu's collections |
+ * | `messages_collection`, `routing_collection`, `broadcast_collection`, `queues_collection` | `messagesCollection`, … | `messages`, `messages.routing`, `messages.broadcast`, `messages.queues` | Kombu's collections |
  * | `w` | `w` | `majority` | how many members must have a message before `publish` resolves |
  * | `replicaSet`, `authSource`, `authMechanism`, `directConnection`, `tls`, `appName` | the same | as the driver has it | MongoDB's own, in any case |
  * | `maxPoolSize` | `maxPoolSize` | 10 | the most sockets |
  * | `retryWrites` | `retryWrites` | - | taken, and not heeded: the library publishes again by itself |
  *
- * Capabilities: all but `known-queues` and `length-limit`. An empty queue of Kombu's
+ * Capabilities: all but `known-queues` and `length-limit`, and without
+ * `queued-fanout` where fanout is broadcast. An empty queue of Kombu's
  * leaves no trace, so the default exchange makes the queue that it is asked for. The
  * order of messages is that of one process; those of several that publish within the
  * same second may come in any order. A body has 12 MB at most. Priorities are from 0

@@ -18,12 +18,18 @@ export interface MongodbTransportOptions {
   readonly lease?: number | undefined;
   /** The longest wait between two looks at queues that stay empty, ms; in a URL `polling_interval`, seconds. @default {1000} */
   readonly pollingInterval?: number | undefined;
+  /** `queue` routes to every bound queue, `broadcast` by Kombu's capped collection to who listens now. @default {"queue"} */
+  readonly fanout?: "queue" | "broadcast" | undefined;
   /** Kombu's: whether the server removes what has expired, by TTL indexes. @default {false} */
   readonly ttl?: boolean | undefined;
+  /** Kombu's: the size of the capped collection, bytes; in a URL `capped_queue_size`. @default {100000} */
+  readonly cappedQueueSize?: number | undefined;
   /** Kombu's: the collection of messages; in a URL `messages_collection`. Our own are named after it. @default {"messages"} */
   readonly messagesCollection?: string | undefined;
   /** Kombu's: the collection of bindings; in a URL `routing_collection`. @default {"messages.routing"} */
   readonly routingCollection?: string | undefined;
+  /** Kombu's: the capped collection of broadcasts; in a URL `broadcast_collection`. @default {"messages.broadcast"} */
+  readonly broadcastCollection?: string | undefined;
   /** Kombu's: the collection of queues that expire; in a URL `queues_collection`. @default {"messages.queues"} */
   readonly queuesCollection?: string | undefined;
   /** MongoDB's: the name of the replica set. */
@@ -51,10 +57,11 @@ export interface MongodbTransportOptions {
   readonly maxPoolSize?: number | undefined;
 }
 
-/** The collections by what they hold: three of Kombu's, and two of ours. */
+/** The collections by what they hold: four of Kombu's, and two of ours. */
 export interface CollectionNames {
   readonly messages: string;
   readonly routing: string;
+  readonly broadcast: string;
   readonly queues: string;
   /** Exchanges, queues, and the bindings that Kombu has not. */
   readonly topology: string;
@@ -83,7 +90,9 @@ export interface StoreSettings {
   readonly names: CollectionNames;
   readonly lease: number;
   readonly pollingInterval: number;
+  readonly broadcasts: boolean;
   readonly ttl: boolean;
+  readonly cappedQueueSize: number;
 }
 
 /** Kombu's, where neither URL nor options name a database. */
@@ -98,9 +107,12 @@ const WRITE_CONCERN: OptionReader<number | string> = {
 const TABLE = {
   lease: durationOption("visibility_timeout"),
   pollingInterval: durationOption("polling_interval"),
+  fanout: wordOption("fanout", ["queue", "broadcast"] as const),
   ttl: booleanOption("ttl"),
+  cappedQueueSize: integerOption("capped_queue_size", 4096, 2 ** 40),
   messagesCollection: stringOption("messages_collection"),
   routingCollection: stringOption("routing_collection"),
+  broadcastCollection: stringOption("broadcast_collection"),
   queuesCollection: stringOption("queues_collection"),
   replicaSet: stringOption("replicaSet"),
   authSource: stringOption("authSource"),
@@ -169,13 +181,16 @@ export function readMongodbOptions(
       names: {
         messages,
         routing: own.routingCollection ?? "messages.routing",
+        broadcast: own.broadcastCollection ?? "messages.broadcast",
         queues: own.queuesCollection ?? "messages.queues",
         topology: `${messages}.topology`,
         owners: `${messages}.owners`,
       },
       lease: own.lease ?? 30_000,
       pollingInterval: Math.max(own.pollingInterval ?? 1000, 10),
+      broadcasts: own.fanout === "broadcast",
       ttl: own.ttl ?? false,
+      cappedQueueSize: own.cappedQueueSize ?? 100_000,
     },
   };
 }

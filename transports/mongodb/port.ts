@@ -24,6 +24,15 @@ export interface Updated {
   readonly upserted: number;
 }
 
+/** What comes into a capped collection, in the order in which it comes. */
+export interface Tail {
+  /** Begins behind what is there. */
+  begin(): Promise<void>;
+  /** Reads what has come since. */
+  read(): Promise<readonly Fields[]>;
+  close(): Promise<void>;
+}
+
 /**
  * A MongoDB by our verbs: one command each. Calls reject with what `failureOf` of
  * client.ts reads. Writes are the majority's unless they are unsafe: what only
@@ -58,6 +67,8 @@ export interface MongodbClient extends AsyncDisposable {
     keys: Readonly<Record<string, 1>>,
     options?: Fields,
   ): Promise<void>;
+  /** Reads what comes into a capped collection. */
+  tail(name: string, filter: Fields): Tail;
   /** Makes a capped collection, if there is none of that name. */
   ensureCapped(name: string, size: number): Promise<void>;
 }

@@ -7,7 +7,7 @@ import type {
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { ConsumerRecord, Topology } from "../../virtual/topology.ts";
-import { kombuPattern } from "./kombu_pattern.ts";
+import { formatPattern } from "../store/kombu_pattern.ts";
 import type { Fields } from "./port.ts";
 
 /**
@@ -93,7 +93,7 @@ export function routeFields(binding: Binding, type: ExchangeType): Fields {
     exchange: source,
     queue: destination.name,
     routing_key: routingKey,
-    pattern: type === "topic" ? kombuPattern(routingKey) : null,
+    pattern: type === "topic" ? formatPattern(routingKey) : null,
     // Kombu has none, and no such field.
     ...(Object.keys(table).length === 0
       ? {}
@@ -135,15 +135,16 @@ export function foreignQueue(name: string): QueueDeclaration {
   };
 }
 
-/** Makes a record of an exchange that others declared, its type told by its bindings. */
+/** Makes a record of an exchange that others declared, its type guessed by its bindings: of a fanout exchange none has a key. */
 export function foreignExchange(
   name: string,
   routes: readonly Fields[],
 ): ExchangeDeclaration {
   const isTopic = routes.some(({ pattern }) => typeof pattern === "string");
+  const isFanout = routes.every(({ routing_key }) => text(routing_key) === "");
   return {
     name,
-    type: isTopic ? "topic" : "direct",
+    type: isTopic ? "topic" : isFanout ? "fanout" : "direct",
     durable: true,
     autoDelete: false,
     internal: false,

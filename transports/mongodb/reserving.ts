@@ -1,8 +1,14 @@
 import { ClosedError, TimeoutError } from "../../model/errors.ts";
-import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
+import type {
+  Reservation,
+  Reserved,
+  ReserveOptions,
+  ReserveWant,
+} from "../store/store.ts";
+import { BroadcastReservation, type Broadcasts } from "./broadcasts.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
-import type { MongodbReservation } from "./documents.ts";
+import { MongodbReservation } from "./documents.ts";
 import { Waiting } from "./waiting.ts";
 
 /** The shortest wait between two looks, ms: right after something came. */
@@ -27,6 +33,7 @@ export class Reserving {
   readonly waiting: Waiting = new Waiting();
   readonly #context: Context;
   readonly #claims: Claims;
+  readonly #broadcasts: Broadcasts | undefined;
   readonly #tables: ReservingTables;
   readonly #missing = new Set<string>();
   /** When something last came, on the clock. */
@@ -39,10 +46,16 @@ export class Reserving {
   #ended: Error | undefined;
 
   /** Makes it for one connection. */
-  constructor(context: Context, claims: Claims, tables: ReservingTables) {
+  constructor(
+    context: Context,
+    claims: Claims,
+    broadcasts: Broadcasts | undefined,
+    tables: ReservingTables,
+  ) {
     const now = context.clock.now();
     this.#context = context;
     this.#claims = claims;
+    this.#broadcasts = broadcasts;
     this.#tables = tables;
     this.#cameAt = now;
     this.#lookAt = now + context.settings.pollingInterval;
@@ -125,10 +138,15 @@ export class Reserving {
   /** Nobody is left to have what came. */
   async #giveBackUnless(
     call: Call,
-    taken: readonly MongodbReservation[],
+    taken: readonly Reservation[],
   ): Promise<void> {
     if (!this.#isOver(call)) return;
-    await this.#claims.giveBack(taken);
+    this.#broadcasts?.giveBack(
+      taken.filter((each) => each instanceof BroadcastReservation),
+    );
+    await this.#claims.giveBack(
+      taken.filter((each) => each instanceof MongodbReservation),
+    );
     this.notePut(new Set(taken.map(({ queue }) => queue)));
     this.#checkGoing(call);
   }
@@ -148,10 +166,12 @@ export class Reserving {
     wants: readonly ReserveWant[],
     isFirst: boolean,
     isWaiting: boolean,
-  ): Promise<readonly MongodbReservation[]> {
+  ): Promise<readonly Reservation[]> {
     const { clock } = this.#context;
     const mustLook = clock.now() >= this.#lookAt ||
       this.#context.now() >= this.#nextAt;
+    const heard = await this.#broadcasts?.take(wants) ?? [];
+    if (heard.length > 0) return heard;
     if (isWaiting) {
       const dead = await this.#claims.takeDead();
       if (dead.length > 0) return dead;

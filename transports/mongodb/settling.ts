@@ -1,10 +1,13 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Reservation } from "../store/store.ts";
+import { BroadcastReservation } from "./broadcasts.ts";
 import { filtersOf } from "./claims.ts";
 import type { Context } from "./context.ts";
 import {
   hiddenName,
+  markedPayload,
   MongodbReservation,
+  rankOf,
   releaseStatement,
 } from "./documents.ts";
 import type { UpdateStatement } from "./port.ts";
@@ -49,6 +52,7 @@ export class Settling {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
+    await this.#keep(reservations.filter(isBroadcast), options);
     const lost = await this.#settle(reservations, (held) =>
       this.#update(
         "release messages",
@@ -57,6 +61,28 @@ export class Settling {
       ));
     this.#onReleased(new Set(reservations.map(({ queue }) => queue)));
     return lost;
+  }
+
+  /** What was broadcast lies nowhere: it is put into its queue. */
+  async #keep(
+    reservations: readonly BroadcastReservation[],
+    options?: CallOptions,
+  ): Promise<void> {
+    if (reservations.length === 0) return;
+    const { client, settings: { names } } = this.#context;
+    await this.#context.call("release messages", options, () =>
+      client.insert(
+        names.messages,
+        reservations.map(({ queue, message, document }) => ({
+          _id: client.newId(),
+          payload: markedPayload(document, message, false) ?? document.payload,
+          queue,
+          priority: rankOf(
+            "error" in message ? undefined : message.properties.priority,
+          ),
+          deliveries: 1,
+        })),
+      ));
   }
 
   /** Holds messages for another lease. */
@@ -101,6 +127,7 @@ export class Settling {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<void> {
+    await this.#setBroadcastsAside(reservations.filter(isBroadcast), options);
     await this.#update(
       "set messages aside",
       reservations.filter(isOurs).map(({ id, claim, queue }) => ({
@@ -112,6 +139,24 @@ export class Settling {
       })),
       options,
     );
+  }
+
+  async #setBroadcastsAside(
+    reservations: readonly BroadcastReservation[],
+    options?: CallOptions,
+  ): Promise<void> {
+    if (reservations.length === 0) return;
+    const { client, settings: { names } } = this.#context;
+    await this.#context.call("set messages aside", options, () =>
+      client.insert(
+        names.messages,
+        reservations.map(({ queue, document: { payload } }) => ({
+          _id: client.newId(),
+          payload,
+          queue: hiddenName(queue, "malformed"),
+          priority: 0,
+        })),
+      ));
   }
 
   async #update(
@@ -152,6 +197,10 @@ export class Settling {
     ]);
     return lost;
   }
+}
+
+function isBroadcast(each: Reservation): each is BroadcastReservation {
+  return each instanceof BroadcastReservation;
 }
 
 function isOurs(each: Reservation): each is MongodbReservation {

@@ -16,6 +16,7 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason } from "../transport.ts";
+import { Broadcasts } from "./broadcasts.ts";
 import { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { Expiry } from "./expiry.ts";
@@ -57,6 +58,9 @@ export class MongodbStore implements Store {
   readonly #settling: Settling;
   readonly #owners: Owners;
   readonly #expiry: Expiry;
+  readonly #broadcasts: Broadcasts | undefined;
+  /** There if fanout exchanges are not to be routed to queues. */
+  readonly broadcast?: NonNullable<Store["broadcast"]>;
   #closing: Promise<void> | undefined;
 
   /** Makes a store of an open client. */
@@ -66,7 +70,17 @@ export class MongodbStore implements Store {
     this.#settleClosed = resolve;
     this.#context = context;
     this.#owner = owner;
-    this.capabilities = CAPABILITIES;
+    const broadcasts = context.settings.broadcasts
+      ? new Broadcasts(context, () => this.#tables.view.topology)
+      : undefined;
+    this.#broadcasts = broadcasts;
+    if (broadcasts !== undefined) {
+      this.broadcast = (exchange, message) =>
+        broadcasts.send(exchange, message);
+    }
+    this.capabilities = broadcasts === undefined
+      ? CAPABILITIES
+      : new Set([...CAPABILITIES].filter((each) => each !== "queued-fanout"));
     this.limits = {
       // Base64 makes four bytes of three, and headers need room.
       itemBytes: 12_000_000,
@@ -77,7 +91,7 @@ export class MongodbStore implements Store {
     };
     this.#tables = new MongodbTables(context);
     this.#claims = new Claims(context, owner);
-    this.#reserving = new Reserving(context, this.#claims, {
+    this.#reserving = new Reserving(context, this.#claims, broadcasts, {
       findMissing: (queues) => this.#tables.findMissing(queues),
     });
     this.#puts = new Puts(context, this.#tables, {
@@ -112,9 +126,20 @@ export class MongodbStore implements Store {
             : []),
         ])),
       this.#owners.beat(this.#owner, OWNER_TTL, options),
+      this.#openBroadcasts(options),
     ]);
     await this.#claims.restoreOwner(this.#owner);
     await this.#dropOldConsumers(options);
+  }
+
+  /** Kombu's capped collection, as Kombu makes it. */
+  async #openBroadcasts(options: CallOptions): Promise<void> {
+    if (this.#broadcasts === undefined) return;
+    const { client, settings: { names, cappedQueueSize } } = this.#context;
+    await this.#context.call("open the broadcasts", options, async () => {
+      await client.ensureCapped(names.broadcast, cappedQueueSize);
+      await client.ensureIndex(names.broadcast, { queue: 1 });
+    });
   }
 
   /** Of a connection that was lost: its session consumes again by itself. */
@@ -159,9 +184,24 @@ export class MongodbStore implements Store {
         declared.push(change.queue.name);
       } else if (change.type === "consumer-added") declared.push(change.queue);
     }
+    await this.#listen(changes);
     this.#reserving.noteDeclared(declared);
     this.#reserving.noteDeleted(deleted);
     return result;
+  }
+
+  /** Listens for queues that we consume from, from the moment when we do. */
+  async #listen(changes: readonly TopologyChange[]): Promise<void> {
+    const broadcasts = this.#broadcasts;
+    if (broadcasts === undefined) return;
+    for (const change of changes) {
+      const queue = "queue" in change ? change.queue : undefined;
+      if (typeof queue !== "string") continue;
+      if (change.type === "consumer-added") await broadcasts.listen(queue);
+      else if (change.type === "consumer-removed") {
+        await broadcasts.leave(queue);
+      }
+    }
   }
 
   async countMessages(
@@ -291,6 +331,7 @@ export class MongodbStore implements Store {
   async #end(error: Error, reason: CloseReason): Promise<void> {
     this.#reserving.end(error);
     this.#settleClosed(reason);
+    await this.#broadcasts?.close();
     await this.#context.client[Symbol.asyncDispose]();
     this.#context.end();
   }

@@ -2,7 +2,8 @@ import { parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type { SetBinding } from "./binding_set.ts";
-import { formatPattern, type Layout } from "./layout.ts";
+import { formatPattern } from "../store/kombu_pattern.ts";
+import type { Layout } from "./layout.ts";
 
 /** What is to be written. */
 export interface Writes {
