@@ -32,8 +32,8 @@ export interface DialHooks {
   readonly heartbeat: number;
   /** Called once when there is no server to write to any more. Must not throw. */
   readonly onLost: (failure: Failure) => void;
-  /** Called with the name of each command that is sent. Must not throw. */
-  readonly onCommand?: ((name: string) => void) | undefined;
+  /** Called with the name of each command that is sent, and with it. Must not throw. */
+  readonly onCommand?: ((name: string, command: Fields) => void) | undefined;
 }
 
 /** Servers that take writes, by the driver's names. */
@@ -163,8 +163,8 @@ class Driver implements MongodbClient {
   async begin(): Promise<void> {
     const { onCommand } = this.#hooks;
     if (onCommand !== undefined) {
-      this.#client.on("commandStarted", ({ commandName }) => {
-        onCommand(commandName);
+      this.#client.on("commandStarted", ({ commandName, command }) => {
+        onCommand(commandName, command);
       });
     }
     await this.#readTime();

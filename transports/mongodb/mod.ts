@@ -9,7 +9,7 @@
  *
  * | Parameter | In `transportOptions` | Default | Meaning |
  * | --- | --- | --- | --- |
- * | `visibility_timeout` | `lease` | 30 s | how long a delivery is out of the others' sight, unless it is renewed: every third of it, while its connection lives; seconds there, ms here, 1 s or more |
+ * | `visibility_timeout` | `visibilityTimeout` | 30 s | how long a delivery is out of the others' sight, unless it is renewed: every third of it, while its connection lives; seconds there, ms here, 1 s or more |
  * | `polling_interval` | `pollingInterval` | 1 s | the longest wait between two looks at queues that stay empty; seconds there, ms here |
  * | `fanout` | `fanout` | `queue` | `queue` routes to every bound queue; `broadcast` reads and writes Kombu's capped collection, which reaches who listens now |
  * | `capped_queue_size` | `cappedQueueSize` | 100000 | Kombu's: the size of that collection in bytes, when it is made |

@@ -15,7 +15,7 @@ import type { ConnectOptions } from "../transport.ts";
 /** The MongoDB transport's own options, as `transportOptions` or in the URL. */
 export interface MongodbTransportOptions {
   /** How long a delivery stays out of the others' sight without being renewed, ms; in a URL `visibility_timeout`, seconds. It is renewed while its connection lives. @default {30000} */
-  readonly lease?: number | undefined;
+  readonly visibilityTimeout?: number | undefined;
   /** The longest wait between two looks at queues that stay empty, ms; in a URL `polling_interval`, seconds. @default {1000} */
   readonly pollingInterval?: number | undefined;
   /** `queue` routes to every bound queue, `broadcast` by Kombu's capped collection to who listens now. @default {"queue"} */
@@ -105,7 +105,7 @@ const WRITE_CONCERN: OptionReader<number | string> = {
 };
 
 const TABLE = {
-  lease: durationOption("visibility_timeout"),
+  visibilityTimeout: durationOption("visibility_timeout"),
   pollingInterval: durationOption("polling_interval"),
   fanout: wordOption("fanout", ["queue", "broadcast"] as const),
   ttl: booleanOption("ttl"),
@@ -151,9 +151,10 @@ export function readMongodbOptions(
     url: { ...url, query: inOwnCase(url.query) },
     transportOptions: options.transportOptions,
   });
-  if (own.lease !== undefined && own.lease < 1000) {
+  const lease = own.visibilityTimeout ?? 30_000;
+  if (lease < 1000) {
     throw new OptionError(
-      `Cannot use ${own.lease} as "lease": it must be a second or more, it is renewed in thirds`,
+      `Cannot use ${lease} as "visibilityTimeout": it must be a second or more, it is renewed in thirds`,
       { code: "option-invalid" },
     );
   }
@@ -186,7 +187,7 @@ export function readMongodbOptions(
         topology: `${messages}.topology`,
         owners: `${messages}.owners`,
       },
-      lease: own.lease ?? 30_000,
+      lease,
       pollingInterval: Math.max(own.pollingInterval ?? 1000, 10),
       broadcasts: own.fanout === "broadcast",
       ttl: own.ttl ?? false,

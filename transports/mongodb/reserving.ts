@@ -176,7 +176,12 @@ export class Reserving {
       const dead = await this.#claims.takeDead();
       if (dead.length > 0) return dead;
     }
-    if (isFirst || (wants.length === 1 && !mustLook)) {
+    // Of many queues that were empty for long one look finds those that are not.
+    const isBusy = clock.now() - this.#cameAt <
+      this.#context.settings.pollingInterval;
+    if (
+      wants.length === 1 ? isFirst || !mustLook : isFirst && isBusy
+    ) {
       const taken = await this.#claims.takeAll(wants);
       if (taken.length > 0) {
         // Those who always find something must not leave what is due behind.
