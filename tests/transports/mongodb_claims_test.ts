@@ -4,6 +4,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { MongoClient } from "mongodb";
 import { createConnection, Queue } from "@dashi/mq";
+import { until } from "../brokers/server.ts";
 import { Holder } from "../interop/holder.ts";
 import { TestClock } from "../support/clock.ts";
 import {
@@ -203,7 +204,11 @@ onMongodb(
     for (let i = 0; i < 9; i++) {
       const before = await leaseOf(database);
       clock.pass(10_000);
-      while (await leaseOf(database) === before);
+      await until(
+        "a renewal",
+        10_000,
+        async () => await leaseOf(database) !== before,
+      );
       const stolen = await other.store.reserve([{ queue: "q", limit: 1 }], NOW);
       assertEquals(stolen.reservations, []);
     }

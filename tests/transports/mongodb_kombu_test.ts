@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import golden from "../golden/mongodb_kombu_main.json" with { type: "json" };
 import type { Fields } from "../../transports/mongodb/port.ts";
-import { kombuPattern } from "../../transports/mongodb/kombu_pattern.ts";
+import { formatPattern } from "../../transports/store/kombu_pattern.ts";
 import { messageTo, onMongodb, queueOf } from "../support/mongodb.ts";
 
 /** The documents of a collection in a case of the fixtures, without their ids. */
@@ -69,7 +69,7 @@ onMongodb(
       .map((each) =>
         each.pattern === null
           ? each
-          : { ...each, pattern: kombuPattern(String(each.routing_key)) }
+          : { ...each, pattern: formatPattern(String(each.routing_key)) }
       );
     for (const { exchange, queue, routing_key } of bindings) {
       const type = { de: "direct", te: "topic", fe: "fanout" } as const;
@@ -126,7 +126,7 @@ onMongodb(
       exchange: "te",
       queue: "two",
       routing_key: "usd.#",
-      pattern: kombuPattern("usd.#"),
+      pattern: formatPattern("usd.#"),
     });
     assertEquals(await publish("te", "usd.x"), {
       type: "accepted",

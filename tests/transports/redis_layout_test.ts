@@ -2,11 +2,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { OptionError } from "../../model/errors.ts";
 import { findTransport } from "../../transports/load.ts";
-import {
-  formatPattern,
-  Layout,
-  type LayoutOptions,
-} from "../../transports/redis/layout.ts";
+import { Layout, type LayoutOptions } from "../../transports/redis/layout.ts";
+import { formatPattern } from "../../transports/store/kombu_pattern.ts";
 import { readRedisOptions } from "../../transports/redis/options.ts";
 import {
   markRedelivered,
