@@ -50,7 +50,9 @@ onMongodb(
   "a claim is one round trip, and asks for what the index serves",
   async (database) => {
     const commands: [string, Fields][] = [];
+    // No time passes: then nothing is looked for that is due.
     const opened = await database.connect({
+      clock: new TestClock(),
       onCommand: (...command) => commands.push(command),
     });
     await put(opened, 200);

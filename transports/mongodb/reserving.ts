@@ -9,6 +9,7 @@ import { BroadcastReservation, type Broadcasts } from "./broadcasts.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { MongodbReservation } from "./documents.ts";
+import { Getting } from "./getting.ts";
 import { Waiting } from "./waiting.ts";
 
 /** The shortest wait between two looks, ms: right after something came. */
@@ -35,6 +36,7 @@ export class Reserving {
   readonly #claims: Claims;
   readonly #broadcasts: Broadcasts | undefined;
   readonly #tables: ReservingTables;
+  readonly #getting: Getting;
   readonly #missing = new Set<string>();
   /** When something last came, on the clock. */
   #cameAt: number;
@@ -57,6 +59,10 @@ export class Reserving {
     this.#claims = claims;
     this.#broadcasts = broadcasts;
     this.#tables = tables;
+    this.#getting = new Getting({
+      take: (queue, limit) => this.#round([{ queue, limit }], true, false),
+      giveBack: (taken) => this.#giveBack(taken),
+    });
     this.#cameAt = now;
     this.#lookAt = now + context.settings.pollingInterval;
     this.#missingAt = now + MISSING_LOOK;
@@ -102,7 +108,7 @@ export class Reserving {
     const { deadline } = options;
     // The signal is for the loop: it gives back before it rejects.
     return await limits.wait(
-      this.#run(call),
+      options.wait > 0 ? this.#run(call) : this.#get(call),
       deadline === undefined ? undefined : { deadline },
       () => {
         call.isAbandoned = true;
@@ -135,12 +141,29 @@ export class Reserving {
     }
   }
 
+  /** Takes what is there, in the order of the calls. */
+  async #get(call: Call): Promise<Reserved> {
+    const taken = await Promise.all(
+      call.wants.map(({ queue, limit }) =>
+        this.#getting.get(queue, limit, () => this.#isOver(call))
+      ),
+    );
+    await this.#giveBackUnless(call, taken.flat());
+    this.#checkGoing(call);
+    return { reservations: taken.flat(), missing: [] };
+  }
+
   /** Nobody is left to have what came. */
   async #giveBackUnless(
     call: Call,
     taken: readonly Reservation[],
   ): Promise<void> {
     if (!this.#isOver(call)) return;
+    await this.#giveBack(taken);
+    this.#checkGoing(call);
+  }
+
+  async #giveBack(taken: readonly Reservation[]): Promise<void> {
     this.#broadcasts?.giveBack(
       taken.filter((each) => each instanceof BroadcastReservation),
     );
@@ -148,7 +171,6 @@ export class Reserving {
       taken.filter((each) => each instanceof MongodbReservation),
     );
     this.notePut(new Set(taken.map(({ queue }) => queue)));
-    this.#checkGoing(call);
   }
 
   #isOver({ options: { signal }, isAbandoned }: Call): boolean {

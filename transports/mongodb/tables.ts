@@ -25,6 +25,7 @@ export class MongodbTables {
   #syncedAt = -Infinity;
   #syncing: Promise<Version> | undefined;
   readonly #line = new Line();
+  readonly #reading = new Map<string, Promise<TopologyView>>();
 
   /** Makes them, unread. */
   constructor(context: Context) {
@@ -57,10 +58,25 @@ export class MongodbTables {
     await this.#versions.open(options);
   }
 
-  /** Reads what is declared around a key. */
-  async read(key: TopologyKey, options?: CallOptions): Promise<TopologyView> {
-    const version = await this.#sync(options);
-    const prints = await this.#readRoutes(key, options);
+  /** Reads what is declared around a key; those who ask in one turn of the event loop read together. */
+  read(key: TopologyKey, options?: CallOptions): Promise<TopologyView> {
+    const name = `${key.type} ${key.name}`;
+    let reading = this.#reading.get(name);
+    if (reading === undefined) {
+      reading = Promise.resolve().then(() => {
+        this.#reading.delete(name);
+        return this.#read(key);
+      });
+      reading.catch(() => {}); // those who ask may all have gone
+      this.#reading.set(name, reading);
+    }
+    const shared = reading;
+    return this.#context.call("read the tables", options, () => shared);
+  }
+
+  async #read(key: TopologyKey): Promise<TopologyView> {
+    const version = await this.#sync();
+    const prints = await this.#readRoutes(key);
     const mark = { ...version, prints };
     return {
       topology: this.#view.topology,
@@ -202,6 +218,7 @@ export class MongodbTables {
       return this.#line.enter(() => this.#readRecords());
     });
     const syncing = this.#syncing;
+    syncing.catch(() => {});
     return this.#context.call("read the tables", options, () => syncing);
   }
 
