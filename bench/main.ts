@@ -6,11 +6,13 @@ import { benchAmqp } from "./amqp.ts";
 import { benchBeanstalk } from "./beanstalk.ts";
 import { benchMemory } from "./memory.ts";
 import { benchRedis } from "./redis.ts";
+import { benchSqs } from "./sqs.ts";
 
 const BENCHES: Readonly<Record<string, (url: string) => Promise<void>>> = {
   AMQP: benchAmqp,
   BEANSTALK: benchBeanstalk,
   REDIS: benchRedis,
+  SQS: benchSqs,
 };
 
 const [given] = Deno.args;

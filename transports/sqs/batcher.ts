@@ -1,4 +1,5 @@
 import type { Limits } from "../../async/limits.ts";
+import { Ring } from "../../async/ring.ts";
 import { atNextTurn } from "../../async/turn.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { TimeoutError } from "../../model/errors.ts";
@@ -15,18 +16,44 @@ export interface BatcherSettings<I> {
   /** How many batches may be under way at once; one keeps the order. */
   readonly atOnce: number;
   readonly limits: Limits;
+  /** Says how much an item adds to a batch, just before it leaves; what it throws is the item's end. */
+  readonly bytesOf?: ((item: I) => number) | undefined;
   /** Sends a batch. */
   send(items: readonly I[], options: CallOptions): Promise<BatchResult>;
 }
 
-interface Waiting<I> {
+/** An item on its way, and whoever waits for it. */
+class Waiting<I> {
   readonly item: I;
-  readonly bytes: number;
   readonly deadline: number | undefined;
   readonly resolve: (failure: Failure | undefined) => void;
   readonly reject: (error: unknown) => void;
+  /** Stops watching its limits. */
+  unwatch: (() => void) | undefined;
   /** Whether it has left; before that it can be called off. */
-  sent: boolean;
+  sent = false;
+
+  constructor(
+    item: I,
+    deadline: number | undefined,
+    resolve: (failure: Failure | undefined) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.item = item;
+    this.deadline = deadline;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+
+  done(failure: Failure | undefined): void {
+    this.unwatch?.();
+    this.resolve(failure);
+  }
+
+  fail(error: unknown): void {
+    this.unwatch?.();
+    this.reject(error);
+  }
 }
 
 /**
@@ -35,7 +62,7 @@ interface Waiting<I> {
  */
 export class Batcher<I> {
   readonly #settings: BatcherSettings<I>;
-  #waiting: Waiting<I>[] = [];
+  readonly #waiting = new Ring<Waiting<I>>();
   #underWay = 0;
   #flushing = false;
 
@@ -48,72 +75,72 @@ export class Batcher<I> {
    * Sends an item with the next batch that has room.
    *
    * @param item The item.
-   * @param bytes How much it adds to a batch.
    * @param options The call's limits.
    * @returns What was wrong with it, or `undefined`.
    * @throws The signal's `reason`, if it aborts first.
    * @throws {TimeoutError} If the deadline is missed; its `outcome` says whether the item had left.
    */
-  add(
-    item: I,
-    bytes: number,
-    options: CallOptions = {},
-  ): Promise<Failure | undefined> {
+  add(item: I, options: CallOptions = {}): Promise<Failure | undefined> {
     return new Promise((resolve, reject) => {
       const { deadline, signal } = options;
-      const unwatch = deadline === undefined && signal === undefined
-        ? undefined
-        : this.#settings.limits.watch({ deadline, signal }, (stopped) => {
-          if (!waiting.sent) {
-            this.#waiting = this.#waiting.filter((each) => each !== waiting);
-          }
-          reject(
-            stopped === undefined ? lateError(waiting.sent) : stopped.aborted,
-          );
-        });
-      const waiting: Waiting<I> = {
-        item,
-        bytes,
-        deadline,
-        resolve: (failure) => {
-          unwatch?.();
-          resolve(failure);
-        },
-        reject: (error) => {
-          unwatch?.();
-          reject(error);
-        },
-        sent: false,
-      };
+      const waiting = new Waiting(item, deadline, resolve, reject);
+      if (deadline !== undefined || signal !== undefined) {
+        waiting.unwatch = this.#settings.limits.watch(
+          { deadline, signal },
+          (stopped) => {
+            if (!waiting.sent) this.#callOff(waiting);
+            waiting.reject(
+              stopped === undefined ? lateError(waiting.sent) : stopped.aborted,
+            );
+          },
+        );
+      }
       this.#waiting.push(waiting);
       this.#schedule();
     });
   }
 
+  #callOff(waiting: Waiting<I>): void {
+    const others = this.#waiting.clear();
+    for (const each of others) if (each !== waiting) this.#waiting.push(each);
+  }
+
   #schedule(): void {
     if (this.#flushing || this.#underWay >= this.#settings.atOnce) return;
     this.#flushing = true;
-    atNextTurn(() => {
-      this.#flushing = false;
-      this.#flush();
-    });
+    atNextTurn(this.#flush);
   }
 
-  #flush(): void {
+  readonly #flush = (): void => {
+    this.#flushing = false;
     while (
-      this.#waiting.length > 0 && this.#underWay < this.#settings.atOnce
-    ) this.#send(this.#take());
-  }
+      this.#waiting.size > 0 && this.#underWay < this.#settings.atOnce
+    ) {
+      const batch = this.#take();
+      if (batch.length > 0) this.#send(batch);
+    }
+  };
 
   #take(): readonly Waiting<I>[] {
-    let [count, bytes] = [0, 0];
-    for (const waiting of this.#waiting) {
-      bytes += waiting.bytes;
-      if (count > 0 && bytes > this.#settings.mostBytes) break;
-      waiting.sent = true;
-      if (++count === MOST_ENTRIES) break;
+    const { bytesOf, mostBytes } = this.#settings;
+    const batch: Waiting<I>[] = [];
+    let bytes = 0;
+    while (batch.length < MOST_ENTRIES) {
+      const next = this.#waiting.at(0);
+      if (next === undefined) break;
+      try {
+        bytes += bytesOf?.(next.item) ?? 0;
+      } catch (error) {
+        this.#waiting.shift();
+        next.fail(error);
+        continue;
+      }
+      if (batch.length > 0 && bytes > mostBytes) break;
+      this.#waiting.shift();
+      next.sent = true;
+      batch.push(next);
     }
-    return this.#waiting.splice(0, count);
+    return batch;
   }
 
   #send(batch: readonly Waiting<I>[]): void {
@@ -123,15 +150,15 @@ export class Batcher<I> {
       { deadline: latest(batch) },
     ).then(
       (results) => {
-        for (const [i, { resolve }] of batch.entries()) resolve(results[i]);
+        for (const [i, waiting] of batch.entries()) waiting.done(results[i]);
       },
       (error) => {
-        for (const { reject } of batch) reject(error);
+        for (const waiting of batch) waiting.fail(error);
       },
     ).then(() => {
       this.#underWay--;
       // In the next turn: who was answered just now may have more.
-      if (this.#waiting.length > 0) this.#schedule();
+      if (this.#waiting.size > 0) this.#schedule();
     });
   }
 }

@@ -172,7 +172,7 @@ export class AwsClient {
       QueueUrl: url,
       Entries: entries.map((entry, i) => ({
         Id: String(i),
-        MessageBody: entry.body,
+        MessageBody: entry.body(),
         DelaySeconds: entry.delay,
         MessageGroupId: entry.group,
         MessageDeduplicationId: entry.deduplication,
@@ -346,7 +346,7 @@ export class AwsClient {
           TopicArn: topic,
           PublishBatchRequestEntries: entries.map((entry, i) => ({
             Id: String(i),
-            Message: entry.body,
+            Message: entry.body(),
             MessageGroupId: entry.group,
             MessageDeduplicationId: entry.deduplication,
           })),

@@ -3,7 +3,8 @@ import type { Publishing } from "../../model/message.ts";
 
 /** One message on its way. */
 export interface SendEntry {
-  readonly body: string;
+  /** Writes it, once for all copies: when it leaves, so that what waits costs little. */
+  readonly body: () => string;
   /** Whole seconds. */
   readonly delay: number | undefined;
   readonly group: string | undefined;
@@ -18,7 +19,7 @@ const ID = /^[!-~]{1,128}$/;
 
 /** What is to be made of a message. */
 export interface EntryOptions {
-  readonly body: string;
+  readonly body: () => string;
   readonly fifo: boolean;
   /** Whether it is a copy that SQS must not take for one that it has seen. */
   readonly copy: boolean;

@@ -93,7 +93,7 @@ export class Fanout {
     const topic = await this.topic(exchange, options);
     try {
       const failure = await this.#batcherOf(topic)
-        .add(entry, entry.body.length, options);
+        .add(entry, options);
       if (failure !== undefined) throw sendError(exchange, failure);
     } catch (error) {
       // Somebody deleted it: the next time it is made anew.
@@ -116,6 +116,7 @@ export class Fanout {
     if (batcher === undefined) {
       batcher = new Batcher({
         mostBytes: this.#settings.maxMessageBytes,
+        bytesOf: (entry) => entry.body().length,
         atOnce: 1,
         limits: this.#limits,
         send: (entries, options) =>

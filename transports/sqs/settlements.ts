@@ -106,10 +106,10 @@ export class Settlements {
     const { from, handle } = reservation;
     const batcher = this.#batcherOf(from.url, verb);
     const limits = { deadline: options?.deadline, signal: options?.signal };
-    let failure = await batcher.add(handle, 0, limits);
+    let failure = await batcher.add(handle, limits);
     // Of a batch some entries may fail, by no fault of theirs.
     if (failure !== undefined && !failure.senderFault) {
-      failure = await batcher.add(handle, 0, limits);
+      failure = await batcher.add(handle, limits);
     }
     return failure === undefined;
   }

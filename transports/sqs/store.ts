@@ -27,6 +27,7 @@ import type {
 import type { Capability, CloseReason } from "../transport.ts";
 import { Batcher } from "./batcher.ts";
 import { decodeBody, encodeBody } from "./body.ts";
+import { capabilitiesOf } from "./capabilities.ts";
 import type { AwsClient, ReceivedMessage } from "./client.ts";
 import { entryFor, type SendEntry } from "./entry.ts";
 import { sendError } from "./errors.ts";
@@ -42,8 +43,8 @@ import { SqsTables } from "./tables.ts";
 /** How long a message is ours without being renewed, at most, ms. */
 const MOST_LEASE = 60_000;
 
-const STALE: PutResult = { type: "stale" };
-const PUT: PutResult = { type: "put", displaced: [] };
+const STALE: Promise<PutResult> = Promise.resolve({ type: "stale" });
+const PUT: Promise<PutResult> = Promise.resolve({ type: "put", displaced: [] });
 const LOST: PutResult = { type: "lost" };
 
 /** What a store is made of. */
@@ -164,30 +165,41 @@ export class SqsStore implements Store {
     return count;
   }
 
-  async put(
-    items: readonly StoreItem[],
-    options?: PutOptions,
-  ): Promise<PutResult> {
+  put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
     if (
       options?.version !== undefined && options.version !== this.#tables.version
     ) {
       return STALE;
     }
+    const [first, ...others] = items;
+    if (first === undefined) return PUT;
+    const body = this.#bodyOf(first.message, this.#settings.base64Encoding);
+    if (others.length > 0 || options?.instead !== undefined) {
+      return this.#putAll(items, body, options);
+    }
+    const found = this.#queues.known(first.queue);
+    return found === undefined
+      ? this.#putAll(items, body, options)
+      : this.#send(found, first.message, body, options);
+  }
+
+  async #putAll(
+    items: readonly StoreItem[],
+    body: () => string,
+    options?: PutOptions,
+  ): Promise<PutResult> {
     const instead = options?.instead;
     if (instead !== undefined && !this.#settlements.isOurs(instead)) {
       return LOST;
     }
-    const [first] = items;
-    if (first === undefined) return PUT;
-    const { message } = first;
-    const body = this.#encode(message, this.#settings.base64Encoding);
-    const put = (queue: string) => this.#send(queue, message, body, options);
-    const there = items.length === 1
-      ? await put(first.queue)
-      : (await Promise.all(items.map(({ queue }) => put(queue)))).every(
-        Boolean,
-      );
-    if (!there) return STALE;
+    const results = await Promise.all(items.map(async ({ queue, message }) => {
+      const found = await this.#queues.find(queue, options);
+      return found === undefined
+        ? STALE
+        : await this.#send(found, message, body, options);
+    }));
+    const stale = results.find(({ type }) => type === "stale");
+    if (stale !== undefined) return stale;
     if (instead !== undefined) await this.remove([instead], options);
     return PUT;
   }
@@ -282,6 +294,12 @@ export class SqsStore implements Store {
     await this.#client.close();
   }
 
+  /** Writes a message when it is asked for, and once. */
+  #bodyOf(message: Publishing, base64: boolean): () => string {
+    let text: string | undefined;
+    return () => text ??= this.#encode(message, base64);
+  }
+
   #encode(message: Publishing, base64: boolean): string {
     const envelope = this.#writer.write(message, crypto.randomUUID());
     const body = encodeBody(envelope, base64);
@@ -293,27 +311,30 @@ export class SqsStore implements Store {
     );
   }
 
-  /** Sends a message to a queue; `false` if the queue is not there any more. */
-  async #send(
-    queue: string,
+  /** Sends a message to a queue; `stale` if the queue is not there any more. */
+  #send(
+    found: SqsQueue,
     message: Publishing,
-    body: string,
+    body: () => string,
     options?: PutOptions,
-  ): Promise<boolean> {
-    const found = this.#queues.known(queue) ??
-      await this.#queues.find(queue, options);
-    if (found === undefined) return false;
+  ): Promise<PutResult> {
     const copy = options?.instead !== undefined;
-    const entry = entryFor(message, { body, fifo: found.fifo, copy });
+    let entry: SendEntry;
     try {
-      const failure = await this.#senderOf(found.url)
-        .add(entry, body.length, options);
-      if (failure !== undefined) throw sendError(queue, failure);
-      return true;
+      entry = entryFor(message, { body, fifo: found.fifo, copy });
     } catch (error) {
-      if (!this.#tables.isGone(queue, error)) throw error;
-      return false;
+      return Promise.reject(error);
     }
+    return this.#senderOf(found.url).add(entry, options).then(
+      (failure) => {
+        if (failure !== undefined) throw sendError(found.queue, failure);
+        return PUT;
+      },
+      (error) => {
+        if (!this.#tables.isGone(found.queue, error)) throw error;
+        return STALE;
+      },
+    );
   }
 
   #senderOf(url: string): Batcher<SendEntry> {
@@ -321,6 +342,7 @@ export class SqsStore implements Store {
     if (sender === undefined) {
       sender = new Batcher({
         mostBytes: this.#settings.maxMessageBytes,
+        bytesOf: (entry) => entry.body().length,
         // One after the other: what is sent first comes first, as far as SQS keeps it so.
         atOnce: 1,
         limits: this.#limits,
@@ -342,7 +364,7 @@ export class SqsStore implements Store {
         `Cannot publish to exchange "${exchange}" with a delay: topics of SNS have none`,
       );
     }
-    const body = this.#encode(message, false);
+    const body = this.#bodyOf(message, false);
     const fifo = isFifo(exchange);
     const entry = entryFor(message, { body, fifo, copy: false });
     await fanout.publish(exchange, entry, options);
@@ -359,20 +381,6 @@ export class SqsStore implements Store {
       .finally(() => this.#givingBack.delete(giving));
     this.#givingBack.add(giving);
   }
-}
-
-function capabilitiesOf(settings: SqsSettings): ReadonlySet<Capability> {
-  const capabilities: Capability[] = [
-    "dead-letter",
-    "delay",
-    "known-queues",
-    "lease",
-    "persistence",
-    "queued-fanout",
-  ];
-  // A queue that hears two topics would be given a message of both twice.
-  if (!settings.supportsFanout) capabilities.push("exchange-to-exchange");
-  return new Set(capabilities);
 }
 
 function closedError(action: string): ClosedError {
