@@ -1,7 +1,8 @@
-/** What is SQS's own about waiting and fanout. */
+/** What is SQS's own about waiting, fanout, and what is rejected. */
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Exchange, Queue } from "@dashi/mq";
+import { take } from "../conformance/stage.ts";
 import { QUICK, test, unique, url } from "../support/sqs.ts";
 
 async function remove(...names: readonly string[]): Promise<void> {
@@ -103,4 +104,55 @@ test("an idle consumer waits in one receive of 20 seconds, for no more than it m
   await value?.ack();
   await remove(queue.name); // which ends the receive
   await consumer.cancel();
+});
+
+test("what is rejected is left to a queue's own redrive policy", async ({ open, relay }) => {
+  const dead = new Queue(unique());
+  const queue = new Queue(unique());
+  const connection = open({
+    transportOptions: {
+      visibilityTimeout: 1000,
+      creationAttributes: {
+        RedrivePolicy: JSON.stringify({
+          deadLetterTargetArn:
+            `arn:aws:sqs:us-east-1:000000000000:${dead.name}`,
+          maxReceiveCount: 2,
+        }),
+      },
+    },
+  });
+  await open().declare(dead);
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish("bad", { routingKey: queue.name });
+  let calls = 0;
+  const consumer = connection.consumer(queue);
+  const running = consumer.run(() => {
+    calls++;
+    throw new Error("bad luck");
+  });
+  const [message] = await take(open().consumer(dead), 1);
+  assertEquals(message?.payload, "bad");
+  assertEquals(calls, 2);
+  // Asked once; and nothing is deleted.
+  assertEquals(
+    relay.of("GetQueueAttributes").filter(({ body }) =>
+      JSON.stringify(body).includes("RedrivePolicy")
+    ).length,
+    1,
+  );
+  assertEquals(relay.of("DeleteMessageBatch"), []);
+  await consumer.cancel();
+  await running;
+  await remove(queue.name, dead.name);
+});
+
+test("what is rejected on a queue without a redrive policy is deleted", async ({ open, relay }) => {
+  const connection = open();
+  const queue = new Queue(unique());
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish("bad", { routingKey: queue.name });
+  const [message] = await take(connection.consumer(queue), 1);
+  await message?.reject();
+  assertEquals(relay.of("DeleteMessageBatch").length, 1);
+  await remove(queue.name);
 });

@@ -25,7 +25,13 @@ import { registerConformance } from "../support/register.ts";
 type Changes = Partial<
   Pick<
     Store,
-    "limits" | "renew" | "beat" | "broadcast" | "setAside" | "reserve"
+    | "limits"
+    | "renew"
+    | "beat"
+    | "broadcast"
+    | "drop"
+    | "setAside"
+    | "reserve"
   >
 >;
 
@@ -297,6 +303,22 @@ Deno.test("a fanout exchange is broadcast where the store can, and the outcome d
   assertEquals(outcome, { type: "accepted", queues: undefined });
   assertEquals(heard, ["amq.fanout k"]);
   assertEquals((await channel.checkQueue("q")).messageCount, 0);
+  await connection[Symbol.asyncDispose]();
+});
+
+Deno.test("what is rejected and dead-lettered nowhere is dropped by the store's own rule", async () => {
+  const dropped: string[] = [];
+  const { channel, connection } = await open((inner) => ({
+    drop(reservations) {
+      dropped.push(...reservations.map(({ queue }) => queue));
+      return inner.remove(reservations);
+    },
+  }));
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  const delivery = await channel.get("q");
+  await channel.reject(delivery?.deliveryTag ?? fail(), { requeue: false });
+  assertEquals(dropped, ["q"]);
   await connection[Symbol.asyncDispose]();
 });
 

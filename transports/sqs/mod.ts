@@ -50,7 +50,12 @@
  * same: what comes is given back. On close one that would end by itself within two seconds
  * is waited for; what SQS hands to an older one is out of sight for up to a minute.
  * Messages are sent, deleted and given back in batches of ten; those of one queue are sent
- * one batch after the other, in order. A queue's own redrive policy is left alone.
+ * one batch after the other, in order.
+ *
+ * **Dead letters** are the library's, by the queue's `x-dead-letter-exchange`. What is
+ * rejected on a queue without it is deleted, unless SQS itself has a redrive policy for
+ * the queue, or it may not be known whether it has: then, as with Kombu, it is left, comes
+ * again when its time is over, and SQS moves it when it has come too often.
  *
  * **Size.** AWS takes 1 MiB a message since August 2025 (Amazon SQS message quotas), before
  * that 256 KiB, and a queue may have a smaller `MaximumMessageSize`: set `max_message_bytes`

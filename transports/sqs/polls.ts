@@ -35,7 +35,7 @@ export interface PollSettings {
   /** Puts messages back in sight that nobody took. */
   giveBack(queue: SqsQueue, messages: readonly ReceivedMessage[]): void;
   /** AWS does not answer any more. */
-  lost(error: Error): void;
+  lost(error: ConnectionError): void;
 }
 
 /** What was received, and until when it is ours, on the clock. */

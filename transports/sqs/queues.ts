@@ -1,3 +1,4 @@
+import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
@@ -9,6 +10,9 @@ import {
 import type { AwsClient } from "./client.ts";
 import { entityName, isFifo } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
+
+/** How long a queue's redrive policy is remembered, ms: as long as Kombu does. */
+const REDRIVE_KNOWN = 300_000;
 
 /** Which queue attributes are asked for. */
 export type AttributeName =
@@ -29,15 +33,26 @@ export interface SqsQueue {
 export class Queues {
   readonly #client: AwsClient;
   readonly #settings: SqsSettings;
+  readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #known = new Map<string, SqsQueue>();
   readonly #finding = new Map<string, Promise<SqsQueue | undefined>>();
+  readonly #redrives = new Map<
+    string,
+    { readonly redrives: boolean; readonly until: number }
+  >();
   /** Whose attributes may not be read. */
   readonly #denied = new Set<string>();
 
   /** Makes one that knows the predefined queues alone. */
-  constructor(client: AwsClient, settings: SqsSettings, limits: Limits) {
+  constructor(
+    client: AwsClient,
+    settings: SqsSettings,
+    clock: Clock,
+    limits: Limits,
+  ) {
     this.#client = client;
+    this.#clock = clock;
     this.#settings = settings;
     this.#limits = limits;
     for (const [queue, url] of settings.predefinedQueues ?? []) {
@@ -145,6 +160,17 @@ export class Queues {
       this.#denied.add(queue);
       return undefined;
     }
+  }
+
+  /** Whether SQS moves what is received too often, as far as may be known: if not, it may. */
+  async redrives(queue: SqsQueue, options?: CallOptions): Promise<boolean> {
+    const known = this.#redrives.get(queue.url);
+    const now = this.#clock.now();
+    if (known !== undefined && now < known.until) return known.redrives;
+    const policy = await this.attribute(queue, "RedrivePolicy", options);
+    const redrives = policy !== "";
+    this.#redrives.set(queue.url, { redrives, until: now + REDRIVE_KNOWN });
+    return redrives;
   }
 
   async #ask(queue: string): Promise<SqsQueue | undefined> {

@@ -23,7 +23,7 @@ export interface RequestSettings {
 /** Sends requests within their limits, and says in the library's words how they failed. */
 export class Requests {
   /** Called when the way to AWS is gone. */
-  onLost: ((error: Error) => void) | undefined;
+  onLost: ((error: ConnectionError) => void) | undefined;
   readonly #settings: RequestSettings;
   readonly #limits: Limits;
   readonly #running = new Set<(reason: Error) => void>();
@@ -69,9 +69,17 @@ export class Requests {
   }
 
   /** Ends what is under way: it rejects with `use-after-close`, or with what was lost. */
-  close(reason?: Error): void {
+  close(lost?: ConnectionError): void {
     this.#closed = true;
-    for (const stop of this.#running) stop(reason ?? closedError("go on"));
+    // Others may have left, even where the one that failed had not.
+    const reason = lost === undefined
+      ? closedError("go on")
+      : new ConnectionError(lost.message, {
+        code: "connection-lost",
+        cause: lost,
+        outcome: "unknown",
+      });
+    for (const stop of this.#running) stop(reason);
     this.#limits.clear();
   }
 

@@ -3,7 +3,7 @@ import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
   ClosedError,
-  ConnectionError,
+  type ConnectionError,
   PublishError,
   UnsupportedError,
 } from "../../model/errors.ts";
@@ -104,7 +104,7 @@ export class SqsStore implements Store {
       lease,
     };
     this.capabilities = capabilitiesOf(settings);
-    this.#queues = new Queues(client, settings, this.#limits);
+    this.#queues = new Queues(client, settings, clock, this.#limits);
     this.#settlements = new Settlements(client, clock, this.#limits);
     this.#polls = new Polls({
       client,
@@ -209,7 +209,7 @@ export class SqsStore implements Store {
     options: ReserveOptions,
   ): Promise<Reserved> {
     options.signal?.throwIfAborted();
-    if (this.#ended) throw closedError("reserve messages");
+    if (this.#ended) throw closedError();
     const [want] = wants;
     if (want === undefined) return { reservations: [], missing: [] };
     const { queue, limit } = want;
@@ -247,6 +247,20 @@ export class SqsStore implements Store {
     return this.#settlements.settle(reservations, "remove", options);
   }
 
+  /** As Kombu: where SQS has a redrive policy, or may have one, it is left to that; the message comes again until it is moved. */
+  async drop(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const lost = reservations.map(async (each) => {
+      if (!this.#settlements.isOurs(each)) return [each];
+      return await this.#queues.redrives(each.from, options)
+        ? []
+        : await this.remove([each], options);
+    });
+    return (await Promise.all(lost)).flat();
+  }
+
   release(
     reservations: readonly Reservation[],
     options?: CallOptions,
@@ -258,23 +272,16 @@ export class SqsStore implements Store {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    const seconds = Math.min(this.#settings.visibilityTimeout, MOST_LEASE) /
-      1000;
-    return this.#settlements.hold(reservations, seconds, options);
+    const { lease = MOST_LEASE } = this.limits;
+    return this.#settlements.hold(reservations, lease / 1000, options);
   }
 
   /** Ends it: the way to AWS is gone. */
-  lose(error: Error): void {
+  lose(error: ConnectionError): void {
     if (this.#ended) return;
     this.#ended = true;
-    const lost = error instanceof ConnectionError
-      ? error
-      : new ConnectionError(error.message, {
-        code: "connection-lost",
-        cause: error,
-      });
-    this.#settleClosed({ type: "lost", error: lost });
-    void this.#end(lost);
+    this.#settleClosed({ type: "lost", error });
+    void this.#end(error);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -287,7 +294,7 @@ export class SqsStore implements Store {
     this.#settleClosed({ type: "closed" });
   }
 
-  async #end(lost?: Error): Promise<void> {
+  async #end(lost?: ConnectionError): Promise<void> {
     this.#requests.close(lost);
     this.#polls.close();
     this.#limits.clear();
@@ -383,6 +390,6 @@ export class SqsStore implements Store {
   }
 }
 
-function closedError(action: string): ClosedError {
-  return new ClosedError(`Cannot ${action}: the connection is closed`);
+function closedError(): ClosedError {
+  return new ClosedError("Cannot reserve messages: the connection is closed");
 }

@@ -52,7 +52,10 @@ export class DeadLetters {
       : await this.#put(next, reservation, options);
     if (put === "lost") throw leaseLost(reservation);
     if (put === "put") return;
-    const lost = await this.#store.remove([reservation], options);
+    const { drop } = this.#store;
+    const lost = next === undefined && why === "rejected" && drop !== undefined
+      ? await drop.call(this.#store, [reservation], options)
+      : await this.#store.remove([reservation], options);
     if (lost.length > 0) throw leaseLost(reservation);
   }
 

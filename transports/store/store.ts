@@ -69,6 +69,15 @@ export interface Store extends AsyncDisposable {
    * @returns Milliseconds until there is more to do, as far as is known; or `Infinity`.
    */
   ripen?(queues: readonly string[], options?: CallOptions): Promise<number>;
+  /**
+   * Gets rid of rejected messages whose queue dead-letters nowhere, where the broker
+   * may have a rule of its own for them; else they are removed. Returns those that were
+   * no longer ours.
+   */
+  drop?(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]>;
   /** Puts what is no message where an operator finds it: beanstalkd's bury, a list aside. */
   setAside?(
     reservations: readonly Reservation[],
