@@ -21,6 +21,8 @@ export interface LinkContext {
   readonly limits: Limits;
   /** Whether the connection is being closed by us. */
   readonly closing: boolean;
+  /** Whether it was lost: a socket that is opened now would belong to nobody. */
+  readonly isLost: boolean;
   /** A socket was lost: the connection is. */
   lost(error: Error): void;
 }
@@ -82,6 +84,7 @@ export class Link {
     const { broker, settings, heartbeat, clock, limits } = context;
     const action = `connect to "${broker}"`;
     limits.check(options, () => action);
+    if (context.closing || context.isLost) throw goneError(context, action);
     const deadline = options?.deadline ??
       clock.now() + context.operationTimeout;
     let giveUp: ((error: Error) => void) | undefined;
@@ -104,8 +107,9 @@ export class Link {
         giveUp?.(new Error("given up"));
       },
     );
+    let client: BeanstalkClient;
     try {
-      return new Link(await dialling, context);
+      client = await dialling;
     } catch (cause) {
       if (stopped !== undefined) throw stopped.error;
       throw new ConnectionError(`Cannot ${action}: ${textOf(cause)}`, {
@@ -116,6 +120,11 @@ export class Link {
     } finally {
       unwatch();
     }
+    if (context.closing || context.isLost) {
+      client.destroy(new Error("its connection has ended"));
+      throw goneError(context, action);
+    }
+    return new Link(client, context);
   }
 
   /** Whether nothing more can be sent on it. */
@@ -132,7 +141,9 @@ export class Link {
   call(commands: Commands, options: LinkCall): Promise<readonly Reply[]> {
     const { clock, limits, operationTimeout } = this.#context;
     return new Promise((resolve, reject) => {
-      if (this.#client.ended) return reject(this.#gone(options.action));
+      if (this.#client.ended || this.#context.isLost) {
+        return reject(goneError(this.#context, options.action));
+      }
       const { wait = 0 } = options;
       const deadline = options.deadline ??
         clock.now() + wait + operationTimeout;
@@ -203,8 +214,11 @@ export class Link {
   /** Closes it: what it still holds goes back. Resolves when the server has closed too, or the deadline has passed. Never rejects. */
   async close(deadline: number): Promise<void> {
     this.#dropped = true;
-    const { limits } = this.#context;
-    const missed = limits.watchDeadline(deadline, () => {
+    if (this.#client.ended) {
+      await this.#client.closed;
+      return;
+    }
+    const missed = this.#context.limits.watchDeadline(deadline, () => {
       this.#client.destroy(new Error("the server did not close"));
     });
     this.#client.hangUp();
@@ -216,15 +230,6 @@ export class Link {
   destroy(error: Error): void {
     this.#dropped = true;
     this.#client.destroy(error);
-  }
-
-  #gone(action: string): Error {
-    return this.#context.closing
-      ? closedError(action)
-      : new ConnectionError(`Cannot ${action}: the connection was lost`, {
-        code: "connection-lost",
-        outcome: "not-sent",
-      });
   }
 }
 
@@ -266,6 +271,15 @@ export function unexpected(action: string, word: string): ChannelError {
     `Cannot ${action}: beanstalkd answered ${word}`,
     { code: "channel-closed" },
   );
+}
+
+function goneError(context: LinkContext, action: string): Error {
+  return context.closing
+    ? closedError(action)
+    : new ConnectionError(`Cannot ${action}: the connection was lost`, {
+      code: "connection-lost",
+      outcome: "not-sent",
+    });
 }
 
 function lostError(context: LinkContext, cause: Error): Error {

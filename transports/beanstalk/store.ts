@@ -147,6 +147,7 @@ export class BeanstalkStore implements Store {
       clock,
       limits: new Limits(clock),
       closing: false,
+      isLost: false,
       onLost: undefined,
       lost: (error) => context.onLost?.(error),
     };
@@ -345,6 +346,7 @@ export class BeanstalkStore implements Store {
   #lose(error: Error): void {
     if (this.#closing !== undefined) return;
     this.#closing = Promise.resolve();
+    this.#context.isLost = true;
     this.#expiry.stop();
     this.#link.destroy(error);
     for (const link of this.#taker.links) link.destroy(error);
@@ -370,6 +372,7 @@ export class BeanstalkStore implements Store {
 
 interface Context extends LinkContext {
   closing: boolean;
+  isLost: boolean;
   onLost: ((error: Error) => void) | undefined;
 }
 

@@ -239,20 +239,14 @@ export class Taker {
   /** A connection whose server takes no further socket is of no use. */
   async #open(deadline: number | undefined): Promise<Link> {
     const { context } = this.#host;
-    let link: Link;
     try {
-      link = await Link.open(context, { deadline });
+      const link = await Link.open(context, { deadline });
+      this.#links.add(link);
+      return link;
     } catch (error) {
       if (error instanceof Error) context.lost(error);
       throw error;
     }
-    if (!context.closing) {
-      this.#links.add(link);
-      return link;
-    }
-    const error = closedError("take messages");
-    link.destroy(error);
-    throw error;
   }
 
   /**
