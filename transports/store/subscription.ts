@@ -69,9 +69,10 @@ export class StoreSubscription implements Subscription {
 
   /** Makes room: so many of its deliveries were settled. */
   free(count: number): void {
+    if (!this.#running) return;
     const wasFull = this.room === 0;
     this.room += count;
-    if (wasFull && this.#running) this.#host.wake(this);
+    if (wasFull) this.#host.wake(this);
   }
 
   /** Ends it: nothing more is delivered. */
@@ -87,6 +88,8 @@ export class StoreSubscription implements Subscription {
   async #cancel(): Promise<void> {
     if (!this.#running) return;
     this.#running = false;
+    // What is on its way goes back, and is not handed over any more.
+    this.room = 0;
     try {
       await this.#host.cancel(this);
     } finally {
