@@ -1,4 +1,5 @@
 import { DecodeError, EncodeError } from "../model/errors.ts";
+import { COMPRESSIONS } from "./zlib.ts";
 
 /** Makes bodies smaller in one format, and reads them again. */
 export interface Compression {
@@ -45,31 +46,23 @@ const UNSERVED: ReadonlySet<string> = new Set([
 export class Compressions {
   readonly #byName = new Map<string, Compression | LazyCompression>();
   readonly #failures = new Map<string, unknown>();
+  #hasLazy = false;
 
-  /** Makes them with those of `node:zlib`, which is loaded with the first need. */
+  /** Makes them with those of the runtime. */
   constructor() {
-    for (
-      const [contentType, ...names] of [
-        ["application/x-gzip", "gzip", "zlib"],
-        ["application/x-brotli", "brotli"],
-        ["application/zstd", "zstd", "zstandard"],
-      ] as const
-    ) {
-      this.register({
-        contentType,
-        names,
-        load: () =>
-          import("./zlib.ts").then((module) =>
-            module.COMPRESSIONS[contentType]
-          ),
-      });
-    }
+    for (const each of COMPRESSIONS) this.register(each);
+  }
+
+  /** Whether any has yet to be loaded. */
+  get hasLazy(): boolean {
+    return this.#hasLazy;
   }
 
   /** Adds one; those of the same names give way to it. */
   register(compression: Compression | LazyCompression): void {
     this.#byName.set(compression.contentType, compression);
     for (const name of compression.names) this.#byName.set(name, compression);
+    this.#hasLazy = this.#byName.values().some((each) => !isReady(each));
   }
 
   /** Loads one, if it is known and has to be loaded. */

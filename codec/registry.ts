@@ -137,6 +137,11 @@ export class CodecRegistry {
     return this.#compressions.prepare(name);
   }
 
+  /** Whether any compression has yet to be loaded: none of those that are there from the start. */
+  get hasLazyCompressions(): boolean {
+    return this.#compressions.hasLazy;
+  }
+
   /** Whether a compression has yet to be loaded. */
   isLazyCompression(name: string): boolean {
     return this.#compressions.isLazy(name);

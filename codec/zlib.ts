@@ -1,19 +1,65 @@
-import zlib from "node:zlib";
 import { DecodeError, EncodeError } from "../model/errors.ts";
 import type { Compression } from "./compression.ts";
 import { isWholeZstd } from "./zstd_frames.ts";
 
-type Options = zlib.ZlibOptions & zlib.BrotliOptions & zlib.ZstdOptions;
-type Call = (body: Uint8Array, options: Options) => unknown;
+interface Options {
+  readonly info?: boolean;
+  readonly maxOutputLength?: number;
+  readonly pledgedSrcSize?: number;
+  readonly params?: Readonly<Record<number, number>>;
+}
+
+type Call<T> = (body: Uint8Array, options?: Options) => T;
+
+/** What is used of `node:zlib`. Older runtimes lack zstd. */
+interface Zlib {
+  readonly deflateSync: Call<Uint8Array>;
+  readonly unzipSync: Call<unknown>;
+  readonly brotliCompressSync: Call<Uint8Array>;
+  readonly brotliDecompressSync: Call<unknown>;
+  readonly zstdCompressSync?: Call<Uint8Array>;
+  readonly zstdDecompressSync?: Call<unknown>;
+  readonly constants: {
+    readonly BROTLI_PARAM_QUALITY: number;
+    readonly BROTLI_PARAM_SIZE_HINT: number;
+    readonly ZSTD_c_checksumFlag: number;
+  };
+}
+
+/**
+ * Loads `node:zlib` with the first need: it takes tens of milliseconds. At once, and
+ * not by an import, for then no delivery need be looked at before it is handed over.
+ */
+function load(): Zlib | undefined {
+  const process: unknown = Reflect.get(globalThis, "process");
+  const found = hasBuiltins(process)
+    ? process.getBuiltinModule("node:zlib")
+    : undefined;
+  return isZlib(found) ? found : undefined;
+}
+
+interface Builtins {
+  getBuiltinModule(name: string): unknown;
+}
+
+function hasBuiltins(process: unknown): process is Builtins {
+  return typeof process === "object" && process !== null &&
+    "getBuiltinModule" in process;
+}
+
+function isZlib(module: unknown): module is Zlib {
+  return typeof module === "object" && module !== null &&
+    "brotliCompressSync" in module;
+}
 
 /** Kombu's `gzip` and `zlib`: both are zlib's format, RFC 1950. True gzip is read too. */
 const ZLIB: Compression = {
   contentType: "application/x-gzip",
   names: ["gzip", "zlib"],
-  compress: (body) => plain(zlib.deflateSync(body)),
+  compress: (body) => plain(forWriting("gzip").deflateSync(body)),
   decompress(body, mostBytes) {
     const { buffer, consumed } = expand(
-      zlib.unzipSync,
+      load()?.unzipSync,
       body,
       "zlib",
       mostBytes,
@@ -30,8 +76,9 @@ const BROTLI: Compression = {
   contentType: "application/x-brotli",
   names: ["brotli"],
   compress(body) {
-    const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT } = zlib.constants;
-    return plain(zlib.brotliCompressSync(body, {
+    const { brotliCompressSync, constants } = forWriting("brotli");
+    const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_SIZE_HINT } = constants;
+    return plain(brotliCompressSync(body, {
       params: {
         [BROTLI_PARAM_QUALITY]: BROTLI_QUALITY,
         [BROTLI_PARAM_SIZE_HINT]: body.byteLength,
@@ -44,7 +91,7 @@ const BROTLI: Compression = {
     const longer = new Uint8Array(body.byteLength + 1);
     longer.set(body);
     const { buffer, consumed } = expand(
-      zlib.brotliDecompressSync,
+      load()?.brotliDecompressSync,
       longer,
       "brotli",
       mostBytes,
@@ -58,51 +105,50 @@ const ZSTD: Compression = {
   contentType: "application/zstd",
   names: ["zstd", "zstandard"],
   compress(body) {
-    const { ZSTD_c_checksumFlag } = zlib.constants;
-    if (zlib.zstdCompressSync === undefined) {
-      throw new EncodeError(
-        'Cannot compress with "zstd": this runtime can not; newer ones can',
-      );
-    }
-    // Some readers have to know the size beforehand; older types do not know of it.
-    const options: zlib.ZstdOptions & { readonly pledgedSrcSize: number } = {
-      params: { [ZSTD_c_checksumFlag]: 1 },
+    const { zstdCompressSync, constants } = forWriting("zstd");
+    if (zstdCompressSync === undefined) throw cannotWrite("zstd");
+    return plain(zstdCompressSync(body, {
+      params: { [constants.ZSTD_c_checksumFlag]: 1 },
+      // Some readers have to know the size beforehand.
       pledgedSrcSize: body.byteLength,
-    };
-    return plain(zlib.zstdCompressSync(body, options));
+    }));
   },
   decompress(body, mostBytes) {
-    if (zlib.zstdDecompressSync === undefined) {
-      throw new DecodeError(
-        'Cannot decompress a body with "zstd": this runtime can not; newer ones can',
-      );
-    }
     // Not every runtime says that the end is missing.
     if (!isWholeZstd(body)) throw corrupt(body, "zstd");
     return plain(
-      expand(zlib.zstdDecompressSync, body, "zstd", mostBytes).buffer,
+      expand(load()?.zstdDecompressSync, body, "zstd", mostBytes).buffer,
     );
   },
 };
 
-/** What `node:zlib` has of Kombu's compressions, by their MIME types. */
-export const COMPRESSIONS: {
-  readonly "application/x-gzip": Compression;
-  readonly "application/x-brotli": Compression;
-  readonly "application/zstd": Compression;
-} = {
-  "application/x-gzip": ZLIB,
-  "application/x-brotli": BROTLI,
-  "application/zstd": ZSTD,
-};
+/** What `node:zlib` has of Kombu's compressions. */
+export const COMPRESSIONS: readonly Compression[] = [ZLIB, BROTLI, ZSTD];
+
+function forWriting(format: string): Zlib {
+  const zlib = load();
+  if (zlib !== undefined) return zlib;
+  throw cannotWrite(format);
+}
+
+function cannotWrite(format: string): EncodeError {
+  return new EncodeError(`Cannot compress with "${format}": ${LACKS}`);
+}
+
+const LACKS = "this runtime can not; newer ones can";
 
 /** Decompresses, and counts the bytes that were read. */
 function expand(
-  call: Call,
+  call: Call<unknown> | undefined,
   body: Uint8Array,
   format: string,
   mostBytes: number,
 ): { readonly buffer: Uint8Array; readonly consumed: number } {
+  if (call === undefined) {
+    throw new DecodeError(
+      `Cannot decompress a body with "${format}": ${LACKS}`,
+    );
+  }
   let result: unknown;
   try {
     result = call(body, { info: true, maxOutputLength: mostBytes });

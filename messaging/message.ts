@@ -103,9 +103,11 @@ export interface Reading<T> extends Decoding {
 /** Whether what a delivery is compressed with has yet to be loaded. */
 export function needsCompression(
   { codecs }: Decoding,
-  { properties }: Delivery,
+  delivery: Delivery,
 ): boolean {
-  const name = properties.headers?.["compression"];
+  // First, for some transports read the headers only if somebody looks.
+  if (!codecs.hasLazyCompressions) return false;
+  const name = delivery.properties.headers?.["compression"];
   return typeof name === "string" && codecs.isLazyCompression(name);
 }
 
