@@ -1,7 +1,8 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import { turn } from "../../async/turn.ts";
+import { NotFoundError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
@@ -10,6 +11,7 @@ import type {
   TopologyKey,
   TopologyView,
 } from "../../transports/store/store.ts";
+import { Topology } from "../../virtual/topology.ts";
 
 /** Its first reads end after its later ones. */
 class SlowStore extends MemoryStore {
@@ -46,6 +48,43 @@ Deno.test("route() sends those who wait for the tables in order, with one read, 
   await Promise.all([route("1"), route("2"), route("3")]);
   assertEquals(sent, ["1", "2", "3", "4"]);
   assertEquals(store.reads, 1);
+  limits.clear();
+  await store[Symbol.asyncDispose]();
+});
+
+/** As a store over a network has it: a view stays as it was when it was read. */
+class CopyingStore extends MemoryStore {
+  override async readTopology(of: TopologyKey): Promise<TopologyView> {
+    const { topology, version } = await super.readTopology(of);
+    const copy = new Topology();
+    for (const { declaration } of topology.exchanges()) {
+      copy.apply({ type: "exchange-declared", exchange: declaration });
+    }
+    return { topology: copy, version };
+  }
+}
+
+Deno.test("route() finds what was not there before, and was declared since", async () => {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  const store = new CopyingStore(broker, { clock: SYSTEM_CLOCK });
+  const limits = new Limits(SYSTEM_CLOCK);
+  const router = new Router(store, limits, () => Infinity);
+  const late = { ...message("1"), exchange: "late" };
+  const route = () =>
+    router.route(late, undefined, ({ queues }) => Promise.resolve(queues));
+  await assertRejects(route, NotFoundError);
+  await store.applyChanges([{
+    type: "exchange-declared",
+    exchange: {
+      name: "late",
+      type: "fanout",
+      durable: true,
+      autoDelete: false,
+      internal: false,
+      arguments: {},
+    },
+  }], broker.version);
+  assertEquals(await route(), []);
   limits.clear();
   await store[Symbol.asyncDispose]();
 });

@@ -104,7 +104,13 @@ export class Router {
   #routed(view: View, message: Publishing): Routed {
     const known = view.routes.get(message.routingKey);
     if (known !== undefined && !hasRoutingHeaders(message)) return known;
-    return this.#decide(view, message);
+    try {
+      return this.#decide(view, message);
+    } catch (error) {
+      // What is not there now may be declared before the next message.
+      this.#views.delete(viewName(message));
+      throw error;
+    }
   }
 
   /**
