@@ -49,6 +49,7 @@ const ON_BROKERS = [
   ["amqp", "amqp", "AMQP"],
   ["amqp_client", "pika", "AMQP"],
   ["beanstalk", "beanstalk", "BEANSTALK"],
+  ["couchdb", "couchdb", "COUCHDB"],
   ["redis", "redis", "REDIS"],
   ["sqs", "sqs", "SQS"],
   ["mongodb", "mongodb", "MONGODB"],

@@ -81,6 +81,25 @@ const memory: TransportRow = {
   load: () => import("./memory/mod.ts"),
 };
 
+const COUCHDB: UrlDefaults = {
+  hostname: "localhost",
+  port: 5984,
+  tlsPort: 6984,
+  virtualHost: "dashi",
+};
+
+const couchdb: TransportRow = {
+  name: "couchdb",
+  scheme: "couchdb",
+  defaults: COUCHDB,
+  load: () => import("./couchdb/mod.ts"),
+};
+const couchdbs: TransportRow = {
+  ...couchdb,
+  scheme: "couchdbs",
+  defaults: { ...COUCHDB, tls: true },
+};
+
 const beanstalk: TransportRow = {
   name: "beanstalk",
   scheme: "beanstalk",
@@ -135,6 +154,8 @@ const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["ws", ws],
   ["wss", wss],
   ["beanstalk", beanstalk],
+  ["couchdb", couchdb],
+  ["couchdbs", couchdbs],
   ["redis", redis],
   ["rediss", rediss],
   ["redis+socket", redisSocket],

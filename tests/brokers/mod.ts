@@ -2,6 +2,7 @@
 
 import { Line } from "../../async/line.ts";
 import { BEANSTALK } from "./beanstalk.ts";
+import { COUCHDB } from "./couchdb.ts";
 import { FERRETDB } from "./ferretdb.ts";
 import { MONGODB } from "./mongodb.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
@@ -17,6 +18,7 @@ const BROKERS: readonly BrokerRow[] = [
   SQS,
   MONGODB,
   FERRETDB,
+  COUCHDB,
 ];
 
 /** The brokers, as the tests are told of them. */

@@ -1,0 +1,146 @@
+/**
+ * Starts a CouchDB of the tests' own, on loopback only: npm:pouchdb-server, which has
+ * CouchDB's revisions and feed of changes, and nothing of its clustering.
+ */
+
+import { type BrokerRow, freePort, run, type Server, until } from "./server.ts";
+
+const VERSION = "4.2.0";
+const [USER, PASSWORD] = ["dashi", "secret"];
+
+/** Where the server is installed, once. */
+const FOLDER = `${cacheFolder()}/dashi-tests/pouchdb-server-${VERSION}`;
+const SERVER = `${FOLDER}/node_modules/pouchdb-server/lib/index.js`;
+
+/**
+ * Where the server dies of an exception: two who write the same to the same revision
+ * of a document, as two who remove it do. CouchDB says conflict to the second.
+ */
+const CORE = "pouchdb-adapter-leveldb-core";
+const FLAW = `          return callback2();`;
+const CURE =
+  `          results[resultsIdx] = pouchdbErrors.createError(pouchdbErrors.REV_CONFLICT);
+          return callback2();`;
+
+/** CouchDB. */
+export const COUCHDB: BrokerRow = {
+  name: "COUCHDB",
+  title: "CouchDB",
+  service: "couchdb",
+  serviceUrl: `couchdb://${USER}:${PASSWORD}@127.0.0.1:5984/dashi-tests`,
+  servicePort: 5984,
+  packages: [],
+  isInstalled: () => isInstalled(),
+  install,
+  start: () => startCouchdb({ keepsData: false }),
+};
+
+/** A CouchDB that a test may stop, kill and restart. */
+export interface Couchdb extends Server {
+  /** The same server by HTTP, for requests of a test's own. */
+  readonly httpUrl: string;
+  /** What requests of a test's own say who they are with. */
+  readonly authorization: string;
+  /** Kills it and starts it again, on the same port and data. */
+  restart(): Promise<void>;
+}
+
+/** Whether it was installed. */
+export function isInstalled(): boolean {
+  try {
+    return Deno.statSync(`${FOLDER}/done`).isFile;
+  } catch {
+    return false;
+  }
+}
+
+async function install(): Promise<void> {
+  await Deno.mkdir(FOLDER, { recursive: true });
+  await Deno.writeTextFile(
+    `${FOLDER}/deno.json`,
+    JSON.stringify({
+      nodeModulesDir: "auto",
+      imports: { "pouchdb-server": `npm:pouchdb-server@${VERSION}` },
+    }),
+  );
+  await run(Deno.execPath(), [
+    "install",
+    "--quiet",
+    `--config=${FOLDER}/deno.json`,
+  ]);
+  const file = `${FOLDER}/node_modules/.deno/${CORE}@7.3.1` +
+    `/node_modules/${CORE}/lib/index.js`;
+  const text = await Deno.readTextFile(file);
+  if (!text.includes(CURE)) {
+    await Deno.remove(file); // it may be the very file of Deno's cache
+    await Deno.writeTextFile(file, text.replace(FLAW, CURE));
+  }
+  await Deno.writeTextFile(`${FOLDER}/done`, "");
+}
+
+/** Starts a server in a new folder; in memory, or with files that outlive it. */
+export async function startCouchdb(
+  options: { readonly keepsData: boolean } = { keepsData: true },
+): Promise<Couchdb> {
+  const folder = await Deno.makeTempDir({ prefix: "dashi-couchdb-" });
+  const port = freePort();
+  await Deno.mkdir(`${folder}/data`);
+  await Deno.writeTextFile(
+    `${folder}/config.json`,
+    JSON.stringify({ admins: { [USER]: PASSWORD } }),
+  );
+  let child: Deno.ChildProcess | undefined;
+  const start = async () => {
+    child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--quiet",
+        `--config=${FOLDER}/deno.json`,
+        "--no-lock",
+        SERVER,
+        ...options.keepsData ? ["--dir", "data"] : ["--in-memory"],
+        ...["--host", "127.0.0.1", "--port", String(port)],
+        ...["--config", "config.json", "--no-stdout-logs"],
+      ],
+      cwd: folder,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    await until(`CouchDB on port ${port}`, 30_000, async () => {
+      const response = await fetch(`http://127.0.0.1:${port}/`);
+      await response.body?.cancel();
+      return response.ok;
+    });
+  };
+  const end = async () => {
+    try {
+      child?.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await child?.status;
+  };
+  await start();
+  return {
+    url: `couchdb://${USER}:${PASSWORD}@127.0.0.1:${port}/dashi-tests`,
+    httpUrl: `http://127.0.0.1:${port}`,
+    authorization: `Basic ${btoa(`${USER}:${PASSWORD}`)}`,
+    async restart() {
+      await end();
+      await start();
+    },
+    kill: end,
+    async stop() {
+      await end();
+      await Deno.remove(folder, { recursive: true }).catch(() => {});
+    },
+  };
+}
+
+function cacheFolder(): string {
+  const given = Deno.env.get("XDG_CACHE_HOME");
+  if (given !== undefined && given !== "") return given;
+  return `${Deno.env.get("HOME") ?? Deno.env.get("USERPROFILE") ?? "."}/.cache`;
+}

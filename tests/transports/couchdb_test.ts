@@ -1,0 +1,12 @@
+// deno-lint-ignore-file no-top-level-await -- what the broker can do must be known before its cases are named
+import { createTransport } from "../../transports/couchdb/mod.ts";
+import { isInstalled, startCouchdb } from "../brokers/couchdb.ts";
+import { registerConformance } from "../support/register.ts";
+
+await registerConformance("couchdb", {
+  transport: createTransport(),
+  url: Deno.env.get("DASHI_TEST_COUCHDB_URL"),
+  reason: Deno.env.get("DASHI_TEST_COUCHDB_REASON") ??
+    "run it by deno task test, which provides CouchDB",
+  startOwn: isInstalled() ? startCouchdb : undefined,
+});

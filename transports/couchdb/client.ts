@@ -1,0 +1,399 @@
+import type { Clock } from "../../async/clock.ts";
+import { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  AuthenticationError,
+  ClosedError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import type { CloseReason } from "../transport.ts";
+import {
+  isFatal,
+  networkError,
+  readRefusal,
+  type Refusal,
+  requestError,
+} from "./errors.ts";
+import type { DialOptions } from "./options.ts";
+import { ServerTime } from "./server_time.ts";
+
+/** What CouchDB answered. */
+export interface Answer {
+  readonly status: number;
+  /** Parsed; of an answer without one `undefined`. */
+  readonly body: unknown;
+  /** Names what was answered, for `If-None-Match`. */
+  readonly etag: string | null;
+}
+
+/** A request. */
+export interface Request {
+  readonly method: "GET" | "PUT" | "POST";
+  /** Behind the database's name: `/_all_docs?…`. */
+  readonly path: string;
+  /** JSON. */
+  readonly body?: string | undefined;
+  readonly etag?: string | undefined;
+  /** Statuses of 400 and more that are no error: they are returned. */
+  readonly accept?: readonly number[] | undefined;
+}
+
+/** `fetch`, or what does the same. */
+export interface Sender {
+  /** Sends a request. */
+  send(url: string, init: RequestInit): Promise<Response>;
+  /** Closes what is kept open for the next request. */
+  close(): void;
+}
+
+/** The platform's: its idle sockets keep no process alive. */
+const FETCH: Sender = { send: (url, init) => fetch(url, init), close() {} };
+
+/** How long closing waits for requests that were aborted, ms. */
+const LAST_WAIT = 1000;
+
+/** Requests to one database. The platform keeps the sockets; we know when a request is lost. */
+export class CouchdbClient {
+  /** The server's time. */
+  readonly time: ServerTime;
+  /** Settles once, when no more requests are made. Never rejects. */
+  readonly closed: Promise<CloseReason>;
+  readonly #settleClosed: (reason: CloseReason) => void;
+  readonly #dial: DialOptions;
+  readonly #clock: Clock;
+  readonly #limits: Limits;
+  readonly #sender: Sender;
+  readonly #headers: Readonly<Record<string, string>>;
+  /** Under way: how to end them, and when they have ended. */
+  readonly #pending = new Map<Promise<unknown>, (error: Error) => void>();
+  #end: Error | undefined;
+
+  private constructor(
+    dial: DialOptions,
+    password: string | undefined,
+    sender: Sender,
+    clock: Clock,
+  ) {
+    const { promise, resolve } = Promise.withResolvers<CloseReason>();
+    this.closed = promise;
+    this.#settleClosed = resolve;
+    this.#dial = dial;
+    this.#clock = clock;
+    this.#limits = new Limits(clock);
+    this.#sender = sender;
+    this.time = new ServerTime(() => clock.wall());
+    this.#headers = {
+      accept: "application/json",
+      ...(dial.userid === undefined
+        ? {}
+        : { authorization: basic(dial.userid, password ?? "") }),
+    };
+  }
+
+  /**
+   * Looks whether the database is there, and makes it if it is not.
+   *
+   * @param dial Where it is.
+   * @param password The password.
+   * @param clock The time.
+   * @param options The limits.
+   * @returns The client.
+   * @throws {ConnectionError} If it can not be had; an `AuthenticationError` where the user may not.
+   */
+  static async open(
+    dial: DialOptions,
+    password: string | undefined,
+    clock: Clock,
+    options: CallOptions,
+  ): Promise<CouchdbClient> {
+    const { tls } = dial;
+    const sender = tls === undefined || Object.keys(tls).length === 0
+      ? FETCH
+      : (await import("./https/client.ts")).createSender(tls);
+    const client = new CouchdbClient(dial, password, sender, clock);
+    try {
+      await client.#findDatabase(options);
+      return client;
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+  }
+
+  async #findDatabase(options: CallOptions): Promise<void> {
+    const action = `connect to "${this.#dial.broker}"`;
+    const ask = async (method: "GET" | "PUT") => {
+      const accept = [401, 403, 404, 409, 412];
+      const request = { method, path: "", accept };
+      const answer = await this.#request(action, request, options, true);
+      if (answer.status !== 401 && answer.status !== 403) return answer;
+      const { error, reason } = readRefusal(answer.status, answer.body);
+      throw new AuthenticationError(
+        answer.status === 401
+          ? `Cannot ${action}: CouchDB refused the user or its password (${error}: ${reason})`
+          : `Cannot ${action}: the user may not ${
+            method === "GET" ? "use" : "create"
+          } the database "${this.#dial.database}" (${error}: ${reason}); let an administrator create it, or make the user its member`,
+        { outcome: "not-sent" },
+      );
+    };
+    if ((await ask("GET")).status < 400) return;
+    // 412: somebody else was faster.
+    await ask("PUT");
+  }
+
+  /**
+   * Makes a request, and reads all of its answer.
+   *
+   * @param action What it does, for the error, after `Cannot `.
+   * @param request The request.
+   * @param options The call's limits; `operationTimeout` bounds it in any case.
+   * @returns The answer.
+   */
+  call(
+    action: string,
+    request: Request,
+    options?: CallOptions,
+  ): Promise<Answer> {
+    return this.#request(action, request, options, false);
+  }
+
+  /**
+   * Listens to an answer that goes on, line by line, until it is aborted or lost.
+   *
+   * @param path Behind the database's name.
+   * @param signal Ends it quietly.
+   * @param onLine Called for each line, the empty ones too. Must not throw.
+   */
+  follow(
+    path: string,
+    signal: AbortSignal,
+    onLine: (line: string) => void,
+  ): Promise<void> {
+    if (this.#end !== undefined) return Promise.resolve();
+    const controller = new AbortController();
+    const stop = () => controller.abort();
+    signal.addEventListener("abort", stop, { once: true });
+    const following = this.#follow(path, controller, onLine)
+      .catch((cause: unknown) => {
+        if (controller.signal.aborted) return;
+        this.lose(networkError(this.#lostWords, cause, "connection-lost"));
+      })
+      .finally(() => {
+        signal.removeEventListener("abort", stop);
+        this.#pending.delete(following);
+      });
+    this.#pending.set(following, stop);
+    return following;
+  }
+
+  async #follow(
+    path: string,
+    controller: AbortController,
+    onLine: (line: string) => void,
+  ): Promise<void> {
+    const { heartbeat, operationTimeout } = this.#dial;
+    const bound = heartbeat > 0 ? 2 * heartbeat : Infinity;
+    // Whatever comes is a sign of life; the first may take as long as any answer.
+    let watch = this.#limits.watchDeadline(
+      this.#clock.now() + operationTimeout,
+      () => this.#loseSilent(operationTimeout),
+    );
+    try {
+      const response = await this.#sender.send(this.#url(path), {
+        method: "GET",
+        // What is compressed may wait in a buffer for more of it.
+        headers: { ...this.#headers, "accept-encoding": "identity" },
+        signal: controller.signal,
+        redirect: "error",
+      });
+      if (response.status >= 400) {
+        const body = parse(await response.text());
+        const refusal = readRefusal(response.status, body);
+        return this.lose(requestError("listen to changes", refusal));
+      }
+      const decoder = new TextDecoder();
+      let rest = "";
+      const reader = response.body?.getReader();
+      // An abort alone may leave a read waiting for ever.
+      const cancel = () => void reader?.cancel().catch(() => {});
+      controller.signal.addEventListener("abort", cancel, { once: true });
+      for (;;) {
+        const chunk = controller.signal.aborted
+          ? undefined
+          : (await reader?.read())?.value;
+        if (chunk === undefined) break;
+        watch.cancel();
+        watch = this.#limits.watchDeadline(
+          this.#clock.now() + bound,
+          () => this.#loseSilent(bound),
+        );
+        const lines = (rest + decoder.decode(chunk, { stream: true }))
+          .split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) onLine(line);
+      }
+      throw new Error("the feed of changes ended");
+    } finally {
+      watch.cancel();
+    }
+  }
+
+  /** Ends it: what is under way rejects with the error. */
+  lose(error: Error): void {
+    this.#finish(error, { type: "lost", error });
+  }
+
+  /** Ends it quietly, and waits until no request is under way. */
+  async close(): Promise<void> {
+    const error = new ClosedError("Cannot use the connection: it is closed");
+    const pending = [...this.#pending.keys()];
+    this.#finish(error, { type: "closed" });
+    // What was aborted ends at once; a platform that does not is not waited for.
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const stopTimer = this.#clock.timer(resolve, LAST_WAIT);
+    await Promise.race([Promise.allSettled(pending), late]);
+    stopTimer();
+  }
+
+  #finish(error: Error, reason: CloseReason): void {
+    if (this.#end !== undefined) return;
+    this.#end = error;
+    for (const stop of this.#pending.values()) stop(error);
+    this.#limits.clear();
+    this.#sender.close();
+    this.#settleClosed(reason);
+  }
+
+  #request(
+    action: string,
+    request: Request,
+    options: CallOptions | undefined,
+    first: boolean,
+  ): Promise<Answer> {
+    if (this.#end !== undefined) return Promise.reject(this.#end);
+    try {
+      this.#limits.check(options, () => action);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const controller = new AbortController();
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    /** Rejects now; the platform may take its time to end the request. */
+    const stop = (error: unknown) => {
+      reject(error);
+      controller.abort();
+    };
+    const bound = this.#clock.now() + this.#dial.operationTimeout;
+    const deadline = Math.min(options?.deadline ?? Infinity, bound);
+    const unwatch = this.#limits.watch(
+      { signal: options?.signal, deadline },
+      (reason) => {
+        if (reason !== undefined) return stop(reason.aborted);
+        stop(
+          new TimeoutError(
+            `Cannot ${action}: CouchDB did not answer in time`,
+            { outcome: first ? "not-sent" : "unknown" },
+          ),
+        );
+        // What was given all the time that there is and got no answer never will.
+        if (deadline === bound && !first) {
+          this.#loseSilent(this.#dial.operationTimeout);
+        }
+      },
+    );
+    const sending = this.#exchange(request, controller.signal)
+      .then((answer) => this.#check(action, request, answer))
+      .catch((error: unknown) => {
+        if (controller.signal.aborted) return reject(error);
+        reject(this.#translate(action, error, first));
+      })
+      .then((answer) => {
+        unwatch();
+        this.#pending.delete(sending);
+        if (answer !== undefined) resolve(answer);
+      });
+    this.#pending.set(sending, stop);
+    return promise;
+  }
+
+  async #exchange(request: Request, signal: AbortSignal): Promise<Answer> {
+    const sent = this.time.wall();
+    const { method, path, body, etag } = request;
+    const response = await this.#sender.send(this.#url(path), {
+      method,
+      headers: {
+        ...this.#headers,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...(etag === undefined ? {} : { "if-none-match": etag }),
+      },
+      body: body ?? null,
+      signal,
+      redirect: "error",
+    });
+    const text = await response.text();
+    this.time.observe(response.headers.get("date"), sent);
+    return {
+      status: response.status,
+      body: parse(text),
+      etag: response.headers.get("etag"),
+    };
+  }
+
+  #check(action: string, request: Request, answer: Answer): Answer {
+    const { status, body } = answer;
+    if (status < 400 || request.accept?.includes(status)) return answer;
+    throw new RefusedError(action, readRefusal(status, body));
+  }
+
+  #translate(action: string, error: unknown, first: boolean): Error {
+    if (error instanceof RefusedError) {
+      const translated = requestError(action, error.refusal);
+      if (!first && isFatal(error.refusal)) this.lose(translated);
+      return translated;
+    }
+    if (first) {
+      return networkError(`Cannot ${action}`, error, "connection-failed");
+    }
+    const lost = networkError(this.#lostWords, error, "connection-lost");
+    this.lose(lost);
+    return lost;
+  }
+
+  #loseSilent(after: number): void {
+    const silence = new Error(`CouchDB was silent for ${Math.round(after)} ms`);
+    this.lose(networkError(this.#lostWords, silence, "connection-lost"));
+  }
+
+  get #lostWords(): string {
+    return `Connection to "${this.#dial.broker}" was lost`;
+  }
+
+  #url(path: string): string {
+    const { origin, database } = this.#dial;
+    return `${origin}/${encodeURIComponent(database)}${path}`;
+  }
+}
+
+class RefusedError extends Error {
+  readonly refusal: Refusal;
+
+  constructor(action: string, refusal: Refusal) {
+    super(action);
+    this.refusal = refusal;
+  }
+}
+
+function parse(text: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error("the answer is no JSON: is this CouchDB?", { cause });
+  }
+}
+
+function basic(userid: string, password: string): string {
+  const bytes = new TextEncoder().encode(`${userid}:${password}`);
+  return `Basic ${btoa(String.fromCharCode(...bytes))}`;
+}

@@ -1,0 +1,83 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import { planDeleteQueue } from "../../virtual/declare.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import type { ChangeResult, TopologyView } from "../store/store.ts";
+import type { Database } from "./database.ts";
+import type { Queues } from "./queues.ts";
+import type { SharedTopology } from "./topology.ts";
+import { Usage } from "./usage.ts";
+
+/** The shared tables, and what follows from a change of them for the messages. */
+export class Declarations {
+  readonly #topology: SharedTopology;
+  readonly #queues: Queues;
+  readonly #usage: Usage;
+  readonly #onDeleted: (queue: string) => void;
+
+  /** Makes one over a database; `onDeleted` is called for each queue that is gone. */
+  constructor(
+    database: Database,
+    topology: SharedTopology,
+    queues: Queues,
+    onDeleted: (queue: string) => void,
+  ) {
+    this.#topology = topology;
+    this.#queues = queues;
+    this.#usage = new Usage(database, topology);
+    this.#onDeleted = onDeleted;
+  }
+
+  /** Notes that a queue is used. */
+  use(queue: string): Promise<void> {
+    return this.#usage.use(queue);
+  }
+
+  /** Looks at the tables; queues that nobody has used for their time go first. */
+  async look(options?: CallOptions): Promise<TopologyView> {
+    const view = await this.#topology.look(options);
+    if (this.#topology.expiring.length === 0) return view;
+    const unused = await this.#usage.findUnused();
+    if (unused.length === 0) return view;
+    for (const name of unused) {
+      const { topology, version } = this.#topology.view;
+      const owner = topology.queue(name)?.owner ?? "";
+      const how = { name, ifUnused: false, ifEmpty: false };
+      const changes = planDeleteQueue(topology, how, owner);
+      if (changes.length > 0) await this.apply(changes, version);
+    }
+    return await this.#topology.look(options);
+  }
+
+  /** Makes planned changes: the tables first, then what they say about messages. */
+  async apply(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult> {
+    for (const change of changes) {
+      if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
+      if (await this.#queues.count(change.name, options) > 0) {
+        return { type: "not-empty" };
+      }
+    }
+    if (!await this.#topology.apply(changes, version, options)) {
+      return { type: "stale" };
+    }
+    let messageCount = 0;
+    for (const change of changes) {
+      switch (change.type) {
+        case "queue-deleted":
+          messageCount += await this.#queues.delete(change.name, options);
+          await this.#usage.forget(change.name);
+          this.#onDeleted(change.name);
+          break;
+        case "queue-declared":
+          await this.use(change.queue.name);
+          break;
+        case "consumer-removed":
+          await this.use(change.queue);
+      }
+    }
+    return { type: "applied", messageCount };
+  }
+}

@@ -1,0 +1,118 @@
+import {
+  AccessRefusedError,
+  AuthenticationError,
+  ConnectionError,
+  type MessagingError,
+  NotFoundError,
+  PreconditionFailedError,
+  PublishError,
+} from "../../model/errors.ts";
+
+/** What CouchDB answered instead of what was asked for. */
+export interface Refusal {
+  readonly status: number;
+  /** CouchDB's word, such as `not_found`. */
+  readonly error: string;
+  /** CouchDB's words. */
+  readonly reason: string;
+}
+
+/**
+ * Reads what CouchDB says is wrong.
+ *
+ * @param status The status, 400 or more.
+ * @param body The body, parsed.
+ * @returns What it says.
+ */
+export function readRefusal(status: number, body: unknown): Refusal {
+  const given = typeof body === "object" && body !== null ? body : {};
+  const text = (value: unknown) => typeof value === "string" ? value : "";
+  return {
+    status,
+    error: "error" in given ? text(given.error) : "",
+    reason: "reason" in given ? text(given.reason) : "",
+  };
+}
+
+/** Says whether the server, or the database, is not what it was when we connected. */
+export function isFatal({ status, error, reason }: Refusal): boolean {
+  return status === 401 || status === 429 || status >= 500 ||
+    // A document that is missing has other words.
+    (status === 404 && error === "not_found" &&
+      !/missing|deleted/.test(reason));
+}
+
+/**
+ * Translates what CouchDB says is wrong with one request.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param refusal What it says.
+ * @returns The error.
+ */
+export function requestError(
+  action: string,
+  refusal: Refusal,
+): MessagingError {
+  const { status, error, reason } = refusal;
+  const message = `Cannot ${action}: CouchDB answers ${status}${
+    error === "" ? "" : ` ${error}`
+  }${reason === "" ? "" : ` (${reason})`}`;
+  switch (status) {
+    case 401:
+      return new AuthenticationError(
+        `${message}; give a user and a password that it knows`,
+      );
+    case 403:
+      return new AccessRefusedError(message);
+    case 413:
+      return new PublishError(message, { code: "message-too-large" });
+  }
+  if (isFatal(refusal)) {
+    return new ConnectionError(message, {
+      code: "connection-lost",
+      outcome: "unknown",
+    });
+  }
+  return status === 404
+    ? new NotFoundError(message)
+    : new PreconditionFailedError(message);
+}
+
+/**
+ * Translates why the network failed.
+ *
+ * @param what What failed, as the beginning of a sentence.
+ * @param cause The platform's error.
+ * @param code Whether there was a connection before.
+ * @returns The error; retryable unless the certificate is the reason.
+ */
+export function networkError(
+  what: string,
+  cause: unknown,
+  code: "connection-failed" | "connection-lost",
+): ConnectionError {
+  const text = wordsOf(cause);
+  const certificate = /certificate|self.signed|unknown ?issuer/i.test(text);
+  return new ConnectionError(
+    certificate
+      ? `${what}: its certificate can not be trusted (${text}); give the authority's as ssl: { ca }`
+      : `${what}: ${text}`,
+    {
+      code,
+      cause,
+      retryable: !certificate,
+      outcome: code === "connection-failed" ? "not-sent" : "unknown",
+    },
+  );
+}
+
+/** The innermost words: `fetch failed` alone helps nobody. */
+function wordsOf(cause: unknown): string {
+  const words: string[] = [];
+  for (
+    let each = cause;
+    each instanceof Error && words.length < 4;
+    each = each.cause
+  ) if (each.message !== "") words.push(each.message);
+  return words.length === 0 ? String(cause) : words.join(": ");
+}

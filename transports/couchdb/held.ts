@@ -1,0 +1,78 @@
+import type { Reservation } from "../store/store.ts";
+import type { Database, Doc } from "./database.ts";
+import { readMessageId } from "./ids.ts";
+import { CouchdbReservation, givenBack } from "./reservation.ts";
+import type { SharedTopology } from "./topology.ts";
+
+/** What we took and have not settled: a settlement holds if the revision is still ours. */
+export class Held {
+  readonly #database: Database;
+  readonly #topology: SharedTopology;
+  readonly #onBack: (id: string, rev: string) => void;
+  readonly #held = new Set<Reservation>();
+
+  /** Makes an empty set; `onBack` is called for each document that lies in its queue again. */
+  constructor(
+    database: Database,
+    topology: SharedTopology,
+    onBack: (id: string, rev: string) => void,
+  ) {
+    this.#database = database;
+    this.#topology = topology;
+    this.#onBack = onBack;
+  }
+
+  /** Notes that we took one. */
+  add(reservation: Reservation): void {
+    this.#held.add(reservation);
+  }
+
+  /** Notes that one is no longer ours. */
+  forget(reservation: Reservation): void {
+    this.#held.delete(reservation);
+  }
+
+  /** Lists all. */
+  all(): readonly Reservation[] {
+    return [...this.#held];
+  }
+
+  /** Removes messages; returns those that were not ours. */
+  remove(reservations: readonly Reservation[]): Promise<Reservation[]> {
+    return this.#settle(reservations, async ({ _id, _rev }) => {
+      const written = await this.#database.remove(_id, _rev);
+      return written.type === "written";
+    });
+  }
+
+  /** Puts messages back; returns those that were not ours. */
+  release(reservations: readonly Reservation[]): Promise<Reservation[]> {
+    return this.#settle(reservations, (doc) => this.giveBack(doc));
+  }
+
+  /** Puts a document back into its queue, where there still is one; `false` if it was not ours. */
+  async giveBack(doc: Doc): Promise<boolean> {
+    const { topology } = this.#topology.view;
+    const { queue } = readMessageId(doc._id);
+    if (topology.queue(queue) === undefined) {
+      const removed = await this.#database.remove(doc._id, doc._rev);
+      return removed.type === "written";
+    }
+    const written = await this.#database.write(givenBack(doc));
+    if (written.type !== "written") return false;
+    this.#onBack(doc._id, written.rev);
+    return true;
+  }
+
+  async #settle(
+    reservations: readonly Reservation[],
+    settle: (doc: Doc) => Promise<boolean>,
+  ): Promise<Reservation[]> {
+    const settled = await Promise.all(reservations.map(async (each) => {
+      this.#held.delete(each);
+      if (!(each instanceof CouchdbReservation)) return each;
+      return await settle(each.doc) ? undefined : each;
+    }));
+    return settled.filter((each) => each !== undefined);
+  }
+}

@@ -1,0 +1,63 @@
+import type { IncomingMessage } from "node:http";
+import { Agent, request } from "node:https";
+import type { TlsOptions } from "../../../model/tls_options.ts";
+import type { Sender } from "../client.ts";
+
+/**
+ * `fetch` trusts the system's authorities and takes no certificates: where others
+ * are given the request goes by node:https, which all runtimes have.
+ *
+ * @param tls How to speak TLS.
+ * @returns What sends requests.
+ */
+export function createSender(tls: TlsOptions): Sender {
+  const { ca, cert, key, passphrase, servername, verify, checkHostname } = tls;
+  const agent = new Agent({
+    keepAlive: true,
+    ...(ca === undefined ? {} : { ca: typeof ca === "string" ? ca : [...ca] }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(passphrase === undefined ? {} : { passphrase }),
+    ...(servername === undefined ? {} : { servername }),
+    ...(checkHostname === false
+      ? { checkServerIdentity: () => undefined }
+      : {}),
+    rejectUnauthorized: verify ?? true,
+  });
+  return {
+    send: (url, { method, headers, body, signal }) =>
+      new Promise((resolve, reject) => {
+        const sent = request(url, {
+          agent,
+          ...(method === undefined ? {} : { method }),
+          headers: Object.fromEntries(new Headers(headers)),
+          ...(signal ? { signal } : {}),
+        }, (incoming) => resolve(responseOf(incoming)));
+        sent.on("error", reject);
+        sent.end(typeof body === "string" ? body : undefined);
+      }),
+    close: () => agent.destroy(),
+  };
+}
+
+function responseOf(incoming: IncomingMessage): Response {
+  const headers = new Headers();
+  for (const name of ["date", "etag"] as const) {
+    const value = incoming.headers[name];
+    if (typeof value === "string") headers.set(name, value);
+  }
+  const status = incoming.statusCode ?? 500;
+  if (status === 204 || status === 304) {
+    incoming.resume();
+    return new Response(null, { status, headers });
+  }
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    start(controller) {
+      incoming.on("data", (chunk) => controller.enqueue(new Uint8Array(chunk)));
+      incoming.on("end", () => controller.close());
+      incoming.on("error", (error) => controller.error(error));
+    },
+    cancel: () => void incoming.destroy(),
+  });
+  return new Response(body, { status, headers });
+}

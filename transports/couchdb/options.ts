@@ -1,0 +1,79 @@
+import { OptionError } from "../../model/errors.ts";
+import type { TlsOptions } from "../../model/tls_options.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import { formatUrl } from "../../url/format.ts";
+import { durationOption, readOptions } from "../../url/options.ts";
+import type { ConnectOptions } from "../transport.ts";
+import { databaseName } from "./ids.ts";
+
+/** The CouchDB transport's own options, as `transportOptions` or in the URL. */
+export interface CouchdbTransportOptions {
+  /** How long what was taken stays with a holder that is not heard of, ms; in a URL `visibility_timeout`, in seconds. @default {30000} */
+  readonly visibilityTimeout?: number | undefined;
+}
+
+/** All that the client needs to dial. */
+export interface DialOptions {
+  /** `http://host:port`. */
+  readonly origin: string;
+  /** The database's name, as CouchDB allows it. */
+  readonly database: string;
+  /** The URL for errors, without the password. */
+  readonly broker: string;
+  readonly userid: string | undefined;
+  readonly tls: TlsOptions | undefined;
+  /** Milliseconds between signs of life of the feed; 0 is none. */
+  readonly heartbeat: number;
+  readonly operationTimeout: number;
+  /** Milliseconds. */
+  readonly lease: number;
+}
+
+/** CouchDB's own limit is on the file's name; this is what is left with its suffix and shards. */
+const LONGEST_NAME = 200;
+
+/**
+ * Reads a URL and the options into what the client needs.
+ *
+ * @param url The URL, its defaults filled in.
+ * @param options The options.
+ * @returns What to dial with, but for the password.
+ * @throws {OptionError} If an option is unknown or bad.
+ */
+export function readDialOptions(
+  url: BrokerUrl,
+  options: ConnectOptions,
+): DialOptions {
+  const own = readOptions<CouchdbTransportOptions>({
+    visibilityTimeout: durationOption("visibility_timeout"),
+  }, { url, transportOptions: options.transportOptions });
+  const lease = own.visibilityTimeout ?? 30_000;
+  if (lease < 100) {
+    throw new OptionError(
+      `Cannot use ${lease} ms as "visibilityTimeout": it must be 100 ms or more, for it is renewed over the network`,
+      { code: "option-invalid" },
+    );
+  }
+  const { tls } = options;
+  const isTls = tls === undefined ? url.scheme === "couchdbs" : tls !== false;
+  const hostname = url.hostname ?? "localhost";
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  const port = url.port ?? (isTls ? 6984 : 5984);
+  const database = databaseName(url.virtualHost ?? "dashi");
+  if (database.length > LONGEST_NAME) {
+    throw new OptionError(
+      `Cannot use a database name of ${database.length} characters: it must have ${LONGEST_NAME} at most, each character but a to z, 0 to 9, "_", "(", ")", "+" and "-" counting three or more`,
+      { code: "option-invalid" },
+    );
+  }
+  return {
+    origin: `${isTls ? "https" : "http"}://${host}:${port}`,
+    database,
+    broker: formatUrl(url),
+    userid: url.userid,
+    tls: !isTls ? undefined : typeof tls === "object" ? tls : {},
+    heartbeat: options.heartbeat,
+    operationTimeout: options.operationTimeout,
+    lease,
+  };
+}

@@ -1,0 +1,107 @@
+import { PublishError } from "../../model/errors.ts";
+import { EnvelopeWriter } from "../store/envelope.ts";
+import type { StoreItem } from "../store/store.ts";
+import type { Database } from "./database.ts";
+import { requestError } from "./errors.ts";
+import { expiryId, IdMaker, readMessageId } from "./ids.ts";
+import type { CouchdbReservation } from "./reservation.ts";
+import type { SharedTopology } from "./topology.ts";
+import type { Draft, Written } from "./writes.ts";
+
+/** CouchDB 3's `max_document_size`, bytes. */
+const LARGEST_DOCUMENT = 8_000_000;
+
+/** The largest body: in base64, with room for what is around it. */
+export const LARGEST_BODY = 5_900_000;
+
+/** A document that was written. */
+export interface WrittenDoc {
+  readonly id: string;
+  readonly rev: string;
+}
+
+/** Writes messages into their queues. */
+export class Putter {
+  readonly #database: Database;
+  readonly #topology: SharedTopology;
+  readonly #ids = new IdMaker();
+  readonly #envelopes = new EnvelopeWriter();
+
+  /** Makes one over a database. */
+  constructor(database: Database, topology: SharedTopology) {
+    this.#database = database;
+    this.#topology = topology;
+  }
+
+  /** Puts the copies of one message: all or none, but for a server that fails in the middle. */
+  async put(items: readonly StoreItem[]): Promise<readonly WrittenDoc[]> {
+    const [first] = items;
+    if (first === undefined) return [];
+    const envelope = this.#envelopes.write(first.message, crypto.randomUUID());
+    refuseTooLarge(envelope.length);
+    const writing: Promise<[string, Written]>[] = [];
+    for (const item of items) {
+      for (const doc of this.#docsOf(item, envelope)) {
+        writing.push(
+          this.#database.write(doc).then((written) => [doc._id, written]),
+        );
+      }
+    }
+    const written: WrittenDoc[] = [];
+    let failure: unknown;
+    for (const each of await Promise.allSettled(writing)) {
+      if (each.status === "rejected") {
+        failure ??= each.reason;
+        continue;
+      }
+      const [id, result] = each.value;
+      if (result.type === "written") written.push({ id, rev: result.rev });
+      else if (result.type === "refused") {
+        failure ??= requestError("put a message", result.refusal);
+      }
+    }
+    if (failure === undefined) return written;
+    await this.takeBack(written).catch(() => {});
+    throw failure;
+  }
+
+  /** Removes what was put for nothing. */
+  async takeBack(written: readonly WrittenDoc[]): Promise<void> {
+    await Promise.all(
+      written.map(({ id, rev }) => this.#database.remove(id, rev)),
+    );
+  }
+
+  /** Copies what is no message to where no consumer looks. */
+  async setAside(reservations: readonly CouchdbReservation[]): Promise<void> {
+    await Promise.all(reservations.map(({ doc }) => {
+      const { _id, _rev, ...rest } = doc;
+      return this.#database.write({ ...rest, _id: `a/${_id}` });
+    }));
+  }
+
+  #docsOf(
+    { queue, message, ttl }: StoreItem,
+    envelope: string,
+  ): readonly Draft[] {
+    const { maxPriority, deadLetters } = this.#topology.traits(queue);
+    const id = this.#ids.next({
+      queue,
+      priority: Math.min(message.properties.priority ?? 0, maxPriority),
+      delay: message.delay,
+      ttl,
+    }, this.#database.client.time.now());
+    const doc = { _id: id, envelope };
+    if (ttl === undefined || !deadLetters) return [doc];
+    return [doc, { _id: expiryId(readMessageId(id).expires, id) }];
+  }
+}
+
+function refuseTooLarge(length: number): void {
+  // The envelope is text in JSON: most of it is base64, which needs no escapes.
+  if (length < LARGEST_DOCUMENT - 100_000) return;
+  throw new PublishError(
+    `Cannot put a message: it has ${length} bytes with its headers in base64, a document of CouchDB takes ${LARGEST_DOCUMENT} at most`,
+    { code: "message-too-large" },
+  );
+}

@@ -1,0 +1,60 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Database, Row } from "./database.ts";
+import { isReady, rangeOf, readMessageId } from "./ids.ts";
+
+/** Counts and empties queues: reads names and revisions alone. */
+export class Queues {
+  readonly #database: Database;
+
+  /** Makes one over a database. */
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Counts the ready messages. */
+  async count(queue: string, options?: CallOptions): Promise<number> {
+    let count = 0;
+    const action = `count messages of queue "${queue}"`;
+    const pages = this.#database.pages(action, rangeOf(queue), options);
+    for await (const page of pages) {
+      for (const row of page) if (this.#isReady(row)) count++;
+    }
+    return count;
+  }
+
+  /** Removes the ready messages; returns how many. */
+  purge(queue: string, options?: CallOptions): Promise<number> {
+    return this.#clear(queue, (row) => this.#isReady(row), options);
+  }
+
+  /** Removes all that nobody holds; returns how many were ready. What is held goes when it is settled. */
+  delete(queue: string, options?: CallOptions): Promise<number> {
+    return this.#clear(queue, ({ rev }) => isReady(rev), options);
+  }
+
+  async #clear(
+    queue: string,
+    goes: (row: Row) => boolean,
+    options?: CallOptions,
+  ): Promise<number> {
+    let count = 0;
+    const action = `empty queue "${queue}"`;
+    const pages = this.#database.pages(action, rangeOf(queue), options);
+    for await (const page of pages) {
+      await Promise.all(
+        page.filter(goes).map(async (row) => {
+          const { type } = await this.#database.remove(row.id, row.rev);
+          if (type === "written" && this.#isReady(row)) count++;
+        }),
+      );
+    }
+    return count;
+  }
+
+  #isReady({ id, rev }: Row): boolean {
+    if (!isReady(rev)) return false;
+    const { delayed, time, expires } = readMessageId(id);
+    const now = this.#database.client.time.now();
+    return expires > now && !(delayed && time > now);
+  }
+}

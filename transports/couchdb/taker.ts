@@ -1,0 +1,331 @@
+import { requestError } from "./errors.ts";
+import type { Database, Doc, Row } from "./database.ts";
+import type { Holders } from "./holders.ts";
+import {
+  after,
+  dueRangeEnd,
+  endOf,
+  EXPIRIES,
+  isReady,
+  rangeOf,
+  readExpiryId,
+  readMessageId,
+} from "./ids.ts";
+import { CouchdbReservation } from "./reservation.ts";
+import type { SharedTopology } from "./topology.ts";
+
+/** By how much the clocks of two machines may differ, ms: the server's tells whole seconds. */
+const SKEW = 2000;
+
+/** Greater than every message's id. */
+const BEHIND_ALL = "n";
+
+/** How soon to look again for what expired while somebody held it, ms. */
+const HELD_EXPIRED = 1000;
+
+/** The most expired messages that are taken at once. */
+const MOST_EXPIRED = 100;
+
+/** The most documents that are read to find one that nobody holds. */
+const LARGEST_PAGE = 400;
+
+interface Ask {
+  readonly limit: number;
+  readonly resolve: (taken: CouchdbReservation[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Page {
+  readonly start: string;
+  /** How many documents to read. */
+  readonly page: number;
+  /** How many to take. */
+  readonly wanted: number;
+}
+
+/** What we know of a queue while the feed tells what changes. */
+interface Shelf {
+  /** Before this id there is nothing to take. */
+  from: string;
+  /** Whether there may be something from there on. */
+  dirty: boolean;
+  /** When something that is not due yet will be, as far as we know. */
+  nextDue: number;
+  /** Whether we looked for what will be due. */
+  looked: boolean;
+}
+
+/** Takes messages: reads the head of a queue's range, and writes our name into the documents. */
+export class Taker {
+  readonly #database: Database;
+  readonly #topology: SharedTopology;
+  readonly #holders: Holders;
+  readonly #shelves = new Map<string, Shelf>();
+  /** Who asks without being told what changes, by queue. */
+  readonly #asking = new Map<string, Ask[]>();
+  #nextExpiry = 0;
+
+  /** Makes one that knows of no queue. */
+  constructor(database: Database, topology: SharedTopology, holders: Holders) {
+    this.#database = database;
+    this.#topology = topology;
+    this.#holders = holders;
+  }
+
+  /** Forgets what it knows: changes were missed. */
+  reset(): void {
+    this.#shelves.clear();
+    this.#nextExpiry = 0;
+  }
+
+  /** Hears that a document changed; returns whose consumers should look: a queue, all, or nobody. */
+  heard(
+    id: string,
+    rev: string,
+    deleted: boolean,
+  ): { readonly queue: string } | "all" | undefined {
+    if (deleted) return undefined;
+    if (id.startsWith(EXPIRIES)) {
+      const { expires } = readExpiryId(id);
+      if (expires >= this.#nextExpiry) return undefined;
+      this.#nextExpiry = expires;
+      return "all";
+    }
+    if (!id.startsWith("m/") || !isReady(rev)) return undefined;
+    const { queue, delayed, time } = readMessageId(id);
+    const shelf = this.#shelves.get(queue);
+    if (shelf === undefined) return undefined;
+    if (delayed && time > this.#now) {
+      shelf.nextDue = Math.min(shelf.nextDue, time);
+    } else {
+      shelf.dirty = true;
+      if (id < shelf.from) shelf.from = id;
+    }
+    return { queue };
+  }
+
+  /** When time alone may bring something to these queues, ms since 1970. */
+  nextAt(queues: readonly string[]): number {
+    let next = this.#nextExpiry;
+    for (const queue of queues) {
+      next = Math.min(next, this.#shelves.get(queue)?.nextDue ?? Infinity);
+    }
+    return next;
+  }
+
+  /**
+   * Takes messages of a queue.
+   *
+   * @param queue The queue.
+   * @param limit The most.
+   * @param told Whether the feed tells what changes: then nothing is read twice.
+   * @returns What was taken.
+   */
+  take(
+    queue: string,
+    limit: number,
+    told: boolean,
+  ): Promise<CouchdbReservation[]> {
+    if (told) return this.#take(queue, limit, true);
+    return new Promise((resolve, reject) => {
+      const ask = { limit, resolve, reject };
+      const asking = this.#asking.get(queue);
+      if (asking !== undefined) asking.push(ask);
+      else {
+        const asks = [ask];
+        this.#asking.set(queue, asks);
+        void this.#serve(queue, asks);
+      }
+    });
+  }
+
+  /** Those who ask for a queue meanwhile are served together: they would only get in each other's way. */
+  async #serve(queue: string, asks: Ask[]): Promise<void> {
+    while (asks.length > 0) {
+      const batch = asks.splice(0);
+      const total = batch.reduce((sum, { limit }) => sum + limit, 0);
+      try {
+        const taken = await this.#take(queue, total, false);
+        for (const { limit, resolve } of batch) {
+          resolve(taken.splice(0, limit));
+        }
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.#asking.delete(queue);
+  }
+
+  async #take(
+    queue: string,
+    limit: number,
+    told: boolean,
+  ): Promise<CouchdbReservation[]> {
+    const shelf = this.#shelfOf(queue, told);
+    if (shelf.nextDue <= this.#now) {
+      shelf.nextDue = Infinity;
+      shelf.looked = false;
+      shelf.from = rangeOf(queue)[0];
+      shelf.dirty = true;
+    }
+    if (!shelf.dirty) return [];
+    await this.#holders.ensure([queue]);
+    const taken: CouchdbReservation[] = [];
+    // Larger pages where others hold the head.
+    for (let page = 0; shelf.dirty && taken.length < limit;) {
+      page = Math.max(limit - taken.length, Math.min(page * 4, LARGEST_PAGE));
+      const start = shelf.from;
+      // What is heard of while we read is kept.
+      shelf.from = BEHIND_ALL;
+      shelf.dirty = false;
+      try {
+        const wanted = limit - taken.length;
+        taken.push(
+          ...await this.#takePage(queue, shelf, { start, page, wanted }),
+        );
+      } catch (error) {
+        reach(shelf, start);
+        throw error;
+      }
+    }
+    if (told && !shelf.dirty) await this.#findNextDue(queue, shelf);
+    return taken;
+  }
+
+  /** Takes expired messages, of whatever queue dead-letters them. */
+  async takeExpired(): Promise<CouchdbReservation[]> {
+    const now = this.#now;
+    if (now < this.#nextExpiry) return [];
+    this.#nextExpiry = Infinity;
+    const action = "look what has expired";
+    const rows = await this.#database.list(action, {
+      start: EXPIRIES,
+      end: endOf(EXPIRIES),
+      limit: MOST_EXPIRED + 1,
+      docs: false,
+    });
+    const due: [Row, string][] = [];
+    for (const row of rows) {
+      const { expires, message } = readExpiryId(row.id);
+      if (expires > now) {
+        this.#nextExpiry = Math.min(this.#nextExpiry, expires);
+        break;
+      }
+      due.push([row, message]);
+    }
+    if (due.length === 0) return [];
+    const ids = due.map(([, id]) => id);
+    const found = new Map<string, Row>();
+    for (const row of await this.#database.read(action, ids)) {
+      found.set(row.id, row);
+    }
+    await this.#holders.ensure(
+      [...new Set([...found.keys()].map((id) => readMessageId(id).queue))],
+    );
+    const taken = await Promise.all(due.map(([row, id]) => {
+      const doc = found.get(id)?.doc;
+      // The note goes when its message has gone, so that a crash loses neither.
+      if (doc === undefined) {
+        void this.#database.remove(row.id, row.rev).catch(() => {});
+        return undefined;
+      }
+      this.#nextExpiry = Math.min(this.#nextExpiry, now + HELD_EXPIRED);
+      return doc.holder === undefined ? this.#claim(doc, true) : undefined;
+    }));
+    return taken.filter((each) => each !== undefined);
+  }
+
+  async #takePage(
+    queue: string,
+    shelf: Shelf,
+    { start, page, wanted }: Page,
+  ): Promise<CouchdbReservation[]> {
+    const now = this.#now;
+    const inOrder = this.#topology.traits(queue).maxPriority === 0;
+    const rows = await this.#database.list(`take from queue "${queue}"`, {
+      start,
+      end: inOrder ? dueRangeEnd(queue, now + SKEW) : rangeOf(queue)[1],
+      limit: page,
+      docs: true,
+    });
+    const claims: Promise<CouchdbReservation | undefined>[] = [];
+    let next = rows.length === page ? after(rows.at(-1)?.id ?? "") : undefined;
+    for (const { id, rev, doc } of rows) {
+      if (claims.length === wanted) {
+        next = id;
+        break;
+      }
+      if (doc === undefined || doc.holder !== undefined) continue;
+      const { delayed, time, expires } = readMessageId(id);
+      if (delayed && time > now) {
+        shelf.nextDue = Math.min(shelf.nextDue, time);
+      } else if (expires > now) claims.push(this.#claim(doc, false));
+      else if (this.#topology.traits(queue).deadLetters) {
+        claims.push(this.#claim(doc, true));
+      } else claims.push(this.#drop(id, rev));
+    }
+    const claimed = await Promise.all(claims);
+    if (next !== undefined) reach(shelf, next);
+    return claimed.filter((each) => each !== undefined);
+  }
+
+  /** Whoever writes first has it: a conflict means that it was somebody else. */
+  async #claim(
+    doc: Doc,
+    expired: boolean,
+  ): Promise<CouchdbReservation | undefined> {
+    const ours = { ...doc, holder: this.#holders.name };
+    const written = await this.#database.write(ours);
+    switch (written.type) {
+      case "conflict":
+        return undefined;
+      case "refused":
+        throw requestError("take a message", written.refusal);
+    }
+    const { queue } = readMessageId(doc._id);
+    return new CouchdbReservation(
+      queue,
+      { ...ours, _rev: written.rev },
+      expired,
+    );
+  }
+
+  async #drop(id: string, rev: string): Promise<undefined> {
+    await this.#database.remove(id, rev);
+  }
+
+  async #findNextDue(queue: string, shelf: Shelf): Promise<void> {
+    if (shelf.looked) return;
+    shelf.looked = true;
+    // Of a queue with priorities the whole range was read.
+    if (this.#topology.traits(queue).maxPriority > 0) return;
+    const [first] = await this.#database.list(`wait for queue "${queue}"`, {
+      start: dueRangeEnd(queue, this.#now + SKEW),
+      end: rangeOf(queue)[1],
+      limit: 1,
+      docs: false,
+    });
+    if (first === undefined) return;
+    const { time } = readMessageId(first.id);
+    shelf.nextDue = Math.min(shelf.nextDue, time);
+  }
+
+  #shelfOf(queue: string, told: boolean): Shelf {
+    let shelf = told ? this.#shelves.get(queue) : undefined;
+    if (shelf === undefined) {
+      const [from] = rangeOf(queue);
+      shelf = { from, dirty: true, nextDue: Infinity, looked: false };
+      if (told) this.#shelves.set(queue, shelf);
+    }
+    return shelf;
+  }
+
+  get #now(): number {
+    return this.#database.client.time.now();
+  }
+}
+
+function reach(shelf: Shelf, id: string): void {
+  shelf.dirty = true;
+  if (id < shelf.from) shelf.from = id;
+}

@@ -1,0 +1,267 @@
+import { atNextTurn } from "../../async/turn.ts";
+import { Limits } from "../../async/limits.ts";
+import { Line } from "../../async/line.ts";
+import type { Clock } from "../../async/clock.ts";
+import { parseJson, stringifyJson } from "../../codec/mod.ts";
+import type { Binding } from "../../model/binding.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { DecodeError, TimeoutError } from "../../model/errors.ts";
+import type { ExchangeDeclaration } from "../../model/exchange.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
+import {
+  type ConsumerRecord,
+  Topology,
+  type TopologyChange,
+} from "../../virtual/topology.ts";
+import type { TopologyView } from "../store/store.ts";
+import type { Database } from "./database.ts";
+import { requestError } from "./errors.ts";
+import { TOPOLOGY_ID } from "./ids.ts";
+
+/** What a queue's arguments ask of its store. */
+export interface QueueTraits {
+  /** The highest priority that it tells apart. */
+  readonly maxPriority: number;
+  /** Whether what expires there goes somewhere. */
+  readonly deadLetters: boolean;
+}
+
+interface Stored {
+  readonly exchanges: readonly ExchangeDeclaration[];
+  readonly queues: readonly {
+    readonly declaration: QueueDeclaration;
+    readonly owner?: string | null;
+    readonly consumers: readonly ConsumerRecord[];
+  }[];
+  readonly bindings: readonly Binding[];
+}
+
+/** Before anything is declared. */
+const NO_VERSION = "0";
+
+/**
+ * The tables, in one document that all connections share: its revision is their
+ * version. It is small, changes seldom, and is asked for by its `ETag`, so that
+ * looking whether it changed moves a few bytes.
+ */
+export class SharedTopology {
+  readonly #database: Database;
+  readonly #clock: Clock;
+  readonly #limits: Limits;
+  readonly #line = new Line();
+  #view: TopologyView = { topology: new Topology(), version: NO_VERSION };
+  #etag: string | undefined;
+  #expiring: readonly QueueDeclaration[] = [];
+  #looking: Promise<TopologyView> | undefined;
+
+  /** Makes one over a database. */
+  constructor(database: Database, clock: Clock) {
+    this.#database = database;
+    this.#clock = clock;
+    this.#limits = new Limits(clock);
+  }
+
+  /** The tables as they were seen last. */
+  get view(): TopologyView {
+    return this.#view;
+  }
+
+  /** The queues that go when nobody uses them, as they were seen last. */
+  get expiring(): readonly QueueDeclaration[] {
+    return this.#expiring;
+  }
+
+  /** Looks at the tables, all who ask in one turn together. */
+  look(options?: CallOptions): Promise<TopologyView> {
+    return this.#limits.wait(
+      this.#looking ??= this.#lookLater(),
+      options,
+      late,
+    );
+  }
+
+  /** Stops the timer. */
+  close(): void {
+    this.#limits.clear();
+  }
+
+  /** Writes changes that were planned on a version; `false` if it is no longer the last one. */
+  apply(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    const written = this.#line.enter(() => this.#apply(changes, version));
+    return this.#limits.wait(written, options, late);
+  }
+
+  /** What a queue's arguments say. */
+  traits(queue: string): QueueTraits {
+    const declared = this.#view.topology.queue(queue)?.declaration.arguments;
+    const most = declared?.["x-max-priority"];
+    return {
+      maxPriority: typeof most === "number" ? Math.min(most, 9) : 0,
+      deadLetters: declared?.["x-dead-letter-exchange"] !== undefined,
+    };
+  }
+
+  /** Who asks after it has left the turn asks anew: what it sees is not older than the question. */
+  #lookLater(): Promise<TopologyView> {
+    return new Promise((resolve, reject) => {
+      atNextTurn(() => {
+        this.#looking = undefined;
+        this.#read().then(resolve, reject);
+      });
+    });
+  }
+
+  async #read(): Promise<TopologyView> {
+    const asked = this.#view;
+    const { status, body, etag } = await this.#database.get(
+      "read what is declared",
+      TOPOLOGY_ID,
+      this.#etag,
+    );
+    if (status === 304) return asked;
+    if (status === 404) {
+      // Another look may have been answered meanwhile, by a newer state.
+      if (this.#view === asked) this.#set(NOTHING, NO_VERSION, undefined);
+      return this.#view;
+    }
+    const { _rev, tables } = Object(body);
+    if (typeof _rev !== "string" || typeof tables !== "string") {
+      throw new DecodeError(
+        `Cannot read what is declared: the document "${TOPOLOGY_ID}" is not of this library; name another database`,
+      );
+    }
+    if (_rev === this.#view.version) this.#etag = etag ?? undefined;
+    else if (isNewer(_rev, this.#view.version)) {
+      this.#set(parseTables(tables), _rev, etag ?? undefined);
+    }
+    return this.#view;
+  }
+
+  async #apply(
+    changes: readonly TopologyChange[],
+    version: string,
+  ): Promise<boolean> {
+    if (version !== this.#view.version) return false;
+    // A copy: who has a view keeps it as it was.
+    const topology = topologyOf(storedOf(this.#view.topology));
+    for (const change of changes) topology.apply(change);
+    const stored = storedOf(topology);
+    const written = await this.#database.write({
+      _id: TOPOLOGY_ID,
+      ...(version === NO_VERSION ? {} : { _rev: version }),
+      tables: stringifyJson(stored),
+    });
+    switch (written.type) {
+      case "conflict":
+        return false;
+      case "refused":
+        throw requestError("write what is declared", written.refusal);
+      case "written":
+        this.#etag = undefined;
+        this.#expiring = expiringOf(stored);
+        this.#view = { topology, version: written.rev };
+        return true;
+    }
+  }
+
+  #set(stored: Stored, version: string, etag: string | undefined): void {
+    this.#view = { topology: topologyOf(stored), version };
+    this.#etag = etag;
+    this.#expiring = expiringOf(stored);
+  }
+}
+
+const NOTHING: Stored = { exchanges: [], queues: [], bindings: [] };
+
+function late(): TimeoutError {
+  return new TimeoutError(
+    "Cannot read or write what is declared: CouchDB did not answer in time",
+    { outcome: "unknown" },
+  );
+}
+
+function generation(rev: string): number {
+  return Number.parseInt(rev, 10);
+}
+
+/** Answers may overtake each other. A document that was removed begins anew, further on. */
+function isNewer(rev: string, than: string): boolean {
+  return than === NO_VERSION || generation(rev) >= generation(than);
+}
+
+function expiringOf({ queues }: Stored): readonly QueueDeclaration[] {
+  return queues.map(({ declaration }) => declaration)
+    .filter((each) => typeof each.arguments["x-expires"] === "number");
+}
+
+function parseTables(text: string): Stored {
+  const stored = parseJson(text);
+  if (isStored(stored)) return stored;
+  throw new DecodeError("Cannot read what is declared: it is cut off");
+}
+
+function isStored(value: unknown): value is Stored {
+  const { exchanges, queues, bindings } = Object(value);
+  return [exchanges, queues, bindings].every(Array.isArray);
+}
+
+function storedOf(topology: Topology): Stored {
+  // Field by field: what is declared may be an object of a class that has more.
+  const exchanges = [...topology.exchanges()].map(({ declaration: each }) => ({
+    name: each.name,
+    type: each.type,
+    durable: each.durable,
+    autoDelete: each.autoDelete,
+    internal: each.internal,
+    arguments: each.arguments,
+  }));
+  return {
+    exchanges,
+    queues: [...topology.queues()].map(({ declaration, owner, consumers }) => ({
+      declaration: {
+        name: declaration.name,
+        durable: declaration.durable,
+        exclusive: declaration.exclusive,
+        autoDelete: declaration.autoDelete,
+        arguments: declaration.arguments,
+      },
+      owner: owner ?? null,
+      consumers,
+    })),
+    bindings: exchanges.flatMap(({ name }) =>
+      [...topology.bindingsFrom(name)].map((each) => ({
+        source: each.source,
+        destination: each.destination,
+        routingKey: each.routingKey,
+        arguments: each.arguments,
+      }))
+    ),
+  };
+}
+
+function topologyOf({ exchanges, queues, bindings }: Stored): Topology {
+  const topology = new Topology();
+  for (const exchange of exchanges) {
+    topology.apply({ type: "exchange-declared", exchange });
+  }
+  for (const { declaration, owner, consumers } of queues) {
+    topology.apply({
+      type: "queue-declared",
+      queue: declaration,
+      owner: owner ?? undefined,
+    });
+    for (const consumer of consumers) {
+      topology.apply({
+        type: "consumer-added",
+        queue: declaration.name,
+        consumer,
+      });
+    }
+  }
+  for (const binding of bindings) topology.apply({ type: "bound", binding });
+  return topology;
+}
