@@ -4,6 +4,7 @@
 import { provideBrokers } from "../tests/brokers/mod.ts";
 import { benchAmqp } from "./amqp.ts";
 import { benchBeanstalk } from "./beanstalk.ts";
+import { benchCouchdb } from "./couchdb.ts";
 import { benchMemory } from "./memory.ts";
 import { benchRedis } from "./redis.ts";
 import { benchSqs } from "./sqs.ts";
@@ -11,6 +12,7 @@ import { benchSqs } from "./sqs.ts";
 const BENCHES: Readonly<Record<string, (url: string) => Promise<void>>> = {
   AMQP: benchAmqp,
   BEANSTALK: benchBeanstalk,
+  COUCHDB: benchCouchdb,
   REDIS: benchRedis,
   SQS: benchSqs,
 };
