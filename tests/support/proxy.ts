@@ -12,6 +12,9 @@ export class Proxy implements AsyncDisposable {
   #serving: Promise<void> | undefined;
   #fault: Fault = "none";
   #split: number | undefined;
+  #delay = 0;
+  /** While it is not read: what comes stays in the kernel. */
+  #unread: Promise<void> | undefined;
   #accepted = 0;
   /** The connections that are stalled by themselves, by when they came. */
   readonly #stalled = new Set<number>();
@@ -49,9 +52,24 @@ export class Proxy implements AsyncDisposable {
     );
   }
 
-  /** Passes on so many bytes at a time, at most. */
-  split(bytes: number): void {
+  /** Passes on so many bytes at a time, at most; without a number as many as come. Holds for new connections. */
+  split(bytes?: number): void {
     this.#split = bytes;
+  }
+
+  /** Passes on all that comes so many milliseconds later. */
+  delay(duration: number): void {
+    this.#delay = duration;
+  }
+
+  /** Closes all connections with bytes unread: the other side gets a reset. */
+  async reset(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#unread = promise;
+    await new Promise((done) => setTimeout(done, 50));
+    this.cut();
+    this.#unread = undefined;
+    resolve();
   }
 
   /** Cuts all connections, and takes no more. */
@@ -141,8 +159,12 @@ export class Proxy implements AsyncDisposable {
     const buffer = new Uint8Array(this.#split ?? 65_536);
     try {
       for (;;) {
+        if (this.#unread !== undefined) await this.#unread;
         const count = await from.read(buffer);
         if (count === null) break;
+        if (this.#delay > 0) {
+          await new Promise((done) => setTimeout(done, this.#delay));
+        }
         if (this.#fault === "stall" || this.#stalled.has(number)) continue;
         for (let sent = 0; sent < count;) {
           sent += await to.write(buffer.subarray(sent, count));
