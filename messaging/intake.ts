@@ -117,6 +117,8 @@ export class Intake {
   async close(call: Call): Promise<void> {
     const lane = this.#lane;
     if (lane === undefined) return;
+    // At once: the broker may take longer than the call has time.
+    lane.disown();
     await this.#session.limits.wait(lane.close(), call, () =>
       new TimeoutError(
         "Cannot close a consumer in time: the broker has not answered",

@@ -40,13 +40,18 @@ export class Lane {
     this.channel = channel;
     this.#stopped = stopped;
     channel.closed.then((reason) => {
-      this.lose(
-        reason.type === "lost" ? reason.error : new ConnectionError(
-          "The channel of a consumer was closed",
-          { code: "connection-lost" },
-        ),
-      );
+      if (reason.type === "lost") this.lose(reason.error);
+      else this.disown();
     });
+  }
+
+  /** What is unsettled is no longer the user's: its channel is closed, or about to be. */
+  disown(): void {
+    this.lose(
+      new ConnectionError("The channel of a consumer was closed", {
+        code: "connection-lost",
+      }),
+    );
   }
 
   /** Cancels its consumers; gives back what nobody took. */
