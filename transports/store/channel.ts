@@ -24,7 +24,7 @@ import type {
   Subscription,
 } from "../transport.ts";
 import type { DeadLetters } from "./dead_letters.ts";
-import { change, planForeignConsume } from "./declarer.ts";
+import { type Declarer, planForeignConsume } from "./declarer.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { Loop } from "./loop.ts";
 import type { Publisher } from "./publisher.ts";
@@ -42,6 +42,7 @@ export interface ChannelContext {
   readonly owner: string;
   readonly operationTimeout: number;
   readonly publisher: Publisher;
+  readonly declarer: Declarer;
   readonly deadLetters: DeadLetters;
   readonly ripener: Ripener;
   /** The loop that takes, or will take, messages of a queue. */
@@ -72,6 +73,7 @@ export class StoreChannel implements Channel {
     this.#number = number;
     this.#tables = new Tables(
       context.store,
+      context.declarer,
       context.owner,
       (options, action) => this.#check(options, action),
     );
@@ -309,14 +311,13 @@ export class StoreChannel implements Channel {
       this.#context.loopFor(subscription.queue).wake(subscription.queue);
     },
     cancel: async (subscription) => {
-      const { store, owner, clock, operationTimeout } = this.#context;
+      const { declarer, owner, clock, operationTimeout } = this.#context;
       const { queue, consumerTag } = subscription;
       const consumer = this.#consumers.get(consumerTag);
       await this.#context.loopFor(queue).remove(subscription);
       this.#consumers.delete(consumerTag);
       if (consumer === undefined) return;
-      await change(
-        store,
+      await declarer.change(
         { type: "queue", name: queue },
         (topology) =>
           planCancel(topology, { queue, consumer: consumer.record }, owner),

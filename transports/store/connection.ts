@@ -14,7 +14,7 @@ import type {
 } from "../transport.ts";
 import { type ChannelContext, StoreChannel } from "./channel.ts";
 import { DeadLetters } from "./dead_letters.ts";
-import { change } from "./declarer.ts";
+import { Declarer } from "./declarer.ts";
 import { Leases } from "./leases.ts";
 import { Loop } from "./loop.ts";
 import { Publisher } from "./publisher.ts";
@@ -99,6 +99,7 @@ class StoreConnection implements TransportConnection {
       limits: this.#limits,
       deadLetters: this.#deadLetters,
       ripener: this.#ripener,
+      declarer: new Declarer(store, this.#limits),
       publisher: new Publisher(
         store,
         router,
@@ -110,6 +111,7 @@ class StoreConnection implements TransportConnection {
       forget: (channel) => this.#channels.delete(channel),
     };
     this.#leases = new Leases(store, options, {
+      declarer: this.#context.declarer,
       held: () => this.#held(),
       lost: (lost) => this.#lost(lost),
     });
@@ -149,8 +151,7 @@ class StoreConnection implements TransportConnection {
       [...this.#channels].map((channel) => channel[Symbol.asyncDispose]()),
     );
     try {
-      await change(
-        this.#store,
+      await this.#context.declarer.change(
         { type: "owner", name: owner },
         (topology) => planOwnerGone(topology, owner),
         { deadline: clock.now() + operationTimeout },

@@ -1,5 +1,7 @@
+import type { Limits } from "../../async/limits.ts";
+import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { PreconditionFailedError } from "../../model/errors.ts";
+import { PreconditionFailedError, TimeoutError } from "../../model/errors.ts";
 import type {
   ConsumerRecord,
   Topology,
@@ -11,36 +13,74 @@ import type { Store, TopologyKey } from "./store.ts";
 export type Plan = (topology: Topology) => readonly TopologyChange[];
 
 /**
- * Reads, plans and applies, and does so again if another process was faster.
- *
- * @param store The tables.
- * @param key The part of them that the plan looks at.
- * @param plan Decides.
- * @param options The call's limits, kept by the store's own calls.
- * @returns How many messages went with deleted queues.
- * @throws {PreconditionFailedError} If a queue should have been empty and is not.
+ * Changes the tables, for all of a connection, one change after the other: those at the
+ * same time would all rest on the same version, and all but one of them be done again.
  */
-export async function change(
-  store: Store,
-  key: TopologyKey,
-  plan: Plan,
-  options?: CallOptions,
-): Promise<number> {
-  for (;;) {
-    options?.signal?.throwIfAborted();
-    const view = await store.readTopology(key, options);
-    const changes = plan(view.topology);
-    if (changes.length === 0) return 0;
-    const result = await store.applyChanges(changes, view.version, options);
-    switch (result.type) {
-      case "applied":
-        return result.messageCount;
-      case "not-empty":
-        throw new PreconditionFailedError(
-          `Cannot delete queue "${key.name}" if empty: it has messages`,
-        );
-      case "stale":
-        continue;
+export class Declarer {
+  readonly #store: Store;
+  readonly #limits: Limits;
+  readonly #line = new Line();
+
+  /** Makes one that has changed nothing. */
+  constructor(store: Store, limits: Limits) {
+    this.#store = store;
+    this.#limits = limits;
+  }
+
+  /**
+   * Reads, plans and applies, and does so again if another process was faster.
+   *
+   * @param key The part of the tables that the plan looks at.
+   * @param plan Decides.
+   * @param options The call's limits, kept by the store's own calls.
+   * @returns How many messages went with deleted queues.
+   * @throws {PreconditionFailedError} If a queue should have been empty and is not.
+   */
+  async change(
+    key: TopologyKey,
+    plan: Plan,
+    options?: CallOptions,
+  ): Promise<number> {
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const turn = this.#line.stand(() => {
+      begin();
+      return this.#change(key, plan, options);
+    });
+    try {
+      await this.#limits.wait(begun, options, () =>
+        new TimeoutError(
+          `Cannot change what is declared around ${key.type} "${key.name}" in time: other changes have not ended`,
+          { outcome: "not-sent" },
+        ));
+    } catch (error) {
+      turn.leave();
+      throw error;
+    }
+    return await turn.taken;
+  }
+
+  async #change(
+    key: TopologyKey,
+    plan: Plan,
+    options?: CallOptions,
+  ): Promise<number> {
+    const store = this.#store;
+    for (;;) {
+      options?.signal?.throwIfAborted();
+      const view = await store.readTopology(key, options);
+      const changes = plan(view.topology);
+      if (changes.length === 0) return 0;
+      const result = await store.applyChanges(changes, view.version, options);
+      switch (result.type) {
+        case "applied":
+          return result.messageCount;
+        case "not-empty":
+          throw new PreconditionFailedError(
+            `Cannot delete queue "${key.name}" if empty: it has messages`,
+          );
+        case "stale":
+          continue;
+      }
     }
   }
 }

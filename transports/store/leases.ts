@@ -1,6 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
-import { change } from "./declarer.ts";
+import type { Declarer } from "./declarer.ts";
 import type { Reservation, Store } from "./store.ts";
 
 /** How long an owner counts as alive after its last beat, ms. */
@@ -8,6 +8,8 @@ const OWNER_TTL = 30_000;
 
 /** What is leased, and what to do with what was lost. */
 export interface LeaseHolder {
+  /** Changes the tables where owners are gone. */
+  readonly declarer: Declarer;
   /** Lists what is reserved and unsettled. */
   held(): readonly Reservation[];
   /** These are no longer ours. */
@@ -77,8 +79,7 @@ export class Leases {
     for (const each of dead) {
       if (each === owner) this.#holder.lost(this.#holder.held());
       else {
-        await change(
-          this.#store,
+        await this.#holder.declarer.change(
           { type: "owner", name: each },
           (topology) => planOwnerGone(topology, each),
           this.#limits(),

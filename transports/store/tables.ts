@@ -14,7 +14,7 @@ import {
 } from "../../virtual/declare.ts";
 import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
 import { requireCapability, requireForQueue } from "./capabilities.ts";
-import { change, type Plan } from "./declarer.ts";
+import type { Declarer, Plan } from "./declarer.ts";
 import type { Store, TopologyKey } from "./store.ts";
 
 /** Says whether a call may begin, and throws if it may not. */
@@ -26,12 +26,14 @@ export type Check = (
 /** The verbs that change or look at a store's tables. */
 export class Tables {
   readonly #store: Store;
+  readonly #declarer: Declarer;
   readonly #owner: string;
   readonly #check: Check;
 
   /** Makes them for a channel of an owner. */
-  constructor(store: Store, owner: string, check: Check) {
+  constructor(store: Store, declarer: Declarer, owner: string, check: Check) {
     this.#store = store;
+    this.#declarer = declarer;
     this.#owner = owner;
     this.#check = check;
   }
@@ -178,6 +180,6 @@ export class Tables {
     options?: CallOptions,
   ): Promise<number> {
     this.#check(options, action);
-    return await change(this.#store, key, plan, options);
+    return await this.#declarer.change(key, plan, options);
   }
 }
