@@ -2,6 +2,7 @@ import { ClosedError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
+import { planOwnerGone } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type {
@@ -322,8 +323,17 @@ export class RedisStore implements Store {
     options?: CallOptions,
   ): Promise<readonly string[]> {
     const { known, dead } = await this.#sweeper.beat(owner, ttl, options);
-    await this.#sweeper.forget(dead, options);
-    return known ? dead : [...dead, owner];
+    const left: string[] = [];
+    const done: string[] = [];
+    for (const each of dead) {
+      const of = { type: "owner", name: each } as const;
+      const { topology } = await this.#tables.read(of, options);
+      const isDone = planOwnerGone(topology, each).length === 0;
+      (isDone ? done : left).push(each);
+    }
+    // Not before: whoever removes what they had may be gone before it is done.
+    await this.#sweeper.forget(done, options);
+    return known ? left : [...left, owner];
   }
 
   [Symbol.asyncDispose](): Promise<void> {

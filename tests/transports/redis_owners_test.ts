@@ -1,0 +1,191 @@
+import { assert, assertEquals } from "@std/assert";
+import { fillDefaults, parseUrl } from "../../url/mod.ts";
+import { createTransport } from "../../transports/redis/mod.ts";
+import type { TransportConnection } from "../../transports/transport.ts";
+import { Queue } from "@dashi/mq";
+import { TestClock } from "../support/clock.ts";
+import { connectTo, pause, Raw, test } from "../support/redis.ts";
+import { Worker } from "../support/worker.ts";
+
+/** What of ours is in the database, but for who lives. */
+async function keys(raw: Raw): Promise<string[]> {
+  return (await raw.texts("KEYS", "*")).sort();
+}
+
+/** The fields of the tables, but for their counters. */
+async function fields(raw: Raw): Promise<string[]> {
+  const all = await raw.texts("HKEYS", "dashi.topology");
+  return all.filter((each) => each !== "epoch" && each !== "count").sort();
+}
+
+/** A connection that others' deaths are noticed by when its clock is told to pass. */
+async function watcher(
+  url: string,
+  clock: TestClock,
+): Promise<TransportConnection> {
+  const transport = createTransport();
+  return await transport.connect(
+    fillDefaults(parseUrl(url), transport.defaults ?? {}),
+    {
+      heartbeat: 0,
+      transportOptions: {},
+      operationTimeout: 10_000,
+      owner: "watcher",
+      clock,
+    },
+  );
+}
+
+/** Half a minute has passed for those who have not said that they live since. */
+async function age(raw: Raw): Promise<void> {
+  for (const owner of await raw.texts("ZRANGE", "dashi.owners", 0, -1)) {
+    await raw.send("ZADD", "dashi.owners", Date.now() - 1, owner);
+  }
+}
+
+async function until(
+  what: string,
+  isSo: () => Promise<boolean>,
+): Promise<void> {
+  const end = performance.now() + 10_000;
+  while (!await isSo()) {
+    assert(performance.now() < end, what);
+    await pause(20);
+  }
+}
+
+test("exclusive and auto-delete queues, and records of consumers, go with their killed owners (rows 4, 29)", async (server) => {
+  await using raw = new Raw(server.port);
+  const clock = new TestClock();
+  const connection = await watcher(server.url, clock);
+  const workers = Array.from(
+    { length: 3 },
+    (_, i) => new Worker({ mode: "own", url: server.url, queue: `w${i}` }),
+  );
+  try {
+    await Promise.all(
+      workers.map((worker) => worker.until(({ ready }) => ready === true)),
+    );
+    const declared = await fields(raw);
+    for (const name of ["exclusive", "auto", "kept"]) {
+      assert(declared.includes(`queue w0-${name}`), declared.join());
+      assert(declared.includes(`consumers w0-${name}`), declared.join());
+    }
+    await Promise.all(workers.map((worker) => worker.kill()));
+    await raw.send("LPUSH", "w0-exclusive", "what it had not taken");
+    await age(raw);
+    clock.pass(10_000);
+    await until(
+      "they stay",
+      async () => (await fields(raw)).length === 3,
+    );
+    assertEquals(
+      await fields(raw),
+      ["queue w0-kept", "queue w1-kept", "queue w2-kept"],
+    );
+    clock.pass(10_000);
+    await until(
+      "the owners stay",
+      async () => await raw.number("ZCARD", "dashi.owners") === 1,
+    );
+    assertEquals(
+      await keys(raw),
+      ["dashi.owners", "dashi.topology", "dashi.topology.changes"],
+    );
+  } finally {
+    await Promise.all(workers.map((worker) => worker.kill()));
+    await connection[Symbol.asyncDispose]();
+  }
+  assertEquals(await raw.number("EXISTS", "dashi.owners"), 0);
+});
+
+test("what a killed owner had goes, though the one that noticed it could not remove it (row 29)", async (server) => {
+  await using raw = new Raw(server.port);
+  await using worker = new Worker({
+    mode: "own",
+    url: server.url,
+    queue: "w",
+  });
+  await worker.until(({ ready }) => ready === true);
+  await worker.kill();
+  await age(raw);
+  const [first, second] = [new TestClock(), new TestClock()];
+  const one = await watcher(server.url, first);
+  await raw.send("RENAME", "dashi.topology", "aside");
+  await raw.send("SET", "dashi.topology", "not to be read");
+  first.pass(10_000);
+  await until(
+    "it did not try",
+    async () => /WRONGTYPE/.test(String(await raw.send("INFO", "errorstats"))),
+  );
+  await one[Symbol.asyncDispose]();
+  await raw.send("RENAME", "aside", "dashi.topology");
+  const two = await watcher(server.url, second);
+  second.pass(10_000);
+  await until(
+    "they stay",
+    async () => (await fields(raw)).join() === "queue w-kept",
+  );
+  await two[Symbol.asyncDispose]();
+});
+
+test("what a killed process held goes back when its owner is missed, long before the visibility timeout (row 6)", async (server) => {
+  await using raw = new Raw(server.port);
+  await using connection = connectTo(server.url);
+  const queue = new Queue("missed");
+  const producer = connection.producer<number>({ declare: [queue] });
+  for (let i = 0; i < 20; i++) {
+    await producer.publish(i, { routingKey: queue.name });
+  }
+  await using holder = new Worker({
+    mode: "hold",
+    url: server.url,
+    queue: queue.name,
+    prefetch: 10,
+  });
+  await holder.until(({ got }) => got === 9);
+  await holder.kill();
+  assertEquals(await raw.number("HLEN", "unacked"), 10);
+  await age(raw);
+  await using other = connectTo(server.url);
+  await other.connect();
+  const seen: (readonly [number, boolean])[] = [];
+  for await (const message of other.consumer<number>(queue)) {
+    seen.push([message.payload, message.deliveryInfo.redelivered]);
+    await message.ack();
+    if (seen.length === 20) break;
+  }
+  // In the order in which they were published, for they go back in front.
+  assertEquals(
+    seen,
+    Array.from({ length: 20 }, (_, i) => [i, i < 10] as const),
+  );
+  assertEquals(await raw.number("EXISTS", "unacked", "unacked_index"), 0);
+});
+
+test("drained queues leave no key of theirs, and closed connections none at all (row 29)", async (server) => {
+  await using raw = new Raw(server.port);
+  const connection = connectTo(server.url);
+  const queue = new Queue("drained");
+  const producer = connection.producer<number>({ declare: [queue] });
+  await producer.publish(1, { routingKey: queue.name, priority: 9 });
+  await producer.publish(2, { routingKey: queue.name, expiration: 60_000 });
+  await producer.publish(3, { routingKey: queue.name, delay: 50 });
+  let count = 0;
+  for await (const message of connection.consumer<number>(queue)) {
+    await message.ack();
+    if (++count === 3) break;
+  }
+  assertEquals(
+    await keys(raw),
+    ["dashi.owners", "dashi.topology", "dashi.topology.changes"],
+  );
+  const channel = await connection.channel();
+  await channel.deleteQueue(queue.name);
+  await connection.close();
+  assertEquals(await fields(raw), []);
+  assertEquals(
+    (await keys(raw)).filter((key) => !key.startsWith("dashi.topology")),
+    [],
+  );
+});
