@@ -63,6 +63,23 @@ test("fanout goes between connections by a topic, each queue once", async ({ ope
   await remove(first.name, second.name);
 });
 
+test("a topic that somebody deletes is declared again, with its bindings", async ({ open }) => {
+  const [one, two] = [open(), open()];
+  const exchange = new Exchange(unique(), { type: "fanout" });
+  const queue = new Queue(unique(), { exchange });
+  const producer = one.producer<number>({ exchange, declare: [queue] });
+  await producer.publish(1);
+  await two.declare(exchange);
+  const channel = await two.channel();
+  await channel.deleteExchange(exchange.name);
+  await producer.publish(2);
+  await producer.publish(3);
+  const messages = await take(one.consumer<number>(queue), 3);
+  assertEquals(messages.map(({ payload }) => payload).sort(), [1, 2, 3]);
+  await one.channel().then((each) => each.deleteExchange(exchange.name));
+  await remove(queue.name);
+});
+
 test("without fanout by SNS, fanout exchanges are the connection's own", async ({ open, relay }) => {
   const connection = open({}, `${QUICK}&supports_fanout=0`);
   const exchange = new Exchange(unique(), { type: "fanout" });

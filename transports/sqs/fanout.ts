@@ -22,8 +22,16 @@ export class Fanout {
   /** Subscriptions' ARNs by exchange and queue. */
   readonly #subscriptions = new Map<string, string>();
 
-  /** Makes one that knows no topic yet. */
-  constructor(client: AwsClient, settings: SqsSettings, limits: Limits) {
+  readonly #onGone: (exchange: string) => void;
+
+  /** Makes one that knows no topic yet; `onGone` hears of topics that somebody deleted. */
+  constructor(
+    client: AwsClient,
+    settings: SqsSettings,
+    limits: Limits,
+    onGone: (exchange: string) => void,
+  ) {
+    this.#onGone = onGone;
     this.#client = client;
     this.#settings = settings;
     this.#limits = limits;
@@ -96,8 +104,11 @@ export class Fanout {
         .add(entry, options);
       if (failure !== undefined) throw sendError(exchange, failure);
     } catch (error) {
-      // Somebody deleted it: the next time it is made anew.
-      if (error instanceof NotFoundError) this.#forget(exchange);
+      // Somebody deleted it.
+      if (error instanceof NotFoundError) {
+        this.#forget(exchange);
+        this.#onGone(exchange);
+      }
       throw error;
     }
   }

@@ -116,7 +116,9 @@ export class SqsStore implements Store {
       lost: (error) => this.lose(error),
     });
     const fanout = settings.supportsFanout
-      ? new Fanout(client, settings, this.#limits)
+      ? new Fanout(client, settings, this.#limits, (exchange) => {
+        this.#tables.forgetExchange(exchange);
+      })
       : undefined;
     this.#tables = new SqsTables(this.#queues, fanout, {
       windUp: (queue) => this.#polls.windUp(queue),

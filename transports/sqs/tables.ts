@@ -1,7 +1,7 @@
 import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { AccessRefusedError, NotFoundError } from "../../model/errors.ts";
-import { planDeleteQueue } from "../../virtual/declare.ts";
+import { planDeleteExchange, planDeleteQueue } from "../../virtual/declare.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
 import type {
   ChangeResult,
@@ -200,14 +200,24 @@ export class SqsTables {
       return false;
     }
     this.#queues.forget(queue);
-    for (
-      const change of planDeleteQueue(
-        this.#topology,
-        { name: queue, ifUnused: false, ifEmpty: false },
-        "",
-      )
-    ) this.#topology.apply(change);
-    this.#changes++;
+    this.#forget(planDeleteQueue(
+      this.#topology,
+      { name: queue, ifUnused: false, ifEmpty: false },
+      "",
+    ));
     return true;
+  }
+
+  /** Forgets an exchange whose topic was deleted by somebody: whoever needs it declares it again, and its bindings. */
+  forgetExchange(name: string): void {
+    if (name.startsWith("amq.")) return;
+    this.#forget(
+      planDeleteExchange(this.#topology, { name, ifUnused: false }, ""),
+    );
+  }
+
+  #forget(changes: readonly TopologyChange[]): void {
+    for (const change of changes) this.#topology.apply(change);
+    this.#changes++;
   }
 }
