@@ -96,7 +96,19 @@ Deno.test("encodeBody() writes ASCII, whatever the headers", () => {
   assert(/^[\x20-\x7e]*$/.test(encodeBody(envelope, false)));
 });
 
-for (const text of ["just text", '{"a": 1}', "abcd", "dGV4dA", "", "[1]"]) {
+for (
+  const text of [
+    "just text",
+    '{"a": 1}',
+    "abcd",
+    "dGV4dA",
+    "dGV4dB==", // bits that no byte has
+    "dGV4 dA=",
+    "dGV4\n\n\n\ndA==",
+    "",
+    "[1]",
+  ]
+) {
   Deno.test(`decodeBody() takes ${JSON.stringify(text)} for a body, as Kombu does`, () => {
     const { message } = decodeBody(text, "q");
     assert(!("error" in message));

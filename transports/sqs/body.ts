@@ -5,6 +5,7 @@ import { type Envelope, readEnvelope } from "../store/envelope.ts";
 import type { Malformed } from "../store/store.ts";
 
 const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Makes what is sent of an envelope.
@@ -71,16 +72,15 @@ function looksLikeEnvelope(text: string): boolean {
 
 /** What only looks like base64, or holds no text, is not taken for it. */
 function fromBase64(text: string): string | undefined {
-  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) {
-    return undefined;
-  }
+  if (text.length % 4 !== 0) return undefined;
   try {
     const bytes = decodeBase64(text);
-    // The last character may hold bits that no byte has: not ours, then.
+    // White space in it, or bits in its last character that no byte has: not ours.
     const end = encodeBase64(bytes.subarray(bytes.length - lastGroup(bytes)));
-    if (!text.endsWith(end)) return undefined;
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-      .decode(bytes);
+    const length = Math.ceil(bytes.length / 3) * 4;
+    return text.length === length && text.endsWith(end)
+      ? DECODER.decode(bytes)
+      : undefined;
   } catch {
     return undefined;
   }
