@@ -12,7 +12,7 @@ import type { ReserveOptions } from "../store/store.ts";
 /** A receive that ends by itself so soon is waited for, when nobody wants it any more. */
 const SOON = 2000;
 /** Others are given a moment: what was put back just now comes by them. */
-const MOMENT = 200;
+const MOMENT = 100;
 /** How much later than it ought to an answer may come from a server that is alive. */
 const LATE = 1000;
 
@@ -152,14 +152,14 @@ export class Polls {
     stop?.();
   }
 
-  /** Lets everyone who waits know that the connection is closed. */
-  close(): void {
+  /** Lets everyone who waits know that the connection is closed, or was lost. */
+  close(lost?: ConnectionError): void {
+    const reason = lost ??
+      new ClosedError("Cannot reserve messages: the connection is closed");
     for (const poll of this.#all) {
       const { waiter } = poll;
       poll.waiter = undefined;
-      waiter?.reject(
-        new ClosedError("Cannot reserve messages: the connection is closed"),
-      );
+      waiter?.reject(reason);
     }
   }
 

@@ -298,7 +298,7 @@ export class SqsStore implements Store {
 
   async #end(lost?: ConnectionError): Promise<void> {
     this.#requests.close(lost);
-    this.#polls.close();
+    this.#polls.close(lost);
     this.#limits.clear();
     await this.#client.close();
   }
