@@ -108,3 +108,24 @@ Deno.test({
     assert(exitedAfter < 1000, `it took ${exitedAfter} ms`);
   },
 });
+
+const redisUrl = Deno.env.get("DASHI_TEST_REDIS_URL");
+const redisReason = Deno.env.get("DASHI_TEST_REDIS_REASON") ??
+  "there is no broker";
+Deno.test({
+  name:
+    `redis:// runs with --allow-net=host:port and --ignore-env, and the process ends by itself${
+      redisUrl === undefined ? ` (${redisReason})` : ""
+    }`,
+  ignore: redisUrl === undefined,
+  fn: async () => {
+    const host = /([^/@]+)\/\d*$/.exec(redisUrl ?? "")?.[1];
+    const { output, exitedAfter } = await runProgram(
+      PROGRAM.replace("URL_HERE", JSON.stringify(redisUrl)),
+      // Its client reads all variables when it is loaded.
+      [`--allow-net=${host}`, "--ignore-env"],
+    );
+    assertEquals(output.split("\n")[0], "hello");
+    assert(exitedAfter < 1000, `it took ${exitedAfter} ms`);
+  },
+});
