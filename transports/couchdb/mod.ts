@@ -33,7 +33,9 @@
  * - Time is the server's as its `Date` headers tell it, so that a clock which is set
  *   wrong expires nothing.
  * - Removed documents keep nothing but their name and revision. CouchDB keeps these
- *   for ever: a database that carried many millions of messages is worth replacing.
+ *   for ever, and walks over them where a queue is counted, or looked at for the first
+ *   time by a connection: a database that carried many millions of messages is worth
+ *   replacing.
  * - A message and its headers must fit into a document of 8,000,000 bytes, in base64:
  *   bodies of up to 5.9 MB.
  * - On a cluster two claims at the same moment may both succeed on different nodes;

@@ -17,6 +17,9 @@ import type { SharedTopology } from "./topology.ts";
 /** By how much the clocks of two machines may differ, ms: the server's tells whole seconds. */
 const SKEW = 2000;
 
+/** What was put longer ago than this is there by now, ms: whoever looks for the oldest need not look before. */
+const SETTLED = 60_000;
+
 /** Greater than every message's id. */
 const BEHIND_ALL = "n";
 
@@ -63,6 +66,8 @@ export class Taker {
   readonly #shelves = new Map<string, Shelf>();
   /** Who asks without being told what changes, by queue. */
   readonly #asking = new Map<string, Ask[]>();
+  /** By queue, before which id there is no document any more: the server walks over all that were removed. */
+  readonly #floors = new Map<string, string>();
   #nextExpiry = 0;
 
   /** Makes one that knows of no queue. */
@@ -165,7 +170,7 @@ export class Taker {
     if (shelf.nextDue <= this.#now) {
       shelf.nextDue = Infinity;
       shelf.looked = false;
-      shelf.from = rangeOf(queue)[0];
+      shelf.from = this.#floorOf(queue);
       shelf.dirty = true;
     }
     if (!shelf.dirty) return [];
@@ -248,6 +253,11 @@ export class Taker {
       limit: page,
       docs: true,
     });
+    if (inOrder && start === this.#floorOf(queue)) {
+      const settled = dueRangeEnd(queue, now - SETTLED);
+      const first = rows[0]?.id ?? settled;
+      this.#floors.set(queue, first < settled ? first : settled);
+    }
     const claims: Promise<CouchdbReservation | undefined>[] = [];
     let next = rows.length === page ? after(rows.at(-1)?.id ?? "") : undefined;
     for (const { id, rev, doc } of rows) {
@@ -310,10 +320,17 @@ export class Taker {
     shelf.nextDue = Math.min(shelf.nextDue, time);
   }
 
+  #floorOf(queue: string): string {
+    const [start] = rangeOf(queue);
+    // With priorities what is put last may stand first.
+    if (this.#topology.traits(queue).maxPriority > 0) return start;
+    return this.#floors.get(queue) ?? start;
+  }
+
   #shelfOf(queue: string, told: boolean): Shelf {
     let shelf = told ? this.#shelves.get(queue) : undefined;
     if (shelf === undefined) {
-      const [from] = rangeOf(queue);
+      const from = this.#floorOf(queue);
       shelf = { from, dirty: true, nextDue: Infinity, looked: false };
       if (told) this.#shelves.set(queue, shelf);
     }
