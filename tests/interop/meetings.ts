@@ -129,6 +129,7 @@ export const FERRETDB: Meeting = {
   ours: { fanout: "broadcast" },
   lacks: {
     ...NOT_ON_MONGODB,
+    atomic: "FerretDB gives a document to several who ask at once",
     fanout:
       "Kombu's cursor dies in an empty collection, and passes over messages in one that is not",
   },

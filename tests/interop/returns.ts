@@ -46,10 +46,11 @@ export const RETURN_CASES: readonly InteropCase[] = [
       const queue = stage.queue();
       const producer = stage.connection.producer({ declare: [queue] });
       const routingKey = queue.name;
+      const began = performance.now();
       await producer.publish("later", { routingKey, delay: 1000 });
-      await producer.publish("now", { routingKey });
-      const messages = await stage.peer.receive(spec(queue), 2);
-      assertEquals(messages.map(({ payload }) => payload), ["now", "later"]);
+      const [message] = await stage.peer.receive(spec(queue), 1);
+      assertEquals(message?.payload, "later");
+      assert(performance.now() - began > 900); // a server's clock is not ours
     },
   },
   {
@@ -66,7 +67,10 @@ export const RETURN_CASES: readonly InteropCase[] = [
       const producer = stage.connection.producer({ declare: [queue] });
       await producer.publish("now", { routingKey });
       const messages = await stage.peer.receive(spec(queue), 2);
-      assertEquals(messages.map(({ payload }) => payload), ["now", "later"]);
+      assertEquals(messages.map(({ payload }) => payload).sort(), [
+        "later",
+        "now",
+      ]);
     },
   },
   {
