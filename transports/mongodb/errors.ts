@@ -161,8 +161,16 @@ function kindOf(error: unknown, text: string): Failure["kind"] {
     case "MongoTopologyClosedError":
     case "MongoClientClosedError":
       return "lost";
+    case "MongoBulkWriteError":
+      // Without a code it is the driver's: what carried the batch was cut off.
+      if (code === undefined) return "lost";
+      break;
     case "MongoWaitQueueTimeoutError":
       return "late";
+  }
+  // The socket's own, where the driver does not wrap it.
+  if (/^(EPIPE|ECONN|ETIMEDOUT|ERR_STREAM|ERR_SOCKET)/.test(String(code))) {
+    return "lost";
   }
   if (code === 18) return "authentication";
   if (code === 13 || code === 8000) return "forbidden";
