@@ -46,6 +46,7 @@ async function main(): Promise<number> {
   console.log(`seed ${seed}, ${messages} messages, ${faults} faults a run\n`);
   console.log(row("transport", "fault", ...COLUMNS, "seconds"));
   let lost = 0;
+  let broken = 0;
   const show = (transport: string, fault: string, tally: Tally) => {
     lost += tally.lost;
     console.log(
@@ -65,16 +66,30 @@ async function main(): Promise<number> {
     }
     // Each run has a sequence of its own: one transport's does not change the next's.
     const options = () => ({ messages, faults, random: randomOf(seed) });
+    const attempt = async (fault: string, run: () => Promise<Tally>) => {
+      try {
+        show(name, fault, await run());
+      } catch (error) {
+        broken++;
+        console.log(row(name, fault), `broken: ${error}`);
+      }
+    };
     for (const [fault, happen] of Object.entries(NETWORK_FAULTS)) {
-      show(name, fault, await runNetwork(url, happen, options()));
+      await attempt(fault, () => runNetwork(url, happen, options()));
     }
-    show(name, "mixed", await runNetwork(url, MIXED, options()));
-    show(name, "kill -9 producer", await runKills(url, "produce", options()));
-    show(name, "kill -9 consumer", await runKills(url, "consume", options()));
+    await attempt("mixed", () => runNetwork(url, MIXED, options()));
+    for (const victim of ["produce", "consume"] as const) {
+      await attempt(
+        `kill -9 ${victim}r`,
+        () => runKills(url, victim, options()),
+      );
+    }
   }
   await brokers.stop();
-  console.log(`\n${lost} lost, ${unhandled} unhandled, seed ${seed}`);
-  return lost + unhandled > 0 ? 1 : 0;
+  console.log(
+    `\n${lost} lost, ${broken} broken, ${unhandled} unhandled, seed ${seed}`,
+  );
+  return lost + broken + unhandled > 0 ? 1 : 0;
 }
 
 function row(transport: string, fault: string, ...rest: string[]): string {

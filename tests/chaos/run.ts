@@ -99,6 +99,7 @@ export async function runNetwork(
     const consuming = consumer?.run(({ payload }) => ledger.deliver(payload), {
       concurrency: 4,
     });
+    consuming?.catch(() => {}); // told at the end, with the rest
     const producer = sending?.producer<number>({ maxInFlight: 20 });
     let next = 0;
     const worker = async () => {
