@@ -23,6 +23,7 @@ const PROGRAM = `
 async function runProgram(
   program: string,
   permissions: readonly string[],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly output: string; readonly exitedAfter: number }> {
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   try {
@@ -37,7 +38,7 @@ async function runProgram(
         ...permissions,
         file,
       ],
-      env: { NO_COLOR: "1" },
+      env: { NO_COLOR: "1", ...env },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -127,5 +128,33 @@ Deno.test({
     );
     assertEquals(output.split("\n")[0], "hello");
     assert(exitedAfter < 1000, `it took ${exitedAfter} ms`);
+  },
+});
+
+Deno.test({
+  name: `sqs:// finds the environment's credentials when it is told to${
+    sqsUrl === undefined ? ` (${sqsReason})` : ""
+  }`,
+  ignore: sqsUrl === undefined,
+  fn: async () => {
+    const { host } = new URL((sqsUrl ?? "").replace(/^\w+:/, "http:"));
+    const connect = (options: string) => `
+      import { createConnection } from "@dashi/mq";
+      const connection = createConnection("sqs://${host}", ${options});
+      console.log(await connection.connect().then(() => "ok", ({ code }) => code));
+      await connection.close();
+    `;
+    const env = {
+      AWS_ACCESS_KEY_ID: "key",
+      AWS_SECRET_ACCESS_KEY: "secret",
+      AWS_REGION: "eu-west-1",
+    };
+    const told = '{ transportOptions: { credentials: "default" } }';
+    for (
+      const [options, expected] of [["{}", "option-invalid"], [told, "ok"]]
+    ) {
+      const { output } = await runProgram(connect(options ?? ""), ["-A"], env);
+      assertEquals(output, expected);
+    }
   },
 });
