@@ -1,6 +1,7 @@
 /** Publish with confirm and consume with ack on RabbitMQ, by each client, beside that client raw. */
 
 import { createConnection, Queue } from "@dashi/mq";
+import { consumers, PREFETCH } from "./consume.ts";
 import { compare, type Contender, rate } from "./measure.ts";
 import { openAmqplib } from "./raw_amqplib.ts";
 import { openCloudamqp } from "./raw_cloudamqp.ts";
@@ -9,7 +10,6 @@ import { openCloudamqp } from "./raw_cloudamqp.ts";
 export const WINDOW = 1000;
 
 const BODY = new Uint8Array(1024).fill(97);
-const PREFETCH = 200;
 
 /** A client without the library, and a queue. */
 export interface RawClient {
@@ -77,28 +77,6 @@ async function benchClient(
     sizes,
   );
 
-  const ourRun = async (count: number) => {
-    await using consumer = connection.consumer(name, { prefetch: PREFETCH });
-    let seen = 0;
-    const began = performance.now();
-    await consumer.run((message) => {
-      if (message.body.length === 0) throw new Error("empty");
-      if (++seen === count) void consumer.cancel();
-    }, { concurrency: PREFETCH });
-    return rate(count, began);
-  };
-  const ourLoop = async (count: number) => {
-    const consumer = connection.consumer(name, { prefetch: PREFETCH });
-    let seen = 0;
-    const began = performance.now();
-    for await (const message of consumer) {
-      void message.ack();
-      if (++seen === count) break;
-    }
-    const result = rate(count, began);
-    await consumer[Symbol.asyncDispose]();
-    return result;
-  };
   const filled = (run: (count: number) => Promise<number>) =>
   async (
     count: number,
@@ -109,8 +87,10 @@ async function benchClient(
   };
   await compare(`RabbitMQ by ${raw.name}: consume 1 KiB with ack`, [
     { name: raw.name, run: filled((count) => raw.consume(count, PREFETCH)) },
-    { name: "dashi, run()", run: filled(ourRun) },
-    { name: "dashi, for await", run: filled(ourLoop) },
+    ...consumers(connection, name).map(({ name, run }) => ({
+      name,
+      run: filled(run),
+    })),
   ], sizes);
   await raw.close();
 }

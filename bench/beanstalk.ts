@@ -1,10 +1,10 @@
 /** Put, and reserve with delete, on beanstalkd, beside a raw client that pipelines. */
 
 import { createConnection, Queue } from "@dashi/mq";
+import { consumers } from "./consume.ts";
 import { compare, rate } from "./measure.ts";
 
 const BODY = new Uint8Array(1024).fill(97);
-const PREFETCH = 200;
 const WINDOW = 1000;
 /** How many commands the raw client sends at once. */
 const BATCH = 100;
@@ -51,28 +51,6 @@ export async function benchBeanstalk(url: string): Promise<void> {
     }
     return rate(count, began);
   };
-  const ourRun = async (count: number) => {
-    await using consumer = connection.consumer(name, { prefetch: PREFETCH });
-    let seen = 0;
-    const began = performance.now();
-    await consumer.run((message) => {
-      if (message.body.length === 0) throw new Error("empty");
-      if (++seen === count) void consumer.cancel();
-    }, { concurrency: PREFETCH });
-    return rate(count, began);
-  };
-  const ourLoop = async (count: number) => {
-    const consumer = connection.consumer(name, { prefetch: PREFETCH });
-    let seen = 0;
-    const began = performance.now();
-    for await (const message of consumer) {
-      void message.ack();
-      if (++seen === count) break;
-    }
-    const result = rate(count, began);
-    await consumer[Symbol.asyncDispose]();
-    return result;
-  };
   const emptied = (run: (count: number) => Promise<number>) =>
   async (
     count: number,
@@ -105,8 +83,10 @@ export async function benchBeanstalk(url: string): Promise<void> {
   await compare("beanstalkd: reserve and delete 1 KiB", [
     { name: "raw, 1 KiB", run: filled(rawPut, rawTake) },
     { name: "raw, what dashi put", run: filled(ourPut, rawTake) },
-    { name: "dashi, run()", run: filled(ourPut, ourRun) },
-    { name: "dashi, for await", run: filled(ourPut, ourLoop) },
+    ...consumers(connection, name).map(({ name, run }) => ({
+      name,
+      run: filled(ourPut, run),
+    })),
   ], options);
   await (await connection.channel()).deleteQueue(name);
   raw.close();

@@ -5,10 +5,10 @@ import { createConnection, Queue } from "@dashi/mq";
 import { run } from "../tests/brokers/server.ts";
 import { providePython } from "../tests/interop/python.ts";
 import { EnvelopeWriter } from "../transports/store/mod.ts";
+import { consumers } from "./consume.ts";
 import { compare, rate } from "./measure.ts";
 
 const BODY = new Uint8Array(1024).fill(97);
-const PREFETCH = 200;
 const WINDOW = 1000;
 const BATCH = 100;
 /** Kombu takes messages one by one: so many are enough to tell how fast. */
@@ -130,28 +130,6 @@ export async function benchRedis(url: string): Promise<void> {
     }
     return rate(count, began);
   };
-  const ourConsume = async (count: number) => {
-    await using consumer = connection.consumer(name, { prefetch: PREFETCH });
-    let seen = 0;
-    const began = performance.now();
-    await consumer.run((message) => {
-      if (message.body.length === 0) throw new Error("empty");
-      if (++seen === count) void consumer.cancel();
-    }, { concurrency: PREFETCH });
-    return rate(count, began);
-  };
-  const ourLoop = async (count: number) => {
-    const consumer = connection.consumer(name, { prefetch: PREFETCH });
-    let seen = 0;
-    const began = performance.now();
-    for await (const message of consumer) {
-      void message.ack();
-      if (++seen === count) break;
-    }
-    const result = rate(count, began);
-    await consumer[Symbol.asyncDispose]();
-    return result;
-  };
   const filled = (run: (count: number) => Promise<number>) =>
   async (
     count: number,
@@ -162,8 +140,10 @@ export async function benchRedis(url: string): Promise<void> {
   };
   await compare("Redis: consume 1 KiB with ack", [
     { name: "ioredis, a script each 100", run: filled(rawConsume) },
-    { name: "dashi, run()", run: filled(ourConsume) },
-    { name: "dashi, for await", run: filled(ourLoop) },
+    ...consumers(connection, name).map(({ name, run }) => ({
+      name,
+      run: filled(run),
+    })),
     ...beside("consume"),
   ], { count: 20_000, rounds: 7 });
   await raw.del(name);

@@ -15,3 +15,28 @@ export interface TlsOptions {
   /** Whether the name in the certificate must be `servername`. @default {true} */
   readonly checkHostname?: boolean | undefined;
 }
+
+/**
+ * Writes TLS options as `node:tls` takes them, for the clients that are built on it.
+ *
+ * @param tls The options; `undefined` is no TLS.
+ * @returns The options of `tls.connect`.
+ */
+export function nodeTlsOptions(
+  tls: TlsOptions | undefined,
+): Record<string, unknown> {
+  if (tls === undefined) return {};
+  const { ca, cert, key, passphrase, servername } = tls;
+  const options: Record<string, unknown> = {
+    rejectUnauthorized: tls.verify ?? true,
+  };
+  if (ca !== undefined) options.ca = typeof ca === "string" ? [ca] : [...ca];
+  if (cert !== undefined) options.cert = cert;
+  if (key !== undefined) options.key = key;
+  if (passphrase !== undefined) options.passphrase = passphrase;
+  if (servername !== undefined) options.servername = servername;
+  if (tls.checkHostname === false) {
+    options.checkServerIdentity = () => undefined;
+  }
+  return options;
+}

@@ -16,7 +16,7 @@ import type {
   RawConsume,
   RawMessage,
 } from "../amqp_protocol/port.ts";
-import { tlsOptions } from "../amqp_protocol/tls.ts";
+import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
 import { mend } from "./mend.ts";
@@ -45,7 +45,7 @@ export async function dial(
     credentials: options.loginMethod === "EXTERNAL"
       ? credentials.external()
       : credentials.plain(options.userid, password),
-    ...tlsOptions(tls),
+    ...nodeTlsOptions(tls),
   });
   return new Client(model, events);
 }

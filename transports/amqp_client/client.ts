@@ -16,7 +16,7 @@ import type {
   ClientEvents,
   RawMessage,
 } from "../amqp_protocol/port.ts";
-import { tlsOptions } from "../amqp_protocol/tls.ts";
+import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { ClientChannel } from "./channel.ts";
 import { FrameSplitter } from "./frame_splitter.ts";
 import { FrameWriter } from "./frame_writer.ts";
@@ -250,7 +250,7 @@ function openSocket(options: ClientDialOptions, events: WireEvents): Wire {
   const opened = () => events.opened();
   const socket = tls === undefined
     ? connectTcp({ host, port, noDelay: true }, opened)
-    : connectTls({ host, port, ...tlsOptions(tls) }, opened);
+    : connectTls({ host, port, ...nodeTlsOptions(tls) }, opened);
   let failure: Error | undefined;
   socket.on("error", (error) => failure ??= error);
   socket.on("close", () => events.closed(failure));

@@ -9,7 +9,7 @@ import {
   ConnectionError,
   MessagingError,
 } from "../../model/errors.ts";
-import type { TlsOptions } from "../../model/tls_options.ts";
+import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
 import type { CloseReason } from "../transport.ts";
 import { isLoss, lostError, replyError, timeoutError } from "./errors.ts";
 
@@ -350,7 +350,7 @@ function redisOptions(dial: Dial, timeout: number) {
     ...(dial.path === undefined
       ? { host: dial.hostname, port: dial.port }
       : { path: dial.path }),
-    ...(dial.tls === undefined ? {} : { tls: tlsOptions(dial.tls) }),
+    ...(dial.tls === undefined ? {} : { tls: nodeTlsOptions(dial.tls) }),
     // Under 3 the client drops what the server tells of changed keys.
     protocol: 2 as const,
     lazyConnect: true,
@@ -364,22 +364,5 @@ function redisOptions(dial: Dial, timeout: number) {
     enableOfflineQueue: false,
     enableReadyCheck: false,
     disableClientInfo: true,
-  };
-}
-
-function tlsOptions(tls: TlsOptions): Record<string, unknown> {
-  const { ca, cert, key, passphrase, servername } = tls;
-  return {
-    rejectUnauthorized: tls.verify ?? true,
-    ...(ca === undefined
-      ? {}
-      : { ca: typeof ca === "string" ? [ca] : [...ca] }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(passphrase === undefined ? {} : { passphrase }),
-    ...(servername === undefined ? {} : { servername }),
-    ...(tls.checkHostname === false
-      ? { checkServerIdentity: () => undefined }
-      : {}),
   };
 }
