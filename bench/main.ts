@@ -6,6 +6,7 @@ import { benchAmqp } from "./amqp.ts";
 import { benchBeanstalk } from "./beanstalk.ts";
 import { benchCouchdb } from "./couchdb.ts";
 import { benchMemory } from "./memory.ts";
+import { benchMongodb } from "./mongodb.ts";
 import { benchRedis } from "./redis.ts";
 import { benchSqs } from "./sqs.ts";
 
@@ -13,6 +14,7 @@ const BENCHES: Readonly<Record<string, (url: string) => Promise<void>>> = {
   AMQP: benchAmqp,
   BEANSTALK: benchBeanstalk,
   COUCHDB: benchCouchdb,
+  MONGODB: benchMongodb,
   REDIS: benchRedis,
   SQS: benchSqs,
 };
