@@ -4,12 +4,6 @@ import type { Growth } from "./memory_child.ts";
 
 const MIB = 1024 * 1024;
 
-/** What these need of a client, and why some have it not. */
-const ALL_BUT_POOLS = [
-  ["connection", "nothing"],
-  "its transport does not tell all losses of its driver apart yet",
-] as const;
-
 onEach(
   "20,000 publishes to a broker that is paused leave no more on the heap than what may be in flight (row 10)",
   async (url) => {
@@ -17,7 +11,6 @@ onEach(
     assertEquals(settled, 20_000);
     assert(bytes < 1000 * 1024 + 20 * MIB, `${bytes} bytes`);
   },
-  ...ALL_BUT_POOLS,
 );
 
 onEach(
@@ -37,7 +30,6 @@ onEach(
     // One that is being dialled right now counts; fifty that were left would be fifty.
     assert(growth.resources <= 5, `${growth.resources} more are open`);
   },
-  ...ALL_BUT_POOLS,
 );
 
 async function measure(

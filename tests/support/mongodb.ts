@@ -107,6 +107,7 @@ export class Database implements AsyncDisposable {
           connectTimeout: 10_000,
           socketTimeout: 10_000,
           heartbeat: 10_000,
+          signal: new AbortController().signal,
           onLost: () => {},
           onCommand: options.onCommand,
         });

@@ -25,7 +25,7 @@ const ROWS: readonly (readonly [
   ["amqp", "AMQP", "connection"],
   ["amqp-client", "AMQP", "connection"],
   ["redis", "REDIS", "connection"],
-  ["mongodb", "MONGODB", "pool"],
+  ["mongodb", "MONGODB", "connection"],
   // What a poll took that was cut off comes again when its lease is over.
   ["sqs", "SQS", "nothing", "?visibility_timeout=2&wait_time_seconds=1"],
   ["beanstalk", "BEANSTALK", "connection"],

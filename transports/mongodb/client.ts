@@ -30,6 +30,8 @@ export interface DialHooks {
   readonly socketTimeout: number;
   /** Milliseconds between two looks at the servers. */
   readonly heartbeat: number;
+  /** Ends the dial. */
+  readonly signal: AbortSignal;
   /** Called once when there is no server to write to any more. Must not throw. */
   readonly onLost: (failure: Failure) => void;
   /** Called with the name of each command that is sent, and with it. Must not throw. */
@@ -64,13 +66,18 @@ export async function dial(
     options,
     hooks,
   );
+  const close = () => client.close().catch(() => {});
+  hooks.signal.addEventListener("abort", close, { once: true });
   try {
     await client.connect();
     await driver.begin();
+    hooks.signal.throwIfAborted();
     return driver;
   } catch (error) {
-    await client.close().catch(() => {});
+    await close();
     throw error;
+  } finally {
+    hooks.signal.removeEventListener("abort", close);
   }
 }
 

@@ -144,6 +144,14 @@ function kindOf(error: unknown, text: string): Failure["kind"] {
   }
   const code = "code" in error ? error.code : undefined;
   switch (error.name) {
+    case "MongoBulkWriteError": {
+      // The driver wraps whatever ended a bulk, a lost socket too.
+      const below = "errorResponse" in error ? error.errorResponse : undefined;
+      if (below instanceof Error && below !== error) return kindOf(below, text);
+      // Without a code it is the driver's: what carried the bulk was cut off.
+      if (code === undefined) return "lost";
+      break;
+    }
     case "MongoServerSelectionError": {
       const below = error.cause === undefined
         ? "lost"
@@ -161,14 +169,11 @@ function kindOf(error: unknown, text: string): Failure["kind"] {
     case "MongoTopologyClosedError":
     case "MongoClientClosedError":
       return "lost";
-    case "MongoBulkWriteError":
-      // Without a code it is the driver's: what carried the batch was cut off.
-      if (code === undefined) return "lost";
-      break;
     case "MongoWaitQueueTimeoutError":
       return "late";
   }
   // The socket's own, where the driver does not wrap it.
+  if (/socket has been ended/.test(text)) return "lost";
   if (/^(EPIPE|ECONN|ETIMEDOUT|ERR_STREAM|ERR_SOCKET)/.test(String(code))) {
     return "lost";
   }

@@ -51,7 +51,7 @@ export class Puts {
   readonly #tables: MongodbTables;
   readonly #hooks: PutHooks;
   readonly #writer = new EnvelopeWriter();
-  #waiting: Entry[] = [];
+  readonly #waiting = new Set<Entry>();
   #pumping = false;
 
   /** Makes them for a connection. */
@@ -119,30 +119,35 @@ export class Puts {
   ): Promise<PutResult> {
     const { signal, version } = options;
     const { promise, resolve, reject } = Promise.withResolvers<PutResult>();
-    this.#waiting.push({
+    const entry: Entry = {
       copies,
       version,
       characters: characters * copies.length,
       isAborted: () => signal?.aborted ?? false,
       resolve,
       reject,
-    });
+    };
+    this.#waiting.add(entry);
+    promise.catch(() => {}); // who put it may have gone
     if (!this.#pumping) {
       this.#pumping = true;
       queueMicrotask(() => this.#pump());
     }
-    return this.#context.call("put a message", options, () => promise);
+    const put = this.#context.call("put a message", options, () => promise);
+    // What nobody waits for any more is not kept until its turn.
+    put.catch(() => this.#waiting.delete(entry));
+    return put;
   }
 
   /** Never rejects: what fails is told to those who wait for it. */
   async #pump(): Promise<void> {
     let inserting: Promise<void> = Promise.resolve();
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.size > 0) {
       const batch = this.#takeBatch();
       // One insert at a time: messages are visible in the order of their calls.
       const [current] = await Promise.all([this.#check(batch), inserting]);
       inserting = this.#insert(current);
-      if (this.#waiting.length === 0) await inserting;
+      if (this.#waiting.size === 0) await inserting;
     }
     this.#pumping = false;
   }
@@ -150,16 +155,18 @@ export class Puts {
   #takeBatch(): readonly Entry[] {
     let characters = 0;
     let count = 0;
-    let end = 0;
+    const batch: Entry[] = [];
     for (const entry of this.#waiting) {
       characters += entry.characters;
       count += entry.copies.length;
-      if (end > 0 && (count > BATCH_COUNT || characters > BATCH_CHARACTERS)) {
-        break;
-      }
-      end++;
+      if (
+        batch.length > 0 &&
+        (count > BATCH_COUNT || characters > BATCH_CHARACTERS)
+      ) break;
+      this.#waiting.delete(entry);
+      if (!entry.isAborted()) batch.push(entry);
     }
-    return this.#waiting.splice(0, end).filter(({ isAborted }) => !isAborted());
+    return batch;
   }
 
   /** Takes out those whose view is old. */

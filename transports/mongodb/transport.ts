@@ -32,10 +32,12 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const { clock, owner, operationTimeout, deadline, signal } = options;
   const broker = formatUrl(url);
   const password = url.password ?? await options.password?.();
+  const giveUp = new AbortController();
   let store: MongodbStore | undefined;
   let lost: Failure | undefined;
   const dialled = dial(dialOptions, {
     password,
+    signal: giveUp.signal,
     connectTimeout: deadline === undefined
       ? operationTimeout
       : Math.min(Math.max(deadline - clock.now(), 1), operationTimeout),
@@ -66,6 +68,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
     if (lost !== undefined) store.lose(lostError(broker, lost));
     return store;
   } catch (error) {
+    giveUp.abort();
     // Whoever comes late is shown out.
     dialled.then((late) => late[Symbol.asyncDispose]()).catch(() => {});
     await client?.[Symbol.asyncDispose]();
