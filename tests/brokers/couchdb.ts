@@ -12,15 +12,48 @@ const [USER, PASSWORD] = ["dashi", "secret"];
 const FOLDER = `${cacheFolder()}/dashi-tests/pouchdb-server-${VERSION}`;
 const SERVER = `${FOLDER}/node_modules/pouchdb-server/lib/index.js`;
 
-/**
- * Where the server dies of an exception: two who write the same to the same revision
- * of a document, as two who remove it do. CouchDB says conflict to the second.
- */
-const CORE = "pouchdb-adapter-leveldb-core";
-const FLAW = `          return callback2();`;
-const CURE =
-  `          results[resultsIdx] = pouchdbErrors.createError(pouchdbErrors.REV_CONFLICT);
-          return callback2();`;
+/** What CouchDB does and this server does not, in its own code. */
+interface Cure {
+  readonly file: string;
+  readonly flaw: string;
+  readonly cure: string;
+}
+
+const CURES: readonly Cure[] = [
+  // Two who write the same to the same revision of a document, as two who remove it do:
+  // it dies of an exception. CouchDB says conflict to the second.
+  {
+    file: fileOf("pouchdb-adapter-leveldb-core", "7.3.1", "lib/index.js"),
+    flaw: `          return callback2();`,
+    cure:
+      `          results[resultsIdx] = pouchdbErrors.createError(pouchdbErrors.REV_CONFLICT);
+          return callback2();`,
+  },
+  // A feed whose client has gone is fed for ever, so that each write costs all feeds
+  // that there ever were.
+  {
+    file: fileOf("express-pouchdb", VERSION, "lib/routes/changes.js"),
+    flaw: `        req.db.changes(req.query).on('change', function (change) {`,
+    cure: `        var feed = req.db.changes(req.query);
+        res.on('close', function () {
+          feed.cancel();
+          cleanup();
+        });
+        feed.on('change', function (change) {`,
+  },
+  // It looks for functions that validate documents, anew for each document.
+  {
+    file: fileOf("pouchdb-server", VERSION, "lib/index.js"),
+    flaw: `  configPath: getArg('config')
+});`,
+    cure: `  configPath: getArg('config'),
+  overrideMode: {exclude: ['validation']}
+});`,
+  },
+];
+
+/** Says which cures were applied. */
+const DONE = `${FOLDER}/done-${CURES.length}`;
 
 /** CouchDB. */
 export const COUCHDB: BrokerRow = {
@@ -48,7 +81,7 @@ export interface Couchdb extends Server {
 /** Whether it was installed. */
 export function isInstalled(): boolean {
   try {
-    return Deno.statSync(`${FOLDER}/done`).isFile;
+    return Deno.statSync(DONE).isFile;
   } catch {
     return false;
   }
@@ -68,14 +101,14 @@ async function install(): Promise<void> {
     "--quiet",
     `--config=${FOLDER}/deno.json`,
   ]);
-  const file = `${FOLDER}/node_modules/.deno/${CORE}@7.3.1` +
-    `/node_modules/${CORE}/lib/index.js`;
-  const text = await Deno.readTextFile(file);
-  if (!text.includes(CURE)) {
+  for (const { file, flaw, cure } of CURES) {
+    const text = await Deno.readTextFile(file);
+    if (text.includes(cure)) continue;
+    if (!text.includes(flaw)) throw new Error(`${file} is not as it was`);
     await Deno.remove(file); // it may be the very file of Deno's cache
-    await Deno.writeTextFile(file, text.replace(FLAW, CURE));
+    await Deno.writeTextFile(file, text.replace(flaw, () => cure));
   }
-  await Deno.writeTextFile(`${FOLDER}/done`, "");
+  await Deno.writeTextFile(DONE, "");
 }
 
 /** Starts a server in a new folder; in memory, or with files that outlive it. */
@@ -137,6 +170,10 @@ export async function startCouchdb(
       await Deno.remove(folder, { recursive: true }).catch(() => {});
     },
   };
+}
+
+function fileOf(name: string, version: string, path: string): string {
+  return `${FOLDER}/node_modules/.deno/${name}@${version}/node_modules/${name}/${path}`;
 }
 
 function cacheFolder(): string {
