@@ -35,6 +35,8 @@ export class Layout {
   readonly options: LayoutOptions;
   /** What a list's key has behind the queue's name, in the order in which lists are served. */
   readonly suffixes: readonly string[];
+  /** The steps of those. */
+  readonly steps: readonly number[];
   readonly unacked: string;
   readonly unackedIndex: string;
   /** A hash: what is declared, and a counter of its changes. */
@@ -52,8 +54,8 @@ export class Layout {
   constructor(options: LayoutOptions) {
     this.options = options;
     const { prefix, steps, highestFirst } = options;
-    const order = highestFirst ? [...steps].reverse() : steps;
-    this.suffixes = order.map((step) => this.#suffix(step));
+    this.steps = highestFirst ? [...steps].reverse() : steps;
+    this.suffixes = this.steps.map((step) => this.#suffix(step));
     this.unacked = prefix + options.unackedKey;
     this.unackedIndex = prefix + options.unackedIndexKey;
     this.topology = `${prefix}dashi.topology`;

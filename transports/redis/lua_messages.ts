@@ -46,24 +46,30 @@ local function keepHeld()
 end
 `;
 
-/** `pass` does to a queue what time has done: what is due becomes ready, what has expired goes. */
-export const PASS: string = String.raw`
+/** When an envelope expires, if it says so. */
+export const EXPIRY: string = String.raw`
 local function expiresAt(text)
   local at = string.match(string.sub(text, -300), ';expires=(%d+)[^"]*"}}$')
   return at and tonumber(at)
 end
+`;
+
+/** `pass` does to a queue what time has done: what is due becomes ready, what has expired goes. */
+export const PASS: string = String.raw`
 local moved = {}
 local function pass(queue, expired)
   local next
   local delayed = redis.call('ZRANGEBYSCORE', DELAYED .. queue, '-inf', now, 'LIMIT', 0, 500)
+  local kept = false
   for _, member in ipairs(delayed) do
-    local suffix, text = string.match(member, '^(%d+):[^:]*:(.*)$')
-    redis.call('LPUSH', P .. queue .. SUFFIXES[tonumber(suffix)], text)
-    redis.call('ZREM', DELAYED .. queue, member)
+    local step, text = string.match(member, '^(%d+):[^:]*:(.*)$')
+    local pushed = redis.pcall('LPUSH', P .. queue .. (step == '0' and '' or SEP .. step), text)
+    if type(pushed) == 'table' then kept = true else redis.call('ZREM', DELAYED .. queue, member) end
   end
   if #delayed > 0 then moved[#moved + 1] = queue end
   local first = redis.call('ZRANGE', DELAYED .. queue, 0, 0, 'WITHSCORES')
-  if first[2] then next = tonumber(first[2]) end
+  -- A key that is no list now may be one again; nobody else is to wait for that.
+  if first[2] then next = kept and now + 30000 or tonumber(first[2]) end
   local record = redis.call('HGET', TABLES, 'queue ' .. queue)
   local letters = record and string.find(record, '"x-dead-letter-exchange"', 1, true)
   for _, suffix in ipairs(SUFFIXES) do
@@ -190,6 +196,11 @@ for i = at + 4, #ARGV, 8 do
     if (copy.most and count + 1 > copy.most) or (copy.mostBytes and sum + bytes(copy.text) > copy.mostBytes) then return 'full' end
   end
 end
+-- Before anything is removed or put: fails if a key holds something else.
+for _, copy in ipairs(copies) do
+  redis.call('LLEN', P .. copy.queue .. SUFFIXES[copy.place])
+  if delay > 0 then redis.call('ZCARD', DELAYED .. copy.queue) end
+end
 if instead ~= '' then
   if redis.call('HDEL', UNACKED, instead) == 0 then return 'lost' end
   redis.call('ZREM', INDEX, instead)
@@ -197,14 +208,15 @@ end
 local displaced = {}
 for _, copy in ipairs(copies) do
   if delay > 0 then
-    redis.call('ZADD', DELAYED .. copy.queue, now + delay, copy.place .. ':' .. copy.id .. ':' .. copy.text)
+    redis.call('ZADD', DELAYED .. copy.queue, now + delay, STEPS[copy.place] .. ':' .. copy.id .. ':' .. copy.text)
     redis.call('ZADD', DUE, 'LT', now + delay, copy.queue)
   else
     redis.call('LPUSH', P .. copy.queue .. SUFFIXES[copy.place], copy.text)
     if copy.expires ~= '' then redis.call('ZADD', DUE, 'LT', copy.expires, copy.queue) end
     if copy.most or copy.mostBytes then
       local count, sum = size(copy.queue, copy.mostBytes)
-      while count > 0 and ((copy.most and count > copy.most) or (copy.mostBytes and sum > copy.mostBytes)) do
+      -- So many at the most: they are all answered with. The next messages push out the rest.
+      while count > 0 and #displaced < 3000 and ((copy.most and count > copy.most) or (copy.mostBytes and sum > copy.mostBytes)) do
         local head
         for _, suffix in ipairs(SUFFIXES) do
           head = redis.call('RPOP', P .. copy.queue .. suffix)
@@ -257,21 +269,36 @@ local function giveBack(list, text, field)
   redis.call('RPUSH', list, text)
   for i = #ahead, 1, -1 do redis.call('RPUSH', list, ahead[i]) end
 end
+-- What can not be put back stays unacked until somebody tries again.
+local function isStuck(first, last)
+  for i = first, last, 4 do
+    local size = redis.pcall('LLEN', P .. ARGV[i] .. ARGV[i + 1])
+    if type(size) == 'table' then return true end
+  end
+  return false
+end
 local lost, at, place = {}, 1, 0
 while at <= #ARGV do
   local field, score, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   local found = redis.call('ZSCORE', INDEX, field)
-  if not found or (score ~= '' and tonumber(found) ~= tonumber(score)) or redis.call('HDEL', UNACKED, field) == 0 then
+  local last = at + 2 + count * 4
+  if not found or (score ~= '' and tonumber(found) ~= tonumber(score)) then
     lost[#lost + 1] = place
-  else
-    redis.call('ZREM', INDEX, field)
-    for i = at + 3, at + 2 + count * 4, 4 do
-      if ARGV[i + 3] ~= '1' or redis.call('HEXISTS', TABLES, 'queue ' .. ARGV[i]) == 1 then
-        giveBack(P .. ARGV[i] .. ARGV[i + 1], ARGV[i + 2], field)
+  elseif not isStuck(at + 3, last) then
+    if redis.call('HDEL', UNACKED, field) == 0 then
+      lost[#lost + 1] = place
+    else
+      redis.call('ZREM', INDEX, field)
+      for i = at + 3, last, 4 do
+        if ARGV[i + 3] ~= '1' or redis.call('HEXISTS', TABLES, 'queue ' .. ARGV[i]) == 1 then
+          giveBack(P .. ARGV[i] .. ARGV[i + 1], ARGV[i + 2], field)
+          local expires = expiresAt(ARGV[i + 2])
+          if expires then redis.call('ZADD', DUE, 'LT', expires, ARGV[i]) end
+        end
       end
     end
   end
-  at, place = at + 3 + count * 4, place + 1
+  at, place = last + 1, place + 1
 end
 return lost
 `;

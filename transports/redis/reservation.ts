@@ -20,6 +20,8 @@ export class RedisReservation implements Reservation {
   /** Whether the queue was declared when it was taken: if it is gone, the message does not come back. */
   readonly declared: boolean;
   readonly expired: boolean;
+  /** Whether it will expire, or has. */
+  readonly timed: boolean;
   readonly #stored: Stored;
 
   /** Reads what was taken; `now` is the server's clock, ms. */
@@ -37,6 +39,7 @@ export class RedisReservation implements Reservation {
     this.bytes = taken.bytes;
     this.declared = taken.declared;
     this.#stored = readStored(taken.bytes);
+    this.timed = this.#stored.expiresAt < Infinity;
     this.expired = this.#stored.expiresAt <= now;
   }
 

@@ -1,6 +1,7 @@
 import type { Layout } from "./layout.ts";
 import {
   COUNT,
+  EXPIRY,
   HOLD,
   OVERDUE,
   PASS,
@@ -56,6 +57,7 @@ export function writeScripts(layout: Layout): Scripts {
   const constants = `
 local P = ${quote(layout.options.prefix)}
 local SUFFIXES = {${layout.suffixes.map(quote).join(", ")}}
+local SEP, STEPS = ${quote(layout.options.sep)}, {${layout.steps.join(", ")}}
 local UNACKED, INDEX = ${quote(layout.unacked)}, ${quote(layout.unackedIndex)}
 local TABLES, CHANGES = ${quote(layout.topology)}, ${quote(layout.changes)}
 local DUE, EXPIRING = ${quote(layout.due)}, ${quote(layout.expiring)}
@@ -67,18 +69,18 @@ local MALFORMED = ${quote(layout.malformed(""))}
 `;
   const script = (...parts: readonly string[]) => constants + parts.join("");
   return {
-    take: script(CLOCK, HOLD, PASS, TAKE),
+    take: script(CLOCK, HOLD, EXPIRY, PASS, TAKE),
     put: script(VERSION, PUT),
     putOne: script(CLOCK, HOLD, VERSION, PUT_ONE),
     remove: script(REMOVE),
-    release: script(RELEASE),
+    release: script(EXPIRY, RELEASE),
     renew: script(CLOCK, RENEW),
     overdue: script(CLOCK, OVERDUE),
     beat: script(CLOCK, BEAT),
     read: script(CLOCK, READ),
     apply: script(CLOCK, VERSION, APPLY),
-    count: script(CLOCK, HOLD, PASS, COUNT),
-    ripen: script(CLOCK, HOLD, PASS, RIPEN),
+    count: script(CLOCK, HOLD, EXPIRY, PASS, COUNT),
+    ripen: script(CLOCK, HOLD, EXPIRY, PASS, RIPEN),
     purge: script(PURGE),
   };
 }

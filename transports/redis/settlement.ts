@@ -10,13 +10,13 @@ import { markRedelivered } from "./stored.ts";
 export class Settlement {
   readonly #core: Core;
   readonly #fanout: Fanout;
-  readonly #onReleased: (queue: string) => void;
+  readonly #onReleased: (queue: string, timed: boolean) => void;
 
-  /** `onReleased` is told of queues that got messages back. */
+  /** `onReleased` is told of queues that got messages back, and whether time will change something. */
   constructor(
     core: Core,
     fanout: Fanout,
-    onReleased: (queue: string) => void,
+    onReleased: (queue: string, timed: boolean) => void,
   ) {
     this.#core = core;
     this.#fanout = fanout;
@@ -93,7 +93,7 @@ export class Settlement {
       : await this.#core.run("release", "requeue messages", args, options);
     await Promise.all(moved);
     for (const queue of new Set(reservations.map(({ queue }) => queue))) {
-      this.#onReleased(queue);
+      this.#onReleased(queue, held.some(({ timed }) => timed));
     }
     return placesIn(held, lost);
   }

@@ -71,6 +71,7 @@ export class RedisStore implements Store {
   readonly #operationTimeout: number;
   readonly #visibilityTimeout: number;
   #stopSweeps: (() => void) | undefined;
+  #over = false;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -122,7 +123,10 @@ export class RedisStore implements Store {
     this.#settlement = new Settlement(
       core,
       this.#fanout,
-      (queue) => this.#reserver.ring(queue),
+      (queue, timed) => {
+        this.#reserver.ring(queue);
+        if (timed) this.#reserver.ringDue();
+      },
     );
     this.#sweeper = new Sweeper(core, {
       visibilityTimeout: redis.visibilityTimeout,
@@ -141,6 +145,7 @@ export class RedisStore implements Store {
       const error = reason.type === "lost" ? reason.error : new ClosedError(
         "Cannot reserve messages: the connection is closed",
       );
+      this.#over = true;
       this.#stopSweeps?.();
       this.#reserver.close(error);
       for (const client of [core.commands, listener]) {
@@ -382,7 +387,7 @@ export class RedisStore implements Store {
       const deadline = clock.now() + this.#operationTimeout;
       // A failed sweep is repeated by the next; a lost connection ends them all.
       this.#sweeper.sweep({ deadline }).catch(() => {}).then(() => {
-        if (this.#closing === undefined) this.#sweepLater();
+        if (!this.#over && this.#closing === undefined) this.#sweepLater();
       });
     }, interval);
   }

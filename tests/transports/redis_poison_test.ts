@@ -1,0 +1,151 @@
+/** Redis with keys of other types where messages should go, and peers with other options. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { PreconditionFailedError } from "../../model/errors.ts";
+import type { Delivery } from "../../model/message.ts";
+import { pause, Raw, test } from "../support/redis.ts";
+import {
+  CONSUME,
+  messageTo,
+  openTransport,
+  queueOf,
+} from "../support/redis_transport.ts";
+
+test("a dead letter that can not be put stays where it was", async (server) => {
+  await using connection = await openTransport(server.url);
+  await using raw = new Raw(server.port);
+  const channel = await connection.openChannel();
+  await channel.declareQueue(queueOf("q", {
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": "dead",
+  }));
+  await raw.send("SET", "dead", "something else");
+  await channel.publish(messageTo("", "q"));
+  const delivery = await channel.get("q");
+  assert(delivery !== undefined);
+  await assertRejects(
+    () => channel.reject(delivery.deliveryTag, { requeue: false }),
+    PreconditionFailedError,
+  );
+  assertEquals(await raw.number("HLEN", "unacked"), 1);
+});
+
+test("a message whose list is something else now stays unacked when it is requeued", async (server) => {
+  await using connection = await openTransport(server.url);
+  await using raw = new Raw(server.port);
+  const channel = await connection.openChannel();
+  for (const name of ["q", "r"]) {
+    await channel.publish(messageTo("", name));
+  }
+  const deliveries: Delivery[] = [];
+  for (const name of ["q", "r"]) {
+    const delivery = await channel.get(name);
+    if (delivery !== undefined) deliveries.push(delivery);
+  }
+  await raw.send("SET", "q", "something else");
+  await Promise.allSettled(
+    deliveries.map(({ deliveryTag }) =>
+      channel.reject(deliveryTag, { requeue: true })
+    ),
+  );
+  assertEquals(await raw.number("HLEN", "unacked"), 1);
+  assertEquals(await raw.number("ZCARD", "unacked_index"), 1);
+  assertEquals(await raw.number("LLEN", "r"), 1);
+});
+
+test("a delayed message whose list is something else ends nobody else's consumer", async (server) => {
+  await using connection = await openTransport(server.url);
+  await using raw = new Raw(server.port);
+  const channel = await connection.openChannel();
+  await channel.publish(messageTo("", "bad", {}, 30));
+  await raw.send("SET", "bad", "something else");
+  const got = Promise.withResolvers<string>();
+  const subscription = await channel.consume(
+    "good",
+    ({ queue }) => got.resolve(queue),
+    CONSUME,
+  );
+  await pause(100);
+  await channel.publish(messageTo("", "good"));
+  assertEquals(
+    await Promise.race([
+      got.promise,
+      subscription.ended.then(({ type }) => type),
+    ]),
+    "good",
+  );
+  // It waits until there is a place for it.
+  assertEquals(await raw.number("ZCARD", "dashi.delayed.bad"), 1);
+});
+
+test("a delayed message comes with its priority, whoever brings it", async (server) => {
+  await using one = await openTransport(server.url);
+  await using two = await openTransport(server.url, {
+    prioritySteps: [0],
+    priorityOrder: "lowest-first",
+  });
+  await using raw = new Raw(server.port);
+  const [mine, theirs] = [await one.openChannel(), await two.openChannel()];
+  for (const priority of [0, 9]) {
+    await mine.publish(messageTo("", "q", { priority }, 50));
+  }
+  await one[Symbol.asyncDispose]();
+  await pause(100);
+  await theirs.checkQueue("q");
+  assertEquals(await raw.number("LLEN", "q"), 1);
+  assertEquals(await raw.number("LLEN", "q\x06\x169"), 1);
+});
+
+test("a message that expired while it was unacked is dead-lettered once it is requeued", async (server) => {
+  await using connection = await openTransport(server.url);
+  const channel = await connection.openChannel();
+  await channel.declareQueue(queueOf("q", {
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": "dead",
+  }));
+  await channel.publish(messageTo("", "q", { expiration: 50 }));
+  const delivery = await channel.get("q");
+  assert(delivery !== undefined);
+  await pause(80);
+  const got = Promise.withResolvers<string>();
+  await channel.consume("other", () => {}, CONSUME);
+  await channel.consume("dead", ({ queue }) => got.resolve(queue), CONSUME);
+  await pause(50);
+  await channel.reject(delivery.deliveryTag, { requeue: true });
+  assertEquals(await got.promise, "dead");
+});
+
+test("a queue that is far over its limit loses nothing to what is taken next", async (server) => {
+  await using connection = await openTransport(server.url, {}, 30_000);
+  await using raw = new Raw(server.port);
+  const channel = await connection.openChannel();
+  await channel.publish(messageTo("", "q"));
+  const [text] = await raw.texts("LRANGE", "q", 0, -1);
+  await raw.send(
+    "EVAL",
+    "for i = 1, 130 do local t = {} for j = 1, 1000 do t[j] = ARGV[1] end redis.call('LPUSH', 'q', unpack(t)) end",
+    0,
+    text ?? "",
+  );
+  await channel.declareQueue(queueOf("q", {
+    "x-max-length": 2,
+    "x-dead-letter-exchange": "none",
+  }));
+  await channel.publish(messageTo("", "q"));
+  // So many at a time.
+  assertEquals(await raw.number("LLEN", "q"), 130_002 - 1000);
+});
+
+test(
+  "a server that ends while a sweep is under way leaves no timer",
+  async (server) => {
+    const connection = await openTransport(server.url, {
+      visibilityTimeout: 1,
+    });
+    await pause(50);
+    await server.kill();
+    assertEquals((await connection.closed).type, "lost");
+    await pause(50);
+  },
+  { arguments: [] },
+);
