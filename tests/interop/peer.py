@@ -99,6 +99,8 @@ def make_broadcasts(url):
             return
         try:
             database.create_collection(name, size=100_000, capped=True)
+        except pymongo.errors.CollectionInvalid:
+            return  # the other side was faster
         except pymongo.errors.OperationFailure:
             database.create_collection(name)
 

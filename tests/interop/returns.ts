@@ -10,6 +10,7 @@ export const RETURN_CASES: readonly InteropCase[] = [
   {
     name:
       "both sides share a queue, and each message comes to one of them once",
+    needs: "atomic",
     run: async (stage) => {
       const queue = stage.queue();
       const producer = stage.connection.producer({ declare: [queue] });

@@ -346,13 +346,21 @@ class Driver implements MongodbClient {
   }
 
   async ensureCapped(name: string, size: number): Promise<void> {
-    const there = await this.#watch(
-      this.#database.listCollections({ name }, { nameOnly: true }).toArray(),
-    );
-    if (there.length > 0) return;
-    await this.#watch(
-      this.#database.createCollection(name, { capped: true, size }),
-    );
+    const isThere = async () => {
+      const found = await this.#watch(
+        this.#database.listCollections({ name }, { nameOnly: true }).toArray(),
+      );
+      return found.length > 0;
+    };
+    if (await isThere()) return;
+    try {
+      await this.#watch(
+        this.#database.createCollection(name, { capped: true, size }),
+      );
+    } catch (error) {
+      // Somebody else, Kombu perhaps, was faster.
+      if (!await isThere()) throw error;
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
