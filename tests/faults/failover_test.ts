@@ -4,9 +4,9 @@ import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
 
-const CONNECT_TIMEOUT = 4000;
+const CONNECT_TIMEOUT = 8000;
 /** What a busy machine takes, ms. */
-const NOISE = 500;
+const NOISE = 2000;
 
 /** Two ways to one broker. */
 interface Scene {
@@ -27,7 +27,7 @@ function onTwo(
     const [a, b] = [Proxy.to(url), Proxy.to(url)];
     const connection = createConnection([a.urlOf(url), b.urlOf(url)], {
       connectTimeout: CONNECT_TIMEOUT,
-      heartbeat: 1000,
+      heartbeat: 2000,
     });
     const queue = new Queue(`dashi-failover-${crypto.randomUUID()}`);
     const producer = connection.producer({ declare: [queue] });
