@@ -13,20 +13,28 @@ export const QUICK = { retry: { firstDelay: 10, mostDelay: 200 } } as const;
 export function test(
   name: string,
   run: (server: RedisServer) => Promise<void>,
-  options: Parameters<typeof startRedis>[0] = {},
+  options: Parameters<typeof startRedis>[0] & {
+    /** Milliseconds; a minute. */
+    readonly patience?: number;
+  } = {},
 ): void {
+  const { patience, ...rest } = options;
   testAlone(name, async () => {
-    const server = await startRedis(options);
+    const server = await startRedis(rest);
     try {
       await run(server);
     } finally {
       await server.stop();
     }
-  });
+  }, patience);
 }
 
 /** Registers a test that starts its servers by itself, and leaves nothing open. */
-export function testAlone(name: string, run: () => Promise<void>): void {
+export function testAlone(
+  name: string,
+  run: () => Promise<void>,
+  patience = 60_000,
+): void {
   const isThere = hasRedis();
   Deno.test({
     name: `redis: ${name}${
@@ -35,16 +43,22 @@ export function testAlone(name: string, run: () => Promise<void>): void {
     ignore: !isThere,
     fn: async () => {
       const before = resources();
-      await inTime(run());
+      await inTime(run(), patience);
       await assertNothingLeft(before);
     },
   });
 }
 
 /** Fails a test that waits for what does not come, where it would wait for ever. */
-async function inTime(running: Promise<void>): Promise<void> {
+async function inTime(
+  running: Promise<void>,
+  patience: number,
+): Promise<void> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error("it took a minute")), 60_000);
+  const timer = setTimeout(
+    () => reject(new Error(`it took ${patience / 1000} s`)),
+    patience,
+  );
   try {
     await Promise.race([running, late]);
   } finally {
