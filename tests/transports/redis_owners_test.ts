@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fillDefaults, parseUrl } from "../../url/mod.ts";
 import { createTransport } from "../../transports/redis/mod.ts";
 import type { TransportConnection } from "../../transports/transport.ts";
@@ -6,6 +6,9 @@ import { Queue } from "@dashi/mq";
 import { TestClock } from "../support/clock.ts";
 import { connectTo, pause, Raw, test } from "../support/redis.ts";
 import { Worker } from "../support/worker.ts";
+
+const ENVELOPE =
+  '{"body": "MQ==", "content-encoding": "utf-8", "content-type": "application/json", "headers": {}, "properties": {"delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": "q"}, "priority": 0, "body_encoding": "base64", "delivery_tag": "00000000-0000-4000-8000-000000000001"}}';
 
 /** What of ours is in the database, but for who lives. */
 async function keys(raw: Raw): Promise<string[]> {
@@ -22,6 +25,7 @@ async function fields(raw: Raw): Promise<string[]> {
 async function watcher(
   url: string,
   clock: TestClock,
+  owner = "watcher",
 ): Promise<TransportConnection> {
   const transport = createTransport();
   return await transport.connect(
@@ -30,7 +34,7 @@ async function watcher(
       heartbeat: 0,
       transportOptions: {},
       operationTimeout: 10_000,
-      owner: "watcher",
+      owner,
       clock,
     },
   );
@@ -162,6 +166,76 @@ test("what a killed process held goes back when its owner is missed, long before
   );
   assertEquals(await raw.number("EXISTS", "unacked", "unacked_index"), 0);
 });
+
+test("a connection that was taken for dead is lost, and what it held is somebody else's (row 5)", async (server) => {
+  await using raw = new Raw(server.port);
+  const [first, second] = [new TestClock(), new TestClock()];
+  const live = await watcher(server.url, first, "slow");
+  const channel = await live.openChannel();
+  await channel.declareQueue({
+    name: "q",
+    durable: true,
+    exclusive: false,
+    autoDelete: false,
+    arguments: {},
+  });
+  await raw.send("LPUSH", "q", ENVELOPE);
+  const delivery = await channel.get("q");
+  assert(delivery !== undefined);
+  await age(raw);
+  const other = await watcher(server.url, second);
+  assertEquals(await raw.number("LLEN", "q"), 1);
+  second.pass(10_000);
+  await until(
+    "it is not forgotten",
+    async () => await raw.number("ZCARD", "dashi.owners") === 1,
+  );
+  first.pass(10_000);
+  const reason = await live.closed;
+  assert(reason.type === "lost");
+  assert(reason.error.message.includes("taken for dead"), reason.error.message);
+  await assertRejects(() => channel.ack(delivery.deliveryTag), Error);
+  assertEquals(await raw.number("LLEN", "q"), 1);
+  await live[Symbol.asyncDispose]();
+  await other[Symbol.asyncDispose]();
+});
+
+test(
+  "what thousands a killed process held go back in their order, and hold nobody up (row 6)",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using connection = connectTo(server.url);
+    const queue = new Queue("many");
+    const producer = connection.producer<number>({ declare: [queue] });
+    const count = 5000;
+    await Promise.all(
+      Array.from(
+        { length: count },
+        (_, i) => producer.publish(i, { routingKey: queue.name }),
+      ),
+    );
+    await using holder = new Worker({
+      mode: "hold",
+      url: server.url,
+      queue: queue.name,
+      prefetch: count,
+    });
+    await holder.until(({ got }) => got === count - 1);
+    await holder.kill();
+    await raw.send("CONFIG", "SET", "slowlog-log-slower-than", 100_000);
+  await raw.send("SLOWLOG", "RESET");
+    await age(raw);
+    await using other = connectTo(server.url);
+    await other.connect();
+    const texts = await raw.texts("LRANGE", queue.name, 0, -1);
+    assertEquals(
+      texts.map((text) => Number(atob(JSON.parse(text).body))),
+      Array.from({ length: count }, (_, i) => count - 1 - i),
+    );
+    assertEquals(await raw.number("SLOWLOG", "LEN"), 0);
+  },
+  { arguments: ["--appendonly", "no"] },
+);
 
 test("drained queues leave no key of theirs, and closed connections none at all (row 29)", async (server) => {
   await using raw = new Raw(server.port);

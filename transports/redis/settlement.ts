@@ -76,8 +76,9 @@ export class Settlement {
       const action = `requeue a message of queue "${queue}"`;
       const source = layout.malformed(queue);
       const list = layout.list(queue, 0);
-      await commands.send(action, ["LREM", source, 1, bytes], options);
+      // Rather twice for a moment than not at all.
       await commands.send(action, ["RPUSH", list, bytes], options);
+      await commands.send(action, ["LREM", source, 1, bytes], options);
     });
     for (const each of reservations.toReversed()) {
       if (each instanceof RedisReservation && each.where.type === "here") {

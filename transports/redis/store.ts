@@ -1,4 +1,4 @@
-import { ClosedError } from "../../model/errors.ts";
+import { ClosedError, ConnectionError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
@@ -338,7 +338,8 @@ export class RedisStore implements Store {
     }
     // Not before: whoever removes what they had may be gone before it is done.
     await this.#sweeper.forget(done, options);
-    return known ? left : [...left, owner];
+    if (!known) this.#core.commands.destroy(takenForDead());
+    return left;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -391,4 +392,12 @@ export class RedisStore implements Store {
       });
     }, interval);
   }
+}
+
+/** What it held is somebody else's, and its queues and consumers are gone: it begins anew. */
+function takenForDead(): ConnectionError {
+  return new ConnectionError(
+    "The connection was taken for dead: it had not said in time that it lives, or the database was emptied",
+    { code: "connection-lost", outcome: "unknown" },
+  );
 }

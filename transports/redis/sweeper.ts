@@ -7,6 +7,20 @@ import { markRedelivered, readUnacked, type Unacked } from "./stored.ts";
 /** For how long a sweep claims what it found, ms: then the next one may try. */
 const CLAIM = 30_000;
 
+/** So many are looked for before they are put in order and given back. */
+const MOST = 10_000;
+
+/** So many are given back in one script: the server does nothing else meanwhile. */
+const AT_ONCE = 200;
+
+/** What is to be given back. */
+interface Overdue {
+  readonly field: string;
+  readonly value: string;
+  /** Its claim: if it has another by now, it is somebody's. Empty where that does not matter. */
+  readonly score: string;
+}
+
 /** Gives back what nobody settles any more: of owners that are gone, and what was taken too long ago. */
 export class Sweeper {
   readonly #core: Core;
@@ -75,6 +89,7 @@ export class Sweeper {
     const { layout, commands, fields } = this.#core;
     const gone = new Set(owners);
     const pattern = owners.length === 1 ? `${owners[0]}.*` : "*.*.*";
+    const theirs = new Map<string, Overdue>();
     let cursor = "0";
     do {
       const reply = await commands.send("look for what is unacked", [
@@ -83,44 +98,61 @@ export class Sweeper {
       ], options);
       const [next, found] = Array.isArray(reply) ? reply : [];
       cursor = decode(next);
-      const theirs = pairsOf(found).filter(([field]) =>
-        !field.startsWith(fields) && gone.has(field.split(".", 1)[0] ?? "")
-      );
-      // The last that was taken first: each goes in front of those before it.
-      theirs.sort(([a], [b]) => numberOf(b) - numberOf(a));
-      await this.#restore(theirs, "", options);
+      for (const [field, value] of pairsOf(found)) {
+        if (field.startsWith(fields)) continue;
+        if (!gone.has(field.split(".", 1)[0] ?? "")) continue;
+        theirs.set(field, { field, value, score: "" });
+      }
     } while (cursor !== "0");
+    await this.#restoreAll([...theirs.values()], options);
   }
 
   /** Gives back what was taken longer ago than the visibility timeout, by us or by Kombu. */
   async sweep(options?: CallOptions): Promise<void> {
-    for (let count = 100; count === 100;) {
+    for (let count = MOST; count >= MOST;) {
+      const overdue = await this.#overdue(options);
+      count = overdue.length;
+      await this.#restoreAll(overdue, options);
+    }
+  }
+
+  async #overdue(options?: CallOptions): Promise<readonly Overdue[]> {
+    const overdue: Overdue[] = [];
+    for (let count = 100; count === 100 && overdue.length < MOST;) {
       const reply = await this.#core.run(
         "overdue",
         "look for overdue messages",
-        [
-          Math.ceil(this.#visibilityTimeout),
-          CLAIM,
-        ],
+        [Math.ceil(this.#visibilityTimeout), CLAIM],
         options,
       );
       const [claim, found] = Array.isArray(reply) ? reply : [];
-      const overdue = pairsOf(found).reverse();
-      count = overdue.length;
-      await this.#restore(overdue, decode(claim), options);
+      const score = decode(claim);
+      const pairs = pairsOf(found);
+      count = pairs.length;
+      for (const [field, value] of pairs) overdue.push({ field, value, score });
+    }
+    return overdue;
+  }
+
+  /** Each goes in front of those before it, so the last that was taken goes first. */
+  async #restoreAll(
+    found: readonly Overdue[],
+    options?: CallOptions,
+  ): Promise<void> {
+    const ordered = lastFirst(found);
+    for (let i = 0; i < ordered.length; i += AT_ONCE) {
+      await this.#restore(ordered.slice(i, i + AT_ONCE), options);
     }
   }
 
   /** Puts messages back, but for those that were settled or renewed meanwhile. */
   async #restore(
-    found: readonly (readonly [field: string, value: string])[],
-    score: string,
+    found: readonly Overdue[],
     options?: CallOptions,
   ): Promise<void> {
-    if (found.length === 0) return;
     const args: RedisArgument[] = [];
     const restored = new Set<string>();
-    for (const [field, value] of found) {
+    for (const { field, value, score } of found) {
       const copies = await this.#copies(field, value, options);
       // Nobody can read it: it stays where an operator finds it.
       if (copies === undefined) continue;
@@ -174,8 +206,23 @@ export class Sweeper {
   }
 }
 
-function numberOf(field: string): number {
-  return Number(field.slice(field.lastIndexOf(".") + 1));
+/** In the order in which they go back: connection by connection, each backwards. */
+function lastFirst(found: readonly Overdue[]): Overdue[] {
+  const byConnection = new Map<string, Overdue[]>();
+  for (const each of found.toReversed()) {
+    const connection = each.field.slice(0, each.field.lastIndexOf(".") + 1);
+    const taken = byConnection.get(connection);
+    if (taken === undefined) byConnection.set(connection, [each]);
+    else taken.push(each);
+  }
+  return [...byConnection.values()].flatMap((taken) =>
+    taken.sort((a, b) => numberOf(b) - numberOf(a))
+  );
+}
+
+/** Kombu's have no number: they stay in the order in which they were found. */
+function numberOf({ field }: Overdue): number {
+  return Number(field.slice(field.lastIndexOf(".") + 1)) || 0;
 }
 
 function pairsOf(reply: RedisReply | undefined): [string, string][] {
