@@ -12,6 +12,7 @@ import {
 import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
 import type { CloseReason } from "../transport.ts";
 import { isLoss, lostError, replyError, timeoutError } from "./errors.ts";
+import { Heartbeat } from "./heartbeat.ts";
 
 /** What the server answers. Texts are bytes. */
 export type RedisReply = number | Uint8Array | null | readonly RedisReply[];
@@ -47,6 +48,9 @@ export interface Arrivals {
   message(pattern: string, body: Uint8Array): void;
 }
 
+/** What is asked for a sign of life, for errors. */
+const HEAR = "hear from the server";
+
 /** The channel on which a server tells that keys changed. */
 const INVALIDATE = "__redis__:invalidate";
 
@@ -64,8 +68,7 @@ export class RedisClient implements AsyncDisposable {
   readonly #hungUp: Promise<void>;
   #failure: unknown;
   #reason: CloseReason | undefined;
-  #lastHeard: number;
-  #stopWatch: (() => void) | undefined;
+  readonly #heartbeat: Heartbeat;
   /** Whether the server tells us of changes of what we read. */
   #watching = false;
 
@@ -75,7 +78,12 @@ export class RedisClient implements AsyncDisposable {
     this.#settleClosed = resolve;
     this.#dial = dial;
     this.#limits = new Limits(dial.clock);
-    this.#lastHeard = dial.clock.now();
+    this.#heartbeat = new Heartbeat(dial.clock, dial.heartbeat, {
+      ask: () => {
+        this.#call(HEAR, undefined, () => this.#redis.ping()).catch(() => {});
+      },
+      onSilence: () => this.destroy(timeoutError(HEAR, "unknown")),
+    });
     this.#redis = new Redis(redisOptions(dial, timeout));
     // Without a listener the client prints errors, and throws them away.
     this.#redis.on("error", (error: unknown) => this.#failure ??= error);
@@ -101,7 +109,7 @@ export class RedisClient implements AsyncDisposable {
         options,
         () => timeoutError(action, "not-sent"),
       );
-      client.#watch();
+      if (client.#reason === undefined) client.#heartbeat.start();
       return client;
     } catch (error) {
       const failure = client.#failure ?? error;
@@ -180,7 +188,7 @@ export class RedisClient implements AsyncDisposable {
   /** Says who is to be told of what arrives. */
   listen(arrivals: Arrivals): void {
     this.#redis.on("messageBuffer", (_channel: unknown, keys: unknown) => {
-      this.#hear();
+      this.#heartbeat.hear();
       arrivals.changed(
         Array.isArray(keys) ? keys.map((key) => decode(key)) : undefined,
       );
@@ -188,7 +196,7 @@ export class RedisClient implements AsyncDisposable {
     this.#redis.on(
       "pmessageBuffer",
       (pattern: string, _channel: unknown, body: Uint8Array) => {
-        this.#hear();
+        this.#heartbeat.hear();
         arrivals.message(String(pattern), body);
       },
     );
@@ -242,7 +250,7 @@ export class RedisClient implements AsyncDisposable {
   ): Promise<RedisReply> {
     if (this.#reason !== undefined) return Promise.reject(this.#over(action));
     const answer = send().then((reply) => {
-      this.#hear();
+      this.#heartbeat.hear();
       return reply as RedisReply;
     }, (error: unknown) => {
       throw this.#translate(action, error);
@@ -284,28 +292,9 @@ export class RedisClient implements AsyncDisposable {
   #settle(reason: CloseReason): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
-    this.#stopWatch?.();
+    this.#heartbeat.stop();
     this.#limits.clear();
     this.#settleClosed(reason);
-  }
-
-  #hear(): void {
-    this.#lastHeard = this.#dial.clock.now();
-  }
-
-  /** Asks for a sign of life where none came by itself: within two heartbeats a silent link is noticed. */
-  #watch(): void {
-    const { heartbeat, clock } = this.#dial;
-    if (heartbeat === 0 || this.#reason !== undefined) return;
-    this.#stopWatch = clock.timer(() => {
-      const now = clock.now();
-      if (now - this.#lastHeard >= heartbeat / 2) {
-        this.send("hear from the server", ["PING"], {
-          deadline: now + heartbeat,
-        }).catch(() => {});
-      }
-      this.#watch();
-    }, heartbeat);
   }
 }
 
