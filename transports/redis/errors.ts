@@ -122,3 +122,16 @@ export function timeoutError(action: string, outcome: Outcome): TimeoutError {
     { outcome },
   );
 }
+
+/**
+ * Makes the error of a connection whose owner others no longer knew: what it held is
+ * somebody else's, its queues and consumers are gone, and it must begin anew.
+ *
+ * @returns The error.
+ */
+export function takenForDeadError(): ConnectionError {
+  return new ConnectionError(
+    "The connection was taken for dead: it had not said in time that it lives, or the database was emptied",
+    { code: "connection-lost", outcome: "unknown" },
+  );
+}

@@ -1,4 +1,4 @@
-import { ClosedError, ConnectionError } from "../../model/errors.ts";
+import { ClosedError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
@@ -23,6 +23,7 @@ import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { decode, type RedisClient } from "./client.ts";
 import { connect } from "./connect.ts";
 import { Core } from "./core.ts";
+import { takenForDeadError } from "./errors.ts";
 import { Fanout } from "./fanout.ts";
 import { Layout } from "./layout.ts";
 import { Mirror } from "./mirror.ts";
@@ -338,7 +339,7 @@ export class RedisStore implements Store {
     }
     // Not before: whoever removes what they had may be gone before it is done.
     await this.#sweeper.forget(done, options);
-    if (!known) this.#core.commands.destroy(takenForDead());
+    if (!known) this.#core.commands.destroy(takenForDeadError());
     return left;
   }
 
@@ -392,12 +393,4 @@ export class RedisStore implements Store {
       });
     }, interval);
   }
-}
-
-/** What it held is somebody else's, and its queues and consumers are gone: it begins anew. */
-function takenForDead(): ConnectionError {
-  return new ConnectionError(
-    "The connection was taken for dead: it had not said in time that it lives, or the database was emptied",
-    { code: "connection-lost", outcome: "unknown" },
-  );
 }
