@@ -139,7 +139,8 @@ onProxy(
       stale.signal.addEventListener("abort", () => resolve(), { once: true })
     );
     proxy.cut();
-    await Promise.race([lost, pause(3000)]);
+    for (let i = 0; i < 60 && !stale.signal.aborted; i++) await pause(50);
+    if (stale.signal.aborted) await lost;
     if (!stale.signal.aborted) {
       // Where it is leased to us and not to a connection it is still ours.
       await stale.ack();
