@@ -7,6 +7,7 @@ import {
   TimeoutError,
 } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
+import { readBody, readText } from "./body.ts";
 import {
   isFatal,
   networkError,
@@ -208,31 +209,21 @@ export class CouchdbClient {
         redirect: "error",
       });
       if (response.status >= 400) {
-        const body = parse(await response.text());
+        const body = parse(await readText(response.body, controller.signal));
         const refusal = readRefusal(response.status, body);
         return this.lose(requestError("listen to changes", refusal));
       }
-      const decoder = new TextDecoder();
       let rest = "";
-      const reader = response.body?.getReader();
-      // An abort alone may leave a read waiting for ever.
-      const cancel = () => void reader?.cancel().catch(() => {});
-      controller.signal.addEventListener("abort", cancel, { once: true });
-      for (;;) {
-        const chunk = controller.signal.aborted
-          ? undefined
-          : (await reader?.read())?.value;
-        if (chunk === undefined) break;
+      await readBody(response.body, controller.signal, (text) => {
         watch.cancel();
         watch = this.#limits.watchDeadline(
           this.#clock.now() + bound,
           () => this.#loseSilent(bound),
         );
-        const lines = (rest + decoder.decode(chunk, { stream: true }))
-          .split("\n");
+        const lines = (rest + text).split("\n");
         rest = lines.pop() ?? "";
         for (const line of lines) onLine(line);
-      }
+      });
       throw new Error("the feed of changes ended");
     } finally {
       watch.cancel();
@@ -331,7 +322,7 @@ export class CouchdbClient {
       signal,
       redirect: "error",
     });
-    const text = await response.text();
+    const text = await readText(response.body, signal);
     this.time.observe(response.headers.get("date"), sent);
     return {
       status: response.status,
