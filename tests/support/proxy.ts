@@ -3,12 +3,16 @@
 /** How it treats connections. */
 export type Fault = "none" | "hang up" | "stall";
 
+/** Listens on a port; on a free one where that is 0. */
+type Open = (port: number) => Deno.TcpListener | Deno.TlsListener;
+
 /** A proxy that is listening. */
 export class Proxy implements AsyncDisposable {
   readonly #target: Deno.ConnectOptions;
   readonly #pairs = new Set<readonly [Deno.Conn, Deno.Conn]>();
+  readonly #open: Open;
   readonly #port: number;
-  #listener: Deno.Listener | undefined;
+  #listener: Deno.TcpListener | Deno.TlsListener | undefined;
   #serving: Promise<void> | undefined;
   #fault: Fault = "none";
   #split: number | undefined;
@@ -19,8 +23,10 @@ export class Proxy implements AsyncDisposable {
   /** The connections that are stalled by themselves, by when they came. */
   readonly #stalled = new Set<number>();
 
-  private constructor(target: Deno.ConnectOptions, listener: Deno.TcpListener) {
+  private constructor(target: Deno.ConnectOptions, open: Open) {
     this.#target = target;
+    this.#open = open;
+    const listener = open(0);
     this.#port = listener.addr.port;
     this.#listen(listener);
   }
@@ -30,7 +36,19 @@ export class Proxy implements AsyncDisposable {
     const { hostname, port } = new URL(url.replace(/^[\w+-]+:/, "http:"));
     return new Proxy(
       { hostname, port: Number(port) },
-      Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+      (port) => Deno.listen({ hostname: "127.0.0.1", port }),
+    );
+  }
+
+  /** The same with TLS, which ends here: the server gets what was said. */
+  static tlsTo(
+    url: string,
+    certificate: { readonly cert: string; readonly key: string },
+  ): Proxy {
+    const { hostname, port } = new URL(url.replace(/^[\w+-]+:/, "http:"));
+    return new Proxy(
+      { hostname, port: Number(port) },
+      (port) => Deno.listenTls({ ...certificate, hostname: "127.0.0.1", port }),
     );
   }
 
@@ -102,7 +120,7 @@ export class Proxy implements AsyncDisposable {
     this.#stalled.clear();
     if (wasStalled) this.cut();
     if (this.#listener === undefined) {
-      this.#listen(Deno.listen({ hostname: "127.0.0.1", port: this.#port }));
+      this.#listen(this.#open(this.#port));
     }
   }
 
@@ -117,12 +135,14 @@ export class Proxy implements AsyncDisposable {
     await this.#serving;
   }
 
-  #listen(listener: Deno.Listener): void {
+  #listen(listener: Deno.TcpListener | Deno.TlsListener): void {
     this.#listener = listener;
     this.#serving = this.#serve(listener);
   }
 
-  async #serve(listener: Deno.Listener): Promise<void> {
+  async #serve(
+    listener: Deno.TcpListener | Deno.TlsListener,
+  ): Promise<void> {
     const passing = new Set<Promise<void>>();
     try {
       for await (const client of listener) {

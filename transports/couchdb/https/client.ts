@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
-import type { TlsOptions } from "../../../model/tls_options.ts";
+import { nodeTlsOptions, type TlsOptions } from "../../../model/tls_options.ts";
 import type { Sender } from "../client.ts";
 
 /**
@@ -11,19 +11,7 @@ import type { Sender } from "../client.ts";
  * @returns What sends requests.
  */
 export function createSender(tls: TlsOptions): Sender {
-  const { ca, cert, key, passphrase, servername, verify, checkHostname } = tls;
-  const agent = new Agent({
-    keepAlive: true,
-    ...(ca === undefined ? {} : { ca: typeof ca === "string" ? ca : [...ca] }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(passphrase === undefined ? {} : { passphrase }),
-    ...(servername === undefined ? {} : { servername }),
-    ...(checkHostname === false
-      ? { checkServerIdentity: () => undefined }
-      : {}),
-    rejectUnauthorized: verify ?? true,
-  });
+  const agent = new Agent({ keepAlive: true, ...nodeTlsOptions(tls) });
   return {
     send: (url, { method, headers, body, signal }) =>
       new Promise((resolve, reject) => {

@@ -1,0 +1,165 @@
+// deno-lint-ignore-file no-top-level-await -- what is missing must be known before the test is named
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  AuthenticationError,
+  type Connection,
+  ConnectionError,
+  createConnection,
+  Queue,
+} from "@dashi/mq";
+import { isInstalled, startCouchdb } from "../brokers/couchdb.ts";
+import { certificates, hasOpenssl } from "../support/certificates.ts";
+import { Proxy } from "../support/proxy.ts";
+
+const reason = !isInstalled()
+  ? "run it by deno task test, which provides CouchDB"
+  : await hasOpenssl()
+  ? undefined
+  : "openssl is not installed";
+
+const ONCE = { retry: false } as const;
+
+async function assertWorks(connection: Connection): Promise<void> {
+  const queue = new Queue("works");
+  const producer = connection.producer<string>({ declare: [queue] });
+  const consumer = connection.consumer<string>(queue)[Symbol.asyncIterator]();
+  const first = consumer.next();
+  await producer.publish("safe", { routingKey: queue.name });
+  const { value } = await first;
+  assertEquals(value?.payload, "safe");
+  await value?.ack();
+  // It comes by the feed: all that was there has been taken.
+  const second = consumer.next();
+  await producer.publish("x".repeat(1_000_000), { routingKey: queue.name });
+  const { value: large } = await second;
+  assertEquals(large?.payload.length, 1_000_000);
+  await large?.ack();
+  await consumer.return?.();
+}
+
+Deno.test({
+  name: `couchdbs:// verifies the server, behind what ends TLS for it${
+    reason === undefined ? "" : ` (${reason})`
+  }`,
+  ignore: reason !== undefined,
+  fn: async (context) => {
+    const folder = await Deno.makeTempDir();
+    await certificates(folder);
+    const read = (name: string) => Deno.readTextFile(`${folder}/${name}`);
+    const [ca, other] = [await read("ca.pem"), await read("other.pem")];
+    const server = await startCouchdb({ keepsData: false });
+    const proxy = Proxy.tlsTo(server.url, {
+      cert: await read("server.pem"),
+      key: await read("server.key"),
+    });
+    const wrongName = proxy.urlOf(server.url).replace("couchdb:", "couchdbs:");
+    const url = wrongName.replace("127.0.0.1", "localhost");
+    try {
+      await context.step("with its authority's certificate", async () => {
+        await using connection = createConnection(url, { ssl: { ca } });
+        await assertWorks(connection);
+      });
+      for (
+        const [why, ssl, to] of [
+          ["the system's authorities", undefined, url],
+          ["another authority", { ca: other }, url],
+          ["another name", { ca }, wrongName],
+        ] as const
+      ) {
+        await context.step(`not with ${why}`, async () => {
+          await using connection = createConnection(to, {
+            ...ONCE,
+            ...(ssl === undefined ? {} : { ssl }),
+          });
+          const error = await assertRejects(
+            () => connection.connect(),
+            ConnectionError,
+            "certificate",
+          );
+          assert(error.message.includes("ssl: { ca }"), error.message);
+          assert(!error.message.includes("secret"), error.message);
+          assertEquals([error.code, error.retryable, error.outcome], [
+            "connection-failed",
+            false,
+            "not-sent",
+          ]);
+        });
+      }
+      await context.step(
+        "under another name, if that is asked for",
+        async () => {
+          await using named = createConnection(wrongName, {
+            ssl: { ca, servername: "localhost" },
+          });
+          await assertWorks(named);
+          await using unchecked = createConnection(wrongName, {
+            ssl: { ca, checkHostname: false },
+          });
+          await assertWorks(unchecked);
+        },
+      );
+      await context.step(
+        "without verifying, if that is asked for",
+        async () => {
+          await using connection = createConnection(
+            `${url}?ssl_cert_reqs=none`,
+          );
+          await assertWorks(connection);
+        },
+      );
+      await context.step("refuses a wrong password", async () => {
+        await using connection = createConnection(
+          url.replace(":secret@", ":Wr0ng@"),
+          { ...ONCE, ssl: { ca } },
+        );
+        const error = await assertRejects(
+          () => connection.connect(),
+          AuthenticationError,
+        );
+        assert(!error.message.includes("Wr0ng"), error.message);
+      });
+      await context.step("with TLS to a port that speaks none", async () => {
+        await using connection = createConnection(server.url, {
+          ...ONCE,
+          ssl: { ca },
+          connectTimeout: 2000,
+        });
+        await assertRejects(() => connection.connect(), ConnectionError);
+      });
+      for (const fault of ["cut", "stall"] as const) {
+        await context.step(`goes on after a ${fault}`, async () => {
+          await using connection = createConnection(url, {
+            ssl: { ca },
+            heartbeat: 500,
+          });
+          const queue = new Queue(`after-${fault}`);
+          const producer = connection.producer({ declare: [queue] });
+          await connection.declare(queue);
+          const messages = connection.consumer(queue)[Symbol.asyncIterator]();
+          const first = messages.next();
+          await producer.publish("before", { routingKey: queue.name });
+          await (await first).value?.ack();
+          const second = messages.next();
+          const lost = (async () => {
+            for await (const { type } of connection.events()) {
+              if (type === "lost") break;
+            }
+          })();
+          if (fault === "cut") proxy.cut();
+          else proxy.stall();
+          await lost;
+          if (fault === "stall") proxy.heal();
+          await producer.publish("after", { routingKey: queue.name });
+          const { value } = await second;
+          assertEquals(value?.payload, "after");
+          await value?.ack();
+          await messages.return?.();
+        });
+      }
+    } finally {
+      await proxy[Symbol.asyncDispose]();
+      await server.stop();
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
