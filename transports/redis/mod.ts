@@ -46,6 +46,11 @@
  * ours: the one that published it, any that consumes, or the next that publishes. While
  * none is open it waits.
  *
+ * A connection is two sockets, however many queues it consumes. The server tells of new
+ * messages by CLIENT TRACKING; where it refuses that, queues are looked at once a second
+ * while nothing comes. A server that has become a replica, or takes no writes, is a lost
+ * connection: it is dialled again, and with `sentinel://` the sentinels are asked anew.
+ *
  * A Redis Cluster is refused at connect: the scripts use keys of several slots. ioredis
  * reads the environment when it is loaded: beside `--allow-net=host:port` it needs
  * `--allow-env` or `--ignore-env`.
