@@ -97,7 +97,7 @@ interface ExchangeEntry {
 export class Topology {
   readonly #exchanges = new Map<string, ExchangeEntry>();
   readonly #queues = new Map<string, QueueRecord>();
-  /** By destination, then by identity. */
+  /** By destination, then by source and identity. */
   readonly #to = new Map<string, Map<string, Binding>>();
   /** The queues that an owner has, or consumes from. */
   readonly #owned = new Map<string, Set<string>>();
@@ -235,10 +235,11 @@ export class Topology {
     entry.from.set(identity, binding);
     entry.index.add(binding);
     const destination = destinationOf(binding);
+    const name = `${binding.source}\n${identity}`;
     const to = this.#to.get(destination);
     if (to === undefined) {
-      this.#to.set(destination, new Map([[identity, binding]]));
-    } else to.set(identity, binding);
+      this.#to.set(destination, new Map([[name, binding]]));
+    } else to.set(name, binding);
   }
 
   #unbind(binding: Binding): void {
@@ -251,7 +252,7 @@ export class Topology {
     }
     const destination = destinationOf(binding);
     const to = this.#to.get(destination);
-    to?.delete(identity);
+    to?.delete(`${binding.source}\n${identity}`);
     if (to?.size === 0) this.#to.delete(destination);
   }
 

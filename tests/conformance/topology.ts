@@ -196,6 +196,26 @@ export const TOPOLOGY: readonly ConformanceCase[] = [
     assert.equal(await broker.channel.deleteQueue(queue, soon()), 2);
     assert.equal(await broker.channel.deleteQueue(queue, soon()), 0);
   }),
+  onBroker(
+    "deleteQueue() removes the same key's bindings from every exchange",
+    async (broker) => {
+      const exchanges = [
+        await broker.exchange("direct"),
+        await broker.exchange("direct"),
+      ];
+      const declared = { ...broker.queueOf(), name: unique("queue") };
+      await broker.channel.declareQueue(declared, soon());
+      for (const exchange of exchanges) {
+        await broker.bind(declared.name, exchange, "k");
+      }
+      await broker.channel.deleteQueue(declared.name, soon());
+      await broker.channel.declareQueue(declared, soon());
+      for (const exchange of exchanges) {
+        await broker.publish(exchange, "k", "not bound any more");
+      }
+      assert.equal(await broker.count(declared.name), 0);
+    },
+  ),
   onBroker("deleteQueue() removes its bindings", async (broker) => {
     const exchange = await broker.exchange("fanout");
     const queue = broker.queueOf();

@@ -17,6 +17,23 @@ import {
 } from "../../virtual/mod.ts";
 import { bindingOf, me, World } from "./world.ts";
 
+Deno.test("planDeleteQueue() removes the same key's bindings from every exchange", () => {
+  const world = new World();
+  world.queue("q");
+  world.bind("amq.direct", "q", "k");
+  world.bind("amq.topic", "q", "k");
+  assertEquals(
+    world.do((topology) =>
+      planDeleteQueue(topology, {
+        name: "q",
+        ifUnused: false,
+        ifEmpty: false,
+      }, me)
+    ),
+    ["queue-deleted", "unbound", "unbound"],
+  );
+});
+
 Deno.test("planBind() needs both ends, and binds once", () => {
   const world = new World();
   world.queue("q");
