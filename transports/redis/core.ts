@@ -109,6 +109,7 @@ export function formatVersion(
   exchanges: readonly string[],
 ): string {
   return JSON.stringify([
+    mirror.doubts,
     mirror.version,
     exchanges.length,
     ...exchanges.flatMap((each) => [each, mirror.sizeOf(each)]),
@@ -118,11 +119,15 @@ export function formatVersion(
 /**
  * What a script is told of the view that a decision rests on.
  *
+ * @param mirror The tables as they are known now.
  * @param version The view's version; `undefined` is none, and fits all.
- * @returns The script's arguments.
+ * @returns The script's arguments, or `undefined` if the view is known to be old: a set that was swapped for one of equal size the server does not notice.
  */
 export function versionArguments(
+  mirror: Mirror,
   version: string | undefined,
-): readonly (string | number)[] {
-  return version === undefined ? ["", 0] : JSON.parse(version);
+): readonly (string | number)[] | undefined {
+  if (version === undefined) return ["", 0];
+  const [doubts, ...args] = JSON.parse(version);
+  return doubts === mirror.doubts ? args : undefined;
 }

@@ -102,15 +102,22 @@ each(2, function(i)
   if ARGV[i + 1] == '' then redis.call('HDEL', TABLES, ARGV[i])
   else redis.call('HSET', TABLES, ARGV[i], ARGV[i + 1]) end
 end)
-local sizes = {}
+local sets = {}
+local function changed(exchange)
+  if not sets[exchange] then fields[#fields + 1] = 'set ' .. exchange end
+  sets[exchange] = true
+end
 each(2, function(i)
+  changed(ARGV[i])
   redis.call('SADD', BINDINGS .. ARGV[i], ARGV[i + 1])
   redis.call('SADD', PERMANENT .. ARGV[i], ARGV[i + 1])
 end)
 each(2, function(i)
+  changed(ARGV[i])
   redis.call('SREM', BINDINGS .. ARGV[i], ARGV[i + 1])
   redis.call('SREM', PERMANENT .. ARGV[i], ARGV[i + 1])
 end)
+-- Sets too: a binding that comes and one that goes leave the size as it was.
 if #fields > 0 then
   redis.call('HSETNX', TABLES, 'epoch', epoch)
   redis.call('HINCRBY', TABLES, 'count', 1)

@@ -29,6 +29,7 @@ export class Mirror {
   #fields = new Map<string, string>();
   readonly #sets = new Map<string, BindingSet>();
   #version = "";
+  #doubts = 0;
 
   /** Makes a mirror that has seen nothing. */
   constructor(layout: Layout) {
@@ -45,6 +46,11 @@ export class Mirror {
     return this.#version;
   }
 
+  /** How often a set was found to be another than we know: a view that is older rests on what is not so. */
+  get doubts(): number {
+    return this.#doubts;
+  }
+
   /** The size of an exchange's set as it was last seen, or -1. */
   sizeOf(exchange: string): number {
     return this.#sets.get(exchange)?.size ?? -1;
@@ -53,6 +59,14 @@ export class Mirror {
   /** An exchange's set may be another, though it has the same size. */
   doubt(exchange: string): void {
     const known = this.#sets.get(exchange);
+    if (known === undefined) return;
+    known.size = -1;
+    this.#doubts++;
+  }
+
+  /** An exchange's set was changed by one of ours, which the version tells. */
+  #askAgain(exchange: string): void {
+    const known = this.#sets.get(exchange);
     if (known !== undefined) known.size = -1;
   }
 
@@ -60,6 +74,7 @@ export class Mirror {
   doubtAll(): void {
     for (const known of this.#sets.values()) known.size = -1;
     this.#version = "";
+    this.#doubts++;
   }
 
   /** The exchanges whose bindings matter around an exchange or a queue, or for what an owner has. */
@@ -107,6 +122,7 @@ export class Mirror {
     const order = ["exchange", "queue", "consumers", "bindings", "sources"];
     const changed = [...fields].map(([field, value]) => {
       const [kind = ""] = field.split(" ", 1);
+      if (kind === "set") this.#askAgain(field.slice(kind.length + 1));
       return { field, value, kind, rank: order.indexOf(kind) };
     }).filter(({ rank }) => rank >= 0).sort((a, b) => a.rank - b.rank);
     for (const { field, value, kind } of changed) {
@@ -127,6 +143,8 @@ export class Mirror {
   ): void {
     switch (kind) {
       case "exchange":
+        // Its bindings go with it: one that is declared anew has those that its set has then.
+        if (value === "") this.#forgetSet(name);
         return this.#topology.apply(
           value === "" ? { type: "exchange-deleted", name } : {
             type: "exchange-declared",
@@ -192,6 +210,13 @@ export class Mirror {
     }
     for (const text of found) this.#addMember(exchange, text);
     known.size = members.length;
+  }
+
+  #forgetSet(exchange: string): void {
+    for (const text of [...this.#sets.get(exchange)?.texts() ?? []]) {
+      this.#removeMember(exchange, text);
+    }
+    this.#sets.delete(exchange);
   }
 
   #setOf(exchange: string): BindingSet {

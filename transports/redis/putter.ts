@@ -159,8 +159,13 @@ export class Putter {
   }
 
   #send(batch: Batch): void {
-    const { version, lists, timed, waiting, deadline } = batch;
-    const args: RedisArgument[] = [...versionArguments(version), timed.size];
+    const { lists, timed, waiting, deadline } = batch;
+    const version = versionArguments(this.#core.mirror, batch.version);
+    if (version === undefined) {
+      for (const { resolve } of waiting) resolve(STALE);
+      return;
+    }
+    const args: RedisArgument[] = [...version, timed.size];
     for (const [queue, at] of timed) args.push(queue, Math.ceil(at));
     const order: string[] = [];
     for (const [list, texts] of lists) {
@@ -231,8 +236,11 @@ export class Putter {
         instead.where.type === "unacked"
       ? instead.where.field
       : "";
+    this.flush(); // what was published before comes before
+    const seen = versionArguments(mirror, version);
+    if (seen === undefined) return STALE;
     const args: RedisArgument[] = [
-      ...versionArguments(version),
+      ...seen,
       field,
       items[0]?.message.delay ?? 0,
       fields,
@@ -257,7 +265,6 @@ export class Putter {
           : 0,
       );
     }
-    this.flush(); // what was published before comes before
     const reply = await this.#core.run("putOne", "publish", args, { deadline });
     if (!Array.isArray(reply)) {
       const type = decode(reply);

@@ -258,7 +258,7 @@ export class Reserver {
       args.push(queue, limit, typeof expires === "number" ? expires : "");
       for (const list of layout.lists(queue)) watched.push(list);
       // Before the answer: the server may ring before it has come.
-      this.#empty.add(queue);
+      if (!lookAtAll) this.#empty.add(queue);
     }
     try {
       const reply = await this.#core.run("take", "take messages", args, {

@@ -12,6 +12,8 @@ import { type Core, formatVersion, versionArguments } from "./core.ts";
 /** Reads and changes what is declared in the database. */
 export class Tables {
   readonly #core: Core;
+  /** Of each call on its way, the exchanges whose sets have changed since it left. */
+  readonly #underWay = new Set<Set<string>>();
 
   /** Makes one over the mirror of a connection. */
   constructor(core: Core) {
@@ -45,13 +47,18 @@ export class Tables {
     options?: CallOptions,
   ): Promise<readonly string[]> {
     const { mirror, layout } = this.#core;
-    const reply = await this.#core.run("read", "read what is declared", [
-      mirror.version,
-      ...exchanges.flatMap((each) => [each, mirror.sizeOf(each)]),
-    ], {
-      ...options,
-      watched: exchanges.map((each) => layout.bindings(each)),
-    });
+    const { reply, changed } = await this.#run(
+      "read",
+      "read what is declared",
+      [
+        mirror.version,
+        ...exchanges.flatMap((each) => [each, mirror.sizeOf(each)]),
+      ],
+      {
+        ...options,
+        watched: exchanges.map((each) => layout.bindings(each)),
+      },
+    );
     const [version, which, fields, unused, ...sets] = Array.isArray(reply)
       ? reply
       : [];
@@ -69,7 +76,28 @@ export class Tables {
         mirror.readSet(exchange, members.map(decode));
       }
     });
+    for (const exchange of changed) mirror.doubt(exchange);
     return Array.isArray(unused) ? unused.map(decode) : [];
+  }
+
+  /** Runs a script; what the server tells of sets meanwhile may be older than the answer, or newer. */
+  async #run(
+    name: "read" | "apply",
+    action: string,
+    args: readonly (string | number)[],
+    options: Parameters<Core["run"]>[3],
+  ): Promise<{
+    readonly reply: RedisReply;
+    readonly changed: ReadonlySet<string>;
+  }> {
+    const changed = new Set<string>();
+    this.#underWay.add(changed);
+    try {
+      const reply = await this.#core.run(name, action, args, options);
+      return { reply, changed };
+    } finally {
+      this.#underWay.delete(changed);
+    }
   }
 
   /** Queues go that were declared with `x-expires`; those with consumers are used. */
@@ -80,7 +108,10 @@ export class Tables {
     const { mirror, commands, layout } = this.#core;
     for (const name of queues) {
       const record = mirror.topology.queue(name);
-      if (record === undefined || record.foreign) {
+      // As by a consumer that has not heard yet that it was declared anew.
+      const isTimed =
+        typeof record?.declaration.arguments["x-expires"] === "number";
+      if (record === undefined || record.foreign || !isTimed) {
         await commands.send("forget a queue", [
           ...["ZREM", layout.expiring] as const,
           name,
@@ -138,35 +169,47 @@ export class Tables {
       entries: readonly T[],
       format: (entry: T) => readonly (string | number)[],
     ) => [entries.length, ...entries.flatMap(format)];
-    const reply = await this.#core.run("apply", "change what is declared", [
-      ...versionArguments(version),
-      crypto.randomUUID().slice(0, 8),
-      ...list(
-        deleted.filter(({ ifEmpty }) => ifEmpty),
-        ({ name }) => [name],
-      ),
-      ...list(deleted, ({ name }) => [name]),
-      ...list(declared, ({ queue }) => [
-        queue.name,
-        String(queue.arguments["x-expires"] ?? ""),
-      ]),
-      ...list(writes.fields, (field) => field),
-      ...list(writes.added, (entry) => entry),
-      ...list(writes.removed, (entry) => entry),
-      ...list(exchanges, (each) => [each]),
-    ], {
-      ...options,
-      watched: exchanges.map((each) => layout.bindings(each)),
-    });
+    const seen = versionArguments(mirror, version);
+    if (seen === undefined) return { type: "stale" };
+    const { reply, changed } = await this.#run(
+      "apply",
+      "change what is declared",
+      [
+        ...seen,
+        crypto.randomUUID().slice(0, 8),
+        ...list(
+          deleted.filter(({ ifEmpty }) => ifEmpty),
+          ({ name }) => [name],
+        ),
+        ...list(deleted, ({ name }) => [name]),
+        ...list(declared, ({ queue }) => [
+          queue.name,
+          String(queue.arguments["x-expires"] ?? ""),
+        ]),
+        ...list(writes.fields, (field) => field),
+        ...list(writes.added, (entry) => entry),
+        ...list(writes.removed, (entry) => entry),
+        ...list(exchanges, (each) => [each]),
+      ],
+      {
+        ...options,
+        // What we change ourselves the server does not tell us, nor what others do then.
+        watched: [
+          layout.topology,
+          ...exchanges.map((each) => layout.bindings(each)),
+        ],
+      },
+    );
     if (!Array.isArray(reply)) {
       return { type: decode(reply) === "not-empty" ? "not-empty" : "stale" };
     }
-    const [changed, messageCount, ...sizes] = reply;
+    const [after, messageCount, ...sizes] = reply;
     mirror.done(
-      decode(changed),
+      decode(after),
       writes,
       new Map(exchanges.map((each, i) => [each, Number(sizes[i])])),
     );
+    for (const exchange of changed) mirror.doubt(exchange);
     return { type: "applied", messageCount: Number(messageCount) };
   }
 
@@ -174,7 +217,10 @@ export class Tables {
   doubt(key: string): void {
     const { mirror, layout } = this.#core;
     const prefix = layout.bindings("");
-    if (key.startsWith(prefix)) mirror.doubt(key.slice(prefix.length));
+    if (!key.startsWith(prefix)) return;
+    const exchange = key.slice(prefix.length);
+    for (const changed of this.#underWay) changed.add(exchange);
+    mirror.doubt(exchange);
   }
 }
 
