@@ -176,13 +176,18 @@ export class RedisClient implements AsyncDisposable {
   /**
    * Subscribes to what the server tells of changed keys.
    *
-   * @returns The socket's number, by which another names it in `watchFor`.
+   * @returns The socket's number, by which another names it in `watchFor`; `undefined` if the server does not let us.
    */
-  async subscribe(options?: CallOptions): Promise<number> {
+  async subscribe(options?: CallOptions): Promise<number | undefined> {
     const action = "listen for changes";
-    const id = await this.send(action, ["CLIENT", "ID"], options);
-    await this.send(action, ["SUBSCRIBE", INVALIDATE], options);
-    return Number(id);
+    try {
+      const id = await this.send(action, ["CLIENT", "ID"], options);
+      await this.send(action, ["SUBSCRIBE", INVALIDATE], options);
+      return Number(id);
+    } catch (error) {
+      if (this.#reason !== undefined) throw error;
+      return undefined; // a user who may not
+    }
   }
 
   /** Says who is to be told of what arrives. */

@@ -183,7 +183,8 @@ export class RedisStore implements Store {
         listener.subscribe(limits),
         core.load(limits),
       ]);
-      const rings = await commands.watchFor(id, limits);
+      const rings = id !== undefined &&
+        await commands.watchFor(id, limits);
       const store = new RedisStore(core, listener, redis, options, rings);
       listener.listen({
         changed: (keys) => store.#changed(keys),
