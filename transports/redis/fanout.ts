@@ -1,8 +1,14 @@
 import { Ring } from "../../async/ring.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import type { Publishing } from "../../model/message.ts";
+import { EnvelopeWriter } from "../store/envelope.ts";
+import type { BroadcastOptions, BroadcastResult } from "../store/store.ts";
 import type { RedisClient } from "./client.ts";
-import type { Core } from "./core.ts";
+import { type Core, versionArguments } from "./core.ts";
 import { RedisReservation } from "./reservation.ts";
+import { withExpiry } from "./stored.ts";
+
+const STALE = { type: "stale" } as const;
 
 /** So many messages wait for a queue's consumers; then the oldest go, as PUB/SUB has no way to hold them back. */
 const MOST_WAITING = 10_000;
@@ -14,6 +20,7 @@ const MOST_WAITING = 10_000;
 export class Fanout {
   readonly #core: Core;
   readonly #listener: RedisClient;
+  readonly #writer = new EnvelopeWriter();
   readonly #onMessage: (queue: string) => void;
   /** By pattern, the queues whose consumers are here. */
   readonly #queues = new Map<string, Set<string>>();
@@ -66,6 +73,28 @@ export class Fanout {
       tell("listen for messages", "PSUBSCRIBE", fresh),
       tell("listen for no more messages", "PUNSUBSCRIBE", gone),
     ]);
+  }
+
+  /** Publishes to all who listen. */
+  async send(
+    exchange: string,
+    message: Publishing,
+    options: BroadcastOptions = {},
+  ): Promise<BroadcastResult> {
+    const { layout, mirror, serverNow } = this.#core;
+    const seen = versionArguments(mirror, options.version);
+    if (seen === undefined) return STALE;
+    const { expiration } = message.properties;
+    const text = this.#writer.write(message, crypto.randomUUID());
+    const action = `publish to exchange "${exchange}"`;
+    const reply = await this.#core.run("broadcast", action, [
+      ...seen,
+      layout.channel(exchange, message.routingKey),
+      expiration === undefined
+        ? text
+        : withExpiry(text, serverNow + expiration),
+    ], options);
+    return typeof reply === "number" ? undefined : STALE;
   }
 
   /** Takes in a message that was published. */

@@ -30,6 +30,14 @@ export interface Member {
   readonly queue: string;
 }
 
+/** What keys begin with that are no queues, behind the prefix. */
+const RESERVED = [
+  "_kombu.binding.",
+  "_kombu.binding_permanent.",
+  "dashi.delayed.",
+  "dashi.malformed.",
+];
+
 /** The names of keys and channels. */
 export class Layout {
   readonly options: LayoutOptions;
@@ -118,6 +126,25 @@ export class Layout {
   /** Writes a member of a set of bindings. */
   formatMember({ routingKey, pattern, queue }: Member): string {
     return [routingKey, pattern, queue].join(this.options.sep);
+  }
+
+  /** Whether a member says what is written, where its parts contain the separator. */
+  fits(member: Member): boolean {
+    const { routingKey, pattern, queue } =
+      this.parseMember(this.formatMember(member)) ?? {};
+    return routingKey === member.routingKey && pattern === member.pattern &&
+      queue === member.queue;
+  }
+
+  /** Whether a queue of this name would be one of the keys that are none, or another queue's list. */
+  isReserved(queue: string): boolean {
+    const key = this.options.prefix + queue;
+    const { unacked, unackedIndex, topology, changes } = this;
+    return [unacked, unackedIndex, topology, changes].includes(key) ||
+      [this.due, this.expiring, this.owners].includes(key) ||
+      queue === "unacked_mutex" ||
+      RESERVED.some((each) => queue.startsWith(each)) ||
+      this.suffixes.some((each) => each !== "" && queue.endsWith(each));
   }
 
   /** Reads a member of a set of bindings, or returns `undefined` if it is none. */

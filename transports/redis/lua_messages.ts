@@ -235,6 +235,13 @@ keepHeld()
 return displaced
 `;
 
+/** ARGV: version and sets; a channel, a message. */
+export const BROADCAST: string = String.raw`
+local old, at = isOld(1)
+if old then return 'stale' end
+return redis.call('PUBLISH', ARGV[at], ARGV[at + 1])
+`;
+
 /** ARGV: fields. Returns the places of those that were not there. */
 export const REMOVE: string = String.raw`
 local lost = {}

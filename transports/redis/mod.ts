@@ -38,6 +38,9 @@
  * nothing. What lies in a queue and is no message goes to `onDecodeError`, and stays in
  * the list `dashi.malformed.<queue>` until it is acked.
  *
+ * A key that is kept for something else (`unacked`, `dashi.…`, `_kombu.binding.…`) can
+ * not be a queue. A binding whose routing key contains `sep` is seen by ours alone.
+ *
  * What Kombu's layout has no place for (types, arguments, headers and exchange bindings,
  * consumers, owners) is kept under keys that begin with `dashi.`. With PUB/SUB up to
  * 10,000 messages wait for a queue's consumers in the process; then the oldest go.

@@ -1,5 +1,6 @@
 import type { Layout } from "./layout.ts";
 import {
+  BROADCAST,
   COUNT,
   EXPIRY,
   HOLD,
@@ -24,6 +25,8 @@ export interface Scripts {
   readonly put: string;
   /** Puts the copies of one message: delayed, in place of another, or where a length limit holds. */
   readonly putOne: string;
+  /** Sends a message to all who listen. */
+  readonly broadcast: string;
   /** Forgets what was taken. */
   readonly remove: string;
   /** Puts back what was taken. */
@@ -72,6 +75,7 @@ local MALFORMED = ${quote(layout.malformed(""))}
     take: script(CLOCK, HOLD, EXPIRY, PASS, TAKE),
     put: script(VERSION, PUT),
     putOne: script(CLOCK, HOLD, VERSION, PUT_ONE),
+    broadcast: script(VERSION, BROADCAST),
     remove: script(REMOVE),
     release: script(EXPIRY, RELEASE),
     renew: script(CLOCK, RENEW),

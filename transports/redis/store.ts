@@ -1,10 +1,8 @@
 import { ClosedError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Publishing } from "../../model/message.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
-import { EnvelopeWriter } from "../store/envelope.ts";
 import type {
   ChangeResult,
   PutOptions,
@@ -31,7 +29,6 @@ import { readRedisOptions, type RedisOptions } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Reserver } from "./reserver.ts";
 import { Settlement } from "./settlement.ts";
-import { withExpiry } from "./stored.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
 
@@ -68,7 +65,6 @@ export class RedisStore implements Store {
   readonly #fanout: Fanout;
   readonly #settlement: Settlement;
   readonly #sweeper: Sweeper;
-  readonly #writer = new EnvelopeWriter();
   readonly #operationTimeout: number;
   readonly #visibilityTimeout: number;
   #stopSweeps: (() => void) | undefined;
@@ -138,7 +134,7 @@ export class RedisStore implements Store {
     });
     if (redis.fanout === "pubsub") {
       this.broadcast = (exchange, message, limits) =>
-        this.#broadcast(exchange, message, limits);
+        this.#fanout.send(exchange, message, limits);
     }
     // The one is of no use without the other.
     const first = Promise.race([core.commands.closed, listener.closed]);
@@ -252,23 +248,6 @@ export class RedisStore implements Store {
     options: PutOptions = {},
   ): Promise<PutResult> {
     return this.#putter.put(items, options);
-  }
-
-  async #broadcast(
-    exchange: string,
-    message: Publishing,
-    options?: CallOptions,
-  ): Promise<void> {
-    const { layout, commands, serverNow } = this.#core;
-    const { expiration } = message.properties;
-    const text = this.#writer.write(message, crypto.randomUUID());
-    await commands.send(`publish to exchange "${exchange}"`, [
-      "PUBLISH",
-      layout.channel(exchange, message.routingKey),
-      expiration === undefined
-        ? text
-        : withExpiry(text, serverNow + expiration),
-    ], options);
   }
 
   reserve(

@@ -1,5 +1,6 @@
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
+import { AccessRefusedError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type {
   ChangeResult,
@@ -22,7 +23,13 @@ export class Tables {
 
   /** Brings the mirror up to date as far as `of` reaches. */
   async read(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
-    const { mirror } = this.#core;
+    const { mirror, layout } = this.#core;
+    if (of.type === "queue" && layout.isReserved(of.name)) {
+      throw new AccessRefusedError(
+        `Cannot use "${of.name}" as a queue: its key is kept for something else; use another name`,
+        { outcome: "not-sent" },
+      );
+    }
     for (;;) {
       const asked = mirror.around(of);
       const unused = await this.#read(asked, options);

@@ -3,7 +3,7 @@ import type { Binding } from "../../model/binding.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type { SetBinding } from "./binding_set.ts";
 import { formatPattern } from "../store/kombu_pattern.ts";
-import type { Layout } from "./layout.ts";
+import type { Layout, Member } from "./layout.ts";
 
 /** What is to be written. */
 export interface Writes {
@@ -71,8 +71,9 @@ export function planWrites(
       case "bound": {
         const { source, destination } = change.binding;
         const type = types.get(source) ?? present.typeOf(source);
-        if (isKombus(change.binding, type)) {
-          added.push([source, memberOf(change.binding, type, present.layout)]);
+        if (isKombus(change.binding, type, present.layout)) {
+          const member = memberOf(change.binding, type);
+          added.push([source, present.layout.formatMember(member)]);
         } else lists.add(`bindings ${source}`, change.binding);
         if (destination.kind === "queue") {
           lists.add(`sources ${destination.name}`, source);
@@ -82,7 +83,8 @@ export function planWrites(
       case "unbound": {
         const { source, destination, routingKey } = change.binding;
         const queue = destination.name;
-        if (isKombus(change.binding, present.typeOf(source))) {
+        const type = present.typeOf(source);
+        if (isKombus(change.binding, type, present.layout)) {
           for (const text of present.members(source, { routingKey, queue })) {
             removed.push([source, text]);
           }
@@ -137,22 +139,26 @@ class Lists {
   }
 }
 
-/** Whether Kombu's sets have a way to say a binding. */
-function isKombus(binding: Binding, type: string | undefined): boolean {
+/** Whether Kombu's sets have a way to say a binding: not if a key contains the separator. */
+function isKombus(
+  binding: Binding,
+  type: string | undefined,
+  layout: Layout,
+): boolean {
   return binding.destination.kind === "queue" && type !== "headers" &&
-    Object.keys(binding.arguments).length === 0;
+    Object.keys(binding.arguments).length === 0 &&
+    layout.fits(memberOf(binding, type));
 }
 
 function memberOf(
   { routingKey, destination }: Binding,
   type: string | undefined,
-  layout: Layout,
-): string {
-  return layout.formatMember({
+): Member {
+  return {
     routingKey,
     pattern: type === "topic" ? formatPattern(routingKey) : "",
     queue: destination.name,
-  });
+  };
 }
 
 /**

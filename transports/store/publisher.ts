@@ -8,7 +8,12 @@ import { refusePublishing } from "./capabilities.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
 import type { Ripener } from "./ripener.ts";
-import type { PutResult, Store } from "./store.ts";
+import type {
+  BroadcastOptions,
+  BroadcastResult,
+  PutResult,
+  Store,
+} from "./store.ts";
 
 /**
  * Routes messages and puts their copies. A message whose route is known costs no
@@ -115,8 +120,14 @@ export class Publisher {
     options?: CallOptions,
   ): Promise<PublishOutcome> {
     if (routed.broadcasts.length > 0) {
-      await this.#broadcast(message, routed, options);
-      return routed.outcome;
+      const result = await this.#broadcast(message, routed, {
+        ...options,
+        version: routed.version,
+      });
+      if (result?.type !== "stale") return routed.outcome;
+      this.#limits.check(options, () => describe(message));
+      this.#router.forget(message);
+      return await this.#routeAndPut(message, options);
     }
     if (await this.#router.isOld(message, routed, options)) {
       this.#router.forget(message);
@@ -130,10 +141,15 @@ export class Publisher {
   async #broadcast(
     message: Publishing,
     routed: Routed,
-    options?: CallOptions,
-  ): Promise<void> {
-    for (const exchange of routed.broadcasts) {
-      await this.#store.broadcast?.(exchange, message, options);
+    options?: BroadcastOptions,
+  ): Promise<BroadcastResult> {
+    const [first, ...others] = routed.broadcasts;
+    if (first === undefined) return;
+    const result = await this.#store.broadcast?.(first, message, options);
+    if (result?.type === "stale") return result;
+    const { signal, deadline } = options ?? {};
+    for (const exchange of others) {
+      await this.#store.broadcast?.(exchange, message, { signal, deadline });
     }
   }
 

@@ -30,12 +30,15 @@ export interface Store extends AsyncDisposable {
 
   /** Appends the copies of one message to their queues, all or none where the broker can. */
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult>;
-  /** Sends a message to all who listen now: PUB/SUB, a notification topic, a capped collection. */
+  /**
+   * Sends a message to all who listen now: PUB/SUB, a notification topic, a capped
+   * collection. With a `version` a store that can checks it in the same step.
+   */
   broadcast?(
     exchange: string,
     message: Publishing,
-    options?: CallOptions,
-  ): Promise<void>;
+    options?: BroadcastOptions,
+  ): Promise<BroadcastResult>;
 
   /**
    * Takes messages out of sight; waits up to `wait` for the first. An aborted call
@@ -152,6 +155,15 @@ export interface PutOptions extends CallOptions {
   /** Removed in the same step, or right after: for dead letters and retries. */
   readonly instead?: Reservation | undefined;
 }
+
+/** Options of {@linkcode Store.broadcast}. */
+export interface BroadcastOptions extends CallOptions {
+  /** The view that the routing was decided on. */
+  readonly version?: string | undefined;
+}
+
+/** What became of a broadcast; `stale`: the view was old, read and route again. */
+export type BroadcastResult = { readonly type: "stale" } | void;
 
 /** What became of a put. */
 export type PutResult =
