@@ -16,6 +16,7 @@ import type {
   RawConsume,
   RawMessage,
 } from "../amqp_protocol/port.ts";
+import { TransportError } from "../../model/errors.ts";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
@@ -60,7 +61,14 @@ async function load(): Promise<typeof import("amqplib")> {
       // Not by this name: a bundler has it, or a registry's own loader.
     }
   }
-  return await import("amqplib");
+  try {
+    return await import("amqplib");
+  } catch (cause) {
+    throw new TransportError(
+      'Cannot load the transport "amqp": its client can not be imported; add amqplib to your dependencies',
+      { code: "dependency-missing", cause },
+    );
+  }
 }
 
 /** An open connection of the client's. */

@@ -4,6 +4,7 @@ import {
   ClosedError,
   ConnectionError,
   TimeoutError,
+  TransportError,
 } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
@@ -132,6 +133,7 @@ export class AmqpConnection implements TransportConnection {
         dialling.then((client) => client.close()).catch(() => {});
         throw error;
       }
+      if (error instanceof TransportError) throw error;
       const failure = describe(error);
       if (failure.text === "connect ETIMEDOUT") throw late();
       throw dialError(broker, dial.virtualHost, failure);
