@@ -1,0 +1,113 @@
+import { assert, assertEquals } from "@std/assert";
+import config from "../deno.json" with { type: "json" };
+
+const ROOT = new URL("../", import.meta.url).href;
+
+/** The packages that each transport's clients are made of; its URL where nobody listens. */
+const TRANSPORTS = [
+  ["memory", "memory://lazy", []],
+  ["amqp", "amqp://127.0.0.1:1//", ["amqplib"]],
+  ["amqp_client", "pika://127.0.0.1:1//", ["@cloudamqp/amqp-client"]],
+  ["redis", "redis://127.0.0.1:1/0", ["ioredis"]],
+  ["mongodb", "mongodb://127.0.0.1:1/lazy", [
+    "mongodb",
+  ]],
+  ["sqs", "sqs://key:secret@127.0.0.1:1/", [
+    "@aws-sdk/client-sns",
+    "@aws-sdk/client-sqs",
+  ]],
+  ["beanstalk", "beanstalk://127.0.0.1:1/", []],
+  ["couchdb", "couchdb://127.0.0.1:1/lazy", []],
+] as const;
+
+const CLIENTS = TRANSPORTS.flatMap(([, , packages]) => packages);
+
+const ENDS: ReadonlyMap<string, string> = new Map([
+  ["memory", "connected"],
+  ["mongodb", "timed-out"], // its client looks for a server until then
+]);
+
+/** Connects to each URL, and says how that ended. */
+const PROGRAM = `
+  import { createConnection } from "@dashi/mq";
+  const ends = [];
+  for (const url of JSON.parse(Deno.args[0])) {
+    const connection = createConnection(url, { retry: false, connectTimeout: 2000 });
+    ends.push(await connection.connect().then(() => "connected", ({ code }) => code));
+    await connection.close();
+  }
+  console.log(JSON.stringify(ends));
+`;
+
+/** Runs it where evaluating one of these packages throws. */
+async function connectWithout(
+  packages: readonly string[],
+  urls: readonly string[],
+): Promise<readonly string[]> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(
+      `${folder}/poison.ts`,
+      'throw new Error("poison");',
+    );
+    await Deno.writeTextFile(`${folder}/main.ts`, PROGRAM);
+    const imports: Record<string, string> = { ...config.imports };
+    for (const [entry, path] of Object.entries(config.exports)) {
+      imports[`@dashi/mq${entry.slice(1)}`] = new URL(path, ROOT).href;
+    }
+    for (const [name, specifier] of Object.entries(config.imports)) {
+      if (!specifier.startsWith("npm:") || packages.includes(name)) continue;
+      imports[`${name}/`] = `${specifier.replace("npm:", "npm:/")}/`;
+    }
+    for (const name of packages) imports[name] = "./poison.ts";
+    await Deno.writeTextFile(
+      `${folder}/imports.json`,
+      JSON.stringify({ imports }),
+    );
+    const { stdout, stderr, success } = await new Deno.Command(
+      Deno.execPath(),
+      {
+        // The project's own deno.json would win over another.
+        args: ["run", "-A", "--no-check", "--no-prompt", "--no-lock"]
+          .concat("--no-config", `--import-map=${folder}/imports.json`)
+          .concat(`${folder}/main.ts`, JSON.stringify(urls)),
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      },
+    ).output();
+    assert(success, new TextDecoder().decode(stderr));
+    const ends: readonly string[] = JSON.parse(
+      new TextDecoder().decode(stdout),
+    );
+    return ends;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+for (const [name, url, own] of TRANSPORTS) {
+  Deno.test(`connecting to ${name} evaluates no other transport's client`, async () => {
+    const mine: readonly string[] = own;
+    const others = CLIENTS.filter((each) => !mine.includes(each));
+    const [end] = await connectWithout(others, [url]);
+    assertEquals(end, ENDS.get(name) ?? "connection-failed");
+  });
+}
+
+Deno.test("connecting evaluates the transport's own client", async () => {
+  const urls = TRANSPORTS.filter(([, , own]) => own.length > 0)
+    .map(([, url]) => url);
+  assertEquals(
+    await connectWithout(CLIENTS, urls),
+    urls.map(() => "dependency-missing"),
+  );
+});
+
+Deno.test("the packages of the clients are those that deno.json pins", () => {
+  const others = ["@msgpack/msgpack", "@std/assert", "fauxqs", "js-yaml"];
+  assertEquals(
+    [...CLIENTS, ...others].sort(),
+    Object.keys(config.imports).sort(),
+  );
+});
