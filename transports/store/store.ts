@@ -3,7 +3,15 @@ import type { Publishing } from "../../model/message.ts";
 import type { Topology, TopologyChange } from "../../virtual/topology.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 
-/** The few verbs that a broker must have to carry the emulation of exchanges. */
+/**
+ * The few verbs that a broker must have to carry the emulation of exchanges.
+ *
+ * They may be called at the same time, also those of one reservation: a `renew` may meet
+ * its `remove`. Messages that are put one after another are taken in that order. What
+ * fails rejects with a `MessagingError`; where the store cannot be used any more, `closed`
+ * settles as lost, too, and the library opens another. It asks for nothing that is not
+ * among the capabilities, and refuses it for the store.
+ */
 export interface Store extends AsyncDisposable {
   /** What it can take and give at once. */
   readonly limits: StoreLimits;
@@ -42,8 +50,14 @@ export interface Store extends AsyncDisposable {
 
   /**
    * Takes messages out of sight; waits up to `wait` for the first. An aborted call
-   * gives back what it took. Expired messages may be among them, of any queue that
-   * dead-letters: a store that notices them hands them to whoever asks.
+   * gives back what it took, and nobody has seen it: it is not redelivered.
+   *
+   * Where there is `message-ttl`, expired messages are among them, of any queue that
+   * dead-letters, asked for or not: whoever waits for a dead letter asks for another
+   * queue. Where there is none, `expired` is always false.
+   *
+   * A queue that was deleted is `missing`. Without `known-queues` one that is not there
+   * may be empty: then only a call that waits says so.
    */
   reserve(
     wants: readonly ReserveWant[],
