@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { FieldTable } from "../../transports/transport.ts";
-import { bindingOf, soon } from "./support.ts";
+import { bindingOf, soon, textOf } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
 /** Patterns, keys that match, keys that do not. As RabbitMQ has it. */
@@ -93,6 +93,19 @@ export const ROUTING: readonly ConformanceCase[] = [
     },
     { needs: ["queued-fanout"] },
   ),
+  onBroker("a fanout exchange reaches every consumer", async (broker) => {
+    const exchange = await broker.exchange("fanout");
+    const queues = [await broker.queue(), await broker.queue()];
+    const collectors = [];
+    for (const queue of queues) {
+      await broker.bind(queue, exchange, "ignored");
+      collectors.push(await broker.consume(queue));
+    }
+    await broker.publish(exchange, "any", "news");
+    for (const collector of collectors) {
+      assert.equal(textOf(await collector.next()), "news");
+    }
+  }),
   onBroker(
     "a headers exchange compares headers, all or any",
     async (broker) => {
