@@ -3,6 +3,9 @@ import config from "../deno.json" with { type: "json" };
 import * as dashi from "@dashi/mq";
 import * as errors from "../model/errors.ts";
 import { REPLY_CODES } from "../model/reply_code.ts";
+import { findTransport } from "../transports/load.ts";
+
+const ROOT = new URL("../", import.meta.url);
 
 /** The values that users hold, as the design has them. */
 const NAMES = [
@@ -106,5 +109,37 @@ Deno.test("versions are pinned exactly", () => {
     if (specifier.startsWith("npm:")) {
       assert(/@\d+\.\d+\.\d+$/.test(specifier), `${name}: ${specifier}`);
     }
+  }
+});
+
+/** Every folder of `transports/` that a URL can lead to. */
+async function transports(): Promise<readonly string[]> {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(new URL("transports/", ROOT))) {
+    const entry = await Deno.stat(new URL(`transports/${name}/mod.ts`, ROOT))
+      .catch(() => undefined);
+    if (entry?.isFile && name !== "store") names.push(name);
+  }
+  return names.sort();
+}
+
+Deno.test("every transport is an entry, makes a transport of its name, and is found by it", async () => {
+  const names = await transports();
+  assertEquals(names.length, 8);
+  const exports: Readonly<Record<string, string>> = config.exports;
+  for (const name of names) {
+    assertEquals(exports[`./${name}`], `./transports/${name}/mod.ts`);
+    const row = findTransport(name);
+    assertEquals(row.name, name);
+    assertEquals((await row.load()).createTransport().name, name);
+  }
+});
+
+Deno.test("every transport is tested by the whole suite", async () => {
+  for (const name of await transports()) {
+    const test = await Deno.readTextFile(
+      new URL(`tests/transports/${name}_test.ts`, ROOT),
+    );
+    assert(test.includes("registerConformance("), name);
   }
 });
