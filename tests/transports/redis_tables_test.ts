@@ -1,7 +1,7 @@
 /** What is declared on Redis when several declare it at once, or behind our back. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { NotFoundError } from "../../model/errors.ts";
+import { NotFoundError, PreconditionFailedError } from "../../model/errors.ts";
 import { pause, Raw, seeded, test } from "../support/redis.ts";
 import {
   bindingOf,
@@ -136,4 +136,33 @@ test("four that declare, bind, unbind and delete at once see what one sees that 
   } finally {
     for (const each of connections) await each[Symbol.asyncDispose]();
   }
+});
+
+test("a queue that was consumed from and never declared can be declared with arguments", async (server) => {
+  await using one = await openTransport(server.url);
+  await using two = await openTransport(server.url);
+  const [mine, theirs] = [await one.openChannel(), await two.openChannel()];
+  const subscription = await mine.consume("q", () => {}, CONSUME);
+  await theirs.declareQueue(queueOf("q", { "x-max-length": 5 }));
+  await assertRejects(
+    () => mine.declareQueue(queueOf("q")),
+    PreconditionFailedError,
+  );
+  assertEquals((await theirs.checkQueue("q")).consumerCount, 1);
+  await subscription[Symbol.asyncDispose]();
+  assertEquals((await theirs.checkQueue("q")).consumerCount, 0);
+});
+
+test("a new connection that publishes to many queues reads what is declared once", async (server) => {
+  await using one = await openTransport(server.url);
+  await using raw = new Raw(server.port);
+  const names = Array.from({ length: 300 }, (_, i) => `q${i}`);
+  const channel = await one.openChannel();
+  await Promise.all(names.map((name) => channel.declareQueue(queueOf(name))));
+  await using two = await openTransport(server.url);
+  const other = await two.openChannel();
+  await raw.send("CONFIG", "RESETSTAT");
+  await Promise.all(names.map((name) => other.publish(messageTo("", name))));
+  const stats = String(await raw.send("INFO", "commandstats"));
+  assertEquals(/cmdstat_hgetall:calls=(\d+)/.exec(stats)?.[1], "1");
 });

@@ -16,6 +16,7 @@ import { planWrites, write, type Writes } from "./writes.ts";
 interface QueueField {
   readonly queue: QueueDeclaration;
   readonly owner: string | undefined;
+  readonly foreign?: boolean;
 }
 
 /**

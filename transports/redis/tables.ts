@@ -15,6 +15,7 @@ export class Tables {
   readonly #core: Core;
   /** Of each call on its way, the exchanges whose sets have changed since it left. */
   readonly #underWay = new Set<Set<string>>();
+  #first: Promise<unknown> | undefined;
 
   /** Makes one over the mirror of a connection. */
   constructor(core: Core) {
@@ -30,6 +31,7 @@ export class Tables {
         { outcome: "not-sent" },
       );
     }
+    if (mirror.version === "") await this.#readFirst(options?.deadline);
     for (;;) {
       const asked = mirror.around(of);
       const unused = await this.#read(asked, options);
@@ -45,6 +47,17 @@ export class Tables {
           version: formatVersion(mirror, exchanges),
         };
       }
+    }
+  }
+
+  /** Reads all that is declared, once for all who ask at the same time. */
+  async #readFirst(deadline: number | undefined): Promise<void> {
+    this.#first ??= this.#read([], { deadline })
+      .finally(() => this.#first = undefined);
+    try {
+      await this.#first;
+    } catch {
+      // It was another's call: each finds by its own what is wrong.
     }
   }
 

@@ -53,8 +53,10 @@ export function planWrites(
         fields.set(`exchange ${change.name}`, "");
         break;
       case "queue-declared": {
-        const { queue, owner } = change;
-        fields.set(`queue ${queue.name}`, write({ queue, owner }));
+        const { queue, owner, foreign } = change;
+        // Noted where it is so: others are to know it too.
+        const value = foreign ? { queue, owner, foreign } : { queue, owner };
+        fields.set(`queue ${queue.name}`, write(value));
         break;
       }
       case "queue-deleted":
@@ -89,6 +91,7 @@ export function planWrites(
             removed.push([source, text]);
           }
         } else lists.remove(`bindings ${source}`, change.binding);
+        break;
       }
     }
   }
