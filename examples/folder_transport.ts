@@ -92,14 +92,12 @@ async function openStore(root: string, clock: mq.Clock): Promise<mq.Store> {
   }
 
   async function take(queue: string, limit: number) {
-    const taken: mq.Reservation[] = [];
     const files = await ready(queue);
-    for (const file of files ?? []) {
-      if (taken.length >= limit) break;
+    const taking = files?.slice(0, limit).map(async (file) => {
       const mine = leased(file.until > 0 ? returned(file) : file);
-      if (!await move(queue, file, mine)) continue;
+      if (!await move(queue, file, mine)) return []; // somebody was faster
       const body = await fs.readFile(path(queue, mine)).catch(gone);
-      if (body === undefined) continue; // the queue was deleted
+      if (body === undefined) return []; // the queue was deleted
       const reservation: mq.Reservation = {
         queue,
         handle: mine.place,
@@ -109,9 +107,9 @@ async function openStore(root: string, clock: mq.Clock): Promise<mq.Store> {
         expired: false,
       };
       held.set(reservation, mine);
-      taken.push(reservation);
-    }
-    return files && taken;
+      return [reservation];
+    });
+    return taking && (await Promise.all(taking)).flat();
   }
 
   /** Renames a file, or removes it; says whether it was there by that name. */
@@ -123,15 +121,15 @@ async function openStore(root: string, clock: mq.Clock): Promise<mq.Store> {
 
   /** Returns those that were no longer ours. */
   async function settle(all: readonly mq.Reservation[], next?: typeof leased) {
-    const lost: mq.Reservation[] = [];
-    for (const one of all) {
+    const ours = await Promise.all(all.map(async (one) => {
       const file = held.get(one);
       held.delete(one);
       const to = file && next?.(file);
-      if (!file || !await move(one.queue, file, to)) lost.push(one);
-      else if (to && to.until > 0) held.set(one, to);
-    }
-    return lost;
+      const moved = file !== undefined && await move(one.queue, file, to);
+      if (moved && to && to.until > 0) held.set(one, to);
+      return moved;
+    }));
+    return all.filter((_, i) => !ours[i]);
   }
 
   await inTurn(() => fs.readdir(root));

@@ -104,14 +104,18 @@ Deno.test("a file that is no envelope is delivered as malformed, a draft is not"
 });
 
 Deno.test("a queue's name is no way out of the folder", async () => {
-  await using connection = await connect(harness);
+  await Deno.mkdir(`${folder}/names`);
+  await using connection = await connect({
+    ...harness,
+    url: `${harness.url}/names`,
+  });
   const channel = await connection.openChannel();
   for (const name of ["..", "../../x", "/etc", "a.b", "ü*?"]) {
     await channel.publish(publishing("", name, name));
     assertEquals(textOf(await channel.get(name, { noAck: true })), name);
     assertEquals(await channel.deleteQueue(name), 0);
   }
-  assertEquals([...Deno.readDirSync(folder)], []);
+  assertEquals([...Deno.readDirSync(`${folder}/names`)], []);
 });
 
 Deno.test("a folder that is not there is a connection that may be had later", async () => {
