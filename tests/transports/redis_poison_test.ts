@@ -149,3 +149,48 @@ test(
   },
   { arguments: [] },
 );
+
+test("an expired message that can not be dead-lettered ends nobody else's consumer, and keeps no other from it", async (server) => {
+  await using connection = await openTransport(server.url);
+  await using raw = new Raw(server.port);
+  const channel = await connection.openChannel();
+  await raw.send("SET", "bad", "something else");
+  for (const [queue, target] of [["one", "bad"], ["two", "dead"]] as const) {
+    await channel.declareQueue(queueOf(queue, {
+      "x-dead-letter-exchange": "",
+      "x-dead-letter-routing-key": target,
+    }));
+    await channel.publish(messageTo("", queue, { expiration: 20 }));
+  }
+  await pause(40);
+  const got: string[] = [];
+  const both = Promise.withResolvers<string>();
+  const deliver = ({ queue }: Delivery) => {
+    got.push(queue);
+    if (got.length === 2) both.resolve("both");
+  };
+  const other = await channel.consume("other", deliver, CONSUME);
+  await channel.consume("dead", deliver, CONSUME);
+  await pause(100);
+  await channel.publish(messageTo("", "other"));
+  assertEquals(
+    await Promise.race([both.promise, other.ended.then(({ type }) => type)]),
+    "both",
+  );
+  assertEquals(await raw.number("HLEN", "unacked"), 3);
+});
+
+test("get() of a key that is no list leaves nobody's expired message behind", async (server) => {
+  await using connection = await openTransport(server.url);
+  await using raw = new Raw(server.port);
+  const channel = await connection.openChannel();
+  await channel.declareQueue(queueOf("q", {
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": "dead",
+  }));
+  await channel.publish(messageTo("", "q", { expiration: 20 }));
+  await raw.send("SET", "bad", "something else");
+  await pause(40);
+  await assertRejects(() => channel.get("bad"), PreconditionFailedError);
+  assertEquals(await raw.number("LLEN", "dead"), 1);
+});

@@ -155,6 +155,9 @@ export class StoreChannel implements Channel {
         [{ queue, limit: 1 }],
         { ...options, wait: 0 },
       );
+      // Of any queue: nobody else has them now.
+      const expired = reservations.filter((each) => each.expired);
+      await deadLetters.moveAll(expired, "expired", options);
       const failure = failed?.get(queue);
       if (failure !== undefined) throw failure;
       if (missing.length > 0) {
@@ -162,8 +165,6 @@ export class StoreChannel implements Channel {
           `Cannot get from queue "${queue}": there is no such queue`,
         );
       }
-      const expired = reservations.filter((each) => each.expired);
-      await deadLetters.moveAll(expired, "expired", options);
       const [reservation] = reservations.filter((each) => !each.expired);
       if (reservation !== undefined) {
         return await this.#got(reservation, options);

@@ -59,7 +59,11 @@ export class DeadLetters {
     if (lost.length > 0) throw leaseLost(reservation);
   }
 
-  /** Moves messages that nobody waits for; what is no longer ours is someone else's to move. */
+  /**
+   * Moves messages that nobody waits for. What is no longer ours is someone else's to
+   * move; what the broker refuses to move stays reserved, and comes again when its lease
+   * is over: the others, and those who consume, are not to wait for it.
+   */
   async moveAll(
     reservations: readonly Reservation[],
     why: DeadLetterReason,
@@ -69,7 +73,9 @@ export class DeadLetters {
       try {
         await this.move(reservation, why, options);
       } catch (error) {
-        if (!isLeaseLost(error)) throw error;
+        if (!isLeaseLost(error) && !(error instanceof ChannelError)) {
+          throw error;
+        }
       }
     }
   }
