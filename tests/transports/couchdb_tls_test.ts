@@ -8,14 +8,14 @@ import {
   Queue,
 } from "@dashi/mq";
 import { isInstalled, startCouchdb } from "../brokers/couchdb.ts";
+import { createSender } from "../../transports/couchdb/https/client.ts";
 import { certificates, hasOpenssl } from "../support/certificates.ts";
 import { Proxy } from "../support/proxy.ts";
 
-const reason = !isInstalled()
-  ? "run it by deno task test, which provides CouchDB"
-  : await hasOpenssl()
-  ? undefined
-  : "openssl is not installed";
+const openssl = await hasOpenssl() ? undefined : "openssl is not installed";
+const reason = isInstalled()
+  ? openssl
+  : "run it by deno task test, which provides CouchDB";
 
 const ONCE = { retry: false } as const;
 
@@ -161,5 +161,80 @@ Deno.test({
       await server.stop();
       await Deno.remove(folder, { recursive: true });
     }
+  },
+});
+
+Deno.test({
+  name:
+    `createSender() sends requests whose answers are read, cancelled, aborted and cut${
+      openssl === undefined ? "" : ` (${openssl})`
+    }`,
+  ignore: openssl !== undefined,
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    await certificates(folder);
+    const read = (name: string) => Deno.readTextFile(`${folder}/${name}`);
+    const pauses: Promise<void>[] = [];
+    async function* lines() {
+      for (let i = 0; i < 30; i++) {
+        yield new TextEncoder().encode("line\n");
+        const pause = new Promise<void>((resolve) => setTimeout(resolve, 10));
+        pauses.push(pause);
+        await pause;
+      }
+    }
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      ({ url }) =>
+        new Response(
+          url.endsWith("/short") ? "x" : ReadableStream.from(lines()),
+        ),
+    );
+    const proxy = Proxy.tlsTo(`http://127.0.0.1:${server.addr.port}`, {
+      cert: await read("server.pem"),
+      key: await read("server.key"),
+    });
+    const sender = createSender({ ca: await read("ca.pem") });
+    const outcomes: string[] = [];
+    for (const path of ["short", "long"]) {
+      for (const how of ["read", "cancel", "abort", "cut", "early"]) {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const url = `https://localhost:${proxy.port}/${path}`;
+        const { body } = await sender.send(url, { method: "GET", signal });
+        const reader = body?.getReader();
+        let pieces = 0;
+        if (how === "early") void reader?.cancel();
+        const reading = (async () => {
+          while ((await reader?.read())?.value !== undefined) {
+            if (pieces++ > 0) continue;
+            if (how === "cancel") void reader?.cancel();
+            if (how === "abort") controller.abort();
+            if (how === "cut") proxy.cut();
+          }
+          return "ended";
+        })();
+        const outcome = await reading.catch(() => "failed");
+        outcomes.push(`${path}, ${how}: ${outcome}`);
+      }
+    }
+    sender.close();
+    await proxy[Symbol.asyncDispose]();
+    await server.shutdown();
+    await Promise.all(pauses);
+    await Deno.remove(folder, { recursive: true });
+    // What is short has come whole before it can be cut.
+    assertEquals(outcomes, [
+      "short, read: ended",
+      "short, cancel: ended",
+      "short, abort: ended",
+      "short, cut: ended",
+      "short, early: ended",
+      "long, read: ended",
+      "long, cancel: ended",
+      "long, abort: failed",
+      "long, cut: failed",
+      "long, early: ended",
+    ]);
   },
 });

@@ -39,13 +39,24 @@ function responseOf(incoming: IncomingMessage): Response {
     incoming.resume();
     return new Response(null, { status, headers });
   }
+  // An answer may end after it was cut, or was no longer wanted.
+  let open = true;
+  const finish = (how: () => void) => {
+    if (open) how();
+    open = false;
+  };
   const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
     start(controller) {
-      incoming.on("data", (chunk) => controller.enqueue(new Uint8Array(chunk)));
-      incoming.on("end", () => controller.close());
-      incoming.on("error", (error) => controller.error(error));
+      incoming.on("data", (chunk) => {
+        if (open) controller.enqueue(new Uint8Array(chunk));
+      });
+      incoming.on("end", () => finish(() => controller.close()));
+      incoming.on(
+        "error",
+        (error) => finish(() => controller.error(error)),
+      );
     },
-    cancel: () => void incoming.destroy(),
+    cancel: () => finish(() => void incoming.destroy()),
   });
   return new Response(body, { status, headers });
 }
