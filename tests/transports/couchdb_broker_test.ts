@@ -90,6 +90,34 @@ test("8 racing consumers get each of 500 messages once", async () => {
   assertEquals((await connection.declare(queue))[0]?.messageCount, 0);
 });
 
+test("get() takes in order what lies behind 110 messages that another holds", async () => {
+  const url = ownUrl();
+  const queue = new Queue("q");
+  await using connection = createConnection(url, PATIENCE);
+  const producer = connection.producer<number>({ declare: [queue] });
+  for (let i = 0; i < 115; i++) {
+    await producer.publish(i, { routingKey: "q" });
+  }
+  const harness = {
+    transport: createTransport(),
+    url,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const holder = await connect(harness);
+  const channel = await holder.openChannel(soon());
+  const { promise: full, resolve } = Promise.withResolvers<void>();
+  let held = 0;
+  await channel.consume("q", () => {
+    if (++held === 110) resolve();
+  }, { prefetch: 110, ...soon() });
+  await full;
+  const simple = connection.simpleQueue<number>("q");
+  const taken: unknown[] = [];
+  for (let i = 0; i < 5; i++) taken.push((await simple.get())?.payload);
+  assertEquals(taken, [110, 111, 112, 113, 114]);
+  await holder[Symbol.asyncDispose]();
+});
+
 test("a lease is renewed while a handler works, and what a killed holder had comes again", async () => {
   const url = ownUrl();
   const queue = new Queue("q");

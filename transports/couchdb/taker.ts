@@ -29,8 +29,11 @@ const HELD_EXPIRED = 1000;
 /** The most expired messages that are taken at once. */
 const MOST_EXPIRED = 100;
 
-/** The most documents that are read to find one that nobody holds. */
-const LARGEST_PAGE = 400;
+/** How many names are read to find messages that nobody holds: at first, and then at most. */
+const [NEXT_PAGE, LARGEST_PAGE] = [100, 1000];
+
+/** Who lost a race chooses among so many times the messages that it wants. */
+const SPREAD = 8;
 
 interface Ask {
   readonly limit: number;
@@ -40,10 +43,12 @@ interface Ask {
 
 interface Page {
   readonly start: string;
-  /** How many documents to read. */
+  /** How many to look at. */
   readonly page: number;
   /** How many to take. */
   readonly wanted: number;
+  /** Whether others take from it, and were faster. */
+  readonly raced: boolean;
 }
 
 /** What we know of a queue while the feed tells what changes. */
@@ -177,17 +182,25 @@ export class Taker {
     await this.#holders.ensure([queue]);
     const taken: CouchdbReservation[] = [];
     // Larger pages where others hold the head.
-    for (let page = 0; shelf.dirty && taken.length < limit;) {
-      page = Math.max(limit - taken.length, Math.min(page * 4, LARGEST_PAGE));
+    for (let page = 0, raced = false; shelf.dirty && taken.length < limit;) {
+      const wanted = limit - taken.length;
+      page = page === 0 ? limit : Math.max(
+        wanted,
+        Math.min(Math.max(page * 4, NEXT_PAGE), LARGEST_PAGE),
+      );
       const start = shelf.from;
       // What is heard of while we read is kept.
       shelf.from = BEHIND_ALL;
       shelf.dirty = false;
       try {
-        const wanted = limit - taken.length;
-        taken.push(
-          ...await this.#takePage(queue, shelf, { start, page, wanted }),
-        );
+        const claimed = await this.#takePage(queue, shelf, {
+          start,
+          page,
+          wanted,
+          raced,
+        });
+        for (const each of claimed) if (each !== undefined) taken.push(each);
+        raced = claimed.includes(undefined);
       } catch (error) {
         reach(shelf, start);
         throw error;
@@ -240,43 +253,71 @@ export class Taker {
     return taken.filter((each) => each !== undefined);
   }
 
+  /** Takes of a page; of what somebody else was faster to take there is `undefined`. */
   async #takePage(
     queue: string,
     shelf: Shelf,
-    { start, page, wanted }: Page,
-  ): Promise<CouchdbReservation[]> {
+    { start, page, wanted, raced }: Page,
+  ): Promise<readonly (CouchdbReservation | undefined)[]> {
     const now = this.#now;
-    const inOrder = this.#topology.traits(queue).maxPriority === 0;
-    const rows = await this.#database.list(`take from queue "${queue}"`, {
+    const { maxPriority, deadLetters } = this.#topology.traits(queue);
+    const inOrder = maxPriority === 0;
+    const action = `take from queue "${queue}"`;
+    const rows = await this.#database.list(action, {
       start,
       end: inOrder ? dueRangeEnd(queue, now + SKEW) : rangeOf(queue)[1],
       limit: page,
-      docs: true,
+      // Where most are held by others the names tell which are not.
+      docs: page <= wanted,
     });
     if (inOrder && start === this.#floorOf(queue)) {
       const settled = dueRangeEnd(queue, now - SETTLED);
       const first = rows[0]?.id ?? settled;
       this.#floors.set(queue, first < settled ? first : settled);
     }
-    const claims: Promise<CouchdbReservation | undefined>[] = [];
-    let next = rows.length === page ? after(rows.at(-1)?.id ?? "") : undefined;
-    for (const { id, rev, doc } of rows) {
-      if (claims.length === wanted) {
-        next = id;
-        break;
+    const free: Row[] = [];
+    const dropping: Promise<unknown>[] = [];
+    for (const row of rows) {
+      const { id, rev, doc } = row;
+      if (doc === undefined ? !isReady(rev) : doc.holder !== undefined) {
+        continue;
       }
-      if (doc === undefined || doc.holder !== undefined) continue;
       const { delayed, time, expires } = readMessageId(id);
       if (delayed && time > now) {
         shelf.nextDue = Math.min(shelf.nextDue, time);
-      } else if (expires > now) claims.push(this.#claim(doc, false));
-      else if (this.#topology.traits(queue).deadLetters) {
-        claims.push(this.#claim(doc, true));
-      } else claims.push(this.#drop(id, rev));
+      } else if (expires > now || deadLetters) free.push(row);
+      else dropping.push(this.#database.remove(id, rev));
     }
-    const claimed = await Promise.all(claims);
-    if (next !== undefined) reach(shelf, next);
-    return claimed.filter((each) => each !== undefined);
+    const spare = Math.max(0, free.length - wanted);
+    const skipped = raced
+      ? Math.floor(Math.random() * Math.min(spare + 1, SPREAD * wanted))
+      : 0;
+    const chosen = free.slice(skipped, skipped + wanted);
+    const [claimed] = await Promise.all([
+      this.#claimAll(action, chosen, now),
+      ...dropping,
+    ]);
+    const left = free[skipped > 0 ? 0 : wanted]?.id;
+    if (left !== undefined) reach(shelf, left);
+    else if (rows.length === page) reach(shelf, after(rows.at(-1)?.id ?? ""));
+    return claimed;
+  }
+
+  async #claimAll(
+    action: string,
+    rows: readonly Row[],
+    now: number,
+  ): Promise<readonly (CouchdbReservation | undefined)[]> {
+    const unread = rows.filter(({ doc }) => doc === undefined);
+    const read = await this.#database.read(action, unread.map(({ id }) => id));
+    const docs = new Map(read.map(({ id, doc }) => [id, doc]));
+    return await Promise.all(
+      rows.map(({ id, doc = docs.get(id) }) =>
+        doc === undefined || doc.holder !== undefined
+          ? undefined
+          : this.#claim(doc, readMessageId(id).expires <= now)
+      ),
+    );
   }
 
   /** Whoever writes first has it: a conflict means that it was somebody else. */
@@ -298,10 +339,6 @@ export class Taker {
       { ...ours, _rev: written.rev },
       expired,
     );
-  }
-
-  async #drop(id: string, rev: string): Promise<undefined> {
-    await this.#database.remove(id, rev);
   }
 
   async #findNextDue(queue: string, shelf: Shelf): Promise<void> {
