@@ -3,6 +3,10 @@ import { DecodeError } from "../model/errors.ts";
 /** What newer runtimes have and older type libraries do not know. */
 interface Base64Bytes {
   toBase64?(): string;
+  setFromBase64?(
+    text: string,
+    options: { readonly lastChunkHandling: "strict" },
+  ): { readonly written: number };
 }
 interface Base64Class {
   fromBase64?(
@@ -39,12 +43,7 @@ export function encodeBase64(bytes: Uint8Array): string {
  */
 export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   try {
-    if (BYTES.fromBase64 !== undefined) {
-      // Strict: without its padding it may have been cut off.
-      return BYTES.fromBase64(text, { lastChunkHandling: "strict" });
-    }
-    if (text.length % 4 !== 0) throw new SyntaxError("the padding is missing");
-    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+    return decodePlain(text) ?? decodeSpaced(text);
   } catch (cause) {
     throw new DecodeError(
       `Cannot decode base64 of ${text.length} characters: it is malformed or cut off`,
@@ -52,3 +51,22 @@ export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
     );
   }
 }
+
+/** Into bytes that are there: a fraction of the time of `fromBase64`. Not where there is white space. */
+function decodePlain(text: string): Uint8Array<ArrayBuffer> | undefined {
+  if (text.length % 4 !== 0) return undefined;
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
+  const bytes = new Uint8Array(text.length / 4 * 3 - padding);
+  const own: Base64Bytes = bytes;
+  const { written } = own.setFromBase64?.(text, STRICT) ?? {};
+  return written === bytes.length ? bytes : undefined;
+}
+
+function decodeSpaced(text: string): Uint8Array<ArrayBuffer> {
+  if (BYTES.fromBase64 !== undefined) return BYTES.fromBase64(text, STRICT);
+  if (text.length % 4 !== 0) throw new SyntaxError("the padding is missing");
+  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+}
+
+/** Without its padding it may have been cut off. */
+const STRICT = { lastChunkHandling: "strict" } as const;

@@ -20,6 +20,8 @@ export class Core {
   /** What the fields of this connection in the hash of what is unacked begin with. */
   readonly fields: string;
   readonly #scripts: ReadonlyMap<string, Script>;
+  /** Whether the server would have told us if the tables had changed since they were read. */
+  fresh = false;
   /** The server's clock less ours. */
   #ahead = 0;
   #number = 1;
@@ -65,6 +67,12 @@ export class Core {
     const first = this.#number;
     this.#number += count;
     return first;
+  }
+
+  /** Whether the tables are known to be as a view of this version has them; sets of bindings aside. */
+  isCurrent(version: string): boolean {
+    const { doubts, version: seen } = this.mirror;
+    return this.fresh && version.startsWith(`[${doubts},"${seen}",`);
   }
 
   /** Sends the scripts to the server. */

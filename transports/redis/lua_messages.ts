@@ -147,8 +147,6 @@ while at <= #ARGV do
   local count = tonumber(ARGV[at + 1])
   local answer = redis.pcall('LPUSH', ARGV[at], unpack(ARGV, at + 2, at + 1 + count))
   if type(answer) == 'table' then
-    -- What a server refuses as a whole it refuses before the first of all.
-    if not string.find(answer.err, 'WRONGTYPE', 1, true) then return answer end
     refused[#refused + 1] = list
     refused[#refused + 1] = answer.err
   end

@@ -1,10 +1,14 @@
 import { Limits } from "../../async/limits.ts";
 import { atNextTurn } from "../../async/turn.ts";
-import { ConnectionError, TimeoutError } from "../../model/errors.ts";
+import {
+  ConnectionError,
+  PreconditionFailedError,
+  TimeoutError,
+} from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
-import { decode, type RedisArgument, type RedisReply } from "./client.ts";
+import { decode, type RedisArgument } from "./client.ts";
 import { type Core, versionArguments } from "./core.ts";
 import { replyError } from "./errors.ts";
 import { RedisReservation } from "./reservation.ts";
@@ -12,10 +16,18 @@ import { withExpiry } from "./stored.ts";
 
 /** One message that waits to be put with the others of its turn. */
 interface Waiting {
-  readonly lists: readonly string[];
+  readonly items: readonly StoreItem[];
+  readonly version: string | undefined;
   readonly deadline: number | undefined;
+  readonly signal: AbortSignal | undefined;
   resolve(result: PutResult): void;
   reject(error: unknown): void;
+}
+
+/** One message that is under way, and its lists. */
+interface Sent {
+  readonly put: Waiting;
+  readonly lists: readonly string[];
 }
 
 /** One queue's copy of a message. */
@@ -29,8 +41,9 @@ interface Copy {
 
 /** What leaves in one call: all of it rests on the same view. */
 interface Batch {
+  /** `"plain"` needs no view, and no script: to queues by their names. */
   readonly version: string | undefined;
-  readonly waiting: Waiting[];
+  readonly sent: Sent[];
   readonly lists: Map<string, string[]>;
   readonly queues: Set<string>;
   readonly timed: Map<string, number>;
@@ -40,6 +53,10 @@ interface Batch {
 
 const PUT: PutResult = { type: "put", displaced: [] };
 const STALE: PutResult = { type: "stale" };
+const PLAIN = "plain";
+
+/** Lists that can not be written to, and why. */
+type Refused = ReadonlyMap<string, Error>;
 
 /** So many characters leave in one call, or so many messages: a server does nothing else meanwhile. */
 const MOST_SIZE = 4_000_000;
@@ -59,7 +76,7 @@ export class Putter {
   readonly #limits: Limits;
   readonly #writer = new EnvelopeWriter();
   readonly #host: PutterHost;
-  #batch: Batch | undefined;
+  readonly #waiting: Waiting[] = [];
 
   /** Makes one that has nothing to put. */
   constructor(core: Core, host: PutterHost) {
@@ -85,22 +102,63 @@ export class Putter {
     );
   }
 
-  /** Sends what waits. */
+  /** Sends all that waits. */
   flush(): void {
-    const batch = this.#batch;
-    this.#batch = undefined;
-    if (batch !== undefined) this.#send(batch);
+    while (this.#waiting.length > 0) this.#send(this.#fill());
   }
 
   #putSoon(
     items: readonly StoreItem[],
-    { version, deadline }: PutOptions,
+    { version, deadline, signal }: PutOptions,
   ): Promise<PutResult> {
-    if (this.#batch !== undefined && this.#batch.version !== version) {
-      this.flush();
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ items, version, deadline, signal, resolve, reject });
+      if (this.#waiting.length === 1) this.#pumpSoon();
+    });
+  }
+
+  /** A call a turn: what was written leaves while the next is being put together. */
+  #pumpSoon(): void {
+    atNextTurn(() => {
+      if (this.#waiting.length === 0) return;
+      this.#send(this.#fill());
+      if (this.#waiting.length > 0) this.#pumpSoon();
+    });
+  }
+
+  /** Puts together what leaves in the next call. */
+  #fill(): Batch {
+    const version = this.#versionOf(this.#waiting[0]);
+    const batch: Batch = {
+      version,
+      sent: [],
+      lists: new Map(),
+      queues: new Set(),
+      timed: new Map(),
+      deadline: undefined,
+      size: 0,
+    };
+    let count = 0;
+    for (const each of this.#waiting) {
+      if (
+        this.#versionOf(each) !== version || count === MOST_MESSAGES ||
+        batch.size > MOST_SIZE
+      ) break;
+      count++;
+      if (each.signal?.aborted) continue; // its caller knows
+      try {
+        this.#write(each, batch);
+      } catch (error) {
+        each.reject(error);
+      }
     }
-    const batch = this.#batch ?? this.#open(version);
+    this.#waiting.splice(0, count);
+    return batch;
+  }
+
+  #write(put: Waiting, batch: Batch): void {
     const { layout } = this.#core;
+    const { items, deadline } = put;
     const lists: string[] = [];
     let copy: Copy | undefined;
     for (const item of items) {
@@ -120,31 +178,21 @@ export class Putter {
     if (deadline !== undefined) {
       batch.deadline = Math.min(batch.deadline ?? Infinity, deadline);
     }
-    return new Promise((resolve, reject) => {
-      batch.waiting.push({ lists, deadline, resolve, reject });
-      if (
-        batch.size > MOST_SIZE || batch.waiting.length >= MOST_MESSAGES
-      ) this.flush();
-    });
+    batch.sent.push({ put, lists });
   }
 
-  #open(version: string | undefined): Batch {
-    const batch: Batch = {
-      version,
-      waiting: [],
-      lists: new Map(),
-      queues: new Set(),
-      timed: new Map(),
-      deadline: undefined,
-      size: 0,
-    };
-    atNextTurn(() => {
-      if (this.#batch === batch) this.flush();
-    });
-    return this.#batch = batch;
+  /** What a put rests on: nothing that a script must check, where the tables are known to be what they were. */
+  #versionOf(put: Waiting | undefined): string | undefined {
+    if (put?.version === undefined || !this.#core.isCurrent(put.version)) {
+      return put?.version;
+    }
+    const isPlain = put.items.every(({ message, ttl }) =>
+      message.exchange === "" && ttl === undefined
+    );
+    return isPlain ? PLAIN : put.version;
   }
 
-  /** The text of a copy, its name, and when it expires. */
+  /** A copy's text, its name, and when it expires. All copies are of one message. */
   #copy(item: StoreItem, first: Copy | undefined): Copy {
     const id = crypto.randomUUID();
     // Every copy has a name of its own: Kombu's consumers note by it what they took.
@@ -159,64 +207,85 @@ export class Putter {
   }
 
   #send(batch: Batch): void {
-    const { lists, timed, waiting, deadline } = batch;
-    const version = versionArguments(this.#core.mirror, batch.version);
-    if (version === undefined) {
-      for (const { resolve } of waiting) resolve(STALE);
-      return;
-    }
-    const args: RedisArgument[] = [...version, timed.size];
+    if (batch.sent.length === 0) return;
+    const sending = batch.version === PLAIN
+      ? this.#push(batch)
+      : this.#putAll(batch);
+    sending.then((refused) => {
+      this.#answer(batch.sent, refused);
+      for (const queue of batch.queues) this.#host.put(queue);
+      if (batch.timed.size > 0) this.#host.timed();
+    }, (error) => this.#fail(batch.sent, error));
+  }
+
+  /** A command for each list. Returns the lists that can not be, and why. */
+  async #push({ lists, deadline }: Batch): Promise<Refused> {
+    const refused = new Map<string, Error>();
+    await Promise.all([...lists].map(async ([list, texts]) => {
+      try {
+        await this.#core.commands.send(this.#actionOf(list), [
+          "LPUSH",
+          list,
+          ...texts,
+        ], { deadline });
+      } catch (error) {
+        // Another list's messages may be there all the same.
+        if (!(error instanceof PreconditionFailedError)) throw error;
+        refused.set(list, error);
+      }
+    }));
+    return refused;
+  }
+
+  /** A script for all. Returns the lists that can not be, and why; `undefined` if the view was old. */
+  async #putAll(batch: Batch): Promise<Refused | undefined> {
+    const { version, lists, timed, deadline } = batch;
+    const seen = versionArguments(this.#core.mirror, version);
+    if (seen === undefined) return undefined;
+    const args: RedisArgument[] = [...seen, timed.size];
     for (const [queue, at] of timed) args.push(queue, Math.ceil(at));
-    const order: string[] = [];
     for (const [list, texts] of lists) {
-      order.push(list);
       args.push(list, texts.length);
       for (const text of texts) args.push(text);
     }
-    this.#core.run("put", "publish", args, { deadline }).then(
-      (reply) => {
-        this.#answer(waiting, order, reply);
-        for (const queue of batch.queues) this.#host.put(queue);
-        if (timed.size > 0) this.#host.timed();
-      },
-      (error) => this.#fail(waiting, error),
-    );
+    const reply = await this.#core.run("put", "publish", args, { deadline });
+    if (!Array.isArray(reply)) return undefined;
+    const order = [...lists.keys()];
+    const refused = new Map<string, Error>();
+    for (let i = 0; i < reply.length; i += 2) {
+      const list = order[Number(reply[i])] ?? "";
+      refused.set(list, replyError(this.#actionOf(list), decode(reply[i + 1])));
+    }
+    return refused;
   }
 
-  #answer(
-    waiting: readonly Waiting[],
-    order: readonly string[],
-    reply: RedisReply,
-  ): void {
-    if (!Array.isArray(reply)) {
-      for (const each of waiting) each.resolve(STALE);
-      return;
-    }
-    const refused = new Map<string, string>();
-    for (let i = 0; i < reply.length; i += 2) {
-      refused.set(order[Number(reply[i])] ?? "", decode(reply[i + 1]));
-    }
-    for (const each of waiting) {
-      const list = refused.size === 0
-        ? undefined
-        : each.lists.find((name) => refused.has(name));
-      if (list === undefined) each.resolve(PUT);
+  #actionOf(list: string): string {
+    return `publish to queue "${
+      list.slice(this.#core.layout.options.prefix.length)
+    }"`;
+  }
+
+  #answer(sent: readonly Sent[], refused: Refused | undefined): void {
+    for (const { put, lists } of sent) {
+      if (refused === undefined) put.resolve(STALE);
+      else if (refused.size === 0) put.resolve(PUT);
       else {
-        const { prefix } = this.#core.layout.options;
-        const action = `publish to queue "${list.slice(prefix.length)}"`;
-        each.reject(replyError(action, refused.get(list) ?? ""));
+        const list = lists.find((name) => refused.has(name));
+        if (list === undefined) put.resolve(PUT);
+        else put.reject(refused.get(list));
       }
     }
   }
 
   /** The one whose deadline it was is late; for the others the connection was lost. */
-  #fail(waiting: readonly Waiting[], error: unknown): void {
+  #fail(sent: readonly Sent[], error: unknown): void {
     const now = this.#core.clock.now();
-    for (const { reject, deadline } of waiting) {
+    for (const { put } of sent) {
+      const { deadline } = put;
       const isOwn = !(error instanceof TimeoutError) ||
         deadline === undefined ||
         deadline <= now;
-      reject(
+      put.reject(
         isOwn ? error : new ConnectionError(error.message, {
           code: "connection-lost",
           outcome: "unknown",

@@ -96,7 +96,7 @@ export class RedisStore implements Store {
       reserveWait: 5000,
       lease: redis.visibilityTimeout,
     };
-    this.#tables = new Tables(core);
+    this.#tables = new Tables(core, rings);
     this.#fanout = new Fanout(
       core,
       listener,
@@ -347,14 +347,17 @@ export class RedisStore implements Store {
     const { layout, mirror } = this.#core;
     if (keys === undefined) {
       mirror.doubtAll();
+      this.#core.fresh = false;
       this.#reserver.ringTables();
       this.#reserver.ringAll();
       return;
     }
     for (const key of keys) {
       if (key === layout.due) this.#reserver.ringDue();
-      else if (key === layout.topology) this.#reserver.ringTables();
-      else {
+      else if (key === layout.topology) {
+        this.#core.fresh = false;
+        this.#reserver.ringTables();
+      } else {
         this.#tables.doubt(key);
         this.#reserver.ringList(key);
       }

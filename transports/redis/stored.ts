@@ -74,7 +74,7 @@ function readNotes(text: string): Notes | undefined {
 export function readStored(bytes: Uint8Array): Stored {
   let text: string;
   try {
-    text = TEXT.decode(bytes);
+    text = decodeText(bytes);
     const { message, redelivered } = readEnvelope(text);
     const notes = readNotes(text);
     return {
@@ -97,7 +97,14 @@ export function readStored(bytes: Uint8Array): Stored {
   }
 }
 
-const TEXT = new TextDecoder("utf-8", { fatal: true });
+/** Strictly, at the price of leniently: only where something was replaced it is looked at again. */
+function decodeText(bytes: Uint8Array): string {
+  const text = LENIENT.decode(bytes);
+  return text.includes("\uFFFD") ? STRICT.decode(bytes) : text;
+}
+
+const LENIENT = new TextDecoder();
+const STRICT = new TextDecoder("utf-8", { fatal: true });
 
 /** What Kombu's consumers look at is no header of the application's. */
 function withoutMark(message: Publishing): Publishing {

@@ -16,10 +16,12 @@ export class Tables {
   /** Of each call on its way, the exchanges whose sets have changed since it left. */
   readonly #underWay = new Set<Set<string>>();
   #first: Promise<unknown> | undefined;
+  readonly #rings: boolean;
 
-  /** Makes one over the mirror of a connection. */
-  constructor(core: Core) {
+  /** Makes one over the mirror of a connection; `rings` says whether the server tells of changes. */
+  constructor(core: Core, rings: boolean) {
     this.#core = core;
+    this.#rings = rings;
   }
 
   /** Brings the mirror up to date as far as `of` reaches. */
@@ -67,6 +69,8 @@ export class Tables {
     options?: CallOptions,
   ): Promise<readonly string[]> {
     const { mirror, layout } = this.#core;
+    // Before the answer: the server may tell of a change before it has come.
+    this.#core.fresh = this.#rings;
     const { reply, changed } = await this.#run(
       "read",
       "read what is declared",
@@ -76,7 +80,10 @@ export class Tables {
       ],
       {
         ...options,
-        watched: exchanges.map((each) => layout.bindings(each)),
+        watched: [
+          layout.topology,
+          ...exchanges.map((each) => layout.bindings(each)),
+        ],
       },
     );
     const [version, which, fields, unused, ...sets] = Array.isArray(reply)
