@@ -52,6 +52,25 @@ test("publish() says again what was declared when the bindings are gone, the dat
   await other.close();
 });
 
+test("publish() keeps to what another connection declares of a queue", async (server) => {
+  await using raw = new Raw(server.port);
+  await using publishing = createConnection(server.url);
+  await using declaring = createConnection(server.url);
+  const producer = publishing.producer();
+  for (let i = 0; i < 3; i++) await producer.publish(i, { routingKey: "q" });
+  assertEquals(await raw.number("LLEN", "q"), 3);
+  await declaring.declare(new Queue("q", { maxLength: 2 }));
+  // Nothing but the server's word tells the publisher.
+  for (let i = 0; i < 3; i++) await producer.publish(i, { routingKey: "q" });
+  assertEquals(await raw.number("LLEN", "q"), 2);
+  await declaring.channel().then((channel) => channel.deleteQueue("q"));
+  await declaring.declare(new Queue("q", { messageTtl: 60_000 }));
+  // The word may come just after the first of them has left.
+  for (let i = 0; i < 3; i++) await producer.publish(i, { routingKey: "q" });
+  const [stored = ""] = await raw.texts("LRANGE", "q", 0, -1);
+  assert(stored.includes(";expires="), stored);
+});
+
 test("publish() to a fanout exchange resolves when nobody listens (row 21)", async (server) => {
   await using connection = createConnection(server.url);
   const news = new Exchange("news", { type: "fanout" });
