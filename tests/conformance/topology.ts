@@ -203,7 +203,7 @@ export const TOPOLOGY: readonly ConformanceCase[] = [
         await broker.exchange("direct"),
         await broker.exchange("direct"),
       ];
-      const declared = { ...broker.queueOf(), name: unique("queue") };
+      const declared = broker.queueOf();
       await broker.channel.declareQueue(declared, soon());
       for (const exchange of exchanges) {
         await broker.bind(declared.name, exchange, "k");

@@ -22,6 +22,10 @@ const harness = {
 
 await registerConformance("examples/folder_transport.ts", harness);
 
+Deno.test("the suite removes all that it declared", () => {
+  assertEquals([...Deno.readDirSync(folder)], []);
+});
+
 /** Gets a message, says so, and never settles it. */
 const HOLDER = `
   import { createConnection } from "@dashi/mq";
