@@ -166,3 +166,26 @@ test("a new connection that publishes to many queues reads what is declared once
   const stats = String(await raw.send("INFO", "commandstats"));
   assertEquals(/cmdstat_hgetall:calls=(\d+)/.exec(stats)?.[1], "1");
 });
+
+test("a queue that is bound to one exchange after another leaves nothing of those before", async (server) => {
+  await using connection = await openTransport(server.url);
+  await using raw = new Raw(server.port);
+  const channel = await connection.openChannel();
+  await channel.declareQueue(queueOf("q"));
+  for (const name of ["x", "y", "z"]) {
+    await channel.declareExchange(exchangeOf(name));
+    for (const key of ["a", "b"]) {
+      await channel.bind(bindingOf(name, "q", key));
+    }
+  }
+  const sources = () => raw.send("HGET", "dashi.topology", "sources q");
+  await channel.unbind(bindingOf("x", "q", "a"));
+  assertEquals(await sources(), '["x","y","z"]');
+  await channel.unbind(bindingOf("x", "q", "b"));
+  assertEquals(await sources(), '["y","z"]');
+  await channel.deleteExchange("y");
+  assertEquals(await sources(), '["z"]');
+  await channel.deleteQueue("q");
+  assertEquals(await raw.number("SCARD", "_kombu.binding.z"), 0);
+  assertEquals(await sources(), null);
+});

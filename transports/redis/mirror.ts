@@ -284,6 +284,9 @@ export class Mirror {
       layout: this.#layout,
       field: (name) => this.#fields.get(name) ?? "",
       typeOf: (exchange) => this.#topology.exchange(exchange)?.declaration.type,
+      count: (exchange, queue) =>
+        [...this.#topology.bindingsTo(queue)]
+          .filter(({ source }) => source === exchange).length,
       members: (exchange, binding) => this.#setOf(exchange).textsOf(binding),
     });
   }

@@ -22,6 +22,8 @@ export interface Present {
   field(name: string): string;
   /** The type of an exchange, if it is known. */
   typeOf(exchange: string): string | undefined;
+  /** How many bindings lead from an exchange to a queue. */
+  count(exchange: string, queue: string): number;
   /** The members of an exchange's set that are a binding. */
   members(exchange: string, binding: SetBinding): Iterable<string>;
 }
@@ -43,6 +45,8 @@ export function planWrites(
   const lists = new Lists(present);
   /** Of exchanges that the same changes declare. */
   const types = new Map<string, string>();
+  /** How many bindings go, by queue and by exchange. */
+  const going = new Map<string, Map<string, number>>();
   for (const change of changes) {
     switch (change.type) {
       case "exchange-declared":
@@ -85,6 +89,10 @@ export function planWrites(
       case "unbound": {
         const { source, destination, routingKey } = change.binding;
         const queue = destination.name;
+        if (destination.kind === "queue") {
+          const from = going.get(queue) ?? new Map<string, number>();
+          going.set(queue, from.set(source, (from.get(source) ?? 0) + 1));
+        }
         const type = present.typeOf(source);
         if (isKombus(change.binding, type, present.layout)) {
           for (const text of present.members(source, { routingKey, queue })) {
@@ -93,6 +101,12 @@ export function planWrites(
         } else lists.remove(`bindings ${source}`, change.binding);
         break;
       }
+    }
+  }
+  for (const [queue, sources] of going) {
+    for (const [source, count] of sources) {
+      if (count < present.count(source, queue)) continue;
+      lists.remove(`sources ${queue}`, source);
     }
   }
   for (const [field, value] of lists.changed()) fields.set(field, value);
