@@ -22,6 +22,8 @@ export class Core {
   readonly #scripts: ReadonlyMap<string, Script>;
   /** Whether the server would have told us if the tables had changed since they were read. */
   fresh = false;
+  /** How often the server has told that the tables have changed. */
+  told = 0;
   /** The server's clock less ours. */
   #ahead = 0;
   #number = 1;
@@ -73,6 +75,12 @@ export class Core {
   isCurrent(version: string): boolean {
     const { doubts, version: seen } = this.mirror;
     return this.fresh && version.startsWith(`[${doubts},"${seen}",`);
+  }
+
+  /** The server tells that the tables have changed. */
+  tell(): void {
+    this.told++;
+    this.fresh = false;
   }
 
   /** Sends the scripts to the server. */

@@ -347,7 +347,7 @@ export class RedisStore implements Store {
     const { layout, mirror } = this.#core;
     if (keys === undefined) {
       mirror.doubtAll();
-      this.#core.fresh = false;
+      this.#core.tell();
       this.#reserver.ringTables();
       this.#reserver.ringAll();
       return;
@@ -355,7 +355,7 @@ export class RedisStore implements Store {
     for (const key of keys) {
       if (key === layout.due) this.#reserver.ringDue();
       else if (key === layout.topology) {
-        this.#core.fresh = false;
+        this.#core.tell();
         this.#reserver.ringTables();
       } else {
         this.#tables.doubt(key);

@@ -69,8 +69,7 @@ export class Tables {
     options?: CallOptions,
   ): Promise<readonly string[]> {
     const { mirror, layout } = this.#core;
-    // Before the answer: the server may tell of a change before it has come.
-    this.#core.fresh = this.#rings;
+    const { told } = this.#core;
     const { reply, changed } = await this.#run(
       "read",
       "read what is declared",
@@ -89,6 +88,8 @@ export class Tables {
     const [version, which, fields, unused, ...sets] = Array.isArray(reply)
       ? reply
       : [];
+    // What the server told of meanwhile may have come after the answer was made.
+    this.#core.fresh = this.#rings && this.#core.told === told;
     switch (decode(which)) {
       case "all":
         mirror.readAll(decode(version), pairs(fields));
