@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { PreconditionFailedError } from "../../model/errors.ts";
 import type { Delivery } from "../../model/message.ts";
+import { until } from "../brokers/server.ts";
 import { pause, Raw, test } from "../support/redis.ts";
 import {
   CONSUME,
@@ -193,4 +194,27 @@ test("get() of a key that is no list leaves nobody's expired message behind", as
   await pause(40);
   await assertRejects(() => channel.get("bad"), PreconditionFailedError);
   assertEquals(await raw.number("LLEN", "dead"), 1);
+});
+
+test("a delayed message comes though many queues wait for somebody to dead-letter what they hold", async (server) => {
+  await using connection = await openTransport(server.url);
+  await using raw = new Raw(server.port);
+  const channel = await connection.openChannel();
+  await Promise.all(
+    Array.from({ length: 120 }, async (_, i) => {
+      await channel.declareQueue(queueOf(`q${i}`, {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": "dead",
+      }));
+      await channel.publish(messageTo("", `q${i}`, { expiration: 1 }));
+    }),
+  );
+  await pause(20);
+  await channel.publish(messageTo("", "late", {}, 20));
+  // Kombu's consumers alone are there: the publisher brings it.
+  await until(
+    "the message",
+    5000,
+    async () => await raw.number("LLEN", "late") === 1,
+  );
 });
