@@ -218,3 +218,19 @@ test("a delayed message comes though many queues wait for somebody to dead-lette
     async () => await raw.number("LLEN", "late") === 1,
   );
 });
+
+test("what is no message and can not be requeued stays aside", async (server) => {
+  await using connection = await openTransport(server.url);
+  await using raw = new Raw(server.port);
+  const channel = await connection.openChannel();
+  await raw.send("LPUSH", "q", "garbage");
+  const delivery = await channel.get("q");
+  assert(delivery?.malformed !== undefined);
+  await raw.send("SET", "q", "something else");
+  await assertRejects(
+    () => channel.reject(delivery.deliveryTag, { requeue: true }),
+    PreconditionFailedError,
+  );
+  const aside = await raw.texts("LRANGE", "dashi.malformed.q", 0, -1);
+  assertEquals(aside, ["garbage"]);
+});
