@@ -80,7 +80,7 @@ export async function benchCouchdb(url: string): Promise<void> {
     }
     return rate(count, began);
   };
-  const options = { count: 2000, rounds: 5 };
+  const options = { count: 2000, rounds: 7 };
   await compare("CouchDB: publish 1 KiB", [
     { name: `fetch, bulks of ${BATCH}`, run: rawPublish },
     { name: "dashi", run: ourPublish },

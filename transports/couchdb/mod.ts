@@ -18,7 +18,7 @@
  *
  * Capabilities: all but `length-limit`, for counting a queue reads all of its ids.
  * `declare` and `checkQueue` count; publishing and consuming never do: a claim reads
- * as many documents as it takes, at any depth.
+ * as many documents as it takes, at any depth, and names alone of what others hold.
  *
  * - Publishes, claims and acks of one turn leave as one request. A publish first asks
  *   whether the declarations changed (an `ETag`, a few bytes), for all of its turn.
