@@ -8,6 +8,7 @@ import {
   Queue,
 } from "@dashi/mq";
 import { isInstalled, startCouchdb } from "../brokers/couchdb.ts";
+import { freePort, until } from "../brokers/server.ts";
 import { createSender } from "../../transports/couchdb/https/client.ts";
 import { certificates, hasOpenssl } from "../support/certificates.ts";
 import { Proxy } from "../support/proxy.ts";
@@ -236,5 +237,54 @@ Deno.test({
       "long, cut: failed",
       "long, early: ended",
     ]);
+  },
+});
+
+Deno.test({
+  name: `createSender() shows a client's certificate${
+    openssl === undefined ? "" : ` (${openssl})`
+  }`,
+  ignore: openssl !== undefined,
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    await certificates(folder);
+    const read = (name: string) => Deno.readTextFile(`${folder}/${name}`);
+    const port = freePort();
+    // It takes only who has one, and answers whose it is.
+    const server = new Deno.Command("openssl", {
+      args: ["s_server", "-www", "-quiet"].concat(
+        ...["-accept", `127.0.0.1:${port}`, "-Verify", "1"],
+        ...["-verify_return_error", "-CAfile", `${folder}/ca.pem`],
+        ...["-cert", `${folder}/server.pem`, "-key", `${folder}/server.key`],
+      ),
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    const ask = async (
+      own: { readonly cert?: string; readonly key?: string },
+    ) => {
+      const sender = createSender({ ca: await read("ca.pem"), ...own });
+      try {
+        const url = `https://localhost:${port}/`;
+        return await (await sender.send(url, { method: "GET" })).text();
+      } finally {
+        sender.close();
+      }
+    };
+    try {
+      const [cert, key] = [await read("client.pem"), await read("client.key")];
+      await until("openssl", 10_000, async () => {
+        (await Deno.connect({ port })).close();
+        return true;
+      });
+      const answer = await ask({ cert, key });
+      assert(/subject.*CN ?= ?guest/i.test(answer), answer);
+      await assertRejects(() => ask({}));
+    } finally {
+      server.kill();
+      await server.status;
+      await Deno.remove(folder, { recursive: true });
+    }
   },
 });
