@@ -2,12 +2,9 @@
 
 import { createConnection, Queue } from "@dashi/mq";
 import { consumers, PREFETCH } from "./consume.ts";
-import { compare, type Contender, rate } from "./measure.ts";
+import { compare, type Contender, rate, WINDOW } from "./measure.ts";
 import { openAmqplib } from "./raw_amqplib.ts";
 import { openCloudamqp } from "./raw_cloudamqp.ts";
-
-/** How many publishes are in flight. */
-export const WINDOW = 1000;
 
 const BODY = new Uint8Array(1024).fill(97);
 

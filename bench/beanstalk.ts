@@ -2,10 +2,9 @@
 
 import { createConnection, Queue } from "@dashi/mq";
 import { consumers } from "./consume.ts";
-import { compare, rate } from "./measure.ts";
+import { compare, rate, WINDOW } from "./measure.ts";
 
 const BODY = new Uint8Array(1024).fill(97);
-const WINDOW = 1000;
 /** How many commands the raw client sends at once. */
 const BATCH = 100;
 const RESERVE = "reserve-with-timeout 0\r\n".repeat(BATCH);

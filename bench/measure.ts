@@ -1,6 +1,9 @@
 // deno-lint-ignore-file no-console -- a program for people
 /** What the benchmarks share. */
 
+/** So many publishes wait for their answer at once. */
+export const WINDOW = 1000;
+
 /** One way to do the work; returns how many messages a second it did. */
 export interface Contender {
   readonly name: string;

@@ -2,11 +2,10 @@
 
 import { MongoClient } from "mongodb";
 import { createConnection, Queue } from "@dashi/mq";
-import { compare, rate } from "./measure.ts";
+import { compare, rate, WINDOW } from "./measure.ts";
 
 const BODY = new Uint8Array(1024).fill(97);
 const PREFETCH = 200;
-const WINDOW = 1000;
 /** Sorting is in memory on the tests' stand-in: a deep queue measures that alone. */
 const OPTIONS = { count: 2000, rounds: 5 };
 

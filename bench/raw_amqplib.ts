@@ -2,8 +2,8 @@
 
 import { Buffer } from "node:buffer";
 import { connect } from "amqplib";
-import { type RawClient, WINDOW } from "./amqp.ts";
-import { rate } from "./measure.ts";
+import type { RawClient } from "./amqp.ts";
+import { rate, WINDOW } from "./measure.ts";
 
 /** Opens a connection, and a queue on it. */
 export async function openAmqplib(

@@ -1,8 +1,8 @@
 /** @cloudamqp/amqp-client as it comes. */
 
 import { AMQPClient } from "@cloudamqp/amqp-client";
-import { type RawClient, WINDOW } from "./amqp.ts";
-import { rate } from "./measure.ts";
+import type { RawClient } from "./amqp.ts";
+import { rate, WINDOW } from "./measure.ts";
 
 /** Opens a connection, and a queue on it. */
 export async function openCloudamqp(

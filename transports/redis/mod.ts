@@ -54,6 +54,10 @@
  * while nothing comes. A server that has become a replica, or takes no writes, is a lost
  * connection: it is dialled again, and with `sentinel://` the sentinels are asked anew.
  *
+ * Of a queue with `x-max-length-bytes` all messages are counted at each publish: keep
+ * such limits small. After a failover the old master may still confirm for some seconds
+ * what is lost: `min-replicas-to-write` on the servers prevents it.
+ *
  * A Redis Cluster is refused at connect: the scripts use keys of several slots. ioredis
  * reads the environment when it is loaded: beside `--allow-net=host:port` it needs
  * `--allow-env` or `--ignore-env`.

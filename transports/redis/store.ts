@@ -91,7 +91,8 @@ export class RedisStore implements Store {
     this.limits = {
       // Redis' 512 MiB for a value, less what base64 adds, and a margin.
       itemBytes: 256 * 2 ** 20,
-      reserveCount: 500,
+      // A server does nothing else meanwhile; and what came is handled while the next is taken.
+      reserveCount: 100,
       reserveQueues: 500,
       reserveWait: 5000,
       lease: redis.visibilityTimeout,
