@@ -8,6 +8,9 @@ import { provideBrokers } from "./brokers/mod.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
+/** How many files would be under way by default. */
+const JOBS = navigator.hardwareConcurrency;
+
 async function main(files: readonly string[]): Promise<number> {
   const brokers = await provideBrokers((line) => console.error(`# ${line}`));
   const child = new Deno.Command(Deno.execPath(), {
@@ -23,7 +26,8 @@ async function main(files: readonly string[]): Promise<number> {
           .concat("transports", "tests")),
     ],
     cwd: ROOT,
-    env: { ...brokers.env, DASHI_TEST: "1" },
+    // Most of a test is waiting for a broker: twice as many files as cores are under way.
+    env: { DENO_JOBS: String(2 * JOBS), ...brokers.env, DASHI_TEST: "1" },
     stdin: "null",
     stdout: "piped",
     stderr: "inherit",

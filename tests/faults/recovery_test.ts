@@ -227,7 +227,8 @@ onProxy(
 
 onProxy(
   "what is idle for five heartbeats stays open, and so does a handler of five (row 19)",
-  async ({ connection, queue }) => {
+  async ({ connection: slow, queue }) => {
+    const connection = slow.clone({ heartbeat: 1000 });
     const lost: unknown[] = [];
     const watching = (async () => {
       for await (const event of connection.events()) {
@@ -239,7 +240,7 @@ onProxy(
     const consumer = connection.consumer(queue);
     const done = Promise.withResolvers<void>();
     const running = consumer.run(async () => {
-      await pause(10_000);
+      await pause(5000);
       done.resolve();
     });
     await done.promise;
