@@ -48,6 +48,13 @@ export const TARGETS: readonly Target[] = ROWS.filter(([name]) => isKnown(name))
     };
   });
 
+/**
+ * Which of them are tried by `deno task test`: all would take it over ten minutes.
+ * `deno task faults` tries all.
+ */
+const QUICK: ReadonlySet<string> = new Set(["amqp", "redis"]);
+const ALL = Deno.env.get("DASHI_TEST_FAULTS") === "all";
+
 /** Registers a test on each of them. */
 export function onEach(
   name: string,
@@ -62,6 +69,8 @@ export function onEach(
         `its client holds ${holds === "pool" ? "a pool" : "no connection"}`
       : url === undefined
       ? target.reason
+      : !ALL && !QUICK.has(target.name)
+      ? "run it by deno task faults"
       : undefined;
     Deno.test({
       name: `${target.name}: ${name}${
