@@ -245,11 +245,12 @@ export const REMOVE: string = String.raw`
 local lost = {}
 for i = 1, #ARGV, 1000 do
   local last = math.min(i + 999, #ARGV)
-  local scores = redis.call('ZMSCORE', INDEX, unpack(ARGV, i, last))
-  for j = i, last do
-    if not scores[j - i + 1] then lost[#lost + 1] = j - 1 end
+  -- Who gives a message back takes it out of both: only if one is missing they are looked at.
+  if redis.call('ZREM', INDEX, unpack(ARGV, i, last)) < last - i + 1 then
+    for j = i, last do
+      if redis.call('HEXISTS', UNACKED, ARGV[j]) == 0 then lost[#lost + 1] = j - 1 end
+    end
   end
-  redis.call('ZREM', INDEX, unpack(ARGV, i, last))
   redis.call('HDEL', UNACKED, unpack(ARGV, i, last))
 end
 return lost

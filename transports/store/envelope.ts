@@ -193,12 +193,21 @@ function readBody(body: unknown, encoding: unknown): Uint8Array {
 }
 
 function readHeaders(value: unknown): FieldTable {
-  const headers: [string, FieldValue][] = [];
   if (value === undefined || value === null) return {};
-  for (const [name, each] of Object.entries(table(value, "headers"))) {
-    headers.push([name, field(each)]);
+  const headers = table(value, "headers");
+  // As they come, where none needs another type: most have words and numbers alone.
+  if (isPlain(headers)) return headers;
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, each]) => [name, field(each)]),
+  );
+}
+
+function isPlain(headers: Json): headers is FieldTable {
+  for (const name in headers) {
+    const value = headers[name];
+    if (typeof value === "object" && value !== null) return false;
   }
-  return Object.fromEntries(headers);
+  return true;
 }
 
 /** What a typed value of JSON has no type for in AMQP becomes its text. */
