@@ -95,14 +95,18 @@ def make_broadcasts(url):
     with pymongo.MongoClient(url) as client:
         database = client.get_default_database("kombu_default")
         name = "messages.broadcast"
-        if name in database.list_collection_names():
-            return
-        try:
-            database.create_collection(name, size=100_000, capped=True)
-        except pymongo.errors.CollectionInvalid:
-            return  # the other side was faster
-        except pymongo.errors.OperationFailure:
-            database.create_collection(name)
+        for options in ({"size": 100_000, "capped": True}, {}):
+            if name in database.list_collection_names():
+                return  # the other side may be faster at any time
+            try:
+                database.create_collection(name, **options)
+            except (pymongo.errors.CollectionInvalid,
+                    pymongo.errors.OperationFailure) as error:
+                refusal = error
+            else:
+                return
+        if name not in database.list_collection_names():
+            raise refusal
 
 
 class Consumed:
