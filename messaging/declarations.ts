@@ -6,7 +6,7 @@ import type { Publishing } from "../model/message.ts";
 import type { QueueStatus } from "../model/queue.ts";
 import type { Channel } from "../transports/transport.ts";
 import { matchHeaders, matchTopic } from "../virtual/mod.ts";
-import { Exchange, type ExchangeBinding } from "./exchange.ts";
+import { Exchange, type ExchangeBinding, exchangeName } from "./exchange.ts";
 import type { Queue } from "./queue.ts";
 
 /** What can be declared. */
@@ -33,7 +33,9 @@ export class Declarations {
     for (const entity of this.#entities) {
       if (exchange === "" && entity.name === routingKey) return true;
       if (entity.name === exchange && entity instanceof Exchange) return true;
-      if (entity.bindings.some((each) => nameOf(each.exchange) === exchange)) {
+      if (
+        entity.bindings.some((each) => exchangeName(each.exchange) === exchange)
+      ) {
         return true;
       }
     }
@@ -50,7 +52,7 @@ export class Declarations {
     for (const entity of this.#entities) {
       if (entity instanceof Exchange) continue;
       for (const each of entity.bindings) {
-        if (nameOf(each.exchange) !== exchange) continue;
+        if (exchangeName(each.exchange) !== exchange) continue;
         const type = each.exchange instanceof Exchange
           ? each.exchange.type
           : "direct";
@@ -170,13 +172,9 @@ function bindingTo(
   from: ExchangeBinding,
 ): Binding {
   return {
-    source: nameOf(from.exchange),
+    source: exchangeName(from.exchange),
     destination,
     routingKey: from.routingKey,
     arguments: from.arguments,
   };
-}
-
-function nameOf(exchange: Exchange | string): string {
-  return exchange instanceof Exchange ? exchange.name : exchange;
 }

@@ -158,3 +158,13 @@ export function checkShortString(what: string, text: string): void {
     );
   }
 }
+
+/**
+ * Reads the name of an exchange that may be given by its name.
+ *
+ * @param exchange The exchange, or its name.
+ * @returns The name.
+ */
+export function exchangeName(exchange: Exchange | string): string {
+  return exchange instanceof Exchange ? exchange.name : exchange;
+}

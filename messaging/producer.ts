@@ -4,7 +4,7 @@ import { ClosedError, TimeoutError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { MessageProperties, Publishing } from "../model/message.ts";
 import type { Entity } from "./declarations.ts";
-import { checkShortString, Exchange } from "./exchange.ts";
+import { checkShortString, Exchange, exchangeName } from "./exchange.ts";
 import {
   checkCount,
   limitsOf,
@@ -272,7 +272,9 @@ export class Producer<T = unknown> implements AsyncDisposable {
     options: PublishOptions,
     replyTo: string | undefined,
   ): Publishing {
-    const exchange = nameOf(options.exchange ?? this.#options.exchange ?? "");
+    const exchange = exchangeName(
+      options.exchange ?? this.#options.exchange ?? "",
+    );
     const routingKey = options.routingKey ?? this.#options.routingKey ?? "";
     checkShortString("routing key", routingKey);
     const encoded = this.#codecs.encode(payload, this.#formatOf(options));
@@ -328,10 +330,6 @@ function checkRange(
   throw new RangeError(
     `Cannot publish with ${name} ${value}: it must be a number from ${least} to ${most}`,
   );
-}
-
-function nameOf(exchange: Exchange | string): string {
-  return exchange instanceof Exchange ? exchange.name : exchange;
 }
 
 function closedError(): ClosedError {

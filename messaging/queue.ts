@@ -3,8 +3,9 @@ import type { QueueDeclaration } from "../model/queue.ts";
 import {
   binding,
   checkName,
-  Exchange,
+  type Exchange,
   type ExchangeBinding,
+  exchangeName,
 } from "./exchange.ts";
 
 /** Options of {@linkcode Queue}. */
@@ -92,7 +93,7 @@ export class Queue implements QueueDeclaration {
 function bindingsOf(options: QueueOptions): readonly ExchangeBinding[] {
   const { exchange, routingKey, bindingArguments, bindings = [] } = options;
   // Every queue is bound to the default exchange, by its name.
-  if (exchange === undefined || nameOf(exchange) === "") return bindings;
+  if (exchange === undefined || exchangeName(exchange) === "") return bindings;
   return [binding(exchange, routingKey, bindingArguments), ...bindings];
 }
 
@@ -113,7 +114,7 @@ function argumentsOf(name: string, options: QueueOptions): FieldTable {
     ...number(name, "x-max-priority", "maxPriority", options.maxPriority, 1, 9),
   };
   if (deadLetterExchange !== undefined) {
-    all["x-dead-letter-exchange"] = nameOf(deadLetterExchange);
+    all["x-dead-letter-exchange"] = exchangeName(deadLetterExchange);
   }
   if (options.deadLetterRoutingKey !== undefined) {
     all["x-dead-letter-routing-key"] = options.deadLetterRoutingKey;
@@ -137,8 +138,4 @@ function number(
     );
   }
   return { [argument]: whole };
-}
-
-function nameOf(exchange: Exchange | string): string {
-  return exchange instanceof Exchange ? exchange.name : exchange;
 }

@@ -22,3 +22,15 @@ export interface FieldTable {
   /** One value by its name; `undefined` is left out on the wire. */
   readonly [name: string]: FieldValue | undefined;
 }
+
+/**
+ * Tells a table from the other values.
+ *
+ * @param value The value.
+ * @returns Whether it is a table.
+ */
+export function isFieldTable(value: FieldValue): value is FieldTable {
+  return typeof value === "object" && value !== null &&
+    !Array.isArray(value) && !(value instanceof Date) &&
+    !(value instanceof Uint8Array);
+}

@@ -1,4 +1,8 @@
-import type { FieldTable, FieldValue } from "../model/field_table.ts";
+import {
+  type FieldTable,
+  type FieldValue,
+  isFieldTable,
+} from "../model/field_table.ts";
 import type { Publishing } from "../model/message.ts";
 import type { QueueDeclaration } from "../model/queue.ts";
 
@@ -127,13 +131,7 @@ function addDeath(
 
 function deathsOf(headers: FieldTable): readonly FieldTable[] {
   const deaths = headers["x-death"];
-  return Array.isArray(deaths) ? deaths.filter(isTable) : [];
-}
-
-function isTable(value: FieldValue): value is FieldTable {
-  return typeof value === "object" && value !== null &&
-    !Array.isArray(value) && !(value instanceof Date) &&
-    !(value instanceof Uint8Array);
+  return Array.isArray(deaths) ? deaths.filter(isFieldTable) : [];
 }
 
 function countOf(death: FieldTable): number {

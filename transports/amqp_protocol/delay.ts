@@ -1,7 +1,7 @@
 import { UnsupportedError } from "../../model/errors.ts";
 import type { Binding, BindingDestination } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
-import type { FieldTable, FieldValue } from "../../model/field_table.ts";
+import { type FieldTable, isFieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 
@@ -221,13 +221,7 @@ function withDeaths(
 
 function deathsOf(headers: FieldTable): readonly FieldTable[] {
   const deaths = headers["x-death"];
-  return Array.isArray(deaths) ? deaths.filter(isTable) : [];
-}
-
-function isTable(value: FieldValue): value is FieldTable {
-  return typeof value === "object" && value !== null &&
-    !Array.isArray(value) && !(value instanceof Date) &&
-    !(value instanceof Uint8Array);
+  return Array.isArray(deaths) ? deaths.filter(isFieldTable) : [];
 }
 
 function withoutOurs(headers: FieldTable): FieldTable {
