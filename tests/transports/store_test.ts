@@ -345,6 +345,25 @@ Deno.test("a dead letter is broadcast by a fanout exchange, and is gone from its
   await connection[Symbol.asyncDispose]();
 });
 
+Deno.test("a store is asked for more before anybody works on what it gave", async () => {
+  const order: string[] = [];
+  const { channel, connection } = await open((inner) => ({
+    reserve: (wants, options) => {
+      order.push("asked");
+      return inner.reserve(wants, options);
+    },
+  }));
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await channel.consume("q", () => {
+    Promise.resolve().then(() => order.push("worked")).then(() => resolve());
+  }, { prefetch: 2 });
+  await promise;
+  assertEquals(order, ["asked", "asked", "worked"]);
+  await connection[Symbol.asyncDispose]();
+});
+
 Deno.test("a store that is lost ends its connection, channels and consumers as lost", async () => {
   const clock = new TestClock();
   const { promise: closed, resolve: lose } = Promise.withResolvers<

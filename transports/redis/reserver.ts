@@ -154,7 +154,8 @@ export class Reserver {
     const until = this.#core.clock.now() + wait;
     for (;;) {
       if (this.#over !== undefined) throw this.#over;
-      await this.#refreshIfOld();
+      const refreshing = this.#refreshIfOld();
+      if (refreshing !== undefined) await refreshing;
       const missing = this.#missing(wants);
       const { reservations, failed, next } = await this.#take(wants, deadline);
       const now = this.#core.clock.now();
@@ -171,13 +172,13 @@ export class Reserver {
   }
 
   /** Where nobody tells of changes of the tables they are looked at as often as all queues are. */
-  async #refreshIfOld(): Promise<void> {
+  #refreshIfOld(): Promise<void> | undefined {
     const now = this.#core.clock.now();
     const isOld = !this.#rings && now - this.#refreshedAt >= SWEEP;
-    if (!isOld && !this.#tablesChanged) return;
+    if (!isOld && !this.#tablesChanged) return undefined;
     this.#refreshedAt = now;
     this.#tablesChanged = false;
-    await this.#refresh();
+    return this.#refresh();
   }
 
   async #reserveOnce(

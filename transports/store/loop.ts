@@ -1,6 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import { ChannelError } from "../../model/errors.ts";
-import type { Reservation, ReserveWant, Store } from "./store.ts";
+import type { Reservation, Reserved, ReserveWant, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 
 /** What the loop hands back to its connection. Neither may throw. */
@@ -22,7 +22,9 @@ export class Loop {
   readonly #subscriptions = new Map<string, StoreSubscription[]>();
   #count = 0;
   #running: Promise<void> | undefined;
-  #taking: Promise<void> | undefined;
+  #taking: Promise<Reserved | undefined> | undefined;
+  /** What was handed out and has to be settled first. */
+  #settling: Promise<void> | undefined;
   /** Of the `reserve` that is under way. */
   #wanted: ReadonlySet<string> | undefined;
   #abort = new AbortController();
@@ -63,6 +65,7 @@ export class Loop {
     this.#count--;
     this.#interrupt();
     await this.#taking;
+    await this.#settling;
   }
 
   /** A subscription of this queue has room again. */
@@ -85,8 +88,17 @@ export class Loop {
         this.#parked = undefined;
         continue;
       }
-      await (this.#taking = this.#take(wants));
+      const reserved = await (this.#taking = this.#take(wants));
       this.#taking = undefined;
+      if (reserved === undefined) continue;
+      // Nothing is waited for between this and the next call: it is to leave before
+      // those who were handed something work on it.
+      const settling = this.#handOut(reserved.reservations);
+      if (settling === undefined) continue;
+      await (this.#settling = settling.catch((error) =>
+        this.#lose(wants, error)
+      ));
+      this.#settling = undefined;
     }
   }
 
@@ -101,28 +113,29 @@ export class Loop {
     return wants;
   }
 
-  async #take(wants: readonly ReserveWant[]): Promise<void> {
+  /** Asks the store; `undefined` if it has to be asked anew. Never rejects. */
+  async #take(wants: readonly ReserveWant[]): Promise<Reserved | undefined> {
     const wait = this.#store.limits.reserveWait;
     const { signal } = this.#abort;
     this.#wanted = new Set(wants.map(({ queue }) => queue));
     try {
-      const { reservations, missing, failed } = await this.#store.reserve(
-        wants,
-        {
-          wait,
-          signal,
-          deadline: this.#clock.now() + wait + this.#grace,
-        },
-      );
-      this.#wanted = undefined;
+      const reserved = await this.#store.reserve(wants, {
+        wait,
+        signal,
+        deadline: this.#clock.now() + wait + this.#grace,
+      });
       this.#heard(wants);
-      for (const queue of missing) this.#endMissing(queue);
-      for (const [queue, error] of failed ?? []) this.#endFailed(queue, error);
-      await this.#handOut(reservations);
+      for (const queue of reserved.missing) this.#endMissing(queue);
+      for (const [queue, error] of reserved.failed ?? []) {
+        this.#endFailed(queue, error);
+      }
+      return reserved;
     } catch (error) {
+      // Aborted: something changed.
+      if (!signal.aborted) this.#lose(wants, error);
+      return undefined;
+    } finally {
       this.#wanted = undefined;
-      if (signal.aborted) return; // something changed: ask anew
-      for (const { queue } of wants) this.#endLost(queue, error);
     }
   }
 
@@ -135,7 +148,8 @@ export class Loop {
     }
   }
 
-  async #handOut(reservations: readonly Reservation[]): Promise<void> {
+  /** Gives each to whose turn it is; returns what is to be waited for, if anything is. */
+  #handOut(reservations: readonly Reservation[]): Promise<void> | undefined {
     let expired: Reservation[] | undefined;
     let unwanted: Reservation[] | undefined;
     let unacked: [StoreSubscription, Reservation][] | undefined;
@@ -151,6 +165,12 @@ export class Loop {
         (unacked ??= []).push([taker, reservation]);
       } else taker.deliver(reservation);
     }
+    return unwanted ?? unacked ?? expired
+      ? this.#settle({ unwanted, unacked, expired })
+      : undefined;
+  }
+
+  async #settle({ unwanted, unacked, expired }: Unsettled): Promise<void> {
     if (unwanted !== undefined) await this.#store.release(unwanted);
     if (unacked !== undefined) await this.#handOutUnacked(unacked);
     if (expired !== undefined) await this.#host.expired(expired);
@@ -158,7 +178,7 @@ export class Loop {
 
   /** Removed first, delivered then: with `noAck` a message is delivered at most once. */
   async #handOutUnacked(
-    pairs: readonly [StoreSubscription, Reservation][],
+    pairs: readonly (readonly [StoreSubscription, Reservation])[],
   ): Promise<void> {
     const lost = await this.#store.remove(pairs.map(([, each]) => each));
     for (const [taker, reservation] of pairs) {
@@ -196,10 +216,12 @@ export class Loop {
     }
   }
 
-  #endLost(queue: string, cause: unknown): void {
+  #lose(wants: readonly ReserveWant[], cause: unknown): void {
     const error = cause instanceof Error ? cause : new Error(String(cause));
-    for (const each of this.#dropQueue(queue)) {
-      each.end({ type: "lost", error });
+    for (const { queue } of wants) {
+      for (const each of this.#dropQueue(queue)) {
+        each.end({ type: "lost", error });
+      }
     }
   }
 
@@ -209,4 +231,13 @@ export class Loop {
     this.#count -= sharing.length;
     return sharing;
   }
+}
+
+/** What the store has to be told before what was taken is done with. */
+interface Unsettled {
+  readonly unwanted: readonly Reservation[] | undefined;
+  readonly unacked:
+    | readonly (readonly [StoreSubscription, Reservation])[]
+    | undefined;
+  readonly expired: readonly Reservation[] | undefined;
 }
