@@ -204,7 +204,9 @@ export const SETTLING: readonly ConformanceCase[] = [
       await arrives(all, "all messages");
       await Promise.all(settling);
       assert.deepEqual(seen, texts);
-      assert.deepEqual(got.map(textOf), texts);
+      // Asked for at once: where each is a request of its own, they overtake each other.
+      const numbers = got.map((each) => Number(textOf(each)));
+      assert.deepEqual(numbers.toSorted((a, b) => a - b), texts.map(Number));
       // Every second one is settled; the others go back.
       for (const [i, delivery] of got.entries()) {
         if (delivery === undefined || i % 2 === 0) continue;
@@ -215,7 +217,7 @@ export const SETTLING: readonly ConformanceCase[] = [
       assert.equal(await broker.count(pushed), 0);
       assert.deepEqual(
         (await broker.drain(pulled)).map(Number).sort((a, b) => a - b),
-        texts.map(Number).filter((n) => n % 2 === 0),
+        numbers.filter((_, i) => i % 2 === 0).sort((a, b) => a - b),
       );
     },
   ),
