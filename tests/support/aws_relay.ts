@@ -8,6 +8,8 @@ export interface AwsRequest {
   readonly body: Readonly<Record<string, unknown>>;
   /** Whose key it is signed with. */
   readonly key: string;
+  /** For which region. */
+  readonly region: string;
   readonly token: string | undefined;
 }
 
@@ -92,7 +94,7 @@ export class AwsRelay implements AsyncDisposable {
 
 function requestOf(headers: Headers, text: string): AwsRequest {
   const target = headers.get("x-amz-target");
-  const credential = /Credential=([^/]+)/.exec(
+  const credential = /Credential=([^/]+)\/\d+\/([^/]+)/.exec(
     headers.get("authorization") ?? "",
   );
   const form = Object.fromEntries(new URLSearchParams(text));
@@ -100,6 +102,7 @@ function requestOf(headers: Headers, text: string): AwsRequest {
     action: target?.replace("AmazonSQS.", "") ?? form.Action ?? "",
     body: target === null ? form : JSON.parse(text),
     key: credential?.[1] ?? "",
+    region: credential?.[2] ?? "",
     token: headers.get("x-amz-security-token") ?? undefined,
   };
 }

@@ -94,7 +94,10 @@ function settings(
 
 Deno.test("readSettings() finds endpoint and region in the URL, or in the options", () => {
   const of = (text: string, options = {}) => {
-    const { endpoint, region, snsEndpoint } = settings(text, options);
+    const { access: { endpoint, region }, snsEndpoint } = settings(
+      text,
+      options,
+    );
     return [endpoint, region, snsEndpoint];
   };
   assertEquals(of("sqs://k:s@"), [undefined, "us-east-1", undefined]);
@@ -138,7 +141,7 @@ Deno.test("readSettings() finds endpoint and region in the URL, or in the option
 
 Deno.test("readSettings() takes credentials with any characters, from wherever they come", async () => {
   const of = async (...args: Parameters<typeof settings>) =>
-    await settings(...args).credentials?.();
+    await settings(...args).access.credentials?.();
   assertEquals(await of("sqs://AK%2FID:SE%2FC%40RET@?session_token=t"), {
     accessKeyId: "AK/ID",
     secretAccessKey: "SE/C@RET",
@@ -158,11 +161,11 @@ Deno.test("readSettings() takes credentials with any characters, from wherever t
     credentials,
   );
   assertEquals(
-    settings("sqs://", { credentials: "default" }).credentials,
+    settings("sqs://", { credentials: "default" }).access.credentials,
     undefined,
   );
   assertEquals(
-    settings("sqs://", { credentials: "default" }).region,
+    settings("sqs://", { credentials: "default" }).access.region,
     undefined,
   );
 });

@@ -14,37 +14,23 @@ import {
   SQSClient,
 } from "@aws-sdk/client-sqs";
 import type { CallOptions } from "../../model/call_options.ts";
-import { clientConfig } from "./client_config.ts";
+import { type ClientConfig, clientConfig } from "./client_config.ts";
 import type { CredentialSource } from "./credentials.ts";
 import type { SendEntry } from "./entry.ts";
+import { TOPIC_TAGS } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
-import type { ReceiveSettings } from "./polls.ts";
-import type { AttributeName } from "./queues.ts";
+import type { ReceivedMessage, ReceiveSettings } from "./polls.ts";
+import type { SqsAccess } from "./predefined.ts";
+import type { AttributeName, QueuePlace } from "./queues.ts";
 import { type BatchResult, type Requests, resultOf, text } from "./requests.ts";
-
-/** One message that was received. */
-export interface ReceivedMessage {
-  readonly handle: string;
-  readonly body: string;
-  /** How often it was received, this time included. */
-  readonly receiveCount: number;
-}
 
 /** How often the SDK sends a request whose failure may pass: a busy server, a socket that was closed meanwhile. */
 const ATTEMPTS = 3;
 
-const TAGS = [
-  { Key: "ManagedBy", Value: "Celery/Kombu" },
-  {
-    Key: "Description",
-    Value:
-      "This SNS topic is used by Kombu to enable Fanout support for AWS SQS.",
-  },
-];
-
 /** SQS and SNS by the library's verbs, over the AWS SDK. The SDK for SNS is loaded with the first topic. */
 export class AwsClient {
   readonly #settings: SqsSettings;
+  readonly #access: SqsAccess;
   readonly #credentials: CredentialSource | undefined;
   readonly #requests: Requests;
   readonly #sqs: SQSClient;
@@ -53,25 +39,28 @@ export class AwsClient {
   /** Makes one that has sent nothing yet. */
   constructor(
     settings: SqsSettings,
+    access: SqsAccess,
     credentials: CredentialSource | undefined,
     requests: Requests,
   ) {
     this.#settings = settings;
+    this.#access = access;
     this.#credentials = credentials;
     this.#requests = requests;
-    this.#sqs = new SQSClient(
-      clientConfig(settings, settings.endpoint, credentials, ATTEMPTS),
-    );
+    this.#sqs = new SQSClient(this.#config(access.endpoint, ATTEMPTS));
   }
 
   /** Asks for something small, once, to see whether there is somebody. */
-  async probe(queue: string | undefined, options: CallOptions): Promise<void> {
-    const { endpoint } = this.#settings;
-    const sqs = new SQSClient(
-      clientConfig(this.#settings, endpoint, this.#credentials, 1),
-    );
+  async probe(
+    queue: QueuePlace | undefined,
+    options: CallOptions,
+  ): Promise<void> {
+    const sqs = new SQSClient(this.#config(this.#access.endpoint, 1));
+    const action = queue === undefined
+      ? "connect to SQS"
+      : `connect to SQS for queue "${queue.queue}"`;
     try {
-      await this.#requests.run("connect to SQS", async (abortSignal) => {
+      await this.#run(action, async (abortSignal) => {
         if (queue === undefined) {
           const command = new ListQueuesCommand({ MaxResults: 1 });
           await sqs.send(command, { abortSignal });
@@ -79,7 +68,7 @@ export class AwsClient {
         }
         // Where only a few actions are allowed: this one changes nothing.
         const command = new ChangeMessageVisibilityBatchCommand({
-          QueueUrl: queue,
+          QueueUrl: queue.url,
           Entries: [{ Id: "0", ReceiptHandle: "none", VisibilityTimeout: 0 }],
         });
         await sqs.send(command, { abortSignal });
@@ -91,7 +80,7 @@ export class AwsClient {
 
   /** Finds a queue's URL by its name. */
   findQueue(name: string, options: CallOptions): Promise<string> {
-    return this.#requests.run(`find queue "${name}"`, async (abortSignal) => {
+    return this.#run(`find queue "${name}"`, async (abortSignal) => {
       const command = new GetQueueUrlCommand({ QueueName: name });
       return text((await this.#sqs.send(command, { abortSignal })).QueueUrl);
     }, options);
@@ -109,7 +98,7 @@ export class AwsClient {
       Attributes: attributes,
       ...(queueTags === undefined ? {} : { tags: { ...queueTags } }),
     });
-    return this.#requests.run(
+    return this.#run(
       `declare queue "${name}"`,
       async (abortSignal) =>
         text((await this.#sqs.send(command, { abortSignal })).QueueUrl),
@@ -120,7 +109,7 @@ export class AwsClient {
   /** Deletes a queue. */
   async deleteQueue(url: string, options: CallOptions): Promise<void> {
     const command = new DeleteQueueCommand({ QueueUrl: url });
-    await this.#requests.run(
+    await this.#run(
       `delete queue "${url}"`,
       (abortSignal) => this.#sqs.send(command, { abortSignal }),
       options,
@@ -137,7 +126,7 @@ export class AwsClient {
       QueueUrl: url,
       AttributeNames: [...names],
     });
-    const { Attributes = {} } = await this.#requests.run(
+    const { Attributes = {} } = await this.#run(
       `look at queue "${url}"`,
       (abortSignal) => this.#sqs.send(command, { abortSignal }),
       options,
@@ -155,7 +144,7 @@ export class AwsClient {
       QueueUrl: url,
       Attributes: { [QueueAttributeName.Policy]: policy },
     });
-    await this.#requests.run(
+    await this.#run(
       `let SNS send to queue "${url}"`,
       (abortSignal) => this.#sqs.send(command, { abortSignal }),
       options,
@@ -178,7 +167,7 @@ export class AwsClient {
         MessageDeduplicationId: entry.deduplication,
       })),
     });
-    return this.#requests.run(
+    return this.#run(
       `publish to queue "${url}"`,
       async (abortSignal) =>
         resultOf(
@@ -202,7 +191,7 @@ export class AwsClient {
       VisibilityTimeout: lease,
       MessageSystemAttributeNames: ["ApproximateReceiveCount"],
     });
-    return this.#requests.run(
+    return this.#run(
       `receive from queue "${url}"`,
       async (abortSignal) => {
         const { Messages } = await this.#sqs.send(command, { abortSignal });
@@ -231,7 +220,7 @@ export class AwsClient {
         ReceiptHandle,
       })),
     });
-    return this.#requests.run(
+    return this.#run(
       `settle messages of queue "${url}"`,
       async (abortSignal) =>
         resultOf(
@@ -257,7 +246,7 @@ export class AwsClient {
         VisibilityTimeout: seconds,
       })),
     });
-    return this.#requests.run(
+    return this.#run(
       `hold or give back messages of queue "${url}"`,
       async (abortSignal) =>
         resultOf(
@@ -280,7 +269,7 @@ export class AwsClient {
         const command = new sns.CreateTopicCommand({
           Name: name,
           Attributes: { FifoTopic: String(fifo) },
-          Tags: TAGS,
+          Tags: TOPIC_TAGS,
         });
         return text((await sns.client.send(command, { abortSignal })).TopicArn);
       },
@@ -367,12 +356,26 @@ export class AwsClient {
     sns?.client.destroy();
   }
 
+  #config(endpoint: string | undefined, attempts: number): ClientConfig {
+    const { region } = this.#access;
+    const { tls } = this.#settings;
+    return clientConfig({ region, endpoint, tls }, this.#credentials, attempts);
+  }
+
+  #run<O>(
+    action: string,
+    request: (abortSignal: AbortSignal) => Promise<O>,
+    options: CallOptions,
+  ): Promise<O> {
+    return this.#requests.run(action, request, options, this.#credentials);
+  }
+
   #topic<O>(
     action: string,
     request: (sns: Sns, abortSignal: AbortSignal) => Promise<O>,
     options: CallOptions,
   ): Promise<O> {
-    return this.#requests.run(action, async (abortSignal) => {
+    return this.#run(action, async (abortSignal) => {
       const sns = await (this.#sns ??= this.#openSns());
       return await request(sns, abortSignal);
     }, options);
@@ -381,12 +384,8 @@ export class AwsClient {
   async #openSns(): Promise<Sns> {
     try {
       const sdk = await import("@aws-sdk/client-sns");
-      const client = new sdk.SNSClient(clientConfig(
-        this.#settings,
-        this.#settings.snsEndpoint,
-        this.#credentials,
-        ATTEMPTS,
-      ));
+      const { snsEndpoint } = this.#settings;
+      const client = new sdk.SNSClient(this.#config(snsEndpoint, ATTEMPTS));
       return { ...sdk, client };
     } catch (error) {
       this.#sns = undefined;

@@ -1,6 +1,13 @@
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { CredentialSource, SqsCredentials } from "./credentials.ts";
-import type { SqsSettings } from "./options.ts";
+
+/** Where a service is, and how it is reached. */
+export interface Place {
+  readonly region: string | undefined;
+  /** `undefined` is AWS's own. */
+  readonly endpoint: string | undefined;
+  readonly tls: TlsOptions | undefined;
+}
 
 /** What the SDK's clients are made with, as far as it is the same for both. */
 export interface ClientConfig {
@@ -63,19 +70,16 @@ const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
  * Makes what a client of the SDK is made with. What the SDK would else look up in the
  * environment, in files and of the system by itself is said here.
  *
- * @param settings The settings.
- * @param endpoint Where the service is; `undefined` is AWS's own.
+ * @param place Where the service is.
  * @param credentials Whom to ask; `undefined` is the SDK's own search.
  * @param attempts How often a request is attempted where its failure may pass.
  * @returns The configuration.
  */
 export function clientConfig(
-  settings: SqsSettings,
-  endpoint: string | undefined,
+  { region, endpoint, tls }: Place,
   credentials: CredentialSource | undefined,
   attempts: number,
 ): ClientConfig {
-  const { region, tls } = settings;
   // Each waiting receive has a socket: a limit would hold up all else behind them.
   const agent = { keepAlive: true, maxSockets: Infinity };
   return {

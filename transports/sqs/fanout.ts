@@ -57,11 +57,11 @@ export class Fanout {
   /** Subscribes a queue, and lets the topic send to it. */
   async bind(
     exchange: string,
-    { queue, url }: SqsQueue,
+    { queue, url, client }: SqsQueue,
     options: CallOptions = {},
   ): Promise<void> {
     const topic = await this.topic(exchange, options);
-    const { QueueArn, Policy } = await this.#client.readAttributes(
+    const { QueueArn, Policy } = await client.readAttributes(
       url,
       ["QueueArn", "Policy"],
       options,
@@ -69,7 +69,7 @@ export class Fanout {
     const arn = QueueArn ?? "";
     const policy = policyFor(Policy, arn, topic);
     if (policy !== undefined) {
-      await this.#client.writePolicy(url, policy, options);
+      await client.writePolicy(url, policy, options);
     }
     const subscription = await this.#client.subscribe(topic, arn, options);
     this.#subscriptions.set(keyOf(exchange, queue), subscription);

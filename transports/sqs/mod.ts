@@ -22,7 +22,7 @@
  * | `supports_fanout` | `supportsFanout` | true | whether fanout exchanges are topics of SNS |
  * | `sqs_base64_encoding` | `base64Encoding` | true | whether messages are written as base64 |
  * | `max_message_bytes` | `maxMessageBytes` | 1048576 | the largest message as it is sent |
- * | - | `predefinedQueues` | - | queues that are there, name to URL; no other is used |
+ * | - | `predefinedQueues` | - | queues that are there, name to URL or `{ url, region, credentials }`; no other is used |
  * | - | `creationAttributes` | - | more attributes for new queues |
  * | - | `queueTags` | - | tags for new queues |
  *
@@ -42,7 +42,14 @@
  * minute later.
  *
  * **Predefined queues** need the rights to send, receive, delete and change visibility,
- * and no others; one that may be read is counted, else its count is 0.
+ * and no others; one that may be read is counted, else its count is 0. One that stands as
+ * `{ url, region, credentials }` is signed for with those: its region is else its URL's,
+ * or the connection's; its credentials are as the option `credentials`, renewed in the same
+ * way, or else the connection's, which needs none where all queues have their own. Requests
+ * go to the connection's endpoint, or where there is none, or it is AWS's for another
+ * region, to the queue's URL. Where one of them cannot be reached, the connection is lost
+ * as a whole: for queues that should fail apart make a connection each. For Kombu's
+ * `backoff_policy` there is `retry` in `consumer.run`.
  *
  * **Messages.** What is received is held for a minute, and renewed as long as it is
  * unsettled; SQS allows twelve hours. A requeue makes it visible at once. A receive that
@@ -78,10 +85,28 @@
  * await connection.connect();
  * ```
  *
+ * @example Predefined queues, one of them another team's
+ * ```ts ignore
+ * import { createConnection } from "@dashi/mq";
+ *
+ * await using connection = createConnection("sqs://KEY:SECRET@", {
+ *   transportOptions: {
+ *     predefinedQueues: {
+ *       orders: "https://sqs.eu-central-1.amazonaws.com/111111111111/orders",
+ *       invoices: {
+ *         url: "https://sqs.us-east-1.amazonaws.com/222222222222/invoices",
+ *         credentials: () => assumeRole("invoices"), // a function of yours
+ *       },
+ *     },
+ *   },
+ * });
+ * ```
+ *
  * @module
  */
 
 export type { SqsCredentials, SqsCredentialsFunction } from "./credentials.ts";
 export type { SqsTransportOptions } from "./options.ts";
+export type { SqsPredefinedQueue } from "./predefined.ts";
 export { createTransport } from "./transport.ts";
 export type * from "../transport.ts";

@@ -4,6 +4,16 @@ const PUNCTUATION = /[!"#$%&'()*+,/:;<=>?@[\\\]^`{|}~]/g;
 /** What the names of FIFO queues and topics end with. */
 export const FIFO = ".fifo";
 
+/** Kombu's, on topics. */
+export const TOPIC_TAGS: { Key: string; Value: string }[] = [
+  { Key: "ManagedBy", Value: "Celery/Kombu" },
+  {
+    Key: "Description",
+    Value:
+      "This SNS topic is used by Kombu to enable Fanout support for AWS SQS.",
+  },
+];
+
 /**
  * Says whether a queue or a topic keeps the order of its messages.
  *

@@ -10,8 +10,16 @@ import {
   stringOption,
 } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
+import { CREDENTIALS, readCredentials } from "./credential_options.ts";
 import type { SqsCredentials, SqsCredentialsFunction } from "./credentials.ts";
-import { isFifo } from "./names.ts";
+import { isAwsHost, regionOf } from "./hosts.ts";
+import {
+  PREDEFINED,
+  type PredefinedQueue,
+  type SqsAccess,
+  type SqsPredefinedQueue,
+  withAccess,
+} from "./predefined.ts";
 
 /** The SQS transport's own options, as `transportOptions` or in the URL. */
 export interface SqsTransportOptions {
@@ -49,8 +57,13 @@ export interface SqsTransportOptions {
   readonly visibilityTimeout?: number | undefined;
   /** Stands before the name of each queue and exchange; in a URL `queue_name_prefix`. @default {""} */
   readonly queueNamePrefix?: string | undefined;
-  /** Queues that are there, name to URL: no other is used, and none is looked for, made or deleted. */
-  readonly predefinedQueues?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Queues that are there, name to URL, or to an object where one has a region or
+   * credentials of its own: no other is used, and none is looked for, made or deleted.
+   */
+  readonly predefinedQueues?:
+    | Readonly<Record<string, string | SqsPredefinedQueue>>
+    | undefined;
   /** Whether fanout exchanges are topics of SNS; in a URL `supports_fanout`. @default {true} */
   readonly supportsFanout?: boolean | undefined;
   /** Whether messages are written as base64, as Kombu does; in a URL `sqs_base64_encoding`. @default {true} */
@@ -65,18 +78,15 @@ export interface SqsTransportOptions {
 
 /** All that the store and its client need, with defaults filled in. */
 export interface SqsSettings {
-  readonly region: string | undefined;
-  /** `undefined` is AWS's own. */
-  readonly endpoint: string | undefined;
+  /** How the connection itself reaches AWS. */
+  readonly access: SqsAccess;
   readonly snsEndpoint: string | undefined;
   readonly tls: TlsOptions | undefined;
-  /** `undefined` is the SDK's own search. */
-  readonly credentials: SqsCredentialsFunction | undefined;
   readonly waitTime: number;
   readonly getWaitTime: number;
   readonly visibilityTimeout: number;
   readonly queueNamePrefix: string;
-  readonly predefinedQueues: ReadonlyMap<string, string> | undefined;
+  readonly predefinedQueues: ReadonlyMap<string, PredefinedQueue> | undefined;
   readonly supportsFanout: boolean;
   readonly base64Encoding: boolean;
   readonly maxMessageBytes: number;
@@ -84,12 +94,15 @@ export interface SqsSettings {
   readonly queueTags: Readonly<Record<string, string>> | undefined;
 }
 
+/** The options as they are read. */
+interface GivenOptions extends Omit<SqsTransportOptions, "predefinedQueues"> {
+  readonly predefinedQueues?:
+    | Readonly<Record<string, SqsPredefinedQueue>>
+    | undefined;
+}
+
 /** AWS's since August 2025, for one message and for a batch; it was 256 KiB before, and is on queues that say so. */
 const MOST_MESSAGE_BYTES = 1_048_576;
-
-/** A host of AWS's own, and the region in it. */
-const AWS_HOST =
-  /(?:^|\.)([a-z]+(?:-[a-z]+)+-\d+)\.(?:[a-z0-9-]+\.)*amazonaws\.com(?:\.cn)?$|(?:^|\.)amazonaws\.com(?:\.cn)?$/;
 
 /**
  * Reads a URL and the options into what the store needs.
@@ -104,30 +117,35 @@ export function readSettings(
   options: Pick<ConnectOptions, "tls" | "password" | "transportOptions">,
 ): SqsSettings {
   const { transportOptions } = options;
-  const given = readOptions<SqsTransportOptions>(TABLE, {
+  const given = readOptions<GivenOptions>(TABLE, {
     url,
     transportOptions,
   });
   const endpoint = given.endpoint ??
     endpointOf(url, given.isSecure ?? options.tls);
-  const host = endpoint === undefined ? undefined : new URL(endpoint).hostname;
-  const aws = host === undefined ? undefined : AWS_HOST.exec(host);
-  const credentials = readCredentials(url, given, options.password);
+  const queues = given.predefinedQueues;
+  const credentials = readCredentials(url, {
+    credentials: given.credentials,
+    sessionToken: given.sessionToken,
+    password: options.password,
+    neededBy: neededBy(queues),
+  });
+  const region = given.region ?? regionOf(endpoint) ??
+    (credentials === undefined ? undefined : "us-east-1");
+  const access = { region, endpoint, credentials };
+  const aws = endpoint !== undefined && isAwsHost(new URL(endpoint).hostname);
   return {
-    region: given.region ?? aws?.[1] ??
-      (credentials === undefined ? undefined : "us-east-1"),
-    endpoint,
+    access,
     // Where AWS's SQS is, SNS is not.
     snsEndpoint: given.snsEndpoint ?? (aws ? undefined : endpoint),
     tls: typeof options.tls === "object" ? options.tls : undefined,
-    credentials,
     waitTime: given.waitTime ?? 20_000,
     getWaitTime: given.getWaitTime ?? 1000,
     visibilityTimeout: given.visibilityTimeout ?? 1_800_000,
     queueNamePrefix: given.queueNamePrefix ?? "",
-    predefinedQueues: given.predefinedQueues === undefined
+    predefinedQueues: queues === undefined
       ? undefined
-      : new Map(Object.entries(given.predefinedQueues)),
+      : withAccess(queues, access),
     supportsFanout: given.supportsFanout ?? true,
     base64Encoding: given.base64Encoding ?? true,
     maxMessageBytes: given.maxMessageBytes ?? MOST_MESSAGE_BYTES,
@@ -136,47 +154,26 @@ export function readSettings(
   };
 }
 
+/** For what credentials of the connection's own are needed; `undefined` if for nothing. */
+function neededBy(
+  queues: GivenOptions["predefinedQueues"],
+): string | undefined {
+  const all = Object.entries(queues ?? {});
+  if (all.length === 0) return "SQS";
+  const queue = all.find(([, { credentials }]) => credentials === undefined);
+  return queue === undefined ? undefined : `queue "${queue[0]}"`;
+}
+
 function endpointOf(
   { hostname, port }: BrokerUrl,
   secure: boolean | TlsOptions | undefined,
 ): string | undefined {
   if (hostname === undefined) return undefined;
   const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  const tls = secure ?? AWS_HOST.test(hostname);
+  const tls = secure ?? isAwsHost(hostname);
   return `http${tls === false ? "" : "s"}://${host}${
     port === undefined ? "" : `:${port}`
   }`;
-}
-
-function readCredentials(
-  { userid, password }: BrokerUrl,
-  { credentials, sessionToken }: SqsTransportOptions,
-  ask: ConnectOptions["password"],
-): SqsCredentialsFunction | undefined {
-  if (userid !== undefined) {
-    if (credentials !== undefined) {
-      throw invalid(
-        'Cannot use "credentials" with a URL that has an access key: give one of the two',
-      );
-    }
-    const secret = password === undefined ? ask : () => password;
-    if (secret === undefined) {
-      throw invalid(
-        `Cannot use an access key without its secret: write sqs://KEY:SECRET@, each percent-encoded`,
-      );
-    }
-    return async () => ({
-      accessKeyId: userid,
-      secretAccessKey: await secret(),
-      sessionToken,
-    });
-  }
-  if (credentials === "default") return undefined;
-  if (typeof credentials === "function") return credentials;
-  if (credentials !== undefined) return () => credentials;
-  throw invalid(
-    'Cannot sign requests to SQS: there are no credentials; write sqs://KEY:SECRET@, or give the transport option "credentials": an object, a function, or "default" for those of the environment',
-  );
 }
 
 /** A duration in whole seconds: SQS knows no others. */
@@ -233,25 +230,6 @@ const TEXTS: OptionReader<Readonly<Record<string, string>>> = {
   },
 };
 
-const QUEUES: OptionReader<Readonly<Record<string, string>>> = {
-  fromObject(name, value) {
-    const queues = TEXTS.fromObject(name, value);
-    for (const [queue, url] of Object.entries(queues)) {
-      if (!URL.canParse(url)) {
-        throw invalid(
-          `Cannot use "${url}" as the URL of the predefined queue "${queue}": it must be like https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`,
-        );
-      }
-      if (isFifo(queue) !== isFifo(url)) {
-        throw invalid(
-          `Cannot use "${url}" as the URL of the predefined queue "${queue}": both or neither must end with ".fifo"`,
-        );
-      }
-    }
-    return queues;
-  },
-};
-
 const ENDPOINT = (urlName: string): OptionReader<string> => {
   const text = stringOption(urlName);
   const check = (name: string, value: string): string => {
@@ -268,27 +246,9 @@ const ENDPOINT = (urlName: string): OptionReader<string> => {
   };
 };
 
-type Credentials = Exclude<SqsTransportOptions["credentials"], undefined>;
-
-const CREDENTIALS: OptionReader<Credentials> = {
-  fromObject(_, value) {
-    if (isCredentials(value)) return value;
-    throw invalid(
-      'Cannot use the "credentials": they must be { accessKeyId, secretAccessKey }, a function that gives such, or "default"',
-    );
-  },
-};
-
-function isCredentials(value: unknown): value is Credentials {
-  if (value === "default" || typeof value === "function") return true;
-  return typeof value === "object" && value !== null &&
-    "accessKeyId" in value && typeof value.accessKeyId === "string" &&
-    "secretAccessKey" in value && typeof value.secretAccessKey === "string";
-}
-
 const TABLE: {
-  readonly [K in keyof SqsTransportOptions]-?: OptionReader<
-    Exclude<SqsTransportOptions[K], undefined>
+  readonly [K in keyof GivenOptions]-?: OptionReader<
+    Exclude<GivenOptions[K], undefined>
   >;
 } = {
   region: stringOption("region"),
@@ -301,7 +261,7 @@ const TABLE: {
   getWaitTime: secondsOption("get_wait_time_seconds", 0, 20),
   visibilityTimeout: VISIBILITY,
   queueNamePrefix: stringOption("queue_name_prefix"),
-  predefinedQueues: QUEUES,
+  predefinedQueues: PREDEFINED,
   supportsFanout: booleanOption("supports_fanout"),
   base64Encoding: booleanOption("sqs_base64_encoding"),
   maxMessageBytes: integerOption("max_message_bytes", 1024, MOST_MESSAGE_BYTES),

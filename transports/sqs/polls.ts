@@ -5,7 +5,6 @@ import {
   ConnectionError,
   TimeoutError,
 } from "../../model/errors.ts";
-import type { AwsClient, ReceivedMessage } from "./client.ts";
 import type { SqsQueue } from "./queues.ts";
 import type { ReserveOptions } from "../store/store.ts";
 
@@ -16,6 +15,14 @@ const MOMENT = 100;
 /** How much later than it ought to an answer may come from a server that is alive. */
 const LATE = 1000;
 
+/** One message that was received. */
+export interface ReceivedMessage {
+  readonly handle: string;
+  readonly body: string;
+  /** How often it was received, this time included. */
+  readonly receiveCount: number;
+}
+
 /** How to receive: seconds. */
 export interface ReceiveSettings {
   readonly limit: number;
@@ -25,7 +32,6 @@ export interface ReceiveSettings {
 
 /** What receives need of their store. */
 export interface PollSettings {
-  readonly client: AwsClient;
   readonly clock: Clock;
   readonly limits: Limits;
   /** How long what is received is ours, ms. */
@@ -164,9 +170,9 @@ export class Polls {
   }
 
   #start(queue: SqsQueue, limit: number, wait: number): Poll {
-    const { client, clock, lease, grace } = this.#settings;
+    const { clock, lease, grace } = this.#settings;
     const began = clock.now();
-    const answer = client.receive(queue.url, {
+    const answer = queue.client.receive(queue.url, {
       limit,
       wait: wait / 1000,
       lease: lease / 1000,

@@ -8,6 +8,7 @@ import {
   TimeoutError,
 } from "../../model/errors.ts";
 import type { AwsClient } from "./client.ts";
+import type { Clients } from "./clients.ts";
 import { entityName, isFifo } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
 
@@ -21,17 +22,23 @@ export type AttributeName =
   | "QueueArn"
   | "RedrivePolicy";
 
-/** A queue at AWS. */
-export interface SqsQueue {
+/** Where a queue is. */
+export interface QueuePlace {
   /** Its name in programs. */
   readonly queue: string;
   readonly url: string;
+}
+
+/** A queue at AWS. */
+export interface SqsQueue extends QueuePlace {
   readonly fifo: boolean;
+  /** Through which it is reached. */
+  readonly client: AwsClient;
 }
 
 /** The queues of a connection at AWS: what they are called there, and where they are. */
 export class Queues {
-  readonly #client: AwsClient;
+  readonly #clients: Clients;
   readonly #settings: SqsSettings;
   readonly #clock: Clock;
   readonly #limits: Limits;
@@ -46,17 +53,17 @@ export class Queues {
 
   /** Makes one that knows the predefined queues alone. */
   constructor(
-    client: AwsClient,
+    clients: Clients,
     settings: SqsSettings,
     clock: Clock,
     limits: Limits,
   ) {
-    this.#client = client;
+    this.#clients = clients;
     this.#clock = clock;
     this.#settings = settings;
     this.#limits = limits;
-    for (const [queue, url] of settings.predefinedQueues ?? []) {
-      this.#known.set(queue, { queue, url, fifo: isFifo(queue) });
+    for (const [queue, { url }] of settings.predefinedQueues ?? []) {
+      this.#learn(queue, url);
     }
   }
 
@@ -103,7 +110,7 @@ export class Queues {
     const { visibilityTimeout, creationAttributes } = this.#settings;
     const name = this.#nameOf(queue);
     try {
-      const url = await this.#client.createQueue(name, {
+      const url = await this.#clients.own.createQueue(name, {
         VisibilityTimeout: String(visibilityTimeout / 1000),
         ...(isFifo(name) ? { FifoQueue: "true" } : {}),
         ...creationAttributes,
@@ -125,7 +132,7 @@ export class Queues {
     if (known === undefined) return;
     this.#known.delete(queue);
     try {
-      await this.#client.deleteQueue(known.url, options ?? {});
+      await known.client.deleteQueue(known.url, options ?? {});
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error;
     }
@@ -143,13 +150,13 @@ export class Queues {
    * @throws {NotFoundError} If the queue is not there.
    */
   async attribute(
-    { queue, url }: SqsQueue,
+    { queue, url, client }: SqsQueue,
     name: AttributeName,
     options?: CallOptions,
   ): Promise<string | undefined> {
     if (this.#denied.has(queue)) return undefined;
     try {
-      const attributes = await this.#client.readAttributes(
+      const attributes = await client.readAttributes(
         url,
         [name],
         options ?? {},
@@ -176,7 +183,7 @@ export class Queues {
   async #ask(queue: string): Promise<SqsQueue | undefined> {
     try {
       const name = this.#nameOf(queue);
-      return this.#learn(queue, await this.#client.findQueue(name, {}));
+      return this.#learn(queue, await this.#clients.own.findQueue(name, {}));
     } catch (error) {
       if (error instanceof NotFoundError) return undefined;
       throw error;
@@ -188,7 +195,8 @@ export class Queues {
   }
 
   #learn(queue: string, url: string): SqsQueue {
-    const known = { queue, url, fifo: isFifo(queue) };
+    const client = this.#clients.of(queue);
+    const known = { queue, url, fifo: isFifo(queue), client };
     this.#known.set(queue, known);
     return known;
   }

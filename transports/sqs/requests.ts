@@ -16,7 +16,6 @@ export type BatchResult = readonly (Failure | undefined)[];
 /** What requests need of their connection. */
 export interface RequestSettings {
   readonly clock: Clock;
-  readonly credentials: CredentialSource | undefined;
   readonly operationTimeout: number;
 }
 
@@ -35,13 +34,17 @@ export class Requests {
     this.#limits = new Limits(settings.clock);
   }
 
-  /** Sends a request. Without a deadline it has the connection's `operationTimeout`. */
+  /**
+   * Sends a request. Without a deadline it has the connection's `operationTimeout`. Where
+   * AWS says that the credentials have expired, it is sent once more, with new ones.
+   */
   async run<O>(
     action: string,
     request: (abortSignal: AbortSignal) => Promise<O>,
     options: CallOptions,
+    credentials: CredentialSource | undefined,
   ): Promise<O> {
-    const { clock, credentials, operationTimeout } = this.#settings;
+    const { clock, operationTimeout } = this.#settings;
     const limits = {
       signal: options.signal,
       deadline: options.deadline ?? clock.now() + operationTimeout,

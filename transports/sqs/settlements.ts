@@ -4,7 +4,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import { Batcher } from "./batcher.ts";
-import type { AwsClient, ReceivedMessage } from "./client.ts";
+import type { ReceivedMessage } from "./polls.ts";
 import type { SqsQueue } from "./queues.ts";
 
 /** Batches of settlements of a queue that may be under way at once: their order does not matter. */
@@ -52,14 +52,12 @@ type Verb = number | "remove";
  * whose time is over, and says that all is well: so that is told by our own clock.
  */
 export class Settlements {
-  readonly #client: AwsClient;
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #batchers = new Map<string, Batcher<string>>();
 
   /** Makes one with nothing to do. */
-  constructor(client: AwsClient, clock: Clock, limits: Limits) {
-    this.#client = client;
+  constructor(clock: Clock, limits: Limits) {
     this.#clock = clock;
     this.#limits = limits;
   }
@@ -104,7 +102,7 @@ export class Settlements {
   ): Promise<boolean> {
     if (!this.isOurs(reservation)) return false;
     const { from, handle } = reservation;
-    const batcher = this.#batcherOf(from.url, verb);
+    const batcher = this.#batcherOf(from, verb);
     const limits = { deadline: options?.deadline, signal: options?.signal };
     let failure = await batcher.add(handle, limits);
     // Of a batch some entries may fail, by no fault of theirs.
@@ -114,8 +112,8 @@ export class Settlements {
     return failure === undefined;
   }
 
-  #batcherOf(url: string, verb: Verb): Batcher<string> {
-    const key = `${verb} ${url}`;
+  #batcherOf({ queue, url, client }: SqsQueue, verb: Verb): Batcher<string> {
+    const key = `${verb} ${queue}`;
     let batcher = this.#batchers.get(key);
     if (batcher === undefined) {
       batcher = new Batcher({
@@ -124,8 +122,8 @@ export class Settlements {
         limits: this.#limits,
         send: (handles, options) =>
           verb === "remove"
-            ? this.#client.remove(url, handles, options)
-            : this.#client.changeVisibility(url, handles, verb, options),
+            ? client.remove(url, handles, options)
+            : client.changeVisibility(url, handles, verb, options),
       });
       this.#batchers.set(key, batcher);
     }

@@ -28,13 +28,13 @@ import type { Capability, CloseReason } from "../transport.ts";
 import { Batcher } from "./batcher.ts";
 import { decodeBody, encodeBody } from "./body.ts";
 import { capabilitiesOf } from "./capabilities.ts";
-import type { AwsClient, ReceivedMessage } from "./client.ts";
+import type { Clients } from "./clients.ts";
 import { entryFor, type SendEntry } from "./entry.ts";
 import { sendError } from "./errors.ts";
 import { Fanout } from "./fanout.ts";
 import { isFifo } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
-import { Polls } from "./polls.ts";
+import { Polls, type ReceivedMessage } from "./polls.ts";
 import { Queues, type SqsQueue } from "./queues.ts";
 import type { Requests } from "./requests.ts";
 import { Settlements, SqsReservation } from "./settlements.ts";
@@ -50,7 +50,7 @@ const LOST: PutResult = { type: "lost" };
 /** What a store is made of. */
 export interface SqsStoreSettings {
   readonly settings: SqsSettings;
-  readonly client: AwsClient;
+  readonly clients: Clients;
   readonly requests: Requests;
   readonly clock: Clock;
   /** How much longer than it waits a receive may take, ms. */
@@ -72,7 +72,7 @@ export class SqsStore implements Store {
   ) => Promise<void>;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #settings: SqsSettings;
-  readonly #client: AwsClient;
+  readonly #clients: Clients;
   readonly #requests: Requests;
   readonly #limits: Limits;
   readonly #tables: SqsTables;
@@ -86,12 +86,12 @@ export class SqsStore implements Store {
   #ended = false;
 
   /** Makes one over a client that has been heard. */
-  constructor({ settings, client, requests, clock, grace }: SqsStoreSettings) {
+  constructor({ settings, clients, requests, clock, grace }: SqsStoreSettings) {
     const { promise, resolve } = Promise.withResolvers<CloseReason>();
     this.closed = promise;
     this.#settleClosed = resolve;
     this.#settings = settings;
-    this.#client = client;
+    this.#clients = clients;
     this.#requests = requests;
     requests.onLost = (error) => this.lose(error);
     this.#limits = new Limits(clock);
@@ -104,10 +104,9 @@ export class SqsStore implements Store {
       lease,
     };
     this.capabilities = capabilitiesOf(settings);
-    this.#queues = new Queues(client, settings, clock, this.#limits);
-    this.#settlements = new Settlements(client, clock, this.#limits);
+    this.#queues = new Queues(clients, settings, clock, this.#limits);
+    this.#settlements = new Settlements(clock, this.#limits);
     this.#polls = new Polls({
-      client,
       clock,
       limits: this.#limits,
       lease,
@@ -116,7 +115,7 @@ export class SqsStore implements Store {
       lost: (error) => this.lose(error),
     });
     const fanout = settings.supportsFanout
-      ? new Fanout(client, settings, this.#limits, (exchange) => {
+      ? new Fanout(clients.own, settings, this.#limits, (exchange) => {
         this.#tables.forgetExchange(exchange);
       })
       : undefined;
@@ -300,7 +299,7 @@ export class SqsStore implements Store {
     this.#requests.close(lost);
     this.#polls.close(lost);
     this.#limits.clear();
-    await this.#client.close();
+    await this.#clients.close();
   }
 
   /** Writes a message when it is asked for, and once. */
@@ -334,7 +333,7 @@ export class SqsStore implements Store {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#senderOf(found.url).add(entry, options).then(
+    return this.#senderOf(found).add(entry, options).then(
       (failure) => {
         if (failure !== undefined) throw sendError(found.queue, failure);
         return PUT;
@@ -346,8 +345,8 @@ export class SqsStore implements Store {
     );
   }
 
-  #senderOf(url: string): Batcher<SendEntry> {
-    let sender = this.#senders.get(url);
+  #senderOf({ queue, url, client }: SqsQueue): Batcher<SendEntry> {
+    let sender = this.#senders.get(queue);
     if (sender === undefined) {
       sender = new Batcher({
         mostBytes: this.#settings.maxMessageBytes,
@@ -355,9 +354,9 @@ export class SqsStore implements Store {
         // One after the other: what is sent first comes first, as far as SQS keeps it so.
         atOnce: 1,
         limits: this.#limits,
-        send: (entries, options) => this.#client.send(url, entries, options),
+        send: (entries, options) => client.send(url, entries, options),
       });
-      this.#senders.set(url, sender);
+      this.#senders.set(queue, sender);
     }
     return sender;
   }
@@ -381,7 +380,7 @@ export class SqsStore implements Store {
 
   #giveBack(queue: SqsQueue, messages: readonly ReceivedMessage[]): void {
     if (messages.length === 0) return;
-    const giving: Promise<void> = this.#client.changeVisibility(
+    const giving: Promise<void> = queue.client.changeVisibility(
       queue.url,
       messages.map(({ handle }) => handle),
       0,

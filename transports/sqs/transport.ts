@@ -1,8 +1,6 @@
 import {
-  AccessRefusedError,
   ConnectionError,
   MessagingError,
-  NotFoundError,
   TimeoutError,
 } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
@@ -10,8 +8,7 @@ import { formatUrl } from "../../url/format.ts";
 import { createStoreTransport } from "../store/connection.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
-import { AwsClient } from "./client.ts";
-import { CredentialSource } from "./credentials.ts";
+import { Clients } from "./clients.ts";
 import { readSettings } from "./options.ts";
 import { Requests } from "./requests.ts";
 import { SqsStore } from "./store.ts";
@@ -28,25 +25,18 @@ export function createTransport(): Transport {
 async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const { clock, operationTimeout, heartbeat } = options;
   const settings = readSettings(url, options);
-  const credentials = settings.credentials === undefined
-    ? undefined
-    : new CredentialSource(settings.credentials, clock);
-  const requests = new Requests({ clock, credentials, operationTimeout });
-  const client = new AwsClient(settings, credentials, requests);
-  const [queue] = settings.predefinedQueues?.values() ?? [];
+  const requests = new Requests({ clock, operationTimeout });
+  const clients = new Clients(settings, requests, clock);
   try {
-    await client.probe(queue, options);
+    await clients.probe(options);
   } catch (error) {
-    const translated = cannotConnect(url, error);
-    if (translated !== undefined) {
-      requests.close();
-      await client.close();
-      throw translated;
-    }
+    requests.close();
+    await clients.close();
+    throw cannotConnect(url, error);
   }
   return new SqsStore({
     settings,
-    client,
+    clients,
     requests,
     clock,
     grace: heartbeat > 0
@@ -55,12 +45,8 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   });
 }
 
-/** Says why there is no connection; `undefined` where the answer shows that there is one. */
+/** Says why there is no connection. */
 function cannotConnect(url: BrokerUrl, error: unknown): unknown {
-  // It knows us, and what we may not do we need not do.
-  if (error instanceof AccessRefusedError || error instanceof NotFoundError) {
-    return undefined;
-  }
   if (!(error instanceof MessagingError)) return error; // an abort's reason
   const { name, code, retryable, cause } = error;
   if (name === "AuthenticationError") return error;
@@ -70,7 +56,7 @@ function cannotConnect(url: BrokerUrl, error: unknown): unknown {
       { cause: error, outcome: "not-sent" },
     );
   }
-  const reason = error.message.replace(/^Cannot connect to SQS: /, "");
+  const reason = error.message.replace(/^Cannot connect to SQS:? /, "");
   const answers = code === "precondition-failed";
   return new ConnectionError(
     `Cannot connect to "${formatUrl(url)}": ${
