@@ -8,51 +8,16 @@ import { ConnectionError, SettlementError } from "../../model/errors.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
 import {
-  type Channel,
   createStoreTransport,
   type Delivery,
   type DeliveryTag,
-  type Publishing,
   type Reservation,
   type Store,
-  type TransportConnection,
 } from "../../transports/store/mod.ts";
 import { parseUrl } from "../../url/mod.ts";
 import { TestClock } from "../support/clock.ts";
 import { registerConformance } from "../support/register.ts";
-
-/** What a store over the memory store does otherwise. */
-type Changes = Partial<
-  Pick<
-    Store,
-    | "limits"
-    | "renew"
-    | "beat"
-    | "broadcast"
-    | "drop"
-    | "setAside"
-    | "reserve"
-  >
->;
-
-/** A memory store, changed here and there. */
-function changed(inner: MemoryStore, changes: Changes): Store {
-  return {
-    limits: inner.limits,
-    capabilities: inner.capabilities,
-    closed: inner.closed,
-    readTopology: (of) => inner.readTopology(of),
-    applyChanges: (changes, version) => inner.applyChanges(changes, version),
-    countMessages: (queue) => inner.countMessages(queue),
-    purgeQueue: (queue) => inner.purgeQueue(queue),
-    put: (items, options) => inner.put(items, options),
-    reserve: (wants, options) => inner.reserve(wants, options),
-    remove: (reservations) => inner.remove(reservations),
-    release: (reservations) => inner.release(reservations),
-    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-    ...changes,
-  };
-}
+import { changed, message, open, QUEUE } from "../support/stores.ts";
 
 const narrow = new MemoryBroker(SYSTEM_CLOCK);
 
@@ -73,57 +38,6 @@ await registerConformance("a narrow store", {
       }));
     },
   }),
-});
-
-interface Opened {
-  readonly clock: TestClock;
-  readonly connection: TransportConnection;
-  readonly channel: Channel;
-  readonly store: Store;
-}
-
-async function open(
-  changes: (inner: MemoryStore) => Changes,
-  clock: TestClock = new TestClock(),
-  broker: MemoryBroker = new MemoryBroker(clock),
-  owner = "me",
-): Promise<Opened> {
-  let store: Store | undefined;
-  const transport = createStoreTransport({
-    name: "changed",
-    open: () => {
-      const inner = new MemoryStore(broker, { clock });
-      store = changed(inner, changes(inner));
-      return Promise.resolve(store);
-    },
-  });
-  const connection = await transport.connect(parseUrl("changed://"), {
-    heartbeat: 0,
-    transportOptions: {},
-    operationTimeout: 1000,
-    owner,
-    clock,
-  });
-  assert(store !== undefined);
-  const channel = await connection.openChannel();
-  return { clock, connection, channel, store };
-}
-
-const QUEUE = {
-  name: "q",
-  durable: true,
-  exclusive: false,
-  autoDelete: false,
-  arguments: {},
-};
-
-const message = (exchange: string, routingKey: string): Publishing => ({
-  exchange,
-  routingKey,
-  mandatory: false,
-  delay: 0,
-  properties: {},
-  body: new Uint8Array(1),
 });
 
 /** Lets what was begun go on for as many turns as it needs. */

@@ -1,0 +1,103 @@
+/** Stores over the memory store that differ from it here and there. */
+
+import { assert } from "@std/assert";
+import { MemoryBroker } from "../../transports/memory/broker.ts";
+import { MemoryStore } from "../../transports/memory/store.ts";
+import {
+  type Channel,
+  createStoreTransport,
+  type Publishing,
+  type Store,
+  type TransportConnection,
+} from "../../transports/store/mod.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
+import { parseUrl } from "../../url/mod.ts";
+import { TestClock } from "./clock.ts";
+
+/** What a store over the memory store does otherwise. */
+export type Changes = Partial<
+  Pick<
+    Store,
+    | "limits"
+    | "renew"
+    | "beat"
+    | "broadcast"
+    | "drop"
+    | "setAside"
+    | "reserve"
+  >
+>;
+
+/** A memory store, changed here and there. */
+export function changed(inner: MemoryStore, changes: Changes): Store {
+  return {
+    limits: inner.limits,
+    capabilities: inner.capabilities,
+    closed: inner.closed,
+    readTopology: (of) => inner.readTopology(of),
+    applyChanges: (changes, version) => inner.applyChanges(changes, version),
+    countMessages: (queue) => inner.countMessages(queue),
+    purgeQueue: (queue) => inner.purgeQueue(queue),
+    put: (items, options) => inner.put(items, options),
+    reserve: (wants, options) => inner.reserve(wants, options),
+    remove: (reservations) => inner.remove(reservations),
+    release: (reservations) => inner.release(reservations),
+    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+    ...changes,
+  };
+}
+
+/** What a test has of one. */
+export interface Opened {
+  readonly clock: TestClock;
+  readonly connection: TransportConnection;
+  readonly channel: Channel;
+  readonly store: Store;
+}
+
+/** Opens a channel on one. */
+export async function open(
+  changes: (inner: MemoryStore) => Changes,
+  clock: TestClock = new TestClock(),
+  broker: MemoryBroker = new MemoryBroker(clock),
+  owner = "me",
+): Promise<Opened> {
+  let store: Store | undefined;
+  const transport = createStoreTransport({
+    name: "changed",
+    open: () => {
+      const inner = new MemoryStore(broker, { clock });
+      store = changed(inner, changes(inner));
+      return Promise.resolve(store);
+    },
+  });
+  const connection = await transport.connect(parseUrl("changed://"), {
+    heartbeat: 0,
+    transportOptions: {},
+    operationTimeout: 1000,
+    owner,
+    clock,
+  });
+  assert(store !== undefined);
+  const channel = await connection.openChannel();
+  return { clock, connection, channel, store };
+}
+
+/** A queue like any other. */
+export const QUEUE: QueueDeclaration = {
+  name: "q",
+  durable: true,
+  exclusive: false,
+  autoDelete: false,
+  arguments: {},
+};
+
+/** Makes a message. */
+export const message = (exchange: string, routingKey: string): Publishing => ({
+  exchange,
+  routingKey,
+  mandatory: false,
+  delay: 0,
+  properties: {},
+  body: new Uint8Array(1),
+});
