@@ -7,9 +7,9 @@ import {
   type MongoClientOptions,
   MongoServerError,
   ObjectId,
+  type TopologyDescriptionChangedEvent,
   type WriteConcernSettings,
 } from "mongodb";
-import type { TlsOptions } from "../../model/tls_options.ts";
 import { DriverFailure, type Failure, failureOf } from "./errors.ts";
 import type { DialOptions } from "./options.ts";
 import type {
@@ -20,6 +20,7 @@ import type {
   Updated,
   UpdateStatement,
 } from "./port.ts";
+import { tlsConfig } from "./tls_config.ts";
 
 /** What a dial is given beside its options. */
 export interface DialHooks {
@@ -68,8 +69,20 @@ export async function dial(
   );
   const close = () => client.close().catch(() => {});
   hooks.signal.addEventListener("abort", close, { once: true });
+  const { promise: nobody, reject } = Promise.withResolvers<never>();
+  // The driver would ask again and again: whether to is the library's to say.
+  const look = ({ newDescription }: TopologyDescriptionChangedEvent) => {
+    const servers = [...newDescription.servers.values()];
+    const [error] = servers.map(({ error }) => error);
+    const failed = servers.every(({ type, error }) =>
+      type === "Unknown" && error !== null
+    );
+    if (failed && error !== undefined) reject(error);
+  };
+  client.on("topologyDescriptionChanged", look);
   try {
-    await client.connect();
+    await Promise.race([client.connect(), nobody]);
+    client.off("topologyDescriptionChanged", look);
     await driver.begin();
     hooks.signal.throwIfAborted();
     return driver;
@@ -96,7 +109,7 @@ function clientOptions(
     ...given("replicaSet", options.replicaSet),
     ...given("directConnection", options.directConnection),
     ...given("appName", options.appName),
-    ...tlsOptions(tls),
+    ...tlsConfig(tls),
     maxPoolSize: options.maxPoolSize,
     serverSelectionTimeoutMS: most,
     connectTimeoutMS: most,
@@ -118,27 +131,6 @@ function given<K extends string, V>(
   const options: { [P in K]?: V } = {};
   if (value !== undefined) options[name] = value;
   return options;
-}
-
-function tlsOptions(
-  tls: boolean | TlsOptions | undefined,
-): MongoClientOptions {
-  // As the scheme says: `mongodb+srv` speaks it by itself.
-  if (tls === undefined) return {};
-  if (typeof tls === "boolean") return { tls };
-  return {
-    tls: true,
-    ...given(
-      "ca",
-      typeof tls.ca === "object" ? [...tls.ca].join("\n") : tls.ca,
-    ),
-    ...given("cert", tls.cert),
-    ...given("key", tls.key),
-    ...given("passphrase", tls.passphrase),
-    ...given("servername", tls.servername),
-    ...(tls.verify === false ? { tlsAllowInvalidCertificates: true } : {}),
-    ...(tls.checkHostname === false ? { tlsAllowInvalidHostnames: true } : {}),
-  };
 }
 
 class Driver implements MongodbClient {
