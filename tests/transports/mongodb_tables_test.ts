@@ -157,6 +157,25 @@ onMongodb(
 );
 
 onMongodb(
+  "a connection that was lost in the middle of a declaration does not hold up the next one of its owner",
+  async (database) => {
+    const lost = await database.connect({ owner: "me" });
+    await lost.channel.declareQueue(queueOf("q"));
+    await database.documents.collection<{ _id: string }>("messages.topology")
+      .updateOne({ _id: "version" }, {
+        $set: {
+          lock: "a lost one's",
+          locked_by: "me",
+          locked_until: new Date(Date.now() + 60_000),
+        },
+      });
+    const { channel } = await database.connect({ owner: "me" });
+    const deadline = performance.now() + 5000;
+    await channel.declareQueue(queueOf("r"), { deadline });
+  },
+);
+
+onMongodb(
   "a queue goes when nobody has used it for its time, with its bindings and messages",
   async (database) => {
     const clock = new TestClock();

@@ -81,15 +81,14 @@ export async function dial(
   };
   client.on("topologyDescriptionChanged", look);
   try {
-    await Promise.race([client.connect(), nobody]);
-    client.off("topologyDescriptionChanged", look);
-    await driver.begin();
+    await Promise.race([client.connect().then(() => driver.begin()), nobody]);
     hooks.signal.throwIfAborted();
     return driver;
   } catch (error) {
     await close();
     throw error;
   } finally {
+    client.off("topologyDescriptionChanged", look);
     hooks.signal.removeEventListener("abort", close);
   }
 }
@@ -158,7 +157,7 @@ class Driver implements MongodbClient {
     this.#hooks = hooks;
   }
 
-  /** Reads the server's time, and listens for its end. */
+  /** Listens for the server's end, and reads its time. */
   async begin(): Promise<void> {
     const { onCommand } = this.#hooks;
     if (onCommand !== undefined) {
@@ -166,7 +165,6 @@ class Driver implements MongodbClient {
         onCommand(commandName, command);
       });
     }
-    await this.#readTime();
     this.#client.on("topologyDescriptionChanged", ({ newDescription }) => {
       const writable = [...newDescription.servers.values()].find(({ type }) =>
         WRITABLE.has(type)
@@ -184,6 +182,7 @@ class Driver implements MongodbClient {
           : failureOf(cause),
       );
     });
+    await this.#readTime();
   }
 
   async #readTime(): Promise<void> {

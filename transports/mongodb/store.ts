@@ -89,7 +89,7 @@ export class MongodbStore implements Store {
       reserveWait: 5000,
       lease: context.settings.lease,
     };
-    this.#tables = new MongodbTables(context);
+    this.#tables = new MongodbTables(context, owner);
     this.#claims = new Claims(context, owner);
     this.#reserving = new Reserving(context, this.#claims, broadcasts, {
       findMissing: (queues) => this.#tables.findMissing(queues),

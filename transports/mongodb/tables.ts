@@ -27,10 +27,10 @@ export class MongodbTables {
   readonly #line = new Line();
   readonly #reading = new Map<string, Promise<TopologyView>>();
 
-  /** Makes them, unread. */
-  constructor(context: Context) {
+  /** Makes them for one connection of an owner, unread. */
+  constructor(context: Context, owner: string) {
     this.#context = context;
-    this.#versions = new Versions(context);
+    this.#versions = new Versions(context, owner);
   }
 
   /** The tables as far as they are known. */

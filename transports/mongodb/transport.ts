@@ -34,7 +34,8 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const password = url.password ?? await options.password?.();
   const giveUp = new AbortController();
   let store: MongodbStore | undefined;
-  let lost: Failure | undefined;
+  const { promise: losing, reject: lose } = Promise.withResolvers<never>();
+  losing.catch(() => {}); // told by the store, too
   const dialled = dial(dialOptions, {
     password,
     signal: giveUp.signal,
@@ -44,8 +45,9 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
     socketTimeout: operationTimeout,
     heartbeat: options.heartbeat,
     onLost: (failure) => {
-      lost = failure;
-      store?.lose(lostError(broker, failure));
+      const error = lostError(broker, failure);
+      lose(error);
+      store?.lose(error);
     },
   }).catch((error: unknown) => {
     throw dialError(broker, failureOf(error));
@@ -62,10 +64,9 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
         }),
     );
     const context = new Context(client, clock, settings, operationTimeout);
-    const opened = new MongodbStore(context, owner);
-    await opened.open({ deadline, signal });
-    store = opened;
-    if (lost !== undefined) store.lose(lostError(broker, lost));
+    store = new MongodbStore(context, owner);
+    // The driver would wait for a server that comes back.
+    await Promise.race([store.open({ deadline, signal }), losing]);
     return store;
   } catch (error) {
     giveUp.abort();

@@ -1,10 +1,12 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Context } from "./context.ts";
+import type { Fields } from "./port.ts";
 
 /** The id of the document that counts the changes, and locks them. */
 const VERSION = "version";
 /** A lock that is older is of somebody who died with it, ms. */
 const LOCK_TTL = 10_000;
+const UNLOCKED = { lock: "", locked_by: "", locked_until: "" };
 
 /** How many changes the tables have seen. */
 export interface Version {
@@ -21,13 +23,15 @@ export interface Version {
  */
 export class Versions {
   readonly #context: Context;
+  readonly #owner: string;
 
-  /** Makes it for one connection. */
-  constructor(context: Context) {
+  /** Makes it for one connection of an owner. */
+  constructor(context: Context, owner: string) {
     this.#context = context;
+    this.#owner = owner;
   }
 
-  /** Begins to count, where nobody has. */
+  /** Begins to count, where nobody has; and takes away the lock of an earlier connection of the owner, which was lost with it. */
   async open(options: CallOptions): Promise<void> {
     const { client, settings: { names } } = this.#context;
     await this.#context.call("open the tables", options, async () => {
@@ -36,7 +40,12 @@ export class Versions {
         { _id: VERSION },
         { limit: 1 },
       );
-      if (there !== undefined) return;
+      if (there !== undefined) {
+        if (there.locked_by === this.#owner) {
+          await this.#unlockAll({ locked_by: this.#owner });
+        }
+        return;
+      }
       await client.update(names.topology, [{
         filter: { _id: VERSION },
         update: { $setOnInsert: { changes: 0, routes: 0 } },
@@ -77,23 +86,19 @@ export class Versions {
         client.update(names.topology, [{
           filter: { _id: VERSION, changes, lock: null },
           update: {
-            $set: { lock, locked_until: new Date(now + LOCK_TTL) },
+            $set: {
+              lock,
+              locked_by: this.#owner,
+              locked_until: new Date(now + LOCK_TTL),
+            },
           },
         }], { safe: true }),
     );
     if (taken.matched > 0) return true;
-    // What a dead one left half-way is a change like any other.
     await this.#context.call(
       "lock the tables",
       options,
-      () =>
-        client.update(names.topology, [{
-          filter: { _id: VERSION, locked_until: { $lt: new Date(now) } },
-          update: {
-            $inc: { changes: 1, routes: 1 },
-            $unset: { lock: "", locked_until: "" },
-          },
-        }], { safe: true }),
+      () => this.#unlockAll({ locked_until: { $lt: new Date(now) } }),
     );
     await this.#context.sleep(5 + Math.random() * 10);
     return false;
@@ -110,9 +115,18 @@ export class Versions {
           filter: { _id: VERSION, lock },
           update: {
             $inc: { changes: 1, routes: concernsRoutes ? 1 : 0 },
-            $unset: { lock: "", locked_until: "" },
+            $unset: UNLOCKED,
           },
         }], { safe: true }),
     );
+  }
+
+  /** What a dead one left half-way is a change like any other. */
+  #unlockAll(whose: Fields): Promise<unknown> {
+    const { client, settings: { names } } = this.#context;
+    return client.update(names.topology, [{
+      filter: { _id: VERSION, ...whose },
+      update: { $inc: { changes: 1, routes: 1 }, $unset: UNLOCKED },
+    }], { safe: true });
   }
 }
