@@ -104,19 +104,11 @@ export class Limits {
         reject(options.signal.reason);
         return;
       }
-      const unwatch = this.watch(options, (reason) => {
-        reject(reason === undefined ? late() : reason.aborted);
+      const waiter = new Waiter<T>(resolve, reject);
+      waiter.unwatch = this.watch(options, (reason) => {
+        waiter.fail(reason === undefined ? late() : reason.aborted);
       });
-      promise.then(
-        (value) => {
-          unwatch();
-          resolve(value);
-        },
-        (error) => {
-          unwatch();
-          reject(error);
-        },
-      );
+      follow(promise, waiter);
     });
   }
 
@@ -125,4 +117,42 @@ export class Limits {
     this.#ended = true;
     this.#deadlines.clear();
   }
+}
+
+/**
+ * Who waits for a promise. The promise may never settle, and holds on to what it was
+ * given to call: once nobody waits any more, that is as good as nothing.
+ */
+class Waiter<T> {
+  #resolve: ((value: T) => void) | undefined;
+  #reject: ((error: unknown) => void) | undefined;
+  unwatch: (() => void) | undefined;
+
+  constructor(resolve: (value: T) => void, reject: (error: unknown) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  settle(value: T): void {
+    this.#resolve?.(value);
+    this.#leave();
+  }
+
+  fail(error: unknown): void {
+    this.#reject?.(error);
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.unwatch?.();
+    this.#resolve = this.#reject = this.unwatch = undefined;
+  }
+}
+
+/** In a scope of its own: what it calls must hold the waiter, and nothing else. */
+function follow<T>(promise: Promise<T>, waiter: Waiter<T>): void {
+  promise.then(
+    (value) => waiter.settle(value),
+    (error) => waiter.fail(error),
+  );
 }
