@@ -62,7 +62,8 @@ export class CouchdbClient {
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #dial: DialOptions;
   readonly #clock: Clock;
-  readonly #limits: Limits;
+  /** Those of calls; nothing is watched any more when it is closed. */
+  readonly limits: Limits;
   readonly #sender: Sender;
   readonly #headers: Readonly<Record<string, string>>;
   /** Under way: how to end them, and when they have ended. */
@@ -80,7 +81,7 @@ export class CouchdbClient {
     this.#settleClosed = resolve;
     this.#dial = dial;
     this.#clock = clock;
-    this.#limits = new Limits(clock);
+    this.limits = new Limits(clock);
     this.#sender = sender;
     this.time = new ServerTime(() => clock.wall());
     this.#headers = {
@@ -196,7 +197,7 @@ export class CouchdbClient {
     const { heartbeat, operationTimeout } = this.#dial;
     const bound = heartbeat > 0 ? 2 * heartbeat : Infinity;
     // Whatever comes is a sign of life; the first may take as long as any answer.
-    let watch = this.#limits.watchDeadline(
+    let watch = this.limits.watchDeadline(
       this.#clock.now() + operationTimeout,
       () => this.#loseSilent(operationTimeout),
     );
@@ -216,7 +217,7 @@ export class CouchdbClient {
       let rest = "";
       await readBody(response.body, controller.signal, (text) => {
         watch.cancel();
-        watch = this.#limits.watchDeadline(
+        watch = this.limits.watchDeadline(
           this.#clock.now() + bound,
           () => this.#loseSilent(bound),
         );
@@ -251,7 +252,7 @@ export class CouchdbClient {
     if (this.#end !== undefined) return;
     this.#end = error;
     for (const stop of this.#pending.values()) stop(error);
-    this.#limits.clear();
+    this.limits.clear();
     this.#sender.close();
     this.#settleClosed(reason);
   }
@@ -264,7 +265,7 @@ export class CouchdbClient {
   ): Promise<Answer> {
     if (this.#end !== undefined) return Promise.reject(this.#end);
     try {
-      this.#limits.check(options, () => action);
+      this.limits.check(options, () => action);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -277,7 +278,7 @@ export class CouchdbClient {
     };
     const bound = this.#clock.now() + this.#dial.operationTimeout;
     const deadline = Math.min(options?.deadline ?? Infinity, bound);
-    const unwatch = this.#limits.watch(
+    const unwatch = this.limits.watch(
       { signal: options?.signal, deadline },
       (reason) => {
         if (reason !== undefined) return stop(reason.aborted);

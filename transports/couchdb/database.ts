@@ -105,8 +105,8 @@ export class Database {
   }
 
   /** Writes a document with others of the same turn. */
-  write(doc: Draft): Promise<Written> {
-    return this.#writes.write(doc);
+  write(doc: Draft, options?: CallOptions): Promise<Written> {
+    return this.#writes.write(doc, options);
   }
 
   /** Removes a document: nothing of it is left but its name. */

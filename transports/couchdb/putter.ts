@@ -1,4 +1,5 @@
-import { PublishError } from "../../model/errors.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { PublishError, TimeoutError } from "../../model/errors.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { StoreItem } from "../store/store.ts";
 import type { Database } from "./database.ts";
@@ -34,7 +35,10 @@ export class Putter {
   }
 
   /** Puts the copies of one message: all or none, but for a server that fails in the middle. */
-  async put(items: readonly StoreItem[]): Promise<readonly WrittenDoc[]> {
+  async put(
+    items: readonly StoreItem[],
+    options?: CallOptions,
+  ): Promise<readonly WrittenDoc[]> {
     const [first] = items;
     if (first === undefined) return [];
     const envelope = this.#envelopes.write(first.message, crypto.randomUUID());
@@ -43,7 +47,8 @@ export class Putter {
     for (const item of items) {
       for (const doc of this.#docsOf(item, envelope)) {
         writing.push(
-          this.#database.write(doc).then((written) => [doc._id, written]),
+          this.#database.write(doc, options)
+            .then((written) => [doc._id, written]),
         );
       }
     }
@@ -61,7 +66,9 @@ export class Putter {
       }
     }
     if (failure === undefined) return written;
-    await this.takeBack(written).catch(() => {});
+    const takingBack = this.takeBack(written).catch(() => {});
+    // Who is out of time does not wait for that, too.
+    if (!isLate(failure, options)) await takingBack;
     throw failure;
   }
 
@@ -95,6 +102,10 @@ export class Putter {
     if (ttl === undefined || !deadLetters) return [doc];
     return [doc, { _id: expiryId(readMessageId(id).expires, id) }];
   }
+}
+
+function isLate(failure: unknown, options: CallOptions | undefined): boolean {
+  return failure instanceof TimeoutError || options?.signal?.aborted === true;
 }
 
 function refuseTooLarge(length: number): void {

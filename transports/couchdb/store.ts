@@ -165,19 +165,12 @@ export class CouchdbStore implements Store {
       const view = await this.#look(options);
       if (view.version !== version) return { type: "stale" };
     }
-    const put = this.#put(items, instead);
-    return await this.#bounded(put, options, "put messages");
-  }
-
-  async #put(
-    items: readonly StoreItem[],
-    instead: Reservation | undefined,
-  ): Promise<PutResult> {
-    const written = await this.#putter.put(items);
+    const written = await this.#putter.put(items, options);
     if (instead !== undefined) {
-      const [lost] = await this.#held.remove([instead]);
+      const [lost] = await this.remove([instead], options);
       if (lost !== undefined) {
-        await this.#putter.takeBack(written);
+        const takingBack = this.#putter.takeBack(written);
+        await this.#bounded(takingBack, options, "take back messages");
         return { type: "lost" };
       }
     }

@@ -36,6 +36,9 @@ interface Stored {
   readonly bindings: readonly Binding[];
 }
 
+/** Looks under way at once: a server that answers none is not asked ever more often. */
+const AT_ONCE = 4;
+
 /** Before anything is declared. */
 const NO_VERSION = "0";
 
@@ -53,6 +56,10 @@ export class SharedTopology {
   #etag: string | undefined;
   #expiring: readonly QueueDeclaration[] = [];
   #looking: Promise<TopologyView> | undefined;
+  /** How many looks have left and are not answered. */
+  #underWay = 0;
+  /** Begins the look that waits for one of them. */
+  #next: (() => void) | undefined;
 
   /** Makes one over a database. */
   constructor(database: Database, clock: Clock) {
@@ -108,9 +115,17 @@ export class SharedTopology {
   /** Who asks after it has left the turn asks anew: what it sees is not older than the question. */
   #lookLater(): Promise<TopologyView> {
     return new Promise((resolve, reject) => {
+      const begin = () => {
+        this.#next = this.#looking = undefined;
+        this.#underWay++;
+        this.#read().finally(() => {
+          this.#underWay--;
+          this.#next?.();
+        }).then(resolve, reject);
+      };
       atNextTurn(() => {
-        this.#looking = undefined;
-        this.#read().then(resolve, reject);
+        if (this.#underWay < AT_ONCE) begin();
+        else this.#next = begin;
       });
     });
   }

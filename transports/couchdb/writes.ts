@@ -1,4 +1,6 @@
 import { atNextTurn } from "../../async/turn.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { TimeoutError } from "../../model/errors.ts";
 import type { CouchdbClient } from "./client.ts";
 import { readRefusal, type Refusal } from "./errors.ts";
 
@@ -25,12 +27,15 @@ interface Waiting {
   readonly text: string;
   readonly resolve: (written: Written) => void;
   readonly reject: (error: unknown) => void;
+  /** Stops watching its limits. */
+  unwatch: (() => void) | undefined;
 }
 
 /** Writes documents: what is asked for in one turn, or while the server is busy, leaves as one request. */
 export class Writes {
   readonly #client: CouchdbClient;
-  #waiting: Waiting[] = [];
+  /** In order; each leaves when it is sent, or when nobody waits for it any more. */
+  readonly #waiting = new Set<Waiting>();
   #scheduled = false;
   #underWay = 0;
 
@@ -39,11 +44,28 @@ export class Writes {
     this.#client = client;
   }
 
-  /** Writes a document. */
-  write(doc: Draft): Promise<Written> {
+  /**
+   * Writes a document.
+   *
+   * @throws {TimeoutError} If the deadline is missed; its `outcome` says whether the document had left.
+   */
+  write(doc: Draft, options?: CallOptions): Promise<Written> {
     return new Promise((resolve, reject) => {
       const text = JSON.stringify(doc);
-      this.#waiting.push({ id: doc._id, text, resolve, reject });
+      const waiting: Waiting = {
+        id: doc._id,
+        text,
+        resolve,
+        reject,
+        unwatch: undefined,
+      };
+      if (options?.deadline !== undefined || options?.signal !== undefined) {
+        waiting.unwatch = this.#client.limits.watch(options, (stopped) => {
+          const sent = !this.#waiting.delete(waiting);
+          reject(stopped === undefined ? lateError(sent) : stopped.aborted);
+        });
+      }
+      this.#waiting.add(waiting);
       this.#schedule();
     });
   }
@@ -58,31 +80,30 @@ export class Writes {
   }
 
   #flush(): void {
-    while (this.#waiting.length > 0 && this.#underWay < AT_ONCE) {
+    while (this.#waiting.size > 0 && this.#underWay < AT_ONCE) {
       this.#underWay++;
       this.#send(this.#take()).finally(() => {
         this.#underWay--;
-        if (this.#waiting.length > 0) this.#schedule();
+        if (this.#waiting.size > 0) this.#schedule();
       });
     }
   }
 
   #take(): readonly Waiting[] {
-    let [count, size] = [0, 0];
+    const batch: Waiting[] = [];
+    let size = 0;
     // Of two writes of one document the second waits, as if they came in turn.
     const ids = new Set<string>();
-    for (const { id, text } of this.#waiting) {
+    for (const waiting of this.#waiting) {
+      const { id, text } = waiting;
       size += text.length;
+      const count = batch.length;
       if (count === MOST || (size > MOST_TEXT && count > 0)) break;
       if (ids.size === ids.add(id).size) break;
-      count++;
+      this.#waiting.delete(waiting);
+      batch.push(waiting);
     }
-    if (count === this.#waiting.length) {
-      const all = this.#waiting;
-      this.#waiting = [];
-      return all;
-    }
-    return this.#waiting.splice(0, count);
+    return batch;
   }
 
   async #send(batch: readonly Waiting[]): Promise<void> {
@@ -93,13 +114,29 @@ export class Writes {
         body: `{"docs":[${batch.map(({ text }) => text).join(",")}]}`,
       });
       const results: readonly unknown[] = Array.isArray(body) ? body : [];
-      for (const [i, { resolve }] of batch.entries()) {
+      for (const [i, { resolve, unwatch }] of batch.entries()) {
+        unwatch?.();
         resolve(writtenOf(results[i]));
       }
     } catch (error) {
-      for (const { reject } of batch) reject(error);
+      for (const { reject, unwatch } of batch) {
+        unwatch?.();
+        reject(error);
+      }
     }
   }
+}
+
+function lateError(sent: boolean): TimeoutError {
+  return sent
+    ? new TimeoutError(
+      "Cannot write a document: CouchDB did not answer in time",
+      { outcome: "unknown" },
+    )
+    : new TimeoutError(
+      "Cannot write a document in time: those before it have not been answered",
+      { outcome: "not-sent" },
+    );
 }
 
 function writtenOf(result: unknown): Written {

@@ -1,0 +1,68 @@
+/** What becomes of writes that the server does not answer. */
+
+import { assertEquals } from "@std/assert";
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { turn } from "../../async/turn.ts";
+import { CouchdbClient } from "../../transports/couchdb/client.ts";
+import { Database } from "../../transports/couchdb/database.ts";
+import { readDialOptions } from "../../transports/couchdb/options.ts";
+import { parseUrl } from "../../url/mod.ts";
+import { Proxy } from "../support/proxy.ts";
+
+const given = Deno.env.get("DASHI_TEST_COUCHDB_URL");
+const reason = Deno.env.get("DASHI_TEST_COUCHDB_REASON") ??
+  "there is no broker";
+
+async function openClient(url: string): Promise<CouchdbClient> {
+  const parsed = parseUrl(url);
+  const dial = readDialOptions(parsed, {
+    heartbeat: 10_000,
+    transportOptions: {},
+    operationTimeout: 10_000,
+    owner: "me",
+    clock: SYSTEM_CLOCK,
+  });
+  return await CouchdbClient.open(dial, parsed.password, SYSTEM_CLOCK, {});
+}
+
+Deno.test({
+  name: `couchdb: a write that has not left by its deadline never leaves${
+    given === undefined ? ` (${reason})` : ""
+  }`,
+  ignore: given === undefined,
+  fn: () => writeIntoSilence(given ?? ""),
+});
+
+async function writeIntoSilence(url: string): Promise<void> {
+  await using proxy = Proxy.to(url);
+  const client = await openClient(proxy.urlOf(url));
+  const database = new Database(client);
+  const ids = Array.from({ length: 4 }, () => `x/${crypto.randomUUID()}`);
+  proxy.stall();
+  const outcomes = ids.map(async (_id, i) => {
+    // Each in a turn of its own: two requests go out, and the third waits.
+    for (let n = 0; n < i; n++) await turn();
+    const controller = new AbortController();
+    const options = i === 3
+      ? { signal: controller.signal }
+      : { deadline: performance.now() + 200 };
+    const writing = database.write({ _id }, options);
+    if (i === 3) setTimeout(() => controller.abort("enough"), 100);
+    return await writing.catch((error) => error.outcome ?? error);
+  });
+  assertEquals(await Promise.all(outcomes), [
+    "unknown",
+    "unknown",
+    "not-sent",
+    "enough",
+  ]);
+  // The first two are cut off; whatever waits behind them would leave now.
+  proxy.heal();
+  const closed = await client.closed;
+  assertEquals(closed.type, "lost");
+  const later = await openClient(url);
+  const rows = await new Database(later).read("look", ids);
+  assertEquals(rows, []);
+  await later.close();
+  await client.close();
+}
