@@ -25,9 +25,7 @@ onEach(
 onEach(
   "forced reconnects leave heap and sockets flat (row 30)",
   async (url) => {
-    // There one takes nearly two seconds.
-    const count = url.startsWith("mongodb") ? 10 : 50;
-    const growth = await measure("reconnects", url, count);
+    const growth = await measure("reconnects", url, 50);
     assert(growth.bytes < 5 * MIB, `${growth.bytes} bytes`);
     // One that is being dialled right now counts; those that were left would be as many.
     assert(growth.resources <= 5, `${growth.resources} more are open`);
