@@ -1,6 +1,11 @@
 /** Starts a beanstalkd of the tests' own, on loopback only. */
 
-import { type BrokerRow, freePort, type Server, until } from "./server.ts";
+import {
+  type BrokerRow,
+  freePort,
+  type LastingServer,
+  until,
+} from "./server.ts";
 
 const BINARIES = [
   "/usr/bin/beanstalkd",
@@ -18,13 +23,12 @@ export const BEANSTALK: BrokerRow = {
   packages: ["beanstalkd"],
   isInstalled: () => findBeanstalk() !== undefined,
   start: () => startBeanstalk(),
+  startLasting: () => startBeanstalk({ sync: true }),
 };
 
 /** A beanstalkd that a test may stop, kill and restart. */
-export interface Beanstalk extends Server {
+export interface Beanstalk extends LastingServer {
   readonly port: number;
-  /** Stops it and starts it again, on the same port and data. */
-  restart(): Promise<void>;
   /** Starts it again after `kill`. */
   start(): Promise<void>;
 }
@@ -46,13 +50,15 @@ export interface BeanstalkOptions {
   readonly maxJobSize?: number;
   /** Whether it keeps its jobs in a folder. @default {true} */
   readonly binlog?: boolean;
+  /** Whether each is on the disk before it is confirmed. @default {false} */
+  readonly sync?: boolean;
 }
 
 /** Starts a server in a new folder. */
 export async function startBeanstalk(
   options: BeanstalkOptions = {},
 ): Promise<Beanstalk> {
-  const { maxJobSize = 4 * 1024 * 1024, binlog = true } = options;
+  const { maxJobSize = 4 * 1024 * 1024, binlog = true, sync = false } = options;
   const path = findBeanstalk();
   if (path === undefined) throw new Error("beanstalkd is not installed");
   const folder = await Deno.makeTempDir({ prefix: "dashi-beanstalkd-" });
@@ -63,6 +69,7 @@ export async function startBeanstalk(
       args: [
         ...["-l", "127.0.0.1", "-p", String(port), "-z", String(maxJobSize)],
         ...(binlog ? ["-b", folder, "-s", String(8 * maxJobSize)] : []),
+        ...(sync ? ["-f", "0"] : []),
       ],
       stdin: "null",
       stdout: "null",
@@ -83,9 +90,12 @@ export async function startBeanstalk(
   return {
     url: `beanstalk://127.0.0.1:${port}`,
     port,
+    get pid() {
+      return child?.pid ?? 0;
+    },
     start,
-    async restart() {
-      await end("SIGTERM");
+    async restart(signal = "SIGTERM") {
+      await end(signal);
       await start();
     },
     kill: () => end("SIGKILL"),

@@ -3,7 +3,13 @@
  * CouchDB's revisions and feed of changes, and nothing of its clustering.
  */
 
-import { type BrokerRow, freePort, run, type Server, until } from "./server.ts";
+import {
+  type BrokerRow,
+  freePort,
+  type LastingServer,
+  run,
+  until,
+} from "./server.ts";
 
 const VERSION = "4.2.0";
 const [USER, PASSWORD] = ["dashi", "secret"];
@@ -66,16 +72,15 @@ export const COUCHDB: BrokerRow = {
   isInstalled: () => isInstalled(),
   install,
   start: () => startCouchdb({ keepsData: false }),
+  startLasting: () => startCouchdb(),
 };
 
 /** A CouchDB that a test may stop, kill and restart. */
-export interface Couchdb extends Server {
+export interface Couchdb extends LastingServer {
   /** The same server by HTTP, for requests of a test's own. */
   readonly httpUrl: string;
   /** What requests of a test's own say who they are with. */
   readonly authorization: string;
-  /** Kills it and starts it again, on the same port and data. */
-  restart(): Promise<void>;
 }
 
 /** Whether it was installed. */
@@ -147,9 +152,9 @@ export async function startCouchdb(
       return response.ok;
     });
   };
-  const end = async () => {
+  const end = async (signal: Deno.Signal) => {
     try {
-      child?.kill("SIGKILL");
+      child?.kill(signal);
     } catch {
       // It has ended.
     }
@@ -160,13 +165,16 @@ export async function startCouchdb(
     url: `couchdb://${USER}:${PASSWORD}@127.0.0.1:${port}/dashi-tests`,
     httpUrl: `http://127.0.0.1:${port}`,
     authorization: `Basic ${btoa(`${USER}:${PASSWORD}`)}`,
-    async restart() {
-      await end();
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    async restart(signal = "SIGTERM") {
+      await end(signal);
       await start();
     },
-    kill: end,
+    kill: () => end("SIGKILL"),
     async stop() {
-      await end();
+      await end("SIGKILL");
       await Deno.remove(folder, { recursive: true }).catch(() => {});
     },
   };

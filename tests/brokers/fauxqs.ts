@@ -1,10 +1,26 @@
 // deno-lint-ignore-file no-top-level-await -- a program
-/** SQS and SNS in memory, on loopback: `deno run fauxqs.ts PORT`. */
+/** SQS and SNS on loopback, in memory or in a folder: `deno run fauxqs.ts PORT [FOLDER]`. */
 
-import { buildApp } from "fauxqs";
+import { Server } from "node:net";
+import { startFauxqs } from "fauxqs";
+
+/** With a folder it listens on every address, and can not be told otherwise. */
+function onLoopbackOnly(): void {
+  Server.prototype.listen = new Proxy(Server.prototype.listen, {
+    apply: (listen, server, [options, ...rest]) =>
+      Reflect.apply(listen, server, [
+        { ...options, host: "127.0.0.1" },
+        ...rest,
+      ]),
+  });
+}
 
 if (import.meta.main) {
-  const app = buildApp({ logger: false });
-  const [port] = Deno.args;
-  await app.listen({ port: Number(port), host: "127.0.0.1" });
+  const [port, dataDir] = Deno.args;
+  onLoopbackOnly();
+  await startFauxqs({
+    port: Number(port),
+    logger: false,
+    ...dataDir === undefined ? {} : { dataDir },
+  });
 }

@@ -8,10 +8,10 @@ import { MONGODB } from "./mongodb.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
 import { REDIS } from "./redis.ts";
 import { SQS } from "./sqs.ts";
-import { type BrokerRow, run, until } from "./server.ts";
+import { type BrokerRow, type LastingServer, run, until } from "./server.ts";
 
 /** Adding a broker is adding a row. */
-const BROKERS: readonly BrokerRow[] = [
+export const BROKERS: readonly BrokerRow[] = [
   RABBITMQ,
   REDIS,
   BEANSTALK,
@@ -29,9 +29,10 @@ export interface Brokers {
   stop(): Promise<void>;
 }
 
-/** Finds or starts all brokers, and says on the terminal what it does. */
+/** Finds or starts the brokers, all if not told otherwise, and says on the terminal what it does. */
 export async function provideBrokers(
   say: (line: string) => void,
+  rows: readonly BrokerRow[] = BROKERS,
 ): Promise<Brokers> {
   const env: Record<string, string> = {};
   const stops: (() => Promise<void>)[] = [];
@@ -53,13 +54,27 @@ export async function provideBrokers(
       env[`DASHI_TEST_${row.name}_REASON`] = line;
     }
   };
-  await Promise.all(BROKERS.map(provideOne));
+  await Promise.all(rows.map(provideOne));
   return {
     env,
     async stop() {
       await Promise.all(stops.map((stop) => stop()));
     },
   };
+}
+
+/** Starts a server of one's own that may be killed, or says why there can be none. */
+export function lastingServer(
+  name: string,
+): { readonly start: () => Promise<LastingServer> } | {
+  readonly reason: string;
+} {
+  const row = BROKERS.find((each) => each.name === name);
+  const start = row?.startLasting;
+  if (row === undefined || start === undefined || !row.isInstalled()) {
+    return { reason: `${row?.title ?? name} is no program here` };
+  }
+  return { start };
 }
 
 interface Provided {

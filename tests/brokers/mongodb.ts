@@ -1,7 +1,13 @@
 /** Starts a server of MongoDB's protocol of the tests' own, on loopback only: mongo-java-server, where there is no container of the real one. */
 
 import { cacheFolder, cachePath } from "../support/cache.ts";
-import { type BrokerRow, freePort, run, type Server, until } from "./server.ts";
+import {
+  type BrokerRow,
+  freePort,
+  type LastingServer,
+  run,
+  until,
+} from "./server.ts";
 
 const ARTIFACT = "mongo-java-server-h2-backend";
 const VERSION = "1.47.0";
@@ -18,25 +24,37 @@ export const MONGODB: BrokerRow = {
   isInstalled: () => findMongodb() !== undefined,
   install: installMongodb,
   start: () => startMongodb(),
+  startLasting: () => startMongodb({ lasting: true }),
 };
 
 /** A server that a test may stop, kill and restart. */
-export interface Mongodb extends Server {
+export interface Mongodb extends LastingServer {
   /** Where it is, without a database. */
   readonly port: number;
-  /** Stops it and starts it again, on the same port and data. */
-  restart(): Promise<void>;
 }
 
-/** The server says that it is a MongoDB 6, as which it serves: the driver asks for no less. */
+/**
+ * The server says that it is a MongoDB 6, as which it serves: the driver asks for no less.
+ * By itself it writes once a second; where it must last, before each answer.
+ */
 const LAUNCHER = `
 import de.bwaldvogel.mongo.*;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.wire.message.MongoMessage;
 import java.util.List;
 
 public class Launcher {
   public static void main(String[] args) {
-    H2Backend backend = new H2Backend(args[1]);
+    boolean lasting = args.length > 2;
+    H2Backend backend = new H2Backend(args[1]) {
+      @Override
+      public Document handleMessage(MongoMessage message) {
+        Document reply = super.handleMessage(message);
+        if (lasting) commit();
+        return reply;
+      }
+    };
     backend.version(new MongoVersion() {
       public List<Integer> getVersionArray() { return List.of(6, 0, 0); }
       public int getWireVersion() { return 17; }
@@ -61,7 +79,8 @@ const PROJECT = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 export function findMongodb(): string | undefined {
   const folder = cachePath(NAME);
   try {
-    return Deno.statSync(`${folder}/Launcher.class`).isFile
+    return Deno.statSync(`${folder}/Launcher.class`).isFile &&
+        Deno.readTextFileSync(`${folder}/Launcher.java`) === LAUNCHER
       ? folder
       : undefined;
   } catch {
@@ -80,6 +99,7 @@ async function installMongodb(): Promise<void> {
       );
     }
   }
+  await Deno.remove(`${folder}/Launcher.class`).catch(() => {});
   await Deno.writeTextFile(`${folder}/pom.xml`, PROJECT);
   await Deno.writeTextFile(`${folder}/Launcher.java`, LAUNCHER);
   await run("mvn", [
@@ -100,7 +120,9 @@ async function installMongodb(): Promise<void> {
 }
 
 /** Starts a server with data of its own. */
-export async function startMongodb(): Promise<Mongodb> {
+export async function startMongodb(
+  options: { readonly lasting?: boolean } = {},
+): Promise<Mongodb> {
   const installed = findMongodb();
   if (installed === undefined) {
     throw new Error("mongo-java-server is not installed");
@@ -118,6 +140,7 @@ export async function startMongodb(): Promise<Mongodb> {
         "Launcher",
         String(port),
         `${folder}/data`,
+        ...options.lasting === true ? ["lasting"] : [],
       ],
       stdin: "null",
       stdout: "null",
@@ -137,8 +160,11 @@ export async function startMongodb(): Promise<Mongodb> {
   return {
     url: `mongodb://127.0.0.1:${port}/dashi`,
     port,
-    async restart() {
-      await end("SIGTERM");
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    async restart(signal = "SIGTERM") {
+      await end(signal);
       await start();
     },
     kill: () => end("SIGKILL"),

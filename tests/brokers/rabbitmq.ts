@@ -1,6 +1,12 @@
 /** Starts a RabbitMQ of the tests' own, on loopback only. */
 
-import { type BrokerRow, freePort, run, type Server, until } from "./server.ts";
+import {
+  type BrokerRow,
+  freePort,
+  type LastingServer,
+  run,
+  until,
+} from "./server.ts";
 
 const BINARIES = [
   "/usr/lib/rabbitmq/bin", // Debian: the command on the path changes the user, and so can not write here
@@ -19,16 +25,15 @@ export const RABBITMQ: BrokerRow = {
   packages: ["rabbitmq-server"],
   isInstalled: () => findRabbitmq() !== undefined,
   start: () => startRabbitmq(),
+  startLasting: () => startRabbitmq(),
 };
 
 /** A RabbitMQ that a test may stop, kill and restart. */
-export interface Rabbitmq extends Server {
+export interface Rabbitmq extends LastingServer {
   /** The URL by TLS, where certificates were given. */
   readonly tlsUrl: string | undefined;
   /** Runs `rabbitmqctl`. */
   control(...args: string[]): Promise<string>;
-  /** Stops it and starts it again, on the same port and data. */
-  restart(): Promise<void>;
 }
 
 /** Where the server is installed, or `undefined`. */
@@ -87,9 +92,9 @@ export async function startRabbitmq(
     await until(`RabbitMQ on port ${port}`, 60_000, () => speaksAmqp(port));
   };
   /** The shell that starts it is not the server. */
+  const pid = () => Number(Deno.readTextFileSync(`${folder}/pid`));
   const end = async (signal: Deno.Signal) => {
-    const pid = Number(await Deno.readTextFile(`${folder}/pid`));
-    Deno.kill(pid, signal);
+    Deno.kill(pid(), signal);
     await child?.status;
   };
   await start();
@@ -99,8 +104,11 @@ export async function startRabbitmq(
       ? undefined
       : `amqps://guest:guest@localhost:${options.tlsPort}//`,
     control,
-    async restart() {
-      await end("SIGTERM");
+    get pid() {
+      return pid();
+    },
+    async restart(signal = "SIGTERM") {
+      await end(signal);
       await start();
     },
     kill: () => end("SIGKILL"),

@@ -1,12 +1,15 @@
 /** Starts a Redis of the tests' own, on loopback only. */
 
-import { type BrokerRow, freePort, type Server, until } from "./server.ts";
+import {
+  type BrokerRow,
+  freePort,
+  type LastingServer,
+  until,
+} from "./server.ts";
 
 /** A Redis that a test may stop, kill and restart. */
-export interface RedisServer extends Server {
+export interface RedisServer extends LastingServer {
   readonly port: number;
-  /** Stops it and starts it again, on the same port and data. */
-  restart(): Promise<void>;
   /** Starts it again after it was killed. */
   start(): Promise<void>;
   /** Sends a command, and returns what the server says: a line, or a number's. */
@@ -23,6 +26,7 @@ export const REDIS: BrokerRow = {
   packages: Deno.build.os === "darwin" ? ["redis"] : ["redis-server"],
   isInstalled: hasRedis,
   start: () => startRedis(),
+  startLasting: () => startRedis(),
 };
 
 /** Whether the server is on this machine. */
@@ -85,9 +89,12 @@ export async function startRedis(
   return {
     url: `redis://${userinfo}127.0.0.1:${port}/0`,
     port,
+    get pid() {
+      return child?.pid ?? 0;
+    },
     start,
-    async restart() {
-      await end("SIGTERM");
+    async restart(signal = "SIGTERM") {
+      await end(signal);
       await start();
     },
     kill: () => end("SIGKILL"),

@@ -10,6 +10,14 @@ export interface Server {
   stop(): Promise<void>;
 }
 
+/** A server that outlives its process: what it has confirmed it has when it is back. */
+export interface LastingServer extends Server {
+  /** The process that serves, now. */
+  readonly pid: number;
+  /** Ends it, in the ordinary way if not told otherwise, and starts it again, on the same port and data. */
+  restart(signal?: "SIGTERM" | "SIGKILL"): Promise<void>;
+}
+
 /** A broker that tests need: one row of `mod.ts`. */
 export interface BrokerRow {
   /** As in `DASHI_TEST_<NAME>_URL`. */
@@ -27,6 +35,8 @@ export interface BrokerRow {
   /** Installs it, where it is no package of the system. */
   install?(): Promise<void>;
   start(): Promise<Server>;
+  /** Starts one as an operator would who must not lose what was confirmed. */
+  startLasting?(): Promise<LastingServer>;
 }
 
 /** Finds a port on loopback that nobody listens on. */

@@ -1,6 +1,11 @@
 /** Starts fauxqs, a stand-in for SQS and SNS, on loopback only. */
 
-import { type BrokerRow, freePort, type Server, until } from "./server.ts";
+import {
+  type BrokerRow,
+  freePort,
+  type LastingServer,
+  until,
+} from "./server.ts";
 
 /** SQS and SNS. */
 export const SQS: BrokerRow = {
@@ -12,45 +17,68 @@ export const SQS: BrokerRow = {
   packages: [],
   // Deno has it from npm with the first start.
   isInstalled: () => true,
-  start: () => startFauxqs(),
+  start: () => startFauxqs({ keepsData: false }),
+  startLasting: () => startFauxqs(),
 };
 
-/** Starts a server that keeps all in memory. */
-export async function startFauxqs(port: number = freePort()): Promise<Server> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "-A",
-      "--config",
-      new URL("../../deno.json", import.meta.url).pathname,
-      new URL("fauxqs.ts", import.meta.url).pathname,
-      String(port),
-    ],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
+/** Starts a server that keeps all in memory, or in a new folder. */
+export async function startFauxqs(
+  options: { readonly keepsData: boolean } = { keepsData: true },
+): Promise<LastingServer> {
+  const folder = options.keepsData
+    ? await Deno.makeTempDir({ prefix: "dashi-fauxqs-" })
+    : undefined;
+  const port = freePort();
+  let child: Deno.ChildProcess | undefined;
   const end = async (signal: Deno.Signal) => {
     try {
-      child.kill(signal);
+      child?.kill(signal);
     } catch {
       // It has ended.
     }
-    await child.status;
+    await child?.status;
   };
-  try {
-    await until(`fauxqs on port ${port}`, 60_000, async () => {
-      const answer = await fetch(`http://127.0.0.1:${port}/health`);
-      await answer.body?.cancel();
-      return answer.ok;
-    });
-  } catch (error) {
-    await end("SIGKILL");
-    throw error;
-  }
+  const start = async () => {
+    child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--config",
+        new URL("../../deno.json", import.meta.url).pathname,
+        new URL("fauxqs.ts", import.meta.url).pathname,
+        String(port),
+        ...folder === undefined ? [] : [folder],
+      ],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    try {
+      await until(`fauxqs on port ${port}`, 60_000, async () => {
+        const answer = await fetch(`http://127.0.0.1:${port}/health`);
+        await answer.body?.cancel();
+        return answer.ok;
+      });
+    } catch (error) {
+      await end("SIGKILL");
+      throw error;
+    }
+  };
+  await start();
   return {
     url: `sqs://key:secret@127.0.0.1:${port}`,
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    async restart(signal = "SIGTERM") {
+      await end(signal);
+      await start();
+    },
     kill: () => end("SIGKILL"),
-    stop: () => end("SIGTERM"),
+    async stop() {
+      await end("SIGTERM");
+      if (folder === undefined) return;
+      await Deno.remove(folder, { recursive: true }).catch(() => {});
+    },
   };
 }
