@@ -1,7 +1,10 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { lastingServer } from "../brokers/mod.ts";
 import { onEach } from "../support/targets.ts";
 import { MIXED, randomOf } from "./faults.ts";
-import { runKills, runNetwork } from "./run.ts";
+import { runKills } from "./kills.ts";
+import { runBusy, runIdle } from "./run.ts";
+import { behindProxies, onServer } from "./scene.ts";
 
 /** Another seed is another run: `deno task chaos --seed=N`. */
 const SEED = 20_260_101;
@@ -9,12 +12,58 @@ const SEED = 20_260_101;
 onEach(
   "a network that fails in every way loses no confirmed message (rows 1 and 3)",
   async (url) => {
-    const { lost, published } = await runNetwork(url, MIXED, {
+    await using scene = behindProxies(url, MIXED);
+    const { lost, published } = await runBusy(scene, {
       messages: 500,
       faults: 5,
       random: randomOf(SEED),
     });
     assertEquals([lost, published], [0, 500]);
+  },
+);
+
+onEach(
+  "a consumer that idles gets all after a network has failed in every way (row 1)",
+  async (url) => {
+    await using scene = behindProxies(url, MIXED);
+    const { lost, faults } = await runIdle(scene, {
+      messages: 0,
+      faults: 5,
+      random: randomOf(SEED),
+    });
+    assertEquals([lost, faults], [0, 5]);
+  },
+);
+
+onEach(
+  "a server that is killed, then one that is ended, loses no confirmed message (row 3)",
+  async (_, { broker, at }) => {
+    const lasting = lastingServer(broker);
+    assert("start" in lasting);
+    const server = await lasting.start();
+    const signals = ["SIGKILL", "SIGTERM"] as const;
+    let turn = 0;
+    try {
+      await using scene = onServer(
+        server,
+        at(server.url),
+        (server) => server.restart(signals[turn++]),
+      );
+      const { lost, published } = await runBusy(scene, {
+        messages: 300,
+        faults: signals.length,
+        random: randomOf(SEED),
+      });
+      assertEquals([lost, published, turn], [0, 300, signals.length]);
+    } finally {
+      await server.stop();
+    }
+  },
+  undefined,
+  undefined,
+  ({ broker }) => {
+    const lasting = lastingServer(broker);
+    return "reason" in lasting ? lasting.reason : undefined;
   },
 );
 

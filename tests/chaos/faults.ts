@@ -1,5 +1,6 @@
 /** What goes wrong, and how often: decided by a seed. */
 
+import type { LastingServer } from "../brokers/server.ts";
 import type { Proxy } from "../support/proxy.ts";
 
 /** A number from 0 to 1, the next of a sequence that its seed decides. */
@@ -51,7 +52,24 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
   },
 };
 
-/** Any of them, one after the other. */
+/** Lets something go wrong with a broker itself, and puts it right again. */
+export type ServerFault = (
+  server: LastingServer,
+  random: Random,
+) => Promise<void>;
+
+/** The faults of a server. */
+export const SERVER_FAULTS: Readonly<Record<string, ServerFault>> = {
+  "server kill -9": (server) => server.restart("SIGKILL"),
+  "server ended": (server) => server.restart("SIGTERM"),
+  "server paused": async ({ pid }, random) => {
+    Deno.kill(pid, "SIGSTOP");
+    await pause(500 + 4000 * random()); // more or less than heartbeats allow
+    Deno.kill(pid, "SIGCONT");
+  },
+};
+
+/** Any of a network's, one after the other. */
 export const MIXED: Fault = async (
   proxy: Proxy,
   random: Random,

@@ -1,17 +1,22 @@
 // deno-lint-ignore-file no-console no-top-level-await -- a program for people
 /**
  * Lets things go wrong on every transport and counts what became of the messages:
- * `deno task chaos [--seed=N] [--messages=N] [--faults=N] [TRANSPORT…]`.
+ * `deno task chaos [--seed=N] [--messages=N] [--faults=N] [--minutes=N] [--only=WHAT] [TRANSPORT…]`.
  *
  * Prints a row for each transport and fault; ends with an error if a confirmed message
- * was lost, or if a promise was rejected that nobody waited for.
+ * was lost, if a run broke or did not end, or if a promise was rejected that nobody
+ * waited for.
  */
 
-import { provideBrokers } from "../brokers/mod.ts";
-import { MIXED, NETWORK_FAULTS, randomOf } from "./faults.ts";
-import type { Tally } from "./run.ts";
+import { BROKERS, lastingServer, provideBrokers } from "../brokers/mod.ts";
+import { type Target, TARGETS } from "../support/targets.ts";
+import { MIXED, NETWORK_FAULTS, randomOf, SERVER_FAULTS } from "./faults.ts";
+import { runKills, type Victim } from "./kills.ts";
+import type { Tally } from "./ledger.ts";
+import { runBusy, runIdle, type RunOptions } from "./run.ts";
+import { behindProxies, onServer, type Scene } from "./scene.ts";
 
-const COLUMNS = [
+const COUNTS = [
   "published",
   "confirmed",
   "delivered",
@@ -20,82 +25,202 @@ const COLUMNS = [
   "faults",
 ] as const;
 
-function numberOf(name: string, otherwise: number): number {
-  const given = Deno.args.find((each) => each.startsWith(`--${name}=`));
-  return given === undefined ? otherwise : Number(given.split("=")[1]);
+/** One run may take so long, ms: what is missing counts as lost long before. */
+const RUN_TIMEOUT = 240_000;
+
+/** A run, by what goes wrong in it. */
+type Run = readonly [
+  what: string,
+  run: (options: RunOptions) => Promise<Tally>,
+];
+
+/** What came of all runs, or of one transport's. */
+class Total {
+  readonly #counts = new Map<string, number>();
+  gap = 0;
+  seconds = 0;
+  /** What did not come to its end, or was not tried. */
+  broken = 0;
+
+  add(tally: Tally): void {
+    for (const each of COUNTS) {
+      this.#counts.set(each, this.of(each) + tally[each]);
+    }
+    this.gap = Math.max(this.gap, tally.gap);
+    this.seconds += tally.seconds;
+  }
+
+  of(count: (typeof COUNTS)[number]): number {
+    return this.#counts.get(count) ?? 0;
+  }
+
+  row(transport: string, what: string): string {
+    return row(
+      transport,
+      what,
+      ...COUNTS.map((each) => String(this.of(each))),
+      this.gap.toFixed(1),
+      this.seconds.toFixed(1),
+    );
+  }
 }
 
 async function main(): Promise<number> {
+  const only = argumentOf("only") ?? "";
   const seed = numberOf("seed", Math.floor(Math.random() * 2 ** 32));
-  const messages = numberOf("messages", 2000);
-  const faults = numberOf("faults", 8);
+  const messages = numberOf("messages", 1000);
+  const faults = numberOf("faults", 4);
+  const end = performance.now() + 60_000 * numberOf("minutes", 30);
   const wanted = Deno.args.filter((each) => !each.startsWith("--"));
+  const targets = TARGETS.filter(({ name }) =>
+    wanted.length === 0 || wanted.includes(name)
+  );
   let unhandled = 0;
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     unhandled++;
     console.error("unhandled:", event.reason);
   });
-  const brokers = await provideBrokers((line) => console.error(`# ${line}`));
+  const brokers = await provideBrokers(
+    (line) => console.error(`# ${line}`),
+    BROKERS.filter(({ name }) => targets.some(({ broker }) => broker === name)),
+  );
   for (const [name, value] of Object.entries(brokers.env)) {
     Deno.env.set(name, value);
   }
-  // They read the environment when they are loaded.
-  const { TARGETS } = await import("../support/targets.ts");
-  const { runKills, runNetwork } = await import("./run.ts");
   console.log(`seed ${seed}, ${messages} messages, ${faults} faults a run\n`);
-  console.log(row("transport", "fault", ...COLUMNS, "seconds"));
-  let lost = 0;
-  let broken = 0;
-  const show = (transport: string, fault: string, tally: Tally) => {
-    lost += tally.lost;
-    console.log(
-      row(
-        transport,
-        fault,
-        ...COLUMNS.map((each) => String(tally[each])),
-        tally.seconds.toFixed(1),
-      ),
-    );
-  };
-  for (const { name, url, reason } of TARGETS) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue;
-    if (url === undefined) {
-      console.log(`${name.padEnd(12)} skipped: ${reason}`);
-      continue;
-    }
-    // Each run has a sequence of its own: one transport's does not change the next's.
-    const options = () => ({ messages, faults, random: randomOf(seed) });
-    const attempt = async (fault: string, run: () => Promise<Tally>) => {
+  console.log(row("transport", "what", ...COUNTS, "gap", "seconds"));
+  const all = new Total();
+  const totals = new Map<string, Total>();
+  for (const target of targets) {
+    const { name } = target;
+    const total = new Total();
+    totals.set(name, total);
+    const attempt = async ([what, run]: Run) => {
+      if (!what.includes(only)) return;
+      // Each run has a sequence of its own: one transport's does not change the next's.
+      const options = { messages, faults, random: randomOf(seed) };
       try {
-        show(name, fault, await run());
+        const left = end - performance.now();
+        if (left <= 0) throw new Error("not tried: the time is over");
+        const tally = await within(Math.min(left, RUN_TIMEOUT), run(options));
+        const single = new Total();
+        for (const each of [single, total, all]) each.add(tally);
+        console.log(single.row(name, what));
       } catch (error) {
-        broken++;
-        console.log(row(name, fault), `broken: ${error}`);
+        total.broken++;
+        all.broken++;
+        console.log(row(name, what), ` broken: ${error}`);
       }
     };
-    for (const [fault, happen] of Object.entries(NETWORK_FAULTS)) {
-      await attempt(fault, () => runNetwork(url, happen, options()));
-    }
-    await attempt("mixed", () => runNetwork(url, MIXED, options()));
-    for (const victim of ["produce", "consume"] as const) {
-      await attempt(
-        `kill -9 ${victim}r`,
-        () => runKills(url, victim, options()),
-      );
-    }
+    const { url, reason } = target;
+    if (url === undefined) console.log(row(name, "all"), ` skipped: ${reason}`);
+    else for (const each of networkRuns(url)) await attempt(each);
+    await withServer(target, async (runs) => {
+      for (const each of runs) await attempt(each);
+    });
   }
   await brokers.stop();
+  console.log(`\n${row("total", "", ...COUNTS, "gap", "seconds")}`);
+  for (const [name, total] of totals) console.log(total.row(name, ""));
+  console.log(all.row("all", ""));
   console.log(
-    `\n${lost} lost, ${broken} broken, ${unhandled} unhandled, seed ${seed}`,
+    `\n${
+      all.of("lost")
+    } lost, ${all.broken} broken, ${unhandled} unhandled, seed ${seed}`,
   );
-  return lost + broken + unhandled > 0 ? 1 : 0;
+  return all.of("lost") + all.broken + unhandled > 0 ? 1 : 0;
 }
 
-function row(transport: string, fault: string, ...rest: string[]): string {
+/** What can go wrong between a broker and those who use it, and with them. */
+function networkRuns(url: string): Run[] {
+  const victims: readonly Victim[] = ["produce", "consume"];
+  return [
+    ...Object.entries({ ...NETWORK_FAULTS, mixed: MIXED }).flatMap((
+      [what, fault],
+    ) => both(what, () => behindProxies(url, fault))),
+    ...victims.map((victim): Run => [
+      `kill -9 ${victim}r`,
+      (options) => runKills(url, victim, options),
+    ]),
+  ];
+}
+
+/** What can go wrong with a broker itself: one that is started for that alone. */
+async function withServer(
+  target: Target,
+  use: (runs: readonly Run[]) => Promise<void>,
+): Promise<void> {
+  const lasting = lastingServer(target.broker);
+  if ("reason" in lasting) {
+    const { reason } = lasting;
+    return console.log(row(target.name, "server"), ` skipped: ${reason}`);
+  }
+  const server = await lasting.start();
+  const url = target.at(server.url);
+  try {
+    await use(
+      Object.entries(SERVER_FAULTS).flatMap(([what, fault]) =>
+        both(what, () => onServer(server, url, fault))
+      ),
+    );
+  } finally {
+    await server.stop();
+  }
+}
+
+/** The run in which they work, and the one in which the consumer waits for work. */
+function both(what: string, open: () => Scene): Run[] {
+  return [
+    [what, (options) => on(open(), (scene) => runBusy(scene, options))],
+    [
+      `${what}, idle`,
+      (options) => on(open(), (scene) => runIdle(scene, options)),
+    ],
+  ];
+}
+
+async function on(
+  scene: Scene,
+  run: (scene: Scene) => Promise<Tally>,
+): Promise<Tally> {
+  try {
+    return await run(scene);
+  } finally {
+    await scene[Symbol.asyncDispose]();
+  }
+}
+
+/** Waits no longer than so many milliseconds. */
+async function within<T>(duration: number, running: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const over = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`no end after ${Math.round(duration / 1000)} s`)),
+      duration,
+    );
+  });
+  try {
+    return await Promise.race([running, over]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function numberOf(name: string, otherwise: number): number {
+  const given = argumentOf(name);
+  return given === undefined ? otherwise : Number(given);
+}
+
+function argumentOf(name: string): string | undefined {
+  const start = `--${name}=`;
+  return Deno.args.find((each) => each.startsWith(start))?.slice(start.length);
+}
+
+function row(transport: string, what: string, ...rest: string[]): string {
   return [
     transport.padEnd(12),
-    fault.padEnd(17),
+    what.padEnd(20),
     ...rest.map((each) => each.padStart(10)),
   ].join(" ");
 }

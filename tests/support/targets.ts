@@ -7,6 +7,10 @@ export interface Target {
   readonly name: string;
   /** The broker's URL, complete; `undefined` where there is none. */
   readonly url: string | undefined;
+  /** The broker's name, as in `DASHI_TEST_<NAME>_URL`. */
+  readonly broker: string;
+  /** The URL for this transport of another broker of the kind. */
+  at(url: string): string;
   /** Why there is none. */
   readonly reason: string;
   /** What its client holds: a connection, which can be lost; a pool that dials by itself; or nothing, but a request at a time. */
@@ -35,16 +39,23 @@ const ROWS: readonly (readonly [
 /** All transports that there are. */
 export const TARGETS: readonly Target[] = ROWS.filter(([name]) => isKnown(name))
   .map(([name, broker, holds, query = ""]) => {
-    const given = Deno.env.get(`DASHI_TEST_${broker}_URL`);
+    const told = (what: string) => Deno.env.get(`DASHI_TEST_${broker}_${what}`);
+    const at = (url: string) =>
+      createConnection(url, { transport: name })
+        .asUri({ includePassword: true }) + query;
     return {
       name,
-      url: given === undefined
-        ? undefined
-        : createConnection(given, { transport: name })
-          .asUri({ includePassword: true }) + query,
+      broker,
+      get url() {
+        const given = told("URL");
+        return given === undefined ? undefined : at(given);
+      },
+      at,
       holds,
-      reason: Deno.env.get(`DASHI_TEST_${broker}_REASON`) ??
-        "run it by deno task test, which provides the broker",
+      get reason() {
+        return told("REASON") ??
+          "run it by deno task test, which provides the broker";
+      },
     };
   });
 
@@ -61,6 +72,8 @@ export function onEach(
   run: (url: string, target: Target) => Promise<void>,
   needs?: readonly Holding[],
   why?: string,
+  /** Why not on one of them. */
+  unless?: (target: Target) => string | undefined,
 ): void {
   for (const target of TARGETS) {
     const { url, holds } = target;
@@ -69,6 +82,8 @@ export function onEach(
         `its client holds ${holds === "pool" ? "a pool" : "no connection"}`
       : url === undefined
       ? target.reason
+      : unless?.(target) !== undefined
+      ? unless(target)
       : !ALL && !QUICK.has(target.name)
       ? "run it by deno task faults"
       : undefined;
