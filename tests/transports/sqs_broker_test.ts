@@ -2,9 +2,10 @@
 
 import { createHash } from "node:crypto";
 import { assert, assertEquals } from "@std/assert";
-import { createConnection, Queue } from "@dashi/mq";
+import { createConnection, Exchange, Queue } from "@dashi/mq";
+import { take } from "../conformance/stage.ts";
 import { refusal } from "../support/aws_relay.ts";
-import { test, unique, url } from "../support/sqs.ts";
+import { QUICK, test, unique, url } from "../support/sqs.ts";
 
 /** An error's code, once a call has failed. */
 async function codeOf(call: Promise<unknown>): Promise<unknown> {
@@ -164,30 +165,74 @@ test("predefined queues must agree about .fifo with their URLs", async ({ open }
   assertEquals(await codeOf(connection.connect()), "option-invalid");
 });
 
-test("a message that is larger than the limit is not sent, one that a queue finds too large is told", async ({ open, relay }) => {
-  const connection = open({ transportOptions: { maxMessageBytes: 262_144 } });
-  const [queue, narrow] = [new Queue(unique()), new Queue(unique())];
+test("a message of more than 256 KiB is not sent, until the option says that AWS's 1 MiB may be", async ({ open, relay }) => {
+  const connection = open();
+  const queue = new Queue(unique());
   const producer = connection.producer({ declare: [queue] });
-  const large = new Uint8Array(150_000); // 266,667 and more in base64, twice
+  const routingKey = queue.name;
+  const large = new Uint8Array(148_000); // 263,100 and more in base64, twice
   assertEquals(
-    await codeOf(producer.publish(large, { routingKey: queue.name })),
+    await codeOf(producer.publish(large, { routingKey })),
     "message-too-large",
   );
   assertEquals(relay.of("SendMessageBatch"), []);
-  await producer.publish(large.subarray(0, 140_000), {
-    routingKey: queue.name,
+  await producer.publish(large.subarray(0, 147_000), { routingKey });
+  const other = open({}, `${QUICK}&max_message_bytes=1048576`);
+  const generous = other.producer({ declare: [queue] });
+  await generous.publish(large, { routingKey });
+  await generous.publish(new Uint8Array(589_000), { routingKey });
+  assertEquals(
+    await codeOf(generous.publish(new Uint8Array(590_000), { routingKey })),
+    "message-too-large",
+  );
+  const sizes = relay.of("SendMessageBatch").map(({ body: { Entries } }) => {
+    assert(Array.isArray(Entries));
+    return Entries[0].MessageBody.length;
   });
-  const other = open({
+  assertEquals(sizes.map((size) => size > 262_144), [false, true, true]);
+  assert(sizes.every((size) => size <= 1_048_576));
+  const messages = await take(other.consumer<Uint8Array>(queue), 3);
+  assertEquals(
+    messages.map(({ payload }) => payload.length).sort((a, b) => a - b),
+    [147_000, 148_000, 589_000],
+  );
+  await remove(queue.name);
+});
+
+test("to a topic of SNS it is 256 KiB whatever the option says", async ({ open, relay }) => {
+  const connection = open({}, `${QUICK}&max_message_bytes=1048576`);
+  const exchange = new Exchange(unique(), { type: "fanout" });
+  const producer = connection.producer({ exchange, declare: [exchange] });
+  // Not base64 twice: 4/3 of it.
+  assertEquals(
+    await codeOf(producer.publish(new Uint8Array(197_000))),
+    "message-too-large",
+  );
+  assertEquals(relay.of("PublishBatch"), []);
+  await producer.publish(new Uint8Array(196_000));
+  await Promise.all(
+    [1, 2, 3, 4].map(() => producer.publish(new Uint8Array(90_000))),
+  );
+  const sizes = relay.of("PublishBatch").map(({ body }) =>
+    Object.keys(body).filter((key) => key.endsWith(".Message")).length
+  );
+  assertEquals(sizes, [1, 2, 2]);
+  await connection.channel().then((each) => each.deleteExchange(exchange.name));
+});
+
+test("a message that a queue finds too large is told, and those beside it are sent", async ({ open }) => {
+  const connection = open({
     transportOptions: { creationAttributes: { MaximumMessageSize: "1024" } },
   });
-  const narrowly = other.producer({ declare: [narrow] });
+  const queue = new Queue(unique());
+  const producer = connection.producer({ declare: [queue] });
   const [first, second] = [
-    narrowly.publish(new Uint8Array(2000), { routingKey: narrow.name }),
-    narrowly.publish("small", { routingKey: narrow.name }),
+    producer.publish(new Uint8Array(2000), { routingKey: queue.name }),
+    producer.publish("small", { routingKey: queue.name }),
   ];
   assertEquals(await codeOf(first), "message-too-large");
   await second;
-  await remove(queue.name, narrow.name);
+  await remove(queue.name);
 });
 
 test("publishes of a turn leave in batches of ten, within the limit of bytes, in order", async ({ open, relay }) => {

@@ -6,7 +6,7 @@ import type { AwsClient } from "./client.ts";
 import type { SendEntry } from "./entry.ts";
 import { sendError } from "./errors.ts";
 import { entityName, isFifo } from "./names.ts";
-import type { SqsSettings } from "./options.ts";
+import { MESSAGE_BYTES, type SqsSettings } from "./options.ts";
 import type { SqsQueue } from "./queues.ts";
 
 /** Kombu's name for the statement in a queue's policy that lets topics send to it. */
@@ -126,7 +126,7 @@ export class Fanout {
     let batcher = this.#batchers.get(topic);
     if (batcher === undefined) {
       batcher = new Batcher({
-        mostBytes: this.#settings.maxMessageBytes,
+        mostBytes: mostForTopics(this.#settings),
         bytesOf: (entry) => entry.body().length,
         atOnce: 1,
         limits: this.#limits,
@@ -137,6 +137,17 @@ export class Fanout {
     }
     return batcher;
   }
+}
+
+/**
+ * Says how large what is published to a topic may be. SNS takes more only where the topic
+ * says so.
+ *
+ * @param settings The settings.
+ * @returns Bytes, for a message and for a batch.
+ */
+export function mostForTopics({ maxMessageBytes }: SqsSettings): number {
+  return Math.min(maxMessageBytes, MESSAGE_BYTES);
 }
 
 function keyOf(exchange: string, queue: string): string {

@@ -21,7 +21,7 @@
  * | `queue_name_prefix` | `queueNamePrefix` | - | stands before each name |
  * | `supports_fanout` | `supportsFanout` | true | whether fanout exchanges are topics of SNS |
  * | `sqs_base64_encoding` | `base64Encoding` | true | whether messages are written as base64 |
- * | `max_message_bytes` | `maxMessageBytes` | 1048576 | the largest message as it is sent |
+ * | `max_message_bytes` | `maxMessageBytes` | 262144 | the largest message as it is sent, up to 1048576 |
  * | - | `predefinedQueues` | - | queues that are there, name to URL or `{ url, region, credentials }`; no other is used |
  * | - | `creationAttributes` | - | more attributes for new queues |
  * | - | `queueTags` | - | tags for new queues |
@@ -64,9 +64,12 @@
  * the queue, or it may not be known whether it has: then, as with Kombu, it is left, comes
  * again when its time is over, and SQS moves it when it has come too often.
  *
- * **Size.** AWS takes 1 MiB a message since August 2025 (Amazon SQS message quotas), before
- * that 256 KiB, and a queue may have a smaller `MaximumMessageSize`: set `max_message_bytes`
- * to be told before anything is sent. In base64, twice, a body takes 16/9 of its size.
+ * **Size.** A message that would be larger than 256 KiB on its way is refused before it is
+ * sent, and so is a batch: that is what every queue takes. AWS's own take 1 MiB since August
+ * 2025, where their `MaximumMessageSize` says nothing else; ElasticMQ and other stand-ins
+ * need not. With `max_message_bytes=1048576` they are sent. To fanout exchanges it is 256 KiB
+ * always, as SNS has it for topics that do not say otherwise. In base64, twice, a body takes
+ * 16/9 of its size: 147,000 bytes of it are 256 KiB; `compression` makes texts smaller.
  *
  * **FIFO queues** are those whose name ends in `.fifo`. A header `MessageGroupId` names the
  * group, else it is `default`; duplicates are told by a header `MessageDeduplicationId`,

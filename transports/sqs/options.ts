@@ -68,7 +68,7 @@ export interface SqsTransportOptions {
   readonly supportsFanout?: boolean | undefined;
   /** Whether messages are written as base64, as Kombu does; in a URL `sqs_base64_encoding`. @default {true} */
   readonly base64Encoding?: boolean | undefined;
-  /** The largest message as it is sent, bytes; in a URL `max_message_bytes`. @default {1_048_576} */
+  /** The largest message as it is sent, bytes; in a URL `max_message_bytes`. @default {262_144} */
   readonly maxMessageBytes?: number | undefined;
   /** More attributes for new queues, such as `KmsMasterKeyId` or `RedrivePolicy`; Kombu's `sqs-creation-attributes`. */
   readonly creationAttributes?: Readonly<Record<string, string>> | undefined;
@@ -101,7 +101,10 @@ interface GivenOptions extends Omit<SqsTransportOptions, "predefinedQueues"> {
     | undefined;
 }
 
-/** AWS's since August 2025, for one message and for a batch; it was 256 KiB before, and is on queues that say so. */
+/** What every queue and every topic takes, for one message and for a batch: AWS's of old, and the stand-ins'. */
+export const MESSAGE_BYTES = 262_144;
+
+/** What AWS's queues take since August 2025, where they do not say otherwise. */
 const MOST_MESSAGE_BYTES = 1_048_576;
 
 /**
@@ -148,7 +151,7 @@ export function readSettings(
       : withAccess(queues, access),
     supportsFanout: given.supportsFanout ?? true,
     base64Encoding: given.base64Encoding ?? true,
-    maxMessageBytes: given.maxMessageBytes ?? MOST_MESSAGE_BYTES,
+    maxMessageBytes: given.maxMessageBytes ?? MESSAGE_BYTES,
     creationAttributes: given.creationAttributes ?? {},
     queueTags: given.queueTags,
   };

@@ -31,7 +31,7 @@ import { capabilitiesOf } from "./capabilities.ts";
 import type { Clients } from "./clients.ts";
 import { entryFor, type SendEntry } from "./entry.ts";
 import { sendError } from "./errors.ts";
-import { Fanout } from "./fanout.ts";
+import { Fanout, mostForTopics } from "./fanout.ts";
 import { isFifo } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
 import { Polls, type ReceivedMessage } from "./polls.ts";
@@ -174,7 +174,8 @@ export class SqsStore implements Store {
     }
     const [first, ...others] = items;
     if (first === undefined) return PUT;
-    const body = this.#bodyOf(first.message, this.#settings.base64Encoding);
+    const { base64Encoding, maxMessageBytes } = this.#settings;
+    const body = this.#bodyOf(first.message, base64Encoding, maxMessageBytes);
     if (others.length > 0 || options?.instead !== undefined) {
       return this.#putAll(items, body, options);
     }
@@ -303,18 +304,17 @@ export class SqsStore implements Store {
   }
 
   /** Writes a message when it is asked for, and once. */
-  #bodyOf(message: Publishing, base64: boolean): () => string {
+  #bodyOf(message: Publishing, base64: boolean, most: number): () => string {
     let text: string | undefined;
-    return () => text ??= this.#encode(message, base64);
+    return () => text ??= this.#encode(message, base64, most);
   }
 
-  #encode(message: Publishing, base64: boolean): string {
+  #encode(message: Publishing, base64: boolean, most: number): string {
     const envelope = this.#writer.write(message, crypto.randomUUID());
     const body = encodeBody(envelope, base64);
-    const most = this.#settings.maxMessageBytes;
     if (body.length <= most) return body;
     throw new PublishError(
-      `Cannot publish a message of ${message.body.byteLength} bytes: it would be ${body.length} on its way, and SQS takes ${most} at most`,
+      `Cannot publish a message of ${message.body.byteLength} bytes: it would be ${body.length} on its way, of ${most} at most; max_message_bytes is the limit of queues`,
       { code: "message-too-large" },
     );
   }
@@ -372,7 +372,8 @@ export class SqsStore implements Store {
         `Cannot publish to exchange "${exchange}" with a delay: topics of SNS have none`,
       );
     }
-    const body = this.#bodyOf(message, false);
+    const most = mostForTopics(this.#settings);
+    const body = this.#bodyOf(message, false, most);
     const fifo = isFifo(exchange);
     const entry = entryFor(message, { body, fifo, copy: false });
     await fanout.publish(exchange, entry, options);
