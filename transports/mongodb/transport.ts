@@ -53,26 +53,29 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
     throw dialError(broker, failureOf(error));
   });
   const limits = new Limits(clock);
+  const late = () =>
+    new TimeoutError(`Cannot connect to "${broker}": no answer in time`, {
+      outcome: "not-sent",
+    });
   let client: MongodbClient | undefined;
+  let context: Context | undefined;
   try {
-    client = await limits.wait(
-      dialled,
-      { deadline, signal },
-      () =>
-        new TimeoutError(`Cannot connect to "${broker}": no answer in time`, {
-          outcome: "not-sent",
-        }),
-    );
-    const context = new Context(client, clock, settings, operationTimeout);
+    client = await limits.wait(dialled, { deadline, signal }, late);
+    context = new Context(client, clock, settings, operationTimeout);
     store = new MongodbStore(context, owner);
-    // The driver would wait for a server that comes back.
-    await Promise.race([store.open({ deadline, signal }), losing]);
+    // The driver would wait for a server that comes back, and what is given back has its own time.
+    await limits.wait(
+      Promise.race([store.open({ deadline, signal }), losing]),
+      { deadline, signal },
+      late,
+    );
     return store;
   } catch (error) {
     giveUp.abort();
     // Whoever comes late is shown out.
     dialled.then((late) => late[Symbol.asyncDispose]()).catch(() => {});
     await client?.[Symbol.asyncDispose]();
+    context?.end();
     throw error;
   } finally {
     limits.clear();
