@@ -20,6 +20,8 @@ export class Proxy implements AsyncDisposable {
   /** While it is not read: what comes stays in the kernel. */
   #unread: Promise<void> | undefined;
   #accepted = 0;
+  /** Shown what clients send, as it comes. */
+  onSent: (bytes: Uint8Array) => void = () => {};
   /** The connections that are stalled by themselves, by when they came. */
   readonly #stalled = new Set<number>();
 
@@ -168,26 +170,32 @@ export class Proxy implements AsyncDisposable {
     const pair = [client, server] as const;
     this.#pairs.add(pair);
     await Promise.all([
-      this.#copy(client, server, number),
-      this.#copy(server, client, number),
+      this.#copy(client, server, number, true),
+      this.#copy(server, client, number, false),
     ]);
     this.#pairs.delete(pair);
     close(pair);
   }
 
-  async #copy(from: Deno.Conn, to: Deno.Conn, number: number): Promise<void> {
+  async #copy(
+    from: Deno.Conn,
+    to: Deno.Conn,
+    number: number,
+    sent: boolean,
+  ): Promise<void> {
     const buffer = new Uint8Array(this.#split ?? 65_536);
     try {
       for (;;) {
         if (this.#unread !== undefined) await this.#unread;
         const count = await from.read(buffer);
         if (count === null) break;
+        if (sent) this.onSent(buffer.subarray(0, count));
         if (this.#delay > 0) {
           await new Promise((done) => setTimeout(done, this.#delay));
         }
         if (this.#fault === "stall" || this.#stalled.has(number)) continue;
-        for (let sent = 0; sent < count;) {
-          sent += await to.write(buffer.subarray(sent, count));
+        for (let passed = 0; passed < count;) {
+          passed += await to.write(buffer.subarray(passed, count));
         }
       }
       // Half closed: the other way ends by itself.

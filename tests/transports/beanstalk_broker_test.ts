@@ -138,6 +138,48 @@ testOnServer(
   },
 );
 
+testOnServer(
+  "reserves, what they ask of their jobs, and deletes leave in batches, not one by one",
+  async (server) => {
+    const { proxy, url } = proxyTo(server);
+    await using _ = proxy;
+    await using connection = createConnection(url);
+    const queue = new Queue("many");
+    const producer = connection.producer<number>({ declare: [queue] });
+    const publishAll = () =>
+      Promise.all(
+        Array.from({ length: 500 }, (_, i) => {
+          return producer.publish(i, { routingKey: queue.name });
+        }),
+      );
+    await publishAll();
+    // What came in one piece was sent without waiting for an answer in between.
+    const pieces: string[] = [];
+    proxy.onSent = (bytes) => pieces.push(text(bytes));
+    const most = (command: string) =>
+      Math.max(0, ...pieces.map((piece) => piece.split(command).length - 1));
+    const consumer = connection.consumer<number>(queue, { prefetch: 500 });
+    const seen: number[] = [];
+    const acks: Promise<void>[] = [];
+    for await (const message of consumer) {
+      seen.push(message.payload);
+      acks.push(message.ack());
+      if (seen.length === 500) break;
+    }
+    await Promise.all(acks);
+    assertEquals(seen, Array.from({ length: 500 }, (_, i) => i));
+    assert(most("reserve-with-timeout 0\r\n") >= 64);
+    assert(most("stats-job ") >= 64);
+    assert(most("delete ") >= 64);
+    const pieced = pieces.length;
+    assert(pieced < 100, `${pieced} pieces`);
+    await publishAll();
+    assert(
+      pieces.slice(pieced).some((piece) => piece.split("put ").length > 8),
+    );
+  },
+);
+
 testOnServer("an idle consumer asks for little", async (server) => {
   await using connection = createConnection(server.url, { heartbeat: 1000 });
   const queue = new Queue("idle");

@@ -1,8 +1,9 @@
 /** What is SQS's own about waiting, fanout, and what is rejected. */
 
 import { assert, assertEquals } from "@std/assert";
-import { createConnection, Exchange, Queue } from "@dashi/mq";
+import { createConnection, Exchange, type Message, Queue } from "@dashi/mq";
 import { take } from "../conformance/stage.ts";
+import type { AwsRelay } from "../support/aws_relay.ts";
 import { QUICK, test, unique, url } from "../support/sqs.ts";
 
 async function remove(...names: readonly string[]): Promise<void> {
@@ -121,6 +122,56 @@ test("an idle consumer waits in one receive of 20 seconds, for no more than it m
   await value?.ack();
   await remove(queue.name); // which ends the receive
   await consumer.cancel();
+});
+
+/** How many entries each batch of an action had. */
+function sizesOf(relay: AwsRelay, action: string): readonly number[] {
+  return relay.of(action).map(({ body: { Entries } }) =>
+    Array.isArray(Entries) ? Entries.length : 0
+  );
+}
+
+test("messages are received, deleted and given back by tens, and given back in sight at once", async ({ open, relay }) => {
+  const connection = open();
+  const queue = new Queue(unique());
+  const producer = connection.producer<number>({ declare: [queue] });
+  await Promise.all(
+    Array.from({ length: 30 }, (_, i) => {
+      return producer.publish(i, { routingKey: queue.name });
+    }),
+  );
+  const consumer = connection.consumer<number>(queue, { prefetch: 30 });
+  const iterator = consumer[Symbol.asyncIterator]();
+  const messages: Message<number>[] = [];
+  const read = async (count: number) => {
+    messages.length = 0;
+    while (messages.length < count) {
+      const { value } = await iterator.next();
+      if (value !== undefined) messages.push(value);
+    }
+  };
+  await read(30);
+  assertEquals(
+    relay.of("ReceiveMessage").slice(0, 3).map(({ body }) =>
+      body.MaxNumberOfMessages
+    ),
+    [10, 10, 10],
+  );
+  await Promise.all(messages.map((message) => message.requeue()));
+  assertEquals(sizesOf(relay, "ChangeMessageVisibilityBatch"), [10, 10, 10]);
+  const given = relay.of("ChangeMessageVisibilityBatch");
+  assert(
+    given.every(({ body: { Entries } }) =>
+      Array.isArray(Entries) &&
+      Entries.every((each) => each.VisibilityTimeout === 0)
+    ),
+  );
+  await read(30);
+  assert(messages.every(({ deliveryInfo }) => deliveryInfo.redelivered));
+  await Promise.all(messages.map((message) => message.ack()));
+  assertEquals(sizesOf(relay, "DeleteMessageBatch"), [10, 10, 10]);
+  await iterator.return?.();
+  await remove(queue.name);
 });
 
 test("what is rejected is left to a queue's own redrive policy", async ({ open, relay }) => {

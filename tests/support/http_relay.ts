@@ -1,0 +1,95 @@
+/** An HTTP relay between a client and a real server, on loopback: it notes what is asked and answered, and may hold it up. */
+
+/** What was asked, and answered. */
+export interface Exchanged {
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  readonly body: string;
+  /** The answer; `undefined` while it has not ended, as of a feed. */
+  answer: string | undefined;
+}
+
+/** A relay that is listening. */
+export class HttpRelay implements AsyncDisposable {
+  /** All that was asked so far. */
+  readonly requests: Exchanged[] = [];
+  /** Asked before a request goes on. */
+  hold: (request: Exchanged) => Promise<void> | undefined = () => undefined;
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  readonly #stop = new AbortController();
+  readonly #target: string;
+  #waiting: (() => void)[] = [];
+
+  /** Listens on a free port, and passes all on to where a URL leads. */
+  constructor(url: string) {
+    this.#target = `http://${new URL(url.replace(/^\w+:/, "http:")).host}`;
+    this.#server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      (request) => this.#relay(request),
+    );
+  }
+
+  /** The URL that leads through it. */
+  urlOf(url: string): string {
+    return url.replace(
+      /^(\w+:\/\/(?:[^@/]*@)?)[^/?]*/,
+      `$1127.0.0.1:${this.#server.addr.port}`,
+    );
+  }
+
+  /** What was asked for by paths that begin so, after the database. */
+  of(path: string): readonly Exchanged[] {
+    return this.requests.filter((each) =>
+      each.path.replace(/^\/[^/?]*/, "").startsWith(path)
+    );
+  }
+
+  /** Waits until so many were asked for. */
+  async until(path: string, count: number): Promise<void> {
+    while (this.of(path).length < count) {
+      await new Promise<void>((done) => this.#waiting.push(done));
+    }
+  }
+
+  async #relay(request: Request): Promise<Response> {
+    const { pathname, search } = new URL(request.url);
+    const asked: Exchanged = {
+      method: request.method,
+      path: pathname + search,
+      body: await request.text(),
+      answer: undefined,
+    };
+    this.requests.push(asked);
+    for (const done of this.#waiting.splice(0)) done();
+    await this.hold(asked);
+    const headers = new Headers(request.headers);
+    headers.delete("host");
+    headers.set("accept-encoding", "identity"); // it is read here
+    try {
+      const response = await fetch(this.#target + asked.path, {
+        method: asked.method,
+        headers,
+        body: asked.body === "" ? null : asked.body,
+        signal: this.#stop.signal,
+      });
+      const { status } = response;
+      const init = { status, headers: response.headers };
+      if (search.includes("feed=continuous")) {
+        return new Response(response.body, init);
+      }
+      asked.answer = await response.text();
+      return new Response(
+        status === 304 || status === 204 ? null : asked.answer,
+        init,
+      );
+    } catch {
+      return new Response(null, { status: 503 });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#server.shutdown();
+  }
+}
