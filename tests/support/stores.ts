@@ -25,6 +25,8 @@ export type Changes = Partial<
     | "drop"
     | "setAside"
     | "reserve"
+    | "remove"
+    | "release"
   >
 >;
 

@@ -278,6 +278,41 @@ Deno.test("a store is asked for more before anybody works on what it gave", asyn
   await connection[Symbol.asyncDispose]();
 });
 
+Deno.test("a store hears of a settlement before it is asked for more, so that it never holds more than the prefetch for us (row 24)", async () => {
+  for (const settle of ["ack", "reject"] as const) {
+    const order: string[] = [];
+    const { channel, connection } = await open((inner) => ({
+      reserve: (wants, options) => {
+        order.push("reserve");
+        return inner.reserve(wants, options);
+      },
+      remove: (reservations) => {
+        order.push("settle");
+        return inner.remove(reservations);
+      },
+      release: (reservations) => {
+        order.push("settle");
+        return inner.release(reservations);
+      },
+    }));
+    await channel.declareQueue(QUEUE);
+    await channel.publish(message("", "q"));
+    await channel.publish(message("", "q"));
+    const arrived = [0, 1].map(() => Promise.withResolvers<Delivery>());
+    let count = 0;
+    await channel.consume("q", (each) => arrived[count++]?.resolve(each), {
+      prefetch: 1,
+    });
+    const first = await arrived[0]?.promise;
+    assert(first !== undefined);
+    if (settle === "ack") await channel.ack(first.deliveryTag);
+    else await channel.reject(first.deliveryTag, { requeue: true });
+    await arrived[1]?.promise;
+    assertEquals(order, ["reserve", "settle", "reserve"]);
+    await connection[Symbol.asyncDispose]();
+  }
+});
+
 Deno.test("a store that is lost ends its connection, channels and consumers as lost", async () => {
   const clock = new TestClock();
   const { promise: closed, resolve: lose } = Promise.withResolvers<

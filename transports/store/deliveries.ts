@@ -53,7 +53,10 @@ export class Deliveries {
     return deliveryOf(reservation, tag);
   }
 
-  /** Settles: done. */
+  /**
+   * Settles: done. Here and below a settlement is on its way before its room is asked
+   * for again: the broker is never to see more than the prefetch unsettled.
+   */
   ack(tag: DeliveryTag, options?: SettleOptions): Promise<void> {
     if (options?.signal?.aborted) return Promise.reject(options.signal.reason);
     if (options?.multiple) {
@@ -64,8 +67,9 @@ export class Deliveries {
     }
     const held = this.#window.take(tag);
     if (held === undefined) return Promise.reject(this.#notHeld(tag));
+    const settling = this.#remover.settle(held.reservation, options);
     held.subscription?.free(1);
-    return this.#remover.settle(held.reservation, options);
+    return settling;
   }
 
   /** Settles: back to the queue, or away. */
@@ -78,8 +82,9 @@ export class Deliveries {
     }
     const held = this.#window.take(tag);
     if (held === undefined) return Promise.reject(this.#notHeld(tag));
+    const settling = this.#reject(held.reservation, options);
     held.subscription?.free(1);
-    return this.#reject(held.reservation, options);
+    return settling;
   }
 
   /** Takes out everything that is unsettled. */
@@ -121,8 +126,9 @@ export class Deliveries {
   ): Promise<void> {
     const taken = this.#window.takeUpTo(tag);
     if (taken.length === 0) throw settledBefore(tag);
+    const settling = taken.map(settle);
     for (const { subscription } of taken) subscription?.free(1);
-    await Promise.all(taken.map(settle));
+    await Promise.all(settling);
   }
 
   #refuse(options: RejectOptions): Error | undefined {
