@@ -8,7 +8,9 @@ import {
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import type { ConnectOptions } from "../transport.ts";
-import { decode, type Dial, RedisClient } from "./client.ts";
+import { RedisClient } from "./client.ts";
+import { decode } from "./reply.ts";
+import type { Dial } from "./dial.ts";
 import type { RedisAddress } from "./options.ts";
 
 /** The two sockets of a connection. */

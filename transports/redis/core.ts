@@ -1,12 +1,7 @@
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type {
-  RedisArgument,
-  RedisClient,
-  RedisReply,
-  Script,
-} from "./client.ts";
-import { toScript } from "./client.ts";
+import { type RedisClient, type Script, toScript } from "./client.ts";
+import type { RedisArgument, RedisReply } from "./reply.ts";
 import type { Layout } from "./layout.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Scripts, writeScripts } from "./scripts.ts";
@@ -27,6 +22,8 @@ export class Core {
   /** The server's clock less ours. */
   #ahead = 0;
   #number = 1;
+  /** The last answer of `isCurrent`: thousands of messages in a row rest on one view. */
+  #checked = { version: "", doubts: 0, seen: "", current: false };
 
   /** Makes them for a socket that is logged in. */
   constructor(
@@ -73,8 +70,17 @@ export class Core {
 
   /** Whether the tables are known to be as a view of this version has them; sets of bindings aside. */
   isCurrent(version: string): boolean {
+    if (!this.fresh) return false;
     const { doubts, version: seen } = this.mirror;
-    return this.fresh && version.startsWith(`[${doubts},"${seen}",`);
+    const known = this.#checked;
+    if (
+      known.version !== version || known.doubts !== doubts ||
+      known.seen !== seen
+    ) {
+      const current = version.startsWith(`[${doubts},"${seen}",`);
+      this.#checked = { version, doubts, seen, current };
+    }
+    return this.#checked.current;
   }
 
   /** The server tells that the tables have changed. */

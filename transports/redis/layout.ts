@@ -43,6 +43,8 @@ export class Layout {
   readonly options: LayoutOptions;
   /** What a list's key has behind the queue's name, in the order in which lists are served. */
   readonly suffixes: readonly string[];
+  /** The suffix of each priority from 0 to 9. */
+  readonly #byPriority: readonly string[];
   /** The steps of those. */
   readonly steps: readonly number[];
   readonly unacked: string;
@@ -64,6 +66,11 @@ export class Layout {
     const { prefix, steps, highestFirst } = options;
     this.steps = highestFirst ? [...steps].reverse() : steps;
     this.suffixes = this.steps.map((step) => this.#suffix(step));
+    this.#byPriority = Array.from({ length: 10 }, (_, priority) => {
+      const step = steps.findLast((each) => each <= priority);
+      // Kombu takes the last step for what is below the first.
+      return this.#suffix(step ?? steps.at(-1) ?? 0);
+    });
     this.unacked = prefix + options.unackedKey;
     this.unackedIndex = prefix + options.unackedIndexKey;
     this.topology = `${prefix}dashi.topology`;
@@ -96,11 +103,8 @@ export class Layout {
 
   /** What the list for a priority has behind the queue's name. */
   suffix(priority: number | undefined): string {
-    const { steps } = this.options;
     const wanted = Math.min(Math.max(Math.trunc(priority ?? 0), 0), 9);
-    // Kombu takes the last step for what is below the first.
-    const step = steps.findLast((each) => each <= wanted) ?? steps.at(-1) ?? 0;
-    return this.#suffix(step);
+    return this.#byPriority[wanted] ?? "";
   }
 
   /** The set of an exchange's bindings. */

@@ -6,9 +6,12 @@ import {
   TimeoutError,
 } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
-import { EnvelopeWriter } from "../store/envelope.ts";
+import type { Publishing } from "../../model/message.ts";
+import { encodeBase64 } from "../../codec/mod.ts";
+import { ENVELOPE_HEAD, EnvelopeWriter } from "../store/envelope.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
-import { decode, type RedisArgument } from "./client.ts";
+import { byteLength, Push } from "./client.ts";
+import { decode, type RedisArgument } from "./reply.ts";
 import { type Core, versionArguments } from "./core.ts";
 import { replyError } from "./errors.ts";
 import { RedisReservation } from "./reservation.ts";
@@ -45,6 +48,8 @@ interface Batch {
   readonly version: string | undefined;
   readonly sent: Sent[];
   readonly lists: Map<string, string[]>;
+  /** The same of a plain batch. */
+  readonly pushes: Map<string, Push>;
   readonly queues: Set<string>;
   readonly timed: Map<string, number>;
   deadline: number | undefined;
@@ -54,6 +59,7 @@ interface Batch {
 const PUT: PutResult = { type: "put", displaced: [] };
 const STALE: PutResult = { type: "stale" };
 const PLAIN = "plain";
+const NO_ARGUMENTS: FieldTable = {};
 
 /** Lists that can not be written to, and why. */
 type Refused = ReadonlyMap<string, Error>;
@@ -88,11 +94,7 @@ export class Putter {
   /** Puts the copies of one message. */
   put(items: readonly StoreItem[], options: PutOptions): Promise<PutResult> {
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
-    const isPlain = options.instead === undefined &&
-      items.every(({ message, queue }) =>
-        message.delay === 0 && !hasLimit(this.#argumentsOf(queue))
-      );
-    const putting = isPlain
+    const putting = options.instead === undefined && this.#arePlain(items)
       ? this.#putSoon(items, options)
       : this.#putOne(items, options);
     return options.signal === undefined ? putting : this.#limits.wait(
@@ -105,6 +107,14 @@ export class Putter {
   /** Sends all that waits. */
   flush(): void {
     while (this.#waiting.length > 0) this.#send(this.#fill());
+  }
+
+  /** Whether they may share a call with others. */
+  #arePlain(items: readonly StoreItem[]): boolean {
+    for (const { message, queue } of items) {
+      if (message.delay > 0 || hasLimit(this.#argumentsOf(queue))) return false;
+    }
+    return true;
   }
 
   #putSoon(
@@ -133,6 +143,7 @@ export class Putter {
       version,
       sent: [],
       lists: new Map(),
+      pushes: new Map(),
       queues: new Set(),
       timed: new Map(),
       deadline: undefined,
@@ -162,18 +173,23 @@ export class Putter {
     const lists: string[] = [];
     let copy: Copy | undefined;
     for (const item of items) {
+      const { queue, message } = item;
+      const list = layout.list(queue, message.properties.priority);
+      lists.push(list);
+      batch.queues.add(queue);
+      if (batch.version === PLAIN) {
+        this.#writePlain(message, list, batch);
+        continue;
+      }
       copy = this.#copy(item, copy);
       const { text, expiresAt } = copy;
-      const list = layout.list(item.queue, item.message.properties.priority);
       const texts = batch.lists.get(list);
       if (texts === undefined) batch.lists.set(list, [text]);
       else texts.push(text);
-      lists.push(list);
-      batch.queues.add(item.queue);
       batch.size += text.length;
       if (expiresAt === undefined) continue;
-      const at = batch.timed.get(item.queue) ?? Infinity;
-      batch.timed.set(item.queue, Math.min(at, expiresAt));
+      const at = batch.timed.get(queue) ?? Infinity;
+      batch.timed.set(queue, Math.min(at, expiresAt));
     }
     if (deadline !== undefined) {
       batch.deadline = Math.min(batch.deadline ?? Infinity, deadline);
@@ -181,15 +197,26 @@ export class Putter {
     batch.sent.push({ put, lists });
   }
 
+  /** Nobody looks at the body to learn the size: there may be much of it, and base64 is ASCII. */
+  #writePlain(message: Publishing, list: string, batch: Batch): void {
+    const head = ENVELOPE_HEAD + encodeBase64(message.body);
+    const tail = this.#writer.writeTail(message, crypto.randomUUID());
+    const size = head.length + byteLength(tail);
+    let push = batch.pushes.get(list);
+    if (push === undefined) batch.pushes.set(list, push = new Push(list));
+    push.add(head + tail, size);
+    batch.size += size;
+  }
+
   /** What a put rests on: nothing that a script must check, where the tables are known to be what they were. */
   #versionOf(put: Waiting | undefined): string | undefined {
     if (put?.version === undefined || !this.#core.isCurrent(put.version)) {
       return put?.version;
     }
-    const isPlain = put.items.every(({ message, ttl }) =>
-      message.exchange === "" && ttl === undefined
-    );
-    return isPlain ? PLAIN : put.version;
+    for (const { message, ttl } of put.items) {
+      if (message.exchange !== "" || ttl !== undefined) return put.version;
+    }
+    return PLAIN;
   }
 
   /** A copy's text, its name, and when it expires. All copies are of one message. */
@@ -208,26 +235,23 @@ export class Putter {
 
   #send(batch: Batch): void {
     if (batch.sent.length === 0) return;
-    const sending = batch.version === PLAIN
-      ? this.#push(batch)
-      : this.#putAll(batch);
+    const { version, sent, queues, timed } = batch;
+    const sending = version === PLAIN ? this.#push(batch) : this.#putAll(batch);
     sending.then((refused) => {
-      this.#answer(batch.sent, refused);
-      for (const queue of batch.queues) this.#host.put(queue);
-      if (batch.timed.size > 0) this.#host.timed();
-    }, (error) => this.#fail(batch.sent, error));
+      this.#answer(sent, refused);
+      for (const queue of queues) this.#host.put(queue);
+      if (timed.size > 0) this.#host.timed();
+    }, (error) => this.#fail(sent, error));
   }
 
   /** A command for each list. Returns the lists that can not be, and why. */
-  async #push({ lists, deadline }: Batch): Promise<Refused> {
+  async #push({ pushes, deadline }: Batch): Promise<Refused> {
     const refused = new Map<string, Error>();
-    await Promise.all([...lists].map(async ([list, texts]) => {
+    await Promise.all([...pushes].map(async ([list, push]) => {
       try {
-        await this.#core.commands.send(this.#actionOf(list), [
-          "LPUSH",
-          list,
-          ...texts,
-        ], { deadline });
+        await this.#core.commands.push(this.#actionOf(list), push, {
+          deadline,
+        });
       } catch (error) {
         // Another list's messages may be there all the same.
         if (!(error instanceof PreconditionFailedError)) throw error;
@@ -248,9 +272,9 @@ export class Putter {
       args.push(list, texts.length);
       for (const text of texts) args.push(text);
     }
+    const order = [...lists.keys()];
     const reply = await this.#core.run("put", "publish", args, { deadline });
     if (!Array.isArray(reply)) return undefined;
-    const order = [...lists.keys()];
     const refused = new Map<string, Error>();
     for (let i = 0; i < reply.length; i += 2) {
       const list = order[Number(reply[i])] ?? "";
@@ -360,7 +384,8 @@ export class Putter {
   }
 
   #argumentsOf(queue: string): FieldTable {
-    return this.#core.mirror.topology.queue(queue)?.declaration.arguments ?? {};
+    return this.#core.mirror.topology.queue(queue)?.declaration.arguments ??
+      NO_ARGUMENTS;
   }
 }
 

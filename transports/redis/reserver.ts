@@ -1,7 +1,7 @@
 import { Limits } from "../../async/limits.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
-import { decode, type RedisArgument, type RedisReply } from "./client.ts";
+import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Core } from "./core.ts";
 import { replyError } from "./errors.ts";
 import type { Fanout } from "./fanout.ts";

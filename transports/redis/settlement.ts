@@ -1,6 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Reservation } from "../store/store.ts";
-import type { RedisArgument } from "./client.ts";
+import type { RedisArgument } from "./reply.ts";
 import type { Core } from "./core.ts";
 import type { Fanout } from "./fanout.ts";
 import { RedisReservation } from "./reservation.ts";

@@ -18,7 +18,8 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
-import { decode, type RedisClient } from "./client.ts";
+import type { RedisClient } from "./client.ts";
+import { decode } from "./reply.ts";
 import { connect } from "./connect.ts";
 import { Core } from "./core.ts";
 import { takenForDeadError } from "./errors.ts";

@@ -1,6 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { route } from "../../virtual/route.ts";
-import { decode, type RedisArgument, type RedisReply } from "./client.ts";
+import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Core } from "./core.ts";
 import { markRedelivered, readUnacked, type Unacked } from "./stored.ts";
 

@@ -7,7 +7,7 @@ import type {
   TopologyKey,
   TopologyView,
 } from "../store/store.ts";
-import { decode, type RedisReply } from "./client.ts";
+import { decode, type RedisReply } from "./reply.ts";
 import { type Core, formatVersion, versionArguments } from "./core.ts";
 
 /** Reads and changes what is declared in the database. */
