@@ -3,13 +3,14 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Exchange, Queue } from "@dashi/mq";
 import { until } from "../brokers/server.ts";
 import { CeleryWorker, type TaskMessage, taskMessage } from "./celery.ts";
-import { AMQP, CELERY_REDIS as REDIS } from "./meetings.ts";
+import { AMQP, CELERY_REDIS as REDIS, MONGODB, SQS } from "./meetings.ts";
 import { Peer } from "./peer.ts";
 import { providePython } from "./python.ts";
 import { inTime, type Meeting, Stage, take } from "./stage.ts";
 
 const brokers = [AMQP, REDIS];
-const python = brokers.some(({ broker }) => "url" in broker)
+const all = [...brokers, MONGODB, SQS];
+const python = all.some(({ broker }) => "url" in broker)
   ? await providePython()
   : { reason: "there is no broker" };
 
@@ -20,7 +21,7 @@ interface Celery {
   readonly backend: string;
 }
 
-/** Registers a test for both brokers; what needs results needs Redis for them. */
+/** Registers a test for brokers; what needs results needs Redis for them. */
 function celery(
   name: string,
   needsBackend: boolean,
@@ -122,7 +123,7 @@ celery("a worker runs the tasks that we publish", true, async (given) => {
       { compression: "brotli" },
       { compression: "zstd" },
       { exchange: queue.name },
-      { priority: 5 },
+      ...("priority" in (stage.meeting.lacks ?? {}) ? [] : [{ priority: 5 }]),
     ]
   ) {
     const echo = taskMessage("dashi.echo", ["a"], kwargs);
@@ -152,7 +153,7 @@ celery("a worker runs the tasks that we publish", true, async (given) => {
   assertEquals(unknown.status, "FAILURE");
   const [status] = await stage.connection.declare(queue);
   assertEquals(status?.messageCount, 0);
-});
+}, all);
 
 celery(
   "we read the task of a client, and answer it by its rpc backend",
@@ -226,6 +227,7 @@ celery(
       assertEquals(payload[0], ["again ".repeat(100)]);
     }
   },
+  all,
 );
 
 celery(
