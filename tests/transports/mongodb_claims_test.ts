@@ -56,6 +56,22 @@ onMongodb(
       onCommand: (...command) => commands.push(command),
     });
     await put(opened, 200);
+    const indexes = await database.documents.collection("messages").indexes();
+    const served = indexes.map(({ key }) => Object.keys(key));
+    assert(served.some((keys) => keys.join() === "queue,priority,_id"));
+    const assertServed = () => {
+      for (const [name, command] of commands) {
+        const filters = filtersOf(command);
+        assert(filters.length > 0, name);
+        for (const filter of filters) {
+          const fields = Object.keys(filter);
+          assert(
+            served.some(([first = ""]) => fields.includes(first)),
+            `${name} ${JSON.stringify(filter)}`,
+          );
+        }
+      }
+    };
     commands.length = 0;
     const one = await opened.store.reserve([{ queue: "q", limit: 1 }], NOW);
     assertEquals(one.reservations.length, 1);
@@ -74,11 +90,24 @@ onMongodb(
       "update",
       "find",
     ]);
+    assertServed();
     commands.length = 0;
     await opened.store.remove([...one.reservations, ...many.reservations]);
     assertEquals(commands.map(([name]) => name), ["delete"]);
+    assertServed();
   },
 );
+
+/** What a command looks for. */
+function filtersOf(command: Fields): readonly object[] {
+  const { query, filter, updates, deletes } = command;
+  const statements: unknown[] = [updates, deletes].flatMap((each) =>
+    Array.isArray(each) ? each : []
+  );
+  return [query, filter, ...statements.map((each) => Object(each).q)].filter(
+    (each) => typeof each === "object" && each !== null,
+  );
+}
 
 onMongodb(
   "publishes that are made at once cost a look at the tables and an insert",
