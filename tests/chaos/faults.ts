@@ -39,6 +39,11 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
     await pause(100 + 400 * random());
     proxy.heal();
   },
+  "break off": async (proxy, random) => {
+    proxy.breakOff();
+    await pause(50 + 300 * random());
+    proxy.heal();
+  },
   delay: async (proxy, random) => {
     proxy.delay(1 + 20 * random());
     await pause(300);

@@ -1,7 +1,7 @@
 /** A TCP proxy between a client and a real server, on loopback, that can misbehave. */
 
 /** How it treats connections. */
-export type Fault = "none" | "hang up" | "stall";
+export type Fault = "none" | "hang up" | "stall" | "break off";
 
 /** Listens on a port; on a free one where that is 0. */
 type Open = (port: number) => Deno.TcpListener | Deno.TlsListener;
@@ -115,6 +115,11 @@ export class Proxy implements AsyncDisposable {
     this.cut();
   }
 
+  /** Passes on half of what the server says next, and cuts the connection there. */
+  breakOff(): void {
+    this.#fault = "break off";
+  }
+
   /** Passes on again; what stalled is cut, for bytes were lost. */
   heal(): void {
     const wasStalled = this.#fault === "stall" || this.#stalled.size > 0;
@@ -194,9 +199,12 @@ export class Proxy implements AsyncDisposable {
           await new Promise((done) => setTimeout(done, this.#delay));
         }
         if (this.#fault === "stall" || this.#stalled.has(number)) continue;
-        for (let passed = 0; passed < count;) {
-          passed += await to.write(buffer.subarray(passed, count));
+        const cut = this.#fault === "break off" && !sent;
+        const most = cut ? Math.floor(count / 2) : count;
+        for (let passed = 0; passed < most;) {
+          passed += await to.write(buffer.subarray(passed, most));
         }
+        if (cut) return close([from, to]);
       }
       // Half closed: the other way ends by itself.
       await to.closeWrite();

@@ -74,6 +74,48 @@ test("publish() into a black hole misses its deadline, and may have been sent", 
   await remove(queue.name);
 });
 
+test("publish() whose answer breaks off may have been taken, and may be tried again", async () => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url), { retry: false });
+  const queue = new Queue(unique());
+  await connection.declare(queue);
+  proxy.breakOff();
+  // So many in one request that the middle of its answer is not among the headers.
+  const producer = connection.producer();
+  const errors = await Promise.all(Array.from(
+    { length: 10 },
+    (_, i) =>
+      producer.publish(i, { routingKey: queue.name }).catch((error) => error),
+  ));
+  for (const { code, retryable, outcome } of errors) {
+    assertEquals(
+      [code, retryable, outcome],
+      ["connection-lost", true, "unknown"],
+    );
+  }
+  proxy.heal();
+  await using after = createConnection(url);
+  const [status] = await after.declare(queue);
+  assert((status?.messageCount ?? 0) >= 10);
+  await remove(queue.name);
+});
+
+test("publish() whose answer says yes, and is none, may have been taken", async ({ open, relay }) => {
+  relay.intercept = ({ action }) =>
+    action === "SendMessageBatch"
+      ? new Response("<html>hello</html>", {
+        headers: { "content-type": "text/html" },
+      })
+      : undefined;
+  const connection = open({ retry: false });
+  const queue = new Queue(unique());
+  await connection.declare(queue);
+  const error = await connection.producer()
+    .publish(1, { routingKey: queue.name }).catch((error) => error);
+  assertEquals([error.retryable, error.outcome], [true, "unknown"]);
+  await remove(queue.name);
+});
+
 test("a black hole under an idle consumer is noticed, and it goes on when that is over", async () => {
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url), {

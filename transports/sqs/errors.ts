@@ -173,7 +173,13 @@ export function requestError(
       outcome,
     });
   }
-  return new PreconditionFailedError(message, { cause, outcome: "not-sent" });
+  // An answer that says yes, and can not be read, is no refusal.
+  const refused = status >= 300;
+  return new PreconditionFailedError(message, {
+    cause,
+    outcome: refused ? "not-sent" : "unknown",
+    retryable: !refused,
+  });
 }
 
 /**
@@ -224,7 +230,9 @@ function connectionError(
  */
 export function failureOf(error: unknown): Failure {
   const { name, message, code, $fault, $metadata, $response } = fieldsOf(error);
-  const status = numberIn($metadata, "httpStatusCode") ??
+  // An answer may begin well and break off: then it is no answer.
+  const brokeOff = typeof code === "string" && /^E[A-Z_]+$/.test(code);
+  const status = brokeOff ? undefined : numberIn($metadata, "httpStatusCode") ??
     numberIn($response, "statusCode");
   return {
     code: status === undefined && typeof code === "string"
