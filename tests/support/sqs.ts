@@ -1,5 +1,6 @@
 /** Tests of the SQS transport's own, on the stand-in that the runner provides. */
 
+import { GetQueueUrlCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { type Connection, createConnection } from "@dashi/mq";
 import { AwsRelay } from "./aws_relay.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
@@ -69,4 +70,23 @@ async function inTime(running: Promise<void>): Promise<void> {
 /** A name that no other test has. */
 export function unique(suffix = ""): string {
   return `dashi-${crypto.randomUUID()}${suffix}`;
+}
+
+/** Finds a queue's URL as the server gives it. */
+export async function queueUrlOf(
+  name: string,
+  region: string = "us-east-1",
+): Promise<string> {
+  const { host } = new URL(url.replace(/^\w+:/, "http:"));
+  const client = new SQSClient({
+    region,
+    endpoint: `http://${host}`,
+    credentials: { accessKeyId: "key", secretAccessKey: "secret" },
+  });
+  try {
+    const command = new GetQueueUrlCommand({ QueueName: name });
+    return (await client.send(command)).QueueUrl ?? "";
+  } finally {
+    client.destroy();
+  }
 }

@@ -5,7 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Exchange, Queue } from "@dashi/mq";
 import { take } from "../conformance/stage.ts";
 import { refusal } from "../support/aws_relay.ts";
-import { QUICK, test, unique, url } from "../support/sqs.ts";
+import { queueUrlOf, QUICK, test, unique, url } from "../support/sqs.ts";
 
 /** An error's code, once a call has failed. */
 async function codeOf(call: Promise<unknown>): Promise<unknown> {
@@ -107,7 +107,7 @@ test("predefined queues need four rights, and know no other queue", async ({ ope
   await setUp.declare(new Queue(name));
   const found = relay.of("CreateQueue").map(({ body }) => body.QueueName);
   assertEquals(found, [name.replace(".", "-")]);
-  const queueUrl = `http://sqs.us-east-1.localhost/000000000000/${found[0]}`;
+  const queueUrl = await queueUrlOf(String(found[0]));
   await setUp.close();
   relay.requests.length = 0;
   const allowed = new Set([

@@ -4,8 +4,15 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Exchange, Queue } from "@dashi/mq";
 import { readSettings } from "../../transports/sqs/options.ts";
 import { parseUrl } from "../../url/mod.ts";
+import { take } from "../conformance/stage.ts";
 import { refusal } from "../support/aws_relay.ts";
-import { QUICK, type SqsStage, test, unique } from "../support/sqs.ts";
+import {
+  queueUrlOf,
+  QUICK,
+  type SqsStage,
+  test,
+  unique,
+} from "../support/sqs.ts";
 
 /** What options come to. */
 function predefined(
@@ -126,34 +133,42 @@ for (
   });
 }
 
-/** Makes queues at the stand-in; returns their names and URLs. */
+interface Made {
+  readonly name: string;
+  readonly url: string;
+  readonly region: string;
+}
+
+/** Makes a queue at the stand-in in each of some regions. */
 async function make(
   { open, relay }: SqsStage,
-  count: number,
-): Promise<readonly { readonly name: string; readonly url: string }[]> {
-  const connection = open();
-  const names = Array.from({ length: count }, () => unique());
-  await connection.declare(names.map((name) => new Queue(name)));
-  await connection.close();
-  relay.requests.length = 0;
-  return names.map((name) => ({
-    name,
-    url: `http://sqs.us-east-1.localhost/000000000000/${name}`,
+  ...regions: readonly string[]
+): Promise<readonly Made[]> {
+  const made = await Promise.all(regions.map(async (region) => {
+    const connection = open({ transportOptions: { region } });
+    const name = unique();
+    await connection.declare(new Queue(name));
+    await connection.close();
+    return { name, region, url: await queueUrlOf(name, region) };
   }));
+  relay.requests.length = 0;
+  return made;
 }
 
 async function remove(
   { open, relay }: SqsStage,
-  queues: readonly { readonly name: string }[],
+  queues: readonly Made[],
 ): Promise<void> {
   relay.intercept = () => undefined;
-  const channel = await open().channel();
-  for (const { name } of queues) await channel.deleteQueue(name);
+  for (const { name, region } of queues) {
+    const channel = await open({ transportOptions: { region } }).channel();
+    await channel.deleteQueue(name);
+  }
 }
 
 test("each predefined queue is used with its own credentials and region, and the others with the connection's", async (stage) => {
   const { open, relay } = stage;
-  const made = await make(stage, 3);
+  const made = await make(stage, "us-east-1", "eu-west-1", "us-east-1");
   const [plain, fixed, asked] = made;
   assert(plain && fixed && asked);
   const connection = open({
@@ -211,7 +226,7 @@ test("each predefined queue is used with its own credentials and region, and the
 
 test("a predefined queue's expired credentials are asked for again, and no others", async (stage) => {
   const { relay } = stage;
-  const made = await make(stage, 2);
+  const made = await make(stage, "us-east-1", "us-east-1");
   const [one, two] = made;
   assert(one && two);
   const asked = new Map<string, number>();
@@ -273,7 +288,7 @@ test("connect() with a predefined queue's key that AWS does not know says which 
 
 test("fanout by SNS needs credentials of the connection's own, and says so", async (stage) => {
   const { relay } = stage;
-  const made = await make(stage, 1);
+  const made = await make(stage, "us-east-1");
   const [queue] = made;
   assert(queue);
   await using connection = createConnection(
@@ -290,6 +305,34 @@ test("fanout by SNS needs credentials of the connection's own, and says so", asy
   const error = await connection.declare(exchange).catch((error) => error);
   assertEquals(error.name, "AuthenticationError");
   assert(error.message.includes("supportsFanout"), error.message);
+  await connection.close();
+  await remove(stage, made);
+});
+
+test("a predefined queue hears a topic of the connection's, each asked with its own credentials", async (stage) => {
+  const { open, relay } = stage;
+  const made = await make(stage, "us-east-1");
+  const [{ name, url } = { name: "", url: "" }] = made;
+  const connection = open({
+    transportOptions: {
+      predefinedQueues: { [name]: { url, credentials: ONE } },
+    },
+  });
+  const exchange = new Exchange(unique(), { type: "fanout" });
+  const queue = new Queue(name, { exchange });
+  const producer = connection.producer<string>({ exchange, declare: [queue] });
+  await producer.publish("all");
+  const [message] = await take(connection.consumer<string>(queue), 1);
+  assertEquals(message?.payload, "all");
+  await message?.ack();
+  const keys = (action: string) => [
+    ...new Set(relay.of(action).map(({ key }) => key)),
+  ];
+  assertEquals(keys("SetQueueAttributes"), ["one"]);
+  for (const action of ["CreateTopic", "Subscribe", "PublishBatch"]) {
+    assertEquals(keys(action), ["key"]);
+  }
+  await connection.channel().then((each) => each.deleteExchange(exchange.name));
   await connection.close();
   await remove(stage, made);
 });
