@@ -188,6 +188,41 @@ test("CC goes with a delayed message to its exchange", async ({ url }) => {
   }
 });
 
+test("a delayed message keeps the deaths that it had, and tells of no others", async ({ url }) => {
+  await using connection = createConnection(url);
+  const dead = new Queue("", { exclusive: true });
+  const [status] = await connection.declare(dead);
+  const queue = new Queue(`dashi-deaths-${crypto.randomUUID()}`, {
+    exclusive: true,
+    arguments: {
+      "x-dead-letter-exchange": "",
+      "x-dead-letter-routing-key": status?.name ?? "",
+    },
+  });
+  const routingKey = queue.name;
+  await connection.producer({ declare: [queue] }).publish(1, { routingKey });
+  const channel = await connection.channel();
+  const first = await channel.get(routingKey);
+  assert(first !== undefined);
+  await channel.reject(first.deliveryTag, { requeue: false });
+  const messages = connection.consumer(dead)[Symbol.asyncIterator]();
+  const { value: message } = await messages.next();
+  assert(message !== undefined);
+  const { headers } = message;
+  assertEquals(headers["x-first-death-queue"], routingKey);
+  await connection.producer().publish(2, {
+    routingKey: status?.name ?? "",
+    delay: 1,
+    headers,
+  });
+  await message.ack();
+  const { value: later } = await messages.next();
+  assertEquals(later?.headers, headers);
+  await later?.ack();
+  await messages.return?.();
+  await channel[Symbol.asyncDispose]();
+});
+
 test("a requeue whose copy can not be published leaves the message unsettled", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });

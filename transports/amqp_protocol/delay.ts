@@ -27,6 +27,8 @@ const TO = `${PREFIX}to`;
 const FROM = `${PREFIX}from`;
 /** Its expiration, which would let it expire while it waits. */
 const EXPIRATION = `${PREFIX}expiration`;
+/** Its deaths before: RabbitMQ 4 forgets those that a publisher names. */
+const DEATHS = `${PREFIX}deaths`;
 
 /** The exchange behind the last level. */
 export const DELIVERY_EXCHANGE: string = `${PREFIX}delivery`;
@@ -112,6 +114,7 @@ export function delayed(
     );
   }
   const { expiration, ...properties } = message.properties;
+  const deaths = deathsOf(properties.headers ?? {});
   const digits: Record<string, boolean> = {};
   let exchange = DELIVERY_EXCHANGE;
   for (let level = 0, rest = seconds; rest > 0; level++, rest >>= 1) {
@@ -131,6 +134,7 @@ export function delayed(
         [TO]: textOf(target),
         [FROM]: message.exchange,
         ...(expiration === undefined ? {} : { [EXPIRATION]: expiration }),
+        ...(deaths.length === 0 ? {} : { [DEATHS]: deaths }),
       },
     },
   };
@@ -185,42 +189,62 @@ export interface Restored {
 export function restore(headers: FieldTable): Restored | undefined {
   const { [TO]: to, [FROM]: exchange, [EXPIRATION]: expiration } = headers;
   if (typeof to !== "string" || typeof exchange !== "string") return undefined;
-  const deaths = deathsOf(headers).filter(({ queue }) => !isOurs(queue)).map(
+  const told = deathsOf(headers).filter(({ queue }) => !isOurs(queue)).map(
     (death) => isDelayExchange(death.exchange) ? { ...death, exchange } : death,
+  );
+  const before = deathsOf(headers, DEATHS).filter((death) =>
+    !told.some(({ queue, reason }) =>
+      queue === death.queue && reason === death.reason
+    )
   );
   return {
     exchange,
     expiration: typeof expiration === "number" ? expiration : undefined,
-    headers: withDeaths(withoutOurs(headers), deaths),
+    headers: withDeaths(withoutOurs(headers), [...told, ...before]),
   };
 }
 
-/** The broker tells the first death for good: where that was waiting, it is the next one that counts. */
 function withDeaths(
   headers: FieldTable,
   deaths: readonly FieldTable[],
 ): FieldTable {
-  const {
-    "x-death": all,
-    "x-first-death-queue": queue,
-    "x-first-death-reason": reason,
-    "x-first-death-exchange": exchange,
-    ...rest
-  } = headers;
-  if (all === undefined) return headers;
-  const first = deaths.at(-1);
-  if (first === undefined) return rest;
+  const { "x-death": told, ...rest } = headers;
+  if (told === undefined) return headers;
   return {
-    ...rest,
-    "x-death": deaths,
-    "x-first-death-queue": isOurs(queue) ? first.queue : queue,
-    "x-first-death-reason": isOurs(queue) ? first.reason : reason,
-    "x-first-death-exchange": isOurs(queue) ? first.exchange : exchange,
+    ...withDeath(withDeath(rest, "first", deaths.at(-1)), "last", deaths[0]),
+    ...(deaths.length === 0 ? {} : { "x-death": deaths }),
   };
 }
 
-function deathsOf(headers: FieldTable): readonly FieldTable[] {
-  const deaths = headers["x-death"];
+/**
+ * The broker tells the first death for good, and from 3.13 on the last: where that was
+ * waiting, it is another that counts.
+ */
+function withDeath(
+  headers: FieldTable,
+  which: "first" | "last",
+  death: FieldTable | undefined,
+): FieldTable {
+  const name = (what: string) => `x-${which}-death-${what}`;
+  if (!isOurs(headers[name("queue")])) return headers;
+  const told = Object.entries(headers).filter(([each]) =>
+    !each.startsWith(name(""))
+  );
+  if (death === undefined) return Object.fromEntries(told);
+  const { queue, reason, exchange } = death;
+  return {
+    ...Object.fromEntries(told),
+    [name("queue")]: queue,
+    [name("reason")]: reason,
+    [name("exchange")]: exchange,
+  };
+}
+
+function deathsOf(
+  headers: FieldTable,
+  name = "x-death",
+): readonly FieldTable[] {
+  const deaths = headers[name];
   return Array.isArray(deaths) ? deaths.filter(isFieldTable) : [];
 }
 
