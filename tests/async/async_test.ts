@@ -6,6 +6,7 @@ import { Limits } from "../../async/limits.ts";
 import { Line } from "../../async/line.ts";
 import { Mailbox } from "../../async/mailbox.ts";
 import { Ring } from "../../async/ring.ts";
+import { mostSilence, Silence } from "../../async/silence.ts";
 import { Waiters } from "../../async/waiters.ts";
 import { Window } from "../../transports/store/window.ts";
 import { deliveryTag } from "../../model/message.ts";
@@ -286,4 +287,31 @@ Deno.test("Waiters come in order, and any of them may leave", () => {
   places[1]?.leave();
   waiters.add(5);
   assertEquals([waiters.empty, waiters.shift()], [false, 5]);
+});
+
+Deno.test("Silence is too long when nothing was answered for its time, however often was asked", () => {
+  const clock = new TestClock();
+  const silence = new Silence(clock, mostSilence(2000, 30_000));
+  assertEquals(silence.most, 5000);
+  clock.pass(60_000);
+  assertEquals(silence.isTooLong, false); // nobody asked
+  assertEquals(silence.ask(), clock.now() + 5000);
+  clock.pass(4000);
+  silence.end();
+  clock.pass(4000);
+  assertEquals(silence.isTooLong, false);
+  assertEquals(silence.ask(20_000), clock.now() + 25_000); // it may wait for so long
+  clock.pass(24_000);
+  assertEquals(silence.isTooLong, false);
+  silence.ask();
+  clock.pass(1000);
+  assertEquals(silence.isTooLong, true);
+  silence.end();
+  assertEquals(silence.isTooLong, false);
+});
+
+Deno.test("mostSilence() is two heartbeats and a second, and no longer than a call", () => {
+  assertEquals(mostSilence(10_000, 30_000), 21_000);
+  assertEquals(mostSilence(20_000, 30_000), 30_000);
+  assertEquals(mostSilence(0, 30_000), 30_000);
 });

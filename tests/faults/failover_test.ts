@@ -1,5 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Connection, createConnection, Queue } from "@dashi/mq";
+import {
+  type Connection,
+  createConnection,
+  MessagingError,
+  Queue,
+} from "@dashi/mq";
 import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
@@ -14,7 +19,7 @@ interface Scene {
   readonly queue: Queue;
   readonly a: Proxy;
   readonly b: Proxy;
-  publish(): Promise<void>;
+  publish(timeout?: number): Promise<void>;
 }
 
 function onTwo(
@@ -37,7 +42,8 @@ function onTwo(
         queue,
         a,
         b,
-        publish: () => producer.publish(1, { routingKey: queue.name }),
+        publish: (timeout) =>
+          producer.publish(1, { routingKey: queue.name, timeout }),
       });
     } finally {
       await connection.close({ drainTimeout: 2000 });
@@ -110,7 +116,25 @@ onTwo(
     // Two heartbeats, and a dial that is not answered.
     await publish();
   },
-  ["connection", "pool"],
+);
+
+onTwo(
+  "the first broker becomes a black hole, and the second is used though no publish waits for long",
+  async ({ a, publish }) => {
+    await publish();
+    a.stall();
+    const began = performance.now();
+    for (;;) {
+      try {
+        await publish(300);
+        break;
+      } catch (error) {
+        if (!(error instanceof MessagingError)) throw error;
+      }
+      const took = performance.now() - began;
+      assert(took < 15_000, `it took ${took} ms`);
+    }
+  },
 );
 
 onTwo(
@@ -151,14 +175,17 @@ onTwo(
 
 onTwo(
   "both are dead for a while, and neither is dialled more than once a second",
-  async ({ a, b, publish }) => {
+  async ({ connection, a, b, publish }) => {
     await publish();
     const sockets = a.accepted; // that one dial takes
-    const began = performance.now();
-    const [beforeA, beforeB] = [a.accepted, b.accepted];
+    const lost = nextLoss(connection);
     a.hangUp();
     b.hangUp();
     const publishing = later(publish());
+    // Until then it is no dial, but what a client that holds no connection sends.
+    await lost;
+    const began = performance.now();
+    const [beforeA, beforeB] = [a.accepted, b.accepted];
     await new Promise((resolve) => setTimeout(resolve, 2500));
     const seconds = (performance.now() - began) / 1000;
     for (const accepted of [a.accepted - beforeA, b.accepted - beforeB]) {

@@ -1,15 +1,13 @@
 import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
+import { mostSilence, Silence } from "../../async/silence.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import {
-  AuthenticationError,
-  ClosedError,
-  TimeoutError,
-} from "../../model/errors.ts";
+import { AuthenticationError, ClosedError } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
 import { readBody, readText } from "./body.ts";
 import {
   isFatal,
+  lateError,
   networkError,
   readRefusal,
   type Refusal,
@@ -66,6 +64,7 @@ export class CouchdbClient {
   readonly limits: Limits;
   readonly #sender: Sender;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #silence: Silence;
   /** Under way: how to end them, and when they have ended. */
   readonly #pending = new Map<Promise<unknown>, (error: Error) => void>();
   #end: Error | undefined;
@@ -84,6 +83,10 @@ export class CouchdbClient {
     this.limits = new Limits(clock);
     this.#sender = sender;
     this.time = new ServerTime(() => clock.wall());
+    this.#silence = new Silence(
+      clock,
+      mostSilence(dial.heartbeat, dial.operationTimeout),
+    );
     this.#headers = {
       accept: "application/json",
       ...(dial.userid === undefined
@@ -194,12 +197,12 @@ export class CouchdbClient {
     controller: AbortController,
     onLine: (line: string) => void,
   ): Promise<void> {
-    const { heartbeat, operationTimeout } = this.#dial;
+    const { heartbeat } = this.#dial;
     const bound = heartbeat > 0 ? 2 * heartbeat : Infinity;
     // Whatever comes is a sign of life; the first may take as long as any answer.
     let watch = this.limits.watchDeadline(
-      this.#clock.now() + operationTimeout,
-      () => this.#loseSilent(operationTimeout),
+      this.#silence.ask(),
+      () => this.#loseSilent(this.#silence.most),
     );
     try {
       const response = await this.#sender.send(this.#url(path), {
@@ -217,6 +220,7 @@ export class CouchdbClient {
       let rest = "";
       await readBody(response.body, controller.signal, (text) => {
         watch.cancel();
+        this.#silence.end();
         watch = this.limits.watchDeadline(
           this.#clock.now() + bound,
           () => this.#loseSilent(bound),
@@ -276,22 +280,19 @@ export class CouchdbClient {
       reject(error);
       controller.abort();
     };
-    const bound = this.#clock.now() + this.#dial.operationTimeout;
-    const deadline = Math.min(options?.deadline ?? Infinity, bound);
+    const due = this.#silence.ask();
+    const deadline = Math.min(options?.deadline ?? Infinity, due);
     const unwatch = this.limits.watch(
       { signal: options?.signal, deadline },
       (reason) => {
-        if (reason !== undefined) return stop(reason.aborted);
-        stop(
-          new TimeoutError(
-            `Cannot ${action}: CouchDB did not answer in time`,
-            { outcome: first ? "not-sent" : "unknown" },
-          ),
-        );
-        // What was given all the time that there is and got no answer never will.
-        if (deadline === bound && !first) {
-          this.#loseSilent(this.#dial.operationTimeout);
+        const isOwn = reason !== undefined || deadline !== due;
+        if (isOwn || first) {
+          stop(
+            reason === undefined ? lateError(action, first) : reason.aborted,
+          );
         }
+        if (first || (isOwn && !this.#silence.isTooLong)) return;
+        this.#loseSilent(this.#silence.most);
       },
     );
     const sending = this.#exchange(request, controller.signal)
@@ -324,6 +325,7 @@ export class CouchdbClient {
       redirect: "error",
     });
     const text = await readText(response.body, signal);
+    this.#silence.end();
     this.time.observe(response.headers.get("date"), sent);
     return {
       status: response.status,

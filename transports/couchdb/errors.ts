@@ -6,6 +6,7 @@ import {
   NotFoundError,
   PreconditionFailedError,
   PublishError,
+  TimeoutError,
 } from "../../model/errors.ts";
 
 /** What CouchDB answered instead of what was asked for. */
@@ -104,6 +105,19 @@ export function networkError(
       outcome: code === "connection-failed" ? "not-sent" : "unknown",
     },
   );
+}
+
+/**
+ * Says that a request missed its deadline.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param first Whether it was to connect.
+ * @returns The error.
+ */
+export function lateError(action: string, first: boolean): TimeoutError {
+  return new TimeoutError(`Cannot ${action}: CouchDB did not answer in time`, {
+    outcome: first ? "not-sent" : "unknown",
+  });
 }
 
 /** The innermost words: `fetch failed` alone helps nobody. */

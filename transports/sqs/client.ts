@@ -203,7 +203,7 @@ export class AwsClient {
           ),
         }));
       },
-      options,
+      { ...options, wait: 1000 * wait },
     );
   }
 
@@ -365,7 +365,7 @@ export class AwsClient {
   #run<O>(
     action: string,
     request: (abortSignal: AbortSignal) => Promise<O>,
-    options: CallOptions,
+    options: Parameters<Requests["run"]>[2],
   ): Promise<O> {
     return this.#requests.run(action, request, options, this.#credentials);
   }

@@ -1,4 +1,5 @@
 import { Limits } from "../../async/limits.ts";
+import { mostSilence, Silence } from "../../async/silence.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
@@ -17,6 +18,14 @@ export type BatchResult = readonly (Failure | undefined)[];
 export interface RequestSettings {
   readonly clock: Clock;
   readonly operationTimeout: number;
+  /** Milliseconds between signs of life; 0 turns them off. */
+  readonly heartbeat: number;
+}
+
+/** What a request is limited by. */
+export interface RequestOptions extends CallOptions {
+  /** Milliseconds that AWS may take by itself: it waits for messages. */
+  readonly wait?: number | undefined;
 }
 
 /** Sends requests within their limits, and says in the library's words how they failed. */
@@ -25,13 +34,19 @@ export class Requests {
   onLost: ((error: ConnectionError) => void) | undefined;
   readonly #settings: RequestSettings;
   readonly #limits: Limits;
+  readonly #silence: Silence;
   readonly #running = new Set<(reason: Error) => void>();
   #closed = false;
 
   /** Makes one that has sent nothing yet. */
   constructor(settings: RequestSettings) {
     this.#settings = settings;
-    this.#limits = new Limits(settings.clock);
+    const { clock, heartbeat, operationTimeout } = settings;
+    this.#limits = new Limits(clock);
+    this.#silence = new Silence(
+      clock,
+      mostSilence(heartbeat, operationTimeout),
+    );
   }
 
   /**
@@ -41,13 +56,14 @@ export class Requests {
   async run<O>(
     action: string,
     request: (abortSignal: AbortSignal) => Promise<O>,
-    options: CallOptions,
+    options: RequestOptions,
     credentials: CredentialSource | undefined,
   ): Promise<O> {
     const { clock, operationTimeout } = this.#settings;
     const limits = {
       signal: options.signal,
       deadline: options.deadline ?? clock.now() + operationTimeout,
+      wait: options.wait,
     };
     for (let attempt = 0;; attempt++) {
       this.#limits.check(limits, () => action);
@@ -55,9 +71,10 @@ export class Requests {
       try {
         return await this.#once(action, request, limits);
       } catch (error) {
-        if (error instanceof Stopped) throw error.reason;
+        if (error instanceof Stopped) throw this.#heed(action, error);
         if (error instanceof MessagingError) throw error;
         const failure = failureOf(error);
+        if (failure.status !== undefined) this.#silence.end();
         if (isExpired(failure) && credentials !== undefined && attempt === 0) {
           credentials.forget();
           continue;
@@ -86,28 +103,45 @@ export class Requests {
     this.#limits.clear();
   }
 
+  /** Whoever gave up: it may be that nobody gets an answer any more. */
+  #heed(action: string, { reason, isSilence }: Stopped): unknown {
+    if (!isSilence && !this.#silence.isTooLong) return reason;
+    const lost = new ConnectionError(
+      `Connection to SQS was lost: AWS was silent for ${
+        Math.round(this.#silence.most)
+      } ms when it was to ${action}`,
+      { code: "connection-lost", outcome: "unknown" },
+    );
+    this.onLost?.(lost);
+    return isSilence ? lost : reason;
+  }
+
   #once<O>(
     action: string,
     request: (abortSignal: AbortSignal) => Promise<O>,
-    options: CallOptions,
+    { signal, deadline = Infinity, wait }: RequestOptions,
   ): Promise<O> {
     return new Promise((resolve, reject) => {
       const controller = new AbortController();
-      const stop = (reason: unknown) => {
+      const stop = (reason: unknown, isSilence = false) => {
         done();
         controller.abort();
-        reject(new Stopped(reason));
+        reject(new Stopped(reason, isSilence));
       };
       const done = () => {
         unwatch();
         this.#running.delete(stop);
       };
-      const unwatch = this.#limits.watch(options, (stopped) => {
-        stop(stopped === undefined ? lateError(action) : stopped.aborted);
+      const due = this.#silence.ask(wait);
+      const limits = { signal, deadline: Math.min(deadline, due) };
+      const unwatch = this.#limits.watch(limits, (stopped) => {
+        if (stopped !== undefined) stop(stopped.aborted);
+        else stop(lateError(action), due < deadline);
       });
       this.#running.add(stop);
       request(controller.signal).then(
         (answer) => {
+          this.#silence.end();
           done();
           resolve(answer);
         },
@@ -123,9 +157,12 @@ export class Requests {
 /** Carries what a caller or a deadline said, whatever that is. */
 class Stopped {
   readonly reason: unknown;
+  /** Whether nobody said anything, AWS neither. */
+  readonly isSilence: boolean;
 
-  constructor(reason: unknown) {
+  constructor(reason: unknown, isSilence: boolean) {
     this.reason = reason;
+    this.isSilence = isSilence;
   }
 }
 

@@ -25,7 +25,7 @@ export function createTransport(): Transport {
 async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const { clock, operationTimeout, heartbeat } = options;
   const settings = readSettings(url, options);
-  const requests = new Requests({ clock, operationTimeout });
+  const requests = new Requests({ clock, operationTimeout, heartbeat });
   const clients = new Clients(settings, requests, clock);
   try {
     await clients.probe(options);
