@@ -189,12 +189,12 @@ onProxy(
     const consumer = connection.consumer(queue);
     assertEquals(consumer.health().healthy, false);
     const iterator = consumer[Symbol.asyncIterator]();
-    const next = iterator.next();
+    const next = later(iterator.next());
     await direct.producer().publish("x", { routingKey: queue.name });
     await (await next).value?.ack();
     assert(consumer.health().healthy);
     assertEquals(connection.state.type, "open");
-    const waiting = iterator.next();
+    const waiting = later(iterator.next());
     const types: string[] = [];
     const heard = (async () => {
       for await (const event of connection.events()) {
@@ -212,6 +212,11 @@ onProxy(
     // Two heartbeats of two seconds, or two polls.
     const took = performance.now() - began + silenceBefore;
     assert(took < 12_000, `it took ${took} ms`);
+    // While it lasts: that it is over tells by itself of what was, where a socket was cut.
+    await inTime(until(() => types.length > 0), () => "no loss was told");
+    const toldAfter = performance.now() - began;
+    assert(toldAfter < 12_000, `it was told after ${toldAfter} ms`);
+    assert(connection.state.type !== "open", connection.state.type);
     proxy.heal();
     await direct.producer().publish("y", { routingKey: queue.name });
     const { value } = await inTime(waiting, () => "nothing came after it");
@@ -261,6 +266,12 @@ async function inTime<T>(promise: Promise<T>, why: () => string): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** What is awaited later: if the test fails before, it fails with that alone. */
+function later<T>(call: Promise<T>): Promise<T> {
+  call.catch(() => {});
+  return call;
 }
 
 async function until(holds: () => boolean): Promise<void> {
