@@ -159,6 +159,7 @@ export class BeanstalkClient {
   /** Cuts the socket; `error` is what those are told who wait for replies. */
   destroy(error: Error): void {
     this.#error ??= error;
+    this.#stopTimer?.(); // nobody may be there to wait until it is closed
     this.#socket.destroy();
   }
 
