@@ -3,9 +3,11 @@
 
 import {
   createConnection,
+  Exchange,
   type Message,
   MessagingError,
   Queue,
+  type RunOptions,
 } from "@dashi/mq";
 
 const PROGRAM = new URL(import.meta.url).pathname;
@@ -19,10 +21,13 @@ export interface Work {
   /**
    * `consume`: says and acks each message. `publish`: publishes numbers from `from` on, and
    * says which were confirmed. `hold`: says what it is delivered, and waits for `block`.
-   * `own`: declares what should go with it, and says so.
+   * `own`: declares what should go with it, and says so. `close`: takes one, then idles until
+   * it is told something, closes, and ends. `fail`: fails at each message, with `retry`, until it
+   * has done so `from` times, and ends.
    */
-  readonly mode: "consume" | "publish" | "hold" | "own";
+  readonly mode: "consume" | "publish" | "hold" | "own" | "close" | "fail";
   readonly from?: number;
+  readonly retry?: RunOptions["retry"];
   readonly prefetch?: number;
 }
 
@@ -35,6 +40,11 @@ export interface Word {
   readonly confirmed?: number;
   readonly acked?: string;
   readonly aborted?: boolean;
+  /** How long closing took, ms. */
+  readonly closed?: number;
+  /** The attempt that failed, and when, ms since 1970. */
+  readonly failed?: number;
+  readonly at?: number;
 }
 
 /** The process. */
@@ -77,6 +87,13 @@ export class Worker implements AsyncDisposable {
     }
   }
 
+  /** Waits until it has ended by itself; `false` if it did not end well. */
+  async end(): Promise<boolean> {
+    const { success } = await this.#child.status;
+    await this.#reading;
+    return success;
+  }
+
   /** Tells it something. */
   async tell(text: string): Promise<void> {
     const writer = this.#child.stdin.getWriter();
@@ -86,9 +103,12 @@ export class Worker implements AsyncDisposable {
 
   /** Ends it as a crash would, and reads what it had said. */
   async kill(): Promise<void> {
-    if (this.#killed) return;
     this.#killed = true;
-    this.#child.kill("SIGKILL");
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
     await this.#child.stdin.close().catch(() => {});
     await this.#child.status;
     await this.#reading;
@@ -121,6 +141,20 @@ export class Worker implements AsyncDisposable {
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
   }
+}
+
+/** A queue that is bound to an exchange of its name, and dead-letters into another. */
+export function deadLettering(name: string): readonly [Queue, Queue] {
+  const exchange = new Exchange(name);
+  const dead = new Exchange(`${name}-dead`);
+  return [
+    new Queue(`${name}-dead`, { exchange: dead, routingKey: "work" }),
+    new Queue(name, {
+      exchange,
+      routingKey: "work",
+      deadLetterExchange: dead,
+    }),
+  ];
 }
 
 const ENCODER = new TextEncoder();
@@ -193,6 +227,32 @@ async function main(work: Work): Promise<void> {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
       say({ ready: true });
+      return;
+    }
+    case "close": {
+      const consumer = connection.consumer(queue, { prefetch });
+      const iterator = consumer[Symbol.asyncIterator]();
+      await iterator.next();
+      const idling = iterator.next();
+      say({ ready: true });
+      await Deno.stdin.read(new Uint8Array(64));
+      const began = performance.now();
+      await connection.close({ drainTimeout: 500 });
+      say({ closed: performance.now() - began });
+      await idling.catch(() => {});
+      return;
+    }
+    case "fail": {
+      const queues = deadLettering(queue);
+      await connection.declare(queues);
+      const consumer = connection.consumer<number>(queues[1]);
+      let left = work.from ?? Infinity;
+      await consumer.run(({ headers }) => {
+        say({ failed: Number(headers["x-attempts"] ?? 1), at: Date.now() });
+        if (--left === 0) void consumer.cancel();
+        throw new Error("bad luck");
+      }, { retry: work.retry });
+      await connection.close();
     }
   }
 }

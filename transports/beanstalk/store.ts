@@ -331,6 +331,14 @@ export class BeanstalkStore implements Store {
     return this.#closing ??= this.#close();
   }
 
+  destroy(): void {
+    this.#context.closing = true;
+    this.#expiry.stop();
+    this.#taker.wake();
+    const error = new Error("its connection was closed without a word");
+    for (const link of [this.#link, ...this.#taker.links]) link.destroy(error);
+  }
+
   async #close(): Promise<void> {
     const { clock, operationTimeout, limits } = this.#context;
     this.#context.closing = true;

@@ -283,6 +283,10 @@ export class CouchdbStore implements Store {
     await this.#client.close();
   }
 
+  destroy(): void {
+    void this.#client.close();
+  }
+
   /** Whoever waits, or comes later, gets the error. */
   #finish(error: Error): void {
     this.#end = error;

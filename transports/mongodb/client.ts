@@ -67,17 +67,16 @@ export async function dial(
     options,
     hooks,
   );
-  const close = () => client.close().catch(() => {});
+  const close = () => cutOff(client);
   hooks.signal.addEventListener("abort", close, { once: true });
   const { promise: nobody, reject } = Promise.withResolvers<never>();
   // The driver would ask again and again: whether to is the library's to say.
   const look = ({ newDescription }: TopologyDescriptionChangedEvent) => {
     const servers = [...newDescription.servers.values()];
-    const [error] = servers.map(({ error }) => error);
-    const failed = servers.every(({ type, error }) =>
-      type === "Unknown" && error !== null
+    const errors = servers.map(({ type, error }) =>
+      type === "Unknown" && error
     );
-    if (failed && error !== undefined) reject(error);
+    if (errors.length > 0 && errors.every(Boolean)) reject(errors[0]);
   };
   client.on("topologyDescriptionChanged", look);
   try {
@@ -85,11 +84,20 @@ export async function dial(
     hooks.signal.throwIfAborted();
     return driver;
   } catch (error) {
-    await close();
+    close();
     throw error;
   } finally {
     client.off("topologyDescriptionChanged", look);
     hooks.signal.removeEventListener("abort", close);
+  }
+}
+
+/** The driver says goodbye first, and waits for the answer: its sockets are closed under it. */
+function cutOff(client: MongoClient): void {
+  const topology: unknown = Reflect.get(client, "topology");
+  client.close().catch(() => {});
+  if (topology instanceof Object) {
+    Reflect.get(topology, "close")?.call(topology);
   }
 }
 
@@ -171,16 +179,9 @@ class Driver implements MongodbClient {
       );
       if (writable !== undefined) return;
       const [server] = newDescription.servers.values();
-      const cause = newDescription.error ?? server?.error;
-      this.#lose(
-        cause === undefined || cause === null
-          ? {
-            kind: "lost",
-            text: "there is no primary any more",
-            cause: undefined,
-          }
-          : failureOf(cause),
-      );
+      const cause = newDescription.error ?? server?.error ??
+        new Error("there is no primary any more");
+      this.#lose(failureOf(cause));
     });
     await this.#readTime();
   }
@@ -352,6 +353,11 @@ class Driver implements MongodbClient {
       // Somebody else, Kombu perhaps, was faster.
       if (!await isThere()) throw error;
     }
+  }
+
+  destroy(): void {
+    this.#closed = true;
+    cutOff(this.#client);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

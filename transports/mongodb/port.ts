@@ -39,6 +39,8 @@ export interface Tail {
  * hides a message may be forgotten by a failover, which then delivers it again.
  */
 export interface MongodbClient extends AsyncDisposable {
+  /** Closes all sockets at once: calls that wait reject. */
+  destroy(): void;
   /** How much later it is there than here, ms. */
   readonly timeOffset: number;
   /** Makes a document's id: later ones of a process are greater. */

@@ -312,6 +312,10 @@ export class MongodbStore implements Store {
     return this.#closing ??= this.#close();
   }
 
+  destroy(): void {
+    this.#context.client.destroy();
+  }
+
   async #close(): Promise<void> {
     const closed = new ClosedError(
       "Cannot reserve messages: the connection is closed",
@@ -331,6 +335,7 @@ export class MongodbStore implements Store {
   async #end(error: Error, reason: CloseReason): Promise<void> {
     this.#reserving.end(error);
     this.#settleClosed(reason);
+    if (reason.type === "lost") this.#context.client.destroy();
     await this.#broadcasts?.close();
     await this.#context.client[Symbol.asyncDispose]();
     this.#context.end();

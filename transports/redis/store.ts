@@ -329,6 +329,13 @@ export class RedisStore implements Store {
     return this.#closing ??= this.#close();
   }
 
+  destroy(): void {
+    const error = new ClosedError("Cannot go on: the connection is closed");
+    for (const client of [this.#core.commands, this.#listener]) {
+      client.destroy(error);
+    }
+  }
+
   async #close(): Promise<void> {
     this.#stopSweeps?.();
     this.#putter.flush();

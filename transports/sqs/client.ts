@@ -14,7 +14,8 @@ import {
   SQSClient,
 } from "@aws-sdk/client-sqs";
 import type { CallOptions } from "../../model/call_options.ts";
-import { type ClientConfig, clientConfig } from "./client_config.ts";
+import { type ConfigWithAgents, withAgents } from "./agents/client.ts";
+import { clientConfig } from "./client_config.ts";
 import type { CredentialSource } from "./credentials.ts";
 import type { SendEntry } from "./entry.ts";
 import { TOPIC_TAGS } from "./names.ts";
@@ -356,10 +357,9 @@ export class AwsClient {
     sns?.client.destroy();
   }
 
-  #config(endpoint: string | undefined, attempts: number): ClientConfig {
-    const { region } = this.#access;
-    const { tls } = this.#settings;
-    return clientConfig({ region, endpoint, tls }, this.#credentials, attempts);
+  #config(endpoint: string | undefined, attempts: number): ConfigWithAgents {
+    const place = { ...this.#access, endpoint, tls: this.#settings.tls };
+    return withAgents(clientConfig(place, this.#credentials, attempts));
   }
 
   #run<O>(

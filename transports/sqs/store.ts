@@ -211,7 +211,11 @@ export class SqsStore implements Store {
     options: ReserveOptions,
   ): Promise<Reserved> {
     options.signal?.throwIfAborted();
-    if (this.#ended) throw closedError();
+    if (this.#ended) {
+      throw new ClosedError(
+        "Cannot reserve messages: the connection is closed",
+      );
+    }
     const [want] = wants;
     if (want === undefined) return { reservations: [], missing: [] };
     const { queue, limit } = want;
@@ -283,7 +287,7 @@ export class SqsStore implements Store {
     if (this.#ended) return;
     this.#ended = true;
     this.#settleClosed({ type: "lost", error });
-    void this.#end(error);
+    void this.destroy(error);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -292,11 +296,11 @@ export class SqsStore implements Store {
     this.#polls.close();
     await this.#polls.windUp();
     await Promise.all(this.#givingBack);
-    await this.#end();
+    await this.destroy();
     this.#settleClosed({ type: "closed" });
   }
 
-  async #end(lost?: ConnectionError): Promise<void> {
+  async destroy(lost?: ConnectionError): Promise<void> {
     this.#requests.close(lost);
     this.#polls.close(lost);
     this.#limits.clear();
@@ -390,8 +394,4 @@ export class SqsStore implements Store {
       .finally(() => this.#givingBack.delete(giving));
     this.#givingBack.add(giving);
   }
-}
-
-function closedError(): ClosedError {
-  return new ClosedError("Cannot reserve messages: the connection is closed");
 }

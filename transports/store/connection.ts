@@ -143,6 +143,11 @@ class StoreConnection implements TransportConnection {
     return this.#closing ??= this.#close();
   }
 
+  /** What `#close` still waits for rejects, and it comes to its end. */
+  destroy(): void {
+    this.#store.destroy?.();
+  }
+
   async #close(): Promise<void> {
     this.#leases.stop();
     this.#ripener.stop();

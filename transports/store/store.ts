@@ -19,6 +19,11 @@ export interface Store extends AsyncDisposable {
   readonly capabilities: ReadonlySet<Capability>;
   /** Settles once, when the store can no longer be used. Never rejects. */
   readonly closed: Promise<CloseReason>;
+  /**
+   * Ends it at once and without a word to the broker, which does not answer. Whatever
+   * waits for that rejects, and a disposal that is under way ends soon.
+   */
+  destroy?(): void;
 
   /** Reads what is declared around an exchange or a queue, with a mark of how new it is. */
   readTopology(of: TopologyKey, options?: CallOptions): Promise<TopologyView>;
