@@ -215,7 +215,8 @@ onProxy(
     // While it lasts: that it is over tells by itself of what was, where a socket was cut.
     await inTime(until(() => types.length > 0), () => "no loss was told");
     const toldAfter = performance.now() - began;
-    assert(toldAfter < 12_000, `it was told after ${toldAfter} ms`);
+    // Two heartbeats and a second (row 19), and what a busy machine takes.
+    assert(toldAfter < 5000 + 900, `it was told after ${toldAfter} ms`);
     assert(connection.state.type !== "open", connection.state.type);
     proxy.heal();
     await direct.producer().publish("y", { routingKey: queue.name });

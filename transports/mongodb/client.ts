@@ -119,7 +119,10 @@ function clientOptions(
     ...tlsConfig(tls),
     maxPoolSize: options.maxPoolSize,
     serverSelectionTimeoutMS: most,
-    connectTimeoutMS: most,
+    // Of its looks at the servers, too: one that is silent for two heartbeats and a second is lost.
+    connectTimeoutMS: hooks.heartbeat > 0
+      ? Math.min(most, Math.max(Math.ceil(hooks.heartbeat) + 1000, 2000))
+      : most,
     socketTimeoutMS: Math.ceil(hooks.socketTimeout),
     heartbeatFrequencyMS: Math.max(hooks.heartbeat || 10_000, 500),
     // The library publishes again by itself, and says so; what is read decides writes.
