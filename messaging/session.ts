@@ -18,6 +18,9 @@ import { isLost, isRetryable, retry, sleep } from "./retry.ts";
 import { asConnectionError, mayPass } from "./session_errors.ts";
 import { TopologyChannel } from "./topology_channel.ts";
 
+/** How long what was destroyed may take to end, ms. */
+const LAST_MOMENT = 100;
+
 /** A transport's connection, while it lasts. */
 export interface Link {
   readonly connection: TransportConnection;
@@ -206,11 +209,13 @@ export class Session {
       await opening?.catch(() => {});
       await Promise.all(this.#background);
     })();
-    try {
-      await this.limits.wait(ending, { deadline }, closedError);
-    } catch {
+    const ended = (deadline: number) =>
+      this.limits.wait(ending, { deadline }, closedError);
+    await ended(deadline).catch(() => {
       link?.connection.destroy?.();
-    }
+      // It takes a moment: whoever has closed it is to find nothing left.
+      return ended(this.clock.now() + LAST_MOMENT).catch(() => {});
+    });
     this.limits.clear();
     this.#setState({ type: "closed" });
     for (const watcher of this.#watchers) watcher.end();

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { createConnection, Queue } from "@dashi/mq";
+import { createConnection, MessagingError, Queue } from "@dashi/mq";
+import { resources } from "../support/leaks.ts";
 import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
 import { deadLettering, type Word, Worker } from "../support/worker.ts";
@@ -39,6 +40,37 @@ onEach(
       await channel.deleteQueue(queue);
       await direct.close();
     }
+  },
+);
+
+onEach(
+  "a connection that is closed in a black hole leaves no socket, nor a call that waits (row 26)",
+  async (url) => {
+    await using proxy = Proxy.to(url);
+    const before = resources();
+    const connection = createConnection(proxy.urlOf(url));
+    const name = `dashi-closing-${crypto.randomUUID()}`;
+    const queue = new Queue(name, { durable: false, autoDelete: true });
+    const producer = connection.producer({ declare: [queue] });
+    await producer.publish(1, { routingKey: name });
+    const iterator = connection.consumer(queue)[Symbol.asyncIterator]();
+    await iterator.next();
+    proxy.stall();
+    const calls = [
+      iterator.next(),
+      producer.publish(2, { routingKey: name }),
+      connection.declare(new Queue(`${name}-2`)),
+    ].map((call) => call.catch((error: unknown) => error));
+    await connection.close({ drainTimeout: 300 });
+    assertEquals(resources(), before);
+    const [, published, declared] = await Promise.all(calls);
+    for (const error of [published, declared]) {
+      assert(error instanceof MessagingError, Deno.inspect(error));
+    }
+    const direct = createConnection(url);
+    const channel = await direct.channel();
+    for (const each of [name, `${name}-2`]) await channel.deleteQueue(each);
+    await direct.close();
   },
 );
 
