@@ -128,6 +128,18 @@ onProxy(
 );
 
 onProxy(
+  "a publish on a connection that has fallen silent arrives by another (row 2)",
+  async ({ proxy, connection, queue }) => {
+    const producer = connection.producer();
+    const options = { routingKey: queue.name };
+    await producer.publish(1, options);
+    // As a router does that forgot them: new ones are well.
+    for (let i = 1; i <= proxy.accepted; i++) proxy.stallOne(i);
+    await producer.publish(2, options);
+  },
+);
+
+onProxy(
   "a message of a lost connection is settled, or is no longer ours, says so, and comes again (rows 5 and 13)",
   async ({ proxy, connection, direct, queue }) => {
     await direct.producer().publish("x", { routingKey: queue.name });
