@@ -8,10 +8,11 @@ import {
   UnsupportedError,
 } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
+import { Brake } from "./brake.ts";
 import { type Arrival, Lane, QueueSource } from "./lane.ts";
 import type { Call } from "./operation_options.ts";
 import { Queue } from "./queue.ts";
-import { isRetryable, retry } from "./retry.ts";
+import { isRetryable, retry, sleep } from "./retry.ts";
 import type { Link, Session } from "./session.ts";
 import { mayPass } from "./session_errors.ts";
 
@@ -129,6 +130,7 @@ export class Intake {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     const { retryPolicy: policy, clock, limits, random } = this.#session;
+    const brake = new Brake();
     while (!signal.aborted) {
       try {
         const lane = await retry(() => this.#opening = this.#reopen(signal), {
@@ -142,13 +144,17 @@ export class Intake {
             this.#lane === undefined ? isRetryable(error) : mayPass(error),
           onWait: (_attempt, _delay, error) => this.#lastError = error,
         });
+        const since = clock.now();
         await lane.lost;
+        brake.ended(clock.now() - since);
         for (const { source } of this.#mailbox.clear()) source.drop();
         this.#lastError = lane.error;
         if (signal.aborted) return;
         // Who may not take messages may not on another channel either.
         const forbidden = lane.error instanceof AccessRefusedError;
         if (policy === false || forbidden) throw lane.error;
+        const delay = brake.delay(policy, random());
+        if (delay > 0) await sleep(delay, { signal }, clock, limits);
       } catch (error) {
         if (signal.aborted) return;
         this.#mailbox.fail(error);

@@ -1,13 +1,14 @@
 import type { Clock } from "../async/clock.ts";
 import { Limits } from "../async/limits.ts";
 import { Mailbox } from "../async/mailbox.ts";
-import { ClosedError, ConnectionError, TimeoutError } from "../model/errors.ts";
+import { ConnectionError, TimeoutError } from "../model/errors.ts";
 import type { QueueStatus } from "../model/queue.ts";
 import type {
   Capability,
   CloseReason,
   TransportConnection,
 } from "../transports/transport.ts";
+import { Brake } from "./brake.ts";
 import type { RetryPolicy } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Declarations, type Entity } from "./declarations.ts";
@@ -15,7 +16,7 @@ import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import type { Failover } from "./failover.ts";
 import type { Call } from "./operation_options.ts";
 import { isLost, isRetryable, retry, sleep } from "./retry.ts";
-import { asConnectionError, mayPass } from "./session_errors.ts";
+import { asConnectionError, closedError, mayPass } from "./session_errors.ts";
 import { TopologyChannel } from "./topology_channel.ts";
 
 /** How long what was destroyed may take to end, ms. */
@@ -65,6 +66,7 @@ export class Session {
   #kept = false;
   #lastError: Error | undefined;
   #closing: Promise<void> | undefined;
+  readonly #brake = new Brake();
 
   /** Makes a session that does nothing yet. */
   constructor(settings: SessionSettings) {
@@ -246,6 +248,13 @@ export class Session {
   }
 
   async #open(signal: AbortSignal): Promise<Link> {
+    const delay = this.#brake.delay(this.retryPolicy, this.random());
+    const lost = this.#lastError;
+    if (delay > 0 && lost !== undefined) {
+      const attempt = this.#brake.brief;
+      this.#setState({ type: "waiting", attempt, delay, error: lost });
+      await sleep(delay, { signal }, this.clock, this.limits);
+    }
     const link = await retry((failures) => this.#tryAll(failures, signal), {
       policy: this.retryPolicy,
       call: { signal, deadline: Infinity },
@@ -266,7 +275,11 @@ export class Session {
       url: formatEndpoint(link.endpoint),
       since: new Date(this.clock.wall()),
     });
-    link.connection.closed.then((reason) => this.#onClosed(link, reason));
+    const since = this.clock.now();
+    link.connection.closed.then((reason) => {
+      this.#brake.ended(this.clock.now() - since);
+      this.#onClosed(link, reason);
+    });
     return link;
   }
 
@@ -385,10 +398,4 @@ export class Session {
     this.#state = state;
     this.emit({ type: "state", state });
   }
-}
-
-function closedError(): ClosedError {
-  return new ClosedError("Cannot use the connection: it is closed", {
-    outcome: "not-sent",
-  });
 }

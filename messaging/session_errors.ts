@@ -1,4 +1,5 @@
 import {
+  ClosedError,
   ConnectionError,
   MessagingError,
   TimeoutError,
@@ -26,6 +27,17 @@ export function asConnectionError<E>(error: E): E | ConnectionError {
   return new ConnectionError(error.message, {
     code: "connection-failed",
     cause: error,
+    outcome: "not-sent",
+  });
+}
+
+/**
+ * Makes the error of who comes too late.
+ *
+ * @returns The error.
+ */
+export function closedError(): ClosedError {
+  return new ClosedError("Cannot use the connection: it is closed", {
     outcome: "not-sent",
   });
 }

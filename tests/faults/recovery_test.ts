@@ -139,6 +139,35 @@ onProxy(
   },
 );
 
+onEach(
+  "a broker that lets everybody in and hangs up at once is not dialled as fast as it answers (row 1)",
+  async (url) => {
+    await using proxy = Proxy.to(url);
+    await using connection = createConnection(proxy.urlOf(url));
+    const queue = new Queue(`dashi-recovery-${crypto.randomUUID()}`, {
+      autoDelete: true,
+      durable: false,
+    });
+    const iterator = connection.consumer(queue)[Symbol.asyncIterator]();
+    const next = iterator.next();
+    await connection.connect();
+    const sockets = proxy.accepted; // that one dial takes
+    const watching = (async () => {
+      for await (const event of connection.events()) {
+        if (event.type === "state" && event.state.type === "open") proxy.cut();
+      }
+    })();
+    proxy.cut();
+    await pause(3000);
+    await connection.close();
+    await Promise.all([watching, next.catch(() => {})]);
+    // Two at once, then ever slower, and once a second in the end.
+    const dials = proxy.accepted / sockets;
+    assert(dials > 1 && dials < 15, `${dials} dials`);
+  },
+  ["connection"],
+);
+
 onProxy(
   "a message of a lost connection is settled, or is no longer ours, says so, and comes again (rows 5 and 13)",
   async ({ proxy, connection, direct, queue }) => {

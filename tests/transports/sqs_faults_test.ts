@@ -116,6 +116,29 @@ test("publish() whose answer says yes, and is none, may have been taken", async 
   await remove(queue.name);
 });
 
+test("a consumer whose receives are refused does not ask as fast as it is refused", async ({ open, relay }) => {
+  const queue = new Queue(unique());
+  const connection = open();
+  await connection.declare(queue);
+  relay.intercept = ({ action }) =>
+    action === "ReceiveMessage"
+      ? new Response(null, { status: 400 })
+      : undefined;
+  const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
+  const next = iterator.next();
+  await relay.until("ReceiveMessage", 1);
+  await new Promise((done) => setTimeout(done, 2000));
+  const count = relay.of("ReceiveMessage").length;
+  assert(count > 2 && count < 15, `${count} receives in two seconds`);
+  relay.intercept = () => undefined;
+  await connection.producer().publish(7, { routingKey: queue.name });
+  const { value } = await next;
+  assertEquals(value?.payload, 7);
+  await value?.ack();
+  await iterator.return?.();
+  await remove(queue.name);
+});
+
 test("a black hole under an idle consumer is noticed, and it goes on when that is over", async () => {
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url), {

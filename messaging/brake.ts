@@ -1,0 +1,40 @@
+import { backoff } from "../async/backoff.ts";
+import type { RetryPolicy } from "./connection_options.ts";
+
+/** What lived shorter came to nothing, ms. */
+const BRIEF = 1000;
+
+/**
+ * Slows down what is had again and again, and lost at once each time: a connection to
+ * a broker that lets everybody in and hangs up, a channel that ends with its first
+ * receive. Without it the one is as fast as the other.
+ */
+export class Brake {
+  #brief = 0;
+
+  /** How many in a row came to nothing. */
+  get brief(): number {
+    return this.#brief;
+  }
+
+  /** What was had has ended, after so many milliseconds. */
+  ended(lived: number): void {
+    this.#brief = lived < BRIEF ? this.#brief + 1 : 0;
+  }
+
+  /**
+   * Says how long to wait before it is had again: not at all after what lived, nor
+   * after the first that did not; a second at most.
+   *
+   * @param policy The waits between attempts.
+   * @param random A number from 0 to 1, by chance.
+   * @returns Milliseconds.
+   */
+  delay(policy: RetryPolicy | false, random: number): number {
+    if (policy === false || this.#brief < 2) return 0;
+    return backoff(this.#brief - 2, {
+      first: policy.firstDelay ?? 100,
+      most: Math.min(policy.mostDelay ?? BRIEF, BRIEF),
+    }, random);
+  }
+}
