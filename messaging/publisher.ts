@@ -1,4 +1,5 @@
 import { Line } from "../async/line.ts";
+import { turn } from "../async/turn.ts";
 import {
   ChannelError,
   ClosedError,
@@ -174,7 +175,10 @@ export class SessionPublisher {
       return await this.#declareAndPublish(message, call);
     }
     if (!call.retry || this.#session.ended || !isPassing(error)) throw error;
-    if (lane !== undefined && this.#lane === lane) this.#lane = undefined;
+    // A channel that has ended says so in the same turn; where only the call failed it
+    // is as good as before.
+    if (error instanceof ChannelError) await turn();
+    else if (lane !== undefined && this.#lane === lane) this.#lane = undefined;
     const { retryPolicy: policy, clock, limits, random } = this.#session;
     const again = () =>
       retry(() => this.#once(message, call), {
@@ -204,11 +208,13 @@ export class SessionPublisher {
     try {
       outcome = await lane.channel.publish(message, call);
     } catch (error) {
-      if (this.#lane === lane) this.#lane = undefined;
-      if (!(error instanceof ChannelError) || !error.retryable) throw error;
+      if (!(error instanceof ChannelError)) {
+        if (this.#lane === lane) this.#lane = undefined;
+        throw error;
+      }
+      const reason = await Promise.race([lane.channel.closed, turn()]);
       // It was alone on the channel: what ended that is its own error.
-      const reason = await lane.channel.closed;
-      throw reason.type === "lost" ? reason.error : error;
+      throw error.retryable && reason?.type === "lost" ? reason.error : error;
     }
     if (outcome.type === "returned") throw unroutable(message, outcome);
   }

@@ -36,7 +36,8 @@ export class Requests {
   readonly #limits: Limits;
   readonly #silence: Silence;
   readonly #running = new Set<(reason: Error) => void>();
-  #closed = false;
+  /** Why nothing is sent any more. */
+  #ended: ((action: string) => Error) | undefined;
 
   /** Makes one that has sent nothing yet. */
   constructor(settings: RequestSettings) {
@@ -67,7 +68,7 @@ export class Requests {
     };
     for (let attempt = 0;; attempt++) {
       this.#limits.check(limits, () => action);
-      if (this.#closed) throw closedError(action);
+      if (this.#ended !== undefined) throw this.#ended(action);
       try {
         return await this.#once(action, request, limits);
       } catch (error) {
@@ -90,7 +91,9 @@ export class Requests {
 
   /** Ends what is under way: it rejects with `use-after-close`, or with what was lost. */
   close(lost?: ConnectionError): void {
-    this.#closed = true;
+    this.#ended ??= lost === undefined
+      ? closedError
+      : (action) => lostError(action, lost);
     // Others may have left, even where the one that failed had not.
     const reason = lost === undefined
       ? closedError("go on")
@@ -170,6 +173,14 @@ function lateError(action: string): TimeoutError {
   return new TimeoutError(
     `Cannot ${action} in time: AWS has not answered`,
     { outcome: "unknown" },
+  );
+}
+
+/** The way was lost before this one was sent. */
+function lostError(action: string, cause: ConnectionError): ConnectionError {
+  return new ConnectionError(
+    `Cannot ${action}: the connection to AWS was lost`,
+    { code: "connection-lost", cause, outcome: "not-sent" },
   );
 }
 

@@ -1,0 +1,55 @@
+import { assertEquals } from "@std/assert";
+import { ChannelError, createConnection, Queue } from "@dashi/mq";
+import { MemoryBroker } from "../../transports/memory/broker.ts";
+import { MemoryStore } from "../../transports/memory/store.ts";
+import { createStoreTransport } from "../../transports/store/mod.ts";
+import { changed } from "../support/stores.ts";
+
+Deno.test("publish() tries again what the broker was too busy for, though the channel is well (row 2)", async () => {
+  let refusals = 10;
+  const channels = new Set<unknown>();
+  const stores = createStoreTransport({
+    name: "busy",
+    open(_, { clock }) {
+      const inner = new MemoryStore(new MemoryBroker(clock), { clock });
+      const store = changed(inner, {
+        put(items, options) {
+          if (refusals-- <= 0) return inner.put(items, options);
+          return Promise.reject(
+            new ChannelError("Cannot publish: it is busy", {
+              code: "channel-closed",
+              outcome: "not-sent",
+            }),
+          );
+        },
+      });
+      return Promise.resolve(store);
+    },
+  });
+  const transport = {
+    ...stores,
+    async connect(...args: Parameters<typeof stores.connect>) {
+      const connection = await stores.connect(...args);
+      const openChannel = connection.openChannel.bind(connection);
+      connection.openChannel = async (options) => {
+        const channel = await openChannel(options);
+        channels.add(channel);
+        return channel;
+      };
+      return connection;
+    },
+  };
+  await using connection = createConnection("busy://", {
+    transport,
+    retry: { firstDelay: 1, mostDelay: 5 },
+  });
+  const queue = new Queue("q");
+  await connection.declare(queue);
+  const producer = connection.producer();
+  const options = { routingKey: queue.name, timeout: 5000 };
+  await Promise.all([1, 2, 3].map((each) => producer.publish(each, options)));
+  assertEquals(refusals, -3);
+  assertEquals((await connection.declare(queue))[0]?.messageCount, 3);
+  // One to declare, one to publish: what is well is not left behind for another.
+  assertEquals(channels.size, 2);
+});
