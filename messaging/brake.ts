@@ -11,15 +11,21 @@ const BRIEF = 1000;
  */
 export class Brake {
   #brief = 0;
+  #since = 0;
 
   /** How many in a row came to nothing. */
   get brief(): number {
     return this.#brief;
   }
 
-  /** What was had has ended, after so many milliseconds. */
-  ended(lived: number): void {
-    this.#brief = lived < BRIEF ? this.#brief + 1 : 0;
+  /** It is had, from now on. */
+  begin(now: number): void {
+    this.#since = now;
+  }
+
+  /** It has ended. */
+  end(now: number): void {
+    this.#brief = now - this.#since < BRIEF ? this.#brief + 1 : 0;
   }
 
   /**

@@ -144,9 +144,9 @@ export class Intake {
             this.#lane === undefined ? isRetryable(error) : mayPass(error),
           onWait: (_attempt, _delay, error) => this.#lastError = error,
         });
-        const since = clock.now();
+        brake.begin(clock.now());
         await lane.lost;
-        brake.ended(clock.now() - since);
+        brake.end(clock.now());
         for (const { source } of this.#mailbox.clear()) source.drop();
         this.#lastError = lane.error;
         if (signal.aborted) return;

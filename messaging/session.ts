@@ -275,11 +275,8 @@ export class Session {
       url: formatEndpoint(link.endpoint),
       since: new Date(this.clock.wall()),
     });
-    const since = this.clock.now();
-    link.connection.closed.then((reason) => {
-      this.#brake.ended(this.clock.now() - since);
-      this.#onClosed(link, reason);
-    });
+    this.#brake.begin(this.clock.now());
+    link.connection.closed.then((reason) => this.#onClosed(link, reason));
     return link;
   }
 
@@ -369,6 +366,7 @@ export class Session {
 
   #onClosed(link: Link, reason: CloseReason): void {
     if (this.#link !== link) return;
+    this.#brake.end(this.clock.now());
     this.#link = undefined;
     if (this.#closing !== undefined) return;
     const error = reason.type === "lost" ? reason.error : new ConnectionError(
