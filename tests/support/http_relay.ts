@@ -14,8 +14,9 @@ export interface Exchanged {
 export class HttpRelay implements AsyncDisposable {
   /** All that was asked so far. */
   readonly requests: Exchanged[] = [];
-  /** Asked before a request goes on. */
-  hold: (request: Exchanged) => Promise<void> | undefined = () => undefined;
+  /** Asked before a request goes on; a response is the answer in the server's place. */
+  hold: (request: Exchanged) => Promise<void | Response> | undefined = () =>
+    undefined;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #stop = new AbortController();
   readonly #target: string;
@@ -62,7 +63,8 @@ export class HttpRelay implements AsyncDisposable {
     };
     this.requests.push(asked);
     for (const done of this.#waiting.splice(0)) done();
-    await this.hold(asked);
+    const instead = await this.hold(asked);
+    if (instead instanceof Response) return instead;
     const headers = new Headers(request.headers);
     headers.delete("host");
     headers.set("accept-encoding", "identity"); // it is read here

@@ -52,6 +52,31 @@ function test(name: string, run: (stage: Stage) => Promise<void>): void {
   });
 }
 
+for (const status of [400, 404]) {
+  test(`a gateway that answers ${status} in CouchDB's place for a while is no refusal`, async ({ relay, queue, open }) => {
+    const connection = open();
+    const producer = connection.producer<number>({ declare: [queue] });
+    await producer.publish(1, { routingKey: "q" });
+    const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
+    const first = await iterator.next();
+    await first.value?.ack();
+    let answered = 0;
+    const often = Promise.withResolvers<void>();
+    relay.hold = () => {
+      if (++answered === 3) often.resolve();
+      return Promise.resolve(new Response(null, { status }));
+    };
+    const publishing = producer.publish(2, { routingKey: "q" });
+    await often.promise;
+    relay.hold = () => undefined;
+    await publishing;
+    const second = await iterator.next();
+    assertEquals(second.value?.payload, 2);
+    await second.value?.ack();
+    await iterator.return?.();
+  });
+}
+
 test("publishes, claims and acks of one turn are one write each", async ({ relay, queue, open }) => {
   const connection = open();
   const producer = connection.producer<number>({ declare: [queue] });

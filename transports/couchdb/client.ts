@@ -7,6 +7,7 @@ import type { CloseReason } from "../transport.ts";
 import { readBody, readText } from "./body.ts";
 import {
   isFatal,
+  isForeign,
   lateError,
   networkError,
   readRefusal,
@@ -336,8 +337,13 @@ export class CouchdbClient {
 
   #check(action: string, request: Request, answer: Answer): Answer {
     const { status, body } = answer;
-    if (status < 400 || request.accept?.includes(status)) return answer;
-    throw new RefusedError(action, readRefusal(status, body));
+    if (status < 400) return answer;
+    const refusal = readRefusal(status, body);
+    if (isForeign(refusal)) {
+      throw new Error(`something else answers ${status} in CouchDB's place`);
+    }
+    if (request.accept?.includes(status)) return answer;
+    throw new RefusedError(action, refusal);
   }
 
   #translate(action: string, error: unknown, first: boolean): Error {

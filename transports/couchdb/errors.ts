@@ -44,6 +44,17 @@ export function isFatal({ status, error, reason }: Refusal): boolean {
 }
 
 /**
+ * Says whether somebody else has answered: CouchDB always says what is wrong, and a
+ * gateway that does not find it has a status alone, that would mean something here.
+ *
+ * @param refusal What the answer says.
+ * @returns Whether it is none of CouchDB's.
+ */
+export function isForeign({ status, error }: Refusal): boolean {
+  return error === "" && status < 500 && status !== 413 && status !== 429;
+}
+
+/**
  * Translates what CouchDB says is wrong with one request.
  *
  * @param action What was tried, after `Cannot `.
