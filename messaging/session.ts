@@ -1,7 +1,7 @@
 import type { Clock } from "../async/clock.ts";
 import { Limits } from "../async/limits.ts";
 import { Mailbox } from "../async/mailbox.ts";
-import { ConnectionError, TimeoutError } from "../model/errors.ts";
+import { ConnectionError } from "../model/errors.ts";
 import type { QueueStatus } from "../model/queue.ts";
 import type {
   Capability,
@@ -16,7 +16,13 @@ import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import type { Failover } from "./failover.ts";
 import type { Call } from "./operation_options.ts";
 import { isLost, isRetryable, retry, sleep } from "./retry.ts";
-import { asConnectionError, closedError, mayPass } from "./session_errors.ts";
+import {
+  asConnectionError,
+  closedError,
+  lateError,
+  mayPass,
+  mayPassAgain,
+} from "./session_errors.ts";
 import { TopologyChannel } from "./topology_channel.ts";
 
 /** How long what was destroyed may take to end, ms. */
@@ -256,6 +262,7 @@ export class Session {
       await sleep(delay, { signal }, this.clock, this.limits);
     }
     const link = await retry((failures) => this.#tryAll(failures, signal), {
+      retries: this.#capabilities === undefined ? mayPass : mayPassAgain,
       policy: this.retryPolicy,
       call: { signal, deadline: Infinity },
       clock: this.clock,
@@ -380,16 +387,7 @@ export class Session {
   }
 
   #late(isFirst: boolean): Error {
-    const error = this.#lastError;
-    const uri = formatEndpoint(this.endpoint);
-    // That the time is up says less than why no attempt succeeded.
-    if (isFirst && error !== undefined) return asConnectionError(error);
-    return new TimeoutError(
-      error === undefined
-        ? `Cannot connect to "${uri}" in time: it has not answered yet`
-        : `Cannot connect to "${uri}" in time: ${error.message}`,
-      { cause: error, outcome: "not-sent" },
-    );
+    return lateError(formatEndpoint(this.endpoint), this.#lastError, isFirst);
   }
 
   #setState(state: ConnectionState): void {

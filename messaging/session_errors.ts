@@ -17,6 +17,18 @@ export function mayPass(error: unknown): boolean {
 }
 
 /**
+ * Says whether connecting again may succeed where it did before: whatever is in the
+ * broker's place for a while, that it is no broker is no reason to give up.
+ *
+ * @param error Why it failed.
+ * @returns Whether to try again.
+ */
+export function mayPassAgain(error: unknown): boolean {
+  return mayPass(error) ||
+    (error instanceof ConnectionError && error.code === "connection-failed");
+}
+
+/**
  * Makes of a missed deadline of an attempt what it is for who wanted the connection.
  *
  * @param error Why it failed.
@@ -29,6 +41,29 @@ export function asConnectionError<E>(error: E): E | ConnectionError {
     cause: error,
     outcome: "not-sent",
   });
+}
+
+/**
+ * Makes the error of who has waited for a connection as long as he may.
+ *
+ * @param broker The broker's URL, without the password.
+ * @param error Why the last attempt failed, if one did.
+ * @param isFirst Whether there was no connection yet.
+ * @returns The error.
+ */
+export function lateError(
+  broker: string,
+  error: Error | undefined,
+  isFirst: boolean,
+): Error {
+  // That the time is up says less than why no attempt succeeded.
+  if (isFirst && error !== undefined) return asConnectionError(error);
+  return new TimeoutError(
+    error === undefined
+      ? `Cannot connect to "${broker}" in time: it has not answered yet`
+      : `Cannot connect to "${broker}" in time: ${error.message}`,
+    { cause: error, outcome: "not-sent" },
+  );
 }
 
 /**
