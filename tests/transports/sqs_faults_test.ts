@@ -100,21 +100,28 @@ test("publish() whose answer breaks off may have been taken, and may be tried ag
   await remove(queue.name);
 });
 
-test("publish() whose answer says yes, and is none, may have been taken", async ({ open, relay }) => {
-  relay.intercept = ({ action }) =>
-    action === "SendMessageBatch"
-      ? new Response("<html>hello</html>", {
-        headers: { "content-type": "text/html" },
-      })
-      : undefined;
-  const connection = open({ retry: false });
-  const queue = new Queue(unique());
-  await connection.declare(queue);
-  const error = await connection.producer()
-    .publish(1, { routingKey: queue.name }).catch((error) => error);
-  assertEquals([error.retryable, error.outcome], [true, "unknown"]);
-  await remove(queue.name);
-});
+for (const status of [200, 400, 404]) {
+  test(`publish() whose answer is ${status}, and none of AWS's, may have been taken, and is tried again`, async ({ open, relay }) => {
+    const impatient = open({ retry: false });
+    const queue = new Queue(unique());
+    await impatient.declare(queue);
+    let pages = 2;
+    relay.intercept = ({ action }) =>
+      action === "SendMessageBatch" && pages-- > 0
+        ? new Response("<html>hello</html>", {
+          status,
+          headers: { "content-type": "text/html" },
+        })
+        : undefined;
+    const options = { routingKey: queue.name };
+    const error = await impatient.producer().publish(1, options)
+      .catch((error) => error);
+    assertEquals([error.retryable, error.outcome], [true, "unknown"]);
+    await open().producer().publish(2, options);
+    assertEquals(pages, -1);
+    await remove(queue.name);
+  });
+}
 
 test("a consumer whose receives are refused does not ask as fast as it is refused", async ({ open, relay }) => {
   const queue = new Queue(unique());

@@ -90,6 +90,13 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   "ENETUNREACH",
 ]);
 
+/** The SDK's names for what is not in AWS's words. */
+const FOREIGN: ReadonlySet<string> = new Set([
+  "SyntaxError",
+  "Unknown",
+  "UnknownError",
+]);
+
 /** Deno's names for a permission that was not given. */
 const FORBIDDEN: ReadonlySet<string> = new Set([
   "NotCapable",
@@ -104,6 +111,17 @@ const FORBIDDEN: ReadonlySet<string> = new Set([
  */
 export function isExpired(failure: Failure): boolean {
   return EXPIRED.has(failure.code);
+}
+
+/**
+ * Says whether somebody else has answered: AWS always says in its own words what is
+ * wrong, and a gateway that does not find it has a status, and perhaps a page.
+ *
+ * @param failure What went wrong.
+ * @returns Whether it is no answer of AWS's.
+ */
+export function isForeign({ code, status }: Failure): boolean {
+  return status !== undefined && FOREIGN.has(code);
 }
 
 /**
@@ -165,7 +183,9 @@ export function requestError(
   }
   if (status === undefined) return connectionError(message, code, cause);
   const busy = BUSY.has(code) || status === 429;
-  if (busy || status >= 500 || !failure.senderFault) {
+  if (
+    busy || status >= 500 || !failure.senderFault || isForeign(failure)
+  ) {
     const outcome: Outcome = busy ? "not-sent" : "unknown";
     return new ChannelError(message, {
       code: "channel-closed",
@@ -173,13 +193,7 @@ export function requestError(
       outcome,
     });
   }
-  // An answer that says yes, and can not be read, is no refusal.
-  const refused = status >= 300;
-  return new PreconditionFailedError(message, {
-    cause,
-    outcome: refused ? "not-sent" : "unknown",
-    retryable: !refused,
-  });
+  return new PreconditionFailedError(message, { cause, outcome: "not-sent" });
 }
 
 /**

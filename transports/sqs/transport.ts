@@ -9,6 +9,7 @@ import { createStoreTransport } from "../store/connection.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
 import { Clients } from "./clients.ts";
+import { failureOf, isForeign } from "./errors.ts";
 import { readSettings } from "./options.ts";
 import { Requests } from "./requests.ts";
 import { SqsStore } from "./store.ts";
@@ -57,7 +58,8 @@ function cannotConnect(url: BrokerUrl, error: unknown): unknown {
     );
   }
   const reason = error.message.replace(/^Cannot connect to SQS:? /, "");
-  const answers = code === "precondition-failed";
+  const answers = code === "precondition-failed" ||
+    isForeign(failureOf(cause));
   return new ConnectionError(
     `Cannot connect to "${formatUrl(url)}": ${
       answers ? `it answers, but not as SQS does; ${reason}` : reason
