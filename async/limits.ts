@@ -3,12 +3,17 @@ import { TimeoutError } from "../model/errors.ts";
 import { AbortListeners } from "./abort.ts";
 import type { Clock } from "./clock.ts";
 import { type Deadline, Deadlines } from "./deadlines.ts";
+import { type Place, Waiters } from "./waiters.ts";
 
 /** What a call that may wait is limited by: its signal and its deadline, for all calls of one owner. */
 export class Limits {
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
   readonly #aborts = new AbortListeners();
+  readonly #followers = new WeakMap<
+    Promise<unknown>,
+    Waiters<Follower<unknown>>
+  >();
   #ended = false;
 
   /** Makes the limits of one owner's calls, timed by `clock`. */
@@ -108,8 +113,27 @@ export class Limits {
       waiter.unwatch = this.watch(options, (reason) => {
         waiter.fail(reason === undefined ? late() : reason.aborted);
       });
-      follow(promise, waiter);
+      waiter.place = this.#followersOf(promise).add(waiter);
     });
+  }
+
+  /**
+   * Those who wait for a promise. Many may wait for one that never settles, and a promise
+   * holds for ever what it was given to call: it is given one thing for all of them.
+   */
+  #followersOf<T>(promise: Promise<T>): Waiters<Follower<T>> {
+    const known = this.#followers.get(promise);
+    if (known !== undefined) return known;
+    const followers = new Waiters<Follower<T>>();
+    this.#followers.set(promise, followers);
+    promise.then((value) => {
+      this.#followers.delete(promise); // who comes later calls `then` anew
+      letGo(followers, (each) => each.settle(value));
+    }, (error) => {
+      this.#followers.delete(promise);
+      letGo(followers, (each) => each.fail(error));
+    });
+    return followers;
   }
 
   /** Ends the watch, as the owner has ended: no deadline is watched any more, nor is a later one. */
@@ -119,14 +143,29 @@ export class Limits {
   }
 }
 
-/**
- * Who waits for a promise. The promise may never settle, and holds on to what it was
- * given to call: once nobody waits any more, that is as good as nothing.
- */
-class Waiter<T> {
-  #resolve: ((value: T) => void) | undefined;
-  #reject: ((error: unknown) => void) | undefined;
+/** Tells all who wait, in order; none waits any more then. */
+function letGo<T>(waiters: Waiters<T>, tell: (each: T) => void): void {
+  for (;;) {
+    const each = waiters.shift();
+    if (each === undefined) return;
+    tell(each);
+  }
+}
+
+/** What a settled promise calls. */
+interface Follower<T> {
+  settle(value: T): void;
+  fail(error: unknown): void;
+}
+
+/** Who waits for a promise. */
+class Waiter<T> implements Follower<T> {
+  readonly #resolve: (value: T) => void;
+  readonly #reject: (error: unknown) => void;
+  /** Stops watching the limits. */
   unwatch: (() => void) | undefined;
+  /** Where it stands among those who wait for the same. */
+  place: Place | undefined;
 
   constructor(resolve: (value: T) => void, reject: (error: unknown) => void) {
     this.#resolve = resolve;
@@ -134,25 +173,17 @@ class Waiter<T> {
   }
 
   settle(value: T): void {
-    this.#resolve?.(value);
     this.#leave();
+    this.#resolve(value);
   }
 
   fail(error: unknown): void {
-    this.#reject?.(error);
     this.#leave();
+    this.#reject(error);
   }
 
   #leave(): void {
     this.unwatch?.();
-    this.#resolve = this.#reject = this.unwatch = undefined;
+    this.place?.leave();
   }
-}
-
-/** In a scope of its own: what it calls must hold the waiter, and nothing else. */
-function follow<T>(promise: Promise<T>, waiter: Waiter<T>): void {
-  promise.then(
-    (value) => waiter.settle(value),
-    (error) => waiter.fail(error),
-  );
 }

@@ -315,3 +315,33 @@ Deno.test("mostSilence() is two heartbeats and a second, and no longer than a ca
   assertEquals(mostSilence(20_000, 30_000), 30_000);
   assertEquals(mostSilence(0, 30_000), 30_000);
 });
+
+Deno.test("Limits.wait() tells all who wait for one promise, in order, who come late too, and not those who left", async () => {
+  const clock = new TestClock();
+  const limits = new Limits(clock);
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const said: string[] = [];
+  const wait = (name: string, deadline: number) =>
+    limits.wait(promise, { deadline }, () => new Error("late")).then(
+      (value) => said.push(`${name}: ${value}`),
+      (error) => said.push(`${name}: ${error.message}`),
+    );
+  const all = [wait("a", 100), wait("b", 10), wait("c", 100)];
+  clock.pass(20);
+  await all[1];
+  resolve("done");
+  await Promise.all(all);
+  await wait("d", 100);
+  assertEquals(said, ["b: late", "a: done", "c: done", "d: done"]);
+  const failing = Promise.reject(new Error("no"));
+  const rejected = [1, 2].map(() =>
+    assertRejects(
+      () => limits.wait(failing, { deadline: 100 }, () => new Error("late")),
+      Error,
+      "no",
+    )
+  );
+  await Promise.all(rejected);
+  clock.pass(1000);
+  assertEquals(clock.timers, 0);
+});

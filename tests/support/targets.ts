@@ -64,7 +64,7 @@ export const TARGETS: readonly Target[] = ROWS.filter(([name]) => isKnown(name))
  * `deno task faults` tries all.
  */
 const QUICK: ReadonlySet<string> = new Set(["amqp", "redis"]);
-const ALL = Deno.env.get("DASHI_TEST_FAULTS") === "all";
+export const ALL: boolean = Deno.env.get("DASHI_TEST_FAULTS") === "all";
 
 /** Registers a test on each of them. */
 export function onEach(
