@@ -28,6 +28,11 @@ export class Declarations {
     return this.#done.has(entity);
   }
 
+  /** Whether an entity has ever been declared by this session. */
+  knows(entity: Entity): boolean {
+    return this.#entities.has(entity);
+  }
+
   /** Whether there is anything that leads from an exchange, or to a queue, to declare again. */
   leadsFrom(exchange: string, routingKey: string): boolean {
     for (const entity of this.#entities) {

@@ -6,6 +6,7 @@ import {
   ConnectionError,
   MessagingError,
   NotFoundError,
+  ResourceLockedError,
   TimeoutError,
   UnroutableError,
 } from "../model/errors.ts";
@@ -77,7 +78,12 @@ export class SessionPublisher {
       if (declarations.has(entity)) continue;
       // Declaring twice is declaring once: what a lost connection left open is done again.
       await retry(() => this.#declareOne(entity, call), {
-        retries: (error) => call.retry && isLost(error),
+        retries: (error) =>
+          call.retry && (isLost(error) ||
+            // Our own connection of before holds its exclusive queue until the broker
+            // has noticed that it is gone: what goes there now would go with it.
+            (error instanceof ResourceLockedError &&
+              declarations.knows(entity))),
         policy,
         call,
         clock,

@@ -375,6 +375,7 @@ export class Session {
     if (this.#link !== link) return;
     this.#brake.end(this.clock.now());
     this.#link = undefined;
+    this.declarations.doubt(); // until all is declared again
     if (this.#closing !== undefined) return;
     const error = reason.type === "lost" ? reason.error : new ConnectionError(
       `Connection to "${formatEndpoint(link.endpoint)}" was closed by itself`,

@@ -50,7 +50,10 @@ export function replyError(
       { cause, outcome: "not-sent" },
     );
   }
-  if (/^NOPERM\b|user executing the script can't/.test(text)) {
+  // Of a script 7.0 says it one way, and 7.2 and later another.
+  if (
+    /^NOPERM\b|user executing the script can't|ACL failure in script/.test(text)
+  ) {
     return new AccessRefusedError(message, { cause, outcome: "not-sent" });
   }
   if (/DB index is out of range/.test(text)) {
