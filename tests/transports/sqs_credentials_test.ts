@@ -80,6 +80,39 @@ Deno.test("where new credentials can not be had, the present ones serve to their
   assertEquals((await given.get()).accessKeyId, "key");
 });
 
+for (
+  const [what, given] of [
+    ["nothing", undefined],
+    ["half of a key", { accessKeyId: "key" }],
+    ["an expiration that is text", {
+      accessKeyId: "key",
+      secretAccessKey: "secret",
+      expiration: "2026-01-01T00:00:00Z",
+    }],
+    ["an expiration that is no time", {
+      accessKeyId: "key",
+      secretAccessKey: "secret",
+      expiration: new Date("soon"),
+    }],
+  ] as const
+) {
+  Deno.test(`whoever gives ${what} for credentials is told so, and not asked for ever`, async () => {
+    const ask: () => unknown = () => given;
+    const connection = createConnection("sqs://127.0.0.1:1", {
+      transportOptions: { credentials: ask },
+    });
+    const error = await connection.connect().catch((error) => error);
+    assertEquals([error.name, error.retryable, error.outcome], [
+      "AuthenticationError",
+      false,
+      "not-sent",
+    ]);
+    assert(error.message.includes("accessKeyId"), error.message);
+    assert(!error.message.includes('"secret"'));
+    await connection.close();
+  });
+}
+
 /** What a URL and options come to. */
 function settings(
   text: string,
@@ -177,6 +210,9 @@ for (
     ["sqs://k:s@", { credentials: "default" }],
     ["sqs://", { credentials: "defualt" }],
     ["sqs://", { credentials: { accessKeyId: "a" } }],
+    ["sqs://", {
+      credentials: { accessKeyId: "a", secretAccessKey: "s", sessionToken: 1 },
+    }],
     ["sqs://k:s@?wait_time_seconds=21", {}],
     ["sqs://k:s@", { waitTime: 1500 }],
     ["sqs://k:s@?visibility_timeout=0", {}],

@@ -2,7 +2,11 @@ import { AuthenticationError, OptionError } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import type { OptionReader } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
-import type { SqsCredentials, SqsCredentialsFunction } from "./credentials.ts";
+import {
+  isSqsCredentials,
+  type SqsCredentials,
+  type SqsCredentialsFunction,
+} from "./credentials.ts";
 
 /** Credentials, a function that is asked for them, or the SDK's own search. */
 export type GivenCredentials =
@@ -31,10 +35,8 @@ export const CREDENTIALS: OptionReader<GivenCredentials> = {
  * @returns Whether it is.
  */
 export function isCredentials(value: unknown): value is GivenCredentials {
-  if (value === "default" || typeof value === "function") return true;
-  return typeof value === "object" && value !== null &&
-    "accessKeyId" in value && typeof value.accessKeyId === "string" &&
-    "secretAccessKey" in value && typeof value.secretAccessKey === "string";
+  return value === "default" || typeof value === "function" ||
+    isSqsCredentials(value);
 }
 
 /** What a connection says of its credentials. */

@@ -18,6 +18,24 @@ export type SqsCredentialsFunction = () =>
   | SqsCredentials
   | Promise<SqsCredentials>;
 
+/**
+ * Says whether a value is credentials.
+ *
+ * @param value The value.
+ * @returns Whether it is.
+ */
+export function isSqsCredentials(value: unknown): value is SqsCredentials {
+  if (typeof value !== "object" || value === null) return false;
+  const { accessKeyId, secretAccessKey, sessionToken, expiration }: {
+    readonly [K in keyof SqsCredentials]?: unknown;
+  } = value;
+  return typeof accessKeyId === "string" &&
+    typeof secretAccessKey === "string" &&
+    (sessionToken === undefined || typeof sessionToken === "string") &&
+    (expiration === undefined ||
+      (expiration instanceof Date && !Number.isNaN(expiration.getTime())));
+}
+
 /** How long before their end credentials are asked for again, ms. */
 const MARGIN = 5 * 60_000;
 
@@ -67,7 +85,8 @@ export class CredentialSource {
 
   async #renew(): Promise<SqsCredentials> {
     const askedAt = this.#clock.wall();
-    const credentials = await this.#ask();
+    const credentials: unknown = await this.#ask();
+    if (!isSqsCredentials(credentials)) throw noCredentials();
     this.#askedAt = askedAt;
     return this.#present = credentials;
   }
@@ -77,5 +96,12 @@ function cannotAsk(cause: unknown): AuthenticationError {
   return new AuthenticationError(
     "Cannot sign requests to AWS: whoever gives the credentials failed",
     { cause, retryable: true, outcome: "not-sent" },
+  );
+}
+
+function noCredentials(): AuthenticationError {
+  return new AuthenticationError(
+    "Cannot sign requests to AWS: whoever gives the credentials gave something else; they are { accessKeyId, secretAccessKey }, with a sessionToken and an expiration, a Date, where they were lent",
+    { outcome: "not-sent" },
   );
 }
