@@ -99,9 +99,10 @@ Deno.test("no module imports from a higher layer, and pure folders not each othe
   assertEquals(wrong.map(show), []);
 });
 
-/** What the two AMQP clients share is no broker: it is for them alone. */
+/** What the two AMQP clients, or those that speak HTTP, share is no broker: it is for them alone. */
 const SHARED: Readonly<Record<string, readonly string[]>> = {
   amqp_protocol: ["amqp", "amqp_client"],
+  http_agent: ["couchdb", "sqs"],
 };
 
 Deno.test("a broker's folder imports no other broker's, and nobody theirs but load.ts", async () => {

@@ -26,11 +26,16 @@ export class AwsRelay implements AsyncDisposable {
   intercept: Intercept = () => undefined;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #stop = new AbortController();
+  /** Ends who holds a request. */
+  readonly #stopped: Promise<undefined>;
   readonly #target: string;
   #waiting: (() => void)[] = [];
 
   /** Listens on a free port, and passes all on to where a URL leads. */
   constructor(url: string) {
+    this.#stopped = new Promise((resolve) => {
+      this.#stop.signal.addEventListener("abort", () => resolve(undefined));
+    });
     this.#target = `http://${new URL(url.replace(/^\w+:/, "http:")).host}/`;
     this.#server = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen() {} },
@@ -70,7 +75,7 @@ export class AwsRelay implements AsyncDisposable {
     const asked = requestOf(request.headers, text);
     this.requests.push(asked);
     for (const done of this.#waiting.splice(0)) done();
-    const answer = await this.intercept(asked);
+    const answer = await Promise.race([this.intercept(asked), this.#stopped]);
     if (answer !== undefined) return answer;
     const headers = new Headers(request.headers);
     headers.delete("host");

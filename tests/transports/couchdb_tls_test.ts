@@ -184,13 +184,23 @@ Deno.test({
         await pause;
       }
     }
+    const { promise: over, resolve: endAll } = Promise.withResolvers<void>();
+    let silent = Promise.withResolvers<void>();
+    let silences = 0;
     await using server = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen() {} },
-      ({ url }) =>
-        new Response(
-          url.endsWith("/short") ? "x" : ReadableStream.from(lines()),
-        ),
+      async ({ url }) => {
+        if (url.endsWith("/silent")) {
+          silences++;
+          silent.resolve();
+          await over;
+        }
+        return new Response(
+          url.endsWith("/long") ? ReadableStream.from(lines()) : "x",
+        );
+      },
     );
+    using _silence = { [Symbol.dispose]: endAll };
     const proxy = Proxy.tlsTo(`http://127.0.0.1:${server.addr.port}`, {
       cert: await read("server.pem"),
       key: await read("server.key"),
@@ -219,6 +229,30 @@ Deno.test({
         outcomes.push(`${path}, ${how}: ${outcome}`);
       }
     }
+    const ask = async (path: string, signal: AbortSignal | null = null) => {
+      const url = `https://localhost:${proxy.port}/${path}`;
+      const response = await sender.send(url, { method: "POST", signal });
+      return await response.text();
+    };
+    // What is called off is sent by nobody else, though its socket was used before.
+    for (let i = 1; i <= 3; i++) {
+      assertEquals(await ask("short"), "x");
+      const controller = new AbortController();
+      const asking = ask("silent", controller.signal);
+      await silent.promise;
+      silent = Promise.withResolvers();
+      controller.abort();
+      await assertRejects(() => asking);
+      assertEquals(await ask("short"), "x");
+      assertEquals(silences, i);
+    }
+    endAll();
+    // What finds its socket closed is sent by another.
+    proxy.onSent = () => {
+      proxy.onSent = () => {};
+      proxy.cut();
+    };
+    assertEquals(await ask("short"), "x");
     sender.close();
     await proxy[Symbol.asyncDispose]();
     await server.shutdown();

@@ -5,7 +5,7 @@ import { createConnection, Queue } from "@dashi/mq";
 import { freePort } from "../brokers/server.ts";
 import { refusal } from "../support/aws_relay.ts";
 import { Proxy } from "../support/proxy.ts";
-import { test, unique, url } from "../support/sqs.ts";
+import { QUICK, test, unique, url } from "../support/sqs.ts";
 
 async function remove(name: string): Promise<void> {
   await using connection = createConnection(url);
@@ -143,6 +143,48 @@ test("a consumer whose receives are refused does not ask as fast as it is refuse
   assertEquals(value?.payload, 7);
   await value?.ack();
   await iterator.return?.();
+  await remove(queue.name);
+});
+
+test("a publish that missed its deadline is not sent again by anybody", async ({ open, relay }) => {
+  const connection = open({ retry: false });
+  const queue = new Queue(unique());
+  const producer = connection.producer({ declare: [queue] });
+  const routingKey = queue.name;
+  // Its socket is used again.
+  await producer.publish(1, { routingKey });
+  const { promise: never, resolve } = Promise.withResolvers<undefined>();
+  relay.intercept = ({ action }) =>
+    action === "SendMessageBatch" ? never : undefined;
+  const error = await producer.publish(2, { routingKey, timeout: 200 })
+    .catch((error) => error);
+  assertEquals([error.code, error.outcome], ["timed-out", "unknown"]);
+  // The batch it was in has longer; then it is given up, too.
+  await connection.close();
+  const other = open();
+  assertEquals((await other.declare(queue))[0]?.messageCount, 1);
+  assertEquals(relay.of("SendMessageBatch").length, 2);
+  resolve(undefined);
+  await remove(queue.name);
+});
+
+test("a socket that was closed while nobody used it costs a publish nothing", async ({ open, relay }) => {
+  await using proxy = Proxy.to(relay.urlOf());
+  const connection = createConnection(proxy.urlOf(relay.urlOf(QUICK)), {
+    retry: false,
+  });
+  const queue = new Queue(unique());
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish(1, { routingKey: queue.name });
+  // What is sent next finds that out.
+  proxy.onSent = () => {
+    proxy.onSent = () => {};
+    proxy.cut();
+  };
+  await producer.publish(2, { routingKey: queue.name });
+  assertEquals(relay.of("SendMessageBatch").length, 2);
+  assertEquals((await open().declare(queue))[0]?.messageCount, 2);
+  await connection.close();
   await remove(queue.name);
 });
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { nodeTlsOptions, type TlsOptions } from "../../../model/tls_options.ts";
+import { sendingOnce, wasStale } from "../../http_agent/client.ts";
 import type { Sender } from "../client.ts";
 
 /**
@@ -11,19 +12,26 @@ import type { Sender } from "../client.ts";
  * @returns What sends requests.
  */
 export function createSender(tls: TlsOptions): Sender {
-  const agent = new Agent({ keepAlive: true, ...nodeTlsOptions(tls) });
+  const agent = sendingOnce(
+    new Agent({ keepAlive: true, ...nodeTlsOptions(tls) }),
+  );
+  const send: Sender["send"] = (url, options) =>
+    new Promise((resolve, reject) => {
+      const { method, headers, body, signal } = options;
+      const sent = request(url, {
+        agent,
+        ...(method === undefined ? {} : { method }),
+        headers: Object.fromEntries(new Headers(headers)),
+        ...(signal ? { signal } : {}),
+      }, (incoming) => resolve(responseOf(incoming)));
+      sent.on("error", (error) => {
+        if (signal?.aborted || !wasStale(sent, error)) reject(error);
+        else resolve(send(url, options));
+      });
+      sent.end(typeof body === "string" ? body : undefined);
+    });
   return {
-    send: (url, { method, headers, body, signal }) =>
-      new Promise((resolve, reject) => {
-        const sent = request(url, {
-          agent,
-          ...(method === undefined ? {} : { method }),
-          headers: Object.fromEntries(new Headers(headers)),
-          ...(signal ? { signal } : {}),
-        }, (incoming) => resolve(responseOf(incoming)));
-        sent.on("error", reject);
-        sent.end(typeof body === "string" ? body : undefined);
-      }),
+    send,
     close: () => agent.destroy(),
   };
 }
