@@ -42,7 +42,8 @@ test("a FIFO queue keeps the order of each group, after a requeue too", async ({
   assertEquals(body.QueueName, queue.name);
   const seen: string[] = [];
   let requeued = false;
-  const consumer = connection.consumer<string>(queue);
+  // Else what was fetched beside it comes first, as on any broker.
+  const consumer = connection.consumer<string>(queue, { prefetch: 1 });
   for await (const message of consumer) {
     if (message.payload === "a1" && !requeued) {
       requeued = true;

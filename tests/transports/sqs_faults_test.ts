@@ -308,3 +308,32 @@ test("a queue that somebody deletes is declared again, by its producer and its c
   await iterator.return?.();
   await remove(queue.name);
 });
+
+for (
+  const [server, code, message] of [
+    [
+      "AWS",
+      "InvalidParameterValue",
+      "One or more parameters are invalid. Reason: Message must be shorter than 262144 bytes.",
+    ],
+    [
+      "AWS, a batch",
+      "BatchRequestTooLong",
+      "Batch requests cannot be longer than 262144 bytes.",
+    ],
+    ["ElasticMQ", "InvalidAttributeValue", "MessageTooLong"],
+  ] as const
+) {
+  test(`a message that ${server} finds too large is told as that`, async ({ open, relay }) => {
+    const connection = open();
+    const queue = new Queue(unique());
+    const producer = connection.producer({ declare: [queue] });
+    await connection.declare(queue);
+    relay.intercept = ({ action }) =>
+      action === "SendMessageBatch" ? refusal(400, code, message) : undefined;
+    const error = await producer.publish("x", { routingKey: queue.name })
+      .catch((error) => error);
+    assertEquals(error.code, "message-too-large");
+    await remove(queue.name);
+  });
+}

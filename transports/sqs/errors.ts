@@ -219,7 +219,7 @@ export function sendError(queue: string, failure: Failure): MessagingError {
 
 function isTooLarge({ code, text }: Failure): boolean {
   return TOO_LARGE.has(code) ||
-    /must be shorter than \d+ bytes|Message too long/i.test(text);
+    /must be shorter than \d+ bytes|Message ?too ?long/i.test(text);
 }
 
 function connectionError(

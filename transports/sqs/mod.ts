@@ -74,7 +74,8 @@
  * **FIFO queues** are those whose name ends in `.fifo`. A header `MessageGroupId` names the
  * group, else it is `default`; duplicates are told by a header `MessageDeduplicationId`,
  * or else by the message id, so that a message which is published again after a lost
- * answer is taken once. They take no delay.
+ * answer is taken once. They take no delay. What is put back keeps its place, but what
+ * was fetched beside it comes first: with `prefetch: 1` a group is in order whatever happens.
  *
  * Capabilities: `dead-letter`, `delay` up to 15 minutes in whole seconds, `known-queues`,
  * `lease`, `persistence`, `queued-fanout`; `exchange-to-exchange` where fanout is not SNS's,
