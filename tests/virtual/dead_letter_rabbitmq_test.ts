@@ -167,9 +167,13 @@ for (const each of CASES) {
           expected = expected && deadLetter(leaves, expected, why, 0);
           found = await take(channel, to);
         }
+        const { CC, ...told } = timeless(found?.properties.headers);
+        // RabbitMQ 4 lets the header stand, though it no longer routes by it.
+        const { version } = connection.connection.serverProperties;
+        const isIdle = key && Number.parseInt(version) >= 4;
         assertEquals(
           timeless(expected?.properties.headers),
-          timeless(found?.properties.headers),
+          CC === undefined || isIdle ? told : { ...told, CC },
         );
         assertEquals(found?.properties.expiration, undefined);
         assertEquals(expected?.properties.expiration, undefined);
