@@ -11,7 +11,7 @@ export interface Harness extends AsyncDisposable {
   readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
   /** The largest body that the broker takes, bytes, where that is less than a mebibyte; a larger one is then refused. */
   readonly largestBody?: number | undefined;
-  /** Why what is put back may come behind what was behind it; leaves out the cases about its place. */
+  /** Why messages may come in another order than they were published, and what is put back in any place; leaves out the cases about that. */
   readonly unordered?: string | undefined;
   /** Restarts the broker; turns on the cases about recovery. */
   readonly restart?: (() => Promise<void>) | undefined;
@@ -27,7 +27,7 @@ export interface ConformanceCase {
   readonly lacks: readonly Capability[];
   /** Whether the harness must be able to restart the broker. */
   readonly restarts: boolean;
-  /** Whether what is put back must come in its place again. */
+  /** Whether messages must come in order, and what is put back in its place. */
   readonly ordered: boolean;
   /** Whether there must be a largest body. */
   readonly limited: boolean;
@@ -43,7 +43,7 @@ export interface CaseOptions {
   readonly lacks?: readonly Capability[];
   /** Whether the broker is restarted. */
   readonly restarts?: boolean;
-  /** Whether what is put back must come in its place again. */
+  /** Whether messages must come in order, and what is put back in its place. */
   readonly ordered?: boolean;
   /** Whether there must be a largest body. */
   readonly limited?: boolean;

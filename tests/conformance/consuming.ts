@@ -15,7 +15,7 @@ export const CONSUMING: readonly ConformanceCase[] = [
     for (const text of ["1", "2", "3"]) {
       assert.equal(textOf(await broker.get(queue)), text);
     }
-  }),
+  }, { ordered: true }),
   onBroker("get() of a missing queue is not-found", async (broker) => {
     const name = unique("missing");
     const channel = await broker.openChannel();
@@ -59,7 +59,7 @@ export const CONSUMING: readonly ConformanceCase[] = [
       assert.equal(textOf(delivery), text);
       await broker.channel.ack(delivery.deliveryTag, soon());
     }
-  }),
+  }, { ordered: true }),
   onBroker("a consumer never holds more than its prefetch", async (broker) => {
     const queue = await broker.queue();
     for (const text of TEXTS.slice(0, 50)) await broker.put(queue, text);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { FieldTable } from "../../transports/transport.ts";
-import { bindingOf, soon, textOf } from "./support.ts";
+import { asTheyCome, bindingOf, soon, textOf } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
 /** Patterns, keys that match, keys that do not. As RabbitMQ has it. */
@@ -223,7 +223,7 @@ export const ROUTING: readonly ConformanceCase[] = [
   ),
   onBroker(
     "20 queues with 100 messages each get their own alone",
-    async (broker) => {
+    async (broker, harness) => {
       const exchange = await broker.exchange("direct");
       const queues = await Promise.all(
         Array.from({ length: 20 }, async (_, i) => {
@@ -242,8 +242,8 @@ export const ROUTING: readonly ConformanceCase[] = [
         const collector = await broker.consume(queue, { noAck: true });
         const deliveries = await collector.take(100);
         assert.deepEqual(
-          deliveries.map((each) => new TextDecoder().decode(each.body)),
-          texts.map((text) => `${i}:${text}`),
+          asTheyCome(deliveries.map(textOf), harness),
+          asTheyCome(texts.map((text) => `${i}:${text}`), harness),
         );
       }
     },

@@ -194,3 +194,19 @@ export async function rejectsWith(
   }
   return error;
 }
+
+/**
+ * Arranges what came as it is to be compared: as it came, or sorted where the broker
+ * keeps no order.
+ *
+ * @typeParam T What came.
+ * @param list The list.
+ * @param harness The harness.
+ * @returns The list.
+ */
+export function asTheyCome<T>(
+  list: readonly T[],
+  { unordered }: { readonly unordered?: string | undefined },
+): readonly T[] {
+  return unordered === undefined ? list : list.toSorted();
+}
