@@ -150,6 +150,25 @@ test(
   { arguments: ["--appendonly", "no"] },
 );
 
+test(
+  "connect() to a server that takes no more clients says so, and waits for room",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await raw.send("PING"); // it has the only place
+    await using impatient = connectTo(server.url, { retry: false });
+    const error = await impatient.connect().catch((error) => error);
+    assertEquals([error.name, error.retryable], ["ConnectionError", true]);
+    assert(error.message.includes("max number of clients"), error.message);
+    await using connection = connectTo(server.url, {
+      retry: { firstDelay: 20, mostDelay: 100 },
+    });
+    const connecting = connection.connect();
+    await raw.send("CONFIG", "SET", "maxclients", 100);
+    await connecting;
+  },
+  { arguments: ["--maxclients", "1"] },
+);
+
 test("an idle consumer goes on after three drops in three seconds (row 1e)", async (server) => {
   await using proxy = Proxy.to(server.url);
   await using connection = connectTo(proxy.urlOf(server.url));

@@ -16,7 +16,7 @@ import {
  * elsewhere. Redis 6 has other words before it, if a script was told so.
  */
 const LOSSES =
-  /(?:^|: -)(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|MISCONF|-?FAILOVER)\b/;
+  /(?:^|: -)(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|MISCONF|-?FAILOVER|ERR max number of clients)\b/;
 
 /**
  * Says whether a server's answer means that the connection is of no more use.
