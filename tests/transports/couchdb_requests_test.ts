@@ -77,6 +77,33 @@ for (const status of [400, 404]) {
   });
 }
 
+test("what was held comes again at once, though the next connection was lost when it took it back", async ({ relay, queue, open }) => {
+  const connection = open();
+  const producer = connection.producer<number>({ declare: [queue] });
+  await producer.publish(1, { routingKey: "q" });
+  const iterator = connection.consumer<number>(queue, { prefetch: 1 })
+    [Symbol.asyncIterator]();
+  const first = await iterator.next();
+  const again = iterator.next();
+  let losses = 0;
+  let isNext = true;
+  relay.hold = ({ body }) => {
+    const isLost = isNext && losses < 2;
+    // The second is right after the first step of taking back.
+    isNext = body.includes('"missed":true');
+    if (!isLost) return undefined;
+    losses++;
+    return Promise.resolve(new Response(null, { status: 503 }));
+  };
+  const began = performance.now();
+  await producer.publish(2, { routingKey: "q" });
+  const second = await again;
+  assertEquals([second.value?.payload, losses], [first.value?.payload, 2]);
+  assert(performance.now() - began < 15_000); // half of a lease
+  await second.value?.ack();
+  await iterator.return?.();
+});
+
 test("publishes, claims and acks of one turn are one write each", async ({ relay, queue, open }) => {
   const connection = open();
   const producer = connection.producer<number>({ declare: [queue] });

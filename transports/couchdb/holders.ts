@@ -58,11 +58,10 @@ export class Holders {
   /** Takes back what earlier connections of the same owner still hold. */
   async succeed(options?: CallOptions): Promise<void> {
     const holders = await this.#list(prefixOf(this.#owner), options);
-    for (const holder of holders) {
-      if (holder.id !== this.#name && !holder.missed) {
-        await this.#bury(holder, false, options);
-      }
-    }
+    await this.#takeBack(
+      holders.filter(({ id }) => id !== this.#name),
+      options,
+    );
   }
 
   /** Sees to it that our lease has half of its time left, and that our document names these queues. */
@@ -129,9 +128,10 @@ export class Holders {
       else dead.add(holder.owner);
       if (gone < 0 || holder.id === this.#name) continue;
       // Twice, a lease apart: a claim may have been on its way when it was missed.
-      if (!holder.missed) await this.#bury(holder, false, options);
+      if (!holder.missed) await this.#takeBack([holder], options);
       else if (gone > this.#lease + Math.max(0, ttl - this.#lease)) {
-        await this.#bury(holder, true, options);
+        const [rev] = await this.#takeBack([holder], options);
+        if (rev !== undefined) await this.#database.remove(holder.id, rev);
       }
     }
     return [...dead].filter((each) => !alive.has(each));
@@ -148,29 +148,38 @@ export class Holders {
     return this.#until - this.#database.client.time.now();
   }
 
-  async #bury(
-    holder: Holder,
-    forGood: boolean,
+  /**
+   * Gives back what some hold. Who was missed before counts too: whoever missed it may
+   * have come no further than that.
+   *
+   * @param holders Whose it is.
+   * @param options The call's limits.
+   * @returns The new revisions of the documents of those that were ours to take from.
+   */
+  async #takeBack(
+    holders: readonly Holder[],
     options?: CallOptions,
-  ): Promise<void> {
-    const { id, rev, owner, until, queues } = holder;
+  ): Promise<readonly string[]> {
     // First: from here on it can not renew. Who is faster, it or another, wins.
-    const marked = await this.#database.write({
-      _id: id,
-      _rev: rev,
-      owner,
-      until,
-      queues,
-      missed: true,
-    });
-    if (marked.type !== "written") return;
-    for (const queue of queues) await this.#takeBack(queue, id, options);
-    if (forGood) await this.#database.remove(id, marked.rev);
+    const marked = await Promise.all(holders.map(async (holder) => {
+      const { id, rev, owner, until, queues } = holder;
+      const doc = { _id: id, _rev: rev, owner, until, queues, missed: true };
+      const written = await this.#database.write(doc);
+      return written.type === "written"
+        ? [{ ...holder, rev: written.rev }]
+        : [];
+    }));
+    const gone = marked.flat();
+    const ids = new Set(gone.map(({ id }) => id));
+    for (const queue of new Set(gone.flatMap(({ queues }) => queues))) {
+      await this.#empty(queue, ids, options);
+    }
+    return gone.map(({ rev }) => rev);
   }
 
-  async #takeBack(
+  async #empty(
     queue: string,
-    holder: string,
+    holders: ReadonlySet<unknown>,
     options?: CallOptions,
   ): Promise<void> {
     const action = `take back messages of queue "${queue}"`;
@@ -182,7 +191,9 @@ export class Holders {
         const rows = await this.#database.read(action, ids, options);
         await Promise.all(
           rows.map(({ doc }) =>
-            doc?.holder === holder ? this.#giveBack(doc) : undefined
+            doc !== undefined && holders.has(doc.holder)
+              ? this.#giveBack(doc)
+              : undefined
           ),
         );
       }
