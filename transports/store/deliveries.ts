@@ -53,23 +53,15 @@ export class Deliveries {
     return deliveryOf(reservation, tag);
   }
 
-  /**
-   * Settles: done. Here and below a settlement is on its way before its room is asked
-   * for again: the broker is never to see more than the prefetch unsettled.
-   */
+  /** Settles: done. */
   ack(tag: DeliveryTag, options?: SettleOptions): Promise<void> {
     if (options?.signal?.aborted) return Promise.reject(options.signal.reason);
     if (options?.multiple) {
-      return this.#all(
-        tag,
-        (each) => this.#remover.settle(each.reservation, options),
-      );
+      return this.#all(tag, (held) => this.#ack(held, options));
     }
     const held = this.#window.take(tag);
     if (held === undefined) return Promise.reject(this.#notHeld(tag));
-    const settling = this.#remover.settle(held.reservation, options);
-    held.subscription?.free(1);
-    return settling;
+    return this.#ack(held, options);
   }
 
   /** Settles: back to the queue, or away. */
@@ -78,13 +70,11 @@ export class Deliveries {
     const refused = this.#refuse(options);
     if (refused !== undefined) return Promise.reject(refused);
     if (options.multiple) {
-      return this.#all(tag, (each) => this.#reject(each.reservation, options));
+      return this.#all(tag, (held) => this.#reject(held, options));
     }
     const held = this.#window.take(tag);
     if (held === undefined) return Promise.reject(this.#notHeld(tag));
-    const settling = this.#reject(held.reservation, options);
-    held.subscription?.free(1);
-    return settling;
+    return this.#reject(held, options);
   }
 
   /** Takes out everything that is unsettled. */
@@ -126,9 +116,7 @@ export class Deliveries {
   ): Promise<void> {
     const taken = this.#window.takeUpTo(tag);
     if (taken.length === 0) throw settledBefore(tag);
-    const settling = taken.map(settle);
-    for (const { subscription } of taken) subscription?.free(1);
-    await Promise.all(settling);
+    await Promise.all(taken.map(settle));
   }
 
   #refuse(options: RejectOptions): Error | undefined {
@@ -146,14 +134,21 @@ export class Deliveries {
     return undefined;
   }
 
-  #reject(reservation: Reservation, options: RejectOptions): Promise<void> {
-    if (!options.requeue) {
-      return this.#deadLetters.move(reservation, "rejected", options);
+  #ack(held: Held, options?: SettleOptions): Promise<void> {
+    return this.#remover.settle(held.reservation, held.subscription, options);
+  }
+
+  #reject(held: Held, options: RejectOptions): Promise<void> {
+    const { reservation, subscription } = held;
+    const { requeue, delay, headers } = options;
+    if (requeue && delay === undefined && headers === undefined) {
+      return this.#releaser.settle(reservation, subscription, options);
     }
-    if (options.delay !== undefined || options.headers !== undefined) {
-      return this.#replace(reservation, options);
-    }
-    return this.#releaser.settle(reservation, options);
+    const settling = requeue
+      ? this.#replace(reservation, options)
+      : this.#deadLetters.move(reservation, "rejected", options);
+    subscription?.free(1);
+    return settling;
   }
 
   /** Puts another copy in the same queue in its place. */
@@ -163,7 +158,7 @@ export class Deliveries {
   ): Promise<void> {
     const { message, queue } = reservation;
     if (isMalformed(message)) {
-      return await this.#releaser.settle(reservation, options);
+      return await this.#releaser.settle(reservation, undefined, options);
     }
     const properties = options.headers === undefined
       ? message.properties
@@ -177,7 +172,7 @@ export class Deliveries {
     if (result.type === "lost") throw leaseLost(reservation);
     if (result.type === "put") {
       await this.#deadLetters.moveAll(result.displaced, "maxlen");
-    } else await this.#releaser.settle(reservation, options);
+    } else await this.#releaser.settle(reservation, undefined, options);
   }
 }
 

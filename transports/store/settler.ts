@@ -1,17 +1,23 @@
 import { ConnectionError, SettlementError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Reservation, Store } from "./store.ts";
+import type { StoreSubscription } from "./subscription.ts";
 
 interface Batch {
   readonly reservations: Reservation[];
+  /** Whose room is free again, one for each reservation that has such. */
+  readonly subscriptions: StoreSubscription[];
   readonly settled: Promise<readonly Reservation[]>;
   deadline: number | undefined;
 }
 
-/**
- * Sends settlements in batches: those that are asked for in one go of the
- * microtask queue leave in one call of the store.
- */
+/** A batch leaves when nothing was added for so many rounds of the microtask queue: a `for await` needs a few for each message. */
+const QUIET_ROUNDS = 4;
+
+/** And when it has so many. */
+const MOST = 128;
+
+/** Sends settlements in batches: those of one go of a loop leave in one call of the store. */
 export class Settler {
   readonly #send: (
     reservations: readonly Reservation[],
@@ -27,10 +33,19 @@ export class Settler {
   /**
    * Settles a reservation with the next batch. The batch has the latest deadline
    * of its calls, and no signal: what one caller aborts is not undone for others.
+   *
+   * @param reservation What is settled.
+   * @param subscription Has room for one more as soon as the settlement is on its way, and not before: the broker is never to see more than the prefetch unsettled.
+   * @param options The call's limits.
    */
-  settle(reservation: Reservation, options?: CallOptions): Promise<void> {
+  settle(
+    reservation: Reservation,
+    subscription: StoreSubscription | undefined,
+    options?: CallOptions,
+  ): Promise<void> {
     const batch = this.#batch ?? this.#open();
     batch.reservations.push(reservation);
+    if (subscription !== undefined) batch.subscriptions.push(subscription);
     const deadline = options?.deadline;
     if (
       deadline !== undefined &&
@@ -48,13 +63,28 @@ export class Settler {
   }
 
   #open(): Batch {
-    const reservations: Reservation[] = [];
-    const settled = Promise.resolve().then(() => {
-      this.#batch = undefined;
-      return this.#send(reservations, { deadline: batch.deadline });
-    });
-    const batch: Batch = { reservations, settled, deadline: undefined };
+    const batch: Batch = {
+      reservations: [],
+      subscriptions: [],
+      settled: Promise.resolve().then(() => this.#sendSoon(batch)),
+      deadline: undefined,
+    };
     return this.#batch = batch;
+  }
+
+  async #sendSoon(batch: Batch): Promise<readonly Reservation[]> {
+    const { reservations, subscriptions } = batch;
+    let seen = 0;
+    for (let quiet = 0; quiet < QUIET_ROUNDS; quiet++) {
+      if (reservations.length >= MOST) break;
+      if (reservations.length > seen) quiet = 0;
+      seen = reservations.length;
+      await undefined;
+    }
+    this.#batch = undefined;
+    const sending = this.#send(reservations, { deadline: batch.deadline });
+    for (const each of subscriptions) each.free(1);
+    return await sending;
   }
 }
 
