@@ -34,3 +34,15 @@ export function isFieldTable(value: FieldValue): value is FieldTable {
     !Array.isArray(value) && !(value instanceof Date) &&
     !(value instanceof Uint8Array);
 }
+
+/**
+ * Tells a list from a table: `Array.isArray` does not narrow readonly lists out of a union.
+ *
+ * @param value The value.
+ * @returns Whether it is a list.
+ */
+export function isFieldArray(
+  value: readonly FieldValue[] | FieldTable,
+): value is readonly FieldValue[] {
+  return Array.isArray(value);
+}

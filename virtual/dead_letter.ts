@@ -129,8 +129,18 @@ function addDeath(
   };
 }
 
-function deathsOf(headers: FieldTable): readonly FieldTable[] {
-  const deaths = headers["x-death"];
+/**
+ * Lists the deaths that headers tell of, the newest first.
+ *
+ * @param headers A message's headers.
+ * @param name The header that tells of them.
+ * @returns The deaths; none where the header is missing, or no list.
+ */
+export function deathsOf(
+  headers: FieldTable,
+  name = "x-death",
+): readonly FieldTable[] {
+  const deaths = headers[name];
   return Array.isArray(deaths) ? deaths.filter(isFieldTable) : [];
 }
 

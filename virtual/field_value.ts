@@ -1,4 +1,8 @@
-import type { FieldTable, FieldValue } from "../model/field_table.ts";
+import {
+  type FieldTable,
+  type FieldValue,
+  isFieldArray,
+} from "../model/field_table.ts";
 
 /**
  * Says whether two values are the same to RabbitMQ: numbers by their value, all else
@@ -59,13 +63,6 @@ function identifyObject(value: FieldValue & (object | null)): string {
   if (value === null) return "V";
   if (value instanceof Date) return `T${Math.floor(value.getTime() / 1000)}`;
   if (value instanceof Uint8Array) return `x${value.join(",")}`;
-  if (isArray(value)) return `[${value.map(identify).join(",")}]`;
+  if (isFieldArray(value)) return `[${value.map(identify).join(",")}]`;
   return identifyTable(value);
-}
-
-/** `Array.isArray` does not narrow readonly arrays out of a union. */
-function isArray(
-  value: readonly FieldValue[] | FieldTable,
-): value is readonly FieldValue[] {
-  return Array.isArray(value);
 }

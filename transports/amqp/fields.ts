@@ -1,8 +1,11 @@
-import type { FieldTable, FieldValue } from "../../model/field_table.ts";
+import {
+  type FieldTable,
+  type FieldValue,
+  isFieldArray,
+} from "../../model/field_table.ts";
 import {
   checkFieldName,
   checkInteger,
-  isArray,
   noType,
   numberType,
   timestampOf,
@@ -73,7 +76,7 @@ function encodeValue(
   if (value instanceof Date) {
     return { "!": "timestamp", value: timestampOf(name, value) };
   }
-  if (isArray(value)) {
+  if (isFieldArray(value)) {
     return value.map((each) => encodeValue(name, each, toBuffer));
   }
   // Said outright: a table with a key "!" would be taken for a typed value.

@@ -1,9 +1,12 @@
 import { EncodeError } from "../../model/errors.ts";
-import type { FieldTable, FieldValue } from "../../model/field_table.ts";
+import {
+  type FieldTable,
+  type FieldValue,
+  isFieldArray,
+} from "../../model/field_table.ts";
 import {
   checkFieldName,
   checkInteger,
-  isArray,
   noType,
   numberType,
   timestampOf,
@@ -194,7 +197,7 @@ export class FrameWriter {
     if (value instanceof Date) {
       return this.#bigint("T", BigInt(timestampOf(name, value)));
     }
-    if (isArray(value)) {
+    if (isFieldArray(value)) {
       this.#type("A");
       return this.#sized(() => {
         for (const each of value) this.#value(name, each);

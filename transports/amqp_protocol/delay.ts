@@ -1,9 +1,10 @@
 import { UnsupportedError } from "../../model/errors.ts";
 import type { Binding, BindingDestination } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
-import { type FieldTable, isFieldTable } from "../../model/field_table.ts";
+import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
+import { deathsOf } from "../../virtual/dead_letter.ts";
 
 /*
  * Delay on RabbitMQ, which has none: a queue for each binary digit of the delay in
@@ -238,14 +239,6 @@ function withDeath(
     [name("reason")]: reason,
     [name("exchange")]: exchange,
   };
-}
-
-function deathsOf(
-  headers: FieldTable,
-  name = "x-death",
-): readonly FieldTable[] {
-  const deaths = headers[name];
-  return Array.isArray(deaths) ? deaths.filter(isFieldTable) : [];
 }
 
 function withoutOurs(headers: FieldTable): FieldTable {

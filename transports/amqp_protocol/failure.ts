@@ -1,3 +1,4 @@
+import { errorText } from "../../model/error_text.ts";
 import { findReplyCode, type ReplyCodeName } from "../../model/reply_code.ts";
 
 /** What the broker, or the socket, says went wrong. */
@@ -17,7 +18,7 @@ export interface Failure {
  * @returns The broker's reply code and words, where it gave some.
  */
 export function describe(cause: unknown): Failure {
-  const text = cause instanceof Error ? textOf(cause) : String(cause);
+  const text = errorText(cause);
   // @cloudamqp/amqp-client: "channel 1 closed: WORDS (404)".
   const [, told, reply] = /closed: (.*) \(([3-5]\d\d)\)$/s.exec(text) ?? [];
   if (told !== undefined) {
@@ -31,14 +32,4 @@ export function describe(cause: unknown): Failure {
   const words = /with message "(.*)"$/s.exec(text)?.[1] ??
     /"replyText": "(.*)"/.exec(text)?.[1] ?? text;
   return { reply: findReplyCode(code)?.name, text: words, cause };
-}
-
-function textOf(error: Error): string {
-  const { message } = error;
-  if (message !== "") return message;
-  // A host with several addresses: the text is in the parts.
-  if (error instanceof AggregateError) {
-    return error.errors.map((each) => textOf(each)).join("; ");
-  }
-  return "code" in error ? String(error.code) : error.name;
 }

@@ -76,18 +76,6 @@ export function checkFieldName(name: string): void {
   }
 }
 
-/**
- * Tells an array from a table: `Array.isArray` does not narrow readonly arrays out of a union.
- *
- * @param value The value.
- * @returns Whether it is an array.
- */
-export function isArray(
-  value: readonly FieldValue[] | FieldTable,
-): value is readonly FieldValue[] {
-  return Array.isArray(value);
-}
-
 const TEXT = new TextDecoder();
 const STRICT_TEXT = new TextDecoder("utf-8", { fatal: true });
 

@@ -1,6 +1,7 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { errorText } from "../../model/error_text.ts";
 import {
   ChannelError,
   ClosedError,
@@ -112,7 +113,7 @@ export class Link {
       client = await dialling;
     } catch (cause) {
       if (stopped !== undefined) throw stopped.error;
-      throw new ConnectionError(`Cannot ${action}: ${textOf(cause)}`, {
+      throw new ConnectionError(`Cannot ${action}: ${errorText(cause)}`, {
         code: "connection-failed",
         outcome: "not-sent",
         cause,
@@ -284,17 +285,7 @@ function goneError(context: LinkContext, action: string): Error {
 
 function lostError(context: LinkContext, cause: Error): Error {
   return new ConnectionError(
-    `Lost the connection to "${context.broker}": ${textOf(cause)}`,
+    `Lost the connection to "${context.broker}": ${errorText(cause)}`,
     { code: "connection-lost", outcome: "unknown", cause },
   );
-}
-
-function textOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.message !== "") return error.message;
-  // A host with several addresses: the text is in the parts.
-  if (error instanceof AggregateError) {
-    return error.errors.map((each) => textOf(each)).join("; ");
-  }
-  return "code" in error ? String(error.code) : error.name;
 }
