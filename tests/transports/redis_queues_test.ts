@@ -239,6 +239,37 @@ test("fanout by PUB/SUB: all connections that consume get all messages, whatever
   }
 });
 
+test(
+  "what is published at once comes whole and in order, in whatever letters",
+  async (server) => {
+    await using connection = connectTo(server.url);
+    const queues = ["ключ", "plain"].map((name) => new Queue(name));
+    const producer = connection.producer<number>({ declare: queues });
+    const letters = ["a", "é", "€", "😀", ""];
+    await Promise.all(
+      Array.from({ length: 600 }, (_, i) =>
+        producer.publish(i, {
+          routingKey: queues[i % 2]?.name ?? "",
+          headers: { letters: letters[i % 5] ?? "" },
+          correlationId: `${letters[i % 3]}${i}`,
+        })),
+    );
+    for (const [place, queue] of queues.entries()) {
+      let next = place;
+      for await (const message of connection.consumer<number>(queue)) {
+        const { payload, headers, properties } = message;
+        assertEquals(payload, next);
+        assertEquals(headers.letters, letters[next % 5]);
+        assertEquals(properties.correlationId, `${letters[next % 3]}${next}`);
+        await message.ack();
+        next += 2;
+        if (next >= 600) break;
+      }
+    }
+  },
+  NO_DISK,
+);
+
 test("databases and prefixes are worlds of their own, for lists and for fanout (row 23)", async (server) => {
   await using raw = new Raw(server.port);
   const world = (database: number, globalKeyPrefix: string) =>
