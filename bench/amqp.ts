@@ -2,11 +2,10 @@
 
 import { createConnection, Queue } from "@dashi/mq";
 import { consumers, PREFETCH } from "./consume.ts";
-import { compare, type Contender, rate, WINDOW } from "./measure.ts";
+import { compare, type Contender } from "./measure.ts";
 import { openAmqplib } from "./raw_amqplib.ts";
 import { openCloudamqp } from "./raw_cloudamqp.ts";
-
-const BODY = new Uint8Array(1024).fill(97);
+import { BODY, publishRate } from "./publish.ts";
 
 /** A client without the library, and a queue. */
 export interface RawClient {
@@ -36,21 +35,12 @@ async function benchClient(
   await using producer = connection.producer({ declare: [new Queue(name)] });
   await connection.connect();
 
-  const ourPublish = async (count: number, mandatory?: boolean) => {
-    const began = performance.now();
-    for (let i = 0; i < count; i += WINDOW) {
-      await Promise.all(Array.from(
-        { length: Math.min(WINDOW, count - i) },
-        () =>
-          producer.publish(BODY, {
-            routingKey: name,
-            headers: { n: "x" },
-            mandatory,
-          }),
-      ));
-    }
-    return rate(count, began);
-  };
+  const ourPublish = (count: number, mandatory?: boolean) =>
+    publishRate(producer, count, {
+      routingKey: name,
+      headers: { n: "x" },
+      mandatory,
+    });
   const publishers: Contender[] = [
     {
       name: `${raw.name}, same properties`,

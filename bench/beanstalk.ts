@@ -2,9 +2,9 @@
 
 import { createConnection, Queue } from "@dashi/mq";
 import { consumers } from "./consume.ts";
-import { compare, rate, WINDOW } from "./measure.ts";
+import { compare, rate } from "./measure.ts";
+import { BODY, publishRate } from "./publish.ts";
 
-const BODY = new Uint8Array(1024).fill(97);
 /** How many commands the raw client sends at once. */
 const BATCH = 100;
 const RESERVE = "reserve-with-timeout 0\r\n".repeat(BATCH);
@@ -32,16 +32,8 @@ export async function benchBeanstalk(url: string): Promise<void> {
     for (let i = 0; i < count; i += BATCH) await raw.ask(put, BATCH);
     return rate(count, began);
   };
-  const ourPut = async (count: number) => {
-    const began = performance.now();
-    for (let i = 0; i < count; i += WINDOW) {
-      await Promise.all(Array.from(
-        { length: Math.min(WINDOW, count - i) },
-        () => producer.publish(BODY, { routingKey: name, headers: { n: "x" } }),
-      ));
-    }
-    return rate(count, began);
-  };
+  const ourPut = (count: number) =>
+    publishRate(producer, count, { routingKey: name, headers: { n: "x" } });
   const rawTake = async (count: number) => {
     const began = performance.now();
     for (let i = 0; i < count; i += BATCH) {

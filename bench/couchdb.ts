@@ -2,8 +2,8 @@
 
 import { createConnection, Queue } from "@dashi/mq";
 import { compare, rate } from "./measure.ts";
+import { BODY, publishRate } from "./publish.ts";
 
-const BODY = new Uint8Array(1024).fill(97);
 const BATCH = 500;
 
 /** Compares both at a URL. */
@@ -31,16 +31,8 @@ export async function benchCouchdb(url: string): Promise<void> {
     }
     return rate(count, began);
   };
-  const ourPublish = async (count: number) => {
-    const began = performance.now();
-    for (let i = 0; i < count; i += BATCH) {
-      await Promise.all(Array.from(
-        { length: Math.min(BATCH, count - i) },
-        () => producer.publish(BODY, { routingKey: name }),
-      ));
-    }
-    return rate(count, began);
-  };
+  const ourPublish = (count: number) =>
+    publishRate(producer, count, { routingKey: name }, BATCH);
   /** Reads, writes a holder, removes: what a claim by revision takes at least. */
   const rawConsume = async (count: number) => {
     await rawPublish(count);

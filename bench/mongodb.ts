@@ -2,10 +2,10 @@
 
 import { MongoClient } from "mongodb";
 import { createConnection, Queue } from "@dashi/mq";
+import { consumers } from "./consume.ts";
 import { compare, rate, WINDOW } from "./measure.ts";
+import { BODY } from "./publish.ts";
 
-const BODY = new Uint8Array(1024).fill(97);
-const PREFETCH = 200;
 /** Sorting is in memory on the tests' stand-in: a deep queue measures that alone. */
 const OPTIONS = { count: 2000, rounds: 5 };
 
@@ -82,28 +82,6 @@ export async function benchMongodb(url: string): Promise<void> {
     });
     return rate(count, began);
   };
-  const ourRun = async (count: number) => {
-    await using consumer = connection.consumer(name, { prefetch: PREFETCH });
-    let seen = 0;
-    const began = performance.now();
-    await consumer.run((message) => {
-      if (message.body.length === 0) throw new Error("empty");
-      if (++seen === count) void consumer.cancel();
-    }, { concurrency: PREFETCH });
-    return rate(count, began);
-  };
-  const ourLoop = async (count: number) => {
-    const consumer = connection.consumer(name, { prefetch: PREFETCH });
-    let seen = 0;
-    const began = performance.now();
-    for await (const message of consumer) {
-      void message.ack();
-      if (++seen === count) break;
-    }
-    const result = rate(count, began);
-    await consumer[Symbol.asyncDispose]();
-    return result;
-  };
   const filled = (run: (count: number) => Promise<number>) =>
   async (
     count: number,
@@ -118,8 +96,10 @@ export async function benchMongodb(url: string): Promise<void> {
       run: filled((count) => rawTake(count, 1)),
     },
     { name: "driver, ten at once", run: filled((count) => rawTake(count, 10)) },
-    { name: "dashi with ack, run()", run: filled(ourRun) },
-    { name: "dashi with ack, for await", run: filled(ourLoop) },
+    ...consumers(connection, name).map(({ name, run }) => ({
+      name: `${name}, with ack`,
+      run: filled(run),
+    })),
   ], OPTIONS);
   await (await connection.channel()).deleteQueue(name);
   await client.close();

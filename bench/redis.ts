@@ -7,8 +7,8 @@ import { providePython } from "../tests/interop/python.ts";
 import { EnvelopeWriter } from "../transports/store/mod.ts";
 import { consumers } from "./consume.ts";
 import { compare, rate, WINDOW } from "./measure.ts";
+import { BODY, publishRate } from "./publish.ts";
 
-const BODY = new Uint8Array(1024).fill(97);
 const BATCH = 100;
 /** Kombu takes messages one by one: so many are enough to tell how fast. */
 const KOMBU_COUNT = 2000;
@@ -70,16 +70,8 @@ export async function benchRedis(url: string): Promise<void> {
     }
     return rate(count, began);
   };
-  const ourPublish = async (count: number) => {
-    const began = performance.now();
-    for (let i = 0; i < count; i += WINDOW) {
-      await Promise.all(Array.from(
-        { length: WINDOW },
-        () => producer.publish(BODY, { routingKey: name, headers: { n: "x" } }),
-      ));
-    }
-    return rate(count, began);
-  };
+  const ourPublish = (count: number) =>
+    publishRate(producer, count, { routingKey: name, headers: { n: "x" } });
   const purged = (run: (count: number) => Promise<number>) =>
   async (
     count: number,

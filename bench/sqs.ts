@@ -10,10 +10,9 @@ import {
 } from "@aws-sdk/client-sqs";
 import { createConnection, Queue } from "@dashi/mq";
 import { compare, rate } from "./measure.ts";
+import { publishRate } from "./publish.ts";
 
-const BODY = new Uint8Array(1024).fill(97);
 const PREFETCH = 200;
-const WINDOW = 1000;
 const BATCH = 10;
 
 /** Compares both at a URL. */
@@ -54,16 +53,8 @@ export async function benchSqs(url: string): Promise<void> {
     }
     return rate(count, began);
   };
-  const ourSend = async (count: number) => {
-    const began = performance.now();
-    for (let i = 0; i < count; i += WINDOW) {
-      await Promise.all(Array.from(
-        { length: Math.min(WINDOW, count - i) },
-        () => producer.publish(BODY, { routingKey: name, headers: { n: "x" } }),
-      ));
-    }
-    return rate(count, began);
-  };
+  const ourSend = (count: number) =>
+    publishRate(producer, count, { routingKey: name, headers: { n: "x" } });
   const rawTake = async (count: number) => {
     const began = performance.now();
     for (let seen = 0; seen < count;) {
