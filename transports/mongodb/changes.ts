@@ -4,6 +4,7 @@ import type {
   Topology,
   TopologyChange,
 } from "../../virtual/topology.ts";
+import { foreignQueue } from "../store/foreign_queue.ts";
 import type { Context } from "./context.ts";
 import type { Fields, UpdateStatement } from "./port.ts";
 import {
@@ -11,7 +12,6 @@ import {
   bindingName,
   consumerFields,
   exchangeFields,
-  foreignQueue,
   queueFields,
   recordId,
   type RecordKind,

@@ -124,17 +124,6 @@ export function readRoute(fields: Fields): Binding {
   };
 }
 
-/** Makes a record of a queue that others declared: all that is known is its name. */
-export function foreignQueue(name: string): QueueDeclaration {
-  return {
-    name,
-    durable: true,
-    exclusive: false,
-    autoDelete: false,
-    arguments: {},
-  };
-}
-
 /** Makes a record of an exchange that others declared, its type guessed by its bindings: of a fanout exchange none has a key. */
 export function foreignExchange(
   name: string,

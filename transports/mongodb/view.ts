@@ -1,14 +1,9 @@
 import type { Binding } from "../../model/binding.ts";
 import { Topology } from "../../virtual/topology.ts";
+import { foreignQueue } from "../store/foreign_queue.ts";
 import type { TopologyKey } from "../store/store.ts";
 import type { Fields } from "./port.ts";
-import {
-  applyRecord,
-  foreignExchange,
-  foreignQueue,
-  isGone,
-  readRoute,
-} from "./records.ts";
+import { applyRecord, foreignExchange, isGone, readRoute } from "./records.ts";
 
 /** What a view was decided on, to be compared with what is there later. */
 export interface Mark {

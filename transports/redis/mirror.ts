@@ -7,6 +7,7 @@ import {
   Topology,
   type TopologyChange,
 } from "../../virtual/topology.ts";
+import { foreignQueue } from "../store/foreign_queue.ts";
 import type { TopologyKey } from "../store/store.ts";
 import { BindingSet, type SetBinding } from "./binding_set.ts";
 import type { Layout } from "./layout.ts";
@@ -266,13 +267,7 @@ export class Mirror {
     if (this.#topology.queue(name) !== undefined) return;
     this.#topology.apply({
       type: "queue-declared",
-      queue: {
-        name,
-        durable: true,
-        exclusive: false,
-        autoDelete: false,
-        arguments: {},
-      },
+      queue: foreignQueue(name),
       owner: undefined,
       foreign: true,
     });

@@ -3,6 +3,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { AccessRefusedError, NotFoundError } from "../../model/errors.ts";
 import { planDeleteExchange, planDeleteQueue } from "../../virtual/declare.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
+import { foreignQueue } from "../store/foreign_queue.ts";
 import type {
   ChangeResult,
   TopologyKey,
@@ -181,13 +182,7 @@ export class SqsTables {
     if (this.#topology.queue(name) !== undefined) return;
     this.#topology.apply({
       type: "queue-declared",
-      queue: {
-        name,
-        durable: true,
-        exclusive: false,
-        autoDelete: false,
-        arguments: {},
-      },
+      queue: foreignQueue(name),
       owner: undefined,
       foreign: true,
     });

@@ -7,6 +7,7 @@ import type {
   Topology,
   TopologyChange,
 } from "../../virtual/topology.ts";
+import { foreignQueue } from "./foreign_queue.ts";
 import type { Store, TopologyKey } from "./store.ts";
 
 /** Decides which changes lead from a topology to what is wanted, or throws why it can not be had. */
@@ -97,15 +98,13 @@ export function planForeignConsume(
   name: string,
   consumer: ConsumerRecord,
 ): readonly TopologyChange[] {
-  const queue = {
-    name,
-    durable: true,
-    exclusive: false,
-    autoDelete: false,
-    arguments: {},
-  };
   return [
-    { type: "queue-declared", queue, owner: undefined, foreign: true },
+    {
+      type: "queue-declared",
+      queue: foreignQueue(name),
+      owner: undefined,
+      foreign: true,
+    },
     { type: "consumer-added", queue: name, consumer },
   ];
 }
