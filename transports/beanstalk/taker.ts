@@ -11,8 +11,8 @@ import { closedError, join, Link, type LinkContext } from "./link.ts";
 import { reservedIn, takeNow } from "./reserving.ts";
 import type { Tubes } from "./tubes.ts";
 
-/** The most messages that are asked for at once. */
-export const MOST_AT_ONCE = 256;
+/** The most messages that are asked for at once: with a larger prefetch the next are on their way while these are worked on. */
+export const MOST_AT_ONCE = 100;
 
 /** The most sockets that wait, or hold the message that they waited for. */
 const MOST_WAITERS = 8;
