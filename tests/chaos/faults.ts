@@ -39,6 +39,12 @@ export const NETWORK_FAULTS: Readonly<Record<string, Fault>> = {
     await pause(100 + 400 * random());
     proxy.heal();
   },
+  mute: async (proxy, random) => {
+    proxy.mute();
+    await pause(100 + 400 * random());
+    proxy.heal();
+  },
+  "half close": (proxy) => proxy.halfClose(),
   "break off": async (proxy, random) => {
     proxy.breakOff();
     await pause(50 + 300 * random());

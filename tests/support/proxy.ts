@@ -1,7 +1,7 @@
 /** A TCP proxy between a client and a real server, on loopback, that can misbehave. */
 
 /** How it treats connections. */
-export type Fault = "none" | "hang up" | "stall" | "break off";
+export type Fault = "none" | "hang up" | "stall" | "mute" | "break off";
 
 /** Listens on a port; on a free one where that is 0. */
 type Open = (port: number) => Deno.TcpListener | Deno.TlsListener;
@@ -115,6 +115,17 @@ export class Proxy implements AsyncDisposable {
     this.cut();
   }
 
+  /** Passes on nothing of what servers say: they hear, and are not heard. */
+  mute(): void {
+    this.#fault = "mute";
+  }
+
+  /** Says to all clients that their servers have no more to say, and keeps the other way open. */
+  async halfClose(): Promise<void> {
+    const pairs = [...this.#pairs];
+    await Promise.allSettled(pairs.map(([client]) => client.closeWrite()));
+  }
+
   /** Passes on half of what the server says next, and cuts the connection there. */
   breakOff(): void {
     this.#fault = "break off";
@@ -122,7 +133,8 @@ export class Proxy implements AsyncDisposable {
 
   /** Passes on again; what stalled is cut, for bytes were lost. */
   heal(): void {
-    const wasStalled = this.#fault === "stall" || this.#stalled.size > 0;
+    const wasStalled = this.#fault === "stall" || this.#fault === "mute" ||
+      this.#stalled.size > 0;
     this.#fault = "none";
     this.#stalled.clear();
     if (wasStalled) this.cut();
@@ -199,6 +211,7 @@ export class Proxy implements AsyncDisposable {
           await new Promise((done) => setTimeout(done, this.#delay));
         }
         if (this.#fault === "stall" || this.#stalled.has(number)) continue;
+        if (this.#fault === "mute" && !sent) continue;
         const cut = this.#fault === "break off" && !sent;
         const most = cut ? Math.floor(count / 2) : count;
         for (let passed = 0; passed < most;) {
