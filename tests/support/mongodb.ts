@@ -105,7 +105,7 @@ export class Database implements AsyncDisposable {
         const client = await dial(dialOptions, {
           password: undefined,
           connectTimeout: 10_000,
-          socketTimeout: 10_000,
+          operationTimeout: 10_000,
           heartbeat: 10_000,
           signal: new AbortController().signal,
           onLost: () => {},

@@ -10,6 +10,7 @@ import {
   type TopologyDescriptionChangedEvent,
   type WriteConcernSettings,
 } from "mongodb";
+import { mostSilence } from "../../async/silence.ts";
 import { DriverFailure, type Failure, failureOf } from "./errors.ts";
 import type { DialOptions } from "./options.ts";
 import type {
@@ -20,15 +21,15 @@ import type {
   Updated,
   UpdateStatement,
 } from "./port.ts";
-import { tlsConfig } from "./tls_config.ts";
+import { given, tlsConfig } from "./driver_options.ts";
 
 /** What a dial is given beside its options. */
 export interface DialHooks {
   readonly password: string | undefined;
   /** Milliseconds for the first server to be found. */
   readonly connectTimeout: number;
-  /** Milliseconds after which a silent socket counts as dead. */
-  readonly socketTimeout: number;
+  /** Milliseconds for what the server is asked, at most. */
+  readonly operationTimeout: number;
   /** Milliseconds between two looks at the servers. */
   readonly heartbeat: number;
   /** Ends the dial. */
@@ -106,6 +107,7 @@ function clientOptions(
   hooks: DialHooks,
 ): MongoClientOptions {
   const { userid, tls } = options;
+  const { heartbeat, operationTimeout } = hooks;
   const most = Math.max(Math.ceil(hooks.connectTimeout), 1);
   return {
     ...(userid === undefined
@@ -119,12 +121,12 @@ function clientOptions(
     ...tlsConfig(tls),
     maxPoolSize: options.maxPoolSize,
     serverSelectionTimeoutMS: most,
-    // Of its looks at the servers, too: one that is silent for two heartbeats and a second is lost.
-    connectTimeoutMS: hooks.heartbeat > 0
-      ? Math.min(most, Math.max(Math.ceil(hooks.heartbeat) + 1000, 2000))
+    // A socket that is silent for two heartbeats and a second is lost, of looks at the servers too.
+    connectTimeoutMS: heartbeat > 0
+      ? Math.min(most, Math.max(Math.ceil(heartbeat) + 1000, 2000))
       : most,
-    socketTimeoutMS: Math.ceil(hooks.socketTimeout),
-    heartbeatFrequencyMS: Math.max(hooks.heartbeat || 10_000, 500),
+    socketTimeoutMS: Math.ceil(mostSilence(heartbeat, operationTimeout)),
+    heartbeatFrequencyMS: Math.max(heartbeat || 10_000, 500),
     // The library publishes again by itself, and says so; what is read decides writes.
     retryWrites: false,
     retryReads: false,
@@ -132,15 +134,6 @@ function clientOptions(
     monitorCommands: hooks.onCommand !== undefined,
     ignoreUndefined: true,
   };
-}
-
-function given<K extends string, V>(
-  name: K,
-  value: V | undefined,
-): { [P in K]?: V } {
-  const options: { [P in K]?: V } = {};
-  if (value !== undefined) options[name] = value;
-  return options;
 }
 
 class Driver implements MongodbClient {
@@ -163,7 +156,7 @@ class Driver implements MongodbClient {
     this.#database = database;
     this.#majority = {
       w: options.w,
-      wtimeoutMS: Math.ceil(hooks.socketTimeout),
+      wtimeoutMS: Math.ceil(hooks.operationTimeout),
     };
     this.#hooks = hooks;
   }

@@ -42,7 +42,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
     connectTimeout: deadline === undefined
       ? operationTimeout
       : Math.min(Math.max(deadline - clock.now(), 1), operationTimeout),
-    socketTimeout: operationTimeout,
+    operationTimeout,
     heartbeat: options.heartbeat,
     onLost: (failure) => {
       const error = lostError(broker, failure);

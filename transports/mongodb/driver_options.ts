@@ -24,14 +24,28 @@ export function tlsConfig(tls: boolean | TlsOptions | undefined): TlsConfig {
   const { ca, cert, key, passphrase, servername } = tls;
   return {
     tls: true,
-    ...(ca === undefined
-      ? {}
-      : { ca: typeof ca === "object" ? [...ca].join("\n") : ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(passphrase === undefined ? {} : { passphrase }),
-    ...(servername === undefined ? {} : { servername }),
+    ...given("ca", typeof ca === "object" ? [...ca].join("\n") : ca),
+    ...given("cert", cert),
+    ...given("key", key),
+    ...given("passphrase", passphrase),
+    ...given("servername", servername),
     ...(tls.verify === false ? { tlsAllowInvalidCertificates: true } : {}),
     ...(tls.checkHostname === false ? { tlsAllowInvalidHostnames: true } : {}),
   };
+}
+
+/**
+ * Makes an option of a value, if there is one: the driver takes no `undefined`.
+ *
+ * @param name The option.
+ * @param value Its value.
+ * @returns The option, or none.
+ */
+export function given<K extends string, V>(
+  name: K,
+  value: V | undefined,
+): { [P in K]?: V } {
+  const options: { [P in K]?: V } = {};
+  if (value !== undefined) options[name] = value;
+  return options;
 }
