@@ -128,14 +128,51 @@ onProxy(
 );
 
 onProxy(
-  "a publish on a connection that has fallen silent arrives by another (row 2)",
-  async ({ proxy, connection, queue }) => {
+  "a publish on a connection that has fallen silent arrives by another, whichever it is (row 2)",
+  async (scene) => {
+    const { proxy, connection, queue } = scene;
     const producer = connection.producer();
     const options = { routingKey: queue.name };
     await producer.publish(1, options);
     // As a router does that forgot them: new ones are well.
-    for (let i = 1; i <= proxy.accepted; i++) proxy.stallOne(i);
+    const sockets = proxy.accepted;
+    for (let i = 1; i <= sockets; i++) proxy.stallOne(i);
     await producer.publish(2, options);
+    await Promise.all(
+      Array.from({ length: sockets + 2 }, (_, i) => withoutOne(scene, i + 1)),
+    );
+  },
+);
+
+/** Of a client's sockets one is silent, and the others are well. */
+async function withoutOne(scene: Scene, number: number): Promise<void> {
+  const url = scene.direct.asUri({ includePassword: true });
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url), {
+    heartbeat: 2000,
+    operationTimeout: 10_000,
+  });
+  const producer = connection.producer();
+  const options = { routingKey: scene.queue.name };
+  await Promise.all([1, 2, 3].map((each) => producer.publish(each, options)));
+  proxy.stallOne(number);
+  await producer.publish(4, options);
+  proxy.heal();
+}
+
+onProxy(
+  "close() returns at once where the connection is cut meanwhile (row 7)",
+  async ({ proxy, connection, queue }) => {
+    await connection.producer().publish(1, { routingKey: queue.name });
+    const iterator = connection.consumer(queue)[Symbol.asyncIterator]();
+    await iterator.next();
+    const began = performance.now();
+    const closing = connection.close();
+    await pause(1);
+    proxy.cut();
+    await closing;
+    const took = performance.now() - began;
+    assert(took < 3000, `it took ${took} ms`);
   },
 );
 

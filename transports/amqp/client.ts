@@ -76,6 +76,8 @@ class Client implements AmqpClient {
   readonly #model: ChannelModel;
   readonly #corking: Corking;
   readonly #stream: Duplex | undefined;
+  /** Resolves when the socket is closed. */
+  readonly #gone: Promise<void>;
 
   constructor(model: ChannelModel, events: ClientEvents) {
     this.#model = model;
@@ -90,17 +92,20 @@ class Client implements AmqpClient {
     });
     model.on("blocked", (reason) => events.blocked?.(String(reason)));
     model.on("unblocked", () => events.unblocked?.());
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#gone = promise;
+    this.#stream?.once("close", resolve);
     this.#stream?.on("readable", () => events.heard?.());
   }
 
   async openChannel(events: ClientEvents): Promise<AmqpClientChannel> {
     const channel = await this.#model.createConfirmChannel();
-    return new ClientChannel(channel, this.#corking, events);
+    return new ClientChannel(channel, this.#corking, events, this.#gone);
   }
 
   async close(): Promise<void> {
     this.#corking.flush();
-    await this.#model.close();
+    await answered(this.#model.close(), this.#gone);
     // The broker has said goodbye: nothing more comes.
     this.destroy();
   }
@@ -111,18 +116,30 @@ class Client implements AmqpClient {
   }
 }
 
+/** amqplib waits for its answer for ever where the socket is cut meanwhile. */
+async function answered(
+  closing: Promise<void>,
+  gone: Promise<void>,
+): Promise<void> {
+  closing.catch(() => {}); // nobody waits for it where the socket is gone first
+  await Promise.race([closing, gone]);
+}
+
 /** An open channel of the client's. */
 class ClientChannel implements AmqpClientChannel {
   readonly #channel: ConfirmChannel;
   readonly #corking: Corking;
+  readonly #gone: Promise<void>;
 
   constructor(
     channel: ConfirmChannel,
     corking: Corking,
     events: ClientEvents,
+    gone: Promise<void>,
   ) {
     this.#channel = channel;
     this.#corking = corking;
+    this.#gone = gone;
     let failure: Failure | undefined;
     channel.on("error", (error) => failure ??= describe(error));
     channel.on("close", () => events.closed(failure));
@@ -237,7 +254,7 @@ class ClientChannel implements AmqpClientChannel {
 
   async close(): Promise<void> {
     this.#corking.flush();
-    await this.#channel.close();
+    await answered(this.#channel.close(), this.#gone);
   }
 }
 

@@ -179,6 +179,8 @@ export class AmqpConnection implements TransportConnection {
         opening.then((client) => client.close()).catch(() => {});
         throw error;
       }
+      // Its end comes a little later than that of its channels.
+      if (this.#closing !== undefined) throw closedError();
       throw this.#endError ?? channelError("open a channel", describe(error));
     }
     this.#channels.add(channel);
@@ -188,10 +190,7 @@ export class AmqpConnection implements TransportConnection {
 
   destroy(): void {
     this.#client?.destroy();
-    this.#end(
-      new ClosedError("Cannot use the connection: it is closed"),
-      { type: "closed" },
-    );
+    this.#end(closedError(), { type: "closed" });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -212,10 +211,7 @@ export class AmqpConnection implements TransportConnection {
     } catch {
       this.#client?.destroy();
     } finally {
-      this.#end(
-        new ClosedError("Cannot use the connection: it is closed"),
-        { type: "closed" },
-      );
+      this.#end(closedError(), { type: "closed" });
     }
   }
 
@@ -269,4 +265,8 @@ export class AmqpConnection implements TransportConnection {
     };
     this.#stopWatch = clock.timer(look, heartbeat / 4);
   }
+}
+
+function closedError(): ClosedError {
+  return new ClosedError("Cannot use the connection: it is closed");
 }
