@@ -11,12 +11,7 @@ import { exchangeDifference, queueDifference } from "./equivalence.ts";
 import { X_MATCH } from "./headers.ts";
 import { checkQueueArguments, show } from "./queue_arguments.ts";
 import { Removal } from "./removal.ts";
-import type {
-  ConsumerRecord,
-  QueueRecord,
-  Topology,
-  TopologyChange,
-} from "./topology.ts";
+import type { QueueRecord, Topology, TopologyChange } from "./topology.ts";
 
 /** All changes in order, those that follow from others included; none if nothing is to be done. */
 export type TopologyPlan = readonly TopologyChange[];
@@ -215,58 +210,6 @@ export function planDeleteQueue(
 }
 
 /**
- * Plans to add a consumer.
- *
- * @param topology The tables.
- * @param what The queue's name and the consumer.
- * @param owner Whose it is.
- * @returns The changes.
- * @throws {NotFoundError} If there is no such queue.
- * @throws {ResourceLockedError} If the queue is exclusive to another owner.
- * @throws {AccessRefusedError} If another consumer has it exclusively, or this one wants to and there are others.
- */
-export function planConsume(
-  topology: Topology,
-  what: { readonly queue: string; readonly consumer: ConsumerRecord },
-  owner: string,
-): TopologyPlan {
-  const { queue, consumer } = what;
-  const { consumers } = checkQueue(topology, queue, owner, "consume from");
-  if (consumers.some((each) => each.exclusive)) {
-    throw new AccessRefusedError(
-      `Cannot consume from queue "${queue}": another consumer has it exclusively`,
-    );
-  }
-  if (consumer.exclusive && consumers.length > 0) {
-    throw new AccessRefusedError(
-      `Cannot consume exclusively from queue "${queue}": it has consumers already`,
-    );
-  }
-  return [{ type: "consumer-added", queue, consumer }];
-}
-
-/**
- * Plans to remove a consumer. An auto-delete queue goes with its last one.
- *
- * @param topology The tables.
- * @param what The queue's name and the consumer.
- * @param _owner Whose it is.
- * @returns The changes; none if it is not there.
- */
-export function planCancel(
-  topology: Topology,
-  what: { readonly queue: string; readonly consumer: ConsumerRecord },
-  _owner: string,
-): TopologyPlan {
-  const { queue, consumer } = what;
-  const record = topology.queue(queue);
-  const known = record?.consumers.some((each) => isSame(each, consumer));
-  if (record === undefined || !known) return [];
-  return new Removal(topology)
-    .consumers(record, (each) => isSame(each, consumer)).changes;
-}
-
-/**
  * Plans what happens when an owner goes: its exclusive queues go, and its
  * consumers.
  *
@@ -327,10 +270,6 @@ export function checkQueue(
   }
   requireOwn(action, record, owner);
   return record;
-}
-
-function isSame(a: ConsumerRecord, b: ConsumerRecord): boolean {
-  return a.consumerTag === b.consumerTag && a.owner === b.owner;
 }
 
 function requireEnds(

@@ -27,6 +27,7 @@
  * @module
  */
 
+export * from "./consume.ts";
 export * from "./dead_letter.ts";
 export * from "./declare.ts";
 export { matchHeaders } from "./headers.ts";

@@ -360,3 +360,21 @@ async function until(holds: () => boolean): Promise<void> {
 function pause(duration: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, duration));
 }
+
+onProxy(
+  "an exclusive consumer goes on after each lost connection (rows 1, 3)",
+  async ({ proxy, connection, direct, queue }) => {
+    const consumer = connection.consumer<number>(queue.name, {
+      exclusive: true,
+    });
+    const producer = direct.producer<number>();
+    const messages = consumer[Symbol.asyncIterator]();
+    for (let i = 0; i < 5; i++) {
+      await producer.publish(i, { routingKey: queue.name });
+      const { value } = await messages.next();
+      await value?.ack();
+      proxy.cut();
+    }
+    await messages.return?.();
+  },
+);

@@ -10,7 +10,9 @@ import {
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { Delivery, DeliveryTag, Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
-import { checkQueue, planCancel, planConsume } from "../../virtual/declare.ts";
+import { planCancel, planConsume } from "../../virtual/consume.ts";
+import { checkQueue } from "../../virtual/declare.ts";
+import type { ConsumerRecord } from "../../virtual/topology.ts";
 import type {
   Channel,
   CloseReason,
@@ -45,6 +47,8 @@ export interface ChannelContext {
   readonly declarer: Declarer;
   readonly deadLetters: DeadLetters;
   readonly ripener: Ripener;
+  /** The tags in the tables of the consumers that the connection has, on all its channels. */
+  readonly consumerTags: Set<string>;
   /** The loop that takes, or will take, messages of a queue. */
   loopFor(queue: string): Loop;
   /** The channel has ended. */
@@ -193,7 +197,7 @@ export class StoreChannel implements Channel {
     deliver: (delivery: Delivery) => void,
     options: ConsumeOptions,
   ): Promise<Subscription> {
-    const { store, owner, clock } = this.#context;
+    const { store, owner, clock, consumerTags } = this.#context;
     const consumerTag = options.consumerTag ?? `ctag-${crypto.randomUUID()}`;
     if (this.#consumers.has(consumerTag)) {
       throw new AccessRefusedError(
@@ -211,23 +215,27 @@ export class StoreChannel implements Channel {
       subscription: undefined,
     };
     this.#consumers.set(consumerTag, consumer);
+    const { record } = consumer;
+    consumerTags.add(record.consumerTag);
+    // Of an earlier connection of the owner's, which was lost before it could cancel them.
+    const isGone = (each: ConsumerRecord) =>
+      each.owner === owner &&
+      (each.consumerTag === record.consumerTag ||
+        !consumerTags.has(each.consumerTag));
     try {
       await this.#tables.change(
         { type: "queue", name: queue },
         (topology) =>
           topology.queue(queue) === undefined &&
             !store.capabilities.has("known-queues")
-            ? planForeignConsume(queue, consumer.record)
-            : planConsume(
-              topology,
-              { queue, consumer: consumer.record },
-              owner,
-            ),
+            ? planForeignConsume(queue, record)
+            : planConsume(topology, { queue, consumer: record, isGone }, owner),
         () => `consume from queue "${queue}"`,
         options,
       );
     } catch (error) {
       this.#consumers.delete(consumerTag);
+      consumerTags.delete(record.consumerTag);
       throw error;
     }
     const subscription = new StoreSubscription(
@@ -312,12 +320,14 @@ export class StoreChannel implements Channel {
       this.#context.loopFor(subscription.queue).wake(subscription.queue);
     },
     cancel: async (subscription) => {
-      const { declarer, owner, clock, operationTimeout } = this.#context;
+      const { declarer, owner, clock, operationTimeout, consumerTags } =
+        this.#context;
       const { queue, consumerTag } = subscription;
       const consumer = this.#consumers.get(consumerTag);
       await this.#context.loopFor(queue).remove(subscription);
       this.#consumers.delete(consumerTag);
       if (consumer === undefined) return;
+      consumerTags.delete(consumer.record.consumerTag);
       await declarer.change(
         { type: "queue", name: queue },
         (topology) =>
@@ -340,11 +350,7 @@ export class StoreChannel implements Channel {
 }
 
 interface Consumer {
-  readonly record: {
-    readonly consumerTag: string;
-    readonly owner: string;
-    readonly exclusive: boolean;
-  };
+  readonly record: ConsumerRecord;
   readonly deliver: (delivery: Delivery) => void;
   readonly options: ConsumeOptions;
   subscription: StoreSubscription | undefined;

@@ -99,6 +99,7 @@ class StoreConnection implements TransportConnection {
       limits: this.#limits,
       deadLetters: this.#deadLetters,
       ripener: this.#ripener,
+      consumerTags: new Set(),
       declarer: new Declarer(store, this.#limits),
       publisher: new Publisher(
         store,

@@ -1,0 +1,71 @@
+import { AccessRefusedError } from "../model/errors.ts";
+import { checkQueue, type TopologyPlan } from "./declare.ts";
+import { Removal } from "./removal.ts";
+import type { ConsumerRecord, Topology } from "./topology.ts";
+
+/**
+ * Plans to add a consumer.
+ *
+ * @param topology The tables.
+ * @param what The queue's name, the consumer, and which of the present ones are gone, though nobody has cancelled them.
+ * @param owner Whose it is.
+ * @returns The changes.
+ * @throws {NotFoundError} If there is no such queue.
+ * @throws {ResourceLockedError} If the queue is exclusive to another owner.
+ * @throws {AccessRefusedError} If another consumer has it exclusively, or this one wants to and there are others.
+ */
+export function planConsume(
+  topology: Topology,
+  what: {
+    readonly queue: string;
+    readonly consumer: ConsumerRecord;
+    readonly isGone?: (consumer: ConsumerRecord) => boolean;
+  },
+  owner: string,
+): TopologyPlan {
+  const { queue, consumer, isGone = () => false } = what;
+  const record = checkQueue(topology, queue, owner, "consume from");
+  const gone = record.consumers.filter((each) => isGone(each));
+  const consumers = record.consumers.filter((each) => !isGone(each));
+  if (consumers.some((each) => each.exclusive)) {
+    throw new AccessRefusedError(
+      `Cannot consume from queue "${queue}": another consumer has it exclusively`,
+    );
+  }
+  if (consumer.exclusive && consumers.length > 0) {
+    throw new AccessRefusedError(
+      `Cannot consume exclusively from queue "${queue}": it has consumers already`,
+    );
+  }
+  return [
+    ...gone.map((each) =>
+      ({ type: "consumer-removed", queue, consumer: each }) as const
+    ),
+    { type: "consumer-added", queue, consumer },
+  ];
+}
+
+/**
+ * Plans to remove a consumer. An auto-delete queue goes with its last one.
+ *
+ * @param topology The tables.
+ * @param what The queue's name and the consumer.
+ * @param _owner Whose it is.
+ * @returns The changes; none if it is not there.
+ */
+export function planCancel(
+  topology: Topology,
+  what: { readonly queue: string; readonly consumer: ConsumerRecord },
+  _owner: string,
+): TopologyPlan {
+  const { queue, consumer } = what;
+  const record = topology.queue(queue);
+  const known = record?.consumers.some((each) => isSame(each, consumer));
+  if (record === undefined || !known) return [];
+  return new Removal(topology)
+    .consumers(record, (each) => isSame(each, consumer)).changes;
+}
+
+function isSame(a: ConsumerRecord, b: ConsumerRecord): boolean {
+  return a.consumerTag === b.consumerTag && a.owner === b.owner;
+}
