@@ -1,0 +1,257 @@
+// deno-lint-ignore-file no-console no-top-level-await -- a process of its own, whose heap is measured
+/**
+ * Measures what is left by what is done over and over:
+ * `deno run --v8-flags=--expose-gc growth_child.ts MODE URL COUNT [SECONDS]`.
+ * Prints a {@linkcode Growth} as JSON.
+ */
+
+import { getEventListeners } from "node:events";
+import process from "node:process";
+import {
+  type Connection,
+  createConnection,
+  MessagingError,
+  Queue,
+} from "@dashi/mq";
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { MemoryBroker } from "../../transports/memory/broker.ts";
+import { MemoryStore } from "../../transports/memory/store.ts";
+import { createStoreTransport } from "../../transports/store/mod.ts";
+import type { CloseReason } from "../../transports/transport.ts";
+import { resources } from "../support/leaks.ts";
+import { Proxy } from "../support/proxy.ts";
+import { changed } from "../support/stores.ts";
+
+/** What there is at one moment. */
+export interface Mark {
+  /** Bytes on the heap and outside of it, when the garbage is gone. */
+  readonly bytes: number;
+  /** Sockets and the like that keep the process alive. */
+  readonly resources: number;
+  /** Files and sockets that the process has open, by the system's count; 0 where it does not tell. */
+  readonly handles: number;
+  /** Who listens to a signal that all calls were given, and to the process. */
+  readonly listeners: number;
+}
+
+/** What a mode has grown by. */
+export interface Growth {
+  /** How many cycles there were between the first and the last mark: half of them before the second. */
+  readonly count: number;
+  readonly seconds: number;
+  /** How many connections were made, where they are counted. */
+  readonly connections: number | undefined;
+  readonly begin: Mark;
+  readonly half: Mark;
+  readonly end: Mark;
+}
+
+/** What is done over and over. */
+interface Cycle {
+  run(): Promise<void>;
+  /** Comes to rest: afterwards nothing is under way. */
+  rest(): Promise<void>;
+  end(): Promise<void>;
+  /** How many connections were made until now. */
+  connections?(): number;
+}
+
+/** Given to every call, as a program does that can be stopped. */
+const { signal } = new AbortController();
+
+function queueOf(): Queue {
+  return new Queue(`dashi-growth-${crypto.randomUUID()}`, { durable: false });
+}
+
+/** Connects, publishes and closes. */
+function connecting(url: string): Cycle {
+  const queue = queueOf();
+  return {
+    async run() {
+      const connection = createConnection(url);
+      await connection.producer({ declare: [queue] }).publish(1, {
+        routingKey: queue.name,
+        signal,
+      });
+      await connection.close();
+    },
+    async rest() {
+      // What lies in a queue in memory is on this heap.
+      const connection = createConnection(url);
+      const channel = await connection.channel();
+      await channel.purgeQueue(queue.name);
+      await connection.close();
+    },
+    end: () => remove(createConnection(url), queue),
+  };
+}
+
+/** Has its connection cut: each time with a consumer that is back at work, or while it comes back. */
+function reconnecting(
+  connection: Connection,
+  cut: () => void,
+  connections: () => number,
+): Cycle {
+  const queue = queueOf();
+  const producer = connection.producer({ declare: [queue] });
+  const consumer = connection.consumer(queue, { signal });
+  let delivered = Promise.withResolvers<void>();
+  const running = consumer.run(() => delivered.resolve(), { signal });
+  const publish = async () => {
+    delivered = Promise.withResolvers<void>();
+    await producer.publish(1, { routingKey: queue.name, signal });
+  };
+  let count = 0;
+  return {
+    async run() {
+      await publish();
+      if (count++ % 2 === 0) await delivered.promise;
+      cut();
+    },
+    async rest() {
+      // The first may be of an earlier connection.
+      for (let i = 0; i < 3; i++) {
+        await publish();
+        await delivered.promise;
+      }
+    },
+    async end() {
+      await consumer.close();
+      await running.catch((error: unknown) => {
+        if (!(error instanceof MessagingError)) throw error;
+      });
+      await remove(connection, queue);
+    },
+    connections,
+  };
+}
+
+const RETRY = { firstDelay: 1, mostDelay: 5 };
+
+/** By a proxy that cuts it. */
+function behindProxy(url: string): Cycle {
+  const proxy = Proxy.to(url);
+  const connection = createConnection(proxy.urlOf(url), { retry: RETRY });
+  const cycle = reconnecting(
+    connection,
+    () => proxy.cut(),
+    () => proxy.accepted,
+  );
+  return {
+    ...cycle,
+    async end() {
+      await cycle.end();
+      await proxy[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** In memory there is nothing to cut: its store says that it was. */
+function inMemory(): Cycle {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  let opened = 0;
+  let cut = () => {};
+  const transport = createStoreTransport({
+    name: "memory",
+    open() {
+      opened++;
+      const { promise, resolve } = Promise.withResolvers<CloseReason>();
+      const inner = new MemoryStore(broker, { clock: SYSTEM_CLOCK });
+      cut = () => {
+        resolve({ type: "lost", error: new Error("Cut") });
+        // As a broker takes back what a connection held that is gone.
+        void inner[Symbol.asyncDispose]();
+      };
+      return Promise.resolve({ ...changed(inner, {}), closed: promise });
+    },
+  });
+  return reconnecting(
+    createConnection("memory://", { transport, retry: RETRY }),
+    () => cut(),
+    () => opened,
+  );
+}
+
+async function remove(connection: Connection, queue: Queue): Promise<void> {
+  const channel = await connection.channel();
+  await channel.deleteQueue(queue.name);
+  await connection.close();
+}
+
+const MODES = {
+  cycles: connecting,
+  reconnects: (url: string) =>
+    url.startsWith("memory:") ? inMemory() : behindProxy(url),
+} as const;
+
+async function mark(cycle: Cycle): Promise<Mark> {
+  await cycle.rest();
+  for (let i = 0; i < 10; i++) {
+    Reflect.get(globalThis, "gc")();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const { heapUsed, external } = Deno.memoryUsage();
+  return {
+    bytes: heapUsed + external,
+    resources: resources().length,
+    handles: handles(),
+    listeners: getEventListeners(signal, "abort").length +
+      process.eventNames().reduce(
+        (sum, name) => sum + process.listenerCount(name),
+        0,
+      ),
+  };
+}
+
+function handles(): number {
+  try {
+    return [...Deno.readDirSync("/proc/self/fd")].length;
+  } catch {
+    return 0; // no Linux
+  }
+}
+
+/** A fifth first, in which what is made once is made; then two halves, equally many. */
+async function grow(
+  cycle: Cycle,
+  count: number,
+  seconds: number,
+): Promise<Growth> {
+  const began = performance.now();
+  /** So many, or as many as fit; returns how many. */
+  const repeat = async (most: number, share: number) => {
+    const until = performance.now() + share * seconds * 1000;
+    let done = 0;
+    while (done < most && performance.now() < until) {
+      await cycle.run();
+      done++;
+    }
+    return done;
+  };
+  await repeat(Math.ceil(count / 5), 0.1);
+  const before = cycle.connections?.();
+  const begin = await mark(cycle);
+  const first = await repeat(Math.ceil(count / 2), 0.45);
+  const half = await mark(cycle);
+  const second = await repeat(first, Infinity);
+  const end = await mark(cycle);
+  const after = cycle.connections?.();
+  await cycle.end();
+  return {
+    count: first + second,
+    seconds: (performance.now() - began) / 1000,
+    connections: before === undefined || after === undefined
+      ? undefined
+      : after - before,
+    begin,
+    half,
+    end,
+  };
+}
+
+if (import.meta.main) {
+  const [mode = "", url = "", count = "", seconds = "Infinity"] = Deno.args;
+  const make = MODES[mode as keyof typeof MODES];
+  const growth = await grow(make(url), Number(count), Number(seconds));
+  console.log(JSON.stringify(growth));
+}
