@@ -167,11 +167,11 @@ export class Intake {
     try {
       return await this.#open(signal);
     } catch (error) {
-      if (this.#lane === undefined || !(error instanceof ResourceLockedError)) {
-        throw error;
-      }
-      // Our own connection of before holds its exclusive queues until the broker
-      // has noticed that it is gone.
+      const isHeld = error instanceof ResourceLockedError ||
+        error instanceof AccessRefusedError && this.#settings.exclusive;
+      if (this.#lane === undefined || !isHeld) throw error;
+      // Our own connection of before holds its exclusive queues and consumers until
+      // the broker has noticed that it is gone.
       throw new ChannelError(error.message, {
         code: "channel-closed",
         cause: error,
