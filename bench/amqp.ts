@@ -6,17 +6,7 @@ import { compare, type Contender } from "./measure.ts";
 import { openAmqplib } from "./raw_amqplib.ts";
 import { openCloudamqp } from "./raw_cloudamqp.ts";
 import { BODY, publishRate } from "./publish.ts";
-
-/** A client without the library, and a queue. */
-export interface RawClient {
-  readonly name: string;
-  /** `own`: with what the library adds by itself, for the broker reads it too. */
-  publish(body: Uint8Array, count: number, own: boolean): Promise<number>;
-  consume(count: number, prefetch: number): Promise<number>;
-  purge(): Promise<void>;
-  /** Deletes the queue, too. */
-  close(): Promise<void>;
-}
+import type { RawClient } from "./raw_client.ts";
 
 /** Compares all at a URL. */
 export async function benchAmqp(url: string): Promise<void> {

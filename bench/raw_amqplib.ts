@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { connect } from "amqplib";
-import type { RawClient } from "./amqp.ts";
+import type { RawClient } from "./raw_client.ts";
 import { rate, WINDOW } from "./measure.ts";
 
 /** Opens a connection, and a queue on it. */

@@ -1,7 +1,7 @@
 /** @cloudamqp/amqp-client as it comes. */
 
 import { AMQPClient } from "@cloudamqp/amqp-client";
-import type { RawClient } from "./amqp.ts";
+import type { RawClient } from "./raw_client.ts";
 import { rate, WINDOW } from "./measure.ts";
 
 /** Opens a connection, and a queue on it. */

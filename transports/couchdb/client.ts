@@ -16,6 +16,7 @@ import {
 } from "./errors.ts";
 import type { DialOptions } from "./options.ts";
 import { ServerTime } from "./server_time.ts";
+import type { Sender } from "./sender.ts";
 
 /** What CouchDB answered. */
 export interface Answer {
@@ -36,14 +37,6 @@ export interface Request {
   readonly etag?: string | undefined;
   /** Statuses of 400 and more that are no error: they are returned. */
   readonly accept?: readonly number[] | undefined;
-}
-
-/** `fetch`, or what does the same. */
-export interface Sender {
-  /** Sends a request. */
-  send(url: string, init: RequestInit): Promise<Response>;
-  /** Closes what is kept open for the next request. */
-  close(): void;
 }
 
 /** The platform's: its idle sockets keep no process alive. */

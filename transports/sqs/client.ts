@@ -7,7 +7,6 @@ import {
   GetQueueAttributesCommand,
   GetQueueUrlCommand,
   ListQueuesCommand,
-  QueueAttributeName,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
   SetQueueAttributesCommand,
@@ -20,12 +19,16 @@ import type { CredentialSource } from "./credentials.ts";
 import type { SendEntry } from "./entry.ts";
 import { TOPIC_TAGS } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
-import type { ReceivedMessage, ReceiveSettings } from "./polls.ts";
 import type { SqsAccess } from "./predefined.ts";
-import type { AttributeName, QueuePlace } from "./queues.ts";
+import type {
+  AttributeName,
+  QueuePlace,
+  ReceivedMessage,
+  ReceiveSettings,
+} from "./port.ts";
 import { type BatchResult, type Requests, resultOf, text } from "./requests.ts";
 
-/** How often the SDK sends a request whose failure may pass: a busy server, a socket that was closed meanwhile. */
+/** How often the SDK sends a request whose failure may pass: of a busy server, say. */
 const ATTEMPTS = 3;
 
 /** SQS and SNS by the library's verbs, over the AWS SDK. The SDK for SNS is loaded with the first topic. */
@@ -143,7 +146,7 @@ export class AwsClient {
   ): Promise<void> {
     const command = new SetQueueAttributesCommand({
       QueueUrl: url,
-      Attributes: { [QueueAttributeName.Policy]: policy },
+      Attributes: { Policy: policy },
     });
     await this.#run(
       `let SNS send to queue "${url}"`,
@@ -302,9 +305,8 @@ export class AwsClient {
           Attributes: { RawMessageDelivery: "true" },
           ReturnSubscriptionArn: true,
         });
-        return text(
-          (await sns.client.send(command, { abortSignal })).SubscriptionArn,
-        );
+        const answer = await sns.client.send(command, { abortSignal });
+        return text(answer.SubscriptionArn);
       },
       options,
     );
@@ -341,10 +343,8 @@ export class AwsClient {
             MessageDeduplicationId: entry.deduplication,
           })),
         });
-        return resultOf(
-          entries.length,
-          await sns.client.send(command, { abortSignal }),
-        );
+        const answer = await sns.client.send(command, { abortSignal });
+        return resultOf(entries.length, answer);
       },
       options,
     );

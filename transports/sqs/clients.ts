@@ -8,7 +8,7 @@ import {
 } from "./credentials.ts";
 import type { SqsSettings } from "./options.ts";
 import type { SqsAccess } from "./predefined.ts";
-import type { QueuePlace } from "./queues.ts";
+import type { QueuePlace } from "./port.ts";
 import type { Requests } from "./requests.ts";
 
 /** The clients of a connection: its own, and one for each other way to predefined queues. */

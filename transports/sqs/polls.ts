@@ -7,6 +7,7 @@ import {
 } from "../../model/errors.ts";
 import type { SqsQueue } from "./queues.ts";
 import type { ReserveOptions } from "../store/store.ts";
+import type { ReceivedMessage } from "./port.ts";
 
 /** A receive that ends by itself so soon is waited for, when nobody wants it any more. */
 const SOON = 2000;
@@ -14,21 +15,6 @@ const SOON = 2000;
 const MOMENT = 100;
 /** How much later than it ought to an answer may come from a server that is alive. */
 const LATE = 1000;
-
-/** One message that was received. */
-export interface ReceivedMessage {
-  readonly handle: string;
-  readonly body: string;
-  /** How often it was received, this time included. */
-  readonly receiveCount: number;
-}
-
-/** How to receive: seconds. */
-export interface ReceiveSettings {
-  readonly limit: number;
-  readonly wait: number;
-  readonly lease: number;
-}
 
 /** What receives need of their store. */
 export interface PollSettings {

@@ -11,23 +11,10 @@ import type { AwsClient } from "./client.ts";
 import type { Clients } from "./clients.ts";
 import { entityName, isFifo } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
+import type { AttributeName, QueuePlace } from "./port.ts";
 
 /** How long a queue's redrive policy is remembered, ms: as long as Kombu does. */
 const REDRIVE_KNOWN = 300_000;
-
-/** Which queue attributes are asked for. */
-export type AttributeName =
-  | "ApproximateNumberOfMessages"
-  | "Policy"
-  | "QueueArn"
-  | "RedrivePolicy";
-
-/** Where a queue is. */
-export interface QueuePlace {
-  /** Its name in programs. */
-  readonly queue: string;
-  readonly url: string;
-}
 
 /** A queue at AWS. */
 export interface SqsQueue extends QueuePlace {

@@ -4,7 +4,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import { Batcher } from "./batcher.ts";
-import type { ReceivedMessage } from "./polls.ts";
+import type { ReceivedMessage } from "./port.ts";
 import type { SqsQueue } from "./queues.ts";
 
 /** Batches of settlements of a queue that may be under way at once: their order does not matter. */

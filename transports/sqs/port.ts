@@ -1,0 +1,30 @@
+/** What the queues and the client of this transport tell each other. */
+
+/** Which queue attributes are asked for. */
+export type AttributeName =
+  | "ApproximateNumberOfMessages"
+  | "Policy"
+  | "QueueArn"
+  | "RedrivePolicy";
+
+/** Where a queue is. */
+export interface QueuePlace {
+  /** Its name in programs. */
+  readonly queue: string;
+  readonly url: string;
+}
+
+/** One message that was received. */
+export interface ReceivedMessage {
+  readonly handle: string;
+  readonly body: string;
+  /** How often it was received, this time included. */
+  readonly receiveCount: number;
+}
+
+/** How to receive: seconds. */
+export interface ReceiveSettings {
+  readonly limit: number;
+  readonly wait: number;
+  readonly lease: number;
+}
