@@ -2,7 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
-import { readBody, Statistics } from "./body.ts";
+import { type JobBody, readBody, Statistics } from "./body.ts";
 import type { Reply } from "./client.ts";
 import { type Link, type LinkCall, unexpected } from "./link.ts";
 
@@ -36,20 +36,17 @@ export class Job implements Reservation {
   /** Made by {@linkcode Jobs.take}. */
   constructor(
     queue: string,
-    reserved: Reply,
+    { id, message, expiresAt, redelivered }: JobBody & { readonly id: number },
     statistics: Statistics,
     link: Link,
     clock: Clock,
   ) {
-    const { message, expiresAt, redelivered } = readBody(
-      reserved.body ?? new Uint8Array(),
-    );
     this.queue = queue;
     this.message = message;
     this.expired = expiresAt !== undefined && expiresAt <= clock.wall();
     this.deliveryCount = Math.max(0, statistics.number("reserves") - 1);
     this.redelivered = redelivered || this.deliveryCount > 0;
-    this.id = reserved.number;
+    this.id = id;
     this.link = link;
     this.priority = statistics.number("pri");
     this.timeToRun = statistics.number("ttr") * 1000;
@@ -89,16 +86,27 @@ export class Jobs {
     link.held += reserved.length;
     let text = "";
     for (const { number } of reserved) text += `stats-job ${number}\r\n`;
-    const replies = await link.call({ text, count: reserved.length }, options);
+    const call = link.call({ text, count: reserved.length }, options);
+    // Read while the server answers: the question leaves first.
+    const reading = Promise.resolve().then(() =>
+      reserved.map(({ body }) => readBody(body ?? new Uint8Array()))
+    );
+    const [replies, bodies] = await Promise.all([call, reading]);
     for (let i = 0; i < reserved.length; i++) {
-      const [job, reply] = [reserved[i], replies[i]];
-      if (job === undefined || reply?.word !== "OK") {
+      const [job, body, reply] = [reserved[i], bodies[i], replies[i]];
+      if (job === undefined || body === undefined || reply?.word !== "OK") {
         this.#let(link); // its time to run is over already
         continue;
       }
       const statistics = new Statistics(reply.body);
       const queue = queueOf(statistics.text("tube") ?? "");
-      const held = new Job(queue, job, statistics, link, this.#clock);
+      const held = new Job(
+        queue,
+        { id: job.number, ...body },
+        statistics,
+        link,
+        this.#clock,
+      );
       // The same job again: whoever had it before has lost it.
       const before = this.#held.get(held.id);
       if (before !== undefined) this.#forget(before);

@@ -23,15 +23,28 @@ export async function takeNow(
   link: Link,
   { tubes, queueOf, count, deadline }: TakeNow,
 ): Promise<Job[]> {
-  const replies = await link.call(
-    join(link.watch(tubes), reserveNow(count)),
-    { deadline, action: "take messages" },
-  );
-  return await jobs.take(link, reservedIn(replies), queueOf, {
-    deadline,
-    action: "take messages",
-  });
+  const options = { deadline, action: "take messages" };
+  const parts: Promise<Job[]>[] = [];
+  let watch = link.watch(tubes);
+  for (let left = count; left > 0; left -= PART) {
+    const call = link.call(
+      join(watch, reserveNow(Math.min(left, PART))),
+      options,
+    );
+    watch = NOTHING;
+    parts.push(
+      call.then((replies) =>
+        jobs.take(link, reservedIn(replies), queueOf, options)
+      ),
+    );
+  }
+  return (await Promise.all(parts)).flat();
 }
+
+/** So many jobs are looked at while the server reserves the next. */
+const PART = 25;
+
+const NOTHING: Commands = { text: "", count: 0 };
 
 /**
  * The commands that reserve what is ready.
