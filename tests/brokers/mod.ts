@@ -58,7 +58,8 @@ export async function provideBrokers(
   return {
     env,
     async stop() {
-      await Promise.all(stops.map((stop) => stop()));
+      // One that has died by itself is ended, and does not keep the others running.
+      await Promise.allSettled(stops.map((stop) => stop()));
     },
   };
 }
