@@ -228,13 +228,13 @@ function withDeath(
 ): FieldTable {
   const name = (what: string) => `x-${which}-death-${what}`;
   if (!isOurs(headers[name("queue")])) return headers;
-  const told = Object.entries(headers).filter(([each]) =>
-    !each.startsWith(name(""))
+  const others = Object.fromEntries(
+    Object.entries(headers).filter(([each]) => !each.startsWith(name(""))),
   );
-  if (death === undefined) return Object.fromEntries(told);
+  if (death === undefined) return others;
   const { queue, reason, exchange } = death;
   return {
-    ...Object.fromEntries(told),
+    ...others,
     [name("queue")]: queue,
     [name("reason")]: reason,
     [name("exchange")]: exchange,

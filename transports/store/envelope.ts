@@ -57,7 +57,7 @@ export class EnvelopeWriter {
   }
 
   /**
-   * Writes what an envelope has behind its body, for who puts it together as bytes:
+   * Writes what an envelope has behind its body, for who puts it together to know its size:
    * {@linkcode ENVELOPE_HEAD}, the body in base64, and this.
    *
    * @param message The message.
