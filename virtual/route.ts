@@ -62,17 +62,33 @@ export function route(
   broadcasts: (exchange: string) => boolean = () => false,
 ): Route {
   const headers = message.properties.headers;
-  const more = headers === undefined ? [] : extraKeys(headers);
-  const keys = [message.routingKey, ...more];
-  const queues = new Set<string>();
-  if (message.exchange === "") {
-    for (const key of keys) {
-      if (topology.queue(key) !== undefined) queues.add(key);
-    }
-    return { queues, broadcasts: [], cacheable: more.length === 0 };
+  const more = headers === undefined ? [] : extraKeys(headers, refuseNoList);
+  if (message.exchange !== "") requireOpen(topology, message.exchange);
+  return find(topology, message, more, broadcasts);
+}
+
+/**
+ * Finds the queues for a dead letter. An internal exchange is closed to publishers
+ * alone, and a header `CC` or `BCC` that is no list, which no publisher may send but
+ * other programs may have put into a queue, names no keys: a message that was taken
+ * once must not be lost for its headers.
+ *
+ * @param topology The tables.
+ * @param message What {@linkcode deadLetter} made.
+ * @param broadcasts Says which fanout exchanges are not to be expanded.
+ * @returns Where it goes, or `undefined` if there is no such exchange.
+ */
+export function routeDeadLetter(
+  topology: Topology,
+  message: Routable,
+  broadcasts: (exchange: string) => boolean = () => false,
+): Route | undefined {
+  const { exchange, properties: { headers } } = message;
+  if (exchange !== "" && topology.exchange(exchange) === undefined) {
+    return undefined;
   }
-  requireOpen(topology, message.exchange);
-  return follow(topology, message.exchange, keys, headers, broadcasts, queues);
+  const more = headers === undefined ? [] : extraKeys(headers, () => {});
+  return find(topology, message, more, broadcasts);
 }
 
 /**
@@ -86,6 +102,24 @@ export function withoutBcc(message: Publishing): Publishing {
   if (headers?.BCC === undefined) return message;
   const { BCC: _, ...rest } = headers;
   return { ...message, properties: { ...message.properties, headers: rest } };
+}
+
+function find(
+  topology: Topology,
+  message: Routable,
+  more: readonly string[],
+  broadcasts: (exchange: string) => boolean,
+): Route {
+  const { exchange, routingKey, properties: { headers } } = message;
+  const keys = [routingKey, ...more];
+  const queues = new Set<string>();
+  if (exchange !== "") {
+    return follow(topology, exchange, keys, headers, broadcasts, queues);
+  }
+  for (const key of keys) {
+    if (topology.queue(key) !== undefined) queues.add(key);
+  }
+  return { queues, broadcasts: [], cacheable: more.length === 0 };
 }
 
 function follow(
@@ -144,23 +178,34 @@ function requireOpen(topology: Topology, name: string): void {
   }
 }
 
-function extraKeys(headers: FieldTable): readonly string[] {
+type OnNoList = (name: string, value: FieldValue) => void;
+
+function extraKeys(headers: FieldTable, onNoList: OnNoList): readonly string[] {
   return [
-    ...keysIn("CC", headers.CC),
-    ...keysIn("BCC", headers.BCC),
+    ...keysIn("CC", headers.CC, onNoList),
+    ...keysIn("BCC", headers.BCC, onNoList),
   ];
 }
 
-function keysIn(name: string, value: FieldValue | undefined): string[] {
+function keysIn(
+  name: string,
+  value: FieldValue | undefined,
+  onNoList: OnNoList,
+): string[] {
   if (value === undefined) return [];
-  if (!Array.isArray(value)) {
-    throw new PreconditionFailedError(
-      `Cannot publish with the header "${name}" ${
-        show(value)
-      }: it must be a list of strings`,
-      { outcome: "not-sent" },
-    );
+  if (Array.isArray(value)) {
+    // RabbitMQ passes over what is no string, too.
+    return value.filter((each) => typeof each === "string");
   }
-  // RabbitMQ passes over what is no string, too.
-  return value.filter((each) => typeof each === "string");
+  onNoList(name, value);
+  return [];
+}
+
+function refuseNoList(name: string, value: FieldValue): never {
+  throw new PreconditionFailedError(
+    `Cannot publish with the header "${name}" ${
+      show(value)
+    }: it must be a list of strings`,
+    { outcome: "not-sent" },
+  );
 }

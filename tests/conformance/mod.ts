@@ -28,6 +28,7 @@ import { ABORTING } from "./aborting.ts";
 import type { ConformanceCase, Harness } from "./case.ts";
 import { CLOSING } from "./closing.ts";
 import { CONSUMING } from "./consuming.ts";
+import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { EXTRAS } from "./extras.ts";
 import { MESSAGING } from "./messaging.ts";
 import { PUBLISHING } from "./publishing.ts";
@@ -49,6 +50,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...PUBLISHING,
   ...CONSUMING,
   ...SETTLING,
+  ...DEAD_LETTERING,
   ...CLOSING,
   ...ABORTING,
   ...EXTRAS,

@@ -19,6 +19,7 @@ export type Changes = Partial<
   Pick<
     Store,
     | "limits"
+    | "readTopology"
     | "put"
     | "renew"
     | "beat"

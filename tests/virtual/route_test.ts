@@ -9,6 +9,7 @@ import {
   type Publishing,
   type QueueDeclaration,
   route,
+  routeDeadLetter,
   Topology,
   withoutBcc,
 } from "../../virtual/mod.ts";
@@ -155,6 +156,29 @@ Deno.test("route() refuses missing and internal exchanges, and a bad CC", () => 
       }),
     PreconditionFailedError,
     "CC",
+  );
+});
+
+Deno.test("routeDeadLetter() passes internal exchanges, takes a bad CC or BCC for none, and knows no missing exchange", () => {
+  const topology = topologyOf();
+  topology.apply({
+    type: "bound",
+    binding: {
+      source: "secret",
+      destination: { kind: "queue", name: "b" },
+      routingKey: "",
+      arguments: {},
+    },
+  });
+  const find = (exchange: string, routingKey: string, headers: FieldTable) =>
+    routeDeadLetter(topology, { exchange, routingKey, properties: { headers } })
+      ?.queues;
+  assertEquals(find("secret", "", {}), new Set(["b"]));
+  assertEquals(find("missing", "", {}), undefined);
+  assertEquals(find("", "a", { CC: "b", BCC: 7 }), new Set(["a"]));
+  assertEquals(
+    find("", "a", { CC: { b: 1 }, BCC: ["b"] }),
+    new Set(["a", "b"]),
   );
 });
 

@@ -103,7 +103,6 @@ export class DeadLetters {
   ): Promise<"put" | "lost" | "nowhere"> {
     for (;;) {
       const routed = await this.#route(next, options);
-      if (routed === undefined) return "nowhere";
       if (routed.queues.length === 0) {
         return await this.#broadcastAlone(next, routed, instead, options);
       }
@@ -121,8 +120,8 @@ export class DeadLetters {
           return "lost";
         case "full": // as on RabbitMQ, a dead letter that finds no room is gone
           return "nowhere";
-        case "stale":
-          this.#router.forget(next);
+        case "stale": // the tables changed meanwhile
+          options?.signal?.throwIfAborted();
       }
     }
   }
@@ -150,23 +149,15 @@ export class DeadLetters {
     }
   }
 
-  async #route(
-    next: Publishing,
-    options?: CallOptions,
-  ): Promise<Routed | undefined> {
-    try {
-      const routed = await this.#router.routeToQueues(next, options);
-      const names = new Set(routed.queues.map(({ queue }) => queue));
-      const targets = deadLetterTargets(names, next);
-      return {
-        ...routed,
-        queues: routed.queues.filter(({ queue }) => targets.has(queue)),
-      };
-    } catch (error) {
-      // The exchange is not there: as on RabbitMQ, the message goes away.
-      if (error instanceof ChannelError) return undefined;
-      throw error;
-    }
+  /** By the tables as they are now: a message must not be lost by what was true a while ago. */
+  async #route(next: Publishing, options?: CallOptions): Promise<Routed> {
+    const routed = await this.#router.routeDeadLetter(next, options);
+    const names = new Set(routed.queues.map(({ queue }) => queue));
+    const targets = deadLetterTargets(names, next);
+    return {
+      ...routed,
+      queues: routed.queues.filter(({ queue }) => targets.has(queue)),
+    };
   }
 }
 

@@ -3,9 +3,9 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../transport.ts";
-import { route } from "../../virtual/route.ts";
+import { type Route, route, routeDeadLetter } from "../../virtual/route.ts";
 import type { Topology } from "../../virtual/topology.ts";
-import type { Store, StoreItem, TopologyKey } from "./store.ts";
+import type { Store, StoreItem, TopologyKey, TopologyView } from "./store.ts";
 
 /** Where a message goes, by the tables as they were at `version`. */
 export interface Routed {
@@ -27,6 +27,8 @@ interface View {
   readonly version: string;
   readonly routes: Map<string, Routed>;
 }
+
+const NOWHERE: PublishOutcome = { type: "accepted", queues: 0 };
 
 /** Routes of one exchange that are remembered; beyond that they are all forgotten, so that random keys do not fill memory. */
 const MOST_ROUTES = 10_000;
@@ -114,24 +116,27 @@ export class Router {
   }
 
   /**
-   * Routes a message to every queue that is bound, by fanout exchanges too: what is
+   * Routes a dead letter to every queue that is bound, by fanout exchanges too: what is
    * broadcast reaches only those who listen, and a dead letter must not be lost. Where
-   * it is queued for those who are away, the broker knows more queues than we do.
+   * it is queued for those who are away, the broker knows more queues than we do. Its
+   * route is not remembered, for publishers may not take it through an internal exchange.
    */
-  async routeToQueues(
+  async routeDeadLetter(
     message: Publishing,
     options?: CallOptions,
   ): Promise<Routed> {
     const { broadcast, capabilities } = this.#store;
-    if (broadcast === undefined || capabilities.has("queued-fanout")) {
-      return await this.route(
-        message,
-        options,
-        (routed) => Promise.resolve(routed),
-      );
-    }
+    const expands = broadcast !== undefined &&
+      !capabilities.has("queued-fanout");
     const view = await this.#store.readTopology(viewKey(message), options);
-    return this.#decide({ ...view, routes: new Map() }, message, () => false);
+    const found = routeDeadLetter(
+      view.topology,
+      message,
+      expands ? () => false : this.#broadcasts,
+    );
+    return found === undefined
+      ? { version: view.version, queues: [], broadcasts: [], outcome: NOWHERE }
+      : this.#resolve(view, message, found);
   }
 
   /** Says whether a queue may have been bound since: where nothing is put, the store can not tell by itself. */
@@ -166,13 +171,22 @@ export class Router {
     return reading;
   }
 
-  #decide(
-    view: View,
+  #decide(view: View, message: Publishing): Routed {
+    const { topology, routes } = view;
+    const found = route(topology, message, this.#broadcasts);
+    const routed = this.#resolve(view, message, found);
+    if (found.cacheable) {
+      if (routes.size >= MOST_ROUTES) routes.clear();
+      routes.set(message.routingKey, routed);
+    }
+    return routed;
+  }
+
+  #resolve(
+    { topology, version }: TopologyView,
     message: Publishing,
-    broadcasts = this.#broadcasts,
+    found: Route,
   ): Routed {
-    const { topology, version, routes } = view;
-    const found = route(topology, message, broadcasts);
     let names = [...found.queues];
     if (
       message.exchange === "" && names.length === 0 &&
@@ -181,7 +195,7 @@ export class Router {
       // An empty queue leaves no trace on such a broker: `put` makes it.
       names = [message.routingKey];
     }
-    const routed: Routed = {
+    return {
       version,
       queues: names.map((queue) => ({ queue, ttl: ttlOf(topology, queue) })),
       broadcasts: found.broadcasts,
@@ -190,11 +204,6 @@ export class Router {
         queues: found.broadcasts.length > 0 ? undefined : names.length,
       },
     };
-    if (found.cacheable) {
-      if (routes.size >= MOST_ROUTES) routes.clear();
-      routes.set(message.routingKey, routed);
-    }
-    return routed;
   }
 }
 

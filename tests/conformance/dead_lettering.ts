@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { type ConformanceCase, onBroker } from "./case.ts";
+import { publishing, rejectsWith, soon, textOf } from "./support.ts";
+
+/** Where dead letters go. */
+export const DEAD_LETTERING: readonly ConformanceCase[] = [
+  onBroker(
+    "a dead letter passes an internal exchange, and a publisher with its key is refused before and after",
+    async (broker) => {
+      const exchange = await broker.exchange("direct", { internal: true });
+      const dead = await broker.queue();
+      await broker.bind(dead, exchange, "dead");
+      const queue = await broker.queue({
+        arguments: {
+          "x-dead-letter-exchange": exchange,
+          "x-dead-letter-routing-key": "dead",
+        },
+      });
+      for (const text of ["first", "second"]) {
+        const refusing = await broker.openChannel();
+        await rejectsWith(
+          refusing.publish(publishing(exchange, "dead", "no"), soon()),
+          "access-refused",
+        );
+        await broker.put(queue, text);
+        const delivery = await broker.getSoon(queue);
+        await broker.channel.reject(delivery.deliveryTag, {
+          requeue: false,
+          ...soon(),
+        });
+        const letter = await broker.getSoon(dead);
+        assert.equal(textOf(letter), text);
+        await broker.channel.ack(letter.deliveryTag, soon());
+      }
+      assert.equal(await broker.count(queue), 0);
+    },
+    { needs: ["dead-letter"] },
+  ),
+];
