@@ -2,7 +2,7 @@ import type { Binding } from "../model/binding.ts";
 import type { ExchangeType } from "../model/exchange.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import { matchHeaders } from "./headers.ts";
-import { splitWords } from "./topic.ts";
+import { patternWords, splitWords } from "./topic.ts";
 
 /** The bindings from one exchange, arranged for finding those that match. */
 export interface BindingIndex {
@@ -109,7 +109,7 @@ class WordIndex implements BindingIndex {
 
   add(binding: Binding): void {
     let node = this.#root;
-    for (const word of splitWords(binding.routingKey)) {
+    for (const word of patternWords(binding.routingKey)) {
       let next = node.words.get(word);
       if (next === undefined) {
         node.words.set(word, next = newNode(word === "#"));
@@ -120,7 +120,7 @@ class WordIndex implements BindingIndex {
   }
 
   remove(binding: Binding): void {
-    this.#remove(this.#root, splitWords(binding.routingKey), 0, binding);
+    this.#remove(this.#root, patternWords(binding.routingKey), 0, binding);
   }
 
   match(
@@ -133,6 +133,7 @@ class WordIndex implements BindingIndex {
     // would otherwise be walked in ever more ways.
     let places: ReadonlySet<Node> = new Set([this.#root]);
     const widen = (node: Node, into: Set<Node>) => {
+      if (into.has(node)) return;
       into.add(node);
       const more = node.words.get("#");
       if (more !== undefined) widen(more, into);

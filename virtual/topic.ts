@@ -29,20 +29,49 @@ export function splitWords(key: string): readonly string[] {
  * ```
  */
 export function matchTopic(pattern: string, routingKey: string): boolean {
-  const words = splitWords(routingKey);
-  // The places in the key that the pattern so far may have come to.
-  let places = new Set([0]);
-  for (const word of splitWords(pattern)) {
-    const next = new Set<number>();
-    for (const place of places) {
-      if (word === "#") {
-        for (let i = place; i <= words.length; i++) next.add(i);
-      } else if (
-        place < words.length && (word === "*" || word === words[place])
-      ) next.add(place + 1);
-    }
-    places = next;
-    if (places.size === 0) return false;
+  const [wanted, words] = [splitWords(pattern), splitWords(routingKey)];
+  let [at, place] = [0, 0];
+  // The last `#`, and how far it reaches so far: if what follows does not match, it takes one more word.
+  let [many, reach] = [-1, 0];
+  while (place < words.length) {
+    const word = wanted[at];
+    if (word === "#") {
+      many = at++;
+      reach = place;
+    } else if (word === "*" || word === words[place]) {
+      at++;
+      place++;
+    } else if (many >= 0) {
+      at = many + 1;
+      place = ++reach;
+    } else return false;
   }
-  return places.has(words.length);
+  while (wanted[at] === "#") at++;
+  return at === wanted.length;
+}
+
+/**
+ * Splits a pattern into words, written so that patterns that match the same keys are
+ * the same where wildcards follow each other: `#.*.#` is `*.#`.
+ *
+ * @param pattern The routing pattern.
+ * @returns Its words.
+ */
+export function patternWords(pattern: string): readonly string[] {
+  if (!pattern.includes("#")) return splitWords(pattern);
+  const words: string[] = [];
+  let many = false;
+  for (const word of splitWords(pattern)) {
+    if (word === "#") many = true;
+    else {
+      // Behind the single words that follow it a `#` stands for the same keys.
+      if (many && word !== "*") {
+        words.push("#");
+        many = false;
+      }
+      words.push(word);
+    }
+  }
+  if (many) words.push("#");
+  return words;
 }
