@@ -4,81 +4,124 @@
  * `deno test` with them, and prints a closing line `N passed, N failed, N skipped`.
  */
 
-import { provideBrokers } from "./brokers/mod.ts";
+import { BROKERS, type Brokers, provideBrokers } from "./brokers/mod.ts";
+import {
+  brokerTable,
+  count,
+  readReport,
+  slowestFiles,
+  type TestResult,
+} from "./results.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
+
+/** Without files on the command line. */
+const ALL = ["mod.ts", "README.md", "url", "virtual", "codec", "messaging"]
+  .concat("transports", "tests");
+
+/** The files of brokers that take minutes to install. */
+const LAST = ["tests/interop/ferretdb_test.ts"];
 
 /** How many files would be under way by default. */
 const JOBS = navigator.hardwareConcurrency;
 
+const say = (line: string) => console.error(`# ${line}`);
+
 async function main(files: readonly string[]): Promise<number> {
-  const brokers = await provideBrokers((line) => console.error(`# ${line}`));
+  const stops: (() => Promise<void>)[] = [];
+  const provide = async (rows: typeof BROKERS) => {
+    const brokers = await provideBrokers(say, rows);
+    stops.push(() => brokers.stop());
+    return brokers;
+  };
+  // A broker that is long in coming holds nobody up: its tests come last.
+  const isLate = (row: typeof BROKERS[number]) =>
+    files.length === 0 && row.slow === true && !row.isInstalled();
+  const late = BROKERS.filter(isLate);
+  const inTime = BROKERS.filter((row) => !isLate(row));
+  try {
+    const brokers = await provide(inTime);
+    const lateBrokers = late.length === 0 ? undefined : provide(late);
+    const runs = [
+      await runTests(
+        files.length > 0 ? files : ALL,
+        lateBrokers === undefined ? [] : LAST,
+        brokers.env,
+      ),
+    ];
+    const all = [brokers];
+    if (lateBrokers !== undefined) {
+      const rest = await lateBrokers;
+      all.push(rest);
+      runs.push(await runTests(LAST, [], { ...brokers.env, ...rest.env }));
+    }
+    return tell(runs, all);
+  } finally {
+    await Promise.allSettled(stops.map((stop) => stop()));
+  }
+}
+
+interface Run {
+  readonly results: readonly TestResult[];
+  readonly code: number;
+}
+
+async function runTests(
+  files: readonly string[],
+  without: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Run> {
+  const report = await Deno.makeTempFile({ suffix: ".xml" });
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "test",
       "--doc",
       "--parallel",
       "--permit-no-files",
+      `--junit-path=${report}`,
+      ...without.map((file) => `--ignore=${file}`),
       "-A",
-      ...(files.length > 0
-        ? files
-        : ["mod.ts", "README.md", "url", "virtual", "codec", "messaging"]
-          .concat("transports", "tests")),
+      ...files,
     ],
     cwd: ROOT,
     // Most of a test is waiting for a broker: twice as many files as cores are under way.
-    env: { DENO_JOBS: String(2 * JOBS), ...brokers.env, DASHI_TEST: "1" },
+    env: { DENO_JOBS: String(2 * JOBS), ...env, DASHI_TEST: "1" },
     stdin: "null",
-    stdout: "piped",
     stderr: "inherit",
   }).spawn();
   const onSignal = () => child.kill("SIGTERM");
   Deno.addSignalListener("SIGINT", onSignal);
   Deno.addSignalListener("SIGTERM", onSignal);
   try {
-    const summary = await show(child.stdout);
     const { code } = await child.status;
-    const { passed, failed, ignored } = summary;
-    // A run that ended before its summary has failed, whatever it counted.
-    const broken = code !== 0 && failed === 0 ? 1 : 0;
-    console.log(
-      `${passed} passed, ${failed + broken} failed, ${ignored} skipped`,
-    );
-    return code;
+    return { code, results: readReport(await Deno.readTextFile(report)) };
   } finally {
     Deno.removeSignalListener("SIGINT", onSignal);
     Deno.removeSignalListener("SIGTERM", onSignal);
-    await brokers.stop();
+    await Deno.remove(report);
   }
 }
 
-interface Summary {
-  passed: number;
-  failed: number;
-  ignored: number;
-}
-
-/** Shows what the runner prints, and reads its last line. */
-async function show(output: ReadableStream<Uint8Array>): Promise<Summary> {
-  const decoder = new TextDecoder();
-  let tail = "";
-  for await (const chunk of output) {
-    await Deno.stdout.write(chunk);
-    tail = (tail + decoder.decode(chunk, { stream: true })).slice(-2000);
+/** Prints the closing table and the closing line, and returns the exit code. */
+function tell(runs: readonly Run[], provided: readonly Brokers[]): number {
+  const results = runs.flatMap((run) => run.results);
+  const brokers = provided.flatMap((each) => each.brokers);
+  const counts = count(results);
+  // A run that ended before its report has failed, whatever it counted.
+  const broken =
+    runs.filter((run) => run.code !== 0 && count(run.results).failed === 0)
+      .length;
+  const down = brokers.filter((each) => each.failed).length;
+  const failed = counts.failed + broken + down;
+  console.log(`\nThe slowest files:\n${slowestFiles(results, 10)}`);
+  console.log(`\n${brokerTable(results, brokers)}\n`);
+  for (const { title, failed } of brokers) {
+    if (failed) console.log(`${title} did not start: that is a failure`);
   }
-  // deno-lint-ignore no-control-regex -- the colours of a terminal
-  const plain = tail.replace(/\x1b\[[0-9;]*m/g, "");
-  const count = (word: string) =>
-    Number(
-      new RegExp(`(\\d+) ${word}`).exec(
-        plain.slice(plain.search(/(ok|FAILED) \| \d+ passed/)),
-      )?.[1] ?? 0,
-    );
-  return {
-    passed: count("passed"),
-    failed: count("failed"),
-    ignored: count("ignored"),
-  };
+  console.log(
+    `${counts.passed} passed, ${failed} failed, ${counts.skipped} skipped`,
+  );
+  return failed > 0 ? 1 : 0;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

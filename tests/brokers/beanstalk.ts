@@ -1,11 +1,7 @@
 /** Starts a beanstalkd of the tests' own, on loopback only. */
 
-import {
-  type BrokerRow,
-  freePort,
-  type LastingServer,
-  until,
-} from "./server.ts";
+import { Program, startServer } from "./program.ts";
+import type { BrokerRow, LastingServer } from "./server.ts";
 
 const BINARIES = [
   "/usr/bin/beanstalkd",
@@ -21,7 +17,9 @@ export const BEANSTALK: BrokerRow = {
   serviceUrl: "beanstalk://127.0.0.1:11300",
   servicePort: 11300,
   packages: ["beanstalkd"],
+  tests: /beanstalk/i,
   isInstalled: () => findBeanstalk() !== undefined,
+  version: beanstalkVersion,
   start: () => startBeanstalk(),
   startLasting: () => startBeanstalk({ sync: true }),
 };
@@ -54,53 +52,64 @@ export interface BeanstalkOptions {
   readonly sync?: boolean;
 }
 
+function beanstalkVersion(): string {
+  const { stdout } = new Deno.Command(findBeanstalk() ?? "beanstalkd", {
+    args: ["-v"],
+    stderr: "null",
+  }).outputSync();
+  return new TextDecoder().decode(stdout).trim().split(" ").at(-1) ?? "unknown";
+}
+
 /** Starts a server in a new folder. */
-export async function startBeanstalk(
+export function startBeanstalk(
   options: BeanstalkOptions = {},
+): Promise<Beanstalk> {
+  return startServer(
+    "beanstalkd",
+    (port, folder) => startOn(port, folder, options),
+  );
+}
+
+async function startOn(
+  port: number,
+  folder: string,
+  options: BeanstalkOptions,
 ): Promise<Beanstalk> {
   const { maxJobSize = 4 * 1024 * 1024, binlog = true, sync = false } = options;
   const path = findBeanstalk();
   if (path === undefined) throw new Error("beanstalkd is not installed");
-  const folder = await Deno.makeTempDir({ prefix: "dashi-beanstalkd-" });
-  const port = freePort();
-  let child: Deno.ChildProcess | undefined;
-  const start = async () => {
-    child = new Deno.Command(path, {
-      args: [
-        ...["-l", "127.0.0.1", "-p", String(port), "-z", String(maxJobSize)],
-        ...(binlog ? ["-b", folder, "-s", String(8 * maxJobSize)] : []),
-        ...(sync ? ["-f", "0"] : []),
-      ],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    await until(`beanstalkd on port ${port}`, 10_000, async () => {
+  await Deno.mkdir(`${folder}/jobs`);
+  const program = new Program({
+    title: `beanstalkd on port ${port}`,
+    command: path,
+    args: [
+      ...["-l", "127.0.0.1", "-p", String(port), "-z", String(maxJobSize)],
+      ...(binlog ? ["-b", `${folder}/jobs`, "-s", String(8 * maxJobSize)] : []),
+      ...(sync ? ["-f", "0"] : []),
+    ],
+    log: `${folder}/log`,
+    timeout: 20_000,
+    isReady: async () => {
       const socket = await Deno.connect({ hostname: "127.0.0.1", port });
       socket.close();
       return true;
-    });
-  };
-  const end = async (signal: Deno.Signal) => {
-    child?.kill(signal);
-    await child?.status;
-    child = undefined;
-  };
-  await start();
+    },
+  });
+  await program.start();
   return {
     url: `beanstalk://127.0.0.1:${port}`,
     port,
     get pid() {
-      return child?.pid ?? 0;
+      return program.pid;
     },
-    start,
+    start: () => program.start(),
     async restart(signal = "SIGTERM") {
-      await end(signal);
-      await start();
+      await program.end(signal);
+      await program.start();
     },
-    kill: () => end("SIGKILL"),
+    kill: () => program.end("SIGKILL"),
     async stop() {
-      await end("SIGTERM");
+      await program.end("SIGTERM");
       await Deno.remove(folder, { recursive: true }).catch(() => {});
     },
   };

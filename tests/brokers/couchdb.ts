@@ -3,13 +3,8 @@
  * CouchDB's revisions and feed of changes, and nothing of its clustering.
  */
 
-import {
-  type BrokerRow,
-  freePort,
-  type LastingServer,
-  run,
-  until,
-} from "./server.ts";
+import { Program, startServer } from "./program.ts";
+import { type BrokerRow, type LastingServer, run } from "./server.ts";
 
 const VERSION = "4.2.0";
 const [USER, PASSWORD] = ["dashi", "secret"];
@@ -69,6 +64,8 @@ export const COUCHDB: BrokerRow = {
   serviceUrl: `couchdb://${USER}:${PASSWORD}@127.0.0.1:5984/dashi-tests`,
   servicePort: 5984,
   packages: [],
+  tests: /couchdb/i,
+  version: () => `pouchdb-server ${VERSION}`,
   isInstalled: () => isInstalled(),
   install,
   start: () => startCouchdb({ keepsData: false }),
@@ -117,64 +114,63 @@ async function install(): Promise<void> {
 }
 
 /** Starts a server in a new folder; in memory, or with files that outlive it. */
-export async function startCouchdb(
+export function startCouchdb(
   options: { readonly keepsData: boolean } = { keepsData: true },
 ): Promise<Couchdb> {
-  const folder = await Deno.makeTempDir({ prefix: "dashi-couchdb-" });
-  const port = freePort();
+  return startServer(
+    "couchdb",
+    (port, folder) => startOn(port, folder, options.keepsData),
+  );
+}
+
+async function startOn(
+  port: number,
+  folder: string,
+  keepsData: boolean,
+): Promise<Couchdb> {
   await Deno.mkdir(`${folder}/data`);
   await Deno.writeTextFile(
     `${folder}/config.json`,
     JSON.stringify({ admins: { [USER]: PASSWORD } }),
   );
-  let child: Deno.ChildProcess | undefined;
-  const start = async () => {
-    child = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "-A",
-        "--quiet",
-        `--config=${FOLDER}/deno.json`,
-        "--no-lock",
-        SERVER,
-        ...options.keepsData ? ["--dir", "data"] : ["--in-memory"],
-        ...["--host", "127.0.0.1", "--port", String(port)],
-        ...["--config", "config.json", "--no-stdout-logs"],
-      ],
-      cwd: folder,
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    await until(`CouchDB on port ${port}`, 30_000, async () => {
-      const response = await fetch(`http://127.0.0.1:${port}/`);
+  const program = new Program({
+    title: `CouchDB on port ${port}`,
+    command: Deno.execPath(),
+    args: [
+      "run",
+      "-A",
+      "--quiet",
+      `--config=${FOLDER}/deno.json`,
+      "--no-lock",
+      SERVER,
+      ...keepsData ? ["--dir", "data"] : ["--in-memory"],
+      ...["--host", "127.0.0.1", "--port", String(port)],
+      ...["--config", "config.json", "--no-stdout-logs"],
+    ],
+    cwd: folder,
+    log: `${folder}/log`,
+    timeout: 60_000,
+    isReady: async (signal) => {
+      const response = await fetch(`http://127.0.0.1:${port}/`, { signal });
       await response.body?.cancel();
       return response.ok;
-    });
-  };
-  const end = async (signal: Deno.Signal) => {
-    try {
-      child?.kill(signal);
-    } catch {
-      // It has ended.
-    }
-    await child?.status;
-  };
-  await start();
+    },
+  });
+  await program.start();
   return {
     url: `couchdb://${USER}:${PASSWORD}@127.0.0.1:${port}/dashi-tests`,
     httpUrl: `http://127.0.0.1:${port}`,
     authorization: `Basic ${btoa(`${USER}:${PASSWORD}`)}`,
     get pid() {
-      return child?.pid ?? 0;
+      return program.pid;
     },
     async restart(signal = "SIGTERM") {
-      await end(signal);
-      await start();
+      await program.end(signal);
+      await program.start();
     },
-    kill: () => end("SIGKILL"),
+    kill: () => program.end("SIGKILL"),
     async stop() {
-      await end("SIGKILL");
+      await program.end("SIGKILL");
       await Deno.remove(folder, { recursive: true }).catch(() => {});
     },
   };

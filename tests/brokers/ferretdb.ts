@@ -1,7 +1,8 @@
 /** Starts a FerretDB of the tests' own, on loopback only: a server of MongoDB's protocol that Kombu's client accepts, with capped collections. */
 
 import { cacheFolder, cachePath } from "../support/cache.ts";
-import { type BrokerRow, freePort, run, type Server, until } from "./server.ts";
+import { Program, startServer } from "./program.ts";
+import { type BrokerRow, run, type Server } from "./server.ts";
 
 const VERSION = "1.24.0";
 const NAME = `ferretdb-${VERSION}`;
@@ -14,9 +15,12 @@ export const FERRETDB: BrokerRow = {
   serviceUrl: "mongodb://127.0.0.1:27017/dashi_interop",
   servicePort: 27017,
   packages: ["golang"],
+  tests: /ferretdb/i,
+  slow: true,
+  version: () => VERSION,
   isInstalled: () => findFerretdb() !== undefined,
   install: installFerretdb,
-  start: startFerretdb,
+  start: () => startServer("ferretdb", startOn),
 };
 
 /** Its own command cannot be built outside its repository; as a library it can. */
@@ -74,7 +78,11 @@ async function installFerretdb(): Promise<void> {
   const folder = await cacheFolder(NAME);
   await Deno.writeTextFile(`${folder}/go.mod`, MODULE);
   await Deno.writeTextFile(`${folder}/main.go`, PROGRAM);
-  await run("go", [
+  // The tests of other brokers run meanwhile.
+  await run("nice", [
+    "-n",
+    "19",
+    "go",
     "build",
     "-C",
     folder,
@@ -87,31 +95,28 @@ async function installFerretdb(): Promise<void> {
 }
 
 /** Starts a server with data of its own. */
-async function startFerretdb(): Promise<Server> {
-  const program = findFerretdb();
-  if (program === undefined) throw new Error("FerretDB is not installed");
-  const folder = await Deno.makeTempDir({ prefix: "dashi-ferretdb-" });
-  const port = freePort();
-  const child = new Deno.Command(program, {
-    args: [String(port), folder],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  const end = async (signal: Deno.Signal) => {
-    child.kill(signal);
-    await child.status;
-  };
-  await until(`FerretDB on port ${port}`, 30_000, async () => {
-    const socket = await Deno.connect({ hostname: "127.0.0.1", port });
-    socket.close();
-    return true;
+async function startOn(port: number, folder: string): Promise<Server> {
+  const command = findFerretdb();
+  if (command === undefined) throw new Error("FerretDB is not installed");
+  const program = new Program({
+    title: `FerretDB on port ${port}`,
+    command,
+    args: [String(port), `${folder}/data`],
+    log: `${folder}/log`,
+    timeout: 60_000,
+    isReady: async () => {
+      const socket = await Deno.connect({ hostname: "127.0.0.1", port });
+      socket.close();
+      return true;
+    },
   });
+  await Deno.mkdir(`${folder}/data`);
+  await program.start();
   return {
     url: `mongodb://127.0.0.1:${port}/dashi_interop`,
-    kill: () => end("SIGKILL"),
+    kill: () => program.end("SIGKILL"),
     async stop() {
-      await end("SIGTERM").catch(() => {});
+      await program.end("SIGTERM");
       await Deno.remove(folder, { recursive: true }).catch(() => {});
     },
   };

@@ -21,10 +21,26 @@ export const BROKERS: readonly BrokerRow[] = [
   COUCHDB,
 ];
 
+/** A broker that was asked for. */
+export interface ProvidedBroker {
+  readonly title: string;
+  /** Which tests are its own. */
+  readonly tests: RegExp;
+  readonly version: string;
+  /** How it was had, or why not. */
+  readonly how: string;
+  /** Seconds until it served, or could not be had. */
+  readonly seconds: number;
+  /** It is there, or could have been, and did not start: that fails the run. */
+  readonly failed: boolean;
+}
+
 /** The brokers, as the tests are told of them. */
 export interface Brokers {
   /** `DASHI_TEST_<NAME>_URL`, or `DASHI_TEST_<NAME>_REASON` where there is none. */
   readonly env: Record<string, string>;
+  /** What became of each, in the order of the rows. */
+  readonly brokers: readonly ProvidedBroker[];
   /** Stops what was started. */
   stop(): Promise<void>;
 }
@@ -39,24 +55,48 @@ export async function provideBrokers(
   /** One at a time: package managers lock each other out. */
   const line = new Line();
   const installInTurn = (row: BrokerRow) => line.enter(() => install(row, say));
-  const provideOne = async (row: BrokerRow) => {
+  const provideOne = async (row: BrokerRow): Promise<ProvidedBroker> => {
     const began = performance.now();
+    const told = (how: string, version: string, failed: boolean) => ({
+      title: row.title,
+      tests: row.tests,
+      version,
+      how,
+      seconds: (performance.now() - began) / 1000,
+      failed,
+    });
     try {
-      const { url, how, stop } = await provide(row, installInTurn, say);
-      const took = ((performance.now() - began) / 1000).toFixed(1);
-      say(`${row.title}: ${how} (${took} s)`);
+      const { url, how, version, stop } = await provide(
+        row,
+        installInTurn,
+        say,
+      );
+      const provided = told(how, version, false);
+      say(
+        `${row.title} ${version}: ${how}, at ${withoutPassword(url)} (${
+          provided.seconds.toFixed(1)
+        } s)`,
+      );
       env[`DASHI_TEST_${row.name}_URL`] = url;
       if (stop !== undefined) stops.push(stop);
+      return provided;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       const line = reason.split("\n")[0] ?? reason;
-      say(`${row.title}: cannot be had, its tests are skipped: ${line}`);
+      const absent = error instanceof AbsentError;
+      say(
+        absent
+          ? `${row.title}: cannot be had, its tests are skipped: ${line}`
+          : `${row.title}: did not start, which fails the run: ${line}`,
+      );
       env[`DASHI_TEST_${row.name}_REASON`] = line;
+      return told(absent ? "cannot be had" : "DID NOT START", "", !absent);
     }
   };
-  await Promise.all(rows.map(provideOne));
+  const brokers = await Promise.all(rows.map(provideOne));
   return {
     env,
+    brokers,
     async stop() {
       // One that has died by itself is ended, and does not keep the others running.
       await Promise.allSettled(stops.map((stop) => stop()));
@@ -78,9 +118,15 @@ export function lastingServer(
   return { start };
 }
 
+/** It is not on this machine, and cannot be brought there. */
+class AbsentError extends Error {
+  override readonly name: string = "AbsentError";
+}
+
 interface Provided {
   readonly url: string;
   readonly how: string;
+  readonly version: string;
   readonly stop?: () => Promise<void>;
 }
 
@@ -91,7 +137,7 @@ async function provide(
 ): Promise<Provided> {
   const given = Deno.env.get(`DASHI_TEST_${row.name}_URL`);
   if (given !== undefined) {
-    return { url: given, how: "as the environment says" };
+    return { url: given, how: "as the environment says", version: "" };
   }
   if (!row.isInstalled() && await hasEngine()) {
     say(`${row.title}: starting its container …`);
@@ -100,19 +146,26 @@ async function provide(
     return {
       url: row.serviceUrl,
       how: "in a container",
+      version: "",
       stop: async () => {
         await run("docker", ["compose", "stop", row.service]);
       },
     };
   }
-  if (!row.isInstalled()) {
-    await installInTurn(row);
+  const wasInstalled = row.isInstalled();
+  if (!wasInstalled) {
+    try {
+      await installInTurn(row);
+    } catch (error) {
+      throw new AbsentError(error instanceof Error ? error.message : "");
+    }
   }
   say(`${row.title}: starting a server of the tests' own …`);
   const server = await row.start();
   return {
     url: server.url,
-    how: `at ${server.url}`,
+    how: wasInstalled ? "was installed" : "installed now",
+    version: await row.version(),
     stop: () => server.stop(),
   };
 }
@@ -169,6 +222,10 @@ async function has(command: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+function withoutPassword(url: string): string {
+  return url.replace(/:[^:@/]*@/, ":**@");
 }
 
 async function listens(port: number): Promise<boolean> {

@@ -1,13 +1,8 @@
 /** Starts a server of MongoDB's protocol of the tests' own, on loopback only: mongo-java-server, where there is no container of the real one. */
 
 import { cacheFolder, cachePath } from "../support/cache.ts";
-import {
-  type BrokerRow,
-  freePort,
-  type LastingServer,
-  run,
-  until,
-} from "./server.ts";
+import { Program, startServer } from "./program.ts";
+import { type BrokerRow, type LastingServer, run } from "./server.ts";
 
 const ARTIFACT = "mongo-java-server-h2-backend";
 const VERSION = "1.47.0";
@@ -21,6 +16,8 @@ export const MONGODB: BrokerRow = {
   serviceUrl: "mongodb://127.0.0.1:27017/dashi",
   servicePort: 27017,
   packages: ["default-jdk-headless", "maven"],
+  tests: /mongo/i,
+  version: () => `mongo-java-server ${VERSION}`,
   isInstalled: () => findMongodb() !== undefined,
   install: installMongodb,
   start: () => startMongodb(),
@@ -120,56 +117,59 @@ async function installMongodb(): Promise<void> {
 }
 
 /** Starts a server with data of its own. */
-export async function startMongodb(
+export function startMongodb(
   options: { readonly lasting?: boolean } = {},
+): Promise<Mongodb> {
+  return startServer(
+    "mongodb",
+    (port, folder) => startOn(port, folder, options.lasting ?? false),
+  );
+}
+
+async function startOn(
+  port: number,
+  folder: string,
+  lasting: boolean,
 ): Promise<Mongodb> {
   const installed = findMongodb();
   if (installed === undefined) {
     throw new Error("mongo-java-server is not installed");
   }
-  const folder = await Deno.makeTempDir({ prefix: "dashi-mongodb-" });
-  const port = freePort();
-  let child: Deno.ChildProcess | undefined;
-  const start = async () => {
-    child = new Deno.Command("java", {
-      args: [
-        "-Xmx256m",
-        "-XX:TieredStopAtLevel=1",
-        "-cp",
-        `${installed}:${installed}/lib/*`,
-        "Launcher",
-        String(port),
-        `${folder}/data`,
-        ...options.lasting === true ? ["lasting"] : [],
-      ],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    await until(`MongoDB on port ${port}`, 60_000, async () => {
+  const program = new Program({
+    title: `MongoDB on port ${port}`,
+    command: "java",
+    args: [
+      "-Xmx256m",
+      "-XX:TieredStopAtLevel=1",
+      "-cp",
+      `${installed}:${installed}/lib/*`,
+      "Launcher",
+      String(port),
+      `${folder}/data`,
+      ...lasting ? ["lasting"] : [],
+    ],
+    log: `${folder}/log`,
+    timeout: 60_000,
+    isReady: async () => {
       const socket = await Deno.connect({ hostname: "127.0.0.1", port });
       socket.close();
       return true;
-    });
-  };
-  const end = async (signal: Deno.Signal) => {
-    child?.kill(signal);
-    await child?.status;
-  };
-  await start();
+    },
+  });
+  await program.start();
   return {
     url: `mongodb://127.0.0.1:${port}/dashi`,
     port,
     get pid() {
-      return child?.pid ?? 0;
+      return program.pid;
     },
     async restart(signal = "SIGTERM") {
-      await end(signal);
-      await start();
+      await program.end(signal);
+      await program.start();
     },
-    kill: () => end("SIGKILL"),
+    kill: () => program.end("SIGKILL"),
     async stop() {
-      await end("SIGTERM").catch(() => {});
+      await program.end("SIGTERM");
       await Deno.remove(folder, { recursive: true }).catch(() => {});
     },
   };

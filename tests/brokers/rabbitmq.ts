@@ -1,15 +1,11 @@
 /** Starts a RabbitMQ of the tests' own, on loopback only. */
 
-import {
-  type BrokerRow,
-  freePort,
-  type LastingServer,
-  run,
-  until,
-} from "./server.ts";
+import { freePort } from "./ports.ts";
+import { Program, startServer } from "./program.ts";
+import { type BrokerRow, type LastingServer, run } from "./server.ts";
 
 const BINARIES = [
-  "/usr/lib/rabbitmq/bin", // Debian: the command on the path changes the user, and so can not write here
+  "/usr/lib/rabbitmq/bin", // Debian: the command on the path changes the user, and so cannot write here
   "/opt/homebrew/opt/rabbitmq/sbin",
   "/usr/local/opt/rabbitmq/sbin",
   "/usr/local/sbin",
@@ -23,7 +19,9 @@ export const RABBITMQ: BrokerRow = {
   serviceUrl: "amqp://guest:guest@127.0.0.1:5672//",
   servicePort: 5672,
   packages: ["rabbitmq-server"],
+  tests: /amqp|rabbitmq|pika/i,
   isInstalled: () => findRabbitmq() !== undefined,
+  version: rabbitmqVersion,
   start: () => startRabbitmq(),
   startLasting: () => startRabbitmq(),
 };
@@ -47,14 +45,44 @@ export function findRabbitmq(): string | undefined {
   });
 }
 
+/** By the name of its folder: `rabbitmqctl version` takes a second. */
+function rabbitmqVersion(): string {
+  const lib = `${findRabbitmq()}/../lib`;
+  try {
+    for (const { name } of Deno.readDirSync(lib)) {
+      const version = /^rabbitmq_server-(.+)$/.exec(name)?.[1];
+      if (version !== undefined) return version;
+    }
+  } catch {
+    // It is laid out otherwise.
+  }
+  return "unknown";
+}
+
+/** What a server of the tests' own is started with. */
+export interface RabbitmqOptions {
+  readonly config?: string;
+  readonly tlsPort?: number;
+}
+
 /** Starts a server in a new folder. */
-export async function startRabbitmq(
-  options: { readonly config?: string; readonly tlsPort?: number } = {},
+export function startRabbitmq(
+  options: RabbitmqOptions = {},
+): Promise<Rabbitmq> {
+  return startServer(
+    "rabbitmq",
+    (port, folder) => startOn(port, folder, options),
+  );
+}
+
+async function startOn(
+  port: number,
+  folder: string,
+  options: RabbitmqOptions,
 ): Promise<Rabbitmq> {
   const binaries = findRabbitmq();
   if (binaries === undefined) throw new Error("RabbitMQ is not installed");
-  const folder = await Deno.makeTempDir({ prefix: "dashi-rabbitmq-" });
-  const [port, distribution, mapper] = [freePort(), freePort(), freePort()];
+  const [distribution, mapper] = [freePort(), freePort()];
   await Deno.mkdir(`${folder}/data`);
   await Deno.writeTextFile(`${folder}/plugins`, "[].");
   await Deno.writeTextFile(
@@ -80,24 +108,38 @@ export async function startRabbitmq(
   };
   const control = (...args: string[]) =>
     run(`${binaries}/rabbitmqctl`, ["-n", node, ...args], env);
-  let child: Deno.ChildProcess | undefined;
+  const program = new Program({
+    title: `RabbitMQ on port ${port}`,
+    command: `${binaries}/rabbitmq-server`,
+    args: [],
+    env,
+    log: `${folder}/console.log`,
+    logs: () => [`${folder}/log/${node}.log`],
+    timeout: 120_000,
+    isReady: () => speaksAmqp(port),
+  });
   const start = async () => {
     await Deno.remove(`${folder}/pid`).catch(() => {});
-    child = new Deno.Command(`${binaries}/rabbitmq-server`, {
-      env,
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    await until(`RabbitMQ on port ${port}`, 60_000, () => speaksAmqp(port));
+    await program.start();
   };
   /** The shell that starts it is not the server. */
   const pid = () => Number(Deno.readTextFileSync(`${folder}/pid`));
   const end = async (signal: Deno.Signal) => {
     Deno.kill(pid(), signal);
-    await child?.status;
+    await program.ended();
   };
-  await start();
+  const clean = async () => {
+    await stopMapper(mapper);
+    await Deno.remove(folder, { recursive: true }).catch(() => {});
+  };
+  try {
+    await start();
+  } catch (error) {
+    // Ending the shell that starts it does not end it.
+    await end("SIGKILL").catch(() => {});
+    await clean();
+    throw error;
+  }
   return {
     url: `amqp://guest:guest@127.0.0.1:${port}//`,
     tlsUrl: options.tlsPort === undefined
@@ -114,8 +156,7 @@ export async function startRabbitmq(
     kill: () => end("SIGKILL"),
     async stop() {
       await end("SIGTERM").catch(() => {});
-      await stopMapper(mapper);
-      await Deno.remove(folder, { recursive: true }).catch(() => {});
+      await clean();
     },
   };
 }

@@ -1,11 +1,7 @@
 /** Starts a Redis of the tests' own, on loopback only. */
 
-import {
-  type BrokerRow,
-  freePort,
-  type LastingServer,
-  until,
-} from "./server.ts";
+import { Program, startServer } from "./program.ts";
+import type { BrokerRow, LastingServer } from "./server.ts";
 
 /** A Redis that a test may stop, kill and restart. */
 export interface RedisServer extends LastingServer {
@@ -24,7 +20,9 @@ export const REDIS: BrokerRow = {
   serviceUrl: "redis://127.0.0.1:6379/0",
   servicePort: 6379,
   packages: Deno.build.os === "darwin" ? ["redis"] : ["redis-server"],
+  tests: /redis/i,
   isInstalled: hasRedis,
+  version: redisVersion,
   start: () => startRedis(),
   startLasting: () => startRedis(),
 };
@@ -42,47 +40,58 @@ export function hasRedis(): boolean {
   }
 }
 
+function redisVersion(): string {
+  const { stdout } = new Deno.Command("redis-server", {
+    args: ["--version"],
+    stderr: "null",
+  }).outputSync();
+  return /v=(\S+)/.exec(new TextDecoder().decode(stdout))?.[1] ?? "unknown";
+}
+
 /** What a server has taken it has written. */
 const DURABLE = ["--save", "", "--appendonly", "yes"]
   .concat("--appendfsync", "always");
 
+/** What a server of the tests' own is started with. */
+export interface RedisOptions {
+  readonly arguments?: readonly string[];
+  readonly port?: number;
+  readonly password?: string;
+  /** What stands in the place of a server's usual arguments: a sentinel's. */
+  readonly program?: readonly string[];
+}
+
 /** Starts a server in a new folder. What it has taken it has written, for a restart. */
-export async function startRedis(
-  options: {
-    readonly arguments?: readonly string[];
-    readonly port?: number;
-    readonly password?: string;
-    /** What stands in the place of a server's usual arguments: a sentinel's. */
-    readonly program?: readonly string[];
-  } = {},
+export function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  return startServer(
+    "redis",
+    (port, folder) => startOn(port, folder, options),
+    options.port,
+  );
+}
+
+async function startOn(
+  port: number,
+  folder: string,
+  options: RedisOptions,
 ): Promise<RedisServer> {
-  const folder = await Deno.makeTempDir({ prefix: "dashi-redis-" });
-  const { port = freePort(), password } = options;
-  let child: Deno.ChildProcess | undefined;
-  const start = async () => {
-    child = new Deno.Command("redis-server", {
-      args: [
-        ...options.program ?? [],
-        ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder],
-        ...(options.program === undefined ? DURABLE : []),
-        ...(password === undefined ? [] : ["--requirepass", password]),
-        ...options.arguments ?? [],
-      ],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    await until(`Redis on port ${port}`, 10_000, async () => {
-      const answer = await command(port, ["PING"]);
-      return /^\+PONG|NOAUTH/.test(answer);
-    });
-  };
-  const end = async (signal: Deno.Signal) => {
-    child?.kill(signal);
-    await child?.status;
-    child = undefined;
-  };
-  await start();
+  const { password } = options;
+  const program = new Program({
+    title: `Redis on port ${port}`,
+    command: "redis-server",
+    args: [
+      ...options.program ?? [],
+      ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder],
+      ...(options.program === undefined ? DURABLE : []),
+      ...(password === undefined ? [] : ["--requirepass", password]),
+      ...options.arguments ?? [],
+    ],
+    log: `${folder}/redis.log`,
+    timeout: 20_000,
+    isReady: async (signal) =>
+      /^\+PONG|NOAUTH/.test(await command(port, ["PING"], undefined, signal)),
+  });
+  await program.start();
   const userinfo = password === undefined
     ? ""
     : `:${encodeURIComponent(password)}@`;
@@ -90,17 +99,17 @@ export async function startRedis(
     url: `redis://${userinfo}127.0.0.1:${port}/0`,
     port,
     get pid() {
-      return child?.pid ?? 0;
+      return program.pid;
     },
-    start,
+    start: () => program.start(),
     async restart(signal = "SIGTERM") {
-      await end(signal);
-      await start();
+      await program.end(signal);
+      await program.start();
     },
-    kill: () => end("SIGKILL"),
+    kill: () => program.end("SIGKILL"),
     command: (...parts) => command(port, parts, password),
     async stop() {
-      await end("SIGTERM").catch(() => {});
+      await program.end("SIGTERM");
       await Deno.remove(folder, { recursive: true }).catch(() => {});
     },
   };
@@ -110,8 +119,12 @@ async function command(
   port: number,
   parts: readonly string[],
   password?: string,
+  signal?: AbortSignal,
 ): Promise<string> {
   const socket = await Deno.connect({ hostname: "127.0.0.1", port });
+  // Another program may have taken the port, and say nothing.
+  const close = () => socket.close();
+  signal?.addEventListener("abort", close);
   try {
     const lines = (words: readonly string[]) =>
       `*${words.length}\r\n${
@@ -129,6 +142,7 @@ async function command(
     if (password !== undefined) await ask(["AUTH", password]);
     return await ask(parts);
   } finally {
+    signal?.removeEventListener("abort", close);
     try {
       socket.close();
     } catch {

@@ -1,5 +1,7 @@
 /** What the brokers' starters share. */
 
+export { freePort } from "./ports.ts";
+
 /** A server that the tests started. */
 export interface Server {
   /** Where it is. */
@@ -30,21 +32,19 @@ export interface BrokerRow {
   readonly servicePort: number;
   /** Debian's and Homebrew's package. */
   readonly packages: readonly string[];
+  /** Which tests are counted as this broker's in the closing table: files, or names of tests. */
+  readonly tests: RegExp;
+  /** Whether installing takes minutes: its tests come last, and hold nobody up. */
+  readonly slow?: boolean | undefined;
   /** Whether the server is on this machine. */
   isInstalled(): boolean;
+  /** Which version is on this machine. */
+  version(): string | Promise<string>;
   /** Installs it, where it is no package of the system. */
   install?(): Promise<void>;
   start(): Promise<Server>;
   /** Starts one as an operator would who must not lose what was confirmed. */
   startLasting?(): Promise<LastingServer>;
-}
-
-/** Finds a port on loopback that nobody listens on. */
-export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
 }
 
 /** Asks until the answer is yes; an error counts as no. */

@@ -1,11 +1,8 @@
 /** Starts fauxqs, a stand-in for SQS and SNS, on loopback only. */
 
-import {
-  type BrokerRow,
-  freePort,
-  type LastingServer,
-  until,
-} from "./server.ts";
+import manifest from "../../deno.json" with { type: "json" };
+import { Program, startServer } from "./program.ts";
+import type { BrokerRow, LastingServer } from "./server.ts";
 
 /** SQS and SNS. */
 export const SQS: BrokerRow = {
@@ -15,6 +12,8 @@ export const SQS: BrokerRow = {
   serviceUrl: "sqs://key:secret@127.0.0.1:4566",
   servicePort: 4566,
   packages: [],
+  tests: /sqs|sns/i,
+  version: () => manifest.imports.fauxqs.split("@").at(-1) ?? "unknown",
   // Deno has it from npm with the first start.
   isInstalled: () => true,
   start: () => startFauxqs({ keepsData: false }),
@@ -22,62 +21,54 @@ export const SQS: BrokerRow = {
 };
 
 /** Starts a server that keeps all in memory, or in a new folder. */
-export async function startFauxqs(
+export function startFauxqs(
   options: { readonly keepsData: boolean } = { keepsData: true },
 ): Promise<LastingServer> {
-  const folder = options.keepsData
-    ? await Deno.makeTempDir({ prefix: "dashi-fauxqs-" })
-    : undefined;
-  const port = freePort();
-  let child: Deno.ChildProcess | undefined;
-  const end = async (signal: Deno.Signal) => {
-    try {
-      child?.kill(signal);
-    } catch {
-      // It has ended.
-    }
-    await child?.status;
-  };
-  const start = async () => {
-    child = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "-A",
-        "--config",
-        new URL("../../deno.json", import.meta.url).pathname,
-        new URL("fauxqs.ts", import.meta.url).pathname,
-        String(port),
-        ...folder === undefined ? [] : [folder],
-      ],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    try {
-      await until(`fauxqs on port ${port}`, 60_000, async () => {
-        const answer = await fetch(`http://127.0.0.1:${port}/health`);
-        await answer.body?.cancel();
-        return answer.ok;
-      });
-    } catch (error) {
-      await end("SIGKILL");
-      throw error;
-    }
-  };
-  await start();
+  return startServer(
+    "fauxqs",
+    (port, folder) => startOn(port, folder, options.keepsData),
+  );
+}
+
+async function startOn(
+  port: number,
+  folder: string,
+  keepsData: boolean,
+): Promise<LastingServer> {
+  const program = new Program({
+    title: `fauxqs on port ${port}`,
+    command: Deno.execPath(),
+    args: [
+      "run",
+      "-A",
+      "--config",
+      new URL("../../deno.json", import.meta.url).pathname,
+      new URL("fauxqs.ts", import.meta.url).pathname,
+      String(port),
+      ...keepsData ? [`${folder}/data`] : [],
+    ],
+    log: `${folder}/log`,
+    timeout: 120_000,
+    isReady: async (signal) => {
+      const answer = await fetch(`http://127.0.0.1:${port}/health`, { signal });
+      await answer.body?.cancel();
+      return answer.ok;
+    },
+  });
+  await Deno.mkdir(`${folder}/data`);
+  await program.start();
   return {
     url: `sqs://key:secret@127.0.0.1:${port}`,
     get pid() {
-      return child?.pid ?? 0;
+      return program.pid;
     },
     async restart(signal = "SIGTERM") {
-      await end(signal);
-      await start();
+      await program.end(signal);
+      await program.start();
     },
-    kill: () => end("SIGKILL"),
+    kill: () => program.end("SIGKILL"),
     async stop() {
-      await end("SIGTERM");
-      if (folder === undefined) return;
+      await program.end("SIGTERM");
       await Deno.remove(folder, { recursive: true }).catch(() => {});
     },
   };

@@ -1,0 +1,74 @@
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { firstEphemeralPort, freePort } from "./ports.ts";
+import { Program, StartError, startServer } from "./program.ts";
+import { hasRedis, startRedis } from "./redis.ts";
+
+Deno.test("a server's port is not one that an outgoing connection may take", () => {
+  const ports = Array.from({ length: 50 }, freePort);
+  assertEquals(new Set(ports).size, 50);
+  for (const port of ports) assert(port < firstEphemeralPort(), `${port}`);
+});
+
+/** A program that says something and ends, or never serves. */
+function program(folder: string, script: string, timeout = 60_000): Program {
+  return new Program({
+    title: "The program",
+    command: "/bin/sh",
+    args: ["-c", script],
+    log: `${folder}/log`,
+    timeout,
+    isReady: () => Promise.resolve(false),
+  });
+}
+
+Deno.test("a server that ends while it starts is noticed, with what it last said, and tried on two more ports", async () => {
+  const ports: number[] = [];
+  const folders: string[] = [];
+  const error = await assertRejects(
+    () =>
+      startServer("test", async (port, folder) => {
+        ports.push(port);
+        folders.push(folder);
+        await program(folder, "echo the address is in use; exit 3").start();
+      }),
+    StartError,
+  );
+  assertMatch(error.message, /ended while it started, with code 3/);
+  assertMatch(error.message, /it last said: the address is in use/);
+  assertEquals(new Set(ports).size, 3);
+  for (const folder of folders) {
+    await assertRejects(() => Deno.stat(folder), Deno.errors.NotFound);
+  }
+});
+
+Deno.test("a server that never serves is ended, and not tried again", async () => {
+  let tries = 0;
+  const error = await assertRejects(
+    () =>
+      startServer("test", async (_, folder) => {
+        tries++;
+        await program(folder, "echo thinking; exec sleep 60", 300).start();
+      }),
+    StartError,
+  );
+  assertMatch(
+    error.message,
+    /did not answer within 0.3 s; it last said: think/,
+  );
+  assertEquals(tries, 1);
+});
+
+Deno.test({
+  name: "Redis on a port that is taken says so at once",
+  ignore: !hasRedis(),
+  fn: async () => {
+    const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    try {
+      const { port } = taken.addr;
+      const error = await assertRejects(() => startRedis({ port }), StartError);
+      assertMatch(error.message, /ended while it started.*already in use/i);
+    } finally {
+      taken.close();
+    }
+  },
+});

@@ -1,0 +1,160 @@
+/** Reads what a run of the tests came to, and counts it by broker. */
+
+/** How one test ended. */
+export interface TestResult {
+  /** Its file, from the project's folder. */
+  readonly file: string;
+  readonly name: string;
+  /** Seconds. */
+  readonly time: number;
+  readonly outcome: "passed" | "failed" | "skipped";
+}
+
+/** How many tests ended in which way. */
+export interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** A broker, as the closing table shows it. */
+export interface BrokerLine {
+  readonly title: string;
+  readonly version: string;
+  /** How it was had. */
+  readonly how: string;
+  /** Seconds until it served. */
+  readonly seconds: number;
+  /** Which tests are its own: by the file's name, else by the test's. */
+  readonly tests: RegExp;
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  "&amp;": "&",
+  "&lt;": "<",
+  "&gt;": ">",
+  "&quot;": '"',
+  "&apos;": "'",
+};
+
+/** Reads the report that `deno test --junit-path` writes. Steps are parts of their test, and not counted. */
+export function readReport(xml: string): TestResult[] {
+  const cases = xml.matchAll(
+    /<testcase name="([^"]*)" classname="([^"]*)" time="([^"]*)"[^>]*>\s*(<skipped|<failure|<error)?/g,
+  );
+  const results: TestResult[] = [];
+  const seen = new Set<string>();
+  for (const [, name = "", file = "", time = "", mark] of cases) {
+    const result: TestResult = {
+      file: plain(file).replace(/^\.\//, ""),
+      name: plain(name),
+      time: Number(time),
+      outcome: mark === undefined
+        ? "passed"
+        : mark === "<skipped"
+        ? "skipped"
+        : "failed",
+    };
+    if (isStep(result, seen)) continue;
+    seen.add(`${result.file} ${result.name}`);
+    results.push(result);
+  }
+  return results;
+}
+
+/** Counts results. */
+export function count(results: Iterable<TestResult>): Counts {
+  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const { outcome } of results) counts[outcome]++;
+  return counts;
+}
+
+/** The closing table: a line for each broker, and one for the tests that need none. */
+export function brokerTable(
+  results: readonly TestResult[],
+  lines: readonly BrokerLine[],
+): string {
+  const own = new Map<BrokerLine | undefined, TestResult[]>();
+  for (const result of results) {
+    const line = ownerOf(result, lines);
+    const list = own.get(line);
+    if (list === undefined) own.set(line, [result]);
+    else list.push(result);
+  }
+  const numbers = (line: BrokerLine | undefined) => {
+    const { passed, failed, skipped } = count(own.get(line) ?? []);
+    return [passed, failed, skipped].map(String);
+  };
+  const rows = [
+    ["Broker", "Version", "Had", "Seconds", "Passed", "Failed", "Skipped"],
+    ...lines.map((line) => [
+      line.title,
+      line.version,
+      line.how,
+      line.seconds.toFixed(1),
+      ...numbers(line),
+    ]),
+    ["(none)", "", "", "", ...numbers(undefined)],
+  ];
+  const widths =
+    rows[0]?.map((_, column) =>
+      Math.max(...rows.map((row) => row[column]?.length ?? 0))
+    ) ?? [];
+  return rows.map((row) =>
+    row.map((cell, column) =>
+      column < 3
+        ? cell.padEnd(widths[column] ?? 0)
+        : cell.padStart(widths[column] ?? 0)
+    ).join("  ").trimEnd()
+  ).join("\n");
+}
+
+/** The files that took longest, one a line. */
+export function slowestFiles(
+  results: readonly TestResult[],
+  most: number,
+): string {
+  const files = new Map<string, number>();
+  for (const { file, time } of results) {
+    files.set(file, (files.get(file) ?? 0) + time);
+  }
+  return [...files].sort(([, a], [, b]) => b - a).slice(0, most)
+    .map(([file, time]) => `${time.toFixed(1).padStart(7)} s  ${file}`)
+    .join("\n");
+}
+
+function ownerOf(
+  { file, name }: TestResult,
+  lines: readonly BrokerLine[],
+): BrokerLine | undefined {
+  // The one of FerretDB is one of MongoDB, too: the longer match is the nearer one.
+  const best = (text: string) => {
+    let found: BrokerLine | undefined;
+    let longest = 0;
+    for (const line of lines) {
+      const length = line.tests.exec(text)?.[0].length ?? 0;
+      if (length > longest) [found, longest] = [line, length];
+    }
+    return found;
+  };
+  return best(file.replace(/^.*\//, "")) ?? best(name);
+}
+
+function isStep(
+  { file, name }: TestResult,
+  tests: ReadonlySet<string>,
+): boolean {
+  for (
+    let end = name.indexOf(" > ");
+    end >= 0;
+    end = name.indexOf(" > ", end + 1)
+  ) {
+    if (tests.has(`${file} ${name.slice(0, end)}`)) return true;
+  }
+  return false;
+}
+
+function plain(text: string): string {
+  return text.replace(/&\w+;/g, (entity) => ENTITIES[entity] ?? entity)
+    .replace(/&#(\d+);/g, (_, code) => String.fromCodePoint(Number(code)));
+}
