@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { SLACK } from "./support/slack.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const url = Deno.env.get("DASHI_TEST_AMQP_URL");
@@ -63,7 +64,7 @@ Deno.test("memory:// runs without any permission, and the process ends by itself
     [],
   );
   assertEquals(output.split("\n")[0], "hello");
-  assert(exitedAfter < 1000, `${exitedAfter} ms`);
+  assert(exitedAfter < SLACK, `${exitedAfter} ms`);
 });
 
 for (const scheme of ["amqp", "pika"]) {
@@ -83,7 +84,7 @@ for (const scheme of ["amqp", "pika"]) {
         [`--allow-net=${host}`],
       );
       assertEquals(output.split("\n")[0], "hello");
-      assert(exitedAfter < 1000, `${exitedAfter} ms`);
+      assert(exitedAfter < SLACK, `${exitedAfter} ms`);
     },
   });
 }
@@ -106,7 +107,7 @@ Deno.test({
       [`--allow-net=${host}`, "--ignore-env"],
     );
     assertEquals(output.split("\n")[0], "hello");
-    assert(exitedAfter < 1000, `it took ${exitedAfter} ms`);
+    assert(exitedAfter < SLACK, `it took ${exitedAfter} ms`);
   },
 });
 
@@ -127,7 +128,7 @@ Deno.test({
       [`--allow-net=${host}`, "--ignore-env"],
     );
     assertEquals(output.split("\n")[0], "hello");
-    assert(exitedAfter < 1000, `it took ${exitedAfter} ms`);
+    assert(exitedAfter < SLACK, `it took ${exitedAfter} ms`);
   },
 });
 

@@ -4,7 +4,7 @@ import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
 
 /** What a machine that is busy may take beyond what is promised, ms. */
-const NOISE = 1000;
+const NOISE = 3000;
 
 /** Messages that come later. */
 export const DELAYS: readonly ConformanceCase[] = [

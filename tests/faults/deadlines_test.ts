@@ -8,12 +8,13 @@ import {
 } from "@dashi/mq";
 import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { Proxy } from "../support/proxy.ts";
+import { SLACK } from "../support/slack.ts";
 import { onEach } from "../support/targets.ts";
 
 /** What each call has, ms. */
 const TIMEOUT = 1000;
-/** A tenth of that, and what a busy machine takes, ms. */
-const GRACE = 100 + 400;
+/** A tenth of that, and more where the machine is busy, ms. */
+const GRACE = 100 + SLACK;
 
 /** A connection through a proxy, and what calls need that come after a good start. */
 interface Scene {

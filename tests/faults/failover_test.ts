@@ -11,7 +11,7 @@ import { onEach } from "../support/targets.ts";
 
 const CONNECT_TIMEOUT = 8000;
 /** What a busy machine takes, ms. */
-const NOISE = 2000;
+const NOISE = 4000;
 
 /** Two ways to one broker. */
 interface Scene {

@@ -6,7 +6,7 @@ import { onEach } from "../support/targets.ts";
 import { deadLettering, type Word, Worker } from "../support/worker.ts";
 
 /** What a machine that is busy may take beyond what is promised, ms. */
-const NOISE = 1000;
+const NOISE = 4000;
 
 onEach(
   "a connection that is closed in a black hole keeps no process alive (row 26)",

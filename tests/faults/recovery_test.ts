@@ -8,6 +8,7 @@ import {
 import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
+import { SLACK } from "../support/slack.ts";
 
 /** So much a broker that is there takes at most to be found again, ms. */
 const PATIENCE = 40_000;
@@ -172,7 +173,7 @@ onProxy(
     proxy.cut();
     await closing;
     const took = performance.now() - began;
-    assert(took < 3000, `it took ${took} ms`);
+    assert(took < SLACK, `it took ${took} ms`);
   },
 );
 
@@ -289,12 +290,12 @@ onProxy(
     );
     // Two heartbeats of two seconds, or two polls.
     const took = performance.now() - began + silenceBefore;
-    assert(took < 12_000, `it took ${took} ms`);
+    assert(took < 12_000 + SLACK, `it took ${took} ms`);
     // While it lasts: that it is over tells by itself of what was, where a socket was cut.
     await inTime(until(() => types.length > 0), () => "no loss was told");
     const toldAfter = performance.now() - began;
-    // Two heartbeats and a second (row 19), and what a busy machine takes.
-    assert(toldAfter < 5000 + 900, `it was told after ${toldAfter} ms`);
+    // Two heartbeats and a second (row 19).
+    assert(toldAfter < 5000 + SLACK, `it was told after ${toldAfter} ms`);
     assert(connection.state.type !== "open", connection.state.type);
     proxy.heal();
     await direct.producer().publish("y", { routingKey: queue.name });

@@ -10,6 +10,7 @@ import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { parseUrl } from "../../url/mod.ts";
 import { test } from "../support/amqp.ts";
 import { Proxy } from "../support/proxy.ts";
+import { SLACK } from "../support/slack.ts";
 
 test("consumers and producers go on after their connection was cut", async ({ url }) => {
   await using proxy = Proxy.to(url);
@@ -121,7 +122,7 @@ test("a publish waits for a broker that is away, and rejects at its deadline wit
     () => producer.publish(2, { routingKey: queue.name, timeout: 300 }),
     MessagingError,
   );
-  assert(performance.now() - began < 1400);
+  assert(performance.now() - began < 300 + SLACK);
   assert(error.outcome !== undefined, Deno.inspect(error));
   const sent = producer.publish(3, { routingKey: queue.name });
   proxy.heal();
@@ -145,7 +146,7 @@ test("a black hole is noticed within two heartbeats and a second", async ({ url 
   for (let result = await first; result.value?.type !== "lost";) {
     result = await events.next();
   }
-  assert(performance.now() - began < 3000);
+  assert(performance.now() - began < 3000 + SLACK);
   await events.return?.();
 });
 
@@ -170,7 +171,7 @@ test("a black hole is noticed while publishing too", async ({ url }) => {
   }, 20);
   const first = producer.publish(1, { routingKey: queue.name });
   const error = await assertRejects(() => first, ConnectionError);
-  assert(performance.now() - began < 3000);
+  assert(performance.now() - began < 3000 + SLACK);
   assertEquals([error.code, error.outcome], ["connection-lost", "unknown"]);
   clearInterval(timer);
   assert(waiting.length > 10);
@@ -222,10 +223,10 @@ test("a publish into a black hole rejects at its deadline, and may have been sen
     TimeoutError,
   );
   assertEquals(error.outcome, "unknown");
-  assert(performance.now() - began < 1200);
+  assert(performance.now() - began < 200 + SLACK);
   const closing = performance.now();
   await connection.close();
-  assert(performance.now() - closing < 2500);
+  assert(performance.now() - closing < 1000 + SLACK);
 });
 
 test("frames that come in pieces are put together", async ({ url }) => {

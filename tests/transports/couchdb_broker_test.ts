@@ -8,6 +8,7 @@ import { createTransport } from "../../transports/couchdb/mod.ts";
 import { connect } from "../conformance/broker.ts";
 import { publishing, soon } from "../conformance/support.ts";
 import { Proxy } from "../support/proxy.ts";
+import { SLACK } from "../support/slack.ts";
 
 const given = Deno.env.get("DASHI_TEST_COUCHDB_URL");
 const reason = Deno.env.get("DASHI_TEST_COUCHDB_REASON") ??
@@ -251,7 +252,7 @@ for (const fault of ["cut", "stall"] as const) {
     assertEquals(type, "lost");
     assertEquals((await first.ended).type, "lost");
     const took = performance.now() - began;
-    assert(took < 5000, `it took ${took} ms`);
+    assert(took < 5000 + SLACK, `it took ${took} ms`);
     await low[Symbol.asyncDispose]();
     proxy.heal();
 
