@@ -104,7 +104,7 @@ async function startOn(
     RABBITMQ_ENABLED_PLUGINS_FILE: `${folder}/plugins`,
     RABBITMQ_CONFIG_FILE: `${folder}/rabbitmq`,
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
-      "-kernel inet_dist_use_interface {127,0,0,1}",
+      "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
   };
   const control = (...args: string[]) =>
     run(`${binaries}/rabbitmqctl`, ["-n", node, ...args], env);
