@@ -27,6 +27,7 @@ import {
 import { ConnectionPool, type PoolOptions } from "./pool.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
 import { SessionPublisher } from "./publisher.ts";
+import { Quarantine } from "./quarantine.ts";
 import type { Queue } from "./queue.ts";
 import { Session } from "./session.ts";
 import {
@@ -223,6 +224,12 @@ export class Connection implements AsyncDisposable {
     options: SimpleQueueOptions = {},
   ): SimpleQueue<T> {
     return this.simpleQueue<T>(name, { ...options, buffer: true });
+  }
+
+  /** The messages of a queue that could not be read, or not be written again: to list them, and to put them back. */
+  quarantine(queue: Queue | string): Quarantine {
+    const name = typeof queue === "string" ? queue : queue.name;
+    return new Quarantine(this.#session, name);
   }
 
   /** Makes a pool of connections like this one. */

@@ -40,6 +40,18 @@ export type ConnectionEvent =
   | { readonly type: "blocked"; readonly reason: string }
   /** The broker takes messages again. */
   | { readonly type: "unblocked" }
+  /**
+   * A message that could not be read, or not be written again for a retry or as a dead
+   * letter, is in quarantine on the broker, as it is; `connection.quarantine()` has it.
+   */
+  | {
+    readonly type: "quarantined";
+    readonly queue: string;
+    readonly messageId: string | undefined;
+    readonly error: Error;
+    /** How many this connection has put there, this one included. */
+    readonly count: number;
+  }
   /** What was declared before could not be declared again on a new connection. */
   | {
     readonly type: "declare-failed";

@@ -34,6 +34,7 @@ export {
   type ProducerOptions,
   type PublishOptions,
 } from "./producer.ts";
+export { Quarantine, type QuarantineListOptions } from "./quarantine.ts";
 export { Queue, type QueueOptions } from "./queue.ts";
 export type { RunOptions } from "./runner.ts";
 export type { Schema, SchemaResult } from "./schema.ts";

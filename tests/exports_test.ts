@@ -18,6 +18,7 @@ const NAMES = [
   "createConnection",
   "Exchange",
   "Producer",
+  "Quarantine",
   "Queue",
   "SimpleQueue",
   "TypedValue",

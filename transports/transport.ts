@@ -43,7 +43,12 @@ import type { Binding } from "../model/binding.ts";
 import type { CallOptions } from "../model/call_options.ts";
 import type { ExchangeDeclaration } from "../model/exchange.ts";
 import type { FieldTable } from "../model/field_table.ts";
-import type { Delivery, DeliveryTag, Publishing } from "../model/message.ts";
+import type {
+  Delivery,
+  DeliveryTag,
+  MessageProperties,
+  Publishing,
+} from "../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
@@ -118,10 +123,24 @@ export interface ConnectOptions extends CallOptions {
   readonly onEvent?: ((event: TransportEvent) => void) | undefined;
 }
 
-/** What a broker says unasked: that publishing is blocked, and no longer. */
+/** What a transport tells unasked. */
 export type TransportEvent =
+  /** Publishing is blocked. */
   | { readonly type: "blocked"; readonly reason: string }
-  | { readonly type: "unblocked" };
+  /** And no longer. */
+  | { readonly type: "unblocked" }
+  /** A message that could not be read, or not be written again, was put into quarantine on the broker. */
+  | {
+    readonly type: "quarantined";
+    /** The queue that it came from. */
+    readonly queue: string;
+    /** Its id, where it has one that can be read. */
+    readonly messageId: string | undefined;
+    /** Why. */
+    readonly error: Error;
+    /** How many this connection has put there, this one included. */
+    readonly count: number;
+  };
 
 /** Why a connection or a channel ended. */
 export type CloseReason =
@@ -186,6 +205,22 @@ export interface Channel extends AsyncDisposable {
     options: ConsumeOptions,
   ): Promise<Subscription>;
 
+  /**
+   * Lists what is in quarantine of a queue, the oldest first. Where there is none, for
+   * the broker dead-letters the original of what cannot be written again, neither this
+   * is there nor `putBack`.
+   */
+  listQuarantined?(
+    queue: string,
+    options: QuarantineOptions,
+  ): Promise<readonly Quarantined[]>;
+  /** Puts what is in quarantine back into its queue: those with these ids, or all. Returns how many. */
+  putBack?(
+    queue: string,
+    ids: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number>;
+
   /** Settles a delivery: it is done. Rejects with `SettlementError` if the broker no longer holds it for us. */
   ack(tag: DeliveryTag, options?: SettleOptions): Promise<void>;
   /** Settles a delivery: back to its queue, or away. */
@@ -222,6 +257,28 @@ export interface DeleteOptions extends CallOptions {
 export interface DeleteQueueOptions extends DeleteOptions {
   /** Rejects with `precondition-failed` if it has messages. */
   readonly ifEmpty?: boolean | undefined;
+}
+
+/** Options of {@linkcode Channel.listQuarantined}. */
+export interface QuarantineOptions extends CallOptions {
+  /** The most messages to list. */
+  readonly limit: number;
+}
+
+/** A message in quarantine: it could not be read, or not be written again. */
+export interface Quarantined {
+  /** The broker's name for it there. */
+  readonly id: string;
+  /** The exchange that it was published to. */
+  readonly exchange: string;
+  /** The key that it was published with. */
+  readonly routingKey: string;
+  /** Its properties; none where it cannot be read. */
+  readonly properties: MessageProperties;
+  /** Its body; where it cannot be read, the bytes that lay in the queue. */
+  readonly body: Uint8Array;
+  /** Why it cannot be read, where it cannot. */
+  readonly malformed: Error | undefined;
 }
 
 /** Options of {@linkcode Channel.ack}. */

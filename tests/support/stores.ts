@@ -46,6 +46,9 @@ export function changed(inner: MemoryStore, changes: Changes): Store {
     reserve: (wants, options) => inner.reserve(wants, options),
     remove: (reservations) => inner.remove(reservations),
     release: (reservations) => inner.release(reservations),
+    setAside: (reservations) => inner.setAside(reservations),
+    listAside: (queue, limit) => inner.listAside(queue, limit),
+    putBack: (queue, handles) => inner.putBack(queue, handles),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     ...changes,
   };

@@ -185,7 +185,7 @@ Deno.test("what lies in a queue and is no message is delivered as such, and set 
     },
     setAside: (reservations) => {
       aside.push(...reservations);
-      return Promise.resolve();
+      return Promise.resolve([]);
     },
   }));
   await channel.declareQueue(QUEUE);

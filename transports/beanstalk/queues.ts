@@ -1,5 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import type { Aside } from "../store/store.ts";
 import { readBody, Statistics } from "./body.ts";
+import type { Reply } from "./client.ts";
 import type { Expiry } from "./expiry.ts";
 import { type Commands, join, type Link, type LinkContext } from "./link.ts";
 import { reservedIn, reserveNow } from "./reserving.ts";
@@ -107,5 +109,76 @@ export class Queues {
       }
     }
     return count;
+  }
+
+  /** Lists what is buried in a queue: beanstalkd tells of the oldest alone. */
+  async listAside(
+    queue: string,
+    limit: number,
+    options?: CallOptions,
+  ): Promise<readonly Aside[]> {
+    const found = limit > 0 ? await this.#buried(queue, options) : undefined;
+    if (found === undefined) return [];
+    const { message } = readBody(found.body ?? new Uint8Array());
+    return [{ handle: String(found.number), message }];
+  }
+
+  /** Kicks what is buried in a queue; returns how many. */
+  async putBack(
+    queue: string,
+    handles: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number> {
+    const { link } = this.#host;
+    const call = {
+      deadline: options?.deadline,
+      action: `put back into queue "${queue}"`,
+    };
+    // One by one: a kick of many would take what is delayed when nothing is buried.
+    const kick = async (id: number | string) => {
+      const [reply] = await link.call(
+        { text: `kick-job ${id}\r\n`, count: 1 },
+        call,
+      );
+      return reply?.word === "KICKED";
+    };
+    let count = 0;
+    if (handles !== undefined) {
+      for (const each of handles) {
+        if (/^\d+$/.test(each) && await kick(each)) count++;
+      }
+      return count;
+    }
+    // No more than there are now: what is buried again meanwhile stays.
+    for (let left = await this.#countBuried(queue, options); left > 0; left--) {
+      const found = await this.#buried(queue, options);
+      if (found === undefined) break;
+      if (await kick(found.number)) count++;
+    }
+    return count;
+  }
+
+  async #countBuried(queue: string, options?: CallOptions): Promise<number> {
+    const { link, tubes } = this.#host;
+    const [reply] = await link.call(
+      { text: `stats-tube ${tubes.of(queue)}\r\n`, count: 1 },
+      { deadline: options?.deadline, action: `count queue "${queue}"` },
+    );
+    if (reply?.word !== "OK") return 0;
+    return new Statistics(reply.body).number("current-jobs-buried");
+  }
+
+  async #buried(
+    queue: string,
+    options?: CallOptions,
+  ): Promise<Reply | undefined> {
+    const { link, tubes } = this.#host;
+    const peek: Commands = { text: "peek-buried\r\n", count: 1 };
+    const replies = await link.call(join(link.use(tubes.of(queue)), peek), {
+      deadline: options?.deadline,
+      action: `look at what is buried in queue "${queue}"`,
+    });
+    const found = replies.at(-1);
+    return found?.word === "FOUND" ? found : undefined;
   }
 }

@@ -316,16 +316,17 @@ export class BeanstalkStore implements Store {
     return this.#jobs.renew(reservations, options);
   }
 
-  async setAside(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<void> {
-    await this.#jobs.settle(
-      reservations,
-      ({ id, priority }) => `bury ${id} ${priority}\r\n`,
-      { deadline: options?.deadline, action: "set messages aside" },
-    );
-  }
+  readonly setAside: NonNullable<Store["setAside"]> = (all, options) =>
+    this.#jobs.settle(all, buryCommand, {
+      deadline: options?.deadline,
+      action: "set messages aside",
+    });
+
+  readonly listAside: NonNullable<Store["listAside"]> = (...call) =>
+    this.#queues.listAside(...call);
+
+  readonly putBack: NonNullable<Store["putBack"]> = (...call) =>
+    this.#queues.putBack(...call);
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();
@@ -384,9 +385,9 @@ interface Context extends LinkContext {
   onLost: ((error: Error) => void) | undefined;
 }
 
-function deleteCommand({ id }: Job): string {
-  return `delete ${id}\r\n`;
-}
+const deleteCommand = ({ id }: Job) => `delete ${id}\r\n`;
+
+const buryCommand = ({ id, priority }: Job) => `bury ${id} ${priority}\r\n`;
 
 /** To its queue; if that was deleted, away with it. */
 function releaseCommand(job: Job): string {

@@ -1,8 +1,10 @@
 import type { Reservation } from "../store/store.ts";
 import type { Database, Doc } from "./database.ts";
 import { readMessageId } from "./ids.ts";
+import { requestError } from "./errors.ts";
 import { CouchdbReservation, givenBack } from "./reservation.ts";
 import type { SharedTopology } from "./topology.ts";
+import type { Written } from "./writes.ts";
 
 /** What we took and have not settled: a settlement holds if the revision is still ours. */
 export class Held {
@@ -40,8 +42,7 @@ export class Held {
   /** Removes messages; returns those that were not ours. */
   remove(reservations: readonly Reservation[]): Promise<Reservation[]> {
     return this.#settle(reservations, async ({ _id, _rev }) => {
-      const written = await this.#database.remove(_id, _rev);
-      return written.type === "written";
+      return isOurs(await this.#database.remove(_id, _rev));
     });
   }
 
@@ -55,11 +56,10 @@ export class Held {
     const { topology } = this.#topology.view;
     const { queue } = readMessageId(doc._id);
     if (topology.queue(queue) === undefined) {
-      const removed = await this.#database.remove(doc._id, doc._rev);
-      return removed.type === "written";
+      return isOurs(await this.#database.remove(doc._id, doc._rev));
     }
     const written = await this.#database.write(givenBack(doc));
-    if (written.type !== "written") return false;
+    if (!isOurs(written)) return false;
     this.#onBack(doc._id, written.rev);
     return true;
   }
@@ -75,4 +75,14 @@ export class Held {
     }));
     return settled.filter((each) => each !== undefined);
   }
+}
+
+/** A conflict says that somebody else was faster; a refusal says nothing of the kind. */
+function isOurs(
+  written: Written,
+): written is Extract<Written, { readonly type: "written" }> {
+  if (written.type === "refused") {
+    throw requestError("settle a message", written.refusal);
+  }
+  return written.type === "written";
 }

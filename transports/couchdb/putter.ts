@@ -2,15 +2,18 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { PublishError, TimeoutError } from "../../model/errors.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { StoreItem } from "../store/store.ts";
-import type { Database } from "./database.ts";
+import type { Database, Doc } from "./database.ts";
 import { requestError } from "./errors.ts";
-import { expiryId, IdMaker, readMessageId } from "./ids.ts";
+import { ASIDE, expiryId, IdMaker, rangeOf, readMessageId } from "./ids.ts";
 import type { CouchdbReservation } from "./reservation.ts";
 import type { SharedTopology } from "./topology.ts";
 import type { Draft, Written } from "./writes.ts";
 
 /** CouchDB 3's `max_document_size`, bytes. */
 const LARGEST_DOCUMENT = 8_000_000;
+
+/** How many messages are put back at once. */
+const MOST_AT_ONCE = 10_000;
 
 /** The largest body: in base64, with room for what is around it. */
 export const LARGEST_BODY = 5_900_000;
@@ -79,12 +82,71 @@ export class Putter {
     );
   }
 
-  /** Copies what is no message to where no consumer looks. */
+  /** Copies messages to where no consumer looks. */
   async setAside(reservations: readonly CouchdbReservation[]): Promise<void> {
-    await Promise.all(reservations.map(({ doc }) => {
-      const { _id, _rev, ...rest } = doc;
-      return this.#database.write({ ...rest, _id: `a/${_id}` });
+    await Promise.all(reservations.map(async ({ doc }) => {
+      const { _id, _rev, holder: _, ...rest } = doc;
+      const written = await this.#database.write({ ...rest, _id: ASIDE + _id });
+      // A conflict is the copy of an attempt before, whose end failed.
+      if (written.type === "refused") {
+        throw requestError("set a message aside", written.refusal);
+      }
     }));
+  }
+
+  /** Lists what was set aside of a queue, the oldest first. */
+  async listAside(
+    queue: string,
+    limit: number,
+    options?: CallOptions,
+  ): Promise<readonly Doc[]> {
+    const [start, end] = rangeOf(queue);
+    const rows = await this.#database.list(
+      `list what is aside of queue "${queue}"`,
+      { start: ASIDE + start, end: ASIDE + end, limit, docs: true },
+      options,
+    );
+    return rows.map(({ doc }) => doc).filter((doc) => doc !== undefined)
+      .sort((a, b) => timeOf(a) - timeOf(b));
+  }
+
+  /** Puts back what was set aside of a queue; returns what lies there now. */
+  async putBackAll(
+    queue: string,
+    ids: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<readonly WrittenDoc[]> {
+    const wanted = ids && new Set(ids);
+    const back: WrittenDoc[] = [];
+    for (const doc of await this.listAside(queue, MOST_AT_ONCE, options)) {
+      if (wanted?.has(doc._id) === false) continue;
+      const written = await this.#putBack(queue, doc);
+      if (written !== undefined) back.push(written);
+    }
+    return back;
+  }
+
+  /** Writes it to the end of its queue; the copy goes last. */
+  async #putBack(queue: string, doc: Doc): Promise<WrittenDoc | undefined> {
+    const { _id, _rev, ...rest } = doc;
+    const { maxPriority } = this.#topology.traits(queue);
+    const level = Number(_id.split("/")[3]);
+    const id = this.#ids.next({
+      queue,
+      priority: Math.min(Number.isNaN(level) ? 0 : 9 - level, maxPriority),
+      delay: 0,
+      ttl: undefined,
+    }, this.#database.client.time.now());
+    const written = await this.#database.write({ ...rest, _id: id });
+    if (written.type === "refused") {
+      throw requestError("put a message back", written.refusal);
+    }
+    if (written.type === "conflict") return undefined;
+    const removed = await this.#database.remove(_id, _rev);
+    if (removed.type === "refused") {
+      throw requestError("put a message back", removed.refusal);
+    }
+    return { id, rev: written.rev };
   }
 
   #docsOf(
@@ -102,6 +164,10 @@ export class Putter {
     if (ttl === undefined || !deadLetters) return [doc];
     return [doc, { _id: expiryId(readMessageId(id).expires, id) }];
   }
+}
+
+function timeOf({ _id }: Doc): number {
+  return readMessageId(_id.slice(ASIDE.length)).time;
 }
 
 function isLate(failure: unknown, options: CallOptions | undefined): boolean {

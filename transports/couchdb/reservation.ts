@@ -43,7 +43,13 @@ export function givenBack({ holder: _, ...doc }: Doc): Draft {
   };
 }
 
-function messageOf(doc: Doc): Publishing | Malformed {
+/**
+ * Reads a message's document.
+ *
+ * @param doc The document.
+ * @returns The message, or why it is none.
+ */
+export function messageOf(doc: Doc): Publishing | Malformed {
   const { envelope, _id, _rev, holder: _, delivered: __, ...rest } = doc;
   try {
     if (typeof envelope !== "string") {

@@ -28,7 +28,7 @@ import { Holders } from "./holders.ts";
 import { TOPOLOGY_ID } from "./ids.ts";
 import { LARGEST_BODY, Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
-import { CouchdbReservation } from "./reservation.ts";
+import { CouchdbReservation, messageOf } from "./reservation.ts";
 import { Taker } from "./taker.ts";
 import { SharedTopology } from "./topology.ts";
 import { Waiters } from "./waiters.ts";
@@ -243,16 +243,22 @@ export class CouchdbStore implements Store {
     return lost;
   }
 
-  async setAside(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<void> {
-    const ours = reservations.filter((each) =>
-      each instanceof CouchdbReservation
-    );
+  readonly setAside: NonNullable<Store["setAside"]> = async (all, options) => {
+    const ours = all.filter((each) => each instanceof CouchdbReservation);
     await this.#bounded(this.#putter.setAside(ours), options, "set aside");
-    await this.remove(reservations, options);
-  }
+    return await this.remove(all, options);
+  };
+
+  readonly listAside: NonNullable<Store["listAside"]> = async (...call) => {
+    const docs = await this.#putter.listAside(...call);
+    return docs.map((doc) => ({ handle: doc._id, message: messageOf(doc) }));
+  };
+
+  readonly putBack: NonNullable<Store["putBack"]> = async (...call) => {
+    const back = await this.#putter.putBackAll(...call);
+    for (const { id, rev } of back) this.#heard(id, rev, false);
+    return back.length;
+  };
 
   async beat(
     _owner: string,
@@ -275,7 +281,6 @@ export class CouchdbStore implements Store {
     try {
       await this.#waiters.empty();
       await this.release(this.#held.all());
-
       await this.#holders.leave();
     } catch {
       // Closing ends quietly: what we hold goes back when we are missed.

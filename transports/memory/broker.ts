@@ -23,6 +23,8 @@ export class MemoryBroker {
   /** Queues in which time alone may change something that somebody waits for. */
   readonly #timed = new Set<MemoryQueue>();
   readonly #waiting = new Map<string, Set<Waiter>>();
+  /** What is in quarantine, by queue and number. */
+  readonly #aside = new Map<string, Map<string, Item>>();
   #waiterCount = 0;
   #changes = 0;
   #version = "0";
@@ -91,6 +93,31 @@ export class MemoryBroker {
     this.#wakeFor(queue.name);
   }
 
+  /** Puts a message into quarantine. */
+  setAside({ name, deleted }: MemoryQueue, item: Item): void {
+    if (deleted) return;
+    const handle = String(item.sequence);
+    const aside = this.#aside.get(name);
+    if (aside === undefined) this.#aside.set(name, new Map([[handle, item]]));
+    else aside.set(handle, item);
+  }
+
+  /** What is in quarantine of a queue. */
+  aside(queue: string): ReadonlyMap<string, Item> {
+    return this.#aside.get(queue) ?? new Map();
+  }
+
+  /** Puts a message back out of quarantine, at the end of its queue; says whether it was there. */
+  putBack(name: string, handle: string): boolean {
+    const [queue, aside] = [this.#queues.get(name), this.#aside.get(name)];
+    const item = aside?.get(handle);
+    if (queue === undefined || item === undefined) return false;
+    aside?.delete(handle);
+    const { message, deliveryCount } = item;
+    this.put(queue, { message, deliveryCount, dueAt: 0, expiresAt: Infinity });
+    return true;
+  }
+
   /** Takes one expired message that waits to be carried away, of any queue. */
   takeExpired(): { queue: MemoryQueue; item: Item } | undefined {
     for (const queue of this.#timed) {
@@ -147,6 +174,7 @@ export class MemoryBroker {
     queue.pass(this.#clock.now());
     queue.deleted = true;
     this.#queues.delete(name);
+    this.#aside.delete(name);
     this.#expiring.delete(queue);
     this.#timed.delete(queue);
     for (const waiter of this.#waiting.get(name) ?? []) {

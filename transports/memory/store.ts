@@ -3,6 +3,7 @@ import { ClosedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
+  Aside,
   ChangeResult,
   PutOptions,
   PutResult,
@@ -249,6 +250,34 @@ export class MemoryStore implements Store {
       }
     }
     return Promise.resolve(lost);
+  }
+
+  setAside(
+    reservations: readonly Reservation[],
+  ): Promise<readonly Reservation[]> {
+    const lost: Reservation[] = [];
+    for (const reservation of reservations) {
+      const held = this.#settle(reservation);
+      if (held === undefined) lost.push(reservation);
+      else this.#broker.setAside(held.from, held.item);
+    }
+    return Promise.resolve(lost);
+  }
+
+  listAside(queue: string, limit: number): Promise<readonly Aside[]> {
+    const aside = [...this.#broker.aside(queue)].slice(0, limit);
+    return Promise.resolve(
+      aside.map(([handle, { message }]) => ({ handle, message })),
+    );
+  }
+
+  putBack(
+    queue: string,
+    handles: readonly string[] | undefined,
+  ): Promise<number> {
+    const wanted = handles ?? [...this.#broker.aside(queue).keys()];
+    const back = wanted.filter((each) => this.#broker.putBack(queue, each));
+    return Promise.resolve(back.length);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

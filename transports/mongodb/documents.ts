@@ -211,7 +211,12 @@ export function markedPayload(
 const PROPERTIES = '"properties": {';
 const DELIVERY_INFO = '"delivery_info": {';
 
-const HIDDEN_FIELDS = { claim: "", hidden_expire_at: "", hidden_dead_at: "" };
+/** What a document has only while it is out of sight. */
+export const HIDDEN_FIELDS: Fields = {
+  claim: "",
+  hidden_expire_at: "",
+  hidden_dead_at: "",
+};
 
 function visibleFields(
   document: Fields,

@@ -1,16 +1,18 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Reservation } from "../store/store.ts";
+import type { Aside, Reservation } from "../store/store.ts";
 import { BroadcastReservation } from "./broadcasts.ts";
 import { filtersOf } from "./claims.ts";
 import type { Context } from "./context.ts";
 import {
+  HIDDEN_FIELDS,
   hiddenName,
   markedPayload,
   MongodbReservation,
   rankOf,
+  readMessage,
   releaseStatement,
 } from "./documents.ts";
-import type { UpdateStatement } from "./port.ts";
+import type { Fields, UpdateStatement } from "./port.ts";
 
 /**
  * Settles what was claimed, by the claim: a message that is no longer ours is
@@ -122,22 +124,88 @@ export class Settling {
     return lost;
   }
 
-  /** Puts what is no message under a name of its own, where nobody takes it. */
+  /** Puts messages under a name of their own, where nobody takes them. */
   async setAside(
     reservations: readonly Reservation[],
     options?: CallOptions,
-  ): Promise<void> {
+  ): Promise<readonly Reservation[]> {
     await this.#setBroadcastsAside(reservations.filter(isBroadcast), options);
-    await this.#update(
-      "set messages aside",
-      reservations.filter(isOurs).map(({ id, claim, queue }) => ({
-        filter: { _id: id, claim },
-        update: {
-          $set: { queue: hiddenName(queue, "malformed"), priority: 0 },
-          $unset: { claim: "" },
+    return await this.#settle(
+      reservations,
+      (held) =>
+        this.#update(
+          "set messages aside",
+          held.map(({ id, claim, queue }) => ({
+            filter: { _id: id, claim },
+            update: {
+              $set: { queue: hiddenName(queue, "malformed"), priority: 0 },
+              $unset: { claim: "" },
+            },
+          })),
+          options,
+        ),
+    );
+  }
+
+  /** Lists what is aside of a queue, the oldest first. */
+  async listAside(
+    queue: string,
+    limit: number | undefined,
+    options?: CallOptions,
+  ): Promise<readonly Aside[]> {
+    const found = await this.#findAside(queue, limit, options);
+    return found.map((document) => ({
+      handle: String(document._id),
+      message: readMessage(document).message,
+    }));
+  }
+
+  /** Puts back what is aside of a queue; returns how many. */
+  async putBack(
+    queue: string,
+    handles: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number> {
+    const found = await this.#findAside(queue, undefined, options);
+    const wanted = handles && new Set(handles);
+    const count = await this.#update(
+      "put messages back",
+      found.filter(({ _id }) => wanted?.has(String(_id)) !== false).map(
+        (document) => {
+          const { message } = readMessage(document);
+          const priority = "error" in message
+            ? undefined
+            : message.properties.priority;
+          return {
+            filter: { _id: document._id, queue: document.queue },
+            update: {
+              $set: { queue, priority: rankOf(priority) },
+              $unset: HIDDEN_FIELDS,
+            },
+          };
         },
-      })),
+      ),
       options,
+    );
+    this.#onReleased([queue]);
+    return count;
+  }
+
+  async #findAside(
+    queue: string,
+    limit: number | undefined,
+    options?: CallOptions,
+  ): Promise<readonly Fields[]> {
+    const { client, settings: { names } } = this.#context;
+    return await this.#context.call(
+      `read what is aside of queue "${queue}"`,
+      options,
+      () =>
+        client.find(
+          names.messages,
+          { queue: hiddenName(queue, "malformed") },
+          { sort: { _id: 1 }, limit },
+        ),
     );
   }
 

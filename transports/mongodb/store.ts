@@ -282,12 +282,14 @@ export class MongodbStore implements Store {
     return next;
   }
 
-  setAside(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<void> {
-    return this.#settling.setAside(reservations, options);
-  }
+  readonly setAside: NonNullable<Store["setAside"]> = (all, options) =>
+    this.#settling.setAside(all, options);
+
+  readonly listAside: NonNullable<Store["listAside"]> = (...call) =>
+    this.#settling.listAside(...call);
+
+  readonly putBack: NonNullable<Store["putBack"]> = (...call) =>
+    this.#settling.putBack(...call);
 
   async beat(
     owner: string,

@@ -116,23 +116,27 @@ export class Settlement {
   async setAside(
     reservations: readonly Reservation[],
     options?: CallOptions,
-  ): Promise<void> {
+  ): Promise<readonly Reservation[]> {
     const held = unacked(reservations);
-    if (held.length === 0) return;
+    const here = reservations.filter((each) => each instanceof RedisReservation)
+      .filter(({ where }) => where.type === "here");
     const { commands, layout } = this.#core;
-    for (const { queue, bytes } of held) {
+    // Rather twice than not at all.
+    for (const { queue, bytes } of [...held, ...here]) {
       await commands.send(`put a message of queue "${queue}" aside`, [
         "LPUSH",
         layout.malformed(queue),
         bytes,
       ], options);
     }
-    await this.#core.run(
+    if (held.length === 0) return [];
+    const lost = await this.#core.run(
       "remove",
       "put messages aside",
       fieldsOf(held),
       options,
     );
+    return placesIn(held, lost);
   }
 }
 

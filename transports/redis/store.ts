@@ -29,6 +29,7 @@ import { Mirror } from "./mirror.ts";
 import { readRedisOptions, type RedisOptions } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Reserver } from "./reserver.ts";
+import { listAside, putBack } from "./aside.ts";
 import { Settlement } from "./settlement.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
@@ -298,12 +299,17 @@ export class RedisStore implements Store {
     return Number(next) < 0 ? Infinity : Number(next) - Number(now);
   }
 
-  setAside(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<void> {
-    return this.#settlement.setAside(reservations, options);
-  }
+  readonly setAside: NonNullable<Store["setAside"]> = (all, options) =>
+    this.#settlement.setAside(all, options);
+
+  readonly listAside: NonNullable<Store["listAside"]> = (...call) =>
+    listAside(this.#core, ...call);
+
+  readonly putBack: NonNullable<Store["putBack"]> = async (queue, ...call) => {
+    const count = await putBack(this.#core, queue, ...call);
+    if (count > 0) this.#reserver.ring(queue);
+    return count;
+  };
 
   async beat(
     owner: string,

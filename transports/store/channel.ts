@@ -21,6 +21,8 @@ import type {
   DeleteQueueOptions,
   GetOptions,
   PublishOutcome,
+  Quarantined,
+  QuarantineOptions,
   RejectOptions,
   SettleOptions,
   Subscription,
@@ -30,6 +32,7 @@ import { type Declarer, planForeignConsume } from "./declarer.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { Loop } from "./loop.ts";
 import type { Publisher } from "./publisher.ts";
+import type { Quarantine } from "./quarantine.ts";
 import type { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
 import { lostBefore } from "./settler.ts";
@@ -46,6 +49,7 @@ export interface ChannelContext {
   readonly publisher: Publisher;
   readonly declarer: Declarer;
   readonly deadLetters: DeadLetters;
+  readonly quarantine: Quarantine;
   readonly ripener: Ripener;
   /** The tags in the tables of the consumers that the connection has, on all its channels. */
   readonly consumerTags: Set<string>;
@@ -264,6 +268,23 @@ export class StoreChannel implements Channel {
 
   reject(tag: DeliveryTag, options: RejectOptions): Promise<void> {
     return this.#deliveries.reject(tag, options);
+  }
+
+  async listQuarantined(
+    queue: string,
+    options: QuarantineOptions,
+  ): Promise<readonly Quarantined[]> {
+    this.#check(options, () => `list what is in quarantine of "${queue}"`);
+    return await this.#context.quarantine.list(queue, options);
+  }
+
+  async putBack(
+    queue: string,
+    ids: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number> {
+    this.#check(options, () => `put back into queue "${queue}"`);
+    return await this.#context.quarantine.putBack(queue, ids, options);
   }
 
   /** Ends it because the connection was lost. */

@@ -18,6 +18,7 @@ import { Declarer } from "./declarer.ts";
 import { Leases } from "./leases.ts";
 import { Loop } from "./loop.ts";
 import { Publisher } from "./publisher.ts";
+import { Quarantine } from "./quarantine.ts";
 import { Router } from "./router.ts";
 import { Ripener } from "./ripener.ts";
 import { lostBefore } from "./settler.ts";
@@ -89,7 +90,13 @@ class StoreConnection implements TransportConnection {
       this.#limits,
       () => clock.now() + operationTimeout,
     );
-    this.#deadLetters = new DeadLetters(store, router, () => clock.wall());
+    const quarantine = new Quarantine(store, options.onEvent);
+    this.#deadLetters = new DeadLetters(
+      store,
+      router,
+      quarantine,
+      () => clock.wall(),
+    );
     this.#ripener = new Ripener(store, options);
     this.#context = {
       store,
@@ -98,6 +105,7 @@ class StoreConnection implements TransportConnection {
       operationTimeout,
       limits: this.#limits,
       deadLetters: this.#deadLetters,
+      quarantine,
       ripener: this.#ripener,
       consumerTags: new Set(),
       declarer: new Declarer(store, this.#limits),

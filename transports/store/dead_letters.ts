@@ -1,4 +1,8 @@
-import { ChannelError } from "../../model/errors.ts";
+import {
+  ChannelError,
+  EncodeError,
+  MessagingError,
+} from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import {
@@ -6,32 +10,33 @@ import {
   type DeadLetterReason,
   deadLetterTargets,
 } from "../../virtual/dead_letter.ts";
-import { leaseLost } from "./settler.ts";
+import { isLeaseLost, leaseLost } from "./settler.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
-import type { Malformed, Reservation, Store } from "./store.ts";
-
-/** Says whether what lay in a queue is no message. */
-export function isMalformed(
-  message: Publishing | Malformed,
-): message is Malformed {
-  return "error" in message;
-}
+import { isMalformed, type Quarantine } from "./quarantine.ts";
+import type { Reservation, Store } from "./store.ts";
 
 /** Moves messages that were rejected, or expired, or pushed out, to where their queue dead-letters them, or away. */
 export class DeadLetters {
   readonly #store: Store;
   readonly #router: Router;
+  readonly #quarantine: Quarantine;
   readonly #wall: () => number;
 
   /** Makes one over a store; `wall` is the time by the calendar, ms since 1970. */
-  constructor(store: Store, router: Router, wall: () => number) {
+  constructor(
+    store: Store,
+    router: Router,
+    quarantine: Quarantine,
+    wall: () => number,
+  ) {
     this.#store = store;
     this.#router = router;
+    this.#quarantine = quarantine;
     this.#wall = wall;
   }
 
   /**
-   * Moves one message.
+   * Moves one message. What cannot be written where it should go is quarantined.
    *
    * @throws {SettlementError} If it was no longer ours.
    */
@@ -41,22 +46,21 @@ export class DeadLetters {
     options?: CallOptions,
   ): Promise<void> {
     const { message } = reservation;
-    if (isMalformed(message) && this.#store.setAside !== undefined) {
-      return await this.#store.setAside([reservation], options);
+    if (isMalformed(message)) {
+      return await this.#quarantine.add(reservation, message.error, options);
     }
-    const next = isMalformed(message)
-      ? undefined
-      : await this.#next(reservation.queue, message, why, options);
+    const next = await this.#next(reservation.queue, message, why, options);
     const put = next === undefined
-      ? undefined
-      : await this.#put(next, reservation, options);
-    if (put === "lost") throw leaseLost(reservation);
-    if (put === "put") return;
-    const { drop } = this.#store;
-    const lost = next === undefined && why === "rejected" && drop !== undefined
-      ? await drop.call(this.#store, [reservation], options)
-      : await this.#store.remove([reservation], options);
-    if (lost.length > 0) throw leaseLost(reservation);
+      ? "nowhere"
+      : await this.#putSomehow(next, message, reservation, options);
+    switch (put) {
+      case "put":
+        return;
+      case "lost":
+        throw leaseLost(reservation);
+      case "nowhere":
+        return await this.#drop(reservation, next, why, options);
+    }
   }
 
   /**
@@ -73,11 +77,22 @@ export class DeadLetters {
       try {
         await this.move(reservation, why, options);
       } catch (error) {
-        if (!isLeaseLost(error) && !(error instanceof ChannelError)) {
-          throw error;
-        }
+        if (!isLeaseLost(error) && !isRefusal(error)) throw error;
       }
     }
+  }
+
+  async #drop(
+    reservation: Reservation,
+    next: Publishing | undefined,
+    why: DeadLetterReason,
+    options?: CallOptions,
+  ): Promise<void> {
+    const { drop } = this.#store;
+    const lost = next === undefined && why === "rejected" && drop !== undefined
+      ? await drop.call(this.#store, [reservation], options)
+      : await this.#store.remove([reservation], options);
+    if (lost.length > 0) throw leaseLost(reservation);
   }
 
   async #next(
@@ -94,6 +109,37 @@ export class DeadLetters {
     return record === undefined
       ? undefined
       : deadLetter(record.declaration, message, why, this.#wall());
+  }
+
+  /** Without the additions if they have no room, and if that cannot be written either, into quarantine. */
+  async #putSomehow(
+    next: Publishing,
+    message: Publishing,
+    reservation: Reservation,
+    options?: CallOptions,
+  ): Promise<"put" | "lost" | "nowhere"> {
+    let unwritable: Error;
+    try {
+      return await this.#put(next, reservation, options);
+    } catch (error) {
+      if (!isUnwritable(error)) throw error;
+      unwritable = error;
+    }
+    if (isTooLarge(unwritable)) {
+      const { expiration: _, ...properties } = next.properties;
+      const { headers } = message.properties;
+      try {
+        return await this.#put(
+          { ...next, properties: { ...properties, headers } },
+          reservation,
+          options,
+        );
+      } catch (error) {
+        if (!isUnwritable(error)) throw error;
+      }
+    }
+    await this.#quarantine.add(reservation, unwritable, options);
+    return "put";
   }
 
   async #put(
@@ -161,7 +207,16 @@ export class DeadLetters {
   }
 }
 
-function isLeaseLost(error: unknown): boolean {
-  return error instanceof Error && "code" in error &&
-    error.code === "lease-lost";
+/** Whether it is the message's own fault: tried again, it would fail again. */
+function isUnwritable(error: unknown): error is Error {
+  return error instanceof EncodeError || error instanceof RangeError ||
+    error instanceof TypeError || isTooLarge(error);
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof MessagingError && error.code === "message-too-large";
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof ChannelError;
 }

@@ -117,3 +117,13 @@ export function lostBefore(action: string, cause: Error): ConnectionError {
     cause,
   });
 }
+
+/**
+ * Says whether a settlement failed for the message was no longer ours.
+ *
+ * @param error What it rejected with.
+ * @returns Whether somebody else has it.
+ */
+export function isLeaseLost(error: unknown): error is SettlementError {
+  return error instanceof SettlementError && error.code === "lease-lost";
+}

@@ -100,11 +100,38 @@ export interface Store extends AsyncDisposable {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]>;
-  /** Puts what is no message where an operator finds it: beanstalkd's bury, a list aside. */
+  /**
+   * Quarantines messages: puts them to where no consumer looks and an operator finds
+   * them, on the broker and with their bytes as they are, for as long as their queue
+   * lasts. What cannot be read goes there when it is rejected, and so does what can be
+   * read and not be written again where a retry or a dead letter would have to: a
+   * header that has no form in JSON, or no room for what would be added. Nothing else
+   * is done with the message, and nothing is deleted, whatever fails half way: rather
+   * there are two. A reservation that lies nowhere, for it was broadcast, is written
+   * there. Returns those that were no longer ours.
+   *
+   * Without it such a message is refused, stays held, and comes again.
+   */
   setAside?(
     reservations: readonly Reservation[],
     options?: CallOptions,
-  ): Promise<void>;
+  ): Promise<readonly Reservation[]>;
+  /** Lists what is in quarantine of a queue, the oldest first, or as many as the broker can tell of. */
+  listAside?(
+    queue: string,
+    limit: number,
+    options?: CallOptions,
+  ): Promise<readonly Aside[]>;
+  /**
+   * Puts what is in quarantine back into its queue, to be delivered once more: those
+   * with these handles, or all. Returns how many were put back; those that are not
+   * there any more are passed over.
+   */
+  putBack?(
+    queue: string,
+    handles: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number>;
   /**
    * Says that `owner` is alive for `ttl` ms more. Returns dead owners, their
    * reservations already given back, for the caller to delete what they own; and
@@ -228,6 +255,14 @@ export interface Malformed {
   readonly error: Error;
   /** The raw bytes. */
   readonly body: Uint8Array;
+}
+
+/** A message in quarantine. */
+export interface Aside {
+  /** The store's own name for it there. */
+  readonly handle: string;
+  /** The message, or why it is none. */
+  readonly message: Publishing | Malformed;
 }
 
 /** A message that is out of sight for the others. */

@@ -1,0 +1,113 @@
+import { type MessagingError, UnsupportedError } from "../../model/errors.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Publishing } from "../../model/message.ts";
+import type {
+  Quarantined,
+  QuarantineOptions,
+  TransportEvent,
+} from "../transport.ts";
+import { leaseLost } from "./settler.ts";
+import type { Aside, Malformed, Reservation, Store } from "./store.ts";
+
+/** Says whether what lay in a queue is no message. */
+export function isMalformed(
+  message: Publishing | Malformed,
+): message is Malformed {
+  return "error" in message;
+}
+
+/** Where messages go that cannot be read, or not be written again: on the broker, as they are. */
+export class Quarantine {
+  readonly #store: Store;
+  readonly #onEvent: ((event: TransportEvent) => void) | undefined;
+  #count = 0;
+
+  /** Makes one over a store; `onEvent` hears of each message. */
+  constructor(
+    store: Store,
+    onEvent: ((event: TransportEvent) => void) | undefined,
+  ) {
+    this.#store = store;
+    this.#onEvent = onEvent;
+  }
+
+  /**
+   * Quarantines a message.
+   *
+   * @throws {SettlementError} If it was no longer ours.
+   * @throws {UnsupportedError} If the store has no quarantine: the message is kept.
+   */
+  async add(
+    reservation: Reservation,
+    error: Error,
+    options?: CallOptions,
+  ): Promise<void> {
+    const { queue, message } = reservation;
+    const { setAside } = this.#store;
+    if (setAside === undefined) {
+      throw new UnsupportedError(
+        `Cannot put a message of queue "${queue}" into quarantine: this store has none, and the message is kept`,
+        { cause: error },
+      );
+    }
+    const lost = await setAside.call(this.#store, [reservation], options);
+    if (lost.length > 0) throw leaseLost(reservation);
+    this.#onEvent?.({
+      type: "quarantined",
+      queue,
+      messageId: isMalformed(message)
+        ? undefined
+        : message.properties.messageId,
+      error,
+      count: ++this.#count,
+    });
+  }
+
+  /** Lists what is there of a queue. */
+  async list(
+    queue: string,
+    { limit, ...options }: QuarantineOptions,
+  ): Promise<readonly Quarantined[]> {
+    const { listAside } = this.#store;
+    if (listAside === undefined) throw missing("list", queue);
+    const found = await listAside.call(this.#store, queue, limit, options);
+    return found.map(quarantined);
+  }
+
+  /** Puts back what is there of a queue; returns how many. */
+  async putBack(
+    queue: string,
+    ids: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number> {
+    const { putBack } = this.#store;
+    if (putBack === undefined) throw missing("put back", queue);
+    return await putBack.call(this.#store, queue, ids, options);
+  }
+}
+
+function missing(action: string, queue: string): MessagingError {
+  return new UnsupportedError(
+    `Cannot ${action} what is in quarantine of queue "${queue}": this store has none`,
+  );
+}
+
+function quarantined({ handle, message }: Aside): Quarantined {
+  return isMalformed(message)
+    ? {
+      id: handle,
+      exchange: "",
+      routingKey: "",
+      properties: {},
+      body: message.body,
+      malformed: message.error,
+    }
+    : {
+      id: handle,
+      exchange: message.exchange,
+      routingKey: message.routingKey,
+      properties: message.properties,
+      body: message.body,
+      malformed: undefined,
+    };
+}
