@@ -21,10 +21,12 @@ import {
   bindingOf,
   Collector,
   PATIENCE,
+  patience,
   publishing,
   soon,
   textOf,
   unique,
+  until,
 } from "./support.ts";
 
 const CLOCK: Clock = {
@@ -246,21 +248,23 @@ export class Broker implements AsyncDisposable {
 
   /** Takes one message, which ought to be there or on its way. */
   async getSoon(queue: string): Promise<Delivery> {
-    const end = performance.now() + PATIENCE;
+    const wait = patience(`a message in queue "${queue}"`);
     for (;;) {
       const delivery = await this.get(queue);
       if (delivery !== undefined) return delivery;
-      assert.ok(performance.now() < end, `nothing came to queue "${queue}"`);
+      await wait();
     }
   }
 
   /** Takes all messages that are there, and settles them. */
   async drain(queue: string): Promise<string[]> {
     const texts: string[] = [];
+    const end = performance.now() + PATIENCE;
     for (;;) {
       const delivery = await this.get(queue, { noAck: true });
       if (delivery === undefined) return texts;
       texts.push(textOf(delivery) ?? "");
+      assert.ok(performance.now() < end, `queue "${queue}" has no end`);
     }
   }
 
@@ -271,15 +275,11 @@ export class Broker implements AsyncDisposable {
 
   /** Waits until a queue has so many ready messages. */
   async untilCount(queue: string, count: number): Promise<void> {
-    const end = performance.now() + PATIENCE;
-    for (;;) {
-      const found = await this.count(queue);
-      if (found === count) return;
-      assert.ok(
-        performance.now() < end,
-        `queue "${queue}" has ${found} messages and not ${count}`,
-      );
-    }
+    let found = 0;
+    await until(
+      async () => (found = await this.count(queue)) === count,
+      () => `queue "${queue}" with ${count} messages, not ${found},`,
+    );
   }
 
   /** Removes what was declared, and closes all connections. */

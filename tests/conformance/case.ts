@@ -1,5 +1,6 @@
 import type { Capability, Transport } from "../../transports/transport.ts";
 import { Broker } from "./broker.ts";
+import { arrives, CASE_PATIENCE, PATIENCE } from "./support.ts";
 
 /** A broker to test against. Made for each case, disposed of after it. */
 export interface Harness extends AsyncDisposable {
@@ -65,7 +66,7 @@ export function onBroker(
   return onHarness(name, async (harness) => {
     const broker = await Broker.open(harness);
     try {
-      await run(broker, harness);
+      await arrives(run(broker, harness), "the end of the case", CASE_PATIENCE);
     } finally {
       await broker[Symbol.asyncDispose]();
     }
@@ -87,5 +88,19 @@ export function onHarness(
 ): ConformanceCase {
   const { needs = [], lacks = [], restarts = false } = options;
   const { ordered = false, limited = false } = options;
-  return { name, needs, lacks, restarts, ordered, limited, run };
+  return {
+    name,
+    needs,
+    lacks,
+    restarts,
+    ordered,
+    limited,
+    // With what is removed and closed after it: nothing here waits for ever.
+    run: (harness) =>
+      arrives(
+        run(harness),
+        "the end of the case, and of its connections,",
+        CASE_PATIENCE + 2 * PATIENCE,
+      ),
+  };
 }

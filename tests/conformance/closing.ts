@@ -144,8 +144,10 @@ export const CLOSING: readonly ConformanceCase[] = [
         );
         const count = Math.min(25, texts.length - seen.size);
         for (const delivery of await collector.take(count)) {
-          seen.add(new TextDecoder().decode(delivery.body));
           await channel.ack(delivery.deliveryTag, soon());
+          const text = new TextDecoder().decode(delivery.body);
+          assert.ok(!seen.has(text), `"${text}" came again after its ack`);
+          seen.add(text);
         }
         await channel[Symbol.asyncDispose]();
       }

@@ -25,6 +25,33 @@ export const DELAYS: readonly ConformanceCase[] = [
     { needs: ["delay"] },
   ),
   onBroker(
+    "a shorter delay passes a longer one",
+    async (broker) => {
+      const queue = await broker.queue();
+      const collector = await broker.consume(queue);
+      await broker.publish("", queue, "long", { delay: 900_000 });
+      await broker.publish("", queue, "middle", { delay: 1500 });
+      await broker.publish("", queue, "short", { delay: 100 });
+      assert.equal(textOf(await collector.next()), "short");
+      assert.equal(textOf(await collector.next()), "middle");
+      assert.equal(collector.all.length, 2);
+    },
+    { needs: ["delay"] },
+  ),
+  onBroker(
+    "purgeQueue() leaves what is delayed",
+    async (broker) => {
+      const queue = await broker.queue();
+      await broker.publish("", queue, "later", { delay: 2000 });
+      await broker.put(queue, "now");
+      assert.equal(await broker.channel.purgeQueue(queue, soon()), 1);
+      const collector = await broker.consume(queue);
+      assert.equal(textOf(await collector.next()), "later");
+      assert.equal(await broker.count(queue), 0);
+    },
+    { needs: ["delay"] },
+  ),
+  onBroker(
     "a message is requeued with a delay and other headers",
     async (broker) => {
       const queue = await broker.queue();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { publishing, rejectsWith, soon, textOf } from "./support.ts";
+import { publishing, rejectsWith, soon, textOf, until } from "./support.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
 import { DELAYS } from "./delays.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
@@ -111,9 +111,16 @@ export const EXTRAS: readonly ConformanceCase[] = [
       const queue = await broker.queue({
         arguments: { "x-dead-letter-exchange": exchange, "x-message-ttl": 1 },
       });
-      await broker.bind(queue, exchange);
+      const seen = await broker.queue();
+      for (const each of [queue, seen]) await broker.bind(each, exchange);
+      const collector = await broker.consume(seen);
       await broker.put(queue, "x");
-      await broker.untilCount(queue, 0);
+      await collector.next();
+      // Were it back in its queue, then another would have expired behind it.
+      await broker.put(queue, "y");
+      assert.equal(textOf(await collector.next()), "y");
+      assert.equal(collector.all.length, 2);
+      assert.equal(await broker.count(queue), 0);
     },
     { needs: ["dead-letter", "message-ttl"] },
   ),
@@ -181,12 +188,12 @@ export const EXTRAS: readonly ConformanceCase[] = [
     async (broker) => {
       const queue = await broker.queue({ arguments: { "x-expires": 50 } });
       // Looking at it is using it: a publish to it is not.
-      for (;;) {
-        const outcome = await broker.publish("", queue, "x", {
+      await until(async () => {
+        const { type } = await broker.publish("", queue, "x", {
           mandatory: true,
         });
-        if (outcome.type === "returned") break;
-      }
+        return type === "returned";
+      }, "the end of the queue");
     },
     { needs: ["queue-ttl", "known-queues"] },
   ),

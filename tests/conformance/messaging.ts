@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { binding, Queue } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, take } from "./stage.ts";
-import { arrives, rejectsWith, soon, unique } from "./support.ts";
+import { arrives, rejectsWith, soon, unique, until } from "./support.ts";
 
 /** What users hold: connections, producers, consumers, messages. */
 export const MESSAGING: readonly ConformanceCase[] = [
@@ -207,10 +207,10 @@ export const MESSAGING: readonly ConformanceCase[] = [
       const [first, second] = await take(consumer, 2);
       await first?.ack();
       await second?.ack();
-      for (;;) {
+      await until(async () => {
         const [status] = await connection.declare(queue);
-        if (status?.messageCount === 8) break;
-      }
+        return status?.messageCount === 8;
+      }, "what was fetched");
       const rest = await take(connection.consumer<number>(queue), 8);
       const payloads = rest.map(({ payload }) => payload);
       if (unordered !== undefined) payloads.sort();

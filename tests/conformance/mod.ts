@@ -25,11 +25,13 @@
 
 import type { Capability } from "../../transports/transport.ts";
 import { ABORTING } from "./aborting.ts";
+import { AGES } from "./ages.ts";
 import type { ConformanceCase, Harness } from "./case.ts";
 import { CLOSING } from "./closing.ts";
 import { CONSUMING } from "./consuming.ts";
 import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { EXTRAS } from "./extras.ts";
+import { FINALITY } from "./finality.ts";
 import { MESSAGING } from "./messaging.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { RECOVERY } from "./recovery.ts";
@@ -37,6 +39,7 @@ import { RETRYING } from "./retrying.ts";
 import { ROUTING } from "./routing.ts";
 import { RUNNING } from "./running.ts";
 import { SETTLING } from "./settling.ts";
+import { SHARING } from "./sharing.ts";
 import { SHUTDOWN } from "./shutdown.ts";
 import { TOPOLOGY } from "./topology.ts";
 
@@ -49,11 +52,14 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...ROUTING,
   ...PUBLISHING,
   ...CONSUMING,
+  ...SHARING,
   ...SETTLING,
   ...DEAD_LETTERING,
+  ...FINALITY,
   ...CLOSING,
   ...ABORTING,
   ...EXTRAS,
+  ...AGES,
   ...MESSAGING,
   ...RUNNING,
   ...RETRYING,

@@ -91,7 +91,9 @@ export const SETTLING: readonly ConformanceCase[] = [
           });
         } else {
           await broker.channel.ack(delivery.deliveryTag, soon());
-          done.add(textOf(delivery) ?? "");
+          const text = textOf(delivery) ?? "";
+          assert.ok(!done.has(text), `"${text}" came again after its ack`);
+          done.add(text);
         }
       }
       assert.equal(await broker.count(queue), 0);

@@ -11,7 +11,7 @@ import {
   type Harness,
   onHarness,
 } from "./case.ts";
-import { arrives, PATIENCE, soon, unique } from "./support.ts";
+import { arrives, CASE_PATIENCE, PATIENCE, soon, unique } from "./support.ts";
 
 /** What a case through the public API has: a connection, and a way to remove what it declared. */
 export interface Stage {
@@ -40,7 +40,7 @@ export function onStage(
     const queues: string[] = [];
     const exchanges: string[] = [];
     try {
-      await run({
+      const running = run({
         connection,
         queue(given) {
           const queue = new Queue(unique("queue"), given);
@@ -53,6 +53,7 @@ export function onStage(
           return exchange;
         },
       }, harness);
+      await arrives(running, "the end of the case", CASE_PATIENCE);
     } finally {
       await connection.close({ drainTimeout: PATIENCE });
       await remove(harness, queues, exchanges);

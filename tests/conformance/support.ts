@@ -10,6 +10,9 @@ import type {
 /** Milliseconds after which what a case waits for counts as missing. */
 export const PATIENCE = 15_000;
 
+/** Milliseconds after which a case counts as one without end, whatever it waits for. */
+export const CASE_PATIENCE = 90_000;
+
 /**
  * Makes a name that no other case has.
  *
@@ -57,17 +60,19 @@ export function soon(): { readonly deadline: number } {
  * @typeParam T What comes.
  * @param promise What to wait for.
  * @param what What it is, for the error.
+ * @param patience Milliseconds after which it counts as missing.
  * @returns What it resolves to.
  */
 export async function arrives<T>(
   promise: Promise<T>,
   what: string,
+  patience: number = PATIENCE,
 ): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(new Error(`${what} did not come within ${PATIENCE} ms`)),
-      PATIENCE,
+      () => reject(new Error(`${what} did not come within ${patience} ms`)),
+      patience,
     );
   });
   try {
@@ -75,6 +80,40 @@ export async function arrives<T>(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * Makes a question that fails the case when it is asked for too long: for every loop
+ * that ends when the broker has kept its promise.
+ *
+ * @param what What is waited for, for the error.
+ * @returns The question, which also lets timers and sockets have their turn.
+ */
+export function patience(
+  what: string | (() => string),
+): () => Promise<void> {
+  const end = performance.now() + PATIENCE;
+  return async () => {
+    if (performance.now() >= end) {
+      const told = typeof what === "string" ? what : what();
+      assert.fail(`${told} did not come within ${PATIENCE} ms`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  };
+}
+
+/**
+ * Asks until something is so.
+ *
+ * @param isSo Whether it is so by now.
+ * @param what What it is, for the error.
+ */
+export async function until(
+  isSo: () => boolean | Promise<boolean>,
+  what: string | (() => string),
+): Promise<void> {
+  const wait = patience(what);
+  while (!await isSo()) await wait();
 }
 
 /** A consumer whose deliveries wait to be looked at. */

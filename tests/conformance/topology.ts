@@ -7,6 +7,7 @@ import {
   soon,
   textOf,
   unique,
+  until,
 } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
@@ -340,12 +341,13 @@ export const TOPOLOGY: readonly ConformanceCase[] = [
         name,
       );
       await elsewhere.connection[Symbol.asyncDispose]();
-      for (;;) {
+      await until(async () => {
         const another = await broker.openChannel();
         const error = await another.checkQueue(name, soon()).catch((e) => e);
-        if (error.code === "not-found") break;
+        if (error.code === "not-found") return true;
         assert.equal(error.code, "resource-locked");
-      }
+        return false;
+      }, "the end of the queue");
     },
     { needs: ["exclusive", "known-queues"] },
   ),

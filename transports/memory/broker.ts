@@ -90,6 +90,10 @@ export class MemoryBroker {
   restore(queue: MemoryQueue, item: Item): void {
     if (queue.deleted) return;
     queue.restore(item);
+    if (item.expiresAt < Infinity) {
+      this.#timed.add(queue);
+      this.#arm();
+    }
     this.#wakeFor(queue.name);
   }
 

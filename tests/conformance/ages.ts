@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { type ConformanceCase, onBroker } from "./case.ts";
+import { deathOf, withDeadLetters } from "./deaths.ts";
+import { soon, textOf, until } from "./support.ts";
+
+/** Times to live, limits and priorities, also of one beside the other. */
+export const AGES: readonly ConformanceCase[] = [
+  ...([
+    ["x-max-length-bytes", 10],
+    ["x-max-length", 2],
+  ] as const).flatMap(([argument, limit]) => [
+    onBroker(`${argument} counts anew after a purge`, async (broker) => {
+      const queue = await broker.queue({ arguments: { [argument]: limit } });
+      for (const text of ["12345", "67890"]) await broker.put(queue, text);
+      assert.equal(await broker.channel.purgeQueue(queue, soon()), 2);
+      for (const text of ["abcde", "fghij"]) await broker.put(queue, text);
+      assert.deepEqual(await broker.drain(queue), ["abcde", "fghij"]);
+    }, { needs: ["length-limit"] }),
+    onBroker(`${argument} counts what is ready alone`, async (broker) => {
+      const queue = await broker.queue({ arguments: { [argument]: limit } });
+      for (const text of ["12345", "67890"]) await broker.put(queue, text);
+      const one = await broker.getSoon(queue);
+      const two = await broker.getSoon(queue);
+      for (const text of ["abcde", "fghij"]) await broker.put(queue, text);
+      assert.equal(await broker.count(queue), 2);
+      for (const { deliveryTag } of [one, two]) {
+        await broker.channel.ack(deliveryTag, soon());
+      }
+      await broker.put(queue, "klmno");
+      assert.deepEqual(await broker.drain(queue), ["fghij", "klmno"]);
+    }, { needs: ["length-limit"] }),
+  ]),
+  onBroker(
+    "a priority above x-max-priority counts as that",
+    async (broker) => {
+      const queue = await broker.queue({ arguments: { "x-max-priority": 5 } });
+      for (
+        const [text, priority] of [["low", 1], ["nine", 9], [
+          "five",
+          5,
+        ]] as const
+      ) await broker.put(queue, text, { priority });
+      await broker.untilCount(queue, 3);
+      assert.deepEqual(await broker.drain(queue), ["nine", "five", "low"]);
+    },
+    { needs: ["priority"] },
+  ),
+  onBroker(
+    "a message without a priority counts as 0",
+    async (broker) => {
+      const queue = await broker.queue({ arguments: { "x-max-priority": 9 } });
+      await broker.put(queue, "none");
+      await broker.put(queue, "zero", { priority: 0 });
+      await broker.put(queue, "nine", { priority: 9 });
+      await broker.untilCount(queue, 3);
+      assert.deepEqual(await broker.drain(queue), ["nine", "none", "zero"]);
+    },
+    { needs: ["priority"] },
+  ),
+  onBroker(
+    "in a queue with priorities messages expire too, whatever is before them",
+    async (broker) => {
+      const queue = await broker.queue({ arguments: { "x-max-priority": 5 } });
+      await broker.put(queue, "low", { priority: 0, expiration: 0 });
+      await broker.put(queue, "high", { priority: 5, expiration: 60_000 });
+      await broker.put(queue, "late", { priority: 5, expiration: 0 });
+      await broker.put(queue, "last", { priority: 0 });
+      assert.equal(textOf(await broker.getSoon(queue)), "high");
+      assert.equal(textOf(await broker.getSoon(queue)), "last");
+      assert.equal(await broker.get(queue), undefined);
+    },
+    { needs: ["priority", "message-ttl"] },
+  ),
+  onBroker(
+    "the shorter of the message's and the queue's time to live counts",
+    async (broker) => {
+      const queue = await broker.queue({
+        arguments: { "x-message-ttl": 60_000 },
+      });
+      await broker.put(queue, "late", { expiration: 0 });
+      await broker.put(queue, "in time");
+      assert.equal(textOf(await broker.getSoon(queue)), "in time");
+      assert.equal(await broker.get(queue), undefined);
+    },
+    { needs: ["message-ttl"] },
+  ),
+  onBroker(
+    "a message that is held does not expire, and does when it is requeued",
+    async (broker) => {
+      const { queue, dead, exchange } = await withDeadLetters(broker);
+      const other = await broker.queue({
+        arguments: {
+          "x-dead-letter-exchange": exchange,
+          "x-dead-letter-routing-key": "dead",
+        },
+      });
+      const letters = await broker.consume(dead);
+      await broker.put(queue, "held", { expiration: 1500 });
+      const { deliveryTag } = await broker.getSoon(queue);
+      // When this one's time is over, then that of the one that is held is.
+      await broker.put(other, "marker", { expiration: 1500 });
+      assert.equal(textOf(await letters.next()), "marker");
+      assert.equal(letters.all.length, 1);
+      const options = { requeue: true, ...soon() };
+      await broker.channel.reject(deliveryTag, options);
+      const letter = await letters.next();
+      assert.equal(textOf(letter), "held");
+      assert.equal(deathOf(letter.properties.headers).reason, "expired");
+    },
+    { needs: ["dead-letter", "message-ttl"] },
+  ),
+  onBroker(
+    "a queue with x-expires stays while it has a consumer",
+    async (broker) => {
+      const queue = await broker.queue({ arguments: { "x-expires": 300 } });
+      const collector = await broker.consume(queue);
+      // Its time is over when that of one without a consumer is, which has the triple.
+      const unused = await broker.queue({ arguments: { "x-expires": 900 } });
+      await until(async () => {
+        const options = { mandatory: true };
+        const { type } = await broker.publish("", unused, "", options);
+        return type === "returned";
+      }, "the end of the queue that nobody uses");
+      await broker.put(queue, "x");
+      assert.equal(textOf(await collector.next()), "x");
+      assert.equal(
+        (await broker.channel.checkQueue(queue, soon())).name,
+        queue,
+      );
+    },
+    { needs: ["queue-ttl", "known-queues"] },
+  ),
+];
