@@ -24,6 +24,8 @@ export class AwsRelay implements AsyncDisposable {
   readonly requests: AwsRequest[] = [];
   /** Asked first. */
   intercept: Intercept = () => undefined;
+  /** How far its clock is ahead of ours, ms: AWS refuses what is signed five minutes off, and tells its time. */
+  skew = 0;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #stop = new AbortController();
   /** Ends who holds a request. */
@@ -75,20 +77,47 @@ export class AwsRelay implements AsyncDisposable {
     const asked = requestOf(request.headers, text);
     this.requests.push(asked);
     for (const done of this.#waiting.splice(0)) done();
+    if (this.#isSkewed(request.headers)) {
+      return this.#dated(refusalFor(asked, 403, "InvalidSignatureException"));
+    }
     const answer = await Promise.race([this.intercept(asked), this.#stopped]);
     if (answer !== undefined) return answer;
     const headers = new Headers(request.headers);
     headers.delete("host");
     try {
-      return await fetch(this.#target, {
-        method: "POST",
-        headers,
-        body: text,
-        signal: this.#stop.signal,
-      });
+      return this.#dated(
+        await fetch(this.#target, {
+          method: "POST",
+          headers,
+          body: text,
+          signal: this.#stop.signal,
+        }),
+      );
     } catch {
       return new Response(null, { status: 503 });
     }
+  }
+
+  #isSkewed(headers: Headers): boolean {
+    const [, day, time] = /^(\d{8})T(\d{6})Z$/.exec(
+      headers.get("x-amz-date") ?? "",
+    ) ?? [];
+    if (this.skew === 0 || day === undefined || time === undefined) {
+      return false;
+    }
+    const signed = Date.parse(
+      `${day.replace(/(....)(..)(..)/, "$1-$2-$3")}T${
+        time.replace(/(..)(..)(..)/, "$1:$2:$3")
+      }Z`,
+    );
+    return Math.abs(Date.now() + this.skew - signed) > 300_000;
+  }
+
+  #dated(answer: Response): Response {
+    if (this.skew === 0) return answer;
+    const headers = new Headers(answer.headers);
+    headers.set("date", new Date(Date.now() + this.skew).toUTCString());
+    return new Response(answer.body, { status: answer.status, headers });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -110,6 +139,19 @@ function requestOf(headers: Headers, text: string): AwsRequest {
     region: credential?.[2] ?? "",
     token: headers.get("x-amz-security-token") ?? undefined,
   };
+}
+
+/** Answers as SQS, or SNS, does when it refuses. */
+function refusalFor(
+  { body: { Action } }: AwsRequest,
+  status: number,
+  code: string,
+): Response {
+  if (Action === undefined) return refusal(status, code);
+  return new Response(
+    `<ErrorResponse><Error><Type>Sender</Type><Code>${code}</Code><Message>${code}</Message></Error><RequestId>r</RequestId></ErrorResponse>`,
+    { status, headers: { "content-type": "text/xml" } },
+  );
 }
 
 /** Answers as SQS does when it refuses. */

@@ -4,7 +4,7 @@ import { atNextTurn } from "../../async/turn.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { TimeoutError } from "../../model/errors.ts";
 import type { Failure } from "./errors.ts";
-import type { BatchResult } from "./requests.ts";
+import type { BatchResult } from "./batch_result.ts";
 
 /** SQS's and SNS's, for all batches. */
 const MOST_ENTRIES = 10;

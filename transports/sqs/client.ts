@@ -26,7 +26,12 @@ import type {
   ReceivedMessage,
   ReceiveSettings,
 } from "./port.ts";
-import { type BatchResult, type Requests, resultOf, text } from "./requests.ts";
+import {
+  type BatchAnswer,
+  type BatchResult,
+  resultOf,
+} from "./batch_result.ts";
+import { type Requests, text } from "./requests.ts";
 
 /** How often the SDK sends a request whose failure may pass: of a busy server, say. */
 const ATTEMPTS = 3;
@@ -37,7 +42,9 @@ export class AwsClient {
   readonly #access: SqsAccess;
   readonly #credentials: CredentialSource | undefined;
   readonly #requests: Requests;
-  readonly #sqs: SQSClient;
+  /** Of the client that has been answered last: the others need not be refused to learn it. */
+  #clockOffset = 0;
+  #opened: SQSClient | undefined;
   #sns: Promise<Sns> | undefined;
 
   /** Makes one that has sent nothing yet. */
@@ -51,7 +58,12 @@ export class AwsClient {
     this.#access = access;
     this.#credentials = credentials;
     this.#requests = requests;
-    this.#sqs = new SQSClient(this.#config(access.endpoint, ATTEMPTS));
+  }
+
+  get #sqs(): SQSClient {
+    return this.#opened ??= new SQSClient(
+      this.#config(this.#access.endpoint, ATTEMPTS),
+    );
   }
 
   /** Asks for something small, once, to see whether there is somebody. */
@@ -78,6 +90,7 @@ export class AwsClient {
         await sqs.send(command, { abortSignal });
       }, options);
     } finally {
+      this.#clockOffset = sqs.config.systemClockOffset;
       sqs.destroy();
     }
   }
@@ -171,13 +184,10 @@ export class AwsClient {
         MessageDeduplicationId: entry.deduplication,
       })),
     });
-    return this.#run(
+    return this.#batch(
       `publish to queue "${url}"`,
-      async (abortSignal) =>
-        resultOf(
-          entries.length,
-          await this.#sqs.send(command, { abortSignal }),
-        ),
+      entries.length,
+      (abortSignal) => this.#sqs.send(command, { abortSignal }),
       options,
     );
   }
@@ -224,13 +234,10 @@ export class AwsClient {
         ReceiptHandle,
       })),
     });
-    return this.#run(
+    return this.#batch(
       `settle messages of queue "${url}"`,
-      async (abortSignal) =>
-        resultOf(
-          handles.length,
-          await this.#sqs.send(command, { abortSignal }),
-        ),
+      handles.length,
+      (abortSignal) => this.#sqs.send(command, { abortSignal }),
       options,
     );
   }
@@ -250,13 +257,10 @@ export class AwsClient {
         VisibilityTimeout: seconds,
       })),
     });
-    return this.#run(
+    return this.#batch(
       `hold or give back messages of queue "${url}"`,
-      async (abortSignal) =>
-        resultOf(
-          handles.length,
-          await this.#sqs.send(command, { abortSignal }),
-        ),
+      handles.length,
+      (abortSignal) => this.#sqs.send(command, { abortSignal }),
       options,
     );
   }
@@ -352,13 +356,18 @@ export class AwsClient {
 
   /** Closes the sockets. */
   async close(): Promise<void> {
-    this.#sqs.destroy();
+    this.#opened?.destroy();
     const sns = await this.#sns?.catch(() => undefined);
     sns?.client.destroy();
   }
 
   #config(endpoint: string | undefined, attempts: number): ConfigWithAgents {
-    const place = { ...this.#access, endpoint, tls: this.#settings.tls };
+    const place = {
+      ...this.#access,
+      endpoint,
+      tls: this.#settings.tls,
+      clockOffset: this.#opened?.config.systemClockOffset ?? this.#clockOffset,
+    };
     return withAgents(clientConfig(place, this.#credentials, attempts));
   }
 
@@ -368,6 +377,19 @@ export class AwsClient {
     options: Parameters<Requests["run"]>[2],
   ): Promise<O> {
     return this.#requests.run(action, request, options, this.#credentials);
+  }
+
+  #batch(
+    action: string,
+    count: number,
+    request: (abortSignal: AbortSignal) => Promise<BatchAnswer>,
+    options: CallOptions,
+  ): Promise<BatchResult> {
+    return this.#run(
+      action,
+      async (abortSignal) => resultOf(count, await request(abortSignal)),
+      options,
+    );
   }
 
   #topic<O>(

@@ -7,6 +7,8 @@ export interface Place {
   /** `undefined` is AWS's own. */
   readonly endpoint: string | undefined;
   readonly tls: TlsOptions | undefined;
+  /** How far its clock is ahead of ours, as another client has heard, ms. */
+  readonly clockOffset: number;
 }
 
 /** What the SDK's clients are made with, as far as it is the same for both. */
@@ -22,6 +24,8 @@ export interface ClientConfig {
   readonly useDualstackEndpoint: boolean;
   readonly useFipsEndpoint: boolean;
   readonly disableClockSkewCorrection: boolean;
+  /** How far AWS's clock is ahead of this machine's, as far as is known, ms. */
+  readonly systemClockOffset: number;
   readonly userAgentAppId: string;
   readonly defaultUserAgentProvider: () => Promise<[string, string][]>;
   readonly logger: Logger;
@@ -76,7 +80,7 @@ const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
  * @returns The configuration.
  */
 export function clientConfig(
-  { region, endpoint, tls }: Place,
+  { region, endpoint, tls, clockOffset }: Place,
   credentials: CredentialSource | undefined,
   attempts: number,
 ): ClientConfig {
@@ -96,6 +100,7 @@ export function clientConfig(
     useDualstackEndpoint: false,
     useFipsEndpoint: false,
     disableClockSkewCorrection: false,
+    systemClockOffset: clockOffset,
     userAgentAppId: "dashi",
     // The SDK's own would tell the operating system's release.
     defaultUserAgentProvider: () => Promise.resolve([["lang", "js"]]),

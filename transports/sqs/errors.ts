@@ -20,6 +20,8 @@ export interface Failure {
   readonly status: number | undefined;
   /** Whether the request was at fault; else it may be tried again. */
   readonly senderFault: boolean;
+  /** Whether it may have been done all the same. */
+  readonly isUnknown?: boolean;
   readonly cause?: unknown;
 }
 
@@ -114,6 +116,21 @@ export function isExpired(failure: Failure): boolean {
 }
 
 /**
+ * Says whether a request was refused for the time that it was signed at, and a client of
+ * the SDK that does not send again has the right time now. The others have sent it again
+ * themselves.
+ *
+ * @param error What the client threw.
+ * @returns Whether it has.
+ */
+export function hasCorrectedClock(error: unknown): boolean {
+  const { $metadata } = fieldsOf(error);
+  return typeof $metadata === "object" && $metadata !== null &&
+    Reflect.get($metadata, "clockSkewCorrected") === true &&
+    numberIn($metadata, "attempts") === 1;
+}
+
+/**
  * Says whether somebody else has answered: AWS always says in its own words what is
  * wrong, and a gateway that does not find it has a status, and perhaps a page.
  *
@@ -122,6 +139,16 @@ export function isExpired(failure: Failure): boolean {
  */
 export function isForeign({ code, status }: Failure): boolean {
   return status !== undefined && FOREIGN.has(code);
+}
+
+/**
+ * Says whether what failed may succeed later, as it is.
+ *
+ * @param failure What went wrong.
+ * @returns Whether it may.
+ */
+export function mayPass({ senderFault, code }: Failure): boolean {
+  return !senderFault || BUSY.has(code);
 }
 
 /**
@@ -201,10 +228,10 @@ export function requestError(
  *
  * @param queue The queue's or the topic's name.
  * @param failure What AWS says.
- * @returns The error; the message was not taken.
+ * @returns The error; the message was not taken, but where AWS does not say what became of it.
  */
 export function sendError(queue: string, failure: Failure): MessagingError {
-  const { text, code, senderFault, cause } = failure;
+  const { text, code, cause } = failure;
   const message = `Cannot publish to "${queue}": ${text}`;
   if (isTooLarge(failure)) {
     return new PublishError(message, { cause, code: "message-too-large" });
@@ -213,7 +240,8 @@ export function sendError(queue: string, failure: Failure): MessagingError {
   return new PublishError(`${message} (${code})`, {
     cause,
     code: "publish-refused",
-    retryable: !senderFault || BUSY.has(code),
+    retryable: mayPass(failure),
+    ...(failure.isUnknown ? { outcome: "unknown" } : {}),
   });
 }
 

@@ -9,10 +9,12 @@ import {
   TimeoutError,
 } from "../../model/errors.ts";
 import type { CredentialSource } from "./credentials.ts";
-import { type Failure, failureOf, isExpired, requestError } from "./errors.ts";
-
-/** What became of each entry of a batch, in its order: `undefined` is all well. */
-export type BatchResult = readonly (Failure | undefined)[];
+import {
+  failureOf,
+  hasCorrectedClock,
+  isExpired,
+  requestError,
+} from "./errors.ts";
 
 /** What requests need of their connection. */
 export interface RequestSettings {
@@ -52,7 +54,8 @@ export class Requests {
 
   /**
    * Sends a request. Without a deadline it has the connection's `operationTimeout`. Where
-   * AWS says that the credentials have expired, it is sent once more, with new ones.
+   * AWS says that the credentials have expired, it is sent once more, with new ones; and
+   * where this machine's clock was wrong, with the time that AWS has told.
    */
   async run<O>(
     action: string,
@@ -80,6 +83,7 @@ export class Requests {
           credentials.forget();
           continue;
         }
+        if (hasCorrectedClock(error) && attempt === 0) continue;
         const translated = requestError(action, failure);
         if (translated instanceof ConnectionError) {
           this.onLost?.(translated);
@@ -186,55 +190,6 @@ function lostError(action: string, cause: ConnectionError): ConnectionError {
 
 function closedError(action: string): ClosedError {
   return new ClosedError(`Cannot ${action}: the connection is closed`);
-}
-
-/** The answer to a batch, as the SDK has it. */
-interface BatchAnswer {
-  readonly Failed?:
-    | readonly {
-      readonly Id?: string | undefined;
-      readonly Code?: string | undefined;
-      readonly Message?: string | undefined;
-      readonly SenderFault?: boolean | undefined;
-    }[]
-    | undefined;
-  readonly Successful?:
-    | readonly { readonly Id?: string | undefined }[]
-    | undefined;
-}
-
-/**
- * Reads the answer to a batch whose entries are named by their index.
- *
- * @param count How many entries it had.
- * @param answer The answer.
- * @returns What became of each.
- */
-export function resultOf(count: number, answer: BatchAnswer): BatchResult {
-  const { Failed = [], Successful = [] } = answer;
-  if (Failed.length === 0 && Successful.length === count) {
-    return new Array(count).fill(undefined);
-  }
-  // What is in neither list was not done, as far as is known.
-  const results: (Failure | undefined)[] = Array.from(
-    { length: count },
-    () => ({
-      code: "InternalError",
-      text: "AWS does not say what became of it",
-      status: 200,
-      senderFault: false,
-    }),
-  );
-  for (const { Id } of Successful) results[Number(Id)] = undefined;
-  for (const { Id, Code, Message, SenderFault } of Failed) {
-    results[Number(Id)] = {
-      code: Code ?? "InternalError",
-      text: Message ?? Code ?? "it failed",
-      status: 200,
-      senderFault: SenderFault ?? false,
-    };
-  }
-  return results;
 }
 
 /**

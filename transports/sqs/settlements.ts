@@ -4,6 +4,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import { Batcher } from "./batcher.ts";
+import { isDenied, mayPass, requestError } from "./errors.ts";
 import type { ReceivedMessage } from "./port.ts";
 import type { SqsQueue } from "./queues.ts";
 
@@ -68,16 +69,24 @@ export class Settlements {
       reservation.until > this.#clock.now();
   }
 
-  /** Removes messages, or puts them back in sight with 0 seconds. Returns those that were not ours. */
+  /**
+   * Removes messages, or puts them back in sight with 0 seconds. Returns those that were
+   * not ours. Where one of them fails by no fault of its own it rejects when all have been
+   * tried: SQS takes each of them again, those too that it has settled.
+   */
   async settle(
     reservations: readonly Reservation[],
     verb: Verb,
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    const results = await Promise.all(
+    const results = await Promise.allSettled(
       reservations.map((each) => this.#settleOne(each, verb, options)),
     );
-    return reservations.filter((_, i) => !results[i]);
+    return reservations.filter((_, i) => {
+      const result = results[i];
+      if (result?.status === "rejected") throw result.reason;
+      return result?.value !== true;
+    });
   }
 
   /** Holds messages for some more seconds. Returns those that were not ours. */
@@ -106,10 +115,12 @@ export class Settlements {
     const limits = { deadline: options?.deadline, signal: options?.signal };
     let failure = await batcher.add(handle, limits);
     // Of a batch some entries may fail, by no fault of theirs.
-    if (failure !== undefined && !failure.senderFault) {
+    if (failure !== undefined && mayPass(failure)) {
       failure = await batcher.add(handle, limits);
     }
-    return failure === undefined;
+    if (failure === undefined) return true;
+    if (!mayPass(failure) && !isDenied(failure)) return false;
+    throw requestError(`settle a message of queue "${from.queue}"`, failure);
   }
 
   #batcherOf({ queue, url, client }: SqsQueue, verb: Verb): Batcher<string> {

@@ -1,0 +1,60 @@
+import type { Failure } from "./errors.ts";
+
+/** What became of each entry of a batch, in its order: `undefined` is all well. */
+export type BatchResult = readonly (Failure | undefined)[];
+
+/** What was done with an entry that the answer does not name. */
+const UNKNOWN: Failure = {
+  code: "InternalError",
+  text: "AWS does not say what became of it",
+  status: 200,
+  senderFault: false,
+  isUnknown: true,
+};
+
+/** The answer to a batch, as the SDK has it. */
+export interface BatchAnswer {
+  readonly Failed?:
+    | readonly {
+      readonly Id?: string | undefined;
+      readonly Code?: string | undefined;
+      readonly Message?: string | undefined;
+      readonly SenderFault?: boolean | undefined;
+    }[]
+    | undefined;
+  readonly Successful?:
+    | readonly { readonly Id?: string | undefined }[]
+    | undefined;
+}
+
+/**
+ * Reads the answer to a batch whose entries are named by their index.
+ *
+ * @param count How many entries it had.
+ * @param answer The answer.
+ * @returns What became of each.
+ */
+export function resultOf(count: number, answer: BatchAnswer): BatchResult {
+  const { Failed = [], Successful = [] } = answer;
+  if (
+    Failed.length === 0 && Successful.length === count &&
+    Successful.every(({ Id }, i) => Id === String(i))
+  ) return new Array(count).fill(undefined);
+  // Of what is in neither list nothing is known. Who is named that was not asked about is nobody.
+  const results = new Map<string | undefined, Failure | undefined>(
+    Array.from({ length: count }, (_, i) => [String(i), UNKNOWN]),
+  );
+  for (const { Id } of Successful) {
+    if (results.has(Id)) results.set(Id, undefined);
+  }
+  for (const { Id, Code, Message, SenderFault } of Failed) {
+    if (!results.has(Id)) continue;
+    results.set(Id, {
+      code: Code ?? "InternalError",
+      text: Message ?? Code ?? "it failed",
+      status: 200,
+      senderFault: SenderFault ?? false,
+    });
+  }
+  return [...results.values()];
+}
