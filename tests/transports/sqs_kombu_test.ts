@@ -107,9 +107,27 @@ for (
     "dGV4\n\n\n\ndA==",
     "",
     "[1]",
+    "42",
+    // Words that happen to be base64 of text.
+    "EDIT",
+    "MAIL",
+    "STOP",
+    btoa("just text"),
+    btoa('{"a": 1}'),
+    // Other programs have properties, too.
+    '{"type": "Feature", "properties": {"name": "Dinagat"}}',
+    '{"body": "b", "headers": {}, "properties": {"plan": "pro"}}',
+    '{"body": "b", "properties": {"delivery_info": {}}, "x": "\\"delivery_tag\\""}',
+    '{"body": 5, "properties": {}}',
+    btoa('{"body": 5, "properties": {}}'),
+    `{"wrapped": ${
+      JSON.stringify(bodiesOf("publish_plain")[0])
+    }, "properties": {}, "body": "b"}`,
+    '{"Type": "Notification", "Message": "hello"}',
+    '{"properties": {"delivery_info": {}, "delivery_tag": "t"}}',
   ]
 ) {
-  Deno.test(`decodeBody() takes ${JSON.stringify(text)} for a body, as Kombu does`, () => {
+  Deno.test(`decodeBody() takes ${JSON.stringify(text)} for a body, as it is`, () => {
     const { message } = decodeBody(text, "q");
     assert(!("error" in message));
     assertEquals(new TextDecoder().decode(message.body), text);
@@ -118,17 +136,20 @@ for (
   });
 }
 
-Deno.test("decodeBody() takes base64 of text for the text", () => {
-  const { message } = decodeBody(btoa("just text"), "q");
-  assertEquals(new TextDecoder().decode(message.body), "just text");
-});
-
-Deno.test("decodeBody() gives an envelope that is broken as it is", () => {
-  const text = '{"body": 5, "properties": {}}';
-  const { message } = decodeBody(btoa(text), "q");
-  assert("error" in message);
-  assertEquals(new TextDecoder().decode(message.body), text);
-});
+for (
+  const text of [
+    '{"body": 5, "properties": {"delivery_info": {}, "delivery_tag": "t"}}',
+    '{"body": "b", "headers": 5, "properties": {"delivery_info": {}, "delivery_tag": "t"}}',
+  ]
+) {
+  Deno.test(`decodeBody() gives the envelope ${text}, which is broken, as it is`, () => {
+    for (const sent of [text, btoa(text)]) {
+      const { message } = decodeBody(sent, "q");
+      assert("error" in message);
+      assertEquals(new TextDecoder().decode(message.body), text);
+    }
+  });
+}
 
 Deno.test("policyFor() writes Kombu's statement", () => {
   const [, queue = "", topic = ""] = [

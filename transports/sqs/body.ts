@@ -1,11 +1,14 @@
-import { decodeBase64, encodeBase64 } from "../../codec/mod.ts";
+import { decodeBase64, encodeBase64, parseJson } from "../../codec/mod.ts";
 import { DecodeError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
-import { type Envelope, readEnvelope } from "../store/envelope.ts";
+import { readEnvelope } from "../store/envelope.ts";
 import type { Malformed } from "../store/store.ts";
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Every envelope has them, of all of Kombu's versions: who sent it, and under which name. */
+const MARKS = ['"body"', '"properties"', '"delivery_info"', '"delivery_tag"'];
 
 /**
  * Makes what is sent of an envelope.
@@ -24,8 +27,9 @@ export function encodeBody(envelope: string, base64: boolean): string {
 }
 
 /**
- * Reads what was received, as Kombu does: an envelope in base64 or plain. Text of
- * any other kind is the body of a message that says nothing else.
+ * Reads what was received: an envelope of Kombu's or ours, in base64 or plain. All else
+ * is another program's, and the body of a message that says nothing else, as it was
+ * written: JSON with `properties` of its own, and words that happen to be base64.
  *
  * @param text The text.
  * @param queue The queue that it came from.
@@ -35,18 +39,18 @@ export function decodeBody(
   text: string,
   queue: string,
 ): { readonly message: Publishing | Malformed; readonly redelivered: boolean } {
-  const plain = text.startsWith("{") ? text : fromBase64(text) ?? text;
-  if (plain.startsWith("{") && plain.includes('"properties"')) {
+  const envelope = text.startsWith("{") ? text : fromBase64(text);
+  if (
+    envelope !== undefined && MARKS.every((mark) => envelope.includes(mark))
+  ) {
     try {
-      const { message, redelivered }: Envelope = readEnvelope(plain);
-      return { message, redelivered };
+      const { message, redelivered, deliveryTag } = readEnvelope(envelope);
+      if (deliveryTag !== undefined) return { message, redelivered };
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      if (looksLikeEnvelope(plain)) {
-        return {
-          message: { error, body: ENCODER.encode(plain) },
-          redelivered: false,
-        };
+      if (isEnvelope(envelope)) {
+        const body = ENCODER.encode(envelope);
+        return { message: { error, body }, redelivered: false };
       }
     }
   }
@@ -56,18 +60,24 @@ export function decodeBody(
     mandatory: false,
     delay: 0,
     properties: {},
-    body: ENCODER.encode(plain),
+    body: ENCODER.encode(text),
   };
   return { message, redelivered: false };
 }
 
-function looksLikeEnvelope(text: string): boolean {
+/** Says of what can not be read whether it was to be an envelope. */
+function isEnvelope(text: string): boolean {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && "properties" in value;
+    const value = parseJson(text);
+    return isTable(value) && "body" in value && isTable(value.properties) &&
+      "delivery_tag" in value.properties;
   } catch {
     return false;
   }
+}
+
+function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** What only looks like base64, or holds no text, is not taken for it. */
