@@ -13,6 +13,10 @@ import type { ReceivedMessage } from "./port.ts";
 const SOON = 2000;
 /** Others are given a moment: what was put back just now comes by them. */
 const MOMENT = 100;
+/** After an empty answer that came at once the next question waits so long, ms, and twice as long after each further one. */
+const FIRST_PAUSE = 50;
+/** But no longer than this, ms. */
+const MOST_PAUSE = 1000;
 /** How much later than it ought to an answer may come from a server that is alive. */
 const LATE = 1000;
 
@@ -62,6 +66,10 @@ export class Polls {
   /** The receives of consumers, by queue. */
   readonly #kept = new Map<string, Poll>();
   readonly #all = new Set<Poll>();
+  /** The pauses before the next question, by queue: of those whose server does not wait. */
+  readonly #pauses = new Map<string, number>();
+  /** Ends the pauses that are under way. */
+  readonly #pausing = new Set<() => void>();
 
   /** Makes one that has not asked yet. */
   constructor(settings: PollSettings) {
@@ -153,27 +161,72 @@ export class Polls {
       poll.waiter = undefined;
       waiter?.reject(reason);
     }
+    for (const end of [...this.#pausing]) end();
   }
 
   #start(queue: SqsQueue, limit: number, wait: number): Poll {
+    const { clock } = this.#settings;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const pause = wait > 0 ? this.#pauses.get(queue.queue) ?? 0 : 0;
+    const poll: Poll = {
+      queue,
+      endsAt: clock.now() + pause + wait,
+      waiter: undefined,
+      ended: promise,
+    };
+    this.#all.add(poll);
+    if (pause === 0) this.#ask(poll, limit, wait).then(resolve);
+    else {
+      this.#pause(pause).then(() => {
+        // Nobody wants it any more: then it need not be asked.
+        if (poll.waiter === undefined) return this.#end(poll);
+        return this.#ask(poll, limit, wait);
+      }).then(resolve);
+    }
+    return poll;
+  }
+
+  #pause(pause: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        stop();
+        this.#pausing.delete(end);
+        resolve();
+      };
+      const stop = this.#settings.clock.timer(end, pause);
+      this.#pausing.add(end);
+    });
+  }
+
+  /** Never rejects. */
+  #ask(poll: Poll, limit: number, wait: number): Promise<void> {
     const { clock, lease, grace } = this.#settings;
+    const { queue } = poll;
     const began = clock.now();
-    const answer = queue.client.receive(queue.url, {
+    return queue.client.receive(queue.url, {
       limit,
       wait: wait / 1000,
       lease: lease / 1000,
-    }, { deadline: began + wait + grace });
-    const poll: Poll = {
-      queue,
-      endsAt: began + wait,
-      waiter: undefined,
-      ended: answer.then(
-        (messages) => this.#answered(poll, messages),
-        (error) => this.#failed(poll, error),
-      ),
-    };
-    this.#all.add(poll);
-    return poll;
+    }, { deadline: began + wait + grace }).then(
+      (messages) => {
+        if (wait > 0) {
+          const took = clock.now() - began;
+          this.#brake(queue, messages.length === 0 && took < wait / 2);
+        }
+        this.#answered(poll, messages);
+      },
+      (error) => this.#failed(poll, error),
+    );
+  }
+
+  /** AWS waits before it says that there is nothing; others may not, and are not asked as fast as they answer. */
+  #brake({ queue }: SqsQueue, early: boolean): void {
+    if (!early) {
+      this.#pauses.delete(queue);
+      return;
+    }
+    const pause = (this.#pauses.get(queue) ?? FIRST_PAUSE / 2) * 2;
+    this.#pauses.set(queue, Math.min(pause, MOST_PAUSE));
   }
 
   #end(poll: Poll): void {
