@@ -1,4 +1,3 @@
-import type { SNSClient } from "@aws-sdk/client-sns";
 import {
   ChangeMessageVisibilityBatchCommand,
   CreateQueueCommand,
@@ -17,7 +16,6 @@ import { type ConfigWithAgents, withAgents } from "./agents/client.ts";
 import { clientConfig } from "./client_config.ts";
 import type { CredentialSource } from "./credentials.ts";
 import type { SendEntry } from "./entry.ts";
-import { TOPIC_TAGS } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
 import type { SqsAccess } from "./predefined.ts";
 import type {
@@ -32,11 +30,12 @@ import {
   resultOf,
 } from "./batch_result.ts";
 import { type Requests, text } from "./requests.ts";
+import { TopicClient } from "./topics/client.ts";
 
 /** How often the SDK sends a request whose failure may pass: of a busy server, say. */
 const ATTEMPTS = 3;
 
-/** SQS and SNS by the library's verbs, over the AWS SDK. The SDK for SNS is loaded with the first topic. */
+/** SQS by the library's verbs, over the AWS SDK. */
 export class AwsClient {
   readonly #settings: SqsSettings;
   readonly #access: SqsAccess;
@@ -45,7 +44,8 @@ export class AwsClient {
   /** Of the client that has been answered last: the others need not be refused to learn it. */
   #clockOffset = 0;
   #opened: SQSClient | undefined;
-  #sns: Promise<Sns> | undefined;
+  /** SNS, by the same credentials. */
+  readonly topics: TopicClient;
 
   /** Makes one that has sent nothing yet. */
   constructor(
@@ -58,6 +58,10 @@ export class AwsClient {
     this.#access = access;
     this.#credentials = credentials;
     this.#requests = requests;
+    this.topics = new TopicClient({
+      config: () => this.#config(settings.snsEndpoint, ATTEMPTS),
+      run: (action, request, options) => this.#run(action, request, options),
+    });
   }
 
   get #sqs(): SQSClient {
@@ -265,100 +269,10 @@ export class AwsClient {
     );
   }
 
-  /** Creates a topic, or finds it; returns its ARN. */
-  createTopic(
-    name: string,
-    fifo: boolean,
-    options: CallOptions,
-  ): Promise<string> {
-    return this.#topic(
-      `declare topic "${name}"`,
-      async (sns, abortSignal) => {
-        const command = new sns.CreateTopicCommand({
-          Name: name,
-          Attributes: { FifoTopic: String(fifo) },
-          Tags: TOPIC_TAGS,
-        });
-        return text((await sns.client.send(command, { abortSignal })).TopicArn);
-      },
-      options,
-    );
-  }
-
-  /** Deletes a topic, and its subscriptions. */
-  async deleteTopic(topic: string, options: CallOptions): Promise<void> {
-    await this.#topic(`delete topic "${topic}"`, (sns, abortSignal) => {
-      const command = new sns.DeleteTopicCommand({ TopicArn: topic });
-      return sns.client.send(command, { abortSignal });
-    }, options);
-  }
-
-  /** Lets a queue have what is published to a topic; returns the subscription's ARN. */
-  subscribe(
-    topic: string,
-    queue: string,
-    options: CallOptions,
-  ): Promise<string> {
-    return this.#topic(
-      `bind queue "${queue}" to topic "${topic}"`,
-      async (sns, abortSignal) => {
-        const command = new sns.SubscribeCommand({
-          TopicArn: topic,
-          Protocol: "sqs",
-          Endpoint: queue,
-          Attributes: { RawMessageDelivery: "true" },
-          ReturnSubscriptionArn: true,
-        });
-        const answer = await sns.client.send(command, { abortSignal });
-        return text(answer.SubscriptionArn);
-      },
-      options,
-    );
-  }
-
-  /** Ends a subscription. */
-  async unsubscribe(
-    subscription: string,
-    options: CallOptions,
-  ): Promise<void> {
-    await this.#topic(`unbind "${subscription}"`, (sns, abortSignal) => {
-      const command = new sns.UnsubscribeCommand({
-        SubscriptionArn: subscription,
-      });
-      return sns.client.send(command, { abortSignal });
-    }, options);
-  }
-
-  /** Publishes up to ten messages to a topic. */
-  publish(
-    topic: string,
-    entries: readonly SendEntry[],
-    options: CallOptions,
-  ): Promise<BatchResult> {
-    return this.#topic(
-      `publish to topic "${topic}"`,
-      async (sns, abortSignal) => {
-        const command = new sns.PublishBatchCommand({
-          TopicArn: topic,
-          PublishBatchRequestEntries: entries.map((entry, i) => ({
-            Id: String(i),
-            Message: entry.body(),
-            MessageGroupId: entry.group,
-            MessageDeduplicationId: entry.deduplication,
-          })),
-        });
-        const answer = await sns.client.send(command, { abortSignal });
-        return resultOf(entries.length, answer);
-      },
-      options,
-    );
-  }
-
   /** Closes the sockets. */
   async close(): Promise<void> {
     this.#opened?.destroy();
-    const sns = await this.#sns?.catch(() => undefined);
-    sns?.client.destroy();
+    await this.topics.close();
   }
 
   #config(endpoint: string | undefined, attempts: number): ConfigWithAgents {
@@ -391,31 +305,4 @@ export class AwsClient {
       options,
     );
   }
-
-  #topic<O>(
-    action: string,
-    request: (sns: Sns, abortSignal: AbortSignal) => Promise<O>,
-    options: CallOptions,
-  ): Promise<O> {
-    return this.#run(action, async (abortSignal) => {
-      const sns = await (this.#sns ??= this.#openSns());
-      return await request(sns, abortSignal);
-    }, options);
-  }
-
-  async #openSns(): Promise<Sns> {
-    try {
-      const sdk = await import("@aws-sdk/client-sns");
-      const { snsEndpoint } = this.#settings;
-      const client = new sdk.SNSClient(this.#config(snsEndpoint, ATTEMPTS));
-      return { ...sdk, client };
-    } catch (error) {
-      this.#sns = undefined;
-      throw error;
-    }
-  }
 }
-
-type Sns = typeof import("@aws-sdk/client-sns") & {
-  readonly client: SNSClient;
-};

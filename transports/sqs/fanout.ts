@@ -2,7 +2,7 @@ import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { NotFoundError } from "../../model/errors.ts";
 import { Batcher } from "./batcher.ts";
-import type { AwsClient } from "./client.ts";
+import type { TopicClient } from "./topics/client.ts";
 import type { SendEntry } from "./entry.ts";
 import { sendError } from "./errors.ts";
 import { entityName, isFifo } from "./names.ts";
@@ -14,7 +14,7 @@ const STATEMENT = "KombuManaged";
 
 /** Fanout exchanges as topics of SNS: a topic's subscriptions are its bindings, for all processes. */
 export class Fanout {
-  readonly #client: AwsClient;
+  readonly #client: TopicClient;
   readonly #settings: SqsSettings;
   readonly #limits: Limits;
   readonly #topics = new Map<string, string>();
@@ -26,7 +26,7 @@ export class Fanout {
 
   /** Makes one that knows no topic yet; `onGone` hears of topics that somebody deleted. */
   constructor(
-    client: AwsClient,
+    client: TopicClient,
     settings: SqsSettings,
     limits: Limits,
     onGone: (exchange: string) => void,

@@ -116,7 +116,7 @@ export class SqsStore implements Store {
       lost: (error) => this.lose(error),
     });
     const fanout = settings.supportsFanout
-      ? new Fanout(clients.own, settings, this.#limits, (exchange) => {
+      ? new Fanout(clients.own.topics, settings, this.#limits, (exchange) => {
         this.#tables.forgetExchange(exchange);
       })
       : undefined;
