@@ -165,6 +165,9 @@ local old, at = isOld(1)
 if old then return 'stale' end
 local instead, delay = ARGV[at], tonumber(ARGV[at + 1])
 fields, number = ARGV[at + 2], tonumber(ARGV[at + 3])
+-- A new message is refused where memory is full, as PUT's are by their LPUSH; one that takes
+-- another's place is not. This adds nothing.
+if instead == '' then redis.call('ZADD', DUE, 'XX', 0, '') end
 checkUnacked()
 local function bytes(text)
   local body, encoding = string.match(text, '^{"body": "([^"]*)"'), string.find(text, '"body_encoding": "base64"', 1, true)
@@ -364,4 +367,25 @@ for _, suffix in ipairs(SUFFIXES) do
   redis.call('DEL', P .. ARGV[1] .. suffix)
 end
 return count
+`;
+
+/** ARGV: for each its field, or '' if it came by PUB/SUB, its queue, and it. Returns the places of those that were not there. */
+export const ASIDE: string = String.raw`
+local lost = {}
+for i = 1, #ARGV, 3 do
+  if ARGV[i] ~= '' and redis.call('HDEL', UNACKED, ARGV[i]) == 0 then lost[#lost + 1] = (i - 1) / 3
+  else
+    redis.call('ZREM', INDEX, ARGV[i])
+    redis.call('LPUSH', MALFORMED .. ARGV[i + 1], ARGV[i + 2])
+  end
+end
+return lost
+`;
+
+/** ARGV: the queue, its list, what was put aside. */
+export const BACK: string = String.raw`
+-- First, so that nothing is removed that can not be put there.
+redis.call('LLEN', ARGV[2])
+if redis.call('LREM', MALFORMED .. ARGV[1], 1, ARGV[3]) == 0 then return 0 end
+return redis.call('RPUSH', ARGV[2], ARGV[3])
 `;

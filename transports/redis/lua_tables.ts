@@ -130,6 +130,15 @@ if #KEYS > 0 then redis.call('EXISTS', unpack(KEYS)) end
 return answer
 `;
 
+/**
+ * A server whose memory is full refuses a script's first write if it may need room, and
+ * none behind that: Redis 6.2 and 7 alike. This one removes nothing, and needs none.
+ * Whatever serves consumers begins with it, for that is what makes room again.
+ */
+export const AT_FULL_MEMORY: string = String.raw`
+redis.call('ZREM', OWNERS, '')
+`;
+
 /** ARGV: the owner, for how long it counts as alive. Returns whether it was known, and those that are overdue. */
 export const BEAT: string = String.raw`
 local known = redis.call('ZSCORE', OWNERS, ARGV[1])
@@ -141,4 +150,9 @@ return {now, known and 1 or 0, redis.call('ZRANGEBYSCORE', OWNERS, '-inf', now, 
 export const CLOCK: string = String.raw`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+`;
+
+/** ARGV: the queue, its x-expires. */
+export const USE: string = String.raw`
+return redis.call('ZADD', EXPIRING, 'XX', now + ARGV[2], ARGV[1])
 `;

@@ -1,5 +1,7 @@
 import type { Layout } from "./layout.ts";
 import {
+  ASIDE,
+  BACK,
   BROADCAST,
   COUNT,
   EXPIRY,
@@ -15,7 +17,15 @@ import {
   TAKE,
 } from "./lua_messages.ts";
 import { RIPEN } from "./lua_ripen.ts";
-import { APPLY, BEAT, CLOCK, READ, VERSION } from "./lua_tables.ts";
+import {
+  APPLY,
+  AT_FULL_MEMORY,
+  BEAT,
+  CLOCK,
+  READ,
+  USE,
+  VERSION,
+} from "./lua_tables.ts";
 
 /** What runs in the server, each in one step that nothing comes between. */
 export interface Scripts {
@@ -47,6 +57,12 @@ export interface Scripts {
   readonly ripen: string;
   /** Removes the ready messages of a queue. */
   readonly purge: string;
+  /** Puts aside what can not be read. */
+  readonly aside: string;
+  /** Brings back into its queue what was put aside. */
+  readonly back: string;
+  /** Notes that a queue is used. */
+  readonly use: string;
 }
 
 /**
@@ -71,21 +87,26 @@ local DELAYED = ${quote(layout.delayed(""))}
 local MALFORMED = ${quote(layout.malformed(""))}
 `;
   const script = (...parts: readonly string[]) => constants + parts.join("");
+  const consumers = (...parts: readonly string[]) =>
+    script(AT_FULL_MEMORY, ...parts);
   return {
-    take: script(CLOCK, HOLD, EXPIRY, PASS, TAKE),
+    take: consumers(CLOCK, HOLD, EXPIRY, PASS, TAKE),
     put: script(VERSION, PUT),
     putOne: script(CLOCK, HOLD, VERSION, PUT_ONE),
     broadcast: script(VERSION, BROADCAST),
-    remove: script(REMOVE),
-    release: script(EXPIRY, RELEASE),
-    renew: script(CLOCK, RENEW),
-    overdue: script(CLOCK, OVERDUE),
-    beat: script(CLOCK, BEAT),
-    read: script(CLOCK, READ),
-    apply: script(CLOCK, VERSION, APPLY),
-    count: script(CLOCK, HOLD, EXPIRY, PASS, COUNT),
-    ripen: script(CLOCK, HOLD, EXPIRY, PASS, RIPEN),
-    purge: script(PURGE),
+    remove: consumers(REMOVE),
+    release: consumers(EXPIRY, RELEASE),
+    renew: consumers(CLOCK, RENEW),
+    overdue: consumers(CLOCK, OVERDUE),
+    beat: consumers(CLOCK, BEAT),
+    read: consumers(CLOCK, READ),
+    apply: consumers(CLOCK, VERSION, APPLY),
+    count: consumers(CLOCK, HOLD, EXPIRY, PASS, COUNT),
+    ripen: consumers(CLOCK, HOLD, EXPIRY, PASS, RIPEN),
+    purge: consumers(PURGE),
+    aside: consumers(ASIDE),
+    back: consumers(BACK),
+    use: consumers(CLOCK, USE),
   };
 }
 

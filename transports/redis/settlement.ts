@@ -52,7 +52,7 @@ export class Settlement {
     delivered: boolean,
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    const { layout, commands } = this.#core;
+    const { layout } = this.#core;
     // The last to be served first: each goes in front of those before it.
     const held = unacked(reservations).reverse();
     const args: RedisArgument[] = [];
@@ -74,11 +74,8 @@ export class Settlement {
     }
     const moved = aside(reservations).map(async ({ queue, bytes }) => {
       const action = `requeue a message of queue "${queue}"`;
-      const source = layout.malformed(queue);
       const list = layout.list(queue, 0);
-      // Rather twice for a moment than not at all.
-      await commands.send(action, ["RPUSH", list, bytes], options);
-      await commands.send(action, ["LREM", source, 1, bytes], options);
+      await this.#core.run("back", action, [queue, list, bytes], options);
     });
     for (const each of reservations.toReversed()) {
       if (each instanceof RedisReservation && each.where.type === "here") {
@@ -120,20 +117,15 @@ export class Settlement {
     const held = unacked(reservations);
     const here = reservations.filter((each) => each instanceof RedisReservation)
       .filter(({ where }) => where.type === "here");
-    const { commands, layout } = this.#core;
-    // Rather twice than not at all.
-    for (const { queue, bytes } of [...held, ...here]) {
-      await commands.send(`put a message of queue "${queue}" aside`, [
-        "LPUSH",
-        layout.malformed(queue),
-        bytes,
-      ], options);
-    }
-    if (held.length === 0) return [];
+    if (held.length + here.length === 0) return [];
     const lost = await this.#core.run(
-      "remove",
+      "aside",
       "put messages aside",
-      fieldsOf(held),
+      [...held, ...here].flatMap(({ where, queue, bytes }) => [
+        where.type === "unacked" ? where.field : "",
+        queue,
+        bytes,
+      ]),
       options,
     );
     return placesIn(held, lost);

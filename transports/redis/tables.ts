@@ -167,15 +167,11 @@ export class Tables {
 
   /** Notes that a queue is used. */
   async #use(queue: string, options?: CallOptions): Promise<void> {
-    const { mirror, commands, layout, serverNow } = this.#core;
-    const expires = mirror.topology.queue(queue)?.declaration
+    const expires = this.#core.mirror.topology.queue(queue)?.declaration
       .arguments["x-expires"];
     if (typeof expires !== "number") return;
-    await commands.send("note that a queue is used", [
-      ...["ZADD", layout.expiring, "XX"] as const,
-      Math.ceil(serverNow + expires),
-      queue,
-    ], options);
+    const action = "note that a queue is used";
+    await this.#core.run("use", action, [queue, expires], options);
   }
 
   /** Makes planned changes in one step. */
