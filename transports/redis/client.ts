@@ -4,6 +4,8 @@ import { createHash } from "node:crypto";
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
+  AccessRefusedError,
+  ChannelError,
   ClosedError,
   ConnectionError,
   MessagingError,
@@ -25,8 +27,12 @@ export interface Script {
 export interface Arrivals {
   /** These keys changed; `undefined` is all of them. */
   changed(keys: readonly string[] | undefined): void;
-  /** A message on a channel that matches a pattern. */
-  message(pattern: string, body: Uint8Array): void;
+  /** A message on a channel; `pattern` is the one that it matched, if it was not named itself. */
+  message(
+    channel: string,
+    pattern: string | undefined,
+    body: Uint8Array,
+  ): void;
 }
 
 /** What is asked for a sign of life, for errors. */
@@ -52,6 +58,8 @@ export class RedisClient implements AsyncDisposable {
   readonly #heartbeat: Heartbeat;
   /** Whether the server tells us of changes of what we read. */
   #watching = false;
+  /** The scripts that the server has from us, by their names. */
+  readonly #known = new Set<string>();
 
   private constructor(dial: Dial, timeout: number) {
     const { promise, resolve } = Promise.withResolvers<CloseReason>();
@@ -121,6 +129,28 @@ export class RedisClient implements AsyncDisposable {
   }
 
   /**
+   * Sends a command that the server may refuse: users without the right to it, and servers
+   * that lack it, are no reason not to go on.
+   *
+   * @param action What it does, for errors.
+   * @returns The answer, or `undefined` where it was refused.
+   */
+  async ask(
+    action: string,
+    command: readonly [string, ...RedisArgument[]],
+    options?: CallOptions,
+  ): Promise<RedisReply | undefined> {
+    try {
+      return await this.send(action, command, options);
+    } catch (error) {
+      const isRefused = error instanceof AccessRefusedError ||
+        (error instanceof ChannelError && error.code === "channel-closed");
+      if (isRefused && this.#reason === undefined) return undefined;
+      throw error;
+    }
+  }
+
+  /**
    * Puts texts in front of a list, and waits for the answer.
    *
    * @param action What it does, for errors.
@@ -159,16 +189,18 @@ export class RedisClient implements AsyncDisposable {
       }
       return this.#redis.callBuffer(command, [name, ...rest]);
     };
-    return this.#call(
-      action,
-      options,
-      () =>
-        attempt("EVALSHA", script.sha).catch((error: unknown) => {
-          // The server was told to forget its scripts.
-          if (!/^NOSCRIPT/.test(textOf(error))) throw error;
-          return attempt("EVAL", script.text);
-        }),
-    );
+    return this.#call(action, options, () => {
+      // In whole at first, which needs no right to SCRIPT; what follows finds it there.
+      if (!this.#known.has(script.sha)) {
+        this.#known.add(script.sha);
+        return attempt("EVAL", script.text);
+      }
+      return attempt("EVALSHA", script.sha).catch((error: unknown) => {
+        // The server was told to forget its scripts, or the user may not name them.
+        if (!/^NOSCRIPT|^NOPERM.*evalsha/i.test(textOf(error))) throw error;
+        return attempt("EVAL", script.text);
+      });
+    });
   }
 
   /**
@@ -178,29 +210,33 @@ export class RedisClient implements AsyncDisposable {
    */
   async subscribe(options?: CallOptions): Promise<number | undefined> {
     const action = "listen for changes";
-    try {
-      const id = await this.send(action, ["CLIENT", "ID"], options);
-      await this.send(action, ["SUBSCRIBE", INVALIDATE], options);
-      return Number(id);
-    } catch (error) {
-      if (this.#reason !== undefined) throw error;
-      return undefined; // a user who may not
-    }
+    const id = await this.ask(action, ["CLIENT", "ID"], options);
+    if (typeof id !== "number") return undefined;
+    const told = await this.ask(action, ["SUBSCRIBE", INVALIDATE], options);
+    return told === undefined ? undefined : id;
   }
 
   /** Says who is to be told of what arrives. */
   listen(arrivals: Arrivals): void {
-    this.#redis.on("messageBuffer", (_channel: unknown, keys: unknown) => {
+    this.#redis.on("messageBuffer", (name: unknown, said: unknown) => {
       this.#heartbeat.hear();
+      const channel = decode(name);
+      if (channel !== INVALIDATE) {
+        if (said instanceof Uint8Array) {
+          arrivals.message(channel, undefined, said);
+        }
+        return;
+      }
       arrivals.changed(
-        Array.isArray(keys) ? keys.map((key) => decode(key)) : undefined,
+        Array.isArray(said) ? said.map((key) => decode(key)) : undefined,
       );
     });
     this.#redis.on(
       "pmessageBuffer",
-      (pattern: string, _channel: unknown, body: Uint8Array) => {
+      (pattern: unknown, channel: unknown, body: unknown) => {
         this.#heartbeat.hear();
-        arrivals.message(String(pattern), body);
+        if (!(body instanceof Uint8Array)) return;
+        arrivals.message(decode(channel), decode(pattern), body);
       },
     );
   }
@@ -211,17 +247,17 @@ export class RedisClient implements AsyncDisposable {
    * @returns Whether the server does.
    */
   async watchFor(listener: number, options?: CallOptions): Promise<boolean> {
-    try {
-      // What we change ourselves we know.
-      await this.send("watch for changes", [
-        ...["CLIENT", "TRACKING", "ON", "REDIRECT"] as const,
-        ...[String(listener), "OPTIN", "NOLOOP"],
-      ], options);
-      return this.#watching = true;
-    } catch (error) {
-      if (this.#reason !== undefined) throw error;
-      return false; // a proxy, or an old server
-    }
+    const action = "watch for changes";
+    // What we change ourselves we know.
+    const tracks = await this.ask(action, [
+      ...["CLIENT", "TRACKING", "ON", "REDIRECT"] as const,
+      ...[String(listener), "OPTIN", "NOLOOP"],
+    ], options);
+    if (tracks === undefined) return false; // a proxy, or an old server
+    // Each call that is to be watched asks for it: where it may not, nothing is.
+    const caches = ["CLIENT", "CACHING", "YES"] as const;
+    const may = await this.ask(action, caches, options);
+    return this.#watching = may !== undefined;
   }
 
   /** Ends the socket, as if it had been lost. */
@@ -256,6 +292,8 @@ export class RedisClient implements AsyncDisposable {
       this.#heartbeat.hear();
       return reply as RedisReply;
     }, (error: unknown) => {
+      // A refused PING is a sign of life, too.
+      if (isReplyError(error)) this.#heartbeat.hear();
       throw this.#translate(action, error);
     });
     return this.#limits.wait(answer, options, () => {
@@ -268,7 +306,7 @@ export class RedisClient implements AsyncDisposable {
   #translate(action: string, error: unknown): Error {
     if (this.#reason !== undefined) return this.#over(action);
     const text = textOf(error);
-    if (error instanceof Error && error.name === "ReplyError") {
+    if (isReplyError(error)) {
       if (!isLoss(text)) return replyError(action, text, error);
       this.destroy(lostError(this.#dial.broker, error));
       return this.#over(action);
@@ -353,6 +391,10 @@ export function byteLength(text: string): number {
  */
 export function toScript(text: string): Script {
   return { text, sha: createHash("sha1").update(text).digest("hex") };
+}
+
+function isReplyError(error: unknown): error is Error {
+  return error instanceof Error && error.name === "ReplyError";
 }
 
 function textOf(error: unknown): string {

@@ -1,6 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import {
-  AccessRefusedError,
   ConnectionError,
   NotFoundError,
   UnsupportedError,
@@ -105,11 +104,12 @@ async function logIn(
     const user = userid === undefined ? [] : [userid];
     await client.send(action, ["AUTH", ...user, password ?? ""], limits);
   }
-  await client.send(action, ["SELECT", database], limits);
+  // The first one is selected already: a user who may not choose needs no other.
+  if (database !== 0) await client.send(action, ["SELECT", database], limits);
   // Names may not have spaces.
   const name = options.name?.replace(/[^!-~]+/g, "-");
   if (name !== undefined && name !== "") {
-    await client.send(action, ["CLIENT", "SETNAME", name], limits);
+    await client.ask(action, ["CLIENT", "SETNAME", name], limits);
   }
 }
 
@@ -120,14 +120,8 @@ async function examine(
   limits: CallOptions,
 ): Promise<void> {
   const action = `connect to "${broker}"`;
-  let info: string;
-  try {
-    info = decode(await client.send(action, ["INFO"], limits));
-  } catch (error) {
-    // Who may not ask goes on without knowing.
-    if (error instanceof AccessRefusedError) return;
-    throw error;
-  }
+  // Who may not ask goes on without knowing.
+  const info = decode(await client.ask(action, ["INFO"], limits) ?? "");
   const value = (name: string) =>
     new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
   const refuse = (why: string) =>

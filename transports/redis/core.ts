@@ -89,15 +89,6 @@ export class Core {
     this.fresh = false;
   }
 
-  /** Sends the scripts to the server. */
-  async load(options: CallOptions): Promise<void> {
-    await Promise.all(
-      [...this.#scripts.values()].map(({ text }) =>
-        this.commands.send("load a script", ["SCRIPT", "LOAD", text], options)
-      ),
-    );
-  }
-
   /** Runs a script. */
   run(
     name: keyof Scripts,

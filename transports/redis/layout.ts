@@ -173,8 +173,21 @@ export class Layout {
    * regard for the key, so both with and without one.
    */
   patterns(exchange: string): readonly string[] {
-    const base = this.#channelBase(exchange).replace(/[*?[\]\\^-]/g, "\\$&");
+    const base = escape(this.#channelBase(exchange));
     return this.options.fanoutPatterns ? [base, `${base}/*`] : [base];
+  }
+
+  /** The pattern of all channels that begin with the prefix, if there is one. */
+  get prefixPattern(): string | undefined {
+    const { prefix } = this.options;
+    return prefix === "" ? undefined : `${escape(prefix)}*`;
+  }
+
+  /** Whether what is published on a channel is for a fanout exchange. */
+  isChannelOf(exchange: string, channel: string): boolean {
+    const base = this.#channelBase(exchange);
+    return channel === base ||
+      (this.options.fanoutPatterns && channel.startsWith(`${base}/`));
   }
 
   #channelBase(exchange: string): string {
@@ -190,4 +203,9 @@ export class Layout {
   #suffix(step: number): string {
     return step === 0 ? "" : `${this.options.sep}${step}`;
   }
+}
+
+/** A text as a pattern that matches nothing else. */
+function escape(text: string): string {
+  return text.replace(/[*?[\]\\^-]/g, "\\$&");
 }

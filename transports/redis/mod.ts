@@ -54,6 +54,12 @@
  * while nothing comes. A server that has become a replica, or takes no writes, is a lost
  * connection: it is dialled again, and with `sentinel://` the sentinels are asked anew.
  *
+ * What the server may refuse is done without: the name of a connection, `INFO`, `SCRIPT`,
+ * `SELECT 0`, tracking. A user whose channels are limited gets fanout if they are all under
+ * `global_keyprefix`, or else what is published without a routing key or with a binding's.
+ * Where the memory is full (`noeviction`) publishing is refused, and consumers go on, new
+ * ones too.
+ *
  * Of a queue with `x-max-length-bytes` all messages are counted at each publish: keep
  * such limits small. After a failover the old master may still confirm for some seconds
  * what is lost: `min-replicas-to-write` on the servers prevents it.

@@ -178,16 +178,14 @@ export class RedisStore implements Store {
         clock,
         owner,
       });
-      const [id] = await Promise.all([
-        listener.subscribe(limits),
-        core.load(limits),
-      ]);
+      const id = await listener.subscribe(limits);
       const rings = id !== undefined &&
         await commands.watchFor(id, limits);
       const store = new RedisStore(core, listener, redis, options, rings);
       listener.listen({
         changed: (keys) => store.#changed(keys),
-        message: (pattern, body) => store.#fanout.arrive(pattern, body),
+        message: (channel, pattern, body) =>
+          store.#fanout.arrive(channel, pattern, body),
       });
       const { known } = await store.#sweeper.beat(owner, OWNER_TTL, limits);
       // An earlier connection of this session's was lost: what it held goes back at once.
