@@ -10,12 +10,19 @@ import {
   ConnectionError,
   MessagingError,
 } from "../../model/errors.ts";
-import { nodeTlsOptions } from "../../model/tls_options.ts";
 import type { CloseReason } from "../transport.ts";
-import type { Dial } from "./dial.ts";
-import { isLoss, lostError, replyError, timeoutError } from "./errors.ts";
+import { type Arrivals, INVALIDATE, listenTo } from "./arrivals.ts";
+import { type Dial, redisOptions } from "./dial.ts";
+import {
+  isLoss,
+  isReplyError,
+  lostError,
+  replyError,
+  textOf,
+  timeoutError,
+} from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
+import type { RedisArgument, RedisReply } from "./reply.ts";
 
 /** A script, and the name that the server has for it. */
 export interface Script {
@@ -23,23 +30,8 @@ export interface Script {
   readonly sha: string;
 }
 
-/** What arrives on a client that has subscribed. None of these may throw. */
-export interface Arrivals {
-  /** These keys changed; `undefined` is all of them. */
-  changed(keys: readonly string[] | undefined): void;
-  /** A message on a channel; `pattern` is the one that it matched, if it was not named itself. */
-  message(
-    channel: string,
-    pattern: string | undefined,
-    body: Uint8Array,
-  ): void;
-}
-
 /** What is asked for a sign of life, for errors. */
 const HEAR = "hear from the server";
-
-/** The channel on which a server tells that keys changed. */
-const INVALIDATE = "__redis__:invalidate";
 
 /**
  * One socket to a server. Commands take effect in order. One that misses its deadline
@@ -218,27 +210,7 @@ export class RedisClient implements AsyncDisposable {
 
   /** Says who is to be told of what arrives. */
   listen(arrivals: Arrivals): void {
-    this.#redis.on("messageBuffer", (name: unknown, said: unknown) => {
-      this.#heartbeat.hear();
-      const channel = decode(name);
-      if (channel !== INVALIDATE) {
-        if (said instanceof Uint8Array) {
-          arrivals.message(channel, undefined, said);
-        }
-        return;
-      }
-      arrivals.changed(
-        Array.isArray(said) ? said.map((key) => decode(key)) : undefined,
-      );
-    });
-    this.#redis.on(
-      "pmessageBuffer",
-      (pattern: unknown, channel: unknown, body: unknown) => {
-        this.#heartbeat.hear();
-        if (!(body instanceof Uint8Array)) return;
-        arrivals.message(decode(channel), decode(pattern), body);
-      },
-    );
+    listenTo(this.#redis, arrivals, () => this.#heartbeat.hear());
   }
 
   /**
@@ -393,14 +365,6 @@ export function toScript(text: string): Script {
   return { text, sha: createHash("sha1").update(text).digest("hex") };
 }
 
-function isReplyError(error: unknown): error is Error {
-  return error instanceof Error && error.name === "ReplyError";
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 function asArgument(argument: RedisArgument): string | number | Buffer {
   return argument instanceof Uint8Array
     ? Buffer.from(
@@ -409,26 +373,4 @@ function asArgument(argument: RedisArgument): string | number | Buffer {
       argument.byteLength,
     )
     : argument;
-}
-
-function redisOptions(dial: Dial, timeout: number) {
-  return {
-    ...(dial.path === undefined
-      ? { host: dial.hostname, port: dial.port }
-      : { path: dial.path }),
-    ...(dial.tls === undefined ? {} : { tls: nodeTlsOptions(dial.tls) }),
-    // Under 3 the client drops what the server tells of changed keys.
-    protocol: 2 as const,
-    lazyConnect: true,
-    connectTimeout: timeout,
-    // What was lost is said again above, where it is known what it was: the client alone
-    // would send twice, or wait for ever.
-    retryStrategy: () => null,
-    autoResendUnfulfilledCommands: false,
-    autoResubscribe: false,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    enableReadyCheck: false,
-    disableClientInfo: true,
-  };
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../../async/clock.ts";
-import type { TlsOptions } from "../../model/tls_options.ts";
+import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
 
 /** One server's address. */
 export interface Dial {
@@ -13,4 +13,36 @@ export interface Dial {
   /** Milliseconds; 0 is none. */
   readonly heartbeat: number;
   readonly clock: Clock;
+}
+
+/**
+ * Says how the client is to dial, and that it is to do no more than that.
+ *
+ * @param dial The address.
+ * @param timeout For how long to try, ms.
+ * @returns The client's options.
+ */
+export function redisOptions(
+  dial: Dial,
+  timeout: number,
+): Readonly<Record<string, unknown>> {
+  return {
+    ...(dial.path === undefined
+      ? { host: dial.hostname, port: dial.port }
+      : { path: dial.path }),
+    ...(dial.tls === undefined ? {} : { tls: nodeTlsOptions(dial.tls) }),
+    // Under 3 the client drops what the server tells of changed keys.
+    protocol: 2,
+    lazyConnect: true,
+    connectTimeout: timeout,
+    // What was lost is said again above, where it is known what it was: the client alone
+    // would send twice, or wait for ever.
+    retryStrategy: () => null,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+  };
 }

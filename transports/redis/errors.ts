@@ -138,3 +138,23 @@ export function takenForDeadError(): ConnectionError {
     { code: "connection-lost", outcome: "unknown" },
   );
 }
+
+/**
+ * Says whether a client's error is what the server answered.
+ *
+ * @param error The error.
+ * @returns Whether it is.
+ */
+export function isReplyError(error: unknown): error is Error {
+  return error instanceof Error && error.name === "ReplyError";
+}
+
+/**
+ * Says what an error says.
+ *
+ * @param error The error.
+ * @returns Its text.
+ */
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
