@@ -1,4 +1,5 @@
 import { DecodeError, EncodeError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
 import { COMPRESSIONS } from "./zlib.ts";
 
 /** Makes bodies smaller in one format, and reads them again. */
@@ -92,12 +93,12 @@ export class Compressions {
     const found = this.#byName.get(name);
     if (found === undefined) {
       throw new EncodeError(
-        `Cannot compress with "${name}": ${this.#why(name)}`,
+        `Cannot compress with ${quote(name)}: ${this.#why(name)}`,
       );
     }
     if (!isReady(found)) {
       const cause = this.#failures.get(found.contentType);
-      const problem = `Cannot compress with "${name}": it`;
+      const problem = `Cannot compress with ${quote(name)}: it`;
       throw cause === undefined
         ? new EncodeError(`${problem} is not loaded yet`)
         : new EncodeError(`${problem} can not be loaded`, { cause });
@@ -115,12 +116,12 @@ export class Compressions {
     const found = this.#byName.get(name);
     if (found === undefined) {
       throw new DecodeError(
-        `Cannot decompress a body with "${name}": ${this.#why(name)}`,
+        `Cannot decompress a body with ${quote(name)}: ${this.#why(name)}`,
       );
     }
     if (isReady(found)) return found.decompress(body, mostBytes);
     const cause = this.#failures.get(found.contentType);
-    const problem = `Cannot decompress a body with "${name}": it`;
+    const problem = `Cannot decompress a body with ${quote(name)}: it`;
     throw cause === undefined
       ? new DecodeError(`${problem} is not loaded yet`)
       : new DecodeError(`${problem} can not be loaded`, { cause });

@@ -1,4 +1,5 @@
 import { DecodeError, EncodeError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 import type { Codec } from "./codec.ts";
 import { parseLooseJson } from "./loose_json.ts";
@@ -221,7 +222,9 @@ function reviveTyped(type: unknown, value: unknown): unknown {
       return new TypedValue(type, value);
   }
   throw new DecodeError(
-    `Cannot decode a typed value of type "${type}": known are datetime, date, time, decimal, uuid, bytes and base64, and all but uuid hold a string`,
+    `Cannot decode a typed value of type ${
+      quote(type)
+    }: known are datetime, date, time, decimal, uuid, bytes and base64, and all but uuid hold a string`,
   );
 }
 
@@ -232,5 +235,7 @@ function parseDate(text: string): Date {
     `${text.replace(/(\.\d{3})\d+/, "$1")}${zoned ? "" : "Z"}`,
   );
   if (!Number.isNaN(date.getTime())) return date;
-  throw new DecodeError(`Cannot decode "${text}" as a datetime: it is none`);
+  throw new DecodeError(
+    `Cannot decode ${quote(text)} as a datetime: it is none`,
+  );
 }

@@ -5,6 +5,8 @@ import {
   MessagingError,
   OptionError,
 } from "../model/errors.ts";
+import { withOwnCause } from "../model/foreign_error.ts";
+import { printable, quote } from "../model/foreign_text.ts";
 import { BYTES_CODEC, isBinary } from "./bytes.ts";
 import type { Codec, LazyCodec } from "./codec.ts";
 import {
@@ -194,7 +196,7 @@ export class CodecRegistry {
     const type = typeOf(options.contentType);
     if (accept !== undefined && !accept.has(type)) {
       throw new ContentDisallowedError(
-        `Cannot read a body of content type "${type}": accepted are ${
+        `Cannot read a body of content type ${quote(type)}: accepted are ${
           [...accept].join(", ") || "none"
         }; name it in "accept" if you trust who sends it`,
       );
@@ -217,11 +219,13 @@ export class CodecRegistry {
       return codec.decode(plain, charset);
     } catch (cause) {
       if (cause instanceof MessagingError) throw cause;
-      throw new DecodeError(
-        `Cannot decode a body of ${plain.byteLength} bytes as ${type}: ${
-          messageOf(cause)
-        }`,
-        { cause },
+      throw withOwnCause(
+        new DecodeError(
+          `Cannot decode a body of ${plain.byteLength} bytes as ${
+            printable(type)
+          }: ${messageOf(cause)}`,
+        ),
+        cause,
       );
     }
   }
@@ -239,7 +243,9 @@ export class CodecRegistry {
       const codec = this.#byName.get(name);
       if (codec !== undefined) return codec.contentType;
       throw new OptionError(
-        `Cannot accept "${name}": it must be a MIME type or one of ${this.#names()}`,
+        `Cannot accept ${
+          quote(name)
+        }: it must be a MIME type or one of ${this.#names()}`,
         { code: "option-invalid" },
       );
     }));
@@ -247,7 +253,9 @@ export class CodecRegistry {
 
   #notLoaded(type: string): DecodeError {
     const cause = this.#failures.get(type);
-    const problem = `Cannot read a body of content type "${type}": its codec`;
+    const problem = `Cannot read a body of content type ${
+      quote(type)
+    }: its codec`;
     return cause === undefined
       ? new DecodeError(`${problem} is not loaded yet`)
       : new DecodeError(`${problem} can not be loaded`, { cause });
@@ -257,12 +265,16 @@ export class CodecRegistry {
     const codec = this.#find(serializer);
     if (codec === undefined) {
       throw new EncodeError(
-        `Cannot encode with the serializer "${serializer}": it must be one of ${this.#names()}`,
+        `Cannot encode with the serializer ${
+          quote(serializer)
+        }: it must be one of ${this.#names()}`,
       );
     }
     if (isReady(codec)) return codec;
     const cause = this.#failures.get(codec.contentType);
-    const problem = `Cannot encode with the serializer "${serializer}": it`;
+    const problem = `Cannot encode with the serializer ${
+      quote(serializer)
+    }: it`;
     throw cause === undefined
       ? new EncodeError(`${problem} is not loaded yet`)
       : new EncodeError(`${problem} can not be loaded`, { cause });
@@ -310,11 +322,13 @@ function encodeWith(codec: Codec, payload: unknown): Uint8Array {
     return codec.encode(payload);
   } catch (cause) {
     if (cause instanceof MessagingError) throw cause;
-    throw new EncodeError(
-      `Cannot encode a payload with the serializer "${codec.name}": ${
-        messageOf(cause)
-      }`,
-      { cause },
+    throw withOwnCause(
+      new EncodeError(
+        `Cannot encode a payload with the serializer "${codec.name}": ${
+          messageOf(cause)
+        }`,
+      ),
+      cause,
     );
   }
 }
@@ -344,7 +358,11 @@ function asIs(
   const charset = contentEncoding ?? "utf-8";
   if (typeof payload !== "string" || !/^(utf-?8|us-ascii)$/i.test(charset)) {
     throw new EncodeError(
-      `Cannot use a payload of type ${typeof payload} as a body of content type "${contentType}" and content encoding "${charset}": it must be a Uint8Array, or a string in utf-8; or name a serializer`,
+      `Cannot use a payload of type ${typeof payload} as a body of content type ${
+        quote(contentType)
+      } and content encoding ${
+        quote(charset)
+      }: it must be a Uint8Array, or a string in utf-8; or name a serializer`,
     );
   }
   return {

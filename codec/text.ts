@@ -1,4 +1,5 @@
 import { DecodeError, EncodeError } from "../model/errors.ts";
+import { printable, quote } from "../model/foreign_text.ts";
 import type { Codec } from "./codec.ts";
 
 const ENCODER = new TextEncoder();
@@ -47,7 +48,9 @@ export function decodeText(body: Uint8Array, charset: string): string {
       decoder = new TextDecoder(label, { fatal: true });
     } catch (cause) {
       throw new DecodeError(
-        `Cannot decode a body of content encoding "${charset}": no such character set is known`,
+        `Cannot decode a body of content encoding ${
+          quote(charset)
+        }: no such character set is known`,
         { cause },
       );
     }
@@ -56,7 +59,9 @@ export function decodeText(body: Uint8Array, charset: string): string {
     return decoder.decode(body);
   } catch (cause) {
     throw new DecodeError(
-      `Cannot decode a body of ${body.byteLength} bytes as ${charset}: it is not`,
+      `Cannot decode a body of ${body.byteLength} bytes as ${
+        printable(charset)
+      }: it is not`,
       { cause },
     );
   }

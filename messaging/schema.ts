@@ -1,4 +1,5 @@
 import { DecodeError } from "../model/errors.ts";
+import { withOwnCause } from "../model/foreign_error.ts";
 
 /**
  * A Standard Schema (standardschema.dev, version 1), as Zod, Valibot, ArkType and
@@ -42,7 +43,10 @@ export function validator<T>(
     } catch (cause) {
       if (cause instanceof DecodeError) throw cause;
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new DecodeError(`Cannot take a payload: ${why}`, { cause });
+      throw withOwnCause(
+        new DecodeError(`Cannot take a payload: ${why}`),
+        cause,
+      );
     }
   };
 }

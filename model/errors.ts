@@ -1,3 +1,5 @@
+import { fitCause, MOST_MESSAGE } from "./foreign_error.ts";
+import { printable } from "./foreign_text.ts";
 import type { ReplyCodeName } from "./reply_code.ts";
 
 /** What happened, for programs: every {@linkcode MessagingError} has one. */
@@ -36,7 +38,7 @@ export type Outcome = "not-sent" | "unknown";
 
 /** Options of the errors that have one code. */
 export interface ErrorDetails {
-  /** The error below: a client's, a socket's. */
+  /** The error below: a client's, a socket's. Of it words and codes are kept, and nothing that may hold a secret. */
   readonly cause?: unknown;
   /** Whether to try again makes sense. @default {as the class says} */
   readonly retryable?: boolean | undefined;
@@ -70,14 +72,26 @@ export class MessagingError extends Error {
   /** AMQP's reply code by name, where the broker gave one. */
   readonly replyCode: ReplyCodeName | undefined;
 
-  /** Makes an error from a text for people and a code for programs. */
+  /**
+   * Makes an error from a text for people and a code for programs. Whatever words of
+   * others are in it, the text is one line without control characters.
+   */
   constructor(message: string, options: MessagingErrorOptions) {
-    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    super(
+      printable(message, MOST_MESSAGE),
+      "cause" in options
+        ? { cause: fitCause(options.cause, isMessagingError) }
+        : undefined,
+    );
     this.code = options.code;
     this.retryable = options.retryable ?? false;
     this.outcome = options.outcome;
     this.replyCode = options.replyCode;
   }
+}
+
+function isMessagingError(error: Error): boolean {
+  return error instanceof MessagingError;
 }
 
 /** The connection is gone, or was never had: try again. */
