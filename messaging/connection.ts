@@ -29,6 +29,7 @@ import { Producer, type ProducerOptions } from "./producer.ts";
 import { SessionPublisher } from "./publisher.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { Queue } from "./queue.ts";
+import { requireRuntime } from "./runtime.ts";
 import { Session } from "./session.ts";
 import {
   SimpleQueue,
@@ -381,5 +382,6 @@ export function createConnection(
     "amqp://guest:guest@localhost:5672//",
   options: ConnectionOptions = {},
 ): Connection {
+  requireRuntime();
   return new Connection(url, options);
 }

@@ -1,0 +1,149 @@
+// deno-lint-ignore-file no-console no-top-level-await -- a program for people
+/**
+ * Runs one program on the least versions of Deno, Node and Bun that README names, and
+ * on a Node that is older: `deno task runtimes`. They come from npm, into the user's
+ * cache folder.
+ */
+
+import manifest from "../../deno.json" with { type: "json" };
+import { BROKERS, provideBrokers } from "../brokers/mod.ts";
+import { run } from "../brokers/server.ts";
+import { cacheFolder } from "../support/cache.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+
+/** A runtime, as npm has it. */
+interface Runtime {
+  readonly name: "deno" | "node" | "bun";
+  readonly version: string;
+  /** What it says if it is too old. */
+  readonly refusal?: RegExp;
+}
+
+const RUNTIMES: readonly Runtime[] = [
+  { name: "deno", version: "2.0.0" },
+  { name: "node", version: "22.0.0" },
+  { name: "node", version: "24.0.0" },
+  { name: "bun", version: "1.2.0" },
+  {
+    name: "node",
+    version: "20.20.2",
+    refusal: /Error: @dashi\/mq needs Deno 2, Node 22 or Bun 1\.2/,
+  },
+];
+
+const PROGRAM = `
+import { createConnection, Queue } from "./mod.js";
+const [url] = process.argv.slice(2);
+const connection = createConnection(url);
+const queue = new Queue("dashi-runtimes-" + crypto.randomUUID());
+const producer = connection.producer({ declare: [queue] });
+await producer.publish({ text: "größer", n: 2n ** 64n }, { routingKey: queue.name });
+for await (const message of connection.consumer(queue)) {
+  await message.ack();
+  console.log(JSON.stringify(message.payload.text), message.payload.n === 2n ** 64n);
+  break;
+}
+const channel = await connection.channel();
+await channel.deleteQueue(queue.name);
+await connection.close();
+`;
+
+async function main(): Promise<number> {
+  const folder = await Deno.makeTempDir({ prefix: "dashi-runtimes-" });
+  const brokers = await provideBrokers(
+    (line) => console.error(`# ${line}`),
+    BROKERS.filter(({ name }) => ["AMQP", "REDIS"].includes(name)),
+  );
+  let [passed, failed, skipped] = [0, 0, 0];
+  try {
+    await build(folder);
+    await Deno.writeTextFile(
+      `${folder}/program.js`,
+      `import process from "node:process";${PROGRAM}`,
+    );
+    const urls = ["memory://", "AMQP", "REDIS"].map((name) =>
+      name.includes(":") ? name : brokers.env[`DASHI_TEST_${name}_URL`]
+    );
+    for (const runtime of RUNTIMES) {
+      const command = await provide(runtime);
+      for (const url of urls) {
+        const scheme = url?.split(":")[0] ?? "a broker that cannot be had";
+        const title = `${runtime.name} ${runtime.version} with ${scheme}`;
+        if (url === undefined) {
+          skipped++;
+          console.log(`${title} ... skipped`);
+          continue;
+        }
+        const said = await attempt(command, `${folder}/program.js`, url);
+        const good = runtime.refusal === undefined
+          ? said.trim() === '"größer" true'
+          : runtime.refusal.test(said);
+        if (good) passed++;
+        else failed++;
+        console.log(`${title} ... ${good ? "ok" : `FAILED\n${said}`}`);
+      }
+    }
+  } finally {
+    await brokers.stop();
+    await Deno.remove(folder, { recursive: true });
+  }
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  return failed === 0 ? 0 : 1;
+}
+
+/** Makes what npm's users get: JavaScript without types, with the clients beside it. */
+async function build(folder: string): Promise<void> {
+  await Deno.writeTextFile(`${folder}/package.json`, '{"type":"module"}');
+  const packages = Object.entries(manifest.imports).filter(([, target]) =>
+    target.startsWith("npm:")
+  );
+  await npmInstall(folder, [
+    "esbuild",
+    ...packages.map(([, target]) => target.slice("npm:".length)),
+  ]);
+  await run(`${folder}/node_modules/.bin/esbuild`, [
+    ...["--bundle", "--splitting", "--format=esm", "--platform=node"],
+    ...["--target=esnext", "--log-level=error", `--outdir=${folder}`],
+    ...packages.map(([name]) => `--external:${name}`),
+    `${ROOT}mod.ts`,
+  ]);
+}
+
+async function npmInstall(
+  folder: string,
+  packages: readonly string[],
+): Promise<void> {
+  const quietly = ["--silent", "--no-fund", "--no-audit"];
+  await run("npm", ["install", ...quietly, "--prefix", folder, ...packages]);
+}
+
+/** Installs a runtime, and says how a program is run by it. */
+async function provide(
+  { name, version }: Runtime,
+): Promise<readonly string[]> {
+  const folder = await cacheFolder(`${name}-${version}`);
+  await npmInstall(folder, [`${name}@${version}`]);
+  const program = `${folder}/node_modules/.bin/${name}`;
+  return name === "deno" ? [program, "run", "-A", "--quiet"] : [program];
+}
+
+/** Runs a program, and returns what it printed, good or bad. */
+async function attempt(
+  [command = "", ...args]: readonly string[],
+  ...more: readonly string[]
+): Promise<string> {
+  const child = new Deno.Command(command, {
+    args: [...args, ...more],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+  const { stdout, stderr } = await child.output();
+  clearTimeout(timer);
+  const decoder = new TextDecoder();
+  return decoder.decode(stdout) + decoder.decode(stderr);
+}
+
+if (import.meta.main) Deno.exit(await main());
