@@ -114,7 +114,10 @@ export class Consumer<T = unknown>
   [Symbol.asyncIterator](): AsyncIterator<Message<T>, undefined> {
     this.#start();
     return {
-      next: () => this.#next(),
+      next: () => {
+        this.#intake.want(1);
+        return this.#next();
+      },
       return: async () => {
         await this.cancel();
         return { done: true, value: undefined };
@@ -143,6 +146,7 @@ export class Consumer<T = unknown>
       clock: this.#session.clock,
       take: () => this.#take(),
       next: () => this.#nextMessage(),
+      want: (count) => intake.want(count),
       cancel: () => this.cancel(),
       onError: (error, queue) => {
         this.#handlerError = error;
@@ -155,6 +159,7 @@ export class Consumer<T = unknown>
       );
     }
     this.#start(retry !== undefined && mayWait(retry));
+    const intake = this.#intake;
     const running = runner.run();
     this.#running.add(running);
     try {
@@ -304,6 +309,7 @@ export class Consumer<T = unknown>
       const message = this.#handOver(arrival);
       if (onDecodeError === undefined || this.#canRead(message)) return message;
       await this.#onUnreadable(message, arrival.source);
+      this.#intake.want(1);
     }
   }
 

@@ -41,6 +41,8 @@ export class Intake {
   #opening: Promise<Lane> | undefined;
   #lastError: Error | undefined;
   #delays = false;
+  /** How many more messages somebody would begin with, beside those that are on their way to them. */
+  #wanted = 0;
 
   /** Makes one that does nothing yet. */
   constructor(
@@ -73,6 +75,13 @@ export class Intake {
   /** How many messages are with the user, unsettled. */
   get unsettled(): number {
     return this.#lane?.unsettled ?? 0;
+  }
+
+  /** Somebody would begin with so many more messages than before. */
+  want(count: number): void {
+    this.#wanted += count;
+    const lane = this.#lane;
+    if (lane?.fetchesOnDemand) lane.wake();
   }
 
   /** Starts to consume; called again, it does nothing. */
@@ -147,7 +156,7 @@ export class Intake {
         brake.begin(clock.now());
         await lane.lost;
         brake.end(clock.now());
-        for (const { source } of this.#mailbox.clear()) source.drop();
+        for (const { source } of this.#emptyMailbox()) source.drop();
         this.#lastError = lane.error;
         if (signal.aborted) return;
         // Who may not take messages may not on another channel either.
@@ -193,12 +202,22 @@ export class Intake {
       for (const queue of this.#settings.queues) {
         await this.#consume(lane, queue, call);
       }
-      return this.#lane = lane;
+      this.#lane = lane;
+      // What was asked for meanwhile nobody has heard of.
+      if (lane.fetchesOnDemand) lane.wake();
+      return lane;
     } catch (error) {
-      this.#mailbox.clear(); // what came by it goes back with it
+      this.#emptyMailbox(); // what came by it goes back with it
       await lane.close();
       throw error;
     }
+  }
+
+  /** Throws away what nobody has begun with: it is wanted all the same. */
+  #emptyMailbox(): Arrival[] {
+    const left = this.#mailbox.clear();
+    this.#wanted += left.length;
+    return left;
   }
 
   #check({ connection }: Link): void {
@@ -220,11 +239,15 @@ export class Intake {
         // What was on its way when the consumer stopped is not kept from others.
         if (this.#mailbox.ended || this.#stopping.signal.aborted) {
           lane.giveBack({ delivery, source });
-        } else this.#mailbox.put({ delivery, source });
+          return;
+        }
+        this.#wanted--;
+        this.#mailbox.put({ delivery, source });
       },
       {
         ...call,
         prefetch: settings.prefetch,
+        wanted: () => this.#wanted,
         noAck: settings.noAck,
         exclusive: settings.exclusive,
         consumerTag: settings.consumerTag === undefined ||
@@ -236,6 +259,7 @@ export class Intake {
       },
     );
     source.subscription = subscription;
+    lane.fetchesOnDemand ||= subscription.wake !== undefined;
     lane.sources.set(name, source);
     subscription.ended.then((reason) => {
       if (reason.type === "cancelled" || !lane.alive) return;

@@ -29,6 +29,8 @@ export class Lane {
   readonly #watching = new Map<Delivery, (reason: Error) => void>();
   alive = true;
   unsettled = 0;
+  /** Whether its consumers fetch no more than is wanted, and are to be told of more. */
+  fetchesOnDemand = false;
   error: Error | undefined;
   #stopping = false;
 
@@ -52,6 +54,13 @@ export class Lane {
         code: "connection-lost",
       }),
     );
+  }
+
+  /** More is wanted. */
+  wake(): void {
+    for (const { subscription } of this.sources.values()) {
+      subscription?.wake?.();
+    }
   }
 
   /** Cancels its consumers; gives back what nobody took. */

@@ -28,6 +28,8 @@ export interface RunnerHost<T> {
   take(): ReceivedMessage<T> | undefined;
   /** The next message; `undefined` at the end. */
   next(): Promise<ReceivedMessage<T> | undefined>;
+  /** So many more messages would be begun with at once. */
+  want(count: number): void;
   cancel(): Promise<void>;
   onError(error: Error, queue: string): void;
 }
@@ -69,6 +71,7 @@ export class Runner<T> {
     const onAbort = () => void this.#host.cancel().catch(() => {});
     if (signal?.aborted) onAbort();
     else signal?.addEventListener("abort", onAbort, { once: true });
+    this.#host.want(this.#concurrency);
     try {
       await this.#pump();
     } finally {
@@ -156,6 +159,7 @@ export class Runner<T> {
 
   readonly #done = (): void => {
     this.#active--;
+    this.#host.want(1);
     this.#free?.();
   };
 

@@ -245,6 +245,11 @@ export interface ConsumeOptions extends GetOptions {
   readonly arguments?: FieldTable | undefined;
   /** The most deliveries of this consumer that wait for settlement, from 1 to 65535. */
   readonly prefetch: number;
+  /**
+   * How many more messages somebody would begin with at once. Brokers that count against
+   * a message how often it was handed out, whatever became of it, are asked for no more.
+   */
+  readonly wanted?: (() => number) | undefined;
 }
 
 /** Options of {@linkcode Channel.deleteExchange}. */
@@ -332,4 +337,6 @@ export interface Subscription extends AsyncDisposable {
    * buffer without bound, as RabbitMQ, which pushes, can not help doing.
    */
   readonly taken?: ((count: number) => void) | undefined;
+  /** Where no more is fetched than is `wanted`: says that more is. */
+  readonly wake?: (() => void) | undefined;
 }

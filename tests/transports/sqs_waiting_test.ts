@@ -108,7 +108,8 @@ test("an idle consumer waits in one receive of 20 seconds, for no more than it m
   const queue = new Queue(unique());
   await connection.declare(queue);
   const consumer = connection.consumer(queue, { prefetch: 4 });
-  const next = consumer[Symbol.asyncIterator]().next();
+  const release = Promise.withResolvers<void>();
+  const running = consumer.run(() => release.promise, { concurrency: 6 });
   await relay.until("ReceiveMessage", 1);
   const body = relay.first("ReceiveMessage");
   assertEquals(
@@ -116,12 +117,13 @@ test("an idle consumer waits in one receive of 20 seconds, for no more than it m
     [20, 4, 60],
   );
   await connection.producer().publish("x", { routingKey: queue.name });
-  const { value } = await next;
   await relay.until("ReceiveMessage", 2);
   assertEquals(relay.of("ReceiveMessage")[1]?.body.MaxNumberOfMessages, 3);
-  await value?.ack();
+  release.resolve();
+  await relay.until("DeleteMessageBatch", 1);
   await remove(queue.name); // which ends the receive
   await consumer.cancel();
+  await running;
 });
 
 /** How many entries each batch of an action had. */
@@ -143,14 +145,14 @@ test("messages are received, deleted and given back by tens, and given back in s
   const consumer = connection.consumer<number>(queue, { prefetch: 30 });
   const iterator = consumer[Symbol.asyncIterator]();
   const messages: Message<number>[] = [];
-  const read = async (count: number) => {
+  const readAtOnce = async () => {
     messages.length = 0;
-    while (messages.length < count) {
-      const { value } = await iterator.next();
+    const all = Array.from({ length: 30 }, () => iterator.next());
+    for (const { value } of await Promise.all(all)) {
       if (value !== undefined) messages.push(value);
     }
   };
-  await read(30);
+  await readAtOnce();
   assertEquals(
     relay.of("ReceiveMessage").slice(0, 3).map(({ body }) =>
       body.MaxNumberOfMessages
@@ -166,7 +168,7 @@ test("messages are received, deleted and given back by tens, and given back in s
       Entries.every((each) => each.VisibilityTimeout === 0)
     ),
   );
-  await read(30);
+  await readAtOnce();
   assert(messages.every(({ deliveryInfo }) => deliveryInfo.redelivered));
   await Promise.all(messages.map((message) => message.ack()));
   assertEquals(sizesOf(relay, "DeleteMessageBatch"), [10, 10, 10]);

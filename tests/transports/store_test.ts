@@ -21,7 +21,7 @@ import { changed, message, open, QUEUE } from "../support/stores.ts";
 
 const narrow = new MemoryBroker(SYSTEM_CLOCK);
 
-// One queue and two messages a call, as on the narrowest of brokers.
+// One queue and two messages a call, and no more than is wanted, as on the narrowest of brokers.
 await registerConformance("a narrow store", {
   url: "narrow://",
   transport: createStoreTransport({
@@ -34,6 +34,7 @@ await registerConformance("a narrow store", {
           reserveCount: 2,
           reserveQueues: 1,
           reserveWait: 50,
+          countsReserves: true,
         },
       }));
     },

@@ -103,6 +103,8 @@ export class SqsStore implements Store {
       reserveQueues: 1,
       reserveWait: settings.waitTime,
       lease,
+      // Its own dead letter queues go by how often a message was received.
+      countsReserves: true,
     };
     this.capabilities = capabilitiesOf(settings);
     this.#queues = new Queues(clients, settings, clock, this.#limits);

@@ -249,6 +249,7 @@ export class StoreChannel implements Channel {
         consumerTag,
         prefetch: options.prefetch,
         noAck: options.noAck ?? false,
+        wanted: store.limits.countsReserves ? options.wanted : undefined,
       },
       clock,
       store.limits.reserveWait,

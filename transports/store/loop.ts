@@ -107,7 +107,7 @@ export class Loop {
     const wants: ReserveWant[] = [];
     for (const [queue, sharing] of this.#subscriptions) {
       let room = 0;
-      for (const subscription of sharing) room += subscription.room;
+      for (const subscription of sharing) room += subscription.takes;
       if (room > 0) wants.push({ queue, limit: Math.min(room, reserveCount) });
     }
     return wants;
@@ -195,7 +195,8 @@ export class Loop {
     if (sharing.length === 1) {
       return only !== undefined && only.room > 0 ? only : undefined;
     }
-    const index = sharing.findIndex((each) => each.room > 0);
+    let index = sharing.findIndex((each) => each.takes > 0);
+    if (index < 0) index = sharing.findIndex((each) => each.room > 0);
     if (index < 0) return undefined;
     const [taker] = sharing.splice(index, 1);
     if (taker !== undefined) sharing.push(taker);

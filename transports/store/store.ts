@@ -182,6 +182,12 @@ export interface StoreLimits {
   readonly reserveWait: number;
   /** How long a reservation holds, ms; `undefined`: as long as the connection. */
   readonly lease: number | undefined;
+  /**
+   * Whether to be reserved counts against a message, handled or not: the broker gives it
+   * up when it has been too often. Then consumers are given no more than they would begin
+   * with at once, and nothing lies in a buffer. @default {false}
+   */
+  readonly countsReserves?: boolean | undefined;
 }
 
 /** The copy of a message for one queue. */

@@ -18,6 +18,8 @@ export interface SubscriptionSettings {
   readonly consumerTag: string;
   readonly prefetch: number;
   readonly noAck: boolean;
+  /** How many more it would begin with, where no more is to be fetched. */
+  readonly wanted?: (() => number) | undefined;
 }
 
 /** A consumer of one queue, and how much it may still be given. */
@@ -28,9 +30,12 @@ export class StoreSubscription implements Subscription {
   readonly heardEvery: number;
   readonly ended: Promise<EndReason>;
   readonly taken: ((count: number) => void) | undefined;
-  lastHeard: number;
+  readonly wake: (() => void) | undefined;
   /** How many more may be delivered. */
   room: number;
+  readonly #clock: Clock;
+  readonly #wanted: (() => number) | undefined;
+  #lastHeard: number;
   readonly #host: SubscriptionHost;
   readonly #settle: (reason: EndReason) => void;
   #running = true;
@@ -51,7 +56,10 @@ export class StoreSubscription implements Subscription {
     this.consumerTag = settings.consumerTag;
     this.noAck = settings.noAck;
     this.room = settings.prefetch;
-    this.lastHeard = clock.now();
+    this.#clock = clock;
+    this.#wanted = settings.wanted;
+    this.#lastHeard = clock.now();
+    this.wake = settings.wanted && (() => this.#wake());
     this.heardEvery = heardEvery;
     this.taken = settings.noAck ? (count) => this.free(count) : undefined;
   }
@@ -59,6 +67,21 @@ export class StoreSubscription implements Subscription {
   /** Whether it still takes deliveries. */
   get running(): boolean {
     return this.#running;
+  }
+
+  /** How many more it is to be given now. */
+  get takes(): number {
+    if (this.#wanted === undefined) return this.room;
+    return Math.max(0, Math.min(this.room, this.#wanted()));
+  }
+
+  /** Whoever asks for nothing need not be answered. */
+  get lastHeard(): number {
+    return this.takes === 0 ? this.#clock.now() : this.#lastHeard;
+  }
+
+  set lastHeard(at: number) {
+    this.#lastHeard = at;
   }
 
   /** Gives it a message that it has room for. */
@@ -72,7 +95,12 @@ export class StoreSubscription implements Subscription {
     if (!this.#running) return;
     const wasFull = this.room === 0;
     this.room += count;
-    if (wasFull) this.#host.wake(this);
+    if (wasFull) this.#wake();
+  }
+
+  #wake(): void {
+    this.#lastHeard = this.#clock.now();
+    this.#host.wake(this);
   }
 
   /** Ends it: nothing more is delivered. */
