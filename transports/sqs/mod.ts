@@ -59,6 +59,13 @@
  * Messages are sent, deleted and given back in batches of ten; those of one queue are sent
  * one batch after the other, in order.
  *
+ * **Receives count.** SQS counts how often a message was received, and its redrive policy
+ * goes by that. So no more is received than handlers begin with at once: `concurrency` of
+ * `run`, and one message for each turn of `for await`, up to `prefetch`. What a busy queue
+ * gives grows with `concurrency`: ten handlers take ten messages with one request. What a
+ * receive that was under way brings to a consumer that is closed counts all the same; and
+ * one consumer of several queues may be brought a message of each.
+ *
  * **Dead letters** are the library's, by the queue's `x-dead-letter-exchange`. What is
  * rejected on a queue without it is deleted, unless SQS itself has a redrive policy for
  * the queue, or it may not be known whether it has: then, as with Kombu, it is left, comes
