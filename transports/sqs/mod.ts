@@ -17,7 +17,7 @@
  * | `session_token` | `sessionToken` | - | goes with the URL's key |
  * | `wait_time_seconds` | `waitTime` | 20 s, 20000 ms | how long a receive waits for a message, 1 s to 20 s |
  * | `get_wait_time_seconds` | `getWaitTime` | 1 s, 1000 ms | how long a `get` waits; 0 may miss what is there |
- * | `visibility_timeout` | `visibilityTimeout` | 1800 s | given to new queues |
+ * | `visibility_timeout` | `visibilityTimeout` | 1800 s | given to new queues; and, if it is given, how long what is received is held without being renewed, which is else a minute |
  * | `queue_name_prefix` | `queueNamePrefix` | - | stands before each name |
  * | `supports_fanout` | `supportsFanout` | true | whether fanout exchanges are topics of SNS |
  * | `sqs_base64_encoding` | `base64Encoding` | true | whether messages are written as base64 |
@@ -51,11 +51,11 @@
  * as a whole: for queues that should fail apart make a connection each. For Kombu's
  * `backoff_policy` there is `retry` in `consumer.run`.
  *
- * **Messages.** What is received is held for a minute, and renewed as long as it is
- * unsettled; SQS allows twelve hours. A requeue makes it visible at once. A receive that
+ * **Messages.** What is received is held for a minute, or for `visibilityTimeout` where
+ * that is given, and renewed as long as it is unsettled; SQS allows twelve hours. A requeue makes it visible at once. A receive that
  * nobody waits for any more is not cut off, for SQS would hand messages to it all the
  * same: what comes is given back. On close one that would end by itself within two seconds
- * is waited for; what SQS hands to an older one is out of sight for up to a minute.
+ * is waited for; what SQS hands to an older one is out of sight for that long.
  * Messages are sent, deleted and given back in batches of ten; those of one queue are sent
  * one batch after the other, in order.
  *
@@ -81,8 +81,11 @@
  * **FIFO queues** are those whose name ends in `.fifo`. A header `MessageGroupId` names the
  * group, else it is `default`; duplicates are told by a header `MessageDeduplicationId`,
  * or else by the message id, so that a message which is published again after a lost
- * answer is taken once. They take no delay. What is put back keeps its place, but what
- * was fetched beside it comes first: with `prefetch: 1` a group is in order whatever happens.
+ * answer is taken once. They take no delay. A group is in order whatever happens: one
+ * message of it is out at a time, and what is put back, or fails and is to be tried again,
+ * comes before what lies behind it, while other groups go on. With `retry` it waits out of
+ * sight, in whole seconds, and no copy takes its place: its attempts are how often SQS has
+ * handed it out, by a killed process or a `requeue` too, and its header `x-attempts` says so.
  *
  * Capabilities: `dead-letter`, `delay` up to 15 minutes in whole seconds, `known-queues`,
  * `lease`, `persistence`, `queued-fanout`; `exchange-to-exchange` where fanout is not SNS's,

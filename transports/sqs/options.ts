@@ -84,7 +84,10 @@ export interface SqsSettings {
   readonly tls: TlsOptions | undefined;
   readonly waitTime: number;
   readonly getWaitTime: number;
+  /** Given to new queues, ms. */
   readonly visibilityTimeout: number;
+  /** How long what is received is held without being renewed, ms. */
+  readonly lease: number;
   readonly queueNamePrefix: string;
   readonly predefinedQueues: ReadonlyMap<string, PredefinedQueue> | undefined;
   readonly supportsFanout: boolean;
@@ -103,6 +106,9 @@ interface GivenOptions extends Omit<SqsTransportOptions, "predefinedQueues"> {
 
 /** What every queue and every topic takes, for one message and for a batch: AWS's of old, and the stand-ins'. */
 export const MESSAGE_BYTES = 262_144;
+
+/** How long a message is held without being renewed where nobody says otherwise, ms. */
+const LEASE = 60_000;
 
 /** What AWS's queues take since August 2025, where they do not say otherwise. */
 const MOST_MESSAGE_BYTES = 1_048_576;
@@ -145,6 +151,7 @@ export function readSettings(
     waitTime: given.waitTime ?? 20_000,
     getWaitTime: given.getWaitTime ?? 1000,
     visibilityTimeout: given.visibilityTimeout ?? 1_800_000,
+    lease: given.visibilityTimeout ?? LEASE,
     queueNamePrefix: given.queueNamePrefix ?? "",
     predefinedQueues: queues === undefined
       ? undefined

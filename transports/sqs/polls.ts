@@ -34,9 +34,10 @@ export interface PollSettings {
   lost(error: ConnectionError): void;
 }
 
-/** What was received, and until when it is ours, on the clock. */
+/** What was received, when, and until when it is ours, on the clock. */
 export interface Polled {
   readonly messages: readonly ReceivedMessage[];
+  readonly received: number;
   readonly until: number;
 }
 
@@ -239,9 +240,11 @@ export class Polls {
     this.#end(poll);
     const { clock, lease, giveBack } = this.#settings;
     // The lease began when SQS answered: a tenth of it is for the way from there.
-    const until = clock.now() + lease * 0.9;
-    if (poll.waiter !== undefined) poll.waiter.resolve({ messages, until });
-    else giveBack(poll.queue, messages);
+    const received = clock.now();
+    const until = received + lease * 0.9;
+    if (poll.waiter !== undefined) {
+      poll.waiter.resolve({ messages, received, until });
+    } else giveBack(poll.queue, messages);
   }
 
   #failed(poll: Poll, error: unknown): void {

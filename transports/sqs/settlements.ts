@@ -5,11 +5,15 @@ import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import { Batcher } from "./batcher.ts";
 import { isDenied, mayPass, requestError } from "./errors.ts";
+import type { Polled } from "./polls.ts";
 import type { ReceivedMessage } from "./port.ts";
 import type { SqsQueue } from "./queues.ts";
 
 /** Batches of settlements of a queue that may be under way at once: their order does not matter. */
 const AT_ONCE = 8;
+
+/** How long SQS keeps a message out of sight after it was received, at most, ms: twelve hours, less what its clock may differ. */
+const MOST_HELD = 43_200_000 - 10_000;
 
 /** A message that is out of the others' sight. */
 export class SqsReservation implements Reservation {
@@ -19,6 +23,9 @@ export class SqsReservation implements Reservation {
   readonly redelivered: boolean;
   readonly deliveryCount: number;
   readonly expired = false;
+  readonly keepsPlace: boolean;
+  /** When SQS lets go of it, however often it is held, on the clock. */
+  readonly #last: number;
   /** Until when it is ours, on the clock. */
   until: number;
 
@@ -30,11 +37,15 @@ export class SqsReservation implements Reservation {
       readonly message: Publishing | Malformed;
       readonly redelivered: boolean;
     },
-    until: number,
+    { received, until }: Pick<Polled, "received" | "until">,
   ) {
     this.from = from;
     this.handle = handle;
-    this.message = read.message;
+    this.keepsPlace = from.fifo;
+    this.#last = received + MOST_HELD;
+    this.message = from.fifo
+      ? withAttempts(read.message, receiveCount)
+      : read.message;
     this.deliveryCount = receiveCount - 1;
     this.redelivered = receiveCount > 1 || read.redelivered;
     this.until = until;
@@ -43,6 +54,28 @@ export class SqsReservation implements Reservation {
   get queue(): string {
     return this.from.queue;
   }
+
+  /** For how many whole seconds from now it may stay out of sight, of those that are wished for. */
+  secondsOf(wished: number, now: number): number {
+    const left = Math.floor((this.#last - now) / 1000);
+    return Math.max(0, Math.min(Math.ceil(wished / 1000), left));
+  }
+}
+
+/** In a FIFO queue no copy takes its place for another attempt: how often it came SQS counts. */
+function withAttempts(
+  message: Publishing | Malformed,
+  receiveCount: number,
+): Publishing | Malformed {
+  if (receiveCount === 1 || !("properties" in message)) return message;
+  const { properties } = message;
+  const before = Number(properties.headers?.["x-attempts"] ?? 1);
+  const first = Number.isSafeInteger(before) && before > 0 ? before : 1;
+  const headers = {
+    ...properties.headers,
+    "x-attempts": first + receiveCount - 1,
+  };
+  return { ...message, properties: { ...properties, headers } };
 }
 
 /** What is done with messages that are ours: seconds out of sight, or gone. */
@@ -76,7 +109,7 @@ export class Settlements {
    */
   async settle(
     reservations: readonly Reservation[],
-    verb: Verb,
+    verb: Verb | ((reservation: SqsReservation) => Verb | undefined),
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     const results = await Promise.allSettled(
@@ -89,27 +122,36 @@ export class Settlements {
     });
   }
 
-  /** Holds messages for some more seconds. Returns those that were not ours. */
+  /** Holds messages for so many ms more, as far as SQS lets us. Returns those that were not ours. */
   async hold(
     reservations: readonly Reservation[],
-    seconds: number,
+    lease: number,
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    const until = this.#clock.now() + seconds * 1000;
-    const lost = await this.settle(reservations, seconds, options);
+    const now = this.#clock.now();
+    const lost = await this.settle(
+      reservations,
+      (each) => each.secondsOf(lease, now) || undefined,
+      options,
+    );
     const set = new Set(lost);
     for (const each of reservations) {
-      if (!set.has(each) && each instanceof SqsReservation) each.until = until;
+      if (set.has(each) || !(each instanceof SqsReservation)) continue;
+      const seconds = each.secondsOf(lease, now);
+      // In its last second it is left as it is: with none it would be in sight at once.
+      if (seconds > 0) each.until = now + seconds * 1000;
     }
     return lost;
   }
 
   async #settleOne(
     reservation: Reservation,
-    verb: Verb,
+    verbOf: Verb | ((reservation: SqsReservation) => Verb | undefined),
     options?: CallOptions,
   ): Promise<boolean> {
     if (!this.isOurs(reservation)) return false;
+    const verb = typeof verbOf === "function" ? verbOf(reservation) : verbOf;
+    if (verb === undefined) return true;
     const { from, handle } = reservation;
     const batcher = this.#batcherOf(from, verb);
     const limits = { deadline: options?.deadline, signal: options?.signal };

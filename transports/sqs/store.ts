@@ -4,16 +4,15 @@ import type { CallOptions } from "../../model/call_options.ts";
 import {
   ClosedError,
   type ConnectionError,
-  PublishError,
   UnsupportedError,
 } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
-import { EnvelopeWriter } from "../store/envelope.ts";
 import type {
   ChangeResult,
   PutOptions,
   PutResult,
+  ReleaseOptions,
   Reservation,
   Reserved,
   ReserveOptions,
@@ -25,28 +24,20 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason } from "../transport.ts";
-import { Batcher } from "./batcher.ts";
-import { decodeBody, encodeBody } from "./body.ts";
+import { decodeBody } from "./body.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import type { Clients } from "./clients.ts";
-import { entryFor, type SendEntry } from "./entry.ts";
-import { sendError } from "./errors.ts";
+import { entryFor } from "./entry.ts";
 import { Fanout, mostForTopics } from "./fanout.ts";
 import { isFifo } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
 import { Polls } from "./polls.ts";
 import type { ReceivedMessage } from "./port.ts";
+import { Putter } from "./putter.ts";
 import { Queues, type SqsQueue } from "./queues.ts";
 import type { Requests } from "./requests.ts";
 import { Settlements, SqsReservation } from "./settlements.ts";
 import { SqsTables } from "./tables.ts";
-
-/** How long a message is ours without being renewed, at most, ms. */
-const MOST_LEASE = 60_000;
-
-const STALE: Promise<PutResult> = Promise.resolve({ type: "stale" });
-const PUT: Promise<PutResult> = Promise.resolve({ type: "put", displaced: [] });
-const LOST: PutResult = { type: "lost" };
 
 /** What a store is made of. */
 export interface SqsStoreSettings {
@@ -76,12 +67,13 @@ export class SqsStore implements Store {
   readonly #clients: Clients;
   readonly #requests: Requests;
   readonly #limits: Limits;
+  readonly #clock: Clock;
+  readonly #lease: number;
   readonly #tables: SqsTables;
   readonly #queues: Queues;
   readonly #polls: Polls;
   readonly #settlements: Settlements;
-  readonly #senders = new Map<string, Batcher<SendEntry>>();
-  readonly #writer = new EnvelopeWriter();
+  readonly #putter: Putter;
   /** Messages on their way back that nobody waits for. */
   readonly #givingBack = new Set<Promise<void>>();
   #ended = false;
@@ -96,7 +88,9 @@ export class SqsStore implements Store {
     this.#requests = requests;
     requests.onLost = (error) => this.lose(error);
     this.#limits = new Limits(clock);
-    const lease = Math.min(settings.visibilityTimeout, MOST_LEASE);
+    const { lease } = settings;
+    this.#lease = lease;
+    this.#clock = clock;
     this.limits = {
       itemBytes: settings.maxMessageBytes,
       reserveCount: 10,
@@ -126,6 +120,13 @@ export class SqsStore implements Store {
       windUp: (queue) => this.#polls.windUp(queue),
       settled: () => Promise.all(this.#givingBack),
     });
+    this.#putter = new Putter(
+      settings,
+      this.#queues,
+      this.#tables,
+      this.#settlements,
+      this.#limits,
+    );
     if (fanout !== undefined) {
       this.broadcast = (exchange, message, options) =>
         this.#broadcast(fanout, exchange, message, options);
@@ -170,43 +171,7 @@ export class SqsStore implements Store {
   }
 
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
-    if (
-      options?.version !== undefined && options.version !== this.#tables.version
-    ) {
-      return STALE;
-    }
-    const [first, ...others] = items;
-    if (first === undefined) return PUT;
-    const { base64Encoding, maxMessageBytes } = this.#settings;
-    const body = this.#bodyOf(first.message, base64Encoding, maxMessageBytes);
-    if (others.length > 0 || options?.instead !== undefined) {
-      return this.#putAll(items, body, options);
-    }
-    const found = this.#queues.known(first.queue);
-    return found === undefined
-      ? this.#putAll(items, body, options)
-      : this.#send(found, first.message, body, options);
-  }
-
-  async #putAll(
-    items: readonly StoreItem[],
-    body: () => string,
-    options?: PutOptions,
-  ): Promise<PutResult> {
-    const instead = options?.instead;
-    if (instead !== undefined && !this.#settlements.isOurs(instead)) {
-      return LOST;
-    }
-    const results = await Promise.all(items.map(async ({ queue, message }) => {
-      const found = await this.#queues.find(queue, options);
-      return found === undefined
-        ? STALE
-        : await this.#send(found, message, body, options);
-    }));
-    const stale = results.find(({ type }) => type === "stale");
-    if (stale !== undefined) return stale;
-    if (instead !== undefined) await this.remove([instead], options);
-    return PUT;
+    return this.#putter.put(items, options);
   }
 
   async reserve(
@@ -224,9 +189,12 @@ export class SqsStore implements Store {
     const { queue, limit } = want;
     const found = await this.#queues.find(queue, options);
     if (found === undefined) return { reservations: [], missing: [queue] };
-    const most = Math.min(limit, this.limits.reserveCount);
+    // In a FIFO queue one by one: SQS keeps back the others of its group until it is settled.
+    const most = found.fifo && options.wait > 0
+      ? 1
+      : Math.min(limit, this.limits.reserveCount);
     try {
-      const { messages, until } = options.wait > 0
+      const { messages, ...times } = options.wait > 0
         ? await this.#polls.keepReceiving(found, most, options)
         : await this.#polls.receive(found, most, {
           ...options,
@@ -238,7 +206,7 @@ export class SqsStore implements Store {
             found,
             message,
             decodeBody(message.body, queue),
-            until,
+            times,
           )
         ),
         missing: [],
@@ -272,17 +240,23 @@ export class SqsStore implements Store {
 
   release(
     reservations: readonly Reservation[],
-    options?: CallOptions,
+    options?: ReleaseOptions,
   ): Promise<readonly Reservation[]> {
-    return this.#settlements.settle(reservations, 0, options);
+    const { delay = 0 } = options ?? {};
+    if (delay === 0) return this.#settlements.settle(reservations, 0, options);
+    const now = this.#clock.now();
+    return this.#settlements.settle(
+      reservations,
+      (each) => each.secondsOf(delay, now),
+      options,
+    );
   }
 
   renew(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    const { lease = MOST_LEASE } = this.limits;
-    return this.#settlements.hold(reservations, lease / 1000, options);
+    return this.#settlements.hold(reservations, this.#lease, options);
   }
 
   /** Ends it: the way to AWS is gone. */
@@ -310,64 +284,6 @@ export class SqsStore implements Store {
     await this.#clients.close();
   }
 
-  /** Writes a message when it is asked for, and once. */
-  #bodyOf(message: Publishing, base64: boolean, most: number): () => string {
-    let text: string | undefined;
-    return () => text ??= this.#encode(message, base64, most);
-  }
-
-  #encode(message: Publishing, base64: boolean, most: number): string {
-    const envelope = this.#writer.write(message, crypto.randomUUID());
-    const body = encodeBody(envelope, base64);
-    if (body.length <= most) return body;
-    throw new PublishError(
-      `Cannot publish a message of ${message.body.byteLength} bytes: it would be ${body.length} on its way, of ${most} at most; max_message_bytes is the limit of queues`,
-      { code: "message-too-large" },
-    );
-  }
-
-  /** Sends a message to a queue; `stale` if the queue is not there any more. */
-  #send(
-    found: SqsQueue,
-    message: Publishing,
-    body: () => string,
-    options?: PutOptions,
-  ): Promise<PutResult> {
-    const copy = options?.instead !== undefined;
-    let entry: SendEntry;
-    try {
-      entry = entryFor(message, { body, fifo: found.fifo, copy });
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    return this.#senderOf(found).add(entry, options).then(
-      (failure) => {
-        if (failure !== undefined) throw sendError(found.queue, failure);
-        return PUT;
-      },
-      (error) => {
-        if (!this.#tables.isGone(found.queue, error)) throw error;
-        return STALE;
-      },
-    );
-  }
-
-  #senderOf({ queue, url, client }: SqsQueue): Batcher<SendEntry> {
-    let sender = this.#senders.get(queue);
-    if (sender === undefined) {
-      sender = new Batcher({
-        mostBytes: this.#settings.maxMessageBytes,
-        bytesOf: (entry) => entry.body().length,
-        // One after the other: what is sent first comes first, as far as SQS keeps it so.
-        atOnce: 1,
-        limits: this.#limits,
-        send: (entries, options) => client.send(url, entries, options),
-      });
-      this.#senders.set(queue, sender);
-    }
-    return sender;
-  }
-
   async #broadcast(
     fanout: Fanout,
     exchange: string,
@@ -380,7 +296,7 @@ export class SqsStore implements Store {
       );
     }
     const most = mostForTopics(this.#settings);
-    const body = this.#bodyOf(message, false, most);
+    const body = this.#putter.bodyOf(message, false, most);
     const fifo = isFifo(exchange);
     const entry = entryFor(message, { body, fifo, copy: false });
     await fanout.publish(exchange, entry, options);

@@ -161,6 +161,15 @@ export class Deliveries {
     if (isMalformed(message)) {
       return await this.#releaser.settle(reservation, undefined, options);
     }
+    if (reservation.keepsPlace) {
+      const { signal, deadline, delay } = options;
+      const lost = await this.#store.release(
+        [reservation],
+        { signal, deadline, delay },
+      );
+      if (lost.length > 0) throw leaseLost(reservation);
+      return;
+    }
     const properties = options.headers === undefined
       ? message.properties
       : { ...message.properties, headers: options.headers };

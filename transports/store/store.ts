@@ -76,7 +76,7 @@ export interface Store extends AsyncDisposable {
   /** Puts reserved messages back where they were, marked as redelivered. Returns those that were no longer ours. */
   release(
     reservations: readonly Reservation[],
-    options?: CallOptions,
+    options?: ReleaseOptions,
   ): Promise<readonly Reservation[]>;
   /** Keeps reserved messages out of sight for longer, where leases expire. Returns those that were no longer ours. */
   renew?(
@@ -208,6 +208,12 @@ export interface PutOptions extends CallOptions {
   readonly instead?: Reservation | undefined;
 }
 
+/** Options of {@linkcode Store.release}. */
+export interface ReleaseOptions extends CallOptions {
+  /** Milliseconds that they stay out of sight; only for those that keep their place. */
+  readonly delay?: number | undefined;
+}
+
 /** Options of {@linkcode Store.broadcast}. */
 export interface BroadcastOptions extends CallOptions {
   /** The view that the routing was decided on. */
@@ -283,6 +289,12 @@ export interface Reservation {
   readonly redelivered: boolean;
   /** How often it was delivered before, where the broker counts. */
   readonly deliveryCount: number | undefined;
+  /**
+   * Whether another attempt has to come before what lies behind it, as in a FIFO queue: it
+   * is then released with a delay, and no copy takes its place. The store counts how often
+   * it has come, and says so in its header `x-attempts`. @default {false}
+   */
+  readonly keepsPlace?: boolean | undefined;
   /** Its time to live is over: dead-letter it, do not deliver it (noticed when somebody looks). */
   readonly expired: boolean;
 }

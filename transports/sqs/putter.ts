@@ -1,0 +1,144 @@
+import type { Limits } from "../../async/limits.ts";
+import { PublishError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import { EnvelopeWriter } from "../store/envelope.ts";
+import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
+import { Batcher } from "./batcher.ts";
+import { encodeBody } from "./body.ts";
+import { entryFor, type SendEntry } from "./entry.ts";
+import { sendError } from "./errors.ts";
+import type { SqsSettings } from "./options.ts";
+import type { Queues, SqsQueue } from "./queues.ts";
+import type { Settlements } from "./settlements.ts";
+import type { SqsTables } from "./tables.ts";
+
+const STALE: Promise<PutResult> = Promise.resolve({ type: "stale" });
+const PUT: Promise<PutResult> = Promise.resolve({ type: "put", displaced: [] });
+const LOST: PutResult = { type: "lost" };
+
+/** Writes messages, and sends them to their queues. */
+export class Putter {
+  readonly #settings: SqsSettings;
+  readonly #queues: Queues;
+  readonly #tables: SqsTables;
+  readonly #settlements: Settlements;
+  readonly #limits: Limits;
+  readonly #senders = new Map<string, Batcher<SendEntry>>();
+  readonly #writer = new EnvelopeWriter();
+
+  /** Makes one that has sent nothing yet. */
+  constructor(
+    settings: SqsSettings,
+    queues: Queues,
+    tables: SqsTables,
+    settlements: Settlements,
+    limits: Limits,
+  ) {
+    this.#settings = settings;
+    this.#queues = queues;
+    this.#tables = tables;
+    this.#settlements = settlements;
+    this.#limits = limits;
+  }
+
+  /** Appends the copies of a message to their queues. */
+  put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
+    if (
+      options?.version !== undefined && options.version !== this.#tables.version
+    ) {
+      return STALE;
+    }
+    const [first, ...others] = items;
+    if (first === undefined) return PUT;
+    const { base64Encoding, maxMessageBytes } = this.#settings;
+    const body = this.bodyOf(first.message, base64Encoding, maxMessageBytes);
+    if (others.length > 0 || options?.instead !== undefined) {
+      return this.#putAll(items, body, options);
+    }
+    const found = this.#queues.known(first.queue);
+    return found === undefined
+      ? this.#putAll(items, body, options)
+      : this.#send(found, first.message, body, options);
+  }
+
+  async #putAll(
+    items: readonly StoreItem[],
+    body: () => string,
+    options?: PutOptions,
+  ): Promise<PutResult> {
+    const instead = options?.instead;
+    if (instead !== undefined && !this.#settlements.isOurs(instead)) {
+      return LOST;
+    }
+    const results = await Promise.all(items.map(async ({ queue, message }) => {
+      const found = await this.#queues.find(queue, options);
+      return found === undefined
+        ? STALE
+        : await this.#send(found, message, body, options);
+    }));
+    const stale = results.find(({ type }) => type === "stale");
+    if (stale !== undefined) return stale;
+    if (instead !== undefined) {
+      await this.#settlements.settle([instead], "remove", options);
+    }
+    return PUT;
+  }
+
+  /** Writes a message when it is asked for, and once. */
+  bodyOf(message: Publishing, base64: boolean, most: number): () => string {
+    let text: string | undefined;
+    return () => text ??= this.#encode(message, base64, most);
+  }
+
+  #encode(message: Publishing, base64: boolean, most: number): string {
+    const envelope = this.#writer.write(message, crypto.randomUUID());
+    const body = encodeBody(envelope, base64);
+    if (body.length <= most) return body;
+    throw new PublishError(
+      `Cannot publish a message of ${message.body.byteLength} bytes: it would be ${body.length} on its way, of ${most} at most; max_message_bytes is the limit of queues`,
+      { code: "message-too-large" },
+    );
+  }
+
+  /** Sends a message to a queue; `stale` if the queue is not there any more. */
+  #send(
+    found: SqsQueue,
+    message: Publishing,
+    body: () => string,
+    options?: PutOptions,
+  ): Promise<PutResult> {
+    const copy = options?.instead !== undefined;
+    let entry: SendEntry;
+    try {
+      entry = entryFor(message, { body, fifo: found.fifo, copy });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#senderOf(found).add(entry, options).then(
+      (failure) => {
+        if (failure !== undefined) throw sendError(found.queue, failure);
+        return PUT;
+      },
+      (error) => {
+        if (!this.#tables.isGone(found.queue, error)) throw error;
+        return STALE;
+      },
+    );
+  }
+
+  #senderOf({ queue, url, client }: SqsQueue): Batcher<SendEntry> {
+    let sender = this.#senders.get(queue);
+    if (sender === undefined) {
+      sender = new Batcher({
+        mostBytes: this.#settings.maxMessageBytes,
+        bytesOf: (entry) => entry.body().length,
+        // One after the other: what is sent first comes first, as far as SQS keeps it so.
+        atOnce: 1,
+        limits: this.#limits,
+        send: (entries, options) => client.send(url, entries, options),
+      });
+      this.#senders.set(queue, sender);
+    }
+    return sender;
+  }
+}
