@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import type { Binding } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
-import type { MessageProperties, Publishing } from "../../model/message.ts";
+import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import { describe, type Failure } from "../amqp_protocol/failure.ts";
 import type { DialOptions } from "../amqp_protocol/options.ts";
@@ -20,7 +20,8 @@ import { TransportError } from "../../model/errors.ts";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
-import { mend } from "./mend.ts";
+import { requireMended } from "./mend.ts";
+import { optionsOf } from "./publishing.ts";
 
 /** Dials once. */
 export async function dial(
@@ -30,7 +31,7 @@ export async function dial(
   events: ClientEvents,
 ): Promise<AmqpClient> {
   const { hostname, port, tls } = options;
-  const { connect, credentials } = await load();
+  const { connect, credentials } = await loadOnce();
   const model = await connect({
     protocol: tls === undefined ? "amqp" : "amqps",
     hostname,
@@ -51,24 +52,45 @@ export async function dial(
   return new Client(model, events);
 }
 
-/** Imports amqplib, mended. */
-async function load(): Promise<typeof import("amqplib")> {
-  for (const specifier of ["amqplib", "npm:amqplib@2.3.1"]) {
-    try {
-      mend(createRequire(import.meta.resolve(specifier)));
-      break;
-    } catch {
-      // Not by this name: a bundler has it, or a registry's own loader.
-    }
-  }
+let loading: Promise<Amqplib> | undefined;
+
+function loadOnce(): Promise<Amqplib> {
+  return loading ??= load().catch((error) => {
+    loading = undefined;
+    throw error;
+  });
+}
+
+/** Loads a copy of amqplib of our own, mended; where there is none to be had, amqplib as it is. */
+async function load(): Promise<Amqplib> {
+  let shared: Amqplib;
   try {
-    return await import("amqplib");
+    shared = await import("amqplib");
   } catch (cause) {
     throw new TransportError(
       'Cannot load the transport "amqp": its client can not be imported; add amqplib to your dependencies',
       { code: "dependency-missing", cause },
     );
   }
+  for (const specifier of ["amqplib", "npm:amqplib@2.3.1"]) {
+    try {
+      const own = requireMended(
+        createRequire(import.meta.resolve(specifier)),
+        Buffer.alloc,
+      );
+      if (isAmqplib(own)) return own;
+    } catch {
+      // Not by this name: a bundler has it, or a registry's own loader.
+    }
+  }
+  return shared;
+}
+
+type Amqplib = Pick<typeof import("amqplib"), "connect" | "credentials">;
+
+function isAmqplib(value: unknown): value is Amqplib {
+  return typeof value === "object" && value !== null && "connect" in value &&
+    "credentials" in value;
 }
 
 /** An open connection of the client's. */
@@ -100,7 +122,13 @@ class Client implements AmqpClient {
 
   async openChannel(events: ClientEvents): Promise<AmqpClientChannel> {
     const channel = await this.#model.createConfirmChannel();
-    return new ClientChannel(channel, this.#corking, events, this.#gone);
+    return new ClientChannel(
+      channel,
+      this.#corking,
+      events,
+      this.#gone,
+      (error) => this.#stream?.destroy(error),
+    );
   }
 
   async close(): Promise<void> {
@@ -130,20 +158,46 @@ class ClientChannel implements AmqpClientChannel {
   readonly #channel: ConfirmChannel;
   readonly #corking: Corking;
   readonly #gone: Promise<void>;
+  readonly #cut: (error: Error) => void;
+  #published = 0;
 
   constructor(
     channel: ConfirmChannel,
     corking: Corking,
     events: ClientEvents,
     gone: Promise<void>,
+    cut: (error: Error) => void,
   ) {
     this.#channel = channel;
+    this.#cut = cut;
     this.#corking = corking;
     this.#gone = gone;
     let failure: Failure | undefined;
     channel.on("error", (error) => failure ??= describe(error));
     channel.on("close", () => events.closed(failure));
     channel.on("return", (message) => events.returned?.(message));
+    // Before amqplib's own, which take every number for a message's.
+    const check = (confirm: RawConfirm) => this.#checkConfirm(confirm);
+    channel.prependListener("ack", check);
+    channel.prependListener("nack", check);
+  }
+
+  /** AMQP's 0 with `multiple` stands for all that is outstanding; what was never sent is nobody's to confirm. */
+  #checkConfirm(confirm: RawConfirm): void {
+    const { deliveryTag, multiple } = confirm;
+    if (deliveryTag > 0 && deliveryTag <= this.#published) return;
+    if (multiple && deliveryTag === 0) {
+      confirm.deliveryTag = this.#published;
+      return;
+    }
+    // For amqplib this is none.
+    confirm.multiple = true;
+    confirm.deliveryTag = 0;
+    this.#cut(
+      new Error(
+        `the broker confirmed message ${deliveryTag} of ${this.#published}`,
+      ),
+    );
   }
 
   declareExchange(exchange: ExchangeDeclaration): Promise<unknown> {
@@ -211,9 +265,10 @@ class ClientChannel implements AmqpClientChannel {
 
   publish(message: Publishing, done: (error: unknown) => void): void {
     const { exchange, routingKey, body } = message;
-    const options = optionsOf(message);
+    const options = optionsOf(message, toBuffer);
     this.#corking.cork();
     this.#channel.publish(exchange, routingKey, toBuffer(body), options, done);
+    this.#published++;
   }
 
   async consume(
@@ -258,55 +313,16 @@ class ClientChannel implements AmqpClientChannel {
   }
 }
 
-/** What a message is published with. */
-interface RawPublishing {
-  readonly mandatory: boolean;
-  readonly headers: { readonly [name: string]: RawValue } | undefined;
-  readonly [name: string]: unknown;
+/** The broker's answer for one message, or for all up to it. */
+interface RawConfirm {
+  deliveryTag: number;
+  multiple: boolean;
 }
 
 function toFields(table: FieldTable): { readonly [name: string]: RawValue } {
   return encodeFields(table, toBuffer);
 }
 
-function optionsOf({ mandatory, properties }: Publishing): RawPublishing {
-  const { headers, deliveryMode, expiration, timestamp } = properties;
-  return {
-    mandatory,
-    headers: headersOf(headers),
-    contentType: properties.contentType,
-    contentEncoding: properties.contentEncoding,
-    deliveryMode: modeOf(deliveryMode),
-    priority: properties.priority,
-    correlationId: properties.correlationId,
-    replyTo: properties.replyTo,
-    expiration: expiration === undefined ? undefined : String(expiration),
-    messageId: properties.messageId,
-    timestamp: timestamp === undefined
-      ? undefined
-      : Math.floor(timestamp.getTime() / 1000),
-    type: properties.type,
-    userId: properties.userId,
-    appId: properties.appId,
-  };
-}
-
-function headersOf(headers: FieldTable | undefined): RawPublishing["headers"] {
-  return headers === undefined ? undefined : toFields(headers);
-}
-
-function modeOf(
-  mode: MessageProperties["deliveryMode"],
-): number | undefined {
-  switch (mode) {
-    case "persistent":
-      return 2;
-    case "transient":
-      return 1;
-    case undefined:
-      return undefined;
-  }
-}
 /** The client's acks take a message, of which they read the tag alone. */
 function tagged(deliveryTag: number) {
   return {

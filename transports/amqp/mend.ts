@@ -1,21 +1,72 @@
 import { withBytes } from "../amqp_protocol/fields.ts";
 
+type Bytes = Uint8Array<ArrayBufferLike>;
+type Alloc = (size: number) => Bytes;
+
+/** Node's `require` as it is used here. */
+export interface Require {
+  /** Requires a file. */
+  (file: string): unknown;
+  /** Says where a file is. */
+  resolve(file: string): string;
+  /** What has been required, by path. */
+  readonly cache: Record<string, unknown>;
+}
+
 /**
- * Mends amqplib where it loses what the broker says: a table that it can not read ends
- * its connection, and so does every reconnect that meets the message again; and of a
- * virtual host that is refused it tells no reason. The mends reach into its files, so
- * the version is pinned; where they are not found, all else works.
+ * Requires a copy of amqplib of our own, mended where it loses what the broker says or
+ * takes less than the broker does:
  *
- * @param requireFile Requires one of amqplib's files.
+ * - a table that it cannot read ends its connection, and so does every reconnect that
+ *   meets the message again; of others it loses types;
+ * - a table of more than 64 KiB cannot be written, though frames are larger;
+ * - of a virtual host that is refused it tells no reason.
+ *
+ * The application may have imported amqplib before, whose files know each other by
+ * then, and goes on with its own: neither copy sees the other. The mends reach into
+ * amqplib's files, so the version is pinned.
+ *
+ * @param load Requires amqplib's files.
+ * @param alloc Makes bytes of amqplib's kind.
+ * @returns Its main module.
  */
-export function mend(
-  requireFile: (file: string) => Record<PropertyKey, unknown>,
-): void {
-  const codec = requireFile("./lib/codec.js");
+export function requireMended(
+  load: Require,
+  alloc: Alloc,
+): unknown {
+  const main = load.resolve("./channel_api.js");
+  const folder = main.slice(0, -"channel_api.js".length);
+  const { cache } = load;
+  const taken = () => Object.keys(cache).filter((it) => it.startsWith(folder));
+  const theirs = taken().map((path) => [path, cache[path]] as const);
+  for (const [path] of theirs) delete cache[path];
+  try {
+    mend(load, alloc);
+    return load("./channel_api.js");
+  } finally {
+    for (const path of taken()) delete cache[path];
+    for (const [path, module] of theirs) cache[path] = module;
+  }
+}
+
+function mend(load: Require, alloc: Alloc): void {
+  // First of all: what is required next takes the functions as it finds them.
+  const codec = load("./lib/codec.js");
+  if (isRecord(codec)) {
+    mendDecoder(codec);
+    mendEncoder(codec, alloc);
+  }
+  const format = load("./lib/format.js");
+  if (!isRecord(format)) return;
+  const { inspect } = format;
+  if (!isFunction(inspect)) return;
+  format.inspect = (frame: unknown, showFields: unknown) =>
+    inspect(frame, showFields || isRefusal(frame));
+}
+
+function mendDecoder(codec: Record<PropertyKey, unknown>): void {
   const { decodeFields: decode } = codec;
-  if (MENDED in codec || !isFunction(decode)) return;
-  codec[MENDED] = true;
-  // First of all: what is required next takes the function as it finds it.
+  if (!isFunction(decode)) return;
   codec.decodeFields = (bytes: unknown) => {
     let table: object = {};
     try {
@@ -26,19 +77,48 @@ export function mend(
     }
     return withBytes(table, bytes);
   };
-  const format = requireFile("./lib/format.js");
-  const { inspect } = format;
-  if (!isFunction(inspect)) return;
-  format.inspect = (frame: unknown, showFields: unknown) =>
-    inspect(frame, showFields || isRefusal(frame));
 }
 
-const MENDED = Symbol.for("@dashi/mq: mended");
+/** The largest table that is written at all; what a frame holds is checked before. */
+const MOST_ROOM = 2 ** 30;
+
+/** amqplib writes every table into one buffer, and takes the table out of that. */
+function mendEncoder(
+  codec: Record<PropertyKey, unknown>,
+  alloc: Alloc,
+): void {
+  const { encodeTable: encode } = codec;
+  if (!isFunction(encode)) return;
+  let usual: Bytes | undefined;
+  let room: Bytes = alloc(0);
+  codec.encodeTable = (buffer: unknown, table: unknown, offset: unknown) => {
+    if (!(buffer instanceof Uint8Array)) return encode(buffer, table, offset);
+    if (usual !== buffer) {
+      usual = buffer;
+      Object.defineProperty(buffer, "slice", {
+        value: (start: number, end: number) => room.subarray(start, end),
+      });
+    }
+    room = buffer;
+    for (;;) {
+      try {
+        return encode(room, table, offset);
+      } catch (error) {
+        const isFull = error instanceof RangeError && room.length < MOST_ROOM;
+        if (!isFull) throw error;
+        room = alloc(2 * room.length);
+      }
+    }
+  };
+}
 
 function isRefusal(frame: unknown): boolean {
-  return typeof frame === "object" && frame !== null && "fields" in frame &&
-    typeof frame.fields === "object" && frame.fields !== null &&
+  return isRecord(frame) && isRecord(frame.fields) &&
     "replyText" in frame.fields;
+}
+
+function isRecord(value: unknown): value is Record<PropertyKey, unknown> {
+  return typeof value === "object" && value !== null;
 }
 
 function isFunction(value: unknown): value is (...args: unknown[]) => unknown {

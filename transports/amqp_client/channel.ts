@@ -19,6 +19,8 @@ export interface Outgoing {
   readonly writer: FrameWriter;
   /** Lets go at the end of the turn what was written. */
   flushLater(): void;
+  /** Ends the connection: what came makes no sense. */
+  cut(error: Error): void;
 }
 
 /** The consumers' tags that the package knows. */
@@ -251,10 +253,21 @@ export class ClientChannel implements AmqpClientChannel {
 
   /** The broker has answered for a publish, or for all up to it. */
   confirmed(tag: number, multiple: boolean, nack: boolean): void {
+    if (tag >= this.#confirms.next || (tag === 0 && !multiple)) {
+      return this.#link.cut(
+        new Error(
+          `the broker confirmed message ${tag} of ${this.#confirms.next - 1}`,
+        ),
+      );
+    }
     const error = nack ? new Error("the broker nacked it") : undefined;
     if (!multiple) this.#confirms.take(deliveryTag(tag))?.(error);
     else {
-      for (const done of this.#confirms.takeUpTo(deliveryTag(tag))) done(error);
+      // AMQP's 0 stands for all that is outstanding.
+      const taken = tag === 0
+        ? this.#confirms.clear()
+        : this.#confirms.takeUpTo(deliveryTag(tag));
+      for (const done of taken) done(error);
     }
   }
 

@@ -29,6 +29,11 @@ const GREETING = Uint8Array.of(65, 77, 81, 80, 0, 0, 9, 1);
 const HEARTBEAT = Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 206);
 /** What may come before the two have agreed on a size. */
 const FIRST_FRAMES = 128 * 1024;
+/**
+ * What may come later, for RabbitMQ keeps to the size that was agreed on with bodies
+ * alone: a header that a dead letter made larger goes out as it is.
+ */
+const LATER_FRAMES = 64 * 1024 * 1024;
 
 /** Dials once. */
 export async function dial(
@@ -106,7 +111,9 @@ class Link extends AMQPBaseClient implements AmqpClient {
     }
     this.#isOpen = true;
     this.writer.frameMax = this.frameMax;
-    this.#splitter.limit = this.frameMax || Infinity;
+    this.#splitter.limit = this.frameMax === 0
+      ? Infinity
+      : Math.max(this.frameMax, LATER_FRAMES);
     return this;
   }
 
@@ -158,6 +165,11 @@ class Link extends AMQPBaseClient implements AmqpClient {
     if (this.#flushing) return;
     this.#flushing = true;
     atNextTurn(this.#flush);
+  }
+
+  /** Ends it: what came makes no sense. */
+  cut(error: Error): void {
+    this.#fail(error);
   }
 
   readonly #flush = (): void => {
