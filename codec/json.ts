@@ -1,6 +1,7 @@
 import { DecodeError, EncodeError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
+import { isBinary } from "./bytes.ts";
 import type { Codec } from "./codec.ts";
 import { parseLooseJson } from "./loose_json.ts";
 import { decodeText, encodeText } from "./text.ts";
@@ -14,7 +15,7 @@ export const JSON_CODEC: Codec = {
   encode: (payload) => encodeText(stringifyJson(payload)),
   decode(body, contentEncoding) {
     // Python writes JSON in ASCII, whatever the content encoding says.
-    const charset = contentEncoding === "binary" ? "utf-8" : contentEncoding;
+    const charset = isBinary(contentEncoding) ? "utf-8" : contentEncoding;
     return parseJson(decodeText(body, charset));
   },
 };
@@ -228,14 +229,22 @@ function reviveTyped(type: unknown, value: unknown): unknown {
   );
 }
 
+/** No moment has more characters, in whatever way it is written. */
+const MOST_DATE = 100;
+
 function parseDate(text: string): Date {
+  if (text.length > MOST_DATE) throw noDate(text);
   const zoned = /(?:Z|[+-]\d\d:?\d\d(?::?\d\d(?:\.\d+)?)?)$/i.test(text);
   const date = new Date(
     // Beyond the millisecond there is nothing to hold it.
     `${text.replace(/(\.\d{3})\d+/, "$1")}${zoned ? "" : "Z"}`,
   );
   if (!Number.isNaN(date.getTime())) return date;
-  throw new DecodeError(
+  throw noDate(text);
+}
+
+function noDate(text: string): DecodeError {
+  return new DecodeError(
     `Cannot decode ${quote(text)} as a datetime: it is none`,
   );
 }

@@ -1,13 +1,19 @@
 import { DecodeError } from "../model/errors.ts";
+import { readBigInt } from "./big_int.ts";
 
 /** A run of digits that may be an integer beyond 2^53: sixteen or more. */
 const LONG_INTEGER = /[0-9]{16}/;
 
-/** A string, a bare word of Python's, or whatever else stands between. */
-const TOKEN = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN|[^"INi-]+|./gs;
+/** Where a string begins, or a bare word of Python's stands. */
+const NEXT = /"|-?Infinity|NaN/g;
 
-/** Stands for a bare word; a private-use character, so that no text has it by chance. */
-const MARK = "\uE0DA";
+/** Stands before a bare word in the place of its value. Nobody who writes a body knows it. */
+const MARK: string = crypto.randomUUID();
+const BARE: ReadonlyMap<unknown, number> = new Map([
+  [`${MARK}NaN`, NaN],
+  [`${MARK}Infinity`, Infinity],
+  [`${MARK}-Infinity`, -Infinity],
+]);
 
 /** The reviver's third argument, which newer runtimes give. */
 interface ReviverContext {
@@ -16,7 +22,8 @@ interface ReviverContext {
 
 /**
  * Reads JSON, and what Python writes beyond it: `NaN`, `Infinity`, `-Infinity` as
- * bare words, and integers of any size.
+ * bare words, and integers of as many digits as Python reads. The time that it takes
+ * grows as the text does, whatever is in it.
  *
  * @param text The text.
  * @returns What it says; integers beyond 2^53 are `bigint`.
@@ -28,6 +35,7 @@ export function parseLooseJson(text: string): unknown {
       ? JSON.parse(text, reviveInteger)
       : JSON.parse(text);
   } catch (cause) {
+    if (cause instanceof DecodeError) throw cause;
     if (/NaN|Infinity/.test(text)) return parseBareWords(text, cause);
     throw notJson(text, cause);
   }
@@ -41,26 +49,63 @@ function reviveInteger(
   const source = context?.source;
   return typeof value === "number" && !Number.isSafeInteger(value) &&
       source !== undefined && /^-?\d+$/.test(source)
-    ? BigInt(source)
+    ? readBigInt(source)
     : value;
 }
 
 function parseBareWords(text: string, cause: unknown): unknown {
-  const marked = text.replace(
-    TOKEN,
-    (token) => /^(?:NaN|-?Infinity)$/.test(token) ? `"${MARK}${token}"` : token,
-  );
+  const marked = markBareWords(text);
+  if (marked === undefined) throw notJson(text, cause);
   try {
     return JSON.parse(
       marked,
-      (key, value, context?: ReviverContext) =>
-        typeof value === "string" && value.startsWith(MARK)
-          ? Number(value.slice(MARK.length))
-          : reviveInteger(key, value, context),
+      (key, value, context?: ReviverContext) => {
+        if (key.startsWith(MARK)) throw new SyntaxError("a bare word as a key");
+        return BARE.get(value) ?? reviveInteger(key, value, context);
+      },
     );
-  } catch {
+  } catch (error) {
+    if (error instanceof DecodeError) throw error;
     throw notJson(text, cause);
   }
+}
+
+/** Makes strings of bare words; `undefined` where a string has no end. */
+function markBareWords(text: string): string | undefined {
+  const parts: string[] = [];
+  let from = 0;
+  NEXT.lastIndex = 0;
+  for (
+    let found = NEXT.exec(text);
+    found !== null;
+    found = NEXT.exec(text)
+  ) {
+    const [word] = found;
+    if (word === '"') {
+      const end = endOfString(text, found.index + 1);
+      if (end < 0) return undefined;
+      NEXT.lastIndex = end;
+    } else {
+      parts.push(text.slice(from, found.index), `"${MARK}${word}"`);
+      from = NEXT.lastIndex;
+    }
+  }
+  return parts.join("") + text.slice(from);
+}
+
+/** Where a string ends, behind its closing quote; negative where it does not. */
+function endOfString(text: string, start: number): number {
+  for (
+    let quote = text.indexOf('"', start);
+    quote >= 0;
+    quote = text.indexOf('"', quote + 1)
+  ) {
+    // Each backslash is looked at once: they end at the quote before.
+    let first = quote;
+    while (first > start && text[first - 1] === "\\") first--;
+    if ((quote - first) % 2 === 0) return quote + 1;
+  }
+  return -1;
 }
 
 function notJson(text: string, cause: unknown): DecodeError {

@@ -1,6 +1,7 @@
 import { decode, encode } from "@msgpack/msgpack";
 import { DecodeError, EncodeError } from "../model/errors.ts";
 import type { Codec } from "./codec.ts";
+import { checkMsgpack } from "./msgpack_check.ts";
 import { TypedValue } from "./typed_value.ts";
 
 /**
@@ -24,6 +25,7 @@ export const MSGPACK_CODEC: Codec = {
     }
   },
   decode(body) {
+    checkMsgpack(body);
     try {
       return narrow(decode(body, { useBigInt64: true }));
     } catch (cause) {

@@ -1,5 +1,6 @@
 import { dump, load } from "js-yaml";
 import { DecodeError, EncodeError } from "../model/errors.ts";
+import { isBinary } from "./bytes.ts";
 import type { Codec } from "./codec.ts";
 import { decodeText, encodeText } from "./text.ts";
 import { READ_SCHEMA, WRITE_SCHEMA } from "./yaml_schema.ts";
@@ -22,11 +23,12 @@ export const YAML_CODEC: Codec = {
     }
   },
   decode(body, contentEncoding) {
-    const charset = contentEncoding === "binary" ? "utf-8" : contentEncoding;
+    const charset = isBinary(contentEncoding) ? "utf-8" : contentEncoding;
     const text = decodeText(body, charset);
     try {
       return load(text, { schema: READ_SCHEMA });
     } catch (cause) {
+      if (cause instanceof DecodeError) throw cause;
       throw new DecodeError(
         `Cannot decode a body of ${body.byteLength} bytes as YAML: ${
           firstLine(cause)

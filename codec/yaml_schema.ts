@@ -10,6 +10,8 @@ import {
   timestampTag,
   YAML11_SCHEMA,
 } from "js-yaml";
+import { DecodeError } from "../model/errors.ts";
+import { readBigInt } from "./big_int.ts";
 
 /*
  * What PyYAML takes for more than a text. YAML 1.1 says more than it does: there `y`
@@ -78,9 +80,10 @@ function bigintOf(source: string): bigint | undefined {
   const [, sign, base, digits = ""] = found;
   const prefix = base === "0" ? "0o" : base;
   try {
-    const value = BigInt(`${prefix}${digits.replaceAll("_", "")}`);
+    const value = readBigInt(`${prefix}${digits.replaceAll("_", "")}`);
     return sign === "-" ? -value : value;
-  } catch {
+  } catch (error) {
+    if (error instanceof DecodeError) throw error;
     return undefined; // letters without 0x
   }
 }

@@ -40,6 +40,26 @@ const REFUSED: readonly (readonly [string, number[]])[] = [
   ["nothing", []],
   ["a list that ends early", [0xdd, 0xff, 0xff, 0xff, 0xff]],
   ["more than one value", [1, 2]],
+  ["a text that is no UTF-8", [0xa2, 0xc3, 0x28]],
+  ["a long text that is no UTF-8", [0xd9, 3, 0x61, 0xff, 0x61]],
+  ["a longer text that is no UTF-8", [0xda, 0, 1, 0x80]],
+  ["the longest text that is no UTF-8", [0xdb, 0, 0, 0, 1, 0x80]],
+  ["a key that is no UTF-8", [0x81, 0xa1, 0x80, 1]],
+  ["a text in lists that is no UTF-8", [0xdc, 0, 2, 0x91, 1, 0xa1, 0xff]],
+  ["a half surrogate pair", [0xa3, 0xed, 0xa0, 0x80]],
+  [
+    "a timestamp of 2^30 - 1 nanoseconds",
+    [0xd7, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+  ],
+  [
+    "a timestamp of 12 bytes and 10^9 nanoseconds",
+    [0xc7, 12, 0xff, 0x3b, 0x9a, 0xca, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+  ],
+  [
+    "a timestamp beyond all dates",
+    [0xc7, 12, 0xff, 0, 0, 0, 0, 0x7f, 0, 0, 0, 0, 0, 0, 0],
+  ],
+  ["a timestamp of 3 bytes", [0xc7, 3, 0xff, 0, 0, 0]],
 ];
 
 for (const [name, body] of REFUSED) {
@@ -51,6 +71,19 @@ for (const [name, body] of REFUSED) {
     );
   });
 }
+
+Deno.test("msgpack: what only looks like bad text is read", () => {
+  const read = (...body: number[]) =>
+    MSGPACK_CODEC.decode(Uint8Array.from(body), "binary");
+  assertEquals(read(0xc4, 2, 0xc3, 0x28), Uint8Array.of(0xc3, 0x28));
+  assertEquals(read(0xcf, 0, 0, 0, 0, 0, 0xa1, 0xff, 1), 10616577);
+  assertEquals(read(0xa2, 0xc3, 0xa9), "é");
+  assertEquals(read(0xd6, 0xff, 0, 0, 0, 1), new Date(1000));
+  assertEquals(
+    read(0xc7, 12, 0xff, 0x3b, 0x8b, 0x87, 0xc0, ...Array(8).fill(0xff)),
+    new Date(-1),
+  );
+});
 
 const circle: unknown[] = [];
 circle.push(circle);

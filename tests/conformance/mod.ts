@@ -32,6 +32,7 @@ import { CONSUMING } from "./consuming.ts";
 import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { EXTRAS } from "./extras.ts";
 import { FINALITY } from "./finality.ts";
+import { HOSTILE } from "./hostile.ts";
 import { MESSAGING } from "./messaging.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { RECOVERY } from "./recovery.ts";
@@ -63,6 +64,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...MESSAGING,
   ...RUNNING,
   ...RETRYING,
+  ...HOSTILE,
   ...SHUTDOWN,
   ...RECOVERY,
 ];

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { ConnectionError, NotFoundError } from "../../model/errors.ts";
 import { printable, quote } from "../../model/foreign_text.ts";
-import { reach } from "../support/reach.ts";
+import { reach } from "../conformance/reach.ts";
 
 const EVIL = "\x1b]0;owned\x07\r\n\u009b31m\u202egnp\u2066.exe\u2028\ud800\x7f";
 const SECRET = "Zx9-sEcReT-pw";

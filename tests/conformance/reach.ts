@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /**
  * Finds secrets that can be reached from a value: through properties, hidden ones and
  * symbols among them, getters, maps, sets, lists and bytes, and in what printing it shows.
@@ -59,7 +61,9 @@ export function reach(
     }
   };
   go(root, "$", depth);
-  if (has(Deno.inspect(root, { depth: 10 }))) found.push("inspected");
+  if (has(inspect(root, { depth: 10, showHidden: true }))) {
+    found.push("inspected");
+  }
   return found;
 }
 
