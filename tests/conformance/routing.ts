@@ -222,6 +222,34 @@ export const ROUTING: readonly ConformanceCase[] = [
     },
   ),
   onBroker(
+    "what CC and BCC add is reached while others declare",
+    async (broker) => {
+      const exchange = await broker.exchange("direct");
+      const queues = await Promise.all(["a", "b", "c"].map(async (key) => {
+        const queue = await broker.queue();
+        await broker.bind(queue, exchange, key);
+        return queue;
+      }));
+      const { channel } = await broker.openElsewhere();
+      for (let i = 0; i < 10; i++) {
+        await Promise.all([
+          broker.publish(exchange, "a", String(i), {
+            properties: { headers: { CC: ["b"], BCC: ["c"] } },
+          }),
+          channel.declareQueue(broker.queueOf(), soon()),
+          channel.declareQueue(broker.queueOf(), soon()),
+        ]);
+      }
+      for (const queue of queues) {
+        for (let i = 0; i < 10; i++) {
+          const { properties } = await broker.getSoon(queue);
+          assert.deepEqual(properties.headers?.CC, ["b"]);
+          assert.equal(properties.headers?.BCC, undefined);
+        }
+      }
+    },
+  ),
+  onBroker(
     "20 queues with 100 messages each get their own alone",
     async (broker, harness) => {
       const exchange = await broker.exchange("direct");

@@ -64,17 +64,21 @@ export class Publisher {
     return this.#router.route(
       message,
       options,
-      (routed) => this.#put(withoutBcc(message), routed, options),
+      (routed) => this.#put(message, routed, options, withoutBcc(message)),
     );
   }
 
+  /** Puts what is sent of a message: without what its recipients are not to see. */
   #put(
     message: Publishing,
     routed: Routed,
     options?: CallOptions,
+    sent: Publishing = message,
   ): Promise<PublishOutcome> {
-    if (routed.queues.length === 0) return this.#nowhere(message, routed);
-    const put = this.#store.put(itemsFor(message, routed), {
+    if (routed.queues.length === 0) {
+      return this.#nowhere(message, routed, options, sent);
+    }
+    const put = this.#store.put(itemsFor(sent, routed), {
       version: routed.version,
       signal: options?.signal,
       deadline: options?.deadline,
@@ -85,7 +89,7 @@ export class Publisher {
       return result.type === "put" && result.displaced.length === 0 &&
           routed.broadcasts.length === 0
         ? routed.outcome
-        : this.#finish(message, routed, result, options);
+        : this.#finish(message, routed, result, options, sent);
     });
   }
 
@@ -93,12 +97,13 @@ export class Publisher {
     message: Publishing,
     routed: Routed,
     result: PutResult,
-    options?: CallOptions,
+    options: CallOptions | undefined,
+    sent: Publishing,
   ): Promise<PublishOutcome> {
     switch (result.type) {
       case "put":
         await this.#deadLetters.moveAll(result.displaced, "maxlen", options);
-        await this.#broadcast(message, routed, options);
+        await this.#broadcast(sent, routed, options);
         return routed.outcome;
       case "full":
         throw new PublishError(
@@ -117,10 +122,11 @@ export class Publisher {
   async #nowhere(
     message: Publishing,
     routed: Routed,
-    options?: CallOptions,
+    options: CallOptions | undefined,
+    sent: Publishing,
   ): Promise<PublishOutcome> {
     if (routed.broadcasts.length > 0) {
-      const result = await this.#broadcast(message, routed, {
+      const result = await this.#broadcast(sent, routed, {
         ...options,
         version: routed.version,
       });
