@@ -100,7 +100,8 @@ Deno.test("connecting evaluates the transport's own client", async () => {
 });
 
 Deno.test("the packages of the clients are those that deno.json pins", () => {
-  const others = ["@msgpack/msgpack", "@std/assert", "fauxqs", "js-yaml"];
+  const others = ["@msgpack/msgpack", "@std/assert", "fauxqs", "js-yaml"]
+    .concat("typescript");
   assertEquals(
     [...CLIENTS, ...others].sort(),
     Object.keys(config.imports).sort(),

@@ -1,6 +1,7 @@
 /** Stores over the memory store that differ from it here and there. */
 
 import { assert } from "@std/assert";
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
 import {
@@ -8,6 +9,7 @@ import {
   createStoreTransport,
   type Publishing,
   type Store,
+  type Transport,
   type TransportConnection,
 } from "../../transports/store/mod.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
@@ -52,6 +54,26 @@ export function changed(inner: MemoryStore, changes: Changes): Store {
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     ...changes,
   };
+}
+
+/** One queue and two messages a call, and no more than is wanted, as on the narrowest of brokers. */
+export function narrowTransport(): Transport {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  return createStoreTransport({
+    name: "narrow",
+    open: (_, options) => {
+      const inner = new MemoryStore(broker, options);
+      return Promise.resolve(changed(inner, {
+        limits: {
+          ...inner.limits,
+          reserveCount: 2,
+          reserveQueues: 1,
+          reserveWait: 50,
+          countsReserves: true,
+        },
+      }));
+    },
+  });
 }
 
 /** What a test has of one. */

@@ -2,7 +2,6 @@
 /** What the memory transport does not need of `transports/store/`: leases, owners, narrow limits, broadcasts. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { turn } from "../../async/turn.ts";
 import { ConnectionError, SettlementError } from "../../model/errors.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
@@ -17,28 +16,17 @@ import {
 import { parseUrl } from "../../url/mod.ts";
 import { TestClock } from "../support/clock.ts";
 import { registerConformance } from "../support/register.ts";
-import { changed, message, open, QUEUE } from "../support/stores.ts";
+import {
+  changed,
+  message,
+  narrowTransport,
+  open,
+  QUEUE,
+} from "../support/stores.ts";
 
-const narrow = new MemoryBroker(SYSTEM_CLOCK);
-
-// One queue and two messages a call, and no more than is wanted, as on the narrowest of brokers.
 await registerConformance("a narrow store", {
   url: "narrow://",
-  transport: createStoreTransport({
-    name: "narrow",
-    open: (_, options) => {
-      const inner = new MemoryStore(narrow, options);
-      return Promise.resolve(changed(inner, {
-        limits: {
-          ...inner.limits,
-          reserveCount: 2,
-          reserveQueues: 1,
-          reserveWait: 50,
-          countsReserves: true,
-        },
-      }));
-    },
-  }),
+  transport: narrowTransport(),
 });
 
 /** Lets what was begun go on for as many turns as it needs. */

@@ -1,0 +1,202 @@
+// deno-lint-ignore-file no-console no-top-level-await -- a program for people
+/**
+ * Plants mistakes by rule and asks whether the suites notice them:
+ * `deno task mutate [--seed=N] [--sample=N] [--only=PATH] [--jobs=N] [--fresh]`.
+ *
+ * The mistakes are those of `operators.ts`, in every function of `transports/store/`,
+ * `transports/memory/`, `virtual/` and `messaging/`; a sample of them is tried, each in a
+ * copy of the project. The suites are what an author of a transport runs: the conformance
+ * suite on the memory transport and on a narrow store, and unit tests that need no broker.
+ *
+ * A run that was ended goes on where it was: what was noticed stays noticed while its file
+ * is as it was, what survived is tried again when anything has changed. Now and then the
+ * project is tried as it is, as a control. Ends with an error if less than nine of ten are
+ * noticed, if a control fails, or if a survivor has no reason in `survivors.json`.
+ */
+
+import { randomOf } from "../chaos/faults.ts";
+import { type Mutant, mutantsOf } from "./operators.ts";
+import survivors from "./survivors.json" with { type: "json" };
+import { sampleOf } from "./sample.ts";
+import { type Outcome, Tree } from "./tree.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+const FOLDERS = ["transports/store", "transports/memory", "virtual"]
+  .concat("messaging");
+const RESULTS = `${ROOT}tests/.cache/mutants.jsonl`;
+
+/** The share that must be noticed. */
+const LEAST = 0.9;
+
+/** After so many mutants the project is tried as it is. */
+const CONTROL_EVERY = 25;
+
+/** Why those that were not noticed are none of the suite's holes. */
+const REASONS: Readonly<Record<string, string>> = survivors;
+
+/** A line of the results. */
+interface Line extends Outcome {
+  readonly key: string;
+  /** Which text its file had. */
+  readonly of: string;
+  /** Which text all had. */
+  readonly ofAll: string;
+}
+
+async function main(): Promise<number> {
+  const seed = numberOf("seed", 1);
+  const count = numberOf("sample", 300);
+  const only = argumentOf("only") ?? "";
+  const texts = await textsOf(FOLDERS);
+  const all = [...texts].flatMap(([file, text]) => mutantsOf(file, text));
+  const sample = sampleOf(
+    all.filter(({ file, key }) => file.startsWith(only) || key === only),
+    count,
+    randomOf(seed),
+  );
+  const functions = new Set(
+    sample.map((each) => `${each.file} ${each.function}`),
+  );
+  console.log(
+    `seed ${seed}: ${sample.length} of ${all.length} mutants, in ${functions.size} functions`,
+  );
+  const ofAll = await hashOf(
+    [...(await textsOf([...FOLDERS, "tests"])).values()].join(),
+  );
+  const before = await readResults();
+  const outcomes = new Map<string, Outcome>();
+  const left: (readonly [Mutant | undefined, of: string])[] = [];
+  for (const mutant of sample) {
+    const of = await hashOf(texts.get(mutant.file) ?? "");
+    const known = before.get(mutant.key);
+    if (
+      known !== undefined && known.of === of &&
+      (known.noticed || known.ofAll === ofAll)
+    ) outcomes.set(mutant.key, known);
+    else left.push([mutant, of]);
+  }
+  if (outcomes.size > 0) console.log(`${outcomes.size} of them known already`);
+  for (let i = 0; i < left.length; i += CONTROL_EVERY + 1) {
+    left.splice(i, 0, [undefined, ""]);
+  }
+  const controls = { tried: 0, failed: 0 };
+  let done = outcomes.size;
+  const jobs = left[Symbol.iterator]();
+  await Promise.all(
+    Array.from({ length: numberOf("jobs", 2) }, async () => {
+      await using tree = await Tree.of(ROOT);
+      for (const [mutant, of] of jobs) {
+        const outcome = await tree.try(mutant);
+        if (mutant === undefined) {
+          controls.tried++;
+          if (outcome.noticed) {
+            controls.failed++;
+            console.log(`control FAILED: ${outcome.by}`);
+          }
+          continue;
+        }
+        outcomes.set(mutant.key, outcome);
+        await keep({ key: mutant.key, of, ofAll, ...outcome });
+        const word = outcome.noticed ? "noticed " : "SURVIVED";
+        console.log(
+          `${++done}/${sample.length} ${word} ${outcome.seconds} s  ${mutant.file}:${mutant.line} ${mutant.operator}` +
+            (outcome.noticed ? `  (${outcome.by})` : ""),
+        );
+      }
+    }),
+  );
+  return report(sample, outcomes, controls);
+}
+
+function report(
+  sample: readonly Mutant[],
+  outcomes: ReadonlyMap<string, Outcome>,
+  controls: { readonly tried: number; readonly failed: number },
+): number {
+  const survived = sample.filter(({ key }) => !outcomes.get(key)?.noticed);
+  const open = survived.filter(({ key }) => REASONS[key] === undefined);
+  for (const each of open) {
+    console.log(
+      `\n${each.file}:${each.line} ${each.function}\n  ${each.operator}\n` +
+        `  - ${each.original}\n  + ${each.replacement}\n  ${each.key}`,
+    );
+  }
+  console.log(
+    `\n${row("", "tried", "noticed", "survived", "explained", "share")}`,
+  );
+  for (const folder of [...FOLDERS, ""]) {
+    const of = sample.filter(({ file }) => file.startsWith(folder));
+    if (of.length === 0) continue;
+    const rest = survived.filter(({ file }) => file.startsWith(folder));
+    const noticed = of.length - rest.length;
+    const explained = rest.filter(({ key }) => REASONS[key] !== undefined);
+    console.log(
+      row(
+        folder === "" ? "all" : folder,
+        ...[of.length, noticed, rest.length, explained.length].map(String),
+        `${(100 * noticed / of.length).toFixed(1)} %`,
+      ),
+    );
+  }
+  console.log(
+    `\ncontrols: ${
+      controls.tried - controls.failed
+    } of ${controls.tried} passed`,
+  );
+  const share = 1 - survived.length / Math.max(1, sample.length);
+  return share < LEAST || open.length > 0 || controls.failed > 0 ? 1 : 0;
+}
+
+/** The sources of folders, by their paths in the project. */
+async function textsOf(
+  folders: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const texts = new Map<string, string>();
+  for (const folder of folders) {
+    for await (const { name, isDirectory } of Deno.readDir(ROOT + folder)) {
+      const path = `${folder}/${name}`;
+      if (isDirectory && name !== ".cache") {
+        for (const [file, text] of await textsOf([path])) texts.set(file, text);
+      } else if (name.endsWith(".ts")) {
+        texts.set(path, await Deno.readTextFile(ROOT + path));
+      }
+    }
+  }
+  return new Map([...texts].sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+async function readResults(): Promise<ReadonlyMap<string, Line>> {
+  if (Deno.args.includes("--fresh")) return new Map();
+  const text = await Deno.readTextFile(RESULTS).catch(() => "");
+  const lines: Line[] = text.split("\n").filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+  return new Map(lines.map((line) => [line.key, line]));
+}
+
+async function keep(line: Line): Promise<void> {
+  await Deno.mkdir(`${ROOT}tests/.cache`, { recursive: true });
+  await Deno.writeTextFile(RESULTS, `${JSON.stringify(line)}\n`, {
+    append: true,
+  });
+}
+
+async function hashOf(text: string): Promise<string> {
+  const bytes = new TextEncoder().encode(text);
+  const hash = await crypto.subtle.digest("SHA-256", bytes);
+  return new Uint8Array(hash).slice(0, 6).toHex();
+}
+
+function numberOf(name: string, otherwise: number): number {
+  return Number(argumentOf(name) ?? otherwise);
+}
+
+function argumentOf(name: string): string | undefined {
+  const start = `--${name}=`;
+  return Deno.args.find((each) => each.startsWith(start))?.slice(start.length);
+}
+
+function row(first: string, ...rest: string[]): string {
+  return first.padEnd(20) + rest.map((each) => each.padStart(11)).join("");
+}
+
+if (import.meta.main) Deno.exit(await main());

@@ -1,0 +1,208 @@
+/** A copy of the project in which one source is changed at a time, and the suites that look for it. */
+
+import { applied, type Mutant } from "./operators.ts";
+
+/** Milliseconds that a mutant may take in one suite: then it hangs, which is noticed. */
+const LIMIT = 60_000;
+
+/** What the copy needs of the project. */
+const PARTS = ["async", "codec", "messaging", "model", "transports", "url"]
+  .concat("virtual", "tests", "examples", "mod.ts", "deno.json", "deno.lock");
+
+/** The tests of one process, with what an author of a transport runs. */
+export type Suite = "cases" | "units";
+
+/** Files of unit tests that need no broker, beside those of `tests/virtual` and `tests/messaging`. */
+const UNITS = /^(store|router|envelope|ripener|memory_)\w*_test\.ts$/;
+
+/** What came of one mutant. */
+export interface Outcome {
+  readonly noticed: boolean;
+  /** The first test that failed, or that it hung. */
+  readonly by: string;
+  readonly seconds: number;
+}
+
+interface Failed {
+  /** The test; `undefined` where it was none. */
+  readonly name?: string;
+  readonly why: string;
+}
+
+/** A copy of the project. */
+export class Tree implements AsyncDisposable {
+  readonly #path: string;
+  readonly #units: readonly string[];
+
+  private constructor(path: string, units: readonly string[]) {
+    this.#path = path;
+    this.#units = units;
+  }
+
+  /** Copies the project. */
+  static async of(root: string): Promise<Tree> {
+    const path = await Deno.makeTempDir({ prefix: "dashi-mutants-" });
+    for (const part of PARTS) {
+      await copy(`${root}/${part}`, `${path}/${part}`);
+    }
+    // What hangs is noticed sooner.
+    await edit(`${path}/tests/conformance/support.ts`, [
+      ["PATIENCE = 15_000", "PATIENCE = 6_000"],
+      ["CASE_PATIENCE = 90_000", "CASE_PATIENCE = 20_000"],
+    ]);
+    // `conform.ts` runs them, many at once.
+    await edit(`${path}/tests/support/register.ts`, [
+      ["of CONFORMANCE_CASES)", "of CONFORMANCE_CASES.slice(0, 0))"],
+    ]);
+    return new Tree(path, await unitsOf(path));
+  }
+
+  /** Tries a mutant, or the project as it is. */
+  async try(mutant: Mutant | undefined): Promise<Outcome> {
+    const began = performance.now();
+    const restore = mutant === undefined
+      ? undefined
+      : await change(`${this.#path}/${mutant.file}`, mutant);
+    try {
+      // The likeliest first.
+      const suites: Suite[] = mutant?.file.startsWith("virtual/")
+        ? ["units", "cases"]
+        : ["cases", "units"];
+      for (const suite of suites) {
+        const by = await this.#notice(suite);
+        if (by === undefined) continue;
+        return { noticed: true, by, seconds: secondsSince(began) };
+      }
+      return { noticed: false, by: "", seconds: secondsSince(began) };
+    } finally {
+      await restore?.();
+    }
+  }
+
+  /**
+   * Which test notices it. Only one that fails again, alone, has: others may have
+   * failed because the machine was busy.
+   */
+  async #notice(suite: Suite): Promise<string | undefined> {
+    const without: string[] = [];
+    for (;;) {
+      const failed = await this.#run(suite, { without });
+      if (failed === undefined) return undefined;
+      const { name, why } = failed;
+      const only = name === "the end" ? undefined : name;
+      const again = await this.#run(suite, { only, without });
+      if (again !== undefined) return `${suite}: ${name ?? ""} ${why}`;
+      if (only !== undefined) without.push(only);
+      if (without.length > 5) return undefined;
+    }
+  }
+
+  async #run(
+    suite: Suite,
+    { only, without }: {
+      only?: string | undefined;
+      without: readonly string[];
+    },
+  ): Promise<Failed | undefined> {
+    const args = suite === "cases"
+      ? ["run", "-A", "--no-check", "tests/mutate/conform.ts"].concat(
+        `--times=${this.#path}/times.json`,
+        only === undefined ? [] : `--only=${only}`,
+        without.map((name) => `--without=${name}`),
+      )
+      : ["test", "-A", "--no-check", "--fail-fast"].concat(
+        only === undefined ? [] : ["--filter", only],
+        this.#units,
+      );
+    const child = new Deno.Command("nice", {
+      args: ["-n", "10", Deno.execPath(), ...args],
+      cwd: this.#path,
+      clearEnv: true,
+      env: { ...kept(), NO_COLOR: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    let hangs = false;
+    const timer = setTimeout(() => {
+      hangs = true;
+      child.kill("SIGKILL");
+    }, LIMIT);
+    const { success, stdout, stderr } = await child.output();
+    clearTimeout(timer);
+    if (hangs) return { why: `no end after ${LIMIT / 1000} s` };
+    if (success) return undefined;
+    const decoder = new TextDecoder();
+    const lines = decoder.decode(stdout).split("\n");
+    const at = lines.findIndex((line) => line.startsWith("FAILED "));
+    if (suite === "cases" && at >= 0) {
+      const name = (lines[at] ?? "").slice("FAILED ".length);
+      return { name, why: (lines[at + 1] ?? "").trim().slice(0, 200) };
+    }
+    const told = lines.find((line) => line.includes(" ... FAILED"));
+    const [name] = told?.split(" ... FAILED") ?? [];
+    if (name !== undefined) return { name, why: "" };
+    const why = decoder.decode(stderr).split("\n")
+      .find((line) => line.startsWith("error"));
+    return { why: why?.slice(0, 200) ?? "it ended" };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.#path, { recursive: true });
+  }
+}
+
+/** All but the brokers' URLs: their tests are not for this. */
+function kept(): Record<string, string> {
+  const names = ["PATH", "HOME", "DENO_DIR", "TMPDIR", "NPM_CONFIG_REGISTRY"];
+  return Object.fromEntries(
+    names.map((name) => [name, Deno.env.get(name) ?? ""])
+      .filter(([, value]) => value !== ""),
+  );
+}
+
+async function unitsOf(path: string): Promise<string[]> {
+  const units = ["tests/virtual", "tests/messaging"];
+  for await (const { name } of Deno.readDir(`${path}/tests/transports`)) {
+    if (UNITS.test(name) && name !== "memory_test.ts") {
+      units.push(`tests/transports/${name}`);
+    }
+  }
+  return units.sort();
+}
+
+async function change(
+  path: string,
+  mutant: Mutant,
+): Promise<() => Promise<void>> {
+  const text = await Deno.readTextFile(path);
+  await Deno.writeTextFile(path, applied(text, mutant));
+  return () => Deno.writeTextFile(path, text);
+}
+
+async function edit(
+  path: string,
+  changes: readonly (readonly [from: string, to: string])[],
+): Promise<void> {
+  let text = await Deno.readTextFile(path);
+  for (const [from, to] of changes) {
+    if (!text.includes(from)) throw new Error(`${path} has no "${from}"`);
+    text = text.replace(from, to);
+  }
+  await Deno.writeTextFile(path, text);
+}
+
+async function copy(from: string, to: string): Promise<void> {
+  const { isDirectory } = await Deno.stat(from);
+  if (!isDirectory) return await Deno.copyFile(from, to);
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name } of Deno.readDir(from)) {
+    if (name !== ".cache" && name !== "node_modules") {
+      await copy(`${from}/${name}`, `${to}/${name}`);
+    }
+  }
+}
+
+function secondsSince(began: number): number {
+  return Math.round((performance.now() - began) / 100) / 10;
+}
