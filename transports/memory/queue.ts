@@ -1,6 +1,7 @@
 import { Ring } from "../../async/ring.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
+import { Level } from "./level.ts";
 
 /** A message in a queue. */
 export interface Item {
@@ -15,7 +16,7 @@ export interface Item {
   deliveryCount: number;
 }
 
-/** The messages of one queue: a ring for each priority. */
+/** The messages of one queue: a level for each priority. */
 export class MemoryQueue {
   readonly name: string;
   /** Whether what expires here goes somewhere. */
@@ -28,7 +29,7 @@ export class MemoryQueue {
   usedAt: number;
   /** Whether it was deleted while some of its messages were out. */
   deleted = false;
-  readonly #levels: Ring<Item>[];
+  readonly #levels: Level[];
   /** Not yet due, the first due first. */
   readonly #delayed: Item[] = [];
   readonly #most: number;
@@ -48,7 +49,7 @@ export class MemoryQueue {
     this.#refuses = declared["x-overflow"] === "reject-publish" ||
       declared["x-overflow"] === "reject-publish-dlx";
     const levels = Math.min(numberOf(declared["x-max-priority"]) ?? 0, 9) + 1;
-    this.#levels = Array.from({ length: levels }, () => new Ring<Item>());
+    this.#levels = Array.from({ length: levels }, () => new Level());
   }
 
   /** How many messages are ready. */
@@ -79,15 +80,7 @@ export class MemoryQueue {
   /** Puts a message back to where it was. */
   restore(item: Item): void {
     this.#count(item, 1);
-    const level = this.#level(item);
-    const ahead: Item[] = [];
-    for (let head = level.at(0); head !== undefined; head = level.at(0)) {
-      if (head.sequence > item.sequence) break;
-      level.shift();
-      ahead.push(head);
-    }
-    level.unshift(item);
-    for (const each of ahead.reverse()) level.unshift(each);
+    this.#level(item).restore(item);
   }
 
   /** Takes the message whose turn it is. */
@@ -112,7 +105,7 @@ export class MemoryQueue {
       this.#level(first).push(first);
     }
     for (const level of this.#levels) {
-      for (let head = level.at(0); head !== undefined; head = level.at(0)) {
+      for (let head = level.head; head !== undefined; head = level.head) {
         if (head.expiresAt > now) break;
         level.shift();
         this.#count(head, -1);
@@ -126,7 +119,7 @@ export class MemoryQueue {
     let next = this.#delayed[0]?.dueAt ?? Infinity;
     if (!this.deadLetters) return next;
     for (const level of this.#levels) {
-      next = Math.min(next, level.at(0)?.expiresAt ?? Infinity);
+      next = Math.min(next, level.head?.expiresAt ?? Infinity);
     }
     return next;
   }
@@ -139,7 +132,7 @@ export class MemoryQueue {
     return size;
   }
 
-  #level(item: Item): Ring<Item> {
+  #level(item: Item): Level {
     const highest = this.#levels.length - 1;
     const priority = highest === 0
       ? 0
