@@ -59,6 +59,8 @@ export class Layout {
   readonly expiring: string;
   /** A sorted set: the owners of connections, by when they count as dead. */
   readonly owners: string;
+  /** A hash: of queues with a limit in bytes, how many messages are ready and what they amount to. */
+  readonly sizes: string;
 
   /** Works out the names. */
   constructor(options: LayoutOptions) {
@@ -78,6 +80,7 @@ export class Layout {
     this.due = `${prefix}dashi.due`;
     this.expiring = `${prefix}dashi.expiring`;
     this.owners = `${prefix}dashi.owners`;
+    this.sizes = `${prefix}dashi.sizes`;
   }
 
   /** The lists of a queue, in the order in which they are served. */
@@ -145,7 +148,7 @@ export class Layout {
     const key = this.options.prefix + queue;
     const { unacked, unackedIndex, topology, changes } = this;
     return [unacked, unackedIndex, topology, changes].includes(key) ||
-      [this.due, this.expiring, this.owners].includes(key) ||
+      [this.due, this.expiring, this.owners, this.sizes].includes(key) ||
       queue === "unacked_mutex" ||
       RESERVED.some((each) => queue.startsWith(each)) ||
       this.suffixes.some((each) => each !== "" && queue.endsWith(each));

@@ -87,8 +87,10 @@ if full then return 'not-empty' end
 each(1, function(i)
   local queue = ARGV[i]
   gone = gone + ready(queue)
-  for _, suffix in ipairs(SUFFIXES) do redis.call('DEL', P .. queue .. suffix) end
-  redis.call('DEL', DELAYED .. queue)
+  -- What is unlinked is freed by a thread of the server's.
+  for _, suffix in ipairs(SUFFIXES) do redis.call('UNLINK', P .. queue .. suffix) end
+  redis.call('UNLINK', DELAYED .. queue)
+  redis.call('HDEL', SIZED, queue)
   redis.call('ZREM', DUE, queue)
   redis.call('ZREM', EXPIRING, queue)
 end)

@@ -60,8 +60,9 @@
  * Where the memory is full (`noeviction`) publishing is refused, and consumers go on, new
  * ones too.
  *
- * Of a queue with `x-max-length-bytes` all messages are counted at each publish: keep
- * such limits small. After a failover the old master may still confirm for some seconds
+ * What a queue with `x-max-length-bytes` holds is kept beside it. Where Kombu puts or takes
+ * there, which knows nothing of it, the limit holds by the mean of the sizes, and is looked
+ * at anew after an eighth of the messages. After a failover the old master may still confirm for some seconds
  * what is lost: `min-replicas-to-write` on the servers prevents it.
  *
  * A Redis Cluster is refused at connect: the scripts use keys of several slots. ioredis

@@ -366,15 +366,20 @@ export class Putter {
     for (const { queue } of items) this.#host.put(queue);
     this.#host.timed();
     const displaced: RedisReservation[] = [];
-    for (let i = 0; i < reply.length; i += 3) {
+    for (let i = 0; i < reply.length; i += 4) {
       const queue = decode(reply[i]);
       const number = Number(reply[i + 1]);
       const bytes = reply[i + 2];
+      const lineage = decode(reply[i + 3]);
       if (number < 0 || !(bytes instanceof Uint8Array)) continue;
       displaced.push(
         new RedisReservation({
           queue,
-          where: { type: "unacked", field: `${fields}${number}` },
+          where: {
+            type: "unacked",
+            field: `${fields}${lineage}${number}`,
+            lineage,
+          },
           bytes,
           declared: mirror.topology.queue(queue)?.foreign === false,
         }, 0),

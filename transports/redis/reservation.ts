@@ -7,7 +7,12 @@ import { readStored, type Stored } from "./stored.ts";
  * for it is no message; or nowhere but here, for it came by PUB/SUB.
  */
 export type Whereabouts =
-  | { readonly type: "unacked"; readonly field: string }
+  | {
+    readonly type: "unacked";
+    readonly field: string;
+    /** Which queue of its name it was taken of; empty where the tables do not say. */
+    readonly lineage: string;
+  }
   | { readonly type: "aside" }
   | { readonly type: "here" };
 

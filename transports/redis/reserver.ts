@@ -281,7 +281,7 @@ export class Reserver {
     reply: RedisReply,
     reservations: RedisReservation[],
   ): Taken {
-    const [now, due, expired, moved, ...taken] = Array.isArray(reply)
+    const [now, due, expired, moved, full, ...taken] = Array.isArray(reply)
       ? reply
       : [];
     this.#core.setServerNow(Number(now));
@@ -290,8 +290,14 @@ export class Reserver {
     for (const queue of ripe) this.ring(queue);
     const failed = new Map<string, Error>();
     const dead = Array.isArray(expired) ? expired : [];
-    for (let i = 0; i < dead.length; i += 3) {
-      this.#add(reservations, decode(dead[i]), dead[i + 1], dead[i + 2]);
+    for (let i = 0; i < dead.length; i += 4) {
+      const [queue, number, bytes, lineage] = dead.slice(i, i + 4);
+      this.#add(
+        reservations,
+        { queue: decode(queue), lineage: decode(lineage) },
+        number,
+        bytes,
+      );
     }
     asked.forEach(({ queue, limit }, i) => {
       const entries = taken[i];
@@ -303,11 +309,12 @@ export class Reserver {
         this.#empty.delete(queue);
         return;
       }
-      for (let j = 0; j < entries.length; j += 2) {
-        this.#add(reservations, queue, entries[j], entries[j + 1]);
+      const from = { queue, lineage: decode(entries[0]) };
+      for (let j = 1; j < entries.length; j += 2) {
+        this.#add(reservations, from, entries[j], entries[j + 1]);
       }
-      // As many as were wanted: there may be more.
-      if (entries.length >= limit * 2) this.#empty.delete(queue);
+      // As many as were wanted, or as much as is given at once: there may be more.
+      if (full === 1 || entries.length > limit * 2) this.#empty.delete(queue);
     });
     const next = Number(due) < 0 ? Infinity : this.#core.toLocal(Number(due));
     return { reservations, failed, next };
@@ -315,7 +322,7 @@ export class Reserver {
 
   #add(
     reservations: RedisReservation[],
-    queue: string,
+    { queue, lineage }: { readonly queue: string; readonly lineage: string },
     number: RedisReply | undefined,
     bytes: RedisReply | undefined,
   ): void {
@@ -326,7 +333,7 @@ export class Reserver {
         queue,
         where: Number(number) < 0
           ? { type: "aside" }
-          : { type: "unacked", field: `${fields}${number}` },
+          : { type: "unacked", field: `${fields}${lineage}${number}`, lineage },
         bytes,
         declared: mirror.topology.queue(queue)?.foreign === false,
       }, serverNow),

@@ -1,21 +1,16 @@
 import type { Layout } from "./layout.ts";
 import {
-  ASIDE,
-  BACK,
-  BROADCAST,
   COUNT,
   EXPIRY,
   HOLD,
-  OVERDUE,
+  LINEAGE,
   PASS,
   PURGE,
-  PUT,
-  PUT_ONE,
-  RELEASE,
-  REMOVE,
-  RENEW,
   TAKE,
 } from "./lua_messages.ts";
+import { BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
+import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
+import { SIZES } from "./lua_sizes.ts";
 import { RIPEN } from "./lua_ripen.ts";
 import {
   APPLY,
@@ -85,25 +80,26 @@ local BINDINGS = ${quote(layout.bindings(""))}
 local PERMANENT = ${quote(layout.permanentBindings(""))}
 local DELAYED = ${quote(layout.delayed(""))}
 local MALFORMED = ${quote(layout.malformed(""))}
+local SIZED = ${quote(layout.sizes)}
 `;
   const script = (...parts: readonly string[]) => constants + parts.join("");
   const consumers = (...parts: readonly string[]) =>
     script(AT_FULL_MEMORY, ...parts);
   return {
-    take: consumers(CLOCK, HOLD, EXPIRY, PASS, TAKE),
+    take: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, PASS, TAKE),
     put: script(VERSION, PUT),
-    putOne: script(CLOCK, HOLD, VERSION, PUT_ONE),
+    putOne: script(CLOCK, LINEAGE, HOLD, SIZES, VERSION, PUT_ONE),
     broadcast: script(VERSION, BROADCAST),
     remove: consumers(REMOVE),
-    release: consumers(EXPIRY, RELEASE),
+    release: consumers(LINEAGE, SIZES, EXPIRY, RELEASE),
     renew: consumers(CLOCK, RENEW),
     overdue: consumers(CLOCK, OVERDUE),
     beat: consumers(CLOCK, BEAT),
     read: consumers(CLOCK, READ),
     apply: consumers(CLOCK, VERSION, APPLY),
-    count: consumers(CLOCK, HOLD, EXPIRY, PASS, COUNT),
-    ripen: consumers(CLOCK, HOLD, EXPIRY, PASS, RIPEN),
-    purge: consumers(PURGE),
+    count: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, PASS, COUNT),
+    ripen: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, PASS, RIPEN),
+    purge: consumers(SIZES, PURGE),
     aside: consumers(ASIDE),
     back: consumers(BACK),
     use: consumers(CLOCK, USE),

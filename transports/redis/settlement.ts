@@ -6,6 +6,17 @@ import type { Fanout } from "./fanout.ts";
 import { RedisReservation } from "./reservation.ts";
 import { markRedelivered } from "./stored.ts";
 
+/** So many are settled in one script, or so many bytes given back: a server does nothing else meanwhile. */
+const AT_ONCE = 200;
+const MOST_SIZE = 1_000_000;
+
+/** What goes back in one script. */
+interface Piece {
+  readonly held: RedisReservation[];
+  readonly args: RedisArgument[];
+  size: number;
+}
+
 /** Settles what was taken: away, back, aside, or kept for longer. */
 export class Settlement {
   readonly #core: Core;
@@ -39,11 +50,9 @@ export class Settlement {
         bytes,
       ], options)
     );
-    const lost = held.length === 0
-      ? []
-      : await this.#core.run("remove", "ack messages", fieldsOf(held), options);
+    const lost = await this.#inPieces("remove", "ack messages", held, options);
     await Promise.all(read);
-    return placesIn(held, lost);
+    return lost;
   }
 
   /** Puts messages back; marks those that were delivered. */
@@ -55,21 +64,28 @@ export class Settlement {
     const { layout } = this.#core;
     // The last to be served first: each goes in front of those before it.
     const held = unacked(reservations).reverse();
-    const args: RedisArgument[] = [];
+    const pieces: Piece[] = [];
     for (const each of held) {
+      let piece = pieces.at(-1);
+      if (
+        piece === undefined || piece.held.length >= AT_ONCE ||
+        piece.size >= MOST_SIZE
+      ) pieces.push(piece = { held: [], args: [], size: 0 });
       const text = DECODER.decode(each.bytes);
       const { message } = each;
       const priority = "error" in message
         ? undefined
         : message.properties.priority;
-      args.push(
-        ...fieldsOf([each]),
+      piece.held.push(each);
+      piece.size += each.bytes.length;
+      piece.args.push(
+        each.handle,
         "",
         1,
         each.queue,
         layout.suffix(priority),
         delivered ? markRedelivered(text, each.handle) : text,
-        each.declared ? "1" : "0",
+        lineageOf(each),
       );
     }
     const moved = aside(reservations).map(async ({ queue, bytes }) => {
@@ -86,14 +102,17 @@ export class Settlement {
         );
       }
     }
-    const lost = held.length === 0
-      ? []
-      : await this.#core.run("release", "requeue messages", args, options);
+    const lost: Reservation[] = [];
+    for (const { held, args } of pieces) {
+      const action = "requeue messages";
+      const reply = await this.#core.run("release", action, args, options);
+      lost.push(...placesIn(held, reply));
+    }
     await Promise.all(moved);
     for (const queue of new Set(reservations.map(({ queue }) => queue))) {
       this.#onReleased(queue, held.some(({ timed }) => timed));
     }
-    return placesIn(held, lost);
+    return lost;
   }
 
   /** Says that messages are being worked on. */
@@ -102,11 +121,24 @@ export class Settlement {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     const held = unacked(reservations);
-    if (held.length === 0) return [];
-    return placesIn(
-      held,
-      await this.#core.run("renew", "renew leases", fieldsOf(held), options),
-    );
+    return await this.#inPieces("renew", "renew leases", held, options);
+  }
+
+  /** Runs a script that is given fields. Returns what was not there. */
+  async #inPieces(
+    script: "remove" | "renew",
+    action: string,
+    held: readonly RedisReservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const lost: Reservation[] = [];
+    for (let i = 0; i < held.length; i += 5 * AT_ONCE) {
+      const some = held.slice(i, i + 5 * AT_ONCE);
+      const fields = some.map(({ handle }) => handle);
+      const reply = await this.#core.run(script, action, fields, options);
+      lost.push(...placesIn(some, reply));
+    }
+    return lost;
   }
 
   /** Puts messages aside; what is no envelope was, when it was taken. */
@@ -145,8 +177,10 @@ function aside(reservations: readonly Reservation[]): RedisReservation[] {
     .filter(({ where }) => where.type === "aside");
 }
 
-function fieldsOf(held: readonly RedisReservation[]): string[] {
-  return held.map(({ handle }) => handle);
+/** Which queue it was taken of, as the script for giving back reads it. */
+function lineageOf({ where, declared }: RedisReservation): string {
+  const lineage = where.type === "unacked" ? where.lineage : "";
+  return lineage === "" && declared ? "1" : lineage;
 }
 
 function placesIn(

@@ -94,7 +94,7 @@ export class Sweeper {
     do {
       const reply = await commands.send("look for what is unacked", [
         ...["HSCAN", layout.unacked, cursor] as const,
-        ...["MATCH", pattern, "COUNT", 1000],
+        ...["MATCH", pattern, "COUNT", 200],
       ], options);
       const [next, found] = Array.isArray(reply) ? reply : [];
       cursor = decode(next);
@@ -118,7 +118,7 @@ export class Sweeper {
 
   async #overdue(options?: CallOptions): Promise<readonly Overdue[]> {
     const overdue: Overdue[] = [];
-    for (let count = 100; count === 100 && overdue.length < MOST;) {
+    for (let count = 1; count > 0 && overdue.length < MOST;) {
       const reply = await this.#core.run(
         "overdue",
         "look for overdue messages",
@@ -158,7 +158,7 @@ export class Sweeper {
       if (copies === undefined) continue;
       args.push(field, score, copies.length);
       for (const { queue, suffix, text } of copies) {
-        args.push(queue, suffix, text, "0");
+        args.push(queue, suffix, text, lineageIn(field));
         restored.add(queue);
       }
     }
@@ -218,6 +218,12 @@ function lastFirst(found: readonly Overdue[]): Overdue[] {
   return [...byConnection.values()].flatMap((taken) =>
     taken.sort((a, b) => numberOf(b) - numberOf(a))
   );
+}
+
+/** Which queue of its name a message was taken of, by our fields: owner, connection, queue, number. */
+function lineageIn(field: string): string {
+  const parts = field.split(".");
+  return parts.length === 4 ? `${parts[2]}.` : "";
 }
 
 /** Kombu's have no number: they stay in the order in which they were found. */

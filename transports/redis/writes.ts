@@ -59,7 +59,11 @@ export function planWrites(
       case "queue-declared": {
         const { queue, owner, foreign } = change;
         // Noted where it is so: others are to know it too.
-        const value = foreign ? { queue, owner, foreign } : { queue, owner };
+        // Its own name comes first: scripts look for it there.
+        const id = crypto.randomUUID().slice(0, 8);
+        const value = foreign
+          ? { id, queue, owner, foreign }
+          : { id, queue, owner };
         fields.set(`queue ${queue.name}`, write(value));
         break;
       }

@@ -1,0 +1,105 @@
+/** How scripts put messages, in Lua. */
+
+/** ARGV: version and sets; how many queues will change with time, then each with when; then lists, each its key, how many, and they. Returns the places of lists that can not be, and why. */
+export const PUT: string = String.raw`
+local old, at = isOld(1)
+if old then return 'stale' end
+local refused, list = {}, 0
+local timed = tonumber(ARGV[at])
+for i = at + 1, at + timed * 2, 2 do redis.call('ZADD', DUE, 'LT', ARGV[i + 1], ARGV[i]) end
+at = at + 1 + timed * 2
+while at <= #ARGV do
+  local count = tonumber(ARGV[at + 1])
+  local answer = redis.pcall('LPUSH', ARGV[at], unpack(ARGV, at + 2, at + 1 + count))
+  if type(answer) == 'table' then
+    refused[#refused + 1] = list
+    refused[#refused + 1] = answer.err
+  end
+  at, list = at + 2 + count, list + 1
+end
+return refused
+`;
+
+/**
+ * ARGV: version and sets; the field to remove instead or ''; the delay; what fields
+ * begin with, the first number; then copies: queue, place of its suffix, text, id, when
+ * it expires or '', x-max-length or '', x-max-length-bytes or '', and whether it refuses.
+ */
+export const PUT_ONE: string = String.raw`
+local old, at = isOld(1)
+if old then return 'stale' end
+local instead, delay = ARGV[at], tonumber(ARGV[at + 1])
+fields, number = ARGV[at + 2], tonumber(ARGV[at + 3])
+-- A new message is refused where memory is full, as PUT's are by their LPUSH; one that takes
+-- another's place is not. This adds nothing.
+if instead == '' then redis.call('ZADD', DUE, 'XX', 0, '') end
+checkUnacked()
+local function lengthOf(copy)
+  if copy.mostBytes then return measure(copy.queue) end
+  return countReady(copy.queue), 0
+end
+local copies = {}
+for i = at + 4, #ARGV, 8 do
+  local copy = {
+    queue = ARGV[i], place = tonumber(ARGV[i + 1]), text = ARGV[i + 2], id = ARGV[i + 3], expires = ARGV[i + 4],
+    most = tonumber(ARGV[i + 5]), mostBytes = tonumber(ARGV[i + 6]), refuses = ARGV[i + 7] == '1',
+  }
+  copies[#copies + 1] = copy
+  if copy.refuses and (copy.most or copy.mostBytes) then
+    local count, sum = lengthOf(copy)
+    if (copy.most and count + 1 > copy.most) or (copy.mostBytes and sum + bytes(copy.text) > copy.mostBytes) then
+      keepSizes()
+      return 'full'
+    end
+  end
+end
+-- Before anything is removed or put: fails if a key holds something else.
+for _, copy in ipairs(copies) do
+  redis.call('LLEN', P .. copy.queue .. SUFFIXES[copy.place])
+  if delay > 0 then redis.call('ZCARD', DELAYED .. copy.queue) end
+end
+if instead ~= '' then
+  if redis.call('HDEL', UNACKED, instead) == 0 then return 'lost' end
+  redis.call('ZREM', INDEX, instead)
+end
+local displaced, weight = {}, 0
+for _, copy in ipairs(copies) do
+  if delay > 0 then
+    redis.call('ZADD', DELAYED .. copy.queue, now + delay, STEPS[copy.place] .. ':' .. copy.id .. ':' .. copy.text)
+    redis.call('ZADD', DUE, 'LT', now + delay, copy.queue)
+  else
+    if copy.mostBytes then measure(copy.queue) end
+    redis.call('LPUSH', P .. copy.queue .. SUFFIXES[copy.place], copy.text)
+    resize(copy.queue, copy.text, 1)
+    if copy.expires ~= '' then redis.call('ZADD', DUE, 'LT', copy.expires, copy.queue) end
+    if copy.most or copy.mostBytes then
+      local count, sum = lengthOf(copy)
+      -- So many at the most: they are all answered with. The next messages push out the rest.
+      while count > 0 and #displaced < 4000 and weight < 4000000 and ((copy.most and count > copy.most) or (copy.mostBytes and sum > copy.mostBytes)) do
+        local head
+        for _, suffix in ipairs(SUFFIXES) do
+          head = redis.call('RPOP', P .. copy.queue .. suffix)
+          if head then break end
+        end
+        if not head then break end
+        count, sum, weight = count - 1, sum - bytes(head), weight + #head
+        resize(copy.queue, head, -1)
+        displaced[#displaced + 1] = copy.queue
+        displaced[#displaced + 1] = hold(copy.queue, head)
+        displaced[#displaced + 1] = head
+        displaced[#displaced + 1] = lineageOf(copy.queue)
+      end
+    end
+  end
+end
+keepHeld()
+keepSizes()
+return displaced
+`;
+
+/** ARGV: version and sets; a channel, a message. */
+export const BROADCAST: string = String.raw`
+local old, at = isOld(1)
+if old then return 'stale' end
+return redis.call('PUBLISH', ARGV[at], ARGV[at + 1])
+`;
