@@ -14,7 +14,7 @@ import { byteLength, Push } from "./client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { type Core, versionArguments } from "./core.ts";
 import { replyError } from "./errors.ts";
-import { RedisReservation } from "./reservation.ts";
+import { displacedIn, RedisReservation } from "./reservation.ts";
 import { withExpiry } from "./stored.ts";
 
 /** One message that waits to be put with the others of its turn. */
@@ -365,27 +365,10 @@ export class Putter {
     }
     for (const { queue } of items) this.#host.put(queue);
     this.#host.timed();
-    const displaced: RedisReservation[] = [];
-    for (let i = 0; i < reply.length; i += 4) {
-      const queue = decode(reply[i]);
-      const number = Number(reply[i + 1]);
-      const bytes = reply[i + 2];
-      const lineage = decode(reply[i + 3]);
-      if (number < 0 || !(bytes instanceof Uint8Array)) continue;
-      displaced.push(
-        new RedisReservation({
-          queue,
-          where: {
-            type: "unacked",
-            field: `${fields}${lineage}${number}`,
-            lineage,
-          },
-          bytes,
-          declared: mirror.topology.queue(queue)?.foreign === false,
-        }, 0),
-      );
-    }
-    return { type: "put", displaced };
+    return {
+      type: "put",
+      displaced: displacedIn(reply, fields, mirror.topology),
+    };
   }
 
   #argumentsOf(queue: string): FieldTable {

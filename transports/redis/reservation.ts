@@ -1,5 +1,7 @@
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
+import type { Topology } from "../../virtual/topology.ts";
+import { decode, type RedisReply } from "./reply.ts";
 import { readStored, type Stored } from "./stored.ts";
 
 /**
@@ -63,4 +65,38 @@ export class RedisReservation implements Reservation {
   get deliveryCount(): number | undefined {
     return this.#stored.deliveryCount;
   }
+}
+
+/**
+ * Reads what a length limit pushed out: for each its queue, its number, it, and which queue
+ * of its name that is.
+ *
+ * @param reply The script's answer.
+ * @param fields What fields of this connection begin with.
+ * @param topology The tables.
+ * @returns The messages, held by this connection.
+ */
+export function displacedIn(
+  reply: readonly RedisReply[],
+  fields: string,
+  topology: Topology,
+): RedisReservation[] {
+  const displaced: RedisReservation[] = [];
+  for (let i = 0; i < reply.length; i += 4) {
+    const queue = decode(reply[i]);
+    const number = Number(reply[i + 1]);
+    const bytes = reply[i + 2];
+    const lineage = decode(reply[i + 3]);
+    if (number < 0 || !(bytes instanceof Uint8Array)) continue;
+    const field = `${fields}${lineage}${number}`;
+    displaced.push(
+      new RedisReservation({
+        queue,
+        where: { type: "unacked", field, lineage },
+        bytes,
+        declared: topology.queue(queue)?.foreign === false,
+      }, 0),
+    );
+  }
+  return displaced;
 }
