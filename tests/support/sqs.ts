@@ -1,6 +1,10 @@
 /** Tests of the SQS transport's own, on the stand-in that the runner provides. */
 
-import { GetQueueUrlCommand, SQSClient } from "@aws-sdk/client-sqs";
+import {
+  GetQueueUrlCommand,
+  SendMessageCommand,
+  SQSClient,
+} from "@aws-sdk/client-sqs";
 import { type Connection, createConnection } from "@dashi/mq";
 import { AwsRelay } from "./aws_relay.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
@@ -72,11 +76,11 @@ export function unique(suffix = ""): string {
   return `dashi-${crypto.randomUUID()}${suffix}`;
 }
 
-/** Finds a queue's URL as the server gives it. */
-export async function queueUrlOf(
-  name: string,
-  region: string = "us-east-1",
-): Promise<string> {
+/** Does something by the AWS SDK itself. */
+async function withSdk<R>(
+  region: string,
+  action: (client: SQSClient) => Promise<R>,
+): Promise<R> {
   const { host } = new URL(url.replace(/^\w+:/, "http:"));
   const client = new SQSClient({
     region,
@@ -84,9 +88,38 @@ export async function queueUrlOf(
     credentials: { accessKeyId: "key", secretAccessKey: "secret" },
   });
   try {
-    const command = new GetQueueUrlCommand({ QueueName: name });
-    return (await client.send(command)).QueueUrl ?? "";
+    return await action(client);
   } finally {
     client.destroy();
   }
+}
+
+/** Finds a queue's URL as the server gives it. */
+export function queueUrlOf(
+  name: string,
+  region: string = "us-east-1",
+): Promise<string> {
+  const command = new GetQueueUrlCommand({ QueueName: name });
+  return withSdk(
+    region,
+    async (client) => (await client.send(command)).QueueUrl ?? "",
+  );
+}
+
+/** Sends what another program has written. */
+export async function sendRaw(
+  name: string,
+  body: string,
+  group?: string,
+): Promise<void> {
+  const QueueUrl = await queueUrlOf(name);
+  const command = new SendMessageCommand({
+    QueueUrl,
+    MessageBody: body,
+    ...(group === undefined ? {} : {
+      MessageGroupId: group,
+      MessageDeduplicationId: crypto.randomUUID(),
+    }),
+  });
+  await withSdk("us-east-1", (client) => client.send(command));
 }

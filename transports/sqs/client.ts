@@ -15,7 +15,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { type ConfigWithAgents, withAgents } from "./agents/client.ts";
 import { clientConfig } from "./client_config.ts";
 import type { CredentialSource } from "./credentials.ts";
-import type { SendEntry } from "./entry.ts";
+import { FORMER_GROUP, type SendEntry } from "./entry.ts";
 import type { SqsSettings } from "./options.ts";
 import type { SqsAccess } from "./predefined.ts";
 import type {
@@ -186,6 +186,14 @@ export class AwsClient {
         DelaySeconds: entry.delay,
         MessageGroupId: entry.group,
         MessageDeduplicationId: entry.deduplication,
+        ...(entry.formerGroup === undefined ? {} : {
+          MessageAttributes: {
+            [FORMER_GROUP]: {
+              DataType: "String",
+              StringValue: entry.formerGroup,
+            },
+          },
+        }),
       })),
     });
     return this.#batch(
@@ -207,18 +215,25 @@ export class AwsClient {
       MaxNumberOfMessages: limit,
       WaitTimeSeconds: wait,
       VisibilityTimeout: lease,
-      MessageSystemAttributeNames: ["ApproximateReceiveCount"],
+      MessageSystemAttributeNames: [
+        "ApproximateReceiveCount",
+        "MessageGroupId",
+      ],
+      MessageAttributeNames: [FORMER_GROUP],
     });
     return this.#run(
       `receive from queue "${url}"`,
       async (abortSignal) => {
         const { Messages } = await this.#sqs.send(command, { abortSignal });
         return (Messages ?? []).map((message) => ({
+          id: text(message.MessageId),
           handle: text(message.ReceiptHandle),
           body: text(message.Body),
           receiveCount: Number(
             message.Attributes?.ApproximateReceiveCount ?? 1,
           ),
+          group: message.Attributes?.MessageGroupId ??
+            message.MessageAttributes?.[FORMER_GROUP]?.StringValue,
         }));
       },
       { ...options, wait: 1000 * wait },

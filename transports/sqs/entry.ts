@@ -9,7 +9,12 @@ export interface SendEntry {
   readonly delay: number | undefined;
   readonly group: string | undefined;
   readonly deduplication: string | undefined;
+  /** The group that it had, for a queue that has none: in quarantine it is kept beside the message. */
+  readonly formerGroup?: string | undefined;
 }
+
+/** What a message in quarantine has its group in, a message attribute of SQS. */
+export const FORMER_GROUP = "DashiMessageGroupId";
 
 /** SQS's, ms. */
 const MOST_DELAY = 900_000;

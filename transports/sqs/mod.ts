@@ -71,6 +71,13 @@
  * the queue, or it may not be known whether it has: then, as with Kombu, it is left, comes
  * again when its time is over, and SQS moves it when it has come too often.
  *
+ * **Quarantine.** What cannot be read, or not be written again, goes into a queue of its own
+ * beside the one that it lay in, with its body as it was: `orders-quarantine` beside
+ * `orders`, `jobs-fifo-quarantine` beside `jobs.fifo`. It is created with the first such
+ * message, keeps it for SQS's longest, two weeks, and is deleted with its queue. Among
+ * predefined queues it has to be predefined; where it is not, the message is left. As SQS
+ * shows a message by handing it out, two who list at once may see a part each.
+ *
  * **Size.** A message that would be larger than 256 KiB on its way is refused before it is
  * sent, and so is a batch: that is what every queue takes. AWS's own take 1 MiB since August
  * 2025, where their `MaximumMessageSize` says nothing else; ElasticMQ and other stand-ins

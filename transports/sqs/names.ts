@@ -38,6 +38,36 @@ export function entityName(name: string): string {
     : translate(name);
 }
 
+/** The longest name that AWS takes for a queue. */
+const MOST_NAME = 80;
+
+/**
+ * Makes the name of the queue in which the quarantine of a queue is: that of a FIFO queue
+ * has no order itself, so that one can look at all of it.
+ *
+ * @param queue The queue's name.
+ * @param prefix What stands before each name.
+ * @returns The name that programs would use.
+ */
+export function quarantineName(queue: string, prefix: string): string {
+  const base = isFifo(queue) ? `${queue.slice(0, -FIFO.length)}-fifo` : queue;
+  const room = MOST_NAME - prefix.length - QUARANTINE.length;
+  if (base.length <= room) return base + QUARANTINE;
+  const mark = `-${hash(base)}`;
+  return base.slice(0, Math.max(0, room - mark.length)) + mark + QUARANTINE;
+}
+
+const QUARANTINE = "-quarantine";
+
+/** Tells names apart that begin alike: FNV-1a, eight digits. */
+function hash(text: string): string {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) {
+    value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  }
+  return (value >>> 0).toString(16).padStart(8, "0");
+}
+
 function translate(name: string): string {
   return name.replace(PUNCTUATION, "_").replaceAll(".", "-");
 }

@@ -37,7 +37,7 @@ export interface PollSettings {
 /** What was received, when, and until when it is ours, on the clock. */
 export interface Polled {
   readonly messages: readonly ReceivedMessage[];
-  readonly received: number;
+  readonly receivedAt: number;
   readonly until: number;
 }
 
@@ -240,10 +240,10 @@ export class Polls {
     this.#end(poll);
     const { clock, lease, giveBack } = this.#settings;
     // The lease began when SQS answered: a tenth of it is for the way from there.
-    const received = clock.now();
-    const until = received + lease * 0.9;
+    const receivedAt = clock.now();
+    const until = receivedAt + lease * 0.9;
     if (poll.waiter !== undefined) {
-      poll.waiter.resolve({ messages, received, until });
+      poll.waiter.resolve({ messages, receivedAt, until });
     } else giveBack(poll.queue, messages);
   }
 

@@ -16,10 +16,14 @@ export interface QueuePlace {
 
 /** One message that was received. */
 export interface ReceivedMessage {
+  /** SQS's name for it, the same however often it is received. */
+  readonly id: string;
   readonly handle: string;
   readonly body: string;
   /** How often it was received, this time included. */
   readonly receiveCount: number;
+  /** Its group, in a FIFO queue, or of a message in quarantine that is from one. */
+  readonly group: string | undefined;
 }
 
 /** How to receive: seconds. */

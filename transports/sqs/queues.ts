@@ -6,15 +6,23 @@ import {
   NotFoundError,
   PreconditionFailedError,
   TimeoutError,
+  UnsupportedError,
 } from "../../model/errors.ts";
 import type { AwsClient } from "./client.ts";
 import type { Clients } from "./clients.ts";
-import { entityName, isFifo } from "./names.ts";
+import { entityName, isFifo, quarantineName } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
 import type { AttributeName, QueuePlace } from "./port.ts";
 
 /** How long a queue's redrive policy is remembered, ms: as long as Kombu does. */
 const REDRIVE_KNOWN = 300_000;
+
+/** SQS's longest, in seconds: two weeks. */
+const MOST_RETENTION = "1209600";
+
+/** What new queues are given by the program and their quarantine is not. */
+const NOT_FOR_QUARANTINE =
+  /^(?:Redrive|Fifo|ContentBased|Deduplication|MessageRetention)/;
 
 /** A queue at AWS. */
 export interface SqsQueue extends QueuePlace {
@@ -113,8 +121,48 @@ export class Queues {
     }
   }
 
-  /** Deletes a queue. */
+  /** The quarantine of a queue, at AWS; `undefined` if nothing was ever put there. */
+  quarantine(
+    queue: string,
+    options?: CallOptions,
+  ): Promise<SqsQueue | undefined> {
+    return this.find(this.#quarantineName(queue), options);
+  }
+
+  /** The quarantine of a queue, which is created if need be. */
+  async createQuarantine(
+    queue: string,
+    options?: CallOptions,
+  ): Promise<SqsQueue> {
+    const name = this.#quarantineName(queue);
+    const found = await this.find(name, options);
+    if (found !== undefined) return found;
+    if (this.predefined) {
+      throw new UnsupportedError(
+        `Cannot put a message of queue "${queue}" into quarantine: add a queue "${name}" to "predefinedQueues"`,
+      );
+    }
+    const own = Object.entries(this.#settings.creationAttributes).filter((
+      [attribute],
+    ) => !NOT_FOR_QUARANTINE.test(attribute));
+    const url = await this.#clients.own.createQueue(this.#nameOf(name), {
+      ...Object.fromEntries(own),
+      MessageRetentionPeriod: MOST_RETENTION,
+    }, options ?? {});
+    return this.#learn(name, url);
+  }
+
+  #quarantineName(queue: string): string {
+    return quarantineName(queue, this.#settings.queueNamePrefix);
+  }
+
+  /** Deletes a queue, and its quarantine. */
   async delete(queue: string, options?: CallOptions): Promise<void> {
+    await this.#delete(queue, options);
+    await this.#delete(this.#quarantineName(queue), options);
+  }
+
+  async #delete(queue: string, options?: CallOptions): Promise<void> {
     const known = await this.find(queue, options);
     if (known === undefined) return;
     this.#known.delete(queue);

@@ -18,6 +18,8 @@ const MOST_HELD = 43_200_000 - 10_000;
 /** A message that is out of the others' sight. */
 export class SqsReservation implements Reservation {
   readonly from: SqsQueue;
+  /** As it was received. */
+  readonly received: ReceivedMessage;
   readonly handle: string;
   readonly message: Publishing | Malformed;
   readonly redelivered: boolean;
@@ -32,17 +34,19 @@ export class SqsReservation implements Reservation {
   /** Made of what was received. */
   constructor(
     from: SqsQueue,
-    { handle, receiveCount }: ReceivedMessage,
+    received: ReceivedMessage,
     read: {
       readonly message: Publishing | Malformed;
       readonly redelivered: boolean;
     },
-    { received, until }: Pick<Polled, "received" | "until">,
+    { receivedAt, until }: Pick<Polled, "receivedAt" | "until">,
   ) {
+    const { handle, receiveCount } = received;
     this.from = from;
+    this.received = received;
     this.handle = handle;
     this.keepsPlace = from.fifo;
-    this.#last = received + MOST_HELD;
+    this.#last = receivedAt + MOST_HELD;
     this.message = from.fifo
       ? withAttempts(read.message, receiveCount)
       : read.message;

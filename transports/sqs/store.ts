@@ -9,6 +9,7 @@ import {
 import type { Publishing } from "../../model/message.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
+  Aside,
   ChangeResult,
   PutOptions,
   PutResult,
@@ -34,6 +35,7 @@ import type { SqsSettings } from "./options.ts";
 import { Polls } from "./polls.ts";
 import type { ReceivedMessage } from "./port.ts";
 import { Putter } from "./putter.ts";
+import { Quarantine } from "./quarantine.ts";
 import { Queues, type SqsQueue } from "./queues.ts";
 import type { Requests } from "./requests.ts";
 import { Settlements, SqsReservation } from "./settlements.ts";
@@ -74,6 +76,7 @@ export class SqsStore implements Store {
   readonly #polls: Polls;
   readonly #settlements: Settlements;
   readonly #putter: Putter;
+  readonly #quarantine: Quarantine;
   /** Messages on their way back that nobody waits for. */
   readonly #givingBack = new Set<Promise<void>>();
   #ended = false;
@@ -103,6 +106,7 @@ export class SqsStore implements Store {
     this.capabilities = capabilitiesOf(settings);
     this.#queues = new Queues(clients, settings, clock, this.#limits);
     this.#settlements = new Settlements(clock, this.#limits);
+    this.#quarantine = new Quarantine(this.#queues, this.#settlements);
     this.#polls = new Polls({
       clock,
       limits: this.#limits,
@@ -236,6 +240,29 @@ export class SqsStore implements Store {
         : await this.remove([each], options);
     });
     return (await Promise.all(lost)).flat();
+  }
+
+  setAside(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#quarantine.add(reservations, options);
+  }
+
+  listAside(
+    queue: string,
+    limit: number,
+    options?: CallOptions,
+  ): Promise<readonly Aside[]> {
+    return this.#quarantine.list(queue, limit, options);
+  }
+
+  putBack(
+    queue: string,
+    handles: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number> {
+    return this.#quarantine.putBack(queue, handles, options);
   }
 
   release(
