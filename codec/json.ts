@@ -31,9 +31,27 @@ export const JSON_CODEC: Codec = {
  * @throws {EncodeError} If it has what can not be written; nothing is silently dropped but `undefined` in objects.
  */
 export function stringifyJson(payload: unknown): string {
+  return write(() => isPlain(payload) ? payload : convert(payload, "$", []));
+}
+
+/**
+ * Writes JSON as {@linkcode stringifyJson}, and what {@linkcode parseJson} reads beyond
+ * JSON as Python does: `NaN`, `Infinity` and `-Infinity`. For what others have written.
+ *
+ * @param payload What to write.
+ * @returns The text.
+ * @throws {EncodeError} If it has what can not be written.
+ */
+export function stringifyLooseJson(payload: unknown): string {
+  const mark = crypto.randomUUID();
+  const text = write(() => convert(payload, "$", [], mark));
+  return text.replaceAll(new RegExp(`"${mark}([^"]+)"`, "g"), "$1");
+}
+
+function write(payload: () => unknown): string {
   let text: string | undefined;
   try {
-    text = JSON.stringify(isPlain(payload) ? payload : convert(payload, "$"));
+    text = JSON.stringify(payload());
   } catch (cause) {
     if (cause instanceof EncodeError) throw cause;
     const why = cause instanceof Error ? cause.message.split("\n")[0] : cause;
@@ -91,16 +109,18 @@ function isPlain(value: unknown): boolean {
   return !("toJSON" in value);
 }
 
-/** Rewrites what JSON lacks; `seen` are the objects on the way here. */
+/** Rewrites what JSON lacks; `seen` are the objects on the way here; `mark` stands before numbers that JSON has no form for, where they are wanted. */
 function convert(
   value: unknown,
   path: string,
-  seen: readonly unknown[] = [],
+  seen: readonly unknown[],
+  mark?: string,
 ): unknown {
   switch (typeof value) {
     case "number":
-      if (!Number.isFinite(value)) throw unwritable(path, `it is ${value}`);
-      return value;
+      if (Number.isFinite(value)) return value;
+      if (mark === undefined) throw unwritable(path, `it is ${value}`);
+      return `${mark}${value}`;
     case "bigint":
       return rawNumber(value, path);
     case "function":
@@ -109,7 +129,7 @@ function convert(
     case "object":
       if (value === null) return null;
       if (seen.includes(value)) throw unwritable(path, "it contains itself");
-      return convertObject(value, path, [...seen, value]);
+      return convertObject(value, path, [...seen, value], mark);
     default:
       return value;
   }
@@ -119,6 +139,7 @@ function convertObject(
   value: object,
   path: string,
   seen: readonly unknown[],
+  mark: string | undefined,
 ): unknown {
   if (value instanceof Date) return typed("datetime", formatDate(value, path));
   if (value instanceof TypedValue) return typed(value.type, value.value);
@@ -130,10 +151,10 @@ function convertObject(
     );
   }
   if ("toJSON" in value && typeof value.toJSON === "function") {
-    return convert(value.toJSON(), path, seen);
+    return convert(value.toJSON(), path, seen, mark);
   }
   if (Array.isArray(value)) {
-    return value.map((each, i) => convert(each, `${path}[${i}]`, seen));
+    return value.map((each, i) => convert(each, `${path}[${i}]`, seen, mark));
   }
   const entries = Object.entries(value);
   if (entries.length === 2 && "__type__" in value && "__value__" in value) {
@@ -143,7 +164,9 @@ function convertObject(
     );
   }
   return Object.fromEntries(
-    entries.map(([key, each]) => [key, convert(each, `${path}.${key}`, seen)]),
+    entries.map((
+      [key, each],
+    ) => [key, convert(each, `${path}.${key}`, seen, mark)]),
   );
 }
 

@@ -7,7 +7,7 @@
 export { decodeBase64, encodeBase64 } from "./base64.ts";
 export type { Codec, LazyCodec } from "./codec.ts";
 export type { Compression, LazyCompression } from "./compression.ts";
-export { parseJson, stringifyJson } from "./json.ts";
+export { parseJson, stringifyJson, stringifyLooseJson } from "./json.ts";
 export {
   CodecRegistry,
   createCodecRegistry,

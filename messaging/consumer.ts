@@ -144,6 +144,7 @@ export class Consumer<T = unknown>
     const { retry } = options;
     const runner = new Runner<T>(handler, options, {
       clock: this.#session.clock,
+      patience: this.#session.endpoint.operationTimeout,
       take: () => this.#take(),
       next: () => this.#nextMessage(),
       want: (count) => intake.want(count),

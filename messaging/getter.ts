@@ -61,6 +61,7 @@ export class Getter<T> implements AsyncDisposable {
       consumerTag: undefined,
       noAck: this.#noAck,
       onSettled: () => lane.watching.delete(delivery),
+      onKept: () => {},
       onLost: (_, callback) => lane.watching.set(delivery, callback),
       limits: (given) => this.#limits(given),
     }, this.#reading);

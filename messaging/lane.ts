@@ -102,11 +102,19 @@ export class Lane {
     }
   }
 
-  /** A message was settled; the last one of a cancelled consumer ends the channel. */
-  settled(delivery: Delivery | undefined): void {
-    if (delivery !== undefined) this.#watching.delete(delivery);
+  /** A message is settled; the last one of a cancelled consumer ends the channel, once the broker has answered. */
+  settled(delivery: Delivery, settling: Promise<void> | undefined): void {
+    this.#watching.delete(delivery);
     if (--this.unsettled > 0 || !this.#stopping) return;
-    this.session.track(this.close());
+    const answered = settling?.then(() => {}, () => {}) ?? Promise.resolve();
+    this.session.track(
+      answered.then(() => this.unsettled > 0 ? undefined : this.close()),
+    );
+  }
+
+  /** Its settlement failed. */
+  kept(): void {
+    this.unsettled++;
   }
 
   watch(delivery: Delivery, callback: (reason: Error) => void): void {
@@ -175,8 +183,12 @@ export class QueueSource implements Source {
     if (this.noAck) this.subscription?.taken?.(1);
   }
 
-  onSettled(): void {
-    this.#lane.settled(undefined);
+  onSettled(delivery: Delivery, settling: Promise<void> | undefined): void {
+    this.#lane.settled(delivery, settling);
+  }
+
+  onKept(): void {
+    this.#lane.kept();
   }
 
   onLost(delivery: Delivery, callback: (reason: Error) => void): void {

@@ -55,7 +55,9 @@ export interface Message<T> {
   /** Aborts when the message is no longer ours: its lease or its connection was lost. */
   readonly signal: AbortSignal;
   /**
-   * Settles: done.
+   * Settles: done. A settlement that fails otherwise than by a `SettlementError` leaves
+   * the message unsettled: settle it again. Nobody who does so, and it goes back to its
+   * queue after half a minute, or as long as the broker's lease lasts.
    *
    * @throws {SettlementError} If it was settled before, or is no longer ours; nothing reaches the broker.
    */
@@ -81,8 +83,10 @@ export interface Source {
   readonly alive: boolean;
   readonly consumerTag: string | undefined;
   readonly noAck: boolean;
-  /** Called when a message was settled, and the channel knows. */
-  onSettled(): void;
+  /** Called when a message is settled, and the channel knows; `settling` ends when the broker has answered. */
+  onSettled(delivery: Delivery, settling: Promise<void> | undefined): void;
+  /** Called when that failed: the message is unsettled again. */
+  onKept(): void;
   /** Calls back when this delivery is no longer ours. */
   onLost(delivery: Delivery, callback: (reason: Error) => void): void;
   limits(options: OperationOptions | undefined): Call;
@@ -193,12 +197,8 @@ export class ReceivedMessage<T> implements Message<T> {
     if (this.#controller === undefined) {
       const controller = new AbortController();
       this.#controller = controller;
-      if (this.#source.alive) {
-        this.#source.onLost(
-          this.#delivery,
-          (reason) => controller.abort(reason),
-        );
-      } else controller.abort(this.#lost("use"));
+      if (this.#source.alive) this.#watch(controller);
+      else controller.abort(this.#lost("use"));
     }
     return this.#controller.signal;
   }
@@ -212,8 +212,7 @@ export class ReceivedMessage<T> implements Message<T> {
     const settling = options?.multiple
       ? channel.ack(tag, { ...call, multiple: true })
       : channel.ack(tag, call);
-    this.#source.onSettled();
-    this.#watchLoss(settling);
+    this.#follow(settling);
     return settling;
   }
 
@@ -248,10 +247,10 @@ export class ReceivedMessage<T> implements Message<T> {
         this.#settled = false;
         throw error;
       }
-      this.#source.onSettled();
+      this.#source.onSettled(this.#delivery, undefined);
       throw error;
     }
-    this.#source.onSettled();
+    this.#source.onSettled(this.#delivery, undefined);
   }
 
   /** Whether this is the error that reading its payload throws. */
@@ -272,18 +271,28 @@ export class ReceivedMessage<T> implements Message<T> {
       ...this.#source.limits(options),
       requeue,
     });
-    this.#source.onSettled();
-    this.#watchLoss(settling);
+    this.#follow(settling);
     return settling;
   }
 
-  /** Settling may be how it turns out that somebody else has it. */
-  #watchLoss(settling: Promise<void>): void {
-    const controller = this.#controller;
-    if (controller === undefined) return;
+  /** A settlement that failed may be tried again; it may also be how it turns out that somebody else has it. */
+  #follow(settling: Promise<void>): void {
     settling.catch((error: unknown) => {
-      if (error instanceof SettlementError) controller.abort(error);
+      if (error instanceof SettlementError) this.#controller?.abort(error);
+      else this.#keep();
     });
+    this.#source.onSettled(this.#delivery, settling);
+  }
+
+  #keep(): void {
+    if (!this.#source.alive) return;
+    this.#settled = false;
+    this.#source.onKept();
+    if (this.#controller !== undefined) this.#watch(this.#controller);
+  }
+
+  #watch(controller: AbortController): void {
+    this.#source.onLost(this.#delivery, (reason) => controller.abort(reason));
   }
 
   /** Marks it as settled, or says why it can not be. */

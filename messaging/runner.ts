@@ -1,5 +1,6 @@
 import type { Clock } from "../async/clock.ts";
 import { turn } from "../async/turn.ts";
+import { MessagingError, UnsupportedError } from "../model/errors.ts";
 import {
   checkRetry,
   type HandlerRetry,
@@ -24,6 +25,8 @@ export interface RunOptions {
 /** What a runner has from its consumer. */
 export interface RunnerHost<T> {
   readonly clock: Clock;
+  /** How long settlements are tried again, ms. */
+  readonly patience: number;
   /** A message that is there. */
   take(): ReceivedMessage<T> | undefined;
   /** The next message; `undefined` at the end. */
@@ -33,6 +36,12 @@ export interface RunnerHost<T> {
   cancel(): Promise<void>;
   onError(error: Error, queue: string): void;
 }
+
+/** Between a settlement that failed and its next attempt, doubling, ms. */
+const [FIRST_DELAY, LONGEST_DELAY] = [50, 2000];
+
+/** How often an ack is tried that fails for good: what is wrong may be the broker's, and over soon. */
+const FEW_TRIES = 5;
 
 /** So many messages are handled before the event loop must turn. */
 const BREATH = 256;
@@ -96,25 +105,86 @@ export class Runner<T> {
     try {
       const running = this.#handler(message);
       if (running !== undefined) await running;
-      if (!message.settled) await message.ack();
     } catch (error) {
       this.#tell(message, error);
-      if (!message.settled) await this.#settle(message, error);
+      if (!message.settled) await this.#failed(message, error);
+      return;
+    }
+    if (message.settled) return;
+    const settling = message.ack();
+    try {
+      await settling;
+    } catch (failure) {
+      this.#tell(message, failure);
+      if (message.settled) return;
+      const ack = () => message.ack();
+      const left = await this.#persist(message, ack, failure, FEW_TRIES);
+      if (left !== undefined) await this.#letGo(message);
     }
   }
 
   /** Tries it again later, or no more. Never rejects. */
-  async #settle(message: ReceivedMessage<T>, error: unknown): Promise<void> {
+  async #failed(message: ReceivedMessage<T>, error: unknown): Promise<void> {
     const next = this.#plan(message, error);
-    try {
-      if (next === undefined) await message.reject();
-      else await message.requeueLater(next.delay, next.headers);
-    } catch (failure) {
-      // A message that is no longer ours is delivered again by itself.
-      if (message.settled) return;
-      this.#tell(message, failure);
-      await this.#hold(message, next?.delay ?? 0);
+    if (next !== undefined) {
+      const failure = await this.#retry(message, next);
+      if (failure === undefined) return;
+      // What is final will be no better next time, and the count must hold.
+      if (mayPass(failure)) return await this.#letGo(message);
     }
+    const failure = await this.#persist(message, () => message.reject());
+    if (failure !== undefined) await this.#letGo(message);
+  }
+
+  /** Returns what it failed with, in the end. */
+  async #retry(
+    message: ReceivedMessage<T>,
+    { delay, headers }: NextAttempt,
+  ): Promise<unknown> {
+    const later = (delay: number) => () => message.requeueLater(delay, headers);
+    const failure = await this.#persist(message, later(delay), undefined, 1);
+    if (delay === 0 || !isUnsupported(failure)) return failure;
+    // The broker cannot wait so long, or not with this message: it waits here.
+    await this.#wait(delay);
+    return await this.#persist(message, later(0), undefined, 1);
+  }
+
+  /**
+   * Settles, and tries again while the message is ours and there is patience; what fails
+   * for good not more often than `tries`. Never rejects.
+   *
+   * @returns What it failed with in the end; `undefined` if it is settled, or no longer ours.
+   */
+  async #persist(
+    message: ReceivedMessage<T>,
+    settle: () => Promise<void>,
+    before?: unknown,
+    tries = Infinity,
+  ): Promise<unknown> {
+    const { clock, patience } = this.#host;
+    const until = clock.now() + patience;
+    let [last, final] = [before, 0];
+    for (let delay = FIRST_DELAY;; delay = Math.min(2 * delay, LONGEST_DELAY)) {
+      if (last !== undefined) {
+        if (!mayPass(last) && ++final >= tries) return last;
+        if (this.#draining || clock.now() + delay > until) return last;
+        await this.#wait(delay);
+      }
+      if (message.settled) return undefined;
+      try {
+        return await settle();
+      } catch (failure) {
+        // A message that is no longer ours is delivered again by itself.
+        if (message.settled) return undefined;
+        this.#tell(message, failure);
+        last = failure;
+      }
+    }
+  }
+
+  /** It goes back as it is. If that fails too, its channel gives it back in time. */
+  async #letGo(message: ReceivedMessage<T>): Promise<void> {
+    await message.requeue().catch(() => {});
   }
 
   #plan(
@@ -132,14 +202,11 @@ export class Runner<T> {
     }
   }
 
-  /** The broker would not take it for later: it waits here, and goes back. */
-  async #hold(message: ReceivedMessage<T>, delay: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const stop = this.#host.clock.timer(
-        release,
-        this.#draining ? 0 : delay,
-      );
+  /** Waits here, unless the runner is about to end. */
+  #wait(delay: number): Promise<void> {
+    return new Promise<void>((resolve) => {
       const held = this.#held;
+      const stop = this.#host.clock.timer(release, this.#draining ? 0 : delay);
       function release(): void {
         stop();
         held.delete(release);
@@ -147,7 +214,6 @@ export class Runner<T> {
       }
       held.add(release);
     });
-    await message.requeue().catch(() => {});
   }
 
   #tell(message: Message<T>, error: unknown): void {
@@ -186,4 +252,12 @@ export class Runner<T> {
     while (this.#active > 0 && !late) await this.#untilFree();
     stop?.();
   }
+}
+
+function mayPass(error: unknown): boolean {
+  return error instanceof MessagingError && error.retryable;
+}
+
+function isUnsupported(error: unknown): boolean {
+  return error instanceof UnsupportedError;
 }

@@ -44,6 +44,12 @@ export interface Publishing {
   readonly properties: MessageProperties;
   /** Its body. It is not copied: do not write to it afterwards. */
   readonly body: Uint8Array;
+  /**
+   * Whether it was in a queue before, and is written again for a retry or as a dead
+   * letter. Its headers are then written as they came, where the broker can, though no
+   * publisher may send such: `NaN`, which other programs do write.
+   */
+  readonly republished?: boolean | undefined;
 }
 
 /** Names one delivery on one channel, by consecutive numbers from 1; meaningless anywhere else. */

@@ -65,6 +65,7 @@ export function deadLetter(
       headers: typeof key === "string" ? withoutCc(headers) : headers,
     },
     body: message.body,
+    republished: true,
   };
 }
 

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { DecodeError } from "../../model/errors.ts";
+import { DecodeError, EncodeError } from "../../model/errors.ts";
 import {
   EnvelopeWriter,
   readEnvelope,
 } from "../../transports/store/envelope.ts";
+import { message as messageTo } from "../support/stores.ts";
 import golden from "../golden/envelopes.json" with { type: "json" };
 
 interface Case {
@@ -161,4 +162,32 @@ Deno.test("readEnvelope() throws nothing but DecodeError, whatever it is given",
     }
   }
   assert(refused > 500);
+});
+
+Deno.test("what is written again keeps headers that no publisher may send", () => {
+  const headers = {
+    n: NaN,
+    list: [Infinity, { deep: -Infinity }],
+    kept: "NaN",
+  };
+  const again = {
+    ...messageTo("", "q"),
+    properties: { headers },
+    republished: true,
+  };
+  const text = new EnvelopeWriter().write(again, "tag");
+  assertEquals(readEnvelope(text).message.properties.headers, headers);
+  assert(text.includes('"n": NaN') || text.includes('"n":NaN'));
+  assertThrows(
+    () => new EnvelopeWriter().write({ ...again, republished: false }, "tag"),
+    EncodeError,
+  );
+});
+
+Deno.test("a timestamp that is no time is refused, and left out of what is written again", () => {
+  const properties = { timestamp: new Date(NaN) };
+  const bad = { ...messageTo("", "q"), properties };
+  assertThrows(() => new EnvelopeWriter().write(bad, "tag"), EncodeError);
+  const text = new EnvelopeWriter().write({ ...bad, republished: true }, "tag");
+  assertEquals(readEnvelope(text).message.properties.timestamp, undefined);
 });

@@ -120,7 +120,7 @@ async function failUntil(
   return calls;
 }
 
-for (const attempts of [undefined]) {
+for (const attempts of [undefined, 3]) {
   const title = attempts === undefined ? "no retry" : `${attempts} attempts`;
   Deno.test(`what cannot be written again is quarantined as it is, told, listed, and put back (${title})`, async () => {
     await using opened = await stage(picky);
@@ -161,6 +161,7 @@ Deno.test("a dead letter with no room for what would be added goes without it", 
   const calls = await failUntil(
     opened,
     () => broker.queue("dead")?.size === 1,
+    2,
   );
   assertEquals(calls, 1);
   for await (const each of connection.consumer("dead")) {
@@ -175,7 +176,7 @@ Deno.test("a dead letter that has no room at all is quarantined", async () => {
   const { connection, inject, events } = opened;
   await inject({ long: "x".repeat(48) });
   const isTold = () => events.some(({ type }) => type === "quarantined");
-  assertEquals(await failUntil(opened, isTold), 1);
+  assertEquals(await failUntil(opened, isTold, 3), 1);
   assertEquals((await connection.quarantine("work").list()).length, 1);
 });
 

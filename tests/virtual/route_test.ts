@@ -270,6 +270,7 @@ Deno.test("deadLetter() has RabbitMQ's headers", () => {
       },
     },
     body: message.body,
+    republished: true,
   });
 });
 

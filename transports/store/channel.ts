@@ -30,6 +30,7 @@ import type {
 import type { DeadLetters } from "./dead_letters.ts";
 import { type Declarer, planForeignConsume } from "./declarer.ts";
 import { Deliveries } from "./deliveries.ts";
+import type { Leftovers } from "./leftovers.ts";
 import type { Loop } from "./loop.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Quarantine } from "./quarantine.ts";
@@ -50,6 +51,7 @@ export interface ChannelContext {
   readonly declarer: Declarer;
   readonly deadLetters: DeadLetters;
   readonly quarantine: Quarantine;
+  readonly leftovers: Leftovers;
   readonly ripener: Ripener;
   /** The tags in the tables of the consumers that the connection has, on all its channels. */
   readonly consumerTags: Set<string>;
@@ -85,11 +87,7 @@ export class StoreChannel implements Channel {
       context.owner,
       (options, action) => this.#check(options, action),
     );
-    this.#deliveries = new Deliveries(
-      context.store,
-      context.deadLetters,
-      context.ripener,
-    );
+    this.#deliveries = new Deliveries(context);
   }
 
   /** What was delivered and is not settled. */
@@ -185,11 +183,19 @@ export class StoreChannel implements Channel {
     reservation: Reservation,
     options?: GetOptions,
   ): Promise<Delivery | undefined> {
+    const { store, leftovers } = this.#context;
     if (this.#ended) {
-      await this.#context.store.release([reservation]);
+      await leftovers.release([reservation]);
       throw this.#endedError("get");
     }
-    if (options?.noAck) await this.#context.store.remove([reservation]);
+    if (options?.noAck) {
+      try {
+        await store.remove([reservation], options);
+      } catch (error) {
+        await leftovers.release([reservation]); // nobody has seen it
+        throw error;
+      }
+    }
     return this.#deliveries.add(reservation, {
       noAck: options?.noAck ?? false,
       onLost: options?.onLost,
@@ -308,7 +314,7 @@ export class StoreChannel implements Channel {
   async #close(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
-    const { clock, operationTimeout, store } = this.#context;
+    const { clock, operationTimeout, limits, leftovers } = this.#context;
     const options = { deadline: clock.now() + operationTimeout };
     try {
       const ending = [...this.#consumers.values()];
@@ -317,10 +323,10 @@ export class StoreChannel implements Channel {
           subscription?.[Symbol.asyncDispose]().catch(() => {})
         ),
       );
-      const held = this.#deliveries.clear();
-      if (held.length > 0) await store.release(held, options);
-    } catch {
-      // Closing ends quietly: the broker gives back what it still holds for us.
+      // What is being settled is, or stays ours and goes back with the rest.
+      await limits.wait(this.#deliveries.idle(), options, () => new Error())
+        .catch(() => {});
+      await leftovers.release(this.#deliveries.clear(), options);
     } finally {
       this.#context.forget(this);
       this.#settleClosed({ type: "closed" });

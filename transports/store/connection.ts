@@ -16,6 +16,7 @@ import { type ChannelContext, StoreChannel } from "./channel.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Declarer } from "./declarer.ts";
 import { Leases } from "./leases.ts";
+import { Leftovers } from "./leftovers.ts";
 import { Loop } from "./loop.ts";
 import { Publisher } from "./publisher.ts";
 import { Quarantine } from "./quarantine.ts";
@@ -69,6 +70,7 @@ class StoreConnection implements TransportConnection {
   readonly #deadLetters: DeadLetters;
   readonly #leases: Leases;
   readonly #ripener: Ripener;
+  readonly #leftovers: Leftovers;
   readonly #loops: Loop[] = [];
   readonly #channels = new Set<StoreChannel>();
   readonly #context: ChannelContext;
@@ -90,11 +92,13 @@ class StoreConnection implements TransportConnection {
       this.#limits,
       () => clock.now() + operationTimeout,
     );
+    const leftovers = this.#leftovers = new Leftovers(store, options);
     const quarantine = new Quarantine(store, options.onEvent);
     this.#deadLetters = new DeadLetters(
       store,
       router,
       quarantine,
+      leftovers,
       () => clock.wall(),
     );
     this.#ripener = new Ripener(store, options);
@@ -106,6 +110,7 @@ class StoreConnection implements TransportConnection {
       limits: this.#limits,
       deadLetters: this.#deadLetters,
       quarantine,
+      leftovers,
       ripener: this.#ripener,
       consumerTags: new Set(),
       declarer: new Declarer(store, this.#limits),
@@ -164,6 +169,7 @@ class StoreConnection implements TransportConnection {
     await Promise.all(
       [...this.#channels].map((channel) => channel[Symbol.asyncDispose]()),
     );
+    await this.#leftovers.close(clock.now() + operationTimeout);
     try {
       await this.#context.declarer.change(
         { type: "owner", name: owner },
@@ -184,6 +190,7 @@ class StoreConnection implements TransportConnection {
     this.#lostError = error;
     this.#leases.stop();
     this.#ripener.stop();
+    this.#leftovers.stop();
     for (const channel of this.#channels) channel.lose(error);
     this.#channels.clear();
     this.#limits.clear();
@@ -197,17 +204,22 @@ class StoreConnection implements TransportConnection {
     const added = new Loop(this.#store, clock, operationTimeout, {
       expired: (reservations) =>
         this.#deadLetters.moveAll(reservations, "expired"),
+      unwanted: (reservations) => this.#leftovers.release(reservations),
     });
     this.#loops.push(added);
     return added;
   }
 
   #held(): readonly Reservation[] {
-    return [...this.#channels].flatMap(({ deliveries }) => deliveries.held());
+    return [
+      ...[...this.#channels].flatMap(({ deliveries }) => deliveries.held()),
+      ...this.#leftovers.held(),
+    ];
   }
 
   #lost(lost: readonly Reservation[]): void {
     const set = new Set(lost);
     for (const { deliveries } of this.#channels) deliveries.lose(set);
+    this.#leftovers.lose(set);
   }
 }

@@ -1,8 +1,4 @@
-import {
-  ChannelError,
-  EncodeError,
-  MessagingError,
-} from "../../model/errors.ts";
+import { EncodeError, MessagingError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import {
@@ -12,6 +8,7 @@ import {
 } from "../../virtual/dead_letter.ts";
 import { isLeaseLost, leaseLost } from "./settler.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
+import type { Leftovers } from "./leftovers.ts";
 import { isMalformed, type Quarantine } from "./quarantine.ts";
 import type { Reservation, Store } from "./store.ts";
 
@@ -20,6 +17,7 @@ export class DeadLetters {
   readonly #store: Store;
   readonly #router: Router;
   readonly #quarantine: Quarantine;
+  readonly #leftovers: Leftovers;
   readonly #wall: () => number;
 
   /** Makes one over a store; `wall` is the time by the calendar, ms since 1970. */
@@ -27,11 +25,13 @@ export class DeadLetters {
     store: Store,
     router: Router,
     quarantine: Quarantine,
+    leftovers: Leftovers,
     wall: () => number,
   ) {
     this.#store = store;
     this.#router = router;
     this.#quarantine = quarantine;
+    this.#leftovers = leftovers;
     this.#wall = wall;
   }
 
@@ -65,8 +65,8 @@ export class DeadLetters {
 
   /**
    * Moves messages that nobody waits for. What is no longer ours is someone else's to
-   * move; what the broker refuses to move stays reserved, and comes again when its lease
-   * is over: the others, and those who consume, are not to wait for it.
+   * move; what cannot be moved now is tried again later: the others, and those who
+   * consume, are not to wait for it. Never rejects.
    */
   async moveAll(
     reservations: readonly Reservation[],
@@ -77,7 +77,11 @@ export class DeadLetters {
       try {
         await this.move(reservation, why, options);
       } catch (error) {
-        if (!isLeaseLost(error) && !isRefusal(error)) throw error;
+        if (isLeaseLost(error)) continue;
+        this.#leftovers.add(
+          reservation,
+          (limits) => this.move(reservation, why, limits),
+        );
       }
     }
   }
@@ -215,8 +219,4 @@ function isUnwritable(error: unknown): error is Error {
 
 function isTooLarge(error: unknown): boolean {
   return error instanceof MessagingError && error.code === "message-too-large";
-}
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof ChannelError;
 }

@@ -1,10 +1,26 @@
+import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { SettlementError, UnsupportedError } from "../../model/errors.ts";
-import type { Delivery, DeliveryTag } from "../../model/message.ts";
+import {
+  PublishError,
+  SettlementError,
+  UnsupportedError,
+} from "../../model/errors.ts";
+import {
+  type Delivery,
+  type DeliveryTag,
+  deliveryTag,
+  type Publishing,
+} from "../../model/message.ts";
 import type { RejectOptions, SettleOptions } from "../transport.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import { isMalformed } from "./quarantine.ts";
-import { leaseLost, Settler } from "./settler.ts";
+import {
+  isLeaseLost,
+  leaseLost,
+  Settler,
+  type SettlerHost,
+  type Settling,
+} from "./settler.ts";
 import type { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
@@ -12,6 +28,8 @@ import { Window } from "./window.ts";
 
 /** Lost deliveries that are remembered; beyond that they are forgotten. */
 const MOST_LOST = 1000;
+
+const NO_TAG = deliveryTag(0);
 
 /** How a reservation was delivered. */
 export interface Holding {
@@ -22,36 +40,68 @@ export interface Holding {
   readonly subscription?: StoreSubscription | undefined;
 }
 
-interface Held extends Holding {
-  readonly reservation: Reservation;
+/** A delivery that is not settled. */
+interface Held extends Settling {
+  readonly onLost: ((tags: readonly DeliveryTag[]) => void) | undefined;
+  tag: DeliveryTag;
+  /** A settlement is on its way: there is to be no other before it has failed. */
+  settling: boolean;
+  /** When its last settlement failed, on the clock. */
+  failedAt: number;
 }
 
-/** The deliveries of a channel: names them, and settles them by name. */
-export class Deliveries {
-  readonly #store: Store;
-  readonly #deadLetters: DeadLetters;
-  readonly #ripener: Ripener;
-  readonly #remover: Settler;
-  readonly #releaser: Settler;
+/** What {@linkcode Deliveries} need of their connection. */
+export interface DeliveriesContext {
+  readonly store: Store;
+  readonly deadLetters: DeadLetters;
+  readonly ripener: Ripener;
+  readonly clock: Clock;
+  readonly operationTimeout: number;
+}
+
+/** How long a delivery whose settlement failed is kept for who tries again, where there is no lease, ms. */
+const GRACE = 30_000;
+
+/**
+ * The deliveries of a channel: names them, and settles them by name. A delivery stays
+ * in the window until the store has answered: what failed may be settled again, is
+ * renewed meanwhile, and is given back if nobody does so for as long as a lease lasts.
+ */
+export class Deliveries implements SettlerHost<Held> {
+  readonly #context: DeliveriesContext;
+  readonly #remover: Settler<Held>;
+  readonly #releaser: Settler<Held>;
   readonly #window = new Window<Held>();
   /** What was lost, by tag: whoever settles it is told so, once. */
   readonly #lost = new Map<DeliveryTag, Reservation>();
+  /** Whose settlement failed, the first first. */
+  readonly #failed = new Set<Held>();
+  #stopTimer: (() => void) | undefined;
+  /** How many settlements are on their way. */
+  #underWay = 0;
+  #onIdle: (() => void) | undefined;
 
   /** Makes an empty window over a store. */
-  constructor(store: Store, deadLetters: DeadLetters, ripener: Ripener) {
-    this.#store = store;
-    this.#deadLetters = deadLetters;
-    this.#ripener = ripener;
-    this.#remover = new Settler(store, "remove");
-    this.#releaser = new Settler(store, "release");
+  constructor(context: DeliveriesContext) {
+    this.#context = context;
+    this.#remover = new Settler(context.store, "remove", this);
+    this.#releaser = new Settler(context.store, "release", this);
   }
 
   /** Names a reservation, and makes a delivery of it. */
   add(reservation: Reservation, holding: Holding): Delivery {
     const { noAck, onLost, subscription } = holding;
-    const tag = this.#window.add({ reservation, noAck, onLost, subscription });
-    if (noAck) this.#window.take(tag);
-    return deliveryOf(reservation, tag);
+    const held: Held = {
+      reservation,
+      onLost,
+      subscription,
+      tag: NO_TAG,
+      settling: false,
+      failedAt: 0,
+    };
+    held.tag = this.#window.add(held);
+    if (noAck) this.#window.take(held.tag);
+    return deliveryOf(reservation, held.tag);
   }
 
   /** Settles: done. */
@@ -60,8 +110,10 @@ export class Deliveries {
     if (options?.multiple) {
       return this.#all(tag, (held) => this.#ack(held, options));
     }
-    const held = this.#window.take(tag);
-    if (held === undefined) return Promise.reject(this.#notHeld(tag));
+    const held = this.#window.at(tag);
+    if (held === undefined || held.settling) {
+      return Promise.reject(this.#notHeld(tag));
+    }
     return this.#ack(held, options);
   }
 
@@ -73,13 +125,23 @@ export class Deliveries {
     if (options.multiple) {
       return this.#all(tag, (held) => this.#reject(held, options));
     }
-    const held = this.#window.take(tag);
-    if (held === undefined) return Promise.reject(this.#notHeld(tag));
+    const held = this.#window.at(tag);
+    if (held === undefined || held.settling) {
+      return Promise.reject(this.#notHeld(tag));
+    }
     return this.#reject(held, options);
+  }
+
+  /** Resolves when no settlement is on its way. */
+  idle(): Promise<void> {
+    if (this.#underWay === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle = resolve);
   }
 
   /** Takes out everything that is unsettled. */
   clear(): Reservation[] {
+    this.#failed.clear();
+    this.#stopTimer?.();
     return this.#window.clear().map(({ reservation }) => reservation);
   }
 
@@ -92,15 +154,83 @@ export class Deliveries {
 
   /** Forgets those that are no longer ours, and tells whoever was given them. */
   lose(lost: ReadonlySet<Reservation>): void {
-    const mine = [...this.#window.entries()].filter(([, { reservation }]) =>
-      lost.has(reservation)
+    const mine = [...this.#window.entries()].map(([, held]) => held).filter((
+      { reservation, settling },
+    ) =>
+      // Its settlement tells what became of it.
+      !settling && lost.has(reservation)
     );
-    for (const [tag, held] of mine) {
-      this.#window.take(tag);
-      if (this.#lost.size >= MOST_LOST) this.#lost.clear();
-      this.#lost.set(tag, held.reservation);
-      held.subscription?.free(1);
-      held.onLost?.([tag]);
+    for (const held of mine) this.#lose(held);
+  }
+
+  /** The store has answered. */
+  settled(held: Held): void {
+    this.#window.take(held.tag);
+    if (held.failedAt > 0) this.#failed.delete(held);
+    this.#ended();
+  }
+
+  /** The settlement failed: the delivery is unsettled again. */
+  kept(held: Held): void {
+    held.settling = false;
+    if (this.#window.at(held.tag) === held) {
+      held.subscription?.hold();
+      this.#failed.delete(held);
+      held.failedAt = this.#context.clock.now();
+      this.#failed.add(held);
+      this.#arm();
+    }
+    this.#ended();
+  }
+
+  #ended(): void {
+    if (--this.#underWay > 0) return;
+    this.#onIdle?.();
+    this.#onIdle = undefined;
+  }
+
+  #lose(held: Held): void {
+    const { tag, reservation, subscription, onLost } = held;
+    if (this.#window.take(tag) === undefined) return;
+    this.#failed.delete(held);
+    if (this.#lost.size >= MOST_LOST) this.#lost.clear();
+    this.#lost.set(tag, reservation);
+    subscription?.free(1);
+    onLost?.([tag]);
+  }
+
+  /** Sees to it that what nobody settles again goes back. */
+  #arm(): void {
+    const [first] = this.#failed;
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+    if (first === undefined) return;
+    const { clock, store } = this.#context;
+    const until = first.failedAt + (store.limits.lease ?? GRACE);
+    this.#stopTimer = clock.timer(
+      () => void this.#letGo(first),
+      Math.max(0, until - clock.now()),
+    );
+  }
+
+  async #letGo(held: Held): Promise<void> {
+    const { clock, operationTimeout, store } = this.#context;
+    if (!this.#failed.has(held) || held.settling) {
+      this.#failed.delete(held);
+      return this.#arm();
+    }
+    held.settling = true;
+    this.#underWay++;
+    try {
+      const deadline = clock.now() + operationTimeout;
+      await store.release([held.reservation], { deadline });
+      held.settling = false;
+      this.#lose(held);
+      this.#ended();
+      this.#arm();
+    } catch {
+      held.subscription?.free(1); // `kept` takes it back
+      this.kept(held); // and it is tried again
     }
   }
 
@@ -115,9 +245,13 @@ export class Deliveries {
     tag: DeliveryTag,
     settle: (held: Held) => Promise<void>,
   ): Promise<void> {
-    const taken = this.#window.takeUpTo(tag);
-    if (taken.length === 0) throw settledBefore(tag);
-    await Promise.all(taken.map(settle));
+    const all: Held[] = [];
+    for (const [each, held] of this.#window.entries()) {
+      if (each > tag) break;
+      if (!held.settling) all.push(held);
+    }
+    if (all.length === 0) throw settledBefore(tag);
+    await Promise.all(all.map(settle));
   }
 
   #refuse(options: RejectOptions): Error | undefined {
@@ -127,7 +261,7 @@ export class Deliveries {
         "Cannot reject a message with a delay or headers: they are for messages that are requeued",
       );
     }
-    if (delay !== undefined && !this.#store.capabilities.has("delay")) {
+    if (delay !== undefined && !this.#context.store.capabilities.has("delay")) {
       return new UnsupportedError(
         'Cannot requeue a message with a delay: this broker lacks the capability "delay"',
       );
@@ -136,34 +270,52 @@ export class Deliveries {
   }
 
   #ack(held: Held, options?: SettleOptions): Promise<void> {
-    return this.#remover.settle(held.reservation, held.subscription, options);
+    held.settling = true;
+    this.#underWay++;
+    return this.#remover.settle(held, options);
   }
 
   #reject(held: Held, options: RejectOptions): Promise<void> {
-    const { reservation, subscription } = held;
     const { requeue, delay, headers } = options;
-    if (requeue && delay === undefined && headers === undefined) {
-      return this.#releaser.settle(reservation, subscription, options);
+    held.settling = true;
+    this.#underWay++;
+    const { message } = held.reservation;
+    if (
+      requeue &&
+      (delay === undefined && headers === undefined || isMalformed(message))
+    ) return this.#releaser.settle(held, options);
+    return this.#follow(
+      held,
+      requeue && !isMalformed(message)
+        ? this.#replace(held.reservation, message, options)
+        : this.#context.deadLetters.move(held.reservation, "rejected", options),
+    );
+  }
+
+  /** Waits for a settlement that is no matter of a batch. */
+  async #follow(held: Held, settling: Promise<void>): Promise<void> {
+    held.subscription?.free(1);
+    try {
+      await settling;
+    } catch (error) {
+      if (isLeaseLost(error)) this.settled(held);
+      else this.kept(held);
+      throw error;
     }
-    const settling = requeue
-      ? this.#replace(reservation, options)
-      : this.#deadLetters.move(reservation, "rejected", options);
-    subscription?.free(1);
-    return settling;
+    this.settled(held);
   }
 
   /** Puts another copy in the same queue in its place. */
   async #replace(
     reservation: Reservation,
+    message: Publishing,
     options: RejectOptions,
   ): Promise<void> {
-    const { message, queue } = reservation;
-    if (isMalformed(message)) {
-      return await this.#releaser.settle(reservation, undefined, options);
-    }
+    const { store, ripener, deadLetters } = this.#context;
+    const { queue } = reservation;
     if (reservation.keepsPlace) {
       const { signal, deadline, delay } = options;
-      const lost = await this.#store.release(
+      const lost = await store.release(
         [reservation],
         { signal, deadline, delay },
       );
@@ -173,16 +325,29 @@ export class Deliveries {
     const properties = options.headers === undefined
       ? message.properties
       : { ...message.properties, headers: options.headers };
-    const result = await this.#store.put([{
+    const result = await store.put([{
       queue,
-      message: { ...message, properties, delay: options.delay ?? 0 },
+      message: {
+        ...message,
+        properties,
+        delay: options.delay ?? 0,
+        republished: true,
+      },
       ttl: properties.expiration,
     }], putLimits(options, reservation));
-    this.#ripener.notePut([{ queue }], options.delay ?? 0);
-    if (result.type === "lost") throw leaseLost(reservation);
-    if (result.type === "put") {
-      await this.#deadLetters.moveAll(result.displaced, "maxlen");
-    } else await this.#releaser.settle(reservation, undefined, options);
+    ripener.notePut([{ queue }], options.delay ?? 0);
+    switch (result.type) {
+      case "put":
+        return await deadLetters.moveAll(result.displaced, "maxlen");
+      case "lost":
+        throw leaseLost(reservation);
+      case "full":
+      case "stale": // cannot be: no version was given
+        throw new PublishError(
+          `Cannot requeue a message of queue "${queue}" with other headers or later: the queue is full, and refuses more`,
+          { code: "publish-refused", retryable: true },
+        );
+    }
   }
 }
 

@@ -3,10 +3,11 @@ import {
   encodeBase64,
   parseJson,
   stringifyJson,
+  stringifyLooseJson,
 } from "../../codec/mod.ts";
-import { DecodeError } from "../../model/errors.ts";
+import { DecodeError, EncodeError } from "../../model/errors.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
-import type { MessageProperties, Publishing } from "../../model/message.ts";
+import type { Publishing } from "../../model/message.ts";
 
 /** What an envelope holds. */
 export interface Envelope {
@@ -73,8 +74,12 @@ export class EnvelopeWriter {
     return `", "content-encoding": ${
       quote(properties.contentEncoding)
     }, "content-type": ${quote(properties.contentType)}, "headers": ${
-      headers === undefined ? "{}" : stringifyJson(headers)
-    }, "properties": {${this.#rest(properties)}"delivery_mode": ${
+      headers === undefined
+        ? "{}"
+        : message.republished
+        ? stringifyLooseJson(headers)
+        : stringifyJson(headers)
+    }, "properties": {${this.#rest(message)}"delivery_mode": ${
       properties.deliveryMode === "transient" ? 1 : 2
     }, "delivery_info": {"exchange": ${quote(exchange)}, "routing_key": ${
       quote(routingKey)
@@ -85,7 +90,7 @@ export class EnvelopeWriter {
     }}}`;
   }
 
-  #rest(properties: MessageProperties): string {
+  #rest({ properties, republished }: Publishing): string {
     const { expiration, timestamp } = properties;
     let text = "";
     const add = (name: string, value: string | undefined) => {
@@ -99,7 +104,14 @@ export class EnvelopeWriter {
     add("app_id", properties.appId);
     if (expiration !== undefined) add("expiration", String(expiration));
     if (timestamp !== undefined) {
-      text += `"timestamp": ${Math.floor(timestamp.getTime() / 1000)}, `;
+      const seconds = Math.floor(timestamp.getTime() / 1000);
+      if (!Number.isNaN(seconds)) text += `"timestamp": ${seconds}, `;
+      // What others wrote there, and is no time, is no timestamp in a retry either.
+      else if (!republished) {
+        throw new EncodeError(
+          "Cannot write an envelope: its timestamp is an invalid Date",
+        );
+      }
     }
     return text;
   }

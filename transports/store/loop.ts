@@ -7,6 +7,8 @@ import type { StoreSubscription } from "./subscription.ts";
 export interface LoopHost {
   /** These are over their time: dead-letter them. */
   expired(reservations: readonly Reservation[]): Promise<void>;
+  /** Nobody has room for these: give them back. */
+  unwanted(reservations: readonly Reservation[]): Promise<void>;
 }
 
 /**
@@ -171,7 +173,7 @@ export class Loop {
   }
 
   async #settle({ unwanted, unacked, expired }: Unsettled): Promise<void> {
-    if (unwanted !== undefined) await this.#store.release(unwanted);
+    if (unwanted !== undefined) await this.#host.unwanted(unwanted);
     if (unacked !== undefined) await this.#handOutUnacked(unacked);
     if (expired !== undefined) await this.#host.expired(expired);
   }
@@ -180,7 +182,15 @@ export class Loop {
   async #handOutUnacked(
     pairs: readonly (readonly [StoreSubscription, Reservation])[],
   ): Promise<void> {
-    const lost = await this.#store.remove(pairs.map(([, each]) => each));
+    const reservations = pairs.map(([, each]) => each);
+    let lost: readonly Reservation[];
+    try {
+      lost = await this.#store.remove(reservations);
+    } catch {
+      // Nobody has seen them.
+      for (const [taker] of pairs) taker.free(1);
+      return await this.#host.unwanted(reservations);
+    }
     for (const [taker, reservation] of pairs) {
       taker.room++;
       if (!lost.includes(reservation)) taker.deliver(reservation);

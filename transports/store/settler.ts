@@ -3,10 +3,24 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 
-interface Batch {
+/** A delivery that is to be settled. */
+export interface Settling {
+  readonly reservation: Reservation;
+  /** Whose prefetch it counts against; of `get`, nobody's. */
+  readonly subscription: StoreSubscription | undefined;
+}
+
+/** Who hears what became of settlements. */
+export interface SettlerHost<T extends Settling> {
+  /** The store has answered: it is ours no more. */
+  settled(held: T): void;
+  /** The store has not taken it: it is ours still, as far as we know. */
+  kept(held: T): void;
+}
+
+interface Batch<T> {
   readonly reservations: Reservation[];
-  /** Whose room is free again, one for each reservation that has such. */
-  readonly subscriptions: StoreSubscription[];
+  readonly held: T[];
   readonly settled: Promise<readonly Reservation[]>;
   deadline: number | undefined;
 }
@@ -18,34 +32,35 @@ const QUIET_ROUNDS = 4;
 const MOST = 128;
 
 /** Sends settlements in batches: those of one go of a loop leave in one call of the store. */
-export class Settler {
+export class Settler<T extends Settling> {
   readonly #send: (
     reservations: readonly Reservation[],
     options: CallOptions,
   ) => Promise<readonly Reservation[]>;
-  #batch: Batch | undefined;
+  readonly #host: SettlerHost<T>;
+  #batch: Batch<T> | undefined;
 
   /** Makes a settler for one of the store's two verbs. */
-  constructor(store: Store, verb: "remove" | "release") {
-    this.#send = (reservations, options) => store[verb](reservations, options);
+  constructor(store: Store, verb: "remove" | "release", host: SettlerHost<T>) {
+    this.#send = async (reservations, options) =>
+      await store[verb](reservations, options);
+    this.#host = host;
   }
 
   /**
-   * Settles a reservation with the next batch. The batch has the latest deadline
-   * of its calls, and no signal: what one caller aborts is not undone for others.
+   * Settles a delivery with the next batch. The batch has the latest deadline of its
+   * calls, and no signal: what one caller aborts is not undone for others. Its
+   * subscription has room for one more as soon as the settlement is on its way, and not
+   * before: the broker is never to see more than the prefetch unsettled.
    *
-   * @param reservation What is settled.
-   * @param subscription Has room for one more as soon as the settlement is on its way, and not before: the broker is never to see more than the prefetch unsettled.
+   * @param held What is settled.
    * @param options The call's limits.
    */
-  settle(
-    reservation: Reservation,
-    subscription: StoreSubscription | undefined,
-    options?: CallOptions,
-  ): Promise<void> {
+  settle(held: T, options?: CallOptions): Promise<void> {
     const batch = this.#batch ?? this.#open();
+    const { reservation } = held;
     batch.reservations.push(reservation);
-    if (subscription !== undefined) batch.subscriptions.push(subscription);
+    batch.held.push(held);
     const deadline = options?.deadline;
     if (
       deadline !== undefined &&
@@ -57,23 +72,23 @@ export class Settler {
       }
     });
     // Who does not wait for it is not to fall over its failure: the message is
-    // delivered again.
+    // settled later, or delivered again.
     settling.catch(ignore);
     return settling;
   }
 
-  #open(): Batch {
-    const batch: Batch = {
+  #open(): Batch<T> {
+    const batch: Batch<T> = {
       reservations: [],
-      subscriptions: [],
+      held: [],
       settled: Promise.resolve().then(() => this.#sendSoon(batch)),
       deadline: undefined,
     };
     return this.#batch = batch;
   }
 
-  async #sendSoon(batch: Batch): Promise<readonly Reservation[]> {
-    const { reservations, subscriptions } = batch;
+  async #sendSoon(batch: Batch<T>): Promise<readonly Reservation[]> {
+    const { reservations, held } = batch;
     let seen = 0;
     for (let quiet = 0; quiet < QUIET_ROUNDS; quiet++) {
       if (reservations.length >= MOST) break;
@@ -82,9 +97,16 @@ export class Settler {
       await undefined;
     }
     this.#batch = undefined;
-    const sending = this.#send(reservations, { deadline: batch.deadline });
-    for (const each of subscriptions) each.free(1);
-    return await sending;
+    try {
+      const sending = this.#send(reservations, { deadline: batch.deadline });
+      for (const { subscription } of held) subscription?.free(1);
+      const lost = await sending;
+      for (const each of held) this.#host.settled(each);
+      return lost;
+    } catch (error) {
+      for (const each of held) this.#host.kept(each);
+      throw error;
+    }
   }
 }
 

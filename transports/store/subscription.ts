@@ -93,14 +93,19 @@ export class StoreSubscription implements Subscription {
   /** Makes room: so many of its deliveries were settled. */
   free(count: number): void {
     if (!this.#running) return;
-    const wasFull = this.room === 0;
+    const wasFull = this.room <= 0;
     this.room += count;
-    if (wasFull) this.#wake();
+    if (wasFull && this.room > 0) this.#wake();
   }
 
   #wake(): void {
     this.#lastHeard = this.#clock.now();
     this.#host.wake(this);
+  }
+
+  /** Takes back room: a delivery whose settlement was on its way is unsettled again. */
+  hold(): void {
+    if (this.#running) this.room--;
   }
 
   /** Ends it: nothing more is delivered. */

@@ -1,0 +1,129 @@
+import type { Clock } from "../../async/clock.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { ConnectionError } from "../../model/errors.ts";
+import { isLeaseLost } from "./settler.ts";
+import type { Reservation, Store } from "./store.ts";
+
+/** Milliseconds until something is tried again, doubling. */
+const [FIRST_DELAY, LONGEST_DELAY] = [1000, 30_000];
+
+/** What {@linkcode Leftovers} need of a connection's options. */
+export interface LeftoverSettings {
+  readonly operationTimeout: number;
+  readonly clock: Clock;
+}
+
+interface Leftover {
+  readonly again: (options: CallOptions) => Promise<unknown>;
+  delay: number;
+  at: number;
+}
+
+/**
+ * Reservations that nobody waits for and whose settlement failed: what could not be
+ * dead-lettered when it expired, or be given back by a consumer that has ended. They are
+ * tried again while the connection lives, and given back at its end.
+ */
+export class Leftovers {
+  readonly #store: Store;
+  readonly #settings: LeftoverSettings;
+  readonly #left = new Map<Reservation, Leftover>();
+  #stopTimer: (() => void) | undefined;
+  #stopped = false;
+
+  /** Makes an empty list. */
+  constructor(store: Store, settings: LeftoverSettings) {
+    this.#store = store;
+    this.#settings = settings;
+  }
+
+  /** Tries something again later, until it succeeds or the reservation is lost. */
+  add(
+    reservation: Reservation,
+    again: (options: CallOptions) => Promise<unknown>,
+  ): void {
+    const delay = FIRST_DELAY;
+    const at = this.#settings.clock.now() + delay;
+    this.#left.set(reservation, { again, delay, at });
+    this.#arm();
+  }
+
+  /** Gives back what nobody wants: now, or later if that fails. Never rejects. */
+  async release(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<void> {
+    if (reservations.length === 0) return;
+    try {
+      await this.#store.release(reservations, options);
+    } catch {
+      for (const each of reservations) {
+        this.add(each, (limits) => this.#store.release([each], limits));
+      }
+    }
+  }
+
+  /** Lists what is held, to be renewed. */
+  held(): readonly Reservation[] {
+    return [...this.#left.keys()];
+  }
+
+  /** Forgets those that are no longer ours. */
+  lose(lost: Iterable<Reservation>): void {
+    for (const each of lost) this.#left.delete(each);
+  }
+
+  /** Tries no more: its connection was lost, and the broker gives back what it held. */
+  stop(): void {
+    this.#stopped = true;
+    this.#stopTimer?.();
+    this.#left.clear();
+  }
+
+  /** Gives back all that is left, by the deadline. Never rejects. */
+  async close(deadline: number): Promise<void> {
+    const { clock } = this.#settings;
+    this.#stopped = true;
+    this.#stopTimer?.();
+    for (let delay = 50; this.#left.size > 0; delay *= 2) {
+      try {
+        await this.#store.release(this.held(), { deadline });
+        this.#left.clear();
+      } catch (error) {
+        const isGone = error instanceof ConnectionError;
+        if (isGone || clock.now() + delay >= deadline) return;
+        await new Promise<void>((resolve) => clock.timer(resolve, delay));
+      }
+    }
+  }
+
+  #arm(): void {
+    this.#stopTimer?.();
+    this.#stopTimer = undefined;
+    if (this.#stopped || this.#left.size === 0) return;
+    const next = Math.min(...[...this.#left.values()].map(({ at }) => at));
+    const { clock } = this.#settings;
+    this.#stopTimer = clock.timer(
+      () => void this.#tryAll(),
+      Math.max(0, next - clock.now()),
+    );
+  }
+
+  async #tryAll(): Promise<void> {
+    const { clock, operationTimeout } = this.#settings;
+    const now = clock.now();
+    for (const [reservation, leftover] of this.#left) {
+      if (this.#stopped) return;
+      if (leftover.at > now) continue;
+      try {
+        await leftover.again({ deadline: clock.now() + operationTimeout });
+        this.#left.delete(reservation);
+      } catch (error) {
+        if (isLeaseLost(error)) this.#left.delete(reservation);
+        leftover.delay = Math.min(2 * leftover.delay, LONGEST_DELAY);
+        leftover.at = clock.now() + leftover.delay;
+      }
+    }
+    this.#arm();
+  }
+}
