@@ -41,7 +41,7 @@ export interface ConnectionOptions {
     | Transport
     | (() => Promise<TransportModule>)
     | undefined;
-  /** Whether, and how, to speak TLS. @default {as the scheme says} */
+  /** Whether, and how, to speak TLS. It must not contradict the URL. @default {as the scheme says} */
   readonly ssl?: boolean | TlsOptions | undefined;
   /** Accepted for what was written for AMQP 0-8; AMQP 0-9-1 has no such flag, and it has no effect. */
   readonly insist?: boolean | undefined;

@@ -1,4 +1,5 @@
 import { OptionError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import { findTransport, knownTransport } from "../transports/load.ts";
 import type { Transport } from "../transports/transport.ts";
@@ -11,6 +12,7 @@ import {
   readSharedQuery,
 } from "../url/mod.ts";
 import { type ConnectionOptions, DEFAULTS } from "./connection_options.ts";
+import { chooseTls } from "./tls_choice.ts";
 
 /** A broker to connect to: one URL with all that goes with it, and nothing of the others. */
 export interface Endpoint {
@@ -33,6 +35,8 @@ export interface Endpoint {
 interface Source {
   readonly name: string;
   readonly scheme: string;
+  /** What means TLS, where its defaults say that it is spoken: the URL's scheme, or the transport that was named. */
+  readonly secure: string;
   readonly defaults: UrlDefaults;
   load(): Promise<Transport>;
 }
@@ -67,12 +71,13 @@ export function readEndpoints(
 function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
   const { shared, rest } = readSharedQuery(parsed);
   const source = sourceOf(rest.scheme, options);
-  const ssl = shared.ssl ?? options.ssl;
-  const tls = ssl === undefined
-    ? source.defaults.tls
-    : mergeTls(ssl, options.ssl);
+  const tls = chooseTls({
+    scheme: source.defaults.tls ? source.secure : undefined,
+    url: shared.ssl,
+    option: options.ssl,
+  });
+  checkParts(options);
   const password = rest.password ?? options.password;
-  checkPort(options.port);
   const url = fillDefaults(
     {
       ...rest,
@@ -90,7 +95,7 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
   return {
     url,
     transport: source.name,
-    password: typeof password === "function" ? password : undefined,
+    password: typeof password === "function" ? asking(password) : undefined,
     tls,
     connectTimeout: shared.connectTimeout ?? options.connectTimeout ??
       DEFAULTS.connectTimeout,
@@ -123,8 +128,10 @@ function sourceOf(scheme: string, options: ConnectionOptions): Source {
   if (known === undefined) return source;
   // Whichever transport carries it: what the URL's scheme says of TLS holds.
   const { tls = known.defaults.tls } = source.defaults;
+  const secure = known.defaults.tls ? scheme : source.secure;
   return {
     ...source,
+    secure,
     scheme: known.name === source.name ? known.scheme : source.scheme,
     defaults: { ...source.defaults, tls },
   };
@@ -136,6 +143,7 @@ function chosen(scheme: string, { transport }: ConnectionOptions): Source {
       return {
         name: transport.name,
         scheme: transport.name,
+        secure: transport.name,
         defaults: transport.defaults ?? {},
         load: () => Promise.resolve(transport),
       };
@@ -143,6 +151,7 @@ function chosen(scheme: string, { transport }: ConnectionOptions): Source {
       return {
         name: scheme,
         scheme,
+        secure: scheme,
         defaults: {},
         load: async () => (await transport()).createTransport(),
       };
@@ -151,10 +160,13 @@ function chosen(scheme: string, { transport }: ConnectionOptions): Source {
       const named = findTransport(transport ?? scheme);
       // `wss` says more of a transport than its name does.
       const row = known?.name === named.name ? known : named;
+      // A transport by a name that means TLS speaks it, whatever the URL's scheme.
+      const { tls = named.defaults.tls } = row.defaults;
       return {
         name: row.name,
         scheme: row.scheme,
-        defaults: row.defaults,
+        secure: transport ?? scheme,
+        defaults: { ...row.defaults, tls },
         load: async () => (await row.load()).createTransport(),
       };
     }
@@ -176,21 +188,51 @@ function hostsOf(
   };
 }
 
-function mergeTls(
-  ssl: boolean | TlsOptions,
-  option: boolean | TlsOptions | undefined,
-): boolean | TlsOptions {
-  // `?ssl=1` says that, and the option says how.
-  if (typeof option !== "object" || ssl === false) return ssl;
-  return typeof ssl === "object" ? { ...option, ...ssl } : option;
-}
-
-function checkPort(port: number | undefined): void {
+/** Refuses what is of another type than it must be, and does not show it: it may be a secret. */
+function checkParts(options: ConnectionOptions): void {
+  for (const name of ["hostname", "userid", "virtualHost"] as const) {
+    const value: unknown = options[name];
+    if (value === undefined || typeof value === "string") continue;
+    throw wrongType(name, value, "a string");
+  }
+  const { port } = options;
+  const password: unknown = options.password;
+  if (
+    password !== undefined && typeof password !== "string" &&
+    typeof password !== "function"
+  ) {
+    throw wrongType(
+      "password",
+      password,
+      "a string, or a function that gives one",
+    );
+  }
   if (port === undefined) return;
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new OptionError(
-      `Cannot use ${port} as "port": it must be a whole number from 0 to 65535`,
+      `Cannot use ${
+        quote(port)
+      } as "port": it must be a whole number from 0 to 65535`,
       { code: "option-invalid" },
     );
   }
+}
+
+function asking(
+  password: () => string | Promise<string>,
+): () => Promise<string> {
+  return async () => {
+    const given: unknown = await password();
+    if (typeof given === "string") return given;
+    throw wrongType("password", given, "a string that its function gives");
+  };
+}
+
+function wrongType(name: string, value: unknown, right: string): OptionError {
+  return new OptionError(
+    `Cannot use a value of type ${
+      value === null ? "null" : typeof value
+    } as "${name}": it must be ${right}`,
+    { code: "option-invalid" },
+  );
 }

@@ -1,5 +1,5 @@
 import type { BrokerUrl } from "./broker_url.ts";
-import { parseRest, parseUrl } from "./parse.ts";
+import { isOfTls, parseRest, parseUrl } from "./parse.ts";
 
 /** Options of {@linkcode parseUrlList}. */
 export interface ParseUrlListOptions {
@@ -102,5 +102,17 @@ function inherit(url: BrokerUrl, first: BrokerUrl | undefined): BrokerUrl {
     userid: hasUser ? url.userid : first.userid,
     password: hasUser ? url.password : first.password,
     virtualHost: url.virtualHost ?? first.virtualHost,
+    query: { ...tlsParameters(url, first), ...url.query },
   };
+}
+
+/** With the first one's password an entry has the first one's TLS, unless it says something of that itself. */
+function tlsParameters(
+  url: BrokerUrl,
+  first: BrokerUrl,
+): Readonly<Record<string, string>> {
+  if (Object.keys(url.query).some(isOfTls)) return {};
+  return Object.fromEntries(
+    Object.entries(first.query).filter(([name]) => isOfTls(name)),
+  );
 }

@@ -9,6 +9,7 @@ export function nearest(
   word: string,
   candidates: Iterable<string>,
 ): string | undefined {
+  if (word.length > 100) return undefined; // no name is near to it
   let best: string | undefined;
   let bestLikeness = 0.6;
   for (const candidate of candidates) {

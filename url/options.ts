@@ -1,4 +1,5 @@
 import { OptionError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { nearest } from "./nearest.ts";
 import { readBoolean, readSeconds, SHARED_NAMES } from "./query.ts";
@@ -46,7 +47,7 @@ export function readOptions<T extends object>(
     if (value === undefined) continue;
     const reader = readers.get(name);
     if (reader === undefined) {
-      throw unknown(`transport option "${name}"`, name, readers.keys());
+      throw unknown(`transport option ${quote(name)}`, name, readers.keys());
     }
     read[name] = reader.fromObject(name, value);
   }
@@ -55,7 +56,7 @@ export function readOptions<T extends object>(
     const reader = name === undefined ? undefined : readers.get(name);
     if (name === undefined || reader?.fromUrl === undefined) {
       throw unknown(
-        `parameter "${urlName}" of a URL`,
+        `parameter ${quote(urlName)} of a URL`,
         urlName,
         [...byUrlName.keys(), ...SHARED_NAMES],
       );
@@ -144,7 +145,13 @@ export function stringOption(urlName?: string): OptionReader<string> {
     fromUrl: (_, value) => value,
     fromObject(name, value) {
       if (typeof value === "string") return value;
-      throw bad(name, value, "a string");
+      // It may be a secret, which a file gives as a number or in a list: it is not shown.
+      throw new OptionError(
+        `Cannot use a value of type ${
+          value === null ? "null" : typeof value
+        } as "${name}": it must be a string`,
+        { code: "option-invalid" },
+      );
     },
   };
 }
@@ -187,9 +194,8 @@ function unknown(
 }
 
 function bad(name: string, value: unknown, right: string): OptionError {
-  const shown = typeof value === "string" ? `"${value}"` : String(value);
   return new OptionError(
-    `Cannot use ${shown} as "${name}": it must be ${right}`,
+    `Cannot use ${quote(value)} as "${name}": it must be ${right}`,
     {
       code: "option-invalid",
     },

@@ -1,3 +1,5 @@
+import { OptionError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
 import type { BrokerHost, BrokerUrl } from "./broker_url.ts";
 
 /** Options of {@linkcode parseUrl}. */
@@ -25,6 +27,7 @@ const SCHEME = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is;
  * @param options Whether several hosts are allowed.
  * @returns Its parts.
  * @throws {SyntaxError} If it is no such URL. The error never shows the password.
+ * @throws {OptionError} If a parameter about TLS has no value, or two.
  *
  * @example The parts of a URL
  * ```ts
@@ -147,9 +150,20 @@ function parsePort(
   );
 }
 
+/**
+ * Says whether a parameter says whether, or how, TLS is spoken, on any transport.
+ *
+ * @param name The parameter's name.
+ * @returns Whether it does.
+ */
+export function isOfTls(name: string): boolean {
+  return /^(?:ssl|tls|is_?secure)/i.test(name);
+}
+
 function parseQuery(text: string): Readonly<Record<string, string>> {
   const query: Record<string, string> = {};
   for (const [name, value] of new URLSearchParams(text)) {
+    if (isOfTls(name)) checkTlsParameter(name, value, query);
     if (value === "") continue;
     // A property of its own, whatever its name: `__proto__` is no exception.
     Object.defineProperty(query, name, {
@@ -160,6 +174,24 @@ function parseQuery(text: string): Readonly<Record<string, string>> {
     });
   }
   return query;
+}
+
+/** A variable that is not set, or a second word, must not turn TLS off. */
+function checkTlsParameter(
+  name: string,
+  value: string,
+  before: Readonly<Record<string, string>>,
+): void {
+  const problem = value === ""
+    ? "it has no value; give it one, or leave it out"
+    : Object.hasOwn(before, name) && before[name] !== value
+    ? "it stands there twice, with different values; take one of them away"
+    : undefined;
+  if (problem === undefined) return;
+  throw new OptionError(
+    `Cannot use the parameter ${quote(name)} of a URL: ${problem}`,
+    { code: "option-invalid" },
+  );
 }
 
 function decode(text: string, part: string): string | undefined {

@@ -1,4 +1,5 @@
 import { OptionError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 
@@ -172,7 +173,7 @@ function readCertReqs(name: string, value: string): boolean {
 
 function bad(name: string, value: string, right: string): OptionError {
   return new OptionError(
-    `Cannot use "${value}" as "${name}" in a URL: it must be ${right}`,
+    `Cannot use ${quote(value)} as "${name}" in a URL: it must be ${right}`,
     { code: "option-invalid" },
   );
 }

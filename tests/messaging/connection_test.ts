@@ -41,7 +41,7 @@ const URIS: readonly (readonly [Input, ConnectionOptions, string])[] = [
   ["amqps://h", {}, "amqps://guest:**@h:5671//"],
   ["amqp://h", { ssl: true }, "amqp://guest:**@h:5671//"],
   ["amqp://h?ssl=1", {}, "amqp://guest:**@h:5671//"],
-  ["amqp://h?ssl=0", { ssl: true }, "amqp://guest:**@h:5672//"],
+  ["amqp://h?ssl=0", {}, "amqp://guest:**@h:5672//"],
   ["pyamqp://h", {}, "amqp://guest:**@h:5672//"],
   ["amqplib://h", {}, "amqp://guest:**@h:5672//"],
   [

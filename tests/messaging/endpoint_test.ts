@@ -17,7 +17,7 @@ const CASES: readonly (readonly [
   ["amqps://h", undefined, ["amqp", "amqps", true, 5671]],
   ["amqps://h", "amqplib", ["amqp", "amqps", true, 5671]],
   ["amqps://h", "amqp", ["amqp", "amqps", true, 5671]],
-  ["amqps://h?ssl=0", "amqp", ["amqp", "amqps", false, 5672]],
+  ["amqp://h", "amqps", ["amqp", "amqp", true, 5671]],
   ["amqps://h", named("amqp"), ["amqp", "amqps", true, undefined]],
   ["amqps://h", named("mine"), ["mine", "mine", true, undefined]],
   ["amqp://h", named("amqp"), ["amqp", "amqp", undefined, undefined]],

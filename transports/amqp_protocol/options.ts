@@ -1,4 +1,5 @@
 import type { FieldTable } from "../../model/field_table.ts";
+import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import { OptionError } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
@@ -40,7 +41,7 @@ const CLIENT_PROPERTIES: OptionReader<FieldTable> = {
   fromObject(name, value) {
     if (isTable(value)) return value;
     throw new OptionError(
-      `Cannot use ${value} as "${name}": it must be an object`,
+      `Cannot use ${quote(value)} as "${name}": it must be an object`,
       { code: "option-invalid" },
     );
   },

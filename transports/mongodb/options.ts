@@ -1,4 +1,5 @@
 import { OptionError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
@@ -167,9 +168,7 @@ export function readMongodbOptions(
         ? DEFAULT_DATABASE
         : virtualHost,
       userid: url.userid,
-      // The library's own word wins: it says how, and not only whether.
-      tls: typeof options.tls === "object" ? options.tls : own.tls ??
-        options.tls,
+      tls: tlsOf(own.tls, options.tls),
       replicaSet: own.replicaSet,
       authSource: own.authSource,
       authMechanism: own.authMechanism,
@@ -196,11 +195,29 @@ export function readMongodbOptions(
   };
 }
 
+/** The library's own word says how, and not only whether; but it is the same word. */
+function tlsOf(
+  own: boolean | undefined,
+  ssl: boolean | TlsOptions | undefined,
+): boolean | TlsOptions | undefined {
+  if (own !== undefined && ssl !== undefined && own !== (ssl !== false)) {
+    throw new OptionError(
+      `Cannot tell whether to speak TLS: "tls" says ${
+        own ? "yes" : "no"
+      } and "ssl" says ${own ? "no" : "yes"}; take one of them away`,
+      { code: "option-invalid" },
+    );
+  }
+  return ssl ?? own;
+}
+
 function readWriteConcern(name: string, value: string): number | string {
   if (value === "majority") return value;
   if (/^[1-9]\d?$/.test(value)) return Number(value);
   throw new OptionError(
-    `Cannot use "${value}" as "${name}": it must be majority, or a number from 1: a publish waits for the server's answer`,
+    `Cannot use ${
+      quote(value)
+    } as "${name}": it must be majority, or a number from 1: a publish waits for the server's answer`,
     { code: "option-invalid" },
   );
 }

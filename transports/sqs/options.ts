@@ -1,4 +1,5 @@
 import { OptionError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
@@ -130,6 +131,7 @@ export function readSettings(
     url,
     transportOptions,
   });
+  checkTls(given, options.tls);
   const endpoint = given.endpoint ??
     endpointOf(url, given.isSecure ?? options.tls);
   const queues = given.predefinedQueues;
@@ -163,6 +165,40 @@ export function readSettings(
     queueTags: given.queueTags,
   };
 }
+
+/** Refuses that one place says TLS and another says none: nothing is sent in plaintext by a guess. */
+function checkTls(
+  { isSecure, endpoint, snsEndpoint, predefinedQueues = {} }: GivenOptions,
+  tls: boolean | TlsOptions | undefined,
+): void {
+  const byUrl = (place: string | undefined) =>
+    place === undefined ? undefined : new URL(place).protocol === "https:";
+  const words: readonly Word[] = [
+    ['"ssl"', tls === undefined ? undefined : tls !== false],
+    ['"isSecure"', isSecure],
+  ];
+  const places: readonly Word[] = [
+    ['"endpoint"', byUrl(endpoint)],
+    ['"snsEndpoint"', byUrl(snsEndpoint)],
+    ...Object.entries(predefinedQueues).map(([name, { url }]): Word => [
+      `the URL of queue ${quote(name)}`,
+      byUrl(url),
+    ]),
+  ];
+  for (const [name, word] of words) {
+    if (word === undefined) continue;
+    const other = [...words, ...places].find(([, each]) => each === !word);
+    if (other === undefined) continue;
+    throw invalid(
+      `Cannot tell whether to speak TLS: ${name} says ${
+        word ? "yes" : "no"
+      } and ${other[0]} says ${word ? "no" : "yes"}; let both say the same`,
+    );
+  }
+}
+
+/** Who says whether TLS is spoken, and what. */
+type Word = readonly [string, boolean | undefined];
 
 /** For what credentials of the connection's own are needed; `undefined` if for nothing. */
 function neededBy(
@@ -246,7 +282,7 @@ const ENDPOINT = (urlName: string): OptionReader<string> => {
     const url = URL.parse(value);
     if (url?.protocol === "http:" || url?.protocol === "https:") return value;
     throw invalid(
-      `Cannot use "${value}" as "${name}": it must be a URL that begins with https:// or http://`,
+      `Cannot use what was given as "${name}": it must be a URL that begins with https:// or http://`,
     );
   };
   return {

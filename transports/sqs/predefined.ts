@@ -71,12 +71,12 @@ function read(queue: string, value: unknown): SqsPredefinedQueue {
   }
   if (typeof url !== "string" || !URL.canParse(url)) {
     throw invalid(
-      `Cannot use "${url}" as the URL of the predefined queue "${queue}": it must be like https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`,
+      `Cannot use what was given as the URL of the predefined queue "${queue}": it must be like https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`,
     );
   }
   if (isFifo(queue) !== isFifo(url)) {
     throw invalid(
-      `Cannot use "${url}" as the URL of the predefined queue "${queue}": both or neither must end with ".fifo"`,
+      `Cannot use the URL of the predefined queue "${queue}": both it and the name or neither must end with ".fifo"`,
     );
   }
   if (region !== undefined && typeof region !== "string") {

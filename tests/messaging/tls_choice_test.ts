@@ -1,0 +1,149 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { createConnection, OptionError } from "../../mod.ts";
+import { readEndpoints } from "../../messaging/endpoint.ts";
+
+type Options = NonNullable<Parameters<typeof createConnection>[1]>;
+
+/** One place says TLS and another that there is none, or nothing that can be understood. */
+const CONTRADICTIONS: readonly (readonly [string, Options?])[] = [
+  ...["amqps://h", "rediss://h/0", "wss://h/x", "couchdbs://h/db"].flatMap(
+    (url): readonly (readonly [string, Options?])[] => [
+      [`${url}?ssl=0`],
+      [`${url}?ssl=false`],
+      [`${url}?ssl=no`],
+      [url, { ssl: false }],
+      [`${url}?ssl=0`, { ssl: { verify: true } }],
+      [`${url}?ssl=1`, { ssl: false }],
+      [`${url}?ssl_cert_reqs=required`, { ssl: false }],
+    ],
+  ),
+  ...["amqp", "pika", "ws", "redis", "sentinel", "couchdb", "mongodb", "sqs"]
+    .flatMap((scheme): readonly (readonly [string, Options?])[] => [
+      [`${scheme}://h/?ssl=0`, { ssl: true }],
+      [`${scheme}://h/?ssl=0`, { ssl: {} }],
+      [`${scheme}://h/?ssl=1`, { ssl: false }],
+      [`${scheme}://h/?ssl_check_hostname=1`, { ssl: false }],
+      [`${scheme}://h/?ssl=0&ssl_cert_reqs=none`],
+      [`${scheme}://h/?ssl`],
+      [`${scheme}://h/?ssl=`],
+      [`${scheme}://h/?ssl=&heartbeat=5`],
+      [`${scheme}://h/?ssl=1&ssl=0`],
+      [`${scheme}://h/?ssl=%20`],
+      [`${scheme}://h/?ssl_cert_reqs=`],
+      [`${scheme}://h/?ssl_check_hostname`],
+      [`${scheme}://h/?ssl_server_hostname=`],
+      [`${scheme}://h/?tls`],
+      [`${scheme}://h/?tls=`],
+      [`${scheme}://h/?is_secure=`],
+      [`${scheme}://h/?ssl_cert_reqs=none`, { ssl: { verify: true } }],
+      [`${scheme}://h/?ssl_check_hostname=0`, { ssl: { checkHostname: true } }],
+      [`${scheme}://h/`, { ssl: 0 as never }],
+      [`${scheme}://h/`, { ssl: "true" as never }],
+      [`${scheme}://h/`, { ssl: null as never }],
+      [`${scheme}://h/`, { ssl: [] as never }],
+      [`${scheme}://h/`, { ssl: { verify: 0 } as never }],
+      [`${scheme}://h/`, { ssl: { verfy: true } as never }],
+      [`${scheme}://h/`, { ssl: { rejectUnauthorized: true } as never }],
+    ]),
+  ["amqps://h?ssl=0", { transport: "pika" }],
+  ["amqp://h?ssl=0", { transport: "amqps" }],
+  ["amqp://h", { transport: "amqps", ssl: false }],
+  ["h", { transport: "rediss", ssl: false }],
+  ["ws://h?ssl=0", { transport: "wss" }],
+  ["amqps://a?ssl=1;b?ssl=0"],
+  ["amqps://a;b?ssl=0"],
+  ["amqp://a?ssl=1;b?ssl="],
+  ["sentinel://a?ssl=1;sentinel://b?ssl=0", { ssl: true }],
+];
+
+for (const [url, options = {}] of CONTRADICTIONS) {
+  Deno.test(`TLS is not guessed: ${url} ${JSON.stringify(options)}`, () => {
+    const error = assertThrows(
+      () => createConnection(url, options),
+      OptionError,
+    );
+    assert(/^option-(invalid|unknown)$/.test(error.code));
+  });
+}
+
+/** These are read by their transports, which come with the first connect. */
+const AT_CONNECT: readonly (readonly [string, Options?])[] = [
+  ["mongodb://127.0.0.1:1/?ssl=1&tls=0"],
+  ["mongodb://127.0.0.1:1/?ssl=0&tls=1"],
+  ["mongodb://127.0.0.1:1/?TLS=0", { ssl: true }],
+  ["mongodb://127.0.0.1:1/?tls=0", { ssl: {} }],
+  ["mongodb://127.0.0.1:1/", { ssl: true, transportOptions: { tls: false } }],
+  ["mongodb://127.0.0.1:1/", { ssl: false, transportOptions: { tls: true } }],
+  ["sqs://u:p@127.0.0.1:1?is_secure=0", { ssl: { verify: true } }],
+  ["sqs://u:p@127.0.0.1:1?is_secure=0&ssl=1"],
+  ["sqs://u:p@127.0.0.1:1?is_secure=1&ssl=0"],
+  ["sqs://u:p@127.0.0.1:1", {
+    ssl: true,
+    transportOptions: { isSecure: false },
+  }],
+  ["sqs://u:p@?endpoint=http://127.0.0.1:1", { ssl: {} }],
+  ["sqs://u:p@?endpoint=http://127.0.0.1:1&is_secure=1"],
+  ["sqs://u:p@?endpoint=https://127.0.0.1:1&ssl=0"],
+  ["sqs://u:p@?sns_endpoint=http://127.0.0.1:1", { ssl: true }],
+  ["sqs://u:p@", {
+    ssl: true,
+    transportOptions: { endpoint: "http://127.0.0.1:1" },
+  }],
+  ["sqs://u:p@127.0.0.1:1", {
+    ssl: true,
+    transportOptions: { predefinedQueues: { q: "http://127.0.0.1:1/0/q" } },
+  }],
+  ["amqp://127.0.0.1:1?tls=1"],
+  ["redis://127.0.0.1:1?is_secure=1"],
+  ["couchdb://127.0.0.1:1?SSL=1"],
+];
+
+for (const [url, options = {}] of AT_CONNECT) {
+  Deno.test(`TLS is not guessed at connect: ${url} ${JSON.stringify(options)}`, async () => {
+    const connection = createConnection(url, { ...options, retry: false });
+    const error = await connection.connect().catch((each) => each);
+    await connection.close();
+    assert(error instanceof OptionError, String(error));
+  });
+}
+
+/** What is said once, or the same everywhere. */
+const CLEAR: readonly (readonly [string, Options, unknown])[] = [
+  ["amqp://h", {}, undefined],
+  ["amqp://h", { ssl: false }, false],
+  ["amqp://h?ssl=0", {}, false],
+  ["amqp://h?ssl=0", { ssl: false }, false],
+  ["amqp://h?ssl=1", {}, true],
+  ["amqp://h?ssl=1&ssl=1", {}, true],
+  ["amqp://h", { ssl: true }, true],
+  ["amqps://h", {}, true],
+  ["amqps://h?ssl=1", { ssl: true }, true],
+  ["amqps://h", { ssl: { ca: "x" } }, { ca: "x" }],
+  ["amqp://h?ssl_cert_reqs=none", {}, { verify: false }],
+  [
+    "amqps://h?ssl_server_hostname=n",
+    { ssl: { ca: ["x"], servername: "m", verify: true } },
+    { ca: ["x"], servername: "n", verify: true },
+  ],
+  ["amqp://h", { transport: "amqps" }, true],
+  ["redis://h", { transport: "rediss" }, true],
+  ["ws://h", { transport: "wss" }, true],
+];
+
+for (const [url, options, tls] of CLEAR) {
+  Deno.test(`TLS is as it is said: ${url} ${JSON.stringify(options)}`, () => {
+    assertEquals(readEndpoints(url, options)[0]?.tls, tls);
+  });
+}
+
+Deno.test("an entry of a list that has the first one's password has its TLS too", () => {
+  const tls = (url: string) => readEndpoints(url, {}).map((each) => each.tls);
+  assertEquals(tls("amqp://u:p@a?ssl=1;b"), [true, true]);
+  assertEquals(tls("amqp://u:p@a?ssl_check_hostname=0;b;c?heartbeat=1"), [
+    { checkHostname: false },
+    { checkHostname: false },
+    { checkHostname: false },
+  ]);
+  assertEquals(tls("amqp://u:p@a?ssl=1;b?ssl=0"), [true, false]);
+  assertEquals(tls("amqp://u:p@a?ssl=1;amqp://b"), [true, undefined]);
+});
