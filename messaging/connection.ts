@@ -31,11 +31,7 @@ import { Quarantine } from "./quarantine.ts";
 import type { Queue } from "./queue.ts";
 import { requireRuntime } from "./runtime.ts";
 import { Session } from "./session.ts";
-import {
-  SimpleQueue,
-  simpleQueueOf,
-  type SimpleQueueOptions,
-} from "./simple_queue.ts";
+import { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";
 
 /** Where a connection belongs that came out of a pool. */
 export interface Home {
@@ -201,25 +197,31 @@ export class Connection implements AsyncDisposable {
     options: SimpleQueueOptions = {},
   ): SimpleQueue<T> {
     const { accept, serializer, compression, buffer = false } = options;
-    const queue = typeof name === "string" ? simpleQueueOf(name, buffer) : name;
-    const [bound] = queue.bindings;
-    const producer = this.producer<T>({
-      exchange: bound?.exchange ?? "",
-      routingKey: bound?.routingKey ?? queue.name,
-      declare: [queue],
-      serializer,
-      compression,
-    });
+    const producerFor = (queue: Queue) => {
+      const [bound] = queue.bindings;
+      return this.producer<T>({
+        exchange: bound?.exchange ?? "",
+        routingKey: bound?.routingKey ?? queue.name,
+        declare: [queue],
+        serializer,
+        compression,
+      });
+    };
     const getter = new Getter<T>(
       this.#session,
       this.#decoding,
       accept,
       buffer,
     );
-    return new SimpleQueue<T>(this.#session, queue, producer, getter);
+    const settings = { name, buffer, producerFor };
+    return new SimpleQueue<T>(this.#session, settings, getter);
   }
 
-  /** Makes a queue to put to and get from that goes with this connection: transient, and without acks. */
+  /**
+   * Makes a queue to put to and get from that goes with this connection: transient, and
+   * without acks. Where the broker has no exclusive queues, as SQS, it stays, and others
+   * who name it share it, as in Kombu.
+   */
   simpleBuffer<T = unknown>(
     name: string | Queue,
     options: SimpleQueueOptions = {},

@@ -2,7 +2,11 @@ import type { QueueStatus } from "../model/queue.ts";
 import { Exchange } from "./exchange.ts";
 import type { Getter } from "./getter.ts";
 import type { Message } from "./message.ts";
-import { limitsOf, type OperationOptions } from "./operation_options.ts";
+import {
+  type Call,
+  limitsOf,
+  type OperationOptions,
+} from "./operation_options.ts";
 import type { Producer, PublishOptions } from "./producer.ts";
 import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
@@ -40,26 +44,25 @@ export interface SimpleQueueOptions {
  */
 export class SimpleQueue<T = unknown> implements AsyncDisposable {
   readonly #session: Session;
-  readonly #queue: Queue;
-  readonly #producer: Producer<T>;
+  readonly #settings: SimpleQueueSettings<T>;
   readonly #getter: Getter<T>;
+  #parts: Parts<T> | undefined;
 
   /** Made by `connection.simpleQueue`. */
   constructor(
     session: Session,
-    queue: Queue,
-    producer: Producer<T>,
+    settings: SimpleQueueSettings<T>,
     getter: Getter<T>,
   ) {
     this.#session = session;
-    this.#queue = queue;
-    this.#producer = producer;
+    this.#settings = settings;
     this.#getter = getter;
   }
 
   /** Publishes a payload to it. */
   async put(payload: T, options?: PublishOptions): Promise<void> {
-    await this.#producer.publish(payload, options);
+    const { producer } = await this.#open(this.#limits(options));
+    await producer.publish(payload, options);
   }
 
   /** Takes the message whose turn it is, or `undefined` if there is none now. */
@@ -81,27 +84,67 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
 
   /** Waits for what is in flight, and gives back what is unsettled. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#producer[Symbol.asyncDispose]();
+    await this.#parts?.producer[Symbol.asyncDispose]();
     await this.#getter[Symbol.asyncDispose]();
   }
 
   async #declare(options: OperationOptions | undefined): Promise<QueueStatus> {
-    const { clock, endpoint } = this.#session;
-    const call = limitsOf(options, clock, endpoint.operationTimeout);
-    const [status] = await this.#session.declare([this.#queue], call);
+    const call = this.#limits(options);
+    const { queue } = await this.#open(call);
+    const [status] = await this.#session.declare([queue], call);
     if (status !== undefined) return status;
     throw new TypeError("Cannot use a simple queue: it was made of no queue");
   }
+
+  /** A buffer is the connection's own where the broker has such queues: SQS has none. */
+  async #open(call: Call): Promise<Parts<T>> {
+    if (this.#parts !== undefined) return this.#parts;
+    const { name, buffer, producerFor } = this.#settings;
+    let queue = name;
+    if (typeof queue === "string") {
+      const exclusive = buffer && await this.#mayBeExclusive(call);
+      queue = simpleQueueOf(queue, buffer, exclusive);
+    }
+    return this.#parts ??= { queue, producer: producerFor(queue) };
+  }
+
+  async #mayBeExclusive(call: Call): Promise<boolean> {
+    const { connection } = await this.#session.link(call);
+    return connection.capabilities.has("exclusive");
+  }
+
+  #limits(options: OperationOptions | undefined): Call {
+    const { clock, endpoint } = this.#session;
+    return limitsOf(options, clock, endpoint.operationTimeout);
+  }
+}
+
+interface Parts<T> {
+  readonly queue: Queue;
+  readonly producer: Producer<T>;
+}
+
+/** What a simple queue is made of, once it is known what its broker can do. */
+export interface SimpleQueueSettings<T> {
+  readonly name: string | Queue;
+  /** Whether it is transient, and the connection's own. */
+  readonly buffer: boolean;
+  producerFor(queue: Queue): Producer<T>;
 }
 
 /**
  * Makes the queue of a simple queue, and its exchange.
  *
  * @param name The name of both.
- * @param buffer Whether both are transient, and the connection's own.
+ * @param buffer Whether both are transient, and go when nobody uses them.
+ * @param exclusive Whether the queue is the connection's own.
  * @returns The queue, bound to its exchange by its name.
  */
-export function simpleQueueOf(name: string, buffer: boolean): Queue {
+function simpleQueueOf(
+  name: string,
+  buffer: boolean,
+  exclusive: boolean,
+): Queue {
   const exchange = new Exchange(name, {
     durable: !buffer,
     autoDelete: buffer,
@@ -110,7 +153,7 @@ export function simpleQueueOf(name: string, buffer: boolean): Queue {
     exchange,
     routingKey: name,
     durable: !buffer,
-    exclusive: buffer,
+    exclusive,
     autoDelete: buffer,
   });
 }

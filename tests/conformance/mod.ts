@@ -31,6 +31,7 @@ import { CLOSING } from "./closing.ts";
 import { CONSUMING } from "./consuming.ts";
 import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { EXTRAS } from "./extras.ts";
+import { HANDING_OVER } from "./handing_over.ts";
 import { FINALITY } from "./finality.ts";
 import { HOSTILE } from "./hostile.ts";
 import { MESSAGING } from "./messaging.ts";
@@ -60,6 +61,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...CLOSING,
   ...ABORTING,
   ...EXTRAS,
+  ...HANDING_OVER,
   ...AGES,
   ...MESSAGING,
   ...RUNNING,
