@@ -1,4 +1,5 @@
 import { Command, Redis } from "ioredis";
+import handlers from "ioredis/built/DataHandler.js";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { Limits } from "../../async/limits.ts";
@@ -11,7 +12,7 @@ import {
   MessagingError,
 } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
-import { type Arrivals, INVALIDATE, listenTo } from "./arrivals.ts";
+import { type Arrivals, listenTo } from "./arrivals.ts";
 import { type Dial, redisOptions } from "./dial.ts";
 import {
   isLoss,
@@ -33,9 +34,43 @@ export interface Script {
 /** What is asked for a sign of life, for errors. */
 const HEAR = "hear from the server";
 
+/** How a call is limited, and who is told of an answer that comes when nobody waits any more. */
+export interface RunOptions extends CallOptions {
+  /** Must not throw. */
+  readonly late?: ((reply: RedisReply) => void) | undefined;
+}
+
+/** What the client reads answers with: its own, which it does not show. */
+interface Handler {
+  readonly redis: object;
+  dispatch(this: Handler, read: () => void): void;
+  returnFatalError(error: unknown): void;
+}
+
+/** The clients of this library. */
+const OURS = new WeakSet<object>();
+
+/*
+ * What the client throws while it reads an answer, as of one to SUBSCRIBE that is a number,
+ * an empty list, or one more than was asked for, it throws again where nobody can catch it,
+ * and the process ends (ioredis 6.0, `DataHandler.dispatch`; issues of this kind that were
+ * reported: redis/ioredis#862, #878). Of our clients such an answer ends the socket.
+ */
+const proto: Handler = handlers.default.prototype as unknown as Handler;
+const { dispatch } = proto;
+proto.dispatch = function (read) {
+  if (!OURS.has(this.redis)) return dispatch.call(this, read);
+  try {
+    read();
+  } catch (error) {
+    this.returnFatalError(error);
+  }
+};
+
 /**
  * One socket to a server. Commands take effect in order. One that misses its deadline
- * ends the socket, for its answer is still owed.
+ * fails alone: others go on, and its answer is passed over when it comes. If nothing at
+ * all comes for as long as an operation may take, the socket is as good as lost.
  */
 export class RedisClient implements AsyncDisposable {
   /** Settles once, when the socket has ended. Never rejects. */
@@ -48,8 +83,8 @@ export class RedisClient implements AsyncDisposable {
   #failure: unknown;
   #reason: CloseReason | undefined;
   readonly #heartbeat: Heartbeat;
-  /** Whether the server tells us of changes of what we read. */
-  #watching = false;
+  /** Whether the server is to be asked to tell of changes of what scripts read. */
+  watching = false;
   /** The scripts that the server has from us, by their names. */
   readonly #known = new Set<string>();
 
@@ -66,6 +101,7 @@ export class RedisClient implements AsyncDisposable {
       onSilence: () => this.destroy(timeoutError(HEAR, "unknown")),
     });
     this.#redis = new Redis(redisOptions(dial, timeout));
+    OURS.add(this.#redis);
     // Without a listener the client prints errors, and throws them away.
     this.#redis.on("error", (error: unknown) => this.#failure ??= error);
     this.#hungUp = new Promise((hungUp) => this.#redis.on("end", hungUp));
@@ -170,9 +206,9 @@ export class RedisClient implements AsyncDisposable {
     script: Script,
     watched: readonly string[],
     args: readonly RedisArgument[],
-    options?: CallOptions,
+    options?: RunOptions,
   ): Promise<RedisReply> {
-    const keys = this.#watching ? watched : [];
+    const keys = this.watching ? watched : [];
     const rest = [keys.length, ...keys, ...args.map(asArgument)];
     const attempt = (command: string, name: string) => {
       // For the next command alone, so that other reads are not watched.
@@ -195,41 +231,9 @@ export class RedisClient implements AsyncDisposable {
     });
   }
 
-  /**
-   * Subscribes to what the server tells of changed keys.
-   *
-   * @returns The socket's number, by which another names it in `watchFor`; `undefined` if the server does not let us.
-   */
-  async subscribe(options?: CallOptions): Promise<number | undefined> {
-    const action = "listen for changes";
-    const id = await this.ask(action, ["CLIENT", "ID"], options);
-    if (typeof id !== "number") return undefined;
-    const told = await this.ask(action, ["SUBSCRIBE", INVALIDATE], options);
-    return told === undefined ? undefined : id;
-  }
-
   /** Says who is to be told of what arrives. */
   listen(arrivals: Arrivals): void {
     listenTo(this.#redis, arrivals, () => this.#heartbeat.hear());
-  }
-
-  /**
-   * Asks the server to tell a listening client when keys change that scripts here read.
-   *
-   * @returns Whether the server does.
-   */
-  async watchFor(listener: number, options?: CallOptions): Promise<boolean> {
-    const action = "watch for changes";
-    // What we change ourselves we know.
-    const tracks = await this.ask(action, [
-      ...["CLIENT", "TRACKING", "ON", "REDIRECT"] as const,
-      ...[String(listener), "OPTIN", "NOLOOP"],
-    ], options);
-    if (tracks === undefined) return false; // a proxy, or an old server
-    // Each call that is to be watched asks for it: where it may not, nothing is.
-    const caches = ["CLIENT", "CACHING", "YES"] as const;
-    const may = await this.ask(action, caches, options);
-    return this.#watching = may !== undefined;
   }
 
   /** Ends the socket, as if it had been lost. */
@@ -256,12 +260,15 @@ export class RedisClient implements AsyncDisposable {
 
   #call(
     action: string,
-    options: CallOptions | undefined,
+    options: RunOptions | undefined,
     send: () => Promise<unknown>,
   ): Promise<RedisReply> {
     if (this.#reason !== undefined) return Promise.reject(this.#over(action));
+    const since = this.#dial.clock.now();
+    let isLate = false;
     const answer = send().then((reply) => {
       this.#heartbeat.hear();
+      if (isLate) options?.late?.(reply as RedisReply);
       return reply as RedisReply;
     }, (error: unknown) => {
       // A refused PING is a sign of life, too.
@@ -269,10 +276,23 @@ export class RedisClient implements AsyncDisposable {
       throw this.#translate(action, error);
     });
     return this.#limits.wait(answer, options, () => {
-      const late = timeoutError(action, "unknown");
-      this.destroy(late);
-      return late;
+      isLate = true;
+      this.#suspect(since);
+      return timeoutError(action, "unknown");
     });
+  }
+
+  /** Looks whether anything has come since a call that was not answered in time. */
+  #suspect(since: number): void {
+    const { clock, silence } = this.#dial;
+    const judge = () => {
+      if (this.#reason !== undefined || this.#heartbeat.lastHeard >= since) {
+        return;
+      }
+      this.destroy(timeoutError(HEAR, "unknown"));
+    };
+    if (clock.now() >= since + silence) judge();
+    else this.#limits.watchDeadline(since + silence, judge);
   }
 
   #translate(action: string, error: unknown): Error {
@@ -295,7 +315,7 @@ export class RedisClient implements AsyncDisposable {
   }
 
   #end(failure: unknown): void {
-    // A missed deadline is the error of that one call: for all others the link was lost.
+    // A silent link is the error of nobody's call: it was lost.
     const error = failure instanceof ConnectionError
       ? failure
       : lostError(this.#dial.broker, failure);

@@ -45,6 +45,7 @@ export async function connect(
     path: address.path,
     tls: withServername(address),
     heartbeat: options.heartbeat,
+    silence: options.operationTimeout,
     clock: options.clock,
   };
   const password = url.password ?? await options.password?.();

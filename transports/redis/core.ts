@@ -1,7 +1,11 @@
 import type { Clock } from "../../async/clock.ts";
-import type { CallOptions } from "../../model/call_options.ts";
-import { type RedisClient, type Script, toScript } from "./client.ts";
-import type { RedisArgument, RedisReply } from "./reply.ts";
+import {
+  type RedisClient,
+  type RunOptions,
+  type Script,
+  toScript,
+} from "./client.ts";
+import { listOf, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Layout } from "./layout.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Scripts, writeScripts } from "./scripts.ts";
@@ -89,12 +93,25 @@ export class Core {
     this.fresh = false;
   }
 
+  /** Runs a script whose answer is a list; where it is none, the connection is of no use. */
+  async runList(
+    ...call: Parameters<Core["run"]>
+  ): Promise<readonly RedisReply[]> {
+    const reply = await this.run(...call);
+    try {
+      return listOf(reply);
+    } catch (error) {
+      if (error instanceof Error) this.commands.destroy(error);
+      throw error;
+    }
+  }
+
   /** Runs a script. */
   run(
     name: keyof Scripts,
     action: string,
     args: readonly RedisArgument[],
-    options?: CallOptions & {
+    options?: RunOptions & {
       readonly watched?: readonly string[] | undefined;
     },
   ): Promise<RedisReply> {

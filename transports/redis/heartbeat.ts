@@ -31,6 +31,11 @@ export class Heartbeat {
     this.#lastHeard = clock.now();
   }
 
+  /** When something came last, on the clock. */
+  get lastHeard(): number {
+    return this.#lastHeard;
+  }
+
   /** Something came. */
   hear(): void {
     this.#lastHeard = this.#clock.now();

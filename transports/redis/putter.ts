@@ -1,10 +1,7 @@
+import type { Deadline } from "../../async/deadlines.ts";
 import { Limits } from "../../async/limits.ts";
 import { atNextTurn } from "../../async/turn.ts";
-import {
-  ConnectionError,
-  PreconditionFailedError,
-  TimeoutError,
-} from "../../model/errors.ts";
+import { PreconditionFailedError, TimeoutError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
@@ -13,7 +10,7 @@ import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { byteLength, Push } from "./client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { type Core, versionArguments } from "./core.ts";
-import { replyError } from "./errors.ts";
+import { replyError, timeoutError } from "./errors.ts";
 import { displacedIn, RedisReservation } from "./reservation.ts";
 import { withExpiry } from "./stored.ts";
 
@@ -52,7 +49,10 @@ interface Batch {
   readonly pushes: Map<string, Push>;
   readonly queues: Set<string>;
   readonly timed: Map<string, number>;
-  deadline: number | undefined;
+  /** The first and the last deadline. */
+  first: number;
+  last: number;
+  watch: Deadline | undefined;
   size: number;
 }
 
@@ -60,9 +60,11 @@ const PUT: PutResult = { type: "put", displaced: [] };
 const STALE: PutResult = { type: "stale" };
 const PLAIN = "plain";
 const NO_ARGUMENTS: FieldTable = {};
-
 /** Lists that can not be written to, and why. */
 type Refused = ReadonlyMap<string, Error>;
+
+/** Deadlines of one turn that differ by less are one, ms. */
+const DEADLINES_APART = 20;
 
 /** So many characters leave in one call, or so many messages: a server does nothing else meanwhile. */
 const MOST_SIZE = 4_000_000;
@@ -70,6 +72,8 @@ const MOST_MESSAGES = 128;
 
 /** Who is told of what we put: what we do ourselves the server does not tell us. */
 export interface PutterHost {
+  /** These were pushed out, and nobody waits for them any more. */
+  giveBack(reservations: readonly RedisReservation[]): void;
   /** A queue has new messages. */
   put(queue: string): void;
   /** Time will change something, maybe sooner than was said. */
@@ -146,7 +150,9 @@ export class Putter {
       pushes: new Map(),
       queues: new Set(),
       timed: new Map(),
-      deadline: undefined,
+      first: Infinity,
+      last: 0,
+      watch: undefined,
       size: 0,
     };
     let count = 0;
@@ -191,9 +197,8 @@ export class Putter {
       const at = batch.timed.get(queue) ?? Infinity;
       batch.timed.set(queue, Math.min(at, expiresAt));
     }
-    if (deadline !== undefined) {
-      batch.deadline = Math.min(batch.deadline ?? Infinity, deadline);
-    }
+    batch.first = Math.min(batch.first, deadline ?? Infinity);
+    batch.last = Math.max(batch.last, deadline ?? Infinity);
     batch.sent.push({ put, lists });
   }
 
@@ -237,15 +242,36 @@ export class Putter {
     if (batch.sent.length === 0) return;
     const { version, sent, queues, timed } = batch;
     const sending = version === PLAIN ? this.#push(batch) : this.#putAll(batch);
+    this.#watch(batch);
     sending.then((refused) => {
+      batch.watch?.cancel();
       this.#answer(sent, refused);
       for (const queue of queues) this.#host.put(queue);
       if (timed.size > 0) this.#host.timed();
-    }, (error) => this.#fail(sent, error));
+    }, (error) => {
+      batch.watch?.cancel();
+      for (const { put } of sent) put.reject(error);
+    });
+  }
+
+  /** Those who have less time than others of their turn do not wait as long. */
+  #watch(batch: Batch): void {
+    const { first, last, sent } = batch;
+    if (!(last - first >= DEADLINES_APART)) return;
+    batch.watch = this.#limits.watchDeadline(first, () => {
+      const near = this.#core.clock.now() + DEADLINES_APART;
+      batch.first = Infinity;
+      for (const { put } of sent) {
+        const { deadline = Infinity } = put;
+        if (deadline <= near) put.reject(timeoutError("publish", "unknown"));
+        else batch.first = Math.min(batch.first, deadline);
+      }
+      this.#watch(batch);
+    });
   }
 
   /** A command for each list. Returns the lists that can not be, and why. */
-  async #push({ pushes, deadline }: Batch): Promise<Refused> {
+  async #push({ pushes, last: deadline }: Batch): Promise<Refused> {
     const refused = new Map<string, Error>();
     await Promise.all([...pushes].map(async ([list, push]) => {
       try {
@@ -263,7 +289,7 @@ export class Putter {
 
   /** A script for all. Returns the lists that can not be, and why; `undefined` if the view was old. */
   async #putAll(batch: Batch): Promise<Refused | undefined> {
-    const { version, lists, timed, deadline } = batch;
+    const { version, lists, timed, last: deadline } = batch;
     const seen = versionArguments(this.#core.mirror, version);
     if (seen === undefined) return undefined;
     const args: RedisArgument[] = [...seen, timed.size];
@@ -298,24 +324,6 @@ export class Putter {
         if (list === undefined) put.resolve(PUT);
         else put.reject(refused.get(list));
       }
-    }
-  }
-
-  /** The one whose deadline it was is late; for the others the connection was lost. */
-  #fail(sent: readonly Sent[], error: unknown): void {
-    const now = this.#core.clock.now();
-    for (const { put } of sent) {
-      const { deadline } = put;
-      const isOwn = !(error instanceof TimeoutError) ||
-        deadline === undefined ||
-        deadline <= now;
-      put.reject(
-        isOwn ? error : new ConnectionError(error.message, {
-          code: "connection-lost",
-          outcome: "unknown",
-          cause: error,
-        }),
-      );
     }
   }
 
@@ -358,7 +366,13 @@ export class Putter {
           : 0,
       );
     }
-    const reply = await this.#core.run("putOne", "publish", args, { deadline });
+    const reply = await this.#core.run("putOne", "publish", args, {
+      deadline,
+      late: (reply) => {
+        if (!Array.isArray(reply)) return;
+        this.#host.giveBack(displacedIn(reply, fields, mirror.topology));
+      },
+    });
     if (!Array.isArray(reply)) {
       const type = decode(reply);
       return type === "full" || type === "lost" ? { type } : STALE;

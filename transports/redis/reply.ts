@@ -1,3 +1,5 @@
+import { ConnectionError } from "../../model/errors.ts";
+
 /** What the server answers. Texts are bytes. */
 export type RedisReply = number | Uint8Array | null | readonly RedisReply[];
 
@@ -15,3 +17,18 @@ export function decode(reply: unknown): string {
 }
 
 const DECODER = new TextDecoder();
+
+/**
+ * Looks whether an answer of a script is a list.
+ *
+ * @param reply The answer.
+ * @returns The list.
+ * @throws {ConnectionError} If it is none: the other side is not what it should be.
+ */
+export function listOf(reply: RedisReply): readonly RedisReply[] {
+  if (Array.isArray(reply)) return reply;
+  throw new ConnectionError(
+    "The server answered a script with something else than its result",
+    { code: "connection-lost", outcome: "unknown" },
+  );
+}

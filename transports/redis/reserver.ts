@@ -262,9 +262,17 @@ export class Reserver {
       if (!lookAtAll) this.#empty.add(queue);
     }
     try {
-      const reply = await this.#core.run("take", "take messages", args, {
+      const reply = await this.#core.runList("take", "take messages", args, {
         deadline,
         watched,
+        late: (reply) => {
+          const taken = this.#read(
+            asked,
+            Array.isArray(reply) ? reply : [],
+            [],
+          );
+          this.#giveBack(taken.reservations);
+        },
       });
       return this.#read(asked, reply, here);
     } catch (error) {
@@ -278,12 +286,10 @@ export class Reserver {
 
   #read(
     asked: readonly ReserveWant[],
-    reply: RedisReply,
+    reply: readonly RedisReply[],
     reservations: RedisReservation[],
   ): Taken {
-    const [now, due, expired, moved, full, ...taken] = Array.isArray(reply)
-      ? reply
-      : [];
+    const [now, due, expired, moved, full, ...taken] = reply;
     this.#core.setServerNow(Number(now));
     const ripe = new Set(Array.isArray(moved) ? moved.map(decode) : []);
     for (const { queue } of asked) ripe.delete(queue);

@@ -33,6 +33,7 @@ import { listAside, putBack } from "./aside.ts";
 import { Settlement } from "./settlement.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
+import { subscribe, track } from "./tracking.ts";
 
 const CAPABILITIES: readonly Capability[] = [
   "dead-letter",
@@ -117,6 +118,9 @@ export class RedisStore implements Store {
       },
     });
     this.#putter = new Putter(core, {
+      giveBack: (reservations) => {
+        this.#settlement.release(reservations, false).catch(() => {});
+      },
       put: (queue) => this.#reserver.ring(queue),
       timed: () => this.#reserver.ringDue(),
     });
@@ -178,9 +182,9 @@ export class RedisStore implements Store {
         clock,
         owner,
       });
-      const id = await listener.subscribe(limits);
+      const id = await subscribe(listener, limits);
       const rings = id !== undefined &&
-        await commands.watchFor(id, limits);
+        await track(commands, id, limits);
       const store = new RedisStore(core, listener, redis, options, rings);
       listener.listen({
         changed: (keys) => store.#changed(keys),
@@ -283,13 +287,12 @@ export class RedisStore implements Store {
     _queues: readonly string[],
     options?: CallOptions,
   ): Promise<number> {
-    const reply = await this.#core.run(
+    const [now, next, moved] = await this.#core.runList(
       "ripen",
       "bring due messages into sight",
       [],
       options,
     );
-    const [now, next, moved] = Array.isArray(reply) ? reply : [];
     this.#core.setServerNow(Number(now));
     for (const queue of Array.isArray(moved) ? moved : []) {
       this.#reserver.ring(decode(queue));

@@ -53,13 +53,12 @@ export class Sweeper {
     ttl: number,
     options?: CallOptions,
   ): Promise<{ readonly known: boolean; readonly dead: readonly string[] }> {
-    const reply = await this.#core.run(
+    const [now, known, late] = await this.#core.runList(
       "beat",
       "say that a connection lives",
       [owner, Math.ceil(ttl)],
       options,
     );
-    const [now, known, late] = Array.isArray(reply) ? reply : [];
     this.#core.setServerNow(Number(now));
     const dead = (Array.isArray(late) ? late : []).map(decode)
       .filter((each) => each !== owner);
@@ -119,13 +118,12 @@ export class Sweeper {
   async #overdue(options?: CallOptions): Promise<readonly Overdue[]> {
     const overdue: Overdue[] = [];
     for (let count = 1; count > 0 && overdue.length < MOST;) {
-      const reply = await this.#core.run(
+      const [claim, found] = await this.#core.runList(
         "overdue",
         "look for overdue messages",
         [Math.ceil(this.#visibilityTimeout), CLAIM],
         options,
       );
-      const [claim, found] = Array.isArray(reply) ? reply : [];
       const score = decode(claim);
       const pairs = pairsOf(found);
       count = pairs.length;

@@ -7,7 +7,7 @@ import type {
   TopologyKey,
   TopologyView,
 } from "../store/store.ts";
-import { decode, type RedisReply } from "./reply.ts";
+import { decode, listOf, type RedisReply } from "./reply.ts";
 import { type Core, formatVersion, versionArguments } from "./core.ts";
 
 /** Reads and changes what is declared in the database. */
@@ -85,9 +85,7 @@ export class Tables {
         ],
       },
     );
-    const [version, which, fields, unused, ...sets] = Array.isArray(reply)
-      ? reply
-      : [];
+    const [version, which, fields, unused, ...sets] = listOf(reply);
     // What the server told of meanwhile may have come after the answer was made.
     this.#core.fresh = this.#rings && this.#core.told === told;
     switch (decode(which)) {
@@ -118,11 +116,17 @@ export class Tables {
     readonly reply: RedisReply;
     readonly changed: ReadonlySet<string>;
   }> {
+    const { mirror } = this.#core;
     const changed = new Set<string>();
     this.#underWay.add(changed);
     try {
       const reply = await this.#core.run(name, action, args, options);
       return { reply, changed };
+    } catch (error) {
+      // It may have been made: what we know of the tables may be old.
+      this.#core.tell();
+      if (name === "apply") mirror.doubtAll();
+      throw error;
     } finally {
       this.#underWay.delete(changed);
     }

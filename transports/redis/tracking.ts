@@ -1,0 +1,47 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import { INVALIDATE } from "./arrivals.ts";
+import type { RedisClient } from "./client.ts";
+
+/**
+ * Subscribes to what the server tells of changed keys.
+ *
+ * @param listener The client that is to be told.
+ * @param options The call's limits.
+ * @returns The socket's number, by which another names it in {@linkcode track}; `undefined` if the server does not let us.
+ */
+export async function subscribe(
+  listener: RedisClient,
+  options: CallOptions,
+): Promise<number | undefined> {
+  const action = "listen for changes";
+  const id = await listener.ask(action, ["CLIENT", "ID"], options);
+  if (typeof id !== "number") return undefined;
+  const told = await listener.ask(action, ["SUBSCRIBE", INVALIDATE], options);
+  return told === undefined ? undefined : id;
+}
+
+/**
+ * Asks the server to tell a listening client when keys change that a client's scripts read.
+ *
+ * @param client The client that reads.
+ * @param listener The number of the one that listens.
+ * @param options The call's limits.
+ * @returns Whether the server does.
+ */
+export async function track(
+  client: RedisClient,
+  listener: number,
+  options: CallOptions,
+): Promise<boolean> {
+  const action = "watch for changes";
+  // What we change ourselves we know.
+  const tracks = await client.ask(action, [
+    ...["CLIENT", "TRACKING", "ON", "REDIRECT"] as const,
+    ...[String(listener), "OPTIN", "NOLOOP"],
+  ], options);
+  if (tracks === undefined) return false; // a proxy, or an old server
+  // Each call that is to be watched asks for it: where it may not, nothing is.
+  const caches = ["CLIENT", "CACHING", "YES"] as const;
+  const may = await client.ask(action, caches, options);
+  return client.watching = may !== undefined;
+}
