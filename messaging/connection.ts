@@ -24,6 +24,7 @@ import {
   limitsOf,
   type OperationOptions,
 } from "./operation_options.ts";
+import { OwnChannel } from "./own_channel.ts";
 import { ConnectionPool, type PoolOptions } from "./pool.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
 import { SessionPublisher } from "./publisher.ts";
@@ -130,12 +131,15 @@ export class Connection implements AsyncDisposable {
 
   /**
    * Opens a channel of your own, for what has no call here: AMQP's verbs themselves.
-   * It ends with the connection that it was opened on, and is not opened again.
+   * It ends with the connection that it was opened on, and is not opened again. What is
+   * deleted by it does not come back with the next connection; what is declared by it is
+   * not declared again.
    */
   async channel(options?: OperationOptions): Promise<Channel> {
     const call = this.#limits(options);
     const { connection } = await this.#session.link(call);
-    return await connection.openChannel(call);
+    const channel = await connection.openChannel(call);
+    return new OwnChannel(channel, this.#session.declarations);
   }
 
   /**

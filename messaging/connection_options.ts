@@ -11,6 +11,13 @@ export interface RetryPolicy {
   readonly firstDelay?: number | undefined;
   /** The longest wait, ms. @default {10_000} */
   readonly mostDelay?: number | undefined;
+  /**
+   * How many final answers in a row are borne after it has worked once: a login that is
+   * refused, a queue that is not there, a password function that throws. They are tried
+   * again like what may pass, for a password or a cluster's node may come back; `0` ends
+   * with the first. Before it has worked the first one ends it. @default {Infinity}
+   */
+  readonly maxRefusals?: number | undefined;
 }
 
 /** In which order the URLs of a connection are tried. */
@@ -98,6 +105,12 @@ export function checkOptions(options: ConnectionOptions): void {
   if (typeof retry !== "object") return;
   if (retry.attempts !== undefined && retry.attempts !== Infinity) {
     checkCount("retry.attempts", retry.attempts, Number.MAX_SAFE_INTEGER);
+  }
+  const { maxRefusals } = retry;
+  if (
+    maxRefusals !== undefined && maxRefusals !== Infinity && maxRefusals !== 0
+  ) {
+    checkCount("retry.maxRefusals", maxRefusals, Number.MAX_SAFE_INTEGER);
   }
   for (const name of ["firstDelay", "mostDelay"] as const) {
     const delay = retry[name];

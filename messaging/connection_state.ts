@@ -58,6 +58,14 @@ export type ConnectionEvent =
     readonly entity: Entity;
     readonly error: Error;
   }
+  /** A consumer that has worked can not consume from a queue now; it tries again after `delay` ms. */
+  | {
+    readonly type: "consume-failed";
+    /** The queue's name; empty if it has none yet, or where it is the channel of all. */
+    readonly queue: string;
+    readonly delay: number;
+    readonly error: Error;
+  }
   /** A handler of `consumer.run` threw; its message is tried again later, or was rejected. */
   | {
     readonly type: "handler-failed";

@@ -173,9 +173,11 @@ export class Consumer<T = unknown>
   /** Stops consuming, and gives back what was fetched; what was handed over stays to be settled. */
   async cancel(options?: OperationOptions): Promise<void> {
     this.#mailbox.end();
+    // Out of reach at once: a loop that takes one after the other gets no more.
+    const left = this.#mailbox.clear();
     this.#unlisten?.();
     if (!this.#started) return;
-    await this.#intake.stop(this.#limits(options));
+    await this.#intake.stop(left, this.#limits(options));
   }
 
   /** Says how it is. */
@@ -183,7 +185,8 @@ export class Consumer<T = unknown>
     const { clock } = this.#session;
     const now = clock.now();
     let silence: number | undefined;
-    let healthy = !this.#mailbox.ended && this.#intake.sources.length > 0;
+    let healthy = !this.#mailbox.ended && !this.#intake.isPartial &&
+      this.#intake.sources.length > 0;
     for (const { subscription } of this.#intake.sources) {
       if (subscription === undefined) continue;
       const silent = now - subscription.lastHeard;
@@ -262,7 +265,8 @@ export class Consumer<T = unknown>
     if (signal === undefined) return;
     const onAbort = () => {
       this.#mailbox.fail(signal.reason);
-      this.#session.track(this.#intake.stop(this.#limits(undefined)));
+      const left = this.#mailbox.clear();
+      this.#session.track(this.#intake.stop(left, this.#limits(undefined)));
     };
     if (signal.aborted) return onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
@@ -270,21 +274,21 @@ export class Consumer<T = unknown>
   }
 
   #next(): Promise<IteratorResult<Message<T>, undefined>> {
-    if (this.#options.onDecodeError === undefined) {
-      const message = this.#take();
-      if (message !== undefined) {
-        const result = { done: false, value: message } as const;
-        // Messages that are there cost no turn of the event loop but now and then.
-        return ++this.#count % BREATH === 0
-          ? turn().then(() => result)
-          : Promise.resolve(result);
-      }
+    // Messages that are there cost no turn of the event loop but now and then.
+    if (++this.#count % BREATH === 0) {
+      return turn().then(() => this.#nextResult());
     }
-    return this.#nextMessage().then((message) =>
-      message === undefined
-        ? { done: true, value: undefined }
-        : { done: false, value: message }
-    );
+    const message = this.#take();
+    return message === undefined
+      ? this.#nextResult()
+      : Promise.resolve({ done: false, value: message });
+  }
+
+  async #nextResult(): Promise<IteratorResult<Message<T>, undefined>> {
+    const message = await this.#nextMessage();
+    return message === undefined
+      ? { done: true, value: undefined }
+      : { done: false, value: message };
   }
 
   /** Takes a message that is there. With `onDecodeError` each must be read first. */
@@ -307,6 +311,11 @@ export class Consumer<T = unknown>
       if (arrival === undefined) return undefined;
       const loading = prepareToRead(this.#reading, arrival.delivery);
       if (loading !== undefined) await loading;
+      if (this.#mailbox.ended) {
+        // Cancelled while it was on its way here: it is for others.
+        arrival.source.giveBack(arrival);
+        continue;
+      }
       const message = this.#handOver(arrival);
       if (onDecodeError === undefined || this.#canRead(message)) return message;
       await this.#onUnreadable(message, arrival.source);
@@ -315,7 +324,7 @@ export class Consumer<T = unknown>
   }
 
   #handOver({ delivery, source }: Arrival): ReceivedMessage<T> {
-    source.take();
+    source.take(delivery);
     return new ReceivedMessage<T>(delivery, source, this.#reading);
   }
 

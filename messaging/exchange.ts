@@ -15,8 +15,8 @@ export interface ExchangeOptions {
   readonly internal?: boolean | undefined;
   /** Where its messages come from, if from other exchanges. */
   readonly bindings?: readonly ExchangeBinding[] | undefined;
-  /** The exchange that takes what no binding of this one matches. */
-  readonly alternateExchange?: string | undefined;
+  /** The exchange that takes what no binding of this one matches; as an `Exchange` it is declared first. */
+  readonly alternateExchange?: Exchange | string | undefined;
   /** The broker's own arguments. */
   readonly arguments?: FieldTable | undefined;
 }
@@ -46,6 +46,8 @@ export class Exchange implements ExchangeDeclaration {
   readonly internal: boolean;
   /** Where its messages come from, if from other exchanges. */
   readonly bindings: readonly ExchangeBinding[];
+  /** The exchange that takes what no binding of this one matches. */
+  readonly alternateExchange: Exchange | string | undefined;
   /** The broker's own arguments. */
   readonly arguments: FieldTable;
 
@@ -70,11 +72,13 @@ export class Exchange implements ExchangeDeclaration {
     this.autoDelete = options.autoDelete ?? false;
     this.internal = options.internal ?? false;
     this.bindings = options.bindings ?? [];
-    this.arguments = options.alternateExchange === undefined
+    const { alternateExchange } = options;
+    this.alternateExchange = alternateExchange;
+    this.arguments = alternateExchange === undefined
       ? options.arguments ?? {}
       : {
         ...options.arguments,
-        "alternate-exchange": options.alternateExchange,
+        "alternate-exchange": exchangeName(alternateExchange),
       };
   }
 }

@@ -3,6 +3,7 @@ import {
   AccessRefusedError,
   ChannelError,
   MessagingError,
+  NotFoundError,
   ResourceLockedError,
   TimeoutError,
   UnsupportedError,
@@ -14,7 +15,7 @@ import type { Call } from "./operation_options.ts";
 import { Queue } from "./queue.ts";
 import { isRetryable, retry, sleep } from "./retry.ts";
 import type { Link, Session } from "./session.ts";
-import { mayPass } from "./session_errors.ts";
+import { mayPass, Refusals } from "./session_errors.ts";
 
 /** What consumers of queues are asked to be. */
 export interface IntakeSettings {
@@ -26,33 +27,51 @@ export interface IntakeSettings {
   readonly arguments: FieldTable | undefined;
 }
 
+/** How many more messages somebody would begin with, beside those that are on their way to them. */
+interface Demand {
+  wanted: number;
+}
+
 /**
  * Consumes from some queues on one channel, and again on another when that is
  * lost. What arrives goes to one mailbox; what was in it when the channel was lost
- * is taken out, for the broker delivers it again.
+ * is taken out, for the broker delivers it again. A queue that can not be consumed from
+ * any more, among others, is tried again apart from them: they go on.
  */
 export class Intake {
   readonly #session: Session;
   readonly #settings: IntakeSettings;
   readonly #mailbox: Mailbox<Arrival>;
   readonly #stopping = new AbortController();
+  readonly #refusals: Refusals;
+  /** Those of its queues that it consumes from itself. */
+  #queues: readonly (Queue | string)[];
+  /** One for each of the others. */
+  readonly #apart: Intake[] = [];
   #lane: Lane | undefined;
   #running: Promise<void> | undefined;
   #opening: Promise<Lane> | undefined;
   #lastError: Error | undefined;
   #delays = false;
-  /** How many more messages somebody would begin with, beside those that are on their way to them. */
-  #wanted = 0;
+  /** Whether it has consumed: what was final before may pass now. */
+  #worked: boolean;
+  #isUsing = false;
+  readonly #demand: Demand;
 
   /** Makes one that does nothing yet. */
   constructor(
     session: Session,
     settings: IntakeSettings,
     mailbox: Mailbox<Arrival>,
+    before?: { readonly demand: Demand },
   ) {
     this.#session = session;
     this.#settings = settings;
     this.#mailbox = mailbox;
+    this.#queues = settings.queues;
+    this.#worked = before !== undefined;
+    this.#demand = before?.demand ?? { wanted: 0 };
+    this.#refusals = new Refusals(session.retryPolicy);
   }
 
   /** Asks for a broker that can delay; one that can not ends it. */
@@ -67,35 +86,71 @@ export class Intake {
     return this.#lastError;
   }
 
-  /** The subscriptions of the present channel. */
+  /** The subscriptions of the present channels. */
   get sources(): readonly QueueSource[] {
-    return this.#lane?.alive ? [...this.#lane.sources.values()] : [];
+    const own = this.#lane?.alive ? [...this.#lane.sources.values()] : [];
+    return [...own, ...this.#apart.flatMap((each) => each.sources)];
+  }
+
+  /** Whether some of its queues are not consumed from now. */
+  get isPartial(): boolean {
+    return this.#apart.some((each) => each.sources.length === 0);
   }
 
   /** How many messages are with the user, unsettled. */
   get unsettled(): number {
-    return this.#lane?.unsettled ?? 0;
+    let count = this.#lane?.unsettled ?? 0;
+    for (const each of this.#apart) count += each.unsettled;
+    return count;
   }
 
   /** Somebody would begin with so many more messages than before. */
   want(count: number): void {
-    this.#wanted += count;
+    this.#demand.wanted += count;
+    this.#wake();
+  }
+
+  #wake(): void {
     const lane = this.#lane;
     if (lane?.fetchesOnDemand) lane.wake();
+    for (const each of this.#apart) each.#wake();
   }
 
   /** Starts to consume; called again, it does nothing. */
   start(): void {
-    this.#running ??= this.#run();
+    if (this.#running !== undefined) return;
+    const { declarations } = this.#session;
+    for (const queue of this.#settings.queues) declarations.use(queue);
+    this.#isUsing = true;
+    this.#running = this.#run();
   }
 
-  /** Stops consuming and gives back what nobody took. What the user has stays his to settle. */
-  async stop(call: Call): Promise<void> {
+  /** Stops consuming and gives back `left`, which nobody took. What the user has stays his to settle. */
+  async stop(left: readonly Arrival[], call: Call): Promise<void> {
     this.#stopping.abort();
+    try {
+      await Promise.all([
+        this.#stopOwn(left, call),
+        ...this.#apart.map((each) => each.stop(left, call)),
+      ]);
+    } finally {
+      this.#release();
+    }
+  }
+
+  /** Its queues have a consumer less: some go with their last one. */
+  #release(): void {
+    if (!this.#isUsing) return;
+    this.#isUsing = false;
+    const { declarations } = this.#session;
+    for (const queue of this.#settings.queues) declarations.release(queue);
+  }
+
+  async #stopOwn(left: readonly Arrival[], call: Call): Promise<void> {
     let late: TimeoutError | undefined;
     try {
       await this.#session.limits.wait(
-        this.#stop(call),
+        this.#stop(left, call),
         call,
         () =>
           late = new TimeoutError(
@@ -113,18 +168,24 @@ export class Intake {
     }
   }
 
-  async #stop(call: Call): Promise<void> {
+  async #stop(left: readonly Arrival[], call: Call): Promise<void> {
     // A message may come before the call that asked for it has returned.
     await this.#opening?.catch(() => {});
     const lane = this.#lane;
-    const left = this.#mailbox.clear();
-    await lane?.cancel(left, call);
+    await lane?.cancel(left.filter(({ source }) => source.lane === lane), call);
     await this.#running;
     if (lane !== undefined && lane.unsettled === 0) await lane.close();
   }
 
-  /** Ends its channel: what is unsettled goes back. */
+  /** Ends its channels: what is unsettled goes back. */
   async close(call: Call): Promise<void> {
+    await Promise.all([
+      this.#closeOwn(call),
+      ...this.#apart.map((each) => each.close(call)),
+    ]);
+  }
+
+  async #closeOwn(call: Call): Promise<void> {
     const lane = this.#lane;
     if (lane === undefined) return;
     // At once: the broker may take longer than the call has time.
@@ -148,33 +209,76 @@ export class Intake {
           clock,
           limits,
           random,
-          // What has consumed before goes on, however silent the broker is for a while.
-          retries: (error) =>
-            this.#lane === undefined ? isRetryable(error) : mayPass(error),
-          onWait: (_attempt, _delay, error) => this.#lastError = error,
+          retries: (error) => this.#goesOn(error),
+          onWait: (_attempt, delay, error) => this.#tell(error, delay),
         });
         brake.begin(clock.now());
         await lane.lost;
         brake.end(clock.now());
-        for (const { source } of this.#emptyMailbox()) source.drop();
-        this.#lastError = lane.error;
+        this.#takeBack(lane);
         if (signal.aborted) return;
-        // Who may not take messages may not on another channel either.
-        const forbidden = lane.error instanceof AccessRefusedError;
-        if (policy === false || forbidden) throw lane.error;
+        this.#worked ||= lane.heard || brake.brief === 0 || mayPass(lane.error);
+        if (policy === false) throw lane.error;
+        // Who may not take messages from the start may not on another channel either.
+        const isFinal = this.#worked
+          ? !this.#refusals.mayGoOn(lane.error)
+          : lane.error instanceof AccessRefusedError;
+        if (isFinal) throw lane.error;
         const delay = brake.delay(policy, random());
+        this.#tell(lane.error, delay);
         if (delay > 0) await sleep(delay, { signal }, clock, limits);
       } catch (error) {
         if (signal.aborted) return;
-        this.#mailbox.fail(error);
+        this.#fail(error);
         return;
       }
     }
   }
 
+  /** Whether an error may pass. What is final at the start need not be so after it has worked. */
+  #goesOn(error: unknown): boolean {
+    return this.#worked ? this.#refusals.mayGoOn(error) : isRetryable(error);
+  }
+
+  #tell(error: unknown, delay: number): void {
+    if (!(error instanceof Error)) return;
+    this.#lastError = error;
+    if (!this.#worked || mayPass(error)) return;
+    const [queue, ...others] = this.#queues.map((each) =>
+      typeof each === "string" ? each : each.name
+    );
+    this.#session.emit({
+      type: "consume-failed",
+      queue: others.length === 0 ? queue ?? "" : "",
+      delay,
+      error,
+    });
+  }
+
+  #fail(error: unknown): void {
+    this.#mailbox.fail(error);
+    this.#release();
+    // They have no one to hand anything to any more.
+    const deadline = this.#session.clock.now() +
+      this.#session.endpoint.operationTimeout;
+    for (const each of this.#apart) {
+      this.#session.track(each.stop([], { signal: undefined, deadline }));
+    }
+  }
+
+  /** Takes what came by a lane out of the mailbox: it is delivered again, and wanted all the same. */
+  #takeBack(lane: Lane): void {
+    const mine: Arrival[] = [];
+    for (const each of this.#mailbox.clear()) {
+      if (each.source.lane === lane) mine.push(each);
+      else this.#mailbox.put(each);
+    }
+    this.#demand.wanted += mine.length;
+  }
+
   async #reopen(signal: AbortSignal): Promise<Lane> {
     try {
-      return await this.#open(signal);
+      return await this.#openWhatIsThere(signal);
     } catch (error) {
       const isHeld = error instanceof ResourceLockedError ||
         error instanceof AccessRefusedError && this.#settings.exclusive;
@@ -188,6 +292,20 @@ export class Intake {
     }
   }
 
+  async #openWhatIsThere(signal: AbortSignal): Promise<Lane> {
+    const declared = this.#queues.filter((each) => each instanceof Queue);
+    try {
+      return await this.#open(signal);
+    } catch (error) {
+      if (!(error instanceof NotFoundError) || declared.length === 0) {
+        throw error;
+      }
+      // It was declared, and has gone since: expired, or deleted by somebody.
+      for (const each of declared) this.#session.declarations.doubtQueue(each);
+      return await this.#open(signal);
+    }
+  }
+
   async #open(signal: AbortSignal): Promise<Lane> {
     const { clock } = this.#session;
     const link = await this.#session.link({ signal, deadline: Infinity });
@@ -197,9 +315,11 @@ export class Intake {
       deadline: clock.now() + link.endpoint.operationTimeout,
     };
     const channel = await link.connection.openChannel(call);
-    const lane = new Lane(this.#session, channel, signal);
+    const lane = new Lane(this.#session, channel, signal, this.#isOrdered());
+    let last: Queue | string | undefined;
     try {
-      for (const queue of this.#settings.queues) {
+      for (const queue of this.#queues) {
+        last = queue;
         await this.#consume(lane, queue, call);
       }
       this.#lane = lane;
@@ -207,17 +327,48 @@ export class Intake {
       if (lane.fetchesOnDemand) lane.wake();
       return lane;
     } catch (error) {
-      this.#emptyMailbox(); // what came by it goes back with it
+      this.#takeBack(lane); // what came by it goes back with it
       await lane.close();
-      throw error;
+      if (last === undefined || !this.#part(last, error)) throw error;
+      return await this.#open(signal);
     }
   }
 
-  /** Throws away what nobody has begun with: it is wanted all the same. */
-  #emptyMailbox(): Arrival[] {
-    const left = this.#mailbox.clear();
-    this.#wanted += left.length;
-    return left;
+  /** Whether only one consumer at a time takes a queue's messages: what goes back must not be overtaken. */
+  #isOrdered(): boolean {
+    return this.#queues.some((each) =>
+      each instanceof Queue &&
+      each.arguments["x-single-active-consumer"] === true
+    );
+  }
+
+  /** One queue of several can not be consumed from any more: the others go on without it. */
+  #part(queue: Queue | string, error: unknown): boolean {
+    const isIts = error instanceof ChannelError && !error.retryable;
+    if (!this.#worked || !isIts || this.#queues.length < 2) return false;
+    if (this.#session.retryPolicy === false) return false;
+    if (!this.#refusals.mayGoOn(error)) return false;
+    this.#queues = this.#queues.filter((each) => each !== queue);
+    const apart = new Intake(
+      this.#session,
+      { ...this.#settings, queues: [queue], consumerTag: this.#tagOf(queue) },
+      this.#mailbox,
+      { demand: this.#demand },
+    );
+    if (this.#delays) apart.requireDelay();
+    this.#apart.push(apart);
+    apart.start();
+    return true;
+  }
+
+  /** The consumer tag for one of its queues, if it has one. */
+  #tagOf(queue: Queue | string): string | undefined {
+    const { consumerTag, queues } = this.#settings;
+    if (consumerTag === undefined || queues.length === 1) return consumerTag;
+    const name = typeof queue === "string"
+      ? queue
+      : this.#session.declarations.nameOf(queue) ?? queue.name;
+    return `${consumerTag}.${name}`;
   }
 
   #check({ connection }: Link): void {
@@ -236,24 +387,23 @@ export class Intake {
     const subscription = await lane.channel.consume(
       name,
       (delivery) => {
+        lane.heard = true;
         // What was on its way when the consumer stopped is not kept from others.
         if (this.#mailbox.ended || this.#stopping.signal.aborted) {
           lane.giveBack({ delivery, source });
           return;
         }
-        this.#wanted--;
+        this.#demand.wanted--;
         this.#mailbox.put({ delivery, source });
       },
       {
         ...call,
         prefetch: settings.prefetch,
-        wanted: () => this.#wanted,
-        noAck: settings.noAck,
+        wanted: () => this.#demand.wanted,
+        // It is acked when it is handed over: what nobody has read is not lost.
+        noAck: false,
         exclusive: settings.exclusive,
-        consumerTag: settings.consumerTag === undefined ||
-            settings.queues.length === 1
-          ? settings.consumerTag
-          : `${settings.consumerTag}.${name}`,
+        consumerTag: this.#tagOf(queue),
         arguments: settings.arguments,
         onLost: (tags) => source.lose(tags),
       },
@@ -275,26 +425,37 @@ export class Intake {
     const { signal } = this.#stopping;
     const { clock, declarations } = this.#session;
     this.#lastError = error;
-    if (isFinal(error)) {
-      this.#mailbox.fail(error);
-      return await lane.close();
-    }
+    const wasFinal = isFinal(error);
+    this.#worked ||= lane.heard || !wasFinal;
     try {
+      if (wasFinal) throw error;
       // By its name alone it can not be declared again; it may still be there.
       declarations.doubt();
       const deadline = clock.now() + this.#session.endpoint.operationTimeout;
-      await this.#consume(lane, queue, { signal: undefined, deadline });
+      const call = { signal: undefined, deadline };
+      await this.#look(queue, call);
+      await this.#consume(lane, queue, call);
     } catch (cause) {
       if (signal.aborted || !lane.alive) return;
       if (isRetryable(cause)) return lane.lose(cause);
-      this.#mailbox.fail(
-        new ChannelError(error.message, {
-          code: "consumer-cancelled",
-          cause,
-        }),
-      );
+      if (this.#part(queue, cause)) return;
+      const ended = wasFinal ? error : new ChannelError(error.message, {
+        code: "consumer-cancelled",
+        cause,
+      });
+      if (this.#worked && this.#refusals.mayGoOn(ended)) {
+        return lane.lose(ended);
+      }
+      this.#fail(ended);
       await lane.close();
     }
+  }
+
+  /** Looks whether a queue is there before it is consumed from on a channel that others share. */
+  async #look(queue: Queue | string, call: Call): Promise<void> {
+    if (queue instanceof Queue || !this.#session.knowsQueues) return;
+    const { topology } = await this.#session.link(call);
+    await topology.run(call, (channel) => channel.checkQueue(queue, call));
   }
 
   async #declare(queue: Queue | string, call: Call): Promise<string> {

@@ -7,7 +7,7 @@ import {
   limitsOf,
   type OperationOptions,
 } from "./operation_options.ts";
-import { isLost } from "./retry.ts";
+import { isLost, retry } from "./retry.ts";
 import type { Session } from "./session.ts";
 
 /** A delivery, and what to settle it on. */
@@ -32,15 +32,24 @@ export class Lane {
   /** Whether its consumers fetch no more than is wanted, and are to be told of more. */
   fetchesOnDemand = false;
   error: Error | undefined;
+  /** Whether anything has come by it. */
+  heard = false;
   #stopping = false;
+  readonly #ordered: boolean;
 
-  constructor(session: Session, channel: Channel, stopped: AbortSignal) {
+  constructor(
+    session: Session,
+    channel: Channel,
+    stopped: AbortSignal,
+    ordered: boolean,
+  ) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.lost = promise;
     this.#settleLost = resolve;
     this.session = session;
     this.channel = channel;
     this.#stopped = stopped;
+    this.#ordered = ordered;
     channel.closed.then((reason) => {
       if (reason.type === "lost") this.lose(reason.error);
       else this.disown();
@@ -63,10 +72,20 @@ export class Lane {
     }
   }
 
-  /** Cancels its consumers; gives back what nobody took. */
+  /**
+   * Cancels its consumers; gives back what nobody took. With nothing in the user's hands
+   * the channel is closed: all goes back in one step, and in order. Where order matters
+   * that waits until he has settled what he has, for what comes later must not be
+   * delivered to others before what comes earlier is back.
+   */
   async cancel(left: readonly Arrival[], call: Call): Promise<void> {
     this.#stopping = true;
     if (!this.alive) return;
+    if (this.unsettled === 0 || this.#ordered) {
+      this.#settleLost();
+      if (this.unsettled === 0) await this.close();
+      return;
+    }
     await Promise.all(
       [...this.sources.values()].map((source) => this.#cancelOne(source)),
     );
@@ -81,8 +100,9 @@ export class Lane {
     this.session.track(this.#return(arrival, { signal: undefined, deadline }));
   }
 
-  async #return({ delivery, source }: Arrival, call: Call): Promise<void> {
-    if (source.noAck || !this.alive) return;
+  async #return({ delivery }: Arrival, call: Call): Promise<void> {
+    // What is kept goes back with the channel.
+    if (!this.alive || this.#ordered) return;
     try {
       await this.channel.reject(delivery.deliveryTag, {
         ...call,
@@ -115,6 +135,25 @@ export class Lane {
   /** Its settlement failed. */
   kept(): void {
     this.unsettled++;
+  }
+
+  /** A message is settled by being handed over. What fails for a passing reason is done again. */
+  settleTaken({ deliveryTag }: Delivery): void {
+    const settling = this.channel.ack(deliveryTag).catch((error) => {
+      // Settled before, or no longer ours: it is delivered again.
+      if (!isLost(error)) return;
+      const { retryPolicy: policy, clock, limits, random, endpoint } =
+        this.session;
+      const deadline = clock.now() + endpoint.operationTimeout;
+      return retry(() => this.channel.ack(deliveryTag, { deadline }), {
+        policy,
+        call: { signal: undefined, deadline },
+        clock,
+        limits,
+        random,
+      });
+    });
+    settling.catch(() => {});
   }
 
   watch(delivery: Delivery, callback: (reason: Error) => void): void {
@@ -160,6 +199,11 @@ export class QueueSource implements Source {
     this.noAck = noAck;
   }
 
+  /** What its messages come by. */
+  get lane(): Lane {
+    return this.#lane;
+  }
+
   get channel(): Channel {
     return this.#lane.channel;
   }
@@ -172,15 +216,15 @@ export class QueueSource implements Source {
     return this.subscription?.consumerTag;
   }
 
-  /** The user takes one of its messages. */
-  take(): void {
-    if (this.noAck) this.subscription?.taken?.(1);
-    else this.#lane.unsettled++;
+  /** The user takes one of its messages; with `noAck` it is settled by that. */
+  take(delivery: Delivery): void {
+    if (!this.noAck) this.#lane.unsettled++;
+    else if (this.alive) this.#lane.settleTaken(delivery);
   }
 
-  /** One of its messages is thrown away: its channel was lost. */
-  drop(): void {
-    if (this.noAck) this.subscription?.taken?.(1);
+  /** One of its messages was fetched, and is not handed over. */
+  giveBack(arrival: Arrival): void {
+    this.#lane.giveBack(arrival);
   }
 
   onSettled(delivery: Delivery, settling: Promise<void> | undefined): void {

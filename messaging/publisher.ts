@@ -111,9 +111,11 @@ export class SessionPublisher {
     });
     let sent = false;
     const published = turn.taken.then(
-      (lane) => {
+      async (lane) => {
+        const current = this.#current(message) ??
+          await this.#replyAnew(message, call);
         sent = true;
-        return this.#send(lane, message, call);
+        return await this.#send(lane, current, call);
       },
       (error) => this.#recover(error, undefined, message, call),
     );
@@ -170,6 +172,25 @@ export class SessionPublisher {
     return lane;
   }
 
+  /** A message as it is to be sent now; `undefined` if its reply queue has another name since. */
+  #current(message: Publishing): Publishing | undefined {
+    const { replyTo } = message.properties;
+    if (replyTo === undefined) return message;
+    const { declarations } = this.#session;
+    return declarations.renamed(replyTo) === undefined ? message : undefined;
+  }
+
+  /** The broker chose another name for the queue that replies go to: the old one is gone. */
+  async #replyAnew(message: Publishing, call: Call): Promise<Publishing> {
+    const { properties } = message;
+    const { declarations } = this.#session;
+    const queue = declarations.renamed(properties.replyTo ?? "");
+    if (queue === undefined) return message;
+    if (!declarations.has(queue)) await this.#declareOne(queue, call);
+    const replyTo = declarations.nameOf(queue);
+    return { ...message, properties: { ...properties, replyTo } };
+  }
+
   /** Says what to do after a failure: publish again, or give it up. */
   async #recover(
     error: unknown,
@@ -210,9 +231,11 @@ export class SessionPublisher {
 
   async #once(message: Publishing, call: Call): Promise<void> {
     const lane = await this.#prepare(message, call);
+    const current = this.#current(message) ??
+      await this.#replyAnew(message, call);
     let outcome: PublishOutcome;
     try {
-      outcome = await lane.channel.publish(message, call);
+      outcome = await lane.channel.publish(current, call);
     } catch (error) {
       if (!(error instanceof ChannelError)) {
         if (this.#lane === lane) this.#lane = undefined;
@@ -239,29 +262,37 @@ export class SessionPublisher {
     message: Publishing,
     call: PublishCall,
   ): Promise<void> {
-    this.#declaring ??= this.#declareAgain().finally(() =>
-      this.#declaring = undefined
-    );
-    await this.#session.limits.wait(this.#declaring, call, () => late());
-    this.#lane?.known.delete(message.exchange);
-    return await this.#once(message, call);
+    const { retryPolicy: policy, clock, limits, random } = this.#session;
+    await retry(async () => {
+      this.#declaring ??= this.#declareAgain().finally(() =>
+        this.#declaring = undefined
+      );
+      await limits.wait(this.#declaring, call, () => late());
+      this.#lane?.known.delete(message.exchange);
+      await this.#once(message, call);
+    }, {
+      retries: (error) => call.retry && this.#mayComeBack(message, error),
+      policy,
+      call,
+      clock,
+      limits,
+      random,
+    });
+  }
+
+  /** Whether what a message needs is refused for now, and is declared later: its node is down. */
+  #mayComeBack({ exchange, routingKey }: Publishing, error: unknown): boolean {
+    const isMissing = error instanceof UnroutableError ||
+      error instanceof NotFoundError;
+    return isMissing &&
+      this.#session.declarations.isFailing(exchange, routingKey);
   }
 
   /** For all whose message came back: by the session's limits. */
   async #declareAgain(): Promise<void> {
-    const { clock, declarations, endpoint } = this.#session;
+    const { clock, endpoint } = this.#session;
     const deadline = clock.now() + endpoint.operationTimeout;
-    const call = { signal: undefined, deadline };
-    const { topology } = await this.#session.link(call);
-    declarations.doubt();
-    await declarations.declareAll(
-      (action) => topology.run(call, action),
-      call,
-      (entity, error) => {
-        if (!(error instanceof ChannelError)) throw error;
-        this.#session.emit({ type: "declare-failed", entity, error });
-      },
-    );
+    await this.#session.declareAll({ signal: undefined, deadline });
   }
 
   #declared({ exchange, routingKey }: Publishing): boolean {

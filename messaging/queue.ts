@@ -34,7 +34,7 @@ export interface QueueOptions {
   readonly maxLengthBytes?: number | undefined;
   /** The highest priority that it tells apart, 1 to 9. */
   readonly maxPriority?: number | undefined;
-  /** The exchange for what was rejected, expired, or pushed out. */
+  /** The exchange for what was rejected, expired, or pushed out; as an `Exchange` it is declared first. */
   readonly deadLetterExchange?: Exchange | string | undefined;
   /** The key for those, instead of their own. */
   readonly deadLetterRoutingKey?: string | undefined;
@@ -71,6 +71,8 @@ export class Queue implements QueueDeclaration {
   readonly autoDelete: boolean;
   /** All its bindings. */
   readonly bindings: readonly ExchangeBinding[];
+  /** The exchange for what was rejected, expired, or pushed out. */
+  readonly deadLetterExchange: Exchange | string | undefined;
   /** The broker's own arguments, the options above among them. */
   readonly arguments: FieldTable;
 
@@ -86,6 +88,7 @@ export class Queue implements QueueDeclaration {
     this.exclusive = options.exclusive ?? false;
     this.autoDelete = options.autoDelete ?? this.exclusive;
     this.bindings = bindingsOf(options);
+    this.deadLetterExchange = options.deadLetterExchange;
     this.arguments = argumentsOf(name, options);
   }
 }

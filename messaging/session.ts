@@ -15,13 +15,15 @@ import { Declarations, type Entity } from "./declarations.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import type { Failover } from "./failover.ts";
 import type { Call } from "./operation_options.ts";
-import { isLost, isRetryable, retry, sleep } from "./retry.ts";
+import { LaterDeclares } from "./later_declares.ts";
+import { boundedPassword } from "./password.ts";
+import { isLost, retry, sleep } from "./retry.ts";
 import {
   asConnectionError,
   closedError,
   lateError,
   mayPass,
-  mayPassAgain,
+  Refusals,
 } from "./session_errors.ts";
 import { TopologyChannel } from "./topology_channel.ts";
 
@@ -73,6 +75,7 @@ export class Session {
   #lastError: Error | undefined;
   #closing: Promise<void> | undefined;
   readonly #brake = new Brake();
+  readonly #declaring: LaterDeclares;
 
   /** Makes a session that does nothing yet. */
   constructor(settings: SessionSettings) {
@@ -81,6 +84,14 @@ export class Session {
     this.limits = new Limits(settings.clock);
     this.retryPolicy = settings.retry;
     this.random = settings.random;
+    this.#declaring = new LaterDeclares({
+      declarations: this.declarations,
+      clock: this.clock,
+      limits: this.limits,
+      random: this.random,
+      policy: this.retryPolicy,
+      emit: (event) => this.emit(event),
+    });
   }
 
   /** What it is doing. */
@@ -155,12 +166,22 @@ export class Session {
         const { topology } = await this.link(call);
         return await topology.run(
           call,
-          (channel) => this.declarations.declare(entity, channel, call),
+          (channel) => {
+            this.declarations.recall(entity);
+            return this.declarations.declare(entity, channel, call);
+          },
         );
       });
       if (status !== undefined) statuses.push(status);
     }
     return statuses;
+  }
+
+  /** Declares again, on the present connection, all that was declared. */
+  async declareAll(call: Call): Promise<void> {
+    const link = await this.link(call);
+    this.declarations.doubt();
+    await this.#declaring.declareAll(link);
   }
 
   /** Declaring twice is declaring once: what a lost connection left open is done again. */
@@ -211,6 +232,7 @@ export class Session {
     const link = this.#link;
     const opening = this.#opening;
     this.#link = undefined;
+    this.#declaring.stop();
     this.#stopOpening.abort(closedError());
     const ending = (async () => {
       await link?.connection[Symbol.asyncDispose]();
@@ -261,8 +283,12 @@ export class Session {
       this.#setState({ type: "waiting", attempt, delay, error: lost });
       await sleep(delay, { signal }, this.clock, this.limits);
     }
+    const refusals = new Refusals(this.retryPolicy);
     const link = await retry((failures) => this.#tryAll(failures, signal), {
-      retries: this.#capabilities === undefined ? mayPass : mayPassAgain,
+      // What was final for the first one may pass for a later one.
+      retries: this.#capabilities === undefined
+        ? mayPass
+        : (error) => refusals.mayGoOn(error),
       policy: this.retryPolicy,
       call: { signal, deadline: Infinity },
       clock: this.clock,
@@ -325,18 +351,20 @@ export class Session {
   async #dial(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {
     const { failover, name } = this.#settings;
     const transport = await endpoint.load();
+    // Each gets its share: behind a silent host there may be one that answers.
+    const deadline = this.clock.now() +
+      endpoint.connectTimeout / failover.count;
     const connection = await transport.connect(endpoint.url, {
       name,
       tls: endpoint.tls,
       heartbeat: endpoint.heartbeat,
-      password: endpoint.password,
+      password: boundedPassword(endpoint, this.limits, { signal, deadline }),
       transportOptions: endpoint.transportOptions,
       operationTimeout: endpoint.operationTimeout,
       owner: this.owner,
       clock: this.clock,
       signal,
-      // Each gets its share: behind a silent host there may be one that answers.
-      deadline: this.clock.now() + endpoint.connectTimeout / failover.count,
+      deadline,
       onEvent: (event) => this.emit(event),
     });
     const link: Link = {
@@ -346,29 +374,13 @@ export class Session {
     };
     try {
       signal.throwIfAborted();
-      await this.#declareAgain(link, signal);
+      this.declarations.reset();
+      await this.#declaring.declareAll(link, signal);
       return link;
     } catch (error) {
       await connection[Symbol.asyncDispose]();
       throw error;
     }
-  }
-
-  async #declareAgain(link: Link, signal: AbortSignal): Promise<void> {
-    this.declarations.reset();
-    const call = {
-      signal,
-      deadline: this.clock.now() + link.endpoint.operationTimeout,
-    };
-    await this.declarations.declareAll(
-      (action) => link.topology.run(call, action),
-      call,
-      (entity, error) => {
-        if (!(error instanceof Error) || isRetryable(error)) throw error;
-        signal.throwIfAborted();
-        this.emit({ type: "declare-failed", entity, error });
-      },
-    );
   }
 
   #onClosed(link: Link, reason: CloseReason): void {

@@ -1,9 +1,11 @@
 import {
   ClosedError,
   ConnectionError,
+  type ErrorCode,
   MessagingError,
   TimeoutError,
 } from "../model/errors.ts";
+import type { RetryPolicy } from "./connection_options.ts";
 
 /**
  * Says whether connecting may succeed later. A missed deadline counts: behind a silent
@@ -17,16 +19,42 @@ export function mayPass(error: unknown): boolean {
 }
 
 /**
- * Says whether connecting again may succeed where it did before: whatever is in the
- * broker's place for a while, that it is no broker is no reason to give up.
- *
- * @param error Why it failed.
- * @returns Whether to try again.
+ * Counts final answers in a row to what has worked before: a login that is refused, a
+ * queue that is not there. They may pass, for passwords change, and nodes come back.
  */
-export function mayPassAgain(error: unknown): boolean {
-  return mayPass(error) ||
-    (error instanceof ConnectionError && error.code === "connection-failed");
+export class Refusals {
+  readonly #most: number;
+  #count = 0;
+
+  /** Makes one that bears as many as the policy says. */
+  constructor(policy: RetryPolicy | false) {
+    this.#most = policy === false ? 0 : policy.maxRefusals ?? Infinity;
+  }
+
+  /** Says whether to try again after an error. */
+  mayGoOn(error: unknown): boolean {
+    if (error instanceof MessagingError) {
+      if (error.retryable || error.code === "connection-failed") {
+        this.#count = 0;
+        return true;
+      }
+      // No other answer of the broker makes these right.
+      if (!PASSING_CODES.has(error.code)) return false;
+    }
+    return ++this.#count <= this.#most;
+  }
 }
+
+/** Final answers of a broker that may be others later. */
+const PASSING_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "connection-lost",
+  "authentication-failed",
+  "consumer-cancelled",
+  "not-found",
+  "access-refused",
+  "resource-locked",
+  "precondition-failed",
+]);
 
 /**
  * Makes of a missed deadline of an attempt what it is for who wanted the connection.

@@ -30,10 +30,12 @@ import type { ConformanceCase, Harness } from "./case.ts";
 import { CLOSING } from "./closing.ts";
 import { CONSUMING } from "./consuming.ts";
 import { DEAD_LETTERING } from "./dead_lettering.ts";
+import { DECLARING } from "./declaring.ts";
 import { EXTRAS } from "./extras.ts";
 import { HANDING_OVER } from "./handing_over.ts";
 import { FINALITY } from "./finality.ts";
 import { HOSTILE } from "./hostile.ts";
+import { LEAVING } from "./leaving.ts";
 import { MESSAGING } from "./messaging.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { RECOVERY } from "./recovery.ts";
@@ -64,6 +66,8 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...HANDING_OVER,
   ...AGES,
   ...MESSAGING,
+  ...DECLARING,
+  ...LEAVING,
   ...RUNNING,
   ...RETRYING,
   ...HOSTILE,
