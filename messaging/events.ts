@@ -44,6 +44,6 @@ async function* iterate(
     }
   } finally {
     unwatch();
-    session.unwatch(mailbox);
+    session.watchers.remove(mailbox);
   }
 }

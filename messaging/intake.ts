@@ -2,35 +2,29 @@ import type { Mailbox } from "../async/mailbox.ts";
 import {
   AccessRefusedError,
   ChannelError,
-  MessagingError,
   NotFoundError,
-  ResourceLockedError,
   TimeoutError,
-  UnsupportedError,
 } from "../model/errors.ts";
-import type { FieldTable } from "../model/field_table.ts";
 import { Brake } from "./brake.ts";
 import { type Arrival, Lane, QueueSource } from "./lane.ts";
+import {
+  consumeFailed,
+  declared,
+  heldForNow,
+  type IntakeSettings,
+  isFinal,
+  isOrdered,
+  lookAt,
+  QueueUse,
+  requireDelay,
+  tagFor,
+  takeBack,
+} from "./intake_queues.ts";
 import type { Call } from "./operation_options.ts";
 import { Queue } from "./queue.ts";
 import { isRetryable, retry, sleep } from "./retry.ts";
-import type { Link, Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import { mayPass, Refusals } from "./session_errors.ts";
-
-/** What consumers of queues are asked to be. */
-export interface IntakeSettings {
-  readonly queues: readonly (Queue | string)[];
-  readonly prefetch: number;
-  readonly noAck: boolean;
-  readonly exclusive: boolean;
-  readonly consumerTag: string | undefined;
-  readonly arguments: FieldTable | undefined;
-}
-
-/** How many more messages somebody would begin with, beside those that are on their way to them. */
-interface Demand {
-  wanted: number;
-}
 
 /**
  * Consumes from some queues on one channel, and again on another when that is
@@ -55,22 +49,26 @@ export class Intake {
   #delays = false;
   /** Whether it has consumed: what was final before may pass now. */
   #worked: boolean;
-  #isUsing = false;
-  readonly #demand: Demand;
+  readonly #use: QueueUse;
+  /** How many more messages somebody would begin with, beside those that are on their way to them. */
+  readonly #demand: { wanted: number };
+  readonly #parent: Intake | undefined;
 
   /** Makes one that does nothing yet. */
   constructor(
     session: Session,
     settings: IntakeSettings,
     mailbox: Mailbox<Arrival>,
-    before?: { readonly demand: Demand },
+    parent?: Intake,
   ) {
     this.#session = session;
     this.#settings = settings;
     this.#mailbox = mailbox;
     this.#queues = settings.queues;
-    this.#worked = before !== undefined;
-    this.#demand = before?.demand ?? { wanted: 0 };
+    this.#use = new QueueUse(session.declarations, settings.queues);
+    this.#parent = parent;
+    this.#worked = parent !== undefined;
+    this.#demand = parent === undefined ? { wanted: 0 } : parent.#demand;
     this.#refusals = new Refusals(session.retryPolicy);
   }
 
@@ -78,7 +76,7 @@ export class Intake {
   requireDelay(): void {
     this.#delays = true;
     const link = this.#session.open;
-    if (link !== undefined) this.#check(link);
+    if (link !== undefined) requireDelay(link);
   }
 
   /** What went wrong last. */
@@ -119,9 +117,7 @@ export class Intake {
   /** Starts to consume; called again, it does nothing. */
   start(): void {
     if (this.#running !== undefined) return;
-    const { declarations } = this.#session;
-    for (const queue of this.#settings.queues) declarations.use(queue);
-    this.#isUsing = true;
+    this.#use.begin();
     this.#running = this.#run();
   }
 
@@ -134,16 +130,8 @@ export class Intake {
         ...this.#apart.map((each) => each.stop(left, call)),
       ]);
     } finally {
-      this.#release();
+      this.#use.end();
     }
-  }
-
-  /** Its queues have a consumer less: some go with their last one. */
-  #release(): void {
-    if (!this.#isUsing) return;
-    this.#isUsing = false;
-    const { declarations } = this.#session;
-    for (const queue of this.#settings.queues) declarations.release(queue);
   }
 
   async #stopOwn(left: readonly Arrival[], call: Call): Promise<void> {
@@ -215,7 +203,8 @@ export class Intake {
         brake.begin(clock.now());
         await lane.lost;
         brake.end(clock.now());
-        this.#takeBack(lane);
+        // It is delivered again, and wanted all the same.
+        this.#demand.wanted += takeBack(this.#mailbox, lane);
         if (signal.aborted) return;
         this.#worked ||= lane.heard || brake.brief === 0 || mayPass(lane.error);
         if (policy === false) throw lane.error;
@@ -244,51 +233,24 @@ export class Intake {
     if (!(error instanceof Error)) return;
     this.#lastError = error;
     if (!this.#worked || mayPass(error)) return;
-    const [queue, ...others] = this.#queues.map((each) =>
-      typeof each === "string" ? each : each.name
-    );
-    this.#session.emit({
-      type: "consume-failed",
-      queue: others.length === 0 ? queue ?? "" : "",
-      delay,
-      error,
-    });
+    this.#session.emit(consumeFailed(this.#queues, delay, error));
   }
 
+  /** Ends all of the consumer. */
   #fail(error: unknown): void {
+    const { clock, endpoint } = this.#session;
     this.#mailbox.fail(error);
-    this.#release();
-    // They have no one to hand anything to any more.
-    const deadline = this.#session.clock.now() +
-      this.#session.endpoint.operationTimeout;
-    for (const each of this.#apart) {
-      this.#session.track(each.stop([], { signal: undefined, deadline }));
-    }
-  }
-
-  /** Takes what came by a lane out of the mailbox: it is delivered again, and wanted all the same. */
-  #takeBack(lane: Lane): void {
-    const mine: Arrival[] = [];
-    for (const each of this.#mailbox.clear()) {
-      if (each.source.lane === lane) mine.push(each);
-      else this.#mailbox.put(each);
-    }
-    this.#demand.wanted += mine.length;
+    const deadline = clock.now() + endpoint.operationTimeout;
+    const all = this.#parent ?? this;
+    this.#session.track(all.stop([], { signal: undefined, deadline }));
   }
 
   async #reopen(signal: AbortSignal): Promise<Lane> {
     try {
       return await this.#openWhatIsThere(signal);
     } catch (error) {
-      const isHeld = error instanceof ResourceLockedError ||
-        error instanceof AccessRefusedError && this.#settings.exclusive;
-      if (this.#lane === undefined || !isHeld) throw error;
-      // Our own connection of before holds its exclusive queues and consumers until
-      // the broker has noticed that it is gone.
-      throw new ChannelError(error.message, {
-        code: "channel-closed",
-        cause: error,
-      });
+      if (this.#lane === undefined) throw error;
+      throw heldForNow(error, this.#settings.exclusive);
     }
   }
 
@@ -309,13 +271,18 @@ export class Intake {
   async #open(signal: AbortSignal): Promise<Lane> {
     const { clock } = this.#session;
     const link = await this.#session.link({ signal, deadline: Infinity });
-    this.#check(link);
+    if (this.#delays) requireDelay(link);
     const call = {
       signal: undefined,
       deadline: clock.now() + link.endpoint.operationTimeout,
     };
     const channel = await link.connection.openChannel(call);
-    const lane = new Lane(this.#session, channel, signal, this.#isOrdered());
+    const lane = new Lane(
+      this.#session,
+      channel,
+      signal,
+      isOrdered(this.#queues),
+    );
     let last: Queue | string | undefined;
     try {
       for (const queue of this.#queues) {
@@ -327,19 +294,12 @@ export class Intake {
       if (lane.fetchesOnDemand) lane.wake();
       return lane;
     } catch (error) {
-      this.#takeBack(lane); // what came by it goes back with it
+      // What came by it goes back with it.
+      this.#demand.wanted += takeBack(this.#mailbox, lane);
       await lane.close();
       if (last === undefined || !this.#part(last, error)) throw error;
       return await this.#open(signal);
     }
-  }
-
-  /** Whether only one consumer at a time takes a queue's messages: what goes back must not be overtaken. */
-  #isOrdered(): boolean {
-    return this.#queues.some((each) =>
-      each instanceof Queue &&
-      each.arguments["x-single-active-consumer"] === true
-    );
   }
 
   /** One queue of several can not be consumed from any more: the others go on without it. */
@@ -351,9 +311,13 @@ export class Intake {
     this.#queues = this.#queues.filter((each) => each !== queue);
     const apart = new Intake(
       this.#session,
-      { ...this.#settings, queues: [queue], consumerTag: this.#tagOf(queue) },
+      {
+        ...this.#settings,
+        queues: [queue],
+        consumerTag: tagFor(this.#session, this.#settings, queue),
+      },
       this.#mailbox,
-      { demand: this.#demand },
+      this,
     );
     if (this.#delays) apart.requireDelay();
     this.#apart.push(apart);
@@ -361,27 +325,10 @@ export class Intake {
     return true;
   }
 
-  /** The consumer tag for one of its queues, if it has one. */
-  #tagOf(queue: Queue | string): string | undefined {
-    const { consumerTag, queues } = this.#settings;
-    if (consumerTag === undefined || queues.length === 1) return consumerTag;
-    const name = typeof queue === "string"
-      ? queue
-      : this.#session.declarations.nameOf(queue) ?? queue.name;
-    return `${consumerTag}.${name}`;
-  }
-
-  #check({ connection }: Link): void {
-    if (!this.#delays || connection.capabilities.has("delay")) return;
-    throw new UnsupportedError(
-      'Cannot wait between attempts: this broker lacks the capability "delay"; set retry: { backoff: 0 }',
-    );
-  }
-
   async #consume(lane: Lane, queue: Queue | string, call: Call): Promise<void> {
     const { settings, name } = {
       settings: this.#settings,
-      name: await this.#declare(queue, call),
+      name: await declared(this.#session, queue, call),
     };
     const source = new QueueSource(lane, name, settings.noAck);
     const subscription = await lane.channel.consume(
@@ -403,7 +350,7 @@ export class Intake {
         // It is acked when it is handed over: what nobody has read is not lost.
         noAck: false,
         exclusive: settings.exclusive,
-        consumerTag: this.#tagOf(queue),
+        consumerTag: tagFor(this.#session, this.#settings, queue),
         arguments: settings.arguments,
         onLost: (tags) => source.lose(tags),
       },
@@ -433,7 +380,7 @@ export class Intake {
       declarations.doubt();
       const deadline = clock.now() + this.#session.endpoint.operationTimeout;
       const call = { signal: undefined, deadline };
-      await this.#look(queue, call);
+      await lookAt(this.#session, queue, call);
       await this.#consume(lane, queue, call);
     } catch (cause) {
       if (signal.aborted || !lane.alive) return;
@@ -450,30 +397,4 @@ export class Intake {
       await lane.close();
     }
   }
-
-  /** Looks whether a queue is there before it is consumed from on a channel that others share. */
-  async #look(queue: Queue | string, call: Call): Promise<void> {
-    if (queue instanceof Queue || !this.#session.knowsQueues) return;
-    const { topology } = await this.#session.link(call);
-    await topology.run(call, (channel) => channel.checkQueue(queue, call));
-  }
-
-  async #declare(queue: Queue | string, call: Call): Promise<string> {
-    if (!(queue instanceof Queue)) return queue;
-    const { declarations } = this.#session;
-    if (!declarations.has(queue)) {
-      const { topology } = await this.#session.link(call);
-      await topology.run(
-        call,
-        (channel) => declarations.declare(queue, channel, call),
-      );
-    }
-    return declarations.nameOf(queue) ?? queue.name;
-  }
-}
-
-/** Whether to consume again would end the same way: the queue is there, and can not be read. */
-function isFinal(error: Error): boolean {
-  return error instanceof MessagingError && !error.retryable &&
-    error.code !== "consumer-cancelled";
 }

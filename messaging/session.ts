@@ -1,6 +1,6 @@
 import type { Clock } from "../async/clock.ts";
 import { Limits } from "../async/limits.ts";
-import { Mailbox } from "../async/mailbox.ts";
+import type { Mailbox } from "../async/mailbox.ts";
 import { ConnectionError } from "../model/errors.ts";
 import type { QueueStatus } from "../model/queue.ts";
 import type {
@@ -26,6 +26,7 @@ import {
   Refusals,
 } from "./session_errors.ts";
 import { TopologyChannel } from "./topology_channel.ts";
+import { Watchers } from "./watchers.ts";
 
 /** How long what was destroyed may take to end, ms. */
 const LAST_MOMENT = 100;
@@ -62,7 +63,7 @@ export class Session {
   readonly random: () => number;
   readonly #settings: SessionSettings;
   readonly #background = new Set<Promise<void>>();
-  readonly #watchers = new Set<Mailbox<ConnectionEvent>>();
+  readonly watchers: Watchers = new Watchers();
   #state: ConnectionState = { type: "idle" };
   #link: Link | undefined;
   #capabilities: ReadonlySet<Capability> | undefined;
@@ -109,7 +110,7 @@ export class Session {
     return this.#link;
   }
 
-  /** Whether the broker tells that a queue is not there; as long as it is not known, that it does. */
+  /** Whether the broker tells that a queue is not there; until it is known, that it does. */
   get knowsQueues(): boolean {
     return this.#capabilities?.has("known-queues") ?? true;
   }
@@ -146,7 +147,8 @@ export class Session {
       return await this.limits.wait(
         this.#opening ?? this.#beginOpening(),
         { signal: call.signal, deadline },
-        () => this.#late(isFirst),
+        () =>
+          lateError(formatEndpoint(this.endpoint), this.#lastError, isFirst),
       );
     } finally {
       this.#waiting--;
@@ -198,21 +200,12 @@ export class Session {
 
   /** Hears of everything that happens from now on. */
   watch(): Mailbox<ConnectionEvent> {
-    const mailbox = new Mailbox<ConnectionEvent>();
-    if (this.#closing === undefined) this.#watchers.add(mailbox);
-    else mailbox.end();
-    return mailbox;
-  }
-
-  /** Hears no more. */
-  unwatch(mailbox: Mailbox<ConnectionEvent>): void {
-    this.#watchers.delete(mailbox);
-    mailbox.end();
+    return this.watchers.add(this.#closing !== undefined);
   }
 
   /** Tells whoever watches. */
   emit(event: ConnectionEvent): void {
-    for (const watcher of this.#watchers) watcher.put(event);
+    this.watchers.tell(event);
   }
 
   /** Sees to it that what ends in the background has ended before the session has. */
@@ -248,8 +241,7 @@ export class Session {
     });
     this.limits.clear();
     this.#setState({ type: "closed" });
-    for (const watcher of this.#watchers) watcher.end();
-    this.#watchers.clear();
+    this.watchers.end();
   }
 
   #giveUpOpening(): void {
@@ -397,10 +389,6 @@ export class Session {
     this.emit({ type: "lost", error });
     if (this.#kept) this.#beginOpening();
     else this.#setState({ type: "idle" });
-  }
-
-  #late(isFirst: boolean): Error {
-    return lateError(formatEndpoint(this.endpoint), this.#lastError, isFirst);
   }
 
   #setState(state: ConnectionState): void {

@@ -1,0 +1,217 @@
+import type { Mailbox } from "../async/mailbox.ts";
+import {
+  AccessRefusedError,
+  ChannelError,
+  MessagingError,
+  ResourceLockedError,
+  UnsupportedError,
+} from "../model/errors.ts";
+import type { FieldTable } from "../model/field_table.ts";
+import type { ConnectionEvent } from "./connection_state.ts";
+import type { Declarations } from "./declarations.ts";
+import type { Arrival, Lane } from "./lane.ts";
+import type { Call } from "./operation_options.ts";
+import { Queue } from "./queue.ts";
+import type { Link, Session } from "./session.ts";
+
+/** What consumers of queues are asked to be. */
+export interface IntakeSettings {
+  readonly queues: readonly (Queue | string)[];
+  readonly prefetch: number;
+  readonly noAck: boolean;
+  readonly exclusive: boolean;
+  readonly consumerTag: string | undefined;
+  readonly arguments: FieldTable | undefined;
+}
+
+/**
+ * Says whether only one consumer at a time takes a queue's messages: what goes back must
+ * not be overtaken.
+ *
+ * @param queues The queues.
+ * @returns Whether that holds for one of them.
+ */
+export function isOrdered(queues: readonly (Queue | string)[]): boolean {
+  return queues.some((each) =>
+    each instanceof Queue &&
+    each.arguments["x-single-active-consumer"] === true
+  );
+}
+
+/**
+ * Makes the consumer tag for one of a consumer's queues.
+ *
+ * @param session The session.
+ * @param settings What the consumer was asked to be.
+ * @param queue The queue.
+ * @returns The tag, if the consumer has one.
+ */
+export function tagFor(
+  session: Session,
+  { consumerTag, queues }: IntakeSettings,
+  queue: Queue | string,
+): string | undefined {
+  if (consumerTag === undefined || queues.length === 1) return consumerTag;
+  const name = typeof queue === "string"
+    ? queue
+    : session.declarations.nameOf(queue) ?? queue.name;
+  return `${consumerTag}.${name}`;
+}
+
+/**
+ * Declares a queue, unless that was done on this connection.
+ *
+ * @param session The session.
+ * @param queue The queue; by its name alone it must be there.
+ * @param call The limits.
+ * @returns Its name.
+ */
+export async function declared(
+  session: Session,
+  queue: Queue | string,
+  call: Call,
+): Promise<string> {
+  if (!(queue instanceof Queue)) return queue;
+  const { declarations } = session;
+  if (!declarations.has(queue)) {
+    const { topology } = await session.link(call);
+    await topology.run(
+      call,
+      (channel) => declarations.declare(queue, channel, call),
+    );
+  }
+  return declarations.nameOf(queue) ?? queue.name;
+}
+
+/**
+ * Looks whether a queue is there before it is consumed from on a channel that others
+ * share: on AMQP one that is not there would end it.
+ *
+ * @param session The session.
+ * @param queue The queue; one that is declared anyway is not looked at.
+ * @param call The limits.
+ * @throws {NotFoundError} If it is not there.
+ */
+export async function lookAt(
+  session: Session,
+  queue: Queue | string,
+  call: Call,
+): Promise<void> {
+  if (queue instanceof Queue || !session.knowsQueues) return;
+  const { topology } = await session.link(call);
+  await topology.run(call, (channel) => channel.checkQueue(queue, call));
+}
+
+/**
+ * Says whether to consume again would end the same way: the queue is there, and can not
+ * be read.
+ *
+ * @param error What ended the consumer.
+ * @returns Whether it would.
+ */
+export function isFinal(error: Error): boolean {
+  return error instanceof MessagingError && !error.retryable &&
+    error.code !== "consumer-cancelled";
+}
+
+/**
+ * Makes of an error that says that somebody else has a queue one that may pass: our own
+ * connection of before holds its exclusive queues and consumers until the broker has
+ * noticed that it is gone.
+ *
+ * @param error Why it can not be consumed from.
+ * @param exclusive Whether the consumer is to be the only one.
+ * @returns The error to go by.
+ */
+export function heldForNow(error: unknown, exclusive: boolean): unknown {
+  const isHeld = error instanceof ResourceLockedError ||
+    error instanceof AccessRefusedError && exclusive;
+  if (!isHeld) return error;
+  return new ChannelError(error.message, {
+    code: "channel-closed",
+    cause: error,
+  });
+}
+
+/**
+ * Requires a broker that can delay.
+ *
+ * @param link The connection to it.
+ * @throws {UnsupportedError} If it can not.
+ */
+export function requireDelay({ connection }: Link): void {
+  if (connection.capabilities.has("delay")) return;
+  throw new UnsupportedError(
+    'Cannot wait between attempts: this broker lacks the capability "delay"; set retry: { backoff: 0 }',
+  );
+}
+
+/**
+ * Makes the event of a consumer that can not consume for now.
+ *
+ * @param queues Its queues.
+ * @param delay When it tries again, ms.
+ * @param error Why.
+ * @returns The event.
+ */
+export function consumeFailed(
+  queues: readonly (Queue | string)[],
+  delay: number,
+  error: Error,
+): ConnectionEvent {
+  const [queue, ...others] = queues.map((each) =>
+    typeof each === "string" ? each : each.name
+  );
+  return {
+    type: "consume-failed",
+    queue: others.length === 0 ? queue ?? "" : "",
+    delay,
+    error,
+  };
+}
+
+/**
+ * Takes what came by a lane out of a mailbox, which others may share.
+ *
+ * @param mailbox The mailbox.
+ * @param lane The lane.
+ * @returns How many it were.
+ */
+export function takeBack(mailbox: Mailbox<Arrival>, lane: Lane): number {
+  let count = 0;
+  for (const each of mailbox.clear()) {
+    if (each.source.lane === lane) count++;
+    else mailbox.put(each);
+  }
+  return count;
+}
+
+/** That a consumer uses its queues: some go with their last one. */
+export class QueueUse {
+  readonly #declarations: Declarations;
+  readonly #queues: readonly (Queue | string)[];
+  #isOn = false;
+
+  /** Makes one that has not begun. */
+  constructor(
+    declarations: Declarations,
+    queues: readonly (Queue | string)[],
+  ) {
+    this.#declarations = declarations;
+    this.#queues = queues;
+  }
+
+  /** The consumer begins. */
+  begin(): void {
+    if (this.#isOn) return;
+    this.#isOn = true;
+    for (const queue of this.#queues) this.#declarations.use(queue);
+  }
+
+  /** The consumer has ended. */
+  end(): void {
+    if (!this.#isOn) return;
+    this.#isOn = false;
+    for (const queue of this.#queues) this.#declarations.release(queue);
+  }
+}
