@@ -1,5 +1,5 @@
 import type { BrokerUrl } from "./broker_url.ts";
-import { isOfTls, parseRest, parseUrl } from "./parse.ts";
+import { isOfTls, isScheme, parseRest, parseUrl } from "./parse.ts";
 
 /** Options of {@linkcode parseUrlList}. */
 export interface ParseUrlListOptions {
@@ -59,9 +59,15 @@ export function parseUrlList(
     sharesFirst = () => false,
   } = options;
   const texts = splitUrls(input);
+  refuseSplitSecrets(texts);
   let first: BrokerUrl | undefined;
   const urls = (texts.length === 0 ? [`${scheme}://`] : texts).map((text) => {
     const own = text.includes("://") ? schemeOf(text) : undefined;
+    if (own !== undefined && !isScheme(own)) {
+      throw new SyntaxError(
+        `Cannot parse a URL with "://" behind something that is no scheme: write "/" in a user or a password as "%2F"`,
+      );
+    }
     if (own !== undefined) {
       const url = parseUrl(text, { severalHosts: severalHosts(own) });
       if (first?.scheme === own && sharesFirst(own)) {
@@ -85,6 +91,26 @@ export function parseUrlList(
   return urls;
 }
 
+/**
+ * Refuses entries that are one URL with a ";" in its password: behind one that ends like a
+ * user and a beginning of a password, and behind any with no password of its own.
+ */
+function refuseSplitSecrets(texts: readonly string[]): void {
+  for (const [i, text] of texts.entries()) {
+    const before = texts[i - 1];
+    if (before === undefined || text.includes("://")) continue;
+    const [authority = ""] = text.split(/[/?#]/, 1);
+    const at = authority.lastIndexOf("@");
+    if (at < 0) continue;
+    const isCutOff = /^(?:[^:]*:\/\/)?[^@/?#]*:[^@/?#]*$/.test(before);
+    if (!isCutOff && authority.slice(0, at).includes(":")) continue;
+    throw new SyntaxError(
+      `Cannot parse a list of URLs with a user in an entry that has no scheme: give it one, and both a user and a password; a ";" in a password is written as "%3B"`,
+    );
+  }
+}
+
+/** In lower case; what stands before a "://" somewhere else is no scheme, and may be a secret. */
 function schemeOf(text: string): string {
   return text.slice(0, text.indexOf("://")).toLowerCase();
 }

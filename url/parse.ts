@@ -6,6 +6,8 @@ import type { BrokerHost, BrokerUrl } from "./broker_url.ts";
 export interface ParseUrlOptions {
   /** Whether several hosts may stand in the URL, separated by commas. @default {false} */
   readonly severalHosts?: boolean | undefined;
+  /** Whether the path is a file's, in which an `@` says nothing. @default {false} */
+  readonly isFile?: boolean | undefined;
 }
 
 /** A letter, then letters, digits, `+`, `-`, `.`; and the rest behind `://`. */
@@ -50,7 +52,11 @@ export function parseUrl(
       `Cannot parse a URL that does not begin with a scheme: it should be like "amqp://user:password@host:5672/virtual-host"`,
     );
   }
-  return { scheme: scheme.toLowerCase(), ...parseRest(rest, options) };
+  const isFile = /\+socket$/i.test(scheme);
+  return {
+    scheme: scheme.toLowerCase(),
+    ...parseRest(rest, { isFile, ...options }),
+  };
 }
 
 /**
@@ -71,9 +77,8 @@ export function parseRest(
   const at = authority.lastIndexOf("@");
   const userinfo = at < 0 ? "" : authority.slice(0, at);
   const colon = userinfo.indexOf(":");
-  // An "@" behind the authority, and none in it: the secret has a "/", "?" or "#".
-  const unescaped = at < 0 && tail.includes("@") ? tail[0] : undefined;
-  const hosts = parseHosts(authority.slice(at + 1), options, unescaped);
+  if (at < 0 && options.isFile !== true) refuseSecret(tail);
+  const hosts = parseHosts(authority.slice(at + 1), options);
   const [first = NO_HOST] = hosts;
   const [beforeFragment = ""] = tail.split("#", 1);
   const question = beforeFragment.indexOf("?");
@@ -94,24 +99,48 @@ export function parseRest(
 
 const NO_HOST: BrokerHost = { hostname: undefined, port: undefined };
 
+/**
+ * Refuses an "@" behind an authority that has none: a "/", "?" or "#" of the user or the
+ * password has ended the authority too early, or the "//" before it is missing. What is
+ * taken for a host, a path or a parameter is a secret then, and another server is dialled.
+ */
+function refuseSecret(tail: string): void {
+  const at = tail.indexOf("@");
+  if (at < 0) return;
+  const query = tail.indexOf("?");
+  const isValue = tail.startsWith("/") && query >= 0 && query < at &&
+    /[?&][^&@]*=[^&]*$/.test(tail.slice(query, at));
+  if (isValue) return;
+  const sign = tail.slice(0, 1);
+  throw new SyntaxError(
+    `Cannot parse a URL with "${sign}" in its user or password: write it as "${
+      encodeURIComponent(sign)
+    }", and an "@" in a virtual host as "%40"; a scheme ends with "://"`,
+  );
+}
+
+/*
+ * No error shows what stands where hosts and ports do: where something is missing or not
+ * encoded, it is a password, or the beginning of one.
+ */
+
 function parseHosts(
   text: string,
   { severalHosts = false }: ParseUrlOptions,
-  unescaped: string | undefined,
 ): readonly BrokerHost[] {
   if (!severalHosts && text.includes(",")) {
     throw new SyntaxError(
-      `Cannot parse the hosts "${text}": this transport takes one host a URL; join several URLs with ";"`,
+      `Cannot parse a URL with "," where its host is: this transport takes one host a URL; join several URLs with ";", and write a "," of a password as "%2C"`,
     );
   }
-  return text.split(",").map((each) => parseHost(each, unescaped));
+  return text.split(",").map(parseHost);
 }
 
-function parseHost(text: string, unescaped: string | undefined): BrokerHost {
+function parseHost(text: string): BrokerHost {
   const bracket = text.startsWith("[") ? text.indexOf("]") : -1;
   if (text.startsWith("[") && bracket < 0) {
     throw new SyntaxError(
-      `Cannot parse the host "${text}": the "[" of an IPv6 address needs a "]"`,
+      `Cannot parse the host of a URL: the "[" of an IPv6 address needs a "]"`,
     );
   }
   const colon = text.indexOf(":", bracket + 1);
@@ -122,32 +151,31 @@ function parseHost(text: string, unescaped: string | undefined): BrokerHost {
     : text.slice(0, colon);
   if (bracket >= 0 && colon !== bracket + 1 && bracket + 1 < text.length) {
     throw new SyntaxError(
-      `Cannot parse the host "${text}": after the "]" only ":" and a port may follow`,
+      `Cannot parse the host of a URL: after the "]" only ":" and a port may follow`,
     );
   }
   return {
     hostname: decode(hostname.toLowerCase(), "host"),
-    port: colon < 0 ? undefined : parsePort(text.slice(colon + 1), unescaped),
+    port: colon < 0 ? undefined : parsePort(text.slice(colon + 1)),
   };
 }
 
-function parsePort(
-  text: string,
-  unescaped: string | undefined,
-): number | undefined {
+function parsePort(text: string): number | undefined {
   if (text === "") return undefined;
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
-  if (unescaped !== undefined) {
-    // What looks like a port is the beginning of a password: it is not shown.
-    throw new SyntaxError(
-      `Cannot parse a URL with "${unescaped}" in its user or password: write it as "${
-        encodeURIComponent(unescaped)
-      }"`,
-    );
-  }
   throw new SyntaxError(
-    `Cannot parse the port "${text}": it must be a whole number from 0 to 65535`,
+    `Cannot parse the port of a URL: it must be a whole number from 0 to 65535; if it is the beginning of a password, percent-encode what is in it, ";" as "%3B"`,
   );
+}
+
+/**
+ * Says whether a text can be a scheme.
+ *
+ * @param text The text.
+ * @returns Whether it can.
+ */
+export function isScheme(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*$/i.test(text);
 }
 
 /**

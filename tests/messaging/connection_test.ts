@@ -136,7 +136,7 @@ const BAD: readonly (readonly [
     TransportError,
     "constructor",
   ],
-  ["a bad port", "amqp://h:x/", {}, SyntaxError, "port", "x"],
+  ["a bad port", "amqp://h:x/", {}, SyntaxError, "port", "65535"],
   ["a bad port option", "amqp://h", { port: 1.5 }, OptionError, "1.5"],
   ["a bad parameter", "amqp://h?ssl=perhaps", {}, OptionError, "perhaps"],
   [

@@ -81,8 +81,8 @@ for (const [text, parts] of GOLDEN) {
 }
 
 const BAD: readonly (readonly [string, ...string[]])[] = [
-  ["amqp://h:abc/", "abc", "port"],
-  ["amqp://h:99999/", "99999", "port"],
+  ["amqp://h:abc/", "port", "65535"],
+  ["amqp://h:99999/", "port", "65535"],
   ["amqp://u:a/b@h/", '"/"', "%2F"],
   ["amqp://u:a?b@h/", '"?"', "%3F"],
   ["amqp://u:a#b@h/", '"#"', "%23"],
