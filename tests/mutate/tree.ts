@@ -2,8 +2,8 @@
 
 import { applied, type Mutant } from "./operators.ts";
 
-/** Milliseconds that a mutant may take in one suite: then it hangs, which is noticed. */
-const LIMIT = 60_000;
+/** Milliseconds in which no test of a suite comes to its end: then it hangs, which is noticed. */
+const SILENCE = 30_000;
 
 /** What the copy needs of the project. */
 const PARTS = ["async", "codec", "messaging", "model", "transports", "url"]
@@ -22,6 +22,9 @@ export interface Outcome {
   readonly by: string;
   readonly seconds: number;
 }
+
+/** What is told of a suite that comes to no end. */
+const HANGS = `no test ended for ${SILENCE / 1000} s`;
 
 interface Failed {
   /** The test; `undefined` where it was none. */
@@ -47,8 +50,8 @@ export class Tree implements AsyncDisposable {
     }
     // What hangs is noticed sooner.
     await edit(`${path}/tests/conformance/support.ts`, [
-      ["PATIENCE = 15_000", "PATIENCE = 6_000"],
-      ["CASE_PATIENCE = 90_000", "CASE_PATIENCE = 20_000"],
+      ["PATIENCE = 15_000", "PATIENCE = 10_000"],
+      ["CASE_PATIENCE = 90_000", "CASE_PATIENCE = 25_000"],
     ]);
     // `conform.ts` runs them, many at once.
     await edit(`${path}/tests/support/register.ts`, [
@@ -69,7 +72,7 @@ export class Tree implements AsyncDisposable {
         ? ["units", "cases"]
         : ["cases", "units"];
       for (const suite of suites) {
-        const by = await this.#notice(suite);
+        const by = await this.#notice(suite, mutant?.file ?? "");
         if (by === undefined) continue;
         return { noticed: true, by, seconds: secondsSince(began) };
       }
@@ -83,14 +86,15 @@ export class Tree implements AsyncDisposable {
    * Which test notices it. Only one that fails again, alone, has: others may have
    * failed because the machine was busy.
    */
-  async #notice(suite: Suite): Promise<string | undefined> {
+  async #notice(suite: Suite, file: string): Promise<string | undefined> {
     const without: string[] = [];
     for (;;) {
-      const failed = await this.#run(suite, { without });
+      const failed = await this.#run(suite, file, { without });
       if (failed === undefined) return undefined;
       const { name, why } = failed;
+      if (name === HANGS) return `${suite}: ${name}`;
       const only = name === "the end" ? undefined : name;
-      const again = await this.#run(suite, { only, without });
+      const again = await this.#run(suite, file, { only, without });
       if (again !== undefined) return `${suite}: ${name ?? ""} ${why}`;
       if (only !== undefined) without.push(only);
       if (without.length > 5) return undefined;
@@ -99,6 +103,7 @@ export class Tree implements AsyncDisposable {
 
   async #run(
     suite: Suite,
+    file: string,
     { only, without }: {
       only?: string | undefined;
       without: readonly string[];
@@ -112,7 +117,7 @@ export class Tree implements AsyncDisposable {
       )
       : ["test", "-A", "--no-check", "--fail-fast"].concat(
         only === undefined ? [] : ["--filter", only],
-        this.#units,
+        this.#unitsOf(file),
       );
     const child = new Deno.Command("nice", {
       args: ["-n", "10", Deno.execPath(), ...args],
@@ -123,28 +128,45 @@ export class Tree implements AsyncDisposable {
       stdout: "piped",
       stderr: "piped",
     }).spawn();
-    let hangs = false;
-    const timer = setTimeout(() => {
+    let [hangs, text] = [false, ""];
+    const end = () => {
       hangs = true;
       child.kill("SIGKILL");
-    }, LIMIT);
-    const { success, stdout, stderr } = await child.output();
+    };
+    let timer = setTimeout(end, SILENCE);
+    const told = new Response(child.stderr).text();
+    for await (
+      const part of child.stdout.pipeThrough(new TextDecoderStream())
+    ) {
+      clearTimeout(timer);
+      timer = setTimeout(end, SILENCE);
+      text += part;
+    }
+    const { success } = await child.status;
     clearTimeout(timer);
-    if (hangs) return { why: `no end after ${LIMIT / 1000} s` };
+    if (hangs) return { name: HANGS, why: "" };
     if (success) return undefined;
-    const decoder = new TextDecoder();
-    const lines = decoder.decode(stdout).split("\n");
+    const lines = text.split("\n");
     const at = lines.findIndex((line) => line.startsWith("FAILED "));
     if (suite === "cases" && at >= 0) {
       const name = (lines[at] ?? "").slice("FAILED ".length);
       return { name, why: (lines[at + 1] ?? "").trim().slice(0, 200) };
     }
-    const told = lines.find((line) => line.includes(" ... FAILED"));
-    const [name] = told?.split(" ... FAILED") ?? [];
+    const line = lines.find((line) => line.includes(" ... FAILED"));
+    const [name] = line?.split(" ... FAILED") ?? [];
     if (name !== undefined) return { name, why: "" };
-    const why = decoder.decode(stderr).split("\n")
+    const why = (await told).split("\n")
       .find((line) => line.startsWith("error"));
     return { why: why?.slice(0, 200) ?? "it ended" };
+  }
+
+  /** The unit tests that are about a file, of all where there is none. */
+  #unitsOf(file: string): readonly string[] {
+    const [folder = ""] = file.split("/");
+    const areas = folder === "virtual" ? ["virtual", "transports"] : [folder];
+    return this.#units.filter((unit) =>
+      areas.some((area) => unit.startsWith(`tests/${area}`))
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
