@@ -5,6 +5,8 @@
  */
 
 import { BROKERS, type Brokers, provideBrokers } from "./brokers/mod.ts";
+import type { Tally } from "./chaos/ledger.ts";
+import { messageTable, readTallies } from "./chaos/tallies.ts";
 import {
   brokerTable,
   count,
@@ -64,6 +66,8 @@ async function main(files: readonly string[]): Promise<number> {
 interface Run {
   readonly results: readonly TestResult[];
   readonly code: number;
+  /** What became of the messages of those tests that count them. */
+  readonly tallies: readonly Tally[];
 }
 
 async function runTests(
@@ -72,6 +76,7 @@ async function runTests(
   env: Readonly<Record<string, string>>,
 ): Promise<Run> {
   const report = await Deno.makeTempFile({ suffix: ".xml" });
+  const tallies = await Deno.makeTempFile({ suffix: ".jsonl" });
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "test",
@@ -87,7 +92,12 @@ async function runTests(
     ],
     cwd: ROOT,
     // Most of a test is waiting for a broker: twice as many files as cores are under way.
-    env: { DENO_JOBS: String(2 * JOBS), ...env, DASHI_TEST: "1" },
+    env: {
+      DENO_JOBS: String(2 * JOBS),
+      ...env,
+      DASHI_TEST: "1",
+      DASHI_TEST_TALLIES: tallies,
+    },
     stdin: "null",
     stderr: "inherit",
   }).spawn();
@@ -96,11 +106,15 @@ async function runTests(
   Deno.addSignalListener("SIGTERM", onSignal);
   try {
     const { code } = await child.status;
-    return { code, results: readReport(await Deno.readTextFile(report)) };
+    return {
+      code,
+      results: readReport(await Deno.readTextFile(report)),
+      tallies: readTallies(await Deno.readTextFile(tallies)),
+    };
   } finally {
     Deno.removeSignalListener("SIGINT", onSignal);
     Deno.removeSignalListener("SIGTERM", onSignal);
-    await Deno.remove(report);
+    for (const each of [report, tallies]) await Deno.remove(each);
   }
 }
 
@@ -117,6 +131,8 @@ function tell(runs: readonly Run[], provided: readonly Brokers[]): number {
   const failed = counts.failed + broken + down;
   console.log(`\nThe slowest files:\n${slowestFiles(results, 10)}`);
   console.log(`\n${brokerTable(results, brokers)}\n`);
+  const tallies = runs.flatMap((run) => run.tallies);
+  if (tallies.length > 0) console.log(`${messageTable(tallies)}\n`);
   for (const { title, failed } of brokers) {
     if (failed) console.log(`${title} did not start: that is a failure`);
   }

@@ -1,7 +1,7 @@
 /** One run with producers and consumers in processes of their own, killed now and then. */
 
 import { pause } from "./faults.ts";
-import { Ledger, type Tally } from "./ledger.ts";
+import { Ledger, noted, type Tally } from "./ledger.ts";
 import { type RunOptions, withQueue } from "./run.ts";
 
 /** A worker. */
@@ -29,12 +29,12 @@ export async function runKills(
     const block = Math.ceil(messages / (faults + 1));
     try {
       for (let i = 0; i <= faults; i++) {
-        const before = ledger.confirmed.size;
+        const before = ledger.confirmed;
+        for (let id = i * block; id < (i + 1) * block; id++) ledger.send(id);
         const producer = spawn("produce", i * block, block);
-        ledger.published += block;
         if (i < faults) {
           const at = before + Math.max(1, Math.floor(block * random() * 0.8));
-          while (ledger.confirmed.size < at && !producer.ended) await pause(1);
+          while (ledger.confirmed < at && !producer.ended) await pause(1);
           ledger.faults++;
           if (victim === "produce") producer.kill();
           else {
@@ -50,7 +50,7 @@ export async function runKills(
       await Promise.all(consumers.map(({ over }) => over));
     }
   });
-  return ledger.tally();
+  return noted(ledger.tally());
 }
 
 function start(args: readonly string[], ledger: Ledger): Process {
@@ -90,7 +90,7 @@ async function read(
     rest = lines.pop() ?? "";
     for (const line of lines) {
       const [word, id] = line.split(" ");
-      if (word === "confirmed") ledger.confirmed.add(Number(id));
+      if (word === "confirmed") ledger.confirm(Number(id));
       else ledger.deliver(Number(id));
     }
   }

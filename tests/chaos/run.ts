@@ -7,7 +7,7 @@ import {
   Queue,
 } from "@dashi/mq";
 import { pause, type Random } from "./faults.ts";
-import { Ledger, type Tally } from "./ledger.ts";
+import { Ledger, noted, type Tally } from "./ledger.ts";
 import type { Scene } from "./scene.ts";
 
 /** How a run goes. */
@@ -35,10 +35,10 @@ export async function runBusy(
     const publish = async (end: number) => {
       while (next < end) {
         const id = next++;
-        ledger.published++;
+        ledger.send(id);
         try {
           await producer.publish(id, { routingKey: queue.name });
-          ledger.confirmed.add(id);
+          ledger.confirm(id);
         } catch (error) {
           if (!(error instanceof MessagingError)) throw error;
         }
@@ -67,7 +67,7 @@ export async function runBusy(
     await sending.close();
     await taking.close();
   });
-  return ledger.tally();
+  return noted(ledger.tally());
 }
 
 /** A consumer has nothing to do while something goes wrong; after each time it must get all that is published. */
@@ -80,12 +80,14 @@ export async function runIdle(
     const taking = connect(scene.urls.taking);
     const stop = consume(taking, queue, ledger);
     const producer = direct.producer<number>();
+    let next = 0;
     const publish = async (count: number) => {
       ledger.expect();
       await Promise.all(Array.from({ length: count }, async () => {
-        const id = ledger.published++;
+        const id = next++;
+        ledger.send(id);
         await producer.publish(id, { routingKey: queue.name });
-        ledger.confirmed.add(id);
+        ledger.confirm(id);
       }));
       await ledger.settle();
     };
@@ -98,7 +100,7 @@ export async function runIdle(
     await stop();
     await taking.close();
   });
-  return ledger.tally();
+  return noted(ledger.tally());
 }
 
 function connect(url: string): Connection {
@@ -116,7 +118,7 @@ function consume(
   queue: Queue,
   ledger: Ledger,
 ): () => Promise<void> {
-  const consumer = connection.consumer<number>(queue, { prefetch: 20 });
+  const consumer = connection.consumer(queue, { prefetch: 20 });
   const consuming = consumer.run(({ payload }) => ledger.deliver(payload), {
     concurrency: 4,
   });

@@ -5,6 +5,7 @@ import {
   Queue,
   SettlementError,
 } from "@dashi/mq";
+import { Ledger, noted } from "../chaos/ledger.ts";
 import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
@@ -102,15 +103,18 @@ onProxy(
     const consumer = connection.consumer<number>(queue);
     const all = Promise.withResolvers<void>();
     const first = Promise.withResolvers<void>();
-    const seen = new Set<number>();
+    const ledger = new Ledger();
     const running = consumer.run(({ payload }) => {
-      seen.add(payload);
-      if (seen.size === 1) first.resolve();
-      if (seen.size === 101) all.resolve();
+      ledger.deliver(payload);
+      if (ledger.delivered === 1) first.resolve();
+      if (ledger.delivered === 101) all.resolve();
     });
     const producer = direct.producer<number>();
-    const publish = (n: number) =>
-      producer.publish(n, { routingKey: queue.name });
+    const publish = async (n: number) => {
+      ledger.send(n);
+      await producer.publish(n, { routingKey: queue.name });
+      ledger.confirm(n);
+    };
     await publish(-1);
     await inTime(first.promise, () => `nothing came before ${outage}`);
     await happen(scene);
@@ -118,13 +122,15 @@ onProxy(
     await inTime(
       all.promise,
       () =>
-        `after ${outage} ${seen.size} of 101 came; ${
+        `after ${outage} ${ledger.delivered} of 101 came; ${
           Deno.inspect([consumer.health(), connection.state])
         }`,
     );
     assert(consumer.health().healthy);
     await consumer.cancel();
     await running;
+    const { lost, unexpected } = noted(ledger.tally());
+    assertEquals([lost, unexpected], [0, 0]);
   }),
 );
 
