@@ -37,6 +37,7 @@ import { FINALITY } from "./finality.ts";
 import { HOSTILE } from "./hostile.ts";
 import { LEAVING } from "./leaving.ts";
 import { MESSAGING } from "./messaging.ts";
+import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { RECOVERY } from "./recovery.ts";
 import { RETRYING } from "./retrying.ts";
@@ -68,6 +69,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...MESSAGING,
   ...DECLARING,
   ...LEAVING,
+  ...PRODUCING,
   ...RUNNING,
   ...RETRYING,
   ...HOSTILE,
