@@ -1,3 +1,4 @@
+import { checkName, checkShortString } from "../model/checks.ts";
 import type { ExchangeDeclaration, ExchangeType } from "../model/exchange.ts";
 import type { FieldTable } from "../model/field_table.ts";
 
@@ -120,47 +121,6 @@ export function binding(
   if (typeof exchange === "string") checkName("exchange", exchange);
   checkShortString("routing key", routingKey);
   return { exchange, routingKey, arguments: arguments_ };
-}
-
-/** AMQP's short strings: names and keys have 255 bytes at most. */
-const SHORT = 255;
-
-/**
- * Refuses what can not be the name of an exchange or a queue.
- *
- * @param kind What it names, for the error.
- * @param name The name.
- * @throws {TypeError} If it is not a string.
- * @throws {RangeError} If it is longer than 255 bytes in UTF-8.
- */
-export function checkName(kind: string, name: string): void {
-  checkShortString(`${kind} name`, name);
-}
-
-/**
- * Refuses what is no short string of AMQP.
- *
- * @param what What it is, for the error.
- * @param text The text.
- * @throws {TypeError} If it is not a string.
- * @throws {RangeError} If it is longer than 255 bytes in UTF-8.
- */
-export function checkShortString(what: string, text: string): void {
-  if (typeof text !== "string") {
-    throw new TypeError(
-      `Cannot use ${text} as ${what}: it must be a string`,
-    );
-  }
-  // A string of 85 units has no more than 255 bytes: most are not measured.
-  if (text.length * 3 <= SHORT) return;
-  const bytes = new TextEncoder().encode(text).byteLength;
-  if (bytes > SHORT) {
-    throw new RangeError(
-      `Cannot use "${
-        text.slice(0, 40)
-      }…" as ${what}: it has ${bytes} bytes, AMQP allows ${SHORT}`,
-    );
-  }
 }
 
 /**

@@ -1,10 +1,11 @@
 import { Line } from "../async/line.ts";
 import type * as codec from "../codec/mod.ts";
+import { MOST_EXPIRATION } from "../model/checks.ts";
 import { ClosedError, TimeoutError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { MessageProperties, Publishing } from "../model/message.ts";
 import type { Entity } from "./declarations.ts";
-import { checkShortString, Exchange, exchangeName } from "./exchange.ts";
+import { Exchange, exchangeName } from "./exchange.ts";
 import {
   checkCount,
   limitsOf,
@@ -276,19 +277,21 @@ export class Producer<T = unknown> implements AsyncDisposable {
       options.exchange ?? this.#options.exchange ?? "",
     );
     const routingKey = options.routingKey ?? this.#options.routingKey ?? "";
-    checkShortString("routing key", routingKey);
     const encoded = this.#codecs.encode(payload, this.#formatOf(options));
     return {
       exchange,
       routingKey,
       mandatory: options.mandatory ??
         (exchange === "" && this.#session.knowsQueues),
-      delay: checkRange("delay", options.delay, 0, Infinity) ?? 0,
+      delay: checkRange("delay", options.delay, 0, MOST_DELAY) ?? 0,
       properties: propertiesOf(options, replyTo, encoded),
       body: encoded.body,
     };
   }
 }
+
+/** What a Date can tell the end of, ms. */
+const MOST_DELAY = Number.MAX_SAFE_INTEGER;
 
 /** A queue whose name the broker has not chosen yet. */
 const UNKNOWN = Symbol("unknown");
@@ -308,7 +311,12 @@ function propertiesOf(
     priority: checkRange("priority", options.priority, 0, 9),
     correlationId: options.correlationId,
     replyTo,
-    expiration: checkRange("expiration", options.expiration, 0, Infinity),
+    expiration: checkRange(
+      "expiration",
+      options.expiration,
+      0,
+      MOST_EXPIRATION,
+    ),
     messageId: options.messageId ?? crypto.randomUUID(),
     timestamp: options.timestamp,
     type: options.type,

@@ -1,8 +1,8 @@
+import { checkName } from "../model/checks.ts";
 import type { FieldTable, FieldValue } from "../model/field_table.ts";
 import type { QueueDeclaration } from "../model/queue.ts";
 import {
   binding,
-  checkName,
   type Exchange,
   type ExchangeBinding,
   exchangeName,

@@ -40,6 +40,7 @@ import { MESSAGING } from "./messaging.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { RECOVERY } from "./recovery.ts";
+import { REFUSING } from "./refusing.ts";
 import { RETRYING } from "./retrying.ts";
 import { ROUTING } from "./routing.ts";
 import { RUNNING } from "./running.ts";
@@ -63,6 +64,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...FINALITY,
   ...CLOSING,
   ...ABORTING,
+  ...REFUSING,
   ...EXTRAS,
   ...HANDING_OVER,
   ...AGES,

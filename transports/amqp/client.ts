@@ -120,6 +120,13 @@ class Client implements AmqpClient {
     this.#stream?.on("readable", () => events.heard?.());
   }
 
+  get frameMax(): number {
+    const { connection } = this.#model;
+    return "frameMax" in connection && typeof connection.frameMax === "number"
+      ? connection.frameMax
+      : 0;
+  }
+
   async openChannel(events: ClientEvents): Promise<AmqpClientChannel> {
     const channel = await this.#model.createConfirmChannel();
     return new ClientChannel(

@@ -18,6 +18,10 @@
  * bits, which Kombu reads as they are; a `Date` to the second. A body that is larger than
  * the broker's `max_message_size` is refused with `message-too-large`.
  *
+ * Headers and arguments have to fit into a frame (128 KiB as RabbitMQ comes), names of
+ * queues and exchanges have no line ends, for RabbitMQ drops them: what does not is
+ * refused before it is sent. What it makes larger by itself, with `x-death`, is read.
+ *
  * RabbitMQ has no delay of its own. Delayed messages wait in durable queues that the
  * first of them declares, `dashi_delayed_<level>`, one for each binary digit of the delay
  * in seconds, rounded up; 2^28 - 1 seconds are the most. The exchange or queue that they

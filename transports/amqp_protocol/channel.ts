@@ -5,7 +5,6 @@ import {
   ChannelError,
   ClosedError,
   ConnectionError,
-  MessagingError,
   SettlementError,
   TimeoutError,
 } from "../../model/errors.ts";
@@ -28,7 +27,7 @@ import { Deliveries } from "./deliveries.ts";
 import type { ChannelContext } from "./context.ts";
 import type { Publish } from "./delays.ts";
 import { AmqpDelivery } from "./delivery.ts";
-import { channelError } from "./errors.ts";
+import { channelError, isUnsent } from "./errors.ts";
 import { describe, type Failure } from "./failure.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
 import { describePublish, Publishes } from "./publishes.ts";
@@ -358,7 +357,7 @@ export class AmqpChannel implements Channel {
       if (ended instanceof ClosedError || ended instanceof ConnectionError) {
         throw ended;
       }
-      if (error instanceof MessagingError) throw error; // it was never sent
+      if (isUnsent(error)) throw error;
       throw channelError(action, describe(error));
     }
   }

@@ -16,6 +16,7 @@ import type {
   TransportConnection,
 } from "../transport.ts";
 import { AmqpChannel } from "./channel.ts";
+import { CheckedChannel } from "./checked.ts";
 import type { ChannelContext } from "./context.ts";
 import { Delays } from "./delays.ts";
 import { channelError, dialError, lostError } from "./errors.ts";
@@ -173,7 +174,11 @@ export class AmqpConnection implements TransportConnection {
             { outcome: "unknown" },
           ),
       );
-      channel = new AmqpChannel(this.#context, client);
+      const { frameMax } = this.#client;
+      channel = new AmqpChannel(
+        this.#context,
+        new CheckedChannel(client, frameMax),
+      );
     } catch (error) {
       if (options?.signal?.aborted || error instanceof TimeoutError) {
         opening.then((client) => client.close()).catch(() => {});

@@ -4,7 +4,7 @@ import {
   ChannelError,
   ConnectionError,
   type ErrorDetails,
-  type MessagingError,
+  MessagingError,
   NotFoundError,
   PreconditionFailedError,
   PublishError,
@@ -46,6 +46,17 @@ export function channelError(
       return new UnsupportedError(message, details);
   }
   return new ChannelError(message, { ...details, code: "channel-closed" });
+}
+
+/**
+ * Says whether an error is no client's, but ours or the caller's: nothing was sent.
+ *
+ * @param error What a call has thrown.
+ * @returns Whether it says that something cannot be written.
+ */
+export function isUnsent(error: unknown): boolean {
+  return error instanceof MessagingError || error instanceof TypeError ||
+    error instanceof RangeError;
 }
 
 /**

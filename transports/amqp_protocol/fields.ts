@@ -1,5 +1,9 @@
 import { DecodeError, EncodeError } from "../../model/errors.ts";
-import type { FieldTable, FieldValue } from "../../model/field_table.ts";
+import {
+  type FieldTable,
+  type FieldValue,
+  isFieldArray,
+} from "../../model/field_table.ts";
 
 const INT64_LEAST = -(2n ** 63n);
 const INT64_MOST = 2n ** 63n - 1n;
@@ -74,6 +78,51 @@ export function checkFieldName(name: string): void {
       }…"`,
     );
   }
+}
+
+const UTF8 = new TextEncoder();
+
+/**
+ * Counts the bytes of a table as both clients write it, its length among them.
+ *
+ * @param table The table, which `checkTable` has let pass.
+ * @returns How many.
+ */
+export function sizeOfTable(table: FieldTable): number {
+  let size = 4;
+  for (const name of Object.keys(table)) {
+    const value = table[name];
+    if (value !== undefined) size += 1 + bytesOf(name) + sizeOf(value);
+  }
+  return size;
+}
+
+/**
+ * Counts the bytes of a text in UTF-8.
+ *
+ * @param text The text.
+ * @returns How many.
+ */
+export function bytesOf(text: string): number {
+  return UTF8.encode(text).byteLength;
+}
+
+function sizeOf(value: FieldValue): number {
+  switch (typeof value) {
+    case "string":
+      return 5 + bytesOf(value);
+    case "boolean":
+      return 2;
+    case "number":
+      return numberType(value) === "int32" ? 5 : 9;
+    case "bigint":
+      return 9;
+  }
+  if (value === null) return 1;
+  if (value instanceof Uint8Array) return 5 + value.byteLength;
+  if (value instanceof Date) return 9;
+  if (!isFieldArray(value)) return 1 + sizeOfTable(value);
+  return value.reduce((size: number, each) => size + sizeOf(each), 5);
 }
 
 const TEXT = new TextDecoder();

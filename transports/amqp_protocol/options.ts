@@ -1,7 +1,9 @@
 import type { FieldTable } from "../../model/field_table.ts";
-import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
+import { checkTable } from "../../model/checks.ts";
+import { errorText } from "../../model/error_text.ts";
 import { OptionError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
   integerOption,
@@ -39,11 +41,21 @@ export interface DialOptions {
 
 const CLIENT_PROPERTIES: OptionReader<FieldTable> = {
   fromObject(name, value) {
-    if (isTable(value)) return value;
-    throw new OptionError(
-      `Cannot use ${quote(value)} as "${name}": it must be an object`,
-      { code: "option-invalid" },
-    );
+    if (!isTable(value)) {
+      throw new OptionError(
+        `Cannot use ${quote(value)} as "${name}": it must be an object`,
+        { code: "option-invalid" },
+      );
+    }
+    try {
+      checkTable(value);
+      return value;
+    } catch (cause) {
+      throw new OptionError(
+        `Cannot use these as "${name}": ${errorText(cause)}`,
+        { code: "option-invalid", cause },
+      );
+    }
   },
 };
 

@@ -74,6 +74,8 @@ export type Dial = (
 export interface AmqpClient {
   /** Seconds between heartbeats as agreed with the broker, where the client tells. */
   readonly heartbeat?: number;
+  /** The largest frame that the broker takes, bytes; 0 is no limit. */
+  readonly frameMax: number;
   /** Opens a channel with confirms. */
   openChannel(events: ClientEvents): Promise<AmqpClientChannel>;
   /** Says to the broker that we live, where the client does not by itself. Called every half heartbeat. */

@@ -2,6 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { checkConsume, checkName } from "../../model/checks.ts";
 import {
   AccessRefusedError,
   ClosedError,
@@ -146,6 +147,7 @@ export class StoreChannel implements Channel {
     queue: string,
     options?: GetOptions,
   ): Promise<Delivery | undefined> {
+    checkName("queue", queue);
     this.#check(options, () => `get from queue "${queue}"`);
     const { store, owner, deadLetters } = this.#context;
     const view = await store.readTopology(
@@ -207,6 +209,7 @@ export class StoreChannel implements Channel {
     deliver: (delivery: Delivery) => void,
     options: ConsumeOptions,
   ): Promise<Subscription> {
+    checkConsume(queue, options);
     const { store, owner, clock, consumerTags } = this.#context;
     const consumerTag = options.consumerTag ?? `ctag-${crypto.randomUUID()}`;
     if (this.#consumers.has(consumerTag)) {

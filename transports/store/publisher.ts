@@ -1,5 +1,6 @@
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { checkPublishing } from "../../model/checks.ts";
 import { PublishError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { withoutBcc } from "../../virtual/route.ts";
@@ -45,6 +46,7 @@ export class Publisher {
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
     try {
       this.#limits.check(options, () => describe(message));
+      checkPublishing(message);
       const refused = refusePublishing(this.#store.capabilities, message) ??
         this.#tooLarge(message);
       if (refused !== undefined) return Promise.reject(refused);

@@ -1,5 +1,11 @@
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import {
+  checkBinding,
+  checkExchangeDeclaration,
+  checkName,
+  checkQueueDeclaration,
+} from "../../model/checks.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import {
@@ -43,6 +49,7 @@ export class Tables {
     exchange: ExchangeDeclaration,
     options?: CallOptions,
   ): Promise<void> {
+    checkExchangeDeclaration(exchange);
     await this.change(
       { type: "exchange", name: exchange.name },
       (topology) => planDeclareExchange(topology, exchange, this.#owner),
@@ -53,6 +60,7 @@ export class Tables {
 
   /** Checks that an exchange is there. */
   async checkExchange(name: string, options?: CallOptions): Promise<void> {
+    checkName("exchange", name);
     this.#check(options, () => `check exchange "${name}"`);
     const view = await this.#store.readTopology(
       { type: "exchange", name },
@@ -63,6 +71,7 @@ export class Tables {
 
   /** Deletes an exchange. */
   async deleteExchange(name: string, options?: DeleteOptions): Promise<void> {
+    checkName("exchange", name);
     await this.change(
       { type: "exchange", name },
       (topology) =>
@@ -82,6 +91,7 @@ export class Tables {
     options?: CallOptions,
   ): Promise<QueueStatus> {
     const [store, owner] = [this.#store, this.#owner];
+    checkQueueDeclaration(queue);
     requireForQueue(store.capabilities, queue);
     // A random name can not be taken, so the plan's rule against `amq.` names,
     // which is for names that users choose, is told so.
@@ -102,6 +112,7 @@ export class Tables {
 
   /** Looks at a queue. */
   async checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
+    checkName("queue", name);
     this.#check(options, () => `check queue "${name}"`);
     const [store, owner] = [this.#store, this.#owner];
     const view = await store.readTopology({ type: "queue", name }, options);
@@ -124,6 +135,7 @@ export class Tables {
     name: string,
     options?: DeleteQueueOptions,
   ): Promise<number> {
+    checkName("queue", name);
     const { ifUnused = false, ifEmpty = false } = options ?? {};
     const isKnown = this.#store.capabilities.has("known-queues");
     return await this.change(
@@ -146,6 +158,7 @@ export class Tables {
 
   /** Adds a binding. */
   async bind(binding: Binding, options?: CallOptions): Promise<void> {
+    checkBinding(binding);
     if (binding.destination.kind === "exchange") {
       requireCapability(
         this.#store.capabilities,
@@ -164,6 +177,7 @@ export class Tables {
 
   /** Removes a binding. */
   async unbind(binding: Binding, options?: CallOptions): Promise<void> {
+    checkBinding(binding);
     await this.change(
       { type: "exchange", name: binding.source },
       (topology) => planUnbind(topology, binding, this.#owner),
