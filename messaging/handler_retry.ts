@@ -28,6 +28,16 @@ export interface HandlerRetry {
 /** The header that tells which attempt a delivery is; the first has none. */
 const ATTEMPTS = "x-attempts";
 
+/**
+ * The header of a message whose handler may end its process: how many of its calls are
+ * counted if it does so once more. Such a message is handed out alone, and this is
+ * written before it is, so that a delivery after that shows that it has done so.
+ */
+const SUSPECT = "x-suspect";
+
+/** The header that counts deliveries without an end, where the broker only says that there were such. */
+const REDELIVERIES = "x-redeliveries";
+
 const DEFAULT_BACKOFF: HandlerBackoff = {
   firstDelay: 1000,
   mostDelay: 60_000,
@@ -82,10 +92,76 @@ export function planAttempt(
 ): NextAttempt | undefined {
   const calls = attemptOf(headers);
   if (calls >= retry.attempts) return undefined;
+  // Its handler has ended: it kills nobody.
+  const { [SUSPECT]: _, [REDELIVERIES]: __, ...rest } = headers;
   return {
     delay: delayAfter(calls, retry.backoff ?? DEFAULT_BACKOFF),
-    headers: { ...headers, [ATTEMPTS]: calls + 1 },
+    headers: { ...rest, [ATTEMPTS]: calls + 1 },
   };
+}
+
+/** What {@linkcode judge} looks at. */
+export interface Judged {
+  readonly headers: FieldTable;
+  readonly redelivered: boolean;
+  readonly deliveryCount: number | undefined;
+  /** Whether its attempts are counted by the broker. */
+  readonly keepsPlace: boolean;
+}
+
+/** What is to be done with a delivery before its handler is called. */
+export type Verdict =
+  /** Call it, beside others. */
+  | { readonly type: "call" }
+  /** Call it while no other handler runs. */
+  | { readonly type: "call-alone" }
+  /** Write it again with these headers; of suspects one at a time. */
+  | { readonly type: "mark"; readonly headers: FieldTable }
+  | { readonly type: "rewrite"; readonly headers: FieldTable }
+  /** It has used up its attempts, without that a handler has ended. */
+  | { readonly type: "give-up"; readonly calls: number };
+
+const CALL: Verdict = { type: "call" };
+const CALL_ALONE: Verdict = { type: "call-alone" };
+
+/**
+ * Decides about a delivery whose handler may have ended its process the last times. That
+ * it was delivered before says little: it may have been fetched beside one that did. So
+ * it keeps its attempts, and where they would be used up if it was the one, it is called
+ * alone, marked before: only what is delivered after that again has used them up.
+ *
+ * @param retry The policy.
+ * @param judged The delivery.
+ * @returns What to do.
+ */
+export function judge({ attempts }: HandlerRetry, judged: Judged): Verdict {
+  const { headers, redelivered, deliveryCount, keepsPlace } = judged;
+  const suspected = countIn(headers[SUSPECT]);
+  if (!redelivered) return suspected > 0 ? CALL_ALONE : CALL;
+  const since = Math.max(1, deliveryCount ?? 1);
+  const ended = attemptOf(headers) - 1;
+  if (keepsPlace) {
+    return ended < attempts ? CALL : { type: "give-up", calls: ended };
+  }
+  if (suspected > 0) {
+    const calls = ended + suspected + since;
+    return calls >= attempts
+      ? { type: "give-up", calls }
+      : { type: "rewrite", headers: { ...headers, [SUSPECT]: calls - ended } };
+  }
+  const { [REDELIVERIES]: before, ...rest } = headers;
+  const seen = countIn(before) + since;
+  const left = Math.max(1, attempts - ended - 1);
+  if (seen >= left) {
+    return { type: "mark", headers: { ...rest, [SUSPECT]: left } };
+  }
+  if (deliveryCount !== undefined) return CALL;
+  return { type: "rewrite", headers: { ...rest, [REDELIVERIES]: seen } };
+}
+
+function countIn(value: unknown): number {
+  const count = Number(value ?? 0);
+  return Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
 /** Which attempt a delivery is, from 1. What others put in the header counts if it is a count. */

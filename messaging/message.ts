@@ -189,6 +189,16 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#delivery.deliveryCount;
   }
 
+  /** Whether it may have been delivered before. */
+  get redelivered(): boolean {
+    return this.#delivery.redelivered;
+  }
+
+  /** As of its delivery. */
+  get keepsPlace(): boolean {
+    return this.#delivery.keepsPlace ?? false;
+  }
+
   get settled(): boolean {
     return this.#settled;
   }

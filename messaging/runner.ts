@@ -1,14 +1,17 @@
 import type { Clock } from "../async/clock.ts";
 import { turn } from "../async/turn.ts";
 import { MessagingError, UnsupportedError } from "../model/errors.ts";
+import type { FieldTable } from "../model/field_table.ts";
 import {
   checkRetry,
   type HandlerRetry,
+  judge,
   type NextAttempt,
   planAttempt,
 } from "./handler_retry.ts";
 import type { Message, ReceivedMessage } from "./message.ts";
 import { checkCount } from "./operation_options.ts";
+import { Suspects } from "./suspects.ts";
 
 /** Options of `consumer.run`. */
 export interface RunOptions {
@@ -52,6 +55,7 @@ export class Runner<T> {
   readonly #options: RunOptions;
   readonly #host: RunnerHost<T>;
   readonly #concurrency: number;
+  readonly #suspects: Suspects<ReceivedMessage<T>>;
   #active = 0;
   #count = 0;
   #free: (() => void) | undefined;
@@ -72,6 +76,11 @@ export class Runner<T> {
     this.#options = options;
     this.#host = host;
     this.#concurrency = concurrency;
+    this.#suspects = new Suspects({
+      clock: host.clock,
+      rewrite: (message, headers) => this.#rewrite(message, headers),
+      letGo: (message) => this.#letGo(message),
+    });
   }
 
   /** Runs until there are no more messages. */
@@ -85,6 +94,7 @@ export class Runner<T> {
       await this.#pump();
     } finally {
       signal?.removeEventListener("abort", onAbort);
+      await this.#suspects.end();
       await this.#drain();
     }
   }
@@ -94,9 +104,63 @@ export class Runner<T> {
       if (this.#active >= this.#concurrency) await this.#untilFree();
       const message = this.#host.take() ?? await this.#host.next();
       if (message === undefined) return;
+      if (this.#isSuspicious(message)) {
+        await this.#examine(message);
+        continue;
+      }
       this.#active++;
       this.#handle(message).then(this.#done);
       if (++this.#count % BREATH === 0) await turn();
+    }
+  }
+
+  /** Only with `retry`, whose attempts it may have used up. */
+  #isSuspicious(message: ReceivedMessage<T>): boolean {
+    const { retry } = this.#options;
+    return retry !== undefined && judge(retry, message).type !== "call";
+  }
+
+  /** Sees to a message that may end the process of its handler. Never rejects. */
+  async #examine(message: ReceivedMessage<T>): Promise<void> {
+    const { retry } = this.#options;
+    const verdict = retry && judge(retry, message);
+    switch (verdict?.type) {
+      case "call-alone":
+        this.#suspects.came();
+        while (this.#active > 0) await this.#untilFree();
+        this.#active++;
+        await this.#handle(message);
+        this.#done();
+        return await this.#suspects.proved();
+      case "mark":
+        await this.#suspects.add(message, verdict.headers);
+        break;
+      case "rewrite":
+        await this.#rewrite(message, verdict.headers);
+        break;
+      case "give-up": {
+        this.#tell(message, neverEnded(verdict.calls));
+        const reject = () => message.reject();
+        const failure = await this.#persist(message, reject);
+        if (failure !== undefined) await this.#letGo(message);
+      }
+    }
+    this.#host.want(1);
+  }
+
+  /** As a copy at the end of its queue. Never rejects. */
+  async #rewrite(
+    message: ReceivedMessage<T>,
+    headers: FieldTable,
+  ): Promise<void> {
+    const rewrite = () => message.requeueLater(0, headers);
+    const failure = await this.#persist(message, rewrite, undefined, 1);
+    if (failure === undefined) return;
+    // What cannot be written again cannot be counted either.
+    const reject = () => message.reject();
+    if (mayPass(failure)) await this.#letGo(message);
+    else if (await this.#persist(message, reject) !== undefined) {
+      await this.#letGo(message);
     }
   }
 
@@ -252,6 +316,12 @@ export class Runner<T> {
     while (this.#active > 0 && !late) await this.#untilFree();
     stop?.();
   }
+}
+
+function neverEnded(calls: number): Error {
+  return new Error(
+    `A message was handed to its handler ${calls} times, which never ended: it is rejected`,
+  );
 }
 
 function mayPass(error: unknown): boolean {

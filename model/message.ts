@@ -79,6 +79,8 @@ export interface Delivery {
   readonly redelivered: boolean;
   /** How often it was delivered before, where the broker counts; else `undefined`. */
   readonly deliveryCount: number | undefined;
+  /** Whether its header `x-attempts` is how often the broker has handed it out, and what is requeued keeps its headers and its place. */
+  readonly keepsPlace?: boolean | undefined;
   /** Its properties. */
   readonly properties: MessageProperties;
   /** Its body. */

@@ -36,6 +36,7 @@ import { HANDING_OVER } from "./handing_over.ts";
 import { FINALITY } from "./finality.ts";
 import { HOSTILE } from "./hostile.ts";
 import { LEAVING } from "./leaving.ts";
+import { KILLERS } from "./killers.ts";
 import { MESSAGING } from "./messaging.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
@@ -74,6 +75,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...PRODUCING,
   ...RUNNING,
   ...RETRYING,
+  ...KILLERS,
   ...HOSTILE,
   ...SHUTDOWN,
   ...RECOVERY,

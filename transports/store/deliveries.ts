@@ -380,6 +380,7 @@ function deliveryOf(reservation: Reservation, tag: DeliveryTag): Delivery {
     routingKey: message.routingKey,
     redelivered,
     deliveryCount,
+    keepsPlace: reservation.keepsPlace,
     properties: message.properties,
     body: message.body,
   };

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import type { ConformanceCase } from "./case.ts";
+import { onStage, open } from "./stage.ts";
+import { arrives } from "./support.ts";
+
+/** Handlers that end their process, as far as a broker can see it: they never end, and their connection does. */
+export const KILLERS: readonly ConformanceCase[] = [
+  onStage(
+    "a handler that never ends uses up `attempts`, and what was fetched beside it keeps its own",
+    async ({ connection, ...stage }, harness) => {
+      const exchange = stage.exchange({ type: "direct" });
+      const dead = stage.queue({ exchange, routingKey: "dead" });
+      const queue = stage.queue({
+        deadLetterExchange: exchange,
+        deadLetterRoutingKey: "dead",
+      });
+      const producer = connection.producer<string>({
+        routingKey: queue.name,
+        declare: [dead, queue],
+      });
+      for (let i = 0; i < 12; i++) {
+        await producer.publish(i === 4 ? "killer" : `innocent ${i}`);
+      }
+      const { promise: isDead, resolve: died } = Promise.withResolvers<void>();
+      const burying = connection.consumer<string>(dead);
+      const buried = burying.run(({ payload }) => {
+        assert.equal(payload, "killer");
+        died();
+      });
+      let [calls, over] = [0, false];
+      void isDead.then(() => over = true);
+      const handled = new Map<string, unknown>();
+      while (!over) {
+        const process = open(harness);
+        await process.declare([dead, queue]);
+        const { promise: killed, resolve: kill } = Promise.withResolvers<
+          void
+        >();
+        const { promise: done, resolve: finish } = Promise.withResolvers<
+          void
+        >();
+        if (handled.size === 11) finish(); // the killer alone is left
+        void process.consumer<string>(queue).run(
+          async ({ payload, headers }) => {
+            if (payload === "killer") {
+              calls++;
+              assert.ok(calls <= 3, `it was called ${calls} times`);
+              kill();
+              await new Promise(() => {});
+            }
+            handled.set(payload, headers["x-attempts"]);
+            if (handled.size === 11) finish();
+          },
+          { retry: { attempts: 3, backoff: 0 } },
+        );
+        await arrives(
+          Promise.race([killed, Promise.all([isDead, done])]),
+          "a call, or the end",
+        );
+        await process.close({ drainTimeout: 200 });
+      }
+      assert.equal(calls, 3);
+      assert.equal(handled.size, 11);
+      // Their first attempt, however often they were fetched.
+      assert.deepEqual([...new Set(handled.values())], [undefined]);
+      await burying.cancel();
+      await arrives(buried, "the end of the other consumer");
+    },
+    { needs: ["dead-letter"] },
+  ),
+];

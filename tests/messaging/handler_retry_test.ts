@@ -1,0 +1,93 @@
+import { assertEquals } from "@std/assert";
+import {
+  judge,
+  type Judged,
+  planAttempt,
+  type Verdict,
+} from "../../messaging/handler_retry.ts";
+
+const CASES: readonly (readonly [
+  name: string,
+  attempts: number,
+  judged: Partial<Judged>,
+  verdict: Verdict,
+])[] = [
+  ["a new message", 3, {}, { type: "call" }],
+  ["one that was delivered once before", 3, {
+    redelivered: true,
+    deliveryCount: 1,
+  }, { type: "call" }],
+  ["one that may have used up all but one", 3, {
+    redelivered: true,
+    deliveryCount: 2,
+  }, { type: "mark", headers: { "x-suspect": 2 } }],
+  ["one that was fetched often", 3, {
+    redelivered: true,
+    deliveryCount: 50,
+  }, { type: "mark", headers: { "x-suspect": 2 } }],
+  ["one that comes marked", 3, { headers: { "x-suspect": 2 } }, {
+    type: "call-alone",
+  }],
+  ["one that comes marked once more", 3, {
+    headers: { "x-suspect": 2 },
+    redelivered: true,
+    deliveryCount: 1,
+  }, { type: "give-up", calls: 3 }],
+  ["one that comes marked once more, with attempts left", 5, {
+    headers: { "x-suspect": 2, kept: 1 },
+    redelivered: true,
+    deliveryCount: 1,
+  }, { type: "rewrite", headers: { "x-suspect": 3, kept: 1 } }],
+  ["one whose second attempt did not end", 3, {
+    headers: { "x-attempts": 2 },
+    redelivered: true,
+    deliveryCount: 1,
+  }, { type: "mark", headers: { "x-attempts": 2, "x-suspect": 1 } }],
+  ["one that is only flagged", 3, { redelivered: true }, {
+    type: "rewrite",
+    headers: { "x-redeliveries": 1 },
+  }],
+  ["one that is flagged again", 3, {
+    headers: { "x-redeliveries": 1 },
+    redelivered: true,
+  }, { type: "mark", headers: { "x-suspect": 2 } }],
+  ["one that is only flagged, and has a single attempt", 1, {
+    redelivered: true,
+  }, { type: "mark", headers: { "x-suspect": 1 } }],
+  ["one that the broker counts", 3, {
+    headers: { "x-attempts": 3 },
+    redelivered: true,
+    deliveryCount: 2,
+    keepsPlace: true,
+  }, { type: "call" }],
+  ["one that the broker counts, beyond its attempts", 3, {
+    headers: { "x-attempts": 4 },
+    redelivered: true,
+    deliveryCount: 3,
+    keepsPlace: true,
+  }, { type: "give-up", calls: 3 }],
+  ["one with rubbish in its headers", 3, {
+    headers: { "x-suspect": "many", "x-redeliveries": -1 },
+    redelivered: true,
+    deliveryCount: 1,
+  }, { type: "call" }],
+];
+
+for (const [name, attempts, judged, verdict] of CASES) {
+  Deno.test(`judge() of ${name}, with ${attempts} attempts: ${verdict.type}`, () => {
+    const all: Judged = {
+      headers: {},
+      redelivered: false,
+      deliveryCount: undefined,
+      keepsPlace: false,
+      ...judged,
+    };
+    assertEquals(judge({ attempts }, all), verdict);
+  });
+}
+
+Deno.test("planAttempt() takes the suspicion from a message whose handler has ended", () => {
+  const headers = { "x-suspect": 2, "x-redeliveries": 1, kept: 1 };
+  const next = planAttempt({ attempts: 3, backoff: 0 }, headers);
+  assertEquals(next, { delay: 0, headers: { kept: 1, "x-attempts": 2 } });
+});
