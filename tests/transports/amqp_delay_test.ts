@@ -3,6 +3,7 @@ import {
   createConnection,
   EncodeError,
   Exchange,
+  PublishError,
   Queue,
   UnsupportedError,
 } from "@dashi/mq";
@@ -288,6 +289,49 @@ Deno.test({
           for (const each of connections) await each.close();
         },
       );
+      for (const client of CLIENTS) {
+        await context.step(
+          `${client.scheme}: a delay queue that is gone is noticed, and declared again`,
+          async () => {
+            const url = urlFor(client, broker.url);
+            await using connection = createConnection(url);
+            await using other = createConnection(url);
+            const queue = new Queue(`delay-gone-${client.scheme}`);
+            const delays = (delay: number, from = connection) =>
+              from.producer<number>({ declare: [queue] }).publish(delay, {
+                routingKey: queue.name,
+                delay,
+              });
+            const iterator = connection.consumer<number>(queue)
+              [Symbol.asyncIterator]();
+            const comes = async (delay: number) => {
+              const { value } = await iterator.next();
+              assertEquals(value?.payload, delay);
+              await value?.ack();
+            };
+            await delays(1);
+            await comes(1);
+            const channel = await other.channel();
+            await channel.deleteQueue("dashi_delayed_0");
+            // The first that it would wait in, and one behind that.
+            for (const delay of [2, 2001]) {
+              const refused = await assertRejects(() => delays(delay));
+              assert(refused instanceof PublishError);
+              assertEquals(
+                [refused.code, refused.retryable, refused.outcome],
+                ["publish-refused", true, "not-sent"],
+              );
+              await delays(3);
+              await comes(3);
+              await channel.deleteQueue("dashi_delayed_0");
+            }
+            // Another connection does not know of it, and declares it.
+            await delays(4, other);
+            await comes(4);
+            await iterator.return?.();
+          },
+        );
+      }
     } finally {
       await broker.stop();
     }

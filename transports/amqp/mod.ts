@@ -29,6 +29,13 @@
  * and write these. They are routed by the bindings of then. A delayed message can not
  * have an expiration, `BCC`, or be mandatory to another than the default exchange.
  *
+ * Each connection declares them with its first delayed message. Where one is found gone
+ * later, `publish` rejects with `publish-refused`, and the next declares it again; what
+ * waited in it is lost. So leave them out of policies: `expires` deletes a queue whose
+ * messages wait longer than that, with them; `message-ttl` shortens delays;
+ * `max-length` drops what waits longest, or with `overflow: reject-publish` refuses. An
+ * operator policy can not be overridden either.
+ *
  * @example Connect
  * ```ts ignore
  * import { createConnection } from "@dashi/mq";

@@ -34,9 +34,6 @@ const DEATHS = `${PREFIX}deaths`;
 /** The exchange behind the last level. */
 export const DELIVERY_EXCHANGE: string = `${PREFIX}delivery`;
 
-/** Is declared last: where it is, all of the levels are. */
-export const MARK: ExchangeDeclaration = exchangeOf("dashi_delayed");
-
 /** The longest delay, seconds: eight years and a half. */
 export const MOST_SECONDS: number = 2 ** LEVELS - 1;
 
@@ -83,7 +80,6 @@ export function* delaySteps(): Generator<DelayStep> {
       };
     }
   }
-  yield { type: "exchange", exchange: MARK };
 }
 
 /**
@@ -139,6 +135,24 @@ export function delayed(
       },
     },
   };
+}
+
+/**
+ * Lists the queues that a message waits in behind its first.
+ *
+ * @param delay Its delay, ms.
+ * @returns Their names, in the order in which it comes there.
+ */
+export function laterQueues(delay: number): readonly string[] {
+  const names: string[] = [];
+  for (
+    let level = 0, rest = Math.ceil(delay / 1000);
+    rest > 1;
+    level++, rest >>= 1
+  ) {
+    if (rest % 2 === 1) names.unshift(levelName(level));
+  }
+  return names;
 }
 
 /**

@@ -6,15 +6,16 @@ import type { CallOptions } from "../../model/call_options.ts";
 import {
   ChannelError,
   NotFoundError,
+  PublishError,
   TimeoutError,
 } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Channel, PublishOutcome, RejectOptions } from "../transport.ts";
+import { declareDelays } from "./declare_delays.ts";
 import {
   delayed,
-  delaySteps,
   DELIVERY_EXCHANGE,
-  MARK,
+  laterQueues,
   refuseDelay,
   targetBinding,
 } from "./delay.ts";
@@ -64,7 +65,7 @@ export class Delays {
       ? { kind: "queue", name: routingKey }
       : { kind: "exchange", name: exchange };
     const instead = delayed(message, target);
-    if (!await this.#bind(target, options)) {
+    if (!await this.#bind(target, message.delay, options)) {
       // As without a delay: the default exchange has no such queue.
       return message.mandatory
         ? { type: "returned", replyText: "NO_ROUTE" }
@@ -94,7 +95,7 @@ export class Delays {
       body,
     }, target);
     const call = { signal, deadline };
-    if (await this.#bind(target, call)) {
+    if (await this.#bind(target, delay, call)) {
       return void await this.#send(instead, publish, call);
     }
     throw new NotFoundError(
@@ -107,8 +108,10 @@ export class Delays {
     publish: Publish,
     options: CallOptions | undefined,
   ): Promise<PublishOutcome> {
+    let outcome: PublishOutcome;
     try {
-      return await publish(message, options);
+      // Mandatory, as far as it can be seen: into the first of its queues.
+      outcome = await publish({ ...message, mandatory: true }, options);
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error;
       this.#declared = false;
@@ -118,19 +121,29 @@ export class Delays {
         { code: "channel-closed", outcome: "not-sent", cause: error },
       );
     }
+    if (outcome.type === "accepted") {
+      return { type: "accepted", queues: undefined };
+    }
+    this.#declared = false;
+    throw gone(message.exchange);
   }
 
   /**
    * Binds a target each time anew, for it may have been deleted and declared again;
-   * what waits at the same time shares one binding. Says whether it is there.
+   * what waits at the same time, and as long, shares one binding. Says whether it is there.
    */
-  #bind(target: BindingDestination, options?: CallOptions): Promise<boolean> {
-    const key = `${target.kind}.${target.name}`;
+  #bind(
+    target: BindingDestination,
+    delay: number,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    const later = laterQueues(delay);
+    const key = JSON.stringify([target.kind, target.name, later]);
     let waiting = this.#waiting.get(key);
     if (waiting === undefined) {
       waiting = this.#line.enter(() => {
         this.#waiting.delete(key);
-        return this.#bindNow(target);
+        return this.#bindNow(target, later);
       });
       this.#waiting.set(key, waiting);
       waiting.catch(() => {});
@@ -143,16 +156,21 @@ export class Delays {
   }
 
   /** For all who wait for it: by the connection's limits. */
-  async #bindNow(target: BindingDestination): Promise<boolean> {
+  async #bindNow(
+    target: BindingDestination,
+    later: readonly string[],
+  ): Promise<boolean> {
     const { clock, operationTimeout } = this.#host;
     const call = { deadline: clock.now() + operationTimeout };
     for (;;) {
       const wasDeclared = this.#declared;
-      if (!wasDeclared) await this.#declare(call);
+      if (!wasDeclared) {
+        await declareDelays(this.#host, call);
+        this.#declared = true;
+      }
       try {
         const channel = await this.#open(call);
         await channel.bind(targetBinding(target), call);
-        return true;
       } catch (error) {
         if (!(error instanceof NotFoundError)) throw error;
         if (wasDeclared && error.message.includes(`'${DELIVERY_EXCHANGE}'`)) {
@@ -165,29 +183,22 @@ export class Delays {
           { cause: error },
         );
       }
+      await this.#look(later, call);
+      return true;
     }
   }
 
-  async #declare(call: CallOptions): Promise<void> {
-    try {
-      await (await this.#open(call)).checkExchange(MARK.name, call);
-    } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error;
-      const channel = await this.#open(call);
-      for (const step of delaySteps()) {
-        switch (step.type) {
-          case "exchange":
-            await channel.declareExchange(step.exchange, call);
-            break;
-          case "queue":
-            await channel.declareQueue(step.queue, call);
-            break;
-          case "binding":
-            await channel.bind(step.binding, call);
-        }
+  /** Looks at the queues behind the first, of which publishing does not tell. */
+  async #look(queues: readonly string[], call: CallOptions): Promise<void> {
+    for (const queue of queues) {
+      try {
+        await (await this.#open(call)).checkQueue(queue, call);
+      } catch (error) {
+        if (!(error instanceof NotFoundError)) throw error;
+        this.#declared = false;
+        throw gone(queue);
       }
     }
-    this.#declared = true;
   }
 
   async #open(call: CallOptions): Promise<Channel> {
@@ -199,4 +210,12 @@ export class Delays {
     });
     return channel;
   }
+}
+
+/** What waits in it went with it; the next message finds it declared again. */
+function gone(queue: string): PublishError {
+  return new PublishError(
+    `Cannot publish a message with a delay: queue "${queue}", in which it would wait, was gone, with all that waited there; it is declared again with the next one. Somebody deleted it, or a policy lets it expire: leave queues "dashi_delayed_*" out of policies`,
+    { code: "publish-refused", retryable: true },
+  );
 }
