@@ -111,6 +111,10 @@ export class Database implements AsyncDisposable {
           onLost: () => {},
           onCommand: options.onCommand,
         });
+        // Where a test says what time it is, the server says the same.
+        if (clock !== SYSTEM_CLOCK) {
+          client.readTime = () => Promise.resolve(clock.wall());
+        }
         const context = new Context(client, clock, settings, 10_000);
         opened = new MongodbStore(context, owner);
         await opened.open({});

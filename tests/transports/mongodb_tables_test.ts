@@ -32,7 +32,7 @@ const URLS: readonly (readonly [string, string, string])[] = [
   ["mongodb://", "mongodb://127.0.0.1:27017/", "kombu_default"],
   ["mongodb://localhost", "mongodb://localhost:27017/", "kombu_default"],
   ["mongodb://localhost/mydb", "mongodb://localhost:27017/mydb", "mydb"],
-  ["mongodb://[::1]:1/a%2Fb", "mongodb://[::1]:1/a%2Fb", "a/b"],
+  ["mongodb://[::1]:1/a%2Cb", "mongodb://[::1]:1/a%2Cb", "a,b"],
   [
     "mongodb://u:p@h1:27018,h2:27019/mydb?replicaSet=rs",
     "mongodb://h1:27018,h2:27019/mydb",

@@ -1,3 +1,4 @@
+import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Topology } from "../../virtual/topology.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
@@ -49,12 +50,16 @@ export class Broadcasts {
   }
 
   /** Sends a message to all who listen. */
-  async send(exchange: string, message: Publishing): Promise<void> {
+  async send(
+    exchange: string,
+    message: Publishing,
+    options?: CallOptions,
+  ): Promise<void> {
     const { client, settings: { names } } = this.#context;
     const payload = this.#writer.write(message, crypto.randomUUID());
     await this.#context.call(
       `publish to exchange "${exchange}"`,
-      undefined,
+      options && { signal: options.signal, deadline: options.deadline },
       () => client.insert(names.broadcast, [{ payload, queue: exchange }]),
     );
   }

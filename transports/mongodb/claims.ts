@@ -128,7 +128,10 @@ export class Claims {
 
   /** Removes those whose time was over, and reads the others. */
   async #withoutStale(held: readonly Held[]): Promise<MongodbReservation[]> {
-    const now = this.#context.now();
+    let now = this.#context.now();
+    if (held.some(({ document }) => isStale(document, now))) {
+      now = await this.#context.freshNow();
+    }
     const stale: MongodbReservation[] = [];
     const fresh: MongodbReservation[] = [];
     for (const { document, until } of held) {
@@ -181,7 +184,8 @@ export class Claims {
         } else nextAt = Math.min(nextAt, Number(priority));
       }
       if (due.length > 0) {
-        await this.#restore({ _id: { $in: due }, priority: { $lte: now } });
+        const sure = await this.#context.freshNow();
+        await this.#restore({ _id: { $in: due }, priority: { $lte: sure } });
       }
       return { ready, nextAt, complete: found.length < MOST };
     });
@@ -202,8 +206,8 @@ export class Claims {
       hiddenName(queue, "unacked"),
       hiddenName(queue, "delayed"),
     ]);
-    const now = this.#context.now();
     const bring = async () => {
+      const now = await this.#context.freshNow();
       const hidden = { queue: { $in: places } };
       await this.#restore({ ...hidden, priority: { $lte: now } });
       const [next] = await client.find(
@@ -257,7 +261,7 @@ export class Claims {
       async () => {
         const seen = await client.find(
           names.messages,
-          { dead_at: { $lte: new Date(now) } },
+          { dead_at: { $lte: new Date(await this.#context.freshNow()) } },
           { limit: 100, projection: { queue: 1 } },
         );
         if (seen.length === 100) this.#deadAt = now;

@@ -142,7 +142,6 @@ class Driver implements MongodbClient {
   readonly #majority: WriteConcernSettings;
   readonly #hooks: DialHooks;
   readonly #collections = new Map<string, Collection>();
-  #offset = 0;
   #lost = false;
   #closed = false;
 
@@ -161,8 +160,8 @@ class Driver implements MongodbClient {
     this.#hooks = hooks;
   }
 
-  /** Listens for the server's end, and reads its time. */
-  async begin(): Promise<void> {
+  /** Listens for the server's end. */
+  begin(): void {
     const { onCommand } = this.#hooks;
     if (onCommand !== undefined) {
       this.#client.on("commandStarted", ({ commandName, command }) => {
@@ -179,22 +178,11 @@ class Driver implements MongodbClient {
         new Error("there is no primary any more");
       this.#lose(failureOf(cause));
     });
-    await this.#readTime();
   }
 
-  async #readTime(): Promise<void> {
-    const before = Date.now();
-    const hello = await this.#hello();
-    const after = Date.now();
-    const { localTime } = hello;
-    // Clocks that differ by less than the answer took are taken for equal.
-    if (!(localTime instanceof Date)) return;
-    const server = localTime.getTime();
-    this.#offset = server < before
-      ? server - before
-      : server > after
-      ? server - after
-      : 0;
+  async readTime(): Promise<number | undefined> {
+    const { localTime } = await this.#watch(this.#hello());
+    return localTime instanceof Date ? localTime.getTime() : undefined;
   }
 
   async #hello(): Promise<Document> {
@@ -206,10 +194,6 @@ class Driver implements MongodbClient {
       }
       return await this.#database.command({ isMaster: 1 }); // before 4.4
     }
-  }
-
-  get timeOffset(): number {
-    return this.#offset;
   }
 
   newId(): unknown {

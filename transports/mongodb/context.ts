@@ -5,6 +5,10 @@ import { MessagingError, TimeoutError } from "../../model/errors.ts";
 import { callError, failureOf } from "./errors.ts";
 import type { StoreSettings } from "./options.ts";
 import type { MongodbClient } from "./port.ts";
+import { ServerTime } from "./server_time.ts";
+
+/** How old the server's time may be where much depends on it, ms: a machine that slept does not know. */
+const FRESH = 1000;
 
 /** What the parts of a store share: the client, the time, the limits of calls. */
 export class Context {
@@ -12,6 +16,7 @@ export class Context {
   readonly clock: Clock;
   readonly settings: StoreSettings;
   readonly limits: Limits;
+  readonly #time: ServerTime;
   readonly #sleeping = new Set<() => void>();
   #ended = false;
   /** Milliseconds for calls that say nothing else. */
@@ -28,12 +33,28 @@ export class Context {
     this.clock = clock;
     this.settings = settings;
     this.limits = new Limits(clock);
+    this.#time = new ServerTime(clock);
     this.operationTimeout = operationTimeout;
   }
 
   /** The server's time, ms since 1970. */
   now(): number {
-    return Math.round(this.clock.wall() + this.client.timeOffset);
+    return this.#time.now();
+  }
+
+  /** Reads the server's time anew. */
+  async readTime(options?: CallOptions): Promise<void> {
+    await this.call(
+      "read the server's time",
+      options,
+      () => this.#time.read(() => this.client.readTime()),
+    );
+  }
+
+  /** The server's time as it has just told it: before what cannot be undone, and what takes from others. */
+  async freshNow(): Promise<number> {
+    if (this.#time.age > FRESH) await this.readTime();
+    return this.now();
   }
 
   /** Makes one call of the client, within its limits, and translates its failure. */

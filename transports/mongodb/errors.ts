@@ -18,6 +18,7 @@ export interface Failure {
     | "lost"
     | "forbidden"
     | "late"
+    | "passing"
     | "refused";
   /** What the server or the driver says. */
   readonly text: string;
@@ -56,6 +57,7 @@ export function dialError(
     case "closed":
     case "lost":
     case "late":
+    case "passing":
     case "refused":
       return new ConnectionError(`${action}: ${text}`, {
         ...details,
@@ -93,6 +95,12 @@ export function callError(
       return new AccessRefusedError(message, { outcome: "not-sent", cause });
     case "late":
       return new TimeoutError(message, { outcome: "unknown", cause });
+    case "passing":
+      return new ChannelError(message, {
+        code: "channel-closed",
+        outcome: "unknown",
+        cause,
+      });
     case "refused":
       return new ChannelError(message, {
         code: "precondition-failed",
@@ -124,6 +132,53 @@ const NOT_PRIMARY: ReadonlySet<unknown> = new Set([
   13435,
   13436,
 ]);
+
+/**
+ * The server cannot do it now: what the specification of retryable reads and writes
+ * lists, which a mongos passes on while a shard fails over; others that say of themselves
+ * that they pass; and Cosmos DB's for too many requests.
+ */
+const PASSING: ReadonlySet<unknown> = new Set([
+  6, // HostUnreachable
+  7, // HostNotFound
+  24, // LockTimeout
+  46, // LockBusy
+  63, // StaleShardVersion
+  70, // ShardNotFound
+  89, // NetworkTimeout
+  112, // WriteConflict
+  133, // FailedToSatisfyReadPreference
+  134, // ReadConcernMajorityNotAvailableYet
+  150, // StaleEpoch
+  202, // NetworkInterfaceExceededTimeLimit
+  234, // RetryChangeStream
+  246, // SnapshotUnavailable
+  251, // NoSuchTransaction
+  262, // ExceededTimeLimit
+  365, // TemporarilyUnavailable
+  384, // ConnectionPoolExpired
+  402, // ResourceExhausted
+  462, // IngressRequestRateLimitExceeded
+  9001, // SocketException
+  11601, // Interrupted
+  13388, // StaleConfig
+  16500, // Cosmos DB: RequestRateTooLarge
+]);
+
+/** What drivers and servers write on errors of that kind. */
+const PASSING_LABELS: readonly string[] = [
+  "RetryableWriteError",
+  "RetryableError",
+  "TransientTransactionError",
+  "SystemOverloadedError",
+];
+
+function isPassing(error: Error, code: unknown): boolean {
+  if (PASSING.has(code)) return true;
+  const labels = "errorLabels" in error ? error.errorLabels : undefined;
+  return Array.isArray(labels) &&
+    PASSING_LABELS.some((label) => labels.includes(label));
+}
 
 /**
  * Says what a driver's error means, by its name and code.
@@ -180,5 +235,6 @@ function kindOf(error: unknown, text: string): Failure["kind"] {
   if (code === 18) return "authentication";
   if (code === 13 || code === 8000) return "forbidden";
   if (code === 50 || code === 64) return "late";
-  return NOT_PRIMARY.has(code) ? "lost" : "refused";
+  if (NOT_PRIMARY.has(code)) return "lost";
+  return isPassing(error, code) ? "passing" : "refused";
 }

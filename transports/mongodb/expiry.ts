@@ -25,7 +25,7 @@ export class Expiry {
     const expires = this.#expiresOf(queue);
     if (expires === undefined) return view;
     const { client, settings: { names } } = this.#context;
-    const now = this.#context.now();
+    const now = await this.#context.freshNow();
     const { matched } = await this.#context.call(
       `use queue "${queue}"`,
       options,
@@ -49,7 +49,7 @@ export class Expiry {
   /** Keeps the queues that an owner consumes from, and drops those whose time is over. */
   async sweep(owner: string, options?: CallOptions): Promise<void> {
     const { client, settings: { names } } = this.#context;
-    const now = this.#context.now();
+    const now = await this.#context.freshNow();
     const used: string[] = [];
     for (const queue of this.#tables.view.topology.queuesOf(owner)) {
       if (this.#expiresOf(queue) !== undefined) used.push(queue);

@@ -1,4 +1,5 @@
 import { OptionError } from "../../model/errors.ts";
+import { checkCollectionName, checkDatabaseName } from "./names.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
@@ -161,12 +162,23 @@ export function readMongodbOptions(
   }
   const messages = own.messagesCollection ?? "messages";
   const { virtualHost } = url;
+  const database = virtualHost === undefined || virtualHost === "/"
+    ? DEFAULT_DATABASE
+    : virtualHost;
+  checkDatabaseName(database);
+  const names: CollectionNames = {
+    messages,
+    routing: own.routingCollection ?? "messages.routing",
+    broadcast: own.broadcastCollection ?? "messages.broadcast",
+    queues: own.queuesCollection ?? "messages.queues",
+    topology: `${messages}.topology`,
+    owners: `${messages}.owners`,
+  };
+  for (const name of Object.values(names)) checkCollectionName(database, name);
   return {
     dial: {
       uri: uriOf(url),
-      database: virtualHost === undefined || virtualHost === "/"
-        ? DEFAULT_DATABASE
-        : virtualHost,
+      database,
       userid: url.userid,
       tls: tlsOf(own.tls, options.tls),
       replicaSet: own.replicaSet,
@@ -178,14 +190,7 @@ export function readMongodbOptions(
       maxPoolSize: own.maxPoolSize ?? 10,
     },
     settings: {
-      names: {
-        messages,
-        routing: own.routingCollection ?? "messages.routing",
-        broadcast: own.broadcastCollection ?? "messages.broadcast",
-        queues: own.queuesCollection ?? "messages.queues",
-        topology: `${messages}.topology`,
-        owners: `${messages}.owners`,
-      },
+      names,
       lease,
       pollingInterval: Math.max(own.pollingInterval ?? 1000, 10),
       broadcasts: own.fanout === "broadcast",

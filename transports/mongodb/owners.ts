@@ -57,7 +57,7 @@ export class Owners {
     options?: CallOptions,
   ): Promise<readonly string[]> {
     const { client, settings: { names } } = this.#context;
-    const now = new Date(this.#context.now());
+    const now = new Date(await this.#context.freshNow());
     return await this.#context.call("look for the dead", options, async () => {
       const late = await client.find(
         names.owners,

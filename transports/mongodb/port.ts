@@ -41,8 +41,8 @@ export interface Tail {
 export interface MongodbClient extends AsyncDisposable {
   /** Closes all sockets at once: calls that wait reject. */
   destroy(): void;
-  /** How much later it is there than here, ms. */
-  readonly timeOffset: number;
+  /** Asks for the server's time, ms since 1970; `undefined` if it does not tell. */
+  readTime(): Promise<number | undefined>;
   /** Makes a document's id: later ones of a process are greater. */
   newId(): unknown;
   find(name: string, filter: Fields, options: FindOptions): Promise<Fields[]>;

@@ -75,8 +75,7 @@ export class MongodbStore implements Store {
       : undefined;
     this.#broadcasts = broadcasts;
     if (broadcasts !== undefined) {
-      this.broadcast = (exchange, message) =>
-        broadcasts.send(exchange, message);
+      this.broadcast = (...call) => broadcasts.send(...call);
     }
     this.capabilities = broadcasts === undefined
       ? CAPABILITIES
@@ -112,6 +111,7 @@ export class MongodbStore implements Store {
   /** Makes collections and indexes, and gives back what an earlier connection of the owner held. */
   async open(options: CallOptions): Promise<void> {
     const { client, settings: { names, ttl } } = this.#context;
+    await this.#context.readTime(options);
     await Promise.all([
       this.#tables.open(options),
       this.#context.call("open the messages", options, () =>
@@ -174,7 +174,12 @@ export class MongodbStore implements Store {
     version: string,
     options?: CallOptions,
   ): Promise<ChangeResult> {
-    const result = await this.#tables.apply(changes, version, options);
+    // What has been begun goes on after its caller's deadline: half of it helps nobody.
+    const result = await this.#context.call(
+      "change the tables",
+      options,
+      () => this.#tables.apply(changes, version, options),
+    );
     if (result.type !== "applied") return result;
     const deleted: string[] = [];
     const declared: string[] = [];
@@ -184,7 +189,11 @@ export class MongodbStore implements Store {
         declared.push(change.queue.name);
       } else if (change.type === "consumer-added") declared.push(change.queue);
     }
-    await this.#listen(changes);
+    await this.#context.call(
+      "listen to broadcasts",
+      options,
+      () => this.#listen(changes),
+    );
     this.#reserving.noteDeclared(declared);
     this.#reserving.noteDeleted(deleted);
     return result;
@@ -296,6 +305,7 @@ export class MongodbStore implements Store {
     ttl: number,
     options?: CallOptions,
   ): Promise<readonly string[]> {
+    await this.#context.readTime(options);
     const wasDead = await this.#owners.beat(owner, ttl, options);
     const dead = await this.#owners.findDead(ttl, options);
     for (const each of dead) await this.#claims.restoreOwner(each);

@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import { ChannelError } from "../../model/errors.ts";
 import type { Context } from "./context.ts";
 import type { Fields } from "./port.ts";
 
@@ -6,6 +7,8 @@ import type { Fields } from "./port.ts";
 const VERSION = "version";
 /** A lock that is older is of somebody who died with it, ms. */
 const LOCK_TTL = 10_000;
+/** Between two attempts to unlock, doubling, ms. */
+const [FIRST_PAUSE, MOST_PAUSE] = [20, 1000];
 const UNLOCKED = { lock: "", locked_by: "", locked_until: "" };
 
 /** How many changes the tables have seen. */
@@ -98,7 +101,10 @@ export class Versions {
     await this.#context.call(
       "lock the tables",
       options,
-      () => this.#unlockAll({ locked_until: { $lt: new Date(now) } }),
+      async () => {
+        const sure = new Date(await this.#context.freshNow());
+        await this.#unlockAll({ locked_until: { $lt: sure } });
+      },
     );
     await this.#context.sleep(5 + Math.random() * 10);
     return false;
@@ -107,18 +113,30 @@ export class Versions {
   /** Counts a change, and unlocks the tables. */
   async unlock(lock: string, concernsRoutes: boolean): Promise<void> {
     const { client, settings: { names } } = this.#context;
-    await this.#context.call(
-      "unlock the tables",
-      undefined,
-      () =>
-        client.update(names.topology, [{
-          filter: { _id: VERSION, lock },
-          update: {
-            $inc: { changes: 1, routes: concernsRoutes ? 1 : 0 },
-            $unset: UNLOCKED,
-          },
-        }], { safe: true }),
-    );
+    const unlock = () =>
+      this.#context.call(
+        "unlock the tables",
+        undefined,
+        () =>
+          client.update(names.topology, [{
+            filter: { _id: VERSION, lock },
+            update: {
+              $inc: { changes: 1, routes: concernsRoutes ? 1 : 0 },
+              $unset: UNLOCKED,
+            },
+          }], { safe: true }),
+      );
+    // All others wait for it: a refusal that passes is not to keep them for the lock's time.
+    for (let pause = FIRST_PAUSE;; pause *= 2) {
+      try {
+        await unlock();
+        return;
+      } catch (error) {
+        const passes = error instanceof ChannelError && error.retryable;
+        if (!passes || pause > MOST_PAUSE) throw error;
+        await this.#context.sleep(pause);
+      }
+    }
   }
 
   /** What a dead one left half-way is a change like any other. */

@@ -1,0 +1,65 @@
+import { OptionError } from "../../model/errors.ts";
+
+/** A name of a database has fewer bytes. */
+const DATABASE_BYTES = 64;
+/** The name of a collection, with its database's and a dot, has no more bytes. */
+const NAMESPACE_BYTES = 255;
+
+/** What MongoDB refuses in a database's name, wherever it runs. */
+const NOT_IN_DATABASE = /[/\\. "$\0]/;
+
+/**
+ * Refuses a database that MongoDB would.
+ *
+ * @param name The database's name.
+ * @throws {OptionError} If it is too long, or has characters that MongoDB does not take.
+ */
+export function checkDatabaseName(name: string): void {
+  const found = NOT_IN_DATABASE.exec(name);
+  if (found !== null) {
+    throw invalid(
+      `Cannot use the database "${name}": MongoDB takes no ${
+        JSON.stringify(found[0])
+      } in its name`,
+    );
+  }
+  const bytes = byteLength(name);
+  if (name === "" || bytes >= DATABASE_BYTES || !name.isWellFormed()) {
+    throw invalid(
+      `Cannot use the database "${name}": its name has ${bytes} bytes, MongoDB takes 1 to ${
+        DATABASE_BYTES - 1
+      } of UTF-8`,
+    );
+  }
+}
+
+/**
+ * Refuses a collection that MongoDB would.
+ *
+ * @param database Its database's name.
+ * @param name Its own name.
+ * @throws {OptionError} If it is too long, or MongoDB keeps it for itself.
+ */
+export function checkCollectionName(database: string, name: string): void {
+  const isKept = name.startsWith("system.") || name.startsWith(".") ||
+    name.endsWith(".") || name.includes("$") || name.includes("\0");
+  if (isKept || !name.isWellFormed()) {
+    throw invalid(
+      `Cannot use the collection "${name}": MongoDB takes no "$", no NUL, no dot at either end, and nothing that begins with "system."`,
+    );
+  }
+  const bytes = byteLength(`${database}.${name}`);
+  if (name === "" || bytes > NAMESPACE_BYTES) {
+    throw invalid(
+      `Cannot use the collection "${name}": with its database's its name has ${bytes} bytes, MongoDB takes ${NAMESPACE_BYTES} at most`,
+    );
+  }
+}
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).byteLength;
+}
+
+function invalid(message: string): OptionError {
+  return new OptionError(message, { code: "option-invalid" });
+}
