@@ -8,7 +8,8 @@ import {
 import { listOf, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Layout } from "./layout.ts";
 import type { Mirror } from "./mirror.ts";
-import { type Scripts, writeScripts } from "./scripts.ts";
+import { type Scripts, TIMED, writeScripts } from "./scripts.ts";
+import { ServerClock } from "./server_clock.ts";
 
 /** What all parts of a connection use: the socket, the names, the scripts, the server's clock. */
 export class Core {
@@ -23,8 +24,7 @@ export class Core {
   fresh = false;
   /** How often the server has told that the tables have changed. */
   told = 0;
-  /** The server's clock less ours. */
-  #ahead = 0;
+  readonly #time: ServerClock;
   #number = 1;
   /** The last answer of `isCurrent`: thousands of messages in a row rest on one view. */
   #checked = { version: "", doubts: 0, seen: "", current: false };
@@ -43,6 +43,7 @@ export class Core {
     this.mirror = mirror;
     this.layout = settings.layout;
     this.clock = settings.clock;
+    this.#time = new ServerClock(settings.clock);
     this.fields = `${settings.owner}.${crypto.randomUUID().slice(0, 8)}.`;
     const texts = Object.entries(writeScripts(settings.layout));
     this.#scripts = new Map(
@@ -50,19 +51,25 @@ export class Core {
     );
   }
 
-  /** The server's clock, ms since 1970, as well as we know it. */
+  /** The server's time, ms since 1970, as well as we know it. */
   get serverNow(): number {
-    return this.clock.now() + this.#ahead;
+    return this.#time.now;
   }
 
-  /** Takes over what the server's clock says. */
-  setServerNow(now: number): void {
-    this.#ahead = now - this.clock.now();
+  /** Takes over what an answer says of the server's time; a clock that was set is corrected. */
+  setServerNow(stamp: RedisReply | undefined, sentAt: number): void {
+    const ahead = this.#time.sync(stamp, sentAt);
+    if (ahead === undefined) return;
+    const now = this.clock.now();
+    this.runList("adjust", "correct the server's clock", [ahead]).then(
+      (stamp) => this.#time.sync(stamp, now),
+      () => {},
+    );
   }
 
-  /** What the server's clock says, on ours. */
+  /** A time of the server's, on our clock. */
   toLocal(serverTime: number): number {
-    return serverTime - this.#ahead;
+    return this.#time.toLocal(serverTime);
   }
 
   /** Numbers for so many fields. */
@@ -121,7 +128,7 @@ export class Core {
       action,
       script,
       options?.watched ?? [],
-      args,
+      TIMED.has(name) ? [...args, ...this.#time.expected] : args,
       options,
     );
   }

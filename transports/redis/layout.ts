@@ -59,6 +59,8 @@ export class Layout {
   readonly expiring: string;
   /** A sorted set: the owners of connections, by when they count as dead. */
   readonly owners: string;
+  /** A hash: how the server's clock is corrected, if it was set. */
+  readonly time: string;
   /** A hash: of queues with a limit in bytes, how many messages are ready and what they amount to. */
   readonly sizes: string;
 
@@ -80,6 +82,7 @@ export class Layout {
     this.due = `${prefix}dashi.due`;
     this.expiring = `${prefix}dashi.expiring`;
     this.owners = `${prefix}dashi.owners`;
+    this.time = `${prefix}dashi.time`;
     this.sizes = `${prefix}dashi.sizes`;
   }
 
@@ -148,7 +151,9 @@ export class Layout {
     const key = this.options.prefix + queue;
     const { unacked, unackedIndex, topology, changes } = this;
     return [unacked, unackedIndex, topology, changes].includes(key) ||
-      [this.due, this.expiring, this.owners, this.sizes].includes(key) ||
+      [this.due, this.expiring, this.owners, this.sizes, this.time].includes(
+        key,
+      ) ||
       queue === "unacked_mutex" ||
       RESERVED.some((each) => queue.startsWith(each)) ||
       this.suffixes.some((each) => each !== "" && queue.endsWith(each));

@@ -23,7 +23,7 @@ end
  */
 export const HOLD: string = String.raw`
 local held, scores, number, fields, quotes = {}, {}, 0, '', {}
-local score = string.format('%.3f', now / 1000)
+local score = string.format('%.3f', taken / 1000)
 local function isEnvelope(text)
   -- As Kombu and we write it: looked at in two places, and not as a whole.
   if string.sub(text, 1, 10) == '{"body": "' and string.sub(text, -2) == '}}' then
@@ -147,7 +147,7 @@ local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, 16)
 for _, queue in ipairs(due) do
   if budget > 0 then pass(queue, expired) end
 end
-local answer, room, full = {now, -1, expired, moved, 0}, 4000000, false
+local answer, room, full = {stamp, -1, expired, moved, 0}, 4000000, false
 local function takeFrom(queue, limit)
   local taken = {''}
   for _, suffix in ipairs(SUFFIXES) do

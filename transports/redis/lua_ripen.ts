@@ -13,7 +13,7 @@ for _ = 1, 20 do
   if #due < 100 or budget <= 0 then break end
 end
 keepSizes()
-if budget <= 0 then return {now, now, moved} end
+if budget <= 0 then return {stamp, 0, moved} end
 local next = redis.call('ZRANGEBYSCORE', DUE, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-return {now, next[2] and tonumber(next[2]) or -1, moved}
+return {stamp, next[2] and math.max(0, tonumber(next[2]) - now) or -1, moved}
 `;

@@ -129,7 +129,7 @@ export const RENEW: string = String.raw`
 local lost = {}
 for i, field in ipairs(ARGV) do
   if redis.call('ZSCORE', INDEX, field) then
-    redis.call('ZADD', INDEX, 'XX', string.format('%.3f', now / 1000), field)
+    redis.call('ZADD', INDEX, 'XX', string.format('%.3f', taken / 1000), field)
   else lost[#lost + 1] = i - 1 end
 end
 return lost
@@ -140,9 +140,13 @@ return lost
  * both ms. A claim is a new score: another sweep passes over it until it is over.
  */
 export const OVERDUE: string = String.raw`
-local claim = string.format('%.3f', (now - ARGV[1] + ARGV[2]) / 1000)
+-- What is said to have been taken later than now was noted before a clock was set.
+for _, field in ipairs(redis.call('ZRANGEBYSCORE', INDEX, (taken + 60000) / 1000, '+inf', 'LIMIT', 0, 100)) do
+  redis.call('ZADD', INDEX, 'XX', string.format('%.3f', taken / 1000), field)
+end
+local claim = string.format('%.3f', (taken - ARGV[1] + ARGV[2]) / 1000)
 local found, room = {}, 4000000
-for _, field in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '-inf', (now - ARGV[1]) / 1000, 'LIMIT', 0, 100)) do
+for _, field in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '-inf', (taken - ARGV[1]) / 1000, 'LIMIT', 0, 100)) do
   if room <= 0 then break end
   local value = redis.call('HGET', UNACKED, field)
   if value then

@@ -141,17 +141,20 @@ export const AT_FULL_MEMORY: string = String.raw`
 redis.call('ZREM', OWNERS, '')
 `;
 
-/** ARGV: the owner, for how long it counts as alive. Returns whether it was known, and those that are overdue. */
+/**
+ * ARGV: the owner, for how long it counts as alive. Returns the time, whether it was known,
+ * and those that are overdue. One that is said to live for much longer than that was noted
+ * before the clock was set.
+ */
 export const BEAT: string = String.raw`
-local known = redis.call('ZSCORE', OWNERS, ARGV[1])
-redis.call('ZADD', OWNERS, now + ARGV[2], ARGV[1])
-return {now, known and 1 or 0, redis.call('ZRANGEBYSCORE', OWNERS, '-inf', now, 'LIMIT', 0, 100)}
-`;
-
-/** The server's clock, ms: clients' clocks differ. */
-export const CLOCK: string = String.raw`
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local known, ttl = redis.call('ZSCORE', OWNERS, ARGV[1]), tonumber(ARGV[2])
+if not doubtful then
+  for _, owner in ipairs(redis.call('ZRANGEBYSCORE', OWNERS, now + 2 * ttl, '+inf', 'LIMIT', 0, 100)) do
+    redis.call('ZADD', OWNERS, now + ttl, owner)
+  end
+end
+redis.call('ZADD', OWNERS, stamp[1] + ttl, ARGV[1])
+return {stamp, known and 1 or 0, redis.call('ZRANGEBYSCORE', OWNERS, '-inf', now, 'LIMIT', 0, 100)}
 `;
 
 /** ARGV: the queue, its x-expires. */

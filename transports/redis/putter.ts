@@ -1,4 +1,3 @@
-import type { Deadline } from "../../async/deadlines.ts";
 import { Limits } from "../../async/limits.ts";
 import { atNextTurn } from "../../async/turn.ts";
 import { PreconditionFailedError, TimeoutError } from "../../model/errors.ts";
@@ -10,51 +9,10 @@ import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { byteLength, Push } from "./client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { type Core, versionArguments } from "./core.ts";
+import type { Batch, Copy, Sent, Waiting } from "./batch.ts";
 import { replyError, timeoutError } from "./errors.ts";
 import { displacedIn, RedisReservation } from "./reservation.ts";
 import { withExpiry } from "./stored.ts";
-
-/** One message that waits to be put with the others of its turn. */
-interface Waiting {
-  readonly items: readonly StoreItem[];
-  readonly version: string | undefined;
-  readonly deadline: number | undefined;
-  readonly signal: AbortSignal | undefined;
-  resolve(result: PutResult): void;
-  reject(error: unknown): void;
-}
-
-/** One message that is under way, and its lists. */
-interface Sent {
-  readonly put: Waiting;
-  readonly lists: readonly string[];
-}
-
-/** One queue's copy of a message. */
-interface Copy {
-  readonly id: string;
-  /** The envelope without what is this queue's alone. */
-  readonly plain: string;
-  readonly text: string;
-  readonly expiresAt: number | undefined;
-}
-
-/** What leaves in one call: all of it rests on the same view. */
-interface Batch {
-  /** `"plain"` needs no view, and no script: to queues by their names. */
-  readonly version: string | undefined;
-  readonly sent: Sent[];
-  readonly lists: Map<string, string[]>;
-  /** The same of a plain batch. */
-  readonly pushes: Map<string, Push>;
-  readonly queues: Set<string>;
-  readonly timed: Map<string, number>;
-  /** The first and the last deadline. */
-  first: number;
-  last: number;
-  watch: Deadline | undefined;
-  size: number;
-}
 
 const PUT: PutResult = { type: "put", displaced: [] };
 const STALE: PutResult = { type: "stale" };
@@ -106,6 +64,11 @@ export class Putter {
       { signal: options.signal },
       () => new TimeoutError("Cannot put messages in time"), // there is no deadline
     );
+  }
+
+  /** Ends with its connection. */
+  close(): void {
+    this.#limits.clear();
   }
 
   /** Sends all that waits. */

@@ -261,6 +261,7 @@ export class Reserver {
       // Before the answer: the server may ring before it has come.
       if (!lookAtAll) this.#empty.add(queue);
     }
+    const sentAt = this.#core.clock.now();
     try {
       const reply = await this.#core.runList("take", "take messages", args, {
         deadline,
@@ -274,6 +275,7 @@ export class Reserver {
           this.#giveBack(taken.reservations);
         },
       });
+      this.#core.setServerNow(reply[0], sentAt);
       return this.#read(asked, reply, here);
     } catch (error) {
       for (const { queue, bytes } of here.reverse()) {
@@ -289,8 +291,7 @@ export class Reserver {
     reply: readonly RedisReply[],
     reservations: RedisReservation[],
   ): Taken {
-    const [now, due, expired, moved, full, ...taken] = reply;
-    this.#core.setServerNow(Number(now));
+    const [_, due, expired, moved, full, ...taken] = reply;
     const ripe = new Set(Array.isArray(moved) ? moved.map(decode) : []);
     for (const { queue } of asked) ripe.delete(queue);
     for (const queue of ripe) this.ring(queue);

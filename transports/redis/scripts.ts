@@ -12,11 +12,11 @@ import { BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
 import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
 import { SIZES } from "./lua_sizes.ts";
 import { RIPEN } from "./lua_ripen.ts";
+import { ADJUST, CLOCK } from "./lua_clock.ts";
 import {
   APPLY,
   AT_FULL_MEMORY,
   BEAT,
-  CLOCK,
   READ,
   USE,
   VERSION,
@@ -58,6 +58,8 @@ export interface Scripts {
   readonly back: string;
   /** Notes that a queue is used. */
   readonly use: string;
+  /** Corrects a clock that was set forward. */
+  readonly adjust: string;
 }
 
 /**
@@ -80,6 +82,7 @@ local BINDINGS = ${quote(layout.bindings(""))}
 local PERMANENT = ${quote(layout.permanentBindings(""))}
 local DELAYED = ${quote(layout.delayed(""))}
 local MALFORMED = ${quote(layout.malformed(""))}
+local TIME = ${quote(layout.time)}
 local SIZED = ${quote(layout.sizes)}
 `;
   const script = (...parts: readonly string[]) => constants + parts.join("");
@@ -103,6 +106,7 @@ local SIZED = ${quote(layout.sizes)}
     aside: consumers(ASIDE),
     back: consumers(BACK),
     use: consumers(CLOCK, USE),
+    adjust: consumers(CLOCK, ADJUST),
   };
 }
 
@@ -115,3 +119,18 @@ function quote(text: string): string {
   );
   return `"${bytes.join("")}"`;
 }
+
+/** The scripts that are told what time is expected. */
+export const TIMED: ReadonlySet<keyof Scripts> = new Set<keyof Scripts>([
+  "take",
+  "putOne",
+  "renew",
+  "overdue",
+  "beat",
+  "read",
+  "apply",
+  "count",
+  "ripen",
+  "use",
+  "adjust",
+]);

@@ -152,6 +152,7 @@ export class RedisStore implements Store {
       this.#over = true;
       this.#stopSweeps?.();
       this.#reserver.close(error);
+      this.#putter.close();
       for (const client of [core.commands, listener]) {
         if (reason.type === "lost") client.destroy(error);
         await client[Symbol.asyncDispose]();
@@ -287,17 +288,18 @@ export class RedisStore implements Store {
     _queues: readonly string[],
     options?: CallOptions,
   ): Promise<number> {
+    const sentAt = this.#core.clock.now();
     const [now, next, moved] = await this.#core.runList(
       "ripen",
       "bring due messages into sight",
       [],
       options,
     );
-    this.#core.setServerNow(Number(now));
+    this.#core.setServerNow(now, sentAt);
     for (const queue of Array.isArray(moved) ? moved : []) {
       this.#reserver.ring(decode(queue));
     }
-    return Number(next) < 0 ? Infinity : Number(next) - Number(now);
+    return Number(next) < 0 ? Infinity : Number(next);
   }
 
   readonly setAside: NonNullable<Store["setAside"]> = (all, options) =>

@@ -53,13 +53,14 @@ export class Sweeper {
     ttl: number,
     options?: CallOptions,
   ): Promise<{ readonly known: boolean; readonly dead: readonly string[] }> {
+    const sentAt = this.#core.clock.now();
     const [now, known, late] = await this.#core.runList(
       "beat",
       "say that a connection lives",
       [owner, Math.ceil(ttl)],
       options,
     );
-    this.#core.setServerNow(Number(now));
+    this.#core.setServerNow(now, sentAt);
     const dead = (Array.isArray(late) ? late : []).map(decode)
       .filter((each) => each !== owner);
     await this.reclaim(dead, options);

@@ -1,0 +1,79 @@
+import type { Clock } from "../../async/clock.ts";
+import { decode, type RedisReply } from "./reply.ts";
+
+/** So much may an estimate be wrong by, ms. */
+const SLACK = 2000;
+
+/**
+ * The time by which messages become due, expire and are given back: the server's clock,
+ * mended where it was set. What it says is checked against a clock here that is never set:
+ * backwards the scripts see it themselves, by what is expected of them; forwards it shows in
+ * an answer, for a call may have been on its way for long. The correction lies on the server,
+ * and has a number: what was expected before the last one counts no more.
+ */
+export class ServerClock {
+  readonly #clock: Clock;
+  #generation = "";
+  /** The server's clock less ours: at least, and at most. */
+  #least = 0;
+  #most = 0;
+  #syncedAt = -Infinity;
+  /** The calendar's clock less ours: if that changes one of ours was set, or stood still. */
+  #calendar = 0;
+
+  /** Makes one that knows nothing yet. */
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The time, as well as we know it, ms. */
+  get now(): number {
+    return this.#clock.now() + this.#least;
+  }
+
+  /** A time, on our clock. */
+  toLocal(time: number): number {
+    return time - this.#least;
+  }
+
+  /** What a script is told: the number of the correction, and the time that is expected. */
+  get expected(): readonly [generation: string, now: number] {
+    return this.#generation === ""
+      ? ["", 0]
+      : [this.#generation, Math.floor(this.now)];
+  }
+
+  /**
+   * Takes over what an answer says.
+   *
+   * @param stamp The time, and the number of the correction.
+   * @param sentAt When the call was sent, on our clock.
+   * @returns By how much the clock was set forward, if it was; then nothing was taken over.
+   */
+  sync(stamp: RedisReply | undefined, sentAt: number): number | undefined {
+    const [time, number] = Array.isArray(stamp) ? stamp : [];
+    const now = Number(time);
+    const generation = decode(number);
+    if (!Number.isFinite(now)) return undefined;
+    const here = this.#clock.now();
+    const calendar = this.#clock.wall() - here;
+    const ahead = now - (here + this.#most);
+    if (
+      generation === this.#generation && ahead > SLACK &&
+      Math.abs(calendar - this.#calendar) < SLACK / 2
+    ) return Math.round(now - this.now);
+    // An answer that lay unread says little; what was known before says more.
+    const isOld = here - this.#syncedAt > 60_000;
+    const spread = here - sentAt;
+    if (
+      generation === this.#generation && !isOld &&
+      spread > 1000 && spread > this.#most - this.#least
+    ) return undefined;
+    this.#generation = generation;
+    this.#least = now - here;
+    this.#most = now - sentAt;
+    this.#syncedAt = here;
+    this.#calendar = calendar;
+    return undefined;
+  }
+}
