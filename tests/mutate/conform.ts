@@ -4,7 +4,7 @@
  * once: each is a world of its own. Ends with the first case that fails; and fails if
  * something is left over that keeps the process alive.
  *
- * `conform.ts [--times=FILE] [--only=NAME] [--without=NAME]`: the cases that took least
+ * `conform.ts [--times=FILE] [--only=NAME] [--without=NAME] [--skip=SUBJECT]`: the cases that took least
  * go first, by what the file says; where there is none, it is written.
  */
 
@@ -35,6 +35,7 @@ interface Run {
 async function main(): Promise<void> {
   const [only] = argumentsOf("only");
   const without = argumentsOf("without");
+  const skipped = argumentsOf("skip");
   const [path = ""] = argumentsOf("times");
   const known: Record<string, number> | undefined = await Deno.readTextFile(
     path,
@@ -42,6 +43,7 @@ async function main(): Promise<void> {
     .then((text) => JSON.parse(text), () => undefined);
   const runs = (await runsOf())
     .filter(({ name }) => only === undefined || name === only)
+    .filter(({ name }) => !skipped.some((each) => name.startsWith(`${each}: `)))
     .filter(({ name }) => !without.includes(name));
   if (known !== undefined) {
     runs.sort((a, b) => (known[a.name] ?? 0) - (known[b.name] ?? 0));

@@ -14,7 +14,6 @@
  * noticed, if a control fails, or if a survivor has no reason in `survivors.json`.
  */
 
-import { randomOf } from "../chaos/faults.ts";
 import { type Mutant, mutantsOf } from "./operators.ts";
 import survivors from "./survivors.json" with { type: "json" };
 import { sampleOf } from "./sample.ts";
@@ -52,7 +51,7 @@ async function main(): Promise<number> {
   const sample = sampleOf(
     all.filter(({ file, key }) => file.startsWith(only) || key === only),
     count,
-    randomOf(seed),
+    seed,
   );
   const functions = new Set(
     sample.map((each) => `${each.file} ${each.function}`),

@@ -1,5 +1,4 @@
 import { assert, assertEquals } from "@std/assert";
-import { randomOf } from "../chaos/faults.ts";
 import { applied, type Mutant, mutantsOf } from "./operators.ts";
 import { sampleOf } from "./sample.ts";
 
@@ -99,9 +98,17 @@ Deno.test("a sample has one of every function before a second of any, and is its
     }))
   );
   const keysOf = (count: number, seed: number) =>
-    sampleOf(mutants, count, randomOf(seed)).map(({ key }) => key);
+    sampleOf(mutants, count, seed).map(({ key }) => key);
   assertEquals(keysOf(3, 1).map(([name]) => name).sort(), ["a", "b", "c"]);
   assertEquals(keysOf(9, 2), keysOf(9, 2));
   assert(keysOf(9, 2).join() !== keysOf(9, 3).join());
   assertEquals(new Set(keysOf(100, 1)).size, 60);
+  // What is added elsewhere leaves the order of the others as it was.
+  const [first, ...others] = sampleOf(mutants, 60, 1);
+  assertEquals(
+    sampleOf(mutants.filter((each) => each !== first), 60, 1).map(({ key }) =>
+      key
+    ).sort(),
+    others.map(({ key }) => key).sort(),
+  );
 });

@@ -1,0 +1,84 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { ClosedError, createConnection, PoolError } from "@dashi/mq";
+
+/** A pool, and the connection that it is of. */
+function poolOf(options: { limit?: number; preload?: number } = {}) {
+  return createConnection("memory://pools").pool(options);
+}
+
+Deno.test("a pool refuses limits that make no sense", () => {
+  for (
+    const options of [
+      { limit: 0 },
+      { limit: -1 },
+      { limit: 1.5 },
+      { preload: -1 },
+      { preload: 0.5 },
+      { limit: 2, preload: 3 },
+    ]
+  ) assertThrows(() => poolOf(options), RangeError);
+});
+
+Deno.test("a pool counts what it has and what is lent, from what was preloaded to its limit", async () => {
+  await using pool = poolOf({ limit: 3, preload: 2 });
+  assertEquals([pool.size, pool.inUse], [2, 0]);
+  const first = await pool.acquire();
+  assertEquals([pool.size, pool.inUse], [2, 1]);
+  const [second, third] = [await pool.acquire(), await pool.acquire()];
+  assertEquals([pool.size, pool.inUse], [3, 3]);
+  assertEquals(new Set([first, second, third]).size, 3);
+  await second.release();
+  await second.release();
+  assertEquals([pool.size, pool.inUse], [3, 2]);
+  assert(await pool.acquire() === second);
+});
+
+Deno.test("whoever waits in vain is told, and what comes then goes to the next", async () => {
+  await using pool = poolOf({ limit: 1 });
+  const only = await pool.acquire();
+  const error = await assertRejects(
+    () => pool.acquire({ timeout: 10 }),
+    PoolError,
+  );
+  assert(error.message.includes("all 1"), error.message);
+  const reason = new Error("mine");
+  const controller = new AbortController();
+  const aborted = pool.acquire({ signal: controller.signal });
+  const last = pool.acquire({ timeout: 10_000 });
+  controller.abort(reason);
+  assertEquals(await aborted.catch((error: unknown) => error), reason);
+  const signal = AbortSignal.abort(reason);
+  assertEquals(
+    await pool.acquire({ signal }).catch((error: unknown) => error),
+    reason,
+  );
+  await only.release();
+  assert(await last === only);
+  assertEquals([pool.size, pool.inUse], [1, 1]);
+});
+
+Deno.test("a connection that is closed makes room for another, also for who waits", async () => {
+  await using pool = poolOf({ limit: 1 });
+  const first = await pool.acquire();
+  const waiting = pool.acquire({ timeout: 10_000 });
+  await first.close();
+  const second = await waiting;
+  assert(second !== first);
+  await second.connect();
+  assertEquals([pool.size, pool.inUse], [1, 1]);
+  await second.close();
+  assertEquals([pool.size, pool.inUse], [0, 0]);
+});
+
+Deno.test("a pool that is closed closes all, those that are lent too, and lends no more", async () => {
+  const pool = poolOf({ limit: 2 });
+  const [lent, idle] = [await pool.acquire(), await pool.acquire()];
+  for (const each of [lent, idle]) await each.connect();
+  await idle.release();
+  await pool[Symbol.asyncDispose]();
+  await pool[Symbol.asyncDispose]();
+  assertEquals([lent.connected, idle.connected], [false, false]);
+  await assertRejects(() => pool.acquire(), ClosedError);
+  await lent.release();
+  await assertRejects(() => lent.connect(), ClosedError);
+});

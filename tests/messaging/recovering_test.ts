@@ -1,0 +1,196 @@
+/** What sessions do above a store: declare again, go on, tell. On brokers in this process. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  binding,
+  ClosedError,
+  createConnection,
+  Exchange,
+  NotFoundError,
+  Queue,
+} from "@dashi/mq";
+import { restartable } from "../support/restartable.ts";
+
+const QUICK = { firstDelay: 1, mostDelay: 10 };
+
+Deno.test("what this session declared and somebody deleted is declared again for a publish", async () => {
+  const { transport } = restartable();
+  const options = { transport, retry: QUICK, operationTimeout: 5000 };
+  await using connection = createConnection("restartable://", options);
+  await using other = createConnection("restartable://", options);
+  const exchange = new Exchange("again", { type: "topic" });
+  const bound = new Queue("bound", { bindings: [binding(exchange, "a.#")] });
+  const plain = new Queue("plain");
+  const producer = connection.producer({ declare: [bound, plain] });
+  const counts = async () =>
+    (await connection.declare([bound, plain])).map((each) => each.messageCount);
+  await producer.publish(1, { exchange: exchange.name, routingKey: "a.b" });
+  await producer.publish(1, { routingKey: "plain" });
+  assertEquals(await counts(), [1, 1]);
+  const channel = await other.channel();
+  await channel.deleteQueue("plain");
+  await producer.publish(2, { routingKey: "plain" });
+  assertEquals(await counts(), [1, 1]);
+  await channel.deleteQueue("bound");
+  const message = { exchange: exchange.name, routingKey: "a.c" };
+  await producer.publish(2, { ...message, mandatory: true });
+  assertEquals(await counts(), [1, 1]);
+  await channel.deleteExchange("again");
+  await producer.publish(3, message);
+  assertEquals(await counts(), [2, 1]);
+  // What it never declared is nobody's to declare again.
+  await assertRejects(
+    () => producer.publish(3, { exchange: "never", routingKey: "k" }),
+    NotFoundError,
+  );
+});
+
+Deno.test("a publish that fails leaves the producer as it was, without any retry", async () => {
+  await using connection = createConnection("memory://failing", {
+    retry: false,
+  });
+  const queue = new Queue("q");
+  const producer = connection.producer({ declare: [queue] });
+  for (let i = 1; i <= 3; i++) {
+    await assertRejects(
+      () => producer.publish(1, { exchange: "missing", routingKey: "k" }),
+      NotFoundError,
+    );
+    await producer.publish(i, { routingKey: "q" });
+    assertEquals((await connection.declare(queue))[0]?.messageCount, i);
+  }
+});
+
+Deno.test("a connection that is closed ends its consumers, loops and runs, and makes no more", async () => {
+  const connection = createConnection("memory://closing");
+  const queue = new Queue("q");
+  await connection.declare(queue);
+  const iterator = connection.consumer(queue)[Symbol.asyncIterator]();
+  const waiting = iterator.next();
+  const running = connection.consumer(queue).run(() => {});
+  const producer = connection.producer();
+  await connection.close();
+  assertEquals((await waiting).done, true);
+  await running;
+  await assertRejects(
+    () => producer.publish(1, { routingKey: "q" }),
+    ClosedError,
+  );
+  for (
+    const make of [
+      () => connection.consumer(queue),
+      () => connection.producer(),
+    ]
+  ) {
+    let error: unknown;
+    try {
+      make();
+    } catch (caught) {
+      error = caught;
+    }
+    assert(error instanceof ClosedError);
+  }
+});
+
+Deno.test("a handler that throws is called again, whether it has read the payload or not, and not where the payload cannot be read", async () => {
+  await using connection = createConnection("memory://reading");
+  const queue = new Queue("q");
+  const producer = connection.producer({ declare: [queue] });
+  const calls: Record<string, number> = {};
+  await producer.publish({}, { routingKey: "q", messageId: "read" });
+  await producer.publish({}, { routingKey: "q", messageId: "unread" });
+  await producer.publish("{", {
+    routingKey: "q",
+    messageId: "broken",
+    contentType: "application/json",
+  });
+  await producer.publish({}, { routingKey: "q", messageId: "caught" });
+  const done = Promise.withResolvers<void>();
+  const running = connection.consumer(queue).run((message) => {
+    const id = message.properties.messageId ?? "";
+    calls[id] = (calls[id] ?? 0) + 1;
+    if (calls["read"] === 3 && calls["unread"] === 3 && calls["caught"] === 3) {
+      done.resolve();
+    }
+    if (id === "caught") throw new Error("its own");
+    if (id !== "unread") void message.payload;
+    throw new Error("on purpose");
+  }, { retry: { attempts: 3, backoff: 0 } });
+  await done.promise;
+  await connection.close();
+  await running;
+  assertEquals(calls, { read: 3, unread: 3, broken: 1, caught: 3 });
+});
+
+Deno.test("the quarantine of a queue in which nothing is has nothing, and takes no wrong limit", async () => {
+  await using connection = createConnection("memory://quarantine");
+  await connection.declare(new Queue("q"));
+  const quarantine = connection.quarantine("q");
+  assertEquals(await quarantine.list(), []);
+  assertEquals(await quarantine.putBack(), 0);
+  assertEquals(await quarantine.putBack([]), 0);
+  for (const limit of [0, -1, 0.5]) {
+    await assertRejects(() => quarantine.list({ limit }), RangeError);
+  }
+});
+
+Deno.test("events tell of each step of a loss, in order, and the state is theirs", async () => {
+  const { transport, restart } = restartable();
+  const connection = createConnection("restartable://", {
+    transport,
+    retry: QUICK,
+  });
+  const events: string[] = [];
+  const reading = (async () => {
+    for await (const event of connection.events()) {
+      events.push(event.type === "state" ? event.state.type : event.type);
+    }
+  })();
+  await connection.connect();
+  await restart();
+  const queue = new Queue("q");
+  await connection.declare(queue);
+  await restart();
+  const producer = connection.producer();
+  await producer.publish(1, { routingKey: "q" });
+  await connection.close();
+  await reading;
+  assertEquals(events.filter((each) => each !== "waiting"), [
+    ...["connecting", "open", "lost"],
+    ...["connecting", "open", "lost"],
+    ...["connecting", "open", "closing", "closed"],
+  ]);
+});
+
+Deno.test("a consumer of several queues goes on with all of them after each loss", async () => {
+  const { transport, restart } = restartable();
+  await using connection = createConnection("restartable://", {
+    transport,
+    retry: QUICK,
+  });
+  const queues = ["a", "b", "c"].map((name) => new Queue(name));
+  const seen = new Set<string>();
+  let next = Promise.withResolvers<void>();
+  let most = 3;
+  const running = connection.consumer<string>(queues).run(({ payload }) => {
+    seen.add(payload); // one whose ack was lost comes again
+    if (seen.size === most) next.resolve();
+  });
+  await using other = createConnection("restartable://", { transport });
+  const producer = other.producer({ declare: queues });
+  for (let i = 1; i <= 4; i++) {
+    for (const { name } of queues) {
+      await producer.publish(`${name}${i}`, { routingKey: name });
+    }
+    await next.promise;
+    next = Promise.withResolvers<void>();
+    most += 3;
+    if (i < 4) await restart();
+  }
+  await connection.close();
+  await running;
+  assertEquals(
+    [...seen].sort(),
+    ["a", "b", "c"].flatMap((name) => [1, 2, 3, 4].map((i) => `${name}${i}`)),
+  );
+});
