@@ -158,7 +158,7 @@ Deno.test("events tell of each step of a loss, in order, and the state is theirs
   assertEquals(events.filter((each) => each !== "waiting"), [
     ...["connecting", "open", "lost"],
     ...["connecting", "open", "lost"],
-    ...["connecting", "open", "closing", "closed"],
+    ...["connecting", "open", "closed"],
   ]);
 });
 
