@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ConformanceCase } from "./case.ts";
-import { onStage } from "./stage.ts";
+import { onStage, take } from "./stage.ts";
 
 /** When a message is a consumer's, and whose it is. */
 export const HANDING_OVER: readonly ConformanceCase[] = [
@@ -26,6 +26,58 @@ export const HANDING_OVER: readonly ConformanceCase[] = [
       await buffer[Symbol.asyncDispose]();
       const channel = await connection.channel();
       await channel.deleteExchange(name);
+    },
+  ),
+  onStage(
+    "what a publisher does with its bytes and headers afterwards changes no message",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer<Uint8Array>({ declare: [queue] });
+      const bytes = Uint8Array.of(1, 2, 3);
+      const inner = { list: ["a"] };
+      const headers: Record<string, string | { list: string[] }> = { inner };
+      await producer.publish(bytes, { routingKey: queue.name, headers });
+      bytes.fill(9);
+      inner.list.push("b");
+      headers.more = "c";
+      const [message] = await take(connection.consumer<Uint8Array>(queue), 1);
+      assert.deepEqual(message?.body, Uint8Array.of(1, 2, 3));
+      assert.deepEqual(message?.headers, { inner: { list: ["a"] } });
+      await message?.ack();
+    },
+  ),
+  onStage(
+    "what a consumer does with a message shows in no other queue, nor when it comes again",
+    async ({ connection, ...stage }) => {
+      const exchange = stage.exchange({ type: "direct" });
+      const queues = [0, 1].map(() =>
+        stage.queue({ exchange, routingKey: "k" })
+      );
+      const producer = connection.producer<Uint8Array>({
+        exchange,
+        declare: queues,
+      });
+      const headers = { inner: { list: ["a"] }, bytes: Uint8Array.of(1) };
+      await producer.publish(Uint8Array.of(1, 2, 3), {
+        routingKey: "k",
+        headers,
+      });
+      const [first, second] = queues;
+      assert(first !== undefined && second !== undefined);
+      const [changed] = await take(connection.consumer<Uint8Array>(first), 1);
+      assert(changed !== undefined);
+      changed.body.fill(9);
+      changed.payload.fill(9);
+      Reflect.set(changed.headers, "inner", "changed");
+      Reflect.set(changed.properties, "messageId", "changed");
+      await changed.requeue();
+      for (const queue of [first, second]) {
+        const [message] = await take(connection.consumer<Uint8Array>(queue), 1);
+        assert.deepEqual(message?.body, Uint8Array.of(1, 2, 3));
+        assert.deepEqual(message?.headers.inner, { list: ["a"] });
+        assert.notEqual(message?.properties.messageId, "changed");
+        await message?.ack();
+      }
     },
   ),
 ];

@@ -17,6 +17,7 @@ import type {
   TopologyKey,
   TopologyView,
 } from "../store/store.ts";
+import { copyOf } from "../store/copies.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import type { MemoryBroker, Waiter } from "./broker.ts";
 import type { Item, MemoryQueue } from "./queue.ts";
@@ -118,10 +119,16 @@ export class MemoryStore implements Store {
       return LOST;
     }
     let displaced: Reservation[] | undefined;
+    // One for all queues: consumers are handed copies of it.
+    let given: Publishing | undefined;
+    let kept: Publishing | undefined;
     for (const item of items) {
       const queue = this.#broker.queue(item.queue);
       if (queue === undefined) continue;
-      this.#add(queue, item);
+      if (kept === undefined || item.message !== given) {
+        kept = copyOf(given = item.message);
+      }
+      this.#add(queue, kept, item.ttl);
       while (queue.overflows) {
         const head = queue.take();
         if (head === undefined) break;
@@ -133,7 +140,11 @@ export class MemoryStore implements Store {
       : Promise.resolve({ type: "put", displaced });
   }
 
-  #add(queue: MemoryQueue, { message, ttl }: StoreItem): void {
+  #add(
+    queue: MemoryQueue,
+    message: Publishing,
+    ttl: number | undefined,
+  ): void {
     const timed = message.delay > 0 || ttl !== undefined;
     const dueAt = timed ? this.#clock.now() + message.delay : 0;
     this.#broker.put(queue, {
@@ -267,7 +278,10 @@ export class MemoryStore implements Store {
   listAside(queue: string, limit: number): Promise<readonly Aside[]> {
     const aside = [...this.#broker.aside(queue)].slice(0, limit);
     return Promise.resolve(
-      aside.map(([handle, { message }]) => ({ handle, message })),
+      aside.map(([handle, { message }]) => ({
+        handle,
+        message: copyOf(message),
+      })),
     );
   }
 
@@ -311,6 +325,8 @@ interface StoreWaiter extends Waiter {
 }
 
 class MemoryReservation implements Reservation {
+  /** It may be in other queues, and is as it was when it comes back. */
+  readonly sharesMessage = true;
   readonly from: MemoryQueue;
   readonly item: Item;
   readonly expired: boolean;

@@ -13,6 +13,7 @@ import {
 } from "../../model/message.ts";
 import type { RejectOptions, SettleOptions } from "../transport.ts";
 import type { DeadLetters } from "./dead_letters.ts";
+import { deliveryOf } from "./delivery_of.ts";
 import { isMalformed } from "./quarantine.ts";
 import {
   isLeaseLost,
@@ -356,34 +357,6 @@ function putLimits(
   instead: Reservation,
 ): CallOptions & { instead: Reservation } {
   return { signal, deadline, instead };
-}
-
-function deliveryOf(reservation: Reservation, tag: DeliveryTag): Delivery {
-  const { message, queue, redelivered, deliveryCount } = reservation;
-  if (isMalformed(message)) {
-    return {
-      deliveryTag: tag,
-      queue,
-      exchange: "",
-      routingKey: queue,
-      redelivered,
-      deliveryCount,
-      properties: {},
-      body: message.body,
-      malformed: message.error,
-    };
-  }
-  return {
-    deliveryTag: tag,
-    queue,
-    exchange: message.exchange,
-    routingKey: message.routingKey,
-    redelivered,
-    deliveryCount,
-    keepsPlace: reservation.keepsPlace,
-    properties: message.properties,
-    body: message.body,
-  };
 }
 
 function settledBefore(tag: DeliveryTag): SettlementError {

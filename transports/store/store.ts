@@ -285,6 +285,8 @@ export interface Reservation {
   readonly handle: string;
   /** The message, or why it is none. */
   readonly message: Publishing | Malformed;
+  /** Whether the store goes on using the message: whoever is handed it is given a copy. @default {false} */
+  readonly sharesMessage?: boolean | undefined;
   /** Whether it may have been delivered before. */
   readonly redelivered: boolean;
   /** How often it was delivered before, where the broker counts. */
