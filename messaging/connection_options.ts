@@ -68,6 +68,13 @@ export interface ConnectionOptions {
   readonly codecs?: CodecRegistry | undefined;
   /** The most bytes that a compressed body may become when its payload is read; a larger one is a `DecodeError`. @default {67_108_864} */
   readonly maxDecompressedSize?: number | undefined;
+  /**
+   * The most bytes of one answer of the server, or of one message's body on AMQP: a server
+   * that sends more is cut off before that is in memory. Where messages are larger than a
+   * quarter of it, give more: an answer of Redis may have four of them in it. MongoDB's
+   * driver has no such limit. @default {67_108_864}
+   */
+  readonly maxResponseSize?: number | undefined;
   /** A name for the connection, shown by brokers that list connections. */
   readonly name?: string | undefined;
 }
@@ -87,7 +94,10 @@ export const DEFAULTS: {
  */
 export function checkOptions(options: ConnectionOptions): void {
   const { connectTimeout, operationTimeout, heartbeat, retry } = options;
-  const { maxDecompressedSize } = options;
+  const { maxDecompressedSize, maxResponseSize } = options;
+  if (maxResponseSize !== undefined) {
+    checkCount("maxResponseSize", maxResponseSize, 2 ** 31 - 1);
+  }
   if (maxDecompressedSize !== undefined) {
     checkCount("maxDecompressedSize", maxDecompressedSize, 2 ** 31 - 1);
   }

@@ -1,5 +1,6 @@
 import { OptionError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
+import { MOST_RESPONSE } from "../model/response_limit.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import { findTransport, knownTransport } from "../transports/load.ts";
 import type { Transport } from "../transports/transport.ts";
@@ -26,6 +27,7 @@ export interface Endpoint {
   readonly connectTimeout: number;
   readonly operationTimeout: number;
   readonly heartbeat: number;
+  readonly maxResponseSize: number;
   readonly transportOptions: Readonly<Record<string, unknown>>;
   /** Loads the transport. */
   load(): Promise<Transport>;
@@ -100,6 +102,7 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
     connectTimeout: shared.connectTimeout ?? options.connectTimeout ??
       DEFAULTS.connectTimeout,
     operationTimeout: options.operationTimeout ?? DEFAULTS.operationTimeout,
+    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
     heartbeat: shared.heartbeat ?? options.heartbeat ?? DEFAULTS.heartbeat,
     transportOptions: shared.loginMethod === undefined
       ? options.transportOptions ?? {}

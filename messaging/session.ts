@@ -349,6 +349,7 @@ export class Session {
     const connection = await transport.connect(endpoint.url, {
       name,
       tls: endpoint.tls,
+      maxResponseSize: endpoint.maxResponseSize,
       heartbeat: endpoint.heartbeat,
       password: boundedPassword(endpoint, this.limits, { signal, deadline }),
       transportOptions: endpoint.transportOptions,

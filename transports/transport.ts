@@ -109,6 +109,8 @@ export interface ConnectOptions extends CallOptions {
   readonly tls?: boolean | TlsOptions | undefined;
   /** Milliseconds between signs of life; 0 turns them off. */
   readonly heartbeat: number;
+  /** The most bytes of one answer, beyond which the server is cut off. @default {67_108_864} */
+  readonly maxResponseSize?: number | undefined;
   /** Asked before each connect, where the password is not in the URL. */
   readonly password?: (() => string | Promise<string>) | undefined;
   /** The transport's own options, not yet read. */

@@ -1,6 +1,10 @@
 import { Buffer } from "node:buffer";
 import { createConnection, type Socket } from "node:net";
 import type { Clock } from "../../async/clock.ts";
+import {
+  MOST_RESPONSE,
+  ResponseTooLargeError,
+} from "../../model/response_limit.ts";
 import { Ring } from "../../async/ring.ts";
 
 /** What the server answered to one command. */
@@ -29,6 +33,8 @@ export interface Exchange {
 export interface ClientOptions {
   readonly hostname: string;
   readonly port: number;
+  /** The most bytes of a job. @default {67_108_864} */
+  readonly maxResponseSize?: number | undefined;
   /** Milliseconds of silence after which the server is asked for a sign of life; 0 never asks. */
   readonly heartbeat: number;
   readonly clock: Clock;
@@ -77,7 +83,10 @@ export class BeanstalkClient {
     this.#clock = options.clock;
     this.#heartbeat = options.heartbeat;
     this.#since = options.clock.now();
-    this.#reader = new ReplyReader((reply) => this.#take(reply));
+    this.#reader = new ReplyReader(
+      options.maxResponseSize ?? MOST_RESPONSE,
+      (reply) => this.#take(reply),
+    );
     socket.on("data", (chunk: Buffer) => this.#hear(chunk));
     socket.on("error", (error: Error) => this.#error ??= error);
     // Half open is for us alone: a server that has ended sends no more.
@@ -231,6 +240,7 @@ const IGNORED: Exchange = { count: 1, wait: 0, done() {}, lost() {} };
 
 /** Makes replies of bytes, however they are cut into chunks. */
 class ReplyReader {
+  readonly #most: number;
   readonly #onReply: (reply: Reply) => void;
   #left: Buffer | undefined;
   /** The least that makes sense to look at again. */
@@ -238,7 +248,8 @@ class ReplyReader {
   /** Where the chunks of a large body are joined. What lies behind `#left` in it is free. */
   #room: ArrayBufferLike | undefined;
 
-  constructor(onReply: (reply: Reply) => void) {
+  constructor(most: number, onReply: (reply: Reply) => void) {
+    this.#most = most;
     this.#onReply = onReply;
   }
 
@@ -294,6 +305,7 @@ class ReplyReader {
       let body: Uint8Array | undefined;
       if (WITH_BODY.has(word)) {
         const size = Number(line.slice(line.lastIndexOf(" ") + 1));
+        if (size > this.#most) throw new ResponseTooLargeError(this.#most);
         next += size + 2;
         if (!(next <= bytes.length)) {
           if (!Number.isSafeInteger(size)) {

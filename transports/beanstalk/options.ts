@@ -1,4 +1,5 @@
 import { OptionError, UnsupportedError } from "../../model/errors.ts";
+import { MOST_RESPONSE } from "../../model/response_limit.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { durationOption, readOptions } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
@@ -16,6 +17,8 @@ export interface BeanstalkTransportOptions {
 export interface BeanstalkSettings {
   readonly hostname: string;
   readonly port: number;
+  /** Bytes. */
+  readonly maxResponseSize: number;
   /** Milliseconds. */
   readonly timeToRun: number;
 }
@@ -34,7 +37,10 @@ const TIME_TO_RUN = 120_000;
  */
 export function readSettings(
   url: BrokerUrl,
-  options: Pick<ConnectOptions, "tls" | "password" | "transportOptions">,
+  options: Pick<
+    ConnectOptions,
+    "tls" | "password" | "transportOptions" | "maxResponseSize"
+  >,
 ): BeanstalkSettings {
   const { transportOptions, tls } = options;
   const own = readOptions<BeanstalkTransportOptions>({
@@ -55,6 +61,7 @@ export function readSettings(
   return {
     hostname: url.hostname ?? "localhost",
     port: url.port ?? 11300,
+    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
     timeToRun,
   };
 }

@@ -3,8 +3,9 @@ import { Limits } from "../../async/limits.ts";
 import { mostSilence, Silence } from "../../async/silence.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { AuthenticationError, ClosedError } from "../../model/errors.ts";
+import { ResponseTooLargeError } from "../../model/response_limit.ts";
 import type { CloseReason } from "../transport.ts";
-import { readBody, readText } from "./body.ts";
+import { Lines, readBody, readText } from "./body.ts";
 import {
   isFatal,
   isForeign,
@@ -37,6 +38,8 @@ export interface Request {
   readonly etag?: string | undefined;
   /** Statuses of 400 and more that are no error: they are returned. */
   readonly accept?: readonly number[] | undefined;
+  /** Whether the caller asks for less where the answer is too large: that error is its own, and ends nothing. */
+  readonly splits?: boolean | undefined;
 }
 
 /** The platform's: its idle sockets keep no process alive. */
@@ -207,11 +210,14 @@ export class CouchdbClient {
         redirect: "error",
       });
       if (response.status >= 400) {
-        const body = parse(await readText(response.body, controller.signal));
+        const most = this.#dial.maxResponseSize;
+        const body = parse(
+          await readText(response.body, controller.signal, most),
+        );
         const refusal = readRefusal(response.status, body);
         return this.lose(requestError("listen to changes", refusal));
       }
-      let rest = "";
+      const lines = new Lines(this.#dial.maxResponseSize, onLine);
       await readBody(response.body, controller.signal, (text) => {
         watch.cancel();
         this.#silence.end();
@@ -219,9 +225,7 @@ export class CouchdbClient {
           this.#clock.now() + bound,
           () => this.#loseSilent(bound),
         );
-        const lines = (rest + text).split("\n");
-        rest = lines.pop() ?? "";
-        for (const line of lines) onLine(line);
+        lines.push(text);
       });
       throw new Error("the feed of changes ended");
     } finally {
@@ -293,7 +297,8 @@ export class CouchdbClient {
       .then((answer) => this.#check(action, request, answer))
       .catch((error: unknown) => {
         if (controller.signal.aborted) return reject(error);
-        reject(this.#translate(action, error, first));
+        const isOwn = request.splits && error instanceof ResponseTooLargeError;
+        reject(isOwn ? error : this.#translate(action, error, first));
       })
       .then((answer) => {
         unwatch();
@@ -318,7 +323,8 @@ export class CouchdbClient {
       signal,
       redirect: "error",
     });
-    const text = await readText(response.body, signal);
+    const { maxResponseSize } = this.#dial;
+    const text = await readText(response.body, signal, maxResponseSize);
     this.#silence.end();
     this.time.observe(response.headers.get("date"), sent);
     return {

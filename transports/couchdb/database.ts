@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import { ResponseTooLargeError } from "../../model/response_limit.ts";
 import type { Answer, CouchdbClient } from "./client.ts";
 import { after } from "./ids.ts";
 import { type Draft, Writes, type Written } from "./writes.ts";
@@ -50,12 +51,25 @@ export class Database {
     const path = `/_all_docs?startkey=${key(start)}&endkey=${
       key(end)
     }&inclusive_end=false&limit=${limit}${docs ? "&include_docs=true" : ""}`;
-    const { body } = await this.client.call(
-      action,
-      { method: "GET", path },
-      options,
-    );
-    return rowsOf(body);
+    const splits = docs && limit > 1;
+    try {
+      const { body } = await this.client.call(
+        action,
+        { method: "GET", path, splits },
+        options,
+      );
+      return rowsOf(body);
+    } catch (error) {
+      if (!(error instanceof ResponseTooLargeError)) throw error;
+    }
+    // Large messages: half of them at a time.
+    const half = Math.ceil(limit / 2);
+    const range = { start, end, docs };
+    const rows = await this.list(action, { ...range, limit: half }, options);
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < half || half === limit) return rows;
+    const rest = { ...range, start: after(last.id), limit: limit - half };
+    return [...rows, ...await this.list(action, rest, options)];
   }
 
   /** Lists all ids of a range, page by page. */
@@ -81,12 +95,22 @@ export class Database {
     options?: CallOptions,
   ): Promise<Row[]> {
     if (ids.length === 0) return [];
-    const { body } = await this.client.call(action, {
-      method: "POST",
-      path: "/_all_docs?include_docs=true",
-      body: JSON.stringify({ keys: ids }),
-    }, options);
-    return rowsOf(body);
+    try {
+      const { body } = await this.client.call(action, {
+        method: "POST",
+        path: "/_all_docs?include_docs=true",
+        body: JSON.stringify({ keys: ids }),
+        splits: ids.length > 1,
+      }, options);
+      return rowsOf(body);
+    } catch (error) {
+      if (!(error instanceof ResponseTooLargeError)) throw error;
+    }
+    const half = Math.ceil(ids.length / 2);
+    return [
+      ...await this.read(action, ids.slice(0, half), options),
+      ...await this.read(action, ids.slice(half), options),
+    ];
   }
 
   /** Reads one document; a status of 304 where it is still the one of `etag`, of 404 where there is none. */

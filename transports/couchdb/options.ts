@@ -1,4 +1,5 @@
 import { OptionError } from "../../model/errors.ts";
+import { MOST_RESPONSE } from "../../model/response_limit.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
@@ -25,6 +26,8 @@ export interface DialOptions {
   /** Milliseconds between signs of life of the feed; 0 is none. */
   readonly heartbeat: number;
   readonly operationTimeout: number;
+  /** The most bytes of an answer, or of a line of the feed. */
+  readonly maxResponseSize: number;
   /** Milliseconds. */
   readonly lease: number;
 }
@@ -74,6 +77,7 @@ export function readDialOptions(
     tls: !isTls ? undefined : typeof tls === "object" ? tls : {},
     heartbeat: options.heartbeat,
     operationTimeout: options.operationTimeout,
+    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
     lease,
   };
 }

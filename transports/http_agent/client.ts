@@ -1,4 +1,5 @@
-import type { Agent, ClientRequest } from "node:http";
+import type { Agent, ClientRequest, IncomingMessage } from "node:http";
+import { ResponseTooLargeError } from "../../model/response_limit.ts";
 
 /** Requests on sockets that had carried others before them. */
 const reusing = new WeakSet<ClientRequest>();
@@ -21,6 +22,41 @@ export function sendingOnce<A extends Agent>(agent: A): A {
     request.reusedSocket = false;
   };
   return agent;
+}
+
+/**
+ * Bounds the bodies of answers: one that is larger ends with an error, and its socket with it.
+ *
+ * @typeParam A An agent, of `node:http` or `node:https`.
+ * @param agent The agent.
+ * @param most The most bytes of a body.
+ * @returns The same.
+ */
+export function bounding<A extends Agent>(agent: A, most: number): A {
+  const hooked = agent as unknown as Requesting;
+  const addRequest = hooked.addRequest.bind(agent);
+  hooked.addRequest = (request, ...rest) => {
+    request.once("response", (response) => bound(response, most));
+    addRequest(request, ...rest);
+  };
+  return agent;
+}
+
+/** What an agent has, and its types do not say. */
+interface Requesting {
+  addRequest(request: ClientRequest, ...rest: readonly unknown[]): void;
+}
+
+/** Counts what comes as it is handed to the stream: a listener would make it flow too early. */
+function bound(response: IncomingMessage, most: number): void {
+  const push = response.push.bind(response);
+  let size = 0;
+  response.push = (chunk: Uint8Array | null, encoding?: BufferEncoding) => {
+    size += chunk?.length ?? 0;
+    if (size <= most) return push(chunk, encoding);
+    response.destroy(new ResponseTooLargeError(most));
+    return false;
+  };
 }
 
 /**

@@ -1,5 +1,4 @@
 import { Command, Redis } from "ioredis";
-import handlers from "ioredis/built/DataHandler.js";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { Limits } from "../../async/limits.ts";
@@ -12,6 +11,7 @@ import {
   MessagingError,
 } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
+import { guardAnswers } from "./answers/client.ts";
 import { type Arrivals, listenTo } from "./arrivals.ts";
 import { type Dial, redisOptions } from "./dial.ts";
 import {
@@ -39,33 +39,6 @@ export interface RunOptions extends CallOptions {
   /** Must not throw. */
   readonly late?: ((reply: RedisReply) => void) | undefined;
 }
-
-/** What the client reads answers with: its own, which it does not show. */
-interface Handler {
-  readonly redis: object;
-  dispatch(this: Handler, read: () => void): void;
-  returnFatalError(error: unknown): void;
-}
-
-/** The clients of this library. */
-const OURS = new WeakSet<object>();
-
-/*
- * What the client throws while it reads an answer, as of one to SUBSCRIBE that is a number,
- * an empty list, or one more than was asked for, it throws again where nobody can catch it,
- * and the process ends (ioredis 6.0, `DataHandler.dispatch`; issues of this kind that were
- * reported: redis/ioredis#862, #878). Of our clients such an answer ends the socket.
- */
-const proto: Handler = handlers.default.prototype as unknown as Handler;
-const { dispatch } = proto;
-proto.dispatch = function (read) {
-  if (!OURS.has(this.redis)) return dispatch.call(this, read);
-  try {
-    read();
-  } catch (error) {
-    this.returnFatalError(error);
-  }
-};
 
 /**
  * One socket to a server. Commands take effect in order. One that misses its deadline
@@ -101,7 +74,9 @@ export class RedisClient implements AsyncDisposable {
       onSilence: () => this.destroy(timeoutError(HEAR, "unknown")),
     });
     this.#redis = new Redis(redisOptions(dial, timeout));
-    OURS.add(this.#redis);
+    guardAnswers(this.#redis, dial.maxResponseSize, (error) => {
+      this.destroy(lostError(dial.broker, error));
+    });
     // Without a listener the client prints errors, and throws them away.
     this.#redis.on("error", (error: unknown) => this.#failure ??= error);
     this.#hungUp = new Promise((hungUp) => this.#redis.on("end", hungUp));

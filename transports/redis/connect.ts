@@ -4,6 +4,7 @@ import {
   NotFoundError,
   UnsupportedError,
 } from "../../model/errors.ts";
+import { MOST_RESPONSE } from "../../model/response_limit.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import type { ConnectOptions } from "../transport.ts";
@@ -45,6 +46,7 @@ export async function connect(
     path: address.path,
     tls: withServername(address),
     heartbeat: options.heartbeat,
+    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
     silence: options.operationTimeout,
     clock: options.clock,
   };

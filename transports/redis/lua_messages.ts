@@ -155,7 +155,7 @@ local function takeFrom(queue, limit)
     while missing > 0 do
       full = full or room <= 0
       if room <= 0 then break end
-      local texts = redis.pcall('RPOP', P .. queue .. suffix, math.min(missing, 32))
+      local texts = redis.pcall('RPOP', P .. queue .. suffix, math.min(missing, 4))
       if not texts then break end
       if texts.err then return texts.err end
       for _, text in ipairs(texts) do

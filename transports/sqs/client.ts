@@ -297,7 +297,10 @@ export class AwsClient {
       tls: this.#settings.tls,
       clockOffset: this.#opened?.config.systemClockOffset ?? this.#clockOffset,
     };
-    return withAgents(clientConfig(place, this.#credentials, attempts));
+    return withAgents(
+      clientConfig(place, this.#credentials, attempts),
+      this.#settings.maxResponseSize,
+    );
   }
 
   #run<O>(

@@ -1,5 +1,6 @@
 import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
+import { MOST_RESPONSE } from "../../model/response_limit.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
@@ -94,6 +95,8 @@ export interface SqsSettings {
   readonly supportsFanout: boolean;
   readonly base64Encoding: boolean;
   readonly maxMessageBytes: number;
+  /** The most bytes of an answer of AWS's. */
+  readonly maxResponseSize: number;
   readonly creationAttributes: Readonly<Record<string, string>>;
   readonly queueTags: Readonly<Record<string, string>> | undefined;
 }
@@ -124,7 +127,10 @@ const MOST_MESSAGE_BYTES = 1_048_576;
  */
 export function readSettings(
   url: BrokerUrl,
-  options: Pick<ConnectOptions, "tls" | "password" | "transportOptions">,
+  options: Pick<
+    ConnectOptions,
+    "tls" | "password" | "transportOptions" | "maxResponseSize"
+  >,
 ): SqsSettings {
   const { transportOptions } = options;
   const given = readOptions<GivenOptions>(TABLE, {
@@ -161,6 +167,7 @@ export function readSettings(
     supportsFanout: given.supportsFanout ?? true,
     base64Encoding: given.base64Encoding ?? true,
     maxMessageBytes: given.maxMessageBytes ?? MESSAGE_BYTES,
+    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
     creationAttributes: given.creationAttributes ?? {},
     queueTags: given.queueTags,
   };

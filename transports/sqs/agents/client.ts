@@ -1,6 +1,6 @@
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
-import { sendingOnce } from "../../http_agent/client.ts";
+import { bounding, sendingOnce } from "../../http_agent/client.ts";
 import type { ClientConfig } from "../client_config.ts";
 
 /** What the SDK's clients are made with, and the agents that keep their sockets. */
@@ -17,16 +17,26 @@ export interface ConfigWithAgents extends Omit<ClientConfig, "requestHandler"> {
  * Gives the SDK agents that send each request once.
  *
  * @param config What the SDK's clients are made with.
+ * @param maxResponseSize The most bytes of an answer.
  * @returns The same with agents.
  */
-export function withAgents(config: ClientConfig): ConfigWithAgents {
+export function withAgents(
+  config: ClientConfig,
+  maxResponseSize: number,
+): ConfigWithAgents {
   const { httpAgent, httpsAgent, ...rest } = config.requestHandler;
   return {
     ...config,
     requestHandler: {
       ...rest,
-      httpAgent: sendingOnce(new HttpAgent(httpAgent)),
-      httpsAgent: sendingOnce(new HttpsAgent(httpsAgent)),
+      httpAgent: bounding(
+        sendingOnce(new HttpAgent(httpAgent)),
+        maxResponseSize,
+      ),
+      httpsAgent: bounding(
+        sendingOnce(new HttpsAgent(httpsAgent)),
+        maxResponseSize,
+      ),
     },
   };
 }

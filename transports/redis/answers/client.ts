@@ -1,0 +1,90 @@
+import handlers from "ioredis/built/DataHandler.js";
+import { ResponseTooLargeError } from "../../../model/response_limit.ts";
+
+/** What is used of a client: its socket, once it is connected. */
+interface Connecting {
+  readonly stream?: {
+    prependListener(event: "data", heard: (chunk: Uint8Array) => void): unknown;
+  };
+  on(event: "connect", connected: () => void): unknown;
+}
+
+/** What the client reads answers with: its own, which it does not show. */
+interface Handler {
+  readonly redis: object;
+  dispatch(this: Handler, read: () => void): void;
+  returnFatalError(error: unknown): void;
+}
+
+/** The clients of this library, and what counts the bytes of their answers. */
+const METERS = new WeakMap<object, Meter>();
+
+/*
+ * What the client throws while it reads an answer, as of one to SUBSCRIBE that is a number,
+ * an empty list, or one more than was asked for, it throws again where nobody can catch it,
+ * and the process ends (ioredis 6.0, `DataHandler.dispatch`; issues of this kind that were
+ * reported: redis/ioredis#862, #878). Of our clients such an answer ends the socket.
+ */
+const proto: Handler = handlers.default.prototype as unknown as Handler;
+const { dispatch } = proto;
+proto.dispatch = function (read) {
+  const meter = METERS.get(this.redis);
+  if (meter === undefined) return dispatch.call(this, read);
+  meter.end();
+  try {
+    read();
+  } catch (error) {
+    this.returnFatalError(error);
+  }
+};
+
+/**
+ * Sees to it that no answer ends the process, or fills its memory.
+ *
+ * @param client A client of this library.
+ * @param most The most bytes of an answer.
+ * @param onExcess Called once there are more.
+ */
+export function guardAnswers(
+  client: Connecting,
+  most: number,
+  onExcess: (error: Error) => void,
+): void {
+  METERS.set(client, new Meter(client, most, onExcess));
+}
+
+/**
+ * Counts the bytes of an answer as they come, while the client keeps them until the answer
+ * is whole: a text of gigabytes, a line without end, a list of millions.
+ */
+class Meter {
+  #size = 0;
+
+  /**
+   * Makes one.
+   *
+   * @param client Whose answers are counted.
+   * @param most The most bytes of one.
+   * @param onExcess Called once there are more.
+   */
+  constructor(
+    client: Connecting,
+    most: number,
+    onExcess: (error: Error) => void,
+  ) {
+    // Behind the client's own, so that it is called before it.
+    client.on("connect", () => {
+      client.stream?.prependListener("data", (chunk) => {
+        this.#size += chunk.byteLength;
+        if (this.#size <= most) return;
+        this.#size = 0;
+        onExcess(new ResponseTooLargeError(most));
+      });
+    });
+  }
+
+  /** An answer has come whole. */
+  end(): void {
+    this.#size = 0;
+  }
+}
