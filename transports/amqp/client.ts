@@ -314,6 +314,10 @@ class ClientChannel implements AmqpClientChannel {
     this.#channel.reject(tagged(deliveryTag), requeue);
   }
 
+  left(done: (error?: unknown) => void): void {
+    this.#corking.left(done);
+  }
+
   async close(): Promise<void> {
     this.#corking.flush();
     await answered(this.#channel.close(), this.#gone);

@@ -5,7 +5,16 @@ export interface Corkable {
   cork(): void;
   uncork(): void;
   prependListener(event: "drain", listener: () => void): unknown;
+  once(event: "close", listener: () => void): unknown;
+  write(bytes: Uint8Array, done: (error?: Error | null) => void): unknown;
+  /** Whether it is full, so that amqplib keeps frames back. */
+  readonly writableNeedDrain: boolean;
 }
+
+/** Is told when what it waits for has left. */
+export type Done = (error?: unknown) => void;
+
+const NOTHING = new Uint8Array(0);
 
 /**
  * Keeps what is written within a turn of the event loop together: amqplib writes
@@ -15,12 +24,19 @@ export interface Corkable {
 export class Corking {
   readonly #socket: Corkable | undefined;
   #corked = false;
+  #gone = false;
+  /** Those whose frames are written with the next flush, or later. */
+  #waiting: Done[] = [];
 
   /** Makes one for a socket; without one it does nothing. */
   constructor(socket: Corkable | undefined) {
     this.#socket = socket;
     // Behind a full socket amqplib writes on when this comes; first, it is corked.
     socket?.prependListener("drain", () => this.cork());
+    socket?.once("close", () => {
+      this.#gone = true;
+      for (const done of this.#takeWaiting()) done(cut());
+    });
   }
 
   /** Something is about to be written. */
@@ -34,8 +50,34 @@ export class Corking {
 
   /** Lets go what was written. */
   readonly flush = (): void => {
-    if (!this.#corked) return;
+    const socket = this.#socket;
+    if (!this.#corked || socket === undefined) return;
     this.#corked = false;
-    this.#socket?.uncork();
+    const isFull = socket.writableNeedDrain;
+    socket.uncork();
+    // Of a full socket nobody knows which frames amqplib still has: they go when it drains.
+    if (isFull || this.#waiting.length === 0) return;
+    const waiting = this.#takeWaiting();
+    socket.write(NOTHING, (error) => {
+      for (const done of waiting) done(error ?? undefined);
+    });
   };
+
+  /** Calls back when what was written before has left the process. */
+  left(done: Done): void {
+    if (this.#socket === undefined) return done();
+    if (this.#gone) return done(cut());
+    this.#waiting.push(done);
+    this.cork();
+  }
+
+  #takeWaiting(): Done[] {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return waiting;
+  }
+}
+
+function cut(): Error {
+  return new Error("the socket was closed");
 }

@@ -19,6 +19,8 @@ export interface Outgoing {
   readonly writer: FrameWriter;
   /** Lets go at the end of the turn what was written. */
   flushLater(): void;
+  /** Lets go what was written, and calls back when it has left. */
+  left(done: (error?: unknown) => void): void;
   /** Ends the connection: what came makes no sense. */
   cut(error: Error): void;
 }
@@ -233,6 +235,10 @@ export class ClientChannel implements AmqpClientChannel {
 
   reject(tag: number, requeue: boolean): void {
     this.#settle(METHODS.reject, tag, requeue);
+  }
+
+  left(done: (error?: unknown) => void): void {
+    this.#link.left(done);
   }
 
   async close(): Promise<void> {

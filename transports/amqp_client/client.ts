@@ -167,6 +167,15 @@ class Link extends AMQPBaseClient implements AmqpClient {
     atNextTurn(this.#flush);
   }
 
+  /** Lets go what was written, and calls back when it has left. */
+  left(done: (error?: unknown) => void): void {
+    if (this.#ended || this.#wire === undefined) {
+      return done(new Error("the socket was closed"));
+    }
+    this.writer.flush();
+    this.#wire.left(done);
+  }
+
   /** Ends it: what came makes no sense. */
   cut(error: Error): void {
     this.#fail(error);
@@ -270,10 +279,14 @@ function openSocket(options: ClientDialOptions, events: WireEvents): Wire {
   socket.setNoDelay(true);
   return {
     write: (bytes) => void socket.write(bytes),
+    left: (done) =>
+      void socket.write(NOTHING, (error) => done(error ?? undefined)),
     end: () => socket.destroySoon(),
     destroy: () => void socket.destroy(),
   };
 }
+
+const NOTHING = new Uint8Array(0);
 
 /** Reads tables as their bytes, for whoever looks at them: the package dies of types that it does not know. */
 class View extends AMQPView {

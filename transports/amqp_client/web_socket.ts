@@ -78,6 +78,7 @@ export function openWebSocket(
   });
   return {
     write: (bytes) => wire.write(frameOf(BINARY, bytes)),
+    left: (done) => wire.left(done),
     end() {
       wire.write(frameOf(CLOSE, Uint8Array.of(3, 232))); // 1000: all is well
       wire.end();

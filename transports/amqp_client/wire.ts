@@ -2,6 +2,8 @@
 export interface Wire {
   /** Sends bytes, in order. */
   write(bytes: Uint8Array): void;
+  /** Calls back, always, when what was written before has left the process. */
+  left(done: (error?: unknown) => void): void;
   /** Ends it when what was written has left. */
   end(): void;
   /** Ends it now. */

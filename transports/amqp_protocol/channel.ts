@@ -65,7 +65,7 @@ export class AmqpChannel implements Channel {
       client,
       (action, options, call) => this.#call(action, options, call),
     );
-    this.#deliveries = new Deliveries(client);
+    this.#deliveries = new Deliveries(client, context);
     this.#publishes = new Publishes(
       client,
       context.limits,

@@ -153,6 +153,10 @@ export class CheckedChannel implements AmqpClientChannel {
     this.#client.reject(deliveryTag, requeue);
   }
 
+  left(done: (error?: unknown) => void): void {
+    this.#client.left(done);
+  }
+
   close(): Promise<void> {
     return this.#client.close();
   }

@@ -1,7 +1,8 @@
 import { atNextTurn } from "../../async/turn.ts";
-import { SettlementError } from "../../model/errors.ts";
+import { SettlementError, TimeoutError } from "../../model/errors.ts";
 import { type DeliveryTag, deliveryTag } from "../../model/message.ts";
 import { Window } from "../store/window.ts";
+import type { ChannelContext } from "./context.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 import type { AmqpClientChannel } from "./port.ts";
 
@@ -15,18 +16,25 @@ interface Batch {
   readonly reject: (error: unknown) => void;
 }
 
+/** What bounds how long it takes until what was settled has left. */
+type Bounds = Pick<ChannelContext, "clock" | "limits" | "operationTimeout">;
+
 /**
  * The unsettled deliveries of a channel. Acks of one turn of the event loop leave
- * together: all that are settled from the oldest on in one frame.
+ * together: all that are settled from the oldest on in one frame. Settling is done when
+ * that has left the process.
  */
 export class Deliveries {
   readonly #client: AmqpClientChannel;
   readonly #window = new Window<AmqpDelivery | typeof COMING>();
   #batch: Batch | undefined;
 
+  readonly #bounds: Bounds;
+
   /** Makes an empty window over a channel. */
-  constructor(client: AmqpClientChannel) {
+  constructor(client: AmqpClientChannel, bounds: Bounds) {
     this.#client = client;
+    this.#bounds = bounds;
   }
 
   /** Adds a delivery under the broker's tag. */
@@ -90,7 +98,7 @@ export class Deliveries {
     if (tags.length === 0) return Promise.reject(settledBefore(tag));
     this.flush();
     for (const each of tags) this.#client.reject(each, requeue);
-    return Promise.resolve();
+    return this.#left();
   }
 
   /** Sends the acks that wait. */
@@ -100,7 +108,7 @@ export class Deliveries {
     this.#batch = undefined;
     try {
       this.#send(batch.tags);
-      batch.resolve();
+      this.#left().then(batch.resolve, batch.reject);
     } catch (cause) {
       batch.reject(lostBefore(cause));
     }
@@ -112,6 +120,27 @@ export class Deliveries {
     const batch = this.#batch;
     this.#batch = undefined;
     batch?.reject(lostBefore(cause));
+  }
+
+  /** Waits until what was written has left the process. */
+  #left(): Promise<void> {
+    const { clock, limits, operationTimeout } = this.#bounds;
+    const leaving = limits.wait(
+      new Promise<void>((resolve, reject) => {
+        this.#client.left((error) =>
+          error === undefined ? resolve() : reject(lostBefore(error))
+        );
+      }),
+      { deadline: clock.now() + operationTimeout },
+      () =>
+        new TimeoutError(
+          "Cannot settle a delivery in time: the broker does not read what is sent to it",
+          { outcome: "unknown" },
+        ),
+    );
+    // Who does not wait for it is not to fall over it: the message is delivered again.
+    leaving.catch(() => {});
+    return leaving;
   }
 
   #ackUpTo(tag: DeliveryTag): Promise<void> {

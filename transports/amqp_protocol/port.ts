@@ -129,6 +129,8 @@ export interface AmqpClientChannel {
   ack(deliveryTag: number, multiple: boolean): void;
   /** Rejects a delivery. Throws if the channel has ended. */
   reject(deliveryTag: number, requeue: boolean): void;
+  /** Calls back, always, when what was acked and rejected before has left the process; with an error if it can not any more. Must not throw. */
+  left(done: (error?: unknown) => void): void;
   /** Closes it and waits for the answer. */
   close(): Promise<void>;
 }
