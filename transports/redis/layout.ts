@@ -34,6 +34,7 @@ export interface Member {
 const RESERVED = [
   "_kombu.binding.",
   "_kombu.binding_permanent.",
+  "dashi.bound.",
   "dashi.delayed.",
   "dashi.malformed.",
 ];
@@ -121,6 +122,11 @@ export class Layout {
   /** The set that keeps Celery 5.7's sweep away from an exchange's bindings. */
   permanentBindings(exchange: string): string {
     return `${this.options.prefix}_kombu.binding_permanent.${exchange}`;
+  }
+
+  /** What was bound to an exchange by ours, in case the set that Kombu reads is evicted. */
+  bound(exchange: string): string {
+    return `${this.options.prefix}dashi.bound.${exchange}`;
   }
 
   /** Messages of a queue that are not yet due. */

@@ -21,6 +21,26 @@ end
 `;
 
 /**
+ * A set of bindings that is gone as a whole was evicted, or deleted by hand or by a sweep:
+ * ours are in a set of our own too, and come back for the queues that are still declared. One that was taken out of a set that is still there stays out.
+ */
+export const MEND: string = String.raw`
+local function mend(exchange)
+  local set, permanent = BINDINGS .. exchange, PERMANENT .. exchange
+  if redis.call('EXISTS', set) == 1 then return end
+  for _, member in ipairs(redis.call('SUNION', permanent, BOUND .. exchange)) do
+    local _, first = string.find(member, BETWEEN, 1, true)
+    local _, second = string.find(member, BETWEEN, (first or 0) + 1, true)
+    local queue = second and string.sub(member, second + 1)
+    if queue and redis.call('HEXISTS', TABLES, 'queue ' .. queue) == 1 then
+      redis.call('SADD', set, member)
+      redis.call('SADD', permanent, member)
+    end
+  end
+end
+`;
+
+/**
  * ARGV: the version that the caller knows or '', then exchanges, each with
  * the size of its set as the caller knows it, or -1. KEYS: their sets, to be watched.
  * Returns the version; 'all', 'some' or 'none' and fields with their values; queues
@@ -53,6 +73,7 @@ if ARGV[1] ~= answer[1] then
 end
 for i = 2, #ARGV, 2 do
   local set = BINDINGS .. ARGV[i]
+  mend(ARGV[i])
   if redis.call('SCARD', set) == tonumber(ARGV[i + 1]) then answer[#answer + 1] = false
   else answer[#answer + 1] = redis.call('SMEMBERS', set) end
 end
@@ -113,11 +134,13 @@ each(2, function(i)
   changed(ARGV[i])
   redis.call('SADD', BINDINGS .. ARGV[i], ARGV[i + 1])
   redis.call('SADD', PERMANENT .. ARGV[i], ARGV[i + 1])
+  redis.call('SADD', BOUND .. ARGV[i], ARGV[i + 1])
 end)
 each(2, function(i)
   changed(ARGV[i])
   redis.call('SREM', BINDINGS .. ARGV[i], ARGV[i + 1])
   redis.call('SREM', PERMANENT .. ARGV[i], ARGV[i + 1])
+  redis.call('SREM', BOUND .. ARGV[i], ARGV[i + 1])
 end)
 -- Sets too: a binding that comes and one that goes leave the size as it was.
 if #fields > 0 then

@@ -17,6 +17,7 @@ import {
   APPLY,
   AT_FULL_MEMORY,
   BEAT,
+  MEND,
   READ,
   USE,
   VERSION,
@@ -82,6 +83,8 @@ local BINDINGS = ${quote(layout.bindings(""))}
 local PERMANENT = ${quote(layout.permanentBindings(""))}
 local DELAYED = ${quote(layout.delayed(""))}
 local MALFORMED = ${quote(layout.malformed(""))}
+local BOUND = ${quote(layout.bound(""))}
+local BETWEEN = ${quote(layout.options.sep)}
 local TIME = ${quote(layout.time)}
 local SIZED = ${quote(layout.sizes)}
 `;
@@ -98,7 +101,7 @@ local SIZED = ${quote(layout.sizes)}
     renew: consumers(CLOCK, RENEW),
     overdue: consumers(CLOCK, OVERDUE),
     beat: consumers(CLOCK, BEAT),
-    read: consumers(CLOCK, READ),
+    read: consumers(CLOCK, MEND, READ),
     apply: consumers(CLOCK, VERSION, APPLY),
     count: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, PASS, COUNT),
     ripen: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, PASS, RIPEN),
