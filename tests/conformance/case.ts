@@ -32,6 +32,8 @@ export interface ConformanceCase {
   readonly ordered: boolean;
   /** Whether there must be a largest body. */
   readonly limited: boolean;
+  /** Whether the transport must be made of a store, whose verbs the case lets fail. */
+  readonly wraps: boolean;
   /** Runs it; rejects if the promise is not kept. */
   run(harness: Harness): Promise<void>;
 }
@@ -48,6 +50,8 @@ export interface CaseOptions {
   readonly ordered?: boolean;
   /** Whether there must be a largest body. */
   readonly limited?: boolean;
+  /** Whether the transport must be made of a store. */
+  readonly wraps?: boolean;
 }
 
 /**
@@ -87,7 +91,7 @@ export function onHarness(
   options: CaseOptions = {},
 ): ConformanceCase {
   const { needs = [], lacks = [], restarts = false } = options;
-  const { ordered = false, limited = false } = options;
+  const { ordered = false, limited = false, wraps = false } = options;
   return {
     name,
     needs,
@@ -95,6 +99,7 @@ export function onHarness(
     restarts,
     ordered,
     limited,
+    wraps,
     // With what is removed and closed after it: nothing here waits for ever.
     run: (harness) =>
       arrives(

@@ -23,6 +23,7 @@
  * @module
  */
 
+import { isStoreTransport } from "../../transports/store/mod.ts";
 import type { Capability } from "../../transports/transport.ts";
 import { ABORTING } from "./aborting.ts";
 import { AGES } from "./ages.ts";
@@ -33,6 +34,7 @@ import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { DECLARING } from "./declaring.ts";
 import { EXTRAS } from "./extras.ts";
 import { HANDING_OVER } from "./handing_over.ts";
+import { FAILING_ONCE } from "./failing_once.ts";
 import { FINALITY } from "./finality.ts";
 import { HOSTILE } from "./hostile.ts";
 import { LEAVING } from "./leaving.ts";
@@ -76,6 +78,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...RUNNING,
   ...RETRYING,
   ...KILLERS,
+  ...FAILING_ONCE,
   ...HOSTILE,
   ...SHUTDOWN,
   ...RECOVERY,
@@ -104,6 +107,9 @@ export function whyNot(
   if (test.ordered && harness.unordered !== undefined) return harness.unordered;
   if (test.limited && harness.largestBody === undefined) {
     return "this harness knows no largest body";
+  }
+  if (test.wraps && !isStoreTransport(harness.transport)) {
+    return "this transport is not made of a store";
   }
   return undefined;
 }

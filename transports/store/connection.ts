@@ -35,6 +35,27 @@ export interface StoreTransportOptions {
   open(url: BrokerUrl, options: ConnectOptions): Promise<Store>;
 }
 
+/** A transport that was made of a store. */
+export interface StoreTransport extends Transport {
+  /**
+   * Makes another like this one, each of whose stores is put into something: for tests
+   * that let its verbs fail, and for measuring.
+   */
+  wrapping(wrap: (store: Store) => Store): StoreTransport;
+}
+
+/**
+ * Says whether a transport was made of a store.
+ *
+ * @param transport The transport.
+ * @returns Whether {@linkcode createStoreTransport} made it.
+ */
+export function isStoreTransport(
+  transport: Transport,
+): transport is StoreTransport {
+  return "wrapping" in transport;
+}
+
 /**
  * Makes a transport of a store.
  *
@@ -43,10 +64,15 @@ export interface StoreTransportOptions {
  */
 export function createStoreTransport(
   options: StoreTransportOptions,
-): Transport {
+): StoreTransport {
   return {
     name: options.name,
     defaults: options.defaults,
+    wrapping: (wrap) =>
+      createStoreTransport({
+        ...options,
+        open: async (...opening) => wrap(await options.open(...opening)),
+      }),
     async connect(url, connectOptions) {
       const { signal, deadline, clock } = connectOptions;
       new Limits(clock).check(

@@ -18,6 +18,8 @@
 
 export {
   createStoreTransport,
+  isStoreTransport,
+  type StoreTransport,
   type StoreTransportOptions,
 } from "./connection.ts";
 export { type Envelope, EnvelopeWriter, readEnvelope } from "./envelope.ts";

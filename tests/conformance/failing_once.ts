@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { type Connection, Exchange, Queue } from "../../mod.ts";
+import { AccessRefusedError, ChannelError } from "../../model/errors.ts";
+import { isStoreTransport, type Store } from "../../transports/store/mod.ts";
+import { type ConformanceCase, type Harness, onHarness } from "./case.ts";
+import { open } from "./stage.ts";
+import { arrives, soon, unique } from "./support.ts";
+
+/** The verbs that every store has, and that a message meets on its way. */
+const VERBS = [
+  "applyChanges",
+  "readTopology",
+  "put",
+  "reserve",
+  "remove",
+  "release",
+] as const;
+
+const FAILURES = {
+  "a passing error": () =>
+    new ChannelError("Cannot do that now: the case lets it fail", {
+      code: "channel-closed",
+    }),
+  "a final error": () =>
+    new AccessRefusedError("Cannot do that: the case lets it fail"),
+};
+
+/** Lets a verb of a store fail once, each time it is armed. */
+class Failing {
+  readonly #verb: keyof Store;
+  readonly #error: () => Error;
+  armed = false;
+  failures = 0;
+  /** Whether it has failed since it was asked last. */
+  #failed = false;
+
+  constructor(verb: keyof Store, error: () => Error) {
+    this.#verb = verb;
+    this.#error = error;
+  }
+
+  /** Lets it fail once more, unless it has since the last call. */
+  again(): void {
+    if (!this.#failed) this.armed = true;
+  }
+
+  /** From now on it may be let fail again. */
+  rest(): void {
+    this.armed = false;
+    this.#failed = false;
+  }
+
+  wrap(store: Store): Store {
+    return new Proxy(store, {
+      get: (target, key) => {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value !== "function") return value;
+        if (key !== this.#verb) return value.bind(target);
+        return (...given: unknown[]) => {
+          if (!this.armed) return value.apply(target, given);
+          this.armed = false;
+          this.failures++;
+          this.#failed = true;
+          return Promise.reject(this.#error());
+        };
+      },
+    });
+  }
+}
+
+/** Tries until it succeeds: an operation that fails says so, and may be tried again. */
+async function persist<T>(action: () => Promise<T>): Promise<T> {
+  for (let i = 0;; i++) {
+    try {
+      return await action();
+    } catch (error) {
+      if (i === 3) throw error;
+    }
+  }
+}
+
+/** Handles until what is asked for has been seen; a consumer that ended says so, and is begun again. */
+async function handle(
+  connection: Connection,
+  [work, dead]: readonly [Queue, Queue],
+  failing: Failing,
+): Promise<readonly string[]> {
+  const seen: string[] = [];
+  const stop = new AbortController();
+  const { signal } = stop;
+  const { promise: done, resolve } = Promise.withResolvers<void>();
+  const note = (what: string) => {
+    seen.push(what);
+    const wanted = ["done", "requeued", "retried", "dead"];
+    if (wanted.every((each) => seen.includes(each))) resolve();
+  };
+  const running = async () => {
+    while (!signal.aborted) {
+      await connection.consumer<string>(work).run(async (message) => {
+        const { payload, headers, deliveryInfo } = message;
+        failing.again();
+        if (payload === "dead") throw new Error("the case wants it dead");
+        if (payload === "retried" && headers["x-attempts"] === undefined) {
+          throw new Error("the case wants it again");
+        }
+        if (payload === "requeued" && !deliveryInfo.redelivered) {
+          return await message.requeue();
+        }
+        note(payload);
+      }, { signal, retry: { attempts: 2, backoff: 0 } }).catch(() => {});
+    }
+  };
+  const burying = async () => {
+    while (!signal.aborted) {
+      await connection.consumer<string>(dead)
+        .run(({ payload }) => note(payload), { signal }).catch(() => {});
+    }
+  };
+  const ended = Promise.all([running(), burying()]);
+  try {
+    await arrives(done, `what was published, of which came ${seen}`);
+  } finally {
+    stop.abort();
+    await ended;
+  }
+  return seen;
+}
+
+async function failOnce(
+  harness: Harness,
+  verb: keyof Store,
+  error: () => Error,
+): Promise<void> {
+  const failing = new Failing(verb, error);
+  const { transport } = harness;
+  assert.ok(isStoreTransport(transport));
+  const wrapped = transport.wrapping((store) => failing.wrap(store));
+  const connection = open({ ...harness, transport: wrapped });
+  const exchange = new Exchange(unique("exchange"), { type: "direct" });
+  const dead = new Queue(unique("dead"), { exchange, routingKey: "dead" });
+  const work = new Queue(unique("work"), {
+    deadLetterExchange: exchange,
+    deadLetterRoutingKey: "dead",
+  });
+  try {
+    await connection.connect();
+    const isOfTables = verb === "applyChanges" || verb === "readTopology";
+    failing.armed = isOfTables;
+    await persist(() => connection.declare([dead, work]));
+    const producer = connection.producer<string>({ routingKey: work.name });
+    failing.armed = verb === "put";
+    for (const each of ["done", "requeued", "retried", "dead"]) {
+      await persist(() => producer.publish(each));
+    }
+    failing.rest();
+    failing.armed = verb === "reserve";
+    await handle(connection, [work, dead], failing);
+    assert.ok(failing.failures > 0, `${String(verb)} was not called`);
+    await connection.close();
+    // Nothing is left of it anywhere: what is held by nobody would come.
+    const after = open(harness);
+    const channel = await after.channel();
+    await after.declare([dead, work]);
+    for (const { name } of [work, dead]) {
+      const left = await channel.get(name, soon());
+      assert.equal(left?.routingKey, undefined);
+    }
+    await after.close();
+  } finally {
+    await connection.close();
+    const cleaning = open(harness);
+    const channel = await cleaning.channel();
+    for (const { name } of [work, dead]) {
+      await channel.deleteQueue(name, soon());
+    }
+    await channel.deleteExchange(exchange.name, soon());
+    await cleaning.close();
+  }
+}
+
+/** Each verb of a store fails once: whoever asked for it is told, and nothing is lost or stuck. */
+export const FAILING_ONCE: readonly ConformanceCase[] = VERBS.flatMap((verb) =>
+  Object.entries(FAILURES).map(([kind, error]) =>
+    onHarness(
+      `where ${verb}() fails once with ${kind}, nothing is lost, and nothing stuck`,
+      (harness) => failOnce(harness, verb, error),
+      { needs: ["dead-letter"], wraps: true },
+    )
+  )
+);
