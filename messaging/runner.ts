@@ -43,6 +43,9 @@ export interface RunnerHost<T> {
 /** Between a settlement that failed and its next attempt, doubling, ms. */
 const [FIRST_DELAY, LONGEST_DELAY] = [50, 2000];
 
+/** How long a settlement may take to leave the process, ms. */
+const LEAVING = 20;
+
 /** How often an ack is tried that fails for good: what is wrong may be the broker's, and over soon. */
 const FEW_TRIES = 5;
 
@@ -127,6 +130,7 @@ export class Runner<T> {
     switch (verdict?.type) {
       case "call-alone":
         this.#suspects.came();
+        await this.#wait(LEAVING);
         while (this.#active > 0) await this.#untilFree();
         this.#active++;
         await this.#handle(message);
@@ -155,7 +159,8 @@ export class Runner<T> {
   ): Promise<void> {
     const rewrite = () => message.requeueLater(0, headers);
     const failure = await this.#persist(message, rewrite, undefined, 1);
-    if (failure === undefined) return;
+    // The handler of the copy may end the process before the original has left it.
+    if (failure === undefined) return await this.#wait(LEAVING);
     // What cannot be written again cannot be counted either.
     const reject = () => message.reject();
     if (mayPass(failure)) await this.#letGo(message);
