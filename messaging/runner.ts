@@ -58,6 +58,7 @@ export class Runner<T> {
   readonly #options: RunOptions;
   readonly #host: RunnerHost<T>;
   readonly #concurrency: number;
+  readonly #rewriting: Promise<void>[] = [];
   readonly #suspects: Suspects<ReceivedMessage<T>>;
   #active = 0;
   #count = 0;
@@ -97,6 +98,7 @@ export class Runner<T> {
       await this.#pump();
     } finally {
       signal?.removeEventListener("abort", onAbort);
+      await this.#rewritten();
       await this.#suspects.end();
       await this.#drain();
     }
@@ -111,6 +113,7 @@ export class Runner<T> {
         await this.#examine(message);
         continue;
       }
+      if (this.#rewriting.length > 0) await this.#rewritten();
       this.#active++;
       this.#handle(message).then(this.#done);
       if (++this.#count % BREATH === 0) await turn();
@@ -127,6 +130,11 @@ export class Runner<T> {
   async #examine(message: ReceivedMessage<T>): Promise<void> {
     const { retry } = this.#options;
     const verdict = retry && judge(retry, message);
+    if (verdict?.type === "rewrite") {
+      this.#rewriting.push(this.#rewrite(message, verdict.headers));
+      return this.#host.want(1);
+    }
+    await this.#rewritten();
     switch (verdict?.type) {
       case "call-alone":
         this.#suspects.came();
@@ -139,9 +147,6 @@ export class Runner<T> {
       case "mark":
         await this.#suspects.add(message, verdict.headers);
         break;
-      case "rewrite":
-        await this.#rewrite(message, verdict.headers);
-        break;
       case "give-up": {
         this.#tell(message, neverEnded(verdict.calls));
         const reject = () => message.reject();
@@ -150,6 +155,13 @@ export class Runner<T> {
       }
     }
     this.#host.want(1);
+  }
+
+  /** Waits until what is being written again has been. */
+  async #rewritten(): Promise<void> {
+    while (this.#rewriting.length > 0) {
+      await Promise.all(this.#rewriting.splice(0));
+    }
   }
 
   /** As a copy at the end of its queue. Never rejects. */
