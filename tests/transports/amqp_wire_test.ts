@@ -90,6 +90,23 @@ for (const { name, scheme } of CLIENTS) {
       assertEquals(error?.code, "connection-lost");
     }
   });
+
+  Deno.test(`${name}: a delivery tag that jumps, or comes again, ends the connection, and holds up nobody`, async () => {
+    for (const tag of [1n, 3n, 2n ** 26n, 2n ** 40n, 2n ** 63n]) {
+      using broker = new FakeAmqp(({ method }, peer) => {
+        const consumer = peer.consumers[0];
+        if (method !== "consuming" || consumer === undefined) return;
+        peer.deliver(consumer, 1n);
+        peer.deliver(consumer, tag);
+      });
+      await using connection = createConnection(urlOf(broker), OPTIONS);
+      let seen = 0;
+      const error = await connection.consumer(new Queue("q"))
+        .run(() => void seen++)
+        .then(() => undefined, (error) => error);
+      assertEquals([error?.code, seen < 2], ["connection-lost", true], error);
+    }
+  });
 }
 
 Deno.test("amqp, amqp_client: a frame that is larger than was agreed on is read", async () => {

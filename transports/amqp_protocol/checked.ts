@@ -34,12 +34,22 @@ const MOST_NAMES = 12 * 256;
 export class CheckedChannel implements AmqpClientChannel {
   readonly #client: AmqpClientChannel;
   readonly #frameMax: number;
+  readonly #onNonsense: (words: string) => void;
   readonly #tags = new Set<string>();
+  /** The newest delivery's tag. */
+  #newest = 0;
+  /** The calls of `get` that wait: what they take is heard of later than what was pushed behind it. */
+  #gets = 0;
 
-  /** Makes one; 0 as `frameMax` is no limit. */
-  constructor(client: AmqpClientChannel, frameMax: number) {
+  /** Makes one; 0 as `frameMax` is no limit. `onNonsense` hears what no broker says. */
+  constructor(
+    client: AmqpClientChannel,
+    frameMax: number,
+    onNonsense: (words: string) => void,
+  ) {
     this.#client = client;
     this.#frameMax = frameMax === 0 ? Infinity : frameMax;
+    this.#onNonsense = onNonsense;
   }
 
   declareExchange(exchange: ExchangeDeclaration): Promise<unknown> {
@@ -104,9 +114,16 @@ export class CheckedChannel implements AmqpClientChannel {
     this.#client.publish(message, done);
   }
 
-  get(queue: string, noAck: boolean): Promise<RawMessage | undefined> {
+  async get(queue: string, noAck: boolean): Promise<RawMessage | undefined> {
     checkBrokerName("queue", queue);
-    return this.#client.get(queue, noAck);
+    this.#gets++;
+    try {
+      const message = await this.#client.get(queue, noAck);
+      if (message === undefined || this.#isNext(message, 1)) return message;
+      throw new Error("the broker's answer makes no sense");
+    } finally {
+      this.#gets--;
+    }
   }
 
   async consume(
@@ -131,6 +148,7 @@ export class CheckedChannel implements AmqpClientChannel {
     try {
       await this.#client.consume(queue, (message) => {
         if (message === undefined) this.#tags.delete(consumerTag);
+        else if (!this.#isNext(message, this.#newest + 1)) return;
         onMessage(message);
       }, options);
     } catch (error) {
@@ -159,6 +177,21 @@ export class CheckedChannel implements AmqpClientChannel {
 
   close(): Promise<void> {
     return this.#client.close();
+  }
+
+  /** Tags are consecutive: between two there is room for what `get` takes, and for no more. */
+  #isNext(
+    { fields: { deliveryTag: tag } }: RawMessage,
+    least: number,
+  ): boolean {
+    if (tag >= least && tag <= this.#newest + this.#gets + 1) {
+      if (tag > this.#newest) this.#newest = tag;
+      return true;
+    }
+    this.#onNonsense(
+      `the broker delivered message ${tag} of a channel after message ${this.#newest}`,
+    );
+    return false;
   }
 
   #checkBinding(binding: Binding): void {

@@ -177,7 +177,7 @@ export class AmqpConnection implements TransportConnection {
       const { frameMax } = this.#client;
       channel = new AmqpChannel(
         this.#context,
-        new CheckedChannel(client, frameMax),
+        new CheckedChannel(client, frameMax, (words) => this.#giveUp(words)),
       );
     } catch (error) {
       if (options?.signal?.aborted || error instanceof TimeoutError) {
@@ -249,6 +249,16 @@ export class AmqpConnection implements TransportConnection {
     this.#settleClosed(reason);
   }
 
+  /** Gives it up: with this broker it makes no sense to go on. */
+  #giveUp(why: string): void {
+    const error = new ConnectionError(
+      `Connection to "${this.#broker}" was lost: ${why}`,
+      { code: "connection-lost", outcome: "unknown" },
+    );
+    this.#end(error, { type: "lost", error });
+    this.#client?.destroy();
+  }
+
   /** The client notices silence within three heartbeats; this does within two. */
   #watch(heartbeat: number): void {
     if (heartbeat === 0 || this.#endError !== undefined) return;
@@ -258,14 +268,9 @@ export class AmqpConnection implements TransportConnection {
       if (looks++ % 2 === 0) this.#client?.beat?.();
       const silence = clock.now() - this.#lastHeard;
       if (silence > 2 * heartbeat) {
-        const error = new ConnectionError(
-          `Connection to "${this.#broker}" was lost: nothing was heard for ${
-            Math.round(silence)
-          } ms, two heartbeats`,
-          { code: "connection-lost", outcome: "unknown" },
+        this.#giveUp(
+          `nothing was heard for ${Math.round(silence)} ms, two heartbeats`,
         );
-        this.#end(error, { type: "lost", error });
-        this.#client?.destroy();
       } else this.#stopWatch = clock.timer(look, heartbeat / 4);
     };
     this.#stopWatch = clock.timer(look, heartbeat / 4);
