@@ -16,6 +16,7 @@ import type { Entity } from "./declarations.ts";
 import type { Call } from "./operation_options.ts";
 import { isLost, retry } from "./retry.ts";
 import type { Link, Session } from "./session.ts";
+import { Republisher } from "./republisher.ts";
 
 /** The channel for publishing on one link, and the exchanges that are known to be there. */
 interface Lane {
@@ -37,7 +38,7 @@ export interface PublishCall extends Call {
  * RabbitMQ publishing to a missing one ends the channel with all that is in flight.
  * What was in flight when a connection was lost is published again within its
  * deadline, under its message id: at least once. After a channel has failed that is
- * done one by one, so that only the culprit rejects.
+ * done on another than new messages take, so that only the culprit rejects.
  */
 export class SessionPublisher {
   readonly #session: Session;
@@ -45,12 +46,15 @@ export class SessionPublisher {
   #lane: Lane | undefined;
   #opening: Promise<Lane> | undefined;
   #declaring: Promise<void> | undefined;
-  /** After a channel error: the messages that may have caused it, one at a time. */
-  readonly #suspects = new Line();
+  /** After a channel has ended: the messages that may be the reason. */
+  readonly #suspects: Republisher;
+  /** After a call has failed on a channel that goes on: one at a time. */
+  readonly #retrying = new Line();
 
   /** Makes one that opens its channel with the first message. */
   constructor(session: Session) {
     this.#session = session;
+    this.#suspects = new Republisher(session);
   }
 
   /**
@@ -207,8 +211,13 @@ export class SessionPublisher {
     if (error instanceof ChannelError) await turn();
     else if (lane !== undefined && this.#lane === lane) this.#lane = undefined;
     const { retryPolicy: policy, clock, limits, random } = this.#session;
+    // Whoever was on a channel that has ended may have been the reason.
+    const isSuspect = error instanceof ChannelError && lane !== undefined &&
+      this.#lane !== lane;
+    const once = () =>
+      isSuspect ? this.#apart(message, call) : this.#once(message, call);
     const again = () =>
-      retry(() => this.#once(message, call), {
+      retry(once, {
         retries: isLost,
         policy,
         call,
@@ -217,8 +226,8 @@ export class SessionPublisher {
         random,
       });
     try {
-      if (!(error instanceof ChannelError)) return await again();
-      const turn = this.#suspects.stand(again);
+      if (isSuspect || !(error instanceof ChannelError)) return await again();
+      const turn = this.#retrying.stand(again);
       try {
         return await limits.wait(turn.taken, call, () => late(true));
       } finally {
@@ -227,6 +236,14 @@ export class SessionPublisher {
     } catch (last) {
       throw withOutcome(last, error);
     }
+  }
+
+  /** Publishes where no innocent suffers for it. */
+  async #apart(message: Publishing, call: Call): Promise<void> {
+    const current = this.#current(message) ??
+      await this.#replyAnew(message, call);
+    const outcome = await this.#suspects.publish(current, call);
+    if (outcome.type === "returned") throw unroutable(message, outcome);
   }
 
   async #once(message: Publishing, call: Call): Promise<void> {

@@ -180,14 +180,29 @@ function culprit(
   failure: Failure | undefined,
 ): MessagingError | undefined {
   if (failure === undefined) return undefined;
-  const exchange = /exchange '([^']*)'/.exec(failure.text)?.[1];
-  const size = /message size (\d+)/.exec(failure.text)?.[1];
-  const isIt = size === undefined
-    ? exchange === message.exchange
-    : Number(size) === message.body.byteLength;
-  if (!isIt) return undefined;
+  if (!isNamed(message, failure.text)) return undefined;
   const error = channelError(describePublish(message), failure);
   return error instanceof ChannelError && error.retryable ? undefined : error;
+}
+
+/** Whether the words are about this message, and every other that is like it in that. */
+function isNamed(
+  { exchange, routingKey, properties, body }: Publishing,
+  words: string,
+): boolean {
+  const size = /message size (\d+)/.exec(words)?.[1];
+  if (size !== undefined) return Number(size) === body.byteLength;
+  if (words.includes("access to topic '")) {
+    return words.includes(
+      `access to topic '${routingKey}' in exchange '${exchange}'`,
+    );
+  }
+  const { userId } = properties;
+  if (words.includes("user_id property set to '")) {
+    return userId !== undefined &&
+      words.includes(`user_id property set to '${userId}'`);
+  }
+  return words.includes(`exchange '${exchange}'`);
 }
 
 function isSame(publishing: Publishing, message: RawMessage): boolean {
