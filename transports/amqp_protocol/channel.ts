@@ -220,9 +220,10 @@ export class AmqpChannel implements Channel {
         ),
       );
     }
+    const { delays, copies } = this.#context;
     return this.#deliveries.replace(
       tag,
-      (delivery) => this.#context.delays.copy(delivery, options, this.#publish),
+      (delivery) => delays.copy(delivery, options, copies.publish),
     );
   }
 

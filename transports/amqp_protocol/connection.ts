@@ -18,6 +18,7 @@ import type {
 import { AmqpChannel } from "./channel.ts";
 import { CheckedChannel } from "./checked.ts";
 import type { ChannelContext } from "./context.ts";
+import { Copies } from "./copies.ts";
 import { Delays } from "./delays.ts";
 import { channelError, dialError, lostError } from "./errors.ts";
 import { describe, type Failure } from "./failure.ts";
@@ -55,7 +56,11 @@ export class AmqpConnection implements TransportConnection {
   #endError: Error | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(broker: string, options: ConnectOptions) {
+  private constructor(
+    broker: string,
+    userid: string,
+    options: ConnectOptions,
+  ) {
     const { promise, resolve } = Promise.withResolvers<CloseReason>();
     this.closed = promise;
     this.#settleClosed = resolve;
@@ -74,6 +79,11 @@ export class AmqpConnection implements TransportConnection {
         limits: this.#limits,
         operationTimeout,
         openChannel: (call) => this.openChannel(call),
+      }),
+      copies: new Copies({
+        userid,
+        openChannel: () =>
+          this.openChannel({ deadline: clock.now() + operationTimeout }),
       }),
       lastHeard: () => this.#lastHeard,
     };
@@ -99,7 +109,7 @@ export class AmqpConnection implements TransportConnection {
     options: ConnectOptions,
   ): Promise<AmqpConnection> {
     const broker = formatUrl(url);
-    const connection = new AmqpConnection(broker, options);
+    const connection = new AmqpConnection(broker, dial.userid, options);
     const { clock, signal, deadline, operationTimeout } = options;
     const late = () =>
       new TimeoutError(

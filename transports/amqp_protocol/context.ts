@@ -1,5 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
+import type { Copies } from "./copies.ts";
 import type { Delays } from "./delays.ts";
 
 /** What a channel has from its connection. */
@@ -9,6 +10,7 @@ export interface ChannelContext {
   readonly operationTimeout: number;
   readonly heartbeat: number;
   readonly delays: Delays;
+  readonly copies: Copies;
   /** When the broker was last heard of, on the clock. */
   lastHeard(): number;
 }
