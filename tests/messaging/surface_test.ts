@@ -107,6 +107,26 @@ Deno.test("run() works on one message at a time where nothing else is said", asy
   assertEquals(most, 1);
 });
 
+Deno.test("health() tells whether a consumer consumes, and what it holds", async () => {
+  await using connection = createConnection("memory://health");
+  const queue = new Queue("q");
+  const consumer = connection.consumer(queue);
+  const before = consumer.health();
+  assertEquals([before.healthy, before.silence], [false, undefined]);
+  await connection.producer({ declare: [queue] }).publish(1, {
+    routingKey: "q",
+  });
+  const iterator = consumer[Symbol.asyncIterator]();
+  const { value } = await iterator.next();
+  const { healthy, silence, inFlight, lastError } = consumer.health();
+  assertEquals([healthy, inFlight, lastError], [true, 1, undefined]);
+  assert(silence !== undefined && silence >= 0);
+  await value?.ack();
+  assertEquals(consumer.health().inFlight, 0);
+  await iterator.return?.();
+  assertEquals(consumer.health().healthy, false);
+});
+
 Deno.test("a policy needs delays only where it waits", () => {
   for (
     const [attempts, backoff, waits] of [
