@@ -3,7 +3,7 @@ import type { Channel, Delivery } from "../../transports/transport.ts";
 import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { withDeadLetters } from "./deaths.ts";
-import { arrives, Collector, soon, textOf, unique } from "./support.ts";
+import { arrives, Collector, soon, textOf, unique, until } from "./support.ts";
 
 /** Ways to be done with the only message of a queue. */
 const WAYS: readonly (readonly [
@@ -156,6 +156,28 @@ export const FINALITY: readonly ConformanceCase[] = [
       const again = await broker.getSoon(queue);
       assert.equal(textOf(again), textOf(b));
     },
+  ),
+  onBroker(
+    "all exclusive queues go with their connection, also where some went before",
+    async (broker) => {
+      const { connection, channel } = await broker.openElsewhere();
+      const names: string[] = [];
+      for (let i = 0; i < 3; i++) {
+        const declared = broker.queueOf({ exclusive: true });
+        names.push((await channel.declareQueue(declared, soon())).name);
+      }
+      const [first = "", ...others] = names;
+      await channel.deleteQueue(first, soon());
+      await connection[Symbol.asyncDispose]();
+      for (const name of others) {
+        await until(async () => {
+          const another = await broker.openChannel();
+          const error = await another.checkQueue(name, soon()).catch((e) => e);
+          return error.code === "not-found";
+        }, "the end of the queue");
+      }
+    },
+    { needs: ["exclusive", "known-queues"] },
   ),
 ];
 

@@ -352,28 +352,6 @@ export const TOPOLOGY: readonly ConformanceCase[] = [
     { needs: ["exclusive", "known-queues"] },
   ),
   onBroker(
-    "all exclusive queues go with their connection, also where some went before",
-    async (broker) => {
-      const { connection, channel } = await broker.openElsewhere();
-      const names: string[] = [];
-      for (let i = 0; i < 3; i++) {
-        const declared = broker.queueOf({ exclusive: true });
-        names.push((await channel.declareQueue(declared, soon())).name);
-      }
-      const [first = "", ...others] = names;
-      await channel.deleteQueue(first, soon());
-      await connection[Symbol.asyncDispose]();
-      for (const name of others) {
-        await until(async () => {
-          const another = await broker.openChannel();
-          const error = await another.checkQueue(name, soon()).catch((e) => e);
-          return error.code === "not-found";
-        }, "the end of the queue");
-      }
-    },
-    { needs: ["exclusive", "known-queues"] },
-  ),
-  onBroker(
     "an internal exchange takes no messages from publishers",
     async (broker) => {
       const exchange = await broker.exchange("fanout", { internal: true });
