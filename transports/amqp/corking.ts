@@ -1,4 +1,5 @@
 import { atNextTurn } from "../../async/turn.ts";
+import { endMark } from "../amqp_protocol/end_mark.ts";
 
 /** The part of a socket that is used here. */
 export interface Corkable {
@@ -9,12 +10,12 @@ export interface Corkable {
   write(bytes: Uint8Array, done: (error?: Error | null) => void): unknown;
   /** Whether it is full, so that amqplib keeps frames back. */
   readonly writableNeedDrain: boolean;
+  /** Of TLS. */
+  readonly encrypted?: boolean;
 }
 
 /** Is told when what it waits for has left. */
 export type Done = (error?: unknown) => void;
-
-const NOTHING = new Uint8Array(0);
 
 /**
  * Keeps what is written within a turn of the event loop together: amqplib writes
@@ -58,7 +59,7 @@ export class Corking {
     // Of a full socket nobody knows which frames amqplib still has: they go when it drains.
     if (isFull || this.#waiting.length === 0) return;
     const waiting = this.#takeWaiting();
-    socket.write(NOTHING, (error) => {
+    socket.write(endMark(socket.encrypted === true), (error) => {
       for (const done of waiting) done(error ?? undefined);
     });
   };

@@ -8,6 +8,7 @@ import { AMQPView } from "@cloudamqp/amqp-client/amqp-view";
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { atNextTurn } from "../../async/turn.ts";
+import { endMark } from "../amqp_protocol/end_mark.ts";
 import { describe } from "../amqp_protocol/failure.ts";
 import { rawTable } from "../amqp_protocol/fields.ts";
 import type {
@@ -279,14 +280,12 @@ function openSocket(options: ClientDialOptions, events: WireEvents): Wire {
   socket.setNoDelay(true);
   return {
     write: (bytes) => void socket.write(bytes),
-    left: (done) =>
-      void socket.write(NOTHING, (error) => done(error ?? undefined)),
+    left: (done, mark = endMark(tls !== undefined)) =>
+      void socket.write(mark, (error) => done(error ?? undefined)),
     end: () => socket.destroySoon(),
     destroy: () => void socket.destroy(),
   };
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** Reads tables as their bytes, for whoever looks at them: the package dies of types that it does not know. */
 class View extends AMQPView {

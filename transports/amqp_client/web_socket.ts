@@ -78,7 +78,8 @@ export function openWebSocket(
   });
   return {
     write: (bytes) => wire.write(frameOf(BINARY, bytes)),
-    left: (done) => wire.left(done),
+    // A pong that nobody asked for means nothing (RFC 6455, 5.5.3).
+    left: (done) => wire.left(done, frameOf(PONG, new Uint8Array(0))),
     end() {
       wire.write(frameOf(CLOSE, Uint8Array.of(3, 232))); // 1000: all is well
       wire.end();

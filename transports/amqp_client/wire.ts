@@ -2,8 +2,11 @@
 export interface Wire {
   /** Sends bytes, in order. */
   write(bytes: Uint8Array): void;
-  /** Calls back, always, when what was written before has left the process. */
-  left(done: (error?: unknown) => void): void;
+  /**
+   * Calls back, always, when what was written before has left the process. `mark` is
+   * written behind it: something that means nothing to the other side. @default {AMQP's}
+   */
+  left(done: (error?: unknown) => void, mark?: Uint8Array): void;
   /** Ends it when what was written has left. */
   end(): void;
   /** Ends it now. */
