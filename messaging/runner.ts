@@ -63,6 +63,10 @@ export class Runner<T> {
   #active = 0;
   #count = 0;
   #free: (() => void) | undefined;
+  /** Called when no handler runs any more. */
+  #idle: (() => void) | undefined;
+  /** While a handler is called alone, or is about to be. */
+  #alone: Promise<void> | undefined;
   /** Lets go of the messages that wait here. */
   readonly #held = new Set<() => void>();
   #draining = false;
@@ -82,7 +86,8 @@ export class Runner<T> {
     this.#concurrency = concurrency;
     this.#suspects = new Suspects({
       clock: host.clock,
-      rewrite: (message, headers) => this.#rewrite(message, headers),
+      mark: (message, headers) => this.#mark(message, headers),
+      callAlone: (message) => this.#callAlone(message),
       letGo: (message) => this.#letGo(message),
     });
   }
@@ -114,6 +119,7 @@ export class Runner<T> {
         continue;
       }
       if (this.#rewriting.length > 0) await this.#rewritten();
+      while (this.#alone !== undefined) await this.#alone;
       this.#active++;
       this.#handle(message).then(this.#done);
       if (++this.#count % BREATH === 0) await turn();
@@ -138,23 +144,60 @@ export class Runner<T> {
     switch (verdict?.type) {
       case "call-alone":
         this.#suspects.came();
-        await this.#wait(LEAVING);
-        while (this.#active > 0) await this.#untilFree();
-        this.#active++;
-        await this.#handle(message);
-        this.#done();
+        await this.#callAlone(message, LEAVING);
         return await this.#suspects.proved();
       case "mark":
         await this.#suspects.add(message, verdict.headers);
         break;
       case "give-up": {
         this.#tell(message, neverEnded(verdict.calls));
-        const reject = () => message.reject();
-        const failure = await this.#persist(message, reject);
-        if (failure !== undefined) await this.#letGo(message);
+        await this.#giveUp(message);
       }
     }
     this.#host.want(1);
+  }
+
+  /** Calls a handler while no other runs, after a while. Never rejects. */
+  async #callAlone(message: ReceivedMessage<T>, delay = 0): Promise<void> {
+    while (this.#alone !== undefined) await this.#alone;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#alone = promise;
+    if (delay > 0) await this.#wait(delay);
+    while (this.#active > 0) {
+      await new Promise<void>((resolve) => this.#idle = resolve);
+    }
+    if (this.#draining) await this.#letGo(message);
+    else {
+      this.#active++;
+      await this.#handle(message);
+      this.#done();
+    }
+    this.#alone = undefined;
+    resolve();
+  }
+
+  /** Says whether it is out of our hands: written again, or rejected. Never rejects. */
+  async #mark(
+    message: ReceivedMessage<T>,
+    headers: FieldTable,
+  ): Promise<boolean> {
+    try {
+      await message.requeueLater(0, headers);
+    } catch (failure) {
+      if (message.settled) return true;
+      this.#tell(message, failure);
+      if (mayPass(failure)) return false;
+      await this.#giveUp(message);
+      return true;
+    }
+    // The handler of the copy may end the process before the original has left it.
+    await this.#wait(LEAVING);
+    return true;
+  }
+
+  async #giveUp(message: ReceivedMessage<T>): Promise<void> {
+    const failure = await this.#persist(message, () => message.reject());
+    if (failure !== undefined) await this.#letGo(message);
   }
 
   /** Waits until what is being written again has been. */
@@ -174,11 +217,8 @@ export class Runner<T> {
     // The handler of the copy may end the process before the original has left it.
     if (failure === undefined) return await this.#wait(LEAVING);
     // What cannot be written again cannot be counted either.
-    const reject = () => message.reject();
     if (mayPass(failure)) await this.#letGo(message);
-    else if (await this.#persist(message, reject) !== undefined) {
-      await this.#letGo(message);
-    }
+    else await this.#giveUp(message);
   }
 
   /** Never rejects. */
@@ -213,8 +253,7 @@ export class Runner<T> {
       // What is final will be no better next time, and the count must hold.
       if (mayPass(failure)) return await this.#letGo(message);
     }
-    const failure = await this.#persist(message, () => message.reject());
-    if (failure !== undefined) await this.#letGo(message);
+    await this.#giveUp(message);
   }
 
   /** Returns what it failed with, in the end. */
@@ -308,6 +347,7 @@ export class Runner<T> {
     this.#active--;
     this.#host.want(1);
     this.#free?.();
+    if (this.#active === 0) this.#idle?.();
   };
 
   #untilFree(): Promise<void> {
