@@ -101,6 +101,11 @@ export class Worker implements AsyncDisposable {
     writer.releaseLock();
   }
 
+  /** Stops it as a handler does that lets the event loop not turn: its sockets stay. */
+  stop(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
   /** Ends it as a crash would, and reads what it had said. */
   async kill(): Promise<void> {
     this.#killed = true;

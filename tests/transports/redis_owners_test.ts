@@ -264,3 +264,42 @@ test("drained queues leave no key of theirs, and closed connections none at all 
     [],
   );
 });
+
+test(
+  "where visibilityTimeout is given a process that is busy keeps what it has, and one that is killed does not",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    const transportOptions = { visibilityTimeout: 3_600_000 };
+    const queue = new Queue("w");
+    await using publisher = connectTo(server.url);
+    const producer = publisher.producer<number>({ declare: [queue] });
+    await producer.publish(1, { routingKey: queue.name });
+    await using busy = new Worker({
+      mode: "hold",
+      url: server.url,
+      queue: queue.name,
+      transportOptions,
+    });
+    await busy.until(({ got }) => got === 1);
+    // Nobody hears of it for half a minute, but its sockets are there.
+    busy.stop();
+    const overdue = async () =>
+      await raw.number("ZCOUNT", "dashi.owners", 0, Date.now()) > 0;
+    while (!await overdue()) await pause(500);
+    await using other = connectTo(server.url, { transportOptions });
+    await other.connect();
+    assertEquals(await raw.number("LLEN", queue.name), 0);
+    assertEquals(await raw.number("HLEN", "unacked"), 1);
+    await busy.kill();
+    await until(
+      "its sockets stay",
+      async () => (await raw.clients()).length < 5,
+    );
+    await age(raw);
+    await using third = connectTo(server.url, { transportOptions });
+    await third.connect();
+    assertEquals(await raw.number("LLEN", queue.name), 1);
+    assertEquals(await raw.number("HLEN", "unacked"), 0);
+  },
+  { patience: 90_000 },
+);

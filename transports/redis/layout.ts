@@ -60,6 +60,8 @@ export class Layout {
   readonly expiring: string;
   /** A sorted set: the owners of connections, by when they count as dead. */
   readonly owners: string;
+  /** A hash: owners that are waited for while their socket is there, for how long, and its number. */
+  readonly patient: string;
   /** A hash: how the server's clock is corrected, if it was set. */
   readonly time: string;
   /** A hash: of queues with a limit in bytes, how many messages are ready and what they amount to. */
@@ -83,6 +85,7 @@ export class Layout {
     this.due = `${prefix}dashi.due`;
     this.expiring = `${prefix}dashi.expiring`;
     this.owners = `${prefix}dashi.owners`;
+    this.patient = `${prefix}dashi.owners.patient`;
     this.time = `${prefix}dashi.time`;
     this.sizes = `${prefix}dashi.sizes`;
   }

@@ -165,19 +165,32 @@ redis.call('ZREM', OWNERS, '')
 `;
 
 /**
- * ARGV: the owner, for how long it counts as alive. Returns the time, whether it was known,
- * and those that are overdue. One that is said to live for much longer than that was noted
- * before the clock was set.
+ * ARGV: the owner, for how long it counts as alive, for how long it does so while its
+ * socket is there, and its socket's number or ''. Returns the time, whether it was known,
+ * those that are overdue, and those of them whose socket is to be looked for, each with its
+ * number and for how long it has said nothing. One that is said to live for much longer than
+ * that was noted before the clock was set.
  */
 export const BEAT: string = String.raw`
-local known, ttl = redis.call('ZSCORE', OWNERS, ARGV[1]), tonumber(ARGV[2])
+local known, ttl, patience = redis.call('ZSCORE', OWNERS, ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if not doubtful then
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', OWNERS, now + 2 * ttl, '+inf', 'LIMIT', 0, 100)) do
     redis.call('ZADD', OWNERS, now + ttl, owner)
   end
 end
 redis.call('ZADD', OWNERS, stamp[1] + ttl, ARGV[1])
-return {stamp, known and 1 or 0, redis.call('ZRANGEBYSCORE', OWNERS, '-inf', now, 'LIMIT', 0, 100)}
+if patience > ttl then redis.call('HSET', PATIENT, ARGV[1], string.format('%d:%s', patience - ttl, ARGV[4])) end
+local late, patient = {}, {}
+local found = redis.call('ZRANGEBYSCORE', OWNERS, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100)
+for i = 1, #found, 2 do
+  local more, socket = string.match(redis.call('HGET', PATIENT, found[i]) or '', '^(%d+):(%d*)$')
+  if more and now < found[i + 1] + more then
+    patient[#patient + 1] = found[i]
+    patient[#patient + 1] = socket
+    patient[#patient + 1] = math.floor(now - found[i + 1] + ttl)
+  else late[#late + 1] = found[i] end
+end
+return {stamp, known and 1 or 0, late, patient}
 `;
 
 /** ARGV: the queue, its x-expires. */

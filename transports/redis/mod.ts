@@ -32,7 +32,9 @@
  *
  * A message is taken and noted as unacked in one step, and waiting takes nothing. What a
  * lost connection held goes back with the next one of the same `Connection`; what a
- * killed process held goes back within half a minute; whatever else is unacked, Kombu's
+ * killed process held goes back within half a minute, and what a process held that says
+ * nothing for so long, unless `visibilityTimeout` is given: then it is waited for as long
+ * while its socket is there (without the right to CLIENT, while it may be); whatever else is unacked, Kombu's
  * too, after the visibility timeout. A message that lives longer than its lease because
  * its holder was busy is somebody else's: acking it is a `SettlementError`, and removes
  * nothing. What lies in a queue and is no message goes to `onDecodeError`, and stays in

@@ -72,6 +72,8 @@ export interface RedisOptions {
   readonly fanout: "pubsub" | "queue";
   /** Milliseconds. */
   readonly visibilityTimeout: number;
+  /** For how long others wait for a connection that says nothing while its socket is there, ms: the visibility timeout where it was given, else 0. */
+  readonly patience: number;
   readonly queueOrderStrategy: "round-robin" | "priority" | "sorted";
 }
 
@@ -143,6 +145,7 @@ export function readRedisOptions(
     },
     fanout: given.fanout ?? "pubsub",
     visibilityTimeout: given.visibilityTimeout ?? 3_600_000,
+    patience: given.visibilityTimeout ?? 0,
     queueOrderStrategy: given.queueOrderStrategy ?? "round-robin",
   };
 }

@@ -85,6 +85,7 @@ local DELAYED = ${quote(layout.delayed(""))}
 local MALFORMED = ${quote(layout.malformed(""))}
 local BOUND = ${quote(layout.bound(""))}
 local BETWEEN = ${quote(layout.options.sep)}
+local PATIENT = ${quote(layout.patient)}
 local TIME = ${quote(layout.time)}
 local SIZED = ${quote(layout.sizes)}
 `;

@@ -49,7 +49,7 @@ const CAPABILITIES: readonly Capability[] = [
   "shared-topology",
 ];
 
-/** How long an owner counts as alive after it has connected; then the library's beats go on. */
+/** How long an owner lives once it has connected; then the library's beats go on. */
 const OWNER_TTL = 30_000;
 
 /** A connection to a Redis server. */
@@ -80,6 +80,7 @@ export class RedisStore implements Store {
     redis: RedisOptions,
     options: ConnectOptions,
     rings: boolean,
+    socket: number | undefined,
   ) {
     this.#core = core;
     this.#listener = listener;
@@ -134,6 +135,8 @@ export class RedisStore implements Store {
     );
     this.#sweeper = new Sweeper(core, {
       visibilityTimeout: redis.visibilityTimeout,
+      patience: redis.patience,
+      socket,
       onRestored: (queue) => this.#reserver.ring(queue),
       readExchange: async (name, limits) => {
         await this.#tables.read({ type: "exchange", name }, limits);
@@ -186,7 +189,7 @@ export class RedisStore implements Store {
       const id = await subscribe(listener, limits);
       const rings = id !== undefined &&
         await track(commands, id, limits);
-      const store = new RedisStore(core, listener, redis, options, rings);
+      const store = new RedisStore(core, listener, redis, options, rings, id);
       listener.listen({
         changed: (keys) => store.#changed(keys),
         message: (channel, pattern, body) =>

@@ -25,6 +25,7 @@ interface Overdue {
 export class Sweeper {
   readonly #core: Core;
   readonly #visibilityTimeout: number;
+  readonly #life: readonly RedisArgument[];
   readonly #onRestored: (queue: string) => void;
   readonly #readExchange: (
     exchange: string,
@@ -34,11 +35,15 @@ export class Sweeper {
   /** `onRestored` is told of queues that got messages back; `readExchange` brings the mirror up to date. */
   constructor(core: Core, settings: {
     readonly visibilityTimeout: number;
+    readonly patience: number;
+    /** The number of a socket of ours, if the server tells it. */
+    readonly socket: number | undefined;
     onRestored(queue: string): void;
     readExchange(exchange: string, options?: CallOptions): Promise<void>;
   }) {
     this.#core = core;
     this.#visibilityTimeout = settings.visibilityTimeout;
+    this.#life = [Math.ceil(settings.patience), settings.socket ?? ""];
     this.#onRestored = settings.onRestored;
     this.#readExchange = settings.readExchange;
   }
@@ -54,17 +59,38 @@ export class Sweeper {
     options?: CallOptions,
   ): Promise<{ readonly known: boolean; readonly dead: readonly string[] }> {
     const sentAt = this.#core.clock.now();
-    const [now, known, late] = await this.#core.runList(
+    const [now, known, late, patient] = await this.#core.runList(
       "beat",
       "say that a connection lives",
-      [owner, Math.ceil(ttl)],
+      [owner, Math.ceil(ttl), ...this.#life],
       options,
     );
     this.#core.setServerNow(now, sentAt);
-    const dead = (Array.isArray(late) ? late : []).map(decode)
-      .filter((each) => each !== owner);
+    const dead = (Array.isArray(late) ? late : []).map(decode);
+    const asked = Array.isArray(patient) ? patient : [];
+    for (let i = 0; i < asked.length; i += 3) {
+      const [name, socket, silence] = asked.slice(i, i + 3).map(decode);
+      if (name === undefined || name === owner) continue;
+      if (await this.#isGone(socket, Number(silence), options)) dead.push(name);
+    }
     await this.reclaim(dead, options);
     return { known: known === 1, dead };
+  }
+
+  /** Whether a socket is there no more: a busy process keeps its own, a killed one does not. */
+  async #isGone(
+    socket: string | undefined,
+    silence: number,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    if (!socket) return false;
+    const action = "look whether a connection is there";
+    const list = ["CLIENT", "LIST", "ID", socket] as const;
+    const reply = await this.#core.commands.ask(action, list, options);
+    if (reply === undefined) return false;
+    // A younger one is another's: numbers begin anew when a server does.
+    const age = Number(/\bage=(\d+)/.exec(decode(reply))?.[1] ?? -1);
+    return age < Math.floor(silence / 1000) - 1;
   }
 
   /** Forgets an owner. */
@@ -73,11 +99,13 @@ export class Sweeper {
     options?: CallOptions,
   ): Promise<void> {
     if (owners.length === 0) return;
-    await this.#core.commands.send("forget a connection", [
-      "ZREM",
-      this.#core.layout.owners,
-      ...owners,
-    ], options);
+    const { commands, layout } = this.#core;
+    const forget = (command: string, key: string) =>
+      commands.send("forget a connection", [command, key, ...owners], options);
+    await Promise.all([
+      forget("ZREM", layout.owners),
+      forget("HDEL", layout.patient),
+    ]);
   }
 
   /** Gives back what the connections of some owners hold, but for this one. */
