@@ -23,6 +23,8 @@ export interface Subject {
   readonly largestBody?: number | undefined;
   /** As in the harness. */
   readonly unordered?: string | undefined;
+  /** Cases that do not hold yet, by name, and why: a debt, not a capability. */
+  readonly open?: Readonly<Record<string, string>> | undefined;
   /** Makes a broker of a case's own that it may restart. */
   readonly startOwn?:
     | (() => Promise<
@@ -53,7 +55,7 @@ export async function registerConformance(
   for (const test of CONFORMANCE_CASES) {
     const why = capabilities === undefined
       ? reason
-      : whyNot(test, harness, capabilities);
+      : whyNot(test, harness, capabilities) ?? subject.open?.[test.name];
     if (why === undefined && test.restarts) {
       restarting.push(test);
       continue;

@@ -8,6 +8,7 @@ import {
   jobPriority,
   readBody,
   Statistics,
+  timeLeft,
   wholeSeconds,
 } from "../../transports/beanstalk/body.ts";
 import { tubeOf } from "../../transports/beanstalk/tubes.ts";
@@ -23,11 +24,17 @@ const MESSAGE: Publishing = {
   body: Uint8Array.of(0, 13, 10, 255),
 };
 
-for (const expiresAt of [undefined, 0, 1_700_000_000_000]) {
-  Deno.test(`readBody() reads what a writer wrote, expiring at ${expiresAt}`, () => {
-    const body = encode(new BodyWriter().write(MESSAGE, expiresAt));
+for (
+  const life of [
+    undefined,
+    { duration: 0, putAt: 0 },
+    { duration: 30_000, putAt: 1_700_000_000_000 },
+  ]
+) {
+  Deno.test(`readBody() reads what a writer wrote, of a life of ${life?.duration}`, () => {
+    const body = encode(new BodyWriter().write(MESSAGE, life));
     const read = readBody(body);
-    assertEquals(read.expiresAt, expiresAt);
+    assertEquals(read.life, life);
     assertEquals(read.redelivered, false);
     assert(!("error" in read.message));
     const { exchange, routingKey, properties, body: found } = read.message;
@@ -38,6 +45,16 @@ for (const expiresAt of [undefined, 0, 1_700_000_000_000]) {
     JSON.parse(new TextDecoder().decode(body)); // Kombu's reader is no other
   });
 }
+
+Deno.test("timeLeft() goes by beanstalkd's age, and by our calendar within its second alone", () => {
+  const life = { duration: 1500, putAt: 1_000_000 };
+  assertEquals(timeLeft(life, 1, 1_001_200), 300);
+  assertEquals(timeLeft(life, 1, 1_001_500), 0);
+  for (const wrong of [1_000_000 + 120_000, 1_000_000 - 120_000, 0]) {
+    assertEquals(timeLeft(life, 1, wrong), 500, "it lives");
+    assertEquals(timeLeft(life, 2, wrong), -500, "it is dead");
+  }
+});
 
 for (
   const [what, body] of [

@@ -7,14 +7,22 @@ import type { Malformed } from "../store/store.ts";
 export interface JobBody {
   /** The message, or why it is none. */
   readonly message: Publishing | Malformed;
-  /** When its time to live is over, ms since 1970. */
-  readonly expiresAt: number | undefined;
+  /** Its time to live, from when it was put; `undefined` if it has none. */
+  readonly life: Life | undefined;
   /** Whether its publisher says that it was delivered before. */
   readonly redelivered: boolean;
 }
 
+/** How long a job's message is to be delivered. */
+export interface Life {
+  /** Milliseconds from when it was put, its delay among them. */
+  readonly duration: number;
+  /** When it was put by its publisher's clock, ms since 1970. */
+  readonly putAt: number;
+}
+
 /** The first key of an envelope whose message has a time to live. Kombu passes over it. */
-const EXPIRES_AT = '{"expires-at": ';
+const EXPIRES = '{"expires": ';
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -26,15 +34,17 @@ export class BodyWriter {
    * Writes a message.
    *
    * @param message The message.
-   * @param expiresAt When its time to live is over, ms since 1970.
+   * @param life Its time to live, if it has one.
    * @returns The body.
    * @throws {EncodeError} If a header can not be written as JSON.
    */
-  write(message: Publishing, expiresAt: number | undefined): string {
+  write(message: Publishing, life: Life | undefined): string {
     const envelope = this.#envelopes.write(message, crypto.randomUUID());
-    return expiresAt === undefined
+    return life === undefined
       ? envelope
-      : `${EXPIRES_AT}${Math.round(expiresAt)}, ${envelope.slice(1)}`;
+      : `${EXPIRES}[${Math.round(life.duration)}, ${Math.round(life.putAt)}], ${
+        envelope.slice(1)
+      }`;
   }
 }
 
@@ -48,7 +58,7 @@ export function readBody(body: Uint8Array): JobBody {
   try {
     const text = UTF8.decode(body);
     const { message, redelivered } = readEnvelope(text);
-    return { message, redelivered, expiresAt: expiryOf(text) };
+    return { message, redelivered, life: lifeOf(text) };
   } catch (cause) {
     const error = cause instanceof DecodeError ? cause : new DecodeError(
       "Cannot read a job: its body is no UTF-8",
@@ -57,16 +67,36 @@ export function readBody(body: Uint8Array): JobBody {
     return {
       message: { error, body: body.slice() },
       redelivered: false,
-      expiresAt: undefined,
+      life: undefined,
     };
   }
 }
 
-function expiryOf(text: string): number | undefined {
-  if (!text.startsWith(EXPIRES_AT)) return undefined;
-  const end = text.indexOf(",", EXPIRES_AT.length);
-  const expiresAt = Number(text.slice(EXPIRES_AT.length, end));
-  return Number.isFinite(expiresAt) ? expiresAt : undefined;
+function lifeOf(text: string): Life | undefined {
+  if (!text.startsWith(EXPIRES)) return undefined;
+  const found = /^\[(\d{1,16}), (\d{1,16})\]/.exec(
+    text.slice(EXPIRES.length, EXPIRES.length + 40),
+  );
+  return found === null
+    ? undefined
+    : { duration: Number(found[1]), putAt: Number(found[2]) };
+}
+
+/**
+ * Says how much of a message's time to live is left. beanstalkd counts a job's age in
+ * whole seconds, and its word counts; our calendar, which may be wrong or step, is
+ * asked within that second alone.
+ *
+ * @param life Its time to live.
+ * @param age The job's age by beanstalkd, in whole seconds.
+ * @param wall Our calendar, ms since 1970.
+ * @returns Milliseconds; 0 or less if it is over.
+ */
+export function timeLeft(life: Life, age: number, wall: number): number {
+  const least = age * 1000;
+  const told = wall - life.putAt;
+  const isSure = told >= least && told < least + 1000;
+  return life.duration - (isSure ? told : least);
 }
 
 /** The lowest priority of AMQP's that is told apart, as beanstalkd has it: its 0 comes first. */

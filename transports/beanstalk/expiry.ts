@@ -1,6 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Reservation } from "../store/store.ts";
-import { readBody } from "./body.ts";
+import { readBody, Statistics, timeLeft } from "./body.ts";
+import type { Reply } from "./client.ts";
 import type { Job, Jobs } from "./jobs.ts";
 import { join, type Link, type LinkContext } from "./link.ts";
 import type { Tubes } from "./tubes.ts";
@@ -30,7 +31,7 @@ export interface ExpiryHost {
 export interface Swept {
   /** How many expired messages left the queue. */
   readonly count: number;
-  /** When the message that is now at its head expires, ms since 1970; `undefined` if it does not, or there is none. */
+  /** Milliseconds until the message that is now at its head expires; `undefined` if it does not, or there is none. */
   readonly next: number | undefined;
   readonly empty: boolean;
 }
@@ -106,8 +107,7 @@ export class Expiry {
         const { next, empty } = await this.sweep(queue);
         if (empty) this.#looks.delete(queue);
         else {
-          const left = next === undefined ? LOOK_EVERY : next - clock.wall();
-          this.#looks.set(queue, clock.now() + left);
+          this.#looks.set(queue, clock.now() + (next ?? LOOK_EVERY));
         }
       }
     } catch {
@@ -121,7 +121,7 @@ export class Expiry {
 
   /** Takes what has expired from the head of a queue. */
   async sweep(queue: string, options?: CallOptions): Promise<Swept> {
-    const { context, link, tubes } = this.#host;
+    const { link, tubes } = this.#host;
     const action = `look at queue "${queue}"`;
     const deadline = options?.deadline;
     const deadLetters = this.#host.deadLetters(queue);
@@ -139,14 +139,13 @@ export class Expiry {
         swept = { count, next: undefined, empty: true };
         continue;
       }
-      const { expiresAt } = readBody(head.body);
-      const stays = expiresAt === undefined ||
-        expiresAt > context.clock.wall() ||
+      const left = await this.#timeLeft(head, { deadline, action });
+      const stays = left === undefined || left > 0 ||
         (deadLetters && !await this.#reserve(queue, head.number, taken, {
           deadline,
           action,
         }));
-      if (stays) swept = { count, next: expiresAt, empty: false };
+      if (stays) swept = { count, next: left, empty: false };
       else if (!deadLetters) {
         await link.call(
           { text: `delete ${head.number}\r\n`, count: 1 },
@@ -157,6 +156,23 @@ export class Expiry {
     }
     await this.#handOver(taken, { deadline, action });
     return swept;
+  }
+
+  /** Milliseconds until a job expires; `undefined` if it does not, or is gone. */
+  async #timeLeft(
+    { number, body }: Reply,
+    call: { readonly deadline: number | undefined; readonly action: string },
+  ): Promise<number | undefined> {
+    const { context, link } = this.#host;
+    const { life } = readBody(body ?? new Uint8Array());
+    if (life === undefined) return undefined;
+    const [reply] = await link.call(
+      { text: `stats-job ${number}\r\n`, count: 1 },
+      call,
+    );
+    if (reply?.word !== "OK") return undefined;
+    const age = new Statistics(reply.body).number("age");
+    return timeLeft(life, age, context.clock.wall());
   }
 
   /** Takes one job by its number. Servers before 1.12 can not: there it stays. */

@@ -2,7 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
-import { type JobBody, readBody, Statistics } from "./body.ts";
+import { type JobBody, readBody, Statistics, timeLeft } from "./body.ts";
 import type { Reply } from "./client.ts";
 import { type Link, type LinkCall, unexpected } from "./link.ts";
 
@@ -21,6 +21,8 @@ export class Job implements Reservation {
   readonly redelivered: boolean;
   readonly deliveryCount: number;
   readonly expired: boolean;
+  /** When its time to live is over, on the clock. */
+  readonly overAt: number | undefined;
   /** beanstalkd's name for it. */
   readonly id: number;
   readonly link: Link;
@@ -32,18 +34,22 @@ export class Job implements Reservation {
   renewedAt: number;
   /** Whether its queue was deleted meanwhile. */
   orphaned = false;
+  /** Whether a settlement was sent whose answer nobody has heard. */
+  unsure = false;
 
   /** Made by {@linkcode Jobs.take}. */
   constructor(
     queue: string,
-    { id, message, expiresAt, redelivered }: JobBody & { readonly id: number },
+    { id, message, life, redelivered }: JobBody & { readonly id: number },
     statistics: Statistics,
     link: Link,
     clock: Clock,
   ) {
     this.queue = queue;
     this.message = message;
-    this.expired = expiresAt !== undefined && expiresAt <= clock.wall();
+    const left = life && timeLeft(life, statistics.number("age"), clock.wall());
+    this.expired = left !== undefined && left <= 0;
+    this.overAt = left === undefined ? undefined : clock.now() + left;
     this.deliveryCount = Math.max(0, statistics.number("reserves") - 1);
     this.redelivered = redelivered || this.deliveryCount > 0;
     this.id = id;
@@ -122,11 +128,19 @@ export class Jobs {
       this.#held.get(reservation.id) === reservation;
   }
 
-  /** Marks what is held of a queue that was deleted: it does not go back. */
-  orphan(queue: string): void {
-    for (const job of this.#held.values()) {
-      if (job.queue === queue) job.orphaned = true;
-    }
+  /** Deletes what is held of a queue that was deleted: it is not to come to another of its name, whatever becomes of us. */
+  async orphan(queue: string): Promise<void> {
+    const orphans = [...this.#held.values()].filter((job) =>
+      job.queue === queue && !job.orphaned
+    );
+    for (const job of orphans) job.orphaned = true;
+    const byLink = Map.groupBy(orphans, ({ link }) => link);
+    await Promise.all([...byLink].map(([link, jobs]) =>
+      link.call({
+        text: jobs.map(({ id }) => `delete ${id}\r\n`).join(""),
+        count: jobs.length,
+      }, { action: `delete queue "${queue}"` })
+    ));
   }
 
   /** Ends holding: deletes, releases or buries. Returns those that were no longer ours. */
@@ -186,6 +200,10 @@ export class Jobs {
         lost.push(reservation);
         continue;
       }
+      if (reservation.orphaned) {
+        sent(reservation); // it went with its queue: there is nothing to do
+        continue;
+      }
       let batch = batches.get(reservation.link);
       if (batch === undefined) {
         batches.set(reservation.link, batch = { text: "", jobs: [] });
@@ -197,16 +215,34 @@ export class Jobs {
       const call = link.call({ text, count: jobs.length }, options);
       // The commands are on their way: a reserve on this link comes after them.
       for (const job of jobs) sent(job);
-      const replies = await call;
+      let replies: readonly Reply[];
+      try {
+        replies = await call;
+      } catch (error) {
+        for (const job of jobs) this.#keep(job, true);
+        throw error;
+      }
+      let refused = "";
       for (let i = 0; i < jobs.length; i++) {
         const [job, word = ""] = [jobs[i], replies[i]?.word];
         if (job === undefined || DONE.has(word)) continue;
-        if (word !== "NOT_FOUND") throw unexpected(options.action, word);
-        lost.push(job);
+        if (word !== "NOT_FOUND") {
+          refused ||= word;
+          this.#keep(job, false);
+        } else if (!job.unsure) lost.push(job); // else it was settled before
       }
+      if (refused !== "") throw unexpected(options.action, refused);
     });
     await Promise.all(calls);
     return lost;
+  }
+
+  /** Its settlement failed, or may have: it is ours still, as far as we know. */
+  #keep(job: Job, unsure: boolean): void {
+    if (unsure) job.unsure = true;
+    if (this.#held.has(job.id) || job.link.ended) return;
+    this.#held.set(job.id, job);
+    job.link.held++;
   }
 
   #forget(job: Job): void {
@@ -222,4 +258,19 @@ export class Jobs {
 
 function touchCommand({ id }: Job): string {
   return `touch ${id}\r\n`;
+}
+
+/** The command that ends a job. */
+export function deleteCommand({ id }: Job): string {
+  return `delete ${id}\r\n`;
+}
+
+/** The command that puts a job back. */
+export function releaseCommand({ id, priority }: Job): string {
+  return `release ${id} ${priority} 0\r\n`;
+}
+
+/** The command that quarantines a job. */
+export function buryCommand({ id, priority }: Job): string {
+  return `bury ${id} ${priority}\r\n`;
 }

@@ -138,7 +138,11 @@ export class Link {
     return this.#client.closed;
   }
 
-  /** Sends commands, and waits for their replies until the deadline; after that the socket is cut. */
+  /**
+   * Sends commands, and waits for their replies until the deadline. What comes later is
+   * nobody's, and the socket goes on for the others: it is cut only when the server has
+   * not answered in the time that any call has.
+   */
   call(commands: Commands, options: LinkCall): Promise<readonly Reply[]> {
     const { clock, limits, operationTimeout } = this.#context;
     return new Promise((resolve, reject) => {
@@ -146,15 +150,17 @@ export class Link {
         return reject(goneError(this.#context, options.action));
       }
       const { wait = 0 } = options;
-      const deadline = options.deadline ??
-        clock.now() + wait + operationTimeout;
-      const missed = limits.watchDeadline(deadline, () => {
-        const error = new TimeoutError(
+      const last = clock.now() + wait + operationTimeout;
+      const late = () =>
+        new TimeoutError(
           `Cannot ${options.action} in time: beanstalkd has not answered`,
           { outcome: "unknown" },
         );
+      let missed = limits.watchDeadline(options.deadline ?? last, () => {
+        const error = late();
         reject(error);
-        this.#client.destroy(error);
+        if (last <= clock.now()) return this.#client.destroy(error);
+        missed = limits.watchDeadline(last, () => this.#client.destroy(late()));
       });
       this.#client.send(commands.text, {
         count: commands.count,

@@ -22,14 +22,18 @@
  *   one is beanstalkd's 9. Kombu's messages without one are beanstalkd's 0.
  * - What is unsettled is renewed (`touch`) while its consumer lives, by the time to run that its
  *   publisher gave it. `redelivered` and `deliveryCount` are beanstalkd's count of reserves, which
- *   it forgets when it is restarted. A consumer whose process ends gives all back at once; one
- *   that only falls silent may keep a message for longer than its time to run, for version 1.12
- *   looks at it late at times.
+ *   it forgets when it is restarted. A consumer whose process ends gives all back at once; of one
+ *   that only falls silent (a power cut, a NAT that forgets) version 1.12 releases the first alone
+ *   when its time to run ends, and the others when its socket is closed.
+ * - A server that is drained before it is stopped refuses messages (`DRAINING`, retryable), also
+ *   where another URL is given: consumers empty it meanwhile. Close the connection to go on to
+ *   the other.
  * - Delays are whole seconds, rounded up.
  * - beanstalkd knows no time to live: what has expired is not delivered, and is dropped or
  *   dead-lettered by whoever finds it: a consumer, a `get`, a count; and a connection that
- *   waits for messages looks at the queues into which it published such ones. Publishers and
- *   consumers compare their own clocks.
+ *   waits for messages looks at the queues into which it published such ones. A message's age
+ *   is the server's, in whole seconds; the clocks of publisher and consumer, where they agree
+ *   with it, tell the part of the second.
  * - A message is stored in base64, a third larger, and may have as many bytes as the server's
  *   `-z` (65,535) allows; a larger one is refused with `message-too-large`.
  * - What is no message is buried when it is rejected, where `kick` finds it.

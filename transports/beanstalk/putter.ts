@@ -1,7 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { PublishError } from "../../model/errors.ts";
 import type { PutResult, StoreItem } from "../store/store.ts";
-import { BodyWriter, jobPriority, wholeSeconds } from "./body.ts";
+import { BodyWriter, jobPriority, type Life, wholeSeconds } from "./body.ts";
 import { BeanstalkClient, type Reply } from "./client.ts";
 import type { Link, LinkContext } from "./link.ts";
 import type { Tubes } from "./tubes.ts";
@@ -41,7 +41,7 @@ export class Putter {
     for (const item of items) {
       const body = item.ttl === undefined
         ? shared ??= this.#bodies.write(item.message, undefined)
-        : this.#bodies.write(item.message, this.#expiryOf(item));
+        : this.#bodies.write(item.message, this.#lifeOf(item));
       puts.push(this.#putCommand(item, body));
     }
     // What can fail has not: what the socket uses is what it was told to use.
@@ -87,9 +87,12 @@ export class Putter {
   }
 
   /** The time of a delayed message begins when it is due: in whole seconds. */
-  #expiryOf({ message, ttl = 0 }: StoreItem): number {
+  #lifeOf({ message, ttl = 0 }: StoreItem): Life {
     const delay = wholeSeconds(message.delay) * 1000;
-    return this.#host.context.clock.wall() + delay + ttl;
+    return {
+      duration: delay + ttl,
+      putAt: this.#host.context.clock.wall(),
+    };
   }
 }
 

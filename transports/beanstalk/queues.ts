@@ -1,9 +1,15 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Aside } from "../store/store.ts";
-import { readBody, Statistics } from "./body.ts";
+import { readBody, Statistics, timeLeft } from "./body.ts";
 import type { Reply } from "./client.ts";
 import type { Expiry } from "./expiry.ts";
-import { type Commands, join, type Link, type LinkContext } from "./link.ts";
+import {
+  type Commands,
+  join,
+  type Link,
+  type LinkCall,
+  type LinkContext,
+} from "./link.ts";
 import { reservedIn, reserveNow } from "./reserving.ts";
 import type { Tubes } from "./tubes.ts";
 
@@ -47,7 +53,7 @@ export class Queues {
 
   /** Deletes the ready messages; returns how many, without those that had expired. */
   async purge(queue: string, options?: CallOptions): Promise<number> {
-    const { context, link, tubes } = this.#host;
+    const { link, tubes } = this.#host;
     const tube = tubes.of(queue);
     const call = {
       deadline: options?.deadline,
@@ -61,21 +67,39 @@ export class Queues {
         call,
       );
       const reserved = reservedIn(replies);
-      if (reserved.length > 0) {
-        const deletes = reserved.map(({ number }) => `delete ${number}\r\n`);
-        await link.call(
-          { text: deletes.join(""), count: deletes.length },
-          call,
-        );
-      }
-      const now = context.clock.wall();
-      for (const { body } of reserved) {
-        if (body === undefined) continue;
-        const { expiresAt } = readBody(body);
-        if (expiresAt === undefined || expiresAt > now) count++;
-      }
+      count += await this.#deleteAll(reserved, call);
       if (reserved.length < BATCH) return count;
     }
+  }
+
+  /** Deletes jobs that we hold; returns how many of them had not expired. */
+  async #deleteAll(
+    reserved: readonly Reply[],
+    call: LinkCall,
+  ): Promise<number> {
+    if (reserved.length === 0) return 0;
+    const { context, link } = this.#host;
+    const lives = reserved.map(({ body }) =>
+      readBody(body ?? new Uint8Array()).life
+    );
+    const text = reserved.map(({ number }, i) =>
+      `${
+        lives[i] === undefined ? "" : `stats-job ${number}\r\n`
+      }delete ${number}\r\n`
+    );
+    const asked = lives.filter((life) => life !== undefined);
+    const replies = await link.call(
+      { text: text.join(""), count: reserved.length + asked.length },
+      call,
+    );
+    const told = replies.filter(({ word }) =>
+      word !== "DELETED" && word !== "NOT_FOUND"
+    );
+    const wall = context.clock.wall();
+    const over = asked.filter((life, i) =>
+      timeLeft(life, new Statistics(told[i]?.body).number("age"), wall) <= 0
+    );
+    return reserved.length - over.length;
   }
 
   /** Deletes everything that is in a queue, what is delayed or set aside too; returns how many were ready. */

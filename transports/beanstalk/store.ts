@@ -21,12 +21,13 @@ import type {
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { wholeSeconds } from "./body.ts";
 import { Expiry } from "./expiry.ts";
-import { type Job, Jobs } from "./jobs.ts";
-import { closedError, type Link, type LinkContext } from "./link.ts";
+import { buryCommand, deleteCommand, Jobs, releaseCommand } from "./jobs.ts";
+import { closedError, type Link } from "./link.ts";
 import { readSettings } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
 import { greet, type Server } from "./server.ts";
+import { settled, type StoreContext } from "./settled.ts";
 import { takeNow } from "./reserving.ts";
 import { MOST_AT_ONCE, Taker } from "./taker.ts";
 import { Tubes } from "./tubes.ts";
@@ -54,7 +55,7 @@ export class BeanstalkStore implements Store {
   readonly capabilities: ReadonlySet<Capability>;
   readonly closed: Promise<CloseReason>;
   readonly #settleClosed: (reason: CloseReason) => void;
-  readonly #context: Context;
+  readonly #context: StoreContext;
   readonly #link: Link;
   readonly #tubes = new Tubes();
   readonly #jobs: Jobs;
@@ -68,7 +69,7 @@ export class BeanstalkStore implements Store {
   #version = "0";
   #closing: Promise<void> | undefined;
 
-  private constructor(context: Context, server: Server) {
+  private constructor(context: StoreContext, server: Server) {
     const { promise, resolve } = Promise.withResolvers<CloseReason>();
     this.closed = promise;
     this.#settleClosed = resolve;
@@ -139,7 +140,7 @@ export class BeanstalkStore implements Store {
     options: ConnectOptions,
   ): Promise<BeanstalkStore> {
     const { heartbeat, operationTimeout, clock } = options;
-    const context: Context = {
+    const context: StoreContext = {
       broker: formatUrl(url),
       settings: readSettings(url, options),
       heartbeat,
@@ -171,11 +172,11 @@ export class BeanstalkStore implements Store {
     version: string,
     options?: CallOptions,
   ): Promise<ChangeResult> {
-    return this.#changing.enter(async () => {
+    const applied = this.#changing.enter<ChangeResult>(async () => {
       for (const change of changes) {
         if (change.type === "queue-declared") this.#tubes.of(change.queue.name);
         if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
-        if ((await this.#queues.count(change.name, options) ?? 0) > 0) {
+        if ((await this.#queues.count(change.name) ?? 0) > 0) {
           return { type: "not-empty" };
         }
       }
@@ -185,24 +186,30 @@ export class BeanstalkStore implements Store {
       let messageCount = 0;
       for (const change of changes) {
         if (change.type === "queue-deleted") {
-          messageCount += await this.#deleteQueue(change.name, options);
+          messageCount += await this.#deleteQueue(change.name);
         }
       }
       return { type: "applied", messageCount };
     });
+    applied.catch(() => {}); // whoever asked may have gone
+    return settled(
+      this.#context.limits,
+      applied,
+      options?.signal,
+      options?.deadline,
+    );
   }
 
-  async #deleteQueue(queue: string, options?: CallOptions): Promise<number> {
+  async #deleteQueue(queue: string): Promise<number> {
     const tube = this.#tubes.of(queue);
-    this.#jobs.orphan(queue);
     this.#expiry.forget(queue);
     this.#taker.wake();
-    const count = await this.#queues.delete(queue, options);
+    await this.#jobs.orphan(queue);
+    const count = await this.#queues.delete(queue);
     for (const link of [this.#link, ...this.#taker.links]) {
       const forget = link.forget(tube);
       if (link.waiting || link.ended || forget.count === 0) continue;
       await link.call(forget, {
-        deadline: options?.deadline,
         action: `delete queue "${queue}"`,
       });
     }
@@ -213,11 +220,21 @@ export class BeanstalkStore implements Store {
     queue: string,
     options?: CallOptions,
   ): Promise<number | undefined> {
-    return this.#limited(this.#queues.count(queue, options), options);
+    return settled(
+      this.#context.limits,
+      this.#queues.count(queue),
+      options?.signal,
+      options?.deadline,
+    );
   }
 
   purgeQueue(queue: string, options?: CallOptions): Promise<number> {
-    return this.#limited(this.#queues.purge(queue, options), options);
+    return settled(
+      this.#context.limits,
+      this.#queues.purge(queue),
+      options?.signal,
+      options?.deadline,
+    );
   }
 
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
@@ -230,7 +247,7 @@ export class BeanstalkStore implements Store {
       const put = instead === undefined
         ? this.#putter.put(items, options)
         : this.#replace(items, instead, options);
-      return this.#limited(put, options);
+      return settled(this.#context.limits, put, options?.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -277,13 +294,17 @@ export class BeanstalkStore implements Store {
       tubes: new Set(byTube.keys()),
       queueOf: (tube) => byTube.get(tube) ?? tube,
       count: Math.min(...wants.map(({ limit }) => limit)),
-      deadline: options.deadline,
     });
     try {
-      const reservations = await this.#limited(taking, options);
+      const reservations = await settled(
+        this.#context.limits,
+        taking,
+        options.signal,
+        options.deadline,
+      );
       return { reservations, missing: [] };
     } catch (error) {
-      // Aborted on the way: what it takes goes back.
+      // Aborted or late on the way: what it takes goes back.
       taking.then((taken) => this.release(taken)).catch(() => {});
       throw error;
     }
@@ -303,6 +324,7 @@ export class BeanstalkStore implements Store {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
+    for (const each of reservations) this.#noteReturn(each);
     return this.#jobs.settle(reservations, releaseCommand, {
       deadline: options?.deadline,
       action: "put messages back",
@@ -324,7 +346,6 @@ export class BeanstalkStore implements Store {
 
   readonly listAside: NonNullable<Store["listAside"]> = (...call) =>
     this.#queues.listAside(...call);
-
   readonly putBack: NonNullable<Store["putBack"]> = (...call) =>
     this.#queues.putBack(...call);
 
@@ -363,35 +384,17 @@ export class BeanstalkStore implements Store {
     this.#settleClosed({ type: "lost", error });
   }
 
-  /** An aborted call settles at once; what it was about to do is done, or not. */
-  #limited<T>(promise: Promise<T>, options?: CallOptions): Promise<T> {
-    const signal = options?.signal;
-    if (signal === undefined) return promise;
-    return this.#context.limits.wait(promise, { signal }, () => new Error());
+  /** What goes back may expire there, unseen by consumers. */
+  #noteReturn(each: Reservation): void {
+    if (!this.#jobs.has(each) || each.overAt === undefined) return;
+    if (!this.#deadLetters(each.queue)) return;
+    this.#expiry.note(each.queue, each.overAt - this.#context.clock.now());
   }
 
   #argument(queue: string, name: string): unknown {
     return this.#topology.queue(queue)?.declaration.arguments[name];
   }
-
   #deadLetters(queue: string): boolean {
     return this.#argument(queue, "x-dead-letter-exchange") !== undefined;
   }
-}
-
-interface Context extends LinkContext {
-  closing: boolean;
-  isLost: boolean;
-  onLost: ((error: Error) => void) | undefined;
-}
-
-const deleteCommand = ({ id }: Job) => `delete ${id}\r\n`;
-
-const buryCommand = ({ id, priority }: Job) => `bury ${id} ${priority}\r\n`;
-
-/** To its queue; if that was deleted, away with it. */
-function releaseCommand(job: Job): string {
-  return job.orphaned
-    ? deleteCommand(job)
-    : `release ${job.id} ${job.priority} 0\r\n`;
 }

@@ -20,6 +20,14 @@ const ESCAPED = /\$[0-9a-f]{2}/;
  * @throws {PreconditionFailedError} If it would be too long, or is empty.
  */
 export function tubeOf(queue: string): string {
+  if (!queue.isWellFormed()) {
+    throw new PreconditionFailedError(
+      `Cannot use a queue named ${
+        JSON.stringify(queue)
+      }: half a surrogate pair has no form in UTF-8`,
+      { outcome: "not-sent" },
+    );
+  }
   const tube = PLAIN.test(queue) && !ESCAPED.test(queue)
     ? queue
     : escapeName(queue);
