@@ -25,7 +25,10 @@ const METERS = new WeakMap<object, Meter>();
  * and the process ends (ioredis 6.0, `DataHandler.dispatch`; issues of this kind that were
  * reported: redis/ioredis#862, #878). Of our clients such an answer ends the socket.
  */
-const proto: Handler = handlers.default.prototype as unknown as Handler;
+// Bun gives the class itself where Deno and Node give what holds it.
+const Handlers = handlers.default ??
+  (handlers as unknown as typeof handlers.default);
+const proto: Handler = Handlers.prototype as unknown as Handler;
 const { dispatch } = proto;
 proto.dispatch = function (read) {
   const meter = METERS.get(this.redis);
