@@ -132,19 +132,19 @@ test(
 test(
   "a connection is not taken for lost because its process was busy for longer than heartbeats (row 5)",
   async (server) => {
-    await using connection = connectTo(server.url, { heartbeat: 200 });
+    await using connection = connectTo(server.url, { heartbeat: 2000 });
     await using raw = new Raw(server.port);
     await connection.connect();
     const before = (await raw.clients()).length;
     const lost = nextLoss(connection);
     let isLost = false;
     lost.then(() => isLost = true, () => {});
-    for (let i = 0; i < 8; i++) {
-      const end = performance.now() + 350;
+    for (let i = 0; i < 2; i++) {
+      const end = performance.now() + 3500;
       while (performance.now() < end);
       await pause(0);
     }
-    await pause(400);
+    await pause(2000);
     assertEquals([isLost, (await raw.clients()).length], [false, before]);
     assertEquals(connection.connected, true);
   },
