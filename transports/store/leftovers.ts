@@ -1,6 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { ConnectionError } from "../../model/errors.ts";
+import { ConnectionError, NotFoundError } from "../../model/errors.ts";
 import { isLeaseLost } from "./settler.ts";
 import type { Reservation, Store } from "./store.ts";
 
@@ -58,7 +58,7 @@ export class Leftovers {
       await this.#store.release(reservations, options);
     } catch {
       for (const each of reservations) {
-        this.add(each, (limits) => this.#store.release([each], limits));
+        this.add(each, (limits) => this.#giveBack(each, limits));
       }
     }
   }
@@ -87,13 +87,29 @@ export class Leftovers {
     this.#stopTimer?.();
     for (let delay = 50; this.#left.size > 0; delay *= 2) {
       try {
-        await this.#store.release(this.held(), { deadline });
-        this.#left.clear();
+        await Promise.all(
+          this.held().map(async (each) => {
+            await this.#giveBack(each, { deadline });
+            this.#left.delete(each);
+          }),
+        );
       } catch (error) {
         const isGone = error instanceof ConnectionError;
         if (isGone || clock.now() + delay >= deadline) return;
         await new Promise<void>((resolve) => clock.timer(resolve, delay));
       }
+    }
+  }
+
+  /** Where its queue was deleted it went with it. */
+  async #giveBack(
+    reservation: Reservation,
+    options: CallOptions,
+  ): Promise<void> {
+    try {
+      await this.#store.release([reservation], options);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
     }
   }
 
