@@ -6,6 +6,7 @@ import type {
 } from "../../virtual/topology.ts";
 import { foreignQueue } from "../store/foreign_queue.ts";
 import type { Context } from "./context.ts";
+import { checkText } from "./names.ts";
 import type { Fields, UpdateStatement } from "./port.ts";
 import {
   bindingFields,
@@ -54,6 +55,7 @@ export class Changes {
   }
 
   #add(change: TopologyChange): void {
+    checkNames(change);
     switch (change.type) {
       case "consumer-added":
       case "consumer-removed":
@@ -184,5 +186,19 @@ export class Changes {
       // Of what others declared there is no record.
       upsert: true,
     });
+  }
+}
+
+/** Refuses names that would be other names when they are read again. */
+function checkNames(change: TopologyChange): void {
+  switch (change.type) {
+    case "exchange-declared":
+      return checkText("exchange", change.exchange.name);
+    case "queue-declared":
+      return checkText("queue", change.queue.name);
+    case "consumer-added":
+      return checkText("consumer tag", change.consumer.consumerTag);
+    case "bound":
+      return checkText("routing key", change.binding.routingKey);
   }
 }

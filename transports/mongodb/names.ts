@@ -1,4 +1,4 @@
-import { OptionError } from "../../model/errors.ts";
+import { OptionError, PreconditionFailedError } from "../../model/errors.ts";
 
 /** A name of a database has fewer bytes. */
 const DATABASE_BYTES = 64;
@@ -54,6 +54,24 @@ export function checkCollectionName(database: string, name: string): void {
       `Cannot use the collection "${name}": with its database's its name has ${bytes} bytes, MongoDB takes ${NAMESPACE_BYTES} at most`,
     );
   }
+}
+
+/**
+ * Refuses a name that has no form in UTF-8: written with another character in the place
+ * of half a surrogate pair it would be somebody else's.
+ *
+ * @param kind What it names.
+ * @param name The name.
+ * @throws {PreconditionFailedError} If it has half of a pair.
+ */
+export function checkText(kind: string, name: string): void {
+  if (name.isWellFormed()) return;
+  throw new PreconditionFailedError(
+    `Cannot use the ${kind} ${
+      JSON.stringify(name)
+    }: half a surrogate pair has no form in UTF-8`,
+    { outcome: "not-sent" },
+  );
 }
 
 function byteLength(text: string): number {

@@ -5,6 +5,7 @@ import { EnvelopeWriter } from "../store/envelope.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import type { Context } from "./context.ts";
 import { messageFields, MongodbReservation } from "./documents.ts";
+import { checkText } from "./names.ts";
 import type { Fields } from "./port.ts";
 import type { MongodbTables } from "./tables.ts";
 
@@ -96,6 +97,7 @@ export class Puts {
   }
 
   #copyOf({ queue, message, ttl }: StoreItem, payload: string): Copy {
+    checkText("queue", queue);
     const now = this.#context.now();
     const record = this.#tables.view.topology.queue(queue);
     const deadLetters =

@@ -9,6 +9,8 @@ const VERSION = "version";
 const LOCK_TTL = 10_000;
 /** Between two attempts to unlock, doubling, ms. */
 const [FIRST_PAUSE, MOST_PAUSE] = [20, 1000];
+/** Between two looks whether a lock is a dead one's: those who wait for the living are not to slow them, ms. */
+const LOOK_EVERY = 250;
 const UNLOCKED = { lock: "", locked_by: "", locked_until: "" };
 
 /** How many changes the tables have seen. */
@@ -27,6 +29,8 @@ export interface Version {
 export class Versions {
   readonly #context: Context;
   readonly #owner: string;
+  /** When the lock of a dead one was looked for, on the clock. */
+  #lookedAt = -Infinity;
 
   /** Makes it for one connection of an owner. */
   constructor(context: Context, owner: string) {
@@ -98,7 +102,18 @@ export class Versions {
         }], { safe: true }),
     );
     if (taken.matched > 0) return true;
-    await this.#context.call(
+    const at = this.#context.clock.now();
+    if (at - this.#lookedAt > LOOK_EVERY) {
+      this.#lookedAt = at;
+      await this.#unlockDead(options);
+    }
+    await this.#context.sleep(5 + Math.random() * 10);
+    return false;
+  }
+
+  /** Takes away the lock of one that died with it. */
+  #unlockDead(options?: CallOptions): Promise<void> {
+    return this.#context.call(
       "lock the tables",
       options,
       async () => {
@@ -106,8 +121,6 @@ export class Versions {
         await this.#unlockAll({ locked_until: { $lt: sure } });
       },
     );
-    await this.#context.sleep(5 + Math.random() * 10);
-    return false;
   }
 
   /** Counts a change, and unlocks the tables. */
