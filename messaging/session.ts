@@ -355,6 +355,7 @@ export class Session {
       transportOptions: endpoint.transportOptions,
       operationTimeout: endpoint.operationTimeout,
       owner: this.owner,
+      hasOthers: failover.count > 1,
       clock: this.clock,
       signal,
       deadline,

@@ -119,6 +119,8 @@ export interface ConnectOptions extends CallOptions {
   readonly operationTimeout: number;
   /** The session's name, the same over its reconnects: what an earlier connection of it still holds goes back at once. */
   readonly owner: string;
+  /** Whether there are other brokers to go on with: one that takes nothing more may be left for them. @default {false} */
+  readonly hasOthers?: boolean | undefined;
   /** The time. */
   readonly clock: Clock;
   /** Called with what the broker says unasked. Must not throw. */

@@ -63,6 +63,16 @@ export class Expiry {
     if (this.#host.waiting) this.arm();
   }
 
+  /** Notes what goes back: it may expire there, unseen by consumers. */
+  noteReturns(reservations: readonly Reservation[]): void {
+    const { jobs, context } = this.#host;
+    for (const each of reservations) {
+      if (!jobs.has(each) || each.overAt === undefined) continue;
+      if (!this.#host.deadLetters(each.queue)) continue;
+      this.note(each.queue, each.overAt - context.clock.now());
+    }
+  }
+
   /** Forgets a queue. */
   forget(queue: string): void {
     this.#looks.delete(queue);

@@ -4,6 +4,7 @@ import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import { type JobBody, readBody, Statistics, timeLeft } from "./body.ts";
 import type { Reply } from "./client.ts";
+import type { Deletions } from "./deletions.ts";
 import { type Link, type LinkCall, unexpected } from "./link.ts";
 
 /** What beanstalkd answers when all went well. */
@@ -69,11 +70,13 @@ export class Job implements Reservation {
 export class Jobs {
   readonly #clock: Clock;
   readonly #onFree: () => void;
+  readonly #deletions: Deletions;
   readonly #held = new Map<number, Job>();
 
   /** Makes an empty list; `onFree` is called when a link holds nothing any more. */
-  constructor(clock: Clock, onFree: () => void) {
+  constructor(clock: Clock, deletions: Deletions, onFree: () => void) {
     this.#clock = clock;
+    this.#deletions = deletions;
     this.#onFree = onFree;
   }
 
@@ -98,6 +101,8 @@ export class Jobs {
       reserved.map(({ body }) => readBody(body ?? new Uint8Array()))
     );
     const [replies, bodies] = await Promise.all([call, reading]);
+    let old = "";
+    let oldCount = 0;
     for (let i = 0; i < reserved.length; i++) {
       const [job, body, reply] = [reserved[i], bodies[i], replies[i]];
       if (job === undefined || body === undefined || reply?.word !== "OK") {
@@ -106,6 +111,12 @@ export class Jobs {
       }
       const statistics = new Statistics(reply.body);
       const queue = queueOf(statistics.text("tube") ?? "");
+      if (job.number < this.#deletions.of(queue)) {
+        old += `delete ${job.number}\r\n`;
+        oldCount++;
+        this.#let(link);
+        continue;
+      }
       const held = new Job(
         queue,
         { id: job.number, ...body },
@@ -119,6 +130,7 @@ export class Jobs {
       this.#held.set(held.id, held);
       jobs.push(held);
     }
+    if (oldCount > 0) await link.call({ text: old, count: oldCount }, options);
     return jobs;
   }
 

@@ -18,6 +18,8 @@ export interface LinkContext {
   readonly settings: BeanstalkSettings;
   readonly heartbeat: number;
   readonly operationTimeout: number;
+  /** Whether there are other servers to go on with. */
+  readonly hasOthers: boolean;
   readonly clock: Clock;
   readonly limits: Limits;
   /** Whether the connection is being closed by us. */
@@ -34,6 +36,8 @@ export interface LinkCall extends CallOptions {
   readonly action: string;
   /** How long the server may take by the command's own words, ms. */
   readonly wait?: number | undefined;
+  /** Whether the socket is cut at the deadline: what it took later would be nobody's. @default {false} */
+  readonly cuts?: boolean | undefined;
 }
 
 /** Commands, and how many they are. */
@@ -159,7 +163,9 @@ export class Link {
       let missed = limits.watchDeadline(options.deadline ?? last, () => {
         const error = late();
         reject(error);
-        if (last <= clock.now()) return this.#client.destroy(error);
+        if (options.cuts || last <= clock.now()) {
+          return this.#client.destroy(error);
+        }
         missed = limits.watchDeadline(last, () => this.#client.destroy(late()));
       });
       this.#client.send(commands.text, {
@@ -254,6 +260,25 @@ export function join(...parts: readonly Commands[]): Commands {
     count += part.count;
   }
   return { text, count };
+}
+
+/**
+ * Sees to it that a tube that was deleted is not kept alive by sockets.
+ *
+ * @param links The sockets.
+ * @param tube The tube.
+ * @param action What that is for, for errors.
+ */
+export async function forgetTube(
+  links: readonly Link[],
+  tube: string,
+  action: string,
+): Promise<void> {
+  for (const link of links) {
+    const forget = link.forget(tube);
+    if (link.waiting || link.ended || forget.count === 0) continue;
+    await link.call(forget, { action });
+  }
 }
 
 /**

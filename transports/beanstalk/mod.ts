@@ -25,9 +25,13 @@
  *   it forgets when it is restarted. A consumer whose process ends gives all back at once; of one
  *   that only falls silent (a power cut, a NAT that forgets) version 1.12 releases the first alone
  *   when its time to run ends, and the others when its socket is closed.
- * - A server that is drained before it is stopped refuses messages (`DRAINING`, retryable), also
- *   where another URL is given: consumers empty it meanwhile. Close the connection to go on to
- *   the other.
+ * - A server that is drained before it is stopped (`SIGUSR1`) refuses messages: where another URL
+ *   is given, a connection that publishes leaves it for that one, else the error is retryable.
+ *   Connections that only consume empty it.
+ * - What others hold of a queue when it is deleted comes back to nobody: a job beside its tube, in
+ *   `<tube>$$deleted`, which is delayed for years, notes the number below which jobs are of the
+ *   queue that is no more. Connections that consumed from it all the while do not read the note,
+ *   and a tube's name of more than 191 bytes leaves no room for one.
  * - Delays are whole seconds, rounded up.
  * - beanstalkd knows no time to live: what has expired is not delivered, and is dropped or
  *   dead-lettered by whoever finds it: a consumer, a `get`, a count; and a connection that

@@ -1,5 +1,9 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import { PublishError } from "../../model/errors.ts";
+import {
+  ConnectionError,
+  type Outcome,
+  PublishError,
+} from "../../model/errors.ts";
 import type { PutResult, StoreItem } from "../store/store.ts";
 import { BodyWriter, jobPriority, type Life, wholeSeconds } from "./body.ts";
 import { BeanstalkClient, type Reply } from "./client.ts";
@@ -59,7 +63,7 @@ export class Putter {
       (replies) => {
         for (const { word } of replies) {
           if (word !== "INSERTED" && word !== "USING") {
-            throw refused(action, replies);
+            throw this.#refused(action, word, replies);
           }
         }
         return PUT;
@@ -86,6 +90,24 @@ export class Putter {
     } ${timeToRun} ${bytes}\r\n${body}\r\n`;
   }
 
+  /** A server that is drained takes nothing more: where there is another the connection goes on there. */
+  #refused(action: string, word: string, replies: readonly Reply[]): Error {
+    const { context } = this.#host;
+    // Of several copies some may have been taken.
+    const outcome = replies.some(({ word }) => word === "INSERTED")
+      ? "unknown"
+      : "not-sent";
+    if (word !== "DRAINING" || !context.hasOthers) {
+      return refused(action, word, outcome);
+    }
+    const error = new ConnectionError(
+      `Cannot ${action}: "${context.broker}" is drained before it is stopped`,
+      { code: "connection-lost", outcome },
+    );
+    context.lost(error);
+    return error;
+  }
+
   /** The time of a delayed message begins when it is due: in whole seconds. */
   #lifeOf({ message, ttl = 0 }: StoreItem): Life {
     const delay = wholeSeconds(message.delay) * 1000;
@@ -103,18 +125,16 @@ function tooLarge(queue: string, bytes: number, most: number): PublishError {
   );
 }
 
-function refused(action: string, replies: readonly Reply[]): PublishError {
-  const [word = ""] = replies.map(({ word }) => word).filter((word) =>
-    word !== "INSERTED" && word !== "USING"
-  );
+function refused(
+  action: string,
+  word: string,
+  outcome: Outcome,
+): PublishError {
   const large = word === "JOB_TOO_BIG";
   return new PublishError(`Cannot ${action}: beanstalkd answered ${word}`, {
     code: large ? "message-too-large" : "publish-refused",
     // Out of memory, or draining before it is stopped: another may take it.
     retryable: !large,
-    // Of several copies some may have been taken.
-    outcome: replies.some(({ word }) => word === "INSERTED")
-      ? "unknown"
-      : "not-sent",
+    outcome,
   });
 }

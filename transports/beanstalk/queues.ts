@@ -2,6 +2,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { Aside } from "../store/store.ts";
 import { readBody, Statistics, timeLeft } from "./body.ts";
 import type { Reply } from "./client.ts";
+import type { Deletions } from "./deletions.ts";
 import type { Expiry } from "./expiry.ts";
 import {
   type Commands,
@@ -21,6 +22,7 @@ export interface QueuesHost {
   readonly context: LinkContext;
   readonly tubes: Tubes;
   readonly expiry: Expiry;
+  readonly deletions: Deletions;
   /** The socket for everything that does not wait. */
   readonly link: Link;
 }
@@ -104,7 +106,7 @@ export class Queues {
 
   /** Deletes everything that is in a queue, what is delayed or set aside too; returns how many were ready. */
   async delete(queue: string, options?: CallOptions): Promise<number> {
-    const { link, tubes } = this.#host;
+    const { link, tubes, deletions } = this.#host;
     const tube = tubes.of(queue);
     const call = {
       deadline: options?.deadline,
@@ -116,6 +118,7 @@ export class Queues {
     );
     if (known?.word !== "OK") return 0;
     const statistics = new Statistics(known.body);
+    await deletions.begin(queue, statistics);
     const count = statistics.number("current-jobs-ready") > 0
       ? await this.purge(queue, options)
       : 0;
@@ -132,6 +135,7 @@ export class Queues {
         );
       }
     }
+    await deletions.end(queue);
     return count;
   }
 

@@ -23,7 +23,7 @@ export async function takeNow(
   link: Link,
   { tubes, queueOf, count, deadline }: TakeNow,
 ): Promise<Job[]> {
-  const options = { deadline, action: "take messages" };
+  const options = { deadline, cuts: true, action: "take messages" };
   const parts: Promise<Job[]>[] = [];
   let watch = link.watch(tubes);
   for (let left = count; left > 0; left -= PART) {

@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import { ConnectionError } from "../../model/errors.ts";
 import { Statistics } from "./body.ts";
 import { Link, type LinkContext } from "./link.ts";
 
@@ -39,6 +40,12 @@ export async function greet(
       () => new Error(),
     );
     const statistics = new Statistics(reply?.body);
+    if (context.hasOthers && statistics.text("draining") === "true") {
+      throw new ConnectionError(
+        `Cannot connect to "${context.broker}": it is drained before it is stopped, and there are others`,
+        { code: "connection-failed", outcome: "not-sent" },
+      );
+    }
     return {
       link,
       itemBytes: statistics.number("max-job-size") || 65_535,

@@ -20,9 +20,11 @@ import type {
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { wholeSeconds } from "./body.ts";
+import { Deletions } from "./deletions.ts";
+import { CAPABILITIES } from "./capabilities.ts";
 import { Expiry } from "./expiry.ts";
 import { buryCommand, deleteCommand, Jobs, releaseCommand } from "./jobs.ts";
-import { closedError, type Link } from "./link.ts";
+import { closedError, forgetTube, type Link } from "./link.ts";
 import { readSettings } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
@@ -31,17 +33,6 @@ import { settled, type StoreContext } from "./settled.ts";
 import { takeNow } from "./reserving.ts";
 import { MOST_AT_ONCE, Taker } from "./taker.ts";
 import { Tubes } from "./tubes.ts";
-
-const CAPABILITIES: readonly Capability[] = [
-  "dead-letter",
-  "delay",
-  "exchange-to-exchange",
-  "exclusive",
-  "lease",
-  "message-ttl",
-  "priority",
-  "queued-fanout",
-];
 
 /** The shortest time to run that a job can have: how often to renew follows from it. */
 const LEAST_LEASE = 1000;
@@ -63,6 +54,7 @@ export class BeanstalkStore implements Store {
   readonly #taker: Taker;
   readonly #expiry: Expiry;
   readonly #queues: Queues;
+  readonly #deletions: Deletions;
   readonly #topology = new Topology();
   readonly #changing = new Line();
   #changes = 0;
@@ -77,8 +69,13 @@ export class BeanstalkStore implements Store {
     this.#link = server.link;
     const { clock, heartbeat } = context;
     const tubes = this.#tubes;
-    const jobs = this.#jobs = new Jobs(clock, () => this.#taker.freed());
     const link = this.#link;
+    const deletions = this.#deletions = new Deletions(link, tubes);
+    const jobs = this.#jobs = new Jobs(
+      clock,
+      deletions,
+      () => this.#taker.freed(),
+    );
     const taker = this.#taker = new Taker({
       context,
       jobs,
@@ -108,7 +105,13 @@ export class BeanstalkStore implements Store {
         if (this.#deadLetters(queue)) expiry.note(queue, ttl);
       },
     });
-    this.#queues = new Queues({ context, tubes, expiry, link });
+    this.#queues = new Queues({
+      context,
+      tubes,
+      expiry,
+      deletions,
+      link,
+    });
     this.capabilities = new Set(
       server.persistent ? [...CAPABILITIES, "persistence"] : CAPABILITIES,
     );
@@ -139,12 +142,13 @@ export class BeanstalkStore implements Store {
     url: BrokerUrl,
     options: ConnectOptions,
   ): Promise<BeanstalkStore> {
-    const { heartbeat, operationTimeout, clock } = options;
+    const { heartbeat, operationTimeout, hasOthers = false, clock } = options;
     const context: StoreContext = {
       broker: formatUrl(url),
       settings: readSettings(url, options),
       heartbeat,
       operationTimeout,
+      hasOthers,
       clock,
       limits: new Limits(clock),
       closing: false,
@@ -174,7 +178,9 @@ export class BeanstalkStore implements Store {
   ): Promise<ChangeResult> {
     const applied = this.#changing.enter<ChangeResult>(async () => {
       for (const change of changes) {
-        if (change.type === "queue-declared") this.#tubes.of(change.queue.name);
+        if (change.type === "queue-declared") {
+          await this.#deletions.read(change.queue.name);
+        }
         if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
         if ((await this.#queues.count(change.name) ?? 0) > 0) {
           return { type: "not-empty" };
@@ -206,13 +212,9 @@ export class BeanstalkStore implements Store {
     this.#taker.wake();
     await this.#jobs.orphan(queue);
     const count = await this.#queues.delete(queue);
-    for (const link of [this.#link, ...this.#taker.links]) {
-      const forget = link.forget(tube);
-      if (link.waiting || link.ended || forget.count === 0) continue;
-      await link.call(forget, {
-        action: `delete queue "${queue}"`,
-      });
-    }
+    this.#deletions.forget(queue);
+    const links = [this.#link, ...this.#taker.links];
+    await forgetTube(links, tube, `delete queue "${queue}"`);
     return count;
   }
 
@@ -290,6 +292,7 @@ export class BeanstalkStore implements Store {
     const byTube = new Map(
       wants.map(({ queue }) => [this.#tubes.of(queue), queue]),
     );
+    await this.#deletions.readAll(wants.map(({ queue }) => queue));
     const taking = takeNow(this.#jobs, this.#link, {
       tubes: new Set(byTube.keys()),
       queueOf: (tube) => byTube.get(tube) ?? tube,
@@ -324,7 +327,7 @@ export class BeanstalkStore implements Store {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    for (const each of reservations) this.#noteReturn(each);
+    this.#expiry.noteReturns(reservations);
     return this.#jobs.settle(reservations, releaseCommand, {
       deadline: options?.deadline,
       action: "put messages back",
@@ -382,13 +385,6 @@ export class BeanstalkStore implements Store {
     for (const link of this.#taker.links) link.destroy(error);
     this.#context.limits.clear();
     this.#settleClosed({ type: "lost", error });
-  }
-
-  /** What goes back may expire there, unseen by consumers. */
-  #noteReturn(each: Reservation): void {
-    if (!this.#jobs.has(each) || each.overAt === undefined) return;
-    if (!this.#deadLetters(each.queue)) return;
-    this.#expiry.note(each.queue, each.overAt - this.#context.clock.now());
   }
 
   #argument(queue: string, name: string): unknown {

@@ -306,7 +306,12 @@ export class Taker {
           text: `reserve-with-timeout ${seconds}\r\n`,
           count: 1,
         }),
-        { deadline, wait: seconds * 1000, action: "wait for a message" },
+        {
+          deadline,
+          cuts: true,
+          wait: seconds * 1000,
+          action: "wait for a message",
+        },
       );
       if (stopped !== undefined) return undefined;
       active.stop = undefined;
@@ -316,6 +321,7 @@ export class Taker {
       this.#quiet = reserved.length === 0;
       return await jobs.take(link, reserved, queueOf, {
         deadline,
+        cuts: true,
         action: "take a message",
       });
     } catch (error) {
