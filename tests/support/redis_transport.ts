@@ -12,11 +12,12 @@ import type {
 } from "../../transports/transport.ts";
 import { fillDefaults, parseUrl } from "../../url/mod.ts";
 
-/** Connects, as a session of its own. */
+/** Connects, as a session of its own, or of the owner that is named. */
 export function openTransport(
   url: string,
   transportOptions: Readonly<Record<string, unknown>> = {},
   operationTimeout = 5000,
+  owner: string = crypto.randomUUID(),
 ): Promise<TransportConnection> {
   const transport = createTransport();
   return transport.connect(
@@ -25,7 +26,7 @@ export function openTransport(
       transportOptions,
       heartbeat: 0,
       operationTimeout,
-      owner: crypto.randomUUID(),
+      owner,
       clock: SYSTEM_CLOCK,
     },
   );

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { DecodeError } from "../../model/errors.ts";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { OptionError } from "../../model/errors.ts";
 import { findTransport } from "../../transports/load.ts";
@@ -240,15 +241,53 @@ for (const { name, stored } of envelopes.cases) {
 Deno.test("readUnacked() gives back Kombu's envelope byte for byte", () => {
   const text = stored("publish_all_properties");
   const named = `[${text}, "media/é", "rk"]`;
-  assertEquals(readUnacked(named).text, text);
+  assertEquals(readUnacked(utf8(named)).bytes, utf8(text));
+  assertEquals(readUnacked(utf8(named)).exchange, "media/é");
   const ours = `[${text}, "", "a\\/b"]`;
-  assertEquals(readUnacked(ours), {
-    text,
+  assertEquals(readUnacked(utf8(ours)), {
+    bytes: utf8(text),
     exchange: "",
     routingKey: "a/b",
     priority: 5,
   });
 });
+
+Deno.test("markRedelivered() takes nothing apart, whatever an envelope's shape", () => {
+  const strange =
+    '{"x": [1.0, NaN, 12345678901234567890, "}\\"]{"], "when": {"__type__": "datetime", "__value__": "2026-01-01T00:00:00"}}';
+  const pieces = [
+    ['{ "headers" : ', ', "properties": {"delivery_tag": "t"}, "body": "x" }'],
+    ['{"properties": {}, "body": "x", "headers":', "}"],
+    ['{"properties": {"delivery_info": {}}, "headers": ', "}"],
+    ['{"properties": {"delivery_info": {"redelivered":false}},"headers":', "}"],
+  ] as const;
+  for (const [before, after] of pieces) {
+    const marked = markRedelivered(before + strange + after, "f.c.1");
+    assert(marked.includes(strange.slice(1)), marked);
+    const { headers, properties } = JSON.parse(
+      marked.replace("NaN", "0"),
+    );
+    assertEquals(headers.redelivered, true);
+    assertEquals(properties.delivery_info, { redelivered: true });
+  }
+  for (
+    const text of ["", "{", "[]", '{"a', '{"a":', '{"a":}', '{"a":1,}', "1"]
+  ) {
+    assertEquals(markRedelivered(text, "f.c.1"), text);
+  }
+});
+
+Deno.test("markRedelivered() takes the last of two members of a name, as parsers do", () => {
+  const text = '{"headers": {"a": 1}, "headers": {}, "properties": {}}';
+  const { headers } = JSON.parse(markRedelivered(text, "f.c.1"));
+  assertEquals(headers, { redelivered: true });
+});
+
+for (const value of ["", "[", "[{", "{}", "[1, 2, 3]", "[{}]", "rubbish"]) {
+  Deno.test(`readUnacked() refuses ${JSON.stringify(value)}`, () => {
+    assertThrows(() => readUnacked(utf8(value)), DecodeError);
+  });
+}
 
 const RUBBISH: readonly (readonly [string, Uint8Array])[] = [
   ["nothing", new Uint8Array(0)],

@@ -234,3 +234,91 @@ test("what is no message and can not be requeued stays aside", async (server) =>
   const aside = await raw.texts("LRANGE", "dashi.malformed.q", 0, -1);
   assertEquals(aside, ["garbage"]);
 });
+
+const ENVELOPE = (headers: string, tag = "1") =>
+  `{"properties": {"delivery_info": {"exchange": "", "routing_key": "q"}, "body_encoding": "base64", "delivery_tag": "${tag}"}, "headers": ${headers}, "content-type": "application/json", "content-encoding": "utf-8", "body": "MQ=="}`;
+
+/** What can be written to a list byte by byte, by a script. */
+const AS_BYTES = (text: string) =>
+  [...text].map((each) => `\\${String(each.charCodeAt(0)).padStart(3, "0")}`)
+    .join("");
+
+test(
+  "what we can not read is given back byte for byte, by whatever gives it back, and keeps nothing else",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    const foreign = '{"x": {"__type__": "nobody\'s", "__value__": 1.0}}';
+    const texts = [
+      ENVELOPE(foreign),
+      ENVELOPE('{"x": "\xff"}'), // no UTF-8
+      // As Kombu writes it.
+      `{"body": "MQ==", "content-encoding": "utf-8", "content-type": "application/json", "headers": ${foreign}, "properties": {"delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": "q"}, "priority": 0, "body_encoding": "base64", "delivery_tag": "1"}}`,
+    ];
+    const sha = () =>
+      raw.send(
+        "EVAL",
+        "return redis.sha1hex(redis.call('LINDEX', 'q', -1))",
+        0,
+      );
+    for (const text of texts) {
+      for (const how of ["requeued", "closed", "lost", "killed"]) {
+        await raw.send("FLUSHALL");
+        await raw.send(
+          "EVAL",
+          `redis.call('LPUSH', 'q', "${AS_BYTES(text)}")`,
+          0,
+        );
+        const before = await sha();
+        const holder = await openTransport(server.url, {}, 5000, "holder");
+        const channel = await holder.openChannel();
+        const delivery = await channel.get("q");
+        assert(delivery?.malformed !== undefined, how);
+        // A neighbour that is given back in the same breath.
+        await channel.publish(messageTo("", "r"));
+        const other = await channel.get("r");
+        assert(other !== undefined);
+        if (how === "requeued") {
+          await Promise.all([
+            channel.reject(other.deliveryTag, { requeue: true }),
+            channel.reject(delivery.deliveryTag, { requeue: true }),
+          ]);
+        }
+        if (how === "lost" || how === "killed") {
+          holder.destroy?.();
+          await holder.closed;
+          if (how === "killed") {
+            // Whoever says next that he lives finds that out.
+            await raw.send("ZADD", "dashi.owners", 1, "holder");
+            await raw.send("DEL", "dashi.owners.patient");
+          }
+        }
+        await holder[Symbol.asyncDispose]();
+        const next = how === "lost" ? "holder" : "another";
+        await using _ = await openTransport(server.url, {}, 5000, next);
+        assertEquals(await raw.number("HLEN", "unacked"), 0, how);
+        assertEquals(await raw.number("LLEN", "q"), 1, how);
+        assertEquals(await raw.number("LLEN", "r"), 1, how);
+        assertEquals(await sha(), before, how);
+      }
+    }
+  },
+  { arguments: ["--appendonly", "no"] },
+);
+
+test("what can be read but not written goes back with its own text", async (server) => {
+  await using raw = new Raw(server.port);
+  await using transport = await openTransport(server.url);
+  const channel = await transport.openChannel();
+  const headers =
+    '{"a": NaN, "b": 1.0, "c": 12345678901234567890, "d": {"__type__": "datetime", "__value__": "2026-01-01T00:00:00.123456"}}';
+  await raw.send("LPUSH", "q", ENVELOPE(headers));
+  for (const count of [1, 2]) {
+    const delivery = await channel.get("q");
+    assert(delivery !== undefined && delivery.malformed === undefined);
+    assertEquals(delivery.properties.headers?.a, NaN);
+    await channel.reject(delivery.deliveryTag, { requeue: true });
+    const [text = ""] = await raw.texts("LRANGE", "q", 0, -1);
+    assert(text.includes(headers.slice(1)), text);
+    assertEquals(text.match(/"redelivered": true/g)?.length, 2, `${count}`);
+  }
+});

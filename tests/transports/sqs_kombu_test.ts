@@ -140,6 +140,7 @@ for (
   const text of [
     '{"body": 5, "properties": {"delivery_info": {}, "delivery_tag": "t"}}',
     '{"body": "b", "headers": 5, "properties": {"delivery_info": {}, "delivery_tag": "t"}}',
+    '{"body": "b", "headers": {"x": {"__type__": "nobody\'s", "__value__": NaN}}, "properties": {"delivery_info": {}, "delivery_tag": "t"}}',
   ]
 ) {
   Deno.test(`decodeBody() gives the envelope ${text}, which is broken, as it is`, () => {

@@ -4,7 +4,7 @@ import type { RedisArgument } from "./reply.ts";
 import type { Core } from "./core.ts";
 import type { Fanout } from "./fanout.ts";
 import { RedisReservation } from "./reservation.ts";
-import { markRedelivered } from "./stored.ts";
+import { marked } from "./stored.ts";
 
 /** So many are settled in one script, or so many bytes given back: a server does nothing else meanwhile. */
 const AT_ONCE = 200;
@@ -71,7 +71,6 @@ export class Settlement {
         piece === undefined || piece.held.length >= AT_ONCE ||
         piece.size >= MOST_SIZE
       ) pieces.push(piece = { held: [], args: [], size: 0 });
-      const text = DECODER.decode(each.bytes);
       const { message } = each;
       const priority = "error" in message
         ? undefined
@@ -84,7 +83,7 @@ export class Settlement {
         1,
         each.queue,
         layout.suffix(priority),
-        delivered ? markRedelivered(text, each.handle) : text,
+        delivered ? marked(each.bytes, message, each.handle) : each.bytes,
         lineageOf(each),
       );
     }
@@ -95,10 +94,11 @@ export class Settlement {
     });
     for (const each of reservations.toReversed()) {
       if (each instanceof RedisReservation && each.where.type === "here") {
-        const text = DECODER.decode(each.bytes);
+        const { bytes, message, handle } = each;
+        const back = delivered ? marked(bytes, message, handle) : bytes;
         this.#fanout.restore(
           each.queue,
-          ENCODER.encode(delivered ? markRedelivered(text, each.handle) : text),
+          typeof back === "string" ? ENCODER.encode(back) : back,
         );
       }
     }
@@ -164,7 +164,6 @@ export class Settlement {
   }
 }
 
-const DECODER = new TextDecoder();
 const ENCODER = new TextEncoder();
 
 function unacked(reservations: readonly Reservation[]): RedisReservation[] {

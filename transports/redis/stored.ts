@@ -1,10 +1,11 @@
 /** Messages as they lie in lists, and in the hash of what is unacked: Kombu's envelopes as text. */
 
-import { parseJson, stringifyJson } from "../../codec/mod.ts";
+import { parseJson } from "../../codec/mod.ts";
 import { DecodeError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { readEnvelope } from "../store/envelope.ts";
 import type { Malformed } from "../store/store.ts";
+import { endOfValue, membersAt, skipSpace } from "./json_text.ts";
 
 /** A message that was read from a list. */
 export interface Stored {
@@ -113,16 +114,16 @@ function withoutMark(message: Publishing): Publishing {
 }
 
 /**
- * Marks an envelope as delivered before, where Kombu's consumers look, and counts.
- * What others wrote is changed as text: parsed and written again, numbers of Python's
- * would not be what they were.
+ * Marks an envelope as delivered before, where Kombu's consumers look, and counts. As text:
+ * parsed and written again, numbers of Python's would not be what they were, and what can
+ * be read but not written would keep its message from going back.
  *
  * @param text The envelope.
  * @param field The field under which it was taken: its place among others that are given back.
  * @returns The marked envelope.
  */
 export function markRedelivered(text: string, field: string): string {
-  const marked = markText(text) ?? markParsed(text);
+  const marked = markText(text) ?? markMembers(text);
   const notes = readNotes(marked);
   if (notes === undefined) return marked;
   const { name, expires, count = 0 } = notes;
@@ -131,6 +132,25 @@ export function markRedelivered(text: string, field: string): string {
   return `${marked.slice(0, place)}${name}${expiry};count=${
     count + 1
   };taken=${field}${END}`;
+}
+
+/**
+ * Makes of what lay in a list what is put back there: marked, or, where we can not read it,
+ * the same bytes.
+ *
+ * @param bytes What lay there.
+ * @param message What was read of it.
+ * @param field The field under which it was taken.
+ * @returns What is put back.
+ */
+export function marked(
+  bytes: Uint8Array,
+  message: Publishing | Malformed,
+  field: string,
+): string | Uint8Array {
+  return "error" in message
+    ? bytes
+    : markRedelivered(LENIENT.decode(bytes), field);
 }
 
 function markText(text: string): string | undefined {
@@ -148,29 +168,56 @@ function markAt(text: string, place: number): string {
   return text[place] === "}" ? REDELIVERED : `${REDELIVERED}, `;
 }
 
-function markParsed(text: string): string {
-  const envelope = parseJson(text);
-  if (!isObject(envelope)) return text;
-  const { headers, properties } = envelope;
-  const info = isObject(properties) ? properties.delivery_info : undefined;
-  return stringifyJson({
-    ...envelope,
-    headers: { ...(isObject(headers) ? headers : {}), redelivered: true },
-    properties: {
-      ...(isObject(properties) ? properties : {}),
-      delivery_info: { ...(isObject(info) ? info : {}), redelivered: true },
-    },
-  });
+/** Of an envelope of any other shape. */
+function markMembers(text: string): string {
+  const at = skipSpace(text, 0);
+  const properties = membersAt(text, at)?.get("properties");
+  const inner = properties && membersAt(text, properties.start);
+  const withInfo = properties === undefined
+    ? setMember(text, at, "properties", `{"delivery_info": {${REDELIVERED}}}`)
+    : inner?.get("delivery_info") === undefined
+    ? setMember(text, properties.start, "delivery_info", `{${REDELIVERED}}`)
+    : markObject(text, inner.get("delivery_info")?.start ?? 0);
+  const headers = membersAt(withInfo, at)?.get("headers");
+  return headers === undefined || withInfo[headers.start] !== "{"
+    ? setMember(withInfo, at, "headers", `{${REDELIVERED}}`)
+    : markObject(withInfo, headers.start);
+}
+
+function markObject(text: string, at: number): string {
+  return setMember(text, at, "redelivered", "true");
+}
+
+/** Writes a member of the object that begins at a place; nothing where none does. */
+function setMember(
+  text: string,
+  at: number,
+  key: string,
+  value: string,
+): string {
+  const members = membersAt(text, at);
+  if (members === undefined) return text;
+  const place = members.get(key);
+  if (place !== undefined) {
+    return text.slice(0, place.start) + value + text.slice(place.end);
+  }
+  const comma = members.size === 0 ? "" : ", ";
+  return `${text.slice(0, at + 1)}"${key}": ${value}${comma}${
+    text.slice(at + 1)
+  }`;
 }
 
 /** What lies in the hash of what is unacked. */
 export interface Unacked {
-  /** The envelope. */
-  readonly text: string;
+  /** The envelope, byte for byte. */
+  readonly bytes: Uint8Array;
   readonly exchange: string;
   readonly routingKey: string;
   readonly priority: number | undefined;
 }
+
+/** A character for each byte: the text's places are those of the bytes. */
+const BYTEWISE = new TextDecoder("latin1");
 
 /**
  * Reads a value of the hash of what is unacked: a list of the envelope, an exchange and
@@ -180,42 +227,34 @@ export interface Unacked {
  * @returns What it says.
  * @throws {DecodeError} If it is no such list.
  */
-export function readUnacked(value: string): Unacked {
-  const parsed = parseJson(value);
-  if (!Array.isArray(parsed) || !isObject(parsed[0])) {
+export function readUnacked(value: Uint8Array): Unacked {
+  const text = BYTEWISE.decode(value);
+  const list = skipSpace(text, 0);
+  const start = skipSpace(text, list + 1);
+  const end = endOfValue(text, start);
+  const comma = skipSpace(text, end);
+  const isList = text[list] === "[" && text[start] === "{" &&
+    text[comma] === ",";
+  const rest = isList
+    ? parseJson(`[${LENIENT.decode(value.subarray(comma + 1))}`)
+    : undefined;
+  if (!Array.isArray(rest)) {
     throw new DecodeError(
       "Cannot read an unacked message: it is no list of an envelope, an exchange and a routing key",
     );
   }
-  const [envelope, exchange, routingKey] = parsed;
-  const properties = isObject(envelope.properties) ? envelope.properties : {};
+  const [exchange, routingKey] = rest;
   return {
-    text: value.startsWith("[{")
-      ? cutEnvelope(value, exchange, routingKey) ?? stringifyJson(envelope)
-      : stringifyJson(envelope),
+    bytes: value.slice(start, end),
     exchange: typeof exchange === "string" ? exchange : "",
     routingKey: typeof routingKey === "string" ? routingKey : "",
-    priority: Number(properties.priority) || 0,
+    priority: priorityIn(text, start),
   };
 }
 
-/** The envelope as it was written, byte for byte, if nothing but two strings in ASCII stands behind it. */
-function cutEnvelope(
-  value: string,
-  exchange: unknown,
-  routingKey: unknown,
-): string | undefined {
-  const tail = `, ${JSON.stringify(exchange)}, ${JSON.stringify(routingKey)}]`;
-  // The server's JSON writes a slash with a backslash before it.
-  const escaped = tail.replaceAll("/", "\\/");
-  for (const each of [tail, escaped]) {
-    if (value.endsWith(each)) return value.slice(1, -each.length);
-  }
-  return undefined;
-}
-
-type Json = Readonly<Record<string, unknown>>;
-
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function priorityIn(text: string, start: number): number {
+  const properties = membersAt(text, start)?.get("properties");
+  const place = properties &&
+    membersAt(text, properties.start)?.get("priority");
+  return Number(text.slice(place?.start, place?.end ?? 0)) || 0;
 }

@@ -2,7 +2,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { route } from "../../virtual/route.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Core } from "./core.ts";
-import { markRedelivered, readUnacked, type Unacked } from "./stored.ts";
+import { marked, readStored, readUnacked, type Unacked } from "./stored.ts";
 
 /** For how long a sweep claims what it found, ms: then the next one may try. */
 const CLAIM = 30_000;
@@ -16,7 +16,7 @@ const AT_ONCE = 200;
 /** What is to be given back. */
 interface Overdue {
   readonly field: string;
-  readonly value: string;
+  readonly value: Uint8Array;
   /** Its claim: if it has another by now, it is somebody's. Empty where that does not matter. */
   readonly score: string;
 }
@@ -193,22 +193,26 @@ export class Sweeper {
     for (const queue of restored) this.#onRestored(queue);
   }
 
-  async #copies(field: string, value: string, options?: CallOptions): Promise<
+  async #copies(
+    field: string,
+    value: Uint8Array,
+    options?: CallOptions,
+  ): Promise<
     | readonly {
       readonly queue: string;
       readonly suffix: string;
-      readonly text: string;
+      readonly text: string | Uint8Array;
     }[]
     | undefined
   > {
     let unacked: Unacked;
-    let text: string;
     try {
       unacked = readUnacked(value);
-      text = markRedelivered(unacked.text, field);
     } catch {
       return undefined;
     }
+    const { message } = readStored(unacked.bytes);
+    const text = marked(unacked.bytes, message, field);
     const suffix = this.#core.layout.suffix(unacked.priority);
     const queues = await this.#queuesOf(unacked, options);
     return queues.map((queue) => ({ queue, suffix, text }));
@@ -258,11 +262,12 @@ function numberOf({ field }: Overdue): number {
   return Number(field.slice(field.lastIndexOf(".") + 1)) || 0;
 }
 
-function pairsOf(reply: RedisReply | undefined): [string, string][] {
-  const pairs: [string, string][] = [];
+function pairsOf(reply: RedisReply | undefined): [string, Uint8Array][] {
+  const pairs: [string, Uint8Array][] = [];
   if (!Array.isArray(reply)) return pairs;
   for (let i = 0; i < reply.length; i += 2) {
-    pairs.push([decode(reply[i]), decode(reply[i + 1])]);
+    const value = reply[i + 1];
+    if (value instanceof Uint8Array) pairs.push([decode(reply[i]), value]);
   }
   return pairs;
 }

@@ -1,4 +1,5 @@
-import { decodeBase64, encodeBase64, parseJson } from "../../codec/mod.ts";
+import { parseLooseJson } from "../../codec/loose_json.ts";
+import { decodeBase64, encodeBase64 } from "../../codec/mod.ts";
 import { DecodeError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { readEnvelope } from "../store/envelope.ts";
@@ -65,10 +66,10 @@ export function decodeBody(
   return { message, redelivered: false };
 }
 
-/** Says of what can not be read whether it was to be an envelope. */
+/** Says of what can not be read, as a header of a type that we do not know, whether it was to be an envelope. */
 function isEnvelope(text: string): boolean {
   try {
-    const value = parseJson(text);
+    const value = parseLooseJson(text);
     return isTable(value) && "body" in value && isTable(value.properties) &&
       "delivery_tag" in value.properties;
   } catch {
