@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { type Connection, Exchange, Queue } from "../../mod.ts";
-import { AccessRefusedError, ChannelError } from "../../model/errors.ts";
 import { isStoreTransport, type Store } from "../../transports/store/mod.ts";
 import { type ConformanceCase, type Harness, onHarness } from "./case.ts";
+import { Failing, FAILURES, persist } from "./failing.ts";
 import { open } from "./stage.ts";
 import { arrives, soon, unique } from "./support.ts";
 
@@ -15,69 +15,6 @@ const VERBS = [
   "remove",
   "release",
 ] as const;
-
-const FAILURES = {
-  "a passing error": () =>
-    new ChannelError("Cannot do that now: the case lets it fail", {
-      code: "channel-closed",
-    }),
-  "a final error": () =>
-    new AccessRefusedError("Cannot do that: the case lets it fail"),
-};
-
-/** Lets a verb of a store fail once, each time it is armed. */
-class Failing {
-  readonly #verb: keyof Store;
-  readonly #error: () => Error;
-  armed = false;
-  failures = 0;
-  /** Whether it has failed since it was asked last. */
-  #failed = false;
-
-  constructor(verb: keyof Store, error: () => Error) {
-    this.#verb = verb;
-    this.#error = error;
-  }
-
-  /** Lets it fail once more, unless it has since the last call. */
-  again(): void {
-    if (!this.#failed) this.armed = true;
-  }
-
-  /** From now on it may be let fail again. */
-  rest(): void {
-    this.armed = false;
-    this.#failed = false;
-  }
-
-  wrap(store: Store): Store {
-    return new Proxy(store, {
-      get: (target, key) => {
-        const value: unknown = Reflect.get(target, key, target);
-        if (typeof value !== "function") return value;
-        if (key !== this.#verb) return value.bind(target);
-        return (...given: unknown[]) => {
-          if (!this.armed) return value.apply(target, given);
-          this.armed = false;
-          this.failures++;
-          this.#failed = true;
-          return Promise.reject(this.#error());
-        };
-      },
-    });
-  }
-}
-
-/** Tries until it succeeds: an operation that fails says so, and may be tried again. */
-async function persist<T>(action: () => Promise<T>): Promise<T> {
-  for (let i = 0;; i++) {
-    try {
-      return await action();
-    } catch (error) {
-      if (i === 3) throw error;
-    }
-  }
-}
 
 /** Handles until what is asked for has been seen; a consumer that ended says so, and is begun again. */
 async function handle(

@@ -34,6 +34,7 @@ import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { DECLARING } from "./declaring.ts";
 import { EXTRAS } from "./extras.ts";
 import { HANDING_OVER } from "./handing_over.ts";
+import { FAILING_APART } from "./failing_apart.ts";
 import { FAILING_ONCE } from "./failing_once.ts";
 import { FINALITY } from "./finality.ts";
 import { HOSTILE } from "./hostile.ts";
@@ -79,6 +80,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...RETRYING,
   ...KILLERS,
   ...FAILING_ONCE,
+  ...FAILING_APART,
   ...HOSTILE,
   ...SHUTDOWN,
   ...RECOVERY,

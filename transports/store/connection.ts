@@ -205,9 +205,13 @@ class StoreConnection implements TransportConnection {
     } catch {
       // Closing ends quietly: what we own goes when we are missed.
     }
-    await this.#store[Symbol.asyncDispose]();
-    this.#limits.clear();
-    this.#settleClosed({ type: "closed" });
+    try {
+      await this.#store[Symbol.asyncDispose]();
+    } finally {
+      // It is the end, whatever the store says of it.
+      this.#limits.clear();
+      this.#settleClosed({ type: "closed" });
+    }
   }
 
   #lose(error: Error): void {
