@@ -112,10 +112,10 @@ export const AGES: readonly ConformanceCase[] = [
   onBroker(
     "a queue with x-expires stays while it has a consumer",
     async (broker) => {
-      const queue = await broker.queue({ arguments: { "x-expires": 300 } });
+      const queue = await broker.queue({ arguments: { "x-expires": 1300 } });
       const collector = await broker.consume(queue);
-      // Its time is over when that of one without a consumer is, which has the triple.
-      const unused = await broker.queue({ arguments: { "x-expires": 900 } });
+      // Its time is over when that of one without a consumer is, which has the double.
+      const unused = await broker.queue({ arguments: { "x-expires": 2600 } });
       await until(async () => {
         const options = { mandatory: true };
         const { type } = await broker.publish("", unused, "", options);

@@ -8,7 +8,7 @@ import {
 } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, type Stage, take } from "./stage.ts";
-import { arrives, rejectsWith, soon } from "./support.ts";
+import { arrives, patience, rejectsWith, soon } from "./support.ts";
 
 /** Waits until a queue's message has come, and takes it. */
 async function first(
@@ -76,7 +76,7 @@ export const DECLARING: readonly ConformanceCase[] = [
       const next = iterator.next();
       next.catch(() => {});
       const producer = stage.connection.producer();
-      for (;;) {
+      for (const wait = patience("the exchange");; await wait()) {
         // Until the consumer has declared it there is no such exchange.
         const error = await producer.publish("consumed", {
           exchange: outer.name,
@@ -214,13 +214,14 @@ export const DECLARING: readonly ConformanceCase[] = [
   onStage(
     "a queue that has expired is declared when it is consumed again",
     async (stage) => {
-      const queue = stage.queue({ expires: 300 });
+      const queue = stage.queue({ expires: 1300 });
       const consumer = stage.connection.consumer<number>(queue);
       const producer = stage.connection.producer({ declare: [queue] });
       await producer.publish(1, { routingKey: queue.name });
       const [before] = await take(consumer, 1);
       await before?.ack();
-      for (;;) {
+      for (let i = 0;; i++) {
+        assert.ok(i < 8, "it has not expired");
         const channel = await stage.connection.channel();
         const error = await channel.checkQueue(queue.name, soon()).then(
           () => undefined,
@@ -229,7 +230,7 @@ export const DECLARING: readonly ConformanceCase[] = [
         await channel[Symbol.asyncDispose]();
         if (error !== undefined) break;
         // To look at it is to use it.
-        await new Promise((resolve) => setTimeout(resolve, 700));
+        await new Promise((resolve) => setTimeout(resolve, 2000));
       }
       const loop = take(consumer, 1);
       loop.catch(() => {});

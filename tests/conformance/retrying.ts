@@ -6,7 +6,7 @@ import { onStage, open, type Stage, take } from "./stage.ts";
 import { arrives, rejectsWith } from "./support.ts";
 
 /** What a machine that is busy may take beyond what is promised, ms. */
-const NOISE = 3000;
+const NOISE = 10_000;
 
 /** A queue with an exchange, and another where it dead-letters. */
 function queues(stage: Stage) {
