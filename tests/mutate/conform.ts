@@ -1,13 +1,14 @@
 // deno-lint-ignore-file no-console no-top-level-await -- a program of its own
 /**
- * The conformance suite on the memory transport and on a narrow store, many cases at
- * once: each is a world of its own. Ends with the first case that fails; and fails if
- * something is left over that keeps the process alive.
+ * The conformance suite on the memory transport, on a narrow store, and on a transport
+ * that restarts, many cases at once: each is a world of its own. Ends with the first case
+ * that fails; and fails if something is left over that keeps the process alive.
  *
- * `conform.ts [--times=FILE] [--only=NAME] [--without=NAME] [--skip=SUBJECT]`: the cases that took least
- * go first, by what the file says; where there is none, it is written.
+ * `conform.ts [--list=FILE] [--reach=FILE]`: the cases that the first file names, in its
+ * order, a line each; into the second goes which blocks each case reached, by `reach.ts`.
  */
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import type { Transport } from "../../transports/transport.ts";
 import { createTransport } from "../../transports/memory/mod.ts";
@@ -15,12 +16,16 @@ import { parseUrl } from "../../url/mod.ts";
 import { CONFORMANCE_CASES, type Harness, whyNot } from "../conformance/mod.ts";
 import { CAPABILITIES, restartable } from "../support/restartable.ts";
 import { narrowTransport } from "../support/stores.ts";
+import type { Reach } from "./reach.ts";
 
 /** How many are under way. */
 const AT_ONCE = 10;
 
 /** After the last case, milliseconds in which all must have ended. */
 const LAST = 3000;
+
+/** What is reached outside of all cases, or nobody knows in which. */
+const NOBODYS = "";
 
 const SUBJECTS: readonly (readonly [string, Transport, url: string])[] = [
   ["memory", createTransport(), "memory://mutants"],
@@ -32,40 +37,49 @@ interface Run {
   run(): Promise<void>;
 }
 
+/** Which case is under way, whatever it waits for. */
+const cases = new AsyncLocalStorage<string>();
+
 async function main(): Promise<void> {
-  const [only] = argumentsOf("only");
-  const without = argumentsOf("without");
-  const skipped = argumentsOf("skip");
-  const [path = ""] = argumentsOf("times");
-  const known: Record<string, number> | undefined = await Deno.readTextFile(
-    path,
-  )
-    .then((text) => JSON.parse(text), () => undefined);
-  const runs = (await runsOf())
-    .filter(({ name }) => only === undefined || name === only)
-    .filter(({ name }) => !skipped.some((each) => name.startsWith(`${each}: `)))
-    .filter(({ name }) => !without.includes(name));
-  if (known !== undefined) {
-    runs.sort((a, b) => (known[a.name] ?? 0) - (known[b.name] ?? 0));
+  const reachFile = argumentOf("reach");
+  const blocks = new Map<string, Set<string>>();
+  if (reachFile !== undefined) {
+    globalThis.reached = (block) => {
+      const name = cases.getStore() ?? NOBODYS;
+      const known = blocks.get(name);
+      if (known === undefined) blocks.set(name, new Set([block]));
+      else known.add(block);
+    };
   }
-  const times: Record<string, number> = {};
+  const runs = await chosen(await runsOf());
+  const times = new Map<string, number>();
   const left = runs[Symbol.iterator]();
-  // One by one where their times are taken.
-  const length = path !== "" && known === undefined ? 1 : AT_ONCE;
-  await Promise.all(Array.from({ length }, async () => {
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     for (const { name, run } of left) {
       const began = performance.now();
       try {
-        await run();
+        await cases.run(name, run);
       } catch (error) {
-        fail(name, error);
+        // What a busy machine lets fail has reached what it reaches.
+        if (reachFile === undefined) fail(name, error);
+        await cases.run(name, run).catch(() => {});
       }
+      times.set(name, performance.now() - began);
       console.log(`ok ${name}`); // whoever looks on sees that it goes on
-      times[name] = performance.now() - began;
     }
   }));
-  if (path !== "" && known === undefined) {
-    await Deno.writeTextFile(path, JSON.stringify(times));
+  if (reachFile !== undefined) {
+    const reaches = [NOBODYS, ...times.keys()].map((name): [string, Reach] => [
+      name,
+      {
+        blocks: [...blocks.get(name) ?? []],
+        milliseconds: times.get(name) ?? 0,
+      },
+    ]);
+    await Deno.writeTextFile(
+      reachFile,
+      JSON.stringify(Object.fromEntries(reaches)),
+    );
   }
   console.log(`${runs.length} passed`);
   // It keeps nothing alive itself: what does is something that was left.
@@ -74,6 +88,15 @@ async function main(): Promise<void> {
     LAST,
   );
   Deno.unrefTimer(timer);
+}
+
+/** Those that a file names, in its order; all where there is none. */
+async function chosen(runs: readonly Run[]): Promise<readonly Run[]> {
+  const list = argumentOf("list");
+  if (list === undefined) return runs;
+  const byName = new Map(runs.map((run) => [run.name, run]));
+  const names = (await Deno.readTextFile(list)).split("\n");
+  return names.flatMap((name) => byName.get(name) ?? []);
 }
 
 async function runsOf(): Promise<Run[]> {
@@ -116,10 +139,9 @@ async function runsOf(): Promise<Run[]> {
   return runs;
 }
 
-function argumentsOf(name: string): string[] {
+function argumentOf(name: string): string | undefined {
   const start = `--${name}=`;
-  return Deno.args.filter((each) => each.startsWith(start))
-    .map((each) => each.slice(start.length));
+  return Deno.args.find((each) => each.startsWith(start))?.slice(start.length);
 }
 
 function fail(name: string, error: unknown): never {

@@ -5,24 +5,32 @@
  *
  * The mistakes are those of `operators.ts`, in every function of `transports/store/`,
  * `transports/memory/`, `virtual/` and `messaging/`; a sample of them is tried, each in a
- * copy of the project. The suites are what an author of a transport runs: the conformance
- * suite on the memory transport and on a narrow store, and unit tests that need no broker.
+ * copy of the project. Those that the compiler refuses are none. The suites are what an
+ * author of a transport runs: the conformance suite on the memory transport and on a narrow
+ * store, and unit tests that need no broker; of them those that come through the block that
+ * is changed, which one run of all, in advance, has told.
  *
- * A run that was ended goes on where it was: what was noticed stays noticed while its file
- * is as it was, what survived is tried again when anything has changed. Now and then the
- * project is tried as it is, as a control. Ends with an error if less than nine of ten are
+ * A run that was ended goes on where it was: what was noticed, or has a reason, stays so
+ * while its function is as it was, what survived is tried again when anything has changed.
+ * Now and then all is tried as it is, as a control. Ends with an error if less than nine of ten are
  * noticed, if a control fails, or if a survivor has no reason in `survivors.json`.
  */
 
+import { createHash } from "node:crypto";
 import { type Mutant, mutantsOf } from "./operators.ts";
+import { blockAt, blocksOf, type Reaches, testsOf } from "./reach.ts";
 import survivors from "./survivors.json" with { type: "json" };
 import { sampleOf } from "./sample.ts";
-import { type Outcome, Tree } from "./tree.ts";
+import { type Outcome, type Tests, Tree } from "./tree.ts";
+import { Types } from "./types.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const FOLDERS = ["transports/store", "transports/memory", "virtual"]
   .concat("messaging");
-const RESULTS = `${ROOT}tests/.cache/mutants.jsonl`;
+const CACHE = `${ROOT}tests/.cache`;
+const RESULTS = `${CACHE}/mutants.jsonl`;
+const REACHES = `${CACHE}/mutants_reach.json`;
+const REFUSED = `${CACHE}/mutants_refused.json`;
 
 /** The share that must be noticed. */
 const LEAST = 0.9;
@@ -36,7 +44,7 @@ const REASONS: Readonly<Record<string, string>> = survivors;
 /** A line of the results. */
 interface Line extends Outcome {
   readonly key: string;
-  /** Which text its file had. */
+  /** Which text the function around it had. */
   readonly of: string;
   /** Which text all had. */
   readonly ofAll: string;
@@ -48,29 +56,33 @@ async function main(): Promise<number> {
   const only = argumentOf("only") ?? "";
   const texts = await textsOf(FOLDERS);
   const all = [...texts].flatMap(([file, text]) => mutantsOf(file, text));
+  const refused = await Refused.read(new Types(ROOT, texts));
   const sample = sampleOf(
     all.filter(({ file, key }) => file.startsWith(only) || key === only),
     count,
     seed,
+    (mutant) => !refused.has(mutant),
   );
+  await refused.keep();
   const functions = new Set(
     sample.map((each) => `${each.file} ${each.function}`),
   );
   console.log(
     `seed ${seed}: ${sample.length} of ${all.length} mutants, in ${functions.size} functions`,
   );
-  const ofAll = await hashOf(
+  const ofAll = hashOf(
     [...(await textsOf([...FOLDERS, "tests"])).values()].join(),
   );
   const before = await readResults();
   const outcomes = new Map<string, Outcome>();
   const left: (readonly [Mutant | undefined, of: string])[] = [];
   for (const mutant of sample) {
-    const of = await hashOf(texts.get(mutant.file) ?? "");
+    const of = hashOf(mutant.around);
     const known = before.get(mutant.key);
+    const isExplained = REASONS[mutant.key] !== undefined;
     if (
       known !== undefined && known.of === of &&
-      (known.noticed || known.ofAll === ofAll)
+      (known.noticed || isExplained || known.ofAll === ofAll)
     ) outcomes.set(mutant.key, known);
     else left.push([mutant, of]);
   }
@@ -78,6 +90,11 @@ async function main(): Promise<number> {
   for (let i = 0; i < left.length; i += CONTROL_EVERY + 1) {
     left.splice(i, 0, [undefined, ""]);
   }
+  const reaches = await readReaches([...texts.keys()], ofAll);
+  const counts = Map.groupBy([...before.values()], ({ test }) => test);
+  const noticed = new Map(
+    [...counts].map(([test, { length }]) => [test, length]),
+  );
   const controls = { tried: 0, failed: 0 };
   let done = outcomes.size;
   const jobs = left[Symbol.iterator]();
@@ -85,7 +102,8 @@ async function main(): Promise<number> {
     Array.from({ length: numberOf("jobs", 2) }, async () => {
       await using tree = await Tree.of(ROOT);
       for (const [mutant, of] of jobs) {
-        const outcome = await tree.try(mutant);
+        const tests = testsFor(mutant, texts, reaches, noticed);
+        const outcome = await tree.try(mutant, tests);
         if (mutant === undefined) {
           controls.tried++;
           if (outcome.noticed) {
@@ -95,6 +113,8 @@ async function main(): Promise<number> {
           continue;
         }
         outcomes.set(mutant.key, outcome);
+        const { test } = outcome;
+        if (test !== "") noticed.set(test, (noticed.get(test) ?? 0) + 1);
         await keep({ key: mutant.key, of, ofAll, ...outcome });
         const word = outcome.noticed ? "noticed " : "SURVIVED";
         console.log(
@@ -179,10 +199,78 @@ async function keep(line: Line): Promise<void> {
   });
 }
 
-async function hashOf(text: string): Promise<string> {
-  const bytes = new TextEncoder().encode(text);
-  const hash = await crypto.subtle.digest("SHA-256", bytes);
-  return new Uint8Array(hash).slice(0, 6).toHex();
+/** Which mutants the compiler refuses, remembered while their source is as it was. */
+class Refused {
+  readonly #types: Types;
+  readonly #known: Record<string, boolean>;
+
+  private constructor(types: Types, known: Record<string, boolean>) {
+    this.#types = types;
+    this.#known = known;
+  }
+
+  static async read(types: Types): Promise<Refused> {
+    const text = await Deno.readTextFile(REFUSED).catch(() => "{}");
+    return new Refused(types, JSON.parse(text));
+  }
+
+  has(mutant: Mutant): boolean {
+    return this.#known[`${mutant.key} ${hashOf(mutant.around)}`] ??= this.#types
+      .refuse(mutant);
+  }
+
+  async keep(): Promise<void> {
+    await Deno.mkdir(CACHE, { recursive: true });
+    await Deno.writeTextFile(REFUSED, JSON.stringify(this.#known));
+  }
+}
+
+interface AllReaches {
+  readonly ofAll: string;
+  readonly cases: Reaches;
+  readonly units: Reaches;
+}
+
+/** What the tests reach: learnt anew where anything has changed. */
+async function readReaches(
+  files: readonly string[],
+  ofAll: string,
+): Promise<AllReaches> {
+  const text = await Deno.readTextFile(REACHES).catch(() => "{}");
+  const known: Partial<AllReaches> = JSON.parse(text);
+  const { cases, units } = known;
+  if (known.ofAll === ofAll && cases !== undefined && units !== undefined) {
+    return { ofAll, cases, units };
+  }
+  await using tree = await Tree.of(ROOT);
+  const reaches = { ofAll, ...await tree.reaches(files) };
+  await Deno.writeTextFile(REACHES, JSON.stringify(reaches));
+  return reaches;
+}
+
+/** The tests that a mutant is tried with; all for a control. */
+function testsFor(
+  mutant: Mutant | undefined,
+  texts: ReadonlyMap<string, string>,
+  { cases, units }: AllReaches,
+  noticed: ReadonlyMap<string, number>,
+): Tests {
+  const file = mutant?.file ?? "";
+  const block = mutant === undefined
+    ? undefined
+    : blockAt(file, blocksOf(texts.get(file) ?? ""), mutant.start);
+  return {
+    cases: testsOf(cases, block, noticed)
+      // What users hold is the same above any store.
+      .filter((name) =>
+        !(file.startsWith("messaging/") && name.startsWith("narrow: "))
+      ),
+    units: testsOf(units, block, noticed),
+  };
+}
+
+function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 12);
 }
 
 function numberOf(name: string, otherwise: number): number {

@@ -18,6 +18,8 @@ export interface Mutant {
   /** The place in the source. */
   readonly start: number;
   readonly end: number;
+  /** The text of the function or constant around it. */
+  readonly around: string;
   /** Names it, wherever it moves to, as long as its function keeps its name and the place its text. */
   readonly key: string;
 }
@@ -78,6 +80,7 @@ export function mutantsOf(file: string, text: string): readonly Mutant[] {
       replacement,
       start,
       end: node.getEnd(),
+      around: around(node).getText(source),
       key: count === 1 ? plain : `${plain} (${count})`,
     });
   };
@@ -223,6 +226,18 @@ function nameOf(node: ts.Node): string {
     } else if (ts.isConstructorDeclaration(at)) names.unshift("constructor");
   }
   return names.join(".");
+}
+
+/** The member of a class, or statement of a module, that something is in. */
+function around(node: ts.Node): ts.Node {
+  let at = node;
+  while (!ts.isSourceFile(at.parent)) {
+    if (ts.isClassElement(at) && ts.isClassDeclaration(at.parent)) {
+      if (ts.isSourceFile(at.parent.parent)) break;
+    }
+    at = at.parent;
+  }
+  return at;
 }
 
 function isInside(node: ts.Node): boolean {

@@ -94,6 +94,7 @@ Deno.test("a sample has one of every function before a second of any, and is its
       replacement: "",
       start: 0,
       end: 0,
+      around: "",
       key: `${name}${j}`,
     }))
   );

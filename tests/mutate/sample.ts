@@ -6,25 +6,47 @@
 
 import type { Mutant } from "./operators.ts";
 
-/** Takes so many. */
+/**
+ * Takes so many.
+ *
+ * @param mutants All that there are.
+ * @param count How many are wanted.
+ * @param seed Which of the many samples.
+ * @param isOne Leaves out some; is asked of no more than it must.
+ */
 export function sampleOf(
   mutants: readonly Mutant[],
   count: number,
   seed: number,
+  isOne: (mutant: Mutant) => boolean = () => true,
 ): readonly Mutant[] {
   const functions = Map.groupBy(
     mutants,
     (each) => `${each.file} ${each.function}`,
   );
   const lists = sorted([...functions], ([name]) => placeOf(name, seed))
-    .map(([, list]) => sorted(list, ({ key }) => placeOf(key, seed)));
+    .map(([, list]) => sorted(list, ({ key }) => placeOf(key, seed)).values());
   const sample: Mutant[] = [];
-  for (let round = 0; sample.length < count; round++) {
-    const ofRound = lists.flatMap((list) => list[round] ?? []);
-    if (ofRound.length === 0) break;
-    sample.push(...ofRound.slice(0, count - sample.length));
+  for (let before = -1; before < sample.length;) {
+    before = sample.length;
+    for (const list of lists) {
+      if (sample.length === count) return sample;
+      const next = firstOf(list, isOne);
+      if (next !== undefined) sample.push(next);
+    }
   }
   return sample;
+}
+
+/** The next of those that are left; not by `find`, which would end the rest. */
+function firstOf<T>(
+  left: Iterator<T>,
+  isOne: (each: T) => boolean,
+): T | undefined {
+  for (let next = left.next(); !next.done; next = left.next()) {
+    if (isOne(next.value)) return next.value;
+  }
+  return undefined;
 }
 
 function sorted<T>(list: readonly T[], place: (each: T) => number): T[] {

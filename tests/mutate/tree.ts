@@ -1,6 +1,7 @@
 /** A copy of the project in which one source is changed at a time, and the suites that look for it. */
 
 import { applied, type Mutant } from "./operators.ts";
+import { type Reach, type Reaches, telling } from "./reach.ts";
 
 /** Milliseconds in which no test of a suite comes to its end: then it hangs, which is noticed. */
 const SILENCE = 30_000;
@@ -9,8 +10,11 @@ const SILENCE = 30_000;
 const PARTS = ["async", "codec", "messaging", "model", "transports", "url"]
   .concat("virtual", "tests", "examples", "mod.ts", "deno.json", "deno.lock");
 
-/** The tests of one process, with what an author of a transport runs. */
-export type Suite = "cases" | "units";
+/** The tests that are tried on a mutant, by their names; of units the files. */
+export interface Tests {
+  readonly cases: readonly string[];
+  readonly units: readonly string[];
+}
 
 /** Files of unit tests that need no broker, beside those of `tests/virtual` and `tests/messaging`. */
 const UNITS = /^(store|router|envelope|ripener|memory_)\w*_test\.ts$/;
@@ -20,6 +24,8 @@ export interface Outcome {
   readonly noticed: boolean;
   /** The first test that failed, or that it hung. */
   readonly by: string;
+  /** Its name, as the tests that are tried have it. */
+  readonly test: string;
   readonly seconds: number;
 }
 
@@ -27,9 +33,11 @@ export interface Outcome {
 const HANGS = `no test ended for ${SILENCE / 1000} s`;
 
 interface Failed {
-  /** The test; `undefined` where it was none. */
-  readonly name?: string;
+  /** What failed. */
+  readonly name: string;
   readonly why: string;
+  /** The case, or the file of unit tests; `undefined` where it was none of them. */
+  readonly test?: string | undefined;
 }
 
 /** A copy of the project. */
@@ -60,23 +68,71 @@ export class Tree implements AsyncDisposable {
     return new Tree(path, await unitsOf(path));
   }
 
-  /** Tries a mutant, or the project as it is. */
-  async try(mutant: Mutant | undefined): Promise<Outcome> {
+  /**
+   * Learns which tests reach which blocks.
+   *
+   * @param files The sources.
+   */
+  async reaches(
+    files: readonly string[],
+  ): Promise<{ readonly cases: Reaches; readonly units: Reaches }> {
+    const path = `${this.#path}/reach.json`;
+    const read = async <T>(failed: Failed | undefined): Promise<T> => {
+      const text = await Deno.readTextFile(path).catch(() => {
+        throw new Error(`${failed?.name} ${failed?.why}`);
+      });
+      await Deno.remove(path);
+      return JSON.parse(text);
+    };
+    const texts = new Map<string, string>();
+    for (const file of files) {
+      const text = await Deno.readTextFile(`${this.#path}/${file}`);
+      texts.set(file, text);
+      await Deno.writeTextFile(`${this.#path}/${file}`, telling(file, text));
+    }
+    try {
+      const cases: Reaches = await read(
+        await this.#runCases(undefined, [`--reach=${path}`]),
+      );
+      const units: Record<string, Reach> = {};
+      for (const unit of this.#units) {
+        units[unit] = await read(
+          await this.#runUnits([unit], {
+            options: ["--preload=tests/mutate/note_reach.ts"],
+            env: { REACH: path },
+          }),
+        );
+      }
+      return { cases, units };
+    } finally {
+      for (const [file, text] of texts) {
+        await Deno.writeTextFile(`${this.#path}/${file}`, text);
+      }
+    }
+  }
+
+  /** Tries a mutant, or the project as it is, with some of the tests. */
+  async try(mutant: Mutant | undefined, tests: Tests): Promise<Outcome> {
     const began = performance.now();
     const restore = mutant === undefined
       ? undefined
       : await change(`${this.#path}/${mutant.file}`, mutant);
+    const suites = [
+      () =>
+        this.#notice("cases", tests.cases, (names) => this.#runCases(names)),
+      () =>
+        this.#notice("units", tests.units, (names) => this.#runUnits(names)),
+    ];
+    // The likeliest first.
+    if (mutant?.file.startsWith("virtual/")) suites.reverse();
     try {
-      // The likeliest first.
-      const suites: Suite[] = mutant?.file.startsWith("virtual/")
-        ? ["units", "cases"]
-        : ["cases", "units"];
       for (const suite of suites) {
-        const by = await this.#notice(suite, mutant?.file ?? "");
-        if (by === undefined) continue;
-        return { noticed: true, by, seconds: secondsSince(began) };
+        const noticed = await suite();
+        if (noticed === undefined) continue;
+        return { noticed: true, ...noticed, seconds: secondsSince(began) };
       }
-      return { noticed: false, by: "", seconds: secondsSince(began) };
+      const seconds = secondsSince(began);
+      return { noticed: false, by: "", test: "", seconds };
     } finally {
       await restore?.();
     }
@@ -86,46 +142,95 @@ export class Tree implements AsyncDisposable {
    * Which test notices it. Only one that fails again, alone, has: others may have
    * failed because the machine was busy.
    */
-  async #notice(suite: Suite, file: string): Promise<string | undefined> {
-    const without: string[] = [];
-    for (;;) {
-      const failed = await this.#run(suite, file, { without });
+  async #notice(
+    suite: string,
+    tests: readonly string[],
+    run: (tests: readonly string[]) => Promise<Failed | undefined>,
+  ): Promise<{ readonly by: string; readonly test: string } | undefined> {
+    let left = tests;
+    while (left.length > 0) {
+      const failed = await run(left);
       if (failed === undefined) return undefined;
-      const { name, why } = failed;
-      if (name === HANGS) return `${suite}: ${name}`;
-      const only = name === "the end" ? undefined : name;
-      const again = await this.#run(suite, file, { only, without });
-      if (again !== undefined) return `${suite}: ${name ?? ""} ${why}`;
-      if (only !== undefined) without.push(only);
-      if (without.length > 5) return undefined;
+      const { name, why, test } = failed;
+      const by = `${suite}: ${name} ${why}`;
+      if (name === HANGS) return { by, test: "" };
+      if (await run(test === undefined ? left : [test]) !== undefined) {
+        return { by, test: test ?? "" };
+      }
+      if (test === undefined) return undefined;
+      left = left.filter((each) => each !== test);
     }
+    return undefined;
+  }
+
+  /** Runs cases, all where none are named. */
+  async #runCases(
+    names?: readonly string[],
+    options: readonly string[] = [],
+  ): Promise<Failed | undefined> {
+    const list = `${this.#path}/list.txt`;
+    if (names !== undefined) await Deno.writeTextFile(list, names.join("\n"));
+    const { hangs, success, lines, told } = await this.#run([
+      "run",
+      "-A",
+      "--no-check",
+      "tests/mutate/conform.ts",
+      ...(names === undefined ? [] : [`--list=${list}`]),
+      ...options,
+    ]);
+    if (hangs) return { name: HANGS, why: "" };
+    if (success) return undefined;
+    const at = lines.findIndex((line) => line.startsWith("FAILED "));
+    if (at < 0) return { name: "", why: told };
+    const name = (lines[at] ?? "").slice("FAILED ".length);
+    return {
+      name,
+      why: (lines[at + 1] ?? "").trim().slice(0, 200),
+      test: names?.includes(name) ? name : undefined,
+    };
+  }
+
+  /** Runs files of unit tests. */
+  async #runUnits(
+    files: readonly string[],
+    { options = ["--fail-fast"], env = {} }: {
+      readonly options?: readonly string[];
+      readonly env?: Readonly<Record<string, string>>;
+    } = {},
+  ): Promise<Failed | undefined> {
+    const { hangs, success, lines, told } = await this.#run(
+      ["test", "-A", "--no-check", ...options, ...files],
+      env,
+    );
+    if (hangs) return { name: HANGS, why: "" };
+    if (success) return undefined;
+    const at = lines.findIndex((line) => line.includes(" ... FAILED"));
+    const [name = ""] = lines[at]?.split(" ... FAILED") ?? [];
+    const file = lines.slice(0, at).findLast((line) =>
+      line.startsWith("running ")
+    );
+    return {
+      name: name.trim(),
+      why: at < 0 ? told : "",
+      test: files.find((each) => file?.endsWith(`/${each}`)),
+    };
   }
 
   async #run(
-    suite: Suite,
-    file: string,
-    { only, without }: {
-      only?: string | undefined;
-      without: readonly string[];
-    },
-  ): Promise<Failed | undefined> {
-    const args = suite === "cases"
-      ? ["run", "-A", "--no-check", "tests/mutate/conform.ts"].concat(
-        `--times=${this.#path}/times.json`,
-        // What users hold is the same above any store.
-        file.startsWith("messaging/") ? ["--skip=narrow"] : [],
-        only === undefined ? [] : `--only=${only}`,
-        without.map((name) => `--without=${name}`),
-      )
-      : ["test", "-A", "--no-check", "--fail-fast"].concat(
-        only === undefined ? [] : ["--filter", only],
-        this.#unitsOf(file),
-      );
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<{
+    readonly hangs: boolean;
+    readonly success: boolean;
+    readonly lines: readonly string[];
+    /** What it said of an error that is no test's. */
+    readonly told: string;
+  }> {
     const child = new Deno.Command("nice", {
       args: ["-n", "10", Deno.execPath(), ...args],
       cwd: this.#path,
       clearEnv: true,
-      env: { ...kept(), NO_COLOR: "1" },
+      env: { ...kept(), ...env, NO_COLOR: "1" },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -146,29 +251,14 @@ export class Tree implements AsyncDisposable {
     }
     const { success } = await child.status;
     clearTimeout(timer);
-    if (hangs) return { name: HANGS, why: "" };
-    if (success) return undefined;
-    const lines = text.split("\n");
-    const at = lines.findIndex((line) => line.startsWith("FAILED "));
-    if (suite === "cases" && at >= 0) {
-      const name = (lines[at] ?? "").slice("FAILED ".length);
-      return { name, why: (lines[at + 1] ?? "").trim().slice(0, 200) };
-    }
-    const line = lines.find((line) => line.includes(" ... FAILED"));
-    const [name] = line?.split(" ... FAILED") ?? [];
-    if (name !== undefined) return { name, why: "" };
-    const why = (await told).split("\n")
+    const error = (await told).split("\n")
       .find((line) => line.startsWith("error"));
-    return { why: why?.slice(0, 200) ?? "it ended" };
-  }
-
-  /** The unit tests that are about a file, of all where there is none. */
-  #unitsOf(file: string): readonly string[] {
-    const [folder = ""] = file.split("/");
-    const areas = folder === "virtual" ? ["virtual", "transports"] : [folder];
-    return this.#units.filter((unit) =>
-      areas.some((area) => unit.startsWith(`tests/${area}`))
-    );
+    return {
+      hangs,
+      success,
+      lines: text.split("\n"),
+      told: error?.slice(0, 200) ?? "it ended",
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -186,10 +276,13 @@ function kept(): Record<string, string> {
 }
 
 async function unitsOf(path: string): Promise<string[]> {
-  const units = ["tests/virtual", "tests/messaging"];
-  for await (const { name } of Deno.readDir(`${path}/tests/transports`)) {
-    if (UNITS.test(name) && name !== "memory_test.ts") {
-      units.push(`tests/transports/${name}`);
+  const units: string[] = [];
+  for (const folder of ["virtual", "messaging", "transports"]) {
+    for await (const { name } of Deno.readDir(`${path}/tests/${folder}`)) {
+      const isOne = folder === "transports"
+        ? UNITS.test(name) && name !== "memory_test.ts"
+        : name.endsWith("_test.ts");
+      if (isOne) units.push(`tests/${folder}/${name}`);
     }
   }
   return units.sort();
