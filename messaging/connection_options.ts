@@ -69,10 +69,10 @@ export interface ConnectionOptions {
   /** The most bytes that a compressed body may become when its payload is read; a larger one is a `DecodeError`. @default {67_108_864} */
   readonly maxDecompressedSize?: number | undefined;
   /**
-   * The most bytes of one answer of the server, on Redis, SQS, CouchDB and beanstalkd: one
-   * that sends more is cut off before that is in memory. Where messages are larger than a
-   * quarter of it, give more: an answer of Redis may have four of them in it. MongoDB's
-   * driver and AMQP's clients have no such limit. @default {67_108_864}
+   * The most bytes of one answer of the server: one that sends more is cut off before
+   * that is in memory. Where messages are larger than a quarter of it, give more: an
+   * answer of Redis may have four of them in it. On AMQP a message with a larger body
+   * comes without it, and cannot be read. @default {67_108_864}
    */
   readonly maxResponseSize?: number | undefined;
   /** A name for the connection, shown by brokers that list connections. */

@@ -26,6 +26,8 @@ export interface Peer {
   deliver(consumer: Consumer, tag: bigint, headers?: Uint8Array): void;
   /** Sends bytes as they are. */
   raw(bytes: Uint8Array): void;
+  /** Sends a piece again and again, until so many bytes have left. */
+  flood(piece: Uint8Array, total: number): void;
   readonly consumers: readonly Consumer[];
 }
 
@@ -74,6 +76,8 @@ export class FakeAmqp implements Disposable {
   readonly port: number = this.#listener.addr.port;
   /** How many connections there were. */
   accepted = 0;
+  /** How many bytes of a flood have left, at most. */
+  flooded = 0;
 
   /** Makes one that answers what `onCall` does not. */
   constructor(onCall: OnCall = () => {}) {
@@ -110,6 +114,14 @@ export class FakeAmqp implements Disposable {
       raw: (bytes) => {
         writer.raw(bytes);
         writer.flush();
+      },
+      flood: (piece, total) => {
+        sending = sending.then(async () => {
+          for (let sent = 0; sent < total;) {
+            sent += await socket.write(piece);
+            this.flooded = Math.max(this.flooded, sent);
+          }
+        }).catch(() => {});
       },
       method: (channel, method, write) => {
         writer.method(channel, method, () => write?.(writer));

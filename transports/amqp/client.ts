@@ -7,6 +7,7 @@ import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
+import { FIRST_FRAMES } from "../amqp_protocol/body_limit.ts";
 import { describe, type Failure } from "../amqp_protocol/failure.ts";
 import type { DialOptions } from "../amqp_protocol/options.ts";
 import type {
@@ -22,6 +23,7 @@ import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
 import { requireMended } from "./mend.ts";
 import { optionsOf } from "./publishing.ts";
+import { boundAnswers } from "./receiving.ts";
 
 /** Dials once. */
 export async function dial(
@@ -40,6 +42,7 @@ export async function dial(
     heartbeat: options.heartbeat,
     frameMax: options.frameMax,
     channelMax: options.channelMax,
+    maxFrameSize: FIRST_FRAMES,
   }, {
     noDelay: true,
     timeout,
@@ -49,6 +52,7 @@ export async function dial(
       : credentials.plain(options.userid, password),
     ...nodeTlsOptions(tls),
   });
+  boundAnswers(model.connection, options.maxResponseSize, Buffer.concat);
   return new Client(model, events);
 }
 

@@ -69,6 +69,8 @@ function mendDecoder(codec: Record<PropertyKey, unknown>): void {
   if (!isFunction(decode)) return;
   codec.decodeFields = (bytes: unknown) => {
     let table: object = {};
+    // As values it may be ten times as large, and who looks reads it from its bytes.
+    if (sizeOf(bytes) > MOST_READY) return withBytes(table, bytes);
     try {
       const decoded = decode(bytes);
       if (typeof decoded === "object" && decoded !== null) table = decoded;
@@ -77,6 +79,13 @@ function mendDecoder(codec: Record<PropertyKey, unknown>): void {
     }
     return withBytes(table, bytes);
   };
+}
+
+/** Tables of more than so many bytes are read when somebody looks. */
+const MOST_READY = 64 * 1024;
+
+function sizeOf(bytes: unknown): number {
+  return bytes instanceof Uint8Array ? bytes.byteLength : 0;
 }
 
 /** The largest table that is written at all; what a frame holds is checked before. */

@@ -8,6 +8,11 @@ import { AMQPView } from "@cloudamqp/amqp-client/amqp-view";
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { atNextTurn } from "../../async/turn.ts";
+import {
+  BodyLimit,
+  FIRST_FRAMES,
+  mostFrame,
+} from "../amqp_protocol/body_limit.ts";
 import { endMark } from "../amqp_protocol/end_mark.ts";
 import { describe } from "../amqp_protocol/failure.ts";
 import { rawTable } from "../amqp_protocol/fields.ts";
@@ -28,13 +33,6 @@ import type { Wire, WireEvents } from "./wire.ts";
 
 const GREETING = Uint8Array.of(65, 77, 81, 80, 0, 0, 9, 1);
 const HEARTBEAT = Uint8Array.of(8, 0, 0, 0, 0, 0, 0, 206);
-/** What may come before the two have agreed on a size. */
-const FIRST_FRAMES = 128 * 1024;
-/**
- * What may come later, for RabbitMQ keeps to the size that was agreed on with bodies
- * alone: a header that a dead letter made larger goes out as it is.
- */
-const LATER_FRAMES = 64 * 1024 * 1024;
 
 /** Dials once. */
 export async function dial(
@@ -61,11 +59,9 @@ class Link extends AMQPBaseClient implements AmqpClient {
   readonly #options: ClientDialOptions;
   readonly #timeout: number;
   readonly #events: ClientEvents;
-  readonly #splitter = new FrameSplitter(
-    FIRST_FRAMES,
-    ({ buffer, byteOffset, byteLength }) =>
-      this.parseFrames(new View(buffer, byteOffset, byteLength)),
-  );
+  readonly #splitter: FrameSplitter;
+  /** Why the message that is being read comes without its body, where it does. */
+  #leftOut: Error | undefined;
   #wire: Wire | undefined;
   #isOpen = false;
   #ended = false;
@@ -82,6 +78,15 @@ class Link extends AMQPBaseClient implements AmqpClient {
     this.channelMax = options.channelMax;
     this.heartbeat = options.heartbeat;
     this.#options = options;
+    this.#splitter = new FrameSplitter(
+      FIRST_FRAMES,
+      ({ buffer, byteOffset, byteLength }, leftOut) => {
+        this.#leftOut = leftOut;
+        this.parseFrames(new View(buffer, byteOffset, byteLength));
+        this.#leftOut = undefined;
+      },
+      new BodyLimit(options.maxResponseSize),
+    );
     this.#timeout = timeout;
     this.#events = events;
     // It speaks of every channel that ends, too: those speak for themselves.
@@ -112,10 +117,24 @@ class Link extends AMQPBaseClient implements AmqpClient {
     }
     this.#isOpen = true;
     this.writer.frameMax = this.frameMax;
-    this.#splitter.limit = this.frameMax === 0
-      ? Infinity
-      : Math.max(this.frameMax, LATER_FRAMES);
+    this.#splitter.limit = 8 + mostFrame(
+      this.#options.maxResponseSize,
+      this.frameMax,
+    );
     return this;
+  }
+
+  /** As a message was read. */
+  rawMessage(message: AMQPMessage): RawMessage {
+    const leftOut = this.#leftOut;
+    const { body, properties } = message;
+    return {
+      content: body instanceof Uint8Array ? body : EMPTY,
+      fields: message,
+      properties: leftOut === undefined
+        ? properties
+        : { ...properties, leftOut },
+    };
   }
 
   async openChannel(events: ClientEvents): Promise<AmqpClientChannel> {
@@ -305,9 +324,11 @@ function isMethod(view: AMQPView, of: number, method: number): boolean {
 /** A channel of the package's, which is told what came, and hands it on. */
 class Incoming extends AMQPChannel {
   readonly #channel: ClientChannel;
+  readonly #link: Link;
 
   constructor(link: Link, id: number, events: ClientEvents) {
     super(link, id);
+    this.#link = link;
     this.#channel = new ClientChannel(id, link, events, {
       add: (tag) => void this.consumers.set(tag, new Consumer(this, tag)),
       remove: (tag) => void this.consumers.delete(tag),
@@ -320,7 +341,7 @@ class Incoming extends AMQPChannel {
 
   override resolveRPC(value?: unknown): void {
     this.#channel.answered(
-      value instanceof AMQPMessage ? rawMessage(value) : value,
+      value instanceof AMQPMessage ? this.#link.rawMessage(value) : value,
     );
   }
 
@@ -333,11 +354,14 @@ class Incoming extends AMQPChannel {
   }
 
   override onReturn(message: AMQPMessage): void {
-    this.#channel.returned(rawMessage(message));
+    this.#channel.returned(this.#link.rawMessage(message));
   }
 
   override deliver(message: AMQPMessage): void {
-    this.#channel.delivered(message.consumerTag, rawMessage(message));
+    this.#channel.delivered(
+      message.consumerTag,
+      this.#link.rawMessage(message),
+    );
   }
 
   /** The broker has closed it, or all of them, or has answered that we did. */
@@ -364,15 +388,6 @@ class Consumer extends AMQPConsumer {
   override setClosed(): void {
     this.#incoming.cancelled(this.tag);
   }
-}
-
-function rawMessage(message: AMQPMessage): RawMessage {
-  const { body, properties } = message;
-  return {
-    content: body instanceof Uint8Array ? body : EMPTY,
-    fields: message,
-    properties,
-  };
 }
 
 const EMPTY = new Uint8Array(0);

@@ -1,9 +1,20 @@
+import type { BodyLimit } from "../amqp_protocol/body_limit.ts";
+
 const HEADER = 7;
+/** The types of frames that a message's content comes in. */
+const CONTENT_HEADER = 2;
+const CONTENT_BODY = 3;
+/** Where the size of the body is in a content header, behind its class and weight. */
+const BODY_SIZE = HEADER + 4;
 const TYPES: ReadonlySet<number> = new Set([1, 2, 3, 8]);
+
+/** Takes whole frames; where a message's header comes without the body, alone and with the reason. */
+type Receive = (frames: Uint8Array, leftOut?: Error) => void;
 
 /** Puts the frames together that a socket's bytes come in pieces of. */
 export class FrameSplitter {
-  readonly #receive: (frames: Uint8Array) => void;
+  readonly #receive: Receive;
+  readonly #bodies: BodyLimit | undefined;
   /** A frame that has begun, as far as it is known to reach. */
   #part = new Uint8Array(HEADER);
   #filled = 0;
@@ -12,9 +23,10 @@ export class FrameSplitter {
   limit: number;
 
   /** Makes one; `receive` is given one or more whole frames, which it must not keep. */
-  constructor(limit: number, receive: (frames: Uint8Array) => void) {
+  constructor(limit: number, receive: Receive, bodies?: BodyLimit) {
     this.limit = limit;
     this.#receive = receive;
+    this.#bodies = bodies;
   }
 
   /**
@@ -25,10 +37,15 @@ export class FrameSplitter {
    */
   push(bytes: Uint8Array): void {
     let at = this.#filled === 0 ? 0 : this.#finish(bytes);
-    const start = at;
+    let start = at;
     while (bytes.byteLength - at >= HEADER) {
       const size = this.#sizeOf(bytes, at);
       if (size > bytes.byteLength - at) break;
+      if (this.#isApart(bytes, at, size)) {
+        if (at > start) this.#receive(bytes.subarray(start, at));
+        this.#receiveApart(bytes.subarray(at, at + size));
+        start = at + size;
+      }
       at += size;
     }
     if (at > start) this.#receive(bytes.subarray(start, at));
@@ -53,8 +70,32 @@ export class FrameSplitter {
     const frame = this.#part;
     this.#part = new Uint8Array(HEADER);
     this.#filled = 0;
-    this.#receive(frame);
+    if (this.#isApart(frame, 0, size)) this.#receiveApart(frame);
+    else this.#receive(frame);
     return at;
+  }
+
+  /** Whether a frame belongs to a body that is left out. */
+  #isApart(bytes: Uint8Array, at: number, size: number): boolean {
+    const type = bytes[at];
+    if (this.#bodies === undefined) return false;
+    if (type === CONTENT_BODY) {
+      return this.#bodies.part(channelOf(bytes, at), size - HEADER - 1);
+    }
+    if (type !== CONTENT_HEADER || size <= BODY_SIZE + 8) return false;
+    const view = new DataView(bytes.buffer, bytes.byteOffset + at, size);
+    return this.#bodies.begin(
+      channelOf(bytes, at),
+      Number(view.getBigUint64(BODY_SIZE)),
+    );
+  }
+
+  /** Hands on the header of a message as one without a body, and none of the body. */
+  #receiveApart(frame: Uint8Array): void {
+    if (frame[0] === CONTENT_BODY) return;
+    const header = frame.slice();
+    header.fill(0, BODY_SIZE, BODY_SIZE + 8);
+    this.#receive(header, this.#bodies?.error());
   }
 
   #fill(bytes: Uint8Array, at: number, until: number): number {
@@ -80,4 +121,8 @@ export class FrameSplitter {
     }
     return size;
   }
+}
+
+function channelOf(bytes: Uint8Array, at: number): number {
+  return ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
 }

@@ -1,4 +1,6 @@
+import { DecodeError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
+import { quote } from "../../model/foreign_text.ts";
 import {
   type Delivery,
   type DeliveryTag,
@@ -62,7 +64,8 @@ export class AmqpDelivery implements Delivery {
   }
 
   get body(): Uint8Array {
-    const { content } = this.#message;
+    const { content, properties: { leftOut } } = this.#message;
+    if (leftOut instanceof Error) throw bodyError(this.queue, leftOut);
     // The client's own kind of bytes would compare, and print, differently.
     return this.#body ??= new Uint8Array(
       content.buffer,
@@ -72,6 +75,8 @@ export class AmqpDelivery implements Delivery {
   }
 
   get malformed(): Error | undefined {
+    const { leftOut } = this.#message.properties;
+    if (leftOut instanceof Error) return leftOut;
     this.#properties ??= this.#read();
     return this.#malformed;
   }
@@ -92,6 +97,16 @@ export class AmqpDelivery implements Delivery {
     const { expiration } = restored;
     return { ...translate(raw, restored.headers), expiration };
   }
+}
+
+/** Nothing is there that could be taken for the body. */
+function bodyError(queue: string, cause: Error): DecodeError {
+  return new DecodeError(
+    `Cannot read the body of a message of queue ${
+      quote(queue)
+    }: ${cause.message}`,
+    { cause },
+  );
 }
 
 function translate(

@@ -41,6 +41,8 @@ export interface RawProperties {
   readonly type?: unknown;
   readonly userId?: unknown;
   readonly appId?: unknown;
+  /** Why the message comes without its body, where it does. */
+  readonly leftOut?: unknown;
 }
 
 /** What happens on a connection or a channel unasked. None of these may throw: a client would swallow it. */
