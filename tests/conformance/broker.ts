@@ -115,6 +115,12 @@ export class Broker implements AsyncDisposable {
     }
   }
 
+  /** Notes what somebody else declares, to be removed at the end. */
+  removes(queues: readonly string[], exchanges: readonly string[]): void {
+    this.#queues.push(...queues);
+    this.#exchanges.push(...exchanges);
+  }
+
   /** Opens another channel on the same connection. */
   openChannel(): Promise<Channel> {
     return this.connection.openChannel(soon());

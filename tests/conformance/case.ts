@@ -16,6 +16,13 @@ export interface Harness extends AsyncDisposable {
   readonly unordered?: string | undefined;
   /** Restarts the broker; turns on the cases about recovery. */
   readonly restart?: (() => Promise<void>) | undefined;
+  /**
+   * Starts a process that calls `runKilled` of this suite with a harness like this one
+   * and with the errand; turns on the cases about processes that are killed. Resolves
+   * when it has been, rejects if it has ended otherwise. What such a process held must
+   * be delivered again within ten seconds: a short lease is for `transportOptions`.
+   */
+  readonly startKilled?: ((errand: string) => Promise<void>) | undefined;
 }
 
 /** One promise of the contract. */
@@ -28,6 +35,10 @@ export interface ConformanceCase {
   readonly lacks: readonly Capability[];
   /** Whether the harness must be able to restart the broker. */
   readonly restarts: boolean;
+  /** Whether the harness must be able to start a process, which is killed. */
+  readonly kills: boolean;
+  /** Whether it is long, and may wait until there is more time. */
+  readonly slow: boolean;
   /** Whether messages must come in order, and what is put back in its place. */
   readonly ordered: boolean;
   /** Whether there must be a largest body. */
@@ -46,6 +57,10 @@ export interface CaseOptions {
   readonly lacks?: readonly Capability[];
   /** Whether the broker is restarted. */
   readonly restarts?: boolean;
+  /** Whether a process is started and killed. */
+  readonly kills?: boolean;
+  /** Whether it is long. */
+  readonly slow?: boolean;
   /** Whether messages must come in order, and what is put back in its place. */
   readonly ordered?: boolean;
   /** Whether there must be a largest body. */
@@ -90,13 +105,16 @@ export function onHarness(
   run: (harness: Harness) => Promise<void>,
   options: CaseOptions = {},
 ): ConformanceCase {
-  const { needs = [], lacks = [], restarts = false } = options;
+  const { needs = [], lacks = [], restarts = false, kills = false } = options;
+  const { slow = false } = options;
   const { ordered = false, limited = false, wraps = false } = options;
   return {
     name,
     needs,
     lacks,
     restarts,
+    kills,
+    slow,
     ordered,
     limited,
     wraps,

@@ -39,6 +39,7 @@ import { FAILING_ONCE } from "./failing_once.ts";
 import { FINALITY } from "./finality.ts";
 import { HOSTILE } from "./hostile.ts";
 import { LEAVING } from "./leaving.ts";
+import { KILLED } from "./killed.ts";
 import { KILLERS } from "./killers.ts";
 import { MESSAGING } from "./messaging.ts";
 import { PRODUCING } from "./producing.ts";
@@ -54,6 +55,7 @@ import { SHUTDOWN } from "./shutdown.ts";
 import { TOPOLOGY } from "./topology.ts";
 
 export type { ConformanceCase, Harness } from "./case.ts";
+export { runKilled } from "./killed.ts";
 export type * from "../../transports/transport.ts";
 
 /** All cases. */
@@ -79,6 +81,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...RUNNING,
   ...RETRYING,
   ...KILLERS,
+  ...KILLED,
   ...FAILING_ONCE,
   ...FAILING_APART,
   ...HOSTILE,
@@ -105,6 +108,9 @@ export function whyNot(
   if (present.length > 0) return `this broker has ${present.join(", ")}`;
   if (test.restarts && harness.restart === undefined) {
     return "this harness does not restart its broker";
+  }
+  if (test.kills && harness.startKilled === undefined) {
+    return "this harness starts no process to be killed";
   }
   if (test.ordered && harness.unordered !== undefined) return harness.unordered;
   if (test.limited && harness.largestBody === undefined) {

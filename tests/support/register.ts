@@ -9,6 +9,7 @@ import {
   type Harness,
   whyNot,
 } from "../conformance/mod.ts";
+import { startKilled } from "./killed.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
 
 /** A broker to run the suite on, or why there is none. */
@@ -19,6 +20,8 @@ export interface Subject {
   readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
   /** Why there is no URL. */
   readonly reason?: string | undefined;
+  /** Options by which what a killed process held comes back within seconds. */
+  readonly shortLease?: Readonly<Record<string, unknown>> | undefined;
   /** As in the harness. */
   readonly largestBody?: number | undefined;
   /** As in the harness. */
@@ -49,13 +52,24 @@ export async function registerConformance(
     unordered: subject.unordered,
     transportOptions: subject.transportOptions,
     restart: startOwn === undefined ? undefined : () => Promise.resolve(),
+    startKilled: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  const transportOptions = {
+    ...subject.transportOptions,
+    ...subject.shortLease,
+  };
+  const killing = {
+    transportOptions,
+    startKilled: (errand: string) =>
+      startKilled({ transport: transport.name, url, transportOptions, errand }),
   };
   const restarting: ConformanceCase[] = [];
   for (const test of CONFORMANCE_CASES) {
     const why = capabilities === undefined
       ? reason
-      : whyNot(test, harness, capabilities) ?? subject.open?.[test.name];
+      : whyNot(test, harness, capabilities) ?? subject.open?.[test.name] ??
+        (test.slow ? "run it by deno task faults" : undefined);
     if (why === undefined && test.restarts) {
       restarting.push(test);
       continue;
@@ -65,7 +79,11 @@ export async function registerConformance(
       ignore: why !== undefined,
       async fn() {
         const before = resources();
-        await test.run({ ...harness, restart: undefined });
+        await test.run({
+          ...harness,
+          restart: undefined,
+          ...(test.kills ? killing : {}),
+        });
         await assertNothingLeft(before);
       },
     });

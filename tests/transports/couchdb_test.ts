@@ -6,6 +6,7 @@ import { registerConformance } from "../support/register.ts";
 await registerConformance("couchdb", {
   transport: createTransport(),
   url: Deno.env.get("DASHI_TEST_COUCHDB_URL"),
+  shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_COUCHDB_REASON") ??
     "run it by deno task test, which provides CouchDB",
   open: {

@@ -6,6 +6,7 @@ import { registerConformance } from "../support/register.ts";
 await registerConformance("mongodb", {
   transport: createTransport(),
   url: Deno.env.get("DASHI_TEST_MONGODB_URL"),
+  shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_MONGODB_REASON") ??
     "run it by deno task test, which provides MongoDB",
   startOwn: findMongodb() === undefined ? undefined : startMongodb,

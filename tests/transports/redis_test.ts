@@ -6,6 +6,7 @@ import { registerConformance } from "../support/register.ts";
 const subject = {
   transport: createTransport(),
   url: Deno.env.get("DASHI_TEST_REDIS_URL"),
+  shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_REDIS_REASON") ??
     "run it by deno task test, which provides Redis",
   startOwn: hasRedis() ? startRedis : undefined,
