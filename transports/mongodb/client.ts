@@ -21,6 +21,7 @@ import type {
   Updated,
   UpdateStatement,
 } from "./port.ts";
+import { boundedConnection } from "./answers/client.ts";
 import { given, tlsConfig } from "./driver_options.ts";
 
 /** What a dial is given beside its options. */
@@ -132,6 +133,8 @@ function clientOptions(
     retryReads: false,
     readPreference: "primary",
     monitorCommands: hooks.onCommand !== undefined,
+    // The driver's own, and not among its documented ones.
+    ...{ connectionType: boundedConnection(options.maxResponseSize) },
     ignoreUndefined: true,
   };
 }
