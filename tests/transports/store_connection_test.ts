@@ -1,0 +1,105 @@
+/** The beginning and the end of a connection to a store, and what it does by itself between them. */
+
+import { assert, assertEquals } from "@std/assert";
+import { turn } from "../../async/turn.ts";
+import {
+  AccessRefusedError,
+  ChannelError,
+  ConnectionError,
+} from "../../model/errors.ts";
+import { MemoryBroker } from "../../transports/memory/broker.ts";
+import { MemoryStore } from "../../transports/memory/store.ts";
+import {
+  type CloseReason,
+  createStoreTransport,
+  type Store,
+} from "../../transports/store/mod.ts";
+import { parseUrl } from "../../url/mod.ts";
+import { TestClock } from "../support/clock.ts";
+import { changed, message, open, QUEUE } from "../support/stores.ts";
+
+async function settle(): Promise<void> {
+  for (let i = 0; i < 5; i++) await turn();
+}
+
+Deno.test("a connection that is lost asks its store for nothing any more, and sets no timer", async () => {
+  const clock = new TestClock();
+  const closed = Promise.withResolvers<CloseReason>();
+  const calls: string[] = [];
+  const transport = createStoreTransport({
+    name: "lost",
+    open: () => {
+      const inner = new MemoryStore(new MemoryBroker(clock), { clock });
+      const store: Store = {
+        ...changed(inner, {
+          limits: { ...inner.limits, lease: 3000 },
+          renew: () => {
+            calls.push("renew");
+            return Promise.resolve([]);
+          },
+          beat: () => {
+            calls.push("beat");
+            return Promise.resolve([]);
+          },
+        }),
+        closed: closed.promise,
+        ripen: () => {
+          calls.push("ripen");
+          return Promise.resolve(1000);
+        },
+      };
+      return Promise.resolve(store);
+    },
+  });
+  const connection = await transport.connect(parseUrl("lost://"), {
+    heartbeat: 0,
+    transportOptions: {},
+    operationTimeout: 1000,
+    owner: "me",
+    clock,
+  });
+  const channel = await connection.openChannel();
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  await channel.publish({ ...message("", "q"), delay: 1500 });
+  assert(await channel.get("q") !== undefined);
+  for (let i = 0; i < 10; i++) {
+    clock.pass(1000);
+    await settle();
+  }
+  assertEquals(new Set(calls), new Set(["ripen", "renew", "beat"]));
+  calls.length = 0;
+  const error = new ConnectionError("It is gone", { code: "connection-lost" });
+  closed.resolve({ type: "lost", error });
+  assertEquals(await connection.closed, { type: "lost", error });
+  clock.pass(60_000);
+  await settle();
+  assertEquals(calls, []);
+  assertEquals(clock.timers, 0);
+});
+
+for (
+  const error of [
+    new ChannelError("Cannot beat now", { code: "channel-closed" }),
+    new AccessRefusedError("Cannot beat: it is forbidden"),
+  ]
+) {
+  Deno.test(`a beat that fails once is repeated, and what is held is kept: ${error.message}`, async () => {
+    let calls = 0;
+    const { clock, channel, connection } = await open(() => ({
+      beat: () => ++calls === 1 ? Promise.reject(error) : Promise.resolve([]),
+    }));
+    await channel.declareQueue(QUEUE);
+    await channel.publish(message("", "q"));
+    const held = await channel.get("q");
+    for (let i = 0; i < 3; i++) {
+      clock.pass(10_000);
+      await settle();
+    }
+    assertEquals(calls, 3);
+    assert(held !== undefined);
+    await channel.ack(held.deliveryTag);
+    await connection[Symbol.asyncDispose]();
+    assertEquals(clock.timers, 0);
+  });
+}
