@@ -46,6 +46,7 @@ import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { RECOVERY } from "./recovery.ts";
 import { REFUSING } from "./refusing.ts";
+import { REQUEUING } from "./requeuing.ts";
 import { RETRYING } from "./retrying.ts";
 import { ROUTING } from "./routing.ts";
 import { RUNNING } from "./running.ts";
@@ -66,6 +67,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...CONSUMING,
   ...SHARING,
   ...SETTLING,
+  ...REQUEUING,
   ...DEAD_LETTERING,
   ...FINALITY,
   ...CLOSING,

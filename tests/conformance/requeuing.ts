@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { type ConformanceCase, onBroker } from "./case.ts";
+import { asTheyCome, soon, textOf } from "./support.ts";
+
+/** How many are held at once. */
+const MANY = 60;
+
+/** What is put back: to whom it comes, and that none is lost on the way. */
+export const REQUEUING: readonly ConformanceCase[] = [
+  onBroker(
+    "what somebody else requeues, or leaves behind, comes to a consumer that waits",
+    async (broker) => {
+      const queue = await broker.queue();
+      for (const text of ["requeued", "left"]) await broker.put(queue, text);
+      const { connection, channel } = await broker.openElsewhere();
+      const held = [
+        await channel.get(queue, soon()),
+        await channel.get(queue, soon()),
+      ];
+      const [first] = held;
+      assert.ok(first !== undefined && held[1] !== undefined);
+      const collector = await broker.consume(queue);
+      // Once it has had one it has nothing to do but wait.
+      await broker.put(queue, "marker");
+      const marker = await collector.next();
+      assert.equal(textOf(marker), "marker");
+      await broker.channel.ack(marker.deliveryTag, soon());
+      await channel.reject(first.deliveryTag, { requeue: true, ...soon() });
+      const again = await collector.next();
+      assert.deepEqual(
+        [textOf(again), again.redelivered],
+        [textOf(first), true],
+      );
+      await broker.channel.ack(again.deliveryTag, soon());
+      await connection[Symbol.asyncDispose]();
+      const last = await collector.next();
+      assert.deepEqual([textOf(last), last.redelivered], [
+        textOf(held[1]),
+        true,
+      ]);
+      await broker.channel.ack(last.deliveryTag, soon());
+      assert.equal(await broker.count(queue), 0);
+    },
+  ),
+  onBroker(
+    "a message is requeued again and again, and stays what it is",
+    async (broker) => {
+      const queue = await broker.queue();
+      await broker.put(queue, "x", { headers: { kept: 1 }, messageId: "m" });
+      for (let i = 0; i < 6; i++) {
+        const delivery = await broker.getSoon(queue);
+        assert.deepEqual(
+          [textOf(delivery), delivery.redelivered],
+          ["x", i > 0],
+        );
+        assert.equal(delivery.properties.headers?.kept, 1);
+        assert.equal(delivery.properties.messageId, "m");
+        const options = { requeue: true, ...soon() };
+        await broker.channel.reject(delivery.deliveryTag, options);
+      }
+      assert.deepEqual(await broker.drain(queue), ["x"]);
+    },
+  ),
+  onBroker(
+    "a message with an expiration is requeued again and again, and is not lost before",
+    async (broker) => {
+      const queue = await broker.queue();
+      await broker.put(queue, "x", { expiration: 600_000 });
+      for (let i = 0; i < 6; i++) {
+        const { deliveryTag } = await broker.getSoon(queue);
+        const options = { requeue: true, ...soon() };
+        await broker.channel.reject(deliveryTag, options);
+      }
+      assert.deepEqual(await broker.drain(queue), ["x"]);
+    },
+    { needs: ["message-ttl"] },
+  ),
+  onBroker(
+    "all of many that a connection held go back when it is closed, in their order",
+    async (broker, harness) => {
+      const queue = await broker.queue();
+      const texts = Array.from({ length: MANY }, (_, i) => String(i));
+      for (const text of texts) await broker.put(queue, text);
+      const { connection, channel } = await broker.openElsewhere();
+      const collector = await broker.consume(
+        queue,
+        { prefetch: MANY },
+        channel,
+      );
+      for (const { deliveryTag } of await collector.take(MANY)) {
+        // Every third is settled: the others are not one piece.
+        if (Number(deliveryTag) % 3 === 0) {
+          await channel.ack(deliveryTag, soon());
+        }
+      }
+      await connection[Symbol.asyncDispose]();
+      const left = collector.all.filter(({ deliveryTag }) =>
+        Number(deliveryTag) % 3 !== 0
+      ).map((each) => textOf(each) ?? "");
+      await broker.untilCount(queue, left.length);
+      assert.deepEqual(
+        asTheyCome(await broker.drain(queue), harness),
+        asTheyCome(left, harness),
+      );
+    },
+  ),
+];
