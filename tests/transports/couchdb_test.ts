@@ -9,9 +9,5 @@ await registerConformance("couchdb", {
   shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_COUCHDB_REASON") ??
     "run it by deno task test, which provides CouchDB",
-  open: {
-    "what was unsettled of a deleted queue does not come to a new one of its name":
-      "does not hold yet: what another connection holds goes back to a queue of the same name",
-  },
   startOwn: isInstalled() ? startCouchdb : undefined,
 });

@@ -79,7 +79,9 @@ export class CouchdbClient {
     this.#clock = clock;
     this.limits = new Limits(clock);
     this.#sender = sender;
-    this.time = new ServerTime(() => clock.wall());
+    // The calendar is looked at once: it may step, and what goes on from there does not.
+    const began = clock.wall() - clock.now();
+    this.time = new ServerTime(() => Math.floor(began + clock.now()));
     this.#silence = new Silence(
       clock,
       mostSilence(dial.heartbeat, dial.operationTimeout),

@@ -113,6 +113,19 @@ export class Database {
     ];
   }
 
+  /** Says whether a document was removed right after one of its revisions: by nobody who had taken it since. */
+  async wasRemoved(id: string, rev: string): Promise<boolean> {
+    const { body } = await this.client.call("look what became of a message", {
+      method: "POST",
+      path: "/_all_docs",
+      body: JSON.stringify({ keys: [id] }),
+    });
+    const [row] = Object(body).rows ?? [];
+    const { rev: last, deleted } = Object(row?.value);
+    return deleted === true && typeof last === "string" &&
+      Number.parseInt(last, 10) === Number.parseInt(rev, 10) + 1;
+  }
+
   /** Reads one document; a status of 304 where it is still the one of `etag`, of 404 where there is none. */
   get(
     action: string,

@@ -3,6 +3,7 @@ import { planDeleteQueue } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type { ChangeResult, TopologyView } from "../store/store.ts";
 import type { Database } from "./database.ts";
+import { nameOf } from "./ids.ts";
 import type { Queues } from "./queues.ts";
 import type { SharedTopology } from "./topology.ts";
 import { Usage } from "./usage.ts";
@@ -55,6 +56,7 @@ export class Declarations {
     options?: CallOptions,
   ): Promise<ChangeResult> {
     for (const change of changes) {
+      if (change.type === "queue-declared") nameOf(change.queue.name); // or throws
       if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
       if (await this.#queues.count(change.name, options) > 0) {
         return { type: "not-empty" };

@@ -69,9 +69,14 @@ export class Held {
     settle: (doc: Doc) => Promise<boolean>,
   ): Promise<Reservation[]> {
     const settled = await Promise.all(reservations.map(async (each) => {
-      this.#held.delete(each);
       if (!(each instanceof CouchdbReservation)) return each;
-      return await settle(each.doc) ? undefined : each;
+      const { _id, _rev } = each.doc;
+      // What is refused stays ours, to be settled again or given back. What was removed
+      // while we had it went with its queue, or by an attempt before this one.
+      const settled = await settle(each.doc) ||
+        await this.#database.wasRemoved(_id, _rev);
+      this.#held.delete(each);
+      return settled ? undefined : each;
     }));
     return settled.filter((each) => each !== undefined);
   }

@@ -1,6 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Database, Row } from "./database.ts";
-import { isReady, rangeOf, readMessageId } from "./ids.ts";
+import { ASIDE, isReady, rangeOf, readMessageId } from "./ids.ts";
 
 /** Counts and empties queues: reads names and revisions alone. */
 export class Queues {
@@ -27,19 +27,38 @@ export class Queues {
     return this.#clear(queue, (row) => this.#isReady(row), options);
   }
 
-  /** Removes all that nobody holds; returns how many were ready. What is held goes when it is settled. */
-  delete(queue: string, options?: CallOptions): Promise<number> {
-    return this.#clear(queue, ({ rev }) => isReady(rev), options);
+  /** Removes all, what is held and what is in quarantine too; returns how many were ready. */
+  async delete(queue: string, options?: CallOptions): Promise<number> {
+    const [start, end] = rangeOf(queue);
+    const [count] = await Promise.all([
+      this.#clear(queue, () => true, options),
+      this.#clearRange(
+        queue,
+        [ASIDE + start, ASIDE + end],
+        () => true,
+        options,
+      ),
+    ]);
+    return count;
   }
 
-  async #clear(
+  #clear(
     queue: string,
+    goes: (row: Row) => boolean,
+    options?: CallOptions,
+  ): Promise<number> {
+    return this.#clearRange(queue, rangeOf(queue), goes, options);
+  }
+
+  async #clearRange(
+    queue: string,
+    range: readonly [string, string],
     goes: (row: Row) => boolean,
     options?: CallOptions,
   ): Promise<number> {
     let count = 0;
     const action = `empty queue "${queue}"`;
-    const pages = this.#database.pages(action, rangeOf(queue), options);
+    const pages = this.#database.pages(action, range, options);
     for await (const page of pages) {
       await Promise.all(
         page.filter(goes).map(async (row) => {

@@ -12,6 +12,7 @@ import {
   readMessageId,
 } from "./ids.ts";
 import { CouchdbReservation } from "./reservation.ts";
+import { newShelf, reach, type Shelf } from "./shelf.ts";
 import type { SharedTopology } from "./topology.ts";
 
 /** By how much the clocks of two machines may differ, ms: the server's tells whole seconds. */
@@ -49,18 +50,6 @@ interface Page {
   readonly wanted: number;
   /** Whether others take from it, and were faster. */
   readonly raced: boolean;
-}
-
-/** What we know of a queue while the feed tells what changes. */
-interface Shelf {
-  /** Before this id there is nothing to take. */
-  from: string;
-  /** Whether there may be something from there on. */
-  dirty: boolean;
-  /** When something that is not due yet will be, as far as we know. */
-  nextDue: number;
-  /** Whether we looked for what will be due. */
-  looked: boolean;
 }
 
 /** Takes messages: reads the head of a queue's range, and writes our name into the documents. */
@@ -108,8 +97,8 @@ export class Taker {
     if (delayed && time > this.#now) {
       shelf.nextDue = Math.min(shelf.nextDue, time);
     } else {
-      shelf.dirty = true;
-      if (id < shelf.from) shelf.from = id;
+      reach(shelf, id);
+      if (time > this.#now + SKEW) shelf.ahead = true;
     }
     return { queue };
   }
@@ -179,6 +168,20 @@ export class Taker {
       shelf.dirty = true;
     }
     if (!shelf.dirty) return [];
+    const taken = await this.#takeFrom(queue, shelf, limit);
+    if (shelf.dirty) return taken;
+    shelf.ahead = false;
+    if (!told && taken.length > 0) return taken;
+    await this.#lookAhead(queue, shelf);
+    if (!shelf.ahead || taken.length > 0) return taken;
+    return await this.#takeFrom(queue, shelf, limit);
+  }
+
+  async #takeFrom(
+    queue: string,
+    shelf: Shelf,
+    limit: number,
+  ): Promise<CouchdbReservation[]> {
     await this.#holders.ensure([queue]);
     const taken: CouchdbReservation[] = [];
     // Larger pages where others hold the head.
@@ -206,7 +209,6 @@ export class Taker {
         throw error;
       }
     }
-    if (told && !shelf.dirty) await this.#findNextDue(queue, shelf);
     return taken;
   }
 
@@ -265,7 +267,9 @@ export class Taker {
     const action = `take from queue "${queue}"`;
     const rows = await this.#database.list(action, {
       start,
-      end: inOrder ? dueRangeEnd(queue, now + SKEW) : rangeOf(queue)[1],
+      end: inOrder && !shelf.ahead
+        ? dueRangeEnd(queue, now + SKEW)
+        : rangeOf(queue)[1],
       limit: page,
       // Where most are held by others the names tell which are not.
       docs: page <= wanted,
@@ -341,20 +345,27 @@ export class Taker {
     );
   }
 
-  async #findNextDue(queue: string, shelf: Shelf): Promise<void> {
+  /** Looks behind what is due by now: when more will be, and whether something stands there that is due already. */
+  async #lookAhead(queue: string, shelf: Shelf): Promise<void> {
     if (shelf.looked) return;
     shelf.looked = true;
     // Of a queue with priorities the whole range was read.
     if (this.#topology.traits(queue).maxPriority > 0) return;
-    const [first] = await this.#database.list(`wait for queue "${queue}"`, {
+    const rows = await this.#database.list(`wait for queue "${queue}"`, {
       start: dueRangeEnd(queue, this.#now + SKEW),
       end: rangeOf(queue)[1],
-      limit: 1,
+      limit: LARGEST_PAGE,
       docs: false,
     });
-    if (first === undefined) return;
-    const { time } = readMessageId(first.id);
-    shelf.nextDue = Math.min(shelf.nextDue, time);
+    for (const { id, rev } of rows) {
+      const { time, delayed } = readMessageId(id);
+      if (delayed) shelf.nextDue = Math.min(shelf.nextDue, time);
+      else if (isReady(rev)) {
+        reach(shelf, id);
+        shelf.ahead = true;
+        return;
+      }
+    }
   }
 
   #floorOf(queue: string): string {
@@ -368,7 +379,7 @@ export class Taker {
     let shelf = told ? this.#shelves.get(queue) : undefined;
     if (shelf === undefined) {
       const from = this.#floorOf(queue);
-      shelf = { from, dirty: true, nextDue: Infinity, looked: false };
+      shelf = newShelf(from);
       if (told) this.#shelves.set(queue, shelf);
     }
     return shelf;
@@ -377,9 +388,4 @@ export class Taker {
   get #now(): number {
     return this.#database.client.time.now();
   }
-}
-
-function reach(shelf: Shelf, id: string): void {
-  shelf.dirty = true;
-  if (id < shelf.from) shelf.from = id;
 }

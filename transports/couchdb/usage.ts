@@ -1,5 +1,6 @@
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { Database } from "./database.ts";
+import { nameOf } from "./ids.ts";
 import type { SharedTopology } from "./topology.ts";
 
 /** Uses within this part of a queue's time are written once. */
@@ -81,7 +82,7 @@ export class Usage {
 }
 
 function idOf(queue: string): string {
-  return `u/${encodeURIComponent(queue)}`;
+  return `u/${nameOf(queue)}`;
 }
 
 function timeOf({ arguments: { "x-expires": expires } }: QueueDeclaration) {
