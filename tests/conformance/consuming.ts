@@ -50,6 +50,24 @@ export const CONSUMING: readonly ConformanceCase[] = [
     },
     { lacks: ["known-queues"] },
   ),
+  onBroker(
+    "a message is handed over while others keep coming, far from a full prefetch",
+    async (broker) => {
+      const queue = await broker.queue();
+      const collector = await broker.consume(queue, { prefetch: 500 });
+      let arrived = false;
+      let published = 0;
+      const first = collector.next().finally(() => arrived = true);
+      first.catch(() => {});
+      while (!arrived && published < 300) {
+        await broker.put(queue, "x");
+        published++;
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+      assert.ok(arrived, `none of ${published} messages arrived`);
+      assert.equal(textOf(await first), "x");
+    },
+  ),
   onBroker("consume() delivers in order", async (broker) => {
     const queue = await broker.queue();
     const collector = await broker.consume(queue, { prefetch: 10 });

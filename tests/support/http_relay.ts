@@ -17,6 +17,8 @@ export class HttpRelay implements AsyncDisposable {
   /** Asked before a request goes on; a response is the answer in the server's place. */
   hold: (request: Exchanged) => Promise<void | Response> | undefined = () =>
     undefined;
+  /** By how much the server's clock seems to be ahead, ms. */
+  ahead = 0;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #stop = new AbortController();
   readonly #target: string;
@@ -76,7 +78,7 @@ export class HttpRelay implements AsyncDisposable {
         signal: this.#stop.signal,
       });
       const { status } = response;
-      const init = { status, headers: response.headers };
+      const init = { status, headers: this.#headersOf(response) };
       if (search.includes("feed=continuous")) {
         return new Response(response.body, init);
       }
@@ -88,6 +90,14 @@ export class HttpRelay implements AsyncDisposable {
     } catch {
       return new Response(null, { status: 503 });
     }
+  }
+
+  #headersOf({ headers }: Response): Headers {
+    const told = new Headers(headers);
+    if (this.ahead !== 0) {
+      told.set("date", new Date(Date.now() + this.ahead).toUTCString());
+    }
+    return told;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

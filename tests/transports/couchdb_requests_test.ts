@@ -189,3 +189,52 @@ test("who waits asks for the feed of changes once, and for nothing else until so
   await value?.ack();
   await iterator.return?.();
 });
+
+test("a deletion that is slow leaves alone what is put into a new queue of the name", async ({ relay, queue, open }) => {
+  await using deleting = await open().channel();
+  const other = open(true);
+  const producer = other.producer<string>({ declare: [queue] });
+  await producer.publish("old", { routingKey: "q" });
+  await using channel = await other.channel();
+  // The tables say that it is gone; what lay in it is still there.
+  const listing = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  relay.hold = ({ path }) => {
+    if (!path.includes("_all_docs?startkey=%22m%2Fq%2F")) return undefined;
+    listing.resolve();
+    return goOn.promise;
+  };
+  const deleted = deleting.deleteQueue("q");
+  await listing.promise;
+  await other.declare(queue);
+  const first = await channel.get("q");
+  await producer.publish("new", { routingKey: "q" });
+  goOn.resolve();
+  await deleted;
+  assertEquals(first, undefined, "it was of the queue that was deleted");
+  const second = await channel.get("q");
+  assert(second !== undefined, "the new one is there");
+  assertEquals(new TextDecoder().decode(second.body), "new");
+  await channel.ack(second.deliveryTag);
+});
+
+test("what somebody holds is left to it by those whose server's clock is an hour ahead", async ({ relay, queue, open }) => {
+  const holder = open(true);
+  const producer = holder.producer<string>({ declare: [queue] });
+  await producer.publish("held", { routingKey: "q" });
+  await using channel = await holder.channel();
+  const held = await channel.get("q");
+  assert(held !== undefined, "it is there");
+  relay.ahead = 3_600_000;
+  const iterator = open().consumer<string>(queue)[Symbol.asyncIterator]();
+  const next = iterator.next();
+  // It looks who holds messages, before it takes any.
+  await relay.until("/_all_docs?startkey=%22h%2F%22", 1);
+  await producer.publish("next", { routingKey: "q" });
+  const { value } = await next;
+  assertEquals(value?.payload, "next");
+  await value?.ack();
+  await channel.ack(held.deliveryTag);
+  assertEquals((await holder.declare(queue))[0]?.messageCount, 0);
+  await iterator.return?.();
+});

@@ -62,6 +62,12 @@ export class Declarations {
         return { type: "not-empty" };
       }
     }
+    // As the version says that it is: a queue of the same name may be declared at once.
+    const generations = new Map(
+      changes.filter((each) => each.type === "queue-deleted").map((
+        { name },
+      ) => [name, this.#topology.traits(name).born]),
+    );
     if (!await this.#topology.apply(changes, version, options)) {
       return { type: "stale" };
     }
@@ -69,7 +75,11 @@ export class Declarations {
     for (const change of changes) {
       switch (change.type) {
         case "queue-deleted":
-          messageCount += await this.#queues.delete(change.name, options);
+          messageCount += await this.#queues.delete(
+            change.name,
+            generations.get(change.name),
+            options,
+          );
           await this.#usage.forget(change.name);
           this.#onDeleted(change.name);
           break;

@@ -1,6 +1,6 @@
-import type { Reservation } from "../store/store.ts";
+import type { Reservation, TopologyView } from "../store/store.ts";
 import type { Database, Doc } from "./database.ts";
-import { readMessageId } from "./ids.ts";
+import { isOrphan, readMessageId } from "./ids.ts";
 import { requestError } from "./errors.ts";
 import { CouchdbReservation, givenBack } from "./reservation.ts";
 import type { SharedTopology } from "./topology.ts";
@@ -53,9 +53,13 @@ export class Held {
 
   /** Puts a document back into its queue, where there still is one; `false` if it was not ours. */
   async giveBack(doc: Doc): Promise<boolean> {
-    const { topology } = this.#topology.view;
-    const { queue } = readMessageId(doc._id);
-    if (topology.queue(queue) === undefined) {
+    const id = readMessageId(doc._id);
+    const isThere = ({ topology }: TopologyView) =>
+      topology.queue(id.queue) !== undefined;
+    // Before anything is removed: others may have declared it since we looked.
+    const there = isThere(this.#topology.view) ||
+      isThere(await this.#topology.look());
+    if (!there || isOrphan(id, this.#topology.traits(id.queue).born)) {
       return isOurs(await this.#database.remove(doc._id, doc._rev));
     }
     const written = await this.#database.write(givenBack(doc));

@@ -129,13 +129,14 @@ export class Putter {
   /** Writes it to the end of its queue; the copy goes last. */
   async #putBack(queue: string, doc: Doc): Promise<WrittenDoc | undefined> {
     const { _id, _rev, ...rest } = doc;
-    const { maxPriority } = this.#topology.traits(queue);
+    const { maxPriority, born } = this.#topology.traits(queue);
     const level = Number(_id.split("/")[3]);
     const id = this.#ids.next({
       queue,
       priority: Math.min(Number.isNaN(level) ? 0 : 9 - level, maxPriority),
       delay: 0,
       ttl: undefined,
+      born,
     }, this.#database.client.time.now());
     const written = await this.#database.write({ ...rest, _id: id });
     if (written.type === "refused") {
@@ -153,12 +154,13 @@ export class Putter {
     { queue, message, ttl }: StoreItem,
     envelope: string,
   ): readonly Draft[] {
-    const { maxPriority, deadLetters } = this.#topology.traits(queue);
+    const { maxPriority, deadLetters, born } = this.#topology.traits(queue);
     const id = this.#ids.next({
       queue,
       priority: Math.min(message.properties.priority ?? 0, maxPriority),
       delay: message.delay,
       ttl,
+      born,
     }, this.#database.client.time.now());
     const doc = { _id: id, envelope };
     if (ttl === undefined || !deadLetters) return [doc];

@@ -1,56 +1,66 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Database, Row } from "./database.ts";
-import { ASIDE, isReady, rangeOf, readMessageId } from "./ids.ts";
+import { ASIDE, isOrphan, isReady, rangeOf, readMessageId } from "./ids.ts";
+import type { SharedTopology } from "./topology.ts";
 
 /** Counts and empties queues: reads names and revisions alone. */
 export class Queues {
   readonly #database: Database;
+  readonly #topology: SharedTopology;
 
   /** Makes one over a database. */
-  constructor(database: Database) {
+  constructor(database: Database, topology: SharedTopology) {
     this.#database = database;
+    this.#topology = topology;
   }
 
   /** Counts the ready messages. */
   async count(queue: string, options?: CallOptions): Promise<number> {
     let count = 0;
+    const { born } = this.#topology.traits(queue);
     const action = `count messages of queue "${queue}"`;
     const pages = this.#database.pages(action, rangeOf(queue), options);
     for await (const page of pages) {
-      for (const row of page) if (this.#isReady(row)) count++;
+      for (const row of page) if (this.#isReady(row, born)) count++;
     }
     return count;
   }
 
   /** Removes the ready messages; returns how many. */
   purge(queue: string, options?: CallOptions): Promise<number> {
-    return this.#clear(queue, (row) => this.#isReady(row), options);
+    const { born } = this.#topology.traits(queue);
+    const goes = (row: Row) => this.#isReady(row, born);
+    return this.#clear(queue, rangeOf(queue), goes, options);
   }
 
-  /** Removes all, what is held and what is in quarantine too; returns how many were ready. */
-  async delete(queue: string, options?: CallOptions): Promise<number> {
+  /**
+   * Removes what is left of a queue that was deleted, and what is in its quarantine.
+   * What is held goes when it is settled.
+   *
+   * @param queue The queue.
+   * @param born The generation that had declared it: one of the same name may be there by now.
+   * @param options The call's limits.
+   * @returns How many were ready.
+   */
+  async delete(
+    queue: string,
+    born: number | undefined,
+    options?: CallOptions,
+  ): Promise<number> {
     const [start, end] = rangeOf(queue);
+    const isOld = (id: string) =>
+      (readMessageId(id).born ?? -Infinity) <= (born ?? Infinity);
+    const aside = ({ id }: Row) => isOld(id.slice(ASIDE.length));
+    const goes = ({ id, rev }: Row) => isReady(rev) && isOld(id);
     const [count] = await Promise.all([
-      this.#clear(queue, () => true, options),
-      this.#clearRange(
-        queue,
-        [ASIDE + start, ASIDE + end],
-        () => true,
-        options,
-      ),
+      this.#clear(queue, [start, end], goes, options),
+      this.#clear(queue, [ASIDE + start, ASIDE + end], aside, options),
     ]);
     return count;
   }
 
-  #clear(
-    queue: string,
-    goes: (row: Row) => boolean,
-    options?: CallOptions,
-  ): Promise<number> {
-    return this.#clearRange(queue, rangeOf(queue), goes, options);
-  }
-
-  async #clearRange(
+  /** Removes the rows of a range that are to go; returns how many of them were ready. */
+  async #clear(
     queue: string,
     range: readonly [string, string],
     goes: (row: Row) => boolean,
@@ -70,9 +80,11 @@ export class Queues {
     return count;
   }
 
-  #isReady({ id, rev }: Row): boolean {
+  #isReady({ id, rev }: Row, born?: number): boolean {
     if (!isReady(rev)) return false;
-    const { delayed, time, expires } = readMessageId(id);
+    const message = readMessageId(id);
+    if (isOrphan(message, born)) return false;
+    const { delayed, time, expires } = message;
     const now = this.#database.client.time.now();
     return expires > now && !(delayed && time > now);
   }

@@ -25,7 +25,7 @@ import { Declarations } from "./declarations.ts";
 import { Feed } from "./feed.ts";
 import { Held } from "./held.ts";
 import { Holders } from "./holders.ts";
-import { TOPOLOGY_ID } from "./ids.ts";
+import { HOLDERS, TOPOLOGY_ID } from "./ids.ts";
 import { LARGEST_BODY, Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
 import { CouchdbReservation, messageOf } from "./reservation.ts";
@@ -85,7 +85,7 @@ export class CouchdbStore implements Store {
     };
     const database = this.#database = new Database(client);
     this.#topology = new SharedTopology(database, clock);
-    this.#queues = new Queues(database);
+    this.#queues = new Queues(database, this.#topology);
     this.#held = new Held(
       database,
       this.#topology,
@@ -99,7 +99,7 @@ export class CouchdbStore implements Store {
     );
     this.#holders = new Holders(
       database,
-      { owner, lease },
+      { owner, lease, clock },
       async (doc) => void await this.#held.giveBack(doc),
     );
     this.#taker = new Taker(database, this.#topology, this.#holders);
@@ -363,6 +363,7 @@ export class CouchdbStore implements Store {
       this.#topologyIsOld = true;
       return this.#waiters.ringAll();
     }
+    if (id.startsWith(HOLDERS)) return this.#holders.heard(id, rev, deleted);
     const heard = this.#taker.heard(id, rev, deleted);
     if (heard === "all") this.#waiters.ringAll();
     else if (heard !== undefined) this.#waiters.ring(heard.queue);

@@ -1,4 +1,4 @@
-import { requestError } from "./errors.ts";
+import { Claims } from "./claims.ts";
 import type { Database, Doc, Row } from "./database.ts";
 import type { Holders } from "./holders.ts";
 import {
@@ -6,12 +6,13 @@ import {
   dueRangeEnd,
   endOf,
   EXPIRIES,
+  isOrphan,
   isReady,
   rangeOf,
   readExpiryId,
   readMessageId,
 } from "./ids.ts";
-import { CouchdbReservation } from "./reservation.ts";
+import type { CouchdbReservation } from "./reservation.ts";
 import { newShelf, reach, type Shelf } from "./shelf.ts";
 import type { SharedTopology } from "./topology.ts";
 
@@ -57,6 +58,7 @@ export class Taker {
   readonly #database: Database;
   readonly #topology: SharedTopology;
   readonly #holders: Holders;
+  readonly #claims: Claims;
   readonly #shelves = new Map<string, Shelf>();
   /** Who asks without being told what changes, by queue. */
   readonly #asking = new Map<string, Ask[]>();
@@ -69,6 +71,7 @@ export class Taker {
     this.#database = database;
     this.#topology = topology;
     this.#holders = holders;
+    this.#claims = new Claims(database, holders);
   }
 
   /** Forgets what it knows: changes were missed. */
@@ -168,19 +171,20 @@ export class Taker {
       shelf.dirty = true;
     }
     if (!shelf.dirty) return [];
-    const taken = await this.#takeFrom(queue, shelf, limit);
+    const taken = await this.#takeFrom(queue, shelf, limit, told);
     if (shelf.dirty) return taken;
     shelf.ahead = false;
     if (!told && taken.length > 0) return taken;
     await this.#lookAhead(queue, shelf);
     if (!shelf.ahead || taken.length > 0) return taken;
-    return await this.#takeFrom(queue, shelf, limit);
+    return await this.#takeFrom(queue, shelf, limit, told);
   }
 
   async #takeFrom(
     queue: string,
     shelf: Shelf,
     limit: number,
+    told: boolean,
   ): Promise<CouchdbReservation[]> {
     await this.#holders.ensure([queue]);
     const taken: CouchdbReservation[] = [];
@@ -204,6 +208,8 @@ export class Taker {
         });
         for (const each of claimed) if (each !== undefined) taken.push(each);
         raced = claimed.includes(undefined);
+        // More may come with each look, and nobody is to wait for that: whoever is told asks again.
+        if (told && taken.length > 0) break;
       } catch (error) {
         reach(shelf, start);
         throw error;
@@ -243,16 +249,30 @@ export class Taker {
       [...new Set([...found.keys()].map((id) => readMessageId(id).queue))],
     );
     const taken = await Promise.all(due.map(([row, id]) => {
-      const doc = found.get(id)?.doc;
+      const doc = this.#docOf(found.get(id));
       // The note goes when its message has gone, so that a crash loses neither.
       if (doc === undefined) {
         void this.#database.remove(row.id, row.rev).catch(() => {});
         return undefined;
       }
       this.#nextExpiry = Math.min(this.#nextExpiry, now + HELD_EXPIRED);
-      return doc.holder === undefined ? this.#claim(doc, true) : undefined;
+      return doc.holder === undefined
+        ? this.#claims.claim(doc, true)
+        : undefined;
     }));
     return taken.filter((each) => each !== undefined);
+  }
+
+  /** The document of a row, unless it is of a deleted queue: that goes. */
+  #docOf(row: Row | undefined): Doc | undefined {
+    if (row === undefined) return undefined;
+    const { id, rev, doc } = row;
+    const message = readMessageId(id);
+    const { born } = this.#topology.traits(message.queue);
+    if (!isOrphan(message, born)) return doc;
+    // Whoever holds it sees that its queue is another.
+    if (isReady(rev)) void this.#database.remove(id, rev).catch(() => {});
+    return undefined;
   }
 
   /** Takes of a page; of what somebody else was faster to take there is `undefined`. */
@@ -262,7 +282,7 @@ export class Taker {
     { start, page, wanted, raced }: Page,
   ): Promise<readonly (CouchdbReservation | undefined)[]> {
     const now = this.#now;
-    const { maxPriority, deadLetters } = this.#topology.traits(queue);
+    const { maxPriority, deadLetters, born } = this.#topology.traits(queue);
     const inOrder = maxPriority === 0;
     const action = `take from queue "${queue}"`;
     const rows = await this.#database.list(action, {
@@ -286,8 +306,11 @@ export class Taker {
       if (doc === undefined ? !isReady(rev) : doc.holder !== undefined) {
         continue;
       }
-      const { delayed, time, expires } = readMessageId(id);
-      if (delayed && time > now) {
+      const message = readMessageId(id);
+      const { delayed, time, expires } = message;
+      if (isOrphan(message, born)) {
+        dropping.push(this.#database.remove(id, rev));
+      } else if (delayed && time > now) {
         shelf.nextDue = Math.min(shelf.nextDue, time);
       } else if (expires > now || deadLetters) free.push(row);
       else dropping.push(this.#database.remove(id, rev));
@@ -298,7 +321,7 @@ export class Taker {
       : 0;
     const chosen = free.slice(skipped, skipped + wanted);
     const [claimed] = await Promise.all([
-      this.#claimAll(action, chosen, now),
+      this.#claims.all(action, chosen, now),
       ...dropping,
     ]);
     const left = free[skipped > 0 ? 0 : wanted]?.id;
@@ -307,50 +330,13 @@ export class Taker {
     return claimed;
   }
 
-  async #claimAll(
-    action: string,
-    rows: readonly Row[],
-    now: number,
-  ): Promise<readonly (CouchdbReservation | undefined)[]> {
-    const unread = rows.filter(({ doc }) => doc === undefined);
-    const read = await this.#database.read(action, unread.map(({ id }) => id));
-    const docs = new Map(read.map(({ id, doc }) => [id, doc]));
-    return await Promise.all(
-      rows.map(({ id, doc = docs.get(id) }) =>
-        doc === undefined || doc.holder !== undefined
-          ? undefined
-          : this.#claim(doc, readMessageId(id).expires <= now)
-      ),
-    );
-  }
-
-  /** Whoever writes first has it: a conflict means that it was somebody else. */
-  async #claim(
-    doc: Doc,
-    expired: boolean,
-  ): Promise<CouchdbReservation | undefined> {
-    const ours = { ...doc, holder: this.#holders.name };
-    const written = await this.#database.write(ours);
-    switch (written.type) {
-      case "conflict":
-        return undefined;
-      case "refused":
-        throw requestError("take a message", written.refusal);
-    }
-    const { queue } = readMessageId(doc._id);
-    return new CouchdbReservation(
-      queue,
-      { ...ours, _rev: written.rev },
-      expired,
-    );
-  }
-
   /** Looks behind what is due by now: when more will be, and whether something stands there that is due already. */
   async #lookAhead(queue: string, shelf: Shelf): Promise<void> {
     if (shelf.looked) return;
     shelf.looked = true;
     // Of a queue with priorities the whole range was read.
-    if (this.#topology.traits(queue).maxPriority > 0) return;
+    const { maxPriority, born } = this.#topology.traits(queue);
+    if (maxPriority > 0) return;
     const rows = await this.#database.list(`wait for queue "${queue}"`, {
       start: dueRangeEnd(queue, this.#now + SKEW),
       end: rangeOf(queue)[1],
@@ -358,7 +344,9 @@ export class Taker {
       docs: false,
     });
     for (const { id, rev } of rows) {
-      const { time, delayed } = readMessageId(id);
+      const message = readMessageId(id);
+      const { time, delayed } = message;
+      if (isOrphan(message, born)) continue;
       if (delayed) shelf.nextDue = Math.min(shelf.nextDue, time);
       else if (isReady(rev)) {
         reach(shelf, id);

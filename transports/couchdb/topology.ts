@@ -24,6 +24,8 @@ export interface QueueTraits {
   readonly maxPriority: number;
   /** Whether what expires there goes somewhere. */
   readonly deadLetters: boolean;
+  /** The generation of the tables that declared it: another one for another queue of the name. */
+  readonly born: number | undefined;
 }
 
 interface Stored {
@@ -31,6 +33,7 @@ interface Stored {
   readonly queues: readonly {
     readonly declaration: QueueDeclaration;
     readonly owner?: string | null;
+    readonly born?: number | undefined;
     readonly consumers: readonly ConsumerRecord[];
   }[];
   readonly bindings: readonly Binding[];
@@ -55,6 +58,8 @@ export class SharedTopology {
   #view: TopologyView = { topology: new Topology(), version: NO_VERSION };
   #etag: string | undefined;
   #expiring: readonly QueueDeclaration[] = [];
+  /** By queue, the generation that declared it. */
+  #born: ReadonlyMap<string, number | undefined> = new Map();
   #looking: Promise<TopologyView> | undefined;
   /** How many looks have left and are not answered. */
   #underWay = 0;
@@ -109,6 +114,7 @@ export class SharedTopology {
     return {
       maxPriority: typeof most === "number" ? Math.min(most, 9) : 0,
       deadLetters: declared?.["x-dead-letter-exchange"] !== undefined,
+      born: this.#born.get(queue),
     };
   }
 
@@ -162,9 +168,18 @@ export class SharedTopology {
   ): Promise<boolean> {
     if (version !== this.#view.version) return false;
     // A copy: who has a view keeps it as it was.
-    const topology = topologyOf(storedOf(this.#view.topology));
-    for (const change of changes) topology.apply(change);
-    const stored = storedOf(topology);
+    const topology = topologyOf(storedOf(this.#view.topology, this.#born));
+    const born = new Map(this.#born);
+    for (const change of changes) {
+      // To declare what is there makes no other queue of it.
+      if (change.type === "queue-deleted") born.delete(change.name);
+      else if (
+        change.type === "queue-declared" &&
+        topology.queue(change.queue.name) === undefined
+      ) born.set(change.queue.name, generation(version) + 1);
+      topology.apply(change);
+    }
+    const stored = storedOf(topology, born);
     const written = await this.#database.write({
       _id: TOPOLOGY_ID,
       ...(version === NO_VERSION ? {} : { _rev: version }),
@@ -178,6 +193,7 @@ export class SharedTopology {
       case "written":
         this.#etag = undefined;
         this.#expiring = expiringOf(stored);
+        this.#born = born;
         this.#view = { topology, version: written.rev };
         return true;
     }
@@ -187,6 +203,11 @@ export class SharedTopology {
     this.#view = { topology: topologyOf(stored), version };
     this.#etag = etag;
     this.#expiring = expiringOf(stored);
+    this.#born = new Map(
+      stored.queues.map((
+        { declaration, born },
+      ) => [declaration.name, born]),
+    );
   }
 }
 
@@ -224,7 +245,10 @@ function isStored(value: unknown): value is Stored {
   return [exchanges, queues, bindings].every(Array.isArray);
 }
 
-function storedOf(topology: Topology): Stored {
+function storedOf(
+  topology: Topology,
+  born: ReadonlyMap<string, number | undefined>,
+): Stored {
   // Field by field: what is declared may be an object of a class that has more.
   const exchanges = [...topology.exchanges()].map(({ declaration: each }) => ({
     name: each.name,
@@ -245,6 +269,7 @@ function storedOf(topology: Topology): Stored {
         arguments: declaration.arguments,
       },
       owner: owner ?? null,
+      born: born.get(declaration.name),
       consumers,
     })),
     bindings: exchanges.flatMap(({ name }) =>
