@@ -1,3 +1,4 @@
+import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { requestError } from "./errors.ts";
 import type { Database, Doc, Row } from "./database.ts";
@@ -11,39 +12,59 @@ interface Holder {
   readonly id: string;
   readonly rev: string;
   readonly owner: string;
-  /** Milliseconds since 1970 until which what it took is its own. */
-  readonly until: number;
+  /** How long what it took is its own after it was last heard of, ms. */
+  readonly lease: number;
   /** What it held went back; it is missed. */
   readonly missed: boolean;
   /** The queues that it ever took from. */
   readonly queues: readonly string[];
 }
 
+/** A document of another holder, as it was seen. */
+interface Seen {
+  readonly rev: string;
+  /** When we saw that revision first, by our clock. */
+  readonly at: number;
+  /** When we saw the one before it first. */
+  readonly before: number;
+}
+
 /**
  * Until when a connection's messages are its own. The lease is one document of the
  * connection, not a field of each message: renewing it costs one write however many
- * messages it covers. Who is not heard of in time is marked as missed by its
+ * messages it covers. No calendar is compared, for two servers may tell two times: a
+ * lease has ended when its document has not changed for so long, by the clock of
+ * whoever looks. Who is not heard of in time is marked as missed by its
  * document's revision, and what it held goes back by the revisions of the messages:
  * so it can neither renew nor settle anything any more.
  */
 export class Holders {
   readonly #database: Database;
+  readonly #clock: Clock;
   readonly #owner: string;
   readonly #lease: number;
   readonly #giveBack: GiveBack;
   readonly #queues = new Set<string>();
   #name: string;
   #rev: string | undefined;
-  #until = 0;
+  /** By our clock, as `#seen`. */
+  #until = -Infinity;
+  /** The documents of others, and when we saw them change. */
+  readonly #seen = new Map<string, Seen>();
   #beating: Promise<void> | undefined;
 
   /** Makes an unheard-of one. */
   constructor(
     database: Database,
-    { owner, lease }: { readonly owner: string; readonly lease: number },
+    { owner, lease, clock }: {
+      readonly owner: string;
+      readonly lease: number;
+      readonly clock: Clock;
+    },
     giveBack: GiveBack,
   ) {
     this.#database = database;
+    this.#clock = clock;
     this.#owner = owner;
     this.#lease = lease;
     this.#giveBack = giveBack;
@@ -89,12 +110,15 @@ export class Holders {
 
   async #beat(): Promise<void> {
     for (;;) {
-      const until = this.#database.client.time.now() + this.#lease;
+      // Others count from when they see it, which is later.
+      const until = this.#clock.now() + this.#lease;
       const written = await this.#database.write({
         _id: this.#name,
         ...(this.#rev === undefined ? {} : { _rev: this.#rev }),
         owner: this.#owner,
-        until,
+        lease: this.#lease,
+        // It changes with each beat, and so does the revision.
+        beat: crypto.randomUUID(),
         queues: [...this.#queues],
       });
       if (written.type === "refused") {
@@ -105,10 +129,37 @@ export class Holders {
         this.#until = until;
         return;
       }
+      const before = this.#rev;
+      this.#rev = await this.#findOurs();
+      // A write whose answer was lost is no reason to lose what we hold.
+      if (this.#rev !== undefined && this.#rev !== before) continue;
       // We were missed, and what we held has gone back.
       this.#name = nameOf(this.#owner);
       this.#rev = undefined;
     }
+  }
+
+  /** The revision of our document, if nobody has missed us. */
+  async #findOurs(): Promise<string | undefined> {
+    const [row] = await this.#database.read("renew a lease", [this.#name]);
+    if (row === undefined) return undefined;
+    const { rev, missed } = holderOf(row);
+    return missed ? undefined : rev;
+  }
+
+  /** Hears that a document of a holder changed. */
+  heard(id: string, rev: string, deleted: boolean): void {
+    if (deleted) this.#seen.delete(id);
+    else this.#see(id, rev);
+  }
+
+  #see(id: string, rev: string): Seen {
+    const before = this.#seen.get(id);
+    if (before?.rev === rev) return before;
+    const at = this.#clock.now();
+    const seen = { rev, at, before: before?.at ?? at };
+    this.#seen.set(id, seen);
+    return seen;
   }
 
   /**
@@ -119,11 +170,17 @@ export class Holders {
    */
   async sweep(ttl: number, options?: CallOptions): Promise<readonly string[]> {
     const holders = await this.#list(HOLDERS, options);
-    const now = this.#database.client.time.now();
+    const now = this.#clock.now();
+    const there = new Set(holders.map(({ id }) => id));
+    for (const id of this.#seen.keys()) {
+      if (!there.has(id)) this.#seen.delete(id);
+    }
     const dead = new Set<string>();
     const alive = new Set([this.#owner]);
     for (const holder of holders) {
-      const gone = now - holder.until;
+      const { at, before } = this.#see(holder.id, holder.rev);
+      // To be marked as missed is no sign of life.
+      const gone = now - (holder.missed ? before : at) - holder.lease;
       if (gone < Math.max(0, ttl - this.#lease)) alive.add(holder.owner);
       else dead.add(holder.owner);
       if (gone < 0 || holder.id === this.#name) continue;
@@ -145,7 +202,7 @@ export class Holders {
   }
 
   get #left(): number {
-    return this.#until - this.#database.client.time.now();
+    return this.#until - this.#clock.now();
   }
 
   /**
@@ -162,8 +219,8 @@ export class Holders {
   ): Promise<readonly string[]> {
     // First: from here on it can not renew. Who is faster, it or another, wins.
     const marked = await Promise.all(holders.map(async (holder) => {
-      const { id, rev, owner, until, queues } = holder;
-      const doc = { _id: id, _rev: rev, owner, until, queues, missed: true };
+      const { id, rev, owner, lease, queues } = holder;
+      const doc = { _id: id, _rev: rev, owner, lease, queues, missed: true };
       const written = await this.#database.write(doc);
       return written.type === "written"
         ? [{ ...holder, rev: written.rev }]
@@ -207,7 +264,7 @@ export class Holders {
       limit: 100_000,
       docs: true,
     }, options);
-    return rows.map(holderOf);
+    return rows.map((row) => holderOf(row, this.#lease));
   }
 }
 
@@ -219,13 +276,13 @@ function nameOf(owner: string): string {
   return prefixOf(owner) + crypto.randomUUID();
 }
 
-function holderOf({ id, rev, doc }: Row): Holder {
-  const { owner, until, queues, missed }: Partial<Doc> = doc ?? {};
+function holderOf({ id, rev, doc }: Row, ours = 0): Holder {
+  const { owner, lease, queues, missed }: Partial<Doc> = doc ?? {};
   return {
     id,
     rev,
     owner: typeof owner === "string" ? owner : "",
-    until: typeof until === "number" ? until : 0,
+    lease: typeof lease === "number" ? lease : ours,
     missed: missed === true,
     queues: Array.isArray(queues)
       ? queues.filter((each) => typeof each === "string")
