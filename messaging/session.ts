@@ -12,11 +12,11 @@ import { Brake } from "./brake.ts";
 import type { RetryPolicy } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Declarations, type Entity } from "./declarations.ts";
+import { dialOnce } from "./dialling.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import type { Failover } from "./failover.ts";
 import type { Call } from "./operation_options.ts";
 import { LaterDeclares } from "./later_declares.ts";
-import { boundedPassword } from "./password.ts";
 import { isLost, retry, sleep } from "./retry.ts";
 import {
   asConnectionError,
@@ -346,14 +346,8 @@ export class Session {
     // Each gets its share: behind a silent host there may be one that answers.
     const deadline = this.clock.now() +
       endpoint.connectTimeout / failover.count;
-    const connection = await transport.connect(endpoint.url, {
+    const connection = await dialOnce(endpoint, transport, this.limits, {
       name,
-      tls: endpoint.tls,
-      maxResponseSize: endpoint.maxResponseSize,
-      heartbeat: endpoint.heartbeat,
-      password: boundedPassword(endpoint, this.limits, { signal, deadline }),
-      transportOptions: endpoint.transportOptions,
-      operationTimeout: endpoint.operationTimeout,
       owner: this.owner,
       hasOthers: failover.count > 1,
       clock: this.clock,

@@ -1,0 +1,43 @@
+/** Shorter ones would be found in what has nothing to do with them. */
+const LEAST = 6;
+/** How many errors below one another are looked at. */
+const MOST_DEPTH = 8;
+
+/**
+ * Takes secrets out of what an error says, and its causes: some servers say again what
+ * they were told and did not understand, as Redis does of a command that was renamed.
+ *
+ * @param error The error, whose texts are changed.
+ * @param secrets The secrets.
+ * @param known What is no secret, though it be one of them: it stays.
+ */
+export function hideSecrets(
+  error: unknown,
+  secrets: readonly string[],
+  known: string,
+): void {
+  const forms = secrets
+    .filter((each) => each.length >= LEAST && !known.includes(each))
+    .flatMap((each) => [each, encodeURIComponent(each)]);
+  if (forms.length > 0) hide(error, new Set(forms), 0);
+}
+
+function hide(error: unknown, forms: ReadonlySet<string>, depth: number): void {
+  if (!(error instanceof Error) || depth > MOST_DEPTH) return;
+  for (const key of ["message", "stack"] as const) {
+    const text = error[key];
+    if (typeof text !== "string") continue;
+    let shown = text;
+    for (const form of forms) shown = shown.replaceAll(form, "**");
+    if (shown === text) continue;
+    Object.defineProperty(error, key, {
+      value: shown,
+      configurable: true,
+      writable: true,
+    });
+  }
+  hide(error.cause, forms, depth + 1);
+  if (error instanceof AggregateError) {
+    for (const each of error.errors) hide(each, forms, depth + 1);
+  }
+}
