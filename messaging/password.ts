@@ -1,10 +1,6 @@
 import type { Limits } from "../async/limits.ts";
 import type { CallOptions } from "../model/call_options.ts";
-import {
-  AuthenticationError,
-  MessagingError,
-  TimeoutError,
-} from "../model/errors.ts";
+import { AuthenticationError, TimeoutError } from "../model/errors.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 
 /**
@@ -36,7 +32,7 @@ export function boundedPassword(
           ),
       );
     } catch (cause) {
-      if (call.signal?.aborted || cause instanceof MessagingError) throw cause;
+      if (call.signal?.aborted || cause instanceof TimeoutError) throw cause;
       throw new AuthenticationError(
         `${cannot()}: the function that is asked for the password failed; its error is the cause`,
         { cause, outcome: "not-sent" },

@@ -33,6 +33,13 @@ export class Refusals {
 
   /** Says whether to try again after an error. */
   mayGoOn(error: unknown): boolean {
+    if (!(error instanceof Error)) return ++this.#count <= this.#most;
+    const goesOn = !ENDS.has(error) && this.#bears(error);
+    if (!goesOn) ENDS.add(error);
+    return goesOn;
+  }
+
+  #bears(error: Error): boolean {
     if (error instanceof MessagingError) {
       if (error.retryable || error.code === "connection-failed") {
         this.#count = 0;
@@ -44,6 +51,9 @@ export class Refusals {
     return ++this.#count <= this.#most;
   }
 }
+
+/** What was borne as often as it may: who has waited for that does not count it again. */
+const ENDS = new WeakSet<Error>();
 
 /** Final answers of a broker that may be others later. */
 const PASSING_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
