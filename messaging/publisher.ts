@@ -86,8 +86,9 @@ export class SessionPublisher {
           call.retry && (isLost(error) ||
             // Our own connection of before holds its exclusive queue until the broker
             // has noticed that it is gone: what goes there now would go with it.
-            (error instanceof ResourceLockedError &&
-              declarations.knows(entity))),
+            // And a queue's node that is down comes back.
+            ((error instanceof ResourceLockedError ||
+              error instanceof NotFoundError) && declarations.knows(entity))),
         policy,
         call,
         clock,
@@ -288,7 +289,8 @@ export class SessionPublisher {
       this.#lane?.known.delete(message.exchange);
       await this.#once(message, call);
     }, {
-      retries: (error) => call.retry && this.#mayComeBack(message, error),
+      retries: (error) =>
+        call.retry && (isLost(error) || this.#mayComeBack(message, error)),
       policy,
       call,
       clock,
@@ -299,6 +301,8 @@ export class SessionPublisher {
 
   /** Whether what a message needs is refused for now, and is declared later: its node is down. */
   #mayComeBack({ exchange, routingKey }: Publishing, error: unknown): boolean {
+    // It was declared again just now, and is gone again: its node goes down.
+    if (error instanceof UnroutableError && exchange === "") return true;
     const isMissing = error instanceof UnroutableError ||
       error instanceof NotFoundError;
     return isMissing &&

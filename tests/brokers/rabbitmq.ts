@@ -30,6 +30,8 @@ export const RABBITMQ: BrokerRow = {
 export interface Rabbitmq extends LastingServer {
   /** The URL by TLS, where certificates were given. */
   readonly tlsUrl: string | undefined;
+  /** Its name among Erlang's nodes. */
+  readonly node: string;
   /** Runs `rabbitmqctl`. */
   control(...args: string[]): Promise<string>;
 }
@@ -63,6 +65,10 @@ function rabbitmqVersion(): string {
 export interface RabbitmqOptions {
   readonly config?: string;
   readonly tlsPort?: number;
+  /** The port of Erlang's port mapper, where several servers are to find each other. */
+  readonly mapper?: number;
+  /** What servers that find each other know each other by. */
+  readonly cookie?: string;
 }
 
 /** Starts a server in a new folder. */
@@ -82,7 +88,13 @@ async function startOn(
 ): Promise<Rabbitmq> {
   const binaries = findRabbitmq();
   if (binaries === undefined) throw new Error("RabbitMQ is not installed");
-  const [distribution, mapper] = [freePort(), freePort()];
+  const { mapper = freePort(), cookie } = options;
+  const distribution = freePort();
+  if (cookie !== undefined) {
+    await Deno.writeTextFile(`${folder}/.erlang.cookie`, cookie, {
+      mode: 0o600,
+    });
+  }
   await Deno.mkdir(`${folder}/data`);
   await Deno.writeTextFile(`${folder}/plugins`, "[].");
   await Deno.writeTextFile(
@@ -145,6 +157,7 @@ async function startOn(
     tlsUrl: options.tlsPort === undefined
       ? undefined
       : `amqps://guest:guest@localhost:${options.tlsPort}//`,
+    node,
     control,
     get pid() {
       return pid();

@@ -9,13 +9,14 @@ import {
 } from "@dashi/mq";
 import {
   delayed,
-  delaySteps,
   DELIVERY_EXCHANGE,
   MOST_SECONDS,
   restore,
 } from "../../transports/amqp_protocol/delay.ts";
+import { delaySteps } from "../../transports/amqp_protocol/delay_layout.ts";
 import type { Binding, Publishing } from "../../transports/transport.ts";
 import { findRabbitmq, startRabbitmq } from "../brokers/rabbitmq.ts";
+import { until } from "../conformance/support.ts";
 import { CLIENTS, test, urlFor } from "../support/amqp.ts";
 
 const TARGET = { kind: "queue", name: "orders" } as const;
@@ -290,6 +291,51 @@ Deno.test({
         },
       );
       for (const client of CLIENTS) {
+        await context.step(
+          `${client.scheme}: what finds no queue when its time has come holds up nothing`,
+          async () => {
+            const url = urlFor(client, broker.url);
+            await using connection = createConnection(url);
+            const name = `delay-none-${client.scheme}`;
+            const exchange = new Exchange(name, { type: "fanout" });
+            const gone = new Queue(`${name}-gone`);
+            const there = new Queue(`${name}-there`);
+            const toNobody = connection.producer({ exchange });
+            const producer = connection.producer<number>({
+              declare: [gone, there],
+            });
+            // A broker has no more than 32 of a queue's dead letters on their way.
+            await Promise.all(Array.from({ length: 40 }, async () => {
+              await toNobody.publish(0, { delay: 5000 });
+              await producer.publish(0, {
+                routingKey: gone.name,
+                delay: 5000,
+              });
+            }));
+            const channel = await connection.channel();
+            await channel.deleteQueue(gone.name);
+            await producer.publish(1, { routingKey: there.name, delay: 7000 });
+            for await (const message of connection.consumer<number>(there)) {
+              assertEquals(message.payload, 1);
+              await message.ack();
+              break;
+            }
+            // A queue whose node is down comes back: its messages wait for a minute.
+            const count = async (queue: string) =>
+              (await channel.checkQueue(queue)).messageCount;
+            await until(
+              async () => await count("dashi_delayed_missed") > 0,
+              "what had no queue",
+            );
+            await until(
+              async () => await count("dashi_delayed_sink") === 0,
+              "the end of what went to an exchange",
+            );
+            await channel.purgeQueue("dashi_delayed_missed");
+            await channel.deleteExchange(name);
+            await channel.deleteQueue(there.name);
+          },
+        );
         await context.step(
           `${client.scheme}: a delay queue that is gone is noticed, and declared again`,
           async () => {

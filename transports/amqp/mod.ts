@@ -29,6 +29,15 @@
  * and write these. They are routed by the bindings of then. A delayed message can not
  * have an expiration, `BCC`, or be mandatory to another than the default exchange.
  *
+ * From RabbitMQ 3.10 on they are quorum queues that dead-letter at least once: what
+ * waits outlives the restart of a cluster's nodes, one by one. What has no queue when its
+ * time has come waits in `dashi_delayed_missed` for a minute, for the node of a classic
+ * queue may come back, and is dropped if there is none then. A queue that is full and
+ * refuses (`x-overflow: reject-publish`) holds up what waits behind its messages, for up
+ * to three minutes at a time. Where an earlier version has declared classic ones they
+ * stay, and lose what expires while a node is down: delete the exchange
+ * `dashi_delayed_delivery` and the queues, when they are empty, to have them anew.
+ *
  * Each connection declares them with its first delayed message. Where one is found gone
  * later, `publish` rejects with `publish-refused`, and the next declares it again; what
  * waited in it is lost. So leave them out of policies: `expires` deletes a queue whose

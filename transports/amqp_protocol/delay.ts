@@ -1,9 +1,7 @@
 import { UnsupportedError } from "../../model/errors.ts";
 import type { Binding, BindingDestination } from "../../model/binding.ts";
-import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
-import type { QueueDeclaration } from "../../model/queue.ts";
 import { deathsOf } from "../../virtual/dead_letter.ts";
 
 /*
@@ -20,10 +18,14 @@ import { deathsOf } from "../../virtual/dead_letter.ts";
  * topic patterns of users then match, and which forgets the exchange.)
  */
 
-const PREFIX = "dashi_delayed_";
-const LEVELS = 28;
+/** What the names of all that delays need begin with. */
+export const PREFIX = "dashi_delayed_";
+/** How many binary digits there are. */
+export const LEVELS = 28;
 /** Where a message goes: `exchange.<name>` or `queue.<name>`. */
 const TO = `${PREFIX}to`;
+/** Set where that is an exchange, which may have no queue for it then. */
+export const TO_EXCHANGE: string = `${PREFIX}to_exchange`;
 /** The exchange that it was published to, as its consumer is to see it. */
 const FROM = `${PREFIX}from`;
 /** Its expiration, which would let it expire while it waits. */
@@ -36,51 +38,6 @@ export const DELIVERY_EXCHANGE: string = `${PREFIX}delivery`;
 
 /** The longest delay, seconds: eight years and a half. */
 export const MOST_SECONDS: number = 2 ** LEVELS - 1;
-
-/** One step of declaring the levels. */
-export type DelayStep =
-  | { readonly type: "exchange"; readonly exchange: ExchangeDeclaration }
-  | { readonly type: "queue"; readonly queue: QueueDeclaration }
-  | { readonly type: "binding"; readonly binding: Binding };
-
-/**
- * Lists what delays need, in the order in which it is to be declared.
- *
- * @returns The steps.
- */
-export function* delaySteps(): Generator<DelayStep> {
-  yield { type: "exchange", exchange: exchangeOf(DELIVERY_EXCHANGE) };
-  for (let level = 0; level < LEVELS; level++) {
-    const name = levelName(level);
-    const next = level === 0 ? DELIVERY_EXCHANGE : levelName(level - 1);
-    yield { type: "exchange", exchange: exchangeOf(name) };
-    yield {
-      type: "queue",
-      queue: {
-        name,
-        durable: true,
-        exclusive: false,
-        autoDelete: false,
-        arguments: {
-          "x-message-ttl": 2 ** level * 1000,
-          "x-dead-letter-exchange": next,
-        },
-      },
-    };
-    for (
-      const [digit, kind, to] of [[1, "queue", name], [
-        0,
-        "exchange",
-        next,
-      ]] as const
-    ) {
-      yield {
-        type: "binding",
-        binding: bindingOf(name, { kind, name: to }, { [name]: digit === 1 }),
-      };
-    }
-  }
-}
 
 /**
  * Makes the binding by which delayed messages reach their target.
@@ -129,6 +86,7 @@ export function delayed(
         ...withoutOurs(properties.headers ?? {}),
         ...digits,
         [TO]: textOf(target),
+        ...(target.kind === "exchange" ? { [TO_EXCHANGE]: true } : {}),
         [FROM]: message.exchange,
         ...(expiration === undefined ? {} : { [EXPIRATION]: expiration }),
         ...(deaths.length === 0 ? {} : { [DEATHS]: deaths }),
@@ -265,7 +223,13 @@ function isOurs(name: unknown): boolean {
   return typeof name === "string" && name.startsWith(PREFIX);
 }
 
-function levelName(level: number): string {
+/**
+ * Names the exchange and the queue of a binary digit.
+ *
+ * @param level Which digit.
+ * @returns The name of both.
+ */
+export function levelName(level: number): string {
   return `${PREFIX}${level}`;
 }
 
@@ -273,18 +237,15 @@ function textOf({ kind, name }: BindingDestination): string {
   return `${kind}.${name}`;
 }
 
-function exchangeOf(name: string): ExchangeDeclaration {
-  return {
-    name,
-    type: "headers",
-    durable: true,
-    autoDelete: false,
-    internal: false,
-    arguments: {},
-  };
-}
-
-function bindingOf(
+/**
+ * Makes a binding by headers, all of which a message must have.
+ *
+ * @param source The exchange.
+ * @param destination What it leads to.
+ * @param headers The headers.
+ * @returns The binding.
+ */
+export function bindingOf(
   source: string,
   destination: BindingDestination,
   headers: FieldTable,
