@@ -29,6 +29,7 @@ import { ABORTING } from "./aborting.ts";
 import { AGES } from "./ages.ts";
 import type { ConformanceCase, Harness } from "./case.ts";
 import { CLOSING } from "./closing.ts";
+import { COMEBACKS } from "./comebacks.ts";
 import { CONSUMING } from "./consuming.ts";
 import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { DECLARING } from "./declaring.ts";
@@ -87,6 +88,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...FAILING_ONCE,
   ...FAILING_APART,
   ...HOSTILE,
+  ...COMEBACKS,
   ...SHUTDOWN,
   ...RECOVERY,
 ];
