@@ -102,7 +102,8 @@ export function planAttempt(
 
 /** What {@linkcode judge} looks at. */
 export interface Judged {
-  readonly headers: FieldTable;
+  /** As they came, whatever somebody has made of them since. */
+  readonly receivedHeaders: FieldTable;
   readonly redelivered: boolean;
   readonly deliveryCount: number | undefined;
   /** Whether its attempts are counted by the broker. */
@@ -135,7 +136,8 @@ const CALL_ALONE: Verdict = { type: "call-alone" };
  * @returns What to do.
  */
 export function judge({ attempts }: HandlerRetry, judged: Judged): Verdict {
-  const { headers, redelivered, deliveryCount, keepsPlace } = judged;
+  const { receivedHeaders: headers, redelivered } = judged;
+  const { deliveryCount, keepsPlace } = judged;
   const suspected = countIn(headers[SUSPECT]);
   if (!redelivered) return suspected > 0 ? CALL_ALONE : CALL;
   const since = Math.max(1, deliveryCount ?? 1);

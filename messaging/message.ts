@@ -1,4 +1,5 @@
 import type { CodecRegistry } from "../codec/mod.ts";
+import { copyOfBody, copyOfProperties } from "../model/copies.ts";
 import { DecodeError, SettlementError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { Delivery, MessageProperties } from "../model/message.ts";
@@ -148,6 +149,8 @@ export class ReceivedMessage<T> implements Message<T> {
   #settled: boolean;
   #decoded: { readonly payload: T } | { readonly error: unknown } | undefined;
   #controller: AbortController | undefined;
+  #properties: MessageProperties | undefined;
+  #body: Uint8Array | undefined;
 
   /** Makes a message of a delivery. */
   constructor(delivery: Delivery, source: Source, reading: Reading<T>) {
@@ -163,16 +166,29 @@ export class ReceivedMessage<T> implements Message<T> {
     return decoded.payload;
   }
 
+  /** A copy: the message may have to be written again, as it came. */
   get body(): Uint8Array {
-    return this.#delivery.body;
+    return this.#body ??= this.#delivery.received === undefined
+      ? copyOfBody(this.#delivery.body)
+      : this.#delivery.body;
   }
 
   get headers(): FieldTable {
-    return this.#delivery.properties.headers ?? {};
+    return this.properties.headers ?? {};
   }
 
+  /** As `body`. */
   get properties(): MessageProperties {
-    return this.#delivery.properties;
+    return this.#properties ??= this.#delivery.received === undefined
+      ? copyOfProperties(this.#delivery.properties)
+      : this.#delivery.properties;
+  }
+
+  /** As they came. */
+  get receivedHeaders(): FieldTable {
+    const delivery = this.#delivery;
+    // Not `properties` beside it: to look at a copy is to make it.
+    return (delivery.received ?? delivery.properties).headers ?? {};
   }
 
   get contentType(): string | undefined {
@@ -339,7 +355,9 @@ export class ReceivedMessage<T> implements Message<T> {
         );
       }
       const { contentType, contentEncoding, headers } = properties;
-      const payload = codecs.decode(body, {
+      // What is made of others may be a view of them.
+      const read = isReadAsText(contentType) ? body : this.body;
+      const payload = codecs.decode(read, {
         contentType,
         contentEncoding,
         compression: headers?.["compression"],
@@ -351,4 +369,9 @@ export class ReceivedMessage<T> implements Message<T> {
       return { error };
     }
   }
+}
+
+/** Those that nearly all have, whose payloads are made of characters. */
+function isReadAsText(contentType: string | undefined): boolean {
+  return contentType === "application/json" || contentType === "text/plain";
 }

@@ -315,7 +315,7 @@ export class Runner<T> {
     // What can not be read will not be readable later.
     if (retry === undefined || message.isUnreadable(error)) return undefined;
     try {
-      return planAttempt(retry, message.headers);
+      return planAttempt(retry, message.receivedHeaders);
     } catch (failure) {
       this.#tell(message, failure);
       return undefined;

@@ -81,6 +81,8 @@ export interface Delivery {
   readonly deliveryCount: number | undefined;
   /** Whether its header `x-attempts` is how often the broker has handed it out, and what is requeued keeps its headers and its place. */
   readonly keepsPlace?: boolean | undefined;
+  /** Its properties as they came, where `properties` and `body` are a copy already: what is changed in that goes nowhere. */
+  readonly received?: MessageProperties | undefined;
   /** Its properties. */
   readonly properties: MessageProperties;
   /** Its body. */

@@ -55,6 +55,7 @@ import { SETTLING } from "./settling.ts";
 import { SHARING } from "./sharing.ts";
 import { SHUTDOWN } from "./shutdown.ts";
 import { TOPOLOGY } from "./topology.ts";
+import { UNCHANGED } from "./unchanged.ts";
 
 export type { ConformanceCase, Harness } from "./case.ts";
 export { runKilled } from "./killed.ts";
@@ -83,6 +84,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...PRODUCING,
   ...RUNNING,
   ...RETRYING,
+  ...UNCHANGED,
   ...KILLERS,
   ...KILLED,
   ...FAILING_ONCE,

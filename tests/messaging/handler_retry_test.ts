@@ -5,11 +5,12 @@ import {
   planAttempt,
   type Verdict,
 } from "../../messaging/handler_retry.ts";
+import type { FieldTable } from "../../model/field_table.ts";
 
 const CASES: readonly (readonly [
   name: string,
   attempts: number,
-  judged: Partial<Judged>,
+  judged: Partial<Judged> & { readonly headers?: FieldTable },
   verdict: Verdict,
 ])[] = [
   ["a new message", 3, {}, { type: "call" }],
@@ -75,12 +76,13 @@ const CASES: readonly (readonly [
 
 for (const [name, attempts, judged, verdict] of CASES) {
   Deno.test(`judge() of ${name}, with ${attempts} attempts: ${verdict.type}`, () => {
+    const { headers: receivedHeaders = {}, ...rest } = judged;
     const all: Judged = {
-      headers: {},
+      receivedHeaders,
       redelivered: false,
       deliveryCount: undefined,
       keepsPlace: false,
-      ...judged,
+      ...rest,
     };
     assertEquals(judge({ attempts }, all), verdict);
   });

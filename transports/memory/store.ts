@@ -17,7 +17,7 @@ import type {
   TopologyKey,
   TopologyView,
 } from "../store/store.ts";
-import { copyOf } from "../store/copies.ts";
+import { copyOf } from "../../model/copies.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import type { MemoryBroker, Waiter } from "./broker.ts";
 import type { Item, MemoryQueue } from "./queue.ts";

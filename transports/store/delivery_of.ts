@@ -1,10 +1,10 @@
+import { copyOfBody, copyOfProperties } from "../../model/copies.ts";
 import type {
   Delivery,
   DeliveryTag,
   MessageProperties,
   Publishing,
 } from "../../model/message.ts";
-import { copyOfBody, copyOfProperties } from "./copies.ts";
 import { isMalformed } from "./quarantine.ts";
 import type { Reservation } from "./store.ts";
 
@@ -80,6 +80,10 @@ class CopiedDelivery implements Delivery {
 
   get routingKey(): string {
     return this.#message.routingKey;
+  }
+
+  get received(): MessageProperties {
+    return this.#message.properties;
   }
 
   get properties(): MessageProperties {

@@ -2,8 +2,8 @@ import {
   type FieldTable,
   type FieldValue,
   isFieldArray,
-} from "../../model/field_table.ts";
-import type { MessageProperties, Publishing } from "../../model/message.ts";
+} from "./field_table.ts";
+import type { MessageProperties, Publishing } from "./message.ts";
 
 /**
  * Copies a message, as a broker would that has read it from a socket: nothing that is
