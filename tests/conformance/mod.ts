@@ -38,6 +38,7 @@ import { HANDING_OVER } from "./handing_over.ts";
 import { FAILING_APART } from "./failing_apart.ts";
 import { FAILING_ONCE } from "./failing_once.ts";
 import { FINALITY } from "./finality.ts";
+import { HANGING } from "./hanging.ts";
 import { HOSTILE } from "./hostile.ts";
 import { LEAVING } from "./leaving.ts";
 import { KILLED } from "./killed.ts";
@@ -89,6 +90,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...KILLED,
   ...FAILING_ONCE,
   ...FAILING_APART,
+  ...HANGING,
   ...HOSTILE,
   ...COMEBACKS,
   ...SHUTDOWN,

@@ -1,5 +1,13 @@
 /** An HTTP relay between the AWS SDK and a stand-in for SQS and SNS, on loopback: it notes what is asked, and may answer itself. */
 
+import { arrives } from "../conformance/support.ts";
+
+/** How long a request is waited for, ms: one that does not come is to end its test. */
+const MOST_WAIT = 60_000;
+
+/** How long answers that are held up have when all is over, ms. */
+const LAST_WAIT = 5000;
+
 /** What was asked. */
 export interface AwsRequest {
   /** `SendMessageBatch`, `Subscribe`. */
@@ -28,6 +36,8 @@ export class AwsRelay implements AsyncDisposable {
   skew = 0;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #stop = new AbortController();
+  /** Cuts off who does not end. */
+  readonly #end = new AbortController();
   /** Ends who holds a request. */
   readonly #stopped: Promise<undefined>;
   readonly #target: string;
@@ -40,7 +50,12 @@ export class AwsRelay implements AsyncDisposable {
     });
     this.#target = `http://${new URL(url.replace(/^\w+:/, "http:")).host}/`;
     this.#server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      {
+        hostname: "127.0.0.1",
+        port: 0,
+        onListen() {},
+        signal: this.#end.signal,
+      },
       (request) => this.#relay(request),
     );
   }
@@ -68,7 +83,11 @@ export class AwsRelay implements AsyncDisposable {
   /** Waits until an action was asked for so many times. */
   async until(action: string, count: number): Promise<void> {
     while (this.of(action).length < count) {
-      await new Promise<void>((done) => this.#waiting.push(done));
+      await arrives(
+        new Promise<void>((done) => this.#waiting.push(done)),
+        `another "${action}"`,
+        MOST_WAIT,
+      );
     }
   }
 
@@ -122,7 +141,9 @@ export class AwsRelay implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    await this.#server.shutdown();
+    // Whoever holds an answer up holds this up for no longer than a moment.
+    await arrives(this.#server.shutdown(), "its end", LAST_WAIT)
+      .catch(() => this.#end.abort());
   }
 }
 

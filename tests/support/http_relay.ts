@@ -1,5 +1,13 @@
 /** An HTTP relay between a client and a real server, on loopback: it notes what is asked and answered, and may hold it up. */
 
+import { arrives } from "../conformance/support.ts";
+
+/** How long a request is waited for, ms: one that does not come is to end its test. */
+const MOST_WAIT = 60_000;
+
+/** How long answers that are held up have when all is over, ms. */
+const LAST_WAIT = 5000;
+
 /** What was asked, and answered. */
 export interface Exchanged {
   readonly method: string;
@@ -21,6 +29,8 @@ export class HttpRelay implements AsyncDisposable {
   ahead = 0;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #stop = new AbortController();
+  /** Cuts off who does not end. */
+  readonly #end = new AbortController();
   readonly #target: string;
   #waiting: (() => void)[] = [];
 
@@ -28,7 +38,12 @@ export class HttpRelay implements AsyncDisposable {
   constructor(url: string) {
     this.#target = `http://${new URL(url.replace(/^\w+:/, "http:")).host}`;
     this.#server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      {
+        hostname: "127.0.0.1",
+        port: 0,
+        onListen() {},
+        signal: this.#end.signal,
+      },
       (request) => this.#relay(request),
     );
   }
@@ -51,7 +66,11 @@ export class HttpRelay implements AsyncDisposable {
   /** Waits until so many were asked for. */
   async until(path: string, count: number): Promise<void> {
     while (this.of(path).length < count) {
-      await new Promise<void>((done) => this.#waiting.push(done));
+      await arrives(
+        new Promise<void>((done) => this.#waiting.push(done)),
+        `another "${path}"`,
+        MOST_WAIT,
+      );
     }
   }
 
@@ -102,6 +121,8 @@ export class HttpRelay implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    await this.#server.shutdown();
+    // Whoever holds an answer up holds this up for no longer than a moment.
+    await arrives(this.#server.shutdown(), "its end", LAST_WAIT)
+      .catch(() => this.#end.abort());
   }
 }

@@ -103,6 +103,7 @@ class StoreConnection implements TransportConnection {
   #channelCount = 0;
   #lostError: Error | undefined;
   #closing: Promise<void> | undefined;
+  readonly #destroyed = Promise.withResolvers<void>();
 
   constructor(store: Store, options: ConnectOptions) {
     const { promise, resolve } = Promise.withResolvers<CloseReason>();
@@ -185,12 +186,38 @@ class StoreConnection implements TransportConnection {
 
   /** What `#close` still waits for rejects, and it comes to its end. */
   destroy(): void {
+    this.#leftovers.stop();
+    for (const { deliveries } of this.#channels) deliveries.clear();
     this.#store.destroy?.();
+    this.#destroyed.resolve();
   }
 
   async #close(): Promise<void> {
     this.#leases.stop();
     this.#ripener.stop();
+    const { clock, operationTimeout } = this.#options;
+    let isLate = false;
+    try {
+      await this.#limits.wait(
+        Promise.race([this.#windUp(), this.#destroyed.promise]),
+        { deadline: clock.now() + operationTimeout },
+        () => {
+          isLate = true;
+          return new Error("late");
+        },
+      );
+    } catch (error) {
+      if (!isLate) throw error;
+      // The broker gives back what it thinks that we hold when we are missed.
+      this.destroy();
+    } finally {
+      // It is the end, whatever the store says of it.
+      this.#limits.clear();
+      this.#settleClosed({ type: "closed" });
+    }
+  }
+
+  async #windUp(): Promise<void> {
     const { clock, operationTimeout, owner } = this.#options;
     await Promise.all(
       [...this.#channels].map((channel) => channel[Symbol.asyncDispose]()),
@@ -205,13 +232,7 @@ class StoreConnection implements TransportConnection {
     } catch {
       // Closing ends quietly: what we own goes when we are missed.
     }
-    try {
-      await this.#store[Symbol.asyncDispose]();
-    } finally {
-      // It is the end, whatever the store says of it.
-      this.#limits.clear();
-      this.#settleClosed({ type: "closed" });
-    }
+    await this.#store[Symbol.asyncDispose]();
   }
 
   #lose(error: Error): void {
@@ -231,10 +252,13 @@ class StoreConnection implements TransportConnection {
     const loop = this.#loops.find((each) => each.hasRoomFor(queue));
     if (loop !== undefined) return loop;
     const { clock, operationTimeout } = this.#options;
+    // Those who consume wait for it: what takes longer is tried again apart from them.
+    const limits = () => ({ deadline: clock.now() + operationTimeout });
     const added = new Loop(this.#store, clock, operationTimeout, {
       expired: (reservations) =>
-        this.#deadLetters.moveAll(reservations, "expired"),
-      unwanted: (reservations) => this.#leftovers.release(reservations),
+        this.#deadLetters.moveAll(reservations, "expired", limits()),
+      unwanted: (reservations) =>
+        this.#leftovers.release(reservations, limits()),
     });
     this.#loops.push(added);
     return added;

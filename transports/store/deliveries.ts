@@ -339,7 +339,11 @@ export class Deliveries implements SettlerHost<Held> {
     ripener.notePut([{ queue }], options.delay ?? 0);
     switch (result.type) {
       case "put":
-        return await deadLetters.moveAll(result.displaced, "maxlen");
+        return await deadLetters.moveAll(
+          result.displaced,
+          "maxlen",
+          { deadline: options.deadline },
+        );
       case "lost":
         throw leaseLost(reservation);
       case "full":

@@ -30,6 +30,9 @@ export class Leftovers {
   readonly #left = new Map<Reservation, Leftover>();
   #stopTimer: (() => void) | undefined;
   #stopped = false;
+  /** Nothing more is asked of the store, and nobody waits. */
+  #over = false;
+  #onOver: (() => void) | undefined;
 
   /** Makes an empty list. */
   constructor(store: Store, settings: LeftoverSettings) {
@@ -42,6 +45,7 @@ export class Leftovers {
     reservation: Reservation,
     again: (options: CallOptions) => Promise<unknown>,
   ): void {
+    if (this.#over) return;
     const delay = FIRST_DELAY;
     const at = this.#settings.clock.now() + delay;
     this.#left.set(reservation, { again, delay, at });
@@ -73,11 +77,12 @@ export class Leftovers {
     for (const each of lost) this.#left.delete(each);
   }
 
-  /** Tries no more: its connection was lost, and the broker gives back what it held. */
+  /** Tries no more: its connection was lost or cut, and the broker gives back what it held. */
   stop(): void {
-    this.#stopped = true;
+    this.#stopped = this.#over = true;
     this.#stopTimer?.();
     this.#left.clear();
+    this.#onOver?.();
   }
 
   /** Gives back all that is left, by the deadline. Never rejects. */
@@ -96,7 +101,10 @@ export class Leftovers {
       } catch (error) {
         const isGone = error instanceof ConnectionError;
         if (isGone || clock.now() + delay >= deadline) return;
-        await new Promise<void>((resolve) => clock.timer(resolve, delay));
+        await new Promise<void>((resolve) => {
+          this.#stopTimer = clock.timer(resolve, delay);
+          this.#onOver = resolve;
+        });
       }
     }
   }

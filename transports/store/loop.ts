@@ -185,7 +185,9 @@ export class Loop {
     const reservations = pairs.map(([, each]) => each);
     let lost: readonly Reservation[];
     try {
-      lost = await this.#store.remove(reservations);
+      lost = await this.#store.remove(reservations, {
+        deadline: this.#clock.now() + this.#grace,
+      });
     } catch {
       // Nobody has seen them.
       for (const [taker] of pairs) taker.free(1);

@@ -1,0 +1,122 @@
+import { Queue } from "../../mod.ts";
+import { isStoreTransport, type Store } from "../../transports/store/mod.ts";
+import { Broker, connect } from "./broker.ts";
+import { type ConformanceCase, type Harness, onHarness } from "./case.ts";
+import { open } from "./stage.ts";
+import { arrives, soon, unique } from "./support.ts";
+
+/** How long calls have, ms. */
+const TIMEOUT = 1500;
+
+/** What closing asks a store for, each of which may never be answered. */
+const VERBS = [
+  "reserve",
+  "remove",
+  "release",
+  "readTopology",
+  "applyChanges",
+  "put",
+  Symbol.asyncDispose,
+] as const;
+
+type Verb = typeof VERBS[number];
+
+/** A transport one verb of whose stores is not answered any more, from a moment on. */
+class Silence {
+  readonly harness: Harness;
+  readonly #stores: Store[] = [];
+  silent = false;
+
+  constructor(harness: Harness, verb: Verb) {
+    const { transport } = harness;
+    if (!isStoreTransport(transport)) throw new TypeError("It has no store");
+    const wrap = (store: Store) => {
+      this.#stores.push(store);
+      return new Proxy(store, {
+        get: (target, key) => {
+          const value: unknown = Reflect.get(target, key, target);
+          if (typeof value !== "function") return value;
+          return (...given: unknown[]) =>
+            this.silent && key === verb
+              ? new Promise(() => {})
+              : value.apply(target, given);
+        },
+      });
+    };
+    this.harness = { ...harness, transport: transport.wrapping(wrap) };
+  }
+
+  /** Ends the stores, whoever was not answered. */
+  async end(): Promise<void> {
+    for (const store of this.#stores) await store[Symbol.asyncDispose]();
+  }
+}
+
+function nameOf(verb: Verb): string {
+  return typeof verb === "symbol" ? "its end" : `\`${verb}\``;
+}
+
+/** One that has a message that is settled, one that is not, and a consumer that waits. */
+async function atWork(harness: Harness, verb: Verb): Promise<void> {
+  const broker = await Broker.open(harness);
+  const silence = new Silence(harness, verb);
+  try {
+    const queue = await broker.queue();
+    await broker.put(queue, "one");
+    await broker.put(queue, "two");
+    const connection = await connect(silence.harness, {
+      operationTimeout: TIMEOUT,
+    });
+    const channel = await connection.openChannel(soon());
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let count = 0;
+    await channel.consume(queue, ({ deliveryTag }) => {
+      if (++count < 2) return;
+      silence.silent = true;
+      channel.ack(deliveryTag).catch(() => {});
+      resolve();
+    }, { prefetch: 3, ...soon() });
+    await arrives(promise, "the messages");
+    const ending = Promise.resolve(connection[Symbol.asyncDispose]());
+    await arrives(ending, "the end");
+    await arrives(connection.closed, "the end as it is told");
+  } finally {
+    await silence.end();
+    await broker[Symbol.asyncDispose]();
+  }
+}
+
+/** Closing ends in time, whatever the broker does not answer. */
+export const HANGING: readonly ConformanceCase[] = [
+  ...VERBS.map((verb) =>
+    onHarness(
+      `a connection is closed in time where ${
+        nameOf(verb)
+      } of its store is not answered`,
+      (harness) => atWork(harness, verb),
+      { wraps: true },
+    )
+  ),
+  onHarness(
+    "Connection.close() returns by its drainTimeout where nothing is answered",
+    async (harness) => {
+      const silence = new Silence(harness, "reserve");
+      const connection = open(silence.harness);
+      const name = unique("queue");
+      try {
+        await connection.declare(new Queue(name));
+        const iterator = connection.consumer(name)[Symbol.asyncIterator]();
+        silence.silent = true;
+        const waiting = iterator.next().catch(() => undefined);
+        await arrives(connection.close({ drainTimeout: TIMEOUT }), "the end");
+        await arrives(waiting, "the end of who waits");
+      } finally {
+        await silence.end();
+        const last = open(harness);
+        await (await last.channel()).deleteQueue(name, soon());
+        await last.close();
+      }
+    },
+    { wraps: true },
+  ),
+];
