@@ -130,4 +130,23 @@ export const AGES: readonly ConformanceCase[] = [
     },
     { needs: ["queue-ttl", "known-queues"] },
   ),
+  onBroker(
+    "a queue with x-expires stays while somebody looks at it, or gets from it",
+    async (broker) => {
+      const [looked, got, unused] = await Promise.all(
+        [2000, 2000, 4000].map((expires) =>
+          broker.queue({ arguments: { "x-expires": expires } })
+        ),
+      );
+      assert.ok(looked !== undefined && got !== undefined);
+      await until(async () => {
+        await broker.channel.checkQueue(looked, soon());
+        assert.equal(await broker.get(got), undefined);
+        const options = { mandatory: true };
+        const { type } = await broker.publish("", unused ?? "", "", options);
+        return type === "returned";
+      }, "the end of the queue that nobody uses");
+    },
+    { needs: ["queue-ttl", "known-queues"] },
+  ),
 ];

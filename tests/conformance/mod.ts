@@ -55,6 +55,7 @@ import { RUNNING } from "./running.ts";
 import { SETTLING } from "./settling.ts";
 import { SHARING } from "./sharing.ts";
 import { SHUTDOWN } from "./shutdown.ts";
+import { TELLING_APART } from "./telling_apart.ts";
 import { TOPOLOGY } from "./topology.ts";
 import { UNCHANGED } from "./unchanged.ts";
 
@@ -77,6 +78,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...ABORTING,
   ...REFUSING,
   ...EXTRAS,
+  ...TELLING_APART,
   ...HANDING_OVER,
   ...AGES,
   ...MESSAGING,
