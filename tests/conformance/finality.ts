@@ -162,14 +162,25 @@ export const FINALITY: readonly ConformanceCase[] = [
     async (broker) => {
       const { connection, channel } = await broker.openElsewhere();
       const names: string[] = [];
+      const others: string[] = [];
       for (let i = 0; i < 3; i++) {
         const declared = broker.queueOf({ exclusive: true });
         names.push((await channel.declareQueue(declared, soon())).name);
       }
-      const [first = "", ...others] = names;
-      await channel.deleteQueue(first, soon());
+      // All but one, and of another connection's none.
+      const elsewhere = await broker.openElsewhere();
+      for (let i = 0; i < 2; i++) {
+        const declared = broker.queueOf({ exclusive: true });
+        await elsewhere.channel.declareQueue(declared, soon());
+        others.push(declared.name);
+      }
+      const [first = "", second = "", last = ""] = names;
+      for (const name of [first, second]) {
+        await channel.deleteQueue(name, soon());
+      }
       await connection[Symbol.asyncDispose]();
-      for (const name of others) {
+      await elsewhere.connection[Symbol.asyncDispose]();
+      for (const name of [last, ...others]) {
         await until(async () => {
           const another = await broker.openChannel();
           const error = await another.checkQueue(name, soon()).catch((e) => e);

@@ -27,9 +27,14 @@ const LAST = 3000;
 /** What is reached outside of all cases, or nobody knows in which. */
 const NOBODYS = "";
 
-const SUBJECTS: readonly (readonly [string, Transport, url: string])[] = [
-  ["memory", createTransport(), "memory://mutants"],
-  ["narrow", narrowTransport(), "narrow://"],
+/** A broker for each case: on a shared one whatever wakes others would wake those of a mistake, too. */
+const SUBJECTS: readonly (readonly [
+  name: string,
+  make: () => Transport,
+  url: (number: number) => string,
+])[] = [
+  ["memory", createTransport, (number) => `memory://mutants-${number}`],
+  ["narrow", narrowTransport, () => "narrow://"],
 ];
 
 interface Run {
@@ -101,12 +106,14 @@ async function chosen(runs: readonly Run[]): Promise<readonly Run[]> {
 
 async function runsOf(): Promise<Run[]> {
   const runs: Run[] = [];
-  for (const [subject, transport, url] of SUBJECTS) {
-    const harness: Harness = {
-      transport,
-      url,
+  for (const [subject, make, urlOf] of SUBJECTS) {
+    const harnessOf = (number: number): Harness => ({
+      transport: make(),
+      url: urlOf(number),
       [Symbol.asyncDispose]: () => Promise.resolve(),
-    };
+    });
+    const first = harnessOf(0);
+    const { transport, url } = first;
     const connection = await transport.connect(parseUrl(url), {
       heartbeat: 0,
       transportOptions: {},
@@ -117,7 +124,8 @@ async function runsOf(): Promise<Run[]> {
     });
     const { capabilities } = connection;
     await connection[Symbol.asyncDispose]();
-    for (const test of CONFORMANCE_CASES) {
+    for (const [i, test] of CONFORMANCE_CASES.entries()) {
+      const harness = harnessOf(i + 1);
       if (whyNot(test, harness, capabilities) !== undefined) continue;
       const name = `${subject}: ${test.name}`;
       runs.push({ name, run: () => test.run(harness) });
