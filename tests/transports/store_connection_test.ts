@@ -1,6 +1,6 @@
 /** The beginning and the end of a connection to a store, and what it does by itself between them. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { turn } from "../../async/turn.ts";
 import {
   AccessRefusedError,
@@ -43,6 +43,10 @@ Deno.test("a connection that is lost asks its store for nothing any more, and se
           },
         }),
         closed: closed.promise,
+        [Symbol.asyncDispose]: () => {
+          calls.push("dispose");
+          return Promise.resolve();
+        },
         ripen: () => {
           calls.push("ripen");
           return Promise.resolve(1000);
@@ -74,8 +78,30 @@ Deno.test("a connection that is lost asks its store for nothing any more, and se
   assertEquals(await connection.closed, { type: "lost", error });
   clock.pass(60_000);
   await settle();
+  await connection[Symbol.asyncDispose]();
   assertEquals(calls, []);
   assertEquals(clock.timers, 0);
+  const refused = await assertRejects(
+    () => connection.openChannel(),
+    ConnectionError,
+  );
+  assertEquals(refused.code, "connection-lost");
+});
+
+Deno.test("a subscription says when its store has answered last", async () => {
+  const { clock, channel, connection } = await open((inner) => ({
+    limits: { ...inner.limits, reserveWait: 100 },
+  }));
+  await channel.declareQueue(QUEUE);
+  const subscription = await channel.consume("q", () => {}, { prefetch: 1 });
+  for (let i = 0; i < 3; i++) {
+    await settle();
+    clock.pass(100);
+  }
+  await settle();
+  assertEquals(subscription.lastHeard, clock.now());
+  await subscription[Symbol.asyncDispose]();
+  await connection[Symbol.asyncDispose]();
 });
 
 for (

@@ -1,0 +1,83 @@
+/** What the memory store promises below its channel. */
+
+import { assert, assertEquals } from "@std/assert";
+import { turn } from "../../async/turn.ts";
+import { MemoryBroker } from "../../transports/memory/broker.ts";
+import { MemoryStore } from "../../transports/memory/store.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import { TestClock } from "../support/clock.ts";
+import { message, QUEUE } from "../support/stores.ts";
+
+const DECLARED: TopologyChange = {
+  type: "queue-declared",
+  queue: QUEUE,
+  owner: undefined,
+};
+
+async function opened() {
+  const clock = new TestClock();
+  const store = new MemoryStore(new MemoryBroker(clock), { clock });
+  const apply = async (change: TopologyChange) => {
+    const { version } = await store.readTopology({ type: "queue", name: "q" });
+    await store.applyChanges([change], version);
+  };
+  await apply(DECLARED);
+  const put = ({ delay = 0, ttl }: { delay?: number; ttl?: number } = {}) =>
+    store.put([{ queue: "q", message: { ...message("", "q"), delay }, ttl }]);
+  const take = async (limit: number) => {
+    const wants = [{ queue: "q", limit }];
+    return (await store.reserve(wants, { wait: 0 })).reservations;
+  };
+  return { clock, store, apply, put, take };
+}
+
+Deno.test("memory: a call that is aborted right after a message has come leaves it to others", async () => {
+  const { store, put, take } = await opened();
+  const abort = new AbortController();
+  const waiting = store.reserve([{ queue: "q", limit: 1 }], {
+    wait: 1000,
+    signal: abort.signal,
+  });
+  const told = waiting.then(() => "taken", () => "aborted");
+  const putting = put();
+  abort.abort(new Error("enough"));
+  await putting;
+  const [settled, left] = [await told, await take(10)];
+  assertEquals([settled, left.length], ["aborted", 1]);
+  await store[Symbol.asyncDispose]();
+});
+
+Deno.test("memory: the time to live of a delayed message begins when it is due", async () => {
+  const { clock, store, put } = await opened();
+  await put({ delay: 100, ttl: 50 });
+  clock.pass(99);
+  assertEquals(await store.countMessages("q"), 0);
+  clock.pass(1);
+  assertEquals(await store.countMessages("q"), 1);
+  clock.pass(49);
+  assertEquals(await store.countMessages("q"), 1);
+  clock.pass(1);
+  assertEquals(await store.countMessages("q"), 0);
+  await store[Symbol.asyncDispose]();
+});
+
+Deno.test("memory: what is put back out of quarantine is what was named, and all of it goes with its queue", async () => {
+  const { store, apply, put, take } = await opened();
+  for (let i = 0; i < 3; i++) await put();
+  await store.setAside(await take(3));
+  const [first, second, third] = await store.listAside("q", 10);
+  assert(first !== undefined && second !== undefined && third !== undefined);
+  assertEquals(await store.putBack("q", [second.handle, "none"]), 1);
+  assertEquals(await store.countMessages("q"), 1);
+  assertEquals(
+    (await store.listAside("q", 10)).map(({ handle }) => handle),
+    [first.handle, third.handle],
+  );
+  assertEquals((await store.listAside("q", 1)).length, 1);
+  await apply({ type: "queue-deleted", name: "q", ifEmpty: false });
+  await apply(DECLARED);
+  assertEquals(await store.listAside("q", 10), []);
+  assertEquals(await store.putBack("q", undefined), 0);
+  await turn();
+  await store[Symbol.asyncDispose]();
+});
