@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
 import { soon, textOf, until } from "./support.ts";
@@ -144,20 +145,41 @@ export const AGES: readonly ConformanceCase[] = [
   onBroker(
     "a queue with x-expires stays while somebody looks at it, or gets from it",
     async (broker) => {
-      const [looked, got, unused] = await Promise.all(
-        [3500, 3500, 5000].map((expires) =>
-          broker.queue({ arguments: { "x-expires": expires } })
-        ),
-      );
-      assert.ok(looked !== undefined && got !== undefined);
-      await until(async () => {
-        await broker.channel.checkQueue(looked, soon());
-        assert.equal(await broker.get(got), undefined);
-        const options = { mandatory: true };
-        const { type } = await broker.publish("", unused ?? "", "", options);
-        return type === "returned";
-      }, "the end of the queue that nobody uses");
+      for (let i = 0; !await isKeptByUse(broker); i++) {
+        assert.ok(
+          i < 2,
+          "the machine stands still for seconds, again and again",
+        );
+      }
     },
     { needs: ["queue-ttl", "known-queues"] },
   ),
 ];
+
+/** Uses two queues until one that nobody uses is gone. `false` if it was too slow to tell anything by it. */
+async function isKeptByUse(broker: Broker): Promise<boolean> {
+  const expires = 2500;
+  const [looked, got, unused] = await Promise.all(
+    [expires, expires, 2 * expires].map((each) =>
+      broker.queue({ arguments: { "x-expires": each } })
+    ),
+  );
+  assert.ok(looked !== undefined && got !== undefined);
+  let [used, longest] = [performance.now(), 0];
+  try {
+    await until(async () => {
+      await broker.channel.checkQueue(looked, soon());
+      assert.equal(await broker.get(got), undefined);
+      longest = Math.max(longest, performance.now() - used);
+      used = performance.now();
+      const options = { mandatory: true };
+      const { type } = await broker.publish("", unused ?? "", "", options);
+      return type === "returned";
+    }, "the end of the queue that nobody uses");
+  } catch (error) {
+    const quiet = Math.max(longest, performance.now() - used);
+    if (quiet < expires / 2) throw error;
+    return false;
+  }
+  return true;
+}
