@@ -64,7 +64,7 @@ export const SHUTDOWN: readonly ConformanceCase[] = [
       const began = performance.now();
       await arrives(worker.close({ drainTimeout: 100 }), "the end of close()");
       const took = performance.now() - began;
-      assert.ok(took >= 99 && took < 4000, `it took ${took} ms`);
+      assert.ok(took >= 99 && took < 10_000, `it took ${took} ms`);
       assert.equal(signal.aborted, true);
       const [again] = await take(connection.consumer(queue), 1);
       await again?.ack();

@@ -2,6 +2,7 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertRejects,
   assertThrows,
 } from "@std/assert";
 import {
@@ -192,3 +193,15 @@ Deno.test("a clone is like its original, not connected, and apart from it", asyn
   await clone.connect();
   await clone.close();
 });
+
+for (const drainTimeout of [-1, NaN]) {
+  Deno.test(`close() refuses ${drainTimeout} as "drainTimeout", and can be called again`, async () => {
+    const connection = createConnection("memory://");
+    const consumer = connection.consumer("q");
+    for (const each of [consumer, connection]) {
+      await assertRejects(() => each.close({ drainTimeout }), RangeError);
+    }
+    await connection.close();
+    assertEquals(connection.state.type, "closed");
+  });
+}
