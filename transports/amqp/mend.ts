@@ -1,3 +1,4 @@
+import { atNextTurn } from "../../async/turn.ts";
 import { withBytes } from "../amqp_protocol/fields.ts";
 
 type Bytes = Uint8Array<ArrayBufferLike>;
@@ -20,7 +21,9 @@ export interface Require {
  * - a table that it cannot read ends its connection, and so does every reconnect that
  *   meets the message again; of others it loses types;
  * - a table of more than 64 KiB cannot be written, though frames are larger;
- * - of a virtual host that is refused it tells no reason.
+ * - of a virtual host that is refused it tells no reason;
+ * - what comes with the broker's last word of the handshake, and is no frame, ends the
+ *   process: it is read before anybody can listen for errors.
  *
  * The application may have imported amqplib before, whose files know each other by
  * then, and goes on with its own: neither copy sees the other. The mends reach into
@@ -56,12 +59,28 @@ function mend(load: Require, alloc: Alloc): void {
     mendDecoder(codec);
     mendEncoder(codec, alloc);
   }
-  const format = load("./lib/format.js");
+  mendFormat(load("./lib/format.js"));
+  mendReading(load("./lib/connection.js"));
+}
+
+function mendFormat(format: unknown): void {
   if (!isRecord(format)) return;
   const { inspect } = format;
   if (!isFunction(inspect)) return;
   format.inspect = (frame: unknown, showFields: unknown) =>
     inspect(frame, showFields || isRefusal(frame));
+}
+
+/** Reads what comes behind the handshake when whoever has connected listens. */
+function mendReading(module: unknown): void {
+  if (!isRecord(module) || !isFunction(module.Connection)) return;
+  const proto: unknown = Reflect.get(module.Connection, "prototype");
+  if (!isRecord(proto)) return;
+  const { acceptLoop } = proto;
+  if (!isFunction(acceptLoop)) return;
+  proto.acceptLoop = function () {
+    atNextTurn(() => acceptLoop.call(this));
+  };
 }
 
 function mendDecoder(codec: Record<PropertyKey, unknown>): void {

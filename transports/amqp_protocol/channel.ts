@@ -292,7 +292,7 @@ export class AmqpChannel implements Channel {
   }
 
   /** The broker owes an answer: nothing on this channel is sure any more. */
-  #giveUp(error: TimeoutError): void {
+  #giveUp(error: TimeoutError | ChannelError): void {
     if (this.#endError !== undefined) return;
     this.#end(
       new ChannelError(

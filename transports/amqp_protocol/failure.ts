@@ -11,6 +11,9 @@ export interface Failure {
   readonly cause: unknown;
 }
 
+/** More of an error's text than a client makes of a reply. */
+const MOST_TEXT = 4000;
+
 /**
  * Says what a client's error is about.
  *
@@ -18,7 +21,8 @@ export interface Failure {
  * @returns The broker's reply code and words, where it gave some.
  */
 export function describe(cause: unknown): Failure {
-  const text = errorText(cause);
+  // No reply of AMQP's is longer, and these expressions take a time that grows faster than it.
+  const text = errorText(cause).slice(0, MOST_TEXT);
   // @cloudamqp/amqp-client: "channel 1 closed: WORDS (404)".
   const [, told, reply] = /closed: (.*) \(([3-5]\d\d)\)$/s.exec(text) ?? [];
   if (told !== undefined) {

@@ -9,7 +9,7 @@ import {
 } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../transport.ts";
-import { channelError } from "./errors.ts";
+import { channelError, isUnsent } from "./errors.ts";
 import type { Failure } from "./failure.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
 
@@ -32,15 +32,15 @@ interface InFlight {
 export class Publishes {
   readonly #client: AmqpClientChannel;
   readonly #limits: Limits;
-  readonly #onLate: (error: TimeoutError) => void;
+  readonly #onLate: (error: TimeoutError | ChannelError) => void;
   #first: InFlight | undefined;
   #last: InFlight | undefined;
 
-  /** Makes one for a channel; `onLate` ends the channel, which owes an answer. */
+  /** Makes one for a channel; `onLate` ends the channel, which owes an answer, or takes nothing any more. */
   constructor(
     client: AmqpClientChannel,
     limits: Limits,
-    onLate: (error: TimeoutError) => void,
+    onLate: (error: TimeoutError | ChannelError) => void,
   ) {
     this.#client = client;
     this.#limits = limits;
@@ -61,7 +61,7 @@ export class Publishes {
         previous: undefined,
         next: undefined,
       };
-      this.#client.publish(message, (error) => this.#answered(flight, error));
+      this.#send(flight);
       this.#add(flight);
       if (options !== undefined) this.#watch(flight, options);
     });
@@ -90,6 +90,22 @@ export class Publishes {
     ) {
       this.#settled(flight);
       flight.reject(culprit(flight.message, failure) ?? lost);
+    }
+  }
+
+  #send(flight: InFlight): void {
+    const { message } = flight;
+    try {
+      this.#client.publish(message, (error) => this.#answered(flight, error));
+    } catch (cause) {
+      if (isUnsent(cause)) throw cause;
+      // The client has closed it by itself, and waits for the broker to say that it has heard.
+      const error = new ChannelError(
+        `Cannot ${describePublish(message)}: the client has closed the channel`,
+        { code: "channel-closed", outcome: "not-sent", cause },
+      );
+      this.#onLate(error);
+      throw error;
     }
   }
 

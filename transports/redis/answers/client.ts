@@ -9,9 +9,18 @@ interface Connecting {
   on(event: "connect", connected: () => void): unknown;
 }
 
+/** The commands that wait for their answers. */
+interface Queue {
+  peekFront(): Waiting | undefined;
+}
+
+interface Waiting {
+  readonly command: { reject(error: unknown): void };
+}
+
 /** What the client reads answers with: its own, which it does not show. */
 interface Handler {
-  readonly redis: object;
+  readonly redis: { readonly commandQueue: Queue };
   dispatch(this: Handler, read: () => void): void;
   returnFatalError(error: unknown): void;
 }
@@ -34,9 +43,13 @@ proto.dispatch = function (read) {
   const meter = METERS.get(this.redis);
   if (meter === undefined) return dispatch.call(this, read);
   meter.end();
+  const { commandQueue } = this.redis;
+  const first = commandQueue.peekFront();
   try {
     read();
   } catch (error) {
+    // What was taken from the queue before is told to nobody: its caller would wait for ever.
+    if (commandQueue.peekFront() !== first) first?.command.reject(error);
     this.returnFatalError(error);
   }
 };
