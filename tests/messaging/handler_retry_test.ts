@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import type { FieldValue } from "../../model/field_table.ts";
 import {
   judge,
   type Judged,
@@ -92,4 +93,18 @@ Deno.test("planAttempt() takes the suspicion from a message whose handler has en
   const headers = { "x-suspect": 2, "x-redeliveries": 1, kept: 1 };
   const next = planAttempt({ attempts: 3, backoff: 0 }, headers);
   assertEquals(next, { delay: 0, headers: { kept: 1, "x-attempts": 2 } });
+});
+
+Deno.test("planAttempt() believes the count of whoever wrote it, and takes what is none for the first", () => {
+  const plan = (count: FieldValue) =>
+    planAttempt({ attempts: 3, backoff: 0 }, { "x-attempts": count })
+      ?.headers["x-attempts"];
+  for (
+    const none of [0, -1, 1.5, NaN, Infinity, 2 ** 53, "x", null, [], {}, true]
+  ) assertEquals(plan(none), 2, String(none));
+  assertEquals([plan(2), plan(3), plan(2 ** 53 - 1)], [
+    3,
+    undefined,
+    undefined,
+  ]);
 });
