@@ -183,7 +183,7 @@ export function readMongodbOptions(
       uri: uriOf(url),
       database,
       userid: url.userid,
-      tls: tlsOf(own.tls, options.tls),
+      tls: tlsOf(url.scheme, own.tls, options.tls),
       replicaSet: own.replicaSet,
       authSource: own.authSource,
       authMechanism: own.authMechanism,
@@ -206,6 +206,7 @@ export function readMongodbOptions(
 
 /** The library's own word says how, and not only whether; but it is the same word. */
 function tlsOf(
+  scheme: string,
   own: boolean | undefined,
   ssl: boolean | TlsOptions | undefined,
 ): boolean | TlsOptions | undefined {
@@ -217,7 +218,16 @@ function tlsOf(
       { code: "option-invalid" },
     );
   }
-  return ssl ?? own;
+  const tls = ssl ?? own;
+  if (scheme === "mongodb+srv" && tls === false) {
+    throw new OptionError(
+      `Cannot tell whether to speak TLS: "mongodb+srv" says yes and "${
+        ssl === false ? "ssl" : "tls"
+      }" says no; take it away, or name the hosts with "mongodb"`,
+      { code: "option-invalid" },
+    );
+  }
+  return tls;
 }
 
 function readWriteConcern(name: string, value: string): number | string {
