@@ -28,6 +28,8 @@ export interface Subject {
   readonly unordered?: string | undefined;
   /** Cases that do not hold yet, by name, and why: a debt, not a capability. */
   readonly open?: Readonly<Record<string, string>> | undefined;
+  /** Registers the cases of such names alone: the others do not depend on what the subject differs in. */
+  readonly only?: RegExp | undefined;
   /** Makes a broker of a case's own that it may restart. */
   readonly startOwn?:
     | (() => Promise<
@@ -66,6 +68,7 @@ export async function registerConformance(
   };
   const restarting: ConformanceCase[] = [];
   for (const test of CONFORMANCE_CASES) {
+    if (subject.only?.test(test.name) === false) continue;
     const why = capabilities === undefined
       ? reason
       : whyNot(test, harness, capabilities) ?? subject.open?.[test.name] ??

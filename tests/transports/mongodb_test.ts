@@ -3,11 +3,21 @@ import { createTransport } from "../../transports/mongodb/mod.ts";
 import { findMongodb, startMongodb } from "../brokers/mongodb.ts";
 import { registerConformance } from "../support/register.ts";
 
-await registerConformance("mongodb", {
+const subject = {
   transport: createTransport(),
   url: Deno.env.get("DASHI_TEST_MONGODB_URL"),
   shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_MONGODB_REASON") ??
     "run it by deno task test, which provides MongoDB",
   startOwn: findMongodb() === undefined ? undefined : startMongodb,
+};
+
+await registerConformance("mongodb", subject);
+
+// The whole suite holds; these are the cases that its other path can change: what passes
+// exchanges, and the limits of calls.
+await registerConformance("mongodb, fanout by broadcast", {
+  ...subject,
+  transportOptions: { fanout: "broadcast" },
+  only: /fanout|exchange|broadcast|dead letter|deadline|abort/,
 });
