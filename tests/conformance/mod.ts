@@ -46,6 +46,7 @@ import { KILLERS } from "./killers.ts";
 import { MESSAGING } from "./messaging.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
+import { QUARANTINING } from "./quarantining.ts";
 import { RECOVERY } from "./recovery.ts";
 import { REFUSING } from "./refusing.ts";
 import { REQUEUING } from "./requeuing.ts";
@@ -89,6 +90,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...RETRYING,
   ...UNCHANGED,
   ...KILLERS,
+  ...QUARANTINING,
   ...KILLED,
   ...FAILING_ONCE,
   ...FAILING_APART,
