@@ -39,6 +39,8 @@ export interface Batch {
   readonly pushes: Map<string, Push>;
   readonly queues: Set<string>;
   readonly timed: Map<string, number>;
+  /** Of queues that go when they are not used, for how long that may be. */
+  readonly expiring: Map<string, number>;
   /** The first and the last deadline. */
   first: number;
   last: number;

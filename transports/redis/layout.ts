@@ -58,6 +58,8 @@ export class Layout {
   readonly due: string;
   /** A sorted set: queues that go unless they are used, by when they do. */
   readonly expiring: string;
+  /** A sorted set of Kombu's: exchanges whose bindings go unless they are refreshed, by when they do. */
+  readonly deadlines: string;
   /** A sorted set: the owners of connections, by when they count as dead. */
   readonly owners: string;
   /** A hash: owners that are waited for while their socket is there, for how long, and its number. */
@@ -84,6 +86,7 @@ export class Layout {
     this.changes = `${prefix}dashi.topology.changes`;
     this.due = `${prefix}dashi.due`;
     this.expiring = `${prefix}dashi.expiring`;
+    this.deadlines = `${prefix}_kombu.binding_deadlines`;
     this.owners = `${prefix}dashi.owners`;
     this.patient = `${prefix}dashi.owners.patient`;
     this.time = `${prefix}dashi.time`;
@@ -163,7 +166,7 @@ export class Layout {
       [this.due, this.expiring, this.owners, this.sizes, this.time].includes(
         key,
       ) ||
-      queue === "unacked_mutex" ||
+      queue === "unacked_mutex" || key === this.deadlines ||
       RESERVED.some((each) => queue.startsWith(each)) ||
       this.suffixes.some((each) => each !== "" && queue.endsWith(each));
   }

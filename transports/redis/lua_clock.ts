@@ -35,6 +35,18 @@ if doubtful then wall, now = wall - (now - expected), expected end
 local taken = math.max(now, wall)
 `;
 
+/** The same, for scripts that seldom ask: as it is corrected by now. */
+export const CLOCK_TIME: string = String.raw`
+local read
+local function clock()
+  if not read then
+    local time = redis.call('TIME')
+    read = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(redis.call('HGET', TIME, 'offset') or 0)
+  end
+  return read
+end
+`;
+
 /** ARGV: by how much the clock went forward, as was seen with the correction that is known. */
 export const ADJUST: string = String.raw`
 if known == generation then

@@ -101,7 +101,10 @@ local function pass(queue, expired)
     end
     if #delayed < 20 then break end
   end
-  if kept + count > 0 then moved[#moved + 1] = queue end
+  if kept + count > 0 then
+    moved[#moved + 1] = queue
+    keepBack(queue, now)
+  end
   local first = redis.call('ZRANGE', DELAYED .. queue, 0, 0, 'WITHSCORES')
   -- A key that is no list now may be one again; nobody else is to wait for that.
   if first[2] then next = kept > 0 and now + 30000 or tonumber(first[2]) end
@@ -175,7 +178,10 @@ end
 for i = 3, #ARGV, 3 do
   local queue, expires = ARGV[i], ARGV[i + 2]
   answer[#answer + 1] = takeFrom(queue, tonumber(ARGV[i + 1]))
-  if expires ~= '' then redis.call('ZADD', EXPIRING, now + expires, queue) end
+  if expires ~= '' then
+    redis.call('ZADD', EXPIRING, now + expires, queue)
+    useQueue(queue, tonumber(expires))
+  end
 end
 if full then answer[5] = 1 end
 keepHeld()

@@ -1,9 +1,16 @@
 /** How scripts put messages, in Lua. */
 
-/** ARGV: version and sets; how many queues will change with time, then each with when; then lists, each its key, how many, and they. Returns the places of lists that can not be, and why. */
+/** ARGV: version and sets; how many queues go when they are not used, then each with its x-expires; how many queues will change with time, then each with when; then lists, each its key, how many, and they. Returns the places of lists that can not be, and why. */
 export const PUT: string = String.raw`
 local old, at = isOld(1)
 if old then return 'stale' end
+local expiring = {}
+for i = at + 1, at + tonumber(ARGV[at]) * 2, 2 do
+  local queue, expires = ARGV[i], tonumber(ARGV[i + 1])
+  if isOver(queue, expires, clock()) then return 'stale' end
+  expiring[queue] = expires
+end
+at = at + 1 + tonumber(ARGV[at]) * 2
 local refused, list = {}, 0
 local timed = tonumber(ARGV[at])
 for i = at + 1, at + timed * 2, 2 do redis.call('ZADD', DUE, 'LT', ARGV[i + 1], ARGV[i]) end
@@ -17,13 +24,15 @@ while at <= #ARGV do
   end
   at, list = at + 2 + count, list + 1
 end
+for queue, expires in pairs(expiring) do keepPut(queue, expires, clock()) end
 return refused
 `;
 
 /**
  * ARGV: version and sets; the field to remove instead or ''; the delay; what fields
  * begin with, the first number; then copies: queue, place of its suffix, text, id, when
- * it expires or '', x-max-length or '', x-max-length-bytes or '', and whether it refuses.
+ * it expires or '', x-max-length or '', x-max-length-bytes or '', whether it refuses, and
+ * x-expires or ''.
  */
 export const PUT_ONE: string = String.raw`
 local old, at = isOld(1)
@@ -39,11 +48,12 @@ local function lengthOf(copy)
   return countReady(copy.queue), 0
 end
 local copies = {}
-for i = at + 4, #ARGV, 8 do
+for i = at + 4, #ARGV, 9 do
   local copy = {
     queue = ARGV[i], place = tonumber(ARGV[i + 1]), text = ARGV[i + 2], id = ARGV[i + 3], expires = ARGV[i + 4],
-    most = tonumber(ARGV[i + 5]), mostBytes = tonumber(ARGV[i + 6]), refuses = ARGV[i + 7] == '1',
+    most = tonumber(ARGV[i + 5]), mostBytes = tonumber(ARGV[i + 6]), refuses = ARGV[i + 7] == '1', ends = tonumber(ARGV[i + 8]),
   }
+  if copy.ends and instead == '' and isOver(copy.queue, copy.ends, now) then return 'stale' end
   copies[#copies + 1] = copy
   if copy.refuses and (copy.most or copy.mostBytes) then
     local count, sum = lengthOf(copy)
@@ -91,6 +101,9 @@ for _, copy in ipairs(copies) do
       end
     end
   end
+end
+for _, copy in ipairs(copies) do
+  if copy.ends then keepPut(copy.queue, copy.ends, now) end
 end
 keepHeld()
 keepSizes()

@@ -95,7 +95,7 @@ local function isGone(queue, lineage)
   if now == lineage then return false end
   return string.match(lineage, '%-(.*)$') == (redis.call('HGET', TABLES, 'epoch') or '') .. '.'
 end
-local lost, at, place = {}, 1, 0
+local lost, restored, at, place = {}, {}, 1, 0
 while at <= #ARGV do
   local field, score, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   local found = redis.call('ZSCORE', INDEX, field)
@@ -111,6 +111,7 @@ while at <= #ARGV do
         if not isGone(ARGV[i], ARGV[i + 3]) then
           keep(P .. ARGV[i] .. ARGV[i + 1], ARGV[i + 2], field)
           resize(ARGV[i], ARGV[i + 2], 1)
+          restored[ARGV[i]] = true
           local expires = expiresAt(ARGV[i + 2])
           if expires then redis.call('ZADD', DUE, 'LT', expires, ARGV[i]) end
         end
@@ -120,6 +121,7 @@ while at <= #ARGV do
   at, place = last + 1, place + 1
 end
 for _, group in ipairs(order) do giveBack(group) end
+for queue in pairs(restored) do keepBack(queue, clock()) end
 keepSizes()
 return lost
 `;

@@ -25,16 +25,33 @@ end
  * ours are in a set of our own too, and come back for the queues that are still declared. One that was taken out of a set that is still there stays out.
  */
 export const MEND: string = String.raw`
+local function keepMember(exchange, queue, member)
+  local expires = expiresOf(queue)
+  redis.call('SADD', BINDINGS .. exchange, member)
+  if not expires then redis.call('SADD', PERMANENT .. exchange, member)
+  else
+    redis.call('SREM', PERMANENT .. exchange, member)
+    keepTable(exchange, expires, true)
+  end
+end
+local function queueIn(member)
+  local _, first = string.find(member, BETWEEN, 1, true)
+  local _, second = string.find(member, BETWEEN, (first or 0) + 1, true)
+  return second and string.sub(member, second + 1)
+end
 local function mend(exchange)
   local set, permanent = BINDINGS .. exchange, PERMANENT .. exchange
+  -- As Kombu sweeps: none has refreshed it in its time, and nobody has a binding for good.
+  local at = redis.call('ZSCORE', DEADLINES, exchange)
+  if at and tonumber(at) <= calendar() then
+    if redis.call('EXISTS', permanent) == 0 then redis.call('UNLINK', set) end
+    redis.call('ZREM', DEADLINES, exchange)
+  end
   if redis.call('EXISTS', set) == 1 then return end
   for _, member in ipairs(redis.call('SUNION', permanent, BOUND .. exchange)) do
-    local _, first = string.find(member, BETWEEN, 1, true)
-    local _, second = string.find(member, BETWEEN, (first or 0) + 1, true)
-    local queue = second and string.sub(member, second + 1)
+    local queue = queueIn(member)
     if queue and redis.call('HEXISTS', TABLES, 'queue ' .. queue) == 1 then
-      redis.call('SADD', set, member)
-      redis.call('SADD', permanent, member)
+      keepMember(exchange, queue, member)
     end
   end
 end
@@ -49,7 +66,7 @@ end
 export const READ: string = String.raw`
 local epoch, count = unpack(redis.call('HMGET', TABLES, 'epoch', 'count'))
 epoch, count = epoch or '', count or '0'
-local answer = {epoch .. '.' .. count, 'none', {}, redis.call('ZRANGEBYSCORE', EXPIRING, '-inf', now, 'LIMIT', 0, 100)}
+local answer = {epoch .. '.' .. count, 'none', {}, unused()}
 if ARGV[1] ~= answer[1] then
   local known, at = string.match(ARGV[1], '^(.*)%.(%d+)$')
   local behind = known == epoch and count - at
@@ -122,6 +139,8 @@ end)
 local fields = {}
 each(2, function(i)
   fields[#fields + 1] = ARGV[i]
+  local left = ARGV[i + 1] == '' and string.match(ARGV[i], '^consumers (.*)$')
+  if left then leaveQueue(left, now) end
   if ARGV[i + 1] == '' then redis.call('HDEL', TABLES, ARGV[i])
   else redis.call('HSET', TABLES, ARGV[i], ARGV[i + 1]) end
 end)
@@ -132,8 +151,7 @@ local function changed(exchange)
 end
 each(2, function(i)
   changed(ARGV[i])
-  redis.call('SADD', BINDINGS .. ARGV[i], ARGV[i + 1])
-  redis.call('SADD', PERMANENT .. ARGV[i], ARGV[i + 1])
+  keepMember(ARGV[i], queueIn(ARGV[i + 1]) or '', ARGV[i + 1])
   redis.call('SADD', BOUND .. ARGV[i], ARGV[i + 1])
 end)
 each(2, function(i)
@@ -191,9 +209,4 @@ for i = 1, #found, 2 do
   else late[#late + 1] = found[i] end
 end
 return {stamp, known and 1 or 0, late, patient}
-`;
-
-/** ARGV: the queue, its x-expires. */
-export const USE: string = String.raw`
-return redis.call('ZADD', EXPIRING, 'XX', now + ARGV[2], ARGV[1])
 `;

@@ -62,6 +62,11 @@
  * Where the memory is full (`noeviction`) publishing is refused, and consumers go on, new
  * ones too.
  *
+ * A queue with `x-expires` ends with Kombu 5.7's means, where nobody looks too: its lists
+ * expire, and its bindings have a deadline, which is twice its time or an hour. While one of ours consumes,
+ * its lists live as long as the bindings; a publisher of Kombu's that declared it lets them
+ * live for its time from then on, whoever consumes.
+ *
  * What a queue with `x-max-length-bytes` holds is kept beside it. Where Kombu puts or takes
  * there, which knows nothing of it, the limit holds by the mean of the sizes, and is looked
  * at anew after an eighth of the messages. After a failover the old master may still confirm for some seconds

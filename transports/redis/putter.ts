@@ -113,6 +113,7 @@ export class Putter {
       pushes: new Map(),
       queues: new Set(),
       timed: new Map(),
+      expiring: new Map(),
       first: Infinity,
       last: 0,
       watch: undefined,
@@ -150,6 +151,8 @@ export class Putter {
         this.#writePlain(message, list, batch);
         continue;
       }
+      const expires = this.#argumentsOf(queue)["x-expires"];
+      if (typeof expires === "number") batch.expiring.set(queue, expires);
       copy = this.#copy(item, copy);
       const { text, expiresAt } = copy;
       const texts = batch.lists.get(list);
@@ -181,8 +184,11 @@ export class Putter {
     if (put?.version === undefined || !this.#core.isCurrent(put.version)) {
       return put?.version;
     }
-    for (const { message, ttl } of put.items) {
+    for (const { message, ttl, queue } of put.items) {
       if (message.exchange !== "" || ttl !== undefined) return put.version;
+      if (this.#argumentsOf(queue)["x-expires"] !== undefined) {
+        return put.version;
+      }
     }
     return PLAIN;
   }
@@ -255,7 +261,9 @@ export class Putter {
     const { version, lists, timed, last: deadline } = batch;
     const seen = versionArguments(this.#core.mirror, version);
     if (seen === undefined) return undefined;
-    const args: RedisArgument[] = [...seen, timed.size];
+    const args: RedisArgument[] = [...seen, batch.expiring.size];
+    for (const [queue, expires] of batch.expiring) args.push(queue, expires);
+    args.push(timed.size);
     for (const [queue, at] of timed) args.push(queue, Math.ceil(at));
     for (const [list, texts] of lists) {
       args.push(list, texts.length);
@@ -327,6 +335,7 @@ export class Putter {
         String(declared["x-overflow"] ?? "").startsWith("reject-publish")
           ? 1
           : 0,
+        String(declared["x-expires"] ?? ""),
       );
     }
     const reply = await this.#core.run("putOne", "publish", args, {

@@ -12,14 +12,14 @@ import { BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
 import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
 import { SIZES } from "./lua_sizes.ts";
 import { RIPEN } from "./lua_ripen.ts";
-import { ADJUST, CLOCK } from "./lua_clock.ts";
+import { ADJUST, CLOCK, CLOCK_TIME } from "./lua_clock.ts";
+import { EXPIRES, OTHERS, USE } from "./lua_expires.ts";
 import {
   APPLY,
   AT_FULL_MEMORY,
   BEAT,
   MEND,
   READ,
-  USE,
   VERSION,
 } from "./lua_tables.ts";
 
@@ -57,7 +57,7 @@ export interface Scripts {
   readonly aside: string;
   /** Brings back into its queue what was put aside. */
   readonly back: string;
-  /** Notes that a queue is used. */
+  /** Notes that queues are used. */
   readonly use: string;
   /** Corrects a clock that was set forward. */
   readonly adjust: string;
@@ -88,28 +88,29 @@ local BETWEEN = ${quote(layout.options.sep)}
 local PATIENT = ${quote(layout.patient)}
 local TIME = ${quote(layout.time)}
 local SIZED = ${quote(layout.sizes)}
+local DEADLINES = ${quote(layout.deadlines)}
 `;
   const script = (...parts: readonly string[]) => constants + parts.join("");
   const consumers = (...parts: readonly string[]) =>
     script(AT_FULL_MEMORY, ...parts);
   return {
-    take: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, PASS, TAKE),
-    put: script(VERSION, PUT),
-    putOne: script(CLOCK, LINEAGE, HOLD, SIZES, VERSION, PUT_ONE),
+    take: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, EXPIRES, PASS, TAKE),
+    put: script(VERSION, CLOCK_TIME, EXPIRES, PUT),
+    putOne: script(CLOCK, LINEAGE, HOLD, SIZES, VERSION, EXPIRES, PUT_ONE),
     broadcast: script(VERSION, BROADCAST),
     remove: consumers(REMOVE),
-    release: consumers(LINEAGE, SIZES, EXPIRY, RELEASE),
+    release: consumers(LINEAGE, SIZES, EXPIRY, CLOCK_TIME, EXPIRES, RELEASE),
     renew: consumers(CLOCK, RENEW),
     overdue: consumers(CLOCK, OVERDUE),
     beat: consumers(CLOCK, BEAT),
-    read: consumers(CLOCK, MEND, READ),
-    apply: consumers(CLOCK, VERSION, APPLY),
-    count: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, PASS, COUNT),
-    ripen: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, PASS, RIPEN),
+    read: consumers(CLOCK, EXPIRES, OTHERS, MEND, READ),
+    apply: consumers(CLOCK, VERSION, EXPIRES, MEND, APPLY),
+    count: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, EXPIRES, PASS, COUNT),
+    ripen: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, EXPIRES, PASS, RIPEN),
     purge: consumers(SIZES, PURGE),
     aside: consumers(ASIDE),
     back: consumers(BACK),
-    use: consumers(CLOCK, USE),
+    use: consumers(CLOCK, EXPIRES, USE),
     adjust: consumers(CLOCK, ADJUST),
   };
 }

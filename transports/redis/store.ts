@@ -333,8 +333,18 @@ export class RedisStore implements Store {
     }
     // Not before: whoever removes what they had may be gone before it is done.
     await this.#sweeper.forget(done, options);
+    // Who works on what he has taken does not take: the queue is in use all the same.
+    await this.#tables.use(this.#consumed(owner), options);
     if (!known) this.#core.commands.destroy(takenForDeadError());
     return left;
+  }
+
+  *#consumed(owner: string): Iterable<string> {
+    const { topology } = this.#core.mirror;
+    for (const queue of topology.queuesOf(owner)) {
+      const consumers = topology.queue(queue)?.consumers ?? [];
+      if (consumers.some((each) => each.owner === owner)) yield queue;
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

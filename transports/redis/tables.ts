@@ -10,6 +10,9 @@ import type {
 import { decode, listOf, type RedisReply } from "./reply.ts";
 import { type Core, formatVersion, versionArguments } from "./core.ts";
 
+/** So many queues are noted in one script. */
+const USED_AT_ONCE = 100;
+
 /** Reads and changes what is declared in the database. */
 export class Tables {
   readonly #core: Core;
@@ -154,7 +157,7 @@ export class Tables {
       if (exchanges.some((each) => mirror.sizeOf(each) < 0)) {
         await this.#read(exchanges, options);
       }
-      if (record.consumers.length > 0) await this.#use(name, options);
+      if (record.consumers.length > 0) await this.use([name], options);
       else {
         await this.apply(
           planDeleteQueue(
@@ -169,13 +172,19 @@ export class Tables {
     }
   }
 
-  /** Notes that a queue is used. */
-  async #use(queue: string, options?: CallOptions): Promise<void> {
-    const expires = this.#core.mirror.topology.queue(queue)?.declaration
-      .arguments["x-expires"];
-    if (typeof expires !== "number") return;
-    const action = "note that a queue is used";
-    await this.#core.run("use", action, [queue, expires], options);
+  /** Notes that queues are used. */
+  async use(queues: Iterable<string>, options?: CallOptions): Promise<void> {
+    const { topology } = this.#core.mirror;
+    const timed: (string | number)[] = [];
+    for (const queue of queues) {
+      const expires = topology.queue(queue)?.declaration.arguments["x-expires"];
+      if (typeof expires === "number") timed.push(queue, expires);
+    }
+    for (let i = 0; i < timed.length; i += 2 * USED_AT_ONCE) {
+      const action = "note that queues are used";
+      const some = timed.slice(i, i + 2 * USED_AT_ONCE);
+      await this.#core.run("use", action, some, options);
+    }
   }
 
   /** Makes planned changes in one step. */
