@@ -46,4 +46,6 @@ export interface Batch {
   last: number;
   watch: Deadline | undefined;
   size: number;
+  /** How many texts there are. */
+  copies: number;
 }

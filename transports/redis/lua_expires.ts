@@ -8,9 +8,12 @@
  * lists have as long as its bindings: who works on what he has taken does not take.
  */
 export const EXPIRES: string = String.raw`
+local function expiresIn(record)
+  return record and tonumber(string.match(record, '"x%-expires":(%d+)')) or nil
+end
 local function expiresOf(queue)
   local record = redis.call('HGET', TABLES, 'queue ' .. queue)
-  return record and tonumber(string.match(record, '"x%-expires":(%d+)')) or nil, record
+  return expiresIn(record), record
 end
 local function isConsumed(queue)
   return redis.call('HEXISTS', TABLES, 'consumers ' .. queue) == 1

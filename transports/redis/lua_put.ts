@@ -72,7 +72,12 @@ if instead ~= '' then
   if redis.call('HDEL', UNACKED, instead) == 0 then return 'lost' end
   redis.call('ZREM', INDEX, instead)
 end
-local displaced, weight = {}, 0
+-- What nobody is to have goes at once.
+local function hasLetters(queue)
+  local record = redis.call('HGET', TABLES, 'queue ' .. queue)
+  return record and string.find(record, '"x-dead-letter-exchange"', 1, true)
+end
+local displaced, pushed, weight = {}, 0, 0
 for _, copy in ipairs(copies) do
   if delay > 0 then
     redis.call('ZADD', DELAYED .. copy.queue, now + delay, STEPS[copy.place] .. ':' .. copy.id .. ':' .. copy.text)
@@ -84,20 +89,24 @@ for _, copy in ipairs(copies) do
     if copy.expires ~= '' then redis.call('ZADD', DUE, 'LT', copy.expires, copy.queue) end
     if copy.most or copy.mostBytes then
       local count, sum = lengthOf(copy)
-      -- So many at the most: they are all answered with. The next messages push out the rest.
-      while count > 0 and #displaced < 4000 and weight < 4000000 and ((copy.most and count > copy.most) or (copy.mostBytes and sum > copy.mostBytes)) do
-        local head
-        for _, suffix in ipairs(SUFFIXES) do
-          head = redis.call('RPOP', P .. copy.queue .. suffix)
-          if head then break end
+      local letters, place = hasLetters(copy.queue), 1
+      -- So many at the most: the next messages push out the rest.
+      while count > 0 and pushed < 1000 and weight < 4000000 and ((copy.most and count > copy.most) or (copy.mostBytes and sum > copy.mostBytes)) do
+        local head = false
+        while not head and place <= #SUFFIXES do
+          head = redis.call('RPOP', P .. copy.queue .. SUFFIXES[place])
+          if not head then place = place + 1 end
         end
         if not head then break end
         count, sum, weight = count - 1, sum - bytes(head), weight + #head
         resize(copy.queue, head, -1)
-        displaced[#displaced + 1] = copy.queue
-        displaced[#displaced + 1] = hold(copy.queue, head)
-        displaced[#displaced + 1] = head
-        displaced[#displaced + 1] = lineageOf(copy.queue)
+        pushed = pushed + 1
+        if letters then
+          displaced[#displaced + 1] = copy.queue
+          displaced[#displaced + 1] = hold(copy.queue, head)
+          displaced[#displaced + 1] = head
+          displaced[#displaced + 1] = lineageOf(copy.queue)
+        end
       end
     end
   end

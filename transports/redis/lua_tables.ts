@@ -48,20 +48,34 @@ local function mend(exchange)
     redis.call('ZREM', DEADLINES, exchange)
   end
   if redis.call('EXISTS', set) == 1 then return end
-  for _, member in ipairs(redis.call('SUNION', permanent, BOUND .. exchange)) do
-    local queue = queueIn(member)
-    if queue and redis.call('HEXISTS', TABLES, 'queue ' .. queue) == 1 then
-      keepMember(exchange, queue, member)
+  local members, longest = redis.call('SUNION', permanent, BOUND .. exchange), nil
+  for first = 1, #members, 500 do
+    local fields, texts = {}, {}
+    for i = first, math.min(first + 499, #members) do
+      local queue = queueIn(members[i])
+      if queue then fields[#fields + 1], texts[#texts + 1] = 'queue ' .. queue, members[i] end
     end
+    local records = #fields > 0 and redis.call('HMGET', TABLES, unpack(fields)) or {}
+    local found, lasting = {}, {}
+    for i, text in ipairs(texts) do
+      local expires = records[i] and expiresIn(records[i])
+      if records[i] then found[#found + 1] = text end
+      if expires then longest = math.max(longest or 0, expires)
+      elseif records[i] then lasting[#lasting + 1] = text end
+    end
+    if #found > 0 then redis.call('SADD', set, unpack(found)) end
+    if #lasting > 0 then redis.call('SADD', permanent, unpack(lasting)) end
   end
+  if longest then keepTable(exchange, longest, true) end
 end
 `;
 
 /**
  * ARGV: the version that the caller knows or '', then exchanges, each with
  * the size of its set as the caller knows it, or -1. KEYS: their sets, to be watched.
- * Returns the version; 'all', 'some' or 'none' and fields with their values; queues
- * that have not been used for their time; and for each exchange its set, or nothing.
+ * Returns the version; 'all', 'some' or 'none' and fields with their values, or 'many' where
+ * they are too many for one call; queues that have not been used for their time; and for each
+ * exchange its set, or nothing, or its size where it is too large for one call.
  */
 export const READ: string = String.raw`
 local epoch, count = unpack(redis.call('HMGET', TABLES, 'epoch', 'count'))
@@ -72,17 +86,20 @@ if ARGV[1] ~= answer[1] then
   local behind = known == epoch and count - at
   if behind and behind > 0 and behind <= redis.call('LLEN', CHANGES) then
     answer[2] = 'some'
-    local seen = {}
+    local seen, room = {}, 2000
     for _, change in ipairs(redis.call('LRANGE', CHANGES, 0, behind - 1)) do
+      if room <= 0 then break end
       for _, field in ipairs(cjson.decode(change)) do
         if not seen[field] then
-          seen[field] = true
+          seen[field], room = true, room - 1
           local value = redis.call('HGET', TABLES, field)
           table.insert(answer[3], field)
           table.insert(answer[3], value or '')
         end
       end
     end
+    if room <= 0 then answer[2], answer[3] = 'many', {} end
+  elseif redis.call('HLEN', TABLES) > 1000 then answer[2] = 'many'
   else
     answer[2] = 'all'
     answer[3] = redis.call('HGETALL', TABLES)
@@ -91,7 +108,9 @@ end
 for i = 2, #ARGV, 2 do
   local set = BINDINGS .. ARGV[i]
   mend(ARGV[i])
-  if redis.call('SCARD', set) == tonumber(ARGV[i + 1]) then answer[#answer + 1] = false
+  local size = redis.call('SCARD', set)
+  if size == tonumber(ARGV[i + 1]) then answer[#answer + 1] = false
+  elseif size > 1000 then answer[#answer + 1] = size
   else answer[#answer + 1] = redis.call('SMEMBERS', set) end
 end
 return answer
@@ -122,28 +141,42 @@ end
 local full, gone = false, 0
 each(1, function(i) full = full or ready(ARGV[i]) > 0 end)
 if full then return 'not-empty' end
+-- Many at once: a call for each takes ten times as long.
+local function inPieces(list, width, act)
+  for i = 1, #list, width do act(unpack(list, i, math.min(i + width - 1, #list))) end
+end
+local deleted, keys = {}, {}
 each(1, function(i)
   local queue = ARGV[i]
+  deleted[#deleted + 1] = queue
   gone = gone + ready(queue)
-  -- What is unlinked is freed by a thread of the server's.
-  for _, suffix in ipairs(SUFFIXES) do redis.call('UNLINK', P .. queue .. suffix) end
-  redis.call('UNLINK', DELAYED .. queue)
-  redis.call('HDEL', SIZED, queue)
-  redis.call('ZREM', DUE, queue)
-  redis.call('ZREM', EXPIRING, queue)
+  for _, suffix in ipairs(SUFFIXES) do keys[#keys + 1] = P .. queue .. suffix end
+  keys[#keys + 1] = DELAYED .. queue
+end)
+-- What is unlinked is freed by a thread of the server's.
+inPieces(keys, 500, function(...) redis.call('UNLINK', ...) end)
+inPieces(deleted, 500, function(...)
+  redis.call('HDEL', SIZED, ...)
+  redis.call('ZREM', DUE, ...)
+  redis.call('ZREM', EXPIRING, ...)
 end)
 each(2, function(i)
   if ARGV[i + 1] == '' then redis.call('ZREM', EXPIRING, ARGV[i])
   else redis.call('ZADD', EXPIRING, now + ARGV[i + 1], ARGV[i]) end
 end)
-local fields = {}
+local fields, cleared, written = {}, {}, {}
 each(2, function(i)
   fields[#fields + 1] = ARGV[i]
   local left = ARGV[i + 1] == '' and string.match(ARGV[i], '^consumers (.*)$')
   if left then leaveQueue(left, now) end
-  if ARGV[i + 1] == '' then redis.call('HDEL', TABLES, ARGV[i])
-  else redis.call('HSET', TABLES, ARGV[i], ARGV[i + 1]) end
+  if ARGV[i + 1] == '' then cleared[#cleared + 1] = ARGV[i]
+  else
+    written[#written + 1] = ARGV[i]
+    written[#written + 1] = ARGV[i + 1]
+  end
 end)
+inPieces(cleared, 500, function(...) redis.call('HDEL', TABLES, ...) end)
+inPieces(written, 500, function(...) redis.call('HSET', TABLES, ...) end)
 local sets = {}
 local function changed(exchange)
   if not sets[exchange] then fields[#fields + 1] = 'set ' .. exchange end
@@ -154,12 +187,19 @@ each(2, function(i)
   keepMember(ARGV[i], queueIn(ARGV[i + 1]) or '', ARGV[i + 1])
   redis.call('SADD', BOUND .. ARGV[i], ARGV[i + 1])
 end)
+local unbound = {}
 each(2, function(i)
   changed(ARGV[i])
-  redis.call('SREM', BINDINGS .. ARGV[i], ARGV[i + 1])
-  redis.call('SREM', PERMANENT .. ARGV[i], ARGV[i + 1])
-  redis.call('SREM', BOUND .. ARGV[i], ARGV[i + 1])
+  unbound[ARGV[i]] = unbound[ARGV[i]] or {}
+  table.insert(unbound[ARGV[i]], ARGV[i + 1])
 end)
+for exchange, members in pairs(unbound) do
+  inPieces(members, 500, function(...)
+    redis.call('SREM', BINDINGS .. exchange, ...)
+    redis.call('SREM', PERMANENT .. exchange, ...)
+    redis.call('SREM', BOUND .. exchange, ...)
+  end)
+end
 -- Sets too: a binding that comes and one that goes leave the size as it was.
 if #fields > 0 then
   redis.call('HSETNX', TABLES, 'epoch', epoch)

@@ -27,6 +27,7 @@ const DEADLINES_APART = 20;
 /** So many characters leave in one call, or so many messages: a server does nothing else meanwhile. */
 const MOST_SIZE = 4_000_000;
 const MOST_MESSAGES = 128;
+const MOST_COPIES = 2000;
 
 /** Who is told of what we put: what we do ourselves the server does not tell us. */
 export interface PutterHost {
@@ -118,12 +119,13 @@ export class Putter {
       last: 0,
       watch: undefined,
       size: 0,
+      copies: 0,
     };
     let count = 0;
     for (const each of this.#waiting) {
       if (
         this.#versionOf(each) !== version || count === MOST_MESSAGES ||
-        batch.size > MOST_SIZE
+        batch.size > MOST_SIZE || batch.copies > MOST_COPIES
       ) break;
       count++;
       if (each.signal?.aborted) continue; // its caller knows
@@ -165,6 +167,7 @@ export class Putter {
     }
     batch.first = Math.min(batch.first, deadline ?? Infinity);
     batch.last = Math.max(batch.last, deadline ?? Infinity);
+    batch.copies += items.length;
     batch.sent.push({ put, lists });
   }
 

@@ -323,28 +323,18 @@ export class RedisStore implements Store {
     options?: CallOptions,
   ): Promise<readonly string[]> {
     const { known, dead } = await this.#sweeper.beat(owner, ttl, options);
-    const left: string[] = [];
-    const done: string[] = [];
+    const [left, done]: [string[], string[]] = [[], []];
     for (const each of dead) {
       const of = { type: "owner", name: each } as const;
       const { topology } = await this.#tables.read(of, options);
-      const isDone = planOwnerGone(topology, each).length === 0;
-      (isDone ? done : left).push(each);
+      (planOwnerGone(topology, each).length === 0 ? done : left).push(each);
     }
     // Not before: whoever removes what they had may be gone before it is done.
     await this.#sweeper.forget(done, options);
-    // Who works on what he has taken does not take: the queue is in use all the same.
-    await this.#tables.use(this.#consumed(owner), options);
+    // Who works does not take: the queue is in use all the same.
+    await this.#tables.useConsumed(owner, options);
     if (!known) this.#core.commands.destroy(takenForDeadError());
     return left;
-  }
-
-  *#consumed(owner: string): Iterable<string> {
-    const { topology } = this.#core.mirror;
-    for (const queue of topology.queuesOf(owner)) {
-      const consumers = topology.queue(queue)?.consumers ?? [];
-      if (consumers.some((each) => each.owner === owner)) yield queue;
-    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -13,6 +13,9 @@ import { type Core, formatVersion, versionArguments } from "./core.ts";
 /** So many queues are noted in one script. */
 const USED_AT_ONCE = 100;
 
+/** So much is read at once of what is large. */
+const PAGE = 500;
+
 /** Reads and changes what is declared in the database. */
 export class Tables {
   readonly #core: Core;
@@ -96,6 +99,10 @@ export class Tables {
         mirror.readAll(decode(version), pairs(fields));
         // The sizes that were told of were those of another time.
         return [];
+      case "many":
+        await this.#readMany(decode(version), options);
+        // What has changed meanwhile.
+        return await this.#read([], options);
       case "some":
         mirror.readSome(decode(version), pairs(fields));
     }
@@ -106,7 +113,56 @@ export class Tables {
       }
     });
     for (const exchange of changed) mirror.doubt(exchange);
+    for (const [i, exchange] of exchanges.entries()) {
+      if (typeof sets[i] === "number") await this.#readSet(exchange, options);
+    }
     return Array.isArray(unused) ? unused.map(decode) : [];
+  }
+
+  /** Reads the whole hash in pieces: what changes meanwhile is told of by the changes since. */
+  async #readMany(version: string, options?: CallOptions): Promise<void> {
+    const { mirror, layout } = this.#core;
+    const fields: [string, string][] = [];
+    for await (const page of this.#scan("HSCAN", layout.topology, options)) {
+      for (const pair of pairs(page)) fields.push(pair);
+    }
+    this.#core.fresh = false;
+    mirror.readAll(version, fields);
+  }
+
+  /** Reads a whole set in pieces. */
+  async #readSet(exchange: string, options?: CallOptions): Promise<void> {
+    const { mirror, layout } = this.#core;
+    const changed = new Set<string>();
+    const found = new Set<string>();
+    this.#underWay.add(changed);
+    try {
+      const key = layout.bindings(exchange);
+      for await (const page of this.#scan("SSCAN", key, options)) {
+        for (const member of page) found.add(decode(member));
+      }
+    } finally {
+      this.#underWay.delete(changed);
+    }
+    mirror.readSet(exchange, [...found]);
+    if (changed.has(exchange)) mirror.doubt(exchange);
+  }
+
+  async *#scan(
+    command: "HSCAN" | "SSCAN",
+    key: string,
+    options?: CallOptions,
+  ): AsyncIterable<readonly RedisReply[]> {
+    const { commands } = this.#core;
+    let cursor = "0";
+    do {
+      const reply = await commands.send("read what is declared", [
+        ...[command, key, cursor, "COUNT", PAGE] as const,
+      ], options);
+      const [next, page] = listOf(reply);
+      cursor = decode(next);
+      yield listOf(page ?? []);
+    } while (cursor !== "0");
   }
 
   /** Runs a script; what the server tells of sets meanwhile may be older than the answer, or newer. */
@@ -170,6 +226,15 @@ export class Tables {
         );
       }
     }
+  }
+
+  /** Notes that what an owner consumes is used. */
+  async useConsumed(owner: string, options?: CallOptions): Promise<void> {
+    const { topology } = this.#core.mirror;
+    const consumed = [...topology.queuesOf(owner)].filter((queue) =>
+      topology.queue(queue)?.consumers.some((each) => each.owner === owner)
+    );
+    await this.use(consumed, options);
   }
 
   /** Notes that queues are used. */
