@@ -39,7 +39,10 @@ export interface Message<T> {
    * @throws {ContentDisallowedError} If its content type is not accepted.
    */
   readonly payload: T;
-  /** The body as it was delivered: compressed, if the header `compression` says so. */
+  /**
+   * The body as it was delivered: compressed, if the header `compression` says so. Its
+   * `buffer` may hold other messages too: copy what you transfer to a worker.
+   */
   readonly body: Uint8Array;
   /** The application's own headers. */
   readonly headers: FieldTable;

@@ -286,6 +286,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       delay: checkRange("delay", options.delay, 0, MOST_DELAY) ?? 0,
       properties: propertiesOf(options, replyTo, encoded),
       body: encoded.body,
+      ownsProperties: true,
     };
   }
 }

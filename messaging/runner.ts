@@ -232,16 +232,23 @@ export class Runner<T> {
       return;
     }
     if (message.settled) return;
-    const settling = message.ack();
     try {
-      await settling;
+      await message.ack();
     } catch (failure) {
-      this.#tell(message, failure);
-      if (message.settled) return;
-      const ack = () => message.ack();
-      const left = await this.#persist(message, ack, failure, FEW_TRIES);
-      if (left !== undefined) await this.#letGo(message);
+      await this.#ackAgain(message, failure);
     }
+  }
+
+  /** Never rejects. */
+  async #ackAgain(
+    message: ReceivedMessage<T>,
+    failure: unknown,
+  ): Promise<void> {
+    this.#tell(message, failure);
+    if (message.settled) return;
+    const ack = () => message.ack();
+    const left = await this.#persist(message, ack, failure, FEW_TRIES);
+    if (left !== undefined) await this.#letGo(message);
   }
 
   /** Tries it again later, or no more. Never rejects. */

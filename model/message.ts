@@ -50,6 +50,12 @@ export interface Publishing {
    * publisher may send such: `NaN`, which other programs do write.
    */
   readonly republished?: boolean | undefined;
+  /**
+   * Whether nobody else has its `properties`, who might write to them: a transport that
+   * keeps objects need not copy these. Its body, headers and timestamp are another matter.
+   * @default {false}
+   */
+  readonly ownsProperties?: boolean | undefined;
 }
 
 /** Names one delivery on one channel, by consecutive numbers from 1; meaningless anywhere else. */

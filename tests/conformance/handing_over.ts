@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import type { ConformanceCase } from "./case.ts";
+import { type ConformanceCase, onBroker } from "./case.ts";
 import { onStage, take } from "./stage.ts";
+import { publishing, soon } from "./support.ts";
 
 /** When a message is a consumer's, and whose it is. */
 export const HANDING_OVER: readonly ConformanceCase[] = [
@@ -44,6 +45,30 @@ export const HANDING_OVER: readonly ConformanceCase[] = [
       assert.deepEqual(message?.body, Uint8Array.of(1, 2, 3));
       assert.deepEqual(message?.headers, { inner: { list: ["a"] } });
       await message?.ack();
+    },
+  ),
+  onBroker(
+    "what is done afterwards with what publish() was given changes no message",
+    async (broker) => {
+      const queue = await broker.queue();
+      const list = ["a"];
+      const properties = {
+        type: "before",
+        timestamp: new Date(1_700_000_000_000),
+        headers: { list },
+      };
+      const message = publishing("", queue, "body", { properties });
+      await broker.channel.publish(message, soon());
+      properties.type = "after";
+      properties.timestamp.setTime(0);
+      list.push("b");
+      message.body.fill(9);
+      const delivery = await broker.getSoon(queue);
+      const { type, timestamp, headers } = delivery.properties;
+      assert.equal(type, "before");
+      assert.deepEqual(timestamp, new Date(1_700_000_000_000));
+      assert.deepEqual(headers, { list: ["a"] });
+      assert.equal(new TextDecoder().decode(delivery.body), "body");
     },
   ),
   onStage(

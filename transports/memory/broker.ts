@@ -1,6 +1,8 @@
 import type { Clock } from "../../async/clock.ts";
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
+import { Slab } from "../store/slab.ts";
+import type { Kept } from "./kept.ts";
 import { type Item, MemoryQueue } from "./queue.ts";
 
 /** Somebody who waits for messages of some queues. */
@@ -10,12 +12,19 @@ export interface Waiter {
   wake(): void;
 }
 
+/** When a message may be delivered, and how often it was. */
+type Times = Pick<Item, "dueAt" | "expiresAt" | "deliveryCount">;
+
+const ALWAYS: Times = { dueAt: 0, expiresAt: Infinity, deliveryCount: 0 };
+
 /**
  * A broker in this process: the tables and the queues. Connections come and go;
  * it stays as long as the process.
  */
 export class MemoryBroker {
   readonly topology: Topology = new Topology();
+  /** Where the bodies are: nobody is handed a part of it. */
+  readonly slab: Slab = new Slab();
   readonly #clock: Clock;
   readonly #queues = new Map<string, MemoryQueue>();
   /** Queues that go when nobody uses them. */
@@ -72,11 +81,12 @@ export class MemoryBroker {
   }
 
   /** Adds a message to a queue, and wakes whoever has waited longest. */
-  put(queue: MemoryQueue, item: Omit<Item, "sequence">): void {
-    const { dueAt, expiresAt } = item;
+  put(queue: MemoryQueue, message: Kept, times: Times = ALWAYS): void {
+    const { dueAt, expiresAt, deliveryCount } = times;
     const timed = dueAt > 0 || expiresAt < Infinity;
+    const sequence = ++this.#sequence;
     queue.push(
-      { ...item, sequence: ++this.#sequence },
+      { message, sequence, dueAt, expiresAt, deliveryCount },
       timed ? this.#clock.now() : 0,
     );
     if (timed) {
@@ -118,7 +128,7 @@ export class MemoryBroker {
     if (queue === undefined || item === undefined) return false;
     aside?.delete(handle);
     const { message, deliveryCount } = item;
-    this.put(queue, { message, deliveryCount, dueAt: 0, expiresAt: Infinity });
+    this.put(queue, message, { ...ALWAYS, deliveryCount });
     return true;
   }
 

@@ -1,11 +1,11 @@
 import { Ring } from "../../async/ring.ts";
 import type { FieldTable } from "../../model/field_table.ts";
-import type { Publishing } from "../../model/message.ts";
+import type { Kept } from "./kept.ts";
 import { Level } from "./level.ts";
 
 /** A message in a queue. */
 export interface Item {
-  readonly message: Publishing;
+  readonly message: Kept;
   /** Its place among all messages of the broker: what comes back goes to where it was. */
   readonly sequence: number;
   /** The moment its time to live ends, on the clock. */
@@ -156,7 +156,7 @@ export class MemoryQueue {
 
   #count(item: Item, sign: 1 | -1): void {
     this.#size += sign;
-    this.#bytes += sign * item.message.body.byteLength;
+    this.#bytes += sign * item.message.size;
   }
 }
 

@@ -20,6 +20,7 @@ import type {
 import { copyOf } from "../../model/copies.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import type { MemoryBroker, Waiter } from "./broker.ts";
+import { Kept } from "./kept.ts";
 import type { Item, MemoryQueue } from "./queue.ts";
 
 const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
@@ -60,7 +61,8 @@ export class MemoryStore implements Store {
   readonly #broker: MemoryBroker;
   readonly #clock: ConnectOptions["clock"];
   readonly #waits: Limits;
-  readonly #held = new Set<MemoryReservation>();
+  /** What is reserved: each knows its neighbours, so that none has to be looked for. */
+  readonly #held = new Held();
   readonly #waiters = new Set<StoreWaiter>();
   #ended = false;
 
@@ -121,12 +123,12 @@ export class MemoryStore implements Store {
     let displaced: Reservation[] | undefined;
     // One for all queues: consumers are handed copies of it.
     let given: Publishing | undefined;
-    let kept: Publishing | undefined;
+    let kept: Kept | undefined;
     for (const item of items) {
       const queue = this.#broker.queue(item.queue);
       if (queue === undefined) continue;
       if (kept === undefined || item.message !== given) {
-        kept = copyOf(given = item.message);
+        kept = new Kept(given = item.message, this.#broker.slab);
       }
       this.#add(queue, kept, item.ttl);
       while (queue.overflows) {
@@ -142,13 +144,14 @@ export class MemoryStore implements Store {
 
   #add(
     queue: MemoryQueue,
-    message: Publishing,
+    message: Kept,
     ttl: number | undefined,
   ): void {
-    const timed = message.delay > 0 || ttl !== undefined;
-    const dueAt = timed ? this.#clock.now() + message.delay : 0;
-    this.#broker.put(queue, {
-      message,
+    if (message.delay === 0 && ttl === undefined) {
+      return this.#broker.put(queue, message);
+    }
+    const dueAt = this.#clock.now() + message.delay;
+    this.#broker.put(queue, message, {
       dueAt: message.delay > 0 ? dueAt : 0,
       expiresAt: ttl === undefined ? Infinity : dueAt + ttl,
       deliveryCount: 0,
@@ -280,7 +283,7 @@ export class MemoryStore implements Store {
     return Promise.resolve(
       aside.map(([handle, { message }]) => ({
         handle,
-        message: copyOf(message),
+        message: copyOf(message.publishing),
       })),
     );
   }
@@ -298,20 +301,18 @@ export class MemoryStore implements Store {
     if (this.#ended) return;
     this.#ended = true;
     for (const waiter of [...this.#waiters]) waiter.close();
-    await this.release([...this.#held]);
+    await this.release(this.#held.list());
     this.#waits.clear();
     this.#settleClosed({ type: "closed" });
   }
 
   #hold(queue: MemoryQueue, item: Item, expired: boolean): MemoryReservation {
-    const reservation = new MemoryReservation(queue, item, expired);
-    this.#held.add(reservation);
-    return reservation;
+    return this.#held.add(new MemoryReservation(queue, item, expired));
   }
 
   #settle(reservation: Reservation): MemoryReservation | undefined {
     if (!(reservation instanceof MemoryReservation)) return undefined;
-    return this.#held.delete(reservation) ? reservation : undefined;
+    return this.#held.remove(reservation) ? reservation : undefined;
   }
 }
 
@@ -324,17 +325,63 @@ interface StoreWaiter extends Waiter {
   close(): void;
 }
 
+/** Reservations in the order in which they were made. */
+class Held {
+  #first: MemoryReservation | undefined;
+  #last: MemoryReservation | undefined;
+
+  add(reservation: MemoryReservation): MemoryReservation {
+    const last = this.#last;
+    reservation.holder = this;
+    reservation.before = last;
+    if (last === undefined) this.#first = reservation;
+    else last.after = reservation;
+    return this.#last = reservation;
+  }
+
+  /** Says whether it was there. */
+  remove(reservation: MemoryReservation): boolean {
+    if (reservation.holder !== this) return false;
+    const { before, after } = reservation;
+    if (before === undefined) this.#first = after;
+    else before.after = after;
+    if (after === undefined) this.#last = before;
+    else after.before = before;
+    reservation.holder = reservation.before = reservation.after = undefined;
+    return true;
+  }
+
+  list(): MemoryReservation[] {
+    const all: MemoryReservation[] = [];
+    for (let each = this.#first; each !== undefined; each = each.after) {
+      all.push(each);
+    }
+    return all;
+  }
+}
+
 class MemoryReservation implements Reservation {
-  /** It may be in other queues, and is as it was when it comes back. */
-  readonly sharesMessage = true;
   readonly from: MemoryQueue;
   readonly item: Item;
   readonly expired: boolean;
+  /** As it was then: it is counted when the message goes back. */
+  readonly deliveryCount: number;
+  holder: Held | undefined;
+  before: MemoryReservation | undefined;
+  after: MemoryReservation | undefined;
+  #message: Publishing | undefined;
 
   constructor(from: MemoryQueue, item: Item, expired: boolean) {
     this.from = from;
     this.item = item;
     this.expired = expired;
+    this.deliveryCount = item.deliveryCount;
+    this.holder = this.before = this.after = undefined;
+  }
+
+  /** It may be in other queues, and is as it was when it comes back. */
+  get sharesMessage(): boolean {
+    return true;
   }
 
   get queue(): string {
@@ -346,15 +393,11 @@ class MemoryReservation implements Reservation {
   }
 
   get message(): Publishing {
-    return this.item.message;
+    return this.#message ??= this.item.message.publishing;
   }
 
   get redelivered(): boolean {
-    return this.item.deliveryCount > 0;
-  }
-
-  get deliveryCount(): number {
-    return this.item.deliveryCount;
+    return this.deliveryCount > 0;
   }
 }
 

@@ -22,6 +22,7 @@ import {
   type SettlerHost,
   type Settling,
 } from "./settler.ts";
+import { Slab } from "./slab.ts";
 import type { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
@@ -73,6 +74,8 @@ export class Deliveries implements SettlerHost<Held> {
   readonly #remover: Settler<Held>;
   readonly #releaser: Settler<Held>;
   readonly #window = new Window<Held>();
+  /** Bodies that are handed out: those of one channel may share a buffer, as those of one socket do. */
+  readonly #slab = new Slab();
   /** What was lost, by tag: whoever settles it is told so, once. */
   readonly #lost = new Map<DeliveryTag, Reservation>();
   /** Whose settlement failed, the first first. */
@@ -102,7 +105,7 @@ export class Deliveries implements SettlerHost<Held> {
     };
     held.tag = this.#window.add(held);
     if (noAck) this.#window.take(held.tag);
-    return deliveryOf(reservation, held.tag);
+    return deliveryOf(reservation, held.tag, this.#slab);
   }
 
   /** Settles: done. */

@@ -1,11 +1,11 @@
-import { copyOfBody, copyOfProperties } from "../../model/copies.ts";
+import { copyOfProperties } from "../../model/copies.ts";
 import type {
   Delivery,
   DeliveryTag,
   MessageProperties,
-  Publishing,
 } from "../../model/message.ts";
 import { isMalformed } from "./quarantine.ts";
+import type { Slab } from "./slab.ts";
 import type { Reservation } from "./store.ts";
 
 /**
@@ -13,12 +13,17 @@ import type { Reservation } from "./store.ts";
  *
  * @param reservation The reservation.
  * @param tag Names it on its channel.
+ * @param slab Where its body is copied to, if the store goes on using it.
  * @returns The delivery.
  */
 export function deliveryOf(
   reservation: Reservation,
   tag: DeliveryTag,
+  slab: Slab,
 ): Delivery {
+  if (reservation.sharesMessage) {
+    return new CopiedDelivery(reservation, tag, slab);
+  }
   const { message, queue, redelivered, deliveryCount } = reservation;
   if (isMalformed(message)) {
     return {
@@ -32,9 +37,6 @@ export function deliveryOf(
       body: message.body,
       malformed: message.error,
     };
-  }
-  if (reservation.sharesMessage) {
-    return new CopiedDelivery(reservation, message, tag);
   }
   const { exchange, routingKey, properties, body } = message;
   return {
@@ -53,44 +55,63 @@ export function deliveryOf(
 /** A delivery of a message that the store goes on using: it is copied when somebody looks. */
 class CopiedDelivery implements Delivery {
   readonly deliveryTag: DeliveryTag;
-  readonly queue: string;
-  readonly redelivered: boolean;
-  readonly deliveryCount: number | undefined;
-  readonly keepsPlace: boolean | undefined;
-  readonly #message: Publishing;
+  readonly #reservation: Reservation;
+  readonly #slab: Slab;
   #properties: MessageProperties | undefined;
   #body: Uint8Array | undefined;
 
-  constructor(
-    { queue, redelivered, deliveryCount, keepsPlace }: Reservation,
-    message: Publishing,
-    tag: DeliveryTag,
-  ) {
+  constructor(reservation: Reservation, tag: DeliveryTag, slab: Slab) {
     this.deliveryTag = tag;
-    this.queue = queue;
-    this.redelivered = redelivered;
-    this.deliveryCount = deliveryCount;
-    this.keepsPlace = keepsPlace;
-    this.#message = message;
+    this.#reservation = reservation;
+    this.#slab = slab;
+  }
+
+  get queue(): string {
+    return this.#reservation.queue;
   }
 
   get exchange(): string {
-    return this.#message.exchange;
+    const { message } = this.#reservation;
+    return isMalformed(message) ? "" : message.exchange;
   }
 
   get routingKey(): string {
-    return this.#message.routingKey;
+    const { message, queue } = this.#reservation;
+    return isMalformed(message) ? queue : message.routingKey;
+  }
+
+  get redelivered(): boolean {
+    return this.#reservation.redelivered;
+  }
+
+  get deliveryCount(): number | undefined {
+    return this.#reservation.deliveryCount;
+  }
+
+  get keepsPlace(): boolean | undefined {
+    return this.#reservation.keepsPlace;
+  }
+
+  get malformed(): Error | undefined {
+    const { message } = this.#reservation;
+    return isMalformed(message) ? message.error : undefined;
   }
 
   get received(): MessageProperties {
-    return this.#message.properties;
+    const { message } = this.#reservation;
+    return isMalformed(message) ? {} : message.properties;
   }
 
   get properties(): MessageProperties {
-    return this.#properties ??= copyOfProperties(this.#message.properties);
+    return this.#properties ??= this.#copyOfProperties();
+  }
+
+  #copyOfProperties(): MessageProperties {
+    const { message } = this.#reservation;
+    return isMalformed(message) ? {} : copyOfProperties(message.properties);
   }
 
   get body(): Uint8Array {
-    return this.#body ??= copyOfBody(this.#message.body);
+    return this.#body ??= this.#slab.copy(this.#reservation.message.body);
   }
 }

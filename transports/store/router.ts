@@ -216,17 +216,13 @@ export class Router {
  */
 export function itemsFor(message: Publishing, routed: Routed): StoreItem[] {
   const expiration = message.properties.expiration;
-  const items: StoreItem[] = [];
-  for (const { queue, ttl } of routed.queues) {
-    items.push({
-      queue,
-      message,
-      ttl: expiration === undefined || (ttl !== undefined && ttl < expiration)
-        ? ttl
-        : expiration,
-    });
-  }
-  return items;
+  return routed.queues.map(({ queue, ttl }) => ({
+    queue,
+    message,
+    ttl: expiration === undefined || (ttl !== undefined && ttl < expiration)
+      ? ttl
+      : expiration,
+  }));
 }
 
 function viewKey(message: Publishing): TopologyKey {

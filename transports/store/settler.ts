@@ -21,6 +21,8 @@ export interface SettlerHost<T extends Settling> {
 interface Batch<T> {
   readonly reservations: Reservation[];
   readonly held: T[];
+  /** What their callers have. */
+  readonly answers: Promise<void>[];
   readonly settled: Promise<readonly Reservation[]>;
   deadline: number | undefined;
 }
@@ -71,9 +73,7 @@ export class Settler<T extends Settling> {
         throw leaseLost(reservation);
       }
     });
-    // Who does not wait for it is not to fall over its failure: the message is
-    // settled later, or delivered again.
-    settling.catch(ignore);
+    batch.answers.push(settling);
     return settling;
   }
 
@@ -81,6 +81,7 @@ export class Settler<T extends Settling> {
     const batch: Batch<T> = {
       reservations: [],
       held: [],
+      answers: [],
       settled: Promise.resolve().then(() => this.#sendSoon(batch)),
       deadline: undefined,
     };
@@ -102,12 +103,19 @@ export class Settler<T extends Settling> {
       for (const { subscription } of held) subscription?.free(1);
       const lost = await sending;
       for (const each of held) this.#host.settled(each);
+      if (lost.length > 0) handle(batch.answers);
       return lost;
     } catch (error) {
       for (const each of held) this.#host.kept(each);
+      handle(batch.answers);
       throw error;
     }
   }
+}
+
+/** Who does not wait for it is not to fall over its failure: the message is settled later, or delivered again. */
+function handle(answers: readonly Promise<void>[]): void {
+  for (const each of answers) each.catch(ignore);
 }
 
 function ignore(): void {}

@@ -1,0 +1,43 @@
+import type { MessageProperties, Publishing } from "../../model/message.ts";
+import { copyOfProperties } from "../../model/copies.ts";
+import type { Slab } from "../store/slab.ts";
+
+/**
+ * A message as the broker keeps it: a copy of what was published, as if it had been read
+ * from a socket. It is in all queues that it went to, and nobody writes to it.
+ */
+export class Kept {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly mandatory: boolean;
+  readonly delay: number;
+  readonly properties: MessageProperties;
+  /** How many bytes its body has. */
+  readonly size: number;
+  readonly #buffer: ArrayBuffer;
+  readonly #offset: number;
+
+  /** Copies a message, its body to a slab that nobody else has. */
+  constructor(message: Publishing, slab: Slab) {
+    const { properties, body, delay } = message;
+    this.exchange = message.exchange;
+    this.routingKey = message.routingKey;
+    this.mandatory = message.mandatory;
+    this.delay = delay;
+    this.properties = message.ownsProperties &&
+        properties.headers === undefined && properties.timestamp === undefined
+      ? properties
+      : copyOfProperties(properties);
+    this.size = body.length;
+    // What waits for long is not to hold a page with others, which go soon.
+    this.#offset = slab.add(body, delay > 0);
+    this.#buffer = slab.buffer;
+  }
+
+  /** The message, to be read only. */
+  get publishing(): Publishing {
+    const { exchange, routingKey, mandatory, delay, properties } = this;
+    const body = new Uint8Array(this.#buffer, this.#offset, this.size);
+    return { exchange, routingKey, mandatory, delay, properties, body };
+  }
+}
