@@ -37,6 +37,16 @@ const INT64_MOST = 2n ** 63n - 1n;
  * @throws {RangeError} If it is longer than 255 bytes in UTF-8.
  */
 export function checkShortString(what: string, text: string): void {
+  if (!isSurelyShort(text)) measure(what, text);
+}
+
+/** A string of 85 units has no more than 255 bytes: most are not measured. */
+function isSurelyShort(text: string): boolean {
+  return typeof text === "string" && text.length * 3 <= SHORT &&
+    text.isWellFormed();
+}
+
+function measure(what: string, text: string): void {
   if (typeof text !== "string") {
     throw new TypeError(
       `Cannot use ${quote(text)} as ${what}: it must be a string`,
@@ -49,8 +59,6 @@ export function checkShortString(what: string, text: string): void {
       } as ${what}: half of a surrogate pair has no form in UTF-8`,
     );
   }
-  // A string of 85 units has no more than 255 bytes: most are not measured.
-  if (text.length * 3 <= SHORT) return;
   const bytes = new TextEncoder().encode(text).byteLength;
   if (bytes > SHORT) {
     throw new RangeError(
@@ -70,7 +78,7 @@ export function checkShortString(what: string, text: string): void {
  * @throws {RangeError} If it is longer than 255 bytes in UTF-8.
  */
 export function checkName(kind: string, name: string): void {
-  checkShortString(`${kind} name`, name);
+  if (!isSurelyShort(name)) measure(`${kind} name`, name);
 }
 
 /**
@@ -216,6 +224,7 @@ function tableSize(table: FieldTable, depth: number): number {
 }
 
 function checkFieldName(name: string): void {
+  if (isSurelyShort(name)) return;
   if (!name.isWellFormed()) {
     throw new EncodeError(
       `Cannot encode the header ${
@@ -223,7 +232,6 @@ function checkFieldName(name: string): void {
       }: half of a surrogate pair has no form in UTF-8`,
     );
   }
-  if (name.length * 3 <= SHORT) return;
   if (new TextEncoder().encode(name).length > SHORT) {
     throw new EncodeError(
       `Cannot encode a header whose name has more than ${SHORT} bytes: ${
