@@ -146,21 +146,20 @@ for (
     const producer = connection.producer<Uint8Array>({
       declare: [dead, queue],
     });
-    let size = 2800;
-    for (;; size++) {
-      const sent = await producer.publish(new Uint8Array(size + 1), {
-        routingKey: queue.name,
-        messageId: "the-same",
-      }).then(() => true, () => false);
-      if (!sent) break;
+    const options = { routingKey: queue.name, messageId: "the-same" };
+    // The most that is taken, by halves: what lies between the two is not known yet.
+    let [size, tooMuch] = [0, 4096];
+    while (tooMuch - size > 1) {
+      const middle = (size + tooMuch) >> 1;
+      const sent = await producer.publish(new Uint8Array(middle), options)
+        .then(() => true, () => false);
+      if (sent) size = middle;
+      else tooMuch = middle;
     }
     await connection.channel().then((channel) =>
       channel.purgeQueue(queue.name)
     );
-    await producer.publish(new Uint8Array(size), {
-      routingKey: queue.name,
-      messageId: "the-same",
-    });
+    await producer.publish(new Uint8Array(size), options);
     if (key === "d") {
       const consumer = connection.consumer(queue);
       const running = consumer.run(() => {
