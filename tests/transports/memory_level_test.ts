@@ -1,11 +1,15 @@
 import { assertEquals } from "@std/assert";
+import { Kept } from "../../transports/memory/kept.ts";
 import { Level } from "../../transports/memory/level.ts";
 import type { Item } from "../../transports/memory/queue.ts";
+import { Slab } from "../../transports/store/slab.ts";
 import { messageTo } from "../support/redis_transport.ts";
+
+const SLAB = new Slab();
 
 function itemOf(sequence: number): Item {
   return {
-    message: messageTo("", "q"),
+    message: new Kept(messageTo("", "q"), SLAB),
     sequence,
     expiresAt: Infinity,
     dueAt: 0,

@@ -1,13 +1,17 @@
 import { assertEquals } from "@std/assert";
+import { Kept } from "../../transports/memory/kept.ts";
 import { MemoryQueue } from "../../transports/memory/queue.ts";
+import { Slab } from "../../transports/store/slab.ts";
 import { messageTo } from "../support/redis_transport.ts";
+
+const SLAB = new Slab();
 
 Deno.test("memory: what is due at the same moment comes in the order of its puts", () => {
   const queue = new MemoryQueue("q", {}, 0);
   const dueAt = [5, 5, 3, 5, 3, 4];
   for (const [sequence, due] of dueAt.entries()) {
     queue.push({
-      message: messageTo("", "q"),
+      message: new Kept(messageTo("", "q"), SLAB),
       sequence,
       expiresAt: Infinity,
       dueAt: due,
