@@ -127,26 +127,38 @@ for (
   });
 }
 
-test("an ack that SQS has not taken for a passing reason says so, and is taken later", async ({ open, relay }) => {
-  const connection = open();
-  const queue = new Queue(unique());
-  const producer = connection.producer<number>({ declare: [queue] });
-  await producer.publish(1, { routingKey: queue.name });
-  const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
-  const { value } = await iterator.next();
-  relay.intercept = ({ action }) =>
-    action === "DeleteMessageBatch"
-      ? Response.json({
-        Failed: [{ Id: "0", Code: "RequestThrottled", SenderFault: true }],
-        Successful: [],
-      }, { headers: { "content-type": "application/x-amz-json-1.0" } })
-      : undefined;
-  const error = await value?.ack().catch((error) => error);
-  assertEquals([error.code, error.retryable], ["channel-closed", true]);
-  relay.intercept = () => undefined;
-  await iterator.return?.();
-  await remove(queue.name);
-});
+for (
+  const code of [
+    "RequestThrottled",
+    "ThrottlingException",
+    "OverLimit",
+    "AWS.SimpleQueueService.OverLimit",
+    "KmsThrottled",
+    "KMS.ThrottlingException",
+    "PriorRequestNotComplete",
+  ]
+) {
+  test(`an ack that SQS has not taken for a passing reason says so, and is taken later: ${code}`, async ({ open, relay }) => {
+    const connection = open();
+    const queue = new Queue(unique());
+    const producer = connection.producer<number>({ declare: [queue] });
+    await producer.publish(1, { routingKey: queue.name });
+    const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
+    const { value } = await iterator.next();
+    relay.intercept = ({ action }) =>
+      action === "DeleteMessageBatch"
+        ? Response.json({
+          Failed: [{ Id: "0", Code: code, SenderFault: true }],
+          Successful: [],
+        }, { headers: { "content-type": "application/x-amz-json-1.0" } })
+        : undefined;
+    const error = await value?.ack().catch((error) => error);
+    assertEquals([error.code, error.retryable], ["channel-closed", true]);
+    relay.intercept = () => undefined;
+    await iterator.return?.();
+    await remove(queue.name);
+  });
+}
 
 test("a server that does not wait before it says that there is nothing is not asked as fast as it answers", async ({ open, relay }) => {
   const connection = open({}, "?wait_time_seconds=10&get_wait_time_seconds=0");

@@ -1,4 +1,4 @@
-import type { Failure } from "./errors.ts";
+import { type Failure, plainCode } from "./errors.ts";
 
 /** What became of each entry of a batch, in its order: `undefined` is all well. */
 export type BatchResult = readonly (Failure | undefined)[];
@@ -50,7 +50,7 @@ export function resultOf(count: number, answer: BatchAnswer): BatchResult {
   for (const { Id, Code, Message, SenderFault } of Failed) {
     if (!results.has(Id)) continue;
     results.set(Id, {
-      code: Code ?? "InternalError",
+      code: plainCode(Code ?? "InternalError"),
       text: Message ?? Code ?? "it failed",
       status: 200,
       senderFault: SenderFault ?? false,

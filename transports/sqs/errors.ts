@@ -57,7 +57,6 @@ const DENIED: ReadonlySet<string> = new Set([
 
 const MISSING: ReadonlySet<string> = new Set([
   "QueueDoesNotExist",
-  "AWS.SimpleQueueService.NonExistentQueue",
   "NonExistentQueue",
   "NotFound",
   "NotFoundException",
@@ -81,6 +80,16 @@ const BUSY: ReadonlySet<string> = new Set([
   "OverLimit",
   "KmsThrottled",
   "KMSThrottlingException",
+  "RequestThrottledException",
+  "EC2ThrottledException",
+  "BandwidthLimitExceeded",
+  "PriorRequestNotComplete",
+]);
+
+/** What is granted a minute after the same was asked before. */
+const A_MINUTE_LATER: ReadonlyMap<string, string> = new Map([
+  ["QueueDeletedRecently", "gives the name free"],
+  ["PurgeQueueInProgress", "purges again"],
 ]);
 
 /** Nothing has left this machine, or nobody was there to take it. */
@@ -104,6 +113,20 @@ const FORBIDDEN: ReadonlySet<string> = new Set([
   "NotCapable",
   "PermissionDenied",
 ]);
+
+/**
+ * Takes from a code what one way of asking puts before it and the other does not:
+ * `AWS.SimpleQueueService.QueueDeletedRecently`, `KMS.ThrottlingException`.
+ *
+ * @param code The code.
+ * @returns The code as the sets of this file have it.
+ */
+export function plainCode(code: string): string {
+  return code.replace(/^AWS\.SimpleQueueService\./, "").replace(
+    /^KMS\./,
+    "KMS",
+  );
+}
 
 /**
  * Says whether credentials have expired: others may do.
@@ -202,9 +225,10 @@ export function requestError(
   if (isTooLarge(failure)) {
     return new PublishError(message, { cause, code: "message-too-large" });
   }
-  if (code === "QueueDeletedRecently") {
+  const later = A_MINUTE_LATER.get(code);
+  if (later !== undefined) {
     return new PreconditionFailedError(
-      `${message}; AWS gives the name free a minute later`,
+      `${message}; AWS ${later} a minute later`,
       { cause, retryable: true },
     );
   }
@@ -280,7 +304,7 @@ export function failureOf(error: unknown): Failure {
     code: status === undefined && typeof code === "string"
       ? code
       : typeof name === "string"
-      ? name
+      ? plainCode(name)
       : "unknown",
     text: typeof message === "string" && message !== ""
       ? message
