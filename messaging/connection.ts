@@ -293,7 +293,8 @@ export class Connection implements AsyncDisposable {
    * Closes it for good, in order: consumers take no more, give back what nobody has begun
    * with, and wait for their handlers; producers wait for what they have in flight; what
    * is still unsettled goes back. Closing again does nothing. It always returns, within
-   * `drainTimeout`.
+   * `drainTimeout`; without one it does not wait for messages that a broker which is
+   * `blocked` takes none of: they reject, their outcome unknown.
    */
   close(options: CloseOptions = {}): Promise<void> {
     if (options.drainTimeout !== undefined) {
@@ -323,14 +324,14 @@ export class Connection implements AsyncDisposable {
     const { clock, endpoint } = this.#session;
     const time = drainTimeout ?? endpoint.operationTimeout;
     const deadline = clock.now() + time;
-    await this.#endUsers(time);
+    await this.#endUsers(time, drainTimeout === undefined);
     // Who has used up all of it gets a twentieth more, to say goodbye.
     await this.#session.close(Math.max(deadline, clock.now() + time / 20));
   }
 
   /** Ends its producers and consumers, in time or not: what is left goes back with the connection. */
-  async #endUsers(drainTimeout: number): Promise<void> {
-    const { clock, limits } = this.#session;
+  async #endUsers(drainTimeout: number, isHasty = false): Promise<void> {
+    const { clock, limits, blocking } = this.#session;
     const call = { deadline: clock.now() + drainTimeout };
     // Handlers may publish until they have ended.
     await Promise.all(
@@ -339,7 +340,9 @@ export class Connection implements AsyncDisposable {
     const ended = Promise.all(
       [...this.#producers].map((each) => each[Symbol.asyncDispose]()),
     );
-    await limits.wait(ended, call, () => new Error("late")).catch(() => {});
+    // Where the broker takes none, nothing says how long that may last.
+    const drained = isHasty ? Promise.race([ended, blocking.begun]) : ended;
+    await limits.wait(drained, call, () => new Error("late")).catch(() => {});
   }
 
   #limits(options: OperationOptions | undefined): Call {

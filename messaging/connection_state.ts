@@ -66,6 +66,17 @@ export type ConnectionEvent =
     readonly delay: number;
     readonly error: Error;
   }
+  /**
+   * A consumer has no channel: all that were agreed on with the broker are in use. It
+   * tries again after `delay` ms, and takes one that is free then.
+   */
+  | {
+    readonly type: "channels-exhausted";
+    /** The queue's name; empty if it has none yet, or where it is the channel of all. */
+    readonly queue: string;
+    readonly delay: number;
+    readonly error: Error;
+  }
   /** A handler of `consumer.run` threw; its message is tried again later, or was rejected. */
   | {
     readonly type: "handler-failed";

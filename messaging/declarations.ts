@@ -14,7 +14,7 @@ import {
 import { Exchange, exchangeName } from "./exchange.ts";
 import { Queue } from "./queue.ts";
 
-export type { Entity } from "./entities.ts";
+export { type Entity, isHeld } from "./entities.ts";
 
 /** So many names of earlier connections are kept, for messages that carry them. */
 const MOST_FORMER = 1000;

@@ -1,4 +1,5 @@
 import type { Limits } from "../async/limits.ts";
+import type { CallOptions } from "../model/call_options.ts";
 import { hideSecrets } from "../model/secrets.ts";
 import type {
   ConnectOptions,
@@ -42,11 +43,13 @@ export async function dialOnce(
     }
   }
   const ask = boundedPassword(endpoint, limits, options);
-  const password = ask === undefined ? undefined : async () => {
-    const given = await ask();
-    secrets.push(given);
-    return given;
-  };
+  const password = ask === undefined
+    ? undefined
+    : async (call?: CallOptions) => {
+      const given = await ask(call);
+      secrets.push(given);
+      return given;
+    };
   const { tls, maxResponseSize, heartbeat, operationTimeout } = endpoint;
   try {
     return await transport.connect(url, {

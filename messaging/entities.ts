@@ -10,6 +10,16 @@ import type { Queue } from "./queue.ts";
 export type Entity = Exchange | Queue;
 
 /**
+ * Says whether a connection that declares an entity has it for itself alone.
+ *
+ * @param entity The entity.
+ * @returns Whether it is an exclusive queue.
+ */
+export function isHeld(entity: Entity): boolean {
+  return "exclusive" in entity && entity.exclusive;
+}
+
+/**
  * Lists the exchanges that an entity needs, itself among them: those that it is bound
  * to, its alternate and its dead letter exchange, and all that these need in turn, where
  * they are given as objects. Each stands behind those that its declaration names.

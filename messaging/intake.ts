@@ -13,6 +13,7 @@ import {
   heldForNow,
   type IntakeSettings,
   isFinal,
+  isFull,
   isOrdered,
   lookAt,
   QueueUse,
@@ -232,7 +233,7 @@ export class Intake {
   #tell(error: unknown, delay: number): void {
     if (!(error instanceof Error)) return;
     this.#lastError = error;
-    if (!this.#worked || mayPass(error)) return;
+    if (!isFull(error) && (!this.#worked || mayPass(error))) return;
     this.#session.emit(consumeFailed(this.#queues, delay, error));
   }
 
@@ -326,10 +327,8 @@ export class Intake {
   }
 
   async #consume(lane: Lane, queue: Queue | string, call: Call): Promise<void> {
-    const { settings, name } = {
-      settings: this.#settings,
-      name: await declared(this.#session, queue, call),
-    };
+    const settings = this.#settings;
+    const name = await declared(this.#session, queue, call);
     const source = new QueueSource(lane, name, settings.noAck);
     const subscription = await lane.channel.consume(
       name,

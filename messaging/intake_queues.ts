@@ -78,6 +78,7 @@ export async function declared(
     await topology.run(
       call,
       (channel) => declarations.declare(queue, channel, call),
+      queue.exclusive,
     );
   }
   return declarations.nameOf(queue) ?? queue.name;
@@ -112,6 +113,17 @@ export async function lookAt(
 export function isFinal(error: Error): boolean {
   return error instanceof MessagingError && !error.retryable &&
     error.code !== "consumer-cancelled";
+}
+
+/**
+ * Says whether a consumer has no channel, for all are in use.
+ *
+ * @param error Why it does not consume.
+ * @returns Whether it waits for one.
+ */
+export function isFull(error: Error): boolean {
+  return error instanceof MessagingError &&
+    error.code === "channels-exhausted";
 }
 
 /**
@@ -163,7 +175,7 @@ export function consumeFailed(
     typeof each === "string" ? each : each.name
   );
   return {
-    type: "consume-failed",
+    type: isFull(error) ? "channels-exhausted" : "consume-failed",
     queue: others.length === 0 ? queue ?? "" : "",
     delay,
     error,

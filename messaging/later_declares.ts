@@ -4,7 +4,7 @@ import { backoff } from "../async/backoff.ts";
 import type { TransportConnection } from "../transports/transport.ts";
 import type { RetryPolicy } from "./connection_options.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
-import type { Declarations, Entity } from "./declarations.ts";
+import { type Declarations, type Entity, isHeld } from "./declarations.ts";
 import { declareAgain, type Undeclared } from "./redeclaring.ts";
 import { sleep } from "./retry.ts";
 import type { TopologyChannel } from "./topology_channel.ts";
@@ -104,7 +104,12 @@ export class LaterDeclares {
       declarations,
       entities,
       width,
-      run: (action) => topology.run({ signal, deadline: Infinity }, action),
+      run: (action) =>
+        topology.run(
+          { signal, deadline: Infinity },
+          action,
+          entities.some(isHeld),
+        ),
       call: () => ({
         signal,
         deadline: clock.now() + endpoint.operationTimeout,

@@ -9,22 +9,22 @@ import { type Endpoint, formatEndpoint } from "./endpoint.ts";
  *
  * @param endpoint The endpoint.
  * @param limits Those of the session.
- * @param call How long it may take.
+ * @param call How long it may take, where the asking says nothing else.
  * @returns The function to ask, if there is one.
  */
 export function boundedPassword(
   endpoint: Endpoint,
   limits: Limits,
   call: CallOptions,
-): (() => Promise<string>) | undefined {
+): ((call?: CallOptions) => Promise<string>) | undefined {
   const { password } = endpoint;
   if (password === undefined) return undefined;
   const cannot = () => `Cannot connect to "${formatEndpoint(endpoint)}"`;
-  return async () => {
+  return async (given = call) => {
     try {
       return await limits.wait(
         (async () => await password())(),
-        call,
+        given,
         () =>
           new TimeoutError(
             `${cannot()} in time: the function that is asked for the password has not answered`,
@@ -32,7 +32,7 @@ export function boundedPassword(
           ),
       );
     } catch (cause) {
-      if (call.signal?.aborted || cause instanceof TimeoutError) throw cause;
+      if (given.signal?.aborted || cause instanceof TimeoutError) throw cause;
       throw new AuthenticationError(
         `${cannot()}: the function that is asked for the password failed; its error is the cause`,
         { cause, outcome: "not-sent" },

@@ -2,7 +2,6 @@ import { Line } from "../async/line.ts";
 import { turn } from "../async/turn.ts";
 import {
   ChannelError,
-  ClosedError,
   ConnectionError,
   MessagingError,
   NotFoundError,
@@ -12,10 +11,11 @@ import {
 } from "../model/errors.ts";
 import type { Publishing } from "../model/message.ts";
 import type { Channel, PublishOutcome } from "../transports/transport.ts";
-import type { Entity } from "./declarations.ts";
+import { type Entity, isHeld } from "./declarations.ts";
 import type { Call } from "./operation_options.ts";
 import { isLost, retry } from "./retry.ts";
 import type { Link, Session } from "./session.ts";
+import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
 import { Republisher } from "./republisher.ts";
 
 /** The channel for publishing on one link, and the exchanges that are known to be there. */
@@ -48,6 +48,8 @@ export class SessionPublisher {
   #declaring: Promise<void> | undefined;
   /** After a channel has ended: the messages that may be the reason. */
   readonly #suspects: Republisher;
+  /** What the broker has refused: what is like it is a suspect from the start. */
+  readonly #refused: RefusedPublishes;
   /** After a call has failed on a channel that goes on: one at a time. */
   readonly #retrying = new Line();
 
@@ -55,6 +57,7 @@ export class SessionPublisher {
   constructor(session: Session) {
     this.#session = session;
     this.#suspects = new Republisher(session);
+    this.#refused = new RefusedPublishes(session.clock);
   }
 
   /**
@@ -66,6 +69,9 @@ export class SessionPublisher {
    */
   publish(message: Publishing, call: PublishCall): Promise<void> {
     const lane = this.#lane;
+    if (!this.#refused.isEmpty && this.#refused.has(message)) {
+      return this.#publishApart(message, call);
+    }
     return lane === undefined || this.#line.busy || !isKnown(lane, message)
       ? this.#publishInLine(message, call)
       : this.#send(lane, message, call);
@@ -104,7 +110,7 @@ export class SessionPublisher {
     await topology.run(call, async (channel) => {
       if (declarations.has(entity)) return;
       await declarations.declare(entity, channel, call);
-    });
+    }, isHeld(entity));
   }
 
   /** What has to wait for the channel must not be overtaken by what comes after it. */
@@ -168,6 +174,7 @@ export class SessionPublisher {
   async #openOn(link: Link): Promise<Lane> {
     const channel = await link.connection.openChannel({
       deadline: this.#session.clock.now() + link.endpoint.operationTimeout,
+      use: "publish",
     });
     const lane: Lane = { link, channel, known: new Set() };
     this.#lane = lane;
@@ -206,7 +213,10 @@ export class SessionPublisher {
     if (error instanceof NotFoundError && this.#declared(message)) {
       return await this.#declareAndPublish(message, call);
     }
-    if (!call.retry || this.#session.ended || !isPassing(error)) throw error;
+    if (!call.retry || this.#session.ended || !isPassing(error)) {
+      this.#refused.add(message, error);
+      throw error;
+    }
     // A channel that has ended says so in the same turn; where only the call failed it
     // is as good as before.
     if (error instanceof ChannelError) await turn();
@@ -235,7 +245,27 @@ export class SessionPublisher {
         turn.leave();
       }
     } catch (last) {
+      this.#refused.add(message, last);
       throw withOutcome(last, error);
+    }
+  }
+
+  /** Publishes what is like a message that was refused. */
+  async #publishApart(message: Publishing, call: PublishCall): Promise<void> {
+    const { retryPolicy, clock, limits, random } = this.#session;
+    try {
+      await retry(() => this.#apart(message, call), {
+        retries: isLost,
+        policy: call.retry ? retryPolicy : false,
+        call,
+        clock,
+        limits,
+        random,
+      });
+      this.#refused.forget(message);
+    } catch (error) {
+      this.#refused.add(message, error);
+      throw error;
     }
   }
 
@@ -323,13 +353,6 @@ export class SessionPublisher {
 
 function isKnown(lane: Lane, { exchange }: Publishing): boolean {
   return exchange === "" || lane.known.has(exchange);
-}
-
-function isPassing(error: unknown): boolean {
-  if (error instanceof ConnectionError) return isLost(error);
-  if (error instanceof ChannelError) return error.code === "channel-closed";
-  // The channel was closed under the call because its connection was lost.
-  return error instanceof ClosedError;
 }
 
 function unroutable(

@@ -111,7 +111,7 @@ export class Republisher {
       deadline: clock.now() + endpoint.operationTimeout,
     };
     const { connection } = await this.#session.link(call);
-    const channel = await connection.openChannel(call);
+    const channel = await connection.openChannel({ ...call, use: "publish" });
     this.#channel = channel;
     channel.closed.then(() => {
       if (this.#channel === channel) this.#channel = undefined;

@@ -5,6 +5,9 @@ import { MessagingError } from "../model/errors.ts";
 import type { RetryPolicy } from "./connection_options.ts";
 import type { Call } from "./operation_options.ts";
 
+/** The longest wait for what asks no broker, ms. */
+const BRIEF = 1000;
+
 /** What {@linkcode retry} needs. */
 export interface RetryOptions {
   /** Says which errors may pass. @default {all that are retryable} */
@@ -39,9 +42,10 @@ export async function retry<T>(
     } catch (error) {
       if (!retries(error) || policy === false) throw error;
       if (failures + 1 >= (policy.attempts ?? Infinity)) throw error;
+      const { firstDelay = 100, mostDelay = 10_000 } = policy;
       const delay = backoff(failures, {
-        first: policy.firstDelay ?? 100,
-        most: policy.mostDelay ?? 10_000,
+        first: firstDelay,
+        most: asksNobody(error) ? Math.min(mostDelay, BRIEF) : mostDelay,
       }, random());
       if (clock.now() + delay >= call.deadline) throw error;
       onWait?.(
@@ -52,6 +56,12 @@ export async function retry<T>(
       await sleep(delay, call, clock, limits);
     }
   }
+}
+
+/** Whether an attempt came to nothing here: another one costs the broker nothing. */
+function asksNobody(error: unknown): boolean {
+  return error instanceof MessagingError &&
+    error.code === "channels-exhausted";
 }
 
 /**

@@ -3,15 +3,12 @@ import { Limits } from "../async/limits.ts";
 import type { Mailbox } from "../async/mailbox.ts";
 import { ConnectionError } from "../model/errors.ts";
 import type { QueueStatus } from "../model/queue.ts";
-import type {
-  Capability,
-  CloseReason,
-  TransportConnection,
-} from "../transports/transport.ts";
+import type { Capability, CloseReason } from "../transports/transport.ts";
+import { Blocking } from "./blocking.ts";
 import { Brake } from "./brake.ts";
 import type { RetryPolicy } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
-import { Declarations, type Entity } from "./declarations.ts";
+import { Declarations, type Entity, isHeld } from "./declarations.ts";
 import { dialOnce } from "./dialling.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import type { Failover } from "./failover.ts";
@@ -25,19 +22,13 @@ import {
   mayPass,
   Refusals,
 } from "./session_errors.ts";
-import { TopologyChannel } from "./topology_channel.ts";
+import { type Link, TopologyChannel } from "./topology_channel.ts";
 import { Watchers } from "./watchers.ts";
 
 /** How long what was destroyed may take to end, ms. */
 const LAST_MOMENT = 100;
 
-/** A transport's connection, while it lasts. */
-export interface Link {
-  readonly connection: TransportConnection;
-  readonly endpoint: Endpoint;
-  /** For what changes or looks at the tables: a failed declare ends no other channel. */
-  readonly topology: TopologyChannel;
-}
+export type { Link } from "./topology_channel.ts";
 
 /** What a session is made of. */
 export interface SessionSettings {
@@ -64,6 +55,7 @@ export class Session {
   readonly #settings: SessionSettings;
   readonly #background = new Set<Promise<void>>();
   readonly watchers: Watchers = new Watchers();
+  readonly blocking: Blocking = new Blocking();
   #state: ConnectionState = { type: "idle" };
   #link: Link | undefined;
   #capabilities: ReadonlySet<Capability> | undefined;
@@ -172,6 +164,7 @@ export class Session {
             this.declarations.recall(entity);
             return this.declarations.declare(entity, channel, call);
           },
+          isHeld(entity),
         );
       });
       if (status !== undefined) statuses.push(status);
@@ -205,6 +198,7 @@ export class Session {
 
   /** Tells whoever watches. */
   emit(event: ConnectionEvent): void {
+    this.blocking.note(event);
     this.watchers.tell(event);
   }
 

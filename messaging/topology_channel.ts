@@ -1,7 +1,16 @@
 import type { Limits } from "../async/limits.ts";
 import { ChannelError, TimeoutError } from "../model/errors.ts";
 import type { Channel, TransportConnection } from "../transports/transport.ts";
+import type { Endpoint } from "./endpoint.ts";
 import type { Call } from "./operation_options.ts";
+
+/** A transport's connection, while it lasts. */
+export interface Link {
+  readonly connection: TransportConnection;
+  readonly endpoint: Endpoint;
+  /** For what changes or looks at the tables: a failed declare ends no other channel. */
+  readonly topology: TopologyChannel;
+}
 
 /**
  * The channel for what changes or looks at the tables, one call at a time: where
@@ -11,6 +20,8 @@ export class TopologyChannel {
   readonly #connection: TransportConnection;
   readonly #limits: Limits;
   #channel: Promise<Channel> | undefined;
+  /** Whether something is declared that is this connection's alone. */
+  #holds = false;
   #tail: Promise<unknown> = Promise.resolve();
 
   /** Makes one that is opened with the first call. */
@@ -22,11 +33,16 @@ export class TopologyChannel {
   /**
    * Runs a call when those before it have ended.
    *
+   * @param call How long it may take.
+   * @param action What to do.
+   * @param holds Whether it declares what is this connection's alone.
+   * @returns What the action resolves to.
    * @throws {TimeoutError} If its turn does not come by the deadline.
    */
   async run<T>(
     call: Call,
     action: (channel: Channel) => Promise<T>,
+    holds: boolean = false,
   ): Promise<T> {
     const before = this.#tail;
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
@@ -37,6 +53,10 @@ export class TopologyChannel {
           "Cannot change or look at the broker's tables: other calls have not ended in time",
           { outcome: "not-sent" },
         ));
+      if (holds && !this.#holds) {
+        this.#holds = true;
+        await this.#drop();
+      }
       return await action(await this.#open(call));
     } catch (error) {
       // On AMQP the channel ended with it; elsewhere it costs little to open one.
@@ -54,9 +74,14 @@ export class TopologyChannel {
     await channel?.[Symbol.asyncDispose]();
   }
 
-  #open(call: Call): Promise<Channel> {
-    if (this.#channel !== undefined) return this.#channel;
-    const opening = this.#connection.openChannel(call);
+  async #open(call: Call): Promise<Channel> {
+    const channel = await this.#channel?.catch(() => undefined);
+    if (channel !== undefined && channel.superseded !== true) return channel;
+    await this.#drop();
+    const opening = this.#connection.openChannel({
+      ...call,
+      use: this.#holds ? "consume" : "declare",
+    });
     this.#channel = opening;
     const forget = () => {
       if (this.#channel === opening) this.#channel = undefined;
@@ -65,6 +90,6 @@ export class TopologyChannel {
       await channel.closed;
       forget();
     }, forget);
-    return opening;
+    return await opening;
   }
 }

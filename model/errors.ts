@@ -9,6 +9,7 @@ export type ErrorCode =
   | "authentication-failed"
   | "timed-out"
   | "channel-closed"
+  | "channels-exhausted"
   | "consumer-cancelled"
   | "not-found"
   | "access-refused"
@@ -150,6 +151,7 @@ export class ChannelError extends MessagingError {
     options: ErrorDetails & {
       readonly code:
         | "channel-closed"
+        | "channels-exhausted"
         | "consumer-cancelled"
         | "not-found"
         | "access-refused"

@@ -112,7 +112,9 @@ export interface ConnectOptions extends CallOptions {
   /** The most bytes of one answer, beyond which the server is cut off. @default {67_108_864} */
   readonly maxResponseSize?: number | undefined;
   /** Asked before each connect, where the password is not in the URL. */
-  readonly password?: (() => string | Promise<string>) | undefined;
+  readonly password?:
+    | ((call?: CallOptions) => string | Promise<string>)
+    | undefined;
   /** The transport's own options, not yet read. */
   readonly transportOptions: Readonly<Record<string, unknown>>;
   /** For the transport's own calls (polls, renewals, closing), ms. */
@@ -160,7 +162,21 @@ export interface TransportConnection extends AsyncDisposable {
   /** Ends it at once and without a word to the broker, which does not answer. */
   destroy?(): void;
   /** Opens a channel. */
-  openChannel(options?: CallOptions): Promise<Channel>;
+  openChannel(options?: OpenChannelOptions): Promise<Channel>;
+}
+
+/** What a channel is opened for. */
+export type ChannelUse = "publish" | "consume" | "declare";
+
+/** Options of {@linkcode TransportConnection.openChannel}. */
+export interface OpenChannelOptions extends CallOptions {
+  /**
+   * What it is for. A broker that reads nothing from who publishes, for it is short of
+   * memory, is to be read and heard by who consumes all the same. What is declared to
+   * be this connection's alone counts as consuming.
+   * @default {"consume"}
+   */
+  readonly use?: ChannelUse | undefined;
 }
 
 /**
@@ -170,6 +186,8 @@ export interface TransportConnection extends AsyncDisposable {
 export interface Channel extends AsyncDisposable {
   /** Settles once, when the channel has ended. Never rejects. On AMQP a failed declare ends it. */
   readonly closed: Promise<CloseReason>;
+  /** Whether one that is opened anew for the same use would serve better: this one's connection publishes, and is not read from. */
+  readonly superseded?: boolean | undefined;
 
   /** Declares an exchange, or checks that an equal one is there. */
   declareExchange(

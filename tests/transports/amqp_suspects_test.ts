@@ -1,5 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
-import { createConnection, MessagingError, Queue } from "@dashi/mq";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  AccessRefusedError,
+  createConnection,
+  MessagingError,
+  Queue,
+} from "@dashi/mq";
 import { test } from "../support/amqp.ts";
 
 const queueOf = () =>
@@ -54,4 +59,26 @@ test("of hundreds in flight only those reject that the broker refuses, each with
   assertEquals(lost, []);
   await connection.close();
   await watching;
+});
+
+test("what was refused once harms nobody when it is published again", async ({ url }) => {
+  await using connection = createConnection(url);
+  const queue = queueOf();
+  const producer = connection.producer<number>({ declare: [queue] });
+  const forbidden = () =>
+    assertRejects(
+      () => producer.publish(0, { exchange: "amq.rabbitmq.trace" }),
+      AccessRefusedError,
+    );
+  await producer.publish(-1, { routingKey: queue.name });
+  await forbidden();
+  const publishing: Promise<unknown>[] = [];
+  for (let i = 0; i < 500; i++) {
+    publishing.push(producer.publish(i, { routingKey: queue.name }));
+    if (i % 50 === 25) publishing.push(forbidden());
+  }
+  await Promise.all(publishing);
+  // What shares a channel with a culprit is published twice.
+  const [status] = await connection.declare(queue);
+  assertEquals(status?.messageCount, 501);
 });

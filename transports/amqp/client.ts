@@ -125,10 +125,17 @@ class Client implements AmqpClient {
   }
 
   get frameMax(): number {
-    const { connection } = this.#model;
-    return "frameMax" in connection && typeof connection.frameMax === "number"
-      ? connection.frameMax
-      : 0;
+    return this.#agreed("frameMax");
+  }
+
+  get channelMax(): number {
+    return this.#agreed("channelMax");
+  }
+
+  #agreed(name: "frameMax" | "channelMax"): number {
+    const connection: object = this.#model.connection;
+    const value = Reflect.get(connection, name);
+    return typeof value === "number" ? value : 0;
   }
 
   async openChannel(events: ClientEvents): Promise<AmqpClientChannel> {

@@ -45,6 +45,11 @@
  * `max-length` drops what waits longest, or with `overflow: reject-publish` refuses. An
  * operator policy can not be overridden either.
  *
+ * A connection that publishes and consumes is two TCP connections to the broker, by the
+ * same name, for it reads nothing from those that publish while it is short of memory or
+ * disk. The second is opened with the first need for both; where the broker lets nobody
+ * have it, all go over the first. Each has `channel_max` channels.
+ *
  * @example Connect
  * ```ts ignore
  * import { createConnection } from "@dashi/mq";

@@ -140,11 +140,6 @@ class Link extends AMQPBaseClient implements AmqpClient {
   async openChannel(events: ClientEvents): Promise<AmqpClientChannel> {
     let id = this.channels.findIndex((channel) => channel === undefined);
     if (id < 0) id = this.channels.length;
-    if (this.channelMax > 0 && id > this.channelMax) {
-      throw new Error(
-        `the connection has ${this.channelMax} channels, which is the most`,
-      );
-    }
     const incoming = new Incoming(this, id, events);
     this.channels[id] = incoming;
     await incoming.channel.open();

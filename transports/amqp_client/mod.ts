@@ -22,6 +22,11 @@
  * Capabilities: those of `@dashi/mq/amqp`. `wss://` verifies as `amqps://` does, and takes
  * the same `ssl: { ca, cert, key, servername }`.
  *
+ * A connection that publishes and consumes is two TCP connections to the broker, by the
+ * same name, for it reads nothing from those that publish while it is short of memory or
+ * disk. The second is opened with the first need for both; where the broker lets nobody
+ * have it, all go over the first. Each has `channel_max` channels.
+ *
  * @example Through a WebSocket
  * ```ts ignore
  * import { createConnection } from "@dashi/mq";

@@ -26,9 +26,14 @@ import type {
 import { Deliveries } from "./deliveries.ts";
 import type { ChannelContext } from "./context.ts";
 import type { Publish } from "./delays.ts";
-import { AmqpDelivery } from "./delivery.ts";
-import { channelError, isUnsent } from "./errors.ts";
-import { describe, type Failure } from "./failure.ts";
+import { AmqpDelivery, GOT } from "./delivery.ts";
+import {
+  channelEnded,
+  channelError,
+  closedChannel,
+  isUnsent,
+} from "./errors.ts";
+import { describe, type Failure, SILENT } from "./failure.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
 import { describePublish, Publishes } from "./publishes.ts";
 import { AmqpSubscription } from "./subscription.ts";
@@ -47,11 +52,16 @@ export class AmqpChannel implements Channel {
   /** Rejects when the channel ends: what every call waits for too. */
   readonly #ended: Promise<never>;
   readonly #rejectEnded: (error: Error) => void;
+  readonly #isSuperseded: () => boolean;
   #endError: Error | undefined;
   #closing: Promise<void> | undefined;
 
   /** Made by the connection over an open channel of the client's. */
-  constructor(context: ChannelContext, client: AmqpClientChannel) {
+  constructor(
+    context: ChannelContext,
+    client: AmqpClientChannel,
+    isSuperseded: () => boolean,
+  ) {
     const closed = Promise.withResolvers<CloseReason>();
     this.closed = closed.promise;
     this.#settleClosed = closed.resolve;
@@ -61,6 +71,7 @@ export class AmqpChannel implements Channel {
     this.#rejectEnded = ended.reject;
     this.#context = context;
     this.#client = client;
+    this.#isSuperseded = isSuperseded;
     this.#topology = new Topology(
       client,
       (action, options, call) => this.#call(action, options, call),
@@ -68,9 +79,13 @@ export class AmqpChannel implements Channel {
     this.#deliveries = new Deliveries(client, context);
     this.#publishes = new Publishes(
       client,
-      context.limits,
+      context,
       (error) => this.#giveUp(error),
     );
+  }
+
+  get superseded(): boolean {
+    return this.#isSuperseded();
   }
 
   /** The broker gives a mandatory message back. */
@@ -232,10 +247,8 @@ export class AmqpChannel implements Channel {
     if (this.#endError !== undefined) return;
     const error = connectionLost ??
       channelError("go on with a channel", failure ?? SILENT);
-    const pending = connectionLost ?? new ChannelError(
-      `A channel ended while a call waited: ${(failure ?? SILENT).text}`,
-      { code: "channel-closed", outcome: "unknown", cause: error },
-    );
+    const pending = connectionLost ??
+      channelEnded((failure ?? SILENT).text, error);
     this.#end(pending, { type: "lost", error }, failure);
   }
 
@@ -256,14 +269,17 @@ export class AmqpChannel implements Channel {
     if (this.#endError !== undefined) return;
     for (const each of this.#subscriptions) each.end({ type: "cancelled" });
     this.#deliveries.flush();
-    this.#end(closedError(), { type: "closed" }, undefined);
-    const { clock, limits, operationTimeout } = this.#context;
+    this.#end(closedChannel(), { type: "closed" }, undefined);
+    const { clock, limits, operationTimeout, blocked } = this.#context;
     try {
+      const answer = this.#client.close();
+      answer.catch(() => {});
+      if (blocked() !== undefined) return; // it comes when the broker reads again
       // Whoever owes the answer is the connection: its heartbeat ends it.
       await limits.wait(
-        this.#client.close(),
+        answer,
         { deadline: clock.now() + operationTimeout },
-        closedError,
+        closedChannel,
       );
     } catch {
       // Closing ends quietly.
@@ -294,14 +310,8 @@ export class AmqpChannel implements Channel {
   /** The broker owes an answer: nothing on this channel is sure any more. */
   #giveUp(error: TimeoutError | ChannelError): void {
     if (this.#endError !== undefined) return;
-    this.#end(
-      new ChannelError(
-        `A channel was closed while a call waited: ${error.message}`,
-        { code: "channel-closed", outcome: "unknown", cause: error },
-      ),
-      { type: "lost", error },
-      undefined,
-    );
+    const pending = channelEnded(error.message, error);
+    this.#end(pending, { type: "lost", error }, undefined);
     this.#client.close().catch(() => {});
   }
 
@@ -387,14 +397,4 @@ export class AmqpChannel implements Channel {
       { code: "message-settled", cause: this.#endError },
     );
   }
-}
-
-/** What was got counts against nobody's prefetch. */
-const GOT = { prefetch: Infinity };
-const SILENT: Failure = describe("the broker closed it");
-
-function closedError(): ClosedError {
-  return new ClosedError("The channel was closed while a call waited", {
-    outcome: "unknown",
-  });
 }

@@ -1,29 +1,22 @@
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import {
-  ClosedError,
-  ConnectionError,
-  TimeoutError,
-  TransportError,
-} from "../../model/errors.ts";
+import { ClosedError, TimeoutError } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import type {
   Capability,
   Channel,
+  ChannelUse,
   CloseReason,
   ConnectOptions,
+  OpenChannelOptions,
   TransportConnection,
 } from "../transport.ts";
-import { AmqpChannel } from "./channel.ts";
-import { CheckedChannel } from "./checked.ts";
-import type { ChannelContext } from "./context.ts";
 import { Copies } from "./copies.ts";
 import { Delays } from "./delays.ts";
-import { channelError, dialError, lostError } from "./errors.ts";
-import { describe, type Failure } from "./failure.ts";
 import type { DialOptions } from "./options.ts";
-import type { AmqpClient, Dial } from "./port.ts";
+import type { Dial } from "./port.ts";
+import { Socket, type SocketHost } from "./socket.ts";
 
 const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "dead-letter",
@@ -40,52 +33,76 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "shared-topology",
 ]);
 
-/** A connection to an AMQP 0-9-1 broker. */
+/**
+ * A connection to an AMQP 0-9-1 broker: one TCP connection, or two. A broker that runs
+ * out of memory or disk stops reading from connections that publish, acks and all; so
+ * what consumes goes over another one than what publishes, which is opened when there is
+ * the first need for both.
+ */
 export class AmqpConnection implements TransportConnection {
   readonly capabilities: ReadonlySet<Capability> = CAPABILITIES;
   readonly closed: Promise<CloseReason>;
   readonly #settleClosed: (reason: CloseReason) => void;
-  readonly #broker: string;
   readonly #options: ConnectOptions;
   readonly #limits: Limits;
-  readonly #channels = new Set<AmqpChannel>();
-  readonly #context: ChannelContext;
-  #client: AmqpClient | undefined;
-  #lastHeard: number;
-  #stopWatch: (() => void) | undefined;
+  readonly #host: SocketHost;
+  readonly #sockets: Socket[] = [];
+  /** What publishes, and what consumes; the first that is opened is for whoever comes first. */
+  readonly #users: {
+    publish: Socket | undefined;
+    consume: Socket | undefined;
+  } = { publish: undefined, consume: undefined };
+  #second: Promise<Socket> | undefined;
   #endError: Error | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(
-    broker: string,
-    userid: string,
+    client: Dial,
+    dial: DialOptions,
+    url: BrokerUrl,
     options: ConnectOptions,
   ) {
     const { promise, resolve } = Promise.withResolvers<CloseReason>();
     this.closed = promise;
     this.#settleClosed = resolve;
-    this.#broker = broker;
     this.#options = options;
-    const { clock, operationTimeout, heartbeat } = options;
-    this.#limits = new Limits(clock);
-    this.#lastHeard = clock.now();
-    this.#context = {
+    const { clock, operationTimeout, heartbeat, onEvent } = options;
+    const limits = this.#limits = new Limits(clock);
+    this.#host = {
+      broker: formatUrl(url),
+      dial,
+      client,
       clock,
-      operationTimeout,
-      heartbeat,
-      limits: this.#limits,
-      delays: new Delays({
+      limits,
+      context: {
         clock,
-        limits: this.#limits,
         operationTimeout,
-        openChannel: (call) => this.openChannel(call),
-      }),
-      copies: new Copies({
-        userid,
-        openChannel: () =>
-          this.openChannel({ deadline: clock.now() + operationTimeout }),
-      }),
-      lastHeard: () => this.#lastHeard,
+        heartbeat,
+        limits,
+        delays: new Delays({
+          clock,
+          limits,
+          operationTimeout,
+          openChannel: (call) => this.openChannel({ ...call, use: "declare" }),
+        }),
+        copies: new Copies({
+          userid: dial.userid,
+          openChannel: () =>
+            this.openChannel({
+              deadline: clock.now() + operationTimeout,
+              use: "publish",
+            }),
+        }),
+      },
+      ended: () =>
+        this.#endError ??
+          (this.#closing === undefined ? undefined : closedError()),
+      password: async (call) =>
+        url.password ?? await options.password?.(call) ??
+          (url.userid === undefined ? "guest" : ""),
+      lost: (error) => this.#lose(error),
+      blocked: (reason) => onEvent?.({ type: "blocked", reason }),
+      unblocked: () => onEvent?.({ type: "unblocked" }),
     };
   }
 
@@ -108,185 +125,136 @@ export class AmqpConnection implements TransportConnection {
     url: BrokerUrl,
     options: ConnectOptions,
   ): Promise<AmqpConnection> {
-    const broker = formatUrl(url);
-    const connection = new AmqpConnection(broker, dial.userid, options);
-    const { clock, signal, deadline, operationTimeout } = options;
-    const late = () =>
-      new TimeoutError(
-        `Cannot connect to "${broker}" in time: it has not answered`,
-        { outcome: "not-sent" },
-      );
-    connection.#limits.check(options, () => `connect to "${broker}"`);
-    const password = url.password ?? await options.password?.() ??
-      (url.userid === undefined ? "guest" : "");
-    const timeout = (deadline ?? clock.now() + operationTimeout) - clock.now();
-    const dialling = client(
-      dial,
-      password,
-      Math.max(1, Math.ceil(timeout)),
-      {
-        closed: (failure) => connection.#lose(failure),
-        blocked: (reason) => options.onEvent?.({ type: "blocked", reason }),
-        unblocked: () => options.onEvent?.({ type: "unblocked" }),
-        heard: () => connection.#lastHeard = clock.now(),
-      },
-    );
+    const connection = new AmqpConnection(client, dial, url, options);
+    const { clock, signal, operationTimeout } = options;
+    const { broker, limits } = connection.#host;
+    const deadline = options.deadline ?? clock.now() + operationTimeout;
+    limits.check({ signal, deadline }, () => `connect to "${broker}"`);
     try {
-      connection.#client = await connection.#limits.wait(
-        dialling,
-        { signal, deadline },
-        late,
-      );
+      const first = await Socket.open(connection.#host, { signal, deadline });
+      connection.#sockets.push(first);
+      if (connection.#endError !== undefined) first.end(connection.#endError);
+      return connection;
     } catch (error) {
-      connection.#limits.clear();
-      if (error instanceof TimeoutError || signal?.aborted) {
-        // It may still come: then it goes at once.
-        dialling.then((client) => client.close()).catch(() => {});
-        throw error;
-      }
-      if (error instanceof TransportError) throw error;
-      const failure = describe(error);
-      if (failure.text === "connect ETIMEDOUT") throw late();
-      throw dialError(broker, dial.virtualHost, failure);
+      limits.clear();
+      throw error;
     }
-    const { heartbeat = dial.heartbeat } = connection.#client;
-    connection.#watch(heartbeat * 1000);
-    return connection;
   }
 
-  async openChannel(options?: CallOptions): Promise<Channel> {
-    if (this.#endError !== undefined) throw this.#endError;
-    if (this.#closing !== undefined || this.#client === undefined) {
-      throw new ClosedError("Cannot open a channel: the connection is closed");
-    }
+  async openChannel(options: OpenChannelOptions = {}): Promise<Channel> {
+    this.#requireOpen();
     this.#limits.check(options, () => "open a channel");
-    let channel: AmqpChannel | undefined;
-    let early: Failure | undefined | "none" = "none";
-    const opening = this.#client.openChannel({
-      closed: (failure) => {
-        const ended = channel;
-        if (ended === undefined) early = failure;
-        else if (failure !== undefined) this.#forget(ended, failure);
-        // The client closes its channels before it says that the connection is lost,
-        // and then in the same breath: that is the reason.
-        else queueMicrotask(() => this.#forget(ended, failure));
-      },
-      returned: (message) => channel?.returned(message),
-    });
-    opening.catch(() => {});
-    try {
-      const client = await this.#limits.wait(
-        opening,
-        options,
-        () =>
-          new TimeoutError(
-            "Cannot open a channel in time: the broker has not answered",
-            { outcome: "unknown" },
-          ),
-      );
-      const { frameMax } = this.#client;
-      channel = new AmqpChannel(
-        this.#context,
-        new CheckedChannel(client, frameMax, (words) => this.#giveUp(words)),
-      );
-    } catch (error) {
-      if (options?.signal?.aborted || error instanceof TimeoutError) {
-        opening.then((client) => client.close()).catch(() => {});
-        throw error;
-      }
-      // Its end comes a little later than that of its channels.
-      if (this.#closing !== undefined) throw closedError();
-      throw this.#endError ?? channelError("open a channel", describe(error));
-    }
-    this.#channels.add(channel);
-    if (early !== "none") this.#forget(channel, early);
-    return channel;
+    const { use = "consume" } = options;
+    const socket = this.#socketFor(use) ?? await this.#limits.wait(
+      this.#second ??= this.#openSecond(use),
+      options,
+      () =>
+        new TimeoutError(
+          "Cannot open a channel in time: the broker has not answered",
+          { outcome: "not-sent" },
+        ),
+    );
+    this.#requireOpen();
+    return await socket.openChannel(
+      () => use === "declare" && this.#socketFor(use) !== socket,
+      options,
+    );
   }
 
   destroy(): void {
-    this.#client?.destroy();
     this.#end(closedError(), { type: "closed" });
+    this.#destroyAll();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();
   }
 
+  /** The socket for a use; `undefined` if it is yet to be opened. */
+  #socketFor(use: ChannelUse): Socket | undefined {
+    const [first] = this.#sockets;
+    const users = this.#users;
+    if (use === "declare") {
+      if (users.consume !== undefined) return users.consume;
+      // What publishes is not read from: what is to be consumed is declared elsewhere.
+      return first?.blocked === undefined ? first : undefined;
+    }
+    const other = users[use === "publish" ? "consume" : "publish"];
+    if (other === first) return users[use];
+    return users[use] ??= first;
+  }
+
+  /** For all who wait for it: by the connection's limits. */
+  async #openSecond(use: ChannelUse): Promise<Socket> {
+    const { clock, operationTimeout } = this.#options;
+    let socket: Socket | undefined;
+    try {
+      socket = await Socket.open(this.#host, {
+        deadline: clock.now() + operationTimeout / 3,
+      });
+    } catch {
+      // The broker lets nobody have a second one, or not now: all go over the first.
+      this.#requireOpen();
+      socket = this.#sockets[0];
+      if (socket === undefined) throw closedError();
+    }
+    if (!this.#sockets.includes(socket)) this.#sockets.push(socket);
+    this.#users[use === "publish" ? "publish" : "consume"] = socket;
+    const ended = this.#host.ended();
+    if (ended === undefined) return socket;
+    socket.end(ended);
+    socket.destroy();
+    throw ended;
+  }
+
   async #close(): Promise<void> {
     if (this.#endError !== undefined) return;
     const { clock, operationTimeout } = this.#options;
-    const call = { deadline: clock.now() + operationTimeout };
+    const call: CallOptions = { deadline: clock.now() + operationTimeout };
     const late = () => new ClosedError("late");
     try {
-      const channels = [...this.#channels];
-      const closing = Promise.all(
-        channels.map((channel) => channel[Symbol.asyncDispose]()),
-      ).then(() => this.#client?.close());
+      const closing = Promise.all([
+        ...this.#sockets.map((each) => each.close(closedError())),
+        this.#second?.catch(() => {}),
+      ]);
       await this.#limits.wait(closing, call, late);
     } catch {
-      this.#client?.destroy();
+      this.#destroyAll();
     } finally {
       this.#end(closedError(), { type: "closed" });
     }
   }
 
-  #forget(channel: AmqpChannel, failure: Failure | undefined): void {
-    this.#channels.delete(channel);
-    channel.lose(failure, this.#endError);
+  #lose(error: Error): void {
+    if (this.#closing !== undefined || this.#endError !== undefined) return;
+    this.#end(error, { type: "lost", error });
+    this.#destroyAll();
   }
 
-  /** The client says that the connection has ended. */
-  #lose(failure: Failure | undefined): void {
-    if (this.#closing !== undefined || this.#endError !== undefined) return;
-    const error = lostError(
-      this.#broker,
-      failure ?? {
-        reply: undefined,
-        text: "the socket was closed",
-        cause: undefined,
-      },
-    );
-    this.#end(error, { type: "lost", error });
+  #destroyAll(): void {
+    for (const each of this.#sockets) each.destroy();
   }
 
   #end(error: Error, reason: CloseReason): void {
     if (this.#endError !== undefined) return;
     this.#endError = error;
-    this.#stopWatch?.();
-    for (const channel of this.#channels) channel.lose(undefined, error);
-    this.#channels.clear();
+    for (const each of this.#sockets) each.end(error);
     this.#limits.clear();
     this.#settleClosed(reason);
   }
 
-  /** Gives it up: with this broker it makes no sense to go on. */
-  #giveUp(why: string): void {
-    const error = new ConnectionError(
-      `Connection to "${this.#broker}" was lost: ${why}`,
-      { code: "connection-lost", outcome: "unknown" },
-    );
-    this.#end(error, { type: "lost", error });
-    this.#client?.destroy();
-  }
-
-  /** The client notices silence within three heartbeats; this does within two. */
-  #watch(heartbeat: number): void {
-    if (heartbeat === 0 || this.#endError !== undefined) return;
-    const { clock } = this.#options;
-    let looks = 0;
-    const look = () => {
-      if (looks++ % 2 === 0) this.#client?.beat?.();
-      const silence = clock.now() - this.#lastHeard;
-      if (silence > 2 * heartbeat) {
-        this.#giveUp(
-          `nothing was heard for ${Math.round(silence)} ms, two heartbeats`,
-        );
-      } else this.#stopWatch = clock.timer(look, heartbeat / 4);
-    };
-    this.#stopWatch = clock.timer(look, heartbeat / 4);
+  #requireOpen(): void {
+    const ended = this.#host.ended();
+    if (ended === undefined) return;
+    if (!(ended instanceof ClosedError)) throw ended;
+    throw new ClosedError("Cannot open a channel: the connection is closed", {
+      outcome: "not-sent",
+    });
   }
 }
 
 function closedError(): ClosedError {
-  return new ClosedError("Cannot use the connection: it is closed");
+  return new ClosedError("Cannot use the connection: it is closed", {
+    outcome: "unknown",
+  });
 }

@@ -13,4 +13,6 @@ export interface ChannelContext {
   readonly copies: Copies;
   /** When the broker was last heard of, on the clock. */
   lastHeard(): number;
+  /** Why the broker reads nothing for now, in its words. */
+  blocked(): string | undefined;
 }

@@ -17,6 +17,9 @@ export interface Holder {
   readonly prefetch: number;
 }
 
+/** What was got counts against nobody's prefetch. */
+export const GOT: Holder = { prefetch: Infinity };
+
 /** A delivery over the client's message: translated when it is read, for much of it never is. */
 export class AmqpDelivery implements Delivery {
   readonly deliveryTag: DeliveryTag;

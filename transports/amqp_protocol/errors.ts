@@ -2,6 +2,7 @@ import {
   AccessRefusedError,
   AuthenticationError,
   ChannelError,
+  ClosedError,
   ConnectionError,
   type ErrorDetails,
   MessagingError,
@@ -57,6 +58,31 @@ export function channelError(
 export function isUnsent(error: unknown): boolean {
   return error instanceof MessagingError || error instanceof TypeError ||
     error instanceof RangeError;
+}
+
+/**
+ * Makes the error of what waited when its channel ended.
+ *
+ * @param text The broker's words.
+ * @param cause Why the channel ended.
+ * @returns The error; retryable on another.
+ */
+export function channelEnded(text: string, cause: unknown): ChannelError {
+  return new ChannelError(
+    `A channel ended while a call waited: ${text}`,
+    { code: "channel-closed", outcome: "unknown", cause },
+  );
+}
+
+/**
+ * Makes the error of what waited when its channel was closed.
+ *
+ * @returns The error.
+ */
+export function closedChannel(): ClosedError {
+  return new ClosedError("The channel was closed while a call waited", {
+    outcome: "unknown",
+  });
 }
 
 /**

@@ -14,6 +14,13 @@ export interface Failure {
 /** More of an error's text than a client makes of a reply. */
 const MOST_TEXT = 4000;
 
+/** A channel or a connection that has ended without a word. */
+export const SILENT: Failure = {
+  reply: undefined,
+  text: "the broker closed it",
+  cause: "the broker closed it",
+};
+
 /**
  * Says what a client's error is about.
  *

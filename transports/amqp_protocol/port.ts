@@ -78,6 +78,8 @@ export interface AmqpClient {
   readonly heartbeat?: number;
   /** The largest frame that the broker takes, bytes; 0 is no limit. */
   readonly frameMax: number;
+  /** The most channels that were agreed on with the broker; 0 is no limit. */
+  readonly channelMax: number;
   /** Opens a channel with confirms. */
   openChannel(events: ClientEvents): Promise<AmqpClientChannel>;
   /** Says to the broker that we live, where the client does not by itself. Called every half heartbeat. */

@@ -9,6 +9,7 @@ import {
 } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../transport.ts";
+import type { ChannelContext } from "./context.ts";
 import { channelError, isUnsent } from "./errors.ts";
 import type { Failure } from "./failure.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
@@ -33,17 +34,22 @@ export class Publishes {
   readonly #client: AmqpClientChannel;
   readonly #limits: Limits;
   readonly #onLate: (error: TimeoutError | ChannelError) => void;
+  readonly #blocked: () => string | undefined;
   #first: InFlight | undefined;
   #last: InFlight | undefined;
 
-  /** Makes one for a channel; `onLate` ends the channel, which owes an answer, or takes nothing any more. */
+  /**
+   * Makes one for a channel; `onLate` ends the channel, which owes an answer, or takes
+   * nothing any more; `blocked` says why it may.
+   */
   constructor(
     client: AmqpClientChannel,
-    limits: Limits,
+    { limits, blocked }: Pick<ChannelContext, "limits" | "blocked">,
     onLate: (error: TimeoutError | ChannelError) => void,
   ) {
     this.#client = client;
     this.#limits = limits;
+    this.#blocked = blocked;
     this.#onLate = onLate;
   }
 
@@ -131,14 +137,18 @@ export class Publishes {
   ): void {
     this.#settled(flight);
     if (reason !== undefined) return flight.reject(reason.aborted);
+    const blocked = this.#blocked();
     const error = new TimeoutError(
-      `Cannot ${
-        describePublish(flight.message)
-      } in time: the broker has not answered`,
+      `Cannot ${describePublish(flight.message)} in time: the broker ${
+        blocked === undefined
+          ? "has not answered"
+          : `takes no messages for now (${blocked})`
+      }`,
       { outcome: "unknown" },
     );
     flight.reject(error);
-    this.#onLate(error);
+    // It answers when it reads again: the others wait for that.
+    if (blocked === undefined) this.#onLate(error);
   }
 
   #watch(flight: InFlight, { signal, deadline }: CallOptions): void {

@@ -1,0 +1,266 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import {
+  ChannelError,
+  ConnectionError,
+  TimeoutError,
+  TransportError,
+} from "../../model/errors.ts";
+import { AmqpChannel } from "./channel.ts";
+import { CheckedChannel } from "./checked.ts";
+import type { ChannelContext } from "./context.ts";
+import { channelError, dialError, lostError } from "./errors.ts";
+import { describe, type Failure } from "./failure.ts";
+import type { DialOptions } from "./options.ts";
+import type { AmqpClient, Dial } from "./port.ts";
+
+/** What a socket has from its connection. */
+export interface SocketHost {
+  /** The broker's URL, without the password. */
+  readonly broker: string;
+  readonly dial: DialOptions;
+  readonly client: Dial;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  /** What its channels have, but for what they have from it. */
+  readonly context: Omit<ChannelContext, "lastHeard" | "blocked">;
+  /** Whether the connection is being closed, or has ended. */
+  ended(): Error | undefined;
+  password(call: CallOptions): Promise<string>;
+  /** It has ended, unasked. */
+  lost(error: Error): void;
+  blocked(reason: string): void;
+  unblocked(): void;
+}
+
+/** One TCP connection to a broker, with its channels. */
+export class Socket {
+  readonly #host: SocketHost;
+  readonly #channels = new Set<AmqpChannel>();
+  readonly #context: ChannelContext;
+  #client: AmqpClient | undefined;
+  #lastHeard: number;
+  #stopWatch: (() => void) | undefined;
+  #blocked: string | undefined;
+  /** How many channels are being opened. */
+  #opening = 0;
+  #endError: Error | undefined;
+
+  private constructor(host: SocketHost) {
+    this.#host = host;
+    this.#lastHeard = host.clock.now();
+    this.#context = {
+      ...host.context,
+      lastHeard: () => this.#lastHeard,
+      blocked: () => this.#blocked,
+    };
+  }
+
+  /**
+   * Connects once.
+   *
+   * @param host The connection that it belongs to.
+   * @param call How long it may take.
+   * @returns The open socket.
+   * @throws {AuthenticationError} If the broker refuses the user.
+   * @throws {NotFoundError} If it has no such virtual host.
+   * @throws {ConnectionError} If it can not be reached.
+   * @throws {TimeoutError} If it does not answer by the deadline.
+   */
+  static async open(
+    host: SocketHost,
+    call: CallOptions & { readonly deadline: number },
+  ): Promise<Socket> {
+    const { broker, clock, limits, dial, client } = host;
+    const socket = new Socket(host);
+    const late = () =>
+      new TimeoutError(
+        `Cannot connect to "${broker}" in time: it has not answered`,
+        { outcome: "not-sent" },
+      );
+    const password = await host.password(call);
+    const timeout = Math.max(1, Math.ceil(call.deadline - clock.now()));
+    const dialling = client(dial, password, timeout, {
+      closed: (failure) => socket.#lose(failure),
+      blocked: (reason) => {
+        socket.#blocked = reason;
+        host.blocked(reason);
+      },
+      unblocked: () => {
+        socket.#blocked = undefined;
+        host.unblocked();
+      },
+      heard: () => socket.#lastHeard = clock.now(),
+    });
+    try {
+      socket.#client = await limits.wait(dialling, call, late);
+    } catch (error) {
+      if (error instanceof TimeoutError || call.signal?.aborted) {
+        // It may still come: then it goes at once.
+        dialling.then((client) => client.close()).catch(() => {});
+        throw error;
+      }
+      if (error instanceof TransportError) throw error;
+      const failure = describe(error);
+      if (failure.text === "connect ETIMEDOUT") throw late();
+      throw dialError(broker, dial.virtualHost, failure);
+    }
+    const { heartbeat = dial.heartbeat } = socket.#client;
+    socket.#watch(heartbeat * 1000);
+    return socket;
+  }
+
+  /** Why the broker reads nothing from it for now, in its words. */
+  get blocked(): string | undefined {
+    return this.#blocked;
+  }
+
+  /** Opens a channel; `isSuperseded` says whether another socket is the one for what it is used for. */
+  async openChannel(
+    isSuperseded: () => boolean,
+    options?: CallOptions,
+  ): Promise<AmqpChannel> {
+    const client = this.#client;
+    if (this.#endError !== undefined || client === undefined) {
+      throw this.#endError ?? this.#host.ended();
+    }
+    this.#requireRoom(client);
+    let channel: AmqpChannel | undefined;
+    let early: Failure | undefined | "none" = "none";
+    this.#opening++;
+    const opening = client.openChannel({
+      closed: (failure) => {
+        const ended = channel;
+        if (ended === undefined) early = failure;
+        else if (failure !== undefined) this.#forget(ended, failure);
+        // The client closes its channels before it says that the connection is lost,
+        // and then in the same breath: that is the reason.
+        else queueMicrotask(() => this.#forget(ended, failure));
+      },
+      returned: (message) => channel?.returned(message),
+    });
+    opening.catch(() => {});
+    try {
+      const opened = await this.#host.limits.wait(
+        opening,
+        options,
+        () =>
+          new TimeoutError(
+            "Cannot open a channel in time: the broker has not answered",
+            { outcome: "unknown" },
+          ),
+      );
+      channel = new AmqpChannel(
+        this.#context,
+        new CheckedChannel(
+          opened,
+          client.frameMax,
+          (words) => this.#giveUp(words),
+        ),
+        isSuperseded,
+      );
+    } catch (error) {
+      if (options?.signal?.aborted || error instanceof TimeoutError) {
+        opening.then((client) => client.close()).catch(() => {});
+        throw error;
+      }
+      // Its end comes a little later than that of its channels.
+      throw this.#host.ended() ?? this.#endError ??
+        channelError("open a channel", describe(error));
+    } finally {
+      this.#opening--;
+    }
+    this.#channels.add(channel);
+    if (early !== "none") this.#forget(channel, early);
+    return channel;
+  }
+
+  /** Says goodbye and waits for the answer; where the broker reads nothing it ends at once, with an error for what waits. */
+  async close(error: Error): Promise<void> {
+    if (this.#endError !== undefined) return;
+    if (this.#blocked !== undefined) {
+      this.end(error);
+      return this.destroy();
+    }
+    const channels = [...this.#channels];
+    await Promise.all(
+      channels.map((channel) => channel[Symbol.asyncDispose]()),
+    );
+    await this.#client?.close();
+  }
+
+  /** Cuts it. */
+  destroy(): void {
+    this.#client?.destroy();
+  }
+
+  /** Ends what waits on it. */
+  end(error: Error): void {
+    if (this.#endError !== undefined) return;
+    this.#endError = error;
+    this.#stopWatch?.();
+    for (const channel of this.#channels) channel.lose(undefined, error);
+    this.#channels.clear();
+  }
+
+  /** The broker ends the connection of who opens more channels than were agreed on. */
+  #requireRoom({ channelMax }: AmqpClient): void {
+    const inUse = this.#channels.size + this.#opening;
+    if (channelMax === 0 || inUse < channelMax) return;
+    throw new ChannelError(
+      `Cannot open a channel: ${inUse} of ${channelMax} are in use, the most that were agreed on with the broker (channel_max); close consumers or channels, allow more by channelMax, or use another connection`,
+      { code: "channels-exhausted", retryable: true, outcome: "not-sent" },
+    );
+  }
+
+  #forget(channel: AmqpChannel, failure: Failure | undefined): void {
+    this.#channels.delete(channel);
+    channel.lose(failure, this.#endError);
+  }
+
+  /** The client says that it has ended. */
+  #lose(failure: Failure | undefined): void {
+    if (this.#endError !== undefined || this.#host.ended() !== undefined) {
+      return;
+    }
+    this.#host.lost(
+      lostError(
+        this.#host.broker,
+        failure ?? {
+          reply: undefined,
+          text: "the socket was closed",
+          cause: undefined,
+        },
+      ),
+    );
+  }
+
+  /** Gives it up: with this broker it makes no sense to go on. */
+  #giveUp(why: string): void {
+    this.#host.lost(
+      new ConnectionError(
+        `Connection to "${this.#host.broker}" was lost: ${why}`,
+        { code: "connection-lost", outcome: "unknown" },
+      ),
+    );
+    this.destroy();
+  }
+
+  /** The client notices silence within three heartbeats; this does within two. */
+  #watch(heartbeat: number): void {
+    if (heartbeat === 0 || this.#endError !== undefined) return;
+    const { clock } = this.#host;
+    let looks = 0;
+    const look = () => {
+      if (looks++ % 2 === 0) this.#client?.beat?.();
+      const silence = clock.now() - this.#lastHeard;
+      if (silence > 2 * heartbeat) {
+        this.#giveUp(
+          `nothing was heard for ${Math.round(silence)} ms, two heartbeats`,
+        );
+      } else this.#stopWatch = clock.timer(look, heartbeat / 4);
+    };
+    this.#stopWatch = clock.timer(look, heartbeat / 4);
+  }
+}
