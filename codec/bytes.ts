@@ -1,5 +1,6 @@
 import { EncodeError } from "../model/errors.ts";
 import type { Codec } from "./codec.ts";
+import { bytesIn } from "./payload.ts";
 import { decodeText, encodeText } from "./text.ts";
 
 /** Bytes as they are; with a character set, a text. Kombu's `raw`. */
@@ -8,10 +9,11 @@ export const BYTES_CODEC: Codec = {
   contentType: "application/data",
   contentEncoding: "binary",
   encode(payload) {
-    if (payload instanceof Uint8Array) return payload;
+    const bytes = bytesIn(payload);
+    if (bytes !== undefined) return bytes;
     if (typeof payload === "string") return encodeText(payload);
     throw new EncodeError(
-      `Cannot encode a payload of type ${typeof payload} as application/data: it must be a Uint8Array or a string`,
+      `Cannot encode a payload of type ${typeof payload} as application/data: it must be bytes or a string`,
     );
   },
   decode(body, contentEncoding) {

@@ -5,6 +5,13 @@ import { isBinary } from "./bytes.ts";
 import type { Codec } from "./codec.ts";
 import { parseLooseJson } from "./loose_json.ts";
 import { decodeText, encodeText } from "./text.ts";
+import {
+  CIRCLE,
+  isWithin,
+  type Place,
+  refused,
+  whyRefused,
+} from "./payload.ts";
 import { TypedValue } from "./typed_value.ts";
 
 /** JSON with Kombu's typed values. */
@@ -31,7 +38,7 @@ export const JSON_CODEC: Codec = {
  * @throws {EncodeError} If it has what can not be written; nothing is silently dropped but `undefined` in objects.
  */
 export function stringifyJson(payload: unknown): string {
-  return write(() => isPlain(payload) ? payload : convert(payload, "$", []));
+  return write(() => isPlain(payload) ? payload : convert(payload, undefined));
 }
 
 /**
@@ -44,7 +51,7 @@ export function stringifyJson(payload: unknown): string {
  */
 export function stringifyLooseJson(payload: unknown): string {
   const mark = crypto.randomUUID();
-  const text = write(() => convert(payload, "$", [], mark));
+  const text = write(() => convert(payload, undefined, mark));
   return text.replaceAll(new RegExp(`"${mark}([^"]+)"`, "g"), "$1");
 }
 
@@ -54,10 +61,13 @@ function write(payload: () => unknown): string {
     text = JSON.stringify(payload());
   } catch (cause) {
     if (cause instanceof EncodeError) throw cause;
+    if (cause instanceof RangeError) {
+      throw unwritable(undefined, TOO_DEEP, cause);
+    }
     const why = cause instanceof Error ? cause.message.split("\n")[0] : cause;
     throw new EncodeError(`Cannot encode a payload as JSON: ${why}`, { cause });
   }
-  if (text === undefined) throw unwritable("$", "it is undefined");
+  if (text === undefined) throw unwritable(undefined, "it is undefined");
   return text;
 }
 
@@ -85,8 +95,14 @@ export function parseJson(text: string): unknown {
   }
 }
 
+/** A program's stack ends somewhere, where exactly nobody can say. */
+const TOO_DEEP = "it is nested too deeply";
+
+/** What no JSON of people has; beyond it a circle is looked for. */
+const PLAIN_DEPTH = 100;
+
 /** A plain tree of JSON's own types needs no conversion; to look costs a fifth of writing it. */
-function isPlain(value: unknown): boolean {
+function isPlain(value: unknown, depth = 0): boolean {
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -99,37 +115,39 @@ function isPlain(value: unknown): boolean {
       return false;
   }
   if (value === null) return true;
-  if (Array.isArray(value)) return value.every(isPlain);
+  if (depth > PLAIN_DEPTH) return false;
+  if (Array.isArray(value)) {
+    return value.every((each) => isPlain(each, depth + 1));
+  }
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return false;
   if ("__type__" in value) return false;
   for (const each of Object.values(value)) {
-    if (each !== undefined && !isPlain(each)) return false;
+    if (each !== undefined && !isPlain(each, depth + 1)) return false;
   }
   return !("toJSON" in value);
 }
 
-/** Rewrites what JSON lacks; `seen` are the objects on the way here; `mark` stands before numbers that JSON has no form for, where they are wanted. */
+/** Rewrites what JSON lacks; `mark` stands before numbers that JSON has no form for, where they are wanted. */
 function convert(
   value: unknown,
-  path: string,
-  seen: readonly unknown[],
+  place: Place | undefined,
   mark?: string,
 ): unknown {
   switch (typeof value) {
     case "number":
       if (Number.isFinite(value)) return value;
-      if (mark === undefined) throw unwritable(path, `it is ${value}`);
+      if (mark === undefined) throw unwritable(place, `it is ${value}`);
       return `${mark}${value}`;
     case "bigint":
-      return rawNumber(value, path);
+      return rawNumber(value, place);
     case "function":
     case "symbol":
-      throw unwritable(path, `it is a ${typeof value}`);
+      throw unwritable(place, `it is a ${typeof value}`);
     case "object":
       if (value === null) return null;
-      if (seen.includes(value)) throw unwritable(path, "it contains itself");
-      return convertObject(value, path, [...seen, value], mark);
+      if (isWithin(value, place)) throw unwritable(place, CIRCLE);
+      return convertObject(value, place, mark);
     default:
       return value;
   }
@@ -137,36 +155,33 @@ function convert(
 
 function convertObject(
   value: object,
-  path: string,
-  seen: readonly unknown[],
+  place: Place | undefined,
   mark: string | undefined,
 ): unknown {
-  if (value instanceof Date) return typed("datetime", formatDate(value, path));
+  if (value instanceof Date) return typed("datetime", formatDate(value, place));
   if (value instanceof TypedValue) return typed(value.type, value.value);
   if (value instanceof Uint8Array) return typedBytes(value);
-  if (value instanceof Map || value instanceof Set) {
-    throw unwritable(
-      path,
-      "it is a Map or Set; make an object or an array of it",
-    );
-  }
+  const why = whyRefused(value);
+  if (why !== undefined) throw unwritable(place, why);
   if ("toJSON" in value && typeof value.toJSON === "function") {
-    return convert(value.toJSON(), path, seen, mark);
+    return convert(value.toJSON(), place, mark);
   }
   if (Array.isArray(value)) {
-    return value.map((each, i) => convert(each, `${path}[${i}]`, seen, mark));
+    return value.map((each, key) =>
+      convert(each, { within: value, key, up: place }, mark)
+    );
   }
   const entries = Object.entries(value);
   if (entries.length === 2 && "__type__" in value && "__value__" in value) {
     throw unwritable(
-      path,
+      place,
       'an object of the two keys "__type__" and "__value__" would be read as a typed value; use TypedValue',
     );
   }
   return Object.fromEntries(
     entries.map((
       [key, each],
-    ) => [key, convert(each, `${path}.${key}`, seen, mark)]),
+    ) => [key, convert(each, { within: value, key, up: place }, mark)]),
   );
 }
 
@@ -183,9 +198,9 @@ function typedBytes(bytes: Uint8Array): unknown {
 }
 
 /** As Python prints a moment in UTC: no fraction where it is zero, else six digits. */
-function formatDate(date: Date, path: string): string {
+function formatDate(date: Date, place: Place | undefined): string {
   if (Number.isNaN(date.getTime())) {
-    throw unwritable(path, "it is an invalid Date");
+    throw unwritable(place, "it is an invalid Date");
   }
   return date.toISOString().replace(
     /(?:\.000|(\.\d{3}))Z$/,
@@ -201,18 +216,20 @@ interface RawJson {
 }
 
 /** Newer runtimes write any number; older ones only what a double can hold. */
-function rawNumber(value: bigint, path: string): unknown {
+function rawNumber(value: bigint, place: Place | undefined): unknown {
   const json: RawJson = JSON;
   if (json.rawJSON !== undefined) return json.rawJSON(String(value));
   const number = Number(value);
   if (Number.isSafeInteger(number)) return number;
-  throw unwritable(path, "this runtime can not write a bigint beyond 2^53");
+  throw unwritable(place, "this runtime can not write a bigint beyond 2^53");
 }
 
-function unwritable(path: string, why: string): EncodeError {
-  return new EncodeError(
-    `Cannot encode "${path}" of a payload as JSON: ${why}`,
-  );
+function unwritable(
+  place: Place | undefined,
+  why: string,
+  cause?: unknown,
+): EncodeError {
+  return refused(place, "JSON", why, cause);
 }
 
 function revive(value: unknown): unknown {

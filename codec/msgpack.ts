@@ -2,6 +2,7 @@ import { decode, encode } from "@msgpack/msgpack";
 import { DecodeError, EncodeError } from "../model/errors.ts";
 import type { Codec } from "./codec.ts";
 import { checkMsgpack } from "./msgpack_check.ts";
+import { findRefused, whyRefused } from "./payload.ts";
 import { TypedValue } from "./typed_value.ts";
 
 /**
@@ -20,6 +21,7 @@ export const MSGPACK_CODEC: Codec = {
         ignoreUndefined: true,
       });
     } catch (cause) {
+      findRefused(payload, "MessagePack");
       if (cause instanceof EncodeError) throw cause;
       throw unwritable(messageOf(cause), cause);
     }
@@ -41,6 +43,9 @@ export const MSGPACK_CODEC: Codec = {
 
 /** What MessagePack has no type for is refused or, as in JSON, says itself what it is. With 64 bits as `bigint` the library writes a number beyond 32 bits as a float, and one beyond 64 cut off. */
 function widen(value: unknown): unknown {
+  if (typeof value === "function" || typeof value === "symbol") {
+    throw unwritable(`it has a ${typeof value}`);
+  }
   if (typeof value === "bigint") {
     if (BigInt.asIntN(64, value) === value) return value;
     if (BigInt.asUintN(64, value) === value) return value;
@@ -53,22 +58,19 @@ function widen(value: unknown): unknown {
   }
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(widen);
-  if (ArrayBuffer.isView(value)) return value;
+  if (value instanceof Uint8Array) return value;
   if (value instanceof Date) {
     if (!Number.isNaN(value.getTime())) return value;
     throw unwritable("it has an invalid Date");
   }
-  for (const type of UNWRITABLE) {
-    if (value instanceof type) throw unwritable(`it has a ${type.name}`);
-  }
+  if (value instanceof TypedValue) throw unwritable("it has a TypedValue");
+  const why = whyRefused(value);
+  if (why !== undefined) throw unwritable(why);
   if ("toJSON" in value && typeof value.toJSON === "function") {
     return widen(value.toJSON());
   }
   return mapEntries(value, widen);
 }
-
-/** The library would write them as empty or as something else, and say nothing. */
-const UNWRITABLE = [Map, Set, ArrayBuffer, RegExp, Error, TypedValue];
 
 /** What fits is a number, however wide it was written. */
 function narrow(value: unknown): unknown {

@@ -17,6 +17,7 @@ import {
   MOST_BYTES,
 } from "./compression.ts";
 import { JSON_CODEC } from "./json.ts";
+import { bytesIn } from "./payload.ts";
 import { decodeText, encodeText, TEXT_CODEC } from "./text.ts";
 
 /** What a body is to be written as. */
@@ -338,8 +339,8 @@ function messageOf(error: unknown): string {
 }
 
 function codecFor(payload: unknown): Codec {
-  if (payload instanceof Uint8Array) return BYTES_CODEC;
-  return typeof payload === "string" ? TEXT_CODEC : JSON_CODEC;
+  if (typeof payload === "string") return TEXT_CODEC;
+  return bytesIn(payload) === undefined ? JSON_CODEC : BYTES_CODEC;
 }
 
 function asIs(
@@ -347,12 +348,13 @@ function asIs(
   contentType: string,
   contentEncoding: string | undefined,
 ): EncodedBody {
-  if (payload instanceof Uint8Array) {
+  const bytes = bytesIn(payload);
+  if (bytes !== undefined) {
     return {
       contentType,
       contentEncoding: contentEncoding ?? "binary",
       compression: undefined,
-      body: payload,
+      body: bytes,
     };
   }
   const charset = contentEncoding ?? "utf-8";
@@ -362,7 +364,7 @@ function asIs(
         quote(contentType)
       } and content encoding ${
         quote(charset)
-      }: it must be a Uint8Array, or a string in utf-8; or name a serializer`,
+      }: it must be bytes, or a string in utf-8; or name a serializer`,
     );
   }
   return {

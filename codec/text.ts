@@ -17,6 +17,11 @@ export const TEXT_CODEC: Codec = {
         `Cannot encode a payload of type ${typeof payload} as text/plain: it must be a string`,
       );
     }
+    if (!payload.isWellFormed()) {
+      throw new EncodeError(
+        "Cannot encode a payload as text/plain: it has half a surrogate pair, which UTF-8 has no form for",
+      );
+    }
     return encodeText(payload);
   },
   decode: decodeText,

@@ -2,6 +2,7 @@ import { dump, load } from "js-yaml";
 import { DecodeError, EncodeError } from "../model/errors.ts";
 import { isBinary } from "./bytes.ts";
 import type { Codec } from "./codec.ts";
+import { findRefused } from "./payload.ts";
 import { decodeText, encodeText } from "./text.ts";
 import { READ_SCHEMA, WRITE_SCHEMA } from "./yaml_schema.ts";
 
@@ -19,6 +20,7 @@ export const YAML_CODEC: Codec = {
     try {
       return encodeText(dump(payload, { schema: WRITE_SCHEMA }));
     } catch (cause) {
+      findRefused(payload, "YAML", { circles: true, sets: true });
       throw unwritable(firstLine(cause), cause);
     }
   },

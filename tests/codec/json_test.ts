@@ -124,10 +124,10 @@ circle.self = circle;
 
 const UNWRITABLE: readonly (readonly [string, unknown, string])[] = [
   ["undefined", undefined, "undefined"],
-  ["NaN", { a: NaN }, "$.a"],
-  ["Infinity", [Infinity], "$[0]"],
-  ["a function", { f() {} }, "$.f"],
-  ["a symbol", [Symbol()], "$[0]"],
+  ["NaN", { a: NaN }, "payload.a"],
+  ["Infinity", [Infinity], "payload[0]"],
+  ["a function", { f() {} }, "payload.f"],
+  ["a symbol", [Symbol()], "payload[0]"],
   ["a Map", { m: new Map() }, "Map"],
   ["a Set", new Set(), "Set"],
   ["an invalid Date", new Date(NaN), "Date"],
@@ -136,7 +136,7 @@ const UNWRITABLE: readonly (readonly [string, unknown, string])[] = [
     { __type__: "date", __value__: "x" },
     "TypedValue",
   ],
-  ["what contains itself", circle, ""],
+  ["what contains itself", circle, "payload.self as JSON: it contains itself"],
 ];
 
 for (const [name, value, words] of UNWRITABLE) {

@@ -96,7 +96,7 @@ const UNWRITABLE:
       "serializer",
     ],
     ["an object as text", {}, { serializer: "text" }, "string"],
-    ["an object as bytes", {}, { serializer: "bytes" }, "Uint8Array"],
+    ["an object as bytes", {}, { serializer: "bytes" }, "bytes or a string"],
     ["a text in latin-1", "x", {
       contentType: "text/plain",
       contentEncoding: "latin-1",
@@ -287,4 +287,99 @@ Deno.test("a codec that can not be loaded rejects its preparation", async () => 
     Error,
     "not installed",
   );
+});
+
+const circle: Record<string, unknown> = { name: "x" };
+circle.friends = [{ best: circle }];
+
+const CHANGED: readonly (readonly [string, unknown, string])[] = [
+  ["a promise", { user: { photo: Promise.resolve(1) } }, "payload.user.photo"],
+  [
+    "a thenable",
+    new (class Query {
+      then() {}
+      x = 1;
+    })(),
+    "payload as",
+  ],
+  ["an Error", { "the error": new Error("x") }, 'payload["the error"]'],
+  ["a RegExp", { list: [{ pattern: /x/ }] }, "payload.list[0].pattern"],
+  ["a Blob", { file: new Blob(["x"]) }, "payload.file"],
+  ["headers", new Headers({ a: "b" }), "it is a Headers"],
+  ["an ArrayBuffer in an object", { a: new ArrayBuffer(3) }, "payload.a"],
+  ["floats in an object", { a: new Float32Array(2) }, "it is a Float32Array"],
+  ["a Map", { a: new Map([[1, 2]]) }, "payload.a"],
+  ["a function", { a: [() => 1] }, "payload.a[0]"],
+  ["a symbol", { a: Symbol("x") }, "payload.a"],
+];
+
+for (const serializer of ["json", "yaml", "msgpack"]) {
+  for (const [name, payload, words] of CHANGED) {
+    Deno.test(`${serializer}: ${name} is refused, and where it is`, async () => {
+      await codecs.prepare(serializer);
+      const { message } = assertThrows(
+        () => codecs.encode(payload, { serializer }),
+        EncodeError,
+      );
+      assert(message.includes(words), message);
+    });
+  }
+}
+
+for (const serializer of ["json", "msgpack"]) {
+  Deno.test(`${serializer}: a circle is refused, and where it is`, async () => {
+    await codecs.prepare(serializer);
+    assertThrows(
+      () => codecs.encode({ deep: { circle } }, { serializer }),
+      EncodeError,
+      "payload.deep.circle.friends[0].best",
+    );
+  });
+}
+
+Deno.test("json: a circle a thousand objects long is refused, and where it is", () => {
+  const first: Record<string, unknown> = {};
+  let last = first;
+  for (let i = 0; i < 1000; i++) last = last.n = {} as Record<string, unknown>;
+  last.n = first;
+  assertThrows(
+    () => codecs.encode(first),
+    EncodeError,
+    "payload.n.n.n",
+  );
+});
+
+Deno.test("json: what nests deeper than the stack is an EncodeError", () => {
+  let deep: unknown = 1;
+  for (let i = 0; i < 100_000; i++) deep = [deep];
+  assertThrows(() => codecs.encode(deep), EncodeError, "too deeply");
+});
+
+Deno.test("what is the same object twice, and no circle, is written", () => {
+  const twice = { at: new Date(0) };
+  const { body } = codecs.encode({ a: twice, b: [twice, twice] });
+  assertEquals(codecs.decode(body, { contentType: "application/json" }), {
+    a: twice,
+    b: [twice, twice],
+  });
+});
+
+const BYTES = new Uint8Array([1, 2, 3, 4]);
+for (
+  const [name, payload] of [
+    ["an ArrayBuffer", BYTES.buffer],
+    ["a DataView", new DataView(BYTES.buffer)],
+    ["a part of a buffer", new Uint8Array([0, 1, 2, 3, 4, 5]).subarray(1, 5)],
+    ["an Int16Array", new Int16Array(BYTES.buffer)],
+  ] as const
+) {
+  Deno.test(`${name} goes as its bytes`, () => {
+    const { body, contentType } = codecs.encode(payload);
+    assertEquals(contentType, "application/data");
+    assertEquals(new Uint8Array(body), BYTES);
+  });
+}
+
+Deno.test("a text with half a surrogate pair is refused: UTF-8 would change it", () => {
+  assertThrows(() => codecs.encode("a\ud800"), EncodeError, "surrogate");
 });
