@@ -3,20 +3,22 @@ import { type CodecRegistry, createCodecRegistry } from "../codec/mod.ts";
 import { ClosedError } from "../model/errors.ts";
 import type { QueueStatus } from "../model/queue.ts";
 import type { Capability, Channel } from "../transports/transport.ts";
-import type {
-  AsUriOptions,
-  CloseOptions,
-  ConnectionInfo,
+import {
+  type AsUriOptions,
+  CLOSE,
+  type CloseOptions,
+  type ConnectionInfo,
 } from "./connection_info.ts";
 import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Consumer } from "./consumer.ts";
 import type { ConsumerOptions } from "./consumer_options.ts";
-import type { Entity } from "./declarations.ts";
+import { checkEntities, type Entity } from "./entities.ts";
 import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
 import { watch } from "./events.ts";
 import { Failover } from "./failover.ts";
 import { Getter } from "./getter.ts";
+import { checkKnown } from "./known_options.ts";
 import type { Decoding } from "./message.ts";
 import {
   type Call,
@@ -25,22 +27,20 @@ import {
   type OperationOptions,
 } from "./operation_options.ts";
 import { OwnChannel } from "./own_channel.ts";
-import { ConnectionPool, type PoolOptions } from "./pool.ts";
-import { Producer, type ProducerOptions } from "./producer.ts";
+import { ConnectionPool, type Home, type PoolOptions } from "./pool.ts";
+import { Producer } from "./producer.ts";
+import type { ProducerOptions } from "./producer_options.ts";
 import { SessionPublisher } from "./publisher.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { Queue } from "./queue.ts";
 import { requireRuntime } from "./runtime.ts";
 import { Session } from "./session.ts";
-import { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";
-
-/** Where a connection belongs that came out of a pool. */
-export interface Home {
-  /** Takes it back. */
-  takeBack(connection: Connection): Promise<void>;
-  /** Strikes it off: it is closed. */
-  strikeOff(connection: Connection): void;
-}
+import { readInput, type UrlInput } from "./url_input.ts";
+import {
+  SIMPLE_QUEUE,
+  SimpleQueue,
+  type SimpleQueueOptions,
+} from "./simple_queue.ts";
 
 /**
  * A connection to a broker. It connects with the first operation that needs it, and
@@ -61,7 +61,7 @@ export class Connection implements AsyncDisposable {
     });
   }
 
-  readonly #input: string | URL | readonly (string | URL)[];
+  readonly #input: UrlInput;
   readonly #options: ConnectionOptions;
   readonly #endpoints: readonly Endpoint[];
   readonly #home: Home | undefined;
@@ -75,7 +75,7 @@ export class Connection implements AsyncDisposable {
 
   /** Made by `createConnection`, `clone` and pools. */
   constructor(
-    input: string | URL | readonly (string | URL)[],
+    input: UrlInput,
     options: ConnectionOptions,
     home?: Home,
   ) {
@@ -154,7 +154,8 @@ export class Connection implements AsyncDisposable {
     options?: OperationOptions,
   ): Promise<readonly QueueStatus[]> {
     const call = this.#limits(options);
-    const entities = "name" in entity ? [entity] : entity;
+    const entities = Array.isArray(entity) ? entity : [entity];
+    checkEntities(entities, "connection.declare");
     return await this.#session.declare(entities, call);
   }
 
@@ -181,9 +182,7 @@ export class Connection implements AsyncDisposable {
     options: ConsumerOptions<T> = {},
   ): Consumer<T> {
     this.#requireOpen("make a consumer");
-    const list = typeof queues === "string" || "name" in queues
-      ? [queues]
-      : queues;
+    const list = Array.isArray(queues) ? queues : [queues];
     const consumer = new Consumer<T>(
       this.#session,
       this.#decoding,
@@ -200,6 +199,7 @@ export class Connection implements AsyncDisposable {
     name: string | Queue,
     options: SimpleQueueOptions = {},
   ): SimpleQueue<T> {
+    checkKnown(options, SIMPLE_QUEUE);
     const { accept, serializer, compression, buffer = false } = options;
     const producerFor = (queue: Queue) => {
       const [bound] = queue.bindings;
@@ -297,6 +297,7 @@ export class Connection implements AsyncDisposable {
    * `blocked` takes none of: they reject, their outcome unknown.
    */
   close(options: CloseOptions = {}): Promise<void> {
+    checkKnown(options, CLOSE);
     if (options.drainTimeout !== undefined) {
       checkDuration("drainTimeout", options.drainTimeout);
     }
@@ -360,9 +361,10 @@ export class Connection implements AsyncDisposable {
  * Makes a connection. Nothing is opened and nothing loaded yet: the first operation
  * connects, or `connect()`.
  *
- * @param url A URL, several in an array, or several in one string joined with `;`. The others are tried when one fails.
+ * @param url A URL, several in an array, or several in one string joined with `;`: the others are tried when one fails. Or the options alone, `{ hostname }` and the like, of a RabbitMQ unless `transport` says otherwise.
  * @param options What the URL leaves out.
  * @returns The connection.
+ * @throws {TypeError} If it names no broker: the URL is undefined or empty.
  * @throws {SyntaxError} If a URL is malformed.
  * @throws {TransportError} If its scheme is unknown.
  * @throws {OptionError} If an option is unknown or bad.
@@ -387,10 +389,9 @@ export class Connection implements AsyncDisposable {
  * ```
  */
 export function createConnection(
-  url: string | URL | readonly (string | URL)[] =
-    "amqp://guest:guest@localhost:5672//",
-  options: ConnectionOptions = {},
+  url: UrlInput | ConnectionOptions,
+  options?: ConnectionOptions,
 ): Connection {
   requireRuntime();
-  return new Connection(url, options);
+  return new Connection(...readInput(url, options));
 }

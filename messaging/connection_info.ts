@@ -1,8 +1,15 @@
+import { type KnownOptions, optionsOf } from "./known_options.ts";
+
 /** Options of `connection.close` and `consumer.close`. */
 export interface CloseOptions {
   /** Milliseconds that handlers at work have to end, and messages in flight to be answered for, before it is closed all the same. @default {the connection's `operationTimeout`} */
   readonly drainTimeout?: number | undefined;
 }
+
+/** Those that there are. */
+export const CLOSE: KnownOptions = optionsOf<CloseOptions>("close", {
+  drainTimeout: true,
+});
 
 /** Options of `connection.asUri`. */
 export interface AsUriOptions {

@@ -1,5 +1,6 @@
 import type { CodecRegistry } from "../codec/mod.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 import { checkCount, checkDuration } from "./operation_options.ts";
 import type { Transport, TransportModule } from "../transports/transport.ts";
 
@@ -86,13 +87,44 @@ export const DEFAULTS: {
   readonly heartbeat: number;
 } = { connectTimeout: 5000, operationTimeout: 30_000, heartbeat: 10_000 };
 
+const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
+  "createConnection",
+  {
+    hostname: true,
+    port: true,
+    userid: true,
+    password: true,
+    virtualHost: true,
+    transport: true,
+    ssl: true,
+    insist: true,
+    connectTimeout: true,
+    operationTimeout: true,
+    heartbeat: true,
+    failoverStrategy: true,
+    retry: true,
+    transportOptions: true,
+    codecs: true,
+    maxDecompressedSize: true,
+    maxResponseSize: true,
+    name: true,
+  },
+);
+
+const RETRY: KnownOptions = optionsOf<RetryPolicy>(
+  `"retry" of createConnection`,
+  { attempts: true, firstDelay: true, mostDelay: true, maxRefusals: true },
+);
+
 /**
  * Refuses options that make no sense.
  *
  * @param options The options.
+ * @throws {OptionError} If one is unknown.
  * @throws {RangeError} If a number is out of range.
  */
 export function checkOptions(options: ConnectionOptions): void {
+  checkKnown(options, CONNECTION);
   const { connectTimeout, operationTimeout, heartbeat, retry } = options;
   const { maxDecompressedSize, maxResponseSize } = options;
   if (maxResponseSize !== undefined) {
@@ -112,7 +144,8 @@ export function checkOptions(options: ConnectionOptions): void {
       `Cannot use ${heartbeat} as "heartbeat": it must be a number of milliseconds, or 0 for none`,
     );
   }
-  if (typeof retry !== "object") return;
+  if (retry === undefined || retry === false) return;
+  checkKnown(retry, RETRY);
   if (retry.attempts !== undefined && retry.attempts !== Infinity) {
     checkCount("retry.attempts", retry.attempts, Number.MAX_SAFE_INTEGER);
   }

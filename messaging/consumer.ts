@@ -1,9 +1,15 @@
 import { Mailbox } from "../async/mailbox.ts";
 import { turn } from "../async/turn.ts";
-import type { CloseOptions } from "./connection_info.ts";
+import { CLOSE, type CloseOptions } from "./connection_info.ts";
 import { ClosedError, DecodeError } from "../model/errors.ts";
-import type { ConsumerHealth, ConsumerOptions } from "./consumer_options.ts";
+import {
+  checkQueues,
+  CONSUMER,
+  type ConsumerHealth,
+  type ConsumerOptions,
+} from "./consumer_options.ts";
 import { mayWait } from "./handler_retry.ts";
+import { checkKnown } from "./known_options.ts";
 import { Intake } from "./intake.ts";
 import type { Arrival, QueueSource } from "./lane.ts";
 import {
@@ -18,11 +24,13 @@ import {
   type Call,
   checkCount,
   checkDuration,
+  checkSignal,
   limitsOf,
   type OperationOptions,
 } from "./operation_options.ts";
 import type { Queue } from "./queue.ts";
-import { Runner, type RunOptions } from "./runner.ts";
+import type { RunOptions } from "./run_options.ts";
+import { Runner } from "./runner.ts";
 import { validator } from "./schema.ts";
 import type { Session } from "./session.ts";
 
@@ -83,12 +91,10 @@ export class Consumer<T = unknown>
     options: ConsumerOptions<T>,
     onClosed: () => void,
   ) {
+    checkKnown(options, CONSUMER);
+    checkSignal(options.signal);
     checkCount("prefetch", options.prefetch ?? 100, 65_535);
-    if (queues.length === 0) {
-      throw new TypeError(
-        "Cannot make a consumer of no queue: name at least one",
-      );
-    }
+    checkQueues(queues);
     this.#session = session;
     this.#queues = queues;
     this.#options = options;
@@ -208,6 +214,7 @@ export class Consumer<T = unknown>
    * that waits for it would wait for itself: call `cancel()` there.
    */
   close(options: CloseOptions = {}): Promise<void> {
+    checkKnown(options, CLOSE);
     const { drainTimeout } = options;
     if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
     return this.#closing ??= this.#close(

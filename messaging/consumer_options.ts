@@ -1,5 +1,8 @@
 import type { FieldTable } from "../model/field_table.ts";
+import { quote } from "../model/foreign_text.ts";
+import { type KnownOptions, optionsOf } from "./known_options.ts";
 import type { Message } from "./message.ts";
+import { Queue } from "./queue.ts";
 import type { Schema } from "./schema.ts";
 
 /** Options of `connection.consumer`. @typeParam T What its messages' `payload` is. */
@@ -30,6 +33,22 @@ export interface ConsumerOptions<T = unknown> {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Those that there are. */
+export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
+  "connection.consumer",
+  {
+    prefetch: true,
+    accept: true,
+    noAck: true,
+    exclusive: true,
+    consumerTag: true,
+    arguments: true,
+    onDecodeError: true,
+    parse: true,
+    signal: true,
+  },
+);
+
 /** How a consumer is. */
 export interface ConsumerHealth {
   /** Whether it consumes, and the broker was heard of in time. */
@@ -40,4 +59,27 @@ export interface ConsumerHealth {
   readonly inFlight: number;
   /** What went wrong last. */
   readonly lastError: Error | undefined;
+}
+
+/**
+ * Refuses what cannot be consumed from.
+ *
+ * @param queues What was given.
+ * @throws {TypeError} If there is none, or one is neither a queue nor the name of one.
+ */
+export function checkQueues(queues: readonly (Queue | string)[]): void {
+  if (queues.length === 0) {
+    throw new TypeError(
+      "Cannot make a consumer of no queue: name at least one",
+    );
+  }
+  for (const each of queues) {
+    if (each instanceof Queue) continue;
+    if (typeof each === "string" && each !== "") continue;
+    throw new TypeError(
+      `Cannot make a consumer of ${
+        quote(each)
+      }: it must be a Queue, or the name of one`,
+    );
+  }
 }

@@ -14,6 +14,7 @@ import {
 } from "../url/mod.ts";
 import { type ConnectionOptions, DEFAULTS } from "./connection_options.ts";
 import { chooseTls } from "./tls_choice.ts";
+import type { UrlInput } from "./url_input.ts";
 
 /** A broker to connect to: one URL with all that goes with it, and nothing of the others. */
 export interface Endpoint {
@@ -54,7 +55,7 @@ interface Source {
  * @throws {OptionError} If an option is unknown or bad.
  */
 export function readEndpoints(
-  input: string | URL | readonly (string | URL)[],
+  input: UrlInput,
   options: ConnectionOptions,
 ): readonly Endpoint[] {
   const { transport } = options;

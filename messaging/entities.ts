@@ -1,10 +1,11 @@
 import type { Binding, BindingDestination } from "../model/binding.ts";
 import type { ExchangeType } from "../model/exchange.ts";
 import type { FieldTable } from "../model/field_table.ts";
+import { quote } from "../model/foreign_text.ts";
 import type { Publishing } from "../model/message.ts";
 import { matchHeaders, matchTopic } from "../virtual/mod.ts";
 import { Exchange, type ExchangeBinding, exchangeName } from "./exchange.ts";
-import type { Queue } from "./queue.ts";
+import { Queue } from "./queue.ts";
 
 /** What can be declared. */
 export type Entity = Exchange | Queue;
@@ -17,6 +18,38 @@ export type Entity = Exchange | Queue;
  */
 export function isHeld(entity: Entity): boolean {
   return "exclusive" in entity && entity.exclusive;
+}
+
+/**
+ * Refuses what cannot be declared: from JavaScript or JSON comes what no compiler has seen.
+ *
+ * @param entities What was given.
+ * @param where Where, for the error: `declare of connection.producer`.
+ * @throws {TypeError} If one is neither a queue nor an exchange.
+ */
+export function checkEntities(
+  entities: readonly Entity[] | undefined,
+  where: string,
+): void {
+  if (entities === undefined) return;
+  const given: unknown = entities;
+  if (!Array.isArray(given)) {
+    throw new TypeError(
+      `Cannot use ${
+        quote(given)
+      } as ${where}: it must be an array of queues and exchanges`,
+    );
+  }
+  for (const each of given) {
+    if (each instanceof Exchange || each instanceof Queue) continue;
+    throw new TypeError(
+      `Cannot declare ${
+        quote(each)
+      } in ${where}: it must be a Queue or an Exchange${
+        typeof each === "string" ? ", such as new Queue(…) of that name" : ""
+      }`,
+    );
+  }
 }
 
 /**

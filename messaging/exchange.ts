@@ -1,6 +1,7 @@
 import { checkName, checkShortString } from "../model/checks.ts";
 import type { ExchangeDeclaration, ExchangeType } from "../model/exchange.ts";
 import type { FieldTable } from "../model/field_table.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 
 const TYPES: readonly ExchangeType[] = ["direct", "topic", "fanout", "headers"];
 
@@ -21,6 +22,16 @@ export interface ExchangeOptions {
   /** The broker's own arguments. */
   readonly arguments?: FieldTable | undefined;
 }
+
+const EXCHANGE: KnownOptions = optionsOf<ExchangeOptions>("an Exchange", {
+  type: true,
+  durable: true,
+  autoDelete: true,
+  internal: true,
+  bindings: true,
+  alternateExchange: true,
+  arguments: true,
+});
 
 /**
  * An exchange, as it is to be declared: a value without a connection.
@@ -59,6 +70,7 @@ export class Exchange implements ExchangeDeclaration {
    */
   constructor(name: string, options: ExchangeOptions = {}) {
     checkName("exchange", name);
+    checkKnown(options, EXCHANGE);
     const type = options.type ?? "direct";
     if (!TYPES.includes(type)) {
       throw new TypeError(

@@ -1,6 +1,7 @@
 import { ConnectionError } from "../model/errors.ts";
 import type { Delivery } from "../model/message.ts";
 import type { Channel } from "../transports/transport.ts";
+import type { KnownOptions } from "./known_options.ts";
 import {
   type Decoding,
   type Message,
@@ -63,7 +64,7 @@ export class Getter<T> implements AsyncDisposable {
       onSettled: () => lane.watching.delete(delivery),
       onKept: () => {},
       onLost: (_, callback) => lane.watching.set(delivery, callback),
-      limits: (given) => this.#limits(given),
+      limits: (given, known) => this.#limits(given, known),
     }, this.#reading);
   }
 
@@ -96,9 +97,9 @@ export class Getter<T> implements AsyncDisposable {
     return new Lane(await connection.openChannel(call));
   }
 
-  #limits(options: OperationOptions | undefined): Call {
+  #limits(options: OperationOptions | undefined, known?: KnownOptions): Call {
     const { clock, endpoint } = this.#session;
-    return limitsOf(options, clock, endpoint.operationTimeout);
+    return limitsOf(options, clock, endpoint.operationTimeout, known);
   }
 }
 

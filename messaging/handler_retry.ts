@@ -1,4 +1,5 @@
 import type { FieldTable } from "../model/field_table.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 import { checkCount } from "./operation_options.ts";
 
 /** Waits that double. */
@@ -25,6 +26,16 @@ export interface HandlerRetry {
     | undefined;
 }
 
+const RETRY: KnownOptions = optionsOf<HandlerRetry>(`"retry" of run`, {
+  attempts: true,
+  backoff: true,
+});
+
+const BACKOFF: KnownOptions = optionsOf<HandlerBackoff>(
+  `"retry.backoff" of run`,
+  { firstDelay: true, mostDelay: true },
+);
+
 /** The header that tells which attempt a delivery is; the first has none. */
 const ATTEMPTS = "x-attempts";
 
@@ -49,10 +60,13 @@ const DEFAULT_BACKOFF: HandlerBackoff = {
  * @param retry The policy.
  * @throws {RangeError} If a number is out of range.
  */
-export function checkRetry({ attempts, backoff }: HandlerRetry): void {
+export function checkRetry(retry: HandlerRetry): void {
+  checkKnown(retry, RETRY);
+  const { attempts, backoff } = retry;
   checkCount("retry.attempts", attempts, Number.MAX_SAFE_INTEGER);
   if (typeof backoff === "number") checkDelay("retry.backoff", backoff);
   if (typeof backoff !== "object") return;
+  checkKnown(backoff, BACKOFF);
   const { firstDelay, mostDelay = Infinity } = backoff;
   checkDelay("retry.backoff.firstDelay", firstDelay);
   checkDelay("retry.backoff.mostDelay", mostDelay);

@@ -2,6 +2,7 @@ import { ConnectionError } from "../model/errors.ts";
 import type { Delivery } from "../model/message.ts";
 import type { Channel, Subscription } from "../transports/transport.ts";
 import type { Source } from "./message.ts";
+import type { KnownOptions } from "./known_options.ts";
 import {
   type Call,
   limitsOf,
@@ -252,8 +253,8 @@ export class QueueSource implements Source {
     }
   }
 
-  limits(options: OperationOptions | undefined): Call {
+  limits(options: OperationOptions | undefined, known?: KnownOptions): Call {
     const { clock, endpoint } = this.#lane.session;
-    return limitsOf(options, clock, endpoint.operationTimeout);
+    return limitsOf(options, clock, endpoint.operationTimeout, known);
   }
 }

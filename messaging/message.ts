@@ -4,6 +4,7 @@ import { DecodeError, SettlementError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { Delivery, MessageProperties } from "../model/message.ts";
 import type { Channel } from "../transports/transport.ts";
+import { type KnownOptions, optionsOf } from "./known_options.ts";
 import type { Call, OperationOptions } from "./operation_options.ts";
 
 /** Options of {@linkcode Message.ack}. */
@@ -11,6 +12,12 @@ export interface AckOptions extends OperationOptions {
   /** Settles every message of this consumer that was delivered before, too. @default {false} */
   readonly multiple?: boolean | undefined;
 }
+
+const ACK: KnownOptions = optionsOf<AckOptions>("ack", {
+  signal: true,
+  timeout: true,
+  multiple: true,
+});
 
 /** Where a message comes from. */
 export interface DeliveryInfo {
@@ -93,7 +100,7 @@ export interface Source {
   onKept(): void;
   /** Calls back when this delivery is no longer ours. */
   onLost(delivery: Delivery, callback: (reason: Error) => void): void;
-  limits(options: OperationOptions | undefined): Call;
+  limits(options: OperationOptions | undefined, known?: KnownOptions): Call;
 }
 
 /** How a connection reads bodies. */
@@ -236,13 +243,12 @@ export class ReceivedMessage<T> implements Message<T> {
     const refused = this.#settle("ack");
     if (refused !== undefined) return Promise.reject(refused);
     const { channel } = this.#source;
-    const call = this.#source.limits(options);
+    const call = this.#source.limits(options, ACK);
     const tag = this.#delivery.deliveryTag;
     const settling = options?.multiple
       ? channel.ack(tag, { ...call, multiple: true })
       : channel.ack(tag, call);
-    this.#follow(settling);
-    return settling;
+    return this.#follow(settling);
   }
 
   reject(options?: OperationOptions): Promise<void> {
@@ -300,17 +306,20 @@ export class ReceivedMessage<T> implements Message<T> {
       ...this.#source.limits(options),
       requeue,
     });
-    this.#follow(settling);
-    return settling;
+    return this.#follow(settling);
   }
 
   /** A settlement that failed may be tried again; it may also be how it turns out that somebody else has it. */
-  #follow(settling: Promise<void>): void {
-    settling.catch((error: unknown) => {
+  #follow(settling: Promise<void>): Promise<void> {
+    // What is handed out is the promise behind that: if nobody waits for it, it must be
+    // seen to reject.
+    const followed = settling.catch((error: unknown) => {
       if (error instanceof SettlementError) this.#controller?.abort(error);
       else this.#keep();
+      throw error;
     });
     this.#source.onSettled(this.#delivery, settling);
+    return followed;
   }
 
   #keep(): void {

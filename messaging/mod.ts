@@ -29,14 +29,11 @@ export type { HandlerBackoff, HandlerRetry } from "./handler_retry.ts";
 export type { AckOptions, DeliveryInfo, Message } from "./message.ts";
 export type { OperationOptions } from "./operation_options.ts";
 export { ConnectionPool, type PoolOptions } from "./pool.ts";
-export {
-  Producer,
-  type ProducerOptions,
-  type PublishOptions,
-} from "./producer.ts";
+export { Producer } from "./producer.ts";
+export type { ProducerOptions, PublishOptions } from "./producer_options.ts";
 export { Quarantine, type QuarantineListOptions } from "./quarantine.ts";
 export { Queue, type QueueOptions } from "./queue.ts";
-export type { RunOptions } from "./runner.ts";
+export type { RunOptions } from "./run_options.ts";
 export type { Schema, SchemaResult } from "./schema.ts";
 export { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";
 export {

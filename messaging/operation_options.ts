@@ -1,4 +1,7 @@
 import type { Clock } from "../async/clock.ts";
+import { OptionError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 
 /** Options that every asynchronous call of the public API accepts. */
 export interface OperationOptions {
@@ -7,6 +10,11 @@ export interface OperationOptions {
   /** Milliseconds within which the call settles. @default {the connection's `operationTimeout`} */
   readonly timeout?: number | undefined;
 }
+
+const OPERATION: KnownOptions = optionsOf<OperationOptions>("a call", {
+  signal: true,
+  timeout: true,
+});
 
 /** The limits of a call, below the public API: its signal, and a moment on the clock. */
 export interface Call {
@@ -20,20 +28,45 @@ export interface Call {
  * @param options What the caller gave.
  * @param clock The time.
  * @param timeout The timeout where the caller gave none, ms.
+ * @param known The options that the call takes.
  * @returns The limits.
  * @throws {RangeError} If the timeout is not a number above 0.
+ * @throws {OptionError} If an option is unknown, or the signal is none.
  */
 export function limitsOf(
   options: OperationOptions | undefined,
   clock: Clock,
   timeout: number,
+  known: KnownOptions = OPERATION,
 ): Call {
+  if (options !== undefined) {
+    checkKnown(options, known);
+    checkSignal(options.signal);
+  }
   const given = options?.timeout;
   if (given !== undefined) checkDuration("timeout", given);
   return {
     signal: options?.signal,
     deadline: clock.now() + (given ?? timeout),
   };
+}
+
+/**
+ * Refuses what is no signal.
+ *
+ * @param signal What was given.
+ * @throws {OptionError} If it is not an `AbortSignal`.
+ */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined || typeof signal.throwIfAborted === "function") {
+    return;
+  }
+  throw new OptionError(
+    `Cannot use ${
+      quote(signal)
+    } as "signal": it must be an AbortSignal, such as a controller's "signal"`,
+    { code: "option-invalid" },
+  );
 }
 
 /**
@@ -46,7 +79,9 @@ export function limitsOf(
 export function checkDuration(name: string, value: number): void {
   if (typeof value !== "number" || !(value > 0)) {
     throw new RangeError(
-      `Cannot use ${value} as "${name}": it must be a number of milliseconds above 0`,
+      `Cannot use ${
+        quote(value)
+      } as "${name}": it must be a number of milliseconds above 0`,
     );
   }
 }
@@ -62,7 +97,9 @@ export function checkDuration(name: string, value: number): void {
 export function checkCount(name: string, value: number, most: number): void {
   if (!Number.isInteger(value) || value < 1 || value > most) {
     throw new RangeError(
-      `Cannot use ${value} as "${name}": it must be a whole number from 1 to ${most}`,
+      `Cannot use ${
+        quote(value)
+      } as "${name}": it must be a whole number from 1 to ${most}`,
     );
   }
 }

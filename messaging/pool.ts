@@ -2,12 +2,21 @@ import { SYSTEM_CLOCK } from "../async/clock.ts";
 import { Limits } from "../async/limits.ts";
 import { Ring } from "../async/ring.ts";
 import { ClosedError, PoolError } from "../model/errors.ts";
-import type { Connection, Home } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 import {
   checkCount,
   limitsOf,
   type OperationOptions,
 } from "./operation_options.ts";
+
+/** Where a connection belongs that came out of a pool. */
+export interface Home {
+  /** Takes it back. */
+  takeBack(connection: Connection): Promise<void>;
+  /** Strikes it off: it is closed. */
+  strikeOff(connection: Connection): void;
+}
 
 /** Options of `connection.pool`. */
 export interface PoolOptions {
@@ -16,6 +25,11 @@ export interface PoolOptions {
   /** How many are made at once; none of them connects before it is used. @default {0} */
   readonly preload?: number | undefined;
 }
+
+const POOL: KnownOptions = optionsOf<PoolOptions>("connection.pool", {
+  limit: true,
+  preload: true,
+});
 
 /** Milliseconds that `acquire` waits where the caller does not say: as long as any operation. */
 const ACQUIRE_TIMEOUT = 30_000;
@@ -48,6 +62,7 @@ export class ConnectionPool implements AsyncDisposable {
 
   /** Made by `connection.pool`. */
   constructor(make: (home: Home) => Connection, options: PoolOptions) {
+    checkKnown(options, POOL);
     const { limit = 10, preload = 0 } = options;
     checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
     if (!Number.isInteger(preload) || preload < 0 || preload > limit) {

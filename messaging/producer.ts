@@ -2,81 +2,22 @@ import { Line } from "../async/line.ts";
 import type * as codec from "../codec/mod.ts";
 import { MOST_EXPIRATION } from "../model/checks.ts";
 import { ClosedError, TimeoutError } from "../model/errors.ts";
-import type { FieldTable } from "../model/field_table.ts";
+import { quote } from "../model/foreign_text.ts";
 import type { MessageProperties, Publishing } from "../model/message.ts";
-import type { Entity } from "./declarations.ts";
+import { checkEntities, type Entity } from "./entities.ts";
 import { Exchange, exchangeName } from "./exchange.ts";
+import { checkKnown } from "./known_options.ts";
+import { checkCount, limitsOf } from "./operation_options.ts";
 import {
-  checkCount,
-  limitsOf,
-  type OperationOptions,
-} from "./operation_options.ts";
+  PRODUCER,
+  type ProducerOptions,
+  PUBLISH,
+  type PublishOptions,
+} from "./producer_options.ts";
 import { PublishWindow } from "./publish_window.ts";
 import type { PublishCall, SessionPublisher } from "./publisher.ts";
 import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
-
-/** Options of `connection.producer`. What stands in `PublishOptions` wins. */
-export interface ProducerOptions {
-  /** The exchange to publish to; as an `Exchange` it is declared first. @default {the default exchange} */
-  readonly exchange?: Exchange | string | undefined;
-  /** The key to publish with. @default {""} */
-  readonly routingKey?: string | undefined;
-  /** What to declare before the first message. */
-  readonly declare?: readonly Entity[] | undefined;
-  /** How payloads are written: `"json"`, `"text"`, `"bytes"`, `"yaml"`, `"msgpack"`. @default {bytes for bytes, text for text, json for all else} */
-  readonly serializer?: string | undefined;
-  /** What bodies are compressed with: `"gzip"` (Kombu's name for zlib's format), `"brotli"`, `"zstd"`. @default {nothing} */
-  readonly compression?: string | undefined;
-  /** The most messages that wait for the broker's answer; further ones wait for their turn. @default {1000} */
-  readonly maxInFlight?: number | undefined;
-}
-
-/** Options of {@linkcode Producer.publish}. */
-export interface PublishOptions extends OperationOptions {
-  /** The exchange to publish to; as an `Exchange` it is declared first. `""` is the default exchange. */
-  readonly exchange?: Exchange | string | undefined;
-  /** The key to publish with; to the default exchange, the queue's name. */
-  readonly routingKey?: string | undefined;
-  /** Whether it is an error that no queue takes the message. @default {true to the default exchange where the broker knows its queues, else false} */
-  readonly mandatory?: boolean | undefined;
-  /** What to declare first; each once a connection. */
-  readonly declare?: readonly Entity[] | undefined;
-  /** How the payload is written. */
-  readonly serializer?: string | undefined;
-  /** What the body is compressed with; `""` is nothing. */
-  readonly compression?: string | undefined;
-  /** The MIME type of a payload that is a body already, a string or bytes: it is not serialized. */
-  readonly contentType?: string | undefined;
-  /** The character set of such a body. */
-  readonly contentEncoding?: string | undefined;
-  /** The application's own headers. */
-  readonly headers?: FieldTable | undefined;
-  /** From 0 to 9; the higher comes first. */
-  readonly priority?: number | undefined;
-  /** Milliseconds that the message may wait in a queue. */
-  readonly expiration?: number | undefined;
-  /** Milliseconds until it may be delivered. */
-  readonly delay?: number | undefined;
-  /** Whether it outlives a restart of the broker. @default {true} */
-  readonly persistent?: boolean | undefined;
-  /** Says which request a reply belongs to. */
-  readonly correlationId?: string | undefined;
-  /** The queue that a reply should go to. A `Queue` is declared first. */
-  readonly replyTo?: Queue | string | undefined;
-  /** Names the message. @default {a random UUID} */
-  readonly messageId?: string | undefined;
-  /** When the message was made. */
-  readonly timestamp?: Date | undefined;
-  /** The application's name for this kind of message. */
-  readonly type?: string | undefined;
-  /** The user that publishes; RabbitMQ checks it. */
-  readonly userId?: string | undefined;
-  /** The application that publishes. */
-  readonly appId?: string | undefined;
-  /** Whether to publish again what a lost connection left open: at least once, under the same message id. @default {true unless the connection's `retry` is false} */
-  readonly retry?: boolean | undefined;
-}
 
 /**
  * Publishes messages. Call `publish` many times without waiting: it pipelines.
@@ -116,7 +57,10 @@ export class Producer<T = unknown> implements AsyncDisposable {
     options: ProducerOptions,
     onClosed: () => void,
   ) {
+    checkKnown(options, PRODUCER);
     const { exchange, declare = [], maxInFlight = 1000 } = options;
+    checkExchange(exchange);
+    checkEntities(options.declare, `"declare" of connection.producer`);
     checkCount("maxInFlight", maxInFlight, Number.MAX_SAFE_INTEGER);
     this.#session = session;
     this.#publisher = publisher;
@@ -142,8 +86,12 @@ export class Producer<T = unknown> implements AsyncDisposable {
   publish(payload: T, options: PublishOptions = {}): Promise<void> {
     try {
       if (this.#closed) throw closedError();
-      options.signal?.throwIfAborted();
       const call = this.#limits(options);
+      options.signal?.throwIfAborted();
+      if (options.declare !== undefined) {
+        checkEntities(options.declare, `"declare" of publish`);
+      }
+      checkExchange(options.exchange);
       const replyTo = this.#replyTo(options.replyTo);
       if (
         this.#line.busy || replyTo === UNKNOWN ||
@@ -200,9 +148,12 @@ export class Producer<T = unknown> implements AsyncDisposable {
           { outcome: passed ? "unknown" : "not-sent" },
         ),
     );
-    // Who waits no longer must not stay in the line, with the payload.
-    waiting.catch(() => turn.leave());
-    return waiting;
+    // Who waits no longer must not stay in the line, with the payload. What is handed out
+    // is the promise behind that: one that nobody waits for must be seen to reject.
+    return waiting.catch((error) => {
+      turn.leave();
+      throw error;
+    });
   }
 
   /** Whether the codec or the compression has yet to be loaded. */
@@ -260,7 +211,12 @@ export class Producer<T = unknown> implements AsyncDisposable {
 
   #limits(options: PublishOptions): PublishCall {
     const { clock, endpoint, retryPolicy } = this.#session;
-    const call = limitsOf(options, clock, endpoint.operationTimeout);
+    const call = limitsOf(
+      options,
+      clock,
+      endpoint.operationTimeout,
+      PUBLISH,
+    );
     return {
       signal: call.signal,
       deadline: call.deadline,
@@ -277,6 +233,11 @@ export class Producer<T = unknown> implements AsyncDisposable {
       options.exchange ?? this.#options.exchange ?? "",
     );
     const routingKey = options.routingKey ?? this.#options.routingKey ?? "";
+    if (exchange === "" && routingKey === "") {
+      throw new TypeError(
+        `Cannot publish to the default exchange without a routing key: give "routingKey", which is the queue's name there, or name an "exchange"`,
+      );
+    }
     const encoded = this.#codecs.encode(payload, this.#formatOf(options));
     return {
       exchange,
@@ -289,6 +250,18 @@ export class Producer<T = unknown> implements AsyncDisposable {
       ownsProperties: true,
     };
   }
+}
+
+function checkExchange(exchange: Exchange | string | undefined): void {
+  if (
+    exchange === undefined || typeof exchange === "string" ||
+    exchange instanceof Exchange
+  ) return;
+  throw new TypeError(
+    `Cannot publish to ${
+      quote(exchange)
+    }: "exchange" must be an Exchange or the name of one; to publish to a queue, give its name as "routingKey"`,
+  );
 }
 
 /** What a Date can tell the end of, ms. */

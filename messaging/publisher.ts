@@ -132,8 +132,10 @@ export class SessionPublisher {
     );
     const waiting = limits.wait(published, call, () => late(sent));
     // Who waits no longer must not stay in the line, with the message.
-    waiting.catch(() => turn.leave());
-    return waiting;
+    return waiting.catch((error) => {
+      turn.leave();
+      throw error;
+    });
   }
 
   #send(lane: Lane, message: Publishing, call: PublishCall): Promise<void> {

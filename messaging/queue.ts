@@ -1,4 +1,5 @@
 import { checkName } from "../model/checks.ts";
+import { quote } from "../model/foreign_text.ts";
 import type { FieldTable, FieldValue } from "../model/field_table.ts";
 import type { QueueDeclaration } from "../model/queue.ts";
 import {
@@ -7,6 +8,7 @@ import {
   type ExchangeBinding,
   exchangeName,
 } from "./exchange.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 
 /** Options of {@linkcode Queue}. */
 export interface QueueOptions {
@@ -41,6 +43,24 @@ export interface QueueOptions {
   /** The broker's own arguments; the options above win over equal ones. */
   readonly arguments?: FieldTable | undefined;
 }
+
+const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
+  exchange: true,
+  routingKey: true,
+  bindingArguments: true,
+  bindings: true,
+  durable: true,
+  exclusive: true,
+  autoDelete: true,
+  expires: true,
+  messageTtl: true,
+  maxLength: true,
+  maxLengthBytes: true,
+  maxPriority: true,
+  deadLetterExchange: true,
+  deadLetterRoutingKey: true,
+  arguments: true,
+});
 
 /**
  * A queue with its bindings, as it is to be declared: a value without a
@@ -79,10 +99,19 @@ export class Queue implements QueueDeclaration {
   /**
    * Makes a declaration.
    *
+   * @throws {TypeError} If it has no name.
    * @throws {RangeError} If a number is out of range.
    */
-  constructor(name = "", options: QueueOptions = {}) {
+  constructor(name: string, options: QueueOptions = {}) {
+    if (typeof name !== "string") {
+      throw new TypeError(
+        `Cannot make a queue of the name ${
+          quote(name)
+        }: it must be a string; "" lets the broker choose one`,
+      );
+    }
     checkName("queue", name);
+    checkKnown(options, QUEUE);
     this.name = name;
     this.durable = options.durable ?? true;
     this.exclusive = options.exclusive ?? false;

@@ -1,29 +1,19 @@
 import type { Clock } from "../async/clock.ts";
 import { turn } from "../async/turn.ts";
 import { MessagingError, UnsupportedError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import {
   checkRetry,
-  type HandlerRetry,
   judge,
   type NextAttempt,
   planAttempt,
 } from "./handler_retry.ts";
+import { checkKnown } from "./known_options.ts";
 import type { Message, ReceivedMessage } from "./message.ts";
-import { checkCount } from "./operation_options.ts";
+import { checkCount, checkSignal } from "./operation_options.ts";
+import { RUN, type RunOptions } from "./run_options.ts";
 import { Suspects } from "./suspects.ts";
-
-/** Options of `consumer.run`. */
-export interface RunOptions {
-  /** The most handlers that run at once. @default {1} */
-  readonly concurrency?: number | undefined;
-  /** How to try a message again whose handler threw. @default {not at all: it is rejected} */
-  readonly retry?: HandlerRetry | undefined;
-  /** Stops taking messages when it aborts; `run` resolves when the handlers have ended. */
-  readonly signal?: AbortSignal | undefined;
-  /** Milliseconds that running handlers have after that. @default {without limit} */
-  readonly drainTimeout?: number | undefined;
-}
 
 /** What a runner has from its consumer. */
 export interface RunnerHost<T> {
@@ -77,6 +67,15 @@ export class Runner<T> {
     options: RunOptions,
     host: RunnerHost<T>,
   ) {
+    if (typeof handler !== "function") {
+      throw new TypeError(
+        `Cannot run ${
+          quote(handler)
+        }: a handler must be a function that takes a message`,
+      );
+    }
+    checkKnown(options, RUN);
+    checkSignal(options.signal);
     const { concurrency = 1, retry } = options;
     checkCount("concurrency", concurrency, Number.MAX_SAFE_INTEGER);
     if (retry !== undefined) checkRetry(retry);

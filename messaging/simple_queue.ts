@@ -1,13 +1,15 @@
 import type { QueueStatus } from "../model/queue.ts";
 import { Exchange } from "./exchange.ts";
 import type { Getter } from "./getter.ts";
+import { type KnownOptions, optionsOf } from "./known_options.ts";
 import type { Message } from "./message.ts";
 import {
   type Call,
   limitsOf,
   type OperationOptions,
 } from "./operation_options.ts";
-import type { Producer, PublishOptions } from "./producer.ts";
+import type { Producer } from "./producer.ts";
+import type { PublishOptions } from "./producer_options.ts";
 import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
 
@@ -22,6 +24,17 @@ export interface SimpleQueueOptions {
   /** Whether it is transient, and takes messages as settled. @default {false} */
   readonly buffer?: boolean | undefined;
 }
+
+/** Those that there are. */
+export const SIMPLE_QUEUE: KnownOptions = optionsOf<SimpleQueueOptions>(
+  "connection.simpleQueue",
+  {
+    accept: true,
+    serializer: true,
+    compression: true,
+    buffer: true,
+  },
+);
 
 /**
  * A queue as a pair of `put` and `get`, for when exchanges are too much: a direct
@@ -61,7 +74,8 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
 
   /** Publishes a payload to it. */
   async put(payload: T, options?: PublishOptions): Promise<void> {
-    const { producer } = await this.#open(this.#limits(options));
+    const { timeout, signal } = options ?? {};
+    const { producer } = await this.#open(this.#limits({ timeout, signal }));
     await producer.publish(payload, options);
   }
 

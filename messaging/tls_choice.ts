@@ -1,6 +1,7 @@
 import { OptionError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
+import { unknownOption } from "../url/mod.ts";
 
 /** What the places say of TLS that may say something. */
 export interface TlsWords {
@@ -85,14 +86,10 @@ function checkTlsOption(option: unknown): void {
         throw bad(`ssl.${name}`, value, "a text");
       }
     } else {
-      throw new OptionError(
-        `Cannot use ${
-          quote(name)
-        } of the option "ssl": it is unknown; known are ${
-          [...TEXTS, ...FLAGS].join(", ")
-        }`,
-        { code: "option-unknown" },
-      );
+      throw unknownOption(`the option ${quote(name)} of "ssl"`, name, [
+        ...TEXTS,
+        ...FLAGS,
+      ]);
     }
   }
 }

@@ -168,6 +168,23 @@ const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["sqs", sqs],
 ]);
 
+/** Other names that people have for them. */
+const MEANT: ReadonlyMap<string, string> = new Map([
+  ["rabbitmq", "amqp"],
+  ["rabbit", "amqp"],
+  ["rmq", "amqp"],
+  ["lavinmq", "amqp"],
+  ["rabbitmqs", "amqps"],
+  ["valkey", "redis"],
+  ["valkeys", "rediss"],
+  ["redis-sentinel", "sentinel"],
+  ["unix", "redis+socket"],
+  ["mongo", "mongodb"],
+  ["beanstalkd", "beanstalk"],
+  ["couch", "couchdb"],
+  ["aws", "sqs"],
+]);
+
 /**
  * Looks a URL's scheme or an alias up, in any case.
  *
@@ -189,7 +206,7 @@ export function knownTransport(alias: string): TransportRow | undefined {
 export function findTransport(alias: string): TransportRow {
   const row = knownTransport(alias);
   if (row !== undefined) return row;
-  const meant = nearest(alias, ROWS.keys());
+  const meant = MEANT.get(alias.toLowerCase()) ?? nearest(alias, ROWS.keys());
   const right = meant === undefined
     ? `known are ${[...ROWS.keys()].join(", ")}`
     : `did you mean "${meant}"?`;

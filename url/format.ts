@@ -10,7 +10,7 @@ export interface FormatUrlOptions {
 
 /**
  * Formats a URL. Without `includePassword` it is for people: the mask stands where
- * a password would, whether there is one or not, so that the text does not tell,
+ * a user's password would, whether he has one or not, so that the text does not tell,
  * and the query is left out. With it, parsing the text gives the same URL again.
  *
  * @param url The URL's parts.
@@ -33,7 +33,8 @@ export function formatUrl(
   const { includePassword = false, mask = "**" } = options;
   const password = includePassword ? encode(url.password ?? "") : mask;
   const userid = encode(url.userid ?? "");
-  const userinfo = userid === "" && password === ""
+  const nobody = userid === "" && (url.password ?? "") === "";
+  const userinfo = nobody || (userid === "" && password === "")
     ? ""
     : `${userid}${password === "" ? "" : `:${password}`}@`;
   const hosts = url.hosts.map(({ hostname, port }) =>

@@ -47,7 +47,11 @@ export function readOptions<T extends object>(
     if (value === undefined) continue;
     const reader = readers.get(name);
     if (reader === undefined) {
-      throw unknown(`transport option ${quote(name)}`, name, readers.keys());
+      throw unknownOption(
+        `transport option ${quote(name)}`,
+        name,
+        readers.keys(),
+      );
     }
     read[name] = reader.fromObject(name, value);
   }
@@ -55,7 +59,7 @@ export function readOptions<T extends object>(
     const name = byUrlName.get(urlName);
     const reader = name === undefined ? undefined : readers.get(name);
     if (name === undefined || reader?.fromUrl === undefined) {
-      throw unknown(
+      throw unknownOption(
         `parameter ${quote(urlName)} of a URL`,
         urlName,
         [...byUrlName.keys(), ...SHARED_NAMES],
@@ -176,7 +180,15 @@ export function wordOption<W extends string>(
   return { urlName, fromUrl: check, fromObject: check };
 }
 
-function unknown(
+/**
+ * Makes the error for an option that is not known.
+ *
+ * @param what What cannot be used, its name quoted.
+ * @param name The name alone.
+ * @param known The names that are known.
+ * @returns The error; it names what may have been meant.
+ */
+export function unknownOption(
   what: string,
   name: string,
   known: Iterable<string>,

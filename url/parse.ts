@@ -77,7 +77,7 @@ export function parseRest(
   const at = authority.lastIndexOf("@");
   const userinfo = at < 0 ? "" : authority.slice(0, at);
   const colon = userinfo.indexOf(":");
-  if (at < 0 && options.isFile !== true) refuseSecret(tail);
+  if (options.isFile !== true) refuseSecret(tail);
   const hosts = parseHosts(authority.slice(at + 1), options);
   const [first = NO_HOST] = hosts;
   const [beforeFragment = ""] = tail.split("#", 1);
@@ -100,8 +100,8 @@ export function parseRest(
 const NO_HOST: BrokerHost = { hostname: undefined, port: undefined };
 
 /**
- * Refuses an "@" behind an authority that has none: a "/", "?" or "#" of the user or the
- * password has ended the authority too early, or the "//" before it is missing. What is
+ * Refuses an "@" behind the authority: a "/", "?" or "#" of the user or the password has
+ * ended the authority too early, or the "//" before it is missing. What is
  * taken for a host, a path or a parameter is a secret then, and another server is dialled.
  */
 function refuseSecret(tail: string): void {

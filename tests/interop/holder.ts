@@ -60,7 +60,7 @@ export class Holder implements AsyncDisposable {
 }
 
 async function main([url, options = "{}", queue = ""]: readonly string[]) {
-  const connection = createConnection(url, {
+  const connection = createConnection(url ?? "", {
     transportOptions: JSON.parse(options),
   });
   for await (const _message of connection.consumer(queue)) {

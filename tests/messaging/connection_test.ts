@@ -13,52 +13,62 @@ import {
   TransportError,
 } from "@dashi/mq";
 
-type Input = string | readonly string[] | undefined;
+type Input = string | readonly string[] | ConnectionOptions;
 
 /** What Kombu prints, its defects mended. */
-const URIS: readonly (readonly [Input, ConnectionOptions, string])[] = [
-  [undefined, {}, "amqp://guest:**@localhost:5672//"],
-  ["", {}, "amqp://guest:**@localhost:5672//"],
-  ["amqp://", {}, "amqp://guest:**@localhost:5672//"],
-  ["example.com", { port: 1 }, "amqp://guest:**@example.com:1//"],
-  [
-    ["example.com", "amqp://example.com"],
-    {},
-    "amqp://guest:**@example.com:5672//",
-  ],
-  ["example.com;example.com;", {}, "amqp://guest:**@example.com:5672//"],
-  ["amqp://u:p@h:1/v", {
-    userid: "U",
-    password: "P",
-    port: 9,
-    virtualHost: "V",
-  }, "amqp://u:**@h:1/v"],
-  [
-    "amqp://h",
-    { userid: "U", password: "P", port: 9, virtualHost: "V" },
-    "amqp://U:**@h:9/V",
-  ],
-  ["amqp://h", { transport: "memory" }, "memory://:**@h//"],
-  ["amqps://h", {}, "amqps://guest:**@h:5671//"],
-  ["amqp://h", { ssl: true }, "amqp://guest:**@h:5671//"],
-  ["amqp://h?ssl=1", {}, "amqp://guest:**@h:5671//"],
-  ["amqp://h?ssl=0", {}, "amqp://guest:**@h:5672//"],
-  ["pyamqp://h", {}, "amqp://guest:**@h:5672//"],
-  ["amqplib://h", {}, "amqp://guest:**@h:5672//"],
-  [
-    "amqp://user:pass@localhost:5672/my/vhost",
-    {},
-    "amqp://user:**@localhost:5672/my/vhost",
-  ],
-  ["amqp://h/a%2Fb", {}, "amqp://guest:**@h:5672/a/b"],
-  ["amqp://h/a%3Fb", {}, "amqp://guest:**@h:5672/a%3Fb"],
-  ["amqp://h/%C3%A9", {}, "amqp://guest:**@h:5672/%C3%A9"],
-  ["amqp://[::1]", {}, "amqp://guest:**@[::1]:5672//"],
-  ["in-memory://h", {}, "memory://:**@h//"],
-];
+const URIS:
+  readonly (readonly [Input, ConnectionOptions | undefined, string])[] = [
+    [{}, undefined, "amqp://guest:**@localhost:5672//"],
+    [{ hostname: "h", userid: "u" }, undefined, "amqp://u:**@h:5672//"],
+    [{ transport: "redis" }, undefined, "redis://127.0.0.1:6379/"],
+    ["amqp://", {}, "amqp://guest:**@localhost:5672//"],
+    [
+      "example.com",
+      { port: 1, transport: "amqp" },
+      "amqp://guest:**@example.com:1//",
+    ],
+    [
+      ["amqp://example.com", "example.com"],
+      {},
+      "amqp://guest:**@example.com:5672//",
+    ],
+    [
+      "amqp://example.com;example.com;",
+      {},
+      "amqp://guest:**@example.com:5672//",
+    ],
+    ["amqp://u:p@h:1/v", {
+      userid: "U",
+      password: "P",
+      port: 9,
+      virtualHost: "V",
+    }, "amqp://u:**@h:1/v"],
+    [
+      "amqp://h",
+      { userid: "U", password: "P", port: 9, virtualHost: "V" },
+      "amqp://U:**@h:9/V",
+    ],
+    ["amqp://h", { transport: "memory" }, "memory://h//"],
+    ["amqps://h", {}, "amqps://guest:**@h:5671//"],
+    ["amqp://h", { ssl: true }, "amqp://guest:**@h:5671//"],
+    ["amqp://h?ssl=1", {}, "amqp://guest:**@h:5671//"],
+    ["amqp://h?ssl=0", {}, "amqp://guest:**@h:5672//"],
+    ["pyamqp://h", {}, "amqp://guest:**@h:5672//"],
+    ["amqplib://h", {}, "amqp://guest:**@h:5672//"],
+    [
+      "amqp://user:pass@localhost:5672/my/vhost",
+      {},
+      "amqp://user:**@localhost:5672/my/vhost",
+    ],
+    ["amqp://h/a%2Fb", {}, "amqp://guest:**@h:5672/a/b"],
+    ["amqp://h/a%3Fb", {}, "amqp://guest:**@h:5672/a%3Fb"],
+    ["amqp://h/%C3%A9", {}, "amqp://guest:**@h:5672/%C3%A9"],
+    ["amqp://[::1]", {}, "amqp://guest:**@[::1]:5672//"],
+    ["in-memory://h", {}, "memory://h//"],
+  ];
 
 for (const [input, options, expected] of URIS) {
-  Deno.test(`asUri() of ${input} ${JSON.stringify(options)}`, () => {
+  Deno.test(`asUri() of ${JSON.stringify(input)} ${JSON.stringify(options)}`, () => {
     assertEquals(createConnection(input, options).asUri(), expected);
   });
 }
@@ -188,7 +198,7 @@ Deno.test("a clone is like its original, not connected, and apart from it", asyn
   await original.connect();
   const clone = original.clone({ virtualHost: "v" });
   assertEquals(clone.connected, false);
-  assertEquals(clone.asUri(), "memory://:**@clone/v");
+  assertEquals(clone.asUri(), "memory://clone/v");
   await original.close();
   await clone.connect();
   await clone.close();

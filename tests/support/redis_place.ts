@@ -41,7 +41,7 @@ export function onRedis(
       const before = resources();
       const prefix = `golden-${crypto.randomUUID()}:`;
       const redis = new Redis(url ?? "", { protocol: 2 });
-      const connection = createConnection(url, {
+      const connection = createConnection(url ?? "", {
         transportOptions: { ...transportOptions, globalKeyPrefix: prefix },
       });
       try {

@@ -15,11 +15,11 @@ const NONE: UrlDefaults = { hostname: "localhost", virtualHost: "/" };
 
 /** What Kombu prints for people. */
 const MASKED: readonly (readonly [string, UrlDefaults, string])[] = [
-  ["redis://h", REDIS, "redis://:**@h:6379//"],
+  ["redis://h", REDIS, "redis://h:6379//"],
   ["redis://:pw@h/2", REDIS, "redis://:**@h:6379/2"],
-  ["redis://h//3", REDIS, "redis://:**@h:6379//3"],
-  ["sentinel://a:1", { ...REDIS, port: 26_379 }, "sentinel://:**@a:1//"],
-  ["filesystem://", NONE, "filesystem://:**@localhost//"],
+  ["redis://h//3", REDIS, "redis://h:6379//3"],
+  ["sentinel://a:1", { ...REDIS, port: 26_379 }, "sentinel://a:1//"],
+  ["filesystem://", NONE, "filesystem://localhost//"],
   ["http://u:p@e.com//foo", {}, "http://u:**@e.com//foo"],
   ["amqp://u:p@h/v?password=x#y", {}, "amqp://u:**@h/v"],
 ];

@@ -69,12 +69,12 @@ Deno.test("what is written well is taken, though it looks like a mistake", () =>
   for (
     const [url, shown] of [
       ["amqp://u:PW%3Bx%2Fy%40@h/v", "amqp://u:**@h:5672/v"],
-      ["amqp://u:P@W@h/v@w", "amqp://u:**@h:5672/v%40w"],
+      ["amqp://u:P@W@h/v%40w", "amqp://u:**@h:5672/v%40w"],
       ["amqp://h/team%40x", "amqp://guest:**@h:5672/team%40x"],
       ["amqp://h/v?ssl_server_hostname=a@b", "amqp://guest:**@h:5671/v"],
       [
         "redis+socket:///run/a@b.sock?virtual_host=1",
-        "redis+socket://:**@/run/a%40b.sock",
+        "redis+socket:///run/a%40b.sock",
       ],
       ["amqp://u:p@a:1;x:y@b:9/w", "amqp://u:**@a:1//"],
       ["mongodb://u:PW,x@h1,h2/db", "mongodb://u:**@h1:27017,h2:27017/db"],

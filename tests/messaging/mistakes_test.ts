@@ -1,0 +1,233 @@
+/**
+ * What a newcomer gets wrong, and the words that he reads then: what was given, where,
+ * and what would be right. Much of it comes from JavaScript or JSON, which no compiler has
+ * seen: `loose` stands for that.
+ */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type Connection, createConnection, Exchange, Queue } from "../../mod.ts";
+
+/** As a program without types has it. */
+// deno-lint-ignore no-explicit-any
+const loose = (value: unknown): any => value;
+
+interface Mistake {
+  readonly name: string;
+  /** Does it; returns or throws. */
+  readonly make: () => unknown;
+  /** The kind of the error. */
+  readonly error: string;
+  /** What its text must say. */
+  readonly words: readonly string[];
+}
+
+let made: Connection[] = [];
+const memory = () => {
+  const connection = createConnection(`memory://${crypto.randomUUID()}`);
+  made.push(connection);
+  return connection;
+};
+
+const MISTAKES: readonly Mistake[] = [
+  {
+    name: "a URL from a variable that is not set",
+    make: () => createConnection(loose(undefined)),
+    error: "TypeError",
+    words: ["undefined", "amqp://user:password@host", "environment variable"],
+  },
+  {
+    name: "an empty URL",
+    make: () => createConnection(""),
+    error: "TypeError",
+    words: ["empty URL", "redis://host:6379"],
+  },
+  {
+    name: "a list of no URLs",
+    make: () => createConnection([]),
+    error: "TypeError",
+    words: ["empty URL"],
+  },
+  {
+    name: "a host without a scheme, at a port that tells",
+    make: () => createConnection("localhost:6379"),
+    error: "SyntaxError",
+    words: ["without a scheme", `"redis://"`],
+  },
+  {
+    name: "a host without a scheme",
+    make: () => createConnection("127.0.0.1"),
+    error: "SyntaxError",
+    words: ["without a scheme", "amqp://user:password@host"],
+  },
+  {
+    name: "another name for a scheme",
+    make: () => createConnection("rabbitmq://localhost"),
+    error: "TransportError",
+    words: ["rabbitmq", `did you mean "amqp"?`],
+  },
+  {
+    name: "a password that is not encoded",
+    make: () => createConnection("amqp://user:p@ss/w#rd@127.0.0.1:25673//"),
+    error: "SyntaxError",
+    words: [`"/" in its user or password`, "%2F"],
+  },
+  {
+    name: "an option of the connection, misspelt",
+    make: () => createConnection("memory://", loose({ conectTimeout: 5 })),
+    error: "OptionError",
+    words: [`"conectTimeout" of createConnection`, `"connectTimeout"`],
+  },
+  {
+    name: "an option in an option, misspelt",
+    make: () => createConnection("memory://", loose({ retry: { atempts: 1 } })),
+    error: "OptionError",
+    words: [`"atempts"`, `"retry" of createConnection`, `"attempts"`],
+  },
+  {
+    name: "an option of a consumer, misspelt",
+    make: () => memory().consumer("q", loose({ prefech: 1 })),
+    error: "OptionError",
+    words: [`"prefech" of connection.consumer`, `"prefetch"`],
+  },
+  {
+    name: "an option of a producer, misspelt",
+    make: () => memory().producer(loose({ exchnge: "x" })),
+    error: "OptionError",
+    words: [`"exchnge" of connection.producer`, `"exchange"`],
+  },
+  {
+    name: "an option of a message, misspelt",
+    make: () =>
+      memory().producer().publish(
+        1,
+        loose({
+          routingKey: "q",
+          persistant: true,
+        }),
+      ),
+    error: "OptionError",
+    words: [`"persistant" of publish`, `"persistent"`],
+  },
+  {
+    name: "an option of a queue, misspelt",
+    make: () => new Queue("q", loose({ deadLeterExchange: "x" })),
+    error: "OptionError",
+    words: [`"deadLeterExchange" of a Queue`, `"deadLetterExchange"`],
+  },
+  {
+    name: "an option of an exchange, misspelt",
+    make: () => new Exchange("x", loose({ tpye: "topic" })),
+    error: "OptionError",
+    words: [`"tpye" of an Exchange`, `"type"`],
+  },
+  {
+    name: "an option of run, misspelt",
+    make: () => memory().consumer("q").run(() => {}, loose({ concurency: 2 })),
+    error: "OptionError",
+    words: [`"concurency" of run`, `"concurrency"`],
+  },
+  {
+    name: "an option of a call, misspelt",
+    make: () => memory().connect(loose({ timout: 2 })),
+    error: "OptionError",
+    words: [`"timout"`, `"timeout"`],
+  },
+  {
+    name: "a controller in place of its signal",
+    make: () => memory().connect(loose({ signal: new AbortController() })),
+    error: "OptionError",
+    words: [`"signal"`, "AbortSignal"],
+  },
+  {
+    name: "options that are none",
+    make: () => memory().producer(loose("orders")),
+    error: "OptionError",
+    words: [`"orders"`, "connection.producer", "object"],
+  },
+  {
+    name: "a name in declare",
+    make: () =>
+      memory().producer(loose({ declare: ["jobs"] })).publish(1, {
+        routingKey: "jobs",
+      }),
+    error: "TypeError",
+    words: [`"jobs"`, `"declare" of connection.producer`, "new Queue"],
+  },
+  {
+    name: "a name in connection.declare",
+    make: () => memory().declare(loose("jobs")),
+    error: "TypeError",
+    words: [`"jobs"`, "connection.declare", "new Queue"],
+  },
+  {
+    name: "a queue in place of an exchange",
+    make: () => memory().producer({ exchange: loose(new Queue("q")) }),
+    error: "TypeError",
+    words: [`"exchange"`, `"routingKey"`],
+  },
+  {
+    name: "no routing key",
+    make: () => memory().producer().publish(1),
+    error: "TypeError",
+    words: ["without a routing key", `"routingKey"`, `"exchange"`],
+  },
+  {
+    name: "a handler that is none",
+    make: () => memory().consumer("q").run(loose(undefined)),
+    error: "TypeError",
+    words: ["Cannot run undefined", "function that takes a message"],
+  },
+  {
+    name: "a queue without a name",
+    make: () => new Queue(loose(undefined)),
+    error: "TypeError",
+    words: ["a queue of the name undefined", `""`],
+  },
+  {
+    name: "a consumer of a name that is not set",
+    make: () => memory().consumer(loose(undefined)),
+    error: "TypeError",
+    words: ["a consumer of undefined", "Queue"],
+  },
+  {
+    name: "a promise as a payload",
+    make: () =>
+      memory().producer().publish({ user: Promise.resolve(1) }, {
+        routingKey: "q",
+      }),
+    error: "EncodeError",
+    words: ["payload.user", "promise", "await"],
+  },
+  {
+    name: "a queue that is not there",
+    make: () => memory().producer().publish(1, { routingKey: "typo" }),
+    error: "UnroutableError",
+    words: [`queue "typo"`, "declare it first"],
+  },
+  {
+    name: "publishing after the end",
+    make: async () => {
+      const connection = memory();
+      const producer = connection.producer({ routingKey: "q" });
+      await connection.close();
+      await producer.publish(1);
+    },
+    error: "ClosedError",
+    words: ["closed"],
+  },
+];
+
+for (const { name, make, error, words } of MISTAKES) {
+  Deno.test(`a mistake is told: ${name}`, async () => {
+    const caught = await assertRejects(async () => {
+      await make();
+    }, Error);
+    assertEquals(caught.name, error, caught.message);
+    for (const word of words) {
+      assert(caught.message.includes(word), caught.message);
+    }
+    assert(!caught.message.includes("ss/w"), caught.message);
+    for (const each of made) await each.close();
+    made = [];
+  });
+}
