@@ -19,7 +19,7 @@ import { watch } from "./events.ts";
 import { Failover } from "./failover.ts";
 import { Getter } from "./getter.ts";
 import { checkKnown } from "./known_options.ts";
-import type { Decoding } from "./message.ts";
+import type { Decoding } from "./reading.ts";
 import {
   type Call,
   checkDuration,
@@ -69,7 +69,7 @@ export class Connection implements AsyncDisposable {
   readonly #publisher: SessionPublisher;
   readonly #codecs: CodecRegistry;
   readonly #decoding: Decoding;
-  readonly #producers = new Set<AsyncDisposable>();
+  readonly #producers = new Set<Pick<Producer, "close">>();
   readonly #consumers = new Set<Pick<Consumer, "close">>();
   #closing: Promise<void> | undefined;
 
@@ -99,6 +99,7 @@ export class Connection implements AsyncDisposable {
       clock: SYSTEM_CLOCK,
       random: Math.random,
       name: options.name,
+      onUnhandled: options.onUnhandled,
     });
     this.#publisher = new SessionPublisher(this.#session);
   }
@@ -339,7 +340,7 @@ export class Connection implements AsyncDisposable {
       [...this.#consumers].map((each) => each.close({ drainTimeout })),
     );
     const ended = Promise.all(
-      [...this.#producers].map((each) => each[Symbol.asyncDispose]()),
+      [...this.#producers].map((each) => each.close()),
     );
     // Where the broker takes none, nothing says how long that may last.
     const drained = isHasty ? Promise.race([ended, blocking.begun]) : ended;

@@ -1,5 +1,6 @@
 import type { CodecRegistry } from "../codec/mod.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
+import type { ConnectionEvent } from "./connection_state.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 import { checkCount, checkDuration } from "./operation_options.ts";
 import type { Transport, TransportModule } from "../transports/transport.ts";
@@ -76,6 +77,12 @@ export interface ConnectionOptions {
    * comes without it, and cannot be read. @default {67_108_864}
    */
   readonly maxResponseSize?: number | undefined;
+  /**
+   * Called with each event of something that went wrong while nobody reads
+   * `connection.events()`. The default writes one line to the console, at most once a
+   * minute for each kind, with how many there were: `() => {}` is silence.
+   */
+  readonly onUnhandled?: ((event: ConnectionEvent) => void) | undefined;
   /** A name for the connection, shown by brokers that list connections. */
   readonly name?: string | undefined;
 }
@@ -107,6 +114,7 @@ const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
     codecs: true,
     maxDecompressedSize: true,
     maxResponseSize: true,
+    onUnhandled: true,
     name: true,
   },
 );

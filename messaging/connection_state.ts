@@ -77,9 +77,20 @@ export type ConnectionEvent =
     readonly delay: number;
     readonly error: Error;
   }
+  /** `close()` has waited for a second for handlers, or for the body of a loop, that are still at work. */
+  | {
+    readonly type: "close-waits";
+    /** The queues of the consumer. */
+    readonly queues: readonly string[];
+    /** How many are at work. */
+    readonly handlers: number;
+    /** Milliseconds that it waits at most from now. */
+    readonly timeLeft: number;
+  }
   /** A handler of `consumer.run` threw; its message is tried again later, or was rejected. */
   | {
     readonly type: "handler-failed";
     readonly queue: string;
+    readonly messageId: string | undefined;
     readonly error: Error;
   };

@@ -1,25 +1,27 @@
 import { Mailbox } from "../async/mailbox.ts";
 import { turn } from "../async/turn.ts";
 import { CLOSE, type CloseOptions } from "./connection_info.ts";
-import { ClosedError, DecodeError } from "../model/errors.ts";
+import { ClosedError } from "../model/errors.ts";
 import {
   checkQueues,
   CONSUMER,
-  type ConsumerHealth,
   type ConsumerOptions,
 } from "./consumer_options.ts";
 import { mayWait } from "./handler_retry.ts";
 import { checkKnown } from "./known_options.ts";
+import { type ConsumerHealth, healthOf } from "./consumer_health.ts";
 import { Intake } from "./intake.ts";
-import type { Arrival, QueueSource } from "./lane.ts";
+import type { Arrival } from "./lane.ts";
+import { LoopBody } from "./loop_body.ts";
+import { type Message, ReceivedMessage } from "./message.ts";
 import {
+  canRead,
   type Decoding,
-  type Message,
   needsCompression,
   prepareToRead,
   type Reading,
-  ReceivedMessage,
-} from "./message.ts";
+  unreadable,
+} from "./reading.ts";
 import {
   type Call,
   checkCount,
@@ -28,11 +30,14 @@ import {
   limitsOf,
   type OperationOptions,
 } from "./operation_options.ts";
-import type { Queue } from "./queue.ts";
-import type { RunOptions } from "./run_options.ts";
+import { type Queue, queueName } from "./queue.ts";
+import { handlerFailed, type RunOptions } from "./run_options.ts";
 import { Runner } from "./runner.ts";
 import { validator } from "./schema.ts";
 import type { Session } from "./session.ts";
+
+/** How long `close()` waits before it says what for, ms. */
+const SILENT = 1000;
 
 /** What closing a channel may take where its time is up, ms. */
 const GOODBYE = 50;
@@ -77,6 +82,7 @@ export class Consumer<T = unknown>
   #intake: Intake;
   /** The handlers of `run`, at work. */
   readonly #running = new Set<Promise<void>>();
+  readonly #body = new LoopBody<T>();
   #started = false;
   #count = 0;
   #closing: Promise<void> | undefined;
@@ -121,10 +127,12 @@ export class Consumer<T = unknown>
     this.#start();
     return {
       next: () => {
+        this.#body.leave(true);
         this.#intake.want(1);
         return this.#next();
       },
       return: async () => {
+        this.#body.leave(false);
         await this.cancel();
         return { done: true, value: undefined };
       },
@@ -145,7 +153,7 @@ export class Consumer<T = unknown>
    */
   async run(
     handler: (message: Message<T>) => void | Promise<void>,
-    options: RunOptions = {},
+    options: RunOptions<T> = {},
   ): Promise<void> {
     const { retry } = options;
     const runner = new Runner<T>(handler, options, {
@@ -155,9 +163,15 @@ export class Consumer<T = unknown>
       next: () => this.#nextMessage(),
       want: (count) => intake.want(count),
       cancel: () => this.cancel(),
-      onError: (error, queue) => {
+      onError: (error, message) => {
         this.#handlerError = error;
-        this.#session.emit({ type: "handler-failed", queue, error });
+        const heard = options.onError !== undefined;
+        this.#session.emit(handlerFailed(error, message), heard);
+        try {
+          options.onError?.(error, message);
+        } catch (cause) {
+          this.#session.emit(handlerFailed(cause, message));
+        }
       },
     });
     if (retry !== undefined && this.#options.noAck) {
@@ -188,30 +202,23 @@ export class Consumer<T = unknown>
 
   /** Says how it is. */
   health(): ConsumerHealth {
-    const { clock } = this.#session;
-    const now = clock.now();
-    let silence: number | undefined;
-    let healthy = !this.#mailbox.ended && !this.#intake.isPartial &&
-      this.#intake.sources.length > 0;
-    for (const { subscription } of this.#intake.sources) {
-      if (subscription === undefined) continue;
-      const silent = now - subscription.lastHeard;
-      silence = Math.max(silence ?? 0, silent);
-      if (silent > 2 * subscription.heardEvery) healthy = false;
-    }
-    return {
-      healthy,
-      silence,
-      inFlight: this.#intake.unsettled,
-      lastError: this.#handlerError ?? this.#intake.lastError,
-    };
+    return healthOf({
+      now: this.#session.clock.now(),
+      ended: this.#mailbox.ended,
+      intake: this.#intake,
+      loopWaits: this.#body.waits,
+      lastError: this.#handlerError ?? this.#intake.lastError ??
+        this.#session.problem,
+    });
   }
 
   /**
    * Ends it for good, in order: takes no more messages, gives back those that nobody has
-   * begun with, waits for the handlers of `run` that are at work, sends their acks, and
-   * gives back what is still unsettled. It always returns, and never rejects. A handler
-   * that waits for it would wait for itself: call `cancel()` there.
+   * begun with, waits for the handlers of `run` that are at work, and for the body of a
+   * loop until it has settled its message, sends their acks, and gives back what is still
+   * unsettled. It always returns, and never rejects. A handler that waits for it would
+   * wait for itself: call `cancel()` there. After a second of waiting the event
+   * `close-waits` says what for.
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkKnown(options, CLOSE);
@@ -231,11 +238,12 @@ export class Consumer<T = unknown>
     const { limits } = this.#session;
     try {
       await this.cancel({ timeout: this.#left(call) });
+      const stopTelling = this.#tellLate(call);
       await limits.wait(
-        Promise.allSettled([...this.#running]),
+        Promise.allSettled([...this.#running, this.#body.idle()]),
         call,
         () => new Error("late"),
-      );
+      ).finally(stopTelling);
     } catch {
       // Its time is up: what is left goes back with the channel.
     }
@@ -244,6 +252,18 @@ export class Consumer<T = unknown>
       deadline: Math.max(call.deadline, this.#session.clock.now() + GOODBYE),
     }).catch(() => {});
     this.#onClosed();
+  }
+
+  /** Whoever waits for a second is told what for: it may be himself. */
+  #tellLate(call: Call): () => void {
+    return this.#session.clock.timer(() => {
+      this.#session.emit({
+        type: "close-waits",
+        queues: this.#queues.map(queueName),
+        handlers: this.#intake.unsettled,
+        timeLeft: this.#left(call),
+      });
+    }, SILENT);
   }
 
   #left({ deadline }: Call): number {
@@ -288,14 +308,19 @@ export class Consumer<T = unknown>
     const message = this.#take();
     return message === undefined
       ? this.#nextResult()
-      : Promise.resolve({ done: false, value: message });
+      : Promise.resolve(this.#inBody(message));
   }
 
   async #nextResult(): Promise<IteratorResult<Message<T>, undefined>> {
     const message = await this.#nextMessage();
     return message === undefined
       ? { done: true, value: undefined }
-      : { done: false, value: message };
+      : this.#inBody(message);
+  }
+
+  #inBody(message: ReceivedMessage<T>): IteratorYieldResult<Message<T>> {
+    this.#body.enter(message);
+    return { done: false, value: message };
   }
 
   /** Takes a message that is there. With `onDecodeError` each must be read first. */
@@ -324,8 +349,8 @@ export class Consumer<T = unknown>
         continue;
       }
       const message = this.#handOver(arrival);
-      if (onDecodeError === undefined || this.#canRead(message)) return message;
-      await this.#onUnreadable(message, arrival.source);
+      if (onDecodeError === undefined || canRead(message)) return message;
+      await this.#onUnreadable(message);
       this.#intake.want(1);
     }
   }
@@ -335,27 +360,11 @@ export class Consumer<T = unknown>
     return new ReceivedMessage<T>(delivery, source, this.#reading);
   }
 
-  #canRead(message: Message<T>): boolean {
-    try {
-      message.payload;
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  async #onUnreadable(
-    message: Message<T>,
-    source: QueueSource,
-  ): Promise<void> {
+  async #onUnreadable(message: Message<T>): Promise<void> {
     try {
       await this.#options.onDecodeError?.(unreadable(message), message);
     } catch (error) {
-      this.#session.emit({
-        type: "handler-failed",
-        queue: source.queue,
-        error: error instanceof Error ? error : new Error(String(error)),
-      });
+      this.#session.emit(handlerFailed(error, message));
     }
     // It may be lost by now: then it is delivered again.
     if (!message.settled) await message.reject().catch(() => {});
@@ -377,14 +386,4 @@ export class Consumer<T = unknown>
     const { clock, endpoint } = this.#session;
     return limitsOf(options, clock, endpoint.operationTimeout);
   }
-}
-
-function unreadable<T>(message: Message<T>): Error {
-  try {
-    message.payload;
-  } catch (error) {
-    if (error instanceof Error) return error;
-    return new DecodeError("Cannot read a message", { cause: error });
-  }
-  return new DecodeError("Cannot read a message");
 }

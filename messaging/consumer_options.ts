@@ -49,18 +49,6 @@ export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
   },
 );
 
-/** How a consumer is. */
-export interface ConsumerHealth {
-  /** Whether it consumes, and the broker was heard of in time. */
-  readonly healthy: boolean;
-  /** Milliseconds since the broker was last heard of, the longest of its queues; `undefined` while it does not consume. */
-  readonly silence: number | undefined;
-  /** How many messages are with the user, unsettled. */
-  readonly inFlight: number;
-  /** What went wrong last. */
-  readonly lastError: Error | undefined;
-}
-
 /**
  * Refuses what cannot be consumed from.
  *

@@ -2,13 +2,8 @@ import { ConnectionError } from "../model/errors.ts";
 import type { Delivery } from "../model/message.ts";
 import type { Channel } from "../transports/transport.ts";
 import type { KnownOptions } from "./known_options.ts";
-import {
-  type Decoding,
-  type Message,
-  prepareToRead,
-  type Reading,
-  ReceivedMessage,
-} from "./message.ts";
+import { type Message, ReceivedMessage } from "./message.ts";
+import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
 import {
   type Call,
   limitsOf,

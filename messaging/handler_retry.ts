@@ -49,6 +49,27 @@ const SUSPECT = "x-suspect";
 /** The header that counts deliveries without an end, where the broker only says that there were such. */
 const REDELIVERIES = "x-redeliveries";
 
+/** The headers in which `run` counts. */
+const OWN_HEADERS = [ATTEMPTS, SUSPECT, REDELIVERIES];
+
+/**
+ * Takes out of headers what `run` counts in them: a message that is published, as a dead
+ * letter is that is put back with its headers, begins a life of its own.
+ *
+ * @param headers The headers.
+ * @returns The same where there is nothing of that; else a copy without it.
+ */
+export function withoutAttempts<H extends FieldTable | undefined>(
+  headers: H,
+): H | FieldTable {
+  if (headers === undefined || !OWN_HEADERS.some((name) => name in headers)) {
+    return headers;
+  }
+  const { [ATTEMPTS]: _, [SUSPECT]: __, [REDELIVERIES]: ___, ...rest } =
+    headers;
+  return rest;
+}
+
 const DEFAULT_BACKOFF: HandlerBackoff = {
   firstDelay: 1000,
   mostDelay: 60_000,

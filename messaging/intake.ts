@@ -66,7 +66,7 @@ export class Intake {
     this.#settings = settings;
     this.#mailbox = mailbox;
     this.#queues = settings.queues;
-    this.#use = new QueueUse(session.declarations, settings.queues);
+    this.#use = new QueueUse(session, settings.queues);
     this.#parent = parent;
     this.#worked = parent !== undefined;
     this.#demand = parent === undefined ? { wanted: 0 } : parent.#demand;
@@ -84,7 +84,6 @@ export class Intake {
   get lastError(): Error | undefined {
     return this.#lastError;
   }
-
   /** The subscriptions of the present channels. */
   get sources(): readonly QueueSource[] {
     const own = this.#lane?.alive ? [...this.#lane.sources.values()] : [];
@@ -94,6 +93,11 @@ export class Intake {
   /** Whether some of its queues are not consumed from now. */
   get isPartial(): boolean {
     return this.#apart.some((each) => each.sources.length === 0);
+  }
+
+  /** Since when, on the clock, all that it may fetch is with the user, unsettled. */
+  get fullSince(): number | undefined {
+    return this.#lane?.fullSince;
   }
 
   /** How many messages are with the user, unsettled. */
@@ -250,8 +254,8 @@ export class Intake {
     try {
       return await this.#openWhatIsThere(signal);
     } catch (error) {
-      if (this.#lane === undefined) throw error;
-      throw heldForNow(error, this.#settings.exclusive);
+      const { exclusive } = this.#settings;
+      throw this.#lane === undefined ? error : heldForNow(error, exclusive);
     }
   }
 
@@ -270,19 +274,17 @@ export class Intake {
   }
 
   async #open(signal: AbortSignal): Promise<Lane> {
-    const { clock } = this.#session;
     const link = await this.#session.link({ signal, deadline: Infinity });
     if (this.#delays) requireDelay(link);
-    const call = {
-      signal: undefined,
-      deadline: clock.now() + link.endpoint.operationTimeout,
-    };
+    const deadline = this.#session.clock.now() + link.endpoint.operationTimeout;
+    const call = { signal: undefined, deadline };
     const channel = await link.connection.openChannel(call);
     const lane = new Lane(
       this.#session,
       channel,
       signal,
       isOrdered(this.#queues),
+      this.#queues.length * this.#settings.prefetch,
     );
     let last: Queue | string | undefined;
     try {

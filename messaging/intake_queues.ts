@@ -1,3 +1,4 @@
+import type { Clock } from "../async/clock.ts";
 import type { Mailbox } from "../async/mailbox.ts";
 import {
   AccessRefusedError,
@@ -12,7 +13,8 @@ import type { Declarations } from "./declarations.ts";
 import type { Arrival, Lane } from "./lane.ts";
 import type { Call } from "./operation_options.ts";
 import { Queue } from "./queue.ts";
-import type { Link, Session } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { Link } from "./topology_channel.ts";
 
 /** What consumers of queues are asked to be. */
 export interface IntakeSettings {
@@ -200,15 +202,19 @@ export function takeBack(mailbox: Mailbox<Arrival>, lane: Lane): number {
 
 /** That a consumer uses its queues: some go with their last one. */
 export class QueueUse {
+  readonly #clock: Clock;
   readonly #declarations: Declarations;
   readonly #queues: readonly (Queue | string)[];
   #isOn = false;
+  /** Keeps the process alive: a consumer without a socket waits for messages, too. */
+  #letGo: (() => void) | undefined;
 
   /** Makes one that has not begun. */
   constructor(
-    declarations: Declarations,
+    { clock, declarations }: Pick<Session, "clock" | "declarations">,
     queues: readonly (Queue | string)[],
   ) {
+    this.#clock = clock;
     this.#declarations = declarations;
     this.#queues = queues;
   }
@@ -217,6 +223,7 @@ export class QueueUse {
   begin(): void {
     if (this.#isOn) return;
     this.#isOn = true;
+    this.#letGo = this.#clock.timer(() => {}, Infinity);
     for (const queue of this.#queues) this.#declarations.use(queue);
   }
 
@@ -224,6 +231,7 @@ export class QueueUse {
   end(): void {
     if (!this.#isOn) return;
     this.#isOn = false;
+    this.#letGo?.();
     for (const queue of this.#queues) this.#declarations.release(queue);
   }
 }

@@ -30,11 +30,17 @@ export class Lane {
   readonly #watching = new Map<Delivery, (reason: Error) => void>();
   alive = true;
   unsettled = 0;
+  /** So many unsettled messages are all that it may have. */
+  readonly #full: number;
+  /** Since when it has so many, on the clock. */
+  fullSince: number | undefined;
   /** Whether its consumers fetch no more than is wanted, and are to be told of more. */
   fetchesOnDemand = false;
   error: Error | undefined;
   /** Whether anything has come by it. */
   heard = false;
+  /** Called when a message is settled: somebody closes, and waits for that. */
+  onSettled: (() => void) | undefined;
   #stopping = false;
   readonly #ordered: boolean;
 
@@ -43,7 +49,9 @@ export class Lane {
     channel: Channel,
     stopped: AbortSignal,
     ordered: boolean,
+    full: number,
   ) {
+    this.#full = full;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.lost = promise;
     this.#settleLost = resolve;
@@ -126,11 +134,20 @@ export class Lane {
   /** A message is settled; the last one of a cancelled consumer ends the channel, once the broker has answered. */
   settled(delivery: Delivery, settling: Promise<void> | undefined): void {
     this.#watching.delete(delivery);
+    this.fullSince = undefined;
+    this.onSettled?.();
     if (--this.unsettled > 0 || !this.#stopping) return;
     const answered = settling?.then(() => {}, () => {}) ?? Promise.resolve();
     this.session.track(
       answered.then(() => this.unsettled > 0 ? undefined : this.close()),
     );
+  }
+
+  /** A message is with the user. */
+  taken(): void {
+    if (++this.unsettled >= this.#full) {
+      this.fullSince = this.session.clock.now();
+    }
   }
 
   /** Its settlement failed. */
@@ -219,13 +236,18 @@ export class QueueSource implements Source {
 
   /** The user takes one of its messages; with `noAck` it is settled by that. */
   take(delivery: Delivery): void {
-    if (!this.noAck) this.#lane.unsettled++;
+    if (!this.noAck) this.#lane.taken();
     else if (this.alive) this.#lane.settleTaken(delivery);
   }
 
   /** One of its messages was fetched, and is not handed over. */
   giveBack(arrival: Arrival): void {
     this.#lane.giveBack(arrival);
+  }
+
+  watchSettled(callback: () => void): void {
+    this.#lane.onSettled = callback;
+    this.#lane.channel.closed.then(callback);
   }
 
   onSettled(delivery: Delivery, settling: Promise<void> | undefined): void {

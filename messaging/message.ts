@@ -1,4 +1,3 @@
-import type { CodecRegistry } from "../codec/mod.ts";
 import { copyOfBody, copyOfProperties } from "../model/copies.ts";
 import { DecodeError, SettlementError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
@@ -6,6 +5,7 @@ import type { Delivery, MessageProperties } from "../model/message.ts";
 import type { Channel } from "../transports/transport.ts";
 import { type KnownOptions, optionsOf } from "./known_options.ts";
 import type { Call, OperationOptions } from "./operation_options.ts";
+import type { Reading } from "./reading.ts";
 
 /** Options of {@linkcode Message.ack}. */
 export interface AckOptions extends OperationOptions {
@@ -100,55 +100,9 @@ export interface Source {
   onKept(): void;
   /** Calls back when this delivery is no longer ours. */
   onLost(delivery: Delivery, callback: (reason: Error) => void): void;
+  /** Calls back when one of its messages is settled, or all are lost. */
+  watchSettled?(callback: () => void): void;
   limits(options: OperationOptions | undefined, known?: KnownOptions): Call;
-}
-
-/** How a connection reads bodies. */
-export interface Decoding {
-  readonly codecs: CodecRegistry;
-  readonly maxDecompressedSize: number | undefined;
-}
-
-/** How payloads are read. */
-export interface Reading<T> extends Decoding {
-  readonly accept: ReadonlySet<string>;
-  readonly parse: (payload: unknown) => T;
-}
-
-/** Whether what a delivery is compressed with has yet to be loaded. */
-export function needsCompression(
-  { codecs }: Decoding,
-  delivery: Delivery,
-): boolean {
-  // First, for some transports read the headers only if somebody looks.
-  if (!codecs.hasLazyCompressions) return false;
-  const name = delivery.properties.headers?.["compression"];
-  return typeof name === "string" && codecs.isLazyCompression(name);
-}
-
-/**
- * Loads what a delivery needs to be read. If that fails, reading its payload says
- * so: a message must not end the loop for those behind it.
- *
- * @param reading How its payload is read.
- * @param delivery The delivery.
- * @returns A promise to wait for, which never rejects; `undefined` if there is nothing to load.
- */
-export function prepareToRead<T>(
-  { codecs, accept }: Reading<T>,
-  { properties }: Delivery,
-): Promise<unknown> | undefined {
-  const { contentType, headers } = properties;
-  const name = headers?.["compression"];
-  const codec = contentType === undefined
-    ? undefined
-    : codecs.prepare(contentType, accept);
-  const press = typeof name === "string"
-    ? codecs.prepareCompression(name)
-    : undefined;
-  return codec === undefined && press === undefined
-    ? undefined
-    : Promise.allSettled([codec, press]);
 }
 
 /** A delivery, and the channel to settle it on. */
@@ -227,6 +181,17 @@ export class ReceivedMessage<T> implements Message<T> {
 
   get settled(): boolean {
     return this.#settled;
+  }
+
+  /** Calls back when it is settled, or cannot be any more; perhaps sooner: look then. */
+  watchSettled(callback: () => void): void {
+    if (this.#settled || !this.#source.alive) callback();
+    else this.#source.watchSettled?.(callback);
+  }
+
+  /** Whether nobody has settled it, and it may be. */
+  get isOpen(): boolean {
+    return !this.#settled && this.#source.alive;
   }
 
   get signal(): AbortSignal {

@@ -17,7 +17,8 @@ export type {
 } from "./connection_options.ts";
 export type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 export { Consumer } from "./consumer.ts";
-export type { ConsumerHealth, ConsumerOptions } from "./consumer_options.ts";
+export type { ConsumerHealth } from "./consumer_health.ts";
+export type { ConsumerOptions } from "./consumer_options.ts";
 export type { Entity } from "./declarations.ts";
 export {
   binding,
@@ -34,7 +35,7 @@ export type { ProducerOptions, PublishOptions } from "./producer_options.ts";
 export { Quarantine, type QuarantineListOptions } from "./quarantine.ts";
 export { Queue, type QueueOptions } from "./queue.ts";
 export type { RunOptions } from "./run_options.ts";
-export type { Schema, SchemaResult } from "./schema.ts";
+export type { Schema, SchemaIssue, SchemaResult } from "./schema.ts";
 export { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";
 export {
   type Codec,
@@ -48,4 +49,7 @@ export {
   type LazyCompression,
   TypedValue,
 } from "../codec/mod.ts";
+export type { UrlInput } from "./url_input.ts";
+export { SYSTEM_CLOCK } from "../async/clock.ts";
+export { REPLY_CODES } from "../model/reply_code.ts";
 export type * from "../transports/transport.ts";

@@ -102,8 +102,13 @@ export class ConnectionPool implements AsyncDisposable {
   }
 
   /** Closes all connections, the lent ones too. */
-  [Symbol.asyncDispose](): Promise<void> {
+  close(): Promise<void> {
     return this.#closing ??= this.#close();
+  }
+
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   readonly #home: Home = {

@@ -1,12 +1,13 @@
 import { Line } from "../async/line.ts";
 import type * as codec from "../codec/mod.ts";
 import { MOST_EXPIRATION } from "../model/checks.ts";
-import { ClosedError, TimeoutError } from "../model/errors.ts";
+import { ClosedError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
 import type { MessageProperties, Publishing } from "../model/message.ts";
 import { checkEntities, type Entity } from "./entities.ts";
 import { Exchange, exchangeName } from "./exchange.ts";
 import { checkKnown } from "./known_options.ts";
+import { withoutAttempts } from "./handler_retry.ts";
 import { checkCount, limitsOf } from "./operation_options.ts";
 import {
   PRODUCER,
@@ -18,6 +19,7 @@ import { PublishWindow } from "./publish_window.ts";
 import type { PublishCall, SessionPublisher } from "./publisher.ts";
 import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
+import { lateToPublish } from "./session_errors.ts";
 
 /**
  * Publishes messages. Call `publish` many times without waiting: it pipelines.
@@ -47,7 +49,9 @@ export class Producer<T = unknown> implements AsyncDisposable {
   readonly #window: PublishWindow;
   readonly #onClosed: () => void;
   readonly #line = new Line();
-  #closed = false;
+  /** Those that something has to be declared or loaded for first. */
+  readonly #starting = new Set<Promise<void>>();
+  #closing: Promise<void> | undefined;
 
   /** Made by `connection.producer`. */
   constructor(
@@ -85,7 +89,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
    */
   publish(payload: T, options: PublishOptions = {}): Promise<void> {
     try {
-      if (this.#closed) throw closedError();
+      if (this.#closing !== undefined) throw closedError();
       const call = this.#limits(options);
       options.signal?.throwIfAborted();
       if (options.declare !== undefined) {
@@ -107,9 +111,21 @@ export class Producer<T = unknown> implements AsyncDisposable {
     }
   }
 
-  /** Waits for the answers to what is in flight, and publishes no more. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+  /**
+   * Publishes no more, and waits for what was begun: for the answers to what is in flight,
+   * and for what something is still declared for.
+   */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled([...this.#starting]);
     await this.#window.drain();
     this.#onClosed();
   }
@@ -141,19 +157,24 @@ export class Producer<T = unknown> implements AsyncDisposable {
       published,
       call,
       () =>
-        new TimeoutError(
+        lateToPublish(
           passed
-            ? "Cannot publish in time: the broker has not answered"
-            : "Cannot publish in time: what it needs is not declared yet",
-          { outcome: passed ? "unknown" : "not-sent" },
+            ? "the broker has not answered"
+            : "what it needs is not declared yet",
+          passed,
+          this.#session.problem,
         ),
     );
     // Who waits no longer must not stay in the line, with the payload. What is handed out
     // is the promise behind that: one that nobody waits for must be seen to reject.
-    return waiting.catch((error) => {
+    const begun = waiting.catch((error) => {
       turn.leave();
       throw error;
     });
+    this.#starting.add(begun);
+    const ended = () => void this.#starting.delete(begun);
+    waiting.then(ended, ended);
+    return begun;
   }
 
   /** Whether the codec or the compression has yet to be loaded. */
@@ -279,8 +300,8 @@ function propertiesOf(
     contentType,
     contentEncoding,
     headers: compression === undefined
-      ? options.headers
-      : { ...options.headers, compression },
+      ? withoutAttempts(options.headers)
+      : { ...withoutAttempts(options.headers), compression },
     deliveryMode: options.persistent === false ? "transient" : "persistent",
     priority: checkRange("priority", options.priority, 0, 9),
     correlationId: options.correlationId,

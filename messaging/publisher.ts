@@ -16,6 +16,7 @@ import type { Call } from "./operation_options.ts";
 import { isLost, retry } from "./retry.ts";
 import type { Link, Session } from "./session.ts";
 import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
+import { lateToPublish } from "./session_errors.ts";
 import { Republisher } from "./republisher.ts";
 
 /** The channel for publishing on one link, and the exchanges that are known to be there. */
@@ -130,7 +131,11 @@ export class SessionPublisher {
       },
       (error) => this.#recover(error, undefined, message, call),
     );
-    const waiting = limits.wait(published, call, () => late(sent));
+    const waiting = limits.wait(
+      published,
+      call,
+      () => late(sent, this.#session.problem),
+    );
     // Who waits no longer must not stay in the line, with the message.
     return waiting.catch((error) => {
       turn.leave();
@@ -169,7 +174,11 @@ export class SessionPublisher {
     this.#opening ??= this.#openOn(link).finally(() =>
       this.#opening = undefined
     );
-    return await this.#session.limits.wait(this.#opening, call, () => late());
+    return await this.#session.limits.wait(
+      this.#opening,
+      call,
+      () => late(false, this.#session.problem),
+    );
   }
 
   /** For all who wait for it: by the session's limits, and not by those of the first. */
@@ -317,7 +326,11 @@ export class SessionPublisher {
       this.#declaring ??= this.#declareAgain().finally(() =>
         this.#declaring = undefined
       );
-      await limits.wait(this.#declaring, call, () => late());
+      await limits.wait(
+        this.#declaring,
+        call,
+        () => late(false, this.#session.problem),
+      );
       this.#lane?.known.delete(message.exchange);
       await this.#once(message, call);
     }, {
@@ -391,11 +404,12 @@ function withOutcome(last: unknown, first: unknown): unknown {
   return last;
 }
 
-function late(sent = false): TimeoutError {
-  return new TimeoutError(
+function late(sent: boolean, problem?: Error): TimeoutError {
+  return lateToPublish(
     sent
-      ? "Cannot publish in time: the broker has not answered"
-      : "Cannot publish in time: the channel for publishing is not ready",
-    { outcome: sent ? "unknown" : "not-sent" },
+      ? "the broker has not answered"
+      : "the channel for publishing is not ready",
+    sent,
+    problem,
   );
 }

@@ -122,6 +122,16 @@ export class Queue implements QueueDeclaration {
   }
 }
 
+/**
+ * Reads the name of a queue that may be given by its name.
+ *
+ * @param queue The queue, or its name.
+ * @returns The name.
+ */
+export function queueName(queue: Queue | string): string {
+  return queue instanceof Queue ? queue.name : queue;
+}
+
 function bindingsOf(options: QueueOptions): readonly ExchangeBinding[] {
   const { exchange, routingKey, bindingArguments, bindings = [] } = options;
   // Every queue is bound to the default exchange, by its name.

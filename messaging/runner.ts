@@ -27,7 +27,7 @@ export interface RunnerHost<T> {
   /** So many more messages would be begun with at once. */
   want(count: number): void;
   cancel(): Promise<void>;
-  onError(error: Error, queue: string): void;
+  onError(error: Error, message: Message<T>): void;
 }
 
 /** Between a settlement that failed and its next attempt, doubling, ms. */
@@ -45,7 +45,7 @@ const BREATH = 256;
 /** Calls a handler for messages, so many at once. */
 export class Runner<T> {
   readonly #handler: (message: Message<T>) => void | Promise<void>;
-  readonly #options: RunOptions;
+  readonly #options: RunOptions<T>;
   readonly #host: RunnerHost<T>;
   readonly #concurrency: number;
   readonly #rewriting: Promise<void>[] = [];
@@ -64,7 +64,7 @@ export class Runner<T> {
   /** Makes one that does nothing yet. */
   constructor(
     handler: (message: Message<T>) => void | Promise<void>,
-    options: RunOptions,
+    options: RunOptions<T>,
     host: RunnerHost<T>,
   ) {
     if (typeof handler !== "function") {
@@ -345,7 +345,7 @@ export class Runner<T> {
   #tell(message: Message<T>, error: unknown): void {
     this.#host.onError(
       error instanceof Error ? error : new Error(String(error)),
-      message.deliveryInfo.queue,
+      message,
     );
   }
 

@@ -24,7 +24,17 @@ export interface Schema<T> {
 /** What a {@linkcode Schema} says: a value, or what is wrong. */
 export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
-  | { readonly issues: readonly { readonly message: string }[] };
+  | { readonly issues: readonly SchemaIssue[] };
+
+/** One thing that is wrong with a value. */
+export interface SchemaIssue {
+  /** What is wrong. */
+  readonly message: string;
+  /** Where: the keys from the outside in. */
+  readonly path?:
+    | readonly (PropertyKey | { readonly key: PropertyKey })[]
+    | undefined;
+}
 
 /**
  * Makes a function of what checks payloads.
@@ -61,10 +71,22 @@ function validate<T>(schema: Schema<T>, payload: unknown): T {
   }
   if (result.issues === undefined) return result.value;
   throw new DecodeError(
-    `Cannot take a payload: ${
-      result.issues.map(({ message }) => message).join("; ")
-    }`,
+    `Cannot take a payload: ${result.issues.map(describe).join("; ")}`,
   );
+}
+
+/** As a program would write it: `payload.order.lines[0].qty`. */
+function describe({ message, path = [] }: SchemaIssue): string {
+  let place = "payload";
+  for (const each of path) {
+    const key = typeof each === "object" ? each.key : each;
+    place += typeof key === "number"
+      ? `[${key}]`
+      : /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(String(key))
+      ? `.${String(key)}`
+      : `[${JSON.stringify(String(key))}]`;
+  }
+  return path.length === 0 ? message : `${place}: ${message}`;
 }
 
 /** Without a check the payload is what the user says it is. */

@@ -11,10 +11,10 @@ import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Declarations, type Entity, isHeld } from "./declarations.ts";
 import { dialOnce } from "./dialling.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
-import type { Failover } from "./failover.ts";
 import type { Call } from "./operation_options.ts";
 import { LaterDeclares } from "./later_declares.ts";
 import { isLost, retry, sleep } from "./retry.ts";
+import type { SessionSettings } from "./session_settings.ts";
 import {
   asConnectionError,
   closedError,
@@ -23,21 +23,11 @@ import {
   Refusals,
 } from "./session_errors.ts";
 import { type Link, TopologyChannel } from "./topology_channel.ts";
+import { Unhandled } from "./unhandled.ts";
 import { Watchers } from "./watchers.ts";
 
 /** How long what was destroyed may take to end, ms. */
 const LAST_MOMENT = 100;
-
-export type { Link } from "./topology_channel.ts";
-
-/** What a session is made of. */
-export interface SessionSettings {
-  readonly failover: Failover;
-  readonly retry: RetryPolicy | false;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly name: string | undefined;
-}
 
 /**
  * What outlives a transport's connection: it connects with the first need,
@@ -68,6 +58,7 @@ export class Session {
   #lastError: Error | undefined;
   #closing: Promise<void> | undefined;
   readonly #brake = new Brake();
+  readonly #unhandled: Unhandled;
   readonly #declaring: LaterDeclares;
 
   /** Makes a session that does nothing yet. */
@@ -77,6 +68,7 @@ export class Session {
     this.limits = new Limits(settings.clock);
     this.retryPolicy = settings.retry;
     this.random = settings.random;
+    this.#unhandled = new Unhandled(settings.clock, settings.onUnhandled);
     this.#declaring = new LaterDeclares({
       declarations: this.declarations,
       clock: this.clock,
@@ -196,10 +188,15 @@ export class Session {
     return this.watchers.add(this.#closing !== undefined);
   }
 
-  /** Tells whoever watches. */
-  emit(event: ConnectionEvent): void {
+  /** Tells whoever watches; where nobody does, and nobody else has heard of it, whoever hears of that. */
+  emit(event: ConnectionEvent, heard = false): void {
     this.blocking.note(event);
-    this.watchers.tell(event);
+    if (!this.watchers.tell(event) && !heard) this.#unhandled.tell(event);
+  }
+
+  /** Why there is no connection now, as far as it is known. */
+  get problem(): Error | undefined {
+    return this.#link === undefined ? this.#lastError : undefined;
   }
 
   /** Sees to it that what ends in the background has ended before the session has. */

@@ -105,6 +105,25 @@ export function lateError(
 }
 
 /**
+ * Makes the error of a publish that was not answered for in time.
+ *
+ * @param why What it waited for.
+ * @param sent Whether it was sent.
+ * @param problem Why there is no connection, where that is so: it says more than that the time is up.
+ * @returns The error.
+ */
+export function lateToPublish(
+  why: string,
+  sent: boolean,
+  problem: Error | undefined,
+): TimeoutError {
+  return new TimeoutError(
+    `Cannot publish in time: ${problem?.message ?? why}`,
+    { cause: problem, outcome: sent ? "unknown" : "not-sent" },
+  );
+}
+
+/**
  * Makes the error of who comes too late.
  *
  * @returns The error.

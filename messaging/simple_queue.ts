@@ -96,9 +96,14 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
     return await this.#getter.purge(name, options);
   }
 
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /** Waits for what is in flight, and gives back what is unsettled. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#parts?.producer[Symbol.asyncDispose]();
+  async close(): Promise<void> {
+    await this.#parts?.producer.close();
     await this.#getter[Symbol.asyncDispose]();
   }
 

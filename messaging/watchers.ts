@@ -19,9 +19,10 @@ export class Watchers {
     mailbox.end();
   }
 
-  /** Tells all. */
-  tell(event: ConnectionEvent): void {
+  /** Tells all; says whether there is anybody. */
+  tell(event: ConnectionEvent): boolean {
     for (const mailbox of this.#mailboxes) mailbox.put(event);
+    return this.#mailboxes.size > 0;
   }
 
   /** Nothing more happens. */

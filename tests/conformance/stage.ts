@@ -77,6 +77,7 @@ export function open(
     transportOptions: harness.transportOptions,
     connectTimeout: PATIENCE,
     operationTimeout: PATIENCE,
+    onUnhandled: () => {}, // cases let much fail
     ...options,
   });
 }

@@ -5,7 +5,12 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Connection, createConnection, Exchange, Queue } from "../../mod.ts";
+import {
+  type Connection,
+  createConnection,
+  Exchange,
+  Queue,
+} from "../../mod.ts";
 
 /** As a program without types has it. */
 // deno-lint-ignore no-explicit-any

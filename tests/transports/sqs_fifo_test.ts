@@ -99,10 +99,19 @@ test("a FIFO queue dead-letters what failed so often, and goes on behind it", as
 test("a FIFO queue counts the attempts of all processes, and goes on from what a header says", async ({ open }) => {
   const queue = new Queue(unique(".fifo"));
   const setUp = open();
-  const producer = setUp.producer<string>({ declare: [queue] });
-  await producer.publish("x", {
+  await setUp.declare(queue);
+  // As a copy of another process has it; a producer lets each message begin anew.
+  await (await setUp.channel()).publish({
+    exchange: "",
     routingKey: queue.name,
-    headers: { "x-attempts": 2 },
+    mandatory: false,
+    delay: 0,
+    properties: {
+      contentType: "text/plain",
+      contentEncoding: "utf-8",
+      headers: { "x-attempts": 2 },
+    },
+    body: new TextEncoder().encode("x"),
   });
   const attempts: unknown[] = [];
   for (let i = 0; i < 2; i++) {

@@ -1,0 +1,96 @@
+// deno-lint-ignore-file no-console -- the one place where the library may speak by itself
+import type { Clock } from "../async/clock.ts";
+import { printable } from "../model/foreign_text.ts";
+import type { ConnectionEvent } from "./connection_state.ts";
+
+/** Called with what nobody listens to. */
+export type UnhandledListener = (event: ConnectionEvent) => void;
+
+/** Of each kind one is told in so many milliseconds; the others are counted. */
+const INTERVAL = 60_000;
+
+/**
+ * Tells of what went wrong where nobody listens: to the option `onUnhandled`, or else in
+ * one line on the console, at most once a minute for each kind, with how many there were.
+ */
+export class Unhandled {
+  readonly #clock: Clock;
+  readonly #listener: UnhandledListener | undefined;
+  readonly #told = new Map<string, { at: number; silent: number }>();
+
+  /** Makes one that has told nothing yet. */
+  constructor(clock: Clock, listener: UnhandledListener | undefined) {
+    this.#clock = clock;
+    this.#listener = listener;
+  }
+
+  /** Tells of an event, if it is one of something that went wrong. */
+  tell(event: ConnectionEvent): void {
+    const text = describe(event);
+    if (text === undefined) return;
+    if (this.#listener !== undefined) {
+      try {
+        this.#listener(event);
+      } catch (error) {
+        // It must not end what it is told of.
+        console.error(
+          `@dashi/mq: "onUnhandled" threw: ${printable(String(error))}`,
+        );
+      }
+      return;
+    }
+    const kind = event.type === "state" ? event.state.type : event.type;
+    const now = this.#clock.now();
+    const before = this.#told.get(kind);
+    if (before !== undefined && now - before.at < INTERVAL) {
+      before.silent++;
+      return;
+    }
+    const silent = before?.silent ?? 0;
+    this.#told.set(kind, { at: now, silent: 0 });
+    console.error(
+      `@dashi/mq: ${printable(text, 500)}${
+        silent === 0 ? "" : ` (and ${silent} more of the kind before)`
+      }`,
+    );
+  }
+}
+
+/** What went wrong, where, and what becomes of it; `undefined` if nothing did. */
+function describe(event: ConnectionEvent): string | undefined {
+  switch (event.type) {
+    case "state":
+      // The first attempt that fails is told; those behind it say no more.
+      return event.state.type === "waiting" && event.state.attempt === 1
+        ? `${event.state.error.message}; trying again`
+        : undefined;
+    case "lost":
+      return `${event.error.message}; connecting again`;
+    case "blocked":
+      return `the broker takes no messages for now: ${event.reason}`;
+    case "quarantined":
+      return `a message${
+        idOf(event)
+      } of queue "${event.queue}" is in quarantine: ${event.error.message}`;
+    case "declare-failed":
+      return `"${event.entity.name}" cannot be declared again: ${event.error.message}; trying again later`;
+    case "consume-failed":
+      return `queue "${event.queue}" cannot be consumed from: ${event.error.message}; trying again in ${event.delay} ms`;
+    case "handler-failed":
+      return `the handler of queue "${event.queue}" failed for a message${
+        idOf(event)
+      }: ${event.error.message}`;
+    case "close-waits":
+      return `close() waits for ${event.handlers} ${
+        event.handlers === 1 ? "handler" : "handlers"
+      } of ${event.queues.map((queue) => `"${queue}"`).join(", ")}, up to ${
+        Math.round(event.timeLeft / 1000)
+      } s more; a handler that waits for close() waits for itself: call cancel() there`;
+    case "unblocked":
+      return undefined;
+  }
+}
+
+function idOf({ messageId }: { readonly messageId: string | undefined }) {
+  return messageId === undefined ? "" : ` (${messageId})`;
+}

@@ -1,0 +1,340 @@
+/** What a newcomer meets who forgets something, or closes at the wrong moment. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  type ConnectionEvent,
+  createConnection,
+  Queue,
+  REPLY_CODES,
+  SYSTEM_CLOCK,
+} from "../../mod.ts";
+import { freePort } from "../brokers/ports.ts";
+
+const place = () => `memory://${crypto.randomUUID()}`;
+
+Deno.test("close() drains a publish that was begun before it, though nothing was declared yet", async () => {
+  const url = place();
+  const queue = new Queue("jobs");
+  for (const how of ["close", "dispose"]) {
+    const connection = createConnection(url);
+    const published = connection.producer({ declare: [queue] })
+      .publish(how, { routingKey: "jobs" });
+    if (how === "close") await connection.close();
+    else await connection[Symbol.asyncDispose]();
+    await published;
+  }
+  await using other = createConnection(url);
+  const [status] = await other.declare(queue);
+  assertEquals(status?.messageCount, 2);
+});
+
+Deno.test("close() lets the body of a loop settle what it has in hand", async () => {
+  const connection = createConnection(place());
+  const queue = new Queue("jobs");
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish(1, { routingKey: "jobs" });
+  let closing: Promise<void> | undefined;
+  let acked = false;
+  for await (const message of connection.consumer(queue)) {
+    closing = connection.close();
+    await wait(50);
+    await message.ack();
+    acked = true;
+  }
+  await closing;
+  assert(acked);
+});
+
+Deno.test("close() waits for no body that has settled its message, or has left", async () => {
+  const connection = createConnection(place());
+  const queue = new Queue("jobs");
+  const producer = connection.producer({ declare: [queue] });
+  for (const each of [1, 2]) {
+    await producer.publish(each, { routingKey: "jobs" });
+  }
+  const events: ConnectionEvent[] = [];
+  const reading = read(connection.events(), events);
+  for await (const message of connection.consumer(queue)) {
+    if (message.payload === 2) break; // unsettled
+    await message.ack();
+  }
+  await connection.close(); // by the end of its drainTimeout it would say what it waits for
+  await reading;
+  assertEquals(events.filter(({ type }) => type === "close-waits"), []);
+});
+
+Deno.test("close() in a handler says what it waits for, and ends in time", async () => {
+  const connection = createConnection(place());
+  const queue = new Queue("jobs");
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish(1, { routingKey: "jobs" });
+  const events: ConnectionEvent[] = [];
+  const reading = read(connection.events(), events);
+  await connection.consumer(queue).run(async () => {
+    await connection.close({ drainTimeout: 2000 });
+  });
+  await reading;
+  const told = events.find(({ type }) => type === "close-waits");
+  assert(told?.type === "close-waits");
+  assertEquals([told.queues, told.handlers], [["jobs"], 1]);
+  assert(told.timeLeft <= 1000);
+});
+
+Deno.test("what fails while nobody listens goes to onUnhandled, and to nobody else", async () => {
+  const events: ConnectionEvent[] = [];
+  await using connection = createConnection(place(), {
+    onUnhandled: (event) => events.push(event),
+  });
+  const queue = new Queue("jobs");
+  const producer = connection.producer({ declare: [queue] });
+  await producer.publish(1, { routingKey: "jobs", messageId: "m1" });
+  const consumer = connection.consumer(queue);
+  await consumer.run(() => {
+    void consumer.cancel();
+    throw new Error("bad luck");
+  });
+  const [failed] = events.filter(({ type }) => type === "handler-failed");
+  assert(failed?.type === "handler-failed");
+  assertEquals(
+    [failed.queue, failed.messageId, failed.error.message],
+    ["jobs", "m1", "bad luck"],
+  );
+});
+
+Deno.test("a program that listens to nothing is told on the console, a line for each kind", async () => {
+  const program = `
+    import { createConnection, Queue } from "${new URL(
+    "../../mod.ts",
+    import.meta.url,
+  )}";
+    const connection = createConnection("memory://");
+    const queue = new Queue("jobs");
+    const producer = connection.producer({ declare: [queue], routingKey: "jobs" });
+    for (const i of [1, 2, 3]) await producer.publish(i, { messageId: "m" + i });
+    const consumer = connection.consumer(queue);
+    let calls = 0;
+    await consumer.run(() => {
+      if (++calls === 3) void consumer.cancel();
+      throw new Error("bad luck\\u001b[2J");
+    });
+    await connection.close();
+  `;
+  const { stderr, success } = await run(program);
+  assert(success, stderr);
+  const lines = stderr.trim().split("\n");
+  assertEquals(lines.length, 1, stderr);
+  const [line = ""] = lines;
+  for (const word of ["@dashi/mq", `"jobs"`, "m1", "bad luck\\u001b[2J"]) {
+    assert(line.includes(word), stderr);
+  }
+});
+
+Deno.test("a publish that nobody waits for, and that rejects, is an unhandled rejection, the first one too", async () => {
+  for (
+    const before of ["", `await producer.publish(0, { routingKey: "q" });`]
+  ) {
+    const { stderr, success } = await run(`
+      import { createConnection, Queue } from "${new URL(
+      "../../mod.ts",
+      import.meta.url,
+    )}";
+      const connection = createConnection("memory://");
+      const producer = connection.producer({ declare: [new Queue("q")] });
+      ${before}
+      producer.publish(1, { routingKey: "typo" });
+      setTimeout(() => {}, 1000);
+    `);
+    assert(!success && stderr.includes(`"typo"`), stderr);
+  }
+});
+
+Deno.test("an ack that nobody waits for, and that fails, is an unhandled rejection", async () => {
+  const { stderr, success } = await run(`
+    import { createConnection, Queue } from "${new URL(
+    "../../mod.ts",
+    import.meta.url,
+  )}";
+    const connection = createConnection("memory://");
+    const queue = new Queue("q");
+    await connection.producer({ declare: [queue] }).publish(1, { routingKey: "q" });
+    for await (const message of connection.consumer(queue)) {
+      await message.ack();
+      message.ack();
+      break;
+    }
+    setTimeout(() => {}, 1000);
+  `);
+  assert(!success && stderr.includes("settled before"), stderr);
+});
+
+Deno.test("a worker on memory:// waits, as on any broker", async () => {
+  const { stdout, success } = await run(`
+    import { createConnection, Queue } from "${new URL(
+    "../../mod.ts",
+    import.meta.url,
+  )}";
+    const connection = createConnection("memory://");
+    const queue = new Queue("q");
+    const consumer = connection.consumer(queue);
+    setTimeout(() => {
+      console.log("still here");
+      consumer.cancel();
+    }, 500);
+    for await (const message of consumer) await message.ack();
+    await connection.close();
+    console.log("ended");
+  `);
+  assert(success);
+  assertEquals(stdout.trim().split("\n"), ["still here", "ended"]);
+});
+
+Deno.test("a short timeout does not hide why there is no connection", async () => {
+  await using connection = createConnection(
+    `amqp://127.0.0.1:${freePort()}//`,
+    { onUnhandled: () => {} },
+  );
+  const producers = [
+    connection.producer({ routingKey: "q", declare: [new Queue("q")] }),
+    connection.producer({ routingKey: "q" }),
+  ];
+  for (const producer of producers) {
+    const error = await assertRejects(
+      () => producer.publish(1, { timeout: 1500 }),
+      Error,
+    );
+    assert(error.message.includes("ECONNREFUSED"), error.message);
+  }
+});
+
+Deno.test("health() tells of acks that were forgotten", async () => {
+  await using connection = createConnection(place());
+  const queue = new Queue("jobs");
+  const producer = connection.producer({ declare: [queue] });
+  for (let i = 0; i < 3; i++) {
+    await producer.publish(i, { routingKey: "jobs" });
+  }
+  const consumer = connection.consumer(queue, { prefetch: 2 });
+  const loop = (async () => {
+    for await (const _ of consumer);
+  })();
+  for (let i = 0; i < 200; i++) {
+    if (consumer.health().reason?.startsWith("all 2 messages")) break;
+    await wait(50);
+  }
+  const { healthy, inFlight, reason = "" } = consumer.health();
+  assertEquals([healthy, inFlight], [false, 2]);
+  assert(reason.startsWith("all 2 messages"), reason);
+  await consumer.cancel();
+  await loop;
+});
+
+Deno.test("health() tells why there is no connection", async () => {
+  const connection = createConnection(`amqp://127.0.0.1:${freePort()}//`, {
+    onUnhandled: () => {},
+  });
+  const consumer = connection.consumer("q");
+  const running = consumer.run(() => {});
+  for (let i = 0; i < 200 && consumer.health().lastError === undefined; i++) {
+    await wait(50);
+  }
+  const { healthy, reason = "" } = consumer.health();
+  assert(!healthy && reason.includes("ECONNREFUSED"), reason);
+  await connection.close();
+  await running;
+});
+
+Deno.test("a dead letter that is put back with its headers begins a new life", async () => {
+  await using connection = createConnection(place(), { onUnhandled: () => {} });
+  const queue = new Queue("jobs");
+  const producer = connection.producer({
+    declare: [queue],
+    routingKey: "jobs",
+  });
+  let headers = {};
+  for (let life = 0; life < 2; life++) {
+    await producer.publish(1, { headers });
+    let calls = 0;
+    const consumer = connection.consumer(queue);
+    await consumer.run((message) => {
+      headers = message.headers;
+      if (++calls === 3) void consumer.cancel();
+      throw new Error("no");
+    }, { retry: { attempts: 3, backoff: 0 } });
+    assertEquals(calls, 3);
+  }
+});
+
+Deno.test("what a schema finds is told with its place", async () => {
+  await using connection = createConnection(place());
+  const queue = new Queue("jobs");
+  const producer = connection.producer({
+    declare: [queue],
+    routingKey: "jobs",
+  });
+  await producer.publish({ order: { lines: [{ qty: "3" }] } });
+  const consumer = connection.consumer<unknown>(queue, {
+    parse: {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () => ({
+          issues: [
+            {
+              message: "expected number",
+              path: ["order", { key: "lines" }, 0, "qty"],
+            },
+            { message: "bad key", path: ["a b"] },
+            { message: "too small" },
+          ],
+        }),
+      },
+    },
+  });
+  for await (const message of consumer) {
+    await assertRejects(
+      () => Promise.resolve().then(() => message.payload),
+      Error,
+      `payload.order.lines[0].qty: expected number; payload["a b"]: bad key; too small`,
+    );
+    await message.ack();
+    break;
+  }
+});
+
+Deno.test("reply codes and the clock are values", () => {
+  assertEquals(REPLY_CODES.find(({ code }) => code === 404)?.name, "not-found");
+  assert(SYSTEM_CLOCK.now() > 0);
+});
+
+function wait(delay: number): Promise<void> {
+  return new Promise((resolve) => SYSTEM_CLOCK.timer(resolve, delay));
+}
+
+async function read<T>(from: AsyncIterable<T>, into: T[]): Promise<void> {
+  for await (const each of from) into.push(each);
+}
+
+async function run(program: string) {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, program);
+    const { success, stdout, stderr } = await new Deno.Command(
+      Deno.execPath(),
+      {
+        args: [
+          "run",
+          "--no-check",
+          "--quiet",
+          "--config",
+          new URL("../../deno.json", import.meta.url).pathname,
+          file,
+        ],
+        env: { NO_COLOR: "1" },
+      },
+    ).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    return { success, stdout: text(stdout), stderr: text(stderr) };
+  } finally {
+    await Deno.remove(file);
+  }
+}
