@@ -8,11 +8,12 @@ import {
   CLOSE,
   type CloseOptions,
   type ConnectionInfo,
+  infoOf,
 } from "./connection_info.ts";
 import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Consumer } from "./consumer.ts";
-import type { ConsumerOptions } from "./consumer_options.ts";
+import { checkQueues, type ConsumerOptions } from "./consumer_options.ts";
 import { checkEntities, type Entity } from "./entities.ts";
 import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
 import { watch } from "./events.ts";
@@ -29,22 +30,23 @@ import {
 import { OwnChannel } from "./own_channel.ts";
 import { ConnectionPool, type Home, type PoolOptions } from "./pool.ts";
 import { Producer } from "./producer.ts";
-import type { ProducerOptions } from "./producer_options.ts";
+import type { ProducerOptions, SendOptions } from "./producer_options.ts";
 import { SessionPublisher } from "./publisher.ts";
 import { Quarantine } from "./quarantine.ts";
-import type { Queue } from "./queue.ts";
-import { requireRuntime } from "./runtime.ts";
+import { Queue, queueName } from "./queue.ts";
+import { QueueHandle } from "./queue_handle.ts";
+import { redrive, type Redriven, type RedriveOptions } from "./redrive.ts";
 import { Session } from "./session.ts";
-import { readInput, type UrlInput } from "./url_input.ts";
+import type { UrlInput } from "./url_input.ts";
 import {
-  SIMPLE_QUEUE,
-  SimpleQueue,
+  makeSimpleQueue,
+  type SimpleQueue,
   type SimpleQueueOptions,
 } from "./simple_queue.ts";
 
 /**
  * A connection to a broker. It connects with the first operation that needs it, and
- * again when it was lost. Make one with {@linkcode createConnection}.
+ * again when it was lost. Make one with `createConnection`.
  */
 export class Connection implements AsyncDisposable {
   static {
@@ -71,6 +73,7 @@ export class Connection implements AsyncDisposable {
   readonly #decoding: Decoding;
   readonly #producers = new Set<Pick<Producer, "close">>();
   readonly #consumers = new Set<Pick<Consumer, "close">>();
+  #sender: Producer | undefined;
   #closing: Promise<void> | undefined;
 
   /** Made by `createConnection`, `clone` and pools. */
@@ -200,26 +203,14 @@ export class Connection implements AsyncDisposable {
     name: string | Queue,
     options: SimpleQueueOptions = {},
   ): SimpleQueue<T> {
-    checkKnown(options, SIMPLE_QUEUE);
-    const { accept, serializer, compression, buffer = false } = options;
-    const producerFor = (queue: Queue) => {
-      const [bound] = queue.bindings;
-      return this.producer<T>({
-        exchange: bound?.exchange ?? "",
-        routingKey: bound?.routingKey ?? queue.name,
-        declare: [queue],
-        serializer,
-        compression,
-      });
-    };
-    const getter = new Getter<T>(
+    this.#requireOpen("make a simple queue");
+    return makeSimpleQueue<T>(
       this.#session,
       this.#decoding,
-      accept,
-      buffer,
+      (producer) => this.producer<T>(producer),
+      name,
+      options,
     );
-    const settings = { name, buffer, producerFor };
-    return new SimpleQueue<T>(this.#session, settings, getter);
   }
 
   /**
@@ -232,6 +223,62 @@ export class Connection implements AsyncDisposable {
     options: SimpleQueueOptions = {},
   ): SimpleQueue<T> {
     return this.simpleQueue<T>(name, { ...options, buffer: true });
+  }
+
+  /**
+   * Publishes one message to a queue. A `Queue` is declared first; by its name alone it
+   * must be there.
+   *
+   * @throws As of {@linkcode Producer.publish}.
+   */
+  async send<T = unknown>(
+    queue: Queue | string,
+    payload: T,
+    options: SendOptions = {},
+  ): Promise<void> {
+    this.#requireOpen("send");
+    const producer = this.#sender ??= this.producer();
+    let name = queueName(queue);
+    if (queue instanceof Queue && name === "") {
+      const { signal, timeout } = options;
+      const [status] = await this.declare(queue, { signal, timeout });
+      name = status?.name ?? "";
+    }
+    await producer.publish(payload, {
+      ...options,
+      exchange: "",
+      routingKey: name,
+      ...(queue instanceof Queue ? { declare: [queue] } : {}),
+    });
+  }
+
+  /** A queue by its name: to take single messages, to count, to empty, to delete. Nothing is declared. */
+  queue<T = unknown>(name: string): QueueHandle<T> {
+    this.#requireOpen("look at a queue");
+    checkQueues([name]);
+    const getter = new Getter<T>(
+      this.#session,
+      this.#decoding,
+      undefined,
+      false,
+    );
+    return new QueueHandle<T>(this.#session, getter, name);
+  }
+
+  /**
+   * Puts the dead letters of a queue back to where they came from: each is published, and
+   * only then acked. They begin anew, without the headers that tell of their deaths and
+   * attempts. What says of no queue that it came from there stays.
+   *
+   * @throws {UnroutableError} If the queue `to` is not there.
+   */
+  async redrive(
+    from: string,
+    options: RedriveOptions = {},
+  ): Promise<Redriven> {
+    await using queue = this.queue(from);
+    await using producer = this.producer();
+    return await redrive(queue, producer, options);
   }
 
   /** The messages of a queue that could not be read, or not be written again: to list them, and to put them back. */
@@ -265,19 +312,7 @@ export class Connection implements AsyncDisposable {
 
   /** What it is to, with all defaults filled in; no password. */
   info(): ConnectionInfo {
-    const { url, transport, tls, ...endpoint } = this.#session.endpoint;
-    return {
-      transport,
-      hostname: url.hostname,
-      port: url.port,
-      userid: url.userid,
-      virtualHost: url.virtualHost,
-      tls: tls !== undefined && tls !== false,
-      connectTimeout: endpoint.connectTimeout,
-      operationTimeout: endpoint.operationTimeout,
-      heartbeat: endpoint.heartbeat,
-      urls: this.#endpoints.map((each) => formatEndpoint(each)),
-    };
+    return infoOf(this.#session.endpoint, this.#endpoints);
   }
 
   /** Its URL, the password masked. */
@@ -356,43 +391,4 @@ export class Connection implements AsyncDisposable {
     if (this.#closing === undefined) return;
     throw new ClosedError(`Cannot ${action}: the connection is closed`);
   }
-}
-
-/**
- * Makes a connection. Nothing is opened and nothing loaded yet: the first operation
- * connects, or `connect()`.
- *
- * @param url A URL, several in an array, or several in one string joined with `;`: the others are tried when one fails. Or the options alone, `{ hostname }` and the like, of a RabbitMQ unless `transport` says otherwise.
- * @param options What the URL leaves out.
- * @returns The connection.
- * @throws {TypeError} If it names no broker: the URL is undefined or empty.
- * @throws {SyntaxError} If a URL is malformed.
- * @throws {TransportError} If its scheme is unknown.
- * @throws {OptionError} If an option is unknown or bad.
- *
- * @example Publish and consume
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { createConnection, Exchange, Queue } from "@dashi/mq";
- *
- * const media = new Exchange("media", { type: "topic" });
- * const video = new Queue("video", { exchange: media, routingKey: "video.#" });
- *
- * await using connection = createConnection("memory://example");
- * const producer = connection.producer({ exchange: media, declare: [video] });
- * await producer.publish({ path: "cat.avi" }, { routingKey: "video.upload" });
- *
- * for await (const message of connection.consumer<{ path: string }>(video)) {
- *   assertEquals(message.payload.path, "cat.avi");
- *   await message.ack();
- *   break;
- * }
- * ```
- */
-export function createConnection(
-  url: UrlInput | ConnectionOptions,
-  options?: ConnectionOptions,
-): Connection {
-  requireRuntime();
-  return new Connection(...readInput(url, options));
 }

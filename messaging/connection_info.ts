@@ -1,3 +1,4 @@
+import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import { type KnownOptions, optionsOf } from "./known_options.ts";
 
 /** Options of `connection.close` and `consumer.close`. */
@@ -41,4 +42,30 @@ export interface ConnectionInfo {
   readonly heartbeat: number;
   /** All URLs, in order. */
   readonly urls: readonly string[];
+}
+
+/**
+ * Says what a connection is to.
+ *
+ * @param endpoint The endpoint in use, or to be tried next.
+ * @param all All its endpoints.
+ * @returns All defaults filled in; no password.
+ */
+export function infoOf(
+  endpoint: Endpoint,
+  all: readonly Endpoint[],
+): ConnectionInfo {
+  const { url, transport, tls } = endpoint;
+  return {
+    transport,
+    hostname: url.hostname,
+    port: url.port,
+    userid: url.userid,
+    virtualHost: url.virtualHost,
+    tls: tls !== undefined && tls !== false,
+    connectTimeout: endpoint.connectTimeout,
+    operationTimeout: endpoint.operationTimeout,
+    heartbeat: endpoint.heartbeat,
+    urls: all.map((each) => formatEndpoint(each)),
+  };
 }

@@ -1,7 +1,7 @@
 import type { Binding, BindingDestination } from "../model/binding.ts";
 import type { CallOptions } from "../model/call_options.ts";
 import type { Publishing } from "../model/message.ts";
-import type { QueueStatus } from "../model/queue.ts";
+import type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
 import type { Channel } from "../transports/transport.ts";
 import {
   bindingKey,
@@ -234,9 +234,12 @@ export class Declarations {
     for (const each of exchanges) {
       await this.bindAll(each, channel, call);
     }
-    return entity instanceof Exchange
-      ? this.#declared(entity)
-      : await this.declareQueue(entity, channel, call);
+    if (entity instanceof Exchange) return this.#declared(entity);
+    const { deadLetter } = entity;
+    if (deadLetter !== undefined && !this.#done.has(deadLetter)) {
+      await this.declare(deadLetter, channel, call);
+    }
+    return await this.declareQueue(entity, channel, call);
   }
 
   /** Declares an exchange alone, unless it was deleted. */
@@ -334,7 +337,7 @@ function mayExpire(queue: Queue): boolean {
   return queue.arguments["x-expires"] !== undefined;
 }
 
-function plain(queue: Queue): Omit<Queue, "bindings" | "deadLetterExchange"> {
+function plain(queue: Queue): QueueDeclaration {
   const { name, durable, exclusive, autoDelete } = queue;
   return { name, durable, exclusive, autoDelete, arguments: queue.arguments };
 }

@@ -201,8 +201,13 @@ function countIn(value: unknown): number {
   return Number.isSafeInteger(count) && count > 0 ? count : 0;
 }
 
-/** Which attempt a delivery is, from 1. What others put in the header counts if it is a count. */
-function attemptOf(headers: FieldTable): number {
+/**
+ * Reads which attempt a delivery is.
+ *
+ * @param headers Its headers. What others put there counts if it is a count.
+ * @returns The attempt, from 1.
+ */
+export function attemptOf(headers: FieldTable): number {
   const attempt = Number(headers[ATTEMPTS] ?? 1);
   return Number.isSafeInteger(attempt) && attempt > 0 ? attempt : 1;
 }

@@ -3,6 +3,8 @@ import { DecodeError, SettlementError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { Delivery, MessageProperties } from "../model/message.ts";
 import type { Channel } from "../transports/transport.ts";
+import { type Death, deathsOf } from "./deaths.ts";
+import { attemptOf } from "./handler_retry.ts";
 import { type KnownOptions, optionsOf } from "./known_options.ts";
 import type { Call, OperationOptions } from "./operation_options.ts";
 import type { Reading } from "./reading.ts";
@@ -61,6 +63,10 @@ export interface Message<T> {
   readonly deliveryInfo: DeliveryInfo;
   /** How often it was delivered before, where the broker counts. */
   readonly deliveryCount: number | undefined;
+  /** Which attempt it is, from 1: those of `run` with `retry` count, in all processes. */
+  readonly attempt: number;
+  /** Where and why it was dead-lettered before, the last time first. */
+  readonly deaths: readonly Death[];
   /** Whether it was settled here. */
   readonly settled: boolean;
   /** Aborts when the message is no longer ours: its lease or its connection was lost. */
@@ -167,6 +173,14 @@ export class ReceivedMessage<T> implements Message<T> {
 
   get deliveryCount(): number | undefined {
     return this.#delivery.deliveryCount;
+  }
+
+  get attempt(): number {
+    return attemptOf(this.headers);
+  }
+
+  get deaths(): readonly Death[] {
+    return deathsOf(this.headers);
   }
 
   /** Whether it may have been delivered before. */

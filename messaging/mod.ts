@@ -4,7 +4,8 @@
  * @module
  */
 
-export { Connection, createConnection } from "./connection.ts";
+export { Connection } from "./connection.ts";
+export { createConnection } from "./create_connection.ts";
 export type {
   AsUriOptions,
   CloseOptions,
@@ -19,6 +20,7 @@ export type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 export { Consumer } from "./consumer.ts";
 export type { ConsumerHealth } from "./consumer_health.ts";
 export type { ConsumerOptions } from "./consumer_options.ts";
+export type { Death } from "./deaths.ts";
 export type { Entity } from "./declarations.ts";
 export {
   binding,
@@ -31,9 +33,15 @@ export type { AckOptions, DeliveryInfo, Message } from "./message.ts";
 export type { OperationOptions } from "./operation_options.ts";
 export { ConnectionPool, type PoolOptions } from "./pool.ts";
 export { Producer } from "./producer.ts";
-export type { ProducerOptions, PublishOptions } from "./producer_options.ts";
+export type {
+  ProducerOptions,
+  PublishOptions,
+  SendOptions,
+} from "./producer_options.ts";
 export { Quarantine, type QuarantineListOptions } from "./quarantine.ts";
 export { Queue, type QueueOptions } from "./queue.ts";
+export { QueueHandle } from "./queue_handle.ts";
+export type { Redriven, RedriveOptions } from "./redrive.ts";
 export type { RunOptions } from "./run_options.ts";
 export type { Schema, SchemaIssue, SchemaResult } from "./schema.ts";
 export { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";

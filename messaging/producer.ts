@@ -62,8 +62,9 @@ export class Producer<T = unknown> implements AsyncDisposable {
     onClosed: () => void,
   ) {
     checkKnown(options, PRODUCER);
-    const { exchange, declare = [], maxInFlight = 1000 } = options;
+    const { exchange, queue, declare = [], maxInFlight = 1000 } = options;
     checkExchange(exchange);
+    checkQueue(options);
     checkEntities(options.declare, `"declare" of connection.producer`);
     checkCount("maxInFlight", maxInFlight, Number.MAX_SAFE_INTEGER);
     this.#session = session;
@@ -71,9 +72,10 @@ export class Producer<T = unknown> implements AsyncDisposable {
     this.#codecs = codecs;
     this.#options = options;
     this.#onClosed = onClosed;
-    this.#declare = exchange instanceof Exchange
-      ? [exchange, ...declare]
-      : declare;
+    const own = exchange instanceof Exchange ? exchange : queue;
+    this.#declare = own === undefined || typeof own === "string"
+      ? declare
+      : [own, ...declare];
     this.#window = new PublishWindow(publisher, session.limits, maxInFlight);
   }
 
@@ -245,6 +247,14 @@ export class Producer<T = unknown> implements AsyncDisposable {
     };
   }
 
+  /** The queue to publish to, where there is one: it is declared by now. */
+  #queueName(): string {
+    const { queue } = this.#options;
+    return queue instanceof Queue
+      ? this.#session.declarations.nameOf(queue) ?? ""
+      : queue ?? "";
+  }
+
   #message(
     payload: T,
     options: PublishOptions,
@@ -253,7 +263,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
     const exchange = exchangeName(
       options.exchange ?? this.#options.exchange ?? "",
     );
-    const routingKey = options.routingKey ?? this.#options.routingKey ?? "";
+    const routingKey = options.routingKey ?? this.#options.routingKey ??
+      this.#queueName();
     if (exchange === "" && routingKey === "") {
       throw new TypeError(
         `Cannot publish to the default exchange without a routing key: give "routingKey", which is the queue's name there, or name an "exchange"`,
@@ -282,6 +293,23 @@ function checkExchange(exchange: Exchange | string | undefined): void {
     `Cannot publish to ${
       quote(exchange)
     }: "exchange" must be an Exchange or the name of one; to publish to a queue, give its name as "routingKey"`,
+  );
+}
+
+function checkQueue({ queue, exchange, routingKey }: ProducerOptions): void {
+  if (queue === undefined) return;
+  if (
+    !(queue instanceof Queue) && (typeof queue !== "string" || queue === "")
+  ) {
+    throw new TypeError(
+      `Cannot publish to ${
+        quote(queue)
+      }: "queue" must be a Queue or the name of one`,
+    );
+  }
+  if (exchange === undefined && routingKey === undefined) return;
+  throw new TypeError(
+    `Cannot publish to a queue and to an exchange or by a routing key: give "queue" alone, or "exchange" and "routingKey"`,
   );
 }
 

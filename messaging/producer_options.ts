@@ -9,6 +9,8 @@ import type { Queue } from "./queue.ts";
 export interface ProducerOptions {
   /** The exchange to publish to; as an `Exchange` it is declared first. @default {the default exchange} */
   readonly exchange?: Exchange | string | undefined;
+  /** The queue to publish to, instead of an exchange and a key; as a `Queue` it is declared first. */
+  readonly queue?: Queue | string | undefined;
   /** The key to publish with. @default {""} */
   readonly routingKey?: string | undefined;
   /** What to declare before the first message. */
@@ -26,6 +28,7 @@ export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
   "connection.producer",
   {
     exchange: true,
+    queue: true,
     routingKey: true,
     declare: true,
     serializer: true,
@@ -106,3 +109,9 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   appId: true,
   retry: true,
 });
+
+/** Options of `connection.send`: those of a publish, but for where it goes. */
+export type SendOptions = Omit<
+  PublishOptions,
+  "exchange" | "routingKey" | "declare"
+>;

@@ -36,6 +36,12 @@ export interface QueueOptions {
   readonly maxLengthBytes?: number | undefined;
   /** The highest priority that it tells apart, 1 to 9. */
   readonly maxPriority?: number | undefined;
+  /**
+   * The queue for what was rejected, expired, or pushed out: it is declared too, by its
+   * name alone as durable as this one. Instead of `deadLetterExchange` and
+   * `deadLetterRoutingKey`, by which other ways can be said.
+   */
+  readonly deadLetter?: Queue | string | undefined;
   /** The exchange for what was rejected, expired, or pushed out; as an `Exchange` it is declared first. */
   readonly deadLetterExchange?: Exchange | string | undefined;
   /** The key for those, instead of their own. */
@@ -57,6 +63,7 @@ const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
   maxLength: true,
   maxLengthBytes: true,
   maxPriority: true,
+  deadLetter: true,
   deadLetterExchange: true,
   deadLetterRoutingKey: true,
   arguments: true,
@@ -93,6 +100,8 @@ export class Queue implements QueueDeclaration {
   readonly bindings: readonly ExchangeBinding[];
   /** The exchange for what was rejected, expired, or pushed out. */
   readonly deadLetterExchange: Exchange | string | undefined;
+  /** The queue for those, where it is declared with this one. */
+  readonly deadLetter: Queue | undefined;
   /** The broker's own arguments, the options above among them. */
   readonly arguments: FieldTable;
 
@@ -118,7 +127,8 @@ export class Queue implements QueueDeclaration {
     this.autoDelete = options.autoDelete ?? this.exclusive;
     this.bindings = bindingsOf(options);
     this.deadLetterExchange = options.deadLetterExchange;
-    this.arguments = argumentsOf(name, options);
+    this.deadLetter = deadLetterOf(name, options);
+    this.arguments = argumentsOf(name, options, this.deadLetter);
   }
 }
 
@@ -139,7 +149,35 @@ function bindingsOf(options: QueueOptions): readonly ExchangeBinding[] {
   return [binding(exchange, routingKey, bindingArguments), ...bindings];
 }
 
-function argumentsOf(name: string, options: QueueOptions): FieldTable {
+function deadLetterOf(
+  name: string,
+  { deadLetter, deadLetterExchange, deadLetterRoutingKey, durable }:
+    QueueOptions,
+): Queue | undefined {
+  if (deadLetter === undefined) return undefined;
+  if (
+    deadLetterExchange !== undefined || deadLetterRoutingKey !== undefined
+  ) {
+    throw new TypeError(
+      `Cannot make queue "${name}" with "deadLetter" beside "deadLetterExchange" or "deadLetterRoutingKey": say where its dead letters go in one way`,
+    );
+  }
+  const queue = deadLetter instanceof Queue
+    ? deadLetter
+    : new Queue(deadLetter, { durable });
+  if (queue.name !== "" && queue.name !== name) return queue;
+  throw new TypeError(
+    `Cannot make queue "${name}" with "deadLetter" ${
+      quote(queue.name)
+    }: it must be another queue, with a name`,
+  );
+}
+
+function argumentsOf(
+  name: string,
+  options: QueueOptions,
+  deadLetter: Queue | undefined,
+): FieldTable {
   const { deadLetterExchange } = options;
   const all: Record<string, FieldValue | undefined> = {
     ...options.arguments,
@@ -157,6 +195,10 @@ function argumentsOf(name: string, options: QueueOptions): FieldTable {
   };
   if (deadLetterExchange !== undefined) {
     all["x-dead-letter-exchange"] = exchangeName(deadLetterExchange);
+  }
+  if (deadLetter !== undefined) {
+    all["x-dead-letter-exchange"] = "";
+    all["x-dead-letter-routing-key"] = deadLetter.name;
   }
   if (options.deadLetterRoutingKey !== undefined) {
     all["x-dead-letter-routing-key"] = options.deadLetterRoutingKey;

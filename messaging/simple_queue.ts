@@ -1,7 +1,7 @@
 import type { QueueStatus } from "../model/queue.ts";
 import { Exchange } from "./exchange.ts";
-import type { Getter } from "./getter.ts";
-import { type KnownOptions, optionsOf } from "./known_options.ts";
+import { Getter } from "./getter.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 import type { Message } from "./message.ts";
 import {
   type Call,
@@ -9,7 +9,8 @@ import {
   type OperationOptions,
 } from "./operation_options.ts";
 import type { Producer } from "./producer.ts";
-import type { PublishOptions } from "./producer_options.ts";
+import type { ProducerOptions, PublishOptions } from "./producer_options.ts";
+import type { Decoding } from "./reading.ts";
 import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
 
@@ -25,8 +26,7 @@ export interface SimpleQueueOptions {
   readonly buffer?: boolean | undefined;
 }
 
-/** Those that there are. */
-export const SIMPLE_QUEUE: KnownOptions = optionsOf<SimpleQueueOptions>(
+const SIMPLE_QUEUE: KnownOptions = optionsOf<SimpleQueueOptions>(
   "connection.simpleQueue",
   {
     accept: true,
@@ -175,4 +175,38 @@ function simpleQueueOf(
     exclusive,
     autoDelete: buffer,
   });
+}
+
+/**
+ * Makes a simple queue.
+ *
+ * @typeParam T What its payloads are.
+ * @param session The session.
+ * @param decoding How bodies are read.
+ * @param makeProducer Makes a producer of the connection.
+ * @param name Its name, or the queue that it is to be.
+ * @param options How it is otherwise.
+ * @returns The simple queue.
+ */
+export function makeSimpleQueue<T>(
+  session: Session,
+  decoding: Decoding,
+  makeProducer: (options: ProducerOptions) => Producer<T>,
+  name: string | Queue,
+  options: SimpleQueueOptions,
+): SimpleQueue<T> {
+  checkKnown(options, SIMPLE_QUEUE);
+  const { accept, serializer, compression, buffer = false } = options;
+  const producerFor = (queue: Queue) => {
+    const [bound] = queue.bindings;
+    return makeProducer({
+      exchange: bound?.exchange ?? "",
+      routingKey: bound?.routingKey ?? queue.name,
+      declare: [queue],
+      serializer,
+      compression,
+    });
+  };
+  const getter = new Getter<T>(session, decoding, accept, buffer);
+  return new SimpleQueue<T>(session, { name, buffer, producerFor }, getter);
 }

@@ -20,7 +20,10 @@ const NAMES = [
   "Producer",
   "Quarantine",
   "Queue",
+  "QueueHandle",
+  "REPLY_CODES",
   "SimpleQueue",
+  "SYSTEM_CLOCK",
   "TypedValue",
 ];
 

@@ -1,0 +1,166 @@
+/** Calls that name a queue: sending, looking, dead letters and their way back. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  createConnection,
+  type Death,
+  NotFoundError,
+  Queue,
+  UnroutableError,
+} from "../../mod.ts";
+
+const open = () =>
+  createConnection(`memory://${crypto.randomUUID()}`, {
+    onUnhandled: () => {},
+  });
+
+Deno.test("send() declares a Queue, and wants a queue of a name to be there", async () => {
+  await using connection = open();
+  await connection.send(new Queue("jobs"), { id: 1 });
+  await connection.send("jobs", { id: 2 }, { priority: 3 });
+  assertEquals((await connection.queue("jobs").status()).messageCount, 2);
+  await assertRejects(() => connection.send("job", 1), UnroutableError, "job");
+});
+
+Deno.test("send() to a queue whose name the broker chooses", async () => {
+  await using connection = open();
+  const queue = new Queue("");
+  await connection.send(queue, 1);
+  const [status] = await connection.declare(queue);
+  assertEquals(status?.messageCount, 1);
+});
+
+Deno.test("a producer of a queue declares it, and publishes to it", async () => {
+  await using connection = open();
+  for (const queue of [new Queue("jobs"), new Queue(""), "jobs"]) {
+    const producer = connection.producer<number>({ queue });
+    await producer.publish(1);
+  }
+  assertEquals((await connection.queue("jobs").status()).messageCount, 2);
+  assertThrows(
+    () => connection.producer({ queue: "jobs", routingKey: "x" }),
+    TypeError,
+    `"queue" alone`,
+  );
+});
+
+Deno.test("a queue by its name is looked at, emptied and deleted, and never declared", async () => {
+  await using connection = open();
+  const jobs = connection.queue<number>("jobs");
+  for (
+    const look of [
+      () => jobs.status(),
+      () => jobs.get(),
+      () => jobs.purge(),
+    ]
+  ) await assertRejects(look, NotFoundError, "jobs");
+  await connection.declare(new Queue("jobs"));
+  assertEquals(await jobs.get(), undefined);
+  for (const each of [1, 2, 3]) await connection.send("jobs", each);
+  const message = await jobs.get();
+  assertEquals(message?.payload, 1);
+  await message?.ack();
+  assertEquals(await jobs.purge(), 2);
+  await connection.send("jobs", 4);
+  assertEquals(await jobs.delete(), 1);
+  await assertRejects(() => jobs.status(), NotFoundError);
+});
+
+Deno.test("a queue declares its dead letters' queue, and both come back", async () => {
+  await using connection = open();
+  const queue = new Queue("jobs", { deadLetter: "jobs.dead" });
+  await connection.send(queue, { id: 1 }, { headers: { from: "me" } });
+  const deaths = await fail(queue, connection);
+  assertEquals(deaths, []);
+  const dead = connection.queue<{ id: number }>("jobs.dead");
+  const letter = await dead.get();
+  assert(letter !== undefined);
+  const [death] = letter.deaths;
+  assertEquals(
+    [death?.queue, death?.reason, death?.count, death?.routingKeys],
+    ["jobs", "rejected", 1, ["jobs"]],
+  );
+  assert(death?.time instanceof Date);
+  await letter.requeue();
+  assertEquals(await connection.redrive("jobs.dead"), { moved: 1, left: 0 });
+  const back = await connection.queue<{ id: number }>("jobs").get();
+  assertEquals(
+    [back?.payload, back?.headers, back?.attempt, back?.deaths],
+    [{ id: 1 }, { from: "me" }, 1, []],
+  );
+});
+
+Deno.test("what says of no queue that it came from there stays with the dead letters", async () => {
+  await using connection = open();
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  await connection.send("dead", 1);
+  assertEquals(await connection.redrive("dead"), { moved: 0, left: 1 });
+  assertEquals((await connection.queue("dead").status()).messageCount, 1);
+  assertEquals(await connection.redrive("dead", { to: "jobs" }), {
+    moved: 1,
+    left: 0,
+  });
+  assertEquals((await connection.queue("jobs").status()).messageCount, 1);
+});
+
+Deno.test("dead letters whose queue is gone stay, and so do all where `to` is not there", async () => {
+  await using connection = open();
+  const queue = new Queue("jobs", { deadLetter: "jobs.dead" });
+  await connection.send(queue, 1);
+  await fail(queue, connection);
+  await connection.queue("jobs").delete();
+  assertEquals(await connection.redrive("jobs.dead"), { moved: 0, left: 1 });
+  await assertRejects(
+    () => connection.redrive("jobs.dead", { to: "typo" }),
+    UnroutableError,
+  );
+  assertEquals((await connection.queue("jobs.dead").status()).messageCount, 1);
+});
+
+Deno.test("a limit bounds how many dead letters are taken", async () => {
+  await using connection = open();
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  for (let i = 0; i < 3; i++) await connection.send("dead", i);
+  const { moved } = await connection.redrive("dead", { to: "jobs", limit: 2 });
+  assertEquals(moved, 2);
+  assertEquals((await connection.queue("dead").status()).messageCount, 1);
+});
+
+Deno.test("the attempt of a message is a number", async () => {
+  await using connection = open();
+  const queue = new Queue("jobs");
+  await connection.send(queue, 1);
+  const attempts: number[] = [];
+  const consumer = connection.consumer(queue);
+  await consumer.run((message) => {
+    attempts.push(message.attempt);
+    if (attempts.length === 3) return void consumer.cancel();
+    throw new Error("again");
+  }, { retry: { attempts: 3, backoff: 0 } });
+  assertEquals(attempts, [1, 2, 3]);
+});
+
+Deno.test("a dead letter queue is said in one way, and is another queue", () => {
+  assertThrows(
+    () => new Queue("a", { deadLetter: "b", deadLetterExchange: "c" }),
+    TypeError,
+    "in one way",
+  );
+  for (const deadLetter of ["a", "", new Queue("")]) {
+    assertThrows(() => new Queue("a", { deadLetter }), TypeError, "another");
+  }
+});
+
+async function fail(
+  queue: Queue,
+  connection: ReturnType<typeof open>,
+): Promise<readonly Death[]> {
+  let deaths: readonly Death[] = [];
+  const consumer = connection.consumer(queue);
+  await consumer.run((message) => {
+    deaths = message.deaths;
+    void consumer.cancel();
+    throw new Error("bad luck");
+  });
+  return deaths;
+}
