@@ -301,6 +301,42 @@ Deno.test("what a schema finds is told with its place", async () => {
   }
 });
 
+Deno.test("payloads come back as README's table says", async () => {
+  await using connection = createConnection(place());
+  const queue = new Queue("jobs");
+  const producer = connection.producer({ queue });
+  class Order {
+    id = 1;
+    #secret = 2;
+    get secret() {
+      return this.#secret;
+    }
+  }
+  const bytes = new Uint8Array([1, 2, 255]);
+  const rows: readonly (readonly [sent: unknown, got: unknown])[] = [
+    [bytes, bytes],
+    [bytes.buffer, bytes],
+    [{ bytes }, { bytes }],
+    [{ at: new Date(5) }, { at: new Date(5) }],
+    [{ n: 5n, m: 2n ** 60n }, { n: 5, m: 2n ** 60n }],
+    [{ k: 2 ** 60 }, { k: 1152921504606847000n }],
+    [{ a: undefined, b: [undefined] }, { b: [null] }],
+    [{ url: new URL("http://x/") }, { url: "http://x/" }],
+    [new Order(), { id: 1 }],
+  ];
+  for (const [sent] of rows) await producer.publish(sent);
+  const jobs = connection.queue("jobs");
+  for (const [, expected] of rows) {
+    const message = await jobs.get();
+    assertEquals(message?.payload, expected);
+    await message?.ack();
+  }
+  for (const refused of [undefined, NaN, new Map(), { a: () => {} }]) {
+    const { name } = await assertRejects(() => producer.publish(refused));
+    assertEquals(name, "EncodeError");
+  }
+});
+
 Deno.test("reply codes and the clock are values", () => {
   assertEquals(REPLY_CODES.find(({ code }) => code === 404)?.name, "not-found");
   assert(SYSTEM_CLOCK.now() > 0);
