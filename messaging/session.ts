@@ -12,6 +12,7 @@ import { Declarations, type Entity, isHeld } from "./declarations.ts";
 import { dialOnce } from "./dialling.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import type { Call } from "./operation_options.ts";
+import { dialFirst, mayBeAsked } from "./first_dial.ts";
 import { LaterDeclares } from "./later_declares.ts";
 import { isLost, retry, sleep } from "./retry.ts";
 import type { SessionSettings } from "./session_settings.ts";
@@ -59,6 +60,8 @@ export class Session {
   #closing: Promise<void> | undefined;
   readonly #brake = new Brake();
   readonly #unhandled: Unhandled;
+  /** Whether a server that failed was asked what it is. */
+  #asked = false;
   readonly #declaring: LaterDeclares;
 
   /** Makes a session that does nothing yet. */
@@ -313,7 +316,7 @@ export class Session {
         attempt: failures,
       });
       try {
-        const link = await this.#dial(endpoint, signal);
+        const link = await this.#firstOrNot(endpoint, signal);
         failover.succeed();
         return link;
       } catch (error) {
@@ -329,6 +332,14 @@ export class Session {
       return await this.#tryAll(failures, signal);
     }
     throw mayPass(worst) ? asConnectionError(worst) : worst;
+  }
+
+  /** The first failure of one that never worked may be that of a wrong URL. */
+  async #firstOrNot(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {
+    const dial = (signal: AbortSignal) => this.#dial(endpoint, signal);
+    if (this.#asked || !mayBeAsked(endpoint)) return await dial(signal);
+    this.#asked = true;
+    return await dialFirst(endpoint, this.clock, signal, dial);
   }
 
   async #dial(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {

@@ -1,5 +1,5 @@
 import { MessagingError, TransportError } from "../model/errors.ts";
-import type { UrlDefaults } from "../url/broker_url.ts";
+import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
 import { nearest } from "../url/nearest.ts";
 import type { TransportModule } from "./transport.ts";
 
@@ -228,5 +228,35 @@ async function load(row: TransportRow): Promise<TransportModule> {
       `Cannot load the transport "${row.name}": its module or its client can not be imported; ${right}`,
       { code: "dependency-missing", cause },
     );
+  }
+}
+
+/** How long a server that is asked what it is may take, ms. */
+const PATIENCE = 1000;
+
+/**
+ * Says what is wrong where a transport meets a server that speaks something else.
+ *
+ * @param transport The transport's name.
+ * @param url Where it connects to.
+ * @returns What the server speaks, as the end of a sentence; `undefined` if it cannot be told, or is what it should be.
+ */
+export async function explainWrongServer(
+  transport: string,
+  { hostname, port }: Pick<BrokerUrl, "hostname" | "port">,
+): Promise<string | undefined> {
+  const isKnown = [...ROWS.values()].some(({ name }) => name === transport);
+  if (!isKnown || hostname === undefined || port === undefined) {
+    return undefined;
+  }
+  try {
+    const { whatSpeaks } = await import("./probe/client.ts");
+    const protocol = await whatSpeaks(hostname, port, PATIENCE);
+    if (protocol === undefined || protocol.transports.includes(transport)) {
+      return undefined;
+    }
+    return `what answers at port ${port} speaks ${protocol.name}, for which a URL begins with ${protocol.scheme}`;
+  } catch {
+    return undefined; // no sockets here
   }
 }

@@ -40,10 +40,17 @@ export async function dial(
   password: string,
   timeout: number,
   events: ClientEvents,
+  signal?: AbortSignal,
 ): Promise<AmqpClient> {
   const link = new Link(options, password, timeout, events);
-  await link.connect();
-  return link;
+  const giveUp = () => link.destroy();
+  signal?.addEventListener("abort", giveUp, { once: true });
+  try {
+    await link.connect();
+    return link;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+  }
 }
 
 /**

@@ -70,6 +70,8 @@ export type Dial = (
   password: string,
   timeout: number,
   events: ClientEvents,
+  /** Nobody waits for it any more when it aborts. */
+  signal?: AbortSignal,
 ) => Promise<AmqpClient>;
 
 /** An open connection of a client's. */

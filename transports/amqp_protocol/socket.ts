@@ -92,7 +92,7 @@ export class Socket {
         host.unblocked();
       },
       heard: () => socket.#lastHeard = clock.now(),
-    });
+    }, call.signal);
     try {
       socket.#client = await limits.wait(dialling, call, late);
     } catch (error) {
