@@ -73,7 +73,7 @@ export class Intake {
     this.#refusals = new Refusals(session.retryPolicy);
   }
 
-  /** Asks for a broker that can delay; one that can not ends it. */
+  /** Asks for a broker that can delay. */
   requireDelay(): void {
     this.#delays = true;
     const link = this.#session.open;
@@ -84,6 +84,7 @@ export class Intake {
   get lastError(): Error | undefined {
     return this.#lastError;
   }
+
   /** The subscriptions of the present channels. */
   get sources(): readonly QueueSource[] {
     const own = this.#lane?.alive ? [...this.#lane.sources.values()] : [];
@@ -107,7 +108,7 @@ export class Intake {
     return count;
   }
 
-  /** Somebody would begin with so many more messages than before. */
+  /** So many more messages are wanted. */
   want(count: number): void {
     this.#demand.wanted += count;
     this.#wake();
@@ -293,13 +294,11 @@ export class Intake {
         await this.#consume(lane, queue, call);
       }
       this.#lane = lane;
-      // What was asked for meanwhile nobody has heard of.
       if (lane.fetchesOnDemand) lane.wake();
       return lane;
     } catch (error) {
-      // What came by it goes back with it.
       this.#demand.wanted += takeBack(this.#mailbox, lane);
-      await lane.close();
+      await lane.close(); // what came by it goes back
       if (last === undefined || !this.#part(last, error)) throw error;
       return await this.#open(signal);
     }

@@ -2,8 +2,6 @@ import { Line } from "../async/line.ts";
 import { turn } from "../async/turn.ts";
 import {
   ChannelError,
-  ConnectionError,
-  MessagingError,
   NotFoundError,
   ResourceLockedError,
   TimeoutError,
@@ -17,7 +15,7 @@ import { isLost, retry } from "./retry.ts";
 import type { Session } from "./session.ts";
 import type { Link } from "./topology_channel.ts";
 import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
-import { lateToPublish } from "./session_errors.ts";
+import { lateToPublish, withOutcome } from "./session_errors.ts";
 import { Republisher } from "./republisher.ts";
 
 /** The channel for publishing on one link, and the exchanges that are known to be there. */
@@ -380,29 +378,6 @@ function unroutable(
       ? `Cannot publish to queue "${routingKey}": there is no such queue (${replyText}); declare it first`
       : `Cannot publish to exchange "${exchange}" with routing key "${routingKey}": no queue took the message (${replyText}), and it is mandatory`,
   );
-}
-
-/** If an earlier attempt may have reached the broker, the last one's error must not deny it. */
-function withOutcome(last: unknown, first: unknown): unknown {
-  if (!(first instanceof MessagingError) || first.outcome !== "unknown") {
-    return last;
-  }
-  if (!(last instanceof MessagingError) || last.outcome !== "not-sent") {
-    return last;
-  }
-  if (last instanceof TimeoutError) {
-    return new TimeoutError(last.message, { cause: last, outcome: "unknown" });
-  }
-  if (
-    last instanceof ConnectionError && last.code !== "authentication-failed"
-  ) {
-    return new ConnectionError(last.message, {
-      code: "connection-lost",
-      cause: last,
-      outcome: "unknown",
-    });
-  }
-  return last;
 }
 
 function late(sent: boolean, problem?: Error): TimeoutError {

@@ -133,3 +133,33 @@ export function closedError(): ClosedError {
     outcome: "not-sent",
   });
 }
+
+/**
+ * Makes an error tell the whole: if an earlier attempt may have reached the broker, the
+ * last one's error must not deny it.
+ *
+ * @param last What the last attempt failed with.
+ * @param first What an earlier one did.
+ * @returns The error to reject with.
+ */
+export function withOutcome(last: unknown, first: unknown): unknown {
+  if (!(first instanceof MessagingError) || first.outcome !== "unknown") {
+    return last;
+  }
+  if (!(last instanceof MessagingError) || last.outcome !== "not-sent") {
+    return last;
+  }
+  if (last instanceof TimeoutError) {
+    return new TimeoutError(last.message, { cause: last, outcome: "unknown" });
+  }
+  if (
+    last instanceof ConnectionError && last.code !== "authentication-failed"
+  ) {
+    return new ConnectionError(last.message, {
+      code: "connection-lost",
+      cause: last,
+      outcome: "unknown",
+    });
+  }
+  return last;
+}
