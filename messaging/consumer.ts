@@ -35,6 +35,7 @@ import { handlerFailed, type RunOptions } from "./run_options.ts";
 import { Runner } from "./runner.ts";
 import { validator } from "./schema.ts";
 import type { Session } from "./session.ts";
+import { StreamPositions } from "./stream_position.ts";
 
 /** How long `close()` waits before it says what for, ms. */
 const SILENT = 1000;
@@ -378,7 +379,7 @@ export class Consumer<T = unknown>
       noAck: noAck ?? false,
       exclusive: exclusive ?? false,
       consumerTag,
-      arguments: this.#options.arguments,
+      positions: new StreamPositions(this.#options.arguments),
     }, this.#mailbox);
   }
 

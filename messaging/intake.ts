@@ -87,7 +87,7 @@ export class Intake {
 
   /** The subscriptions of the present channels. */
   get sources(): readonly QueueSource[] {
-    const own = this.#lane?.alive ? [...this.#lane.sources.values()] : [];
+    const own = this.#lane?.alive ? this.#lane.sources.values() : [];
     return [...own, ...this.#apart.flatMap((each) => each.sources)];
   }
 
@@ -328,9 +328,9 @@ export class Intake {
   }
 
   async #consume(lane: Lane, queue: Queue | string, call: Call): Promise<void> {
-    const settings = this.#settings;
+    const { noAck, positions, ...settings } = this.#settings;
     const name = await declared(this.#session, queue, call);
-    const source = new QueueSource(lane, name, settings.noAck);
+    const source = new QueueSource(lane, name, noAck, positions.of(name));
     const subscription = await lane.channel.consume(
       name,
       (delivery) => {
@@ -351,7 +351,7 @@ export class Intake {
         noAck: false,
         exclusive: settings.exclusive,
         consumerTag: tagFor(this.#session, this.#settings, queue),
-        arguments: settings.arguments,
+        arguments: positions.argumentsFor(name),
         onLost: (tags) => source.lose(tags),
       },
     );
@@ -370,7 +370,7 @@ export class Intake {
   /** The broker ended one consumer: its queue was deleted, or has moved. */
   async #again(lane: Lane, queue: Queue | string, error: Error): Promise<void> {
     const { signal } = this.#stopping;
-    const { clock, declarations } = this.#session;
+    const { clock, declarations, endpoint } = this.#session;
     this.#lastError = error;
     const wasFinal = isFinal(error);
     this.#worked ||= lane.heard || !wasFinal;
@@ -378,7 +378,7 @@ export class Intake {
       if (wasFinal) throw error;
       // By its name alone it can not be declared again; it may still be there.
       declarations.doubt();
-      const deadline = clock.now() + this.#session.endpoint.operationTimeout;
+      const deadline = clock.now() + endpoint.operationTimeout;
       const call = { signal: undefined, deadline };
       await lookAt(this.#session, queue, call);
       await this.#consume(lane, queue, call);

@@ -7,13 +7,13 @@ import {
   ResourceLockedError,
   UnsupportedError,
 } from "../model/errors.ts";
-import type { FieldTable } from "../model/field_table.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import type { Declarations } from "./declarations.ts";
 import type { Arrival, Lane } from "./lane.ts";
 import type { Call } from "./operation_options.ts";
 import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
+import type { StreamPositions } from "./stream_position.ts";
 import type { Link } from "./topology_channel.ts";
 
 /** What consumers of queues are asked to be. */
@@ -23,7 +23,8 @@ export interface IntakeSettings {
   readonly noAck: boolean;
   readonly exclusive: boolean;
   readonly consumerTag: string | undefined;
-  readonly arguments: FieldTable | undefined;
+  /** The arguments to consume with, and how far the consumer has come in streams. */
+  readonly positions: StreamPositions;
 }
 
 /**

@@ -10,6 +10,7 @@ import {
 } from "./operation_options.ts";
 import { isLost, retry } from "./retry.ts";
 import type { Session } from "./session.ts";
+import type { StreamPosition } from "./stream_position.ts";
 
 /** A delivery, and what to settle it on. */
 export interface Arrival {
@@ -206,15 +207,23 @@ export class Lane {
 /** One queue of an intake on one channel: what its messages are settled on. */
 export class QueueSource implements Source {
   readonly #lane: Lane;
+  /** How far it has come, if it is a stream. */
+  readonly #position: StreamPosition | undefined;
   readonly queue: string;
   readonly noAck: boolean;
   subscription: Subscription | undefined;
 
   /** Made by the intake. */
-  constructor(lane: Lane, queue: string, noAck: boolean) {
+  constructor(
+    lane: Lane,
+    queue: string,
+    noAck: boolean,
+    position: StreamPosition | undefined,
+  ) {
     this.#lane = lane;
     this.queue = queue;
     this.noAck = noAck;
+    this.#position = position;
   }
 
   /** What its messages come by. */
@@ -236,8 +245,12 @@ export class QueueSource implements Source {
 
   /** The user takes one of its messages; with `noAck` it is settled by that. */
   take(delivery: Delivery): void {
+    this.#position?.take(delivery);
     if (!this.noAck) this.#lane.taken();
-    else if (this.alive) this.#lane.settleTaken(delivery);
+    else if (this.alive) {
+      this.#position?.settle(delivery);
+      this.#lane.settleTaken(delivery);
+    }
   }
 
   /** One of its messages was fetched, and is not handed over. */
@@ -251,6 +264,7 @@ export class QueueSource implements Source {
   }
 
   onSettled(delivery: Delivery, settling: Promise<void> | undefined): void {
+    this.#position?.settle(delivery);
     this.#lane.settled(delivery, settling);
   }
 

@@ -4,7 +4,7 @@ import {
   ChannelError,
   NotFoundError,
   ResourceLockedError,
-  TimeoutError,
+  type TimeoutError,
   UnroutableError,
 } from "../model/errors.ts";
 import type { Publishing } from "../model/message.ts";

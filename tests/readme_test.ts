@@ -17,6 +17,7 @@ const ALL: readonly Capability[] = [
   "message-ttl",
   "persistence",
   "priority",
+  "quarantine",
   "queue-ttl",
   "queued-fanout",
   "shared-topology",

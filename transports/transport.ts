@@ -78,6 +78,7 @@ export type Capability =
   | "message-ttl"
   | "persistence"
   | "priority"
+  | "quarantine"
   | "queue-ttl"
   | "queued-fanout"
   | "shared-topology";

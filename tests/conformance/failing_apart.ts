@@ -94,6 +94,7 @@ async function restore(broker: Broker, queue: string): Promise<void> {
 
 const inQuarantine = (name: Verb["name"]): Verb => ({
   name,
+  options: { needs: ["quarantine"] },
   changes: unreadable,
   run: async (broker, failing) => {
     const queue = await broker.queue();

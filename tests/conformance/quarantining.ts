@@ -108,6 +108,6 @@ export const QUARANTINING: readonly ConformanceCase[] = [
         await plain.close();
       }
     },
-    { wraps: true },
+    { needs: ["quarantine"], wraps: true },
   ),
 ];

@@ -2,6 +2,25 @@ import { UnsupportedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { Capability } from "../transport.ts";
+import type { Store } from "./store.ts";
+
+/**
+ * Says what a store can do: what it says itself, and by its optional verbs.
+ *
+ * @param store The store.
+ * @returns Its capabilities.
+ */
+export function capabilitiesOf(
+  { capabilities, setAside, listAside, putBack }: Pick<
+    Store,
+    "capabilities" | "setAside" | "listAside" | "putBack"
+  >,
+): ReadonlySet<Capability> {
+  return setAside === undefined || listAside === undefined ||
+      putBack === undefined
+    ? capabilities
+    : new Set<Capability>([...capabilities, "quarantine"]);
+}
 
 /** Which argument of a queue asks for which capability. */
 const QUEUE_ARGUMENTS: readonly (readonly [string, Capability])[] = [

@@ -12,6 +12,7 @@ import type {
   Transport,
   TransportConnection,
 } from "../transport.ts";
+import { capabilitiesOf } from "./capabilities.ts";
 import { type ChannelContext, StoreChannel } from "./channel.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Declarer } from "./declarer.ts";
@@ -111,7 +112,7 @@ class StoreConnection implements TransportConnection {
     this.#settleClosed = resolve;
     this.#store = store;
     this.#options = options;
-    this.capabilities = store.capabilities;
+    this.capabilities = capabilitiesOf(store);
     const { clock, owner, operationTimeout } = options;
     this.#limits = new Limits(clock);
     const router = new Router(

@@ -1,0 +1,47 @@
+import { assert, assertEquals } from "@std/assert";
+import { createConnection, Queue } from "@dashi/mq";
+import { test } from "../support/amqp.ts";
+import { Proxy } from "../support/proxy.ts";
+
+const COUNT = 40;
+
+test("a stream is read on from behind what was settled, when its connection was lost", async ({ url }) => {
+  const queue = new Queue(`dashi-stream-${crypto.randomUUID()}`, {
+    arguments: { "x-queue-type": "stream" },
+  });
+  const { name: routingKey } = queue;
+  await using connection = createConnection(url);
+  const producer = connection.producer<number>({ declare: [queue] });
+  for (let i = 0; i < COUNT; i++) await producer.publish(i, { routingKey });
+  await using proxy = Proxy.to(url);
+  await using reading = createConnection(proxy.urlOf(url), {
+    onUnhandled: () => {},
+  });
+  const seen: number[] = [];
+  const held: (() => Promise<void>)[] = [];
+  const consumer = reading.consumer<number>(queue.name, {
+    prefetch: 10,
+    arguments: { "x-stream-offset": "first" },
+  });
+  for await (const message of consumer) {
+    seen.push(message.payload);
+    if (seen.length === 30) {
+      // In hand, and not settled: the one before it is.
+      held.push(() => message.ack());
+      proxy.cut();
+      continue;
+    }
+    await message.ack().catch(() => {}); // it may be the one that the cut meets
+    if (message.payload === COUNT - 1) break;
+  }
+  assertEquals(held.length, 1);
+  assert(seen.length <= COUNT + 10, `${seen}`);
+  assertEquals(seen.slice(0, 30), Array.from({ length: 30 }, (_, i) => i));
+  // From the one that was in hand on, and each of the rest.
+  assertEquals(
+    seen.slice(30),
+    Array.from({ length: COUNT - 29 }, (_, i) => i + 29),
+  );
+  const channel = await connection.channel();
+  await channel.deleteQueue(routingKey);
+});
