@@ -15,6 +15,7 @@ const SILENT = 1000;
  * @param clock The time.
  * @param signal What ends it.
  * @param dial Dials it.
+ * @param onFailed Called when that has failed, before the server is asked: whoever waits may have no time for that.
  * @returns What dialling resolves to.
  * @throws {ConnectionError} If the server speaks something else; it is not retryable.
  */
@@ -23,6 +24,7 @@ export async function dialFirst<T>(
   clock: Clock,
   signal: AbortSignal,
   dial: (signal: AbortSignal) => Promise<T>,
+  onFailed: (error: unknown) => void,
 ): Promise<T> {
   const wrong = new AbortController();
   const look = async () => {
@@ -42,6 +44,7 @@ export async function dialFirst<T>(
   } catch (error) {
     stop();
     signal.throwIfAborted();
+    if (!wrong.signal.aborted) onFailed(error);
     await (looking ??= look());
     throw wrong.signal.aborted ? wrong.signal.reason : error;
   } finally {

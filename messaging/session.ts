@@ -339,7 +339,9 @@ export class Session {
     const dial = (signal: AbortSignal) => this.#dial(endpoint, signal);
     if (this.#asked || !mayBeAsked(endpoint)) return await dial(signal);
     this.#asked = true;
-    return await dialFirst(endpoint, this.clock, signal, dial);
+    return await dialFirst(endpoint, this.clock, signal, dial, (error) => {
+      if (error instanceof Error) this.#lastError = error;
+    });
   }
 
   async #dial(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {

@@ -55,29 +55,29 @@ export class TopologyChannel {
         ));
       if (holds && !this.#holds) {
         this.#holds = true;
-        await this.#drop();
+        this.#drop();
       }
       return await action(await this.#open(call));
     } catch (error) {
       // On AMQP the channel ended with it; elsewhere it costs little to open one.
-      if (error instanceof ChannelError) await this.#drop();
+      if (error instanceof ChannelError) this.#drop();
       throw error;
     } finally {
       end();
     }
   }
 
-  async #drop(): Promise<void> {
+  /** Nobody waits for its end: a broker that does not answer would keep the next call from its deadline. */
+  #drop(): void {
     const opening = this.#channel;
     this.#channel = undefined;
-    const channel = await opening?.catch(() => undefined);
-    await channel?.[Symbol.asyncDispose]();
+    opening?.then((channel) => channel[Symbol.asyncDispose]()).catch(() => {});
   }
 
   async #open(call: Call): Promise<Channel> {
     const channel = await this.#channel?.catch(() => undefined);
     if (channel !== undefined && channel.superseded !== true) return channel;
-    await this.#drop();
+    this.#drop();
     const opening = this.#connection.openChannel({
       ...call,
       use: this.#holds ? "consume" : "declare",
