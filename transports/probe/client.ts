@@ -17,7 +17,7 @@ const ANSWERS: readonly (readonly [RegExp, Protocol])[] = [
     scheme: "amqp://",
     transports: ["amqp", "amqp_client"],
   }],
-  [/^(?:\+PONG|-(?:NOAUTH|ERR|DENIED|LOADING|NOPERM))/, {
+  [/^(?:\+PONG|-(?:NOAUT|ERR |DENIE|LOADI|NOPER))/, {
     name: "Redis' protocol",
     scheme: "redis://",
     transports: ["redis"],
@@ -27,7 +27,7 @@ const ANSWERS: readonly (readonly [RegExp, Protocol])[] = [
     scheme: "couchdb:// or sqs://",
     transports: ["couchdb", "sqs"],
   }],
-  [/^UNKNOWN_COMMAND/, {
+  [/^UNKNOW/, {
     name: "beanstalkd's protocol",
     scheme: "beanstalk://",
     transports: ["beanstalk"],
@@ -39,6 +39,9 @@ const ANSWERS: readonly (readonly [RegExp, Protocol])[] = [
     transports: [],
   }],
 ];
+
+/** So many bytes of an answer say what it is; a server that sends without end is cut off. */
+const ENOUGH = 6;
 
 /**
  * Asks what speaks at a port, by words that most brokers answer in their own: eight
@@ -65,8 +68,8 @@ export function whatSpeaks(
     }
     socket.on("connect", () => socket.write("PING\r\n\r\n"));
     socket.on("data", (bytes) => {
-      heard = (heard + bytes.toString("latin1")).slice(0, 64);
-      if (ANSWERS.some(([pattern]) => pattern.test(heard))) end();
+      heard += bytes.subarray(0, ENOUGH).toString("latin1");
+      if (heard.length >= ENOUGH) end();
     });
     socket.on("error", end);
     socket.on("close", end);
