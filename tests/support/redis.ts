@@ -5,6 +5,7 @@ import { createConnection } from "@dashi/mq";
 import type { Connection, ConnectionOptions } from "@dashi/mq";
 import { hasRedis, type RedisServer, startRedis } from "../brokers/redis.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
+import { ALL } from "./targets.ts";
 
 /** Waits between attempts that suit a test. */
 export const QUICK = { retry: { firstDelay: 10, mostDelay: 200 } } as const;
@@ -29,18 +30,21 @@ export function test(
   }, patience);
 }
 
-/** Registers a test that starts its servers by itself, and leaves nothing open. */
+/** Registers a test that starts its servers by itself, and leaves nothing open; one that `isSlow` is left to `deno task faults`. */
 export function testAlone(
   name: string,
   run: () => Promise<void>,
   patience = 60_000,
+  isSlow = false,
 ): void {
-  const isThere = hasRedis();
+  const why = !hasRedis()
+    ? "redis-server is not on this machine"
+    : isSlow && !ALL
+    ? "run it by deno task faults"
+    : undefined;
   Deno.test({
-    name: `redis: ${name}${
-      isThere ? "" : " (redis-server is not on this machine)"
-    }`,
-    ignore: !isThere,
+    name: `redis: ${name}${why === undefined ? "" : ` (${why})`}`,
+    ignore: why !== undefined,
     fn: async () => {
       const before = resources();
       await inTime(run(), patience);

@@ -11,6 +11,10 @@ import {
 } from "../conformance/mod.ts";
 import { startKilled } from "./killed.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
+import { ALL } from "./targets.ts";
+
+/** Why a case is not run here. */
+const LATER = "run it by deno task faults";
 
 /** A broker to run the suite on, or why there is none. */
 export interface Subject {
@@ -30,6 +34,8 @@ export interface Subject {
   readonly open?: Readonly<Record<string, string>> | undefined;
   /** Registers the cases of such names alone: the others do not depend on what the subject differs in. */
   readonly only?: RegExp | undefined;
+  /** Cases of such names are left to `deno task faults`: they take long on this broker, and are run on others. */
+  readonly slow?: RegExp | undefined;
   /** Makes a broker of a case's own that it may restart. */
   readonly startOwn?:
     | (() => Promise<
@@ -72,7 +78,8 @@ export async function registerConformance(
     const why = capabilities === undefined
       ? reason
       : whyNot(test, harness, capabilities) ?? subject.open?.[test.name] ??
-        (test.slow ? "run it by deno task faults" : undefined);
+        (test.slow ? LATER : undefined) ??
+        (!ALL && subject.slow?.test(test.name) ? LATER : undefined);
     if (why === undefined && test.restarts) {
       restarting.push(test);
       continue;
@@ -93,7 +100,16 @@ export async function registerConformance(
   }
   if (startOwn === undefined || restarting.length === 0) return;
   // One server for all of them: RabbitMQ's start costs seven seconds of a processor.
-  Deno.test(`${name}: on a server that restarts`, async (context) => {
+  const group = "on a server that restarts";
+  const later = !ALL && subject.slow?.test(group) === true;
+  Deno.test({
+    name: `${name}: ${group}${later ? ` (${LATER})` : ""}`,
+    ignore: later,
+    fn: (context) => restartingOnes(context),
+  });
+
+  async function restartingOnes(context: Deno.TestContext): Promise<void> {
+    if (startOwn === undefined) return;
     const own = await startOwn();
     try {
       for (const test of restarting) {
@@ -113,7 +129,7 @@ export async function registerConformance(
     } finally {
       await own.stop();
     }
-  });
+  }
 }
 
 async function capabilitiesOf(

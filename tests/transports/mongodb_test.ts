@@ -5,6 +5,7 @@ import { registerConformance } from "../support/register.ts";
 
 const subject = {
   transport: createTransport(),
+  slow: /fails once|is not answered/,
   url: Deno.env.get("DASHI_TEST_MONGODB_URL"),
   shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_MONGODB_REASON") ??

@@ -132,6 +132,7 @@ testAlone(
     }
   },
   240_000,
+  true,
 );
 
 test(
