@@ -276,9 +276,13 @@ export class Connection implements AsyncDisposable {
     from: string,
     options: RedriveOptions = {},
   ): Promise<Redriven> {
-    await using queue = this.queue(from);
-    await using producer = this.producer();
-    return await redrive(queue, producer, options);
+    const queue = this.queue(from);
+    const producer = this.producer();
+    try {
+      return await redrive(queue, producer, options);
+    } finally {
+      await Promise.all([queue.close(), producer.close()]);
+    }
   }
 
   /** The messages of a queue that could not be read, or not be written again: to list them, and to put them back. */
