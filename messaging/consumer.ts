@@ -166,10 +166,11 @@ export class Consumer<T = unknown>
       cancel: () => this.cancel(),
       onError: (error, message) => {
         this.#handlerError = error;
-        const heard = options.onError !== undefined;
+        const { onError = this.#options.onError } = options;
+        const heard = onError !== undefined;
         this.#session.emit(handlerFailed(error, message), heard);
         try {
-          options.onError?.(error, message);
+          onError?.(error, message);
         } catch (cause) {
           this.#session.emit(handlerFailed(cause, message));
         }

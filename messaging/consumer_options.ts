@@ -29,6 +29,10 @@ export interface ConsumerOptions<T = unknown> {
     | undefined;
   /** Checks and converts payloads: a function that throws, or a Standard Schema that answers at once. */
   readonly parse?: ((payload: unknown) => T) | Schema<T> | undefined;
+  /** What `run` tells of errors to, where it is given no `onError` of its own. */
+  readonly onError?:
+    | ((error: Error, message: Message<T>) => void)
+    | undefined;
   /** Ends the consumer, which then rejects with the signal's `reason`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -45,6 +49,7 @@ export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
     arguments: true,
     onDecodeError: true,
     parse: true,
+    onError: true,
     signal: true,
   },
 );

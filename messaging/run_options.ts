@@ -12,7 +12,7 @@ export interface RunOptions<T = unknown> {
   /**
    * Called when a handler has thrown, and when a message could not be settled, before it
    * is tried again or given up; the event `handler-failed` tells the same to the
-   * connection's events.
+   * connection's events. @default {the consumer's `onError`}
    */
   readonly onError?:
     | ((error: Error, message: Message<T>) => void)

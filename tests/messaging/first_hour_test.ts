@@ -101,6 +101,26 @@ Deno.test("what fails while nobody listens goes to onUnhandled, and to nobody el
   );
 });
 
+Deno.test("run() tells its onError, or the consumer's, and then nobody else", async () => {
+  const unhandled: ConnectionEvent[] = [];
+  await using connection = createConnection(place(), {
+    onUnhandled: (event) => unhandled.push(event),
+  });
+  const told: unknown[] = [];
+  const tell = (who: string) => (error: Error, message: { payload: unknown }) =>
+    told.push([who, error.message, message.payload]);
+  for (const own of [true, false]) {
+    await connection.send(new Queue("jobs"), 1);
+    const consumer = connection.consumer("jobs", { onError: tell("consumer") });
+    await consumer.run(() => {
+      void consumer.cancel();
+      throw new Error("bad luck");
+    }, own ? { onError: tell("run") } : {});
+  }
+  assertEquals(told, [["run", "bad luck", 1], ["consumer", "bad luck", 1]]);
+  assertEquals(unhandled, []);
+});
+
 Deno.test("a program that listens to nothing is told on the console, a line for each kind", async () => {
   const program = `
     import { createConnection, Queue } from "${new URL(

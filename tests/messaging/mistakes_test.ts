@@ -189,6 +189,18 @@ const MISTAKES: readonly Mistake[] = [
     words: ["a queue of the name undefined", `""`],
   },
   {
+    name: "a queue with a name that no broker takes",
+    make: () => new Queue("q".repeat(256)),
+    error: "RangeError",
+    words: ["queue name", "255"],
+  },
+  {
+    name: "an exchange with a name that no broker takes",
+    make: () => new Exchange("x".repeat(256)),
+    error: "RangeError",
+    words: ["exchange name", "255"],
+  },
+  {
     name: "a consumer of a name that is not set",
     make: () => memory().consumer(loose(undefined)),
     error: "TypeError",
