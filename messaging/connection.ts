@@ -9,6 +9,7 @@ import {
   type CloseOptions,
   type ConnectionInfo,
   infoOf,
+  inspectBy,
 } from "./connection_info.ts";
 import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
@@ -50,17 +51,10 @@ import {
  */
 export class Connection implements AsyncDisposable {
   static {
-    // How Deno, Node and Bun show it. Declared here, for a computed name has no
-    // type that a fast check could see.
-    const show = {
-      value(this: Connection): string {
-        return `Connection { ${this.asUri()} ${this.state.type} }`;
-      },
-    };
-    Object.defineProperties(this.prototype, {
-      [Symbol.for("Deno.customInspect")]: show,
-      [Symbol.for("nodejs.util.inspect.custom")]: show,
-    });
+    inspectBy(
+      this.prototype,
+      (each) => `Connection { ${each.asUri()} ${each.state.type} }`,
+    );
   }
 
   readonly #input: UrlInput;
@@ -163,8 +157,11 @@ export class Connection implements AsyncDisposable {
     return await this.#session.declare(entities, call);
   }
 
-  /** Makes a producer. Nothing is sent or declared yet. */
-  producer<T = unknown>(options: ProducerOptions = {}): Producer<T> {
+  /** Makes a producer, of the type of its `queue` where that has one. Nothing is sent or declared yet. */
+  producer<T>(options: ProducerOptions<T> & { queue: Queue<T> }): Producer<T>;
+  /** Makes a producer of a type that is named, or of any. */
+  producer<T = unknown>(options?: ProducerOptions): Producer<T>;
+  producer<T>(options: ProducerOptions = {}): Producer<T> {
     this.#requireOpen("make a producer");
     const producer = new Producer<T>(
       this.#session,
@@ -178,10 +175,16 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Makes a consumer. It starts with the first `for await` or `run`. A `Queue` is
-   * declared then; by its name alone it must be there.
+   * Makes a consumer, of its queue's type. It starts with the first `for await` or `run`.
+   * A `Queue` is declared then; by its name alone it must be there.
    */
+  consumer<T>(queue: Queue<T>, options?: ConsumerOptions<T>): Consumer<T>;
+  /** Makes a consumer of a type that is named, or of `unknown`. */
   consumer<T = unknown>(
+    queues: Queue | string | readonly (Queue | string)[],
+    options?: ConsumerOptions<T>,
+  ): Consumer<T>;
+  consumer<T>(
     queues: Queue | string | readonly (Queue | string)[],
     options: ConsumerOptions<T> = {},
   ): Consumer<T> {
@@ -232,7 +235,7 @@ export class Connection implements AsyncDisposable {
    * @throws As of {@linkcode Producer.publish}.
    */
   async send<T = unknown>(
-    queue: Queue | string,
+    queue: Queue<T> | string,
     payload: T,
     options: SendOptions = {},
   ): Promise<void> {
@@ -319,12 +322,11 @@ export class Connection implements AsyncDisposable {
     return infoOf(this.#session.endpoint, this.#endpoints);
   }
 
-  /** Its URL, the password masked. */
+  /** As `asUri`. */
   toString(): string {
     return this.asUri();
   }
-
-  /** Its URL, the password masked. */
+  /** As `asUri`. */
   toJSON(): string {
     return this.asUri();
   }

@@ -33,7 +33,7 @@ import {
 import { type Queue, queueName } from "./queue.ts";
 import { handlerFailed, type RunOptions } from "./run_options.ts";
 import { Runner } from "./runner.ts";
-import { validator } from "./schema.ts";
+import { type Schema, validator } from "./schema.ts";
 import type { Session } from "./session.ts";
 import { StreamPositions } from "./stream_position.ts";
 
@@ -110,7 +110,7 @@ export class Consumer<T = unknown>
     this.#reading = {
       ...decoding,
       accept: codecs.acceptSet(options.accept),
-      parse: validator(options.parse),
+      parse: validator(options.parse ?? schemaOf<T>(queues)),
     };
     this.#lazyTypes = [...this.#reading.accept].filter((type) =>
       codecs.isLazy(type)
@@ -388,4 +388,13 @@ export class Consumer<T = unknown>
     const { clock, endpoint } = this.#session;
     return limitsOf(options, clock, endpoint.operationTimeout);
   }
+}
+
+/** What a consumer of one queue is typed by. */
+function schemaOf<T>(
+  queues: readonly (Queue | string)[],
+): Schema<T> | undefined {
+  const [queue, ...others] = queues;
+  if (typeof queue !== "object" || others.length > 0) return undefined;
+  return queue.schema as Schema<T> | undefined; // the compiler has held T to it
 }

@@ -5,12 +5,12 @@ import { type KnownOptions, optionsOf } from "./known_options.ts";
 import type { OperationOptions } from "./operation_options.ts";
 import type { Queue } from "./queue.ts";
 
-/** Options of `connection.producer`. What stands in `PublishOptions` wins. */
-export interface ProducerOptions {
+/** Options of `connection.producer`. What stands in `PublishOptions` wins. @typeParam T What it publishes. */
+export interface ProducerOptions<T = unknown> {
   /** The exchange to publish to; as an `Exchange` it is declared first. @default {the default exchange} */
   readonly exchange?: Exchange | string | undefined;
   /** The queue to publish to, instead of an exchange and a key; as a `Queue` it is declared first. */
-  readonly queue?: Queue | string | undefined;
+  readonly queue?: Queue<T> | string | undefined;
   /** The key to publish with. @default {""} */
   readonly routingKey?: string | undefined;
   /** What to declare before the first message. */

@@ -8,10 +8,11 @@ import {
   type ExchangeBinding,
   exchangeName,
 } from "./exchange.ts";
+import type { Schema } from "./schema.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 
-/** Options of {@linkcode Queue}. */
-export interface QueueOptions {
+/** Options of {@linkcode Queue}. @typeParam T What its messages' `payload` is. */
+export interface QueueOptions<T = unknown> {
   /** The exchange to bind it to; by its name alone it is not declared. */
   readonly exchange?: Exchange | string | undefined;
   /** The key of that binding, or on a topic exchange the routing pattern. @default {""} */
@@ -48,6 +49,8 @@ export interface QueueOptions {
   readonly deadLetterRoutingKey?: string | undefined;
   /** The broker's own arguments; the options above win over equal ones. */
   readonly arguments?: FieldTable | undefined;
+  /** What checks the payloads of who consumes from it alone and has no `parse` of his own. The broker does not know it. */
+  readonly schema?: Schema<T> | undefined;
 }
 
 const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
@@ -67,11 +70,15 @@ const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
   deadLetterExchange: true,
   deadLetterRoutingKey: true,
   arguments: true,
+  schema: true,
 });
 
 /**
  * A queue with its bindings, as it is to be declared: a value without a
- * connection. Declaring it declares its exchanges too.
+ * connection. Declaring it declares its exchanges too. Its type is that of what is sent to
+ * it and consumed from it.
+ *
+ * @typeParam T What its messages' `payload` is.
  *
  * @example A queue of a topic exchange
  * ```ts
@@ -87,7 +94,7 @@ const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
  * assertEquals(video.arguments, { "x-message-ttl": 60_000 });
  * ```
  */
-export class Queue implements QueueDeclaration {
+export class Queue<T = unknown> implements QueueDeclaration {
   /** The name; `""` lets the broker choose one. */
   readonly name: string;
   /** Whether it outlives a restart of the broker. */
@@ -104,6 +111,8 @@ export class Queue implements QueueDeclaration {
   readonly deadLetter: Queue | undefined;
   /** The broker's own arguments, the options above among them. */
   readonly arguments: FieldTable;
+  /** What checks its payloads. */
+  readonly schema: Schema<T> | undefined;
 
   /**
    * Makes a declaration.
@@ -111,7 +120,7 @@ export class Queue implements QueueDeclaration {
    * @throws {TypeError} If it has no name.
    * @throws {RangeError} If a number is out of range.
    */
-  constructor(name: string, options: QueueOptions = {}) {
+  constructor(name: string, options: QueueOptions<T> = {}) {
     if (typeof name !== "string") {
       throw new TypeError(
         `Cannot make a queue of the name ${
@@ -127,6 +136,7 @@ export class Queue implements QueueDeclaration {
     this.autoDelete = options.autoDelete ?? this.exclusive;
     this.bindings = bindingsOf(options);
     this.deadLetterExchange = options.deadLetterExchange;
+    this.schema = options.schema;
     this.deadLetter = deadLetterOf(name, options);
     this.arguments = argumentsOf(name, options, this.deadLetter);
   }

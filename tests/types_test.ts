@@ -54,6 +54,13 @@ export async function compiles(connection: Connection): Promise<void> {
       connect: () => Promise.reject(new Error()),
     } satisfies Transport,
   });
+  const orders = new Queue<Upload>("orders");
+  await connection.producer({ queue: orders }).publish({ path: "a" });
+  await connection.send(orders, { path: "a" });
+  await connection.consumer(orders).run(({ payload }) => {
+    payload.path.length;
+  });
+  await connection.declare([orders, video]);
   await using pooled = await connection.pool({ limit: 1 }).acquire();
   await pooled.connect({ signal: AbortSignal.timeout(1) });
 }
@@ -70,6 +77,15 @@ export async function doesNotCompile(connection: Connection): Promise<void> {
   new Queue("q", { exchangeType: "topic" });
   // @ts-expect-error the payload is of the producer's type
   await connection.producer<Upload>().publish({ file: 1 });
+  const orders = new Queue<Upload>("orders");
+  // @ts-expect-error the payload is of the queue's type
+  await connection.producer({ queue: orders }).publish({ file: 1 });
+  // @ts-expect-error so is what is sent
+  await connection.send(orders, { file: 1 });
+  for await (const message of connection.consumer(orders)) {
+    // @ts-expect-error and what is consumed
+    message.payload.file;
+  }
   // @ts-expect-error durations are numbers
   await connection.connect({ timeout: "5s" });
   for await (const message of connection.consumer(["q"])) {

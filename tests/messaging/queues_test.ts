@@ -6,6 +6,7 @@ import {
   type Death,
   NotFoundError,
   Queue,
+  type Schema,
   UnroutableError,
 } from "../../mod.ts";
 
@@ -164,3 +165,42 @@ async function fail(
   });
   return deaths;
 }
+
+Deno.test("a queue's schema checks what is consumed from it, unless the consumer has its own", async () => {
+  await using connection = open();
+  const schema: Schema<{ id: number }> = {
+    "~standard": {
+      version: 1,
+      vendor: "test",
+      validate: (value) =>
+        typeof value === "object" && value !== null && "id" in value &&
+          typeof value.id === "number"
+          ? { value: { id: value.id } }
+          : { issues: [{ message: "no number", path: ["id"] }] },
+    },
+  };
+  const orders = new Queue("orders", { schema });
+  await connection.send(orders, { id: 1 });
+  await connection.send("orders", { id: "2" });
+  const seen: unknown[] = [];
+  for await (const message of connection.consumer(orders)) {
+    try {
+      seen.push(message.payload.id);
+    } catch (error) {
+      seen.push(error instanceof Error ? error.message : error);
+    }
+    if (seen.length === 2) {
+      await message.requeue();
+      break;
+    }
+    await message.ack();
+  }
+  const own = connection.consumer(orders, { parse: () => ({ id: 3 }) });
+  for await (const message of own) {
+    seen.push(message.payload.id);
+    await message.ack();
+    break;
+  }
+  assertEquals([seen[0], seen[2]], [1, 3]);
+  assert(String(seen[1]).includes("payload.id: no number"), String(seen[1]));
+});
