@@ -32,10 +32,9 @@ test("what was acked does not come again, though its process is killed right aft
   // Behind all that the broker would give back: it is the first that comes.
   await producer.publish(4, { routingKey: queue.name });
   for await (const message of connection.consumer<number>(queue)) {
-    assertEquals([message.payload, message.deliveryInfo.redelivered], [
-      4,
-      false,
-    ]);
+    // It may come for the second time itself: the broker may not have noticed yet that
+    // the last process is gone.
+    assertEquals(message.payload, 4);
     await message.ack();
     break;
   }
