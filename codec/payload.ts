@@ -156,17 +156,26 @@ export function refused(
   );
 }
 
+/**
+ * Writes one step of the path to a value as a program would: `.user`, `["a b"]` or `[2]`.
+ *
+ * @param key The key; a number is an array's.
+ * @returns The step.
+ */
+export function pathStep(key: PropertyKey): string {
+  if (typeof key === "number") return `[${key}]`;
+  const name = String(key);
+  return /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(name)
+    ? `.${name}`
+    : `[${JSON.stringify(name)}]`;
+}
+
 /** As a program would write it: `payload.user.photos[2]`. */
 function pathTo(place: Place | undefined): string {
   let path = "";
   for (let at = place; at !== undefined; at = at.up) {
     const { within, key } = at;
-    const step = Array.isArray(within)
-      ? `[${key}]`
-      : /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(`${key}`)
-      ? `.${key}`
-      : `[${JSON.stringify(key)}]`;
-    path = step + path;
+    path = (Array.isArray(within) ? `[${key}]` : pathStep(key)) + path;
   }
   return `payload${path}`;
 }

@@ -290,8 +290,7 @@ export class Connection implements AsyncDisposable {
 
   /** The messages of a queue that could not be read, or not be written again: to list them, and to put them back. */
   quarantine(queue: Queue | string): Quarantine {
-    const name = typeof queue === "string" ? queue : queue.name;
-    return new Quarantine(this.#session, name);
+    return new Quarantine(this.#session, queueName(queue));
   }
 
   /** Makes a pool of connections like this one. */

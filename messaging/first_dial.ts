@@ -42,7 +42,6 @@ export async function dialFirst<T>(
   try {
     return await dial(AbortSignal.any([signal, wrong.signal]));
   } catch (error) {
-    stop();
     signal.throwIfAborted();
     if (!wrong.signal.aborted) onFailed(error);
     await (looking ??= look());

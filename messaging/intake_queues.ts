@@ -11,7 +11,7 @@ import type { ConnectionEvent } from "./connection_state.ts";
 import type { Declarations } from "./declarations.ts";
 import type { Arrival, Lane } from "./lane.ts";
 import type { Call } from "./operation_options.ts";
-import { Queue } from "./queue.ts";
+import { Queue, queueName } from "./queue.ts";
 import type { Session } from "./session.ts";
 import type { StreamPositions } from "./stream_position.ts";
 import type { Link } from "./topology_channel.ts";
@@ -174,9 +174,7 @@ export function consumeFailed(
   delay: number,
   error: Error,
 ): ConnectionEvent {
-  const [queue, ...others] = queues.map((each) =>
-    typeof each === "string" ? each : each.name
-  );
+  const [queue, ...others] = queues.map(queueName);
   return {
     type: isFull(error) ? "channels-exhausted" : "consume-failed",
     queue: others.length === 0 ? queue ?? "" : "",

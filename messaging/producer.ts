@@ -94,9 +94,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       if (this.#closing !== undefined) throw closedError();
       const call = this.#limits(options);
       options.signal?.throwIfAborted();
-      if (options.declare !== undefined) {
-        checkEntities(options.declare, `"declare" of publish`);
-      }
+      checkEntities(options.declare, `"declare" of publish`);
       checkExchange(options.exchange);
       const replyTo = this.#replyTo(options.replyTo);
       if (

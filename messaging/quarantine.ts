@@ -1,10 +1,7 @@
 import { UnsupportedError } from "../model/errors.ts";
-import type { Channel, Quarantined } from "../transports/transport.ts";
-import {
-  checkCount,
-  limitsOf,
-  type OperationOptions,
-} from "./operation_options.ts";
+import type { Quarantined } from "../transports/transport.ts";
+import { onTopology } from "./on_topology.ts";
+import { checkCount, type OperationOptions } from "./operation_options.ts";
 import type { Session } from "./session.ts";
 
 /** Options of {@linkcode Quarantine.list}. */
@@ -39,7 +36,7 @@ export class Quarantine {
   ): Promise<readonly Quarantined[]> {
     const { limit = 100, ...call } = options;
     checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
-    return await this.#run(call, (channel, limits) => {
+    return await onTopology(this.#session, call, (channel, limits) => {
       if (channel.listQuarantined === undefined) throw this.#missing();
       return channel.listQuarantined(this.#queue, { ...limits, limit });
     });
@@ -58,23 +55,10 @@ export class Quarantine {
     options: OperationOptions = {},
   ): Promise<number> {
     const ids = messages?.map(({ id }) => id);
-    return await this.#run(options, (channel, limits) => {
+    return await onTopology(this.#session, options, (channel, limits) => {
       if (channel.putBack === undefined) throw this.#missing();
       return channel.putBack(this.#queue, ids, limits);
     });
-  }
-
-  async #run<T>(
-    options: OperationOptions,
-    action: (
-      channel: Channel,
-      limits: ReturnType<typeof limitsOf>,
-    ) => Promise<T>,
-  ): Promise<T> {
-    const { clock, endpoint } = this.#session;
-    const call = limitsOf(options, clock, endpoint.operationTimeout);
-    const { topology } = await this.#session.link(call);
-    return await topology.run(call, (channel) => action(channel, call));
   }
 
   #missing(): UnsupportedError {

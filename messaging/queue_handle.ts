@@ -1,12 +1,8 @@
 import type { QueueStatus } from "../model/queue.ts";
-import type { Channel } from "../transports/transport.ts";
 import type { Getter } from "./getter.ts";
 import type { Message } from "./message.ts";
-import {
-  type Call,
-  limitsOf,
-  type OperationOptions,
-} from "./operation_options.ts";
+import { onTopology } from "./on_topology.ts";
+import type { OperationOptions } from "./operation_options.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -57,7 +53,8 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    */
   async purge(options?: OperationOptions): Promise<number> {
-    return await this.#run(
+    return await onTopology(
+      this.#session,
       options,
       (channel, call) => channel.purgeQueue(this.name, call),
     );
@@ -69,7 +66,8 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    */
   async status(options?: OperationOptions): Promise<QueueStatus> {
-    return await this.#run(
+    return await onTopology(
+      this.#session,
       options,
       (channel, call) => channel.checkQueue(this.name, call),
     );
@@ -77,7 +75,8 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
 
   /** Deletes it with its messages; returns how many were ready. One that is not there is none. */
   async delete(options?: OperationOptions): Promise<number> {
-    const count = await this.#run(
+    const count = await onTopology(
+      this.#session,
       options,
       (channel, call) => channel.deleteQueue(this.name, call),
     );
@@ -93,15 +92,5 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
   /** Closes it. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  async #run<R>(
-    options: OperationOptions | undefined,
-    action: (channel: Channel, call: Call) => Promise<R>,
-  ): Promise<R> {
-    const { clock, endpoint } = this.#session;
-    const call = limitsOf(options, clock, endpoint.operationTimeout);
-    const { topology } = await this.#session.link(call);
-    return await topology.run(call, (channel) => action(channel, call));
   }
 }

@@ -30,9 +30,8 @@ export interface Redriven {
   readonly left: number;
 }
 
-/** Headers that tell of an earlier life. */
-const OF_A_DEATH =
-  /^x-(?:death$|(?:first|last)-death-|error-|attempts$|suspect$|redeliveries$)/;
+/** Headers that tell of an earlier life, but for the attempts, which a publish drops itself. */
+const OF_A_DEATH = /^x-(?:death$|(?:first|last)-death-|error-)/;
 
 /**
  * Puts dead letters back to where they came from, one by one: each is published, and only

@@ -1,3 +1,4 @@
+import { pathStep } from "../codec/payload.ts";
 import { DecodeError } from "../model/errors.ts";
 import { withOwnCause } from "../model/foreign_error.ts";
 
@@ -77,16 +78,10 @@ function validate<T>(schema: Schema<T>, payload: unknown): T {
 
 /** As a program would write it: `payload.order.lines[0].qty`. */
 function describe({ message, path = [] }: SchemaIssue): string {
-  let place = "payload";
-  for (const each of path) {
-    const key = typeof each === "object" ? each.key : each;
-    place += typeof key === "number"
-      ? `[${key}]`
-      : /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u.test(String(key))
-      ? `.${String(key)}`
-      : `[${JSON.stringify(String(key))}]`;
-  }
-  return path.length === 0 ? message : `${place}: ${message}`;
+  const steps = path.map((each) =>
+    pathStep(typeof each === "object" ? each.key : each)
+  );
+  return steps.length === 0 ? message : `payload${steps.join("")}: ${message}`;
 }
 
 /** Without a check the payload is what the user says it is. */
