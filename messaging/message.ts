@@ -176,7 +176,7 @@ export class ReceivedMessage<T> implements Message<T> {
   }
 
   get attempt(): number {
-    return attemptOf(this.headers);
+    return attemptOf(this.receivedHeaders); // a number needs no copy of them all
   }
 
   get deaths(): readonly Death[] {
