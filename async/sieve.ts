@@ -1,5 +1,5 @@
 /** So many are tried at once: what one spoils is tried again, and may have been done already. */
-const MOST = 64;
+const MAX = 64;
 
 /**
  * Finds out which of many spoil it for the others: they are tried together, and what
@@ -39,7 +39,7 @@ export class Sieve<T> {
     while (this.#waiting.length > 0) {
       // A turn of the microtasks later: what fails together is tried together.
       await undefined;
-      await this.#sift(this.#waiting.splice(0, MOST));
+      await this.#sift(this.#waiting.splice(0, MAX));
       if (this.#waiting.length === 0) await this.#onEmpty();
     }
     this.#running = false;

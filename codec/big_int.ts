@@ -4,7 +4,7 @@ import { DecodeError } from "../model/errors.ts";
  * The most digits of an integer that is read: as many as Python reads where nobody
  * sets another limit. To read one takes a time that grows faster than it does.
  */
-export const MOST_DIGITS = 4300;
+export const MAX_DIGITS = 4300;
 
 /**
  * Reads an integer of any size that a peer may have written.
@@ -16,8 +16,8 @@ export const MOST_DIGITS = 4300;
  */
 export function readBigInt(source: string): bigint {
   const digits = source.startsWith("-") ? source.length - 1 : source.length;
-  if (digits <= MOST_DIGITS) return BigInt(source);
+  if (digits <= MAX_DIGITS) return BigInt(source);
   throw new DecodeError(
-    `Cannot decode an integer of ${digits} digits: at most ${MOST_DIGITS} are read`,
+    `Cannot decode an integer of ${digits} digits: at most ${MAX_DIGITS} are read`,
   );
 }

@@ -31,7 +31,7 @@ export interface LazyCompression {
 }
 
 /** What a compressed body may become where nobody says: 64 MiB. */
-export const MOST_BYTES: number = 64 * 1024 * 1024;
+export const MAX_BYTES: number = 64 * 1024 * 1024;
 
 /** Kombu's names of formats that no package serves well: to say so, and not that they are unknown. */
 const UNSERVED: ReadonlySet<string> = new Set([

@@ -270,10 +270,10 @@ function reviveTyped(type: unknown, value: unknown): unknown {
 }
 
 /** No moment has more characters, in whatever way it is written. */
-const MOST_DATE = 100;
+const MAX_DATE = 100;
 
 function parseDate(text: string): Date {
-  if (text.length > MOST_DATE) throw noDate(text);
+  if (text.length > MAX_DATE) throw noDate(text);
   const zoned = /(?:Z|[+-]\d\d:?\d\d(?::?\d\d(?:\.\d+)?)?)$/i.test(text);
   const date = new Date(
     // Beyond the millisecond there is nothing to hold it.

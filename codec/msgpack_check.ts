@@ -2,9 +2,9 @@ import { DecodeError } from "../model/errors.ts";
 
 const STRICT = new TextDecoder("utf-8", { fatal: true });
 const TIMESTAMP = -1;
-const MOST_NANOSECONDS = 999_999_999;
+const MAX_NANOSECONDS = 999_999_999;
 /** The last second that a `Date` holds, before and after 1970. */
-const MOST_SECONDS = 8_640_000_000_000n;
+const MAX_SECONDS = 8_640_000_000_000n;
 
 /**
  * Checks what the library reads without looking at it: that texts are UTF-8, and that
@@ -100,8 +100,8 @@ function checkTimestamp(view: DataView, at: number, length: number): void {
   const seconds = length === 12 ? view.getBigInt64(at + 4) : 0n;
   if (
     (length === 4 || length === 8 || length === 12) &&
-    nanoseconds <= MOST_NANOSECONDS &&
-    seconds <= MOST_SECONDS && seconds >= -MOST_SECONDS
+    nanoseconds <= MAX_NANOSECONDS &&
+    seconds <= MAX_SECONDS && seconds >= -MAX_SECONDS
   ) return;
   throw new DecodeError(
     `Cannot decode a body of ${view.byteLength} bytes as MessagePack: the timestamp at byte ${at} is none`,

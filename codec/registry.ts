@@ -14,7 +14,7 @@ import {
   Compressions,
   isCompressed,
   type LazyCompression,
-  MOST_BYTES,
+  MAX_BYTES,
 } from "./compression.ts";
 import { JSON_CODEC } from "./json.ts";
 import { bytesIn } from "./payload.ts";
@@ -208,7 +208,7 @@ export class CodecRegistry {
       ? this.#compressions.decompress(
         body,
         compression,
-        options.maxDecompressedSize ?? MOST_BYTES,
+        options.maxDecompressedSize ?? MAX_BYTES,
       )
       : body;
     const codec = this.#byType.get(type);

@@ -17,7 +17,7 @@ import * as mq from "@dashi/mq/store";
 const LEASE = 30_000;
 
 /** The longest pause between two looks into a folder, ms: what waiting costs. */
-const LONGEST_PAUSE = 50;
+const MAX_PAUSE = 50;
 
 /** For `createConnection("folder:///path", { transport: folderTransport })`. */
 export const folderTransport: mq.Transport = mq.createStoreTransport({
@@ -190,7 +190,7 @@ async function openStore(root: string, clock: mq.Clock): Promise<mq.Store> {
       }, limits),
     async reserve(wants, { signal, wait, deadline }) {
       const until = clock.now() + wait;
-      for (let pause = 1;; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+      for (let pause = 1;; pause = Math.min(2 * pause, MAX_PAUSE)) {
         const reserved = await inTurn(async () => {
           const reservations: mq.Reservation[] = [];
           const missing: string[] = [];

@@ -17,7 +17,7 @@ import { Queue } from "./queue.ts";
 export { type Entity, isHeld } from "./entities.ts";
 
 /** So many names of earlier connections are kept, for messages that carry them. */
-const MOST_FORMER = 1000;
+const MAX_FORMER = 1000;
 
 /**
  * What a session has declared, in order, to be declared again on a new
@@ -118,7 +118,7 @@ export class Declarations {
     for (const [queue, name] of this.#names) this.#former.set(name, queue);
     // What names them longer than that has missed its deadline.
     for (const name of this.#former.keys()) {
-      if (this.#former.size <= MOST_FORMER) break;
+      if (this.#former.size <= MAX_FORMER) break;
       this.#former.delete(name);
     }
     this.#names.clear();

@@ -1,6 +1,6 @@
 import { OptionError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
-import { MOST_RESPONSE } from "../model/response_limit.ts";
+import { MAX_RESPONSE } from "../model/response_limit.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import { findTransport, knownTransport } from "../transports/load.ts";
 import type { Transport } from "../transports/transport.ts";
@@ -103,7 +103,7 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
     connectTimeout: shared.connectTimeout ?? options.connectTimeout ??
       DEFAULTS.connectTimeout,
     operationTimeout: options.operationTimeout ?? DEFAULTS.operationTimeout,
-    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
+    maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
     heartbeat: shared.heartbeat ?? options.heartbeat ?? DEFAULTS.heartbeat,
     transportOptions: shared.loginMethod === undefined
       ? options.transportOptions ?? {}

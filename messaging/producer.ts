@@ -1,6 +1,6 @@
 import { Line } from "../async/line.ts";
 import type * as codec from "../codec/mod.ts";
-import { MOST_EXPIRATION } from "../model/checks.ts";
+import { MAX_EXPIRATION } from "../model/checks.ts";
 import { ClosedError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
 import type { MessageProperties, Publishing } from "../model/message.ts";
@@ -274,7 +274,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       routingKey,
       mandatory: options.mandatory ??
         (exchange === "" && this.#session.knowsQueues),
-      delay: checkRange("delay", options.delay, 0, MOST_DELAY) ?? 0,
+      delay: checkRange("delay", options.delay, 0, MAX_DELAY) ?? 0,
       properties: propertiesOf(options, replyTo, encoded),
       body: encoded.body,
       ownsProperties: true,
@@ -312,7 +312,7 @@ function checkQueue({ queue, exchange, routingKey }: ProducerOptions): void {
 }
 
 /** What a Date can tell the end of, ms. */
-const MOST_DELAY = Number.MAX_SAFE_INTEGER;
+const MAX_DELAY = Number.MAX_SAFE_INTEGER;
 
 /** A queue whose name the broker has not chosen yet. */
 const UNKNOWN = Symbol("unknown");
@@ -336,7 +336,7 @@ function propertiesOf(
       "expiration",
       options.expiration,
       0,
-      MOST_EXPIRATION,
+      MAX_EXPIRATION,
     ),
     messageId: options.messageId ?? crypto.randomUUID(),
     timestamp: options.timestamp,

@@ -11,7 +11,7 @@ import { isLost } from "./retry.ts";
 /** How long a refusal is remembered, ms: what is allowed meanwhile is found out anyway. */
 const LIFE = 60_000;
 /** So many are remembered at once. */
-const MOST = 1000;
+const MAX = 1000;
 
 /**
  * Remembers what a broker has refused to publish. There a refusal ends the channel with
@@ -52,7 +52,7 @@ export class RefusedPublishes {
     this.#known.delete(key);
     this.#known.set(key, this.#clock.now() + LIFE);
     for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= MOST) break;
+      if (this.#known.size <= MAX) break;
       this.#known.delete(oldest);
     }
   }

@@ -31,7 +31,7 @@ export interface RunnerHost<T> {
 }
 
 /** Between a settlement that failed and its next attempt, doubling, ms. */
-const [FIRST_DELAY, LONGEST_DELAY] = [50, 2000];
+const [INITIAL_DELAY, MAX_DELAY] = [50, 2000];
 
 /** How long a settlement may take to leave the process, ms. */
 const LEAVING = 20;
@@ -290,7 +290,7 @@ export class Runner<T> {
     const { clock, patience } = this.#host;
     const until = clock.now() + patience;
     let [last, final] = [before, 0];
-    for (let delay = FIRST_DELAY;; delay = Math.min(2 * delay, LONGEST_DELAY)) {
+    for (let delay = INITIAL_DELAY;; delay = Math.min(2 * delay, MAX_DELAY)) {
       if (last !== undefined) {
         if (!mayPass(last) && ++final >= tries) return last;
         if (this.#draining || clock.now() + delay > until) return last;

@@ -20,10 +20,10 @@ import type { QueueDeclaration } from "./queue.ts";
 const SHORT = 255;
 
 /** The longest time that a message may wait in a queue, ms: RabbitMQ's ten years. */
-export const MOST_EXPIRATION = 315_360_000_000;
+export const MAX_EXPIRATION = 315_360_000_000;
 
 /** So deep may tables and lists lie in each other. */
-const MOST_DEPTH = 100;
+const MAX_DEPTH = 100;
 
 const INT64_LEAST = -(2n ** 63n);
 const INT64_MOST = 2n ** 63n - 1n;
@@ -174,7 +174,7 @@ export function checkPublishing(message: Publishing): number {
   const { headers, priority, expiration, timestamp } = properties;
   if (priority !== undefined) checkInteger("priority", priority, 255);
   if (expiration !== undefined) {
-    checkInteger("expiration", expiration, MOST_EXPIRATION);
+    checkInteger("expiration", expiration, MAX_EXPIRATION);
   }
   if (timestamp !== undefined) checkTimestamp(timestamp);
   return headers === undefined ? 0 : tableSize(headers, 0);
@@ -267,10 +267,10 @@ function valueSize(name: string, value: FieldValue, depth: number): number {
       "AMQP's timestamps are seconds from 1970 on, and this one is invalid or before",
     );
   }
-  if (depth >= MOST_DEPTH) {
+  if (depth >= MAX_DEPTH) {
     throw unfit(
       name,
-      `more than ${MOST_DEPTH} tables and lists lie in each other`,
+      `more than ${MAX_DEPTH} tables and lists lie in each other`,
     );
   }
   if (!isFieldArray(value)) return 1 + tableSize(value, depth + 1);

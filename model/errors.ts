@@ -1,4 +1,4 @@
-import { fitCause, MOST_MESSAGE } from "./foreign_error.ts";
+import { fitCause, MAX_MESSAGE } from "./foreign_error.ts";
 import { printable } from "./foreign_text.ts";
 import type { ReplyCodeName } from "./reply_code.ts";
 
@@ -79,7 +79,7 @@ export class MessagingError extends Error {
    */
   constructor(message: string, options: MessagingErrorOptions) {
     super(
-      printable(message, MOST_MESSAGE),
+      printable(message, MAX_MESSAGE),
       "cause" in options
         ? { cause: fitCause(options.cause, isMessagingError) }
         : undefined,

@@ -1,11 +1,11 @@
 import { printable } from "./foreign_text.ts";
 
 /** The most UTF-16 units of a message. */
-export const MOST_MESSAGE = 1500;
+export const MAX_MESSAGE = 1500;
 /** The most UTF-16 units of a stack. */
-const MOST_STACK = 8000;
+const MAX_STACK = 8000;
 /** How many errors below one another are kept. */
-const MOST_DEPTH = 8;
+const MAX_DEPTH = 8;
 
 /** Properties of foreign errors that tell an operator something, and hold no secret. */
 const TELLING: ReadonlySet<string> = new Set([
@@ -85,7 +85,7 @@ function fit(
 ): unknown {
   switch (typeof value) {
     case "string":
-      return printable(value, MOST_MESSAGE);
+      return printable(value, MAX_MESSAGE);
     case "object":
       if (value === null) return value;
       break;
@@ -97,14 +97,14 @@ function fit(
   }
   if (value instanceof Error) {
     if (isOwn(value)) return value;
-    if (depth >= MOST_DEPTH) return undefined;
+    if (depth >= MAX_DEPTH) return undefined;
     return fitError(value, isOwn, depth);
   }
   // An event of a socket, or whatever else somebody has thrown.
   const message = read(value, "message");
   return new Error(
     typeof message === "string"
-      ? printable(message, MOST_MESSAGE)
+      ? printable(message, MAX_MESSAGE)
       : "something was thrown that is no error",
   );
 }
@@ -126,7 +126,7 @@ function fitError(
     parts?.length === given?.length &&
     (parts ?? []).every((each, i) => each === given?.[i])
   ) return error;
-  const message = text(read(error, "message"), MOST_MESSAGE);
+  const message = text(read(error, "message"), MAX_MESSAGE);
   const options = cause === undefined ? undefined : { cause: below };
   const copy = parts === undefined
     ? new Error(message, options)
@@ -168,12 +168,12 @@ function isBare(error: Error): boolean {
   const stack = read(error, "stack");
   return isFit(error.name) && isFit(error.message) &&
     (typeof stack !== "string" ||
-      stack.length <= MOST_STACK && stack.split("\n").every(isFit));
+      stack.length <= MAX_STACK && stack.split("\n").every(isFit));
 }
 
 function isFit(value: unknown): boolean {
   return typeof value === "string"
-    ? printable(value, MOST_MESSAGE) === value
+    ? printable(value, MAX_MESSAGE) === value
     : typeof value !== "object" || value === null;
 }
 
@@ -181,7 +181,7 @@ function isFit(value: unknown): boolean {
 function stackOf(error: Error, heading: string): string {
   const stack = read(error, "stack");
   if (typeof stack !== "string") return heading;
-  const frames = stack.slice(-MOST_STACK).split("\n")
+  const frames = stack.slice(-MAX_STACK).split("\n")
     .filter((line) => /^ {4}at /.test(line))
     .map((line) => printable(line, 300));
   return [heading, ...frames].join("\n");

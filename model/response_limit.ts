@@ -1,5 +1,5 @@
 /** The most bytes of one answer of a server where nobody says: 64 MiB. */
-export const MOST_RESPONSE: number = 64 * 1024 * 1024;
+export const MAX_RESPONSE: number = 64 * 1024 * 1024;
 
 /**
  * An answer that is larger than the option `maxResponseSize` of the connection allows.

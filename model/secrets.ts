@@ -1,7 +1,7 @@
 /** Shorter ones would be found in what has nothing to do with them. */
 const LEAST = 6;
 /** How many errors below one another are looked at. */
-const MOST_DEPTH = 8;
+const MAX_DEPTH = 8;
 
 /**
  * Takes secrets out of what an error says, and its causes: some servers say again what
@@ -23,7 +23,7 @@ export function hideSecrets(
 }
 
 function hide(error: unknown, forms: ReadonlySet<string>, depth: number): void {
-  if (!(error instanceof Error) || depth > MOST_DEPTH) return;
+  if (!(error instanceof Error) || depth > MAX_DEPTH) return;
   for (const key of ["message", "stack"] as const) {
     const text = error[key];
     if (typeof text !== "string") continue;

@@ -3,7 +3,7 @@
 import { arrives } from "../conformance/support.ts";
 
 /** How long a request is waited for, ms: one that does not come is to end its test. */
-const MOST_WAIT = 60_000;
+const MAX_WAIT = 60_000;
 
 /** How long answers that are held up have when all is over, ms. */
 const LAST_WAIT = 5000;
@@ -69,7 +69,7 @@ export class HttpRelay implements AsyncDisposable {
       await arrives(
         new Promise<void>((done) => this.#waiting.push(done)),
         `another "${path}"`,
-        MOST_WAIT,
+        MAX_WAIT,
       );
     }
   }

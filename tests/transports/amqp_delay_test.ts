@@ -10,7 +10,7 @@ import {
 import {
   delayed,
   DELIVERY_EXCHANGE,
-  MOST_SECONDS,
+  MAX_SECONDS,
   restore,
 } from "../../transports/amqp_protocol/delay.ts";
 import { delaySteps } from "../../transports/amqp_protocol/delay_layout.ts";
@@ -72,7 +72,7 @@ Deno.test("delayed() waits as long as it should at every delay, rounded up to a 
       [1000, 1],
       [1001, 2],
       [5000, 5],
-      [MOST_SECONDS * 1000, MOST_SECONDS],
+      [MAX_SECONDS * 1000, MAX_SECONDS],
       ...Array.from({ length: 28 }, (_, i) => [2 ** i * 1000, 2 ** i] as const),
       ...Array.from(
         { length: 50 },
@@ -84,9 +84,9 @@ Deno.test("delayed() waits as long as it should at every delay, rounded up to a 
 
 Deno.test("delayed() refuses what the levels can not hold", () => {
   assertThrows(
-    () => delayed(message(MOST_SECONDS * 1000 + 1), TARGET),
+    () => delayed(message(MAX_SECONDS * 1000 + 1), TARGET),
     RangeError,
-    String(MOST_SECONDS),
+    String(MAX_SECONDS),
   );
 });
 

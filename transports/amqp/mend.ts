@@ -89,7 +89,7 @@ function mendDecoder(codec: Record<PropertyKey, unknown>): void {
   codec.decodeFields = (bytes: unknown) => {
     let table: object = {};
     // As values it may be ten times as large, and who looks reads it from its bytes.
-    if (sizeOf(bytes) > MOST_READY) return withBytes(table, bytes);
+    if (sizeOf(bytes) > MAX_READY) return withBytes(table, bytes);
     try {
       const decoded = decode(bytes);
       if (typeof decoded === "object" && decoded !== null) table = decoded;
@@ -101,14 +101,14 @@ function mendDecoder(codec: Record<PropertyKey, unknown>): void {
 }
 
 /** Tables of more than so many bytes are read when somebody looks. */
-const MOST_READY = 64 * 1024;
+const MAX_READY = 64 * 1024;
 
 function sizeOf(bytes: unknown): number {
   return bytes instanceof Uint8Array ? bytes.byteLength : 0;
 }
 
 /** The largest table that is written at all; what a frame holds is checked before. */
-const MOST_ROOM = 2 ** 30;
+const MAX_ROOM = 2 ** 30;
 
 /** amqplib writes every table into one buffer, and takes the table out of that. */
 function mendEncoder(
@@ -132,7 +132,7 @@ function mendEncoder(
       try {
         return encode(room, table, offset);
       } catch (error) {
-        const isFull = error instanceof RangeError && room.length < MOST_ROOM;
+        const isFull = error instanceof RangeError && room.length < MAX_ROOM;
         if (!isFull) throw error;
         room = alloc(2 * room.length);
       }

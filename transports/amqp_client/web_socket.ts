@@ -9,7 +9,7 @@ export interface WebSocketPlace {
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /** More than this is no answer to a handshake. */
-const MOST_ANSWER = 16 * 1024;
+const MAX_ANSWER = 16 * 1024;
 const BINARY = 2;
 const CLOSE = 8;
 const PING = 9;
@@ -115,7 +115,7 @@ function endOfAnswer(bytes: Uint8Array): number | undefined {
       bytes[i - 3] === 13
     ) return i + 1;
   }
-  if (bytes.byteLength < MOST_ANSWER) return undefined;
+  if (bytes.byteLength < MAX_ANSWER) return undefined;
   throw new Error("what came is no answer to a WebSocket's handshake");
 }
 

@@ -11,7 +11,7 @@ export const FIRST_FRAMES: number = 128 * 1024;
 const LATER_FRAMES = 64 * 1024 * 1024;
 
 /** RabbitMQ can be told to take messages of 512 MiB, and of no more. */
-const MOST_MESSAGE = 512 * 1024 * 1024;
+const MAX_MESSAGE = 512 * 1024 * 1024;
 
 /**
  * Says how large a frame may be once the connection is open. What the broker proposed is
@@ -50,7 +50,7 @@ export class BodyLimit {
    */
   begin(channel: number, size: number): boolean {
     if (size >= 0 && size <= this.#most) return false;
-    if (size < 0 || size > MOST_MESSAGE) {
+    if (size < 0 || size > MAX_MESSAGE) {
       throw new ResponseTooLargeError(this.#most);
     }
     this.#skipped.set(channel, size);

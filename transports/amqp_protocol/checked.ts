@@ -24,7 +24,7 @@ import type { AmqpClientChannel, RawConsume, RawMessage } from "./port.ts";
 /** A frame's header and its end, a method's or a class's numbers, flags. */
 const OVERHEAD = 32;
 /** All short strings of a method, or of a message's properties, at their longest. */
-const MOST_NAMES = 12 * 256;
+const MAX_NAMES = 12 * 256;
 
 /**
  * A client's channel behind a check of all that is to be sent: what cannot be written,
@@ -108,7 +108,7 @@ export class CheckedChannel implements AmqpClientChannel {
     const size = checkPublishing(message);
     checkLine("exchange", message.exchange);
     if (message.exchange === "") checkLine("queue", message.routingKey);
-    if (size + MOST_NAMES + OVERHEAD > this.#frameMax) {
+    if (size + MAX_NAMES + OVERHEAD > this.#frameMax) {
       this.#checkFrame("headers", sizeOfProperties(message.properties));
     }
     this.#client.publish(message, done);
@@ -203,7 +203,7 @@ export class CheckedChannel implements AmqpClientChannel {
   }
 
   #checkArguments(table: FieldTable, ...names: readonly string[]): void {
-    if (checkTable(table) + MOST_NAMES + OVERHEAD <= this.#frameMax) return;
+    if (checkTable(table) + MAX_NAMES + OVERHEAD <= this.#frameMax) return;
     const sizes = names.map((name) => 1 + bytesOf(name));
     this.#checkFrame(
       "arguments",

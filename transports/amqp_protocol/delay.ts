@@ -37,7 +37,7 @@ const DEATHS = `${PREFIX}deaths`;
 export const DELIVERY_EXCHANGE: string = `${PREFIX}delivery`;
 
 /** The longest delay, seconds: eight years and a half. */
-export const MOST_SECONDS: number = 2 ** LEVELS - 1;
+export const MAX_SECONDS: number = 2 ** LEVELS - 1;
 
 /**
  * Makes the binding by which delayed messages reach their target.
@@ -62,9 +62,9 @@ export function delayed(
   target: BindingDestination,
 ): Publishing {
   const seconds = Math.ceil(message.delay / 1000);
-  if (seconds > MOST_SECONDS) {
+  if (seconds > MAX_SECONDS) {
     throw new RangeError(
-      `Cannot delay a message by ${message.delay} ms: ${MOST_SECONDS} seconds are the most`,
+      `Cannot delay a message by ${message.delay} ms: ${MAX_SECONDS} seconds are the most`,
     );
   }
   const { expiration, ...properties } = message.properties;

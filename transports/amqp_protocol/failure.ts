@@ -12,7 +12,7 @@ export interface Failure {
 }
 
 /** More of an error's text than a client makes of a reply. */
-const MOST_TEXT = 4000;
+const MAX_TEXT = 4000;
 
 /** A channel or a connection that has ended without a word. */
 export const SILENT: Failure = {
@@ -29,7 +29,7 @@ export const SILENT: Failure = {
  */
 export function describe(cause: unknown): Failure {
   // No reply of AMQP's is longer, and these expressions take a time that grows faster than it.
-  const text = errorText(cause).slice(0, MOST_TEXT);
+  const text = errorText(cause).slice(0, MAX_TEXT);
   // @cloudamqp/amqp-client: "channel 1 closed: WORDS (404)".
   const [, told, reply] = /closed: (.*) \(([3-5]\d\d)\)$/s.exec(text) ?? [];
   if (told !== undefined) {

@@ -3,7 +3,7 @@ import type { TlsOptions } from "../../model/tls_options.ts";
 import { checkTable } from "../../model/checks.ts";
 import { errorText } from "../../model/error_text.ts";
 import { OptionError } from "../../model/errors.ts";
-import { MOST_RESPONSE } from "../../model/response_limit.ts";
+import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
@@ -106,7 +106,7 @@ export function dialOptions(
       ...(options.name === undefined ? {} : { connection_name: options.name }),
       ...own.clientProperties,
     },
-    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
+    maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
   };
 }
 

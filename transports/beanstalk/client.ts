@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createConnection, type Socket } from "node:net";
 import type { Clock } from "../../async/clock.ts";
 import {
-  MOST_RESPONSE,
+  MAX_RESPONSE,
   ResponseTooLargeError,
 } from "../../model/response_limit.ts";
 import { Ring } from "../../async/ring.ts";
@@ -84,7 +84,7 @@ export class BeanstalkClient {
     this.#heartbeat = options.heartbeat;
     this.#since = options.clock.now();
     this.#reader = new ReplyReader(
-      options.maxResponseSize ?? MOST_RESPONSE,
+      options.maxResponseSize ?? MAX_RESPONSE,
       (reply) => this.#take(reply),
     );
     socket.on("data", (chunk: Buffer) => this.#hear(chunk));

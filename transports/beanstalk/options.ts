@@ -1,5 +1,5 @@
 import { OptionError, UnsupportedError } from "../../model/errors.ts";
-import { MOST_RESPONSE } from "../../model/response_limit.ts";
+import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { durationOption, readOptions } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
@@ -61,7 +61,7 @@ export function readSettings(
   return {
     hostname: url.hostname ?? "localhost",
     port: url.port ?? 11300,
-    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
+    maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
     timeToRun,
   };
 }

@@ -31,7 +31,7 @@ import { Queues } from "./queues.ts";
 import { greet, type Server } from "./server.ts";
 import { settled, type StoreContext } from "./settled.ts";
 import { takeNow } from "./reserving.ts";
-import { MOST_AT_ONCE, Taker } from "./taker.ts";
+import { MAX_AT_ONCE, Taker } from "./taker.ts";
 import { Tubes } from "./tubes.ts";
 
 /** The shortest time to run that a job can have: how often to renew follows from it. */
@@ -117,7 +117,7 @@ export class BeanstalkStore implements Store {
     );
     this.limits = {
       itemBytes: server.itemBytes,
-      reserveCount: MOST_AT_ONCE,
+      reserveCount: MAX_AT_ONCE,
       reserveQueues: Infinity,
       reserveWait: heartbeat > 0
         ? Math.min(RESERVE_WAIT, wholeSeconds(heartbeat) * 1000)

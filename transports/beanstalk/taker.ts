@@ -12,10 +12,10 @@ import { reservedIn, takeNow } from "./reserving.ts";
 import type { Tubes } from "./tubes.ts";
 
 /** The most messages that are asked for at once: with a larger prefetch the next are on their way while these are worked on. */
-export const MOST_AT_ONCE = 100;
+export const MAX_AT_ONCE = 100;
 
 /** The most sockets that wait, or hold the message that they waited for. */
-const MOST_WAITERS = 8;
+const MAX_WAITERS = 8;
 
 /** Queues with less room than this are asked by themselves: they bound what the others give at once. */
 const MUCH_ROOM = 8;
@@ -25,7 +25,7 @@ const LOOK_EVERY = 100;
 
 /** How long to wait here, and not yet at the server, after waits there were cut short, ms. */
 const LEAST_LINGER = 5;
-const MOST_LINGER = 40;
+const MAX_LINGER = 40;
 
 /** What a taker has from its store. */
 export interface TakerHost {
@@ -170,7 +170,7 @@ export class Taker {
 
   #want(wants: readonly ReserveWant[], options: ReserveOptions): Wanted {
     const byTube = new Map<string, string>();
-    const much: Group = { tubes: new Set(), limit: MOST_AT_ONCE };
+    const much: Group = { tubes: new Set(), limit: MAX_AT_ONCE };
     const little: Group = { tubes: new Set(), limit: MUCH_ROOM };
     for (const { queue, limit } of wants) {
       const tube = this.#host.tubes.of(queue);
@@ -231,7 +231,7 @@ export class Taker {
       deadline,
     });
     scanner.estimate = jobs.length === count
-      ? Math.min(MOST_AT_ONCE, Math.max(scanner.estimate, count * 2))
+      ? Math.min(MAX_AT_ONCE, Math.max(scanner.estimate, count * 2))
       : jobs.length + 1;
     return jobs;
   }
@@ -260,7 +260,7 @@ export class Taker {
     active: Active,
   ): Promise<readonly Job[] | undefined> {
     const { clock, limits } = this.#host.context;
-    const everyoneHolds = this.#waiters.length >= MOST_WAITERS &&
+    const everyoneHolds = this.#waiters.length >= MAX_WAITERS &&
       !this.#waiters.some(isFree);
     if (!everyoneHolds && !this.#wasCut) return undefined;
     const pause = everyoneHolds ? LOOK_EVERY : this.#linger;
@@ -337,7 +337,7 @@ export class Taker {
         this.#wasCut = true;
         this.#quiet = false;
         this.#linger = Math.min(
-          MOST_LINGER,
+          MAX_LINGER,
           Math.max(LEAST_LINGER, this.#linger * 2),
         );
         // When the server has closed it, whatever it was given last is back.

@@ -1,5 +1,5 @@
 import {
-  MOST_RESPONSE,
+  MAX_RESPONSE,
   ResponseTooLargeError,
 } from "../../model/response_limit.ts";
 
@@ -51,7 +51,7 @@ export async function readBody(
 export async function readText(
   body: ReadableStream<Uint8Array> | null,
   signal: AbortSignal,
-  most: number = MOST_RESPONSE,
+  most: number = MAX_RESPONSE,
 ): Promise<string> {
   let text = "";
   let size = 0;

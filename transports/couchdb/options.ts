@@ -1,5 +1,5 @@
 import { OptionError } from "../../model/errors.ts";
-import { MOST_RESPONSE } from "../../model/response_limit.ts";
+import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
@@ -77,7 +77,7 @@ export function readDialOptions(
     tls: !isTls ? undefined : typeof tls === "object" ? tls : {},
     heartbeat: options.heartbeat,
     operationTimeout: options.operationTimeout,
-    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
+    maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
     lease,
   };
 }

@@ -13,7 +13,7 @@ import type { Draft, Written } from "./writes.ts";
 const LARGEST_DOCUMENT = 8_000_000;
 
 /** How many messages are put back at once. */
-const MOST_AT_ONCE = 10_000;
+const MAX_AT_ONCE = 10_000;
 
 /** The largest body: in base64, with room for what is around it. */
 export const LARGEST_BODY = 5_900_000;
@@ -118,7 +118,7 @@ export class Putter {
   ): Promise<readonly WrittenDoc[]> {
     const wanted = ids && new Set(ids);
     const back: WrittenDoc[] = [];
-    for (const doc of await this.listAside(queue, MOST_AT_ONCE, options)) {
+    for (const doc of await this.listAside(queue, MAX_AT_ONCE, options)) {
       if (wanted?.has(doc._id) === false) continue;
       const written = await this.#putBack(queue, doc);
       if (written !== undefined) back.push(written);

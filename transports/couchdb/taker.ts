@@ -29,7 +29,7 @@ const BEHIND_ALL = "n";
 const HELD_EXPIRED = 1000;
 
 /** The most expired messages that are taken at once. */
-const MOST_EXPIRED = 100;
+const MAX_EXPIRED = 100;
 
 /** How many names are read to find messages that nobody holds: at first, and then at most. */
 const [NEXT_PAGE, LARGEST_PAGE] = [100, 1000];
@@ -227,7 +227,7 @@ export class Taker {
     const rows = await this.#database.list(action, {
       start: EXPIRIES,
       end: endOf(EXPIRIES),
-      limit: MOST_EXPIRED + 1,
+      limit: MAX_EXPIRED + 1,
       docs: false,
     });
     const due: [Row, string][] = [];

@@ -16,8 +16,8 @@ export type Draft = Readonly<Record<string, unknown>> & {
 };
 
 /** The most documents, and characters, of one request. */
-const MOST = 1000;
-const MOST_TEXT = 8_000_000;
+const MAX = 1000;
+const MAX_TEXT = 8_000_000;
 
 /** Requests under way at once: one is on its way while the server works on the other. */
 const AT_ONCE = 2;
@@ -98,7 +98,7 @@ export class Writes {
       const { id, text } = waiting;
       size += text.length;
       const count = batch.length;
-      if (count === MOST || (size > MOST_TEXT && count > 0)) break;
+      if (count === MAX || (size > MAX_TEXT && count > 0)) break;
       if (ids.size === ids.add(id).size) break;
       this.#waiting.delete(waiting);
       batch.push(waiting);

@@ -8,7 +8,7 @@ import { readMessage } from "./documents.ts";
 import type { Fields, Tail } from "./port.ts";
 
 /** How many messages wait here for a queue before no more are read. */
-const MOST = 1000;
+const MAX = 1000;
 
 /** A message that was broadcast: everyone who listens has one of his own, and nothing is held on the server. */
 export class BroadcastReservation implements Reservation {
@@ -126,7 +126,7 @@ export class Broadcasts {
   }
 
   async #read(): Promise<void> {
-    for (const list of this.#heard.values()) if (list.length >= MOST) return;
+    for (const list of this.#heard.values()) if (list.length >= MAX) return;
     for (const [exchange, tail] of this.#tails) {
       const documents = await this.#context.call(
         `listen to exchange "${exchange}"`,

@@ -16,7 +16,7 @@ import { groupBy } from "./view.ts";
 /** Messages of one queue in the order in which they are delivered. */
 const IN_ORDER = { priority: 1, _id: 1 } as const;
 /** The most documents that one look returns. */
-const MOST = 1000;
+const MAX = 1000;
 /** Milliseconds between two looks for what nobody here knows of: dead letters of any queue. */
 const DEAD_LOOK = 5000;
 
@@ -169,7 +169,7 @@ export class Claims {
         names.messages,
         // The priorities of what is visible are no moments, and less.
         { queue: { $in: places }, priority: { $lte: now + horizon } },
-        { limit: MOST, projection: { queue: 1, priority: 1 } },
+        { limit: MAX, projection: { queue: 1, priority: 1 } },
       );
       const ready = new Set<string>();
       const due: unknown[] = [];
@@ -187,7 +187,7 @@ export class Claims {
         const sure = await this.#context.freshNow();
         await this.#restore({ _id: { $in: due }, priority: { $lte: sure } });
       }
-      return { ready, nextAt, complete: found.length < MOST };
+      return { ready, nextAt, complete: found.length < MAX };
     });
   }
 

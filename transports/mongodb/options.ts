@@ -1,6 +1,6 @@
 import { OptionError } from "../../model/errors.ts";
 import { checkCollectionName, checkDatabaseName } from "./names.ts";
-import { MOST_RESPONSE } from "../../model/response_limit.ts";
+import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
@@ -191,7 +191,7 @@ export function readMongodbOptions(
       w: own.w === undefined || typeof own.w === "string" ? "majority" : own.w,
       appName: own.appName ?? options.name,
       maxPoolSize: own.maxPoolSize ?? 10,
-      maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
+      maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
     },
     settings: {
       names,

@@ -10,7 +10,7 @@ import type { Fields } from "./port.ts";
 import type { MongodbTables } from "./tables.ts";
 
 /** The largest document, less what is in it beside the payload. */
-const MOST_BYTES = 16 * 1024 * 1024 - 16 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024 - 16 * 1024;
 /** What one insert takes. */
 const BATCH_COUNT = 1000;
 const BATCH_CHARACTERS = 8 * 1024 * 1024;
@@ -85,11 +85,11 @@ export class Puts {
   #encode(message: Publishing): string {
     const payload = this.#writer.write(message, crypto.randomUUID());
     if (
-      payload.length > MOST_BYTES / 3 &&
-      new TextEncoder().encode(payload).byteLength > MOST_BYTES
+      payload.length > MAX_BYTES / 3 &&
+      new TextEncoder().encode(payload).byteLength > MAX_BYTES
     ) {
       throw new PublishError(
-        `Cannot put a message: with its headers it is larger than a document may be, ${MOST_BYTES} bytes`,
+        `Cannot put a message: with its headers it is larger than a document may be, ${MAX_BYTES} bytes`,
         { code: "message-too-large" },
       );
     }

@@ -8,7 +8,7 @@ const VERSION = "version";
 /** A lock that is older is of somebody who died with it, ms. */
 const LOCK_TTL = 10_000;
 /** Between two attempts to unlock, doubling, ms. */
-const [FIRST_PAUSE, MOST_PAUSE] = [20, 1000];
+const [INITIAL_PAUSE, MAX_PAUSE] = [20, 1000];
 /** Between two looks whether a lock is a dead one's: those who wait for the living are not to slow them, ms. */
 const LOOK_EVERY = 250;
 const UNLOCKED = { lock: "", locked_by: "", locked_until: "" };
@@ -140,13 +140,13 @@ export class Versions {
           }], { safe: true }),
       );
     // All others wait for it: a refusal that passes is not to keep them for the lock's time.
-    for (let pause = FIRST_PAUSE;; pause *= 2) {
+    for (let pause = INITIAL_PAUSE;; pause *= 2) {
       try {
         await unlock();
         return;
       } catch (error) {
         const passes = error instanceof ChannelError && error.retryable;
-        if (!passes || pause > MOST_PAUSE) throw error;
+        if (!passes || pause > MAX_PAUSE) throw error;
         await this.#context.sleep(pause);
       }
     }

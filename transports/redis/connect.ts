@@ -4,7 +4,7 @@ import {
   NotFoundError,
   UnsupportedError,
 } from "../../model/errors.ts";
-import { MOST_RESPONSE } from "../../model/response_limit.ts";
+import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import type { ConnectOptions } from "../transport.ts";
@@ -46,7 +46,7 @@ export async function connect(
     path: address.path,
     tls: withServername(address),
     heartbeat: options.heartbeat,
-    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
+    maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
     silence: options.operationTimeout,
     clock: options.clock,
   };

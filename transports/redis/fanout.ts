@@ -12,7 +12,7 @@ import { withExpiry } from "./stored.ts";
 const STALE = { type: "stale" } as const;
 
 /** So many messages wait for a queue's consumers; then the oldest go, as PUB/SUB has no way to hold them back. */
-const MOST_WAITING = 10_000;
+const MAX_WAITING = 10_000;
 
 /** How channels are listened on: what one may not, the next may. */
 type Manner = "patterns" | "prefix" | "channels";
@@ -157,7 +157,7 @@ export class Fanout {
   #arriveAt(queues: ReadonlySet<string> | undefined, bytes: Uint8Array): void {
     for (const queue of queues ?? []) {
       const waiting = this.#waitingFor(queue);
-      if (waiting.size >= MOST_WAITING) waiting.shift();
+      if (waiting.size >= MAX_WAITING) waiting.shift();
       waiting.push(bytes);
       this.#onMessage(queue);
     }

@@ -25,9 +25,9 @@ type Refused = ReadonlyMap<string, Error>;
 const DEADLINES_APART = 20;
 
 /** So many characters leave in one call, or so many messages: a server does nothing else meanwhile. */
-const MOST_SIZE = 4_000_000;
-const MOST_MESSAGES = 128;
-const MOST_COPIES = 2000;
+const MAX_SIZE = 4_000_000;
+const MAX_MESSAGES = 128;
+const MAX_COPIES = 2000;
 
 /** Who is told of what we put: what we do ourselves the server does not tell us. */
 export interface PutterHost {
@@ -124,8 +124,8 @@ export class Putter {
     let count = 0;
     for (const each of this.#waiting) {
       if (
-        this.#versionOf(each) !== version || count === MOST_MESSAGES ||
-        batch.size > MOST_SIZE || batch.copies > MOST_COPIES
+        this.#versionOf(each) !== version || count === MAX_MESSAGES ||
+        batch.size > MAX_SIZE || batch.copies > MAX_COPIES
       ) break;
       count++;
       if (each.signal?.aborted) continue; // its caller knows

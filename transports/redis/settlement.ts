@@ -8,7 +8,7 @@ import { marked } from "./stored.ts";
 
 /** So many are settled in one script, or so many bytes given back: a server does nothing else meanwhile. */
 const AT_ONCE = 200;
-const MOST_SIZE = 1_000_000;
+const MAX_SIZE = 1_000_000;
 
 /** What goes back in one script. */
 interface Piece {
@@ -69,7 +69,7 @@ export class Settlement {
       let piece = pieces.at(-1);
       if (
         piece === undefined || piece.held.length >= AT_ONCE ||
-        piece.size >= MOST_SIZE
+        piece.size >= MAX_SIZE
       ) pieces.push(piece = { held: [], args: [], size: 0 });
       const { message } = each;
       const priority = "error" in message

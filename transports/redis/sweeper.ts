@@ -8,7 +8,7 @@ import { marked, readStored, readUnacked, type Unacked } from "./stored.ts";
 const CLAIM = 30_000;
 
 /** So many are looked for before they are put in order and given back. */
-const MOST = 10_000;
+const MAX = 10_000;
 
 /** So many are given back in one script: the server does nothing else meanwhile. */
 const AT_ONCE = 200;
@@ -137,7 +137,7 @@ export class Sweeper {
 
   /** Gives back what was taken longer ago than the visibility timeout, by us or by Kombu. */
   async sweep(options?: CallOptions): Promise<void> {
-    for (let count = MOST; count >= MOST;) {
+    for (let count = MAX; count >= MAX;) {
       const overdue = await this.#overdue(options);
       count = overdue.length;
       await this.#restoreAll(overdue, options);
@@ -146,7 +146,7 @@ export class Sweeper {
 
   async #overdue(options?: CallOptions): Promise<readonly Overdue[]> {
     const overdue: Overdue[] = [];
-    for (let count = 1; count > 0 && overdue.length < MOST;) {
+    for (let count = 1; count > 0 && overdue.length < MAX;) {
       const [claim, found] = await this.#core.runList(
         "overdue",
         "look for overdue messages",

@@ -7,7 +7,7 @@ import type { Failure } from "./errors.ts";
 import type { BatchResult } from "./batch_result.ts";
 
 /** SQS's and SNS's, for all batches. */
-const MOST_ENTRIES = 10;
+const MAX_ENTRIES = 10;
 
 /** How batches are made and sent. */
 export interface BatcherSettings<I> {
@@ -125,7 +125,7 @@ export class Batcher<I> {
     const { bytesOf, mostBytes } = this.#settings;
     const batch: Waiting<I>[] = [];
     let bytes = 0;
-    while (batch.length < MOST_ENTRIES) {
+    while (batch.length < MAX_ENTRIES) {
       const next = this.#waiting.at(0);
       if (next === undefined) break;
       try {

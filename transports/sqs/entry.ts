@@ -17,7 +17,7 @@ export interface SendEntry {
 export const FORMER_GROUP = "DashiMessageGroupId";
 
 /** SQS's, ms. */
-const MOST_DELAY = 900_000;
+const MAX_DELAY = 900_000;
 
 /** What SQS takes as the name of a group, or to tell duplicates by. */
 const ID = /^[!-~]{1,128}$/;
@@ -50,7 +50,7 @@ export function entryFor(
       "Cannot publish to a FIFO queue with a delay: SQS has delays on other queues alone",
     );
   }
-  if (delay > MOST_DELAY) {
+  if (delay > MAX_DELAY) {
     throw new UnsupportedError(
       `Cannot publish with a delay of ${delay} ms: SQS delays up to 15 minutes`,
     );

@@ -39,7 +39,7 @@ export function entityName(name: string): string {
 }
 
 /** The longest name that AWS takes for a queue. */
-const MOST_NAME = 80;
+const MAX_NAME = 80;
 
 /**
  * Makes the name of the queue in which the quarantine of a queue is: that of a FIFO queue
@@ -51,7 +51,7 @@ const MOST_NAME = 80;
  */
 export function quarantineName(queue: string, prefix: string): string {
   const base = isFifo(queue) ? `${queue.slice(0, -FIFO.length)}-fifo` : queue;
-  const room = MOST_NAME - prefix.length - QUARANTINE.length;
+  const room = MAX_NAME - prefix.length - QUARANTINE.length;
   if (base.length <= room) return base + QUARANTINE;
   const mark = `-${hash(base)}`;
   return base.slice(0, Math.max(0, room - mark.length)) + mark + QUARANTINE;

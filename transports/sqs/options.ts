@@ -1,6 +1,6 @@
 import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
-import { MOST_RESPONSE } from "../../model/response_limit.ts";
+import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
@@ -115,7 +115,7 @@ export const MESSAGE_BYTES = 262_144;
 const LEASE = 60_000;
 
 /** What AWS's queues take since August 2025, where they do not say otherwise. */
-const MOST_MESSAGE_BYTES = 1_048_576;
+const MAX_MESSAGE_BYTES = 1_048_576;
 
 /**
  * Reads a URL and the options into what the store needs.
@@ -167,7 +167,7 @@ export function readSettings(
     supportsFanout: given.supportsFanout ?? true,
     base64Encoding: given.base64Encoding ?? true,
     maxMessageBytes: given.maxMessageBytes ?? MESSAGE_BYTES,
-    maxResponseSize: options.maxResponseSize ?? MOST_RESPONSE,
+    maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
     creationAttributes: given.creationAttributes ?? {},
     queueTags: given.queueTags,
   };
@@ -317,7 +317,7 @@ const TABLE: {
   predefinedQueues: PREDEFINED,
   supportsFanout: booleanOption("supports_fanout"),
   base64Encoding: booleanOption("sqs_base64_encoding"),
-  maxMessageBytes: integerOption("max_message_bytes", 1024, MOST_MESSAGE_BYTES),
+  maxMessageBytes: integerOption("max_message_bytes", 1024, MAX_MESSAGE_BYTES),
   creationAttributes: TEXTS,
   queueTags: TEXTS,
 };

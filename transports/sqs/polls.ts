@@ -14,9 +14,9 @@ const SOON = 2000;
 /** Others are given a moment: what was put back just now comes by them. */
 const MOMENT = 100;
 /** After an empty answer that came at once the next question waits so long, ms, and twice as long after each further one. */
-const FIRST_PAUSE = 50;
+const INITIAL_PAUSE = 50;
 /** But no longer than this, ms. */
-const MOST_PAUSE = 1000;
+const MAX_PAUSE = 1000;
 /** How much later than it ought to an answer may come from a server that is alive. */
 const LATE = 1000;
 
@@ -226,8 +226,8 @@ export class Polls {
       this.#pauses.delete(queue);
       return;
     }
-    const pause = (this.#pauses.get(queue) ?? FIRST_PAUSE / 2) * 2;
-    this.#pauses.set(queue, Math.min(pause, MOST_PAUSE));
+    const pause = (this.#pauses.get(queue) ?? INITIAL_PAUSE / 2) * 2;
+    this.#pauses.set(queue, Math.min(pause, MAX_PAUSE));
   }
 
   #end(poll: Poll): void {

@@ -9,7 +9,7 @@ import type { Queues, SqsQueue } from "./queues.ts";
 import type { Settlements, SqsReservation } from "./settlements.ts";
 
 /** SQS's, for receives and batches. */
-const MOST = 10;
+const MAX = 10;
 
 /** Whoever looks holds the messages so long, in seconds: SQS shows no message without handing it out. */
 const LOOKING = 60;
@@ -117,7 +117,7 @@ export class Quarantine {
     try {
       while (wanted === undefined || count < wanted.size) {
         const before = found.size;
-        const more = await look(place, MOST, found, options);
+        const more = await look(place, MAX, found, options);
         for (const each of [...found.values()].slice(before)) {
           left.set(each.id, each);
           if (wanted !== undefined && !wanted.has(each.id)) continue;
@@ -156,7 +156,7 @@ async function look(
 ): Promise<boolean> {
   const before = found.size;
   const messages = await client.receive(url, {
-    limit: Math.min(MOST, limit),
+    limit: Math.min(MAX, limit),
     wait: WAIT,
     lease: LOOKING,
   }, options);
@@ -169,8 +169,8 @@ async function show(
   { client, url }: SqsQueue,
   messages: readonly ReceivedMessage[],
 ): Promise<void> {
-  for (let i = 0; i < messages.length; i += MOST) {
-    const handles = messages.slice(i, i + MOST).map(({ handle }) => handle);
+  for (let i = 0; i < messages.length; i += MAX) {
+    const handles = messages.slice(i, i + MAX).map(({ handle }) => handle);
     await client.changeVisibility(url, handles, 0, {}).catch(() => {});
   }
 }

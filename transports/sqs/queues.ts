@@ -18,7 +18,7 @@ import type { AttributeName, QueuePlace } from "./port.ts";
 const REDRIVE_KNOWN = 300_000;
 
 /** SQS's longest, in seconds: two weeks. */
-const MOST_RETENTION = "1209600";
+const MAX_RETENTION = "1209600";
 
 /** What new queues are given by the program and their quarantine is not. */
 const NOT_FOR_QUARANTINE =
@@ -147,7 +147,7 @@ export class Queues {
     ) => !NOT_FOR_QUARANTINE.test(attribute));
     const url = await this.#clients.own.createQueue(this.#nameOf(name), {
       ...Object.fromEntries(own),
-      MessageRetentionPeriod: MOST_RETENTION,
+      MessageRetentionPeriod: MAX_RETENTION,
     }, options ?? {});
     return this.#learn(name, url);
   }

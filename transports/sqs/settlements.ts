@@ -13,7 +13,7 @@ import type { SqsQueue } from "./queues.ts";
 const AT_ONCE = 8;
 
 /** How long SQS keeps a message out of sight after it was received, at most, ms: twelve hours, less what its clock may differ. */
-const MOST_HELD = 43_200_000 - 10_000;
+const MAX_HELD = 43_200_000 - 10_000;
 
 /** A message that is out of the others' sight. */
 export class SqsReservation implements Reservation {
@@ -46,7 +46,7 @@ export class SqsReservation implements Reservation {
     this.received = received;
     this.handle = handle;
     this.keepsPlace = from.fifo;
-    this.#last = receivedAt + MOST_HELD;
+    this.#last = receivedAt + MAX_HELD;
     this.message = from.fifo
       ? withAttempts(read.message, receiveCount)
       : read.message;

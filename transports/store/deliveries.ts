@@ -29,7 +29,7 @@ import type { StoreSubscription } from "./subscription.ts";
 import { Window } from "./window.ts";
 
 /** Lost deliveries that are remembered; beyond that they are forgotten. */
-const MOST_LOST = 1000;
+const MAX_LOST = 1000;
 
 const NO_TAG = deliveryTag(0);
 
@@ -197,7 +197,7 @@ export class Deliveries implements SettlerHost<Held> {
     const { tag, reservation, subscription, onLost } = held;
     if (this.#window.take(tag) === undefined) return;
     this.#failed.delete(held);
-    if (this.#lost.size >= MOST_LOST) this.#lost.clear();
+    if (this.#lost.size >= MAX_LOST) this.#lost.clear();
     this.#lost.set(tag, reservation);
     subscription?.free(1);
     onLost?.([tag]);

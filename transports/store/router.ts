@@ -31,7 +31,7 @@ interface View {
 const NOWHERE: PublishOutcome = { type: "accepted", queues: 0 };
 
 /** Routes of one exchange that are remembered; beyond that they are all forgotten, so that random keys do not fill memory. */
-const MOST_ROUTES = 10_000;
+const MAX_ROUTES = 10_000;
 
 /**
  * Finds the queues for a message on a cached view of the tables. The store tells
@@ -163,7 +163,7 @@ export class Router {
       .readTopology(viewKey(message), { deadline: this.#deadline() })
       .then((read) => {
         const view = { ...read, routes: new Map() };
-        if (this.#views.size >= MOST_ROUTES) this.#views.clear();
+        if (this.#views.size >= MAX_ROUTES) this.#views.clear();
         this.#views.set(name, view);
         return view;
       });
@@ -176,7 +176,7 @@ export class Router {
     const found = route(topology, message, this.#broadcasts);
     const routed = this.#resolve(view, message, found);
     if (found.cacheable) {
-      if (routes.size >= MOST_ROUTES) routes.clear();
+      if (routes.size >= MAX_ROUTES) routes.clear();
       routes.set(message.routingKey, routed);
     }
     return routed;

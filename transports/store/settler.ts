@@ -31,7 +31,7 @@ interface Batch<T> {
 const QUIET_ROUNDS = 4;
 
 /** And when it has so many. */
-const MOST = 128;
+const MAX = 128;
 
 /** Sends settlements in batches: those of one go of a loop leave in one call of the store. */
 export class Settler<T extends Settling> {
@@ -92,7 +92,7 @@ export class Settler<T extends Settling> {
     const { reservations, held } = batch;
     let seen = 0;
     for (let quiet = 0; quiet < QUIET_ROUNDS; quiet++) {
-      if (reservations.length >= MOST) break;
+      if (reservations.length >= MAX) break;
       if (reservations.length > seen) quiet = 0;
       seen = reservations.length;
       await undefined;

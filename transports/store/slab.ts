@@ -2,7 +2,7 @@
 const PAGE = 32_768;
 
 /** What is larger has a buffer of its own, so that few of them hold no page for long. */
-const MOST_IN_PAGE = PAGE / 8;
+const MAX_IN_PAGE = PAGE / 8;
 
 /**
  * Copies bytes, small ones into a page that they share: a buffer for each costs many
@@ -28,7 +28,7 @@ export class Slab {
    */
   add(bytes: Uint8Array, apart = false): number {
     const size = bytes.length;
-    if (size > MOST_IN_PAGE || apart) {
+    if (size > MAX_IN_PAGE || apart) {
       // Not by slice(): that of Node's Buffer shares its memory.
       this.#last = new Uint8Array(bytes).buffer;
       return 0;
