@@ -1,5 +1,6 @@
 import { backoff } from "../async/backoff.ts";
-import type { RetryPolicy } from "./connection_options.ts";
+import { RECONNECT_DELAYS } from "./backoff_options.ts";
+import type { ReconnectOptions } from "./connection_options.ts";
 
 /** What lived shorter came to nothing, ms. */
 const BRIEF = 1000;
@@ -36,11 +37,9 @@ export class Brake {
    * @param random A number from 0 to 1, by chance.
    * @returns Milliseconds.
    */
-  delay(policy: RetryPolicy | false, random: number): number {
+  delay(policy: ReconnectOptions | false, random: number): number {
     if (policy === false || this.#brief < 2) return 0;
-    return backoff(this.#brief - 2, {
-      first: policy.firstDelay ?? 100,
-      most: Math.min(policy.mostDelay ?? BRIEF, BRIEF),
-    }, random);
+    const delay = backoff(this.#brief - 2, policy, RECONNECT_DELAYS, random);
+    return Math.min(delay, BRIEF);
   }
 }

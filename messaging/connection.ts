@@ -92,7 +92,7 @@ export class Connection implements AsyncDisposable {
         options.failoverStrategy ?? "round-robin",
         Math.random,
       ),
-      retry: options.retry ?? {},
+      reconnect: options.reconnect ?? {},
       clock: SYSTEM_CLOCK,
       random: Math.random,
       name: options.name,

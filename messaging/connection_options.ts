@@ -1,18 +1,16 @@
+import type { Backoff } from "../async/backoff.ts";
 import type { CodecRegistry } from "../codec/mod.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
+import { BACKOFF, checkBackoff, FORMER_BACKOFF } from "./backoff_options.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 import { checkCount, checkDuration } from "./operation_options.ts";
 import type { Transport, TransportModule } from "../transports/transport.ts";
 
-/** How to try again to connect. */
-export interface RetryPolicy {
+/** How to connect again: at first after 100 ms, and at least every ten seconds, unless the waits say otherwise. */
+export interface ReconnectOptions extends Backoff {
   /** The most attempts in a row, each of them over all URLs. @default {Infinity} */
   readonly attempts?: number | undefined;
-  /** The wait after the first attempt, at most, ms; it doubles, and is between half and all of that by chance. @default {100} */
-  readonly firstDelay?: number | undefined;
-  /** The longest wait, ms. @default {10_000} */
-  readonly mostDelay?: number | undefined;
   /**
    * How many final answers in a row are borne after it has worked once: a login that is
    * refused, a queue that is not there, a password function that throws. They are tried
@@ -62,8 +60,8 @@ export interface ConnectionOptions {
   readonly heartbeat?: number | undefined;
   /** In which order several URLs are tried. @default {"round-robin"} */
   readonly failoverStrategy?: FailoverStrategy | undefined;
-  /** How to try again to connect; `false` never does, and publishes nothing again. */
-  readonly retry?: RetryPolicy | false | undefined;
+  /** How to connect again, the first time too; `false` never does, and publishes nothing again. */
+  readonly reconnect?: ReconnectOptions | false | undefined;
   /** The transport's own options; its module documents and types them. */
   readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
   /** The codecs for payloads. @default {JSON, plain text and bytes} */
@@ -109,7 +107,7 @@ const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
     operationTimeout: true,
     heartbeat: true,
     failoverStrategy: true,
-    retry: true,
+    reconnect: true,
     transportOptions: true,
     codecs: true,
     maxDecompressedSize: true,
@@ -117,11 +115,13 @@ const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
     onUnhandled: true,
     name: true,
   },
+  { retry: "reconnect" },
 );
 
-const RETRY: KnownOptions = optionsOf<RetryPolicy>(
-  `"retry" of createConnection`,
-  { attempts: true, firstDelay: true, mostDelay: true, maxRefusals: true },
+const RECONNECT: KnownOptions = optionsOf<ReconnectOptions>(
+  `"reconnect" of createConnection`,
+  { attempts: true, ...BACKOFF, maxRefusals: true },
+  FORMER_BACKOFF,
 );
 
 /**
@@ -133,7 +133,7 @@ const RETRY: KnownOptions = optionsOf<RetryPolicy>(
  */
 export function checkOptions(options: ConnectionOptions): void {
   checkKnown(options, CONNECTION);
-  const { connectTimeout, operationTimeout, heartbeat, retry } = options;
+  const { connectTimeout, operationTimeout, heartbeat, reconnect } = options;
   const { maxDecompressedSize, maxResponseSize } = options;
   if (maxResponseSize !== undefined) {
     checkCount("maxResponseSize", maxResponseSize, 2 ** 31 - 1);
@@ -152,19 +152,16 @@ export function checkOptions(options: ConnectionOptions): void {
       `Cannot use ${heartbeat} as "heartbeat": it must be a number of milliseconds, or 0 for none`,
     );
   }
-  if (retry === undefined || retry === false) return;
-  checkKnown(retry, RETRY);
-  if (retry.attempts !== undefined && retry.attempts !== Infinity) {
-    checkCount("retry.attempts", retry.attempts, Number.MAX_SAFE_INTEGER);
+  if (reconnect === undefined || reconnect === false) return;
+  checkKnown(reconnect, RECONNECT);
+  checkBackoff("reconnect", reconnect);
+  const { attempts, maxRefusals } = reconnect;
+  if (attempts !== undefined && attempts !== Infinity) {
+    checkCount("reconnect.attempts", attempts, Number.MAX_SAFE_INTEGER);
   }
-  const { maxRefusals } = retry;
   if (
     maxRefusals !== undefined && maxRefusals !== Infinity && maxRefusals !== 0
   ) {
-    checkCount("retry.maxRefusals", maxRefusals, Number.MAX_SAFE_INTEGER);
-  }
-  for (const name of ["firstDelay", "mostDelay"] as const) {
-    const delay = retry[name];
-    if (delay !== undefined) checkDuration(`retry.${name}`, delay);
+    checkCount("reconnect.maxRefusals", maxRefusals, Number.MAX_SAFE_INTEGER);
   }
 }

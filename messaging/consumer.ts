@@ -159,6 +159,7 @@ export class Consumer<T = unknown>
     const { retry } = options;
     const runner = new Runner<T>(handler, options, {
       clock: this.#session.clock,
+      random: this.#session.random,
       patience: this.#session.endpoint.operationTimeout,
       take: () => this.#take(),
       next: () => this.#nextMessage(),
@@ -308,9 +309,8 @@ export class Consumer<T = unknown>
       return turn().then(() => this.#nextResult());
     }
     const message = this.#take();
-    return message === undefined
-      ? this.#nextResult()
-      : Promise.resolve(this.#inBody(message));
+    if (message === undefined) return this.#nextResult();
+    return Promise.resolve(this.#inBody(message));
   }
 
   async #nextResult(): Promise<IteratorResult<Message<T>, undefined>> {

@@ -1,39 +1,36 @@
+import { type Backoff, backoff } from "../async/backoff.ts";
+import { OptionError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
+import { quote } from "../model/foreign_text.ts";
+import {
+  BACKOFF,
+  checkBackoff,
+  FORMER_BACKOFF,
+  RETRY_DELAYS,
+} from "./backoff_options.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 import { checkCount } from "./operation_options.ts";
 
-/** Waits that double. */
-export interface HandlerBackoff {
-  /** Milliseconds before the second call. */
-  readonly firstDelay: number;
-  /** The longest wait, ms. @default {Infinity} */
-  readonly mostDelay?: number | undefined;
-}
-
-/** How to try a message again whose handler threw. */
-export interface HandlerRetry {
+/**
+ * How to try a message again whose handler threw: at first after a second, and at least
+ * every minute, unless the waits say otherwise. Whoever waits, waits in the broker, which
+ * needs the capability `delay`.
+ */
+export interface RetryOptions extends Backoff {
   /** How often the handler is called for a message, the first call included, in however many processes. */
   readonly attempts: number;
   /**
-   * Milliseconds between one call and the next: the same each time, doubling, or by a
-   * function of how many calls there have been. Whoever waits, waits in the broker, which
-   * needs the capability `delay`; 0 does not wait, and needs nothing. @default {from a second, doubling up to a minute}
+   * Waits of one's own, instead of those above: the milliseconds between one call and
+   * the next, or a function of how many calls there have been. 0 does not wait, and needs
+   * nothing of the broker.
    */
-  readonly backoff?:
-    | number
-    | HandlerBackoff
-    | ((calls: number) => number)
-    | undefined;
+  readonly backoff?: number | ((calls: number) => number) | undefined;
 }
 
-const RETRY: KnownOptions = optionsOf<HandlerRetry>(`"retry" of run`, {
-  attempts: true,
-  backoff: true,
-});
-
-const BACKOFF: KnownOptions = optionsOf<HandlerBackoff>(
-  `"retry.backoff" of run`,
-  { firstDelay: true, mostDelay: true },
+const RETRY: KnownOptions = optionsOf<RetryOptions>(
+  `"retry" of run`,
+  { attempts: true, ...BACKOFF, backoff: true },
+  FORMER_BACKOFF,
 );
 
 /** The header that tells which attempt a delivery is; the first has none. */
@@ -70,27 +67,39 @@ export function withoutAttempts<H extends FieldTable | undefined>(
   return rest;
 }
 
-const DEFAULT_BACKOFF: HandlerBackoff = {
-  firstDelay: 1000,
-  mostDelay: 60_000,
-};
-
 /**
  * Refuses a policy that makes no sense.
  *
  * @param retry The policy.
  * @throws {RangeError} If a number is out of range.
+ * @throws {OptionError} If an option is unknown, or contradicts another.
  */
-export function checkRetry(retry: HandlerRetry): void {
+export function checkRetry(retry: RetryOptions): void {
   checkKnown(retry, RETRY);
   const { attempts, backoff } = retry;
   checkCount("retry.attempts", attempts, Number.MAX_SAFE_INTEGER);
-  if (typeof backoff === "number") checkDelay("retry.backoff", backoff);
-  if (typeof backoff !== "object") return;
-  checkKnown(backoff, BACKOFF);
-  const { firstDelay, mostDelay = Infinity } = backoff;
-  checkDelay("retry.backoff.firstDelay", firstDelay);
-  checkDelay("retry.backoff.mostDelay", mostDelay);
+  checkBackoff("retry", retry);
+  if (backoff === undefined) return;
+  const waits = Object.keys(BACKOFF) as (keyof Backoff)[];
+  const other = waits.find((name) => retry[name] !== undefined);
+  if (other !== undefined) {
+    throw new OptionError(
+      `Cannot use "retry.backoff" beside "retry.${other}": give waits of your own, or what they are made of`,
+      { code: "option-invalid" },
+    );
+  }
+  if (typeof backoff === "function") return;
+  if (typeof backoff === "number") {
+    return checkDelay("retry.backoff", backoff);
+  }
+  throw new OptionError(
+    `Cannot use ${
+      quote(backoff)
+    } as "retry.backoff": it must be milliseconds, or a function of how many calls there have been; ${
+      waits.join(", ")
+    } stand beside "attempts"`,
+    { code: "option-invalid" },
+  );
 }
 
 /**
@@ -99,10 +108,8 @@ export function checkRetry(retry: HandlerRetry): void {
  * @param retry The policy.
  * @returns Whether the broker must be able to delay.
  */
-export function mayWait({ attempts, backoff }: HandlerRetry): boolean {
-  if (attempts === 1) return false;
-  if (typeof backoff === "object") return backoff.firstDelay > 0;
-  return backoff !== 0;
+export function mayWait({ attempts, backoff }: RetryOptions): boolean {
+  return attempts !== 1 && backoff !== 0;
 }
 
 /** What to do with a message whose handler threw: try it again, or no more. */
@@ -118,19 +125,21 @@ export interface NextAttempt {
  *
  * @param retry The policy.
  * @param headers The message's headers.
+ * @param random A number from 0 to 1, by chance.
  * @returns The next attempt, or `undefined` if this was the last.
  * @throws {RangeError} If the policy's function gives no delay.
  */
 export function planAttempt(
-  retry: HandlerRetry,
+  retry: RetryOptions,
   headers: FieldTable,
+  random: number,
 ): NextAttempt | undefined {
   const calls = attemptOf(headers);
   if (calls >= retry.attempts) return undefined;
   // Its handler has ended: it kills nobody.
   const { [SUSPECT]: _, [REDELIVERIES]: __, ...rest } = headers;
   return {
-    delay: delayAfter(calls, retry.backoff ?? DEFAULT_BACKOFF),
+    delay: delayAfter(calls, retry, random),
     headers: { ...rest, [ATTEMPTS]: calls + 1 },
   };
 }
@@ -170,7 +179,7 @@ const CALL_ALONE: Verdict = { type: "call-alone" };
  * @param judged The delivery.
  * @returns What to do.
  */
-export function judge({ attempts }: HandlerRetry, judged: Judged): Verdict {
+export function judge({ attempts }: RetryOptions, judged: Judged): Verdict {
   const { receivedHeaders: headers, redelivered } = judged;
   const { deliveryCount, keepsPlace } = judged;
   const suspected = countIn(headers[SUSPECT]);
@@ -214,16 +223,17 @@ export function attemptOf(headers: FieldTable): number {
 
 function delayAfter(
   calls: number,
-  backoff: number | HandlerBackoff | ((calls: number) => number),
+  retry: RetryOptions,
+  random: number,
 ): number {
-  if (typeof backoff === "number") return backoff;
-  if (typeof backoff === "function") {
-    const delay = backoff(calls);
-    checkDelay("retry.backoff", delay);
-    return delay;
+  const { backoff: own } = retry;
+  if (own === undefined) {
+    return Math.round(backoff(calls - 1, retry, RETRY_DELAYS, random));
   }
-  const { firstDelay, mostDelay = Infinity } = backoff;
-  return Math.min(mostDelay, firstDelay * 2 ** (calls - 1));
+  if (typeof own === "number") return own;
+  const delay = own(calls);
+  checkDelay("retry.backoff", delay);
+  return delay;
 }
 
 function checkDelay(name: string, value: number): void {

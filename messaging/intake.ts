@@ -70,7 +70,7 @@ export class Intake {
     this.#parent = parent;
     this.#worked = parent !== undefined;
     this.#demand = parent === undefined ? { wanted: 0 } : parent.#demand;
-    this.#refusals = new Refusals(session.retryPolicy);
+    this.#refusals = new Refusals(session.reconnectPolicy);
   }
 
   /** Asks for a broker that can delay. */
@@ -193,7 +193,7 @@ export class Intake {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
-    const { retryPolicy: policy, clock, limits, random } = this.#session;
+    const { reconnectPolicy: policy, clock, limits, random } = this.#session;
     const brake = new Brake();
     while (!signal.aborted) {
       try {
@@ -308,7 +308,7 @@ export class Intake {
   #part(queue: Queue | string, error: unknown): boolean {
     const isIts = error instanceof ChannelError && !error.retryable;
     if (!this.#worked || !isIts || this.#queues.length < 2) return false;
-    if (this.#session.retryPolicy === false) return false;
+    if (this.#session.reconnectPolicy === false) return false;
     if (!this.#refusals.mayGoOn(error)) return false;
     this.#queues = this.#queues.filter((each) => each !== queue);
     const apart = new Intake(

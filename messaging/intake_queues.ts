@@ -157,7 +157,7 @@ export function heldForNow(error: unknown, exclusive: boolean): unknown {
 export function requireDelay({ connection }: Link): void {
   if (connection.capabilities.has("delay")) return;
   throw new UnsupportedError(
-    'Cannot wait between attempts: this broker lacks the capability "delay"; set retry: { backoff: 0 }',
+    'Cannot wait between attempts: this broker lacks the capability "delay"; set backoff: 0 beside "attempts"',
   );
 }
 

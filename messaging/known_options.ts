@@ -8,6 +8,8 @@ export interface KnownOptions {
   readonly of: string;
   /** Their names. */
   readonly names: ReadonlySet<string>;
+  /** What some of them were called before. */
+  readonly former: Readonly<Record<string, string>>;
 }
 
 /**
@@ -17,13 +19,15 @@ export interface KnownOptions {
  * @typeParam T The type of the options.
  * @param of What takes them, for an error.
  * @param table Each by its name.
+ * @param former What some were called before, with the name of today.
  * @returns The list.
  */
 export function optionsOf<T extends object>(
   of: string,
   table: { readonly [K in keyof Required<T>]: true },
+  former: Readonly<Record<string, string>> = {},
 ): KnownOptions {
-  return { of, names: new Set(Object.keys(table)) };
+  return { of, names: new Set(Object.keys(table)), former };
 }
 
 /**
@@ -36,7 +40,7 @@ export function optionsOf<T extends object>(
  */
 export function checkKnown(
   options: object | undefined,
-  { of, names }: KnownOptions,
+  { of, names, former }: KnownOptions,
 ): void {
   if (options === undefined) return;
   const given: unknown = options;
@@ -51,6 +55,11 @@ export function checkKnown(
   // Cheap, for it is done with each message: nothing is made unless it is refused.
   for (const name in options) {
     if (names.has(name) || !Object.hasOwn(options, name)) continue;
-    throw unknownOption(`the option ${quote(name)} of ${of}`, name, names);
+    const what = `the option ${quote(name)} of ${of}`;
+    if (!Object.hasOwn(former, name)) throw unknownOption(what, name, names);
+    throw new OptionError(
+      `Cannot use ${what}: it is unknown; it is called "${former[name]}" now`,
+      { code: "option-unknown" },
+    );
   }
 }

@@ -161,7 +161,7 @@ export class Lane {
     const settling = this.channel.ack(deliveryTag).catch((error) => {
       // Settled before, or no longer ours: it is delivered again.
       if (!isLost(error)) return;
-      const { retryPolicy: policy, clock, limits, random, endpoint } =
+      const { reconnectPolicy: policy, clock, limits, random, endpoint } =
         this.session;
       const deadline = clock.now() + endpoint.operationTimeout;
       return retry(() => this.channel.ack(deliveryTag, { deadline }), {

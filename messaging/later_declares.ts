@@ -2,7 +2,8 @@ import type { Limits } from "../async/limits.ts";
 import type { Clock } from "../async/clock.ts";
 import { backoff } from "../async/backoff.ts";
 import type { TransportConnection } from "../transports/transport.ts";
-import type { RetryPolicy } from "./connection_options.ts";
+import { RECONNECT_DELAYS } from "./backoff_options.ts";
+import type { ReconnectOptions } from "./connection_options.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import { type Declarations, type Entity, isHeld } from "./declarations.ts";
 import { declareAgain, type Undeclared } from "./redeclaring.ts";
@@ -15,7 +16,7 @@ export interface LaterDeclaresHost {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly random: () => number;
-  readonly policy: RetryPolicy | false;
+  readonly policy: ReconnectOptions | false;
   emit(event: ConnectionEvent): void;
 }
 
@@ -66,17 +67,13 @@ export class LaterDeclares {
     signal: AbortSignal,
   ): Promise<void> {
     const { declarations, clock, limits, random, policy } = this.#host;
-    const { firstDelay = 100, mostDelay = 10_000, maxRefusals = Infinity } =
-      policy === false ? {} : policy;
+    if (policy === false) return;
+    const { maxRefusals = Infinity } = policy;
     let undeclared = first;
     link.connection.closed.then(() => this.stop());
     try {
       for (let failures = 0; failures < maxRefusals; failures++) {
-        const delay = backoff(
-          failures,
-          { first: firstDelay, most: mostDelay },
-          random(),
-        );
+        const delay = backoff(failures, policy, RECONNECT_DELAYS, random());
         await sleep(delay, { signal }, clock, limits);
         const told = new Map(
           undeclared.map(({ entity, error }) => [entity, error.message]),

@@ -6,6 +6,7 @@
 
 export { Connection } from "./connection.ts";
 export { createConnection } from "./create_connection.ts";
+export type { Backoff } from "../async/backoff.ts";
 export type {
   AsUriOptions,
   CloseOptions,
@@ -14,7 +15,7 @@ export type {
 export type {
   ConnectionOptions,
   FailoverStrategy,
-  RetryPolicy,
+  ReconnectOptions,
 } from "./connection_options.ts";
 export type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 export { Consumer } from "./consumer.ts";
@@ -28,7 +29,7 @@ export {
   type ExchangeBinding,
   type ExchangeOptions,
 } from "./exchange.ts";
-export type { HandlerBackoff, HandlerRetry } from "./handler_retry.ts";
+export type { RetryOptions } from "./handler_retry.ts";
 export type { AckOptions, DeliveryInfo, Message } from "./message.ts";
 export type { OperationOptions } from "./operation_options.ts";
 export { ConnectionPool, type PoolOptions } from "./pool.ts";

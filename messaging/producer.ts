@@ -231,7 +231,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   }
 
   #limits(options: PublishOptions): PublishCall {
-    const { clock, endpoint, retryPolicy } = this.#session;
+    const { clock, endpoint, reconnectPolicy } = this.#session;
     const call = limitsOf(
       options,
       clock,
@@ -241,7 +241,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     return {
       signal: call.signal,
       deadline: call.deadline,
-      retry: options.retry ?? retryPolicy !== false,
+      retry: options.retry ?? reconnectPolicy !== false,
     };
   }
 

@@ -79,7 +79,7 @@ export interface PublishOptions extends OperationOptions {
   readonly userId?: string | undefined;
   /** The application that publishes. */
   readonly appId?: string | undefined;
-  /** Whether to publish again what a lost connection left open: at least once, under the same message id. @default {true unless the connection's `retry` is false} */
+  /** Whether to publish again what a lost connection left open: at least once, under the same message id. @default {true unless the connection's `reconnect` is false} */
   readonly retry?: boolean | undefined;
 }
 

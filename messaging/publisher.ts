@@ -82,7 +82,7 @@ export class SessionPublisher {
     entities: readonly Entity[],
     call: PublishCall,
   ): Promise<void> {
-    const { declarations, retryPolicy: policy, clock, limits, random } =
+    const { declarations, reconnectPolicy: policy, clock, limits, random } =
       this.#session;
     for (const entity of entities) {
       if (declarations.has(entity)) continue;
@@ -231,7 +231,7 @@ export class SessionPublisher {
     // is as good as before.
     if (error instanceof ChannelError) await turn();
     else if (lane !== undefined && this.#lane === lane) this.#lane = undefined;
-    const { retryPolicy: policy, clock, limits, random } = this.#session;
+    const { reconnectPolicy: policy, clock, limits, random } = this.#session;
     // Whoever was on a channel that has ended may have been the reason.
     const isSuspect = error instanceof ChannelError && lane !== undefined &&
       this.#lane !== lane;
@@ -262,11 +262,11 @@ export class SessionPublisher {
 
   /** Publishes what is like a message that was refused. */
   async #publishApart(message: Publishing, call: PublishCall): Promise<void> {
-    const { retryPolicy, clock, limits, random } = this.#session;
+    const { reconnectPolicy, clock, limits, random } = this.#session;
     try {
       await retry(() => this.#apart(message, call), {
         retries: isLost,
-        policy: call.retry ? retryPolicy : false,
+        policy: call.retry ? reconnectPolicy : false,
         call,
         clock,
         limits,
@@ -320,7 +320,7 @@ export class SessionPublisher {
     message: Publishing,
     call: PublishCall,
   ): Promise<void> {
-    const { retryPolicy: policy, clock, limits, random } = this.#session;
+    const { reconnectPolicy: policy, clock, limits, random } = this.#session;
     await retry(async () => {
       this.#declaring ??= this.#declareAgain().finally(() =>
         this.#declaring = undefined

@@ -2,17 +2,18 @@ import { backoff } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Limits } from "../async/limits.ts";
 import { MessagingError } from "../model/errors.ts";
-import type { RetryPolicy } from "./connection_options.ts";
+import { RECONNECT_DELAYS } from "./backoff_options.ts";
+import type { ReconnectOptions } from "./connection_options.ts";
 import type { Call } from "./operation_options.ts";
 
 /** The longest wait for what asks no broker, ms. */
 const BRIEF = 1000;
 
 /** What {@linkcode retry} needs. */
-export interface RetryOptions {
+export interface Trying {
   /** Says which errors may pass. @default {all that are retryable} */
   readonly retries?: (error: unknown) => boolean;
-  readonly policy: RetryPolicy | false;
+  readonly policy: ReconnectOptions | false;
   /** How long it may go on. */
   readonly call: Call;
   readonly clock: Clock;
@@ -32,7 +33,7 @@ export interface RetryOptions {
  */
 export async function retry<T>(
   attempt: (failures: number) => Promise<T>,
-  options: RetryOptions,
+  options: Trying,
 ): Promise<T> {
   const { policy, call, clock, limits, random, onWait } = options;
   const { retries = isRetryable } = options;
@@ -42,11 +43,8 @@ export async function retry<T>(
     } catch (error) {
       if (!retries(error) || policy === false) throw error;
       if (failures + 1 >= (policy.attempts ?? Infinity)) throw error;
-      const { firstDelay = 100, mostDelay = 10_000 } = policy;
-      const delay = backoff(failures, {
-        first: firstDelay,
-        most: asksNobody(error) ? Math.min(mostDelay, BRIEF) : mostDelay,
-      }, random());
+      const wait = backoff(failures, policy, RECONNECT_DELAYS, random());
+      const delay = asksNobody(error) ? Math.min(wait, BRIEF) : wait;
       if (clock.now() + delay >= call.deadline) throw error;
       onWait?.(
         failures + 1,

@@ -1,5 +1,5 @@
 import type { ConnectionEvent } from "./connection_state.ts";
-import type { HandlerRetry } from "./handler_retry.ts";
+import type { RetryOptions } from "./handler_retry.ts";
 import type { Message } from "./message.ts";
 import { type KnownOptions, optionsOf } from "./known_options.ts";
 
@@ -8,7 +8,7 @@ export interface RunOptions<T = unknown> {
   /** The most handlers that run at once. @default {1} */
   readonly concurrency?: number | undefined;
   /** How to try a message again whose handler threw. @default {not at all: it is rejected} */
-  readonly retry?: HandlerRetry | undefined;
+  readonly retry?: RetryOptions | undefined;
   /**
    * Called when a handler has thrown, and when a message could not be settled, before it
    * is tried again or given up; the event `handler-failed` tells the same to the

@@ -18,6 +18,7 @@ import { Suspects } from "./suspects.ts";
 /** What a runner has from its consumer. */
 export interface RunnerHost<T> {
   readonly clock: Clock;
+  readonly random: () => number;
   /** How long settlements are tried again, ms. */
   readonly patience: number;
   /** A message that is there. */
@@ -318,10 +319,11 @@ export class Runner<T> {
     error: unknown,
   ): NextAttempt | undefined {
     const { retry } = this.#options;
+    const { random } = this.#host;
     // What can not be read will not be readable later.
     if (retry === undefined || message.isUnreadable(error)) return undefined;
     try {
-      return planAttempt(retry, message.receivedHeaders);
+      return planAttempt(retry, message.receivedHeaders, random());
     } catch (failure) {
       this.#tell(message, failure);
       return undefined;

@@ -6,7 +6,7 @@ import type { QueueStatus } from "../model/queue.ts";
 import type { Capability, CloseReason } from "../transports/transport.ts";
 import { Blocking } from "./blocking.ts";
 import { Brake } from "./brake.ts";
-import type { RetryPolicy } from "./connection_options.ts";
+import type { ReconnectOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Declarations, type Entity, isHeld } from "./declarations.ts";
 import { dialOnce } from "./dialling.ts";
@@ -41,7 +41,7 @@ export class Session {
   readonly declarations: Declarations = new Declarations();
   /** The same over all connections: brokers give back at once what an earlier one held. */
   readonly owner: string = crypto.randomUUID();
-  readonly retryPolicy: RetryPolicy | false;
+  readonly reconnectPolicy: ReconnectOptions | false;
   readonly random: () => number;
   readonly #settings: SessionSettings;
   readonly #background = new Set<Promise<void>>();
@@ -69,7 +69,7 @@ export class Session {
     this.#settings = settings;
     this.clock = settings.clock;
     this.limits = new Limits(settings.clock);
-    this.retryPolicy = settings.retry;
+    this.reconnectPolicy = settings.reconnect;
     this.random = settings.random;
     this.#unhandled = new Unhandled(settings.clock, settings.onUnhandled);
     this.#declaring = new LaterDeclares({
@@ -77,7 +77,7 @@ export class Session {
       clock: this.clock,
       limits: this.limits,
       random: this.random,
-      policy: this.retryPolicy,
+      policy: this.reconnectPolicy,
       emit: (event) => this.emit(event),
     });
   }
@@ -178,7 +178,7 @@ export class Session {
   #retried<T>(call: Call, action: () => Promise<T>): Promise<T> {
     return retry(action, {
       retries: isLost,
-      policy: this.retryPolicy,
+      policy: this.reconnectPolicy,
       call,
       clock: this.clock,
       limits: this.limits,
@@ -262,20 +262,20 @@ export class Session {
   }
 
   async #open(signal: AbortSignal): Promise<Link> {
-    const delay = this.#brake.delay(this.retryPolicy, this.random());
+    const delay = this.#brake.delay(this.reconnectPolicy, this.random());
     const lost = this.#lastError;
     if (delay > 0 && lost !== undefined) {
       const attempt = this.#brake.brief;
       this.#setState({ type: "waiting", attempt, delay, error: lost });
       await sleep(delay, { signal }, this.clock, this.limits);
     }
-    const refusals = new Refusals(this.retryPolicy);
+    const refusals = new Refusals(this.reconnectPolicy);
     const link = await retry((failures) => this.#tryAll(failures, signal), {
       // What was final for the first one may pass for a later one.
       retries: this.#capabilities === undefined
         ? mayPass
         : (error) => refusals.mayGoOn(error),
-      policy: this.retryPolicy,
+      policy: this.reconnectPolicy,
       call: { signal, deadline: Infinity },
       clock: this.clock,
       limits: this.limits,
@@ -285,7 +285,7 @@ export class Session {
         this.#setState({ type: "waiting", attempt, delay, error });
       },
     });
-    this.#kept = this.retryPolicy !== false;
+    this.#kept = this.reconnectPolicy !== false;
     this.#lastError = undefined;
     this.#link = link;
     this.#capabilities = link.connection.capabilities;

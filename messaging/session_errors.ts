@@ -5,7 +5,7 @@ import {
   MessagingError,
   TimeoutError,
 } from "../model/errors.ts";
-import type { RetryPolicy } from "./connection_options.ts";
+import type { ReconnectOptions } from "./connection_options.ts";
 
 /**
  * Says whether connecting may succeed later. A missed deadline counts: behind a silent
@@ -27,7 +27,7 @@ export class Refusals {
   #count = 0;
 
   /** Makes one that bears as many as the policy says. */
-  constructor(policy: RetryPolicy | false) {
+  constructor(policy: ReconnectOptions | false) {
     this.#most = policy === false ? 0 : policy.maxRefusals ?? Infinity;
   }
 

@@ -1,12 +1,12 @@
 import type { Clock } from "../async/clock.ts";
-import type { RetryPolicy } from "./connection_options.ts";
+import type { ReconnectOptions } from "./connection_options.ts";
 import type { Failover } from "./failover.ts";
 import type { UnhandledListener } from "./unhandled.ts";
 
 /** What a session is made of. */
 export interface SessionSettings {
   readonly failover: Failover;
-  readonly retry: RetryPolicy | false;
+  readonly reconnect: ReconnectOptions | false;
   readonly clock: Clock;
   readonly random: () => number;
   readonly name: string | undefined;

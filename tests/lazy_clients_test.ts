@@ -27,7 +27,7 @@ const PROGRAM = `
   import { createConnection } from "@dashi/mq";
   const ends = [];
   for (const url of JSON.parse(Deno.args[0])) {
-    const connection = createConnection(url, { retry: false, connectTimeout: 30000 });
+    const connection = createConnection(url, { reconnect: false, connectTimeout: 30000 });
     ends.push(await connection.connect().then(() => "connected", ({ code }) => code));
     await connection.close();
   }

@@ -46,7 +46,7 @@ interface Situation {
   /** Aborts what is called as soon as it waits. */
   readonly aborts?: boolean;
   /** How to try again; then there are events too. @default {not at all} */
-  readonly retry?: ConnectionOptions["retry"];
+  readonly reconnect?: ConnectionOptions["reconnect"];
 }
 
 /** What listens in the broker's place. */
@@ -72,7 +72,7 @@ const SITUATIONS: readonly Situation[] = [
   {
     name: "a port where nobody listens",
     url: (broker) => at(withLogin(broker), freePort()),
-    retry: { attempts: 2, firstDelay: 1, mostDelay: 1 },
+    reconnect: { attempts: 2, initialDelay: 1, maxDelay: 1 },
   },
   {
     name: "several URLs, of none of which anybody listens",
@@ -335,7 +335,7 @@ async function walk(
                   transport: name,
                   connectTimeout: 2000,
                   operationTimeout: 1000,
-                  retry: situation.retry ?? false,
+                  reconnect: situation.reconnect ?? false,
                   ...situation.options,
                 },
               ),

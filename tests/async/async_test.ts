@@ -132,14 +132,28 @@ const BACKOFF: readonly (readonly [number, number, number])[] = [
   [1000, 0, 500],
 ];
 
+/** Nothing comes of these where the policy says all. */
+const NONE = { initialDelay: 0, maxDelay: 0 };
+
 for (const [attempt, random, expected] of BACKOFF) {
   Deno.test(`backoff() of attempt ${attempt} by ${random} is ${expected}`, () => {
-    assertEquals(
-      backoff(attempt, { first: 100, most: 1000 }, random),
-      expected,
-    );
+    const defaults = { initialDelay: 100, maxDelay: 1000 };
+    assertEquals(backoff(attempt, {}, defaults, random), expected);
+    assertEquals(backoff(attempt, defaults, NONE, random), expected);
   });
 }
+
+Deno.test("backoff() grows by its factor, and leaves to chance what its jitter says", () => {
+  const policy = { initialDelay: 10, maxDelay: 1000, factor: 3, jitter: 0.2 };
+  const at = (random: number) =>
+    [0, 1, 2, 9, 5000].map((failures) =>
+      backoff(failures, policy, NONE, random)
+    );
+  assertEquals(at(1), [10, 30, 90, 1000, 1000]);
+  assertEquals(at(0), [8, 24, 72, 800, 800]);
+  assertEquals(backoff(3, { ...policy, jitter: 1 }, NONE, 0), 0);
+  assertEquals(backoff(3, { ...policy, jitter: 0 }, NONE, 0), 270);
+});
 
 Deno.test("Mailbox hands over in order, to who waits first, and ends quietly or not", async () => {
   const mailbox = new Mailbox<number>();

@@ -108,7 +108,7 @@ function connect(url: string): Connection {
     heartbeat: 1000,
     connectTimeout: 3000,
     operationTimeout: 20_000,
-    retry: { firstDelay: 10, mostDelay: 200 },
+    reconnect: { initialDelay: 10, maxDelay: 200 },
   });
 }
 

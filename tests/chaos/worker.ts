@@ -3,7 +3,10 @@
 
 import { createConnection, MessagingError, Queue } from "@dashi/mq";
 
-const OPTIONS = { retry: { firstDelay: 20, mostDelay: 200 }, heartbeat: 2000 };
+const OPTIONS = {
+  reconnect: { initialDelay: 20, maxDelay: 200 },
+  heartbeat: 2000,
+};
 
 /** Before anything else may happen: a line that was written outlives the process. */
 function say(word: string, id: number): void {

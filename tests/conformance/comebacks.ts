@@ -15,7 +15,7 @@ import type { ConformanceCase, Harness } from "./case.ts";
 import { onStage, open, type Stage } from "./stage.ts";
 import { arrives, rejectsWith, soon, until } from "./support.ts";
 
-const QUICK = { firstDelay: 1, mostDelay: 20 };
+const QUICK = { initialDelay: 1, maxDelay: 20 };
 
 /** What is final before a connection has worked, and passes after it: logins, queues that are away. */
 export const COMEBACKS: readonly ConformanceCase[] = [
@@ -52,10 +52,10 @@ export const COMEBACKS: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "`retry.maxRefusals` says how many refusals in a row are borne",
+    "`reconnect.maxRefusals` says how many refusals in a row are borne",
     async (stage, harness) => {
-      const retry = { ...QUICK, maxRefusals: 2 };
-      await withGate(stage, harness, retry, async (scene) => {
+      const reconnect = { ...QUICK, maxRefusals: 2 };
+      await withGate(stage, harness, reconnect, async (scene) => {
         const { gate, connection, queue, producer } = scene;
         const ran = numbers();
         const running = connection.consumer<number>(queue).run(
@@ -141,8 +141,8 @@ export const COMEBACKS: readonly ConformanceCase[] = [
   onStage(
     "without any refusal borne, one missing queue of several ends their consumer",
     async (stage, harness) => {
-      const retry = { ...QUICK, maxRefusals: 0 };
-      await withGate(stage, harness, retry, async (scene) => {
+      const reconnect = { ...QUICK, maxRefusals: 0 };
+      await withGate(stage, harness, reconnect, async (scene) => {
         const { gate, connection } = scene;
         const [kept, missing] = [stage.queue(), stage.queue()];
         const elsewhere = stage.connection;
@@ -185,11 +185,11 @@ interface Scene {
 async function withGate(
   stage: Stage,
   harness: Harness,
-  retry: { readonly firstDelay: number; readonly maxRefusals?: number },
+  reconnect: { readonly initialDelay: number; readonly maxRefusals?: number },
   run: (scene: Scene) => Promise<void>,
 ): Promise<void> {
   const gate = new Gate(harness.transport);
-  const connection = open({ ...harness, transport: gate }, { retry });
+  const connection = open({ ...harness, transport: gate }, { reconnect });
   const events: ConnectionEvent[] = [];
   const told = (async () => {
     for await (const event of connection.events()) events.push(event);

@@ -53,7 +53,7 @@ export const HOSTILE: readonly ConformanceCase[] = [
           transportOptions,
           connectTimeout: PATIENCE,
           operationTimeout: PATIENCE,
-          retry: false,
+          reconnect: false,
         },
       );
       const errors: unknown[] = [];

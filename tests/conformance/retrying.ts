@@ -56,7 +56,7 @@ export const RETRYING: readonly ConformanceCase[] = [
             [exchange.name, "work"],
           );
           throw new Error("bad luck");
-        }, { retry: { attempts: 3, backoff: { firstDelay: 1000 } } })
+        }, { retry: { attempts: 3, initialDelay: 1000, jitter: 0 } })
       );
       const { headers, payload } = await deadLetterOf(
         stage.connection.consumer<string>(dead),
@@ -195,7 +195,11 @@ export const RETRYING: readonly ConformanceCase[] = [
           { attempts: 0 },
           { attempts: 1.5 },
           { attempts: 2, backoff: -1 },
-          { attempts: 2, backoff: { firstDelay: NaN } },
+          { attempts: 2, initialDelay: NaN },
+          { attempts: 2, initialDelay: 0 },
+          { attempts: 2, maxDelay: -1 },
+          { attempts: 2, factor: 0.5 },
+          { attempts: 2, jitter: 1.1 },
         ]
       ) {
         await assert.rejects(

@@ -51,7 +51,7 @@ class Scene {
       {
         password: "first",
         connectTimeout: 20_000,
-        retry: { firstDelay: 20, mostDelay: 200 },
+        reconnect: { initialDelay: 20, maxDelay: 200 },
         ...options,
       },
     );
@@ -289,7 +289,7 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   "maxRefusals ends it": {
     options: () => ({
-      retry: { firstDelay: 10, mostDelay: 50, maxRefusals: 2 },
+      reconnect: { initialDelay: 10, maxDelay: 50, maxRefusals: 2 },
     }),
     async run(stage) {
       await stage.setPassword("other");

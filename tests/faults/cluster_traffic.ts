@@ -45,7 +45,7 @@ export class ClusterTraffic {
       createConnection([...urls.slice(i), ...urls.slice(0, i)], {
         heartbeat: 5000,
         operationTimeout: 60_000,
-        retry: { firstDelay: 50, mostDelay: 500 },
+        reconnect: { initialDelay: 50, maxDelay: 500 },
       })
     );
     const id = (what: string) => `dashi-cluster-${name}-${what}`;

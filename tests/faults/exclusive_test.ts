@@ -9,7 +9,7 @@ onEach(
   async (url) => {
     await using proxy = Proxy.to(url);
     await using connection = createConnection(proxy.urlOf(url), {
-      retry: { firstDelay: 10, mostDelay: 100 },
+      reconnect: { initialDelay: 10, maxDelay: 100 },
     });
     const other = createConnection(url);
     const queue = new Queue(`dashi-held-${crypto.randomUUID()}`, {
@@ -55,7 +55,7 @@ onEach(
   async (url) => {
     await using proxy = Proxy.to(url);
     await using connection = createConnection(proxy.urlOf(url), {
-      retry: { firstDelay: 10, mostDelay: 100 },
+      reconnect: { initialDelay: 10, maxDelay: 100 },
     });
     await using other = createConnection(url);
     const queue = new Queue(`dashi-held-${crypto.randomUUID()}`);

@@ -127,12 +127,12 @@ function reconnecting(
   };
 }
 
-const RETRY = { firstDelay: 1, mostDelay: 5 };
+const RETRY = { initialDelay: 1, maxDelay: 5 };
 
 /** By a proxy that cuts it. */
 function behindProxy(url: string): Cycle {
   const proxy = Proxy.to(url);
-  const connection = createConnection(proxy.urlOf(url), { retry: RETRY });
+  const connection = createConnection(proxy.urlOf(url), { reconnect: RETRY });
   const cycle = reconnecting(
     connection,
     () => proxy.cut(),
@@ -167,7 +167,7 @@ function inMemory(): Cycle {
     },
   });
   return reconnecting(
-    createConnection("memory://", { transport, retry: RETRY }),
+    createConnection("memory://", { transport, reconnect: RETRY }),
     () => cut(),
     () => opened,
   );

@@ -84,7 +84,9 @@ onEach(
     const words: [worker: number, word: Word][] = [];
     const retry = {
       attempts: 5,
-      backoff: { firstDelay: 1000, mostDelay: 2000 },
+      initialDelay: 1000,
+      maxDelay: 2000,
+      jitter: 0,
     };
     // Each ends after two of the five: it takes three of them.
     const workers = [1, 2, 3].map((number) =>

@@ -44,7 +44,7 @@ async function onStage(
     heartbeat: 2000,
     operationTimeout: 10_000,
     connectTimeout: 4000,
-    retry: { firstDelay: 50, mostDelay: 500 },
+    reconnect: { initialDelay: 50, maxDelay: 500 },
   });
   const direct = createConnection(url);
   const queue = new Queue(`dashi-recovery-${crypto.randomUUID()}`);

@@ -28,7 +28,7 @@ export async function fuzz(
     operationTimeout: LIMIT,
     heartbeat: 1000,
     maxResponseSize: 2 ** 20,
-    retry: { firstDelay: 10, mostDelay: 100 },
+    reconnect: { initialDelay: 10, maxDelay: 100 },
   });
   const told = (what: string) =>
     `${name}, seed ${seed}, ${garbler.deeds.join(", ")}: ${what}`;

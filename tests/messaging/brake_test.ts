@@ -13,7 +13,7 @@ function after(...lives: readonly number[]): Brake {
   return brake;
 }
 
-const POLICY = { firstDelay: 100, mostDelay: 10_000 };
+const POLICY = { initialDelay: 100, maxDelay: 10_000 };
 
 Deno.test("what lives on is had again at once, and so is what came to nothing once", () => {
   for (const lives of [[], [0], [999], [5000], [0, 0, 1000], [0, 2000, 0]]) {

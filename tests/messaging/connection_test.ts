@@ -167,7 +167,7 @@ const BAD: readonly (readonly [
   [
     "no attempts",
     "amqp://h",
-    { retry: { attempts: 0 } },
+    { reconnect: { attempts: 0 } },
     RangeError,
     "attempts",
   ],

@@ -140,7 +140,7 @@ Deno.test("a strategy that gives one of two URLs waits for that one", async () =
     },
     failoverStrategy: ([first]) => first === undefined ? [] : [first],
     connectTimeout: 1500,
-    retry: { firstDelay: 1 },
+    reconnect: { initialDelay: 1 },
   });
   await assertRejects(() => connection.connect(), ConnectionError, "away");
   await connection.close();

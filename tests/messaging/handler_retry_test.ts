@@ -4,6 +4,7 @@ import {
   judge,
   type Judged,
   planAttempt,
+  type RetryOptions,
   type Verdict,
 } from "../../messaging/handler_retry.ts";
 import type { FieldTable } from "../../model/field_table.ts";
@@ -91,13 +92,13 @@ for (const [name, attempts, judged, verdict] of CASES) {
 
 Deno.test("planAttempt() takes the suspicion from a message whose handler has ended", () => {
   const headers = { "x-suspect": 2, "x-redeliveries": 1, kept: 1 };
-  const next = planAttempt({ attempts: 3, backoff: 0 }, headers);
+  const next = planAttempt({ attempts: 3, backoff: 0 }, headers, 1);
   assertEquals(next, { delay: 0, headers: { kept: 1, "x-attempts": 2 } });
 });
 
 Deno.test("planAttempt() believes the count of whoever wrote it, and takes what is none for the first", () => {
   const plan = (count: FieldValue) =>
-    planAttempt({ attempts: 3, backoff: 0 }, { "x-attempts": count })
+    planAttempt({ attempts: 3, backoff: 0 }, { "x-attempts": count }, 1)
       ?.headers["x-attempts"];
   for (
     const none of [0, -1, 1.5, NaN, Infinity, 2 ** 53, "x", null, [], {}, true]
@@ -107,4 +108,23 @@ Deno.test("planAttempt() believes the count of whoever wrote it, and takes what 
     undefined,
     undefined,
   ]);
+});
+
+Deno.test("planAttempt() waits as the policy says: from a second to a minute, half of it by chance", () => {
+  const waits = (retry: RetryOptions, random: number) =>
+    [1, 2, 3, 50].map((count) =>
+      planAttempt(retry, { "x-attempts": count }, random)?.delay
+    );
+  const attempts = 99;
+  assertEquals(waits({ attempts }, 1), [1000, 2000, 4000, 60_000]);
+  assertEquals(waits({ attempts }, 0), [500, 1000, 2000, 30_000]);
+  const steady = { attempts, initialDelay: 7, factor: 1, jitter: 0 };
+  assertEquals(waits(steady, 0), [7, 7, 7, 7]);
+  const long = { attempts, initialDelay: 90_000, jitter: 0 };
+  assertEquals(waits(long, 0), [90_000, 90_000, 90_000, 90_000]);
+  const odd = { attempts, initialDelay: 15, factor: 1.5, maxDelay: 30 };
+  assertEquals(waits(odd, 1), [15, 23, 30, 30]);
+  assertEquals(waits({ attempts, backoff: 3 }, 0), [3, 3, 3, 3]);
+  const own = (calls: number) => calls * 10;
+  assertEquals(waits({ attempts, backoff: own }, 0), [10, 20, 30, 500]);
 });

@@ -84,9 +84,47 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     name: "an option in an option, misspelt",
-    make: () => createConnection("memory://", loose({ retry: { atempts: 1 } })),
+    make: () =>
+      createConnection("memory://", loose({ reconnect: { atempts: 1 } })),
     error: "OptionError",
-    words: [`"atempts"`, `"retry" of createConnection`, `"attempts"`],
+    words: [`"atempts"`, `"reconnect" of createConnection`, `"attempts"`],
+  },
+  {
+    name: "an option of the connection by its former name",
+    make: () => createConnection("memory://", loose({ retry: false })),
+    error: "OptionError",
+    words: [`"retry" of createConnection`, `it is called "reconnect" now`],
+  },
+  {
+    name: "a wait by its former name",
+    make: () =>
+      createConnection("memory://", loose({ reconnect: { firstDelay: 1 } })),
+    error: "OptionError",
+    words: [`"firstDelay" of "reconnect"`, `"initialDelay" now`],
+  },
+  {
+    name: "waits that never grow less, nor more by chance than all",
+    make: () => createConnection("memory://", { reconnect: { jitter: 20 } }),
+    error: "RangeError",
+    words: ["20", `"reconnect.jitter"`, "from 0 to 1"],
+  },
+  {
+    name: "waits between calls in an object of their own",
+    make: () =>
+      memory().consumer("q").run(() => {}, {
+        retry: { attempts: 2, ...loose({ backoff: { firstDelay: 1 } }) },
+      }),
+    error: "OptionError",
+    words: [`"retry.backoff"`, "initialDelay", `beside "attempts"`],
+  },
+  {
+    name: "waits of one's own beside others",
+    make: () =>
+      memory().consumer("q").run(() => {}, {
+        retry: { attempts: 2, backoff: 5, jitter: 1 },
+      }),
+    error: "OptionError",
+    words: [`"retry.backoff" beside "retry.jitter"`],
   },
   {
     name: "an option of a consumer, misspelt",

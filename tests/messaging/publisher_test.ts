@@ -41,7 +41,7 @@ Deno.test("publish() tries again what the broker was too busy for, though the ch
   };
   await using connection = createConnection("busy://", {
     transport,
-    retry: { firstDelay: 1, mostDelay: 5 },
+    reconnect: { initialDelay: 1, maxDelay: 5 },
   });
   const queue = new Queue("q");
   await connection.declare(queue);

@@ -11,11 +11,11 @@ import {
 } from "@dashi/mq";
 import { restartable } from "../support/restartable.ts";
 
-const QUICK = { firstDelay: 1, mostDelay: 10 };
+const QUICK = { initialDelay: 1, maxDelay: 10 };
 
 Deno.test("what this session declared and somebody deleted is declared again for a publish", async () => {
   const { transport } = restartable();
-  const options = { transport, retry: QUICK, operationTimeout: 5000 };
+  const options = { transport, reconnect: QUICK, operationTimeout: 5000 };
   await using connection = createConnection("restartable://", options);
   await using other = createConnection("restartable://", options);
   const exchange = new Exchange("again", { type: "topic" });
@@ -47,7 +47,7 @@ Deno.test("what this session declared and somebody deleted is declared again for
 
 Deno.test("a publish that fails leaves the producer as it was, without any retry", async () => {
   await using connection = createConnection("memory://failing", {
-    retry: false,
+    reconnect: false,
   });
   const queue = new Queue("q");
   const producer = connection.producer({ declare: [queue] });
@@ -138,7 +138,7 @@ Deno.test("events tell of each step of a loss, in order, and the state is theirs
   const { transport, restart } = restartable();
   const connection = createConnection("restartable://", {
     transport,
-    retry: QUICK,
+    reconnect: QUICK,
   });
   const events: string[] = [];
   const reading = (async () => {
@@ -166,7 +166,7 @@ Deno.test("a consumer of several queues goes on with all of them after each loss
   const { transport, restart } = restartable();
   await using connection = createConnection("restartable://", {
     transport,
-    retry: QUICK,
+    reconnect: QUICK,
   });
   const queues = ["a", "b", "c"].map((name) => new Queue(name));
   const seen = new Set<string>();

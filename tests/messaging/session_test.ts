@@ -35,7 +35,7 @@ Deno.test("a consumer outlives what is no broker, where a broker was before (row
       return Promise.resolve({ ...changed(inner, {}), closed });
     },
   });
-  const options = { transport, retry: { firstDelay: 1, mostDelay: 5 } };
+  const options = { transport, reconnect: { initialDelay: 1, maxDelay: 5 } };
   await using connection = createConnection("mistaken://", options);
   const queue = new Queue("q");
   await connection.declare(queue);

@@ -110,7 +110,7 @@ const AT_CONNECT: readonly (readonly [string, Options?])[] = [
 
 for (const [url, options = {}] of AT_CONNECT) {
   Deno.test(`TLS is not guessed at connect: ${url} ${JSON.stringify(options)}`, async () => {
-    const connection = createConnection(url, { ...options, retry: false });
+    const connection = createConnection(url, { ...options, reconnect: false });
     const error = await connection.connect().catch((each) => each);
     await connection.close();
     assert(error instanceof OptionError, String(error));

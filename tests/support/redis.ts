@@ -8,7 +8,9 @@ import { assertNothingLeft, resources } from "./leaks.ts";
 import { ALL } from "./targets.ts";
 
 /** Waits between attempts that suit a test. */
-export const QUICK = { retry: { firstDelay: 10, mostDelay: 200 } } as const;
+export const QUICK = {
+  reconnect: { initialDelay: 10, maxDelay: 200 },
+} as const;
 
 /** Registers a test that has a server of its own, and leaves nothing open. */
 export function test(

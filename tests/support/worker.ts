@@ -184,7 +184,7 @@ function sayGot({ payload, deliveryInfo, deliveryCount }: Message<number>) {
 async function main(work: Work): Promise<void> {
   const connection = createConnection(work.url, {
     transportOptions: work.transportOptions ?? {},
-    retry: { firstDelay: 10, mostDelay: 200 },
+    reconnect: { initialDelay: 10, maxDelay: 200 },
   });
   const { queue, prefetch = 50 } = work;
   switch (work.mode) {

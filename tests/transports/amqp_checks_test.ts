@@ -21,7 +21,7 @@ test("headers that a frame holds are carried, and larger ones refused before the
   for (const frameMax of [0, 8192]) {
     await using connection = createConnection(url, {
       transportOptions: { frameMax },
-      retry: false,
+      reconnect: false,
     });
     const queue = queueOf();
     const producer = connection.producer({ declare: [queue] });
@@ -51,7 +51,7 @@ test("headers that a frame holds are carried, and larger ones refused before the
 test("arguments that no frame holds are refused by every verb, also while another call waits", async ({ url }) => {
   await using connection = createConnection(url, {
     transportOptions: { frameMax: 8192 },
-    retry: false,
+    reconnect: false,
   });
   const large = { "x-note": "n".repeat(9000) };
   const queue = queueOf();
@@ -88,7 +88,7 @@ test("arguments that no frame holds are refused by every verb, also while anothe
 });
 
 test("a name with a line end is refused by every verb, for RabbitMQ drops it", async ({ url }) => {
-  await using connection = createConnection(url, { retry: false });
+  await using connection = createConnection(url, { reconnect: false });
   const channel = await connection.channel();
   const queue = queueOf();
   await channel.declareQueue(queue);
@@ -148,7 +148,7 @@ test("a name with a line end is refused by every verb, for RabbitMQ drops it", a
 });
 
 test("one consumer of the same queue twice under a tag is told so, and the connection lives", async ({ url }) => {
-  await using connection = createConnection(url, { retry: false });
+  await using connection = createConnection(url, { reconnect: false });
   const queue = queueOf();
   await connection.declare(queue);
   await assertRejects(

@@ -121,11 +121,11 @@ test("the first operation fails like connect() where there is no broker, and is 
   }
 });
 
-test("connect() fails at once with retry: false", async ({ scheme }) => {
+test("connect() fails at once with reconnect: false", async ({ scheme }) => {
   await using connection = createConnection(
     `${scheme}://127.0.0.1:${freePort()}//`,
     {
-      retry: false,
+      reconnect: false,
     },
   );
   const began = performance.now();

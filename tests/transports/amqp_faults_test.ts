@@ -38,7 +38,7 @@ test("consumers and producers go on after their connection was cut", async ({ ur
 test("five thousand messages through connections that are cut: none confirmed is lost", async ({ url }) => {
   await using sending = Proxy.to(url);
   await using taking = Proxy.to(url);
-  const options = { retry: { firstDelay: 1, mostDelay: 20 } };
+  const options = { reconnect: { initialDelay: 1, maxDelay: 20 } };
   await using one = createConnection(sending.urlOf(url), options);
   await using two = createConnection(taking.urlOf(url), options);
   const queue = new Queue(`dashi-cuts-${crypto.randomUUID()}`, {
@@ -133,7 +133,7 @@ test("a black hole is noticed within two heartbeats and a second", async ({ url 
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url), {
     heartbeat: 1000,
-    retry: false,
+    reconnect: false,
   });
   const queue = new Queue(`dashi-hole-${crypto.randomUUID()}`, {
     exclusive: true,
@@ -154,7 +154,7 @@ test("a black hole is noticed while publishing too", async ({ url }) => {
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url), {
     heartbeat: 1000,
-    retry: false,
+    reconnect: false,
   });
   const queue = new Queue(`dashi-hole-${crypto.randomUUID()}`, {
     exclusive: true,
@@ -181,7 +181,7 @@ test("a black hole is noticed while publishing too", async ({ url }) => {
 });
 
 test("heartbeats keep an idle publisher, and a consumer that only takes", async ({ url }) => {
-  const options = { heartbeat: 1000, retry: false } as const;
+  const options = { heartbeat: 1000, reconnect: false } as const;
   await using sending = createConnection(url);
   await using idle = createConnection(url, options);
   await using taking = createConnection(url, options);
@@ -209,7 +209,7 @@ test("a publish into a black hole rejects at its deadline, and may have been sen
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url), {
     operationTimeout: 1000,
-    retry: false,
+    reconnect: false,
   });
   const queue = new Queue(`dashi-hole-${crypto.randomUUID()}`, {
     exclusive: true,

@@ -75,7 +75,7 @@ for (const fault of ["it was held up", "its confirm was lost"] as const) {
     await using proxy = Proxy.to(url);
     await using server = createConnection(url);
     await using client = createConnection(proxy.urlOf(url), {
-      retry: { firstDelay: 20, mostDelay: 200 },
+      reconnect: { initialDelay: 20, maxDelay: 200 },
     });
     const requests = new Queue(`dashi-requests-${crypto.randomUUID()}`, {
       expires: 60_000,

@@ -20,7 +20,7 @@ Deno.test({
         await context.step(client.name, async () => {
           await using connection = createConnection(
             urlFor(client, broker.url),
-            { heartbeat: 1000, retry: false },
+            { heartbeat: 1000, reconnect: false },
           );
           const queue = new Queue("", { exclusive: true });
           const [status] = await connection.declare(queue);
@@ -63,7 +63,7 @@ Deno.test({
       await Promise.all(CLIENTS.map(async (client) => {
         const url = urlFor(client, broker.url);
         await using sending = createConnection(url);
-        await using taking = createConnection(url, { retry: false });
+        await using taking = createConnection(url, { reconnect: false });
         const queue = new Queue(`taken by ${client.name}`);
         const producer = sending.producer({ declare: [queue] });
         await sending.declare(queue);

@@ -117,7 +117,7 @@ function connect(server: FakeAmqp, name: string): Connection {
   assert(client !== undefined);
   return createConnection(
     urlFor(client, `amqp://guest:guest@127.0.0.1:${server.port}`),
-    { maxResponseSize: MIB, heartbeat: 0, retry: false },
+    { maxResponseSize: MIB, heartbeat: 0, reconnect: false },
   );
 }
 

@@ -84,7 +84,7 @@ test("the endpoint's path is a parameter, the virtual host the path", async ({ u
   await first.connect();
   await using second = createConnection(
     `ws://guest:guest@127.0.0.1:${relay.port}/nowhere`,
-    { transportOptions: { path: "amqp é" }, retry: false },
+    { transportOptions: { path: "amqp é" }, reconnect: false },
   );
   const error = await assertRejects(() => second.connect(), NotFoundError);
   assert(error.message.includes('no virtual host "nowhere"'), error.message);
@@ -104,7 +104,9 @@ test("connect() rejects with typed errors", async ({ url }) => {
     urlOf(relay.port).replace(":guest@", ":hunter2@"),
   );
   await assertRejects(() => wrong.connect(), AuthenticationError);
-  await using closed = createConnection(urlOf(freePort()), { retry: false });
+  await using closed = createConnection(urlOf(freePort()), {
+    reconnect: false,
+  });
   const error = await assertRejects(() => closed.connect(), ConnectionError);
   assert(error.message.includes("REFUSED"), error.message);
 });
@@ -115,7 +117,7 @@ test("connect() to an endpoint that has no WebSocket says what it answered", asy
     () => new Response("no", { status: 404 }),
   );
   await using connection = createConnection(urlOf(server.addr.port), {
-    retry: false,
+    reconnect: false,
   });
   const error = await assertRejects(
     () => connection.connect(),
@@ -132,7 +134,7 @@ test("connect() to an endpoint that is silent ends at its deadline, and leaves n
   );
   await using connection = createConnection(urlOf(server.addr.port), {
     connectTimeout: 300,
-    retry: false,
+    reconnect: false,
   });
   const began = performance.now();
   await assertRejects(() => connection.connect());
@@ -172,7 +174,7 @@ test("a black hole is noticed within two heartbeats and a second, and its socket
   await using proxy = Proxy.to(`http://127.0.0.1:${relay.port}`);
   await using connection = createConnection(urlOf(proxy.port), {
     heartbeat: 1000,
-    retry: false,
+    reconnect: false,
   });
   await connection.connect();
   const events = connection.events()[Symbol.asyncIterator]();

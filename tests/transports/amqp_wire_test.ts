@@ -9,7 +9,7 @@ import { FakeAmqp } from "../support/fake_amqp.ts";
 const OPTIONS = {
   heartbeat: 0,
   operationTimeout: 20_000,
-  retry: false,
+  reconnect: false,
 } as const;
 
 for (const { name, scheme } of CLIENTS) {

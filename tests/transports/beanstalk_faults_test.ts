@@ -28,7 +28,7 @@ const message = (routingKey: string) => ({
 testOnServer(
   "kill -9 of the server: what was confirmed is there after its restart",
   async (server) => {
-    const options = { retry: { firstDelay: 1, mostDelay: 50 } };
+    const options = { reconnect: { initialDelay: 1, maxDelay: 50 } };
     await using connection = createConnection(server.url, options);
     const queue = new Queue("kept");
     const producer = connection.producer<number>({ declare: [queue] });
@@ -60,7 +60,7 @@ testOnServer(
   "a thousand messages through connections that are cut: none confirmed is lost",
   async (server) => {
     const [sending, taking] = [proxyTo(server), proxyTo(server)];
-    const options = { retry: { firstDelay: 1, mostDelay: 20 } };
+    const options = { reconnect: { initialDelay: 1, maxDelay: 20 } };
     const one = createConnection(sending.url, options);
     const two = createConnection(taking.url, options);
     const queue = new Queue("cuts");

@@ -89,7 +89,7 @@ testOnServer(
     const other = await startBeanstalk();
     try {
       await using both = createConnection([server.url, other.url]);
-      await using alone = createConnection(server.url, { retry: false });
+      await using alone = createConnection(server.url, { reconnect: false });
       const queue = new Queue("jobs");
       const options = { declare: [queue] };
       await both.producer<string>(options).publish("before", {

@@ -132,7 +132,7 @@ test("a lease is renewed while a handler works, and what a killed holder had com
   const proxy = Proxy.to(url);
   const holder = createConnection(proxy.urlOf(url), {
     ...options,
-    retry: false,
+    reconnect: false,
   });
   const { value: held } = await holder.consumer<string>(queue)
     [Symbol.asyncIterator]().next();
@@ -177,14 +177,14 @@ test("removed documents keep nothing but their name and revision", async () => {
 test("a wrong password, and a port that nobody listens on, say so", async () => {
   const url = ownUrl();
   const wrong = createConnection(url.replace(":secret@", ":Wr0ng@"), {
-    retry: false,
+    reconnect: false,
   });
   const error = await assertRejects(() => wrong.connect(), AuthenticationError);
   assertEquals(error.retryable, false);
   assert(!error.message.includes("Wr0ng"), error.message);
   await wrong.close();
   const nobody = createConnection("couchdb://u:Wr0ng@127.0.0.1:1/x", {
-    retry: false,
+    reconnect: false,
   });
   const refused = await assertRejects(() => nobody.connect(), ConnectionError);
   assertEquals([refused.code, refused.retryable, refused.outcome], [

@@ -18,7 +18,7 @@ const reason = isInstalled()
   ? openssl
   : "run it by deno task test, which provides CouchDB";
 
-const ONCE = { retry: false } as const;
+const ONCE = { reconnect: false } as const;
 
 async function assertWorks(connection: Connection): Promise<void> {
   const queue = new Queue("works");

@@ -10,7 +10,7 @@ const IMPATIENT = {
   connectTimeout: 2000,
   operationTimeout: 2000,
   heartbeat: 0,
-  retry: false,
+  reconnect: false,
 } as const;
 
 Deno.test("redis: a call whose answer the client dies of ends with its connection", async () => {

@@ -155,7 +155,7 @@ for (const isFirst of [true, false]) {
           connectTimeout: 5000,
           operationTimeout: 5000,
           heartbeat: 0,
-          retry: false,
+          reconnect: false,
         },
       );
       try {

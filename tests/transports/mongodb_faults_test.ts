@@ -6,7 +6,7 @@ import { freePort } from "../brokers/server.ts";
 import { MONGODB_URL, onMongodb } from "../support/mongodb.ts";
 import { Proxy } from "../support/proxy.ts";
 
-const IMPATIENT = { connectTimeout: 10_000, retry: false } as const;
+const IMPATIENT = { connectTimeout: 10_000, reconnect: false } as const;
 
 for (
   const [what, hosts] of [

@@ -120,7 +120,7 @@ onMongodb(
   async (database) => {
     await using relay = new MongodbRelay(database.url);
     await using connection = createConnection(relay.urlOf(database.url), {
-      retry: { firstDelay: 10, mostDelay: 50 },
+      reconnect: { initialDelay: 10, maxDelay: 50 },
       transportOptions: { pollingInterval: 50 },
     });
     await connection.connect();
@@ -167,7 +167,7 @@ onMongodb(
     await using connection = createConnection(relay.urlOf(database.url), {
       transportOptions: { fanout: "broadcast" },
       operationTimeout: 20_000,
-      retry: false,
+      reconnect: false,
     });
     await connection.declare([new Exchange("news", { type: "fanout" })]);
     await connection.producer({ exchange: "news" }).publish("warm");

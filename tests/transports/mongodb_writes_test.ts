@@ -56,7 +56,7 @@ for (
     async (database) => {
       await using relay = new MongodbRelay(database.url);
       const connection = createConnection(relay.urlOf(database.url), {
-        retry: { firstDelay: 10, mostDelay: 50 },
+        reconnect: { initialDelay: 10, maxDelay: 50 },
         transportOptions: { pollingInterval: 50 },
       });
       const queue = new Queue("q");
@@ -128,7 +128,7 @@ for (
       relay.refuse = (command) =>
         command === "find" && ++finds > 1 ? refusal : undefined;
       await using connection = createConnection(relay.urlOf(database.url), {
-        retry: false,
+        reconnect: false,
         connectTimeout: 500,
       });
       const began = performance.now();

@@ -156,12 +156,12 @@ test(
   async (server) => {
     await using raw = new Raw(server.port);
     await raw.send("PING"); // it has the only place
-    await using impatient = connectTo(server.url, { retry: false });
+    await using impatient = connectTo(server.url, { reconnect: false });
     const error = await impatient.connect().catch((error) => error);
     assertEquals([error.name, error.retryable], ["ConnectionError", true]);
     assert(error.message.includes("max number of clients"), error.message);
     await using connection = connectTo(server.url, {
-      retry: { firstDelay: 20, mostDelay: 100 },
+      reconnect: { initialDelay: 20, maxDelay: 100 },
     });
     const connecting = connection.connect();
     await raw.send("CONFIG", "SET", "maxclients", 100);

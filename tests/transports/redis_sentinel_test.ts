@@ -93,7 +93,7 @@ testAlone(
         await using connection = connectTo(list, {
           ...OPTIONS,
           connectTimeout: 2000,
-          retry: false,
+          reconnect: false,
         });
         await connection.connect();
       }
@@ -116,7 +116,7 @@ testAlone(
       arguments: ["--replicaof", "127.0.0.1", String(master.port)],
     });
     try {
-      await using connection = connectTo(replica.url, { retry: false });
+      await using connection = connectTo(replica.url, { reconnect: false });
       const error = await assertRejects(
         () => connection.connect(),
         ConnectionError,

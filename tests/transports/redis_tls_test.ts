@@ -13,7 +13,7 @@ import { certificates } from "../support/certificates.ts";
 import { connectTo, Raw, test, testAlone } from "../support/redis.ts";
 
 /** One attempt, with its error as it is. */
-const ONCE = { retry: false } as const;
+const ONCE = { reconnect: false } as const;
 
 async function assertWorks(connection: Connection): Promise<void> {
   const queue = new Queue("works");

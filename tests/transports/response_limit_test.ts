@@ -52,7 +52,7 @@ for (const [name, url, head, part] of ENDLESS) {
         connectTimeout: 60_000,
         operationTimeout: 60_000,
         heartbeat: 0,
-        retry: false,
+        reconnect: false,
       },
     );
     try {
@@ -89,7 +89,7 @@ Deno.test("couchdb: what is compressed counts as what it becomes", async () => {
   );
   const connection = createConnection(
     `couchdb://u:p@127.0.0.1:${server.addr.port}/db`,
-    { maxResponseSize: 8 * MIB, connectTimeout: 60_000, retry: false },
+    { maxResponseSize: 8 * MIB, connectTimeout: 60_000, reconnect: false },
   );
   const error = await connection.connect().catch((each) => each);
   assert(String(error).includes("maxResponseSize"), String(error));

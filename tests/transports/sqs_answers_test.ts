@@ -18,7 +18,7 @@ for (const skew of [600_000, -7_200_000]) {
     const refused: string[] = [];
     const connect = (options: Parameters<typeof open>[0]) => {
       relay.requests.length = 0;
-      return open({ retry: false, ...options });
+      return open({ reconnect: false, ...options });
     };
     const heard: string[] = [];
     relay.intercept = ({ action }) => {
@@ -63,7 +63,7 @@ for (const skew of [600_000, -7_200_000]) {
 }
 
 test("a clock that goes wrong while connected is corrected", async ({ open, relay }) => {
-  const connection = open({ retry: false });
+  const connection = open({ reconnect: false });
   const queue = new Queue(unique());
   const producer = connection.producer<number>({ declare: [queue] });
   await producer.publish(1, { routingKey: queue.name });
@@ -92,7 +92,7 @@ for (
   ] as const
 ) {
   test(`what is not named as taken is not confirmed: the answer ${what}`, async ({ open, relay }) => {
-    const connection = open({ retry: false });
+    const connection = open({ reconnect: false });
     const queue = new Queue(unique());
     await connection.declare(queue);
     relay.intercept = ({ action, body }) => {

@@ -264,7 +264,7 @@ test("publishes of a turn leave in batches of ten, within the limit of bytes, in
 });
 
 test("what fails of a batch fails alone", async ({ open, relay }) => {
-  const connection = open({ retry: false });
+  const connection = open({ reconnect: false });
   const queue = new Queue(unique());
   const producer = connection.producer<number>({ declare: [queue] });
   const routingKey = queue.name;

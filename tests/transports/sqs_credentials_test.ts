@@ -266,7 +266,7 @@ test("credentials and their token are asked for, and again when AWS says that th
 });
 
 test("credentials that stay expired are an authentication-failed that may pass", async ({ open, relay }) => {
-  const connection = open({ retry: false });
+  const connection = open({ reconnect: false });
   const queue = new Queue(unique());
   const producer = connection.producer({ declare: [queue] });
   await producer.publish(1, { routingKey: queue.name });

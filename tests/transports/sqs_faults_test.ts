@@ -22,7 +22,7 @@ for (
 ) {
   test(`connect() to ${what} is connection-failed`, async () => {
     await using connection = createConnection(`sqs://key:secret@${host}`, {
-      retry: false,
+      reconnect: false,
     });
     const error = await connection.connect().catch((error) => error);
     assertEquals(
@@ -50,7 +50,7 @@ test("connect() to a black hole misses its deadline", async () => {
   proxy.stall();
   await using connection = createConnection(proxy.urlOf(url), {
     connectTimeout: 300,
-    retry: false,
+    reconnect: false,
   });
   const began = performance.now();
   const error = await connection.connect().catch((error) => error);
@@ -61,7 +61,9 @@ test("connect() to a black hole misses its deadline", async () => {
 
 test("publish() into a black hole misses its deadline, and may have been sent", async () => {
   await using proxy = Proxy.to(url);
-  await using connection = createConnection(proxy.urlOf(url), { retry: false });
+  await using connection = createConnection(proxy.urlOf(url), {
+    reconnect: false,
+  });
   const queue = new Queue(unique());
   const producer = connection.producer({ declare: [queue] });
   await producer.publish(1, { routingKey: queue.name });
@@ -77,7 +79,9 @@ test("publish() into a black hole misses its deadline, and may have been sent", 
 
 test("publish() whose answer breaks off may have been taken, and may be tried again", async () => {
   await using proxy = Proxy.to(url);
-  await using connection = createConnection(proxy.urlOf(url), { retry: false });
+  await using connection = createConnection(proxy.urlOf(url), {
+    reconnect: false,
+  });
   const queue = new Queue(unique());
   await connection.declare(queue);
   proxy.breakOff();
@@ -103,7 +107,7 @@ test("publish() whose answer breaks off may have been taken, and may be tried ag
 
 for (const status of [200, 400, 404]) {
   test(`publish() whose answer is ${status}, and none of AWS's, may have been taken, and is tried again`, async ({ open, relay }) => {
-    const impatient = open({ retry: false });
+    const impatient = open({ reconnect: false });
     const queue = new Queue(unique());
     await impatient.declare(queue);
     let pages = 2;
@@ -148,7 +152,7 @@ test("a consumer whose receives are refused does not ask as fast as it is refuse
 });
 
 test("a publish that missed its deadline is not sent again by anybody", async ({ open, relay }) => {
-  const connection = open({ retry: false });
+  const connection = open({ reconnect: false });
   const queue = new Queue(unique());
   const producer = connection.producer({ declare: [queue] });
   const routingKey = queue.name;
@@ -172,7 +176,7 @@ test("a publish that missed its deadline is not sent again by anybody", async ({
 test("a socket that was closed while nobody used it costs a publish nothing", async ({ open, relay }) => {
   await using proxy = Proxy.to(relay.urlOf());
   const connection = createConnection(proxy.urlOf(relay.urlOf(QUICK)), {
-    retry: false,
+    reconnect: false,
   });
   const queue = new Queue(unique());
   const producer = connection.producer({ declare: [queue] });
@@ -193,7 +197,7 @@ test("a black hole under an idle consumer is noticed, and it goes on when that i
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url), {
     heartbeat: 500,
-    retry: { firstDelay: 20, mostDelay: 100 },
+    reconnect: { initialDelay: 20, maxDelay: 100 },
     // The receive that was given up may reach the server yet, and take the message.
     transportOptions: { visibilityTimeout: 1000 },
   });
@@ -222,7 +226,7 @@ test("a black hole under an idle consumer is noticed, and it goes on when that i
 test("a server that is away for a while holds up publishes and consumers, and loses nothing", async () => {
   await using proxy = Proxy.to(url);
   await using connection = createConnection(proxy.urlOf(url), {
-    retry: { firstDelay: 20, mostDelay: 100 },
+    reconnect: { initialDelay: 20, maxDelay: 100 },
     transportOptions: { visibilityTimeout: 1000 },
   });
   const queue = new Queue(unique());
@@ -253,7 +257,7 @@ test("a server that is away for a while holds up publishes and consumers, and lo
 });
 
 test("a busy server is asked again", async ({ open, relay }) => {
-  const connection = open({ retry: false });
+  const connection = open({ reconnect: false });
   const queue = new Queue(unique());
   const producer = connection.producer({ declare: [queue] });
   await connection.declare(queue);
