@@ -7,7 +7,7 @@ import {
 import type { FieldTable, FieldValue } from "../model/field_table.ts";
 import type { Publishing } from "../model/message.ts";
 import { show } from "./queue_arguments.ts";
-import type { Topology } from "./topology.ts";
+import type { QueueRecord, Topology } from "./topology.ts";
 
 /** What {@linkcode route} looks at in a message. */
 export interface Routable {
@@ -19,11 +19,19 @@ export interface Routable {
   readonly properties: { readonly headers?: FieldTable | undefined };
 }
 
+/** Which fanout exchanges the broker broadcasts, and what of them it does not reach. */
+export interface Broadcasting {
+  /** Says whether an exchange is broadcast. */
+  readonly broadcasts: (exchange: string) => boolean;
+  /** Says which of the queues that are bound to it a message is put into all the same. @default {none} */
+  readonly puts?: ((queue: QueueRecord) => boolean) | undefined;
+}
+
 /** Where a message goes. */
 export interface Route {
   /** The queues, each once. */
   readonly queues: ReadonlySet<string>;
-  /** The fanout exchanges that are not expanded: the broker broadcasts. */
+  /** The fanout exchanges that the broker broadcasts. */
   readonly broadcasts: readonly string[];
   /** Whether all messages of this exchange and key go the same way, whatever their headers. */
   readonly cacheable: boolean;
@@ -36,7 +44,7 @@ export interface Route {
  *
  * @param topology The tables.
  * @param message The message.
- * @param broadcasts Says which fanout exchanges are not to be expanded.
+ * @param broadcasting Which fanout exchanges are broadcast. By default none is.
  * @returns Where it goes.
  * @throws {NotFoundError} If there is no such exchange.
  * @throws {AccessRefusedError} If the exchange is internal.
@@ -59,12 +67,12 @@ export interface Route {
 export function route(
   topology: Topology,
   message: Routable,
-  broadcasts: (exchange: string) => boolean = () => false,
+  broadcasting: Broadcasting = NONE,
 ): Route {
   const headers = message.properties.headers;
   const more = headers === undefined ? [] : extraKeys(headers, refuseNoList);
   if (message.exchange !== "") requireOpen(topology, message.exchange);
-  return find(topology, message, more, broadcasts);
+  return find(topology, message, more, broadcasting);
 }
 
 /**
@@ -75,20 +83,20 @@ export function route(
  *
  * @param topology The tables.
  * @param message What {@linkcode deadLetter} made.
- * @param broadcasts Says which fanout exchanges are not to be expanded.
+ * @param broadcasting Which fanout exchanges are broadcast. By default none is.
  * @returns Where it goes, or `undefined` if there is no such exchange.
  */
 export function routeDeadLetter(
   topology: Topology,
   message: Routable,
-  broadcasts: (exchange: string) => boolean = () => false,
+  broadcasting: Broadcasting = NONE,
 ): Route | undefined {
   const { exchange, properties: { headers } } = message;
   if (exchange !== "" && topology.exchange(exchange) === undefined) {
     return undefined;
   }
   const more = headers === undefined ? [] : extraKeys(headers, () => {});
-  return find(topology, message, more, broadcasts);
+  return find(topology, message, more, broadcasting);
 }
 
 /**
@@ -104,17 +112,19 @@ export function withoutBcc(message: Publishing): Publishing {
   return { ...message, properties: { ...message.properties, headers: rest } };
 }
 
+const NONE: Broadcasting = { broadcasts: () => false };
+
 function find(
   topology: Topology,
   message: Routable,
   more: readonly string[],
-  broadcasts: (exchange: string) => boolean,
+  broadcasting: Broadcasting,
 ): Route {
   const { exchange, routingKey, properties: { headers } } = message;
   const keys = [routingKey, ...more];
   const queues = new Set<string>();
   if (exchange !== "") {
-    return follow(topology, exchange, keys, headers, broadcasts, queues);
+    return follow(topology, exchange, keys, headers, broadcasting, queues);
   }
   for (const key of keys) {
     if (topology.queue(key) !== undefined) queues.add(key);
@@ -127,7 +137,7 @@ function follow(
   first: string,
   keys: readonly string[],
   headers: FieldTable | undefined,
-  broadcasts: (exchange: string) => boolean,
+  broadcasting: Broadcasting,
   queues: Set<string>,
 ): Route {
   const broadcast: string[] = [];
@@ -146,16 +156,20 @@ function follow(
     const declaration = topology.exchange(name)?.declaration;
     if (declaration === undefined) continue;
     if (declaration.type === "headers") cacheable = false;
-    if (declaration.type === "fanout" && broadcasts(name)) {
-      broadcast.push(name);
-      // The broker reaches the queues; on to other exchanges it does not lead.
-      for (const { destination } of topology.bindingsFrom(name)) {
-        if (destination.kind === "exchange") visited.add(destination.name);
-      }
-      continue;
-    }
     matches = 0;
-    for (const key of keys) topology.match(name, key, headers, found);
+    if (declaration.type === "fanout" && broadcasting.broadcasts(name)) {
+      broadcast.push(name);
+      // The broker reaches the queues, or some of them; on to other exchanges it does not lead.
+      for (const binding of topology.bindingsFrom(name)) {
+        const { kind, name: to } = binding.destination;
+        const record = kind === "queue" ? topology.queue(to) : undefined;
+        if (kind === "exchange" || (record && broadcasting.puts?.(record))) {
+          found(binding);
+        } else matches++;
+      }
+      // Who listens there without a binding is known to the broker alone.
+      if (broadcasting.puts === undefined) continue;
+    } else for (const key of keys) topology.match(name, key, headers, found);
     const alternate = declaration.arguments["alternate-exchange"];
     if (matches === 0 && typeof alternate === "string") visited.add(alternate);
   }

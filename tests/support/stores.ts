@@ -26,6 +26,7 @@ export type Changes = Partial<
     | "renew"
     | "beat"
     | "broadcast"
+    | "putsBroadcast"
     | "drop"
     | "setAside"
     | "reserve"

@@ -209,6 +209,43 @@ Deno.test("a fanout exchange is broadcast where the store can, and the outcome d
   await connection[Symbol.asyncDispose]();
 });
 
+Deno.test("a fanout exchange leads to queues, and is announced with what is put, where the store does both", async () => {
+  const seen: unknown[] = [];
+  const { channel, connection } = await open((inner) => ({
+    broadcast: async (exchange, _, options) => {
+      const of = { type: "exchange", name: exchange } as const;
+      const { version } = await inner.readTopology(of);
+      if (version !== options?.version) return { type: "stale" };
+      seen.push(["broadcast", exchange]);
+      return { type: "sent", receivers: 0 };
+    },
+    putsBroadcast: ({ declaration }) => declaration.name === "q",
+    put: (items, options) => {
+      seen.push([items.map(({ queue }) => queue), options?.announced]);
+      return inner.put(items, options);
+    },
+  }));
+  const mandatory = { ...message("amq.fanout", "k"), mandatory: true };
+  assertEquals((await channel.publish(mandatory)).type, "returned");
+  for (const name of ["q", "theirs"]) {
+    await channel.declareQueue({ ...QUEUE, name });
+    await channel.bind({
+      source: "amq.fanout",
+      destination: { kind: "queue", name },
+      routingKey: "",
+      arguments: {},
+    });
+  }
+  const outcome = await channel.publish(mandatory);
+  assertEquals(outcome, { type: "accepted", queues: 1 });
+  assertEquals(seen, [
+    ["broadcast", "amq.fanout"],
+    [["q"], ["amq.fanout"]],
+  ]);
+  assertEquals((await channel.checkQueue("q")).messageCount, 1);
+  await connection[Symbol.asyncDispose]();
+});
+
 Deno.test("what is rejected and dead-lettered nowhere is dropped by the store's own rule", async () => {
   const dropped: string[] = [];
   const { channel, connection } = await open((inner) => ({

@@ -188,7 +188,7 @@ Deno.test("route() says which fanout exchanges are to be broadcast, and what may
     exchange: "all",
     routingKey: "",
     properties: {},
-  }, (name) => name === "secret");
+  }, { broadcasts: (name) => name === "secret" });
   assertEquals([[...found.queues], found.broadcasts, found.cacheable], [["a"], [
     "secret",
   ], true]);
@@ -203,6 +203,45 @@ Deno.test("route() says which fanout exchanges are to be broadcast, and what may
       .cacheable,
     false,
   );
+});
+
+Deno.test("route() leads to those queues of a broadcast exchange that are asked for, and to its alternate where none is bound", () => {
+  const topology = topologyOf();
+  const bind = (source: string, name: string) =>
+    topology.apply({
+      type: "bound",
+      binding: {
+        source,
+        destination: { kind: "queue", name },
+        routingKey: "",
+        arguments: {},
+      },
+    });
+  for (const name of ["a", "b"]) bind("amq.fanout", name);
+  topology.apply({
+    type: "exchange-declared",
+    exchange: {
+      name: "nobody",
+      type: "fanout",
+      durable: true,
+      autoDelete: false,
+      internal: false,
+      arguments: { "alternate-exchange": "amq.fanout" },
+    },
+  });
+  const find = (exchange: string) => {
+    const message = { exchange, routingKey: "", properties: {} };
+    const { queues, broadcasts } = route(topology, message, {
+      broadcasts: () => true,
+      puts: ({ declaration }) => declaration.name === "b",
+    });
+    return [[...queues], broadcasts];
+  };
+  assertEquals(find("amq.fanout"), [["b"], ["amq.fanout"]]);
+  assertEquals(find("nobody"), [["b"], ["nobody", "amq.fanout"]]);
+  // A queue that is not asked for is bound all the same.
+  bind("nobody", "a");
+  assertEquals(find("nobody"), [[], ["nobody"]]);
 });
 
 Deno.test("route() passes over what is no string in CC", () => {

@@ -160,6 +160,7 @@ export class DeadLetters {
         ...options,
         version: routed.version,
         instead,
+        announced: routed.announced,
       });
       switch (result.type) {
         case "put":

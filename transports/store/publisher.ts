@@ -16,6 +16,8 @@ import type {
   Store,
 } from "./store.ts";
 
+const RETURNED: PublishOutcome = { type: "returned", replyText: "NO_ROUTE" };
+
 /**
  * Routes messages and puts their copies. A message whose route is known costs no
  * more than the store's `put`.
@@ -84,6 +86,7 @@ export class Publisher {
       version: routed.version,
       signal: options?.signal,
       deadline: options?.deadline,
+      announced: routed.announced,
     });
     return put.then((result) => {
       // Not before: what the store does not have yet it can not see to.
@@ -132,7 +135,12 @@ export class Publisher {
         ...options,
         version: routed.version,
       });
-      if (result?.type !== "stale") return routed.outcome;
+      if (result?.type !== "stale") {
+        return message.mandatory && result?.type === "sent" &&
+            result.receivers === 0
+          ? RETURNED
+          : routed.outcome;
+      }
       this.#limits.check(options, () => describe(message));
       this.#router.forget(message);
       return await this.#routeAndPut(message, options);
@@ -141,9 +149,7 @@ export class Publisher {
       this.#router.forget(message);
       return await this.#routeAndPut(message, options);
     }
-    return message.mandatory
-      ? { type: "returned", replyText: "NO_ROUTE" }
-      : routed.outcome;
+    return message.mandatory ? RETURNED : routed.outcome;
   }
 
   async #broadcast(
@@ -156,9 +162,14 @@ export class Publisher {
     const result = await this.#store.broadcast?.(first, message, options);
     if (result?.type === "stale") return result;
     const { signal, deadline } = options ?? {};
+    let receivers = result?.receivers;
     for (const exchange of others) {
-      await this.#store.broadcast?.(exchange, message, { signal, deadline });
+      const limits = { signal, deadline };
+      const next = await this.#store.broadcast?.(exchange, message, limits);
+      if (receivers === undefined || next?.type !== "sent") continue;
+      receivers += next.receivers;
     }
+    return receivers === undefined ? undefined : { type: "sent", receivers };
   }
 
   #tooLarge(message: Publishing): PublishError | undefined {

@@ -3,7 +3,12 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../transport.ts";
-import { type Route, route, routeDeadLetter } from "../../virtual/route.ts";
+import {
+  type Broadcasting,
+  type Route,
+  route,
+  routeDeadLetter,
+} from "../../virtual/route.ts";
 import type { Topology } from "../../virtual/topology.ts";
 import type { Store, StoreItem, TopologyKey, TopologyView } from "./store.ts";
 
@@ -11,7 +16,10 @@ import type { Store, StoreItem, TopologyKey, TopologyView } from "./store.ts";
 export interface Routed {
   readonly version: string;
   readonly queues: readonly Target[];
+  /** The fanout exchanges that `broadcast` is called for. */
   readonly broadcasts: readonly string[];
+  /** Those that `put` announces a message on in the same step. */
+  readonly announced: readonly string[];
   /** What `publish` resolves to when all goes well: made once for each route. */
   readonly outcome: PublishOutcome;
 }
@@ -46,14 +54,17 @@ export class Router {
   readonly #reading = new Map<string, Promise<View>>();
   /** How many messages wait for a view: those that come later go behind them. */
   readonly #waiting = new Map<string, number>();
-  readonly #broadcasts: (exchange: string) => boolean;
+  readonly #broadcasting: Broadcasting;
 
   /** Makes a router over a store's tables; `deadline` says until when a read of them may last that begins now. */
   constructor(store: Store, limits: Limits, deadline: () => number) {
     this.#store = store;
     this.#limits = limits;
     this.#deadline = deadline;
-    this.#broadcasts = () => store.broadcast !== undefined;
+    this.#broadcasting = {
+      broadcasts: () => store.broadcast !== undefined,
+      puts: store.putsBroadcast?.bind(store),
+    };
   }
 
   /** Looks for a route that is known already. */
@@ -118,8 +129,9 @@ export class Router {
   /**
    * Routes a dead letter to every queue that is bound, by fanout exchanges too: what is
    * broadcast reaches only those who listen, and a dead letter must not be lost. Where
-   * it is queued for those who are away, the broker knows more queues than we do. Its
-   * route is not remembered, for publishers may not take it through an internal exchange.
+   * it is queued for those who are away, the broker knows more queues than we do, unless
+   * it is us who put it there. Its route is not remembered, for publishers may not take
+   * it through an internal exchange.
    */
   async routeDeadLetter(
     message: Publishing,
@@ -129,13 +141,19 @@ export class Router {
     const expands = broadcast !== undefined &&
       !capabilities.has("queued-fanout");
     const view = await this.#store.readTopology(viewKey(message), options);
-    const found = routeDeadLetter(
-      view.topology,
-      message,
-      expands ? () => false : this.#broadcasts,
-    );
+    const { broadcasts, puts } = this.#broadcasting;
+    const found = routeDeadLetter(view.topology, message, {
+      broadcasts: expands ? () => false : broadcasts,
+      puts: puts && (() => true),
+    });
     return found === undefined
-      ? { version: view.version, queues: [], broadcasts: [], outcome: NOWHERE }
+      ? {
+        version: view.version,
+        queues: [],
+        broadcasts: [],
+        announced: [],
+        outcome: NOWHERE,
+      }
       : this.#resolve(view, message, found);
   }
 
@@ -173,7 +191,7 @@ export class Router {
 
   #decide(view: View, message: Publishing): Routed {
     const { topology, routes } = view;
-    const found = route(topology, message, this.#broadcasts);
+    const found = route(topology, message, this.#broadcasting);
     const routed = this.#resolve(view, message, found);
     if (found.cacheable) {
       if (routes.size >= MAX_ROUTES) routes.clear();
@@ -195,13 +213,18 @@ export class Router {
       // An empty queue leaves no trace on such a broker: `put` makes it.
       names = [message.routingKey];
     }
+    const announces = this.#broadcasting.puts !== undefined;
+    const apart = names.length === 0 || !announces;
     return {
       version,
       queues: names.map((queue) => ({ queue, ttl: ttlOf(topology, queue) })),
-      broadcasts: found.broadcasts,
+      broadcasts: apart ? found.broadcasts : [],
+      announced: apart ? [] : found.broadcasts,
       outcome: {
         type: "accepted",
-        queues: found.broadcasts.length > 0 ? undefined : names.length,
+        queues: found.broadcasts.length > 0 && !announces
+          ? undefined
+          : names.length,
       },
     };
   }

@@ -1,6 +1,10 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
-import type { Topology, TopologyChange } from "../../virtual/topology.ts";
+import type {
+  QueueRecord,
+  Topology,
+  TopologyChange,
+} from "../../virtual/topology.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 
 /**
@@ -52,6 +56,13 @@ export interface Store extends AsyncDisposable {
     message: Publishing,
     options?: BroadcastOptions,
   ): Promise<BroadcastResult>;
+  /**
+   * Says into which of the queues that are bound to a fanout exchange a message is put
+   * besides: `put` then announces it on the exchange in the same step, for those whom
+   * `broadcast` reaches, and they tell that it is in our queues already. Without it, what
+   * is broadcast is put nowhere.
+   */
+  putsBroadcast?(queue: QueueRecord): boolean;
 
   /**
    * Takes messages out of sight; waits up to `wait` for the first. An aborted call
@@ -206,6 +217,8 @@ export interface PutOptions extends CallOptions {
   readonly version?: string | undefined;
   /** Removed in the same step, or right after: for dead letters and retries. */
   readonly instead?: Reservation | undefined;
+  /** Fanout exchanges on which the message is announced, too: only where there is `putsBroadcast`. */
+  readonly announced?: readonly string[] | undefined;
 }
 
 /** Options of {@linkcode Store.release}. */
@@ -220,8 +233,15 @@ export interface BroadcastOptions extends CallOptions {
   readonly version?: string | undefined;
 }
 
-/** What became of a broadcast; `stale`: the view was old, read and route again. */
-export type BroadcastResult = { readonly type: "stale" } | void;
+/**
+ * What became of a broadcast; `stale`: the view was old, read and route again;
+ * `sent`: where the broker tells how many it reached. Where it reached nobody, a
+ * `mandatory` message is returned.
+ */
+export type BroadcastResult =
+  | { readonly type: "stale" }
+  | { readonly type: "sent"; readonly receivers: number }
+  | void;
 
 /** What became of a put. */
 export type PutResult =
