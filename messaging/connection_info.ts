@@ -29,7 +29,7 @@ export interface ConnectionInfo {
   /** The port. */
   readonly port: number | undefined;
   /** The user's name. */
-  readonly userid: string | undefined;
+  readonly username: string | undefined;
   /** The virtual host. */
   readonly virtualHost: string | undefined;
   /** Whether it speaks TLS. */
@@ -60,7 +60,7 @@ export function infoOf(
     transport,
     hostname: url.hostname,
     port: url.port,
-    userid: url.userid,
+    username: url.username,
     virtualHost: url.virtualHost,
     tls: tls !== undefined && tls !== false,
     connectTimeout: endpoint.connectTimeout,

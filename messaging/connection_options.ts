@@ -33,7 +33,7 @@ export interface ConnectionOptions {
   /** The broker's port. */
   readonly port?: number | undefined;
   /** The user's name. */
-  readonly userid?: string | undefined;
+  readonly username?: string | undefined;
   /** The password, or a function that is asked for it before each connect. */
   readonly password?: string | (() => string | Promise<string>) | undefined;
   /** The virtual host. */
@@ -97,7 +97,7 @@ const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
   {
     hostname: true,
     port: true,
-    userid: true,
+    username: true,
     password: true,
     virtualHost: true,
     transport: true,
@@ -115,7 +115,7 @@ const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
     onUnhandled: true,
     name: true,
   },
-  { retry: "reconnect" },
+  { retry: "reconnect", userid: "username" },
 );
 
 const RECONNECT: KnownOptions = optionsOf<ReconnectOptions>(

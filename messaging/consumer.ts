@@ -177,9 +177,9 @@ export class Consumer<T = unknown>
         }
       },
     });
-    if (retry !== undefined && this.#options.noAck) {
+    if (retry !== undefined && this.#options.autoAck) {
       throw new TypeError(
-        "Cannot try messages again of a consumer with noAck: they are settled on delivery",
+        "Cannot try messages again of a consumer with autoAck: they are acked when they are handed over",
       );
     }
     this.#start(retry !== undefined && mayWait(retry));
@@ -373,11 +373,11 @@ export class Consumer<T = unknown>
   }
 
   #newIntake(): Intake {
-    const { prefetch, noAck, exclusive, consumerTag } = this.#options;
+    const { prefetch, autoAck, exclusive, consumerTag } = this.#options;
     return new Intake(this.#session, {
       queues: this.#queues,
       prefetch: prefetch ?? 100,
-      noAck: noAck ?? false,
+      noAck: autoAck ?? false,
       exclusive: exclusive ?? false,
       consumerTag,
       positions: new StreamPositions(this.#options.arguments),

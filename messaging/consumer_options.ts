@@ -11,8 +11,8 @@ export interface ConsumerOptions<T = unknown> {
   readonly prefetch?: number | undefined;
   /** The content types to read: MIME types or names of codecs. @default {JSON, plain text and bytes} */
   readonly accept?: readonly string[] | undefined;
-  /** Takes messages as settled on delivery: each at most once. @default {false} */
-  readonly noAck?: boolean | undefined;
+  /** Acks each message when it is handed over: it comes at most once. AMQP calls that `no-ack`. @default {false} */
+  readonly autoAck?: boolean | undefined;
   /** Whether no other consumer may share the queues. @default {false} */
   readonly exclusive?: boolean | undefined;
   /** The consumer's name, shown by brokers; with several queues it is followed by the queue's. */
@@ -43,7 +43,7 @@ export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
   {
     prefetch: true,
     accept: true,
-    noAck: true,
+    autoAck: true,
     exclusive: true,
     consumerTag: true,
     arguments: true,
@@ -52,6 +52,7 @@ export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
     onError: true,
     signal: true,
   },
+  { noAck: "autoAck" },
 );
 
 /**

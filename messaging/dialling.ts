@@ -62,8 +62,8 @@ export async function dialOnce(
       password,
     });
   } catch (error) {
-    const { userid = "" } = url;
-    const basic = secrets.map((each) => base64(`${userid}:${each}`));
+    const { username = "" } = url;
+    const basic = secrets.map((each) => base64(`${username}:${each}`));
     hideSecrets(error, [...basic, ...secrets], formatUrl(url));
     throw error;
   }

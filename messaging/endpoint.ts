@@ -86,7 +86,7 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
       ...rest,
       scheme: source.scheme,
       ...hostsOf(rest, options),
-      userid: rest.userid ?? options.userid,
+      username: rest.username ?? options.username,
       password: typeof password === "function" ? undefined : password,
       virtualHost: rest.virtualHost ?? options.virtualHost,
     },
@@ -194,7 +194,7 @@ function hostsOf(
 
 /** Refuses what is of another type than it must be, and does not show it: it may be a secret. */
 function checkParts(options: ConnectionOptions): void {
-  for (const name of ["hostname", "userid", "virtualHost"] as const) {
+  for (const name of ["hostname", "username", "virtualHost"] as const) {
     const value: unknown = options[name];
     if (value === undefined || typeof value === "string") continue;
     throw wrongType(name, value, "a string");

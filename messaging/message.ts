@@ -316,7 +316,7 @@ export class ReceivedMessage<T> implements Message<T> {
   #settle(action: string): SettlementError | undefined {
     if (this.#settled) {
       const why = this.#source.noAck
-        ? "its consumer takes messages as settled, with noAck"
+        ? "its consumer has acked it when it was handed over, with autoAck"
         : "it was settled before";
       return new SettlementError(
         `Cannot ${action} a message of queue "${this.#delivery.queue}": ${why}`,

@@ -19,7 +19,7 @@ const AMQP: UrlDefaults = {
   hostname: "localhost",
   port: 5672,
   tlsPort: 5671,
-  userid: "guest",
+  username: "guest",
   password: "guest",
   virtualHost: "/",
 };

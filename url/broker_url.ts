@@ -11,7 +11,7 @@ export interface BrokerUrl extends BrokerHost {
   /** The scheme in lower case: `amqp`, `redis+socket`. */
   readonly scheme: string;
   /** The user's name. */
-  readonly userid: string | undefined;
+  readonly username: string | undefined;
   /** The password. */
   readonly password: string | undefined;
   /** All hosts, the first of which is `hostname` and `port`; more than one where the transport takes several. */
@@ -31,7 +31,7 @@ export interface UrlDefaults {
   /** The port under TLS. @default {the port} */
   readonly tlsPort?: number | undefined;
   /** The user's name. */
-  readonly userid?: string | undefined;
+  readonly username?: string | undefined;
   /** The password. */
   readonly password?: string | undefined;
   /** The virtual host. */

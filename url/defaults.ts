@@ -16,7 +16,7 @@ export function fillDefaults(
   const port = options.tls ? defaults.tlsPort ?? defaults.port : defaults.port;
   return {
     ...url,
-    userid: url.userid ?? defaults.userid,
+    username: url.username ?? defaults.username,
     password: url.password ?? defaults.password,
     hostname: url.hostname ?? defaults.hostname,
     port: url.port || port,

@@ -32,11 +32,11 @@ export function formatUrl(
 ): string {
   const { includePassword = false, mask = "**" } = options;
   const password = includePassword ? encode(url.password ?? "") : mask;
-  const userid = encode(url.userid ?? "");
-  const nobody = userid === "" && (url.password ?? "") === "";
-  const userinfo = nobody || (userid === "" && password === "")
+  const username = encode(url.username ?? "");
+  const nobody = username === "" && (url.password ?? "") === "";
+  const userinfo = nobody || (username === "" && password === "")
     ? ""
-    : `${userid}${password === "" ? "" : `:${password}`}@`;
+    : `${username}${password === "" ? "" : `:${password}`}@`;
   const hosts = url.hosts.map(({ hostname, port }) =>
     formatHost(hostname ?? "") + (port === undefined ? "" : `:${port}`)
   ).join(",");

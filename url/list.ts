@@ -46,7 +46,7 @@ export function splitUrls(
  *
  * const urls = parseUrlList("amqp://user:secret@a/v;b", { scheme: "amqp" });
  * assertEquals(urls.map((url) => url.hostname), ["a", "b"]);
- * assertEquals(urls[1]?.userid, "user");
+ * assertEquals(urls[1]?.username, "user");
  * ```
  */
 export function parseUrlList(
@@ -117,7 +117,7 @@ function schemeOf(text: string): string {
 
 function inherit(url: BrokerUrl, first: BrokerUrl | undefined): BrokerUrl {
   if (first === undefined) return url;
-  const hasUser = url.userid !== undefined || url.password !== undefined;
+  const hasUser = url.username !== undefined || url.password !== undefined;
   return {
     ...url,
     port: url.port ?? first.port,
@@ -125,7 +125,7 @@ function inherit(url: BrokerUrl, first: BrokerUrl | undefined): BrokerUrl {
       hostname: host.hostname,
       port: host.port ?? first.port,
     })),
-    userid: hasUser ? url.userid : first.userid,
+    username: hasUser ? url.username : first.username,
     password: hasUser ? url.password : first.password,
     virtualHost: url.virtualHost ?? first.virtualHost,
     query: { ...tlsParameters(url, first), ...url.query },

@@ -14,7 +14,7 @@ export interface ParseUrlOptions {
 const SCHEME = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is;
 
 /**
- * Parses a broker's URL: `scheme://userid:password@hostname:port/virtual-host?name=value`.
+ * Parses a broker's URL: `scheme://username:password@hostname:port/virtual-host?name=value`.
  *
  * Every part but the scheme may be missing and is then `undefined`. User, password,
  * host and virtual host are percent-decoded. The user ends at the first `:`, the
@@ -87,7 +87,7 @@ export function parseRest(
     : beforeFragment.slice(0, question);
   const query = question < 0 ? "" : beforeFragment.slice(question + 1);
   return {
-    userid: decode(colon < 0 ? userinfo : userinfo.slice(0, colon), "user"),
+    username: decode(colon < 0 ? userinfo : userinfo.slice(0, colon), "user"),
     password: decode(colon < 0 ? "" : userinfo.slice(colon + 1), "password"),
     hosts,
     hostname: first.hostname,

@@ -51,6 +51,7 @@ const PARTS: ReadonlySet<string> = new Set([
   "hostname",
   "port",
   "userid",
+  "username",
   "password",
   "virtual_host",
 ]);
@@ -103,7 +104,7 @@ export function readSharedQuery(
 function refuseMisplaced(name: string): void {
   if (PARTS.has(name)) {
     throw new OptionError(
-      `Cannot use "${name}" as a parameter of a URL: it has a place in the URL itself, transport://userid:password@hostname:port/virtual_host`,
+      `Cannot use "${name}" as a parameter of a URL: it has a place in the URL itself, transport://username:password@hostname:port/virtual_host`,
       { code: "option-invalid" },
     );
   }

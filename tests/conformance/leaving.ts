@@ -83,11 +83,11 @@ export const LEAVING: readonly ConformanceCase[] = [
     { ordered: true },
   ),
   onStage(
-    "leaving a loop with noAck loses nothing that was not handed over",
+    "leaving a loop with autoAck loses nothing that was not handed over",
     async (stage, harness) => {
       const queue = await filled(stage);
       const consumer = stage.connection.consumer(queue, {
-        noAck: true,
+        autoAck: true,
         prefetch: 20,
       });
       const got = await take(consumer, 5);
@@ -101,11 +101,11 @@ export const LEAVING: readonly ConformanceCase[] = [
     { ordered: true },
   ),
   onStage(
-    "a consumer with noAck that is slow leaves the rest to others",
+    "a consumer with autoAck that is slow leaves the rest to others",
     async (stage) => {
       const queue = await filled(stage);
       const slow = stage.connection.consumer(queue, {
-        noAck: true,
+        autoAck: true,
         prefetch: 5,
       });
       const iterator = slow[Symbol.asyncIterator]();

@@ -208,7 +208,7 @@ export const RETRYING: readonly ConformanceCase[] = [
         );
       }
       await assert.rejects(
-        connection.consumer(queue, { noAck: true }).run(() => {}, {
+        connection.consumer(queue, { autoAck: true }).run(() => {}, {
           retry: { attempts: 2 },
         }),
         TypeError,

@@ -192,7 +192,7 @@ export const RUNNING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "with noAck a message needs no ack, and gets none",
+    "with autoAck a message needs no ack, and gets none",
     async ({ connection, ...stage }, harness) => {
       const queue = stage.queue();
       const producer = connection.producer({ declare: [queue] });
@@ -203,7 +203,7 @@ export const RUNNING: readonly ConformanceCase[] = [
         ),
       );
       const consumer = connection.consumer<number>(queue, {
-        noAck: true,
+        autoAck: true,
         prefetch: 5,
       });
       const messages = await take(consumer, 50);

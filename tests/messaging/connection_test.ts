@@ -19,7 +19,7 @@ type Input = string | readonly string[] | ConnectionOptions;
 const URIS:
   readonly (readonly [Input, ConnectionOptions | undefined, string])[] = [
     [{}, undefined, "amqp://guest:**@localhost:5672//"],
-    [{ hostname: "h", userid: "u" }, undefined, "amqp://u:**@h:5672//"],
+    [{ hostname: "h", username: "u" }, undefined, "amqp://u:**@h:5672//"],
     [{ transport: "redis" }, undefined, "redis://127.0.0.1:6379/"],
     ["amqp://", {}, "amqp://guest:**@localhost:5672//"],
     [
@@ -38,14 +38,14 @@ const URIS:
       "amqp://guest:**@example.com:5672//",
     ],
     ["amqp://u:p@h:1/v", {
-      userid: "U",
+      username: "U",
       password: "P",
       port: 9,
       virtualHost: "V",
     }, "amqp://u:**@h:1/v"],
     [
       "amqp://h",
-      { userid: "U", password: "P", port: 9, virtualHost: "V" },
+      { username: "U", password: "P", port: 9, virtualHost: "V" },
       "amqp://U:**@h:9/V",
     ],
     ["amqp://h", { transport: "memory" }, "memory://h//"],
@@ -108,7 +108,7 @@ Deno.test("info() has everything before anything is loaded", () => {
     transport: "amqp",
     hostname: "h",
     port: 5671,
-    userid: "u",
+    username: "u",
     virtualHost: "/",
     tls: true,
     connectTimeout: 7,

@@ -36,7 +36,7 @@ Deno.test("each URL keeps its own parts, and only a bare host takes the first on
   const parts = (urls: string) =>
     readEndpoints(urls, {}).map((
       { url },
-    ) => [url.hostname, url.userid, url.password, url.port, url.virtualHost]);
+    ) => [url.hostname, url.username, url.password, url.port, url.virtualHost]);
   assertEquals(parts("amqp://u:p@a:1234/v1;amqp://b"), [
     ["a", "u", "p", 1234, "v1"],
     ["b", "guest", "guest", 5672, "/"],

@@ -96,6 +96,18 @@ const MISTAKES: readonly Mistake[] = [
     words: [`"retry" of createConnection`, `it is called "reconnect" now`],
   },
   {
+    name: "the user by its former name",
+    make: () => createConnection("memory://", loose({ userid: "me" })),
+    error: "OptionError",
+    words: [`"userid" of createConnection`, `it is called "username" now`],
+  },
+  {
+    name: "an option of a consumer by its former name",
+    make: () => memory().consumer("q", loose({ noAck: true })),
+    error: "OptionError",
+    words: [`"noAck" of connection.consumer`, `"autoAck" now`],
+  },
+  {
     name: "a wait by its former name",
     make: () =>
       createConnection("memory://", loose({ reconnect: { firstDelay: 1 } })),

@@ -189,7 +189,7 @@ test("heartbeats keep an idle publisher, and a consumer that only takes", async 
     expires: 60_000,
   });
   await Promise.all([idle.connect(), taking.connect()]);
-  const iterator = taking.consumer(queue, { noAck: true })
+  const iterator = taking.consumer(queue, { autoAck: true })
     [Symbol.asyncIterator]();
   const producer = sending.producer({ declare: [queue] });
   await sending.declare(queue);

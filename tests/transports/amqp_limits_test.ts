@@ -67,7 +67,7 @@ Deno.test({
         const queue = new Queue(`taken by ${client.name}`);
         const producer = sending.producer({ declare: [queue] });
         await sending.declare(queue);
-        const iterator = taking.consumer(queue, { noAck: true })
+        const iterator = taking.consumer(queue, { autoAck: true })
           [Symbol.asyncIterator]();
         // Longer than our own heartbeats would do.
         const end = performance.now() + 7000;

@@ -146,7 +146,7 @@ test(
     await change(password);
     let asked = 0;
     const options = {
-      userid: "worker",
+      username: "worker",
       password: () => {
         // Who keeps it is away now and then.
         if (asked++ % 3 === 2) throw new Error("no password now");

@@ -110,7 +110,7 @@ for (const { url, error, connection_params: expected } of urls.cases) {
     assert(expected !== undefined);
     const { address } = read(url);
     assertEquals(address.database, expected.db);
-    assertEquals(address.userid ?? null, expected.username);
+    assertEquals(address.username ?? null, expected.username);
     if (expected.path !== undefined) {
       assertEquals(address.path, expected.path);
       return;

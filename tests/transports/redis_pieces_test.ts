@@ -81,7 +81,7 @@ test(
     await raw.send("ZADD", "dashi.due", 1, "later");
     await watchScripts(raw);
     let got = 0;
-    for await (const message of connection.consumer(queue, { noAck: true })) {
+    for await (const message of connection.consumer(queue, { autoAck: true })) {
       if (++got === count) break;
       void message;
     }

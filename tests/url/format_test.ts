@@ -55,11 +55,11 @@ Deno.test("fillDefaults() fills in what is missing, and the port of TLS under TL
   const defaults = {
     port: 5672,
     tlsPort: 5671,
-    userid: "guest",
+    username: "guest",
     password: "guest",
   };
   const plain = fillDefaults(parseUrl("amqp://u@h:0"), defaults);
-  assertEquals([plain.userid, plain.password, plain.port], [
+  assertEquals([plain.username, plain.password, plain.port], [
     "u",
     "guest",
     5672,

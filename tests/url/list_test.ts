@@ -5,7 +5,7 @@ const list = (input: string | URL | readonly (string | URL)[]) =>
   parseUrlList(input, { scheme: "amqp" }).map((url) => [
     url.scheme,
     url.hostname,
-    url.userid,
+    url.username,
     url.password,
     url.port,
     url.virtualHost,

@@ -4,7 +4,7 @@ import { type BrokerUrl, formatUrl, parseUrl } from "../../url/mod.ts";
 type Parts = readonly [
   hostname?: string | undefined,
   port?: number | undefined,
-  userid?: string | undefined,
+  username?: string | undefined,
   password?: string | undefined,
   virtualHost?: string | undefined,
   query?: Readonly<Record<string, string>>,
@@ -66,10 +66,10 @@ const GOLDEN: readonly (readonly [string, Parts])[] = [
 for (const [text, parts] of GOLDEN) {
   Deno.test(`parseUrl() reads ${text}`, () => {
     const url = parseUrl(text);
-    const [hostname, port, userid, password, virtualHost, query = {}] = parts;
+    const [hostname, port, username, password, virtualHost, query = {}] = parts;
     assertEquals(url, {
       scheme: text.slice(0, text.indexOf(":")).toLowerCase(),
-      userid,
+      username,
       password,
       hosts: [{ hostname, port }],
       hostname,
@@ -146,7 +146,7 @@ Deno.test("parseUrl() undoes formatUrl(), whatever the parts", () => {
     const name = hostname === "" ? undefined : hostname;
     const url: BrokerUrl = {
       scheme: "amqp",
-      userid: maybe(text),
+      username: maybe(text),
       password: maybe(text),
       hosts: [{ hostname: name, port }],
       hostname: name,

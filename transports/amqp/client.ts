@@ -49,7 +49,7 @@ export async function dial(
     clientProperties: toFields(options.clientProperties),
     credentials: options.loginMethod === "EXTERNAL"
       ? credentials.external()
-      : credentials.plain(options.userid, password),
+      : credentials.plain(options.username, password),
     ...nodeTlsOptions(tls),
   });
   boundAnswers(model.connection, options.maxResponseSize, Buffer.concat);

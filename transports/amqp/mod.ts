@@ -2,7 +2,7 @@
  * AMQP 0-9-1 over TCP and TLS, by npm:amqplib: RabbitMQ, and what speaks as it does.
  * The default transport.
  *
- * URL: `amqp://[userid[:password]@][hostname][:port][/virtual-host]`, and `amqps://` for
+ * URL: `amqp://[username[:password]@][hostname][:port][/virtual-host]`, and `amqps://` for
  * TLS, which verifies. Aliases of the scheme: `pyamqp`, `amqplib`. Without more it is
  * `amqp://guest:guest@localhost:5672//`; with TLS the port is 5671. Of
  * `amqp://host/name` the virtual host is `name`, of `amqp://host//name` it is `/name`.

@@ -80,7 +80,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
     timeout: number,
     events: ClientEvents,
   ) {
-    super(options.virtualHost, options.userid, password);
+    super(options.virtualHost, options.username, password);
     this.frameMax = options.frameMax;
     this.channelMax = options.channelMax;
     this.heartbeat = options.heartbeat;

@@ -3,7 +3,7 @@
  * LavinMQ, and what speaks as they do. The second client beside `@dashi/mq/amqp`, as
  * `pika` is Kombu's; it does all that the first does.
  *
- * URL: `amqp-client://[userid[:password]@][hostname][:port][/virtual-host]`, or `pika://`;
+ * URL: `amqp-client://[username[:password]@][hostname][:port][/virtual-host]`, or `pika://`;
  * or any `amqp://` or `amqps://` URL with the option `transport: "pika"`. Without more it
  * is `amqp-client://guest:guest@localhost:5672//`; `?ssl=1` speaks TLS, and the port is
  * then 5671. `ws://` and `wss://` URLs go through a WebSocket: LavinMQ has

@@ -86,7 +86,7 @@ export class AmqpConnection implements TransportConnection {
           openChannel: (call) => this.openChannel({ ...call, use: "declare" }),
         }),
         copies: new Copies({
-          userid: dial.userid,
+          username: dial.username,
           openChannel: () =>
             this.openChannel({
               deadline: clock.now() + operationTimeout,
@@ -99,7 +99,7 @@ export class AmqpConnection implements TransportConnection {
           (this.#closing === undefined ? undefined : closedError()),
       password: async (call) =>
         url.password ?? await options.password?.(call) ??
-          (url.userid === undefined ? "guest" : ""),
+          (url.username === undefined ? "guest" : ""),
       lost: (error) => this.#lose(error),
       blocked: (reason) => onEvent?.({ type: "blocked", reason }),
       unblocked: () => onEvent?.({ type: "unblocked" }),

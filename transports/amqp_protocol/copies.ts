@@ -8,7 +8,7 @@ import type { Publish } from "./delays.ts";
 /** What copies need of their connection. */
 export interface CopiesHost {
   /** As whom it is logged in: RabbitMQ lets nobody publish as another. */
-  readonly userid: string;
+  readonly username: string;
   openChannel(): Promise<Channel>;
 }
 
@@ -78,7 +78,7 @@ export class Copies {
       properties: {
         ...properties,
         headers: Object.fromEntries(kept),
-        ...(userId === this.#host.userid ? { userId } : {}),
+        ...(userId === this.#host.username ? { userId } : {}),
       },
     };
   }

@@ -29,7 +29,7 @@ export interface AmqpTransportOptions {
 export interface DialOptions {
   readonly hostname: string;
   readonly port: number;
-  readonly userid: string;
+  readonly username: string;
   readonly virtualHost: string;
   readonly tls: TlsOptions | undefined;
   /** Seconds; 0 is none. */
@@ -93,7 +93,7 @@ export function dialOptions(
   return {
     hostname: url.hostname ?? "localhost",
     port: url.port ?? (isTls ? 5671 : 5672),
-    userid: url.userid ?? "guest",
+    username: url.username ?? "guest",
     virtualHost: url.virtualHost ?? "/",
     tls: !isTls ? undefined : typeof tls === "object" ? tls : {},
     heartbeat: Math.ceil(options.heartbeat / 1000),

@@ -47,7 +47,7 @@ export function readSettings(
     timeToRun: durationOption("ttr"),
   }, { url, transportOptions });
   if (tls !== undefined && tls !== false) throw none("TLS");
-  if (url.userid || url.password || options.password !== undefined) {
+  if (url.username || url.password || options.password !== undefined) {
     throw none("users and passwords");
   }
   if (url.virtualHost && url.virtualHost !== "/") throw none("virtual hosts");

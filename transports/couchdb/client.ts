@@ -88,9 +88,9 @@ export class CouchdbClient {
     );
     this.#headers = {
       accept: "application/json",
-      ...(dial.userid === undefined
+      ...(dial.username === undefined
         ? {}
-        : { authorization: basic(dial.userid, password ?? "") }),
+        : { authorization: basic(dial.username, password ?? "") }),
     };
   }
 
@@ -394,7 +394,7 @@ function parse(text: string): unknown {
   }
 }
 
-function basic(userid: string, password: string): string {
-  const bytes = new TextEncoder().encode(`${userid}:${password}`);
+function basic(username: string, password: string): string {
+  const bytes = new TextEncoder().encode(`${username}:${password}`);
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }

@@ -4,7 +4,7 @@
  * is taken by writing the holder's name into its document: of two who try, one has
  * the right revision.
  *
- * URL: `couchdb://[userid[:password]@][hostname][:port]/[database]`, and `couchdbs://`
+ * URL: `couchdb://[username[:password]@][hostname][:port]/[database]`, and `couchdbs://`
  * or `?ssl=1` for TLS, which verifies. Without more it is
  * `couchdb://localhost:5984/dashi`; with TLS the port is 6984. The user logs in by
  * HTTP's basic authentication. The database is made if it is not there, which needs an

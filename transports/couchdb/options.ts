@@ -21,7 +21,7 @@ export interface DialOptions {
   readonly database: string;
   /** The URL for errors, without the password. */
   readonly broker: string;
-  readonly userid: string | undefined;
+  readonly username: string | undefined;
   readonly tls: TlsOptions | undefined;
   /** Milliseconds between signs of life of the feed; 0 is none. */
   readonly heartbeat: number;
@@ -73,7 +73,7 @@ export function readDialOptions(
     origin: `${isTls ? "https" : "http"}://${host}:${port}`,
     database,
     broker: formatUrl(url),
-    userid: url.userid,
+    username: url.username,
     tls: !isTls ? undefined : typeof tls === "object" ? tls : {},
     heartbeat: options.heartbeat,
     operationTimeout: options.operationTimeout,

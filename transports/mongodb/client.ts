@@ -107,13 +107,13 @@ function clientOptions(
   options: DialOptions,
   hooks: DialHooks,
 ): MongoClientOptions {
-  const { userid, tls } = options;
+  const { username, tls } = options;
   const { heartbeat, operationTimeout } = hooks;
   const most = Math.max(Math.ceil(hooks.connectTimeout), 1);
   return {
-    ...(userid === undefined
+    ...(username === undefined
       ? {}
-      : { auth: { username: userid, password: hooks.password ?? "" } }),
+      : { auth: { username, password: hooks.password ?? "" } }),
     ...given("authSource", options.authSource),
     ...given("authMechanism", options.authMechanism),
     ...given("replicaSet", options.replicaSet),

@@ -2,7 +2,7 @@
  * MongoDB, by npm:mongodb: queues as documents, shared with Python's Kombu and
  * Celery in both directions.
  *
- * URL: `mongodb://[userid:password@][hostname][:port][,…][/database]`, and
+ * URL: `mongodb://[username:password@][hostname][:port][,…][/database]`, and
  * `mongodb+srv://` for hosts that DNS names. Without more it is
  * `mongodb://127.0.0.1:27017/kombu_default`. A user is known to `admin`, or to the
  * database that the URL names.

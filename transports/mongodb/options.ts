@@ -77,7 +77,7 @@ export interface DialOptions {
   /** Without user and password. */
   readonly uri: string;
   readonly database: string;
-  readonly userid: string | undefined;
+  readonly username: string | undefined;
   readonly tls: boolean | TlsOptions | undefined;
   readonly replicaSet: string | undefined;
   readonly authSource: string | undefined;
@@ -182,7 +182,7 @@ export function readMongodbOptions(
     dial: {
       uri: uriOf(url),
       database,
-      userid: url.userid,
+      username: url.username,
       tls: tlsOf(url.scheme, own.tls, options.tls),
       replicaSet: own.replicaSet,
       authSource: own.authSource,

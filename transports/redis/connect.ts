@@ -102,9 +102,9 @@ async function logIn(
   limits: CallOptions,
 ): Promise<void> {
   const action = `connect to "${broker}"`;
-  const { userid, database } = address;
-  if (userid !== undefined || password !== undefined) {
-    const user = userid === undefined ? [] : [userid];
+  const { username, database } = address;
+  if (username !== undefined || password !== undefined) {
+    const user = username === undefined ? [] : [username];
     await client.send(action, ["AUTH", ...user, password ?? ""], limits);
   }
   // The first one is selected already: a user who may not choose needs no other.
@@ -167,7 +167,7 @@ async function findMaster(
   sentinel: NonNullable<RedisAddress["sentinel"]>,
   { signal, deadline = Infinity }: CallOptions,
 ): Promise<{ readonly hostname: string; readonly port: number }> {
-  const { masterName, userid, password } = sentinel;
+  const { masterName, username, password } = sentinel;
   let failure: unknown;
   // The last share is for the master.
   let shares = address.hosts.length + 1;
@@ -183,7 +183,7 @@ async function findMaster(
       }, limits);
       const action = `ask a sentinel for the master "${masterName}"`;
       if (password !== undefined) {
-        const user = userid === undefined ? [] : [userid];
+        const user = username === undefined ? [] : [username];
         await client.send(action, ["AUTH", ...user, password], limits);
       }
       const answer = await client.send(action, [

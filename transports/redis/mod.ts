@@ -3,7 +3,7 @@
  * and Celery in both directions: lists, bindings, unacked messages and PUB/SUB channels
  * are theirs, byte for byte, as Kombu 5.7 writes them.
  *
- * URL: `redis://[[userid]:[password]@][hostname][:port][/database]`, and `rediss://` for
+ * URL: `redis://[[username]:[password]@][hostname][:port][/database]`, and `rediss://` for
  * TLS, which verifies. Without more it is `redis://127.0.0.1:6379/0`. The virtual host is
  * the number of the database. `redis+socket:///path/to/redis.sock?virtual_host=5` is a
  * Unix socket. `sentinel://a:26379;sentinel://b` (or `sentinel://a,b`) asks sentinels for
@@ -13,7 +13,7 @@
  * | Parameter | In `transportOptions` | Default | Meaning |
  * | --- | --- | --- | --- |
  * | `master_name` | `masterName` | - | the master's name; sentinels need it |
- * | `sentinel_userid` | `sentinelUserid` | - | as whom to ask the sentinels |
+ * | `sentinel_username` | `sentinelUsername` | - | as whom to ask the sentinels |
  * | - | `sentinelPassword` | - | their password |
  * | `visibility_timeout` (s) | `visibilityTimeout` (ms) | 1 hour | how long a message may be unacked before somebody else gets it, unless its holder lives and renews it |
  * | `fanout` | `fanout` | `pubsub` | `pubsub` as Kombu's, for those who are there; `queue` puts into every bound queue |

@@ -43,8 +43,8 @@ export interface RedisTransportOptions {
   readonly unackedIndexKey?: string | undefined;
   /** The master's name, where the URL is a sentinel's; in a URL `master_name`. */
   readonly masterName?: string | undefined;
-  /** As whom to ask the sentinels; in a URL `sentinel_userid`. The URL's user is the master's. */
-  readonly sentinelUserid?: string | undefined;
+  /** As whom to ask the sentinels; in a URL `sentinel_username`. The URL's user is the master's. */
+  readonly sentinelUsername?: string | undefined;
   /** The sentinels' password. */
   readonly sentinelPassword?: string | undefined;
 }
@@ -55,12 +55,12 @@ export interface RedisAddress {
   readonly path: string | undefined;
   readonly hosts: readonly BrokerHost[];
   readonly tls: TlsOptions | undefined;
-  readonly userid: string | undefined;
+  readonly username: string | undefined;
   readonly database: number;
   /** Set where the hosts are sentinels. */
   readonly sentinel: {
     readonly masterName: string;
-    readonly userid: string | undefined;
+    readonly username: string | undefined;
     readonly password: string | undefined;
   } | undefined;
 }
@@ -110,7 +110,7 @@ export function readRedisOptions(
     unackedKey: filled(stringOption("unacked_key")),
     unackedIndexKey: filled(stringOption("unacked_index_key")),
     masterName: stringOption("master_name"),
-    sentinelUserid: stringOption("sentinel_userid"),
+    sentinelUsername: stringOption("sentinel_username"),
     sentinelPassword: stringOption(),
     virtualHost: stringOption("virtual_host"),
   }, { url, transportOptions: options.transportOptions });
@@ -128,7 +128,7 @@ export function readRedisOptions(
       path: isSocket ? socketPath(url) : undefined,
       hosts: url.hosts,
       tls: tls === false ? undefined : tls === true ? {} : tls,
-      userid: url.userid,
+      username: url.username,
       database,
       sentinel: readSentinel(url, given),
     },
@@ -173,7 +173,7 @@ function readSentinel(
   url: BrokerUrl,
   given: RedisTransportOptions,
 ): RedisAddress["sentinel"] {
-  const { masterName, sentinelUserid, sentinelPassword } = given;
+  const { masterName, sentinelUsername, sentinelPassword } = given;
   if (url.scheme !== "sentinel") {
     if (masterName === undefined) return undefined;
     throw new OptionError(
@@ -187,7 +187,7 @@ function readSentinel(
       { code: "option-invalid" },
     );
   }
-  return { masterName, userid: sentinelUserid, password: sentinelPassword };
+  return { masterName, username: sentinelUsername, password: sentinelPassword };
 }
 
 const FANOUT_PREFIX: OptionReader<boolean | string> = {

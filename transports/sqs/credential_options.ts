@@ -58,11 +58,11 @@ export interface CredentialOptions {
  * @throws {OptionError} If there are none where some are needed, or two.
  */
 export function readCredentials(
-  { userid, password }: BrokerUrl,
+  { username, password }: BrokerUrl,
   options: CredentialOptions,
 ): SqsCredentialsFunction | undefined {
   const { credentials, sessionToken, neededBy } = options;
-  if (userid !== undefined) {
+  if (username !== undefined) {
     if (credentials !== undefined) {
       throw invalid(
         'Cannot use "credentials" with a URL that has an access key: give one of the two',
@@ -75,7 +75,7 @@ export function readCredentials(
       );
     }
     return async () => ({
-      accessKeyId: userid,
+      accessKeyId: username,
       secretAccessKey: await secret(),
       sessionToken,
     });
