@@ -1,3 +1,5 @@
+import type { BindingDestination } from "../model/binding.ts";
+import type { DeadLettered, Dropped } from "../transports/transport.ts";
 import type { Entity } from "./declarations.ts";
 
 /** What a connection is doing. URLs are without passwords. */
@@ -52,6 +54,21 @@ export type ConnectionEvent =
     /** How many this connection has put there, this one included. */
     readonly count: number;
   }
+  /** A message that its handler failed for is in its queue's dead letters, or in `<queue>.failed`. */
+  | {
+    readonly type: "parked";
+    /** The queue that it came from. */
+    readonly queue: string;
+    /** The queue that it is in now, or the exchange of the dead letters. */
+    readonly to: BindingDestination;
+    readonly messageId: string | undefined;
+    /** What its handler threw last, or why it cannot be read. */
+    readonly error: Error;
+    /** How often its handler was called for it. */
+    readonly attempts: number;
+  }
+  | DeadLettered
+  | Dropped
   /** What was declared before could not be declared again on a new connection. */
   | {
     readonly type: "declare-failed";

@@ -10,6 +10,8 @@ import type {
   DeleteOptions,
   DeleteQueueOptions,
   GetOptions,
+  Parked,
+  ParkOptions,
   PublishOutcome,
   RejectOptions,
   SettleOptions,
@@ -108,6 +110,10 @@ export class OwnChannel implements Channel {
 
   reject(tag: DeliveryTag, options: RejectOptions): Promise<void> {
     return this.#channel.reject(tag, options);
+  }
+
+  park(tag: DeliveryTag, options: ParkOptions): Promise<Parked> {
+    return this.#channel.park(tag, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -23,3 +23,20 @@ export interface QueueStatus {
   /** How many consumers it has, or `undefined` where the broker does not know. */
   readonly consumerCount: number | undefined;
 }
+
+/**
+ * Describes the plainest queue of a name: one that is there and that none of ours
+ * declared, or one that has to be made and nobody has described.
+ *
+ * @param name The queue's name.
+ * @returns A queue that lasts, without arguments.
+ */
+export function plainQueue(name: string): QueueDeclaration {
+  return {
+    name,
+    durable: true,
+    exclusive: false,
+    autoDelete: false,
+    arguments: {},
+  };
+}

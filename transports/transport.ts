@@ -52,6 +52,8 @@ import type {
 import type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
+import type { Parked, ParkOptions } from "./parking.ts";
+import type { TransportEvent } from "./transport_event.ts";
 
 export type * from "../async/clock.ts";
 export type * from "../model/binding.ts";
@@ -63,6 +65,8 @@ export type * from "../model/queue.ts";
 export type * from "../model/reply_code.ts";
 export type * from "../model/tls_options.ts";
 export type * from "../url/broker_url.ts";
+export type * from "./parking.ts";
+export type * from "./transport_event.ts";
 export * from "../model/errors.ts";
 export { deliveryTag } from "../model/message.ts";
 
@@ -129,25 +133,6 @@ export interface ConnectOptions extends CallOptions {
   /** Called with what the broker says unasked. Must not throw. */
   readonly onEvent?: ((event: TransportEvent) => void) | undefined;
 }
-
-/** What a transport tells unasked. */
-export type TransportEvent =
-  /** Publishing is blocked. */
-  | { readonly type: "blocked"; readonly reason: string }
-  /** And no longer. */
-  | { readonly type: "unblocked" }
-  /** A message that could not be read, or not be written again, was put into quarantine on the broker. */
-  | {
-    readonly type: "quarantined";
-    /** The queue that it came from. */
-    readonly queue: string;
-    /** Its id, where it has one that can be read. */
-    readonly messageId: string | undefined;
-    /** Why. */
-    readonly error: Error;
-    /** How many this connection has put there, this one included. */
-    readonly count: number;
-  };
 
 /** Why a connection or a channel ended. */
 export type CloseReason =
@@ -248,6 +233,14 @@ export interface Channel extends AsyncDisposable {
   ack(tag: DeliveryTag, options?: SettleOptions): Promise<void>;
   /** Settles a delivery: back to its queue, or away. */
   reject(tag: DeliveryTag, options: RejectOptions): Promise<void>;
+  /**
+   * Settles a delivery that failed for good: to the dead letters of its queue, with
+   * headers that say why, and where its queue dead-letters nowhere, or they lead nowhere,
+   * to the queue that `failedQueue` of `@dashi/mq/virtual` names, which is declared when
+   * it is missing. The message is there before it leaves its queue; where that fails it
+   * stays unsettled.
+   */
+  park(tag: DeliveryTag, options: ParkOptions): Promise<Parked>;
 }
 
 /** Options of {@linkcode Channel.get}. A message that was got is renewed like any other. */

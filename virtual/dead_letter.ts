@@ -1,3 +1,4 @@
+import type { BindingDestination } from "../model/binding.ts";
 import {
   type FieldTable,
   type FieldValue,
@@ -67,6 +68,67 @@ export function deadLetter(
     body: message.body,
     republished: true,
   };
+}
+
+/**
+ * Makes of a message that failed for good what is put into the queue where it is parked,
+ * with the headers of {@linkcode deadLetter}: they tell where it came from.
+ *
+ * @param queue The name of the queue that it leaves.
+ * @param message The message.
+ * @param to The name of the queue that it is parked in.
+ * @param now The time, ms since 1970.
+ * @returns The message to publish.
+ */
+export function parked(
+  queue: string,
+  message: Publishing,
+  to: string,
+  now: number,
+): Publishing {
+  const { expiration: _, ...properties } = message.properties;
+  return {
+    exchange: "",
+    routingKey: to,
+    mandatory: true,
+    delay: 0,
+    properties: {
+      ...properties,
+      headers: withoutCc(addDeath(message, queue, "rejected", now)),
+    },
+    body: message.body,
+    republished: true,
+  };
+}
+
+/**
+ * Says where a dead letter goes.
+ *
+ * @param next The dead letter.
+ * @returns The exchange, or for the default one the queue.
+ */
+export function destinationOf(
+  { exchange, routingKey }: Publishing,
+): BindingDestination {
+  return exchange === ""
+    ? { kind: "queue", name: routingKey }
+    : { kind: "exchange", name: exchange };
+}
+
+/**
+ * Adds headers to a message.
+ *
+ * @param message The message.
+ * @param added The headers, which win over equal ones.
+ * @returns The message with them.
+ */
+export function withHeaders(
+  message: Publishing,
+  added: FieldTable,
+): Publishing {
+  const { properties } = message;
+  const headers = { ...properties.headers, ...added };
+  return { ...message, properties: { ...properties, headers } };
 }
 
 /**

@@ -30,6 +30,7 @@
 export * from "./consume.ts";
 export * from "./dead_letter.ts";
 export * from "./declare.ts";
+export * from "./failed_queue.ts";
 export { matchHeaders } from "./headers.ts";
 export * from "./route.ts";
 export { matchTopic } from "./topic.ts";

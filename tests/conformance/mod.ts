@@ -44,6 +44,7 @@ import { LEAVING } from "./leaving.ts";
 import { KILLED } from "./killed.ts";
 import { KILLERS } from "./killers.ts";
 import { MESSAGING } from "./messaging.ts";
+import { PARKING } from "./parking.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { QUARANTINING } from "./quarantining.ts";
@@ -74,6 +75,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...SETTLING,
   ...REQUEUING,
   ...DEAD_LETTERING,
+  ...PARKING,
   ...FINALITY,
   ...CLOSING,
   ...ABORTING,

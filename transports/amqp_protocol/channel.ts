@@ -18,6 +18,8 @@ import type {
   DeleteOptions,
   DeleteQueueOptions,
   GetOptions,
+  Parked,
+  ParkOptions,
   PublishOutcome,
   RejectOptions,
   SettleOptions,
@@ -224,22 +226,18 @@ export class AmqpChannel implements Channel {
   reject(tag: DeliveryTag, options: RejectOptions): Promise<void> {
     const refused = this.#refuse(options);
     if (refused !== undefined) return Promise.reject(refused);
-    const { requeue, multiple = false, delay, headers } = options;
-    if (delay === undefined && headers === undefined) {
-      return this.#deliveries.reject(tag, { requeue, multiple });
-    }
-    if (!requeue || multiple) {
-      return Promise.reject(
-        new TypeError(
-          "Cannot reject a message with a delay or headers: they are for one message that is requeued",
-        ),
-      );
-    }
     const { delays, copies } = this.#context;
-    return this.#deliveries.replace(
+    return this.#deliveries.reject(
       tag,
+      options,
       (delivery) => delays.copy(delivery, options, copies.publish),
     );
+  }
+
+  park(tag: DeliveryTag, options: ParkOptions): Promise<Parked> {
+    const refused = this.#refuse(options);
+    if (refused !== undefined) return Promise.reject(refused);
+    return this.#context.parking.park(tag, this.#deliveries, options);
   }
 
   /** Ends it: the client's channel is gone. `failure` is why, unless we closed it. */

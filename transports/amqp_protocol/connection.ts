@@ -14,6 +14,7 @@ import type {
 } from "../transport.ts";
 import { Copies } from "./copies.ts";
 import { Delays } from "./delays.ts";
+import { Parking } from "./parking.ts";
 import type { DialOptions } from "./options.ts";
 import type { Dial } from "./port.ts";
 import { Socket, type SocketHost } from "./socket.ts";
@@ -68,6 +69,16 @@ export class AmqpConnection implements TransportConnection {
     this.#options = options;
     const { clock, operationTimeout, heartbeat, onEvent } = options;
     const limits = this.#limits = new Limits(clock);
+    const declare = (call: CallOptions) =>
+      this.openChannel({ ...call, use: "declare" });
+    const copies = new Copies({
+      username: dial.username,
+      openChannel: () =>
+        this.openChannel({
+          deadline: clock.now() + operationTimeout,
+          use: "publish",
+        }),
+    });
     this.#host = {
       broker: formatUrl(url),
       dial,
@@ -83,15 +94,14 @@ export class AmqpConnection implements TransportConnection {
           clock,
           limits,
           operationTimeout,
-          openChannel: (call) => this.openChannel({ ...call, use: "declare" }),
+          openChannel: declare,
         }),
-        copies: new Copies({
-          username: dial.username,
-          openChannel: () =>
-            this.openChannel({
-              deadline: clock.now() + operationTimeout,
-              use: "publish",
-            }),
+        copies,
+        parking: new Parking({
+          clock,
+          operationTimeout,
+          copies,
+          openChannel: declare,
         }),
       },
       ended: () =>

@@ -2,6 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { Copies } from "./copies.ts";
 import type { Delays } from "./delays.ts";
+import type { Parking } from "./parking.ts";
 
 /** What a channel has from its connection. */
 export interface ChannelContext {
@@ -11,6 +12,7 @@ export interface ChannelContext {
   readonly heartbeat: number;
   readonly delays: Delays;
   readonly copies: Copies;
+  readonly parking: Parking;
   /** When the broker was last heard of, on the clock. */
   lastHeard(): number;
   /** Why the broker reads nothing for now, in its words. */

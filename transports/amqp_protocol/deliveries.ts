@@ -2,6 +2,7 @@ import { atNextTurn } from "../../async/turn.ts";
 import { SettlementError, TimeoutError } from "../../model/errors.ts";
 import { type DeliveryTag, deliveryTag } from "../../model/message.ts";
 import { Window } from "../store/window.ts";
+import type { RejectOptions } from "../transport.ts";
 import type { ChannelContext } from "./context.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 import type { AmqpClientChannel } from "./port.ts";
@@ -88,12 +89,26 @@ export class Deliveries {
     await this.ack(tag, false);
   }
 
-  /** Rejects at once; what was acked before leaves before. */
+  /**
+   * Rejects at once; what was acked before leaves before. With a delay or headers it is
+   * `publish` that brings it back.
+   */
   reject(
     tag: DeliveryTag,
-    options: { readonly requeue: boolean; readonly multiple: boolean },
+    options: RejectOptions,
+    publish?: (delivery: AmqpDelivery) => Promise<void>,
   ): Promise<void> {
-    const { requeue, multiple } = options;
+    const { requeue, multiple = false, delay, headers } = options;
+    if (delay !== undefined || headers !== undefined) {
+      if (requeue && !multiple && publish !== undefined) {
+        return this.replace(tag, publish);
+      }
+      return Promise.reject(
+        new TypeError(
+          "Cannot reject a message with a delay or headers: they are for one message that is requeued",
+        ),
+      );
+    }
     const tags = multiple ? this.#takeUpTo(tag) : this.#takeOne(tag);
     if (tags.length === 0) return Promise.reject(settledBefore(tag));
     this.flush();

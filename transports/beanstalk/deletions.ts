@@ -1,16 +1,13 @@
 import { Statistics } from "./body.ts";
 import type { Reply } from "./client.ts";
 import { join, type Link } from "./link.ts";
-import type { Tubes } from "./tubes.ts";
+import { MAX_TUBE, type Tubes } from "./tubes.ts";
 
 /**
  * Behind a tube's name: where it is noted that its queue was deleted. No queue has such
  * a tube: in the name of one that ends like this the `$` is written as an escape.
  */
 const SUFFIX = "$$deleted";
-
-/** The longest name of a tube, bytes. */
-const LONGEST = 200;
 
 /** How long a note stays, seconds: ten years. */
 const DELAY = 315_360_000;
@@ -118,6 +115,6 @@ export class Deletions {
   /** There is no room for one behind the longest names. */
   #noteTube(queue: string): string | undefined {
     const tube = this.#tubes.of(queue) + SUFFIX;
-    return tube.length > LONGEST ? undefined : tube;
+    return tube.length > MAX_TUBE ? undefined : tube;
   }
 }

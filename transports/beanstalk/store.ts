@@ -32,7 +32,7 @@ import { greet, type Server } from "./server.ts";
 import { settled, type StoreContext } from "./settled.ts";
 import { takeNow } from "./reserving.ts";
 import { MAX_AT_ONCE, Taker } from "./taker.ts";
-import { Tubes } from "./tubes.ts";
+import { MAX_TUBE, Tubes } from "./tubes.ts";
 
 /** The shortest time to run that a job can have: how often to renew follows from it. */
 const LEAST_LEASE = 1000;
@@ -123,6 +123,7 @@ export class BeanstalkStore implements Store {
         ? Math.min(RESERVE_WAIT, wholeSeconds(heartbeat) * 1000)
         : RESERVE_WAIT,
       lease: LEAST_LEASE,
+      queueNameBytes: MAX_TUBE,
     };
     context.onLost = (error) => this.#lose(error);
   }

@@ -1,7 +1,7 @@
 import { PreconditionFailedError } from "../../model/errors.ts";
 
 /** The longest name of a tube, bytes. */
-const LONGEST = 200;
+export const MAX_TUBE = 200;
 
 /** What the name of a tube may be made of. */
 const PLAIN = /^[A-Za-z0-9+/;.$_()][A-Za-z0-9+/;.$_()-]*$/;
@@ -31,9 +31,9 @@ export function tubeOf(queue: string): string {
   const tube = PLAIN.test(queue) && !ESCAPED.test(queue)
     ? queue
     : escapeName(queue);
-  if (tube.length > 0 && tube.length <= LONGEST) return tube;
+  if (tube.length > 0 && tube.length <= MAX_TUBE) return tube;
   throw new PreconditionFailedError(
-    `Cannot use a queue named "${queue}": the name of its tube would have ${tube.length} bytes; beanstalkd takes 1 to ${LONGEST}`,
+    `Cannot use a queue named "${queue}": the name of its tube would have ${tube.length} bytes; beanstalkd takes 1 to ${MAX_TUBE}`,
     { outcome: "not-sent" },
   );
 }

@@ -1,10 +1,10 @@
 import type { Binding } from "../../model/binding.ts";
+import { plainQueue } from "../../model/queue.ts";
 import type {
   ConsumerRecord,
   Topology,
   TopologyChange,
 } from "../../virtual/topology.ts";
-import { foreignQueue } from "../store/foreign_queue.ts";
 import type { Context } from "./context.ts";
 import { checkText } from "./names.ts";
 import type { Fields, UpdateStatement } from "./port.ts";
@@ -122,7 +122,7 @@ export class Changes {
           ...this.#expiry(record?.declaration.arguments["x-expires"]),
         },
         // Of a queue that others declared there is no record yet.
-        $setOnInsert: queueFields(foreignQueue(queue), undefined),
+        $setOnInsert: queueFields(plainQueue(queue), undefined),
         ...(record === undefined ? {} : { $unset: { gone: "" } }),
       },
       upsert: record !== undefined,

@@ -1,6 +1,6 @@
 import type { Binding } from "../../model/binding.ts";
+import { plainQueue } from "../../model/queue.ts";
 import { Topology } from "../../virtual/topology.ts";
-import { foreignQueue } from "../store/foreign_queue.ts";
 import type { TopologyKey } from "../store/store.ts";
 import type { Fields } from "./port.ts";
 import { applyRecord, foreignExchange, isGone, readRoute } from "./records.ts";
@@ -83,7 +83,7 @@ export class View {
     if (isThere && !isKnown) {
       this.#topology.apply({
         type: "queue-declared",
-        queue: foreignQueue(name),
+        queue: plainQueue(name),
         owner: undefined,
         foreign: true,
       });

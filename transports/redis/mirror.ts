@@ -1,13 +1,12 @@
 import { parseJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
-import type { QueueDeclaration } from "../../model/queue.ts";
+import { plainQueue, type QueueDeclaration } from "../../model/queue.ts";
 import {
   type ConsumerRecord,
   Topology,
   type TopologyChange,
 } from "../../virtual/topology.ts";
-import { foreignQueue } from "../store/foreign_queue.ts";
 import type { TopologyKey } from "../store/store.ts";
 import { BindingSet, type SetBinding } from "./binding_set.ts";
 import type { Layout } from "./layout.ts";
@@ -267,7 +266,7 @@ export class Mirror {
     if (this.#topology.queue(name) !== undefined) return;
     this.#topology.apply({
       type: "queue-declared",
-      queue: foreignQueue(name),
+      queue: plainQueue(name),
       owner: undefined,
       foreign: true,
     });

@@ -1,3 +1,5 @@
+import { shortHash } from "../../model/short_hash.ts";
+
 /** ASCII's punctuation, as Python has it, but for `-`, `_` and `.`. */
 const PUNCTUATION = /[!"#$%&'()*+,/:;<=>?@[\\\]^`{|}~]/g;
 
@@ -39,7 +41,7 @@ export function entityName(name: string): string {
 }
 
 /** The longest name that AWS takes for a queue. */
-const MAX_NAME = 80;
+export const MAX_NAME = 80;
 
 /**
  * Makes the name of the queue in which the quarantine of a queue is: that of a FIFO queue
@@ -53,20 +55,11 @@ export function quarantineName(queue: string, prefix: string): string {
   const base = isFifo(queue) ? `${queue.slice(0, -FIFO.length)}-fifo` : queue;
   const room = MAX_NAME - prefix.length - QUARANTINE.length;
   if (base.length <= room) return base + QUARANTINE;
-  const mark = `-${hash(base)}`;
+  const mark = `-${shortHash(base)}`;
   return base.slice(0, Math.max(0, room - mark.length)) + mark + QUARANTINE;
 }
 
 const QUARANTINE = "-quarantine";
-
-/** Tells names apart that begin alike: FNV-1a, eight digits. */
-function hash(text: string): string {
-  let value = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) {
-    value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
-  }
-  return (value >>> 0).toString(16).padStart(8, "0");
-}
 
 function translate(name: string): string {
   return name.replace(PUNCTUATION, "_").replaceAll(".", "-");

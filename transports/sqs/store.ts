@@ -30,7 +30,7 @@ import { capabilitiesOf } from "./capabilities.ts";
 import type { Clients } from "./clients.ts";
 import { entryFor } from "./entry.ts";
 import { Fanout, mostForTopics } from "./fanout.ts";
-import { isFifo } from "./names.ts";
+import { isFifo, MAX_NAME } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
 import { Polls } from "./polls.ts";
 import type { ReceivedMessage } from "./port.ts";
@@ -102,6 +102,7 @@ export class SqsStore implements Store {
       lease,
       // Its own dead letter queues go by how often a message was received.
       countsReserves: true,
+      queueNameBytes: MAX_NAME - settings.queueNamePrefix.length,
     };
     this.capabilities = capabilitiesOf(settings);
     this.#queues = new Queues(clients, settings, clock, this.#limits);
@@ -240,6 +241,14 @@ export class SqsStore implements Store {
         : await this.remove([each], options);
     });
     return (await Promise.all(lost)).flat();
+  }
+
+  async redrives(
+    reservation: Reservation,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    return this.#settlements.isOurs(reservation) &&
+      await this.#queues.redrives(reservation.from, options);
   }
 
   setAside(

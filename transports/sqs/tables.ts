@@ -1,9 +1,9 @@
 import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { AccessRefusedError, NotFoundError } from "../../model/errors.ts";
+import { plainQueue } from "../../model/queue.ts";
 import { planDeleteExchange, planDeleteQueue } from "../../virtual/declare.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
-import { foreignQueue } from "../store/foreign_queue.ts";
 import type {
   ChangeResult,
   TopologyKey,
@@ -182,7 +182,7 @@ export class SqsTables {
     if (this.#topology.queue(name) !== undefined) return;
     this.#topology.apply({
       type: "queue-declared",
-      queue: foreignQueue(name),
+      queue: plainQueue(name),
       owner: undefined,
       foreign: true,
     });

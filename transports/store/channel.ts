@@ -21,6 +21,8 @@ import type {
   DeleteOptions,
   DeleteQueueOptions,
   GetOptions,
+  Parked,
+  ParkOptions,
   PublishOutcome,
   Quarantined,
   QuarantineOptions,
@@ -33,6 +35,7 @@ import { type Declarer, planForeignConsume } from "./declarer.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { Loop } from "./loop.ts";
+import type { Parking } from "./parking.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Quarantine } from "./quarantine.ts";
 import type { Ripener } from "./ripener.ts";
@@ -51,6 +54,7 @@ export interface ChannelContext {
   readonly publisher: Publisher;
   readonly declarer: Declarer;
   readonly deadLetters: DeadLetters;
+  readonly parking: Parking;
   readonly quarantine: Quarantine;
   readonly leftovers: Leftovers;
   readonly ripener: Ripener;
@@ -278,6 +282,10 @@ export class StoreChannel implements Channel {
 
   reject(tag: DeliveryTag, options: RejectOptions): Promise<void> {
     return this.#deliveries.reject(tag, options);
+  }
+
+  park(tag: DeliveryTag, options: ParkOptions): Promise<Parked> {
+    return this.#deliveries.park(tag, options);
   }
 
   async listQuarantined(

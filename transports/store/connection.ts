@@ -19,6 +19,7 @@ import { Declarer } from "./declarer.ts";
 import { Leases } from "./leases.ts";
 import { Leftovers } from "./leftovers.ts";
 import { Loop } from "./loop.ts";
+import { Parking } from "./parking.ts";
 import { Publisher } from "./publisher.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Router } from "./router.ts";
@@ -128,7 +129,9 @@ class StoreConnection implements TransportConnection {
       quarantine,
       leftovers,
       () => clock.wall(),
+      options.onEvent,
     );
+    const declarer = new Declarer(store, this.#limits);
     this.#ripener = new Ripener(store, options);
     this.#context = {
       store,
@@ -141,7 +144,15 @@ class StoreConnection implements TransportConnection {
       leftovers,
       ripener: this.#ripener,
       consumerTags: new Set(),
-      declarer: new Declarer(store, this.#limits),
+      declarer,
+      parking: new Parking({
+        store,
+        deadLetters: this.#deadLetters,
+        quarantine,
+        declarer,
+        owner,
+        wall: () => clock.wall(),
+      }),
       publisher: new Publisher(
         store,
         router,
@@ -153,7 +164,7 @@ class StoreConnection implements TransportConnection {
       forget: (channel) => this.#channels.delete(channel),
     };
     this.#leases = new Leases(store, options, {
-      declarer: this.#context.declarer,
+      declarer,
       held: () => this.#held(),
       lost: (lost) => this.#lost(lost),
     });

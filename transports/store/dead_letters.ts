@@ -5,12 +5,39 @@ import {
   deadLetter,
   type DeadLetterReason,
   deadLetterTargets,
+  destinationOf,
 } from "../../virtual/dead_letter.ts";
+import type { TransportEvent } from "../transport.ts";
 import { isLeaseLost, leaseLost } from "./settler.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
 import type { Leftovers } from "./leftovers.ts";
 import { isMalformed, type Quarantine } from "./quarantine.ts";
 import type { Reservation, Store } from "./store.ts";
+
+/** What became of a dead letter. */
+export type Put =
+  | { readonly type: "put" }
+  /** It could not be written there. */
+  | { readonly type: "quarantined" }
+  /** It was no longer ours. */
+  | { readonly type: "lost" }
+  | { readonly type: "nowhere"; readonly because: string };
+
+const PUT: Put = { type: "put" };
+const QUARANTINED: Put = { type: "quarantined" };
+const LOST: Put = { type: "lost" };
+const UNROUTABLE: Put = {
+  type: "nowhere",
+  because: "no queue is bound for it where its queue dead-letters",
+};
+const IN_A_CIRCLE: Put = {
+  type: "nowhere",
+  because: "it went round in a circle of dead letters that nobody rejected",
+};
+const FULL: Put = {
+  type: "nowhere",
+  because: "a queue for its dead letters is full, and refuses more",
+};
 
 /** Moves messages that were rejected, or expired, or pushed out, to where their queue dead-letters them, or away. */
 export class DeadLetters {
@@ -19,20 +46,23 @@ export class DeadLetters {
   readonly #quarantine: Quarantine;
   readonly #leftovers: Leftovers;
   readonly #wall: () => number;
+  readonly #onEvent: ((event: TransportEvent) => void) | undefined;
 
-  /** Makes one over a store; `wall` is the time by the calendar, ms since 1970. */
+  /** Makes one over a store; `wall` is the time by the calendar, ms since 1970; `onEvent` hears of each message. */
   constructor(
     store: Store,
     router: Router,
     quarantine: Quarantine,
     leftovers: Leftovers,
     wall: () => number,
+    onEvent: ((event: TransportEvent) => void) | undefined,
   ) {
     this.#store = store;
     this.#router = router;
     this.#quarantine = quarantine;
     this.#leftovers = leftovers;
     this.#wall = wall;
+    this.#onEvent = onEvent;
   }
 
   /**
@@ -49,17 +79,19 @@ export class DeadLetters {
     if (isMalformed(message)) {
       return await this.#quarantine.add(reservation, message.error, options);
     }
-    const next = await this.#next(reservation.queue, message, why, options);
-    const put = next === undefined
-      ? "nowhere"
-      : await this.#putSomehow(next, message, reservation, options);
-    switch (put) {
+    const next = await this.next(reservation, message, why, options);
+    const put = next && await this.put(next, message, reservation, options);
+    switch (put?.type) {
       case "put":
+        return this.#tell(reservation, message, next, why);
+      case "quarantined":
         return;
       case "lost":
         throw leaseLost(reservation);
       case "nowhere":
-        return await this.#drop(reservation, next, why, options);
+      case undefined:
+        await this.#drop(reservation, next, why, options);
+        if (put !== undefined) this.#tellDropped(reservation, message, put);
     }
   }
 
@@ -99,8 +131,9 @@ export class DeadLetters {
     if (lost.length > 0) throw leaseLost(reservation);
   }
 
-  async #next(
-    queue: string,
+  /** Makes of a message what its queue dead-letters; `undefined` if that is nothing. */
+  async next(
+    { queue }: Reservation,
     message: Publishing,
     why: DeadLetterReason,
     options?: CallOptions,
@@ -115,13 +148,34 @@ export class DeadLetters {
       : deadLetter(record.declaration, message, why, this.#wall());
   }
 
-  /** Without the additions if they have no room, and if that cannot be written either, into quarantine. */
-  async #putSomehow(
+  #tell(
+    { queue }: Reservation,
+    { properties: { messageId } }: Publishing,
+    next: Publishing | undefined,
+    reason: DeadLetterReason,
+  ): void {
+    const to = next && destinationOf(next);
+    this.#onEvent?.({ type: "dead-lettered", queue, messageId, reason, to });
+  }
+
+  #tellDropped(
+    { queue }: Reservation,
+    { properties: { messageId } }: Publishing,
+    put: Put & { readonly type: "nowhere" },
+  ): void {
+    const error = new Error(
+      `A dead letter of queue "${queue}" is dropped: ${put.because}`,
+    );
+    this.#onEvent?.({ type: "dropped", queue, messageId, error });
+  }
+
+  /** Puts a dead letter in place of its message: without the additions if they have no room, and if that cannot be written either, into quarantine. */
+  async put(
     next: Publishing,
     message: Publishing,
     reservation: Reservation,
     options?: CallOptions,
-  ): Promise<"put" | "lost" | "nowhere"> {
+  ): Promise<Put> {
     let unwritable: Error;
     try {
       return await this.#put(next, reservation, options);
@@ -143,18 +197,20 @@ export class DeadLetters {
       }
     }
     await this.#quarantine.add(reservation, unwritable, options);
-    return "put";
+    return QUARANTINED;
   }
 
   async #put(
     next: Publishing,
     instead: Reservation,
     options?: CallOptions,
-  ): Promise<"put" | "lost" | "nowhere"> {
+  ): Promise<Put> {
     for (;;) {
       const routed = await this.#route(next, options);
       if (routed.queues.length === 0) {
-        return await this.#broadcastAlone(next, routed, instead, options);
+        return routed.isCircle
+          ? IN_A_CIRCLE
+          : await this.#broadcastAlone(next, routed, instead, options);
       }
       const result = await this.#store.put(itemsFor(next, routed), {
         ...options,
@@ -166,11 +222,11 @@ export class DeadLetters {
         case "put":
           await this.moveAll(result.displaced, "maxlen", options);
           await this.#broadcast(next, routed, options);
-          return "put";
+          return PUT;
         case "lost":
-          return "lost";
+          return LOST;
         case "full": // as on RabbitMQ, a dead letter that finds no room is gone
-          return "nowhere";
+          return FULL;
         case "stale": // the tables changed meanwhile
           options?.signal?.throwIfAborted();
       }
@@ -183,11 +239,11 @@ export class DeadLetters {
     routed: Routed,
     instead: Reservation,
     options?: CallOptions,
-  ): Promise<"put" | "lost" | "nowhere"> {
-    if (routed.broadcasts.length === 0) return "nowhere";
+  ): Promise<Put> {
+    if (routed.broadcasts.length === 0) return UNROUTABLE;
     await this.#broadcast(next, routed, options);
     const lost = await this.#store.remove([instead], options);
-    return lost.length > 0 ? "lost" : "put";
+    return lost.length > 0 ? LOST : PUT;
   }
 
   async #broadcast(
@@ -201,14 +257,17 @@ export class DeadLetters {
   }
 
   /** By the tables as they are now: a message must not be lost by what was true a while ago. */
-  async #route(next: Publishing, options?: CallOptions): Promise<Routed> {
+  async #route(
+    next: Publishing,
+    options?: CallOptions,
+  ): Promise<Routed & { readonly isCircle: boolean }> {
     const routed = await this.#router.routeDeadLetter(next, options);
     const names = new Set(routed.queues.map(({ queue }) => queue));
     const targets = deadLetterTargets(names, next);
-    return {
-      ...routed,
-      queues: routed.queues.filter(({ queue }) => targets.has(queue)),
-    };
+    const queues = routed.queues.filter(({ queue }) => targets.has(queue));
+    const isCircle = queues.length < names.size &&
+      routed.broadcasts.length === 0;
+    return { ...routed, queues, isCircle };
   }
 }
 

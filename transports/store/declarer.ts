@@ -2,12 +2,12 @@ import type { Limits } from "../../async/limits.ts";
 import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { PreconditionFailedError, TimeoutError } from "../../model/errors.ts";
+import { plainQueue } from "../../model/queue.ts";
 import type {
   ConsumerRecord,
   Topology,
   TopologyChange,
 } from "../../virtual/topology.ts";
-import { foreignQueue } from "./foreign_queue.ts";
 import type { Store, TopologyKey } from "./store.ts";
 
 /** Decides which changes lead from a topology to what is wanted, or throws why it can not be had. */
@@ -101,7 +101,7 @@ export function planForeignConsume(
   return [
     {
       type: "queue-declared",
-      queue: foreignQueue(name),
+      queue: plainQueue(name),
       owner: undefined,
       foreign: true,
     },

@@ -11,9 +11,15 @@ import {
   deliveryTag,
   type Publishing,
 } from "../../model/message.ts";
-import type { RejectOptions, SettleOptions } from "../transport.ts";
+import type {
+  Parked,
+  ParkOptions,
+  RejectOptions,
+  SettleOptions,
+} from "../transport.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import { deliveryOf } from "./delivery_of.ts";
+import type { Parking } from "./parking.ts";
 import { isMalformed } from "./quarantine.ts";
 import {
   isLeaseLost,
@@ -56,6 +62,7 @@ interface Held extends Settling {
 export interface DeliveriesContext {
   readonly store: Store;
   readonly deadLetters: DeadLetters;
+  readonly parking: Parking;
   readonly ripener: Ripener;
   readonly clock: Clock;
   readonly operationTimeout: number;
@@ -134,6 +141,19 @@ export class Deliveries implements SettlerHost<Held> {
       return Promise.reject(this.#notHeld(tag));
     }
     return this.#reject(held, options);
+  }
+
+  /** Settles: to where what failed for good is found. */
+  park(tag: DeliveryTag, options: ParkOptions): Promise<Parked> {
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    const held = this.#window.at(tag);
+    if (held === undefined || held.settling) {
+      return Promise.reject(this.#notHeld(tag));
+    }
+    held.settling = true;
+    this.#underWay++;
+    const { parking } = this.#context;
+    return this.#follow(held, parking.park(held.reservation, options));
   }
 
   /** Resolves when no settlement is on its way. */
@@ -297,16 +317,18 @@ export class Deliveries implements SettlerHost<Held> {
   }
 
   /** Waits for a settlement that is no matter of a batch. */
-  async #follow(held: Held, settling: Promise<void>): Promise<void> {
+  async #follow<R>(held: Held, settling: Promise<R>): Promise<R> {
     held.subscription?.free(1);
+    let result: R;
     try {
-      await settling;
+      result = await settling;
     } catch (error) {
       if (isLeaseLost(error)) this.settled(held);
       else this.kept(held);
       throw error;
     }
     this.settled(held);
+    return result;
   }
 
   /** Puts another copy in the same queue in its place. */

@@ -112,6 +112,11 @@ export interface Store extends AsyncDisposable {
     options?: CallOptions,
   ): Promise<readonly Reservation[]>;
   /**
+   * Says whether `drop` leaves a message to a rule of the broker's own: then it is not
+   * parked elsewhere.
+   */
+  redrives?(reservation: Reservation, options?: CallOptions): Promise<boolean>;
+  /**
    * Quarantines messages: puts them to where no consumer looks and an operator finds
    * them, on the broker and with their bytes as they are, for as long as their queue
    * lasts. What cannot be read goes there when it is rejected, and so does what can be
@@ -199,6 +204,8 @@ export interface StoreLimits {
    * with at once, and nothing lies in a buffer. @default {false}
    */
   readonly countsReserves?: boolean | undefined;
+  /** The most bytes of a queue's name. @default {255} */
+  readonly queueNameBytes?: number | undefined;
 }
 
 /** The copy of a message for one queue. */
