@@ -66,7 +66,7 @@ export async function provideBrokers(
       failed,
     });
     try {
-      const { url, how, version, stop } = await provide(
+      const { url, how, version, more = {}, stop } = await provide(
         row,
         installInTurn,
         say,
@@ -78,6 +78,9 @@ export async function provideBrokers(
         } s)`,
       );
       env[`DASHI_TEST_${row.name}_URL`] = url;
+      for (const [key, value] of Object.entries(more)) {
+        env[`DASHI_TEST_${row.name}_${key}`] = value;
+      }
       if (stop !== undefined) stops.push(stop);
       return provided;
     } catch (error) {
@@ -127,6 +130,8 @@ interface Provided {
   readonly url: string;
   readonly how: string;
   readonly version: string;
+  /** What else the tests are told. */
+  readonly more?: Readonly<Record<string, string>> | undefined;
   readonly stop?: () => Promise<void>;
 }
 
@@ -166,6 +171,7 @@ async function provide(
     url: server.url,
     how: wasInstalled ? "was installed" : "installed now",
     version: await row.version(),
+    more: server.told,
     stop: () => server.stop(),
   };
 }

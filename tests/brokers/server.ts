@@ -6,6 +6,8 @@ export { freePort } from "./ports.ts";
 export interface Server {
   /** Where it is. */
   readonly url: string;
+  /** What else the tests are told of it, as `DASHI_TEST_<NAME>_<KEY>`. */
+  readonly told?: Readonly<Record<string, string>> | undefined;
   /** Ends it at once, as a crash would. */
   kill(): Promise<void>;
   /** Ends it, and removes what it left. */
@@ -64,19 +66,27 @@ export async function until(
   }
 }
 
-/** Runs a command to its end, and returns what it printed. */
+/** Runs a command to its end, and returns what it printed; `input` is what it reads. */
 export async function run(
   command: string,
   args: readonly string[],
   env: Record<string, string> = {},
+  input = "",
 ): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(command, {
+  const child = new Deno.Command(command, {
     args: [...args],
     env,
-    stdin: "null",
+    stdin: input === "" ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",
-  }).output();
+  }).spawn();
+  const given = input === ""
+    ? undefined
+    : new Response(input).body?.pipeTo(child.stdin);
+  const [{ success, stdout, stderr }] = await Promise.all([
+    child.output(),
+    given,
+  ]);
   const text = new TextDecoder().decode(stdout);
   if (success) return text;
   throw new Error(

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
-import { findRabbitmq, startRabbitmq } from "../brokers/rabbitmq.ts";
+import { findRabbitmq } from "../brokers/rabbitmq.ts";
 import { CLIENTS, test, urlFor } from "../support/amqp.ts";
+import { amqpPlace, erlang } from "../support/amqp_place.ts";
 
 const isInstalled = findRabbitmq() !== undefined;
 
@@ -12,15 +13,21 @@ Deno.test({
     }`,
   ignore: !isInstalled,
   fn: async (context) => {
-    const broker = await startRabbitmq();
+    await using broker = await amqpPlace();
+    const user = crypto.randomUUID();
+    const users = "rabbit_auth_backend_internal";
+    const [name, all, by] = [erlang(user), erlang(".*"), erlang("the tests")];
+    const rights = `${erlang(broker.vhost)}, ${all}, ${all}, ${all}`;
+    await broker.ask(`ok = ${users}:add_user(${name}, ${erlang("pw")}, ${by})`);
     try {
-      await broker.control("add_user", "sender", "pw");
-      await broker.control("set_permissions", "sender", ".*", ".*", ".*");
+      await broker.ask(
+        `ok = ${users}:set_permissions(${name}, ${rights}, ${by})`,
+      );
       for (const client of CLIENTS) {
         await context.step(client.name, async () => {
           const url = urlFor(client, broker.url);
           await using sending = createConnection(
-            url.replace("guest:guest", "sender:pw"),
+            url.replace("guest:guest", `${user}:pw`),
           );
           await using taking = createConnection(url);
           const dead = new Queue(`dead of ${client.name}`);
@@ -31,7 +38,7 @@ Deno.test({
           const producer = sending.producer<number>({ declare: [dead, work] });
           await producer.publish(-1, {
             routingKey: work.name,
-            userId: "sender",
+            userId: user,
             headers: { "x-delivery-count": 7 },
           });
           for (let i = 0; i < 5; i++) {
@@ -56,7 +63,7 @@ Deno.test({
         });
       }
     } finally {
-      await broker.stop();
+      await broker.ask(`${users}:delete_user(${name}, ${by})`);
     }
   },
 });

@@ -15,9 +15,10 @@ import {
 } from "../../transports/amqp_protocol/delay.ts";
 import { delaySteps } from "../../transports/amqp_protocol/delay_layout.ts";
 import type { Binding, Publishing } from "../../transports/transport.ts";
-import { findRabbitmq, startRabbitmq } from "../brokers/rabbitmq.ts";
+import { findRabbitmq } from "../brokers/rabbitmq.ts";
 import { until } from "../conformance/support.ts";
 import { CLIENTS, test, urlFor } from "../support/amqp.ts";
+import { amqpPlace } from "../support/amqp_place.ts";
 
 const TARGET = { kind: "queue", name: "orders" } as const;
 
@@ -251,135 +252,131 @@ test("a requeue whose copy can not be published leaves the message unsettled", a
 const isInstalled = findRabbitmq() !== undefined;
 
 Deno.test({
-  name: `amqp, amqp_client: delays on a broker of the test's own${
+  name: `amqp, amqp_client: delays where the test is alone${
     isInstalled ? "" : " (RabbitMQ is not installed)"
   }`,
   ignore: !isInstalled,
   fn: async (context) => {
-    const broker = await startRabbitmq();
-    try {
-      await context.step(
-        "many connections declare them at once, and a level that was deleted again",
-        async () => {
-          const connections = Array.from(
-            { length: 4 },
-            (_, i) =>
-              createConnection(
-                urlFor(
-                  CLIENTS[i % CLIENTS.length] ?? { scheme: "amqp" },
-                  broker.url,
-                ),
+    await using broker = await amqpPlace();
+    await context.step(
+      "many connections declare them at once, and a level that was deleted again",
+      async () => {
+        const connections = Array.from(
+          { length: 4 },
+          (_, i) =>
+            createConnection(
+              urlFor(
+                CLIENTS[i % CLIENTS.length] ?? { scheme: "amqp" },
+                broker.url,
               ),
-          );
-          const queue = new Queue("delay-own");
-          const publish = (connection: typeof connections[0]) =>
-            connection.producer({ declare: [queue] }).publish(1, {
-              routingKey: queue.name,
-              delay: 1,
+            ),
+        );
+        const queue = new Queue("delay-own");
+        const publish = (connection: typeof connections[0]) =>
+          connection.producer({ declare: [queue] }).publish(1, {
+            routingKey: queue.name,
+            delay: 1,
+          });
+        await Promise.all(connections.map(publish));
+        const [first] = connections;
+        assert(first !== undefined);
+        const channel = await first.channel();
+        await channel.deleteExchange("dashi_delayed_0");
+        await channel.deleteExchange("dashi_delayed");
+        await Promise.all(connections.map(publish));
+        await channel.deleteExchange("dashi_delayed");
+        await channel.deleteExchange(DELIVERY_EXCHANGE);
+        await Promise.all(connections.map(publish));
+        for (const each of connections) await each.close();
+      },
+    );
+    for (const client of CLIENTS) {
+      await context.step(
+        `${client.scheme}: what finds no queue when its time has come holds up nothing`,
+        async () => {
+          const url = urlFor(client, broker.url);
+          await using connection = createConnection(url);
+          const name = `delay-none-${client.scheme}`;
+          const exchange = new Exchange(name, { type: "fanout" });
+          const gone = new Queue(`${name}-gone`);
+          const there = new Queue(`${name}-there`);
+          const toNobody = connection.producer({ exchange });
+          const producer = connection.producer<number>({
+            declare: [gone, there],
+          });
+          // A broker has no more than 32 of a queue's dead letters on their way.
+          await Promise.all(Array.from({ length: 40 }, async () => {
+            await toNobody.publish(0, { delay: 5000 });
+            await producer.publish(0, {
+              routingKey: gone.name,
+              delay: 5000,
             });
-          await Promise.all(connections.map(publish));
-          const [first] = connections;
-          assert(first !== undefined);
-          const channel = await first.channel();
-          await channel.deleteExchange("dashi_delayed_0");
-          await channel.deleteExchange("dashi_delayed");
-          await Promise.all(connections.map(publish));
-          await channel.deleteExchange("dashi_delayed");
-          await channel.deleteExchange(DELIVERY_EXCHANGE);
-          await Promise.all(connections.map(publish));
-          for (const each of connections) await each.close();
+          }));
+          const channel = await connection.channel();
+          await channel.deleteQueue(gone.name);
+          await producer.publish(1, { routingKey: there.name, delay: 7000 });
+          for await (const message of connection.consumer<number>(there)) {
+            assertEquals(message.payload, 1);
+            await message.ack();
+            break;
+          }
+          // A queue whose node is down comes back: its messages wait for a minute.
+          const count = async (queue: string) =>
+            (await channel.checkQueue(queue)).messageCount;
+          await until(
+            async () => await count("dashi_delayed_missed") > 0,
+            "what had no queue",
+          );
+          await until(
+            async () => await count("dashi_delayed_sink") === 0,
+            "the end of what went to an exchange",
+          );
+          await channel.purgeQueue("dashi_delayed_missed");
+          await channel.deleteExchange(name);
+          await channel.deleteQueue(there.name);
         },
       );
-      for (const client of CLIENTS) {
-        await context.step(
-          `${client.scheme}: what finds no queue when its time has come holds up nothing`,
-          async () => {
-            const url = urlFor(client, broker.url);
-            await using connection = createConnection(url);
-            const name = `delay-none-${client.scheme}`;
-            const exchange = new Exchange(name, { type: "fanout" });
-            const gone = new Queue(`${name}-gone`);
-            const there = new Queue(`${name}-there`);
-            const toNobody = connection.producer({ exchange });
-            const producer = connection.producer<number>({
-              declare: [gone, there],
+      await context.step(
+        `${client.scheme}: a delay queue that is gone is noticed, and declared again`,
+        async () => {
+          const url = urlFor(client, broker.url);
+          await using connection = createConnection(url);
+          await using other = createConnection(url);
+          const queue = new Queue(`delay-gone-${client.scheme}`);
+          const delays = (delay: number, from = connection) =>
+            from.producer<number>({ declare: [queue] }).publish(delay, {
+              routingKey: queue.name,
+              delay,
             });
-            // A broker has no more than 32 of a queue's dead letters on their way.
-            await Promise.all(Array.from({ length: 40 }, async () => {
-              await toNobody.publish(0, { delay: 5000 });
-              await producer.publish(0, {
-                routingKey: gone.name,
-                delay: 5000,
-              });
-            }));
-            const channel = await connection.channel();
-            await channel.deleteQueue(gone.name);
-            await producer.publish(1, { routingKey: there.name, delay: 7000 });
-            for await (const message of connection.consumer<number>(there)) {
-              assertEquals(message.payload, 1);
-              await message.ack();
-              break;
-            }
-            // A queue whose node is down comes back: its messages wait for a minute.
-            const count = async (queue: string) =>
-              (await channel.checkQueue(queue)).messageCount;
-            await until(
-              async () => await count("dashi_delayed_missed") > 0,
-              "what had no queue",
+          const iterator = connection.consumer<number>(queue)
+            [Symbol.asyncIterator]();
+          const comes = async (delay: number) => {
+            const { value } = await iterator.next();
+            assertEquals(value?.payload, delay);
+            await value?.ack();
+          };
+          await delays(1);
+          await comes(1);
+          const channel = await other.channel();
+          await channel.deleteQueue("dashi_delayed_0");
+          // The first that it would wait in, and one behind that.
+          for (const delay of [2, 2001]) {
+            const refused = await assertRejects(() => delays(delay));
+            assert(refused instanceof PublishError);
+            assertEquals(
+              [refused.code, refused.retryable, refused.outcome],
+              ["publish-refused", true, "not-sent"],
             );
-            await until(
-              async () => await count("dashi_delayed_sink") === 0,
-              "the end of what went to an exchange",
-            );
-            await channel.purgeQueue("dashi_delayed_missed");
-            await channel.deleteExchange(name);
-            await channel.deleteQueue(there.name);
-          },
-        );
-        await context.step(
-          `${client.scheme}: a delay queue that is gone is noticed, and declared again`,
-          async () => {
-            const url = urlFor(client, broker.url);
-            await using connection = createConnection(url);
-            await using other = createConnection(url);
-            const queue = new Queue(`delay-gone-${client.scheme}`);
-            const delays = (delay: number, from = connection) =>
-              from.producer<number>({ declare: [queue] }).publish(delay, {
-                routingKey: queue.name,
-                delay,
-              });
-            const iterator = connection.consumer<number>(queue)
-              [Symbol.asyncIterator]();
-            const comes = async (delay: number) => {
-              const { value } = await iterator.next();
-              assertEquals(value?.payload, delay);
-              await value?.ack();
-            };
-            await delays(1);
-            await comes(1);
-            const channel = await other.channel();
+            await delays(3);
+            await comes(3);
             await channel.deleteQueue("dashi_delayed_0");
-            // The first that it would wait in, and one behind that.
-            for (const delay of [2, 2001]) {
-              const refused = await assertRejects(() => delays(delay));
-              assert(refused instanceof PublishError);
-              assertEquals(
-                [refused.code, refused.retryable, refused.outcome],
-                ["publish-refused", true, "not-sent"],
-              );
-              await delays(3);
-              await comes(3);
-              await channel.deleteQueue("dashi_delayed_0");
-            }
-            // Another connection does not know of it, and declares it.
-            await delays(4, other);
-            await comes(4);
-            await iterator.return?.();
-          },
-        );
-      }
-    } finally {
-      await broker.stop();
+          }
+          // Another connection does not know of it, and declares it.
+          await delays(4, other);
+          await comes(4);
+          await iterator.return?.();
+        },
+      );
     }
   },
 });
