@@ -37,8 +37,10 @@ import { Quarantine } from "./quarantine.ts";
 import { Queue, queueName } from "./queue.ts";
 import { QueueHandle } from "./queue_handle.ts";
 import { redrive, type Redriven, type RedriveOptions } from "./redrive.ts";
+import type { PayloadSchema } from "./schema.ts";
 import { Session } from "./session.ts";
 import type { UrlInput } from "./url_input.ts";
+import { Users } from "./users.ts";
 import {
   makeSimpleQueue,
   type SimpleQueue,
@@ -65,8 +67,7 @@ export class Connection implements AsyncDisposable {
   readonly #publisher: SessionPublisher;
   readonly #codecs: CodecRegistry;
   readonly #decoding: Decoding;
-  readonly #producers = new Set<Pick<Producer, "close">>();
-  readonly #consumers = new Set<Pick<Consumer, "close">>();
+  readonly #users: Users;
   #sender: Producer | undefined;
   #closing: Promise<void> | undefined;
 
@@ -99,6 +100,7 @@ export class Connection implements AsyncDisposable {
       onUnhandled: options.onUnhandled,
     });
     this.#publisher = new SessionPublisher(this.#session);
+    this.#users = new Users(this.#session);
   }
 
   /** Whether it is connected now. */
@@ -163,21 +165,26 @@ export class Connection implements AsyncDisposable {
   producer<T = unknown>(options?: ProducerOptions): Producer<T>;
   producer<T>(options: ProducerOptions = {}): Producer<T> {
     this.#requireOpen("make a producer");
-    const producer = new Producer<T>(
-      this.#session,
-      this.#publisher,
-      this.#codecs,
-      options,
-      () => this.#producers.delete(producer),
+    return this.#users.addProducer((onClosed) =>
+      new Producer<T>(
+        this.#session,
+        this.#publisher,
+        this.#codecs,
+        options,
+        onClosed,
+      )
     );
-    this.#producers.add(producer);
-    return producer;
   }
 
   /**
-   * Makes a consumer, of its queue's type. It starts with the first `for await` or `run`.
+   * Makes a consumer, of its schema's type. It starts with the first `for await` or `run`.
    * A `Queue` is declared then; by its name alone it must be there.
    */
+  consumer<T>(
+    queues: Queue | string | readonly (Queue | string)[],
+    options: ConsumerOptions<T> & { schema: PayloadSchema<T> },
+  ): Consumer<T>;
+  /** Makes a consumer, of its queue's type. */
   consumer<T>(queue: Queue<T>, options?: ConsumerOptions<T>): Consumer<T>;
   /** Makes a consumer of a type that is named, or of `unknown`. */
   consumer<T = unknown>(
@@ -190,15 +197,9 @@ export class Connection implements AsyncDisposable {
   ): Consumer<T> {
     this.#requireOpen("make a consumer");
     const list = Array.isArray(queues) ? queues : [queues];
-    const consumer = new Consumer<T>(
-      this.#session,
-      this.#decoding,
-      list,
-      options,
-      () => this.#consumers.delete(consumer),
+    return this.#users.addConsumer((onClosed) =>
+      new Consumer<T>(this.#session, this.#decoding, list, options, onClosed)
     );
-    this.#consumers.add(consumer);
-    return consumer;
   }
 
   /** Makes a queue to put to and get from, durable, with an exchange of the same name. */
@@ -351,7 +352,7 @@ export class Connection implements AsyncDisposable {
     if (this.#home === undefined || this.#closing !== undefined) {
       return await this.close({ drainTimeout: options?.timeout });
     }
-    await this.#endUsers(
+    await this.#users.end(
       options?.timeout ?? this.#session.endpoint.operationTimeout,
     );
     await this.#home.takeBack(this);
@@ -366,25 +367,9 @@ export class Connection implements AsyncDisposable {
     const { clock, endpoint } = this.#session;
     const time = drainTimeout ?? endpoint.operationTimeout;
     const deadline = clock.now() + time;
-    await this.#endUsers(time, drainTimeout === undefined);
+    await this.#users.end(time, drainTimeout === undefined);
     // Who has used up all of it gets a twentieth more, to say goodbye.
     await this.#session.close(Math.max(deadline, clock.now() + time / 20));
-  }
-
-  /** Ends its producers and consumers, in time or not: what is left goes back with the connection. */
-  async #endUsers(drainTimeout: number, isHasty = false): Promise<void> {
-    const { clock, limits, blocking } = this.#session;
-    const call = { deadline: clock.now() + drainTimeout };
-    // Handlers may publish until they have ended.
-    await Promise.all(
-      [...this.#consumers].map((each) => each.close({ drainTimeout })),
-    );
-    const ended = Promise.all(
-      [...this.#producers].map((each) => each.close()),
-    );
-    // Where the broker takes none, nothing says how long that may last.
-    const drained = isHasty ? Promise.race([ended, blocking.begun]) : ended;
-    await limits.wait(drained, call, () => new Error("late")).catch(() => {});
   }
 
   #limits(options: OperationOptions | undefined): Call {

@@ -6,22 +6,17 @@ import {
   checkQueues,
   CONSUMER,
   type ConsumerOptions,
+  schemaOf,
 } from "./consumer_options.ts";
 import { mayWait } from "./handler_retry.ts";
+import { Inbox } from "./inbox.ts";
 import { checkKnown } from "./known_options.ts";
 import { type ConsumerHealth, healthOf } from "./consumer_health.ts";
 import { Intake } from "./intake.ts";
 import type { Arrival } from "./lane.ts";
 import { LoopBody } from "./loop_body.ts";
-import { type Message, ReceivedMessage } from "./message.ts";
-import {
-  canRead,
-  type Decoding,
-  needsCompression,
-  prepareToRead,
-  type Reading,
-  unreadable,
-} from "./reading.ts";
+import type { Message, ReceivedMessage } from "./message.ts";
+import type { Decoding, Reading } from "./reading.ts";
 import {
   type Call,
   checkCount,
@@ -33,7 +28,7 @@ import {
 import { type Queue, queueName } from "./queue.ts";
 import { handlerFailed, type RunOptions } from "./run_options.ts";
 import { Runner } from "./runner.ts";
-import { type Schema, validator } from "./schema.ts";
+import { checkSchema, validator } from "./schema.ts";
 import type { Session } from "./session.ts";
 import { StreamPositions } from "./stream_position.ts";
 
@@ -76,10 +71,11 @@ export class Consumer<T = unknown>
   readonly #queues: readonly (Queue | string)[];
   readonly #options: ConsumerOptions<T>;
   readonly #reading: Reading<T>;
-  /** The accepted types whose codecs were not loaded yet when it was made. */
-  readonly #lazyTypes: readonly string[];
+  /** Whether payloads are read before they are handed over. */
+  readonly #checks: boolean;
   readonly #onClosed: () => void;
   #mailbox = new Mailbox<Arrival>();
+  #inbox: Inbox<T>;
   #intake: Intake;
   /** The handlers of `run`, at work. */
   readonly #running = new Set<Promise<void>>();
@@ -102,19 +98,20 @@ export class Consumer<T = unknown>
     checkSignal(options.signal);
     checkCount("prefetch", options.prefetch ?? 100, 65_535);
     checkQueues(queues);
+    checkSchema(options.schema, "connection.consumer");
     this.#session = session;
     this.#queues = queues;
     this.#options = options;
     this.#onClosed = onClosed;
     const { codecs } = decoding;
+    const schema = options.schema ?? schemaOf<T>(queues);
     this.#reading = {
       ...decoding,
       accept: codecs.acceptSet(options.accept),
-      parse: validator(options.parse ?? schemaOf<T>(queues)),
+      check: validator(schema),
     };
-    this.#lazyTypes = [...this.#reading.accept].filter((type) =>
-      codecs.isLazy(type)
-    );
+    this.#checks = schema !== undefined || options.onInvalid !== undefined;
+    this.#inbox = this.#newInbox();
     this.#intake = this.#newIntake();
   }
 
@@ -157,25 +154,16 @@ export class Consumer<T = unknown>
     options: RunOptions<T> = {},
   ): Promise<void> {
     const { retry } = options;
-    const runner = new Runner<T>(handler, options, {
+    const runner = new Runner<T>(this.#checked(handler), options, {
       clock: this.#session.clock,
       random: this.#session.random,
       patience: this.#session.endpoint.operationTimeout,
-      take: () => this.#take(),
-      next: () => this.#nextMessage(),
+      take: () => inbox.take(false),
+      next: () => inbox.next(false),
       want: (count) => intake.want(count),
       cancel: () => this.cancel(),
-      onError: (error, message) => {
-        this.#handlerError = error;
-        const { onError = this.#options.onError } = options;
-        const heard = onError !== undefined;
-        this.#session.emit(handlerFailed(error, message), heard);
-        try {
-          onError?.(error, message);
-        } catch (cause) {
-          this.#session.emit(handlerFailed(cause, message));
-        }
-      },
+      onError: (error, message) =>
+        this.#tell(error, message, options.onError ?? this.#options.onError),
     });
     if (retry !== undefined && this.#options.autoAck) {
       throw new TypeError(
@@ -183,7 +171,7 @@ export class Consumer<T = unknown>
       );
     }
     this.#start(retry !== undefined && mayWait(retry));
-    const intake = this.#intake;
+    const [inbox, intake] = [this.#inbox, this.#intake];
     const running = runner.run();
     this.#running.add(running);
     try {
@@ -280,6 +268,7 @@ export class Consumer<T = unknown>
     if (this.#started && this.#mailbox.ended) {
       // It was cancelled, and is wanted again.
       this.#mailbox = new Mailbox<Arrival>();
+      this.#inbox = this.#newInbox();
       this.#intake = this.#newIntake();
       this.#started = false;
     }
@@ -308,13 +297,13 @@ export class Consumer<T = unknown>
     if (++this.#count % BREATH === 0) {
       return turn().then(() => this.#nextResult());
     }
-    const message = this.#take();
+    const message = this.#inbox.take(this.#checks);
     if (message === undefined) return this.#nextResult();
     return Promise.resolve(this.#inBody(message));
   }
 
   async #nextResult(): Promise<IteratorResult<Message<T>, undefined>> {
-    const message = await this.#nextMessage();
+    const message = await this.#inbox.next(this.#checks);
     return message === undefined
       ? { done: true, value: undefined }
       : this.#inBody(message);
@@ -325,51 +314,68 @@ export class Consumer<T = unknown>
     return { done: false, value: message };
   }
 
-  /** Takes a message that is there. With `onDecodeError` each must be read first. */
-  #take(): ReceivedMessage<T> | undefined {
-    if (this.#options.onDecodeError !== undefined) return undefined;
-    if (this.#lazyTypes.some((type) => this.#reading.codecs.isLazy(type))) {
-      return undefined;
-    }
-    const arrival = this.#mailbox.peek();
-    if (arrival === undefined) return undefined;
-    if (needsCompression(this.#reading, arrival.delivery)) return undefined;
-    this.#mailbox.take();
-    return this.#handOver(arrival);
+  /** Calls a handler for messages whose payloads are right, and throws for the others. */
+  #checked(
+    handler: (message: Message<T>) => void | Promise<void>,
+  ): (message: ReceivedMessage<T>) => void | Promise<void> {
+    if (!this.#checks || typeof handler !== "function") return handler;
+    const call = (message: ReceivedMessage<T>) => {
+      const error = message.invalid;
+      if (error === undefined) return handler(message);
+      if (this.#options.onInvalid === undefined) throw error;
+      return this.#ask(message, error).then(() => {
+        if (!message.settled) throw error;
+      });
+    };
+    return (message) => {
+      const reading = message.read();
+      return reading === undefined
+        ? call(message)
+        : reading.then(() => call(message));
+    };
   }
 
-  async #nextMessage(): Promise<ReceivedMessage<T> | undefined> {
-    const { onDecodeError } = this.#options;
-    for (;;) {
-      const arrival = await this.#mailbox.next();
-      if (arrival === undefined) return undefined;
-      const loading = prepareToRead(this.#reading, arrival.delivery);
-      if (loading !== undefined) await loading;
-      if (this.#mailbox.ended) {
-        // Cancelled while it was on its way here: it is for others.
-        arrival.source.giveBack(arrival);
-        continue;
-      }
-      const message = this.#handOver(arrival);
-      if (onDecodeError === undefined || canRead(message)) return message;
-      await this.#onUnreadable(message);
-      this.#intake.want(1);
-    }
+  /** Sees to a message for a loop whose payload is not right. Never rejects. */
+  async #refuse(message: ReceivedMessage<T>, error: Error): Promise<void> {
+    const { onInvalid, onError } = this.#options;
+    if (onInvalid !== undefined) await this.#ask(message, error);
+    else this.#tell(error, message, onError);
+    if (!message.settled) await this.#giveUp(message);
   }
 
-  #handOver({ delivery, source }: Arrival): ReceivedMessage<T> {
-    source.take(delivery);
-    return new ReceivedMessage<T>(delivery, source, this.#reading);
-  }
-
-  async #onUnreadable(message: Message<T>): Promise<void> {
+  /** Never rejects. */
+  async #ask(message: ReceivedMessage<T>, error: Error): Promise<void> {
     try {
-      await this.#options.onDecodeError?.(unreadable(message), message);
-    } catch (error) {
-      this.#session.emit(handlerFailed(error, message));
+      await this.#options.onInvalid?.(error, message);
+    } catch (cause) {
+      this.#session.emit(handlerFailed(cause, message));
     }
-    // It may be lost by now: then it is delivered again.
-    if (!message.settled) await message.reject().catch(() => {});
+  }
+
+  /** It may be lost by now: then it is delivered again. */
+  async #giveUp(message: ReceivedMessage<T>): Promise<void> {
+    await message.reject().catch(() => {});
+  }
+
+  #tell(
+    error: Error,
+    message: Message<T>,
+    onError: ConsumerOptions<T>["onError"],
+  ): void {
+    this.#handlerError = error;
+    this.#session.emit(handlerFailed(error, message), onError !== undefined);
+    try {
+      onError?.(error, message);
+    } catch (cause) {
+      this.#session.emit(handlerFailed(cause, message));
+    }
+  }
+
+  #newInbox(): Inbox<T> {
+    return new Inbox(this.#mailbox, this.#reading, {
+      refuse: (message, error) => this.#refuse(message, error),
+      want: (count) => this.#intake.want(count),
+    });
   }
 
   #newIntake(): Intake {
@@ -388,13 +394,4 @@ export class Consumer<T = unknown>
     const { clock, endpoint } = this.#session;
     return limitsOf(options, clock, endpoint.operationTimeout);
   }
-}
-
-/** What a consumer of one queue is typed by. */
-function schemaOf<T>(
-  queues: readonly (Queue | string)[],
-): Schema<T> | undefined {
-  const [queue, ...others] = queues;
-  if (typeof queue !== "object" || others.length > 0) return undefined;
-  return queue.schema as Schema<T> | undefined; // the compiler has held T to it
 }

@@ -3,7 +3,7 @@ import { quote } from "../model/foreign_text.ts";
 import { type KnownOptions, optionsOf } from "./known_options.ts";
 import type { Message } from "./message.ts";
 import { Queue } from "./queue.ts";
-import type { Schema } from "./schema.ts";
+import type { PayloadSchema } from "./schema.ts";
 
 /** Options of `connection.consumer`. @typeParam T What its messages' `payload` is. */
 export interface ConsumerOptions<T = unknown> {
@@ -20,15 +20,21 @@ export interface ConsumerOptions<T = unknown> {
   /** The broker's own arguments, such as `x-priority`. */
   readonly arguments?: FieldTable | undefined;
   /**
-   * Called with a message that can not be read, instead of handing it over; it is
-   * rejected afterwards if this has not settled it. Without it, reading `payload`
-   * throws.
+   * Checks and converts payloads before they are handed over: a Standard Schema, as of
+   * Zod, Valibot or ArkType, or a function that throws; either may answer later. What it
+   * refuses, or what cannot be read, comes neither to the handler of `run` nor to a loop:
+   * it goes to `onInvalid`, or is rejected and told, as what a handler has failed for in
+   * the end. @default {the queue's, where it is one}
    */
-  readonly onDecodeError?:
+  readonly schema?: PayloadSchema<T> | undefined;
+  /**
+   * Called with a message whose payload cannot be read, or is refused by the schema,
+   * instead of handing it over. What it leaves unsettled is rejected. Without it, and
+   * without a schema, reading `payload` throws.
+   */
+  readonly onInvalid?:
     | ((error: Error, message: Message<T>) => void | Promise<void>)
     | undefined;
-  /** Checks and converts payloads: a function that throws, or a Standard Schema that answers at once. */
-  readonly parse?: ((payload: unknown) => T) | Schema<T> | undefined;
   /** What `run` tells of errors to, where it is given no `onError` of its own. */
   readonly onError?:
     | ((error: Error, message: Message<T>) => void)
@@ -47,12 +53,12 @@ export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
     exclusive: true,
     consumerTag: true,
     arguments: true,
-    onDecodeError: true,
-    parse: true,
+    schema: true,
+    onInvalid: true,
     onError: true,
     signal: true,
   },
-  { noAck: "autoAck" },
+  { noAck: "autoAck", parse: "schema", onDecodeError: "onInvalid" },
 );
 
 /**
@@ -76,4 +82,18 @@ export function checkQueues(queues: readonly (Queue | string)[]): void {
       }: it must be a Queue, or the name of one`,
     );
   }
+}
+
+/**
+ * Finds the schema that a consumer of one queue is typed by.
+ *
+ * @param queues What it consumes from.
+ * @returns The queue's schema.
+ */
+export function schemaOf<T>(
+  queues: readonly (Queue | string)[],
+): PayloadSchema<T> | undefined {
+  const [queue, ...others] = queues;
+  if (typeof queue !== "object" || others.length > 0) return undefined;
+  return queue.schema as PayloadSchema<T> | undefined; // the compiler has held T to it
 }

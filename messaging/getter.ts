@@ -31,7 +31,7 @@ export class Getter<T> implements AsyncDisposable {
     this.#reading = {
       ...decoding,
       accept: decoding.codecs.acceptSet(accept),
-      parse: validator<T>(undefined),
+      check: validator<T>(undefined),
     };
   }
 

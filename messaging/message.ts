@@ -1,5 +1,5 @@
 import { copyOfBody, copyOfProperties } from "../model/copies.ts";
-import { DecodeError, SettlementError } from "../model/errors.ts";
+import { SettlementError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { Delivery, MessageProperties } from "../model/message.ts";
 import type { Channel } from "../transports/transport.ts";
@@ -7,7 +7,13 @@ import { type Death, deathsOf } from "./deaths.ts";
 import { attemptOf } from "./handler_retry.ts";
 import { type KnownOptions, optionsOf } from "./known_options.ts";
 import type { Call, OperationOptions } from "./operation_options.ts";
-import type { Reading } from "./reading.ts";
+import {
+  type Decoded,
+  notYet,
+  type Reading,
+  readPayload,
+  unreadable,
+} from "./reading.ts";
 
 /** Options of {@linkcode Message.ack}. */
 export interface AckOptions extends OperationOptions {
@@ -44,7 +50,7 @@ export interface Message<T> {
   /**
    * The payload, decompressed and decoded on first reading.
    *
-   * @throws {DecodeError} If the body is not what its content type or its header `compression` says, or would become too large.
+   * @throws {DecodeError} If the body is not what its content type or its header `compression` says, or would become too large, or if its consumer's schema does not take it.
    * @throws {ContentDisallowedError} If its content type is not accepted.
    */
   readonly payload: T;
@@ -117,7 +123,9 @@ export class ReceivedMessage<T> implements Message<T> {
   readonly #source: Source;
   readonly #reading: Reading<T>;
   #settled: boolean;
-  #decoded: { readonly payload: T } | { readonly error: unknown } | undefined;
+  #decoded: Decoded<T> | undefined;
+  /** Until its schema has answered. */
+  #checking: Promise<void> | undefined;
   #controller: AbortController | undefined;
   #properties: MessageProperties | undefined;
   #body: Uint8Array | undefined;
@@ -131,9 +139,9 @@ export class ReceivedMessage<T> implements Message<T> {
   }
 
   get payload(): T {
-    const decoded = this.#decoded ??= this.#decode();
-    if ("error" in decoded) throw decoded.error;
-    return decoded.payload;
+    const { payload, error } = this.#decoded ??= this.#decode();
+    if (error !== undefined) throw error;
+    return payload as T; // where there is no error
   }
 
   /** A copy: the message may have to be written again, as it came. */
@@ -267,11 +275,24 @@ export class ReceivedMessage<T> implements Message<T> {
     this.#source.onSettled(this.#delivery, undefined);
   }
 
+  /**
+   * Reads its payload, for `payload` and `invalid`.
+   *
+   * @returns A promise where its schema has yet to answer; it never rejects.
+   */
+  read(): Promise<void> | undefined {
+    this.#decoded ??= this.#decode();
+    return this.#checking;
+  }
+
+  /** Why its payload cannot be read, or is not what its schema takes, once it was read; else `undefined`. */
+  get invalid(): Error | undefined {
+    return this.#decoded?.error;
+  }
+
   /** Whether this is the error that reading its payload throws. */
   isUnreadable(error: unknown): boolean {
-    const decoded = this.#decoded;
-    return decoded !== undefined && "error" in decoded &&
-      decoded.error === error;
+    return error !== undefined && this.#decoded?.error === error;
   }
 
   #reject(
@@ -335,34 +356,23 @@ export class ReceivedMessage<T> implements Message<T> {
     );
   }
 
-  #decode(): { readonly payload: T } | { readonly error: unknown } {
-    const { malformed, properties, body, queue } = this.#delivery;
-    const { codecs, accept, maxDecompressedSize, parse } = this.#reading;
+  #decode(): Decoded<T> {
     try {
-      if (malformed !== undefined) {
-        throw new DecodeError(
-          `Cannot read what lay in queue "${queue}": it is no message`,
-          { cause: malformed },
-        );
-      }
-      const { contentType, contentEncoding, headers } = properties;
-      // What is made of others may be a view of them.
-      const read = isReadAsText(contentType) ? body : this.body;
-      const payload = codecs.decode(read, {
-        contentType,
-        contentEncoding,
-        compression: headers?.["compression"],
-        accept,
-        maxDecompressedSize,
-      });
-      return { payload: parse(payload) };
+      const payload = readPayload(this.#reading, this.#delivery, this);
+      if (!(payload instanceof Promise)) return { payload, error: undefined };
+      this.#checking = this.#check(payload);
+      return { error: notYet() };
     } catch (error) {
-      return { error };
+      return { error: unreadable(error) };
     }
   }
-}
 
-/** Those that nearly all have, whose payloads are made of characters. */
-function isReadAsText(contentType: string | undefined): boolean {
-  return contentType === "application/json" || contentType === "text/plain";
+  async #check(checked: Promise<T>): Promise<void> {
+    try {
+      this.#decoded = { payload: await checked, error: undefined };
+    } catch (error) {
+      this.#decoded = { error: unreadable(error) };
+    }
+    this.#checking = undefined;
+  }
 }

@@ -44,7 +44,12 @@ export { Queue, type QueueOptions } from "./queue.ts";
 export { QueueHandle } from "./queue_handle.ts";
 export type { Redriven, RedriveOptions } from "./redrive.ts";
 export type { RunOptions } from "./run_options.ts";
-export type { Schema, SchemaIssue, SchemaResult } from "./schema.ts";
+export type {
+  PayloadSchema,
+  Schema,
+  SchemaIssue,
+  SchemaResult,
+} from "./schema.ts";
 export { SimpleQueue, type SimpleQueueOptions } from "./simple_queue.ts";
 export {
   type Codec,

@@ -8,7 +8,7 @@ import {
   type ExchangeBinding,
   exchangeName,
 } from "./exchange.ts";
-import type { Schema } from "./schema.ts";
+import { checkSchema, type PayloadSchema } from "./schema.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 
 /** Options of {@linkcode Queue}. @typeParam T What its messages' `payload` is. */
@@ -49,8 +49,8 @@ export interface QueueOptions<T = unknown> {
   readonly deadLetterRoutingKey?: string | undefined;
   /** The broker's own arguments; the options above win over equal ones. */
   readonly arguments?: FieldTable | undefined;
-  /** What checks the payloads of who consumes from it alone and has no `parse` of his own. The broker does not know it. */
-  readonly schema?: Schema<T> | undefined;
+  /** What checks the payloads of who consumes from it alone and has no `schema` of his own. The broker does not know it. */
+  readonly schema?: PayloadSchema<T> | undefined;
 }
 
 const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
@@ -112,7 +112,7 @@ export class Queue<T = unknown> implements QueueDeclaration {
   /** The broker's own arguments, the options above among them. */
   readonly arguments: FieldTable;
   /** What checks its payloads. */
-  readonly schema: Schema<T> | undefined;
+  readonly schema: PayloadSchema<T> | undefined;
 
   /**
    * Makes a declaration.
@@ -130,6 +130,7 @@ export class Queue<T = unknown> implements QueueDeclaration {
     }
     checkName("queue", name);
     checkKnown(options, QUEUE);
+    checkSchema(options.schema, `queue "${name}"`);
     this.name = name;
     this.durable = options.durable ?? true;
     this.exclusive = options.exclusive ?? false;

@@ -1,7 +1,6 @@
 import type { CodecRegistry } from "../codec/mod.ts";
 import { DecodeError } from "../model/errors.ts";
 import type { Delivery } from "../model/message.ts";
-import type { Message } from "./message.ts";
 
 /** How a connection reads bodies. */
 export interface Decoding {
@@ -12,7 +11,7 @@ export interface Decoding {
 /** How payloads are read. */
 export interface Reading<T> extends Decoding {
   readonly accept: ReadonlySet<string>;
-  readonly parse: (payload: unknown) => T;
+  readonly check: (payload: unknown) => T | Promise<T>;
 }
 
 /** Whether what a delivery is compressed with has yet to be loaded. */
@@ -51,33 +50,59 @@ export function prepareToRead<T>(
     : Promise.allSettled([codec, press]);
 }
 
-/**
- * Says whether a message's payload can be read, by reading it.
- *
- * @param message The message.
- * @returns Whether it can.
- */
-export function canRead<T>(message: Message<T>): boolean {
-  try {
-    message.payload;
-    return true;
-  } catch {
-    return false;
-  }
-}
+/** What was read of a message: its payload, or why there is none. */
+export type Decoded<T> =
+  | { readonly payload: T; readonly error: undefined }
+  | { readonly payload?: undefined; readonly error: Error };
 
 /**
- * Says why a message's payload cannot be read.
+ * Reads a payload.
  *
- * @param message One that cannot.
- * @returns The error.
+ * @param reading How.
+ * @param delivery The delivery.
+ * @param message What has a copy of its body, for what may be made a view of it.
+ * @returns The payload; a promise where the schema answers later.
+ * @throws What is wrong with it.
  */
-export function unreadable<T>(message: Message<T>): Error {
-  try {
-    message.payload;
-  } catch (error) {
-    if (error instanceof Error) return error;
-    return new DecodeError("Cannot read a message", { cause: error });
+export function readPayload<T>(
+  { codecs, accept, maxDecompressedSize, check }: Reading<T>,
+  { malformed, properties, body, queue }: Delivery,
+  message: { readonly body: Uint8Array },
+): T | Promise<T> {
+  if (malformed !== undefined) {
+    throw new DecodeError(
+      `Cannot read what lay in queue "${queue}": it is no message`,
+      { cause: malformed },
+    );
   }
-  return new DecodeError("Cannot read a message");
+  const { contentType, contentEncoding, headers } = properties;
+  const payload = codecs.decode(
+    isReadAsText(contentType) ? body : message.body,
+    {
+      contentType,
+      contentEncoding,
+      compression: headers?.["compression"],
+      accept,
+      maxDecompressedSize,
+    },
+  );
+  return check(payload);
+}
+
+/** Those that nearly all have, whose payloads are made of characters. */
+function isReadAsText(contentType: string | undefined): boolean {
+  return contentType === "application/json" || contentType === "text/plain";
+}
+
+/** Makes an error of what reading a payload threw. */
+export function unreadable(error: unknown): Error {
+  if (error instanceof Error) return error;
+  return new DecodeError("Cannot read a message", { cause: error });
+}
+
+/** Makes the error of a payload that is looked at too early. */
+export function notYet(): DecodeError {
+  return new DecodeError(
+    "Cannot read a payload yet: its schema has not answered",
+  );
 }

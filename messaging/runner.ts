@@ -45,7 +45,7 @@ const BREATH = 256;
 
 /** Calls a handler for messages, so many at once. */
 export class Runner<T> {
-  readonly #handler: (message: Message<T>) => void | Promise<void>;
+  readonly #handler: (message: ReceivedMessage<T>) => void | Promise<void>;
   readonly #options: RunOptions<T>;
   readonly #host: RunnerHost<T>;
   readonly #concurrency: number;
@@ -64,7 +64,7 @@ export class Runner<T> {
 
   /** Makes one that does nothing yet. */
   constructor(
-    handler: (message: Message<T>) => void | Promise<void>,
+    handler: (message: ReceivedMessage<T>) => void | Promise<void>,
     options: RunOptions<T>,
     host: RunnerHost<T>,
   ) {

@@ -1,6 +1,7 @@
 import { pathStep } from "../codec/payload.ts";
-import { DecodeError } from "../model/errors.ts";
+import { DecodeError, type PayloadIssue } from "../model/errors.ts";
 import { withOwnCause } from "../model/foreign_error.ts";
+import { quote } from "../model/foreign_text.ts";
 
 /**
  * A Standard Schema (standardschema.dev, version 1), as Zod, Valibot, ArkType and
@@ -38,50 +39,90 @@ export interface SchemaIssue {
 }
 
 /**
+ * What checks and converts payloads: a Standard Schema, or a function that returns what it
+ * makes of one, and throws where that is wrong. Either may answer with a promise.
+ *
+ * @typeParam T What it makes of a payload.
+ */
+export type PayloadSchema<T> =
+  | Schema<T>
+  | ((payload: unknown) => T | Promise<T>);
+
+/**
  * Makes a function of what checks payloads.
  *
  * @typeParam T What it makes of a payload.
- * @param parse A function, a schema, or nothing.
- * @returns The function; it throws a `DecodeError` for what it does not take.
+ * @param schema The schema, or nothing.
+ * @returns The function; it throws a `DecodeError` for what the schema does not take, or rejects with it.
  */
 export function validator<T>(
-  parse: ((payload: unknown) => T) | Schema<T> | undefined,
-): (payload: unknown) => T {
-  if (parse === undefined) return trust<T>;
+  schema: PayloadSchema<T> | undefined,
+): (payload: unknown) => T | Promise<T> {
+  if (schema === undefined) return trust<T>;
+  const check = typeof schema === "function" && !("~standard" in schema)
+    ? schema
+    : checkOf(schema as Schema<T>);
   return (payload) => {
     try {
-      return "~standard" in parse ? validate(parse, payload) : parse(payload);
+      const checked = check(payload);
+      return checked instanceof Promise ? checked.catch(refused) : checked;
     } catch (cause) {
-      if (cause instanceof DecodeError) throw cause;
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw withOwnCause(
-        new DecodeError(`Cannot take a payload: ${why}`),
-        cause,
-      );
+      return refused(cause);
     }
   };
 }
 
-function validate<T>(schema: Schema<T>, payload: unknown): T {
-  const result = schema["~standard"].validate(payload);
-  if (result instanceof Promise) {
-    result.catch(() => {});
-    throw new DecodeError(
-      "Cannot take a payload: its schema answers with a promise, and reading a payload can not wait; use one that answers at once",
-    );
+/**
+ * Refuses what is no schema.
+ *
+ * @param schema What was given.
+ * @param of What takes it, for an error.
+ * @throws {TypeError} If it is neither a Standard Schema nor a function.
+ */
+export function checkSchema(schema: unknown, of: string): void {
+  if (schema === undefined || typeof schema === "function") return;
+  if (typeof schema === "object" && schema !== null && "~standard" in schema) {
+    return;
   }
-  if (result.issues === undefined) return result.value;
-  throw new DecodeError(
-    `Cannot take a payload: ${result.issues.map(describe).join("; ")}`,
+  throw new TypeError(
+    `Cannot use ${
+      quote(schema)
+    } as the "schema" of ${of}: it must be a Standard Schema, as of Zod, Valibot or ArkType, or a function that returns the payload or throws`,
   );
 }
 
-/** As a program would write it: `payload.order.lines[0].qty`. */
-function describe({ message, path = [] }: SchemaIssue): string {
-  const steps = path.map((each) =>
-    pathStep(typeof each === "object" ? each.key : each)
+function checkOf<T>(schema: Schema<T>): (payload: unknown) => T | Promise<T> {
+  return (payload) => {
+    const result = schema["~standard"].validate(payload);
+    return result instanceof Promise ? result.then(valueOf) : valueOf(result);
+  };
+}
+
+function valueOf<T>(result: SchemaResult<T>): T {
+  if (result.issues === undefined) return result.value;
+  const issues = result.issues.map(({ message, path = [] }): PayloadIssue => ({
+    message,
+    path: Array.from(
+      path,
+      (each) => typeof each === "object" ? each.key : each,
+    ),
+  }));
+  throw new DecodeError(
+    `Cannot take a payload: ${issues.map(describe).join("; ")}`,
+    { issues },
   );
-  return steps.length === 0 ? message : `payload${steps.join("")}: ${message}`;
+}
+
+function refused(cause: unknown): never {
+  if (cause instanceof DecodeError) throw cause;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  throw withOwnCause(new DecodeError(`Cannot take a payload: ${why}`), cause);
+}
+
+/** As a program would write it: `payload.order.lines[0].qty`. */
+function describe({ message, path }: PayloadIssue): string {
+  const place = path.map(pathStep).join("");
+  return place === "" ? message : `payload${place}: ${message}`;
 }
 
 /** Without a check the payload is what the user says it is. */

@@ -297,14 +297,31 @@ export class EncodeError extends SerializationError {
   }
 }
 
-/** A body is not what its content type says. */
+/** One thing that a schema finds wrong with a payload. */
+export interface PayloadIssue {
+  /** What is wrong. */
+  readonly message: string;
+  /** Where: the keys from the outside in; empty for the whole. */
+  readonly path: readonly PropertyKey[];
+}
+
+/** A body is not what its content type says, or its payload not what its consumer's schema takes. */
 export class DecodeError extends SerializationError {
   static {
     this.prototype.name = "DecodeError";
   }
+  /** What the schema finds wrong; empty where it is none that says so, or the body cannot be read. */
+  readonly issues: readonly PayloadIssue[];
+
   /** Makes one. */
-  constructor(message: string, options: ErrorDetails = {}) {
+  constructor(
+    message: string,
+    options: ErrorDetails & {
+      readonly issues?: readonly PayloadIssue[] | undefined;
+    } = {},
+  ) {
     super(message, { ...options, code: "decode-failed" });
+    this.issues = options.issues ?? [];
   }
 }
 

@@ -93,6 +93,6 @@ export interface Delivery {
   readonly properties: MessageProperties;
   /** Its body. */
   readonly body: Uint8Array;
-  /** Set where what lay in the queue is no message: `body` is its raw bytes. Goes to `onDecodeError`. */
+  /** Set where what lay in the queue is no message: `body` is its raw bytes. Goes to `onInvalid`. */
   readonly malformed?: Error | undefined;
 }

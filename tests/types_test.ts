@@ -43,8 +43,26 @@ export async function compiles(connection: Connection): Promise<void> {
     },
     { concurrency: 2 },
   );
-  const parsed = connection.consumer("q", { parse: (value) => Number(value) });
-  for await (const message of parsed) message.payload.toFixed(1);
+  const checked = connection.consumer("q", {
+    schema: (value) => Number(value),
+  });
+  for await (const message of checked) message.payload.toFixed(1);
+  const later = connection.consumer(video, {
+    schema: (value) => Promise.resolve(Number(value)),
+  });
+  for await (const message of later) message.payload.toFixed(1);
+  const standard = connection.consumer([video, "q"], {
+    schema: {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: (value) => Promise.resolve({ value: Number(value) }),
+      },
+    },
+    onInvalid: (error, message) =>
+      message.reject({ timeout: error.name.length }),
+  });
+  for await (const message of standard) message.payload.toFixed(1);
   createConnection(["a", new URL("amqp://b")], {
     transport: () => import("../transports/memory/mod.ts"),
   });

@@ -59,6 +59,7 @@ import { SHARING } from "./sharing.ts";
 import { SHUTDOWN } from "./shutdown.ts";
 import { TELLING_APART } from "./telling_apart.ts";
 import { TOPOLOGY } from "./topology.ts";
+import { VALIDATING } from "./validating.ts";
 import { UNCHANGED } from "./unchanged.ts";
 
 export type { ConformanceCase, Harness } from "./case.ts";
@@ -89,6 +90,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...LEAVING,
   ...PRODUCING,
   ...RUNNING,
+  ...VALIDATING,
   ...RETRYING,
   ...UNCHANGED,
   ...KILLERS,

@@ -99,7 +99,7 @@ const POISON: readonly (readonly [string, FieldTable, Uint8Array])[] = [
   ["a header that is no text", { compression: [1] }, Uint8Array.of(1)],
 ];
 
-Deno.test("what can not be decompressed goes to onDecodeError, and the loop goes on", async () => {
+Deno.test("what can not be decompressed goes to onInvalid, and the loop goes on", async () => {
   const { connection, queue, routingKey } = open();
   const producer = connection.producer({ declare: [queue] });
   for (const [, headers, body] of POISON) {
@@ -108,7 +108,7 @@ Deno.test("what can not be decompressed goes to onDecodeError, and the loop goes
   await producer.publish("good", { routingKey, compression: "gzip" });
   const refused: (readonly [Error, Message<unknown>])[] = [];
   const consumer = connection.consumer(queue, {
-    onDecodeError: (error, message) => void refused.push([error, message]),
+    onInvalid: (error, message) => void refused.push([error, message]),
   });
   for await (const message of consumer) {
     assertEquals(message.payload, "good");
@@ -184,7 +184,7 @@ Deno.test("a compression or codec that can not be loaded is the message's error,
   const seen: unknown[] = [];
   const consumer = connection.consumer(queue, {
     accept: ["text", "x/gone"],
-    onDecodeError: (error) => void seen.push(error.cause),
+    onInvalid: (error) => void seen.push(error.cause),
   });
   for await (const message of consumer) {
     seen.push(message.payload);

@@ -1,9 +1,15 @@
 /** What a newcomer meets who forgets something, or closes at the wrong moment. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import {
   type ConnectionEvent,
   createConnection,
+  DecodeError,
   Queue,
   REPLY_CODES,
   SYSTEM_CLOCK,
@@ -293,7 +299,7 @@ Deno.test("what a schema finds is told with its place", async () => {
   });
   await producer.publish({ order: { lines: [{ qty: "3" }] } });
   const consumer = connection.consumer<unknown>(queue, {
-    parse: {
+    schema: {
       "~standard": {
         version: 1,
         vendor: "test",
@@ -310,15 +316,24 @@ Deno.test("what a schema finds is told with its place", async () => {
       },
     },
   });
-  for await (const message of consumer) {
-    await assertRejects(
-      () => Promise.resolve().then(() => message.payload),
-      Error,
-      `payload.order.lines[0].qty: expected number; payload["a b"]: bad key; too small`,
-    );
-    await message.ack();
-    break;
-  }
+  const errors: Error[] = [];
+  await consumer.run(() => {}, {
+    onError: (error) => {
+      errors.push(error);
+      void consumer.cancel();
+    },
+  });
+  const [told] = errors;
+  assert(told instanceof DecodeError);
+  assertStringIncludes(
+    told.message,
+    `payload.order.lines[0].qty: expected number; payload["a b"]: bad key; too small`,
+  );
+  assertEquals(told.issues.map(({ path }) => path), [
+    ["order", "lines", 0, "qty"],
+    ["a b"],
+    [],
+  ]);
 });
 
 Deno.test("payloads come back as README's table says", async () => {

@@ -108,6 +108,18 @@ const MISTAKES: readonly Mistake[] = [
     words: [`"noAck" of connection.consumer`, `"autoAck" now`],
   },
   {
+    name: "a schema that is none",
+    make: () => memory().consumer("q", loose({ schema: { type: "object" } })),
+    error: "TypeError",
+    words: [`"schema" of connection.consumer`, "Standard Schema", "Zod"],
+  },
+  {
+    name: "a queue's schema that is none",
+    make: () => new Queue("orders", loose({ schema: "order" })),
+    error: "TypeError",
+    words: [`"order"`, `"schema" of queue "orders"`],
+  },
+  {
     name: "a wait by its former name",
     make: () =>
       createConnection("memory://", loose({ reconnect: { firstDelay: 1 } })),

@@ -34,7 +34,7 @@ for (const { name, scheme } of CLIENTS) {
     await using connection = createConnection(urlOf(broker), OPTIONS);
     const seen: unknown[] = [];
     const consumer = connection.consumer(new Queue("q"), {
-      onDecodeError: () => void seen.push("unreadable"),
+      onInvalid: () => void seen.push("unreadable"),
     });
     for await (const { headers } of consumer) {
       seen.push(headers.a);

@@ -235,7 +235,7 @@ testOnServer(
 );
 
 testOnServer(
-  "what is no message goes to onDecodeError, and is buried when it is rejected",
+  "what is no message goes to onInvalid, and is buried when it is rejected",
   async (server) => {
     using raw = await RawClient.open(server);
     await using connection = createConnection(server.url);
@@ -254,7 +254,7 @@ testOnServer(
     }
     const bad: number[][] = [];
     const consumer = connection.consumer("mixed", {
-      onDecodeError: async (_error, message) => {
+      onInvalid: async (_error, message) => {
         bad.push([...message.body]);
         await message.reject();
       },

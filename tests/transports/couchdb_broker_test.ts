@@ -196,7 +196,7 @@ test("a wrong password, and a port that nobody listens on, say so", async () => 
   await nobody.close();
 });
 
-test("garbage goes to onDecodeError and is set aside, and the good messages come", async () => {
+test("garbage goes to onInvalid and is set aside, and the good messages come", async () => {
   const url = ownUrl();
   const queue = new Queue("q");
   await using connection = createConnection(url, PATIENCE);
@@ -211,7 +211,7 @@ test("garbage goes to onDecodeError and is set aside, and the good messages come
   await connection.producer().publish("good", { routingKey: "q" });
   const bad: string[] = [];
   await using consumer = connection.consumer<string>(queue, {
-    onDecodeError: (_error, message) => {
+    onInvalid: (_error, message) => {
       bad.push(new TextDecoder().decode(message.body));
     },
   });

@@ -143,7 +143,7 @@ onMongodb(
 );
 
 onMongodb(
-  "what is no message goes to onDecodeError and aside, and the good ones behind it are delivered",
+  "what is no message goes to onInvalid and aside, and the good ones behind it are delivered",
   async (database) => {
     const [good] = fixture(
       "publish_priorities",
@@ -174,7 +174,7 @@ onMongodb(
     const undecodable: string[] = [];
     const consumer = connection.consumer(new Queue("q1"), {
       prefetch: 4,
-      onDecodeError: (_, message) => {
+      onInvalid: (_, message) => {
         undecodable.push(textOf(message.body));
       },
     });

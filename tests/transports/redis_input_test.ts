@@ -158,7 +158,7 @@ const RUBBISH: readonly (string | Uint8Array)[] = [
 ];
 
 onRedis(
-  "rubbish among good messages goes to onDecodeError, and stays aside until it is acked (row 8)",
+  "rubbish among good messages goes to onInvalid, and stays aside until it is acked (row 8)",
   async ({ connection, redis, prefix }) => {
     const producer = connection.producer();
     for (const [i, each] of RUBBISH.entries()) {
@@ -174,7 +174,7 @@ onRedis(
     );
     const bad: Uint8Array[] = [];
     const consumer = connection.consumer<number>("q", {
-      onDecodeError: async (_error, message) => {
+      onInvalid: async (_error, message) => {
         bad.push(message.body);
         if (bad.length === RUBBISH.length) await message.ack();
       },

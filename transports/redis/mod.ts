@@ -37,7 +37,7 @@
  * while its socket is there (without the right to CLIENT, while it may be); whatever else is unacked, Kombu's
  * too, after the visibility timeout. A message that lives longer than its lease because
  * its holder was busy is somebody else's: acking it is a `SettlementError`, and removes
- * nothing. What lies in a queue and is no message goes to `onDecodeError`, and stays in
+ * nothing. What lies in a queue and is no message goes to `onInvalid`, and stays in
  * the list `dashi.malformed.<queue>` until it is acked.
  *
  * A key that is kept for something else (`unacked`, `dashi.…`, `_kombu.binding.…`) can
