@@ -196,6 +196,9 @@ const VERBS: readonly Verb[] = [
         assert.equal(textOf(delivery), "to all");
         await broker.channel.ack(delivery.deliveryTag, soon());
       }
+      // Where `put` carries it to queues, and broadcasts what leads to none.
+      const nobodys = await broker.exchange("fanout");
+      await persist(() => broker.publish(nobodys, "", "to none"));
     },
   },
   {

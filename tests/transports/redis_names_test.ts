@@ -27,6 +27,7 @@ test("keys that are no queues can not be used as queues", async (server) => {
       "dashi.due",
       "dashi.expiring",
       "dashi.owners",
+      "dashi.claimed.q",
       "dashi.delayed.q",
       "dashi.malformed.q",
       "_kombu.binding.ex",

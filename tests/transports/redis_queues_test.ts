@@ -185,13 +185,12 @@ for (const order of ["highest-first", "lowest-first"] as const) {
 }
 
 test(
-  "fanout by queues: ten thousand messages wait for a subscriber who is away, in order (row 23)",
+  "fanout: ten thousand messages wait for a subscriber who is away, in order (row 23)",
   async (server) => {
-    const options = { transportOptions: { fanout: "queue" } };
-    await using connection = connectTo(server.url, options);
+    await using connection = connectTo(server.url);
     const exchange = new Exchange("news", { type: "fanout" });
     const queue = new Queue("reader", { exchange });
-    const reader = connectTo(server.url, options);
+    const reader = connectTo(server.url);
     await reader.declare([queue]);
     await reader.close();
     const producer = connection.producer<number>({ exchange });
@@ -201,7 +200,7 @@ test(
         (_, i) => producer.publish(i, { routingKey: `any.${i}` }),
       ),
     );
-    await using again = connectTo(server.url, options);
+    await using again = connectTo(server.url);
     assertEquals(
       await take(again.consumer<number>(queue), 10_000),
       Array.from({ length: 10_000 }, (_, i) => i),
@@ -211,8 +210,9 @@ test(
 );
 
 test("fanout by PUB/SUB: all connections that consume get all messages, whatever the keys (row 23)", async (server) => {
-  await using one = connectTo(server.url);
-  await using two = connectTo(server.url);
+  const options = { transportOptions: { fanout: "pubsub" } };
+  await using one = connectTo(server.url, options);
+  await using two = connectTo(server.url, options);
   const exchange = new Exchange("shout", { type: "fanout" });
   const iterators = [one, two].map((connection, i) =>
     connection.consumer<number>(

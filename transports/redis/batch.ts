@@ -2,12 +2,14 @@
 
 import type { Deadline } from "../../async/deadlines.ts";
 import type { PutResult, StoreItem } from "../store/store.ts";
+import type { Announced } from "./announcing.ts";
 import type { Push } from "./client.ts";
 
 /** One message that waits to be put with the others of its turn. */
 export interface Waiting {
   readonly items: readonly StoreItem[];
   readonly version: string | undefined;
+  readonly announced: readonly string[] | undefined;
   readonly deadline: number | undefined;
   readonly signal: AbortSignal | undefined;
   resolve(result: PutResult): void;
@@ -37,6 +39,8 @@ export interface Batch {
   readonly lists: Map<string, string[]>;
   /** The same of a plain batch. */
   readonly pushes: Map<string, Push>;
+  /** What is published by PUB/SUB as well. */
+  readonly announced: Announced[];
   readonly queues: Set<string>;
   readonly timed: Map<string, number>;
   /** Of queues that go when they are not used, for how long that may be. */

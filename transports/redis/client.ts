@@ -351,6 +351,16 @@ export function byteLength(text: string): number {
 }
 
 /**
+ * Says what tells a message from others.
+ *
+ * @param bytes The message.
+ * @returns A digest of its bytes.
+ */
+export function digest(bytes: Uint8Array): string {
+  return createHash("sha1").update(bytes).digest("hex");
+}
+
+/**
  * Makes a script of its text.
  *
  * @param text The text.

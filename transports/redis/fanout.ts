@@ -1,140 +1,105 @@
 import { Ring } from "../../async/ring.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { AccessRefusedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { BroadcastOptions, BroadcastResult } from "../store/store.ts";
+import { Adoption, type AdoptionHost } from "./adoption.ts";
 import type { RedisClient } from "./client.ts";
 import { type Core, versionArguments } from "./core.ts";
+import { Listening } from "./listening.ts";
+import type { RedisOptions } from "./options.ts";
 import { RedisReservation } from "./reservation.ts";
-import { withExpiry } from "./stored.ts";
+import { hasPutNote, withExpiry, withPutNote } from "./stored.ts";
 
 const STALE = { type: "stale" } as const;
 
 /** So many messages wait for a queue's consumers; then the oldest go, as PUB/SUB has no way to hold them back. */
 const MAX_WAITING = 10_000;
 
-/** How channels are listened on: what one may not, the next may. */
-type Manner = "patterns" | "prefix" | "channels";
+/** What fanout needs of its store. */
+export interface FanoutHost extends AdoptionHost {
+  /** A queue has messages that no list has. */
+  wake(queue: string): void;
+}
 
 /**
- * Fanout by PUB/SUB: who consumes from a queue that is bound to a fanout exchange
- * listens for its messages, and holds them here. Who is away gets nothing.
+ * Fanout exchanges, which Kombu has by PUB/SUB alone: who is away gets nothing, and each
+ * process that consumes a queue gets all.
  *
- * A user whose channels are limited (`&app:*`) may listen on a pattern only if it is one of
- * these texts, letter by letter: then all under the prefix are listened on, and what is for
- * none of ours is passed over; and where that is refused too, each channel by its name.
+ * By default (`queue`) a message is put into every bound queue of ours, and announced in the same
+ * step on Kombu's channel, for those who are not ours. Ours know by a note in it that they
+ * have it already; so do those of 0.1.0, in whose eyes it has expired. What comes without
+ * the note was published by Kombu, or by one of 0.1.0: {@linkcode Adoption} puts it into our queues.
+ * A queue that only Kombu's have bound gets nothing into its list, for nobody would read it.
+ *
+ * With `pubsub` it is as Kombu has it: who consumes from a queue that is bound listens,
+ * and what comes is held here.
  */
 export class Fanout {
   readonly #core: Core;
-  readonly #listener: RedisClient;
+  readonly #host: FanoutHost;
+  readonly #listening: Listening;
+  readonly #adoption: Adoption | undefined;
   readonly #writer = new EnvelopeWriter();
-  readonly #onMessage: (queue: string) => void;
-  /** By exchange, the queues whose consumers are here. */
-  #exchanges = new Map<string, Set<string>>();
-  /** By pattern, the same. */
-  #patterns = new Map<string, Set<string>>();
-  /** What the server has been told to send. */
-  #heard = new Set<string>();
-  #manner: Manner = "patterns";
   readonly #waiting = new Map<string, Ring<Uint8Array>>();
 
-  /** `onMessage` is told of queues for which something arrived. */
+  /** Makes one that hears nothing. */
   constructor(
     core: Core,
     listener: RedisClient,
-    onMessage: (queue: string) => void,
+    mode: RedisOptions["fanout"],
+    host: FanoutHost,
   ) {
     this.#core = core;
-    this.#listener = listener;
-    this.#onMessage = onMessage;
+    this.#host = host;
+    const adoption = mode === "queue" ? new Adoption(core, host) : undefined;
+    this.#adoption = adoption;
+    this.#listening = new Listening(core, listener, {
+      mustHear: adoption === undefined,
+      onMessage: (exchange, bytes) => {
+        if (hasPutNote(bytes)) return;
+        if (adoption === undefined) this.#keep(exchange, bytes);
+        else adoption.add(exchange, bytes);
+      },
+    });
   }
 
-  /**
-   * Listens for what the consumers of an owner are to have by the tables as they are, and
-   * for nothing else.
-   */
+  /** Listens for what the consumers of an owner are to have by the tables as they are. */
   async follow(owner: string, options?: CallOptions): Promise<void> {
-    const { layout, mirror: { topology } } = this.#core;
-    const exchanges = new Map<string, Set<string>>();
-    const patterns = new Map<string, Set<string>>();
-    const channels = new Set<string>();
-    const consumed = new Set<string>();
-    for (const queue of topology.queuesOf(owner)) {
-      const consumers = topology.queue(queue)?.consumers ?? [];
-      if (!consumers.some((each) => each.owner === owner)) continue;
-      consumed.add(queue);
-      for (const { source, routingKey } of topology.bindingsTo(queue)) {
-        if (topology.exchange(source)?.declaration.type !== "fanout") continue;
-        add(exchanges, source, queue);
-        for (const each of layout.patterns(source)) add(patterns, each, queue);
-        channels.add(layout.channel(source, ""));
-        channels.add(layout.channel(source, routingKey));
-      }
-    }
+    const consumed = await this.#listening.follow(owner, options);
     for (const queue of this.#waiting.keys()) {
       if (!consumed.has(queue)) this.#waiting.delete(queue);
     }
-    this.#exchanges = exchanges;
-    this.#patterns = patterns;
-    const prefix = layout.prefixPattern;
-    const ways = {
-      patterns: [...patterns.keys()],
-      prefix: prefix === undefined || channels.size === 0 ? [] : [prefix],
-      channels: [...channels],
-    };
-    for (;;) {
-      try {
-        return await this.#hear(ways[this.#manner], options);
-      } catch (error) {
-        if (
-          !(error instanceof AccessRefusedError) || this.#manner === "channels"
-        ) throw error;
-        this.#manner = this.#manner === "patterns" && prefix !== undefined
-          ? "prefix"
-          : "channels";
-        this.#heard.clear();
-      }
-    }
   }
 
-  /** Has the server send what comes on these channels or patterns, and no other. */
-  async #hear(names: readonly string[], options?: CallOptions): Promise<void> {
-    const before = this.#heard;
-    this.#heard = new Set(names);
-    const fresh = names.filter((each) => !before.has(each));
-    const gone = [...before].filter((each) => !this.#heard.has(each));
-    const p = this.#manner === "channels" ? "" : "P";
-    const tell = (action: string, command: string, which: string[]) =>
-      which.length === 0
-        ? undefined
-        : this.#listener.send(action, [command, ...which], options);
-    await Promise.all([
-      tell("listen for messages", `${p}SUBSCRIBE`, fresh),
-      tell("listen for no more messages", `${p}UNSUBSCRIBE`, gone),
-    ]);
-  }
-
-  /** Publishes to all who listen. */
+  /** Publishes to all who listen, and to no queue. */
   async send(
     exchange: string,
     message: Publishing,
     options: BroadcastOptions = {},
   ): Promise<BroadcastResult> {
-    const { layout, mirror, serverNow } = this.#core;
+    const { layout, mirror } = this.#core;
     const seen = versionArguments(mirror, options.version);
     if (seen === undefined) return STALE;
-    const { expiration } = message.properties;
-    const text = this.#writer.write(message, crypto.randomUUID());
     const action = `publish to exchange "${exchange}"`;
     const reply = await this.#core.run("broadcast", action, [
       ...seen,
       layout.channel(exchange, message.routingKey),
-      expiration === undefined
-        ? text
-        : withExpiry(text, serverNow + expiration),
+      this.#write(message),
+      this.#adoption === undefined ? 1 : 0,
     ], options);
-    return typeof reply === "number" ? undefined : STALE;
+    return typeof reply === "number"
+      ? { type: "sent", receivers: reply }
+      : STALE;
+  }
+
+  #write(message: Publishing): string {
+    const text = this.#writer.write(message, crypto.randomUUID());
+    if (this.#adoption !== undefined) return withPutNote(text);
+    const { expiration } = message.properties;
+    return expiration === undefined
+      ? text
+      : withExpiry(text, this.#core.serverNow + expiration);
   }
 
   /** Takes in a message that was published. */
@@ -143,23 +108,15 @@ export class Fanout {
     pattern: string | undefined,
     bytes: Uint8Array,
   ): void {
-    if (this.#manner === "patterns") {
-      this.#arriveAt(this.#patterns.get(pattern ?? ""), bytes);
-      return;
-    }
-    for (const [exchange, queues] of this.#exchanges) {
-      if (this.#core.layout.isChannelOf(exchange, channel)) {
-        this.#arriveAt(queues, bytes);
-      }
-    }
+    this.#listening.arrive(channel, pattern, bytes);
   }
 
-  #arriveAt(queues: ReadonlySet<string> | undefined, bytes: Uint8Array): void {
-    for (const queue of queues ?? []) {
+  #keep(exchange: string, bytes: Uint8Array): void {
+    for (const queue of this.#listening.exchanges.get(exchange) ?? []) {
       const waiting = this.#waitingFor(queue);
       if (waiting.size >= MAX_WAITING) waiting.shift();
       waiting.push(bytes);
-      this.#onMessage(queue);
+      this.#host.wake(queue);
     }
   }
 
@@ -182,11 +139,11 @@ export class Fanout {
 
   /** Puts a message back in front of those that wait, if anybody still consumes. */
   restore(queue: string, bytes: Uint8Array): void {
-    const isWanted = [...this.#exchanges.values()]
+    const isWanted = [...this.#listening.exchanges.values()]
       .some((each) => each.has(queue));
     if (!isWanted) return;
     this.#waitingFor(queue).unshift(bytes);
-    this.#onMessage(queue);
+    this.#host.wake(queue);
   }
 
   /** How many messages wait for a queue's consumers. */
@@ -201,6 +158,16 @@ export class Fanout {
     return count;
   }
 
+  /** Resolves when all that came is in its queues. */
+  async idle(): Promise<void> {
+    await this.#adoption?.idle();
+  }
+
+  /** Ends with its connection. */
+  close(): void {
+    this.#adoption?.close();
+  }
+
   #waitingFor(queue: string): Ring<Uint8Array> {
     let waiting = this.#waiting.get(queue);
     if (waiting === undefined) {
@@ -208,14 +175,4 @@ export class Fanout {
     }
     return waiting;
   }
-}
-
-function add(
-  to: Map<string, Set<string>>,
-  name: string,
-  queue: string,
-): void {
-  const queues = to.get(name);
-  if (queues === undefined) to.set(name, new Set([queue]));
-  else queues.add(queue);
 }

@@ -35,6 +35,7 @@ const RESERVED = [
   "_kombu.binding.",
   "_kombu.binding_permanent.",
   "dashi.bound.",
+  "dashi.claimed.",
   "dashi.delayed.",
   "dashi.malformed.",
 ];
@@ -138,6 +139,11 @@ export class Layout {
   /** Messages of a queue that are not yet due. */
   delayed(queue: string): string {
     return `${this.options.prefix}dashi.delayed.${queue}`;
+  }
+
+  /** Whether a message that came by PUB/SUB was put into a queue of ours already, by the name of both. */
+  claimed(claim: string): string {
+    return `${this.options.prefix}dashi.claimed.${claim}`;
   }
 
   /** What lay in a queue and is no message. */

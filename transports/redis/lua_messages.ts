@@ -89,12 +89,13 @@ local function pass(queue, expired)
   while budget > 0 do
     local delayed = redis.call('ZRANGEBYSCORE', DELAYED .. queue, '-inf', now, 'LIMIT', kept, 20)
     for _, member in ipairs(delayed) do
-      local step, text = string.match(member, '^(%d+):[^:]*:(.*)$')
+      local step, id, text = string.match(member, '^(%d+):([^:]*):(.*)$')
       local pushed = redis.pcall('LPUSH', P .. queue .. (step == '0' and '' or SEP .. step), text)
       if type(pushed) == 'table' then kept = kept + 1
       else
         redis.call('ZREM', DELAYED .. queue, member)
         resize(queue, text, 1)
+        announceDue(id, text)
         count = count + 1
       end
       spend(member)

@@ -1,6 +1,6 @@
 /** How scripts put messages, in Lua. */
 
-/** ARGV: version and sets; how many queues go when they are not used, then each with its x-expires; how many queues will change with time, then each with when; then lists, each its key, how many, and they. Returns the places of lists that can not be, and why. */
+/** ARGV: version and sets; how many queues go when they are not used, then each with its x-expires; how many queues will change with time, then each with when; how many are announced, then for each its list's place, its own in it, and the channel; then lists, each its key, how many, and they. Returns the places of lists that can not be, and why. */
 export const PUT: string = String.raw`
 local old, at = isOld(1)
 if old then return 'stale' end
@@ -15,22 +15,29 @@ local refused, list = {}, 0
 local timed = tonumber(ARGV[at])
 for i = at + 1, at + timed * 2, 2 do redis.call('ZADD', DUE, 'LT', ARGV[i + 1], ARGV[i]) end
 at = at + 1 + timed * 2
+local channels, announced, firsts = at + 1, tonumber(ARGV[at]), {}
+at = at + 1 + announced * 3
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 1])
   local answer = redis.pcall('LPUSH', ARGV[at], unpack(ARGV, at + 2, at + 1 + count))
   if type(answer) == 'table' then
     refused[#refused + 1] = list
     refused[#refused + 1] = answer.err
-  end
+  else firsts[list] = at + 2 end
   at, list = at + 2 + count, list + 1
 end
 for queue, expires in pairs(expiring) do keepPut(queue, expires, clock()) end
+for i = channels, channels + announced * 3 - 1, 3 do
+  local first = firsts[tonumber(ARGV[i])]
+  if first then announce(ARGV[i + 2], ARGV[first + tonumber(ARGV[i + 1])]) end
+end
 return refused
 `;
 
 /**
  * ARGV: version and sets; the field to remove instead or ''; the delay; what fields
- * begin with, the first number; then copies: queue, place of its suffix, text, id, when
+ * begin with, the first number; under which name it is claimed or ''; how many channels it
+ * is announced on, and they; then copies: queue, place of its suffix, text, id, when
  * it expires or '', x-max-length or '', x-max-length-bytes or '', whether it refuses, and
  * x-expires or ''.
  */
@@ -39,6 +46,7 @@ local old, at = isOld(1)
 if old then return 'stale' end
 local instead, delay = ARGV[at], tonumber(ARGV[at + 1])
 fields, number = ARGV[at + 2], tonumber(ARGV[at + 3])
+local claim, channels = ARGV[at + 4], tonumber(ARGV[at + 5])
 -- A new message is refused where memory is full, as PUT's are by their LPUSH; one that takes
 -- another's place is not. This adds nothing.
 if instead == '' then redis.call('ZADD', DUE, 'XX', 0, '') end
@@ -48,7 +56,7 @@ local function lengthOf(copy)
   return countReady(copy.queue), 0
 end
 local copies = {}
-for i = at + 4, #ARGV, 9 do
+for i = at + 6 + channels, #ARGV, 9 do
   local copy = {
     queue = ARGV[i], place = tonumber(ARGV[i + 1]), text = ARGV[i + 2], id = ARGV[i + 3], expires = ARGV[i + 4],
     most = tonumber(ARGV[i + 5]), mostBytes = tonumber(ARGV[i + 6]), refuses = ARGV[i + 7] == '1', ends = tonumber(ARGV[i + 8]),
@@ -68,6 +76,7 @@ for _, copy in ipairs(copies) do
   redis.call('LLEN', P .. copy.queue .. SUFFIXES[copy.place])
   if delay > 0 then redis.call('ZCARD', DELAYED .. copy.queue) end
 end
+if claim ~= '' and not redis.call('SET', CLAIMED .. claim, '', 'NX', 'PX', 60000) then return 'claimed' end
 if instead ~= '' then
   if redis.call('HDEL', UNACKED, instead) == 0 then return 'lost' end
   redis.call('ZREM', INDEX, instead)
@@ -114,14 +123,49 @@ end
 for _, copy in ipairs(copies) do
   if copy.ends then keepPut(copy.queue, copy.ends, now) end
 end
+if delay == 0 then
+  for i = at + 6, at + 5 + channels do announce(ARGV[i], copies[1].text) end
+end
 keepHeld()
 keepSizes()
 return displaced
 `;
 
-/** ARGV: version and sets; a channel, a message. */
+/** ARGV: version and sets; a channel, a message, and whether it is an error that the user may not. Returns how many got it. */
 export const BROADCAST: string = String.raw`
 local old, at = isOld(1)
 if old then return 'stale' end
-return redis.call('PUBLISH', ARGV[at], ARGV[at + 1])
+if ARGV[at + 2] == '1' then return redis.call('PUBLISH', ARGV[at], ARGV[at + 1]) end
+local receivers = redis.pcall('PUBLISH', ARGV[at], ARGV[at + 1])
+return type(receivers) == 'number' and receivers or 0
+`;
+
+/**
+ * ARGV: version and sets; then for each what others published, and one of the queues that it
+ * is put into: under which name it is claimed or '', the queue, the suffix of its list, the
+ * text, when it expires or '', and x-expires or ''. Returns the places of those that can not
+ * be put, and why.
+ */
+export const ADOPT: string = String.raw`
+local old, at = isOld(1)
+if old then return 'stale' end
+for i = at, #ARGV, 6 do
+  if ARGV[i + 5] ~= '' and isOver(ARGV[i + 1], tonumber(ARGV[i + 5]), clock()) then return 'stale' end
+end
+local refused = {}
+for i = at, #ARGV, 6 do
+  local claim, queue = ARGV[i], ARGV[i + 1]
+  if claim == '' or redis.call('SET', CLAIMED .. claim, '', 'NX', 'PX', 60000) then
+    local answer = redis.pcall('LPUSH', P .. queue .. ARGV[i + 2], ARGV[i + 3])
+    if type(answer) == 'table' then
+      redis.call('DEL', CLAIMED .. claim)
+      refused[#refused + 1] = (i - at) / 6
+      refused[#refused + 1] = answer.err
+    else
+      if ARGV[i + 4] ~= '' then redis.call('ZADD', DUE, 'LT', ARGV[i + 4], queue) end
+      if ARGV[i + 5] ~= '' then keepPut(queue, tonumber(ARGV[i + 5]), clock()) end
+    end
+  end
+end
+return refused
 `;

@@ -31,10 +31,12 @@ export class Mirror {
   readonly #sets = new Map<string, BindingSet>();
   #version = "";
   #doubts = 0;
+  readonly #takesLists: boolean;
 
-  /** Makes a mirror that has seen nothing. */
-  constructor(layout: Layout) {
+  /** Makes a mirror that has seen nothing; `takesLists` says that our consumers do not listen for themselves. */
+  constructor(layout: Layout, takesLists: boolean) {
     this.#layout = layout;
+    this.#takesLists = takesLists;
   }
 
   /** The tables. */
@@ -276,6 +278,7 @@ export class Mirror {
   plan(changes: readonly TopologyChange[]): Writes {
     return planWrites(changes, {
       layout: this.#layout,
+      takesLists: this.#takesLists,
       field: (name) => this.#fields.get(name) ?? "",
       typeOf: (exchange) => this.#topology.exchange(exchange)?.declaration.type,
       count: (exchange, queue) =>

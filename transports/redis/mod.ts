@@ -16,7 +16,7 @@
  * | `sentinel_username` | `sentinelUsername` | - | as whom to ask the sentinels |
  * | - | `sentinelPassword` | - | their password |
  * | `visibility_timeout` (s) | `visibilityTimeout` (ms) | 1 hour | how long a message may be unacked before somebody else gets it, unless its holder lives and renews it |
- * | `fanout` | `fanout` | `pubsub` | `pubsub` as Kombu's, for those who are there; `queue` puts into every bound queue |
+ * | `fanout` | `fanout` | `queue` | `queue` puts into every bound queue of ours, and publishes for Kombu's; `pubsub` is Kombu's own way, for those who are there |
  * | `fanout_prefix`, `fanout_patterns` | `fanoutPrefix`, `fanoutPatterns` | `true` | the names of PUB/SUB channels, as Kombu's |
  * | `priority_order` | `priorityOrder` | `highest-first` | `lowest-first` is Kombu's order on Redis |
  * | `priority_steps` | `prioritySteps` | 0, 3, 6, 9 | the priorities that have a list of their own |
@@ -26,8 +26,8 @@
  * | `unacked_key`, `unacked_index_key` | `unackedKey`, `unackedIndexKey` | `unacked`, `unacked_index` | where unacked messages are; shared by all that use the database |
  *
  * Capabilities: all but `known-queues`, for an empty queue of Kombu's leaves no trace: a
- * message to the default exchange makes its queue. `queued-fanout` is among them with
- * `fanout: "queue"` alone. Priorities are told apart as far as they have lists of their
+ * message to the default exchange makes its queue. `queued-fanout` is not among
+ * them with `fanout: "pubsub"`. Priorities are told apart as far as they have lists of their
  * own.
  *
  * A message is taken and noted as unacked in one step, and waiting takes nothing. What a
@@ -43,8 +43,15 @@
  * A key that is kept for something else (`unacked`, `dashi.…`, `_kombu.binding.…`) can
  * not be a queue. A binding whose routing key contains `sep` is seen by ours alone.
  *
+ * A fanout exchange puts a message into each bound queue that one of ours has declared or consumes,
+ * in one step, and announces it by PUB/SUB to Kombu's consumers, who get it as from their own. What
+ * Kombu publishes to it all of ours hear that consume from a queue of the exchange: one of
+ * them puts it into each of its queues, once. While none of ours consumes, nobody hears it,
+ * as in Kombu; a user without the right to PUB/SUB neither hears nor announces. A queue that Kombu alone has bound
+ * gets nothing into its list, which no fanout consumer of Kombu's reads.
+ *
  * What Kombu's layout has no place for (types, arguments, headers and exchange bindings,
- * consumers, owners) is kept under keys that begin with `dashi.`. With PUB/SUB up to
+ * consumers, owners) is kept under keys that begin with `dashi.`. With `fanout: "pubsub"` up to
  * 10,000 messages wait for a queue's consumers in the process; then the oldest go.
  *
  * A delayed message is moved to its queue when its time has come by a connection of

@@ -29,7 +29,7 @@ export interface RedisTransportOptions {
     | "priority"
     | "sorted"
     | undefined;
-  /** How a fanout exchange reaches its queues: by PUB/SUB as Kombu's, or as messages in every bound queue. In a URL `fanout`. @default {"pubsub"} */
+  /** How a fanout exchange reaches its queues: `queue` puts into each that is bound, and publishes for Kombu's by PUB/SUB too; `pubsub` is Kombu's own way, for those who consume at that moment. In a URL `fanout`. @default {"queue"} */
   readonly fanout?: "pubsub" | "queue" | undefined;
   /** What fanout channels begin with: `true` is `/{db}.`, `false` nothing; in a URL `fanout_prefix`. @default {true} */
   readonly fanoutPrefix?: boolean | string | undefined;
@@ -143,7 +143,7 @@ export function readRedisOptions(
       fanoutPrefix: given.fanoutPrefix ?? true,
       fanoutPatterns: given.fanoutPatterns ?? true,
     },
-    fanout: given.fanout ?? "pubsub",
+    fanout: given.fanout ?? "queue",
     visibilityTimeout: given.visibilityTimeout ?? 3_600_000,
     patience: given.visibilityTimeout ?? 0,
     queueOrderStrategy: given.queueOrderStrategy ?? "round-robin",

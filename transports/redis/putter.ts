@@ -9,6 +9,13 @@ import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { byteLength, Push } from "./client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { type Core, versionArguments } from "./core.ts";
+import {
+  announcedArguments,
+  announceLast,
+  channelsOf,
+  dueName,
+} from "./announcing.ts";
+import { hasLimit, limitsOf } from "./limits.ts";
 import type { Batch, Copy, Sent, Waiting } from "./batch.ts";
 import { replyError, timeoutError } from "./errors.ts";
 import { displacedIn, RedisReservation } from "./reservation.ts";
@@ -87,10 +94,18 @@ export class Putter {
 
   #putSoon(
     items: readonly StoreItem[],
-    { version, deadline, signal }: PutOptions,
+    { version, announced, deadline, signal }: PutOptions,
   ): Promise<PutResult> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ items, version, deadline, signal, resolve, reject });
+      this.#waiting.push({
+        items,
+        version,
+        announced,
+        deadline,
+        signal,
+        resolve,
+        reject,
+      });
       if (this.#waiting.length === 1) this.#pumpSoon();
     });
   }
@@ -112,6 +127,7 @@ export class Putter {
       sent: [],
       lists: new Map(),
       pushes: new Map(),
+      announced: [],
       queues: new Set(),
       timed: new Map(),
       expiring: new Map(),
@@ -141,7 +157,7 @@ export class Putter {
 
   #write(put: Waiting, batch: Batch): void {
     const { layout } = this.#core;
-    const { items, deadline } = put;
+    const { items, announced, deadline } = put;
     const lists: string[] = [];
     let copy: Copy | undefined;
     for (const item of items) {
@@ -164,6 +180,10 @@ export class Putter {
       if (expiresAt === undefined) continue;
       const at = batch.timed.get(queue) ?? Infinity;
       batch.timed.set(queue, Math.min(at, expiresAt));
+    }
+    if (announced !== undefined && announced.length > 0) {
+      const channels = channelsOf(layout, announced, items[0]?.message);
+      announceLast(batch, channels, lists[0]);
     }
     batch.first = Math.min(batch.first, deadline ?? Infinity);
     batch.last = Math.max(batch.last, deadline ?? Infinity);
@@ -268,6 +288,7 @@ export class Putter {
     for (const [queue, expires] of batch.expiring) args.push(queue, expires);
     args.push(timed.size);
     for (const [queue, at] of timed) args.push(queue, Math.ceil(at));
+    for (const each of announcedArguments(batch)) args.push(each);
     for (const [list, texts] of lists) {
       args.push(list, texts.length);
       for (const text of texts) args.push(text);
@@ -304,7 +325,7 @@ export class Putter {
   /** Puts one message by itself: delayed, in another's place, or where a queue has a limit. */
   async #putOne(
     items: readonly StoreItem[],
-    { version, instead, deadline }: PutOptions,
+    { version, instead, announced = [], deadline }: PutOptions,
   ): Promise<PutResult> {
     const { layout, fields, mirror } = this.#core;
     const field = instead instanceof RedisReservation &&
@@ -314,18 +335,26 @@ export class Putter {
     this.flush(); // what was published before comes before
     const seen = versionArguments(mirror, version);
     if (seen === undefined) return STALE;
+    const message = items[0]?.message;
+    const delay = message?.delay ?? 0;
+    const channels = channelsOf(layout, announced, message);
     const args: RedisArgument[] = [
       ...seen,
       field,
-      items[0]?.message.delay ?? 0,
+      delay,
       fields,
       this.#core.nextNumbers(100_000),
+      "",
+      channels.length,
+      ...channels,
     ];
     let copy: Copy | undefined;
     for (const item of items) {
+      const isFirst = copy === undefined;
       copy = this.#copy(item, copy);
-      const { text, id, expiresAt } = copy;
-      const declared = this.#argumentsOf(item.queue);
+      const { text, expiresAt } = copy;
+      // One of the copies is announced when it becomes due.
+      const id = isFirst && delay > 0 ? dueName(copy.id, channels) : copy.id;
       const suffix = layout.suffix(item.message.properties.priority);
       args.push(
         item.queue,
@@ -333,12 +362,7 @@ export class Putter {
         text,
         id,
         expiresAt === undefined ? "" : Math.ceil(expiresAt),
-        String(declared["x-max-length"] ?? ""),
-        String(declared["x-max-length-bytes"] ?? ""),
-        String(declared["x-overflow"] ?? "").startsWith("reject-publish")
-          ? 1
-          : 0,
-        String(declared["x-expires"] ?? ""),
+        ...limitsOf(this.#argumentsOf(item.queue)),
       );
     }
     const reply = await this.#core.run("putOne", "publish", args, {
@@ -368,8 +392,3 @@ export class Putter {
 
 /** An envelope ends with its name, a UUID. */
 const TAIL = `00000000-0000-4000-8000-000000000001"}}`.length;
-
-function hasLimit(declared: FieldTable): boolean {
-  return declared["x-max-length"] !== undefined ||
-    declared["x-max-length-bytes"] !== undefined;
-}

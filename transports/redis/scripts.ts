@@ -8,7 +8,8 @@ import {
   PURGE,
   TAKE,
 } from "./lua_messages.ts";
-import { BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
+import { ANNOUNCE } from "./lua_announce.ts";
+import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
 import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
 import { SIZES } from "./lua_sizes.ts";
 import { RIPEN } from "./lua_ripen.ts";
@@ -33,6 +34,8 @@ export interface Scripts {
   readonly putOne: string;
   /** Sends a message to all who listen. */
   readonly broadcast: string;
+  /** Puts what others published, unless another did. */
+  readonly adopt: string;
   /** Forgets what was taken. */
   readonly remove: string;
   /** Puts back what was taken. */
@@ -81,6 +84,7 @@ local DUE, EXPIRING = ${quote(layout.due)}, ${quote(layout.expiring)}
 local OWNERS = ${quote(layout.owners)}
 local BINDINGS = ${quote(layout.bindings(""))}
 local PERMANENT = ${quote(layout.permanentBindings(""))}
+local CLAIMED = ${quote(layout.claimed(""))}
 local DELAYED = ${quote(layout.delayed(""))}
 local MALFORMED = ${quote(layout.malformed(""))}
 local BOUND = ${quote(layout.bound(""))}
@@ -94,10 +98,30 @@ local DEADLINES = ${quote(layout.deadlines)}
   const consumers = (...parts: readonly string[]) =>
     script(AT_FULL_MEMORY, ...parts);
   return {
-    take: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, EXPIRES, PASS, TAKE),
-    put: script(VERSION, CLOCK_TIME, EXPIRES, PUT),
-    putOne: script(CLOCK, LINEAGE, HOLD, SIZES, VERSION, EXPIRES, PUT_ONE),
+    take: consumers(
+      CLOCK,
+      LINEAGE,
+      HOLD,
+      SIZES,
+      EXPIRY,
+      EXPIRES,
+      ANNOUNCE,
+      PASS,
+      TAKE,
+    ),
+    put: script(VERSION, CLOCK_TIME, EXPIRES, ANNOUNCE, PUT),
+    putOne: script(
+      CLOCK,
+      LINEAGE,
+      HOLD,
+      SIZES,
+      VERSION,
+      EXPIRES,
+      ANNOUNCE,
+      PUT_ONE,
+    ),
     broadcast: script(VERSION, BROADCAST),
+    adopt: script(VERSION, CLOCK_TIME, EXPIRES, ADOPT),
     remove: consumers(REMOVE),
     release: consumers(LINEAGE, SIZES, EXPIRY, CLOCK_TIME, EXPIRES, RELEASE),
     renew: consumers(CLOCK, RENEW),
@@ -105,8 +129,28 @@ local DEADLINES = ${quote(layout.deadlines)}
     beat: consumers(CLOCK, BEAT),
     read: consumers(CLOCK, EXPIRES, OTHERS, MEND, READ),
     apply: consumers(CLOCK, VERSION, EXPIRES, MEND, APPLY),
-    count: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, EXPIRES, PASS, COUNT),
-    ripen: consumers(CLOCK, LINEAGE, HOLD, SIZES, EXPIRY, EXPIRES, PASS, RIPEN),
+    count: consumers(
+      CLOCK,
+      LINEAGE,
+      HOLD,
+      SIZES,
+      EXPIRY,
+      EXPIRES,
+      ANNOUNCE,
+      PASS,
+      COUNT,
+    ),
+    ripen: consumers(
+      CLOCK,
+      LINEAGE,
+      HOLD,
+      SIZES,
+      EXPIRY,
+      EXPIRES,
+      ANNOUNCE,
+      PASS,
+      RIPEN,
+    ),
     purge: consumers(SIZES, PURGE),
     aside: consumers(ASIDE),
     back: consumers(BACK),

@@ -4,6 +4,7 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
+  BroadcastResult,
   ChangeResult,
   PutOptions,
   PutResult,
@@ -23,6 +24,8 @@ import { decode } from "./reply.ts";
 import { connect } from "./connect.ts";
 import { Core } from "./core.ts";
 import { takenForDeadError } from "./errors.ts";
+import { isOurs } from "./adoption.ts";
+import { capabilitiesOf } from "./capabilities.ts";
 import { Fanout } from "./fanout.ts";
 import { Layout } from "./layout.ts";
 import { Mirror } from "./mirror.ts";
@@ -35,20 +38,6 @@ import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
 import { subscribe, track } from "./tracking.ts";
 
-const CAPABILITIES: readonly Capability[] = [
-  "dead-letter",
-  "delay",
-  "exchange-to-exchange",
-  "exclusive",
-  "lease",
-  "length-limit",
-  "message-ttl",
-  "persistence",
-  "priority",
-  "queue-ttl",
-  "shared-topology",
-];
-
 /** How long an owner lives once it has connected; then the library's beats go on. */
 const OWNER_TTL = 30_000;
 
@@ -57,8 +46,8 @@ export class RedisStore implements Store {
   readonly limits: StoreLimits;
   readonly capabilities: ReadonlySet<Capability>;
   readonly closed: Promise<CloseReason>;
-  /** PUB/SUB, unless fanout is by queues. */
-  readonly broadcast?: NonNullable<Store["broadcast"]>;
+  /** There unless fanout is by PUB/SUB alone. */
+  readonly putsBroadcast?: NonNullable<Store["putsBroadcast"]>;
   readonly #core: Core;
   readonly #listener: RedisClient;
   readonly #owner: string;
@@ -87,11 +76,7 @@ export class RedisStore implements Store {
     this.#owner = options.owner;
     this.#operationTimeout = options.operationTimeout;
     this.#visibilityTimeout = redis.visibilityTimeout;
-    this.capabilities = new Set<Capability>(
-      redis.fanout === "queue"
-        ? [...CAPABILITIES, "queued-fanout"]
-        : CAPABILITIES,
-    );
+    this.capabilities = capabilitiesOf(redis);
     this.limits = {
       // Redis' 512 MiB for a value, less what base64 adds, and a margin.
       itemBytes: 256 * 2 ** 20,
@@ -102,11 +87,14 @@ export class RedisStore implements Store {
       lease: redis.visibilityTimeout,
     };
     this.#tables = new Tables(core, rings);
-    this.#fanout = new Fanout(
-      core,
-      listener,
-      (queue) => this.#reserver.wake(queue),
-    );
+    this.#fanout = new Fanout(core, listener, redis.fanout, {
+      timeout: options.operationTimeout,
+      read: (name, deadline) =>
+        this.#tables.read({ type: "exchange", name }, { deadline }),
+      put: (queue) => this.#reserver.ring(queue),
+      timed: () => this.#reserver.ringDue(),
+      wake: (queue) => this.#reserver.wake(queue),
+    });
     this.#reserver = new Reserver(core, this.#fanout, {
       strategy: redis.queueOrderStrategy,
       rings,
@@ -142,10 +130,7 @@ export class RedisStore implements Store {
         await this.#tables.read({ type: "exchange", name }, limits);
       },
     });
-    if (redis.fanout === "pubsub") {
-      this.broadcast = (exchange, message, limits) =>
-        this.#fanout.send(exchange, message, limits);
-    }
+    if (redis.fanout === "queue") this.putsBroadcast = isOurs;
     // The one is of no use without the other.
     const first = Promise.race([core.commands.closed, listener.closed]);
     this.closed = first.then(async (reason) => {
@@ -156,6 +141,7 @@ export class RedisStore implements Store {
       this.#stopSweeps?.();
       this.#reserver.close(error);
       this.#putter.close();
+      this.#fanout.close();
       for (const client of [core.commands, listener]) {
         if (reason.type === "lost") client.destroy(error);
         await client[Symbol.asyncDispose]();
@@ -181,11 +167,15 @@ export class RedisStore implements Store {
     const { commands, listener } = await connect(url, redis.address, options);
     try {
       const layout = new Layout(redis.layout);
-      const core = new Core(commands, new Mirror(layout), {
-        layout,
-        clock,
-        owner,
-      });
+      const core = new Core(
+        commands,
+        new Mirror(layout, redis.fanout === "queue"),
+        {
+          layout,
+          clock,
+          owner,
+        },
+      );
       const id = await subscribe(listener, limits);
       const rings = id !== undefined &&
         await track(commands, id, limits);
@@ -226,8 +216,13 @@ export class RedisStore implements Store {
 
   /** Listens on the channels of the fanout exchanges that our consumers' queues are bound to. */
   async #follow(options?: CallOptions): Promise<void> {
-    if (this.broadcast === undefined) return;
     await this.#fanout.follow(this.#owner, options);
+  }
+
+  broadcast(
+    ...call: Parameters<NonNullable<Store["broadcast"]>>
+  ): Promise<BroadcastResult> {
+    return this.#fanout.send(...call);
   }
 
   async countMessages(
@@ -351,6 +346,7 @@ export class RedisStore implements Store {
   async #close(): Promise<void> {
     this.#stopSweeps?.();
     this.#putter.flush();
+    await this.#fanout.idle();
     const { clock, commands } = this.#core;
     try {
       await this.#sweeper.forget([this.#owner], {

@@ -42,6 +42,59 @@ export function withExpiry(text: string, at: number): string {
   return `${text.slice(0, -END.length)};expires=${Math.floor(at)}${END}`;
 }
 
+/**
+ * Notes in what somebody else wrote when it expires.
+ *
+ * @param bytes An envelope.
+ * @param at The moment, on the server's clock, ms.
+ * @returns The envelope with it, or `undefined` if its name does not stand where notes do.
+ */
+export function expiringBy(bytes: Uint8Array, at: number): string | undefined {
+  const text = LENIENT.decode(bytes);
+  const notes = readNotes(text);
+  if (notes === undefined) return undefined;
+  const place = text.lastIndexOf(TAG) + TAG.length;
+  return withExpiry(text.slice(0, place) + notes.name + END, at);
+}
+
+/**
+ * Says whether an envelope has a name by which it is told from one that looks alike.
+ *
+ * @param bytes The envelope.
+ * @returns Whether it has one.
+ */
+export function isNamed(bytes: Uint8Array): boolean {
+  return LENIENT.decode(bytes).includes('"delivery_tag"');
+}
+
+/** What says that a message lies in our queues already, at the end of a copy for those who listen. */
+const PUT = ";put=1" + END;
+
+/**
+ * Notes in an envelope that our queues have it already: for those of 0.1.0, which know no
+ * such note, its time is over.
+ *
+ * @param text An envelope that we wrote, without another note.
+ * @returns The envelope with it.
+ */
+export function withPutNote(text: string): string {
+  return `${text.slice(0, -END.length)};expires=1${PUT}`;
+}
+
+/**
+ * Says whether an envelope has the note of {@linkcode withPutNote}.
+ *
+ * @param bytes The envelope.
+ * @returns Whether it lies in our queues already.
+ */
+export function hasPutNote(bytes: Uint8Array): boolean {
+  const start = bytes.length - PUT.length;
+  for (let i = 0; i < PUT.length; i++) {
+    if (bytes[start + i] !== PUT.charCodeAt(i)) return false;
+  }
+  return true;
+}
+
 /** What an envelope's name says beside the name. */
 interface Notes {
   /** The name itself. */

@@ -1,6 +1,6 @@
 import { parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
-import type { TopologyChange } from "../../virtual/topology.ts";
+import type { ConsumerRecord, TopologyChange } from "../../virtual/topology.ts";
 import type { SetBinding } from "./binding_set.ts";
 import { formatPattern } from "../store/kombu_pattern.ts";
 import type { Layout, Member } from "./layout.ts";
@@ -18,6 +18,8 @@ export interface Writes {
 /** What the plan is made on. */
 export interface Present {
   readonly layout: Layout;
+  /** Whether our consumers take from lists alone, and say so. */
+  readonly takesLists: boolean;
   /** The value of a field of the hash; empty if there is none. */
   field(name: string): string;
   /** The type of an exchange, if it is known. */
@@ -73,7 +75,12 @@ export function planWrites(
         lists.clear(`sources ${change.name}`);
         break;
       case "consumer-added":
-        lists.add(`consumers ${change.queue}`, change.consumer);
+        lists.add(
+          `consumers ${change.queue}`,
+          present.takesLists
+            ? { ...change.consumer, ...LISTS }
+            : change.consumer,
+        );
         break;
       case "consumer-removed":
         lists.remove(`consumers ${change.queue}`, change.consumer);
@@ -115,6 +122,19 @@ export function planWrites(
   }
   for (const [field, value] of lists.changed()) fields.set(field, value);
   return { fields: [...fields], added, removed };
+}
+
+/** What the record of a consumer says that takes from lists alone. Others, of 0.1.0 or with `fanout: "pubsub"`, listen too. */
+const LISTS = { takes: "lists" };
+
+/**
+ * Says whether a consumer has a fanout exchange's messages by listening itself.
+ *
+ * @param consumer Its record, as it was read.
+ * @returns Whether it listens.
+ */
+export function listens(consumer: ConsumerRecord): boolean {
+  return !("takes" in consumer);
 }
 
 /** Fields of the hash that hold lists. */

@@ -1,0 +1,281 @@
+import { Ring } from "../../async/ring.ts";
+import { MessagingError } from "../../model/errors.ts";
+import type { FieldTable } from "../../model/field_table.ts";
+import type { QueueRecord } from "../../virtual/topology.ts";
+import type { TopologyView } from "../store/store.ts";
+import { digest } from "./client.ts";
+import { type Core, versionArguments } from "./core.ts";
+import { replyError } from "./errors.ts";
+import { hasLimit, limitsOf } from "./limits.ts";
+import { decode, type RedisArgument } from "./reply.ts";
+import { expiringBy, isNamed, readStored } from "./stored.ts";
+import { listens } from "./writes.ts";
+
+/** So many messages wait to be put, as PUB/SUB has no way to hold them back; then the oldest go. */
+const MAX_WAITING = 10_000;
+
+/** So many are put at once. */
+const AT_ONCE = 64;
+
+/** How soon it is tried again where the server could not take it, ms. */
+const AGAIN = 1000;
+
+/** What the adoption needs of its store. */
+export interface AdoptionHost {
+  /** How long a call may take, ms. */
+  readonly timeout: number;
+  /** Reads what is declared around an exchange. */
+  read(exchange: string, deadline: number): Promise<TopologyView>;
+  /** A queue has new messages. */
+  put(queue: string): void;
+  /** Time will change something, maybe sooner than was said. */
+  timed(): void;
+}
+
+/** What came by PUB/SUB, and was put into no queue by who published it. */
+interface Heard {
+  readonly exchange: string;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Says whether ours read a queue's list: one that none of ours declared, nor consumes, is
+ * Kombu's, whose consumers of a fanout exchange listen and read no list.
+ *
+ * @param queue The queue.
+ * @returns Whether they do.
+ */
+export function isOurs({ foreign, consumers }: QueueRecord): boolean {
+  return !foreign || consumers.length > 0;
+}
+
+/**
+ * Puts into our queues what Kombu published to a fanout exchange, or a process of 0.1.0: all of
+ * ours that consume from any queue of the exchange hear it, and put it into each of its queues, consumed or
+ * not. Who comes first claims it, for each queue in one step with the put: the claim is
+ * named after the message, byte for byte with its delivery tag, and lasts for longer than
+ * one of ours may lag behind. So they come in order, once, and stay until they are acked.
+ *
+ * A queue from which one consumes who listens for himself is left to him.
+ */
+export class Adoption {
+  readonly #core: Core;
+  readonly #host: AdoptionHost;
+  readonly #heard = new Ring<Heard>();
+  readonly #views = new Map<string, TopologyView>();
+  #running: Promise<void> | undefined;
+  #stopTimer: (() => void) | undefined;
+  #over = false;
+
+  /** Makes one that has heard nothing. */
+  constructor(core: Core, host: AdoptionHost) {
+    this.#core = core;
+    this.#host = host;
+  }
+
+  /** Takes in what was published on an exchange's channel. */
+  add(exchange: string, bytes: Uint8Array): void {
+    if (this.#over) return;
+    if (this.#heard.size >= MAX_WAITING) this.#heard.shift();
+    this.#heard.push({ exchange, bytes });
+    if (this.#stopTimer === undefined) this.#run();
+  }
+
+  /** Resolves when all that came is in its queues, or cannot be put now. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Ends with its connection. */
+  close(): void {
+    this.#over = true;
+    this.#stopTimer?.();
+    this.#heard.clear();
+  }
+
+  #run(): void {
+    this.#running ??= this.#putAll().then(() => this.#running = undefined);
+  }
+
+  /** One piece after the other, so that they stay in order. Never rejects. */
+  async #putAll(): Promise<void> {
+    while (this.#heard.size > 0 && !this.#over) {
+      const piece: Heard[] = [];
+      while (piece.length < AT_ONCE) {
+        const next = this.#heard.shift();
+        if (next === undefined) break;
+        piece.push(next);
+      }
+      try {
+        while (!await this.#putPiece(piece)) this.#views.clear();
+      } catch {
+        // Memory is full, or the server is slow: what was put is claimed, and not put again.
+        for (const each of piece.reverse()) this.#heard.unshift(each);
+        return this.#runLater();
+      }
+    }
+  }
+
+  #runLater(): void {
+    if (this.#over) return;
+    this.#stopTimer = this.#core.clock.timer(() => {
+      this.#stopTimer = undefined;
+      this.#run();
+    }, AGAIN);
+  }
+
+  /** Returns whether the tables were as they are known. */
+  async #putPiece(piece: readonly Heard[]): Promise<boolean> {
+    const deadline = this.#core.clock.now() + this.#host.timeout;
+    const byVersion = new Map<string, Copy[]>();
+    for (const { exchange, bytes } of piece) {
+      let view = this.#views.get(exchange);
+      if (view === undefined) {
+        view = await this.#host.read(exchange, deadline);
+        this.#views.set(exchange, view);
+      }
+      const copies = byVersion.get(view.version) ?? [];
+      byVersion.set(view.version, copies);
+      for (const queue of queuesIn(view, exchange)) {
+        copies.push(this.#copy(bytes, queue));
+      }
+    }
+    const puts: Promise<boolean>[] = [];
+    for (const [version, copies] of byVersion) {
+      const seen = versionArguments(this.#core.mirror, version);
+      if (seen === undefined) return false;
+      const plain = copies.filter(({ limits }) => limits === undefined);
+      if (plain.length > 0) puts.push(this.#putMany(seen, plain, deadline));
+      for (const copy of copies) {
+        const { limits } = copy;
+        if (limits === undefined) continue;
+        puts.push(this.#putOne(seen, copy, limits, deadline));
+      }
+    }
+    const results = await Promise.allSettled(puts);
+    for (const result of results) {
+      if (result.status === "rejected" && isWorthAgain(result.reason)) {
+        throw result.reason;
+      }
+    }
+    return results.every((each) => each.status === "rejected" || each.value);
+  }
+
+  #copy(bytes: Uint8Array, { declaration }: QueueRecord): Copy {
+    const { layout, serverNow } = this.#core;
+    const { name, arguments: declared } = declaration;
+    const { message, expiresAt } = readStored(bytes);
+    const isRead = !("error" in message);
+    const properties = isRead ? message.properties : {};
+    const ttl = Math.min(
+      Number(declared["x-message-ttl"] ?? Infinity),
+      properties.expiration ?? Infinity,
+    );
+    const by = Math.min(expiresAt, serverNow + ttl);
+    const text = by < expiresAt ? expiringBy(bytes, by) : bytes;
+    return {
+      queue: name,
+      suffix: layout.suffix(properties.priority),
+      text: text ?? bytes,
+      expires: by < Infinity && text !== undefined ? Math.ceil(by) : "",
+      // Without a name it may be another that looks alike: rather twice than not at all.
+      claim: isRead && !isNamed(bytes) ? "" : `${digest(bytes)}.${name}`,
+      ends: String(declared["x-expires"] ?? ""),
+      limits: hasLimit(declared) ? withoutPushing(declared) : undefined,
+    };
+  }
+
+  /** Returns whether the tables were as they are known. */
+  async #putMany(
+    seen: readonly RedisArgument[],
+    copies: readonly Copy[],
+    deadline: number,
+  ): Promise<boolean> {
+    const args: RedisArgument[] = [...seen];
+    for (const { claim, queue, suffix, text, expires, ends } of copies) {
+      args.push(claim, queue, suffix, text, expires, ends);
+    }
+    const reply = await this.#core.run("adopt", ACTION, args, { deadline });
+    if (!Array.isArray(reply)) return false;
+    this.#tell(copies);
+    for (let i = 0; i < reply.length; i += 2) {
+      const error = replyError(ACTION, decode(reply[i + 1]));
+      if (isWorthAgain(error)) throw error;
+    }
+    return true;
+  }
+
+  /** Returns whether the tables were as they are known. */
+  async #putOne(
+    seen: readonly RedisArgument[],
+    copy: Copy,
+    limits: FieldTable,
+    deadline: number,
+  ): Promise<boolean> {
+    const { layout, fields } = this.#core;
+    const { claim, queue, suffix, text, expires } = copy;
+    const args: RedisArgument[] = [
+      ...[...seen, "", 0, fields, this.#core.nextNumbers(1), claim, 0],
+      ...[queue, layout.suffixes.indexOf(suffix) + 1, text, "", expires],
+      ...limitsOf(limits),
+    ];
+    const reply = await this.#core.run("putOne", ACTION, args, { deadline });
+    // Another has claimed it, or there is no room and the queue refuses more: nobody waits for an answer.
+    if (!Array.isArray(reply)) return decode(reply) !== "stale";
+    this.#tell([copy]);
+    return true;
+  }
+
+  #tell(copies: readonly Copy[]): void {
+    for (const queue of new Set(copies.map(({ queue }) => queue))) {
+      this.#host.put(queue);
+    }
+    if (copies.some(({ expires }) => expires !== "")) this.#host.timed();
+  }
+}
+
+/** What is put into one queue. */
+interface Copy {
+  readonly queue: string;
+  readonly suffix: string;
+  readonly text: string | Uint8Array;
+  /** When, on the server's clock; `""` is never. */
+  readonly expires: number | "";
+  /** Under which name it is claimed; `""` under none. */
+  readonly claim: string;
+  /** The queue's `x-expires`. */
+  readonly ends: string;
+  /** The queue's arguments, where it has a limit. */
+  readonly limits: FieldTable | undefined;
+}
+
+const ACTION = "put into queues what was published by PUB/SUB";
+
+/** The queues into which a message of an exchange is to be put. */
+function* queuesIn(
+  { topology }: TopologyView,
+  exchange: string,
+): Iterable<QueueRecord> {
+  const seen = new Set<string>();
+  for (const { destination } of topology.bindingsFrom(exchange)) {
+    if (destination.kind !== "queue" || seen.has(destination.name)) continue;
+    seen.add(destination.name);
+    const record = topology.queue(destination.name);
+    if (record === undefined || !isOurs(record)) continue;
+    if (!record.consumers.some(listens)) yield record;
+  }
+}
+
+/** What a limit pushes out of a queue that dead-letters has no way there from here: as behind what Kombu puts into a list, the next publish of ours sees to it. */
+function withoutPushing(declared: FieldTable): FieldTable {
+  const refuses = String(declared["x-overflow"] ?? "").startsWith("reject");
+  if (declared["x-dead-letter-exchange"] === undefined || refuses) {
+    return declared;
+  }
+  const { "x-max-length": _, "x-max-length-bytes": __, ...rest } = declared;
+  return rest;
+}
+
+function isWorthAgain(error: unknown): boolean {
+  return error instanceof MessagingError && error.retryable;
+}

@@ -1,0 +1,89 @@
+/** What is put into queues and published by PUB/SUB as well, as scripts are told of it. */
+
+import type { Publishing } from "../../model/message.ts";
+import type { Batch } from "./batch.ts";
+import type { Layout } from "./layout.ts";
+
+/** A text of a list that listeners are to have too. */
+export interface Announced {
+  readonly channel: string;
+  readonly list: string;
+  /** Its place among those that are put there in the same call. */
+  readonly place: number;
+}
+
+/**
+ * Works out on which channels a message is published.
+ *
+ * @param layout The names.
+ * @param exchanges The fanout exchanges.
+ * @param message The message.
+ * @returns The channels.
+ */
+export function channelsOf(
+  layout: Layout,
+  exchanges: readonly string[],
+  message: Publishing | undefined,
+): readonly string[] {
+  return exchanges.map((exchange) =>
+    layout.channel(exchange, message?.routingKey ?? "")
+  );
+}
+
+/**
+ * Notes that the copy which came last into a list is published, too.
+ *
+ * @param batch What leaves in one call.
+ * @param channels The channels.
+ * @param list The list.
+ */
+export function announceLast(
+  { announced, lists }: Batch,
+  channels: readonly string[],
+  list = "",
+): void {
+  const place = (lists.get(list)?.length ?? 0) - 1;
+  for (const channel of channels) announced.push({ channel, list, place });
+}
+
+/**
+ * Tells the script for many messages which of them it publishes.
+ *
+ * @param batch What leaves in one call.
+ * @returns How many, and of each its list's place, its own, and the channel.
+ */
+export function announcedArguments(
+  { announced, lists }: Batch,
+): readonly (string | number)[] {
+  if (announced.length === 0) return NONE;
+  const order = new Map([...lists.keys()].map((list, place) => [list, place]));
+  return [
+    announced.length,
+    ...announced.flatMap(({ channel, list, place }) => [
+      order.get(list) ?? -1,
+      place,
+      channel,
+    ]),
+  ];
+}
+
+const NONE = [0];
+
+/**
+ * Makes the name of a delayed message, which says on which channels it is published when
+ * it is due.
+ *
+ * @param id Its own name.
+ * @param channels The channels.
+ * @returns Both, the channels as hexadecimal digits.
+ */
+export function dueName(id: string, channels: readonly string[]): string {
+  return [id, ...channels.map(toHex)].join("@");
+}
+
+function toHex(text: string): string {
+  return Array.from(
+    new TextEncoder().encode(text),
+    (byte) => byte.toString(16).padStart(2, "0"),
+  ).join("");
+}

@@ -1,0 +1,22 @@
+/** How scripts tell by PUB/SUB of what they put, in Lua. */
+
+/**
+ * `announce` publishes what lies in our queues already, for those who listen and are not
+ * ours: who refuses that to a user does not keep a message from its queues. The note behind
+ * its name (`stored.ts`) says to ours that they have it, and to those of 0.1.0, which know
+ * no such note, that its time is over: they pass over it, and take it from the list.
+ */
+export const ANNOUNCE: string = String.raw`
+local function announce(channel, text)
+  local tail = string.sub(text, -64)
+  local note = string.find(tail, ';expires=%d+"}}$')
+  local stop = note and #text - #tail + note - 1 or #text - 3
+  redis.pcall('PUBLISH', channel, string.sub(text, 1, stop) .. ';expires=1;put=1"}}')
+end
+-- The name of a delayed message has the channels behind it, as hexadecimal digits.
+local function announceDue(id, text)
+  for channel in string.gmatch(id, '@(%x+)') do
+    announce(string.gsub(channel, '%x%x', function(byte) return string.char(tonumber(byte, 16)) end), text)
+  end
+end
+`;
