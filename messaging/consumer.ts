@@ -2,6 +2,7 @@ import { Mailbox } from "../async/mailbox.ts";
 import { turn } from "../async/turn.ts";
 import { CLOSE, type CloseOptions } from "./connection_info.ts";
 import { ClosedError } from "../model/errors.ts";
+import { Slab } from "../model/slab.ts";
 import {
   checkQueues,
   CONSUMER,
@@ -109,6 +110,7 @@ export class Consumer<T = unknown>
       ...decoding,
       accept: codecs.acceptSet(options.accept),
       check: validator(schema),
+      slab: new Slab(),
     };
     this.#checks = schema !== undefined || options.onInvalid !== undefined;
     this.#inbox = this.#newInbox();

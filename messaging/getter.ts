@@ -3,6 +3,7 @@ import type { Delivery } from "../model/message.ts";
 import type { Channel } from "../transports/transport.ts";
 import type { KnownOptions } from "./known_options.ts";
 import { type Message, ReceivedMessage } from "./message.ts";
+import { Slab } from "../model/slab.ts";
 import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
 import {
   type Call,
@@ -32,6 +33,7 @@ export class Getter<T> implements AsyncDisposable {
       ...decoding,
       accept: decoding.codecs.acceptSet(accept),
       check: validator<T>(undefined),
+      slab: new Slab(),
     };
   }
 

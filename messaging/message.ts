@@ -1,4 +1,4 @@
-import { copyOfBody, copyOfProperties } from "../model/copies.ts";
+import { copyOfProperties } from "../model/copies.ts";
 import { SettlementError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { Delivery, MessageProperties } from "../model/message.ts";
@@ -147,7 +147,7 @@ export class ReceivedMessage<T> implements Message<T> {
   /** A copy: the message may have to be written again, as it came. */
   get body(): Uint8Array {
     return this.#body ??= this.#delivery.received === undefined
-      ? copyOfBody(this.#delivery.body)
+      ? this.#reading.slab.copy(this.#delivery.body)
       : this.#delivery.body;
   }
 
@@ -238,6 +238,25 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#follow(settling);
   }
 
+  /** As `ack`, for `run`: with the channel's own promise, and none beside it. Whoever calls this tells `settlingFailed` what it rejects with. */
+  ackOnly(): Promise<void> {
+    const refused = this.#settle("ack");
+    if (refused !== undefined) return Promise.reject(refused);
+    const source = this.#source;
+    const settling = source.channel.ack(
+      this.#delivery.deliveryTag,
+      source.limits(undefined),
+    );
+    source.onSettled(this.#delivery, settling);
+    return settling;
+  }
+
+  /** A settlement has failed: it may be tried again, or somebody else has the message. */
+  settlingFailed(error: unknown): void {
+    if (error instanceof SettlementError) this.#controller?.abort(error);
+    else this.#keep();
+  }
+
   reject(options?: OperationOptions): Promise<void> {
     return this.#reject("reject", false, options);
   }
@@ -314,8 +333,7 @@ export class ReceivedMessage<T> implements Message<T> {
     // What is handed out is the promise behind that: if nobody waits for it, it must be
     // seen to reject.
     const followed = settling.catch((error: unknown) => {
-      if (error instanceof SettlementError) this.#controller?.abort(error);
-      else this.#keep();
+      this.settlingFailed(error);
       throw error;
     });
     this.#source.onSettled(this.#delivery, settling);

@@ -1,6 +1,7 @@
 import type { CodecRegistry } from "../codec/mod.ts";
 import { DecodeError } from "../model/errors.ts";
 import type { Delivery } from "../model/message.ts";
+import type { Slab } from "../model/slab.ts";
 
 /** How a connection reads bodies. */
 export interface Decoding {
@@ -12,6 +13,8 @@ export interface Decoding {
 export interface Reading<T> extends Decoding {
   readonly accept: ReadonlySet<string>;
   readonly check: (payload: unknown) => T | Promise<T>;
+  /** Where bodies are copied to that are looked at: those of one consumer may share a buffer, as those of one socket do. */
+  readonly slab: Slab;
 }
 
 /** Whether what a delivery is compressed with has yet to be loaded. */

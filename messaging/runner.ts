@@ -233,8 +233,9 @@ export class Runner<T> {
     }
     if (message.settled) return;
     try {
-      await message.ack();
+      await message.ackOnly();
     } catch (failure) {
+      message.settlingFailed(failure);
       await this.#ackAgain(message, failure);
     }
   }

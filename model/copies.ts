@@ -2,6 +2,7 @@ import {
   type FieldTable,
   type FieldValue,
   isFieldArray,
+  setField,
 } from "./field_table.ts";
 import type { MessageProperties, Publishing } from "./message.ts";
 
@@ -20,14 +21,9 @@ export function copyOf(message: Publishing): Publishing {
     mandatory,
     delay,
     properties: copyOfProperties(properties),
-    body: copyOfBody(body),
+    // Not by slice(): that of Node's Buffer shares its memory.
+    body: new Uint8Array(body),
   };
-}
-
-/** Copies a body. */
-export function copyOfBody(body: Uint8Array): Uint8Array {
-  // Not by slice(): that of Node's Buffer shares its memory.
-  return new Uint8Array(body);
 }
 
 /** Copies properties, and what is in their headers. */
@@ -50,20 +46,9 @@ function copyOfTable(table: FieldTable): FieldTable {
   for (const name of Object.keys(table)) {
     const value = table[name];
     if (value === undefined) continue; // as on the wire
-    if (name === "__proto__") define(copy, name, copyOfValue(value));
-    else copy[name] = copyOfValue(value);
+    setField(copy, name, copyOfValue(value));
   }
   return copy;
-}
-
-/** A name of its own, whatever it means to objects. */
-function define(table: object, name: string, value: FieldValue): void {
-  Object.defineProperty(table, name, {
-    value,
-    enumerable: true,
-    configurable: true,
-    writable: true,
-  });
 }
 
 function copyOfValue(value: FieldValue): FieldValue {

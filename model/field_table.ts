@@ -46,3 +46,27 @@ export function isFieldArray(
 ): value is readonly FieldValue[] {
   return Array.isArray(value);
 }
+
+/**
+ * Sets a value by a name of its own, whatever that means to objects: `__proto__` too.
+ *
+ * @param table The table.
+ * @param name The name.
+ * @param value The value.
+ */
+export function setField(
+  table: Record<string, FieldValue>,
+  name: string,
+  value: FieldValue,
+): void {
+  if (name !== "__proto__") {
+    table[name] = value;
+    return;
+  }
+  Object.defineProperty(table, name, {
+    value,
+    enumerable: true,
+    configurable: true,
+    writable: true,
+  });
+}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createConnection, Queue } from "../../mod.ts";
-import { Slab } from "../../transports/store/slab.ts";
+import { Slab } from "../../model/slab.ts";
 
 /** Bytes that tell which message they are of. */
 function bytesOf(number: number, size: number): Uint8Array<ArrayBuffer> {

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Kept } from "../../transports/memory/kept.ts";
 import { MemoryQueue } from "../../transports/memory/queue.ts";
-import { Slab } from "../../transports/store/slab.ts";
+import { Slab } from "../../model/slab.ts";
 import { messageTo } from "../support/redis_transport.ts";
 
 const SLAB = new Slab();

@@ -1,7 +1,7 @@
 import type { Clock } from "../../async/clock.ts";
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
-import { Slab } from "../store/slab.ts";
+import { Slab } from "../../model/slab.ts";
 import type { Kept } from "./kept.ts";
 import { type Item, MemoryQueue } from "./queue.ts";
 

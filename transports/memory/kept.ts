@@ -1,6 +1,6 @@
 import type { MessageProperties, Publishing } from "../../model/message.ts";
 import { copyOfProperties } from "../../model/copies.ts";
-import type { Slab } from "../store/slab.ts";
+import type { Slab } from "../../model/slab.ts";
 
 /**
  * A message as the broker keeps it: a copy of what was published, as if it had been read

@@ -28,7 +28,7 @@ import {
   type SettlerHost,
   type Settling,
 } from "./settler.ts";
-import { Slab } from "./slab.ts";
+import { Slab } from "../../model/slab.ts";
 import type { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";

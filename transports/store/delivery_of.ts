@@ -5,7 +5,7 @@ import type {
   MessageProperties,
 } from "../../model/message.ts";
 import { isMalformed } from "./quarantine.ts";
-import type { Slab } from "./slab.ts";
+import type { Slab } from "../../model/slab.ts";
 import type { Reservation } from "./store.ts";
 
 /**
