@@ -54,14 +54,15 @@ export class Corking {
     const socket = this.#socket;
     if (!this.#corked || socket === undefined) return;
     this.#corked = false;
-    const isFull = socket.writableNeedDrain;
-    socket.uncork();
     // Of a full socket nobody knows which frames amqplib still has: they go when it drains.
-    if (isFull || this.#waiting.length === 0) return;
-    const waiting = this.#takeWaiting();
-    socket.write(endMark(socket.encrypted === true), (error) => {
-      for (const done of waiting) done(error ?? undefined);
-    });
+    if (!socket.writableNeedDrain && this.#waiting.length > 0) {
+      const waiting = this.#takeWaiting();
+      // In one system call with the frames before it.
+      socket.write(endMark(socket.encrypted === true), (error) => {
+        for (const done of waiting) done(error ?? undefined);
+      });
+    }
+    socket.uncork();
   };
 
   /** Calls back when what was written before has left the process. */

@@ -1,5 +1,5 @@
 import { atNextTurn } from "../../async/turn.ts";
-import { withBytes } from "../amqp_protocol/fields.ts";
+import { rawTable } from "../amqp_protocol/fields.ts";
 
 type Bytes = Uint8Array<ArrayBufferLike>;
 type Alloc = (size: number) => Bytes;
@@ -83,28 +83,12 @@ function mendReading(module: unknown): void {
   };
 }
 
+/** A table stays its bytes: most are never looked at, and whoever looks reads those. */
 function mendDecoder(codec: Record<PropertyKey, unknown>): void {
   const { decodeFields: decode } = codec;
   if (!isFunction(decode)) return;
-  codec.decodeFields = (bytes: unknown) => {
-    let table: object = {};
-    // As values it may be ten times as large, and who looks reads it from its bytes.
-    if (sizeOf(bytes) > MAX_READY) return withBytes(table, bytes);
-    try {
-      const decoded = decode(bytes);
-      if (typeof decoded === "object" && decoded !== null) table = decoded;
-    } catch {
-      // Whoever reads it from the bytes hears why.
-    }
-    return withBytes(table, bytes);
-  };
-}
-
-/** Tables of more than so many bytes are read when somebody looks. */
-const MAX_READY = 64 * 1024;
-
-function sizeOf(bytes: unknown): number {
-  return bytes instanceof Uint8Array ? bytes.byteLength : 0;
+  codec.decodeFields = (bytes: unknown) =>
+    bytes instanceof Uint8Array ? rawTable(bytes) : decode(bytes);
 }
 
 /** The largest table that is written at all; what a frame holds is checked before. */

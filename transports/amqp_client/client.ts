@@ -16,6 +16,7 @@ import {
 import { endMark } from "../amqp_protocol/end_mark.ts";
 import { describe } from "../amqp_protocol/failure.ts";
 import { rawTable } from "../amqp_protocol/fields.ts";
+import { shortText } from "../amqp_protocol/short_text.ts";
 import type {
   AmqpClient,
   AmqpClientChannel,
@@ -60,9 +61,12 @@ export async function dial(
  * not connect, and take their own writes for signs of life.
  */
 class Link extends AMQPBaseClient implements AmqpClient {
-  readonly writer: FrameWriter = new FrameWriter((bytes) =>
-    this.#wire?.write(bytes)
-  );
+  readonly writer: FrameWriter = new FrameWriter((bytes) => {
+    this.#wire?.write(bytes, this.#done);
+    this.#done = undefined;
+  });
+  /** Hears when what is written next has left. */
+  #done: ((error?: unknown) => void) | undefined;
   readonly #options: ClientDialOptions;
   readonly #timeout: number;
   readonly #events: ClientEvents;
@@ -194,8 +198,11 @@ class Link extends AMQPBaseClient implements AmqpClient {
     if (this.#ended || this.#wire === undefined) {
       return done(new Error("the socket was closed"));
     }
+    this.#done = done;
     this.writer.flush();
-    this.#wire.left(done);
+    if (this.#done === undefined) return;
+    this.#done = undefined;
+    this.#wire.left(done); // there was nothing to write
   }
 
   /** Ends it: what came makes no sense. */
@@ -300,7 +307,8 @@ function openSocket(options: ClientDialOptions, events: WireEvents): Wire {
   socket.on("data", (bytes) => events.received(bytes));
   socket.setNoDelay(true);
   return {
-    write: (bytes) => void socket.write(bytes),
+    write: (bytes, done) =>
+      void socket.write(bytes, done && ((error) => done(error ?? undefined))),
     left: (done, mark = endMark(tls !== undefined)) =>
       void socket.write(mark, (error) => done(error ?? undefined)),
     end: () => socket.destroySoon(),
@@ -308,13 +316,26 @@ function openSocket(options: ClientDialOptions, events: WireEvents): Wire {
   };
 }
 
-/** Reads tables as their bytes, for whoever looks at them: the package dies of types that it does not know. */
+/**
+ * Reads tables as their bytes, for whoever looks at them: the package dies of types that it
+ * does not know. And short texts faster than the package does.
+ */
 class View extends AMQPView {
+  readonly #bytes = new Uint8Array(
+    this.buffer,
+    this.byteOffset,
+    this.byteLength,
+  );
+
+  override getShortString(byteOffset: number): [string, number] {
+    const length = this.getUint8(byteOffset);
+    return [shortText(this.#bytes, byteOffset + 1, length), length + 1];
+  }
+
   override getTable(byteOffset: number): ReturnType<AMQPView["getTable"]> {
     const size = this.getUint32(byteOffset);
-    const start = this.byteOffset + byteOffset + 4;
-    const bytes = new Uint8Array(this.buffer, start, size);
-    return [rawTable(bytes.slice()), size + 4];
+    const start = byteOffset + 4;
+    return [rawTable(this.#bytes.subarray(start, start + size)), size + 4];
   }
 }
 

@@ -22,7 +22,7 @@ export class FrameSplitter {
   /** The largest frame that may come, bytes. */
   limit: number;
 
-  /** Makes one; `receive` is given one or more whole frames, which it must not keep. */
+  /** Makes one; `receive` is given one or more whole frames, which nobody changes any more. */
   constructor(limit: number, receive: Receive, bodies?: BodyLimit) {
     this.limit = limit;
     this.#receive = receive;
@@ -83,11 +83,9 @@ export class FrameSplitter {
       return this.#bodies.part(channelOf(bytes, at), size - HEADER - 1);
     }
     if (type !== CONTENT_HEADER || size <= BODY_SIZE + 8) return false;
-    const view = new DataView(bytes.buffer, bytes.byteOffset + at, size);
-    return this.#bodies.begin(
-      channelOf(bytes, at),
-      Number(view.getBigUint64(BODY_SIZE)),
-    );
+    const most = long(bytes, at + BODY_SIZE);
+    const least = long(bytes, at + BODY_SIZE + 4);
+    return this.#bodies.begin(channelOf(bytes, at), most * 2 ** 32 + least);
   }
 
   /** Hands on the header of a message as one without a body, and none of the body. */
@@ -113,14 +111,17 @@ export class FrameSplitter {
   }
 
   #sizeOf(bytes: Uint8Array, at: number): number {
-    const octet = (i: number) => bytes[at + i] ?? 0;
-    const size = HEADER + 1 + octet(3) * 2 ** 24 +
-      ((octet(4) << 16) | (octet(5) << 8) | octet(6));
-    if (!TYPES.has(octet(0)) || size > this.limit) {
+    const size = HEADER + 1 + long(bytes, at + 3);
+    if (!TYPES.has(bytes[at] ?? 0) || size > this.limit) {
       throw new Error("what came is no frame of AMQP 0-9-1");
     }
     return size;
   }
+}
+
+function long(bytes: Uint8Array, at: number): number {
+  const octet = (i: number) => bytes[at + i] ?? 0;
+  return octet(0) * 2 ** 24 + ((octet(1) << 16) | (octet(2) << 8) | octet(3));
 }
 
 function channelOf(bytes: Uint8Array, at: number): number {

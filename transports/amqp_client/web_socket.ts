@@ -77,7 +77,7 @@ export function openWebSocket(
     closed: (error) => events.closed(failure ?? error),
   });
   return {
-    write: (bytes) => wire.write(frameOf(BINARY, bytes)),
+    write: (bytes, done) => wire.write(frameOf(BINARY, bytes), done),
     // A pong that nobody asked for means nothing (RFC 6455, 5.5.3).
     left: (done) => wire.left(done, frameOf(PONG, new Uint8Array(0))),
     end() {

@@ -1,7 +1,7 @@
 /** A way to the broker that carries bytes. */
 export interface Wire {
-  /** Sends bytes, in order. */
-  write(bytes: Uint8Array): void;
+  /** Sends bytes, in order; calls back, always, when they have left the process. */
+  write(bytes: Uint8Array, done?: (error?: unknown) => void): void;
   /**
    * Calls back, always, when what was written before has left the process. `mark` is
    * written behind it: something that means nothing to the other side. @default {AMQP's}

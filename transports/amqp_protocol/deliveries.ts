@@ -113,7 +113,9 @@ export class Deliveries {
     if (tags.length === 0) return Promise.reject(settledBefore(tag));
     this.flush();
     for (const each of tags) this.#client.reject(each, requeue);
-    return this.#left();
+    const { promise, resolve, reject } = unattended();
+    this.#whenLeft(resolve, reject);
+    return promise;
   }
 
   /** Sends the acks that wait. */
@@ -123,7 +125,7 @@ export class Deliveries {
     this.#batch = undefined;
     try {
       this.#send(batch.tags);
-      this.#left().then(batch.resolve, batch.reject);
+      this.#whenLeft(batch.resolve, batch.reject);
     } catch (cause) {
       batch.reject(lostBefore(cause));
     }
@@ -137,25 +139,24 @@ export class Deliveries {
     batch?.reject(lostBefore(cause));
   }
 
-  /** Waits until what was written has left the process. */
-  #left(): Promise<void> {
+  /** Tells when what was written has left the process, or that it can not in time. */
+  #whenLeft(left: () => void, failed: (error: Error) => void): void {
     const { clock, limits, operationTimeout } = this.#bounds;
-    const leaving = limits.wait(
-      new Promise<void>((resolve, reject) => {
-        this.#client.left((error) =>
-          error === undefined ? resolve() : reject(lostBefore(error))
-        );
-      }),
-      { deadline: clock.now() + operationTimeout },
+    const deadline = limits.watchDeadline(
+      clock.now() + operationTimeout,
       () =>
-        new TimeoutError(
-          "Cannot settle a delivery in time: the broker does not read what is sent to it",
-          { outcome: "unknown" },
+        failed(
+          new TimeoutError(
+            "Cannot settle a delivery in time: the broker does not read what is sent to it",
+            { outcome: "unknown" },
+          ),
         ),
     );
-    // Who does not wait for it is not to fall over it: the message is delivered again.
-    leaving.catch(() => {});
-    return leaving;
+    this.#client.left((error) => {
+      deadline.cancel();
+      if (error === undefined) left();
+      else failed(lostBefore(error));
+    });
   }
 
   #ackUpTo(tag: DeliveryTag): Promise<void> {
@@ -205,10 +206,7 @@ export class Deliveries {
   }
 
   #open(): Batch {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    // Who does not wait for an ack is not to fall over its failure: the message is
-    // delivered again.
-    promise.catch(() => {});
+    const { promise, resolve, reject } = unattended();
     const batch: Batch = { tags: [], sent: promise, resolve, reject };
     this.#batch = batch;
     atNextTurn(() => {
@@ -216,6 +214,13 @@ export class Deliveries {
     });
     return batch;
   }
+}
+
+/** Who does not wait for a settlement is not to fall over its failure: the message is delivered again. */
+function unattended(): PromiseWithResolvers<void> {
+  const settling = Promise.withResolvers<void>();
+  settling.promise.catch(() => {});
+  return settling;
 }
 
 function settledBefore(tag: DeliveryTag): SettlementError {

@@ -3,7 +3,9 @@ import {
   type FieldTable,
   type FieldValue,
   isFieldArray,
+  setField,
 } from "../../model/field_table.ts";
+import { shortText } from "./short_text.ts";
 
 const INT64_LEAST = -(2n ** 63n);
 const INT64_MOST = 2n ** 63n - 1n;
@@ -125,7 +127,6 @@ function sizeOf(value: FieldValue): number {
   return value.reduce((size: number, each) => size + sizeOf(each), 5);
 }
 
-const TEXT = new TextDecoder();
 const STRICT_TEXT = new TextDecoder("utf-8", { fatal: true });
 
 /**
@@ -143,25 +144,12 @@ export function decodeFields(bytes: Uint8Array): FieldTable {
     return reader.table(bytes.byteLength);
   } catch (cause) {
     if (cause instanceof DecodeError) throw cause;
-    throw new DecodeError("Cannot decode a table of headers: it is cut off", {
-      cause,
-    });
+    throw cutOff(cause);
   }
 }
 
 /** Under this key a table holds its own bytes, for `decodeFields` to read when somebody looks. */
 const BYTES = Symbol("bytes");
-
-/**
- * Keeps a table's bytes with it.
- *
- * @param table The table as a client has decoded it, or an empty one.
- * @param bytes Its bytes, which nobody changes.
- * @returns The table.
- */
-export function withBytes(table: object, bytes: unknown): object {
-  return Object.defineProperty(table, BYTES, { value: bytes });
-}
 
 /**
  * Makes a table that is nothing but its bytes.
@@ -207,12 +195,15 @@ class Reader {
   }
 
   table(end: number): FieldTable {
-    const entries: [string, FieldValue][] = [];
+    const table: Record<string, FieldValue> = {};
     while (this.#at < end) {
       const length = this.#view.getUint8(this.#skip(1));
-      entries.push([TEXT.decode(this.#take(length)), this.#value()]);
+      const start = this.#skip(length);
+      if (this.#at > this.#bytes.byteLength) throw cutOff();
+      const name = shortText(this.#bytes, start, length);
+      setField(table, name, this.#value());
     }
-    return Object.fromEntries(entries);
+    return table;
   }
 
   #value(): FieldValue {
@@ -273,7 +264,7 @@ class Reader {
   #take(length: number): Uint8Array {
     const start = this.#skip(length);
     if (this.#at > this.#bytes.byteLength) {
-      throw new DecodeError("Cannot decode a table of headers: it is cut off");
+      throw cutOff();
     }
     return this.#bytes.subarray(start, this.#at);
   }
@@ -283,6 +274,12 @@ class Reader {
     this.#at += length;
     return start;
   }
+}
+
+function cutOff(cause?: unknown): DecodeError {
+  return new DecodeError("Cannot decode a table of headers: it is cut off", {
+    cause,
+  });
 }
 
 /** AMQP's long strings are bytes: py-amqp writes its own bytes so. What is no text stays bytes. */
