@@ -15,9 +15,10 @@ import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Consumer } from "./consumer.ts";
 import { checkQueues, type ConsumerOptions } from "./consumer_options.ts";
-import { checkEntities, type Entity } from "./entities.ts";
+import { checkEntities, type Entity, isList } from "./entities.ts";
 import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
 import { watch } from "./events.ts";
+import type { Exchange } from "./exchange.ts";
 import { Failover } from "./failover.ts";
 import { Getter } from "./getter.ts";
 import { checkKnown } from "./known_options.ts";
@@ -143,20 +144,33 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
+   * Declares a queue with its bindings, and again on every new connection.
+   *
+   * @returns Its status.
+   * @throws {PreconditionFailedError} If the broker has one otherwise.
+   */
+  declare(queue: Queue, options?: OperationOptions): Promise<QueueStatus>;
+  /** Declares an exchange with its bindings, and again on every new connection. */
+  declare(exchange: Exchange, options?: OperationOptions): Promise<void>;
+  /**
    * Declares exchanges and queues with their bindings, and again on every new
    * connection.
    *
    * @returns The status of each queue among them, in order.
-   * @throws {PreconditionFailedError} If the broker has one otherwise.
    */
-  async declare(
-    entity: Entity | readonly Entity[],
+  declare(
+    entities: readonly Entity[],
     options?: OperationOptions,
-  ): Promise<readonly QueueStatus[]> {
+  ): Promise<readonly QueueStatus[]>;
+  async declare(
+    given: Entity | readonly Entity[],
+    options?: OperationOptions,
+  ): Promise<QueueStatus | readonly QueueStatus[] | void> {
     const call = this.#limits(options);
-    const entities = Array.isArray(entity) ? entity : [entity];
+    const entities = isList(given) ? given : [given];
     checkEntities(entities, "connection.declare");
-    return await this.#session.declare(entities, call);
+    const statuses = await this.#session.declare(entities, call);
+    return isList(given) ? statuses : statuses[0];
   }
 
   /** Makes a producer, of the type of its `queue` where that has one. Nothing is sent or declared yet. */
@@ -242,12 +256,10 @@ export class Connection implements AsyncDisposable {
   ): Promise<void> {
     this.#requireOpen("send");
     const producer = this.#sender ??= this.producer();
-    let name = queueName(queue);
-    if (queue instanceof Queue && name === "") {
-      const { signal, timeout } = options;
-      const [status] = await this.declare(queue, { signal, timeout });
-      name = status?.name ?? "";
-    }
+    const { signal, timeout } = options;
+    const name = queue instanceof Queue && queue.name === ""
+      ? (await this.declare(queue, { signal, timeout })).name
+      : queueName(queue);
     await producer.publish(payload, {
       ...options,
       exchange: "",

@@ -11,6 +11,19 @@ import { Queue } from "./queue.ts";
 export type Entity = Exchange | Queue;
 
 /**
+ * Says whether entities were given as a list: the platform's own question does not see
+ * that a list may be read only.
+ *
+ * @param given What was given.
+ * @returns Whether it is one.
+ */
+export function isList(
+  given: Entity | readonly Entity[],
+): given is readonly Entity[] {
+  return Array.isArray(given);
+}
+
+/**
  * Says whether a connection that declares an entity has it for itself alone.
  *
  * @param entity The entity.

@@ -36,8 +36,8 @@ import { lateToPublish } from "./session_errors.ts";
  * const producer = connection.producer<{ id: number }>({ declare: [orders] });
  * await producer.publish({ id: 1 }, { routingKey: "orders" });
  *
- * const [status] = await connection.declare(orders);
- * assertEquals(status?.messageCount, 1);
+ * const status = await connection.declare(orders);
+ * assertEquals(status.messageCount, 1);
  * ```
  */
 export class Producer<T = unknown> implements AsyncDisposable {

@@ -9,7 +9,7 @@ const PROGRAM = `
   import { createConnection, Queue } from "@dashi/mq";
   const connection = createConnection(URL_HERE);
   const queue = new Queue("", { exclusive: true });
-  const [status] = await connection.declare(queue);
+  const status = await connection.declare(queue);
   await connection.producer().publish("hello", { routingKey: status.name });
   for await (const message of connection.consumer(queue)) {
     await message.ack();

@@ -78,7 +78,13 @@ export async function compiles(connection: Connection): Promise<void> {
   await connection.consumer(orders).run(({ payload }) => {
     payload.path.length;
   });
-  await connection.declare([orders, video]);
+  const count: number = (await connection.declare(orders)).messageCount;
+  const statuses = await connection.declare([orders, video], {
+    timeout: count,
+  });
+  statuses[0]?.consumerCount;
+  const none: void = await connection.declare(media);
+  void none;
   await using pooled = await connection.pool({ limit: 1 }).acquire();
   await pooled.connect({ signal: AbortSignal.timeout(1) });
 }

@@ -134,8 +134,8 @@ export const MESSAGING: readonly ConformanceCase[] = [
         "not-found",
         missing,
       );
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 49);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 49);
     },
   ),
   onStage(
@@ -148,8 +148,8 @@ export const MESSAGING: readonly ConformanceCase[] = [
       const channel = await connection.channel();
       await channel.deleteExchange(exchange.name, soon());
       await producer.publish(2, { routingKey: "k", mandatory: true });
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 2);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 2);
     },
   ),
   onStage(
@@ -192,8 +192,8 @@ export const MESSAGING: readonly ConformanceCase[] = [
     for (const routingKey of ["a", "b", "c"]) {
       await producer.publish(routingKey, { routingKey });
     }
-    const [status] = await connection.declare(queue);
-    assert.equal(status?.messageCount, 2);
+    const status = await connection.declare(queue);
+    assert.equal(status.messageCount, 2);
   }),
   onStage(
     "leaving the loop gives back what was fetched, and what is in hand can be acked",
@@ -208,8 +208,8 @@ export const MESSAGING: readonly ConformanceCase[] = [
       await first?.ack();
       await second?.ack();
       await until(async () => {
-        const [status] = await connection.declare(queue);
-        return status?.messageCount === 8;
+        const status = await connection.declare(queue);
+        return status.messageCount === 8;
       }, "what was fetched");
       const rest = await take(connection.consumer<number>(queue), 8);
       const payloads = rest.map(({ payload }) => payload);
@@ -255,8 +255,8 @@ export const MESSAGING: readonly ConformanceCase[] = [
       await rejectsWith(message.ack(), "message-settled");
       await rejectsWith(message.requeue(), "message-settled");
       await rejectsWith(message.reject(), "message-settled");
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 0);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 0);
     },
   ),
   onStage(
@@ -282,8 +282,8 @@ export const MESSAGING: readonly ConformanceCase[] = [
         "two deliveries",
       );
       assert.equal(count, 2);
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 0);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 0);
     },
   ),
   onStage(

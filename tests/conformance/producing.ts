@@ -91,8 +91,8 @@ export const PRODUCING: readonly ConformanceCase[] = [
       for (const right of [{ priority: 0 }, { priority: 9 }, { delay: 0 }]) {
         await producer.publish(1, { routingKey, ...right });
       }
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 3);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 3);
       for (const maxInFlight of [0, -1, 1.5, NaN]) {
         assert.throws(() => connection.producer({ maxInFlight }), RangeError);
       }
@@ -202,8 +202,8 @@ export const PRODUCING: readonly ConformanceCase[] = [
         "use-after-close",
       );
       await producer[Symbol.asyncDispose]();
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 10);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 10);
     },
   ),
   onStage(
@@ -219,8 +219,8 @@ export const PRODUCING: readonly ConformanceCase[] = [
           signal,
         }).catch((error: unknown) => error);
         assert.equal(error, reason);
-        const [status] = await connection.declare(queue);
-        assert.equal(status?.messageCount, 0);
+        const status = await connection.declare(queue);
+        assert.equal(status.messageCount, 0);
       }
     },
   ),
@@ -238,8 +238,8 @@ export const PRODUCING: readonly ConformanceCase[] = [
       const second = await arrives(iterator.next(), "the second");
       const third = iterator.next();
       await until(async () => {
-        const [status] = await connection.declare(queue);
-        return status?.messageCount === 3;
+        const status = await connection.declare(queue);
+        return status.messageCount === 3;
       }, "what may be held");
       await first.value?.ack();
       const { value } = await arrives(third, "the third");

@@ -138,8 +138,8 @@ export const RECOVERY: readonly ConformanceCase[] = [
       );
       await restarting;
       await sent;
-      const [status] = await connection.declare(queue);
-      assert.ok((status?.messageCount ?? 0) >= 51);
+      const status = await connection.declare(queue);
+      assert.ok((status.messageCount ?? 0) >= 51);
     },
     { restarts: true, needs: ["persistence"] },
   ),

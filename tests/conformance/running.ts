@@ -36,8 +36,8 @@ export const RUNNING: readonly ConformanceCase[] = [
         seen.sort((a, b) => a - b),
         Array.from({ length: 30 }, (_, i) => i),
       );
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 0);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 0);
     },
   ),
   onStage(
@@ -87,8 +87,8 @@ export const RUNNING: readonly ConformanceCase[] = [
       }, { signal: controller.signal });
       await arrives(running, "the end of run()");
       assert.equal(ended, true);
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 0);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 0);
     },
   ),
   onStage(
@@ -211,8 +211,8 @@ export const RUNNING: readonly ConformanceCase[] = [
       const messages = await take(consumer, 3);
       await messages[2]?.ack({ multiple: true });
       await consumer[Symbol.asyncDispose]();
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 0);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 0);
     },
   ),
   onStage(
@@ -298,8 +298,8 @@ export const RUNNING: readonly ConformanceCase[] = [
       await sent[0];
       await other.close();
       await Promise.all(sent);
-      const [status] = await connection.declare(queue);
-      assert.equal(status?.messageCount, 200);
+      const status = await connection.declare(queue);
+      assert.equal(status.messageCount, 200);
       await rejectsWith(
         producer.publish(1, { routingKey: queue.name }),
         "use-after-close",

@@ -197,8 +197,8 @@ Deno.test({
           await fill(connection, queue);
           await whileBlocked(broker, async () => {
             await blockIt(connection, queue);
-            const [status] = await connection.declare(queue);
-            assertEquals(status?.messageCount, COUNT);
+            const status = await connection.declare(queue);
+            assertEquals(status.messageCount, COUNT);
           });
         });
 
@@ -231,8 +231,8 @@ Deno.test({
               if (seen.length === 2) break;
             }
             assertEquals(seen, [0, 1]);
-            const [status] = await connection.declare(queue);
-            assertEquals(status?.messageCount, 0);
+            const status = await connection.declare(queue);
+            assertEquals(status.messageCount, 0);
           },
         );
 

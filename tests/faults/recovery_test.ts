@@ -231,8 +231,8 @@ onProxy(
       await stale.ack();
       await assertRejects(() => stale.ack(), SettlementError);
       await iterator.return?.();
-      const [status] = await direct.declare(queue);
-      return assertEquals(status?.messageCount, 0);
+      const status = await direct.declare(queue);
+      return assertEquals(status.messageCount, 0);
     }
     for (
       const settle of [

@@ -36,8 +36,8 @@ export const RETURN_CASES: readonly InteropCase[] = [
         (_, i) => JSON.stringify(shown(i % 100)),
       );
       assertEquals(seen.sort(), expected.sort());
-      const [status] = await stage.connection.declare(queue);
-      assertEquals(status?.messageCount, 0);
+      const status = await stage.connection.declare(queue);
+      assertEquals(status.messageCount, 0);
     },
   },
   {

@@ -127,8 +127,8 @@ export const ROUTE_CASES: readonly InteropCase[] = [
         ],
         [exchange.name, "a"],
       );
-      const [status] = await stage.connection.declare(b);
-      assertEquals(status?.messageCount, 1);
+      const status = await stage.connection.declare(b);
+      assertEquals(status.messageCount, 1);
       assertEquals(await weSee(stage, b, 1), [100]);
     },
   },
@@ -185,8 +185,8 @@ export const ROUTE_CASES: readonly InteropCase[] = [
       }
       for (const [queue, keys] of [...ours, ...theirs]) {
         assertEquals(await weSee(stage, queue, keys.length), keys);
-        const [status] = await stage.connection.declare(queue);
-        assertEquals(status?.messageCount, 0);
+        const status = await stage.connection.declare(queue);
+        assertEquals(status.messageCount, 0);
       }
     },
   },

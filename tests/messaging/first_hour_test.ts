@@ -30,8 +30,8 @@ Deno.test("close() drains a publish that was begun before it, though nothing was
     await published;
   }
   await using other = createConnection(url);
-  const [status] = await other.declare(queue);
-  assertEquals(status?.messageCount, 2);
+  const status = await other.declare(queue);
+  assertEquals(status.messageCount, 2);
 });
 
 Deno.test("close() lets the body of a loop settle what it has in hand", async () => {

@@ -49,7 +49,7 @@ Deno.test("publish() tries again what the broker was too busy for, though the ch
   const options = { routingKey: queue.name, timeout: 5000 };
   await Promise.all([1, 2, 3].map((each) => producer.publish(each, options)));
   assertEquals(refusals, -3);
-  assertEquals((await connection.declare(queue))[0]?.messageCount, 3);
+  assertEquals((await connection.declare(queue)).messageCount, 3);
   // One to declare, one to publish: what is well is not left behind for another.
   assertEquals(channels.size, 2);
 });

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   createConnection,
   type Death,
+  Exchange,
   NotFoundError,
   Queue,
   type Schema,
@@ -27,8 +28,8 @@ Deno.test("send() to a queue whose name the broker chooses", async () => {
   await using connection = open();
   const queue = new Queue("");
   await connection.send(queue, 1);
-  const [status] = await connection.declare(queue);
-  assertEquals(status?.messageCount, 1);
+  const status = await connection.declare(queue);
+  assertEquals(status.messageCount, 1);
 });
 
 Deno.test("a producer of a queue declares it, and publishes to it", async () => {
@@ -202,4 +203,16 @@ Deno.test("a queue's schema checks what is consumed from it, unless the consumer
   }
   assertEquals([seen[0], seen[2]], [1, 3]);
   assert(String(seen[1]).includes("payload.id: no number"), String(seen[1]));
+});
+
+Deno.test("declare() of one queue gives one answer, of an exchange none, of several a list", async () => {
+  await using connection = open();
+  const media = new Exchange("media");
+  const jobs = new Queue("jobs", { exchange: media });
+  await connection.send(jobs, 1);
+  const status = { name: "jobs", messageCount: 1, consumerCount: 0 };
+  assertEquals(await connection.declare(jobs), status);
+  assertEquals(await connection.declare(media), undefined);
+  assertEquals(await connection.declare([media, jobs]), [status]);
+  assertEquals(await connection.declare([media]), []);
 });

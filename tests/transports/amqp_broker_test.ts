@@ -30,12 +30,12 @@ Deno.test({
             name: "dashi test",
           });
           const queue = new Queue("", { exclusive: true });
-          const [status] = await connection.declare(queue);
+          const status = await connection.declare(queue);
           const producer = connection.producer();
           await Promise.all(
             Array.from(
               { length: 10_000 },
-              (_, i) => producer.publish(i, { routingKey: status?.name ?? "" }),
+              (_, i) => producer.publish(i, { routingKey: status.name ?? "" }),
             ),
           );
           const names = await broker.ask(connections("client_properties"));

@@ -139,8 +139,8 @@ Deno.test("restore() keeps the deaths that are not the waiting's", () => {
 test("what can not be delayed as it is asked for is refused, and says why", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });
-  const [status] = await connection.declare(queue);
-  const routingKey = status?.name ?? "";
+  const status = await connection.declare(queue);
+  const routingKey = status.name ?? "";
   const producer = connection.producer();
   for (
     const [options, word] of [
@@ -194,12 +194,12 @@ test("CC goes with a delayed message to its exchange", async ({ url }) => {
 test("a delayed message keeps the deaths that it had, and tells of no others", async ({ url }) => {
   await using connection = createConnection(url);
   const dead = new Queue("", { exclusive: true });
-  const [status] = await connection.declare(dead);
+  const status = await connection.declare(dead);
   const queue = new Queue(`dashi-deaths-${crypto.randomUUID()}`, {
     exclusive: true,
     arguments: {
       "x-dead-letter-exchange": "",
-      "x-dead-letter-routing-key": status?.name ?? "",
+      "x-dead-letter-routing-key": status.name ?? "",
     },
   });
   const routingKey = queue.name;
@@ -229,8 +229,8 @@ test("a delayed message keeps the deaths that it had, and tells of no others", a
 test("a requeue whose copy can not be published leaves the message unsettled", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });
-  const [status] = await connection.declare(queue);
-  const routingKey = status?.name ?? "";
+  const status = await connection.declare(queue);
+  const routingKey = status.name ?? "";
   const channel = await connection.channel();
   await connection.producer().publish(1, { routingKey });
   await connection.producer().publish(2, { routingKey });

@@ -234,9 +234,9 @@ test("frames that come in pieces are put together", async ({ url }) => {
   proxy.split(7);
   await using connection = createConnection(proxy.urlOf(url));
   const queue = new Queue("", { exclusive: true });
-  const [status] = await connection.declare(queue);
+  const status = await connection.declare(queue);
   const body = Uint8Array.from({ length: 3000 }, (_, i) => i);
-  await connection.producer().publish(body, { routingKey: status?.name ?? "" });
+  await connection.producer().publish(body, { routingKey: status.name ?? "" });
   for await (const message of connection.consumer(queue)) {
     assertEquals(message.payload, body);
     await message.ack();

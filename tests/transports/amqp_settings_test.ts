@@ -94,9 +94,9 @@ test("TLS: with its authority's certificate", async (client) => {
     ssl: { ca: await read("ca.pem") },
   });
   const queue = new Queue("", { exclusive: true });
-  const [status] = await connection.declare(queue);
+  const status = await connection.declare(queue);
   await connection.producer().publish("safe", {
-    routingKey: status?.name ?? "",
+    routingKey: status.name ?? "",
   });
   for await (const message of connection.consumer(queue)) {
     assertEquals(message.payload, "safe");
@@ -202,14 +202,14 @@ Deno.test({
         { heartbeat: 1000, reconnect: false },
       );
       const queue = new Queue("", { exclusive: true });
-      const [status] = await connection.declare(queue);
+      const status = await connection.declare(queue);
       const producer = connection.producer();
       const bodies = [0, 131_063, 131_064, 131_065, 3_000_000].map((size) =>
         new Uint8Array(size).fill(206)
       );
       const sent = Promise.all(
         bodies.map((body) =>
-          producer.publish(body, { routingKey: status?.name ?? "" })
+          producer.publish(body, { routingKey: status.name ?? "" })
         ),
       );
       let seen = 0;
@@ -263,13 +263,13 @@ test("a broker short of memory blocks publishing, which waits and is told, and u
     broker.ask(`vm_memory_monitor:set_vm_memory_high_watermark(${part})`);
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });
-  const [status] = await connection.declare(queue);
+  const status = await connection.declare(queue);
   const producer = connection.producer();
   const events = connection.events()[Symbol.asyncIterator]();
   const first = events.next();
   await mark(0.00001);
   let settled = false;
-  const sent = producer.publish(1, { routingKey: status?.name ?? "" })
+  const sent = producer.publish(1, { routingKey: status.name ?? "" })
     .finally(() => settled = true);
   let result = await first;
   while (result.value?.type !== "blocked") {

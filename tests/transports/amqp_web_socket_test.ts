@@ -34,12 +34,12 @@ const urlOf = (port: number, query = "") =>
 async function echo(url: string, sizes: readonly number[]): Promise<void> {
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });
-  const [status] = await connection.declare(queue);
+  const status = await connection.declare(queue);
   const producer = connection.producer();
   const bodies = sizes.map((size) => new Uint8Array(size).fill(size));
   const sent = Promise.all(
     bodies.map((body) =>
-      producer.publish(body, { routingKey: status?.name ?? "" })
+      producer.publish(body, { routingKey: status.name ?? "" })
     ),
   );
   let seen = 0;

@@ -133,7 +133,7 @@ testOnServer(
     using raw = await RawClient.open(server);
     assert(await raw.number("stats", "current-connections") <= 12);
     for (const each of held) await each?.ack();
-    assertEquals((await connection.declare(queue))[0]?.messageCount, 0);
+    assertEquals((await connection.declare(queue)).messageCount, 0);
     await iterator.return?.();
     assertEquals(await raw.number("stats", "current-jobs-reserved"), 0);
   },
@@ -229,7 +229,7 @@ testOnServer(
       assert(error.message.includes("1024 at most"), error.message);
     }
     await producer.publish(new Uint8Array(400), { routingKey: queue.name });
-    assertEquals((await connection.declare(queue))[0]?.messageCount, 1);
+    assertEquals((await connection.declare(queue)).messageCount, 1);
   },
   { maxJobSize: 1024, binlog: false },
 );
@@ -359,7 +359,7 @@ testOnServer(
       await message.ack();
       if (seen === bodies.length) break;
     }
-    assertEquals((await connection.declare(queue))[0]?.messageCount, 0);
+    assertEquals((await connection.declare(queue)).messageCount, 0);
     await connection.close();
     await proxy[Symbol.asyncDispose]();
   },

@@ -27,7 +27,7 @@ testOnServer(
     for (const each of consumers) await each.cancel();
     await Promise.all(running);
     assertEquals(deliveries, 1);
-    assertEquals((await connection.declare(queue))[0]?.messageCount, 0);
+    assertEquals((await connection.declare(queue)).messageCount, 0);
     using raw = await RawClient.open(server);
     assertEquals(await raw.number("stats", "job-timeouts"), 0);
     assert(await raw.number("stats", "cmd-touch") >= 3);

@@ -69,8 +69,8 @@ test("a FIFO queue takes a message id once, and a copy for another attempt all t
   const options = { routingKey: queue.name, messageId: "the-same" };
   await producer.publish("once", options);
   await producer.publish("once", options);
-  const [status] = await connection.declare(queue);
-  assertEquals(status?.messageCount, 1);
+  const status = await connection.declare(queue);
+  assertEquals(status.messageCount, 1);
   const attempts: unknown[] = [];
   const consumer = connection.consumer<string>(queue);
   await consumer.run(({ headers }) => {
@@ -123,8 +123,8 @@ test("predefined queues need four rights, and know no other queue", async ({ ope
     transportOptions: { predefinedQueues: { [name]: queueUrl } },
   });
   const queue = new Queue(name, { autoDelete: true });
-  const [status] = await connection.declare(queue);
-  assertEquals(status?.messageCount, 0);
+  const status = await connection.declare(queue);
+  assertEquals(status.messageCount, 0);
   const producer = connection.producer<number>({ declare: [queue] });
   for (let i = 0; i < 3; i++) await producer.publish(i, { routingKey: name });
   const consumer = connection.consumer<number>(queue);
@@ -338,8 +338,8 @@ test("a message is renewed as long as its handler works, and no one else gets it
     })
   ));
   assertEquals(handled, 1);
-  const [status] = await one.declare(queue);
-  assertEquals(status?.messageCount, 0);
+  const status = await one.declare(queue);
+  assertEquals(status.messageCount, 0);
   await remove(queue.name);
 });
 

@@ -41,8 +41,8 @@ async function scene(
 /** Nothing is in the dead letter queue, even when somebody asks for what is left. */
 async function assertNoneDead({ queue, dead }: Scene): Promise<void> {
   await using connection = createConnection(url);
-  const [status] = await connection.declare(dead);
-  assertEquals(status?.messageCount, 0);
+  const status = await connection.declare(dead);
+  assertEquals(status.messageCount, 0);
   const channel = await connection.channel();
   for (const each of [queue, dead]) await channel.deleteQueue(each.name);
 }
