@@ -14,52 +14,43 @@ import {
   slowestFiles,
   type TestResult,
 } from "./results.ts";
+import { ALL, ALONE, LONGEST } from "./plan.ts";
+import { ALL as EVERYTHING } from "./support/targets.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Without files on the command line. */
-const ALL = ["mod.ts", "README.md", "url", "virtual", "codec", "messaging"]
-  .concat("transports", "tests");
+/** How many files are under way for each core: most of a test is waiting for a broker. */
+const JOBS_A_CORE = 3;
+const CORES = navigator.hardwareConcurrency;
 
-/** The files of brokers that take minutes to install. */
-const LAST = ["tests/interop/ferretdb_test.ts"];
-
-/** How many files would be under way by default. */
-const JOBS = navigator.hardwareConcurrency;
+/** Why a broker that takes minutes to install is not there. */
+const SLOW = "run it by deno task interop";
 
 const say = (line: string) => console.error(`# ${line}`);
 
 async function main(files: readonly string[]): Promise<number> {
-  const stops: (() => Promise<void>)[] = [];
-  const provide = async (rows: typeof BROKERS) => {
-    const brokers = await provideBrokers(say, rows);
-    stops.push(() => brokers.stop());
-    return brokers;
-  };
-  // A broker that is long in coming holds nobody up: its tests come last.
-  const isLate = (row: typeof BROKERS[number]) =>
-    files.length === 0 && row.slow === true && !row.isInstalled();
-  const late = BROKERS.filter(isLate);
-  const inTime = BROKERS.filter((row) => !isLate(row));
+  // What needs no broker does not wait for them.
+  const alone = files.length > 0
+    ? undefined
+    : runTests(ALONE, { jobs: CORES, quiet: true });
+  const isThere = (row: typeof BROKERS[number]) => EVERYTHING || !row.slow;
+  const brokers = await provideBrokers(say, BROKERS.filter(isThere));
   try {
-    const brokers = await provide(inTime);
-    const lateBrokers = late.length === 0 ? undefined : provide(late);
-    const runs = [
-      await runTests(
-        files.length > 0 ? files : ALL,
-        lateBrokers === undefined ? [] : LAST,
-        brokers.env,
-      ),
-    ];
-    const all = [brokers];
-    if (lateBrokers !== undefined) {
-      const rest = await lateBrokers;
-      all.push(rest);
-      runs.push(await runTests(LAST, [], { ...brokers.env, ...rest.env }));
-    }
-    return tell(runs, all);
+    const reasons = BROKERS.filter((row) => !isThere(row))
+      .map(({ name }) => [`DASHI_TEST_${name}_REASON`, SLOW]);
+    const rest = await runTests(
+      files.length > 0 ? files : [...LONGEST, ...ALL],
+      {
+        jobs: JOBS_A_CORE * CORES,
+        without: files.length > 0 ? [] : ALONE,
+        env: { ...Object.fromEntries(reasons), ...brokers.env },
+      },
+    );
+    const first = await alone;
+    return tell(first === undefined ? [rest] : [first, rest], [brokers]);
   } finally {
-    await Promise.allSettled(stops.map((stop) => stop()));
+    await alone?.catch(() => {});
+    await brokers.stop();
   }
 }
 
@@ -70,10 +61,18 @@ interface Run {
   readonly tallies: readonly Tally[];
 }
 
+interface RunOptions {
+  /** How many files are under way. */
+  readonly jobs: number;
+  readonly without?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Whether what it prints comes at its end: two runs would mix their lines. */
+  readonly quiet?: boolean;
+}
+
 async function runTests(
   files: readonly string[],
-  without: readonly string[],
-  env: Readonly<Record<string, string>>,
+  { jobs, without = [], env = {}, quiet = false }: RunOptions,
 ): Promise<Run> {
   const report = await Deno.makeTempFile({ suffix: ".xml" });
   const tallies = await Deno.makeTempFile({ suffix: ".jsonl" });
@@ -86,26 +85,31 @@ async function runTests(
       "--parallel",
       "--permit-no-files",
       `--junit-path=${report}`,
-      ...without.map((file) => `--ignore=${file}`),
+      ...without.length > 0 ? [`--ignore=${without.join(",")}`] : [],
       "-A",
       ...files,
     ],
     cwd: ROOT,
-    // Most of a test is waiting for a broker: twice as many files as cores are under way.
     env: {
-      DENO_JOBS: String(2 * JOBS),
+      DENO_JOBS: String(jobs),
       ...env,
       DASHI_TEST: "1",
       DASHI_TEST_TALLIES: tallies,
     },
     stdin: "null",
-    stderr: "inherit",
+    stdout: quiet ? "piped" : "inherit",
+    stderr: quiet ? "piped" : "inherit",
   }).spawn();
+  const printed = quiet ? child.output() : undefined;
   const onSignal = () => child.kill("SIGTERM");
   Deno.addSignalListener("SIGINT", onSignal);
   Deno.addSignalListener("SIGTERM", onSignal);
   try {
     const { code } = await child.status;
+    if (printed !== undefined) {
+      const { stdout, stderr } = await printed;
+      for (const text of [stdout, stderr]) await writeAll(text);
+    }
     return {
       code,
       results: readReport(await Deno.readTextFile(report)),
@@ -115,6 +119,12 @@ async function runTests(
     Deno.removeSignalListener("SIGINT", onSignal);
     Deno.removeSignalListener("SIGTERM", onSignal);
     for (const each of [report, tallies]) await Deno.remove(each);
+  }
+}
+
+async function writeAll(bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    at += await Deno.stdout.write(bytes.subarray(at));
   }
 }
 

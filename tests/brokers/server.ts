@@ -36,7 +36,7 @@ export interface BrokerRow {
   readonly packages: readonly string[];
   /** Which tests are counted as this broker's in the closing table: files, or names of tests. */
   readonly tests: RegExp;
-  /** Whether installing takes minutes: its tests come last, and hold nobody up. */
+  /** Whether installing takes minutes: its tests are left to `deno task interop`. */
   readonly slow?: boolean | undefined;
   /** Whether the server is on this machine. */
   isInstalled(): boolean;

@@ -4,7 +4,7 @@ import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { folderTransport } from "../../examples/folder_transport.ts";
 import { connect } from "../conformance/broker.ts";
 import { publishing, rejectsWith, textOf } from "../conformance/support.ts";
-import { registerConformance } from "../support/register.ts";
+import { LOADS, registerConformance } from "../support/register.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -20,7 +20,10 @@ const harness = {
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };
 
-await registerConformance("examples/folder_transport.ts", harness);
+await registerConformance("examples/folder_transport.ts", {
+  ...harness,
+  slow: LOADS,
+});
 
 Deno.test("the suite removes all that it declared", () => {
   assertEquals([...Deno.readDirSync(folder)], []);

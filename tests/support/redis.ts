@@ -5,7 +5,7 @@ import { createConnection } from "@dashi/mq";
 import type { Connection, ConnectionOptions } from "@dashi/mq";
 import { hasRedis, type RedisServer, startRedis } from "../brokers/redis.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
-import { ALL } from "./targets.ts";
+import { ALL, LATER } from "./targets.ts";
 
 /** Waits between attempts that suit a test. */
 export const QUICK = {
@@ -42,7 +42,7 @@ export function testAlone(
   const why = !hasRedis()
     ? "redis-server is not on this machine"
     : isSlow && !ALL
-    ? "run it by deno task faults"
+    ? LATER
     : undefined;
   Deno.test({
     name: `redis: ${name}${why === undefined ? "" : ` (${why})`}`,

@@ -11,10 +11,24 @@ import {
 } from "../conformance/mod.ts";
 import { startKilled } from "./killed.ts";
 import { assertNothingLeft, resources } from "./leaks.ts";
-import { ALL } from "./targets.ts";
+import { ALL, LATER } from "./targets.ts";
 
-/** Why a case is not run here. */
-const LATER = "run it by deno task faults";
+/** Cases of many messages: they load a broker, or a stand-in of one, and are run on those that are quick. */
+export const LOADS: RegExp =
+  /5,000 messages|20 queues with|300 requeues|over repeated consumers|ten consumers are|all of many that|a thousand (delayed|calls)/;
+
+/** Cases of a restart that ask more of the broker than of its transport. */
+export const RESTARTS: RegExp =
+  /restart, (with all|and comes)|outlive a restart/;
+
+/** Cases that a second way of passing exchanges can change: with the limits of calls. */
+export const EXCHANGING: RegExp =
+  /fanout|exchange|broadcast|dead letter|deadline|abort/;
+
+/** One of several that name cases. */
+export function anyOf(...names: readonly RegExp[]): RegExp {
+  return new RegExp(names.map(({ source }) => source).join("|"));
+}
 
 /** A broker to run the suite on, or why there is none. */
 export interface Subject {
@@ -32,7 +46,7 @@ export interface Subject {
   readonly unordered?: string | undefined;
   /** Cases that do not hold yet, by name, and why: a debt, not a capability. */
   readonly open?: Readonly<Record<string, string>> | undefined;
-  /** Registers the cases of such names alone: the others do not depend on what the subject differs in. */
+  /** The cases of other names are left to `deno task faults`: they do not depend on what the subject differs in. */
   readonly only?: RegExp | undefined;
   /** Cases of such names are left to `deno task faults`: they take long on this broker, and are run on others. */
   readonly slow?: RegExp | undefined;
@@ -74,7 +88,8 @@ export async function registerConformance(
   };
   const restarting: ConformanceCase[] = [];
   for (const test of CONFORMANCE_CASES) {
-    if (subject.only?.test(test.name) === false) continue;
+    // They are the same cases as another subject's: nobody is told of them.
+    if (!ALL && subject.only?.test(test.name) === false) continue;
     const why = capabilities === undefined
       ? reason
       : whyNot(test, harness, capabilities) ?? subject.open?.[test.name] ??

@@ -66,6 +66,9 @@ export const TARGETS: readonly Target[] = ROWS.filter(([name]) => isKnown(name))
 const QUICK: ReadonlySet<string> = new Set(["amqp", "redis"]);
 export const ALL: boolean = Deno.env.get("DASHI_TEST_FAULTS") === "all";
 
+/** Why a test is not run here. */
+export const LATER = "run it by deno task faults";
+
 /** Registers a test on each of them. */
 export function onEach(
   name: string,
@@ -85,7 +88,7 @@ export function onEach(
       : unless?.(target) !== undefined
       ? unless(target)
       : !ALL && !QUICK.has(target.name)
-      ? "run it by deno task faults"
+      ? LATER
       : undefined;
     Deno.test({
       name: `${target.name}: ${name}${

@@ -1,11 +1,17 @@
 // deno-lint-ignore-file no-top-level-await -- what the broker can do must be known before its cases are named
 import { createTransport } from "../../transports/mongodb/mod.ts";
 import { findMongodb, startMongodb } from "../brokers/mongodb.ts";
-import { registerConformance } from "../support/register.ts";
+import {
+  anyOf,
+  EXCHANGING,
+  LOADS,
+  registerConformance,
+  RESTARTS,
+} from "../support/register.ts";
 
 const subject = {
   transport: createTransport(),
-  slow: /fails once|is not answered/,
+  slow: anyOf(LOADS, RESTARTS, /fails once|is not answered/),
   url: Deno.env.get("DASHI_TEST_MONGODB_URL"),
   shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_MONGODB_REASON") ??
@@ -20,5 +26,5 @@ await registerConformance("mongodb", subject);
 await registerConformance("mongodb, fanout by broadcast", {
   ...subject,
   transportOptions: { fanout: "broadcast" },
-  only: /fanout|exchange|broadcast|dead letter|deadline|abort/,
+  only: EXCHANGING,
 });
