@@ -26,6 +26,9 @@ const CORES = navigator.hardwareConcurrency;
 /** Why a broker that takes minutes to install is not there. */
 const SLOW = "run it by deno task interop";
 
+/** Somebody has ended the run: nothing more is begun. */
+const ending = new AbortController();
+
 const say = (line: string) => console.error(`# ${line}`);
 
 async function main(files: readonly string[]): Promise<number> {
@@ -36,6 +39,7 @@ async function main(files: readonly string[]): Promise<number> {
   const isThere = (row: typeof BROKERS[number]) => EVERYTHING || !row.slow;
   const brokers = await provideBrokers(say, BROKERS.filter(isThere));
   try {
+    ending.signal.throwIfAborted();
     const reasons = BROKERS.filter((row) => !isThere(row))
       .map(({ name }) => [`DASHI_TEST_${name}_REASON`, SLOW]);
     const rest = await runTests(
@@ -101,9 +105,8 @@ async function runTests(
     stderr: quiet ? "piped" : "inherit",
   }).spawn();
   const printed = quiet ? child.output() : undefined;
-  const onSignal = () => child.kill("SIGTERM");
-  Deno.addSignalListener("SIGINT", onSignal);
-  Deno.addSignalListener("SIGTERM", onSignal);
+  const onEnding = () => child.kill("SIGTERM");
+  ending.signal.addEventListener("abort", onEnding);
   try {
     const { code } = await child.status;
     if (printed !== undefined) {
@@ -116,8 +119,7 @@ async function runTests(
       tallies: readTallies(await Deno.readTextFile(tallies)),
     };
   } finally {
-    Deno.removeSignalListener("SIGINT", onSignal);
-    Deno.removeSignalListener("SIGTERM", onSignal);
+    ending.signal.removeEventListener("abort", onEnding);
     for (const each of [report, tallies]) await Deno.remove(each);
   }
 }
@@ -152,4 +154,9 @@ function tell(runs: readonly Run[], provided: readonly Brokers[]): number {
   return failed > 0 ? 1 : 0;
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => ending.abort());
+  }
+  Deno.exit(await main(Deno.args));
+}
