@@ -5,6 +5,9 @@ import type { Clock } from "./clock.ts";
 import { type Deadline, Deadlines } from "./deadlines.ts";
 import { type Place, Waiters } from "./waiters.ts";
 
+/** A deadline of an owner that has ended. */
+const UNWATCHED: Deadline = { cancel() {} };
+
 /** What a call that may wait is limited by: its signal and its deadline, for all calls of one owner. */
 export class Limits {
   readonly #clock: Clock;
@@ -44,14 +47,14 @@ export class Limits {
   }
 
   /**
-   * Watches a deadline alone, as cheaply as can be.
+   * Watches a deadline alone, as cheaply as can be; nothing is watched once the owner has ended.
    *
    * @param at The moment, on the clock.
    * @param onMissed Called once, when it is missed. Must not throw.
    * @returns The way to stop watching.
    */
   watchDeadline(at: number, onMissed: () => void): Deadline {
-    return this.#deadlines.add(at, onMissed);
+    return this.#ended ? UNWATCHED : this.#deadlines.add(at, onMissed);
   }
 
   /**

@@ -95,6 +95,8 @@ Deno.test("Limits that were cleared watch no later deadline", async () => {
   limits.clear();
   const wait = limits.wait(Promise.resolve(1), { deadline: 10 }, () => late);
   assertEquals(clock.timers, 0);
+  limits.watchDeadline(10, () => {}).cancel();
+  assertEquals(clock.timers, 0);
   assertEquals(await wait, 1);
 });
 
