@@ -15,7 +15,6 @@ import {
   type TestResult,
 } from "./results.ts";
 import { ALL, ALONE, LONGEST } from "./plan.ts";
-import { ALL as EVERYTHING } from "./support/targets.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
@@ -36,7 +35,9 @@ async function main(files: readonly string[]): Promise<number> {
   const alone = files.length > 0
     ? undefined
     : runTests(ALONE, { jobs: CORES, quiet: true });
-  const isThere = (row: typeof BROKERS[number]) => EVERYTHING || !row.slow;
+  const isNamed = (row: typeof BROKERS[number]) =>
+    files.some((file) => file === "tests/interop" || row.tests.test(file));
+  const isThere = (row: typeof BROKERS[number]) => !row.slow || isNamed(row);
   const brokers = await provideBrokers(say, BROKERS.filter(isThere));
   try {
     ending.signal.throwIfAborted();

@@ -13,7 +13,7 @@ import { SLACK } from "../support/slack.ts";
 const given = Deno.env.get("DASHI_TEST_COUCHDB_URL");
 const reason = Deno.env.get("DASHI_TEST_COUCHDB_REASON") ??
   "there is no broker";
-const PATIENCE = { connectTimeout: 15_000, operationTimeout: 30_000 };
+const PATIENCE = { connectTimeout: 60_000, operationTimeout: 60_000 };
 
 /** A database of a test's own. */
 function ownUrl(name = `t${crypto.randomUUID()}`): string {
