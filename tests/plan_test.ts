@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { ALONE, LONGEST } from "./plan.ts";
+import { ALONE, LONGEST, rest } from "./plan.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -39,6 +39,17 @@ Deno.test("what is run before there are brokers asks for none", () => {
       assertEquals(asking(test, new Set()), [], test.pathname);
     }
   }
+});
+
+Deno.test("every file of tests is run, once", () => {
+  const alone = ALONE.flatMap((path) => [...testsIn(new URL(path, ROOT))]);
+  const files = rest(ROOT).map((path) => new URL(path, ROOT));
+  const all = [...alone, ...files].map(({ href }) => href)
+    .filter((href) => href.endsWith("_test.ts"));
+  assertEquals(
+    all.sort(),
+    [...testsIn(new URL("tests", ROOT))].map(({ href }) => href).sort(),
+  );
 });
 
 Deno.test("the files that begin first are there, once, and need brokers", () => {

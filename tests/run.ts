@@ -14,7 +14,7 @@ import {
   slowestFiles,
   type TestResult,
 } from "./results.ts";
-import { ALL, ALONE, LONGEST } from "./plan.ts";
+import { ALONE, rest } from "./plan.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
@@ -43,16 +43,15 @@ async function main(files: readonly string[]): Promise<number> {
     ending.signal.throwIfAborted();
     const reasons = BROKERS.filter((row) => !isThere(row))
       .map(({ name }) => [`DASHI_TEST_${name}_REASON`, SLOW]);
-    const rest = await runTests(
-      files.length > 0 ? files : [...LONGEST, ...ALL],
+    const last = await runTests(
+      files.length > 0 ? files : rest(new URL("..", import.meta.url)),
       {
         jobs: JOBS_A_CORE * CORES,
-        without: files.length > 0 ? [] : ALONE,
         env: { ...Object.fromEntries(reasons), ...brokers.env },
       },
     );
     const first = await alone;
-    return tell(first === undefined ? [rest] : [first, rest], [brokers]);
+    return tell(first === undefined ? [last] : [first, last], [brokers]);
   } finally {
     await alone?.catch(() => {});
     await brokers.stop();
@@ -69,7 +68,6 @@ interface Run {
 interface RunOptions {
   /** How many files are under way. */
   readonly jobs: number;
-  readonly without?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Whether what it prints comes at its end: two runs would mix their lines. */
   readonly quiet?: boolean;
@@ -77,7 +75,7 @@ interface RunOptions {
 
 async function runTests(
   files: readonly string[],
-  { jobs, without = [], env = {}, quiet = false }: RunOptions,
+  { jobs, env = {}, quiet = false }: RunOptions,
 ): Promise<Run> {
   const report = await Deno.makeTempFile({ suffix: ".xml" });
   const tallies = await Deno.makeTempFile({ suffix: ".jsonl" });
@@ -90,7 +88,6 @@ async function runTests(
       "--parallel",
       "--permit-no-files",
       `--junit-path=${report}`,
-      ...without.length > 0 ? [`--ignore=${without.join(",")}`] : [],
       "-A",
       ...files,
     ],
