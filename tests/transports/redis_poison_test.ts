@@ -104,10 +104,10 @@ test("a message that expired while it was unacked is dead-lettered once it is re
     "x-dead-letter-exchange": "",
     "x-dead-letter-routing-key": "dead",
   }));
-  await channel.publish(messageTo("", "q", { expiration: 50 }));
+  await channel.publish(messageTo("", "q", { expiration: 1000 }));
   const delivery = await channel.get("q");
   assert(delivery !== undefined);
-  await pause(80);
+  await pause(1050);
   const got = Promise.withResolvers<string>();
   await channel.consume("other", () => {}, CONSUME);
   await channel.consume("dead", ({ queue }) => got.resolve(queue), CONSUME);
