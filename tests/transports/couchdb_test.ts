@@ -1,16 +1,11 @@
 // deno-lint-ignore-file no-top-level-await -- what the broker can do must be known before its cases are named
 import { createTransport } from "../../transports/couchdb/mod.ts";
 import { isInstalled, startCouchdb } from "../brokers/couchdb.ts";
-import {
-  anyOf,
-  LOADS,
-  registerConformance,
-  RESTARTS,
-} from "../support/register.ts";
+import { registerConformance, SLOW } from "../support/register.ts";
 
 await registerConformance("couchdb", {
   transport: createTransport(),
-  slow: anyOf(LOADS, RESTARTS, /fails once|is not answered/),
+  slow: SLOW,
   url: Deno.env.get("DASHI_TEST_COUCHDB_URL"),
   shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_COUCHDB_REASON") ??

@@ -1,17 +1,11 @@
 // deno-lint-ignore-file no-top-level-await -- what the broker can do must be known before its cases are named
 import { createTransport } from "../../transports/mongodb/mod.ts";
 import { findMongodb, startMongodb } from "../brokers/mongodb.ts";
-import {
-  anyOf,
-  EXCHANGING,
-  LOADS,
-  registerConformance,
-  RESTARTS,
-} from "../support/register.ts";
+import { EXCHANGING, registerConformance, SLOW } from "../support/register.ts";
 
 const subject = {
   transport: createTransport(),
-  slow: anyOf(LOADS, RESTARTS, /fails once|is not answered/),
+  slow: SLOW,
   url: Deno.env.get("DASHI_TEST_MONGODB_URL"),
   shortLease: { visibilityTimeout: 2000 },
   reason: Deno.env.get("DASHI_TEST_MONGODB_REASON") ??
