@@ -1,4 +1,5 @@
 import { BodyLimit, mostFrame } from "../amqp_protocol/body_limit.ts";
+import { BASIC, type Frame, readFrame } from "./frames.ts";
 
 type Bytes = Uint8Array<ArrayBufferLike>;
 
@@ -15,20 +16,9 @@ interface Receiving {
   recvFrame(): unknown;
 }
 
-/** A frame of amqplib's: a body's has `content`, a message's header has `size` and `fields`. */
-interface Frame {
-  readonly id?: unknown;
-  readonly channel: number;
-  readonly content?: Uint8Array;
-  readonly fields?: Record<string, unknown>;
-  size?: number;
-}
-
 /** A frame's header, and its end. */
 const HEADER = 7;
 const OVERHEAD = 8;
-/** The id of `basic`, whose messages have bodies. */
-const BASIC = 60;
 
 /**
  * Bounds what a connection keeps of what comes, and reads a large frame in a time that
@@ -48,6 +38,8 @@ export function boundAnswers(
   const bodies = new BodyLimit(most);
   const pieces: Bytes[] = [];
   let waiting = 0;
+  /** How much of `rest` has been read. */
+  let at = 0;
   connection.maxFrameSize = mostFrame(
     most,
     // amqplib writes no limit as the largest number.
@@ -58,19 +50,21 @@ export function boundAnswers(
   const gather = (): boolean => {
     for (;;) {
       const { rest } = connection;
-      const size = sizeOf(rest);
+      const left = rest.byteLength - at;
+      const size = sizeOf(rest, at);
       const isTooLarge = size > connection.maxFrameSize + OVERHEAD;
-      if (isTooLarge || rest.byteLength >= size) return true;
-      if (rest.byteLength + waiting >= size) {
-        connection.rest = concat([rest, ...pieces.splice(0)]);
-        waiting = 0;
+      if (isTooLarge || left >= size) return true;
+      if (left + waiting >= size) {
+        connection.rest = concat([rest.subarray(at), ...pieces.splice(0)]);
+        at = waiting = 0;
         continue;
       }
       const piece = connection.stream.read();
       if (piece === null) return false;
       connection.recvSinceLastCheck = true;
-      if (rest.byteLength === 0) {
+      if (left === 0) {
         connection.rest = piece;
+        at = 0;
         continue;
       }
       pieces.push(piece);
@@ -78,9 +72,25 @@ export function boundAnswers(
     }
   };
 
+  /** Reads what is there. */
+  const readNext = (): unknown => {
+    const { rest, maxFrameSize } = connection;
+    const size = sizeOf(rest, at);
+    const frame = size > maxFrameSize + OVERHEAD
+      ? undefined
+      : readFrame(rest, at, size);
+    if (frame !== undefined) {
+      at += size;
+      return frame;
+    }
+    connection.rest = rest.subarray(at);
+    at = 0;
+    return read();
+  };
+
   const next = (): unknown => {
     while (gather()) {
-      const frame = read();
+      const frame = readNext();
       if (!isFrame(frame)) return frame;
       const { content, size, channel } = frame;
       if (content !== undefined) {
@@ -92,7 +102,7 @@ export function boundAnswers(
       ) {
         frame.size = 0;
         if (frame.fields !== undefined) {
-          frame.fields["leftOut"] = bodies.error();
+          Object.assign(frame.fields, { leftOut: bodies.error() });
         }
       }
       return frame;
@@ -111,9 +121,9 @@ export function boundAnswers(
 }
 
 /** How many bytes the frame has that begins here; its header's, where these are not there yet. */
-function sizeOf(bytes: Bytes): number {
-  if (bytes.byteLength < HEADER) return HEADER;
-  const octet = (at: number) => bytes[at] ?? 0;
+function sizeOf(bytes: Bytes, at: number): number {
+  if (bytes.byteLength - at < HEADER) return HEADER;
+  const octet = (i: number) => bytes[at + i] ?? 0;
   return OVERHEAD + octet(3) * 2 ** 24 +
     ((octet(4) << 16) | (octet(5) << 8) | octet(6));
 }

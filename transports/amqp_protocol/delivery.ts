@@ -69,12 +69,7 @@ export class AmqpDelivery implements Delivery {
   get body(): Uint8Array {
     const { content, properties: { leftOut } } = this.#message;
     if (leftOut instanceof Error) throw bodyError(this.queue, leftOut);
-    // The client's own kind of bytes would compare, and print, differently.
-    return this.#body ??= new Uint8Array(
-      content.buffer,
-      content.byteOffset,
-      content.byteLength,
-    );
+    return this.#body ??= plainBytes(content);
   }
 
   get malformed(): Error | undefined {
@@ -100,6 +95,13 @@ export class AmqpDelivery implements Delivery {
     const { expiration } = restored;
     return { ...translate(raw, restored.headers), expiration };
   }
+}
+
+/** The client's own kind of bytes would compare, and print, differently. */
+function plainBytes(bytes: Uint8Array): Uint8Array {
+  return Object.getPrototypeOf(bytes) === Uint8Array.prototype
+    ? bytes
+    : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** Nothing is there that could be taken for the body. */
