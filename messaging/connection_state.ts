@@ -1,6 +1,7 @@
 import type { BindingDestination } from "../model/binding.ts";
 import type { DeadLettered, Dropped } from "../transports/transport.ts";
 import type { Entity } from "./declarations.ts";
+import type { Aftermath } from "./run_options.ts";
 
 /** What a connection is doing. URLs are without passwords. */
 export type ConnectionState =
@@ -104,10 +105,14 @@ export type ConnectionEvent =
     /** Milliseconds that it waits at most from now. */
     readonly timeLeft: number;
   }
-  /** A handler of `consumer.run` threw; its message is tried again later, or was rejected. */
+  /** A handler of `consumer.run` threw, or its message could not be settled. */
   | {
     readonly type: "handler-failed";
     readonly queue: string;
     readonly messageId: string | undefined;
     readonly error: Error;
+    /** Which call it was, from 1. */
+    readonly attempt: number;
+    /** What becomes of the message; `undefined` if its handler has settled it, or its settlement is tried again. */
+    readonly next: Aftermath | undefined;
   };

@@ -27,11 +27,14 @@ import {
   type OperationOptions,
 } from "./operation_options.ts";
 import { type Queue, queueName } from "./queue.ts";
+import { Outcomes, type OutcomesHost } from "./outcomes.ts";
+import { outcomesHost } from "./outcomes_host.ts";
 import { handlerFailed, type RunOptions } from "./run_options.ts";
 import { Runner } from "./runner.ts";
 import { checkSchema, validator } from "./schema.ts";
 import type { Session } from "./session.ts";
 import { StreamPositions } from "./stream_position.ts";
+import { asError } from "./teller.ts";
 
 /** How long `close()` waits before it says what for, ms. */
 const SILENT = 1000;
@@ -140,13 +143,11 @@ export class Consumer<T = unknown>
   }
 
   /**
-   * Calls a handler for each message, until the consumer is cancelled. A message
-   * that the handler has not settled is acked when it returns, and when it throws
-   * rejected: dead-lettered or dropped, never delivered again at once. With `retry` it
-   * is called again for the message before that, so many times over all processes, for
-   * the count travels with the message: the header `x-attempts` says which attempt a
-   * delivery is. What the handler threw is told by `health()` and the connection's
-   * events.
+   * Calls a handler for each message, until the consumer is cancelled. A message that
+   * the handler has not settled is acked when it returns. When it throws the message is
+   * tried again, at most five times unless `retry` says otherwise, and then parked: none is
+   * lost, unless `onFailure` says so. The count holds over all processes, for it travels
+   * with the message in the header `x-attempts`. The connection's events tell all of it.
    *
    * @throws {UnsupportedError} If `retry` waits, and the broker lacks `delay`.
    * @throws What ended the consumer, if it was not cancelled.
@@ -157,22 +158,18 @@ export class Consumer<T = unknown>
   ): Promise<void> {
     const { retry } = options;
     const runner = new Runner<T>(this.#checked(handler), options, {
-      clock: this.#session.clock,
-      random: this.#session.random,
-      patience: this.#session.endpoint.operationTimeout,
+      ...this.#outcomesHost(options.onError),
       take: () => inbox.take(false),
       next: () => inbox.next(false),
       want: (count) => intake.want(count),
       cancel: () => this.cancel(),
-      onError: (error, message) =>
-        this.#tell(error, message, options.onError ?? this.#options.onError),
     });
-    if (retry !== undefined && this.#options.autoAck) {
+    if ((retry || options.onFailure) && this.#options.autoAck) {
       throw new TypeError(
-        "Cannot try messages again of a consumer with autoAck: they are acked when they are handed over",
+        "Cannot try messages again, or park them, of a consumer with autoAck: they are acked when they are handed over",
       );
     }
-    this.#start(retry !== undefined && mayWait(retry));
+    this.#start(retry ? mayWait(retry) : false);
     const [inbox, intake] = [this.#inbox, this.#intake];
     const running = runner.run();
     this.#running.add(running);
@@ -339,10 +336,12 @@ export class Consumer<T = unknown>
 
   /** Sees to a message for a loop whose payload is not right. Never rejects. */
   async #refuse(message: ReceivedMessage<T>, error: Error): Promise<void> {
-    const { onInvalid, onError } = this.#options;
+    const host = this.#outcomesHost(undefined);
+    const { onInvalid } = this.#options;
     if (onInvalid !== undefined) await this.#ask(message, error);
-    else this.#tell(error, message, onError);
-    if (!message.settled) await this.#giveUp(message);
+    else host.teller.failed(error, message, { type: "park" });
+    if (message.settled) return;
+    await new Outcomes<T>({}, host).giveUp(message, error, message.attempt - 1);
   }
 
   /** Never rejects. */
@@ -350,27 +349,16 @@ export class Consumer<T = unknown>
     try {
       await this.#options.onInvalid?.(error, message);
     } catch (cause) {
-      this.#session.emit(handlerFailed(cause, message));
+      this.#session.emit(handlerFailed(asError(cause), message, undefined));
     }
   }
 
-  /** It may be lost by now: then it is delivered again. */
-  async #giveUp(message: ReceivedMessage<T>): Promise<void> {
-    await message.reject().catch(() => {});
-  }
-
-  #tell(
-    error: Error,
-    message: Message<T>,
-    onError: ConsumerOptions<T>["onError"],
-  ): void {
-    this.#handlerError = error;
-    this.#session.emit(handlerFailed(error, message), onError !== undefined);
-    try {
-      onError?.(error, message);
-    } catch (cause) {
-      this.#session.emit(handlerFailed(cause, message));
-    }
+  #outcomesHost(onError: RunOptions<T>["onError"]): OutcomesHost<T> {
+    return outcomesHost(
+      this.#session,
+      onError ?? this.#options.onError,
+      (error) => this.#handlerError = error,
+    );
   }
 
   #newInbox(): Inbox<T> {

@@ -102,6 +102,16 @@ export class Declarations {
     return new Set<Entity>([...this.#entities, ...exchanges]);
   }
 
+  /** The queue of this name, if this session has declared one. */
+  queueOf(name: string): Queue | undefined {
+    for (const entity of this.#entities) {
+      if (entity instanceof Queue && this.nameOf(entity) === name) {
+        return entity;
+      }
+    }
+    return undefined;
+  }
+
   /** The name of a queue: its own, or the broker's choice if it has been declared. */
   nameOf(queue: Queue): string | undefined {
     return queue.name === "" ? this.#names.get(queue) : queue.name;

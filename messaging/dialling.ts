@@ -36,12 +36,7 @@ export async function dialOnce(
   options: DialOptions,
 ): Promise<TransportConnection> {
   const { url, transportOptions } = endpoint;
-  const secrets = url.password === undefined ? [] : [url.password];
-  for (const table of [url.query, transportOptions]) {
-    for (const [name, value] of Object.entries(table)) {
-      if (typeof value === "string" && SECRET.test(name)) secrets.push(value);
-    }
-  }
+  const secrets = secretsOf(endpoint);
   const ask = boundedPassword(endpoint, limits, options);
   const password = ask === undefined
     ? undefined
@@ -67,6 +62,23 @@ export async function dialOnce(
     hideSecrets(error, [...basic, ...secrets], formatUrl(url));
     throw error;
   }
+}
+
+/**
+ * Lists what nobody should read of an endpoint: its password, and what else is secret in
+ * its options.
+ *
+ * @param endpoint The endpoint.
+ * @returns The secrets.
+ */
+export function secretsOf({ url, transportOptions }: Endpoint): string[] {
+  const secrets = url.password === undefined ? [] : [url.password];
+  for (const table of [url.query, transportOptions]) {
+    for (const [name, value] of Object.entries(table)) {
+      if (typeof value === "string" && SECRET.test(name)) secrets.push(value);
+    }
+  }
+  return secrets;
 }
 
 /** As HTTP's basic authentication has it. */

@@ -27,6 +27,9 @@ export interface RetryOptions extends Backoff {
   readonly backoff?: number | ((calls: number) => number) | undefined;
 }
 
+/** What `run` does where nobody says how often to try. */
+export const DEFAULT_RETRY: RetryOptions = { attempts: 5 };
+
 const RETRY: KnownOptions = optionsOf<RetryOptions>(
   `"retry" of run`,
   { attempts: true, ...BACKOFF, backoff: true },
@@ -116,30 +119,40 @@ export function mayWait({ attempts, backoff }: RetryOptions): boolean {
 export interface NextAttempt {
   /** Milliseconds until then. */
   readonly delay: number;
+  /** Which one it will be. */
+  readonly attempt: number;
   /** The headers to come back with. */
   readonly headers: FieldTable;
+}
+
+/** What {@linkcode planAttempt} looks at. */
+export interface Attempted {
+  /** Which call it was, from 1. */
+  readonly attempt: number;
+  /** As they came, whatever somebody has made of them since. */
+  readonly receivedHeaders: FieldTable;
 }
 
 /**
  * Decides about a message whose handler threw.
  *
  * @param retry The policy.
- * @param headers The message's headers.
+ * @param message The message: which call it was, and its headers.
  * @param random A number from 0 to 1, by chance.
  * @returns The next attempt, or `undefined` if this was the last.
  * @throws {RangeError} If the policy's function gives no delay.
  */
 export function planAttempt(
   retry: RetryOptions,
-  headers: FieldTable,
+  { attempt: calls, receivedHeaders }: Attempted,
   random: number,
 ): NextAttempt | undefined {
-  const calls = attemptOf(headers);
   if (calls >= retry.attempts) return undefined;
   // Its handler has ended: it kills nobody.
-  const { [SUSPECT]: _, [REDELIVERIES]: __, ...rest } = headers;
+  const { [SUSPECT]: _, [REDELIVERIES]: __, ...rest } = receivedHeaders;
   return {
     delay: delayAfter(calls, retry, random),
+    attempt: calls + 1,
     headers: { ...rest, [ATTEMPTS]: calls + 1 },
   };
 }

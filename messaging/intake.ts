@@ -330,7 +330,7 @@ export class Intake {
   async #consume(lane: Lane, queue: Queue | string, call: Call): Promise<void> {
     const { noAck, positions, ...settings } = this.#settings;
     const name = await declared(this.#session, queue, call);
-    const source = new QueueSource(lane, name, noAck, positions.of(name));
+    const source = new QueueSource(lane, queue, noAck, positions.of(name));
     const subscription = await lane.channel.consume(
       name,
       (delivery) => {

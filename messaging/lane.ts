@@ -1,7 +1,8 @@
 import { ConnectionError } from "../model/errors.ts";
 import type { Delivery } from "../model/message.ts";
+import type { QueueDeclaration } from "../model/queue.ts";
 import type { Channel, Subscription } from "../transports/transport.ts";
-import type { Source } from "./message.ts";
+import type { Source } from "./source.ts";
 import type { KnownOptions } from "./known_options.ts";
 import {
   type Call,
@@ -9,6 +10,7 @@ import {
   type OperationOptions,
 } from "./operation_options.ts";
 import { isLost, retry } from "./retry.ts";
+import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
 import type { StreamPosition } from "./stream_position.ts";
 
@@ -211,17 +213,21 @@ export class QueueSource implements Source {
   readonly #position: StreamPosition | undefined;
   readonly queue: string;
   readonly noAck: boolean;
+  readonly #declared: Queue | undefined;
   subscription: Subscription | undefined;
 
   /** Made by the intake. */
   constructor(
     lane: Lane,
-    queue: string,
+    queue: Queue | string,
     noAck: boolean,
     position: StreamPosition | undefined,
   ) {
     this.#lane = lane;
-    this.queue = queue;
+    this.#declared = queue instanceof Queue ? queue : undefined;
+    this.queue = typeof queue === "string"
+      ? queue
+      : lane.session.declarations.nameOf(queue) ?? queue.name;
     this.noAck = noAck;
     this.#position = position;
   }
@@ -237,6 +243,11 @@ export class QueueSource implements Source {
 
   get alive(): boolean {
     return this.#lane.alive;
+  }
+
+  get declared(): QueueDeclaration | undefined {
+    return this.#declared ??
+      this.#lane.session.declarations.queueOf(this.queue);
   }
 
   get consumerTag(): string | undefined {

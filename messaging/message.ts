@@ -2,11 +2,12 @@ import { copyOfProperties } from "../model/copies.ts";
 import { SettlementError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import type { Delivery, MessageProperties } from "../model/message.ts";
-import type { Channel } from "../transports/transport.ts";
+import type { Channel, Parked } from "../transports/transport.ts";
 import { type Death, deathsOf } from "./deaths.ts";
 import { attemptOf } from "./handler_retry.ts";
 import { type KnownOptions, optionsOf } from "./known_options.ts";
-import type { Call, OperationOptions } from "./operation_options.ts";
+import type { AckOptions, DeliveryInfo, Message } from "./message_type.ts";
+import type { OperationOptions } from "./operation_options.ts";
 import {
   type Decoded,
   notYet,
@@ -14,108 +15,15 @@ import {
   readPayload,
   unreadable,
 } from "./reading.ts";
+import type { Source } from "./source.ts";
 
-/** Options of {@linkcode Message.ack}. */
-export interface AckOptions extends OperationOptions {
-  /** Settles every message of this consumer that was delivered before, too. @default {false} */
-  readonly multiple?: boolean | undefined;
-}
+export type { AckOptions, DeliveryInfo, Message } from "./message_type.ts";
 
 const ACK: KnownOptions = optionsOf<AckOptions>("ack", {
   signal: true,
   timeout: true,
   multiple: true,
 });
-
-/** Where a message comes from. */
-export interface DeliveryInfo {
-  /** The exchange that it was published to. */
-  readonly exchange: string;
-  /** The key that it was published with. */
-  readonly routingKey: string;
-  /** The queue that it comes from. */
-  readonly queue: string;
-  /** The consumer that it was delivered to; `undefined` if it was got. */
-  readonly consumerTag: string | undefined;
-  /** Whether it may have been delivered before. */
-  readonly redelivered: boolean;
-}
-
-/**
- * A message that was delivered. Settle it once: `ack`, `reject` or `requeue`.
- *
- * @typeParam T What `payload` is.
- */
-export interface Message<T> {
-  /**
-   * The payload, decompressed and decoded on first reading.
-   *
-   * @throws {DecodeError} If the body is not what its content type or its header `compression` says, or would become too large, or if its consumer's schema does not take it.
-   * @throws {ContentDisallowedError} If its content type is not accepted.
-   */
-  readonly payload: T;
-  /**
-   * The body as it was delivered: compressed, if the header `compression` says so. Its
-   * `buffer` may hold other messages too: copy what you transfer to a worker.
-   */
-  readonly body: Uint8Array;
-  /** The application's own headers. */
-  readonly headers: FieldTable;
-  /** All properties. */
-  readonly properties: MessageProperties;
-  /** The MIME type of the body. */
-  readonly contentType: string | undefined;
-  /** Where it comes from. */
-  readonly deliveryInfo: DeliveryInfo;
-  /** How often it was delivered before, where the broker counts. */
-  readonly deliveryCount: number | undefined;
-  /** Which attempt it is, from 1: those of `run` with `retry` count, in all processes. */
-  readonly attempt: number;
-  /** Where and why it was dead-lettered before, the last time first. */
-  readonly deaths: readonly Death[];
-  /** Whether it was settled here. */
-  readonly settled: boolean;
-  /** Aborts when the message is no longer ours: its lease or its connection was lost. */
-  readonly signal: AbortSignal;
-  /**
-   * Settles: done. A settlement that fails otherwise than by a `SettlementError` leaves
-   * the message unsettled: settle it again. Nobody who does so, and it goes back to its
-   * queue after half a minute, or as long as the broker's lease lasts.
-   *
-   * @throws {SettlementError} If it was settled before, or is no longer ours; nothing reaches the broker.
-   */
-  ack(options?: AckOptions): Promise<void>;
-  /**
-   * Settles: to where its queue dead-letters, or away.
-   *
-   * @throws {SettlementError} As of `ack`.
-   */
-  reject(options?: OperationOptions): Promise<void>;
-  /**
-   * Settles: back to its queue, to be delivered again.
-   *
-   * @throws {SettlementError} As of `ack`.
-   */
-  requeue(options?: OperationOptions): Promise<void>;
-}
-
-/** The channel that messages were delivered on, for as long as it lasts. */
-export interface Source {
-  readonly channel: Channel;
-  /** Whether it still is: a message of a lost one can not be settled. */
-  readonly alive: boolean;
-  readonly consumerTag: string | undefined;
-  readonly noAck: boolean;
-  /** Called when a message is settled, and the channel knows; `settling` ends when the broker has answered. */
-  onSettled(delivery: Delivery, settling: Promise<void> | undefined): void;
-  /** Called when that failed: the message is unsettled again. */
-  onKept(): void;
-  /** Calls back when this delivery is no longer ours. */
-  onLost(delivery: Delivery, callback: (reason: Error) => void): void;
-  /** Calls back when one of its messages is settled, or all are lost. */
-  watchSettled?(callback: () => void): void;
-  limits(options: OperationOptions | undefined, known?: KnownOptions): Call;
-}
 
 /** A delivery, and the channel to settle it on. */
 export class ReceivedMessage<T> implements Message<T> {
@@ -129,6 +37,8 @@ export class ReceivedMessage<T> implements Message<T> {
   #controller: AbortController | undefined;
   #properties: MessageProperties | undefined;
   #body: Uint8Array | undefined;
+  /** Which call it is, where it was called for here before. */
+  #attempt: number | undefined;
 
   /** Makes a message of a delivery. */
   constructor(delivery: Delivery, source: Source, reading: Reading<T>) {
@@ -184,11 +94,27 @@ export class ReceivedMessage<T> implements Message<T> {
   }
 
   get attempt(): number {
+    if (this.#attempt !== undefined) return this.#attempt;
     return attemptOf(this.receivedHeaders); // a number needs no copy of them all
   }
 
   get deaths(): readonly Death[] {
     return deathsOf(this.headers);
+  }
+
+  /** Whether it is acked by being handed over. */
+  get autoAcked(): boolean {
+    return this.#source.noAck;
+  }
+
+  /** Whether it lies in a stream, which all its readers read: nothing is put there again for one of them. */
+  get isOfStream(): boolean {
+    return this.receivedHeaders["x-stream-offset"] !== undefined;
+  }
+
+  /** Its handler is to be called for it again, here. */
+  callAgain(attempt: number): void {
+    this.#attempt = attempt;
   }
 
   /** Whether it may have been delivered before. */
@@ -274,15 +200,44 @@ export class ReceivedMessage<T> implements Message<T> {
     headers: FieldTable,
     options?: OperationOptions,
   ): Promise<void> {
-    const refused = this.#settle("requeue");
+    await this.#replace(
+      "requeue",
+      (channel) =>
+        channel.reject(this.#delivery.deliveryTag, {
+          ...this.#source.limits(options),
+          requeue: true,
+          headers,
+          ...(delay > 0 ? { delay: Math.ceil(delay) } : {}),
+        }),
+    );
+  }
+
+  /**
+   * Settles: it has failed for good, and goes to where it is found, with headers that say
+   * why. As of `requeueLater` it counts as unsettled until then.
+   */
+  park(headers: FieldTable, options?: OperationOptions): Promise<Parked> {
+    const { declared } = this.#source;
+    return this.#replace(
+      "park",
+      (channel) =>
+        channel.park(this.#delivery.deliveryTag, {
+          ...this.#source.limits(options),
+          headers,
+          declared,
+        }),
+    );
+  }
+
+  async #replace<R>(
+    action: string,
+    settle: (channel: Channel) => Promise<R>,
+  ): Promise<R> {
+    const refused = this.#settle(action);
     if (refused !== undefined) throw refused;
+    let result: R;
     try {
-      await this.#source.channel.reject(this.#delivery.deliveryTag, {
-        ...this.#source.limits(options),
-        requeue: true,
-        headers,
-        ...(delay > 0 ? { delay: Math.ceil(delay) } : {}),
-      });
+      result = await settle(this.#source.channel);
     } catch (error) {
       if (!(error instanceof SettlementError)) {
         this.#settled = false;
@@ -292,6 +247,7 @@ export class ReceivedMessage<T> implements Message<T> {
       throw error;
     }
     this.#source.onSettled(this.#delivery, undefined);
+    return result;
   }
 
   /**

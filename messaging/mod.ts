@@ -43,7 +43,7 @@ export { Quarantine, type QuarantineListOptions } from "./quarantine.ts";
 export { Queue, type QueueOptions } from "./queue.ts";
 export { QueueHandle } from "./queue_handle.ts";
 export type { Redriven, RedriveOptions } from "./redrive.ts";
-export type { RunOptions } from "./run_options.ts";
+export type { Aftermath, OnFailure, RunOptions } from "./run_options.ts";
 export type {
   PayloadSchema,
   Schema,

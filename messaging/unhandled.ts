@@ -2,6 +2,7 @@
 import type { Clock } from "../async/clock.ts";
 import { printable } from "../model/foreign_text.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
+import type { Aftermath } from "./run_options.ts";
 
 /** Called with what nobody listens to. */
 export type UnhandledListener = (event: ConnectionEvent) => void;
@@ -79,7 +80,19 @@ function describe(event: ConnectionEvent): string | undefined {
     case "handler-failed":
       return `the handler of queue "${event.queue}" failed for a message${
         idOf(event)
+      }: ${event.error.message}${becomes(event.next)}`;
+    case "parked":
+      return `a message${
+        idOf(event)
+      } of queue "${event.queue}" is parked in ${event.to.kind} "${event.to.name}" after ${event.attempts} ${
+        event.attempts === 1 ? "attempt" : "attempts"
       }: ${event.error.message}`;
+    case "dropped":
+      return `a message${
+        idOf(event)
+      } of queue "${event.queue}" is dropped: ${event.error.message}`;
+    case "dead-lettered":
+      return undefined;
     case "close-waits":
       return `close() waits for ${event.handlers} ${
         event.handlers === 1 ? "handler" : "handlers"
@@ -88,6 +101,25 @@ function describe(event: ConnectionEvent): string | undefined {
       } s more; a handler that waits for close() waits for itself: call cancel() there`;
     case "unblocked":
       return undefined;
+  }
+}
+
+function becomes(next: Aftermath | undefined): string {
+  switch (next?.type) {
+    case "retry":
+      return `; it is tried again ${
+        next.delay === 0
+          ? "at once"
+          : `in ${Math.round(next.delay / 100) / 10} s`
+      } (attempt ${next.attempt} of ${next.attempts})`;
+    case "park":
+      return "; it is to be parked";
+    case "requeue":
+      return "; it goes back to its queue";
+    case "drop":
+      return "; it is dropped";
+    case undefined:
+      return "";
   }
 }
 

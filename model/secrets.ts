@@ -22,6 +22,32 @@ export function hideSecrets(
   if (forms.length > 0) hide(error, new Set(forms), 0);
 }
 
+/** What stands before the host in a URL: the user, and a password. */
+const IN_URL = /(\/\/[^\s/:@]*:)[^\s/@]+@/g;
+
+/** Values that are named as what nobody should read. */
+const NAMED =
+  /\b(pass(?:word|wd|phrase)|secret|token|api[-_]?key|authorization)(["']?\s*[:=]\s*["']?(?:(?:basic|bearer)\s+)?)[^\s"',;&}]+/gi;
+
+/**
+ * Takes secrets out of a text that goes to others: those that are known, passwords in
+ * URLs, and what is named a password, a secret, a token or a key.
+ *
+ * @param text The text.
+ * @param secrets Those that are known.
+ * @returns The text with `**` in their place.
+ */
+export function maskSecrets(text: string, secrets: readonly string[]): string {
+  let shown = text;
+  for (const each of secrets) {
+    if (each.length < LEAST) continue;
+    for (const form of [each, encodeURIComponent(each)]) {
+      shown = shown.replaceAll(form, "**");
+    }
+  }
+  return shown.replace(IN_URL, "$1**@").replace(NAMED, "$1$2**");
+}
+
 function hide(error: unknown, forms: ReadonlySet<string>, depth: number): void {
   if (!(error instanceof Error) || depth > MAX_DEPTH) return;
   for (const key of ["message", "stack"] as const) {

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import type { ConnectionEvent, Message, Queue, RunOptions } from "../../mod.ts";
 import type { Delivery, QueueDeclaration } from "../../transports/transport.ts";
 import { failedQueue } from "../../virtual/mod.ts";
 import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf } from "./deaths.ts";
-import { rejectsWith, soon, textOf } from "./support.ts";
+import { onStage, type Stage, take } from "./stage.ts";
+import { arrives, bytes, rejectsWith, soon, textOf } from "./support.ts";
 
 const WHY = { "x-error-name": "Error", "x-error-message": "bad luck" };
 
@@ -52,6 +54,44 @@ async function expectParked(
     [from, "rejected", ""],
   );
   await broker.channel.ack(letter.deliveryTag, soon());
+}
+
+/** What a handler throws, and what of it must not be seen. */
+const NAMED = new RangeError(
+  `bad\u001b[2J luck at amqp://me:hunter22@host/ ${"x".repeat(3000)}`,
+);
+
+/** Runs a handler until so many events of a type have come, and returns these. */
+async function runUntil<E extends ConnectionEvent["type"]>(
+  { connection }: Stage,
+  queue: Queue,
+  type: E,
+  handler: (message: Message<unknown>) => void,
+  options: RunOptions = {},
+  count = 1,
+): Promise<Extract<ConnectionEvent, { readonly type: E }>[]> {
+  const found: Extract<ConnectionEvent, { readonly type: E }>[] = [];
+  const events = connection.events()[Symbol.asyncIterator]();
+  const consumer = connection.consumer(queue);
+  const running = consumer.run(handler, options);
+  while (found.length < count) {
+    const { value } = await arrives(events.next(), `${count} events ${type}`);
+    if (isOf(value, type)) found.push(value);
+  }
+  await consumer.cancel();
+  await arrives(running, "the end of run()");
+  return found;
+}
+
+function isOf<E extends ConnectionEvent["type"]>(
+  event: ConnectionEvent | undefined,
+  type: E,
+): event is Extract<ConnectionEvent, { readonly type: E }> {
+  return event?.type === type;
+}
+
+function fail(): never {
+  throw NAMED;
 }
 
 /** What failed for good is kept where somebody finds it. */
@@ -104,5 +144,148 @@ export const PARKING: readonly ConformanceCase[] = [
       }
     },
     { needs: ["dead-letter"] },
+  ),
+  onStage(
+    "run() without a policy tries a message again, which tells what it failed with",
+    async (stage) => {
+      const { connection } = stage;
+      const queue = stage.queue();
+      await connection.send(queue, "again");
+      const seen: Message<unknown>[] = [];
+      const consumer = connection.consumer(queue);
+      const running = consumer.run((message) => {
+        seen.push(message);
+        if (message.attempt === 1) throw NAMED;
+        void consumer.cancel();
+      });
+      await arrives(running, "the end of run()");
+      const [first, second, ...others] = seen;
+      assert.deepEqual([first?.attempt, second?.attempt], [1, 2]);
+      assert.deepEqual(others, []);
+      const { headers = {} } = second ?? {};
+      assert.equal(headers["x-error-name"], "RangeError");
+      const said = String(headers["x-error-message"]);
+      assert.ok(
+        said.startsWith("bad\\u001b[2J luck at amqp://me:**@host/ x"),
+        said,
+      );
+      assert.ok(new TextEncoder().encode(said).length <= 1024);
+      const at = new Date(String(headers["x-error-at"])).getTime();
+      assert.ok(Math.abs(Date.now() - at) < 600_000, `${at}`);
+      assert.equal(
+        (await connection.queue(queue.name).status()).messageCount,
+        0,
+      );
+    },
+  ),
+  onStage(
+    "what a handler fails for is parked, and put back by redrive() it begins anew",
+    async (stage) => {
+      const { connection } = stage;
+      const queue = stage.queue();
+      const { name: failed } = stage.queue({}, failedQueue(queue.name));
+      await connection.send(queue, { id: 1 }, {
+        messageId: "m1",
+        headers: { kept: "yes" },
+      });
+      const [told] = await runUntil(stage, queue, "parked", fail, {
+        retry: { attempts: 2, backoff: 0 },
+      });
+      assert.deepEqual({ ...told }, {
+        type: "parked",
+        queue: queue.name,
+        to: { kind: "queue", name: failed },
+        messageId: "m1",
+        error: NAMED,
+        attempts: 2,
+      });
+      const letters = connection.queue(failed);
+      const letter = await arrives(
+        (async () => {
+          for (;;) {
+            const found = await letters.get();
+            if (found !== undefined) return found;
+          }
+        })(),
+        "what is parked",
+      );
+      assert.deepEqual(letter.payload, { id: 1 });
+      assert.equal(letter.attempt, 2);
+      assert.equal(letter.headers["x-error-name"], "RangeError");
+      const [death] = letter.deaths;
+      assert.deepEqual(
+        [death?.queue, death?.reason, death?.routingKeys],
+        [queue.name, "rejected", [queue.name]],
+      );
+      await letter.requeue();
+      assert.deepEqual(await connection.redrive(failed), { moved: 1, left: 0 });
+      const [back] = await take(connection.consumer(queue), 1);
+      assert.deepEqual(
+        [back?.payload, back?.headers, back?.attempt, back?.deaths],
+        [{ id: 1 }, { kept: "yes" }, 1, []],
+      );
+      await back?.ack();
+    },
+  ),
+  onStage(
+    "what cannot be decoded is parked at once, its bytes unchanged",
+    async (stage) => {
+      const { connection } = stage;
+      const queue = stage.queue();
+      const { name: failed } = stage.queue({}, failedQueue(queue.name));
+      const body = bytes('{"half":');
+      await connection.send(queue, body, { contentType: "application/json" });
+      let calls = 0;
+      await runUntil(stage, queue, "parked", ({ payload }) => {
+        calls++;
+        assert.fail(`it was read: ${payload}`);
+      });
+      assert.equal(calls, 0);
+      const [letter] = await take(connection.consumer(failed), 1);
+      assert.deepEqual(letter?.body, body);
+      assert.equal(letter?.contentType, "application/json");
+      assert.equal(letter?.headers["x-error-name"], "DecodeError");
+      await letter?.ack();
+    },
+  ),
+  onStage(
+    "onFailure: what is dropped is told of, and what is requeued comes round",
+    async (stage) => {
+      const { connection } = stage;
+      const queue = stage.queue();
+      await connection.send(queue, 1, { messageId: "m1" });
+      const dropping: RunOptions = { retry: false, onFailure: "drop" };
+      const [told] = await runUntil(stage, queue, "dropped", fail, dropping);
+      assert.deepEqual(
+        [told?.queue, told?.messageId, told?.error],
+        [queue.name, "m1", NAMED],
+      );
+      const status = await connection.queue(queue.name).status();
+      assert.equal(status.messageCount, 0);
+      await connection.send(queue, 2);
+      let calls = 0;
+      const consumer = connection.consumer(queue);
+      const running = consumer.run(() => {
+        if (++calls === 1) throw NAMED;
+        void consumer.cancel();
+      }, { retry: false, onFailure: "requeue" });
+      await arrives(running, "the end of run()");
+      assert.equal(calls, 2);
+    },
+  ),
+  onStage(
+    "a dead letter that finds no queue is gone, and told of",
+    async (stage) => {
+      const { connection } = stage;
+      const exchange = stage.exchange({ type: "direct" });
+      const queue = stage.queue({ deadLetterExchange: exchange });
+      await connection.send(queue, 1, { messageId: "m1" });
+      const [told] = await runUntil(stage, queue, "dropped", (message) => {
+        void message.reject();
+      });
+      assert.deepEqual([told?.queue, told?.messageId], [queue.name, "m1"]);
+      assert.match(told?.error.message ?? "", /no queue is bound/);
+    },
+    { needs: ["dead-letter"], wraps: true },
   ),
 ];

@@ -16,8 +16,11 @@ import { arrives, CASE_PATIENCE, PATIENCE, soon, unique } from "./support.ts";
 /** What a case through the public API has: a connection, and a way to remove what it declared. */
 export interface Stage {
   readonly connection: Connection;
-  /** Makes a queue with a name of its own, removed at the end. */
-  queue(options?: ConstructorParameters<typeof Queue>[1]): Queue;
+  /** Makes a queue, with a name of its own unless it is given one, removed at the end. */
+  queue(
+    options?: ConstructorParameters<typeof Queue>[1],
+    name?: string,
+  ): Queue;
   /** Makes an exchange with a name of its own, removed at the end. */
   exchange(options?: ConstructorParameters<typeof Exchange>[1]): Exchange;
 }
@@ -42,8 +45,8 @@ export function onStage(
     try {
       const running = run({
         connection,
-        queue(given) {
-          const queue = new Queue(unique("queue"), given);
+        queue(given, name = unique("queue")) {
+          const queue = new Queue(name, given);
           queues.push(queue.name);
           return queue;
         },

@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { FieldValue } from "../../model/field_table.ts";
 import {
+  type Attempted,
+  attemptOf,
   judge,
   type Judged,
   planAttempt,
@@ -90,15 +92,28 @@ for (const [name, attempts, judged, verdict] of CASES) {
   });
 }
 
+/** A message that came with these headers. */
+function attempted(receivedHeaders: FieldTable): Attempted {
+  return { attempt: attemptOf(receivedHeaders), receivedHeaders };
+}
+
 Deno.test("planAttempt() takes the suspicion from a message whose handler has ended", () => {
   const headers = { "x-suspect": 2, "x-redeliveries": 1, kept: 1 };
-  const next = planAttempt({ attempts: 3, backoff: 0 }, headers, 1);
-  assertEquals(next, { delay: 0, headers: { kept: 1, "x-attempts": 2 } });
+  const next = planAttempt({ attempts: 3, backoff: 0 }, attempted(headers), 1);
+  assertEquals(next, {
+    delay: 0,
+    attempt: 2,
+    headers: { kept: 1, "x-attempts": 2 },
+  });
 });
 
 Deno.test("planAttempt() believes the count of whoever wrote it, and takes what is none for the first", () => {
   const plan = (count: FieldValue) =>
-    planAttempt({ attempts: 3, backoff: 0 }, { "x-attempts": count }, 1)
+    planAttempt(
+      { attempts: 3, backoff: 0 },
+      attempted({ "x-attempts": count }),
+      1,
+    )
       ?.headers["x-attempts"];
   for (
     const none of [0, -1, 1.5, NaN, Infinity, 2 ** 53, "x", null, [], {}, true]
@@ -113,7 +128,7 @@ Deno.test("planAttempt() believes the count of whoever wrote it, and takes what 
 Deno.test("planAttempt() waits as the policy says: from a second to a minute, half of it by chance", () => {
   const waits = (retry: RetryOptions, random: number) =>
     [1, 2, 3, 50].map((count) =>
-      planAttempt(retry, { "x-attempts": count }, random)?.delay
+      planAttempt(retry, attempted({ "x-attempts": count }), random)?.delay
     );
   const attempts = 99;
   assertEquals(waits({ attempts }, 1), [1000, 2000, 4000, 60_000]);

@@ -163,7 +163,7 @@ async function fail(
     deaths = message.deaths;
     void consumer.cancel();
     throw new Error("bad luck");
-  });
+  }, { retry: false });
   return deaths;
 }
 

@@ -30,7 +30,7 @@ async function quarantine(
   const consumer = connection.consumer(queue);
   const running = consumer.run(() => {
     throw new Error("no");
-  }, { concurrency: 10 });
+  }, { concurrency: 10, retry: false });
   while (seen.length < count) {
     const { value } = await events.next();
     if (value?.type !== "quarantined") continue;
@@ -165,7 +165,7 @@ for (
       const running = consumer.run(() => {
         void consumer.cancel();
         throw new Error("no");
-      });
+      }, { retry: false });
       await running;
       const [letter] = await take(connection.consumer<Uint8Array>(dead), 1);
       assertEquals(letter?.payload.byteLength, size);

@@ -108,7 +108,7 @@ async function failUntil(
     throw new Error("the handler fails");
   }, {
     signal: stop.signal,
-    ...(attempts === undefined ? {} : { retry: { attempts, backoff: 0 } }),
+    retry: attempts === undefined ? false : { attempts, backoff: 0 },
   });
   const late = AbortSignal.timeout(15_000);
   while (!holds()) {

@@ -7,6 +7,7 @@ import { turn } from "../../async/turn.ts";
 import {
   AccessRefusedError,
   ChannelError,
+  PublishError,
   SettlementError,
 } from "../../model/errors.ts";
 import type { Delivery, DeliveryTag } from "../../model/message.ts";
@@ -251,11 +252,15 @@ for (const error of [PASSING, FINAL]) {
     const ended = await running("remove", error, 2, () => {});
     assertEquals(ended, { calls: 1, left: 0 });
   });
+}
 
-  Deno.test(`run() tries a reject again that fails with ${error.name}`, async () => {
-    const ended = await running("remove", error, 2, () => {
+for (
+  const error of [PASSING, new PublishError("no", { code: "publish-refused" })]
+) {
+  Deno.test(`run() tries again to park a message where that fails with ${error.name}`, async () => {
+    const ended = await running("put", error, 2, () => {
       throw new Error("the handler fails");
-    });
+    }, { retry: false });
     assertEquals(ended, { calls: 1, left: 0 });
   });
 }

@@ -4,11 +4,11 @@ import type { CallOptions } from "../../model/call_options.ts";
 import {
   AccessRefusedError,
   DecodeError,
-  MessagingError,
   NotFoundError,
   PublishError,
 } from "../../model/errors.ts";
 import type { DeliveryTag, Publishing } from "../../model/message.ts";
+import { isUnwritable } from "../../model/unwritable.ts";
 import { plainQueue, type QueueDeclaration } from "../../model/queue.ts";
 import {
   deadLetter,
@@ -194,11 +194,4 @@ function publishingOf(
 /** Whether the broker may do with the original what it does not let us do with a copy. */
 function isOriginals(error: unknown): boolean {
   return error instanceof AccessRefusedError || isUnwritable(error);
-}
-
-/** Whether it is the message's own fault: tried again, it would fail again. */
-function isUnwritable(error: unknown): boolean {
-  return error instanceof TypeError || error instanceof RangeError ||
-    error instanceof MessagingError &&
-      (error.code === "message-too-large" || error.code === "encode-failed");
 }

@@ -1,6 +1,6 @@
-import { EncodeError, MessagingError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
+import { isTooLarge, isUnwritable } from "../../model/unwritable.ts";
 import {
   deadLetter,
   type DeadLetterReason,
@@ -269,14 +269,4 @@ export class DeadLetters {
       routed.broadcasts.length === 0;
     return { ...routed, queues, isCircle };
   }
-}
-
-/** Whether it is the message's own fault: tried again, it would fail again. */
-function isUnwritable(error: unknown): error is Error {
-  return error instanceof EncodeError || error instanceof RangeError ||
-    error instanceof TypeError || isTooLarge(error);
-}
-
-function isTooLarge(error: unknown): boolean {
-  return error instanceof MessagingError && error.code === "message-too-large";
 }

@@ -1,0 +1,48 @@
+import type { ConnectionEvent } from "./connection_state.ts";
+import type { Message } from "./message.ts";
+import { type Aftermath, handlerFailed } from "./run_options.ts";
+
+/** Tells of what a run fails with: its `onError`, and whoever hears the connection's events. */
+export class Teller<T> {
+  readonly #emit: (event: ConnectionEvent, heard: boolean) => void;
+  readonly #onError: ((error: Error, message: Message<T>) => void) | undefined;
+  readonly #note: (error: Error) => void;
+
+  /** Makes one; `note` keeps the last error. */
+  constructor(
+    emit: (event: ConnectionEvent, heard: boolean) => void,
+    onError: ((error: Error, message: Message<T>) => void) | undefined,
+    note: (error: Error) => void,
+  ) {
+    this.#emit = emit;
+    this.#onError = onError;
+    this.#note = note;
+  }
+
+  /** A handler threw, or a message could not be settled; `next` is what becomes of it. */
+  failed(error: unknown, message: Message<T>, next?: Aftermath): void {
+    const thrown = asError(error);
+    this.#note(thrown);
+    this.event(handlerFailed(thrown, message, next));
+    try {
+      this.#onError?.(thrown, message);
+    } catch (cause) {
+      this.#emit(handlerFailed(asError(cause), message, undefined), false);
+    }
+  }
+
+  /** Something has become of a message, for its handler failed. */
+  event(event: ConnectionEvent): void {
+    this.#emit(event, this.#onError !== undefined);
+  }
+}
+
+/**
+ * Makes an error of what was thrown.
+ *
+ * @param thrown What was thrown: anything, in JavaScript.
+ * @returns The error.
+ */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
