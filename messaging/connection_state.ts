@@ -105,6 +105,16 @@ export type ConnectionEvent =
     /** Milliseconds that it waits at most from now. */
     readonly timeLeft: number;
   }
+  /**
+   * A message to an exchange reached no queue, where the broker tells (RabbitMQ does not).
+   * Not told where `mandatory` was given: `false` says that it may be so.
+   */
+  | {
+    readonly type: "unroutable";
+    readonly exchange: string;
+    readonly routingKey: string;
+    readonly messageId: string | undefined;
+  }
   /** A handler of `consumer.run` threw, or its message could not be settled. */
   | {
     readonly type: "handler-failed";

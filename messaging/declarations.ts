@@ -102,6 +102,12 @@ export class Declarations {
     return new Set<Entity>([...this.#entities, ...exchanges]);
   }
 
+  /** The names of the queues that were declared. */
+  get queueNames(): readonly string[] {
+    const queues = this.all.filter((each) => each instanceof Queue);
+    return queues.flatMap((queue) => this.nameOf(queue) ?? []);
+  }
+
   /** The queue of this name, if this session has declared one. */
   queueOf(name: string): Queue | undefined {
     for (const entity of this.#entities) {

@@ -242,6 +242,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       signal: call.signal,
       deadline: call.deadline,
       retry: options.retry ?? reconnectPolicy !== false,
+      mandatory: options.mandatory,
     };
   }
 

@@ -43,7 +43,7 @@ export interface PublishOptions extends OperationOptions {
   readonly exchange?: Exchange | string | undefined;
   /** The key to publish with; to the default exchange, the queue's name. */
   readonly routingKey?: string | undefined;
-  /** Whether it is an error that no queue takes the message. @default {true to the default exchange where the broker knows its queues, else false} */
+  /** Whether it is an error that no queue takes the message; `false` says that this is meant, and no event tells of it. @default {true to the default exchange where the broker knows its queues, else false} */
   readonly mandatory?: boolean | undefined;
   /** What to declare first; each once a connection. */
   readonly declare?: readonly Entity[] | undefined;

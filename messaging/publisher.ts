@@ -4,7 +4,6 @@ import {
   ChannelError,
   NotFoundError,
   ResourceLockedError,
-  type TimeoutError,
   UnroutableError,
 } from "../model/errors.ts";
 import type { Publishing } from "../model/message.ts";
@@ -15,8 +14,9 @@ import { isLost, retry } from "./retry.ts";
 import type { Session } from "./session.ts";
 import type { Link } from "./topology_channel.ts";
 import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
-import { lateToPublish, withOutcome } from "./session_errors.ts";
+import { late, withOutcome } from "./session_errors.ts";
 import { Republisher } from "./republisher.ts";
+import { reachedNobody, unknowable, unroutable } from "./unroutable.ts";
 
 /** The channel for publishing on one link, and the exchanges that are known to be there. */
 interface Lane {
@@ -29,6 +29,8 @@ interface Lane {
 export interface PublishCall extends Call {
   /** Whether to publish again what a lost connection left open. */
   readonly retry: boolean;
+  /** Whether a queue must take it, where the caller said so, or that it need not. */
+  readonly mandatory?: boolean | undefined;
 }
 
 /**
@@ -72,7 +74,8 @@ export class SessionPublisher {
     if (!this.#refused.isEmpty && this.#refused.has(message)) {
       return this.#publishApart(message, call);
     }
-    return lane === undefined || this.#line.busy || !isKnown(lane, message)
+    return lane === undefined || this.#line.busy || !isKnown(lane, message) ||
+        this.#isUnknowable(message, call)
       ? this.#publishInLine(message, call)
       : this.#send(lane, message, call);
   }
@@ -147,16 +150,16 @@ export class SessionPublisher {
       (outcome) =>
         outcome.type === "returned"
           ? this.#returned(outcome, message, call)
-          // Somebody removed what this session had bound: from Redis, by a flush.
-          : outcome.queues === 0 && this.#session.declarations.bindsFor(message)
-          ? this.#declareAndPublish(message, call)
+          : outcome.queues === 0
+          ? this.#reachedNobody(message, call)
           : undefined,
       (error) => this.#recover(error, lane, message, call),
     );
   }
 
-  async #prepare(message: Publishing, call: Call): Promise<Lane> {
+  async #prepare(message: Publishing, call: PublishCall): Promise<Lane> {
     const lane = await this.#open(call);
+    if (this.#isUnknowable(message, call)) throw unknowable(message);
     const { exchange } = message;
     if (isKnown(lane, message)) return lane;
     await lane.link.topology.run(
@@ -165,6 +168,11 @@ export class SessionPublisher {
     );
     lane.known.add(exchange);
     return lane;
+  }
+
+  /** Whether somebody wants to know of a queue what the broker does not. */
+  #isUnknowable({ exchange }: Publishing, { mandatory }: PublishCall): boolean {
+    return mandatory === true && exchange === "" && !this.#session.knowsQueues;
   }
 
   async #open(call: Call): Promise<Lane> {
@@ -284,10 +292,10 @@ export class SessionPublisher {
     const current = this.#current(message) ??
       await this.#replyAnew(message, call);
     const outcome = await this.#suspects.publish(current, call);
-    if (outcome.type === "returned") throw unroutable(message, outcome);
+    if (outcome.type === "returned") throw this.#unroutable(message, outcome);
   }
 
-  async #once(message: Publishing, call: Call): Promise<void> {
+  async #once(message: Publishing, call: PublishCall): Promise<void> {
     const lane = await this.#prepare(message, call);
     const current = this.#current(message) ??
       await this.#replyAnew(message, call);
@@ -303,7 +311,7 @@ export class SessionPublisher {
       // It was alone on the channel: what ended that is its own error.
       throw error.retryable && reason?.type === "lost" ? reason.error : error;
     }
-    if (outcome.type === "returned") throw unroutable(message, outcome);
+    if (outcome.type === "returned") throw this.#unroutable(message, outcome);
   }
 
   async #returned(
@@ -311,8 +319,25 @@ export class SessionPublisher {
     message: Publishing,
     call: PublishCall,
   ): Promise<void> {
-    if (!this.#declared(message)) throw unroutable(message, outcome);
+    if (!this.#declared(message)) throw this.#unroutable(message, outcome);
     return await this.#declareAndPublish(message, call);
+  }
+
+  /** No queue took it, and it was not mandatory. */
+  async #reachedNobody(message: Publishing, call: PublishCall): Promise<void> {
+    // Somebody removed what this session had bound: from Redis, by a flush.
+    if (this.#session.declarations.bindsFor(message)) {
+      await this.#declareAndPublish(message, call);
+    } else if (call.mandatory === undefined) {
+      this.#session.emit(reachedNobody(message));
+    }
+  }
+
+  #unroutable(
+    message: Publishing,
+    outcome: PublishOutcome & { readonly type: "returned" },
+  ): Error {
+    return unroutable(message, outcome, this.#session.declarations.queueNames);
   }
 
   /** Somebody deleted what this session had declared: it says it again, once. */
@@ -367,25 +392,4 @@ export class SessionPublisher {
 
 function isKnown(lane: Lane, { exchange }: Publishing): boolean {
   return exchange === "" || lane.known.has(exchange);
-}
-
-function unroutable(
-  { exchange, routingKey }: Publishing,
-  { replyText }: PublishOutcome & { readonly type: "returned" },
-): UnroutableError {
-  return new UnroutableError(
-    exchange === ""
-      ? `Cannot publish to queue "${routingKey}": there is no such queue (${replyText}); declare it first`
-      : `Cannot publish to exchange "${exchange}" with routing key "${routingKey}": no queue took the message (${replyText}), and it is mandatory`,
-  );
-}
-
-function late(sent: boolean, problem?: Error): TimeoutError {
-  return lateToPublish(
-    sent
-      ? "the broker has not answered"
-      : "the channel for publishing is not ready",
-    sent,
-    problem,
-  );
 }

@@ -163,3 +163,20 @@ export function withOutcome(last: unknown, first: unknown): unknown {
   }
   return last;
 }
+
+/**
+ * Makes the error for a message that was not published in time.
+ *
+ * @param sent Whether it may have left.
+ * @param problem Why there is no connection, if it is known.
+ * @returns The error.
+ */
+export function late(sent: boolean, problem?: Error): TimeoutError {
+  return lateToPublish(
+    sent
+      ? "the broker has not answered"
+      : "the channel for publishing is not ready",
+    sent,
+    problem,
+  );
+}

@@ -40,7 +40,7 @@ export class Unhandled {
       }
       return;
     }
-    const kind = event.type === "state" ? event.state.type : event.type;
+    const kind = kindOf(event);
     const now = this.#clock.now();
     const before = this.#told.get(kind);
     if (before !== undefined && now - before.at < INTERVAL) {
@@ -54,6 +54,17 @@ export class Unhandled {
         silent === 0 ? "" : ` (and ${silent} more of the kind before)`
       }`,
     );
+  }
+}
+
+function kindOf(event: ConnectionEvent): string {
+  switch (event.type) {
+    case "state":
+      return event.state.type;
+    case "unroutable": // by the key there could be very many
+      return `${event.type} ${event.exchange}`;
+    default:
+      return event.type;
   }
 }
 
@@ -87,6 +98,10 @@ function describe(event: ConnectionEvent): string | undefined {
       } of queue "${event.queue}" is parked in ${event.to.kind} "${event.to.name}" after ${event.attempts} ${
         event.attempts === 1 ? "attempt" : "attempts"
       }: ${event.error.message}`;
+    case "unroutable":
+      return `a message${
+        idOf(event)
+      } to exchange "${event.exchange}" with routing key "${event.routingKey}" reached no queue, and is gone; bind a queue, or publish with "mandatory: true" to make it an error, or with "mandatory: false" if it may be so`;
     case "dropped":
       return `a message${
         idOf(event)

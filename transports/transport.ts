@@ -330,6 +330,8 @@ export type PublishOutcome =
     readonly type: "returned";
     /** The broker's words. */
     readonly replyText: string;
+    /** The name of a queue that may have been meant, where the transport knows. */
+    readonly nearest?: string | undefined;
   };
 
 /** Why a consumer ended. */

@@ -44,6 +44,7 @@ import { LEAVING } from "./leaving.ts";
 import { KILLED } from "./killed.ts";
 import { KILLERS } from "./killers.ts";
 import { MESSAGING } from "./messaging.ts";
+import { NAMING } from "./naming.ts";
 import { PARKING } from "./parking.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
@@ -89,6 +90,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...DECLARING,
   ...LEAVING,
   ...PRODUCING,
+  ...NAMING,
   ...RUNNING,
   ...VALIDATING,
   ...RETRYING,

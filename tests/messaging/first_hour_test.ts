@@ -10,9 +10,11 @@ import {
   type ConnectionEvent,
   createConnection,
   DecodeError,
+  NotFoundError,
   Queue,
   REPLY_CODES,
   SYSTEM_CLOCK,
+  UnroutableError,
 } from "../../mod.ts";
 import { freePort } from "../brokers/ports.ts";
 
@@ -409,3 +411,53 @@ async function run(program: string) {
     await Deno.remove(file);
   }
 }
+
+Deno.test("a misspelt queue is told with the name that was meant, whoever declared it", async () => {
+  const url = place();
+  await using other = createConnection(url);
+  await other.declare(new Queue("orders"));
+  await using connection = createConnection(url);
+  await assertRejects(
+    () => connection.producer().publish(1, { routingKey: "oders" }),
+    UnroutableError,
+    `Cannot publish to queue "oders": there is no such queue (NO_ROUTE); did you mean "orders"? Else declare it first, or publish with "mandatory: false" if that is no error`,
+  );
+  await assertRejects(
+    () => connection.queue("oders").get(),
+    NotFoundError,
+    `did you mean "orders"? Else declare it first`,
+  );
+  await assertRejects(
+    () => connection.consumer("entirely.another").run(() => {}),
+    NotFoundError,
+    "there is no such queue; declare it first",
+  );
+});
+
+Deno.test("a message to nobody is told once for each exchange, unless it was meant", async () => {
+  const program = `
+    import { createConnection, Exchange } from "${new URL(
+    "../../mod.ts",
+    import.meta.url,
+  )}";
+    const connection = createConnection("memory://");
+    for (const name of ["one", "two"]) {
+      const exchange = new Exchange(name, { type: "topic" });
+      const producer = connection.producer({ exchange });
+      for (const key of ["a", "b"]) {
+        await producer.publish(1, { routingKey: name + key });
+        await producer.publish(1, { routingKey: key, mandatory: false });
+      }
+    }
+    await connection.close();
+  `;
+  const { stderr, success } = await run(program);
+  assert(success, stderr);
+  const lines = stderr.trim().split("\n");
+  assertEquals(lines.length, 2, stderr);
+  for (const [i, name] of ["one", "two"].entries()) {
+    for (
+      const text of [`exchange "${name}"`, `"${name}a"`, "mandatory: false"]
+    ) assert(lines[i]?.includes(text), stderr);
+  }
+});

@@ -204,6 +204,7 @@ onRedis(
       routingKey: "q1",
       priority: 4,
       headers: { h: 1 },
+      mandatory: false,
     });
     const [message] = await take(connection.consumer("q1"), 1);
     assert(message !== undefined);

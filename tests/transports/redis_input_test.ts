@@ -57,7 +57,8 @@ test("publish() keeps to what another connection declares of a queue", async (se
   await using publishing = createConnection(server.url);
   await using declaring = createConnection(server.url);
   const producer = publishing.producer();
-  for (let i = 0; i < 3; i++) await producer.publish(i, { routingKey: "q" });
+  const options = { routingKey: "q", mandatory: false };
+  for (let i = 0; i < 3; i++) await producer.publish(i, options);
   assertEquals(await raw.number("LLEN", "q"), 3);
   await declaring.declare(new Queue("q", { maxLength: 2 }));
   // Nothing but the server's word tells the publisher.
@@ -114,6 +115,7 @@ testAlone(
 onRedis(
   "a key of another type under a queue's name is precondition-failed, and harms no other",
   async ({ connection, redis, prefix }) => {
+    await connection.declare([new Queue("bad"), new Queue("good")]);
     await redis.set(`${prefix}bad`, "no list");
     const producer = connection.producer();
     const results = await Promise.allSettled([
@@ -160,6 +162,7 @@ const RUBBISH: readonly (string | Uint8Array)[] = [
 onRedis(
   "rubbish among good messages goes to onInvalid, and stays aside until it is acked (row 8)",
   async ({ connection, redis, prefix }) => {
+    await connection.declare(new Queue("q"));
     const producer = connection.producer();
     for (const [i, each] of RUBBISH.entries()) {
       await producer.publish(i, { routingKey: "q" });

@@ -60,6 +60,7 @@ test("a delayed message whose list is something else ends nobody else's consumer
   const channel = await connection.openChannel();
   await channel.publish(messageTo("", "bad", {}, 30));
   await raw.send("SET", "bad", "something else");
+  await channel.declareQueue(queueOf("good"));
   const got = Promise.withResolvers<string>();
   const subscription = await channel.consume(
     "good",
@@ -109,6 +110,9 @@ test("a message that expired while it was unacked is dead-lettered once it is re
   assert(delivery !== undefined);
   await pause(1050);
   const got = Promise.withResolvers<string>();
+  for (const name of ["other", "dead"]) {
+    await channel.declareQueue(queueOf(name));
+  }
   await channel.consume("other", () => {}, CONSUME);
   await channel.consume("dead", ({ queue }) => got.resolve(queue), CONSUME);
   await pause(50);
@@ -170,6 +174,9 @@ test("an expired message that can not be dead-lettered ends nobody else's consum
     got.push(queue);
     if (got.length === 2) both.resolve("both");
   };
+  for (const name of ["other", "dead"]) {
+    await channel.declareQueue(queueOf(name));
+  }
   const other = await channel.consume("other", deliver, CONSUME);
   await channel.consume("dead", deliver, CONSUME);
   await pause(100);

@@ -21,7 +21,9 @@ import type { Fields, UpdateStatement } from "./port.ts";
 const HIDDEN = "\x06\x16";
 
 /** Why a message is out of sight. */
-export type Hiding = "unacked" | "delayed" | "malformed";
+export type Hiding = typeof HIDINGS[number];
+
+const HIDINGS = ["unacked", "delayed", "malformed"] as const;
 
 /**
  * Names the place for a queue's messages that are out of sight.
@@ -32,6 +34,16 @@ export type Hiding = "unacked" | "delayed" | "malformed";
  */
 export function hiddenName(queue: string, why: Hiding): string {
   return `${queue}${HIDDEN}${why}`;
+}
+
+/**
+ * Names all such places of a queue.
+ *
+ * @param queue The queue.
+ * @returns Their names.
+ */
+export function hiddenNames(queue: string): string[] {
+  return HIDINGS.map((why) => hiddenName(queue, why));
 }
 
 /**

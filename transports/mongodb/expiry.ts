@@ -46,6 +46,25 @@ export class Expiry {
     return await this.#tables.read({ type: "queue", name: queue }, options);
   }
 
+  /** Drops those of these queues that nobody has used for their time; returns which. */
+  async dropOver(queues: ReadonlySet<string>): Promise<ReadonlySet<string>> {
+    const { client, settings: { names } } = this.#context;
+    const found = await this.#context.call(
+      "look at queues",
+      undefined,
+      () =>
+        client.find(names.topology, {
+          _id: { $in: [...queues].map((name) => recordId("queue", name)) },
+          gone: null,
+          expires_at: { $lte: new Date(this.#context.now()) },
+          "consumers.0": { $exists: false },
+        }, { projection: { name: 1 } }),
+    );
+    const over = new Set(found.map(({ name }) => String(name)));
+    for (const queue of over) await this.#drop(queue);
+    return over;
+  }
+
   /** Keeps the queues that an owner consumes from, and drops those whose time is over. */
   async sweep(owner: string, options?: CallOptions): Promise<void> {
     const { client, settings: { names } } = this.#context;

@@ -20,9 +20,12 @@
  * | `maxPoolSize` | `maxPoolSize` | 10 | the most sockets |
  * | `retryWrites` | `retryWrites` | - | taken, and not heeded: the library publishes again by itself |
  *
- * Capabilities: all but `known-queues` and `length-limit`, and without
- * `queued-fanout` where fanout is broadcast. An empty queue of Kombu's
- * leaves no trace, so the default exchange makes the queue that it is asked for. The
+ * Capabilities: all but `length-limit`, and without `queued-fanout` where fanout is
+ * broadcast. A queue is there if one of ours declared it or consumes from it, if Kombu
+ * has bound it or lists it, if messages lie in it, or if a message that came by the same
+ * connection names it as `replyTo`. Another one of Kombu's leaves no trace while it is
+ * empty: declare it, or publish with `mandatory: false`, which puts the message there
+ * all the same. The
  * order of messages is that of one process; those of several that publish within the
  * same second may come in any order. A body has 12 MB at most. Priorities are from 0
  * to 9 and always heeded.

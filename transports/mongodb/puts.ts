@@ -25,6 +25,10 @@ export interface PutHooks {
   readonly onPut: (queues: Iterable<string>) => void;
   /** Something will be due at a moment of the server's time. */
   readonly onDue: (at: number, dead: boolean) => void;
+  /** Drops those of these queues that nobody has used for their time, and says which. */
+  readonly dropOver: (
+    queues: ReadonlySet<string>,
+  ) => Promise<ReadonlySet<string>>;
 }
 
 interface Copy {
@@ -32,6 +36,8 @@ interface Copy {
   readonly fields: Fields;
   /** Milliseconds from now. */
   readonly delay: number;
+  /** Whether its queue goes when nobody uses it. */
+  readonly isTimed: boolean;
 }
 
 interface Entry {
@@ -111,7 +117,8 @@ export class Puts {
     if (deadLetters && ttl !== undefined) {
       this.#hooks.onDue(now + message.delay + ttl, true);
     }
-    return { queue, fields, delay: message.delay };
+    const isTimed = record?.declaration.arguments["x-expires"] !== undefined;
+    return { queue, fields, delay: message.delay, isTimed };
   }
 
   #enter(
@@ -174,16 +181,24 @@ export class Puts {
   /** Takes out those whose view is old. */
   async #check(batch: readonly Entry[]): Promise<readonly Entry[]> {
     const versions = new Set<string>();
-    for (const { version } of batch) {
-      if (version !== undefined) versions.add(version);
+    const timed = new Set<string>();
+    for (const { version, copies } of batch) {
+      if (version === undefined) continue;
+      versions.add(version);
+      for (const { isTimed, queue } of copies) if (isTimed) timed.add(queue);
     }
     if (versions.size === 0) return batch;
     try {
-      const stale = await this.#tables.findStale(versions);
-      return batch.filter(({ version, resolve }) => {
-        if (version === undefined || !stale.has(version)) return true;
-        resolve(STALE);
-        return false;
+      const [stale, over] = await Promise.all([
+        this.#tables.findStale(versions),
+        timed.size === 0 ? timed : this.#hooks.dropOver(timed),
+      ]);
+      return batch.filter(({ version, copies, resolve }) => {
+        if (version === undefined) return true;
+        const isOld = stale.has(version) ||
+          (over.size > 0 && copies.some(({ queue }) => over.has(queue)));
+        if (isOld) resolve(STALE);
+        return !isOld;
       });
     } catch (error) {
       for (const { reject } of batch) reject(error);

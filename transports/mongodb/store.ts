@@ -31,6 +31,7 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "delay",
   "exchange-to-exchange",
   "exclusive",
+  "known-queues",
   "lease",
   "message-ttl",
   "persistence",
@@ -99,6 +100,7 @@ export class MongodbStore implements Store {
         if (isDead) this.#claims.noteDeadAt(at);
         this.#reserving.noteDue(at);
       },
+      dropOver: (queues) => this.#expiry.dropOver(queues),
     });
     this.#settling = new Settling(
       context,
@@ -212,6 +214,9 @@ export class MongodbStore implements Store {
       }
     }
   }
+
+  readonly findQueue: NonNullable<Store["findQueue"]> = (...call) =>
+    this.#tables.findQueue(...call);
 
   async countMessages(
     queue: string,

@@ -3,12 +3,13 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
   ChangeResult,
+  QueueSearch,
   TopologyKey,
   TopologyView,
 } from "../store/store.ts";
 import { Changes } from "./changes.ts";
 import type { Context } from "./context.ts";
-import { hiddenName } from "./documents.ts";
+import { hiddenNames } from "./documents.ts";
 import { type Version, Versions } from "./versions.ts";
 import { groupBy, type Mark, printOf, View } from "./view.ts";
 
@@ -82,6 +83,23 @@ export class MongodbTables {
       topology: this.#view.topology,
       version: this.#view.remember(key, mark),
     };
+  }
+
+  /** Looks for a queue, and for those of Kombu's. */
+  async findQueue(name: string, options?: CallOptions): Promise<QueueSearch> {
+    const { topology } = await this.read({ type: "queue", name }, options);
+    if (topology.queue(name) !== undefined) return FOUND;
+    const { client, settings: { names } } = this.#context;
+    const routes = await this.#context.call(
+      ACTION,
+      options,
+      () =>
+        client.find(names.routing, {}, {
+          limit: MOST_ROUTES,
+          projection: { queue: 1 },
+        }),
+    );
+    return { isThere: false, names: routes.map(({ queue }) => String(queue)) };
   }
 
   /** Says which of these views are old. */
@@ -180,7 +198,7 @@ export class MongodbTables {
     options?: CallOptions,
   ): Promise<void> {
     if (this.#view.hasRecord("queue", name)) return;
-    const isThere = hasRoutes || await this.#hasMessages(name, options) ||
+    const isThere = hasRoutes || await this.#hasTraces(name, options) ||
       await this.#isListed(name, options);
     this.#view.setForeignQueue(name, isThere);
   }
@@ -195,6 +213,20 @@ export class MongodbTables {
           limit: 1,
           projection: { _id: 1 },
         }),
+    );
+    return found.length > 0;
+  }
+
+  /** What lies in a queue, was taken from it, or waits for its time. */
+  async #hasTraces(queue: string, options?: CallOptions): Promise<boolean> {
+    const { client, settings: { names } } = this.#context;
+    const found = await this.#context.call(
+      ACTION,
+      options,
+      () =>
+        client.find(names.messages, {
+          queue: { $in: [queue, ...hiddenNames(queue)] },
+        }, { limit: 1, projection: { _id: 1 } }),
     );
     return found.length > 0;
   }
@@ -338,13 +370,7 @@ export class MongodbTables {
       await write(() =>
         Promise.all([
           client.remove(names.messages, [{
-            queue: {
-              $in: [
-                hiddenName(queue, "unacked"),
-                hiddenName(queue, "delayed"),
-                hiddenName(queue, "malformed"),
-              ],
-            },
+            queue: { $in: hiddenNames(queue) },
           }]),
           client.remove(names.queues, [{ _id: queue }]),
         ])
@@ -353,5 +379,11 @@ export class MongodbTables {
     return messageCount;
   }
 }
+
+const ACTION = "look for a queue";
+const FOUND: QueueSearch = { isThere: true, names: [] };
+
+/** So many bindings are looked at for a name that may have been meant. */
+const MOST_ROUTES = 1000;
 
 const NO_PRINTS: ReadonlyMap<string, string> = new Map();

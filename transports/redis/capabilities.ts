@@ -6,6 +6,7 @@ const CAPABILITIES: readonly Capability[] = [
   "delay",
   "exchange-to-exchange",
   "exclusive",
+  "known-queues",
   "lease",
   "length-limit",
   "message-ttl",

@@ -199,14 +199,14 @@ export class Layout {
    * regard for the key, so both with and without one.
    */
   patterns(exchange: string): readonly string[] {
-    const base = escape(this.#channelBase(exchange));
+    const base = escapePattern(this.#channelBase(exchange));
     return this.options.fanoutPatterns ? [base, `${base}/*`] : [base];
   }
 
   /** The pattern of all channels that begin with the prefix, if there is one. */
   get prefixPattern(): string | undefined {
     const { prefix } = this.options;
-    return prefix === "" ? undefined : `${escape(prefix)}*`;
+    return prefix === "" ? undefined : `${escapePattern(prefix)}*`;
   }
 
   /** Whether what is published on a channel is for a fanout exchange. */
@@ -231,7 +231,12 @@ export class Layout {
   }
 }
 
-/** A text as a pattern that matches nothing else. */
-function escape(text: string): string {
+/**
+ * Writes a text as a pattern that matches nothing else.
+ *
+ * @param text The text.
+ * @returns The pattern.
+ */
+export function escapePattern(text: string): string {
   return text.replace(/[*?[\]\\^-]/g, "\\$&");
 }

@@ -220,3 +220,20 @@ for _, suffix in ipairs(SUFFIXES) do redis.call('UNLINK', P .. ARGV[1] .. suffix
 redis.call('HDEL', SIZED, ARGV[1])
 return count
 `;
+
+/**
+ * ARGV: a cursor, and how what was taken from a queue ends. Returns the next cursor, or
+ * nothing if there is such a one of Kombu's, which names it by a UUID: what one of ours
+ * holds may be of a queue that was deleted.
+ */
+export const UNACKED_OF: string = String.raw`
+local next, page = unpack(redis.call('HSCAN', UNACKED, ARGV[1], 'COUNT', 200))
+for i = 1, #page, 2 do
+  if string.find(page[i], '^%x+%-%x+%-%x+%-%x+%-%x+$') then
+    for j = 2, #ARGV do
+      if string.sub(page[i + 1], -#ARGV[j]) == ARGV[j] then return false end
+    end
+  end
+end
+return next
+`;

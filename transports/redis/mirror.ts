@@ -233,7 +233,7 @@ export class Mirror {
   #addMember(exchange: string, text: string): void {
     const member = this.#setOf(exchange).add(text);
     if (member === undefined) return;
-    this.#guessQueue(member.queue);
+    this.guessQueue(member.queue);
     const binding = bindingOf(exchange, member);
     this.#topology.apply({ type: "bound", binding });
   }
@@ -264,7 +264,8 @@ export class Mirror {
     });
   }
 
-  #guessQueue(name: string): void {
+  /** Notes that a queue is there that no field tells of. */
+  guessQueue(name: string): void {
     if (this.#topology.queue(name) !== undefined) return;
     this.#topology.apply({
       type: "queue-declared",
@@ -276,7 +277,7 @@ export class Mirror {
 
   /** Works out what has to be written for planned changes, and changes nothing yet. */
   plan(changes: readonly TopologyChange[]): Writes {
-    return planWrites(changes, {
+    return planWrites(this.#withQueues(changes), {
       layout: this.#layout,
       takesLists: this.#takesLists,
       field: (name) => this.#fields.get(name) ?? "",
@@ -285,6 +286,25 @@ export class Mirror {
         [...this.#topology.bindingsTo(queue)]
           .filter(({ source }) => source === exchange).length,
       members: (exchange, binding) => this.#setOf(exchange).textsOf(binding),
+    });
+  }
+
+  /** A queue that we only know to be there is noted with its first consumer: others are to know it, too. */
+  #withQueues(changes: readonly TopologyChange[]): readonly TopologyChange[] {
+    return changes.flatMap((change) => {
+      if (change.type !== "consumer-added") return [change];
+      const { queue: name } = change;
+      return this.#fields.has(`queue ${name}`) ||
+          changes.some((each) =>
+            each.type === "queue-declared" && each.queue.name === name
+          )
+        ? [change]
+        : [{
+          type: "queue-declared",
+          queue: plainQueue(name),
+          owner: undefined,
+          foreign: true,
+        }, change];
     });
   }
 

@@ -25,10 +25,16 @@
  * | `sep` | `sep` | bytes 6, 22 | between the parts of keys and bindings |
  * | `unacked_key`, `unacked_index_key` | `unackedKey`, `unackedIndexKey` | `unacked`, `unacked_index` | where unacked messages are; shared by all that use the database |
  *
- * Capabilities: all but `known-queues`, for an empty queue of Kombu's leaves no trace: a
- * message to the default exchange makes its queue. `queued-fanout` is not among
- * them with `fanout: "pubsub"`. Priorities are told apart as far as they have lists of their
- * own.
+ * Capabilities: all; `queued-fanout` is not among them with `fanout: "pubsub"`.
+ * Priorities are told apart as far as they have lists of their own.
+ *
+ * A queue is there if one of ours declared it or consumes from it by its name, if
+ * messages lie in it, if Kombu has bound it to an exchange or has one of its messages
+ * unacked, or if a message that came by the same connection names it as `replyTo`.
+ * An empty queue of Kombu's that is bound to no exchange leaves no trace: declare it, or
+ * publish with `mandatory: false`, which puts the message there all the same. A name that
+ * is not known costs a `SCAN` of the database's keys; without the right to that, every
+ * queue is taken to be there.
  *
  * A message is taken and noted as unacked in one step, and waiting takes nothing. What a
  * lost connection held goes back with the next one of the same `Connection`; what a

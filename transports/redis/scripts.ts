@@ -7,6 +7,7 @@ import {
   PASS,
   PURGE,
   TAKE,
+  UNACKED_OF,
 } from "./lua_messages.ts";
 import { ANNOUNCE } from "./lua_announce.ts";
 import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
@@ -56,6 +57,8 @@ export interface Scripts {
   readonly ripen: string;
   /** Removes the ready messages of a queue. */
   readonly purge: string;
+  /** Looks whether something of a queue is unacked. */
+  readonly unacked: string;
   /** Puts aside what can not be read. */
   readonly aside: string;
   /** Brings back into its queue what was put aside. */
@@ -152,6 +155,7 @@ local DEADLINES = ${quote(layout.deadlines)}
       RIPEN,
     ),
     purge: consumers(SIZES, PURGE),
+    unacked: script(UNACKED_OF),
     aside: consumers(ASIDE),
     back: consumers(BACK),
     use: consumers(CLOCK, EXPIRES, USE),

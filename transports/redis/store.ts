@@ -4,7 +4,6 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
-  BroadcastResult,
   ChangeResult,
   PutOptions,
   PutResult,
@@ -27,6 +26,7 @@ import { takenForDeadError } from "./errors.ts";
 import { isOurs } from "./adoption.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { Fanout } from "./fanout.ts";
+import { ForeignQueues } from "./foreign_queues.ts";
 import { Layout } from "./layout.ts";
 import { Mirror } from "./mirror.ts";
 import { readRedisOptions, type RedisOptions } from "./options.ts";
@@ -56,6 +56,7 @@ export class RedisStore implements Store {
   readonly #tables: Tables;
   readonly #fanout: Fanout;
   readonly #settlement: Settlement;
+  readonly #foreign: ForeignQueues;
   readonly #sweeper: Sweeper;
   readonly #operationTimeout: number;
   readonly #visibilityTimeout: number;
@@ -87,6 +88,7 @@ export class RedisStore implements Store {
       lease: redis.visibilityTimeout,
     };
     this.#tables = new Tables(core, rings);
+    this.#foreign = new ForeignQueues(core);
     this.#fanout = new Fanout(core, listener, redis.fanout, {
       timeout: options.operationTimeout,
       read: (name, deadline) =>
@@ -142,6 +144,7 @@ export class RedisStore implements Store {
       this.#reserver.close(error);
       this.#putter.close();
       this.#fanout.close();
+      this.#foreign.close();
       for (const client of [core.commands, listener]) {
         if (reason.type === "lost") client.destroy(error);
         await client[Symbol.asyncDispose]();
@@ -219,11 +222,11 @@ export class RedisStore implements Store {
     await this.#fanout.follow(this.#owner, options);
   }
 
-  broadcast(
-    ...call: Parameters<NonNullable<Store["broadcast"]>>
-  ): Promise<BroadcastResult> {
-    return this.#fanout.send(...call);
-  }
+  readonly broadcast: NonNullable<Store["broadcast"]> = (...call) =>
+    this.#fanout.send(...call);
+
+  readonly findQueue: NonNullable<Store["findQueue"]> = (...call) =>
+    this.#foreign.find(...call);
 
   async countMessages(
     queue: string,
@@ -236,9 +239,10 @@ export class RedisStore implements Store {
     // What has become due was moved there by us: nobody else tells our consumers.
     if (count > 0) this.#reserver.ring(queue);
     const { topology } = this.#core.mirror;
-    return count === 0 && topology.queue(queue) === undefined
-      ? undefined
-      : count;
+    if (count === 0 && topology.queue(queue) === undefined) return undefined;
+    // Who looks at a queue uses it.
+    await this.#tables.use([queue], options);
+    return count;
   }
 
   async purgeQueue(queue: string, options?: CallOptions): Promise<number> {

@@ -11,7 +11,7 @@ import {
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { Delivery, DeliveryTag, Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
-import { planCancel, planConsume } from "../../virtual/consume.ts";
+import { planCancel } from "../../virtual/consume.ts";
 import { checkQueue } from "../../virtual/declare.ts";
 import type { ConsumerRecord } from "../../virtual/topology.ts";
 import type {
@@ -31,13 +31,15 @@ import type {
   Subscription,
 } from "../transport.ts";
 import type { DeadLetters } from "./dead_letters.ts";
-import { type Declarer, planForeignConsume } from "./declarer.ts";
+import { type Declarer, planConsumeAny } from "./declarer.ts";
 import { Deliveries } from "./deliveries.ts";
+import { withQueue } from "./known_queues.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { Loop } from "./loop.ts";
 import type { Parking } from "./parking.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Quarantine } from "./quarantine.ts";
+import type { ReplyQueues } from "./reply_queues.ts";
 import type { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
 import { lostBefore } from "./settler.ts";
@@ -57,6 +59,7 @@ export interface ChannelContext {
   readonly parking: Parking;
   readonly quarantine: Quarantine;
   readonly leftovers: Leftovers;
+  readonly replies: ReplyQueues | undefined;
   readonly ripener: Ripener;
   /** The tags in the tables of the consumers that the connection has, on all its channels. */
   readonly consumerTags: Set<string>;
@@ -154,14 +157,14 @@ export class StoreChannel implements Channel {
     checkName("queue", queue);
     this.#check(options, () => `get from queue "${queue}"`);
     const { store, owner, deadLetters } = this.#context;
-    const view = await store.readTopology(
-      { type: "queue", name: queue },
-      options,
-    );
-    if (
-      view.topology.queue(queue) !== undefined ||
-      store.capabilities.has("known-queues")
-    ) checkQueue(view.topology, queue, owner);
+    const of = { type: "queue", name: queue } as const;
+    await withQueue(store, queue, options, async () => {
+      const { topology } = await store.readTopology(of, options);
+      if (
+        topology.queue(queue) !== undefined ||
+        store.capabilities.has("known-queues")
+      ) checkQueue(topology, queue, owner);
+    });
     for (;;) {
       const { reservations, missing, failed } = await store.reserve(
         [{ queue, limit: 1 }],
@@ -240,16 +243,15 @@ export class StoreChannel implements Channel {
       (each.consumerTag === record.consumerTag ||
         !consumerTags.has(each.consumerTag));
     try {
-      await this.#tables.change(
-        { type: "queue", name: queue },
-        (topology) =>
-          topology.queue(queue) === undefined &&
-            !store.capabilities.has("known-queues")
-            ? planForeignConsume(queue, record)
-            : planConsume(topology, { queue, consumer: record, isGone }, owner),
-        () => `consume from queue "${queue}"`,
-        options,
-      );
+      const what = { queue, consumer: record, isGone };
+      const knows = store.capabilities.has("known-queues");
+      await withQueue(store, queue, options, () =>
+        this.#tables.change(
+          { type: "queue", name: queue },
+          (topology) => planConsumeAny(topology, what, owner, knows),
+          () => `consume from queue "${queue}"`,
+          options,
+        ));
     } catch (error) {
       this.#consumers.delete(consumerTag);
       consumerTags.delete(record.consumerTag);

@@ -23,6 +23,7 @@ import { Parking } from "./parking.ts";
 import { Publisher } from "./publisher.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Router } from "./router.ts";
+import { ReplyQueues } from "./reply_queues.ts";
 import { Ripener } from "./ripener.ts";
 import { lostBefore } from "./settler.ts";
 import type { Reservation, Store } from "./store.ts";
@@ -133,6 +134,9 @@ class StoreConnection implements TransportConnection {
     );
     const declarer = new Declarer(store, this.#limits);
     this.#ripener = new Ripener(store, options);
+    const replies = store.findQueue === undefined
+      ? undefined
+      : new ReplyQueues();
     this.#context = {
       store,
       clock,
@@ -142,6 +146,7 @@ class StoreConnection implements TransportConnection {
       deadLetters: this.#deadLetters,
       quarantine,
       leftovers,
+      replies,
       ripener: this.#ripener,
       consumerTags: new Set(),
       declarer,
@@ -159,6 +164,7 @@ class StoreConnection implements TransportConnection {
         this.#limits,
         this.#deadLetters,
         this.#ripener,
+        replies,
       ),
       loopFor: (queue) => this.#loopFor(queue),
       forget: (channel) => this.#channels.delete(channel),

@@ -3,11 +3,8 @@ import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { PreconditionFailedError, TimeoutError } from "../../model/errors.ts";
 import { plainQueue } from "../../model/queue.ts";
-import type {
-  ConsumerRecord,
-  Topology,
-  TopologyChange,
-} from "../../virtual/topology.ts";
+import { planConsume } from "../../virtual/consume.ts";
+import type { Topology, TopologyChange } from "../../virtual/topology.ts";
 import type { Store, TopologyKey } from "./store.ts";
 
 /** Decides which changes lead from a topology to what is wanted, or throws why it can not be had. */
@@ -87,17 +84,26 @@ export class Declarer {
 }
 
 /**
- * Plans to consume from a queue that is not in the tables, where those do not know all
- * queues: it is added as somebody else's.
+ * Plans to consume. A queue that is not in the tables is added as somebody else's, where
+ * those do not know all queues.
  *
- * @param name The queue's name.
- * @param consumer The consumer.
+ * @param topology The tables.
+ * @param what The queue's name, the consumer, and which of the present ones are gone.
+ * @param owner Whose the consumer is.
+ * @param knowsQueues Whether a queue that is not in the tables is not there.
  * @returns The changes.
+ * @throws {NotFoundError} If there is no such queue.
  */
-export function planForeignConsume(
-  name: string,
-  consumer: ConsumerRecord,
+export function planConsumeAny(
+  topology: Topology,
+  what: Parameters<typeof planConsume>[1],
+  owner: string,
+  knowsQueues: boolean,
 ): readonly TopologyChange[] {
+  const { queue: name, consumer } = what;
+  if (knowsQueues || topology.queue(name) !== undefined) {
+    return planConsume(topology, what, owner);
+  }
   return [
     {
       type: "queue-declared",

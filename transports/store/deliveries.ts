@@ -29,6 +29,7 @@ import {
   type Settling,
 } from "./settler.ts";
 import { Slab } from "../../model/slab.ts";
+import type { ReplyQueues } from "./reply_queues.ts";
 import type { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
@@ -61,6 +62,7 @@ interface Held extends Settling {
 /** What {@linkcode Deliveries} need of their connection. */
 export interface DeliveriesContext {
   readonly store: Store;
+  readonly replies?: ReplyQueues | undefined;
   readonly deadLetters: DeadLetters;
   readonly parking: Parking;
   readonly ripener: Ripener;
@@ -112,7 +114,9 @@ export class Deliveries implements SettlerHost<Held> {
     };
     held.tag = this.#window.add(held);
     if (noAck) this.#window.take(held.tag);
-    return deliveryOf(reservation, held.tag, this.#slab);
+    const delivery = deliveryOf(reservation, held.tag, this.#slab);
+    this.#context.replies?.note(delivery.properties.replyTo);
+    return delivery;
   }
 
   /** Settles: done. */

@@ -7,6 +7,8 @@ import { withoutBcc } from "../../virtual/route.ts";
 import type { PublishOutcome } from "../transport.ts";
 import { refusePublishing } from "./capabilities.ts";
 import type { DeadLetters } from "./dead_letters.ts";
+import { lookForQueue } from "./known_queues.ts";
+import type { ReplyQueues } from "./reply_queues.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
 import type { Ripener } from "./ripener.ts";
 import type {
@@ -16,7 +18,9 @@ import type {
   Store,
 } from "./store.ts";
 
-const RETURNED: PublishOutcome = { type: "returned", replyText: "NO_ROUTE" };
+const RETURNED = { type: "returned", replyText: "NO_ROUTE" } as const;
+/** Somebody listened, whose queues are not ours to count. */
+const SENT: PublishOutcome = { type: "accepted", queues: undefined };
 
 /**
  * Routes messages and puts their copies. A message whose route is known costs no
@@ -28,6 +32,7 @@ export class Publisher {
   readonly #limits: Limits;
   readonly #deadLetters: DeadLetters;
   readonly #ripener: Ripener;
+  readonly #replies: ReplyQueues | undefined;
 
   /** Makes one for all channels of a connection. */
   constructor(
@@ -36,12 +41,14 @@ export class Publisher {
     limits: Limits,
     deadLetters: DeadLetters,
     ripener: Ripener,
+    replies?: ReplyQueues,
   ) {
     this.#store = store;
     this.#router = router;
     this.#limits = limits;
     this.#deadLetters = deadLetters;
     this.#ripener = ripener;
+    this.#replies = replies;
   }
 
   /** Publishes a message. */
@@ -80,7 +87,13 @@ export class Publisher {
     sent: Publishing = message,
   ): Promise<PublishOutcome> {
     if (routed.queues.length === 0) {
-      return this.#nowhere(message, routed, options, sent);
+      const { unknown } = routed;
+      const isNowhere = unknown === undefined ||
+        (message.mandatory && !this.#replies?.has(message.routingKey));
+      if (isNowhere) {
+        return this.#nowhere(message, routed, options, sent);
+      }
+      routed = unknown;
     }
     const put = this.#store.put(itemsFor(sent, routed), {
       version: routed.version,
@@ -118,9 +131,7 @@ export class Publisher {
       case "stale":
       case "lost": // can not be: nothing was to be removed instead
         // The tables changed since the route was decided.
-        this.#limits.check(options, () => describe(message));
-        this.#router.forget(message);
-        return await this.#routeAndPut(message, options);
+        return await this.#routeAnew(message, options);
     }
   }
 
@@ -136,20 +147,31 @@ export class Publisher {
         version: routed.version,
       });
       if (result?.type !== "stale") {
-        return message.mandatory && result?.type === "sent" &&
-            result.receivers === 0
-          ? RETURNED
-          : routed.outcome;
+        if (result?.type !== "sent") return routed.outcome;
+        if (result.receivers > 0) return SENT;
+        return message.mandatory ? RETURNED : routed.outcome;
       }
-      this.#limits.check(options, () => describe(message));
-      this.#router.forget(message);
-      return await this.#routeAndPut(message, options);
+      return await this.#routeAnew(message, options);
     }
     if (await this.#router.isOld(message, routed, options)) {
-      this.#router.forget(message);
-      return await this.#routeAndPut(message, options);
+      return await this.#routeAnew(message, options);
     }
-    return message.mandatory ? RETURNED : routed.outcome;
+    if (!message.mandatory) return routed.outcome;
+    if (message.exchange !== "") return RETURNED;
+    const { routingKey } = message;
+    const queue = await lookForQueue(this.#store, routingKey, options);
+    return queue.isThere
+      ? await this.#routeAnew(message, options)
+      : { ...RETURNED, nearest: queue.nearest };
+  }
+
+  #routeAnew(
+    message: Publishing,
+    options?: CallOptions,
+  ): Promise<PublishOutcome> {
+    this.#limits.check(options, () => describe(message));
+    this.#router.forget(message);
+    return this.#routeAndPut(message, options);
   }
 
   async #broadcast(

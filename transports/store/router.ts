@@ -22,6 +22,8 @@ export interface Routed {
   readonly announced: readonly string[];
   /** What `publish` resolves to when all goes well: made once for each route. */
   readonly outcome: PublishOutcome;
+  /** By the default exchange to a queue that is not known, where another program may take from it all the same. */
+  readonly unknown?: Routed | undefined;
 }
 
 interface Target {
@@ -146,15 +148,18 @@ export class Router {
       broadcasts: expands ? () => false : broadcasts,
       puts: puts && (() => true),
     });
-    return found === undefined
-      ? {
+    if (found === undefined) {
+      return {
         version: view.version,
         queues: [],
         broadcasts: [],
         announced: [],
         outcome: NOWHERE,
-      }
-      : this.#resolve(view, message, found);
+      };
+    }
+    const routed = this.#resolve(view, message, found);
+    // A dead letter is rather put where somebody may take it than lost.
+    return routed.unknown ?? routed;
   }
 
   /** Says whether a queue may have been bound since: where nothing is put, the store can not tell by itself. */
@@ -163,8 +168,13 @@ export class Router {
     routed: Routed,
     options?: CallOptions,
   ): Promise<boolean> {
-    const view = await this.#store.readTopology(viewKey(message), options);
-    return view.version !== routed.version;
+    const { version, topology } = await this.#store.readTopology(
+      viewKey(message),
+      options,
+    );
+    return version !== routed.version ||
+      (message.exchange === "" &&
+        topology.queue(message.routingKey) !== undefined);
   }
 
   /** Forgets the view that a message was routed on: it was old. */
@@ -205,28 +215,30 @@ export class Router {
     message: Publishing,
     found: Route,
   ): Routed {
-    let names = [...found.queues];
-    if (
-      message.exchange === "" && names.length === 0 &&
-      !this.#store.capabilities.has("known-queues")
-    ) {
-      // An empty queue leaves no trace on such a broker: `put` makes it.
-      names = [message.routingKey];
-    }
+    const { broadcasts } = found;
     const announces = this.#broadcasting.puts !== undefined;
-    const apart = names.length === 0 || !announces;
-    return {
-      version,
-      queues: names.map((queue) => ({ queue, ttl: ttlOf(topology, queue) })),
-      broadcasts: apart ? found.broadcasts : [],
-      announced: apart ? [] : found.broadcasts,
-      outcome: {
-        type: "accepted",
-        queues: found.broadcasts.length > 0 && !announces
-          ? undefined
-          : names.length,
-      },
+    const routedTo = (names: readonly string[]): Routed => {
+      const apart = names.length === 0 || !announces;
+      return {
+        version,
+        queues: names.map((queue) => ({ queue, ttl: ttlOf(topology, queue) })),
+        broadcasts: apart ? broadcasts : [],
+        announced: apart ? [] : broadcasts,
+        outcome: {
+          type: "accepted",
+          queues: broadcasts.length > 0 && !announces
+            ? undefined
+            : names.length,
+        },
+      };
     };
+    const routed = routedTo([...found.queues]);
+    if (message.exchange !== "" || found.queues.size > 0) return routed;
+    const { capabilities, findQueue } = this.#store;
+    // An empty queue leaves no trace on such brokers: `put` makes it.
+    const unknown = routedTo([message.routingKey]);
+    if (!capabilities.has("known-queues")) return unknown;
+    return findQueue === undefined ? routed : { ...routed, unknown };
   }
 }
 

@@ -37,6 +37,13 @@ export interface Store extends AsyncDisposable {
     version: string,
     options?: CallOptions,
   ): Promise<ChangeResult>;
+  /**
+   * Looks, anew, for a queue that the tables do not name: other programs may use it all
+   * the same. If it is there, the tables name it from then on. For stores that other
+   * programs use too, and where a message may be put into a queue that nobody has
+   * declared. Asked only before somebody is told that there is no such queue.
+   */
+  findQueue?(name: string, options?: CallOptions): Promise<QueueSearch>;
   /** Counts the ready messages, or `undefined` if there is no such queue. */
   countMessages(
     queue: string,
@@ -174,6 +181,14 @@ export interface TopologyView {
   readonly topology: Topology;
   /** A mark that changes whenever the tables do. */
   readonly version: string;
+}
+
+/** What a search for a queue found. */
+export interface QueueSearch {
+  /** Whether it is there, or may be: where the broker lets nobody look, it may be. */
+  readonly isThere: boolean;
+  /** Names of queues that were met meanwhile, beside those in the tables. */
+  readonly names: Iterable<string>;
 }
 
 /** What became of planned changes. */

@@ -6,6 +6,7 @@ import {
   checkName,
   checkQueueDeclaration,
 } from "../../model/checks.ts";
+import { NotFoundError } from "../../model/errors.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import {
@@ -21,6 +22,7 @@ import {
 import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
 import { requireCapability, requireForQueue } from "./capabilities.ts";
 import type { Declarer, Plan } from "./declarer.ts";
+import { withQueue } from "./known_queues.ts";
 import type { Store, TopologyKey } from "./store.ts";
 
 /** Says whether a call may begin, and throws if it may not. */
@@ -107,13 +109,28 @@ export class Tables {
       () => `declare queue "${declared.name}"`,
       options,
     );
-    return await this.checkQueue(declared.name, options);
+    try {
+      return await this.checkQueue(declared.name, options);
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error;
+      // It was there, and its time is over already.
+      return { name: declared.name, messageCount: 0, consumerCount: undefined };
+    }
   }
 
   /** Looks at a queue. */
   async checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
     checkName("queue", name);
     this.#check(options, () => `check queue "${name}"`);
+    return await withQueue(
+      this.#store,
+      name,
+      options,
+      () => this.#lookAt(name, options),
+    );
+  }
+
+  async #lookAt(name: string, options?: CallOptions): Promise<QueueStatus> {
     const [store, owner] = [this.#store, this.#owner];
     const view = await store.readTopology({ type: "queue", name }, options);
     const messageCount = await store.countMessages(name, options);
@@ -137,7 +154,8 @@ export class Tables {
   ): Promise<number> {
     checkName("queue", name);
     const { ifUnused = false, ifEmpty = false } = options ?? {};
-    const isKnown = this.#store.capabilities.has("known-queues");
+    const { capabilities, findQueue } = this.#store;
+    const isKnown = capabilities.has("known-queues") && findQueue === undefined;
     return await this.change(
       { type: "queue", name },
       (topology) =>

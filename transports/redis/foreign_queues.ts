@@ -1,0 +1,145 @@
+import { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type { QueueSearch } from "../store/store.ts";
+import type { Core } from "./core.ts";
+import { timeoutError } from "./errors.ts";
+import { escapePattern } from "./layout.ts";
+import { decode, listOf } from "./reply.ts";
+
+/** So many keys, or members of a set, are looked at in one command: a server does nothing else meanwhile. */
+const AT_ONCE = 5000;
+const PAGE = 1000;
+
+const ACTION = "look for a queue";
+
+/** Which queues are bound, as Kombu's sets say; `undefined` where the server lets nobody look. */
+type Bound = ReadonlySet<string> | undefined;
+
+/**
+ * Finds queues of other programs, which no tables name: by what lies in them, by what was
+ * taken from them, and by Kombu's bindings. An empty queue of Kombu's that is bound to no
+ * exchange leaves no trace.
+ */
+export class ForeignQueues {
+  readonly #core: Core;
+  readonly #limits: Limits;
+  #listing: Promise<Bound> | undefined;
+  #next: Promise<Bound> | undefined;
+
+  /** Makes one that has looked for nothing. */
+  constructor(core: Core) {
+    this.#core = core;
+    this.#limits = new Limits(core.clock);
+  }
+
+  /** Looks for a queue in what the server has now; if it is there, the mirror has it from then on. */
+  async find(queue: string, options?: CallOptions): Promise<QueueSearch> {
+    const search = await this.#find(queue, options);
+    if (search.isThere) this.#core.mirror.guessQueue(queue);
+    return search;
+  }
+
+  async #find(queue: string, options?: CallOptions): Promise<QueueSearch> {
+    if (await this.#hasMessages(queue, options)) return FOUND;
+    const bound = await this.#limits.wait(
+      this.#listAnew(),
+      options,
+      () => timeoutError(ACTION, "not-sent"),
+    );
+    if (
+      bound === undefined || bound.has(queue) ||
+      await this.#isUnacked(queue, options)
+    ) return FOUND;
+    return { isThere: false, names: bound };
+  }
+
+  /** The connection has ended: nobody waits any more. */
+  close(): void {
+    this.#limits.clear();
+  }
+
+  async #hasMessages(queue: string, options?: CallOptions): Promise<boolean> {
+    const { layout, commands } = this.#core;
+    const keys = [
+      ...layout.lists(queue),
+      layout.delayed(queue),
+      layout.malformed(queue),
+    ];
+    const count = await commands.send(ACTION, ["EXISTS", ...keys], options);
+    return Number(count) > 0;
+  }
+
+  async #isUnacked(queue: string, options?: CallOptions): Promise<boolean> {
+    let cursor = "0";
+    do {
+      const args = [cursor, ...endings(queue)];
+      const next = await this.#core.run("unacked", ACTION, args, options);
+      if (next === null) return true;
+      cursor = decode(next);
+    } while (cursor !== "0");
+    return false;
+  }
+
+  /** Those who ask while others look wait for the look behind that one: what they ask for may be younger. */
+  #listAnew(): Promise<Bound> {
+    if (this.#listing === undefined) {
+      this.#listing = this.#list().finally(() => this.#listing = undefined);
+      return this.#listing;
+    }
+    this.#next ??= this.#listing.catch(() => {}).then(() => {
+      this.#next = undefined;
+      return this.#listAnew();
+    });
+    return this.#next;
+  }
+
+  async #list(): Promise<Bound> {
+    const { layout, commands } = this.#core;
+    const queues = new Set<string>();
+    const pattern = `${escapePattern(layout.bindings(""))}*`;
+    let cursor = "0";
+    do {
+      const reply = await commands.ask(ACTION, [
+        ...["SCAN", cursor, "MATCH", pattern, "COUNT", AT_ONCE] as const,
+      ]);
+      if (reply === undefined) return undefined;
+      const [next, keys] = listOf(reply);
+      cursor = decode(next);
+      const sets = listOf(keys ?? []).map(decode);
+      await Promise.all(sets.map((key) => this.#readSet(key, queues)));
+    } while (cursor !== "0");
+    return queues;
+  }
+
+  async #readSet(key: string, queues: Set<string>): Promise<void> {
+    const { layout, commands } = this.#core;
+    let cursor = "0";
+    do {
+      const reply = await commands.ask(ACTION, [
+        ...["SSCAN", key, cursor, "COUNT", PAGE] as const,
+      ]);
+      if (reply === undefined) return; // it is no set, or not ours to read
+      const [next, members] = listOf(reply);
+      cursor = decode(next);
+      for (const member of listOf(members ?? [])) {
+        const queue = layout.parseMember(decode(member))?.queue;
+        if (queue !== undefined) queues.add(queue);
+      }
+    } while (cursor !== "0");
+  }
+}
+
+const FOUND: QueueSearch = { isThere: true, names: [] };
+
+/** How a list of an envelope, the default exchange and a queue may end as JSON. */
+function endings(queue: string): readonly string[] {
+  const text = JSON.stringify(queue);
+  const ascii = text.replace(
+    /[^\0-\x7f]/g,
+    (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return [...new Set([text, ascii])].flatMap((each) => [
+    `"", ${each}]`,
+    `"",${each}]`,
+  ]);
+}
