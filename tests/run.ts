@@ -18,8 +18,6 @@ import { ALONE, rest } from "./plan.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** How many files are under way for each core: most of a test is waiting for a broker. */
-const JOBS_A_CORE = 3;
 const CORES = navigator.hardwareConcurrency;
 
 /** Why a broker that takes minutes to install is not there. */
@@ -43,15 +41,22 @@ async function main(files: readonly string[]): Promise<number> {
     ending.signal.throwIfAborted();
     const reasons = BROKERS.filter((row) => !isThere(row))
       .map(({ name }) => [`DASHI_TEST_${name}_REASON`, SLOW]);
-    const last = await runTests(
-      files.length > 0 ? files : rest(new URL("..", import.meta.url)),
-      {
-        jobs: JOBS_A_CORE * CORES,
-        env: { ...Object.fromEntries(reasons), ...brokers.env },
-      },
-    );
-    const first = await alone;
-    return tell(first === undefined ? [last] : [first, last], [brokers]);
+    const env = { ...Object.fromEntries(reasons), ...brokers.env };
+    if (alone === undefined) {
+      const run = await runTests(files, { jobs: 3 * CORES, env });
+      return tell([run], [brokers]);
+    }
+    // Most of a test is waiting for a broker. deno test takes a folder after the other, and
+    // so would come to those that wait longest at the end.
+    const others = rest(new URL("..", import.meta.url));
+    const ofBrokers = others.filter(isOfBroker);
+    const ofAll = others.filter((file) => !isOfBroker(file));
+    const runs = await Promise.all([
+      alone,
+      runTests(ofBrokers, { jobs: 2 * CORES, env }),
+      runTests(ofAll, { jobs: CORES, env, quiet: true }),
+    ]);
+    return tell(runs, [brokers]);
   } finally {
     await alone?.catch(() => {});
     await brokers.stop();
@@ -120,6 +125,10 @@ async function runTests(
     ending.signal.removeEventListener("abort", onEnding);
     for (const each of [report, tallies]) await Deno.remove(each);
   }
+}
+
+function isOfBroker(file: string): boolean {
+  return file.startsWith("tests/transports/");
 }
 
 async function writeAll(bytes: Uint8Array): Promise<void> {
