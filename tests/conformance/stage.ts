@@ -25,6 +25,9 @@ export interface Stage {
   exchange(options?: ConstructorParameters<typeof Exchange>[1]): Exchange;
 }
 
+/** What the case of a harness has opened. */
+const OPENED = new WeakMap<Harness, Connection[]>();
+
 /**
  * Makes a case that uses the public API.
  *
@@ -57,7 +60,13 @@ export function onStage(
         },
       }, harness);
       await arrives(running, "the end of the case", CASE_PATIENCE);
+    } catch (error) {
+      // What it left at work would disturb the cases behind it.
+      const left = OPENED.get(harness) ?? [];
+      await Promise.all(left.map((each) => each.close({ drainTimeout: 1 })));
+      throw error;
     } finally {
+      OPENED.delete(harness);
       await connection.close({ drainTimeout: PATIENCE });
       await remove(harness, queues, exchanges);
     }
@@ -75,7 +84,7 @@ export function open(
   harness: Harness,
   options: Parameters<typeof createConnection>[1] = {},
 ): Connection {
-  return createConnection(harness.url, {
+  const connection = createConnection(harness.url, {
     transport: harness.transport,
     transportOptions: harness.transportOptions,
     connectTimeout: PATIENCE,
@@ -83,6 +92,10 @@ export function open(
     onUnhandled: () => {}, // cases let much fail
     ...options,
   });
+  const opened = OPENED.get(harness);
+  if (opened === undefined) OPENED.set(harness, [connection]);
+  else opened.push(connection);
+  return connection;
 }
 
 async function remove(
