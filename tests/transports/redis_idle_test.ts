@@ -92,6 +92,7 @@ test(
     await using raw = new Raw(server.port);
     await using connection = connectTo(server.url);
     const queues = Array.from({ length: 500 }, (_, i) => new Queue(`q${i}`));
+    await connection.declare(queues);
     const iterator = connection.consumer<number>(queues)
       [Symbol.asyncIterator]();
     const first = iterator.next();
