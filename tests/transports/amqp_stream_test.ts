@@ -48,3 +48,29 @@ test("a stream is read on from behind what was settled, when its connection was 
   const channel = await connection.channel();
   await channel.deleteQueue(routingKey);
 });
+
+test("what fails of a stream is called for again here, and parked; nothing is put into the stream", async ({ url }) => {
+  const queue = new Queue(`dashi-stream-${crypto.randomUUID()}`, {
+    arguments: { "x-queue-type": "stream" },
+  });
+  const { name } = queue;
+  await using connection = createConnection(url, { onUnhandled: () => {} });
+  for (const payload of ["bad", "good"]) await connection.send(queue, payload);
+  const seen: unknown[] = [];
+  const consumer = connection.consumer<string>(name, {
+    prefetch: 10,
+    arguments: { "x-stream-offset": "first" },
+  });
+  await consumer.run(({ payload, attempt }) => {
+    seen.push([payload, attempt]);
+    if (payload === "bad") throw new Error("no");
+    void consumer.cancel();
+  }, { retry: { attempts: 3, backoff: 0 } });
+  assertEquals(seen, [["bad", 1], ["bad", 2], ["bad", 3], ["good", 1]]);
+  const failed = connection.queue<string>(`${name}.failed`);
+  const letter = await failed.get();
+  assertEquals([letter?.payload, letter?.deaths[0]?.queue], ["bad", name]);
+  await letter?.ack();
+  const channel = await connection.channel();
+  for (const each of [name, `${name}.failed`]) await channel.deleteQueue(each);
+});

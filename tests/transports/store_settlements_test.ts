@@ -279,3 +279,36 @@ Deno.test("run() calls no more where a retry fails for good", async () => {
   assertEquals(ended.left, 0);
   assertEquals(ended.calls, 1);
 });
+
+Deno.test("run() keeps a message that it may not park, tells of it, and goes on with the others", async () => {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  const failing = new Failing(FINAL);
+  failing.left = Infinity;
+  const told: unknown[] = [];
+  const connection = createConnection("failing://", {
+    transport: createStoreTransport({
+      name: "failing",
+      open: (_, opening) => {
+        const inner = new MemoryStore(broker, opening);
+        return Promise.resolve(changed(inner, {
+          put: (items, limits) =>
+            limits?.instead === undefined
+              ? inner.put(items, limits)
+              : failing.run(() => inner.put(items, limits)),
+        }));
+      },
+    }),
+  });
+  const queue = new Queue<string>("q");
+  for (const each of ["bad", "good"]) await connection.send(queue, each);
+  const consumer = connection.consumer(queue, {
+    onError: (error) => told.push(error.message),
+  });
+  await consumer.run(({ payload }) => {
+    if (payload === "bad") throw new Error("the handler fails");
+    void consumer.cancel();
+  }, { retry: false });
+  assertEquals(told, ["the handler fails", FINAL.message]);
+  await connection.close();
+  assertEquals([broker.queue("q")?.size, failing.calls], [1, 1]);
+});
