@@ -1,20 +1,29 @@
 import { Line } from "../async/line.ts";
+import { turn } from "../async/turn.ts";
 import type * as codec from "../codec/mod.ts";
-import { MAX_EXPIRATION } from "../model/checks.ts";
-import { ClosedError } from "../model/errors.ts";
-import { quote } from "../model/foreign_text.ts";
-import type { MessageProperties, Publishing } from "../model/message.ts";
+import { ClosedError, TimeoutError } from "../model/errors.ts";
+import type { Publishing } from "../model/message.ts";
 import { checkEntities, type Entity } from "./entities.ts";
 import { Exchange, exchangeName } from "./exchange.ts";
 import { checkKnown } from "./known_options.ts";
-import { withoutAttempts } from "./handler_retry.ts";
-import { checkCount, limitsOf } from "./operation_options.ts";
+import {
+  checkCount,
+  limitsOf,
+  type OperationOptions,
+} from "./operation_options.ts";
 import {
   PRODUCER,
   type ProducerOptions,
   PUBLISH,
   type PublishOptions,
 } from "./producer_options.ts";
+import {
+  checkExchange,
+  checkQueue,
+  checkRange,
+  MAX_DELAY,
+  propertiesOf,
+} from "./publishing.ts";
 import { PublishWindow } from "./publish_window.ts";
 import type { PublishCall, SessionPublisher } from "./publisher.ts";
 import { Queue } from "./queue.ts";
@@ -112,6 +121,50 @@ export class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
+   * Resolves when a further message would not have to wait for its turn: await it before
+   * each of many publishes that are not awaited, and they are begun no faster than the
+   * broker takes them. It never rejects.
+   *
+   * @example Import many lines
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://import");
+   * const producer = connection.producer({ queue: new Queue("lines") });
+   * const errors: Error[] = [];
+   * for (let line = 1; line <= 50_000; line++) {
+   *   await producer.ready;
+   *   producer.publish(`line ${line}`).catch((error) => errors.push(error));
+   * }
+   * await producer.flush();
+   * assertEquals(errors, []);
+   * ```
+   */
+  get ready(): Promise<void> {
+    const { maxInFlight = 1000 } = this.#options;
+    if (this.#starting.size < maxInFlight) return this.#window.ready;
+    const [first] = this.#starting;
+    return first === undefined ? this.#window.ready : first.catch(() => {});
+  }
+
+  /**
+   * Waits until all that was published is answered. What is rejected is rejected where it
+   * was published: whoever is told of it there has been told before this resolves.
+   *
+   * @throws {TimeoutError} If that is not so in time.
+   */
+  async flush(options?: OperationOptions): Promise<void> {
+    const { clock, endpoint, limits } = this.#session;
+    const call = limitsOf(options, clock, endpoint.operationTimeout);
+    await limits.wait(this.#answered(), call, () =>
+      new TimeoutError(
+        "Cannot flush in time: the broker has not answered to all that was published",
+        { outcome: "unknown" },
+      ));
+  }
+
+  /**
    * Publishes no more, and waits for what was begun: for the answers to what is in flight,
    * and for what something is still declared for.
    */
@@ -128,6 +181,12 @@ export class Producer<T = unknown> implements AsyncDisposable {
     await Promise.allSettled([...this.#starting]);
     await this.#window.drain();
     this.#onClosed();
+  }
+
+  async #answered(): Promise<void> {
+    await Promise.allSettled([...this.#starting]);
+    await this.#window.drain();
+    await turn(); // who waits for them hears of them first
   }
 
   /** What has to be declared first must not be overtaken by what comes after it. */
@@ -283,84 +342,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
   }
 }
 
-function checkExchange(exchange: Exchange | string | undefined): void {
-  if (
-    exchange === undefined || typeof exchange === "string" ||
-    exchange instanceof Exchange
-  ) return;
-  throw new TypeError(
-    `Cannot publish to ${
-      quote(exchange)
-    }: "exchange" must be an Exchange or the name of one; to publish to a queue, give its name as "routingKey"`,
-  );
-}
-
-function checkQueue({ queue, exchange, routingKey }: ProducerOptions): void {
-  if (queue === undefined) return;
-  if (
-    !(queue instanceof Queue) && (typeof queue !== "string" || queue === "")
-  ) {
-    throw new TypeError(
-      `Cannot publish to ${
-        quote(queue)
-      }: "queue" must be a Queue or the name of one`,
-    );
-  }
-  if (exchange === undefined && routingKey === undefined) return;
-  throw new TypeError(
-    `Cannot publish to a queue and to an exchange or by a routing key: give "queue" alone, or "exchange" and "routingKey"`,
-  );
-}
-
-/** What a Date can tell the end of, ms. */
-const MAX_DELAY = Number.MAX_SAFE_INTEGER;
-
 /** A queue whose name the broker has not chosen yet. */
 const UNKNOWN = Symbol("unknown");
-
-function propertiesOf(
-  options: PublishOptions,
-  replyTo: string | undefined,
-  { contentType, contentEncoding, compression }: codec.EncodedBody,
-): MessageProperties {
-  return {
-    contentType,
-    contentEncoding,
-    headers: compression === undefined
-      ? withoutAttempts(options.headers)
-      : { ...withoutAttempts(options.headers), compression },
-    deliveryMode: options.persistent === false ? "transient" : "persistent",
-    priority: checkRange("priority", options.priority, 0, 9),
-    correlationId: options.correlationId,
-    replyTo,
-    expiration: checkRange(
-      "expiration",
-      options.expiration,
-      0,
-      MAX_EXPIRATION,
-    ),
-    messageId: options.messageId ?? crypto.randomUUID(),
-    timestamp: options.timestamp,
-    type: options.type,
-    userId: options.userId,
-    appId: options.appId,
-  };
-}
-
-function checkRange(
-  name: string,
-  value: number | undefined,
-  least: number,
-  most: number,
-): number | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === "number" && value >= least && value <= most) {
-    return Math.ceil(value);
-  }
-  throw new RangeError(
-    `Cannot publish with ${name} ${value}: it must be a number from ${least} to ${most}`,
-  );
-}
 
 function closedError(): ClosedError {
   return new ClosedError("Cannot publish: the producer is closed", {

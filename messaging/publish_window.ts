@@ -16,6 +16,9 @@ interface Waiting {
 /** So often a tight loop over `publish` lets the event loop turn: timers and sockets would starve. */
 const BREATH = 256;
 
+/** What there is room for waits for nothing. */
+const READY = Promise.resolve();
+
 /**
  * Lets so many messages of a producer wait for the broker at once. The others wait for
  * room, in order; there may be very many, so that each is one promise and one record.
@@ -29,6 +32,9 @@ export class PublishWindow {
   #count = 0;
   #idle: (() => void) | undefined;
   #drained: Promise<void> | undefined;
+  #asked = 0;
+  #onRoom: (() => void) | undefined;
+  #room: Promise<void> | undefined;
 
   /** Makes an empty one. */
   constructor(
@@ -50,6 +56,14 @@ export class PublishWindow {
     const done = this.#publisher.publish(message, call)
       .then(this.#accepted, this.#failed);
     return ++this.#count % BREATH === 0 ? done.then(turn) : done;
+  }
+
+  /** Resolves when there is room: where there is, now, but for a turn of the event loop now and then. */
+  get ready(): Promise<void> {
+    if (this.#inFlight >= this.#maxInFlight) {
+      return this.#room ??= new Promise((resolve) => this.#onRoom = resolve);
+    }
+    return ++this.#asked % BREATH === 0 ? turn() : READY;
   }
 
   /** Waits until nothing is in flight, or waits for room. */
@@ -82,8 +96,13 @@ export class PublishWindow {
     const next = this.#waiting.shift();
     if (next !== undefined) {
       next.unwatch?.();
-      next.resolve(this.pass(next.message, next.call));
-    } else if (this.#inFlight === 0) this.#idle?.();
+      return next.resolve(this.pass(next.message, next.call));
+    }
+    this.#onRoom?.();
+    this.#onRoom = this.#room = undefined;
+    if (this.#inFlight > 0) return;
+    this.#idle?.();
+    this.#idle = this.#drained = undefined;
   }
 
   #late({ exchange }: Publishing): TimeoutError {

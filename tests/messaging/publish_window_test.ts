@@ -105,3 +105,27 @@ Deno.test("a tight loop over publish lets timers have their turn", async () => {
   }
   assert(fired, "no timer had its turn in 2,000 publishes");
 });
+
+Deno.test("ready waits for room and for nothing else, and drain() may be waited for again", async () => {
+  const { window, pass, sent } = windowOf();
+  const told: string[] = [];
+  assert(window.ready === window.ready);
+  for (const key of ["a", "b"]) pass(key).catch(() => told.push("refused"));
+  const room = window.ready;
+  assert(room === window.ready);
+  room.then(() => told.push("room"));
+  await settle();
+  assertEquals(told, []);
+  sent[0]?.answer.reject(new Error("refused"));
+  await settle();
+  assertEquals(told.sort(), ["refused", "room"]);
+  assert(window.ready !== room);
+  for (const key of ["c", "d"]) {
+    const drained = window.drain().then(() => told.push(`before ${key}`));
+    await settle();
+    assert(!told.includes(`before ${key}`));
+    for (const { answer } of sent) answer.resolve();
+    await drained;
+    pass(key);
+  }
+});
