@@ -230,6 +230,35 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
+    name: "fanout: what Kombu publishes comes once to those who share a queue",
+    needs: "fanout from Kombu",
+    run: async (stage) => {
+      const exchange = stage.exchange("fanout");
+      const shared = stage.queue({ exchange });
+      const connections = [stage.connect(), stage.connect()];
+      const seen: number[] = [];
+      const running = connections.map(async (connection) => {
+        const consumer = connection.consumer<number>(shared);
+        await consumer.run(({ payload }) => void seen.push(payload));
+      });
+      await until("our consumers", 10_000, async () => {
+        const [status] = await stage.connection.declare([shared]);
+        return status?.consumerCount === 2;
+      });
+      await stage.peer.publish({ times: 50, exchange: specOf(exchange) });
+      await until(
+        "50 messages",
+        10_000,
+        () => Promise.resolve(seen.length >= 50),
+      );
+      for (const connection of connections) await connection.close();
+      await Promise.all(running);
+      assertEquals(seen.sort((a, b) => a - b), numbers(50));
+      const [status] = await stage.connection.declare([shared]);
+      assertEquals(status?.messageCount, 0);
+    },
+  },
+  {
     name: "headers: both sides route by them",
     needs: "headers",
     run: async (stage) => {
