@@ -295,3 +295,22 @@ test("fanout: a user without PUB/SUB has queues all the same", async (server) =>
   await until(() => mail.payloads.length === 2);
   assertEquals(mail.payloads, [1, 2]);
 });
+
+test("fanout: an announcement says to consumers of 0.1.0 that it has been where they would dead-letter it", async (server) => {
+  const letters = bound("mail", {
+    deadLetterExchange: "",
+    deadLetterRoutingKey: "dead",
+  });
+  await using _old = await consume(server.url, letters, { fanout: "pubsub" });
+  await using listener = await Listener.open(server.port);
+  await using connection = connectTo(server.url);
+  await connection.declare([letters, bound("other", { maxLength: 9 })]);
+  const producer = connection.producer<string>({ exchange: NEWS });
+  await producer.publish("one", { headers: { mine: 1 } });
+  await producer.publish("late", { delay: 50 });
+  await until(() => listener.texts.length === 2);
+  const headers = listener.texts.map((text) => JSON.parse(text).headers);
+  const deaths = [{ count: 1, queue: "dead", reason: "expired" }];
+  assertEquals(headers.map((each) => each["x-death"]), [deaths, deaths]);
+  assertEquals(headers[0].mine, 1);
+});

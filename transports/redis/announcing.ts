@@ -3,9 +3,11 @@
 import type { Publishing } from "../../model/message.ts";
 import type { Batch } from "./batch.ts";
 import type { Layout } from "./layout.ts";
+import type { Predecessors } from "./predecessors.ts";
 
 /** A text of a list that listeners are to have too. */
 export interface Announced {
+  /** As {@linkcode channelsOf} has it. */
   readonly channel: string;
   readonly list: string;
   /** Its place among those that are put there in the same call. */
@@ -18,16 +20,20 @@ export interface Announced {
  * @param layout The names.
  * @param exchanges The fanout exchanges.
  * @param message The message.
- * @returns The channels.
+ * @param predecessors What consumers of 0.1.0 need.
+ * @returns The channels, each with a line feed and a header behind it where it needs one.
  */
 export function channelsOf(
   layout: Layout,
   exchanges: readonly string[],
   message: Publishing | undefined,
+  predecessors: Predecessors,
 ): readonly string[] {
-  return exchanges.map((exchange) =>
-    layout.channel(exchange, message?.routingKey ?? "")
-  );
+  return exchanges.map((exchange) => {
+    const channel = layout.channel(exchange, message?.routingKey ?? "");
+    const header = predecessors.headerFor(exchange);
+    return header === "" ? channel : `${channel}\n${header}`;
+  });
 }
 
 /**

@@ -11,7 +11,15 @@ local function announce(channel, text)
   local tail = string.sub(text, -64)
   local note = string.find(tail, ';expires=%d+"}}$')
   local stop = note and #text - #tail + note - 1 or #text - 3
-  redis.pcall('PUBLISH', channel, string.sub(text, 1, stop) .. ';expires=1;put=1"}}')
+  local name, header = string.match(channel, '^(.*)\n("x%-death": .*)$')
+  local head, from = '', 1
+  if header then
+    -- Behind the body, in which there is no quote.
+    local _, open = string.find(text, '"headers": {', string.find(text, '"', 11, true), true)
+    head, from = string.sub(text, 1, open) .. header, open + 1
+    if string.sub(text, from, from) ~= '}' then head = head .. ', ' end
+  end
+  redis.pcall('PUBLISH', name or channel, head .. string.sub(text, from, stop) .. ';expires=1;put=1"}}')
 end
 -- The name of a delayed message has the channels behind it, as hexadecimal digits.
 local function announceDue(id, text)

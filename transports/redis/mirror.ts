@@ -328,6 +328,13 @@ export class Mirror {
     }
   }
 
+  /** The queues that ours have bound to an exchange. */
+  queuesBehind(exchange: string): readonly string[] {
+    return [...this.#topology.queues()]
+      .map(({ declaration }) => declaration.name)
+      .filter((name) => this.#listed(`sources ${name}`).includes(exchange));
+  }
+
   #listed(field: string): readonly string[] {
     return readList<string>(this.#fields.get(field) ?? "");
   }

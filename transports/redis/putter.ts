@@ -16,6 +16,7 @@ import {
   dueName,
 } from "./announcing.ts";
 import { hasLimit, limitsOf } from "./limits.ts";
+import { Predecessors } from "./predecessors.ts";
 import type { Batch, Copy, Sent, Waiting } from "./batch.ts";
 import { replyError, timeoutError } from "./errors.ts";
 import { displacedIn, RedisReservation } from "./reservation.ts";
@@ -53,12 +54,14 @@ export class Putter {
   readonly #writer = new EnvelopeWriter();
   readonly #host: PutterHost;
   readonly #waiting: Waiting[] = [];
+  readonly #predecessors: Predecessors;
 
   /** Makes one that has nothing to put. */
   constructor(core: Core, host: PutterHost) {
     this.#core = core;
     this.#limits = new Limits(core.clock);
     this.#host = host;
+    this.#predecessors = new Predecessors(core.mirror);
   }
 
   /** Puts the copies of one message. */
@@ -182,7 +185,8 @@ export class Putter {
       batch.timed.set(queue, Math.min(at, expiresAt));
     }
     if (announced !== undefined && announced.length > 0) {
-      const channels = channelsOf(layout, announced, items[0]?.message);
+      const first = items[0]?.message;
+      const channels = channelsOf(layout, announced, first, this.#predecessors);
       announceLast(batch, channels, lists[0]);
     }
     batch.first = Math.min(batch.first, deadline ?? Infinity);
@@ -337,7 +341,7 @@ export class Putter {
     if (seen === undefined) return STALE;
     const message = items[0]?.message;
     const delay = message?.delay ?? 0;
-    const channels = channelsOf(layout, announced, message);
+    const channels = channelsOf(layout, announced, message, this.#predecessors);
     const args: RedisArgument[] = [
       ...seen,
       field,
