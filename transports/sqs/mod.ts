@@ -70,6 +70,10 @@
  * rejected on a queue without it is deleted, unless SQS itself has a redrive policy for
  * the queue, or it may not be known whether it has: then, as with Kombu, it is left, comes
  * again when its time is over, and SQS moves it when it has come too often.
+ * What `run` parks, where there is neither, goes into `orders.failed`, at AWS
+ * `orders-failed`, and of `jobs.fifo` into `jobs-fifo-failed`, which keeps no order: a FIFO
+ * queue would forget a message that fails twice in five minutes. Among predefined queues
+ * it has to be predefined; where it is not, the message is left, and told of.
  *
  * **Quarantine.** What cannot be read, or not be written again, goes into a queue of its own
  * beside the one that it lay in, with its body as it was: `orders-quarantine` beside
