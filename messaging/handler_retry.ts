@@ -194,9 +194,9 @@ const CALL_ALONE: Verdict = { type: "call-alone" };
  */
 export function judge({ attempts }: RetryOptions, judged: Judged): Verdict {
   const { receivedHeaders: headers, redelivered } = judged;
-  const { deliveryCount, keepsPlace } = judged;
   const suspected = countIn(headers[SUSPECT]);
   if (!redelivered) return suspected > 0 ? CALL_ALONE : CALL;
+  const { deliveryCount, keepsPlace } = judged;
   const since = Math.max(1, deliveryCount ?? 1);
   const ended = attemptOf(headers) - 1;
   if (keepsPlace) {

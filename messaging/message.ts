@@ -288,7 +288,7 @@ export class ReceivedMessage<T> implements Message<T> {
   #follow(settling: Promise<void>): Promise<void> {
     // What is handed out is the promise behind that: if nobody waits for it, it must be
     // seen to reject.
-    const followed = settling.catch((error: unknown) => {
+    const followed = settling.then(undefined, (error: unknown) => {
       this.settlingFailed(error);
       throw error;
     });

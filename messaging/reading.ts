@@ -1,6 +1,6 @@
 import type { CodecRegistry } from "../codec/mod.ts";
 import { DecodeError } from "../model/errors.ts";
-import type { Delivery } from "../model/message.ts";
+import type { Delivery, MessageProperties } from "../model/message.ts";
 import type { Slab } from "../model/slab.ts";
 
 /** How a connection reads bodies. */
@@ -24,7 +24,7 @@ export function needsCompression(
 ): boolean {
   // First, for some transports read the headers only if somebody looks.
   if (!codecs.hasLazyCompressions) return false;
-  const name = delivery.properties.headers?.["compression"];
+  const name = received(delivery).headers?.["compression"];
   return typeof name === "string" && codecs.isLazyCompression(name);
 }
 
@@ -38,9 +38,9 @@ export function needsCompression(
  */
 export function prepareToRead<T>(
   { codecs, accept }: Reading<T>,
-  { properties }: Delivery,
+  delivery: Delivery,
 ): Promise<unknown> | undefined {
-  const { contentType, headers } = properties;
+  const { contentType, headers } = received(delivery);
   const name = headers?.["compression"];
   const codec = contentType === undefined
     ? undefined
@@ -51,6 +51,11 @@ export function prepareToRead<T>(
   return codec === undefined && press === undefined
     ? undefined
     : Promise.allSettled([codec, press]);
+}
+
+/** As they came: to look at a copy is to make it. */
+function received(delivery: Delivery): MessageProperties {
+  return delivery.received ?? delivery.properties;
 }
 
 /** What was read of a message: its payload, or why there is none. */

@@ -1,4 +1,4 @@
-import type { Publishing } from "../../model/message.ts";
+import type { MessageProperties, Publishing } from "../../model/message.ts";
 import type { Reservation } from "../store/store.ts";
 import type { Item, MemoryQueue } from "./queue.ts";
 
@@ -63,6 +63,10 @@ export class MemoryReservation implements Reservation {
   /** It may be in other queues, and is as it was when it comes back. */
   get sharesMessage(): boolean {
     return true;
+  }
+
+  get properties(): MessageProperties {
+    return this.item.message.properties;
   }
 
   get queue(): string {

@@ -32,7 +32,7 @@ import type {
 } from "../transport.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import { type Declarer, planConsumeAny } from "./declarer.ts";
-import { Deliveries } from "./deliveries.ts";
+import { Deliveries, type Holding } from "./deliveries.ts";
 import { withQueue } from "./known_queues.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { Loop } from "./loop.ts";
@@ -233,6 +233,7 @@ export class StoreChannel implements Channel {
       deliver,
       options,
       subscription: undefined,
+      holding: undefined,
     };
     this.#consumers.set(consumerTag, consumer);
     const { record } = consumer;
@@ -349,13 +350,11 @@ export class StoreChannel implements Channel {
   readonly #host: SubscriptionHost = {
     deliver: (subscription, reservation) => {
       const consumer = this.#consumers.get(subscription.consumerTag);
-      consumer?.deliver(
-        this.#deliveries.add(reservation, {
-          noAck: subscription.noAck,
-          onLost: consumer.options.onLost,
-          subscription,
-        }),
-      );
+      if (consumer === undefined) return;
+      const { noAck } = subscription;
+      const { onLost } = consumer.options;
+      const holding = consumer.holding ??= { noAck, onLost, subscription };
+      consumer.deliver(this.#deliveries.add(reservation, holding));
     },
     wake: (subscription) => {
       this.#context.loopFor(subscription.queue).wake(subscription.queue);
@@ -395,4 +394,6 @@ interface Consumer {
   readonly deliver: (delivery: Delivery) => void;
   readonly options: ConsumeOptions;
   subscription: StoreSubscription | undefined;
+  /** How its messages are held: one for all. */
+  holding: Holding | undefined;
 }

@@ -98,6 +98,8 @@ class CopiedDelivery implements Delivery {
   }
 
   get received(): MessageProperties {
+    const { properties } = this.#reservation;
+    if (properties !== undefined) return properties;
     const { message } = this.#reservation;
     return isMalformed(message) ? {} : message.properties;
   }
@@ -107,8 +109,7 @@ class CopiedDelivery implements Delivery {
   }
 
   #copyOfProperties(): MessageProperties {
-    const { message } = this.#reservation;
-    return isMalformed(message) ? {} : copyOfProperties(message.properties);
+    return copyOfProperties(this.received);
   }
 
   get body(): Uint8Array {

@@ -1,5 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Publishing } from "../../model/message.ts";
+import type { MessageProperties, Publishing } from "../../model/message.ts";
 import type {
   QueueRecord,
   Topology,
@@ -329,6 +329,8 @@ export interface Reservation {
   readonly message: Publishing | Malformed;
   /** Whether the store goes on using the message: whoever is handed it is given a copy. @default {false} */
   readonly sharesMessage?: boolean | undefined;
+  /** Those of the message, where they are at hand for less than that. */
+  readonly properties?: MessageProperties | undefined;
   /** Whether it may have been delivered before. */
   readonly redelivered: boolean;
   /** How often it was delivered before, where the broker counts. */
