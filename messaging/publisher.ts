@@ -14,7 +14,7 @@ import { isLost, retry } from "./retry.ts";
 import type { Session } from "./session.ts";
 import type { Link } from "./topology_channel.ts";
 import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
-import { late, withOutcome } from "./session_errors.ts";
+import { late, noExchange, withOutcome } from "./session_errors.ts";
 import { Republisher } from "./republisher.ts";
 import { reachedNobody, unknowable, unroutable } from "./unroutable.ts";
 
@@ -165,7 +165,9 @@ export class SessionPublisher {
     await lane.link.topology.run(
       call,
       (channel) => channel.checkExchange(exchange, call),
-    );
+    ).catch((error) => {
+      throw noExchange(exchange, error);
+    });
     lane.known.add(exchange);
     return lane;
   }

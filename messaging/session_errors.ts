@@ -3,6 +3,7 @@ import {
   ConnectionError,
   type ErrorCode,
   MessagingError,
+  NotFoundError,
   TimeoutError,
 } from "../model/errors.ts";
 import type { ReconnectOptions } from "./connection_options.ts";
@@ -178,5 +179,20 @@ export function late(sent: boolean, problem?: Error): TimeoutError {
       : "the channel for publishing is not ready",
     sent,
     problem,
+  );
+}
+
+/**
+ * Says what a publish wanted of an exchange that was looked for.
+ *
+ * @param exchange Its name.
+ * @param error What looking failed with.
+ * @returns The error to publish with: another one where there is no such exchange.
+ */
+export function noExchange(exchange: string, error: unknown): unknown {
+  if (!(error instanceof NotFoundError)) return error;
+  return new NotFoundError(
+    `Cannot publish to exchange "${exchange}": there is no such exchange; give it as new Exchange(…) to declare it, or publish to a queue by "queue"`,
+    { cause: error, retryable: error.retryable, outcome: "not-sent" },
   );
 }

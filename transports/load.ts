@@ -2,6 +2,7 @@ import { MessagingError, TransportError } from "../model/errors.ts";
 import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
 import { nearest } from "../url/nearest.ts";
 import type { TransportModule } from "./transport.ts";
+import { cannotLoad } from "./load_error.ts";
 
 /** One transport, as a scheme or an alias names it. */
 export interface TransportRow {
@@ -221,13 +222,7 @@ async function load(row: TransportRow): Promise<TransportModule> {
     return await row.load();
   } catch (cause) {
     if (cause instanceof MessagingError) throw cause;
-    const right = cause instanceof Error && cause.name === "NotCapable"
-      ? cause.message
-      : "add the client that its module names to your dependencies";
-    throw new TransportError(
-      `Cannot load the transport "${row.name}": its module or its client can not be imported; ${right}`,
-      { code: "dependency-missing", cause },
-    );
+    throw cannotLoad(row.name, cause);
   }
 }
 

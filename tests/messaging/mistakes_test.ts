@@ -11,6 +11,7 @@ import {
   Exchange,
   Queue,
 } from "../../mod.ts";
+import { cannotLoad } from "../../transports/load_error.ts";
 
 /** As a program without types has it. */
 // deno-lint-ignore no-explicit-any
@@ -282,6 +283,29 @@ const MISTAKES: readonly Mistake[] = [
     make: () => memory().producer().publish(1, { routingKey: "typo" }),
     error: "UnroutableError",
     words: [`queue "typo"`, "declare it first"],
+  },
+  {
+    name: "an exchange that is not there",
+    make: () => memory().producer({ exchange: "nope" }).publish(1),
+    error: "NotFoundError",
+    words: [`Cannot publish to exchange "nope"`, "new Exchange", `"queue"`],
+  },
+  {
+    name: "a client that is not installed",
+    make: () => {
+      throw cannotLoad("redis", new Error("Cannot find package 'ioredis'"));
+    },
+    error: "TransportError",
+    words: [`transport "redis"`, "npm install ioredis", "deno add npm:ioredis"],
+  },
+  {
+    name: "a client that is bundled",
+    make: () => {
+      const cause = 'Dynamic require of "events" is not supported';
+      throw cannotLoad("redis", new Error(cause));
+    },
+    error: "TransportError",
+    words: ["a bundle cannot hold ioredis", "--packages=external"],
   },
   {
     name: "publishing after the end",
