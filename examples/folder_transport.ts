@@ -13,7 +13,7 @@ import * as fs from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as mq from "@dashi/mq/store";
 
-/** How long a message is out of sight if nobody renews its lease, ms. */
+/** How long a message is out of sight if nobody renews its lease, ms; `transportOptions: { lease }` says otherwise. */
 const LEASE = 30_000;
 
 /** The longest pause between two looks into a folder, ms: what waiting costs. */
@@ -22,10 +22,15 @@ const MAX_PAUSE = 50;
 /** For `createConnection("folder:///path", { transport: folderTransport })`. */
 export const folderTransport: mq.Transport = mq.createStoreTransport({
   name: "folder",
-  open: (url, { clock }) => openStore(`/${url.virtualHost ?? ""}`, clock),
+  open: (url, { clock, transportOptions: { lease = LEASE } }) =>
+    openStore(`/${url.virtualHost ?? ""}`, clock, Number(lease)),
 });
 
-async function openStore(root: string, clock: mq.Clock): Promise<mq.Store> {
+async function openStore(
+  root: string,
+  clock: mq.Clock,
+  lease: number,
+): Promise<mq.Store> {
   const { promise: closed, resolve } = Promise.withResolvers<mq.CloseReason>();
   const topology = new mq.Topology();
   const writer = new mq.EnvelopeWriter();
@@ -75,7 +80,7 @@ async function openStore(root: string, clock: mq.Clock): Promise<mq.Store> {
   }
 
   const count = async (queue: string) => (await ready(queue))?.length;
-  const leased = (file: File) => ({ ...file, until: clock.wall() + LEASE });
+  const leased = (file: File) => ({ ...file, until: clock.wall() + lease });
   const freed = (file: File) => ({ ...file, until: 0 });
   const pad = (number: number) => String(number).padStart(15, "0");
 
@@ -140,7 +145,7 @@ async function openStore(root: string, clock: mq.Clock): Promise<mq.Store> {
       reserveCount: 100,
       reserveQueues: Infinity,
       reserveWait: 10_000,
-      lease: LEASE,
+      lease,
     },
     capabilities: new Set([
       "dead-letter",

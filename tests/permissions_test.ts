@@ -2,13 +2,12 @@ import { assert, assertEquals } from "@std/assert";
 import { TARGETS } from "./support/targets.ts";
 
 const ROOT = new URL("../", import.meta.url);
-const README = Deno.readTextFileSync(new URL("README.md", ROOT))
-  .replace(/\s+/g, " ");
-/** Whom README names as needing more than the net. */
-const NEED_ENV = [
-  ...(/alone, but for (.*?) too\./.exec(README)?.[1] ?? "")
-    .matchAll(/`(\w+):\/\/`/g),
-].map(([, scheme]) => scheme);
+const BROKERS = Deno.readTextFileSync(new URL("docs/brokers.md", ROOT));
+/** Whom docs/brokers.md names as needing more than the net. */
+const NEED_ENV = BROKERS.split("\n")
+  .filter((line) => line.startsWith("|") && line.includes("--ignore-env"))
+  .flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`(\w+)`/g)])
+  .map(([, name]) => name);
 
 const PROGRAM = `
   import { createConnection, Queue } from "@dashi/mq";
@@ -30,13 +29,13 @@ const PROGRAM = `
   console.log("works");
 `;
 
-Deno.test("README names who needs the environment", () => {
+Deno.test("docs/brokers.md names who needs the environment", () => {
   assert(NEED_ENV.length > 0);
 });
 
 for (const { name, url, reason } of TARGETS) {
   Deno.test({
-    name: `${name}: the permissions that README names are enough${
+    name: `${name}: the permissions that docs/brokers.md names are enough${
       url === undefined ? ` (${reason})` : ""
     }`,
     ignore: url === undefined,

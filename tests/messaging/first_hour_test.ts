@@ -462,7 +462,7 @@ Deno.test("what a schema finds is told with its place", async () => {
   ]);
 });
 
-Deno.test("payloads come back as README's table says", async () => {
+Deno.test("payloads come back as the table in docs/publishing.md says", async () => {
   await using connection = createConnection(place());
   const queue = new Queue("jobs");
   const producer = connection.producer({ queue });
