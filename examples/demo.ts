@@ -50,7 +50,7 @@ async function work(connection: Connection, worker: string): Promise<void> {
       throw error; // called again, three times in all; then it is a dead letter
     }
     await reporter.publish({ worker, job, state: "done" });
-  }, { concurrency: 2, retry: { attempts: 3, backoff: 200 } });
+  }, { concurrency: 2, retry: { attempts: 3, initialDelay: 200 } });
 }
 // }
 
