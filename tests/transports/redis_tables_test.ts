@@ -143,6 +143,7 @@ test("a queue that was consumed from and never declared can be declared with arg
   await using one = await openTransport(server.url);
   await using two = await openTransport(server.url);
   const [mine, theirs] = [await one.openChannel(), await two.openChannel()];
+  await mine.publish(messageTo("", "q")); // no more tells that it is there
   const subscription = await mine.consume("q", () => {}, CONSUME);
   await theirs.declareQueue(queueOf("q", { "x-max-length": 5 }));
   await assertRejects(
