@@ -101,7 +101,6 @@ async function putInto(
     contentType: rest.contentType ?? "application/data",
     exchange: "",
     routingKey: queue,
-    mandatory: true,
     persistent: deliveryMode !== "transient",
     headers: withoutDeaths(headers),
   });
