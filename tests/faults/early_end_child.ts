@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-top-level-await -- a program
 /**
  * Publishes as fast as it may, and ends in the way that it is told, so many milliseconds
  * after its first line: for early_end_test.ts. Each line that it writes leaves at once.
