@@ -26,9 +26,11 @@ export type TransportEvent =
  * RabbitMQ does it itself, and tells nobody.
  */
 export interface DeadLettered {
+  /** Which event it is. */
   readonly type: "dead-lettered";
   /** The queue that it came from. */
   readonly queue: string;
+  /** Its id, where it has one that can be read. */
   readonly messageId: string | undefined;
   /** Why: `rejected`, `expired` or `maxlen`. */
   readonly reason: string;
@@ -38,9 +40,11 @@ export interface DeadLettered {
 
 /** A message is gone. */
 export interface Dropped {
+  /** Which event it is. */
   readonly type: "dropped";
   /** The queue that it came from. */
   readonly queue: string;
+  /** Its id, where it has one that can be read. */
   readonly messageId: string | undefined;
   /** Why. */
   readonly error: Error;

@@ -5,15 +5,12 @@ import {
   AMQPMessage,
 } from "@cloudamqp/amqp-client";
 import { AMQPView } from "@cloudamqp/amqp-client/amqp-view";
-import { connect as connectTcp } from "node:net";
-import { connect as connectTls } from "node:tls";
 import { atNextTurn } from "../../async/turn.ts";
 import {
   BodyLimit,
   FIRST_FRAMES,
   mostFrame,
 } from "../amqp_protocol/body_limit.ts";
-import { endMark } from "../amqp_protocol/end_mark.ts";
 import { describe } from "../amqp_protocol/failure.ts";
 import { rawTable } from "../amqp_protocol/fields.ts";
 import { shortText } from "../amqp_protocol/short_text.ts";
@@ -23,12 +20,12 @@ import type {
   ClientEvents,
   RawMessage,
 } from "../amqp_protocol/port.ts";
-import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { ClientChannel } from "./channel.ts";
 import { FrameSplitter } from "./frame_splitter.ts";
 import { FrameWriter } from "./frame_writer.ts";
 import { METHODS } from "./methods.ts";
 import type { ClientDialOptions } from "./options.ts";
+import { openSocket } from "./socket/client.ts";
 import { openWebSocket } from "./web_socket.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
@@ -293,27 +290,6 @@ function openWire(options: ClientDialOptions, events: WireEvents): Wire {
   return webSocket === undefined
     ? openSocket(options, events)
     : openWebSocket(webSocket, (below) => openSocket(options, below), events);
-}
-
-function openSocket(options: ClientDialOptions, events: WireEvents): Wire {
-  const { hostname: host, port, tls } = options;
-  const opened = () => events.opened();
-  const socket = tls === undefined
-    ? connectTcp({ host, port, noDelay: true }, opened)
-    : connectTls({ host, port, ...nodeTlsOptions(tls) }, opened);
-  let failure: Error | undefined;
-  socket.on("error", (error) => failure ??= error);
-  socket.on("close", () => events.closed(failure));
-  socket.on("data", (bytes) => events.received(bytes));
-  socket.setNoDelay(true);
-  return {
-    write: (bytes, done) =>
-      void socket.write(bytes, done && ((error) => done(error ?? undefined))),
-    left: (done, mark = endMark(tls !== undefined)) =>
-      void socket.write(mark, (error) => done(error ?? undefined)),
-    end: () => socket.destroySoon(),
-    destroy: () => void socket.destroy(),
-  };
 }
 
 /**
