@@ -1,7 +1,8 @@
 import { pathStep } from "../codec/payload.ts";
-import { DecodeError, type PayloadIssue } from "../model/errors.ts";
+import { DecodeError } from "../model/errors.ts";
 import { withOwnCause } from "../model/foreign_error.ts";
 import { quote } from "../model/foreign_text.ts";
+import type { PayloadIssue } from "../model/message.ts";
 
 /**
  * A Standard Schema (standardschema.dev, version 1), as Zod, Valibot, ArkType and

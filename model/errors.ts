@@ -1,5 +1,6 @@
 import { fitCause, MAX_MESSAGE } from "./foreign_error.ts";
 import { printable } from "./foreign_text.ts";
+import type { PayloadIssue } from "./message.ts";
 import type { ReplyCodeName } from "./reply_code.ts";
 
 /** What happened, for programs: every {@linkcode MessagingError} has one. */
@@ -295,14 +296,6 @@ export class EncodeError extends SerializationError {
       code: "encode-failed",
     });
   }
-}
-
-/** One thing that a schema finds wrong with a payload. */
-export interface PayloadIssue {
-  /** What is wrong. */
-  readonly message: string;
-  /** Where: the keys from the outside in; empty for the whole. */
-  readonly path: readonly PropertyKey[];
 }
 
 /** A body is not what its content type says, or its payload not what its consumer's schema takes. */

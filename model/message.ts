@@ -96,3 +96,11 @@ export interface Delivery {
   /** Set where what lay in the queue is no message: `body` is its raw bytes. Goes to `onInvalid`. */
   readonly malformed?: Error | undefined;
 }
+
+/** One thing that a schema finds wrong with a payload. */
+export interface PayloadIssue {
+  /** What is wrong. */
+  readonly message: string;
+  /** Where: the keys from the outside in; empty for the whole. */
+  readonly path: readonly PropertyKey[];
+}

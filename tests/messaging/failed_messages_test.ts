@@ -1,0 +1,207 @@
+/** What becomes of a message whose handler fails, or whose payload is refused. */
+
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import {
+  type ConnectionEvent,
+  createConnection,
+  DecodeError,
+  Queue,
+} from "../../mod.ts";
+
+const place = () => `memory://${crypto.randomUUID()}`;
+
+Deno.test("a handler that throws, without a policy, loses nothing, and says what becomes of it", async () => {
+  const events: ConnectionEvent[] = [];
+  await using connection = createConnection(place(), {
+    onUnhandled: (event) => events.push(event),
+  });
+  const queue = new Queue<{ user?: { name: string } }>("jobs");
+  for (let i = 0; i < 3; i++) await connection.send(queue, {});
+  const consumer = connection.consumer(queue);
+  let calls = 0;
+  await consumer.run(({ payload }) => {
+    if (++calls === 3) void consumer.cancel();
+    const { user } = payload as { user: { name: string } };
+    return void user.name.length;
+  });
+  const failed = events.filter(({ type }) => type === "handler-failed");
+  assertEquals(failed.length, 3);
+  for (const each of failed) {
+    assert(each.type === "handler-failed" && each.next?.type === "retry");
+    assertEquals([each.attempt, each.next.attempt, each.next.attempts], [
+      1,
+      2,
+      5,
+    ]);
+    assert(each.next.delay >= 500 && each.next.delay <= 1000);
+  }
+  // Nothing was rejected: all come again, and are dead letters in the end.
+  let dead = 0;
+  const again = connection.consumer(queue, {
+    onError: () => {},
+  });
+  await again.run(({ attempt }) => {
+    assertEquals(attempt, 2);
+    if (++dead === 3) void again.cancel();
+    throw new Error("no");
+  }, { retry: { attempts: 2, backoff: 0 } });
+  const { messageCount } = await connection.queue("jobs.failed").status();
+  assertEquals(messageCount, 3);
+});
+
+Deno.test("a queue that goes with its connection parks in one that stays", async () => {
+  const url = place();
+  await using connection = createConnection(url, { onUnhandled: () => {} });
+  for (const queue of [new Queue("mine", { exclusive: true }), new Queue("")]) {
+    await connection.send(queue, queue.name);
+    const consumer = connection.consumer(queue);
+    await consumer.run(() => {
+      void consumer.cancel();
+      throw new Error("no");
+    }, { retry: false });
+  }
+  await using other = createConnection(url);
+  const { messageCount } = await other.queue("dashi.failed").status();
+  assertEquals(messageCount, 2);
+});
+
+Deno.test("onFailure that is none of the three is refused", async () => {
+  await using connection = createConnection(place());
+  const onFailure = "dead" as "drop";
+  await assertRejects(
+    () => connection.consumer("jobs").run(() => {}, { onFailure }),
+    Error,
+    `"park", "requeue", "drop"`,
+  );
+});
+
+Deno.test("with autoAck a message is dropped where its handler throws, and told of", async () => {
+  const events: ConnectionEvent[] = [];
+  await using connection = createConnection(place(), {
+    onUnhandled: (event) => events.push(event),
+  });
+  await connection.send(new Queue("jobs"), 1);
+  const consumer = connection.consumer("jobs", { autoAck: true });
+  await consumer.run(() => {
+    void consumer.cancel();
+    throw new Error("no");
+  });
+  assertEquals(events.map(({ type }) => type), ["handler-failed", "dropped"]);
+  await assertRejects(
+    () => consumer.run(() => {}, { onFailure: "park" }),
+    TypeError,
+    "autoAck",
+  );
+});
+
+Deno.test("dead letters that go round, or find a full queue, are told of", async () => {
+  const url = place();
+  await using connection = createConnection(url);
+  const round = new Queue("round", {
+    messageTtl: 1,
+    deadLetterExchange: "",
+    deadLetterRoutingKey: "round",
+  });
+  const full = new Queue("full", {
+    maxLength: 1,
+    arguments: { "x-overflow": "reject-publish" },
+  });
+  const jobs = new Queue("jobs", {
+    deadLetterExchange: "",
+    deadLetterRoutingKey: "full",
+  });
+  await connection.declare([round, full, jobs]);
+  const told: string[] = [];
+  const reading = (async () => {
+    for await (const event of connection.events()) {
+      if (event.type === "dropped") told.push(event.error.message);
+      if (told.length === 2) return;
+    }
+  })();
+  await connection.send("full", 1);
+  await connection.send("jobs", 2);
+  await (await connection.queue("jobs").get())?.reject();
+  await connection.send("round", 3);
+  const late = AbortSignal.timeout(15_000);
+  while (told.length < 2) {
+    assert(!late.aborted, `${told}`);
+    // Perhaps its time is not over yet.
+    await (await connection.queue("round").get())?.requeue();
+  }
+  await reading;
+  assertEquals(told.length, 2);
+  assert(told[0]?.includes("is full"), told[0]);
+  assert(told[1]?.includes("circle"), told[1]);
+});
+
+Deno.test("a dead letter that is put back with its headers begins a new life", async () => {
+  await using connection = createConnection(place(), { onUnhandled: () => {} });
+  const queue = new Queue("jobs");
+  const producer = connection.producer({
+    declare: [queue],
+    routingKey: "jobs",
+  });
+  let headers = {};
+  for (let life = 0; life < 2; life++) {
+    await producer.publish(1, { headers });
+    let calls = 0;
+    const consumer = connection.consumer(queue);
+    await consumer.run((message) => {
+      headers = message.headers;
+      if (++calls === 3) void consumer.cancel();
+      throw new Error("no");
+    }, { retry: { attempts: 3, backoff: 0 } });
+    assertEquals(calls, 3);
+  }
+});
+
+Deno.test("what a schema finds is told with its place", async () => {
+  await using connection = createConnection(place());
+  const queue = new Queue("jobs");
+  const producer = connection.producer({
+    declare: [queue],
+    routingKey: "jobs",
+  });
+  await producer.publish({ order: { lines: [{ qty: "3" }] } });
+  const consumer = connection.consumer<unknown>(queue, {
+    schema: {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () => ({
+          issues: [
+            {
+              message: "expected number",
+              path: ["order", { key: "lines" }, 0, "qty"],
+            },
+            { message: "bad key", path: ["a b"] },
+            { message: "too small" },
+          ],
+        }),
+      },
+    },
+  });
+  const errors: Error[] = [];
+  await consumer.run(() => {}, {
+    onError: (error) => {
+      errors.push(error);
+      void consumer.cancel();
+    },
+  });
+  const [told] = errors;
+  assert(told instanceof DecodeError);
+  assertStringIncludes(
+    told.message,
+    `payload.order.lines[0].qty: expected number; payload["a b"]: bad key; too small`,
+  );
+  assertEquals(told.issues.map(({ path }) => path), [
+    ["order", "lines", 0, "qty"],
+    ["a b"],
+    [],
+  ]);
+});
