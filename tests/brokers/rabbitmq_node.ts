@@ -58,8 +58,11 @@ export class RabbitmqNode {
       if (result === undefined) throw new Error(`${expression}: ${answer}`);
       return result.replace(/\\(.)/g, "$1");
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      // An Erlang without it.
+      // An Erlang without it; or it could not connect, for another has its random name.
+      if (
+        !(error instanceof Deno.errors.NotFound) &&
+        !/^erl_call .*connect/s.test(String((error as Error).message))
+      ) throw error;
       return (await this.control("eval", `${expression}.`)).trim();
     }
   }
