@@ -32,7 +32,11 @@ import {
 import { OwnChannel } from "./own_channel.ts";
 import { ConnectionPool, type Home, type PoolOptions } from "./pool.ts";
 import { Producer } from "./producer.ts";
-import type { ProducerOptions, SendOptions } from "./producer_options.ts";
+import type {
+  ProducerOptions,
+  SendOptions,
+  TypedTarget,
+} from "./producer_options.ts";
 import { SessionPublisher } from "./publisher.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Queue, queueName } from "./queue.ts";
@@ -173,8 +177,8 @@ export class Connection implements AsyncDisposable {
     return isList(given) ? statuses : statuses[0];
   }
 
-  /** Makes a producer, of the type of its `queue` where that has one. Nothing is sent or declared yet. */
-  producer<T>(options: ProducerOptions<T> & { queue: Queue<T> }): Producer<T>;
+  /** Makes a producer, of the type of its queue or exchange. Nothing is sent or declared yet. */
+  producer<T>(options: ProducerOptions<T> & TypedTarget<T>): Producer<T>;
   /** Makes a producer of a type that is named, or of any. */
   producer<T = unknown>(options?: ProducerOptions): Producer<T>;
   producer<T>(options: ProducerOptions = {}): Producer<T> {

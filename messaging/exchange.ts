@@ -2,11 +2,12 @@ import { checkName, checkShortString } from "../model/checks.ts";
 import type { ExchangeDeclaration, ExchangeType } from "../model/exchange.ts";
 import type { FieldTable } from "../model/field_table.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
+import { checkSchema, type PayloadSchema } from "./schema.ts";
 
 const TYPES: readonly ExchangeType[] = ["direct", "topic", "fanout", "headers"];
 
-/** Options of {@linkcode Exchange}. */
-export interface ExchangeOptions {
+/** Options of {@linkcode Exchange}. @typeParam T What is published to it. */
+export interface ExchangeOptions<T = unknown> {
   /** How it routes. @default {"direct"} */
   readonly type?: ExchangeType | undefined;
   /** Whether it outlives a restart of the broker. @default {true} */
@@ -21,6 +22,8 @@ export interface ExchangeOptions {
   readonly alternateExchange?: Exchange | string | undefined;
   /** The broker's own arguments. */
   readonly arguments?: FieldTable | undefined;
+  /** What checks the payloads of each queue that is made with this `exchange` and has no `schema` of its own. The broker does not know it. */
+  readonly schema?: PayloadSchema<T> | undefined;
 }
 
 const EXCHANGE: KnownOptions = optionsOf<ExchangeOptions>("an Exchange", {
@@ -31,10 +34,14 @@ const EXCHANGE: KnownOptions = optionsOf<ExchangeOptions>("an Exchange", {
   bindings: true,
   alternateExchange: true,
   arguments: true,
+  schema: true,
 });
 
 /**
- * An exchange, as it is to be declared: a value without a connection.
+ * An exchange, as it is to be declared: a value without a connection. Its type is that of
+ * what is published to it, and of what comes from the queues that are made with it.
+ *
+ * @typeParam T What is published to it.
  *
  * @example A topic exchange
  * ```ts
@@ -45,7 +52,7 @@ const EXCHANGE: KnownOptions = optionsOf<ExchangeOptions>("an Exchange", {
  * assertEquals(media.durable, true);
  * ```
  */
-export class Exchange implements ExchangeDeclaration {
+export class Exchange<T = unknown> implements ExchangeDeclaration {
   /** The name; `""` is the default exchange. */
   readonly name: string;
   /** How it routes. */
@@ -62,15 +69,18 @@ export class Exchange implements ExchangeDeclaration {
   readonly alternateExchange: Exchange | string | undefined;
   /** The broker's own arguments. */
   readonly arguments: FieldTable;
+  /** What checks the payloads that come from it. */
+  readonly schema: PayloadSchema<T> | undefined;
 
   /**
    * Makes a declaration.
    *
    * @throws {TypeError} If the type is none of the four.
    */
-  constructor(name: string, options: ExchangeOptions = {}) {
+  constructor(name: string, options: ExchangeOptions<T> = {}) {
     checkName("exchange", name);
     checkKnown(options, EXCHANGE);
+    checkSchema(options.schema, `exchange "${name}"`);
     const type = options.type ?? "direct";
     if (!TYPES.includes(type)) {
       throw new TypeError(
@@ -85,6 +95,7 @@ export class Exchange implements ExchangeDeclaration {
     this.autoDelete = options.autoDelete ?? false;
     this.internal = options.internal ?? false;
     this.bindings = options.bindings ?? [];
+    this.schema = options.schema;
     const { alternateExchange } = options;
     this.alternateExchange = alternateExchange;
     this.arguments = alternateExchange === undefined

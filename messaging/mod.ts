@@ -38,6 +38,7 @@ export type {
   ProducerOptions,
   PublishOptions,
   SendOptions,
+  TypedTarget,
 } from "./producer_options.ts";
 export { Quarantine, type QuarantineListOptions } from "./quarantine.ts";
 export { Queue, type QueueOptions } from "./queue.ts";

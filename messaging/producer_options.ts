@@ -23,6 +23,11 @@ export interface ProducerOptions<T = unknown> {
   readonly maxInFlight?: number | undefined;
 }
 
+/** What gives a producer its type. @typeParam T What it publishes. */
+export type TypedTarget<T> =
+  | { readonly queue: Queue<T> }
+  | { readonly exchange: Exchange<T> };
+
 /** Those that there are. */
 export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
   "connection.producer",

@@ -4,7 +4,7 @@ import type { FieldTable, FieldValue } from "../model/field_table.ts";
 import type { QueueDeclaration } from "../model/queue.ts";
 import {
   binding,
-  type Exchange,
+  Exchange,
   type ExchangeBinding,
   exchangeName,
 } from "./exchange.ts";
@@ -14,7 +14,8 @@ import { checkKnown, type KnownOptions, optionsOf } from "./known_options.ts";
 /** Options of {@linkcode Queue}. @typeParam T What its messages' `payload` is. */
 export interface QueueOptions<T = unknown> {
   /** The exchange to bind it to; by its name alone it is not declared. */
-  readonly exchange?: Exchange | string | undefined;
+  // One without a type says nothing of the queue's.
+  readonly exchange?: Exchange<T> | Exchange | string | undefined;
   /** The key of that binding, or on a topic exchange the routing pattern. @default {""} */
   readonly routingKey?: string | undefined;
   /** The arguments of that binding: on a headers exchange what to match, and `x-match`. */
@@ -49,7 +50,7 @@ export interface QueueOptions<T = unknown> {
   readonly deadLetterRoutingKey?: string | undefined;
   /** The broker's own arguments; the options above win over equal ones. */
   readonly arguments?: FieldTable | undefined;
-  /** What checks the payloads of who consumes from it alone and has no `schema` of his own. The broker does not know it. */
+  /** What checks the payloads of who consumes from it alone and has no `schema` of his own. The broker does not know it. @default {its exchange's} */
   readonly schema?: PayloadSchema<T> | undefined;
 }
 
@@ -137,7 +138,7 @@ export class Queue<T = unknown> implements QueueDeclaration {
     this.autoDelete = options.autoDelete ?? this.exclusive;
     this.bindings = bindingsOf(options);
     this.deadLetterExchange = options.deadLetterExchange;
-    this.schema = options.schema;
+    this.schema = options.schema ?? schemaOf<T>(options.exchange);
     this.deadLetter = deadLetterOf(name, options);
     this.arguments = argumentsOf(name, options, this.deadLetter);
   }
@@ -151,6 +152,13 @@ export class Queue<T = unknown> implements QueueDeclaration {
  */
 export function queueName(queue: Queue | string): string {
   return queue instanceof Queue ? queue.name : queue;
+}
+
+function schemaOf<T>(
+  exchange: QueueOptions<T>["exchange"],
+): PayloadSchema<T> | undefined {
+  if (!(exchange instanceof Exchange)) return undefined;
+  return exchange.schema as PayloadSchema<T> | undefined; // the compiler has held T to it
 }
 
 function bindingsOf(options: QueueOptions): readonly ExchangeBinding[] {

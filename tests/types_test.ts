@@ -72,6 +72,19 @@ export async function compiles(connection: Connection): Promise<void> {
       connect: () => Promise.reject(new Error()),
     } satisfies Transport,
   });
+  const typed = new Exchange<Upload>("typed", { type: "topic" });
+  await connection.producer({ exchange: typed }).publish({ path: "a" });
+  const bound = new Queue("bound", { exchange: typed, routingKey: "#" });
+  await connection.consumer(bound).run(({ payload }) => {
+    payload.path.length;
+  });
+  const own = new Queue("own", {
+    exchange: media,
+    schema: (value) => Number(value),
+  });
+  await connection.consumer(own).run(({ payload }) => {
+    payload.toFixed(1);
+  });
   const orders = new Queue<Upload>("orders");
   await connection.producer({ queue: orders }).publish({ path: "a" });
   await connection.send(orders, { path: "a" });
@@ -101,6 +114,9 @@ export async function doesNotCompile(connection: Connection): Promise<void> {
   new Queue("q", { exchangeType: "topic" });
   // @ts-expect-error the payload is of the producer's type
   await connection.producer<Upload>().publish({ file: 1 });
+  const typed = new Exchange<Upload>("typed", { type: "topic" });
+  // @ts-expect-error the payload is of the exchange's type
+  await connection.producer({ exchange: typed }).publish({ pth: "a" });
   const orders = new Queue<Upload>("orders");
   // @ts-expect-error the payload is of the queue's type
   await connection.producer({ queue: orders }).publish({ file: 1 });

@@ -216,3 +216,32 @@ Deno.test("declare() of one queue gives one answer, of an exchange none, of seve
   assertEquals(await connection.declare([media, jobs]), [status]);
   assertEquals(await connection.declare([media]), []);
 });
+
+Deno.test("a queue checks payloads by its exchange's schema, if it has none of its own", async () => {
+  const schema = (payload: unknown) => {
+    if (typeof payload === "number") return payload;
+    throw new Error("expected number");
+  };
+  const exchange = new Exchange("typed", { type: "fanout", schema });
+  const queue = new Queue("typed", { exchange });
+  const own = new Queue("own", { exchange, schema: Number });
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const producer = connection.producer({ exchange, declare: [queue, own] });
+  await producer.publish("1" as never);
+  await producer.publish(2);
+  const refused: string[] = [];
+  const consumer = connection.consumer(queue, {
+    onInvalid: (error) => void refused.push(error.message),
+  });
+  for await (const message of consumer) {
+    assertEquals(message.payload, 2);
+    await message.ack();
+    break;
+  }
+  assertEquals(refused, ["Cannot take a payload: expected number"]);
+  for await (const message of connection.consumer(own)) {
+    assertEquals(message.payload, 1);
+    await message.ack();
+    break;
+  }
+});
