@@ -10,6 +10,7 @@ import {
 } from "@dashi/mq";
 import { Exchange } from "@dashi/mq";
 import { connectTo, pause, Raw, test } from "../support/redis.ts";
+import { Worker } from "../support/worker.ts";
 
 const NEWS = new Exchange("news", { type: "fanout" });
 const SEP = "\x06\x16";
@@ -313,4 +314,26 @@ test("fanout: an announcement says to consumers of 0.1.0 that it has been where 
   const deaths = [{ count: 1, queue: "dead", reason: "expired" }];
   assertEquals(headers.map((each) => each["x-death"]), [deaths, deaths]);
   assertEquals(headers[0].mine, 1);
+});
+
+test("fanout: two processes that share a queue get each message once, and a queue of nobody's keeps all", async (server) => {
+  await using connection = connectTo(server.url);
+  const [shared, kept] = [bound("shared"), bound("kept")];
+  await connection.declare([shared, kept]);
+  const work = {
+    url: server.url,
+    queue: shared.name,
+    mode: "consume",
+  } as const;
+  await using one = new Worker(work);
+  await using two = new Worker(work);
+  const workers = [one, two];
+  const producer = connection.producer<number>({ exchange: NEWS });
+  const all = Array.from({ length: 20 }, (_, i) => i);
+  await Promise.all(all.map((each) => producer.publish(each)));
+  const got = () =>
+    workers.flatMap(({ words }) => words.flatMap(({ got }) => got ?? []));
+  await until(() => got().length >= all.length);
+  assertEquals(got().toSorted((a, b) => a - b), all);
+  assertEquals((await connection.declare(kept)).messageCount, all.length);
 });
