@@ -82,6 +82,8 @@ export class Consumer<T = unknown>
   #inbox: Inbox<T>;
   #intake: Intake;
   /** The handlers of `run`, at work. */
+  /** Sees to what a loop's schema refused. */
+  #refused: Outcomes<T> | undefined;
   readonly #running = new Set<Promise<void>>();
   readonly #body = new LoopBody<T>();
   #started = false;
@@ -186,8 +188,17 @@ export class Consumer<T = unknown>
     // Out of reach at once: a loop that takes one after the other gets no more.
     const left = this.#mailbox.clear();
     this.#unlisten?.();
+    this.#session.track(this.#letRefusedGo());
     if (!this.#started) return;
     await this.#intake.stop(left, this.#limits(options));
+  }
+
+  /** What a loop's schema refused, and could not be parked, waits no longer. */
+  async #letRefusedGo(): Promise<void> {
+    const refused = this.#refused;
+    this.#refused = undefined;
+    refused?.drain();
+    await refused?.idle();
   }
 
   /** Says how it is. */
@@ -284,6 +295,7 @@ export class Consumer<T = unknown>
     const onAbort = () => {
       this.#mailbox.fail(signal.reason);
       const left = this.#mailbox.clear();
+      this.#session.track(this.#letRefusedGo());
       this.#session.track(this.#intake.stop(left, this.#limits(undefined)));
     };
     if (signal.aborted) return onAbort();
@@ -341,7 +353,8 @@ export class Consumer<T = unknown>
     if (onInvalid !== undefined) await this.#ask(message, error);
     else host.teller.failed(error, message, { type: "park" });
     if (message.settled) return;
-    await new Outcomes<T>({}, host).giveUp(message, error, message.attempt - 1);
+    this.#refused ??= new Outcomes<T>({}, host);
+    await this.#refused.giveUp(message, error, message.attempt - 1);
   }
 
   /** Never rejects. */

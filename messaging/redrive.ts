@@ -27,7 +27,7 @@ export interface Redriven {
   /** How many are where they came from. */
   readonly moved: number;
   /** How many say of no queue that they came from it, and stay. */
-  readonly left: number;
+  readonly kept: number;
 }
 
 /** Headers that tell of an earlier life, but for the attempts, which a publish drops itself. */
@@ -79,7 +79,7 @@ export async function redrive(
   } finally {
     for (const each of kept) await each.requeue().catch(() => {});
   }
-  return { moved, left: kept.length };
+  return { moved, kept: kept.length };
 }
 
 /** The queue in which a message died first. */

@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-console -- the one place where the library may speak by itself
 import type { Clock } from "../async/clock.ts";
 import { printable } from "../model/foreign_text.ts";
+import { DecodeError } from "../model/errors.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import type { Aftermath } from "./run_options.ts";
 
@@ -89,9 +90,15 @@ function describe(event: ConnectionEvent): string | undefined {
     case "consume-failed":
       return `queue "${event.queue}" cannot be consumed from: ${event.error.message}; trying again in ${event.delay} ms`;
     case "handler-failed":
-      return `the handler of queue "${event.queue}" failed for a message${
-        idOf(event)
-      }: ${event.error.message}${becomes(event.next)}`;
+      return event.error instanceof DecodeError
+        ? `a message${
+          idOf(event)
+        } of queue "${event.queue}" is refused: ${event.error.message}${
+          becomes(event.next)
+        }`
+        : `the handler of queue "${event.queue}" failed for a message${
+          idOf(event)
+        }: ${event.error.message}${becomes(event.next)}`;
     case "parked":
       return `a message${
         idOf(event)
@@ -113,7 +120,7 @@ function describe(event: ConnectionEvent): string | undefined {
         event.handlers === 1 ? "handler" : "handlers"
       } of ${event.queues.map((queue) => `"${queue}"`).join(", ")}, up to ${
         Math.round(event.timeLeft / 1000)
-      } s more; a handler that waits for close() waits for itself: call cancel() there`;
+      } s more (a handler that awaits close() waits for itself: consumer.cancel() is for there)`;
     case "unblocked":
       return undefined;
   }

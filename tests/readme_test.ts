@@ -116,6 +116,48 @@ Deno.test("README says what the suite asks of every transport", async () => {
   assert(text.includes("All of them have the four types of exchanges"));
 });
 
+Deno.test("README's worker does its work, and ends at SIGTERM", async () => {
+  const root = new URL("../", import.meta.url);
+  const text = await Deno.readTextFile(new URL("README.md", root));
+  const program = /## A worker\n\n```ts ignore\n(.*?)```/s.exec(text)?.[1] ??
+    "";
+  const asked = Promise.withResolvers<string>();
+  await using server = Deno.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    onListen: () => {},
+  }, (request) => {
+    asked.resolve(new URL(request.url).pathname);
+    return new Response();
+  });
+  const place = `http://127.0.0.1:${server.addr.port}`;
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(
+      file,
+      program.replace("http://localhost:8080", place)
+        .replace(/"amqp:[^"]*"/, '"memory://"'),
+    );
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", "--check"]
+        .concat(`--config=${new URL("deno.json", root).pathname}`, file),
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const ended = child.output();
+    const path = await Promise.race([
+      asked.promise,
+      ended.then(({ stderr }) => new TextDecoder().decode(stderr)),
+    ]);
+    assertEquals(path, "/orders/1");
+    child.kill("SIGTERM");
+    const { code, stderr } = await ended;
+    assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("links between the documents lead somewhere", async () => {
   const root = new URL("../", import.meta.url);
   const pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];

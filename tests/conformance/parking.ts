@@ -218,7 +218,7 @@ export const PARKING: readonly ConformanceCase[] = [
         [queue.name, "rejected", [queue.name]],
       );
       await letter.requeue();
-      assert.deepEqual(await connection.redrive(failed), { moved: 1, left: 0 });
+      assert.deepEqual(await connection.redrive(failed), { moved: 1, kept: 0 });
       const [back] = await take(connection.consumer(queue), 1);
       assert.deepEqual(
         [back?.payload, back?.headers, back?.attempt, back?.deaths],

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { binding, Exchange, Queue } from "../../mod.ts";
+import { failedQueue } from "../../virtual/mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, open, take } from "./stage.ts";
 import { arrives, rejectsWith, unique, until } from "./support.ts";
@@ -254,6 +255,7 @@ export const PRODUCING: readonly ConformanceCase[] = [
     "a schema's value is the payload, at once or later, and its issues are the error's text",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
+      stage.queue({}, failedQueue(queue.name)); // it is parked there
       const producer = connection.producer({ declare: [queue] });
       for (const payload of [7, "seven", "later"]) {
         await producer.publish(payload, { routingKey: queue.name });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Consumer, Message } from "../../mod.ts";
+import { failedQueue } from "../../virtual/mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { deathOf } from "./deaths.ts";
 import { onStage, open, type Stage, take } from "./stage.ts";
@@ -132,6 +133,7 @@ export const RETRYING: readonly ConformanceCase[] = [
     "without backoff attempts follow at once, on any broker, and end",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
+      stage.queue({}, failedQueue(queue.name)); // it is parked there
       const producer = connection.producer({ declare: [queue] });
       await producer.publish("bad", { routingKey: queue.name });
       await producer.publish("good", { routingKey: queue.name });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { DecodeError, type Message } from "../../mod.ts";
+import { failedQueue } from "../../virtual/mod.ts";
 import { arrives, asTheyCome, rejectsWith } from "./support.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, open, take } from "./stage.ts";
@@ -115,9 +116,10 @@ export const RUNNING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "onInvalid gets what cannot be read, which is then rejected",
+    "onInvalid gets what cannot be read, which is then parked",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
+      stage.queue({}, failedQueue(queue.name)); // it is parked there
       const producer = connection.producer({ declare: [queue] });
       await producer.publish("{", {
         routingKey: queue.name,

@@ -237,14 +237,17 @@ export const ROUTE_CASES: readonly InteropCase[] = [
       const shared = stage.queue({ exchange });
       const connections = [stage.connect(), stage.connect()];
       const seen: number[] = [];
-      const running = connections.map(async (connection) => {
-        const consumer = connection.consumer<number>(shared);
-        await consumer.run(({ payload }) => void seen.push(payload));
-      });
-      await until("our consumers", 10_000, async () => {
-        const [status] = await stage.connection.declare([shared]);
-        return status?.consumerCount === 2;
-      });
+      const consumers = connections.map((each) =>
+        each.consumer<number>(shared)
+      );
+      const running = consumers.map((each) =>
+        each.run(({ payload }) => void seen.push(payload))
+      );
+      await until(
+        "our consumers",
+        10_000,
+        () => Promise.resolve(consumers.every((each) => each.health().healthy)),
+      );
       await stage.peer.publish({ times: 50, exchange: specOf(exchange) });
       await until(
         "50 messages",

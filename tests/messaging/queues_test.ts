@@ -84,7 +84,7 @@ Deno.test("a queue declares its dead letters' queue, and both come back", async 
   );
   assert(death?.time instanceof Date);
   await letter.requeue();
-  assertEquals(await connection.redrive("jobs.dead"), { moved: 1, left: 0 });
+  assertEquals(await connection.redrive("jobs.dead"), { moved: 1, kept: 0 });
   const back = await connection.queue<{ id: number }>("jobs").get();
   assertEquals(
     [back?.payload, back?.headers, back?.attempt, back?.deaths],
@@ -96,11 +96,11 @@ Deno.test("what says of no queue that it came from there stays with the dead let
   await using connection = open();
   await connection.declare([new Queue("dead"), new Queue("jobs")]);
   await connection.send("dead", 1);
-  assertEquals(await connection.redrive("dead"), { moved: 0, left: 1 });
+  assertEquals(await connection.redrive("dead"), { moved: 0, kept: 1 });
   assertEquals((await connection.queue("dead").status()).messageCount, 1);
   assertEquals(await connection.redrive("dead", { to: "jobs" }), {
     moved: 1,
-    left: 0,
+    kept: 0,
   });
   assertEquals((await connection.queue("jobs").status()).messageCount, 1);
 });
@@ -111,7 +111,7 @@ Deno.test("dead letters whose queue is gone stay, and so do all where `to` is no
   await connection.send(queue, 1);
   await fail(queue, connection);
   await connection.queue("jobs").delete();
-  assertEquals(await connection.redrive("jobs.dead"), { moved: 0, left: 1 });
+  assertEquals(await connection.redrive("jobs.dead"), { moved: 0, kept: 1 });
   await assertRejects(
     () => connection.redrive("jobs.dead", { to: "typo" }),
     UnroutableError,
