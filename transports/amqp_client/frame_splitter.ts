@@ -1,7 +1,11 @@
 import type { BodyLimit } from "../amqp_protocol/body_limit.ts";
 
 const HEADER = 7;
-/** The types of frames that a message's content comes in. */
+/** Where the flags of `basic.nack` are, behind its delivery tag. */
+const NACK_FLAGS = HEADER + 12;
+/** The types of frames. */
+const METHOD = 1;
+/** Those that a message's content comes in. */
 const CONTENT_HEADER = 2;
 const CONTENT_BODY = 3;
 /** Where the size of the body is in a content header, behind its class and weight. */
@@ -41,6 +45,7 @@ export class FrameSplitter {
     while (bytes.byteLength - at >= HEADER) {
       const size = this.#sizeOf(bytes, at);
       if (size > bytes.byteLength - at) break;
+      cleanNack(bytes, at);
       if (this.#isApart(bytes, at, size)) {
         if (at > start) this.#receive(bytes.subarray(start, at));
         this.#receiveApart(bytes.subarray(at, at + size));
@@ -70,6 +75,7 @@ export class FrameSplitter {
     const frame = this.#part;
     this.#part = new Uint8Array(HEADER);
     this.#filled = 0;
+    cleanNack(frame, 0);
     if (this.#isApart(frame, 0, size)) this.#receiveApart(frame);
     else this.#receive(frame);
     return at;
@@ -117,6 +123,21 @@ export class FrameSplitter {
     }
     return size;
   }
+}
+
+/**
+ * RabbitMQ sends `basic.nack` with `requeue` set beside `multiple`, and the package takes
+ * the octet of both for `multiple` only where it is 1: what a later confirm of many then
+ * accepts was refused. A confirm has no `requeue`.
+ */
+function cleanNack(bytes: Uint8Array, at: number): void {
+  if (
+    bytes[at] !== METHOD || bytes[at + HEADER + 1] !== 60 ||
+    bytes[at + HEADER + 3] !== 120 || bytes[at + HEADER] !== 0 ||
+    bytes[at + HEADER + 2] !== 0
+  ) return;
+  const flags = bytes[at + NACK_FLAGS];
+  if (flags !== undefined) bytes[at + NACK_FLAGS] = flags & 1;
 }
 
 function long(bytes: Uint8Array, at: number): number {
