@@ -348,13 +348,10 @@ export class Consumer<T = unknown>
 
   /** Sees to a message for a loop whose payload is not right. Never rejects. */
   async #refuse(message: ReceivedMessage<T>, error: Error): Promise<void> {
-    const host = this.#outcomesHost(undefined);
-    const { onInvalid } = this.#options;
-    if (onInvalid !== undefined) await this.#ask(message, error);
-    else host.teller.failed(error, message, { type: "park" });
-    if (message.settled) return;
-    this.#refused ??= new Outcomes<T>({}, host);
-    await this.#refused.giveUp(message, error, message.attempt - 1);
+    this.#refused ??= new Outcomes<T>({}, this.#outcomesHost(undefined));
+    const isAsked = this.#options.onInvalid !== undefined;
+    if (isAsked) await this.#ask(message, error);
+    await this.#refused.refused(message, error, isAsked);
   }
 
   /** Never rejects. */

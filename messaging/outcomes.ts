@@ -114,6 +114,21 @@ export class Outcomes<T> {
     return false;
   }
 
+  /** A loop's schema refuses it; whoever was asked has decided, or left it. */
+  async refused(
+    message: ReceivedMessage<T>,
+    error: Error,
+    isAsked: boolean,
+  ): Promise<void> {
+    if (!isAsked) {
+      const type = message.autoAcked ? "drop" : "park";
+      this.#host.teller.failed(error, message, { type });
+      if (message.autoAcked) this.#dropped(message, error);
+    }
+    if (message.settled) return;
+    await this.giveUp(message, error, message.attempt - 1);
+  }
+
   /** It is tried no more. */
   async giveUp(
     message: ReceivedMessage<T>,
@@ -140,8 +155,8 @@ export class Outcomes<T> {
       case "drop": {
         const ack = () => message.ack();
         const failure = await this.persist(message, ack, undefined, FEW_TRIES);
-        if (failure === undefined) this.#dropped(message, error);
-        else await this.letGo(message);
+        if (failure !== undefined) await this.letGo(message);
+        else if (message.settled) this.#dropped(message, error);
         return;
       }
       case "requeue":
@@ -180,12 +195,12 @@ export class Outcomes<T> {
         if (this.#draining || clock.now() + delay > until) return last;
         await this.wait(delay);
       }
-      if (message.settled) return undefined;
+      // A message that is no longer ours is delivered again by itself.
+      if (!message.isOpen) return undefined;
       try {
         return await settle();
       } catch (failure) {
-        // A message that is no longer ours is delivered again by itself.
-        if (message.settled) return undefined;
+        if (!message.isOpen) return undefined;
         this.tell(message, failure);
         last = failure;
       }

@@ -212,7 +212,7 @@ export class Runner<T> {
         if (running !== undefined) await running;
         break;
       } catch (error) {
-        if (!await this.#outcomes.failed(message, error)) return;
+        if (!await this.#outcomes.failed(message, asError(error))) return;
       }
     }
     if (message.settled) return;

@@ -2,6 +2,7 @@ import { pathStep } from "../codec/payload.ts";
 import { DecodeError } from "../model/errors.ts";
 import { withOwnCause } from "../model/foreign_error.ts";
 import { quote } from "../model/foreign_text.ts";
+import { errorText } from "../model/error_text.ts";
 import type { PayloadIssue } from "../model/message.ts";
 
 /**
@@ -66,7 +67,9 @@ export function validator<T>(
   return (payload) => {
     try {
       const checked = check(payload);
-      return checked instanceof Promise ? checked.catch(refused) : checked;
+      return isThenable(checked)
+        ? Promise.resolve(checked).catch(refused)
+        : checked;
     } catch (cause) {
       return refused(cause);
     }
@@ -95,7 +98,9 @@ export function checkSchema(schema: unknown, of: string): void {
 function checkOf<T>(schema: Schema<T>): (payload: unknown) => T | Promise<T> {
   return (payload) => {
     const result = schema["~standard"].validate(payload);
-    return result instanceof Promise ? result.then(valueOf) : valueOf(result);
+    return isThenable(result)
+      ? Promise.resolve(result).then(valueOf)
+      : valueOf(result);
   };
 }
 
@@ -116,8 +121,14 @@ function valueOf<T>(result: SchemaResult<T>): T {
 
 function refused(cause: unknown): never {
   if (cause instanceof DecodeError) throw cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = errorText(cause);
   throw withOwnCause(new DecodeError(`Cannot take a payload: ${why}`), cause);
+}
+
+/** A promise, or what others have for one. */
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === "object" && value !== null &&
+    typeof (value as Partial<PromiseLike<T>>).then === "function";
 }
 
 /** As a program would write it: `payload.order.lines[0].qty`. */

@@ -1,3 +1,4 @@
+import { errorText } from "../model/error_text.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import type { Message } from "./message.ts";
 import { type Aftermath, handlerFailed } from "./run_options.ts";
@@ -24,10 +25,13 @@ export class Teller<T> {
     const thrown = asError(error);
     this.#note(thrown);
     this.event(handlerFailed(thrown, message, next));
-    try {
-      this.#onError?.(thrown, message);
-    } catch (cause) {
+    const failed = (cause: unknown) =>
       this.#emit(handlerFailed(asError(cause), message, undefined), false);
+    try {
+      const told: unknown = this.#onError?.(thrown, message);
+      if (told instanceof Promise) told.catch(failed);
+    } catch (cause) {
+      failed(cause);
     }
   }
 
@@ -38,11 +42,19 @@ export class Teller<T> {
 }
 
 /**
- * Makes an error of what was thrown.
+ * Makes an error of what was thrown, one whose name and message are texts.
  *
  * @param thrown What was thrown: anything, in JavaScript.
  * @returns The error.
  */
 export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
+  try {
+    if (
+      thrown instanceof Error && typeof thrown.message === "string" &&
+      typeof thrown.name === "string"
+    ) return thrown;
+  } catch {
+    // A getter threw, or a proxy did.
+  }
+  return new Error(errorText(thrown));
 }

@@ -1,5 +1,6 @@
 // deno-lint-ignore-file no-console -- the one place where the library may speak by itself
 import type { Clock } from "../async/clock.ts";
+import { errorText } from "../model/error_text.ts";
 import { printable } from "../model/foreign_text.ts";
 import { DecodeError } from "../model/errors.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
@@ -31,13 +32,16 @@ export class Unhandled {
     const text = describe(event);
     if (text === undefined) return;
     if (this.#listener !== undefined) {
-      try {
-        this.#listener(event);
-      } catch (error) {
-        // It must not end what it is told of.
+      // It must not end what it is told of.
+      const failed = (error: unknown) =>
         console.error(
-          `@dashi/mq: "onUnhandled" threw: ${printable(String(error))}`,
+          `@dashi/mq: "onUnhandled" threw: ${printable(errorText(error))}`,
         );
+      try {
+        const told: unknown = this.#listener(event);
+        if (told instanceof Promise) told.catch(failed);
+      } catch (error) {
+        failed(error);
       }
       return;
     }

@@ -205,3 +205,145 @@ Deno.test("what a schema finds is told with its place", async () => {
     [],
   ]);
 });
+
+/** What a program may throw, and the text that there is to it. */
+const ODD:
+  readonly (readonly [what: string, make: () => unknown, text: RegExp])[] = [
+    [
+      "an error whose message is an object",
+      () => Object.assign(new Error("400"), { message: { code: "E1" } }),
+      /Error/,
+    ],
+    [
+      "an error whose name throws",
+      () =>
+        Object.defineProperty(new Error("bad"), "name", {
+          get() {
+            throw new Error("no name");
+          },
+        }),
+      /bad/,
+    ],
+    [
+      "an object without a prototype",
+      () => Object.create(null),
+      /cannot be read/,
+    ],
+    ["an object that is no text", () => ({
+      toString() {
+        throw new Error("no text");
+      },
+    }), /cannot be read/],
+    ["a proxy that is revoked", () => {
+      const { proxy, revoke } = Proxy.revocable(new Error("gone"), {});
+      revoke();
+      return proxy;
+    }, /cannot be read/],
+    ["an error of errors that is one of its own", () => {
+      const all = new AggregateError([], "");
+      all.errors.push(all);
+      return all;
+    }, /AggregateError/],
+    ["nothing", () => undefined, /undefined/],
+  ];
+
+for (const [what, make, text] of ODD) {
+  for (const retry of [false, { attempts: 2, backoff: 0 }] as const) {
+    Deno.test(`a handler that throws ${what} parks its message, ${retry === false ? "at once" : "in the end"}`, async () => {
+      await using connection = createConnection(place(), {
+        onUnhandled: () => {},
+      });
+      const queue = new Queue("jobs");
+      await connection.send(queue, 1);
+      const consumer = connection.consumer(queue);
+      const running = consumer.run(() => {
+        throw make();
+      }, { retry });
+      for await (
+        const message of connection.consumer(new Queue("jobs.failed"))
+      ) {
+        assert(
+          text.test(String(message.headers["x-error-message"])),
+          String(message.headers["x-error-message"]),
+        );
+        await message.ack();
+        break;
+      }
+      await consumer.close();
+      await running;
+    });
+  }
+}
+
+Deno.test("an onError that rejects later is told, and ends nothing", async () => {
+  const told = Promise.withResolvers<ConnectionEvent>();
+  await using connection = createConnection(place(), {
+    onUnhandled: (event) => {
+      told.resolve(event);
+      return Promise.reject(new Error("and this one too")) as never;
+    },
+  });
+  const queue = new Queue("jobs");
+  await connection.send(queue, 1);
+  const consumer = connection.consumer(queue);
+  const running = consumer.run(() => {
+    throw new Error("bad");
+  }, {
+    retry: false,
+    onError: () => Promise.reject(new Error("later")) as never,
+  });
+  const event = await told.promise;
+  assert(event.type === "handler-failed");
+  assertEquals(event.error.message, "later");
+  await consumer.close();
+  await running;
+});
+
+Deno.test("a loop with autoAck tells that what its schema refuses is dropped", async () => {
+  const events: ConnectionEvent[] = [];
+  await using connection = createConnection(place(), {
+    onUnhandled: (event) => events.push(event),
+  });
+  const queue = new Queue("jobs");
+  await connection.send(queue, "bad");
+  await connection.send(queue, 1);
+  const consumer = connection.consumer(queue, {
+    autoAck: true,
+    schema: (payload) => {
+      if (typeof payload === "number") return payload;
+      throw new Error("expected number");
+    },
+  });
+  for await (const { payload } of consumer) {
+    assertEquals(payload, 1);
+    break;
+  }
+  assertEquals(events.map(({ type }) => type), ["handler-failed", "dropped"]);
+  const [failed] = events;
+  assert(failed?.type === "handler-failed");
+  assertEquals(failed.next, { type: "drop" });
+});
+
+Deno.test("a schema may answer with any thenable", async () => {
+  await using connection = createConnection(place(), { onUnhandled: () => {} });
+  const queue = new Queue("jobs");
+  for (const each of ["bad", 1]) await connection.send(queue, each);
+  const schema = (payload: unknown) => ({
+    then(resolve: (payload: number) => void, reject: (error: Error) => void) {
+      if (typeof payload === "number") resolve(payload);
+      else reject(new Error("expected number"));
+    },
+  });
+  const consumer = connection.consumer<number>(queue, {
+    schema: schema as never,
+  });
+  for await (const message of consumer) {
+    assertEquals(message.payload, 1);
+    await message.ack();
+    break;
+  }
+  assertEquals(
+    (await connection.queue("jobs.failed").status()).messageCount,
+    1,
+  );
+});
