@@ -26,6 +26,7 @@ test("a queue is known by what lies in it, was taken from it, or leads to it", a
   await raw.send("LPUSH", "urgent\x06\x169", envelope("urgent"));
   const member = (queue: string) => ["key", "", queue].join("\x06\x16");
   await raw.send("SADD", "_kombu.binding.celery", member("celery"));
+  await raw.send("SET", "_kombu.binding.text", "is no set of bindings");
   for (let i = 0; i < 3000; i++) {
     await raw.send("SADD", "_kombu.binding.large", member(`of-${i}`));
   }

@@ -101,6 +101,7 @@ export class ForeignQueues {
     do {
       const reply = await commands.ask(ACTION, [
         ...["SCAN", cursor, "MATCH", pattern, "COUNT", AT_ONCE] as const,
+        ...["TYPE", "set"] as const, // another key of that name is nobody's bindings
       ]);
       if (reply === undefined) return undefined;
       const [next, keys] = listOf(reply);
