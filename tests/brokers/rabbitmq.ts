@@ -37,8 +37,6 @@ export interface Rabbitmq extends LastingServer {
   control(...args: string[]): Promise<string>;
   /** What an expression of Erlang's comes to in the server: {@linkcode RabbitmqNode.ask}. */
   ask(expression: string): Promise<string>;
-  /** Ends the application in its process and starts it again: all that clients see of a restart, for a fifth of the time. */
-  restartApp(): Promise<void>;
 }
 
 /** Where the server is installed, or `undefined`. */
@@ -168,9 +166,6 @@ async function startOn(
     told: { NODE: JSON.stringify(node.settings) },
     control: (...args) => node.control(...args),
     ask: (expression) => node.ask(expression),
-    async restartApp() {
-      await node.ask("rabbit:stop(), rabbit:start()");
-    },
     get pid() {
       return pid();
     },
