@@ -348,10 +348,13 @@ export class Consumer<T = unknown>
 
   /** Sees to a message for a loop whose payload is not right. Never rejects. */
   async #refuse(message: ReceivedMessage<T>, error: Error): Promise<void> {
-    this.#refused ??= new Outcomes<T>({}, this.#outcomesHost(undefined));
+    const refused = this.#refused ??= new Outcomes<T>(
+      {},
+      this.#outcomesHost(undefined),
+    );
     const isAsked = this.#options.onInvalid !== undefined;
     if (isAsked) await this.#ask(message, error);
-    await this.#refused.refused(message, error, isAsked);
+    await refused.refused(message, error, isAsked); // it may be let go meanwhile
   }
 
   /** Never rejects. */
