@@ -34,7 +34,7 @@ import { Runner } from "./runner.ts";
 import { checkSchema, validator } from "./schema.ts";
 import type { Session } from "./session.ts";
 import { StreamPositions } from "./stream_position.ts";
-import { asError } from "./teller.ts";
+import { asError } from "../model/error_text.ts";
 
 /** How long `close()` waits before it says what for, ms. */
 const SILENT = 1000;

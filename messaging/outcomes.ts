@@ -15,7 +15,8 @@ import {
 import type { ReceivedMessage } from "./message.ts";
 import { park } from "./parking.ts";
 import type { Aftermath, OnFailure, RunOptions } from "./run_options.ts";
-import { asError, type Teller } from "./teller.ts";
+import { asError } from "../model/error_text.ts";
+import type { Teller } from "./teller.ts";
 
 /** What {@linkcode Outcomes} need. */
 export interface OutcomesHost<T> {

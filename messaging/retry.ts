@@ -1,3 +1,4 @@
+import { asError } from "../model/error_text.ts";
 import { backoff } from "../async/backoff.ts";
 import type { Clock } from "../async/clock.ts";
 import type { Limits } from "../async/limits.ts";
@@ -49,7 +50,7 @@ export async function retry<T>(
       onWait?.(
         failures + 1,
         delay,
-        error instanceof Error ? error : new Error(String(error)),
+        asError(error),
       );
       await sleep(delay, call, clock, limits);
     }

@@ -9,7 +9,7 @@ import { checkCount, checkSignal } from "./operation_options.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
 import { checkOnFailure, RUN, type RunOptions } from "./run_options.ts";
 import { Suspects } from "./suspects.ts";
-import { asError } from "./teller.ts";
+import { asError } from "../model/error_text.ts";
 
 /** What a runner has from its consumer. */
 export interface RunnerHost<T> extends OutcomesHost<T> {

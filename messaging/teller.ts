@@ -1,4 +1,4 @@
-import { errorText } from "../model/error_text.ts";
+import { asError } from "../model/error_text.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import type { Message } from "./message.ts";
 import { type Aftermath, handlerFailed } from "./run_options.ts";
@@ -39,22 +39,4 @@ export class Teller<T> {
   event(event: ConnectionEvent): void {
     this.#emit(event, this.#onError !== undefined);
   }
-}
-
-/**
- * Makes an error of what was thrown, one whose name and message are texts.
- *
- * @param thrown What was thrown: anything, in JavaScript.
- * @returns The error.
- */
-export function asError(thrown: unknown): Error {
-  try {
-    if (
-      thrown instanceof Error && typeof thrown.message === "string" &&
-      typeof thrown.name === "string"
-    ) return thrown;
-  } catch {
-    // A getter threw, or a proxy did.
-  }
-  return new Error(errorText(thrown));
 }

@@ -27,3 +27,21 @@ function textOf(error: unknown, depth: number): string {
     return "an error that cannot be read";
   }
 }
+
+/**
+ * Makes an error of what was thrown, one whose name and message are texts.
+ *
+ * @param thrown What was thrown: anything, in JavaScript.
+ * @returns The error.
+ */
+export function asError(thrown: unknown): Error {
+  try {
+    if (
+      thrown instanceof Error && typeof thrown.message === "string" &&
+      typeof thrown.name === "string"
+    ) return thrown;
+  } catch {
+    // A getter threw, or a proxy did.
+  }
+  return new Error(errorText(thrown));
+}

@@ -1,3 +1,4 @@
+import { asError } from "../../model/error_text.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
 /** Where a WebSocket leads, as its handshake says it. */
@@ -35,7 +36,7 @@ export function openWebSocket(
   );
   let failure: Error | undefined;
   const fail = (error: unknown) => {
-    failure ??= error instanceof Error ? error : new Error(String(error));
+    failure ??= asError(error);
     wire.destroy();
   };
   const reader = new Reader({

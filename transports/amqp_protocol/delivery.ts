@@ -1,3 +1,4 @@
+import { asError } from "../../model/error_text.ts";
 import { DecodeError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
@@ -85,9 +86,7 @@ export class AmqpDelivery implements Delivery {
     try {
       if (raw.headers !== undefined) headers = fromFields(raw.headers);
     } catch (error) {
-      this.#malformed = error instanceof Error
-        ? error
-        : new Error(String(error));
+      this.#malformed = asError(error);
     }
     const restored = restore(headers);
     if (restored === undefined) return translate(raw, headers);

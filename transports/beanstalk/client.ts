@@ -1,3 +1,4 @@
+import { asError } from "../../model/error_text.ts";
 import { Buffer } from "node:buffer";
 import { createConnection, type Socket } from "node:net";
 import type { Clock } from "../../async/clock.ts";
@@ -183,7 +184,7 @@ export class BeanstalkClient {
     try {
       this.#reader.read(chunk);
     } catch (error) {
-      this.destroy(error instanceof Error ? error : new Error(String(error)));
+      this.destroy(asError(error));
     }
   }
 

@@ -1,3 +1,4 @@
+import { asError } from "../../model/error_text.ts";
 import type { Publishing } from "../../model/message.ts";
 import { DecodeError } from "../../model/errors.ts";
 import { readEnvelope } from "../store/envelope.ts";
@@ -59,7 +60,7 @@ export function messageOf(doc: Doc): Publishing | Malformed {
     }
     return readEnvelope(envelope).message;
   } catch (cause) {
-    const error = cause instanceof Error ? cause : new Error(String(cause));
+    const error = asError(cause);
     const raw = typeof envelope === "string"
       ? envelope
       : JSON.stringify({ envelope, ...rest });

@@ -95,7 +95,7 @@ export class MongodbTables {
       options,
       () =>
         client.find(names.routing, {}, {
-          limit: MOST_ROUTES,
+          limit: MAX_ROUTES,
           projection: { queue: 1 },
         }),
     );
@@ -384,6 +384,6 @@ const ACTION = "look for a queue";
 const FOUND: QueueSearch = { isThere: true, names: [] };
 
 /** So many bindings are looked at for a name that may have been meant. */
-const MOST_ROUTES = 1000;
+const MAX_ROUTES = 1000;
 
 const NO_PRINTS: ReadonlyMap<string, string> = new Map();

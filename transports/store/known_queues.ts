@@ -12,7 +12,7 @@ export interface QueueAnswer {
 }
 
 /** So many names are compared with the one that was given. */
-const MOST_NAMES = 1000;
+const MAX_NAMES = 1000;
 
 /**
  * Looks anew for a queue that the tables did not name: another process may have declared
@@ -38,11 +38,11 @@ export async function lookForQueue(
   }
   const names = new Set<string>();
   for (const { declaration } of topology.queues()) {
-    if (names.size === MOST_NAMES) break;
+    if (names.size === MAX_NAMES) break;
     if (!declaration.exclusive) names.add(declaration.name);
   }
   for (const each of search?.names ?? []) {
-    if (names.size === MOST_NAMES) break;
+    if (names.size === MAX_NAMES) break;
     names.add(each);
   }
   return { isThere: false, nearest: nearest(name, names) };

@@ -1,3 +1,4 @@
+import { asError } from "../../model/error_text.ts";
 import type { Clock } from "../../async/clock.ts";
 import { ChannelError } from "../../model/errors.ts";
 import type { Reservation, Reserved, ReserveWant, Store } from "./store.ts";
@@ -230,7 +231,7 @@ export class Loop {
   }
 
   #lose(wants: readonly ReserveWant[], cause: unknown): void {
-    const error = cause instanceof Error ? cause : new Error(String(cause));
+    const error = asError(cause);
     for (const { queue } of wants) {
       for (const each of this.#dropQueue(queue)) {
         each.end({ type: "lost", error });
