@@ -4,7 +4,13 @@
 import config from "../deno.json" with { type: "json" };
 
 const ROOT = new URL("../", import.meta.url);
+/** A file over this many lines wants a reason, in {@linkcode LONG}. */
 const MAX_LINES = 400;
+/** Files that are long, and why they are not two. */
+const LONG: Readonly<Record<string, string>> = {
+  "messaging/connection/connection.ts":
+    "every verb that users call on a connection, a few lines each",
+};
 const SOURCE = [
   "mod.ts",
   "model",
@@ -37,12 +43,14 @@ for (const name of SOURCE) {
   const path = new URL(name.endsWith(".ts") ? name : `${name}/`, ROOT);
   for (const file of files(path)) {
     const lines = Deno.readTextFileSync(file).split("\n").length - 1;
-    if (lines > MAX_LINES) {
+    const path = file.pathname.slice(ROOT.pathname.length);
+    if (lines > MAX_LINES && LONG[path] === undefined) {
       problems.push(
-        `${
-          file.pathname.slice(ROOT.pathname.length)
-        } has ${lines} lines, the limit is ${MAX_LINES}`,
+        `${path} has ${lines} lines: split it by concern, or say in tests/check_docs.ts why it has over ${MAX_LINES}`,
       );
+    }
+    if (lines <= MAX_LINES && LONG[path] !== undefined) {
+      problems.push(`${path} is short again: tests/check_docs.ts has a reason`);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { Brake } from "../../messaging/brake.ts";
+import { Brake } from "../../messaging/connection/brake.ts";
 
 /** A brake after lives of so many milliseconds. */
 function after(...lives: readonly number[]): Brake {

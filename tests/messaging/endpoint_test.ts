@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { readEndpoints } from "../../messaging/endpoint.ts";
+import { readEndpoints } from "../../messaging/connection/endpoint.ts";
 import type { Transport } from "../../transports/transport.ts";
 
 const named = (name: string): Transport => ({

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ConnectionError, createConnection } from "@dashi/mq";
-import type { FailoverStrategy } from "../../messaging/connection_options.ts";
-import { readEndpoints } from "../../messaging/endpoint.ts";
-import { Failover } from "../../messaging/failover.ts";
+import type { FailoverStrategy } from "../../messaging/connection/connection_options.ts";
+import { readEndpoints } from "../../messaging/connection/endpoint.ts";
+import { Failover } from "../../messaging/connection/failover.ts";
 
 /** The hosts that are tried, in order. */
 function order(

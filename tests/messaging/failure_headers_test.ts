@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { failureHeaders } from "../../messaging/failure_headers.ts";
+import { failureHeaders } from "../../messaging/consume/failure_headers.ts";
 
 const said = (message: string, secrets: readonly string[] = []) =>
   String(failureHeaders(new Error(message), 0, secrets)["x-error-message"]);

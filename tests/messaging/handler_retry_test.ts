@@ -8,7 +8,7 @@ import {
   planAttempt,
   type RetryOptions,
   type Verdict,
-} from "../../messaging/handler_retry.ts";
+} from "../../messaging/consume/handler_retry.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 
 const CASES: readonly (readonly [

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Limits } from "../../async/limits.ts";
 import { turn } from "../../async/turn.ts";
 import { TimeoutError } from "../../model/errors.ts";
-import { PublishWindow } from "../../messaging/publish_window.ts";
+import { PublishWindow } from "../../messaging/publish/publish_window.ts";
 import { TestClock } from "../support/clock.ts";
 import { message } from "../support/stores.ts";
 

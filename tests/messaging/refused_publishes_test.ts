@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { RefusedPublishes } from "../../messaging/refused_publishes.ts";
+import { RefusedPublishes } from "../../messaging/publish/refused_publishes.ts";
 import { AccessRefusedError, PublishError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { requireRuntime } from "../../messaging/runtime.ts";
+import { requireRuntime } from "../../messaging/connection/runtime.ts";
 
 Deno.test("a runtime that is too old is told in one line which ones will do", () => {
   requireRuntime();

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createConnection, Queue, TimeoutError } from "@dashi/mq";
-import { mayWait } from "../../messaging/handler_retry.ts";
+import { mayWait } from "../../messaging/consume/handler_retry.ts";
 import { createTransport } from "../../transports/memory/mod.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

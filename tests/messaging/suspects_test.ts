@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { Suspects } from "../../messaging/suspects.ts";
+import { Suspects } from "../../messaging/consume/suspects.ts";
 import { TestClock } from "../support/clock.ts";
 
 /** Suspects over a host that notes what it is asked for. */

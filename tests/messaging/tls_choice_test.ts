@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { createConnection, OptionError } from "../../mod.ts";
-import { readEndpoints } from "../../messaging/endpoint.ts";
+import { readEndpoints } from "../../messaging/connection/endpoint.ts";
 
 type Options = NonNullable<Parameters<typeof createConnection>[1]>;
 

@@ -1,0 +1,403 @@
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { type CodecRegistry, createCodecRegistry } from "../../codec/mod.ts";
+import { ClosedError } from "../../model/errors.ts";
+import type { QueueStatus } from "../../model/queue.ts";
+import type { Capability, Channel } from "../../transports/transport.ts";
+import {
+  type AsUriOptions,
+  CLOSE,
+  type CloseOptions,
+  type ConnectionInfo,
+  infoOf,
+  inspectBy,
+} from "./connection_info.ts";
+import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
+import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
+import { Consumer } from "../consume/consumer.ts";
+import {
+  checkQueues,
+  type ConsumerOptions,
+} from "../consume/consumer_options.ts";
+import { checkEntities, type Entity, isList } from "../entities/entities.ts";
+import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
+import { watch } from "./events.ts";
+import type { Exchange } from "../entities/exchange.ts";
+import { Failover } from "./failover.ts";
+import { Getter } from "../consume/getter.ts";
+import { checkKnown } from "../known_options.ts";
+import type { Decoding } from "../consume/reading.ts";
+import {
+  type Call,
+  checkDuration,
+  limitsOf,
+  type OperationOptions,
+} from "../operation_options.ts";
+import { OwnChannel } from "./own_channel.ts";
+import { ConnectionPool, type Home, type PoolOptions } from "./pool.ts";
+import { Producer } from "../publish/producer.ts";
+import type {
+  ProducerOptions,
+  SendOptions,
+  TypedTarget,
+} from "../publish/producer_options.ts";
+import { SessionPublisher } from "../publish/publisher.ts";
+import { Quarantine } from "./quarantine.ts";
+import { Queue, queueName } from "../entities/queue.ts";
+import { QueueHandle } from "./queue_handle.ts";
+import { redrive, type Redriven, type RedriveOptions } from "./redrive.ts";
+import type { PayloadSchema } from "../entities/schema.ts";
+import { Session } from "./session.ts";
+import type { UrlInput } from "./url_input.ts";
+import { Users } from "./users.ts";
+import {
+  makeSimpleQueue,
+  type SimpleQueue,
+  type SimpleQueueOptions,
+} from "../consume/simple_queue.ts";
+
+/**
+ * A connection to a broker. It connects with the first operation that needs it, and
+ * again when it was lost. Make one with `createConnection`.
+ */
+export class Connection implements AsyncDisposable {
+  static {
+    inspectBy(
+      this.prototype,
+      (each) => `Connection { ${each.asUri()} ${each.state.type} }`,
+    );
+  }
+
+  readonly #input: UrlInput;
+  readonly #options: ConnectionOptions;
+  readonly #endpoints: readonly Endpoint[];
+  readonly #home: Home | undefined;
+  readonly #session: Session;
+  readonly #publisher: SessionPublisher;
+  readonly #codecs: CodecRegistry;
+  readonly #decoding: Decoding;
+  readonly #users: Users;
+  #sender: Producer | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Made by `createConnection`, `clone` and pools. */
+  constructor(
+    input: UrlInput,
+    options: ConnectionOptions,
+    home?: Home,
+  ) {
+    checkOptions(options);
+    this.#input = input;
+    this.#options = options;
+    this.#home = home;
+    this.#endpoints = readEndpoints(input, options);
+    this.#codecs = options.codecs ?? createCodecRegistry();
+    this.#decoding = {
+      codecs: this.#codecs,
+      maxDecompressedSize: options.maxDecompressedSize,
+    };
+    this.#session = new Session({
+      failover: new Failover(
+        this.#endpoints,
+        options.failoverStrategy ?? "round-robin",
+        Math.random,
+      ),
+      reconnect: options.reconnect ?? {},
+      clock: SYSTEM_CLOCK,
+      random: Math.random,
+      name: options.name,
+      onUnhandled: options.onUnhandled,
+    });
+    this.#publisher = new SessionPublisher(this.#session);
+    this.#users = new Users(this.#session);
+  }
+
+  /** Whether it is connected now. */
+  get connected(): boolean {
+    return this.#session.open !== undefined;
+  }
+
+  /** What it is doing. */
+  get state(): ConnectionState {
+    return this.#session.state;
+  }
+
+  /** What the broker can do; empty until it has been connected once. */
+  get capabilities(): ReadonlySet<Capability> {
+    return this.#session.capabilities;
+  }
+
+  /**
+   * Connects, if it is not connected.
+   *
+   * @throws {AuthenticationError} If the broker does not know the credentials.
+   * @throws {ConnectionError} If no broker could be reached within `connectTimeout`.
+   */
+  async connect(options?: OperationOptions): Promise<void> {
+    const { clock, endpoint } = this.#session;
+    await this.#session.link(limitsOf(options, clock, endpoint.connectTimeout));
+  }
+
+  /**
+   * Opens a channel of your own, for what has no call here: AMQP's verbs themselves.
+   * It ends with the connection that it was opened on, and is not opened again. What is
+   * deleted by it does not come back with the next connection; what is declared by it is
+   * not declared again.
+   */
+  async channel(options?: OperationOptions): Promise<Channel> {
+    const call = this.#limits(options);
+    const { connection } = await this.#session.link(call);
+    const channel = await connection.openChannel(call);
+    return new OwnChannel(channel, this.#session.declarations);
+  }
+
+  /**
+   * Declares a queue with its bindings, and again on every new connection.
+   *
+   * @returns Its status.
+   * @throws {PreconditionFailedError} If the broker has one otherwise.
+   */
+  declare(queue: Queue, options?: OperationOptions): Promise<QueueStatus>;
+  /** Declares an exchange with its bindings, and again on every new connection. */
+  declare(exchange: Exchange, options?: OperationOptions): Promise<void>;
+  /**
+   * Declares exchanges and queues with their bindings, and again on every new
+   * connection.
+   *
+   * @returns The status of each queue among them, in order.
+   */
+  declare(
+    entities: readonly Entity[],
+    options?: OperationOptions,
+  ): Promise<readonly QueueStatus[]>;
+  async declare(
+    given: Entity | readonly Entity[],
+    options?: OperationOptions,
+  ): Promise<QueueStatus | readonly QueueStatus[] | void> {
+    const call = this.#limits(options);
+    const entities = isList(given) ? given : [given];
+    checkEntities(entities, "connection.declare");
+    const statuses = await this.#session.declare(entities, call);
+    return isList(given) ? statuses : statuses[0];
+  }
+
+  /** Makes a producer, of the type of its queue or exchange. Nothing is sent or declared yet. */
+  producer<T>(options: ProducerOptions<T> & TypedTarget<T>): Producer<T>;
+  /** Makes a producer of a type that is named, or of any. */
+  producer<T = unknown>(options?: ProducerOptions): Producer<T>;
+  producer<T>(options: ProducerOptions = {}): Producer<T> {
+    this.#requireOpen("make a producer");
+    return this.#users.addProducer((onClosed) =>
+      new Producer<T>(
+        this.#session,
+        this.#publisher,
+        this.#codecs,
+        options,
+        onClosed,
+      )
+    );
+  }
+
+  /**
+   * Makes a consumer, of its schema's type. It starts with the first `for await` or `run`.
+   * A `Queue` is declared then; by its name alone it must be there.
+   */
+  consumer<T>(
+    queues: Queue | string | readonly (Queue | string)[],
+    options: ConsumerOptions<T> & { schema: PayloadSchema<T> },
+  ): Consumer<T>;
+  /** Makes a consumer, of its queue's type. */
+  consumer<T>(queue: Queue<T>, options?: ConsumerOptions<T>): Consumer<T>;
+  /** Makes a consumer of a type that is named, or of `unknown`. */
+  consumer<T = unknown>(
+    queues: Queue | string | readonly (Queue | string)[],
+    options?: ConsumerOptions<T>,
+  ): Consumer<T>;
+  consumer<T>(
+    queues: Queue | string | readonly (Queue | string)[],
+    options: ConsumerOptions<T> = {},
+  ): Consumer<T> {
+    this.#requireOpen("make a consumer");
+    const list = Array.isArray(queues) ? queues : [queues];
+    return this.#users.addConsumer((onClosed) =>
+      new Consumer<T>(this.#session, this.#decoding, list, options, onClosed)
+    );
+  }
+
+  /** Makes a queue to put to and get from, durable, with an exchange of the same name. */
+  simpleQueue<T = unknown>(
+    name: string | Queue,
+    options: SimpleQueueOptions = {},
+  ): SimpleQueue<T> {
+    this.#requireOpen("make a simple queue");
+    return makeSimpleQueue<T>(
+      this.#session,
+      this.#decoding,
+      (producer) => this.producer<T>(producer),
+      name,
+      options,
+    );
+  }
+
+  /**
+   * Makes a queue to put to and get from that goes with this connection: transient, and
+   * without acks. Where the broker has no exclusive queues, as SQS, it stays, and others
+   * who name it share it, as in Kombu.
+   */
+  simpleBuffer<T = unknown>(
+    name: string | Queue,
+    options: SimpleQueueOptions = {},
+  ): SimpleQueue<T> {
+    return this.simpleQueue<T>(name, { ...options, buffer: true });
+  }
+
+  /**
+   * Publishes one message to a queue. A `Queue` is declared first; by its name alone it
+   * must be there.
+   *
+   * @throws As of {@linkcode Producer.publish}.
+   */
+  async send<T = unknown>(
+    queue: Queue<T> | string,
+    payload: T,
+    options: SendOptions = {},
+  ): Promise<void> {
+    this.#requireOpen("send");
+    const producer = this.#sender ??= this.producer();
+    const { signal, timeout } = options;
+    const name = queue instanceof Queue && queue.name === ""
+      ? (await this.declare(queue, { signal, timeout })).name
+      : queueName(queue);
+    await producer.publish(payload, {
+      ...options,
+      exchange: "",
+      routingKey: name,
+      ...(queue instanceof Queue ? { declare: [queue] } : {}),
+    });
+  }
+
+  /** A queue by its name: to take single messages, to count, to empty, to delete. Nothing is declared. */
+  queue<T = unknown>(name: string): QueueHandle<T> {
+    this.#requireOpen("look at a queue");
+    checkQueues([name]);
+    const getter = new Getter<T>(
+      this.#session,
+      this.#decoding,
+      undefined,
+      false,
+    );
+    return new QueueHandle<T>(this.#session, getter, name);
+  }
+
+  /**
+   * Puts the dead letters of a queue back to where they came from: each is published, and
+   * only then acked. They begin anew, without the headers that tell of their deaths and
+   * attempts. What says of no queue that it came from there stays.
+   *
+   * @throws {UnroutableError} If the queue `to` is not there.
+   */
+  async redrive(
+    from: string,
+    options: RedriveOptions = {},
+  ): Promise<Redriven> {
+    const queue = this.queue(from);
+    const producer = this.producer();
+    try {
+      return await redrive(queue, producer, options);
+    } finally {
+      await Promise.all([queue.close(), producer.close()]);
+    }
+  }
+
+  /** The messages of a queue that could not be read, or not be written again: to list them, and to put them back. */
+  quarantine(queue: Queue | string): Quarantine {
+    return new Quarantine(this.#session, queueName(queue));
+  }
+
+  /** Makes a pool of connections like this one. */
+  pool(options: PoolOptions = {}): ConnectionPool {
+    return new ConnectionPool(
+      (home) => new Connection(this.#input, this.#options, home),
+      options,
+    );
+  }
+
+  /** Makes another connection like this one, not connected, with some options changed. */
+  clone(options: Partial<ConnectionOptions> = {}): Connection {
+    return new Connection(this.#input, { ...this.#options, ...options });
+  }
+
+  /** Tells what happens to it from now on; the loop ends when it is closed. */
+  events(options: OperationOptions = {}): AsyncIterable<ConnectionEvent> {
+    return watch(this.#session, options);
+  }
+
+  /** Its URL, complete, for people: the password is masked unless asked for. */
+  asUri(options: AsUriOptions = {}): string {
+    return formatEndpoint(this.#session.endpoint, options);
+  }
+
+  /** What it is to, with all defaults filled in; no password. */
+  info(): ConnectionInfo {
+    return infoOf(this.#session.endpoint, this.#endpoints);
+  }
+
+  /** As `asUri`. */
+  toString(): string {
+    return this.asUri();
+  }
+  /** As `asUri`. */
+  toJSON(): string {
+    return this.asUri();
+  }
+
+  /**
+   * Closes it for good, in order: consumers take no more, give back what nobody has begun
+   * with, and wait for their handlers; producers wait for what they have in flight; what
+   * is still unsettled goes back. Closing again does nothing. It always returns, within
+   * `drainTimeout`; without one it does not wait for messages that a broker which is
+   * `blocked` takes none of: they reject, their outcome unknown.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    checkKnown(options, CLOSE);
+    if (options.drainTimeout !== undefined) {
+      checkDuration("drainTimeout", options.drainTimeout);
+    }
+    this.#home?.strikeOff(this);
+    return this.#closing ??= this.#close(options.drainTimeout);
+  }
+
+  /** Gives it back to its pool, without the producers and consumers that were made on it; one that belongs to none is closed. */
+  async release(options?: OperationOptions): Promise<void> {
+    if (this.#home === undefined || this.#closing !== undefined) {
+      return await this.close({ drainTimeout: options?.timeout });
+    }
+    await this.#users.end(
+      options?.timeout ?? this.#session.endpoint.operationTimeout,
+    );
+    await this.#home.takeBack(this);
+  }
+
+  /** Gives it back to its pool; one that belongs to none is closed. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  async #close(drainTimeout: number | undefined): Promise<void> {
+    const { clock, endpoint } = this.#session;
+    const time = drainTimeout ?? endpoint.operationTimeout;
+    const deadline = clock.now() + time;
+    await this.#users.end(time, drainTimeout === undefined);
+    // Who has used up all of it gets a twentieth more, to say goodbye.
+    await this.#session.close(Math.max(deadline, clock.now() + time / 20));
+  }
+
+  #limits(options: OperationOptions | undefined): Call {
+    const { clock, endpoint } = this.#session;
+    return limitsOf(options, clock, endpoint.operationTimeout);
+  }
+
+  #requireOpen(action: string): void {
+    if (this.#closing === undefined) return;
+    throw new ClosedError(`Cannot ${action}: the connection is closed`);
+  }
+}

@@ -1,0 +1,94 @@
+import { type Endpoint, formatEndpoint } from "./endpoint.ts";
+import { type KnownOptions, optionsOf } from "../known_options.ts";
+
+/** Options of `connection.close` and `consumer.close`. */
+export interface CloseOptions {
+  /** Milliseconds that handlers at work have to end, and messages in flight to be answered for, before it is closed all the same. @default {the connection's `operationTimeout`} */
+  readonly drainTimeout?: number | undefined;
+}
+
+/** Those that there are. */
+export const CLOSE: KnownOptions = optionsOf<CloseOptions>("close", {
+  drainTimeout: true,
+});
+
+/** Options of `connection.asUri`. */
+export interface AsUriOptions {
+  /** Whether to show the password, where it is a string. @default {false} */
+  readonly includePassword?: boolean | undefined;
+  /** What stands in its place. @default {"**"} */
+  readonly mask?: string | undefined;
+}
+
+/** What a connection is to; no password in it. */
+export interface ConnectionInfo {
+  /** The transport's name. */
+  readonly transport: string;
+  /** The host. */
+  readonly hostname: string | undefined;
+  /** The port. */
+  readonly port: number | undefined;
+  /** The user's name. */
+  readonly username: string | undefined;
+  /** The virtual host. */
+  readonly virtualHost: string | undefined;
+  /** Whether it speaks TLS. */
+  readonly tls: boolean;
+  /** Milliseconds that `connect()` takes at most. */
+  readonly connectTimeout: number;
+  /** Milliseconds that any other call takes at most. */
+  readonly operationTimeout: number;
+  /** Milliseconds between signs of life. */
+  readonly heartbeat: number;
+  /** All URLs, in order. */
+  readonly urls: readonly string[];
+}
+
+/**
+ * Says what a connection is to.
+ *
+ * @param endpoint The endpoint in use, or to be tried next.
+ * @param all All its endpoints.
+ * @returns All defaults filled in; no password.
+ */
+export function infoOf(
+  endpoint: Endpoint,
+  all: readonly Endpoint[],
+): ConnectionInfo {
+  const { url, transport, tls } = endpoint;
+  return {
+    transport,
+    hostname: url.hostname,
+    port: url.port,
+    username: url.username,
+    virtualHost: url.virtualHost,
+    tls: tls !== undefined && tls !== false,
+    connectTimeout: endpoint.connectTimeout,
+    operationTimeout: endpoint.operationTimeout,
+    heartbeat: endpoint.heartbeat,
+    urls: all.map((each) => formatEndpoint(each)),
+  };
+}
+
+/**
+ * Says how Deno, Node and Bun show the objects of a class. Not a method of the class, for
+ * a computed name has no type that a fast check could see.
+ *
+ * @typeParam T The class.
+ * @param prototype Its prototype.
+ * @param text What is shown of an object.
+ */
+export function inspectBy<T extends object>(
+  prototype: T,
+  text: (self: T) => string,
+): void {
+  const show = {
+    value(this: T): string {
+      return text(this);
+    },
+  };
+  Object.defineProperties(prototype, {
+    [Symbol.for("Deno.customInspect")]: show,
+    [Symbol.for("nodejs.util.inspect.custom")]: show,
+  });
+}

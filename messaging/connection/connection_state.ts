@@ -1,0 +1,128 @@
+import type { BindingDestination } from "../../model/binding.ts";
+import type { DeadLettered, Dropped } from "../../transports/transport.ts";
+import type { Entity } from "./declarations.ts";
+import type { Aftermath } from "../consume/run_options.ts";
+
+/** What a connection is doing. URLs are without passwords. */
+export type ConnectionState =
+  /** Nothing: it connects with the first operation. */
+  | { readonly type: "idle" }
+  | {
+    readonly type: "connecting";
+    /** The URL that is being tried. */
+    readonly url: string;
+    /** How many attempts in a row failed before. */
+    readonly attempt: number;
+  }
+  | {
+    readonly type: "open";
+    /** The URL that it is connected to. */
+    readonly url: string;
+    /** Since when. */
+    readonly since: Date;
+  }
+  | {
+    readonly type: "waiting";
+    /** How many attempts in a row have failed. */
+    readonly attempt: number;
+    /** Milliseconds until the next. */
+    readonly delay: number;
+    /** Why the last one failed. */
+    readonly error: Error;
+  }
+  /** Closed, for good. */
+  | { readonly type: "closed" };
+
+/** What happened to a connection. */
+export type ConnectionEvent =
+  /** Its state is another. */
+  | { readonly type: "state"; readonly state: ConnectionState }
+  /** It was open, and is not any more. */
+  | { readonly type: "lost"; readonly error: Error }
+  /** The broker takes no messages for the time being. */
+  | { readonly type: "blocked"; readonly reason: string }
+  /** The broker takes messages again. */
+  | { readonly type: "unblocked" }
+  /**
+   * A message that could not be read, or not be written again for a retry or as a dead
+   * letter, is in quarantine on the broker, as it is; `connection.quarantine()` has it.
+   */
+  | {
+    readonly type: "quarantined";
+    readonly queue: string;
+    readonly messageId: string | undefined;
+    readonly error: Error;
+    /** How many this connection has put there, this one included. */
+    readonly count: number;
+  }
+  /** A message that its handler failed for is in its queue's dead letters, or in `<queue>.failed`. */
+  | {
+    readonly type: "parked";
+    /** The queue that it came from. */
+    readonly queue: string;
+    /** The queue that it is in now, or the exchange of the dead letters. */
+    readonly to: BindingDestination;
+    readonly messageId: string | undefined;
+    /** What its handler threw last, or why it cannot be read. */
+    readonly error: Error;
+    /** How often its handler was called for it. */
+    readonly attempts: number;
+  }
+  | DeadLettered
+  | Dropped
+  /** What was declared before could not be declared again on a new connection. */
+  | {
+    readonly type: "declare-failed";
+    readonly entity: Entity;
+    readonly error: Error;
+  }
+  /** A consumer that has worked can not consume from a queue now; it tries again after `delay` ms. */
+  | {
+    readonly type: "consume-failed";
+    /** The queue's name; empty if it has none yet, or where it is the channel of all. */
+    readonly queue: string;
+    readonly delay: number;
+    readonly error: Error;
+  }
+  /**
+   * A consumer has no channel: all that were agreed on with the broker are in use. It
+   * tries again after `delay` ms, and takes one that is free then.
+   */
+  | {
+    readonly type: "channels-exhausted";
+    /** The queue's name; empty if it has none yet, or where it is the channel of all. */
+    readonly queue: string;
+    readonly delay: number;
+    readonly error: Error;
+  }
+  /** `close()` has waited for a second for handlers, or for the body of a loop, that are still at work. */
+  | {
+    readonly type: "close-waits";
+    /** The queues of the consumer. */
+    readonly queues: readonly string[];
+    /** How many are at work. */
+    readonly handlers: number;
+    /** Milliseconds that it waits at most from now. */
+    readonly timeLeft: number;
+  }
+  /**
+   * A message to an exchange reached no queue, where the broker tells (RabbitMQ does not).
+   * Not told where `mandatory` was given: `false` says that it may be so.
+   */
+  | {
+    readonly type: "unroutable";
+    readonly exchange: string;
+    readonly routingKey: string;
+    readonly messageId: string | undefined;
+  }
+  /** A handler of `consumer.run` threw, or its message could not be settled. */
+  | {
+    readonly type: "handler-failed";
+    readonly queue: string;
+    readonly messageId: string | undefined;
+    readonly error: Error;
+    /** Which call it was, from 1. */
+    readonly attempt: number;
+    /** What becomes of the message; `undefined` if its handler has settled it, or its settlement is tried again. */
+    readonly next: Aftermath | undefined;
+  };

@@ -1,0 +1,87 @@
+import type { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { hideSecrets } from "../../model/secrets.ts";
+import type {
+  ConnectOptions,
+  Transport,
+  TransportConnection,
+} from "../../transports/transport.ts";
+import { formatUrl } from "../../url/mod.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { boundedPassword } from "./password.ts";
+
+/** Names of options, and of parameters of URLs, whose values nobody should read. */
+const SECRET = /password|secret|token|passphrase/i;
+
+/** What is the session's to say. */
+type DialOptions = Pick<
+  ConnectOptions,
+  "name" | "owner" | "hasOthers" | "clock" | "signal" | "deadline" | "onEvent"
+>;
+
+/**
+ * Connects once, and sees to it that what goes wrong shows no secret, though the server
+ * says again what it was told.
+ *
+ * @param endpoint Where to, as whom, and how.
+ * @param transport Its transport.
+ * @param limits The limits of the session.
+ * @param options What is the session's to say.
+ * @returns The connection.
+ */
+export async function dialOnce(
+  endpoint: Endpoint,
+  transport: Transport,
+  limits: Limits,
+  options: DialOptions,
+): Promise<TransportConnection> {
+  const { url, transportOptions } = endpoint;
+  const secrets = secretsOf(endpoint);
+  const ask = boundedPassword(endpoint, limits, options);
+  const password = ask === undefined
+    ? undefined
+    : async (call?: CallOptions) => {
+      const given = await ask(call);
+      secrets.push(given);
+      return given;
+    };
+  const { tls, maxResponseSize, heartbeat, operationTimeout } = endpoint;
+  try {
+    return await transport.connect(url, {
+      ...options,
+      tls,
+      maxResponseSize,
+      heartbeat,
+      operationTimeout,
+      transportOptions,
+      password,
+    });
+  } catch (error) {
+    const { username = "" } = url;
+    const basic = secrets.map((each) => base64(`${username}:${each}`));
+    hideSecrets(error, [...basic, ...secrets], formatUrl(url));
+    throw error;
+  }
+}
+
+/**
+ * Lists what nobody should read of an endpoint: its password, and what else is secret in
+ * its options.
+ *
+ * @param endpoint The endpoint.
+ * @returns The secrets.
+ */
+export function secretsOf({ url, transportOptions }: Endpoint): string[] {
+  const secrets = url.password === undefined ? [] : [url.password];
+  for (const table of [url.query, transportOptions]) {
+    for (const [name, value] of Object.entries(table)) {
+      if (typeof value === "string" && SECRET.test(name)) secrets.push(value);
+    }
+  }
+  return secrets;
+}
+
+/** As HTTP's basic authentication has it. */
+function base64(text: string): string {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
+}

@@ -1,0 +1,242 @@
+import { OptionError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
+import { MAX_RESPONSE } from "../../model/response_limit.ts";
+import type { TlsOptions } from "../../model/tls_options.ts";
+import { findTransport, knownTransport } from "../../transports/load.ts";
+import type { Transport } from "../../transports/transport.ts";
+import type { BrokerUrl, UrlDefaults } from "../../url/broker_url.ts";
+import {
+  fillDefaults,
+  formatUrl,
+  type FormatUrlOptions,
+  parseUrlList,
+  readSharedQuery,
+} from "../../url/mod.ts";
+import { type ConnectionOptions, DEFAULTS } from "./connection_options.ts";
+import { chooseTls } from "./tls_choice.ts";
+import type { UrlInput } from "./url_input.ts";
+
+/** A broker to connect to: one URL with all that goes with it, and nothing of the others. */
+export interface Endpoint {
+  /** The URL, complete: what it left out is filled in. */
+  readonly url: BrokerUrl;
+  /** The transport's name. */
+  readonly transport: string;
+  /** Asked before each connect, where the password is a function. */
+  readonly password: (() => string | Promise<string>) | undefined;
+  readonly tls: boolean | TlsOptions | undefined;
+  readonly connectTimeout: number;
+  readonly operationTimeout: number;
+  readonly heartbeat: number;
+  readonly maxResponseSize: number;
+  readonly transportOptions: Readonly<Record<string, unknown>>;
+  /** Loads the transport. */
+  load(): Promise<Transport>;
+}
+
+/** Where a transport comes from. */
+interface Source {
+  readonly name: string;
+  readonly scheme: string;
+  /** What means TLS, where its defaults say that it is spoken: the URL's scheme, or the transport that was named. */
+  readonly secure: string;
+  readonly defaults: UrlDefaults;
+  load(): Promise<Transport>;
+}
+
+/**
+ * Reads the URLs and options of a connection into its endpoints, in order.
+ *
+ * @param input URLs, as `createConnection` takes them.
+ * @param options What the URLs leave out.
+ * @returns One endpoint for each URL; at least one.
+ * @throws {SyntaxError} If one is no URL.
+ * @throws {TransportError} If a scheme is unknown.
+ * @throws {OptionError} If an option is unknown or bad.
+ */
+export function readEndpoints(
+  input: UrlInput,
+  options: ConnectionOptions,
+): readonly Endpoint[] {
+  const { transport } = options;
+  const urls = parseUrlList(input, {
+    scheme: typeof transport === "string"
+      ? knownTransport(transport)?.scheme ?? transport
+      : "amqp",
+    severalHosts: (scheme) =>
+      sourceOf(scheme, options).defaults.severalHosts ?? false,
+    sharesFirst: (scheme) =>
+      sourceOf(scheme, options).defaults.sharesFirst ?? false,
+  });
+  return urls.map((url) => readEndpoint(url, options));
+}
+
+function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
+  const { shared, rest } = readSharedQuery(parsed);
+  const source = sourceOf(rest.scheme, options);
+  const tls = chooseTls({
+    scheme: source.defaults.tls ? source.secure : undefined,
+    url: shared.ssl,
+    option: options.ssl,
+  });
+  checkParts(options);
+  const password = rest.password ?? options.password;
+  const url = fillDefaults(
+    {
+      ...rest,
+      scheme: source.scheme,
+      ...hostsOf(rest, options),
+      username: rest.username ?? options.username,
+      password: typeof password === "function" ? undefined : password,
+      virtualHost: rest.virtualHost ?? options.virtualHost,
+    },
+    typeof password === "function"
+      ? { ...source.defaults, password: undefined }
+      : source.defaults,
+    { tls: tls !== undefined && tls !== false },
+  );
+  return {
+    url,
+    transport: source.name,
+    password: typeof password === "function" ? asking(password) : undefined,
+    tls,
+    connectTimeout: shared.connectTimeout ?? options.connectTimeout ??
+      DEFAULTS.connectTimeout,
+    operationTimeout: options.operationTimeout ?? DEFAULTS.operationTimeout,
+    maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
+    heartbeat: shared.heartbeat ?? options.heartbeat ?? DEFAULTS.heartbeat,
+    transportOptions: shared.loginMethod === undefined
+      ? options.transportOptions ?? {}
+      : { loginMethod: shared.loginMethod, ...options.transportOptions },
+    load: source.load,
+  };
+}
+
+/**
+ * Formats an endpoint's URL.
+ *
+ * @param endpoint The endpoint.
+ * @param options Whether to show the password, and what to show instead.
+ * @returns The URL; without the password unless asked for.
+ */
+export function formatEndpoint(
+  endpoint: Endpoint,
+  options?: FormatUrlOptions,
+): string {
+  return formatUrl(endpoint.url, options);
+}
+
+function sourceOf(scheme: string, options: ConnectionOptions): Source {
+  const known = knownTransport(scheme);
+  const source = chosen(scheme, options);
+  if (known === undefined) return source;
+  // Whichever transport carries it: what the URL's scheme says of TLS holds.
+  const { tls = known.defaults.tls } = source.defaults;
+  const secure = known.defaults.tls ? scheme : source.secure;
+  return {
+    ...source,
+    secure,
+    scheme: known.name === source.name ? known.scheme : source.scheme,
+    defaults: { ...source.defaults, tls },
+  };
+}
+
+function chosen(scheme: string, { transport }: ConnectionOptions): Source {
+  switch (typeof transport) {
+    case "object":
+      return {
+        name: transport.name,
+        scheme: transport.name,
+        secure: transport.name,
+        defaults: transport.defaults ?? {},
+        load: () => Promise.resolve(transport),
+      };
+    case "function":
+      return {
+        name: scheme,
+        scheme,
+        secure: scheme,
+        defaults: {},
+        load: async () => (await transport()).createTransport(),
+      };
+    default: {
+      const known = knownTransport(scheme);
+      const named = findTransport(transport ?? scheme);
+      // `wss` says more of a transport than its name does.
+      const row = known?.name === named.name ? known : named;
+      // A transport by a name that means TLS speaks it, whatever the URL's scheme.
+      const { tls = named.defaults.tls } = row.defaults;
+      return {
+        name: row.name,
+        scheme: row.scheme,
+        secure: transport ?? scheme,
+        defaults: { ...row.defaults, tls },
+        load: async () => (await row.load()).createTransport(),
+      };
+    }
+  }
+}
+
+function hostsOf(
+  url: BrokerUrl,
+  options: ConnectionOptions,
+): Pick<BrokerUrl, "hosts" | "hostname" | "port"> {
+  const hosts = url.hosts.map(({ hostname, port }) => ({
+    hostname: hostname ?? options.hostname,
+    port: port ?? options.port,
+  }));
+  return {
+    hosts,
+    hostname: url.hostname ?? options.hostname,
+    port: url.port ?? options.port,
+  };
+}
+
+/** Refuses what is of another type than it must be, and does not show it: it may be a secret. */
+function checkParts(options: ConnectionOptions): void {
+  for (const name of ["hostname", "username", "virtualHost"] as const) {
+    const value: unknown = options[name];
+    if (value === undefined || typeof value === "string") continue;
+    throw wrongType(name, value, "a string");
+  }
+  const { port } = options;
+  const password: unknown = options.password;
+  if (
+    password !== undefined && typeof password !== "string" &&
+    typeof password !== "function"
+  ) {
+    throw wrongType(
+      "password",
+      password,
+      "a string, or a function that gives one",
+    );
+  }
+  if (port === undefined) return;
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new OptionError(
+      `Cannot use ${
+        quote(port)
+      } as "port": it must be a whole number from 0 to 65535`,
+      { code: "option-invalid" },
+    );
+  }
+}
+
+function asking(
+  password: () => string | Promise<string>,
+): () => Promise<string> {
+  return async () => {
+    const given: unknown = await password();
+    if (typeof given === "string") return given;
+    throw wrongType("password", given, "a string that its function gives");
+  };
+}
+
+function wrongType(name: string, value: unknown, right: string): OptionError {
+  return new OptionError(
+    `Cannot use a value of type ${
+      value === null ? "null" : typeof value
+    } as "${name}": it must be ${right}`,
+    { code: "option-invalid" },
+  );
+}

@@ -1,0 +1,96 @@
+import type { QueueStatus } from "../../model/queue.ts";
+import type { Getter } from "../consume/getter.ts";
+import type { Message } from "../consume/message.ts";
+import { onTopology } from "./on_topology.ts";
+import type { OperationOptions } from "../operation_options.ts";
+import type { Session } from "./session.ts";
+
+/**
+ * A queue that is there, by its name: to take single messages, to count, to empty and to
+ * delete. It declares nothing.
+ *
+ * @typeParam T What its messages' `payload` is.
+ *
+ * @example Look, and empty
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createConnection, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://handle");
+ * await connection.send(new Queue("jobs"), { id: 1 });
+ *
+ * const jobs = connection.queue("jobs");
+ * assertEquals((await jobs.status()).messageCount, 1);
+ * assertEquals(await jobs.purge(), 1);
+ * ```
+ */
+export class QueueHandle<T = unknown> implements AsyncDisposable {
+  readonly #session: Session;
+  readonly #getter: Getter<T>;
+  /** Its name. */
+  readonly name: string;
+
+  /** Made by `connection.queue`. */
+  constructor(session: Session, getter: Getter<T>, name: string) {
+    this.#session = session;
+    this.#getter = getter;
+    this.name = name;
+  }
+
+  /**
+   * Takes the message whose turn it is, or `undefined` if there is none now. It is the
+   * caller's to settle.
+   *
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   */
+  async get(options?: OperationOptions): Promise<Message<T> | undefined> {
+    return await this.#getter.get(this.name, options);
+  }
+
+  /**
+   * Removes the ready messages; returns how many.
+   *
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   */
+  async purge(options?: OperationOptions): Promise<number> {
+    return await onTopology(
+      this.#session,
+      options,
+      (channel, call) => channel.purgeQueue(this.name, call),
+    );
+  }
+
+  /**
+   * Counts its ready messages and its consumers.
+   *
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   */
+  async status(options?: OperationOptions): Promise<QueueStatus> {
+    return await onTopology(
+      this.#session,
+      options,
+      (channel, call) => channel.checkQueue(this.name, call),
+    );
+  }
+
+  /** Deletes it with its messages; returns how many were ready. One that is not there is none. */
+  async delete(options?: OperationOptions): Promise<number> {
+    const count = await onTopology(
+      this.#session,
+      options,
+      (channel, call) => channel.deleteQueue(this.name, call),
+    );
+    this.#session.declarations.forgetQueue(this.name);
+    return count;
+  }
+
+  /** Gives back what was taken from it and is unsettled. */
+  async close(): Promise<void> {
+    await this.#getter[Symbol.asyncDispose]();
+  }
+
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

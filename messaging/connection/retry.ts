@@ -1,0 +1,114 @@
+import { asError } from "../../model/error_text.ts";
+import { backoff } from "../../async/backoff.ts";
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
+import { MessagingError } from "../../model/errors.ts";
+import { RECONNECT_DELAYS } from "./backoff_options.ts";
+import type { ReconnectOptions } from "./connection_options.ts";
+import type { Call } from "../operation_options.ts";
+
+/** The longest wait for what asks no broker, ms. */
+const BRIEF = 1000;
+
+/** What {@linkcode retry} needs. */
+export interface Trying {
+  /** Says which errors may pass. @default {all that are retryable} */
+  readonly retries?: (error: unknown) => boolean;
+  readonly policy: ReconnectOptions | false;
+  /** How long it may go on. */
+  readonly call: Call;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly random: () => number;
+  /** Called before each wait. */
+  readonly onWait?: (attempt: number, delay: number, error: Error) => void;
+}
+
+/**
+ * Tries again what failed and may succeed yet: the only such loop in the library.
+ *
+ * @param attempt What to try; called with how many attempts failed before.
+ * @param options How often, how long, and with which waits.
+ * @returns What an attempt resolves to.
+ * @throws The last attempt's error: where there is no time for another wait it says more than that the time is up.
+ */
+export async function retry<T>(
+  attempt: (failures: number) => Promise<T>,
+  options: Trying,
+): Promise<T> {
+  const { policy, call, clock, limits, random, onWait } = options;
+  const { retries = isRetryable } = options;
+  for (let failures = 0;; failures++) {
+    try {
+      return await attempt(failures);
+    } catch (error) {
+      if (!retries(error) || policy === false) throw error;
+      if (failures + 1 >= (policy.attempts ?? Infinity)) throw error;
+      const wait = backoff(failures, policy, RECONNECT_DELAYS, random());
+      const delay = asksNobody(error) ? Math.min(wait, BRIEF) : wait;
+      if (clock.now() + delay >= call.deadline) throw error;
+      onWait?.(
+        failures + 1,
+        delay,
+        asError(error),
+      );
+      await sleep(delay, call, clock, limits);
+    }
+  }
+}
+
+/** Whether an attempt came to nothing here: another one costs the broker nothing. */
+function asksNobody(error: unknown): boolean {
+  return error instanceof MessagingError &&
+    error.code === "channels-exhausted";
+}
+
+/**
+ * Says whether trying again makes sense.
+ *
+ * @param error What an attempt threw.
+ * @returns Whether it is an error of the world that may pass.
+ */
+export function isRetryable(error: unknown): error is MessagingError {
+  return error instanceof MessagingError && error.retryable &&
+    error.code !== "timed-out";
+}
+
+/**
+ * Says whether something was lost that is had again: a connection, a channel. One that
+ * could not be had at all was tried long enough.
+ *
+ * @param error What an operation threw.
+ * @returns Whether to try the operation again.
+ */
+export function isLost(error: unknown): boolean {
+  return isRetryable(error) && error.code !== "connection-failed";
+}
+
+/**
+ * Waits.
+ *
+ * @param delay Milliseconds.
+ * @param call Whose signal ends it.
+ * @param clock The time.
+ * @param limits Those of the session.
+ * @returns A promise that rejects with the signal's reason.
+ */
+export function sleep(
+  delay: number,
+  call: Pick<Call, "signal">,
+  clock: Clock,
+  limits: Limits,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (call.signal?.aborted) return reject(call.signal.reason);
+    const stop = clock.timer(() => {
+      unwatch();
+      resolve();
+    }, delay);
+    const unwatch = limits.watch({ signal: call.signal }, (reason) => {
+      stop();
+      reject(reason?.aborted);
+    });
+  });
+}

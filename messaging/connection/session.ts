@@ -1,0 +1,398 @@
+import type { Clock } from "../../async/clock.ts";
+import { Limits } from "../../async/limits.ts";
+import type { Mailbox } from "../../async/mailbox.ts";
+import { ConnectionError } from "../../model/errors.ts";
+import type { QueueStatus } from "../../model/queue.ts";
+import type { Capability, CloseReason } from "../../transports/transport.ts";
+import { Blocking } from "./blocking.ts";
+import { Brake } from "./brake.ts";
+import type { ReconnectOptions } from "./connection_options.ts";
+import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
+import { Declarations, type Entity, isHeld } from "./declarations.ts";
+import { dialOnce } from "./dialling.ts";
+import { type Endpoint, formatEndpoint } from "./endpoint.ts";
+import type { Call } from "../operation_options.ts";
+import { dialFirst, mayBeAsked } from "./first_dial.ts";
+import { LaterDeclares } from "./later_declares.ts";
+import { isLost, retry, sleep } from "./retry.ts";
+import type { SessionSettings } from "./session_settings.ts";
+import {
+  asConnectionError,
+  closedError,
+  lateError,
+  mayPass,
+  Refusals,
+} from "./session_errors.ts";
+import { type Link, TopologyChannel } from "./topology_channel.ts";
+import { Unhandled } from "./unhandled.ts";
+import { Watchers } from "./watchers.ts";
+
+/** How long what was destroyed may take to end, ms. */
+const LAST_MOMENT = 100;
+
+/**
+ * What outlives a transport's connection: it connects with the first need,
+ * connects again when the connection is lost, says again what was declared, and
+ * tells whoever watches. It connects one at a time, for all who wait.
+ */
+export class Session {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly declarations: Declarations = new Declarations();
+  /** The same over all connections: brokers give back at once what an earlier one held. */
+  readonly owner: string = crypto.randomUUID();
+  readonly reconnectPolicy: ReconnectOptions | false;
+  readonly random: () => number;
+  readonly #settings: SessionSettings;
+  readonly #background = new Set<Promise<void>>();
+  readonly watchers: Watchers = new Watchers();
+  readonly blocking: Blocking = new Blocking();
+  #state: ConnectionState = { type: "idle" };
+  #link: Link | undefined;
+  #capabilities: ReadonlySet<Capability> | undefined;
+  #opening: Promise<Link> | undefined;
+  #stopOpening = new AbortController();
+  /** How many calls wait for the connection. */
+  #waiting = 0;
+  /** Whether it is to be kept open even while nobody waits: it was open before. */
+  #kept = false;
+  #lastError: Error | undefined;
+  #closing: Promise<void> | undefined;
+  readonly #brake = new Brake();
+  readonly #unhandled: Unhandled;
+  /** Whether a server that failed was asked what it is. */
+  #asked = false;
+  readonly #declaring: LaterDeclares;
+
+  /** Makes a session that does nothing yet. */
+  constructor(settings: SessionSettings) {
+    this.#settings = settings;
+    this.clock = settings.clock;
+    this.limits = new Limits(settings.clock);
+    this.reconnectPolicy = settings.reconnect;
+    this.random = settings.random;
+    this.#unhandled = new Unhandled(settings.clock, settings.onUnhandled);
+    this.#declaring = new LaterDeclares({
+      declarations: this.declarations,
+      clock: this.clock,
+      limits: this.limits,
+      random: this.random,
+      policy: this.reconnectPolicy,
+      emit: (event) => this.emit(event),
+    });
+  }
+
+  /** What it is doing. */
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Whether it is closed, or is being closed. */
+  get ended(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** The open connection, if there is one now. */
+  get open(): Link | undefined {
+    return this.#link;
+  }
+
+  /** Whether the broker tells that a queue is not there; until it is known, that it does. */
+  get knowsQueues(): boolean {
+    return this.#capabilities?.has("known-queues") ?? true;
+  }
+
+  /** What the broker can do, as far as it is known. */
+  get capabilities(): ReadonlySet<Capability> {
+    return this.#capabilities ?? new Set();
+  }
+
+  /** The endpoint in use, or to be tried next. */
+  get endpoint(): Endpoint {
+    return this.#link?.endpoint ?? this.#settings.failover.current;
+  }
+
+  /**
+   * Waits for an open connection: for the first one no longer than `connectTimeout`,
+   * for a later one as long as the call may.
+   *
+   * @throws {ConnectionError} If there is no first one in time, and it is known why.
+   * @throws {TimeoutError} If there is none by the deadline; its cause says why.
+   * @throws {ClosedError} If the session is closed.
+   */
+  async link(call: Call): Promise<Link> {
+    if (this.#closing !== undefined) throw closedError();
+    if (this.#link !== undefined) return this.#link;
+    // Who waits without end, as consumers do, waits for the first one so, too.
+    const isFirst = this.#capabilities === undefined &&
+      call.deadline !== Infinity;
+    const deadline = isFirst
+      ? Math.min(call.deadline, this.clock.now() + this.endpoint.connectTimeout)
+      : call.deadline;
+    this.#waiting++;
+    try {
+      return await this.limits.wait(
+        this.#opening ?? this.#beginOpening(),
+        { signal: call.signal, deadline },
+        () =>
+          lateError(formatEndpoint(this.endpoint), this.#lastError, isFirst),
+      );
+    } finally {
+      this.#waiting--;
+      // Nobody wants it any more: it must not go on behind everyone's back.
+      if (this.#waiting === 0 && !this.#kept) this.#giveUpOpening();
+    }
+  }
+
+  /** Declares entities in order; returns the status of each queue among them. */
+  async declare(
+    entities: readonly Entity[],
+    call: Call,
+  ): Promise<readonly QueueStatus[]> {
+    const statuses: QueueStatus[] = [];
+    for (const entity of entities) {
+      const status = await this.#retried(call, async () => {
+        const { topology } = await this.link(call);
+        return await topology.run(
+          call,
+          (channel) => {
+            this.declarations.recall(entity);
+            return this.declarations.declare(entity, channel, call);
+          },
+          isHeld(entity),
+        );
+      });
+      if (status !== undefined) statuses.push(status);
+    }
+    return statuses;
+  }
+
+  /** Declares again, on the present connection, all that was declared. */
+  async declareAll(call: Call): Promise<void> {
+    const link = await this.link(call);
+    this.declarations.doubt();
+    await this.#declaring.declareAll(link);
+  }
+
+  /** Declaring twice is declaring once: what a lost connection left open is done again. */
+  #retried<T>(call: Call, action: () => Promise<T>): Promise<T> {
+    return retry(action, {
+      retries: isLost,
+      policy: this.reconnectPolicy,
+      call,
+      clock: this.clock,
+      limits: this.limits,
+      random: this.random,
+    });
+  }
+
+  /** Hears of everything that happens from now on. */
+  watch(): Mailbox<ConnectionEvent> {
+    return this.watchers.add(this.#closing !== undefined);
+  }
+
+  /** Tells whoever watches; where nobody does, and nobody else has heard of it, whoever hears of that. */
+  emit(event: ConnectionEvent, heard = false): void {
+    this.blocking.note(event);
+    if (!this.watchers.tell(event) && !heard) this.#unhandled.tell(event);
+  }
+
+  /** Why there is no connection now, as far as it is known. */
+  get problem(): Error | undefined {
+    return this.#link === undefined ? this.#lastError : undefined;
+  }
+
+  /** Sees to it that what ends in the background has ended before the session has. */
+  track(work: Promise<unknown>): void {
+    const tracked = work.then(() => {}, () => {}).finally(() => {
+      this.#background.delete(tracked);
+    });
+    this.#background.add(tracked);
+  }
+
+  /** Closes it for good; by the deadline without the broker's answer. */
+  close(deadline: number): Promise<void> {
+    return this.#closing ??= this.#close(deadline);
+  }
+
+  async #close(deadline: number): Promise<void> {
+    const link = this.#link;
+    const opening = this.#opening;
+    this.#link = undefined;
+    this.#declaring.stop();
+    this.#stopOpening.abort(closedError());
+    const ending = (async () => {
+      await link?.connection[Symbol.asyncDispose]();
+      await opening?.catch(() => {});
+      await Promise.all(this.#background);
+    })();
+    const ended = (deadline: number) =>
+      this.limits.wait(ending, { deadline }, closedError);
+    await ended(deadline).catch(() => {
+      link?.connection.destroy?.();
+      // It takes a moment: whoever has closed it is to find nothing left.
+      return ended(this.clock.now() + LAST_MOMENT).catch(() => {});
+    });
+    this.limits.clear();
+    this.#setState({ type: "closed" });
+    this.watchers.end();
+  }
+
+  #giveUpOpening(): void {
+    const opening = this.#opening;
+    if (opening === undefined) return;
+    this.#opening = undefined; // who comes now begins anew
+    this.#stopOpening.abort();
+    this.track(opening);
+  }
+
+  #beginOpening(): Promise<Link> {
+    this.#stopOpening = new AbortController();
+    const { signal } = this.#stopOpening;
+    const opening = this.#open(signal).finally(() => {
+      if (this.#opening === opening) this.#opening = undefined;
+    });
+    opening.catch((error: Error) => {
+      if (!signal.aborted) this.#lastError = error;
+      if (this.#opening !== undefined || this.#link !== undefined) return;
+      this.#kept = false;
+      if (this.#closing === undefined) this.#setState({ type: "idle" });
+    });
+    return this.#opening = opening;
+  }
+
+  async #open(signal: AbortSignal): Promise<Link> {
+    const delay = this.#brake.delay(this.reconnectPolicy, this.random());
+    const lost = this.#lastError;
+    if (delay > 0 && lost !== undefined) {
+      const attempt = this.#brake.brief;
+      this.#setState({ type: "waiting", attempt, delay, error: lost });
+      await sleep(delay, { signal }, this.clock, this.limits);
+    }
+    const refusals = new Refusals(this.reconnectPolicy);
+    const link = await retry((failures) => this.#tryAll(failures, signal), {
+      // What was final for the first one may pass for a later one.
+      retries: this.#capabilities === undefined
+        ? mayPass
+        : (error) => refusals.mayGoOn(error),
+      policy: this.reconnectPolicy,
+      call: { signal, deadline: Infinity },
+      clock: this.clock,
+      limits: this.limits,
+      random: this.random,
+      onWait: (attempt, delay, error) => {
+        this.#lastError = error;
+        this.#setState({ type: "waiting", attempt, delay, error });
+      },
+    });
+    this.#kept = this.reconnectPolicy !== false;
+    this.#lastError = undefined;
+    this.#link = link;
+    this.#capabilities = link.connection.capabilities;
+    this.#setState({
+      type: "open",
+      url: formatEndpoint(link.endpoint),
+      since: new Date(this.clock.wall()),
+    });
+    this.#brake.begin(this.clock.now());
+    link.connection.closed.then((reason) => this.#onClosed(link, reason));
+    return link;
+  }
+
+  /** One attempt: each endpoint once, from the present one on. */
+  async #tryAll(failures: number, signal: AbortSignal): Promise<Link> {
+    const { failover } = this.#settings;
+    let worst: unknown;
+    for (let i = 0; i < failover.count; i++) {
+      signal.throwIfAborted();
+      const endpoint = failover.current;
+      if (failover.rest(this.clock.now()) > 0) {
+        failover.advance();
+        continue;
+      }
+      this.#setState({
+        type: "connecting",
+        url: formatEndpoint(endpoint),
+        attempt: failures,
+      });
+      try {
+        const link = await this.#firstOrNot(endpoint, signal);
+        failover.succeed();
+        return link;
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        failover.fail(this.clock.now());
+        // As long as one of them may come back, it is worth another attempt.
+        if (worst === undefined || mayPass(error)) worst = error;
+      }
+    }
+    if (worst === undefined) {
+      const rest = failover.rest(this.clock.now());
+      await sleep(rest, { signal }, this.clock, this.limits);
+      return await this.#tryAll(failures, signal);
+    }
+    throw mayPass(worst) ? asConnectionError(worst) : worst;
+  }
+
+  /** The first failure of one that never worked may be that of a wrong URL. */
+  async #firstOrNot(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {
+    const dial = (signal: AbortSignal) => this.#dial(endpoint, signal);
+    if (this.#asked || !mayBeAsked(endpoint)) return await dial(signal);
+    this.#asked = true;
+    return await dialFirst(endpoint, this.clock, signal, dial, (error) => {
+      if (error instanceof Error) this.#lastError = error;
+    });
+  }
+
+  async #dial(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {
+    const { failover, name } = this.#settings;
+    const transport = await endpoint.load();
+    // Each gets its share: behind a silent host there may be one that answers.
+    const deadline = this.clock.now() +
+      endpoint.connectTimeout / failover.count;
+    const connection = await dialOnce(endpoint, transport, this.limits, {
+      name,
+      owner: this.owner,
+      hasOthers: failover.count > 1,
+      clock: this.clock,
+      signal,
+      deadline,
+      onEvent: (event) => this.emit(event),
+    });
+    const link: Link = {
+      connection,
+      endpoint,
+      topology: new TopologyChannel(connection, this.limits),
+    };
+    try {
+      signal.throwIfAborted();
+      this.declarations.reset();
+      await this.#declaring.declareAll(link, signal);
+      return link;
+    } catch (error) {
+      await connection[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  #onClosed(link: Link, reason: CloseReason): void {
+    if (this.#link !== link) return;
+    this.#brake.end(this.clock.now());
+    this.#link = undefined;
+    this.declarations.doubt(); // until all is declared again
+    if (this.#closing !== undefined) return;
+    const error = reason.type === "lost" ? reason.error : new ConnectionError(
+      `Connection to "${formatEndpoint(link.endpoint)}" was closed by itself`,
+      { code: "connection-lost" },
+    );
+    this.#lastError = error;
+    this.emit({ type: "lost", error });
+    if (this.#kept) this.#beginOpening();
+    else this.#setState({ type: "idle" });
+  }
+
+  #setState(state: ConnectionState): void {
+    this.#state = state;
+    this.emit({ type: "state", state });
+  }
+}

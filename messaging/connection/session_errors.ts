@@ -1,0 +1,198 @@
+import {
+  ClosedError,
+  ConnectionError,
+  type ErrorCode,
+  MessagingError,
+  NotFoundError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import type { ReconnectOptions } from "./connection_options.ts";
+
+/**
+ * Says whether connecting may succeed later. A missed deadline counts: behind a silent
+ * host there may be a broker again.
+ *
+ * @param error Why it failed.
+ * @returns Whether to try again.
+ */
+export function mayPass(error: unknown): boolean {
+  return error instanceof MessagingError && error.retryable;
+}
+
+/**
+ * Counts final answers in a row to what has worked before: a login that is refused, a
+ * queue that is not there. They may pass, for passwords change, and nodes come back.
+ */
+export class Refusals {
+  readonly #most: number;
+  #count = 0;
+
+  /** Makes one that bears as many as the policy says. */
+  constructor(policy: ReconnectOptions | false) {
+    this.#most = policy === false ? 0 : policy.maxRefusals ?? Infinity;
+  }
+
+  /** Says whether to try again after an error. */
+  mayGoOn(error: unknown): boolean {
+    if (!(error instanceof Error)) return ++this.#count <= this.#most;
+    const goesOn = !ENDS.has(error) && this.#bears(error);
+    if (!goesOn) ENDS.add(error);
+    return goesOn;
+  }
+
+  #bears(error: Error): boolean {
+    if (error instanceof MessagingError) {
+      if (error.retryable || error.code === "connection-failed") {
+        this.#count = 0;
+        return true;
+      }
+      // No other answer of the broker makes these right.
+      if (!PASSING_CODES.has(error.code)) return false;
+    }
+    return ++this.#count <= this.#most;
+  }
+}
+
+/** What was borne as often as it may: who has waited for that does not count it again. */
+const ENDS = new WeakSet<Error>();
+
+/** Final answers of a broker that may be others later. */
+const PASSING_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "connection-lost",
+  "authentication-failed",
+  "consumer-cancelled",
+  "not-found",
+  "access-refused",
+  "resource-locked",
+  "precondition-failed",
+]);
+
+/**
+ * Makes of a missed deadline of an attempt what it is for who wanted the connection.
+ *
+ * @param error Why it failed.
+ * @returns The error to reject with.
+ */
+export function asConnectionError<E>(error: E): E | ConnectionError {
+  if (!(error instanceof TimeoutError)) return error;
+  return new ConnectionError(error.message, {
+    code: "connection-failed",
+    cause: error,
+    outcome: "not-sent",
+  });
+}
+
+/**
+ * Makes the error of who has waited for a connection as long as he may.
+ *
+ * @param broker The broker's URL, without the password.
+ * @param error Why the last attempt failed, if one did.
+ * @param isFirst Whether there was no connection yet.
+ * @returns The error.
+ */
+export function lateError(
+  broker: string,
+  error: Error | undefined,
+  isFirst: boolean,
+): Error {
+  // That the time is up says less than why no attempt succeeded.
+  if (isFirst && error !== undefined) return asConnectionError(error);
+  return new TimeoutError(
+    error === undefined
+      ? `Cannot connect to "${broker}" in time: it has not answered yet`
+      : `Cannot connect to "${broker}" in time: ${error.message}`,
+    { cause: error, outcome: "not-sent" },
+  );
+}
+
+/**
+ * Makes the error of a publish that was not answered for in time.
+ *
+ * @param why What it waited for.
+ * @param sent Whether it was sent.
+ * @param problem Why there is no connection, where that is so: it says more than that the time is up.
+ * @returns The error.
+ */
+export function lateToPublish(
+  why: string,
+  sent: boolean,
+  problem: Error | undefined,
+): TimeoutError {
+  return new TimeoutError(
+    `Cannot publish in time: ${problem?.message ?? why}`,
+    { cause: problem, outcome: sent ? "unknown" : "not-sent" },
+  );
+}
+
+/**
+ * Makes the error of who comes too late.
+ *
+ * @returns The error.
+ */
+export function closedError(): ClosedError {
+  return new ClosedError("Cannot use the connection: it is closed", {
+    outcome: "not-sent",
+  });
+}
+
+/**
+ * Makes an error tell the whole: if an earlier attempt may have reached the broker, the
+ * last one's error must not deny it.
+ *
+ * @param last What the last attempt failed with.
+ * @param first What an earlier one did.
+ * @returns The error to reject with.
+ */
+export function withOutcome(last: unknown, first: unknown): unknown {
+  if (!(first instanceof MessagingError) || first.outcome !== "unknown") {
+    return last;
+  }
+  if (!(last instanceof MessagingError) || last.outcome !== "not-sent") {
+    return last;
+  }
+  if (last instanceof TimeoutError) {
+    return new TimeoutError(last.message, { cause: last, outcome: "unknown" });
+  }
+  if (
+    last instanceof ConnectionError && last.code !== "authentication-failed"
+  ) {
+    return new ConnectionError(last.message, {
+      code: "connection-lost",
+      cause: last,
+      outcome: "unknown",
+    });
+  }
+  return last;
+}
+
+/**
+ * Makes the error for a message that was not published in time.
+ *
+ * @param sent Whether it may have left.
+ * @param problem Why there is no connection, if it is known.
+ * @returns The error.
+ */
+export function late(sent: boolean, problem?: Error): TimeoutError {
+  return lateToPublish(
+    sent
+      ? "the broker has not answered"
+      : "the channel for publishing is not ready",
+    sent,
+    problem,
+  );
+}
+
+/**
+ * Says what a publish wanted of an exchange that was looked for.
+ *
+ * @param exchange Its name.
+ * @param error What looking failed with.
+ * @returns The error to publish with: another one where there is no such exchange.
+ */
+export function noExchange(exchange: string, error: unknown): unknown {
+  if (!(error instanceof NotFoundError)) return error;
+  return new NotFoundError(
+    `Cannot publish to exchange "${exchange}": there is no such exchange; give it as new Exchange(…) to declare it, or publish to a queue by "queue"`,
+    { cause: error, retryable: error.retryable, outcome: "not-sent" },
+  );
+}

@@ -1,0 +1,103 @@
+import { OptionError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
+import type { TlsOptions } from "../../model/tls_options.ts";
+import { unknownOption } from "../../url/mod.ts";
+
+/** What the places say of TLS that may say something. */
+export interface TlsWords {
+  /** The scheme, or the transport's name, that means TLS; `undefined` where neither does. */
+  readonly scheme: string | undefined;
+  /** The URL's parameters `ssl` and `ssl_…`. */
+  readonly url: boolean | TlsOptions | undefined;
+  /** The option `ssl`. */
+  readonly option: boolean | TlsOptions | undefined;
+}
+
+/**
+ * Decides whether, and how, TLS is spoken. Where one place says it is and another that
+ * it is not, nobody knows what was meant, and a guess might send a password for all to read.
+ *
+ * @param words What each place says.
+ * @returns How TLS is spoken; `false` or `undefined` is not at all.
+ * @throws {OptionError} If the places contradict each other, or the option is malformed.
+ */
+export function chooseTls(
+  { scheme, url, option }: TlsWords,
+): boolean | TlsOptions | undefined {
+  checkTlsOption(option);
+  const says: readonly (readonly [string, boolean | undefined])[] = [
+    [`"${scheme}"`, scheme === undefined ? undefined : true],
+    [`the URL's "ssl"`, url === undefined ? undefined : url !== false],
+    [`the option "ssl"`, option === undefined ? undefined : option !== false],
+  ];
+  const yes = says.find(([, word]) => word === true);
+  const no = says.find(([, word]) => word === false);
+  if (yes !== undefined && no !== undefined) {
+    throw new OptionError(
+      `Cannot tell whether to speak TLS: ${yes[0]} says yes and ${
+        no[0]
+      } says no; take one of them away`,
+      { code: "option-invalid" },
+    );
+  }
+  if (yes === undefined) return no === undefined ? undefined : false;
+  if (typeof option !== "object") return typeof url === "object" ? url : true;
+  if (typeof url !== "object") return option;
+  // What stands in a URL wins; but not over whether the broker is verified.
+  for (const name of ["verify", "checkHostname"] as const) {
+    const [one, other] = [url[name], option[name]];
+    if (one !== undefined && other !== undefined && one !== other) {
+      throw new OptionError(
+        `Cannot use "${name}" of the option "ssl": the URL says ${one} and the option ${other}; take one of them away`,
+        { code: "option-invalid" },
+      );
+    }
+  }
+  return { ...option, ...url };
+}
+
+const FLAGS: ReadonlySet<string> = new Set(["verify", "checkHostname"]);
+const TEXTS: ReadonlySet<string> = new Set([
+  "ca",
+  "cert",
+  "key",
+  "passphrase",
+  "servername",
+]);
+
+/** Keys and passphrases are among the values: none is shown. */
+function checkTlsOption(option: unknown): void {
+  if (option === undefined || typeof option === "boolean") return;
+  if (
+    typeof option !== "object" || option === null || Array.isArray(option)
+  ) {
+    throw bad("ssl", option, "true, false or an object");
+  }
+  for (const [name, value] of Object.entries(option)) {
+    if (value === undefined) continue;
+    if (FLAGS.has(name)) {
+      if (typeof value !== "boolean") {
+        throw bad(`ssl.${name}`, value, "true or false");
+      }
+    } else if (TEXTS.has(name)) {
+      const isList = name === "ca" && Array.isArray(value) &&
+        value.every((each) => typeof each === "string");
+      if (typeof value !== "string" && !isList) {
+        throw bad(`ssl.${name}`, value, "a text");
+      }
+    } else {
+      throw unknownOption(`the option ${quote(name)} of "ssl"`, name, [
+        ...TEXTS,
+        ...FLAGS,
+      ]);
+    }
+  }
+}
+
+function bad(name: string, value: unknown, right: string): OptionError {
+  const kind = value === null ? "null" : `a value of type ${typeof value}`;
+  return new OptionError(
+    `Cannot use ${kind} as "${name}": it must be ${right}`,
+    { code: "option-invalid" },
+  );
+}

@@ -1,0 +1,154 @@
+// deno-lint-ignore-file no-console -- the one place where the library may speak by itself
+import type { Clock } from "../../async/clock.ts";
+import { errorText } from "../../model/error_text.ts";
+import { printable } from "../../model/foreign_text.ts";
+import { DecodeError } from "../../model/errors.ts";
+import type { ConnectionEvent } from "./connection_state.ts";
+import type { Aftermath } from "../consume/run_options.ts";
+
+/** Called with what nobody listens to. */
+export type UnhandledListener = (event: ConnectionEvent) => void;
+
+/** Of each kind one is told in so many milliseconds; the others are counted. */
+const INTERVAL = 60_000;
+
+/**
+ * Tells of what went wrong where nobody listens: to the option `onUnhandled`, or else in
+ * one line on the console, at most once a minute for each kind, with how many there were.
+ */
+export class Unhandled {
+  readonly #clock: Clock;
+  readonly #listener: UnhandledListener | undefined;
+  readonly #told = new Map<string, { at: number; silent: number }>();
+
+  /** Makes one that has told nothing yet. */
+  constructor(clock: Clock, listener: UnhandledListener | undefined) {
+    this.#clock = clock;
+    this.#listener = listener;
+  }
+
+  /** Tells of an event, if it is one of something that went wrong. */
+  tell(event: ConnectionEvent): void {
+    const text = describe(event);
+    if (text === undefined) return;
+    if (this.#listener !== undefined) {
+      // It must not end what it is told of.
+      const failed = (error: unknown) =>
+        console.error(
+          `@dashi/mq: "onUnhandled" threw: ${printable(errorText(error))}`,
+        );
+      try {
+        const told: unknown = this.#listener(event);
+        if (told instanceof Promise) told.catch(failed);
+      } catch (error) {
+        failed(error);
+      }
+      return;
+    }
+    const kind = kindOf(event);
+    const now = this.#clock.now();
+    const before = this.#told.get(kind);
+    if (before !== undefined && now - before.at < INTERVAL) {
+      before.silent++;
+      return;
+    }
+    const silent = before?.silent ?? 0;
+    this.#told.set(kind, { at: now, silent: 0 });
+    console.error(
+      `@dashi/mq: ${printable(text, 500)}${
+        silent === 0 ? "" : ` (and ${silent} more of the kind before)`
+      }`,
+    );
+  }
+}
+
+function kindOf(event: ConnectionEvent): string {
+  switch (event.type) {
+    case "state":
+      return event.state.type;
+    case "unroutable": // by the key there could be very many
+      return `${event.type} ${event.exchange}`;
+    default:
+      return event.type;
+  }
+}
+
+/** What went wrong, where, and what becomes of it; `undefined` if nothing did. */
+function describe(event: ConnectionEvent): string | undefined {
+  switch (event.type) {
+    case "state":
+      // The first attempt that fails is told; those behind it say no more.
+      return event.state.type === "waiting" && event.state.attempt === 1
+        ? `${event.state.error.message}; trying again`
+        : undefined;
+    case "lost":
+      return `${event.error.message}; connecting again`;
+    case "blocked":
+      return `the broker takes no messages for now: ${event.reason}`;
+    case "quarantined":
+      return `a message${
+        idOf(event)
+      } of queue "${event.queue}" is in quarantine: ${event.error.message}`;
+    case "declare-failed":
+      return `"${event.entity.name}" cannot be declared again: ${event.error.message}; trying again later`;
+    case "consume-failed":
+      return `queue "${event.queue}" cannot be consumed from: ${event.error.message}; trying again in ${event.delay} ms`;
+    case "handler-failed":
+      return event.error instanceof DecodeError
+        ? `a message${
+          idOf(event)
+        } of queue "${event.queue}" is refused: ${event.error.message}${
+          becomes(event.next)
+        }`
+        : `the handler of queue "${event.queue}" failed for a message${
+          idOf(event)
+        }: ${event.error.message}${becomes(event.next)}`;
+    case "parked":
+      return `a message${
+        idOf(event)
+      } of queue "${event.queue}" is parked in ${event.to.kind} "${event.to.name}" after ${event.attempts} ${
+        event.attempts === 1 ? "attempt" : "attempts"
+      }: ${event.error.message}`;
+    case "unroutable":
+      return `a message${
+        idOf(event)
+      } to exchange "${event.exchange}" with routing key "${event.routingKey}" reached no queue, and is gone; bind a queue, or publish with "mandatory: true" to make it an error, or with "mandatory: false" if it may be so`;
+    case "dropped":
+      return `a message${
+        idOf(event)
+      } of queue "${event.queue}" is dropped: ${event.error.message}`;
+    case "dead-lettered":
+      return undefined;
+    case "close-waits":
+      return `close() waits for ${event.handlers} ${
+        event.handlers === 1 ? "handler" : "handlers"
+      } of ${event.queues.map((queue) => `"${queue}"`).join(", ")}, up to ${
+        Math.round(event.timeLeft / 1000)
+      } s more (a handler that awaits close() waits for itself: consumer.cancel() is for there)`;
+    case "unblocked":
+      return undefined;
+  }
+}
+
+function becomes(next: Aftermath | undefined): string {
+  switch (next?.type) {
+    case "retry":
+      return `; it is tried again ${
+        next.delay === 0
+          ? "at once"
+          : `in ${Math.round(next.delay / 100) / 10} s`
+      } (attempt ${next.attempt} of ${next.attempts})`;
+    case "park":
+      return "; it is to be parked";
+    case "requeue":
+      return "; it goes back to its queue";
+    case "drop":
+      return "; it is dropped";
+    case undefined:
+      return "";
+  }
+}
+
+function idOf({ messageId }: { readonly messageId: string | undefined }) {
+  return messageId === undefined ? "" : ` (${messageId})`;
+}

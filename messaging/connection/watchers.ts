@@ -1,0 +1,33 @@
+import { Mailbox } from "../../async/mailbox.ts";
+import type { ConnectionEvent } from "./connection_state.ts";
+
+/** Those who want to hear what happens to a connection. */
+export class Watchers {
+  readonly #mailboxes = new Set<Mailbox<ConnectionEvent>>();
+
+  /** One more, which hears of everything from now on; of nothing where it has ended. */
+  add(hasEnded: boolean): Mailbox<ConnectionEvent> {
+    const mailbox = new Mailbox<ConnectionEvent>();
+    if (hasEnded) mailbox.end();
+    else this.#mailboxes.add(mailbox);
+    return mailbox;
+  }
+
+  /** One hears no more. */
+  remove(mailbox: Mailbox<ConnectionEvent>): void {
+    this.#mailboxes.delete(mailbox);
+    mailbox.end();
+  }
+
+  /** Tells all; says whether there is anybody. */
+  tell(event: ConnectionEvent): boolean {
+    for (const mailbox of this.#mailboxes) mailbox.put(event);
+    return this.#mailboxes.size > 0;
+  }
+
+  /** Nothing more happens. */
+  end(): void {
+    for (const mailbox of this.#mailboxes) mailbox.end();
+    this.#mailboxes.clear();
+  }
+}

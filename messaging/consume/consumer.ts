@@ -1,0 +1,400 @@
+import { Mailbox } from "../../async/mailbox.ts";
+import { turn } from "../../async/turn.ts";
+import { CLOSE, type CloseOptions } from "../connection/connection_info.ts";
+import { ClosedError } from "../../model/errors.ts";
+import { Slab } from "../../model/slab.ts";
+import {
+  checkQueues,
+  CONSUMER,
+  type ConsumerOptions,
+  schemaOf,
+} from "./consumer_options.ts";
+import { mayWait } from "./handler_retry.ts";
+import { Inbox } from "./inbox.ts";
+import { checkKnown } from "../known_options.ts";
+import { type ConsumerHealth, healthOf } from "./consumer_health.ts";
+import { Intake } from "./intake.ts";
+import type { Arrival } from "./lane.ts";
+import { LoopBody } from "./loop_body.ts";
+import type { Message, ReceivedMessage } from "./message.ts";
+import type { Decoding, Reading } from "./reading.ts";
+import {
+  type Call,
+  checkCount,
+  checkDuration,
+  checkSignal,
+  limitsOf,
+  type OperationOptions,
+} from "../operation_options.ts";
+import { type Queue, queueName } from "../entities/queue.ts";
+import { Outcomes, type OutcomesHost } from "./outcomes.ts";
+import { outcomesHost } from "./outcomes_host.ts";
+import { handlerFailed, type RunOptions } from "./run_options.ts";
+import { Runner } from "./runner.ts";
+import { checkSchema, validator } from "../entities/schema.ts";
+import type { Session } from "../connection/session.ts";
+import { StreamPositions } from "./stream_position.ts";
+import { asError } from "../../model/error_text.ts";
+
+/** How long `close()` waits before it says what for, ms. */
+const SILENT = 1000;
+
+/** What closing a channel may take where its time is up, ms. */
+const GOODBYE = 50;
+
+/** So many messages are handed over before the event loop must turn: timers and sockets would starve. */
+const BREATH = 256;
+
+/**
+ * Consumes messages, one by one with `for await`, or with a handler by `run`. It
+ * starts with the first of either, and consumes again by itself when its connection
+ * was lost.
+ *
+ * @typeParam T What its messages' `payload` is.
+ *
+ * @example Consume one message
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createConnection, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://consumer");
+ * const orders = new Queue("orders");
+ * const producer = connection.producer({ declare: [orders] });
+ * await producer.publish({ id: 1 }, { routingKey: "orders" });
+ *
+ * for await (const message of connection.consumer<{ id: number }>(orders)) {
+ *   assertEquals(message.payload.id, 1);
+ *   await message.ack();
+ *   break; // cancels, and gives back what was fetched
+ * }
+ * ```
+ */
+export class Consumer<T = unknown>
+  implements AsyncIterable<Message<T>>, AsyncDisposable {
+  readonly #session: Session;
+  readonly #queues: readonly (Queue | string)[];
+  readonly #options: ConsumerOptions<T>;
+  readonly #reading: Reading<T>;
+  /** Whether payloads are read before they are handed over. */
+  readonly #checks: boolean;
+  readonly #onClosed: () => void;
+  #mailbox = new Mailbox<Arrival>();
+  #inbox: Inbox<T>;
+  #intake: Intake;
+  /** The handlers of `run`, at work. */
+  /** Sees to what a loop's schema refused. */
+  #refused: Outcomes<T> | undefined;
+  readonly #running = new Set<Promise<void>>();
+  readonly #body = new LoopBody<T>();
+  #started = false;
+  #count = 0;
+  #closing: Promise<void> | undefined;
+  #unlisten: (() => void) | undefined;
+  #handlerError: Error | undefined;
+
+  /** Made by `connection.consumer`. */
+  constructor(
+    session: Session,
+    decoding: Decoding,
+    queues: readonly (Queue | string)[],
+    options: ConsumerOptions<T>,
+    onClosed: () => void,
+  ) {
+    checkKnown(options, CONSUMER);
+    checkSignal(options.signal);
+    checkCount("prefetch", options.prefetch ?? 100, 65_535);
+    checkQueues(queues);
+    checkSchema(options.schema, "connection.consumer");
+    this.#session = session;
+    this.#queues = queues;
+    this.#options = options;
+    this.#onClosed = onClosed;
+    const { codecs } = decoding;
+    const schema = options.schema ?? schemaOf<T>(queues);
+    this.#reading = {
+      ...decoding,
+      accept: codecs.acceptSet(options.accept),
+      check: validator(schema),
+      slab: new Slab(),
+    };
+    this.#checks = schema !== undefined || options.onInvalid !== undefined;
+    this.#inbox = this.#newInbox();
+    this.#intake = this.#newIntake();
+  }
+
+  /**
+   * Hands over messages one by one. Leaving the loop cancels the consumer and gives
+   * back what was fetched; what was handed over stays to be settled.
+   *
+   * @throws What ended the consumer, if it was not cancelled.
+   */
+  [Symbol.asyncIterator](): AsyncIterator<Message<T>, undefined> {
+    this.#start();
+    return {
+      next: () => {
+        this.#body.leave(true);
+        this.#intake.want(1);
+        return this.#next();
+      },
+      return: async () => {
+        this.#body.leave(false);
+        await this.cancel();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  /**
+   * Calls a handler for each message, until the consumer is cancelled. A message that
+   * the handler has not settled is acked when it returns. When it throws the message is
+   * tried again, at most five times unless `retry` says otherwise, and then parked: none is
+   * lost, unless `onFailure` says so. The count holds over all processes, for it travels
+   * with the message in the header `x-attempts`. The connection's events tell all of it.
+   *
+   * @throws {UnsupportedError} If `retry` waits, and the broker lacks `delay`.
+   * @throws What ended the consumer, if it was not cancelled.
+   */
+  async run(
+    handler: (message: Message<T>) => void | Promise<void>,
+    options: RunOptions<T> = {},
+  ): Promise<void> {
+    const { retry } = options;
+    const runner = new Runner<T>(this.#checked(handler), options, {
+      ...this.#outcomesHost(options.onError),
+      take: () => inbox.take(false),
+      next: () => inbox.next(false),
+      want: (count) => intake.want(count),
+      cancel: () => this.cancel(),
+    });
+    if ((retry || options.onFailure) && this.#options.autoAck) {
+      throw new TypeError(
+        "Cannot try messages again, or park them, of a consumer with autoAck: they are acked when they are handed over",
+      );
+    }
+    this.#start(retry ? mayWait(retry) : false);
+    const [inbox, intake] = [this.#inbox, this.#intake];
+    const running = runner.run();
+    this.#running.add(running);
+    try {
+      await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  /** Stops consuming, and gives back what was fetched; what was handed over stays to be settled. */
+  async cancel(options?: OperationOptions): Promise<void> {
+    this.#mailbox.end();
+    // Out of reach at once: a loop that takes one after the other gets no more.
+    const left = this.#mailbox.clear();
+    this.#unlisten?.();
+    this.#session.track(this.#letRefusedGo());
+    if (!this.#started) return;
+    await this.#intake.stop(left, this.#limits(options));
+  }
+
+  /** What a loop's schema refused, and could not be parked, waits no longer. */
+  async #letRefusedGo(): Promise<void> {
+    const refused = this.#refused;
+    this.#refused = undefined;
+    refused?.drain();
+    await refused?.idle();
+  }
+
+  /** Says how it is. */
+  health(): ConsumerHealth {
+    return healthOf({
+      now: this.#session.clock.now(),
+      ended: this.#mailbox.ended,
+      intake: this.#intake,
+      loopWaits: this.#body.waits,
+      lastError: this.#handlerError ?? this.#intake.lastError ??
+        this.#session.problem,
+    });
+  }
+
+  /**
+   * Ends it for good, in order: takes no more messages, gives back those that nobody has
+   * begun with, waits for the handlers of `run` that are at work, and for the body of a
+   * loop until it has settled its message, sends their acks, and gives back what is still
+   * unsettled. It always returns, and never rejects. A handler that waits for it would
+   * wait for itself: call `cancel()` there. After a second of waiting the event
+   * `close-waits` says what for.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    checkKnown(options, CLOSE);
+    const { drainTimeout } = options;
+    if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
+    return this.#closing ??= this.#close(
+      this.#limits({ timeout: drainTimeout }),
+    );
+  }
+
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(call: Call): Promise<void> {
+    const { limits } = this.#session;
+    try {
+      await this.cancel({ timeout: this.#left(call) });
+      const stopTelling = this.#tellLate(call);
+      await limits.wait(
+        Promise.allSettled([...this.#running, this.#body.idle()]),
+        call,
+        () => new Error("late"),
+      ).finally(stopTelling);
+    } catch {
+      // Its time is up: what is left goes back with the channel.
+    }
+    await this.#intake.close({
+      signal: undefined,
+      deadline: Math.max(call.deadline, this.#session.clock.now() + GOODBYE),
+    }).catch(() => {});
+    this.#onClosed();
+  }
+
+  /** Whoever waits for a second is told what for: it may be himself. */
+  #tellLate(call: Call): () => void {
+    return this.#session.clock.timer(() => {
+      this.#session.emit({
+        type: "close-waits",
+        queues: this.#queues.map(queueName),
+        handlers: this.#intake.unsettled,
+        timeLeft: this.#left(call),
+      });
+    }, SILENT);
+  }
+
+  #left({ deadline }: Call): number {
+    return Math.max(1, deadline - this.#session.clock.now());
+  }
+
+  #start(delays = false): void {
+    if (this.#closing !== undefined) {
+      throw new ClosedError("Cannot consume: the consumer is closed");
+    }
+    if (this.#started && this.#mailbox.ended) {
+      // It was cancelled, and is wanted again.
+      this.#mailbox = new Mailbox<Arrival>();
+      this.#inbox = this.#newInbox();
+      this.#intake = this.#newIntake();
+      this.#started = false;
+    }
+    if (delays) this.#intake.requireDelay();
+    if (this.#started) return;
+    this.#started = true;
+    this.#listen();
+    if (!this.#mailbox.ended) this.#intake.start();
+  }
+
+  #listen(): void {
+    const { signal } = this.#options;
+    if (signal === undefined) return;
+    const onAbort = () => {
+      this.#mailbox.fail(signal.reason);
+      const left = this.#mailbox.clear();
+      this.#session.track(this.#letRefusedGo());
+      this.#session.track(this.#intake.stop(left, this.#limits(undefined)));
+    };
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#unlisten = () => signal.removeEventListener("abort", onAbort);
+  }
+
+  #next(): Promise<IteratorResult<Message<T>, undefined>> {
+    // Messages that are there cost no turn of the event loop but now and then.
+    if (++this.#count % BREATH === 0) {
+      return turn().then(() => this.#nextResult());
+    }
+    const message = this.#inbox.take(this.#checks);
+    if (message === undefined) return this.#nextResult();
+    return Promise.resolve(this.#inBody(message));
+  }
+
+  async #nextResult(): Promise<IteratorResult<Message<T>, undefined>> {
+    const message = await this.#inbox.next(this.#checks);
+    return message === undefined
+      ? { done: true, value: undefined }
+      : this.#inBody(message);
+  }
+
+  #inBody(message: ReceivedMessage<T>): IteratorYieldResult<Message<T>> {
+    this.#body.enter(message);
+    return { done: false, value: message };
+  }
+
+  /** Calls a handler for messages whose payloads are right, and throws for the others. */
+  #checked(
+    handler: (message: Message<T>) => void | Promise<void>,
+  ): (message: ReceivedMessage<T>) => void | Promise<void> {
+    if (!this.#checks || typeof handler !== "function") return handler;
+    const call = (message: ReceivedMessage<T>) => {
+      const error = message.invalid;
+      if (error === undefined) return handler(message);
+      if (this.#options.onInvalid === undefined) throw error;
+      return this.#ask(message, error).then(() => {
+        if (!message.settled) throw error;
+      });
+    };
+    return (message) => {
+      const reading = message.read();
+      return reading === undefined
+        ? call(message)
+        : reading.then(() => call(message));
+    };
+  }
+
+  /** Sees to a message for a loop whose payload is not right. Never rejects. */
+  async #refuse(message: ReceivedMessage<T>, error: Error): Promise<void> {
+    const refused = this.#refused ??= new Outcomes<T>(
+      {},
+      this.#outcomesHost(undefined),
+    );
+    const isAsked = this.#options.onInvalid !== undefined;
+    if (isAsked) await this.#ask(message, error);
+    await refused.refused(message, error, isAsked); // it may be let go meanwhile
+  }
+
+  /** Never rejects. */
+  async #ask(message: ReceivedMessage<T>, error: Error): Promise<void> {
+    try {
+      await this.#options.onInvalid?.(error, message);
+    } catch (cause) {
+      this.#session.emit(handlerFailed(asError(cause), message, undefined));
+    }
+  }
+
+  #outcomesHost(onError: RunOptions<T>["onError"]): OutcomesHost<T> {
+    return outcomesHost(
+      this.#session,
+      onError ?? this.#options.onError,
+      (error) => this.#handlerError = error,
+    );
+  }
+
+  #newInbox(): Inbox<T> {
+    return new Inbox(this.#mailbox, this.#reading, {
+      refuse: (message, error) => this.#refuse(message, error),
+      want: (count) => this.#intake.want(count),
+    });
+  }
+
+  #newIntake(): Intake {
+    const { prefetch, autoAck, exclusive, consumerTag } = this.#options;
+    return new Intake(this.#session, {
+      queues: this.#queues,
+      prefetch: prefetch ?? 100,
+      noAck: autoAck ?? false,
+      exclusive: exclusive ?? false,
+      consumerTag,
+      positions: new StreamPositions(this.#options.arguments),
+    }, this.#mailbox);
+  }
+
+  #limits(options: OperationOptions | undefined): Call {
+    const { clock, endpoint } = this.#session;
+    return limitsOf(options, clock, endpoint.operationTimeout);
+  }
+}

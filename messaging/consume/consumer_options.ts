@@ -1,0 +1,99 @@
+import type { FieldTable } from "../../model/field_table.ts";
+import { quote } from "../../model/foreign_text.ts";
+import { type KnownOptions, optionsOf } from "../known_options.ts";
+import type { Message } from "./message.ts";
+import { Queue } from "../entities/queue.ts";
+import type { PayloadSchema } from "../entities/schema.ts";
+
+/** Options of `connection.consumer`. @typeParam T What its messages' `payload` is. */
+export interface ConsumerOptions<T = unknown> {
+  /** The most messages of each queue that are unsettled. @default {100} */
+  readonly prefetch?: number | undefined;
+  /** The content types to read: MIME types or names of codecs. @default {JSON, plain text and bytes} */
+  readonly accept?: readonly string[] | undefined;
+  /** Acks each message when it is handed over: it comes at most once. AMQP calls that `no-ack`. @default {false} */
+  readonly autoAck?: boolean | undefined;
+  /** Whether no other consumer may share the queues. @default {false} */
+  readonly exclusive?: boolean | undefined;
+  /** The consumer's name, shown by brokers; with several queues it is followed by the queue's. */
+  readonly consumerTag?: string | undefined;
+  /** The broker's own arguments, such as `x-priority`. */
+  readonly arguments?: FieldTable | undefined;
+  /**
+   * Checks and converts payloads before they are handed over: a Standard Schema, as of
+   * Zod, Valibot or ArkType, or a function that throws; either may answer later. What it
+   * refuses, or what cannot be read, comes neither to the handler of `run` nor to a loop:
+   * it goes to `onInvalid`, or is rejected and told, as what a handler has failed for in
+   * the end. @default {the queue's, where it is one}
+   */
+  readonly schema?: PayloadSchema<T> | undefined;
+  /**
+   * Called with a message whose payload cannot be read, or is refused by the schema,
+   * instead of handing it over. What it leaves unsettled is rejected. Without it, and
+   * without a schema, reading `payload` throws.
+   */
+  readonly onInvalid?:
+    | ((error: Error, message: Message<T>) => void | Promise<void>)
+    | undefined;
+  /** What `run` tells of errors to, where it is given no `onError` of its own. */
+  readonly onError?:
+    | ((error: Error, message: Message<T>) => void)
+    | undefined;
+  /** Ends the consumer, which then rejects with the signal's `reason`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Those that there are. */
+export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
+  "connection.consumer",
+  {
+    prefetch: true,
+    accept: true,
+    autoAck: true,
+    exclusive: true,
+    consumerTag: true,
+    arguments: true,
+    schema: true,
+    onInvalid: true,
+    onError: true,
+    signal: true,
+  },
+  { noAck: "autoAck", parse: "schema", onDecodeError: "onInvalid" },
+);
+
+/**
+ * Refuses what cannot be consumed from.
+ *
+ * @param queues What was given.
+ * @throws {TypeError} If there is none, or one is neither a queue nor the name of one.
+ */
+export function checkQueues(queues: readonly (Queue | string)[]): void {
+  if (queues.length === 0) {
+    throw new TypeError(
+      "Cannot make a consumer of no queue: name at least one",
+    );
+  }
+  for (const each of queues) {
+    if (each instanceof Queue) continue;
+    if (typeof each === "string" && each !== "") continue;
+    throw new TypeError(
+      `Cannot make a consumer of ${
+        quote(each)
+      }: it must be a Queue, or the name of one`,
+    );
+  }
+}
+
+/**
+ * Finds the schema that a consumer of one queue is typed by.
+ *
+ * @param queues What it consumes from.
+ * @returns The queue's schema.
+ */
+export function schemaOf<T>(
+  queues: readonly (Queue | string)[],
+): PayloadSchema<T> | undefined {
+  const [queue, ...others] = queues;
+  if (typeof queue !== "object" || others.length > 0) return undefined;
+  return queue.schema as PayloadSchema<T> | undefined; // the compiler has held T to it
+}

@@ -1,0 +1,258 @@
+import { type Backoff, backoff } from "../../async/backoff.ts";
+import { OptionError } from "../../model/errors.ts";
+import type { FieldTable } from "../../model/field_table.ts";
+import { quote } from "../../model/foreign_text.ts";
+import {
+  BACKOFF,
+  checkBackoff,
+  FORMER_BACKOFF,
+  RETRY_DELAYS,
+} from "../connection/backoff_options.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
+import { checkCount } from "../operation_options.ts";
+
+/**
+ * How to try a message again whose handler threw: at first after a second, and at least
+ * every minute, unless the waits say otherwise. Whoever waits, waits in the broker, which
+ * needs the capability `delay`.
+ */
+export interface RetryOptions extends Backoff {
+  /** How often the handler is called for a message, the first call included, in however many processes. */
+  readonly attempts: number;
+  /**
+   * Waits of one's own, instead of those above: the milliseconds between one call and
+   * the next, or a function of how many calls there have been. 0 does not wait, and needs
+   * nothing of the broker.
+   */
+  readonly backoff?: number | ((calls: number) => number) | undefined;
+}
+
+/** What `run` does where nobody says how often to try. */
+export const DEFAULT_RETRY: RetryOptions = { attempts: 5 };
+
+const RETRY: KnownOptions = optionsOf<RetryOptions>(
+  `"retry" of run`,
+  { attempts: true, ...BACKOFF, backoff: true },
+  FORMER_BACKOFF,
+);
+
+/** The header that tells which attempt a delivery is; the first has none. */
+const ATTEMPTS = "x-attempts";
+
+/**
+ * The header of a message whose handler may end its process: how many of its calls are
+ * counted if it does so once more. Such a message is handed out alone, and this is
+ * written before it is, so that a delivery after that shows that it has done so.
+ */
+const SUSPECT = "x-suspect";
+
+/** The header that counts deliveries without an end, where the broker only says that there were such. */
+const REDELIVERIES = "x-redeliveries";
+
+/** The headers in which `run` counts. */
+const OWN_HEADERS = [ATTEMPTS, SUSPECT, REDELIVERIES];
+
+/**
+ * Takes out of headers what `run` counts in them: a message that is published, as a dead
+ * letter is that is put back with its headers, begins a life of its own.
+ *
+ * @param headers The headers.
+ * @returns The same where there is nothing of that; else a copy without it.
+ */
+export function withoutAttempts<H extends FieldTable | undefined>(
+  headers: H,
+): H | FieldTable {
+  if (headers === undefined || !OWN_HEADERS.some((name) => name in headers)) {
+    return headers;
+  }
+  const { [ATTEMPTS]: _, [SUSPECT]: __, [REDELIVERIES]: ___, ...rest } =
+    headers;
+  return rest;
+}
+
+/**
+ * Refuses a policy that makes no sense.
+ *
+ * @param retry The policy.
+ * @throws {RangeError} If a number is out of range.
+ * @throws {OptionError} If an option is unknown, or contradicts another.
+ */
+export function checkRetry(retry: RetryOptions): void {
+  checkKnown(retry, RETRY);
+  const { attempts, backoff } = retry;
+  checkCount("retry.attempts", attempts, Number.MAX_SAFE_INTEGER);
+  checkBackoff("retry", retry);
+  if (backoff === undefined) return;
+  const waits = Object.keys(BACKOFF) as (keyof Backoff)[];
+  const other = waits.find((name) => retry[name] !== undefined);
+  if (other !== undefined) {
+    throw new OptionError(
+      `Cannot use "retry.backoff" beside "retry.${other}": give waits of your own, or what they are made of`,
+      { code: "option-invalid" },
+    );
+  }
+  if (typeof backoff === "function") return;
+  if (typeof backoff === "number") {
+    return checkDelay("retry.backoff", backoff);
+  }
+  throw new OptionError(
+    `Cannot use ${
+      quote(backoff)
+    } as "retry.backoff": it must be milliseconds, or a function of how many calls there have been; ${
+      waits.join(", ")
+    } stand beside "attempts"`,
+    { code: "option-invalid" },
+  );
+}
+
+/**
+ * Says whether a policy ever waits.
+ *
+ * @param retry The policy.
+ * @returns Whether the broker must be able to delay.
+ */
+export function mayWait({ attempts, backoff }: RetryOptions): boolean {
+  return attempts !== 1 && backoff !== 0;
+}
+
+/** What to do with a message whose handler threw: try it again, or no more. */
+export interface NextAttempt {
+  /** Milliseconds until then. */
+  readonly delay: number;
+  /** Which one it will be. */
+  readonly attempt: number;
+  /** The headers to come back with. */
+  readonly headers: FieldTable;
+}
+
+/** What {@linkcode planAttempt} looks at. */
+export interface Attempted {
+  /** Which call it was, from 1. */
+  readonly attempt: number;
+  /** As they came, whatever somebody has made of them since. */
+  readonly receivedHeaders: FieldTable;
+}
+
+/**
+ * Decides about a message whose handler threw.
+ *
+ * @param retry The policy.
+ * @param message The message: which call it was, and its headers.
+ * @param random A number from 0 to 1, by chance.
+ * @returns The next attempt, or `undefined` if this was the last.
+ * @throws {RangeError} If the policy's function gives no delay.
+ */
+export function planAttempt(
+  retry: RetryOptions,
+  { attempt: calls, receivedHeaders }: Attempted,
+  random: number,
+): NextAttempt | undefined {
+  if (calls >= retry.attempts) return undefined;
+  // Its handler has ended: it kills nobody.
+  const { [SUSPECT]: _, [REDELIVERIES]: __, ...rest } = receivedHeaders;
+  return {
+    delay: delayAfter(calls, retry, random),
+    attempt: calls + 1,
+    headers: { ...rest, [ATTEMPTS]: calls + 1 },
+  };
+}
+
+/** What {@linkcode judge} looks at. */
+export interface Judged {
+  /** As they came, whatever somebody has made of them since. */
+  readonly receivedHeaders: FieldTable;
+  readonly redelivered: boolean;
+  readonly deliveryCount: number | undefined;
+  /** Whether its attempts are counted by the broker. */
+  readonly keepsPlace: boolean;
+}
+
+/** What is to be done with a delivery before its handler is called. */
+export type Verdict =
+  /** Call it, beside others. */
+  | { readonly type: "call" }
+  /** Call it while no other handler runs. */
+  | { readonly type: "call-alone" }
+  /** Write it again with these headers; of suspects one at a time. */
+  | { readonly type: "mark"; readonly headers: FieldTable }
+  | { readonly type: "rewrite"; readonly headers: FieldTable }
+  /** It has used up its attempts, without that a handler has ended. */
+  | { readonly type: "give-up"; readonly calls: number };
+
+const CALL: Verdict = { type: "call" };
+const CALL_ALONE: Verdict = { type: "call-alone" };
+
+/**
+ * Decides about a delivery whose handler may have ended its process the last times. That
+ * it was delivered before says little: it may have been fetched beside one that did. So
+ * it keeps its attempts, and where they would be used up if it was the one, it is called
+ * alone, marked before: only what is delivered after that again has used them up.
+ *
+ * @param retry The policy.
+ * @param judged The delivery.
+ * @returns What to do.
+ */
+export function judge({ attempts }: RetryOptions, judged: Judged): Verdict {
+  const { receivedHeaders: headers, redelivered } = judged;
+  const suspected = countIn(headers[SUSPECT]);
+  if (!redelivered) return suspected > 0 ? CALL_ALONE : CALL;
+  const { deliveryCount, keepsPlace } = judged;
+  const since = Math.max(1, deliveryCount ?? 1);
+  const ended = attemptOf(headers) - 1;
+  if (keepsPlace) {
+    return ended < attempts ? CALL : { type: "give-up", calls: ended };
+  }
+  if (suspected > 0) {
+    const calls = ended + suspected + since;
+    return calls >= attempts
+      ? { type: "give-up", calls }
+      : { type: "rewrite", headers: { ...headers, [SUSPECT]: calls - ended } };
+  }
+  const { [REDELIVERIES]: before, ...rest } = headers;
+  const seen = countIn(before) + since;
+  const left = Math.max(1, attempts - ended - 1);
+  if (seen >= left) {
+    return { type: "mark", headers: { ...rest, [SUSPECT]: left } };
+  }
+  if (deliveryCount !== undefined) return CALL;
+  return { type: "rewrite", headers: { ...rest, [REDELIVERIES]: seen } };
+}
+
+function countIn(value: unknown): number {
+  const count = Number(value ?? 0);
+  return Number.isSafeInteger(count) && count > 0 ? count : 0;
+}
+
+/**
+ * Reads which attempt a delivery is.
+ *
+ * @param headers Its headers. What others put there counts if it is a count.
+ * @returns The attempt, from 1.
+ */
+export function attemptOf(headers: FieldTable): number {
+  const attempt = Number(headers[ATTEMPTS] ?? 1);
+  return Number.isSafeInteger(attempt) && attempt > 0 ? attempt : 1;
+}
+
+function delayAfter(
+  calls: number,
+  retry: RetryOptions,
+  random: number,
+): number {
+  const { backoff: own } = retry;
+  if (own === undefined) {
+    return Math.round(backoff(calls - 1, retry, RETRY_DELAYS, random));
+  }
+  if (typeof own === "number") return own;
+  const delay = own(calls);
+  checkDelay("retry.backoff", delay);
+  return delay;
+}
+
+function checkDelay(name: string, value: number): void {
+  if (typeof value !== "number" || !(value >= 0)) {
+    throw new RangeError(
+      `Cannot use ${value} as "${name}": it must be a number of milliseconds, 0 or more`,
+    );
+  }
+}

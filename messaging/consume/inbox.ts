@@ -1,0 +1,104 @@
+import type { Mailbox } from "../../async/mailbox.ts";
+import type { Arrival } from "./lane.ts";
+import { ReceivedMessage } from "./message.ts";
+import { needsCompression, prepareToRead, type Reading } from "./reading.ts";
+
+/** What an {@linkcode Inbox} has from its consumer. */
+export interface InboxHost<T> {
+  /** Sees to a message whose payload cannot be read, or its schema refuses. Never rejects. */
+  refuse(message: ReceivedMessage<T>, error: Error): Promise<void>;
+  /** So many more messages would be begun with at once. */
+  want(count: number): void;
+}
+
+/**
+ * What has arrived for a consumer, as messages that can be read: what that needs is
+ * loaded. Where they are to be checked too, those that are not right go elsewhere.
+ *
+ * @typeParam T What its messages' `payload` is.
+ */
+export class Inbox<T> {
+  readonly #mailbox: Mailbox<Arrival>;
+  readonly #reading: Reading<T>;
+  readonly #host: InboxHost<T>;
+  /** The accepted types whose codecs were not loaded yet when it was made. */
+  readonly #lazyTypes: readonly string[];
+  /** What was looked at, and has yet to be taken. */
+  #seen: ReceivedMessage<T> | undefined;
+  #seenAs: Arrival | undefined;
+
+  /** Makes one of a mailbox. */
+  constructor(
+    mailbox: Mailbox<Arrival>,
+    reading: Reading<T>,
+    host: InboxHost<T>,
+  ) {
+    this.#mailbox = mailbox;
+    this.#reading = reading;
+    this.#host = host;
+    const { accept, codecs } = reading;
+    this.#lazyTypes = [...accept].filter((type) => codecs.isLazy(type));
+  }
+
+  /**
+   * Takes a message that is there, and ready.
+   *
+   * @param checks Whether it has to be right.
+   * @returns The message; `undefined` where `next` has to wait for something.
+   */
+  take(checks: boolean): ReceivedMessage<T> | undefined {
+    if (this.#lazyTypes.some((type) => this.#reading.codecs.isLazy(type))) {
+      return undefined;
+    }
+    const arrival = this.#mailbox.peek();
+    if (arrival === undefined) return undefined;
+    if (needsCompression(this.#reading, arrival.delivery)) return undefined;
+    const message = this.#messageOf(arrival);
+    if (checks) {
+      if (message.read() !== undefined || message.invalid !== undefined) {
+        this.#seen = message;
+        this.#seenAs = arrival;
+        return undefined;
+      }
+      // Its schema may have cancelled the consumer.
+      if (this.#mailbox.peek() !== arrival) return undefined;
+    }
+    this.#mailbox.take();
+    arrival.source.take(arrival.delivery);
+    return message;
+  }
+
+  /**
+   * Takes the next message, when it is there and ready.
+   *
+   * @param checks Whether it has to be right.
+   * @returns The message; `undefined` at the end.
+   */
+  async next(checks: boolean): Promise<ReceivedMessage<T> | undefined> {
+    for (;;) {
+      const arrival = await this.#mailbox.next();
+      if (arrival === undefined) return undefined;
+      const loading = prepareToRead(this.#reading, arrival.delivery);
+      if (loading !== undefined) await loading;
+      const message = this.#messageOf(arrival);
+      if (checks) await message.read();
+      if (this.#mailbox.ended) {
+        // Cancelled while it was on its way here: it is for others.
+        arrival.source.giveBack(arrival);
+        continue;
+      }
+      arrival.source.take(arrival.delivery);
+      const error = checks ? message.invalid : undefined;
+      if (error === undefined) return message;
+      await this.#host.refuse(message, error);
+      this.#host.want(1);
+    }
+  }
+
+  #messageOf(arrival: Arrival): ReceivedMessage<T> {
+    const { delivery, source } = arrival;
+    const seen = this.#seenAs === arrival ? this.#seen : undefined;
+    this.#seen = this.#seenAs = undefined;
+    return seen ?? new ReceivedMessage<T>(delivery, source, this.#reading);
+  }
+}

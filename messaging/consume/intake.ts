@@ -1,0 +1,400 @@
+import type { Mailbox } from "../../async/mailbox.ts";
+import {
+  AccessRefusedError,
+  ChannelError,
+  NotFoundError,
+  TimeoutError,
+} from "../../model/errors.ts";
+import { Brake } from "../connection/brake.ts";
+import { type Arrival, Lane, QueueSource } from "./lane.ts";
+import {
+  consumeFailed,
+  declared,
+  heldForNow,
+  type IntakeSettings,
+  isFinal,
+  isFull,
+  isOrdered,
+  lookAt,
+  QueueUse,
+  requireDelay,
+  tagFor,
+  takeBack,
+} from "./intake_queues.ts";
+import type { Call } from "../operation_options.ts";
+import { Queue } from "../entities/queue.ts";
+import { isRetryable, retry, sleep } from "../connection/retry.ts";
+import type { Session } from "../connection/session.ts";
+import { mayPass, Refusals } from "../connection/session_errors.ts";
+
+/**
+ * Consumes from some queues on one channel, and again on another when that is
+ * lost. What arrives goes to one mailbox; what was in it when the channel was lost
+ * is taken out, for the broker delivers it again. A queue that can not be consumed from
+ * any more, among others, is tried again apart from them: they go on.
+ */
+export class Intake {
+  readonly #session: Session;
+  readonly #settings: IntakeSettings;
+  readonly #mailbox: Mailbox<Arrival>;
+  readonly #stopping = new AbortController();
+  readonly #refusals: Refusals;
+  /** Those of its queues that it consumes from itself. */
+  #queues: readonly (Queue | string)[];
+  /** One for each of the others. */
+  readonly #apart: Intake[] = [];
+  #lane: Lane | undefined;
+  #running: Promise<void> | undefined;
+  #opening: Promise<Lane> | undefined;
+  #lastError: Error | undefined;
+  #delays = false;
+  /** Whether it has consumed: what was final before may pass now. */
+  #worked: boolean;
+  readonly #use: QueueUse;
+  /** How many more messages somebody would begin with, beside those that are on their way to them. */
+  readonly #demand: { wanted: number };
+  readonly #parent: Intake | undefined;
+
+  /** Makes one that does nothing yet. */
+  constructor(
+    session: Session,
+    settings: IntakeSettings,
+    mailbox: Mailbox<Arrival>,
+    parent?: Intake,
+  ) {
+    this.#session = session;
+    this.#settings = settings;
+    this.#mailbox = mailbox;
+    this.#queues = settings.queues;
+    this.#use = new QueueUse(session, settings.queues);
+    this.#parent = parent;
+    this.#worked = parent !== undefined;
+    this.#demand = parent === undefined ? { wanted: 0 } : parent.#demand;
+    this.#refusals = new Refusals(session.reconnectPolicy);
+  }
+
+  /** Asks for a broker that can delay. */
+  requireDelay(): void {
+    this.#delays = true;
+    const link = this.#session.open;
+    if (link !== undefined) requireDelay(link);
+  }
+
+  /** What went wrong last. */
+  get lastError(): Error | undefined {
+    return this.#lastError;
+  }
+
+  /** The subscriptions of the present channels. */
+  get sources(): readonly QueueSource[] {
+    const own = this.#lane?.alive ? this.#lane.sources.values() : [];
+    return [...own, ...this.#apart.flatMap((each) => each.sources)];
+  }
+
+  /** Whether some of its queues are not consumed from now. */
+  get isPartial(): boolean {
+    return this.#apart.some((each) => each.sources.length === 0);
+  }
+
+  /** Since when, on the clock, all that it may fetch is with the user, unsettled. */
+  get fullSince(): number | undefined {
+    return this.#lane?.fullSince;
+  }
+
+  /** How many messages are with the user, unsettled. */
+  get unsettled(): number {
+    let count = this.#lane?.unsettled ?? 0;
+    for (const each of this.#apart) count += each.unsettled;
+    return count;
+  }
+
+  /** So many more messages are wanted. */
+  want(count: number): void {
+    this.#demand.wanted += count;
+    this.#wake();
+  }
+
+  #wake(): void {
+    const lane = this.#lane;
+    if (lane?.fetchesOnDemand) lane.wake();
+    for (const each of this.#apart) each.#wake();
+  }
+
+  /** Starts to consume; called again, it does nothing. */
+  start(): void {
+    if (this.#running !== undefined) return;
+    this.#use.begin();
+    this.#running = this.#run();
+  }
+
+  /** Stops consuming and gives back `left`, which nobody took. What the user has stays his to settle. */
+  async stop(left: readonly Arrival[], call: Call): Promise<void> {
+    this.#stopping.abort();
+    try {
+      await Promise.all([
+        this.#stopOwn(left, call),
+        ...this.#apart.map((each) => each.stop(left, call)),
+      ]);
+    } finally {
+      this.#use.end();
+    }
+  }
+
+  async #stopOwn(left: readonly Arrival[], call: Call): Promise<void> {
+    let late: TimeoutError | undefined;
+    try {
+      await this.#session.limits.wait(
+        this.#stop(left, call),
+        call,
+        () =>
+          late = new TimeoutError(
+            "Cannot cancel a consumer in time: the broker has not answered",
+            { outcome: "unknown" },
+          ),
+      );
+    } catch (error) {
+      // It owes an answer: with its channel all of the consumer goes.
+      const lane = this.#lane;
+      if (late !== undefined && lane !== undefined) {
+        this.#session.track(lane.close());
+      }
+      throw error;
+    }
+  }
+
+  async #stop(left: readonly Arrival[], call: Call): Promise<void> {
+    // A message may come before the call that asked for it has returned.
+    await this.#opening?.catch(() => {});
+    const lane = this.#lane;
+    await lane?.cancel(left.filter(({ source }) => source.lane === lane), call);
+    await this.#running;
+    if (lane !== undefined && lane.unsettled === 0) await lane.close();
+  }
+
+  /** Ends its channels: what is unsettled goes back. */
+  async close(call: Call): Promise<void> {
+    await Promise.all([
+      this.#closeOwn(call),
+      ...this.#apart.map((each) => each.close(call)),
+    ]);
+  }
+
+  async #closeOwn(call: Call): Promise<void> {
+    const lane = this.#lane;
+    if (lane === undefined) return;
+    // At once: the broker may take longer than the call has time.
+    lane.disown();
+    await this.#session.limits.wait(lane.close(), call, () =>
+      new TimeoutError(
+        "Cannot close a consumer in time: the broker has not answered",
+        { outcome: "unknown" },
+      ));
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    const { reconnectPolicy: policy, clock, limits, random } = this.#session;
+    const brake = new Brake();
+    while (!signal.aborted) {
+      try {
+        const lane = await retry(() => this.#opening = this.#reopen(signal), {
+          policy,
+          call: { signal, deadline: Infinity },
+          clock,
+          limits,
+          random,
+          retries: (error) => this.#goesOn(error),
+          onWait: (_attempt, delay, error) => this.#tell(error, delay),
+        });
+        brake.begin(clock.now());
+        await lane.lost;
+        brake.end(clock.now());
+        // It is delivered again, and wanted all the same.
+        this.#demand.wanted += takeBack(this.#mailbox, lane);
+        if (signal.aborted) return;
+        this.#worked ||= lane.heard || brake.brief === 0 || mayPass(lane.error);
+        if (policy === false) throw lane.error;
+        // Who may not take messages from the start may not on another channel either.
+        const isFinal = this.#worked
+          ? !this.#refusals.mayGoOn(lane.error)
+          : lane.error instanceof AccessRefusedError;
+        if (isFinal) throw lane.error;
+        const delay = brake.delay(policy, random());
+        this.#tell(lane.error, delay);
+        if (delay > 0) await sleep(delay, { signal }, clock, limits);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#fail(error);
+        return;
+      }
+    }
+  }
+
+  /** Whether an error may pass. What is final at the start need not be so after it has worked. */
+  #goesOn(error: unknown): boolean {
+    return this.#worked ? this.#refusals.mayGoOn(error) : isRetryable(error);
+  }
+
+  #tell(error: unknown, delay: number): void {
+    if (!(error instanceof Error)) return;
+    this.#lastError = error;
+    if (!isFull(error) && (!this.#worked || mayPass(error))) return;
+    this.#session.emit(consumeFailed(this.#queues, delay, error));
+  }
+
+  /** Ends all of the consumer. */
+  #fail(error: unknown): void {
+    const { clock, endpoint } = this.#session;
+    this.#mailbox.fail(error);
+    const deadline = clock.now() + endpoint.operationTimeout;
+    const all = this.#parent ?? this;
+    this.#session.track(all.stop([], { signal: undefined, deadline }));
+  }
+
+  async #reopen(signal: AbortSignal): Promise<Lane> {
+    try {
+      return await this.#openWhatIsThere(signal);
+    } catch (error) {
+      const { exclusive } = this.#settings;
+      throw this.#lane === undefined ? error : heldForNow(error, exclusive);
+    }
+  }
+
+  async #openWhatIsThere(signal: AbortSignal): Promise<Lane> {
+    const declared = this.#queues.filter((each) => each instanceof Queue);
+    try {
+      return await this.#open(signal);
+    } catch (error) {
+      if (!(error instanceof NotFoundError) || declared.length === 0) {
+        throw error;
+      }
+      // It was declared, and has gone since: expired, or deleted by somebody.
+      for (const each of declared) this.#session.declarations.doubtQueue(each);
+      return await this.#open(signal);
+    }
+  }
+
+  async #open(signal: AbortSignal): Promise<Lane> {
+    const link = await this.#session.link({ signal, deadline: Infinity });
+    if (this.#delays) requireDelay(link);
+    const deadline = this.#session.clock.now() + link.endpoint.operationTimeout;
+    const call = { signal: undefined, deadline };
+    const channel = await link.connection.openChannel(call);
+    const lane = new Lane(
+      this.#session,
+      channel,
+      signal,
+      isOrdered(this.#queues),
+      this.#queues.length * this.#settings.prefetch,
+    );
+    let last: Queue | string | undefined;
+    try {
+      for (const queue of this.#queues) {
+        last = queue;
+        await this.#consume(lane, queue, call);
+      }
+      this.#lane = lane;
+      if (lane.fetchesOnDemand) lane.wake();
+      return lane;
+    } catch (error) {
+      this.#demand.wanted += takeBack(this.#mailbox, lane);
+      await lane.close(); // what came by it goes back
+      if (last === undefined || !this.#part(last, error)) throw error;
+      return await this.#open(signal);
+    }
+  }
+
+  /** One queue of several can not be consumed from any more: the others go on without it. */
+  #part(queue: Queue | string, error: unknown): boolean {
+    const isIts = error instanceof ChannelError && !error.retryable;
+    if (!this.#worked || !isIts || this.#queues.length < 2) return false;
+    if (this.#session.reconnectPolicy === false) return false;
+    if (!this.#refusals.mayGoOn(error)) return false;
+    this.#queues = this.#queues.filter((each) => each !== queue);
+    const apart = new Intake(
+      this.#session,
+      {
+        ...this.#settings,
+        queues: [queue],
+        consumerTag: tagFor(this.#session, this.#settings, queue),
+      },
+      this.#mailbox,
+      this,
+    );
+    if (this.#delays) apart.requireDelay();
+    this.#apart.push(apart);
+    apart.start();
+    return true;
+  }
+
+  async #consume(lane: Lane, queue: Queue | string, call: Call): Promise<void> {
+    const { noAck, positions, ...settings } = this.#settings;
+    const name = await declared(this.#session, queue, call);
+    const source = new QueueSource(lane, queue, noAck, positions.of(name));
+    const subscription = await lane.channel.consume(
+      name,
+      (delivery) => {
+        lane.heard = true;
+        // What was on its way when the consumer stopped is not kept from others.
+        if (this.#mailbox.ended || this.#stopping.signal.aborted) {
+          lane.giveBack({ delivery, source });
+          return;
+        }
+        this.#demand.wanted--;
+        this.#mailbox.put({ delivery, source });
+      },
+      {
+        ...call,
+        prefetch: settings.prefetch,
+        wanted: () => this.#demand.wanted,
+        // It is acked when it is handed over: what nobody has read is not lost.
+        noAck: false,
+        exclusive: settings.exclusive,
+        consumerTag: tagFor(this.#session, this.#settings, queue),
+        arguments: positions.argumentsFor(name),
+        onLost: (tags) => source.lose(tags),
+      },
+    );
+    source.subscription = subscription;
+    lane.fetchesOnDemand ||= subscription.wake !== undefined;
+    lane.sources.set(name, source);
+    subscription.ended.then((reason) => {
+      if (reason.type === "cancelled" || !lane.alive) return;
+      if (reason.type === "ended-by-broker") {
+        return this.#again(lane, queue, reason.error);
+      }
+      return lane.lose(reason.error);
+    });
+  }
+
+  /** The broker ended one consumer: its queue was deleted, or has moved. */
+  async #again(lane: Lane, queue: Queue | string, error: Error): Promise<void> {
+    const { signal } = this.#stopping;
+    const { clock, declarations, endpoint } = this.#session;
+    this.#lastError = error;
+    const wasFinal = isFinal(error);
+    this.#worked ||= lane.heard || !wasFinal;
+    try {
+      if (wasFinal) throw error;
+      // By its name alone it can not be declared again; it may still be there.
+      declarations.doubt();
+      const deadline = clock.now() + endpoint.operationTimeout;
+      const call = { signal: undefined, deadline };
+      await lookAt(this.#session, queue, call);
+      await this.#consume(lane, queue, call);
+    } catch (cause) {
+      if (signal.aborted || !lane.alive) return;
+      if (isRetryable(cause)) return lane.lose(cause);
+      if (this.#part(queue, cause)) return;
+      const ended = wasFinal ? error : new ChannelError(error.message, {
+        code: "consumer-cancelled",
+        cause,
+      });
+      if (this.#worked && this.#refusals.mayGoOn(ended)) {
+        return lane.lose(ended);
+      }
+      this.#fail(ended);
+      await lane.close();
+    }
+  }
+}

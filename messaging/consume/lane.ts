@@ -1,0 +1,307 @@
+import { ConnectionError } from "../../model/errors.ts";
+import type { Delivery } from "../../model/message.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
+import type { Channel, Subscription } from "../../transports/transport.ts";
+import type { Source } from "./source.ts";
+import type { KnownOptions } from "../known_options.ts";
+import {
+  type Call,
+  limitsOf,
+  type OperationOptions,
+} from "../operation_options.ts";
+import { isLost, retry } from "../connection/retry.ts";
+import { Queue } from "../entities/queue.ts";
+import type { Session } from "../connection/session.ts";
+import type { StreamPosition } from "./stream_position.ts";
+
+/** A delivery, and what to settle it on. */
+export interface Arrival {
+  readonly delivery: Delivery;
+  readonly source: QueueSource;
+}
+
+/** One channel of an intake. */
+export class Lane {
+  readonly channel: Channel;
+  readonly session: Session;
+  readonly sources: Map<string, QueueSource> = new Map();
+  /** Resolves when its deliveries are no longer ours. Never rejects. */
+  readonly lost: Promise<void>;
+  readonly #settleLost: () => void;
+  readonly #stopped: AbortSignal;
+  /** Those who want to know when their message is lost. */
+  readonly #watching = new Map<Delivery, (reason: Error) => void>();
+  alive = true;
+  unsettled = 0;
+  /** So many unsettled messages are all that it may have. */
+  readonly #full: number;
+  /** Since when it has so many, on the clock. */
+  fullSince: number | undefined;
+  /** Whether its consumers fetch no more than is wanted, and are to be told of more. */
+  fetchesOnDemand = false;
+  error: Error | undefined;
+  /** Whether anything has come by it. */
+  heard = false;
+  /** Called when a message is settled: somebody closes, and waits for that. */
+  onSettled: (() => void) | undefined;
+  #stopping = false;
+  readonly #ordered: boolean;
+
+  constructor(
+    session: Session,
+    channel: Channel,
+    stopped: AbortSignal,
+    ordered: boolean,
+    full: number,
+  ) {
+    this.#full = full;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.lost = promise;
+    this.#settleLost = resolve;
+    this.session = session;
+    this.channel = channel;
+    this.#stopped = stopped;
+    this.#ordered = ordered;
+    channel.closed.then((reason) => {
+      if (reason.type === "lost") this.lose(reason.error);
+      else this.disown();
+    });
+  }
+
+  /** What is unsettled is no longer the user's: its channel is closed, or about to be. */
+  disown(): void {
+    this.lose(
+      new ConnectionError("The channel of a consumer was closed", {
+        code: "connection-lost",
+      }),
+    );
+  }
+
+  /** More is wanted. */
+  wake(): void {
+    for (const { subscription } of this.sources.values()) {
+      subscription?.wake?.();
+    }
+  }
+
+  /**
+   * Cancels its consumers; gives back what nobody took. With nothing in the user's hands
+   * the channel is closed: all goes back in one step, and in order. Where order matters
+   * that waits until he has settled what he has, for what comes later must not be
+   * delivered to others before what comes earlier is back.
+   */
+  async cancel(left: readonly Arrival[], call: Call): Promise<void> {
+    this.#stopping = true;
+    if (!this.alive) return;
+    if (this.unsettled === 0 || this.#ordered) {
+      this.#settleLost();
+      if (this.unsettled === 0) await this.close();
+      return;
+    }
+    await Promise.all(
+      [...this.sources.values()].map((source) => this.#cancelOne(source)),
+    );
+    await Promise.all(left.map((arrival) => this.#return(arrival, call)));
+    this.#settleLost();
+  }
+
+  /** Gives back what came too late for anybody to take it. */
+  giveBack(arrival: Arrival): void {
+    const { clock, endpoint } = this.session;
+    const deadline = clock.now() + endpoint.operationTimeout;
+    this.session.track(this.#return(arrival, { signal: undefined, deadline }));
+  }
+
+  async #return({ delivery }: Arrival, call: Call): Promise<void> {
+    // What is kept goes back with the channel.
+    if (!this.alive || this.#ordered) return;
+    try {
+      await this.channel.reject(delivery.deliveryTag, {
+        ...call,
+        requeue: true,
+      });
+    } catch {
+      // The channel is lost: then it goes back by itself.
+    }
+  }
+
+  async #cancelOne({ subscription }: QueueSource): Promise<void> {
+    try {
+      await subscription?.[Symbol.asyncDispose]();
+    } catch (error) {
+      // With its connection the consumer is gone, too.
+      if (this.alive && !isLost(error)) throw error;
+    }
+  }
+
+  /** A message is settled; the last one of a cancelled consumer ends the channel, once the broker has answered. */
+  settled(delivery: Delivery, settling: Promise<void> | undefined): void {
+    this.#watching.delete(delivery);
+    this.fullSince = undefined;
+    this.onSettled?.();
+    if (--this.unsettled > 0 || !this.#stopping) return;
+    const answered = settling?.then(() => {}, () => {}) ?? Promise.resolve();
+    this.session.track(
+      answered.then(() => this.unsettled > 0 ? undefined : this.close()),
+    );
+  }
+
+  /** A message is with the user. */
+  taken(): void {
+    if (++this.unsettled >= this.#full) {
+      this.fullSince = this.session.clock.now();
+    }
+  }
+
+  /** Its settlement failed. */
+  kept(): void {
+    this.unsettled++;
+  }
+
+  /** A message is settled by being handed over. What fails for a passing reason is done again. */
+  settleTaken({ deliveryTag }: Delivery): void {
+    const settling = this.channel.ack(deliveryTag).catch((error) => {
+      // Settled before, or no longer ours: it is delivered again.
+      if (!isLost(error)) return;
+      const { reconnectPolicy: policy, clock, limits, random, endpoint } =
+        this.session;
+      const deadline = clock.now() + endpoint.operationTimeout;
+      return retry(() => this.channel.ack(deliveryTag, { deadline }), {
+        policy,
+        call: { signal: undefined, deadline },
+        clock,
+        limits,
+        random,
+      });
+    });
+    settling.catch(() => {});
+  }
+
+  watch(delivery: Delivery, callback: (reason: Error) => void): void {
+    this.#watching.set(delivery, callback);
+  }
+
+  loseOne(delivery: Delivery, reason: Error): void {
+    this.#watching.get(delivery)?.(reason);
+    this.#watching.delete(delivery);
+  }
+
+  lose(error: Error): void {
+    if (!this.alive) return;
+    this.alive = false;
+    this.error = error;
+    for (const callback of this.#watching.values()) callback(error);
+    this.#watching.clear();
+    this.#settleLost();
+    if (!this.#stopped.aborted) this.session.track(this.close());
+  }
+
+  async close(): Promise<void> {
+    // What was acked just now leaves before the channel does.
+    await this.channel[Symbol.asyncDispose]();
+  }
+
+  watched(): Iterable<Delivery> {
+    return this.#watching.keys();
+  }
+}
+
+/** One queue of an intake on one channel: what its messages are settled on. */
+export class QueueSource implements Source {
+  readonly #lane: Lane;
+  /** How far it has come, if it is a stream. */
+  readonly #position: StreamPosition | undefined;
+  readonly queue: string;
+  readonly noAck: boolean;
+  readonly #declared: Queue | undefined;
+  subscription: Subscription | undefined;
+
+  /** Made by the intake. */
+  constructor(
+    lane: Lane,
+    queue: Queue | string,
+    noAck: boolean,
+    position: StreamPosition | undefined,
+  ) {
+    this.#lane = lane;
+    this.#declared = queue instanceof Queue ? queue : undefined;
+    this.queue = typeof queue === "string"
+      ? queue
+      : lane.session.declarations.nameOf(queue) ?? queue.name;
+    this.noAck = noAck;
+    this.#position = position;
+  }
+
+  /** What its messages come by. */
+  get lane(): Lane {
+    return this.#lane;
+  }
+
+  get channel(): Channel {
+    return this.#lane.channel;
+  }
+
+  get alive(): boolean {
+    return this.#lane.alive;
+  }
+
+  get declared(): QueueDeclaration | undefined {
+    return this.#declared ??
+      this.#lane.session.declarations.queueOf(this.queue);
+  }
+
+  get consumerTag(): string | undefined {
+    return this.subscription?.consumerTag;
+  }
+
+  /** The user takes one of its messages; with `noAck` it is settled by that. */
+  take(delivery: Delivery): void {
+    this.#position?.take(delivery);
+    if (!this.noAck) this.#lane.taken();
+    else if (this.alive) {
+      this.#position?.settle(delivery);
+      this.#lane.settleTaken(delivery);
+    }
+  }
+
+  /** One of its messages was fetched, and is not handed over. */
+  giveBack(arrival: Arrival): void {
+    this.#lane.giveBack(arrival);
+  }
+
+  watchSettled(callback: () => void): void {
+    this.#lane.onSettled = callback;
+    this.#lane.channel.closed.then(callback);
+  }
+
+  onSettled(delivery: Delivery, settling: Promise<void> | undefined): void {
+    this.#position?.settle(delivery);
+    this.#lane.settled(delivery, settling);
+  }
+
+  onKept(): void {
+    this.#lane.kept();
+  }
+
+  onLost(delivery: Delivery, callback: (reason: Error) => void): void {
+    this.#lane.watch(delivery, callback);
+  }
+
+  /** Some of its messages are no longer ours. */
+  lose(tags: readonly number[]): void {
+    const reason = new ConnectionError(
+      `A message of queue "${this.queue}" is no longer ours: its lease was lost`,
+      { code: "connection-lost" },
+    );
+    for (const delivery of [...this.#lane.watched()]) {
+      if (delivery.queue !== this.queue) continue;
+      if (!tags.includes(delivery.deliveryTag)) continue;
+      this.#lane.loseOne(delivery, reason);
+    }
+  }
+
+  limits(options: OperationOptions | undefined, known?: KnownOptions): Call {
+    const { clock, endpoint } = this.#lane.session;
+    return limitsOf(options, clock, endpoint.operationTimeout, known);
+  }
+}

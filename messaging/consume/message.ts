@@ -1,0 +1,352 @@
+import { copyOfProperties } from "../../model/copies.ts";
+import { SettlementError } from "../../model/errors.ts";
+import type { FieldTable } from "../../model/field_table.ts";
+import type { Delivery, MessageProperties } from "../../model/message.ts";
+import type { Channel, Parked } from "../../transports/transport.ts";
+import { type Death, deathsOf } from "./deaths.ts";
+import { attemptOf } from "./handler_retry.ts";
+import { type KnownOptions, optionsOf } from "../known_options.ts";
+import type { AckOptions, DeliveryInfo, Message } from "./message_type.ts";
+import type { OperationOptions } from "../operation_options.ts";
+import {
+  type Decoded,
+  notYet,
+  type Reading,
+  readPayload,
+  unreadable,
+} from "./reading.ts";
+import type { Source } from "./source.ts";
+
+export type { AckOptions, DeliveryInfo, Message } from "./message_type.ts";
+
+const ACK: KnownOptions = optionsOf<AckOptions>("ack", {
+  signal: true,
+  timeout: true,
+  multiple: true,
+});
+
+/** A delivery, and the channel to settle it on. */
+export class ReceivedMessage<T> implements Message<T> {
+  readonly #delivery: Delivery;
+  readonly #source: Source;
+  readonly #reading: Reading<T>;
+  #settled: boolean;
+  #decoded: Decoded<T> | undefined;
+  /** Until its schema has answered. */
+  #checking: Promise<void> | undefined;
+  #controller: AbortController | undefined;
+  #properties: MessageProperties | undefined;
+  #body: Uint8Array | undefined;
+  /** Which call it is, where it was called for here before. */
+  #attempt: number | undefined;
+
+  /** Makes a message of a delivery. */
+  constructor(delivery: Delivery, source: Source, reading: Reading<T>) {
+    this.#delivery = delivery;
+    this.#source = source;
+    this.#reading = reading;
+    this.#settled = source.noAck;
+  }
+
+  get payload(): T {
+    const { payload, error } = this.#decoded ??= this.#decode();
+    if (error !== undefined) throw error;
+    return payload as T; // where there is no error
+  }
+
+  /** A copy: the message may have to be written again, as it came. */
+  get body(): Uint8Array {
+    return this.#body ??= this.#delivery.received === undefined
+      ? this.#reading.slab.copy(this.#delivery.body)
+      : this.#delivery.body;
+  }
+
+  get headers(): FieldTable {
+    return this.properties.headers ?? {};
+  }
+
+  /** As `body`. */
+  get properties(): MessageProperties {
+    return this.#properties ??= this.#delivery.received === undefined
+      ? copyOfProperties(this.#delivery.properties)
+      : this.#delivery.properties;
+  }
+
+  /** As they came. */
+  get receivedHeaders(): FieldTable {
+    const delivery = this.#delivery;
+    // Not `properties` beside it: to look at a copy is to make it.
+    return (delivery.received ?? delivery.properties).headers ?? {};
+  }
+
+  get contentType(): string | undefined {
+    return this.#delivery.properties.contentType;
+  }
+
+  get deliveryInfo(): DeliveryInfo {
+    const { exchange, routingKey, queue, redelivered } = this.#delivery;
+    const { consumerTag } = this.#source;
+    return { exchange, routingKey, queue, consumerTag, redelivered };
+  }
+
+  get deliveryCount(): number | undefined {
+    return this.#delivery.deliveryCount;
+  }
+
+  get attempt(): number {
+    if (this.#attempt !== undefined) return this.#attempt;
+    return attemptOf(this.receivedHeaders); // a number needs no copy of them all
+  }
+
+  get deaths(): readonly Death[] {
+    return deathsOf(this.headers);
+  }
+
+  /** Whether it is acked by being handed over. */
+  get autoAcked(): boolean {
+    return this.#source.noAck;
+  }
+
+  /** Whether it lies in a stream, which all its readers read: nothing is put there again for one of them. */
+  get isOfStream(): boolean {
+    return this.receivedHeaders["x-stream-offset"] !== undefined;
+  }
+
+  /** Its handler is to be called for it again, here. */
+  callAgain(attempt: number): void {
+    this.#attempt = attempt;
+  }
+
+  /** Whether it may have been delivered before. */
+  get redelivered(): boolean {
+    return this.#delivery.redelivered;
+  }
+
+  /** As of its delivery. */
+  get keepsPlace(): boolean {
+    return this.#delivery.keepsPlace ?? false;
+  }
+
+  get settled(): boolean {
+    return this.#settled;
+  }
+
+  /** Calls back when it is settled, or cannot be any more; perhaps sooner: look then. */
+  watchSettled(callback: () => void): void {
+    if (this.#settled || !this.#source.alive) callback();
+    else this.#source.watchSettled?.(callback);
+  }
+
+  /** Whether nobody has settled it, and it may be. */
+  get isOpen(): boolean {
+    return !this.#settled && this.#source.alive;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      const controller = new AbortController();
+      this.#controller = controller;
+      if (this.#source.alive) this.#watch(controller);
+      else controller.abort(this.#lost("use"));
+    }
+    return this.#controller.signal;
+  }
+
+  ack(options?: AckOptions): Promise<void> {
+    const refused = this.#settle("ack");
+    if (refused !== undefined) return Promise.reject(refused);
+    const { channel } = this.#source;
+    const call = this.#source.limits(options, ACK);
+    const tag = this.#delivery.deliveryTag;
+    const settling = options?.multiple
+      ? channel.ack(tag, { ...call, multiple: true })
+      : channel.ack(tag, call);
+    return this.#follow(settling);
+  }
+
+  /** As `ack`, for `run`: with the channel's own promise, and none beside it. Whoever calls this tells `settlingFailed` what it rejects with. */
+  ackOnly(): Promise<void> {
+    const refused = this.#settle("ack");
+    if (refused !== undefined) return Promise.reject(refused);
+    const source = this.#source;
+    const settling = source.channel.ack(
+      this.#delivery.deliveryTag,
+      source.limits(undefined),
+    );
+    source.onSettled(this.#delivery, settling);
+    return settling;
+  }
+
+  /** A settlement has failed: it may be tried again, or somebody else has the message. */
+  settlingFailed(error: unknown): void {
+    if (error instanceof SettlementError) this.#controller?.abort(error);
+    else this.#keep();
+  }
+
+  reject(options?: OperationOptions): Promise<void> {
+    return this.#reject("reject", false, options);
+  }
+
+  requeue(options?: OperationOptions): Promise<void> {
+    return this.#reject("requeue", true, options);
+  }
+
+  /**
+   * Settles: back to its queue, to be delivered again later with other headers. Until
+   * the broker has taken it the message counts as unsettled, and where that fails it is.
+   */
+  async requeueLater(
+    delay: number,
+    headers: FieldTable,
+    options?: OperationOptions,
+  ): Promise<void> {
+    await this.#replace(
+      "requeue",
+      (channel) =>
+        channel.reject(this.#delivery.deliveryTag, {
+          ...this.#source.limits(options),
+          requeue: true,
+          headers,
+          ...(delay > 0 ? { delay: Math.ceil(delay) } : {}),
+        }),
+    );
+  }
+
+  /**
+   * Settles: it has failed for good, and goes to where it is found, with headers that say
+   * why. As of `requeueLater` it counts as unsettled until then.
+   */
+  park(headers: FieldTable, options?: OperationOptions): Promise<Parked> {
+    const { declared } = this.#source;
+    return this.#replace(
+      "park",
+      (channel) =>
+        channel.park(this.#delivery.deliveryTag, {
+          ...this.#source.limits(options),
+          headers,
+          declared,
+        }),
+    );
+  }
+
+  async #replace<R>(
+    action: string,
+    settle: (channel: Channel) => Promise<R>,
+  ): Promise<R> {
+    const refused = this.#settle(action);
+    if (refused !== undefined) throw refused;
+    let result: R;
+    try {
+      result = await settle(this.#source.channel);
+    } catch (error) {
+      if (!(error instanceof SettlementError)) {
+        this.#settled = false;
+        throw error;
+      }
+      this.#source.onSettled(this.#delivery, undefined);
+      throw error;
+    }
+    this.#source.onSettled(this.#delivery, undefined);
+    return result;
+  }
+
+  /**
+   * Reads its payload, for `payload` and `invalid`.
+   *
+   * @returns A promise where its schema has yet to answer; it never rejects.
+   */
+  read(): Promise<void> | undefined {
+    this.#decoded ??= this.#decode();
+    return this.#checking;
+  }
+
+  /** Why its payload cannot be read, or is not what its schema takes, once it was read; else `undefined`. */
+  get invalid(): Error | undefined {
+    return this.#decoded?.error;
+  }
+
+  /** Whether this is the error that reading its payload throws. */
+  isUnreadable(error: unknown): boolean {
+    return error !== undefined && this.#decoded?.error === error;
+  }
+
+  #reject(
+    action: string,
+    requeue: boolean,
+    options: OperationOptions | undefined,
+  ): Promise<void> {
+    const refused = this.#settle(action);
+    if (refused !== undefined) return Promise.reject(refused);
+    const settling = this.#source.channel.reject(this.#delivery.deliveryTag, {
+      ...this.#source.limits(options),
+      requeue,
+    });
+    return this.#follow(settling);
+  }
+
+  /** A settlement that failed may be tried again; it may also be how it turns out that somebody else has it. */
+  #follow(settling: Promise<void>): Promise<void> {
+    // What is handed out is the promise behind that: if nobody waits for it, it must be
+    // seen to reject.
+    const followed = settling.then(undefined, (error: unknown) => {
+      this.settlingFailed(error);
+      throw error;
+    });
+    this.#source.onSettled(this.#delivery, settling);
+    return followed;
+  }
+
+  #keep(): void {
+    if (!this.#source.alive) return;
+    this.#settled = false;
+    this.#source.onKept();
+    if (this.#controller !== undefined) this.#watch(this.#controller);
+  }
+
+  #watch(controller: AbortController): void {
+    this.#source.onLost(this.#delivery, (reason) => controller.abort(reason));
+  }
+
+  /** Marks it as settled, or says why it can not be. */
+  #settle(action: string): SettlementError | undefined {
+    if (this.#settled) {
+      const why = this.#source.noAck
+        ? "its consumer has acked it when it was handed over, with autoAck"
+        : "it was settled before";
+      return new SettlementError(
+        `Cannot ${action} a message of queue "${this.#delivery.queue}": ${why}`,
+        { code: "message-settled" },
+      );
+    }
+    if (!this.#source.alive) return this.#lost(action);
+    this.#settled = true;
+    return undefined;
+  }
+
+  #lost(action: string): SettlementError {
+    return new SettlementError(
+      `Cannot ${action} a message of queue "${this.#delivery.queue}": the connection that it came by is gone, and it is delivered again`,
+      { code: "lease-lost" },
+    );
+  }
+
+  #decode(): Decoded<T> {
+    try {
+      const payload = readPayload(this.#reading, this.#delivery, this);
+      if (!(payload instanceof Promise)) return { payload, error: undefined };
+      this.#checking = this.#check(payload);
+      return { error: notYet() };
+    } catch (error) {
+      return { error: unreadable(error) };
+    }
+  }
+
+  async #check(checked: Promise<T>): Promise<void> {
+    try {
+      this.#decoded = { payload: await checked, error: undefined };
+    } catch (error) {
+      this.#decoded = { error: unreadable(error) };
+    }
+    this.#checking = undefined;
+  }
+}

@@ -1,0 +1,82 @@
+import type { FieldTable } from "../../model/field_table.ts";
+import type { MessageProperties } from "../../model/message.ts";
+import type { Death } from "./deaths.ts";
+import type { OperationOptions } from "../operation_options.ts";
+
+/** Options of {@linkcode Message.ack}. */
+export interface AckOptions extends OperationOptions {
+  /** Settles every message of this consumer that was delivered before, too. @default {false} */
+  readonly multiple?: boolean | undefined;
+}
+
+/** Where a message comes from. */
+export interface DeliveryInfo {
+  /** The exchange that it was published to. */
+  readonly exchange: string;
+  /** The key that it was published with. */
+  readonly routingKey: string;
+  /** The queue that it comes from. */
+  readonly queue: string;
+  /** The consumer that it was delivered to; `undefined` if it was got. */
+  readonly consumerTag: string | undefined;
+  /** Whether it may have been delivered before. */
+  readonly redelivered: boolean;
+}
+
+/**
+ * A message that was delivered. Settle it once: `ack`, `reject` or `requeue`.
+ *
+ * @typeParam T What `payload` is.
+ */
+export interface Message<T> {
+  /**
+   * The payload, decompressed and decoded on first reading.
+   *
+   * @throws {DecodeError} If the body is not what its content type or its header `compression` says, or would become too large, or if its consumer's schema does not take it.
+   * @throws {ContentDisallowedError} If its content type is not accepted.
+   */
+  readonly payload: T;
+  /**
+   * The body as it was delivered: compressed, if the header `compression` says so. Its
+   * `buffer` may hold other messages too: copy what you transfer to a worker.
+   */
+  readonly body: Uint8Array;
+  /** The application's own headers. */
+  readonly headers: FieldTable;
+  /** All properties. */
+  readonly properties: MessageProperties;
+  /** The MIME type of the body. */
+  readonly contentType: string | undefined;
+  /** Where it comes from. */
+  readonly deliveryInfo: DeliveryInfo;
+  /** How often it was delivered before, where the broker counts. */
+  readonly deliveryCount: number | undefined;
+  /** Which attempt it is, from 1: those of `run` with `retry` count, in all processes. */
+  readonly attempt: number;
+  /** Where and why it was dead-lettered before, the last time first. */
+  readonly deaths: readonly Death[];
+  /** Whether it was settled here. */
+  readonly settled: boolean;
+  /** Aborts when the message is no longer ours: its lease or its connection was lost. */
+  readonly signal: AbortSignal;
+  /**
+   * Settles: done. A settlement that fails otherwise than by a `SettlementError` leaves
+   * the message unsettled: settle it again. Nobody who does so, and it goes back to its
+   * queue after half a minute, or as long as the broker's lease lasts.
+   *
+   * @throws {SettlementError} If it was settled before, or is no longer ours; nothing reaches the broker.
+   */
+  ack(options?: AckOptions): Promise<void>;
+  /**
+   * Settles: to where its queue dead-letters, or away.
+   *
+   * @throws {SettlementError} As of `ack`.
+   */
+  reject(options?: OperationOptions): Promise<void>;
+  /**
+   * Settles: back to its queue, to be delivered again.
+   *
+   * @throws {SettlementError} As of `ack`.
+   */
+  requeue(options?: OperationOptions): Promise<void>;
+}

@@ -1,0 +1,309 @@
+import type { Clock } from "../../async/clock.ts";
+import {
+  AccessRefusedError,
+  MessagingError,
+  UnsupportedError,
+} from "../../model/errors.ts";
+import type { FieldTable } from "../../model/field_table.ts";
+import { isUnwritable } from "../../model/unwritable.ts";
+import { failureHeaders } from "./failure_headers.ts";
+import {
+  DEFAULT_RETRY,
+  type NextAttempt,
+  planAttempt,
+} from "./handler_retry.ts";
+import type { ReceivedMessage } from "./message.ts";
+import { park } from "./parking.ts";
+import type { Aftermath, OnFailure, RunOptions } from "./run_options.ts";
+import { asError } from "../../model/error_text.ts";
+import type { Teller } from "./teller.ts";
+
+/** What {@linkcode Outcomes} need. */
+export interface OutcomesHost<T> {
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** How long settlements are tried again, ms. */
+  readonly patience: number;
+  readonly teller: Teller<T>;
+  /** What must not be seen, as the connection's password. */
+  secrets(): readonly string[];
+}
+
+/** Between a settlement that failed and its next attempt, doubling, ms. */
+const [INITIAL_DELAY, MAX_DELAY] = [50, 2000];
+
+/** How often an ack is tried that fails for good: what is wrong may be the broker's, and over soon. */
+const FEW_TRIES = 5;
+
+/** How long a message that failed for good is kept before it goes back to its queue, ms: nobody is to be busy with nothing else. */
+const REQUEUE_DELAY = 1000;
+
+/** And one that could not be parked. */
+const KEPT_DELAY = 10_000;
+
+/**
+ * What becomes of messages when their handler has ended: acked, tried again, or given up.
+ * None of its calls rejects.
+ */
+export class Outcomes<T> {
+  readonly #host: OutcomesHost<T>;
+  readonly #retry: RunOptions<T>["retry"];
+  readonly #onFailure: OnFailure;
+  /** Lets go of the messages that wait here. */
+  readonly #held = new Set<() => void>();
+  /** Messages on their way back, for which no handler waits. */
+  readonly #goingBack = new Set<Promise<void>>();
+  #draining = false;
+
+  /** Makes one for a run. */
+  constructor(options: RunOptions<T>, host: OutcomesHost<T>) {
+    this.#host = host;
+    this.#retry = options.retry;
+    this.#onFailure = options.onFailure ?? "park";
+  }
+
+  /** Whether the run ends: nothing waits any more. */
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Nothing waits any more. */
+  drain(): void {
+    this.#draining = true;
+    for (const release of [...this.#held]) release();
+  }
+
+  /** Resolves when what goes back has. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#goingBack);
+  }
+
+  /** Acks, once more. */
+  async ackAgain(
+    message: ReceivedMessage<T>,
+    failure: unknown,
+  ): Promise<void> {
+    this.tell(message, failure);
+    if (message.settled) return;
+    const ack = () => message.ack();
+    const left = await this.persist(message, ack, failure, FEW_TRIES);
+    if (left !== undefined) await this.letGo(message);
+  }
+
+  /** Says whether its handler is to be called again, here and now. */
+  async failed(message: ReceivedMessage<T>, error: unknown): Promise<boolean> {
+    const isOurs = !message.settled;
+    const next = isOurs ? this.#plan(message, error) : undefined;
+    this.#host.teller.failed(error, message, this.#after(message, next));
+    if (message.autoAcked) this.#dropped(message, asError(error));
+    if (!isOurs || message.settled) return false;
+    if (next !== undefined) {
+      if (message.isOfStream) return await this.#waitHere(message, next);
+      const failure = await this.#again(message, next, asError(error));
+      if (failure === undefined) return false;
+      // Nobody has asked for a retry that is written again: who may not do that has it all the same.
+      if (
+        this.#retry === undefined && failure instanceof AccessRefusedError
+      ) return await this.#waitHere(message, next);
+      // What is final will be no better next time, and the count must hold.
+      if (mayPass(failure)) {
+        await this.letGo(message);
+        return false;
+      }
+    }
+    await this.giveUp(message, asError(error));
+    return false;
+  }
+
+  /** A loop's schema refuses it; whoever was asked has decided, or left it. */
+  async refused(
+    message: ReceivedMessage<T>,
+    error: Error,
+    isAsked: boolean,
+  ): Promise<void> {
+    if (!isAsked) {
+      const type = message.autoAcked ? "drop" : "park";
+      this.#host.teller.failed(error, message, { type });
+      if (message.autoAcked) this.#dropped(message, error);
+    }
+    if (message.settled) return;
+    await this.giveUp(message, error, message.attempt - 1);
+  }
+
+  /** It is tried no more. */
+  async giveUp(
+    message: ReceivedMessage<T>,
+    error: Error,
+    attempts: number = message.attempt,
+  ): Promise<void> {
+    switch (this.#onFailure) {
+      case "park": {
+        const { clock, teller } = this.#host;
+        const host = {
+          wall: () => clock.wall(),
+          secrets: () => this.#host.secrets(),
+          event: teller.event.bind(teller),
+        };
+        const parking = () => park(message, error, attempts, host);
+        let failure = await this.persist(message, parking, undefined, 1);
+        // Who may not park it may not a moment later.
+        if (failure !== undefined && !(failure instanceof AccessRefusedError)) {
+          failure = await this.persist(message, parking, failure, FEW_TRIES);
+        }
+        if (failure === undefined) return;
+        return this.#goBack(message, mayPass(failure) ? 0 : KEPT_DELAY);
+      }
+      case "drop": {
+        const ack = () => message.ack();
+        const failure = await this.persist(message, ack, undefined, FEW_TRIES);
+        if (failure !== undefined) await this.letGo(message);
+        else if (message.settled) this.#dropped(message, error);
+        return;
+      }
+      case "requeue":
+        this.#goBack(message, REQUEUE_DELAY);
+    }
+  }
+
+  /** It goes back as it is. If that fails too, its channel gives it back in time. */
+  async letGo(message: ReceivedMessage<T>): Promise<void> {
+    await message.requeue().catch(() => {});
+  }
+
+  /** Tells of a failure of which nothing becomes: it is seen to. */
+  tell(message: ReceivedMessage<T>, error: unknown): void {
+    this.#host.teller.failed(error, message);
+  }
+
+  /**
+   * Settles, and tries again while the message is ours and there is patience; what fails
+   * for good not more often than `tries`.
+   *
+   * @returns What it failed with in the end; `undefined` if it is settled, or no longer ours.
+   */
+  async persist(
+    message: ReceivedMessage<T>,
+    settle: () => Promise<void>,
+    before?: unknown,
+    tries: number = Infinity,
+  ): Promise<unknown> {
+    const { clock, patience } = this.#host;
+    const until = clock.now() + patience;
+    let [last, final] = [before, 0];
+    for (let delay = INITIAL_DELAY;; delay = Math.min(2 * delay, MAX_DELAY)) {
+      if (last !== undefined) {
+        if (!mayPass(last) && ++final >= tries) return last;
+        if (this.#draining || clock.now() + delay > until) return last;
+        await this.wait(delay);
+      }
+      // A message that is no longer ours is delivered again by itself.
+      if (!message.isOpen) return undefined;
+      try {
+        return await settle();
+      } catch (failure) {
+        if (!message.isOpen) return undefined;
+        this.tell(message, failure);
+        last = failure;
+      }
+    }
+  }
+
+  /** Waits here, unless the run is about to end. */
+  wait(delay: number): Promise<void> {
+    return new Promise<void>((resolve) => {
+      const held = this.#held;
+      const stop = this.#host.clock.timer(release, this.#draining ? 0 : delay);
+      function release(): void {
+        stop();
+        held.delete(release);
+        resolve();
+      }
+      held.add(release);
+    });
+  }
+
+  /** Which attempt is next; `undefined` if there is none. */
+  #plan(
+    message: ReceivedMessage<T>,
+    error: unknown,
+  ): NextAttempt | undefined {
+    // What can not be read will not be readable later.
+    if (this.#retry === false || message.isUnreadable(error)) return undefined;
+    try {
+      const policy = this.#retry ?? DEFAULT_RETRY;
+      return planAttempt(policy, message, this.#host.random());
+    } catch (failure) {
+      this.tell(message, failure);
+      return undefined;
+    }
+  }
+
+  /** What becomes of it, as far as it can be said before. */
+  #after(
+    message: ReceivedMessage<T>,
+    next: NextAttempt | undefined,
+  ): Aftermath | undefined {
+    if (message.autoAcked) return { type: "drop" };
+    if (message.settled) return undefined;
+    if (next === undefined) return { type: this.#onFailure };
+    const { delay, attempt } = next;
+    const { attempts } = this.#retry || DEFAULT_RETRY;
+    return { type: "retry", delay, attempt, attempts };
+  }
+
+  /** Writes it again, for later; returns what that failed with, in the end. */
+  async #again(
+    message: ReceivedMessage<T>,
+    { delay, headers }: NextAttempt,
+    error: Error,
+  ): Promise<unknown> {
+    const { clock, secrets } = this.#host;
+    const why = failureHeaders(error, clock.wall(), secrets());
+    const told: FieldTable = { ...headers, ...why };
+    const later = (delay: number) => async () => {
+      try {
+        await message.requeueLater(delay, told);
+      } catch (failure) {
+        if (message.settled || !isUnwritable(failure)) throw failure;
+        // There is no room for what it failed with.
+        await message.requeueLater(delay, headers);
+      }
+    };
+    const failure = await this.persist(message, later(delay), undefined, 1);
+    if (delay === 0 || !(failure instanceof UnsupportedError)) return failure;
+    // The broker cannot wait so long, or not with this message: it waits here.
+    await this.wait(delay);
+    return await this.persist(message, later(0), undefined, 1);
+  }
+
+  /** Waits here, in the handler's place; says whether it may be called then. */
+  async #waitHere(
+    message: ReceivedMessage<T>,
+    { delay, attempt }: NextAttempt,
+  ): Promise<boolean> {
+    await this.wait(delay);
+    if (message.isOpen && !this.#draining) {
+      message.callAgain(attempt);
+      return true;
+    }
+    await this.letGo(message);
+    return false;
+  }
+
+  /** It goes back after a while; others are handled meanwhile. */
+  #goBack(message: ReceivedMessage<T>, delay: number): void {
+    const going: Promise<void> = this.wait(delay)
+      .then(() => this.letGo(message))
+      .finally(() => this.#goingBack.delete(going));
+    this.#goingBack.add(going);
+  }
+
+  #dropped(message: ReceivedMessage<T>, error: Error): void {
+    const { properties: { messageId }, deliveryInfo: { queue } } = message;
+    this.#host.teller.event({ type: "dropped", queue, messageId, error });
+  }
+}
+
+function mayPass(error: unknown): boolean {
+  return error instanceof MessagingError && error.retryable;
+}

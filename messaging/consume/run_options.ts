@@ -1,0 +1,101 @@
+import { OptionError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
+import type { ConnectionEvent } from "../connection/connection_state.ts";
+import type { RetryOptions } from "./handler_retry.ts";
+import type { Message } from "./message.ts";
+import { type KnownOptions, optionsOf } from "../known_options.ts";
+
+/** What becomes of a message when no attempt is left. */
+export type OnFailure = "park" | "requeue" | "drop";
+
+/** What becomes of a message for which its handler failed. */
+export type Aftermath =
+  | {
+    /** It is tried again. */
+    readonly type: "retry";
+    /** Milliseconds until then. */
+    readonly delay: number;
+    /** Which attempt that is. */
+    readonly attempt: number;
+    /** How many there are. */
+    readonly attempts: number;
+  }
+  /** It is given up. */
+  | { readonly type: OnFailure };
+
+/** Options of `consumer.run`. @typeParam T What its messages' `payload` is. */
+export interface RunOptions<T = unknown> {
+  /** The most handlers that run at once. @default {1} */
+  readonly concurrency?: number | undefined;
+  /**
+   * How to try a message again whose handler threw; `false` calls the handler once. A
+   * policy of one's own counts those calls too that end the process of the handler.
+   * @default {five attempts: after a second, and then twice as long, with chance}
+   */
+  readonly retry?: RetryOptions | false | undefined;
+  /**
+   * What becomes of a message when no attempt is left, or when it cannot be read. `park`:
+   * it goes where its queue dead-letters, with the headers `x-error-name`,
+   * `x-error-message` and `x-error-at`, and where that is nowhere to the queue
+   * `<queue>.failed`, which is declared when it is first needed. `requeue`: it goes back
+   * to its queue after a second, and so comes round until its handler succeeds. `drop`: it
+   * is acked, and gone; the event `dropped` tells. @default {"park"}
+   */
+  readonly onFailure?: OnFailure | undefined;
+  /**
+   * Called when a handler has thrown, and when a message could not be settled, before it
+   * is tried again or given up; the event `handler-failed` tells the same to the
+   * connection's events. @default {the consumer's `onError`}
+   */
+  readonly onError?:
+    | ((error: Error, message: Message<T>) => void)
+    | undefined;
+  /** Stops taking messages when it aborts; `run` resolves when the handlers have ended. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds that running handlers have after that. @default {without limit} */
+  readonly drainTimeout?: number | undefined;
+}
+
+/** Those that there are. */
+export const RUN: KnownOptions = optionsOf<RunOptions>("run", {
+  concurrency: true,
+  retry: true,
+  onFailure: true,
+  onError: true,
+  signal: true,
+  drainTimeout: true,
+});
+
+/**
+ * Refuses what is none of the three.
+ *
+ * @param onFailure What was given.
+ * @throws {OptionError} If it is something else.
+ */
+export function checkOnFailure(onFailure: OnFailure | undefined): void {
+  if (onFailure === undefined || ALL.includes(onFailure)) return;
+  throw new OptionError(
+    `Cannot use ${quote(onFailure)} as "onFailure" of run: it must be ${
+      ALL.map((each) => `"${each}"`).join(", ")
+    }`,
+    { code: "option-invalid" },
+  );
+}
+
+const ALL: readonly OnFailure[] = ["park", "requeue", "drop"];
+
+/**
+ * Makes the event of a handler that has failed.
+ *
+ * @param error What it threw.
+ * @param message The message.
+ * @param next What becomes of it, if that is decided.
+ * @returns The event.
+ */
+export function handlerFailed<T>(
+  error: Error,
+  { deliveryInfo: { queue }, properties: { messageId }, attempt }: Message<T>,
+  next: Aftermath | undefined,
+): ConnectionEvent {
+  return { type: "handler-failed", queue, messageId, error, attempt, next };
+}

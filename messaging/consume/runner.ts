@@ -1,0 +1,267 @@
+import { turn } from "../../async/turn.ts";
+import { MessagingError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
+import type { FieldTable } from "../../model/field_table.ts";
+import { checkRetry, judge } from "./handler_retry.ts";
+import { checkKnown } from "../known_options.ts";
+import type { ReceivedMessage } from "./message.ts";
+import { checkCount, checkSignal } from "../operation_options.ts";
+import { Outcomes, type OutcomesHost } from "./outcomes.ts";
+import { checkOnFailure, RUN, type RunOptions } from "./run_options.ts";
+import { Suspects } from "./suspects.ts";
+import { asError } from "../../model/error_text.ts";
+
+/** What a runner has from its consumer. */
+export interface RunnerHost<T> extends OutcomesHost<T> {
+  /** A message that is there. */
+  take(): ReceivedMessage<T> | undefined;
+  /** The next message; `undefined` at the end. */
+  next(): Promise<ReceivedMessage<T> | undefined>;
+  /** So many more messages would be begun with at once. */
+  want(count: number): void;
+  cancel(): Promise<void>;
+}
+
+/** How long a settlement may take to leave the process, ms. */
+const LEAVING = 20;
+
+/** So many messages are handled before the event loop must turn. */
+const BREATH = 256;
+
+/** Calls a handler for messages, so many at once. */
+export class Runner<T> {
+  readonly #handler: (message: ReceivedMessage<T>) => void | Promise<void>;
+  readonly #options: RunOptions<T>;
+  readonly #host: RunnerHost<T>;
+  readonly #concurrency: number;
+  readonly #rewriting: Promise<void>[] = [];
+  readonly #suspects: Suspects<ReceivedMessage<T>>;
+  #active = 0;
+  #count = 0;
+  #free: (() => void) | undefined;
+  /** Called when no handler runs any more. */
+  #idle: (() => void) | undefined;
+  /** While a handler is called alone, or is about to be. */
+  #alone: Promise<void> | undefined;
+  readonly #outcomes: Outcomes<T>;
+
+  /** Makes one that does nothing yet. */
+  constructor(
+    handler: (message: ReceivedMessage<T>) => void | Promise<void>,
+    options: RunOptions<T>,
+    host: RunnerHost<T>,
+  ) {
+    if (typeof handler !== "function") {
+      throw new TypeError(
+        `Cannot run ${
+          quote(handler)
+        }: a handler must be a function that takes a message`,
+      );
+    }
+    checkKnown(options, RUN);
+    checkSignal(options.signal);
+    const { concurrency = 1, retry } = options;
+    checkCount("concurrency", concurrency, Number.MAX_SAFE_INTEGER);
+    if (retry !== undefined && retry !== false) checkRetry(retry);
+    checkOnFailure(options.onFailure);
+    this.#handler = handler;
+    this.#options = options;
+    this.#host = host;
+    this.#concurrency = concurrency;
+    this.#outcomes = new Outcomes(options, host);
+    this.#suspects = new Suspects({
+      clock: host.clock,
+      mark: (message, headers) => this.#mark(message, headers),
+      callAlone: (message) => this.#callAlone(message),
+      letGo: (message) => this.#outcomes.letGo(message),
+    });
+  }
+
+  /** Runs until there are no more messages. */
+  async run(): Promise<void> {
+    const { signal } = this.#options;
+    const onAbort = () => void this.#host.cancel().catch(() => {});
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
+    this.#host.want(this.#concurrency);
+    try {
+      await this.#pump();
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      await this.#rewritten();
+      await this.#suspects.end();
+      await this.#drain();
+    }
+  }
+
+  async #pump(): Promise<void> {
+    for (;;) {
+      if (this.#active >= this.#concurrency) await this.#untilFree();
+      const message = this.#host.take() ?? await this.#host.next();
+      if (message === undefined) return;
+      if (this.#isSuspicious(message)) {
+        await this.#examine(message);
+        continue;
+      }
+      if (this.#rewriting.length > 0) await this.#rewritten();
+      while (this.#alone !== undefined) await this.#alone;
+      this.#active++;
+      this.#handle(message).then(this.#done);
+      if (++this.#count % BREATH === 0) await turn();
+    }
+  }
+
+  /** Only with a policy of the user's, whose attempts it may have used up. */
+  #isSuspicious(message: ReceivedMessage<T>): boolean {
+    const { retry } = this.#options;
+    return typeof retry === "object" && judge(retry, message).type !== "call";
+  }
+
+  /** Sees to a message that may end the process of its handler. Never rejects. */
+  async #examine(message: ReceivedMessage<T>): Promise<void> {
+    const { retry } = this.#options;
+    const verdict = retry ? judge(retry, message) : undefined;
+    if (verdict?.type === "rewrite") {
+      this.#rewriting.push(this.#rewrite(message, verdict.headers));
+      return this.#host.want(1);
+    }
+    await this.#rewritten();
+    switch (verdict?.type) {
+      case "call-alone":
+        this.#suspects.came();
+        await this.#callAlone(message, LEAVING);
+        return await this.#suspects.proved();
+      case "mark":
+        await this.#suspects.add(message, verdict.headers);
+        break;
+      case "give-up": {
+        const { calls } = verdict;
+        const error = neverEnded(calls);
+        this.#outcomes.tell(message, error);
+        await this.#outcomes.giveUp(message, error, calls);
+      }
+    }
+    this.#host.want(1);
+  }
+
+  /** Calls a handler while no other runs, after a while. Never rejects. */
+  async #callAlone(message: ReceivedMessage<T>, delay = 0): Promise<void> {
+    while (this.#alone !== undefined) await this.#alone;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#alone = promise;
+    if (delay > 0) await this.#outcomes.wait(delay);
+    while (this.#active > 0) {
+      await new Promise<void>((resolve) => this.#idle = resolve);
+    }
+    if (this.#outcomes.draining) await this.#outcomes.letGo(message);
+    else {
+      this.#active++;
+      await this.#handle(message);
+      this.#done();
+    }
+    this.#alone = undefined;
+    resolve();
+  }
+
+  /** Says whether it is out of our hands: written again, or rejected. Never rejects. */
+  async #mark(
+    message: ReceivedMessage<T>,
+    headers: FieldTable,
+  ): Promise<boolean> {
+    try {
+      await message.requeueLater(0, headers);
+    } catch (failure) {
+      if (message.settled) return true;
+      this.#outcomes.tell(message, failure);
+      if (mayPass(failure)) return false;
+      await this.#outcomes.giveUp(message, asError(failure));
+      return true;
+    }
+    // The handler of the copy may end the process before the original has left it.
+    await this.#outcomes.wait(LEAVING);
+    return true;
+  }
+
+  /** Waits until what is being written again has been. */
+  async #rewritten(): Promise<void> {
+    while (this.#rewriting.length > 0) {
+      await Promise.all(this.#rewriting.splice(0));
+    }
+  }
+
+  /** As a copy at the end of its queue. Never rejects. */
+  async #rewrite(
+    message: ReceivedMessage<T>,
+    headers: FieldTable,
+  ): Promise<void> {
+    const rewrite = () => message.requeueLater(0, headers);
+    const outcomes = this.#outcomes;
+    const failure = await outcomes.persist(message, rewrite, undefined, 1);
+    // The handler of the copy may end the process before the original has left it.
+    if (failure === undefined) return await outcomes.wait(LEAVING);
+    // What cannot be written again cannot be counted either.
+    if (mayPass(failure)) await outcomes.letGo(message);
+    else await outcomes.giveUp(message, asError(failure));
+  }
+
+  /** Never rejects. */
+  async #handle(message: ReceivedMessage<T>): Promise<void> {
+    for (;;) {
+      try {
+        const running = this.#handler(message);
+        if (running !== undefined) await running;
+        break;
+      } catch (error) {
+        if (!await this.#outcomes.failed(message, asError(error))) return;
+      }
+    }
+    if (message.settled) return;
+    try {
+      await message.ackOnly();
+    } catch (failure) {
+      message.settlingFailed(failure);
+      await this.#outcomes.ackAgain(message, failure);
+    }
+  }
+
+  readonly #done = (): void => {
+    this.#active--;
+    this.#host.want(1);
+    this.#free?.();
+    if (this.#active === 0) this.#idle?.();
+  };
+
+  #untilFree(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#free = () => {
+        this.#free = undefined;
+        resolve();
+      };
+    });
+  }
+
+  async #drain(): Promise<void> {
+    const { drainTimeout } = this.#options;
+    this.#outcomes.drain();
+    let late = false;
+    const stop = drainTimeout === undefined
+      ? undefined
+      : this.#host.clock.timer(() => {
+        late = true;
+        this.#free?.();
+      }, drainTimeout);
+    while (this.#active > 0 && !late) await this.#untilFree();
+    stop?.();
+    await this.#outcomes.idle();
+  }
+}
+
+function neverEnded(calls: number): Error {
+  return new Error(
+    `A message was handed to its handler ${calls} times, which never ended: it is given up`,
+  );
+}
+
+function mayPass(error: unknown): boolean {
+  return error instanceof MessagingError && error.retryable;
+}

@@ -1,0 +1,215 @@
+import type { QueueStatus } from "../../model/queue.ts";
+import { Exchange } from "../entities/exchange.ts";
+import { Getter } from "./getter.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
+import type { Message } from "./message.ts";
+import {
+  type Call,
+  limitsOf,
+  type OperationOptions,
+} from "../operation_options.ts";
+import type { Producer } from "../publish/producer.ts";
+import type {
+  ProducerOptions,
+  PublishOptions,
+} from "../publish/producer_options.ts";
+import type { Decoding } from "./reading.ts";
+import { Queue } from "../entities/queue.ts";
+import type { Session } from "../connection/session.ts";
+
+/** Options of `connection.simpleQueue` and `connection.simpleBuffer`. */
+export interface SimpleQueueOptions {
+  /** The content types to read. @default {JSON, plain text and bytes} */
+  readonly accept?: readonly string[] | undefined;
+  /** How payloads are written. */
+  readonly serializer?: string | undefined;
+  /** What bodies are compressed with. */
+  readonly compression?: string | undefined;
+  /** Whether it is transient, and takes messages as settled. @default {false} */
+  readonly buffer?: boolean | undefined;
+}
+
+const SIMPLE_QUEUE: KnownOptions = optionsOf<SimpleQueueOptions>(
+  "connection.simpleQueue",
+  {
+    accept: true,
+    serializer: true,
+    compression: true,
+    buffer: true,
+  },
+);
+
+/**
+ * A queue as a pair of `put` and `get`, for when exchanges are too much: a direct
+ * exchange and a queue of the same name, as Kombu's SimpleQueue has them.
+ *
+ * @typeParam T What its payloads are.
+ *
+ * @example Put and get
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createConnection } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://simple");
+ * const queue = connection.simpleQueue<string>("names");
+ * await queue.put("Ada");
+ * const message = await queue.get();
+ * assertEquals(message?.payload, "Ada");
+ * await message?.ack();
+ * ```
+ */
+export class SimpleQueue<T = unknown> implements AsyncDisposable {
+  readonly #session: Session;
+  readonly #settings: SimpleQueueSettings<T>;
+  readonly #getter: Getter<T>;
+  #parts: Parts<T> | undefined;
+
+  /** Made by `connection.simpleQueue`. */
+  constructor(
+    session: Session,
+    settings: SimpleQueueSettings<T>,
+    getter: Getter<T>,
+  ) {
+    this.#session = session;
+    this.#settings = settings;
+    this.#getter = getter;
+  }
+
+  /** Publishes a payload to it. */
+  async put(payload: T, options?: PublishOptions): Promise<void> {
+    const { timeout, signal } = options ?? {};
+    const { producer } = await this.#open(this.#limits({ timeout, signal }));
+    await producer.publish(payload, options);
+  }
+
+  /** Takes the message whose turn it is, or `undefined` if there is none now. */
+  async get(options?: OperationOptions): Promise<Message<T> | undefined> {
+    const { name } = await this.#declare(options);
+    return await this.#getter.get(name, options);
+  }
+
+  /** Counts the ready messages. */
+  async size(options?: OperationOptions): Promise<number> {
+    return (await this.#declare(options)).messageCount;
+  }
+
+  /** Removes the ready messages; returns how many. */
+  async clear(options?: OperationOptions): Promise<number> {
+    const { name } = await this.#declare(options);
+    return await this.#getter.purge(name, options);
+  }
+
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Waits for what is in flight, and gives back what is unsettled. */
+  async close(): Promise<void> {
+    await this.#parts?.producer.close();
+    await this.#getter[Symbol.asyncDispose]();
+  }
+
+  async #declare(options: OperationOptions | undefined): Promise<QueueStatus> {
+    const call = this.#limits(options);
+    const { queue } = await this.#open(call);
+    const [status] = await this.#session.declare([queue], call);
+    if (status !== undefined) return status;
+    throw new TypeError("Cannot use a simple queue: it was made of no queue");
+  }
+
+  /** A buffer is the connection's own where the broker has such queues: SQS has none. */
+  async #open(call: Call): Promise<Parts<T>> {
+    if (this.#parts !== undefined) return this.#parts;
+    const { name, buffer, producerFor } = this.#settings;
+    let queue = name;
+    if (typeof queue === "string") {
+      const exclusive = buffer && await this.#mayBeExclusive(call);
+      queue = simpleQueueOf(queue, buffer, exclusive);
+    }
+    return this.#parts ??= { queue, producer: producerFor(queue) };
+  }
+
+  async #mayBeExclusive(call: Call): Promise<boolean> {
+    const { connection } = await this.#session.link(call);
+    return connection.capabilities.has("exclusive");
+  }
+
+  #limits(options: OperationOptions | undefined): Call {
+    const { clock, endpoint } = this.#session;
+    return limitsOf(options, clock, endpoint.operationTimeout);
+  }
+}
+
+interface Parts<T> {
+  readonly queue: Queue;
+  readonly producer: Producer<T>;
+}
+
+/** What a simple queue is made of, once it is known what its broker can do. */
+export interface SimpleQueueSettings<T> {
+  readonly name: string | Queue;
+  /** Whether it is transient, and the connection's own. */
+  readonly buffer: boolean;
+  producerFor(queue: Queue): Producer<T>;
+}
+
+/**
+ * Makes the queue of a simple queue, and its exchange.
+ *
+ * @param name The name of both.
+ * @param buffer Whether both are transient, and go when nobody uses them.
+ * @param exclusive Whether the queue is the connection's own.
+ * @returns The queue, bound to its exchange by its name.
+ */
+function simpleQueueOf(
+  name: string,
+  buffer: boolean,
+  exclusive: boolean,
+): Queue {
+  const exchange = new Exchange(name, {
+    durable: !buffer,
+    autoDelete: buffer,
+  });
+  return new Queue(name, {
+    exchange,
+    routingKey: name,
+    durable: !buffer,
+    exclusive,
+    autoDelete: buffer,
+  });
+}
+
+/**
+ * Makes a simple queue.
+ *
+ * @typeParam T What its payloads are.
+ * @param session The session.
+ * @param decoding How bodies are read.
+ * @param makeProducer Makes a producer of the connection.
+ * @param name Its name, or the queue that it is to be.
+ * @param options How it is otherwise.
+ * @returns The simple queue.
+ */
+export function makeSimpleQueue<T>(
+  session: Session,
+  decoding: Decoding,
+  makeProducer: (options: ProducerOptions) => Producer<T>,
+  name: string | Queue,
+  options: SimpleQueueOptions,
+): SimpleQueue<T> {
+  checkKnown(options, SIMPLE_QUEUE);
+  const { accept, serializer, compression, buffer = false } = options;
+  const producerFor = (queue: Queue) => {
+    const [bound] = queue.bindings;
+    return makeProducer({
+      exchange: bound?.exchange ?? "",
+      routingKey: bound?.routingKey ?? queue.name,
+      declare: [queue],
+      serializer,
+      compression,
+    });
+  };
+  const getter = new Getter<T>(session, decoding, accept, buffer);
+  return new SimpleQueue<T>(session, { name, buffer, producerFor }, getter);
+}

@@ -1,0 +1,72 @@
+import type { FieldTable } from "../../model/field_table.ts";
+import type { Delivery } from "../../model/message.ts";
+
+/** The argument of a consumer that says where in a stream it begins, and the header of a message that says where that stands. */
+const OFFSET = "x-stream-offset";
+
+/** How far a consumer has come in one stream of RabbitMQ. */
+export class StreamPosition {
+  /** The offsets of what the user has in hand. */
+  readonly #open = new Set<number>();
+  #last: number | undefined;
+
+  /** The user has taken a message. */
+  take({ properties }: Delivery): void {
+    const offset = Number(properties.headers?.[OFFSET]);
+    if (Number.isSafeInteger(offset)) this.#open.add(offset);
+  }
+
+  /** The user has settled it. */
+  settle({ properties }: Delivery): void {
+    const offset = Number(properties.headers?.[OFFSET]);
+    if (!this.#open.delete(offset)) return;
+    this.#last = Math.max(this.#last ?? offset, offset);
+  }
+
+  /** Where to go on: with the first that is not settled. */
+  get next(): number | undefined {
+    let next = this.#last === undefined ? undefined : this.#last + 1;
+    for (const offset of this.#open) next = Math.min(next ?? offset, offset);
+    return next;
+  }
+
+  /** It consumes again: what was in hand is delivered anew. */
+  restart(): void {
+    this.#open.clear();
+  }
+}
+
+/**
+ * How far a consumer has come in its streams: RabbitMQ keeps no place for it, and would
+ * begin anew after each reconnect where the argument `x-stream-offset` says.
+ */
+export class StreamPositions {
+  readonly #positions: Map<string, StreamPosition> | undefined;
+  readonly #arguments: FieldTable | undefined;
+
+  /** Makes those of a consumer with these arguments; without `x-stream-offset` there are none. */
+  constructor(arguments_: FieldTable | undefined) {
+    this.#arguments = arguments_;
+    this.#positions = arguments_?.[OFFSET] === undefined
+      ? undefined
+      : new Map();
+  }
+
+  /** That of one queue. */
+  of(queue: string): StreamPosition | undefined {
+    if (this.#positions === undefined) return undefined;
+    const position = this.#positions.get(queue) ?? new StreamPosition();
+    this.#positions.set(queue, position);
+    return position;
+  }
+
+  /** The arguments to consume with, from where it was. */
+  argumentsFor(queue: string): FieldTable | undefined {
+    const position = this.#positions?.get(queue);
+    const next = position?.next;
+    position?.restart();
+    return next === undefined
+      ? this.#arguments
+      : { ...this.#arguments, [OFFSET]: next };
+  }
+}

@@ -1,0 +1,160 @@
+import { checkName, checkShortString } from "../../model/checks.ts";
+import type {
+  ExchangeDeclaration,
+  ExchangeType,
+} from "../../model/exchange.ts";
+import type { FieldTable } from "../../model/field_table.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
+import { checkSchema, type PayloadSchema } from "./schema.ts";
+
+const TYPES: readonly ExchangeType[] = ["direct", "topic", "fanout", "headers"];
+
+/** Options of {@linkcode Exchange}. @typeParam T What is published to it. */
+export interface ExchangeOptions<T = unknown> {
+  /** How it routes. @default {"direct"} */
+  readonly type?: ExchangeType | undefined;
+  /** Whether it outlives a restart of the broker. @default {true} */
+  readonly durable?: boolean | undefined;
+  /** Whether it goes when its last binding goes. @default {false} */
+  readonly autoDelete?: boolean | undefined;
+  /** Whether only other exchanges may publish to it. @default {false} */
+  readonly internal?: boolean | undefined;
+  /** Where its messages come from, if from other exchanges. */
+  readonly bindings?: readonly ExchangeBinding[] | undefined;
+  /** The exchange that takes what no binding of this one matches; as an `Exchange` it is declared first. */
+  readonly alternateExchange?: Exchange | string | undefined;
+  /** The broker's own arguments. */
+  readonly arguments?: FieldTable | undefined;
+  /** What checks the payloads of each queue that is made with this `exchange` and has no `schema` of its own. The broker does not know it. */
+  readonly schema?: PayloadSchema<T> | undefined;
+}
+
+const EXCHANGE: KnownOptions = optionsOf<ExchangeOptions>("an Exchange", {
+  type: true,
+  durable: true,
+  autoDelete: true,
+  internal: true,
+  bindings: true,
+  alternateExchange: true,
+  arguments: true,
+  schema: true,
+});
+
+/**
+ * An exchange, as it is to be declared: a value without a connection. Its type is that of
+ * what is published to it, and of what comes from the queues that are made with it.
+ *
+ * @typeParam T What is published to it.
+ *
+ * @example A topic exchange
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Exchange } from "@dashi/mq";
+ *
+ * const media = new Exchange("media", { type: "topic" });
+ * assertEquals(media.durable, true);
+ * ```
+ */
+export class Exchange<T = unknown> implements ExchangeDeclaration {
+  /** The name; `""` is the default exchange. */
+  readonly name: string;
+  /** How it routes. */
+  readonly type: ExchangeType;
+  /** Whether it outlives a restart of the broker. */
+  readonly durable: boolean;
+  /** Whether it goes when its last binding goes. */
+  readonly autoDelete: boolean;
+  /** Whether only other exchanges may publish to it. */
+  readonly internal: boolean;
+  /** Where its messages come from, if from other exchanges. */
+  readonly bindings: readonly ExchangeBinding[];
+  /** The exchange that takes what no binding of this one matches. */
+  readonly alternateExchange: Exchange | string | undefined;
+  /** The broker's own arguments. */
+  readonly arguments: FieldTable;
+  /** What checks the payloads that come from it. */
+  readonly schema: PayloadSchema<T> | undefined;
+
+  /**
+   * Makes a declaration.
+   *
+   * @throws {TypeError} If the type is none of the four.
+   */
+  constructor(name: string, options: ExchangeOptions<T> = {}) {
+    checkName("exchange", name);
+    checkKnown(options, EXCHANGE);
+    checkSchema(options.schema, `exchange "${name}"`);
+    const type = options.type ?? "direct";
+    if (!TYPES.includes(type)) {
+      throw new TypeError(
+        `Cannot make exchange "${name}" of type "${type}": it must be one of ${
+          TYPES.join(", ")
+        }`,
+      );
+    }
+    this.name = name;
+    this.type = type;
+    this.durable = options.durable ?? true;
+    this.autoDelete = options.autoDelete ?? false;
+    this.internal = options.internal ?? false;
+    this.bindings = options.bindings ?? [];
+    this.schema = options.schema;
+    const { alternateExchange } = options;
+    this.alternateExchange = alternateExchange;
+    this.arguments = alternateExchange === undefined
+      ? options.arguments ?? {}
+      : {
+        ...options.arguments,
+        "alternate-exchange": exchangeName(alternateExchange),
+      };
+  }
+}
+
+/** A binding as {@linkcode binding} makes it: all but its destination. */
+export interface ExchangeBinding {
+  /** The exchange that messages come from; by its name alone it is not declared. */
+  readonly exchange: Exchange | string;
+  /** The key, or on a topic exchange the routing pattern. */
+  readonly routingKey: string;
+  /** On a headers exchange what to match, and `x-match`. */
+  readonly arguments: FieldTable;
+}
+
+/**
+ * Makes a binding for a queue's or an exchange's `bindings`.
+ *
+ * @param exchange The exchange that messages come from; by its name alone it is not declared.
+ * @param routingKey The key, or on a topic exchange the routing pattern.
+ * @param arguments_ On a headers exchange what to match, and `x-match`.
+ * @returns The binding.
+ *
+ * @example Two keys for one queue
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { binding, Queue } from "@dashi/mq";
+ *
+ * const queue = new Queue("audit", {
+ *   bindings: [binding("orders", "paid"), binding("orders", "sent")],
+ * });
+ * assertEquals(queue.bindings.length, 2);
+ * ```
+ */
+export function binding(
+  exchange: Exchange | string,
+  routingKey = "",
+  arguments_: FieldTable = {},
+): ExchangeBinding {
+  if (typeof exchange === "string") checkName("exchange", exchange);
+  checkShortString("routing key", routingKey);
+  return { exchange, routingKey, arguments: arguments_ };
+}
+
+/**
+ * Reads the name of an exchange that may be given by its name.
+ *
+ * @param exchange The exchange, or its name.
+ * @returns The name.
+ */
+export function exchangeName(exchange: Exchange | string): string {
+  return exchange instanceof Exchange ? exchange.name : exchange;
+}

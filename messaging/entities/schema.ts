@@ -1,0 +1,143 @@
+import { pathStep } from "../../codec/payload.ts";
+import { DecodeError } from "../../model/errors.ts";
+import { withOwnCause } from "../../model/foreign_error.ts";
+import { quote } from "../../model/foreign_text.ts";
+import { errorText } from "../../model/error_text.ts";
+import type { PayloadIssue } from "../../model/message.ts";
+
+/**
+ * A Standard Schema (standardschema.dev, version 1), as Zod, Valibot, ArkType and
+ * others make it: the part of it that is used here.
+ *
+ * @typeParam T What it makes of a payload.
+ */
+export interface Schema<T> {
+  /** The standard's own property. */
+  readonly "~standard": {
+    /** The standard's version. */
+    readonly version: 1;
+    /** Who made it. */
+    readonly vendor: string;
+    /** Checks and converts a value. */
+    readonly validate: (
+      value: unknown,
+    ) => SchemaResult<T> | Promise<SchemaResult<T>>;
+  };
+}
+
+/** What a {@linkcode Schema} says: a value, or what is wrong. */
+export type SchemaResult<T> =
+  | { readonly value: T; readonly issues?: undefined }
+  | { readonly issues: readonly SchemaIssue[] };
+
+/** One thing that is wrong with a value. */
+export interface SchemaIssue {
+  /** What is wrong. */
+  readonly message: string;
+  /** Where: the keys from the outside in. */
+  readonly path?:
+    | readonly (PropertyKey | { readonly key: PropertyKey })[]
+    | undefined;
+}
+
+/**
+ * What checks and converts payloads: a Standard Schema, or a function that returns what it
+ * makes of one, and throws where that is wrong. Either may answer with a promise.
+ *
+ * @typeParam T What it makes of a payload.
+ */
+export type PayloadSchema<T> =
+  | Schema<T>
+  | ((payload: unknown) => T | Promise<T>);
+
+/**
+ * Makes a function of what checks payloads.
+ *
+ * @typeParam T What it makes of a payload.
+ * @param schema The schema, or nothing.
+ * @returns The function; it throws a `DecodeError` for what the schema does not take, or rejects with it.
+ */
+export function validator<T>(
+  schema: PayloadSchema<T> | undefined,
+): (payload: unknown) => T | Promise<T> {
+  if (schema === undefined) return trust<T>;
+  const check = typeof schema === "function" && !("~standard" in schema)
+    ? schema
+    : checkOf(schema as Schema<T>);
+  return (payload) => {
+    try {
+      const checked = check(payload);
+      return isThenable(checked)
+        ? Promise.resolve(checked).catch(refused)
+        : checked;
+    } catch (cause) {
+      return refused(cause);
+    }
+  };
+}
+
+/**
+ * Refuses what is no schema.
+ *
+ * @param schema What was given.
+ * @param of What takes it, for an error.
+ * @throws {TypeError} If it is neither a Standard Schema nor a function.
+ */
+export function checkSchema(schema: unknown, of: string): void {
+  if (schema === undefined || typeof schema === "function") return;
+  if (typeof schema === "object" && schema !== null && "~standard" in schema) {
+    return;
+  }
+  throw new TypeError(
+    `Cannot use ${
+      quote(schema)
+    } as the "schema" of ${of}: it must be a Standard Schema, as of Zod, Valibot or ArkType, or a function that returns the payload or throws`,
+  );
+}
+
+function checkOf<T>(schema: Schema<T>): (payload: unknown) => T | Promise<T> {
+  return (payload) => {
+    const result = schema["~standard"].validate(payload);
+    return isThenable(result)
+      ? Promise.resolve(result).then(valueOf)
+      : valueOf(result);
+  };
+}
+
+function valueOf<T>(result: SchemaResult<T>): T {
+  if (result.issues === undefined) return result.value;
+  const issues = result.issues.map(({ message, path = [] }): PayloadIssue => ({
+    message,
+    path: Array.from(
+      path,
+      (each) => typeof each === "object" ? each.key : each,
+    ),
+  }));
+  throw new DecodeError(
+    `Cannot take a payload: ${issues.map(describe).join("; ")}`,
+    { issues },
+  );
+}
+
+function refused(cause: unknown): never {
+  if (cause instanceof DecodeError) throw cause;
+  const why = errorText(cause);
+  throw withOwnCause(new DecodeError(`Cannot take a payload: ${why}`), cause);
+}
+
+/** A promise, or what others have for one. */
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof value === "object" && value !== null &&
+    typeof (value as Partial<PromiseLike<T>>).then === "function";
+}
+
+/** As a program would write it: `payload.order.lines[0].qty`. */
+function describe({ message, path }: PayloadIssue): string {
+  const place = path.map(pathStep).join("");
+  return place === "" ? message : `payload${place}: ${message}`;
+}
+
+/** Without a check the payload is what the user says it is. */
+function trust<T>(payload: unknown): T {
+  return payload as T;
+}

@@ -1,0 +1,352 @@
+import { Line } from "../../async/line.ts";
+import { turn } from "../../async/turn.ts";
+import type * as codec from "../../codec/mod.ts";
+import { ClosedError, TimeoutError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import { checkEntities, type Entity } from "../entities/entities.ts";
+import { Exchange, exchangeName } from "../entities/exchange.ts";
+import { checkKnown } from "../known_options.ts";
+import {
+  checkCount,
+  limitsOf,
+  type OperationOptions,
+} from "../operation_options.ts";
+import {
+  PRODUCER,
+  type ProducerOptions,
+  PUBLISH,
+  type PublishOptions,
+} from "./producer_options.ts";
+import {
+  checkExchange,
+  checkQueue,
+  checkRange,
+  MAX_DELAY,
+  propertiesOf,
+} from "./publishing.ts";
+import { PublishWindow } from "./publish_window.ts";
+import type { PublishCall, SessionPublisher } from "./publisher.ts";
+import { Queue } from "../entities/queue.ts";
+import type { Session } from "../connection/session.ts";
+import { lateToPublish } from "../connection/session_errors.ts";
+
+/**
+ * Publishes messages. Call `publish` many times without waiting: it pipelines.
+ *
+ * @typeParam T What it publishes.
+ *
+ * @example Publish to a queue
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createConnection, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://producer");
+ * const orders = new Queue("orders");
+ * const producer = connection.producer<{ id: number }>({ declare: [orders] });
+ * await producer.publish({ id: 1 }, { routingKey: "orders" });
+ *
+ * const status = await connection.declare(orders);
+ * assertEquals(status.messageCount, 1);
+ * ```
+ */
+export class Producer<T = unknown> implements AsyncDisposable {
+  readonly #session: Session;
+  readonly #publisher: SessionPublisher;
+  readonly #codecs: codec.CodecRegistry;
+  readonly #options: ProducerOptions;
+  readonly #declare: readonly Entity[];
+  readonly #window: PublishWindow;
+  readonly #onClosed: () => void;
+  readonly #line = new Line();
+  /** Those that something has to be declared or loaded for first. */
+  readonly #starting = new Set<Promise<void>>();
+  #closing: Promise<void> | undefined;
+
+  /** Made by `connection.producer`. */
+  constructor(
+    session: Session,
+    publisher: SessionPublisher,
+    codecs: codec.CodecRegistry,
+    options: ProducerOptions,
+    onClosed: () => void,
+  ) {
+    checkKnown(options, PRODUCER);
+    const { exchange, queue, declare = [], maxInFlight = 1000 } = options;
+    checkExchange(exchange);
+    checkQueue(options);
+    checkEntities(options.declare, `"declare" of connection.producer`);
+    checkCount("maxInFlight", maxInFlight, Number.MAX_SAFE_INTEGER);
+    this.#session = session;
+    this.#publisher = publisher;
+    this.#codecs = codecs;
+    this.#options = options;
+    this.#onClosed = onClosed;
+    const own = exchange instanceof Exchange ? exchange : queue;
+    this.#declare = own === undefined || typeof own === "string"
+      ? declare
+      : [own, ...declare];
+    this.#window = new PublishWindow(publisher, session.limits, maxInFlight);
+  }
+
+  /**
+   * Publishes a message, and resolves when the broker has accepted it.
+   *
+   * @throws {EncodeError} If the payload can not be written.
+   * @throws {UnroutableError} If it is mandatory and no queue takes it.
+   * @throws {NotFoundError} If there is no such exchange.
+   * @throws {PublishError} If the broker refuses it.
+   * @throws {TimeoutError} If there is no answer in time; `outcome` says whether it may have been sent.
+   * @throws {RangeError} If a number is out of range.
+   */
+  publish(payload: T, options: PublishOptions = {}): Promise<void> {
+    try {
+      if (this.#closing !== undefined) throw closedError();
+      const call = this.#limits(options);
+      options.signal?.throwIfAborted();
+      checkEntities(options.declare, `"declare" of publish`);
+      checkExchange(options.exchange);
+      const replyTo = this.#replyTo(options.replyTo);
+      if (
+        this.#line.busy || replyTo === UNKNOWN ||
+        this.#isLazy(options) ||
+        !this.#isDeclared(this.#declare) ||
+        !this.#isDeclared(options.declare) ||
+        (options.exchange instanceof Exchange &&
+          !this.#session.declarations.has(options.exchange))
+      ) return this.#publishInLine(payload, options, call);
+      return this.#window.pass(this.#message(payload, options, replyTo), call);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Resolves when a further message would not have to wait for its turn: await it before
+   * each of many publishes that are not awaited, and they are begun no faster than the
+   * broker takes them. It never rejects.
+   *
+   * @example Import many lines
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://import");
+   * const producer = connection.producer({ queue: new Queue("lines") });
+   * const errors: Error[] = [];
+   * for (let line = 1; line <= 50_000; line++) {
+   *   await producer.ready;
+   *   producer.publish(`line ${line}`).catch((error) => errors.push(error));
+   * }
+   * await producer.flush();
+   * assertEquals(errors, []);
+   * ```
+   */
+  get ready(): Promise<void> {
+    const { maxInFlight = 1000 } = this.#options;
+    if (this.#starting.size < maxInFlight) return this.#window.ready;
+    const [first] = this.#starting;
+    return first === undefined ? this.#window.ready : first.catch(() => {});
+  }
+
+  /**
+   * Waits until all that was published is answered. What is rejected is rejected where it
+   * was published: whoever is told of it there has been told before this resolves.
+   *
+   * @throws {TimeoutError} If that is not so in time.
+   */
+  async flush(options?: OperationOptions): Promise<void> {
+    const { clock, endpoint, limits } = this.#session;
+    const call = limitsOf(options, clock, endpoint.operationTimeout);
+    await limits.wait(this.#answered(), call, () =>
+      new TimeoutError(
+        "Cannot flush in time: the broker has not answered to all that was published",
+        { outcome: "unknown" },
+      ));
+  }
+
+  /**
+   * Publishes no more, and waits for what was begun: for the answers to what is in flight,
+   * and for what something is still declared for.
+   */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled([...this.#starting]);
+    await this.#window.drain();
+    this.#onClosed();
+  }
+
+  async #answered(): Promise<void> {
+    await Promise.allSettled([...this.#starting]);
+    await this.#window.drain();
+    await turn(); // who waits for them hears of them first
+  }
+
+  /** What has to be declared first must not be overtaken by what comes after it. */
+  #publishInLine(
+    payload: T,
+    options: PublishOptions,
+    call: PublishCall,
+  ): Promise<void> {
+    const { limits } = this.#session;
+    const turn = this.#line.stand(async () => {
+      limits.check(call, () => "publish");
+      await this.#load(options);
+      await this.#publisher.declare(this.#entitiesOf(options), call);
+      const replyTo = this.#replyTo(options.replyTo);
+      return this.#message(
+        payload,
+        options,
+        replyTo === UNKNOWN ? undefined : replyTo,
+      );
+    });
+    let passed = false;
+    const published = turn.taken.then((message) => {
+      passed = true;
+      return this.#window.pass(message, call);
+    });
+    const waiting = limits.wait(
+      published,
+      call,
+      () =>
+        lateToPublish(
+          passed
+            ? "the broker has not answered"
+            : "what it needs is not declared yet",
+          passed,
+          this.#session.problem,
+        ),
+    );
+    // Who waits no longer must not stay in the line, with the payload. What is handed out
+    // is the promise behind that: one that nobody waits for must be seen to reject.
+    const begun = waiting.catch((error) => {
+      turn.leave();
+      throw error;
+    });
+    this.#starting.add(begun);
+    const ended = () => void this.#starting.delete(begun);
+    waiting.then(ended, ended);
+    return begun;
+  }
+
+  /** Whether the codec or the compression has yet to be loaded. */
+  #isLazy(options: PublishOptions): boolean {
+    const { serializer, compression } = this.#formatOf(options);
+    return (serializer !== undefined && this.#codecs.isLazy(serializer)) ||
+      (compression !== undefined &&
+        this.#codecs.isLazyCompression(compression));
+  }
+
+  /** Loads both. If that fails, encoding says so. */
+  async #load(options: PublishOptions): Promise<void> {
+    const { serializer, compression } = this.#formatOf(options);
+    await Promise.allSettled([
+      serializer && this.#codecs.prepare(serializer),
+      compression && this.#codecs.prepareCompression(compression),
+    ]);
+  }
+
+  #formatOf(options: PublishOptions): codec.EncodeOptions {
+    const { contentType, contentEncoding } = options;
+    const { serializer, compression } = this.#options;
+    return {
+      // A body of a type that is named is a body already.
+      serializer: options.serializer ??
+        (contentType === undefined ? serializer : undefined),
+      compression: options.compression ?? compression,
+      contentType,
+      contentEncoding,
+    };
+  }
+
+  #entitiesOf({ exchange, declare, replyTo }: PublishOptions): Entity[] {
+    const entities: Entity[] = [...this.#declare, ...declare ?? []];
+    if (exchange instanceof Exchange) entities.push(exchange);
+    if (replyTo instanceof Queue) entities.push(replyTo);
+    return entities;
+  }
+
+  #isDeclared(entities: readonly Entity[] | undefined): boolean {
+    if (entities === undefined) return true;
+    const { declarations } = this.#session;
+    for (const entity of entities) {
+      if (!declarations.has(entity)) return false;
+    }
+    return true;
+  }
+
+  #replyTo(
+    replyTo: Queue | string | undefined,
+  ): string | undefined | typeof UNKNOWN {
+    if (!(replyTo instanceof Queue)) return replyTo;
+    return this.#session.declarations.nameOf(replyTo) ?? UNKNOWN;
+  }
+
+  #limits(options: PublishOptions): PublishCall {
+    const { clock, endpoint, reconnectPolicy } = this.#session;
+    const call = limitsOf(
+      options,
+      clock,
+      endpoint.operationTimeout,
+      PUBLISH,
+    );
+    return {
+      signal: call.signal,
+      deadline: call.deadline,
+      retry: options.retry ?? reconnectPolicy !== false,
+      mandatory: options.mandatory,
+    };
+  }
+
+  /** The queue to publish to, where there is one: it is declared by now. */
+  #queueName(): string {
+    const { queue } = this.#options;
+    return queue instanceof Queue
+      ? this.#session.declarations.nameOf(queue) ?? ""
+      : queue ?? "";
+  }
+
+  #message(
+    payload: T,
+    options: PublishOptions,
+    replyTo: string | undefined,
+  ): Publishing {
+    const exchange = exchangeName(
+      options.exchange ?? this.#options.exchange ?? "",
+    );
+    const routingKey = options.routingKey ?? this.#options.routingKey ??
+      this.#queueName();
+    if (exchange === "" && routingKey === "") {
+      throw new TypeError(
+        `Cannot publish to the default exchange without a routing key: give "routingKey", which is the queue's name there, or name an "exchange"`,
+      );
+    }
+    const encoded = this.#codecs.encode(payload, this.#formatOf(options));
+    return {
+      exchange,
+      routingKey,
+      mandatory: options.mandatory ??
+        (exchange === "" && this.#session.knowsQueues),
+      delay: checkRange("delay", options.delay, 0, MAX_DELAY) ?? 0,
+      properties: propertiesOf(options, replyTo, encoded),
+      body: encoded.body,
+      ownsProperties: true,
+    };
+  }
+}
+
+/** A queue whose name the broker has not chosen yet. */
+const UNKNOWN = Symbol("unknown");
+
+function closedError(): ClosedError {
+  return new ClosedError("Cannot publish: the producer is closed", {
+    outcome: "not-sent",
+  });
+}

@@ -1,0 +1,122 @@
+import type { FieldTable } from "../../model/field_table.ts";
+import type { Entity } from "../entities/entities.ts";
+import type { Exchange } from "../entities/exchange.ts";
+import { type KnownOptions, optionsOf } from "../known_options.ts";
+import type { OperationOptions } from "../operation_options.ts";
+import type { Queue } from "../entities/queue.ts";
+
+/** Options of `connection.producer`. What stands in `PublishOptions` wins. @typeParam T What it publishes. */
+export interface ProducerOptions<T = unknown> {
+  /** The exchange to publish to; as an `Exchange` it is declared first. @default {the default exchange} */
+  readonly exchange?: Exchange | string | undefined;
+  /** The queue to publish to, instead of an exchange and a key; as a `Queue` it is declared first. */
+  readonly queue?: Queue<T> | string | undefined;
+  /** The key to publish with. @default {""} */
+  readonly routingKey?: string | undefined;
+  /** What to declare before the first message. */
+  readonly declare?: readonly Entity[] | undefined;
+  /** How payloads are written: `"json"`, `"text"`, `"bytes"`, `"yaml"`, `"msgpack"`. @default {bytes for bytes, text for text, json for all else} */
+  readonly serializer?: string | undefined;
+  /** What bodies are compressed with: `"gzip"` (Kombu's name for zlib's format), `"brotli"`, `"zstd"`. @default {nothing} */
+  readonly compression?: string | undefined;
+  /** The most messages that wait for the broker's answer; further ones wait for their turn. @default {1000} */
+  readonly maxInFlight?: number | undefined;
+}
+
+/** What gives a producer its type. @typeParam T What it publishes. */
+export type TypedTarget<T> =
+  | { readonly queue: Queue<T> }
+  | { readonly exchange: Exchange<T> };
+
+/** Those that there are. */
+export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
+  "connection.producer",
+  {
+    exchange: true,
+    queue: true,
+    routingKey: true,
+    declare: true,
+    serializer: true,
+    compression: true,
+    maxInFlight: true,
+  },
+);
+
+/** Options of {@linkcode Producer.publish}. */
+export interface PublishOptions extends OperationOptions {
+  /** The exchange to publish to; as an `Exchange` it is declared first. `""` is the default exchange. */
+  readonly exchange?: Exchange | string | undefined;
+  /** The key to publish with; to the default exchange, the queue's name. */
+  readonly routingKey?: string | undefined;
+  /** Whether it is an error that no queue takes the message; `false` says that this is meant, and no event tells of it. @default {true to the default exchange where the broker knows its queues, else false} */
+  readonly mandatory?: boolean | undefined;
+  /** What to declare first; each once a connection. */
+  readonly declare?: readonly Entity[] | undefined;
+  /** How the payload is written. */
+  readonly serializer?: string | undefined;
+  /** What the body is compressed with; `""` is nothing. */
+  readonly compression?: string | undefined;
+  /** The MIME type of a payload that is a body already, a string or bytes: it is not serialized. */
+  readonly contentType?: string | undefined;
+  /** The character set of such a body. */
+  readonly contentEncoding?: string | undefined;
+  /** The application's own headers. */
+  readonly headers?: FieldTable | undefined;
+  /** From 0 to 9; the higher comes first. */
+  readonly priority?: number | undefined;
+  /** Milliseconds that the message may wait in a queue. */
+  readonly expiration?: number | undefined;
+  /** Milliseconds until it may be delivered. */
+  readonly delay?: number | undefined;
+  /** Whether it outlives a restart of the broker. @default {true} */
+  readonly persistent?: boolean | undefined;
+  /** Says which request a reply belongs to. */
+  readonly correlationId?: string | undefined;
+  /** The queue that a reply should go to. A `Queue` is declared first. */
+  readonly replyTo?: Queue | string | undefined;
+  /** Names the message. @default {a random UUID} */
+  readonly messageId?: string | undefined;
+  /** When the message was made. */
+  readonly timestamp?: Date | undefined;
+  /** The application's name for this kind of message. */
+  readonly type?: string | undefined;
+  /** The user that publishes; RabbitMQ checks it. */
+  readonly userId?: string | undefined;
+  /** The application that publishes. */
+  readonly appId?: string | undefined;
+  /** Whether to publish again what a lost connection left open: at least once, under the same message id. @default {true unless the connection's `reconnect` is false} */
+  readonly retry?: boolean | undefined;
+}
+
+/** Those that there are. */
+export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
+  signal: true,
+  timeout: true,
+  exchange: true,
+  routingKey: true,
+  mandatory: true,
+  declare: true,
+  serializer: true,
+  compression: true,
+  contentType: true,
+  contentEncoding: true,
+  headers: true,
+  priority: true,
+  expiration: true,
+  delay: true,
+  persistent: true,
+  correlationId: true,
+  replyTo: true,
+  messageId: true,
+  timestamp: true,
+  type: true,
+  userId: true,
+  appId: true,
+  retry: true,
+});
+
+/** Options of `connection.send`: those of a publish, but for where it goes. */
+export type SendOptions = Omit<
+  PublishOptions,
+  "exchange" | "routingKey" | "declare"
+>;

@@ -1,0 +1,114 @@
+import type { Limits } from "../../async/limits.ts";
+import { turn } from "../../async/turn.ts";
+import { Waiters } from "../../async/waiters.ts";
+import { TimeoutError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { PublishCall, SessionPublisher } from "./publisher.ts";
+
+/** A message that waits for room. */
+interface Waiting {
+  readonly message: Publishing;
+  readonly call: PublishCall;
+  readonly resolve: (published: Promise<void>) => void;
+  unwatch: (() => void) | undefined;
+}
+
+/** So often a tight loop over `publish` lets the event loop turn: timers and sockets would starve. */
+const BREATH = 256;
+
+/** What there is room for waits for nothing. */
+const READY = Promise.resolve();
+
+/**
+ * Lets so many messages of a producer wait for the broker at once. The others wait for
+ * room, in order; there may be very many, so that each is one promise and one record.
+ */
+export class PublishWindow {
+  readonly #publisher: SessionPublisher;
+  readonly #limits: Limits;
+  readonly #maxInFlight: number;
+  readonly #waiting = new Waiters<Waiting>();
+  #inFlight = 0;
+  #count = 0;
+  #idle: (() => void) | undefined;
+  #drained: Promise<void> | undefined;
+  #asked = 0;
+  #onRoom: (() => void) | undefined;
+  #room: Promise<void> | undefined;
+
+  /** Makes an empty one. */
+  constructor(
+    publisher: SessionPublisher,
+    limits: Limits,
+    maxInFlight: number,
+  ) {
+    this.#publisher = publisher;
+    this.#limits = limits;
+    this.#maxInFlight = maxInFlight;
+  }
+
+  /** Publishes a message now, or when there is room. */
+  pass(message: Publishing, call: PublishCall): Promise<void> {
+    if (this.#inFlight >= this.#maxInFlight) {
+      return this.#passLater(message, call);
+    }
+    this.#inFlight++;
+    const done = this.#publisher.publish(message, call)
+      .then(this.#accepted, this.#failed);
+    return ++this.#count % BREATH === 0 ? done.then(turn) : done;
+  }
+
+  /** Resolves when there is room: where there is, now, but for a turn of the event loop now and then. */
+  get ready(): Promise<void> {
+    if (this.#inFlight >= this.#maxInFlight) {
+      return this.#room ??= new Promise((resolve) => this.#onRoom = resolve);
+    }
+    return ++this.#asked % BREATH === 0 ? turn() : READY;
+  }
+
+  /** Waits until nothing is in flight, or waits for room. */
+  async drain(): Promise<void> {
+    if (this.#inFlight === 0) return;
+    await (this.#drained ??= new Promise((resolve) => this.#idle = resolve));
+  }
+
+  #passLater(message: Publishing, call: PublishCall): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = { message, call, resolve, unwatch: undefined };
+      const place = this.#waiting.add(waiting);
+      waiting.unwatch = this.#limits.watch(call, (reason) => {
+        place.leave();
+        reject(reason === undefined ? this.#late(message) : reason.aborted);
+      });
+    });
+  }
+
+  readonly #accepted = (): void => this.#next();
+
+  readonly #failed = (error: unknown): never => {
+    this.#next();
+    throw error;
+  };
+
+  /** Gives a place to whoever has waited longest. */
+  #next(): void {
+    this.#inFlight--;
+    const next = this.#waiting.shift();
+    if (next !== undefined) {
+      next.unwatch?.();
+      return next.resolve(this.pass(next.message, next.call));
+    }
+    this.#onRoom?.();
+    this.#onRoom = this.#room = undefined;
+    if (this.#inFlight > 0) return;
+    this.#idle?.();
+    this.#idle = this.#drained = undefined;
+  }
+
+  #late({ exchange }: Publishing): TimeoutError {
+    return new TimeoutError(
+      `Cannot publish to exchange "${exchange}" in time: ${this.#maxInFlight} messages still wait for the broker's answer`,
+      { outcome: "not-sent" },
+    );
+  }
+}

@@ -1,0 +1,397 @@
+import { Line } from "../../async/line.ts";
+import { turn } from "../../async/turn.ts";
+import {
+  ChannelError,
+  NotFoundError,
+  ResourceLockedError,
+  UnroutableError,
+} from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { Channel, PublishOutcome } from "../../transports/transport.ts";
+import { type Entity, isHeld } from "../connection/declarations.ts";
+import type { Call } from "../operation_options.ts";
+import { isLost, retry } from "../connection/retry.ts";
+import type { Session } from "../connection/session.ts";
+import type { Link } from "../connection/topology_channel.ts";
+import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
+import { late, noExchange, withOutcome } from "../connection/session_errors.ts";
+import { Republisher } from "./republisher.ts";
+import { reachedNobody, unknowable, unroutable } from "./unroutable.ts";
+
+/** The channel for publishing on one link, and the exchanges that are known to be there. */
+interface Lane {
+  readonly link: Link;
+  readonly channel: Channel;
+  readonly known: Set<string>;
+}
+
+/** How a message is to be published. */
+export interface PublishCall extends Call {
+  /** Whether to publish again what a lost connection left open. */
+  readonly retry: boolean;
+  /** Whether a queue must take it, where the caller said so, or that it need not. */
+  readonly mandatory?: boolean | undefined;
+}
+
+/**
+ * Publishes for all producers of a session, on one channel.
+ *
+ * Before the first message to a named exchange it looks whether that is there: on
+ * RabbitMQ publishing to a missing one ends the channel with all that is in flight.
+ * What was in flight when a connection was lost is published again within its
+ * deadline, under its message id: at least once. After a channel has failed that is
+ * done on another than new messages take, so that only the culprit rejects.
+ */
+export class SessionPublisher {
+  readonly #session: Session;
+  readonly #line = new Line();
+  #lane: Lane | undefined;
+  #opening: Promise<Lane> | undefined;
+  #declaring: Promise<void> | undefined;
+  /** After a channel has ended: the messages that may be the reason. */
+  readonly #suspects: Republisher;
+  /** What the broker has refused: what is like it is a suspect from the start. */
+  readonly #refused: RefusedPublishes;
+  /** After a call has failed on a channel that goes on: one at a time. */
+  readonly #retrying = new Line();
+
+  /** Makes one that opens its channel with the first message. */
+  constructor(session: Session) {
+    this.#session = session;
+    this.#suspects = new Republisher(session);
+    this.#refused = new RefusedPublishes(session.clock);
+  }
+
+  /**
+   * Publishes a message, and waits for the broker to answer for it.
+   *
+   * @throws {UnroutableError} If it was mandatory and no queue took it.
+   * @throws {NotFoundError} If there is no such exchange.
+   * @throws {TimeoutError} If it was not answered for by the deadline.
+   */
+  publish(message: Publishing, call: PublishCall): Promise<void> {
+    const lane = this.#lane;
+    if (!this.#refused.isEmpty && this.#refused.has(message)) {
+      return this.#publishApart(message, call);
+    }
+    return lane === undefined || this.#line.busy || !isKnown(lane, message) ||
+        this.#isUnknowable(message, call)
+      ? this.#publishInLine(message, call)
+      : this.#send(lane, message, call);
+  }
+
+  /** Declares entities, each once on a connection. */
+  async declare(
+    entities: readonly Entity[],
+    call: PublishCall,
+  ): Promise<void> {
+    const { declarations, reconnectPolicy: policy, clock, limits, random } =
+      this.#session;
+    for (const entity of entities) {
+      if (declarations.has(entity)) continue;
+      // Declaring twice is declaring once: what a lost connection left open is done again.
+      await retry(() => this.#declareOne(entity, call), {
+        retries: (error) =>
+          call.retry && (isLost(error) ||
+            // Our own connection of before holds its exclusive queue until the broker
+            // has noticed that it is gone: what goes there now would go with it.
+            // And a queue's node that is down comes back.
+            ((error instanceof ResourceLockedError ||
+              error instanceof NotFoundError) && declarations.knows(entity))),
+        policy,
+        call,
+        clock,
+        limits,
+        random,
+      });
+    }
+  }
+
+  async #declareOne(entity: Entity, call: Call): Promise<void> {
+    const { declarations } = this.#session;
+    const { topology } = await this.#session.link(call);
+    await topology.run(call, async (channel) => {
+      if (declarations.has(entity)) return;
+      await declarations.declare(entity, channel, call);
+    }, isHeld(entity));
+  }
+
+  /** What has to wait for the channel must not be overtaken by what comes after it. */
+  #publishInLine(message: Publishing, call: PublishCall): Promise<void> {
+    const { limits } = this.#session;
+    const turn = this.#line.stand(() => {
+      limits.check(call, () => "publish");
+      return this.#prepare(message, call);
+    });
+    let sent = false;
+    const published = turn.taken.then(
+      async (lane) => {
+        const current = this.#current(message) ??
+          await this.#replyAnew(message, call);
+        sent = true;
+        return await this.#send(lane, current, call);
+      },
+      (error) => this.#recover(error, undefined, message, call),
+    );
+    const waiting = limits.wait(
+      published,
+      call,
+      () => late(sent, this.#session.problem),
+    );
+    // Who waits no longer must not stay in the line, with the message.
+    return waiting.catch((error) => {
+      turn.leave();
+      throw error;
+    });
+  }
+
+  #send(lane: Lane, message: Publishing, call: PublishCall): Promise<void> {
+    return lane.channel.publish(message, call).then(
+      (outcome) =>
+        outcome.type === "returned"
+          ? this.#returned(outcome, message, call)
+          : outcome.queues === 0
+          ? this.#reachedNobody(message, call)
+          : undefined,
+      (error) => this.#recover(error, lane, message, call),
+    );
+  }
+
+  async #prepare(message: Publishing, call: PublishCall): Promise<Lane> {
+    const lane = await this.#open(call);
+    if (this.#isUnknowable(message, call)) throw unknowable(message);
+    const { exchange } = message;
+    if (isKnown(lane, message)) return lane;
+    await lane.link.topology.run(
+      call,
+      (channel) => channel.checkExchange(exchange, call),
+    ).catch((error) => {
+      throw noExchange(exchange, error);
+    });
+    lane.known.add(exchange);
+    return lane;
+  }
+
+  /** Whether somebody wants to know of a queue what the broker does not. */
+  #isUnknowable({ exchange }: Publishing, { mandatory }: PublishCall): boolean {
+    return mandatory === true && exchange === "" && !this.#session.knowsQueues;
+  }
+
+  async #open(call: Call): Promise<Lane> {
+    if (this.#lane !== undefined) return this.#lane;
+    const link = await this.#session.link(call);
+    this.#opening ??= this.#openOn(link).finally(() =>
+      this.#opening = undefined
+    );
+    return await this.#session.limits.wait(
+      this.#opening,
+      call,
+      () => late(false, this.#session.problem),
+    );
+  }
+
+  /** For all who wait for it: by the session's limits, and not by those of the first. */
+  async #openOn(link: Link): Promise<Lane> {
+    const channel = await link.connection.openChannel({
+      deadline: this.#session.clock.now() + link.endpoint.operationTimeout,
+      use: "publish",
+    });
+    const lane: Lane = { link, channel, known: new Set() };
+    this.#lane = lane;
+    channel.closed.then(() => {
+      if (this.#lane === lane) this.#lane = undefined;
+    });
+    return lane;
+  }
+
+  /** A message as it is to be sent now; `undefined` if its reply queue has another name since. */
+  #current(message: Publishing): Publishing | undefined {
+    const { replyTo } = message.properties;
+    if (replyTo === undefined) return message;
+    const { declarations } = this.#session;
+    return declarations.renamed(replyTo) === undefined ? message : undefined;
+  }
+
+  /** The broker chose another name for the queue that replies go to: the old one is gone. */
+  async #replyAnew(message: Publishing, call: Call): Promise<Publishing> {
+    const { properties } = message;
+    const { declarations } = this.#session;
+    const queue = declarations.renamed(properties.replyTo ?? "");
+    if (queue === undefined) return message;
+    if (!declarations.has(queue)) await this.#declareOne(queue, call);
+    const replyTo = declarations.nameOf(queue);
+    return { ...message, properties: { ...properties, replyTo } };
+  }
+
+  /** Says what to do after a failure: publish again, or give it up. */
+  async #recover(
+    error: unknown,
+    lane: Lane | undefined,
+    message: Publishing,
+    call: PublishCall,
+  ): Promise<void> {
+    if (error instanceof NotFoundError && this.#declared(message)) {
+      return await this.#declareAndPublish(message, call);
+    }
+    if (!call.retry || this.#session.ended || !isPassing(error)) {
+      this.#refused.add(message, error);
+      throw error;
+    }
+    // A channel that has ended says so in the same turn; where only the call failed it
+    // is as good as before.
+    if (error instanceof ChannelError) await turn();
+    else if (lane !== undefined && this.#lane === lane) this.#lane = undefined;
+    const { reconnectPolicy: policy, clock, limits, random } = this.#session;
+    // Whoever was on a channel that has ended may have been the reason.
+    const isSuspect = error instanceof ChannelError && lane !== undefined &&
+      this.#lane !== lane;
+    const once = () =>
+      isSuspect ? this.#apart(message, call) : this.#once(message, call);
+    const again = () =>
+      retry(once, {
+        retries: isLost,
+        policy,
+        call,
+        clock,
+        limits,
+        random,
+      });
+    try {
+      if (isSuspect || !(error instanceof ChannelError)) return await again();
+      const turn = this.#retrying.stand(again);
+      try {
+        return await limits.wait(turn.taken, call, () => late(true));
+      } finally {
+        turn.leave();
+      }
+    } catch (last) {
+      this.#refused.add(message, last);
+      throw withOutcome(last, error);
+    }
+  }
+
+  /** Publishes what is like a message that was refused. */
+  async #publishApart(message: Publishing, call: PublishCall): Promise<void> {
+    const { reconnectPolicy, clock, limits, random } = this.#session;
+    try {
+      await retry(() => this.#apart(message, call), {
+        retries: isLost,
+        policy: call.retry ? reconnectPolicy : false,
+        call,
+        clock,
+        limits,
+        random,
+      });
+      this.#refused.forget(message);
+    } catch (error) {
+      this.#refused.add(message, error);
+      throw error;
+    }
+  }
+
+  /** Publishes where no innocent suffers for it. */
+  async #apart(message: Publishing, call: Call): Promise<void> {
+    const current = this.#current(message) ??
+      await this.#replyAnew(message, call);
+    const outcome = await this.#suspects.publish(current, call);
+    if (outcome.type === "returned") throw this.#unroutable(message, outcome);
+  }
+
+  async #once(message: Publishing, call: PublishCall): Promise<void> {
+    const lane = await this.#prepare(message, call);
+    const current = this.#current(message) ??
+      await this.#replyAnew(message, call);
+    let outcome: PublishOutcome;
+    try {
+      outcome = await lane.channel.publish(current, call);
+    } catch (error) {
+      if (!(error instanceof ChannelError)) {
+        if (this.#lane === lane) this.#lane = undefined;
+        throw error;
+      }
+      const reason = await Promise.race([lane.channel.closed, turn()]);
+      // It was alone on the channel: what ended that is its own error.
+      throw error.retryable && reason?.type === "lost" ? reason.error : error;
+    }
+    if (outcome.type === "returned") throw this.#unroutable(message, outcome);
+  }
+
+  async #returned(
+    outcome: PublishOutcome & { readonly type: "returned" },
+    message: Publishing,
+    call: PublishCall,
+  ): Promise<void> {
+    if (!this.#declared(message)) throw this.#unroutable(message, outcome);
+    return await this.#declareAndPublish(message, call);
+  }
+
+  /** No queue took it, and it was not mandatory. */
+  async #reachedNobody(message: Publishing, call: PublishCall): Promise<void> {
+    // Somebody removed what this session had bound: from Redis, by a flush.
+    if (this.#session.declarations.bindsFor(message)) {
+      await this.#declareAndPublish(message, call);
+    } else if (call.mandatory === undefined) {
+      this.#session.emit(reachedNobody(message));
+    }
+  }
+
+  #unroutable(
+    message: Publishing,
+    outcome: PublishOutcome & { readonly type: "returned" },
+  ): Error {
+    return unroutable(message, outcome, this.#session.declarations.queueNames);
+  }
+
+  /** Somebody deleted what this session had declared: it says it again, once. */
+  async #declareAndPublish(
+    message: Publishing,
+    call: PublishCall,
+  ): Promise<void> {
+    const { reconnectPolicy: policy, clock, limits, random } = this.#session;
+    await retry(async () => {
+      this.#declaring ??= this.#declareAgain().finally(() =>
+        this.#declaring = undefined
+      );
+      await limits.wait(
+        this.#declaring,
+        call,
+        () => late(false, this.#session.problem),
+      );
+      this.#lane?.known.delete(message.exchange);
+      await this.#once(message, call);
+    }, {
+      retries: (error) =>
+        call.retry && (isLost(error) || this.#mayComeBack(message, error)),
+      policy,
+      call,
+      clock,
+      limits,
+      random,
+    });
+  }
+
+  /** Whether what a message needs is refused for now, and is declared later: its node is down. */
+  #mayComeBack({ exchange, routingKey }: Publishing, error: unknown): boolean {
+    // It was declared again just now, and is gone again: its node goes down.
+    if (error instanceof UnroutableError && exchange === "") return true;
+    const isMissing = error instanceof UnroutableError ||
+      error instanceof NotFoundError;
+    return isMissing &&
+      this.#session.declarations.isFailing(exchange, routingKey);
+  }
+
+  /** For all whose message came back: by the session's limits. */
+  async #declareAgain(): Promise<void> {
+    const { clock, endpoint } = this.#session;
+    const deadline = clock.now() + endpoint.operationTimeout;
+    await this.#session.declareAll({ signal: undefined, deadline });
+  }
+
+  #declared({ exchange, routingKey }: Publishing): boolean {
+    return this.#session.declarations.leadsFrom(exchange, routingKey);
+  }
+}
+
+function isKnown(lane: Lane, { exchange }: Publishing): boolean {
+  return exchange === "" || lane.known.has(exchange);
+}

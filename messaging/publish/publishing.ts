@@ -1,0 +1,117 @@
+import type * as codec from "../../codec/mod.ts";
+import { MAX_EXPIRATION } from "../../model/checks.ts";
+import { quote } from "../../model/foreign_text.ts";
+import type { MessageProperties } from "../../model/message.ts";
+import { Exchange } from "../entities/exchange.ts";
+import { withoutAttempts } from "../consume/handler_retry.ts";
+import type { ProducerOptions, PublishOptions } from "./producer_options.ts";
+import { Queue } from "../entities/queue.ts";
+
+/**
+ * Refuses what is no exchange.
+ *
+ * @param exchange What was given.
+ * @throws {TypeError} If it is neither an exchange nor the name of one.
+ */
+export function checkExchange(exchange: Exchange | string | undefined): void {
+  if (
+    exchange === undefined || typeof exchange === "string" ||
+    exchange instanceof Exchange
+  ) return;
+  throw new TypeError(
+    `Cannot publish to ${
+      quote(exchange)
+    }: "exchange" must be an Exchange or the name of one; to publish to a queue, give its name as "routingKey"`,
+  );
+}
+
+/**
+ * Refuses a producer that would publish in two ways, or to no queue.
+ *
+ * @param options What it is made with.
+ * @throws {TypeError} If that is so.
+ */
+export function checkQueue(
+  { queue, exchange, routingKey }: ProducerOptions,
+): void {
+  if (queue === undefined) return;
+  if (
+    !(queue instanceof Queue) && (typeof queue !== "string" || queue === "")
+  ) {
+    throw new TypeError(
+      `Cannot publish to ${
+        quote(queue)
+      }: "queue" must be a Queue or the name of one`,
+    );
+  }
+  if (exchange === undefined && routingKey === undefined) return;
+  throw new TypeError(
+    `Cannot publish to a queue and to an exchange or by a routing key: give "queue" alone, or "exchange" and "routingKey"`,
+  );
+}
+
+/** What a Date can tell the end of, ms. */
+export const MAX_DELAY: number = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Makes the properties of a message.
+ *
+ * @param options What it is published with.
+ * @param replyTo The name of the queue for replies.
+ * @param encoded Its body.
+ * @returns The properties.
+ * @throws {RangeError} If a number is out of range.
+ */
+export function propertiesOf(
+  options: PublishOptions,
+  replyTo: string | undefined,
+  { contentType, contentEncoding, compression }: codec.EncodedBody,
+): MessageProperties {
+  return {
+    contentType,
+    contentEncoding,
+    headers: compression === undefined
+      ? withoutAttempts(options.headers)
+      : { ...withoutAttempts(options.headers), compression },
+    deliveryMode: options.persistent === false ? "transient" : "persistent",
+    priority: checkRange("priority", options.priority, 0, 9),
+    correlationId: options.correlationId,
+    replyTo,
+    expiration: checkRange(
+      "expiration",
+      options.expiration,
+      0,
+      MAX_EXPIRATION,
+    ),
+    messageId: options.messageId ?? crypto.randomUUID(),
+    timestamp: options.timestamp,
+    type: options.type,
+    userId: options.userId,
+    appId: options.appId,
+  };
+}
+
+/**
+ * Refuses a number that is out of range, and rounds it up.
+ *
+ * @param name What it is, for an error.
+ * @param value The number.
+ * @param least The least that is allowed.
+ * @param most The most.
+ * @returns A whole number.
+ * @throws {RangeError} If it is out of range, or none.
+ */
+export function checkRange(
+  name: string,
+  value: number | undefined,
+  least: number,
+  most: number,
+): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && value >= least && value <= most) {
+    return Math.ceil(value);
+  }
+  throw new RangeError(
+    `Cannot publish with ${name} ${value}: it must be a number from ${least} to ${most}`,
+  );
+}
