@@ -99,10 +99,9 @@ Deno.test("no module imports from a higher layer, and pure folders not each othe
   assertEquals(wrong.map(show), []);
 });
 
-/** What the two AMQP clients, or those that speak HTTP, share is no broker: it is for them alone. */
+/** The two AMQP clients share a folder, which is no broker: it is for them alone. */
 const SHARED: Readonly<Record<string, readonly string[]>> = {
   amqp_protocol: ["amqp", "amqp_client"],
-  http_agent: ["couchdb", "sqs"],
 };
 
 Deno.test("a broker's folder imports no other broker's, and nobody theirs but load.ts", async () => {
@@ -110,7 +109,6 @@ Deno.test("a broker's folder imports no other broker's, and nobody theirs but lo
   const wrong = edges.filter(({ from, to }) => {
     const [a = "", b] = [brokerOf(from), brokerOf(to)];
     if (b === undefined || b === "store" || a === b) return false;
-    if (to === PROBE) return from !== "transports/load.ts";
     if (SHARED[b] !== undefined) return !SHARED[b].includes(a);
     return from !== "transports/load.ts";
   });
@@ -126,14 +124,10 @@ Deno.test("messaging/ sees transports by transport.ts and load.ts alone", async 
   assertEquals(wrong.map(show), []);
 });
 
-/** It asks a server what it is: no broker's, and loaded where connecting fails. */
-const PROBE = "transports/probe/client.ts";
-
 Deno.test("the edges out of load.ts into brokers are dynamic, and lead to all of them", async () => {
   const { edges } = await graphOf("mod.ts");
   const out = edges.filter(({ from, to }) =>
-    from === "transports/load.ts" && brokerOf(to) !== undefined &&
-    to !== PROBE
+    from === "transports/load.ts" && brokerOf(to) !== undefined
   );
   assertEquals(
     out.map(({ to }) => to).sort(),
@@ -173,10 +167,10 @@ Deno.test("there are no circles of imports that are evaluated", async () => {
   assertEquals(circles, []);
 });
 
-Deno.test("only client.ts and codec/ name a package or a runtime's module", async () => {
+Deno.test("only client.ts, *_client.ts and codec/ name a package or a runtime's module", async () => {
   const { edges } = await all();
   const wrong = edges.filter(({ from, to }) =>
-    isOurs(from) && !isOurs(to) && !from.endsWith("/client.ts") &&
+    isOurs(from) && !isOurs(to) && !/(?:\/|_)client\.ts$/.test(from) &&
     !from.startsWith("codec/") && !from.startsWith("tests/")
   );
   assertEquals(wrong.map(show), []);

@@ -245,7 +245,7 @@ export async function explainWrongServer(
     return undefined;
   }
   try {
-    const { whatSpeaks } = await import("./probe/client.ts");
+    const { whatSpeaks } = await import("./probe_client.ts");
     const protocol = await whatSpeaks(hostname, port, PATIENCE);
     if (protocol === undefined || protocol.transports.includes(transport)) {
       return undefined;

@@ -9,7 +9,7 @@ import {
 } from "@dashi/mq";
 import { isInstalled, startCouchdb } from "../brokers/couchdb.ts";
 import { freePort, until } from "../brokers/server.ts";
-import { createSender } from "../../transports/couchdb/https/client.ts";
+import { createSender } from "../../transports/couchdb/https_client.ts";
 import { certificates, hasOpenssl } from "../support/certificates.ts";
 import { Proxy } from "../support/proxy.ts";
 

@@ -25,7 +25,7 @@ import { FrameSplitter } from "./frame_splitter.ts";
 import { FrameWriter } from "./frame_writer.ts";
 import { METHODS } from "./methods.ts";
 import type { ClientDialOptions } from "./options.ts";
-import { openSocket } from "./socket/client.ts";
+import { openSocket } from "./socket_client.ts";
 import { openWebSocket } from "./web_socket.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 

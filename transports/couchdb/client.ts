@@ -113,7 +113,7 @@ export class CouchdbClient {
     const { tls } = dial;
     const sender = tls === undefined || Object.keys(tls).length === 0
       ? FETCH
-      : (await import("./https/client.ts")).createSender(tls);
+      : (await import("./https_client.ts")).createSender(tls);
     const client = new CouchdbClient(dial, password, sender, clock);
     try {
       await client.#findDatabase(options);

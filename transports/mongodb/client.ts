@@ -21,7 +21,7 @@ import type {
   Updated,
   UpdateStatement,
 } from "./port.ts";
-import { boundedConnection } from "./answers/client.ts";
+import { boundedConnection } from "./answers_client.ts";
 import { given, tlsConfig } from "./driver_options.ts";
 
 /** What a dial is given beside its options. */

@@ -11,7 +11,7 @@ import {
   MessagingError,
 } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
-import { guardAnswers } from "./answers/client.ts";
+import { guardAnswers } from "./answers_client.ts";
 import { type Arrivals, listenTo } from "./arrivals.ts";
 import { type Dial, redisOptions } from "./dial.ts";
 import {

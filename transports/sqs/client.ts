@@ -12,7 +12,7 @@ import {
   SQSClient,
 } from "@aws-sdk/client-sqs";
 import type { CallOptions } from "../../model/call_options.ts";
-import { type ConfigWithAgents, withAgents } from "./agents/client.ts";
+import { type ConfigWithAgents, withAgents } from "./agents_client.ts";
 import { clientConfig } from "./client_config.ts";
 import type { CredentialSource } from "./credentials.ts";
 import { FORMER_GROUP, type SendEntry } from "./entry.ts";
@@ -30,7 +30,7 @@ import {
   resultOf,
 } from "./batch_result.ts";
 import { type Requests, text } from "./requests.ts";
-import { TopicClient } from "./topics/client.ts";
+import { TopicClient } from "./topics_client.ts";
 
 /** How often the SDK sends a request whose failure may pass: of a busy server, say. */
 const ATTEMPTS = 3;

@@ -2,7 +2,7 @@ import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { NotFoundError } from "../../model/errors.ts";
 import { Batcher } from "./batcher.ts";
-import type { TopicClient } from "./topics/client.ts";
+import type { TopicClient } from "./topics_client.ts";
 import type { SendEntry } from "./entry.ts";
 import { sendError } from "./errors.ts";
 import { entityName, isFifo } from "./names.ts";

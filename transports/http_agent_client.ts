@@ -1,5 +1,5 @@
 import type { Agent, ClientRequest, IncomingMessage } from "node:http";
-import { ResponseTooLargeError } from "../../model/response_limit.ts";
+import { ResponseTooLargeError } from "../model/response_limit.ts";
 
 /** Requests on sockets that had carried others before them. */
 const reusing = new WeakSet<ClientRequest>();

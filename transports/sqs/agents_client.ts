@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
-import { bounding, sendingOnce } from "../../http_agent/client.ts";
-import type { ClientConfig } from "../client_config.ts";
+import { bounding, sendingOnce } from "../http_agent_client.ts";
+import type { ClientConfig } from "./client_config.ts";
 
 /** What the SDK's clients are made with, and the agents that keep their sockets. */
 export interface ConfigWithAgents extends Omit<ClientConfig, "requestHandler"> {

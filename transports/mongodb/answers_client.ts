@@ -1,7 +1,7 @@
 import { MongoNetworkError } from "mongodb";
 import { Connection } from "mongodb/lib/cmap/connection.js";
-import { errorText } from "../../../model/error_text.ts";
-import { checkParts, MessageFollower } from "./messages.ts";
+import { errorText } from "../../model/error_text.ts";
+import { checkParts, MessageFollower } from "./answers/messages.ts";
 
 /** What cuts the stream of a socket into messages, as the driver's does it. */
 interface Messages {

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
-import { nodeTlsOptions, type TlsOptions } from "../../../model/tls_options.ts";
-import { sendingOnce, wasStale } from "../../http_agent/client.ts";
-import type { Sender } from "../sender.ts";
+import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
+import { sendingOnce, wasStale } from "../http_agent_client.ts";
+import type { Sender } from "./sender.ts";
 
 /**
  * `fetch` trusts the system's authorities and takes no certificates: where others

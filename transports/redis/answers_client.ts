@@ -1,5 +1,5 @@
 import handlers from "ioredis/built/DataHandler.js";
-import { ResponseTooLargeError } from "../../../model/response_limit.ts";
+import { ResponseTooLargeError } from "../../model/response_limit.ts";
 
 /** What is used of a client: its socket, once it is connected. */
 interface Connecting {
