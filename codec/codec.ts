@@ -9,7 +9,7 @@ export interface Codec {
   /**
    * Writes a payload.
    *
-   * @throws {EncodeError} If it can not be written in this type.
+   * @throws {EncodeError} If it cannot be written in this type.
    */
   encode(payload: unknown): Uint8Array;
   /**

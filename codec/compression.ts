@@ -101,7 +101,7 @@ export class Compressions {
       const problem = `Cannot compress with ${quote(name)}: it`;
       throw cause === undefined
         ? new EncodeError(`${problem} is not loaded yet`)
-        : new EncodeError(`${problem} can not be loaded`, { cause });
+        : new EncodeError(`${problem} cannot be loaded`, { cause });
     }
     return { body: found.compress(body), contentType: found.contentType };
   }
@@ -124,7 +124,7 @@ export class Compressions {
     const problem = `Cannot decompress a body with ${quote(name)}: it`;
     throw cause === undefined
       ? new DecodeError(`${problem} is not loaded yet`)
-      : new DecodeError(`${problem} can not be loaded`, { cause });
+      : new DecodeError(`${problem} cannot be loaded`, { cause });
   }
 
   #why(name: string): string {

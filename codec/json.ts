@@ -35,7 +35,7 @@ export const JSON_CODEC: Codec = {
  *
  * @param payload What to write.
  * @returns The text.
- * @throws {EncodeError} If it has what can not be written; nothing is silently dropped but `undefined` in objects.
+ * @throws {EncodeError} If it has what cannot be written; nothing is silently dropped but `undefined` in objects.
  */
 export function stringifyJson(payload: unknown): string {
   return write(() => isPlain(payload) ? payload : convert(payload, undefined));
@@ -47,7 +47,7 @@ export function stringifyJson(payload: unknown): string {
  *
  * @param payload What to write.
  * @returns The text.
- * @throws {EncodeError} If it has what can not be written.
+ * @throws {EncodeError} If it has what cannot be written.
  */
 export function stringifyLooseJson(payload: unknown): string {
   const mark = crypto.randomUUID();
@@ -221,7 +221,7 @@ function rawNumber(value: bigint, place: Place | undefined): unknown {
   if (json.rawJSON !== undefined) return json.rawJSON(String(value));
   const number = Number(value);
   if (Number.isSafeInteger(number)) return number;
-  throw unwritable(place, "this runtime can not write a bigint beyond 2^53");
+  throw unwritable(place, "this runtime cannot write a bigint beyond 2^53");
 }
 
 function unwritable(

@@ -153,7 +153,7 @@ export class CodecRegistry {
   /**
    * Writes a payload.
    *
-   * @throws {EncodeError} If it can not be written so, or the serializer or the compression is unknown.
+   * @throws {EncodeError} If it cannot be written so, or the serializer or the compression is unknown.
    */
   encode(payload: unknown, options: EncodeOptions = {}): EncodedBody {
     const encoded = this.#encode(payload, options);
@@ -190,7 +190,7 @@ export class CodecRegistry {
    * Reads a body. Of a type that no codec knows, it is text if its content encoding is a character set, else bytes.
    *
    * @throws {ContentDisallowedError} If its type is not among the accepted.
-   * @throws {DecodeError} If it is not of its type, can not be decompressed, or would become too large.
+   * @throws {DecodeError} If it is not of its type, cannot be decompressed, or would become too large.
    */
   decode(body: Uint8Array, options: DecodeOptions = {}): unknown {
     const { contentEncoding, compression, accept } = options;
@@ -259,7 +259,7 @@ export class CodecRegistry {
     }: its codec`;
     return cause === undefined
       ? new DecodeError(`${problem} is not loaded yet`)
-      : new DecodeError(`${problem} can not be loaded`, { cause });
+      : new DecodeError(`${problem} cannot be loaded`, { cause });
   }
 
   #named(serializer: string): Codec {
@@ -278,7 +278,7 @@ export class CodecRegistry {
     }: it`;
     throw cause === undefined
       ? new EncodeError(`${problem} is not loaded yet`)
-      : new EncodeError(`${problem} can not be loaded`, { cause });
+      : new EncodeError(`${problem} cannot be loaded`, { cause });
   }
 
   #find(nameOrType: string): Codec | LazyCodec | undefined {

@@ -135,7 +135,7 @@ function cannotWrite(format: string): EncodeError {
   return new EncodeError(`Cannot compress with "${format}": ${LACKS}`);
 }
 
-const LACKS = "this runtime can not; newer ones can";
+const LACKS = "this runtime cannot; newer ones can";
 
 /** Decompresses, and counts the bytes that were read. */
 function expand(

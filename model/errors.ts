@@ -253,7 +253,7 @@ export class UnroutableError extends PublishError {
   }
 }
 
-/** A delivery can not be settled: it was settled before, or is no longer ours. */
+/** A delivery cannot be settled: it was settled before, or is no longer ours. */
 export class SettlementError extends MessagingError {
   static {
     this.prototype.name = "SettlementError";
@@ -283,7 +283,7 @@ export class SerializationError extends MessagingError {
   }
 }
 
-/** A payload can not be written in the content type that was asked for. */
+/** A payload cannot be written in the content type that was asked for. */
 export class EncodeError extends SerializationError {
   static {
     this.prototype.name = "EncodeError";
@@ -329,7 +329,7 @@ export class ContentDisallowedError extends SerializationError {
   }
 }
 
-/** The broker can not do this: it lacks the capability. */
+/** The broker cannot do this: it lacks the capability. */
 export class UnsupportedError extends MessagingError {
   static {
     this.prototype.name = "UnsupportedError";
@@ -340,7 +340,7 @@ export class UnsupportedError extends MessagingError {
   }
 }
 
-/** No transport has this name, or its client can not be loaded. */
+/** No transport has this name, or its client cannot be loaded. */
 export class TransportError extends MessagingError {
   static {
     this.prototype.name = "TransportError";

@@ -18,7 +18,7 @@ const CLIENTS: ReadonlyMap<string, string> = new Map([
  */
 export function cannotLoad(transport: string, cause: unknown): TransportError {
   return new TransportError(
-    `Cannot load the transport "${transport}": its module or its client can not be imported; ${
+    `Cannot load the transport "${transport}": its module or its client cannot be imported; ${
       remedy(transport, cause)
     }`,
     { code: "dependency-missing", cause },

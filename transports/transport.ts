@@ -4,7 +4,7 @@
  * through it alone. A broker that has queues but no exchanges implements the much
  * smaller `Store` of `@dashi/mq/store` instead.
  *
- * What the types can not say:
+ * What the types cannot say:
  *
  * 1. `connect` tries once. No transport retries, reconnects, logs, or sleeps
  *    longer than its poll.
@@ -352,7 +352,7 @@ export interface Subscription extends AsyncDisposable {
   /**
    * With `noAck`, where messages are pulled: says that so many deliveries are out
    * of the way, and as many more may come. Without it a `noAck` consumer would
-   * buffer without bound, as RabbitMQ, which pushes, can not help doing.
+   * buffer without bound, as RabbitMQ, which pushes, cannot help doing.
    */
   readonly taken?: ((count: number) => void) | undefined;
   /** Where no more is fetched than is `wanted`: says that more is. */

@@ -6,7 +6,7 @@ import { readBoolean, readSeconds, SHARED_NAMES } from "./query.ts";
 
 /** How one of a transport's own options is read. */
 export interface OptionReader<T> {
-  /** Its name in a URL, in Kombu's spelling; `undefined` where it can not stand in one. */
+  /** Its name in a URL, in Kombu's spelling; `undefined` where it cannot stand in one. */
   readonly urlName?: string | undefined;
   /** Reads it from a URL: the text, in Kombu's unit. */
   readonly fromUrl?: ((name: string, value: string) => T) | undefined;

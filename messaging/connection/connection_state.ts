@@ -76,7 +76,7 @@ export type ConnectionEvent =
     readonly entity: Entity;
     readonly error: Error;
   }
-  /** A consumer that has worked can not consume from a queue now; it tries again after `delay` ms. */
+  /** A consumer that has worked cannot consume from a queue now; it tries again after `delay` ms. */
   | {
     readonly type: "consume-failed";
     /** The queue's name; empty if it has none yet, or where it is the channel of all. */

@@ -30,7 +30,7 @@ import { mayPass, Refusals } from "../connection/session_errors.ts";
 /**
  * Consumes from some queues on one channel, and again on another when that is
  * lost. What arrives goes to one mailbox; what was in it when the channel was lost
- * is taken out, for the broker delivers it again. A queue that can not be consumed from
+ * is taken out, for the broker delivers it again. A queue that cannot be consumed from
  * any more, among others, is tried again apart from them: they go on.
  */
 export class Intake {
@@ -304,7 +304,7 @@ export class Intake {
     }
   }
 
-  /** One queue of several can not be consumed from any more: the others go on without it. */
+  /** One queue of several cannot be consumed from any more: the others go on without it. */
   #part(queue: Queue | string, error: unknown): boolean {
     const isIts = error instanceof ChannelError && !error.retryable;
     if (!this.#worked || !isIts || this.#queues.length < 2) return false;
@@ -376,7 +376,7 @@ export class Intake {
     this.#worked ||= lane.heard || !wasFinal;
     try {
       if (wasFinal) throw error;
-      // By its name alone it can not be declared again; it may still be there.
+      // By its name alone it cannot be declared again; it may still be there.
       declarations.doubt();
       const deadline = clock.now() + endpoint.operationTimeout;
       const call = { signal: undefined, deadline };

@@ -107,7 +107,7 @@ export async function lookAt(
 }
 
 /**
- * Says whether to consume again would end the same way: the queue is there, and can not
+ * Says whether to consume again would end the same way: the queue is there, and cannot
  * be read.
  *
  * @param error What ended the consumer.
@@ -134,7 +134,7 @@ export function isFull(error: Error): boolean {
  * connection of before holds its exclusive queues and consumers until the broker has
  * noticed that it is gone.
  *
- * @param error Why it can not be consumed from.
+ * @param error Why it cannot be consumed from.
  * @param exclusive Whether the consumer is to be the only one.
  * @returns The error to go by.
  */
@@ -152,7 +152,7 @@ export function heldForNow(error: unknown, exclusive: boolean): unknown {
  * Requires a broker that can delay.
  *
  * @param link The connection to it.
- * @throws {UnsupportedError} If it can not.
+ * @throws {UnsupportedError} If it cannot.
  */
 export function requireDelay({ connection }: Link): void {
   if (connection.capabilities.has("delay")) return;
@@ -162,7 +162,7 @@ export function requireDelay({ connection }: Link): void {
 }
 
 /**
- * Makes the event of a consumer that can not consume for now.
+ * Makes the event of a consumer that cannot consume for now.
  *
  * @param queues Its queues.
  * @param delay When it tries again, ms.

@@ -307,7 +307,7 @@ export class ReceivedMessage<T> implements Message<T> {
     this.#source.onLost(this.#delivery, (reason) => controller.abort(reason));
   }
 
-  /** Marks it as settled, or says why it can not be. */
+  /** Marks it as settled, or says why it cannot be. */
   #settle(action: string): SettlementError | undefined {
     if (this.#settled) {
       const why = this.#source.noAck

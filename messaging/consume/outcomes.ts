@@ -227,7 +227,7 @@ export class Outcomes<T> {
     message: ReceivedMessage<T>,
     error: unknown,
   ): NextAttempt | undefined {
-    // What can not be read will not be readable later.
+    // What cannot be read will not be readable later.
     if (this.#retry === false || message.isUnreadable(error)) return undefined;
     try {
       const policy = this.#retry ?? DEFAULT_RETRY;

@@ -7,7 +7,7 @@ import type { Call, OperationOptions } from "../operation_options.ts";
 /** The channel that messages were delivered on, for as long as it lasts. */
 export interface Source {
   readonly channel: Channel;
-  /** Whether it still is: a message of a lost one can not be settled. */
+  /** Whether it still is: a message of a lost one cannot be settled. */
   readonly alive: boolean;
   readonly consumerTag: string | undefined;
   readonly noAck: boolean;

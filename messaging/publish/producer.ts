@@ -91,7 +91,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   /**
    * Publishes a message, and resolves when the broker has accepted it.
    *
-   * @throws {EncodeError} If the payload can not be written.
+   * @throws {EncodeError} If the payload cannot be written.
    * @throws {UnroutableError} If it is mandatory and no queue takes it.
    * @throws {NotFoundError} If there is no such exchange.
    * @throws {PublishError} If the broker refuses it.

@@ -4,7 +4,7 @@
 import { Server } from "node:net";
 import { startFauxqs } from "fauxqs";
 
-/** With a folder it listens on every address, and can not be told otherwise. */
+/** With a folder it listens on every address, and cannot be told otherwise. */
 function onLoopbackOnly(): void {
   Server.prototype.listen = new Proxy(Server.prototype.listen, {
     apply: (listen, server, [options, ...rest]) =>

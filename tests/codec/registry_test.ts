@@ -275,7 +275,7 @@ Deno.test("what a codec of the user's own throws is the cause of an EncodeError,
   assertEquals([written.cause, read.cause], [cause, cause]);
 });
 
-Deno.test("a codec that can not be loaded rejects its preparation", async () => {
+Deno.test("a codec that cannot be loaded rejects its preparation", async () => {
   const registry = createCodecRegistry();
   registry.register({
     name: "gone",

@@ -151,7 +151,7 @@ export const RETRYING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what can not be read is not tried again (row 8)",
+    "what cannot be read is not tried again (row 8)",
     async (stage) => {
       const { dead, queue, producer } = queues(stage);
       await producer.publish("{", { contentType: "application/json" });

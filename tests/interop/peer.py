@@ -17,7 +17,7 @@ import uuid
 import kombu
 from kombu import Connection, Exchange, Queue, binding
 
-# What JSON can not tell apart goes as an object of one key.
+# What JSON cannot tell apart goes as an object of one key.
 
 
 def show(value):

@@ -88,7 +88,7 @@ Deno.test("a consumer reads compressed messages, whether it waits for them or fi
   await connection.close();
 });
 
-/** Bodies that can not be decompressed, by the name in their header. */
+/** Bodies that cannot be decompressed, by the name in their header. */
 const POISON: readonly (readonly [string, FieldTable, Uint8Array])[] = [
   ["no zlib", { compression: GZIP }, Uint8Array.of(123, 125)],
   ["nothing", { compression: GZIP }, new Uint8Array(0)],
@@ -99,7 +99,7 @@ const POISON: readonly (readonly [string, FieldTable, Uint8Array])[] = [
   ["a header that is no text", { compression: [1] }, Uint8Array.of(1)],
 ];
 
-Deno.test("what can not be decompressed goes to onInvalid, and the loop goes on", async () => {
+Deno.test("what cannot be decompressed goes to onInvalid, and the loop goes on", async () => {
   const { connection, queue, routingKey } = open();
   const producer = connection.producer({ declare: [queue] });
   for (const [, headers, body] of POISON) {
@@ -159,7 +159,7 @@ Deno.test("maxDecompressedSize bounds what a payload may become", async () => {
   }
 });
 
-Deno.test("a compression or codec that can not be loaded is the message's error, not the loop's", async () => {
+Deno.test("a compression or codec that cannot be loaded is the message's error, not the loop's", async () => {
   const codecs = createCodecRegistry();
   const load = () => Promise.reject(new Error("not installed"));
   codecs.registerCompression({
@@ -174,7 +174,7 @@ Deno.test("a compression or codec that can not be loaded is the message's error,
     const error = await assertRejects(
       () => producer.publish("x", { routingKey, ...options }),
       EncodeError,
-      "can not be loaded",
+      "cannot be loaded",
     );
     assertEquals(String(error.cause), "Error: not installed");
   }

@@ -64,7 +64,7 @@ export interface Subject {
     | undefined;
 }
 
-/** Registers all cases; those that can not be run are ignored, with the reason in their name. */
+/** Registers all cases; those that cannot be run are ignored, with the reason in their name. */
 export async function registerConformance(
   name: string,
   subject: Subject,

@@ -99,7 +99,7 @@ Deno.test("FrameWriter gives away bytes that do not change any more", () => {
   assertEquals(parts, copies);
 });
 
-Deno.test("FrameWriter leaves nothing of what can not be encoded", () => {
+Deno.test("FrameWriter leaves nothing of what cannot be encoded", () => {
   const { writer, frames } = record();
   publish(writer, Uint8Array.of(1));
   const long = "x".repeat(256);

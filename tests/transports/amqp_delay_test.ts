@@ -83,7 +83,7 @@ Deno.test("delayed() waits as long as it should at every delay, rounded up to a 
   ) assertEquals(secondsOf(delayed(message(delay), TARGET)), seconds);
 });
 
-Deno.test("delayed() refuses what the levels can not hold", () => {
+Deno.test("delayed() refuses what the levels cannot hold", () => {
   assertThrows(
     () => delayed(message(MAX_SECONDS * 1000 + 1), TARGET),
     RangeError,
@@ -136,7 +136,7 @@ Deno.test("restore() keeps the deaths that are not the waiting's", () => {
   );
 });
 
-test("what can not be delayed as it is asked for is refused, and says why", async ({ url }) => {
+test("what cannot be delayed as it is asked for is refused, and says why", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });
   const status = await connection.declare(queue);
@@ -226,7 +226,7 @@ test("a delayed message keeps the deaths that it had, and tells of no others", a
   await channel[Symbol.asyncDispose]();
 });
 
-test("a requeue whose copy can not be published leaves the message unsettled", async ({ url }) => {
+test("a requeue whose copy cannot be published leaves the message unsettled", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });
   const status = await connection.declare(queue);

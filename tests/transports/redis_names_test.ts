@@ -12,7 +12,7 @@ import {
   queueOf,
 } from "../support/redis_transport.ts";
 
-test("keys that are no queues can not be used as queues", async (server) => {
+test("keys that are no queues cannot be used as queues", async (server) => {
   await using connection = await openTransport(server.url);
   await using raw = new Raw(server.port);
   const channel = await connection.openChannel();

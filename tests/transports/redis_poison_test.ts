@@ -12,7 +12,7 @@ import {
   queueOf,
 } from "../support/redis_transport.ts";
 
-test("a dead letter that can not be put stays where it was", async (server) => {
+test("a dead letter that cannot be put stays where it was", async (server) => {
   await using connection = await openTransport(server.url);
   await using raw = new Raw(server.port);
   const channel = await connection.openChannel();
@@ -155,7 +155,7 @@ test(
   { arguments: [] },
 );
 
-test("an expired message that can not be dead-lettered ends nobody else's consumer, and keeps no other from it", async (server) => {
+test("an expired message that cannot be dead-lettered ends nobody else's consumer, and keeps no other from it", async (server) => {
   await using connection = await openTransport(server.url);
   await using raw = new Raw(server.port);
   const channel = await connection.openChannel();
@@ -226,7 +226,7 @@ test("a delayed message comes though many queues wait for somebody to dead-lette
   );
 });
 
-test("what is no message and can not be requeued stays aside", async (server) => {
+test("what is no message and cannot be requeued stays aside", async (server) => {
   await using connection = await openTransport(server.url);
   await using raw = new Raw(server.port);
   const channel = await connection.openChannel();
@@ -251,7 +251,7 @@ const AS_BYTES = (text: string) =>
     .join("");
 
 test(
-  "what we can not read is given back byte for byte, by whatever gives it back, and keeps nothing else",
+  "what we cannot read is given back byte for byte, by whatever gives it back, and keeps nothing else",
   async (server) => {
     await using raw = new Raw(server.port);
     const foreign = '{"x": {"__type__": "nobody\'s", "__value__": 1.0}}';

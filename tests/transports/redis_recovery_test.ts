@@ -87,7 +87,7 @@ test("what a connection held goes back at once when it is had again (row 6)", as
   while (seen.length < 10) {
     const { value } = await iterator.next();
     assert(value !== undefined);
-    // Those that had come before the cut can not be acked.
+    // Those that had come before the cut cannot be acked.
     const acked = await value.ack().then(() => true, () => false);
     if (!acked) continue;
     const { payload, deliveryInfo, deliveryCount } = value;

@@ -58,7 +58,7 @@ Deno.test("credentials are asked for once by all who wait", async () => {
   assertEquals((await given.get()).accessKeyId, "key2");
 });
 
-Deno.test("where new credentials can not be had, the present ones serve to their end", async () => {
+Deno.test("where new credentials cannot be had, the present ones serve to their end", async () => {
   const clock = new TestClock();
   let broken = false;
   const given = new CredentialSource(() => {

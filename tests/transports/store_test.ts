@@ -86,7 +86,7 @@ Deno.test("a failed renewal is repeated", async () => {
   await connection[Symbol.asyncDispose]();
 });
 
-Deno.test("a lost lease is told, makes room, and can not be settled", async () => {
+Deno.test("a lost lease is told, makes room, and cannot be settled", async () => {
   const { clock, channel, connection } = await open((inner) => ({
     limits: { ...inner.limits, lease: 3000 },
     renew: async (reservations) => {

@@ -72,7 +72,7 @@ async function load(): Promise<Amqplib> {
     shared = await import("amqplib");
   } catch (cause) {
     throw new TransportError(
-      'Cannot load the transport "amqp": its client can not be imported; add amqplib to your dependencies',
+      'Cannot load the transport "amqp": its client cannot be imported; add amqplib to your dependencies',
       { code: "dependency-missing", cause },
     );
   }

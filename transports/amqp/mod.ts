@@ -26,7 +26,7 @@
  * first of them declares, `dashi_delayed_<level>`, one for each binary digit of the delay
  * in seconds, rounded up; 2^28 - 1 seconds are the most. The exchange or queue that they
  * are for is bound to `dashi_delayed_delivery`, which takes the permission to configure
- * and write these. They are routed by the bindings of then. A delayed message can not
+ * and write these. They are routed by the bindings of then. A delayed message cannot
  * have an expiration, `BCC`, or be mandatory to another than the default exchange.
  *
  * From RabbitMQ 3.10 on they are quorum queues that dead-letter at least once: what
@@ -43,7 +43,7 @@
  * waited in it is lost. So leave them out of policies: `expires` deletes a queue whose
  * messages wait longer than that, with them; `message-ttl` shortens delays;
  * `max-length` drops what waits longest, or with `overflow: reject-publish` refuses. An
- * operator policy can not be overridden either.
+ * operator policy cannot be overridden either.
  *
  * A connection that publishes and consumes is two TCP connections to the broker, by the
  * same name, for it reads nothing from those that publish while it is short of memory or

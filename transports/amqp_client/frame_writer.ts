@@ -21,7 +21,7 @@ const UTF8 = new TextEncoder();
 
 /**
  * Writes AMQP's frames into pages, which leave when they are full or flushed: many
- * frames in one call of the socket. A frame that can not be encoded leaves nothing.
+ * frames in one call of the socket. A frame that cannot be encoded leaves nothing.
  */
 export class FrameWriter {
   readonly #send: (bytes: Uint8Array) => void;
@@ -48,7 +48,7 @@ export class FrameWriter {
    * @param channel The channel's number.
    * @param method The method: its class and its number in the class.
    * @param write Writes the arguments.
-   * @throws {EncodeError} If they can not be encoded: then nothing is written.
+   * @throws {EncodeError} If they cannot be encoded: then nothing is written.
    */
   method(channel: number, method: Method, write?: () => void): void {
     this.#whole(() => this.#method(channel, method, write));
@@ -62,7 +62,7 @@ export class FrameWriter {
    * @param write Writes the arguments.
    * @param body The message's body.
    * @param properties Writes the flags and the properties.
-   * @throws {EncodeError} If it can not be encoded: then nothing is written.
+   * @throws {EncodeError} If it cannot be encoded: then nothing is written.
    */
   message(
     channel: number,

@@ -6,7 +6,7 @@ import type { FrameWriter } from "./frame_writer.ts";
  *
  * @param writer Where to.
  * @param properties The properties.
- * @throws {EncodeError} If one can not be encoded.
+ * @throws {EncodeError} If one cannot be encoded.
  */
 export function writeProperties(
   writer: FrameWriter,

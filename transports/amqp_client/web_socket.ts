@@ -18,7 +18,7 @@ const PONG = 10;
 
 /**
  * Speaks WebSocket (RFC 6455) over a wire. The platform's own can be given no authority or
- * certificate, and where the other side has fallen silent it can not be cut: it keeps
+ * certificate, and where the other side has fallen silent it cannot be cut: it keeps
  * its process alive until the system gives up.
  *
  * @param place Where it leads.

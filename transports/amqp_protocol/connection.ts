@@ -126,7 +126,7 @@ export class AmqpConnection implements TransportConnection {
    * @returns The open connection.
    * @throws {AuthenticationError} If the broker refuses the user.
    * @throws {NotFoundError} If it has no such virtual host.
-   * @throws {ConnectionError} If it can not be reached.
+   * @throws {ConnectionError} If it cannot be reached.
    * @throws {TimeoutError} If it does not answer by the deadline.
    */
   static async open(

@@ -114,7 +114,7 @@ export function laterQueues(delay: number): readonly string[] {
 }
 
 /**
- * Says why a message can not be delayed as it is.
+ * Says why a message cannot be delayed as it is.
  *
  * @param message The message.
  * @returns The error, or `undefined` if all is well.

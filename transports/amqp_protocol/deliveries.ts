@@ -139,7 +139,7 @@ export class Deliveries {
     batch?.reject(lostBefore(cause));
   }
 
-  /** Tells when what was written has left the process, or that it can not in time. */
+  /** Tells when what was written has left the process, or that it cannot in time. */
   #whenLeft(left: () => void, failed: (error: Error) => void): void {
     const { clock, limits, operationTimeout } = this.#bounds;
     const deadline = limits.watchDeadline(

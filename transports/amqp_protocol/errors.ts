@@ -149,7 +149,7 @@ export function dialError(
   const certificate = /certificate|self.signed|unknown ?issuer/i.test(text);
   return new ConnectionError(
     certificate
-      ? `${action}: its certificate can not be trusted (${text}); give the authority's as ssl: { ca }`
+      ? `${action}: its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`
       : `${action}: ${text}`,
     { ...details, code: "connection-failed", retryable: !certificate },
   );

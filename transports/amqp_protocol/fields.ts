@@ -28,7 +28,7 @@ export function numberType(value: number): "int32" | "int64" | "double" {
  *
  * @param name The header's name, for the error.
  * @param value The integer.
- * @throws {EncodeError} If AMQP's largest type can not hold it.
+ * @throws {EncodeError} If AMQP's largest type cannot hold it.
  */
 export function checkInteger(name: string, value: bigint): void {
   if (value >= INT64_LEAST && value <= INT64_MOST) return;

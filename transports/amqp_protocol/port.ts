@@ -118,7 +118,7 @@ export interface AmqpClientChannel {
   bind(binding: Binding): Promise<unknown>;
   unbind(binding: Binding): Promise<unknown>;
 
-  /** Publishes; `done` is called with what went wrong, or with nothing. Throws if the message can not be encoded. */
+  /** Publishes; `done` is called with what went wrong, or with nothing. Throws if the message cannot be encoded. */
   publish(message: Publishing, done: (error: unknown) => void): void;
   /** Takes one message. */
   get(queue: string, noAck: boolean): Promise<RawMessage | undefined>;
@@ -135,7 +135,7 @@ export interface AmqpClientChannel {
   ack(deliveryTag: number, multiple: boolean): void;
   /** Rejects a delivery. Throws if the channel has ended. */
   reject(deliveryTag: number, requeue: boolean): void;
-  /** Calls back, always, when what was acked and rejected before has left the process; with an error if it can not any more. Must not throw. */
+  /** Calls back, always, when what was acked and rejected before has left the process; with an error if it cannot any more. Must not throw. */
   left(done: (error?: unknown) => void): void;
   /** Closes it and waits for the answer. */
   close(): Promise<void>;

@@ -65,7 +65,7 @@ export class Socket {
    * @returns The open socket.
    * @throws {AuthenticationError} If the broker refuses the user.
    * @throws {NotFoundError} If it has no such virtual host.
-   * @throws {ConnectionError} If it can not be reached.
+   * @throws {ConnectionError} If it cannot be reached.
    * @throws {TimeoutError} If it does not answer by the deadline.
    */
   static async open(

@@ -36,7 +36,7 @@ export class BodyWriter {
    * @param message The message.
    * @param life Its time to live, if it has one.
    * @returns The body.
-   * @throws {EncodeError} If a header can not be written as JSON.
+   * @throws {EncodeError} If a header cannot be written as JSON.
    */
   write(message: Publishing, life: Life | undefined): string {
     const envelope = this.#envelopes.write(message, crypto.randomUUID());

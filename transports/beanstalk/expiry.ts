@@ -185,7 +185,7 @@ export class Expiry {
     return timeLeft(life, age, context.clock.wall());
   }
 
-  /** Takes one job by its number. Servers before 1.12 can not: there it stays. */
+  /** Takes one job by its number. Servers before 1.12 cannot: there it stays. */
   async #reserve(
     queue: string,
     id: number,

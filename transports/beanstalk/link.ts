@@ -292,7 +292,7 @@ export function closedError(action: string): ClosedError {
 }
 
 /**
- * Makes the error for an answer that says that the server can not do it now.
+ * Makes the error for an answer that says that the server cannot do it now.
  *
  * @param action What the call does.
  * @param word The answer.

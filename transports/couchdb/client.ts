@@ -102,7 +102,7 @@ export class CouchdbClient {
    * @param clock The time.
    * @param options The limits.
    * @returns The client.
-   * @throws {ConnectionError} If it can not be had; an `AuthenticationError` where the user may not.
+   * @throws {ConnectionError} If it cannot be had; an `AuthenticationError` where the user may not.
    */
   static async open(
     dial: DialOptions,

@@ -107,7 +107,7 @@ export function networkError(
   const certificate = /certificate|self.signed|unknown ?issuer/i.test(text);
   return new ConnectionError(
     certificate
-      ? `${what}: its certificate can not be trusted (${text}); give the authority's as ssl: { ca }`
+      ? `${what}: its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`
       : `${what}: ${text}`,
     {
       code,

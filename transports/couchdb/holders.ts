@@ -217,7 +217,7 @@ export class Holders {
     holders: readonly Holder[],
     options?: CallOptions,
   ): Promise<readonly string[]> {
-    // First: from here on it can not renew. Who is faster, it or another, wins.
+    // First: from here on it cannot renew. Who is faster, it or another, wins.
     const marked = await Promise.all(holders.map(async (holder) => {
       const { id, rev, owner, lease, queues } = holder;
       const doc = { _id: id, _rev: rev, owner, lease, queues, missed: true };

@@ -51,7 +51,7 @@ export function dialError(
       );
     case "certificate":
       return new ConnectionError(
-        `${action}: its certificate can not be trusted (${text}); give the authority's as ssl: { ca }`,
+        `${action}: its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`,
         { ...details, code: "connection-failed", retryable: false },
       );
     case "closed":

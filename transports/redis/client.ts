@@ -86,7 +86,7 @@ export class RedisClient implements AsyncDisposable {
   /**
    * Dials once. Nobody is logged in then.
    *
-   * @throws {ConnectionError} If the server can not be reached.
+   * @throws {ConnectionError} If the server cannot be reached.
    * @throws {TimeoutError} If it does not answer by the deadline.
    */
   static async open(dial: Dial, options: CallOptions): Promise<RedisClient> {

@@ -31,7 +31,7 @@ export interface Sockets {
  * @throws {AuthenticationError} If the server refuses the user.
  * @throws {NotFoundError} If it has no such database, or a sentinel no such master.
  * @throws {UnsupportedError} If it is a node of a cluster, or too old.
- * @throws {ConnectionError} If it can not be reached, or is no master.
+ * @throws {ConnectionError} If it cannot be reached, or is no master.
  * @throws {TimeoutError} If it does not answer by the deadline.
  */
 export async function connect(

@@ -101,7 +101,7 @@ export function lostError(
   const certificate = /certificate|self.signed|unknown ?issuer/i.test(text);
   return new ConnectionError(
     certificate
-      ? `Cannot connect to "${broker}": its certificate can not be trusted (${text}); give the authority's as ssl: { ca }`
+      ? `Cannot connect to "${broker}": its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`
       : `Cannot connect to "${broker}": ${text}`,
     {
       code: "connection-failed",

@@ -1,6 +1,6 @@
 /** How scripts put messages, in Lua. */
 
-/** ARGV: version and sets; how many queues go when they are not used, then each with its x-expires; how many queues will change with time, then each with when; how many are announced, then for each its list's place, its own in it, and the channel; then lists, each its key, how many, and they. Returns the places of lists that can not be, and why. */
+/** ARGV: version and sets; how many queues go when they are not used, then each with its x-expires; how many queues will change with time, then each with when; how many are announced, then for each its list's place, its own in it, and the channel; then lists, each its key, how many, and they. Returns the places of lists that cannot be, and why. */
 export const PUT: string = String.raw`
 local old, at = isOld(1)
 if old then return 'stale' end
@@ -143,7 +143,7 @@ return type(receivers) == 'number' and receivers or 0
 /**
  * ARGV: version and sets; then for each what others published, and one of the queues that it
  * is put into: under which name it is claimed or '', the queue, the suffix of its list, the
- * text, when it expires or '', and x-expires or ''. Returns the places of those that can not
+ * text, when it expires or '', and x-expires or ''. Returns the places of those that cannot
  * be put, and why.
  */
 export const ADOPT: string = String.raw`

@@ -80,7 +80,7 @@ local function giveBack(group)
   for j = i, 1, -1 do all[#all + 1] = ahead[j] end
   pushAll(group.list, all)
 end
--- What can not be put back stays unacked until somebody tries again.
+-- What cannot be put back stays unacked until somebody tries again.
 local function isStuck(first, last)
   for i = first, last, 4 do
     local size = redis.pcall('LLEN', P .. ARGV[i] .. ARGV[i + 1])
@@ -176,7 +176,7 @@ return lost
 
 /** ARGV: the queue, its list, what was put aside. */
 export const BACK: string = String.raw`
--- First, so that nothing is removed that can not be put there.
+-- First, so that nothing is removed that cannot be put there.
 redis.call('LLEN', ARGV[2])
 if redis.call('LREM', MALFORMED .. ARGV[1], 1, ARGV[3]) == 0 then return 0 end
 return redis.call('RPUSH', ARGV[2], ARGV[3])

@@ -46,8 +46,8 @@
  * nothing. What lies in a queue and is no message goes to `onInvalid`, and stays in
  * the list `dashi.malformed.<queue>` until it is acked.
  *
- * A key that is kept for something else (`unacked`, `dashi.…`, `_kombu.binding.…`) can
- * not be a queue. A binding whose routing key contains `sep` is seen by ours alone.
+ * A key that is kept for something else (`unacked`, `dashi.…`, `_kombu.binding.…`) cannot
+ * be a queue. A binding whose routing key contains `sep` is seen by ours alone.
  *
  * A fanout exchange puts a message into each bound queue that one of ours has declared or consumes,
  * in one step, and announces it by PUB/SUB to Kombu's consumers, who get it as from their own. What

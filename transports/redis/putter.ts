@@ -26,7 +26,7 @@ const PUT: PutResult = { type: "put", displaced: [] };
 const STALE: PutResult = { type: "stale" };
 const PLAIN = "plain";
 const NO_ARGUMENTS: FieldTable = {};
-/** Lists that can not be written to, and why. */
+/** Lists that cannot be written to, and why. */
 type Refused = ReadonlyMap<string, Error>;
 
 /** Deadlines of one turn that differ by less are one, ms. */
@@ -266,7 +266,7 @@ export class Putter {
     });
   }
 
-  /** A command for each list. Returns the lists that can not be, and why. */
+  /** A command for each list. Returns the lists that cannot be, and why. */
   async #push({ pushes, last: deadline }: Batch): Promise<Refused> {
     const refused = new Map<string, Error>();
     await Promise.all([...pushes].map(async ([list, push]) => {
@@ -283,7 +283,7 @@ export class Putter {
     return refused;
   }
 
-  /** A script for all. Returns the lists that can not be, and why; `undefined` if the view was old. */
+  /** A script for all. Returns the lists that cannot be, and why; `undefined` if the view was old. */
   async #putAll(batch: Batch): Promise<Refused | undefined> {
     const { version, lists, timed, last: deadline } = batch;
     const seen = versionArguments(this.#core.mirror, version);

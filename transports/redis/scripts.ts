@@ -59,7 +59,7 @@ export interface Scripts {
   readonly purge: string;
   /** Looks whether something of a queue is unacked. */
   readonly unacked: string;
-  /** Puts aside what can not be read. */
+  /** Puts aside what cannot be read. */
   readonly aside: string;
   /** Brings back into its queue what was put aside. */
   readonly back: string;

@@ -188,7 +188,7 @@ export function markRedelivered(text: string, field: string): string {
 }
 
 /**
- * Makes of what lay in a list what is put back there: marked, or, where we can not read it,
+ * Makes of what lay in a list what is put back there: marked, or, where we cannot read it,
  * the same bytes.
  *
  * @param bytes What lay there.

@@ -66,7 +66,7 @@ export function decodeBody(
   return { message, redelivered: false };
 }
 
-/** Says of what can not be read, as a header of a type that we do not know, whether it was to be an envelope. */
+/** Says of what cannot be read, as a header of a type that we do not know, whether it was to be an envelope. */
 function isEnvelope(text: string): boolean {
   try {
     const value = parseLooseJson(text);

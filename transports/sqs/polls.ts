@@ -57,7 +57,7 @@ interface Waiter {
 }
 
 /**
- * Receives. A request that was sent can not be called back: SQS may hand messages to
+ * Receives. A request that was sent cannot be called back: SQS may hand messages to
  * it after we have hung up, and they are out of sight until their time is over. So a
  * receive that nobody waits for any more goes on, and the next one for its queue takes
  * it over; what comes without anybody waiting is given back at once.

@@ -33,7 +33,7 @@ const QUEUE_ARGUMENTS: readonly (readonly [string, Capability])[] = [
 ];
 
 /**
- * Refuses a queue that the broker can not carry as declared.
+ * Refuses a queue that the broker cannot carry as declared.
  *
  * @param capabilities What the broker can do.
  * @param queue The declaration.
@@ -54,7 +54,7 @@ export function requireForQueue(
 }
 
 /**
- * Says why a message can not be published as it is asked for. Returned and not
+ * Says why a message cannot be published as it is asked for. Returned and not
  * thrown: the hot path has a promise to reject.
  *
  * @param capabilities What the broker can do.

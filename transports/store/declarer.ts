@@ -7,7 +7,7 @@ import { planConsume } from "../../virtual/consume.ts";
 import type { Topology, TopologyChange } from "../../virtual/topology.ts";
 import type { Store, TopologyKey } from "./store.ts";
 
-/** Decides which changes lead from a topology to what is wanted, or throws why it can not be had. */
+/** Decides which changes lead from a topology to what is wanted, or throws why it cannot be had. */
 export type Plan = (topology: Topology) => readonly TopologyChange[];
 
 /**

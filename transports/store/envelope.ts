@@ -50,7 +50,7 @@ export class EnvelopeWriter {
    * @param message The message.
    * @param deliveryTag Names it; a UUID.
    * @returns The envelope.
-   * @throws {EncodeError} If a header can not be written as JSON.
+   * @throws {EncodeError} If a header cannot be written as JSON.
    */
   write(message: Publishing, deliveryTag: string): string {
     return ENVELOPE_HEAD + encodeBase64(message.body) +
@@ -64,7 +64,7 @@ export class EnvelopeWriter {
    * @param message The message.
    * @param deliveryTag Names it; a UUID.
    * @returns The envelope from the quote that ends the body.
-   * @throws {EncodeError} If a header can not be written as JSON.
+   * @throws {EncodeError} If a header cannot be written as JSON.
    */
   writeTail(message: Publishing, deliveryTag: string): string {
     const { properties, exchange, routingKey } = message;

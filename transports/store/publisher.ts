@@ -102,7 +102,7 @@ export class Publisher {
       announced: routed.announced,
     });
     return put.then((result) => {
-      // Not before: what the store does not have yet it can not see to.
+      // Not before: what the store does not have yet it cannot see to.
       this.#ripener.notePut(routed.queues, message.delay);
       return result.type === "put" && result.displaced.length === 0 &&
           routed.broadcasts.length === 0
@@ -129,7 +129,7 @@ export class Publisher {
           { code: "publish-refused", retryable: true },
         );
       case "stale":
-      case "lost": // can not be: nothing was to be removed instead
+      case "lost": // cannot be: nothing was to be removed instead
         // The tables changed since the route was decided.
         return await this.#routeAnew(message, options);
     }

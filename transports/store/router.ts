@@ -162,7 +162,7 @@ export class Router {
     return routed.unknown ?? routed;
   }
 
-  /** Says whether a queue may have been bound since: where nothing is put, the store can not tell by itself. */
+  /** Says whether a queue may have been bound since: where nothing is put, the store cannot tell by itself. */
   async isOld(
     message: Publishing,
     routed: Routed,

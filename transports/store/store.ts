@@ -299,7 +299,7 @@ export interface Reserved {
   readonly reservations: readonly Reservation[];
   /** Queues that were deleted: their consumers end. */
   readonly missing: readonly string[];
-  /** Queues that can not be read, and why: their consumers end with that. */
+  /** Queues that cannot be read, and why: their consumers end with that. */
   readonly failed?: ReadonlyMap<string, Error> | undefined;
 }
 

@@ -95,7 +95,7 @@ export class Tables {
     const [store, owner] = [this.#store, this.#owner];
     checkQueueDeclaration(queue);
     requireForQueue(store.capabilities, queue);
-    // A random name can not be taken, so the plan's rule against `amq.` names,
+    // A random name cannot be taken, so the plan's rule against `amq.` names,
     // which is for names that users choose, is told so.
     const declared = queue.name === ""
       ? { ...queue, name: `amq.gen-${crypto.randomUUID()}` }
