@@ -78,7 +78,8 @@ export interface ConnectionOptions {
   /**
    * Called with each event of something that went wrong while nobody reads
    * `connection.events()`. The default writes one line to the console, at most once a
-   * minute for each kind, with how many there were: `() => {}` is silence.
+   * minute for each kind; the others are counted, and their number is written with the next
+   * line, or when the connection is closed or the process ends: `() => {}` is silence.
    */
   readonly onUnhandled?: ((event: ConnectionEvent) => void) | undefined;
   /** A name for the connection, shown by brokers that list connections. */

@@ -235,6 +235,7 @@ export class Session {
     });
     this.limits.clear();
     this.#setState({ type: "closed" });
+    this.#unhandled.flush();
     this.watchers.end();
   }
 

@@ -3,6 +3,7 @@ import type { Clock } from "../../async/clock.ts";
 import { errorText } from "../../model/error_text.ts";
 import { printable } from "../../model/foreign_text.ts";
 import { DecodeError } from "../../model/errors.ts";
+import { atExit } from "./at_exit.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import type { Aftermath } from "../consume/run_options.ts";
 
@@ -12,14 +13,30 @@ export type UnhandledListener = (event: ConnectionEvent) => void;
 /** Of each kind one is told in so many milliseconds; the others are counted. */
 const INTERVAL = 60_000;
 
+/** So many queues or exchanges are named of what was counted. */
+const MAX_NAMED = 5;
+
+/** What was told of one kind, and counted since. */
+interface Told {
+  readonly type: ConnectionEvent["type"];
+  at: number;
+  silent: number;
+  /** The queues or exchanges of those that were counted, the first of them. */
+  readonly where: Set<string>;
+}
+
 /**
  * Tells of what went wrong where nobody listens: to the option `onUnhandled`, or else in
- * one line on the console, at most once a minute for each kind, with how many there were.
+ * one line on the console, at most once a minute for each kind. The others are counted,
+ * and their count is told with the next line of the kind; when the connection is closed,
+ * or its process ends, one line has all counts that are left.
  */
 export class Unhandled {
   readonly #clock: Clock;
   readonly #listener: UnhandledListener | undefined;
-  readonly #told = new Map<string, { at: number; silent: number }>();
+  readonly #told = new Map<string, Told>();
+  /** Calls off what is told when the process ends. */
+  #stay: (() => void) | undefined;
 
   /** Makes one that has told nothing yet. */
   constructor(clock: Clock, listener: UnhandledListener | undefined) {
@@ -50,16 +67,67 @@ export class Unhandled {
     const before = this.#told.get(kind);
     if (before !== undefined && now - before.at < INTERVAL) {
       before.silent++;
+      const where = whereOf(event);
+      if (where !== undefined && before.where.size <= MAX_NAMED) {
+        before.where.add(where);
+      }
+      this.#stay ??= atExit(() => this.flush());
       return;
     }
-    const silent = before?.silent ?? 0;
-    this.#told.set(kind, { at: now, silent: 0 });
+    const more = before === undefined || before.silent === 0
+      ? ""
+      : ` (and ${before.silent} more of the kind before${among(before)})`;
+    this.#told.set(kind, {
+      type: event.type,
+      at: now,
+      silent: 0,
+      where: new Set(),
+    });
+    console.error(`@dashi/mq: ${printable(text, 500)}${more}`);
+  }
+
+  /** Tells, in one line, of what was only counted: nothing more comes. */
+  flush(): void {
+    this.#stay?.();
+    this.#stay = undefined;
+    const byType = new Map<string, Pick<Told, "silent" | "where">>();
+    for (const told of this.#told.values()) {
+      if (told.silent === 0) continue;
+      const sum = byType.get(told.type) ?? { silent: 0, where: new Set() };
+      sum.silent += told.silent;
+      for (const each of told.where) sum.where.add(each);
+      byType.set(told.type, sum);
+      told.silent = 0;
+      told.where.clear();
+    }
+    if (byType.size === 0) return;
+    const counts = [...byType].map(([type, sum]) =>
+      `${sum.silent} more of "${type}"${among(sum)}`
+    );
     console.error(
-      `@dashi/mq: ${printable(text, 500)}${
-        silent === 0 ? "" : ` (and ${silent} more of the kind before)`
-      }`,
+      `@dashi/mq: beside those that were told there were ${
+        counts.join("; ")
+      } (connection.events() and "onUnhandled" tell each)`,
     );
   }
+}
+
+/** Where they were that were counted, in words. */
+function among({ where }: Pick<Told, "where">): string {
+  if (where.size === 0) return "";
+  const named = [...where].slice(0, MAX_NAMED);
+  const rest = where.size > named.length ? " and others" : "";
+  return `, ${named.join(", ")}${rest}`;
+}
+
+/** The queue or the exchange of an event, in words. */
+function whereOf(event: ConnectionEvent): string | undefined {
+  if ("queue" in event) {
+    return event.queue === "" ? undefined : `queue "${printable(event.queue)}"`;
+  }
+  return "exchange" in event
+    ? `exchange "${printable(event.exchange)}"`
+    : undefined;
 }
 
 function kindOf(event: ConnectionEvent): string {

@@ -123,33 +123,38 @@ Deno.test("run() tells its onError, or the consumer's, and then nobody else", as
   assertEquals(unhandled, []);
 });
 
-Deno.test("a program that listens to nothing is told on the console, a line for each kind", async () => {
-  const program = `
-    import { createConnection, Queue } from "${new URL(
-    "../../mod.ts",
-    import.meta.url,
-  )}";
-    const connection = createConnection("memory://");
-    const queue = new Queue("jobs");
-    const producer = connection.producer({ declare: [queue], routingKey: "jobs" });
-    for (const i of [1, 2, 3]) await producer.publish(i, { messageId: "m" + i });
-    const consumer = connection.consumer(queue);
-    let calls = 0;
-    await consumer.run(() => {
-      if (++calls === 3) void consumer.cancel();
-      throw new Error("bad luck\\u001b[2J");
-    });
-    await connection.close();
-  `;
-  const { stderr, success } = await run(program);
-  assert(success, stderr);
-  const lines = stderr.trim().split("\n");
-  assertEquals(lines.length, 1, stderr);
-  const [line = ""] = lines;
-  for (const word of ["@dashi/mq", `"jobs"`, "m1", "bad luck\\u001b[2J"]) {
-    assert(line.includes(word), stderr);
-  }
-});
+for (const ending of ["await connection.close();", "Deno.exit(0);"]) {
+  Deno.test(`a program that listens to nothing is told on the console, a line for each kind, and of the others at its end: ${ending}`, async () => {
+    const { stderr, success } = await run(`
+      import { createConnection, Queue } from "${new URL(
+      "../../mod.ts",
+      import.meta.url,
+    )}";
+      const connection = createConnection("memory://");
+      for (const name of ["jobs", "mails"]) {
+        const queue = new Queue(name);
+        const producer = connection.producer({ queue });
+        for (const i of [1, 2]) await producer.publish(i, { messageId: name + i });
+        const consumer = connection.consumer(queue);
+        let calls = 0;
+        await consumer.run(() => {
+          if (++calls === 2) void consumer.cancel();
+          throw new Error("bad luck\\u001b[2J");
+        });
+      }
+      ${ending}
+    `);
+    assert(success, stderr);
+    const [first = "", last = "", ...more] = stderr.trim().split("\n");
+    assertEquals(more, [], stderr);
+    for (
+      const word of ["@dashi/mq", `"jobs"`, "jobs1", "bad luck\\u001b[2J"]
+    ) assert(first.includes(word), stderr);
+    for (
+      const word of ["@dashi/mq", `3 more`, `"jobs"`, `"mails"`]
+    ) assert(last.includes(word), stderr);
+  });
+}
 
 Deno.test("a publish that nobody waits for, and that rejects, is an unhandled rejection, the first one too", async () => {
   for (
@@ -381,7 +386,10 @@ Deno.test("a message to nobody is told once for each exchange, unless it was mea
   const { stderr, success } = await run(program);
   assert(success, stderr);
   const lines = stderr.trim().split("\n");
-  assertEquals(lines.length, 2, stderr);
+  assertEquals(lines.length, 3, stderr);
+  for (const text of [`2 more of "unroutable"`, `"one"`, `"two"`]) {
+    assert(lines[2]?.includes(text), stderr);
+  }
   for (const [i, name] of ["one", "two"].entries()) {
     for (
       const text of [`exchange "${name}"`, `"${name}a"`, "mandatory: false"]
