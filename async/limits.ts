@@ -34,16 +34,32 @@ export class Limits {
    * @throws {TimeoutError} If the deadline has passed.
    */
   check(options: CallOptions | undefined, action: () => string): void {
-    if (options === undefined) return;
-    options.signal?.throwIfAborted();
-    if (
-      options.deadline !== undefined && options.deadline <= this.#clock.now()
-    ) {
-      throw new TimeoutError(
-        `Cannot ${action()}: its deadline had passed before it began`,
-        { outcome: "not-sent" },
-      );
+    const refusal = this.refusal(options, action);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /**
+   * Says why a call may not begin, for calls that return a promise without being `async`.
+   *
+   * @param options The call's limits.
+   * @param action What the call does, for the error.
+   * @returns What {@linkcode check} throws; `undefined` if it may begin.
+   */
+  refusal(
+    options: CallOptions | undefined,
+    action: string | (() => string),
+  ): unknown {
+    if (options === undefined) return undefined;
+    const { signal, deadline } = options;
+    if (signal?.aborted) return signal.reason;
+    if (deadline === undefined || deadline > this.#clock.now()) {
+      return undefined;
     }
+    const what = typeof action === "string" ? action : action();
+    return new TimeoutError(
+      `Cannot ${what}: its deadline had passed before it began`,
+      { outcome: "not-sent" },
+    );
   }
 
   /**

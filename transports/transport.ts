@@ -229,7 +229,11 @@ export interface Channel extends AsyncDisposable {
     options?: CallOptions,
   ): Promise<number>;
 
-  /** Settles a delivery: it is done. Rejects with `SettlementError` if the broker no longer holds it for us. */
+  /**
+   * Settles a delivery: it is done. Rejects with `SettlementError` if the broker no longer
+   * holds it for us. As `reject` and `park` it sends nothing where its signal has aborted
+   * or its deadline has passed before: the delivery is unsettled then.
+   */
   ack(tag: DeliveryTag, options?: SettleOptions): Promise<void>;
   /** Settles a delivery: back to its queue, or away. */
   reject(tag: DeliveryTag, options: RejectOptions): Promise<void>;

@@ -62,7 +62,8 @@ export interface Message<T> {
   /**
    * Settles: done. A settlement that fails otherwise than by a `SettlementError` leaves
    * the message unsettled: settle it again. Nobody who does so, and it goes back to its
-   * queue after half a minute, or as long as the broker's lease lasts.
+   * queue after half a minute, or as long as the broker's lease lasts. With a signal that
+   * has aborted nothing is sent.
    *
    * @throws {SettlementError} If it was settled before, or is no longer ours; nothing reaches the broker.
    */

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import type { CallOptions } from "../../model/call_options.ts";
 import { connect } from "./broker.ts";
 import { arrives, publishing, rejectsWith, soon } from "./support.ts";
 import { type ConformanceCase, onBroker, onHarness } from "./case.ts";
+import { onStage } from "./stage.ts";
 
 /** Signals and deadlines. */
 export const ABORTING: readonly ConformanceCase[] = [
@@ -76,6 +78,62 @@ export const ABORTING: readonly ConformanceCase[] = [
         assert.equal(error.outcome, "not-sent");
       }
       assert.equal(await broker.count(queue), 0);
+    },
+  ),
+  onBroker(
+    "settlements that are too late to begin change nothing: the message is held still",
+    async (broker) => {
+      const queue = await broker.queue();
+      const channel = await broker.openChannel();
+      await broker.put(queue, "x");
+      const delivery = await channel.get(queue, soon());
+      assert.ok(delivery !== undefined);
+      const { deliveryTag: tag } = delivery;
+      const settlements = (options: CallOptions) => [
+        channel.ack(tag, options),
+        channel.ack(tag, { multiple: true, ...options }),
+        channel.reject(tag, { requeue: false, ...options }),
+        channel.reject(tag, { requeue: true, ...options }),
+        channel.reject(tag, { requeue: true, headers: {}, ...options }),
+        channel.park(tag, { headers: {}, declared: undefined, ...options }),
+      ];
+      for (const each of settlements({ deadline: performance.now() - 1 })) {
+        const error = await rejectsWith(each, "timed-out");
+        assert.ok("outcome" in error);
+        assert.equal(error.outcome, "not-sent");
+      }
+      const reason = { why: "not even an Error" };
+      for (const each of settlements({ signal: AbortSignal.abort(reason) })) {
+        await rejectsWithVery(each, reason);
+      }
+      assert.equal(await broker.count(queue), 0); // it is held
+      await channel.ack(tag, soon());
+      await channel[Symbol.asyncDispose]();
+      assert.equal(await broker.count(queue), 0); // nothing went back
+    },
+  ),
+  onStage(
+    "ack(), reject() and requeue() with an aborted signal leave a message unsettled",
+    async ({ connection, queue }) => {
+      const jobs = queue();
+      await connection.send(jobs, 1);
+      const handle = connection.queue<number>(jobs.name);
+      const message = await handle.get();
+      assert.ok(message !== undefined);
+      const reason = new Error("mine");
+      const options = { signal: AbortSignal.abort(reason) };
+      for (
+        const settle of [
+          () => message.ack(options),
+          () => message.reject(options),
+          () => message.requeue(options),
+        ]
+      ) {
+        await rejectsWithVery(settle(), reason);
+        assert.equal(message.settled, false);
+      }
+      await message.ack();
+      assert.equal(await handle.get(), undefined);
     },
   ),
   onBroker(

@@ -388,8 +388,9 @@ export class AmqpChannel implements Channel {
   }
 
   #refuse(options: SettleOptions | undefined): unknown {
-    if (options?.signal?.aborted) return options.signal.reason;
-    if (this.#endError === undefined) return undefined;
+    if (this.#endError === undefined) {
+      return this.#context.limits.refusal(options, "settle a delivery");
+    }
     return new SettlementError(
       "Cannot settle a delivery: its channel has ended, and it is delivered again",
       { code: "message-settled", cause: this.#endError },

@@ -1,5 +1,5 @@
 import type { Clock } from "../../async/clock.ts";
-import type { CallOptions } from "../../model/call_options.ts";
+import type { Limits } from "../../async/limits.ts";
 import {
   PublishError,
   SettlementError,
@@ -40,6 +40,8 @@ const MAX_LOST = 1000;
 
 const NO_TAG = deliveryTag(0);
 
+const SETTLE = "settle a delivery";
+
 /** How a reservation was delivered. */
 export interface Holding {
   /** It is settled already. */
@@ -67,6 +69,7 @@ export interface DeliveriesContext {
   readonly parking: Parking;
   readonly ripener: Ripener;
   readonly clock: Clock;
+  readonly limits: Limits;
   readonly operationTimeout: number;
 }
 
@@ -121,7 +124,8 @@ export class Deliveries implements SettlerHost<Held> {
 
   /** Settles: done. */
   ack(tag: DeliveryTag, options?: SettleOptions): Promise<void> {
-    if (options?.signal?.aborted) return Promise.reject(options.signal.reason);
+    const late = this.#context.limits.refusal(options, SETTLE);
+    if (late !== undefined) return Promise.reject(late);
     if (options?.multiple) {
       return this.#all(tag, (held) => this.#ack(held, options));
     }
@@ -134,8 +138,8 @@ export class Deliveries implements SettlerHost<Held> {
 
   /** Settles: back to the queue, or away. */
   reject(tag: DeliveryTag, options: RejectOptions): Promise<void> {
-    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
-    const refused = this.#refuse(options);
+    const refused = this.#context.limits.refusal(options, SETTLE) ??
+      this.#refuse(options);
     if (refused !== undefined) return Promise.reject(refused);
     if (options.multiple) {
       return this.#all(tag, (held) => this.#reject(held, options));
@@ -149,7 +153,8 @@ export class Deliveries implements SettlerHost<Held> {
 
   /** Settles: to where what failed for good is found. */
   park(tag: DeliveryTag, options: ParkOptions): Promise<Parked> {
-    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    const late = this.#context.limits.refusal(options, SETTLE);
+    if (late !== undefined) return Promise.reject(late);
     const held = this.#window.at(tag);
     if (held === undefined || held.settling) {
       return Promise.reject(this.#notHeld(tag));
@@ -343,8 +348,8 @@ export class Deliveries implements SettlerHost<Held> {
   ): Promise<void> {
     const { store, ripener, deadLetters } = this.#context;
     const { queue } = reservation;
+    const { signal, deadline, delay } = options;
     if (reservation.keepsPlace) {
-      const { signal, deadline, delay } = options;
       const lost = await store.release(
         [reservation],
         { signal, deadline, delay },
@@ -360,18 +365,18 @@ export class Deliveries implements SettlerHost<Held> {
       message: {
         ...message,
         properties,
-        delay: options.delay ?? 0,
+        delay: delay ?? 0,
         republished: true,
       },
       ttl: properties.expiration,
-    }], putLimits(options, reservation));
-    ripener.notePut([{ queue }], options.delay ?? 0);
+    }], { signal, deadline, instead: reservation });
+    ripener.notePut([{ queue }], delay ?? 0);
     switch (result.type) {
       case "put":
         return await deadLetters.moveAll(
           result.displaced,
           "maxlen",
-          { deadline: options.deadline },
+          { deadline },
         );
       case "lost":
         throw leaseLost(reservation);
@@ -383,13 +388,6 @@ export class Deliveries implements SettlerHost<Held> {
         );
     }
   }
-}
-
-function putLimits(
-  { signal, deadline }: CallOptions,
-  instead: Reservation,
-): CallOptions & { instead: Reservation } {
-  return { signal, deadline, instead };
 }
 
 function settledBefore(tag: DeliveryTag): SettlementError {
