@@ -1,7 +1,7 @@
 import type { Binding } from "../model/binding.ts";
 import type { ExchangeType } from "../model/exchange.ts";
 import type { FieldTable } from "../model/field_table.ts";
-import { matchHeaders } from "./headers.ts";
+import { HeadersIndex } from "./headers_index.ts";
 import { patternWords, splitWords } from "./topic.ts";
 
 /** The bindings from one exchange, arranged for finding those that match. */
@@ -22,7 +22,7 @@ export interface BindingIndex {
  * Makes an empty index.
  *
  * @param type How the exchange routes.
- * @returns The index: by key for direct, by word for topic, a list for the others.
+ * @returns The index: by key for direct, by word for topic, by header for headers, a list for fanout.
  */
 export function createIndex(type: ExchangeType): BindingIndex {
   switch (type) {
@@ -31,11 +31,9 @@ export function createIndex(type: ExchangeType): BindingIndex {
     case "topic":
       return new WordIndex();
     case "fanout":
-      return new ListIndex(() => true);
+      return new ListIndex();
     case "headers":
-      return new ListIndex((binding, headers) =>
-        matchHeaders(binding.arguments, headers ?? {})
-      );
+      return new HeadersIndex();
   }
 }
 
@@ -66,16 +64,6 @@ class KeyIndex implements BindingIndex {
 
 class ListIndex implements BindingIndex {
   readonly #bindings = new Set<Binding>();
-  readonly #matches: (
-    binding: Binding,
-    headers: FieldTable | undefined,
-  ) => boolean;
-
-  constructor(
-    matches: (binding: Binding, headers: FieldTable | undefined) => boolean,
-  ) {
-    this.#matches = matches;
-  }
 
   add(binding: Binding): void {
     this.#bindings.add(binding);
@@ -87,12 +75,10 @@ class ListIndex implements BindingIndex {
 
   match(
     _routingKey: string,
-    headers: FieldTable | undefined,
+    _headers: FieldTable | undefined,
     found: (binding: Binding) => void,
   ): void {
-    for (const binding of this.#bindings) {
-      if (this.#matches(binding, headers)) found(binding);
-    }
+    for (const binding of this.#bindings) found(binding);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { FieldTable, FieldValue } from "../model/field_table.ts";
-import { sameValue } from "./field_value.ts";
+import { identify, sameValue } from "./field_value.ts";
 
 /** The values of `x-match`. */
 export const X_MATCH: readonly string[] = [
@@ -34,12 +34,9 @@ export function matchHeaders(
   arguments_: FieldTable,
   headers: FieldTable,
 ): boolean {
-  const kind = arguments_["x-match"] ?? "all";
-  const withX = kind === "all-with-x" || kind === "any-with-x";
-  const any = kind === "any" || kind === "any-with-x";
+  const { any, withX } = kindOf(arguments_);
   for (const [name, wanted] of Object.entries(arguments_)) {
-    if (wanted === undefined || name === "x-match") continue;
-    if (name.startsWith("x-") && !withX) continue;
+    if (wanted === undefined || !isAHeader(name, withX)) continue;
     // Not what every object inherits: a header may be named "constructor".
     const found = Object.hasOwn(headers, name) ? headers[name] : undefined;
     const matches = found !== undefined &&
@@ -48,6 +45,49 @@ export function matchHeaders(
     if (matches === any) return any;
   }
   return !any;
+}
+
+/**
+ * Lists the headers that a binding wants, as {@linkcode matchHeaders} takes them.
+ *
+ * @param arguments_ The binding's arguments.
+ * @returns Them, and whether any one will do.
+ */
+export function wantedHeaders(arguments_: FieldTable): {
+  readonly any: boolean;
+  readonly headers: readonly (readonly [string, FieldValue])[];
+} {
+  const { any, withX } = kindOf(arguments_);
+  const headers: [string, FieldValue][] = [];
+  for (const [name, wanted] of Object.entries(arguments_)) {
+    if (wanted !== undefined && isAHeader(name, withX)) {
+      headers.push([name, wanted]);
+    }
+  }
+  return { any, headers };
+}
+
+/**
+ * Writes a header's value so that two texts are equal where {@linkcode matchHeaders}
+ * takes the values for equal.
+ *
+ * @param value The value.
+ * @returns The text.
+ */
+export function headerKey(value: FieldValue): string {
+  return identify(textOf(value));
+}
+
+function kindOf(arguments_: FieldTable): { any: boolean; withX: boolean } {
+  const kind = arguments_["x-match"] ?? "all";
+  return {
+    any: kind === "any" || kind === "any-with-x",
+    withX: kind === "all-with-x" || kind === "any-with-x",
+  };
+}
+
+function isAHeader(name: string, withX: boolean): boolean {
+  return name !== "x-match" && (withX || !name.startsWith("x-"));
 }
 
 const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
