@@ -42,6 +42,7 @@ export const ALONE: readonly string[] = [
     "lazy_clients_test.ts",
     "results_test.ts",
     "types_test.ts",
+    "transports/memory_broker_test.ts",
     "transports/memory_copies_test.ts",
     "transports/memory_store_test.ts",
     "transports/restartable_test.ts",

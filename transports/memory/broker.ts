@@ -1,4 +1,5 @@
 import type { Clock } from "../../async/clock.ts";
+import { Heap } from "../../async/heap.ts";
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
 import { Slab } from "../../model/slab.ts";
@@ -15,6 +16,16 @@ export interface Waiter {
 /** When a message may be delivered, and how often it was. */
 type Times = Pick<Item, "dueAt" | "expiresAt" | "deliveryCount">;
 
+/** A queue that is looked at when a moment has come. */
+interface Appointment {
+  readonly at: number;
+  readonly queue: MemoryQueue;
+}
+
+function isSooner(a: Appointment, b: Appointment): boolean {
+  return a.at < b.at;
+}
+
 const ALWAYS: Times = { dueAt: 0, expiresAt: Infinity, deliveryCount: 0 };
 
 /**
@@ -27,10 +38,12 @@ export class MemoryBroker {
   readonly slab: Slab = new Slab();
   readonly #clock: Clock;
   readonly #queues = new Map<string, MemoryQueue>();
-  /** Queues that go when nobody uses them. */
-  readonly #expiring = new Set<MemoryQueue>();
-  /** Queues in which time alone may change something that somebody waits for. */
-  readonly #timed = new Set<MemoryQueue>();
+  /** Queues that go when nobody uses them, by the first moment at which each may. */
+  readonly #expiring = new Heap<Appointment>(isSooner);
+  /** Queues in which time alone brings something that somebody waits for, by when. */
+  readonly #timed = new Heap<Appointment>(isSooner);
+  /** Queues with expired messages that wait to be carried away. */
+  readonly #withExpired = new Set<MemoryQueue>();
   readonly #waiting = new Map<string, Set<Waiter>>();
   /** What is in quarantine, by queue and number. */
   readonly #aside = new Map<string, Map<string, Item>>();
@@ -55,7 +68,7 @@ export class MemoryBroker {
   /** Finds a queue, its messages as they are now. */
   queue(name: string): MemoryQueue | undefined {
     const queue = this.#queues.get(name);
-    if (queue !== undefined && this.#timed.has(queue)) this.#pass(queue);
+    if (queue?.isTimed === true) this.#pass(queue);
     return queue;
   }
 
@@ -89,10 +102,7 @@ export class MemoryBroker {
       { message, sequence, dueAt, expiresAt, deliveryCount },
       timed ? this.#clock.now() : 0,
     );
-    if (timed) {
-      this.#timed.add(queue);
-      this.#arm();
-    }
+    if (timed) this.#await(queue);
     this.#wakeFor(queue.name);
   }
 
@@ -100,10 +110,7 @@ export class MemoryBroker {
   restore(queue: MemoryQueue, item: Item): void {
     if (queue.deleted) return;
     queue.restore(item);
-    if (item.expiresAt < Infinity) {
-      this.#timed.add(queue);
-      this.#arm();
-    }
+    if (item.expiresAt < Infinity) this.#await(queue);
     this.#wakeFor(queue.name);
   }
 
@@ -134,9 +141,10 @@ export class MemoryBroker {
 
   /** Takes one expired message that waits to be carried away, of any queue. */
   takeExpired(): { queue: MemoryQueue; item: Item } | undefined {
-    for (const queue of this.#timed) {
-      this.#pass(queue);
+    this.#passDue();
+    for (const queue of this.#withExpired) {
       const item = queue.expired.shift();
+      if (queue.expired.size === 0) this.#withExpired.delete(queue);
       if (item !== undefined) return { queue, item };
     }
     return undefined;
@@ -179,7 +187,9 @@ export class MemoryBroker {
     const declared = this.topology.queue(name)?.declaration.arguments ?? {};
     const queue = new MemoryQueue(name, declared, this.#clock.now());
     this.#queues.set(name, queue);
-    if (queue.expires !== undefined) this.#expiring.add(queue);
+    if (queue.expires !== undefined) {
+      this.#expiring.add({ at: queue.usedAt + queue.expires, queue });
+    }
   }
 
   #deleteQueue(name: string): number {
@@ -189,8 +199,12 @@ export class MemoryBroker {
     queue.deleted = true;
     this.#queues.delete(name);
     this.#aside.delete(name);
-    this.#expiring.delete(queue);
-    this.#timed.delete(queue);
+    this.#withExpired.delete(queue);
+    // What stands for deleted queues goes before it outnumbers the others.
+    const most = 2 * this.#queues.size + 64;
+    for (const moments of [this.#expiring, this.#timed]) {
+      if (moments.size > most) moments.keep((each) => !each.queue.deleted);
+    }
     for (const waiter of this.#waiting.get(name) ?? []) {
       this.forget(waiter);
       waiter.wake();
@@ -200,11 +214,21 @@ export class MemoryBroker {
 
   #dropUnused(): void {
     const now = this.#clock.now();
-    for (const queue of this.#expiring) {
+    for (
+      let next = this.#expiring.first;
+      next !== undefined && next.at <= now;
+      next = this.#expiring.first
+    ) {
+      this.#expiring.take();
+      const { queue } = next;
+      if (queue.deleted) continue;
       const record = this.topology.queue(queue.name);
       if (record !== undefined && record.consumers.length > 0) {
         queue.usedAt = now;
-      } else if (now - queue.usedAt >= (queue.expires ?? Infinity)) {
+      }
+      const at = queue.usedAt + (queue.expires ?? Infinity);
+      if (at > now) this.#expiring.add({ at, queue });
+      else {
         this.apply(planDeleteQueue(
           this.topology,
           { name: queue.name, ifUnused: false, ifEmpty: false },
@@ -216,16 +240,49 @@ export class MemoryBroker {
 
   #pass(queue: MemoryQueue): void {
     queue.pass(this.#clock.now());
-    if (queue.nextAt() === Infinity && queue.expired.size === 0) {
-      if (queue.size === 0) this.#timed.delete(queue);
+    if (queue.expired.size > 0) this.#withExpired.add(queue);
+    this.#appoint(queue);
+    if (queue.wakeAt === Infinity && queue.size === 0) queue.isTimed = false;
+  }
+
+  /** Passes over the queues whose moment has come. */
+  #passDue(): void {
+    if (this.#timed.size === 0) return;
+    const now = this.#clock.now();
+    for (
+      let next = this.#timed.first;
+      next !== undefined && next.at <= now;
+      next = this.#timed.first
+    ) {
+      this.#timed.take();
+      const { queue, at } = next;
+      // It was looked at since, and another moment stands for it.
+      if (queue.deleted || queue.wakeAt !== at) continue;
+      queue.wakeAt = Infinity;
+      this.#pass(queue);
     }
+  }
+
+  /** Time alone may change something in a queue from now on. */
+  #await(queue: MemoryQueue): void {
+    queue.isTimed = true;
+    this.#appoint(queue);
+    this.#arm();
+  }
+
+  /** Looks at a queue again when time alone brings something in it. */
+  #appoint(queue: MemoryQueue): void {
+    const at = queue.nextAt();
+    // A moment that stands is early at worst: then it is looked at, and nothing is found.
+    if (at >= queue.wakeAt) return;
+    queue.wakeAt = at;
+    this.#timed.add({ at, queue });
   }
 
   /** Sees to it that waiters are woken when time alone brings them something. */
   #arm(): void {
-    if (this.#waiterCount === 0 || this.#timed.size === 0) return;
-    let next = Infinity;
-    for (const queue of this.#timed) next = Math.min(next, queue.nextAt());
+    if (this.#waiterCount === 0) return;
+    const next = this.#timed.first?.at ?? Infinity;
     if (next >= this.#timerAt) return;
     this.#disarm();
     this.#timerAt = next;

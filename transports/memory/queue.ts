@@ -1,3 +1,4 @@
+import { Heap } from "../../async/heap.ts";
 import { Ring } from "../../async/ring.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Kept } from "./kept.ts";
@@ -27,11 +28,17 @@ export class MemoryQueue {
   readonly expired: Ring<Item> = new Ring<Item>();
   /** When it was last used, on the clock. */
   usedAt: number;
+  /** Whether time alone may change something in it. */
+  isTimed: boolean = false;
+  /** When the broker will look at it by itself, on the clock. */
+  wakeAt: number = Infinity;
   /** Whether it was deleted while some of its messages were out. */
   deleted = false;
   readonly #levels: Level[];
-  /** Not yet due, the first due first. */
-  readonly #delayed: Item[] = [];
+  /** Not yet due, the first due first; of those due at once, the first put first. */
+  readonly #delayed = new Heap<Item>((a, b) =>
+    a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.sequence < b.sequence)
+  );
   readonly #most: number;
   readonly #mostBytes: number;
   readonly #refuses: boolean;
@@ -70,7 +77,7 @@ export class MemoryQueue {
 
   /** Adds a message at the end, or among the delayed. */
   push(item: Item, now: number): void {
-    if (item.dueAt > now) this.#delay(item);
+    if (item.dueAt > now) this.#delayed.add(item);
     else {
       this.#count(item, 1);
       this.#level(item).push(item);
@@ -97,10 +104,12 @@ export class MemoryQueue {
 
   /** Moves what is due to the ready ones, and what has expired out of them. */
   pass(now: number): void {
-    while (this.#delayed.length > 0) {
-      const first = this.#delayed[0];
-      if (first === undefined || first.dueAt > now) break;
-      this.#delayed.shift();
+    for (
+      let first = this.#delayed.first;
+      first !== undefined && first.dueAt <= now;
+      first = this.#delayed.first
+    ) {
+      this.#delayed.take();
       this.#count(first, 1);
       this.#level(first).push(first);
     }
@@ -116,7 +125,7 @@ export class MemoryQueue {
 
   /** When `pass` will next find something that somebody waits for, on the clock. */
   nextAt(): number {
-    let next = this.#delayed[0]?.dueAt ?? Infinity;
+    let next = this.#delayed.first?.dueAt ?? Infinity;
     if (!this.deadLetters) return next;
     for (const level of this.#levels) {
       next = Math.min(next, level.head?.expiresAt ?? Infinity);
@@ -144,14 +153,6 @@ export class MemoryQueue {
       );
     }
     return level;
-  }
-
-  #delay(item: Item): void {
-    let place = this.#delayed.length;
-    while (place > 0 && (this.#delayed[place - 1]?.dueAt ?? 0) > item.dueAt) {
-      place--;
-    }
-    this.#delayed.splice(place, 0, item);
   }
 
   #count(item: Item, sign: 1 | -1): void {
