@@ -68,3 +68,34 @@ Deno.test("a window grows where the oldest stays, and goes round where it does n
   }
   assertEquals([window.size, window.oldest], [0, 11_001]);
 });
+
+Deno.test("a window's room goes by what is unsettled, however many come and go behind it", () => {
+  const window = new Window<number>();
+  const stay = [window.add(0), window.add(1)];
+  for (let i = 2; i < 300_000; i++) {
+    const tag = window.add(i);
+    if (i % 50_000 === 0) stay.push(tag);
+    else assertEquals(window.take(tag), i);
+    // At a cost that grew with what was delivered, these would take hours.
+    if (i % 10 === 0) {
+      let count = 0;
+      for (const [each] of window.entries()) {
+        assertEquals(each, stay[count++]);
+      }
+      assertEquals([count, window.size], [stay.length, stay.length]);
+      assertEquals(window.oldest, Number(stay[0]));
+    }
+  }
+  const held = stay.map((tag) => window.at(tag));
+  assertEquals(held, [0, 1, 50_000, 100_000, 150_000, 200_000, 250_000]);
+  const [first, second, third] = stay;
+  if (first === undefined || second === undefined || third === undefined) {
+    throw new Error("they stay");
+  }
+  window.replace(second, 7);
+  assertEquals([window.take(first), window.take(first)], [0, undefined]);
+  assertEquals([window.oldest, window.size], [Number(second), 6]);
+  assertEquals(window.takeUpTo(third), [7, 50_000]);
+  assertEquals(window.clear(), [100_000, 150_000, 200_000, 250_000]);
+  assertEquals([window.size, window.oldest], [0, window.next]);
+});
