@@ -16,7 +16,7 @@ export function hideSecrets(
   secrets: readonly string[],
   known: string,
 ): void {
-  const forms = secrets
+  const forms = longestFirst(secrets)
     .filter((each) => each.length >= LEAST && !known.includes(each))
     .flatMap((each) => [each, encodeURIComponent(each)]);
   if (forms.length > 0) hide(error, new Set(forms), 0);
@@ -25,7 +25,11 @@ export function hideSecrets(
 /** What stands before the host in a URL: the user, and a password. */
 const IN_URL = /(\/\/[^\s/:@]*:)[^\s/@]+@/g;
 
-/** Values that are named as what nobody should read. */
+/** Values in quotes, which may be escaped themselves, that are named as what nobody should read. */
+const QUOTED =
+  /\b(pass(?:word|wd|phrase)|secret|token|api[-_]?key|authorization)(\\*["']?\s*[:=]\s*)(\\*["'])(.*?)((?<!\\)\3|$)/gis;
+
+/** And those without quotes. */
 const NAMED =
   /\b(pass(?:word|wd|phrase)|secret|token|api[-_]?key|authorization)(["']?\s*[:=]\s*["']?(?:(?:basic|bearer)\s+)?)[^\s"',;&}]+/gi;
 
@@ -39,13 +43,20 @@ const NAMED =
  */
 export function maskSecrets(text: string, secrets: readonly string[]): string {
   let shown = text;
-  for (const each of secrets) {
+  for (const each of longestFirst(secrets)) {
     if (each.length < LEAST) continue;
     for (const form of [each, encodeURIComponent(each)]) {
       shown = shown.replaceAll(form, "**");
     }
   }
-  return shown.replace(IN_URL, "$1**@").replace(NAMED, "$1$2**");
+  return shown.replace(IN_URL, "$1**@")
+    .replace(QUOTED, "$1$2$3**$5")
+    .replace(NAMED, "$1$2**");
+}
+
+/** One may be the beginning of another, whose end would be left. */
+function longestFirst(secrets: readonly string[]): readonly string[] {
+  return secrets.toSorted((a, b) => b.length - a.length);
 }
 
 function hide(error: unknown, forms: ReadonlySet<string>, depth: number): void {

@@ -1,5 +1,4 @@
 import type { Limits } from "../../async/limits.ts";
-import type { CallOptions } from "../../model/call_options.ts";
 import { hideSecrets } from "../../model/secrets.ts";
 import type {
   ConnectOptions,
@@ -36,15 +35,7 @@ export async function dialOnce(
   options: DialOptions,
 ): Promise<TransportConnection> {
   const { url, transportOptions } = endpoint;
-  const secrets = secretsOf(endpoint);
-  const ask = boundedPassword(endpoint, limits, options);
-  const password = ask === undefined
-    ? undefined
-    : async (call?: CallOptions) => {
-      const given = await ask(call);
-      secrets.push(given);
-      return given;
-    };
+  const password = boundedPassword(endpoint, limits, options);
   const { tls, maxResponseSize, heartbeat, operationTimeout } = endpoint;
   try {
     return await transport.connect(url, {
@@ -58,6 +49,7 @@ export async function dialOnce(
     });
   } catch (error) {
     const { username = "" } = url;
+    const secrets = secretsOf(endpoint); // what was asked for now is among them
     const basic = secrets.map((each) => base64(`${username}:${each}`));
     hideSecrets(error, [...basic, ...secrets], formatUrl(url));
     throw error;
@@ -65,14 +57,17 @@ export async function dialOnce(
 }
 
 /**
- * Lists what nobody should read of an endpoint: its password, and what else is secret in
- * its options.
+ * Lists what nobody should read of an endpoint: its password, those that a function gave
+ * in place of it, and what else is secret in its options.
  *
  * @param endpoint The endpoint.
  * @returns The secrets.
  */
-export function secretsOf({ url, transportOptions }: Endpoint): string[] {
-  const secrets = url.password === undefined ? [] : [url.password];
+export function secretsOf(
+  { url, passwordsGiven, transportOptions }: Endpoint,
+): string[] {
+  const secrets = [...passwordsGiven];
+  if (url.password !== undefined) secrets.push(url.password);
   for (const table of [url.query, transportOptions]) {
     for (const [name, value] of Object.entries(table)) {
       if (typeof value === "string" && SECRET.test(name)) secrets.push(value);

@@ -24,6 +24,8 @@ export interface Endpoint {
   readonly transport: string;
   /** Asked before each connect, where the password is a function. */
   readonly password: (() => string | Promise<string>) | undefined;
+  /** What that function has given, the last of it: nobody should read it. */
+  readonly passwordsGiven: readonly string[];
   readonly tls: boolean | TlsOptions | undefined;
   readonly connectTimeout: number;
   readonly operationTimeout: number;
@@ -33,6 +35,9 @@ export interface Endpoint {
   /** Loads the transport. */
   load(): Promise<Transport>;
 }
+
+/** So many passwords that a function gave are kept from being shown: tokens change by the hour. */
+const MAX_GIVEN = 4;
 
 /** Where a transport comes from. */
 interface Source {
@@ -95,10 +100,14 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
       : source.defaults,
     { tls: tls !== undefined && tls !== false },
   );
+  const passwordsGiven: string[] = [];
   return {
     url,
     transport: source.name,
-    password: typeof password === "function" ? asking(password) : undefined,
+    password: typeof password === "function"
+      ? asking(password, passwordsGiven)
+      : undefined,
+    passwordsGiven,
     tls,
     connectTimeout: shared.connectTimeout ?? options.connectTimeout ??
       DEFAULTS.connectTimeout,
@@ -224,10 +233,15 @@ function checkParts(options: ConnectionOptions): void {
 
 function asking(
   password: () => string | Promise<string>,
+  answers: string[],
 ): () => Promise<string> {
   return async () => {
     const given: unknown = await password();
-    if (typeof given === "string") return given;
+    if (typeof given === "string") {
+      if (!answers.includes(given)) answers.push(given);
+      if (answers.length > MAX_GIVEN) answers.shift();
+      return given;
+    }
     throw wrongType("password", given, "a string that its function gives");
   };
 }

@@ -7,11 +7,15 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import {
+  ConnectionError,
   type ConnectionEvent,
   createConnection,
   DecodeError,
   Queue,
 } from "../../mod.ts";
+
+import { createTransport } from "../../transports/memory/mod.ts";
+import type { Transport } from "../../transports/transport.ts";
 
 const place = () => `memory://${crypto.randomUUID()}`;
 
@@ -52,6 +56,43 @@ Deno.test("a handler that throws, without a policy, loses nothing, and says what
   }, { retry: { attempts: 2, backoff: 0 } });
   const { messageCount } = await connection.queue("jobs.failed").status();
   assertEquals(messageCount, 3);
+});
+
+Deno.test("a password that a function gives is masked in what a failure leaves behind", async () => {
+  const [memory, word] = [createTransport(), "Zx9-sEcReT"];
+  let asked = 0;
+  const transport: Transport = {
+    name: "asking",
+    defaults: { hostname: "localhost", username: "me" },
+    async connect(url, options) {
+      const password = await options.password?.();
+      if (password !== word) {
+        throw new ConnectionError("no", { code: "connection-lost" });
+      }
+      return await memory.connect(url, options);
+    },
+  };
+  await using connection = createConnection("asking://", {
+    transport,
+    password: () => ++asked === 1 ? word.slice(0, -1) : word,
+    onUnhandled: () => {},
+  });
+  const queue = new Queue("jobs", { deadLetter: "jobs.dead" });
+  await connection.send(queue, 1);
+  assert(asked > 1);
+  const consumer = connection.consumer(queue);
+  await consumer.run(() => {
+    void consumer.cancel();
+    throw new Error(
+      `cannot log in with ${word}, nor with ${word.slice(0, -1)}`,
+    );
+  }, { retry: false });
+  const dead = await connection.queue("jobs.dead").get();
+  assertEquals(
+    dead?.headers["x-error-message"],
+    "cannot log in with **, nor with **",
+  );
+  await dead?.ack();
 });
 
 Deno.test("a queue that goes with its connection parks in one that stays", async () => {
