@@ -247,7 +247,6 @@ export class CodecRegistry {
         `Cannot accept ${
           quote(name)
         }: it must be a MIME type or one of ${this.#names()}`,
-        { code: "option-invalid" },
       );
     }));
   }

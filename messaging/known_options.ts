@@ -49,7 +49,6 @@ export function checkKnown(
       `Cannot use ${
         quote(given)
       } as the options of ${of}: they must be an object`,
-      { code: "option-invalid" },
     );
   }
   // Cheap, for it is done with each message: nothing is made unless it is refused.

@@ -65,7 +65,6 @@ export function checkSignal(signal: AbortSignal | undefined): void {
     `Cannot use ${
       quote(signal)
     } as "signal": it must be an AbortSignal, such as a controller's "signal"`,
-    { code: "option-invalid" },
   );
 }
 

@@ -361,14 +361,14 @@ export class OptionError extends MessagingError {
   static {
     this.prototype.name = "OptionError";
   }
-  /** Makes one. */
+  /** Makes one; `option-invalid` unless the options say otherwise. */
   constructor(
     message: string,
     options: ErrorDetails & {
-      readonly code: "option-unknown" | "option-invalid";
-    },
+      readonly code?: "option-unknown" | "option-invalid";
+    } = {},
   ) {
-    super(message, options);
+    super(message, { code: "option-invalid", ...options });
   }
 }
 

@@ -17,19 +17,48 @@ export interface TlsOptions {
 }
 
 /**
+ * Reads whether TLS is spoken, and how.
+ *
+ * @param ssl The option `ssl` of a connection.
+ * @param usual Whether it is spoken where the option says nothing: what the scheme says.
+ * @returns The options; `undefined` is no TLS.
+ */
+export function readTls(
+  ssl: boolean | TlsOptions | undefined,
+  usual: boolean,
+): TlsOptions | undefined {
+  const tls = ssl ?? usual;
+  return tls === true ? {} : tls || undefined;
+}
+
+/** TLS options as `node:tls` takes them. */
+export interface NodeTlsOptions {
+  /** The authorities to trust. */
+  ca?: string[];
+  /** The client's certificate. */
+  cert?: string;
+  /** Its private key. */
+  key?: string;
+  /** The key's passphrase. */
+  passphrase?: string;
+  /** The name to ask for. */
+  servername?: string;
+  /** Whether the broker's certificate is verified. */
+  rejectUnauthorized?: boolean;
+  /** Looks at the name in the certificate. */
+  checkServerIdentity?: () => undefined;
+}
+
+/**
  * Writes TLS options as `node:tls` takes them, for the clients that are built on it.
  *
  * @param tls The options; `undefined` is no TLS.
- * @returns The options of `tls.connect`.
+ * @returns The options of `tls.connect`, without those that were not given.
  */
-export function nodeTlsOptions(
-  tls: TlsOptions | undefined,
-): Record<string, unknown> {
+export function nodeTlsOptions(tls: TlsOptions | undefined): NodeTlsOptions {
   if (tls === undefined) return {};
   const { ca, cert, key, passphrase, servername } = tls;
-  const options: Record<string, unknown> = {
-    rejectUnauthorized: tls.verify ?? true,
-  };
+  const options: NodeTlsOptions = { rejectUnauthorized: tls.verify ?? true };
   if (ca !== undefined) options.ca = typeof ca === "string" ? [ca] : [...ca];
   if (cert !== undefined) options.cert = cert;
   if (key !== undefined) options.key = key;

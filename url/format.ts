@@ -38,15 +38,23 @@ export function formatUrl(
     ? ""
     : `${username}${password === "" ? "" : `:${password}`}@`;
   const hosts = url.hosts.map(({ hostname, port }) =>
-    formatHost(hostname ?? "") + (port === undefined ? "" : `:${port}`)
+    formatHost(hostname ?? "", port)
   ).join(",");
   const virtualHost = encode(url.virtualHost ?? "").replaceAll("%2F", "/");
   const query = includePassword ? formatQuery(url.query) : "";
   return `${url.scheme}://${userinfo}${hosts}/${virtualHost}${query}`;
 }
 
-function formatHost(hostname: string): string {
-  return hostname.includes(":") ? `[${hostname}]` : encode(hostname);
+/**
+ * Writes a host as it stands in a URL.
+ *
+ * @param hostname The name or address, without brackets.
+ * @param port The port, if it is to be there.
+ * @returns The text: an IPv6 address in brackets.
+ */
+export function formatHost(hostname: string, port?: number): string {
+  const host = hostname.includes(":") ? `[${hostname}]` : encode(hostname);
+  return port === undefined ? host : `${host}:${port}`;
 }
 
 function formatQuery(query: Readonly<Record<string, string>>): string {

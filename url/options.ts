@@ -87,7 +87,7 @@ export function booleanOption(urlName?: string): OptionReader<boolean> {
     fromUrl: readBoolean,
     fromObject(name, value) {
       if (typeof value === "boolean") return value;
-      throw bad(name, value, "true or false");
+      throw invalidOption(name, value, "true or false");
     },
   };
 }
@@ -110,13 +110,40 @@ export function integerOption(
       typeof value === "number" && Number.isInteger(value) &&
       value >= least && value <= most
     ) return value;
-    throw bad(name, value, `a whole number from ${least} to ${most}`);
+    throw invalidOption(name, value, `a whole number from ${least} to ${most}`);
   };
   return {
     urlName,
     fromUrl: (name, value) =>
       check(name, /^-?\d+$/.test(value) ? Number(value) : value),
     fromObject: check,
+  };
+}
+
+/**
+ * Makes a reader that takes of another's values only some.
+ *
+ * @typeParam T What is read.
+ * @param reader The other reader.
+ * @param isRight Says which values are taken.
+ * @param right Those in words, after "it must be".
+ * @returns The reader.
+ */
+export function checkedOption<T>(
+  reader: OptionReader<T>,
+  isRight: (value: T) => boolean,
+  right: string,
+): OptionReader<T> {
+  const { urlName, fromUrl, fromObject } = reader;
+  const check = (name: string, given: unknown, value: T): T => {
+    if (isRight(value)) return value;
+    throw invalidOption(name, given, right);
+  };
+  return {
+    urlName,
+    fromUrl: fromUrl &&
+      ((name, given) => check(name, given, fromUrl(name, given))),
+    fromObject: (name, given) => check(name, given, fromObject(name, given)),
   };
 }
 
@@ -132,7 +159,7 @@ export function durationOption(urlName?: string): OptionReader<number> {
     fromUrl: (name, value) => readSeconds(name, value),
     fromObject(name, value) {
       if (typeof value === "number" && value >= 0) return value;
-      throw bad(name, value, "a number of milliseconds of 0 or more");
+      throw invalidOption(name, value, "a number of milliseconds of 0 or more");
     },
   };
 }
@@ -154,7 +181,6 @@ export function stringOption(urlName?: string): OptionReader<string> {
         `Cannot use a value of type ${
           value === null ? "null" : typeof value
         } as "${name}": it must be a string`,
-        { code: "option-invalid" },
       );
     },
   };
@@ -175,7 +201,7 @@ export function wordOption<W extends string>(
   const check = (name: string, value: unknown): W => {
     const word = words.find((each) => each === value);
     if (word !== undefined) return word;
-    throw bad(name, value, `one of ${words.join(", ")}`);
+    throw invalidOption(name, value, `one of ${words.join(", ")}`);
   };
   return { urlName, fromUrl: check, fromObject: check };
 }
@@ -205,11 +231,20 @@ export function unknownOption(
   });
 }
 
-function bad(name: string, value: unknown, right: string): OptionError {
+/**
+ * Makes the error for an option whose value cannot be used.
+ *
+ * @param name The option's name.
+ * @param value The value, which is shown: no secret.
+ * @param right The values that can be used, after "it must be".
+ * @returns The error.
+ */
+export function invalidOption(
+  name: string,
+  value: unknown,
+  right: string,
+): OptionError {
   return new OptionError(
     `Cannot use ${quote(value)} as "${name}": it must be ${right}`,
-    {
-      code: "option-invalid",
-    },
   );
 }

@@ -218,7 +218,6 @@ function checkTlsParameter(
   if (problem === undefined) return;
   throw new OptionError(
     `Cannot use the parameter ${quote(name)} of a URL: ${problem}`,
-    { code: "option-invalid" },
   );
 }
 

@@ -105,14 +105,12 @@ function refuseMisplaced(name: string): void {
   if (PARTS.has(name)) {
     throw new OptionError(
       `Cannot use "${name}" as a parameter of a URL: it has a place in the URL itself, transport://username:password@hostname:port/virtual_host`,
-      { code: "option-invalid" },
     );
   }
   const file = TLS_FILES.get(name);
   if (file !== undefined) {
     throw new OptionError(
       `Cannot use "${name}" as a parameter of a URL: it names a file, and this library reads none; give its text as the option ssl: { ${file}: "…" }`,
-      { code: "option-invalid" },
     );
   }
 }
@@ -175,6 +173,5 @@ function readCertReqs(name: string, value: string): boolean {
 function bad(name: string, value: string, right: string): OptionError {
   return new OptionError(
     `Cannot use ${quote(value)} as "${name}" in a URL: it must be ${right}`,
-    { code: "option-invalid" },
   );
 }

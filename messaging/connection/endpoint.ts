@@ -226,7 +226,6 @@ function checkParts(options: ConnectionOptions): void {
       `Cannot use ${
         quote(port)
       } as "port": it must be a whole number from 0 to 65535`,
-      { code: "option-invalid" },
     );
   }
 }
@@ -251,6 +250,5 @@ function wrongType(name: string, value: unknown, right: string): OptionError {
     `Cannot use a value of type ${
       value === null ? "null" : typeof value
     } as "${name}": it must be ${right}`,
-    { code: "option-invalid" },
   );
 }

@@ -37,7 +37,6 @@ export function chooseTls(
       `Cannot tell whether to speak TLS: ${yes[0]} says yes and ${
         no[0]
       } says no; take one of them away`,
-      { code: "option-invalid" },
     );
   }
   if (yes === undefined) return no === undefined ? undefined : false;
@@ -49,7 +48,6 @@ export function chooseTls(
     if (one !== undefined && other !== undefined && one !== other) {
       throw new OptionError(
         `Cannot use "${name}" of the option "ssl": the URL says ${one} and the option ${other}; take one of them away`,
-        { code: "option-invalid" },
       );
     }
   }
@@ -98,6 +96,5 @@ function bad(name: string, value: unknown, right: string): OptionError {
   const kind = value === null ? "null" : `a value of type ${typeof value}`;
   return new OptionError(
     `Cannot use ${kind} as "${name}": it must be ${right}`,
-    { code: "option-invalid" },
   );
 }

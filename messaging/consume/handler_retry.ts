@@ -88,7 +88,6 @@ export function checkRetry(retry: RetryOptions): void {
   if (other !== undefined) {
     throw new OptionError(
       `Cannot use "retry.backoff" beside "retry.${other}": give waits of your own, or what they are made of`,
-      { code: "option-invalid" },
     );
   }
   if (typeof backoff === "function") return;
@@ -101,7 +100,6 @@ export function checkRetry(retry: RetryOptions): void {
     } as "retry.backoff": it must be milliseconds, or a function of how many calls there have been; ${
       waits.join(", ")
     } stand beside "attempts"`,
-    { code: "option-invalid" },
   );
 }
 

@@ -78,7 +78,6 @@ export function checkOnFailure(onFailure: OnFailure | undefined): void {
     `Cannot use ${quote(onFailure)} as "onFailure" of run: it must be ${
       ALL.map((each) => `"${each}"`).join(", ")
     }`,
-    { code: "option-invalid" },
   );
 }
 

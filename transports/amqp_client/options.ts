@@ -1,5 +1,6 @@
 import { OptionError } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
+import { formatHost } from "../../url/format.ts";
 import {
   type OptionReader,
   readOptions,
@@ -48,7 +49,6 @@ export function readDialOptions(
   if (!isWebSocket && path !== undefined) {
     throw new OptionError(
       `Cannot use "path" with ${url.scheme}://: it is for ws:// and wss:// alone`,
-      { code: "option-invalid" },
     );
   }
   const tls = options.tls ?? (url.scheme === "wss" ? true : undefined);
@@ -56,10 +56,7 @@ export function readDialOptions(
   if (!isWebSocket) return { ...dial, webSocket: undefined };
   const usual = dial.tls === undefined ? 80 : 443;
   const port = url.port ?? usual;
-  const hostname = dial.hostname.includes(":")
-    ? `[${dial.hostname}]`
-    : dial.hostname;
-  const host = port === usual ? hostname : `${hostname}:${port}`;
+  const host = formatHost(dial.hostname, port === usual ? undefined : port);
   return { ...dial, port, webSocket: { host, path: pathOf(path ?? "/ws") } };
 }
 

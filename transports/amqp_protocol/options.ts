@@ -1,13 +1,13 @@
 import type { FieldTable } from "../../model/field_table.ts";
-import type { TlsOptions } from "../../model/tls_options.ts";
+import { readTls, type TlsOptions } from "../../model/tls_options.ts";
 import { checkTable } from "../../model/checks.ts";
 import { errorText } from "../../model/error_text.ts";
 import { OptionError } from "../../model/errors.ts";
 import { MAX_RESPONSE } from "../../model/response_limit.ts";
-import { quote } from "../../model/foreign_text.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
   integerOption,
+  invalidOption,
   type OptionReader,
   wordOption,
 } from "../../url/options.ts";
@@ -45,10 +45,7 @@ export interface DialOptions {
 const CLIENT_PROPERTIES: OptionReader<FieldTable> = {
   fromObject(name, value) {
     if (!isTable(value)) {
-      throw new OptionError(
-        `Cannot use ${quote(value)} as "${name}": it must be an object`,
-        { code: "option-invalid" },
-      );
+      throw invalidOption(name, value, "an object");
     }
     try {
       checkTable(value);
@@ -56,7 +53,7 @@ const CLIENT_PROPERTIES: OptionReader<FieldTable> = {
     } catch (cause) {
       throw new OptionError(
         `Cannot use these as "${name}": ${errorText(cause)}`,
-        { code: "option-invalid", cause },
+        { cause },
       );
     }
   },
@@ -88,14 +85,13 @@ export function dialOptions(
   options: ConnectOptions,
   own: AmqpTransportOptions,
 ): DialOptions {
-  const { tls } = options;
-  const isTls = tls === undefined ? url.scheme === "amqps" : tls !== false;
+  const tls = readTls(options.tls, url.scheme === "amqps");
   return {
     hostname: url.hostname ?? "localhost",
-    port: url.port ?? (isTls ? 5671 : 5672),
+    port: url.port ?? (tls === undefined ? 5672 : 5671),
     username: url.username ?? "guest",
     virtualHost: url.virtualHost ?? "/",
-    tls: !isTls ? undefined : typeof tls === "object" ? tls : {},
+    tls,
     heartbeat: Math.ceil(options.heartbeat / 1000),
     frameMax: own.frameMax ?? 0,
     channelMax: own.channelMax ?? 0,

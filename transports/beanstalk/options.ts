@@ -1,7 +1,11 @@
-import { OptionError, UnsupportedError } from "../../model/errors.ts";
+import { UnsupportedError } from "../../model/errors.ts";
 import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
-import { durationOption, readOptions } from "../../url/options.ts";
+import {
+  checkedOption,
+  durationOption,
+  readOptions,
+} from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
 
 /** The beanstalkd transport's own options, as `transportOptions` or in the URL. */
@@ -44,25 +48,22 @@ export function readSettings(
 ): BeanstalkSettings {
   const { transportOptions, tls } = options;
   const own = readOptions<BeanstalkTransportOptions>({
-    timeToRun: durationOption("ttr"),
+    timeToRun: checkedOption(
+      durationOption("ttr"),
+      (ms) => ms >= 1000,
+      "a second or more",
+    ),
   }, { url, transportOptions });
   if (tls !== undefined && tls !== false) throw none("TLS");
   if (url.username || url.password || options.password !== undefined) {
     throw none("users and passwords");
   }
   if (url.virtualHost && url.virtualHost !== "/") throw none("virtual hosts");
-  const timeToRun = own.timeToRun ?? TIME_TO_RUN;
-  if (timeToRun < 1000) {
-    throw new OptionError(
-      `Cannot use ${timeToRun} ms as "timeToRun": it must be a second or more`,
-      { code: "option-invalid" },
-    );
-  }
   return {
     hostname: url.hostname ?? "localhost",
     port: url.port ?? 11300,
     maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
-    timeToRun,
+    timeToRun: own.timeToRun ?? TIME_TO_RUN,
   };
 }
 

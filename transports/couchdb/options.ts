@@ -1,9 +1,13 @@
 import { OptionError } from "../../model/errors.ts";
 import { MAX_RESPONSE } from "../../model/response_limit.ts";
-import type { TlsOptions } from "../../model/tls_options.ts";
+import { readTls, type TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
-import { formatUrl } from "../../url/format.ts";
-import { durationOption, readOptions } from "../../url/options.ts";
+import { formatHost, formatUrl } from "../../url/format.ts";
+import {
+  checkedOption,
+  durationOption,
+  readOptions,
+} from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
 import { databaseName } from "./ids.ts";
 
@@ -48,36 +52,31 @@ export function readDialOptions(
   options: ConnectOptions,
 ): DialOptions {
   const own = readOptions<CouchdbTransportOptions>({
-    visibilityTimeout: durationOption("visibility_timeout"),
+    visibilityTimeout: checkedOption(
+      durationOption("visibility_timeout"),
+      (ms) => ms >= 100,
+      "100 ms or more, for it is renewed over the network",
+    ),
   }, { url, transportOptions: options.transportOptions });
-  const lease = own.visibilityTimeout ?? 30_000;
-  if (lease < 100) {
-    throw new OptionError(
-      `Cannot use ${lease} ms as "visibilityTimeout": it must be 100 ms or more, for it is renewed over the network`,
-      { code: "option-invalid" },
-    );
-  }
-  const { tls } = options;
-  const isTls = tls === undefined ? url.scheme === "couchdbs" : tls !== false;
-  const hostname = url.hostname ?? "localhost";
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-  const port = url.port ?? (isTls ? 6984 : 5984);
+  const tls = readTls(options.tls, url.scheme === "couchdbs");
+  const port = url.port ?? (tls === undefined ? 5984 : 6984);
   const database = databaseName(url.virtualHost ?? "dashi");
   if (database.length > LONGEST_NAME) {
     throw new OptionError(
       `Cannot use a database name of ${database.length} characters: it must have ${LONGEST_NAME} at most, each character but a to z, 0 to 9, "_", "(", ")", "+" and "-" counting three or more`,
-      { code: "option-invalid" },
     );
   }
   return {
-    origin: `${isTls ? "https" : "http"}://${host}:${port}`,
+    origin: `${tls === undefined ? "http" : "https"}://${
+      formatHost(url.hostname ?? "localhost", port)
+    }`,
     database,
     broker: formatUrl(url),
     username: url.username,
-    tls: !isTls ? undefined : typeof tls === "object" ? tls : {},
+    tls,
     heartbeat: options.heartbeat,
     operationTimeout: options.operationTimeout,
     maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
-    lease,
+    lease: own.visibilityTimeout ?? 30_000,
   };
 }

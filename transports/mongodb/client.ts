@@ -11,6 +11,7 @@ import {
   type WriteConcernSettings,
 } from "mongodb";
 import { mostSilence } from "../../async/silence.ts";
+import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { DriverFailure, type Failure, failureOf } from "./errors.ts";
 import type { DialOptions } from "./options.ts";
 import type {
@@ -22,7 +23,6 @@ import type {
   UpdateStatement,
 } from "./port.ts";
 import { boundedConnection } from "./answers_client.ts";
-import { given, tlsConfig } from "./driver_options.ts";
 
 /** What a dial is given beside its options. */
 export interface DialHooks {
@@ -119,7 +119,9 @@ function clientOptions(
     ...given("replicaSet", options.replicaSet),
     ...given("directConnection", options.directConnection),
     ...given("appName", options.appName),
-    ...tlsConfig(tls),
+    // Where nothing is said the scheme decides: `mongodb+srv` speaks TLS by itself.
+    ...(tls === undefined ? {} : { tls: tls !== false }),
+    ...(typeof tls === "object" ? nodeTlsOptions(tls) : {}),
     maxPoolSize: options.maxPoolSize,
     serverSelectionTimeoutMS: most,
     // A socket that is silent for two heartbeats and a second is lost, of looks at the servers too.
@@ -137,6 +139,16 @@ function clientOptions(
     ...{ connectionType: boundedConnection(options.maxResponseSize) },
     ignoreUndefined: true,
   };
+}
+
+/** The driver takes no `undefined`. */
+function given<K extends string, V>(
+  name: K,
+  value: V | undefined,
+): { [P in K]?: V } {
+  const options: { [P in K]?: V } = {};
+  if (value !== undefined) options[name] = value;
+  return options;
 }
 
 class Driver implements MongodbClient {

@@ -79,5 +79,5 @@ function byteLength(text: string): number {
 }
 
 function invalid(message: string): OptionError {
-  return new OptionError(message, { code: "option-invalid" });
+  return new OptionError(message);
 }

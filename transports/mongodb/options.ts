@@ -1,13 +1,15 @@
 import { OptionError } from "../../model/errors.ts";
 import { checkCollectionName, checkDatabaseName } from "./names.ts";
 import { MAX_RESPONSE } from "../../model/response_limit.ts";
-import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
+import { formatHost } from "../../url/format.ts";
 import {
   booleanOption,
+  checkedOption,
   durationOption,
   integerOption,
+  invalidOption,
   type OptionReader,
   readOptions,
   stringOption,
@@ -110,7 +112,11 @@ const WRITE_CONCERN: OptionReader<number | string> = {
 };
 
 const TABLE = {
-  visibilityTimeout: durationOption("visibility_timeout"),
+  visibilityTimeout: checkedOption(
+    durationOption("visibility_timeout"),
+    (ms) => ms >= 1000,
+    "a second or more, for it is renewed in thirds",
+  ),
   pollingInterval: durationOption("polling_interval"),
   fanout: wordOption("fanout", ["queue", "broadcast"] as const),
   ttl: booleanOption("ttl"),
@@ -156,13 +162,6 @@ export function readMongodbOptions(
     url: { ...url, query: inOwnCase(url.query) },
     transportOptions: options.transportOptions,
   });
-  const lease = own.visibilityTimeout ?? 30_000;
-  if (lease < 1000) {
-    throw new OptionError(
-      `Cannot use ${lease} as "visibilityTimeout": it must be a second or more, it is renewed in thirds`,
-      { code: "option-invalid" },
-    );
-  }
   const messages = own.messagesCollection ?? "messages";
   const { virtualHost } = url;
   const database = virtualHost === undefined || virtualHost === "/"
@@ -195,7 +194,7 @@ export function readMongodbOptions(
     },
     settings: {
       names,
-      lease,
+      lease: own.visibilityTimeout ?? 30_000,
       pollingInterval: Math.max(own.pollingInterval ?? 1000, 10),
       broadcasts: own.fanout === "broadcast",
       ttl: own.ttl ?? false,
@@ -215,7 +214,6 @@ function tlsOf(
       `Cannot tell whether to speak TLS: "tls" says ${
         own ? "yes" : "no"
       } and "ssl" says ${own ? "no" : "yes"}; take one of them away`,
-      { code: "option-invalid" },
     );
   }
   const tls = ssl ?? own;
@@ -224,7 +222,6 @@ function tlsOf(
       `Cannot tell whether to speak TLS: "mongodb+srv" says yes and "${
         ssl === false ? "ssl" : "tls"
       }" says no; take it away, or name the hosts with "mongodb"`,
-      { code: "option-invalid" },
     );
   }
   return tls;
@@ -233,11 +230,10 @@ function tlsOf(
 function readWriteConcern(name: string, value: string): number | string {
   if (value === "majority") return value;
   if (/^[1-9]\d?$/.test(value)) return Number(value);
-  throw new OptionError(
-    `Cannot use ${
-      quote(value)
-    } as "${name}": it must be majority, or a number from 1: a publish waits for the server's answer`,
-    { code: "option-invalid" },
+  throw invalidOption(
+    name,
+    value,
+    "majority, or a number from 1: a publish waits for the server's answer",
   );
 }
 
@@ -254,11 +250,10 @@ function inOwnCase(
 
 function uriOf(url: BrokerUrl): string {
   const isSrv = url.scheme === "mongodb+srv";
-  const hosts = url.hosts.map(({ hostname = "127.0.0.1", port }) => {
-    const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-    // The names that DNS gives bring their ports with them.
-    return isSrv || port === undefined ? host : `${host}:${port}`;
-  });
+  // The names that DNS gives bring their ports with them.
+  const hosts = url.hosts.map(({ hostname = "127.0.0.1", port }) =>
+    formatHost(hostname, isSrv ? undefined : port)
+  );
   // A database that is named knows the user too, unless `authSource` says otherwise.
   const database = url.virtualHost === undefined || url.virtualHost === "/"
     ? ""

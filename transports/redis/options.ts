@@ -1,9 +1,11 @@
 import { OptionError } from "../../model/errors.ts";
-import type { TlsOptions } from "../../model/tls_options.ts";
+import { readTls, type TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerHost, BrokerUrl } from "../../url/broker_url.ts";
 import {
   booleanOption,
+  checkedOption,
   durationOption,
+  invalidOption,
   type OptionReader,
   readOptions,
   stringOption,
@@ -106,7 +108,11 @@ export function readRedisOptions(
     fanout: wordOption("fanout", ["pubsub", "queue"] as const),
     fanoutPrefix: FANOUT_PREFIX,
     fanoutPatterns: booleanOption("fanout_patterns"),
-    visibilityTimeout: positive(durationOption("visibility_timeout")),
+    visibilityTimeout: checkedOption(
+      durationOption("visibility_timeout"),
+      (ms) => ms > 0,
+      "more than 0",
+    ),
     unackedKey: filled(stringOption("unacked_key")),
     unackedIndexKey: filled(stringOption("unacked_index_key")),
     masterName: stringOption("master_name"),
@@ -118,16 +124,14 @@ export function readRedisOptions(
   if (!isSocket && given.virtualHost !== undefined) {
     throw new OptionError(
       `Cannot use the option "virtualHost": it is for Unix sockets; the database is the path of the URL, as in redis://localhost/1`,
-      { code: "option-invalid" },
     );
   }
   const database = readDatabase(isSocket ? given.virtualHost : url.virtualHost);
-  const tls = options.tls ?? url.scheme === "rediss";
   return {
     address: {
       path: isSocket ? socketPath(url) : undefined,
       hosts: url.hosts,
-      tls: tls === false ? undefined : tls === true ? {} : tls,
+      tls: readTls(options.tls, url.scheme === "rediss"),
       username: url.username,
       database,
       sentinel: readSentinel(url, given),
@@ -157,7 +161,6 @@ function readDatabase(virtualHost: string | undefined): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
   throw new OptionError(
     `Cannot use the virtual host "${text}" on Redis: it is the number of a database, from 0 to 15 unless the server is set up otherwise`,
-    { code: "option-invalid" },
   );
 }
 
@@ -165,7 +168,6 @@ function socketPath(url: BrokerUrl): string {
   if (url.virtualHost !== undefined) return `/${url.virtualHost}`;
   throw new OptionError(
     `Cannot connect to a Unix socket without its path: write it as redis+socket:///path/to/redis.sock?virtual_host=0`,
-    { code: "option-invalid" },
   );
 }
 
@@ -178,13 +180,11 @@ function readSentinel(
     if (masterName === undefined) return undefined;
     throw new OptionError(
       `Cannot use the option "masterName" with ${url.scheme}://: it is for sentinel://`,
-      { code: "option-invalid" },
     );
   }
   if (masterName === undefined || masterName === "") {
     throw new OptionError(
       `Cannot ask a sentinel without the master's name: give transportOptions: { masterName }, or ?master_name=… in the URL`,
-      { code: "option-invalid" },
     );
   }
   return { masterName, username: sentinelUsername, password: sentinelPassword };
@@ -202,7 +202,7 @@ function readPrefix(name: string, value: unknown): string {
   if (
     typeof value === "string" && value.startsWith("/") && value.endsWith(".")
   ) return value;
-  throw invalid(
+  throw invalidOption(
     name,
     value,
     'true, false, or a text like "/{db}." that begins with "/" and ends with "."',
@@ -218,68 +218,36 @@ const STEPS: OptionReader<readonly number[]> = {
 function readSteps(name: string, value: unknown): readonly number[] {
   const right = "a list of whole numbers from 0 to 9 that ascend";
   if (!Array.isArray(value) || value.length === 0) {
-    throw invalid(name, value, right);
+    throw invalidOption(name, value, right);
   }
   const steps: number[] = [];
   for (const each of value) {
     const last = steps.at(-1) ?? -1;
     if (!Number.isInteger(each) || each > 9 || each <= last) {
-      throw invalid(name, value, right);
+      throw invalidOption(name, value, right);
     }
     steps.push(each);
   }
   return steps;
 }
 
-const STRATEGIES = ["round-robin", "priority", "sorted"] as const;
+const STRATEGY_WORD = wordOption(
+  undefined,
+  ["round-robin", "priority", "sorted"] as const,
+);
 
-const STRATEGY: OptionReader<(typeof STRATEGIES)[number]> = {
+const STRATEGY: typeof STRATEGY_WORD = {
   urlName: "queue_order_strategy",
   // Kombu's words have an underscore.
-  fromUrl: (name, value) => readStrategy(name, value.replace("_", "-")),
-  fromObject: readStrategy,
+  fromUrl: (name, value) =>
+    STRATEGY_WORD.fromObject(name, value.replace("_", "-")),
+  fromObject: STRATEGY_WORD.fromObject,
 };
 
-function readStrategy(
-  name: string,
-  value: unknown,
-): (typeof STRATEGIES)[number] {
-  const word = STRATEGIES.find((each) => each === value);
-  if (word !== undefined) return word;
-  throw invalid(name, value, `one of ${STRATEGIES.join(", ")}`);
-}
-
 function filled(reader: OptionReader<string>): OptionReader<string> {
-  return checked(reader, (text) => text !== "", "a text that is not empty");
-}
-
-function positive(reader: OptionReader<number>): OptionReader<number> {
-  return checked(reader, (ms) => ms > 0, "more than 0");
-}
-
-function checked<T>(
-  reader: OptionReader<T>,
-  isRight: (value: T) => boolean,
-  right: string,
-): OptionReader<T> {
-  const check = (name: string, value: T): T => {
-    if (isRight(value)) return value;
-    throw invalid(name, value, right);
-  };
-  return {
-    urlName: reader.urlName,
-    fromUrl: reader.fromUrl === undefined
-      ? undefined
-      : (name, value) => check(name, reader.fromUrl?.(name, value) as T),
-    fromObject: (name, value) => check(name, reader.fromObject(name, value)),
-  };
-}
-
-function invalid(name: string, value: unknown, right: string): OptionError {
-  return new OptionError(
-    `Cannot use ${
-      JSON.stringify(value) ?? String(value)
-    } as "${name}": it must be ${right}`,
-    { code: "option-invalid" },
+  return checkedOption(
+    reader,
+    (text) => text !== "",
+    "a text that is not empty",
   );
 }

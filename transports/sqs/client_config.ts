@@ -1,4 +1,8 @@
-import type { TlsOptions } from "../../model/tls_options.ts";
+import {
+  type NodeTlsOptions,
+  nodeTlsOptions,
+  type TlsOptions,
+} from "../../model/tls_options.ts";
 import type { CredentialSource, SqsCredentials } from "./credentials.ts";
 
 /** Where a service is, and how it is reached. */
@@ -48,16 +52,9 @@ interface Credentials {
   readonly sessionToken?: string;
 }
 
-interface AgentOptions {
+interface AgentOptions extends NodeTlsOptions {
   readonly keepAlive: boolean;
   readonly maxSockets: number;
-  readonly ca?: string | string[];
-  readonly cert?: string;
-  readonly key?: string;
-  readonly passphrase?: string;
-  readonly servername?: string;
-  readonly rejectUnauthorized?: boolean;
-  readonly checkServerIdentity?: () => undefined;
 }
 
 interface Logger {
@@ -107,7 +104,7 @@ export function clientConfig(
     logger: SILENT,
     requestHandler: {
       httpAgent: agent,
-      httpsAgent: { ...agent, ...agentTls(tls) },
+      httpsAgent: { ...agent, ...nodeTlsOptions(tls) },
       logger: SILENT,
     },
   };
@@ -123,20 +120,4 @@ function identityOf(credentials: SqsCredentials): Credentials {
   return sessionToken === undefined
     ? { accessKeyId, secretAccessKey }
     : { accessKeyId, secretAccessKey, sessionToken };
-}
-
-function agentTls(tls: TlsOptions | undefined): Partial<AgentOptions> {
-  if (tls === undefined) return {};
-  const { ca, cert, key, passphrase, servername, verify, checkHostname } = tls;
-  return {
-    ...(ca === undefined ? {} : { ca: typeof ca === "string" ? ca : [...ca] }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(passphrase === undefined ? {} : { passphrase }),
-    ...(servername === undefined ? {} : { servername }),
-    ...(verify === undefined ? {} : { rejectUnauthorized: verify }),
-    ...(checkHostname === false
-      ? { checkServerIdentity: () => undefined }
-      : {}),
-  };
 }

@@ -22,7 +22,7 @@ export const CREDENTIALS_ARE =
 export const CREDENTIALS: OptionReader<GivenCredentials> = {
   fromObject(_, value) {
     if (isCredentials(value)) return value;
-    throw invalid(
+    throw new OptionError(
       `Cannot use the "credentials": they must be ${CREDENTIALS_ARE}`,
     );
   },
@@ -64,13 +64,13 @@ export function readCredentials(
   const { credentials, sessionToken, neededBy } = options;
   if (username !== undefined) {
     if (credentials !== undefined) {
-      throw invalid(
+      throw new OptionError(
         'Cannot use "credentials" with a URL that has an access key: give one of the two',
       );
     }
     const secret = password === undefined ? options.password : () => password;
     if (secret === undefined) {
-      throw invalid(
+      throw new OptionError(
         `Cannot use an access key without its secret: write sqs://KEY:SECRET@, each percent-encoded`,
       );
     }
@@ -82,7 +82,7 @@ export function readCredentials(
   }
   if (credentials !== undefined) return askerOf(credentials);
   if (neededBy === undefined) return refuse;
-  throw invalid(
+  throw new OptionError(
     `Cannot sign requests to ${neededBy}: there are no credentials; write sqs://KEY:SECRET@, or give the transport option "credentials": an object, a function, or "default" for those of the environment`,
   );
 }
@@ -105,8 +105,4 @@ function refuse(): never {
     "Cannot sign requests to SNS: only the predefined queues have credentials; give the connection some too, or supportsFanout: false",
     { outcome: "not-sent" },
   );
-}
-
-function invalid(message: string): OptionError {
-  return new OptionError(message, { code: "option-invalid" });
 }

@@ -3,6 +3,7 @@ import { quote } from "../../model/foreign_text.ts";
 import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
+import { formatHost } from "../../url/format.ts";
 import {
   booleanOption,
   durationOption,
@@ -196,7 +197,7 @@ function checkTls(
     if (word === undefined) continue;
     const other = [...words, ...places].find(([, each]) => each === !word);
     if (other === undefined) continue;
-    throw invalid(
+    throw new OptionError(
       `Cannot tell whether to speak TLS: ${name} says ${
         word ? "yes" : "no"
       } and ${other[0]} says ${word ? "no" : "yes"}; let both say the same`,
@@ -222,11 +223,8 @@ function endpointOf(
   secure: boolean | TlsOptions | undefined,
 ): string | undefined {
   if (hostname === undefined) return undefined;
-  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
   const tls = secure ?? isAwsHost(hostname);
-  return `http${tls === false ? "" : "s"}://${host}${
-    port === undefined ? "" : `:${port}`
-  }`;
+  return `http${tls === false ? "" : "s"}://${formatHost(hostname, port)}`;
 }
 
 /** A duration in whole seconds: SQS knows no others. */
@@ -241,7 +239,7 @@ function secondsOption(
     if (Number.isInteger(seconds) && seconds >= least && seconds <= most) {
       return value;
     }
-    throw invalid(
+    throw new OptionError(
       `Cannot use ${seconds} seconds as "${name}": it must be a whole number of seconds from ${least} to ${most}`,
     );
   };
@@ -264,7 +262,7 @@ const VISIBILITY: OptionReader<number> = {
 function visibility(name: string, value: number): number {
   const seconds = Math.floor(value / 1000);
   if (seconds >= 1 && seconds <= 43_200) return seconds * 1000;
-  throw invalid(
+  throw new OptionError(
     `Cannot use ${
       value / 1000
     } seconds as "${name}": it must be from 1 second to 12 hours`,
@@ -279,7 +277,9 @@ const TEXTS: OptionReader<Readonly<Record<string, string>>> = {
         return Object.fromEntries(entries);
       }
     }
-    throw invalid(`Cannot use the "${name}": it must be an object of strings`);
+    throw new OptionError(
+      `Cannot use the "${name}": it must be an object of strings`,
+    );
   },
 };
 
@@ -288,7 +288,7 @@ const ENDPOINT = (urlName: string): OptionReader<string> => {
   const check = (name: string, value: string): string => {
     const url = URL.parse(value);
     if (url?.protocol === "http:" || url?.protocol === "https:") return value;
-    throw invalid(
+    throw new OptionError(
       `Cannot use what was given as "${name}": it must be a URL that begins with https:// or http://`,
     );
   };
@@ -321,7 +321,3 @@ const TABLE: {
   creationAttributes: TEXTS,
   queueTags: TEXTS,
 };
-
-function invalid(message: string): OptionError {
-  return new OptionError(message, { code: "option-invalid" });
-}

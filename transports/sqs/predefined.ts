@@ -47,7 +47,7 @@ export const PREDEFINED: OptionReader<
 > = {
   fromObject(option, value) {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      throw invalid(
+      throw new OptionError(
         `Cannot use the "${option}": it must be an object of URLs, or of { url, region, credentials }`,
       );
     }
@@ -70,22 +70,22 @@ function read(queue: string, value: unknown): SqsPredefinedQueue {
     );
   }
   if (typeof url !== "string" || !URL.canParse(url)) {
-    throw invalid(
+    throw new OptionError(
       `Cannot use what was given as the URL of the predefined queue "${queue}": it must be like https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`,
     );
   }
   if (isFifo(queue) !== isFifo(url)) {
-    throw invalid(
+    throw new OptionError(
       `Cannot use the URL of the predefined queue "${queue}": both it and the name or neither must end with ".fifo"`,
     );
   }
   if (region !== undefined && typeof region !== "string") {
-    throw invalid(
+    throw new OptionError(
       `Cannot use the region of the predefined queue "${queue}": it must be a string`,
     );
   }
   if (credentials !== undefined && !isCredentials(credentials)) {
-    throw invalid(
+    throw new OptionError(
       `Cannot use the credentials of the predefined queue "${queue}": they must be ${CREDENTIALS_ARE}`,
     );
   }
@@ -98,7 +98,7 @@ function fieldsOf(
 ): Readonly<Record<string, unknown>> {
   if (typeof value === "string") return { url: value };
   if (typeof value === "object" && value !== null) return { ...value };
-  throw invalid(
+  throw new OptionError(
     `Cannot use the predefined queue "${queue}": it must be a URL, or { url, region, credentials }`,
   );
 }
@@ -156,8 +156,4 @@ function isSame(
   return one.accessKeyId === other.accessKeyId &&
     one.secretAccessKey === other.secretAccessKey &&
     one.sessionToken === other.sessionToken;
-}
-
-function invalid(message: string): OptionError {
-  return new OptionError(message, { code: "option-invalid" });
 }
