@@ -6,7 +6,7 @@ import {
   ClosedError,
   ConnectionError,
   SettlementError,
-  TimeoutError,
+  type TimeoutError,
 } from "../../model/errors.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { Delivery, DeliveryTag, Publishing } from "../../model/message.ts";
@@ -25,6 +25,7 @@ import type {
   SettleOptions,
   Subscription,
 } from "../transport.ts";
+import { notAnswered } from "../connection_errors.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { ChannelContext } from "./context.ts";
 import type { Publish } from "./delays.ts";
@@ -345,11 +346,7 @@ export class AmqpChannel implements Channel {
       return await this.#context.limits.wait(
         Promise.race([answer, this.#ended]),
         options,
-        () =>
-          late = new TimeoutError(
-            `Cannot ${action} in time: the broker has not answered`,
-            { outcome: "unknown" },
-          ),
+        () => late = notAnswered(action, "unknown"),
       );
     } catch (error) {
       if (late !== undefined) this.#giveUp(late);

@@ -1,6 +1,6 @@
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { ClosedError, TimeoutError } from "../../model/errors.ts";
+import { ClosedError } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import type {
@@ -12,6 +12,7 @@ import type {
   OpenChannelOptions,
   TransportConnection,
 } from "../transport.ts";
+import { connectionClosed, notAnswered } from "../connection_errors.ts";
 import { Copies } from "./copies.ts";
 import { Delays } from "./delays.ts";
 import { Parking } from "./parking.ts";
@@ -158,11 +159,7 @@ export class AmqpConnection implements TransportConnection {
     const socket = this.#socketFor(use) ?? await this.#limits.wait(
       this.#second ??= this.#openSecond(use),
       options,
-      () =>
-        new TimeoutError(
-          "Cannot open a channel in time: the broker has not answered",
-          { outcome: "not-sent" },
-        ),
+      () => notAnswered("open a channel", "not-sent"),
     );
     this.#requireOpen();
     return await socket.openChannel(
@@ -257,9 +254,7 @@ export class AmqpConnection implements TransportConnection {
     const ended = this.#host.ended();
     if (ended === undefined) return;
     if (!(ended instanceof ClosedError)) throw ended;
-    throw new ClosedError("Cannot open a channel: the connection is closed", {
-      outcome: "not-sent",
-    });
+    throw connectionClosed("open a channel", { outcome: "not-sent" });
   }
 }
 

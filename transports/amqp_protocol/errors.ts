@@ -3,7 +3,6 @@ import {
   AuthenticationError,
   ChannelError,
   ClosedError,
-  ConnectionError,
   type ErrorDetails,
   MessagingError,
   NotFoundError,
@@ -12,6 +11,7 @@ import {
   ResourceLockedError,
   UnsupportedError,
 } from "../../model/errors.ts";
+import { cannotConnect } from "../connection_errors.ts";
 import type { Failure } from "./failure.ts";
 
 /**
@@ -86,25 +86,6 @@ export function closedChannel(): ClosedError {
 }
 
 /**
- * Translates why a connection was lost.
- *
- * @param broker The broker's URL, without the password.
- * @param failure What the broker or the system says.
- * @returns The error; retryable.
- */
-export function lostError(
-  broker: string,
-  { reply, text, cause }: Failure,
-): ConnectionError {
-  return new ConnectionError(`Connection to "${broker}" was lost: ${text}`, {
-    code: "connection-lost",
-    outcome: "unknown",
-    replyCode: reply,
-    cause,
-  });
-}
-
-/**
  * Translates why a connection could not be had.
  *
  * @param broker The broker's URL, without the password.
@@ -118,15 +99,15 @@ export function dialError(
   { reply, text, cause }: Failure,
 ): MessagingError {
   const details = { cause, replyCode: reply, outcome: "not-sent" } as const;
-  const action = `Cannot connect to "${broker}"`;
+  const action = `connect to "${broker}"`;
   if (reply === "access-refused") {
     return /virtual host|vhost/.test(text)
       ? new AuthenticationError(
-        `${action}: the user may not use the virtual host "${virtualHost}" (${text}); grant it permissions, or name another virtual host`,
+        `Cannot ${action}: the user may not use the virtual host "${virtualHost}" (${text}); grant it permissions, or name another virtual host`,
         details,
       )
       : new AuthenticationError(
-        `${action}: the broker refused the user or its password (${text})`,
+        `Cannot ${action}: the broker refused the user or its password (${text})`,
         details,
       );
   }
@@ -135,22 +116,15 @@ export function dialError(
       ? "the path of a WebSocket's URL is the virtual host, the endpoint's own is ?path="
       : 'of amqp://host//name the virtual host is "/name", of amqp://host/name it is "name"';
     return new NotFoundError(
-      `${action}: the broker has no virtual host "${virtualHost}"; ${right}`,
+      `Cannot ${action}: the broker has no virtual host "${virtualHost}"; ${right}`,
       details,
     );
   }
   if (reply !== undefined && reply !== "connection-forced") {
-    return new ConnectionError(`${action}: ${text}`, {
+    return cannotConnect(action, text, {
       ...details,
-      code: "connection-failed",
       retryable: reply === "resource-error" || reply === "internal-error",
     });
   }
-  const certificate = /certificate|self.signed|unknown ?issuer/i.test(text);
-  return new ConnectionError(
-    certificate
-      ? `${action}: its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`
-      : `${action}: ${text}`,
-    { ...details, code: "connection-failed", retryable: !certificate },
-  );
+  return cannotConnect(action, text, details);
 }

@@ -3,14 +3,14 @@ import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
   ChannelError,
-  ConnectionError,
   TimeoutError,
   TransportError,
 } from "../../model/errors.ts";
+import { connectionLost, notAnswered } from "../connection_errors.ts";
 import { AmqpChannel } from "./channel.ts";
 import { CheckedChannel } from "./checked.ts";
 import type { ChannelContext } from "./context.ts";
-import { channelError, dialError, lostError } from "./errors.ts";
+import { channelError, dialError } from "./errors.ts";
 import { describe, type Failure } from "./failure.ts";
 import type { DialOptions } from "./options.ts";
 import type { AmqpClient, Dial } from "./port.ts";
@@ -74,11 +74,7 @@ export class Socket {
   ): Promise<Socket> {
     const { broker, clock, limits, dial, client } = host;
     const socket = new Socket(host);
-    const late = () =>
-      new TimeoutError(
-        `Cannot connect to "${broker}" in time: it has not answered`,
-        { outcome: "not-sent" },
-      );
+    const late = () => notAnswered(`connect to "${broker}"`, "not-sent");
     const password = await host.password(call);
     const timeout = Math.max(1, Math.ceil(call.deadline - clock.now()));
     const dialling = client(dial, password, timeout, {
@@ -145,11 +141,7 @@ export class Socket {
       const opened = await this.#host.limits.wait(
         opening,
         options,
-        () =>
-          new TimeoutError(
-            "Cannot open a channel in time: the broker has not answered",
-            { outcome: "unknown" },
-          ),
+        () => notAnswered("open a channel", "unknown"),
       );
       channel = new AmqpChannel(
         this.#context,
@@ -224,26 +216,16 @@ export class Socket {
     if (this.#endError !== undefined || this.#host.ended() !== undefined) {
       return;
     }
+    const { text, cause, reply } = failure ??
+      { text: "the socket was closed", cause: undefined, reply: undefined };
     this.#host.lost(
-      lostError(
-        this.#host.broker,
-        failure ?? {
-          reply: undefined,
-          text: "the socket was closed",
-          cause: undefined,
-        },
-      ),
+      connectionLost(this.#host.broker, text, { cause, replyCode: reply }),
     );
   }
 
   /** Gives it up: with this broker it makes no sense to go on. */
   #giveUp(why: string): void {
-    this.#host.lost(
-      new ConnectionError(
-        `Connection to "${this.#host.broker}" was lost: ${why}`,
-        { code: "connection-lost", outcome: "unknown" },
-      ),
-    );
+    this.#host.lost(connectionLost(this.#host.broker, why));
     this.destroy();
   }
 

@@ -2,12 +2,14 @@ import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { errorText } from "../../model/error_text.ts";
+import { ChannelError } from "../../model/errors.ts";
 import {
-  ChannelError,
-  ClosedError,
-  ConnectionError,
-  TimeoutError,
-} from "../../model/errors.ts";
+  cannotConnect,
+  connectionClosed,
+  connectionLost,
+  lostBefore,
+  notAnswered,
+} from "../connection_errors.ts";
 import { BeanstalkClient, type Reply } from "./client.ts";
 import type { BeanstalkSettings } from "./options.ts";
 
@@ -103,10 +105,7 @@ export class Link {
       (reason) => {
         stopped = {
           error: reason === undefined
-            ? new TimeoutError(
-              `Cannot ${action} in time: nobody has answered`,
-              { outcome: "not-sent" },
-            )
+            ? notAnswered(action, "not-sent")
             : reason.aborted,
         };
         giveUp?.(new Error("given up"));
@@ -117,11 +116,7 @@ export class Link {
       client = await dialling;
     } catch (cause) {
       if (stopped !== undefined) throw stopped.error;
-      throw new ConnectionError(`Cannot ${action}: ${errorText(cause)}`, {
-        code: "connection-failed",
-        outcome: "not-sent",
-        cause,
-      });
+      throw cannotConnect(action, errorText(cause), { cause });
     } finally {
       unwatch();
     }
@@ -155,11 +150,7 @@ export class Link {
       }
       const { wait = 0 } = options;
       const last = clock.now() + wait + operationTimeout;
-      const late = () =>
-        new TimeoutError(
-          `Cannot ${options.action} in time: beanstalkd has not answered`,
-          { outcome: "unknown" },
-        );
+      const late = () => notAnswered(options.action, "unknown");
       let missed = limits.watchDeadline(options.deadline ?? last, () => {
         const error = late();
         reject(error);
@@ -179,7 +170,7 @@ export class Link {
           missed.cancel();
           reject(
             this.#context.closing
-              ? closedError(options.action)
+              ? connectionClosed(options.action)
               : lostError(this.#context, error),
           );
         },
@@ -282,16 +273,6 @@ export async function forgetTube(
 }
 
 /**
- * Makes the error for a call on a connection that was closed.
- *
- * @param action What the call does.
- * @returns The error.
- */
-export function closedError(action: string): ClosedError {
-  return new ClosedError(`Cannot ${action}: the connection is closed`);
-}
-
-/**
  * Makes the error for an answer that says that the server cannot do it now.
  *
  * @param action What the call does.
@@ -306,17 +287,9 @@ export function unexpected(action: string, word: string): ChannelError {
 }
 
 function goneError(context: LinkContext, action: string): Error {
-  return context.closing
-    ? closedError(action)
-    : new ConnectionError(`Cannot ${action}: the connection was lost`, {
-      code: "connection-lost",
-      outcome: "not-sent",
-    });
+  return context.closing ? connectionClosed(action) : lostBefore(action);
 }
 
-function lostError(context: LinkContext, cause: Error): Error {
-  return new ConnectionError(
-    `Lost the connection to "${context.broker}": ${errorText(cause)}`,
-    { code: "connection-lost", outcome: "unknown", cause },
-  );
+function lostError({ broker }: LinkContext, cause: Error): Error {
+  return connectionLost(broker, errorText(cause), { cause });
 }

@@ -1,5 +1,5 @@
 import type { Limits } from "../../async/limits.ts";
-import { TimeoutError } from "../../model/errors.ts";
+import { notAnswered } from "../connection_errors.ts";
 import type { LinkContext } from "./link.ts";
 
 /** What the parts of a store share. */
@@ -20,9 +20,6 @@ export function settled<T>(
   return limits.wait(
     promise,
     { signal, deadline },
-    () =>
-      new TimeoutError("Cannot wait for beanstalkd: it has not answered", {
-        outcome: "unknown",
-      }),
+    () => notAnswered("finish", "unknown"),
   );
 }

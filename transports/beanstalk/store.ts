@@ -19,12 +19,13 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import { connectionClosed } from "../connection_errors.ts";
 import { wholeSeconds } from "./body.ts";
 import { Deletions } from "./deletions.ts";
 import { CAPABILITIES } from "./capabilities.ts";
 import { Expiry } from "./expiry.ts";
 import { buryCommand, deleteCommand, Jobs, releaseCommand } from "./jobs.ts";
-import { closedError, forgetTube, type Link } from "./link.ts";
+import { forgetTube, type Link } from "./link.ts";
 import { readSettings } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
@@ -279,7 +280,7 @@ export class BeanstalkStore implements Store {
   ): Promise<Reserved> {
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     if (this.#context.closing) {
-      return Promise.reject(closedError("take messages"));
+      return Promise.reject(connectionClosed("take messages"));
     }
     return options.wait > 0
       ? this.#taker.take(wants, options)

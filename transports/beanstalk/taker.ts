@@ -5,9 +5,10 @@ import type {
   ReserveOptions,
   ReserveWant,
 } from "../store/store.ts";
+import { connectionClosed } from "../connection_errors.ts";
 import { wholeSeconds } from "./body.ts";
 import type { Job, Jobs } from "./jobs.ts";
-import { closedError, join, Link, type LinkContext } from "./link.ts";
+import { join, Link, type LinkContext } from "./link.ts";
 import { reservedIn, takeNow } from "./reserving.ts";
 import type { Tubes } from "./tubes.ts";
 
@@ -149,7 +150,7 @@ export class Taker {
     for (;;) {
       active.woken = false;
       options.signal?.throwIfAborted();
-      if (context.closing) throw closedError("take messages");
+      if (context.closing) throw connectionClosed("take messages");
       const found = this.#findOther(wants);
       if (found !== undefined) return found;
       if (!this.#quiet) {

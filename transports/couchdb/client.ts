@@ -2,18 +2,26 @@ import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import { mostSilence, Silence } from "../../async/silence.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { AuthenticationError, ClosedError } from "../../model/errors.ts";
+import {
+  AuthenticationError,
+  ClosedError,
+  type ConnectionError,
+} from "../../model/errors.ts";
 import { ResponseTooLargeError } from "../../model/response_limit.ts";
 import type { CloseReason } from "../transport.ts";
+import {
+  cannotConnect,
+  connectionLost,
+  notAnswered,
+} from "../connection_errors.ts";
 import { Lines, readBody, readText } from "./body.ts";
 import {
   isFatal,
   isForeign,
-  lateError,
-  networkError,
   readRefusal,
   type Refusal,
   requestError,
+  wordsOf,
 } from "./errors.ts";
 import type { DialOptions } from "./options.ts";
 import { ServerTime } from "./server_time.ts";
@@ -181,7 +189,7 @@ export class CouchdbClient {
     const following = this.#follow(path, controller, onLine)
       .catch((cause: unknown) => {
         if (controller.signal.aborted) return;
-        this.lose(networkError(this.#lostWords, cause, "connection-lost"));
+        this.lose(this.#lostBy(cause));
       })
       .finally(() => {
         signal.removeEventListener("abort", stop);
@@ -288,7 +296,9 @@ export class CouchdbClient {
         const isOwn = reason !== undefined || deadline !== due;
         if (isOwn || first) {
           stop(
-            reason === undefined ? lateError(action, first) : reason.aborted,
+            reason === undefined
+              ? notAnswered(action, first ? "not-sent" : "unknown", "CouchDB")
+              : reason.aborted,
           );
         }
         if (first || (isOwn && !this.#silence.isTooLong)) return;
@@ -354,20 +364,20 @@ export class CouchdbClient {
       return translated;
     }
     if (first) {
-      return networkError(`Cannot ${action}`, error, "connection-failed");
+      return cannotConnect(action, wordsOf(error), { cause: error });
     }
-    const lost = networkError(this.#lostWords, error, "connection-lost");
+    const lost = this.#lostBy(error);
     this.lose(lost);
     return lost;
   }
 
   #loseSilent(after: number): void {
     const silence = new Error(`CouchDB was silent for ${Math.round(after)} ms`);
-    this.lose(networkError(this.#lostWords, silence, "connection-lost"));
+    this.lose(this.#lostBy(silence));
   }
 
-  get #lostWords(): string {
-    return `Connection to "${this.#dial.broker}" was lost`;
+  #lostBy(cause: unknown): ConnectionError {
+    return connectionLost(this.#dial.broker, wordsOf(cause), { cause });
   }
 
   #url(path: string): string {

@@ -6,7 +6,6 @@ import {
   NotFoundError,
   PreconditionFailedError,
   PublishError,
-  TimeoutError,
 } from "../../model/errors.ts";
 
 /** What CouchDB answered instead of what was asked for. */
@@ -91,48 +90,12 @@ export function requestError(
 }
 
 /**
- * Translates why the network failed.
+ * Says why the network failed.
  *
- * @param what What failed, as the beginning of a sentence.
  * @param cause The platform's error.
- * @param code Whether there was a connection before.
- * @returns The error; retryable unless the certificate is the reason.
+ * @returns The innermost words: `fetch failed` alone helps nobody.
  */
-export function networkError(
-  what: string,
-  cause: unknown,
-  code: "connection-failed" | "connection-lost",
-): ConnectionError {
-  const text = wordsOf(cause);
-  const certificate = /certificate|self.signed|unknown ?issuer/i.test(text);
-  return new ConnectionError(
-    certificate
-      ? `${what}: its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`
-      : `${what}: ${text}`,
-    {
-      code,
-      cause,
-      retryable: !certificate,
-      outcome: code === "connection-failed" ? "not-sent" : "unknown",
-    },
-  );
-}
-
-/**
- * Says that a request missed its deadline.
- *
- * @param action What was tried, after `Cannot `.
- * @param first Whether it was to connect.
- * @returns The error.
- */
-export function lateError(action: string, first: boolean): TimeoutError {
-  return new TimeoutError(`Cannot ${action}: CouchDB did not answer in time`, {
-    outcome: first ? "not-sent" : "unknown",
-  });
-}
-
-/** The innermost words: `fetch failed` alone helps nobody. */
-function wordsOf(cause: unknown): string {
+export function wordsOf(cause: unknown): string {
   const words: string[] = [];
   for (
     let each = cause;

@@ -1,7 +1,8 @@
 import { Limits } from "../../async/limits.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { MessagingError, TimeoutError } from "../../model/errors.ts";
+import { MessagingError } from "../../model/errors.ts";
+import { notAnswered } from "../connection_errors.ts";
 import { callError, failureOf } from "./errors.ts";
 import type { StoreSettings } from "./options.ts";
 import type { MongodbClient } from "./port.ts";
@@ -74,10 +75,7 @@ export class Context {
           : callError(action, failureOf(error));
       }),
       options,
-      () =>
-        new TimeoutError(`Cannot ${action}: no answer came in time`, {
-          outcome: "unknown",
-        }),
+      () => notAnswered(action, "unknown"),
     );
   }
 

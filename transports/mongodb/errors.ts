@@ -2,11 +2,15 @@ import {
   AccessRefusedError,
   AuthenticationError,
   ChannelError,
-  ClosedError,
   ConnectionError,
   type MessagingError,
   TimeoutError,
 } from "../../model/errors.ts";
+import {
+  cannotConnect,
+  connectionClosed,
+  isUntrusted,
+} from "../connection_errors.ts";
 
 /** What the client makes of a driver's or a server's error. */
 export interface Failure {
@@ -37,32 +41,25 @@ export function dialError(
   { kind, text, cause }: Failure,
 ): MessagingError {
   const details = { cause, outcome: "not-sent" } as const;
-  const action = `Cannot connect to "${broker}"`;
+  const action = `connect to "${broker}"`;
   switch (kind) {
     case "authentication":
       return new AuthenticationError(
-        `${action}: the server refused the user or its password (${text}); authSource names the database that knows the user`,
+        `Cannot ${action}: the server refused the user or its password (${text}); authSource names the database that knows the user`,
         details,
       );
     case "forbidden":
       return new AuthenticationError(
-        `${action}: the user may not use the database (${text})`,
+        `Cannot ${action}: the user may not use the database (${text})`,
         details,
       );
     case "certificate":
-      return new ConnectionError(
-        `${action}: its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`,
-        { ...details, code: "connection-failed", retryable: false },
-      );
     case "closed":
     case "lost":
     case "late":
     case "passing":
     case "refused":
-      return new ConnectionError(`${action}: ${text}`, {
-        ...details,
-        code: "connection-failed",
-      });
+      return cannotConnect(action, text, { cause });
   }
 }
 
@@ -80,9 +77,7 @@ export function callError(
   const message = `Cannot ${action}: ${text}`;
   switch (kind) {
     case "closed":
-      return new ClosedError(`Cannot ${action}: the connection is closed`, {
-        cause,
-      });
+      return connectionClosed(action, { cause });
     case "certificate":
     case "lost":
       return new ConnectionError(message, {
@@ -194,7 +189,7 @@ export function failureOf(error: unknown): Failure {
 
 function kindOf(error: unknown, text: string): Failure["kind"] {
   if (!(error instanceof Error)) return "refused";
-  if (/certificate|self.signed|unknown ?issuer/i.test(text)) {
+  if (isUntrusted(text)) {
     return "certificate";
   }
   const code = "code" in error ? error.code : undefined;

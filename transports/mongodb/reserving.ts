@@ -1,10 +1,11 @@
-import { ClosedError, TimeoutError } from "../../model/errors.ts";
+import { ClosedError } from "../../model/errors.ts";
 import type {
   Reservation,
   Reserved,
   ReserveOptions,
   ReserveWant,
 } from "../store/store.ts";
+import { notAnswered } from "../connection_errors.ts";
 import { BroadcastReservation, type Broadcasts } from "./broadcasts.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
@@ -112,10 +113,7 @@ export class Reserving {
       deadline === undefined ? undefined : { deadline },
       () => {
         call.isAbandoned = true;
-        return new TimeoutError(
-          "Cannot reserve messages: no answer came in time",
-          { outcome: "unknown" },
-        );
+        return notAnswered("reserve messages", "unknown");
       },
     );
   }

@@ -1,13 +1,13 @@
 import { Limits } from "../../async/limits.ts";
-import { ConnectionError, TimeoutError } from "../../model/errors.ts";
 import type { BrokerUrl, UrlDefaults } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import { createStoreTransport } from "../store/connection.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
+import { connectionLost, notAnswered } from "../connection_errors.ts";
 import { dial } from "./client.ts";
 import { Context } from "./context.ts";
-import { dialError, type Failure, failureOf } from "./errors.ts";
+import { dialError, failureOf } from "./errors.ts";
 import { readMongodbOptions } from "./options.ts";
 import type { MongodbClient } from "./port.ts";
 import { MongodbStore } from "./store.ts";
@@ -44,8 +44,8 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
       : Math.min(Math.max(deadline - clock.now(), 1), operationTimeout),
     operationTimeout,
     heartbeat: options.heartbeat,
-    onLost: (failure) => {
-      const error = lostError(broker, failure);
+    onLost: ({ text, cause }) => {
+      const error = connectionLost(broker, text, { cause });
       lose(error);
       store?.lose(error);
     },
@@ -53,10 +53,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
     throw dialError(broker, failureOf(error));
   });
   const limits = new Limits(clock);
-  const late = () =>
-    new TimeoutError(`Cannot connect to "${broker}": no answer in time`, {
-      outcome: "not-sent",
-    });
+  const late = () => notAnswered(`connect to "${broker}"`, "not-sent");
   let client: MongodbClient | undefined;
   let context: Context | undefined;
   try {
@@ -80,12 +77,4 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   } finally {
     limits.clear();
   }
-}
-
-function lostError(broker: string, { text, cause }: Failure): ConnectionError {
-  return new ConnectionError(`Connection to "${broker}" was lost: ${text}`, {
-    code: "connection-lost",
-    outcome: "unknown",
-    cause,
-  });
 }

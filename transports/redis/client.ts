@@ -2,26 +2,20 @@ import { Command, Redis } from "ioredis";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { Limits } from "../../async/limits.ts";
+import { errorText } from "../../model/error_text.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
   AccessRefusedError,
   ChannelError,
-  ClosedError,
   ConnectionError,
   MessagingError,
 } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
+import { connectionClosed, notAnswered } from "../connection_errors.ts";
 import { guardAnswers } from "./answers_client.ts";
 import { type Arrivals, listenTo } from "./arrivals.ts";
 import { type Dial, redisOptions } from "./dial.ts";
-import {
-  isLoss,
-  isReplyError,
-  lostError,
-  replyError,
-  textOf,
-  timeoutError,
-} from "./errors.ts";
+import { isLoss, isReplyError, lostError, replyError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { RedisArgument, RedisReply } from "./reply.ts";
 
@@ -71,7 +65,7 @@ export class RedisClient implements AsyncDisposable {
       ask: () => {
         this.#call(HEAR, undefined, () => this.#redis.ping()).catch(() => {});
       },
-      onSilence: () => this.destroy(timeoutError(HEAR, "unknown")),
+      onSilence: () => this.destroy(notAnswered(HEAR, "unknown")),
     });
     this.#redis = new Redis(redisOptions(dial, timeout));
     guardAnswers(this.#redis, dial.maxResponseSize, (error) => {
@@ -99,7 +93,7 @@ export class RedisClient implements AsyncDisposable {
       await client.#limits.wait(
         client.#redis.connect(),
         options,
-        () => timeoutError(action, "not-sent"),
+        () => notAnswered(action, "not-sent"),
       );
       if (client.#reason === undefined) client.#heartbeat.start();
       return client;
@@ -108,7 +102,7 @@ export class RedisClient implements AsyncDisposable {
       await client[Symbol.asyncDispose]();
       if (signal?.aborted || error instanceof MessagingError) throw error;
       throw /ETIMEDOUT/.test(String(failure))
-        ? timeoutError(action, "not-sent")
+        ? notAnswered(action, "not-sent")
         : lostError(dial.broker, failure, true);
     }
   }
@@ -200,7 +194,7 @@ export class RedisClient implements AsyncDisposable {
       }
       return attempt("EVALSHA", script.sha).catch((error: unknown) => {
         // The server was told to forget its scripts, or the user may not name them.
-        if (!/^NOSCRIPT|^NOPERM.*evalsha/i.test(textOf(error))) throw error;
+        if (!/^NOSCRIPT|^NOPERM.*evalsha/i.test(errorText(error))) throw error;
         return attempt("EVAL", script.text);
       });
     });
@@ -253,7 +247,7 @@ export class RedisClient implements AsyncDisposable {
     return this.#limits.wait(answer, options, () => {
       isLate = true;
       this.#suspect(since);
-      return timeoutError(action, "unknown");
+      return notAnswered(action, "unknown");
     });
   }
 
@@ -264,7 +258,7 @@ export class RedisClient implements AsyncDisposable {
       if (this.#reason !== undefined || this.#heartbeat.lastHeard >= since) {
         return;
       }
-      this.destroy(timeoutError(HEAR, "unknown"));
+      this.destroy(notAnswered(HEAR, "unknown"));
     };
     if (clock.now() >= since + silence) judge();
     else this.#limits.watchDeadline(since + silence, judge);
@@ -272,7 +266,7 @@ export class RedisClient implements AsyncDisposable {
 
   #translate(action: string, error: unknown): Error {
     if (this.#reason !== undefined) return this.#over(action);
-    const text = textOf(error);
+    const text = errorText(error);
     if (isReplyError(error)) {
       if (!isLoss(text)) return replyError(action, text, error);
       this.destroy(lostError(this.#dial.broker, error));
@@ -286,7 +280,7 @@ export class RedisClient implements AsyncDisposable {
   #over(action: string): Error {
     return this.#reason?.type === "lost"
       ? this.#reason.error
-      : new ClosedError(`Cannot ${action}: the connection is closed`);
+      : connectionClosed(action);
   }
 
   #end(failure: unknown): void {

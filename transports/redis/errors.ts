@@ -5,11 +5,10 @@ import {
   ConnectionError,
   type MessagingError,
   NotFoundError,
-  type Outcome,
   PreconditionFailedError,
   PublishError,
-  TimeoutError,
 } from "../../model/errors.ts";
+import { cannotConnect, connectionLost } from "../connection_errors.ts";
 
 /**
  * What a server says that is no master, or not yet, or no more: connect anew, it may be
@@ -91,39 +90,9 @@ export function lostError(
   dialling = false,
 ): ConnectionError {
   const text = cause instanceof Error ? cause.message : "the server closed it";
-  if (!dialling) {
-    return new ConnectionError(`Connection to "${broker}" was lost: ${text}`, {
-      code: "connection-lost",
-      outcome: "unknown",
-      cause,
-    });
-  }
-  const certificate = /certificate|self.signed|unknown ?issuer/i.test(text);
-  return new ConnectionError(
-    certificate
-      ? `Cannot connect to "${broker}": its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`
-      : `Cannot connect to "${broker}": ${text}`,
-    {
-      code: "connection-failed",
-      outcome: "not-sent",
-      retryable: !certificate,
-      cause,
-    },
-  );
-}
-
-/**
- * Makes the error for an answer that did not come in time.
- *
- * @param action What was tried, after `Cannot `.
- * @param outcome Whether it may have taken effect.
- * @returns The error.
- */
-export function timeoutError(action: string, outcome: Outcome): TimeoutError {
-  return new TimeoutError(
-    `Cannot ${action} in time: the server has not answered`,
-    { outcome },
-  );
+  return dialling
+    ? cannotConnect(`connect to "${broker}"`, text, { cause })
+    : connectionLost(broker, text, { cause });
 }
 
 /**
@@ -147,14 +116,4 @@ export function takenForDeadError(): ConnectionError {
  */
 export function isReplyError(error: unknown): error is Error {
   return error instanceof Error && error.name === "ReplyError";
-}
-
-/**
- * Says what an error says.
- *
- * @param error The error.
- * @returns Its text.
- */
-export function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

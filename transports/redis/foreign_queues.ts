@@ -1,8 +1,8 @@
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { QueueSearch } from "../store/store.ts";
+import { notAnswered } from "../connection_errors.ts";
 import type { Core } from "./core.ts";
-import { timeoutError } from "./errors.ts";
 import { escapePattern } from "./layout.ts";
 import { decode, listOf } from "./reply.ts";
 
@@ -44,7 +44,7 @@ export class ForeignQueues {
     const bound = await this.#limits.wait(
       this.#listAnew(),
       options,
-      () => timeoutError(ACTION, "not-sent"),
+      () => notAnswered(ACTION, "not-sent"),
     );
     if (
       bound === undefined || bound.has(queue) ||

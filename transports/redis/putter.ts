@@ -6,6 +6,7 @@ import type { Publishing } from "../../model/message.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
 import { ENVELOPE_HEAD, EnvelopeWriter } from "../store/envelope.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
+import { notAnswered } from "../connection_errors.ts";
 import { byteLength, Push } from "./client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { type Core, versionArguments } from "./core.ts";
@@ -18,7 +19,7 @@ import {
 import { hasLimit, limitsOf } from "./limits.ts";
 import { Predecessors } from "./predecessors.ts";
 import type { Batch, Copy, Sent, Waiting } from "./batch.ts";
-import { replyError, timeoutError } from "./errors.ts";
+import { replyError } from "./errors.ts";
 import { displacedIn, RedisReservation } from "./reservation.ts";
 import { withExpiry } from "./stored.ts";
 
@@ -259,7 +260,7 @@ export class Putter {
       batch.first = Infinity;
       for (const { put } of sent) {
         const { deadline = Infinity } = put;
-        if (deadline <= near) put.reject(timeoutError("publish", "unknown"));
+        if (deadline <= near) put.reject(notAnswered("publish", "unknown"));
         else batch.first = Math.min(batch.first, deadline);
       }
       this.#watch(batch);

@@ -3,6 +3,7 @@ import { Ring } from "../../async/ring.ts";
 import { atNextTurn } from "../../async/turn.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { TimeoutError } from "../../model/errors.ts";
+import { notAnswered } from "../connection_errors.ts";
 import type { Failure } from "./errors.ts";
 import type { BatchResult } from "./batch_result.ts";
 
@@ -176,12 +177,8 @@ function latest(
 }
 
 function lateError(sent: boolean): TimeoutError {
-  return sent
-    ? new TimeoutError("Cannot finish in time: AWS has not answered", {
-      outcome: "unknown",
-    })
-    : new TimeoutError(
-      "Cannot send in time: the batches before it have not been answered",
-      { outcome: "not-sent" },
-    );
+  return sent ? notAnswered("finish", "unknown", "AWS") : new TimeoutError(
+    "Cannot send in time: the batches before it have not been answered",
+    { outcome: "not-sent" },
+  );
 }

@@ -9,6 +9,7 @@ import {
   PreconditionFailedError,
   PublishError,
 } from "../../model/errors.ts";
+import { isUntrusted } from "../connection_errors.ts";
 
 /** What AWS, or the way to it, says went wrong. */
 export interface Failure {
@@ -283,7 +284,7 @@ function connectionError(
     code: "connection-lost",
     cause,
     // What this program may not do it will not be allowed to do later.
-    retryable: !FORBIDDEN.has(code),
+    retryable: !FORBIDDEN.has(code) && !isUntrusted(message),
     outcome: NOT_SENT.has(code) || FORBIDDEN.has(code) ? "not-sent" : "unknown",
   });
 }

@@ -1,12 +1,9 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
-import {
-  ClosedError,
-  ConnectionError,
-  TimeoutError,
-} from "../../model/errors.ts";
+import { ConnectionError, TimeoutError } from "../../model/errors.ts";
 import type { SqsQueue } from "./queues.ts";
 import type { ReserveOptions } from "../store/store.ts";
+import { connectionClosed, notAnswered } from "../connection_errors.ts";
 import type { ReceivedMessage } from "./port.ts";
 
 /** A receive that ends by itself so soon is waited for, when nobody wants it any more. */
@@ -111,7 +108,15 @@ export class Polls {
     return new Promise((resolve, reject) => {
       const unwatch = this.#settings.limits.watch(options, (stopped) => {
         poll.waiter = undefined;
-        reject(stopped === undefined ? lateError(queue) : stopped.aborted);
+        reject(
+          stopped === undefined
+            ? notAnswered(
+              `receive from queue "${queue.queue}"`,
+              "unknown",
+              "AWS",
+            )
+            : stopped.aborted,
+        );
       });
       poll.waiter = {
         resolve: (polled) => {
@@ -156,7 +161,7 @@ export class Polls {
   /** Lets everyone who waits know that the connection is closed, or was lost. */
   close(lost?: ConnectionError): void {
     const reason = lost ??
-      new ClosedError("Cannot reserve messages: the connection is closed");
+      connectionClosed("reserve messages");
     for (const poll of this.#all) {
       const { waiter } = poll;
       poll.waiter = undefined;
@@ -257,10 +262,4 @@ export class Polls {
     poll.waiter?.reject(lost);
     this.#settings.lost(lost);
   }
-}
-
-function lateError({ queue }: SqsQueue): TimeoutError {
-  return new TimeoutError(
-    `Cannot receive from queue "${queue}" in time: AWS has not answered`,
-  );
 }

@@ -5,9 +5,9 @@ import {
   AccessRefusedError,
   NotFoundError,
   PreconditionFailedError,
-  TimeoutError,
   UnsupportedError,
 } from "../../model/errors.ts";
+import { notAnswered } from "../connection_errors.ts";
 import type { AwsClient } from "./client.ts";
 import type { Clients } from "./clients.ts";
 import { entityName, isFifo, quarantineName } from "./names.ts";
@@ -85,11 +85,7 @@ export class Queues {
     return this.#limits.wait(
       finding,
       options,
-      () =>
-        new TimeoutError(
-          `Cannot find queue "${queue}" in time: AWS has not answered`,
-          { outcome: "not-sent" },
-        ),
+      () => notAnswered(`find queue "${queue}"`, "not-sent", "AWS"),
     );
   }
 

@@ -2,12 +2,12 @@ import { Limits } from "../../async/limits.ts";
 import { mostSilence, Silence } from "../../async/silence.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { ConnectionError, MessagingError } from "../../model/errors.ts";
 import {
-  ClosedError,
-  ConnectionError,
-  MessagingError,
-  TimeoutError,
-} from "../../model/errors.ts";
+  connectionClosed,
+  lostBefore,
+  notAnswered,
+} from "../connection_errors.ts";
 import type { CredentialSource } from "./credentials.ts";
 import {
   failureOf,
@@ -96,11 +96,11 @@ export class Requests {
   /** Ends what is under way: it rejects with `use-after-close`, or with what was lost. */
   close(lost?: ConnectionError): void {
     this.#ended ??= lost === undefined
-      ? closedError
-      : (action) => lostError(action, lost);
+      ? connectionClosed
+      : (action) => lostBefore(action, { cause: lost });
     // Others may have left, even where the one that failed had not.
     const reason = lost === undefined
-      ? closedError("go on")
+      ? connectionClosed("go on")
       : new ConnectionError(lost.message, {
         code: "connection-lost",
         cause: lost,
@@ -143,7 +143,7 @@ export class Requests {
       const limits = { signal, deadline: Math.min(deadline, due) };
       const unwatch = this.#limits.watch(limits, (stopped) => {
         if (stopped !== undefined) stop(stopped.aborted);
-        else stop(lateError(action), due < deadline);
+        else stop(notAnswered(action, "unknown", "AWS"), due < deadline);
       });
       this.#running.add(stop);
       request(controller.signal).then(
@@ -171,25 +171,6 @@ class Stopped {
     this.reason = reason;
     this.isSilence = isSilence;
   }
-}
-
-function lateError(action: string): TimeoutError {
-  return new TimeoutError(
-    `Cannot ${action} in time: AWS has not answered`,
-    { outcome: "unknown" },
-  );
-}
-
-/** The way was lost before this one was sent. */
-function lostError(action: string, cause: ConnectionError): ConnectionError {
-  return new ConnectionError(
-    `Cannot ${action}: the connection to AWS was lost`,
-    { code: "connection-lost", cause, outcome: "not-sent" },
-  );
-}
-
-function closedError(action: string): ClosedError {
-  return new ClosedError(`Cannot ${action}: the connection is closed`);
 }
 
 /**

@@ -1,10 +1,7 @@
-import {
-  ConnectionError,
-  MessagingError,
-  TimeoutError,
-} from "../../model/errors.ts";
+import { MessagingError, TimeoutError } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
+import { cannotConnect } from "../connection_errors.ts";
 import { createStoreTransport } from "../store/connection.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
@@ -33,7 +30,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   } catch (error) {
     requests.close();
     await clients.close();
-    throw cannotConnect(url, error);
+    throw notConnected(url, error);
   }
   return new SqsStore({
     settings,
@@ -47,7 +44,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
 }
 
 /** Says why there is no connection. */
-function cannotConnect(url: BrokerUrl, error: unknown): unknown {
+function notConnected(url: BrokerUrl, error: unknown): unknown {
   if (!(error instanceof MessagingError)) return error; // an abort's reason
   const { name, code, retryable, cause } = error;
   if (name === "AuthenticationError") return error;
@@ -60,15 +57,9 @@ function cannotConnect(url: BrokerUrl, error: unknown): unknown {
   const reason = error.message.replace(/^Cannot connect to SQS:? /, "");
   const answers = code === "precondition-failed" ||
     isForeign(failureOf(cause));
-  return new ConnectionError(
-    `Cannot connect to "${formatUrl(url)}": ${
-      answers ? `it answers, but not as SQS does; ${reason}` : reason
-    }`,
-    {
-      code: "connection-failed",
-      retryable: answers ? false : retryable,
-      cause: cause ?? error,
-      outcome: "not-sent",
-    },
+  return cannotConnect(
+    `connect to "${formatUrl(url)}"`,
+    answers ? `it answers, but not as SQS does; ${reason}` : reason,
+    { retryable: answers ? false : retryable, cause: cause ?? error },
   );
 }

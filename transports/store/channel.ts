@@ -30,6 +30,7 @@ import type {
   SettleOptions,
   Subscription,
 } from "../transport.ts";
+import { lostBefore } from "../connection_errors.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import { type Declarer, planConsumeAny } from "./declarer.ts";
 import { Deliveries, type Holding } from "./deliveries.ts";
@@ -42,7 +43,6 @@ import type { Quarantine } from "./quarantine.ts";
 import type { ReplyQueues } from "./reply_queues.ts";
 import type { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
-import { lostBefore } from "./settler.ts";
 import { Tables } from "./tables.ts";
 import { StoreSubscription, type SubscriptionHost } from "./subscription.ts";
 
@@ -385,7 +385,7 @@ export class StoreChannel implements Channel {
   #endedError(action: string): Error {
     return this.#lost === undefined
       ? new ClosedError(`Cannot ${action}: the channel is closed`)
-      : lostBefore(action, this.#lost);
+      : lostBefore(action, { cause: this.#lost });
   }
 }
 

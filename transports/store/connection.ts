@@ -1,6 +1,5 @@
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { ClosedError } from "../../model/errors.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
 import { formatUrl } from "../../url/format.ts";
 import type { BrokerUrl, UrlDefaults } from "../../url/broker_url.ts";
@@ -12,6 +11,7 @@ import type {
   Transport,
   TransportConnection,
 } from "../transport.ts";
+import { connectionClosed, lostBefore } from "../connection_errors.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { type ChannelContext, StoreChannel } from "./channel.ts";
 import { DeadLetters } from "./dead_letters.ts";
@@ -25,7 +25,6 @@ import { Quarantine } from "./quarantine.ts";
 import { Router } from "./router.ts";
 import { ReplyQueues } from "./reply_queues.ts";
 import { Ripener } from "./ripener.ts";
-import { lostBefore } from "./settler.ts";
 import type { Reservation, Store } from "./store.ts";
 
 /** What {@linkcode createStoreTransport} needs. */
@@ -182,12 +181,10 @@ class StoreConnection implements TransportConnection {
   openChannel(options?: CallOptions): Promise<Channel> {
     try {
       if (this.#lostError !== undefined) {
-        throw lostBefore("open a channel", this.#lostError);
+        throw lostBefore("open a channel", { cause: this.#lostError });
       }
       if (this.#closing !== undefined) {
-        throw new ClosedError(
-          "Cannot open a channel: the connection is closed",
-        );
+        throw connectionClosed("open a channel");
       }
       this.#limits.check(options, () => "open a channel");
       const channel = new StoreChannel(this.#context, ++this.#channelCount);

@@ -1,4 +1,4 @@
-import { ConnectionError, SettlementError } from "../../model/errors.ts";
+import { SettlementError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
@@ -131,21 +131,6 @@ export function leaseLost(reservation: Reservation): SettlementError {
     `Cannot settle a message of queue "${reservation.queue}": its lease was lost, someone else may have it`,
     { code: "lease-lost" },
   );
-}
-
-/**
- * Makes the error for a call that came after the connection was lost.
- *
- * @param action What the call does.
- * @param cause Why it was lost.
- * @returns The error.
- */
-export function lostBefore(action: string, cause: Error): ConnectionError {
-  return new ConnectionError(`Cannot ${action}: the connection was lost`, {
-    code: "connection-lost",
-    outcome: "not-sent",
-    cause,
-  });
 }
 
 /**

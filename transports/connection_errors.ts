@@ -1,0 +1,124 @@
+/** The errors of connections that are alike on every transport. */
+
+import {
+  ClosedError,
+  ConnectionError,
+  type ErrorDetails,
+  type Outcome,
+  TimeoutError,
+} from "../model/errors.ts";
+
+/**
+ * Says whether a system's or a client's text is about a certificate that is not trusted.
+ *
+ * @param text The text.
+ * @returns Whether it is: then trying again does not help.
+ */
+export function isUntrusted(text: string): boolean {
+  return /certificate|self.signed|unknown ?issuer/i.test(text);
+}
+
+/**
+ * Makes the error of a connection that could not be had.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param text Why, in the system's, the client's or the broker's words.
+ * @param details The cause, and what else is known.
+ * @returns The error; retryable unless the details say otherwise, or the certificate is the reason.
+ */
+export function cannotConnect(
+  action: string,
+  text: string,
+  details: ErrorDetails,
+): ConnectionError {
+  return new ConnectionError(`Cannot ${action}: ${advised(text)}`, {
+    outcome: "not-sent",
+    retryable: !isUntrusted(text),
+    ...details,
+    code: "connection-failed",
+  });
+}
+
+/**
+ * Makes the error of a connection that was lost.
+ *
+ * @param broker The broker's URL, without the password.
+ * @param text Why, in the system's, the client's or the broker's words.
+ * @param details The cause, and what else is known.
+ * @returns The error; retryable unless the details say otherwise, or the certificate is the reason.
+ */
+export function connectionLost(
+  broker: string,
+  text: string,
+  details: ErrorDetails = {},
+): ConnectionError {
+  return new ConnectionError(
+    `Connection to "${broker}" was lost: ${advised(text)}`,
+    {
+      outcome: "unknown",
+      retryable: !isUntrusted(text),
+      ...details,
+      code: "connection-lost",
+    },
+  );
+}
+
+function advised(text: string): string {
+  return isUntrusted(text)
+    ? `its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`
+    : text;
+}
+
+/**
+ * Makes the error of a call that came after its connection was lost.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param details Why it was lost.
+ * @returns The error; nothing was sent.
+ */
+export function lostBefore(
+  action: string,
+  details: ErrorDetails = {},
+): ConnectionError {
+  return new ConnectionError(`Cannot ${action}: the connection was lost`, {
+    outcome: "not-sent",
+    ...details,
+    code: "connection-lost",
+  });
+}
+
+/**
+ * Makes the error of a call on a connection that was closed.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param details What else is known.
+ * @returns The error.
+ */
+export function connectionClosed(
+  action: string,
+  details: ErrorDetails = {},
+): ClosedError {
+  return new ClosedError(
+    `Cannot ${action}: the connection is closed`,
+    details,
+  );
+}
+
+/**
+ * Makes the error of a call whose answer did not come by its deadline.
+ *
+ * @param action What was tried, after `Cannot `.
+ * @param outcome Whether it may have taken effect.
+ * @param server The name of what has not answered.
+ * @returns The error.
+ */
+export function notAnswered(
+  action: string,
+  outcome: Outcome,
+  server = "the broker",
+): TimeoutError {
+  return new TimeoutError(
+    `Cannot ${action} in time: ${server} has not answered`,
+    { outcome },
+  );
+}
