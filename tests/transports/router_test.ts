@@ -6,12 +6,12 @@ import { NotFoundError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
-import { Router } from "../../transports/store/router.ts";
+import { itemsFor, Router } from "../../transports/store/router.ts";
 import type {
   TopologyKey,
   TopologyView,
 } from "../../transports/store/store.ts";
-import { Topology } from "../../virtual/topology.ts";
+import { Topology, type TopologyChange } from "../../virtual/topology.ts";
 
 /** Its first reads end after its later ones. */
 class SlowStore extends MemoryStore {
@@ -85,6 +85,59 @@ Deno.test("route() finds what was not there before, and was declared since", asy
     },
   }], broker.version);
   assertEquals(await route(), []);
+  limits.clear();
+  await store[Symbol.asyncDispose]();
+});
+
+Deno.test("route() reads nothing anew when a consumer comes, and once for all who are told that it is old", async () => {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  const store = new SlowStore(broker, { clock: SYSTEM_CLOCK });
+  const limits = new Limits(SYSTEM_CLOCK);
+  const router = new Router(store, limits, () => Infinity);
+  const change = (change: TopologyChange) =>
+    store.applyChanges([change], broker.version);
+  const declare = (name: string) =>
+    change({
+      type: "queue-declared",
+      queue: {
+        name,
+        durable: true,
+        exclusive: false,
+        autoDelete: false,
+        arguments: {},
+      },
+      owner: undefined,
+    });
+  /** As a publisher does it: what was old is forgotten, and routed again. */
+  const publish = async (): Promise<number> => {
+    const routed = await router.route(
+      message("1"),
+      undefined,
+      async (routed) => {
+        await turn();
+        return routed;
+      },
+    );
+    const result = await store.put(itemsFor(message("1"), routed), {
+      version: routed.version,
+    });
+    if (result.type !== "stale") return routed.queues.length;
+    router.forget(message("1"), routed);
+    return await publish();
+  };
+  await declare("q");
+  assertEquals(await publish(), 1);
+  assertEquals(store.reads, 1);
+  const consumer = { consumerTag: "1", owner: "me", exclusive: false };
+  await change({ type: "consumer-added", queue: "q", consumer });
+  assertEquals(await publish(), 1);
+  await change({ type: "consumer-removed", queue: "q", consumer });
+  assertEquals(await publish(), 1);
+  assertEquals(store.reads, 1);
+  const published = Promise.all(Array.from({ length: 50 }, publish));
+  await declare("another");
+  assertEquals(await published, Array(50).fill(1));
+  assertEquals(store.reads, 2);
   limits.clear();
   await store[Symbol.asyncDispose]();
 });

@@ -50,6 +50,8 @@ export class MemoryBroker {
   #waiterCount = 0;
   #changes = 0;
   #version = "0";
+  /** The same of the changes that may concern a route: consumers do not. */
+  #routes = "0";
   #sequence = 0;
   #stopTimer: (() => void) | undefined;
   #timerAt = Infinity;
@@ -63,6 +65,12 @@ export class MemoryBroker {
   get version(): string {
     if (this.#expiring.size > 0) this.#dropUnused();
     return this.#version;
+  }
+
+  /** A mark that changes whenever a route may. */
+  get routes(): string {
+    if (this.#expiring.size > 0) this.#dropUnused();
+    return this.#routes;
   }
 
   /** Finds a queue, its messages as they are now. */
@@ -83,6 +91,7 @@ export class MemoryBroker {
       }
     }
     this.#version = String(++this.#changes);
+    if (!changes.every(isOfConsumer)) this.#routes = this.#version;
     return messageCount;
   }
 
@@ -308,4 +317,8 @@ export class MemoryBroker {
       waiter.wake();
     }
   }
+}
+
+function isOfConsumer({ type }: TopologyChange): boolean {
+  return type === "consumer-added" || type === "consumer-removed";
 }

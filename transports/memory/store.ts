@@ -78,9 +78,9 @@ export class MemoryStore implements Store {
   }
 
   readTopology(of: TopologyKey): Promise<TopologyView> {
-    const { topology, version } = this.#broker;
+    const { topology, version, routes } = this.#broker;
     if (of.type === "queue") this.#broker.use(of.name);
-    return Promise.resolve({ topology, version });
+    return Promise.resolve({ topology, version, routes });
   }
 
   applyChanges(
@@ -110,7 +110,7 @@ export class MemoryStore implements Store {
 
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
     if (
-      options?.version !== undefined && options.version !== this.#broker.version
+      options?.version !== undefined && options.version !== this.#broker.routes
     ) return STALE;
     for (const { queue, message } of items) {
       if (this.#broker.queue(queue)?.refuses(message.body.byteLength)) {

@@ -131,7 +131,7 @@ export class Publisher {
       case "stale":
       case "lost": // cannot be: nothing was to be removed instead
         // The tables changed since the route was decided.
-        return await this.#routeAnew(message, options);
+        return await this.#routeAnew(message, routed, options);
     }
   }
 
@@ -151,26 +151,27 @@ export class Publisher {
         if (result.receivers > 0) return SENT;
         return message.mandatory ? RETURNED : routed.outcome;
       }
-      return await this.#routeAnew(message, options);
+      return await this.#routeAnew(message, routed, options);
     }
     if (await this.#router.isOld(message, routed, options)) {
-      return await this.#routeAnew(message, options);
+      return await this.#routeAnew(message, routed, options);
     }
     if (!message.mandatory) return routed.outcome;
     if (message.exchange !== "") return RETURNED;
     const { routingKey } = message;
     const queue = await lookForQueue(this.#store, routingKey, options);
     return queue.isThere
-      ? await this.#routeAnew(message, options)
+      ? await this.#routeAnew(message, routed, options)
       : { ...RETURNED, nearest: queue.nearest };
   }
 
   #routeAnew(
     message: Publishing,
+    routed: Routed,
     options?: CallOptions,
   ): Promise<PublishOutcome> {
     this.#limits.check(options, () => describe(message));
-    this.#router.forget(message);
+    this.#router.forget(message, routed);
     return this.#routeAndPut(message, options);
   }
 

@@ -12,7 +12,7 @@ import {
 import type { Topology } from "../../virtual/topology.ts";
 import type { Store, StoreItem, TopologyKey, TopologyView } from "./store.ts";
 
-/** Where a message goes, by the tables as they were at `version`. */
+/** Where a message goes, by the routes as they were at `version`. */
 export interface Routed {
   readonly version: string;
   readonly queues: readonly Target[];
@@ -34,8 +34,10 @@ interface Target {
 
 interface View {
   readonly topology: Topology;
+  /** Of its routes. */
   readonly version: string;
-  readonly routes: Map<string, Routed>;
+  /** By routing key. */
+  readonly known: Map<string, Routed>;
 }
 
 const NOWHERE: PublishOutcome = { type: "accepted", queues: 0 };
@@ -74,7 +76,7 @@ export class Router {
     if (hasRoutingHeaders(message)) return undefined;
     const name = viewName(message);
     if (this.#waiting.has(name)) return undefined;
-    return this.#views.get(name)?.routes.get(message.routingKey);
+    return this.#views.get(name)?.known.get(message.routingKey);
   }
 
   /**
@@ -117,7 +119,7 @@ export class Router {
   }
 
   #routed(view: View, message: Publishing): Routed {
-    const known = view.routes.get(message.routingKey);
+    const known = view.known.get(message.routingKey);
     if (known !== undefined && !hasRoutingHeaders(message)) return known;
     try {
       return this.#decide(view, message);
@@ -142,22 +144,24 @@ export class Router {
     const { broadcast, capabilities } = this.#store;
     const expands = broadcast !== undefined &&
       !capabilities.has("queued-fanout");
-    const view = await this.#store.readTopology(viewKey(message), options);
+    const read = await this.#store.readTopology(viewKey(message), options);
+    const { topology } = read;
+    const version = routesOf(read);
     const { broadcasts, puts } = this.#broadcasting;
-    const found = routeDeadLetter(view.topology, message, {
+    const found = routeDeadLetter(topology, message, {
       broadcasts: expands ? () => false : broadcasts,
       puts: puts && (() => true),
     });
     if (found === undefined) {
       return {
-        version: view.version,
+        version,
         queues: [],
         broadcasts: [],
         announced: [],
         outcome: NOWHERE,
       };
     }
-    const routed = this.#resolve(view, message, found);
+    const routed = this.#resolve({ topology, version }, message, found);
     // A dead letter is rather put where somebody may take it than lost.
     return routed.unknown ?? routed;
   }
@@ -168,18 +172,20 @@ export class Router {
     routed: Routed,
     options?: CallOptions,
   ): Promise<boolean> {
-    const { version, topology } = await this.#store.readTopology(
-      viewKey(message),
-      options,
-    );
-    return version !== routed.version ||
+    const view = await this.#store.readTopology(viewKey(message), options);
+    const { topology } = view;
+    return routesOf(view) !== routed.version ||
       (message.exchange === "" &&
         topology.queue(message.routingKey) !== undefined);
   }
 
-  /** Forgets the view that a message was routed on: it was old. */
-  forget(message: Publishing): void {
+  /**
+   * Forgets the view that a message was routed on: it was old. One that was read since
+   * stays, so that of many messages on their way the first has it read for all.
+   */
+  forget(message: Publishing, routed: Routed): void {
     const name = viewName(message);
+    if (this.#views.get(name)?.version !== routed.version) return;
     this.#views.delete(name);
     this.#reading.delete(name);
   }
@@ -190,7 +196,11 @@ export class Router {
     const reading = this.#store
       .readTopology(viewKey(message), { deadline: this.#deadline() })
       .then((read) => {
-        const view = { ...read, routes: new Map() };
+        const view = {
+          topology: read.topology,
+          version: routesOf(read),
+          known: new Map(),
+        };
         if (this.#views.size >= MAX_ROUTES) this.#views.clear();
         this.#views.set(name, view);
         return view;
@@ -200,18 +210,18 @@ export class Router {
   }
 
   #decide(view: View, message: Publishing): Routed {
-    const { topology, routes } = view;
+    const { topology, known } = view;
     const found = route(topology, message, this.#broadcasting);
     const routed = this.#resolve(view, message, found);
     if (found.cacheable) {
-      if (routes.size >= MAX_ROUTES) routes.clear();
-      routes.set(message.routingKey, routed);
+      if (known.size >= MAX_ROUTES) known.clear();
+      known.set(message.routingKey, routed);
     }
     return routed;
   }
 
   #resolve(
-    { topology, version }: TopologyView,
+    { topology, version }: Omit<View, "known">,
     message: Publishing,
     found: Route,
   ): Routed {
@@ -240,6 +250,11 @@ export class Router {
     if (!capabilities.has("known-queues")) return unknown;
     return findQueue === undefined ? routed : { ...routed, unknown };
   }
+}
+
+/** The mark of the routes of a view. */
+function routesOf({ routes, version }: TopologyView): string {
+  return routes ?? version;
 }
 
 /**

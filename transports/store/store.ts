@@ -181,6 +181,11 @@ export interface TopologyView {
   readonly topology: Topology;
   /** A mark that changes whenever the tables do. */
   readonly version: string;
+  /**
+   * A mark that changes whenever a route may: it stays as it is while consumers come and go.
+   * `put` and `broadcast` are given this one. @default {the version}
+   */
+  readonly routes?: string | undefined;
 }
 
 /** What a search for a queue found. */
@@ -235,7 +240,7 @@ export interface StoreItem {
 
 /** Options of {@linkcode Store.put}. */
 export interface PutOptions extends CallOptions {
-  /** The view that the routing was decided on; a store that can, checks it in the same step. */
+  /** The routes of the view that the routing was decided on; a store that can, checks them in the same step. */
   readonly version?: string | undefined;
   /** Removed in the same step, or right after: for dead letters and retries. */
   readonly instead?: Reservation | undefined;
