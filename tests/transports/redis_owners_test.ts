@@ -19,7 +19,8 @@ async function keys(raw: Raw): Promise<string[]> {
 /** The fields of the tables, but for their counters. */
 async function fields(raw: Raw): Promise<string[]> {
   const all = await raw.texts("HKEYS", "dashi.topology");
-  return all.filter((each) => each !== "epoch" && each !== "count").sort();
+  const counters = ["epoch", "count", "quiet"];
+  return all.filter((each) => !counters.includes(each)).sort();
 }
 
 /** A connection that others' deaths are noticed by when its clock is told to pass. */

@@ -134,8 +134,9 @@ export class Adoption {
         view = await this.#host.read(exchange, deadline);
         this.#views.set(exchange, view);
       }
-      const copies = byVersion.get(view.version) ?? [];
-      byVersion.set(view.version, copies);
+      const routes = view.routes ?? view.version;
+      const copies = byVersion.get(routes) ?? [];
+      byVersion.set(routes, copies);
       for (const queue of queuesIn(view, exchange)) {
         copies.push(this.#copy(bytes, queue));
       }

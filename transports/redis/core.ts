@@ -82,7 +82,7 @@ export class Core {
   /** Whether the tables are known to be as a view of this version has them; sets of bindings aside. */
   isCurrent(version: string): boolean {
     if (!this.fresh) return false;
-    const { doubts, version: seen } = this.mirror;
+    const { doubts, routes: seen } = this.mirror;
     const known = this.#checked;
     if (
       known.version !== version || known.doubts !== doubts ||
@@ -92,6 +92,13 @@ export class Core {
       this.#checked = { version, doubts, seen, current };
     }
     return this.#checked.current;
+  }
+
+  /** A script has found the routes to be as a view has them, and watches the tables; `told` is from before it left. */
+  confirm(version: string | undefined, told: number): void {
+    const { doubts, routes } = this.mirror;
+    if (this.told !== told || !this.commands.watching) return;
+    this.fresh ||= version?.startsWith(`[${doubts},"${routes}",`) ?? false;
   }
 
   /** The server tells that the tables have changed. */
@@ -139,18 +146,30 @@ export class Core {
  *
  * @param mirror The tables as they were read.
  * @param exchanges Those whose bindings the view shows.
+ * @param version Which of the two versions of the tables counts.
  * @returns A text that `versionArguments` reads.
  */
 export function formatVersion(
   mirror: Mirror,
   exchanges: readonly string[],
+  version: string,
 ): string {
   return JSON.stringify([
     mirror.doubts,
-    mirror.version,
+    version,
     exchanges.length,
     ...exchanges.flatMap((each) => [each, mirror.sizeOf(each)]),
   ]);
+}
+
+/**
+ * Looks up the version of the tables in a view's.
+ *
+ * @param version What {@linkcode formatVersion} made.
+ * @returns It, without the sets.
+ */
+export function versionIn(version: string): string {
+  return JSON.parse(version)[1];
 }
 
 /**

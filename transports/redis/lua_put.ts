@@ -1,6 +1,6 @@
 /** How scripts put messages, in Lua. */
 
-/** ARGV: version and sets; how many queues go when they are not used, then each with its x-expires; how many queues will change with time, then each with when; how many are announced, then for each its list's place, its own in it, and the channel; then lists, each its key, how many, and they. Returns the places of lists that cannot be, and why. */
+/** ARGV: version and sets; how many queues go when they are not used, then each with its x-expires; how many queues will change with time, then each with when; how many are announced, then for each its list's place, its own in it, and the channel; then lists, each its key, how many, and they. Returns the places of lists that cannot be, and why. KEYS: what is to be watched. */
 export const PUT: string = String.raw`
 local old, at = isOld(1)
 if old then return 'stale' end
@@ -31,6 +31,7 @@ for i = channels, channels + announced * 3 - 1, 3 do
   local first = firsts[tonumber(ARGV[i])]
   if first then announce(ARGV[i + 2], ARGV[first + tonumber(ARGV[i + 1])]) end
 end
+if #KEYS > 0 then redis.call('EXISTS', unpack(KEYS)) end
 return refused
 `;
 

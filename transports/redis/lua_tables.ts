@@ -1,18 +1,25 @@
 /** What scripts do with what is declared, and with owners, in Lua. */
 
 /**
- * `isOld` says whether the tables are no longer as the caller saw them. ARGV from
- * `at`: their version or '', how many sets, then for each its exchange and size.
+ * `versions` returns the version of the tables, which every change makes another, and the
+ * version of the routes, which stays when a consumer comes or goes: `quiet` counts those
+ * changes. A process of 0.1.0 does not count them: whatever it changes counts as a change
+ * of routes. `isOld` says whether the routes are no longer as the caller saw them. ARGV
+ * from `at`: their version or '', how many sets, then for each its exchange and size.
  */
 export const VERSION: string = String.raw`
-local function version()
-  local epoch, count = unpack(redis.call('HMGET', TABLES, 'epoch', 'count'))
-  return (epoch or '') .. '.' .. (count or '0')
+local function versions()
+  local epoch, count, quiet = unpack(redis.call('HMGET', TABLES, 'epoch', 'count', 'quiet'))
+  epoch, count = (epoch or '') .. '.', count or '0'
+  return epoch .. count, epoch .. string.format('%d', count - (quiet or 0)), epoch, tonumber(count)
 end
-local function isOld(at)
+local function isOld(at, versionNow)
   local sets = tonumber(ARGV[at + 1])
   local after = at + 2 + sets * 2
-  if ARGV[at] ~= '' and ARGV[at] ~= version() then return true, after end
+  if ARGV[at] ~= '' then
+    local all, routes = versions()
+    if ARGV[at] ~= (versionNow or routes) then return true, after end
+  end
   for i = at + 2, after - 1, 2 do
     if redis.call('SCARD', BINDINGS .. ARGV[i]) ~= tonumber(ARGV[i + 1]) then return true, after end
   end
@@ -74,15 +81,14 @@ end
  * ARGV: the version that the caller knows or '', then exchanges, each with
  * the size of its set as the caller knows it, or -1. KEYS: their sets, to be watched.
  * Returns the version; 'all', 'some' or 'none' and fields with their values, or 'many' where
- * they are too many for one call; queues that have not been used for their time; and for each
- * exchange its set, or nothing, or its size where it is too large for one call.
+ * they are too many for one call; queues that have not been used for their time; the version
+ * of the routes; and for each exchange its set, or nothing, or its size where it is too large for one call.
  */
 export const READ: string = String.raw`
-local epoch, count = unpack(redis.call('HMGET', TABLES, 'epoch', 'count'))
-epoch, count = epoch or '', count or '0'
-local answer = {epoch .. '.' .. count, 'none', {}, unused()}
-if ARGV[1] ~= answer[1] then
-  local known, at = string.match(ARGV[1], '^(.*)%.(%d+)$')
+local version, routes, epoch, count = versions()
+local answer = {version, 'none', {}, unused(), routes}
+if ARGV[1] ~= version then
+  local known, at = string.match(ARGV[1], '^(.*%.)(%d+)$')
   local behind = known == epoch and count - at
   if behind and behind > 0 and behind <= redis.call('LLEN', CHANGES) then
     answer[2] = 'some'
@@ -117,17 +123,19 @@ return answer
 `;
 
 /**
- * ARGV: version and sets; an epoch, for tables that are new; then counted lists: queues that must be empty, queues that go,
- * queues with their x-expires or '', fields with their values or '' (which goes),
+ * ARGV: the version of the tables and sets; an epoch, for tables that are new; '1' if no
+ * route changes; then counted lists: the fields that the plan rests on, or none if it rests
+ * on all of them and on the sets; queues that must be empty, queues that go, queues with their x-expires or '', fields with their values or '' (which goes),
  * bindings that come and bindings that go, each as exchange and member; exchanges.
- * Returns the version, how many messages went, and the size of each exchange's set.
- * KEYS: what is to be watched.
+ * Returns the versions of the tables and of the routes, how many messages went, how many
+ * changes by others lie between, and the size of each exchange's set. KEYS: what is to be
+ * watched.
  */
 export const APPLY: string = String.raw`
-local old, at = isOld(1)
-if old then return 'stale' end
-local epoch = ARGV[at]
-at = at + 1
+local before, _, epochNow, countNow = versions()
+local old, at = isOld(1, before)
+local epoch, quiet = ARGV[at], ARGV[at + 1] == '1'
+at = at + 2
 local function each(width, act)
   local count = tonumber(ARGV[at])
   for i = at + 1, at + count * width, width do act(i) end
@@ -138,6 +146,23 @@ local function ready(queue)
   for _, suffix in ipairs(SUFFIXES) do count = count + redis.call('LLEN', P .. queue .. suffix) end
   return count
 end
+-- What others have changed meanwhile does not matter where the plan does not rest on it.
+local rests, behind, isPartial = {}, 0, ARGV[at] ~= '0'
+each(1, function(i) rests[ARGV[i]] = true end)
+local function isTouched()
+  local known, count = string.match(ARGV[1], '^(.*%.)(%d+)$')
+  behind = known == epochNow and countNow - count or -1
+  if behind < 0 or behind > redis.call('LLEN', CHANGES) then return true end
+  if behind == 0 then return false end
+  for _, change in ipairs(redis.call('LRANGE', CHANGES, 0, behind - 1)) do
+    for _, field in ipairs(cjson.decode(change)) do
+      if rests[field] then return true end
+    end
+  end
+  return false
+end
+if isPartial and ARGV[1] ~= before then old = isTouched() elseif isPartial then old = false end
+if old then return 'stale' end
 local full, gone = false, 0
 each(1, function(i) full = full or ready(ARGV[i]) > 0 end)
 if full then return 'not-empty' end
@@ -183,6 +208,7 @@ local function changed(exchange)
   sets[exchange] = true
 end
 each(2, function(i)
+  if not sets[ARGV[i]] then mend(ARGV[i]) end
   changed(ARGV[i])
   keepMember(ARGV[i], queueIn(ARGV[i + 1]) or '', ARGV[i + 1])
   redis.call('SADD', BOUND .. ARGV[i], ARGV[i + 1])
@@ -204,10 +230,12 @@ end
 if #fields > 0 then
   redis.call('HSETNX', TABLES, 'epoch', epoch)
   redis.call('HINCRBY', TABLES, 'count', 1)
+  if quiet then redis.call('HINCRBY', TABLES, 'quiet', 1) end
   redis.call('LPUSH', CHANGES, cjson.encode(fields))
   redis.call('LTRIM', CHANGES, 0, 999)
 end
-local answer = {version(), gone}
+local version, routes = versions()
+local answer = {version, routes, gone, behind}
 each(1, function(i) answer[#answer + 1] = redis.call('SCARD', BINDINGS .. ARGV[i]) end)
 if #KEYS > 0 then redis.call('EXISTS', unpack(KEYS)) end
 return answer

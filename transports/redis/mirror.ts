@@ -12,6 +12,17 @@ import { BindingSet, type SetBinding } from "./binding_set.ts";
 import type { Layout } from "./layout.ts";
 import { planWrites, write, type Writes } from "./writes.ts";
 
+/** Fields of the shared hash, and their values. */
+type Fields = Iterable<readonly [field: string, value: string]>;
+
+/** Which state of the shared hash was seen. */
+export interface Versions {
+  /** Of all that is declared. */
+  readonly version: string;
+  /** Of the routes alone. */
+  readonly routes: string;
+}
+
 /** What a field of the shared hash says. */
 interface QueueField {
   readonly queue: QueueDeclaration;
@@ -30,6 +41,7 @@ export class Mirror {
   #fields = new Map<string, string>();
   readonly #sets = new Map<string, BindingSet>();
   #version = "";
+  #routes = "";
   #doubts = 0;
   readonly #takesLists: boolean;
 
@@ -47,6 +59,11 @@ export class Mirror {
   /** Which state of the hash it has seen; empty before the first. */
   get version(): string {
     return this.#version;
+  }
+
+  /** Which state of the routes it has seen: consumers that come and go leave it as it is. */
+  get routes(): string {
+    return this.#routes;
   }
 
   /** How often a set was found to be another than we know: a view that is older rests on what is not so. */
@@ -113,15 +130,21 @@ export class Mirror {
   }
 
   /** Takes over the whole hash. */
-  readAll(version: string, fields: Iterable<readonly [string, string]>): void {
+  readAll(versions: Versions, fields: Fields): void {
     this.#topology = new Topology();
     this.#fields = new Map();
     this.#sets.clear();
-    this.readSome(version, fields);
+    this.readSome(versions, fields);
   }
 
   /** Takes over fields of the hash that have changed; an empty value is one that went. */
-  readSome(version: string, fields: Iterable<readonly [string, string]>): void {
+  readSome({ version, routes }: Versions, fields: Fields): void {
+    this.#apply(fields);
+    this.#version = version;
+    this.#routes = routes;
+  }
+
+  #apply(fields: Fields): void {
     const order = ["exchange", "queue", "consumers", "bindings", "sources"];
     const changed = [...fields].map(([field, value]) => {
       const [kind = ""] = field.split(" ", 1);
@@ -133,12 +156,11 @@ export class Mirror {
       if (before === value) continue;
       if (value === "") this.#fields.delete(field);
       else this.#fields.set(field, value);
-      this.#apply(kind, field.slice(kind.length + 1), before, value);
+      this.#applyField(kind, field.slice(kind.length + 1), before, value);
     }
-    this.#version = version;
   }
 
-  #apply(
+  #applyField(
     kind: string,
     name: string,
     before: string | undefined,
@@ -282,6 +304,7 @@ export class Mirror {
       takesLists: this.#takesLists,
       field: (name) => this.#fields.get(name) ?? "",
       typeOf: (exchange) => this.#topology.exchange(exchange)?.declaration.type,
+      isDeclared: (queue) => this.#topology.queue(queue)?.foreign === false,
       count: (exchange, queue) =>
         [...this.#topology.bindingsTo(queue)]
           .filter(({ source }) => source === exchange).length,
@@ -308,13 +331,17 @@ export class Mirror {
     });
   }
 
-  /** Notes that planned changes were made; the sizes are of sets that they touched. */
+  /**
+   * Notes that planned changes were made; the sizes are of sets that they touched. Without
+   * versions others have changed something in between, which is still to be read.
+   */
   done(
-    version: string,
+    versions: Versions | undefined,
     writes: Writes,
     sizes: ReadonlyMap<string, number>,
   ): void {
-    this.readSome(version, writes.fields);
+    if (versions === undefined) this.#apply(writes.fields);
+    else this.readSome(versions, writes.fields);
     for (const [exchange, text] of writes.added) {
       this.#addMember(exchange, text);
     }

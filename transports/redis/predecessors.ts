@@ -24,9 +24,9 @@ export class Predecessors {
    * @returns The header as JSON, or `""` where nobody needs it.
    */
   headerFor(exchange: string): string {
-    if (this.#version !== this.#mirror.version) {
+    if (this.#version !== this.#mirror.routes) {
       this.#headers.clear();
-      this.#version = this.#mirror.version;
+      this.#version = this.#mirror.routes;
     }
     let header = this.#headers.get(exchange);
     if (header === undefined) {

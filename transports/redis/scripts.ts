@@ -130,7 +130,7 @@ local DEADLINES = ${quote(layout.deadlines)}
     renew: consumers(CLOCK, RENEW),
     overdue: consumers(CLOCK, OVERDUE),
     beat: consumers(CLOCK, BEAT),
-    read: consumers(CLOCK, EXPIRES, OTHERS, MEND, READ),
+    read: consumers(CLOCK, VERSION, EXPIRES, OTHERS, MEND, READ),
     apply: consumers(CLOCK, VERSION, EXPIRES, MEND, APPLY),
     count: consumers(
       CLOCK,

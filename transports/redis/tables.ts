@@ -8,7 +8,13 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import { decode, listOf, type RedisReply } from "./reply.ts";
-import { type Core, formatVersion, versionArguments } from "./core.ts";
+import {
+  type Core,
+  formatVersion,
+  versionArguments,
+  versionIn,
+} from "./core.ts";
+import type { Versions } from "./mirror.ts";
 
 /** So many queues are noted in one script. */
 const USED_AT_ONCE = 100;
@@ -52,7 +58,8 @@ export class Tables {
       if (exchanges.every((each) => mirror.sizeOf(each) >= 0)) {
         return {
           topology: mirror.topology,
-          version: formatVersion(mirror, exchanges),
+          version: formatVersion(mirror, exchanges, mirror.version),
+          routes: formatVersion(mirror, exchanges, mirror.routes),
         };
       }
     }
@@ -91,20 +98,21 @@ export class Tables {
         ],
       },
     );
-    const [version, which, fields, unused, ...sets] = listOf(reply);
+    const [version, which, fields, unused, routes, ...sets] = listOf(reply);
+    const versions = { version: decode(version), routes: decode(routes) };
     // What the server told of meanwhile may have come after the answer was made.
     this.#core.fresh = this.#rings && this.#core.told === told;
     switch (decode(which)) {
       case "all":
-        mirror.readAll(decode(version), pairs(fields));
+        mirror.readAll(versions, pairs(fields));
         // The sizes that were told of were those of another time.
         return [];
       case "many":
-        await this.#readMany(decode(version), options);
+        await this.#readMany(versions, options);
         // What has changed meanwhile.
         return await this.#read([], options);
       case "some":
-        mirror.readSome(decode(version), pairs(fields));
+        mirror.readSome(versions, pairs(fields));
     }
     exchanges.forEach((exchange, i) => {
       const members = sets[i];
@@ -120,14 +128,14 @@ export class Tables {
   }
 
   /** Reads the whole hash in pieces: what changes meanwhile is told of by the changes since. */
-  async #readMany(version: string, options?: CallOptions): Promise<void> {
+  async #readMany(versions: Versions, options?: CallOptions): Promise<void> {
     const { mirror, layout } = this.#core;
     const fields: [string, string][] = [];
     for await (const page of this.#scan("HSCAN", layout.topology, options)) {
       for (const pair of pairs(page)) fields.push(pair);
     }
     this.#core.fresh = false;
-    mirror.readAll(version, fields);
+    mirror.readAll(versions, fields);
   }
 
   /** Reads a whole set in pieces. */
@@ -221,7 +229,7 @@ export class Tables {
             { name, ifUnused: false, ifEmpty: false },
             record.owner ?? "",
           ),
-          formatVersion(mirror, exchanges),
+          formatVersion(mirror, exchanges, mirror.version),
           options,
         );
       }
@@ -271,7 +279,9 @@ export class Tables {
       entries: readonly T[],
       format: (entry: T) => readonly (string | number)[],
     ) => [entries.length, ...entries.flatMap(format)];
-    const seen = versionArguments(mirror, version);
+    const seen = writes.rests.length > 0
+      ? [versionIn(version), 0]
+      : versionArguments(mirror, version);
     if (seen === undefined) return { type: "stale" };
     const { reply, changed } = await this.#run(
       "apply",
@@ -279,6 +289,8 @@ export class Tables {
       [
         ...seen,
         crypto.randomUUID().slice(0, 8),
+        writes.isQuiet ? 1 : 0,
+        ...list(writes.rests, (field) => [field]),
         ...list(
           deleted.filter(({ ifEmpty }) => ifEmpty),
           ({ name }) => [name],
@@ -305,9 +317,13 @@ export class Tables {
     if (!Array.isArray(reply)) {
       return { type: decode(reply) === "not-empty" ? "not-empty" : "stale" };
     }
-    const [after, messageCount, ...sizes] = reply;
+    const [after, routes, messageCount, behind, ...sizes] = reply;
+    // The next put looks at what the server has: it may be told of that later than others are.
+    this.#core.fresh = false;
     mirror.done(
-      decode(after),
+      behind === 0
+        ? { version: decode(after), routes: decode(routes) }
+        : undefined,
       writes,
       new Map(exchanges.map((each, i) => [each, Number(sizes[i])])),
     );

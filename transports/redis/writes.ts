@@ -13,6 +13,10 @@ export interface Writes {
   readonly added: readonly (readonly [exchange: string, member: string])[];
   /** Exchanges and members of their sets. */
   readonly removed: readonly (readonly [exchange: string, member: string])[];
+  /** Whether no route is another: consumers alone come and go. */
+  readonly isQuiet: boolean;
+  /** The fields of the hash that the plan rests on; none if it rests on all. */
+  readonly rests: readonly string[];
 }
 
 /** What the plan is made on. */
@@ -24,6 +28,8 @@ export interface Present {
   field(name: string): string;
   /** The type of an exchange, if it is known. */
   typeOf(exchange: string): string | undefined;
+  /** Whether a queue is one that ours have declared. */
+  isDeclared(queue: string): boolean;
   /** How many bindings lead from an exchange to a queue. */
   count(exchange: string, queue: string): number;
   /** The members of an exchange's set that are a binding. */
@@ -121,7 +127,60 @@ export function planWrites(
     }
   }
   for (const [field, value] of lists.changed()) fields.set(field, value);
-  return { fields: [...fields], added, removed };
+  return {
+    fields: [...fields],
+    added,
+    removed,
+    isQuiet: changes.every((each) => isQuiet(each, present)),
+    rests: restsOf(changes, fields.keys(), present),
+  };
+}
+
+/**
+ * Whether a change leaves all routes as they are. A fanout exchange puts into a queue of
+ * somebody else's while one of ours consumes from it, and leaves a queue to a consumer that
+ * listens by itself.
+ */
+function isQuiet(change: TopologyChange, present: Present): boolean {
+  switch (change.type) {
+    case "consumer-added":
+      return present.takesLists && present.isDeclared(change.queue);
+    case "consumer-removed":
+      return !listens(change.consumer) && present.isDeclared(change.queue);
+    default:
+      return false;
+  }
+}
+
+/** What is removed may take more with it, so that rests on all that is declared. */
+function restsOf(
+  changes: readonly TopologyChange[],
+  written: Iterable<string>,
+  present: Present,
+): readonly string[] {
+  const rests = new Set(written);
+  for (const change of changes) {
+    switch (change.type) {
+      case "exchange-declared":
+      case "queue-declared":
+        break;
+      case "consumer-added":
+      case "consumer-removed":
+        if (!present.takesLists) return [];
+        rests.add(`queue ${change.queue}`);
+        rests.add(`consumers ${change.queue}`);
+        break;
+      case "bound": {
+        const { source, destination: { kind, name } } = change.binding;
+        rests.add(`exchange ${source}`);
+        rests.add(`${kind} ${name}`);
+        break;
+      }
+      default:
+        return [];
+    }
+  }
+  return [...rests];
 }
 
 /** What the record of a consumer says that takes from lists alone. Others, of 0.1.0 or with `fanout: "pubsub"`, listen too. */
