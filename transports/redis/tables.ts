@@ -328,6 +328,11 @@ export class Tables {
       new Map(exchanges.map((each, i) => [each, Number(sizes[i])])),
     );
     for (const exchange of changed) mirror.doubt(exchange);
+    if (deleted.length > 0) {
+      // Publishers that go by what the server tells have been told before our caller goes on.
+      const action = "delete a queue";
+      await this.#core.commands.ask(action, ["PING"], options).catch(() => {});
+    }
     return { type: "applied", messageCount: Number(messageCount) };
   }
 
