@@ -82,7 +82,7 @@ const SITUATIONS: readonly Situation[] = [
   {
     name: "TLS where none is spoken",
     url: (broker) => withLogin(broker),
-    options: { ssl: true },
+    options: { tls: true },
   },
   {
     name: "no TLS where it is spoken",
@@ -91,13 +91,13 @@ const SITUATIONS: readonly Situation[] = [
   {
     name: "TLS that is not to be trusted",
     url: (broker, { tls }) => at(withLogin(broker), tls?.port ?? freePort()),
-    options: { ssl: true },
+    options: { tls: true },
   },
   {
     name: "a client's key that is none",
     url: (broker) => withLogin(broker),
     options: {
-      ssl: {
+      tls: {
         cert: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
         key: `-----BEGIN PRIVATE KEY-----\n${TOKEN}\n-----END PRIVATE KEY-----`,
         passphrase: TOKEN,

@@ -65,7 +65,7 @@ export function connectionLost(
 
 function advised(text: string): string {
   return isUntrusted(text)
-    ? `its certificate cannot be trusted (${text}); give the authority's as ssl: { ca }`
+    ? `its certificate cannot be trusted (${text}); give the authority's as tls: { ca }`
     : text;
 }
 

@@ -206,6 +206,13 @@ export function wordOption<W extends string>(
   return { urlName, fromUrl: check, fromObject: check };
 }
 
+/** What others call an option that has another name here, in URLs Kombu's. */
+const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
+  ["tls", "ssl"],
+  ["rejectunauthorized", "verify"],
+  ["checkserveridentity", "checkHostname"],
+]);
+
 /**
  * Makes the error for an option that is not known.
  *
@@ -220,7 +227,10 @@ export function unknownOption(
   known: Iterable<string>,
 ): OptionError {
   const names = [...known];
-  const meant = nearest(name, names);
+  const word = OTHER_WORDS.get(name.toLowerCase());
+  const meant = word !== undefined && names.includes(word)
+    ? word
+    : nearest(name, names);
   const right = meant !== undefined
     ? `did you mean "${meant}"?`
     : names.length === 0

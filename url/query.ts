@@ -110,7 +110,7 @@ function refuseMisplaced(name: string): void {
   const file = TLS_FILES.get(name);
   if (file !== undefined) {
     throw new OptionError(
-      `Cannot use "${name}" as a parameter of a URL: it names a file, and this library reads none; give its text as the option ssl: { ${file}: "…" }`,
+      `Cannot use "${name}" as a parameter of a URL: it names a file, and this library reads none; give its text as the option tls: { ${file}: "…" }`,
     );
   }
 }

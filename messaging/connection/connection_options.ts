@@ -48,8 +48,8 @@ export interface ConnectionOptions {
     | Transport
     | (() => Promise<TransportModule>)
     | undefined;
-  /** Whether, and how, to speak TLS. It must not contradict the URL. @default {as the scheme says} */
-  readonly ssl?: boolean | TlsOptions | undefined;
+  /** Whether, and how, to speak TLS; in a URL it is Kombu's `ssl`. It must not contradict the URL. @default {as the scheme says} */
+  readonly tls?: boolean | TlsOptions | undefined;
   /** Accepted for what was written for AMQP 0-8; AMQP 0-9-1 has no such flag, and it has no effect. */
   readonly insist?: boolean | undefined;
   /** Milliseconds that connecting for the first time takes at most, further attempts included. @default {5000} */
@@ -102,7 +102,7 @@ const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
     password: true,
     virtualHost: true,
     transport: true,
-    ssl: true,
+    tls: true,
     insist: true,
     connectTimeout: true,
     operationTimeout: true,
@@ -116,7 +116,7 @@ const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
     onUnhandled: true,
     name: true,
   },
-  { retry: "reconnect", userid: "username" },
+  { retry: "reconnect", ssl: "tls", userid: "username" },
 );
 
 const RECONNECT: KnownOptions = optionsOf<ReconnectOptions>(

@@ -82,7 +82,7 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
   const tls = chooseTls({
     scheme: source.defaults.tls ? source.secure : undefined,
     url: shared.ssl,
-    option: options.ssl,
+    option: options.tls,
   });
   checkParts(options);
   const password = rest.password ?? options.password;

@@ -9,7 +9,7 @@ export interface TlsWords {
   readonly scheme: string | undefined;
   /** The URL's parameters `ssl` and `ssl_…`. */
   readonly url: boolean | TlsOptions | undefined;
-  /** The option `ssl`. */
+  /** The option `tls`. */
   readonly option: boolean | TlsOptions | undefined;
 }
 
@@ -28,7 +28,7 @@ export function chooseTls(
   const says: readonly (readonly [string, boolean | undefined])[] = [
     [`"${scheme}"`, scheme === undefined ? undefined : true],
     [`the URL's "ssl"`, url === undefined ? undefined : url !== false],
-    [`the option "ssl"`, option === undefined ? undefined : option !== false],
+    [`the option "tls"`, option === undefined ? undefined : option !== false],
   ];
   const yes = says.find(([, word]) => word === true);
   const no = says.find(([, word]) => word === false);
@@ -47,7 +47,7 @@ export function chooseTls(
     const [one, other] = [url[name], option[name]];
     if (one !== undefined && other !== undefined && one !== other) {
       throw new OptionError(
-        `Cannot use "${name}" of the option "ssl": the URL says ${one} and the option ${other}; take one of them away`,
+        `Cannot use "${name}" of the option "tls": the URL says ${one} and the option ${other}; take one of them away`,
       );
     }
   }
@@ -69,22 +69,22 @@ function checkTlsOption(option: unknown): void {
   if (
     typeof option !== "object" || option === null || Array.isArray(option)
   ) {
-    throw bad("ssl", option, "true, false or an object");
+    throw bad("tls", option, "true, false or an object");
   }
   for (const [name, value] of Object.entries(option)) {
     if (value === undefined) continue;
     if (FLAGS.has(name)) {
       if (typeof value !== "boolean") {
-        throw bad(`ssl.${name}`, value, "true or false");
+        throw bad(`tls.${name}`, value, "true or false");
       }
     } else if (TEXTS.has(name)) {
       const isList = name === "ca" && Array.isArray(value) &&
         value.every((each) => typeof each === "string");
       if (typeof value !== "string" && !isList) {
-        throw bad(`ssl.${name}`, value, "a text");
+        throw bad(`tls.${name}`, value, "a text");
       }
     } else {
-      throw unknownOption(`the option ${quote(name)} of "ssl"`, name, [
+      throw unknownOption(`the option ${quote(name)} of "tls"`, name, [
         ...TEXTS,
         ...FLAGS,
       ]);

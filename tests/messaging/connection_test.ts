@@ -50,7 +50,7 @@ const URIS:
     ],
     ["amqp://h", { transport: "memory" }, "memory://h//"],
     ["amqps://h", {}, "amqps://guest:**@h:5671//"],
-    ["amqp://h", { ssl: true }, "amqp://guest:**@h:5671//"],
+    ["amqp://h", { tls: true }, "amqp://guest:**@h:5671//"],
     ["amqp://h?ssl=1", {}, "amqp://guest:**@h:5671//"],
     ["amqp://h?ssl=0", {}, "amqp://guest:**@h:5672//"],
     ["pyamqp://h", {}, "amqp://guest:**@h:5672//"],

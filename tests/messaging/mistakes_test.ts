@@ -152,6 +152,31 @@ const MISTAKES: readonly Mistake[] = [
     words: [`"retry.backoff" beside "retry.jitter"`],
   },
   {
+    name: "TLS by its former name",
+    make: () => createConnection("redis://h", loose({ ssl: true })),
+    error: "OptionError",
+    words: [`"ssl" of createConnection`, `"tls"`],
+  },
+  {
+    name: "TLS as node:tls has it",
+    make: () =>
+      createConnection("redis://h", {
+        tls: loose({ rejectUnauthorized: false }),
+      }),
+    error: "OptionError",
+    words: [`"rejectUnauthorized" of "tls"`, `did you mean "verify"?`],
+  },
+  {
+    name: "TLS in a URL by the name of the option",
+    make: () => {
+      const connection = createConnection("memory://?tls=1");
+      made.push(connection);
+      return connection.connect();
+    },
+    error: "OptionError",
+    words: [`"tls" of a URL`, `did you mean "ssl"?`],
+  },
+  {
     name: "an option of a consumer, misspelt",
     make: () => memory().consumer("q", loose({ prefech: 1 })),
     error: "OptionError",

@@ -91,7 +91,7 @@ test("TLS: with its authority's certificate", async (client) => {
   const url = broker.tlsUrl ?? "";
   await using connection = createConnection(url, {
     transport: client.name,
-    ssl: { ca: await read("ca.pem") },
+    tls: { ca: await read("ca.pem") },
   });
   const queue = new Queue("", { exclusive: true });
   const status = await connection.declare(queue);
@@ -113,7 +113,7 @@ test("TLS: not without it", async (client) => {
     ConnectionError,
   );
   assert(error.message.includes("certificate"), error.message);
-  assert(error.message.includes("ssl: { ca }"), error.message);
+  assert(error.message.includes("tls: { ca }"), error.message);
   assertEquals(error.retryable, false);
 }, noTls);
 
@@ -121,7 +121,7 @@ test("TLS: not with another's", async (client) => {
   const url = broker.tlsUrl ?? "";
   await using connection = createConnection(url, {
     transport: client.name,
-    ssl: { ca: await read("other.pem") },
+    tls: { ca: await read("other.pem") },
   });
   await assertRejects(
     () => connection.connect(),
@@ -137,7 +137,7 @@ test(
     const other = url.replace("localhost", "127.0.0.1");
     await using wrong = createConnection(other, {
       transport: client.name,
-      ssl: { ca: await read("ca.pem") },
+      tls: { ca: await read("ca.pem") },
     });
     await assertRejects(
       () => wrong.connect(),
@@ -146,7 +146,7 @@ test(
     );
     await using named = createConnection(other, {
       transport: client.name,
-      ssl: { ca: await read("ca.pem"), servername: "localhost" },
+      tls: { ca: await read("ca.pem"), servername: "localhost" },
     });
     await named.connect();
   },
@@ -170,7 +170,7 @@ test("TLS: with a client's certificate", async (client) => {
   ];
   await using connection = createConnection(url, {
     transport: client.name,
-    ssl: { ca: await read("ca.pem"), cert, key },
+    tls: { ca: await read("ca.pem"), cert, key },
   });
   await connection.connect();
   const listed = await broker.ask(
@@ -182,7 +182,7 @@ test("TLS: with a client's certificate", async (client) => {
 test("TLS: to a port that speaks none", async (client) => {
   await using connection = createConnection(broker.url, {
     transport: client.name,
-    ssl: true,
+    tls: true,
     connectTimeout: 500,
   });
   await assertRejects(() => connection.connect(), ConnectionError);

@@ -200,16 +200,16 @@ certified(
         tls: { cert: await read("server.pem"), key: await read("server.key") },
       });
       const place = `wss://guest:guest@localhost:${relay.port}//`;
-      await using safe = createConnection(place, { ssl: { ca } });
+      await using safe = createConnection(place, { tls: { ca } });
       await safe.connect();
       assertEquals(safe.info().tls, true);
       await using named = createConnection(
         place.replace("localhost", "127.0.0.1"),
-        { ssl: { ca, servername: "localhost" } },
+        { tls: { ca, servername: "localhost" } },
       );
       await named.connect();
-      for (const ssl of [undefined, { ca: other }]) {
-        await using unsafe = createConnection(place, { ssl });
+      for (const tls of [undefined, { ca: other }]) {
+        await using unsafe = createConnection(place, { tls });
         const error = await assertRejects(
           () => unsafe.connect(),
           ConnectionError,
@@ -219,7 +219,7 @@ certified(
       }
       await using elsewhere = createConnection(
         place.replace("localhost", "127.0.0.1"),
-        { ssl: { ca } },
+        { tls: { ca } },
       );
       await assertRejects(
         () => elsewhere.connect(),

@@ -21,7 +21,7 @@ Deno.test("an error of a connection is retryable, unless the certificate is the 
     [lost.code, lost.retryable, lost.outcome],
     ["connection-lost", false, "unknown"],
   );
-  assert(lost.message.includes("ssl: { ca }"), lost.message);
+  assert(lost.message.includes("tls: { ca }"), lost.message);
 });
 
 const SCHEMES = [
@@ -55,7 +55,7 @@ for (const scheme of SCHEMES) {
         const { port } = server.addr;
         await using connection = createConnection(
           `${scheme}localhost:${port}`,
-          { ssl: true, connectTimeout: 30_000 },
+          { tls: true, connectTimeout: 30_000 },
         );
         const error = await assertRejects(
           () => connection.connect(),

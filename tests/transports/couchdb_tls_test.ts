@@ -57,11 +57,11 @@ Deno.test({
     const url = wrongName.replace("127.0.0.1", "localhost");
     try {
       await context.step("with its authority's certificate", async () => {
-        await using connection = createConnection(url, { ssl: { ca } });
+        await using connection = createConnection(url, { tls: { ca } });
         await assertWorks(connection);
       });
       for (
-        const [why, ssl, to] of [
+        const [why, tls, to] of [
           ["the system's authorities", undefined, url],
           ["another authority", { ca: other }, url],
           ["another name", { ca }, wrongName],
@@ -70,14 +70,14 @@ Deno.test({
         await context.step(`not with ${why}`, async () => {
           await using connection = createConnection(to, {
             ...ONCE,
-            ...(ssl === undefined ? {} : { ssl }),
+            ...(tls === undefined ? {} : { tls }),
           });
           const error = await assertRejects(
             () => connection.connect(),
             ConnectionError,
             "certificate",
           );
-          assert(error.message.includes("ssl: { ca }"), error.message);
+          assert(error.message.includes("tls: { ca }"), error.message);
           assert(!error.message.includes("secret"), error.message);
           assertEquals([error.code, error.retryable, error.outcome], [
             "connection-failed",
@@ -90,11 +90,11 @@ Deno.test({
         "under another name, if that is asked for",
         async () => {
           await using named = createConnection(wrongName, {
-            ssl: { ca, servername: "localhost" },
+            tls: { ca, servername: "localhost" },
           });
           await assertWorks(named);
           await using unchecked = createConnection(wrongName, {
-            ssl: { ca, checkHostname: false },
+            tls: { ca, checkHostname: false },
           });
           await assertWorks(unchecked);
         },
@@ -111,7 +111,7 @@ Deno.test({
       await context.step("refuses a wrong password", async () => {
         await using connection = createConnection(
           url.replace(":secret@", ":Wr0ng@"),
-          { ...ONCE, ssl: { ca } },
+          { ...ONCE, tls: { ca } },
         );
         const error = await assertRejects(
           () => connection.connect(),
@@ -122,7 +122,7 @@ Deno.test({
       await context.step("with TLS to a port that speaks none", async () => {
         await using connection = createConnection(server.url, {
           ...ONCE,
-          ssl: { ca },
+          tls: { ca },
           connectTimeout: 2000,
         });
         await assertRejects(() => connection.connect(), ConnectionError);
@@ -130,7 +130,7 @@ Deno.test({
       for (const fault of ["cut", "stall"] as const) {
         await context.step(`goes on after a ${fault}`, async () => {
           await using connection = createConnection(url, {
-            ssl: { ca },
+            tls: { ca },
             heartbeat: 500,
           });
           const queue = new Queue(`after-${fault}`);

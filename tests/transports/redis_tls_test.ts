@@ -45,11 +45,11 @@ testAlone(
       const [ca, other] = [await read("ca.pem"), await read("other.pem")];
       const url = `rediss://localhost:${port}/0`;
       {
-        await using connection = connectTo(url, { ssl: { ca } });
+        await using connection = connectTo(url, { tls: { ca } });
         await assertWorks(connection);
       }
       for (
-        const [why, ssl, to] of [
+        const [why, tls, to] of [
           ["the system's authorities", undefined, url],
           ["another authority", { ca: other }, url],
           ["another name", { ca }, `rediss://127.0.0.1:${port}/0`],
@@ -57,7 +57,7 @@ testAlone(
       ) {
         await using connection = connectTo(to, {
           ...ONCE,
-          ...(ssl === undefined ? {} : { ssl }),
+          ...(tls === undefined ? {} : { tls }),
         });
         const error = await assertRejects(
           () => connection.connect(),
@@ -68,7 +68,7 @@ testAlone(
       }
       {
         await using connection = connectTo(`rediss://127.0.0.1:${port}/0`, {
-          ssl: { ca, servername: "localhost" },
+          tls: { ca, servername: "localhost" },
         });
         await assertWorks(connection);
       }
@@ -80,7 +80,7 @@ testAlone(
       await raw.send("CONFIG", "SET", "tls-auth-clients", "yes");
       {
         await using connection = connectTo(url, {
-          ssl: {
+          tls: {
             ca,
             cert: await read("client.pem"),
             key: await read("client.key"),
@@ -89,7 +89,7 @@ testAlone(
         await assertWorks(connection);
       }
       {
-        await using connection = connectTo(url, { ...ONCE, ssl: { ca } });
+        await using connection = connectTo(url, { ...ONCE, tls: { ca } });
         await assertRejects(() => connection.connect(), ConnectionError);
       }
       {
@@ -97,7 +97,7 @@ testAlone(
           `rediss://localhost:${server.port}/0`,
           {
             ...ONCE,
-            ssl: { ca },
+            tls: { ca },
             connectTimeout: 1000,
           },
         );

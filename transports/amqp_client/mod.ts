@@ -20,7 +20,7 @@
  * | - | `clientProperties` | - | told to the broker, and shown by it |
  *
  * Capabilities: those of `@dashi/mq/amqp`. `wss://` verifies as `amqps://` does, and takes
- * the same `ssl: { ca, cert, key, servername }`.
+ * the same `tls: { ca, cert, key, servername }`.
  *
  * A connection that publishes and consumes is two TCP connections to the broker, by the
  * same name, for it reads nothing from those that publish while it is short of memory or

@@ -50,7 +50,7 @@ export interface MongodbTransportOptions {
     | undefined;
   /** MongoDB's: whether to speak to this host alone. @default {false} */
   readonly directConnection?: boolean | undefined;
-  /** MongoDB's: whether to speak TLS; the library's own `ssl` says how. */
+  /** MongoDB's: whether to speak TLS; the connection's option `tls` says how. */
   readonly tls?: boolean | undefined;
   /** MongoDB's: how many members must have a message before it counts as published: a number, or `majority`. @default {"majority"} */
   readonly w?: number | string | undefined;
@@ -207,21 +207,25 @@ export function readMongodbOptions(
 function tlsOf(
   scheme: string,
   own: boolean | undefined,
-  ssl: boolean | TlsOptions | undefined,
+  shared: boolean | TlsOptions | undefined,
 ): boolean | TlsOptions | undefined {
-  if (own !== undefined && ssl !== undefined && own !== (ssl !== false)) {
+  if (
+    own !== undefined && shared !== undefined && own !== (shared !== false)
+  ) {
     throw new OptionError(
-      `Cannot tell whether to speak TLS: "tls" says ${
+      `Cannot tell whether to speak TLS: MongoDB's "tls", in the URL or in transportOptions, says ${
         own ? "yes" : "no"
-      } and "ssl" says ${own ? "no" : "yes"}; take one of them away`,
+      } and the connection's, the option "tls" or "ssl" in the URL, says ${
+        own ? "no" : "yes"
+      }; take one of them away`,
     );
   }
-  const tls = ssl ?? own;
+  const tls = shared ?? own;
   if (scheme === "mongodb+srv" && tls === false) {
     throw new OptionError(
-      `Cannot tell whether to speak TLS: "mongodb+srv" says yes and "${
-        ssl === false ? "ssl" : "tls"
-      }" says no; take it away, or name the hosts with "mongodb"`,
+      `Cannot tell whether to speak TLS: "mongodb+srv" says yes and ${
+        shared === false ? `the option "tls", or "ssl" in the URL,` : `"tls"`
+      } says no; take it away, or name the hosts with "mongodb"`,
     );
   }
   return tls;

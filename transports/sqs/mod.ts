@@ -4,7 +4,7 @@
  *
  * URL: `sqs://[KEY:SECRET@][host][:port]`, key and secret percent-encoded. Without a
  * host it is AWS's own endpoint of the region. A host is spoken to by plain HTTP, as
- * Kombu does, but for hosts of AWS, or where `is_secure` or `ssl` says so. A key without
+ * Kombu does, but for hosts of AWS, or where `is_secure`, `ssl` or the option `tls` says so. A key without
  * its secret takes the option `password` for it.
  *
  * | Parameter | In `transportOptions` | Default | Meaning |

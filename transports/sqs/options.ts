@@ -182,7 +182,10 @@ function checkTls(
   const byUrl = (place: string | undefined) =>
     place === undefined ? undefined : new URL(place).protocol === "https:";
   const words: readonly Word[] = [
-    ['"ssl"', tls === undefined ? undefined : tls !== false],
+    [
+      'the option "tls", or "ssl" in the URL,',
+      tls === undefined ? undefined : tls !== false,
+    ],
     ['"isSecure"', isSecure],
   ];
   const places: readonly Word[] = [
