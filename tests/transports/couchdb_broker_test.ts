@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createConnection, type Message, Queue } from "@dashi/mq";
 import { AuthenticationError, ConnectionError } from "../../model/errors.ts";
-import { databaseName } from "../../transports/couchdb/ids.ts";
+import { databaseName } from "../../transports/couchdb/options.ts";
 import { createTransport } from "../../transports/couchdb/mod.ts";
 import { connect } from "../conformance/broker.ts";
 import { publishing, soon } from "../conformance/support.ts";

@@ -4,8 +4,9 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { CouchdbClient } from "../../transports/couchdb/client.ts";
-import { Database } from "../../transports/couchdb/database.ts";
-import { endOf, IdMaker, rangeOf } from "../../transports/couchdb/ids.ts";
+import { CouchdbRecords } from "../../transports/couchdb/records.ts";
+import { Database } from "../../transports/records/database.ts";
+import { endOf, IdMaker, rangeOf } from "../../transports/records/ids.ts";
 import { readDialOptions } from "../../transports/couchdb/options.ts";
 import { parseUrl } from "../../url/mod.ts";
 
@@ -86,24 +87,24 @@ async function moveAhead(url: string, queue: string): Promise<void> {
     SYSTEM_CLOCK,
     {},
   );
-  const database = new Database(client);
+  const records = new CouchdbRecords(client, dial);
+  const database = new Database(records, SYSTEM_CLOCK);
   const [start] = rangeOf(queue);
   const rows = await database.list("look", {
     start,
     end: endOf(start),
     limit: 10,
-    docs: true,
+    withFields: true,
   });
-  const doc = rows.map(({ doc }) => doc).find((each) =>
-    each !== undefined && each._id.includes("-", start.length)
-  );
-  assert(doc !== undefined);
-  const { _id, _rev, ...rest } = doc;
+  const row = rows.find(({ id }) => id.includes("-", start.length));
+  assert(row !== undefined);
   const id = new IdMaker().next(
     { queue, priority: 0, delay: 0, ttl: undefined },
-    client.time.now() + HOUR,
+    records.now() + HOUR,
   );
-  await database.write({ ...rest, _id: id });
-  await database.remove(_id, _rev);
+  const { fields } = row;
+  await database.write({ id, revision: undefined, fields, action: "move" });
+  await database.remove("move", row);
+  database.close();
   await client.close();
 }

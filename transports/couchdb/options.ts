@@ -9,7 +9,6 @@ import {
   readOptions,
 } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
-import { databaseName } from "./ids.ts";
 
 /** The CouchDB transport's own options, as `transportOptions` or in the URL. */
 export interface CouchdbTransportOptions {
@@ -79,4 +78,26 @@ export function readDialOptions(
     maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
     lease: own.visibilityTimeout ?? 30_000,
   };
+}
+
+/**
+ * Makes a name that CouchDB allows for a database, another one for each virtual
+ * host: letters in lower case, digits, `_`, `(`, `)`, `+` and `-` are kept, other
+ * characters are `$` and two hexadecimal digits for each byte.
+ *
+ * @param virtualHost The virtual host.
+ * @returns The database's name.
+ */
+export function databaseName(virtualHost: string): string {
+  let name = "";
+  for (const char of virtualHost) {
+    if (/^[a-z0-9_()+-]$/.test(char)) name += char;
+    else {
+      for (const byte of new TextEncoder().encode(char)) {
+        name += `$${byte.toString(16).padStart(2, "0")}`;
+      }
+    }
+  }
+  // It must begin with a letter. No escape begins like this, so it is one of a kind.
+  return /^[a-z]/.test(name) ? name : `db$_${name}`;
 }

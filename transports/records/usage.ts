@@ -9,7 +9,7 @@ const PART = 20;
 /** By how much a queue may outlive its time, ms: requests take theirs. */
 const GRACE = 500;
 
-/** When queues that go with time were last used: a document for each. */
+/** When queues that go with time were last used: a record for each. */
 export class Usage {
   readonly #database: Database;
   readonly #topology: SharedTopology;
@@ -27,9 +27,9 @@ export class Usage {
     const { expiring } = this.#topology;
     const declared = expiring.find(({ name }) => name === queue);
     if (declared === undefined) return;
-    const now = this.#database.client.time.now();
+    const now = this.#database.now();
     const known = this.#usedAt.get(queue) ?? -Infinity;
-    if (now - known < timeOf(declared) / PART) return;
+    if (now - known < ttlOf(declared) / PART) return;
     this.#usedAt.set(queue, now);
     await this.#write(queue, now);
   }
@@ -37,20 +37,18 @@ export class Usage {
   /** Forgets a queue that was deleted. */
   async forget(queue: string): Promise<void> {
     if (!this.#usedAt.delete(queue)) return;
-    const [row] = await this.#database.read(
-      `delete queue "${queue}"`,
-      [idOf(queue)],
-    );
-    if (row !== undefined) await this.#database.remove(row.id, row.rev);
+    const action = `delete queue "${queue}"`;
+    const [row] = await this.#database.read(action, [idOf(queue)]);
+    if (row !== undefined) await this.#database.remove(action, row);
   }
 
   /** Finds the queues that nobody has used for their time. */
   async findUnused(): Promise<readonly string[]> {
     const { expiring, view } = this.#topology;
-    const now = this.#database.client.time.now();
+    const now = this.#database.now();
     const isLate = (each: QueueDeclaration) =>
       now - (this.#usedAt.get(each.name) ?? -Infinity) >
-        timeOf(each) * (1 + 1 / PART) + GRACE;
+        ttlOf(each) * (1 + 1 / PART) + GRACE;
     const suspects = expiring.filter((each) =>
       isLate(each) && view.topology.queue(each.name)?.consumers.length === 0
     );
@@ -60,7 +58,7 @@ export class Usage {
       "look which queues are used",
       suspects.map(({ name }) => idOf(name)),
     );
-    const told = new Map(rows.map(({ id, doc }) => [id, doc?.usedAt]));
+    const told = new Map(rows.map(({ id, fields }) => [id, fields.usedAt]));
     for (const { name } of suspects) {
       const usedAt = told.get(idOf(name));
       if (typeof usedAt === "number") this.#usedAt.set(name, usedAt);
@@ -71,13 +69,11 @@ export class Usage {
 
   async #write(queue: string, usedAt: number): Promise<void> {
     const id = idOf(queue);
-    const [row] = await this.#database.read(`use queue "${queue}"`, [id]);
-    // A conflict: somebody else uses it now.
-    await this.#database.write({
-      _id: id,
-      ...(row === undefined ? {} : { _rev: row.rev }),
-      usedAt,
-    });
+    const action = `use queue "${queue}"`;
+    const [row] = await this.#database.read(action, [id]);
+    const revision = row?.revision;
+    // A conflict: another connection uses it now.
+    await this.#database.write({ id, revision, fields: { usedAt }, action });
   }
 }
 
@@ -85,6 +81,6 @@ function idOf(queue: string): string {
   return `u/${nameOf(queue)}`;
 }
 
-function timeOf({ arguments: { "x-expires": expires } }: QueueDeclaration) {
+function ttlOf({ arguments: { "x-expires": expires } }: QueueDeclaration) {
   return typeof expires === "number" ? expires : Infinity;
 }

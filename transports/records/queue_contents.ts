@@ -1,10 +1,17 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Database, Row } from "./database.ts";
-import { ASIDE, isOrphan, isReady, rangeOf, readMessageId } from "./ids.ts";
+import type { Database } from "./database.ts";
+import {
+  isOrphan,
+  isReady,
+  QUARANTINE,
+  rangeOf,
+  readMessageId,
+} from "./ids.ts";
+import type { Row } from "./records.ts";
 import type { SharedTopology } from "./topology.ts";
 
 /** Counts and empties queues: reads names and revisions alone. */
-export class Queues {
+export class QueueContents {
   readonly #database: Database;
   readonly #topology: SharedTopology;
 
@@ -35,7 +42,7 @@ export class Queues {
 
   /**
    * Removes what is left of a queue that was deleted, and what is in its quarantine.
-   * What is held goes when it is settled.
+   * What is taken goes when it is settled.
    *
    * @param queue The queue.
    * @param born The generation that had declared it: one of the same name may be there by now.
@@ -50,11 +57,16 @@ export class Queues {
     const [start, end] = rangeOf(queue);
     const isOld = (id: string) =>
       (readMessageId(id).born ?? -Infinity) <= (born ?? Infinity);
-    const aside = ({ id }: Row) => isOld(id.slice(ASIDE.length));
-    const goes = ({ id, rev }: Row) => isReady(rev) && isOld(id);
+    const quarantined = ({ id }: Row) => isOld(id.slice(QUARANTINE.length));
+    const goes = ({ id, revision }: Row) => isReady(revision) && isOld(id);
     const [count] = await Promise.all([
       this.#clear(queue, [start, end], goes, options),
-      this.#clear(queue, [ASIDE + start, ASIDE + end], aside, options),
+      this.#clear(
+        queue,
+        [QUARANTINE + start, QUARANTINE + end],
+        quarantined,
+        options,
+      ),
     ]);
     return count;
   }
@@ -72,7 +84,7 @@ export class Queues {
     for await (const page of pages) {
       await Promise.all(
         page.filter(goes).map(async (row) => {
-          const { type } = await this.#database.remove(row.id, row.rev);
+          const { type } = await this.#database.remove(action, row);
           if (type === "written" && this.#isReady(row)) count++;
         }),
       );
@@ -80,12 +92,12 @@ export class Queues {
     return count;
   }
 
-  #isReady({ id, rev }: Row, born?: number): boolean {
-    if (!isReady(rev)) return false;
+  #isReady({ id, revision }: Row, born?: number): boolean {
+    if (!isReady(revision)) return false;
     const message = readMessageId(id);
     if (isOrphan(message, born)) return false;
     const { delayed, time, expires } = message;
-    const now = this.#database.client.time.now();
+    const now = this.#database.now();
     return expires > now && !(delayed && time > now);
   }
 }

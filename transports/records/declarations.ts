@@ -4,14 +4,14 @@ import type { TopologyChange } from "../../virtual/topology.ts";
 import type { ChangeResult, TopologyView } from "../store/store.ts";
 import type { Database } from "./database.ts";
 import { nameOf } from "./ids.ts";
-import type { Queues } from "./queues.ts";
+import type { QueueContents } from "./queue_contents.ts";
 import type { SharedTopology } from "./topology.ts";
 import { Usage } from "./usage.ts";
 
-/** The shared tables, and what follows from a change of them for the messages. */
+/** The shared topology, and the effects of a change of it on messages. */
 export class Declarations {
   readonly #topology: SharedTopology;
-  readonly #queues: Queues;
+  readonly #contents: QueueContents;
   readonly #usage: Usage;
   readonly #onDeleted: (queue: string) => void;
 
@@ -19,11 +19,11 @@ export class Declarations {
   constructor(
     database: Database,
     topology: SharedTopology,
-    queues: Queues,
+    contents: QueueContents,
     onDeleted: (queue: string) => void,
   ) {
     this.#topology = topology;
-    this.#queues = queues;
+    this.#contents = contents;
     this.#usage = new Usage(database, topology);
     this.#onDeleted = onDeleted;
   }
@@ -33,7 +33,7 @@ export class Declarations {
     return this.#usage.use(queue);
   }
 
-  /** Looks at the tables; queues that nobody has used for their time go first. */
+  /** Looks at the topology; queues that were not used for their time go first. */
   async look(options?: CallOptions): Promise<TopologyView> {
     const view = await this.#topology.look(options);
     if (this.#topology.expiring.length === 0) return view;
@@ -49,7 +49,7 @@ export class Declarations {
     return await this.#topology.look(options);
   }
 
-  /** Makes planned changes: the tables first, then what they say about messages. */
+  /** Makes planned changes: first in the topology, then in the queues. */
   async apply(
     changes: readonly TopologyChange[],
     version: string,
@@ -58,7 +58,7 @@ export class Declarations {
     for (const change of changes) {
       if (change.type === "queue-declared") nameOf(change.queue.name); // or throws
       if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
-      if (await this.#queues.count(change.name, options) > 0) {
+      if (await this.#contents.count(change.name, options) > 0) {
         return { type: "not-empty" };
       }
     }
@@ -75,7 +75,7 @@ export class Declarations {
     for (const change of changes) {
       switch (change.type) {
         case "queue-deleted":
-          messageCount += await this.#queues.delete(
+          messageCount += await this.#contents.delete(
             change.name,
             generations.get(change.name),
             options,

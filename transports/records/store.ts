@@ -1,6 +1,7 @@
 import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { asError } from "../../model/error_text.ts";
 import { ClosedError, TimeoutError } from "../../model/errors.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
@@ -17,113 +18,137 @@ import type {
   TopologyKey,
   TopologyView,
 } from "../store/store.ts";
-import type { Capability, CloseReason } from "../transport.ts";
-import { CAPABILITIES } from "./capabilities.ts";
-import type { CouchdbClient } from "./client.ts";
+import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { Database } from "./database.ts";
 import { Declarations } from "./declarations.ts";
 import { Feed } from "./feed.ts";
-import { Held } from "./held.ts";
-import { Holders } from "./holders.ts";
-import { HOLDERS, TOPOLOGY_ID } from "./ids.ts";
-import { LARGEST_BODY, Putter } from "./putter.ts";
-import { Queues } from "./queues.ts";
-import { CouchdbReservation, messageOf } from "./reservation.ts";
+import { LEASES, TOPOLOGY_ID } from "./ids.ts";
+import { Leases } from "./leases.ts";
+import { largestBody, Putter } from "./putter.ts";
+import { Quarantine } from "./quarantine.ts";
+import { QueueContents } from "./queue_contents.ts";
+import { QueueWaiters } from "./queue_waiters.ts";
+import type { Records } from "./records.ts";
+import { messageOf, RecordReservation } from "./reservation.ts";
 import { Taker } from "./taker.ts";
 import { SharedTopology } from "./topology.ts";
-import { Waiters } from "./waiters.ts";
+import { Unacked } from "./unacked.ts";
 
-/** How long a reserve waits, and the feed is listened to after the last one, ms. */
+/** How long a reserve waits, and changes are listened to after the last one, ms. */
 const [WAIT, FEED_LINGERS] = [10_000, 30_000];
 
-/** What a store is opened with. */
-export interface StoreSettings {
-  readonly owner: string;
-  readonly clock: Clock;
-  readonly lease: number;
-  readonly heartbeat: number;
-}
+/** The defaults of a connection's lease, and of the pause between two looks for messages, ms. */
+const [LEASE, POLL] = [30_000, 50];
+
+/** All but a limit of length: to know how many messages lie in a queue is to read all of their names. */
+const CAPABILITIES: readonly Capability[] = [
+  "dead-letter",
+  "delay",
+  "exchange-to-exchange",
+  "exclusive",
+  "known-queues",
+  "lease",
+  "message-ttl",
+  "priority",
+  "queue-ttl",
+  "queued-fanout",
+  "shared-topology",
+];
 
 /** A connection to one database: its queues are ranges of ids, a claim is a new revision. */
-export class CouchdbStore implements Store {
+export class RecordsStore implements Store {
   readonly limits: StoreLimits;
-  readonly capabilities: ReadonlySet<Capability> = CAPABILITIES;
+  readonly capabilities: ReadonlySet<Capability>;
   readonly closed: Promise<CloseReason>;
-  readonly #client: CouchdbClient;
+  readonly #records: Records;
   readonly #database: Database;
   readonly #clock: Clock;
   readonly #waits: Limits;
   readonly #lease: number;
   readonly #topology: SharedTopology;
   readonly #declarations: Declarations;
-  readonly #holders: Holders;
+  readonly #leases: Leases;
   readonly #taker: Taker;
   readonly #putter: Putter;
-  readonly #queues: Queues;
+  readonly #quarantine: Quarantine;
+  readonly #contents: QueueContents;
   readonly #feed: Feed;
-  readonly #waiters: Waiters;
-  readonly #held: Held;
+  readonly #waiters: QueueWaiters;
+  readonly #unacked: Unacked;
   #topologyIsOld = false;
   #sweptAt = -Infinity;
   #waitedAt = -Infinity;
   #end: Error | undefined;
 
-  private constructor(client: CouchdbClient, settings: StoreSettings) {
-    const { clock, lease, owner, heartbeat } = settings;
-    this.#client = client;
-    this.closed = client.closed;
+  private constructor(
+    records: Records,
+    { clock, owner }: Pick<ConnectOptions, "clock" | "owner">,
+  ) {
+    const { recordBytes, lease = LEASE } = records.limits;
+    this.#records = records;
+    this.closed = records.closed;
+    this.capabilities = new Set<Capability>(
+      records.isPersistent ? [...CAPABILITIES, "persistence"] : CAPABILITIES,
+    );
     this.#clock = clock;
     this.#waits = new Limits(clock);
-    this.#waiters = new Waiters(clock);
+    this.#waiters = new QueueWaiters(clock);
     this.#lease = lease;
     this.limits = {
-      itemBytes: LARGEST_BODY,
+      itemBytes: largestBody(recordBytes),
       reserveCount: 500,
       reserveQueues: Infinity,
       reserveWait: WAIT,
       lease,
     };
-    const database = this.#database = new Database(client);
-    this.#topology = new SharedTopology(database, clock);
-    this.#queues = new Queues(database, this.#topology);
-    this.#held = new Held(
+    const database = this.#database = new Database(records, clock);
+    const topology = this.#topology = new SharedTopology(database, clock);
+    this.#contents = new QueueContents(database, topology);
+    this.#unacked = new Unacked(
       database,
-      this.#topology,
-      (id, rev) => this.#heard(id, rev, false),
+      topology,
+      (id, revision) => this.#onChange(id, revision, false),
     );
     this.#declarations = new Declarations(
       database,
-      this.#topology,
-      this.#queues,
-      (queue) => this.#waiters.ring(queue),
+      topology,
+      this.#contents,
+      (queue) => this.#waiters.notify(queue),
     );
-    this.#holders = new Holders(
+    this.#leases = new Leases(
       database,
       { owner, lease, clock },
-      async (doc) => void await this.#held.giveBack(doc),
+      async (row) => void await this.#unacked.releaseRow(row),
     );
-    this.#taker = new Taker(database, this.#topology, this.#holders);
-    this.#putter = new Putter(database, this.#topology);
-    this.#feed = new Feed(
-      client,
-      heartbeat,
-      (id, rev, deleted) => this.#heard(id, rev, deleted),
-    );
-    void client.closed.then((reason) => {
+    this.#taker = new Taker(database, topology, this.#leases);
+    this.#putter = new Putter(database, topology, recordBytes);
+    this.#quarantine = new Quarantine(database, this.#putter);
+    this.#feed = new Feed(records, (...change) => this.#onChange(...change));
+    void records.closed.then((reason) => {
       if (reason.type === "lost") this.#finish(reason.error);
     });
   }
 
-  /** Opens a store over a client: what an earlier connection of the same owner still holds goes back. */
+  /** Opens a store over a database: what an earlier connection of the same owner took goes back. */
   static async open(
-    client: CouchdbClient,
-    settings: StoreSettings,
-    options: CallOptions,
-  ): Promise<CouchdbStore> {
-    const store = new CouchdbStore(client, settings);
-    await store.#topology.look(options);
-    await store.#holders.succeed(options);
-    return store;
+    records: Records,
+    { clock, owner, signal, deadline }: Pick<
+      ConnectOptions,
+      "clock" | "owner" | "signal" | "deadline"
+    >,
+  ): Promise<RecordsStore> {
+    const store = new RecordsStore(records, { clock, owner });
+    const options = { signal, deadline };
+    try {
+      // First, before anything is written: the database may be of another version.
+      await store.#topology.look(options);
+      await store.#leases.takeOver(options);
+      return store;
+    } catch (error) {
+      store.#finish(asError(error));
+      await records[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async readTopology(
@@ -149,11 +174,11 @@ export class CouchdbStore implements Store {
   ): Promise<number | undefined> {
     const { topology } = this.#topology.view;
     if (topology.queue(queue) === undefined) return undefined;
-    return await this.#queues.count(queue, options);
+    return await this.#contents.count(queue, options);
   }
 
   purgeQueue(queue: string, options?: CallOptions): Promise<number> {
-    return this.#queues.purge(queue, options);
+    return this.#contents.purge(queue, options);
   }
 
   async put(
@@ -174,7 +199,7 @@ export class CouchdbStore implements Store {
         return { type: "lost" };
       }
     }
-    for (const { id, rev } of written) this.#heard(id, rev, false);
+    for (const { id, revision } of written) this.#onChange(id, revision, false);
     return { type: "put", displaced: [] };
   }
 
@@ -191,7 +216,7 @@ export class CouchdbStore implements Store {
       const until = this.#clock.now() + wait;
       if (wait > 0) await this.#listen(options);
       for (;;) {
-        waiter.rung = false;
+        waiter.isNotified = false;
         this.#requireOpen();
         const reserved = await this.#take(wants, wait > 0);
         if (signal?.aborted) {
@@ -203,7 +228,7 @@ export class CouchdbStore implements Store {
           left <= 0 || reserved.reservations.length > 0 ||
           reserved.missing.length > 0
         ) return reserved;
-        const time = Math.min(left, this.#quiet(queues));
+        const time = Math.min(left, this.#pause(queues));
         await this.#waiters.sleep(waiter, time, signal);
       }
     } finally {
@@ -216,7 +241,7 @@ export class CouchdbStore implements Store {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     return await this.#bounded(
-      this.#held.remove(reservations),
+      this.#unacked.remove(reservations),
       options,
       "settle messages",
     );
@@ -226,7 +251,7 @@ export class CouchdbStore implements Store {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    const released = this.#held.release(reservations);
+    const released = this.#unacked.release(reservations);
     return await this.#bounded(released, options, "settle messages");
   }
 
@@ -234,29 +259,29 @@ export class CouchdbStore implements Store {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    await this.#bounded(this.#holders.renew(), options, "renew a lease");
+    await this.#bounded(this.#leases.renew(), options, "renew a lease");
     const lost = reservations.filter((each) =>
-      each instanceof CouchdbReservation &&
-      each.doc.holder !== this.#holders.name
+      each instanceof RecordReservation &&
+      each.row.fields.holder !== this.#leases.name
     );
-    for (const each of lost) this.#held.forget(each);
+    for (const each of lost) this.#unacked.forget(each);
     return lost;
   }
 
   readonly setAside: NonNullable<Store["setAside"]> = async (all, options) => {
-    const ours = all.filter((each) => each instanceof CouchdbReservation);
-    await this.#bounded(this.#putter.setAside(ours), options, "set aside");
+    const ours = all.filter((each) => each instanceof RecordReservation);
+    await this.#bounded(this.#quarantine.add(ours), options, "quarantine");
     return await this.remove(all, options);
   };
 
   readonly listAside: NonNullable<Store["listAside"]> = async (...call) => {
-    const docs = await this.#putter.listAside(...call);
-    return docs.map((doc) => ({ handle: doc._id, message: messageOf(doc) }));
+    const rows = await this.#quarantine.list(...call);
+    return rows.map((row) => ({ handle: row.id, message: messageOf(row) }));
   };
 
   readonly putBack: NonNullable<Store["putBack"]> = async (...call) => {
-    const back = await this.#putter.putBackAll(...call);
-    for (const { id, rev } of back) this.#heard(id, rev, false);
+    const back = await this.#quarantine.putBack(...call);
+    for (const { id, revision } of back) this.#onChange(id, revision, false);
     return back.length;
   };
 
@@ -265,7 +290,7 @@ export class CouchdbStore implements Store {
     ttl: number,
     options?: CallOptions,
   ): Promise<readonly string[]> {
-    await this.#bounded(this.#holders.renew(), options, "renew a lease");
+    await this.#bounded(this.#leases.renew(), options, "renew a lease");
     if (
       this.#waiters.size === 0 &&
       this.#clock.now() - this.#waitedAt > FEED_LINGERS
@@ -275,51 +300,58 @@ export class CouchdbStore implements Store {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#end !== undefined) return await this.#client.close();
+    if (this.#end !== undefined) {
+      return await this.#records[Symbol.asyncDispose]();
+    }
     this.#finish(new ClosedError("Cannot use the connection: it is closed"));
-    this.#feed.stop();
     try {
       await this.#waiters.empty();
-      await this.release(this.#held.all());
-      await this.#holders.leave();
+      await this.release(this.#unacked.all());
+      await this.#leases.end();
     } catch {
-      // Closing ends quietly: what we hold goes back when we are missed.
+      // Closing ends quietly: what is unacked goes back when the lease has expired.
     }
-    await this.#client.close();
+    await this.#records[Symbol.asyncDispose]();
   }
 
   destroy(): void {
-    void this.#client.close();
+    if (this.#records.destroy !== undefined) this.#records.destroy();
+    else void this.#records[Symbol.asyncDispose]();
   }
 
-  /** Whoever waits, or comes later, gets the error. */
+  /** Calls that wait, or come later, reject with the error. */
   #finish(error: Error): void {
     this.#end = error;
-    this.#waiters.ringAll();
+    this.#waiters.notifyAll();
     this.#waiters.close();
     this.#waits.clear();
     this.#topology.close();
+    this.#feed.close();
+    this.#database.close();
   }
 
   async #take(
     wants: readonly ReserveWant[],
-    told: boolean,
+    waits: boolean,
   ): Promise<Reserved> {
-    if (told) await this.#lookAround();
+    if (waits) await this.#lookAround();
+    const isTold = waits && this.#feed.isRunning;
     const { topology } = this.#topology.view;
     const there = wants.filter(({ queue }) => topology.queue(queue));
     const missing = wants.filter(({ queue }) => !topology.queue(queue));
     const taken = await Promise.allSettled([
-      ...there.map(({ queue, limit }) => this.#taker.take(queue, limit, told)),
-      ...told ? [this.#taker.takeExpired()] : [],
+      ...there.map(({ queue, limit }) =>
+        this.#taker.take(queue, limit, isTold)
+      ),
+      ...waits ? [this.#taker.takeExpired(isTold)] : [],
     ]);
-    const reservations: CouchdbReservation[] = [];
+    const reservations: RecordReservation[] = [];
     let failure: PromiseRejectedResult | undefined;
     for (const each of taken) {
       if (each.status === "rejected") failure = each;
       else reservations.push(...each.value);
     }
-    for (const each of reservations) this.#held.add(each);
+    for (const each of reservations) this.#unacked.add(each);
     if (failure !== undefined) {
       await this.release(reservations);
       throw failure.reason;
@@ -327,10 +359,10 @@ export class CouchdbStore implements Store {
     return { reservations, missing: missing.map(({ queue }) => queue) };
   }
 
-  /** What a waiting connection does now and then. */
+  /** Does what a waiting connection does now and then. */
   async #lookAround(): Promise<void> {
     this.#waitedAt = this.#clock.now();
-    if (this.#topologyIsOld) {
+    if (this.#topologyIsOld || !this.#feed.isRunning) {
       this.#topologyIsOld = false;
       await this.#topology.look();
     }
@@ -339,34 +371,39 @@ export class CouchdbStore implements Store {
 
   async #sweep(ttl: number, options?: CallOptions): Promise<readonly string[]> {
     this.#sweptAt = this.#clock.now();
-    return await this.#holders.sweep(ttl, options);
+    return await this.#leases.sweep(ttl, options);
   }
 
   get #untilSweep(): number {
     return this.#sweptAt + this.#lease / 2 - this.#clock.now();
   }
 
-  #quiet(queues: ReadonlySet<string>): number {
-    const due = this.#taker.nextAt([...queues]) - this.#client.time.now();
-    return Math.min(due, this.#untilSweep);
+  /** Milliseconds until there may be something that no change tells. */
+  #pause(queues: ReadonlySet<string>): number {
+    const due = this.#taker.nextAt([...queues]) - this.#database.now();
+    const { poll = POLL } = this.#records.limits;
+    const rest = this.#feed.isRunning ? Infinity : poll;
+    return Math.min(due, rest, this.#untilSweep);
   }
 
   async #listen(options: CallOptions): Promise<void> {
-    if (this.#feed.running) return;
+    if (this.#feed.isRunning) return;
     const starting = this.#feed.start().then(() => this.#taker.reset());
     await this.#bounded(starting, options, "listen to changes");
   }
 
-  #heard(id: string, rev: string, deleted: boolean): void {
+  #onChange(id: string, revision: string, isRemoved: boolean): void {
     if (id === TOPOLOGY_ID) {
-      if (rev === this.#topology.view.version) return;
+      if (revision === this.#topology.view.version) return;
       this.#topologyIsOld = true;
-      return this.#waiters.ringAll();
+      return this.#waiters.notifyAll();
     }
-    if (id.startsWith(HOLDERS)) return this.#holders.heard(id, rev, deleted);
-    const heard = this.#taker.heard(id, rev, deleted);
-    if (heard === "all") this.#waiters.ringAll();
-    else if (heard !== undefined) this.#waiters.ring(heard.queue);
+    if (id.startsWith(LEASES)) {
+      return this.#leases.onChange(id, revision, isRemoved);
+    }
+    const change = this.#taker.onChange(id, revision, isRemoved);
+    if (change === "all") this.#waiters.notifyAll();
+    else if (change !== undefined) this.#waiters.notify(change.queue);
   }
 
   async #look(options?: CallOptions): Promise<TopologyView> {
@@ -385,9 +422,12 @@ export class CouchdbStore implements Store {
       promise,
       options,
       () =>
-        new TimeoutError(`Cannot ${action}: CouchDB did not answer in time`, {
-          outcome: "unknown",
-        }),
+        new TimeoutError(
+          `Cannot ${action}: the database did not answer in time`,
+          {
+            outcome: "unknown",
+          },
+        ),
     );
   }
 

@@ -5,7 +5,11 @@ import type { Clock } from "../../async/clock.ts";
 import { parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { DecodeError, TimeoutError } from "../../model/errors.ts";
+import {
+  DecodeError,
+  PreconditionFailedError,
+  TimeoutError,
+} from "../../model/errors.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import {
@@ -15,16 +19,15 @@ import {
 } from "../../virtual/topology.ts";
 import type { TopologyView } from "../store/store.ts";
 import type { Database } from "./database.ts";
-import { requestError } from "./errors.ts";
 import { TOPOLOGY_ID } from "./ids.ts";
 
-/** What a queue's arguments ask of its store. */
+/** The demands of a queue's arguments. */
 export interface QueueTraits {
   /** The highest priority that it tells apart. */
   readonly maxPriority: number;
   /** Whether what expires there goes somewhere. */
   readonly deadLetters: boolean;
-  /** The generation of the tables that declared it: another one for another queue of the name. */
+  /** The generation of the topology that declared it: another one for another queue of the name. */
   readonly born: number | undefined;
 }
 
@@ -39,16 +42,23 @@ interface Stored {
   readonly bindings: readonly Binding[];
 }
 
-/** Looks under way at once: a server that answers none is not asked ever more often. */
+/** Looks under way at once: a database that answers none is not asked ever more often. */
 const AT_ONCE = 4;
 
 /** Before anything is declared. */
 const NO_VERSION = "0";
 
 /**
- * The tables, in one document that all connections share: its revision is their
- * version. It is small, changes seldom, and is asked for by its `ETag`, so that
- * looking whether it changed moves a few bytes.
+ * The version of the layout of all records, which the topology's record carries; without
+ * one it is the first, as 0.1.0 wrote it. A later layout has another number here, and
+ * keeps its topology in another field than `tables`: then 0.1.0 refuses it, too.
+ */
+const LAYOUT = 1;
+
+/**
+ * What is declared, in one record that all connections share: its revision is the
+ * version. It is small, changes seldom, and is read only if it has another revision, so
+ * that to look whether it changed moves a few bytes.
  */
 export class SharedTopology {
   readonly #database: Database;
@@ -56,7 +66,6 @@ export class SharedTopology {
   readonly #limits: Limits;
   readonly #line = new Line();
   #view: TopologyView = { topology: new Topology(), version: NO_VERSION };
-  #etag: string | undefined;
   #expiring: readonly QueueDeclaration[] = [];
   /** By queue, the generation that declared it. */
   #born: ReadonlyMap<string, number | undefined> = new Map();
@@ -73,17 +82,17 @@ export class SharedTopology {
     this.#limits = new Limits(clock);
   }
 
-  /** The tables as they were seen last. */
+  /** The topology as it was seen last. */
   get view(): TopologyView {
     return this.#view;
   }
 
-  /** The queues that go when nobody uses them, as they were seen last. */
+  /** The queues that expire when they are not used, as they were seen last. */
   get expiring(): readonly QueueDeclaration[] {
     return this.#expiring;
   }
 
-  /** Looks at the tables, all who ask in one turn together. */
+  /** Looks at the topology: all calls of one turn together. */
   look(options?: CallOptions): Promise<TopologyView> {
     return this.#limits.wait(
       this.#looking ??= this.#lookLater(),
@@ -107,7 +116,7 @@ export class SharedTopology {
     return this.#limits.wait(written, options, late);
   }
 
-  /** What a queue's arguments say. */
+  /** Reads a queue's arguments. */
   traits(queue: string): QueueTraits {
     const declared = this.#view.topology.queue(queue)?.declaration.arguments;
     const most = declared?.["x-max-priority"];
@@ -118,7 +127,7 @@ export class SharedTopology {
     };
   }
 
-  /** Who asks after it has left the turn asks anew: what it sees is not older than the question. */
+  /** A call after it has left the turn asks anew: what it sees is not older than the call. */
   #lookLater(): Promise<TopologyView> {
     return new Promise((resolve, reject) => {
       const begin = () => {
@@ -138,26 +147,27 @@ export class SharedTopology {
 
   async #read(): Promise<TopologyView> {
     const asked = this.#view;
-    const { status, body, etag } = await this.#database.get(
+    const found = await this.#database.readUnless(
       "read what is declared",
       TOPOLOGY_ID,
-      this.#etag,
+      asked.version,
     );
-    if (status === 304) return asked;
-    if (status === 404) {
+    if (found === "same") return asked;
+    if (found === undefined) {
       // Another look may have been answered meanwhile, by a newer state.
-      if (this.#view === asked) this.#set(NOTHING, NO_VERSION, undefined);
+      if (this.#view === asked) this.#set(NOTHING, NO_VERSION);
       return this.#view;
     }
-    const { _rev, tables } = Object(body);
-    if (typeof _rev !== "string" || typeof tables !== "string") {
+    const { revision, fields: { tables, layout } } = found;
+    refuseOtherLayout(layout);
+    if (typeof tables !== "string") {
       throw new DecodeError(
-        `Cannot read what is declared: the document "${TOPOLOGY_ID}" is not of this library; name another database`,
+        `Cannot read what is declared: the record "${TOPOLOGY_ID}" is not of this library; name another database`,
       );
     }
-    if (_rev === this.#view.version) this.#etag = etag ?? undefined;
-    else if (isNewer(_rev, this.#view.version)) {
-      this.#set(parseTables(tables), _rev, etag ?? undefined);
+    const { version } = this.#view;
+    if (revision !== version && isNewer(revision, version)) {
+      this.#set(parseTables(tables), revision);
     }
     return this.#view;
   }
@@ -167,7 +177,7 @@ export class SharedTopology {
     version: string,
   ): Promise<boolean> {
     if (version !== this.#view.version) return false;
-    // A copy: who has a view keeps it as it was.
+    // A copy: a view that was handed out stays as it was.
     const topology = topologyOf(storedOf(this.#view.topology, this.#born));
     const born = new Map(this.#born);
     for (const change of changes) {
@@ -181,27 +191,26 @@ export class SharedTopology {
     }
     const stored = storedOf(topology, born);
     const written = await this.#database.write({
-      _id: TOPOLOGY_ID,
-      ...(version === NO_VERSION ? {} : { _rev: version }),
-      tables: stringifyJson(stored),
+      id: TOPOLOGY_ID,
+      revision: version === NO_VERSION ? undefined : version,
+      fields: { layout: LAYOUT, tables: stringifyJson(stored) },
+      action: "write what is declared",
     });
     switch (written.type) {
       case "conflict":
         return false;
       case "refused":
-        throw requestError("write what is declared", written.refusal);
+        throw written.error;
       case "written":
-        this.#etag = undefined;
         this.#expiring = expiringOf(stored);
         this.#born = born;
-        this.#view = { topology, version: written.rev };
+        this.#view = { topology, version: written.revision };
         return true;
     }
   }
 
-  #set(stored: Stored, version: string, etag: string | undefined): void {
+  #set(stored: Stored, version: string): void {
     this.#view = { topology: topologyOf(stored), version };
-    this.#etag = etag;
     this.#expiring = expiringOf(stored);
     this.#born = new Map(
       stored.queues.map((
@@ -213,20 +222,30 @@ export class SharedTopology {
 
 const NOTHING: Stored = { exchanges: [], queues: [], bindings: [] };
 
+function refuseOtherLayout(layout: unknown): void {
+  if (layout === undefined || layout === LAYOUT) return;
+  throw new PreconditionFailedError(
+    `Cannot use the database: its records have layout ${
+      JSON.stringify(layout)
+    }, and this version of the library knows layout ${LAYOUT}; upgrade this process`,
+    { outcome: "not-sent" },
+  );
+}
+
 function late(): TimeoutError {
   return new TimeoutError(
-    "Cannot read or write what is declared: CouchDB did not answer in time",
+    "Cannot read or write what is declared: the database did not answer in time",
     { outcome: "unknown" },
   );
 }
 
-function generation(rev: string): number {
-  return Number.parseInt(rev, 10);
+function generation(revision: string): number {
+  return Number.parseInt(revision, 10);
 }
 
-/** Answers may overtake each other. A document that was removed begins anew, further on. */
-function isNewer(rev: string, than: string): boolean {
-  return than === NO_VERSION || generation(rev) >= generation(than);
+/** Answers may overtake each other. A record that was removed begins anew, further on. */
+function isNewer(revision: string, than: string): boolean {
+  return than === NO_VERSION || generation(revision) >= generation(than);
 }
 
 function expiringOf({ queues }: Stored): readonly QueueDeclaration[] {

@@ -1,6 +1,6 @@
 import { Claims } from "./claims.ts";
-import type { Database, Doc, Row } from "./database.ts";
-import type { Holders } from "./holders.ts";
+import { QueueCursor } from "./cursor.ts";
+import type { Database, FullRow } from "./database.ts";
 import {
   after,
   dueRangeEnd,
@@ -12,34 +12,32 @@ import {
   readExpiryId,
   readMessageId,
 } from "./ids.ts";
-import type { CouchdbReservation } from "./reservation.ts";
-import { newShelf, reach, type Shelf } from "./shelf.ts";
+import type { Leases } from "./leases.ts";
+import type { Row } from "./records.ts";
+import type { RecordReservation } from "./reservation.ts";
 import type { SharedTopology } from "./topology.ts";
 
-/** By how much the clocks of two machines may differ, ms: the server's tells whole seconds. */
+/** By how much the clocks of two machines may differ, ms: a database may tell whole seconds. */
 const SKEW = 2000;
 
-/** What was put longer ago than this is there by now, ms: whoever looks for the oldest need not look before. */
+/** A message that was put longer ago than this is there by now, ms: the search for the oldest need not begin before. */
 const SETTLED = 60_000;
 
-/** Greater than every message's id. */
-const BEHIND_ALL = "n";
-
-/** How soon to look again for what expired while somebody held it, ms. */
-const HELD_EXPIRED = 1000;
+/** How soon to look again for a message that expired while it was taken, ms. */
+const TAKEN_EXPIRED = 1000;
 
 /** The most expired messages that are taken at once. */
 const MAX_EXPIRED = 100;
 
-/** How many names are read to find messages that nobody holds: at first, and then at most. */
+/** How many names are read to find messages that nobody has taken: at first, and then at most. */
 const [NEXT_PAGE, LARGEST_PAGE] = [100, 1000];
 
-/** Who lost a race chooses among so many times the messages that it wants. */
+/** After a lost race the messages are chosen among so many times as many as are wanted. */
 const SPREAD = 8;
 
 interface Ask {
   readonly limit: number;
-  readonly resolve: (taken: CouchdbReservation[]) => void;
+  readonly resolve: (taken: RecordReservation[]) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -53,55 +51,55 @@ interface Page {
   readonly raced: boolean;
 }
 
-/** Takes messages: reads the head of a queue's range, and writes our name into the documents. */
+/** Takes messages: reads the head of a queue's range, and claims what is free there. */
 export class Taker {
   readonly #database: Database;
   readonly #topology: SharedTopology;
-  readonly #holders: Holders;
+  readonly #leases: Leases;
   readonly #claims: Claims;
-  readonly #shelves = new Map<string, Shelf>();
-  /** Who asks without being told what changes, by queue. */
+  readonly #cursors = new Map<string, QueueCursor>();
+  /** Calls that are not told what changes, by queue. */
   readonly #asking = new Map<string, Ask[]>();
-  /** By queue, before which id there is no document any more: the server walks over all that were removed. */
-  readonly #floors = new Map<string, string>();
+  /** By queue, before which id there is no record any more: a database may walk over all that were removed. */
+  readonly #lowWaterMarks = new Map<string, string>();
   #nextExpiry = 0;
 
   /** Makes one that knows of no queue. */
-  constructor(database: Database, topology: SharedTopology, holders: Holders) {
+  constructor(database: Database, topology: SharedTopology, leases: Leases) {
     this.#database = database;
     this.#topology = topology;
-    this.#holders = holders;
-    this.#claims = new Claims(database, holders);
+    this.#leases = leases;
+    this.#claims = new Claims(database, leases);
   }
 
   /** Forgets what it knows: changes were missed. */
   reset(): void {
-    this.#shelves.clear();
+    this.#cursors.clear();
     this.#nextExpiry = 0;
   }
 
-  /** Hears that a document changed; returns whose consumers should look: a queue, all, or nobody. */
-  heard(
+  /** Is told that a record changed; returns whose consumers should look: a queue's, all, or nobody's. */
+  onChange(
     id: string,
-    rev: string,
-    deleted: boolean,
+    revision: string,
+    isRemoved: boolean,
   ): { readonly queue: string } | "all" | undefined {
-    if (deleted) return undefined;
+    if (isRemoved) return undefined;
     if (id.startsWith(EXPIRIES)) {
       const { expires } = readExpiryId(id);
       if (expires >= this.#nextExpiry) return undefined;
       this.#nextExpiry = expires;
       return "all";
     }
-    if (!id.startsWith("m/") || !isReady(rev)) return undefined;
+    if (!id.startsWith("m/") || !isReady(revision)) return undefined;
     const { queue, delayed, time } = readMessageId(id);
-    const shelf = this.#shelves.get(queue);
-    if (shelf === undefined) return undefined;
+    const cursor = this.#cursors.get(queue);
+    if (cursor === undefined) return undefined;
     if (delayed && time > this.#now) {
-      shelf.nextDue = Math.min(shelf.nextDue, time);
+      cursor.nextDue = Math.min(cursor.nextDue, time);
     } else {
-      reach(shelf, id);
-      if (time > this.#now + SKEW) shelf.ahead = true;
+      cursor.rewindTo(id);
+      if (time > this.#now + SKEW) cursor.isAhead = true;
     }
     return { queue };
   }
@@ -110,7 +108,7 @@ export class Taker {
   nextAt(queues: readonly string[]): number {
     let next = this.#nextExpiry;
     for (const queue of queues) {
-      next = Math.min(next, this.#shelves.get(queue)?.nextDue ?? Infinity);
+      next = Math.min(next, this.#cursors.get(queue)?.nextDue ?? Infinity);
     }
     return next;
   }
@@ -120,15 +118,15 @@ export class Taker {
    *
    * @param queue The queue.
    * @param limit The most.
-   * @param told Whether the feed tells what changes: then nothing is read twice.
+   * @param isTold Whether the database tells what changes: then nothing is read twice.
    * @returns What was taken.
    */
   take(
     queue: string,
     limit: number,
-    told: boolean,
-  ): Promise<CouchdbReservation[]> {
-    if (told) return this.#take(queue, limit, true);
+    isTold: boolean,
+  ): Promise<RecordReservation[]> {
+    if (isTold) return this.#take(queue, limit, true);
     return new Promise((resolve, reject) => {
       const ask = { limit, resolve, reject };
       const asking = this.#asking.get(queue);
@@ -141,7 +139,7 @@ export class Taker {
     });
   }
 
-  /** Those who ask for a queue meanwhile are served together: they would only get in each other's way. */
+  /** Calls for a queue that come meanwhile are served together: they would only get in each other's way. */
   async #serve(queue: string, asks: Ask[]): Promise<void> {
     while (asks.length > 0) {
       const batch = asks.splice(0);
@@ -161,46 +159,38 @@ export class Taker {
   async #take(
     queue: string,
     limit: number,
-    told: boolean,
-  ): Promise<CouchdbReservation[]> {
-    const shelf = this.#shelfOf(queue, told);
-    if (shelf.nextDue <= this.#now) {
-      shelf.nextDue = Infinity;
-      shelf.looked = false;
-      shelf.from = this.#floorOf(queue);
-      shelf.dirty = true;
-    }
-    if (!shelf.dirty) return [];
-    const taken = await this.#takeFrom(queue, shelf, limit, told);
-    if (shelf.dirty) return taken;
-    shelf.ahead = false;
-    if (!told && taken.length > 0) return taken;
-    await this.#lookAhead(queue, shelf);
-    if (!shelf.ahead || taken.length > 0) return taken;
-    return await this.#takeFrom(queue, shelf, limit, told);
+    isTold: boolean,
+  ): Promise<RecordReservation[]> {
+    const cursor = this.#cursorOf(queue, isTold);
+    if (cursor.nextDue <= this.#now) cursor.restart(this.#lowWaterMark(queue));
+    if (!cursor.isDirty) return [];
+    const taken = await this.#takeFrom(queue, cursor, limit, isTold);
+    if (cursor.isDirty) return taken;
+    cursor.isAhead = false;
+    if (!isTold && taken.length > 0) return taken;
+    await this.#lookAhead(queue, cursor);
+    if (!cursor.isAhead || taken.length > 0) return taken;
+    return await this.#takeFrom(queue, cursor, limit, isTold);
   }
 
   async #takeFrom(
     queue: string,
-    shelf: Shelf,
+    cursor: QueueCursor,
     limit: number,
-    told: boolean,
-  ): Promise<CouchdbReservation[]> {
-    await this.#holders.ensure([queue]);
-    const taken: CouchdbReservation[] = [];
-    // Larger pages where others hold the head.
-    for (let page = 0, raced = false; shelf.dirty && taken.length < limit;) {
+    isTold: boolean,
+  ): Promise<RecordReservation[]> {
+    await this.#leases.ensure([queue]);
+    const taken: RecordReservation[] = [];
+    // Larger pages where others took the head.
+    for (let page = 0, raced = false; cursor.isDirty && taken.length < limit;) {
       const wanted = limit - taken.length;
       page = page === 0 ? limit : Math.max(
         wanted,
         Math.min(Math.max(page * 4, NEXT_PAGE), LARGEST_PAGE),
       );
-      const start = shelf.from;
-      // What is heard of while we read is kept.
-      shelf.from = BEHIND_ALL;
-      shelf.dirty = false;
+      const start = cursor.begin();
       try {
-        const claimed = await this.#takePage(queue, shelf, {
+        const claimed = await this.#takePage(queue, cursor, {
           start,
           page,
           wanted,
@@ -208,10 +198,10 @@ export class Taker {
         });
         for (const each of claimed) if (each !== undefined) taken.push(each);
         raced = claimed.includes(undefined);
-        // More may come with each look, and nobody is to wait for that: whoever is told asks again.
-        if (told && taken.length > 0) break;
+        // More may come with each look, and nobody is to wait for that: a call that is told comes again.
+        if (isTold && taken.length > 0) break;
       } catch (error) {
-        reach(shelf, start);
+        cursor.rewindTo(start);
         throw error;
       }
     }
@@ -219,16 +209,16 @@ export class Taker {
   }
 
   /** Takes expired messages, of whatever queue dead-letters them. */
-  async takeExpired(): Promise<CouchdbReservation[]> {
+  async takeExpired(isTold: boolean): Promise<RecordReservation[]> {
     const now = this.#now;
-    if (now < this.#nextExpiry) return [];
+    if (isTold && now < this.#nextExpiry) return [];
     this.#nextExpiry = Infinity;
     const action = "look what has expired";
     const rows = await this.#database.list(action, {
       start: EXPIRIES,
       end: endOf(EXPIRIES),
       limit: MAX_EXPIRED + 1,
-      docs: false,
+      withFields: false,
     });
     const due: [Row, string][] = [];
     for (const row of rows) {
@@ -241,79 +231,80 @@ export class Taker {
     }
     if (due.length === 0) return [];
     const ids = due.map(([, id]) => id);
-    const found = new Map<string, Row>();
-    for (const row of await this.#database.read(action, ids)) {
-      found.set(row.id, row);
-    }
-    await this.#holders.ensure(
+    const read = await this.#database.read(action, ids);
+    const found = new Map(read.map((row) => [row.id, row]));
+    await this.#leases.ensure(
       [...new Set([...found.keys()].map((id) => readMessageId(id).queue))],
     );
     const taken = await Promise.all(due.map(([row, id]) => {
-      const doc = this.#docOf(found.get(id));
+      const message = this.#unlessOrphan(found.get(id));
       // The note goes when its message has gone, so that a crash loses neither.
-      if (doc === undefined) {
-        void this.#database.remove(row.id, row.rev).catch(() => {});
+      if (message === undefined) {
+        void this.#database.remove(action, row).catch(() => {});
         return undefined;
       }
-      this.#nextExpiry = Math.min(this.#nextExpiry, now + HELD_EXPIRED);
-      return doc.holder === undefined
-        ? this.#claims.claim(doc, true)
+      this.#nextExpiry = Math.min(this.#nextExpiry, now + TAKEN_EXPIRED);
+      return message.fields.holder === undefined
+        ? this.#claims.claim(message, true)
         : undefined;
     }));
     return taken.filter((each) => each !== undefined);
   }
 
-  /** The document of a row, unless it is of a deleted queue: that goes. */
-  #docOf(row: Row | undefined): Doc | undefined {
+  /** The row, unless it is of a deleted queue: that goes. */
+  #unlessOrphan(row: FullRow | undefined): FullRow | undefined {
     if (row === undefined) return undefined;
-    const { id, rev, doc } = row;
-    const message = readMessageId(id);
+    const message = readMessageId(row.id);
     const { born } = this.#topology.traits(message.queue);
-    if (!isOrphan(message, born)) return doc;
-    // Whoever holds it sees that its queue is another.
-    if (isReady(rev)) void this.#database.remove(id, rev).catch(() => {});
+    if (!isOrphan(message, born)) return row;
+    // The connection that took it sees that its queue is another.
+    if (isReady(row.revision)) {
+      const action = `remove what is left of queue "${message.queue}"`;
+      void this.#database.remove(action, row).catch(() => {});
+    }
     return undefined;
   }
 
-  /** Takes of a page; of what somebody else was faster to take there is `undefined`. */
+  /** Takes from a page; of what another connection was faster to take there is `undefined`. */
   async #takePage(
     queue: string,
-    shelf: Shelf,
+    cursor: QueueCursor,
     { start, page, wanted, raced }: Page,
-  ): Promise<readonly (CouchdbReservation | undefined)[]> {
+  ): Promise<readonly (RecordReservation | undefined)[]> {
     const now = this.#now;
     const { maxPriority, deadLetters, born } = this.#topology.traits(queue);
     const inOrder = maxPriority === 0;
     const action = `take from queue "${queue}"`;
     const rows = await this.#database.list(action, {
       start,
-      end: inOrder && !shelf.ahead
+      end: inOrder && !cursor.isAhead
         ? dueRangeEnd(queue, now + SKEW)
         : rangeOf(queue)[1],
       limit: page,
-      // Where most are held by others the names tell which are not.
-      docs: page <= wanted,
+      // Where others took most of them the names tell which are free.
+      withFields: page <= wanted,
     });
-    if (inOrder && start === this.#floorOf(queue)) {
+    if (inOrder && start === this.#lowWaterMark(queue)) {
       const settled = dueRangeEnd(queue, now - SETTLED);
       const first = rows[0]?.id ?? settled;
-      this.#floors.set(queue, first < settled ? first : settled);
+      this.#lowWaterMarks.set(queue, first < settled ? first : settled);
     }
     const free: Row[] = [];
     const dropping: Promise<unknown>[] = [];
     for (const row of rows) {
-      const { id, rev, doc } = row;
-      if (doc === undefined ? !isReady(rev) : doc.holder !== undefined) {
-        continue;
-      }
+      const { id, revision, fields } = row;
+      const isFree = fields === undefined
+        ? isReady(revision)
+        : fields.holder === undefined;
+      if (!isFree) continue;
       const message = readMessageId(id);
       const { delayed, time, expires } = message;
       if (isOrphan(message, born)) {
-        dropping.push(this.#database.remove(id, rev));
+        dropping.push(this.#database.remove(action, row));
       } else if (delayed && time > now) {
-        shelf.nextDue = Math.min(shelf.nextDue, time);
+        cursor.nextDue = Math.min(cursor.nextDue, time);
       } else if (expires > now || deadLetters) free.push(row);
-      else dropping.push(this.#database.remove(id, rev));
+      else dropping.push(this.#database.remove(action, row));
     }
     const spare = Math.max(0, free.length - wanted);
     const skipped = raced
@@ -325,15 +316,17 @@ export class Taker {
       ...dropping,
     ]);
     const left = free[skipped > 0 ? 0 : wanted]?.id;
-    if (left !== undefined) reach(shelf, left);
-    else if (rows.length === page) reach(shelf, after(rows.at(-1)?.id ?? ""));
+    if (left !== undefined) cursor.rewindTo(left);
+    else if (rows.length === page) {
+      cursor.rewindTo(after(rows.at(-1)?.id ?? ""));
+    }
     return claimed;
   }
 
   /** Looks behind what is due by now: when more will be, and whether something stands there that is due already. */
-  async #lookAhead(queue: string, shelf: Shelf): Promise<void> {
-    if (shelf.looked) return;
-    shelf.looked = true;
+  async #lookAhead(queue: string, cursor: QueueCursor): Promise<void> {
+    if (cursor.hasLookedAhead) return;
+    cursor.hasLookedAhead = true;
     // Of a queue with priorities the whole range was read.
     const { maxPriority, born } = this.#topology.traits(queue);
     if (maxPriority > 0) return;
@@ -341,39 +334,38 @@ export class Taker {
       start: dueRangeEnd(queue, this.#now + SKEW),
       end: rangeOf(queue)[1],
       limit: LARGEST_PAGE,
-      docs: false,
+      withFields: false,
     });
-    for (const { id, rev } of rows) {
+    for (const { id, revision } of rows) {
       const message = readMessageId(id);
       const { time, delayed } = message;
       if (isOrphan(message, born)) continue;
-      if (delayed) shelf.nextDue = Math.min(shelf.nextDue, time);
-      else if (isReady(rev)) {
-        reach(shelf, id);
-        shelf.ahead = true;
+      if (delayed) cursor.nextDue = Math.min(cursor.nextDue, time);
+      else if (isReady(revision)) {
+        cursor.rewindTo(id);
+        cursor.isAhead = true;
         return;
       }
     }
   }
 
-  #floorOf(queue: string): string {
+  #lowWaterMark(queue: string): string {
     const [start] = rangeOf(queue);
     // With priorities what is put last may stand first.
     if (this.#topology.traits(queue).maxPriority > 0) return start;
-    return this.#floors.get(queue) ?? start;
+    return this.#lowWaterMarks.get(queue) ?? start;
   }
 
-  #shelfOf(queue: string, told: boolean): Shelf {
-    let shelf = told ? this.#shelves.get(queue) : undefined;
-    if (shelf === undefined) {
-      const from = this.#floorOf(queue);
-      shelf = newShelf(from);
-      if (told) this.#shelves.set(queue, shelf);
+  #cursorOf(queue: string, isTold: boolean): QueueCursor {
+    let cursor = isTold ? this.#cursors.get(queue) : undefined;
+    if (cursor === undefined) {
+      cursor = new QueueCursor(this.#lowWaterMark(queue));
+      if (isTold) this.#cursors.set(queue, cursor);
     }
-    return shelf;
+    return cursor;
   }
 
   get #now(): number {
-    return this.#database.client.time.now();
+    return this.#database.now();
   }
 }

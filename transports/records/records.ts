@@ -1,0 +1,134 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type { CloseReason } from "../transport.ts";
+
+/** A record's fields: what JSON can say. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** A record as it is in the database. */
+export interface Row {
+  /** Its name: printable ASCII. */
+  readonly id: string;
+  /**
+   * Another text after each write. It begins with how often the record was written, in
+   * decimal digits, since it was made: `3`, or `3-` and more. An odd number is a message
+   * that lies ready, an even one a message that is taken: so names alone tell which.
+   */
+  readonly revision: string;
+  /** `undefined` where they were not asked for. */
+  readonly fields: Fields | undefined;
+}
+
+/** A record that is to be written. */
+export interface Draft {
+  /** Its name. */
+  readonly id: string;
+  /** The revision that it must have for this; `undefined`: there must be no such record. */
+  readonly revision: string | undefined;
+  /** Its fields from now on; `undefined` removes it. */
+  readonly fields: Fields | undefined;
+  /** The purpose, for error texts: follows `Cannot `. */
+  readonly action: string;
+}
+
+/** What became of one draft. */
+export type Written =
+  | { readonly type: "written"; readonly revision: string }
+  /** The record has another revision, or is there already, or not any more: no error, for somebody was faster. */
+  | { readonly type: "conflict" }
+  /** The database does not accept this one, such as one that is too large; the others were written. */
+  | { readonly type: "refused"; readonly error: Error };
+
+/** A range of ids, in the order of their characters' codes. */
+export interface Range {
+  /** The first id. */
+  readonly start: string;
+  /** The id before which the range ends. */
+  readonly end: string;
+  /** The most rows. */
+  readonly limit: number;
+  /** Whether the fields are wanted; names and revisions always are. */
+  readonly withFields: boolean;
+}
+
+/** Limits of one call, and its purpose. */
+export interface RecordsCall extends CallOptions {
+  /** The purpose, for error texts: follows `Cannot `. */
+  readonly action: string;
+}
+
+/** Called for each record that was written or removed. Never throws. */
+export type OnChange = (
+  id: string,
+  revision: string,
+  isRemoved: boolean,
+) => void;
+
+/** What a database can take, and how long it takes. */
+export interface RecordsLimits {
+  /** The largest record, bytes of its fields in JSON. Three quarters of it are left for a message's body. */
+  readonly recordBytes: number;
+  /** How long what a connection took stays its own when it is not heard of, ms. @default {30000} */
+  readonly lease?: number | undefined;
+  /** The most records of one `write`. @default {1000} */
+  readonly writeCount?: number | undefined;
+  /** The most bytes of one `write` of several records. @default {8000000} */
+  readonly writeBytes?: number | undefined;
+  /** The most calls of `write` under way at once. @default {2} */
+  readonly writesAtOnce?: number | undefined;
+  /** How often a waiting consumer looks for messages where there is no `watch`, ms. @default {50} */
+  readonly poll?: number | undefined;
+}
+
+/**
+ * The few verbs that a database must have to carry queues: ids in order, and a write
+ * that holds only if the record is still what it was.
+ *
+ * The verbs may be called at the same time. Each rejects with a `MessagingError`, within
+ * the call's limits; where it has none, in bounded time all the same. Where the database
+ * cannot be used any more `closed` settles as lost, too, and the library opens another.
+ */
+export interface Records extends AsyncDisposable {
+  /** What it can take. */
+  readonly limits: RecordsLimits;
+  /** Whether what was written outlives a restart of the database, and a loss of power: the capability `persistence`. */
+  readonly isPersistent: boolean;
+  /** Settles once, when it can no longer be used. Never rejects. */
+  readonly closed: Promise<CloseReason>;
+  /** The time that all go by who share the database, ms since 1970. */
+  now(): number;
+  /** Lists a range of ids, in their order. */
+  list(range: Range, call: RecordsCall): Promise<readonly Row[]>;
+  /** Reads records with their fields; those that are not there are left out. */
+  read(ids: readonly string[], call: RecordsCall): Promise<readonly Row[]>;
+  /** Writes each that still has its revision: one result for each draft, in their order. No id is twice among them. */
+  write(
+    drafts: readonly Draft[],
+    call: RecordsCall,
+  ): Promise<readonly Written[]>;
+  /**
+   * Tells of every change from when it resolves, those of this connection too, in any
+   * order; returns what ends that. A change that is told twice does no harm. Without it
+   * the database is asked every {@linkcode RecordsLimits.poll} ms.
+   */
+  watch?(onChange: OnChange, call: RecordsCall): Promise<() => void>;
+  /**
+   * Reads a record unless it still has a revision: then `"same"`. For databases where
+   * that is cheaper than to list it and to read it. `undefined`: there is none.
+   */
+  readUnless?(
+    id: string,
+    revision: string,
+    call: RecordsCall,
+  ): Promise<Row | "same" | undefined>;
+  /**
+   * Says whether a record was removed while it had a revision, and not written in
+   * between. For databases that remember what was removed.
+   */
+  wasRemoved?(
+    id: string,
+    revision: string,
+    call: RecordsCall,
+  ): Promise<boolean>;
+  /** Ends it at once, without a word to a database that does not answer: what waits rejects. */
+  destroy?(): void;
+}

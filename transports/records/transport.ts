@@ -1,0 +1,36 @@
+import type { BrokerUrl, UrlDefaults } from "../../url/broker_url.ts";
+import {
+  createStoreTransport,
+  type StoreTransport,
+} from "../store/connection.ts";
+import type { ConnectOptions } from "../transport.ts";
+import type { Records } from "./records.ts";
+import { RecordsStore } from "./store.ts";
+
+/** What {@linkcode createRecordsTransport} needs. */
+export interface RecordsTransportOptions {
+  /** The transport's name. */
+  readonly name: string;
+  /** The defaults of its URLs. */
+  readonly defaults?: UrlDefaults | undefined;
+  /** Connects once: the library retries. */
+  open(url: BrokerUrl, options: ConnectOptions): Promise<Records>;
+}
+
+/**
+ * Makes a transport of a database.
+ *
+ * @param options Its name, and how to open the database.
+ * @returns The transport: queues, delays, priorities, times to live, leases, declarations
+ * that all processes share, and all that a transport of a store has.
+ */
+export function createRecordsTransport(
+  { name, defaults, open }: RecordsTransportOptions,
+): StoreTransport {
+  return createStoreTransport({
+    name,
+    defaults,
+    open: async (url, options) =>
+      await RecordsStore.open(await open(url, options), options),
+  });
+}
