@@ -1,4 +1,3 @@
-import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { asError } from "../../model/error_text.ts";
@@ -21,24 +20,18 @@ import type {
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { Database } from "./database.ts";
 import { Declarations } from "./declarations.ts";
-import { Feed } from "./feed.ts";
-import { LEASES, TOPOLOGY_ID } from "./ids.ts";
 import { Leases } from "./leases.ts";
 import { largestBody, Putter } from "./putter.ts";
 import { Quarantine } from "./quarantine.ts";
 import { QueueContents } from "./queue_contents.ts";
-import { QueueWaiters } from "./queue_waiters.ts";
+import { Receiver } from "./receiver.ts";
 import type { Records } from "./records.ts";
 import { messageOf, RecordReservation } from "./reservation.ts";
-import { Taker } from "./taker.ts";
 import { SharedTopology } from "./topology.ts";
 import { Unacked } from "./unacked.ts";
 
-/** How long a reserve waits, and changes are listened to after the last one, ms. */
-const [WAIT, FEED_LINGERS] = [10_000, 30_000];
-
-/** The defaults of a connection's lease, and of the pause between two looks for messages, ms. */
-const [LEASE, POLL] = [30_000, 50];
+/** How long a reserve waits, and by default a lease holds, ms. */
+const [WAIT, LEASE] = [10_000, 30_000];
 
 /** All but a limit of length: to know how many messages lie in a queue is to read all of their names. */
 const CAPABILITIES: readonly Capability[] = [
@@ -62,22 +55,15 @@ export class RecordsStore implements Store {
   readonly closed: Promise<CloseReason>;
   readonly #records: Records;
   readonly #database: Database;
-  readonly #clock: Clock;
   readonly #waits: Limits;
-  readonly #lease: number;
   readonly #topology: SharedTopology;
   readonly #declarations: Declarations;
   readonly #leases: Leases;
-  readonly #taker: Taker;
+  readonly #receiver: Receiver;
   readonly #putter: Putter;
   readonly #quarantine: Quarantine;
   readonly #contents: QueueContents;
-  readonly #feed: Feed;
-  readonly #waiters: QueueWaiters;
   readonly #unacked: Unacked;
-  #topologyIsOld = false;
-  #sweptAt = -Infinity;
-  #waitedAt = -Infinity;
   #end: Error | undefined;
 
   private constructor(
@@ -90,10 +76,7 @@ export class RecordsStore implements Store {
     this.capabilities = new Set<Capability>(
       records.isPersistent ? [...CAPABILITIES, "persistence"] : CAPABILITIES,
     );
-    this.#clock = clock;
     this.#waits = new Limits(clock);
-    this.#waiters = new QueueWaiters(clock);
-    this.#lease = lease;
     this.limits = {
       itemBytes: largestBody(recordBytes),
       reserveCount: 500,
@@ -107,23 +90,31 @@ export class RecordsStore implements Store {
     this.#unacked = new Unacked(
       database,
       topology,
-      (id, revision) => this.#onChange(id, revision, false),
+      (id, revision) => this.#receiver.onChange(id, revision, false),
     );
     this.#declarations = new Declarations(
       database,
       topology,
       this.#contents,
-      (queue) => this.#waiters.notify(queue),
+      (queue) => this.#receiver.notify(queue),
     );
     this.#leases = new Leases(
       database,
       { owner, lease, clock },
       async (row) => void await this.#unacked.releaseRow(row),
     );
-    this.#taker = new Taker(database, topology, this.#leases);
+    this.#receiver = new Receiver({
+      records,
+      database,
+      clock,
+      limits: this.#waits,
+      lease,
+      topology,
+      leases: this.#leases,
+      unacked: this.#unacked,
+    });
     this.#putter = new Putter(database, topology, recordBytes);
     this.#quarantine = new Quarantine(database, this.#putter);
-    this.#feed = new Feed(records, (...change) => this.#onChange(...change));
     void records.closed.then((reason) => {
       if (reason.type === "lost") this.#finish(reason.error);
     });
@@ -199,41 +190,17 @@ export class RecordsStore implements Store {
         return { type: "lost" };
       }
     }
-    for (const { id, revision } of written) this.#onChange(id, revision, false);
+    for (const { id, revision } of written) {
+      this.#receiver.onChange(id, revision, false);
+    }
     return { type: "put", displaced: [] };
   }
 
-  async reserve(
+  reserve(
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
-    const { signal, wait } = options;
-    signal?.throwIfAborted();
-    this.#requireOpen();
-    const queues = new Set(wants.map(({ queue }) => queue));
-    const waiter = this.#waiters.enter(queues);
-    try {
-      const until = this.#clock.now() + wait;
-      if (wait > 0) await this.#listen(options);
-      for (;;) {
-        waiter.isNotified = false;
-        this.#requireOpen();
-        const reserved = await this.#take(wants, wait > 0);
-        if (signal?.aborted) {
-          await this.release(reserved.reservations);
-          throw signal.reason;
-        }
-        const left = until - this.#clock.now();
-        if (
-          left <= 0 || reserved.reservations.length > 0 ||
-          reserved.missing.length > 0
-        ) return reserved;
-        const time = Math.min(left, this.#pause(queues));
-        await this.#waiters.sleep(waiter, time, signal);
-      }
-    } finally {
-      this.#waiters.leave(waiter);
-    }
+    return this.#receiver.reserve(wants, options);
   }
 
   async remove(
@@ -281,7 +248,9 @@ export class RecordsStore implements Store {
 
   readonly putBack: NonNullable<Store["putBack"]> = async (...call) => {
     const back = await this.#quarantine.putBack(...call);
-    for (const { id, revision } of back) this.#onChange(id, revision, false);
+    for (const { id, revision } of back) {
+      this.#receiver.onChange(id, revision, false);
+    }
     return back.length;
   };
 
@@ -291,12 +260,9 @@ export class RecordsStore implements Store {
     options?: CallOptions,
   ): Promise<readonly string[]> {
     await this.#bounded(this.#leases.renew(), options, "renew a lease");
-    if (
-      this.#waiters.size === 0 &&
-      this.#clock.now() - this.#waitedAt > FEED_LINGERS
-    ) this.#feed.stop();
+    this.#receiver.stopIfIdle();
     await this.#look(options);
-    return await this.#sweep(ttl, options);
+    return await this.#receiver.sweep(ttl, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -305,7 +271,7 @@ export class RecordsStore implements Store {
     }
     this.#finish(new ClosedError("Cannot use the connection: it is closed"));
     try {
-      await this.#waiters.empty();
+      await this.#receiver.drained();
       await this.release(this.#unacked.all());
       await this.#leases.end();
     } catch {
@@ -322,88 +288,10 @@ export class RecordsStore implements Store {
   /** Calls that wait, or come later, reject with the error. */
   #finish(error: Error): void {
     this.#end = error;
-    this.#waiters.notifyAll();
-    this.#waiters.close();
+    this.#receiver.close(error);
     this.#waits.clear();
     this.#topology.close();
-    this.#feed.close();
     this.#database.close();
-  }
-
-  async #take(
-    wants: readonly ReserveWant[],
-    waits: boolean,
-  ): Promise<Reserved> {
-    if (waits) await this.#lookAround();
-    const isTold = waits && this.#feed.isRunning;
-    const { topology } = this.#topology.view;
-    const there = wants.filter(({ queue }) => topology.queue(queue));
-    const missing = wants.filter(({ queue }) => !topology.queue(queue));
-    const taken = await Promise.allSettled([
-      ...there.map(({ queue, limit }) =>
-        this.#taker.take(queue, limit, isTold)
-      ),
-      ...waits ? [this.#taker.takeExpired(isTold)] : [],
-    ]);
-    const reservations: RecordReservation[] = [];
-    let failure: PromiseRejectedResult | undefined;
-    for (const each of taken) {
-      if (each.status === "rejected") failure = each;
-      else reservations.push(...each.value);
-    }
-    for (const each of reservations) this.#unacked.add(each);
-    if (failure !== undefined) {
-      await this.release(reservations);
-      throw failure.reason;
-    }
-    return { reservations, missing: missing.map(({ queue }) => queue) };
-  }
-
-  /** Does what a waiting connection does now and then. */
-  async #lookAround(): Promise<void> {
-    this.#waitedAt = this.#clock.now();
-    if (this.#topologyIsOld || !this.#feed.isRunning) {
-      this.#topologyIsOld = false;
-      await this.#topology.look();
-    }
-    if (this.#untilSweep <= 0) await this.#sweep(0);
-  }
-
-  async #sweep(ttl: number, options?: CallOptions): Promise<readonly string[]> {
-    this.#sweptAt = this.#clock.now();
-    return await this.#leases.sweep(ttl, options);
-  }
-
-  get #untilSweep(): number {
-    return this.#sweptAt + this.#lease / 2 - this.#clock.now();
-  }
-
-  /** Milliseconds until there may be something that no change tells. */
-  #pause(queues: ReadonlySet<string>): number {
-    const due = this.#taker.nextAt([...queues]) - this.#database.now();
-    const { poll = POLL } = this.#records.limits;
-    const rest = this.#feed.isRunning ? Infinity : poll;
-    return Math.min(due, rest, this.#untilSweep);
-  }
-
-  async #listen(options: CallOptions): Promise<void> {
-    if (this.#feed.isRunning) return;
-    const starting = this.#feed.start().then(() => this.#taker.reset());
-    await this.#bounded(starting, options, "listen to changes");
-  }
-
-  #onChange(id: string, revision: string, isRemoved: boolean): void {
-    if (id === TOPOLOGY_ID) {
-      if (revision === this.#topology.view.version) return;
-      this.#topologyIsOld = true;
-      return this.#waiters.notifyAll();
-    }
-    if (id.startsWith(LEASES)) {
-      return this.#leases.onChange(id, revision, isRemoved);
-    }
-    const change = this.#taker.onChange(id, revision, isRemoved);
-    if (change === "all") this.#waiters.notifyAll();
-    else if (change !== undefined) this.#waiters.notify(change.queue);
   }
 
   async #look(options?: CallOptions): Promise<TopologyView> {

@@ -1,0 +1,208 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { TimeoutError } from "../../model/errors.ts";
+import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
+import type { Database } from "./database.ts";
+import { Feed } from "./feed.ts";
+import { LEASES, TOPOLOGY_ID } from "./ids.ts";
+import type { Leases } from "./leases.ts";
+import { QueueWaiters } from "./queue_waiters.ts";
+import type { Records } from "./records.ts";
+import type { RecordReservation } from "./reservation.ts";
+import { Taker } from "./taker.ts";
+import type { SharedTopology } from "./topology.ts";
+import type { Unacked } from "./unacked.ts";
+
+/** The default pause between two looks for messages where no change is told, ms. */
+const POLL = 50;
+
+/** How long changes are listened to after the last call that waited, ms. */
+const FEED_LINGERS = 30_000;
+
+/** The parts of a connection that take part in receiving. */
+export interface ReceiverContext {
+  readonly records: Records;
+  readonly database: Database;
+  readonly clock: Clock;
+  /** Those of the connection's calls. */
+  readonly limits: Limits;
+  /** Milliseconds. */
+  readonly lease: number;
+  readonly topology: SharedTopology;
+  readonly leases: Leases;
+  readonly unacked: Unacked;
+}
+
+/** Takes messages, and waits for them: until a change is told, until something is due, or until the next look. */
+export class Receiver {
+  readonly #context: ReceiverContext;
+  readonly #taker: Taker;
+  readonly #feed: Feed;
+  readonly #waiters: QueueWaiters;
+  #topologyIsOld = false;
+  #sweptAt = -Infinity;
+  #waitedAt = -Infinity;
+  #end: Error | undefined;
+
+  /** Makes one that does not listen to changes yet. */
+  constructor(context: ReceiverContext) {
+    const { records, database, clock, topology, leases } = context;
+    this.#context = context;
+    this.#taker = new Taker(database, topology, leases);
+    this.#waiters = new QueueWaiters(clock);
+    this.#feed = new Feed(records, (...change) => this.onChange(...change));
+  }
+
+  /** Takes messages; waits for the first. */
+  async reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    const { clock, unacked } = this.#context;
+    const { signal, wait } = options;
+    signal?.throwIfAborted();
+    this.#requireOpen();
+    const queues = new Set(wants.map(({ queue }) => queue));
+    const waiter = this.#waiters.enter(queues);
+    try {
+      const until = clock.now() + wait;
+      if (wait > 0) await this.#listen(options);
+      for (;;) {
+        waiter.isNotified = false;
+        this.#requireOpen();
+        const reserved = await this.#take(wants, wait > 0);
+        if (signal?.aborted) {
+          await unacked.release(reserved.reservations);
+          throw signal.reason;
+        }
+        const left = until - clock.now();
+        if (
+          left <= 0 || reserved.reservations.length > 0 ||
+          reserved.missing.length > 0
+        ) return reserved;
+        const time = Math.min(left, this.#pause(queues));
+        await this.#waiters.sleep(waiter, time, signal);
+      }
+    } finally {
+      this.#waiters.leave(waiter);
+    }
+  }
+
+  /** Is told that a record changed. */
+  onChange(id: string, revision: string, isRemoved: boolean): void {
+    const { topology, leases } = this.#context;
+    if (id === TOPOLOGY_ID) {
+      if (revision === topology.view.version) return;
+      this.#topologyIsOld = true;
+      return this.#waiters.notifyAll();
+    }
+    if (id.startsWith(LEASES)) return leases.onChange(id, revision, isRemoved);
+    const change = this.#taker.onChange(id, revision, isRemoved);
+    if (change === "all") this.#waiters.notifyAll();
+    else if (change !== undefined) this.#waiters.notify(change.queue);
+  }
+
+  /** Wakes the calls that wait for a queue. */
+  notify(queue: string): void {
+    this.#waiters.notify(queue);
+  }
+
+  /** Listens to changes no more, unless a call waited just now. */
+  stopIfIdle(): void {
+    const isIdle = this.#context.clock.now() - this.#waitedAt > FEED_LINGERS;
+    if (this.#waiters.size === 0 && isIdle) this.#feed.stop();
+  }
+
+  /** Releases what connections took whose leases have expired; returns the owners that are dead. */
+  async sweep(ttl: number, options?: CallOptions): Promise<readonly string[]> {
+    this.#sweptAt = this.#context.clock.now();
+    return await this.#context.leases.sweep(ttl, options);
+  }
+
+  /** Ends it: calls that wait, or come later, reject with the error. */
+  close(error: Error): void {
+    this.#end = error;
+    this.#waiters.notifyAll();
+    this.#waiters.close();
+    this.#feed.close();
+  }
+
+  /** Waits until no call waits any more. */
+  drained(): Promise<void> {
+    return this.#waiters.empty();
+  }
+
+  async #take(
+    wants: readonly ReserveWant[],
+    waits: boolean,
+  ): Promise<Reserved> {
+    const { unacked } = this.#context;
+    if (waits) await this.#lookAround();
+    const isTold = waits && this.#feed.isRunning;
+    const { topology } = this.#context.topology.view;
+    const there = wants.filter(({ queue }) => topology.queue(queue));
+    const missing = wants.filter(({ queue }) => !topology.queue(queue));
+    const taken = await Promise.allSettled([
+      ...there.map(({ queue, limit }) =>
+        this.#taker.take(queue, limit, isTold)
+      ),
+      ...waits ? [this.#taker.takeExpired(isTold)] : [],
+    ]);
+    const reservations: RecordReservation[] = [];
+    let failure: PromiseRejectedResult | undefined;
+    for (const each of taken) {
+      if (each.status === "rejected") failure = each;
+      else reservations.push(...each.value);
+    }
+    for (const each of reservations) unacked.add(each);
+    if (failure !== undefined) {
+      await unacked.release(reservations);
+      throw failure.reason;
+    }
+    return { reservations, missing: missing.map(({ queue }) => queue) };
+  }
+
+  /** Does what a waiting connection does now and then. */
+  async #lookAround(): Promise<void> {
+    const { clock, topology } = this.#context;
+    this.#waitedAt = clock.now();
+    if (this.#topologyIsOld || !this.#feed.isRunning) {
+      this.#topologyIsOld = false;
+      await topology.look();
+    }
+    if (this.#untilSweep <= 0) await this.sweep(0);
+  }
+
+  get #untilSweep(): number {
+    const { clock, lease } = this.#context;
+    return this.#sweptAt + lease / 2 - clock.now();
+  }
+
+  /** Milliseconds until there may be something that no change tells. */
+  #pause(queues: ReadonlySet<string>): number {
+    const { database, records } = this.#context;
+    const due = this.#taker.nextAt([...queues]) - database.now();
+    const { poll = POLL } = records.limits;
+    const rest = this.#feed.isRunning ? Infinity : poll;
+    return Math.min(due, rest, this.#untilSweep);
+  }
+
+  async #listen(options: CallOptions): Promise<void> {
+    if (this.#feed.isRunning) return;
+    const starting = this.#feed.start().then(() => this.#taker.reset());
+    await this.#context.limits.wait(
+      starting,
+      options,
+      () =>
+        new TimeoutError(
+          "Cannot listen to changes: the database did not answer in time",
+          { outcome: "unknown" },
+        ),
+    );
+  }
+
+  #requireOpen(): void {
+    if (this.#end !== undefined) throw this.#end;
+  }
+}
