@@ -322,7 +322,10 @@ class ClientChannel implements AmqpClientChannel {
 
   reject(deliveryTag: number, requeue: boolean): void {
     this.#corking.cork();
-    this.#channel.reject(tagged(deliveryTag), requeue);
+    const message = tagged(deliveryTag);
+    // RabbitMQ counts what `reject` gives back as failed, what `nack` does not (4.3).
+    if (requeue) this.#channel.nack(message, false, true);
+    else this.#channel.reject(message, false);
   }
 
   left(done: (error?: unknown) => void): void {

@@ -14,6 +14,9 @@ import type { FrameWriter, Method } from "./frame_writer.ts";
 import { bits, METHODS } from "./methods.ts";
 import { writeProperties } from "./properties.ts";
 
+/** The flags of a `nack` of one message that gives it back. */
+const REQUEUE = 2;
+
 /** The connection, as its channels use it. */
 export interface Outgoing {
   readonly writer: FrameWriter;
@@ -230,11 +233,13 @@ export class ClientChannel implements AmqpClientChannel {
   }
 
   ack(tag: number, multiple: boolean): void {
-    this.#settle(METHODS.ack, tag, multiple);
+    this.#settle(METHODS.ack, tag, multiple ? 1 : 0);
   }
 
   reject(tag: number, requeue: boolean): void {
-    this.#settle(METHODS.reject, tag, requeue);
+    // RabbitMQ counts what `reject` gives back as failed, what `nack` does not (4.3).
+    if (requeue) this.#settle(METHODS.nack, tag, REQUEUE);
+    else this.#settle(METHODS.reject, tag, 0);
   }
 
   left(done: (error?: unknown) => void): void {
@@ -315,12 +320,12 @@ export class ClientChannel implements AmqpClientChannel {
     });
   }
 
-  #settle(method: Method, tag: number, flag: boolean): void {
+  #settle(method: Method, tag: number, flags: number): void {
     this.#check();
     const writer = this.#writer;
     writer.method(this.#id, method, () => {
       writer.longlong(tag);
-      writer.octet(flag ? 1 : 0);
+      writer.octet(flags);
     });
     this.#link.flushLater();
   }

@@ -20,6 +20,7 @@ export const METHODS = {
   get: [60, 70],
   ack: [60, 80],
   reject: [60, 90],
+  nack: [60, 120],
   confirmSelect: [85, 10],
 } as const;
 

@@ -111,11 +111,13 @@ export class AmqpChannel implements Channel {
     return this.#topology.deleteExchange(name, options);
   }
 
-  declareQueue(
+  async declareQueue(
     queue: QueueDeclaration,
     options?: CallOptions,
   ): Promise<QueueStatus> {
-    return this.#topology.declareQueue(queue, options);
+    const status = await this.#topology.declareQueue(queue, options);
+    this.#context.returns.note(queue);
+    return status;
   }
 
   checkQueue(name: string, options?: CallOptions): Promise<QueueStatus> {
@@ -227,12 +229,7 @@ export class AmqpChannel implements Channel {
   reject(tag: DeliveryTag, options: RejectOptions): Promise<void> {
     const refused = this.#refuse(options);
     if (refused !== undefined) return Promise.reject(refused);
-    const { delays, copies } = this.#context;
-    return this.#deliveries.reject(
-      tag,
-      options,
-      (delivery) => delays.copy(delivery, options, copies.publish),
-    );
+    return this.#context.returns.reject(tag, this.#deliveries, options);
   }
 
   park(tag: DeliveryTag, options: ParkOptions): Promise<Parked> {
@@ -265,6 +262,11 @@ export class AmqpChannel implements Channel {
   }
 
   async #close(): Promise<void> {
+    if (this.#endError !== undefined) return;
+    const tags = [...this.#subscriptions].map((each) => each.consumerTag);
+    const returning = this.#context.returns
+      .beforeClose(this.#deliveries, this.#client, tags);
+    if (returning !== undefined) await returning;
     if (this.#endError !== undefined) return;
     for (const each of this.#subscriptions) each.end({ type: "cancelled" });
     this.#deliveries.flush();

@@ -16,6 +16,7 @@ import { connectionClosed, notAnswered } from "../connection_errors.ts";
 import { Copies } from "./copies.ts";
 import { Delays } from "./delays.ts";
 import { Parking } from "./parking.ts";
+import { Returns } from "./returns.ts";
 import type { DialOptions } from "./options.ts";
 import type { Dial } from "./port.ts";
 import { Socket, type SocketHost } from "./socket.ts";
@@ -80,6 +81,12 @@ export class AmqpConnection implements TransportConnection {
           use: "publish",
         }),
     });
+    const delays = new Delays({
+      clock,
+      limits,
+      operationTimeout,
+      openChannel: declare,
+    });
     this.#host = {
       broker: formatUrl(url),
       dial,
@@ -91,13 +98,9 @@ export class AmqpConnection implements TransportConnection {
         operationTimeout,
         heartbeat,
         limits,
-        delays: new Delays({
-          clock,
-          limits,
-          operationTimeout,
-          openChannel: declare,
-        }),
+        delays,
         copies,
+        returns: new Returns({ clock, limits, delays, copies }),
         parking: new Parking({
           clock,
           operationTimeout,

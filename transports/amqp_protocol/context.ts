@@ -3,6 +3,7 @@ import type { Limits } from "../../async/limits.ts";
 import type { Copies } from "./copies.ts";
 import type { Delays } from "./delays.ts";
 import type { Parking } from "./parking.ts";
+import type { Returns } from "./returns.ts";
 
 /** What a channel has from its connection. */
 export interface ChannelContext {
@@ -13,6 +14,7 @@ export interface ChannelContext {
   readonly delays: Delays;
   readonly copies: Copies;
   readonly parking: Parking;
+  readonly returns: Returns;
   /** When the broker was last heard of, on the clock. */
   lastHeard(): number;
   /** Why the broker reads nothing for now, in its words. */

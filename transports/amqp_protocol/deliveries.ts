@@ -74,7 +74,7 @@ export class Deliveries {
     tag: DeliveryTag,
     publish: (delivery: AmqpDelivery) => Promise<void>,
   ): Promise<void> {
-    const delivery = this.#at(tag);
+    const delivery = this.at(tag);
     if (delivery === undefined || delivery.copying) throw settledBefore(tag);
     delivery.copying = true;
     try {
@@ -116,6 +116,19 @@ export class Deliveries {
     const { promise, resolve, reject } = unattended();
     this.#whenLeft(resolve, reject);
     return promise;
+  }
+
+  /** Looks at one that is unsettled. */
+  at(tag: DeliveryTag): AmqpDelivery | undefined {
+    const held = this.#window.at(tag);
+    return held === COMING ? undefined : held;
+  }
+
+  /** Goes through what is unsettled. */
+  *held(): Iterable<AmqpDelivery> {
+    for (const [, held] of this.#window.entries()) {
+      if (held !== COMING) yield held;
+    }
   }
 
   /** Sends the acks that wait. */
@@ -167,13 +180,8 @@ export class Deliveries {
     return batch.sent;
   }
 
-  #at(tag: DeliveryTag): AmqpDelivery | undefined {
-    const held = this.#window.at(tag);
-    return held === COMING ? undefined : held;
-  }
-
   #take(tag: DeliveryTag): AmqpDelivery | undefined {
-    const delivery = this.#at(tag);
+    const delivery = this.at(tag);
     if (delivery === undefined || delivery.copying) return undefined;
     this.#window.take(tag);
     return delivery;

@@ -1,0 +1,120 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import { SettlementError } from "../../model/errors.ts";
+import type { DeliveryTag } from "../../model/message.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
+import type { RejectOptions } from "../transport.ts";
+import type { ChannelContext } from "./context.ts";
+import type { Deliveries } from "./deliveries.ts";
+import type { AmqpDelivery } from "./delivery.ts";
+import type { AmqpClientChannel } from "./port.ts";
+
+/** How often a quorum queue delivers a message again that was told nothing else: RabbitMQ's default since 4.0. */
+const DEFAULT_LIMIT = 20;
+
+/** How long a channel waits for that before it is closed, ms: a broker that is short of memory takes no copies. */
+const CLOSING = 2000;
+
+/** What giving back needs of its connection. */
+export type ReturnsHost = Pick<
+  ChannelContext,
+  "clock" | "limits" | "delays" | "copies"
+>;
+
+/**
+ * Gives deliveries back. A quorum queue counts how often a message came back
+ * (`x-delivery-count`), whether or not a handler has seen it, and dead-letters or drops it
+ * beyond its `x-delivery-limit`. What is half way there goes back as a copy, of which the
+ * broker has counted nothing: at the end of its queue, and not away.
+ */
+export class Returns {
+  readonly #host: ReturnsHost;
+  /** What queues were declared with. */
+  readonly #limits = new Map<string, number>();
+
+  /** Makes one that knows no queue's limit. */
+  constructor(host: ReturnsHost) {
+    this.#host = host;
+  }
+
+  /** Notes a queue's limit, where its declaration says one. */
+  note({ name, arguments: declared }: QueueDeclaration): void {
+    const limit = declared["x-delivery-limit"];
+    if (typeof limit === "number") this.#limits.set(name, limit);
+    else this.#limits.delete(name);
+  }
+
+  /** Rejects one: away, or back; with a delay or headers as a copy. */
+  reject(
+    tag: DeliveryTag,
+    deliveries: Deliveries,
+    options: RejectOptions,
+  ): Promise<void> {
+    const { requeue, multiple, delay, headers } = options;
+    if (requeue && !multiple && delay === undefined && headers === undefined) {
+      const delivery = deliveries.at(tag);
+      if (delivery !== undefined && this.#isNear(delivery)) {
+        return this.#anew(delivery, deliveries, options);
+      }
+    }
+    return deliveries.reject(tag, options, (each) => this.#copy(each, options));
+  }
+
+  /**
+   * Gives back what must not go back by itself with its channel, if there is anything.
+   * Never rejects.
+   *
+   * @param deliveries What is unsettled.
+   * @param client The client's channel.
+   * @param consumers Its consumers, which are cancelled: what goes back is not to come again.
+   * @returns A promise if there is.
+   */
+  beforeClose(
+    deliveries: Deliveries,
+    client: AmqpClientChannel,
+    consumers: readonly string[],
+  ): Promise<void> | undefined {
+    const near = [...deliveries.held()].filter((each) => this.#isNear(each));
+    if (near.length === 0) return undefined;
+    const { clock, limits } = this.#host;
+    const call = { deadline: clock.now() + CLOSING };
+    const giveBack = async () => {
+      for (const each of consumers) await client.cancel(each);
+      await Promise.all(
+        near.map((each) => this.#anew(each, deliveries, call)),
+      );
+    };
+    return limits.wait(giveBack(), call, () => new Error("late"))
+      .catch(() => {});
+  }
+
+  #isNear(delivery: AmqpDelivery): boolean {
+    const limit = this.#limits.get(delivery.queue) ?? DEFAULT_LIMIT;
+    if (limit < 0) return false;
+    if (limit > 0) {
+      if (!delivery.redelivered) return false;
+      if ((delivery.deliveryCount ?? 0) < Math.ceil(limit / 2)) return false;
+    }
+    return delivery.malformed === undefined; // what cannot be read cannot be written
+  }
+
+  async #anew(
+    { deliveryTag: tag }: AmqpDelivery,
+    deliveries: Deliveries,
+    call: CallOptions,
+  ): Promise<void> {
+    const { signal, deadline } = call;
+    const options = { requeue: true, signal, deadline };
+    try {
+      await deliveries.replace(tag, (each) => this.#copy(each, options));
+    } catch (error) {
+      if (error instanceof SettlementError || signal?.aborted) throw error;
+      // Who may not publish there, or not now, leaves it to the broker's count.
+      await deliveries.reject(tag, options);
+    }
+  }
+
+  #copy(delivery: AmqpDelivery, options: RejectOptions): Promise<void> {
+    const { copies, delays } = this.#host;
+    return delays.copy(delivery, options, copies.publish);
+  }
+}
