@@ -1,6 +1,7 @@
 /** Consumers that come and go are no reason to route anew. */
 
 import { assert, assertEquals } from "@std/assert";
+import { Proxy } from "../support/proxy.ts";
 import { Raw, test } from "../support/redis.ts";
 import {
   bindingOf,
@@ -116,4 +117,24 @@ test("connections that declare at the same time do not make each other begin ane
   } finally {
     await Promise.all(connections.map((each) => each[Symbol.asyncDispose]()));
   }
+});
+
+test("160 queues are declared and bound at a round trip of 100 ms in the time of a few, and all get what is published", async (server) => {
+  await using proxy = Proxy.to(server.url);
+  await using connection = await openTransport(proxy.urlOf(server.url));
+  const channel = await connection.openChannel();
+  await channel.declareExchange(exchangeOf("ex"));
+  proxy.delay(50);
+  const began = performance.now();
+  const queues = Array.from({ length: 160 }, (_, i) => `q${i}`);
+  await Promise.all(queues.map(async (name) => {
+    await channel.declareQueue(queueOf(name));
+    await channel.bind(bindingOf("ex", name, "k"));
+  }));
+  // One by one they took four round trips each: a minute.
+  const seconds = (performance.now() - began) / 1000;
+  assert(seconds < 20, `${seconds} s`);
+  proxy.delay(0);
+  const outcome = await channel.publish(messageTo("ex", "k"));
+  assertEquals(outcome, { type: "accepted", queues: 160 });
 });

@@ -97,19 +97,16 @@ export class Mirror {
     this.#doubts++;
   }
 
-  /** The exchanges whose bindings matter around an exchange or a queue, or for what an owner has. */
-  around({ type, name }: TopologyKey): readonly string[] {
+  /** The exchanges whose bindings matter around exchanges and queues, and for what owners have. */
+  around(all: readonly TopologyKey[]): readonly string[] {
     const found = new Set<string>();
-    if (type === "exchange") found.add(name);
-    const queues = type === "queue"
-      ? [name]
-      : type === "owner"
-      ? [...this.#topology.queuesOf(name)]
-      : [];
-    for (const queue of queues) {
-      for (const source of this.#listed(`sources ${queue}`)) found.add(source);
-      for (const { source } of this.#topology.bindingsTo(queue)) {
-        found.add(source);
+    for (const { type, name } of all) {
+      if (type === "exchange") found.add(name);
+      else if (type === "queue") this.#addSources(name, found);
+      else {
+        for (const queue of this.#topology.queuesOf(name)) {
+          this.#addSources(queue, found);
+        }
       }
     }
     // A set that grows while it is walked: what messages are led to, and what would go
@@ -127,6 +124,14 @@ export class Mirror {
     }
     found.delete("");
     return [...found];
+  }
+
+  /** Those that lead to a queue. */
+  #addSources(queue: string, found: Set<string>): void {
+    for (const source of this.#listed(`sources ${queue}`)) found.add(source);
+    for (const { source } of this.#topology.bindingsTo(queue)) {
+      found.add(source);
+    }
   }
 
   /** Takes over the whole hash. */

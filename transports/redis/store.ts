@@ -204,6 +204,13 @@ export class RedisStore implements Store {
     return this.#tables.read(of, options);
   }
 
+  readTogether(
+    all: readonly TopologyKey[],
+    options?: CallOptions,
+  ): Promise<TopologyView> {
+    return this.#tables.readTogether(all, options);
+  }
+
   async applyChanges(
     changes: readonly TopologyChange[],
     version: string,

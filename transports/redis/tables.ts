@@ -37,24 +37,33 @@ export class Tables {
   }
 
   /** Brings the mirror up to date as far as `of` reaches. */
-  async read(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
+  read(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
+    return this.readTogether([of], options);
+  }
+
+  /** Brings the mirror up to date as far as any of `all` reaches. */
+  async readTogether(
+    all: readonly TopologyKey[],
+    options?: CallOptions,
+  ): Promise<TopologyView> {
     const { mirror, layout } = this.#core;
-    if (of.type === "queue" && layout.isReserved(of.name)) {
+    for (const { type, name } of all) {
+      if (type !== "queue" || !layout.isReserved(name)) continue;
       throw new AccessRefusedError(
-        `Cannot use "${of.name}" as a queue: its key is kept for something else; use another name`,
+        `Cannot use "${name}" as a queue: its key is kept for something else; use another name`,
         { outcome: "not-sent" },
       );
     }
     if (mirror.version === "") await this.#readFirst(options?.deadline);
     for (;;) {
-      const asked = mirror.around(of);
+      const asked = mirror.around(all);
       const unused = await this.#read(asked, options);
       if (unused.length > 0) {
         await this.#dropUnused(unused, options);
         continue;
       }
       // What was read may lead to more.
-      const exchanges = mirror.around(of);
+      const exchanges = mirror.around(all);
       if (exchanges.every((each) => mirror.sizeOf(each) >= 0)) {
         return {
           topology: mirror.topology,
@@ -217,7 +226,7 @@ export class Tables {
         ], options);
         continue;
       }
-      const exchanges = mirror.around({ type: "queue", name });
+      const exchanges = mirror.around([{ type: "queue", name }]);
       if (exchanges.some((each) => mirror.sizeOf(each) < 0)) {
         await this.#read(exchanges, options);
       }

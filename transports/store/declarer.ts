@@ -1,23 +1,48 @@
 import type { Limits } from "../../async/limits.ts";
-import { Line } from "../../async/line.ts";
+import { Waiters } from "../../async/waiters.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { PreconditionFailedError, TimeoutError } from "../../model/errors.ts";
+import {
+  ChannelError,
+  type Outcome,
+  PreconditionFailedError,
+  TimeoutError,
+} from "../../model/errors.ts";
 import { plainQueue } from "../../model/queue.ts";
 import { planConsume } from "../../virtual/consume.ts";
 import type { Topology, TopologyChange } from "../../virtual/topology.ts";
-import type { Store, TopologyKey } from "./store.ts";
+import type { Store, TopologyKey, TopologyView } from "./store.ts";
 
 /** Decides which changes lead from a topology to what is wanted, or throws why it cannot be had. */
 export type Plan = (topology: Topology) => readonly TopologyChange[];
 
+/** So many changes are made in one step, where the store reads for several at once. */
+const MAX_TOGETHER = 100;
+
+/** A change that waits for its turn, or has it. */
+interface Step {
+  readonly key: TopologyKey;
+  readonly plan: Plan;
+  readonly options: CallOptions | undefined;
+  readonly begin: () => void;
+  readonly resolve: (messageCount: number) => void;
+  readonly reject: (error: unknown) => void;
+  /** Whether it is made by itself. */
+  alone: boolean;
+}
+
 /**
- * Changes the tables, for all of a connection, one change after the other: those at the
- * same time would all rest on the same version, and all but one of them be done again.
+ * Changes the tables, for all of a connection: those that come at the same time would all
+ * rest on the same version, and all but one of them be done again. So they stand in a line;
+ * where the store reads for several at once, those at its head that only add, and do not
+ * rest on each other, are made in one step.
  */
 export class Declarer {
   readonly #store: Store;
   readonly #limits: Limits;
-  readonly #line = new Line();
+  readonly #waiting = new Waiters<Step>();
+  /** What has had a turn and needs another, in front of those that wait. */
+  #again: Step[] = [];
+  #running = false;
 
   /** Makes one that has changed nothing. */
   constructor(store: Store, limits: Limits) {
@@ -39,48 +64,252 @@ export class Declarer {
     plan: Plan,
     options?: CallOptions,
   ): Promise<number> {
-    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
-    const turn = this.#line.stand(() => {
-      begin();
-      return this.#change(key, plan, options);
+    const begun = Promise.withResolvers<void>();
+    const made = Promise.withResolvers<number>();
+    const place = this.#waiting.add({
+      ...{ key, plan, options, begin: begun.resolve },
+      ...{ resolve: made.resolve, reject: made.reject, alone: false },
     });
+    this.#run();
     try {
-      await this.#limits.wait(begun, options, () =>
-        new TimeoutError(
-          `Cannot change what is declared around ${key.type} "${key.name}" in time: other changes have not ended`,
-          { outcome: "not-sent" },
-        ));
+      await this.#limits.wait(
+        begun.promise,
+        options,
+        () => lateError(key, "other changes have not ended", "not-sent"),
+      );
     } catch (error) {
-      turn.leave();
+      place.leave();
+      made.promise.catch(() => {});
       throw error;
     }
-    return await turn.taken;
+    return await made.promise;
   }
 
-  async #change(
-    key: TopologyKey,
-    plan: Plan,
-    options?: CallOptions,
-  ): Promise<number> {
-    const store = this.#store;
-    for (;;) {
-      options?.signal?.throwIfAborted();
-      const view = await store.readTopology(key, options);
-      const changes = plan(view.topology);
-      if (changes.length === 0) return 0;
-      const result = await store.applyChanges(changes, view.version, options);
-      switch (result.type) {
-        case "applied":
-          return result.messageCount;
-        case "not-empty":
-          throw new PreconditionFailedError(
-            `Cannot delete queue "${key.name}" if empty: it has messages`,
-          );
-        case "stale":
-          continue;
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    await undefined; // those of the same turn come together
+    for (let steps = this.#next(); steps.length > 0; steps = this.#next()) {
+      const [first, ...others] = steps;
+      if (first !== undefined && others.length === 0) {
+        await this.#make(first, first.options);
+      } else await this.#makeTogether(steps);
+      await undefined; // the caller's `then`
+    }
+    this.#running = false;
+  }
+
+  /** Takes those out of the line whose turn it is. */
+  #next(): readonly Step[] {
+    const most = this.#store.readTogether === undefined ? 1 : MAX_TOGETHER;
+    const steps: Step[] = [];
+    const take = () => this.#again.shift() ?? this.#waiting.shift();
+    for (let next = take(); next !== undefined; next = take()) {
+      const isAlone = next.alone || next.key.type === "owner";
+      if (isAlone && steps.length > 0) {
+        this.#again.unshift(next);
+        break;
       }
+      next.begin();
+      steps.push(next);
+      if (isAlone || steps.length === most) break;
+    }
+    return steps;
+  }
+
+  async #make(step: Step, options: CallOptions | undefined): Promise<void> {
+    const { key, plan, resolve, reject } = step;
+    const store = this.#store;
+    try {
+      for (;;) {
+        options?.signal?.throwIfAborted();
+        const view = await store.readTopology(key, options);
+        const changes = plan(view.topology);
+        if (changes.length === 0) return resolve(0);
+        const result = await store.applyChanges(
+          changes,
+          view.version,
+          options,
+        );
+        switch (result.type) {
+          case "applied":
+            return resolve(result.messageCount);
+          case "not-empty":
+            throw new PreconditionFailedError(
+              `Cannot delete queue "${key.name}" if empty: it has messages`,
+            );
+          case "stale":
+            continue;
+        }
+      }
+    } catch (error) {
+      reject(error);
     }
   }
+
+  /** Makes several in one step. Each caller waits no longer than its own limits say. */
+  async #makeTogether(steps: readonly Step[]): Promise<void> {
+    const store = this.#store;
+    const waiting = new Set<Step>();
+    for (const step of steps) {
+      if (step.options?.signal?.aborted) {
+        step.reject(step.options.signal.reason);
+      } else waiting.add(step);
+    }
+    const unwatch = [...waiting].map((step) =>
+      this.#limits.watch(step.options, (reason) => {
+        waiting.delete(step);
+        step.reject(
+          reason === undefined
+            ? lateError(step.key, "the broker has not answered", "unknown")
+            : reason.aborted,
+        );
+      })
+    );
+    const deadline = Math.max(
+      ...steps.map(({ options }) => options?.deadline ?? Infinity),
+    );
+    const options = deadline === Infinity ? {} : { deadline };
+    let planned: Planned | undefined;
+    try {
+      for (;;) {
+        const asked = [...waiting];
+        const view = await store.readTogether?.(
+          asked.map(({ key }) => key),
+          options,
+        );
+        if (view === undefined) break;
+        planned = planTogether(asked.filter((each) => waiting.has(each)), view);
+        if (planned.changes.length === 0) break;
+        const { type } = await store.applyChanges(
+          planned.changes,
+          view.version,
+          options,
+        );
+        if (type === "applied") break;
+      }
+      for (const [step, error] of planned?.refused ?? []) step.reject(error);
+      for (const step of planned?.made ?? []) step.resolve(0);
+      const later = planned?.later ?? [];
+      this.#again.unshift(...later.filter((each) => waiting.has(each)));
+    } catch (error) {
+      // One of them may be at fault: each is to fail by its own.
+      const isTheirs = error instanceof ChannelError && !error.retryable;
+      if (!isTheirs) { for (const step of waiting) step.reject(error); }
+      else {
+        for (const step of waiting) step.alone = true;
+        this.#again.unshift(...waiting);
+      }
+    } finally {
+      for (const each of unwatch) each();
+    }
+  }
+}
+
+/** What becomes of some steps on one view. */
+interface Planned {
+  readonly changes: readonly TopologyChange[];
+  /** Those that are made with these changes, or need none. */
+  readonly made: readonly Step[];
+  readonly refused: readonly (readonly [step: Step, error: unknown])[];
+  /** Those that may rest on what these changes make. */
+  readonly later: readonly Step[];
+}
+
+function planTogether(
+  steps: readonly Step[],
+  { topology }: TopologyView,
+): Planned {
+  const changes: TopologyChange[] = [];
+  const made: Step[] = [];
+  const refused: [Step, unknown][] = [];
+  const later: Step[] = [];
+  /** What the changes so far concern, and what they change so that another plan may be another. */
+  const [concerned, changed] = [new Set<string>(), new Set<string>()];
+  for (const [place, step] of steps.entries()) {
+    const put = (names: Iterable<string>) => {
+      later.push(step);
+      // Those behind it that rest on the same stay behind it.
+      for (const name of names) changed.add(name);
+    };
+    const key = nameOf(step.key.type, step.key.name);
+    let own: readonly TopologyChange[];
+    try {
+      own = step.plan(topology);
+    } catch (error) {
+      if (changes.length + later.length === 0) refused.push([step, error]);
+      else put([key]);
+      continue;
+    }
+    if (!own.every(isAddition)) {
+      // It may take more with it than it names: it is made by itself, before the others.
+      step.alone = true;
+      later.push(...steps.slice(place));
+      break;
+    }
+    const names = own.flatMap(namesIn);
+    const isFree = !changed.has(key) &&
+      !names.some((each) => changed.has(each));
+    if (own.length === 0 ? isFree && !concerned.has(key) : isFree) {
+      made.push(step);
+      changes.push(...own);
+      for (const each of own) {
+        for (const name of namesIn(each)) {
+          concerned.add(name);
+          // Bindings do not rest on each other.
+          if (each.type !== "bound") changed.add(name);
+        }
+      }
+    } else put([key, ...names]);
+  }
+  return { changes, made, refused, later };
+}
+
+function isAddition({ type }: TopologyChange): boolean {
+  switch (type) {
+    case "exchange-declared":
+    case "queue-declared":
+    case "bound":
+    case "consumer-added":
+    case "consumer-removed":
+      return true;
+    default:
+      return false;
+  }
+}
+
+function namesIn(change: TopologyChange): readonly string[] {
+  switch (change.type) {
+    case "exchange-declared":
+      return [nameOf("exchange", change.exchange.name)];
+    case "queue-declared":
+      return [nameOf("queue", change.queue.name)];
+    case "bound": {
+      const { source, destination: { kind, name } } = change.binding;
+      return [nameOf("exchange", source), nameOf(kind, name)];
+    }
+    case "consumer-added":
+    case "consumer-removed":
+      return [nameOf("queue", change.queue)];
+    default:
+      return [];
+  }
+}
+
+function nameOf(type: TopologyKey["type"], name: string): string {
+  return `${type} ${name}`;
+}
+
+function lateError(
+  { type, name }: TopologyKey,
+  why: string,
+  outcome: Outcome,
+): TimeoutError {
+  return new TimeoutError(
+    `Cannot change what is declared around ${type} "${name}" in time: ${why}`,
+    { outcome },
+  );
 }
 
 /**

@@ -31,6 +31,15 @@ export interface Store extends AsyncDisposable {
 
   /** Reads what is declared around an exchange or a queue, with a mark of how new it is. */
   readTopology(of: TopologyKey, options?: CallOptions): Promise<TopologyView>;
+  /**
+   * The same around several at once: a view of all that each of them leads to. With it
+   * changes that wait for each other, and only add, are planned on one view and made in one
+   * step: where a read and a change take their time, many of them take no more.
+   */
+  readTogether?(
+    all: readonly TopologyKey[],
+    options?: CallOptions,
+  ): Promise<TopologyView>;
   /** Makes planned changes in one step: creates or deletes queues too. `stale`: the view was old, read and plan again. */
   applyChanges(
     changes: readonly TopologyChange[],
