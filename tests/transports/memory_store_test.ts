@@ -16,7 +16,8 @@ const DECLARED: TopologyChange = {
 
 async function opened() {
   const clock = new TestClock();
-  const store = new MemoryStore(new MemoryBroker(clock), { clock });
+  const broker = new MemoryBroker(clock);
+  const store = new MemoryStore(broker, { clock });
   const apply = async (change: TopologyChange) => {
     const { version } = await store.readTopology({ type: "queue", name: "q" });
     await store.applyChanges([change], version);
@@ -28,7 +29,7 @@ async function opened() {
     const wants = [{ queue: "q", limit }];
     return (await store.reserve(wants, { wait: 0 })).reservations;
   };
-  return { clock, store, apply, put, take };
+  return { broker, clock, store, apply, put, take };
 }
 
 Deno.test("memory: a call that is aborted right after a message has come leaves it to others", async () => {
@@ -80,4 +81,17 @@ Deno.test("memory: what is put back out of quarantine is what was named, and all
   assertEquals(await store.putBack("q", undefined), 0);
   await turn();
   await store[Symbol.asyncDispose]();
+});
+
+Deno.test("memory: what a store holds when it ends goes back to its queues, marked", async () => {
+  const { store, broker, clock, put, take } = await opened();
+  await put();
+  await put();
+  assertEquals((await take(2)).length, 2);
+  await store[Symbol.asyncDispose]();
+  const other = new MemoryStore(broker, { clock });
+  const wants = [{ queue: "q", limit: 3 }];
+  const { reservations } = await other.reserve(wants, { wait: 0 });
+  assertEquals(reservations.map((each) => each.redelivered), [true, true]);
+  await other[Symbol.asyncDispose]();
 });
