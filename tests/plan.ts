@@ -25,6 +25,7 @@ export const ALONE: readonly string[] = [
     "messaging/endpoint_test.ts",
     "messaging/failover_test.ts",
     "messaging/handler_retry_test.ts",
+    "messaging/lane_test.ts",
     "messaging/lazy_codec_test.ts",
     "messaging/mistakes_test.ts",
     "messaging/pool_test.ts",

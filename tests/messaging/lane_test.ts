@@ -1,0 +1,47 @@
+/** What a consumer holds, and what becomes of it. */
+
+import { assert, assertEquals } from "@std/assert";
+import { AccessRefusedError, createConnection, Queue } from "@dashi/mq";
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { MemoryBroker } from "../../transports/memory/broker.ts";
+import { MemoryStore } from "../../transports/memory/store.ts";
+import { createStoreTransport } from "../../transports/store/mod.ts";
+import { changed } from "../support/stores.ts";
+
+Deno.test("a loop has ended when what it fetched is given back, or the broker has refused that", async () => {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  let refused = 0;
+  let refuses = false;
+  const transport = createStoreTransport({
+    name: "refusing",
+    open(_, options) {
+      const inner = new MemoryStore(broker, options);
+      return Promise.resolve(changed(inner, {
+        async release(reservations) {
+          if (!refuses) return await inner.release(reservations);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          refused++;
+          throw new AccessRefusedError("not now");
+        },
+      }));
+    },
+  });
+  await using connection = createConnection("refusing://", { transport });
+  const queue = new Queue("q");
+  const producer = connection.producer({ declare: [queue], routingKey: "q" });
+  for (const each of [1, 2, 3]) await producer.publish(each);
+  const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
+  const { value: first } = await iterator.next();
+  assert(first !== undefined);
+  refuses = true;
+  await iterator.return?.();
+  assert(refused > 0);
+  refuses = false;
+  await first.ack();
+  const payloads: unknown[] = [];
+  for await (const message of connection.consumer<number>(queue)) {
+    await message.ack();
+    if (payloads.push(message.payload) === 2) break;
+  }
+  assertEquals(payloads.sort(), [2, 3]);
+});
