@@ -4,7 +4,7 @@ import { isStoreTransport, type Store } from "../../transports/store/mod.ts";
 import { type ConformanceCase, type Harness, onHarness } from "./case.ts";
 import { Failing, FAILURES, persist } from "./failing.ts";
 import { open } from "./stage.ts";
-import { arrives, soon, unique } from "./support.ts";
+import { arrives, PATIENCE, soon, unique } from "./support.ts";
 
 /** The verbs that every store has, and that a message meets on its way. */
 const VERBS = [
@@ -55,7 +55,10 @@ async function handle(
   };
   const ended = Promise.all([running(), burying()]);
   try {
-    await arrives(done, `what was published, of which came ${seen}`);
+    // A message that cannot be parked now is kept for ten seconds.
+    await arrives(done, `the last of four`, 3 * PATIENCE).catch((error) => {
+      throw new Error(`Of what was published came ${seen}`, { cause: error });
+    });
   } finally {
     stop.abort();
     await ended;
