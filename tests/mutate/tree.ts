@@ -6,6 +6,9 @@ import { type Reach, type Reaches, telling } from "./reach.ts";
 /** Milliseconds in which no test of a suite comes to its end: then it hangs, which is noticed. */
 const SILENCE = 30_000;
 
+/** How many files of unit tests are asked at once what they reach: most of their time they wait. */
+const AT_ONCE = 4;
+
 /** What the copy needs of the project. */
 const PARTS = ["async", "codec", "messaging", "model", "transports", "url"]
   .concat("virtual", "tests", "examples", "mod.ts", "deno.json", "deno.lock");
@@ -58,7 +61,7 @@ export class Tree implements AsyncDisposable {
     }
     // What hangs is noticed sooner.
     await edit(`${path}/tests/conformance/support.ts`, [
-      ["CASE_PATIENCE = 90_000", "CASE_PATIENCE = 40_000"],
+      ["CASE_PATIENCE = 90_000", "CASE_PATIENCE = 60_000"],
     ]);
     // `conform.ts` runs them, many at once.
     await edit(`${path}/tests/support/register.ts`, [
@@ -75,8 +78,10 @@ export class Tree implements AsyncDisposable {
   async reaches(
     files: readonly string[],
   ): Promise<{ readonly cases: Reaches; readonly units: Reaches }> {
-    const path = `${this.#path}/reach.json`;
-    const read = async <T>(failed: Failed | undefined): Promise<T> => {
+    const read = async <T>(
+      path: string,
+      failed: Failed | undefined,
+    ): Promise<T> => {
       const text = await Deno.readTextFile(path).catch(() => {
         throw new Error(`${failed?.name} ${failed?.why}`);
       });
@@ -90,18 +95,22 @@ export class Tree implements AsyncDisposable {
       await Deno.writeTextFile(`${this.#path}/${file}`, telling(file, text));
     }
     try {
+      const path = `${this.#path}/reach.json`;
       const cases: Reaches = await read(
+        path,
         await this.#runCases(undefined, [`--reach=${path}`]),
       );
       const units: Record<string, Reach> = {};
-      for (const unit of this.#units) {
-        units[unit] = await read(
-          await this.#runUnits([unit], {
-            options: ["--preload=tests/mutate/note_reach.ts"],
-            env: { REACH: path },
-          }),
-        );
-      }
+      const left = this.#units.entries();
+      await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+        for (const [i, unit] of left) {
+          const path = `${this.#path}/reach-${i}.json`;
+          const options = ["--preload=tests/mutate/note_reach.ts"];
+          const env = { REACH: path };
+          const failed = await this.#runUnits([unit], { options, env });
+          units[unit] = await read(path, failed);
+        }
+      }));
       return { cases, units };
     } finally {
       for (const [file, text] of texts) {
