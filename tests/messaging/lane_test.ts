@@ -8,35 +8,39 @@ import { MemoryStore } from "../../transports/memory/store.ts";
 import { createStoreTransport } from "../../transports/store/mod.ts";
 import { changed } from "../support/stores.ts";
 
-Deno.test("a loop has ended when what it fetched is given back, or the broker has refused that", async () => {
+/** Connections to one broker which can be told to refuse, later, what is given back. */
+function refusing() {
   const broker = new MemoryBroker(SYSTEM_CLOCK);
-  let refused = 0;
-  let refuses = false;
+  const told = { refuses: false, refused: 0 };
   const transport = createStoreTransport({
     name: "refusing",
     open(_, options) {
       const inner = new MemoryStore(broker, options);
       return Promise.resolve(changed(inner, {
         async release(reservations) {
-          if (!refuses) return await inner.release(reservations);
+          if (!told.refuses) return await inner.release(reservations);
           await new Promise((resolve) => setTimeout(resolve, 20));
-          refused++;
+          told.refused++;
           throw new AccessRefusedError("not now");
         },
       }));
     },
   });
-  await using connection = createConnection("refusing://", { transport });
+  return { told, connection: createConnection("refusing://", { transport }) };
+}
+
+Deno.test("a loop has ended when what it fetched is given back, or the broker has refused that", async () => {
+  const { told, connection } = refusing();
   const queue = new Queue("q");
   const producer = connection.producer({ declare: [queue], routingKey: "q" });
   for (const each of [1, 2, 3]) await producer.publish(each);
   const iterator = connection.consumer<number>(queue)[Symbol.asyncIterator]();
   const { value: first } = await iterator.next();
   assert(first !== undefined);
-  refuses = true;
+  told.refuses = true;
   await iterator.return?.();
-  assert(refused > 0);
-  refuses = false;
+  assert(told.refused > 0);
+  told.refuses = false;
   await first.ack();
   const payloads: unknown[] = [];
   for await (const message of connection.consumer<number>(queue)) {
@@ -44,4 +48,17 @@ Deno.test("a loop has ended when what it fetched is given back, or the broker ha
     if (payloads.push(message.payload) === 2) break;
   }
   assertEquals(payloads.sort(), [2, 3]);
+  await connection.close();
+});
+
+Deno.test("a simple queue has ended when what it holds is given back, or the broker has refused that", async () => {
+  const { told, connection } = refusing();
+  const simple = connection.simpleQueue<number>("q");
+  await simple.put(1);
+  assert(await simple.get() !== undefined);
+  told.refuses = true;
+  await simple.close();
+  assertEquals(told.refused, 1);
+  told.refuses = false;
+  await connection.close();
 });

@@ -3,13 +3,20 @@ import { Suspects } from "../../messaging/consume/suspects.ts";
 import { TestClock } from "../support/clock.ts";
 
 /** Suspects over a host that notes what it is asked for. */
-function scene(options: { readonly marks?: boolean } = {}) {
+function scene(
+  options: {
+    readonly marks?: boolean;
+    /** Is called before the answer to a mark. */
+    readonly onMark?: () => void;
+  } = {},
+) {
   const clock = new TestClock();
   const asked: string[] = [];
   const suspects = new Suspects<number>({
     clock,
     mark(message) {
       asked.push(`mark ${message}`);
+      options.onMark?.();
       return Promise.resolve(options.marks ?? true);
     },
     callAlone(message) {
@@ -78,4 +85,13 @@ Deno.test("a suspect that cannot be marked now is called alone", async () => {
   await suspects.add(2, {});
   assertEquals(await pass(0), ["mark 1", "call 1", "mark 2", "call 2"]);
   assertEquals(clock.timers, 0);
+});
+
+Deno.test("a marked one that comes before it is known to be marked is waited for as long as its handler takes", async () => {
+  const { suspects, pass, clock } = scene({ onMark: () => suspects.came() });
+  await suspects.add(1, {});
+  await suspects.add(2, {});
+  assertEquals(clock.timers, 0);
+  assertEquals(await pass(600_000), ["mark 1"]);
+  await suspects.end();
 });
