@@ -29,3 +29,31 @@ export interface LazyCodec {
   /** Loads it. */
   load(): Promise<Codec>;
 }
+
+/** Makes bodies smaller in one format, and reads them again. */
+export interface Compression {
+  /** What it is called in the header `compression`: a MIME type. */
+  readonly contentType: string;
+  /** The names that the option `compression` knows it by; readers take them in the header too. */
+  readonly names: readonly string[];
+  /** Makes a body smaller. */
+  compress(body: Uint8Array): Uint8Array;
+  /**
+   * Makes a body what it was.
+   *
+   * @param body The body.
+   * @param mostBytes The most bytes that it may become; it must not be written beyond them.
+   * @throws {DecodeError} If it is not of this format, is cut off, or would become larger.
+   */
+  decompress(body: Uint8Array, mostBytes: number): Uint8Array;
+}
+
+/** A compression that is loaded with the first need of it. */
+export interface LazyCompression {
+  /** What it is called in the header `compression`: a MIME type. */
+  readonly contentType: string;
+  /** The names that the option `compression` knows it by. */
+  readonly names: readonly string[];
+  /** Loads it. */
+  load(): Promise<Compression>;
+}

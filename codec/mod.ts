@@ -5,8 +5,12 @@
  */
 
 export { decodeBase64, encodeBase64 } from "./base64.ts";
-export type { Codec, LazyCodec } from "./codec.ts";
-export type { Compression, LazyCompression } from "./compression.ts";
+export type {
+  Codec,
+  Compression,
+  LazyCodec,
+  LazyCompression,
+} from "./codec.ts";
 export { parseJson, stringifyJson, stringifyLooseJson } from "./json.ts";
 export {
   CodecRegistry,

@@ -8,14 +8,13 @@ import {
 import { withOwnCause } from "../model/foreign_error.ts";
 import { printable, quote } from "../model/foreign_text.ts";
 import { BYTES_CODEC, isBinary } from "./bytes.ts";
-import type { Codec, LazyCodec } from "./codec.ts";
-import {
-  type Compression,
-  Compressions,
-  isCompressed,
-  type LazyCompression,
-  MAX_BYTES,
-} from "./compression.ts";
+import type {
+  Codec,
+  Compression,
+  LazyCodec,
+  LazyCompression,
+} from "./codec.ts";
+import { Compressions, isCompressed, MAX_BYTES } from "./compression.ts";
 import { JSON_CODEC } from "./json.ts";
 import { bytesIn } from "./payload.ts";
 import { decodeText, encodeText, TEXT_CODEC } from "./text.ts";

@@ -1,5 +1,5 @@
 import { DecodeError, EncodeError } from "../model/errors.ts";
-import type { Compression } from "./compression.ts";
+import type { Compression } from "./codec.ts";
 import { isWholeZstd } from "./zstd_frames.ts";
 
 interface Options {

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { createTransport } from "../transports/memory/mod.ts";
 import type { Connection } from "@dashi/mq";
-import type { Harness } from "./conformance/case.ts";
+import type { Harness } from "./conformance/harness.ts";
 import { onStage, open } from "./conformance/stage.ts";
 
 Deno.test("what a failed case of the suite left open is closed, and works beside no other", async () => {

@@ -70,7 +70,7 @@ export class Connection implements AsyncDisposable {
   readonly #input: UrlInput;
   readonly #options: ConnectionOptions;
   readonly #endpoints: readonly Endpoint[];
-  readonly #home: Home | undefined;
+  readonly #home: Home<Connection> | undefined;
   readonly #session: Session;
   readonly #publisher: SessionPublisher;
   readonly #codecs: CodecRegistry;
@@ -83,7 +83,7 @@ export class Connection implements AsyncDisposable {
   constructor(
     input: UrlInput,
     options: ConnectionOptions,
-    home?: Home,
+    home?: Home<Connection>,
   ) {
     checkOptions(options);
     this.#input = input;
@@ -314,7 +314,7 @@ export class Connection implements AsyncDisposable {
   }
 
   /** Makes a pool of connections like this one. */
-  pool(options: PoolOptions = {}): ConnectionPool {
+  pool(options: PoolOptions = {}): ConnectionPool<Connection> {
     return new ConnectionPool(
       (home) => new Connection(this.#input, this.#options, home),
       options,

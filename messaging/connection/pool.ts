@@ -2,7 +2,6 @@ import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import { Ring } from "../../async/ring.ts";
 import { ClosedError, PoolError } from "../../model/errors.ts";
-import type { Connection } from "./connection.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import {
   checkCount,
@@ -10,12 +9,12 @@ import {
   type OperationOptions,
 } from "../operation_options.ts";
 
-/** Where a connection belongs that came out of a pool. */
-export interface Home {
+/** Where a connection belongs that came out of a pool. @typeParam C The connection. */
+export interface Home<C> {
   /** Takes it back. */
-  takeBack(connection: Connection): Promise<void>;
+  takeBack(connection: C): Promise<void>;
   /** Strikes it off: it is closed. */
-  strikeOff(connection: Connection): void;
+  strikeOff(connection: C): void;
 }
 
 /** Options of `connection.pool`. */
@@ -38,6 +37,8 @@ const ACQUIRE_TIMEOUT = 30_000;
  * Connections to lend: the one that came back last goes out first, so that few are
  * in use and the others rest.
  *
+ * @typeParam C What it lends: `Connection`.
+ *
  * @example Borrow a connection
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -51,17 +52,19 @@ const ACQUIRE_TIMEOUT = 30_000;
  * assertEquals(pool.size, 1);
  * ```
  */
-export class ConnectionPool implements AsyncDisposable {
-  readonly #make: (home: Home) => Connection;
+export class ConnectionPool<
+  C extends { close(): Promise<void> },
+> implements AsyncDisposable {
+  readonly #make: (home: Home<C>) => C;
   readonly #limit: number;
-  readonly #idle: Connection[] = [];
-  readonly #busy = new Set<Connection>();
-  readonly #waiting = new Ring<(connection: Connection) => void>();
+  readonly #idle: C[] = [];
+  readonly #busy = new Set<C>();
+  readonly #waiting = new Ring<(connection: C) => void>();
   readonly #limits = new Limits(SYSTEM_CLOCK);
   #closing: Promise<void> | undefined;
 
   /** Made by `connection.pool`. */
-  constructor(make: (home: Home) => Connection, options: PoolOptions) {
+  constructor(make: (home: Home<C>) => C, options: PoolOptions) {
     checkKnown(options, POOL);
     const { limit = 10, preload = 0 } = options;
     checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
@@ -92,7 +95,7 @@ export class ConnectionPool implements AsyncDisposable {
    * @throws {PoolError} If none comes back in time.
    * @throws {ClosedError} If the pool is closed.
    */
-  async acquire(options?: OperationOptions): Promise<Connection> {
+  async acquire(options?: OperationOptions): Promise<C> {
     if (this.#closing !== undefined) throw closedError();
     options?.signal?.throwIfAborted();
     const connection = this.#idle.pop() ??
@@ -111,7 +114,7 @@ export class ConnectionPool implements AsyncDisposable {
     return this.close();
   }
 
-  readonly #home: Home = {
+  readonly #home: Home<C> = {
     strikeOff: (connection) => {
       if (!this.#busy.delete(connection)) return;
       const waiting = this.#waiting.shift();
@@ -132,13 +135,13 @@ export class ConnectionPool implements AsyncDisposable {
     },
   };
 
-  #new(): Connection {
+  #new(): C {
     return this.#make(this.#home);
   }
 
-  async #wait(options: OperationOptions | undefined): Promise<Connection> {
+  async #wait(options: OperationOptions | undefined): Promise<C> {
     const call = limitsOf(options, SYSTEM_CLOCK, ACQUIRE_TIMEOUT);
-    const { promise, resolve } = Promise.withResolvers<Connection>();
+    const { promise, resolve } = Promise.withResolvers<C>();
     this.#waiting.push(resolve);
     try {
       return await this.#limits.wait(

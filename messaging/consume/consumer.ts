@@ -29,10 +29,11 @@ import {
 import { type Queue, queueName } from "../entities/queue.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
 import { outcomesHost } from "./outcomes_host.ts";
-import { handlerFailed, type RunOptions } from "./run_options.ts";
+import type { RunOptions } from "./run_options.ts";
 import { Runner } from "./runner.ts";
 import { checkSchema, validator } from "../entities/schema.ts";
 import type { Session } from "../connection/session.ts";
+import { handlerFailed } from "./teller.ts";
 import { StreamPositions } from "./stream_position.ts";
 import { asError } from "../../model/error_text.ts";
 

@@ -1,6 +1,5 @@
 import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
-import type { ConnectionEvent } from "../connection/connection_state.ts";
 import type { RetryOptions } from "./handler_retry.ts";
 import type { Message } from "./message.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
@@ -82,19 +81,3 @@ export function checkOnFailure(onFailure: OnFailure | undefined): void {
 }
 
 const ALL: readonly OnFailure[] = ["park", "requeue", "drop"];
-
-/**
- * Makes the event of a handler that has failed.
- *
- * @param error What it threw.
- * @param message The message.
- * @param next What becomes of it, if that is decided.
- * @returns The event.
- */
-export function handlerFailed<T>(
-  error: Error,
-  { deliveryInfo: { queue }, properties: { messageId }, attempt }: Message<T>,
-  next: Aftermath | undefined,
-): ConnectionEvent {
-  return { type: "handler-failed", queue, messageId, error, attempt, next };
-}

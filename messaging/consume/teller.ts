@@ -1,7 +1,7 @@
 import { asError } from "../../model/error_text.ts";
 import type { ConnectionEvent } from "../connection/connection_state.ts";
 import type { Message } from "./message.ts";
-import { type Aftermath, handlerFailed } from "./run_options.ts";
+import type { Aftermath } from "./run_options.ts";
 
 /** Tells of what a run fails with: its `onError`, and whoever hears the connection's events. */
 export class Teller<T> {
@@ -39,4 +39,20 @@ export class Teller<T> {
   event(event: ConnectionEvent): void {
     this.#emit(event, this.#onError !== undefined);
   }
+}
+
+/**
+ * Makes the event of a handler that has failed.
+ *
+ * @param error What it threw.
+ * @param message The message.
+ * @param next What becomes of it, if that is decided.
+ * @returns The event.
+ */
+export function handlerFailed<T>(
+  error: Error,
+  { deliveryInfo: { queue }, properties: { messageId }, attempt }: Message<T>,
+  next: Aftermath | undefined,
+): ConnectionEvent {
+  return { type: "handler-failed", queue, messageId, error, attempt, next };
 }

@@ -16,7 +16,7 @@ import type {
   TransportConnection,
 } from "../../transports/transport.ts";
 import { fillDefaults, parseUrl, readSharedQuery } from "../../url/mod.ts";
-import type { Harness } from "./case.ts";
+import type { Harness } from "./harness.ts";
 import {
   bindingOf,
   Collector,

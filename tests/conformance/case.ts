@@ -1,29 +1,7 @@
-import type { Capability, Transport } from "../../transports/transport.ts";
+import type { Capability } from "../../transports/transport.ts";
 import { Broker } from "./broker.ts";
+import type { Harness } from "./harness.ts";
 import { arrives, CASE_PATIENCE, PATIENCE } from "./support.ts";
-
-/** A broker to test against. Made for each case, disposed of after it. */
-export interface Harness extends AsyncDisposable {
-  /** The transport. */
-  readonly transport: Transport;
-  /** Where the broker is. */
-  readonly url: string;
-  /** The transport's own options. */
-  readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
-  /** The largest body that the broker takes, bytes, where that is less than a mebibyte; a larger one is then refused. */
-  readonly largestBody?: number | undefined;
-  /** Why messages may come in another order than they were published, and what is put back in any place; leaves out the cases about that. */
-  readonly unordered?: string | undefined;
-  /** Restarts the broker; turns on the cases about recovery. */
-  readonly restart?: (() => Promise<void>) | undefined;
-  /**
-   * Starts a process that calls `runKilled` of this suite with a harness like this one
-   * and with the errand; turns on the cases about processes that are killed. Resolves
-   * when it has been, rejects if it has ended otherwise. What such a process held must
-   * be delivered again within ten seconds: a short lease is for `transportOptions`.
-   */
-  readonly startKilled?: ((errand: string) => Promise<void>) | undefined;
-}
 
 /** One promise of the contract. */
 export interface ConformanceCase {

@@ -11,7 +11,8 @@ import type {
   Transport,
   TransportConnection,
 } from "../../transports/transport.ts";
-import type { ConformanceCase, Harness } from "./case.ts";
+import type { ConformanceCase } from "./case.ts";
+import type { Harness } from "./harness.ts";
 import { onStage, open, type Stage } from "./stage.ts";
 import { arrives, rejectsWith, soon, until } from "./support.ts";
 

@@ -7,7 +7,7 @@ import type {
   TransportConnection,
 } from "../../transports/transport.ts";
 import type { Broker } from "./broker.ts";
-import type { Harness } from "./case.ts";
+import type { Harness } from "./harness.ts";
 import { open } from "./stage.ts";
 import { bindingOf, Collector, soon, textOf } from "./support.ts";
 

@@ -5,12 +5,8 @@ import {
   type Store,
 } from "../../transports/store/mod.ts";
 import { Broker, connect } from "./broker.ts";
-import {
-  type CaseOptions,
-  type ConformanceCase,
-  type Harness,
-  onHarness,
-} from "./case.ts";
+import { type CaseOptions, type ConformanceCase, onHarness } from "./case.ts";
+import type { Harness } from "./harness.ts";
 import { Failing, FAILURES, persist } from "./failing.ts";
 import { open } from "./stage.ts";
 import {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { type Connection, Exchange, Queue } from "../../mod.ts";
 import { isStoreTransport, type Store } from "../../transports/store/mod.ts";
-import { type ConformanceCase, type Harness, onHarness } from "./case.ts";
+import { type ConformanceCase, onHarness } from "./case.ts";
+import type { Harness } from "./harness.ts";
 import { Failing, FAILURES, persist } from "./failing.ts";
 import { open } from "./stage.ts";
 import { arrives, PATIENCE, soon, unique } from "./support.ts";

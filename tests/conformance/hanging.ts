@@ -1,7 +1,8 @@
 import { Queue } from "../../mod.ts";
 import { isStoreTransport, type Store } from "../../transports/store/mod.ts";
 import { Broker, connect } from "./broker.ts";
-import { type ConformanceCase, type Harness, onHarness } from "./case.ts";
+import { type ConformanceCase, onHarness } from "./case.ts";
+import type { Harness } from "./harness.ts";
 import { open } from "./stage.ts";
 import { arrives, soon, unique } from "./support.ts";
 

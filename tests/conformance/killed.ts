@@ -1,6 +1,7 @@
 import process from "node:process";
 import { Broker, connect } from "./broker.ts";
-import { type ConformanceCase, type Harness, onHarness } from "./case.ts";
+import { type ConformanceCase, onHarness } from "./case.ts";
+import type { Harness } from "./harness.ts";
 import { declarePlace, type Deed, type Place } from "./deeds.ts";
 import { SETTLING, TAKING } from "./deeds_of_messages.ts";
 import { DECLARING, PUBLISHING } from "./deeds_of_tables.ts";

@@ -27,7 +27,8 @@ import { isStoreTransport } from "../../transports/store/mod.ts";
 import type { Capability } from "../../transports/transport.ts";
 import { ABORTING } from "./aborting.ts";
 import { AGES } from "./ages.ts";
-import type { ConformanceCase, Harness } from "./case.ts";
+import type { ConformanceCase } from "./case.ts";
+import type { Harness } from "./harness.ts";
 import { CLOSING } from "./closing.ts";
 import { COMEBACKS } from "./comebacks.ts";
 import { CONSUMING } from "./consuming.ts";
@@ -63,7 +64,8 @@ import { TOPOLOGY } from "./topology.ts";
 import { VALIDATING } from "./validating.ts";
 import { UNCHANGED } from "./unchanged.ts";
 
-export type { ConformanceCase, Harness } from "./case.ts";
+export type { ConformanceCase } from "./case.ts";
+export type { Harness } from "./harness.ts";
 export { runKilled } from "./killed.ts";
 export type * from "../../transports/transport.ts";
 

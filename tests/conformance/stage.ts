@@ -5,12 +5,8 @@ import {
   type Message,
   Queue,
 } from "../../mod.ts";
-import {
-  type CaseOptions,
-  type ConformanceCase,
-  type Harness,
-  onHarness,
-} from "./case.ts";
+import { type CaseOptions, type ConformanceCase, onHarness } from "./case.ts";
+import type { Harness } from "./harness.ts";
 import { arrives, CASE_PATIENCE, PATIENCE, soon, unique } from "./support.ts";
 
 /** What a case through the public API has: a connection, and a way to remove what it declared. */

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Kept } from "../../transports/memory/kept.ts";
 import { Level } from "../../transports/memory/level.ts";
-import type { Item } from "../../transports/memory/queue.ts";
+import type { Item } from "../../transports/memory/kept.ts";
 import { Slab } from "../../model/slab.ts";
 import { messageTo } from "../support/redis_transport.ts";
 

@@ -1,9 +1,10 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
 import { atNextTurn } from "../../async/turn.ts";
 import { SettlementError, TimeoutError } from "../../model/errors.ts";
 import { type DeliveryTag, deliveryTag } from "../../model/message.ts";
 import { Window } from "../store/window.ts";
 import type { RejectOptions } from "../transport.ts";
-import type { ChannelContext } from "./context.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 import type { AmqpClientChannel } from "./port.ts";
 
@@ -18,7 +19,11 @@ interface Batch {
 }
 
 /** What bounds how long it takes until what was settled has left. */
-type Bounds = Pick<ChannelContext, "clock" | "limits" | "operationTimeout">;
+interface Bounds {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly operationTimeout: number;
+}
 
 /**
  * The unsettled deliveries of a channel. Acks of one turn of the event loop leave

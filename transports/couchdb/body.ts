@@ -107,3 +107,18 @@ export class Lines {
     this.#parts.push(part);
   }
 }
+
+/**
+ * Reads the text of a whole answer.
+ *
+ * @param text The text.
+ * @returns What it says; `undefined` where there is none.
+ */
+export function parseBody(text: string): unknown {
+  if (text === "") return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error("the answer is no JSON: is this CouchDB?", { cause });
+  }
+}

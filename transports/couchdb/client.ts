@@ -14,18 +14,18 @@ import {
   connectionLost,
   notAnswered,
 } from "../connection_errors.ts";
-import { Lines, readBody, readText } from "./body.ts";
+import { Lines, parseBody, readBody, readText } from "./body.ts";
 import {
   isFatal,
   isForeign,
   readRefusal,
-  type Refusal,
+  RefusedError,
   requestError,
   wordsOf,
 } from "./errors.ts";
 import type { DialOptions } from "./options.ts";
 import { ServerTime } from "./server_time.ts";
-import type { Sender } from "./sender.ts";
+import type { Sender } from "./https_client.ts";
 
 /** What CouchDB answered. */
 export interface Answer {
@@ -221,7 +221,7 @@ export class CouchdbClient {
       });
       if (response.status >= 400) {
         const most = this.#dial.maxResponseSize;
-        const body = parse(
+        const body = parseBody(
           await readText(response.body, controller.signal, most),
         );
         const refusal = readRefusal(response.status, body);
@@ -341,7 +341,7 @@ export class CouchdbClient {
     this.time.observe(response.headers.get("date"), sent);
     return {
       status: response.status,
-      body: parse(text),
+      body: parseBody(text),
       etag: response.headers.get("etag"),
     };
   }
@@ -383,24 +383,6 @@ export class CouchdbClient {
   #url(path: string): string {
     const { origin, database } = this.#dial;
     return `${origin}/${encodeURIComponent(database)}${path}`;
-  }
-}
-
-class RefusedError extends Error {
-  readonly refusal: Refusal;
-
-  constructor(action: string, refusal: Refusal) {
-    super(action);
-    this.refusal = refusal;
-  }
-}
-
-function parse(text: string): unknown {
-  if (text === "") return undefined;
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new Error("the answer is no JSON: is this CouchDB?", { cause });
   }
 }
 

@@ -104,3 +104,15 @@ export function wordsOf(cause: unknown): string {
   ) if (each.message !== "") words.push(each.message);
   return words.length === 0 ? String(cause) : words.join(": ");
 }
+
+/** Carries what CouchDB says is wrong from its answer to who translates it. */
+export class RefusedError extends Error {
+  /** What it says. */
+  readonly refusal: Refusal;
+
+  /** Makes one. */
+  constructor(action: string, refusal: Refusal) {
+    super(action);
+    this.refusal = refusal;
+  }
+}

@@ -2,7 +2,14 @@ import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
 import { sendingOnce, wasStale } from "../http_agent_client.ts";
-import type { Sender } from "./sender.ts";
+
+/** `fetch`, or what does the same. */
+export interface Sender {
+  /** Sends a request. */
+  send(url: string, init: RequestInit): Promise<Response>;
+  /** Closes what is kept open for the next request. */
+  close(): void;
+}
 
 /**
  * `fetch` trusts the system's authorities and takes no certificates: where others

@@ -4,7 +4,8 @@ import { planDeleteQueue } from "../../virtual/declare.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
 import { Slab } from "../../model/slab.ts";
 import type { Kept } from "./kept.ts";
-import { type Item, MemoryQueue } from "./queue.ts";
+import type { Item } from "./kept.ts";
+import { MemoryQueue } from "./queue.ts";
 
 /** Somebody who waits for messages of some queues. */
 export interface Waiter {

@@ -41,3 +41,16 @@ export class Kept {
     return { exchange, routingKey, mandatory, delay, properties, body };
   }
 }
+
+/** A message in a queue. */
+export interface Item {
+  readonly message: Kept;
+  /** Its place among all messages of the broker: what comes back goes to where it was. */
+  readonly sequence: number;
+  /** The moment its time to live ends, on the clock. */
+  readonly expiresAt: number;
+  /** The moment it may be delivered, on the clock. */
+  readonly dueAt: number;
+  /** How often it was delivered. */
+  deliveryCount: number;
+}

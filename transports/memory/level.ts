@@ -1,6 +1,6 @@
 import { Heap } from "../../async/heap.ts";
 import { Ring } from "../../async/ring.ts";
-import type { Item } from "./queue.ts";
+import type { Item } from "./kept.ts";
 
 /**
  * The messages of one priority: a ring of those that were put, and a heap of those that

@@ -1,21 +1,8 @@
 import { Heap } from "../../async/heap.ts";
 import { Ring } from "../../async/ring.ts";
 import type { FieldTable } from "../../model/field_table.ts";
-import type { Kept } from "./kept.ts";
+import type { Item } from "./kept.ts";
 import { Level } from "./level.ts";
-
-/** A message in a queue. */
-export interface Item {
-  readonly message: Kept;
-  /** Its place among all messages of the broker: what comes back goes to where it was. */
-  readonly sequence: number;
-  /** The moment its time to live ends, on the clock. */
-  readonly expiresAt: number;
-  /** The moment it may be delivered, on the clock. */
-  readonly dueAt: number;
-  /** How often it was delivered. */
-  deliveryCount: number;
-}
 
 /** The messages of one queue: a level for each priority. */
 export class MemoryQueue {

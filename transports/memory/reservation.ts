@@ -1,6 +1,7 @@
 import type { MessageProperties, Publishing } from "../../model/message.ts";
 import type { Reservation } from "../store/store.ts";
-import type { Item, MemoryQueue } from "./queue.ts";
+import type { Item } from "./kept.ts";
+import type { MemoryQueue } from "./queue.ts";
 
 /** Reservations in the order in which they were made. */
 export class Held {

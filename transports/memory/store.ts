@@ -22,7 +22,8 @@ import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import type { MemoryBroker, Waiter } from "./broker.ts";
 import { Kept } from "./kept.ts";
 import { Held, MemoryReservation } from "./reservation.ts";
-import type { Item, MemoryQueue } from "./queue.ts";
+import type { Item } from "./kept.ts";
+import type { MemoryQueue } from "./queue.ts";
 
 const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "dead-letter",

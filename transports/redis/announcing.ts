@@ -5,15 +5,6 @@ import type { Batch } from "./batch.ts";
 import type { Layout } from "./layout.ts";
 import type { Predecessors } from "./predecessors.ts";
 
-/** A text of a list that listeners are to have too. */
-export interface Announced {
-  /** As {@linkcode channelsOf} has it. */
-  readonly channel: string;
-  readonly list: string;
-  /** Its place among those that are put there in the same call. */
-  readonly place: number;
-}
-
 /**
  * Works out on which channels a message is published.
  *

@@ -2,7 +2,6 @@
 
 import type { Deadline } from "../../async/deadlines.ts";
 import type { PutResult, StoreItem } from "../store/store.ts";
-import type { Announced } from "./announcing.ts";
 import type { Push } from "./client.ts";
 
 /** One message that waits to be put with the others of its turn. */
@@ -29,6 +28,15 @@ export interface Copy {
   readonly plain: string;
   readonly text: string;
   readonly expiresAt: number | undefined;
+}
+
+/** A text of a list that listeners are to have too. */
+export interface Announced {
+  /** Its name, with a line feed and a header behind it where it needs one. */
+  readonly channel: string;
+  readonly list: string;
+  /** Its place among those that are put there in the same call. */
+  readonly place: number;
 }
 
 /** What leaves in one call: all of it rests on the same view. */
