@@ -27,7 +27,6 @@ import { Getter } from "../consume/getter.ts";
 import { checkKnown } from "../known_options.ts";
 import type { Decoding } from "../consume/reading.ts";
 import {
-  type Call,
   checkDuration,
   limitsOf,
   type OperationOptions,
@@ -144,7 +143,7 @@ export class Connection implements AsyncDisposable {
    * not declared again.
    */
   async channel(options?: OperationOptions): Promise<Channel> {
-    const call = this.#limits(options);
+    const call = this.#session.call(options);
     const { connection } = await this.#session.link(call);
     const channel = await connection.openChannel(call);
     return new OwnChannel(channel, this.#session.declarations);
@@ -173,7 +172,7 @@ export class Connection implements AsyncDisposable {
     given: Entity | readonly Entity[],
     options?: OperationOptions,
   ): Promise<QueueStatus | readonly QueueStatus[] | void> {
-    const call = this.#limits(options);
+    const call = this.#session.call(options);
     const entities = isList(given) ? given : [given];
     checkEntities(entities, "connection.declare");
     const statuses = await this.#session.declare(entities, call);
@@ -389,11 +388,6 @@ export class Connection implements AsyncDisposable {
     await this.#users.end(time, drainTimeout === undefined);
     // Who has used up all of it gets a twentieth more, to say goodbye.
     await this.#session.close(Math.max(deadline, clock.now() + time / 20));
-  }
-
-  #limits(options: OperationOptions | undefined): Call {
-    const { clock, endpoint } = this.#session;
-    return limitsOf(options, clock, endpoint.operationTimeout);
   }
 
   #requireOpen(action: string): void {

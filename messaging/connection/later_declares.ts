@@ -16,7 +16,7 @@ export interface LaterDeclaresHost {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly random: () => number;
-  readonly policy: ReconnectOptions | false;
+  readonly reconnectPolicy: ReconnectOptions | false;
   emit(event: ConnectionEvent): void;
 }
 
@@ -51,7 +51,7 @@ export class LaterDeclares {
     );
     signal?.throwIfAborted();
     this.#tell(undeclared, new Map());
-    if (undeclared.length === 0 || this.#host.policy === false) return;
+    if (undeclared.length === 0 || this.#host.reconnectPolicy === false) return;
     this.#stop = new AbortController();
     void this.#goOn(link, undeclared, this.#stop.signal);
   }
@@ -66,7 +66,8 @@ export class LaterDeclares {
     first: readonly Undeclared[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { declarations, clock, limits, random, policy } = this.#host;
+    const { declarations, clock, limits, random, reconnectPolicy: policy } =
+      this.#host;
     if (policy === false) return;
     const { maxRefusals = Infinity } = policy;
     let undeclared = first;

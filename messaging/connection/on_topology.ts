@@ -1,9 +1,5 @@
 import type { Channel } from "../../transports/transport.ts";
-import {
-  type Call,
-  limitsOf,
-  type OperationOptions,
-} from "../operation_options.ts";
+import type { Call, OperationOptions } from "../operation_options.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -19,8 +15,7 @@ export async function onTopology<R>(
   options: OperationOptions | undefined,
   action: (channel: Channel, call: Call) => Promise<R>,
 ): Promise<R> {
-  const { clock, endpoint } = session;
-  const call = limitsOf(options, clock, endpoint.operationTimeout);
+  const call = session.call(options);
   const { topology } = await session.link(call);
   return await topology.run(call, (channel) => action(channel, call));
 }

@@ -10,34 +10,40 @@ import type { Call } from "../operation_options.ts";
 /** The longest wait for what asks no broker, ms. */
 const BRIEF = 1000;
 
-/** What {@linkcode retry} needs. */
-export interface Trying {
-  /** Says which errors may pass. @default {all that are retryable} */
-  readonly retries?: (error: unknown) => boolean;
-  readonly policy: ReconnectOptions | false;
-  /** How long it may go on. */
-  readonly call: Call;
+/** What {@linkcode retry} has from its session. */
+export interface RetryHost {
+  readonly reconnectPolicy: ReconnectOptions | false;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly random: () => number;
+}
+
+/** Which errors {@linkcode retry} takes for passing, and what hears of waits. */
+export interface RetryRules {
+  /** Says which errors may pass. @default {those of what was lost} */
+  readonly retries?: ((error: unknown) => boolean) | undefined;
   /** Called before each wait. */
-  readonly onWait?: (attempt: number, delay: number, error: Error) => void;
+  readonly onWait?:
+    | ((attempt: number, delay: number, error: Error) => void)
+    | undefined;
 }
 
 /**
  * Tries again what failed and may succeed yet: the only such loop in the library.
  *
+ * @param host How often, and with which waits.
+ * @param call How long it may go on.
  * @param attempt What to try; called with how many attempts failed before.
- * @param options How often, how long, and with which waits.
+ * @param options Which errors may pass.
  * @returns What an attempt resolves to.
  * @throws The last attempt's error: where there is no time for another wait it says more than that the time is up.
  */
 export async function retry<T>(
+  { reconnectPolicy: policy, clock, limits, random }: RetryHost,
+  call: Call,
   attempt: (failures: number) => Promise<T>,
-  options: Trying,
+  { retries = isLost, onWait }: RetryRules = {},
 ): Promise<T> {
-  const { policy, call, clock, limits, random, onWait } = options;
-  const { retries = isRetryable } = options;
   for (let failures = 0;; failures++) {
     try {
       return await attempt(failures);

@@ -9,21 +9,18 @@ import { Brake } from "./brake.ts";
 import type { ReconnectOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Declarations, type Entity, isHeld } from "./declarations.ts";
-import { dialOnce } from "./dialling.ts";
+import { Dialler, type SessionSettings } from "./dialler.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
-import type { Call } from "../operation_options.ts";
-import { dialFirst, mayBeAsked } from "./first_dial.ts";
-import { LaterDeclares } from "./later_declares.ts";
-import { isLost, retry, sleep } from "./retry.ts";
-import type { SessionSettings } from "./session_settings.ts";
+import type { KnownOptions } from "../known_options.ts";
 import {
-  asConnectionError,
-  closedError,
-  lateError,
-  mayPass,
-  Refusals,
-} from "./session_errors.ts";
-import { type Link, TopologyChannel } from "./topology_channel.ts";
+  type Call,
+  limitsOf,
+  type OperationOptions,
+} from "../operation_options.ts";
+import { LaterDeclares } from "./later_declares.ts";
+import { retry, type RetryRules, sleep } from "./retry.ts";
+import { closedError, lateError, mayPass, Refusals } from "./session_errors.ts";
+import type { Link } from "./topology_channel.ts";
 import { Unhandled } from "./unhandled.ts";
 import { Watchers } from "./watchers.ts";
 
@@ -60,9 +57,8 @@ export class Session {
   #closing: Promise<void> | undefined;
   readonly #brake = new Brake();
   readonly #unhandled: Unhandled;
-  /** Whether a server that failed was asked what it is. */
-  #asked = false;
   readonly #declaring: LaterDeclares;
+  readonly #dialler: Dialler;
 
   /** Makes a session that does nothing yet. */
   constructor(settings: SessionSettings) {
@@ -72,13 +68,12 @@ export class Session {
     this.reconnectPolicy = settings.reconnect;
     this.random = settings.random;
     this.#unhandled = new Unhandled(settings.clock, settings.onUnhandled);
-    this.#declaring = new LaterDeclares({
-      declarations: this.declarations,
-      clock: this.clock,
-      limits: this.limits,
-      random: this.random,
-      policy: this.reconnectPolicy,
-      emit: (event) => this.emit(event),
+    this.#declaring = new LaterDeclares(this);
+    this.#dialler = new Dialler(settings, this, {
+      begins: (url, attempt) =>
+        this.#setState({ type: "connecting", url, attempt }),
+      failed: (error) => this.#lastError = error,
+      opened: (link, signal) => this.#declaring.declareAll(link, signal),
     });
   }
 
@@ -151,7 +146,8 @@ export class Session {
   ): Promise<readonly QueueStatus[]> {
     const statuses: QueueStatus[] = [];
     for (const entity of entities) {
-      const status = await this.#retried(call, async () => {
+      // Declaring twice is declaring once: what a lost connection left open is done again.
+      const status = await this.retry(call, async () => {
         const { topology } = await this.link(call);
         return await topology.run(
           call,
@@ -174,16 +170,23 @@ export class Session {
     await this.#declaring.declareAll(link);
   }
 
-  /** Declaring twice is declaring once: what a lost connection left open is done again. */
-  #retried<T>(call: Call, action: () => Promise<T>): Promise<T> {
-    return retry(action, {
-      retries: isLost,
-      policy: this.reconnectPolicy,
-      call,
-      clock: this.clock,
-      limits: this.limits,
-      random: this.random,
-    });
+  /**
+   * Says what a call is limited by.
+   *
+   * @param options What its caller gave; without a timeout it is the connection's.
+   * @param known The options that it takes.
+   */
+  call(options?: OperationOptions, known?: KnownOptions): Call {
+    return limitsOf(options, this.clock, this.endpoint.operationTimeout, known);
+  }
+
+  /** Tries again what was lost and is had again, by the connection's policy, as long as the call may. */
+  retry<T>(
+    call: Call,
+    attempt: (failures: number) => Promise<T>,
+    options?: RetryRules,
+  ): Promise<T> {
+    return retry(this, call, attempt, options);
   }
 
   /** Hears of everything that happens from now on. */
@@ -271,21 +274,21 @@ export class Session {
       await sleep(delay, { signal }, this.clock, this.limits);
     }
     const refusals = new Refusals(this.reconnectPolicy);
-    const link = await retry((failures) => this.#tryAll(failures, signal), {
-      // What was final for the first one may pass for a later one.
-      retries: this.#capabilities === undefined
-        ? mayPass
-        : (error) => refusals.mayGoOn(error),
-      policy: this.reconnectPolicy,
-      call: { signal, deadline: Infinity },
-      clock: this.clock,
-      limits: this.limits,
-      random: this.random,
-      onWait: (attempt, delay, error) => {
-        this.#lastError = error;
-        this.#setState({ type: "waiting", attempt, delay, error });
+    const call = { signal, deadline: Infinity };
+    const link = await this.retry(
+      call,
+      (failures) => this.#dialler.tryAll(failures, signal),
+      {
+        // What was final for the first one may pass for a later one.
+        retries: this.#capabilities === undefined
+          ? mayPass
+          : (error) => refusals.mayGoOn(error),
+        onWait: (attempt, delay, error) => {
+          this.#lastError = error;
+          this.#setState({ type: "waiting", attempt, delay, error });
+        },
       },
-    });
+    );
     this.#kept = this.reconnectPolicy !== false;
     this.#lastError = undefined;
     this.#link = link;
@@ -298,82 +301,6 @@ export class Session {
     this.#brake.begin(this.clock.now());
     link.connection.closed.then((reason) => this.#onClosed(link, reason));
     return link;
-  }
-
-  /** One attempt: each endpoint once, from the present one on. */
-  async #tryAll(failures: number, signal: AbortSignal): Promise<Link> {
-    const { failover } = this.#settings;
-    let worst: unknown;
-    for (let i = 0; i < failover.count; i++) {
-      signal.throwIfAborted();
-      const endpoint = failover.current;
-      if (failover.rest(this.clock.now()) > 0) {
-        failover.advance();
-        continue;
-      }
-      this.#setState({
-        type: "connecting",
-        url: formatEndpoint(endpoint),
-        attempt: failures,
-      });
-      try {
-        const link = await this.#firstOrNot(endpoint, signal);
-        failover.succeed();
-        return link;
-      } catch (error) {
-        if (signal.aborted) throw signal.reason;
-        failover.fail(this.clock.now());
-        // As long as one of them may come back, it is worth another attempt.
-        if (worst === undefined || mayPass(error)) worst = error;
-      }
-    }
-    if (worst === undefined) {
-      const rest = failover.rest(this.clock.now());
-      await sleep(rest, { signal }, this.clock, this.limits);
-      return await this.#tryAll(failures, signal);
-    }
-    throw mayPass(worst) ? asConnectionError(worst) : worst;
-  }
-
-  /** The first failure of one that never worked may be that of a wrong URL. */
-  async #firstOrNot(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {
-    const dial = (signal: AbortSignal) => this.#dial(endpoint, signal);
-    if (this.#asked || !mayBeAsked(endpoint)) return await dial(signal);
-    this.#asked = true;
-    return await dialFirst(endpoint, this.clock, signal, dial, (error) => {
-      if (error instanceof Error) this.#lastError = error;
-    });
-  }
-
-  async #dial(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {
-    const { failover, name } = this.#settings;
-    const transport = await endpoint.load();
-    // Each gets its share: behind a silent host there may be one that answers.
-    const deadline = this.clock.now() +
-      endpoint.connectTimeout / failover.count;
-    const connection = await dialOnce(endpoint, transport, this.limits, {
-      name,
-      owner: this.owner,
-      hasOthers: failover.count > 1,
-      clock: this.clock,
-      signal,
-      deadline,
-      onEvent: (event) => this.emit(event),
-    });
-    const link: Link = {
-      connection,
-      endpoint,
-      topology: new TopologyChannel(connection, this.limits),
-    };
-    try {
-      signal.throwIfAborted();
-      this.declarations.reset();
-      await this.#declaring.declareAll(link, signal);
-      return link;
-    } catch (error) {
-      await connection[Symbol.asyncDispose]();
-      throw error;
-    }
   }
 
   #onClosed(link: Link, reason: CloseReason): void {

@@ -23,7 +23,6 @@ import {
   checkCount,
   checkDuration,
   checkSignal,
-  limitsOf,
   type OperationOptions,
 } from "../operation_options.ts";
 import { type Queue, queueName } from "../entities/queue.ts";
@@ -191,7 +190,7 @@ export class Consumer<T = unknown>
     this.#unlisten?.();
     this.#session.track(this.#letRefusedGo());
     if (!this.#started) return;
-    await this.#intake.stop(left, this.#limits(options));
+    await this.#intake.stop(left, this.#session.call(options));
   }
 
   /** What a loop's schema refused, and could not be parked, waits no longer. */
@@ -227,7 +226,7 @@ export class Consumer<T = unknown>
     const { drainTimeout } = options;
     if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
     return this.#closing ??= this.#close(
-      this.#limits({ timeout: drainTimeout }),
+      this.#session.call({ timeout: drainTimeout }),
     );
   }
 
@@ -297,7 +296,9 @@ export class Consumer<T = unknown>
       this.#mailbox.fail(signal.reason);
       const left = this.#mailbox.clear();
       this.#session.track(this.#letRefusedGo());
-      this.#session.track(this.#intake.stop(left, this.#limits(undefined)));
+      this.#session.track(
+        this.#intake.stop(left, this.#session.call(undefined)),
+      );
     };
     if (signal.aborted) return onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
@@ -392,10 +393,5 @@ export class Consumer<T = unknown>
       consumerTag,
       positions: new StreamPositions(this.#options.arguments),
     }, this.#mailbox);
-  }
-
-  #limits(options: OperationOptions | undefined): Call {
-    const { clock, endpoint } = this.#session;
-    return limitsOf(options, clock, endpoint.operationTimeout);
   }
 }

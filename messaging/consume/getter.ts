@@ -1,15 +1,10 @@
 import { ConnectionError } from "../../model/errors.ts";
 import type { Delivery } from "../../model/message.ts";
 import type { Channel } from "../../transports/transport.ts";
-import type { KnownOptions } from "../known_options.ts";
 import { type Message, ReceivedMessage } from "./message.ts";
 import { Slab } from "../../model/slab.ts";
 import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
-import {
-  type Call,
-  limitsOf,
-  type OperationOptions,
-} from "../operation_options.ts";
+import type { Call, OperationOptions } from "../operation_options.ts";
 import { validator } from "../entities/schema.ts";
 import type { Session } from "../connection/session.ts";
 
@@ -42,7 +37,7 @@ export class Getter<T> implements AsyncDisposable {
     queue: string,
     options?: OperationOptions,
   ): Promise<Message<T> | undefined> {
-    const call = this.#limits(options);
+    const call = this.#session.call(options);
     const lane = await this.#open(call);
     const delivery = await lane.channel.get(queue, {
       ...call,
@@ -61,13 +56,13 @@ export class Getter<T> implements AsyncDisposable {
       onSettled: () => lane.watching.delete(delivery),
       onKept: () => {},
       onLost: (_, callback) => lane.watching.set(delivery, callback),
-      limits: (given, known) => this.#limits(given, known),
+      limits: (given, known) => this.#session.call(given, known),
     }, this.#reading);
   }
 
   /** Removes the ready messages of a queue; returns how many. */
   async purge(queue: string, options?: OperationOptions): Promise<number> {
-    const call = this.#limits(options);
+    const call = this.#session.call(options);
     const lane = await this.#open(call);
     return await lane.channel.purgeQueue(queue, call);
   }
@@ -92,11 +87,6 @@ export class Getter<T> implements AsyncDisposable {
   async #openOn(call: Call): Promise<Lane> {
     const { connection } = await this.#session.link(call);
     return new Lane(await connection.openChannel(call));
-  }
-
-  #limits(options: OperationOptions | undefined, known?: KnownOptions): Call {
-    const { clock, endpoint } = this.#session;
-    return limitsOf(options, clock, endpoint.operationTimeout, known);
   }
 }
 

@@ -23,7 +23,7 @@ import {
 } from "./intake_queues.ts";
 import type { Call } from "../operation_options.ts";
 import { Queue } from "../entities/queue.ts";
-import { isRetryable, retry, sleep } from "../connection/retry.ts";
+import { isRetryable, sleep } from "../connection/retry.ts";
 import type { Session } from "../connection/session.ts";
 import { mayPass, Refusals } from "../connection/session_errors.ts";
 
@@ -197,15 +197,14 @@ export class Intake {
     const brake = new Brake();
     while (!signal.aborted) {
       try {
-        const lane = await retry(() => this.#opening = this.#reopen(signal), {
-          policy,
-          call: { signal, deadline: Infinity },
-          clock,
-          limits,
-          random,
-          retries: (error) => this.#goesOn(error),
-          onWait: (_attempt, delay, error) => this.#tell(error, delay),
-        });
+        const lane = await this.#session.retry(
+          { signal, deadline: Infinity },
+          () => this.#opening = this.#reopen(signal),
+          {
+            retries: (error) => this.#goesOn(error),
+            onWait: (_attempt, delay, error) => this.#tell(error, delay),
+          },
+        );
         brake.begin(clock.now());
         await lane.lost;
         brake.end(clock.now());
@@ -244,11 +243,9 @@ export class Intake {
 
   /** Ends all of the consumer. */
   #fail(error: unknown): void {
-    const { clock, endpoint } = this.#session;
     this.#mailbox.fail(error);
-    const deadline = clock.now() + endpoint.operationTimeout;
     const all = this.#parent ?? this;
-    this.#session.track(all.stop([], { signal: undefined, deadline }));
+    this.#session.track(all.stop([], this.#session.call()));
   }
 
   async #reopen(signal: AbortSignal): Promise<Lane> {
@@ -277,8 +274,7 @@ export class Intake {
   async #open(signal: AbortSignal): Promise<Lane> {
     const link = await this.#session.link({ signal, deadline: Infinity });
     if (this.#delays) requireDelay(link);
-    const deadline = this.#session.clock.now() + link.endpoint.operationTimeout;
-    const call = { signal: undefined, deadline };
+    const call = this.#session.call();
     const channel = await link.connection.openChannel(call);
     const lane = new Lane(
       this.#session,
@@ -370,7 +366,7 @@ export class Intake {
   /** The broker ended one consumer: its queue was deleted, or has moved. */
   async #again(lane: Lane, queue: Queue | string, error: Error): Promise<void> {
     const { signal } = this.#stopping;
-    const { clock, declarations, endpoint } = this.#session;
+    const { declarations } = this.#session;
     this.#lastError = error;
     const wasFinal = isFinal(error);
     this.#worked ||= lane.heard || !wasFinal;
@@ -378,8 +374,7 @@ export class Intake {
       if (wasFinal) throw error;
       // By its name alone it cannot be declared again; it may still be there.
       declarations.doubt();
-      const deadline = clock.now() + endpoint.operationTimeout;
-      const call = { signal: undefined, deadline };
+      const call = this.#session.call();
       await lookAt(this.#session, queue, call);
       await this.#consume(lane, queue, call);
     } catch (cause) {

@@ -4,12 +4,8 @@ import type { QueueDeclaration } from "../../model/queue.ts";
 import type { Channel, Subscription } from "../../transports/transport.ts";
 import type { Source } from "./source.ts";
 import type { KnownOptions } from "../known_options.ts";
-import {
-  type Call,
-  limitsOf,
-  type OperationOptions,
-} from "../operation_options.ts";
-import { isLost, retry } from "../connection/retry.ts";
+import type { Call, OperationOptions } from "../operation_options.ts";
+import { isLost } from "../connection/retry.ts";
 import { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
 import type { StreamPosition } from "./stream_position.ts";
@@ -107,9 +103,7 @@ export class Lane {
 
   /** Gives back what came too late for anybody to take it. */
   giveBack(arrival: Arrival): void {
-    const { clock, endpoint } = this.session;
-    const deadline = clock.now() + endpoint.operationTimeout;
-    this.session.track(this.#return(arrival, { signal: undefined, deadline }));
+    this.session.track(this.#return(arrival, this.session.call()));
   }
 
   async #return({ delivery }: Arrival, call: Call): Promise<void> {
@@ -163,16 +157,11 @@ export class Lane {
     const settling = this.channel.ack(deliveryTag).catch((error) => {
       // Settled before, or no longer ours: it is delivered again.
       if (!isLost(error)) return;
-      const { reconnectPolicy: policy, clock, limits, random, endpoint } =
-        this.session;
-      const deadline = clock.now() + endpoint.operationTimeout;
-      return retry(() => this.channel.ack(deliveryTag, { deadline }), {
-        policy,
-        call: { signal: undefined, deadline },
-        clock,
-        limits,
-        random,
-      });
+      const call = this.session.call();
+      return this.session.retry(
+        call,
+        () => this.channel.ack(deliveryTag, call),
+      );
     });
     settling.catch(() => {});
   }
@@ -301,7 +290,6 @@ export class QueueSource implements Source {
   }
 
   limits(options: OperationOptions | undefined, known?: KnownOptions): Call {
-    const { clock, endpoint } = this.#lane.session;
-    return limitsOf(options, clock, endpoint.operationTimeout, known);
+    return this.#lane.session.call(options, known);
   }
 }

@@ -3,11 +3,7 @@ import { Exchange } from "../entities/exchange.ts";
 import { Getter } from "./getter.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import type { Message } from "./message.ts";
-import {
-  type Call,
-  limitsOf,
-  type OperationOptions,
-} from "../operation_options.ts";
+import type { Call, OperationOptions } from "../operation_options.ts";
 import type { Producer } from "../publish/producer.ts";
 import type {
   ProducerOptions,
@@ -78,7 +74,9 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
   /** Publishes a payload to it. */
   async put(payload: T, options?: PublishOptions): Promise<void> {
     const { timeout, signal } = options ?? {};
-    const { producer } = await this.#open(this.#limits({ timeout, signal }));
+    const { producer } = await this.#open(
+      this.#session.call({ timeout, signal }),
+    );
     await producer.publish(payload, options);
   }
 
@@ -111,7 +109,7 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
   }
 
   async #declare(options: OperationOptions | undefined): Promise<QueueStatus> {
-    const call = this.#limits(options);
+    const call = this.#session.call(options);
     const { queue } = await this.#open(call);
     const [status] = await this.#session.declare([queue], call);
     if (status !== undefined) return status;
@@ -133,11 +131,6 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
   async #mayBeExclusive(call: Call): Promise<boolean> {
     const { connection } = await this.#session.link(call);
     return connection.capabilities.has("exclusive");
-  }
-
-  #limits(options: OperationOptions | undefined): Call {
-    const { clock, endpoint } = this.#session;
-    return limitsOf(options, clock, endpoint.operationTimeout);
   }
 }
 

@@ -6,11 +6,7 @@ import type { Publishing } from "../../model/message.ts";
 import { checkEntities, type Entity } from "../entities/entities.ts";
 import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { checkKnown } from "../known_options.ts";
-import {
-  checkCount,
-  limitsOf,
-  type OperationOptions,
-} from "../operation_options.ts";
+import { checkCount, type OperationOptions } from "../operation_options.ts";
 import {
   PRODUCER,
   type ProducerOptions,
@@ -155,13 +151,16 @@ export class Producer<T = unknown> implements AsyncDisposable {
    * @throws {TimeoutError} If that is not so in time.
    */
   async flush(options?: OperationOptions): Promise<void> {
-    const { clock, endpoint, limits } = this.#session;
-    const call = limitsOf(options, clock, endpoint.operationTimeout);
-    await limits.wait(this.#answered(), call, () =>
-      new TimeoutError(
-        "Cannot flush in time: the broker has not answered to all that was published",
-        { outcome: "unknown" },
-      ));
+    const call = this.#session.call(options);
+    await this.#session.limits.wait(
+      this.#answered(),
+      call,
+      () =>
+        new TimeoutError(
+          "Cannot flush in time: the broker has not answered to all that was published",
+          { outcome: "unknown" },
+        ),
+    );
   }
 
   /**
@@ -290,17 +289,11 @@ export class Producer<T = unknown> implements AsyncDisposable {
   }
 
   #limits(options: PublishOptions): PublishCall {
-    const { clock, endpoint, reconnectPolicy } = this.#session;
-    const call = limitsOf(
-      options,
-      clock,
-      endpoint.operationTimeout,
-      PUBLISH,
-    );
+    const call = this.#session.call(options, PUBLISH);
     return {
       signal: call.signal,
       deadline: call.deadline,
-      retry: options.retry ?? reconnectPolicy !== false,
+      retry: options.retry ?? this.#session.reconnectPolicy !== false,
       mandatory: options.mandatory,
     };
   }

@@ -10,7 +10,7 @@ import type { Publishing } from "../../model/message.ts";
 import type { Channel, PublishOutcome } from "../../transports/transport.ts";
 import { type Entity, isHeld } from "../connection/declarations.ts";
 import type { Call } from "../operation_options.ts";
-import { isLost, retry } from "../connection/retry.ts";
+import { isLost } from "../connection/retry.ts";
 import type { Session } from "../connection/session.ts";
 import type { Link } from "../connection/topology_channel.ts";
 import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
@@ -85,12 +85,11 @@ export class SessionPublisher {
     entities: readonly Entity[],
     call: PublishCall,
   ): Promise<void> {
-    const { declarations, reconnectPolicy: policy, clock, limits, random } =
-      this.#session;
+    const { declarations } = this.#session;
     for (const entity of entities) {
       if (declarations.has(entity)) continue;
       // Declaring twice is declaring once: what a lost connection left open is done again.
-      await retry(() => this.#declareOne(entity, call), {
+      await this.#session.retry(call, () => this.#declareOne(entity, call), {
         retries: (error) =>
           call.retry && (isLost(error) ||
             // Our own connection of before holds its exclusive queue until the broker
@@ -98,11 +97,6 @@ export class SessionPublisher {
             // And a queue's node that is down comes back.
             ((error instanceof ResourceLockedError ||
               error instanceof NotFoundError) && declarations.knows(entity))),
-        policy,
-        call,
-        clock,
-        limits,
-        random,
       });
     }
   }
@@ -193,7 +187,7 @@ export class SessionPublisher {
   /** For all who wait for it: by the session's limits, and not by those of the first. */
   async #openOn(link: Link): Promise<Lane> {
     const channel = await link.connection.openChannel({
-      deadline: this.#session.clock.now() + link.endpoint.operationTimeout,
+      deadline: this.#session.call().deadline,
       use: "publish",
     });
     const lane: Lane = { link, channel, known: new Set() };
@@ -241,21 +235,13 @@ export class SessionPublisher {
     // is as good as before.
     if (error instanceof ChannelError) await turn();
     else if (lane !== undefined && this.#lane === lane) this.#lane = undefined;
-    const { reconnectPolicy: policy, clock, limits, random } = this.#session;
+    const { limits } = this.#session;
     // Whoever was on a channel that has ended may have been the reason.
     const isSuspect = error instanceof ChannelError && lane !== undefined &&
       this.#lane !== lane;
     const once = () =>
       isSuspect ? this.#apart(message, call) : this.#once(message, call);
-    const again = () =>
-      retry(once, {
-        retries: isLost,
-        policy,
-        call,
-        clock,
-        limits,
-        random,
-      });
+    const again = () => this.#session.retry(call, once);
     try {
       if (isSuspect || !(error instanceof ChannelError)) return await again();
       const turn = this.#retrying.stand(again);
@@ -272,15 +258,9 @@ export class SessionPublisher {
 
   /** Publishes what is like a message that was refused. */
   async #publishApart(message: Publishing, call: PublishCall): Promise<void> {
-    const { reconnectPolicy, clock, limits, random } = this.#session;
     try {
-      await retry(() => this.#apart(message, call), {
-        retries: isLost,
-        policy: call.retry ? reconnectPolicy : false,
-        call,
-        clock,
-        limits,
-        random,
+      await this.#session.retry(call, () => this.#apart(message, call), {
+        retries: (error) => call.retry && isLost(error),
       });
       this.#refused.forget(message);
     } catch (error) {
@@ -347,8 +327,8 @@ export class SessionPublisher {
     message: Publishing,
     call: PublishCall,
   ): Promise<void> {
-    const { reconnectPolicy: policy, clock, limits, random } = this.#session;
-    await retry(async () => {
+    const { limits } = this.#session;
+    await this.#session.retry(call, async () => {
       this.#declaring ??= this.#declareAgain().finally(() =>
         this.#declaring = undefined
       );
@@ -362,11 +342,6 @@ export class SessionPublisher {
     }, {
       retries: (error) =>
         call.retry && (isLost(error) || this.#mayComeBack(message, error)),
-      policy,
-      call,
-      clock,
-      limits,
-      random,
     });
   }
 
@@ -382,9 +357,7 @@ export class SessionPublisher {
 
   /** For all whose message came back: by the session's limits. */
   async #declareAgain(): Promise<void> {
-    const { clock, endpoint } = this.#session;
-    const deadline = clock.now() + endpoint.operationTimeout;
-    await this.#session.declareAll({ signal: undefined, deadline });
+    await this.#session.declareAll(this.#session.call());
   }
 
   #declared({ exchange, routingKey }: Publishing): boolean {

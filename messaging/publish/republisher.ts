@@ -105,11 +105,7 @@ export class Republisher {
   /** For all who wait for it: by the session's limits. */
   async #open(): Promise<Channel> {
     if (this.#channel !== undefined) return this.#channel;
-    const { clock, endpoint } = this.#session;
-    const call = {
-      signal: undefined,
-      deadline: clock.now() + endpoint.operationTimeout,
-    };
+    const call = this.#session.call();
     const { connection } = await this.#session.link(call);
     const channel = await connection.openChannel({ ...call, use: "publish" });
     this.#channel = channel;
