@@ -21,7 +21,7 @@ import { TransportError } from "../../model/errors.ts";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
-import { requireMended } from "./mend.ts";
+import { requirePatched } from "./patch_amqplib.ts";
 import { optionsOf } from "./publishing.ts";
 import { boundAnswers } from "./receiving.ts";
 
@@ -65,7 +65,7 @@ function loadOnce(): Promise<Amqplib> {
   });
 }
 
-/** Loads a copy of amqplib of our own, mended; where there is none to be had, amqplib as it is. */
+/** Loads a copy of amqplib of our own, patched; where there is none to be had, amqplib as it is. */
 async function load(): Promise<Amqplib> {
   let shared: Amqplib;
   try {
@@ -78,7 +78,7 @@ async function load(): Promise<Amqplib> {
   }
   for (const specifier of ["amqplib", "npm:amqplib@2.3.1"]) {
     try {
-      const own = requireMended(
+      const own = requirePatched(
         createRequire(import.meta.resolve(specifier)),
         Buffer.alloc,
       );

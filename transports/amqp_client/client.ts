@@ -55,7 +55,9 @@ export async function dial(
  * A connection: the package's client, which reads what the broker sends and keeps the
  * channels, over a way of our own. The package's own clients are not used: they write
  * numbers in headers wrongly, die of fields that they do not know, lose sockets that do
- * not connect, and take their own writes for signs of life.
+ * not connect (cloudamqp/amqp-client.js#56), and take their own writes for signs of life
+ * (#95). All that is overridden of the package stands in this file, and a test fails when
+ * another version has changed it.
  */
 class Link extends AMQPBaseClient implements AmqpClient {
   readonly writer: FrameWriter = new FrameWriter((bytes) => {

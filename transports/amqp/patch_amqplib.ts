@@ -15,25 +15,33 @@ export interface Require {
 }
 
 /**
- * Requires a copy of amqplib of our own, mended where it loses what the broker says or
+ * Requires a copy of amqplib of our own, patched where it loses what the broker says or
  * takes less than the broker does:
  *
- * - a table that it cannot read ends its connection, and so does every reconnect that
- *   meets the message again; of others it loses types;
- * - a table of more than 64 KiB cannot be written, though frames are larger;
- * - of a virtual host that is refused it tells no reason;
- * - what comes with the broker's last word of the handshake, and is no frame, ends the
- *   process: it is read before anybody can listen for errors.
+ * - `codec.decodeFields`: a table with a type that it does not know ends the connection,
+ *   and so does every reconnect that meets the message again; of others it loses types
+ *   (amqp-node/amqplib#646);
+ * - `codec.encodeTable`: a table of more than 64 KiB cannot be written, though frames are
+ *   larger (amqp-node/amqplib#366, #867);
+ * - `format.inspect`: of a virtual host that is refused it tells no reason, but
+ *   `Expected ConnectionOpenOk; got <ConnectionClose>` (rabbitmq/rabbitmq-tutorials#269);
+ * - `Connection.acceptLoop`: what comes with the broker's last word of the handshake, and
+ *   is no frame, ends the process, for it is read before anybody can listen for errors
+ *   (not reported);
+ * - `Connection.recvFrame`, of each connection, in `receiving.ts`: all that was received is
+ *   joined with each piece that comes, and a body has no limit (advisory
+ *   GHSA-37f9-7m79-6866 of amqplib, which bounds a frame).
  *
  * The application may have imported amqplib before, whose files know each other by
- * then, and goes on with its own: neither copy sees the other. The mends reach into
- * amqplib's files, so the version is pinned.
+ * then, and goes on with its own: neither copy sees the other. The patches reach into
+ * amqplib's files, so the version is pinned, and a test fails when another version has
+ * changed what they replace.
  *
  * @param load Requires amqplib's files.
  * @param alloc Makes bytes of amqplib's kind.
  * @returns Its main module.
  */
-export function requireMended(
+export function requirePatched(
   load: Require,
   alloc: Alloc,
 ): unknown {
@@ -44,7 +52,7 @@ export function requireMended(
   const theirs = taken().map((path) => [path, cache[path]] as const);
   for (const [path] of theirs) delete cache[path];
   try {
-    mend(load, alloc);
+    patch(load, alloc);
     return load("./channel_api.js");
   } finally {
     for (const path of taken()) delete cache[path];
@@ -52,18 +60,18 @@ export function requireMended(
   }
 }
 
-function mend(load: Require, alloc: Alloc): void {
+function patch(load: Require, alloc: Alloc): void {
   // First of all: what is required next takes the functions as it finds them.
   const codec = load("./lib/codec.js");
   if (isRecord(codec)) {
-    mendDecoder(codec);
-    mendEncoder(codec, alloc);
+    patchDecoder(codec);
+    patchEncoder(codec, alloc);
   }
-  mendFormat(load("./lib/format.js"));
-  mendReading(load("./lib/connection.js"));
+  patchFormat(load("./lib/format.js"));
+  patchReading(load("./lib/connection.js"));
 }
 
-function mendFormat(format: unknown): void {
+function patchFormat(format: unknown): void {
   if (!isRecord(format)) return;
   const { inspect } = format;
   if (!isFunction(inspect)) return;
@@ -72,7 +80,7 @@ function mendFormat(format: unknown): void {
 }
 
 /** Reads what comes behind the handshake when whoever has connected listens. */
-function mendReading(module: unknown): void {
+function patchReading(module: unknown): void {
   if (!isRecord(module) || !isFunction(module.Connection)) return;
   const proto: unknown = Reflect.get(module.Connection, "prototype");
   if (!isRecord(proto)) return;
@@ -84,7 +92,7 @@ function mendReading(module: unknown): void {
 }
 
 /** A table stays its bytes: most are never looked at, and whoever looks reads those. */
-function mendDecoder(codec: Record<PropertyKey, unknown>): void {
+function patchDecoder(codec: Record<PropertyKey, unknown>): void {
   const { decodeFields: decode } = codec;
   if (!isFunction(decode)) return;
   codec.decodeFields = (bytes: unknown) =>
@@ -95,7 +103,7 @@ function mendDecoder(codec: Record<PropertyKey, unknown>): void {
 const MAX_ROOM = 2 ** 30;
 
 /** amqplib writes every table into one buffer, and takes the table out of that. */
-function mendEncoder(
+function patchEncoder(
   codec: Record<PropertyKey, unknown>,
   alloc: Alloc,
 ): void {

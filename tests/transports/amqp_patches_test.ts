@@ -1,0 +1,77 @@
+/**
+ * What is replaced of the two AMQP packages: where another version has changed it, the
+ * replacement must be looked at before that version is taken.
+ */
+
+import { assertEquals } from "@std/assert";
+import { createRequire } from "node:module";
+
+/** The functions, by their places in amqplib's files; `transports/amqp/patch_amqplib.ts` says why. */
+const AMQPLIB: Readonly<Record<string, string>> = {
+  "codec.decodeFields": "05f489b935da3ccb",
+  "codec.encodeTable": "5ffa15522f0c744c",
+  "format.inspect": "e1335e2e32aa2642",
+  "frame.parseFrame": "13a9519c9969a036",
+  "frame.decodeFrame": "bdedbee8bcaf9539",
+  "connection.Connection.prototype.acceptLoop": "34315ab01bb0870d",
+  "connection.Connection.prototype.recvFrame": "72acca2040aa76c8",
+  "connection.Connection.prototype.onSocketError": "6626920b7d4a1431",
+  "channel.Channel.prototype.handleConfirm": "e817d006d3fdcc25",
+};
+
+/** The methods that `transports/amqp_client/client.ts` overrides, or calls from one. */
+const AMQP_CLIENT: Readonly<Record<string, string>> = {
+  "AMQPBaseClient.prototype.close": "b20a4af0db025eb6",
+  "AMQPBaseClient.prototype.parseFrames": "fd7f904e1ace4341",
+  "AMQPChannel.prototype.resolveRPC": "3bcfcd7eae3e5281",
+  "AMQPChannel.prototype.publishConfirmed": "a5feb9d5c00b26a7",
+  "AMQPChannel.prototype.onReturn": "25c057381e70bd7a",
+  "AMQPChannel.prototype.onMessageReady": "b98567b24fa3188e",
+  "AMQPChannel.prototype.deliver": "d7c450c6130428ab",
+  "AMQPChannel.prototype.setClosed": "98fd6408ac6526dd",
+  "AMQPConsumer.prototype.setClosed": "3406a847bd046771",
+  "AMQPView.prototype.getShortString": "47b2b17483900496",
+  "AMQPView.prototype.getTable": "9af34a7352739c72",
+  "AMQPView.prototype.getProperties": "b3ad4822a3f7202c",
+};
+
+async function digestOf(text: string): Promise<string> {
+  const bytes = new TextEncoder().encode(text);
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
+  return new Uint8Array(digest).toHex().slice(0, 16);
+}
+
+/** The digests of functions' source, by their places below a root. */
+async function digests(
+  root: object,
+  places: Iterable<string>,
+): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const place of places) {
+    const value: unknown = place.split(".").reduce<unknown>(
+      (at, name) => at instanceof Object ? Reflect.get(at, name) : undefined,
+      root,
+    );
+    found[place] = typeof value === "function"
+      ? await digestOf(Function.prototype.toString.call(value))
+      : "gone";
+  }
+  return found;
+}
+
+Deno.test("amqplib has not changed what is patched of it", async () => {
+  const load = createRequire(import.meta.resolve("amqplib"));
+  const names = ["codec", "format", "frame", "connection", "channel"];
+  const files = Object.fromEntries(
+    names.map((name) => [name, load(`./lib/${name}.js`)]),
+  );
+  assertEquals(await digests(files, Object.keys(AMQPLIB)), AMQPLIB);
+});
+
+Deno.test("@cloudamqp/amqp-client has not changed what is overridden of it", async () => {
+  const root = {
+    ...await import("@cloudamqp/amqp-client"),
+    ...await import("@cloudamqp/amqp-client/amqp-view"),
+  };
+  assertEquals(await digests(root, Object.keys(AMQP_CLIENT)), AMQP_CLIENT);
+});
