@@ -1,9 +1,12 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { SettlementError } from "../../model/errors.ts";
 import type { DeliveryTag } from "../../model/message.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { RejectOptions } from "../transport.ts";
-import type { ChannelContext } from "./context.ts";
+import type { Copies } from "./copies.ts";
+import type { Delays } from "./delays.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 import type { AmqpClientChannel } from "./port.ts";
@@ -15,10 +18,12 @@ const DEFAULT_LIMIT = 20;
 const CLOSING = 2000;
 
 /** What giving back needs of its connection. */
-export type ReturnsHost = Pick<
-  ChannelContext,
-  "clock" | "limits" | "delays" | "copies"
->;
+export interface ReturnsHost {
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly delays: Delays;
+  readonly copies: Copies;
+}
 
 /**
  * Gives deliveries back. A quorum queue counts how often a message came back
