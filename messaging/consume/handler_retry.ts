@@ -177,7 +177,8 @@ export type Verdict =
   /** It has used up its attempts, without that a handler has ended. */
   | { readonly type: "give-up"; readonly calls: number };
 
-const CALL: Verdict = { type: "call" };
+/** The verdict on what is above suspicion. */
+export const CALL: Verdict = { type: "call" };
 const CALL_ALONE: Verdict = { type: "call-alone" };
 
 /**
@@ -188,9 +189,14 @@ const CALL_ALONE: Verdict = { type: "call-alone" };
  *
  * @param retry The policy.
  * @param judged The delivery.
+ * @param begins Whether to begin to count where the broker does not: the message is written again for it.
  * @returns What to do.
  */
-export function judge({ attempts }: RetryOptions, judged: Judged): Verdict {
+export function judge(
+  { attempts }: RetryOptions,
+  judged: Judged,
+  begins: boolean,
+): Verdict {
   const { receivedHeaders: headers, redelivered } = judged;
   const suspected = countIn(headers[SUSPECT]);
   if (!redelivered) return suspected > 0 ? CALL_ALONE : CALL;
@@ -213,6 +219,7 @@ export function judge({ attempts }: RetryOptions, judged: Judged): Verdict {
     return { type: "mark", headers: { ...rest, [SUSPECT]: left } };
   }
   if (deliveryCount !== undefined) return CALL;
+  if (!begins && before === undefined) return CALL;
   return { type: "rewrite", headers: { ...rest, [REDELIVERIES]: seen } };
 }
 

@@ -27,8 +27,11 @@ export interface RunOptions<T = unknown> {
   /** The most handlers that run at once. @default {1} */
   readonly concurrency?: number | undefined;
   /**
-   * How to try a message again whose handler threw; `false` calls the handler once. A
-   * policy of one's own counts those calls too that end the process of the handler.
+   * How to try a message again whose handler threw; `false` calls the handler once. Calls
+   * that end the process of their handler count too. Where the broker does not count
+   * deliveries, as RabbitMQ's classic queues, a message is written again for it: with a
+   * policy of one's own each that was delivered before, without one as many as there are
+   * handlers at once.
    * @default {five attempts: after a second, and then twice as long, with chance}
    */
   readonly retry?: RetryOptions | false | undefined;

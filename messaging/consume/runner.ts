@@ -2,7 +2,13 @@ import { turn } from "../../async/turn.ts";
 import { MessagingError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { FieldTable } from "../../model/field_table.ts";
-import { checkRetry, judge } from "./handler_retry.ts";
+import {
+  CALL,
+  checkRetry,
+  DEFAULT_RETRY,
+  judge,
+  type Verdict,
+} from "./handler_retry.ts";
 import { checkKnown } from "../known_options.ts";
 import type { ReceivedMessage } from "./message.ts";
 import { checkCount, checkSignal } from "../operation_options.ts";
@@ -38,6 +44,8 @@ export class Runner<T> {
   readonly #suspects: Suspects<ReceivedMessage<T>>;
   #active = 0;
   #count = 0;
+  /** How many messages in a row were delivered before. */
+  #comingAgain = 0;
   #free: (() => void) | undefined;
   /** Called when no handler runs any more. */
   #idle: (() => void) | undefined;
@@ -99,8 +107,9 @@ export class Runner<T> {
       if (this.#active >= this.#concurrency) await this.#untilFree();
       const message = this.#host.take() ?? await this.#host.next();
       if (message === undefined) return;
-      if (this.#isSuspicious(message)) {
-        await this.#examine(message);
+      const verdict = this.#judge(message);
+      if (verdict.type !== "call") {
+        await this.#examine(message, verdict);
         continue;
       }
       if (this.#rewriting.length > 0) await this.#rewritten();
@@ -111,22 +120,32 @@ export class Runner<T> {
     }
   }
 
-  /** Only with a policy of the user's, whose attempts it may have used up. */
-  #isSuspicious(message: ReceivedMessage<T>): boolean {
+  /**
+   * Whether its handler may have ended its process. Where nobody has asked for a policy no
+   * more is written again than was in hand when a process like this one ended: that was
+   * begun with in the order of the queue, and so it comes first of what comes again.
+   */
+  #judge(message: ReceivedMessage<T>): Verdict {
     const { retry } = this.#options;
-    return typeof retry === "object" && judge(retry, message).type !== "call";
+    if (retry === false || message.autoAcked) return CALL;
+    if (retry !== undefined) return judge(retry, message, true);
+    this.#comingAgain = message.redelivered ? this.#comingAgain + 1 : 0;
+    const begins = this.#comingAgain <= this.#concurrency;
+    const verdict = judge(DEFAULT_RETRY, message, begins);
+    return verdict.type !== "call" && message.isOfStream ? CALL : verdict;
   }
 
   /** Sees to a message that may end the process of its handler. Never rejects. */
-  async #examine(message: ReceivedMessage<T>): Promise<void> {
-    const { retry } = this.#options;
-    const verdict = retry ? judge(retry, message) : undefined;
-    if (verdict?.type === "rewrite") {
+  async #examine(
+    message: ReceivedMessage<T>,
+    verdict: Verdict,
+  ): Promise<void> {
+    if (verdict.type === "rewrite") {
       this.#rewriting.push(this.#rewrite(message, verdict.headers));
       return this.#host.want(1);
     }
     await this.#rewritten();
-    switch (verdict?.type) {
+    switch (verdict.type) {
       case "call-alone":
         this.#suspects.came();
         await this.#callAlone(message, LEAVING);
@@ -163,6 +182,11 @@ export class Runner<T> {
     resolve();
   }
 
+  /** Whether nobody has asked for a policy: what cannot be counted is called all the same. */
+  get #isLenient(): boolean {
+    return this.#options.retry === undefined;
+  }
+
   /** Says whether it is out of our hands: written again, or rejected. Never rejects. */
   async #mark(
     message: ReceivedMessage<T>,
@@ -173,7 +197,7 @@ export class Runner<T> {
     } catch (failure) {
       if (message.settled) return true;
       this.#outcomes.tell(message, failure);
-      if (mayPass(failure)) return false;
+      if (mayPass(failure) || this.#isLenient) return false;
       await this.#outcomes.giveUp(message, asError(failure));
       return true;
     }
@@ -201,6 +225,7 @@ export class Runner<T> {
     if (failure === undefined) return await outcomes.wait(LEAVING);
     // What cannot be written again cannot be counted either.
     if (mayPass(failure)) await outcomes.letGo(message);
+    else if (this.#isLenient) await this.#callAlone(message);
     else await outcomes.giveUp(message, asError(failure));
   }
 

@@ -1,12 +1,35 @@
 import assert from "node:assert/strict";
+import type { RetryOptions } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, open } from "./stage.ts";
 import { arrives } from "./support.ts";
 
 /** Handlers that end their process, as far as a broker can see it: they never end, and their connection does. */
 export const KILLERS: readonly ConformanceCase[] = [
-  onStage(
+  killer(
     "a handler that never ends uses up `attempts`, and what was fetched beside it keeps its own",
+    { attempts: 3, retry: { attempts: 3, backoff: 0 }, drainTimeout: 1000 },
+  ),
+  killer(
+    "without a policy a handler that never ends uses up the five attempts, and what was fetched beside it keeps its own",
+    { attempts: 5, retry: undefined, drainTimeout: 500 },
+  ),
+];
+
+/** How a handler is run that ends its process. */
+interface Killer {
+  readonly attempts: number;
+  readonly retry: RetryOptions | undefined;
+  /** Milliseconds in which its process gives back what it holds: the rest would come after its lease. */
+  readonly drainTimeout: number;
+}
+
+function killer(
+  name: string,
+  { attempts, retry, drainTimeout }: Killer,
+): ConformanceCase {
+  return onStage(
+    name,
     async ({ connection, ...stage }, harness) => {
       const exchange = stage.exchange({ type: "direct" });
       const dead = stage.queue({ exchange, routingKey: "dead" });
@@ -44,23 +67,22 @@ export const KILLERS: readonly ConformanceCase[] = [
           async ({ payload, headers }) => {
             if (payload === "killer") {
               calls++;
-              assert.ok(calls <= 3, `it was called ${calls} times`);
+              assert.ok(calls <= attempts, `it was called ${calls} times`);
               kill();
               await new Promise(() => {});
             }
             handled.set(payload, headers["x-attempts"]);
             if (handled.size === 11) finish();
           },
-          { retry: { attempts: 3, backoff: 0 } },
+          { retry },
         );
         await arrives(
           Promise.race([killed, Promise.all([isDead, done])]),
           "a call, or the end",
         );
-        // Time enough to give back what it holds: the rest would come after its lease.
-        await process.close({ drainTimeout: 1000 });
+        await process.close({ drainTimeout });
       }
-      assert.equal(calls, 3);
+      assert.equal(calls, attempts);
       assert.equal(handled.size, 11);
       // Their first attempt, however often they were fetched.
       assert.deepEqual([...new Set(handled.values())], [undefined]);
@@ -68,5 +90,5 @@ export const KILLERS: readonly ConformanceCase[] = [
       await arrives(buried, "the end of the other consumer");
     },
     { needs: ["dead-letter"] },
-  ),
-];
+  );
+}

@@ -88,9 +88,28 @@ for (const [name, attempts, judged, verdict] of CASES) {
       keepsPlace: false,
       ...rest,
     };
-    assertEquals(judge({ attempts }, all), verdict);
+    assertEquals(judge({ attempts }, all, true), verdict);
   });
 }
+
+Deno.test("judge() begins to count only where it is to, and goes on where somebody has begun", () => {
+  const all: Judged = {
+    receivedHeaders: {},
+    redelivered: true,
+    deliveryCount: undefined,
+    keepsPlace: false,
+  };
+  assertEquals(judge({ attempts: 5 }, all, false), { type: "call" });
+  assertEquals(judge({ attempts: 5 }, all, true), {
+    type: "rewrite",
+    headers: { "x-redeliveries": 1 },
+  });
+  const counted = { ...all, receivedHeaders: { "x-redeliveries": 1 } };
+  assertEquals(judge({ attempts: 5 }, counted, false), {
+    type: "rewrite",
+    headers: { "x-redeliveries": 2 },
+  });
+});
 
 /** A message that came with these headers. */
 function attempted(receivedHeaders: FieldTable): Attempted {
