@@ -155,67 +155,71 @@ async function openStore(
       "priority",
       "queued-fanout",
     ]),
-    readTopology: () => Promise.resolve({ topology, version }),
-    applyChanges: (changes, planned, options) =>
-      inTurn(async () => {
-        if (planned !== version) return { type: "stale" };
-        for (const change of changes) {
-          if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
-          if (await count(change.name)) return { type: "not-empty" };
-        }
-        for (const change of changes) topology.apply(change);
-        version = crypto.randomUUID();
-        let messageCount = 0;
-        for (const change of changes) {
-          if (change.type === "queue-declared") {
-            await fs.mkdir(path(change.queue.name), { recursive: true });
-          } else if (change.type === "queue-deleted") {
-            messageCount += await count(change.name) ?? 0;
-            await fs.rm(path(change.name), { recursive: true, force: true });
+    topology: {
+      read: () => Promise.resolve({ topology, version }),
+      apply: (changes, planned, options) =>
+        inTurn(async () => {
+          if (planned !== version) return { type: "stale" };
+          for (const change of changes) {
+            if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
+            if (await count(change.name)) return { type: "not-empty" };
           }
-        }
-        return { type: "applied", messageCount };
-      }, options),
-    countMessages: (queue, options) => inTurn(() => count(queue), options),
-    purgeQueue: (queue, options) =>
-      inTurn(async () => {
-        const files = await ready(queue) ?? [];
-        for (const file of files) await move(queue, file);
-        return files.length;
-      }, options),
-    put: (items, { version: routed, instead, ...limits } = {}) =>
-      inTurn(async () => {
-        if ((routed ?? version) !== version) return { type: "stale" };
-        const replaced = instead ? [instead] : [];
-        if ((await settle(replaced, leased)).length) return { type: "lost" };
-        for (const item of items) await write(item);
-        // Last: what fails before leaves two copies, and never none.
-        await settle(replaced);
-        return { type: "put", displaced: [] };
-      }, limits),
-    async reserve(wants, { signal, wait, deadline }) {
-      const until = clock.now() + wait;
-      for (let pause = 1;; pause = Math.min(2 * pause, MAX_PAUSE)) {
-        const reserved = await inTurn(async () => {
-          const reservations: mq.Reservation[] = [];
-          const missing: string[] = [];
-          for (const { queue, limit } of wants) {
-            const taken = await take(queue, limit);
-            reservations.push(...taken ?? []);
-            if (taken === undefined && wait > 0) missing.push(queue);
+          for (const change of changes) topology.apply(change);
+          version = crypto.randomUUID();
+          let messageCount = 0;
+          for (const change of changes) {
+            if (change.type === "queue-declared") {
+              await fs.mkdir(path(change.queue.name), { recursive: true });
+            } else if (change.type === "queue-deleted") {
+              messageCount += await count(change.name) ?? 0;
+              await fs.rm(path(change.name), { recursive: true, force: true });
+            }
           }
-          if (signal?.aborted) await settle(reservations, freed);
-          return { reservations, missing };
-        }, { signal, deadline });
-        signal?.throwIfAborted();
-        const { length } = [...reserved.reservations, ...reserved.missing];
-        if (length > 0 || clock.now() >= until) return reserved;
-        await sleep(pause, undefined, { signal }).catch(() => {}); // told above
-      }
+          return { type: "applied", messageCount };
+        }, options),
     },
-    remove: (all, options) => inTurn(() => settle(all), options),
-    release: (all, options) => inTurn(() => settle(all, returned), options),
-    renew: (all, options) => inTurn(() => settle(all, leased), options),
+    messages: {
+      count: (queue, options) => inTurn(() => count(queue), options),
+      purge: (queue, options) =>
+        inTurn(async () => {
+          const files = await ready(queue) ?? [];
+          for (const file of files) await move(queue, file);
+          return files.length;
+        }, options),
+      put: (items, { version: routed, instead, ...limits } = {}) =>
+        inTurn(async () => {
+          if ((routed ?? version) !== version) return { type: "stale" };
+          const replaced = instead ? [instead] : [];
+          if ((await settle(replaced, leased)).length) return { type: "lost" };
+          for (const item of items) await write(item);
+          // Last: what fails before leaves two copies, and never none.
+          await settle(replaced);
+          return { type: "put", displaced: [] };
+        }, limits),
+      async reserve(wants, { signal, wait, deadline }) {
+        const until = clock.now() + wait;
+        for (let pause = 1;; pause = Math.min(2 * pause, MAX_PAUSE)) {
+          const reserved = await inTurn(async () => {
+            const reservations: mq.Reservation[] = [];
+            const missing: string[] = [];
+            for (const { queue, limit } of wants) {
+              const taken = await take(queue, limit);
+              reservations.push(...taken ?? []);
+              if (taken === undefined && wait > 0) missing.push(queue);
+            }
+            if (signal?.aborted) await settle(reservations, freed);
+            return { reservations, missing };
+          }, { signal, deadline });
+          signal?.throwIfAborted();
+          const { length } = [...reserved.reservations, ...reserved.missing];
+          if (length > 0 || clock.now() >= until) return reserved;
+          await sleep(pause, undefined, { signal }).catch(() => {}); // told above
+        }
+      },
+      remove: (all, options) => inTurn(() => settle(all), options),
+      release: (all, options) => inTurn(() => settle(all, returned), options),
+      renew: (all, options) => inTurn(() => settle(all, leased), options),
+    },
     async [Symbol.asyncDispose]() {
       await line;
       ended = true;

@@ -1,5 +1,6 @@
 import { AccessRefusedError, ChannelError } from "../../model/errors.ts";
 import type { Store } from "../../transports/store/mod.ts";
+import { hasVerb, type PartChanges, type Verb, withParts } from "./parts.ts";
 
 /** What a verb fails with, by its kind. */
 export const FAILURES: Readonly<Record<string, () => Error>> = {
@@ -13,9 +14,9 @@ export const FAILURES: Readonly<Record<string, () => Error>> = {
 
 /** Lets a verb of a store fail once, each time it is armed. */
 export class Failing {
-  readonly #verb: keyof Store;
+  readonly #verb: Verb;
   readonly #error: () => Error;
-  readonly #changes: (store: Store) => Partial<Store>;
+  readonly #changes: (store: Store) => PartChanges;
   /** Whether the store has the verb. */
   isThere = false;
   /** How often the verb was called. */
@@ -33,9 +34,9 @@ export class Failing {
    * @param changes What is to be otherwise about the store: a verb that it lacks, or a limit.
    */
   constructor(
-    verb: keyof Store,
+    verb: Verb,
     error: () => Error,
-    changes: (store: Store) => Partial<Store> = () => ({}),
+    changes: (store: Store) => PartChanges = () => ({}),
   ) {
     this.#verb = verb;
     this.#error = error;
@@ -56,22 +57,15 @@ export class Failing {
   /** Puts a store into one whose verb fails when it is told to. */
   wrap(store: Store): Store {
     const changes = this.#changes(store);
-    this.isThere = this.#verb in changes || store[this.#verb] !== undefined;
-    return new Proxy(store, {
-      get: (target, key) => {
-        const of = Object.hasOwn(changes, key) ? changes : target;
-        const value: unknown = Reflect.get(of, key, of);
-        if (typeof value !== "function") return value;
-        if (key !== this.#verb) return value.bind(target);
-        return (...given: unknown[]) => {
-          this.calls++;
-          if (!this.armed) return value.apply(target, given);
-          this.armed = false;
-          this.failures++;
-          this.#failed = true;
-          return Promise.reject(this.#error());
-        };
-      },
+    this.isThere = hasVerb(store, this.#verb, changes);
+    return withParts(store, changes, (verb, call) => {
+      if (verb !== this.#verb) return call();
+      this.calls++;
+      if (!this.armed) return call();
+      this.armed = false;
+      this.failures++;
+      this.#failed = true;
+      return Promise.reject(this.#error());
     });
   }
 }

@@ -8,6 +8,7 @@ import { Broker, connect } from "./broker.ts";
 import { type CaseOptions, type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
 import { Failing, FAILURES, persist } from "./failing.ts";
+import type { PartChanges, Verb } from "./parts.ts";
 import { open } from "./stage.ts";
 import {
   arrives,
@@ -19,10 +20,10 @@ import {
 } from "./support.ts";
 
 /** One verb, and how it comes to be called. */
-interface Verb {
-  readonly name: Exclude<keyof Store, symbol>;
+interface Deed {
+  readonly name: Verb;
   /** What is to be otherwise about the store: a verb that it lacks, or a limit. */
-  readonly changes?: (store: Store) => Partial<Store>;
+  readonly changes?: (store: Store) => PartChanges;
   readonly options?: CaseOptions;
   /** Lets it be called, and fail once; shows that nothing is lost or stuck. */
   run(broker: Broker, failing: Failing): Promise<void>;
@@ -32,20 +33,22 @@ interface Verb {
 const LEASE = 600;
 
 /** Takes what a store reserves for what cannot be read. */
-function unreadable(store: Store): Partial<Store> {
+function unreadable(store: Store): PartChanges {
   return {
-    reserve: async (...call) => {
-      const reserved = await store.reserve(...call);
-      for (const each of reserved.reservations) {
-        if (isText(each, "bad")) {
-          const message = {
-            error: new Error("unreadable"),
-            body: bytes("bad"),
-          };
-          Object.defineProperty(each, "message", { value: message });
+    messages: {
+      reserve: async (...call) => {
+        const reserved = await store.messages.reserve(...call);
+        for (const each of reserved.reservations) {
+          if (isText(each, "bad")) {
+            const message = {
+              error: new Error("unreadable"),
+              body: bytes("bad"),
+            };
+            Object.defineProperty(each, "message", { value: message });
+          }
         }
-      }
-      return reserved;
+        return reserved;
+      },
     },
   };
 }
@@ -88,7 +91,7 @@ async function restore(broker: Broker, queue: string): Promise<void> {
   assert.deepEqual(await list(broker, queue), []);
 }
 
-const inQuarantine = (name: Verb["name"]): Verb => ({
+const inQuarantine = (name: Verb): Deed => ({
   name,
   options: { needs: ["quarantine"] },
   changes: unreadable,
@@ -101,9 +104,9 @@ const inQuarantine = (name: Verb["name"]): Verb => ({
   },
 });
 
-const VERBS: readonly Verb[] = [
+const VERBS: readonly Deed[] = [
   {
-    name: "countMessages",
+    name: "messages.count",
     run: async (broker, failing) => {
       const queue = await broker.queue();
       await broker.put(queue, "kept");
@@ -114,7 +117,7 @@ const VERBS: readonly Verb[] = [
     },
   },
   {
-    name: "purgeQueue",
+    name: "messages.purge",
     run: async (broker, failing) => {
       const queue = await broker.queue();
       const { deliveryTag } = await broker.put(queue, "held")
@@ -129,10 +132,10 @@ const VERBS: readonly Verb[] = [
     },
   },
   {
-    name: "drop",
+    name: "messages.drop",
     changes: (store) =>
-      store.drop === undefined
-        ? { drop: (...call) => store.remove(...call) }
+      store.messages.drop === undefined
+        ? { messages: { drop: (...call) => store.messages.remove(...call) } }
         : {},
     run: async (broker, failing) => {
       const { channel } = broker;
@@ -146,14 +149,15 @@ const VERBS: readonly Verb[] = [
       assert.equal(await broker.get(queue), undefined);
     },
   },
-  inQuarantine("setAside"),
-  inQuarantine("listAside"),
-  inQuarantine("putBack"),
+  inQuarantine("quarantine.add"),
+  inQuarantine("quarantine.list"),
+  inQuarantine("quarantine.putBack"),
   {
-    name: "renew",
+    name: "messages.renew",
     changes: (store) => ({
       limits: { ...store.limits, lease: LEASE },
-      ...(store.renew === undefined && { renew: () => Promise.resolve([]) }),
+      ...(store.messages.renew === undefined &&
+        { messages: { renew: () => Promise.resolve([]) } }),
     }),
     run: async (broker, failing) => {
       const queue = await broker.queue();
@@ -176,7 +180,7 @@ const VERBS: readonly Verb[] = [
   },
   {
     // Where there is none, `put` carries it, which has a case of its own.
-    name: "broadcast",
+    name: "broadcasts.send",
     run: async (broker, failing) => {
       const exchange = await broker.exchange("fanout");
       const queues = [await broker.queue(), await broker.queue()];
@@ -198,10 +202,12 @@ const VERBS: readonly Verb[] = [
     },
   },
   {
-    name: "ripen",
+    name: "messages.promoteDue",
     options: { needs: ["delay"] },
     changes: (store) =>
-      store.ripen === undefined ? { ripen: () => Promise.resolve(300) } : {},
+      store.messages.promoteDue === undefined
+        ? { messages: { promoteDue: () => Promise.resolve(300) } }
+        : {},
     run: async (broker, failing) => {
       const queue = await broker.queue();
       const collector = await broker.consume(queue);
@@ -217,7 +223,7 @@ const VERBS: readonly Verb[] = [
   },
 ];
 
-function failOnce(verb: Verb, error: () => Error): ConformanceCase["run"] {
+function failOnce(verb: Deed, error: () => Error): ConformanceCase["run"] {
   return async (harness: Harness) => {
     const { transport } = harness;
     assert.ok(isStoreTransport(transport));

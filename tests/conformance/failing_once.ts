@@ -1,20 +1,21 @@
 import assert from "node:assert/strict";
 import { type Connection, Exchange, Queue } from "../../mod.ts";
-import { isStoreTransport, type Store } from "../../transports/store/mod.ts";
+import { isStoreTransport } from "../../transports/store/mod.ts";
 import { type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
 import { Failing, FAILURES, persist } from "./failing.ts";
+import type { Verb } from "./parts.ts";
 import { open } from "./stage.ts";
 import { arrives, PATIENCE, soon, unique } from "./support.ts";
 
 /** The verbs that every store has, and that a message meets on its way. */
 const VERBS = [
-  "applyChanges",
-  "readTopology",
-  "put",
-  "reserve",
-  "remove",
-  "release",
+  "topology.apply",
+  "topology.read",
+  "messages.put",
+  "messages.reserve",
+  "messages.remove",
+  "messages.release",
 ] as const;
 
 /** Handles until what is asked for has been seen; a consumer that ended says so, and is begun again. */
@@ -69,7 +70,7 @@ async function handle(
 
 async function failOnce(
   harness: Harness,
-  verb: keyof Store,
+  verb: Verb,
   error: () => Error,
 ): Promise<void> {
   const failing = new Failing(verb, error);
@@ -85,16 +86,16 @@ async function failOnce(
   });
   try {
     await connection.connect();
-    const isOfTables = verb === "applyChanges" || verb === "readTopology";
+    const isOfTables = verb.startsWith("topology.");
     failing.armed = isOfTables;
     await persist(() => connection.declare([dead, work]));
     const producer = connection.producer<string>({ routingKey: work.name });
-    failing.armed = verb === "put";
+    failing.armed = verb === "messages.put";
     for (const each of ["done", "requeued", "retried", "dead"]) {
       await persist(() => producer.publish(each));
     }
     failing.rest();
-    failing.armed = verb === "reserve";
+    failing.armed = verb === "messages.reserve";
     await handle(connection, [work, dead], failing);
     assert.ok(failing.failures > 0, `${String(verb)} was not called`);
     await connection.close();

@@ -4,6 +4,7 @@ import { Broker, connect } from "./broker.ts";
 import { type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
 import { open } from "./stage.ts";
+import { withParts } from "./parts.ts";
 import { arrives, soon, unique } from "./support.ts";
 
 /** How long calls have, ms. */
@@ -11,13 +12,13 @@ const TIMEOUT = 1500;
 
 /** What closing asks a store for, each of which may never be answered. */
 const VERBS = [
-  "reserve",
-  "remove",
-  "release",
-  "readTopology",
-  "applyChanges",
-  "put",
-  Symbol.asyncDispose,
+  "messages.reserve",
+  "messages.remove",
+  "messages.release",
+  "topology.read",
+  "topology.apply",
+  "messages.put",
+  "Symbol(Symbol.asyncDispose)",
 ] as const;
 
 type Verb = typeof VERBS[number];
@@ -33,16 +34,12 @@ class Silence {
     if (!isStoreTransport(transport)) throw new TypeError("It has no store");
     const wrap = (store: Store) => {
       this.#stores.push(store);
-      return new Proxy(store, {
-        get: (target, key) => {
-          const value: unknown = Reflect.get(target, key, target);
-          if (typeof value !== "function") return value;
-          return (...given: unknown[]) =>
-            this.silent && key === verb
-              ? new Promise(() => {})
-              : value.apply(target, given);
-        },
-      });
+      return withParts(
+        store,
+        {},
+        (asked, call) =>
+          this.silent && asked === verb ? new Promise(() => {}) : call(),
+      );
     };
     this.harness = { ...harness, transport: transport.wrapping(wrap) };
   }
@@ -54,7 +51,7 @@ class Silence {
 }
 
 function nameOf(verb: Verb): string {
-  return typeof verb === "symbol" ? "its end" : `\`${verb}\``;
+  return verb.startsWith("Symbol") ? "its end" : `\`${verb}\``;
 }
 
 /** One that has a message that is settled, one that is not, and a consumer that waits. */
@@ -101,7 +98,7 @@ export const HANGING: readonly ConformanceCase[] = [
   onHarness(
     "Connection.close() returns by its drainTimeout where nothing is answered",
     async (harness) => {
-      const silence = new Silence(harness, "reserve");
+      const silence = new Silence(harness, "messages.reserve");
       const connection = open(silence.harness);
       const name = unique("queue");
       try {

@@ -2,26 +2,29 @@ import assert from "node:assert/strict";
 import { isStoreTransport, type Store } from "../../transports/store/mod.ts";
 import { type ConformanceCase, onHarness } from "./case.ts";
 import { Failing } from "./failing.ts";
+import type { PartChanges } from "./parts.ts";
 import { open } from "./stage.ts";
 import { arrives, bytes, soon, textOf, unique } from "./support.ts";
 
 const TEXTS = ["bad 1", "bad 2", "bad 3"];
 
 /** What was taken for the first time and begins so is handed on as what cannot be read. */
-function unreadable(store: Store): Partial<Store> {
+function unreadable(store: Store): PartChanges {
   return {
-    reserve: async (...call) => {
-      const reserved = await store.reserve(...call);
-      for (const each of reserved.reservations) {
-        const { message, redelivered } = each;
-        if ("error" in message || redelivered) continue;
-        const text = new TextDecoder().decode(message.body);
-        if (!TEXTS.includes(text)) continue;
-        Object.defineProperty(each, "message", {
-          value: { error: new Error("unreadable"), body: bytes(text) },
-        });
-      }
-      return reserved;
+    messages: {
+      reserve: async (...call) => {
+        const reserved = await store.messages.reserve(...call);
+        for (const each of reserved.reservations) {
+          const { message, redelivered } = each;
+          if ("error" in message || redelivered) continue;
+          const text = new TextDecoder().decode(message.body);
+          if (!TEXTS.includes(text)) continue;
+          Object.defineProperty(each, "message", {
+            value: { error: new Error("unreadable"), body: bytes(text) },
+          });
+        }
+        return reserved;
+      },
     },
   };
 }
@@ -33,7 +36,11 @@ export const QUARANTINING: readonly ConformanceCase[] = [
     async (harness) => {
       const { transport } = harness;
       assert.ok(isStoreTransport(transport));
-      const failing = new Failing("setAside", () => new Error(), unreadable);
+      const failing = new Failing(
+        "quarantine.add",
+        () => new Error(),
+        unreadable,
+      );
       const connection = open({
         ...harness,
         transport: transport.wrapping((store) => failing.wrap(store)),

@@ -17,11 +17,15 @@ function refusing() {
     open(_, options) {
       const inner = new MemoryStore(broker, options);
       return Promise.resolve(changed(inner, {
-        async release(reservations) {
-          if (!told.refuses) return await inner.release(reservations);
-          await new Promise((resolve) => setTimeout(resolve, 20));
-          told.refused++;
-          throw new AccessRefusedError("not now");
+        messages: {
+          async release(reservations) {
+            if (!told.refuses) {
+              return await inner.messages.release(reservations);
+            }
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            told.refused++;
+            throw new AccessRefusedError("not now");
+          },
         },
       }));
     },

@@ -14,14 +14,16 @@ Deno.test("publish() tries again what the broker was too busy for, though the ch
     open(_, { clock }) {
       const inner = new MemoryStore(new MemoryBroker(clock), { clock });
       const store = changed(inner, {
-        put(items, options) {
-          if (refusals-- <= 0) return inner.put(items, options);
-          return Promise.reject(
-            new ChannelError("Cannot publish: it is busy", {
-              code: "channel-closed",
-              outcome: "not-sent",
-            }),
-          );
+        messages: {
+          put(items, options) {
+            if (refusals-- <= 0) return inner.messages.put(items, options);
+            return Promise.reject(
+              new ChannelError("Cannot publish: it is busy", {
+                code: "channel-closed",
+                outcome: "not-sent",
+              }),
+            );
+          },
         },
       });
       return Promise.resolve(store);

@@ -55,6 +55,7 @@ function losable(
   const closed = Promise.withResolvers<CloseReason>();
   const cut = Promise.withResolvers<never>();
   cut.promise.catch(() => {}); // told to whoever calls
+  const { messages, topology } = inner;
   let isLost = false;
   /** Its answer, unless the connection is lost before. */
   const call = <T>(begin: () => Promise<T>): Promise<T> =>
@@ -63,15 +64,18 @@ function losable(
     limits: inner.limits,
     capabilities: CAPABILITIES,
     closed: closed.promise,
-    readTopology: (of) => call(() => inner.readTopology(of)),
-    applyChanges: (changes, version) =>
-      call(() => inner.applyChanges(changes, version)),
-    countMessages: (queue) => call(() => inner.countMessages(queue)),
-    purgeQueue: (queue) => call(() => inner.purgeQueue(queue)),
-    put: (items, options) => call(() => inner.put(items, options)),
-    reserve: (wants, options) => call(() => inner.reserve(wants, options)),
-    remove: (reservations) => call(() => inner.remove(reservations)),
-    release: (reservations) => call(() => inner.release(reservations)),
+    messages: {
+      count: (queue) => call(() => messages.count(queue)),
+      purge: (queue) => call(() => messages.purge(queue)),
+      put: (items, options) => call(() => messages.put(items, options)),
+      reserve: (wants, options) => call(() => messages.reserve(wants, options)),
+      remove: (reservations) => call(() => messages.remove(reservations)),
+      release: (reservations) => call(() => messages.release(reservations)),
+    },
+    topology: {
+      read: (of) => call(() => topology.read(of)),
+      apply: (changes, version) => call(() => topology.apply(changes, version)),
+    },
     async [Symbol.asyncDispose]() {
       onEnd();
       await inner[Symbol.asyncDispose]();

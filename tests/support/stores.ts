@@ -5,10 +5,16 @@ import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
 import {
+  type BroadcastStore,
   type Channel,
   createStoreTransport,
+  type MessageStore,
+  type PresenceStore,
   type Publishing,
+  type QuarantineStore,
   type Store,
+  type StoreLimits,
+  type TopologyStore,
   type Transport,
   type TransportConnection,
 } from "../../transports/store/mod.ts";
@@ -17,43 +23,40 @@ import { parseUrl } from "../../url/mod.ts";
 import { TestClock } from "./clock.ts";
 
 /** What a store over the memory store does otherwise. */
-export type Changes = Partial<
-  Pick<
-    Store,
-    | "limits"
-    | "readTopology"
-    | "put"
-    | "renew"
-    | "beat"
-    | "broadcast"
-    | "putsBroadcast"
-    | "drop"
-    | "setAside"
-    | "reserve"
-    | "remove"
-    | "release"
-  >
->;
+export interface Changes {
+  readonly limits?: StoreLimits;
+  readonly messages?: Partial<MessageStore>;
+  readonly topology?: Partial<TopologyStore>;
+  readonly presence?: PresenceStore;
+  readonly broadcasts?: BroadcastStore;
+  readonly quarantine?: Partial<QuarantineStore>;
+}
+
+/** A store whose verbs a test may exchange while it is open. */
+export interface ChangedStore extends Store {
+  quarantine: QuarantineStore | undefined;
+}
 
 /** A memory store, changed here and there. */
-export function changed(inner: MemoryStore, changes: Changes): Store {
+export function changed(inner: MemoryStore, changes: Changes): ChangedStore {
+  const { messages, topology, quarantine } = inner;
   return {
     limits: inner.limits,
     capabilities: inner.capabilities,
     closed: inner.closed,
-    readTopology: (of) => inner.readTopology(of),
-    applyChanges: (changes, version) => inner.applyChanges(changes, version),
-    countMessages: (queue) => inner.countMessages(queue),
-    purgeQueue: (queue) => inner.purgeQueue(queue),
-    put: (items, options) => inner.put(items, options),
-    reserve: (wants, options) => inner.reserve(wants, options),
-    remove: (reservations) => inner.remove(reservations),
-    release: (reservations) => inner.release(reservations),
-    setAside: (reservations) => inner.setAside(reservations),
-    listAside: (queue, limit) => inner.listAside(queue, limit),
-    putBack: (queue, handles) => inner.putBack(queue, handles),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     ...changes,
+    messages: {
+      count: messages.count.bind(messages),
+      purge: messages.purge.bind(messages),
+      put: messages.put.bind(messages),
+      reserve: messages.reserve.bind(messages),
+      remove: messages.remove.bind(messages),
+      release: messages.release.bind(messages),
+      ...changes.messages,
+    },
+    topology: { ...topology, ...changes.topology },
+    quarantine: { ...quarantine, ...changes.quarantine },
   };
 }
 
@@ -82,7 +85,7 @@ export interface Opened {
   readonly clock: TestClock;
   readonly connection: TransportConnection;
   readonly channel: Channel;
-  readonly store: Store;
+  readonly store: ChangedStore;
 }
 
 /** Opens a channel on one. */
@@ -92,7 +95,7 @@ export async function open(
   broker: MemoryBroker = new MemoryBroker(clock),
   owner = "me",
 ): Promise<Opened> {
-  let store: Store | undefined;
+  let store: ChangedStore | undefined;
   const transport = createStoreTransport({
     name: "changed",
     open: () => {

@@ -19,15 +19,19 @@ async function opened() {
   const broker = new MemoryBroker(clock);
   const store = new MemoryStore(broker, { clock });
   const apply = async (change: TopologyChange) => {
-    const { version } = await store.readTopology({ type: "queue", name: "q" });
-    await store.applyChanges([change], version);
+    const { version } = await store.topology.read({ type: "queue", name: "q" });
+    await store.topology.apply([change], version);
   };
   await apply(DECLARED);
   const put = ({ delay = 0, ttl }: { delay?: number; ttl?: number } = {}) =>
-    store.put([{ queue: "q", message: { ...message("", "q"), delay }, ttl }]);
+    store.messages.put([{
+      queue: "q",
+      message: { ...message("", "q"), delay },
+      ttl,
+    }]);
   const take = async (limit: number) => {
     const wants = [{ queue: "q", limit }];
-    return (await store.reserve(wants, { wait: 0 })).reservations;
+    return (await store.messages.reserve(wants, { wait: 0 })).reservations;
   };
   return { broker, clock, store, apply, put, take };
 }
@@ -35,7 +39,7 @@ async function opened() {
 Deno.test("memory: a call that is aborted right after a message has come leaves it to others", async () => {
   const { store, put, take } = await opened();
   const abort = new AbortController();
-  const waiting = store.reserve([{ queue: "q", limit: 1 }], {
+  const waiting = store.messages.reserve([{ queue: "q", limit: 1 }], {
     wait: 1000,
     signal: abort.signal,
   });
@@ -52,33 +56,33 @@ Deno.test("memory: the time to live of a delayed message begins when it is due",
   const { clock, store, put } = await opened();
   await put({ delay: 100, ttl: 50 });
   clock.pass(99);
-  assertEquals(await store.countMessages("q"), 0);
+  assertEquals(await store.messages.count("q"), 0);
   clock.pass(1);
-  assertEquals(await store.countMessages("q"), 1);
+  assertEquals(await store.messages.count("q"), 1);
   clock.pass(49);
-  assertEquals(await store.countMessages("q"), 1);
+  assertEquals(await store.messages.count("q"), 1);
   clock.pass(1);
-  assertEquals(await store.countMessages("q"), 0);
+  assertEquals(await store.messages.count("q"), 0);
   await store[Symbol.asyncDispose]();
 });
 
 Deno.test("memory: what is put back out of quarantine is what was named, and all of it goes with its queue", async () => {
   const { store, apply, put, take } = await opened();
   for (let i = 0; i < 3; i++) await put();
-  await store.setAside(await take(3));
-  const [first, second, third] = await store.listAside("q", 10);
+  await store.quarantine.add(await take(3));
+  const [first, second, third] = await store.quarantine.list("q", 10);
   assert(first !== undefined && second !== undefined && third !== undefined);
-  assertEquals(await store.putBack("q", [second.handle, "none"]), 1);
-  assertEquals(await store.countMessages("q"), 1);
+  assertEquals(await store.quarantine.putBack("q", [second.handle, "none"]), 1);
+  assertEquals(await store.messages.count("q"), 1);
   assertEquals(
-    (await store.listAside("q", 10)).map(({ handle }) => handle),
+    (await store.quarantine.list("q", 10)).map(({ handle }) => handle),
     [first.handle, third.handle],
   );
-  assertEquals((await store.listAside("q", 1)).length, 1);
+  assertEquals((await store.quarantine.list("q", 1)).length, 1);
   await apply({ type: "queue-deleted", name: "q", ifEmpty: false });
   await apply(DECLARED);
-  assertEquals(await store.listAside("q", 10), []);
-  assertEquals(await store.putBack("q", undefined), 0);
+  assertEquals(await store.quarantine.list("q", 10), []);
+  assertEquals(await store.quarantine.putBack("q", undefined), 0);
   await turn();
   await store[Symbol.asyncDispose]();
 });

@@ -73,7 +73,10 @@ onMongodb(
       }
     };
     commands.length = 0;
-    const one = await opened.store.reserve([{ queue: "q", limit: 1 }], NOW);
+    const one = await opened.store.messages.reserve(
+      [{ queue: "q", limit: 1 }],
+      NOW,
+    );
     assertEquals(one.reservations.length, 1);
     assertEquals(commands.map(([name]) => name), ["findAndModify"]);
     assertEquals(commands[0]?.[1].query, { queue: "q" });
@@ -82,7 +85,10 @@ onMongodb(
       new Map([["priority", 1], ["_id", 1]]),
     );
     commands.length = 0;
-    const many = await opened.store.reserve([{ queue: "q", limit: 100 }], NOW);
+    const many = await opened.store.messages.reserve([{
+      queue: "q",
+      limit: 100,
+    }], NOW);
     assertEquals(many.reservations.length, 100);
     assertEquals(commands.map(([name]) => name), [
       "findAndModify",
@@ -92,7 +98,10 @@ onMongodb(
     ]);
     assertServed();
     commands.length = 0;
-    await opened.store.remove([...one.reservations, ...many.reservations]);
+    await opened.store.messages.remove([
+      ...one.reservations,
+      ...many.reservations,
+    ]);
     assertEquals(commands.map(([name]) => name), ["delete"]);
     assertServed();
   },
@@ -202,26 +211,38 @@ onMongodb(
   async (database) => {
     const { clock, one, other } = await two(database);
     await put(one, 2);
-    const held = await one.store.reserve([{ queue: "q", limit: 2 }], NOW);
+    const held = await one.store.messages.reserve(
+      [{ queue: "q", limit: 2 }],
+      NOW,
+    );
     clock.pass(29_000);
-    const early = await other.store.reserve([{ queue: "q", limit: 2 }], NOW);
+    const early = await other.store.messages.reserve(
+      [{ queue: "q", limit: 2 }],
+      NOW,
+    );
     assertEquals(early.reservations, []);
     clock.pass(1001);
-    const late = await other.store.reserve([{ queue: "q", limit: 1 }], NOW);
+    const late = await other.store.messages.reserve(
+      [{ queue: "q", limit: 1 }],
+      NOW,
+    );
     const [taken] = late.reservations;
     assertEquals([taken?.redelivered, taken?.deliveryCount], [true, 1]);
     // One is taken, the other is ready again: neither is the first one's any more.
-    assertEquals(await one.store.renew(held.reservations), held.reservations);
     assertEquals(
-      new Set(await one.store.remove(held.reservations)),
+      await one.store.messages.renew?.(held.reservations),
+      held.reservations,
+    );
+    assertEquals(
+      new Set(await one.store.messages.remove(held.reservations)),
       new Set(held.reservations),
     );
     assertEquals(
-      await one.store.release(held.reservations).then((l) => l.length),
+      await one.store.messages.release(held.reservations).then((l) => l.length),
       2,
     );
-    assertEquals(await other.store.remove(late.reservations), []);
-    assertEquals(await one.store.countMessages("q"), 1);
+    assertEquals(await other.store.messages.remove(late.reservations), []);
+    assertEquals(await one.store.messages.count("q"), 1);
   },
 );
 
@@ -240,7 +261,10 @@ onMongodb(
         10_000,
         async () => await leaseOf(database) !== before,
       );
-      const stolen = await other.store.reserve([{ queue: "q", limit: 1 }], NOW);
+      const stolen = await other.store.messages.reserve([{
+        queue: "q",
+        limit: 1,
+      }], NOW);
       assertEquals(stolen.reservations, []);
     }
     await one.channel.ack(delivery.deliveryTag);
@@ -258,7 +282,7 @@ onMongodb(
   async (database) => {
     const first = await database.connect({ owner: "me" });
     await put(first, 3);
-    await first.store.reserve([{ queue: "q", limit: 3 }], NOW);
+    await first.store.messages.reserve([{ queue: "q", limit: 3 }], NOW);
     await first.channel.declareQueue(queueOf("own"));
     await first.channel.consume("own", () => {}, {
       prefetch: 1,
@@ -266,7 +290,10 @@ onMongodb(
     });
     // Its connection was lost, and the server does not know.
     const second = await database.connect({ owner: "me" });
-    const again = await second.store.reserve([{ queue: "q", limit: 3 }], NOW);
+    const again = await second.store.messages.reserve([{
+      queue: "q",
+      limit: 3,
+    }], NOW);
     assertEquals(again.reservations.map(({ redelivered }) => redelivered), [
       true,
       true,
@@ -289,16 +316,16 @@ onMongodb(
     });
     const other = await database.connect({ owner: "other", clock });
     await put(one, 2);
-    await one.store.reserve([{ queue: "q", limit: 1 }], NOW);
+    await one.store.messages.reserve([{ queue: "q", limit: 1 }], NOW);
     clock.pass(9_000);
-    assertEquals(await other.store.beat("other", 30_000), []);
+    assertEquals(await other.store.presence.heartbeat("other", 30_000), []);
     await other.connection[Symbol.asyncDispose]();
     clock.pass(26_000);
     const late = await database.connect({ owner: "late", clock });
-    assertEquals(await late.store.beat("late", 30_000), ["one"]);
-    assertEquals(await one.store.countMessages("q"), 2);
-    assertEquals(await one.store.beat("one", 30_000), ["one"]);
-    assertEquals(await one.store.beat("one", 30_000), []);
+    assertEquals(await late.store.presence.heartbeat("late", 30_000), ["one"]);
+    assertEquals(await one.store.messages.count("q"), 2);
+    assertEquals(await one.store.presence.heartbeat("one", 30_000), ["one"]);
+    assertEquals(await one.store.presence.heartbeat("one", 30_000), []);
   },
 );
 

@@ -211,7 +211,7 @@ onMongodb(
     );
     const { channel, store } = await database.connect();
     await channel.declareQueue(queueOf("q1"));
-    assertEquals(await store.countMessages("q1"), 1);
+    assertEquals(await store.messages.count("q1"), 1);
     const delivery = await channel.get("q1");
     assertEquals(textOf(delivery?.body), "1");
     assertEquals(await channel.get("q1"), undefined);

@@ -92,9 +92,10 @@ onMongodb(
     const one = await database.connect();
     await one.channel.declareQueue(queueOf("q"));
     await one.channel.publish(messageTo("q", "held"));
-    const [held] = (await one.store.reserve([{ queue: "q", limit: 1 }], {
-      wait: 0,
-    })).reservations;
+    const [held] =
+      (await one.store.messages.reserve([{ queue: "q", limit: 1 }], {
+        wait: 0,
+      })).reservations;
     assert(held !== undefined);
     const other = await database.connect({ clock });
     calendar.ahead = 3_600_000;
@@ -111,7 +112,7 @@ onMongodb(
       }
     }
     assertEquals(taken, ["lives"]);
-    assertEquals(await one.store.remove([held]), []);
+    assertEquals(await one.store.messages.remove([held]), []);
   },
 );
 

@@ -101,14 +101,14 @@ onMongodb(
       },
     });
     const key = { type: "queue", name: "kept" } as const;
-    const view = await other.store.readTopology(key);
+    const view = await other.store.topology.read(key);
     assert(view.topology.queue("kept") !== undefined);
     assertEquals(view.topology.queue("gone"), undefined);
     read.length = 0;
-    assertEquals(await other.store.readTopology(key), view);
+    assertEquals(await other.store.topology.read(key), view);
     assertEquals(read, [{ _id: "version" }]);
     await one.channel.deleteQueue("kept");
-    const { topology } = await other.store.readTopology(key);
+    const { topology } = await other.store.topology.read(key);
     assertEquals(topology.queue("kept"), undefined);
   },
 );
@@ -151,7 +151,7 @@ onMongodb(
       });
     await channel.declareQueue(queueOf("r"));
     const { store } = await database.connect();
-    const view = await store.readTopology({ type: "queue", name: "r" });
+    const view = await store.topology.read({ type: "queue", name: "r" });
     assert(view.topology.queue("r") !== undefined);
   },
 );
@@ -189,7 +189,7 @@ onMongodb(
     });
     await channel.publish(messageTo("q"));
     const isThere = async () => {
-      await store.beat("me", 30_000);
+      await store.presence.heartbeat("me", 30_000);
       const [binding] = await database.find("messages.routing");
       const [message] = await database.find("messages");
       return binding !== undefined || message !== undefined;

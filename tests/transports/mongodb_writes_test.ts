@@ -21,14 +21,17 @@ onMongodb(
     for (const text of ["ack", "requeue", "leave"]) {
       await channel.publish(messageTo("q", text));
     }
-    const { reservations } = await store.reserve([{ queue: "q", limit: 2 }], {
+    const { reservations } = await store.messages.reserve([{
+      queue: "q",
+      limit: 2,
+    }], {
       wait: 0,
     });
     assertEquals(reservations.length, 2);
-    await store.remove(reservations.slice(0, 1));
+    await store.messages.remove(reservations.slice(0, 1));
     const before = concerns.get("update messages") ?? new Set();
     concerns.set("update messages", new Set());
-    await store.release(reservations.slice(1));
+    await store.messages.release(reservations.slice(1));
     const of = (key: string) => [...concerns.get(key) ?? []];
     assertEquals(of("insert messages"), ["majority"]);
     assertEquals(of("delete messages"), ["majority"]);

@@ -1,20 +1,20 @@
 import { assertEquals } from "@std/assert";
 import { turn } from "../../async/turn.ts";
 import { Ripener } from "../../transports/store/ripener.ts";
-import type { Store } from "../../transports/store/mod.ts";
+import type { MessageStore } from "../../transports/store/mod.ts";
 import { TestClock } from "../support/clock.ts";
 
 /** A ripener over a store that answers as it is told, and what the store was asked. */
 function over(answer: () => Promise<number>) {
   const clock = new TestClock();
   const asked: (readonly [at: number, queues: readonly string[]])[] = [];
-  const store: Pick<Store, "ripen"> = {
-    ripen(queues) {
+  const messages: Pick<MessageStore, "promoteDue"> = {
+    promoteDue(queues) {
       asked.push([clock.now(), queues]);
       return answer();
     },
   };
-  const ripener = new Ripener(store, { clock, operationTimeout: 1000 });
+  const ripener = new Ripener(messages, { clock, operationTimeout: 1000 });
   const pass = async (ms: number) => {
     for (let i = 0; i < ms; i += 10) {
       clock.pass(10);

@@ -7,21 +7,21 @@ import type { Publishing } from "../../model/message.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
 import { itemsFor, Router } from "../../transports/store/router.ts";
-import type {
-  TopologyKey,
-  TopologyView,
-} from "../../transports/store/store.ts";
+import type { TopologyStore } from "../../transports/store/store.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
+import { changed } from "../support/stores.ts";
 
-/** Its first reads end after its later ones. */
-class SlowStore extends MemoryStore {
-  reads = 0;
-
-  override async readTopology(of: TopologyKey): Promise<TopologyView> {
-    const turns = Math.max(0, 5 - this.reads++);
+/** A store whose first reads end after its later ones, and how many there were. */
+function slow(broker: MemoryBroker) {
+  const inner = new MemoryStore(broker, { clock: SYSTEM_CLOCK });
+  let reads = 0;
+  const read: TopologyStore["read"] = async (of) => {
+    const turns = Math.max(0, 5 - reads++);
     for (let i = 0; i < turns; i++) await turn();
-    return await super.readTopology(of);
-  }
+    return await inner.topology.read(of);
+  };
+  const store = changed(inner, { topology: { read } });
+  return { store, reads: () => reads };
 }
 
 const message = (messageId: string): Publishing => ({
@@ -35,7 +35,7 @@ const message = (messageId: string): Publishing => ({
 
 Deno.test("route() sends those who wait for the tables in order, with one read, and who comes meanwhile behind them", async () => {
   const broker = new MemoryBroker(SYSTEM_CLOCK);
-  const store = new SlowStore(broker, { clock: SYSTEM_CLOCK });
+  const { store, reads } = slow(broker);
   const limits = new Limits(SYSTEM_CLOCK);
   const router = new Router(store, limits, () => Infinity);
   const sent: string[] = [];
@@ -47,33 +47,31 @@ Deno.test("route() sends those who wait for the tables in order, with one read, 
     });
   await Promise.all([route("1"), route("2"), route("3")]);
   assertEquals(sent, ["1", "2", "3", "4"]);
-  assertEquals(store.reads, 1);
+  assertEquals(reads(), 1);
   limits.clear();
   await store[Symbol.asyncDispose]();
 });
 
-/** As a store over a network has it: a view stays as it was when it was read. */
-class CopyingStore extends MemoryStore {
-  override async readTopology(of: TopologyKey): Promise<TopologyView> {
-    const { topology, version } = await super.readTopology(of);
+Deno.test("route() finds what was not there before, and was declared since", async () => {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  const inner = new MemoryStore(broker, { clock: SYSTEM_CLOCK });
+  // As a store over a network has it: a view stays as it was when it was read.
+  const read: TopologyStore["read"] = async (of) => {
+    const { topology, version } = await inner.topology.read(of);
     const copy = new Topology();
     for (const { declaration } of topology.exchanges()) {
       copy.apply({ type: "exchange-declared", exchange: declaration });
     }
     return { topology: copy, version };
-  }
-}
-
-Deno.test("route() finds what was not there before, and was declared since", async () => {
-  const broker = new MemoryBroker(SYSTEM_CLOCK);
-  const store = new CopyingStore(broker, { clock: SYSTEM_CLOCK });
+  };
+  const store = changed(inner, { topology: { read } });
   const limits = new Limits(SYSTEM_CLOCK);
   const router = new Router(store, limits, () => Infinity);
   const late = { ...message("1"), exchange: "late" };
   const route = () =>
     router.route(late, undefined, ({ queues }) => Promise.resolve(queues));
   await assertRejects(route, NotFoundError);
-  await store.applyChanges([{
+  await store.topology.apply([{
     type: "exchange-declared",
     exchange: {
       name: "late",
@@ -91,11 +89,11 @@ Deno.test("route() finds what was not there before, and was declared since", asy
 
 Deno.test("route() reads nothing anew when a consumer comes, and once for all who are told that it is old", async () => {
   const broker = new MemoryBroker(SYSTEM_CLOCK);
-  const store = new SlowStore(broker, { clock: SYSTEM_CLOCK });
+  const { store, reads } = slow(broker);
   const limits = new Limits(SYSTEM_CLOCK);
   const router = new Router(store, limits, () => Infinity);
   const change = (change: TopologyChange) =>
-    store.applyChanges([change], broker.version);
+    store.topology.apply([change], broker.version);
   const declare = (name: string) =>
     change({
       type: "queue-declared",
@@ -118,7 +116,7 @@ Deno.test("route() reads nothing anew when a consumer comes, and once for all wh
         return routed;
       },
     );
-    const result = await store.put(itemsFor(message("1"), routed), {
+    const result = await store.messages.put(itemsFor(message("1"), routed), {
       version: routed.version,
     });
     if (result.type !== "stale") return routed.queues.length;
@@ -127,17 +125,17 @@ Deno.test("route() reads nothing anew when a consumer comes, and once for all wh
   };
   await declare("q");
   assertEquals(await publish(), 1);
-  assertEquals(store.reads, 1);
+  assertEquals(reads(), 1);
   const consumer = { consumerTag: "1", owner: "me", exclusive: false };
   await change({ type: "consumer-added", queue: "q", consumer });
   assertEquals(await publish(), 1);
   await change({ type: "consumer-removed", queue: "q", consumer });
   assertEquals(await publish(), 1);
-  assertEquals(store.reads, 1);
+  assertEquals(reads(), 1);
   const published = Promise.all(Array.from({ length: 50 }, publish));
   await declare("another");
   assertEquals(await published, Array(50).fill(1));
-  assertEquals(store.reads, 2);
+  assertEquals(reads(), 2);
   limits.clear();
   await store[Symbol.asyncDispose]();
 });

@@ -33,23 +33,27 @@ Deno.test("a connection that is lost asks its store for nothing any more, and se
       const store: Store = {
         ...changed(inner, {
           limits: { ...inner.limits, lease: 3000 },
-          renew: () => {
-            calls.push("renew");
-            return Promise.resolve([]);
+          messages: {
+            renew: () => {
+              calls.push("renew");
+              return Promise.resolve([]);
+            },
+            promoteDue: () => {
+              calls.push("promoteDue");
+              return Promise.resolve(1000);
+            },
           },
-          beat: () => {
-            calls.push("beat");
-            return Promise.resolve([]);
+          presence: {
+            heartbeat: () => {
+              calls.push("heartbeat");
+              return Promise.resolve([]);
+            },
           },
         }),
         closed: closed.promise,
         [Symbol.asyncDispose]: () => {
           calls.push("dispose");
           return Promise.resolve();
-        },
-        ripen: () => {
-          calls.push("ripen");
-          return Promise.resolve(1000);
         },
       };
       return Promise.resolve(store);
@@ -71,7 +75,7 @@ Deno.test("a connection that is lost asks its store for nothing any more, and se
     clock.pass(1000);
     await settle();
   }
-  assertEquals(new Set(calls), new Set(["ripen", "renew", "beat"]));
+  assertEquals(new Set(calls), new Set(["promoteDue", "renew", "heartbeat"]));
   calls.length = 0;
   const error = new ConnectionError("It is gone", { code: "connection-lost" });
   closed.resolve({ type: "lost", error });
@@ -113,7 +117,10 @@ for (
   Deno.test(`a beat that fails once is repeated, and what is held is kept: ${error.message}`, async () => {
     let calls = 0;
     const { clock, channel, connection } = await open(() => ({
-      beat: () => ++calls === 1 ? Promise.reject(error) : Promise.resolve([]),
+      presence: {
+        heartbeat: () =>
+          ++calls === 1 ? Promise.reject(error) : Promise.resolve([]),
+      },
     }));
     await channel.declareQueue(QUEUE);
     await channel.publish(message("", "q"));

@@ -50,7 +50,7 @@ const FAILURES = [
 ];
 
 for (const failure of FAILURES) {
-  for (const verb of ["readTopology", "put"] as const) {
+  for (const verb of ["read", "put"] as const) {
     Deno.test(`a dead letter is kept where ${verb}() fails with ${failure.name} (${failure.code})`, async () => {
       const clock = new TestClock();
       const broker = new MemoryBroker(clock);
@@ -59,14 +59,18 @@ for (const failure of FAILURES) {
         failing ? Promise.reject(failure) : otherwise();
       const opened = await open(
         (inner) => ({
-          readTopology: (of) =>
-            verb === "readTopology" && of.type === "exchange"
-              ? fail(() => inner.readTopology(of))
-              : inner.readTopology(of),
-          put: (items, options) =>
-            verb === "put"
-              ? fail(() => inner.put(items, options))
-              : inner.put(items, options),
+          topology: {
+            read: (of) =>
+              verb === "read" && of.type === "exchange"
+                ? fail(() => inner.topology.read(of))
+                : inner.topology.read(of),
+          },
+          messages: {
+            put: (items, options) =>
+              verb === "put"
+                ? fail(() => inner.messages.put(items, options))
+                : inner.messages.put(items, options),
+          },
         }),
         clock,
         broker,
@@ -149,7 +153,7 @@ for (
     const { channel, connection, store } = opened;
     await stage(opened);
     await channel.purgeQueue("q");
-    await store.put([{
+    await store.messages.put([{
       queue: "q",
       message: { ...message("", "q"), properties: { headers } },
       ttl: undefined,

@@ -13,8 +13,8 @@ import { MemoryStore } from "../../transports/memory/store.ts";
 import { Declarer } from "../../transports/store/declarer.ts";
 import type {
   ChangeResult,
-  Store,
   TopologyKey,
+  TopologyStore,
   TopologyView,
 } from "../../transports/store/store.ts";
 import {
@@ -29,13 +29,18 @@ import {
 } from "../../virtual/mod.ts";
 import { bindingOf, exchangeOf, queueOf } from "../support/redis_transport.ts";
 
-/** A store that reads for several at once, and counts what it is asked. */
-class Together extends MemoryStore implements Store {
+/** Tables that are read for several at once, and count what they are asked. */
+class Together implements TopologyStore {
+  readonly #inner: TopologyStore;
   reads = 0;
   changes = 0;
   /** A queue whose name it does not take. */
   refused = "";
   held: Promise<void> | undefined;
+
+  constructor(inner: TopologyStore) {
+    this.#inner = inner;
+  }
 
   async readTogether(all: readonly TopologyKey[]): Promise<TopologyView> {
     this.reads++;
@@ -43,19 +48,19 @@ class Together extends MemoryStore implements Store {
     if (all.some(({ name }) => name === this.refused)) {
       throw new AccessRefusedError(`Cannot use "${this.refused}"`);
     }
-    return await super.readTopology(all[0] ?? { type: "queue", name: "" });
+    return await this.#inner.read(all[0] ?? { type: "queue", name: "" });
   }
 
-  override readTopology(of: TopologyKey): Promise<TopologyView> {
+  read(of: TopologyKey): Promise<TopologyView> {
     return this.readTogether([of]);
   }
 
-  override applyChanges(
+  apply(
     changes: readonly TopologyChange[],
     version: string,
   ): Promise<ChangeResult> {
     this.changes++;
-    return super.applyChanges(changes, version);
+    return this.#inner.apply(changes, version);
   }
 }
 
@@ -73,7 +78,8 @@ async function withDeclarer(
 ): Promise<void> {
   const broker = new MemoryBroker(SYSTEM_CLOCK);
   const limits = new Limits(SYSTEM_CLOCK);
-  const store = new Together(broker, { clock: SYSTEM_CLOCK });
+  const memory = new MemoryStore(broker, { clock: SYSTEM_CLOCK });
+  const store = new Together(memory.topology);
   const declarer = new Declarer(store, limits);
   try {
     await run({
@@ -84,7 +90,7 @@ async function withDeclarer(
     });
   } finally {
     limits.clear();
-    await store[Symbol.asyncDispose]();
+    await memory[Symbol.asyncDispose]();
   }
 }
 

@@ -41,7 +41,7 @@ Deno.test("the memory broker counts deliveries, over connections", async () => {
 Deno.test("a consumer whose store is lost is told that it is", async () => {
   const error = new ConnectionError("it is gone", { code: "connection-lost" });
   const { channel, connection } = await open(() => ({
-    reserve: () => Promise.reject(error),
+    messages: { reserve: () => Promise.reject(error) },
   }));
   await channel.declareQueue(QUEUE);
   const subscription = await channel.consume("q", () => {}, { prefetch: 1 });

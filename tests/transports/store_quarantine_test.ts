@@ -16,27 +16,26 @@ import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
-import {
-  createStoreTransport,
-  type Store,
-} from "../../transports/store/mod.ts";
+import { createStoreTransport } from "../../transports/store/mod.ts";
 import { message, open, QUEUE } from "../support/stores.ts";
 import { changed, type Changes } from "../support/stores.ts";
 
 /** As a store that writes JSON, and takes so many characters of headers. */
-function picky(inner: MemoryStore, room = Infinity): Pick<Store, "put"> {
+function picky(inner: MemoryStore, room = Infinity): Changes {
   return {
-    put(items, options) {
-      for (const { message: { properties: { headers } } } of items) {
-        if (Object.values(headers ?? {}).some(Number.isNaN)) {
-          return Promise.reject(new EncodeError("NaN has no form in JSON"));
+    messages: {
+      put(items, options) {
+        for (const { message: { properties: { headers } } } of items) {
+          if (Object.values(headers ?? {}).some(Number.isNaN)) {
+            return Promise.reject(new EncodeError("NaN has no form in JSON"));
+          }
+          if (JSON.stringify(headers ?? {}).length > room) {
+            const code = "message-too-large";
+            return Promise.reject(new PublishError("no room", { code }));
+          }
         }
-        if (JSON.stringify(headers ?? {}).length > room) {
-          const code = "message-too-large";
-          return Promise.reject(new PublishError("no room", { code }));
-        }
-      }
-      return inner.put(items, options);
+        return inner.messages.put(items, options);
+      },
     },
   };
 }
@@ -82,7 +81,7 @@ async function stage(
         ...message("", "work"),
         properties: { messageId: "m", headers },
       };
-      await stores[0]?.put([{
+      await stores[0]?.messages.put([{
         queue: "work",
         message: injected,
         ttl: undefined,
@@ -198,7 +197,7 @@ Deno.test("a message that is no longer ours is told so, and not counted", async 
   const events: unknown[] = [];
   const { channel, connection, store } = await open((inner) => ({
     ...picky(inner),
-    setAside: (reservations) => Promise.resolve(reservations),
+    quarantine: { add: (reservations) => Promise.resolve(reservations) },
   }));
   await channel.declareQueue({
     ...QUEUE,
@@ -214,7 +213,7 @@ Deno.test("a message that is no longer ours is told so, and not counted", async 
   await channel.publish(message("", "q"));
   const delivery = await channel.get("q");
   assert(delivery !== undefined);
-  store.put = () => Promise.reject(new EncodeError("no"));
+  store.messages.put = () => Promise.reject(new EncodeError("no"));
   await assertRejects(
     () => channel.reject(delivery.deliveryTag, { requeue: false }),
     SettlementError,
@@ -225,9 +224,7 @@ Deno.test("a message that is no longer ours is told so, and not counted", async 
 
 Deno.test("a store without a quarantine keeps the message, and says so", async () => {
   const { channel, connection, store } = await open(picky);
-  delete store.setAside;
-  delete store.listAside;
-  delete store.putBack;
+  store.quarantine = undefined;
   await channel.declareQueue({
     ...QUEUE,
     arguments: {
@@ -238,14 +235,14 @@ Deno.test("a store without a quarantine keeps the message, and says so", async (
   await channel.publish(message("", "q"));
   const delivery = await channel.get("q");
   assert(delivery !== undefined);
-  const put = store.put;
-  store.put = () => Promise.reject(new EncodeError("no"));
+  const { put } = store.messages;
+  store.messages.put = () => Promise.reject(new EncodeError("no"));
   await assertRejects(
     () => channel.reject(delivery.deliveryTag, { requeue: false }),
     UnsupportedError,
     "is kept",
   );
-  store.put = put;
+  store.messages.put = put;
   await assertRejects(
     async () => await channel.listQuarantined?.("q", { limit: 1 }),
     UnsupportedError,

@@ -15,7 +15,7 @@ import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
 import {
   createStoreTransport,
-  type Store,
+  type MessageStore,
 } from "../../transports/store/mod.ts";
 import { TestClock } from "../support/clock.ts";
 import { changed, message, open, QUEUE } from "../support/stores.ts";
@@ -48,12 +48,14 @@ async function stage(error: Error) {
   const broker = new MemoryBroker(clock);
   const opened = await open(
     (inner) => ({
-      remove: (all) => failing.run(() => inner.remove(all)),
-      release: (all) => failing.run(() => inner.release(all)),
-      put: (items, options) =>
-        options?.instead === undefined
-          ? inner.put(items, options)
-          : failing.run(() => inner.put(items, options)),
+      messages: {
+        remove: (all) => failing.run(() => inner.messages.remove(all)),
+        release: (all) => failing.run(() => inner.messages.release(all)),
+        put: (items, options) =>
+          options?.instead === undefined
+            ? inner.messages.put(items, options)
+            : failing.run(() => inner.messages.put(items, options)),
+      },
     }),
     clock,
     broker,
@@ -149,9 +151,11 @@ Deno.test("close() waits for the settlements that are on their way", async () =>
   const broker = new MemoryBroker(clock);
   const { channel, connection } = await open(
     (inner) => ({
-      remove: async (all) => {
-        await answer;
-        return await inner.remove(all);
+      messages: {
+        remove: async (all) => {
+          await answer;
+          return await inner.messages.remove(all);
+        },
       },
     }),
     clock,
@@ -216,14 +220,15 @@ async function running(
       name: "failing",
       open: (_, opening) => {
         const inner = new MemoryStore(broker, opening);
-        const changes: Partial<Store> = {};
+        const changes: Partial<MessageStore> = {};
         if (verb === "put") {
           changes.put = (items, limits) =>
             limits?.instead === undefined
-              ? inner.put(items, limits)
-              : failing.run(() => inner.put(items, limits));
-        } else changes[verb] = (all) => failing.run(() => inner[verb](all));
-        return Promise.resolve(changed(inner, changes));
+              ? inner.messages.put(items, limits)
+              : failing.run(() => inner.messages.put(items, limits));
+        } else {changes[verb] = (all) =>
+            failing.run(() => inner.messages[verb](all));}
+        return Promise.resolve(changed(inner, { messages: changes }));
       },
     }),
   });
@@ -291,10 +296,12 @@ Deno.test("run() keeps a message that it may not park, tells of it, and goes on 
       open: (_, opening) => {
         const inner = new MemoryStore(broker, opening);
         return Promise.resolve(changed(inner, {
-          put: (items, limits) =>
-            limits?.instead === undefined
-              ? inner.put(items, limits)
-              : failing.run(() => inner.put(items, limits)),
+          messages: {
+            put: (items, limits) =>
+              limits?.instead === undefined
+                ? inner.messages.put(items, limits)
+                : failing.run(() => inner.messages.put(items, limits)),
+          },
         }));
       },
     }),

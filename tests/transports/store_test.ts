@@ -38,9 +38,11 @@ Deno.test("what is unsettled is renewed every third of its lease, and no more on
   const renewed: number[] = [];
   const { clock, channel, connection } = await open((inner) => ({
     limits: { ...inner.limits, lease: 3000 },
-    renew: (reservations) => {
-      renewed.push(reservations.length);
-      return Promise.resolve([]);
+    messages: {
+      renew: (reservations) => {
+        renewed.push(reservations.length);
+        return Promise.resolve([]);
+      },
     },
   }));
   await channel.declareQueue(QUEUE);
@@ -70,9 +72,11 @@ Deno.test("a failed renewal is repeated", async () => {
   let calls = 0;
   const { clock, channel, connection } = await open((inner) => ({
     limits: { ...inner.limits, lease: 3000 },
-    renew: () => {
-      calls++;
-      return Promise.reject(new Error("the broker is busy"));
+    messages: {
+      renew: () => {
+        calls++;
+        return Promise.reject(new Error("the broker is busy"));
+      },
     },
   }));
   await channel.declareQueue(QUEUE);
@@ -89,10 +93,12 @@ Deno.test("a failed renewal is repeated", async () => {
 Deno.test("a lost lease is told, makes room, and cannot be settled", async () => {
   const { clock, channel, connection } = await open((inner) => ({
     limits: { ...inner.limits, lease: 3000 },
-    renew: async (reservations) => {
-      // Somebody else has them now.
-      await inner.remove(reservations);
-      return reservations;
+    messages: {
+      renew: async (reservations) => {
+        // Somebody else has them now.
+        await inner.messages.remove(reservations);
+        return reservations;
+      },
     },
   }));
   await channel.declareQueue(QUEUE);
@@ -135,9 +141,11 @@ Deno.test("an owner beats every ten seconds, and deletes what the dead ones owne
   let died: readonly string[] = [];
   const { channel, connection } = await open(
     () => ({
-      beat: (owner, ttl) => {
-        beats.push(`${owner} ${ttl}`);
-        return Promise.resolve(died);
+      presence: {
+        heartbeat: (owner, ttl) => {
+          beats.push(`${owner} ${ttl}`);
+          return Promise.resolve(died);
+        },
       },
     }),
     clock,
@@ -158,23 +166,27 @@ Deno.test("an owner beats every ten seconds, and deletes what the dead ones owne
 Deno.test("what lies in a queue and is no message is delivered as such, and set aside when it is rejected", async () => {
   const aside: Reservation[] = [];
   const { channel, connection } = await open((inner) => ({
-    reserve: async (wants, options) => {
-      const reserved = await inner.reserve(wants, options);
-      return {
-        ...reserved,
-        reservations: reserved.reservations.map((each) =>
-          new Proxy(each, {
-            get: (target, key) =>
-              key === "message"
-                ? { error: new Error("garbage"), body: Uint8Array.of(7) }
-                : Reflect.get(target, key, target),
-          })
-        ),
-      };
+    messages: {
+      reserve: async (wants, options) => {
+        const reserved = await inner.messages.reserve(wants, options);
+        return {
+          ...reserved,
+          reservations: reserved.reservations.map((each) =>
+            new Proxy(each, {
+              get: (target, key) =>
+                key === "message"
+                  ? { error: new Error("garbage"), body: Uint8Array.of(7) }
+                  : Reflect.get(target, key, target),
+            })
+          ),
+        };
+      },
     },
-    setAside: (reservations) => {
-      aside.push(...reservations);
-      return Promise.resolve([]);
+    quarantine: {
+      add: (reservations) => {
+        aside.push(...reservations);
+        return Promise.resolve([]);
+      },
     },
   }));
   await channel.declareQueue(QUEUE);
@@ -190,9 +202,11 @@ Deno.test("what lies in a queue and is no message is delivered as such, and set 
 Deno.test("a fanout exchange is broadcast where the store can, and the outcome does not count", async () => {
   const heard: string[] = [];
   const { channel, connection } = await open(() => ({
-    broadcast: (exchange, { routingKey }) => {
-      heard.push(`${exchange} ${routingKey}`);
-      return Promise.resolve();
+    broadcasts: {
+      send: (exchange, { routingKey }) => {
+        heard.push(`${exchange} ${routingKey}`);
+        return Promise.resolve();
+      },
     },
   }));
   await channel.declareQueue(QUEUE);
@@ -212,17 +226,21 @@ Deno.test("a fanout exchange is broadcast where the store can, and the outcome d
 Deno.test("a fanout exchange leads to queues, and is announced with what is put, where the store does both", async () => {
   const seen: unknown[] = [];
   const { channel, connection } = await open((inner) => ({
-    broadcast: async (exchange, _, options) => {
-      const of = { type: "exchange", name: exchange } as const;
-      const { version } = await inner.readTopology(of);
-      if (version !== options?.version) return { type: "stale" };
-      seen.push(["broadcast", exchange]);
-      return { type: "sent", receivers: 0 };
+    broadcasts: {
+      send: async (exchange, _, options) => {
+        const of = { type: "exchange", name: exchange } as const;
+        const { version } = await inner.topology.read(of);
+        if (version !== options?.version) return { type: "stale" };
+        seen.push(["broadcast", exchange]);
+        return { type: "sent", receivers: 0 };
+      },
+      putsInto: ({ declaration }) => declaration.name === "q",
     },
-    putsBroadcast: ({ declaration }) => declaration.name === "q",
-    put: (items, options) => {
-      seen.push([items.map(({ queue }) => queue), options?.announced]);
-      return inner.put(items, options);
+    messages: {
+      put: (items, options) => {
+        seen.push([items.map(({ queue }) => queue), options?.announced]);
+        return inner.messages.put(items, options);
+      },
     },
   }));
   const mandatory = { ...message("amq.fanout", "k"), mandatory: true };
@@ -249,9 +267,11 @@ Deno.test("a fanout exchange leads to queues, and is announced with what is put,
 Deno.test("what is rejected and dead-lettered nowhere is dropped by the store's own rule", async () => {
   const dropped: string[] = [];
   const { channel, connection } = await open((inner) => ({
-    drop(reservations) {
-      dropped.push(...reservations.map(({ queue }) => queue));
-      return inner.remove(reservations);
+    messages: {
+      drop(reservations) {
+        dropped.push(...reservations.map(({ queue }) => queue));
+        return inner.messages.remove(reservations);
+      },
     },
   }));
   await channel.declareQueue(QUEUE);
@@ -265,13 +285,15 @@ Deno.test("what is rejected and dead-lettered nowhere is dropped by the store's 
 Deno.test("a dead letter is broadcast by a fanout exchange, and is gone from its queue", async () => {
   const heard: string[] = [];
   const { channel, connection } = await open(() => ({
-    broadcast: (exchange, { routingKey, properties }) => {
-      heard.push(
-        `${exchange} ${routingKey} ${
-          properties.headers?.["x-first-death-reason"]
-        }`,
-      );
-      return Promise.resolve();
+    broadcasts: {
+      send: (exchange, { routingKey, properties }) => {
+        heard.push(
+          `${exchange} ${routingKey} ${
+            properties.headers?.["x-first-death-reason"]
+          }`,
+        );
+        return Promise.resolve();
+      },
     },
   }));
   await channel.declareQueue({
@@ -288,9 +310,11 @@ Deno.test("a dead letter is broadcast by a fanout exchange, and is gone from its
 Deno.test("a store is asked for more before anybody works on what it gave", async () => {
   const order: string[] = [];
   const { channel, connection } = await open((inner) => ({
-    reserve: (wants, options) => {
-      order.push("asked");
-      return inner.reserve(wants, options);
+    messages: {
+      reserve: (wants, options) => {
+        order.push("asked");
+        return inner.messages.reserve(wants, options);
+      },
     },
   }));
   await channel.declareQueue(QUEUE);
@@ -308,17 +332,19 @@ Deno.test("a store hears of a settlement before it is asked for more, so that it
   for (const settle of ["ack", "reject"] as const) {
     const order: string[] = [];
     const { channel, connection } = await open((inner) => ({
-      reserve: (wants, options) => {
-        order.push("reserve");
-        return inner.reserve(wants, options);
-      },
-      remove: (reservations) => {
-        order.push("settle");
-        return inner.remove(reservations);
-      },
-      release: (reservations) => {
-        order.push("settle");
-        return inner.release(reservations);
+      messages: {
+        reserve: (wants, options) => {
+          order.push("reserve");
+          return inner.messages.reserve(wants, options);
+        },
+        remove: (reservations) => {
+          order.push("settle");
+          return inner.messages.remove(reservations);
+        },
+        release: (reservations) => {
+          order.push("settle");
+          return inner.messages.release(reservations);
+        },
       },
     }));
     await channel.declareQueue(QUEUE);

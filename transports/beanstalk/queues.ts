@@ -1,5 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Aside } from "../store/store.ts";
+import type { QuarantinedItem } from "../store/store.ts";
 import { readBody, Statistics, timeLeft } from "./body.ts";
 import type { Reply } from "./client.ts";
 import type { Deletions } from "./deletions.ts";
@@ -144,7 +144,7 @@ export class Queues {
     queue: string,
     limit: number,
     options?: CallOptions,
-  ): Promise<readonly Aside[]> {
+  ): Promise<readonly QuarantinedItem[]> {
     const found = limit > 0 ? await this.#buried(queue, options) : undefined;
     if (found === undefined) return [];
     const { message } = readBody(found.body ?? new Uint8Array());

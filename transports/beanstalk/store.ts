@@ -6,8 +6,10 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
 import type {
   ChangeResult,
+  MessageStore,
   PutOptions,
   PutResult,
+  QuarantineStore,
   Reservation,
   Reserved,
   ReserveOptions,
@@ -15,7 +17,7 @@ import type {
   Store,
   StoreItem,
   StoreLimits,
-  TopologyKey,
+  TopologyStore,
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
@@ -46,6 +48,12 @@ export class BeanstalkStore implements Store {
   readonly limits: StoreLimits;
   readonly capabilities: ReadonlySet<Capability>;
   readonly closed: Promise<CloseReason>;
+  readonly messages: MessageStore;
+  readonly topology: TopologyStore = {
+    read: this.#read.bind(this),
+    apply: this.#apply.bind(this),
+  };
+  readonly quarantine: QuarantineStore;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #context: StoreContext;
   readonly #link: Link;
@@ -126,6 +134,20 @@ export class BeanstalkStore implements Store {
       lease: LEAST_LEASE,
       queueNameBytes: MAX_TUBE,
     };
+    this.messages = {
+      count: this.#count.bind(this),
+      purge: this.#purge.bind(this),
+      put: this.#put.bind(this),
+      reserve: this.#reserve.bind(this),
+      remove: this.#remove.bind(this),
+      release: this.#release.bind(this),
+      renew: jobs.renew.bind(jobs),
+    };
+    this.quarantine = {
+      add: this.#bury.bind(this),
+      list: this.#queues.listAside.bind(this.#queues),
+      putBack: this.#queues.putBack.bind(this.#queues),
+    };
     context.onLost = (error) => this.#lose(error);
   }
 
@@ -166,14 +188,14 @@ export class BeanstalkStore implements Store {
     }
   }
 
-  readTopology(_of: TopologyKey): Promise<TopologyView> {
+  #read(): Promise<TopologyView> {
     return Promise.resolve({
       topology: this.#topology,
       version: this.#version,
     });
   }
 
-  applyChanges(
+  #apply(
     changes: readonly TopologyChange[],
     version: string,
     options?: CallOptions,
@@ -220,7 +242,7 @@ export class BeanstalkStore implements Store {
     return count;
   }
 
-  countMessages(
+  #count(
     queue: string,
     options?: CallOptions,
   ): Promise<number | undefined> {
@@ -232,7 +254,7 @@ export class BeanstalkStore implements Store {
     );
   }
 
-  purgeQueue(queue: string, options?: CallOptions): Promise<number> {
+  #purge(queue: string, options?: CallOptions): Promise<number> {
     return settled(
       this.#context.limits,
       this.#queues.purge(queue),
@@ -241,7 +263,7 @@ export class BeanstalkStore implements Store {
     );
   }
 
-  put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
+  #put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
     try {
       options?.signal?.throwIfAborted();
       if (
@@ -270,11 +292,11 @@ export class BeanstalkStore implements Store {
     });
     if (lost) return { type: "lost" };
     const result = await this.#putter.put(items, { deadline });
-    await this.remove([instead], { deadline });
+    await this.#remove([instead], { deadline });
     return result;
   }
 
-  reserve(
+  #reserve(
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
@@ -310,12 +332,12 @@ export class BeanstalkStore implements Store {
       return { reservations, missing: [] };
     } catch (error) {
       // Aborted or late on the way: what it takes goes back.
-      taking.then((taken) => this.release(taken)).catch(() => {});
+      taking.then((taken) => this.#release(taken)).catch(() => {});
       throw error;
     }
   }
 
-  remove(
+  #remove(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
@@ -325,7 +347,7 @@ export class BeanstalkStore implements Store {
     });
   }
 
-  release(
+  #release(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
@@ -336,23 +358,15 @@ export class BeanstalkStore implements Store {
     });
   }
 
-  renew(
+  #bury(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    return this.#jobs.renew(reservations, options);
-  }
-
-  readonly setAside: NonNullable<Store["setAside"]> = (all, options) =>
-    this.#jobs.settle(all, buryCommand, {
+    return this.#jobs.settle(reservations, buryCommand, {
       deadline: options?.deadline,
-      action: "set messages aside",
+      action: "quarantine messages",
     });
-
-  readonly listAside: NonNullable<Store["listAside"]> = (...call) =>
-    this.#queues.listAside(...call);
-  readonly putBack: NonNullable<Store["putBack"]> = (...call) =>
-    this.#queues.putBack(...call);
+  }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();

@@ -3,10 +3,12 @@ import { ClosedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
-  Aside,
   ChangeResult,
+  MessageStore,
   PutOptions,
   PutResult,
+  QuarantinedItem,
+  QuarantineStore,
   Reservation,
   Reserved,
   ReserveOptions,
@@ -15,6 +17,7 @@ import type {
   StoreItem,
   StoreLimits,
   TopologyKey,
+  TopologyStore,
   TopologyView,
 } from "../store/store.ts";
 import { copyOf } from "../../model/copies.ts";
@@ -55,10 +58,20 @@ const LOST: Promise<PutResult> = Promise.resolve({ type: "lost" });
 const NONE_LOST: Promise<readonly Reservation[]> = Promise.resolve([]);
 
 /** A connection to a broker in this process: what it reserved is given back when it closes. */
-export class MemoryStore implements Store {
+export class MemoryStore implements Store, MessageStore {
   readonly limits: StoreLimits = LIMITS;
   readonly capabilities: ReadonlySet<Capability> = CAPABILITIES;
   readonly closed: Promise<CloseReason>;
+  readonly messages: MessageStore = this;
+  readonly topology: TopologyStore = {
+    read: this.#read.bind(this),
+    apply: this.#apply.bind(this),
+  };
+  readonly quarantine: QuarantineStore = {
+    add: this.#setAside.bind(this),
+    list: this.#listAside.bind(this),
+    putBack: this.#putBack.bind(this),
+  };
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #broker: MemoryBroker;
   readonly #clock: ConnectOptions["clock"];
@@ -78,13 +91,13 @@ export class MemoryStore implements Store {
     this.#waits = new Limits(options.clock);
   }
 
-  readTopology(of: TopologyKey): Promise<TopologyView> {
+  #read(of: TopologyKey): Promise<TopologyView> {
     const { topology, version, routes } = this.#broker;
     if (of.type === "queue") this.#broker.use(of.name);
     return Promise.resolve({ topology, version, routes });
   }
 
-  applyChanges(
+  #apply(
     changes: readonly TopologyChange[],
     version: string,
   ): Promise<ChangeResult> {
@@ -101,11 +114,11 @@ export class MemoryStore implements Store {
     return Promise.resolve({ type: "applied", messageCount });
   }
 
-  countMessages(queue: string): Promise<number | undefined> {
+  count(queue: string): Promise<number | undefined> {
     return Promise.resolve(this.#broker.queue(queue)?.size);
   }
 
-  purgeQueue(queue: string): Promise<number> {
+  purge(queue: string): Promise<number> {
     return Promise.resolve(this.#broker.queue(queue)?.purge() ?? 0);
   }
 
@@ -268,7 +281,7 @@ export class MemoryStore implements Store {
     return Promise.resolve(lost);
   }
 
-  setAside(
+  #setAside(
     reservations: readonly Reservation[],
   ): Promise<readonly Reservation[]> {
     const lost: Reservation[] = [];
@@ -280,7 +293,10 @@ export class MemoryStore implements Store {
     return Promise.resolve(lost);
   }
 
-  listAside(queue: string, limit: number): Promise<readonly Aside[]> {
+  #listAside(
+    queue: string,
+    limit: number,
+  ): Promise<readonly QuarantinedItem[]> {
     const aside = [...this.#broker.aside(queue)].slice(0, limit);
     return Promise.resolve(
       aside.map(([handle, { message }]) => ({
@@ -290,7 +306,7 @@ export class MemoryStore implements Store {
     );
   }
 
-  putBack(
+  #putBack(
     queue: string,
     handles: readonly string[] | undefined,
   ): Promise<number> {

@@ -1,5 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Aside, Reservation } from "../store/store.ts";
+import type { QuarantinedItem, Reservation } from "../store/store.ts";
 import { BroadcastReservation } from "./broadcasts.ts";
 import { filtersOf } from "./claims.ts";
 import type { Context } from "./context.ts";
@@ -152,7 +152,7 @@ export class Settling {
     queue: string,
     limit: number | undefined,
     options?: CallOptions,
-  ): Promise<readonly Aside[]> {
+  ): Promise<readonly QuarantinedItem[]> {
     const found = await this.#findAside(queue, limit, options);
     return found.map((document) => ({
       handle: String(document._id),

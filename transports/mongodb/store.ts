@@ -2,17 +2,15 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { ClosedError, MessagingError } from "../../model/errors.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
+  BroadcastStore,
   ChangeResult,
-  PutOptions,
-  PutResult,
-  Reservation,
-  Reserved,
-  ReserveOptions,
-  ReserveWant,
+  MessageStore,
+  PresenceStore,
+  QuarantineStore,
   Store,
-  StoreItem,
   StoreLimits,
   TopologyKey,
+  TopologyStore,
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason } from "../transport.ts";
@@ -49,6 +47,12 @@ export class MongodbStore implements Store {
   readonly limits: StoreLimits;
   readonly capabilities: ReadonlySet<Capability>;
   readonly closed: Promise<CloseReason>;
+  readonly messages: MessageStore;
+  readonly topology: TopologyStore;
+  readonly presence: PresenceStore;
+  /** There if fanout exchanges are not to be routed to queues. */
+  readonly broadcasts: BroadcastStore | undefined;
+  readonly quarantine: QuarantineStore;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #context: Context;
   readonly #owner: string;
@@ -60,8 +64,6 @@ export class MongodbStore implements Store {
   readonly #owners: Owners;
   readonly #expiry: Expiry;
   readonly #broadcasts: Broadcasts | undefined;
-  /** There if fanout exchanges are not to be routed to queues. */
-  readonly broadcast?: NonNullable<Store["broadcast"]>;
   #closing: Promise<void> | undefined;
 
   /** Makes a store of an open client. */
@@ -74,10 +76,7 @@ export class MongodbStore implements Store {
     const broadcasts = context.settings.broadcasts
       ? new Broadcasts(context, () => this.#tables.view.topology)
       : undefined;
-    this.#broadcasts = broadcasts;
-    if (broadcasts !== undefined) {
-      this.broadcast = (...call) => broadcasts.send(...call);
-    }
+    this.broadcasts = this.#broadcasts = broadcasts;
     this.capabilities = broadcasts === undefined
       ? CAPABILITIES
       : new Set([...CAPABILITIES].filter((each) => each !== "queued-fanout"));
@@ -108,6 +107,27 @@ export class MongodbStore implements Store {
     );
     this.#owners = new Owners(context);
     this.#expiry = new Expiry(context, this.#tables);
+    this.messages = {
+      count: this.#count.bind(this),
+      purge: this.#purge.bind(this),
+      put: this.#puts.put.bind(this.#puts),
+      reserve: this.#reserving.reserve.bind(this.#reserving),
+      remove: this.#settling.remove.bind(this.#settling),
+      release: this.#settling.release.bind(this.#settling),
+      renew: this.#settling.renew.bind(this.#settling),
+      promoteDue: this.#promoteDue.bind(this),
+    };
+    this.topology = {
+      read: this.#read.bind(this),
+      apply: this.#apply.bind(this),
+      findQueue: this.#tables.findQueue.bind(this.#tables),
+    };
+    this.presence = { heartbeat: this.#heartbeat.bind(this) };
+    this.quarantine = {
+      add: this.#settling.setAside.bind(this.#settling),
+      list: this.#settling.listAside.bind(this.#settling),
+      putBack: this.#settling.putBack.bind(this.#settling),
+    };
   }
 
   /** Makes collections and indexes, and gives back what an earlier connection of the owner held. */
@@ -162,7 +182,7 @@ export class MongodbStore implements Store {
     }
   }
 
-  async readTopology(
+  async #read(
     of: TopologyKey,
     options?: CallOptions,
   ): Promise<TopologyView> {
@@ -171,7 +191,7 @@ export class MongodbStore implements Store {
     return await this.#expiry.use(of.name, view, options);
   }
 
-  async applyChanges(
+  async #apply(
     changes: readonly TopologyChange[],
     version: string,
     options?: CallOptions,
@@ -215,10 +235,7 @@ export class MongodbStore implements Store {
     }
   }
 
-  readonly findQueue: NonNullable<Store["findQueue"]> = (...call) =>
-    this.#tables.findQueue(...call);
-
-  async countMessages(
+  async #count(
     queue: string,
     options?: CallOptions,
   ): Promise<number | undefined> {
@@ -242,7 +259,7 @@ export class MongodbStore implements Store {
       : undefined;
   }
 
-  async purgeQueue(queue: string, options?: CallOptions): Promise<number> {
+  async #purge(queue: string, options?: CallOptions): Promise<number> {
     const { client, settings: { names } } = this.#context;
     return await this.#context.call(
       `purge queue "${queue}"`,
@@ -251,39 +268,7 @@ export class MongodbStore implements Store {
     );
   }
 
-  put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
-    return this.#puts.put(items, options);
-  }
-
-  reserve(
-    wants: readonly ReserveWant[],
-    options: ReserveOptions,
-  ): Promise<Reserved> {
-    return this.#reserving.reserve(wants, options);
-  }
-
-  remove(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#settling.remove(reservations, options);
-  }
-
-  release(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#settling.release(reservations, options);
-  }
-
-  renew(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#settling.renew(reservations, options);
-  }
-
-  async ripen(
+  async #promoteDue(
     queues: readonly string[],
     options?: CallOptions,
   ): Promise<number> {
@@ -296,16 +281,7 @@ export class MongodbStore implements Store {
     return next;
   }
 
-  readonly setAside: NonNullable<Store["setAside"]> = (all, options) =>
-    this.#settling.setAside(all, options);
-
-  readonly listAside: NonNullable<Store["listAside"]> = (...call) =>
-    this.#settling.listAside(...call);
-
-  readonly putBack: NonNullable<Store["putBack"]> = (...call) =>
-    this.#settling.putBack(...call);
-
-  async beat(
+  async #heartbeat(
     owner: string,
     ttl: number,
     options?: CallOptions,

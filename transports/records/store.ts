@@ -2,19 +2,19 @@ import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { asError } from "../../model/error_text.ts";
 import { ClosedError, TimeoutError } from "../../model/errors.ts";
-import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
-  ChangeResult,
+  MessageStore,
+  PresenceStore,
   PutOptions,
   PutResult,
+  QuarantinedItem,
+  QuarantineStore,
   Reservation,
-  Reserved,
-  ReserveOptions,
-  ReserveWant,
   Store,
   StoreItem,
   StoreLimits,
   TopologyKey,
+  TopologyStore,
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
@@ -53,15 +53,23 @@ export class RecordsStore implements Store {
   readonly limits: StoreLimits;
   readonly capabilities: ReadonlySet<Capability>;
   readonly closed: Promise<CloseReason>;
+  readonly messages: MessageStore;
+  readonly topology: TopologyStore;
+  readonly presence: PresenceStore = { heartbeat: this.#heartbeat.bind(this) };
+  readonly quarantine: QuarantineStore = {
+    add: this.#addToQuarantine.bind(this),
+    list: this.#listQuarantine.bind(this),
+    putBack: this.#putBack.bind(this),
+  };
   readonly #records: Records;
   readonly #database: Database;
   readonly #waits: Limits;
-  readonly #topology: SharedTopology;
+  readonly #tables: SharedTopology;
   readonly #declarations: Declarations;
   readonly #leases: Leases;
   readonly #receiver: Receiver;
   readonly #putter: Putter;
-  readonly #quarantine: Quarantine;
+  readonly #aside: Quarantine;
   readonly #contents: QueueContents;
   readonly #unacked: Unacked;
   #end: Error | undefined;
@@ -85,7 +93,7 @@ export class RecordsStore implements Store {
       lease,
     };
     const database = this.#database = new Database(records, clock);
-    const topology = this.#topology = new SharedTopology(database, clock);
+    const topology = this.#tables = new SharedTopology(database, clock);
     this.#contents = new QueueContents(database, topology);
     this.#unacked = new Unacked(
       database,
@@ -114,7 +122,20 @@ export class RecordsStore implements Store {
       unacked: this.#unacked,
     });
     this.#putter = new Putter(database, topology, recordBytes);
-    this.#quarantine = new Quarantine(database, this.#putter);
+    this.#aside = new Quarantine(database, this.#putter);
+    this.messages = {
+      count: this.#count.bind(this),
+      purge: this.#contents.purge.bind(this.#contents),
+      put: this.#put.bind(this),
+      reserve: this.#receiver.reserve.bind(this.#receiver),
+      remove: this.#remove.bind(this),
+      release: this.#release.bind(this),
+      renew: this.#renew.bind(this),
+    };
+    this.topology = {
+      read: this.#read.bind(this),
+      apply: this.#declarations.apply.bind(this.#declarations),
+    };
     void records.closed.then((reason) => {
       if (reason.type === "lost") this.#finish(reason.error);
     });
@@ -132,7 +153,7 @@ export class RecordsStore implements Store {
     const options = { signal, deadline };
     try {
       // First, before anything is written: the database may be of another version.
-      await store.#topology.look(options);
+      await store.#tables.look(options);
       await store.#leases.takeOver(options);
       return store;
     } catch (error) {
@@ -142,7 +163,7 @@ export class RecordsStore implements Store {
     }
   }
 
-  async readTopology(
+  async #read(
     of: TopologyKey,
     options?: CallOptions,
   ): Promise<TopologyView> {
@@ -151,28 +172,16 @@ export class RecordsStore implements Store {
     return view;
   }
 
-  applyChanges(
-    changes: readonly TopologyChange[],
-    version: string,
-    options?: CallOptions,
-  ): Promise<ChangeResult> {
-    return this.#declarations.apply(changes, version, options);
-  }
-
-  async countMessages(
+  async #count(
     queue: string,
     options?: CallOptions,
   ): Promise<number | undefined> {
-    const { topology } = this.#topology.view;
+    const { topology } = this.#tables.view;
     if (topology.queue(queue) === undefined) return undefined;
     return await this.#contents.count(queue, options);
   }
 
-  purgeQueue(queue: string, options?: CallOptions): Promise<number> {
-    return this.#contents.purge(queue, options);
-  }
-
-  async put(
+  async #put(
     items: readonly StoreItem[],
     options?: PutOptions,
   ): Promise<PutResult> {
@@ -183,7 +192,7 @@ export class RecordsStore implements Store {
     }
     const written = await this.#putter.put(items, options);
     if (instead !== undefined) {
-      const [lost] = await this.remove([instead], options);
+      const [lost] = await this.#remove([instead], options);
       if (lost !== undefined) {
         const takingBack = this.#putter.takeBack(written);
         await this.#bounded(takingBack, options, "take back messages");
@@ -196,14 +205,7 @@ export class RecordsStore implements Store {
     return { type: "put", displaced: [] };
   }
 
-  reserve(
-    wants: readonly ReserveWant[],
-    options: ReserveOptions,
-  ): Promise<Reserved> {
-    return this.#receiver.reserve(wants, options);
-  }
-
-  async remove(
+  async #remove(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
@@ -214,7 +216,7 @@ export class RecordsStore implements Store {
     );
   }
 
-  async release(
+  async #release(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
@@ -222,7 +224,7 @@ export class RecordsStore implements Store {
     return await this.#bounded(released, options, "settle messages");
   }
 
-  async renew(
+  async #renew(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
@@ -235,26 +237,37 @@ export class RecordsStore implements Store {
     return lost;
   }
 
-  readonly setAside: NonNullable<Store["setAside"]> = async (all, options) => {
+  async #addToQuarantine(
+    all: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
     const ours = all.filter((each) => each instanceof RecordReservation);
-    await this.#bounded(this.#quarantine.add(ours), options, "quarantine");
-    return await this.remove(all, options);
-  };
+    await this.#bounded(this.#aside.add(ours), options, "quarantine");
+    return await this.#remove(all, options);
+  }
 
-  readonly listAside: NonNullable<Store["listAside"]> = async (...call) => {
-    const rows = await this.#quarantine.list(...call);
+  async #listQuarantine(
+    queue: string,
+    limit: number,
+    options?: CallOptions,
+  ): Promise<readonly QuarantinedItem[]> {
+    const rows = await this.#aside.list(queue, limit, options);
     return rows.map((row) => ({ handle: row.id, message: messageOf(row) }));
-  };
+  }
 
-  readonly putBack: NonNullable<Store["putBack"]> = async (...call) => {
-    const back = await this.#quarantine.putBack(...call);
+  async #putBack(
+    queue: string,
+    handles: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number> {
+    const back = await this.#aside.putBack(queue, handles, options);
     for (const { id, revision } of back) {
       this.#receiver.onChange(id, revision, false);
     }
     return back.length;
-  };
+  }
 
-  async beat(
+  async #heartbeat(
     _owner: string,
     ttl: number,
     options?: CallOptions,
@@ -272,7 +285,7 @@ export class RecordsStore implements Store {
     this.#finish(new ClosedError("Cannot use the connection: it is closed"));
     try {
       await this.#receiver.drained();
-      await this.release(this.#unacked.all());
+      await this.#release(this.#unacked.all());
       await this.#leases.end();
     } catch {
       // Closing ends quietly: what is unacked goes back when the lease has expired.
@@ -290,7 +303,7 @@ export class RecordsStore implements Store {
     this.#end = error;
     this.#receiver.close(error);
     this.#waits.clear();
-    this.#topology.close();
+    this.#tables.close();
     this.#database.close();
   }
 

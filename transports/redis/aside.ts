@@ -1,5 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Aside } from "../store/store.ts";
+import type { QuarantinedItem } from "../store/store.ts";
 import type { Core } from "./core.ts";
 import { readStored } from "./stored.ts";
 
@@ -25,8 +25,8 @@ export async function listAside(
   queue: string,
   limit: number,
   options?: CallOptions,
-): Promise<readonly Aside[]> {
-  const listed: Aside[] = [];
+): Promise<readonly QuarantinedItem[]> {
+  const listed: QuarantinedItem[] = [];
   for await (const { handle, bytes } of all(core, queue, options)) {
     listed.push({ handle, message: readStored(bytes).message });
     if (listed.length === limit) break;

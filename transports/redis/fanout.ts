@@ -2,8 +2,13 @@ import { Ring } from "../../async/ring.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
-import type { BroadcastOptions, BroadcastResult } from "../store/store.ts";
-import { Adoption, type AdoptionHost } from "./adoption.ts";
+import type { QueueRecord } from "../../virtual/topology.ts";
+import type {
+  BroadcastOptions,
+  BroadcastResult,
+  BroadcastStore,
+} from "../store/store.ts";
+import { Adoption, type AdoptionHost, isOurs } from "./adoption.ts";
 import type { RedisClient } from "./client.ts";
 import { type Core, versionArguments } from "./core.ts";
 import { Listening } from "./listening.ts";
@@ -35,7 +40,9 @@ export interface FanoutHost extends AdoptionHost {
  * With `pubsub` it is as Kombu has it: who consumes from a queue that is bound listens,
  * and what comes is held here.
  */
-export class Fanout {
+export class Fanout implements BroadcastStore {
+  /** There unless fanout is by PUB/SUB alone. */
+  readonly putsInto?: (queue: QueueRecord) => boolean;
   readonly #core: Core;
   readonly #host: FanoutHost;
   readonly #listening: Listening;
@@ -54,6 +61,7 @@ export class Fanout {
     this.#host = host;
     const adoption = mode === "queue" ? new Adoption(core, host) : undefined;
     this.#adoption = adoption;
+    if (adoption !== undefined) this.putsInto = isOurs;
     this.#listening = new Listening(core, listener, {
       mustHear: adoption === undefined,
       onMessage: (exchange, bytes) => {

@@ -55,8 +55,22 @@ export class Settlement {
     return lost;
   }
 
-  /** Puts messages back; marks those that were delivered. */
-  async release(
+  /** Puts messages back that were delivered, and marks them. */
+  release(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#putBack(reservations, true, options);
+  }
+
+  /** Puts messages back as they were: nobody has seen them. */
+  giveBack(
+    reservations: readonly Reservation[],
+  ): Promise<readonly Reservation[]> {
+    return this.#putBack(reservations, false);
+  }
+
+  async #putBack(
     reservations: readonly Reservation[],
     delivered: boolean,
     options?: CallOptions,

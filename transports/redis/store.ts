@@ -4,18 +4,14 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
+  BroadcastStore,
   ChangeResult,
-  PutOptions,
-  PutResult,
-  Reservation,
-  Reserved,
-  ReserveOptions,
-  ReserveWant,
+  MessageStore,
+  PresenceStore,
+  QuarantineStore,
   Store,
-  StoreItem,
   StoreLimits,
-  TopologyKey,
-  TopologyView,
+  TopologyStore,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import type { RedisClient } from "./client.ts";
@@ -23,7 +19,6 @@ import { decode } from "./reply.ts";
 import { connect } from "./connect.ts";
 import { Core } from "./core.ts";
 import { takenForDeadError } from "./errors.ts";
-import { isOurs } from "./adoption.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { Fanout } from "./fanout.ts";
 import { ForeignQueues } from "./foreign_queues.ts";
@@ -46,8 +41,11 @@ export class RedisStore implements Store {
   readonly limits: StoreLimits;
   readonly capabilities: ReadonlySet<Capability>;
   readonly closed: Promise<CloseReason>;
-  /** There unless fanout is by PUB/SUB alone. */
-  readonly putsBroadcast?: NonNullable<Store["putsBroadcast"]>;
+  readonly messages: MessageStore;
+  readonly topology: TopologyStore;
+  readonly presence: PresenceStore;
+  readonly broadcasts: BroadcastStore;
+  readonly quarantine: QuarantineStore;
   readonly #core: Core;
   readonly #listener: RedisClient;
   readonly #owner: string;
@@ -101,7 +99,7 @@ export class RedisStore implements Store {
       strategy: redis.queueOrderStrategy,
       rings,
       giveBack: (reservations) => {
-        this.#settlement.release(reservations, false).catch(() => {});
+        this.#settlement.giveBack(reservations).catch(() => {});
       },
       refresh: async () => {
         await this.#tables.read({ type: "owner", name: this.#owner });
@@ -110,7 +108,7 @@ export class RedisStore implements Store {
     });
     this.#putter = new Putter(core, {
       giveBack: (reservations) => {
-        this.#settlement.release(reservations, false).catch(() => {});
+        this.#settlement.giveBack(reservations).catch(() => {});
       },
       put: (queue) => this.#reserver.ring(queue),
       timed: () => this.#reserver.ringDue(),
@@ -132,7 +130,29 @@ export class RedisStore implements Store {
         await this.#tables.read({ type: "exchange", name }, limits);
       },
     });
-    if (redis.fanout === "queue") this.putsBroadcast = isOurs;
+    this.messages = {
+      count: this.#count.bind(this),
+      purge: this.#purge.bind(this),
+      put: this.#putter.put.bind(this.#putter),
+      reserve: this.#reserver.reserve.bind(this.#reserver),
+      remove: this.#settlement.remove.bind(this.#settlement),
+      release: this.#settlement.release.bind(this.#settlement),
+      renew: this.#settlement.renew.bind(this.#settlement),
+      promoteDue: this.#promoteDue.bind(this),
+    };
+    this.topology = {
+      read: this.#tables.read.bind(this.#tables),
+      readTogether: this.#tables.readTogether.bind(this.#tables),
+      apply: this.#apply.bind(this),
+      findQueue: this.#foreign.find.bind(this.#foreign),
+    };
+    this.presence = { heartbeat: this.#heartbeat.bind(this) };
+    this.broadcasts = this.#fanout;
+    this.quarantine = {
+      add: this.#settlement.setAside.bind(this.#settlement),
+      list: listAside.bind(undefined, core),
+      putBack: this.#putBack.bind(this),
+    };
     // The one is of no use without the other.
     const first = Promise.race([core.commands.closed, listener.closed]);
     this.closed = first.then(async (reason) => {
@@ -200,18 +220,7 @@ export class RedisStore implements Store {
     }
   }
 
-  readTopology(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
-    return this.#tables.read(of, options);
-  }
-
-  readTogether(
-    all: readonly TopologyKey[],
-    options?: CallOptions,
-  ): Promise<TopologyView> {
-    return this.#tables.readTogether(all, options);
-  }
-
-  async applyChanges(
+  async #apply(
     changes: readonly TopologyChange[],
     version: string,
     options?: CallOptions,
@@ -229,13 +238,7 @@ export class RedisStore implements Store {
     await this.#fanout.follow(this.#owner, options);
   }
 
-  readonly broadcast: NonNullable<Store["broadcast"]> = (...call) =>
-    this.#fanout.send(...call);
-
-  readonly findQueue: NonNullable<Store["findQueue"]> = (...call) =>
-    this.#foreign.find(...call);
-
-  async countMessages(
+  async #count(
     queue: string,
     options?: CallOptions,
   ): Promise<number | undefined> {
@@ -252,48 +255,13 @@ export class RedisStore implements Store {
     return count;
   }
 
-  async purgeQueue(queue: string, options?: CallOptions): Promise<number> {
+  async #purge(queue: string, options?: CallOptions): Promise<number> {
     const action = `purge queue "${queue}"`;
     const reply = await this.#core.run("purge", action, [queue], options);
     return Number(reply) + this.#fanout.purge(queue);
   }
 
-  put(
-    items: readonly StoreItem[],
-    options: PutOptions = {},
-  ): Promise<PutResult> {
-    return this.#putter.put(items, options);
-  }
-
-  reserve(
-    wants: readonly ReserveWant[],
-    options: ReserveOptions,
-  ): Promise<Reserved> {
-    return this.#reserver.reserve(wants, options);
-  }
-
-  remove(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#settlement.remove(reservations, options);
-  }
-
-  release(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#settlement.release(reservations, true, options);
-  }
-
-  renew(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#settlement.renew(reservations, options);
-  }
-
-  async ripen(
+  async #promoteDue(
     _queues: readonly string[],
     options?: CallOptions,
   ): Promise<number> {
@@ -311,19 +279,17 @@ export class RedisStore implements Store {
     return Number(next) < 0 ? Infinity : Number(next);
   }
 
-  readonly setAside: NonNullable<Store["setAside"]> = (all, options) =>
-    this.#settlement.setAside(all, options);
-
-  readonly listAside: NonNullable<Store["listAside"]> = (...call) =>
-    listAside(this.#core, ...call);
-
-  readonly putBack: NonNullable<Store["putBack"]> = async (queue, ...call) => {
-    const count = await putBack(this.#core, queue, ...call);
+  async #putBack(
+    queue: string,
+    handles: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number> {
+    const count = await putBack(this.#core, queue, handles, options);
     if (count > 0) this.#reserver.ring(queue);
     return count;
-  };
+  }
 
-  async beat(
+  async #heartbeat(
     owner: string,
     ttl: number,
     options?: CallOptions,

@@ -1,6 +1,10 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { NotFoundError } from "../../model/errors.ts";
-import type { Aside, Reservation } from "../store/store.ts";
+import type {
+  QuarantinedItem,
+  QuarantineStore,
+  Reservation,
+} from "../store/store.ts";
 import { decodeBody } from "./body.ts";
 import type { SendEntry } from "./entry.ts";
 import { requestError, sendError } from "./errors.ts";
@@ -21,7 +25,7 @@ const WAIT = 1;
  * Messages that could not be read or not be written again, as they were: each queue has
  * another for them, which is created with the first.
  */
-export class Quarantine {
+export class Quarantine implements QuarantineStore {
   readonly #queues: Queues;
   readonly #settlements: Settlements;
 
@@ -78,7 +82,7 @@ export class Quarantine {
     queue: string,
     limit: number,
     options?: CallOptions,
-  ): Promise<readonly Aside[]> {
+  ): Promise<readonly QuarantinedItem[]> {
     const place = await this.#queues.quarantine(queue, options);
     if (place === undefined) return [];
     const found = new Map<string, ReceivedMessage>();

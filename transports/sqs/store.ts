@@ -7,22 +7,18 @@ import {
   UnsupportedError,
 } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
-import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
-  Aside,
-  ChangeResult,
-  PutOptions,
-  PutResult,
+  BroadcastStore,
+  MessageStore,
+  QuarantineStore,
   ReleaseOptions,
   Reservation,
   Reserved,
   ReserveOptions,
   ReserveWant,
   Store,
-  StoreItem,
   StoreLimits,
-  TopologyKey,
-  TopologyView,
+  TopologyStore,
 } from "../store/store.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 import { decodeBody } from "./body.ts";
@@ -59,11 +55,11 @@ export class SqsStore implements Store {
   readonly limits: StoreLimits;
   readonly capabilities: ReadonlySet<Capability>;
   readonly closed: Promise<CloseReason>;
-  readonly broadcast?: (
-    exchange: string,
-    message: Publishing,
-    options?: CallOptions,
-  ) => Promise<void>;
+  readonly messages: MessageStore;
+  readonly topology: TopologyStore;
+  /** There where fanout exchanges are topics of SNS. */
+  readonly broadcasts: BroadcastStore | undefined;
+  readonly quarantine: QuarantineStore;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #settings: SqsSettings;
   readonly #clients: Clients;
@@ -132,42 +128,33 @@ export class SqsStore implements Store {
       this.#settlements,
       this.#limits,
     );
-    if (fanout !== undefined) {
-      this.broadcast = (exchange, message, options) =>
-        this.#broadcast(fanout, exchange, message, options);
-    }
-  }
-
-  readTopology(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
-    return this.#tables.read(of, options);
-  }
-
-  applyChanges(
-    changes: readonly TopologyChange[],
-    version: string,
-    options?: CallOptions,
-  ): Promise<ChangeResult> {
-    return this.#tables.apply(changes, version, options);
-  }
-
-  countMessages(
-    queue: string,
-    options?: CallOptions,
-  ): Promise<number | undefined> {
-    return this.#tables.countMessages(queue, options);
+    this.messages = {
+      count: this.#tables.countMessages.bind(this.#tables),
+      purge: this.#purge.bind(this),
+      put: this.#putter.put.bind(this.#putter),
+      reserve: this.#reserve.bind(this),
+      remove: this.#remove.bind(this),
+      release: this.#release.bind(this),
+      renew: this.#renew.bind(this),
+      drop: this.#drop.bind(this),
+      redrives: this.#redrives.bind(this),
+    };
+    this.topology = this.#tables;
+    this.broadcasts = fanout && { send: this.#broadcast.bind(this, fanout) };
+    this.quarantine = this.#quarantine;
   }
 
   /** One by one, for SQS's own purge takes those that are out, too, and not more than once a minute. */
-  async purgeQueue(queue: string, options?: CallOptions): Promise<number> {
+  async #purge(queue: string, options?: CallOptions): Promise<number> {
     let count = 0;
     const work = async () => {
       for (;;) {
-        const { reservations } = await this.reserve(
+        const { reservations } = await this.#reserve(
           [{ queue, limit: this.limits.reserveCount }],
           { ...options, wait: 0 },
         );
         if (reservations.length === 0) return;
-        const lost = await this.remove(reservations, options);
+        const lost = await this.#remove(reservations, options);
         count += reservations.length - lost.length;
       }
     };
@@ -175,11 +162,7 @@ export class SqsStore implements Store {
     return count;
   }
 
-  put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
-    return this.#putter.put(items, options);
-  }
-
-  async reserve(
+  async #reserve(
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
@@ -222,7 +205,7 @@ export class SqsStore implements Store {
     }
   }
 
-  remove(
+  #remove(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
@@ -230,7 +213,7 @@ export class SqsStore implements Store {
   }
 
   /** As Kombu: where SQS has a redrive policy, or may have one, it is left to that; the message comes again until it is moved. */
-  async drop(
+  async #drop(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
@@ -238,12 +221,12 @@ export class SqsStore implements Store {
       if (!this.#settlements.isOurs(each)) return [each];
       return await this.#queues.redrives(each.from, options)
         ? []
-        : await this.remove([each], options);
+        : await this.#remove([each], options);
     });
     return (await Promise.all(lost)).flat();
   }
 
-  async redrives(
+  async #redrives(
     reservation: Reservation,
     options?: CallOptions,
   ): Promise<boolean> {
@@ -251,30 +234,7 @@ export class SqsStore implements Store {
       await this.#queues.redrives(reservation.from, options);
   }
 
-  setAside(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#quarantine.add(reservations, options);
-  }
-
-  listAside(
-    queue: string,
-    limit: number,
-    options?: CallOptions,
-  ): Promise<readonly Aside[]> {
-    return this.#quarantine.list(queue, limit, options);
-  }
-
-  putBack(
-    queue: string,
-    handles: readonly string[] | undefined,
-    options?: CallOptions,
-  ): Promise<number> {
-    return this.#quarantine.putBack(queue, handles, options);
-  }
-
-  release(
+  #release(
     reservations: readonly Reservation[],
     options?: ReleaseOptions,
   ): Promise<readonly Reservation[]> {
@@ -288,7 +248,7 @@ export class SqsStore implements Store {
     );
   }
 
-  renew(
+  #renew(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {

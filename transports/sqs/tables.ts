@@ -7,6 +7,7 @@ import { Topology, type TopologyChange } from "../../virtual/topology.ts";
 import type {
   ChangeResult,
   TopologyKey,
+  TopologyStore,
   TopologyView,
 } from "../store/store.ts";
 import type { Fanout } from "./fanout.ts";
@@ -24,7 +25,7 @@ export interface TablesHooks {
  * What this connection knows of exchanges, queues and bindings, and what comes of it at
  * AWS: queues, topics and subscriptions.
  */
-export class SqsTables {
+export class SqsTables implements TopologyStore {
   readonly #queues: Queues;
   readonly #fanout: Fanout | undefined;
   readonly #hooks: TablesHooks;

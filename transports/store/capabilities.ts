@@ -5,19 +5,15 @@ import type { Capability } from "../transport.ts";
 import type { Store } from "./store.ts";
 
 /**
- * Says what a store can do: what it says itself, and by its optional verbs.
+ * Says what a store can do: what it says itself, and by its optional parts.
  *
  * @param store The store.
  * @returns Its capabilities.
  */
 export function capabilitiesOf(
-  { capabilities, setAside, listAside, putBack }: Pick<
-    Store,
-    "capabilities" | "setAside" | "listAside" | "putBack"
-  >,
+  { capabilities, quarantine }: Pick<Store, "capabilities" | "quarantine">,
 ): ReadonlySet<Capability> {
-  return setAside === undefined || listAside === undefined ||
-      putBack === undefined
+  return quarantine === undefined
     ? capabilities
     : new Set<Capability>([...capabilities, "quarantine"]);
 }

@@ -159,14 +159,14 @@ export class StoreChannel implements Channel {
     const { store, owner, deadLetters } = this.#context;
     const of = { type: "queue", name: queue } as const;
     await withQueue(store, queue, options, async () => {
-      const { topology } = await store.readTopology(of, options);
+      const { topology } = await store.topology.read(of, options);
       if (
         topology.queue(queue) !== undefined ||
         store.capabilities.has("known-queues")
       ) checkQueue(topology, queue, owner);
     });
     for (;;) {
-      const { reservations, missing, failed } = await store.reserve(
+      const { reservations, missing, failed } = await store.messages.reserve(
         [{ queue, limit: 1 }],
         { ...options, wait: 0 },
       );
@@ -199,7 +199,7 @@ export class StoreChannel implements Channel {
     }
     if (options?.noAck) {
       try {
-        await store.remove([reservation], options);
+        await store.messages.remove([reservation], options);
       } catch (error) {
         await leftovers.release([reservation]); // nobody has seen it
         throw error;

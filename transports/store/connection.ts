@@ -121,7 +121,10 @@ class StoreConnection implements TransportConnection {
       this.#limits,
       () => clock.now() + operationTimeout,
     );
-    const leftovers = this.#leftovers = new Leftovers(store, options);
+    const leftovers = this.#leftovers = new Leftovers(
+      store.messages,
+      options,
+    );
     const quarantine = new Quarantine(store, options.onEvent);
     this.#deadLetters = new DeadLetters(
       store,
@@ -131,9 +134,9 @@ class StoreConnection implements TransportConnection {
       () => clock.wall(),
       options.onEvent,
     );
-    const declarer = new Declarer(store, this.#limits);
-    this.#ripener = new Ripener(store, options);
-    const replies = store.findQueue === undefined
+    const declarer = new Declarer(store.topology, this.#limits);
+    this.#ripener = new Ripener(store.messages, options);
+    const replies = store.topology.findQueue === undefined
       ? undefined
       : new ReplyQueues();
     this.#context = {

@@ -124,10 +124,11 @@ export class DeadLetters {
     why: DeadLetterReason,
     options?: CallOptions,
   ): Promise<void> {
-    const { drop } = this.#store;
-    const lost = next === undefined && why === "rejected" && drop !== undefined
-      ? await drop.call(this.#store, [reservation], options)
-      : await this.#store.remove([reservation], options);
+    const { messages } = this.#store;
+    const lost = next === undefined && why === "rejected" &&
+        messages.drop !== undefined
+      ? await messages.drop([reservation], options)
+      : await messages.remove([reservation], options);
     if (lost.length > 0) throw leaseLost(reservation);
   }
 
@@ -138,7 +139,7 @@ export class DeadLetters {
     why: DeadLetterReason,
     options?: CallOptions,
   ): Promise<Publishing | undefined> {
-    const { topology } = await this.#store.readTopology(
+    const { topology } = await this.#store.topology.read(
       { type: "queue", name: queue },
       options,
     );
@@ -212,7 +213,7 @@ export class DeadLetters {
           ? IN_A_CIRCLE
           : await this.#broadcastAlone(next, routed, instead, options);
       }
-      const result = await this.#store.put(itemsFor(next, routed), {
+      const result = await this.#store.messages.put(itemsFor(next, routed), {
         ...options,
         version: routed.version,
         instead,
@@ -242,7 +243,7 @@ export class DeadLetters {
   ): Promise<Put> {
     if (routed.broadcasts.length === 0) return UNROUTABLE;
     await this.#broadcast(next, routed, options);
-    const lost = await this.#store.remove([instead], options);
+    const lost = await this.#store.messages.remove([instead], options);
     return lost.length > 0 ? LOST : PUT;
   }
 
@@ -252,7 +253,7 @@ export class DeadLetters {
     options?: CallOptions,
   ): Promise<void> {
     for (const exchange of broadcasts) {
-      await this.#store.broadcast?.(exchange, next, options);
+      await this.#store.broadcasts?.send(exchange, next, options);
     }
   }
 

@@ -10,7 +10,7 @@ import {
 import { plainQueue } from "../../model/queue.ts";
 import { planConsume } from "../../virtual/consume.ts";
 import type { Topology, TopologyChange } from "../../virtual/topology.ts";
-import type { Store, TopologyKey, TopologyView } from "./store.ts";
+import type { TopologyKey, TopologyStore, TopologyView } from "./store.ts";
 
 /** Decides which changes lead from a topology to what is wanted, or throws why it cannot be had. */
 export type Plan = (topology: Topology) => readonly TopologyChange[];
@@ -37,7 +37,7 @@ interface Step {
  * rest on each other, are made in one step.
  */
 export class Declarer {
-  readonly #store: Store;
+  readonly #topology: TopologyStore;
   readonly #limits: Limits;
   readonly #waiting = new Waiters<Step>();
   /** What has had a turn and needs another, in front of those that wait. */
@@ -45,8 +45,8 @@ export class Declarer {
   #running = false;
 
   /** Makes one that has changed nothing. */
-  constructor(store: Store, limits: Limits) {
-    this.#store = store;
+  constructor(topology: TopologyStore, limits: Limits) {
+    this.#topology = topology;
     this.#limits = limits;
   }
 
@@ -102,7 +102,7 @@ export class Declarer {
 
   /** Takes those out of the line whose turn it is. */
   #next(): readonly Step[] {
-    const most = this.#store.readTogether === undefined ? 1 : MAX_TOGETHER;
+    const most = this.#topology.readTogether === undefined ? 1 : MAX_TOGETHER;
     const steps: Step[] = [];
     const take = () => this.#again.shift() ?? this.#waiting.shift();
     for (let next = take(); next !== undefined; next = take()) {
@@ -120,14 +120,14 @@ export class Declarer {
 
   async #make(step: Step, options: CallOptions | undefined): Promise<void> {
     const { key, plan, resolve, reject } = step;
-    const store = this.#store;
+    const topology = this.#topology;
     try {
       for (;;) {
         options?.signal?.throwIfAborted();
-        const view = await store.readTopology(key, options);
+        const view = await topology.read(key, options);
         const changes = plan(view.topology);
         if (changes.length === 0) return resolve(0);
-        const result = await store.applyChanges(
+        const result = await topology.apply(
           changes,
           view.version,
           options,
@@ -150,7 +150,7 @@ export class Declarer {
 
   /** Makes several in one step. Each caller waits no longer than its own limits say. */
   async #makeTogether(steps: readonly Step[]): Promise<void> {
-    const store = this.#store;
+    const topology = this.#topology;
     const waiting = new Set<Step>();
     for (const step of steps) {
       if (step.options?.signal?.aborted) {
@@ -175,14 +175,14 @@ export class Declarer {
     try {
       for (;;) {
         const asked = [...waiting];
-        const view = await store.readTogether?.(
+        const view = await topology.readTogether?.(
           asked.map(({ key }) => key),
           options,
         );
         if (view === undefined) break;
         planned = planTogether(asked.filter((each) => waiting.has(each)), view);
         if (planned.changes.length === 0) break;
-        const { type } = await store.applyChanges(
+        const { type } = await topology.apply(
           planned.changes,
           view.version,
           options,

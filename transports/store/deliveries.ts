@@ -100,8 +100,9 @@ export class Deliveries implements SettlerHost<Held> {
   /** Makes an empty window over a store. */
   constructor(context: DeliveriesContext) {
     this.#context = context;
-    this.#remover = new Settler(context.store, "remove", this);
-    this.#releaser = new Settler(context.store, "release", this);
+    const { messages } = context.store;
+    this.#remover = new Settler(messages, "remove", this);
+    this.#releaser = new Settler(messages, "release", this);
   }
 
   /** Names a reservation, and makes a delivery of it. */
@@ -256,7 +257,7 @@ export class Deliveries implements SettlerHost<Held> {
     this.#underWay++;
     try {
       const deadline = clock.now() + operationTimeout;
-      await store.release([held.reservation], { deadline });
+      await store.messages.release([held.reservation], { deadline });
       held.settling = false;
       this.#lose(held);
       this.#ended();
@@ -350,7 +351,7 @@ export class Deliveries implements SettlerHost<Held> {
     const { queue } = reservation;
     const { signal, deadline, delay } = options;
     if (reservation.keepsPlace) {
-      const lost = await store.release(
+      const lost = await store.messages.release(
         [reservation],
         { signal, deadline, delay },
       );
@@ -360,7 +361,7 @@ export class Deliveries implements SettlerHost<Held> {
     const properties = options.headers === undefined
       ? message.properties
       : { ...message.properties, headers: options.headers };
-    const result = await store.put([{
+    const result = await store.messages.put([{
       queue,
       message: {
         ...message,

@@ -28,8 +28,8 @@ export async function lookForQueue(
   name: string,
   options?: CallOptions,
 ): Promise<QueueAnswer> {
-  const search = await store.findQueue?.(name, options);
-  const { topology } = await store.readTopology(
+  const search = await store.topology.findQueue?.(name, options);
+  const { topology } = await store.topology.read(
     { type: "queue", name },
     options,
   );

@@ -38,10 +38,10 @@ export class Leases {
     this.#holder = holder;
     const { lease } = store.limits;
     // A third: two renewals may fail before someone else is shown the message.
-    if (lease !== undefined && store.renew !== undefined) {
+    if (lease !== undefined && store.messages.renew !== undefined) {
       this.#every(lease / 3, () => this.#renew());
     }
-    if (store.beat !== undefined) {
+    if (store.presence !== undefined) {
       this.#every(OWNER_TTL / 3, () => this.#beat());
     }
   }
@@ -68,14 +68,15 @@ export class Leases {
   async #renew(): Promise<void> {
     const held = this.#holder.held();
     if (held.length === 0) return;
-    const lost = await this.#store.renew?.(held, this.#limits());
+    const lost = await this.#store.messages.renew?.(held, this.#limits());
     if (lost !== undefined && lost.length > 0) this.#holder.lost(lost);
   }
 
   async #beat(): Promise<void> {
     const { owner } = this.#settings;
-    const dead = await this.#store.beat?.(owner, OWNER_TTL, this.#limits()) ??
-      [];
+    const dead =
+      await this.#store.presence?.heartbeat(owner, OWNER_TTL, this.#limits()) ??
+        [];
     for (const each of dead) {
       if (each === owner) this.#holder.lost(this.#holder.held());
       else {

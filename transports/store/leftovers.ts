@@ -2,7 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { ConnectionError, NotFoundError } from "../../model/errors.ts";
 import { isLeaseLost } from "./settler.ts";
-import type { Reservation, Store } from "./store.ts";
+import type { MessageStore, Reservation } from "./store.ts";
 
 /** Milliseconds until something is tried again, doubling. */
 const [FIRST_DELAY, LONGEST_DELAY] = [1000, 30_000];
@@ -25,7 +25,7 @@ interface Leftover {
  * tried again while the connection lives, and given back at its end.
  */
 export class Leftovers {
-  readonly #store: Store;
+  readonly #messages: Pick<MessageStore, "release">;
   readonly #settings: LeftoverSettings;
   readonly #left = new Map<Reservation, Leftover>();
   #stopTimer: (() => void) | undefined;
@@ -35,8 +35,11 @@ export class Leftovers {
   #onOver: (() => void) | undefined;
 
   /** Makes an empty list. */
-  constructor(store: Store, settings: LeftoverSettings) {
-    this.#store = store;
+  constructor(
+    messages: Pick<MessageStore, "release">,
+    settings: LeftoverSettings,
+  ) {
+    this.#messages = messages;
     this.#settings = settings;
   }
 
@@ -59,7 +62,7 @@ export class Leftovers {
   ): Promise<void> {
     if (reservations.length === 0) return;
     try {
-      await this.#store.release(reservations, options);
+      await this.#messages.release(reservations, options);
     } catch {
       for (const each of reservations) {
         this.add(each, (limits) => this.#giveBack(each, limits));
@@ -115,7 +118,7 @@ export class Leftovers {
     options: CallOptions,
   ): Promise<void> {
     try {
-      await this.#store.release([reservation], options);
+      await this.#messages.release([reservation], options);
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error;
     }

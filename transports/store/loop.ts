@@ -1,7 +1,14 @@
 import { asError } from "../../model/error_text.ts";
 import type { Clock } from "../../async/clock.ts";
 import { ChannelError } from "../../model/errors.ts";
-import type { Reservation, Reserved, ReserveWant, Store } from "./store.ts";
+import type {
+  MessageStore,
+  Reservation,
+  Reserved,
+  ReserveWant,
+  Store,
+  StoreLimits,
+} from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 
 /** What the loop hands back to its connection. Neither may throw. */
@@ -17,7 +24,8 @@ export interface LoopHost {
  * waiting call of the store at a time, for all their queues.
  */
 export class Loop {
-  readonly #store: Store;
+  readonly #limits: StoreLimits;
+  readonly #messages: MessageStore;
   readonly #clock: Clock;
   readonly #grace: number;
   readonly #host: LoopHost;
@@ -35,7 +43,8 @@ export class Loop {
 
   /** Makes an idle loop; `grace` is how much longer than its wait the store may take to answer, ms. */
   constructor(store: Store, clock: Clock, grace: number, host: LoopHost) {
-    this.#store = store;
+    this.#limits = store.limits;
+    this.#messages = store.messages;
     this.#clock = clock;
     this.#grace = grace;
     this.#host = host;
@@ -44,7 +53,7 @@ export class Loop {
   /** Whether it can ask for another queue. */
   hasRoomFor(queue: string): boolean {
     return this.#subscriptions.has(queue) ||
-      this.#subscriptions.size < this.#store.limits.reserveQueues;
+      this.#subscriptions.size < this.#limits.reserveQueues;
   }
 
   /** Starts to take messages for a subscription. */
@@ -106,7 +115,7 @@ export class Loop {
   }
 
   #wants(): ReserveWant[] {
-    const { reserveCount } = this.#store.limits;
+    const { reserveCount } = this.#limits;
     const wants: ReserveWant[] = [];
     for (const [queue, sharing] of this.#subscriptions) {
       let room = 0;
@@ -118,11 +127,11 @@ export class Loop {
 
   /** Asks the store; `undefined` if it has to be asked anew. Never rejects. */
   async #take(wants: readonly ReserveWant[]): Promise<Reserved | undefined> {
-    const wait = this.#store.limits.reserveWait;
+    const wait = this.#limits.reserveWait;
     const { signal } = this.#abort;
     this.#wanted = new Set(wants.map(({ queue }) => queue));
     try {
-      const reserved = await this.#store.reserve(wants, {
+      const reserved = await this.#messages.reserve(wants, {
         wait,
         signal,
         deadline: this.#clock.now() + wait + this.#grace,
@@ -186,7 +195,7 @@ export class Loop {
     const reservations = pairs.map(([, each]) => each);
     let lost: readonly Reservation[];
     try {
-      lost = await this.#store.remove(reservations, {
+      lost = await this.#messages.remove(reservations, {
         deadline: this.#clock.now() + this.#grace,
       });
     } catch {

@@ -61,8 +61,8 @@ export class Parking {
     if (next !== undefined) {
       const found = await this.#put(next, message, reservation, call);
       if (found !== undefined) return found;
-    } else if (await store.redrives?.(reservation, call)) {
-      const lost = await store.drop?.([reservation], call) ?? [];
+    } else if (await store.messages.redrives?.(reservation, call)) {
+      const lost = await store.messages.drop?.([reservation], call) ?? [];
       if (lost.length > 0) throw leaseLost(reservation);
       return { type: "rejected" };
     }
@@ -78,7 +78,7 @@ export class Parking {
   ): Promise<Parked> {
     const { store, wall } = this.#context;
     const { queue } = reservation;
-    const { topology } = await store.readTopology(
+    const { topology } = await store.topology.read(
       { type: "queue", name: queue },
       call,
     );

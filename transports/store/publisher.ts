@@ -14,6 +14,8 @@ import type { Ripener } from "./ripener.ts";
 import type {
   BroadcastOptions,
   BroadcastResult,
+  BroadcastStore,
+  MessageStore,
   PutResult,
   Store,
 } from "./store.ts";
@@ -28,6 +30,8 @@ const SENT: PublishOutcome = { type: "accepted", queues: undefined };
  */
 export class Publisher {
   readonly #store: Store;
+  readonly #messages: MessageStore;
+  readonly #broadcasts: BroadcastStore | undefined;
   readonly #router: Router;
   readonly #limits: Limits;
   readonly #deadLetters: DeadLetters;
@@ -44,6 +48,8 @@ export class Publisher {
     replies?: ReplyQueues,
   ) {
     this.#store = store;
+    this.#messages = store.messages;
+    this.#broadcasts = store.broadcasts;
     this.#router = router;
     this.#limits = limits;
     this.#deadLetters = deadLetters;
@@ -95,7 +101,7 @@ export class Publisher {
       }
       routed = unknown;
     }
-    const put = this.#store.put(itemsFor(sent, routed), {
+    const put = this.#messages.put(itemsFor(sent, routed), {
       version: routed.version,
       signal: options?.signal,
       deadline: options?.deadline,
@@ -182,13 +188,13 @@ export class Publisher {
   ): Promise<BroadcastResult> {
     const [first, ...others] = routed.broadcasts;
     if (first === undefined) return;
-    const result = await this.#store.broadcast?.(first, message, options);
+    const result = await this.#broadcasts?.send(first, message, options);
     if (result?.type === "stale") return result;
     const { signal, deadline } = options ?? {};
     let receivers = result?.receivers;
     for (const exchange of others) {
       const limits = { signal, deadline };
-      const next = await this.#store.broadcast?.(exchange, message, limits);
+      const next = await this.#broadcasts?.send(exchange, message, limits);
       if (receivers === undefined || next?.type !== "sent") continue;
       receivers += next.receivers;
     }

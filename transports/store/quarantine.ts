@@ -7,7 +7,12 @@ import type {
   TransportEvent,
 } from "../transport.ts";
 import { leaseLost } from "./settler.ts";
-import type { Aside, Malformed, Reservation, Store } from "./store.ts";
+import type {
+  Malformed,
+  QuarantinedItem,
+  Reservation,
+  Store,
+} from "./store.ts";
 
 /** Says whether what lay in a queue is no message. */
 export function isMalformed(
@@ -43,14 +48,14 @@ export class Quarantine {
     options?: CallOptions,
   ): Promise<void> {
     const { queue, message } = reservation;
-    const { setAside } = this.#store;
-    if (setAside === undefined) {
+    const { quarantine } = this.#store;
+    if (quarantine === undefined) {
       throw new UnsupportedError(
         `Cannot put a message of queue "${queue}" into quarantine: this store has none, and the message is kept`,
         { cause: error },
       );
     }
-    const lost = await setAside.call(this.#store, [reservation], options);
+    const lost = await quarantine.add([reservation], options);
     if (lost.length > 0) throw leaseLost(reservation);
     this.#onEvent?.({
       type: "quarantined",
@@ -68,9 +73,9 @@ export class Quarantine {
     queue: string,
     { limit, ...options }: QuarantineOptions,
   ): Promise<readonly Quarantined[]> {
-    const { listAside } = this.#store;
-    if (listAside === undefined) throw missing("list", queue);
-    const found = await listAside.call(this.#store, queue, limit, options);
+    const { quarantine } = this.#store;
+    if (quarantine === undefined) throw missing("list", queue);
+    const found = await quarantine.list(queue, limit, options);
     return found.map(quarantined);
   }
 
@@ -80,9 +85,9 @@ export class Quarantine {
     ids: readonly string[] | undefined,
     options?: CallOptions,
   ): Promise<number> {
-    const { putBack } = this.#store;
-    if (putBack === undefined) throw missing("put back", queue);
-    return await putBack.call(this.#store, queue, ids, options);
+    const { quarantine } = this.#store;
+    if (quarantine === undefined) throw missing("put back", queue);
+    return await quarantine.putBack(queue, ids, options);
   }
 }
 
@@ -92,7 +97,7 @@ function missing(action: string, queue: string): MessagingError {
   );
 }
 
-function quarantined({ handle, message }: Aside): Quarantined {
+function quarantined({ handle, message }: QuarantinedItem): Quarantined {
   return isMalformed(message)
     ? {
       id: handle,

@@ -1,5 +1,5 @@
 import type { Clock } from "../../async/clock.ts";
-import type { Store } from "./store.ts";
+import type { MessageStore } from "./store.ts";
 
 /** Milliseconds after which it is tried again, where it failed. */
 const AGAIN = 1000;
@@ -15,7 +15,7 @@ export interface RipenerSettings {
  * the broker does not: somebody who is not ours may be the only one who consumes.
  */
 export class Ripener {
-  readonly #store: Pick<Store, "ripen">;
+  readonly #messages: Pick<MessageStore, "promoteDue">;
   readonly #settings: RipenerSettings;
   readonly #queues = new Set<string>();
   #at = Infinity;
@@ -24,14 +24,17 @@ export class Ripener {
   #stopped = false;
 
   /** Makes one that does nothing until something was put. */
-  constructor(store: Pick<Store, "ripen">, settings: RipenerSettings) {
-    this.#store = store;
+  constructor(
+    messages: Pick<MessageStore, "promoteDue">,
+    settings: RipenerSettings,
+  ) {
+    this.#messages = messages;
     this.#settings = settings;
   }
 
   /** A message was put, to be ready after a delay. */
   notePut(targets: readonly { readonly queue: string }[], delay: number): void {
-    if (this.#store.ripen === undefined) return;
+    if (this.#messages.promoteDue === undefined) return;
     // What an earlier connection has put with a delay may be due too.
     if (this.#isFirst) this.#callIn(0);
     this.#isFirst = false;
@@ -58,7 +61,7 @@ export class Ripener {
   #ripen(): void {
     this.#at = Infinity;
     const { clock, operationTimeout } = this.#settings;
-    this.#store.ripen?.([...this.#queues], {
+    this.#messages.promoteDue?.([...this.#queues], {
       deadline: clock.now() + operationTimeout,
     }).then(
       (next) => next < Infinity && this.#callIn(Math.max(next, 1)),

@@ -16,7 +16,7 @@ import type { Store, StoreItem, TopologyKey, TopologyView } from "./store.ts";
 export interface Routed {
   readonly version: string;
   readonly queues: readonly Target[];
-  /** The fanout exchanges that `broadcast` is called for. */
+  /** The fanout exchanges that the message is broadcast on. */
   readonly broadcasts: readonly string[];
   /** Those that `put` announces a message on in the same step. */
   readonly announced: readonly string[];
@@ -65,9 +65,10 @@ export class Router {
     this.#store = store;
     this.#limits = limits;
     this.#deadline = deadline;
+    const { broadcasts } = store;
     this.#broadcasting = {
-      broadcasts: () => store.broadcast !== undefined,
-      puts: store.putsBroadcast?.bind(store),
+      broadcasts: () => broadcasts !== undefined,
+      puts: broadcasts?.putsInto?.bind(broadcasts),
     };
   }
 
@@ -141,10 +142,9 @@ export class Router {
     message: Publishing,
     options?: CallOptions,
   ): Promise<Routed> {
-    const { broadcast, capabilities } = this.#store;
-    const expands = broadcast !== undefined &&
-      !capabilities.has("queued-fanout");
-    const read = await this.#store.readTopology(viewKey(message), options);
+    const expands = this.#store.broadcasts !== undefined &&
+      !this.#store.capabilities.has("queued-fanout");
+    const read = await this.#store.topology.read(viewKey(message), options);
     const { topology } = read;
     const version = routesOf(read);
     const { broadcasts, puts } = this.#broadcasting;
@@ -172,7 +172,7 @@ export class Router {
     routed: Routed,
     options?: CallOptions,
   ): Promise<boolean> {
-    const view = await this.#store.readTopology(viewKey(message), options);
+    const view = await this.#store.topology.read(viewKey(message), options);
     const { topology } = view;
     return routesOf(view) !== routed.version ||
       (message.exchange === "" &&
@@ -194,7 +194,7 @@ export class Router {
     const known = this.#reading.get(name);
     if (known !== undefined) return known;
     const reading = this.#store
-      .readTopology(viewKey(message), { deadline: this.#deadline() })
+      .topology.read(viewKey(message), { deadline: this.#deadline() })
       .then((read) => {
         const view = {
           topology: read.topology,
@@ -244,7 +244,7 @@ export class Router {
     };
     const routed = routedTo([...found.queues]);
     if (message.exchange !== "" || found.queues.size > 0) return routed;
-    const { capabilities, findQueue } = this.#store;
+    const { capabilities, topology: { findQueue } } = this.#store;
     // An empty queue leaves no trace on such brokers: `put` makes it.
     const unknown = routedTo([message.routingKey]);
     if (!capabilities.has("known-queues")) return unknown;

@@ -1,6 +1,6 @@
 import { SettlementError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Reservation, Store } from "./store.ts";
+import type { MessageStore, Reservation } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 
 /** A delivery that is to be settled. */
@@ -43,9 +43,13 @@ export class Settler<T extends Settling> {
   #batch: Batch<T> | undefined;
 
   /** Makes a settler for one of the store's two verbs. */
-  constructor(store: Store, verb: "remove" | "release", host: SettlerHost<T>) {
+  constructor(
+    messages: MessageStore,
+    verb: "remove" | "release",
+    host: SettlerHost<T>,
+  ) {
     this.#send = async (reservations, options) =>
-      await store[verb](reservations, options);
+      await messages[verb](reservations, options);
     this.#host = host;
   }
 

@@ -8,13 +8,13 @@ import type {
 import type { Capability, CloseReason } from "../transport.ts";
 
 /**
- * The few verbs that a broker must have to carry the emulation of exchanges.
+ * The few verbs that a broker must have to carry the emulation of exchanges, in parts:
+ * the library asks each part itself, with all the options that a call has.
  *
- * They may be called at the same time, also those of one reservation: a `renew` may meet
- * its `remove`. Messages that are put one after another are taken in that order. What
- * fails rejects with a `MessagingError`; where the store cannot be used any more, `closed`
- * settles as lost, too, and the library opens another. It asks for nothing that is not
- * among the capabilities, and refuses it for the store.
+ * The verbs may be called at the same time, also those of one reservation: a `renew` may
+ * meet its `remove`. What fails rejects with a `MessagingError`; where the store cannot
+ * be used any more, `closed` settles as lost, too, and the library opens another. It asks
+ * for nothing that is not among the capabilities, and refuses it for the store.
  */
 export interface Store extends AsyncDisposable {
   /** What it can take and give at once. */
@@ -23,63 +23,34 @@ export interface Store extends AsyncDisposable {
   readonly capabilities: ReadonlySet<Capability>;
   /** Settles once, when the store can no longer be used. Never rejects. */
   readonly closed: Promise<CloseReason>;
+  /** The messages in its queues. */
+  readonly messages: MessageStore;
+  /** The tables of exchanges, queues, bindings and consumers. */
+  readonly topology: TopologyStore;
+  /** Its owners, where it counts who is alive. */
+  readonly presence?: PresenceStore | undefined;
+  /** What reaches all who listen, where the broker has such a thing. */
+  readonly broadcasts?: BroadcastStore | undefined;
+  /**
+   * Where messages go that cannot be read, or not be written again. Without it such a
+   * message is refused, stays held, and comes again.
+   */
+  readonly quarantine?: QuarantineStore | undefined;
   /**
    * Ends it at once and without a word to the broker, which does not answer. Whatever
    * waits for that rejects, and a disposal that is under way ends soon.
    */
   destroy?(): void;
+}
 
-  /** Reads what is declared around an exchange or a queue, with a mark of how new it is. */
-  readTopology(of: TopologyKey, options?: CallOptions): Promise<TopologyView>;
-  /**
-   * The same around several at once: a view of all that each of them leads to. With it
-   * changes that wait for each other, and only add, are planned on one view and made in one
-   * step: where a read and a change take their time, many of them take no more.
-   */
-  readTogether?(
-    all: readonly TopologyKey[],
-    options?: CallOptions,
-  ): Promise<TopologyView>;
-  /** Makes planned changes in one step: creates or deletes queues too. `stale`: the view was old, read and plan again. */
-  applyChanges(
-    changes: readonly TopologyChange[],
-    version: string,
-    options?: CallOptions,
-  ): Promise<ChangeResult>;
-  /**
-   * Looks, anew, for a queue that the tables do not name: other programs may use it all
-   * the same. If it is there, the tables name it from then on. For stores that other
-   * programs use too, and where a message may be put into a queue that nobody has
-   * declared. Asked only before somebody is told that there is no such queue.
-   */
-  findQueue?(name: string, options?: CallOptions): Promise<QueueSearch>;
+/** The messages of a store. Those that are put one after another are taken in that order. */
+export interface MessageStore {
   /** Counts the ready messages, or `undefined` if there is no such queue. */
-  countMessages(
-    queue: string,
-    options?: CallOptions,
-  ): Promise<number | undefined>;
+  count(queue: string, options?: CallOptions): Promise<number | undefined>;
   /** Removes the ready messages; returns how many. */
-  purgeQueue(queue: string, options?: CallOptions): Promise<number>;
-
+  purge(queue: string, options?: CallOptions): Promise<number>;
   /** Appends the copies of one message to their queues, all or none where the broker can. */
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult>;
-  /**
-   * Sends a message to all who listen now: PUB/SUB, a notification topic, a capped
-   * collection. With a `version` a store that can checks it in the same step.
-   */
-  broadcast?(
-    exchange: string,
-    message: Publishing,
-    options?: BroadcastOptions,
-  ): Promise<BroadcastResult>;
-  /**
-   * Says into which of the queues that are bound to a fanout exchange a message is put
-   * besides: `put` then announces it on the exchange in the same step, for those whom
-   * `broadcast` reaches, and they tell that it is in our queues already. Without it, what
-   * is broadcast is put nowhere.
-   */
-  putsBroadcast?(queue: QueueRecord): boolean;
-
   /**
    * Takes messages out of sight; waits up to `wait` for the first. An aborted call
    * gives back what it took, and nobody has seen it: it is not redelivered.
@@ -117,7 +88,10 @@ export interface Store extends AsyncDisposable {
    *
    * @returns Milliseconds until there is more to do, as far as is known; or `Infinity`.
    */
-  ripen?(queues: readonly string[], options?: CallOptions): Promise<number>;
+  promoteDue?(
+    queues: readonly string[],
+    options?: CallOptions,
+  ): Promise<number>;
   /**
    * Gets rid of rejected messages whose queue dead-letters nowhere, where the broker
    * may have a rule of its own for them; else they are removed. Returns those that were
@@ -132,48 +106,103 @@ export interface Store extends AsyncDisposable {
    * parked elsewhere.
    */
   redrives?(reservation: Reservation, options?: CallOptions): Promise<boolean>;
+}
+
+/** The tables of a store. */
+export interface TopologyStore {
+  /** Reads what is declared around an exchange or a queue, with a mark of how new it is. */
+  read(of: TopologyKey, options?: CallOptions): Promise<TopologyView>;
   /**
-   * Quarantines messages: puts them to where no consumer looks and an operator finds
-   * them, on the broker and with their bytes as they are, for as long as their queue
-   * lasts. What cannot be read goes there when it is rejected, and so does what can be
-   * read and not be written again where a retry or a dead letter would have to: a
-   * header that has no form in JSON, or no room for what would be added. Nothing else
-   * is done with the message, and nothing is deleted, whatever fails half way: rather
-   * there are two. A reservation that lies nowhere, for it was broadcast, is written
-   * there. Returns those that were no longer ours.
-   *
-   * Without it such a message is refused, stays held, and comes again.
+   * The same around several at once: a view of all that each of them leads to. With it
+   * changes that wait for each other, and only add, are planned on one view and made in one
+   * step: where a read and a change take their time, many of them take no more.
    */
-  setAside?(
-    reservations: readonly Reservation[],
+  readTogether?(
+    all: readonly TopologyKey[],
     options?: CallOptions,
-  ): Promise<readonly Reservation[]>;
-  /** Lists what is in quarantine of a queue, the oldest first, or as many as the broker can tell of. */
-  listAside?(
-    queue: string,
-    limit: number,
+  ): Promise<TopologyView>;
+  /** Makes planned changes in one step: creates or deletes queues too. `stale`: the view was old, read and plan again. */
+  apply(
+    changes: readonly TopologyChange[],
+    version: string,
     options?: CallOptions,
-  ): Promise<readonly Aside[]>;
+  ): Promise<ChangeResult>;
   /**
-   * Puts what is in quarantine back into its queue, to be delivered once more: those
-   * with these handles, or all. Returns how many were put back; those that are not
-   * there any more are passed over.
+   * Looks, anew, for a queue that the tables do not name: other programs may use it all
+   * the same. If it is there, the tables name it from then on. For stores that other
+   * programs use too, and where a message may be put into a queue that nobody has
+   * declared. Asked only before somebody is told that there is no such queue.
    */
-  putBack?(
-    queue: string,
-    handles: readonly string[] | undefined,
-    options?: CallOptions,
-  ): Promise<number>;
+  findQueue?(name: string, options?: CallOptions): Promise<QueueSearch>;
+}
+
+/** The owners of a store: who is alive. */
+export interface PresenceStore {
   /**
    * Says that `owner` is alive for `ttl` ms more. Returns dead owners, their
    * reservations already given back, for the caller to delete what they own; and
    * `owner` itself if it was taken for dead: then its reservations are lost.
    */
-  beat?(
+  heartbeat(
     owner: string,
     ttl: number,
     options?: CallOptions,
   ): Promise<readonly string[]>;
+}
+
+/** The broadcasts of a store. */
+export interface BroadcastStore {
+  /**
+   * Sends a message to all who listen now: PUB/SUB, a notification topic, a capped
+   * collection. With a `version` a store that can checks it in the same step.
+   */
+  send(
+    exchange: string,
+    message: Publishing,
+    options?: BroadcastOptions,
+  ): Promise<BroadcastResult>;
+  /**
+   * Says into which of the queues that are bound to a fanout exchange a message is put
+   * besides: `put` then announces it on the exchange in the same step, for those whom
+   * `send` reaches, and they tell that it is in our queues already. Without it, what
+   * is broadcast is put nowhere.
+   */
+  putsInto?(queue: QueueRecord): boolean;
+}
+
+/**
+ * The quarantine of a store: where no consumer looks and an operator finds messages, on
+ * the broker and with their bytes as they are, for as long as their queue lasts.
+ */
+export interface QuarantineStore {
+  /**
+   * Quarantines messages. What cannot be read is quarantined when it is rejected, and so
+   * is what can be read and not be written again where a retry or a dead letter would
+   * have to: a header that has no form in JSON, or no room for what would be added.
+   * Nothing else is done with the message, and nothing is deleted, whatever fails half
+   * way: rather there are two. A reservation that lies nowhere, for it was broadcast, is
+   * written there. Returns those that were no longer ours.
+   */
+  add(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]>;
+  /** Lists what is in quarantine of a queue, the oldest first, or as many as the broker can tell of. */
+  list(
+    queue: string,
+    limit: number,
+    options?: CallOptions,
+  ): Promise<readonly QuarantinedItem[]>;
+  /**
+   * Puts what is in quarantine back into its queue, to be delivered once more: those
+   * with these handles, or all. Returns how many were put back; those that are not
+   * there any more are passed over.
+   */
+  putBack(
+    queue: string,
+    handles: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number>;
 }
 
 /** What to read: an exchange, a queue, or all that an owner has. */
@@ -247,23 +276,23 @@ export interface StoreItem {
   readonly ttl: number | undefined;
 }
 
-/** Options of {@linkcode Store.put}. */
+/** Options of {@linkcode MessageStore.put}. */
 export interface PutOptions extends CallOptions {
   /** The routes of the view that the routing was decided on; a store that can, checks them in the same step. */
   readonly version?: string | undefined;
   /** Removed in the same step, or right after: for dead letters and retries. */
   readonly instead?: Reservation | undefined;
-  /** Fanout exchanges on which the message is announced, too: only where there is `putsBroadcast`. */
+  /** Fanout exchanges on which the message is announced, too: only where there is `putsInto`. */
   readonly announced?: readonly string[] | undefined;
 }
 
-/** Options of {@linkcode Store.release}. */
+/** Options of {@linkcode MessageStore.release}. */
 export interface ReleaseOptions extends CallOptions {
   /** Milliseconds that they stay out of sight; only for those that keep their place. */
   readonly delay?: number | undefined;
 }
 
-/** Options of {@linkcode Store.broadcast}. */
+/** Options of {@linkcode BroadcastStore.send}. */
 export interface BroadcastOptions extends CallOptions {
   /** The view that the routing was decided on. */
   readonly version?: string | undefined;
@@ -301,13 +330,13 @@ export interface ReserveWant {
   readonly limit: number;
 }
 
-/** Options of {@linkcode Store.reserve}. */
+/** Options of {@linkcode MessageStore.reserve}. */
 export interface ReserveOptions extends CallOptions {
   /** How long to wait for the first message, ms; 0 does not wait. */
   readonly wait: number;
 }
 
-/** What {@linkcode Store.reserve} took. */
+/** What {@linkcode MessageStore.reserve} took. */
 export interface Reserved {
   /** The messages, in the order of each queue. */
   readonly reservations: readonly Reservation[];
@@ -326,7 +355,7 @@ export interface Malformed {
 }
 
 /** A message in quarantine. */
-export interface Aside {
+export interface QuarantinedItem {
   /** The store's own name for it there. */
   readonly handle: string;
   /** The message, or why it is none. */

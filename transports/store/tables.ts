@@ -64,7 +64,7 @@ export class Tables {
   async checkExchange(name: string, options?: CallOptions): Promise<void> {
     checkName("exchange", name);
     this.#check(options, () => `check exchange "${name}"`);
-    const view = await this.#store.readTopology(
+    const view = await this.#store.topology.read(
       { type: "exchange", name },
       options,
     );
@@ -132,8 +132,8 @@ export class Tables {
 
   async #lookAt(name: string, options?: CallOptions): Promise<QueueStatus> {
     const [store, owner] = [this.#store, this.#owner];
-    const view = await store.readTopology({ type: "queue", name }, options);
-    const messageCount = await store.countMessages(name, options);
+    const view = await store.topology.read({ type: "queue", name }, options);
+    const messageCount = await store.messages.count(name, options);
     const record = view.topology.queue(name);
     if (record !== undefined || messageCount === undefined) {
       checkQueue(view.topology, name, owner);
@@ -154,7 +154,7 @@ export class Tables {
   ): Promise<number> {
     checkName("queue", name);
     const { ifUnused = false, ifEmpty = false } = options ?? {};
-    const { capabilities, findQueue } = this.#store;
+    const { capabilities, topology: { findQueue } } = this.#store;
     const isKnown = capabilities.has("known-queues") && findQueue === undefined;
     return await this.change(
       { type: "queue", name },
@@ -171,7 +171,7 @@ export class Tables {
   /** Removes the ready messages of a queue. */
   async purgeQueue(name: string, options?: CallOptions): Promise<number> {
     await this.checkQueue(name, options);
-    return await this.#store.purgeQueue(name, options);
+    return await this.#store.messages.purge(name, options);
   }
 
   /** Adds a binding. */
