@@ -66,3 +66,18 @@ Deno.test("a simple queue has ended when what it holds is given back, or the bro
   told.refuses = false;
   await connection.close();
 });
+
+Deno.test("a consumer has ended when what nobody settled in time is given back, or the broker has refused that", async () => {
+  const { told, connection } = refusing();
+  const queue = new Queue("q");
+  const producer = connection.producer({ declare: [queue], routingKey: "q" });
+  await producer.publish(1);
+  const consumer = connection.consumer<number>(queue);
+  const { value: held } = await consumer[Symbol.asyncIterator]().next();
+  assert(held !== undefined);
+  told.refuses = true;
+  await consumer.close({ drainTimeout: 10 });
+  assertEquals(told.refused, 1);
+  told.refuses = false;
+  await connection.close();
+});

@@ -1,6 +1,6 @@
 /** Changes of the tables that come at the same time. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import {
@@ -10,7 +10,7 @@ import {
 } from "../../model/errors.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
-import { Declarer } from "../../transports/store/declarer.ts";
+import { Declarer, planConsumeAny } from "../../transports/store/declarer.ts";
 import type {
   ChangeResult,
   TopologyKey,
@@ -24,7 +24,7 @@ import {
   planDeclareQueue,
   planDeleteQueue,
   planUnbind,
-  type Topology,
+  Topology,
   type TopologyChange,
 } from "../../virtual/mod.ts";
 import { bindingOf, exchangeOf, queueOf } from "../support/redis_transport.ts";
@@ -209,3 +209,17 @@ Deno.test("change() whose time is over, or that is aborted, fails alone, and say
       NotFoundError,
     );
   }));
+
+Deno.test("a queue that is not in the tables is added as somebody else's, once, where those do not know all queues", () => {
+  const topology = new Topology();
+  const consumer = { consumerTag: "c", owner: "me", exclusive: false };
+  const plan = (knowsQueues: boolean) =>
+    planConsumeAny(topology, { queue: "q", consumer }, "me", knowsQueues);
+  assertThrows(() => plan(true), NotFoundError, '"q"');
+  const [declared, added, ...rest] = plan(false);
+  assert(declared?.type === "queue-declared");
+  assertEquals([declared.queue.name, declared.foreign], ["q", true]);
+  assertEquals([added?.type, rest.length], ["consumer-added", 0]);
+  topology.apply(declared);
+  assertEquals(plan(false), [{ type: "consumer-added", queue: "q", consumer }]);
+});
