@@ -4,7 +4,7 @@ import { applied, type Mutant } from "./operators.ts";
 import { type Reach, type Reaches, telling } from "./reach.ts";
 
 /** Milliseconds in which no test of a suite comes to its end: then it hangs, which is noticed. */
-const SILENCE = 30_000;
+const SILENCE = 120_000;
 
 /** How many files of unit tests are asked at once what they reach: most of their time they wait. */
 const AT_ONCE = 4;
