@@ -9,6 +9,12 @@ export interface Deadline {
 /** How often an armed timer looks, at the latest: so a list that ran empty holds the process up no longer than this. */
 const TICK = 1000;
 
+/** A timer that fires so much late has waited for a busy process, ms. */
+const LATE = 100;
+
+/** How long what has come meanwhile may wait to be read then, ms. */
+const GRACE = 20;
+
 /** Deadlines of so many ms share a bucket. */
 const GRAIN = 16;
 
@@ -27,6 +33,8 @@ export class Deadlines {
   #empty = 0;
   #stopTimer: (() => void) | undefined;
   #timerAt = Infinity;
+  /** Whether it has waited for what came while the process was busy. */
+  #hasWaited = false;
 
   /** Makes an empty list that is timed by `clock`. */
   constructor(clock: Clock) {
@@ -87,8 +95,17 @@ export class Deadlines {
   };
 
   readonly #look = (): void => {
-    this.#disarm();
     const now = this.#clock.now();
+    const isLate = now - this.#timerAt > LATE;
+    this.#disarm();
+    // Answers may lie in the sockets that nobody has read yet.
+    if (isLate && !this.#hasWaited) {
+      this.#hasWaited = true;
+      this.#timerAt = now + GRACE;
+      this.#stopTimer = this.#clock.timer(this.#look, GRACE);
+      return;
+    }
+    this.#hasWaited = false;
     const due: Entry[] = [];
     for (const { number, first } of this.#buckets) {
       if (number * GRAIN > now) break;

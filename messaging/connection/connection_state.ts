@@ -39,6 +39,16 @@ export type ConnectionEvent =
   | { readonly type: "state"; readonly state: ConnectionState }
   /** It was open, and is not any more. */
   | { readonly type: "lost"; readonly error: Error }
+  /**
+   * While somebody consumed, this process did nothing else for longer than a heartbeat: no
+   * sign of life left it, and no lease was renewed. Messages that it has may be delivered
+   * again.
+   */
+  | {
+    readonly type: "event-loop-blocked";
+    /** Milliseconds, at least. */
+    readonly duration: number;
+  }
   /** The broker takes no messages for the time being. */
   | { readonly type: "blocked"; readonly reason: string }
   /** The broker takes messages again. */

@@ -1,7 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import type { Mailbox } from "../../async/mailbox.ts";
-import { ConnectionError } from "../../model/errors.ts";
 import type { QueueStatus } from "../../model/queue.ts";
 import type { Capability, CloseReason } from "../../transports/transport.ts";
 import { Blocking } from "./blocking.ts";
@@ -18,8 +17,15 @@ import {
   type OperationOptions,
 } from "../operation_options.ts";
 import { LaterDeclares } from "./later_declares.ts";
+import { LoopWatch } from "./loop_watch.ts";
 import { retry, type RetryRules, sleep } from "./retry.ts";
-import { closedError, lateError, mayPass, Refusals } from "./session_errors.ts";
+import {
+  closedByItself,
+  closedError,
+  lateError,
+  mayPass,
+  Refusals,
+} from "./session_errors.ts";
 import type { Link } from "./topology_channel.ts";
 import { Unhandled } from "./unhandled.ts";
 import { Watchers } from "./watchers.ts";
@@ -44,6 +50,7 @@ export class Session {
   readonly #background = new Set<Promise<void>>();
   readonly watchers: Watchers = new Watchers();
   readonly blocking: Blocking = new Blocking();
+  readonly loopWatch: LoopWatch;
   #state: ConnectionState = { type: "idle" };
   #link: Link | undefined;
   #capabilities: ReadonlySet<Capability> | undefined;
@@ -68,6 +75,7 @@ export class Session {
     this.reconnectPolicy = settings.reconnect;
     this.random = settings.random;
     this.#unhandled = new Unhandled(settings.clock, settings.onUnhandled);
+    this.loopWatch = new LoopWatch(this);
     this.#declaring = new LaterDeclares(this);
     this.#dialler = new Dialler(settings, this, {
       begins: (url, attempt) =>
@@ -309,10 +317,9 @@ export class Session {
     this.#link = undefined;
     this.declarations.doubt(); // until all is declared again
     if (this.#closing !== undefined) return;
-    const error = reason.type === "lost" ? reason.error : new ConnectionError(
-      `Connection to "${formatEndpoint(link.endpoint)}" was closed by itself`,
-      { code: "connection-lost" },
-    );
+    const error = reason.type === "lost"
+      ? this.loopWatch.explain(reason.error)
+      : closedByItself(formatEndpoint(link.endpoint));
     this.#lastError = error;
     this.emit({ type: "lost", error });
     if (this.#kept) this.#beginOpening();

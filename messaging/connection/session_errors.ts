@@ -136,6 +136,19 @@ export function closedError(): ClosedError {
 }
 
 /**
+ * Makes the error of a connection that has ended, and nobody says why.
+ *
+ * @param broker The broker's URL, without the password.
+ * @returns The error.
+ */
+export function closedByItself(broker: string): ConnectionError {
+  return new ConnectionError(
+    `Connection to "${broker}" was closed by itself`,
+    { code: "connection-lost" },
+  );
+}
+
+/**
  * Makes an error tell the whole: if an earlier attempt may have reached the broker, the
  * last one's error must not deny it.
  *

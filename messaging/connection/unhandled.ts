@@ -5,6 +5,7 @@ import { printable } from "../../model/foreign_text.ts";
 import { DecodeError } from "../../model/errors.ts";
 import { atExit } from "./at_exit.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
+import { why } from "./loop_watch.ts";
 import type { Aftermath } from "../consume/run_options.ts";
 
 /** Called with what nobody listens to. */
@@ -151,6 +152,8 @@ function describe(event: ConnectionEvent): string | undefined {
         : undefined;
     case "lost":
       return `${event.error.message}; connecting again`;
+    case "event-loop-blocked":
+      return why(event.duration);
     case "blocked":
       return `the broker takes no messages for now: ${event.reason}`;
     case "quarantined":

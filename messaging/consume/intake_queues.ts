@@ -203,6 +203,7 @@ export function takeBack(mailbox: Mailbox<Arrival>, lane: Lane): number {
 export class QueueUse {
   readonly #clock: Clock;
   readonly #declarations: Declarations;
+  readonly #loopWatch: Session["loopWatch"];
   readonly #queues: readonly (Queue | string)[];
   #isOn = false;
   /** Keeps the process alive: a consumer without a socket waits for messages, too. */
@@ -210,11 +211,15 @@ export class QueueUse {
 
   /** Makes one that has not begun. */
   constructor(
-    { clock, declarations }: Pick<Session, "clock" | "declarations">,
+    { clock, declarations, loopWatch }: Pick<
+      Session,
+      "clock" | "declarations" | "loopWatch"
+    >,
     queues: readonly (Queue | string)[],
   ) {
     this.#clock = clock;
     this.#declarations = declarations;
+    this.#loopWatch = loopWatch;
     this.#queues = queues;
   }
 
@@ -223,6 +228,7 @@ export class QueueUse {
     if (this.#isOn) return;
     this.#isOn = true;
     this.#letGo = this.#clock.timer(() => {}, Infinity);
+    this.#loopWatch.begin();
     for (const queue of this.#queues) this.#declarations.use(queue);
   }
 
@@ -231,6 +237,7 @@ export class QueueUse {
     if (!this.#isOn) return;
     this.#isOn = false;
     this.#letGo?.();
+    this.#loopWatch.end();
     for (const queue of this.#queues) this.#declarations.release(queue);
   }
 }

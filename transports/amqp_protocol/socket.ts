@@ -15,6 +15,9 @@ import { describe, type Failure } from "./failure.ts";
 import type { DialOptions } from "./options.ts";
 import type { AmqpClient, Dial } from "./port.ts";
 
+/** How long what has come may wait to be read, ms. */
+const GRACE = 50;
+
 /** What a socket has from its connection. */
 export interface SocketHost {
   /** The broker's URL, without the password. */
@@ -233,11 +236,15 @@ export class Socket {
   #watch(heartbeat: number): void {
     if (heartbeat === 0 || this.#endError !== undefined) return;
     const { clock } = this.#host;
-    let looks = 0;
+    let [looks, doubted] = [0, 0];
     const look = () => {
       if (looks++ % 2 === 0) this.#client?.beat?.();
       const silence = clock.now() - this.#lastHeard;
-      if (silence > 2 * heartbeat) {
+      if (silence > 2 * heartbeat && doubted !== this.#lastHeard) {
+        // A process that was busy has not read yet what may have come long ago.
+        doubted = this.#lastHeard;
+        this.#stopWatch = clock.timer(look, GRACE);
+      } else if (silence > 2 * heartbeat) {
         this.#giveUp(
           `nothing was heard for ${Math.round(silence)} ms, two heartbeats`,
         );

@@ -47,6 +47,9 @@ const WITH_BODY: ReadonlySet<string> = new Set(["RESERVED", "FOUND", "OK"]);
 /** The longest line that a server may send: names have 200 bytes at most. */
 const LONGEST_LINE = 1024;
 
+/** How long what has come may wait to be read, ms. */
+const GRACE = 50;
+
 const CR = 13;
 const LF = 10;
 
@@ -71,6 +74,8 @@ export class BeanstalkClient {
   #unsent = "";
   /** When something was last heard; or when a command was sent while none was owed an answer. */
   #since: number;
+  /** The silence that was to be the last, and was given a moment more. */
+  #doubted: number | undefined;
   #stopTimer: (() => void) | undefined;
   #error: Error | undefined;
   #hungUp = false;
@@ -228,6 +233,11 @@ export class BeanstalkClient {
     const left = wait + this.#heartbeat - silent;
     if (left > 0) return this.#arm(Math.min(left, this.#heartbeat));
     if (owed !== undefined || this.#hungUp) {
+      if (this.#doubted !== this.#since) {
+        // A process that was busy has not read yet what may have come long ago.
+        this.#doubted = this.#since;
+        return this.#arm(GRACE);
+      }
       return this.destroy(
         new Error(`the server was silent for ${Math.round(silent)} ms`),
       );
