@@ -256,12 +256,40 @@ function expiringOf({ queues }: Stored): readonly QueueDeclaration[] {
 function parseTables(text: string): Stored {
   const stored = parseJson(text);
   if (isStored(stored)) return stored;
-  throw new DecodeError("Cannot read what is declared: it is cut off");
+  throw new DecodeError(
+    "Cannot read what is declared: it is cut off, or not of this library",
+  );
 }
 
+/** Looks at all of it: what is missing would be missed by whoever routes by it. */
 function isStored(value: unknown): value is Stored {
   const { exchanges, queues, bindings } = Object(value);
-  return [exchanges, queues, bindings].every(Array.isArray);
+  return areAll(exchanges, isDeclaration) && areAll(queues, isQueue) &&
+    areAll(bindings, isBinding);
+}
+
+function isDeclaration(value: unknown): boolean {
+  const { name, arguments: declared } = Object(value);
+  return typeof name === "string" && isTable(declared);
+}
+
+function isQueue(value: unknown): boolean {
+  const { declaration, consumers } = Object(value);
+  return isDeclaration(declaration) && areAll(consumers, isTable);
+}
+
+function isBinding(value: unknown): boolean {
+  const { source, destination, routingKey, arguments: given } = Object(value);
+  return [source, Object(destination).name, routingKey]
+    .every((each) => typeof each === "string") && isTable(given);
+}
+
+function isTable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function areAll(list: unknown, are: (each: unknown) => boolean): boolean {
+  return Array.isArray(list) && list.every(are);
 }
 
 function storedOf(
