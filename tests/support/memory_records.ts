@@ -1,5 +1,6 @@
 /** Records in this process, with nothing but what the contract demands: no watch, no memory of what was removed. */
 
+import { turn } from "../../async/turn.ts";
 import { ClosedError } from "../../model/errors.ts";
 import {
   type CloseReason,
@@ -78,7 +79,7 @@ function open(database: MemoryDatabase, now: () => number): Records {
     { action, signal }: RecordsCall,
     work: () => T,
   ): Promise<T> {
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
     if (isClosed) throw new ClosedError(`Cannot ${action}: it is closed`);
     signal?.throwIfAborted();
     return work();

@@ -2,12 +2,12 @@
 /** The engine over a database that has nothing but what the contract demands. */
 
 import { memoryRecordsTransport } from "../support/memory_records.ts";
-import { LOADS, registerConformance } from "../support/register.ts";
+import { registerConformance, SLOW } from "../support/register.ts";
 
 const transport = memoryRecordsTransport();
 
 await registerConformance("records", {
   transport,
   url: "memory-records:///suite",
-  slow: LOADS,
+  slow: SLOW,
 });
