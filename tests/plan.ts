@@ -50,6 +50,7 @@ export const ALONE: readonly string[] = [
     "transports/memory_broker_test.ts",
     "transports/memory_copies_test.ts",
     "transports/memory_store_test.ts",
+    "transports/records_layout_test.ts",
     "transports/records_test.ts",
     "transports/restartable_test.ts",
     "transports/ripener_test.ts",

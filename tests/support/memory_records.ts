@@ -9,12 +9,12 @@ import {
   type Records,
   type RecordsCall,
   type Row,
-  type Transport,
+  type StoreTransport,
   type Written,
 } from "../../transports/records/mod.ts";
 
 /** A database: rows by id, and the ids in order. */
-class MemoryDatabase {
+export class MemoryDatabase {
   readonly rows: Map<string, Row> = new Map();
   readonly ids: string[] = [];
 
@@ -50,7 +50,7 @@ class MemoryDatabase {
  *
  * @returns The transport, and what it is told to write.
  */
-export function memoryRecordsTransport(): Transport & {
+export function memoryRecordsTransport(): StoreTransport & {
   readonly databases: ReadonlyMap<string, MemoryDatabase>;
 } {
   const databases = new Map<string, MemoryDatabase>();

@@ -187,8 +187,8 @@ export class RecordsStore implements Store {
   ): Promise<PutResult> {
     const { version, instead } = options ?? {};
     if (version !== undefined) {
-      const view = await this.#look(options);
-      if (view.version !== version) return { type: "stale" };
+      const { routes } = await this.#look(options);
+      if (routes !== version) return { type: "stale" };
     }
     const written = await this.#putter.put(items, options);
     if (instead !== undefined) {

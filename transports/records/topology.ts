@@ -42,6 +42,9 @@ interface Stored {
   readonly bindings: readonly Binding[];
 }
 
+/** The topology, its version, and a mark that stays the same while consumers come and go. */
+type SharedView = TopologyView & { readonly routes: string };
+
 /** Looks under way at once: a database that answers none is not asked ever more often. */
 const AT_ONCE = 4;
 
@@ -65,7 +68,11 @@ export class SharedTopology {
   readonly #clock: Clock;
   readonly #limits: Limits;
   readonly #line = new Line();
-  #view: TopologyView = { topology: new Topology(), version: NO_VERSION };
+  #view: SharedView = {
+    topology: new Topology(),
+    version: NO_VERSION,
+    routes: NO_VERSION,
+  };
   #expiring: readonly QueueDeclaration[] = [];
   /** By queue, the generation that declared it. */
   #born: ReadonlyMap<string, number | undefined> = new Map();
@@ -83,7 +90,7 @@ export class SharedTopology {
   }
 
   /** The topology as it was seen last. */
-  get view(): TopologyView {
+  get view(): SharedView {
     return this.#view;
   }
 
@@ -155,10 +162,10 @@ export class SharedTopology {
     if (found === "same") return asked;
     if (found === undefined) {
       // Another look may have been answered meanwhile, by a newer state.
-      if (this.#view === asked) this.#set(NOTHING, NO_VERSION);
+      if (this.#view === asked) this.#set(NOTHING, NO_VERSION, NO_VERSION);
       return this.#view;
     }
-    const { revision, fields: { tables, layout } } = found;
+    const { revision, fields: { tables, layout, routes } } = found;
     refuseOtherLayout(layout);
     if (typeof tables !== "string") {
       throw new DecodeError(
@@ -167,7 +174,9 @@ export class SharedTopology {
     }
     const { version } = this.#view;
     if (revision !== version && isNewer(revision, version)) {
-      this.#set(parseTables(tables), revision);
+      // 0.1.0 writes no mark: then each of its changes may concern a route.
+      const mark = typeof routes === "string" ? routes : revision;
+      this.#set(parseTables(tables), revision, mark);
     }
     return this.#view;
   }
@@ -190,10 +199,13 @@ export class SharedTopology {
       topology.apply(change);
     }
     const stored = storedOf(topology, born);
+    const routes = changes.every(isOfConsumer)
+      ? this.#view.routes
+      : String(generation(version) + 1);
     const written = await this.#database.write({
       id: TOPOLOGY_ID,
       revision: version === NO_VERSION ? undefined : version,
-      fields: { layout: LAYOUT, tables: stringifyJson(stored) },
+      fields: { layout: LAYOUT, routes, tables: stringifyJson(stored) },
       action: "write what is declared",
     });
     switch (written.type) {
@@ -204,13 +216,13 @@ export class SharedTopology {
       case "written":
         this.#expiring = expiringOf(stored);
         this.#born = born;
-        this.#view = { topology, version: written.revision };
+        this.#view = { topology, version: written.revision, routes };
         return true;
     }
   }
 
-  #set(stored: Stored, version: string): void {
-    this.#view = { topology: topologyOf(stored), version };
+  #set(stored: Stored, version: string, routes: string): void {
+    this.#view = { topology: topologyOf(stored), version, routes };
     this.#expiring = expiringOf(stored);
     this.#born = new Map(
       stored.queues.map((
@@ -237,6 +249,10 @@ function late(): TimeoutError {
     "Cannot read or write what is declared: the database did not answer in time",
     { outcome: "unknown" },
   );
+}
+
+function isOfConsumer({ type }: TopologyChange): boolean {
+  return type === "consumer-added" || type === "consumer-removed";
 }
 
 function generation(revision: string): number {
