@@ -6,6 +6,7 @@ import {
 } from "../model/field_table.ts";
 import type { Publishing } from "../model/message.ts";
 import type { QueueDeclaration } from "../model/queue.ts";
+import { queueTraits } from "./queue_arguments.ts";
 
 /** Why a message leaves its queue for where that dead-letters: RabbitMQ's words. */
 export type DeadLetterReason =
@@ -50,20 +51,20 @@ export function deadLetter(
   reason: DeadLetterReason,
   now: number,
 ): Publishing | undefined {
-  const exchange = queue.arguments["x-dead-letter-exchange"];
-  if (typeof exchange !== "string") return undefined;
-  const key = queue.arguments["x-dead-letter-routing-key"];
+  const { deadLetterExchange: exchange, deadLetterRoutingKey: key } =
+    queueTraits(queue.arguments);
+  if (exchange === undefined) return undefined;
   const { expiration: _, ...properties } = message.properties;
   const headers = addDeath(message, queue.name, reason, now);
   return {
     exchange,
-    routingKey: typeof key === "string" ? key : message.routingKey,
+    routingKey: key ?? message.routingKey,
     mandatory: false,
     delay: 0,
     // An expiration of its own would make it expire again where it goes.
     properties: {
       ...properties,
-      headers: typeof key === "string" ? withoutCc(headers) : headers,
+      headers: key === undefined ? headers : withoutCc(headers),
     },
     body: message.body,
     republished: true,

@@ -32,6 +32,7 @@ export * from "./dead_letter.ts";
 export * from "./declare.ts";
 export * from "./failed_queue.ts";
 export { matchHeaders } from "./headers.ts";
+export { type QueueTraits, queueTraits } from "./queue_arguments.ts";
 export * from "./route.ts";
 export { matchTopic } from "./topic.ts";
 export * from "./topology.ts";

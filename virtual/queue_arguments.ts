@@ -72,6 +72,53 @@ export function checkQueueArguments(
   }
 }
 
+/** What a queue's arguments say; what is not of its kind says nothing. */
+export interface QueueTraits {
+  /** `x-message-ttl`, ms. */
+  readonly messageTtl: number | undefined;
+  /** `x-expires`: milliseconds without use after which it goes. */
+  readonly expires: number | undefined;
+  /** `x-max-length`: the most messages. */
+  readonly maxLength: number | undefined;
+  /** `x-max-length-bytes`: the most bytes of bodies. */
+  readonly maxBytes: number | undefined;
+  /** Whether it refuses what comes when it is full, by `x-overflow`; else its oldest messages go. */
+  readonly refuses: boolean;
+  /** `x-max-priority`. */
+  readonly maxPriority: number | undefined;
+  /** `x-dead-letter-exchange`. */
+  readonly deadLetterExchange: string | undefined;
+  /** `x-dead-letter-routing-key`. */
+  readonly deadLetterRoutingKey: string | undefined;
+}
+
+/**
+ * Reads what a queue's arguments say.
+ *
+ * @param arguments_ The arguments.
+ * @returns What they say.
+ */
+export function queueTraits(arguments_: FieldTable): QueueTraits {
+  const number = (name: string): number | undefined => {
+    const value = arguments_[name];
+    return typeof value === "number" ? value : undefined;
+  };
+  const text = (name: string): string | undefined => {
+    const value = arguments_[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  return {
+    messageTtl: number("x-message-ttl"),
+    expires: number("x-expires"),
+    maxLength: number("x-max-length"),
+    maxBytes: number("x-max-length-bytes"),
+    refuses: text("x-overflow")?.startsWith("reject-publish") ?? false,
+    maxPriority: number("x-max-priority"),
+    deadLetterExchange: text("x-dead-letter-exchange"),
+    deadLetterRoutingKey: text("x-dead-letter-routing-key"),
+  };
+}
+
 /**
  * Shows a value in an error.
  *

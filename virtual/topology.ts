@@ -3,6 +3,7 @@ import type { ExchangeDeclaration, ExchangeType } from "../model/exchange.ts";
 import type { QueueDeclaration } from "../model/queue.ts";
 import { type BindingIndex, createIndex } from "./binding_index.ts";
 import { identifyTable } from "./field_value.ts";
+import { type QueueTraits, queueTraits } from "./queue_arguments.ts";
 
 /** An exchange in the tables. */
 export interface ExchangeRecord {
@@ -26,6 +27,8 @@ export interface ConsumerRecord {
 export interface QueueRecord {
   /** As it was declared. */
   readonly declaration: QueueDeclaration;
+  /** What its arguments say. */
+  readonly traits: QueueTraits;
   /** Found in tables that others wrote: it equals any declaration. */
   readonly foreign: boolean;
   /** Whose it is, if it is exclusive. */
@@ -185,6 +188,7 @@ export class Topology {
       case "queue-declared":
         return this.#setQueue({
           declaration: change.queue,
+          traits: queueTraits(change.queue.arguments),
           foreign: change.foreign ?? false,
           owner: change.owner,
           consumers: this.#queues.get(change.queue.name)?.consumers ?? [],

@@ -17,6 +17,7 @@ import {
   withHeaders,
 } from "../../virtual/dead_letter.ts";
 import { failedQueue } from "../../virtual/failed_queue.ts";
+import { queueTraits } from "../../virtual/queue_arguments.ts";
 import type { Channel, Parked, ParkOptions } from "../transport.ts";
 import type { Copies } from "./copies.ts";
 import type { Deliveries } from "./deliveries.ts";
@@ -174,7 +175,8 @@ export class Parking {
 }
 
 function deadLetters(declared: QueueDeclaration | undefined): boolean {
-  return typeof declared?.arguments["x-dead-letter-exchange"] === "string";
+  return declared !== undefined &&
+    queueTraits(declared.arguments).deadLetterExchange !== undefined;
 }
 
 function publishingOf(

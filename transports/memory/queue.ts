@@ -1,6 +1,7 @@
 import { Heap } from "../../async/heap.ts";
 import { Ring } from "../../async/ring.ts";
 import type { FieldTable } from "../../model/field_table.ts";
+import { queueTraits } from "../../virtual/queue_arguments.ts";
 import type { Item } from "./kept.ts";
 import { Level } from "./level.ts";
 
@@ -36,13 +37,13 @@ export class MemoryQueue {
   constructor(name: string, declared: FieldTable, now: number) {
     this.name = name;
     this.usedAt = now;
-    this.deadLetters = declared["x-dead-letter-exchange"] !== undefined;
-    this.expires = numberOf(declared["x-expires"]);
-    this.#most = numberOf(declared["x-max-length"]) ?? Infinity;
-    this.#mostBytes = numberOf(declared["x-max-length-bytes"]) ?? Infinity;
-    this.#refuses = declared["x-overflow"] === "reject-publish" ||
-      declared["x-overflow"] === "reject-publish-dlx";
-    const levels = Math.min(numberOf(declared["x-max-priority"]) ?? 0, 9) + 1;
+    const traits = queueTraits(declared);
+    this.deadLetters = traits.deadLetterExchange !== undefined;
+    this.expires = traits.expires;
+    this.#most = traits.maxLength ?? Infinity;
+    this.#mostBytes = traits.maxBytes ?? Infinity;
+    this.#refuses = traits.refuses;
+    const levels = Math.min(traits.maxPriority ?? 0, 9) + 1;
     this.#levels = Array.from({ length: levels }, () => new Level());
   }
 
@@ -146,8 +147,4 @@ export class MemoryQueue {
     this.#size += sign;
     this.#bytes += sign * item.message.size;
   }
-}
-
-function numberOf(value: unknown): number | undefined {
-  return typeof value === "number" ? value : undefined;
 }

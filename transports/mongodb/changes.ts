@@ -5,6 +5,7 @@ import type {
   Topology,
   TopologyChange,
 } from "../../virtual/topology.ts";
+import { queueTraits } from "../../virtual/queue_arguments.ts";
 import type { Context } from "./context.ts";
 import { checkText } from "./names.ts";
 import type { Fields, UpdateStatement } from "./port.ts";
@@ -93,7 +94,7 @@ export class Changes {
       ...queueFields(queue, owner),
       consumers: consumerFields(this.#consumersOf(queue.name)),
       foreign: false,
-      ...this.#expiry(queue.arguments["x-expires"]),
+      ...this.#expiry(queueTraits(queue.arguments).expires),
     });
   }
 
@@ -119,7 +120,7 @@ export class Changes {
           at: this.#at,
           consumers: consumerFields(consumers),
           foreign: record?.foreign ?? false,
-          ...this.#expiry(record?.declaration.arguments["x-expires"]),
+          ...this.#expiry(record?.traits.expires),
         },
         // Of a queue that others declared there is no record yet.
         $setOnInsert: queueFields(plainQueue(queue), undefined),
@@ -134,10 +135,10 @@ export class Changes {
       this.#topology.queue(queue)?.consumers ?? [];
   }
 
-  #expiry(expires: unknown): Fields {
-    return typeof expires === "number"
-      ? { expires_at: new Date(this.#context.now() + expires) }
-      : {};
+  #expiry(expires: number | undefined): Fields {
+    return expires === undefined
+      ? {}
+      : { expires_at: new Date(this.#context.now() + expires) };
   }
 
   #bind(binding: Binding): void {

@@ -93,9 +93,7 @@ export class Expiry {
   }
 
   #expiresOf(queue: string): number | undefined {
-    const expires = this.#tables.view.topology.queue(queue)
-      ?.declaration.arguments["x-expires"];
-    return typeof expires === "number" ? expires : undefined;
+    return this.#tables.view.topology.queue(queue)?.traits.expires;
   }
 
   async #drop(queue: string, options?: CallOptions): Promise<void> {

@@ -106,8 +106,7 @@ export class Puts {
     checkText("queue", queue);
     const now = this.#context.now();
     const record = this.#tables.view.topology.queue(queue);
-    const deadLetters =
-      record?.declaration.arguments["x-dead-letter-exchange"] !== undefined;
+    const deadLetters = record?.traits.deadLetterExchange !== undefined;
     const fields = messageFields(queue, message, payload, {
       now,
       ttl,
@@ -117,7 +116,7 @@ export class Puts {
     if (deadLetters && ttl !== undefined) {
       this.#hooks.onDue(now + message.delay + ttl, true);
     }
-    const isTimed = record?.declaration.arguments["x-expires"] !== undefined;
+    const isTimed = record?.traits.expires !== undefined;
     return { queue, fields, delay: message.delay, isTimed };
   }
 

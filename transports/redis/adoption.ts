@@ -1,7 +1,7 @@
 import { Ring } from "../../async/ring.ts";
 import { MessagingError } from "../../model/errors.ts";
-import type { FieldTable } from "../../model/field_table.ts";
 import type { QueueRecord } from "../../virtual/topology.ts";
+import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import type { TopologyView } from "../store/store.ts";
 import { digest } from "./client.ts";
 import { type Core, versionArguments } from "./core.ts";
@@ -162,14 +162,14 @@ export class Adoption {
     return results.every((each) => each.status === "rejected" || each.value);
   }
 
-  #copy(bytes: Uint8Array, { declaration }: QueueRecord): Copy {
+  #copy(bytes: Uint8Array, { declaration, traits }: QueueRecord): Copy {
     const { layout, serverNow } = this.#core;
-    const { name, arguments: declared } = declaration;
+    const { name } = declaration;
     const { message, expiresAt } = readStored(bytes);
     const isRead = !("error" in message);
     const properties = isRead ? message.properties : {};
     const ttl = Math.min(
-      Number(declared["x-message-ttl"] ?? Infinity),
+      traits.messageTtl ?? Infinity,
       properties.expiration ?? Infinity,
     );
     const by = Math.min(expiresAt, serverNow + ttl);
@@ -181,8 +181,8 @@ export class Adoption {
       expires: by < Infinity && text !== undefined ? Math.ceil(by) : "",
       // Without a name it may be another that looks alike: rather twice than not at all.
       claim: isRead && !isNamed(bytes) ? "" : `${digest(bytes)}.${name}`,
-      ends: String(declared["x-expires"] ?? ""),
-      limits: hasLimit(declared) ? withoutPushing(declared) : undefined,
+      ends: String(traits.expires ?? ""),
+      limits: hasLimit(traits) ? withoutPushing(traits) : undefined,
     };
   }
 
@@ -210,7 +210,7 @@ export class Adoption {
   async #putOne(
     seen: readonly RedisArgument[],
     copy: Copy,
-    limits: FieldTable,
+    limits: QueueTraits,
     deadline: number,
   ): Promise<boolean> {
     const { layout, fields } = this.#core;
@@ -247,7 +247,7 @@ interface Copy {
   /** The queue's `x-expires`. */
   readonly ends: string;
   /** The queue's arguments, where it has a limit. */
-  readonly limits: FieldTable | undefined;
+  readonly limits: QueueTraits | undefined;
 }
 
 const ACTION = "put into queues what was published by PUB/SUB";
@@ -268,13 +268,10 @@ function* queuesIn(
 }
 
 /** What a limit pushes out of a queue that dead-letters has no way there from here: as behind what Kombu puts into a list, the next publish of ours sees to it. */
-function withoutPushing(declared: FieldTable): FieldTable {
-  const refuses = String(declared["x-overflow"] ?? "").startsWith("reject");
-  if (declared["x-dead-letter-exchange"] === undefined || refuses) {
-    return declared;
-  }
-  const { "x-max-length": _, "x-max-length-bytes": __, ...rest } = declared;
-  return rest;
+function withoutPushing(traits: QueueTraits): QueueTraits {
+  return traits.deadLetterExchange === undefined || traits.refuses
+    ? traits
+    : { ...traits, maxLength: undefined, maxBytes: undefined };
 }
 
 function isWorthAgain(error: unknown): boolean {

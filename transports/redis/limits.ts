@@ -1,29 +1,29 @@
-import type { FieldTable } from "../../model/field_table.ts";
+import {
+  type QueueTraits,
+  queueTraits,
+} from "../../virtual/queue_arguments.ts";
+
+/** Those of a queue that nobody has declared. */
+export const NO_TRAITS: QueueTraits = queueTraits({});
 
 /**
  * What the script for one message is told of a queue's limits.
  *
- * @param declared The queue's arguments.
+ * @param traits What the queue's arguments say.
  * @returns `x-max-length`, `x-max-length-bytes`, whether it refuses, `x-expires`; `""` is none.
  */
-export function limitsOf(declared: FieldTable): readonly (string | number)[] {
-  const refuses = String(declared["x-overflow"] ?? "")
-    .startsWith("reject-publish");
-  return [
-    String(declared["x-max-length"] ?? ""),
-    String(declared["x-max-length-bytes"] ?? ""),
-    refuses ? 1 : 0,
-    String(declared["x-expires"] ?? ""),
-  ];
+export function limitsOf(
+  { maxLength, maxBytes, refuses, expires }: QueueTraits,
+): readonly (string | number)[] {
+  return [maxLength ?? "", maxBytes ?? "", refuses ? 1 : 0, expires ?? ""];
 }
 
 /**
  * Says whether a queue has a limit of length.
  *
- * @param declared The queue's arguments.
+ * @param traits What the queue's arguments say.
  * @returns Whether it has.
  */
-export function hasLimit(declared: FieldTable): boolean {
-  return declared["x-max-length"] !== undefined ||
-    declared["x-max-length-bytes"] !== undefined;
+export function hasLimit({ maxLength, maxBytes }: QueueTraits): boolean {
+  return maxLength !== undefined || maxBytes !== undefined;
 }

@@ -44,11 +44,10 @@ function headerBy(mirror: Mirror, exchange: string): string {
     if (destination.kind !== "queue") continue;
     const record = topology.queue(destination.name);
     if (record === undefined || !record.consumers.some(listens)) continue;
-    const { arguments: declared } = record.declaration;
-    const next = declared["x-dead-letter-exchange"];
-    const key = declared["x-dead-letter-routing-key"];
-    if (typeof next !== "string") continue;
-    if (next === "" && typeof key === "string") targets.add(key);
+    const { deadLetterExchange: next, deadLetterRoutingKey: key } =
+      record.traits;
+    if (next === undefined) continue;
+    if (next === "" && key !== undefined) targets.add(key);
     for (const queue of mirror.queuesBehind(next)) targets.add(queue);
   }
   if (targets.size === 0) return "";

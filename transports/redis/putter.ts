@@ -1,9 +1,9 @@
 import { Limits } from "../../async/limits.ts";
 import { atNextTurn } from "../../async/turn.ts";
 import { PreconditionFailedError, TimeoutError } from "../../model/errors.ts";
-import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
+import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import { ENVELOPE_HEAD, EnvelopeWriter } from "../store/envelope.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
@@ -16,7 +16,7 @@ import {
   channelsOf,
   dueName,
 } from "./announcing.ts";
-import { hasLimit, limitsOf } from "./limits.ts";
+import { hasLimit, limitsOf, NO_TRAITS } from "./limits.ts";
 import { Predecessors } from "./predecessors.ts";
 import type { Batch, Copy, Sent, Waiting } from "./batch.ts";
 import { replyError } from "./errors.ts";
@@ -26,7 +26,6 @@ import { withExpiry } from "./stored.ts";
 const PUT: PutResult = { type: "put", displaced: [] };
 const STALE: PutResult = { type: "stale" };
 const PLAIN = "plain";
-const NO_ARGUMENTS: FieldTable = {};
 /** Lists that cannot be written to, and why. */
 type Refused = ReadonlyMap<string, Error>;
 
@@ -91,7 +90,7 @@ export class Putter {
   /** Whether they may share a call with others. */
   #arePlain(items: readonly StoreItem[]): boolean {
     for (const { message, queue } of items) {
-      if (message.delay > 0 || hasLimit(this.#argumentsOf(queue))) return false;
+      if (message.delay > 0 || hasLimit(this.#traitsOf(queue))) return false;
     }
     return true;
   }
@@ -173,8 +172,8 @@ export class Putter {
         this.#writePlain(message, list, batch);
         continue;
       }
-      const expires = this.#argumentsOf(queue)["x-expires"];
-      if (typeof expires === "number") batch.expiring.set(queue, expires);
+      const { expires } = this.#traitsOf(queue);
+      if (expires !== undefined) batch.expiring.set(queue, expires);
       copy = this.#copy(item, copy);
       const { text, expiresAt } = copy;
       const texts = batch.lists.get(list);
@@ -214,9 +213,7 @@ export class Putter {
     }
     for (const { message, ttl, queue } of put.items) {
       if (message.exchange !== "" || ttl !== undefined) return put.version;
-      if (this.#argumentsOf(queue)["x-expires"] !== undefined) {
-        return put.version;
-      }
+      if (this.#traitsOf(queue).expires !== undefined) return put.version;
     }
     return PLAIN;
   }
@@ -376,7 +373,7 @@ export class Putter {
         text,
         id,
         expiresAt === undefined ? "" : Math.ceil(expiresAt),
-        ...limitsOf(this.#argumentsOf(item.queue)),
+        ...limitsOf(this.#traitsOf(item.queue)),
       );
     }
     const reply = await this.#core.run("putOne", "publish", args, {
@@ -398,9 +395,8 @@ export class Putter {
     };
   }
 
-  #argumentsOf(queue: string): FieldTable {
-    return this.#core.mirror.topology.queue(queue)?.declaration.arguments ??
-      NO_ARGUMENTS;
+  #traitsOf(queue: string): QueueTraits {
+    return this.#core.mirror.topology.queue(queue)?.traits ?? NO_TRAITS;
   }
 }
 

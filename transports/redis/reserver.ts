@@ -254,9 +254,8 @@ export class Reserver {
     const args: RedisArgument[] = [fields, this.#core.nextNumbers(1_000_000)];
     const watched = [layout.due, layout.topology];
     for (const { queue, limit } of asked) {
-      const expires = mirror.topology.queue(queue)?.declaration
-        .arguments["x-expires"];
-      args.push(queue, limit, typeof expires === "number" ? expires : "");
+      const expires = mirror.topology.queue(queue)?.traits.expires ?? "";
+      args.push(queue, limit, expires);
       for (const list of layout.lists(queue)) watched.push(list);
       // Before the answer: the server may ring before it has come.
       if (!lookAtAll) this.#empty.add(queue);

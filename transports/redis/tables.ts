@@ -1,3 +1,4 @@
+import { queueTraits } from "../../virtual/queue_arguments.ts";
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import { AccessRefusedError } from "../../model/errors.ts";
@@ -217,8 +218,7 @@ export class Tables {
     for (const name of queues) {
       const record = mirror.topology.queue(name);
       // As by a consumer that has not heard yet that it was declared anew.
-      const isTimed =
-        typeof record?.declaration.arguments["x-expires"] === "number";
+      const isTimed = record?.traits.expires !== undefined;
       if (record === undefined || record.foreign || !isTimed) {
         await commands.send("forget a queue", [
           ...["ZREM", layout.expiring] as const,
@@ -259,8 +259,8 @@ export class Tables {
     const { topology } = this.#core.mirror;
     const timed: (string | number)[] = [];
     for (const queue of queues) {
-      const expires = topology.queue(queue)?.declaration.arguments["x-expires"];
-      if (typeof expires === "number") timed.push(queue, expires);
+      const expires = topology.queue(queue)?.traits.expires;
+      if (expires !== undefined) timed.push(queue, expires);
     }
     for (let i = 0; i < timed.length; i += 2 * USED_AT_ONCE) {
       const action = "note that queues are used";
@@ -307,7 +307,7 @@ export class Tables {
         ...list(deleted, ({ name }) => [name]),
         ...list(declared, ({ queue }) => [
           queue.name,
-          String(queue.arguments["x-expires"] ?? ""),
+          String(queueTraits(queue.arguments).expires ?? ""),
         ]),
         ...list(writes.fields, (field) => field),
         ...list(writes.added, (entry) => entry),

@@ -231,7 +231,10 @@ export class Router {
       const apart = names.length === 0 || !announces;
       return {
         version,
-        queues: names.map((queue) => ({ queue, ttl: ttlOf(topology, queue) })),
+        queues: names.map((queue) => ({
+          queue,
+          ttl: topology.queue(queue)?.traits.messageTtl,
+        })),
         broadcasts: apart ? broadcasts : [],
         announced: apart ? [] : broadcasts,
         outcome: {
@@ -292,9 +295,4 @@ function hasRoutingHeaders(message: Publishing): boolean {
   const headers = message.properties.headers;
   return headers !== undefined &&
     (headers.CC !== undefined || headers.BCC !== undefined);
-}
-
-function ttlOf(topology: Topology, queue: string): number | undefined {
-  const ttl = topology.queue(queue)?.declaration.arguments["x-message-ttl"];
-  return typeof ttl === "number" ? ttl : undefined;
 }
