@@ -47,9 +47,7 @@ export class Inbox<T> {
    * @returns The message; `undefined` where `next` has to wait for something.
    */
   take(checks: boolean): ReceivedMessage<T> | undefined {
-    if (this.#lazyTypes.some((type) => this.#reading.codecs.isLazy(type))) {
-      return undefined;
-    }
+    if (!this.#isLoaded()) return undefined;
     const arrival = this.#mailbox.peek();
     if (arrival === undefined) return undefined;
     if (needsCompression(this.#reading, arrival.delivery)) return undefined;
@@ -78,8 +76,11 @@ export class Inbox<T> {
     for (;;) {
       const arrival = await this.#mailbox.next();
       if (arrival === undefined) return undefined;
-      const loading = prepareToRead(this.#reading, arrival.delivery);
-      if (loading !== undefined) await loading;
+      // For some transports read the properties only if somebody looks.
+      if (!this.#isLoaded() || this.#reading.codecs.hasLazyCompressions) {
+        const loading = prepareToRead(this.#reading, arrival.delivery);
+        if (loading !== undefined) await loading;
+      }
       const message = this.#messageOf(arrival);
       if (checks) await message.read();
       if (this.#mailbox.ended) {
@@ -93,6 +94,15 @@ export class Inbox<T> {
       await this.#host.refuse(message, error);
       this.#host.want(1);
     }
+  }
+
+  /** Whether the codecs of all accepted types are loaded. */
+  #isLoaded(): boolean {
+    const { codecs } = this.#reading;
+    for (const type of this.#lazyTypes) {
+      if (codecs.isLazy(type)) return false;
+    }
+    return true;
   }
 
   #messageOf(arrival: Arrival): ReceivedMessage<T> {

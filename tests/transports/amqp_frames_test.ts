@@ -1,4 +1,4 @@
-import { assertEquals, assertExists, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertExists, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { createRequire } from "node:module";
 import type { MessageProperties } from "../../model/message.ts";
@@ -31,6 +31,29 @@ const PROPERTIES: readonly MessageProperties[] = [
     appId: "shop",
   },
 ];
+
+/** Those that AMQP has. */
+const NAMES = [
+  "contentType",
+  "contentEncoding",
+  "headers",
+  "deliveryMode",
+  "priority",
+  "correlationId",
+  "replyTo",
+  "expiration",
+  "messageId",
+  "timestamp",
+  "type",
+  "userId",
+  "appId",
+];
+
+/** What is there of a header's or a method's fields: ours are read when they are looked at. */
+function fieldsOf(fields: object): Record<string, unknown> {
+  const read = NAMES.map((name) => [name, Reflect.get(fields, name)]);
+  return { ...fields, ...Object.fromEntries(read) };
+}
 
 /** The frames of a delivery, each by itself. */
 function framesOf(properties: MessageProperties, body: Uint8Array) {
@@ -68,7 +91,7 @@ function plain(frame: Record<string, unknown>): Record<string, unknown> {
     result[name] = value instanceof Uint8Array
       ? new Uint8Array(value)
       : name === "fields" && typeof value === "object" && value !== null
-      ? plain(Object.fromEntries(Object.entries(value)))
+      ? plain(fieldsOf(value))
       : name === "headers" && typeof value === "object" && value !== null
       ? fromFields(value)
       : value;
@@ -91,6 +114,24 @@ Deno.test("amqp: frames of deliveries are read as amqplib reads them", () => {
       assertEquals(ours, plain(theirs));
     }
   }
+});
+
+Deno.test("amqp: properties that are cut off are refused before anybody looks at them", () => {
+  let refused = 0;
+  for (const [name, value] of Object.entries(PROPERTIES[2] ?? {})) {
+    const { all, frames } = framesOf({ [name]: value }, new Uint8Array(0));
+    const header = frames[1];
+    assertExists(header);
+    const { start, size } = header;
+    for (let cut = 1; cut <= size - 8 - 14; cut++) {
+      const shorter = Buffer.from(all.subarray(start, start + size - cut));
+      shorter.writeUInt32BE(size - 8 - cut, 3);
+      shorter[shorter.byteLength - 1] = 206;
+      assertThrows(() => readFrame(shorter, 0, shorter.byteLength), RangeError);
+      refused++;
+    }
+  }
+  assert(refused >= 13);
 });
 
 Deno.test("amqp: a confirm is read as amqplib reads it", () => {

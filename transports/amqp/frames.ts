@@ -26,7 +26,7 @@ const TEXT = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * Reads a frame of the kinds that nearly all are: of a delivery, or of a confirm. It is
- * what amqplib would make of it, for less; but for tables, which stay bytes, and bodies, which are plain bytes.
+ * what amqplib would make of it, for less; but for properties, which stay bytes until somebody looks, and bodies, which are plain bytes.
  *
  * @param bytes What it is among, all of it.
  * @param start Where it begins.
@@ -52,7 +52,7 @@ export function readFrame(
         id: BASIC,
         channel,
         size: longlong(bytes, at + 4),
-        fields: new Reader(bytes, at + 12, end).properties(),
+        fields: new LateProperties(bytes, at + 12, end),
       };
     case METHOD:
       return end - at < 4 ? undefined : readMethod(bytes, at, end, channel);
@@ -107,6 +107,25 @@ class Reader {
     return { consumerTag, deliveryTag, redelivered, exchange, routingKey };
   }
 
+  /** Goes past properties, which is a fraction of reading them. */
+  passProperties(): void {
+    const bytes = this.#bytes;
+    const flags = short(bytes, this.#take(2));
+    if (flags & 0x8000) this.#pass();
+    if (flags & 0x4000) this.#pass();
+    if (flags & 0x2000) this.#take(long(bytes, this.#take(4)));
+    if (flags & 0x1000) this.#take(1);
+    if (flags & 0x0800) this.#take(1);
+    if (flags & 0x0400) this.#pass();
+    if (flags & 0x0200) this.#pass();
+    if (flags & 0x0100) this.#pass();
+    if (flags & 0x0080) this.#pass();
+    if (flags & 0x0040) this.#take(8);
+    if (flags & 0x0020) this.#pass();
+    if (flags & 0x0010) this.#pass();
+    if (flags & 0x0008) this.#pass();
+  }
+
   properties(): RawProperties {
     const bytes = this.#bytes;
     const flags = short(bytes, this.#take(2));
@@ -145,6 +164,10 @@ class Reader {
     return read;
   }
 
+  #pass(): void {
+    this.#take(octet(this.#bytes, this.#take(1)));
+  }
+
   /** A short string that other messages have too. */
   #name(): string {
     const length = octet(this.#bytes, this.#take(1));
@@ -165,6 +188,81 @@ class Reader {
       throw new RangeError("a frame has less than its parts say");
     }
     return start;
+  }
+}
+
+/** Properties that are read when somebody looks: most handlers never do. */
+class LateProperties implements RawProperties {
+  readonly #bytes: Bytes;
+  readonly #start: number;
+  readonly #end: number;
+  #all: RawProperties | undefined;
+  /** Why the body is left out, where it is. */
+  leftOut: unknown = undefined;
+
+  /** Refuses those that have more bytes than there are. */
+  constructor(bytes: Bytes, start: number, end: number) {
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+    new Reader(bytes, start, end).passProperties();
+  }
+
+  get #read(): RawProperties {
+    return this.#all ??= new Reader(this.#bytes, this.#start, this.#end)
+      .properties();
+  }
+
+  get contentType(): unknown {
+    return this.#read.contentType;
+  }
+
+  get contentEncoding(): unknown {
+    return this.#read.contentEncoding;
+  }
+
+  get headers(): object | undefined {
+    return this.#read.headers;
+  }
+
+  get deliveryMode(): unknown {
+    return this.#read.deliveryMode;
+  }
+
+  get priority(): unknown {
+    return this.#read.priority;
+  }
+
+  get correlationId(): unknown {
+    return this.#read.correlationId;
+  }
+
+  get replyTo(): unknown {
+    return this.#read.replyTo;
+  }
+
+  get expiration(): unknown {
+    return this.#read.expiration;
+  }
+
+  get messageId(): unknown {
+    return this.#read.messageId;
+  }
+
+  get timestamp(): unknown {
+    return this.#read.timestamp;
+  }
+
+  get type(): unknown {
+    return this.#read.type;
+  }
+
+  get userId(): unknown {
+    return this.#read.userId;
+  }
+
+  get appId(): unknown {
+    return this.#read.appId;
   }
 }
 
