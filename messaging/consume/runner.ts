@@ -34,6 +34,9 @@ const LEAVING = 20;
 /** So many messages are handled before the event loop must turn. */
 const BREATH = 256;
 
+/** There is nothing to wait for. */
+const SETTLED = Promise.resolve();
+
 /** Calls a handler for messages, so many at once. */
 export class Runner<T> {
   readonly #handler: (message: ReceivedMessage<T>) => void | Promise<void>;
@@ -115,7 +118,7 @@ export class Runner<T> {
       if (this.#rewriting.length > 0) await this.#rewritten();
       while (this.#alone !== undefined) await this.#alone;
       this.#active++;
-      this.#handle(message).then(this.#done);
+      this.#begin(message);
       if (++this.#count % BREATH === 0) await turn();
     }
   }
@@ -175,7 +178,7 @@ export class Runner<T> {
     if (this.#outcomes.draining) await this.#outcomes.letGo(message);
     else {
       this.#active++;
-      await this.#handle(message);
+      await this.#handle(message, this.#call(message));
       this.#done();
     }
     this.#alone = undefined;
@@ -229,24 +232,58 @@ export class Runner<T> {
     else await outcomes.giveUp(message, asError(failure));
   }
 
+  /** Handles a message. One whose handler returns at once costs no promise but its ack's. */
+  #begin(message: ReceivedMessage<T>): void {
+    const running = this.#call(message);
+    if (running !== undefined) {
+      this.#handle(message, running).then(this.#done);
+    } else if (message.settled) SETTLED.then(this.#done);
+    else {
+      message.ackOnly().then(
+        this.#done,
+        (failure) => this.#ackFailed(message, failure).then(this.#done),
+      );
+    }
+  }
+
+  /** Never throws: what a handler throws is what it rejects with. */
+  #call(message: ReceivedMessage<T>): void | Promise<void> {
+    try {
+      return this.#handler(message);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
   /** Never rejects. */
-  async #handle(message: ReceivedMessage<T>): Promise<void> {
-    for (;;) {
+  async #handle(
+    message: ReceivedMessage<T>,
+    running: void | Promise<void>,
+  ): Promise<void> {
+    while (running !== undefined) {
       try {
-        const running = this.#handler(message);
-        if (running !== undefined) await running;
+        await running;
         break;
       } catch (error) {
         if (!await this.#outcomes.failed(message, asError(error))) return;
       }
+      running = this.#call(message);
     }
     if (message.settled) return;
     try {
       await message.ackOnly();
     } catch (failure) {
-      message.settlingFailed(failure);
-      await this.#outcomes.ackAgain(message, failure);
+      await this.#ackFailed(message, failure);
     }
+  }
+
+  /** Never rejects. */
+  async #ackFailed(
+    message: ReceivedMessage<T>,
+    failure: unknown,
+  ): Promise<void> {
+    message.settlingFailed(failure);
+    await this.#outcomes.ackAgain(message, failure);
   }
 
   readonly #done = (): void => {
