@@ -21,7 +21,8 @@ import {
   propertiesOf,
 } from "./publishing.ts";
 import { PublishWindow } from "./publish_window.ts";
-import type { PublishCall, SessionPublisher } from "./publisher.ts";
+import type { PublishCall } from "./publish_call.ts";
+import type { SessionPublisher } from "./publisher.ts";
 import { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
 import { lateToPublish } from "../connection/session_errors.ts";

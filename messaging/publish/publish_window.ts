@@ -3,7 +3,8 @@ import { turn } from "../../async/turn.ts";
 import { Waiters } from "../../async/waiters.ts";
 import { TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
-import type { PublishCall, SessionPublisher } from "./publisher.ts";
+import type { Place, PublishCall } from "./publish_call.ts";
+import type { SessionPublisher } from "./publisher.ts";
 
 /** A message that waits for room. */
 interface Waiting {
@@ -23,7 +24,7 @@ const READY = Promise.resolve();
  * Lets so many messages of a producer wait for the broker at once. The others wait for
  * room, in order; there may be very many, so that each is one promise and one record.
  */
-export class PublishWindow {
+export class PublishWindow implements Place {
   readonly #publisher: SessionPublisher;
   readonly #limits: Limits;
   readonly #maxInFlight: number;
@@ -53,8 +54,7 @@ export class PublishWindow {
       return this.#passLater(message, call);
     }
     this.#inFlight++;
-    const done = this.#publisher.publish(message, call)
-      .then(this.#accepted, this.#failed);
+    const done = this.#publisher.publish(message, call, this);
     return ++this.#count % BREATH === 0 ? done.then(turn) : done;
   }
 
@@ -83,15 +83,19 @@ export class PublishWindow {
     });
   }
 
-  readonly #accepted = (): void => this.#next();
+  follow(published: Promise<void>): Promise<void> {
+    return published.then(this.#accepted, this.#failed);
+  }
+
+  readonly #accepted = (): void => this.leave();
 
   readonly #failed = (error: unknown): never => {
-    this.#next();
+    this.leave();
     throw error;
   };
 
   /** Gives a place to whoever has waited longest. */
-  #next(): void {
+  leave(): void {
     this.#inFlight--;
     const next = this.#waiting.shift();
     if (next !== undefined) {

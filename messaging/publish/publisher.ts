@@ -15,6 +15,7 @@ import type { Session } from "../connection/session.ts";
 import type { Link } from "../connection/topology_channel.ts";
 import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
 import { late, noExchange, withOutcome } from "../connection/session_errors.ts";
+import { NO_PLACE, type Place, type PublishCall } from "./publish_call.ts";
 import { Republisher } from "./republisher.ts";
 import { reachedNobody, unknowable, unroutable } from "./unroutable.ts";
 
@@ -23,14 +24,6 @@ interface Lane {
   readonly link: Link;
   readonly channel: Channel;
   readonly known: Set<string>;
-}
-
-/** How a message is to be published. */
-export interface PublishCall extends Call {
-  /** Whether to publish again what a lost connection left open. */
-  readonly retry: boolean;
-  /** Whether a queue must take it, where the caller said so, or that it need not. */
-  readonly mandatory?: boolean | undefined;
 }
 
 /**
@@ -69,15 +62,19 @@ export class SessionPublisher {
    * @throws {NotFoundError} If there is no such exchange.
    * @throws {TimeoutError} If it was not answered for by the deadline.
    */
-  publish(message: Publishing, call: PublishCall): Promise<void> {
+  publish(
+    message: Publishing,
+    call: PublishCall,
+    place: Place,
+  ): Promise<void> {
     const lane = this.#lane;
     if (!this.#refused.isEmpty && this.#refused.has(message)) {
-      return this.#publishApart(message, call);
+      return place.follow(this.#publishApart(message, call));
     }
     return lane === undefined || this.#line.busy || !isKnown(lane, message) ||
         this.#isUnknowable(message, call)
-      ? this.#publishInLine(message, call)
-      : this.#send(lane, message, call);
+      ? place.follow(this.#publishInLine(message, call))
+      : this.#send(lane, message, call, place);
   }
 
   /** Declares entities, each once on a connection. */
@@ -123,7 +120,7 @@ export class SessionPublisher {
         const current = this.#current(message) ??
           await this.#replyAnew(message, call);
         sent = true;
-        return await this.#send(lane, current, call);
+        return await this.#send(lane, current, call, NO_PLACE);
       },
       (error) => this.#recover(error, undefined, message, call),
     );
@@ -139,15 +136,21 @@ export class SessionPublisher {
     });
   }
 
-  #send(lane: Lane, message: Publishing, call: PublishCall): Promise<void> {
+  /** Where all goes well there is one promise beside the channel's. */
+  #send(
+    lane: Lane,
+    message: Publishing,
+    call: PublishCall,
+    place: Place,
+  ): Promise<void> {
     return lane.channel.publish(message, call).then(
       (outcome) =>
         outcome.type === "returned"
-          ? this.#returned(outcome, message, call)
+          ? place.follow(this.#returned(outcome, message, call))
           : outcome.queues === 0
-          ? this.#reachedNobody(message, call)
-          : undefined,
-      (error) => this.#recover(error, lane, message, call),
+          ? place.follow(this.#reachedNobody(message, call))
+          : place.leave(),
+      (error) => place.follow(this.#recover(error, lane, message, call)),
     );
   }
 

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Limits } from "../../async/limits.ts";
 import { turn } from "../../async/turn.ts";
 import { TimeoutError } from "../../model/errors.ts";
+import type { Place } from "../../messaging/publish/publish_call.ts";
 import { PublishWindow } from "../../messaging/publish/publish_window.ts";
 import { TestClock } from "../support/clock.ts";
 import { message } from "../support/stores.ts";
@@ -12,10 +13,14 @@ function windowOf(most = 2) {
   const limits = new Limits(clock);
   const sent: { key: string; answer: PromiseWithResolvers<void> }[] = [];
   const publisher = {
-    publish({ routingKey }: { readonly routingKey: string }) {
+    publish(
+      { routingKey }: { readonly routingKey: string },
+      _call: unknown,
+      place: Place,
+    ) {
       const answer = Promise.withResolvers<void>();
       sent.push({ key: routingKey, answer });
-      return answer.promise;
+      return place.follow(answer.promise);
     },
   };
   // deno-lint-ignore no-explicit-any -- of the publisher it uses one method
