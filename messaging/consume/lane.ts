@@ -58,11 +58,24 @@ export class Lane {
     this.channel = channel;
     this.#stopped = stopped;
     this.#ordered = ordered;
+    this.limits = {
+      signal: undefined,
+      get deadline(): number {
+        return session.clock.now() + session.endpoint.operationTimeout;
+      },
+    };
     channel.closed.then((reason) => {
       if (reason.type === "lost") this.lose(reason.error);
       else this.disown();
     });
   }
+
+  /**
+   * Of all calls that have none of their own: one for all of them. Its deadline counts
+   * from when somebody looks, for on some transports nobody does, and a look at the
+   * clock for each ack is dear.
+   */
+  readonly limits: Call;
 
   /** What is unsettled is no longer the user's: its channel is closed, or about to be. */
   disown(): void {
@@ -290,6 +303,7 @@ export class QueueSource implements Source {
   }
 
   limits(options: OperationOptions | undefined, known?: KnownOptions): Call {
+    if (options === undefined) return this.#lane.limits;
     return this.#lane.session.call(options, known);
   }
 }

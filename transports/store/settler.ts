@@ -24,7 +24,10 @@ interface Batch<T> {
   /** What their callers have. */
   readonly answers: Promise<void>[];
   readonly settled: Promise<readonly Reservation[]>;
+  /** The latest of its calls, but for those with `options`. */
   deadline: number | undefined;
+  /** Of its last calls. */
+  options: CallOptions | undefined;
 }
 
 /** A batch leaves when nothing was added for so many rounds of the microtask queue: a `for await` needs a few for each message. */
@@ -67,11 +70,11 @@ export class Settler<T extends Settling> {
     const { reservation } = held;
     batch.reservations.push(reservation);
     batch.held.push(held);
-    const deadline = options?.deadline;
-    if (
-      deadline !== undefined &&
-      (batch.deadline === undefined || deadline > batch.deadline)
-    ) batch.deadline = deadline;
+    // Many calls may share theirs, whose deadline is a look at the clock: one for them all.
+    if (options !== batch.options) {
+      extend(batch);
+      batch.options = options;
+    }
     const settling = batch.settled.then((lost) => {
       if (lost.length > 0 && lost.includes(reservation)) {
         throw leaseLost(reservation);
@@ -88,6 +91,7 @@ export class Settler<T extends Settling> {
       answers: [],
       settled: Promise.resolve().then(() => this.#sendSoon(batch)),
       deadline: undefined,
+      options: undefined,
     };
     return this.#batch = batch;
   }
@@ -102,6 +106,7 @@ export class Settler<T extends Settling> {
       await undefined;
     }
     this.#batch = undefined;
+    extend(batch);
     try {
       const sending = this.#send(reservations, { deadline: batch.deadline });
       for (const { subscription } of held) subscription?.free(1);
@@ -115,6 +120,15 @@ export class Settler<T extends Settling> {
       throw error;
     }
   }
+}
+
+/** Gives a batch the time that its last calls have. */
+function extend<T>(batch: Batch<T>): void {
+  const deadline = batch.options?.deadline;
+  if (
+    deadline !== undefined &&
+    (batch.deadline === undefined || deadline > batch.deadline)
+  ) batch.deadline = deadline;
 }
 
 /** Who does not wait for it is not to fall over its failure: the message is settled later, or delivered again. */
