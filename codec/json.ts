@@ -10,6 +10,7 @@ import {
   isWithin,
   type Place,
   refused,
+  UNDEFINED,
   whyRefused,
 } from "./payload.ts";
 import { TypedValue } from "./typed_value.ts";
@@ -67,7 +68,7 @@ function write(payload: () => unknown): string {
     const why = cause instanceof Error ? cause.message.split("\n")[0] : cause;
     throw new EncodeError(`Cannot encode a payload as JSON: ${why}`, { cause });
   }
-  if (text === undefined) throw unwritable(undefined, "it is undefined");
+  if (text === undefined) throw unwritable(undefined, UNDEFINED);
   return text;
 }
 

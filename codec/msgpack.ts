@@ -2,7 +2,7 @@ import { decode, encode } from "@msgpack/msgpack";
 import { DecodeError, EncodeError } from "../model/errors.ts";
 import type { Codec } from "./codec.ts";
 import { checkMsgpack } from "./msgpack_check.ts";
-import { findRefused, whyRefused } from "./payload.ts";
+import { findRefused, UNDEFINED, whyRefused } from "./payload.ts";
 import { TypedValue } from "./typed_value.ts";
 
 /**
@@ -14,7 +14,7 @@ export const MSGPACK_CODEC: Codec = {
   contentType: "application/x-msgpack",
   contentEncoding: "binary",
   encode(payload) {
-    if (payload === undefined) throw unwritable("it is undefined");
+    if (payload === undefined) throw unwritable(UNDEFINED);
     try {
       return encode(widen(payload), {
         useBigInt64: true,

@@ -23,6 +23,9 @@ export function bytesIn(value: unknown): Uint8Array | undefined {
     : undefined;
 }
 
+/** Why no serializer writes `undefined`. */
+export const UNDEFINED = "it is undefined; publish null to say nothing";
+
 /**
  * Says why no serializer may write an object: it would come out as something else, most
  * often as `{}`.

@@ -2,7 +2,7 @@ import { dump, load } from "js-yaml";
 import { DecodeError, EncodeError } from "../model/errors.ts";
 import { isBinary } from "./bytes.ts";
 import type { Codec } from "./codec.ts";
-import { findRefused } from "./payload.ts";
+import { findRefused, UNDEFINED } from "./payload.ts";
 import { decodeText, encodeText } from "./text.ts";
 import { READ_SCHEMA, WRITE_SCHEMA } from "./yaml_schema.ts";
 
@@ -16,7 +16,7 @@ export const YAML_CODEC: Codec = {
   contentType: "application/x-yaml",
   contentEncoding: "utf-8",
   encode(payload) {
-    if (payload === undefined) throw unwritable("it is undefined");
+    if (payload === undefined) throw unwritable(UNDEFINED);
     try {
       return encodeText(dump(payload, { schema: WRITE_SCHEMA }));
     } catch (cause) {

@@ -2,14 +2,20 @@ import { OptionError } from "../model/errors.ts";
 import { quote } from "../model/foreign_text.ts";
 import { unknownOption } from "../url/mod.ts";
 
+/**
+ * What an option must be: of a type as `typeof` names it, an array, or one of several, with
+ * `|` between them; `true` where somebody else looks at it.
+ */
+export type Kind = true | string;
+
 /** Where options stand, and which there are. */
 export interface KnownOptions {
   /** What takes them, for an error: `createConnection`. */
   readonly of: string;
-  /** Their names. */
-  readonly names: ReadonlySet<string>;
-  /** What some of them were called before. */
-  readonly former: Readonly<Record<string, string>>;
+  /** Their names, and what each must be. */
+  readonly kinds: ReadonlyMap<string, Kind>;
+  /** What some of them are called elsewhere, or were before. */
+  readonly others: Readonly<Record<string, string>>;
 }
 
 /**
@@ -18,16 +24,16 @@ export interface KnownOptions {
  *
  * @typeParam T The type of the options.
  * @param of What takes them, for an error.
- * @param table Each by its name.
- * @param former What some were called before, with the name of today.
+ * @param table Each by its name, with what it must be.
+ * @param others What some are called by other libraries, or were called here before, with the name that is right.
  * @returns The list.
  */
 export function optionsOf<T extends object>(
   of: string,
-  table: { readonly [K in keyof Required<T>]: true },
-  former: Readonly<Record<string, string>> = {},
+  table: { readonly [K in keyof Required<T>]: Kind },
+  others: Readonly<Record<string, string>> = {},
 ): KnownOptions {
-  return { of, names: new Set(Object.keys(table)), former };
+  return { of, kinds: new Map(Object.entries<Kind>(table)), others };
 }
 
 /**
@@ -36,11 +42,11 @@ export function optionsOf<T extends object>(
  *
  * @param options What was given.
  * @param known The options that there are.
- * @throws {OptionError} If one is unknown, with the nearest name; or if it is no object.
+ * @throws {OptionError} If one is unknown, with the nearest name; if one is of the wrong type; or if it is no object.
  */
 export function checkKnown(
   options: object | undefined,
-  { of, names, former }: KnownOptions,
+  { of, kinds, others }: KnownOptions,
 ): void {
   if (options === undefined) return;
   const given: unknown = options;
@@ -53,12 +59,52 @@ export function checkKnown(
   }
   // Cheap, for it is done with each message: nothing is made unless it is refused.
   for (const name in options) {
-    if (names.has(name) || !Object.hasOwn(options, name)) continue;
+    const kind = kinds.get(name);
+    if (kind !== undefined) {
+      if (kind === true) continue;
+      const value = (options as Record<string, unknown>)[name];
+      if (value === undefined || fits(value, kind)) continue;
+      throw wrongKind(name, value, kind, of);
+    }
+    if (!Object.hasOwn(options, name)) continue;
     const what = `the option ${quote(name)} of ${of}`;
-    if (!Object.hasOwn(former, name)) throw unknownOption(what, name, names);
+    if (!Object.hasOwn(others, name)) {
+      throw unknownOption(what, name, kinds.keys());
+    }
     throw new OptionError(
-      `Cannot use ${what}: it is unknown; it is called "${former[name]}" now`,
-      { code: "option-unknown" },
+      `Cannot use ${what}: it is unknown; here it is ${others[name]}`,
     );
   }
+}
+
+/** What the kinds are called. */
+const WORDS: Readonly<Record<string, string>> = {
+  boolean: "true or false",
+  string: "a string",
+  function: "a function",
+  object: "an object",
+  array: "an array",
+};
+
+function fits(value: unknown, kind: string): boolean {
+  if (typeof value !== "object") {
+    return typeof value === kind || kind.split("|").includes(typeof value);
+  }
+  if (value === null) return false;
+  const given = Array.isArray(value) ? "array" : "object";
+  return given === kind || kind.split("|").includes(given);
+}
+
+function wrongKind(
+  name: string,
+  value: unknown,
+  kind: string,
+  of: string,
+): OptionError {
+  const right = kind.split("|").map((each) => WORDS[each]).join(" or ");
+  return new OptionError(
+    `Cannot use ${
+      quote(value)
+    } as the option "${name}" of ${of}: it must be ${right}`,
+  );
 }

@@ -24,8 +24,8 @@ export const BACKOFF: { readonly [K in keyof Required<Backoff>]: true } = {
 
 /** What the options of waits were called before. */
 export const FORMER_BACKOFF: Readonly<Record<string, string>> = {
-  firstDelay: "initialDelay",
-  mostDelay: "maxDelay",
+  firstDelay: '"initialDelay"',
+  mostDelay: '"maxDelay"',
 };
 
 /**

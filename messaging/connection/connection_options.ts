@@ -1,5 +1,6 @@
 import type { Backoff } from "../../async/backoff.ts";
 import type { CodecRegistry } from "../../codec/mod.ts";
+import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import { BACKOFF, checkBackoff, FORMER_BACKOFF } from "./backoff_options.ts";
@@ -101,22 +102,32 @@ const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
     username: true,
     password: true,
     virtualHost: true,
-    transport: true,
+    transport: "string|object|function",
     tls: true,
-    insist: true,
+    insist: "boolean",
     connectTimeout: true,
     operationTimeout: true,
     heartbeat: true,
-    failoverStrategy: true,
+    failoverStrategy: "string|function",
     reconnect: true,
-    transportOptions: true,
-    codecs: true,
+    transportOptions: "object",
+    codecs: "object",
     maxDecompressedSize: true,
     maxResponseSize: true,
-    onUnhandled: true,
-    name: true,
+    onUnhandled: "function",
+    name: "string",
   },
-  { retry: "reconnect", ssl: "tls", userid: "username" },
+  {
+    retry: '"reconnect"',
+    ssl: '"tls"',
+    userid: '"username"',
+    user: '"username"',
+    host: '"hostname"',
+    vhost: '"virtualHost"',
+    db: '"virtualHost", or the path of the URL',
+    clientProperties: 'among "transportOptions"',
+    onError: '"onUnhandled"',
+  },
 );
 
 const RECONNECT: KnownOptions = optionsOf<ReconnectOptions>(
@@ -148,9 +159,14 @@ export function checkOptions(options: ConnectionOptions): void {
   if (operationTimeout !== undefined) {
     checkDuration("operationTimeout", operationTimeout);
   }
-  if (heartbeat !== undefined && !(heartbeat >= 0)) {
+  if (
+    heartbeat !== undefined &&
+    (typeof heartbeat !== "number" || !(heartbeat >= 0))
+  ) {
     throw new RangeError(
-      `Cannot use ${heartbeat} as "heartbeat": it must be a number of milliseconds, or 0 for none`,
+      `Cannot use ${
+        quote(heartbeat)
+      } as "heartbeat": it must be a number of milliseconds, or 0 for none`,
     );
   }
   if (reconnect === undefined || reconnect === false) return;

@@ -1,3 +1,4 @@
+import { quote } from "../../model/foreign_text.ts";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import { Ring } from "../../async/ring.ts";
@@ -70,7 +71,9 @@ export class ConnectionPool<
     checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
     if (!Number.isInteger(preload) || preload < 0 || preload > limit) {
       throw new RangeError(
-        `Cannot use ${preload} as "preload": it must be a whole number from 0 to the limit, ${limit}`,
+        `Cannot use ${
+          quote(preload)
+        } as "preload": it must be a whole number from 0 to the limit, ${limit}`,
       );
     }
     this.#make = make;

@@ -4,6 +4,7 @@ import type { Message } from "../consume/message.ts";
 import { onTopology } from "./on_topology.ts";
 import type { OperationOptions } from "../operation_options.ts";
 import type { Session } from "./session.ts";
+import { withMeant } from "./session_errors.ts";
 
 /**
  * A queue that is there, by its name: to take single messages, to count, to empty and to
@@ -44,7 +45,7 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    */
   async get(options?: OperationOptions): Promise<Message<T> | undefined> {
-    return await this.#getter.get(this.name, options);
+    return await this.#told(this.#getter.get(this.name, options));
   }
 
   /**
@@ -53,11 +54,11 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    */
   async purge(options?: OperationOptions): Promise<number> {
-    return await onTopology(
+    return await this.#told(onTopology(
       this.#session,
       options,
       (channel, call) => channel.purgeQueue(this.name, call),
-    );
+    ));
   }
 
   /**
@@ -66,11 +67,11 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    */
   async status(options?: OperationOptions): Promise<QueueStatus> {
-    return await onTopology(
+    return await this.#told(onTopology(
       this.#session,
       options,
       (channel, call) => channel.checkQueue(this.name, call),
-    );
+    ));
   }
 
   /** Deletes it with its messages; returns how many were ready. One that is not there is none. */
@@ -92,5 +93,15 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
   /** Closes it. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Where it is not there: with the name of another that may have been meant. */
+  async #told<R>(call: Promise<R>): Promise<R> {
+    try {
+      return await call;
+    } catch (error) {
+      const { declarations } = this.#session;
+      throw withMeant(error, this.name, declarations.queueNames);
+    }
   }
 }

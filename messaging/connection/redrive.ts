@@ -16,7 +16,7 @@ export interface RedriveOptions extends OperationOptions {
 }
 
 const REDRIVE: KnownOptions = optionsOf<RedriveOptions>("connection.redrive", {
-  to: true,
+  to: "string",
   limit: true,
   signal: true,
   timeout: true,

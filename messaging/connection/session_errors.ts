@@ -6,7 +6,37 @@ import {
   NotFoundError,
   TimeoutError,
 } from "../../model/errors.ts";
+import { nearest } from "../../url/nearest.ts";
 import type { ReconnectOptions } from "./connection_options.ts";
+
+/** How the error of a queue that is not there ends where nobody knows which one was meant. */
+const MISSING = "there is no such queue; declare it first";
+
+/**
+ * Adds to the error of a queue that is not there which one may have been meant, where the
+ * broker has not said so.
+ *
+ * @param error What a call has thrown.
+ * @param queue The queue's name.
+ * @param declared The names of the queues that the session has declared.
+ * @returns The error to throw instead.
+ */
+export function withMeant(
+  error: unknown,
+  queue: string,
+  declared: Iterable<string>,
+): unknown {
+  if (!(error instanceof NotFoundError) || !error.message.endsWith(MISSING)) {
+    return error;
+  }
+  const meant = nearest(queue, declared);
+  if (meant === undefined) return error;
+  const said = error.message.slice(0, -"; declare it first".length);
+  return new NotFoundError(
+    `${said}; did you mean "${meant}"? Else declare it first`,
+    { cause: error, replyCode: error.replyCode },
+  );
+}
 
 /**
  * Says whether connecting may succeed later. A missed deadline counts: behind a silent

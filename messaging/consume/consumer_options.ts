@@ -48,17 +48,24 @@ export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
   "connection.consumer",
   {
     prefetch: true,
-    accept: true,
-    autoAck: true,
-    exclusive: true,
-    consumerTag: true,
-    arguments: true,
+    accept: "array",
+    autoAck: "boolean",
+    exclusive: "boolean",
+    consumerTag: "string",
+    arguments: "object",
     schema: true,
-    onInvalid: true,
-    onError: true,
+    onInvalid: "function",
+    onError: "function",
     signal: true,
   },
-  { noAck: "autoAck", parse: "schema", onDecodeError: "onInvalid" },
+  {
+    noAck: '"autoAck"',
+    parse: '"schema"',
+    onDecodeError: '"onInvalid"',
+    concurrency: 'an option of "run"',
+    retry: 'an option of "run"',
+    onFailure: 'an option of "run"',
+  },
 );
 
 /**

@@ -17,8 +17,8 @@ import { checkCount } from "../operation_options.ts";
  * needs the capability `delay`.
  */
 export interface RetryOptions extends Backoff {
-  /** How often the handler is called for a message, the first call included, in however many processes. */
-  readonly attempts: number;
+  /** How often the handler is called for a message, the first call included, in however many processes. @default {5} */
+  readonly attempts?: number | undefined;
   /**
    * Waits of one's own, instead of those above: the milliseconds between one call and
    * the next, or a function of how many calls there have been. 0 does not wait, and needs
@@ -27,8 +27,11 @@ export interface RetryOptions extends Backoff {
   readonly backoff?: number | ((calls: number) => number) | undefined;
 }
 
-/** What `run` does where nobody says how often to try. */
-export const DEFAULT_RETRY: RetryOptions = { attempts: 5 };
+/** How often the handler is called where nobody says how often to try. */
+export const ATTEMPTS_BY_DEFAULT = 5;
+
+/** What `run` does where nobody says how to try. */
+export const DEFAULT_RETRY: RetryOptions = {};
 
 const RETRY: KnownOptions = optionsOf<RetryOptions>(
   `"retry" of run`,
@@ -80,7 +83,9 @@ export function withoutAttempts<H extends FieldTable | undefined>(
 export function checkRetry(retry: RetryOptions): void {
   checkKnown(retry, RETRY);
   const { attempts, backoff } = retry;
-  checkCount("retry.attempts", attempts, Number.MAX_SAFE_INTEGER);
+  if (attempts !== undefined) {
+    checkCount("retry.attempts", attempts, Number.MAX_SAFE_INTEGER);
+  }
   checkBackoff("retry", retry);
   if (backoff === undefined) return;
   const waits = Object.keys(BACKOFF) as (keyof Backoff)[];
@@ -145,7 +150,8 @@ export function planAttempt(
   { attempt: calls, receivedHeaders }: Attempted,
   random: number,
 ): NextAttempt | undefined {
-  if (calls >= retry.attempts) return undefined;
+  const { attempts = ATTEMPTS_BY_DEFAULT } = retry;
+  if (calls >= attempts) return undefined;
   // Its handler has ended: it kills nobody.
   const { [SUSPECT]: _, [REDELIVERIES]: __, ...rest } = receivedHeaders;
   return {
@@ -193,7 +199,7 @@ const CALL_ALONE: Verdict = { type: "call-alone" };
  * @returns What to do.
  */
 export function judge(
-  { attempts }: RetryOptions,
+  { attempts = ATTEMPTS_BY_DEFAULT }: RetryOptions,
   judged: Judged,
   begins: boolean,
 ): Verdict {

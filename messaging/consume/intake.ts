@@ -25,7 +25,7 @@ import type { Call } from "../operation_options.ts";
 import { Queue } from "../entities/queue.ts";
 import { isRetryable, sleep } from "../connection/retry.ts";
 import type { Session } from "../connection/session.ts";
-import { mayPass, Refusals } from "../connection/session_errors.ts";
+import { mayPass, Refusals, withMeant } from "../connection/session_errors.ts";
 
 /**
  * Consumes from some queues on one channel, and again on another when that is
@@ -295,8 +295,12 @@ export class Intake {
     } catch (error) {
       this.#demand.wanted += takeBack(this.#mailbox, lane);
       await lane.close(); // what came by it goes back
-      if (last === undefined || !this.#part(last, error)) throw error;
-      return await this.#open(signal);
+      if (last !== undefined && this.#part(last, error)) {
+        return await this.#open(signal);
+      }
+      if (typeof last !== "string") throw error;
+      const { queueNames } = this.#session.declarations;
+      throw withMeant(error, last, queueNames);
     }
   }
 

@@ -22,7 +22,7 @@ export type { AckOptions, DeliveryInfo, Message } from "./message_type.ts";
 const ACK: KnownOptions = optionsOf<AckOptions>("ack", {
   signal: true,
   timeout: true,
-  multiple: true,
+  multiple: "boolean",
 });
 
 /** A delivery, and the channel to settle it on. */

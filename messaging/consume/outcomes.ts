@@ -8,6 +8,7 @@ import type { FieldTable } from "../../model/field_table.ts";
 import { isUnwritable } from "../../model/unwritable.ts";
 import { failureHeaders } from "./failure_headers.ts";
 import {
+  ATTEMPTS_BY_DEFAULT,
   DEFAULT_RETRY,
   type NextAttempt,
   planAttempt,
@@ -247,7 +248,7 @@ export class Outcomes<T> {
     if (message.settled) return undefined;
     if (next === undefined) return { type: this.#onFailure };
     const { delay, attempt } = next;
-    const { attempts } = this.#retry || DEFAULT_RETRY;
+    const { attempts = ATTEMPTS_BY_DEFAULT } = this.#retry || DEFAULT_RETRY;
     return { type: "retry", delay, attempt, attempts };
   }
 

@@ -63,9 +63,14 @@ export const RUN: KnownOptions = optionsOf<RunOptions>("run", {
   concurrency: true,
   retry: true,
   onFailure: true,
-  onError: true,
+  onError: "function",
   signal: true,
   drainTimeout: true,
+}, {
+  attempts: '"attempts" of "retry"',
+  maxAttempts: '"attempts" of "retry"',
+  backoff: '"backoff" of "retry"',
+  prefetch: 'an option of "connection.consumer"',
 });
 
 /**

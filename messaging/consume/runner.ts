@@ -11,7 +11,11 @@ import {
 } from "./handler_retry.ts";
 import { checkKnown } from "../known_options.ts";
 import type { ReceivedMessage } from "./message.ts";
-import { checkCount, checkSignal } from "../operation_options.ts";
+import {
+  checkCount,
+  checkDuration,
+  checkSignal,
+} from "../operation_options.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
 import { checkOnFailure, RUN, type RunOptions } from "./run_options.ts";
 import { Suspects } from "./suspects.ts";
@@ -73,6 +77,8 @@ export class Runner<T> {
     checkSignal(options.signal);
     const { concurrency = 1, retry } = options;
     checkCount("concurrency", concurrency, Number.MAX_SAFE_INTEGER);
+    const { drainTimeout } = options;
+    if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
     if (retry !== undefined && retry !== false) checkRetry(retry);
     checkOnFailure(options.onFailure);
     this.#handler = handler;

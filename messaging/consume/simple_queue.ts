@@ -28,10 +28,10 @@ export interface SimpleQueueOptions {
 const SIMPLE_QUEUE: KnownOptions = optionsOf<SimpleQueueOptions>(
   "connection.simpleQueue",
   {
-    accept: true,
-    serializer: true,
-    compression: true,
-    buffer: true,
+    accept: "array",
+    serializer: "string",
+    compression: "string",
+    buffer: "boolean",
   },
 );
 

@@ -4,6 +4,7 @@ import type {
   ExchangeType,
 } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
+import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkSchema, type PayloadSchema } from "./schema.ts";
 
@@ -31,12 +32,12 @@ export interface ExchangeOptions<T = unknown> {
 
 const EXCHANGE: KnownOptions = optionsOf<ExchangeOptions>("an Exchange", {
   type: true,
-  durable: true,
-  autoDelete: true,
-  internal: true,
-  bindings: true,
-  alternateExchange: true,
-  arguments: true,
+  durable: "boolean",
+  autoDelete: "boolean",
+  internal: "boolean",
+  bindings: "array",
+  alternateExchange: "string|object",
+  arguments: "object",
   schema: true,
 });
 
@@ -87,9 +88,9 @@ export class Exchange<T = unknown> implements ExchangeDeclaration {
     const type = options.type ?? "direct";
     if (!TYPES.includes(type)) {
       throw new TypeError(
-        `Cannot make exchange "${name}" of type "${type}": it must be one of ${
-          TYPES.join(", ")
-        }`,
+        `Cannot make exchange "${name}" of type ${
+          quote(type)
+        }: it must be one of ${TYPES.join(", ")}`,
       );
     }
     this.name = name;

@@ -55,23 +55,28 @@ export interface QueueOptions<T = unknown> {
 }
 
 const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
-  exchange: true,
-  routingKey: true,
-  bindingArguments: true,
-  bindings: true,
-  durable: true,
-  exclusive: true,
-  autoDelete: true,
+  exchange: "string|object",
+  routingKey: "string",
+  bindingArguments: "object",
+  bindings: "array",
+  durable: "boolean",
+  exclusive: "boolean",
+  autoDelete: "boolean",
   expires: true,
   messageTtl: true,
   maxLength: true,
   maxLengthBytes: true,
   maxPriority: true,
-  deadLetter: true,
-  deadLetterExchange: true,
-  deadLetterRoutingKey: true,
-  arguments: true,
+  deadLetter: "string|object",
+  deadLetterExchange: "string|object",
+  deadLetterRoutingKey: "string",
+  arguments: "object",
   schema: true,
+}, {
+  ttl: '"messageTtl"',
+  deadLetterQueue: '"deadLetter"',
+  dlq: '"deadLetter"',
+  deadletter: '"deadLetter"',
 });
 
 /**
@@ -235,9 +240,13 @@ function number(
 ): Record<string, number> {
   if (value === undefined) return {};
   const whole = Math.trunc(value); // what is left of a millisecond has no meaning to a broker
-  if (!(whole >= least && whole <= most)) {
+  if (typeof value !== "number" || !(whole >= least && whole <= most)) {
     throw new RangeError(
-      `Cannot make queue "${queue}" with "${option}" ${value}: it must be from ${least} to ${most}`,
+      `Cannot make queue "${queue}" with "${option}" ${
+        quote(value)
+      }: it must be a number from ${least} to ${most}${
+        option === "expires" || option === "messageTtl" ? ", milliseconds" : ""
+      }`,
     );
   }
   return { [argument]: whole };

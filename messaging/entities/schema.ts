@@ -106,6 +106,14 @@ function checkOf<T>(schema: Schema<T>): (payload: unknown) => T | Promise<T> {
 
 function valueOf<T>(result: SchemaResult<T>): T {
   if (result.issues === undefined) return result.value;
+  const given: unknown = result.issues;
+  if (!Array.isArray(given)) {
+    throw new DecodeError(
+      `Cannot take a payload: its schema refuses it, and says why by ${
+        quote(given)
+      }; "issues" of a Standard Schema is an array`,
+    );
+  }
   const issues = result.issues.map(({ message, path = [] }): PayloadIssue => ({
     message,
     path: Array.from(

@@ -34,12 +34,13 @@ export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
   {
     exchange: true,
     queue: true,
-    routingKey: true,
+    routingKey: "string",
     declare: true,
-    serializer: true,
-    compression: true,
+    serializer: "string",
+    compression: "string",
     maxInFlight: true,
   },
+  { declares: '"declare"', key: '"routingKey"' },
 );
 
 /** Options of {@linkcode Producer.publish}. */
@@ -94,17 +95,17 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   timeout: true,
   exchange: true,
   routingKey: true,
-  mandatory: true,
+  mandatory: "boolean",
   declare: true,
-  serializer: true,
+  serializer: "string",
   compression: true,
-  contentType: true,
-  contentEncoding: true,
-  headers: true,
+  contentType: "string",
+  contentEncoding: "string",
+  headers: "object",
   priority: true,
   expiration: true,
   delay: true,
-  persistent: true,
+  persistent: "boolean",
   correlationId: true,
   replyTo: true,
   messageId: true,
@@ -112,7 +113,16 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   type: true,
   userId: true,
   appId: true,
-  retry: true,
+  retry: "boolean",
+}, {
+  key: '"routingKey"',
+  ttl: '"expiration"',
+  expires: '"expiration"',
+  id: '"messageId"',
+  jobId: '"messageId"',
+  deliveryMode: '"persistent": true or false',
+  attributes: '"headers"',
+  attempts: 'an option of the consumer: "retry" of "run"',
 });
 
 /** Options of `connection.send`: those of a publish, but for where it goes. */

@@ -112,6 +112,10 @@ export function checkRange(
     return Math.ceil(value);
   }
   throw new RangeError(
-    `Cannot publish with ${name} ${value}: it must be a number from ${least} to ${most}`,
+    `Cannot publish with ${name} ${
+      quote(value)
+    }: it must be a number from ${least} to ${most}${
+      name === "priority" ? "" : ", milliseconds"
+    }`,
   );
 }

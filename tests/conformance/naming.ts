@@ -28,11 +28,19 @@ export const NAMING: readonly ConformanceCase[] = [
           ]
         ) await rejectsWith(published, "message-unroutable", text);
       }
-      await rejectsWith(
-        take(connection.consumer(wrong), 1),
-        "not-found",
-        wrong,
-      );
+      const named = connection.queue(wrong);
+      for (
+        const call of [
+          () => take(connection.consumer(wrong), 1),
+          () => named.get(),
+          () => named.status(),
+          () => named.purge(),
+        ]
+      ) {
+        const text =
+          `queue "${wrong}": there is no such queue; did you mean "${queue.name}"? Else declare it first`;
+        await rejectsWith(call(), "not-found", text);
+      }
       assert.equal(
         (await connection.queue(queue.name).status()).name,
         queue.name,

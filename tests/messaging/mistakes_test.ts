@@ -94,19 +94,19 @@ const MISTAKES: readonly Mistake[] = [
     name: "an option of the connection by its former name",
     make: () => createConnection("memory://", loose({ retry: false })),
     error: "OptionError",
-    words: [`"retry" of createConnection`, `it is called "reconnect" now`],
+    words: [`"retry" of createConnection`, `here it is "reconnect"`],
   },
   {
     name: "the user by its former name",
     make: () => createConnection("memory://", loose({ userid: "me" })),
     error: "OptionError",
-    words: [`"userid" of createConnection`, `it is called "username" now`],
+    words: [`"userid" of createConnection`, `here it is "username"`],
   },
   {
     name: "an option of a consumer by its former name",
     make: () => memory().consumer("q", loose({ noAck: true })),
     error: "OptionError",
-    words: [`"noAck" of connection.consumer`, `"autoAck" now`],
+    words: [`"noAck" of connection.consumer`, `here it is "autoAck"`],
   },
   {
     name: "a schema that is none",
@@ -125,7 +125,7 @@ const MISTAKES: readonly Mistake[] = [
     make: () =>
       createConnection("memory://", loose({ reconnect: { firstDelay: 1 } })),
     error: "OptionError",
-    words: [`"firstDelay" of "reconnect"`, `"initialDelay" now`],
+    words: [`"firstDelay" of "reconnect"`, `here it is "initialDelay"`],
   },
   {
     name: "waits that never grow less, nor more by chance than all",
@@ -175,6 +175,130 @@ const MISTAKES: readonly Mistake[] = [
     },
     error: "OptionError",
     words: [`"tls" of a URL`, `did you mean "ssl"?`],
+  },
+  {
+    name: "a delay in words",
+    make: () =>
+      memory().producer().publish(1, { routingKey: "q", delay: loose("5s") }),
+    error: "RangeError",
+    words: [`delay "5s"`, `a number`, `milliseconds`],
+  },
+  {
+    name: "a heartbeat in words",
+    make: () => createConnection("memory://", { heartbeat: loose("5s") }),
+    error: "RangeError",
+    words: [`"5s" as "heartbeat"`, `milliseconds`],
+  },
+  {
+    name: "a time to live in words",
+    make: () => new Queue("q", { messageTtl: loose("1m") }),
+    error: "RangeError",
+    words: [`"messageTtl" "1m"`, `milliseconds`],
+  },
+  {
+    name: "a length in words",
+    make: () => new Queue("q", { maxLength: loose("5") }),
+    error: "RangeError",
+    words: [`"maxLength" "5"`, `a number`],
+  },
+  {
+    name: "yes in place of true",
+    make: () => new Queue("q", { durable: loose("no") }),
+    error: "OptionError",
+    words: [`"no" as the option "durable" of a Queue`, `true or false`],
+  },
+  {
+    name: "a text in place of a flag",
+    make: () =>
+      memory().producer().publish(1, {
+        routingKey: "q",
+        persistent: loose("yes"),
+      }),
+    error: "OptionError",
+    words: [`"yes" as the option "persistent" of publish`, `true or false`],
+  },
+  {
+    name: "headers that are a text",
+    make: () =>
+      memory().producer().publish(1, { routingKey: "q", headers: loose("x") }),
+    error: "OptionError",
+    words: [`"x" as the option "headers" of publish`, `an object`],
+  },
+  {
+    name: "a serializer that is a number",
+    make: () => memory().producer(loose({ serializer: 5 })),
+    error: "OptionError",
+    words: [`5 as the option "serializer"`, `a string`],
+  },
+  {
+    name: "a type to accept that is no list",
+    make: () => memory().consumer("q", { accept: loose("json") }),
+    error: "OptionError",
+    words: [`"json" as the option "accept"`, `an array`],
+  },
+  {
+    name: "a listener that is none",
+    make: () => memory().consumer("q").run(() => {}, { onError: loose("log") }),
+    error: "OptionError",
+    words: [`"log" as the option "onError" of run`, `a function`],
+  },
+  {
+    name: "a transport that is a number",
+    make: () => createConnection("memory://", { transport: loose(5) }),
+    error: "OptionError",
+    words: [
+      `5 as the option "transport"`,
+      `a string or an object or a function`,
+    ],
+  },
+  {
+    name: "a limit of time in words",
+    make: () =>
+      memory().consumer("q").run(() => {}, { drainTimeout: loose("5s") }),
+    error: "RangeError",
+    words: [`"5s" as "drainTimeout"`, `milliseconds`],
+  },
+  {
+    name: "an exchange of a type that is none",
+    make: () => new Exchange("x", { type: loose(5) }),
+    error: "TypeError",
+    words: [`of type 5`, `topic`],
+  },
+  {
+    name: "nothing as a payload",
+    make: () => memory().send("q", undefined),
+    error: "EncodeError",
+    words: [`it is undefined`, `null`],
+  },
+  {
+    name: "the host as other libraries call it",
+    make: () => createConnection(loose({ host: "h" })),
+    error: "OptionError",
+    words: [`"host" of createConnection`, `here it is "hostname"`],
+  },
+  {
+    name: "the virtual host as amqplib calls it",
+    make: () => createConnection(loose({ vhost: "v" })),
+    error: "OptionError",
+    words: [`"vhost" of createConnection`, `here it is "virtualHost"`],
+  },
+  {
+    name: "how many at once, in the wrong place",
+    make: () => memory().consumer("q", loose({ concurrency: 5 })),
+    error: "OptionError",
+    words: [`"concurrency" of connection.consumer`, `an option of "run"`],
+  },
+  {
+    name: "the attempts, in the wrong place",
+    make: () => memory().consumer("q").run(() => {}, loose({ attempts: 5 })),
+    error: "OptionError",
+    words: [`"attempts" of run`, `"attempts" of "retry"`],
+  },
+  {
+    name: "a queue for dead letters as AWS calls it",
+    make: () => new Queue("q", loose({ deadLetterQueue: "d" })),
+    error: "OptionError",
+    words: [`"deadLetterQueue" of a Queue`, `"deadLetter"`],
   },
   {
     name: "an option of a consumer, misspelt",

@@ -28,8 +28,15 @@ export function channelError(
   const message = `Cannot ${action}: ${text}`;
   const details: ErrorDetails = { cause, replyCode: reply };
   switch (reply) {
-    case "not-found":
-      return new NotFoundError(message, details);
+    case "not-found": {
+      const [, kind] = /^NOT_FOUND - no (queue|exchange) '/.exec(text) ?? [];
+      if (kind === undefined) return new NotFoundError(message, details);
+      // In the words of every other broker; the broker's own are long, and say no more.
+      return new NotFoundError(
+        `Cannot ${action}: there is no such ${kind}; declare it first`,
+        details,
+      );
+    }
     case "access-refused":
       return new AccessRefusedError(message, details);
     case "resource-locked":
