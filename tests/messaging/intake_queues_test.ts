@@ -2,7 +2,11 @@
 
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Mailbox } from "../../async/mailbox.ts";
-import { heldForNow, takeBack } from "../../messaging/consume/intake_queues.ts";
+import {
+  heldForNow,
+  isFinal,
+  takeBack,
+} from "../../messaging/consume/intake_queues.ts";
 import type { Arrival, Lane } from "../../messaging/consume/lane.ts";
 import {
   AccessRefusedError,
@@ -33,4 +37,12 @@ Deno.test("what a connection of before may still hold is tried again, and nothin
     assert(held.cause === locked || held.cause === refused);
   }
   assertStrictEquals(heldForNow(refused, false), refused);
+});
+
+Deno.test("a consumer that the broker cancelled is consumed again, one that it refused is not", () => {
+  const cancelled = new ChannelError("its queue has moved", {
+    code: "consumer-cancelled",
+  });
+  assertEquals(isFinal(cancelled), false);
+  assertEquals(isFinal(new AccessRefusedError("no")), true);
 });
