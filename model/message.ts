@@ -91,6 +91,11 @@ export interface Delivery {
   readonly received?: MessageProperties | undefined;
   /** Its properties. */
   readonly properties: MessageProperties;
+  /**
+   * Whether it surely came without a header of this name, in ASCII: where that can be said
+   * for less than it takes to read its properties.
+   */
+  lacksHeader?(name: string): boolean;
   /** Its body. */
   readonly body: Uint8Array;
   /** Set where what lay in the queue is no message: `body` is its raw bytes. Goes to `onInvalid`. */

@@ -165,6 +165,8 @@ export function planAttempt(
 export interface Judged {
   /** As they came, whatever somebody has made of them since. */
   readonly receivedHeaders: FieldTable;
+  /** Whether it surely came without a header: asked first, for reading them may be dear. */
+  lacksHeader?(name: string): boolean;
   readonly redelivered: boolean;
   readonly deliveryCount: number | undefined;
   /** Whether its attempts are counted by the broker. */
@@ -203,7 +205,9 @@ export function judge(
   judged: Judged,
   begins: boolean,
 ): Verdict {
-  const { receivedHeaders: headers, redelivered } = judged;
+  const { redelivered } = judged;
+  if (!redelivered && judged.lacksHeader?.(SUSPECT)) return CALL;
+  const { receivedHeaders: headers } = judged;
   const suspected = countIn(headers[SUSPECT]);
   if (!redelivered) return suspected > 0 ? CALL_ALONE : CALL;
   const { deliveryCount, keepsPlace } = judged;

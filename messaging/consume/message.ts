@@ -79,6 +79,11 @@ export class ReceivedMessage<T> implements Message<T> {
     return (delivery.received ?? delivery.properties).headers ?? {};
   }
 
+  /** Whether it surely came without a header, which is cheaper to ask than to look. */
+  lacksHeader(name: string): boolean {
+    return this.#delivery.lacksHeader?.(name) ?? false;
+  }
+
   get contentType(): string | undefined {
     return this.#delivery.properties.contentType;
   }

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import type { FieldValue } from "../../model/field_table.ts";
 import {
   type Attempted,
@@ -91,6 +91,29 @@ for (const [name, attempts, judged, verdict] of CASES) {
     assertEquals(judge({ attempts }, all, true), verdict);
   });
 }
+
+Deno.test("judge() reads no headers of what surely lacks the one that it looks for", () => {
+  const all: Judged = {
+    get receivedHeaders(): FieldTable {
+      throw new Error("They are read");
+    },
+    lacksHeader: (name) => name === "x-suspect",
+    redelivered: false,
+    deliveryCount: undefined,
+    keepsPlace: false,
+  };
+  assertEquals(judge({ attempts: 5 }, all, true), { type: "call" });
+  assertThrows(
+    () =>
+      judge(
+        { attempts: 5 },
+        Object.create(all, { redelivered: { value: true } }),
+        true,
+      ),
+    Error,
+    "They are read",
+  );
+});
 
 Deno.test("judge() begins to count only where it is to, and goes on where somebody has begun", () => {
   const all: Judged = {

@@ -3,7 +3,12 @@ import { createRequire } from "node:module";
 import { Buffer } from "node:buffer";
 import { encodeFields } from "../../transports/amqp/fields.ts";
 import { FrameWriter } from "../../transports/amqp_client/frame_writer.ts";
-import { decodeFields } from "../../transports/amqp_protocol/fields.ts";
+import {
+  decodeFields,
+  fromFields,
+  rawTable,
+  surelyLacks,
+} from "../../transports/amqp_protocol/fields.ts";
 import { DecodeError, EncodeError } from "../../model/errors.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
 
@@ -149,4 +154,18 @@ Deno.test("decodeFields() keeps __proto__ a name", () => {
   );
   assertEquals(Object.keys(table), ["__proto__"]);
   assertEquals("k" in {}, false);
+});
+
+Deno.test("a table that is its bytes surely lacks what is nowhere among them, and of no other that is said", () => {
+  const table = { xx: 1, nested: { "x-suspect": 1 }, list: ["x-in-text"] };
+  const raw = rawTable(byFrameWriter(table));
+  assertEquals(fromFields(raw), table);
+  for (const name of ["xx", "nested", "x-suspect", "x-in-text"]) {
+    assert(!surelyLacks(raw, name), name);
+  }
+  for (const name of ["x-suspects", "xxx", "absent", "x-in-texts"]) {
+    assert(surelyLacks(raw, name), name);
+  }
+  assert(surelyLacks(rawTable(new Uint8Array(0)), "x"));
+  assert(!surelyLacks({}, "x"));
 });

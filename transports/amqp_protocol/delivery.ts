@@ -9,7 +9,7 @@ import {
   type MessageProperties,
 } from "../../model/message.ts";
 import { isDelayExchange, restore } from "./delay.ts";
-import { fromFields } from "./fields.ts";
+import { fromFields, surelyLacks } from "./fields.ts";
 import type { RawMessage, RawProperties } from "./port.ts";
 
 /** Who was given a delivery. */
@@ -65,6 +65,11 @@ export class AmqpDelivery implements Delivery {
 
   get properties(): MessageProperties {
     return this.#properties ??= this.#read();
+  }
+
+  lacksHeader(name: string): boolean {
+    const { headers } = this.#message.properties;
+    return headers === undefined || surelyLacks(headers, name);
   }
 
   get body(): Uint8Array {

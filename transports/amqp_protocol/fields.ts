@@ -175,6 +175,29 @@ export function fromFields(table: object): FieldTable {
   return Object.fromEntries(Object.entries(table));
 }
 
+/**
+ * Says whether a table surely has no entry of a name: it is still its bytes, and these
+ * are nowhere among them.
+ *
+ * @param table The client's table.
+ * @param name The name, in ASCII.
+ * @returns Whether that is so; if not, somebody has to read it.
+ */
+export function surelyLacks(table: object, name: string): boolean {
+  const bytes = BYTES in table ? table[BYTES] : undefined;
+  if (!(bytes instanceof Uint8Array)) return false;
+  const first = name.charCodeAt(0);
+  let at = bytes.indexOf(first);
+  for (; at >= 0; at = bytes.indexOf(first, at + 1)) {
+    let same = 1;
+    while (same < name.length && bytes[at + same] === name.charCodeAt(same)) {
+      same++;
+    }
+    if (same === name.length) return false;
+  }
+  return true;
+}
+
 class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
