@@ -3,6 +3,15 @@ import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
 import { nearest } from "../url/nearest.ts";
 import type { TransportModule } from "./transport.ts";
 import { cannotLoad } from "./load_error.ts";
+import {
+  AMQP,
+  BEANSTALK,
+  COUCHDB,
+  MEMORY,
+  MONGODB,
+  REDIS,
+  WEB_SOCKET,
+} from "./url_defaults.ts";
 
 /** One transport, as a scheme or an alias names it. */
 export interface TransportRow {
@@ -15,20 +24,6 @@ export interface TransportRow {
   /** Imports its module. */
   load(): Promise<TransportModule>;
 }
-
-const AMQP: UrlDefaults = {
-  hostname: "localhost",
-  port: 5672,
-  tlsPort: 5671,
-  username: "guest",
-  password: "guest",
-  virtualHost: "/",
-};
-
-/** A WebSocket's ports are HTTP's. */
-const WEB_SOCKET: UrlDefaults = { ...AMQP, port: 80, tlsPort: 443 };
-
-const MEMORY: UrlDefaults = { virtualHost: "/" };
 
 const amqp: TransportRow = {
   name: "amqp",
@@ -57,12 +52,6 @@ const wss: TransportRow = {
   scheme: "wss",
   defaults: { ...WEB_SOCKET, tls: true },
 };
-const MONGODB: UrlDefaults = {
-  hostname: "127.0.0.1",
-  port: 27017,
-  severalHosts: true,
-};
-
 const mongodb: TransportRow = {
   name: "mongodb",
   scheme: "mongodb",
@@ -82,13 +71,6 @@ const memory: TransportRow = {
   load: () => import("./memory/mod.ts"),
 };
 
-const COUCHDB: UrlDefaults = {
-  hostname: "localhost",
-  port: 5984,
-  tlsPort: 6984,
-  virtualHost: "dashi",
-};
-
 const couchdb: TransportRow = {
   name: "couchdb",
   scheme: "couchdb",
@@ -104,7 +86,7 @@ const couchdbs: TransportRow = {
 const beanstalk: TransportRow = {
   name: "beanstalk",
   scheme: "beanstalk",
-  defaults: { hostname: "localhost", port: 11300 },
+  defaults: BEANSTALK,
   load: () => import("./beanstalk/mod.ts"),
 };
 const sqs: TransportRow = {
@@ -113,8 +95,6 @@ const sqs: TransportRow = {
   defaults: {},
   load: () => import("./sqs/mod.ts"),
 };
-
-const REDIS: UrlDefaults = { hostname: "127.0.0.1", port: 6379 };
 
 const redis: TransportRow = {
   name: "redis",

@@ -5,6 +5,7 @@ import {
   PublishError,
 } from "../../model/errors.ts";
 import type { PutResult, StoreItem } from "../store/store.ts";
+import { PUT } from "../store/put_result.ts";
 import { BodyWriter, jobPriority, type Life, wholeSeconds } from "./body.ts";
 import { BeanstalkClient, type Reply } from "./client.ts";
 import type { Link, LinkContext } from "./link.ts";
@@ -18,14 +19,13 @@ export interface PutterHost {
   readonly link: Link;
   /** The largest job, bytes. */
   readonly itemBytes: number;
-  /** An argument of a queue, as this connection declared it. */
-  argument(queue: string, name: string): unknown;
+  /** A queue's `x-max-priority`, as this connection declared it. */
+  maxPriority(queue: string): number | undefined;
   /** A message of a queue that dead-letters will have expired in so many ms. */
   expires(queue: string, ttl: number): void;
 }
 
 /** Nothing was pushed out: one object for all. */
-const PUT: PutResult = { type: "put", displaced: [] };
 
 /** Puts messages into tubes. */
 export class Putter {
@@ -78,10 +78,9 @@ export class Putter {
     }
     const { delay, properties } = message;
     this.#host.tubes.of(queue); // throws where there can be none
-    const most = this.#host.argument(queue, "x-max-priority");
     const priority = jobPriority(
       properties.priority,
-      typeof most === "number" ? most : undefined,
+      this.#host.maxPriority(queue),
     );
     if (ttl !== undefined) this.#host.expires(queue, delay + ttl);
     const timeToRun = wholeSeconds(this.#host.context.settings.timeToRun);

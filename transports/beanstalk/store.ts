@@ -109,7 +109,7 @@ export class BeanstalkStore implements Store {
       tubes,
       link,
       itemBytes: server.itemBytes,
-      argument: (queue, name) => this.#argument(queue, name),
+      maxPriority: (queue) => this.#topology.queue(queue)?.traits.maxPriority,
       expires: (queue, ttl) => {
         if (this.#deadLetters(queue)) expiry.note(queue, ttl);
       },
@@ -403,10 +403,7 @@ export class BeanstalkStore implements Store {
     this.#settleClosed({ type: "lost", error });
   }
 
-  #argument(queue: string, name: string): unknown {
-    return this.#topology.queue(queue)?.declaration.arguments[name];
-  }
   #deadLetters(queue: string): boolean {
-    return this.#argument(queue, "x-dead-letter-exchange") !== undefined;
+    return this.#topology.queue(queue)?.traits.deadLetterExchange !== undefined;
   }
 }

@@ -1,5 +1,6 @@
 import { createStoreTransport } from "../store/connection.ts";
 import type { Transport } from "../transport.ts";
+import { BEANSTALK } from "../url_defaults.ts";
 import { BeanstalkStore } from "./store.ts";
 
 /**
@@ -10,7 +11,7 @@ import { BeanstalkStore } from "./store.ts";
 export function createTransport(): Transport {
   return createStoreTransport({
     name: "beanstalk",
-    defaults: { hostname: "localhost", port: 11300 },
+    defaults: BEANSTALK,
     open: (url, options) => BeanstalkStore.open(url, options),
   });
 }

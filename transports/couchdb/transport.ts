@@ -1,5 +1,6 @@
 import { createRecordsTransport } from "../records/transport.ts";
 import type { Transport } from "../transport.ts";
+import { COUCHDB } from "../url_defaults.ts";
 import { CouchdbClient } from "./client.ts";
 import { readDialOptions } from "./options.ts";
 import { CouchdbRecords } from "./records.ts";
@@ -12,12 +13,7 @@ import { CouchdbRecords } from "./records.ts";
 export function createTransport(): Transport {
   return createRecordsTransport({
     name: "couchdb",
-    defaults: {
-      hostname: "localhost",
-      port: 5984,
-      tlsPort: 6984,
-      virtualHost: "dashi",
-    },
+    defaults: COUCHDB,
     async open(url, options) {
       const { clock, signal, deadline } = options;
       const dial = readDialOptions(url, options);

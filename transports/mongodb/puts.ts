@@ -3,6 +3,7 @@ import { PublishError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
+import { LOST, PUT, STALE } from "../store/put_result.ts";
 import type { Context } from "./context.ts";
 import { messageFields, MongodbReservation } from "./documents.ts";
 import { checkText } from "./names.ts";
@@ -14,10 +15,6 @@ const MAX_BYTES = 16 * 1024 * 1024 - 16 * 1024;
 /** What one insert takes. */
 const BATCH_COUNT = 1000;
 const BATCH_CHARACTERS = 8 * 1024 * 1024;
-
-const PUT: PutResult = { type: "put", displaced: [] };
-const STALE: PutResult = { type: "stale" };
-const LOST: PutResult = { type: "lost" };
 
 /** Told of what was put. */
 export interface PutHooks {

@@ -14,6 +14,7 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason } from "../transport.ts";
+import { OWNER_TTL } from "../store/leases.ts";
 import { Broadcasts } from "./broadcasts.ts";
 import { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
@@ -38,9 +39,6 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "queued-fanout",
   "shared-topology",
 ]);
-
-/** How long an owner counts as alive before its connection first beats, ms. */
-const OWNER_TTL = 30_000;
 
 /** A database of MongoDB as a store. */
 export class MongodbStore implements Store {

@@ -1,10 +1,11 @@
 import { Limits } from "../../async/limits.ts";
-import type { BrokerUrl, UrlDefaults } from "../../url/broker_url.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import { createStoreTransport } from "../store/connection.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
 import { connectionLost, notAnswered } from "../connection_errors.ts";
+import { MONGODB } from "../url_defaults.ts";
 import { dial } from "./client.ts";
 import { Context } from "./context.ts";
 import { dialError, failureOf } from "./errors.ts";
@@ -12,19 +13,13 @@ import { readMongodbOptions } from "./options.ts";
 import type { MongodbClient } from "./port.ts";
 import { MongodbStore } from "./store.ts";
 
-const DEFAULTS: UrlDefaults = {
-  hostname: "127.0.0.1",
-  port: 27017,
-  severalHosts: true,
-};
-
 /**
  * Makes the MongoDB transport.
  *
  * @returns The transport.
  */
 export function createTransport(): Transport {
-  return createStoreTransport({ name: "mongodb", defaults: DEFAULTS, open });
+  return createStoreTransport({ name: "mongodb", defaults: MONGODB, open });
 }
 
 async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {

@@ -61,3 +61,6 @@ export interface Batch {
   /** How many texts there are. */
   copies: number;
 }
+
+/** Lists that cannot be written to, and why. */
+export type Refused = ReadonlyMap<string, Error>;

@@ -8,6 +8,7 @@ import type {
   BroadcastResult,
   BroadcastStore,
 } from "../store/store.ts";
+import { STALE } from "../store/put_result.ts";
 import { Adoption, type AdoptionHost, isOurs } from "./adoption.ts";
 import type { RedisClient } from "./client.ts";
 import { type Core, versionArguments } from "./core.ts";
@@ -15,8 +16,6 @@ import { Listening } from "./listening.ts";
 import type { RedisOptions } from "./options.ts";
 import { RedisReservation } from "./reservation.ts";
 import { hasPutNote, withExpiry, withPutNote } from "./stored.ts";
-
-const STALE = { type: "stale" } as const;
 
 /** So many messages wait for a queue's consumers; then the oldest go, as PUB/SUB has no way to hold them back. */
 const MAX_WAITING = 10_000;

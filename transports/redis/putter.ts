@@ -7,6 +7,7 @@ import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import { ENVELOPE_HEAD, EnvelopeWriter } from "../store/envelope.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
+import { PUT, STALE } from "../store/put_result.ts";
 import { byteLength, Push } from "./client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { type Core, versionArguments } from "./core.ts";
@@ -18,17 +19,12 @@ import {
 } from "./announcing.ts";
 import { hasLimit, limitsOf, NO_TRAITS } from "./limits.ts";
 import { Predecessors } from "./predecessors.ts";
-import type { Batch, Copy, Sent, Waiting } from "./batch.ts";
+import type { Batch, Copy, Refused, Sent, Waiting } from "./batch.ts";
 import { replyError } from "./errors.ts";
 import { displacedIn, RedisReservation } from "./reservation.ts";
 import { withExpiry } from "./stored.ts";
 
-const PUT: PutResult = { type: "put", displaced: [] };
-const STALE: PutResult = { type: "stale" };
 const PLAIN = "plain";
-/** Lists that cannot be written to, and why. */
-type Refused = ReadonlyMap<string, Error>;
-
 /** Deadlines of one turn that differ by less are one, ms. */
 const DEADLINES_APART = 20;
 

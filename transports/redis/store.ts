@@ -14,6 +14,7 @@ import type {
   TopologyStore,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import { OWNER_TTL } from "../store/leases.ts";
 import type { RedisClient } from "./client.ts";
 import { decode } from "./reply.ts";
 import { connect } from "./connect.ts";
@@ -32,9 +33,6 @@ import { Settlement } from "./settlement.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
 import { subscribe, track } from "./tracking.ts";
-
-/** How long an owner lives once it has connected; then the library's beats go on. */
-const OWNER_TTL = 30_000;
 
 /** A connection to a Redis server. */
 export class RedisStore implements Store {

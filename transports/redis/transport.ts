@@ -1,5 +1,6 @@
 import { createStoreTransport } from "../store/connection.ts";
 import type { Transport } from "../transport.ts";
+import { REDIS } from "../url_defaults.ts";
 import { RedisStore } from "./store.ts";
 
 /**
@@ -10,7 +11,7 @@ import { RedisStore } from "./store.ts";
 export function createTransport(): Transport {
   return createStoreTransport({
     name: "redis",
-    defaults: { hostname: "127.0.0.1", port: 6379 },
+    defaults: REDIS,
     open: (url, options) => RedisStore.open(url, options),
   });
 }

@@ -3,6 +3,7 @@ import { PublishError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
+import { LOST, PUT, STALE } from "../store/put_result.ts";
 import { Batcher } from "./batcher.ts";
 import { encodeBody } from "./body.ts";
 import { entryFor, type SendEntry } from "./entry.ts";
@@ -11,10 +12,6 @@ import type { SqsSettings } from "./options.ts";
 import type { Queues, SqsQueue } from "./queues.ts";
 import type { Settlements } from "./settlements.ts";
 import type { SqsTables } from "./tables.ts";
-
-const STALE: Promise<PutResult> = Promise.resolve({ type: "stale" });
-const PUT: Promise<PutResult> = Promise.resolve({ type: "put", displaced: [] });
-const LOST: PutResult = { type: "lost" };
 
 /** Writes messages, and sends them to their queues. */
 export class Putter {
@@ -46,10 +43,10 @@ export class Putter {
     if (
       options?.version !== undefined && options.version !== this.#tables.version
     ) {
-      return STALE;
+      return Promise.resolve(STALE);
     }
     const [first, ...others] = items;
-    if (first === undefined) return PUT;
+    if (first === undefined) return Promise.resolve(PUT);
     const { base64Encoding, maxMessageBytes } = this.#settings;
     const body = this.bodyOf(first.message, base64Encoding, maxMessageBytes);
     if (others.length > 0 || options?.instead !== undefined) {

@@ -4,7 +4,7 @@ import type { Declarer } from "./declarer.ts";
 import type { Reservation, Store } from "./store.ts";
 
 /** How long an owner counts as alive after its last beat, ms. */
-const OWNER_TTL = 30_000;
+export const OWNER_TTL: number = 30_000;
 
 /** What is leased, and what to do with what was lost. */
 export interface LeaseHolder {
