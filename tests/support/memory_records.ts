@@ -17,8 +17,10 @@ import {
 export class MemoryDatabase {
   readonly rows: Map<string, Row> = new Map();
   readonly ids: string[] = [];
+  /** Settles when writes are answered again. */
+  stalled: Promise<void> | undefined;
 
-  /** Where an id is, or would be. */
+  /** The place of an id, there or not. */
   placeOf(id: string): number {
     let [low, high] = [0, this.ids.length];
     while (low < high) {
@@ -77,12 +79,12 @@ function open(database: MemoryDatabase, now: () => number): Records {
 
   async function run<T>(
     { action, signal }: RecordsCall,
-    work: () => T,
+    work: () => T | Promise<T>,
   ): Promise<T> {
     await turn();
     if (isClosed) throw new ClosedError(`Cannot ${action}: it is closed`);
     signal?.throwIfAborted();
-    return work();
+    return await work();
   }
 
   return {
@@ -109,7 +111,10 @@ function open(database: MemoryDatabase, now: () => number): Records {
           ),
       ),
     write: (drafts, call) =>
-      run(call, () => drafts.map((each) => database.write(each))),
+      run(call, async () => {
+        await database.stalled;
+        return drafts.map((each) => database.write(each));
+      }),
     [Symbol.asyncDispose]() {
       isClosed = true;
       resolve({ type: "closed" });

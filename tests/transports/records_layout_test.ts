@@ -28,6 +28,13 @@ function stage() {
   return {
     harness,
     write: (draft: Draft) => transport.databases.get("layout")?.write(draft),
+    stall(): () => void {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const database = transport.databases.get("layout");
+      assert(database !== undefined);
+      database.stalled = promise;
+      return resolve;
+    },
     get rows(): Map<string, Row> {
       return transport.databases.get("layout")?.rows ?? new Map();
     },
@@ -56,6 +63,32 @@ Deno.test("a consumer that comes or goes leaves the routes as they are", async (
   assertEquals(during.routes, before.routes);
   await channel.declareQueue({ ...QUEUE, name: "other" });
   assertNotEquals((await read()).routes, before.routes);
+});
+
+Deno.test("the deadline of a read bounds what is noted of a queue that expires", async () => {
+  const test = stage();
+  const { harness } = test;
+  const declared = { ...QUEUE, arguments: { "x-expires": 600_000 } };
+  {
+    await using first = await connect(harness);
+    await (await first.openChannel()).declareQueue(declared);
+  }
+  let store: Store | undefined;
+  const transport = harness.transport.wrapping((each) => store = each);
+  await using _connection = await connect({ ...harness, transport });
+  assert(store?.topology !== undefined);
+  test.write({
+    id: "u/q",
+    revision: test.rows.get("u/q")?.revision,
+    fields: undefined,
+    action: "forget",
+  });
+  const goOn = test.stall();
+  const reading = store.topology.read({ type: "queue", name: "q" }, {
+    deadline: SYSTEM_CLOCK.now() + 50,
+  });
+  await rejectsWith(reading, "timed-out", 'use queue "q"');
+  goOn();
 });
 
 Deno.test("the topology carries the layout's version, and a process that knows another one refuses before it writes", async () => {

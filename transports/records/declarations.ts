@@ -29,22 +29,22 @@ export class Declarations {
   }
 
   /** Notes that a queue is used. */
-  use(queue: string): Promise<void> {
-    return this.#usage.use(queue);
+  use(queue: string, options?: CallOptions): Promise<void> {
+    return this.#usage.use(queue, options);
   }
 
   /** Looks at the topology; queues that were not used for their time go first. */
   async look(options?: CallOptions): Promise<TopologyView> {
     const view = await this.#topology.look(options);
     if (this.#topology.expiring.length === 0) return view;
-    const unused = await this.#usage.findUnused();
+    const unused = await this.#usage.findUnused(options);
     if (unused.length === 0) return view;
     for (const name of unused) {
       const { topology, version } = this.#topology.view;
       const owner = topology.queue(name)?.owner ?? "";
       const how = { name, ifUnused: false, ifEmpty: false };
       const changes = planDeleteQueue(topology, how, owner);
-      if (changes.length > 0) await this.apply(changes, version);
+      if (changes.length > 0) await this.apply(changes, version, options);
     }
     return await this.#topology.look(options);
   }
@@ -80,14 +80,14 @@ export class Declarations {
             generations.get(change.name),
             options,
           );
-          await this.#usage.forget(change.name);
+          await this.#usage.forget(change.name, options);
           this.#onDeleted(change.name);
           break;
         case "queue-declared":
-          await this.use(change.queue.name);
+          await this.use(change.queue.name, options);
           break;
         case "consumer-removed":
-          await this.use(change.queue);
+          await this.use(change.queue, options);
       }
     }
     return { type: "applied", messageCount };

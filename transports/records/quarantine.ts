@@ -19,7 +19,10 @@ export class Quarantine {
   }
 
   /** Copies messages into it. */
-  async add(reservations: readonly RecordReservation[]): Promise<void> {
+  async add(
+    reservations: readonly RecordReservation[],
+    options?: CallOptions,
+  ): Promise<void> {
     await Promise.all(reservations.map(async ({ row }) => {
       const { holder: _, ...fields } = row.fields;
       const written = await this.#database.write({
@@ -27,7 +30,7 @@ export class Quarantine {
         revision: undefined,
         fields,
         action: "quarantine a message",
-      });
+      }, options);
       // A conflict is the copy of an attempt before, whose end failed.
       if (written.type === "refused") throw written.error;
     }));
@@ -65,7 +68,7 @@ export class Quarantine {
     const back: WrittenRecord[] = [];
     for (const row of await this.list(queue, MAX_AT_ONCE, options)) {
       if (wanted?.has(row.id) === false) continue;
-      const written = await this.#putBack(queue, row);
+      const written = await this.#putBack(queue, row, options);
       if (written !== undefined) back.push(written);
     }
     return back;
@@ -75,6 +78,7 @@ export class Quarantine {
   async #putBack(
     queue: string,
     row: FullRow,
+    options?: CallOptions,
   ): Promise<WrittenRecord | undefined> {
     const level = Number(row.id.split("/")[3]);
     const priority = Number.isNaN(level) ? 0 : 9 - level;
@@ -82,7 +86,7 @@ export class Quarantine {
     const action = "put a message back";
     const { fields } = row;
     const draft = { id, revision: undefined, fields, action };
-    const written = await this.#database.write(draft);
+    const written = await this.#database.write(draft, options);
     if (written.type === "refused") throw written.error;
     if (written.type === "conflict") return undefined;
     const removed = await this.#database.remove(action, row);

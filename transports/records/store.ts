@@ -168,7 +168,7 @@ export class RecordsStore implements Store {
     options?: CallOptions,
   ): Promise<TopologyView> {
     const view = await this.#look(options);
-    if (of.type === "queue") await this.#declarations.use(of.name);
+    if (of.type === "queue") await this.#declarations.use(of.name, options);
     return view;
   }
 
@@ -242,7 +242,7 @@ export class RecordsStore implements Store {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     const ours = all.filter((each) => each instanceof RecordReservation);
-    await this.#bounded(this.#aside.add(ours), options, "quarantine");
+    await this.#aside.add(ours, options);
     return await this.#remove(all, options);
   }
 

@@ -1,3 +1,4 @@
+import type { CallOptions } from "../../model/call_options.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { Database } from "./database.ts";
 import { nameOf } from "./ids.ts";
@@ -23,7 +24,7 @@ export class Usage {
   }
 
   /** Notes that a queue is used, if it is one that goes when it is not. */
-  async use(queue: string): Promise<void> {
+  async use(queue: string, options?: CallOptions): Promise<void> {
     const { expiring } = this.#topology;
     const declared = expiring.find(({ name }) => name === queue);
     if (declared === undefined) return;
@@ -31,19 +32,20 @@ export class Usage {
     const known = this.#usedAt.get(queue) ?? -Infinity;
     if (now - known < ttlOf(declared) / PART) return;
     this.#usedAt.set(queue, now);
-    await this.#write(queue, now);
+    await this.#write(queue, now, options);
   }
 
   /** Forgets a queue that was deleted. */
-  async forget(queue: string): Promise<void> {
+  async forget(queue: string, options?: CallOptions): Promise<void> {
     if (!this.#usedAt.delete(queue)) return;
     const action = `delete queue "${queue}"`;
-    const [row] = await this.#database.read(action, [idOf(queue)]);
-    if (row !== undefined) await this.#database.remove(action, row);
+    const ids = [idOf(queue)];
+    const [row] = await this.#database.read(action, ids, options);
+    if (row !== undefined) await this.#database.remove(action, row, options);
   }
 
   /** Finds the queues that nobody has used for their time. */
-  async findUnused(): Promise<readonly string[]> {
+  async findUnused(options?: CallOptions): Promise<readonly string[]> {
     const { expiring, view } = this.#topology;
     const now = this.#database.now();
     const isLate = (each: QueueDeclaration) =>
@@ -57,23 +59,29 @@ export class Usage {
     const rows = await this.#database.read(
       "look which queues are used",
       suspects.map(({ name }) => idOf(name)),
+      options,
     );
     const told = new Map(rows.map(({ id, fields }) => [id, fields.usedAt]));
     for (const { name } of suspects) {
       const usedAt = told.get(idOf(name));
       if (typeof usedAt === "number") this.#usedAt.set(name, usedAt);
-      else await this.use(name);
+      else await this.use(name, options);
     }
     return suspects.filter(isLate).map(({ name }) => name);
   }
 
-  async #write(queue: string, usedAt: number): Promise<void> {
+  async #write(
+    queue: string,
+    usedAt: number,
+    options?: CallOptions,
+  ): Promise<void> {
     const id = idOf(queue);
     const action = `use queue "${queue}"`;
-    const [row] = await this.#database.read(action, [id]);
+    const [row] = await this.#database.read(action, [id], options);
     const revision = row?.revision;
     // A conflict: another connection uses it now.
-    await this.#database.write({ id, revision, fields: { usedAt }, action });
+    const draft = { id, revision, fields: { usedAt }, action };
+    await this.#database.write(draft, options);
   }
 }
 
