@@ -8,7 +8,7 @@ import {
  *
  * @param body The body; `null` is an empty one.
  * @param signal The one that ends its request.
- * @param onText Called with each piece of it. What it throws ends the request.
+ * @param onText Called with each piece of it. An error that it throws ends the request.
  * @throws The signal's reason, if it has aborted.
  */
 export async function readBody(

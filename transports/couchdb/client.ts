@@ -27,7 +27,7 @@ import type { DialOptions } from "./options.ts";
 import { ServerTime } from "./server_time.ts";
 import type { Sender } from "./https_client.ts";
 
-/** What CouchDB answered. */
+/** An answer of CouchDB. */
 export interface Answer {
   readonly status: number;
   /** Parsed; of an answer without one `undefined`. */
@@ -65,7 +65,7 @@ export class CouchdbClient {
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #dial: DialOptions;
   readonly #clock: Clock;
-  /** Those of calls; nothing is watched any more when it is closed. */
+  /** The limits of calls; nothing is watched any more when it is closed. */
   readonly limits: Limits;
   readonly #sender: Sender;
   readonly #headers: Readonly<Record<string, string>>;
@@ -206,7 +206,7 @@ export class CouchdbClient {
   ): Promise<void> {
     const { heartbeat } = this.#dial;
     const bound = heartbeat > 0 ? 2 * heartbeat : Infinity;
-    // Whatever comes is a sign of life; the first may take as long as any answer.
+    // Each piece is a sign of life; the first may take as long as any answer.
     let watch = this.limits.watchDeadline(
       this.#silence.ask(),
       () => this.#loseSilent(this.#silence.most),
@@ -214,7 +214,7 @@ export class CouchdbClient {
     try {
       const response = await this.#sender.send(this.#url(path), {
         method: "GET",
-        // What is compressed may wait in a buffer for more of it.
+        // A compressed answer may wait in a buffer for more of it.
         headers: { ...this.#headers, "accept-encoding": "identity" },
         signal: controller.signal,
         redirect: "error",
@@ -253,7 +253,7 @@ export class CouchdbClient {
     const error = new ClosedError("Cannot use the connection: it is closed");
     const pending = [...this.#pending.keys()];
     this.#finish(error, { type: "closed" });
-    // What was aborted ends at once; a platform that does not is not waited for.
+    // Aborted requests end at once; a platform where they do not is not waited for.
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const stopTimer = this.#clock.timer(resolve, LAST_WAIT);
     await Promise.race([Promise.allSettled(pending), late]);

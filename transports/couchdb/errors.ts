@@ -8,7 +8,7 @@ import {
   PublishError,
 } from "../../model/errors.ts";
 
-/** What CouchDB answered instead of what was asked for. */
+/** An answer of CouchDB that is an error. */
 export interface Refusal {
   readonly status: number;
   /** CouchDB's word, such as `not_found`. */

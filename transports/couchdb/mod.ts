@@ -14,22 +14,23 @@
  *
  * | Parameter | In `transportOptions` | Default | Meaning |
  * | --- | --- | --- | --- |
- * | `visibility_timeout` | `visibilityTimeout` | 30 s | how long what was taken stays with a holder that is not heard of; seconds in the URL, ms in the options |
+ * | `visibility_timeout` | `visibilityTimeout` | 30 s | how long a message stays with a connection that took it and is not heard of; seconds in the URL, ms in the options |
  *
  * Capabilities: all but `length-limit`, for counting a queue reads all of its ids.
  * `declare` and `checkQueue` count; publishing and consuming never do: a claim reads
- * as many documents as it takes, at any depth, and names alone of what others hold.
+ * as many documents as it takes, at any depth, and names alone of what others took.
  *
  * - Publishes, claims and acks of one turn leave as one request. A publish first asks
  *   whether the declarations changed (an `ETag`, a few bytes), for all of its turn.
  * - Declarations are one document, rewritten with each change: many thousands of
- *   queues are better spread over several databases.
+ *   queues are better spread over several databases. It carries the layout's version:
+ *   a process that knows another layout refuses the database before it writes.
  * - A waiting consumer listens to the database's feed of changes, one request for the
  *   connection, and hears of every change there. Besides, it asks and writes about
  *   three small things every ten seconds.
  * - A lease is one document for each connection, renewed however long a handler works.
- *   Who is not heard of for `visibilityTimeout` loses what it holds half of that later
- *   at most, if anybody waits for messages.
+ *   A connection that is not heard of for `visibilityTimeout` loses what it took, half
+ *   of that later at most, if another one waits for messages.
  * - Time is the server's as its `Date` headers tell it, so that a clock which is set
  *   wrong expires nothing.
  * - Removed documents keep nothing but their name and revision. CouchDB keeps these

@@ -20,7 +20,7 @@ interface Lease {
   readonly owner: string;
   /** How long what it took is its own after its last heartbeat, ms. */
   readonly duration: number;
-  /** What it had taken went back. */
+  /** Whether it is over, and its messages went back. */
   readonly isExpired: boolean;
   /** The queues that it ever took from. */
   readonly queues: readonly string[];
@@ -216,7 +216,7 @@ export class Leases {
   }
 
   /**
-   * Marks leases as expired, and releases what their connections took. Those that were
+   * Marks leases as expired, and releases what their connections took. Leases that were
    * marked before count too: the connection that did it may have come no further.
    *
    * @param leases The leases.

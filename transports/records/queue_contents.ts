@@ -42,7 +42,7 @@ export class QueueContents {
 
   /**
    * Removes what is left of a queue that was deleted, and what is in its quarantine.
-   * What is taken goes when it is settled.
+   * A message that is taken goes when it is settled.
    *
    * @param queue The queue.
    * @param born The generation that had declared it: one of the same name may be there by now.

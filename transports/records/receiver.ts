@@ -25,7 +25,7 @@ export interface ReceiverContext {
   readonly records: Records;
   readonly database: Database;
   readonly clock: Clock;
-  /** Those of the connection's calls. */
+  /** The limits of the connection's calls. */
   readonly limits: Limits;
   /** Milliseconds. */
   readonly lease: number;

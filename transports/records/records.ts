@@ -30,7 +30,7 @@ export interface Draft {
   readonly action: string;
 }
 
-/** What became of one draft. */
+/** The result of one draft. */
 export type Written =
   | { readonly type: "written"; readonly revision: string }
   /** The record has another revision, or is there already, or not any more: no error, for somebody was faster. */
@@ -63,7 +63,7 @@ export type OnChange = (
   isRemoved: boolean,
 ) => void;
 
-/** What a database can take, and how long it takes. */
+/** The limits of a database. */
 export interface RecordsLimits {
   /** The largest record, bytes of its fields in JSON. Three quarters of it are left for a message's body. */
   readonly recordBytes: number;
@@ -84,11 +84,12 @@ export interface RecordsLimits {
  * that holds only if the record is still what it was.
  *
  * The verbs may be called at the same time. Each rejects with a `MessagingError`, within
- * the call's limits; where it has none, in bounded time all the same. Where the database
- * cannot be used any more `closed` settles as lost, too, and the library opens another.
+ * the call's limits; a call without limits ends in bounded time all the same. If the
+ * database cannot be used any more `closed` settles as lost, too, and the library opens
+ * another.
  */
 export interface Records extends AsyncDisposable {
-  /** What it can take. */
+  /** Its limits. */
   readonly limits: RecordsLimits;
   /** Whether what was written outlives a restart of the database, and a loss of power: the capability `persistence`. */
   readonly isPersistent: boolean;

@@ -281,7 +281,7 @@ export class Taker {
         ? dueRangeEnd(queue, now + SKEW)
         : rangeOf(queue)[1],
       limit: page,
-      // Where others took most of them the names tell which are free.
+      // If others took most of them the names tell which are free.
       withFields: page <= wanted,
     });
     if (inOrder && start === this.#lowWaterMark(queue)) {

@@ -59,7 +59,7 @@ const NO_VERSION = "0";
 const LAYOUT = 1;
 
 /**
- * What is declared, in one record that all connections share: its revision is the
+ * The topology, in one record that all connections share: its revision is the
  * version. It is small, changes seldom, and is read only if it has another revision, so
  * that to look whether it changed moves a few bytes.
  */

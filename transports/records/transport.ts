@@ -7,7 +7,7 @@ import type { ConnectOptions } from "../transport.ts";
 import type { Records } from "./records.ts";
 import { RecordsStore } from "./store.ts";
 
-/** What {@linkcode createRecordsTransport} needs. */
+/** Options of {@linkcode createRecordsTransport}. */
 export interface RecordsTransportOptions {
   /** The transport's name. */
   readonly name: string;
