@@ -13,6 +13,10 @@ export type {
   ConnectionInfo,
 } from "./connection/connection_info.ts";
 export type {
+  ConnectionHealth,
+  ConsumerReport,
+} from "./connection/connection_health.ts";
+export type {
   ConnectionOptions,
   FailoverStrategy,
   ReconnectOptions,

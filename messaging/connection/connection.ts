@@ -11,6 +11,7 @@ import {
   infoOf,
   inspectBy,
 } from "./connection_info.ts";
+import type { ConnectionHealth } from "./connection_health.ts";
 import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Consumer } from "../consume/consumer.ts";
@@ -217,8 +218,10 @@ export class Connection implements AsyncDisposable {
   ): Consumer<T> {
     this.#requireOpen("make a consumer");
     const list = Array.isArray(queues) ? queues : [queues];
-    return this.#users.addConsumer((onClosed) =>
-      new Consumer<T>(this.#session, this.#decoding, list, options, onClosed)
+    return this.#users.addConsumer(
+      list.map(queueName),
+      (onClosed) =>
+        new Consumer<T>(this.#session, this.#decoding, list, options, onClosed),
     );
   }
 
@@ -278,13 +281,9 @@ export class Connection implements AsyncDisposable {
   queue<T = unknown>(name: string): QueueHandle<T> {
     this.#requireOpen("look at a queue");
     checkQueues([name]);
-    const getter = new Getter<T>(
-      this.#session,
-      this.#decoding,
-      undefined,
-      false,
-    );
-    return new QueueHandle<T>(this.#session, getter, name);
+    const session = this.#session;
+    const getter = new Getter<T>(session, this.#decoding, undefined, false);
+    return new QueueHandle<T>(session, getter, name);
   }
 
   /**
@@ -325,6 +324,11 @@ export class Connection implements AsyncDisposable {
     return new Connection(this.#input, { ...this.#options, ...options });
   }
 
+  /** Says how it is, with its consumers, and what keeps its process from ending. */
+  health(): ConnectionHealth {
+    return this.#users.health();
+  }
+
   /** Tells what happens to it from now on; the loop ends when it is closed. */
   events(options: OperationOptions = {}): AsyncIterable<ConnectionEvent> {
     return watch(this.#session, options);
@@ -358,11 +362,10 @@ export class Connection implements AsyncDisposable {
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkKnown(options, CLOSE);
-    if (options.drainTimeout !== undefined) {
-      checkDuration("drainTimeout", options.drainTimeout);
-    }
+    const { drainTimeout } = options;
+    if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
     this.#home?.strikeOff(this);
-    return this.#closing ??= this.#close(options.drainTimeout);
+    return this.#closing ??= this.#close(drainTimeout);
   }
 
   /** Gives it back to its pool, without the producers and consumers that were made on it; one that belongs to none is closed. */

@@ -1,12 +1,20 @@
 import type { Consumer } from "../consume/consumer.ts";
+import {
+  type ConnectionHealth,
+  connectionHealth,
+} from "./connection_health.ts";
 import type { Producer } from "../publish/producer.ts";
 import type { Session } from "./session.ts";
+
+type UsingProducer = Pick<Producer, "close" | "inFlight">;
+type UsingConsumer = Pick<Consumer, "close" | "health">;
 
 /** The producers and consumers that use a connection. */
 export class Users {
   readonly #session: Session;
-  readonly #producers = new Set<Pick<Producer, "close">>();
-  readonly #consumers = new Set<Pick<Consumer, "close">>();
+  readonly #producers = new Set<UsingProducer>();
+  /** With the names of their queues. */
+  readonly #consumers = new Map<UsingConsumer, readonly string[]>();
 
   /** Makes one without any. */
   constructor(session: Session) {
@@ -14,7 +22,7 @@ export class Users {
   }
 
   /** Makes a producer, which calls what it is given when it is closed. */
-  addProducer<P extends Pick<Producer, "close">>(
+  addProducer<P extends UsingProducer>(
     make: (onClosed: () => void) => P,
   ): P {
     const producer = make(() => this.#producers.delete(producer));
@@ -22,13 +30,29 @@ export class Users {
     return producer;
   }
 
-  /** Makes a consumer, which calls what it is given when it is closed. */
-  addConsumer<C extends Pick<Consumer, "close">>(
+  /** Makes a consumer of these queues, which calls what it is given when it is closed. */
+  addConsumer<C extends UsingConsumer>(
+    queues: readonly string[],
     make: (onClosed: () => void) => C,
   ): C {
     const consumer = make(() => this.#consumers.delete(consumer));
-    this.#consumers.add(consumer);
+    this.#consumers.set(consumer, queues);
     return consumer;
+  }
+
+  /** Says how the connection is with them. */
+  health(): ConnectionHealth {
+    const consumers = [...this.#consumers].map(([consumer, queues]) => ({
+      queues,
+      ...consumer.health(),
+    }));
+    let inFlight = 0;
+    for (const producer of this.#producers) inFlight += producer.inFlight;
+    return connectionHealth({
+      state: this.#session.state,
+      consumers,
+      inFlight,
+    });
   }
 
   /**
@@ -42,7 +66,7 @@ export class Users {
     const call = { deadline: clock.now() + drainTimeout };
     // Handlers may publish until they have ended.
     await Promise.all(
-      [...this.#consumers].map((each) => each.close({ drainTimeout })),
+      [...this.#consumers.keys()].map((each) => each.close({ drainTimeout })),
     );
     const ended = Promise.all(
       [...this.#producers].map((each) => each.close()),

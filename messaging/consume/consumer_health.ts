@@ -14,6 +14,9 @@ export interface ConsumerHealth {
   readonly lastError: Error | undefined;
 }
 
+/** The reason of a consumer that was cancelled, or ended by an error. */
+export const ENDED = "it has ended";
+
 /** What {@linkcode healthOf} looks at. */
 export interface HealthSigns {
   /** The moment, on the clock. */
@@ -48,7 +51,7 @@ export function healthOf(
   }
   const unsettled = fullSince === undefined ? undefined : now - fullSince;
   const wrong = ended
-    ? "it has ended"
+    ? ENDED
     : sources.length === 0
     ? `it does not consume${because(lastError)}`
     : intake.isPartial

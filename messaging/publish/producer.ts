@@ -117,6 +117,11 @@ export class Producer<T = unknown> implements AsyncDisposable {
     }
   }
 
+  /** How many messages wait for a connection or the broker's answer; beyond `maxInFlight` they wait for their turn, and are not counted. */
+  get inFlight(): number {
+    return this.#starting.size + this.#window.inFlight;
+  }
+
   /**
    * Resolves when a further message would not have to wait for its turn: await it before
    * each of many publishes that are not awaited, and they are begun no faster than the

@@ -48,6 +48,11 @@ export class PublishWindow implements Place {
     this.#maxInFlight = maxInFlight;
   }
 
+  /** How many messages wait for the broker's answer; those that wait for room are not counted. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
   /** Publishes a message now, or when there is room. */
   pass(message: Publishing, call: PublishCall): Promise<void> {
     if (this.#inFlight >= this.#maxInFlight) {
