@@ -1,11 +1,9 @@
-import { ConnectionError } from "../../model/errors.ts";
-import type { Delivery } from "../../model/message.ts";
-import type { Channel } from "../../transports/transport.ts";
 import { type Message, ReceivedMessage } from "./message.ts";
 import { Slab } from "../../model/slab.ts";
 import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
 import type { Call, OperationOptions } from "../operation_options.ts";
 import { validator } from "../entities/schema.ts";
+import { Lane, QueueSource } from "./lane.ts";
 import type { Session } from "../connection/session.ts";
 
 /** Takes messages one by one, on a channel of its own. */
@@ -39,25 +37,16 @@ export class Getter<T> implements AsyncDisposable {
   ): Promise<Message<T> | undefined> {
     const call = this.#session.call(options);
     const lane = await this.#open(call);
+    const source = new QueueSource(lane, queue, this.#noAck, undefined);
     const delivery = await lane.channel.get(queue, {
       ...call,
       noAck: this.#noAck,
-      onLost: (tags) => lane.lose(tags),
+      onLost: (tags) => source.lose(tags),
     });
     if (delivery === undefined) return undefined;
+    if (!this.#noAck) lane.taken();
     await prepareToRead(this.#reading, delivery);
-    return new ReceivedMessage<T>(delivery, {
-      channel: lane.channel,
-      get alive() {
-        return lane.alive;
-      },
-      consumerTag: undefined,
-      noAck: this.#noAck,
-      onSettled: () => lane.watching.delete(delivery),
-      onKept: () => {},
-      onLost: (_, callback) => lane.watching.set(delivery, callback),
-      limits: (given, known) => this.#session.call(given, known),
-    }, this.#reading);
+    return new ReceivedMessage<T>(delivery, source, this.#reading);
   }
 
   /** Removes the ready messages of a queue; returns how many. */
@@ -86,37 +75,10 @@ export class Getter<T> implements AsyncDisposable {
 
   async #openOn(call: Call): Promise<Lane> {
     const { connection } = await this.#session.link(call);
-    return new Lane(await connection.openChannel(call));
+    const channel = await connection.openChannel(call);
+    return new Lane(this.#session, channel, NEVER, false, Infinity);
   }
 }
 
-class Lane {
-  readonly channel: Channel;
-  readonly watching = new Map<Delivery, (reason: Error) => void>();
-  alive = true;
-
-  constructor(channel: Channel) {
-    this.channel = channel;
-    channel.closed.then((reason) => {
-      this.alive = false;
-      const error = reason.type === "lost"
-        ? reason.error
-        : lost("its channel was closed");
-      for (const callback of this.watching.values()) callback(error);
-    });
-  }
-
-  lose(tags: readonly number[]): void {
-    for (const [delivery, callback] of this.watching) {
-      if (!tags.includes(delivery.deliveryTag)) continue;
-      this.watching.delete(delivery);
-      callback(lost("its lease was lost"));
-    }
-  }
-}
-
-function lost(why: string): ConnectionError {
-  return new ConnectionError(`A message is no longer ours: ${why}`, {
-    code: "connection-lost",
-  });
-}
+/** It ends with its channel, and not before. */
+const NEVER = new AbortController().signal;

@@ -16,7 +16,7 @@ export interface Arrival {
   readonly source: QueueSource;
 }
 
-/** One channel of an intake. */
+/** A channel that messages are taken by: an intake's, or a getter's. */
 export class Lane {
   readonly channel: Channel;
   readonly session: Session;
@@ -80,7 +80,7 @@ export class Lane {
   /** What is unsettled is no longer the user's: its channel is closed, or about to be. */
   disown(): void {
     this.lose(
-      new ConnectionError("The channel of a consumer was closed", {
+      new ConnectionError("The channel of a message was closed", {
         code: "connection-lost",
       }),
     );
@@ -208,7 +208,7 @@ export class Lane {
   }
 }
 
-/** One queue of an intake on one channel: what its messages are settled on. */
+/** One queue on one channel: what its messages are settled on. */
 export class QueueSource implements Source {
   readonly #lane: Lane;
   /** How far it has come, if it is a stream. */
@@ -218,7 +218,7 @@ export class QueueSource implements Source {
   readonly #declared: Queue | undefined;
   subscription: Subscription | undefined;
 
-  /** Made by the intake. */
+  /** Made by the intake, and for each message by a getter. */
   constructor(
     lane: Lane,
     queue: Queue | string,

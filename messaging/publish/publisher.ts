@@ -20,7 +20,7 @@ import { Republisher } from "./republisher.ts";
 import { reachedNobody, unknowable, unroutable } from "./unroutable.ts";
 
 /** The channel for publishing on one link, and the exchanges that are known to be there. */
-interface Lane {
+interface PublishChannel {
   readonly link: Link;
   readonly channel: Channel;
   readonly known: Set<string>;
@@ -38,8 +38,8 @@ interface Lane {
 export class SessionPublisher {
   readonly #session: Session;
   readonly #line = new Line();
-  #lane: Lane | undefined;
-  #opening: Promise<Lane> | undefined;
+  #lane: PublishChannel | undefined;
+  #opening: Promise<PublishChannel> | undefined;
   #declaring: Promise<void> | undefined;
   /** After a channel has ended: the messages that may be the reason. */
   readonly #suspects: Republisher;
@@ -138,7 +138,7 @@ export class SessionPublisher {
 
   /** Where all goes well there is one promise beside the channel's. */
   #send(
-    lane: Lane,
+    lane: PublishChannel,
     message: Publishing,
     call: PublishCall,
     place: Place,
@@ -154,7 +154,10 @@ export class SessionPublisher {
     );
   }
 
-  async #prepare(message: Publishing, call: PublishCall): Promise<Lane> {
+  async #prepare(
+    message: Publishing,
+    call: PublishCall,
+  ): Promise<PublishChannel> {
     const lane = await this.#open(call);
     if (this.#isUnknowable(message, call)) throw unknowable(message);
     const { exchange } = message;
@@ -174,7 +177,7 @@ export class SessionPublisher {
     return mandatory === true && exchange === "" && !this.#session.knowsQueues;
   }
 
-  async #open(call: Call): Promise<Lane> {
+  async #open(call: Call): Promise<PublishChannel> {
     if (this.#lane !== undefined) return this.#lane;
     const link = await this.#session.link(call);
     this.#opening ??= this.#openOn(link).finally(() =>
@@ -188,12 +191,12 @@ export class SessionPublisher {
   }
 
   /** For all who wait for it: by the session's limits, and not by those of the first. */
-  async #openOn(link: Link): Promise<Lane> {
+  async #openOn(link: Link): Promise<PublishChannel> {
     const channel = await link.connection.openChannel({
       deadline: this.#session.call().deadline,
       use: "publish",
     });
-    const lane: Lane = { link, channel, known: new Set() };
+    const lane: PublishChannel = { link, channel, known: new Set() };
     this.#lane = lane;
     channel.closed.then(() => {
       if (this.#lane === lane) this.#lane = undefined;
@@ -223,7 +226,7 @@ export class SessionPublisher {
   /** Says what to do after a failure: publish again, or give it up. */
   async #recover(
     error: unknown,
-    lane: Lane | undefined,
+    lane: PublishChannel | undefined,
     message: Publishing,
     call: PublishCall,
   ): Promise<void> {
@@ -368,6 +371,6 @@ export class SessionPublisher {
   }
 }
 
-function isKnown(lane: Lane, { exchange }: Publishing): boolean {
+function isKnown(lane: PublishChannel, { exchange }: Publishing): boolean {
   return exchange === "" || lane.known.has(exchange);
 }
