@@ -50,13 +50,11 @@ export function planConsume(
  *
  * @param topology The tables.
  * @param what The queue's name and the consumer.
- * @param _owner Whose it is.
  * @returns The changes; none if it is not there.
  */
 export function planCancel(
   topology: Topology,
   what: { readonly queue: string; readonly consumer: ConsumerRecord },
-  _owner: string,
 ): TopologyPlan {
   const { queue, consumer } = what;
   const record = topology.queue(queue);

@@ -21,7 +21,6 @@ export type TopologyPlan = readonly TopologyChange[];
  *
  * @param topology The tables.
  * @param exchange The declaration.
- * @param _owner Who declares it.
  * @returns The changes; none if an equal one is there.
  * @throws {PreconditionFailedError} If an unequal one is there, or an argument is bad.
  * @throws {AccessRefusedError} If the name is the broker's own.
@@ -29,7 +28,6 @@ export type TopologyPlan = readonly TopologyChange[];
 export function planDeclareExchange(
   topology: Topology,
   exchange: ExchangeDeclaration,
-  _owner: string,
 ): TopologyPlan {
   const { name } = exchange;
   refuseDefault(name, "declare");
@@ -156,7 +154,6 @@ export function planUnbind(
  *
  * @param topology The tables.
  * @param exchange Its name, and whether it must be without bindings.
- * @param _owner Who deletes it.
  * @returns The changes; none if it is not there.
  * @throws {PreconditionFailedError} If it is in use and must not be.
  * @throws {AccessRefusedError} If it is the broker's own.
@@ -164,7 +161,6 @@ export function planUnbind(
 export function planDeleteExchange(
   topology: Topology,
   exchange: { readonly name: string; readonly ifUnused: boolean },
-  _owner: string,
 ): TopologyPlan {
   const { name, ifUnused } = exchange;
   refuseDefault(name, "delete");

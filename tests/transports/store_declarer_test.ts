@@ -103,7 +103,7 @@ Deno.test("change() makes those that only add in one step, and those that rest o
       change(
         "exchange",
         "ex",
-        (topology) => planDeclareExchange(topology, exchangeOf("ex"), "me"),
+        (topology) => planDeclareExchange(topology, exchangeOf("ex")),
       ),
       ...names.map((name) =>
         change(

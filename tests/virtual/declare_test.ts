@@ -116,12 +116,11 @@ Deno.test("names of the broker's own, and the default exchange, are refused", ()
     () => world.exchange("amq.mine"),
     () => world.exchange(""),
     () => world.bind("", "q"),
-    () => planDeleteExchange(world.topology, { name: "", ifUnused: false }, me),
+    () => planDeleteExchange(world.topology, { name: "", ifUnused: false }),
     () =>
       planDeleteExchange(
         world.topology,
         { name: "amq.topic", ifUnused: false },
-        me,
       ),
   ];
   for (const call of calls) assertThrows(call, AccessRefusedError);

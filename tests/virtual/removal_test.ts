@@ -127,7 +127,7 @@ Deno.test("exchanges that are bound in a circle are deleted, and end", () => {
   world.bind("a", "b", "", { destination: { kind: "exchange", name: "b" } });
   world.bind("b", "a", "", { destination: { kind: "exchange", name: "a" } });
   world.do((topology) =>
-    planDeleteExchange(topology, { name: "a", ifUnused: false }, me)
+    planDeleteExchange(topology, { name: "a", ifUnused: false })
   );
   assertEquals([world.topology.exchange("a"), world.topology.exchange("b")], [
     undefined,
@@ -152,7 +152,7 @@ Deno.test("planDeleteQueue() and planDeleteExchange() heed ifUnused", () => {
     PreconditionFailedError,
   );
   assertThrows(
-    () => planDeleteExchange(world.topology, { name: "x", ifUnused: true }, me),
+    () => planDeleteExchange(world.topology, { name: "x", ifUnused: true }),
     PreconditionFailedError,
   );
   assertEquals(
@@ -184,7 +184,7 @@ Deno.test("exclusive consumers keep others out", () => {
   consume("a", true);
   assertThrows(() => consume("b", false), AccessRefusedError);
   world.do((topology) =>
-    planCancel(topology, { queue: "q", consumer: consumer("a", true) }, me)
+    planCancel(topology, { queue: "q", consumer: consumer("a", true) })
   );
   consume("b", false);
   assertThrows(() => consume("c", true), AccessRefusedError);

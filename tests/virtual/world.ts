@@ -80,7 +80,7 @@ export class World {
     options?: Partial<ExchangeDeclaration>,
   ): readonly string[] {
     return this.do((topology) =>
-      planDeclareExchange(topology, exchangeOf(name, options), me)
+      planDeclareExchange(topology, exchangeOf(name, options))
     );
   }
 

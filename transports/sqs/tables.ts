@@ -208,7 +208,7 @@ export class SqsTables implements TopologyStore {
   forgetExchange(name: string): void {
     if (name.startsWith("amq.")) return;
     this.#forget(
-      planDeleteExchange(this.#topology, { name, ifUnused: false }, ""),
+      planDeleteExchange(this.#topology, { name, ifUnused: false }),
     );
   }
 

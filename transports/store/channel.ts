@@ -360,8 +360,7 @@ export class StoreChannel implements Channel {
       this.#context.loopFor(subscription.queue).wake(subscription.queue);
     },
     cancel: async (subscription) => {
-      const { declarer, owner, clock, operationTimeout, consumerTags } =
-        this.#context;
+      const { declarer, clock, operationTimeout, consumerTags } = this.#context;
       const { queue, consumerTag } = subscription;
       const consumer = this.#consumers.get(consumerTag);
       await this.#context.loopFor(queue).remove(subscription);
@@ -371,7 +370,7 @@ export class StoreChannel implements Channel {
       await declarer.change(
         { type: "queue", name: queue },
         (topology) =>
-          planCancel(topology, { queue, consumer: consumer.record }, owner),
+          planCancel(topology, { queue, consumer: consumer.record }),
         { deadline: clock.now() + operationTimeout },
       );
     },

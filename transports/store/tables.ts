@@ -54,7 +54,7 @@ export class Tables {
     checkExchangeDeclaration(exchange);
     await this.change(
       { type: "exchange", name: exchange.name },
-      (topology) => planDeclareExchange(topology, exchange, this.#owner),
+      (topology) => planDeclareExchange(topology, exchange),
       () => `declare exchange "${exchange.name}"`,
       options,
     );
@@ -80,7 +80,6 @@ export class Tables {
         planDeleteExchange(
           topology,
           { name, ifUnused: options?.ifUnused ?? false },
-          this.#owner,
         ),
       () => `delete exchange "${name}"`,
       options,
