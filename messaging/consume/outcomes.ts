@@ -17,6 +17,7 @@ import type { ReceivedMessage } from "./message.ts";
 import { park } from "./parking.ts";
 import type { Aftermath, OnFailure, RunOptions } from "./run_options.ts";
 import { asError } from "../../model/error_text.ts";
+import type { Slot } from "./slot.ts";
 import type { Teller } from "./teller.ts";
 
 /** What {@linkcode Outcomes} need. */
@@ -92,19 +93,27 @@ export class Outcomes<T> {
   }
 
   /** Says whether its handler is to be called again, here and now. */
-  async failed(message: ReceivedMessage<T>, error: unknown): Promise<boolean> {
+  async failed(
+    message: ReceivedMessage<T>,
+    error: unknown,
+    slot: Slot,
+  ): Promise<boolean> {
     const isOurs = !message.settled;
     const next = isOurs ? this.#plan(message, error) : undefined;
     this.#host.teller.failed(error, message, this.#after(message, next));
     if (message.autoAcked) this.#dropped(message, asError(error));
     if (!isOurs || message.settled) return false;
     if (next !== undefined) {
-      if (message.isOfStream) return await this.#waitHere(message, next);
+      if (message.isOfStream) {
+        slot.keep();
+        return await this.#waitHere(message, next);
+      }
       const failure = await this.#again(message, next, asError(error));
       if (failure === undefined) return false;
       // Nobody has asked for a retry that is written again: who may not do that has it all the same.
       if (
-        this.#retry === undefined && failure instanceof AccessRefusedError
+        this.#retry === undefined && failure instanceof AccessRefusedError &&
+        slot.keep()
       ) return await this.#waitHere(message, next);
       // What is final will be no better next time, and the count must hold.
       if (mayPass(failure)) {

@@ -18,6 +18,7 @@ import {
 } from "../operation_options.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
 import { checkOnFailure, RUN, type RunOptions } from "./run_options.ts";
+import { Slot } from "./slot.ts";
 import { Suspects } from "./suspects.ts";
 import { asError } from "../../model/error_text.ts";
 
@@ -50,6 +51,8 @@ export class Runner<T> {
   readonly #rewriting: Promise<void>[] = [];
   readonly #suspects: Suspects<ReceivedMessage<T>>;
   #active = 0;
+  /** How many messages that failed are on their way to the broker without a slot. */
+  #settling = 0;
   #count = 0;
   /** How many messages in a row were delivered before. */
   #comingAgain = 0;
@@ -184,8 +187,7 @@ export class Runner<T> {
     if (this.#outcomes.draining) await this.#outcomes.letGo(message);
     else {
       this.#active++;
-      await this.#handle(message, this.#call(message));
-      this.#done();
+      this.#done(await this.#handle(message, this.#call(message)));
     }
     this.#alone = undefined;
     resolve();
@@ -261,17 +263,23 @@ export class Runner<T> {
     }
   }
 
-  /** Never rejects. */
+  /** Never rejects. Resolves to `true` if another message has its slot. */
   async #handle(
     message: ReceivedMessage<T>,
     running: void | Promise<void>,
-  ): Promise<void> {
+  ): Promise<boolean | void> {
     while (running !== undefined) {
       try {
         await running;
         break;
       } catch (error) {
-        if (!await this.#outcomes.failed(message, asError(error))) return;
+        const slot = new Slot(this.#host.clock, this.#passOn);
+        const again = await this.#outcomes.failed(
+          message,
+          asError(error),
+          slot,
+        );
+        if (!again) return !slot.keep();
       }
       running = this.#call(message);
     }
@@ -292,12 +300,24 @@ export class Runner<T> {
     await this.#outcomes.ackAgain(message, failure);
   }
 
-  readonly #done = (): void => {
+  readonly #done = (isGone: boolean | void): void => {
+    if (!isGone) return this.#leave();
+    this.#settling--;
+    this.#free?.();
+  };
+
+  /** A message that failed is settled without a slot from now on. */
+  readonly #passOn = (): void => {
+    this.#settling++;
+    this.#leave();
+  };
+
+  #leave(): void {
     this.#active--;
     this.#host.want(1);
     this.#free?.();
     if (this.#active === 0) this.#idle?.();
-  };
+  }
 
   #untilFree(): Promise<void> {
     return new Promise((resolve) => {
@@ -318,7 +338,7 @@ export class Runner<T> {
         late = true;
         this.#free?.();
       }, drainTimeout);
-    while (this.#active > 0 && !late) await this.#untilFree();
+    while (this.#active + this.#settling > 0 && !late) await this.#untilFree();
     stop?.();
     await this.#outcomes.idle();
   }

@@ -5,7 +5,7 @@ import { type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
 import { open } from "./stage.ts";
 import { withParts } from "./parts.ts";
-import { arrives, soon, unique } from "./support.ts";
+import { arrives, soon, unique, until } from "./support.ts";
 
 /** How long calls have, ms. */
 const TIMEOUT = 1500;
@@ -112,6 +112,33 @@ export const HANGING: readonly ConformanceCase[] = [
         await silence.end();
         const last = open(harness);
         await (await last.channel()).deleteQueue(name, soon());
+        await last.close();
+      }
+    },
+    { wraps: true },
+  ),
+  onHarness(
+    "retries that are not answered for hold up neither other messages nor closing",
+    async (harness) => {
+      const silence = new Silence(harness, "messages.put");
+      const connection = open(silence.harness, { operationTimeout: 90_000 });
+      const queue = new Queue<number>(unique("queue"));
+      try {
+        const producer = connection.producer({ queue });
+        for (let i = 0; i < 6; i++) await producer.publish(i);
+        const handled = new Set<number>();
+        const running = connection.consumer(queue).run(({ payload }) => {
+          silence.silent = true;
+          if (payload < 2) throw new Error("on purpose");
+          handled.add(payload);
+        }, { concurrency: 2, retry: { attempts: 3, backoff: 0 } });
+        running.catch(() => {}); // whatever it waits for is never answered
+        await until(() => handled.size === 4, "the others");
+        await arrives(connection.close({ drainTimeout: TIMEOUT }), "the end");
+      } finally {
+        await silence.end();
+        const last = open(harness);
+        await (await last.channel()).deleteQueue(queue.name, soon());
         await last.close();
       }
     },

@@ -12,6 +12,7 @@ import {
   type Rabbitmq,
   startRabbitmq,
 } from "../brokers/rabbitmq.ts";
+import { arrives } from "../conformance/support.ts";
 import { CLIENTS, urlFor } from "../support/amqp.ts";
 import { ALL } from "../support/targets.ts";
 
@@ -201,6 +202,43 @@ Deno.test({
             assertEquals(status.messageCount, COUNT);
           });
         });
+
+        await step(
+          "what is to be tried again or parked waits, others are handled, and close() returns",
+          async () => {
+            const connection = createConnection(url);
+            const queue = queueOf("retried");
+            await fill(connection, queue);
+            const handled = new Set<unknown>();
+            await whileBlocked(broker, async () => {
+              await blockIt(connection, queue);
+              const consumer = connection.consumer(queue);
+              const running = consumer.run(({ payload }) => {
+                if (Number(payload) % 10 === 0) throw new Error("on purpose");
+                handled.add(payload);
+                if (handled.size === COUNT - COUNT / 10) enough.resolve();
+              }, {
+                concurrency: 2,
+                retry: { attempts: 2, backoff: 0 },
+                onError: () => {},
+              });
+              const enough = Promise.withResolvers<void>();
+              await arrives(enough.promise, "the others", 60_000);
+              const closing = connection.close({ drainTimeout: 1000 });
+              await arrives(closing, "the end");
+              await arrives(running, "the end of run()");
+            });
+            // What failed is there still.
+            await using later = createConnection(url);
+            const left = new Set<unknown>();
+            for await (const message of later.consumer(queue)) {
+              left.add(message.payload);
+              await message.ack();
+              if (left.size === COUNT / 10) break;
+            }
+            assertEquals([...left].toSorted(), [0, 10, 20, 30, 40]);
+          },
+        );
 
         await step(
           "a publish that is late ends no other, and both come once",
