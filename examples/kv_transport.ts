@@ -27,14 +27,11 @@ const [MAX_TRIES, MAX_PAUSE] = [500, 20];
 /** How often the log is read while somebody waits, and how long its entries stay, ms. */
 const [PAUSE, LOG_TIME] = [20, 60_000];
 
-const RECORD = "record";
-const LOG = "log";
+/** The first parts of keys. */
+const [RECORD, LOG] = ["record", "log"];
 
-interface Stored {
-  /** How often it was written. */
-  readonly writes: number;
-  readonly fields: mq.Fields;
-}
+/** A record, and how often it was written. */
+type Stored = { readonly writes: number; readonly fields: mq.Fields };
 
 /** An entry of the log: each record's id, the number of its writes, and whether it was removed. */
 type Changes = readonly (readonly [id: string, writes: number, boolean])[];
