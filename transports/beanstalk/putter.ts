@@ -4,8 +4,7 @@ import {
   type Outcome,
   PublishError,
 } from "../../model/errors.ts";
-import type { PutResult, StoreItem } from "../store/store.ts";
-import { PUT } from "../store/put_result.ts";
+import { PUT, type PutResult, type StoreItem } from "../store/store.ts";
 import { BodyWriter, jobPriority, type Life, wholeSeconds } from "./body.ts";
 import { BeanstalkClient, type Reply } from "./client.ts";
 import type { Link, LinkContext } from "./link.ts";

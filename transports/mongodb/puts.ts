@@ -2,8 +2,14 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { PublishError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
-import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
-import { LOST, PUT, STALE } from "../store/put_result.ts";
+import {
+  LOST,
+  PUT,
+  type PutOptions,
+  type PutResult,
+  STALE,
+  type StoreItem,
+} from "../store/store.ts";
 import type { Context } from "./context.ts";
 import { messageFields, MongodbReservation } from "./documents.ts";
 import { checkText } from "./names.ts";

@@ -3,12 +3,12 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { QueueRecord } from "../../virtual/topology.ts";
-import type {
-  BroadcastOptions,
-  BroadcastResult,
-  BroadcastStore,
+import {
+  type BroadcastOptions,
+  type BroadcastResult,
+  type BroadcastStore,
+  STALE,
 } from "../store/store.ts";
-import { STALE } from "../store/put_result.ts";
 import { Adoption, type AdoptionHost, isOurs } from "./adoption.ts";
 import type { RedisClient } from "./client.ts";
 import { type Core, versionArguments } from "./core.ts";

@@ -2,8 +2,14 @@ import type { Limits } from "../../async/limits.ts";
 import { PublishError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
-import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
-import { LOST, PUT, STALE } from "../store/put_result.ts";
+import {
+  LOST,
+  PUT,
+  type PutOptions,
+  type PutResult,
+  STALE,
+  type StoreItem,
+} from "../store/store.ts";
 import { Batcher } from "./batcher.ts";
 import { encodeBody } from "./body.ts";
 import { entryFor, type SendEntry } from "./entry.ts";

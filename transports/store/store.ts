@@ -322,6 +322,13 @@ export type PutResult =
   /** `instead` was no longer ours: nothing was put. */
   | { readonly type: "lost" };
 
+/** The result of a put: all of it is there. */
+export const PUT: PutResult = { type: "put", displaced: [] };
+/** The result of a put on a view that was old. */
+export const STALE: Extract<PutResult, { type: "stale" }> = { type: "stale" };
+/** The result of a put whose `instead` was no longer ours. */
+export const LOST: Extract<PutResult, { type: "lost" }> = { type: "lost" };
+
 /** How many messages of a queue are wanted. */
 export interface ReserveWant {
   /** The queue's name. */
