@@ -1,7 +1,7 @@
 /** What a session remembers of what it has declared. */
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { Queue } from "@dashi/mq";
+import { Exchange, Queue } from "@dashi/mq";
 import { Declarations } from "../../messaging/connection/declarations.ts";
 import type { Channel } from "../../transports/transport.ts";
 
@@ -25,4 +25,14 @@ Deno.test("a queue whose name the broker chose is known by its old name when it 
   assertStrictEquals(declarations.renamed("chosen-1"), queue);
   await declarations.declare(queue, channel, {});
   assertEquals(declarations.nameOf(queue), "chosen-2");
+});
+
+Deno.test("what could not be declared is missed until it is there", () => {
+  const declarations = new Declarations();
+  const exchange = new Exchange("x");
+  declarations.markFailing(exchange);
+  assertEquals(declarations.isFailing("x", ""), true);
+  assertEquals(declarations.isFailing("y", ""), false);
+  declarations.noteThere(exchange);
+  assertEquals(declarations.isFailing("x", ""), false);
 });

@@ -19,3 +19,11 @@ Deno.test("entities say whether a message reaches one of their queues, however m
   assertEquals(reaches("other", "a.b", [queue]), false);
   assertEquals(reaches("source", "a.b"), false);
 });
+
+Deno.test("of a direct exchange a queue gets what has its key alone", () => {
+  const exchange = new Exchange("orders", { type: "direct" });
+  const queue = new Queue("q", { exchange, routingKey: "new" });
+  const reaches = (routingKey: string) =>
+    routes({ exchange: "orders", routingKey, properties: {} }, [queue]);
+  assertEquals([reaches("new"), reaches("old")], [true, false]);
+});

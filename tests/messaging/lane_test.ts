@@ -8,7 +8,7 @@ import { MemoryStore } from "../../transports/memory/store.ts";
 import { createStoreTransport } from "../../transports/store/mod.ts";
 import { changed } from "../support/stores.ts";
 
-/** Connections to one broker which can be told to refuse, later, what is given back. */
+/** A connection to a broker that can be told to refuse, later, what is given back or acked. */
 function refusing() {
   const broker = new MemoryBroker(SYSTEM_CLOCK);
   const told = { refuses: false, refused: 0 };
@@ -18,6 +18,13 @@ function refusing() {
       const inner = new MemoryStore(broker, options);
       return Promise.resolve(changed(inner, {
         messages: {
+          async remove(reservations) {
+            if (!told.refuses) {
+              return await inner.messages.remove(reservations);
+            }
+            told.refused++;
+            throw new AccessRefusedError("not now");
+          },
           async release(reservations) {
             if (!told.refuses) {
               return await inner.messages.release(reservations);
@@ -78,6 +85,23 @@ Deno.test("a consumer has ended when what nobody settled in time is given back, 
   told.refuses = true;
   await consumer.close({ drainTimeout: 10 });
   assertEquals(told.refused, 1);
+  told.refuses = false;
+  await connection.close();
+});
+
+Deno.test("a loop with autoAck goes on though the broker refuses an ack, and nothing is left unhandled", async () => {
+  const { told, connection } = refusing();
+  const queue = new Queue("q");
+  const producer = connection.producer({ declare: [queue], routingKey: "q" });
+  for (const each of [1, 2]) await producer.publish(each);
+  told.refuses = true;
+  const payloads: number[] = [];
+  const consumer = connection.consumer<number>(queue, { autoAck: true });
+  for await (const { payload } of consumer) {
+    if (payloads.push(payload) === 2) break;
+  }
+  assertEquals(payloads, [1, 2]);
+  assert(told.refused > 0);
   told.refuses = false;
   await connection.close();
 });

@@ -6,6 +6,8 @@ import {
   AccessRefusedError,
   ChannelError,
   ConnectionError,
+  NotFoundError,
+  ResourceLockedError,
 } from "../../model/errors.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
@@ -136,3 +138,38 @@ for (
     assertEquals(clock.timers, 0);
   });
 }
+
+Deno.test("who was taken for dead has lost what it held, and what others had goes when they are", async () => {
+  const clock = new TestClock();
+  const broker = new MemoryBroker(clock);
+  const other = await open(() => ({}), clock, broker, "other");
+  const theirs = { ...QUEUE, name: "theirs", exclusive: true };
+  await other.channel.declareQueue(theirs);
+  const dead: string[] = [];
+  const { channel, connection } = await open(
+    () => ({
+      presence: { heartbeat: () => Promise.resolve(dead.splice(0)) },
+    }),
+    clock,
+    broker,
+  );
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  let lost = 0;
+  await channel.get("q", { onLost: () => lost++ });
+  await assertRejects(
+    () => channel.checkQueue("theirs"),
+    ResourceLockedError,
+  );
+  dead.push("other");
+  clock.pass(10_000);
+  await settle();
+  assertEquals(lost, 0);
+  await assertRejects(() => channel.checkQueue("theirs"), NotFoundError);
+  dead.push("me");
+  clock.pass(10_000);
+  await settle();
+  assertEquals(lost, 1);
+  await connection[Symbol.asyncDispose]();
+  await other.connection[Symbol.asyncDispose]();
+});
