@@ -5,13 +5,8 @@ import type { Publishing } from "../../model/message.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
 import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import { ENVELOPE_HEAD, EnvelopeWriter } from "../store/envelope.ts";
-import {
-  PUT,
-  type PutOptions,
-  type PutResult,
-  STALE,
-  type StoreItem,
-} from "../store/store.ts";
+import { PUT, STALE } from "../store/store.ts";
+import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { byteLength, Push } from "./client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
