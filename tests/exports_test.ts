@@ -34,6 +34,37 @@ Deno.test("mod.ts exports the public names, the errors, and nothing else", () =>
   );
 });
 
+Deno.test("what the documentation lists as a value of mod.ts is one", async () => {
+  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
+    args: ["doc", "--json", new URL("mod.ts", ROOT).pathname],
+  }).output();
+  assert(success);
+  const { nodes } = JSON.parse(new TextDecoder().decode(stdout));
+  const listed = new Set<string>();
+  for (const { symbols } of Object.values<Documented>(nodes)) {
+    for (const { name, declarations } of symbols) {
+      const isValue = declarations.some(({ kind, declarationKind }) =>
+        declarationKind === "export" && VALUES.has(kind)
+      );
+      if (isValue) listed.add(name);
+    }
+  }
+  assertEquals([...listed].sort(), Object.keys(dashi).sort());
+});
+
+/** A module, as `deno doc --json` has it. */
+interface Documented {
+  readonly symbols: readonly {
+    readonly name: string;
+    readonly declarations: readonly {
+      readonly kind: string;
+      readonly declarationKind: string;
+    }[];
+  }[];
+}
+
+const VALUES: ReadonlySet<string> = new Set(["function", "class", "variable"]);
+
 const ERRORS: readonly Error[] = [
   new errors.MessagingError("x", { code: "unsupported" }),
   new errors.ConnectionError("x", { code: "connection-lost" }),

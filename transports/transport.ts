@@ -55,15 +55,21 @@ import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
 import type { Parked, ParkOptions } from "./parking.ts";
 import type { TransportEvent } from "./transport_event.ts";
 
-export type * from "../async/clock.ts";
+export type { Clock } from "../async/clock.ts";
 export type * from "../model/binding.ts";
 export type * from "../model/call_options.ts";
 export type * from "../model/exchange.ts";
-export type * from "../model/field_table.ts";
-export type * from "../model/message.ts";
-export type * from "../model/queue.ts";
-export type * from "../model/reply_code.ts";
-export type * from "../model/tls_options.ts";
+export type { FieldTable, FieldValue } from "../model/field_table.ts";
+export type {
+  Delivery,
+  DeliveryTag,
+  MessageProperties,
+  PayloadIssue,
+  Publishing,
+} from "../model/message.ts";
+export type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
+export type { ReplyCode, ReplyCodeName } from "../model/reply_code.ts";
+export type { TlsOptions } from "../model/tls_options.ts";
 export type * from "../url/broker_url.ts";
 export type * from "./parking.ts";
 export type * from "./transport_event.ts";
