@@ -32,10 +32,8 @@ async function openStore(
   lease: number,
 ): Promise<mq.Store> {
   const { promise: closed, resolve } = Promise.withResolvers<mq.CloseReason>();
-  const topology = new mq.Topology();
   const writer = new mq.EnvelopeWriter();
   const held = new Map<mq.Reservation, File>();
-  let version = crypto.randomUUID();
   let sequence = 0;
   let ended = false;
   let line: Promise<unknown> = Promise.resolve();
@@ -155,27 +153,16 @@ async function openStore(
       "priority",
       "queued-fanout",
     ]),
-    topology: {
-      read: () => Promise.resolve({ topology, version }),
-      apply: (changes, planned, options) =>
+    queues: {
+      create: ({ name }, options) =>
         inTurn(async () => {
-          if (planned !== version) return { type: "stale" };
-          for (const change of changes) {
-            if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
-            if (await count(change.name)) return { type: "not-empty" };
-          }
-          for (const change of changes) topology.apply(change);
-          version = crypto.randomUUID();
-          let messageCount = 0;
-          for (const change of changes) {
-            if (change.type === "queue-declared") {
-              await fs.mkdir(path(change.queue.name), { recursive: true });
-            } else if (change.type === "queue-deleted") {
-              messageCount += await count(change.name) ?? 0;
-              await fs.rm(path(change.name), { recursive: true, force: true });
-            }
-          }
-          return { type: "applied", messageCount };
+          await fs.mkdir(path(name), { recursive: true });
+        }, options),
+      delete: (name, options) =>
+        inTurn(async () => {
+          const messageCount = await count(name) ?? 0;
+          await fs.rm(path(name), { recursive: true, force: true });
+          return messageCount;
         }, options),
     },
     messages: {
@@ -186,9 +173,8 @@ async function openStore(
           for (const file of files) await move(queue, file);
           return files.length;
         }, options),
-      put: (items, { version: routed, instead, ...limits } = {}) =>
+      put: (items, { instead, ...limits } = {}) =>
         inTurn(async () => {
-          if ((routed ?? version) !== version) return { type: "stale" };
           const replaced = instead ? [instead] : [];
           if ((await settle(replaced, leased)).length) return { type: "lost" };
           for (const item of items) await write(item);

@@ -3,6 +3,7 @@ import type {
   MessageStore,
   PresenceStore,
   QuarantineStore,
+  QueueStore,
   Store,
   StoreLimits,
   TopologyStore,
@@ -11,6 +12,7 @@ import type {
 /** The parts of a store. */
 export interface Parts {
   readonly messages: MessageStore;
+  readonly queues: QueueStore;
   readonly topology: TopologyStore;
   readonly presence: PresenceStore;
   readonly broadcasts: BroadcastStore;
@@ -79,6 +81,7 @@ export function withParts(
 
 const PARTS: readonly string[] = [
   "messages",
+  "queues",
   "topology",
   "presence",
   "broadcasts",

@@ -34,6 +34,7 @@ export interface Changes {
 
 /** A store whose verbs a test may exchange while it is open. */
 export interface ChangedStore extends Store {
+  readonly topology: TopologyStore;
   quarantine: QuarantineStore | undefined;
 }
 

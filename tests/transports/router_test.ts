@@ -81,7 +81,7 @@ Deno.test("route() finds what was not there before, and was declared since", asy
       internal: false,
       arguments: {},
     },
-  }], broker.version);
+  }], broker.tables.version);
   assertEquals(await route(), []);
   limits.clear();
   await store[Symbol.asyncDispose]();
@@ -93,7 +93,7 @@ Deno.test("route() reads nothing anew when a consumer comes, and once for all wh
   const limits = new Limits(SYSTEM_CLOCK);
   const router = new Router(store, limits, () => Infinity);
   const change = (change: TopologyChange) =>
-    store.topology.apply([change], broker.version);
+    store.topology.apply([change], broker.tables.version);
   const declare = (name: string) =>
     change({
       type: "queue-declared",

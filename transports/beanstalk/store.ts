@@ -1,9 +1,7 @@
 import { Limits } from "../../async/limits.ts";
-import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { formatUrl } from "../../url/format.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
-import { Topology, type TopologyChange } from "../../virtual/topology.ts";
 import type {
   ChangeResult,
   MessageStore,
@@ -18,8 +16,8 @@ import type {
   StoreItem,
   StoreLimits,
   TopologyStore,
-  TopologyView,
 } from "../store/store.ts";
+import { LocalTopology } from "../store/local_topology.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { connectionClosed } from "../connection_errors.ts";
 import { wholeSeconds } from "./body.ts";
@@ -50,7 +48,7 @@ export class BeanstalkStore implements Store {
   readonly closed: Promise<CloseReason>;
   readonly messages: MessageStore;
   readonly topology: TopologyStore = {
-    read: this.#read.bind(this),
+    read: () => this.#tables.read(),
     apply: this.#apply.bind(this),
   };
   readonly quarantine: QuarantineStore;
@@ -64,10 +62,14 @@ export class BeanstalkStore implements Store {
   readonly #expiry: Expiry;
   readonly #queues: Queues;
   readonly #deletions: Deletions;
-  readonly #topology = new Topology();
-  readonly #changing = new Line();
-  #changes = 0;
-  #version = "0";
+  readonly #tables: LocalTopology = new LocalTopology({
+    count: (queue) => this.#queues.count(queue),
+    prepare: async (change) => {
+      if (change.type !== "queue-declared") return;
+      await this.#deletions.read(change.queue.name);
+    },
+    deleteQueue: (queue) => this.#deleteQueue(queue),
+  });
   #closing: Promise<void> | undefined;
 
   private constructor(context: StoreContext, server: Server) {
@@ -89,7 +91,7 @@ export class BeanstalkStore implements Store {
       context,
       jobs,
       tubes,
-      isMissing: (queue) => this.#topology.queue(queue) === undefined,
+      isMissing: (queue) => this.#tables.topology.queue(queue) === undefined,
       takeExpired: () => this.#expiry.take(),
       waits: (waiting) => waiting ? this.#expiry.arm() : this.#expiry.stop(),
     });
@@ -109,7 +111,8 @@ export class BeanstalkStore implements Store {
       tubes,
       link,
       itemBytes: server.itemBytes,
-      maxPriority: (queue) => this.#topology.queue(queue)?.traits.maxPriority,
+      maxPriority: (queue) =>
+        this.#tables.topology.queue(queue)?.traits.maxPriority,
       expires: (queue, ttl) => {
         if (this.#deadLetters(queue)) expiry.note(queue, ttl);
       },
@@ -188,40 +191,12 @@ export class BeanstalkStore implements Store {
     }
   }
 
-  #read(): Promise<TopologyView> {
-    return Promise.resolve({
-      topology: this.#topology,
-      version: this.#version,
-    });
-  }
-
   #apply(
-    changes: readonly TopologyChange[],
-    version: string,
-    options?: CallOptions,
+    ...call: Parameters<TopologyStore["apply"]>
   ): Promise<ChangeResult> {
-    const applied = this.#changing.enter<ChangeResult>(async () => {
-      for (const change of changes) {
-        if (change.type === "queue-declared") {
-          await this.#deletions.read(change.queue.name);
-        }
-        if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
-        if ((await this.#queues.count(change.name) ?? 0) > 0) {
-          return { type: "not-empty" };
-        }
-      }
-      if (version !== this.#version) return { type: "stale" };
-      for (const change of changes) this.#topology.apply(change);
-      this.#version = String(++this.#changes);
-      let messageCount = 0;
-      for (const change of changes) {
-        if (change.type === "queue-deleted") {
-          messageCount += await this.#deleteQueue(change.name);
-        }
-      }
-      return { type: "applied", messageCount };
-    });
+    const applied = this.#tables.apply(...call);
     applied.catch(() => {}); // whoever asked may have gone
+    const [, , options] = call;
     return settled(
       this.#context.limits,
       applied,
@@ -267,7 +242,8 @@ export class BeanstalkStore implements Store {
     try {
       options?.signal?.throwIfAborted();
       if (
-        options?.version !== undefined && options.version !== this.#version
+        options?.version !== undefined &&
+        options.version !== this.#tables.routes
       ) return Promise.resolve({ type: "stale" });
       const instead = options?.instead;
       const put = instead === undefined
@@ -404,6 +380,7 @@ export class BeanstalkStore implements Store {
   }
 
   #deadLetters(queue: string): boolean {
-    return this.#topology.queue(queue)?.traits.deadLetterExchange !== undefined;
+    return this.#tables.topology.queue(queue)?.traits.deadLetterExchange !==
+      undefined;
   }
 }

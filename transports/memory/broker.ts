@@ -1,7 +1,9 @@
 import type { Clock } from "../../async/clock.ts";
 import { Heap } from "../../async/heap.ts";
 import { planDeleteQueue } from "../../virtual/declare.ts";
-import { Topology, type TopologyChange } from "../../virtual/topology.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
+import type { Topology } from "../../virtual/topology.ts";
+import { LocalTopology } from "../store/local_topology.ts";
 import { Slab } from "../../model/slab.ts";
 import type { Kept } from "./kept.ts";
 import type { Item } from "./kept.ts";
@@ -34,7 +36,7 @@ const ALWAYS: Times = { dueAt: 0, expiresAt: Infinity, deliveryCount: 0 };
  * it stays as long as the process.
  */
 export class MemoryBroker {
-  readonly topology: Topology = new Topology();
+  readonly tables: LocalTopology;
   /** Where the bodies are: nobody is handed a part of it. */
   readonly slab: Slab = new Slab();
   readonly #clock: Clock;
@@ -49,10 +51,6 @@ export class MemoryBroker {
   /** What is in quarantine, by queue and number. */
   readonly #aside = new Map<string, Map<string, Item>>();
   #waiterCount = 0;
-  #changes = 0;
-  #version = "0";
-  /** The same of the changes that may concern a route: consumers do not. */
-  #routes = "0";
   #sequence = 0;
   #stopTimer: (() => void) | undefined;
   #timerAt = Infinity;
@@ -60,18 +58,25 @@ export class MemoryBroker {
   /** Makes an empty broker; time is told by the clock of whoever connected first. */
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.tables = new LocalTopology({
+      count: (name) => Promise.resolve(this.queue(name)?.size),
+      prepare: (change) => {
+        if (change.type === "queue-declared") this.#addQueue(change.queue);
+        return Promise.resolve();
+      },
+      deleteQueue: (name) => Promise.resolve(this.#deleteQueue(name)),
+    });
   }
 
-  /** A mark that changes whenever the tables do. */
-  get version(): string {
-    if (this.#expiring.size > 0) this.#dropUnused();
-    return this.#version;
+  /** The tables of all who are connected. */
+  get topology(): Topology {
+    return this.tables.topology;
   }
 
   /** A mark that changes whenever a route may. */
   get routes(): string {
-    if (this.#expiring.size > 0) this.#dropUnused();
-    return this.#routes;
+    this.dropUnused();
+    return this.tables.routes;
   }
 
   /** Finds a queue, its messages as they are now. */
@@ -79,21 +84,6 @@ export class MemoryBroker {
     const queue = this.#queues.get(name);
     if (queue?.isTimed === true) this.#pass(queue);
     return queue;
-  }
-
-  /** Applies planned changes; returns how many messages went with deleted queues. */
-  apply(changes: readonly TopologyChange[]): number {
-    let messageCount = 0;
-    for (const change of changes) {
-      this.topology.apply(change);
-      if (change.type === "queue-declared") this.#addQueue(change.queue.name);
-      else if (change.type === "queue-deleted") {
-        messageCount += this.#deleteQueue(change.name);
-      }
-    }
-    this.#version = String(++this.#changes);
-    if (!changes.every(isOfConsumer)) this.#routes = this.#version;
-    return messageCount;
   }
 
   /** Notes that somebody uses a queue. */
@@ -192,9 +182,8 @@ export class MemoryBroker {
     }
   }
 
-  #addQueue(name: string): void {
+  #addQueue({ name, arguments: declared }: QueueDeclaration): void {
     if (this.#queues.has(name)) return;
-    const declared = this.topology.queue(name)?.declaration.arguments ?? {};
     const queue = new MemoryQueue(name, declared, this.#clock.now());
     this.#queues.set(name, queue);
     if (queue.expires !== undefined) {
@@ -222,7 +211,9 @@ export class MemoryBroker {
     return queue.purge();
   }
 
-  #dropUnused(): void {
+  /** Deletes queues that nobody has used for as long as they were declared with. */
+  dropUnused(): void {
+    if (this.#expiring.size === 0) return;
     const now = this.#clock.now();
     for (
       let next = this.#expiring.first;
@@ -239,11 +230,15 @@ export class MemoryBroker {
       const at = queue.usedAt + (queue.expires ?? Infinity);
       if (at > now) this.#expiring.add({ at, queue });
       else {
-        this.apply(planDeleteQueue(
-          this.topology,
-          { name: queue.name, ifUnused: false, ifEmpty: false },
-          record?.owner ?? "",
-        ));
+        const what = { name: queue.name, ifUnused: false, ifEmpty: false };
+        for (
+          const change of planDeleteQueue(
+            this.topology,
+            what,
+            record?.owner ?? "",
+          )
+        ) this.tables.change(change);
+        this.#deleteQueue(queue.name);
       }
     }
   }
@@ -318,8 +313,4 @@ export class MemoryBroker {
       waiter.wake();
     }
   }
-}
-
-function isOfConsumer({ type }: TopologyChange): boolean {
-  return type === "consumer-added" || type === "consumer-removed";
 }

@@ -1,7 +1,6 @@
 import { Limits } from "../../async/limits.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
-import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
   ChangeResult,
   MessageStore,
@@ -92,26 +91,16 @@ export class MemoryStore implements Store, MessageStore {
   }
 
   #read(of: TopologyKey): Promise<TopologyView> {
-    const { topology, version, routes } = this.#broker;
+    this.#broker.dropUnused();
     if (of.type === "queue") this.#broker.use(of.name);
-    return Promise.resolve({ topology, version, routes });
+    return this.#broker.tables.read();
   }
 
   #apply(
-    changes: readonly TopologyChange[],
-    version: string,
+    ...call: Parameters<TopologyStore["apply"]>
   ): Promise<ChangeResult> {
-    if (version !== this.#broker.version) {
-      return Promise.resolve({ type: "stale" });
-    }
-    for (const change of changes) {
-      if (
-        change.type === "queue-deleted" && change.ifEmpty &&
-        (this.#broker.queue(change.name)?.size ?? 0) > 0
-      ) return Promise.resolve({ type: "not-empty" });
-    }
-    const messageCount = this.#broker.apply(changes);
-    return Promise.resolve({ type: "applied", messageCount });
+    this.#broker.dropUnused();
+    return this.#broker.tables.apply(...call);
   }
 
   count(queue: string): Promise<number | undefined> {

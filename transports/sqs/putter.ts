@@ -47,7 +47,7 @@ export class Putter {
   /** Appends the copies of a message to their queues. */
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
     if (
-      options?.version !== undefined && options.version !== this.#tables.version
+      options?.version !== undefined && options.version !== this.#tables.routes
     ) {
       return Promise.resolve(STALE);
     }

@@ -1,9 +1,9 @@
-import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { AccessRefusedError, NotFoundError } from "../../model/errors.ts";
 import { plainQueue } from "../../model/queue.ts";
 import { planDeleteExchange, planDeleteQueue } from "../../virtual/declare.ts";
-import { Topology, type TopologyChange } from "../../virtual/topology.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
+import { LocalTopology } from "../store/local_topology.ts";
 import type {
   ChangeResult,
   TopologyKey,
@@ -29,10 +29,10 @@ export class SqsTables implements TopologyStore {
   readonly #queues: Queues;
   readonly #fanout: Fanout | undefined;
   readonly #hooks: TablesHooks;
-  readonly #topology = new Topology();
-  /** Changes are made one after the other: each is several requests. */
-  readonly #changing = new Line();
-  #changes = 0;
+  readonly #tables = new LocalTopology({
+    count: this.countMessages.bind(this),
+    prepare: this.#prepare.bind(this),
+  });
 
   /** Makes tables in which nothing was declared. */
   constructor(queues: Queues, fanout: Fanout | undefined, hooks: TablesHooks) {
@@ -41,19 +41,19 @@ export class SqsTables implements TopologyStore {
     this.#hooks = hooks;
   }
 
-  /** A mark that changes whenever the tables do. */
-  get version(): string {
-    return String(this.#changes);
+  /** A mark that changes whenever a route may. */
+  get routes(): string {
+    return this.#tables.routes;
   }
 
   /** Reads the tables; a queue that is not in them is looked for at AWS. */
   async read(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
     const { type, name } = of;
-    if (type === "queue" && this.#topology.queue(name) === undefined) {
+    if (type === "queue" && this.#tables.topology.queue(name) === undefined) {
       const found = await this.#queues.find(name, options);
       if (found !== undefined) this.#learn(name);
     }
-    return { topology: this.#topology, version: this.version };
+    return await this.#tables.read();
   }
 
   /** Makes planned changes. */
@@ -62,7 +62,7 @@ export class SqsTables implements TopologyStore {
     version: string,
     options?: CallOptions,
   ): Promise<ChangeResult> {
-    return this.#changing.enter(() => this.#apply(changes, version, options));
+    return this.#tables.apply(changes, version, options);
   }
 
   /** Counts the ready messages of a queue; `undefined` if there is none, or it may not be known. */
@@ -86,40 +86,22 @@ export class SqsTables implements TopologyStore {
     }
   }
 
-  async #apply(
-    changes: readonly TopologyChange[],
-    version: string,
-    options?: CallOptions,
-  ): Promise<ChangeResult> {
-    if (version !== this.version) return { type: "stale" };
-    let messageCount = 0;
-    for (const change of changes) {
-      if (change.type !== "queue-deleted") continue;
-      const count = await this.countMessages(change.name, options) ?? 0;
-      if (change.ifEmpty && count > 0) return { type: "not-empty" };
-      messageCount += count;
-    }
-    const cancelling = changes.some(({ type }) => type === "consumer-removed");
-    for (const change of changes) {
-      await this.#make(change, cancelling, options);
-      this.#topology.apply(change);
-      this.#changes++;
-    }
-    return { type: "applied", messageCount };
-  }
-
   /** What a change means at AWS, before it is in the tables. */
-  async #make(
+  async #prepare(
     change: TopologyChange,
-    cancelling: boolean,
+    all: readonly TopologyChange[],
     options?: CallOptions,
-  ): Promise<void> {
+  ): Promise<number | void> {
     switch (change.type) {
       case "queue-declared":
         await this.#queues.create(change.queue.name, options);
         return;
-      case "queue-deleted":
-        return await this.#delete(change.name, cancelling, options);
+      case "queue-deleted": {
+        const count = await this.countMessages(change.name, options);
+        const cancelling = all.some(({ type }) => type === "consumer-removed");
+        await this.#delete(change.name, cancelling, options);
+        return count;
+      }
       case "exchange-declared":
         if (change.exchange.type === "fanout") {
           await this.#fanout?.topic(change.exchange.name, options);
@@ -142,7 +124,8 @@ export class SqsTables implements TopologyStore {
         return;
       }
       case "consumer-removed": {
-        const consumers = this.#topology.queue(change.queue)?.consumers ?? [];
+        const consumers =
+          this.#tables.topology.queue(change.queue)?.consumers ?? [];
         if (consumers.length <= 1) await this.#hooks.windUp(change.queue);
         return;
       }
@@ -167,27 +150,26 @@ export class SqsTables implements TopologyStore {
 
   /** A queue is subscribed once, however many bindings it has. */
   async #unbind(source: string, queue: string): Promise<void> {
-    const bindings = [...this.#topology.bindingsTo(queue)].filter((each) =>
-      each.source === source
-    );
+    const bindings = [...this.#tables.topology.bindingsTo(queue)].filter((
+      each,
+    ) => each.source === source);
     if (bindings.length <= 1) await this.#fanout?.unbind(source, queue);
   }
 
   #isFanout(exchange: string): boolean {
     return this.#fanout !== undefined &&
-      this.#topology.exchange(exchange)?.declaration.type === "fanout";
+      this.#tables.topology.exchange(exchange)?.declaration.type === "fanout";
   }
 
   /** Takes up a queue that is there and was not declared here. */
   #learn(name: string): void {
-    if (this.#topology.queue(name) !== undefined) return;
-    this.#topology.apply({
+    if (this.#tables.topology.queue(name) !== undefined) return;
+    this.#tables.change({
       type: "queue-declared",
       queue: plainQueue(name),
       owner: undefined,
       foreign: true,
     });
-    this.#changes++;
   }
 
   /** Whether an error means that a queue was deleted by somebody; then it is forgotten. */
@@ -197,7 +179,7 @@ export class SqsTables implements TopologyStore {
     }
     this.#queues.forget(queue);
     this.#forget(planDeleteQueue(
-      this.#topology,
+      this.#tables.topology,
       { name: queue, ifUnused: false, ifEmpty: false },
       "",
     ));
@@ -208,12 +190,11 @@ export class SqsTables implements TopologyStore {
   forgetExchange(name: string): void {
     if (name.startsWith("amq.")) return;
     this.#forget(
-      planDeleteExchange(this.#topology, { name, ifUnused: false }),
+      planDeleteExchange(this.#tables.topology, { name, ifUnused: false }),
     );
   }
 
   #forget(changes: readonly TopologyChange[]): void {
-    for (const change of changes) this.#topology.apply(change);
-    this.#changes++;
+    for (const change of changes) this.#tables.change(change);
   }
 }

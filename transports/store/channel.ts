@@ -42,13 +42,14 @@ import type { Publisher } from "./publisher.ts";
 import type { Quarantine } from "./quarantine.ts";
 import type { ReplyQueues } from "./reply_queues.ts";
 import type { Ripener } from "./ripener.ts";
-import type { Reservation, Store } from "./store.ts";
+import type { StoreWithTopology } from "./local_topology.ts";
+import type { Reservation } from "./store.ts";
 import { Tables } from "./tables.ts";
 import { StoreSubscription, type SubscriptionHost } from "./subscription.ts";
 
 /** What a channel has from its connection. */
 export interface ChannelContext {
-  readonly store: Store;
+  readonly store: StoreWithTopology;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly owner: string;

@@ -18,6 +18,7 @@ import { DeadLetters } from "./dead_letters.ts";
 import { Declarer } from "./declarer.ts";
 import { Leases } from "./leases.ts";
 import { Leftovers } from "./leftovers.ts";
+import { withTopology } from "./local_topology.ts";
 import { Loop } from "./loop.ts";
 import { Parking } from "./parking.ts";
 import { Publisher } from "./publisher.ts";
@@ -107,7 +108,8 @@ class StoreConnection implements TransportConnection {
   #closing: Promise<void> | undefined;
   readonly #destroyed = Promise.withResolvers<void>();
 
-  constructor(store: Store, options: ConnectOptions) {
+  constructor(opened: Store, options: ConnectOptions) {
+    const store = withTopology(opened);
     const { promise, resolve } = Promise.withResolvers<CloseReason>();
     this.closed = promise;
     this.#settleClosed = resolve;

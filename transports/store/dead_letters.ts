@@ -12,7 +12,8 @@ import { isLeaseLost, leaseLost } from "./settler.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
 import type { Leftovers } from "./leftovers.ts";
 import { isMalformed, type Quarantine } from "./quarantine.ts";
-import type { Reservation, Store } from "./store.ts";
+import type { StoreWithTopology } from "./local_topology.ts";
+import type { Reservation } from "./store.ts";
 
 /** What became of a dead letter. */
 export type Put =
@@ -41,7 +42,7 @@ const FULL: Put = {
 
 /** Moves messages that were rejected, or expired, or pushed out, to where their queue dead-letters them, or away. */
 export class DeadLetters {
-  readonly #store: Store;
+  readonly #store: StoreWithTopology;
   readonly #router: Router;
   readonly #quarantine: Quarantine;
   readonly #leftovers: Leftovers;
@@ -50,7 +51,7 @@ export class DeadLetters {
 
   /** Makes one over a store; `wall` is the time by the calendar, ms since 1970; `onEvent` hears of each message. */
   constructor(
-    store: Store,
+    store: StoreWithTopology,
     router: Router,
     quarantine: Quarantine,
     leftovers: Leftovers,
@@ -215,7 +216,7 @@ export class DeadLetters {
       }
       const result = await this.#store.messages.put(itemsFor(next, routed), {
         ...options,
-        version: routed.version,
+        version: this.#router.checkOf(routed),
         instead,
         announced: routed.announced,
       });

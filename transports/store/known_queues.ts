@@ -1,7 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { NotFoundError } from "../../model/errors.ts";
 import { nearest } from "../../url/nearest.ts";
-import type { Store } from "./store.ts";
+import type { StoreWithTopology } from "./local_topology.ts";
 
 /** What somebody who named a queue is told of it. */
 export interface QueueAnswer {
@@ -24,7 +24,7 @@ const MAX_NAMES = 1000;
  * @returns Whether it is there, and if not, which name is near.
  */
 export async function lookForQueue(
-  store: Store,
+  store: StoreWithTopology,
   name: string,
   options?: CallOptions,
 ): Promise<QueueAnswer> {
@@ -60,7 +60,7 @@ export async function lookForQueue(
  * @throws {NotFoundError} If there is no such queue.
  */
 export async function withQueue<T>(
-  store: Store,
+  store: StoreWithTopology,
   name: string,
   options: CallOptions | undefined,
   act: () => Promise<T>,

@@ -14,14 +14,15 @@ import type { DeadLetters } from "./dead_letters.ts";
 import type { Declarer } from "./declarer.ts";
 import { isMalformed, type Quarantine } from "./quarantine.ts";
 import { leaseLost } from "./settler.ts";
-import type { Reservation, Store } from "./store.ts";
+import type { StoreWithTopology } from "./local_topology.ts";
+import type { Reservation } from "./store.ts";
 
 /** How often the queue for failed messages is declared that somebody deletes meanwhile. */
 const FEW_TRIES = 3;
 
 /** What {@linkcode Parking} needs of its connection. */
 export interface ParkingContext {
-  readonly store: Store;
+  readonly store: StoreWithTopology;
   readonly deadLetters: DeadLetters;
   readonly quarantine: Quarantine;
   readonly declarer: Declarer;

@@ -11,13 +11,13 @@ import { lookForQueue } from "./known_queues.ts";
 import type { ReplyQueues } from "./reply_queues.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
 import type { Ripener } from "./ripener.ts";
+import type { StoreWithTopology } from "./local_topology.ts";
 import type {
   BroadcastOptions,
   BroadcastResult,
   BroadcastStore,
   MessageStore,
   PutResult,
-  Store,
 } from "./store.ts";
 
 const RETURNED = { type: "returned", replyText: "NO_ROUTE" } as const;
@@ -29,7 +29,7 @@ const SENT: PublishOutcome = { type: "accepted", queues: undefined };
  * more than the store's `put`.
  */
 export class Publisher {
-  readonly #store: Store;
+  readonly #store: StoreWithTopology;
   readonly #messages: MessageStore;
   readonly #broadcasts: BroadcastStore | undefined;
   readonly #router: Router;
@@ -40,7 +40,7 @@ export class Publisher {
 
   /** Makes one for all channels of a connection. */
   constructor(
-    store: Store,
+    store: StoreWithTopology,
     router: Router,
     limits: Limits,
     deadLetters: DeadLetters,
@@ -102,7 +102,7 @@ export class Publisher {
       routed = unknown;
     }
     const put = this.#messages.put(itemsFor(sent, routed), {
-      version: routed.version,
+      version: this.#router.checkOf(routed),
       signal: options?.signal,
       deadline: options?.deadline,
       announced: routed.announced,
@@ -150,7 +150,7 @@ export class Publisher {
     if (routed.broadcasts.length > 0) {
       const result = await this.#broadcast(sent, routed, {
         ...options,
-        version: routed.version,
+        version: this.#router.checkOf(routed),
       });
       if (result?.type !== "stale") {
         if (result?.type !== "sent") return routed.outcome;

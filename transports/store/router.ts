@@ -10,7 +10,13 @@ import {
   routeDeadLetter,
 } from "../../virtual/route.ts";
 import type { Topology } from "../../virtual/topology.ts";
-import type { Store, StoreItem, TopologyKey, TopologyView } from "./store.ts";
+import type { StoreWithTopology } from "./local_topology.ts";
+import type {
+  StoreItem,
+  TopologyKey,
+  TopologyStore,
+  TopologyView,
+} from "./store.ts";
 
 /** Where a message goes, by the routes as they were at `version`. */
 export interface Routed {
@@ -50,7 +56,8 @@ const MAX_ROUTES = 10_000;
  * when the view is old; then it is forgotten, read and asked again.
  */
 export class Router {
-  readonly #store: Store;
+  readonly #store: StoreWithTopology;
+  readonly #topology: TopologyStore;
   readonly #limits: Limits;
   readonly #deadline: () => number;
   readonly #views = new Map<string, View>();
@@ -61,8 +68,13 @@ export class Router {
   readonly #broadcasting: Broadcasting;
 
   /** Makes a router over a store's tables; `deadline` says until when a read of them may last that begins now. */
-  constructor(store: Store, limits: Limits, deadline: () => number) {
+  constructor(
+    store: StoreWithTopology,
+    limits: Limits,
+    deadline: () => number,
+  ) {
     this.#store = store;
+    this.#topology = store.topology;
     this.#limits = limits;
     this.#deadline = deadline;
     const { broadcasts } = store;
@@ -77,7 +89,7 @@ export class Router {
     if (hasRoutingHeaders(message)) return undefined;
     const name = viewName(message);
     if (this.#waiting.has(name)) return undefined;
-    return this.#views.get(name)?.known.get(message.routingKey);
+    return this.#view(name)?.known.get(message.routingKey);
   }
 
   /**
@@ -90,7 +102,7 @@ export class Router {
     send: (routed: Routed) => Promise<T>,
   ): Promise<T> {
     const name = viewName(message);
-    const known = this.#waiting.has(name) ? undefined : this.#views.get(name);
+    const known = this.#waiting.has(name) ? undefined : this.#view(name);
     if (known !== undefined) return await send(this.#routed(known, message));
     this.#waiting.set(name, (this.#waiting.get(name) ?? 0) + 1);
     let view: View;
@@ -108,6 +120,20 @@ export class Router {
       this.#leave(name);
     }
     return await send(this.#routed(view, message));
+  }
+
+  /** What the store is to check a route by; nothing where the tables are at hand, and it was checked here. */
+  checkOf({ version }: Routed): string | undefined {
+    return this.#topology.routes === undefined ? version : undefined;
+  }
+
+  /** A view that is at hand, unless it is known to be old. */
+  #view(name: string): View | undefined {
+    const view = this.#views.get(name);
+    const { routes } = this.#topology;
+    if (routes === undefined || view?.version === routes) return view;
+    this.#views.delete(name);
+    return undefined;
   }
 
   #leave(name: string): void {
@@ -144,7 +170,7 @@ export class Router {
   ): Promise<Routed> {
     const expands = this.#store.broadcasts !== undefined &&
       !this.#store.capabilities.has("queued-fanout");
-    const read = await this.#store.topology.read(viewKey(message), options);
+    const read = await this.#topology.read(viewKey(message), options);
     const { topology } = read;
     const version = routesOf(read);
     const { broadcasts, puts } = this.#broadcasting;
@@ -172,7 +198,7 @@ export class Router {
     routed: Routed,
     options?: CallOptions,
   ): Promise<boolean> {
-    const view = await this.#store.topology.read(viewKey(message), options);
+    const view = await this.#topology.read(viewKey(message), options);
     const { topology } = view;
     return routesOf(view) !== routed.version ||
       (message.exchange === "" &&
@@ -247,7 +273,8 @@ export class Router {
     };
     const routed = routedTo([...found.queues]);
     if (message.exchange !== "" || found.queues.size > 0) return routed;
-    const { capabilities, topology: { findQueue } } = this.#store;
+    const { findQueue } = this.#topology;
+    const { capabilities } = this.#store;
     // An empty queue leaves no trace on such brokers: `put` makes it.
     const unknown = routedTo([message.routingKey]);
     if (!capabilities.has("known-queues")) return unknown;

@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { MessageProperties, Publishing } from "../../model/message.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
 import type {
   QueueRecord,
   Topology,
@@ -25,8 +26,14 @@ export interface Store extends AsyncDisposable {
   readonly closed: Promise<CloseReason>;
   /** The messages in its queues. */
   readonly messages: MessageStore;
-  /** The tables of exchanges, queues, bindings and consumers. */
-  readonly topology: TopologyStore;
+  /**
+   * The tables of exchanges, queues, bindings and consumers, where the broker keeps them.
+   * Without it the library keeps those of each connection, which nobody else sees, and
+   * tells `queues` of its queues.
+   */
+  readonly topology?: TopologyStore | undefined;
+  /** The queues at the broker, for tables of the library. Without it nothing is to be made. */
+  readonly queues?: QueueStore | undefined;
   /** Its owners, where it counts who is alive. */
   readonly presence?: PresenceStore | undefined;
   /** What reaches all who listen, where the broker has such a thing. */
@@ -110,6 +117,11 @@ export interface MessageStore {
 
 /** The tables of a store. */
 export interface TopologyStore {
+  /**
+   * The mark of the routes as they are now, for tables that are at hand: a message is
+   * then routed by no others, and `put` is given no `version`.
+   */
+  readonly routes?: string | undefined;
   /** Reads what is declared around an exchange or a queue, with a mark of how new it is. */
   read(of: TopologyKey, options?: CallOptions): Promise<TopologyView>;
   /**
@@ -134,6 +146,14 @@ export interface TopologyStore {
    * declared. Asked only before somebody is told that there is no such queue.
    */
   findQueue?(name: string, options?: CallOptions): Promise<QueueSearch>;
+}
+
+/** The queues of a broker that keeps no tables. */
+export interface QueueStore {
+  /** Makes a queue, unless it is there. */
+  create(queue: QueueDeclaration, options?: CallOptions): Promise<void>;
+  /** Deletes a queue and all that is in it; returns how many messages were ready. */
+  delete(name: string, options?: CallOptions): Promise<number>;
 }
 
 /** The owners of a store: who is alive. */

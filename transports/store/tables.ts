@@ -23,7 +23,8 @@ import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
 import { requireCapability, requireForQueue } from "./capabilities.ts";
 import type { Declarer, Plan } from "./declarer.ts";
 import { withQueue } from "./known_queues.ts";
-import type { Store, TopologyKey } from "./store.ts";
+import type { StoreWithTopology } from "./local_topology.ts";
+import type { TopologyKey } from "./store.ts";
 
 /** Says whether a call may begin, and throws if it may not. */
 export type Check = (
@@ -33,13 +34,18 @@ export type Check = (
 
 /** The verbs that change or look at a store's tables. */
 export class Tables {
-  readonly #store: Store;
+  readonly #store: StoreWithTopology;
   readonly #declarer: Declarer;
   readonly #owner: string;
   readonly #check: Check;
 
   /** Makes them for a channel of an owner. */
-  constructor(store: Store, declarer: Declarer, owner: string, check: Check) {
+  constructor(
+    store: StoreWithTopology,
+    declarer: Declarer,
+    owner: string,
+    check: Check,
+  ) {
     this.#store = store;
     this.#declarer = declarer;
     this.#owner = owner;

@@ -1,0 +1,149 @@
+import { Line } from "../../async/line.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { Topology, type TopologyChange } from "../../virtual/topology.ts";
+import type {
+  ChangeResult,
+  Store,
+  TopologyStore,
+  TopologyView,
+} from "./store.ts";
+
+/** What a change of {@linkcode LocalTopology} means at the broker. */
+export interface LocalTopologyHooks {
+  /** Counts the ready messages of a queue, which may have to be empty to be deleted. */
+  count(queue: string, options?: CallOptions): Promise<number | undefined>;
+  /**
+   * Does what a change means before the tables have it; what it rejects with is told, and
+   * the tables stay as they are. Returns how many messages went with it.
+   */
+  prepare?(
+    change: TopologyChange,
+    all: readonly TopologyChange[],
+    options?: CallOptions,
+  ): Promise<number | void>;
+  /** Deletes the messages of a queue that the tables have no more; returns how many there were. */
+  deleteQueue?(name: string, options?: CallOptions): Promise<number>;
+}
+
+/**
+ * The tables of exchanges, queues and bindings for brokers that have no place for them:
+ * those who share it know what was declared, and nobody else. Changes are made one
+ * after the other.
+ */
+export class LocalTopology implements TopologyStore {
+  /** The tables. Changed by `apply` and `change` alone. */
+  readonly topology: Topology = new Topology();
+  readonly #hooks: LocalTopologyHooks;
+  readonly #changing = new Line();
+  #changes = 0;
+  #version = "0";
+  #routes = "0";
+
+  /** Makes tables in which nothing was declared. */
+  constructor(hooks: LocalTopologyHooks) {
+    this.#hooks = hooks;
+  }
+
+  /** A mark that changes whenever the tables do. */
+  get version(): string {
+    return this.#version;
+  }
+
+  /** A mark that changes whenever a route may. */
+  get routes(): string {
+    return this.#routes;
+  }
+
+  /** Reads the tables. */
+  read(): Promise<TopologyView> {
+    const { topology, version, routes } = this;
+    return Promise.resolve({ topology, version, routes });
+  }
+
+  /** Makes planned changes, at the broker too. */
+  apply(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult> {
+    return this.#changing.enter(() => this.#apply(changes, version, options));
+  }
+
+  /** Notes a change that the broker has made already. */
+  change(change: TopologyChange): void {
+    this.topology.apply(change);
+    this.#version = String(++this.#changes);
+    if (!isOfConsumer(change)) this.#routes = this.#version;
+  }
+
+  async #apply(
+    changes: readonly TopologyChange[],
+    version: string,
+    options?: CallOptions,
+  ): Promise<ChangeResult> {
+    if (version !== this.#version) return { type: "stale" };
+    for (const change of changes) {
+      if (change.type !== "queue-deleted" || !change.ifEmpty) continue;
+      const count = await this.#hooks.count(change.name, options) ?? 0;
+      if (count > 0) return { type: "not-empty" };
+    }
+    // What the broker said meanwhile may have changed the tables.
+    if (version !== this.#version) return { type: "stale" };
+    let messageCount = 0;
+    for (const change of changes) {
+      messageCount += await this.#hooks.prepare?.(change, changes, options) ??
+        0;
+      this.change(change);
+      if (change.type !== "queue-deleted") continue;
+      messageCount += await this.#hooks.deleteQueue?.(change.name, options) ??
+        0;
+    }
+    return { type: "applied", messageCount };
+  }
+}
+
+/** Consumers come and go, and no route changes. */
+function isOfConsumer({ type }: TopologyChange): boolean {
+  return type === "consumer-added" || type === "consumer-removed";
+}
+
+/** A store that has tables: its own, or the library's. */
+export interface StoreWithTopology extends Store {
+  readonly topology: TopologyStore;
+}
+
+/**
+ * Gives a store tables, unless it has them.
+ *
+ * @param store The store.
+ * @returns The store, or its parts and the library's tables, which nobody else sees.
+ */
+export function withTopology(store: Store): StoreWithTopology {
+  if (hasTopology(store)) return store;
+  const { messages, queues } = store;
+  const topology = new LocalTopology({
+    count: messages.count.bind(messages),
+    prepare: async (change, _, options) => {
+      if (change.type !== "queue-declared") return;
+      await queues?.create(change.queue, options);
+    },
+    deleteQueue: async (name, options) =>
+      await queues?.delete(name, options) ?? 0,
+  });
+  return {
+    limits: store.limits,
+    capabilities: store.capabilities,
+    closed: store.closed,
+    messages,
+    topology,
+    presence: store.presence,
+    broadcasts: store.broadcasts,
+    quarantine: store.quarantine,
+    destroy: () => store.destroy?.(),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  };
+}
+
+function hasTopology(store: Store): store is StoreWithTopology {
+  return store.topology !== undefined;
+}
