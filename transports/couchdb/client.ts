@@ -360,6 +360,12 @@ export class CouchdbClient {
   #translate(action: string, error: unknown, first: boolean): Error {
     if (error instanceof RefusedError) {
       const translated = requestError(action, error.refusal);
+      // It has worked before: with the next connection it may again.
+      if (!first && translated instanceof AuthenticationError) {
+        const lost = this.#lostBy(translated);
+        this.lose(lost);
+        return lost;
+      }
       if (!first && isFatal(error.refusal)) this.lose(translated);
       return translated;
     }
