@@ -151,6 +151,11 @@ export interface TransportConnection extends AsyncDisposable {
   readonly capabilities: ReadonlySet<Capability>;
   /** Settles once, when the connection has ended. Never rejects. */
   readonly closed: Promise<CloseReason>;
+  /**
+   * Whether a call that fails leaves its channel, and the calls beside it, as they are: then
+   * the library declares several queues at once on one. @default {false}
+   */
+  readonly callsFailAlone?: boolean | undefined;
   /** Ends it at once and without a word to the broker, which does not answer. */
   destroy?(): void;
   /** Opens a channel. */

@@ -106,7 +106,7 @@ export class LaterDeclares {
         topology.run(
           { signal, deadline: Infinity },
           action,
-          entities.some(isHeld),
+          { holds: entities.some(isHeld) },
         ),
       call: () => ({
         signal,

@@ -10,6 +10,7 @@ import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Declarations, type Entity, isHeld } from "./declarations.ts";
 import { Dialler, type SessionSettings } from "./dialler.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
+import { Queue } from "../entities/queue.ts";
 import type { KnownOptions } from "../known_options.ts";
 import {
   type Call,
@@ -163,7 +164,10 @@ export class Session {
             this.declarations.recall(entity);
             return this.declarations.declare(entity, channel, call);
           },
-          isHeld(entity),
+          {
+            holds: isHeld(entity),
+            queue: entity instanceof Queue ? entity : undefined,
+          },
         );
       });
       if (status !== undefined) statuses.push(status);

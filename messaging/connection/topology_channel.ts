@@ -15,9 +15,21 @@ export interface Link {
   readonly topology: TopologyChannel;
 }
 
+/** How a call of {@linkcode TopologyChannel.run} stands to others. */
+export interface RunOptions {
+  /** Whether it declares what is this connection's alone. @default {false} */
+  readonly holds?: boolean | undefined;
+  /**
+   * A queue, if it is declared and nothing else is done: that goes on beside other such
+   * calls for other queues, where a call that fails does not end its channel.
+   */
+  readonly queue?: object | undefined;
+}
+
 /**
  * The channel for what changes or looks at the tables, one call at a time: where
- * a failed declare ends its channel, it ends that of no other call.
+ * a failed declare ends its channel, it ends that of no other call. Where it does not,
+ * queues are declared beside each other.
  */
 export class TopologyChannel {
   readonly #connection: TransportConnection;
@@ -25,7 +37,11 @@ export class TopologyChannel {
   #channel: Promise<Channel> | undefined;
   /** Whether something is declared that is this connection's alone. */
   #holds = false;
+  /** When the calls have ended that all others wait for, and those that go on beside each other. */
   #tail: Promise<unknown> = Promise.resolve();
+  #beside: Promise<unknown> = Promise.resolve();
+  /** By queue, when its declares have ended. */
+  readonly #queues = new Map<object, Promise<unknown>>();
 
   /** Makes one that is opened with the first call. */
   constructor(connection: TransportConnection, limits: Limits) {
@@ -38,18 +54,20 @@ export class TopologyChannel {
    *
    * @param call How long it may take.
    * @param action What to do.
-   * @param holds Whether it declares what is this connection's alone.
+   * @param options How it stands to others.
    * @returns What the action resolves to.
    * @throws {TimeoutError} If its turn does not come by the deadline.
    */
   async run<T>(
     call: Call,
     action: (channel: Channel) => Promise<T>,
-    holds: boolean = false,
+    { holds = false, queue }: RunOptions = {},
   ): Promise<T> {
-    const before = this.#tail;
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-    this.#tail = before.then(() => ended);
+    const failsAlone = this.#connection.callsFailAlone === true;
+    const before = failsAlone && queue !== undefined
+      ? this.#enterBeside(queue, ended)
+      : this.#enter(ended);
     try {
       await this.#limits.wait(before, call, () =>
         new TimeoutError(
@@ -58,16 +76,36 @@ export class TopologyChannel {
         ));
       if (holds && !this.#holds) {
         this.#holds = true;
-        this.#drop();
+        if (!failsAlone) this.#drop();
       }
       return await action(await this.#open(call));
     } catch (error) {
-      // On AMQP the channel ended with it; elsewhere it costs little to open one.
-      if (error instanceof ChannelError) this.#drop();
+      // On AMQP the channel ended with it.
+      if (error instanceof ChannelError && !failsAlone) this.#drop();
       throw error;
     } finally {
       end();
     }
+  }
+
+  /** Takes a place behind all. Returns when its turn comes. */
+  #enter(ended: Promise<void>): Promise<unknown> {
+    const before = Promise.all([this.#tail, this.#beside]);
+    this.#tail = before.then(() => ended);
+    this.#beside = Promise.resolve();
+    return before;
+  }
+
+  /** Takes a place beside those that declare other queues. Returns when its turn comes. */
+  #enterBeside(queue: object, ended: Promise<void>): Promise<unknown> {
+    const before = Promise.all([this.#tail, this.#queues.get(queue)]);
+    const after = before.then(() => ended);
+    this.#beside = Promise.all([this.#beside, after]);
+    this.#queues.set(queue, after);
+    after.then(() => {
+      if (this.#queues.get(queue) === after) this.#queues.delete(queue);
+    });
+    return before;
   }
 
   /** Nobody waits for its end: a broker that does not answer would keep the next call from its deadline. */
@@ -78,8 +116,13 @@ export class TopologyChannel {
   }
 
   async #open(call: Call): Promise<Channel> {
-    const channel = await this.#channel?.catch(() => undefined);
+    const known = this.#channel;
+    const channel = await known?.catch(() => undefined);
     if (channel !== undefined && channel.superseded !== true) return channel;
+    // Another call beside this one has opened it meanwhile.
+    if (this.#channel !== undefined && this.#channel !== known) {
+      return await this.#channel;
+    }
     this.#drop();
     const opening = this.#connection.openChannel({
       ...call,

@@ -27,6 +27,9 @@ import { isRetryable, sleep } from "../connection/retry.ts";
 import type { Session } from "../connection/session.ts";
 import { mayPass, Refusals, withMeant } from "../connection/session_errors.ts";
 
+/** So many queues begin to be consumed from at once. */
+const MAX_AT_ONCE = 64;
+
 /**
  * Consumes from some queues on one channel, and again on another when that is
  * lost. What arrives goes to one mailbox; what was in it when the channel was lost
@@ -274,8 +277,9 @@ export class Intake {
   async #open(signal: AbortSignal): Promise<Lane> {
     const link = await this.#session.link({ signal, deadline: Infinity });
     if (this.#delays) requireDelay(link);
-    const call = this.#session.call();
-    const channel = await link.connection.openChannel(call);
+    // Each queue has its own time: of thousands the last would have none left.
+    const call = () => this.#session.call();
+    const channel = await link.connection.openChannel(call());
     const lane = new Lane(
       this.#session,
       channel,
@@ -283,18 +287,31 @@ export class Intake {
       isOrdered(this.#queues),
       this.#queues.length * this.#settings.prefetch,
     );
-    let last: Queue | string | undefined;
-    try {
-      for (const queue of this.#queues) {
-        last = queue;
-        await this.#consume(lane, queue, call);
+    const failed: { readonly queue: Queue | string; error: unknown }[] = [];
+    const waiting = [...this.#queues].reverse();
+    const work = async () => {
+      for (;;) {
+        const queue = failed.length === 0 ? waiting.pop() : undefined;
+        if (queue === undefined) return;
+        try {
+          await this.#consume(lane, queue, call());
+        } catch (error) {
+          failed.push({ queue, error });
+        }
       }
+    };
+    try {
+      // Where a call that fails does not end the channel, many begin at once.
+      const width = link.connection.callsFailAlone ? MAX_AT_ONCE : 1;
+      await Promise.all(Array.from({ length: width }, work));
+      if (failed[0] !== undefined) throw failed[0].error;
       this.#lane = lane;
       if (lane.fetchesOnDemand) lane.wake();
       return lane;
     } catch (error) {
       this.#demand.wanted += takeBack(this.#mailbox, lane);
       await lane.close(); // what came by it goes back
+      const last = failed[0]?.queue;
       if (last !== undefined && this.#part(last, error)) {
         return await this.#open(signal);
       }

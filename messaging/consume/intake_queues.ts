@@ -80,8 +80,11 @@ export async function declared(
     const { topology } = await session.link(call);
     await topology.run(
       call,
-      (channel) => declarations.declare(queue, channel, call),
-      queue.exclusive,
+      async (channel) => {
+        if (declarations.has(queue)) return;
+        await declarations.declare(queue, channel, call);
+      },
+      { holds: queue.exclusive, queue },
     );
   }
   return declarations.nameOf(queue) ?? queue.name;

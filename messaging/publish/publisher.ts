@@ -9,6 +9,7 @@ import {
 import type { Publishing } from "../../model/message.ts";
 import type { Channel, PublishOutcome } from "../../transports/transport.ts";
 import { type Entity, isHeld } from "../connection/declarations.ts";
+import { Queue } from "../entities/queue.ts";
 import type { Call } from "../operation_options.ts";
 import { isLost } from "../connection/retry.ts";
 import type { Session } from "../connection/session.ts";
@@ -77,25 +78,34 @@ export class SessionPublisher {
       : this.#send(lane, message, call, place);
   }
 
-  /** Declares entities, each once on a connection. */
+  /** Declares entities, each once on a connection: the exchanges in order, then the queues, beside each other where they can be. */
   async declare(
     entities: readonly Entity[],
     call: PublishCall,
   ): Promise<void> {
     const { declarations } = this.#session;
+    const queues: Queue[] = [];
     for (const entity of entities) {
       if (declarations.has(entity)) continue;
-      // Declaring twice is declaring once: what a lost connection left open is done again.
-      await this.#session.retry(call, () => this.#declareOne(entity, call), {
-        retries: (error) =>
-          call.retry && (isLost(error) ||
-            // Our own connection of before holds its exclusive queue until the broker
-            // has noticed that it is gone: what goes there now would go with it.
-            // And a queue's node that is down comes back.
-            ((error instanceof ResourceLockedError ||
-              error instanceof NotFoundError) && declarations.knows(entity))),
-      });
+      if (entity instanceof Queue) queues.push(entity);
+      else await this.#declare(entity, call);
     }
+    if (queues.length === 0) return;
+    await Promise.all(queues.map((queue) => this.#declare(queue, call)));
+  }
+
+  /** Declaring twice is declaring once: what a lost connection left open is done again. */
+  async #declare(entity: Entity, call: PublishCall): Promise<void> {
+    const { declarations } = this.#session;
+    await this.#session.retry(call, () => this.#declareOne(entity, call), {
+      retries: (error) =>
+        call.retry && (isLost(error) ||
+          // Our own connection of before holds its exclusive queue until the broker
+          // has noticed that it is gone: what goes there now would go with it.
+          // And a queue's node that is down comes back.
+          ((error instanceof ResourceLockedError ||
+            error instanceof NotFoundError) && declarations.knows(entity))),
+    });
   }
 
   async #declareOne(entity: Entity, call: Call): Promise<void> {
@@ -104,7 +114,10 @@ export class SessionPublisher {
     await topology.run(call, async (channel) => {
       if (declarations.has(entity)) return;
       await declarations.declare(entity, channel, call);
-    }, isHeld(entity));
+    }, {
+      holds: isHeld(entity),
+      queue: entity instanceof Queue ? entity : undefined,
+    });
   }
 
   /** What has to wait for the channel must not be overtaken by what comes after it. */

@@ -91,6 +91,7 @@ export function createStoreTransport(
 /** An open store, its channels, and the loops that take messages for them. */
 class StoreConnection implements TransportConnection {
   readonly capabilities: ReadonlySet<Capability>;
+  readonly callsFailAlone = true;
   readonly closed: Promise<CloseReason>;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #store: Store;
