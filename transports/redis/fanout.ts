@@ -74,6 +74,7 @@ export class Fanout implements BroadcastStore {
   /** Listens for what the consumers of an owner are to have by the tables as they are. */
   async follow(owner: string, options?: CallOptions): Promise<void> {
     const consumed = await this.#listening.follow(owner, options);
+    if (consumed === undefined) return;
     for (const queue of this.#waiting.keys()) {
       if (!consumed.has(queue)) this.#waiting.delete(queue);
     }

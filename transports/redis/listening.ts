@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { AccessRefusedError } from "../../model/errors.ts";
+import type { Topology } from "../../virtual/topology.ts";
 import type { RedisClient } from "./client.ts";
 import type { Core } from "./core.ts";
 
@@ -25,6 +26,10 @@ export class Listening {
   /** What the server has been told to send. */
   #heard = new Set<string>();
   #manner: Manner = "patterns";
+  /** What has been followed: the tables as they were, and how often they have changed around fanout exchanges. */
+  #followed:
+    | { readonly topology: Topology; readonly fanouts: number }
+    | undefined;
 
   /** Makes one that hears nothing; `mustHear` says whether it is an error that the user may not. */
   constructor(core: Core, listener: RedisClient, settings: {
@@ -44,13 +49,19 @@ export class Listening {
 
   /**
    * Listens for what the consumers of an owner are to have by the tables as they are, and
-   * for nothing else. Returns the queues that they consume.
+   * for nothing else. Returns the queues that they consume, or `undefined` where nothing has
+   * changed around fanout exchanges: of thousands of queues most have nothing to do with one.
    */
   async follow(
     owner: string,
     options?: CallOptions,
-  ): Promise<ReadonlySet<string>> {
-    const { layout, mirror: { topology } } = this.#core;
+  ): Promise<ReadonlySet<string> | undefined> {
+    const { layout, mirror: { topology, fanouts } } = this.#core;
+    const followed = this.#followed;
+    if (followed?.topology === topology && followed.fanouts === fanouts) {
+      return undefined;
+    }
+    this.#followed = undefined;
     const exchanges = new Map<string, Set<string>>();
     const patterns = new Map<string, string>();
     const channels = new Set<string>();
@@ -81,6 +92,7 @@ export class Listening {
     for (;;) {
       try {
         await this.#hear(ways[this.#manner], options);
+        this.#followed = { topology, fanouts };
         return consumed;
       } catch (error) {
         if (!(error instanceof AccessRefusedError)) throw error;

@@ -40,9 +40,12 @@ export class Mirror {
   #topology = new Topology();
   #fields = new Map<string, string>();
   readonly #sets = new Map<string, BindingSet>();
+  /** By exchange, the exchanges that it leads to: those alone are looked for, however many queues there are. */
+  readonly #next = new Map<string, Set<string>>();
   #version = "";
   #routes = "";
   #doubts = 0;
+  #fanouts = 0;
   readonly #takesLists: boolean;
 
   /** Makes a mirror that has seen nothing; `takesLists` says that our consumers do not listen for themselves. */
@@ -69,6 +72,11 @@ export class Mirror {
   /** How often a set was found to be another than we know: a view that is older rests on what is not so. */
   get doubts(): number {
     return this.#doubts;
+  }
+
+  /** A count of the changes around fanout exchanges: of their bindings, and of the consumers behind them. */
+  get fanouts(): number {
+    return this.#fanouts;
   }
 
   /** The size of an exchange's set as it was last seen, or -1. */
@@ -112,9 +120,7 @@ export class Mirror {
     // A set that grows while it is walked: what messages are led to, and what would go
     // with the last binding to it.
     for (const exchange of found) {
-      for (const { destination } of this.#topology.bindingsFrom(exchange)) {
-        if (destination.kind === "exchange") found.add(destination.name);
-      }
+      for (const next of this.#next.get(exchange) ?? []) found.add(next);
       for (const { source } of this.#topology.bindingsToExchange(exchange)) {
         found.add(source);
       }
@@ -137,8 +143,10 @@ export class Mirror {
   /** Takes over the whole hash. */
   readAll(versions: Versions, fields: Fields): void {
     this.#topology = new Topology();
+    this.#fanouts++;
     this.#fields = new Map();
     this.#sets.clear();
+    this.#next.clear();
     this.readSome(versions, fields);
   }
 
@@ -173,6 +181,7 @@ export class Mirror {
   ): void {
     switch (kind) {
       case "exchange":
+        this.#fanouts++;
         // Its bindings go with it: one that is declared anew has those that its set has then.
         if (value === "") this.#forgetSet(name);
         return this.#topology.apply(
@@ -194,6 +203,9 @@ export class Mirror {
           ...read<QueueField>(value),
         });
       case "consumers":
+        for (const { source } of this.#topology.bindingsTo(name)) {
+          this.#noteFanout(source);
+        }
         this.#each<ConsumerRecord>(before, "", (consumer) => ({
           type: "consumer-removed",
           queue: name,
@@ -205,6 +217,8 @@ export class Mirror {
           consumer,
         }));
       case "bindings":
+        this.#noteNext(name, value);
+        this.#noteFanout(name);
         this.#each<Binding>(before, value, (binding) => ({
           type: "unbound",
           binding,
@@ -214,6 +228,20 @@ export class Mirror {
           binding,
         }));
     }
+  }
+
+  #noteFanout(exchange: string): void {
+    const record = this.#topology.exchange(exchange);
+    if (record?.declaration.type === "fanout") this.#fanouts++;
+  }
+
+  #noteNext(exchange: string, bindings: string): void {
+    const next = new Set<string>();
+    for (const { destination } of readList<Binding>(bindings)) {
+      if (destination.kind === "exchange") next.add(destination.name);
+    }
+    if (next.size === 0) this.#next.delete(exchange);
+    else this.#next.set(exchange, next);
   }
 
   /** Applies a change for each entry of a list that is not in another. */
@@ -260,6 +288,7 @@ export class Mirror {
   #addMember(exchange: string, text: string): void {
     const member = this.#setOf(exchange).add(text);
     if (member === undefined) return;
+    this.#noteFanout(exchange);
     this.guessQueue(member.queue);
     const binding = bindingOf(exchange, member);
     this.#topology.apply({ type: "bound", binding });
@@ -268,6 +297,7 @@ export class Mirror {
   #removeMember(exchange: string, text: string): void {
     const member = this.#setOf(exchange).remove(text);
     if (member === undefined) return;
+    this.#noteFanout(exchange);
     const binding = bindingOf(exchange, member);
     this.#topology.apply({ type: "unbound", binding });
   }
