@@ -11,8 +11,8 @@ import { decode, type RedisArgument } from "./reply.ts";
 import { expiringBy, isNamed, readStored } from "./stored.ts";
 import { listens } from "./writes.ts";
 
-/** So many messages wait to be put, as PUB/SUB has no way to hold them back; then the oldest go. */
-const MAX_WAITING = 10_000;
+/** So many messages wait to be put, or for a queue's consumers, as PUB/SUB has no way to hold them back; then the oldest go. */
+export const MAX_WAITING = 10_000;
 
 /** So many are put at once. */
 const AT_ONCE = 64;
@@ -33,8 +33,10 @@ export interface AdoptionHost {
 }
 
 /** What came by PUB/SUB, and was put into no queue by who published it. */
-interface Heard {
+export interface Heard {
+  /** The exchange. */
   readonly exchange: string;
+  /** The message as it came. */
   readonly bytes: Uint8Array;
 }
 
@@ -73,12 +75,15 @@ export class Adoption {
     this.#host = host;
   }
 
-  /** Takes in what was published on an exchange's channel. */
-  add(exchange: string, bytes: Uint8Array): void {
-    if (this.#over) return;
-    if (this.#heard.size >= MAX_WAITING) this.#heard.shift();
+  /** Takes in what was published on an exchange's channel. Returns what goes for it, where too much waits. */
+  add(exchange: string, bytes: Uint8Array): Heard | undefined {
+    if (this.#over) return undefined;
+    const gone = this.#heard.size >= MAX_WAITING
+      ? this.#heard.shift()
+      : undefined;
     this.#heard.push({ exchange, bytes });
     if (this.#stopTimer === undefined) this.#run();
+    return gone;
   }
 
   /** Resolves when all that came is in its queues, or cannot be put now. */

@@ -9,21 +9,26 @@ import {
   type BroadcastStore,
   STALE,
 } from "../store/store.ts";
-import { Adoption, type AdoptionHost, isOurs } from "./adoption.ts";
+import {
+  Adoption,
+  type AdoptionHost,
+  isOurs,
+  MAX_WAITING,
+} from "./adoption.ts";
 import type { RedisClient } from "./client.ts";
 import { type Core, versionArguments } from "./core.ts";
 import { Listening } from "./listening.ts";
 import type { RedisOptions } from "./options.ts";
 import { RedisReservation } from "./reservation.ts";
-import { hasPutNote, withExpiry, withPutNote } from "./stored.ts";
-
-/** So many messages wait for a queue's consumers; then the oldest go, as PUB/SUB has no way to hold them back. */
-const MAX_WAITING = 10_000;
+import { hasPutNote, readStored, withExpiry, withPutNote } from "./stored.ts";
+import type { TransportEvent } from "../transport_event.ts";
 
 /** What fanout needs of its store. */
 export interface FanoutHost extends AdoptionHost {
   /** A queue has messages that no list has. */
   wake(queue: string): void;
+  /** A message for a queue is gone. */
+  onEvent(event: TransportEvent): void;
 }
 
 /**
@@ -65,8 +70,11 @@ export class Fanout implements BroadcastStore {
       mustHear: adoption === undefined,
       onMessage: (exchange, bytes) => {
         if (hasPutNote(bytes)) return;
-        if (adoption === undefined) this.#keep(exchange, bytes);
-        else adoption.add(exchange, bytes);
+        if (adoption === undefined) return this.#keep(exchange, bytes);
+        const gone = adoption.add(exchange, bytes);
+        if (gone === undefined) return;
+        const queues = this.#listening.exchanges.get(gone.exchange) ?? [];
+        for (const queue of queues) this.#tellDropped(queue, gone.bytes);
       },
     });
   }
@@ -122,10 +130,23 @@ export class Fanout implements BroadcastStore {
   #keep(exchange: string, bytes: Uint8Array): void {
     for (const queue of this.#listening.exchanges.get(exchange) ?? []) {
       const waiting = this.#waitingFor(queue);
-      if (waiting.size >= MAX_WAITING) waiting.shift();
+      const gone = waiting.size >= MAX_WAITING ? waiting.shift() : undefined;
+      if (gone !== undefined) this.#tellDropped(queue, gone);
       waiting.push(bytes);
       this.#host.wake(queue);
     }
+  }
+
+  /** PUB/SUB does not wait: what came first of too much is gone, and is told. */
+  #tellDropped(queue: string, bytes: Uint8Array): void {
+    const { message } = readStored(bytes);
+    const messageId = "error" in message
+      ? undefined
+      : message.properties.messageId;
+    const error = new Error(
+      `A message that was published by PUB/SUB to queue "${queue}" is dropped: ${MAX_WAITING} wait in this process already`,
+    );
+    this.#host.onEvent({ type: "dropped", queue, messageId, error });
   }
 
   /** Takes up to `limit` messages for a queue. */

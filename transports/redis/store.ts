@@ -92,6 +92,7 @@ export class RedisStore implements Store {
       put: (queue) => this.#reserver.ring(queue),
       timed: () => this.#reserver.ringDue(),
       wake: (queue) => this.#reserver.wake(queue),
+      onEvent: (event) => options.onEvent?.(event),
     });
     this.#reserver = new Reserver(core, this.#fanout, {
       strategy: redis.queueOrderStrategy,
