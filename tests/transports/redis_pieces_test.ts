@@ -283,3 +283,36 @@ test("what a length limit pushes out goes at once where nobody is to have it", a
   const stats = String(await raw.send("INFO", "commandstats"));
   assert(!stats.includes("cmdstat_hset:"), stats);
 });
+
+test(
+  "of large messages a script takes one, and not as many as are wanted",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using connection = connectTo(server.url);
+    const count = 20;
+    const queue = new Queue("large");
+    const producer = connection.producer<Uint8Array>({ declare: [queue] });
+    const body = new Uint8Array(2 ** 20);
+    for (let i = 0; i < count; i++) {
+      body[0] = i;
+      await producer.publish(body, { routingKey: queue.name });
+    }
+    await raw.send("CONFIG", "RESETSTAT");
+    const seen: number[] = [];
+    for await (
+      const { payload } of connection.consumer<Uint8Array>(queue, {
+        prefetch: count,
+      })
+    ) {
+      seen.push(payload[0] ?? -1);
+      if (seen.length === count) break;
+    }
+    assertEquals(seen, Array.from({ length: count }, (_, i) => i));
+    const stats = String(await raw.send("INFO", "commandstats"));
+    const calls = (name: string) =>
+      Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, "m").exec(stats)?.[1]);
+    // Four at a time, and up to 4 MB in one script, it were five or six.
+    assert(calls("hset") >= count, `${calls("hset")} scripts have taken`);
+  },
+  { arguments: ["--appendonly", "no"] },
+);

@@ -151,15 +151,16 @@ local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, 16)
 for _, queue in ipairs(due) do
   if budget > 0 then pass(queue, expired) end
 end
-local answer, room, full = {stamp, -1, expired, moved, 0}, 4000000, false
+local answer, room, full = {stamp, -1, expired, moved, 0}, 1000000, false
 local function takeFrom(queue, limit)
   local taken = {''}
   for _, suffix in ipairs(SUFFIXES) do
-    local missing = limit
+    -- One at first: how large they are is seen when they are taken.
+    local missing, step = limit, 1
     while missing > 0 do
       full = full or room <= 0
       if room <= 0 then break end
-      local texts = redis.pcall('RPOP', P .. queue .. suffix, math.min(missing, 4))
+      local texts, before = redis.pcall('RPOP', P .. queue .. suffix, math.min(missing, step)), room
       if not texts then break end
       if texts.err then return texts.err end
       for _, text in ipairs(texts) do
@@ -169,6 +170,7 @@ local function takeFrom(queue, limit)
         room = room - #text
       end
       missing = missing - #texts
+      step = before - room < 16000 and math.min(step * 4, 16) or 1
     end
     limit = missing
     if limit == 0 or full then break end

@@ -146,8 +146,8 @@ export class Settlement {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     const lost: Reservation[] = [];
-    for (let i = 0; i < held.length; i += 5 * AT_ONCE) {
-      const some = held.slice(i, i + 5 * AT_ONCE);
+    for (let i = 0; i < held.length; i += 2 * AT_ONCE) {
+      const some = held.slice(i, i + 2 * AT_ONCE);
       const fields = some.map(({ handle }) => handle);
       const reply = await this.#core.run(script, action, fields, options);
       lost.push(...placesIn(some, reply));
