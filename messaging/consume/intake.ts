@@ -1,3 +1,4 @@
+import { eachAtOnce, type Failure } from "../../async/each.ts";
 import type { Mailbox } from "../../async/mailbox.ts";
 import {
   AccessRefusedError,
@@ -287,31 +288,23 @@ export class Intake {
       isOrdered(this.#queues),
       this.#queues.length * this.#settings.prefetch,
     );
-    const failed: { readonly queue: Queue | string; error: unknown }[] = [];
-    const waiting = [...this.#queues].reverse();
-    const work = async () => {
-      for (;;) {
-        const queue = failed.length === 0 ? waiting.pop() : undefined;
-        if (queue === undefined) return;
-        try {
-          await this.#consume(lane, queue, call());
-        } catch (error) {
-          failed.push({ queue, error });
-        }
-      }
-    };
+    let failure: Failure<Queue | string> | undefined;
     try {
       // Where a call that fails does not end the channel, many begin at once.
       const width = link.connection.callsFailAlone ? MAX_AT_ONCE : 1;
-      await Promise.all(Array.from({ length: width }, work));
-      if (failed[0] !== undefined) throw failed[0].error;
+      failure = await eachAtOnce(
+        this.#queues,
+        width,
+        (queue) => this.#consume(lane, queue, call()),
+      );
+      if (failure !== undefined) throw failure.error;
       this.#lane = lane;
       if (lane.fetchesOnDemand) lane.wake();
       return lane;
     } catch (error) {
       this.#demand.wanted += takeBack(this.#mailbox, lane);
       await lane.close(); // what came by it goes back
-      const last = failed[0]?.queue;
+      const last = failure?.item;
       if (last !== undefined && this.#part(last, error)) {
         return await this.#open(signal);
       }

@@ -94,11 +94,26 @@ export class Core {
     return this.#checked.current;
   }
 
-  /** A script has found the routes to be as a view has them, and watches the tables; `told` is from before it left. */
-  confirm(version: string | undefined, told: number): void {
+  /**
+   * Runs the script for many messages. One to a queue by its name watches the tables, where
+   * nothing does: what follows it needs no script.
+   */
+  async put(
+    args: readonly RedisArgument[],
+    { version, exchange, deadline }: {
+      readonly version: string | undefined;
+      readonly exchange: string | undefined;
+      readonly deadline: number;
+    },
+  ): Promise<RedisReply> {
+    const { told } = this;
+    const isWatched = !this.fresh && exchange === "" && this.commands.watching;
+    const watched = isWatched ? [this.layout.topology] : [];
+    const reply = await this.run("put", "publish", args, { deadline, watched });
+    if (!isWatched || !Array.isArray(reply) || this.told !== told) return reply;
     const { doubts, routes } = this.mirror;
-    if (this.told !== told || !this.commands.watching) return;
     this.fresh ||= version?.startsWith(`[${doubts},"${routes}",`) ?? false;
+    return reply;
   }
 
   /** The server tells that the tables have changed. */

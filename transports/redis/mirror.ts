@@ -8,7 +8,7 @@ import {
   type TopologyChange,
 } from "../../virtual/topology.ts";
 import type { TopologyKey } from "../store/store.ts";
-import { BindingSet, type SetBinding } from "./binding_set.ts";
+import { bindingOf, BindingSet, guessedExchange } from "./binding_set.ts";
 import type { Layout } from "./layout.ts";
 import { planWrites, write, type Writes } from "./writes.ts";
 
@@ -117,8 +117,7 @@ export class Mirror {
         }
       }
     }
-    // A set that grows while it is walked: what messages are led to, and what would go
-    // with the last binding to it.
+    // It grows while it is walked: what messages are led to, and what goes with the last binding.
     for (const exchange of found) {
       for (const next of this.#next.get(exchange) ?? []) found.add(next);
       for (const { source } of this.#topology.bindingsToExchange(exchange)) {
@@ -307,18 +306,7 @@ export class Mirror {
     const isTopic = members.some((each) =>
       (this.#layout.parseMember(each)?.pattern ?? "") !== ""
     );
-    this.#topology.apply({
-      type: "exchange-declared",
-      exchange: {
-        name,
-        type: isTopic ? "topic" : "direct",
-        durable: true,
-        autoDelete: false,
-        internal: false,
-        arguments: {},
-      },
-      foreign: true,
-    });
+    this.#topology.apply(guessedExchange(name, isTopic));
   }
 
   /** Notes that a queue is there that no field tells of. */
@@ -400,15 +388,6 @@ export class Mirror {
   #listed(field: string): readonly string[] {
     return readList<string>(this.#fields.get(field) ?? "");
   }
-}
-
-function bindingOf(source: string, { routingKey, queue }: SetBinding): Binding {
-  return {
-    source,
-    destination: { kind: "queue", name: queue },
-    routingKey,
-    arguments: {},
-  };
 }
 
 /** What we wrote ourselves: nobody else writes these fields. */

@@ -292,17 +292,9 @@ export class Putter {
       for (const text of texts) args.push(text);
     }
     const order = [...lists.keys()];
-    const core = this.#core;
-    const { told } = core;
-    // So that what follows to the same queues needs no script again.
-    const first = batch.sent[0]?.put.items[0]?.message;
-    const isWatched = !core.fresh && first?.exchange === "";
-    const reply = await core.run("put", "publish", args, {
-      deadline,
-      watched: isWatched ? [core.layout.topology] : [],
-    });
+    const exchange = batch.sent[0]?.put.items[0]?.message.exchange;
+    const reply = await this.#core.put(args, { version, exchange, deadline });
     if (!Array.isArray(reply)) return undefined;
-    if (isWatched) core.confirm(version, told);
     const refused = new Map<string, Error>();
     for (let i = 0; i < reply.length; i += 2) {
       const list = order[Number(reply[i])] ?? "";

@@ -1,0 +1,39 @@
+/** What could not be done, and why. */
+export interface Failure<T> {
+  /** With which of the list. */
+  readonly item: T;
+  /** Why. */
+  readonly error: unknown;
+}
+
+/**
+ * Does something with each of a list, several at once, and begins no more when one has
+ * failed.
+ *
+ * @typeParam T What is in the list.
+ * @param items The list.
+ * @param width How many at once.
+ * @param act What to do with one.
+ * @returns What failed first, when those that had begun have ended; `undefined` if nothing did.
+ */
+export async function eachAtOnce<T>(
+  items: Iterable<T>,
+  width: number,
+  act: (item: T) => Promise<void>,
+): Promise<Failure<T> | undefined> {
+  const failures: Failure<T>[] = [];
+  const waiting = items[Symbol.iterator]();
+  const work = async () => {
+    while (failures.length === 0) {
+      const next = waiting.next();
+      if (next.done) return;
+      try {
+        await act(next.value);
+      } catch (error) {
+        failures.push({ item: next.value, error });
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: width }, work));
+  return failures[0];
+}
