@@ -10,6 +10,7 @@ const MAX_LINES = 400;
 const LONG: Readonly<Record<string, string>> = {
   "messaging/consume/intake.ts":
     "opening, losing and parting of one consumer share all its state",
+  "tests/messaging/mistakes_test.ts": "one table, a row for each mistake",
 };
 const SOURCE = [
   "mod.ts",
