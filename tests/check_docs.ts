@@ -10,6 +10,8 @@ const MAX_LINES = 400;
 const LONG: Readonly<Record<string, string>> = {
   "messaging/consume/intake.ts":
     "opening, losing and parting of one consumer share all its state",
+  "transports/store/store.ts":
+    "the contract of a store, which is read as a whole; two thirds are documentation",
   "tests/messaging/mistakes_test.ts": "one table, a row for each mistake",
 };
 const SOURCE = [

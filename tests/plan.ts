@@ -64,6 +64,7 @@ export const ALONE: readonly string[] = [
     "transports/store_kombu_pattern_test.ts",
     "transports/store_known_queues_test.ts",
     "transports/store_leftovers_test.ts",
+    "transports/store_leases_test.ts",
     "transports/store_limits_test.ts",
     "transports/store_quarantine_test.ts",
     "transports/store_settlements_test.ts",

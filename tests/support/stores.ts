@@ -2,6 +2,7 @@
 
 import { assert } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { turn } from "../../async/turn.ts";
 import { MemoryBroker } from "../../transports/memory/broker.ts";
 import { MemoryStore } from "../../transports/memory/store.ts";
 import {
@@ -135,3 +136,13 @@ export const message = (exchange: string, routingKey: string): Publishing => ({
   properties: {},
   body: new Uint8Array(1),
 });
+
+/** Lets what was begun go on for as many turns as it needs. */
+export async function turns(): Promise<void> {
+  for (let i = 0; i < 5; i++) await turn();
+}
+
+/** Ends a test in which something is not there. */
+export function fail(): never {
+  throw new Error("there is no tag");
+}
