@@ -99,8 +99,8 @@ export function hasVerb(
   changes: PartChanges = {},
 ): boolean {
   const [part, name] = verb.split(".");
-  for (const  of of[changes, store]) {
-    const found: unknown = Reflect.get(of, part ?? "");
+  for (const owner of [changes, store]) {
+    const found: unknown = Reflect.get(owner, part ?? "");
     if (typeof found !== "object" || found === null) continue;
     if (Reflect.get(found, name ?? "") !== undefined) return true;
   }
