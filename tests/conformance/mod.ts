@@ -40,6 +40,7 @@ import { FAILING_APART } from "./failing_apart.ts";
 import { FAILING_ONCE } from "./failing_once.ts";
 import { FINALITY } from "./finality.ts";
 import { HANGING } from "./hanging.ts";
+import { LIMITS_OF_PARTS } from "./limits_of_parts.ts";
 import { HOSTILE } from "./hostile.ts";
 import { LEAVING } from "./leaving.ts";
 import { KILLED } from "./killed.ts";
@@ -103,6 +104,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...FAILING_ONCE,
   ...FAILING_APART,
   ...HANGING,
+  ...LIMITS_OF_PARTS,
   ...HOSTILE,
   ...COMEBACKS,
   ...SHUTDOWN,

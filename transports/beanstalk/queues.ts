@@ -12,6 +12,7 @@ import {
   type LinkContext,
 } from "./link.ts";
 import { reservedIn, reserveNow } from "./reserving.ts";
+import { limited } from "./settled.ts";
 import type { Tubes } from "./tubes.ts";
 
 /** How many jobs are removed in one go. */
@@ -140,10 +141,25 @@ export class Queues {
   }
 
   /** Lists what is buried in a queue: beanstalkd tells of the oldest alone. */
-  async listAside(
+  listAside(
     queue: string,
     limit: number,
     options?: CallOptions,
+  ): Promise<readonly QuarantinedItem[]> {
+    const { limits } = this.#host.context;
+    const action = `list what is in quarantine of queue "${queue}"`;
+    return limited(
+      limits,
+      options,
+      action,
+      () => this.#list(queue, limit, options),
+    );
+  }
+
+  async #list(
+    queue: string,
+    limit: number,
+    options: CallOptions | undefined,
   ): Promise<readonly QuarantinedItem[]> {
     const found = limit > 0 ? await this.#buried(queue, options) : undefined;
     if (found === undefined) return [];
@@ -152,10 +168,24 @@ export class Queues {
   }
 
   /** Kicks what is buried in a queue; returns how many. */
-  async putBack(
+  putBack(
     queue: string,
     handles: readonly string[] | undefined,
     options?: CallOptions,
+  ): Promise<number> {
+    const { limits } = this.#host.context;
+    return limited(
+      limits,
+      options,
+      `put back into queue "${queue}"`,
+      () => this.#kick(queue, handles, options),
+    );
+  }
+
+  async #kick(
+    queue: string,
+    handles: readonly string[] | undefined,
+    options: CallOptions | undefined,
   ): Promise<number> {
     const { link } = this.#host;
     const call = {

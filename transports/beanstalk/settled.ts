@@ -1,4 +1,5 @@
 import type { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
 import { notAnswered } from "../connection_errors.ts";
 import type { LinkContext } from "./link.ts";
 
@@ -22,4 +23,16 @@ export function settled<T>(
     { signal, deadline },
     () => notAnswered("finish", "unknown"),
   );
+}
+
+/** Begins nothing where a call's limits have passed; what was begun settles at once when it is aborted. */
+export function limited<T>(
+  limits: Limits,
+  options: CallOptions | undefined,
+  action: string,
+  begin: () => Promise<T>,
+): Promise<T> {
+  const refusal = limits.refusal(options, action);
+  if (refusal !== undefined) return Promise.reject(refusal);
+  return settled(limits, begin(), options?.signal, options?.deadline);
 }

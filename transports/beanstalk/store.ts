@@ -30,7 +30,7 @@ import { readSettings } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
 import { greet, type Server } from "./server.ts";
-import { settled, type StoreContext } from "./settled.ts";
+import { limited, settled, type StoreContext } from "./settled.ts";
 import { takeNow } from "./reserving.ts";
 import { MAX_AT_ONCE, Taker } from "./taker.ts";
 import { MAX_TUBE, Tubes } from "./tubes.ts";
@@ -196,13 +196,8 @@ export class BeanstalkStore implements Store {
   ): Promise<ChangeResult> {
     const applied = this.#tables.apply(...call);
     applied.catch(() => {}); // whoever asked may have gone
-    const [, , options] = call;
-    return settled(
-      this.#context.limits,
-      applied,
-      options?.signal,
-      options?.deadline,
-    );
+    const [, , { signal, deadline } = {}] = call;
+    return settled(this.#context.limits, applied, signal, deadline);
   }
 
   async #deleteQueue(queue: string): Promise<number> {
@@ -221,20 +216,22 @@ export class BeanstalkStore implements Store {
     queue: string,
     options?: CallOptions,
   ): Promise<number | undefined> {
-    return settled(
-      this.#context.limits,
-      this.#queues.count(queue),
-      options?.signal,
-      options?.deadline,
+    const { limits } = this.#context;
+    return limited(
+      limits,
+      options,
+      `count the messages of queue "${queue}"`,
+      () => this.#queues.count(queue),
     );
   }
 
   #purge(queue: string, options?: CallOptions): Promise<number> {
-    return settled(
-      this.#context.limits,
-      this.#queues.purge(queue),
-      options?.signal,
-      options?.deadline,
+    const { limits } = this.#context;
+    return limited(
+      limits,
+      options,
+      `purge queue "${queue}"`,
+      () => this.#queues.purge(queue),
     );
   }
 
@@ -276,10 +273,10 @@ export class BeanstalkStore implements Store {
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
-    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
-    if (this.#context.closing) {
-      return Promise.reject(connectionClosed("take messages"));
-    }
+    const { closing, limits } = this.#context;
+    const refusal = limits.refusal(options, "take messages") ??
+      (closing ? connectionClosed("take messages") : undefined);
+    if (refusal !== undefined) return Promise.reject(refusal);
     return options.wait > 0
       ? this.#taker.take(wants, options)
       : this.#takeNow(wants, options);
@@ -317,30 +314,44 @@ export class BeanstalkStore implements Store {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    return this.#jobs.settle(reservations, deleteCommand, {
-      deadline: options?.deadline,
-      action: "remove messages",
-    });
+    return this.#settle(
+      reservations,
+      deleteCommand,
+      options,
+      "remove messages",
+    );
   }
 
   #release(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    this.#expiry.noteReturns(reservations);
-    return this.#jobs.settle(reservations, releaseCommand, {
-      deadline: options?.deadline,
-      action: "put messages back",
-    });
+    const action = "put messages back";
+    return this.#settle(reservations, releaseCommand, options, action);
   }
 
   #bury(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    return this.#jobs.settle(reservations, buryCommand, {
-      deadline: options?.deadline,
-      action: "quarantine messages",
+    return this.#settle(
+      reservations,
+      buryCommand,
+      options,
+      "quarantine messages",
+    );
+  }
+
+  #settle(
+    reservations: readonly Reservation[],
+    command: typeof releaseCommand,
+    options: CallOptions | undefined,
+    action: string,
+  ): Promise<readonly Reservation[]> {
+    return limited(this.#context.limits, options, action, () => {
+      if (command === releaseCommand) this.#expiry.noteReturns(reservations);
+      const { deadline } = options ?? {};
+      return this.#jobs.settle(reservations, command, { deadline, action });
     });
   }
 

@@ -59,9 +59,9 @@ export class Receiver {
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
-    const { clock, unacked } = this.#context;
+    const { clock, limits, unacked } = this.#context;
     const { signal, wait } = options;
-    signal?.throwIfAborted();
+    limits.check(options, () => "take messages");
     this.#requireOpen();
     const queues = new Set(wants.map(({ queue }) => queue));
     const waiter = this.#waiters.enter(queues);

@@ -46,6 +46,8 @@ export class WriteBatcher {
    * @throws {TimeoutError} If the deadline is missed; its `outcome` says whether the record had left.
    */
   write(draft: Draft, options?: CallOptions): Promise<Written> {
+    const refusal = this.#limits.refusal(options, draft.action);
+    if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const pending: Pending = { draft, resolve, reject, unwatch: undefined };
       if (options?.deadline !== undefined || options?.signal !== undefined) {

@@ -233,6 +233,8 @@ export class RedisClient implements AsyncDisposable {
     send: () => Promise<unknown>,
   ): Promise<RedisReply> {
     if (this.#reason !== undefined) return Promise.reject(this.#over(action));
+    const refusal = this.#limits.refusal(options, action);
+    if (refusal !== undefined) return Promise.reject(refusal);
     const since = this.#dial.clock.now();
     let isLate = false;
     const answer = send().then((reply) => {

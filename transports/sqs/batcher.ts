@@ -82,6 +82,8 @@ export class Batcher<I> {
    * @throws {TimeoutError} If the deadline is missed; its `outcome` says whether the item had left.
    */
   add(item: I, options: CallOptions = {}): Promise<Failure | undefined> {
+    const refusal = this.#settings.limits.refusal(options, "send to AWS");
+    if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const { deadline, signal } = options;
       const waiting = new Waiting(item, deadline, resolve, reject);
