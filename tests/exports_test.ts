@@ -176,7 +176,7 @@ Deno.test("every transport is an entry, makes a transport of its name, and is fo
 Deno.test("every transport is tested by the whole suite", async () => {
   for (const name of await transports()) {
     const test = await Deno.readTextFile(
-      new URL(`tests/transports/${name}_test.ts`, ROOT),
+      new URL(`tests/transports/${name}/${name}_test.ts`, ROOT),
     );
     assert(test.includes("registerConformance("), name);
   }

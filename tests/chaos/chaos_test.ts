@@ -86,6 +86,6 @@ onEach(
   },
   undefined,
   undefined,
-  // What they held comes after half a minute; tests/transports/redis_kills_test.ts kills more of them.
+  // What they held comes after half a minute; tests/transports/redis/kills_test.ts kills more of them.
   ({ broker }) => !ALL && broker === "REDIS" ? LATER : undefined,
 );

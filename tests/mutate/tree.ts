@@ -19,8 +19,8 @@ export interface Tests {
   readonly units: readonly string[];
 }
 
-/** Files of unit tests that need no broker, beside those of `tests/virtual` and `tests/messaging`. */
-const UNITS = /^(store|router|envelope|ripener|memory_)\w*_test\.ts$/;
+/** Folders of unit tests that need no broker. */
+const UNITS = ["virtual", "messaging", "transports/store", "transports/memory"];
 
 /** What came of one mutant. */
 export interface Outcome {
@@ -283,17 +283,22 @@ function kept(): Record<string, string> {
   );
 }
 
+/** All unit tests but the suite on memory, whose cases are run by themselves. */
 async function unitsOf(path: string): Promise<string[]> {
   const units: string[] = [];
-  for (const folder of ["virtual", "messaging", "transports"]) {
-    for await (const { name } of Deno.readDir(`${path}/tests/${folder}`)) {
-      const isOne = folder === "transports"
-        ? UNITS.test(name) && name !== "memory_test.ts"
-        : name.endsWith("_test.ts");
-      if (isOne) units.push(`tests/${folder}/${name}`);
-    }
+  for (const folder of UNITS) await addTests(path, `tests/${folder}`, units);
+  return units.filter((each) => !each.endsWith("/memory_test.ts")).sort();
+}
+
+async function addTests(
+  path: string,
+  folder: string,
+  into: string[],
+): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(`${path}/${folder}`)) {
+    if (isDirectory) await addTests(path, `${folder}/${name}`, into);
+    else if (name.endsWith("_test.ts")) into.push(`${folder}/${name}`);
   }
-  return units.sort();
 }
 
 async function change(

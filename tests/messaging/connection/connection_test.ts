@@ -1,0 +1,217 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import {
+  type Connection,
+  type ConnectionOptions,
+  createConnection,
+  OptionError,
+  TransportError,
+} from "@dashi/mq";
+
+type Input = string | readonly string[] | ConnectionOptions;
+
+/** What Kombu prints, its defects mended. */
+const URIS:
+  readonly (readonly [Input, ConnectionOptions | undefined, string])[] = [
+    [{}, undefined, "amqp://guest:**@localhost:5672//"],
+    [{ hostname: "h", username: "u" }, undefined, "amqp://u:**@h:5672//"],
+    [{ transport: "redis" }, undefined, "redis://127.0.0.1:6379/"],
+    ["amqp://", {}, "amqp://guest:**@localhost:5672//"],
+    [
+      "example.com",
+      { port: 1, transport: "amqp" },
+      "amqp://guest:**@example.com:1//",
+    ],
+    [
+      ["amqp://example.com", "example.com"],
+      {},
+      "amqp://guest:**@example.com:5672//",
+    ],
+    [
+      "amqp://example.com;example.com;",
+      {},
+      "amqp://guest:**@example.com:5672//",
+    ],
+    ["amqp://u:p@h:1/v", {
+      username: "U",
+      password: "P",
+      port: 9,
+      virtualHost: "V",
+    }, "amqp://u:**@h:1/v"],
+    [
+      "amqp://h",
+      { username: "U", password: "P", port: 9, virtualHost: "V" },
+      "amqp://U:**@h:9/V",
+    ],
+    ["amqp://h", { transport: "memory" }, "memory://h//"],
+    ["amqps://h", {}, "amqps://guest:**@h:5671//"],
+    ["amqp://h", { tls: true }, "amqp://guest:**@h:5671//"],
+    ["amqp://h?ssl=1", {}, "amqp://guest:**@h:5671//"],
+    ["amqp://h?ssl=0", {}, "amqp://guest:**@h:5672//"],
+    ["pyamqp://h", {}, "amqp://guest:**@h:5672//"],
+    ["amqplib://h", {}, "amqp://guest:**@h:5672//"],
+    [
+      "amqp://user:pass@localhost:5672/my/vhost",
+      {},
+      "amqp://user:**@localhost:5672/my/vhost",
+    ],
+    ["amqp://h/a%2Fb", {}, "amqp://guest:**@h:5672/a/b"],
+    ["amqp://h/a%3Fb", {}, "amqp://guest:**@h:5672/a%3Fb"],
+    ["amqp://h/%C3%A9", {}, "amqp://guest:**@h:5672/%C3%A9"],
+    ["amqp://[::1]", {}, "amqp://guest:**@[::1]:5672//"],
+    ["in-memory://h", {}, "memory://h//"],
+  ];
+
+for (const [input, options, expected] of URIS) {
+  Deno.test(`asUri() of ${JSON.stringify(input)} ${JSON.stringify(options)}`, () => {
+    assertEquals(createConnection(input, options).asUri(), expected);
+  });
+}
+
+Deno.test("asUri() shows the password when it is asked to, and another mask", () => {
+  const connection = createConnection("amqp://u:p%2F@h:1/v?heartbeat=5");
+  assertEquals(
+    connection.asUri({ includePassword: true }),
+    "amqp://u:p%2F@h:1/v",
+  );
+  assertEquals(connection.asUri({ mask: "xx" }), "amqp://u:xx@h:1/v");
+  assertEquals(connection.asUri({ mask: "" }), "amqp://u@h:1/v");
+});
+
+Deno.test("no string form of a connection has its password", () => {
+  const connection = createConnection("amqp://u:hunter2@h/", {
+    password: "hunter2",
+  });
+  const forms = [
+    String(connection),
+    `${connection}`,
+    JSON.stringify(connection),
+    JSON.stringify({ connection }),
+    Deno.inspect(connection),
+    Deno.inspect({ connection }, { depth: 10, showHidden: true }),
+    JSON.stringify(connection.info()),
+    Deno.inspect(connection.info()),
+  ];
+  for (const form of forms) assert(!form.includes("hunter2"), form);
+});
+
+Deno.test("info() has everything before anything is loaded", () => {
+  const info = createConnection("amqps://u@h?heartbeat=2", {
+    connectTimeout: 7,
+  }).info();
+  assertEquals(info, {
+    transport: "amqp",
+    hostname: "h",
+    port: 5671,
+    username: "u",
+    virtualHost: "/",
+    tls: true,
+    connectTimeout: 7,
+    operationTimeout: 30_000,
+    heartbeat: 2000,
+    urls: ["amqps://u:**@h:5671//"],
+  });
+});
+
+const BAD: readonly (readonly [
+  string,
+  string,
+  ConnectionOptions,
+  unknown,
+  ...string[],
+])[] = [
+  [
+    "an unknown scheme",
+    "bogus://h",
+    {},
+    TransportError,
+    "bogus",
+    "known are amqp",
+  ],
+  [
+    "a misspelled scheme",
+    "ampq://h",
+    {},
+    TransportError,
+    'did you mean "amqp"',
+  ],
+  [
+    "an alias that is no scheme",
+    "x",
+    { transport: "constructor" },
+    TransportError,
+    "constructor",
+  ],
+  ["a bad port", "amqp://h:x/", {}, SyntaxError, "port", "65535"],
+  ["a bad port option", "amqp://h", { port: 1.5 }, OptionError, "1.5"],
+  ["a bad parameter", "amqp://h?ssl=perhaps", {}, OptionError, "perhaps"],
+  [
+    "a bad timeout",
+    "amqp://h",
+    { operationTimeout: 0 },
+    RangeError,
+    "operationTimeout",
+  ],
+  [
+    "a negative heartbeat",
+    "amqp://h",
+    { heartbeat: -1 },
+    RangeError,
+    "heartbeat",
+  ],
+  [
+    "no attempts",
+    "amqp://h",
+    { reconnect: { attempts: 0 } },
+    RangeError,
+    "attempts",
+  ],
+];
+
+for (const [name, url, options, Class, ...words] of BAD) {
+  Deno.test(`createConnection() refuses ${name}`, () => {
+    const error = assertThrows(() => createConnection(url, options));
+    assertInstanceOf(error, Class as new () => Error);
+    for (const word of words) {
+      assert(error.message.includes(word), error.message);
+    }
+  });
+}
+
+Deno.test("createConnection() takes an import of a transport", async () => {
+  await using connection = createConnection("mine://any", {
+    transport: () => import("../../../transports/memory/mod.ts"),
+  });
+  await connection.connect();
+  assert(connection.connected);
+});
+
+Deno.test("a clone is like its original, not connected, and apart from it", async () => {
+  const original: Connection = createConnection("memory://clone", {
+    name: "x",
+  });
+  await original.connect();
+  const clone = original.clone({ virtualHost: "v" });
+  assertEquals(clone.connected, false);
+  assertEquals(clone.asUri(), "memory://clone/v");
+  await original.close();
+  await clone.connect();
+  await clone.close();
+});
+
+for (const drainTimeout of [-1, NaN]) {
+  Deno.test(`close() refuses ${drainTimeout} as "drainTimeout", and can be called again`, async () => {
+    const connection = createConnection("memory://");
+    const consumer = connection.consumer("q");
+    for (const each of [consumer, connection]) {
+      await assertRejects(() => each.close({ drainTimeout }), RangeError);
+    }
+    await connection.close();
+    assertEquals(connection.state.type, "closed");
+  });
+}

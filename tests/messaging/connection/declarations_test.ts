@@ -1,0 +1,38 @@
+/** What a session remembers of what it has declared. */
+
+import { assertEquals, assertStrictEquals } from "@std/assert";
+import { Exchange, Queue } from "@dashi/mq";
+import { Declarations } from "../../../messaging/connection/declarations.ts";
+import type { Channel } from "../../../transports/transport.ts";
+
+Deno.test("a queue whose name the broker chose is known by its old name when it is gone, and gets another", async () => {
+  let count = 0;
+  const channel = {
+    declareQueue: () =>
+      Promise.resolve({
+        name: `chosen-${++count}`,
+        messageCount: 0,
+        consumerCount: 0,
+      }),
+  } as Partial<Channel> as Channel;
+  const declarations = new Declarations();
+  const queue = new Queue("", { exclusive: true });
+  await declarations.declare(queue, channel, {});
+  assertEquals(declarations.nameOf(queue), "chosen-1");
+  assertEquals(declarations.renamed("chosen-1"), undefined);
+  declarations.doubtQueue(queue);
+  assertEquals(declarations.nameOf(queue), undefined);
+  assertStrictEquals(declarations.renamed("chosen-1"), queue);
+  await declarations.declare(queue, channel, {});
+  assertEquals(declarations.nameOf(queue), "chosen-2");
+});
+
+Deno.test("what could not be declared is missed until it is there", () => {
+  const declarations = new Declarations();
+  const exchange = new Exchange("x");
+  declarations.markFailing(exchange);
+  assertEquals(declarations.isFailing("x", ""), true);
+  assertEquals(declarations.isFailing("y", ""), false);
+  declarations.noteThere(exchange);
+  assertEquals(declarations.isFailing("x", ""), false);
+});

@@ -1,0 +1,43 @@
+/** What the errors of several attempts say together. */
+
+import { assertEquals, assertStrictEquals } from "@std/assert";
+import { withOutcome } from "../../../messaging/connection/session_errors.ts";
+import {
+  ConnectionError,
+  type MessagingError,
+  TimeoutError,
+} from "../../../model/errors.ts";
+
+const unknown = new ConnectionError("cut", {
+  code: "connection-lost",
+  outcome: "unknown",
+});
+const notSent = new TimeoutError("late", { outcome: "not-sent" });
+
+Deno.test("the last error does not deny that an earlier attempt may have reached the broker", () => {
+  const refused = new ConnectionError("no one there", {
+    code: "connection-failed",
+    outcome: "not-sent",
+  });
+  for (const last of [notSent, refused]) {
+    const error = withOutcome(last, unknown) as MessagingError;
+    assertEquals(
+      [error.name, error.message, error.outcome, error.cause],
+      [last.name, last.message, "unknown", last],
+    );
+  }
+});
+
+Deno.test("an error stays as it is where no attempt may have reached the broker, or it says so itself", () => {
+  const login = new ConnectionError("no", {
+    code: "authentication-failed",
+    outcome: "not-sent",
+  });
+  const strange = new Error("strange");
+  const late = new TimeoutError("late", { outcome: "unknown" });
+  assertStrictEquals(withOutcome(notSent, notSent), notSent);
+  assertStrictEquals(withOutcome(notSent, strange), notSent);
+  assertStrictEquals(withOutcome(late, unknown), late);
+  assertStrictEquals(withOutcome(strange, unknown), strange);
+  assertStrictEquals(withOutcome(login, unknown), login);
+});

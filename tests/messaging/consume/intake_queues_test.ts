@@ -1,0 +1,48 @@
+/** What an intake decides about its queues. */
+
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { Mailbox } from "../../../async/mailbox.ts";
+import {
+  heldForNow,
+  isFinal,
+  takeBack,
+} from "../../../messaging/consume/intake_queues.ts";
+import type { Arrival, Lane } from "../../../messaging/consume/lane.ts";
+import {
+  AccessRefusedError,
+  ChannelError,
+  ResourceLockedError,
+} from "../../../model/errors.ts";
+
+Deno.test("what came by a lost channel is taken back, and what came by others stays, in its order", () => {
+  const [lost, other] = [{} as Lane, {} as Lane];
+  const arrival = (lane: Lane) => ({ source: { lane } }) as Arrival;
+  const all = [lost, other, lost, other].map(arrival);
+  const mailbox = new Mailbox<Arrival>();
+  for (const each of all) mailbox.put(each);
+  assertEquals(takeBack(mailbox, lost), 2);
+  assertStrictEquals(mailbox.take(), all[1]);
+  assertStrictEquals(mailbox.take(), all[3]);
+  assertEquals(mailbox.take(), undefined);
+});
+
+Deno.test("what a connection of before may still hold is tried again, and nothing else", () => {
+  const locked = new ResourceLockedError("held");
+  const refused = new AccessRefusedError("held");
+  for (
+    const held of [heldForNow(locked, false), heldForNow(refused, true)]
+  ) {
+    assert(held instanceof ChannelError);
+    assertEquals([held.code, held.message], ["channel-closed", "held"]);
+    assert(held.cause === locked || held.cause === refused);
+  }
+  assertStrictEquals(heldForNow(refused, false), refused);
+});
+
+Deno.test("a consumer that the broker cancelled is consumed again, one that it refused is not", () => {
+  const cancelled = new ChannelError("its queue has moved", {
+    code: "consumer-cancelled",
+  });
+  assertEquals(isFinal(cancelled), false);
+  assertEquals(isFinal(new AccessRefusedError("no")), true);
+});

@@ -1,0 +1,36 @@
+/** Where a consumer of streams goes on. */
+
+import { assertEquals } from "@std/assert";
+import { StreamPositions } from "../../../messaging/consume/stream_position.ts";
+import type { Delivery } from "../../../model/message.ts";
+
+const OFFSET = "x-stream-offset";
+
+function at(offset: number): Delivery {
+  const properties = { headers: { [OFFSET]: offset } };
+  return { properties } as Partial<Delivery> as Delivery;
+}
+
+Deno.test("a stream is read on from the first that is not settled, and each stream by itself", () => {
+  const positions = new StreamPositions({ [OFFSET]: "first" });
+  const next = (queue: string) => positions.argumentsFor(queue)?.[OFFSET];
+  const stream = positions.of("s");
+  assertEquals(next("s"), "first");
+  for (const offset of [3, 2, 4]) stream?.take(at(offset));
+  stream?.settle(at(2));
+  assertEquals(next("s"), 3);
+  // What was in hand is delivered anew: it is not before it has come.
+  assertEquals(next("s"), 3);
+  stream?.take(at(7));
+  stream?.settle(at(7));
+  assertEquals(next("s"), 8);
+  stream?.settle(at(3));
+  assertEquals(next("s"), 8);
+  assertEquals(next("other"), "first");
+});
+
+Deno.test("where nothing says where a stream begins, it keeps no positions", () => {
+  const positions = new StreamPositions({ other: 1 });
+  assertEquals(positions.of("s"), undefined);
+  assertEquals(positions.argumentsFor("s"), { other: 1 });
+});

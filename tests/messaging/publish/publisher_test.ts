@@ -1,0 +1,109 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { ChannelError, createConnection, Queue, TimeoutError } from "@dashi/mq";
+import { createTransport } from "../../../transports/memory/mod.ts";
+import { MemoryBroker } from "../../../transports/memory/broker.ts";
+import { MemoryStore } from "../../../transports/memory/store.ts";
+import { createStoreTransport } from "../../../transports/store/mod.ts";
+import { changed } from "../../support/stores.ts";
+
+Deno.test("publish() tries again what the broker was too busy for, though the channel is well (row 2)", async () => {
+  let refusals = 10;
+  const channels = new Set<unknown>();
+  const stores = createStoreTransport({
+    name: "busy",
+    open(_, { clock }) {
+      const inner = new MemoryStore(new MemoryBroker(clock), { clock });
+      const store = changed(inner, {
+        messages: {
+          put(items, options) {
+            if (refusals-- <= 0) return inner.messages.put(items, options);
+            return Promise.reject(
+              new ChannelError("Cannot publish: it is busy", {
+                code: "channel-closed",
+                outcome: "not-sent",
+              }),
+            );
+          },
+        },
+      });
+      return Promise.resolve(store);
+    },
+  });
+  const transport = {
+    ...stores,
+    async connect(...args: Parameters<typeof stores.connect>) {
+      const connection = await stores.connect(...args);
+      const openChannel = connection.openChannel.bind(connection);
+      connection.openChannel = async (options) => {
+        const channel = await openChannel(options);
+        channels.add(channel);
+        return channel;
+      };
+      return connection;
+    },
+  };
+  await using connection = createConnection("busy://", {
+    transport,
+    reconnect: { initialDelay: 1, maxDelay: 5 },
+  });
+  const queue = new Queue("q");
+  await connection.declare(queue);
+  const producer = connection.producer();
+  const options = { routingKey: queue.name, timeout: 5000 };
+  await Promise.all([1, 2, 3].map((each) => producer.publish(each, options)));
+  assertEquals(refusals, -3);
+  assertEquals((await connection.declare(queue)).messageCount, 3);
+  // One to declare, one to publish: what is well is not left behind for another.
+  assertEquals(channels.size, 2);
+});
+
+Deno.test("producer.ready slows a loop that awaits no publish, from the first connect on, and flush() comes after what it was told", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const queue = new Queue("lines", {
+    maxLength: 4000,
+    arguments: { "x-overflow": "reject-publish" },
+  });
+  const producer = connection.producer({ queue, maxInFlight: 100 });
+  let [begun, answered, most, refused] = [0, 0, 0, 0];
+  for (; begun < 5000; begun++) {
+    await producer.ready;
+    most = Math.max(most, begun - answered);
+    producer.publish(begun).then(
+      () => answered++,
+      () => {
+        answered++;
+        refused++;
+      },
+    );
+  }
+  await producer.flush();
+  assertEquals([answered, refused], [5000, 1000]);
+  assert(most <= 100, String(most));
+});
+
+Deno.test("flush() says when it is late, and ready never rejects", async () => {
+  const memory = createTransport();
+  const hang = Promise.withResolvers<never>();
+  const transport = {
+    ...memory,
+    connect: () => hang.promise,
+  };
+  const connection = createConnection("memory://late-flush", {
+    transport,
+    reconnect: false,
+  });
+  const producer = connection.producer({ maxInFlight: 1 });
+  const published = producer.publish(1, { routingKey: "q", timeout: 1500 });
+  const failure = assertRejects(() => published, TimeoutError);
+  const ready = producer.ready;
+  await assertRejects(
+    () => producer.flush({ timeout: 10 }),
+    TimeoutError,
+    "Cannot flush in time",
+  );
+  await ready;
+  await failure;
+  await producer.flush();
+  hang.reject(new Error("over"));
+  await connection.close();
+});

@@ -1,0 +1,69 @@
+/** Messages in flight on a channel that one of them has ended. */
+
+import { assertEquals } from "@std/assert";
+import { createConnection, Queue } from "@dashi/mq";
+import { turn } from "../../../async/turn.ts";
+import {
+  ChannelError,
+  PreconditionFailedError,
+} from "../../../model/errors.ts";
+import { createTransport } from "../../../transports/memory/mod.ts";
+import type { Channel, CloseReason } from "../../../transports/transport.ts";
+
+/** A channel that ends with all that is in flight when it is given poison, as those of AMQP do. */
+function frail(inner: Channel): Channel {
+  const { promise: closed, resolve } = Promise.withResolvers<CloseReason>();
+  inner.closed.then(resolve);
+  let isOver = false;
+  const publish: Channel["publish"] = async (message, options) => {
+    await turn();
+    if (new TextDecoder().decode(message.body).includes("poison")) {
+      isOver = true;
+      const error = new PreconditionFailedError("poison");
+      resolve({ type: "lost", error });
+    }
+    if (!isOver) return await inner.publish(message, options);
+    throw new ChannelError("it has ended", { code: "channel-closed" });
+  };
+  return new Proxy(inner, {
+    get(target, key) {
+      if (key === "closed") return closed;
+      if (key === "publish") return publish;
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+Deno.test("of many messages in flight on a channel that some of them end, those alone are refused", async () => {
+  const memory = createTransport();
+  const transport = {
+    ...memory,
+    async connect(...args: Parameters<typeof memory.connect>) {
+      const connection = await memory.connect(...args);
+      const openChannel = connection.openChannel.bind(connection);
+      connection.openChannel = async (options) => {
+        const channel = await openChannel(options);
+        return options?.use === "publish" ? frail(channel) : channel;
+      };
+      return connection;
+    },
+  };
+  await using connection = createConnection(
+    `memory://${crypto.randomUUID()}`,
+    { transport, reconnect: { initialDelay: 1, maxDelay: 5 } },
+  );
+  const queue = new Queue("q");
+  await connection.declare(queue);
+  const producer = connection.producer({ routingKey: queue.name });
+  const payloads = ["a", "b", "poison 1", "c", "poison 2", "d"];
+  const results = await Promise.allSettled(
+    payloads.map((each) => producer.publish(each)),
+  );
+  const codes = results.map((each) =>
+    each.status === "fulfilled" ? "taken" : each.reason.code
+  );
+  const refused = "precondition-failed";
+  assertEquals(codes, ["taken", "taken", refused, "taken", refused, "taken"]);
+  assertEquals((await connection.declare(queue)).messageCount, 4);
+});

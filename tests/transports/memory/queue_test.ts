@@ -1,0 +1,25 @@
+import { assertEquals } from "@std/assert";
+import { Kept } from "../../../transports/memory/kept.ts";
+import { MemoryQueue } from "../../../transports/memory/queue.ts";
+import { Slab } from "../../../model/slab.ts";
+import { messageTo } from "../../support/redis_transport.ts";
+
+const SLAB = new Slab();
+
+Deno.test("memory: what is due at the same moment comes in the order of its puts", () => {
+  const queue = new MemoryQueue("q", {}, 0);
+  const dueAt = [5, 5, 3, 5, 3, 4];
+  for (const [sequence, due] of dueAt.entries()) {
+    queue.push({
+      message: new Kept(messageTo("", "q"), SLAB),
+      sequence,
+      expiresAt: Infinity,
+      dueAt: due,
+      deliveryCount: 0,
+    }, 0);
+  }
+  assertEquals([queue.size, queue.nextAt()], [0, 3]);
+  queue.pass(10);
+  const taken = dueAt.map(() => queue.take()?.sequence);
+  assertEquals(taken, [2, 4, 5, 0, 1, 3]);
+});

@@ -1,0 +1,318 @@
+/** What a script does takes moments, however much there is; and sums are kept, not counted. */
+
+import { assert, assertEquals } from "@std/assert";
+import { Queue } from "@dashi/mq";
+import {
+  bindingOf,
+  exchangeOf,
+  messageTo,
+  openTransport,
+  queueOf,
+} from "../../support/redis_transport.ts";
+import { connectTo, pause, Raw, test } from "../../support/redis.ts";
+import { ALL } from "../../support/targets.ts";
+
+/** Of a slow log that begins now: a script that took longer holds up everybody. */
+async function watchScripts(raw: Raw): Promise<void> {
+  // What is not done in pieces takes far longer; a machine that is busy with other work, less.
+  await raw.send("CONFIG", "SET", "slowlog-log-slower-than", 1_500_000);
+  await raw.send("CONFIG", "RESETSTAT");
+  await raw.send("SLOWLOG", "RESET");
+}
+
+test(
+  "thousands are given back behind thousands that were requeued, in moments and in order",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using connection = connectTo(server.url);
+    const count = 3000;
+    const queue = new Queue("jobs");
+    const producer = connection.producer<number>({ declare: [queue] });
+    await Promise.all(
+      Array.from(
+        { length: 2 * count },
+        (_, i) => producer.publish(i, { routingKey: queue.name }),
+      ),
+    );
+    const consumer = connection.consumer<number>(queue, {
+      prefetch: 2 * count,
+    });
+    const held = [];
+    for await (const message of consumer) {
+      held.push(message);
+      if (held.length === 2 * count) break;
+    }
+    await watchScripts(raw);
+    await Promise.all(held.slice(0, count).map((each) => each.requeue()));
+    await Promise.all(held.slice(count).map((each) => each.requeue()));
+    assertEquals(await raw.number("SLOWLOG", "LEN"), 0);
+    const texts = await raw.texts("LRANGE", queue.name, 0, -1);
+    const order = texts.map((text) => Number(atob(JSON.parse(text).body)));
+    assertEquals(order.length, 2 * count);
+    assertEquals(new Set(order).size, 2 * count);
+    // Of so much as can be moved in a moment: what was first is first.
+    assertEquals(
+      order.reverse().slice(0, 1000),
+      Array.from({ length: 1000 }, (_, i) => i),
+    );
+  },
+  { arguments: ["--appendonly", "no"] },
+);
+
+test(
+  "what becomes due all at once comes in pieces, and all of it",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    const count = 10_000;
+    const queue = new Queue("later");
+    await using connection = connectTo(server.url);
+    await connection.declare(queue);
+    await connection.producer<number>().publish(-1, {
+      routingKey: queue.name,
+      delay: 60_000,
+    });
+    const [one = ""] = await raw.texts("ZRANGE", "dashi.delayed.later", 0, 0);
+    for (let i = 0; i < count; i += 1000) {
+      const members = Array.from(
+        { length: 1000 },
+        (_, j) => [1, one.replace(/:[^:]*:/, `:${i + j}:`)],
+      );
+      await raw.send("ZADD", "dashi.delayed.later", ...members.flat());
+    }
+    await raw.send("ZADD", "dashi.due", 1, "later");
+    await watchScripts(raw);
+    let got = 0;
+    for await (const message of connection.consumer(queue, { autoAck: true })) {
+      if (++got === count) break;
+      void message;
+    }
+    assertEquals(await raw.number("SLOWLOG", "LEN"), 0);
+  },
+  { arguments: ["--appendonly", "no"] },
+);
+
+test("x-max-length-bytes holds by sums that are kept, whatever takes and puts", async (server) => {
+  await using raw = new Raw(server.port);
+  const queue = new Queue("bytes", { maxLengthBytes: 1000 });
+  await using connection = connectTo(server.url);
+  const producer = connection.producer<Uint8Array>({ declare: [queue] });
+  const publish = (
+    size: number,
+    rest: { expiration?: number; delay?: number } = {},
+  ) =>
+    producer.publish(new Uint8Array(size), { routingKey: queue.name, ...rest });
+  const sizes = async () =>
+    (await raw.texts("LRANGE", queue.name, 0, -1))
+      .map((text) => atob(JSON.parse(text).body).length);
+  const kept = async () => {
+    const [count, sum] = String(await raw.send("HGET", "dashi.sizes", "bytes"))
+      .split(":").map(Number);
+    return { count, sum };
+  };
+  const assertKept = async () => {
+    const all = await sizes();
+    assertEquals(await kept(), {
+      count: all.length,
+      sum: all.reduce((sum, each) => sum + each, 0),
+    });
+  };
+  for (const size of [301, 302, 303]) await publish(size);
+  await assertKept();
+  await publish(500);
+  assertEquals(await sizes(), [500, 303]);
+  await assertKept();
+  // What is taken counts no more, and what goes back does again.
+  const iterator = connection.consumer<Uint8Array>(queue, { prefetch: 1 })
+    [Symbol.asyncIterator]();
+  const { value: first } = await iterator.next();
+  await assertKept();
+  await first?.requeue();
+  await iterator.return?.();
+  await assertKept();
+  await using transport = await openTransport(server.url);
+  const channel = await transport.openChannel();
+  await channel.purgeQueue(queue.name);
+  await publish(10, { expiration: 1 });
+  await pause(20);
+  await publish(990, { delay: 1 });
+  while ((await sizes()).join() !== "990") {
+    await pause(20);
+    await connection.declare(queue);
+  }
+  await publish(10);
+  assertEquals(await sizes(), [10, 990]);
+  await assertKept();
+  // Kombu neither knows of the sum nor keeps it.
+  const [last = ""] = await raw.texts("LRANGE", queue.name, 0, 0);
+  await raw.send("RPOP", queue.name);
+  await raw.send("LPUSH", queue.name, ...Array(5).fill(last));
+  await publish(900);
+  await assertKept();
+  await publish(41);
+  assertEquals(await sizes(), [41, 900, 10, 10, 10, 10, 10]);
+  await channel.deleteQueue(queue.name);
+  assertEquals(await raw.number("EXISTS", "dashi.sizes"), 0);
+});
+
+test("what was unsettled of a deleted queue does not reach a new one of its name", async (server) => {
+  await using raw = new Raw(server.port);
+  await using transport = await openTransport(server.url);
+  const channel = await transport.openChannel();
+  for (const how of ["requeued", "closed", "lost"]) {
+    const queue = new Queue(`again-${how}`);
+    await using holder = connectTo(server.url);
+    await using other = connectTo(server.url);
+    const producer = other.producer<number>({ declare: [queue] });
+    await producer.publish(1, { routingKey: queue.name });
+    const iterator = holder.consumer<number>(queue)[Symbol.asyncIterator]();
+    const { value: message } = await iterator.next();
+    assert(message !== undefined);
+    await channel.deleteQueue(queue.name);
+    await other.declare(queue);
+    if (how === "requeued") await message.requeue();
+    else if (how === "closed") await holder.close({ drainTimeout: 1 });
+    else {
+      await raw.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+      await holder.connect();
+      await other.connect();
+    }
+    while (await raw.number("HLEN", "unacked") > 0) await pause(20);
+    assertEquals(await raw.number("LLEN", queue.name), 0, how);
+  }
+});
+
+/** How many queues the table has. */
+const COUNT = ALL ? 100_000 : 30_000;
+
+test(
+  `tables of ${COUNT} queues, and sets as large, are read, mended and changed in moments`,
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using first = await openTransport(server.url, {}, 60_000);
+    const channel = await first.openChannel();
+    await channel.declareExchange(exchangeOf("ex"));
+    await channel.declareQueue(queueOf("queue-0"));
+    await channel.bind(bindingOf("ex", "queue-0", "key-0"));
+    const [record, sources] = await raw.texts(
+      ...["HMGET", "dashi.topology", "queue queue-0", "sources queue-0"],
+    );
+    for (let i = 1; i < COUNT; i += 1000) {
+      await raw.send(
+        "EVAL",
+        `for i = ARGV[3], ARGV[3] + 999 do
+          local record = string.gsub(ARGV[1], 'queue%-0', 'queue-' .. i)
+          redis.call('HSET', 'dashi.topology', 'queue queue-' .. i, record)
+          if i < 20000 then
+            redis.call('HSET', 'dashi.topology', 'sources queue-' .. i, ARGV[2])
+            for _, key in ipairs({'_kombu.binding.', '_kombu.binding_permanent.', 'dashi.bound.'}) do
+              redis.call('SADD', key .. 'ex', 'key-' .. i .. '\\6\\22\\6\\22queue-' .. i)
+            end
+          end
+        end`,
+        ...[0, record ?? "", sources ?? "", i],
+      );
+    }
+    const last = `queue-${COUNT - 1}`;
+    await watchScripts(raw);
+    await using second = await openTransport(server.url, {}, 60_000);
+    const other = await second.openChannel();
+    assertEquals((await other.checkQueue(last)).name, last);
+    for (const key of ["key-1", "key-19999"]) {
+      await other.publish(messageTo("ex", key));
+    }
+    await other.bind(bindingOf("ex", last, "late"));
+    await other.publish(messageTo("ex", "late"));
+    for (const queue of ["queue-1", "queue-19999", last]) {
+      assertEquals(await raw.number("LLEN", queue), 1, queue);
+    }
+    assertEquals(await raw.number("SLOWLOG", "LEN"), 0);
+    const stats = String(await raw.send("INFO", "commandstats"));
+    assert(!/cmdstat_(hgetall|smembers):/.test(stats), stats);
+    // What a sweep or an eviction took away comes back as a whole: nobody is to see a part.
+    await raw.send("DEL", "_kombu.binding.ex");
+    await other.publish(messageTo("ex", "key-2"));
+    assertEquals(await raw.number("LLEN", "queue-2"), 1);
+    assertEquals(await raw.number("SCARD", "_kombu.binding.ex"), 20_001);
+    await other.deleteExchange("ex");
+    assertEquals(await raw.number("EXISTS", "dashi.bound.ex"), 0);
+  },
+  { arguments: ["--appendonly", "no"], patience: 180_000 },
+);
+
+test(
+  "a message for thousands of queues comes to all of them, and no call has more",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using transport = await openTransport(server.url, {}, 60_000);
+    const channel = await transport.openChannel();
+    await channel.declareExchange(exchangeOf("ex"));
+    const members = Array.from(
+      { length: 2500 },
+      (_, i) => `key\x06\x16\x06\x16queue-${i}`,
+    );
+    await raw.send("SADD", "_kombu.binding.ex", ...members);
+    await raw.send("CONFIG", "RESETSTAT");
+    await Promise.all(
+      Array.from({ length: 6 }, () => channel.publish(messageTo("ex", "key"))),
+    );
+    for (const i of [0, 2499]) {
+      assertEquals(await raw.number("LLEN", `queue-${i}`), 6);
+    }
+    const stats = String(await raw.send("INFO", "commandstats"));
+    assertEquals(/cmdstat_lpush:calls=(\d+)/.exec(stats)?.[1], "15000");
+  },
+  { arguments: ["--appendonly", "no"] },
+);
+
+test("what a length limit pushes out goes at once where nobody is to have it", async (server) => {
+  await using raw = new Raw(server.port);
+  await using transport = await openTransport(server.url);
+  const channel = await transport.openChannel();
+  await channel.publish(messageTo("", "q"));
+  const [text] = await raw.texts("LRANGE", "q", 0, 0);
+  await raw.send("LPUSH", "q", ...Array(5000).fill(text));
+  await channel.declareQueue(queueOf("q", { "x-max-length": 10 }));
+  await raw.send("CONFIG", "RESETSTAT");
+  let count = 0;
+  while (await raw.number("LLEN", "q") > 10) {
+    await channel.publish(messageTo("", "q"));
+    count++;
+  }
+  assert(count > 1 && count < 20, `${count}`);
+  // Nothing was held meanwhile.
+  const stats = String(await raw.send("INFO", "commandstats"));
+  assert(!stats.includes("cmdstat_hset:"), stats);
+});
+
+test(
+  "of large messages a script takes one, and not as many as are wanted",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using connection = connectTo(server.url);
+    const count = 20;
+    const queue = new Queue("large");
+    const producer = connection.producer<Uint8Array>({ declare: [queue] });
+    const body = new Uint8Array(2 ** 20);
+    for (let i = 0; i < count; i++) {
+      body[0] = i;
+      await producer.publish(body, { routingKey: queue.name });
+    }
+    await raw.send("CONFIG", "RESETSTAT");
+    const seen: number[] = [];
+    for await (
+      const { payload } of connection.consumer<Uint8Array>(queue, {
+        prefetch: count,
+      })
+    ) {
+      seen.push(payload[0] ?? -1);
+      if (seen.length === count) break;
+    }
+    assertEquals(seen, Array.from({ length: count }, (_, i) => i));
+    const stats = String(await raw.send("INFO", "commandstats"));
+    const calls = (name: string) =>
+      Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, "m").exec(stats)?.[1]);
+    // Four at a time, and up to 4 MB in one script, it were five or six.
+    assert(calls("hset") >= count, `${calls("hset")} scripts have taken`);
+  },
+  { arguments: ["--appendonly", "no"] },
+);

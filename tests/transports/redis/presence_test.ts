@@ -1,0 +1,140 @@
+/** Consumers that come and go are no reason to route anew. */
+
+import { assert, assertEquals } from "@std/assert";
+import { Proxy } from "../../support/proxy.ts";
+import { Raw, test } from "../../support/redis.ts";
+import {
+  bindingOf,
+  CONSUME,
+  exchangeOf,
+  messageTo,
+  openTransport,
+  queueOf,
+} from "../../support/redis_transport.ts";
+
+/** How many scripts and pushes clients have sent. */
+async function sent(raw: Raw): Promise<number> {
+  const stats = String(await raw.send("INFO", "commandstats"));
+  let sum = 0;
+  for (const name of ["eval", "evalsha"]) {
+    sum += Number(
+      new RegExp(`^cmdstat_${name}:calls=(\\d+)`, "m").exec(stats)?.[1] ?? 0,
+    );
+  }
+  return sum;
+}
+
+for (
+  const [type, exchange, key] of [
+    ["topic", "ex", "a.b"],
+    ["fanout", "ex", ""],
+    ["direct", "", "target"],
+  ] as const
+) {
+  const where = exchange === "" ? "a queue" : `a ${type} exchange`;
+  test(`100 publishes to ${where} cost 105 scripts at most, though a consumer comes and goes before each`, async (server) => {
+    await using raw = new Raw(server.port);
+    await using one = await openTransport(server.url);
+    await using two = await openTransport(server.url);
+    const [mine, theirs] = [await one.openChannel(), await two.openChannel()];
+    await mine.declareQueue(queueOf("target"));
+    await mine.declareQueue(queueOf("other"));
+    if (exchange !== "") {
+      await mine.declareExchange(exchangeOf(exchange, type));
+      await mine.bind(bindingOf(exchange, "target", key));
+    }
+    let scripts = 0;
+    for (let i = 0; i < 100; i++) {
+      const queue = i % 2 === 0 ? "other" : "target";
+      const subscription = await theirs.consume(queue, () => {}, {
+        ...CONSUME,
+        prefetch: 1,
+      });
+      await subscription[Symbol.asyncDispose]();
+      const before = await sent(raw);
+      const outcome = await mine.publish({
+        ...messageTo(exchange, key),
+        mandatory: true,
+      });
+      assertEquals(outcome.type, "accepted");
+      scripts += await sent(raw) - before;
+    }
+    assert(scripts <= 105, `${scripts} scripts`);
+    const count = await raw.number("LLEN", "target");
+    const unacked = await raw.number("HLEN", "unacked");
+    assertEquals(count + unacked, 100);
+  });
+}
+
+test("a fanout exchange puts into a queue of somebody else's from the moment one of ours consumes it, and no longer", async (server) => {
+  await using raw = new Raw(server.port);
+  await using one = await openTransport(server.url);
+  await using two = await openTransport(server.url);
+  const [mine, theirs] = [await one.openChannel(), await two.openChannel()];
+  await mine.declareExchange(exchangeOf("ex", "fanout"));
+  const sep = "\x06\x16";
+  await raw.send("SADD", "_kombu.binding.ex", `${sep}${sep}kombus`);
+  const published = async () => {
+    await mine.publish(messageTo("ex", ""));
+    return await raw.number("LLEN", "kombus");
+  };
+  assertEquals(await published(), 0);
+  for (let i = 0; i < 3; i++) {
+    const got = Promise.withResolvers<void>();
+    const subscription = await theirs.consume(
+      "kombus",
+      () => got.resolve(),
+      { ...CONSUME, noAck: true },
+    );
+    await mine.publish(messageTo("ex", ""));
+    await got.promise;
+    await subscription[Symbol.asyncDispose]();
+    assertEquals(await published(), 0, `after consumer ${i}`);
+  }
+});
+
+test("connections that declare at the same time do not make each other begin anew", async (server) => {
+  await using raw = new Raw(server.port);
+  const count = 40;
+  const connections = await Promise.all(
+    Array.from({ length: count }, () => openTransport(server.url)),
+  );
+  try {
+    const channels = await Promise.all(
+      connections.map((each) => each.openChannel()),
+    );
+    await channels[0]?.declareExchange(exchangeOf("ex"));
+    const before = await sent(raw);
+    await Promise.all(channels.map(async (channel, i) => {
+      await channel.declareQueue(queueOf(`q${i}`));
+      await channel.bind(bindingOf("ex", `q${i}`, "k"));
+      await channel.consume(`q${i}`, () => {}, { ...CONSUME, prefetch: 1 });
+    }));
+    const each = (await sent(raw) - before) / count;
+    assert(each <= 15, `${each} scripts for each connection`);
+    const outcome = await channels[1]?.publish(messageTo("ex", "k"));
+    assertEquals(outcome, { type: "accepted", queues: count });
+  } finally {
+    await Promise.all(connections.map((each) => each[Symbol.asyncDispose]()));
+  }
+});
+
+test("160 queues are declared and bound at a round trip of 100 ms in the time of a few, and all get what is published", async (server) => {
+  await using proxy = Proxy.to(server.url);
+  await using connection = await openTransport(proxy.urlOf(server.url));
+  const channel = await connection.openChannel();
+  await channel.declareExchange(exchangeOf("ex"));
+  proxy.delay(50);
+  const began = performance.now();
+  const queues = Array.from({ length: 160 }, (_, i) => `q${i}`);
+  await Promise.all(queues.map(async (name) => {
+    await channel.declareQueue(queueOf(name));
+    await channel.bind(bindingOf("ex", name, "k"));
+  }));
+  // One by one they took four round trips each: a minute.
+  const seconds = (performance.now() - began) / 1000;
+  assert(seconds < 20, `${seconds} s`);
+  proxy.delay(0);
+  const outcome = await channel.publish(messageTo("ex", "k"));
+  assertEquals(outcome, { type: "accepted", queues: 160 });
+});
