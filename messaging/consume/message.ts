@@ -112,6 +112,12 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#source.noAck;
   }
 
+  /** Whether its queue has one active consumer at a time: what is written again loses its place. */
+  get isOrdered(): boolean {
+    const { declared } = this.#source;
+    return declared?.arguments["x-single-active-consumer"] === true;
+  }
+
   /** Whether it lies in a stream, which all its readers read: nothing is put there again for one of them. */
   get isOfStream(): boolean {
     return this.receivedHeaders["x-stream-offset"] !== undefined;

@@ -135,14 +135,16 @@ export class Runner<T> {
   /**
    * Whether its handler may have ended its process. Where nobody has asked for a policy no
    * more is written again than was in hand when a process like this one ended: that was
-   * begun with in the order of the queue, and so it comes first of what comes again.
+   * begun with in the order of the queue, and so it comes first of what comes again. In a
+   * queue of a single active consumer nothing loses its place for it.
    */
   #judge(message: ReceivedMessage<T>): Verdict {
     const { retry } = this.#options;
     if (retry === false || message.autoAcked) return CALL;
     if (retry !== undefined) return judge(retry, message, true);
     this.#comingAgain = message.redelivered ? this.#comingAgain + 1 : 0;
-    const begins = this.#comingAgain <= this.#concurrency;
+    const begins = this.#comingAgain <= this.#concurrency &&
+      !message.isOrdered;
     const verdict = judge(DEFAULT_RETRY, message, begins);
     return verdict.type !== "call" && message.isOfStream ? CALL : verdict;
   }

@@ -265,7 +265,11 @@ export class BeanstalkStore implements Store {
     });
     if (lost) return { type: "lost" };
     const result = await this.#putter.put(items, { deadline });
-    await this.#remove([instead], { deadline });
+    // It is put: late or not, the other one goes.
+    await this.#jobs.settle([instead], deleteCommand, {
+      deadline,
+      action: "remove messages",
+    });
     return result;
   }
 

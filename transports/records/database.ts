@@ -38,7 +38,10 @@ export class Database {
     range: Range,
     options?: CallOptions,
   ): Promise<readonly Row[]> {
-    return this.#records.list(range, { ...options, action });
+    const refusal = this.#limits.refusal(options, action);
+    return refusal === undefined
+      ? this.#records.list(range, { ...options, action })
+      : Promise.reject(refusal);
   }
 
   /** Lists all ids of a range, page by page. */
@@ -64,6 +67,7 @@ export class Database {
     options?: CallOptions,
   ): Promise<readonly FullRow[]> {
     if (ids.length === 0) return [];
+    this.#limits.check(options, () => action);
     return (await this.#records.read(ids, { ...options, action })).filter(
       isFull,
     );
@@ -76,6 +80,7 @@ export class Database {
     revision: string,
     options?: CallOptions,
   ): Promise<FullRow | "same" | undefined> {
+    this.#limits.check(options, () => action);
     const call = { ...options, action };
     if (this.#records.readUnless !== undefined) {
       const found = await this.#records.readUnless(id, revision, call);

@@ -167,6 +167,7 @@ export class RecordsStore implements Store {
     of: TopologyKey,
     options?: CallOptions,
   ): Promise<TopologyView> {
+    this.#waits.check(options, () => "read what is declared");
     const view = await this.#look(options);
     if (of.type === "queue") await this.#declarations.use(of.name, options);
     return view;
@@ -220,6 +221,7 @@ export class RecordsStore implements Store {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
+    this.#waits.check(options, () => "settle messages");
     const released = this.#unacked.release(reservations);
     return await this.#bounded(released, options, "settle messages");
   }

@@ -1,5 +1,5 @@
 import type { Limits } from "../../async/limits.ts";
-import { PublishError } from "../../model/errors.ts";
+import { PublishError, TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import {
@@ -82,7 +82,12 @@ export class Putter {
     const stale = results.find(({ type }) => type === "stale");
     if (stale !== undefined) return stale;
     if (instead !== undefined) {
-      await this.#settlements.settle([instead], "remove", options);
+      // It is put: late or not, the other one goes.
+      const removing = this.#settlements.settle([instead], "remove");
+      await this.#limits.wait(removing, options, () =>
+        new TimeoutError(
+          "Cannot remove a message in time that another was put instead of",
+        ));
     }
     return PUT;
   }
