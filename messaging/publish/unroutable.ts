@@ -23,7 +23,8 @@ export function unroutable(
       `Cannot publish to exchange "${exchange}" with routing key "${routingKey}": no queue took the message (${replyText}), and it is mandatory`,
     );
   }
-  const meant = outcome.nearest ?? nearest(routingKey, declared);
+  const others = [...declared].filter((name) => name !== routingKey);
+  const meant = outcome.nearest ?? nearest(routingKey, others);
   return new UnroutableError(
     `Cannot publish to queue "${routingKey}": there is no such queue (${replyText})${
       meant === undefined

@@ -21,6 +21,9 @@ import {
 } from "./delay.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 
+/** Of an error of a binding: the exchange is missing that it goes from. */
+const NO_DELIVERY_EXCHANGE = `there is no exchange "${DELIVERY_EXCHANGE}"`;
+
 /** Publishes without a delay. */
 export type Publish = (
   message: Publishing,
@@ -173,7 +176,7 @@ export class Delays {
         await channel.bind(targetBinding(target), call);
       } catch (error) {
         if (!(error instanceof NotFoundError)) throw error;
-        if (wasDeclared && error.message.includes(`'${DELIVERY_EXCHANGE}'`)) {
+        if (wasDeclared && error.message.includes(NO_DELIVERY_EXCHANGE)) {
           this.#declared = false;
           continue;
         }

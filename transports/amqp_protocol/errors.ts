@@ -14,6 +14,9 @@ import {
 import { cannotConnect } from "../connection_errors.ts";
 import type { Failure } from "./failure.ts";
 
+/** RabbitMQ's words for what is not there. */
+const MISSING = /^NOT_FOUND - no (queue|exchange) '(.*?)' in vhost/;
+
 /**
  * Translates what went wrong with one call or with its channel.
  *
@@ -29,11 +32,13 @@ export function channelError(
   const details: ErrorDetails = { cause, replyCode: reply };
   switch (reply) {
     case "not-found": {
-      const [, kind] = /^NOT_FOUND - no (queue|exchange) '/.exec(text) ?? [];
+      const [, kind, name] = MISSING.exec(text) ?? [];
       if (kind === undefined) return new NotFoundError(message, details);
-      // In the words of every other broker; the broker's own are long, and say no more.
+      // In the words of every other broker. A binding has two ends: which of them is missing?
+      const isBinding = /^(?:un)?bind /.test(action);
+      const missing = isBinding ? `${kind} "${name}"` : `such ${kind}`;
       return new NotFoundError(
-        `Cannot ${action}: there is no such ${kind}; declare it first`,
+        `Cannot ${action}: there is no ${missing}; declare it first`,
         details,
       );
     }
