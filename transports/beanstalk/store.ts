@@ -266,10 +266,8 @@ export class BeanstalkStore implements Store {
     if (lost) return { type: "lost" };
     const result = await this.#putter.put(items, { deadline });
     // It is put: late or not, the other one goes.
-    await this.#jobs.settle([instead], deleteCommand, {
-      deadline,
-      action: "remove messages",
-    });
+    const removal = { deadline, action: "remove messages" };
+    await this.#jobs.settle([instead], deleteCommand, removal);
     return result;
   }
 
