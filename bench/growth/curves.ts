@@ -174,22 +174,34 @@ const QUEUES: readonly Curve[] = [
   },
 ];
 
-/** A queue with so many messages. */
-async function filled(
+/** What {@linkcode filled} makes. */
+export interface Filled {
+  readonly connection: Connection;
+  readonly queue: Queue;
+  /** Publishes one more. */
+  publish(index: number): Promise<void>;
+  /** Deletes the queue, and closes the connection. */
+  clean(): Promise<void>;
+}
+
+/** A queue with so many messages, of 16 bytes where none are given, and published so many at once. */
+export async function filled(
   place: Place,
   count: number,
-  options: { readonly delay?: (index: number) => number } = {},
-) {
+  options: {
+    readonly delay?: (index: number) => number;
+    readonly body?: Uint8Array;
+    readonly window?: number;
+  } = {},
+): Promise<Filled> {
+  const { body = BODY, delay, window } = options;
   const connection = await place.open();
   const queue = new Queue(place.fresh("queue"));
   const producer = connection.producer({ queue });
   await connection.declare(queue);
   const publish = (i: number) =>
-    producer.publish(
-      BODY,
-      options.delay === undefined ? {} : { delay: options.delay(i) },
-    );
-  await each(count, publish);
+    producer.publish(body, delay === undefined ? {} : { delay: delay(i) });
+  await each(count, publish, window);
   const clean = async () => {
     await connection.queue(queue.name).delete();
     await connection.close();

@@ -3,9 +3,15 @@
 import { Redis } from "ioredis";
 import { Exchange, Queue } from "@dashi/mq";
 import { type Curve, each, type Place } from "./curve.ts";
+import { filled } from "./curves.ts";
 
 const BODY = new Uint8Array(16);
 const ON = ["redis"];
+
+/** Lets time pass. */
+function pause(duration: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, duration));
+}
 
 /** Commands that Redis ran, those of scripts included, and scripts, while something was done. */
 async function counted(
@@ -59,19 +65,16 @@ const BLOCKED: readonly Curve[] = [
     goal: 20,
     on: ON,
     measure: async (place, size) => {
-      const connection = await place.open();
-      const queue = new Queue(place.fresh("queue"));
-      const producer = connection.producer({ queue });
       const body = new Uint8Array(size * 1024);
-      await each(100, () => producer.publish(body), 10);
+      const filling = { body, window: 10 };
+      const { connection, queue, clean } = await filled(place, 100, filling);
       const consumer = connection.consumer(queue, { prefetch: 100 });
       let seen = 0;
       const took = await longest(place, () =>
         consumer.run(() => {
           if (++seen === 100) void consumer.cancel();
         }));
-      await connection.queue(queue.name).delete();
-      await connection.close();
+      await clean();
       return took;
     },
   },
@@ -82,18 +85,14 @@ const BLOCKED: readonly Curve[] = [
     goal: 20,
     on: ON,
     measure: async (place, size) => {
-      const connection = await place.open();
-      const queue = new Queue(place.fresh("queue"));
-      const producer = connection.producer({ queue });
-      await each(size, () => producer.publish(BODY));
+      const { connection, queue, clean } = await filled(place, size);
       const other = connection.clone();
       let seen = 0;
       for await (const _ of other.consumer(queue, { prefetch: size })) {
         if (++seen === size) break;
       }
       const took = await longest(place, () => other.close({ drainTimeout: 1 }));
-      await connection.queue(queue.name).delete();
-      await connection.close();
+      await clean();
       return took;
     },
   },
@@ -172,10 +171,10 @@ const COUNTS: readonly Curve[] = [
       await connection.declare(
         names.map((name) => new Queue(name, { autoDelete: true })),
       );
-      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await pause(1000);
       const { commands } = await counted(
         place,
-        () => new Promise((resolve) => setTimeout(resolve, 10_000)),
+        () => pause(10_000),
       );
       await connection.close();
       await Promise.allSettled(running);
@@ -203,7 +202,7 @@ const COUNTS: readonly Curve[] = [
         heard = resolve;
         await publisher.send(queue, BODY);
         await promise;
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await pause(20);
       };
       await each(5, send, 1);
       const { commands } = await counted(place, () => each(50, send, 1));
