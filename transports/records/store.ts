@@ -193,7 +193,7 @@ export class RecordsStore implements Store {
     }
     const written = await this.#putter.put(items, options);
     if (instead !== undefined) {
-      const [lost] = await this.#remove([instead], options);
+      const [lost] = await this.#goOnRemoving([instead], options);
       if (lost !== undefined) {
         const takingBack = this.#putter.takeBack(written);
         await this.#bounded(takingBack, options, "take back messages");
@@ -207,6 +207,15 @@ export class RecordsStore implements Store {
   }
 
   async #remove(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    this.#waits.check(options, () => "settle messages");
+    return await this.#goOnRemoving(reservations, options);
+  }
+
+  /** Removes messages as the last step of a call: it begins even if the deadline has passed meanwhile. */
+  async #goOnRemoving(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
@@ -230,7 +239,7 @@ export class RecordsStore implements Store {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    await this.#bounded(this.#leases.renew(), options, "renew a lease");
+    await this.#renewLease(options);
     const lost = reservations.filter((each) =>
       each instanceof RecordReservation &&
       each.row.fields.holder !== this.#leases.name
@@ -239,13 +248,18 @@ export class RecordsStore implements Store {
     return lost;
   }
 
+  async #renewLease(options?: CallOptions): Promise<void> {
+    this.#waits.check(options, () => "renew a lease");
+    await this.#bounded(this.#leases.renew(), options, "renew a lease");
+  }
+
   async #addToQuarantine(
     all: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     const ours = all.filter((each) => each instanceof RecordReservation);
     await this.#aside.add(ours, options);
-    return await this.#remove(all, options);
+    return await this.#goOnRemoving(all, options);
   }
 
   async #listQuarantine(
@@ -274,7 +288,7 @@ export class RecordsStore implements Store {
     ttl: number,
     options?: CallOptions,
   ): Promise<readonly string[]> {
-    await this.#bounded(this.#leases.renew(), options, "renew a lease");
+    await this.#renewLease(options);
     this.#receiver.stopIfIdle();
     await this.#look(options);
     return await this.#receiver.sweep(ttl, options);
