@@ -22,6 +22,13 @@ import type { CloseReason } from "../../transports/transport.ts";
 import { resources } from "../support/leaks.ts";
 import { Proxy } from "../support/proxy.ts";
 import { changed } from "../support/stores.ts";
+import { ALL } from "../support/targets.ts";
+
+/** Bytes that a half may add to the heap, as many as came before it: caches fill. */
+export const NOISE: number = (ALL ? 0.5 : 1) * 1024 * 1024;
+
+/** How many halves there may be more. */
+const MORE = 2;
 
 /** What there is at one moment. */
 export interface Mark {
@@ -37,12 +44,13 @@ export interface Mark {
 
 /** What a mode has grown by. */
 export interface Growth {
-  /** How many cycles there were between the first and the last mark: half of them before the second. */
+  /** How many cycles there were between the first and the last mark. */
   readonly count: number;
   readonly seconds: number;
   /** How many connections were made, where they are counted. */
   readonly connections: number | undefined;
   readonly begin: Mark;
+  /** Before the last half. */
   readonly half: Mark;
   readonly end: Mark;
 }
@@ -219,7 +227,11 @@ function handles(): number {
   }
 }
 
-/** A fifth first, in which what is made once is made; then two halves, equally many. */
+/**
+ * A fifth first, in which what is made once is made; then two halves, equally many.
+ * A table that doubles adds a megabyte at once, and what leaks is left by each half: one
+ * that adds more than noise is tried again.
+ */
 async function grow(
   cycle: Cycle,
   count: number,
@@ -240,13 +252,18 @@ async function grow(
   const before = cycle.connections?.();
   const begin = await mark(cycle);
   const first = await repeat(Math.ceil(count / 2), 0.45);
-  const half = await mark(cycle);
-  const second = await repeat(first, Infinity);
-  const end = await mark(cycle);
+  let half = await mark(cycle);
+  let done = first + await repeat(first, Infinity);
+  let end = await mark(cycle);
+  for (let i = 0; i < MORE && end.bytes - half.bytes >= NOISE; i++) {
+    half = end;
+    done += await repeat(first, Infinity);
+    end = await mark(cycle);
+  }
   const after = cycle.connections?.();
   await cycle.end();
   return {
-    count: first + second,
+    count: done,
     seconds: (performance.now() - began) / 1000,
     connections: before === undefined || after === undefined
       ? undefined
