@@ -2,6 +2,9 @@
 
 import { BSON } from "mongodb";
 
+/** What a server answers, or is asked: a document. */
+export type Answer = Readonly<Record<string, unknown>>;
+
 /** What a server says that is no primary any more. */
 export interface StepDown {
   readonly code: number;
@@ -15,9 +18,15 @@ const OP_MSG = 2013;
 export class MongodbRelay implements AsyncDisposable {
   /** The commands that were refused, by name. */
   readonly refused: string[] = [];
-  /** Says whether a command is to be refused, by its name, and how; with `"silence"` it is never answered. */
-  refuse: (command: string) => StepDown | "silence" | undefined = () =>
-    undefined;
+  /**
+   * Says whether a command is to be answered in the server's place, by its name, who asks
+   * and the document, and how; with `"silence"` it is never answered.
+   */
+  refuse: (
+    command: string,
+    client: Deno.Conn,
+    asked: Answer,
+  ) => StepDown | Answer | "silence" | undefined = () => undefined;
   readonly #listener: Deno.TcpListener;
   readonly #target: { readonly hostname: string; readonly port: number };
   readonly #open = new Set<Deno.Conn>();
@@ -35,6 +44,11 @@ export class MongodbRelay implements AsyncDisposable {
   urlOf(url: string): string {
     const { host } = new URL(url);
     return url.replace(host, `127.0.0.1:${this.#listener.addr.port}`);
+  }
+
+  /** Closes all connections. */
+  cut(): void {
+    for (const each of this.#open) close(each);
   }
 
   async #serve(): Promise<void> {
@@ -76,13 +90,14 @@ export class MongodbRelay implements AsyncDisposable {
         if (bytes.length < length) break;
         const message = bytes.subarray(0, length);
         bytes = bytes.slice(length);
-        const command = commandOf(message);
-        const stepDown = this.refuse(command);
-        if (stepDown === undefined) await writer.write(message);
+        const asked = askedBy(message);
+        const [command = ""] = Object.keys(asked);
+        const answer = this.refuse(command, client, asked);
+        if (answer === undefined) await writer.write(message);
         else {
           this.refused.push(command);
-          if (stepDown === "silence") continue;
-          await client.write(answerTo(message, stepDown));
+          if (answer === "silence") continue;
+          await client.write(answerTo(message, answer));
         }
       }
     }
@@ -96,17 +111,19 @@ export class MongodbRelay implements AsyncDisposable {
   }
 }
 
-/** The name of the first field of a command. */
-function commandOf(message: Uint8Array): string {
+/** The document of a command; an empty one of the time before OP_MSG. */
+function askedBy(message: Uint8Array): Answer {
   const view = new DataView(message.buffer, message.byteOffset);
-  if (view.getInt32(12, true) !== OP_MSG) return "";
-  // Flags, the kind of section, the document's size, and the field's type.
-  const at = HEADER + 4 + 1 + 4 + 1;
-  return new TextDecoder().decode(message.subarray(at, message.indexOf(0, at)));
+  if (view.getInt32(12, true) !== OP_MSG) return {};
+  // Flags, and the kind of section.
+  const at = HEADER + 4 + 1;
+  const size = view.getInt32(at, true);
+  return BSON.deserialize(message.subarray(at, at + size));
 }
 
-function answerTo(message: Uint8Array, { code, codeName }: StepDown) {
-  const document = BSON.serialize({ ok: 0, errmsg: codeName, code, codeName });
+function answerTo(message: Uint8Array, said: StepDown | Answer) {
+  const { codeName: errmsg } = said;
+  const document = BSON.serialize({ ok: 0, errmsg, ...said });
   const answer = new Uint8Array(HEADER + 5 + document.length);
   const view = new DataView(answer.buffer);
   const asked = new DataView(message.buffer, message.byteOffset);

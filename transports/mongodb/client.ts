@@ -375,9 +375,13 @@ class Driver implements MongodbClient {
       return await call;
     } catch (error) {
       // One that was lost is closed afterwards: what waited there is to be tried again.
-      const failure = this.#closed && !this.#lost
-        ? { ...failureOf(error), kind: "closed" } as const
-        : failureOf(error);
+      const found = failureOf(error);
+      const failure: Failure = this.#closed && !this.#lost
+        ? { ...found, kind: "closed" }
+        // A login has worked before: with the next connection it may again.
+        : found.kind === "authentication"
+        ? { ...found, kind: "lost" }
+        : found;
       if (failure.kind === "lost") this.#lose(failure);
       throw new DriverFailure(failure);
     }

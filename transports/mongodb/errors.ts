@@ -160,6 +160,9 @@ const PASSING: ReadonlySet<unknown> = new Set([
   16500, // Cosmos DB: RequestRateTooLarge
 ]);
 
+/** What a server says to who is not logged in, or not any more; Atlas, by a code of its own. */
+const NOT_LOGGED_IN = /requires authentication|bad auth/i;
+
 /** What drivers and servers write on errors of that kind. */
 const PASSING_LABELS: readonly string[] = [
   "RetryableWriteError",
@@ -228,7 +231,9 @@ function kindOf(error: unknown, text: string): Failure["kind"] {
     return "lost";
   }
   if (code === 18) return "authentication";
-  if (code === 13 || code === 8000) return "forbidden";
+  if (code === 13 || code === 8000) {
+    return NOT_LOGGED_IN.test(text) ? "authentication" : "forbidden";
+  }
   if (code === 50 || code === 64) return "late";
   if (NOT_PRIMARY.has(code)) return "lost";
   return isPassing(error, code) ? "passing" : "refused";

@@ -2,7 +2,11 @@ import { Limits } from "../../async/limits.ts";
 import { mostSilence, Silence } from "../../async/silence.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { ConnectionError, MessagingError } from "../../model/errors.ts";
+import {
+  AuthenticationError,
+  ConnectionError,
+  MessagingError,
+} from "../../model/errors.ts";
 import {
   connectionClosed,
   lostBefore,
@@ -85,10 +89,8 @@ export class Requests {
         }
         if (hasCorrectedClock(error) && attempt === 0) continue;
         const translated = requestError(action, failure);
-        if (translated instanceof ConnectionError) {
-          this.onLost?.(translated);
-        }
-        throw translated;
+        if (!(translated instanceof ConnectionError)) throw translated;
+        throw this.#lose(translated);
       }
     }
   }
@@ -108,6 +110,21 @@ export class Requests {
       });
     for (const stop of this.#running) stop(reason);
     this.#limits.clear();
+  }
+
+  /** Tells of a loss, and says what of it a request tells; while it is dialled nothing is lost. */
+  #lose(error: ConnectionError): ConnectionError {
+    if (this.onLost === undefined) return error;
+    // The key has worked before: with the next connection it may again.
+    const lost = error instanceof AuthenticationError && !error.retryable
+      ? new ConnectionError(error.message, {
+        code: "connection-lost",
+        cause: error.cause,
+        outcome: "not-sent",
+      })
+      : error;
+    this.onLost(lost);
+    return lost;
   }
 
   /** Whoever gave up: it may be that nobody gets an answer any more. */
