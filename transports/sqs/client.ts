@@ -24,11 +24,7 @@ import type {
   ReceivedMessage,
   ReceiveSettings,
 } from "./port.ts";
-import {
-  type BatchAnswer,
-  type BatchResult,
-  resultOf,
-} from "./batch_result.ts";
+import { type BatchAnswer, type BatchResult, resultOf } from "./batches.ts";
 import { type Requests, text } from "./requests.ts";
 import { TopicClient } from "./topics_client.ts";
 

@@ -1,10 +1,11 @@
+import { Batchers } from "../../async/batcher.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { NotFoundError } from "../../model/errors.ts";
-import { Batcher } from "./batcher.ts";
+import { batchesOf } from "./batches.ts";
 import type { TopicClient } from "./topics_client.ts";
 import type { SendEntry } from "./entry.ts";
-import { sendError } from "./errors.ts";
+import { type Failure, sendError } from "./errors.ts";
 import { entityName, isFifo } from "./names.ts";
 import { MESSAGE_BYTES, type SqsSettings } from "./options.ts";
 import type { SqsQueue } from "./queues.ts";
@@ -16,9 +17,8 @@ const STATEMENT = "KombuManaged";
 export class Fanout {
   readonly #client: TopicClient;
   readonly #settings: SqsSettings;
-  readonly #limits: Limits;
   readonly #topics = new Map<string, string>();
-  readonly #batchers = new Map<string, Batcher<SendEntry>>();
+  readonly #batchers: Batchers<string, SendEntry, Failure | undefined>;
   /** Subscriptions' ARNs by exchange and queue. */
   readonly #subscriptions = new Map<string, string>();
 
@@ -34,7 +34,12 @@ export class Fanout {
     this.#onGone = onGone;
     this.#client = client;
     this.#settings = settings;
-    this.#limits = limits;
+    this.#batchers = new Batchers((topic) => ({
+      ...batchesOf(limits, `publish to topic "${topic}"`),
+      bytes: mostForTopics(settings),
+      bytesOf: (entry) => entry.body().length,
+      send: (entries, options) => client.publish(topic, entries, options),
+    }));
   }
 
   /** Creates an exchange's topic, or finds it; returns its ARN. */
@@ -100,8 +105,7 @@ export class Fanout {
   ): Promise<void> {
     const topic = await this.topic(exchange, options);
     try {
-      const failure = await this.#batcherOf(topic)
-        .add(entry, options);
+      const failure = await this.#batchers.add(topic, topic, entry, options);
       if (failure !== undefined) throw sendError(exchange, failure);
     } catch (error) {
       // Somebody deleted it.
@@ -114,28 +118,10 @@ export class Fanout {
   }
 
   #forget(exchange: string): void {
-    const topic = this.#topics.get(exchange);
-    if (topic !== undefined) this.#batchers.delete(topic);
     this.#topics.delete(exchange);
     for (const key of this.#subscriptions.keys()) {
       if (key.startsWith(keyOf(exchange, ""))) this.#subscriptions.delete(key);
     }
-  }
-
-  #batcherOf(topic: string): Batcher<SendEntry> {
-    let batcher = this.#batchers.get(topic);
-    if (batcher === undefined) {
-      batcher = new Batcher({
-        mostBytes: mostForTopics(this.#settings),
-        bytesOf: (entry) => entry.body().length,
-        atOnce: 1,
-        limits: this.#limits,
-        send: (entries, options) =>
-          this.#client.publish(topic, entries, options),
-      });
-      this.#batchers.set(topic, batcher);
-    }
-    return batcher;
   }
 }
 

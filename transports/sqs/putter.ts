@@ -1,3 +1,4 @@
+import { Batchers } from "../../async/batcher.ts";
 import type { Limits } from "../../async/limits.ts";
 import { PublishError, TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
@@ -10,10 +11,10 @@ import {
   STALE,
   type StoreItem,
 } from "../store/store.ts";
-import { Batcher } from "./batcher.ts";
 import { encodeBody } from "./body.ts";
 import { entryFor, type SendEntry } from "./entry.ts";
-import { sendError } from "./errors.ts";
+import { type Failure, sendError } from "./errors.ts";
+import { batchesOf } from "./batches.ts";
 import type { SqsSettings } from "./options.ts";
 import type { Queues, SqsQueue } from "./queues.ts";
 import type { Settlements } from "./settlements.ts";
@@ -26,7 +27,7 @@ export class Putter {
   readonly #tables: SqsTables;
   readonly #settlements: Settlements;
   readonly #limits: Limits;
-  readonly #senders = new Map<string, Batcher<SendEntry>>();
+  readonly #senders: Batchers<SqsQueue, SendEntry, Failure | undefined>;
   readonly #writer = new EnvelopeWriter();
 
   /** Makes one that has sent nothing yet. */
@@ -42,6 +43,12 @@ export class Putter {
     this.#tables = tables;
     this.#settlements = settlements;
     this.#limits = limits;
+    this.#senders = new Batchers(({ queue, url, client }) => ({
+      ...batchesOf(limits, `publish to queue "${queue}"`),
+      bytes: settings.maxMessageBytes,
+      bytesOf: (entry) => entry.body().length,
+      send: (entries, options) => client.send(url, entries, options),
+    }));
   }
 
   /** Appends the copies of a message to their queues. */
@@ -122,7 +129,7 @@ export class Putter {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#senderOf(found).add(entry, options).then(
+    return this.#senders.add(found.queue, found, entry, options).then(
       (failure) => {
         if (failure !== undefined) throw sendError(found.queue, failure);
         return PUT;
@@ -132,21 +139,5 @@ export class Putter {
         return STALE;
       },
     );
-  }
-
-  #senderOf({ queue, url, client }: SqsQueue): Batcher<SendEntry> {
-    let sender = this.#senders.get(queue);
-    if (sender === undefined) {
-      sender = new Batcher({
-        mostBytes: this.#settings.maxMessageBytes,
-        bytesOf: (entry) => entry.body().length,
-        // One after the other: what is sent first comes first, as far as SQS keeps it so.
-        atOnce: 1,
-        limits: this.#limits,
-        send: (entries, options) => client.send(url, entries, options),
-      });
-      this.#senders.set(queue, sender);
-    }
-    return sender;
   }
 }

@@ -1,10 +1,11 @@
+import { Batchers } from "../../async/batcher.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
-import { Batcher } from "./batcher.ts";
-import { isDenied, mayPass, requestError } from "./errors.ts";
+import { batchesOf } from "./batches.ts";
+import { type Failure, isDenied, mayPass, requestError } from "./errors.ts";
 import type { Polled } from "./polls.ts";
 import type { ReceivedMessage } from "./port.ts";
 import type { SqsQueue } from "./queues.ts";
@@ -91,13 +92,19 @@ type Verb = number | "remove";
  */
 export class Settlements {
   readonly #clock: Clock;
-  readonly #limits: Limits;
-  readonly #batchers = new Map<string, Batcher<string>>();
+  readonly #batchers: Batchers<Target, string, Failure | undefined>;
 
   /** Makes one with nothing to do. */
   constructor(clock: Clock, limits: Limits) {
     this.#clock = clock;
-    this.#limits = limits;
+    this.#batchers = new Batchers(({ from: { queue, url, client }, verb }) => ({
+      ...batchesOf(limits, settleAction(queue)),
+      atOnce: AT_ONCE,
+      send: (handles, options) =>
+        verb === "remove"
+          ? client.remove(url, handles, options)
+          : client.changeVisibility(url, handles, verb, options),
+    }));
   }
 
   /** Says whether a message is still ours. */
@@ -157,33 +164,28 @@ export class Settlements {
     const verb = typeof verbOf === "function" ? verbOf(reservation) : verbOf;
     if (verb === undefined) return true;
     const { from, handle } = reservation;
-    const batcher = this.#batcherOf(from, verb);
-    const limits = { deadline: options?.deadline, signal: options?.signal };
-    let failure = await batcher.add(handle, limits);
+    const add = () =>
+      this.#batchers.add(
+        `${verb} ${from.queue}`,
+        { from, verb },
+        handle,
+        options,
+      );
+    let failure = await add();
     // Of a batch some entries may fail, by no fault of theirs.
-    if (failure !== undefined && mayPass(failure)) {
-      failure = await batcher.add(handle, limits);
-    }
+    if (failure !== undefined && mayPass(failure)) failure = await add();
     if (failure === undefined) return true;
     if (!mayPass(failure) && !isDenied(failure)) return false;
-    throw requestError(`settle a message of queue "${from.queue}"`, failure);
+    throw requestError(settleAction(from.queue), failure);
   }
+}
 
-  #batcherOf({ queue, url, client }: SqsQueue, verb: Verb): Batcher<string> {
-    const key = `${verb} ${queue}`;
-    let batcher = this.#batchers.get(key);
-    if (batcher === undefined) {
-      batcher = new Batcher({
-        mostBytes: Infinity,
-        atOnce: AT_ONCE,
-        limits: this.#limits,
-        send: (handles, options) =>
-          verb === "remove"
-            ? client.remove(url, handles, options)
-            : client.changeVisibility(url, handles, verb, options),
-      });
-      this.#batchers.set(key, batcher);
-    }
-    return batcher;
-  }
+/** What is done with messages of a queue. */
+interface Target {
+  readonly from: SqsQueue;
+  readonly verb: Verb;
+}
+
+function settleAction(queue: string): string {
+  return `settle a message of queue "${queue}"`;
 }

@@ -1,7 +1,7 @@
 import type { SNSClient } from "@aws-sdk/client-sns";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { ConfigWithAgents } from "./agents_client.ts";
-import { type BatchResult, resultOf } from "./batch_result.ts";
+import { type BatchResult, resultOf } from "./batches.ts";
 import type { SendEntry } from "./entry.ts";
 import { TOPIC_TAGS } from "./names.ts";
 import { text } from "./requests.ts";

@@ -1,3 +1,6 @@
+import type { BatcherSettings } from "../../async/batcher.ts";
+import type { Limits } from "../../async/limits.ts";
+import { notAnswered } from "../connection_errors.ts";
 import { type Failure, plainCode } from "./errors.ts";
 
 /** What became of each entry of a batch, in its order: `undefined` is all well. */
@@ -57,4 +60,28 @@ export function resultOf(count: number, answer: BatchAnswer): BatchResult {
     });
   }
   return [...results.values()];
+}
+
+/** SQS's and SNS's, for all batches. */
+const MAX_ENTRIES = 10;
+
+/**
+ * Says how batches are made: one after the other, so that what is sent first comes first,
+ * as far as AWS keeps it so.
+ *
+ * @param limits Watches the calls.
+ * @param action What is done, for errors.
+ * @returns Settings without the way to send them.
+ */
+export function batchesOf(
+  limits: Limits,
+  action: string,
+): Omit<BatcherSettings<unknown, Failure | undefined>, "send"> {
+  return {
+    limits,
+    count: MAX_ENTRIES,
+    atOnce: 1,
+    actionOf: () => action,
+    late: () => notAnswered(action, "unknown", "AWS"),
+  };
 }
