@@ -5,6 +5,7 @@ import {
   ConnectionError,
   type ErrorDetails,
   type Outcome,
+  PreconditionFailedError,
   TimeoutError,
 } from "../model/errors.ts";
 
@@ -120,5 +121,26 @@ export function notAnswered(
   return new TimeoutError(
     `Cannot ${action} in time: ${server} has not answered`,
     { outcome },
+  );
+}
+
+/**
+ * Makes the error of a process that meets what a version of another layout has written.
+ *
+ * @param what Where the layout is found, as in `its keys`.
+ * @param found The layout that is there.
+ * @param known The layout that this version knows.
+ * @returns The error.
+ */
+export function otherLayout(
+  what: string,
+  found: unknown,
+  known: number,
+): PreconditionFailedError {
+  return new PreconditionFailedError(
+    `Cannot use the database: ${what} have layout ${
+      JSON.stringify(found)
+    }, and this version of the library knows layout ${known}; upgrade this process`,
+    { outcome: "not-sent" },
   );
 }

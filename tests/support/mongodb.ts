@@ -20,16 +20,20 @@ export const MONGODB_URL: string | undefined = Deno.env.get(
   "DASHI_TEST_MONGODB_URL",
 );
 
-/** Registers a test that needs the server, in a database of its own. */
+/** Registers a test that needs the server, in a database of its own; `why` says what else is missing. */
 export function onMongodb(
   name: string,
   run: (database: Database) => Promise<void>,
+  why?: string,
 ): void {
-  const reason = Deno.env.get("DASHI_TEST_MONGODB_REASON") ??
-    "run it by deno task test, which provides MongoDB";
+  const reason = why ??
+    (MONGODB_URL !== undefined
+      ? undefined
+      : Deno.env.get("DASHI_TEST_MONGODB_REASON") ??
+        "run it by deno task test, which provides MongoDB");
   Deno.test({
-    name: MONGODB_URL === undefined ? `${name} (${reason})` : name,
-    ignore: MONGODB_URL === undefined,
+    name: reason === undefined ? name : `${name} (${reason})`,
+    ignore: reason !== undefined,
     async fn() {
       const database = await Database.open(MONGODB_URL ?? "");
       try {

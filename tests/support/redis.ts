@@ -19,17 +19,25 @@ export function test(
   options: Parameters<typeof startRedis>[0] & {
     /** Milliseconds; a minute. */
     readonly patience?: number;
+    /** Why it is left out; nothing where it is not. */
+    readonly reason?: string | undefined;
   } = {},
 ): void {
-  const { patience, ...rest } = options;
-  testAlone(name, async () => {
-    const server = await startRedis(rest);
-    try {
-      await run(server);
-    } finally {
-      await server.stop();
-    }
-  }, patience);
+  const { patience, reason, ...rest } = options;
+  testAlone(
+    name,
+    async () => {
+      const server = await startRedis(rest);
+      try {
+        await run(server);
+      } finally {
+        await server.stop();
+      }
+    },
+    patience,
+    false,
+    reason,
+  );
 }
 
 /** Registers a test that starts its servers by itself, and leaves nothing open; one that `isSlow` is left to `deno task faults`. */
@@ -38,8 +46,11 @@ export function testAlone(
   run: () => Promise<void>,
   patience = 60_000,
   isSlow = false,
+  reason: string | undefined = undefined,
 ): void {
-  const why = !hasRedis()
+  const why = reason !== undefined
+    ? reason
+    : !hasRedis()
     ? "redis-server is not on this machine"
     : isSlow && !ALL
     ? LATER

@@ -131,7 +131,10 @@ export class MongodbStore implements Store {
   /** Makes collections and indexes, and gives back what an earlier connection of the owner held. */
   async open(options: CallOptions): Promise<void> {
     const { client, settings: { names, ttl } } = this.#context;
-    await this.#context.readTime(options);
+    await Promise.all([
+      this.#context.readTime(options),
+      this.#tables.begin(options),
+    ]);
     await Promise.all([
       this.#tables.open(options),
       this.#context.call("open the messages", options, () =>

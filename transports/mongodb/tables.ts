@@ -39,7 +39,12 @@ export class MongodbTables {
     return this.#view;
   }
 
-  /** Makes indexes, and the document that counts. */
+  /** Makes the document that counts, where there is none; a layout that we do not know ends it here, before anything else is written. */
+  async begin(options: CallOptions): Promise<void> {
+    await this.#versions.open(options);
+  }
+
+  /** Makes indexes. */
   async open(options: CallOptions): Promise<void> {
     const { client, settings: { names, ttl } } = this.#context;
     await this.#context.call("open the tables", options, async () => {
@@ -56,7 +61,6 @@ export class MongodbTables {
           : []),
       ]);
     });
-    await this.#versions.open(options);
   }
 
   /** Reads what is declared around a key; those who ask in one turn of the event loop read together. */

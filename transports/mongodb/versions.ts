@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { ChannelError } from "../../model/errors.ts";
+import { otherLayout } from "../connection_errors.ts";
 import type { Context } from "./context.ts";
 import type { Fields } from "./port.ts";
 
@@ -12,6 +13,14 @@ const [INITIAL_PAUSE, MAX_PAUSE] = [20, 1000];
 /** Between two looks whether a lock is a dead one's: those who wait for the living are not to slow them, ms. */
 const LOOK_EVERY = 250;
 const UNLOCKED = { lock: "", locked_by: "", locked_until: "" };
+
+/**
+ * The version of the layout of all collections, which the document that counts carries;
+ * without one it is the first, as 0.1.0 wrote it. A later layout has another number here, and
+ * leaves there a lock that never ends and a count that is none: then 0.1.0 neither declares
+ * nor publishes anything more.
+ */
+const LAYOUT = 1;
 
 /** How many changes the tables have seen. */
 export interface Version {
@@ -47,6 +56,7 @@ export class Versions {
         { _id: VERSION },
         { limit: 1 },
       );
+      refuseOtherLayout(there);
       if (there !== undefined) {
         if (there.locked_by === this.#owner) {
           await this.#unlockAll({ locked_by: this.#owner });
@@ -55,7 +65,7 @@ export class Versions {
       }
       await client.update(names.topology, [{
         filter: { _id: VERSION },
-        update: { $setOnInsert: { changes: 0, routes: 0 } },
+        update: { $setOnInsert: { changes: 0, routes: 0, layout: LAYOUT } },
         upsert: true,
       }], { safe: true }).catch((error: unknown) => {
         // Two that come first at once: the other one has made it.
@@ -72,6 +82,7 @@ export class Versions {
       options,
       () => client.find(names.topology, { _id: VERSION }, { limit: 1 }),
     );
+    refuseOtherLayout(found);
     return {
       changes: Number(found?.changes ?? 0),
       routes: Number(found?.routes ?? 0),
@@ -91,7 +102,12 @@ export class Versions {
       options,
       () =>
         client.update(names.topology, [{
-          filter: { _id: VERSION, changes, lock: null },
+          filter: {
+            _id: VERSION,
+            changes,
+            lock: null,
+            layout: { $in: [null, LAYOUT] },
+          },
           update: {
             $set: {
               lock,
@@ -135,6 +151,7 @@ export class Versions {
             filter: { _id: VERSION, lock },
             update: {
               $inc: { changes: 1, routes: concernsRoutes ? 1 : 0 },
+              $set: { layout: LAYOUT },
               $unset: UNLOCKED,
             },
           }], { safe: true }),
@@ -160,4 +177,10 @@ export class Versions {
       update: { $inc: { changes: 1, routes: 1 }, $unset: UNLOCKED },
     }], { safe: true });
   }
+}
+
+function refuseOtherLayout(counts: Fields | undefined): void {
+  const layout = counts?.layout;
+  if (layout === undefined || Number(layout) === LAYOUT) return;
+  throw otherLayout("its collections", layout, LAYOUT);
 }

@@ -5,11 +5,7 @@ import type { Clock } from "../../async/clock.ts";
 import { parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import {
-  DecodeError,
-  PreconditionFailedError,
-  TimeoutError,
-} from "../../model/errors.ts";
+import { DecodeError, TimeoutError } from "../../model/errors.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import {
@@ -17,6 +13,7 @@ import {
   Topology,
   type TopologyChange,
 } from "../../virtual/topology.ts";
+import { otherLayout } from "../connection_errors.ts";
 import type { TopologyView } from "../store/store.ts";
 import type { Database } from "./database.ts";
 import { TOPOLOGY_ID } from "./ids.ts";
@@ -236,12 +233,7 @@ const NOTHING: Stored = { exchanges: [], queues: [], bindings: [] };
 
 function refuseOtherLayout(layout: unknown): void {
   if (layout === undefined || layout === LAYOUT) return;
-  throw new PreconditionFailedError(
-    `Cannot use the database: its records have layout ${
-      JSON.stringify(layout)
-    }, and this version of the library knows layout ${LAYOUT}; upgrade this process`,
-    { outcome: "not-sent" },
-  );
+  throw otherLayout("its records", layout, LAYOUT);
 }
 
 function late(): TimeoutError {

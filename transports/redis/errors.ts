@@ -8,7 +8,12 @@ import {
   PreconditionFailedError,
   PublishError,
 } from "../../model/errors.ts";
-import { cannotConnect, connectionLost } from "../connection_errors.ts";
+import {
+  cannotConnect,
+  connectionLost,
+  otherLayout,
+} from "../connection_errors.ts";
+import { LAYOUT_VERSION } from "./layout.ts";
 
 /**
  * What a server says that is no master, or not yet, or no more: connect anew, it may be
@@ -66,6 +71,10 @@ export function replyError(
       `Cannot ${action}: the server's memory is full (${text})`,
       { cause, code: "publish-refused", retryable: true, outcome: "not-sent" },
     );
+  }
+  const layout = /DASHI-LAYOUT=(\w+);/.exec(text)?.[1];
+  if (layout !== undefined) {
+    return otherLayout("its keys", Number(layout), LAYOUT_VERSION);
   }
   if (/WRONGTYPE/.test(text)) {
     return new PreconditionFailedError(

@@ -40,6 +40,14 @@ const RESERVED = [
   "dashi.malformed.",
 ];
 
+/**
+ * The version of the layout of our own keys, which the hash of what is declared carries;
+ * without one it is the first, as 0.1.0 wrote it. A later layout has another number here,
+ * keeps what is declared under another key, and puts a text under this one: then 0.1.0
+ * refuses it, too.
+ */
+export const LAYOUT_VERSION = 1;
+
 /** The names of keys and channels. */
 export class Layout {
   readonly options: LayoutOptions;

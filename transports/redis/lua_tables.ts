@@ -1,5 +1,12 @@
 /** What scripts do with what is declared, and with owners, in Lua. */
 
+/** `refuseOtherLayout` ends a script where what is declared has a layout that we do not know. */
+export const LAYOUT_CHECK: string = String.raw`
+local function refuseOtherLayout(layout)
+  if layout and layout ~= LAYOUT then error('DASHI-LAYOUT=' .. layout .. ';') end
+end
+`;
+
 /**
  * `versions` returns the version of the tables, which every change makes another, and the
  * version of the routes, which stays when a consumer comes or goes: `quiet` counts those
@@ -9,7 +16,8 @@
  */
 export const VERSION: string = String.raw`
 local function versions()
-  local epoch, count, quiet = unpack(redis.call('HMGET', TABLES, 'epoch', 'count', 'quiet'))
+  local epoch, count, quiet, layout = unpack(redis.call('HMGET', TABLES, 'epoch', 'count', 'quiet', 'layout'))
+  refuseOtherLayout(layout)
   epoch, count = (epoch or '') .. '.', count or '0'
   return epoch .. count, epoch .. string.format('%d', count - (quiet or 0)), epoch, tonumber(count)
 end
@@ -229,6 +237,7 @@ end
 -- Sets too: a binding that comes and one that goes leave the size as it was.
 if #fields > 0 then
   redis.call('HSETNX', TABLES, 'epoch', epoch)
+  redis.call('HSETNX', TABLES, 'layout', LAYOUT)
   redis.call('HINCRBY', TABLES, 'count', 1)
   if quiet then redis.call('HINCRBY', TABLES, 'quiet', 1) end
   redis.call('LPUSH', CHANGES, cjson.encode(fields))
@@ -258,6 +267,7 @@ redis.call('ZREM', OWNERS, '')
  * that was noted before the clock was set.
  */
 export const BEAT: string = String.raw`
+refuseOtherLayout(redis.call('HGET', TABLES, 'layout'))
 local known, ttl, patience = redis.call('ZSCORE', OWNERS, ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if not doubtful then
   for _, owner in ipairs(redis.call('ZRANGEBYSCORE', OWNERS, now + 2 * ttl, '+inf', 'LIMIT', 0, 100)) do

@@ -1,4 +1,4 @@
-import type { Layout } from "./layout.ts";
+import { type Layout, LAYOUT_VERSION } from "./layout.ts";
 import {
   COUNT,
   EXPIRY,
@@ -20,6 +20,7 @@ import {
   APPLY,
   AT_FULL_MEMORY,
   BEAT,
+  LAYOUT_CHECK,
   MEND,
   READ,
   VERSION,
@@ -96,6 +97,7 @@ local PATIENT = ${quote(layout.patient)}
 local TIME = ${quote(layout.time)}
 local SIZED = ${quote(layout.sizes)}
 local DEADLINES = ${quote(layout.deadlines)}
+local LAYOUT = '${LAYOUT_VERSION}'
 `;
   const script = (...parts: readonly string[]) => constants + parts.join("");
   const consumers = (...parts: readonly string[]) =>
@@ -112,26 +114,27 @@ local DEADLINES = ${quote(layout.deadlines)}
       PASS,
       TAKE,
     ),
-    put: script(VERSION, CLOCK_TIME, EXPIRES, ANNOUNCE, PUT),
+    put: script(LAYOUT_CHECK, VERSION, CLOCK_TIME, EXPIRES, ANNOUNCE, PUT),
     putOne: script(
       CLOCK,
       LINEAGE,
       HOLD,
       SIZES,
+      LAYOUT_CHECK,
       VERSION,
       EXPIRES,
       ANNOUNCE,
       PUT_ONE,
     ),
-    broadcast: script(VERSION, BROADCAST),
-    adopt: script(VERSION, CLOCK_TIME, EXPIRES, ADOPT),
+    broadcast: script(LAYOUT_CHECK, VERSION, BROADCAST),
+    adopt: script(LAYOUT_CHECK, VERSION, CLOCK_TIME, EXPIRES, ADOPT),
     remove: consumers(REMOVE),
     release: consumers(LINEAGE, SIZES, EXPIRY, CLOCK_TIME, EXPIRES, RELEASE),
     renew: consumers(CLOCK, RENEW),
     overdue: consumers(CLOCK, OVERDUE),
-    beat: consumers(CLOCK, BEAT),
-    read: consumers(CLOCK, VERSION, EXPIRES, OTHERS, MEND, READ),
-    apply: consumers(CLOCK, VERSION, EXPIRES, MEND, APPLY),
+    beat: consumers(CLOCK, LAYOUT_CHECK, BEAT),
+    read: consumers(CLOCK, LAYOUT_CHECK, VERSION, EXPIRES, OTHERS, MEND, READ),
+    apply: consumers(CLOCK, LAYOUT_CHECK, VERSION, EXPIRES, MEND, APPLY),
     count: consumers(
       CLOCK,
       LINEAGE,
