@@ -45,7 +45,10 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    */
   async get(options?: OperationOptions): Promise<Message<T> | undefined> {
-    return await this.#told(this.#getter.get(this.name, options));
+    return await this.#told(this.#getter.get(
+      this.name,
+      this.#session.call(options),
+    ));
   }
 
   /**

@@ -1,7 +1,10 @@
+import { Awaiter } from "./awaiter.ts";
 import { type Message, ReceivedMessage } from "./message.ts";
+import { ClosedError } from "../../model/errors.ts";
 import { Slab } from "../../model/slab.ts";
 import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
-import type { Call, OperationOptions } from "../operation_options.ts";
+import type { Call } from "../operation_options.ts";
+import type { Queue } from "../entities/queue.ts";
 import { validator } from "../entities/schema.ts";
 import { Lane, QueueSource } from "./lane.ts";
 import type { Session } from "../connection/session.ts";
@@ -12,6 +15,9 @@ export class Getter<T> implements AsyncDisposable {
   readonly #reading: Reading<T>;
   readonly #noAck: boolean;
   #lane: Promise<Lane> | undefined;
+  /** Those who wait, and those whose message is not settled. */
+  #awaiters: Awaiter<T>[] = [];
+  #closed = false;
 
   /** Makes one that opens its channel with the first call. */
   constructor(
@@ -31,11 +37,8 @@ export class Getter<T> implements AsyncDisposable {
   }
 
   /** Takes a message, or `undefined` if the queue is empty. */
-  async get(
-    queue: string,
-    options?: OperationOptions,
-  ): Promise<Message<T> | undefined> {
-    const call = this.#session.call(options);
+  async get(queue: string, call: Call): Promise<Message<T> | undefined> {
+    this.#requireOpen(queue);
     const lane = await this.#open(call);
     const source = new QueueSource(lane, queue, this.#noAck, undefined);
     const delivery = await lane.channel.get(queue, {
@@ -49,17 +52,44 @@ export class Getter<T> implements AsyncDisposable {
     return new ReceivedMessage<T>(delivery, source, this.#reading);
   }
 
+  /** Takes a message, and waits for one if the queue is empty. */
+  async next(
+    queue: Queue,
+    name: string,
+    call: Call,
+    began: number,
+  ): Promise<Message<T>> {
+    this.#requireOpen(name);
+    const awaiter = new Awaiter<T>(
+      this.#session,
+      this.#reading,
+      queue,
+      name,
+      this.#noAck,
+    );
+    this.#awaiters = this.#awaiters.filter((each) => !each.isGone);
+    this.#awaiters.push(awaiter);
+    return await awaiter.message(call, began);
+  }
+
   /** Removes the ready messages of a queue; returns how many. */
-  async purge(queue: string, options?: OperationOptions): Promise<number> {
-    const call = this.#session.call(options);
+  async purge(queue: string, call: Call): Promise<number> {
+    this.#requireOpen(queue);
     const lane = await this.#open(call);
     return await lane.channel.purgeQueue(queue, call);
   }
 
   /** Ends it with its channel: what is unsettled goes back. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#awaiters.splice(0).map((each) => each.close()));
     const lane = await this.#lane?.catch(() => undefined);
     await lane?.channel[Symbol.asyncDispose]();
+  }
+
+  #requireOpen(queue: string): void {
+    if (!this.#closed) return;
+    throw new ClosedError(`Cannot use queue "${queue}": it was closed here`);
   }
 
   #open(call: Call): Promise<Lane> {

@@ -49,9 +49,9 @@ const SIMPLE_QUEUE: KnownOptions = optionsOf<SimpleQueueOptions>(
  * await using connection = createConnection("memory://simple");
  * const queue = connection.simpleQueue<string>("names");
  * await queue.put("Ada");
- * const message = await queue.get();
- * assertEquals(message?.payload, "Ada");
- * await message?.ack();
+ * const message = await queue.get({ timeout: 5000 }); // waits for one
+ * assertEquals(message.payload, "Ada");
+ * await message.ack();
  * ```
  */
 export class SimpleQueue<T = unknown> implements AsyncDisposable {
@@ -80,21 +80,43 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
     await producer.publish(payload, options);
   }
 
+  /**
+   * Takes the message whose turn it is, and waits for it where there is none: as long as
+   * `timeout` says, and without it as long as any call may take, 30 s unless the
+   * connection's `operationTimeout` says otherwise. `timeout: Infinity` waits without end.
+   *
+   * @throws {TimeoutError} If none came in time.
+   * @throws {ClosedError} If it was closed meanwhile.
+   */
+  async get(options?: OperationOptions): Promise<Message<T>> {
+    const began = this.#session.clock.now();
+    const call = this.#session.call(options);
+    const { queue } = await this.#open(call);
+    const { name } = await this.#declare(call);
+    const found = await this.#session.retry(
+      call,
+      () => this.#getter.get(name, call),
+    );
+    return found ?? await this.#getter.next(queue, name, call, began);
+  }
+
   /** Takes the message whose turn it is, or `undefined` if there is none now. */
-  async get(options?: OperationOptions): Promise<Message<T> | undefined> {
-    const { name } = await this.#declare(options);
-    return await this.#getter.get(name, options);
+  async getNoWait(options?: OperationOptions): Promise<Message<T> | undefined> {
+    const call = this.#session.call(options);
+    const { name } = await this.#declare(call);
+    return await this.#getter.get(name, call);
   }
 
   /** Counts the ready messages. */
   async size(options?: OperationOptions): Promise<number> {
-    return (await this.#declare(options)).messageCount;
+    return (await this.#declare(this.#session.call(options))).messageCount;
   }
 
   /** Removes the ready messages; returns how many. */
   async clear(options?: OperationOptions): Promise<number> {
-    const { name } = await this.#declare(options);
-    return await this.#getter.purge(name, options);
+    const call = this.#session.call(options);
+    const { name } = await this.#declare(call);
+    return await this.#getter.purge(name, call);
   }
 
   /** Closes it. */
@@ -108,8 +130,7 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
     await this.#getter[Symbol.asyncDispose]();
   }
 
-  async #declare(options: OperationOptions | undefined): Promise<QueueStatus> {
-    const call = this.#session.call(options);
+  async #declare(call: Call): Promise<QueueStatus> {
     const { queue } = await this.#open(call);
     const [status] = await this.#session.declare([queue], call);
     if (status !== undefined) return status;

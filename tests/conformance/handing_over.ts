@@ -10,7 +10,7 @@ export const HANDING_OVER: readonly ConformanceCase[] = [
     async ({ connection, ...stage }) => {
       const { name } = stage.queue();
       const buffer = connection.simpleBuffer<{ n: number }>(name);
-      assert.equal(await buffer.get(), undefined);
+      assert.equal(await buffer.getNoWait(), undefined);
       await buffer.put({ n: 1 });
       await buffer.put({ n: 2 });
       await buffer.put({ n: 3 });
@@ -18,11 +18,11 @@ export const HANDING_OVER: readonly ConformanceCase[] = [
       const seen: unknown[] = [];
       for (let i = 0; i < 2; i++) {
         const message = await buffer.get();
-        assert.equal(message?.settled, true);
-        seen.push(message?.payload.n);
+        assert.equal(message.settled, true);
+        seen.push(message.payload.n);
       }
       assert.equal(await buffer.clear(), 1);
-      assert.equal(await buffer.get(), undefined);
+      assert.equal(await buffer.getNoWait(), undefined);
       assert.equal(new Set(seen).size, 2);
       await buffer[Symbol.asyncDispose]();
       const channel = await connection.channel();

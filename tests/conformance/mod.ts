@@ -35,6 +35,7 @@ import { CONSUMING } from "./consuming.ts";
 import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { DECLARING } from "./declaring.ts";
 import { EXTRAS } from "./extras.ts";
+import { GETTING } from "./getting.ts";
 import { HANDING_OVER } from "./handing_over.ts";
 import { FAILING_APART } from "./failing_apart.ts";
 import { FAILING_ONCE } from "./failing_once.ts";
@@ -88,6 +89,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...EXTRAS,
   ...TELLING_APART,
   ...HANDING_OVER,
+  ...GETTING,
   ...AGES,
   ...MESSAGING,
   ...DECLARING,

@@ -19,7 +19,7 @@ function open(options: Parameters<typeof createConnection>[1] = {}) {
     options,
   );
   const queue = new Queue("jobs");
-  const get = () => connection.simpleQueue(queue).get();
+  const get = () => connection.simpleQueue(queue).getNoWait();
   return { connection, queue, routingKey: queue.name, get };
 }
 

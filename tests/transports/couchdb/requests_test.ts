@@ -139,7 +139,7 @@ test("of two who take one message at once one has it, and the other's conflict i
   const producer = open(true).producer<string>({ declare: [queue] });
   const takers = [open(), open()];
   const queues = takers.map((each) => each.simpleQueue<string>(queue));
-  for (const each of queues) assertEquals(await each.get(), undefined);
+  for (const each of queues) assertEquals(await each.getNoWait(), undefined);
   await producer.publish("one", { routingKey: "q" });
   // Both have read it before either claims it.
   const { promise: both, resolve } = Promise.withResolvers<void>();
@@ -149,7 +149,7 @@ test("of two who take one message at once one has it, and the other's conflict i
     if (++claims === 2) resolve();
     return both;
   };
-  const got = await Promise.all(queues.map((each) => each.get()));
+  const got = await Promise.all(queues.map((each) => each.getNoWait()));
   const messages = got.filter((each) => each !== undefined);
   assertEquals(messages.map(({ payload }) => payload), ["one"]);
   const answers = relay.of("/_bulk_docs").filter(({ body }) =>

@@ -289,7 +289,6 @@ onRedis(
     await redis.rpush(prefix + key, text);
     const message = await connection.simpleQueue<Record<string, unknown>>(key)
       .get();
-    assert(message !== undefined);
     assert(Object.keys(message.payload).length > 0);
     await message.ack();
   },

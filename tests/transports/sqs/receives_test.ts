@@ -96,7 +96,7 @@ test("what no handler was called with is not received: a simple queue", async ({
   while (seen.length < stage.names.length) {
     const worker = stage.worker();
     const simple = worker.simpleQueue<number>(stage.queue);
-    const message = await simple.get();
+    const message = await simple.getNoWait();
     if (message !== undefined) {
       seen.push(message.payload);
       await message.ack();

@@ -1,0 +1,127 @@
+import { Mailbox } from "../../async/mailbox.ts";
+import { ClosedError, TimeoutError } from "../../model/errors.ts";
+import type { Queue } from "../entities/queue.ts";
+import type { Session } from "../connection/session.ts";
+import type { Call } from "../operation_options.ts";
+import { Inbox } from "./inbox.ts";
+import { Intake } from "./intake.ts";
+import type { Arrival } from "./lane.ts";
+import type { Message } from "./message.ts";
+import type { Reading } from "./reading.ts";
+import { StreamPositions } from "./stream_position.ts";
+
+/** How long a message that has come waits for its consumer to be cancelled, ms. */
+const SOON = 1000;
+
+/**
+ * Waits for one message of a queue: by a consumer that takes no more than that, and ends
+ * with it. What it took stays to be settled.
+ */
+export class Awaiter<T> {
+  readonly #session: Session;
+  readonly #queue: string;
+  readonly #mailbox = new Mailbox<Arrival>();
+  readonly #inbox: Inbox<T>;
+  readonly #intake: Intake;
+
+  /** Makes one that does nothing yet. */
+  constructor(
+    session: Session,
+    reading: Reading<T>,
+    queue: Queue,
+    name: string,
+    noAck: boolean,
+  ) {
+    this.#session = session;
+    this.#queue = name;
+    this.#intake = new Intake(session, {
+      queues: [queue],
+      prefetch: 1,
+      noAck,
+      exclusive: false,
+      consumerTag: undefined,
+      positions: new StreamPositions(undefined),
+    }, this.#mailbox);
+    this.#inbox = new Inbox<T>(this.#mailbox, reading, {
+      refuse: () => Promise.resolve(), // nothing is checked before it is read
+      want: (count) => this.#intake.want(count),
+    });
+  }
+
+  /**
+   * Waits for the message, and ends.
+   *
+   * @param call How long.
+   * @param began Since when, on the clock.
+   * @returns The message.
+   * @throws {TimeoutError} If none came in time.
+   * @throws {ClosedError} If it was closed meanwhile.
+   */
+  async message(call: Call, began: number): Promise<Message<T>> {
+    this.#intake.start();
+    this.#intake.want(1);
+    const coming = this.#inbox.next(false);
+    try {
+      const message = await this.#session.limits.wait(
+        coming,
+        call,
+        () => this.#late(call.deadline - began),
+      );
+      if (message !== undefined) {
+        await this.#stopSoon();
+        return message;
+      }
+    } catch (error) {
+      this.#session.track(this.#stop());
+      // One that was taken in this very moment is not put back by anybody else.
+      const late = await coming.catch(() => undefined);
+      if (late !== undefined) return late;
+      throw error;
+    }
+    throw new ClosedError(
+      `Cannot get a message of queue "${this.#queue}": the simple queue was closed`,
+    );
+  }
+
+  /** Ends it with what it has taken: that goes back unless it is settled. */
+  async close(): Promise<void> {
+    const call = this.#session.call();
+    await this.#stop();
+    await this.#intake.close(call).catch(() => {});
+  }
+
+  /** Whether it has ended, with what it has taken. */
+  get isGone(): boolean {
+    return this.#mailbox.ended && this.#intake.sources.length === 0;
+  }
+
+  /** The next message is to be pushed to somebody else; a broker that is slow to answer is not waited for. */
+  async #stopSoon(): Promise<void> {
+    const { clock, limits } = this.#session;
+    const stopping = this.#stop();
+    this.#session.track(stopping);
+    const late = () => new Error("late");
+    await limits.wait(stopping, { deadline: clock.now() + SOON }, late)
+      .catch(() => {});
+  }
+
+  async #stop(): Promise<void> {
+    this.#mailbox.end();
+    const left = this.#mailbox.clear();
+    try {
+      await this.#intake.stop(left, this.#session.call());
+    } catch {
+      // What it held goes back with its channel.
+    }
+  }
+
+  #late(timeout: number): TimeoutError {
+    const cause = this.#intake.lastError ?? this.#session.problem;
+    return new TimeoutError(
+      `Cannot get a message of queue "${this.#queue}": none came within ${
+        Math.round(timeout)
+      } ms; getNoWait() does not wait, and timeout: Infinity waits without end`,
+      cause === undefined ? {} : { cause },
+    );
+  }
+}
