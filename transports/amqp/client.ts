@@ -21,9 +21,8 @@ import { TransportError } from "../../model/errors.ts";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
-import { requirePatched } from "./patch_amqplib.ts";
+import { patchConnection, requirePatched } from "./patch_amqplib.ts";
 import { optionsOf } from "./publishing.ts";
-import { boundAnswers } from "./receiving.ts";
 
 /** Dials once. */
 export async function dial(
@@ -52,7 +51,7 @@ export async function dial(
       : credentials.plain(options.username, password),
     ...nodeTlsOptions(tls),
   });
-  boundAnswers(model.connection, options.maxResponseSize, Buffer.concat);
+  patchConnection(model.connection, options.maxResponseSize, Buffer.concat);
   return new Client(model, events);
 }
 

@@ -1,5 +1,7 @@
 import { atNextTurn } from "../../async/turn.ts";
+import { mostFrame } from "../amqp_protocol/body_limit.ts";
 import { rawTable } from "../amqp_protocol/fields.ts";
+import { frameReader, type Receiving } from "./receiving.ts";
 
 type Bytes = Uint8Array<ArrayBufferLike>;
 type Alloc = (size: number) => Bytes;
@@ -27,10 +29,9 @@ export interface Require {
  *   `Expected ConnectionOpenOk; got <ConnectionClose>` (rabbitmq/rabbitmq-tutorials#269);
  * - `Connection.acceptLoop`: what comes with the broker's last word of the handshake, and
  *   is no frame, ends the process, for it is read before anybody can listen for errors
- *   (not reported);
- * - `Connection.recvFrame`, of each connection, in `receiving.ts`: all that was received is
- *   joined with each piece that comes, and a body has no limit (advisory
- *   GHSA-37f9-7m79-6866 of amqplib, which bounds a frame).
+ *   (not reported).
+ *
+ * `patchConnection` has the rest.
  *
  * The application may have imported amqplib before, whose files know each other by
  * then, and goes on with its own: neither copy sees the other. The patches reach into
@@ -58,6 +59,30 @@ export function requirePatched(
     for (const path of taken()) delete cache[path];
     for (const [path, module] of theirs) cache[path] = module;
   }
+}
+
+/**
+ * Patches a connection that is open:
+ *
+ * - `Connection.recvFrame`: all that was received is joined with each piece that comes, and
+ *   a body has no limit (advisory GHSA-37f9-7m79-6866 of amqplib, which bounds a frame).
+ *
+ * @param connection A connection of amqplib's.
+ * @param most The most bytes of a body, and of a frame.
+ * @param concat Joins bytes of amqplib's kind.
+ */
+export function patchConnection(
+  connection: object,
+  most: number,
+  concat: (pieces: readonly Bytes[]) => Bytes,
+): void {
+  if (!isReceiving(connection)) return;
+  connection.maxFrameSize = mostFrame(
+    most,
+    // amqplib writes no limit as the largest number.
+    connection.frameMax === 0xffffffff ? 0 : connection.frameMax,
+  );
+  connection.recvFrame = frameReader(connection, most, concat);
 }
 
 function patch(load: Require, alloc: Alloc): void {
@@ -130,6 +155,12 @@ function patchEncoder(
       }
     }
   };
+}
+
+function isReceiving(connection: object): connection is Receiving {
+  return "recvFrame" in connection && "rest" in connection &&
+    "maxFrameSize" in connection && "stream" in connection &&
+    "frameMax" in connection;
 }
 
 function isRefusal(frame: unknown): boolean {

@@ -1,10 +1,10 @@
-import { BodyLimit, mostFrame } from "../amqp_protocol/body_limit.ts";
+import { BodyLimit } from "../amqp_protocol/body_limit.ts";
 import { BASIC, type Frame, readFrame } from "./frames.ts";
 
 type Bytes = Uint8Array<ArrayBufferLike>;
 
 /** A connection of amqplib's, as it reads. */
-interface Receiving {
+export interface Receiving {
   /** What came, and was not read yet. */
   rest: Bytes;
   /** The largest payload of a frame. */
@@ -21,30 +21,25 @@ const HEADER = 7;
 const OVERHEAD = 8;
 
 /**
- * Bounds what a connection keeps of what comes, and reads a large frame in a time that
- * grows as it does: amqplib joins all that it has with each piece of it.
+ * Makes what reads a connection's frames: it bounds what is kept of a body, and reads a
+ * large frame in a time that grows as the frame does.
  *
- * @param connection A connection of amqplib's that is open.
+ * @param connection The connection; its `recvFrame` is still amqplib's.
  * @param most The most bytes of a body, and of a frame.
  * @param concat Joins bytes of amqplib's kind.
+ * @returns What is to stand in place of its `recvFrame`.
  */
-export function boundAnswers(
-  connection: object,
+export function frameReader(
+  connection: Receiving,
   most: number,
   concat: (pieces: readonly Bytes[]) => Bytes,
-): void {
-  if (!isReceiving(connection)) return;
+): () => unknown {
   const read = connection.recvFrame.bind(connection);
   const bodies = new BodyLimit(most);
   const pieces: Bytes[] = [];
   let waiting = 0;
   /** How much of `rest` has been read. */
   let at = 0;
-  connection.maxFrameSize = mostFrame(
-    most,
-    // amqplib writes no limit as the largest number.
-    connection.frameMax === 0xffffffff ? 0 : connection.frameMax,
-  );
 
   /** Puts together what a frame needs, once it is all there. */
   const gather = (): boolean => {
@@ -109,7 +104,7 @@ export function boundAnswers(
     }
     return false;
   };
-  connection.recvFrame = () => {
+  return () => {
     try {
       return next();
     } catch (error) {
@@ -126,12 +121,6 @@ function sizeOf(bytes: Bytes, at: number): number {
   const octet = (i: number) => bytes[at + i] ?? 0;
   return OVERHEAD + octet(3) * 2 ** 24 +
     ((octet(4) << 16) | (octet(5) << 8) | octet(6));
-}
-
-function isReceiving(connection: object): connection is Receiving {
-  return "recvFrame" in connection && "rest" in connection &&
-    "maxFrameSize" in connection && "stream" in connection &&
-    "frameMax" in connection;
 }
 
 function isFrame(frame: unknown): frame is Frame {
