@@ -15,7 +15,6 @@ import {
   type IntakeSettings,
   isFinal,
   isFull,
-  isOrdered,
   lookAt,
   QueueUse,
   requireDelay,
@@ -23,7 +22,7 @@ import {
   takeBack,
 } from "./intake_queues.ts";
 import type { Call } from "../operation_options.ts";
-import { Queue } from "../entities/queue.ts";
+import { hasSingleActiveConsumer, Queue } from "../entities/queue.ts";
 import { isRetryable, sleep } from "../connection/retry.ts";
 import type { Session } from "../connection/session.ts";
 import { mayPass, Refusals, withMeant } from "../connection/session_errors.ts";
@@ -285,7 +284,9 @@ export class Intake {
       this.#session,
       channel,
       signal,
-      isOrdered(this.#queues),
+      this.#queues.some((each) =>
+        each instanceof Queue && hasSingleActiveConsumer(each)
+      ),
       this.#queues.length * this.#settings.prefetch,
     );
     let failure: Failure<Queue | string> | undefined;

@@ -28,20 +28,6 @@ export interface IntakeSettings {
 }
 
 /**
- * Says whether only one consumer at a time takes a queue's messages: what goes back must
- * not be overtaken.
- *
- * @param queues The queues.
- * @returns Whether that holds for one of them.
- */
-export function isOrdered(queues: readonly (Queue | string)[]): boolean {
-  return queues.some((each) =>
-    each instanceof Queue &&
-    each.arguments["x-single-active-consumer"] === true
-  );
-}
-
-/**
  * Makes the consumer tag for one of a consumer's queues.
  *
  * @param session The session.

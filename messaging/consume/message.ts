@@ -5,6 +5,7 @@ import type { Delivery, MessageProperties } from "../../model/message.ts";
 import type { Channel, Parked } from "../../transports/transport.ts";
 import { type Death, deathsOf } from "./deaths.ts";
 import { attemptOf } from "./handler_retry.ts";
+import { hasSingleActiveConsumer } from "../entities/queue.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
 import type { AckOptions, DeliveryInfo, Message } from "./message_type.ts";
 import type { OperationOptions } from "../operation_options.ts";
@@ -115,7 +116,7 @@ export class ReceivedMessage<T> implements Message<T> {
   /** Whether its queue has one active consumer at a time: what is written again loses its place. */
   get isOrdered(): boolean {
     const { declared } = this.#source;
-    return declared?.arguments["x-single-active-consumer"] === true;
+    return declared !== undefined && hasSingleActiveConsumer(declared);
   }
 
   /** Whether it lies in a stream, which all its readers read: nothing is put there again for one of them. */

@@ -197,6 +197,19 @@ function deadLetterOf(
   );
 }
 
+/**
+ * Says whether only one consumer at a time takes a queue's messages: what goes back must
+ * not be overtaken, and what is written again loses its place.
+ *
+ * @param queue The queue, or how it is declared.
+ * @returns Whether that holds.
+ */
+export function hasSingleActiveConsumer(
+  queue: Pick<QueueDeclaration, "arguments">,
+): boolean {
+  return queue.arguments["x-single-active-consumer"] === true;
+}
+
 function argumentsOf(
   name: string,
   options: QueueOptions,
