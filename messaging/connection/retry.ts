@@ -2,7 +2,7 @@ import { asError } from "../../model/error_text.ts";
 import { backoff } from "../../async/backoff.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
-import { MessagingError } from "../../model/errors.ts";
+import { MessagingError, TimeoutError } from "../../model/errors.ts";
 import { RECONNECT_DELAYS } from "./backoff_options.ts";
 import type { ReconnectOptions } from "./connection_options.ts";
 import type { Call } from "../operation_options.ts";
@@ -36,7 +36,7 @@ export interface RetryRules {
  * @param attempt What to try; called with how many attempts failed before.
  * @param options Which errors may pass.
  * @returns What an attempt resolves to.
- * @throws The last attempt's error: where there is no time for another wait it says more than that the time is up.
+ * @throws The last attempt's error: where there is no time for another wait it says more than that the time is up. One that had no time left tells why the attempt before it failed.
  */
 export async function retry<T>(
   { reconnectPolicy: policy, clock, limits, random }: RetryHost,
@@ -44,23 +44,36 @@ export async function retry<T>(
   attempt: (failures: number) => Promise<T>,
   { retries = isLost, onWait }: RetryRules = {},
 ): Promise<T> {
+  let before: Error | undefined;
   for (let failures = 0;; failures++) {
     try {
       return await attempt(failures);
-    } catch (error) {
-      if (!retries(error) || policy === false) throw error;
+    } catch (last) {
+      const error = before === undefined ? last : withCause(last, before);
+      if (!retries(last) || policy === false) throw error;
       if (failures + 1 >= (policy.attempts ?? Infinity)) throw error;
       const wait = backoff(failures, policy, RECONNECT_DELAYS, random());
-      const delay = asksNobody(error) ? Math.min(wait, BRIEF) : wait;
+      const delay = asksNobody(last) ? Math.min(wait, BRIEF) : wait;
       if (clock.now() + delay >= call.deadline) throw error;
-      onWait?.(
-        failures + 1,
-        delay,
-        asError(error),
-      );
+      before = asError(last);
+      onWait?.(failures + 1, delay, before);
       await sleep(delay, call, clock, limits);
     }
   }
+}
+
+/** A deadline that passed before an attempt began hides why the attempt before it failed. */
+function withCause(error: unknown, before: Error): unknown {
+  if (
+    !(error instanceof TimeoutError) || error.outcome !== "not-sent" ||
+    error.cause !== undefined
+  ) return error;
+  const isUnknown = before instanceof MessagingError &&
+    before.outcome === "unknown";
+  return new TimeoutError(
+    `${error.message}; the attempt before it failed: ${before.message}`,
+    { cause: before, outcome: isUnknown ? "unknown" : "not-sent" },
+  );
 }
 
 /** Whether an attempt came to nothing here: another one costs the broker nothing. */

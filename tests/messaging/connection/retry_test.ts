@@ -1,0 +1,38 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { Limits } from "../../../async/limits.ts";
+import { retry } from "../../../messaging/connection/retry.ts";
+import {
+  ConnectionError,
+  type Outcome,
+  TimeoutError,
+} from "../../../model/errors.ts";
+import { TestClock } from "../../support/clock.ts";
+
+for (const outcome of ["not-sent", "unknown"] as Outcome[]) {
+  Deno.test(`an attempt that had no time left tells why the one before it failed, and that it was ${outcome}`, async () => {
+    const clock = new TestClock();
+    const limits = new Limits(clock);
+    const host = { reconnectPolicy: {}, clock, limits, random: () => 0 };
+    const call = { deadline: clock.now() + 60_000, signal: undefined };
+    const lost = new ConnectionError("the socket was cut", {
+      code: "connection-lost",
+      outcome,
+    });
+    const waits: Error[] = [];
+    const trying = retry(host, call, () => {
+      if (waits.length === 0) return Promise.reject(lost);
+      clock.pass(60_000); // it was busy with something else
+      limits.check(call, () => "declare a queue");
+      return Promise.resolve();
+    }, { onWait: (_attempt, _delay, error) => waits.push(error) });
+    const failure = assertRejects(
+      () => trying,
+      TimeoutError,
+      "Cannot declare a queue: its deadline had passed before it began; the attempt before it failed: the socket was cut",
+    );
+    while (waits.length === 0) await undefined;
+    clock.pass(30_000);
+    const error = await failure;
+    assertEquals([error.outcome, error.cause, waits], [outcome, lost, [lost]]);
+  });
+}
