@@ -39,6 +39,18 @@ export class Limits {
   }
 
   /**
+   * Says whether a call's deadline has passed.
+   *
+   * @param options The call's limits.
+   * @returns Whether it has.
+   * @throws The signal's `reason`, if it has aborted.
+   */
+  isLate({ signal, deadline = Infinity }: CallOptions): boolean {
+    signal?.throwIfAborted();
+    return deadline <= this.#clock.now();
+  }
+
+  /**
    * Says why a call may not begin, for calls that return a promise without being `async`.
    *
    * @param options The call's limits.

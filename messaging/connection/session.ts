@@ -217,6 +217,15 @@ export class Session {
     return this.#link === undefined ? this.#lastError : undefined;
   }
 
+  /** Why somebody still waits for the connection: no attempt has succeeded, or none has ended yet. */
+  get obstacle(): Error | undefined {
+    if (this.#link !== undefined || this.#opening === undefined) {
+      return this.problem;
+    }
+    return this.#lastError ??
+      lateError(formatEndpoint(this.endpoint), undefined, false);
+  }
+
   /** Sees to it that what ends in the background has ended before the session has. */
   track(work: Promise<unknown>): void {
     const tracked = work.then(() => {}, () => {}).finally(() => {

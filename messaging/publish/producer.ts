@@ -1,4 +1,3 @@
-import { Line } from "../../async/line.ts";
 import { turn } from "../../async/turn.ts";
 import type * as codec from "../../codec/mod.ts";
 import { ClosedError, TimeoutError } from "../../model/errors.ts";
@@ -6,6 +5,7 @@ import type { Publishing } from "../../model/message.ts";
 import { checkEntities, type Entity } from "../entities/entities.ts";
 import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { checkKnown } from "../known_options.ts";
+import { declareFirst } from "./declare_first.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
 import {
   PRODUCER,
@@ -25,7 +25,6 @@ import type { PublishCall } from "./publish_call.ts";
 import type { SessionPublisher } from "./publisher.ts";
 import { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
-import { lateToPublish } from "../connection/session_errors.ts";
 
 /**
  * Publishes messages. Call `publish` many times without waiting: it pipelines.
@@ -48,15 +47,11 @@ import { lateToPublish } from "../connection/session_errors.ts";
  */
 export class Producer<T = unknown> implements AsyncDisposable {
   readonly #session: Session;
-  readonly #publisher: SessionPublisher;
   readonly #codecs: codec.CodecRegistry;
   readonly #options: ProducerOptions;
   readonly #declare: readonly Entity[];
   readonly #window: PublishWindow;
   readonly #onClosed: () => void;
-  readonly #line = new Line();
-  /** Those that something has to be declared or loaded for first. */
-  readonly #starting = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
 
   /** Made by `connection.producer`. */
@@ -74,7 +69,6 @@ export class Producer<T = unknown> implements AsyncDisposable {
     checkEntities(options.declare, `"declare" of connection.producer`);
     checkCount("maxInFlight", maxInFlight, Number.MAX_SAFE_INTEGER);
     this.#session = session;
-    this.#publisher = publisher;
     this.#codecs = codecs;
     this.#options = options;
     this.#onClosed = onClosed;
@@ -104,13 +98,18 @@ export class Producer<T = unknown> implements AsyncDisposable {
       checkExchange(options.exchange);
       const replyTo = this.#replyTo(options.replyTo);
       if (
-        this.#line.busy || replyTo === UNKNOWN ||
+        this.#window.line.busy || replyTo === UNKNOWN ||
         this.#isLazy(options) ||
         !this.#isDeclared(this.#declare) ||
         !this.#isDeclared(options.declare) ||
         (options.exchange instanceof Exchange &&
           !this.#session.declarations.has(options.exchange))
-      ) return this.#publishInLine(payload, options, call);
+      ) {
+        return this.#window.pass(
+          () => this.#prepare(payload, options, call),
+          call,
+        );
+      }
       return this.#window.pass(this.#message(payload, options, replyTo), call);
     } catch (error) {
       return Promise.reject(error);
@@ -119,7 +118,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
 
   /** How many messages wait for a connection or the broker's answer; beyond `maxInFlight` they wait for their turn, and are not counted. */
   get inFlight(): number {
-    return this.#starting.size + this.#window.inFlight;
+    return this.#window.inFlight;
   }
 
   /**
@@ -144,10 +143,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
    * ```
    */
   get ready(): Promise<void> {
-    const { maxInFlight = 1000 } = this.#options;
-    if (this.#starting.size < maxInFlight) return this.#window.ready;
-    const [first] = this.#starting;
-    return first === undefined ? this.#window.ready : first.catch(() => {});
+    return this.#window.ready;
   }
 
   /**
@@ -183,62 +179,29 @@ export class Producer<T = unknown> implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    await Promise.allSettled([...this.#starting]);
     await this.#window.drain();
     this.#onClosed();
   }
 
   async #answered(): Promise<void> {
-    await Promise.allSettled([...this.#starting]);
     await this.#window.drain();
     await turn(); // who waits for them hears of them first
   }
 
-  /** What has to be declared first must not be overtaken by what comes after it. */
-  #publishInLine(
+  /** Makes a message that something has to be declared or loaded for first. */
+  async #prepare(
     payload: T,
     options: PublishOptions,
     call: PublishCall,
-  ): Promise<void> {
-    const { limits } = this.#session;
-    const turn = this.#line.stand(async () => {
-      limits.check(call, () => "publish");
-      await this.#load(options);
-      await this.#publisher.declare(this.#entitiesOf(options), call);
-      const replyTo = this.#replyTo(options.replyTo);
-      return this.#message(
-        payload,
-        options,
-        replyTo === UNKNOWN ? undefined : replyTo,
-      );
-    });
-    let passed = false;
-    const published = turn.taken.then((message) => {
-      passed = true;
-      return this.#window.pass(message, call);
-    });
-    const waiting = limits.wait(
-      published,
-      call,
-      () =>
-        lateToPublish(
-          passed
-            ? "the broker has not answered"
-            : "what it needs is not declared yet",
-          passed,
-          this.#session.problem,
-        ),
+  ): Promise<Publishing> {
+    await this.#load(options);
+    await declareFirst(this.#session, this.#entitiesOf(options), call);
+    const replyTo = this.#replyTo(options.replyTo);
+    return this.#message(
+      payload,
+      options,
+      replyTo === UNKNOWN ? undefined : replyTo,
     );
-    // Who waits no longer must not stay in the line, with the payload. What is handed out
-    // is the promise behind that: one that nobody waits for must be seen to reject.
-    const begun = waiting.catch((error) => {
-      turn.leave();
-      throw error;
-    });
-    this.#starting.add(begun);
-    const ended = () => void this.#starting.delete(begun);
-    waiting.then(ended, ended);
-    return begun;
   }
 
   /** Whether the codec or the compression has yet to be loaded. */

@@ -1,4 +1,9 @@
+import type { Line } from "../../async/line.ts";
+import type { Publishing } from "../../model/message.ts";
 import type { Call } from "../operation_options.ts";
+
+/** A message, or a step that makes it when what it needs is there: it declares entities, and loads codecs. */
+export type Publishable = Publishing | (() => Promise<Publishing>);
 
 /** How a message is to be published. */
 export interface PublishCall extends Call {
@@ -14,6 +19,12 @@ export interface Place {
   leave(): void;
   /** It waits no longer when this settles, which is told on. */
   follow(published: Promise<void>): Promise<void>;
+}
+
+/** The place of a message, and the order in which its producer's messages are published. */
+export interface OrderedPlace extends Place {
+  /** Messages that must wait for something, in order: no later one overtakes them. */
+  readonly line: Line;
 }
 
 /** Of a message whose place is seen to elsewhere. */

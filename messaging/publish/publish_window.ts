@@ -1,14 +1,19 @@
 import type { Limits } from "../../async/limits.ts";
+import { Line } from "../../async/line.ts";
 import { turn } from "../../async/turn.ts";
 import { Waiters } from "../../async/waiters.ts";
 import { TimeoutError } from "../../model/errors.ts";
-import type { Publishing } from "../../model/message.ts";
-import type { Place, PublishCall } from "./publish_call.ts";
+import {
+  NO_PLACE,
+  type OrderedPlace,
+  type Publishable,
+  type PublishCall,
+} from "./publish_call.ts";
 import type { SessionPublisher } from "./publisher.ts";
 
 /** A message that waits for room. */
 interface Waiting {
-  readonly message: Publishing;
+  readonly message: Publishable;
   readonly call: PublishCall;
   readonly resolve: (published: Promise<void>) => void;
   unwatch: (() => void) | undefined;
@@ -24,7 +29,8 @@ const READY = Promise.resolve();
  * Lets so many messages of a producer wait for the broker at once. The others wait for
  * room, in order; there may be very many, so that each is one promise and one record.
  */
-export class PublishWindow implements Place {
+export class PublishWindow implements OrderedPlace {
+  readonly line: Line = new Line();
   readonly #publisher: SessionPublisher;
   readonly #limits: Limits;
   readonly #maxInFlight: number;
@@ -48,27 +54,33 @@ export class PublishWindow implements Place {
     this.#maxInFlight = maxInFlight;
   }
 
-  /** How many messages wait for the broker's answer; those that wait for room are not counted. */
+  /** How many messages wait for the broker: for its answer, or for what is still declared for them. Those that wait for room are not counted. */
   get inFlight(): number {
     return this.#inFlight;
   }
 
   /** Publishes a message now, or when there is room. */
-  pass(message: Publishing, call: PublishCall): Promise<void> {
+  pass(message: Publishable, call: PublishCall): Promise<void> {
     if (this.#inFlight >= this.#maxInFlight) {
       return this.#passLater(message, call);
     }
     this.#inFlight++;
-    const done = this.#publisher.publish(message, call, this);
-    return ++this.#count % BREATH === 0 ? done.then(turn) : done;
+    if (++this.#count % BREATH > 0) {
+      return this.#publisher.publish(message, call, this);
+    }
+    // It has its place until its caller hears of it: later ones do not go ahead of that.
+    const apart = { ...NO_PLACE, line: this.line };
+    return this.follow(
+      this.#publisher.publish(message, call, apart).then(turn),
+    );
   }
 
-  /** Resolves when there is room: where there is, now, but for a turn of the event loop now and then. */
+  /** Resolves when there is room, and now and then not before the event loop has turned. */
   get ready(): Promise<void> {
-    if (this.#inFlight >= this.#maxInFlight) {
-      return this.#room ??= new Promise((resolve) => this.#onRoom = resolve);
-    }
-    return ++this.#asked % BREATH === 0 ? turn() : READY;
+    const room = this.#inFlight < this.#maxInFlight
+      ? READY
+      : this.#room ??= new Promise((resolve) => this.#onRoom = resolve);
+    return ++this.#asked % BREATH === 0 ? room.then(turn) : room;
   }
 
   /** Waits until nothing is in flight, or waits for room. */
@@ -77,7 +89,7 @@ export class PublishWindow implements Place {
     await (this.#drained ??= new Promise((resolve) => this.#idle = resolve));
   }
 
-  #passLater(message: Publishing, call: PublishCall): Promise<void> {
+  #passLater(message: Publishable, call: PublishCall): Promise<void> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = { message, call, resolve, unwatch: undefined };
       const place = this.#waiting.add(waiting);
@@ -114,9 +126,12 @@ export class PublishWindow implements Place {
     this.#idle = this.#drained = undefined;
   }
 
-  #late({ exchange }: Publishing): TimeoutError {
+  #late(message: Publishable): TimeoutError {
+    const where = typeof message === "function"
+      ? ""
+      : ` to exchange "${message.exchange}"`;
     return new TimeoutError(
-      `Cannot publish to exchange "${exchange}" in time: ${this.#maxInFlight} messages still wait for the broker's answer`,
+      `Cannot publish${where} in time: ${this.#maxInFlight} messages still wait for the broker's answer`,
       { outcome: "not-sent" },
     );
   }

@@ -3,20 +3,29 @@ import { turn } from "../../async/turn.ts";
 import {
   ChannelError,
   NotFoundError,
-  ResourceLockedError,
   UnroutableError,
 } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Channel, PublishOutcome } from "../../transports/transport.ts";
-import { type Entity, isHeld } from "../connection/declarations.ts";
-import { Queue } from "../entities/queue.ts";
 import type { Call } from "../operation_options.ts";
 import { isLost } from "../connection/retry.ts";
 import type { Session } from "../connection/session.ts";
+import { declareOne } from "./declare_first.ts";
 import type { Link } from "../connection/topology_channel.ts";
 import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
-import { late, noExchange, withOutcome } from "../connection/session_errors.ts";
-import { NO_PLACE, type Place, type PublishCall } from "./publish_call.ts";
+import {
+  late,
+  lateToPublish,
+  noExchange,
+  withOutcome,
+} from "../connection/session_errors.ts";
+import {
+  NO_PLACE,
+  type OrderedPlace,
+  type Place,
+  type Publishable,
+  type PublishCall,
+} from "./publish_call.ts";
 import { Republisher } from "./republisher.ts";
 import { reachedNobody, unknowable, unroutable } from "./unroutable.ts";
 
@@ -38,7 +47,6 @@ interface PublishChannel {
  */
 export class SessionPublisher {
   readonly #session: Session;
-  readonly #line = new Line();
   #lane: PublishChannel | undefined;
   #opening: Promise<PublishChannel> | undefined;
   #declaring: Promise<void> | undefined;
@@ -57,96 +65,79 @@ export class SessionPublisher {
   }
 
   /**
-   * Publishes a message, and waits for the broker to answer for it.
+   * Publishes a message, and waits for the broker to answer for it. One that must wait for
+   * something first is not overtaken by the later ones of its line.
    *
    * @throws {UnroutableError} If it was mandatory and no queue took it.
    * @throws {NotFoundError} If there is no such exchange.
    * @throws {TimeoutError} If it was not answered for by the deadline.
    */
   publish(
-    message: Publishing,
+    message: Publishable,
     call: PublishCall,
-    place: Place,
+    place: OrderedPlace,
   ): Promise<void> {
     const lane = this.#lane;
-    if (!this.#refused.isEmpty && this.#refused.has(message)) {
+    if (typeof message === "function") {
+      return place.follow(this.#publishInLine(message, call, place.line));
+    }
+    if (this.#isRefused(message)) {
       return place.follow(this.#publishApart(message, call));
     }
-    return lane === undefined || this.#line.busy || !isKnown(lane, message) ||
+    return lane === undefined || place.line.busy || !isKnown(lane, message) ||
         this.#isUnknowable(message, call)
-      ? place.follow(this.#publishInLine(message, call))
+      ? place.follow(this.#publishInLine(message, call, place.line))
       : this.#send(lane, message, call, place);
   }
 
-  /** Declares entities, each once on a connection: the exchanges in order, then the queues, beside each other where they can be. */
-  async declare(
-    entities: readonly Entity[],
+  #publishInLine(
+    message: Publishable,
     call: PublishCall,
+    line: Line,
   ): Promise<void> {
-    const { declarations } = this.#session;
-    const queues: Queue[] = [];
-    for (const entity of entities) {
-      if (declarations.has(entity)) continue;
-      if (entity instanceof Queue) queues.push(entity);
-      else await this.#declare(entity, call);
-    }
-    if (queues.length === 0) return;
-    await Promise.all(queues.map((queue) => this.#declare(queue, call)));
-  }
-
-  /** Declaring twice is declaring once: what a lost connection left open is done again. */
-  async #declare(entity: Entity, call: PublishCall): Promise<void> {
-    const { declarations } = this.#session;
-    await this.#session.retry(call, () => this.#declareOne(entity, call), {
-      retries: (error) =>
-        call.retry && (isLost(error) ||
-          // Our own connection of before holds its exclusive queue until the broker
-          // has noticed that it is gone: what goes there now would go with it.
-          // And a queue's node that is down comes back.
-          ((error instanceof ResourceLockedError ||
-            error instanceof NotFoundError) && declarations.knows(entity))),
-    });
-  }
-
-  async #declareOne(entity: Entity, call: Call): Promise<void> {
-    const { declarations } = this.#session;
-    const { topology } = await this.#session.link(call);
-    await topology.run(call, async (channel) => {
-      if (declarations.has(entity)) return;
-      await declarations.declare(entity, channel, call);
-    }, {
-      holds: isHeld(entity),
-      queue: entity instanceof Queue ? entity : undefined,
-    });
-  }
-
-  /** What has to wait for the channel must not be overtaken by what comes after it. */
-  #publishInLine(message: Publishing, call: PublishCall): Promise<void> {
     const { limits } = this.#session;
-    const turn = this.#line.stand(() => {
-      limits.check(call, () => "publish");
-      return this.#prepare(message, call);
+    const progress: Progress = { made: false, sent: false };
+    const lateNow = () => lateAt(progress, this.#session.obstacle);
+    const turn = line.stand(() => {
+      if (limits.isLate(call)) throw lateNow();
+      return this.#prepareStep(message, call, progress);
     });
-    let sent = false;
-    const published = turn.taken.then(
-      async (lane) => {
-        const current = this.#current(message) ??
-          await this.#replyAnew(message, call);
-        sent = true;
-        return await this.#send(lane, current, call, NO_PLACE);
-      },
-      (error) => this.#recover(error, undefined, message, call),
-    );
-    const waiting = limits.wait(
-      published,
-      call,
-      () => late(sent, this.#session.problem),
-    );
+    const published = turn.taken.then((publish) => publish());
+    const waiting = limits.wait(published, call, lateNow);
     // Who waits no longer must not stay in the line, with the message.
     return waiting.catch((error) => {
       turn.leave();
       throw error;
     });
+  }
+
+  /** Makes a message, and prepares its channel; returns what publishes it. */
+  async #prepareStep(
+    wanted: Publishable,
+    call: PublishCall,
+    progress: Progress,
+  ): Promise<() => Promise<void>> {
+    const message = typeof wanted === "function" ? await wanted() : wanted;
+    progress.made = true;
+    if (this.#isRefused(message)) {
+      return () => this.#publishApart(message, call);
+    }
+    let lane: PublishChannel;
+    try {
+      lane = await this.#prepare(message, call);
+    } catch (error) {
+      return () => this.#recover(error, undefined, message, call);
+    }
+    return async () => {
+      const current = this.#current(message) ??
+        await this.#replyAnew(message, call);
+      progress.sent = true;
+      await this.#send(lane, current, call, NO_PLACE);
+    };
+  }
+
+  #isRefused(message: Publishing): boolean {
+    return !this.#refused.isEmpty && this.#refused.has(message);
   }
 
   /** Where all goes well there is one promise beside the channel's. */
@@ -199,7 +190,7 @@ export class SessionPublisher {
     return await this.#session.limits.wait(
       this.#opening,
       call,
-      () => late(false, this.#session.problem),
+      () => late(false, this.#session.obstacle),
     );
   }
 
@@ -231,7 +222,7 @@ export class SessionPublisher {
     const { declarations } = this.#session;
     const queue = declarations.renamed(properties.replyTo ?? "");
     if (queue === undefined) return message;
-    if (!declarations.has(queue)) await this.#declareOne(queue, call);
+    if (!declarations.has(queue)) await declareOne(this.#session, queue, call);
     const replyTo = declarations.nameOf(queue);
     return { ...message, properties: { ...properties, replyTo } };
   }
@@ -354,7 +345,7 @@ export class SessionPublisher {
       await limits.wait(
         this.#declaring,
         call,
-        () => late(false, this.#session.problem),
+        () => late(false, this.#session.obstacle),
       );
       this.#lane?.known.delete(message.exchange);
       await this.#once(message, call);
@@ -382,6 +373,20 @@ export class SessionPublisher {
   #declared({ exchange, routingKey }: Publishing): boolean {
     return this.#session.declarations.leadsFrom(exchange, routingKey);
   }
+}
+
+/** How far a message in line has come. */
+interface Progress {
+  /** Whether what it needs is declared and loaded. */
+  made: boolean;
+  /** Whether it may have left. */
+  sent: boolean;
+}
+
+function lateAt({ made, sent }: Progress, obstacle: Error | undefined): Error {
+  return made
+    ? late(sent, obstacle)
+    : lateToPublish("what it needs is not declared yet", false, obstacle);
 }
 
 function isKnown(lane: PublishChannel, { exchange }: Publishing): boolean {

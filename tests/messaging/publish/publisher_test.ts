@@ -1,5 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { ChannelError, createConnection, Queue, TimeoutError } from "@dashi/mq";
+import {
+  ChannelError,
+  createConnection,
+  Exchange,
+  Queue,
+  TimeoutError,
+} from "@dashi/mq";
 import { createTransport } from "../../../transports/memory/mod.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
@@ -106,4 +112,71 @@ Deno.test("flush() says when it is late, and ready never rejects", async () => {
   await producer.flush();
   hang.reject(new Error("over"));
   await connection.close();
+});
+
+Deno.test("a publish with a short timeout names the broker that it still waits for, and has something to declare or not", async () => {
+  const hang = Promise.withResolvers<never>();
+  const transport = { ...createTransport(), connect: () => hang.promise };
+  const connection = createConnection("memory://silent", { transport });
+  const queue = new Queue("orders");
+  for (const options of [{ queue }, { queue: "orders" }]) {
+    const producer = connection.producer(options);
+    const error = await assertRejects(
+      () => producer.publish(1, { timeout: 20 }),
+      TimeoutError,
+      'Cannot connect to "memory://silent/" in time: it has not answered yet',
+    );
+    assertEquals(error.outcome, "not-sent");
+  }
+  hang.reject(new Error("over"));
+  await connection.close();
+});
+
+Deno.test("what waits for its queue is overtaken by nothing of its producer, and holds up no other producer", async () => {
+  const memory = createTransport();
+  const slow = Promise.withResolvers<void>();
+  const published: string[] = [];
+  const transport = {
+    ...memory,
+    async connect(...args: Parameters<typeof memory.connect>) {
+      const connection = await memory.connect(...args);
+      const { openChannel } = connection;
+      connection.openChannel = async (options) => {
+        const channel = await openChannel.call(connection, options);
+        const { declareQueue, publish } = channel;
+        channel.declareQueue = async (queue, call) => {
+          if (queue.name === "slow") await slow.promise;
+          return await declareQueue.call(channel, queue, call);
+        };
+        channel.publish = (message, call) => {
+          published.push(message.properties.messageId ?? "");
+          return publish.call(channel, message, call);
+        };
+        return channel;
+      };
+      return connection;
+    },
+  };
+  await using connection = createConnection("memory://slow", { transport });
+  const [first, second] = [connection.producer(), connection.producer()];
+  const fanout = new Exchange("all", { type: "fanout" });
+  const to = { exchange: "amq.fanout" };
+  const waiting = [
+    first.publish(1, {
+      ...to,
+      messageId: "first",
+      declare: [new Queue("slow")],
+    }),
+    first.publish(2, { ...to, messageId: "second" }),
+    first.publish(3, { exchange: fanout, messageId: "third" }),
+  ];
+  await second.publish(4, {
+    routingKey: "nobody",
+    mandatory: false,
+    messageId: "other",
+  });
+  assertEquals(published, ["other"]);
+  slow.resolve();
+  await Promise.all(waiting);
+  assertEquals(published, ["other", "first", "second", "third"]);
 });
