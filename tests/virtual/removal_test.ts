@@ -261,3 +261,11 @@ Deno.test("ten thousand declarations, and routes through them, are quick", () =>
     assertEquals(route(world.topology, message).queues.size, 1);
   }
 });
+
+Deno.test("planOwnerGone() deletes the owner's queues with what is in them", () => {
+  const world = new World();
+  world.queue("mine", { exclusive: true });
+  assertEquals(planOwnerGone(world.topology, me), [
+    { type: "queue-deleted", name: "mine", ifEmpty: false },
+  ]);
+});

@@ -215,3 +215,12 @@ for (const drainTimeout of [-1, NaN]) {
     assertEquals(connection.state.type, "closed");
   });
 }
+
+Deno.test("a connection is printed by its URL, without the password, and its state", async () => {
+  const connection = createConnection("amqp://me:hidden@h//");
+  assertEquals(
+    Deno.inspect(connection),
+    "Connection { amqp://me:**@h:5672// idle }",
+  );
+  await connection.close();
+});

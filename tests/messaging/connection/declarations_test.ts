@@ -36,3 +36,15 @@ Deno.test("what could not be declared is missed until it is there", () => {
   declarations.noteThere(exchange);
   assertEquals(declarations.isFailing("x", ""), false);
 });
+
+Deno.test("the queues that were declared are known by name", async () => {
+  const channel = {
+    declareQueue: ({ name }) =>
+      Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),
+  } as Partial<Channel> as Channel;
+  const declarations = new Declarations();
+  for (const name of ["a", "b"]) {
+    await declarations.declare(new Queue(name), channel, {});
+  }
+  assertEquals(declarations.queueNames, ["a", "b"]);
+});

@@ -57,3 +57,15 @@ for (const [url, transport, expected] of CASES) {
     ], [...expected]);
   });
 }
+
+Deno.test("the last four passwords that a function gave are remembered, to be masked", async () => {
+  let count = 0;
+  const [endpoint] = readEndpoints("amqp://h", {
+    password: () => `secret-${Math.min(++count, 6)}`,
+  });
+  for (let i = 0; i < 7; i++) await endpoint?.password?.();
+  assertEquals(
+    endpoint?.passwordsGiven,
+    [3, 4, 5, 6].map((each) => `secret-${each}`),
+  );
+});

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Exchange, Queue } from "@dashi/mq";
-import { routes } from "../../../messaging/entities/entities.ts";
+import { isBuiltIn, routes } from "../../../messaging/entities/entities.ts";
 
 Deno.test("entities say whether a message reaches one of their queues, however many exchanges are between", () => {
   const source = new Exchange("source", { type: "topic" });
@@ -26,4 +26,9 @@ Deno.test("of a direct exchange a queue gets what has its key alone", () => {
   const reaches = (routingKey: string) =>
     routes({ exchange: "orders", routingKey, properties: {} }, [queue]);
   assertEquals([reaches("new"), reaches("old")], [true, false]);
+});
+
+Deno.test("the default exchange and those of amq. are the broker's own", () => {
+  const names = ["", "amq.topic", "orders", "my.amq."];
+  assertEquals(names.map(isBuiltIn), [true, true, false, false]);
 });

@@ -191,3 +191,22 @@ Deno.test("a timestamp that is no time is refused, and left out of what is writt
   const text = new EnvelopeWriter().write({ ...bad, republished: true }, "tag");
   assertEquals(readEnvelope(text).message.properties.timestamp, undefined);
 });
+
+Deno.test("readEnvelope() takes a number for a name, as Kombu does, and says what is no object", () => {
+  const written = JSON.parse(writer.write(messageTo("", "q"), "tag"));
+  written.properties.correlation_id = 17;
+  const read = readEnvelope(JSON.stringify(written));
+  assertEquals(read.message.properties.correlationId, "17");
+  for (
+    const [value, kind] of [[[1], "a list"], ["x", "a string"], [
+      5,
+      "a number",
+    ]] as const
+  ) {
+    assertThrows(
+      () => readEnvelope(JSON.stringify({ ...written, properties: value })),
+      DecodeError,
+      `is ${kind} and no object`,
+    );
+  }
+});

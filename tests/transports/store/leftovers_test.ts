@@ -24,3 +24,24 @@ Deno.test("what is held of a deleted queue is not given back again and again whe
   assertEquals(leftovers.held(), []);
   assertEquals(clock.timers, 0);
 });
+
+Deno.test("of what its connection has lost nothing is tried again, nor what comes later", async () => {
+  const clock = new TestClock();
+  let calls = 0;
+  const messages = {
+    release() {
+      calls++;
+      return Promise.reject(new Error("it is away"));
+    },
+  };
+  const leftovers = new Leftovers(messages, {
+    clock,
+    operationTimeout: 30_000,
+  });
+  await leftovers.release([{ queue: "q" } as Reservation]);
+  leftovers.stop();
+  await leftovers.release([{ queue: "q" } as Reservation]);
+  assertEquals([calls, leftovers.held(), clock.timers], [2, [], 0]);
+  clock.pass(60_000);
+  assertEquals(calls, 2);
+});

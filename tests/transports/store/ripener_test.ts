@@ -61,3 +61,13 @@ Deno.test("what is stopped asks no more, and a store that needs none is not aske
   idle.notePut([{ queue: "a" }], 100);
   clock.pass(1000);
 });
+
+Deno.test("what is due first is asked for first, whatever is put behind it", async () => {
+  const { ripener, asked, pass } = over(() => Promise.resolve(Infinity));
+  ripener.notePut([{ queue: "a" }], 0);
+  await pass(50);
+  ripener.notePut([{ queue: "b" }], 200);
+  ripener.notePut([{ queue: "c" }], 500);
+  await pass(1000);
+  assertEquals(asked.slice(1), [[250, ["b", "c"]]]);
+});
