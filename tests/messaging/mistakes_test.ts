@@ -42,6 +42,18 @@ const MISTAKES: readonly Mistake[] = [
     words: ["undefined", "amqp://user:password@host", "environment variable"],
   },
   {
+    name: "a simple queue with an option that nobody knows",
+    make: () => memory().simpleQueue("q", loose({ serialiser: "json" })),
+    error: "OptionError",
+    words: ["serialiser", "serializer"],
+  },
+  {
+    name: "a queue by nothing",
+    make: () => memory().queue(loose(undefined)),
+    error: "TypeError",
+    words: ["undefined"],
+  },
+  {
     name: "an empty URL",
     make: () => createConnection(""),
     error: "TypeError",

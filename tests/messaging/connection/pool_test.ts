@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ClosedError, createConnection, PoolError } from "@dashi/mq";
+import { ClosedError, createConnection, PoolError, Queue } from "@dashi/mq";
 
 /** A pool, and the connection that it is of. */
 function poolOf(options: { limit?: number; preload?: number } = {}) {
@@ -81,4 +81,24 @@ Deno.test("a pool that is closed closes all, those that are lent too, and lends 
   await assertRejects(() => pool.acquire(), ClosedError);
   await lent.release();
   await assertRejects(() => lent.connect(), ClosedError);
+});
+
+Deno.test("release() waits for running handlers as long as it is told to", async () => {
+  await using pool = poolOf({ limit: 1 });
+  const connection = await pool.acquire();
+  const queue = new Queue(crypto.randomUUID());
+  await connection.send(queue, 1);
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const { promise: over, resolve: end } = Promise.withResolvers<void>();
+  const running = connection.consumer(queue).run(async () => {
+    begin();
+    await over;
+  });
+  await begun;
+  const began = performance.now();
+  // Without a time of its own it would be the connection's: 30 seconds.
+  await connection.release({ timeout: 10 });
+  assert(performance.now() - began < 20_000);
+  end();
+  await running;
 });

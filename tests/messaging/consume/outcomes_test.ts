@@ -1,0 +1,64 @@
+/** What becomes of a message whose settlement fails, by a clock that passes as it is told. */
+
+import { assertEquals } from "@std/assert";
+import { ChannelError } from "@dashi/mq";
+import { turn } from "../../../async/turn.ts";
+import type { ReceivedMessage } from "../../../messaging/consume/message.ts";
+import { Outcomes } from "../../../messaging/consume/outcomes.ts";
+import { Teller } from "../../../messaging/consume/teller.ts";
+import { TestClock } from "../../support/clock.ts";
+
+/** Outcomes of a run that keeps what has failed for good. */
+function stage(clock: TestClock): Outcomes<number> {
+  return new Outcomes<number>({ onFailure: "requeue" }, {
+    clock,
+    random: () => 0.5,
+    patience: 10_000,
+    teller: new Teller<number>(() => {}, () => {}, () => {}),
+    secrets: () => [],
+  });
+}
+
+/** A message that is given back when it is told to. */
+function held(over: Partial<ReceivedMessage<number>>): ReceivedMessage<number> {
+  return {
+    isOpen: true,
+    deliveryInfo: { queue: "q" },
+    properties: {},
+    attempt: 1,
+    ...over,
+  } as ReceivedMessage<number>;
+}
+
+Deno.test("a settlement that fails is tried again after a while, ever slower", async () => {
+  const clock = new TestClock();
+  const outcomes = stage(clock);
+  const at: number[] = [];
+  const persisting = outcomes.persist(held({}), () => {
+    at.push(clock.now());
+    return at.length === 4
+      ? Promise.resolve()
+      : Promise.reject(new ChannelError("busy", { code: "channel-closed" }));
+  });
+  for (let i = 0; i < 80; i++) {
+    await turn();
+    clock.pass(10);
+  }
+  await persisting;
+  assertEquals(at, [0, 100, 300, 700]);
+});
+
+Deno.test("idle() waits for what goes back", async () => {
+  const clock = new TestClock();
+  const outcomes = stage(clock);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const message = held({ requeue: () => promise });
+  await outcomes.giveUp(message, new Error("bad luck"));
+  outcomes.drain();
+  let isIdle = false;
+  const idle = outcomes.idle().then(() => isIdle = true);
+  await turn();
+  assertEquals(isIdle, false);
+  resolve();
+  await idle;
+});
