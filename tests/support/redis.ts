@@ -132,6 +132,25 @@ export class Raw implements AsyncDisposable {
   }
 }
 
+/** An envelope as Kombu publishes it to the fanout exchange `news`. */
+export function envelope(
+  payload: unknown,
+  properties: Readonly<Record<string, unknown>> = {},
+): string {
+  const body = btoa(JSON.stringify(payload));
+  const all = {
+    delivery_mode: 2,
+    delivery_info: { exchange: "news", routing_key: "" },
+    priority: 0,
+    body_encoding: "base64",
+    ...properties,
+    delivery_tag: crypto.randomUUID(),
+  };
+  return `{"body": "${body}", "content-encoding": "utf-8", "content-type": "application/json", "headers": {}, "properties": ${
+    JSON.stringify(all).replaceAll('":', '": ').replaceAll(',"', ', "')
+  }}`;
+}
+
 /** Makes a connection that tries again quickly. */
 export function connectTo(
   url: string,

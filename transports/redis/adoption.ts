@@ -8,7 +8,8 @@ import { type Core, versionArguments } from "./core.ts";
 import { replyError } from "./errors.ts";
 import { hasLimit, limitsOf } from "./limits.ts";
 import { decode, type RedisArgument } from "./reply.ts";
-import { expiringBy, isNamed, readStored } from "./stored.ts";
+import { Listeners } from "./listeners.ts";
+import { expiringBy, isNamed, marked, readStored } from "./stored.ts";
 import { listens } from "./writes.ts";
 
 /** So many messages wait to be put, or for a queue's consumers, as PUB/SUB has no way to hold them back; then the oldest go. */
@@ -30,6 +31,8 @@ export interface AdoptionHost {
   put(queue: string): void;
   /** Time will change something, maybe sooner than was said. */
   timed(): void;
+  /** So many messages for a queue are gone. */
+  onGone(queue: string, count: number): void;
 }
 
 /** What came by PUB/SUB, and was put into no queue by who published it. */
@@ -38,6 +41,8 @@ export interface Heard {
   readonly exchange: string;
   /** The message as it came. */
   readonly bytes: Uint8Array;
+  /** The one queue that it is for, if those who listened for it there are dead. */
+  readonly left?: string;
 }
 
 /**
@@ -58,13 +63,15 @@ export function isOurs({ foreign, consumers }: QueueRecord): boolean {
  * named after the message, byte for byte with its delivery tag, and lasts for longer than
  * one of ours may lag behind. So they come in order, once, and stay until they are acked.
  *
- * A queue from which one consumes who listens for himself is left to him.
+ * A queue from which one consumes who listens by himself is left to him, unless it turns
+ * out that he was dead by then ({@linkcode Listeners}).
  */
 export class Adoption {
   readonly #core: Core;
   readonly #host: AdoptionHost;
   readonly #heard = new Ring<Heard>();
   readonly #views = new Map<string, TopologyView>();
+  readonly #listeners: Listeners<Heard>;
   #running: Promise<void> | undefined;
   #stopTimer: (() => void) | undefined;
   #over = false;
@@ -73,6 +80,13 @@ export class Adoption {
   constructor(core: Core, host: AdoptionHost) {
     this.#core = core;
     this.#host = host;
+    this.#listeners = new Listeners<Heard>(core, {
+      onDead: (left, messages) => {
+        for (const each of messages) this.#heard.push({ ...each, left });
+        if (this.#stopTimer === undefined) this.#run();
+      },
+      onForgotten: host.onGone.bind(host),
+    });
   }
 
   /** Takes in what was published on an exchange's channel. Returns what goes for it, where too much waits. */
@@ -96,6 +110,7 @@ export class Adoption {
     this.#over = true;
     this.#stopTimer?.();
     this.#heard.clear();
+    this.#listeners.close();
   }
 
   #run(): void {
@@ -133,7 +148,9 @@ export class Adoption {
   async #putPiece(piece: readonly Heard[]): Promise<boolean> {
     const deadline = this.#core.clock.now() + this.#host.timeout;
     const byVersion = new Map<string, Copy[]>();
-    for (const { exchange, bytes } of piece) {
+    const listened: [QueueRecord, Heard][] = [];
+    for (const heard of piece) {
+      const { exchange, bytes, left } = heard;
       let view = this.#views.get(exchange);
       if (view === undefined) {
         view = await this.#host.read(exchange, deadline);
@@ -143,7 +160,11 @@ export class Adoption {
       const copies = byVersion.get(routes) ?? [];
       byVersion.set(routes, copies);
       for (const queue of queuesIn(view, exchange)) {
-        copies.push(this.#copy(bytes, queue));
+        const isLeft = queue.declaration.name === left;
+        if (left !== undefined && !isLeft) continue;
+        if (!isLeft && queue.consumers.some(listens)) {
+          listened.push([queue, heard]);
+        } else copies.push(this.#copy(bytes, queue, isLeft));
       }
     }
     const puts: Promise<boolean>[] = [];
@@ -151,7 +172,10 @@ export class Adoption {
       const seen = versionArguments(this.#core.mirror, version);
       if (seen === undefined) return false;
       const plain = copies.filter(({ limits }) => limits === undefined);
-      if (plain.length > 0) puts.push(this.#putMany(seen, plain, deadline));
+      // Where nothing is to be put, it is to be known all the same that the view is not old.
+      if (plain.length > 0 || listened.length > 0) {
+        puts.push(this.#putMany(seen, plain, deadline));
+      }
       for (const copy of copies) {
         const { limits } = copy;
         if (limits === undefined) continue;
@@ -164,11 +188,22 @@ export class Adoption {
         throw result.reason;
       }
     }
-    return results.every((each) => each.status === "rejected" || each.value);
+    const isDone = results
+      .every((each) => each.status === "rejected" || each.value);
+    if (!isDone) return false;
+    for (const [{ declaration, consumers }, heard] of listened) {
+      const owners = consumers.filter(listens).map(({ owner }) => owner);
+      this.#listeners.add(declaration.name, owners, heard);
+    }
+    return true;
   }
 
-  #copy(bytes: Uint8Array, { declaration, traits }: QueueRecord): Copy {
-    const { layout, serverNow } = this.#core;
+  #copy(
+    bytes: Uint8Array,
+    { declaration, traits }: QueueRecord,
+    isLeft: boolean,
+  ): Copy {
+    const { fields, layout, serverNow } = this.#core;
     const { name } = declaration;
     const { message, expiresAt } = readStored(bytes);
     const isRead = !("error" in message);
@@ -178,12 +213,18 @@ export class Adoption {
       properties.expiration ?? Infinity,
     );
     const by = Math.min(expiresAt, serverNow + ttl);
-    const text = by < expiresAt ? expiringBy(bytes, by) : bytes;
+    const timed = by < expiresAt ? expiringBy(bytes, by) : undefined;
+    // Who has died may have seen it.
+    const text = isLeft
+      ? marked(timed ?? bytes, message, `${fields}0`)
+      : timed ?? bytes;
     return {
       queue: name,
       suffix: layout.suffix(properties.priority),
-      text: text ?? bytes,
-      expires: by < Infinity && text !== undefined ? Math.ceil(by) : "",
+      text,
+      expires: by < Infinity && (by === expiresAt || timed !== undefined)
+        ? Math.ceil(by)
+        : "",
       // Without a name it may be another that looks alike: rather twice than not at all.
       claim: isRead && !isNamed(bytes) ? "" : `${digest(bytes)}.${name}`,
       ends: String(traits.expires ?? ""),
@@ -267,8 +308,7 @@ function* queuesIn(
     if (destination.kind !== "queue" || seen.has(destination.name)) continue;
     seen.add(destination.name);
     const record = topology.queue(destination.name);
-    if (record === undefined || !isOurs(record)) continue;
-    if (!record.consumers.some(listens)) yield record;
+    if (record !== undefined && isOurs(record)) yield record;
   }
 }
 

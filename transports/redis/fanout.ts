@@ -24,7 +24,7 @@ import { hasPutNote, readStored, withExpiry, withPutNote } from "./stored.ts";
 import type { TransportEvent } from "../transport_event.ts";
 
 /** What fanout needs of its store. */
-export interface FanoutHost extends AdoptionHost {
+export interface FanoutHost extends Omit<AdoptionHost, "onGone"> {
   /** A queue has messages that no list has. */
   wake(queue: string): void;
   /** A message for a queue is gone. */
@@ -63,7 +63,12 @@ export class Fanout implements BroadcastStore {
   ) {
     this.#core = core;
     this.#host = host;
-    const adoption = mode === "queue" ? new Adoption(core, host) : undefined;
+    const adoption = mode === "queue"
+      ? new Adoption(core, {
+        ...host,
+        onGone: (queue, count) => this.#tellGone(queue, count),
+      })
+      : undefined;
     this.#adoption = adoption;
     if (adoption !== undefined) this.putsInto = isOurs;
     this.#listening = new Listening(core, listener, {
@@ -147,6 +152,13 @@ export class Fanout implements BroadcastStore {
       `A message that was published by PUB/SUB to queue "${queue}" is dropped: ${MAX_WAITING} wait in this process already`,
     );
     this.#host.onEvent({ type: "dropped", queue, messageId, error });
+  }
+
+  #tellGone(queue: string, count: number): void {
+    const error = new Error(
+      `${count} messages that were published by PUB/SUB to queue "${queue}" are dropped: whoever listened for them is dead, and too many came before that was known`,
+    );
+    this.#host.onEvent({ type: "dropped", queue, messageId: undefined, error });
   }
 
   /** Takes up to `limit` messages for a queue. */

@@ -197,13 +197,13 @@ export function markRedelivered(text: string, field: string): string {
  * @returns What is put back.
  */
 export function marked(
-  bytes: Uint8Array,
+  bytes: Uint8Array | string,
   message: Publishing | Malformed,
   field: string,
 ): string | Uint8Array {
-  return "error" in message
-    ? bytes
-    : markRedelivered(LENIENT.decode(bytes), field);
+  if ("error" in message) return bytes;
+  const text = typeof bytes === "string" ? bytes : LENIENT.decode(bytes);
+  return markRedelivered(text, field);
 }
 
 function markText(text: string): string | undefined {

@@ -9,7 +9,7 @@ import {
   UnroutableError,
 } from "@dashi/mq";
 import { Exchange } from "@dashi/mq";
-import { connectTo, pause, Raw, test } from "../../support/redis.ts";
+import { connectTo, envelope, pause, Raw, test } from "../../support/redis.ts";
 import { Worker } from "../../support/worker.ts";
 
 const NEWS = new Exchange("news", { type: "fanout" });
@@ -19,25 +19,6 @@ const bound = (
   name: string,
   options: ConstructorParameters<typeof Queue>[1] = {},
 ) => new Queue(name, { exchange: NEWS, ...options });
-
-/** An envelope as Kombu publishes it. */
-function envelope(
-  payload: unknown,
-  properties: Readonly<Record<string, unknown>> = {},
-): string {
-  const body = btoa(JSON.stringify(payload));
-  const all = {
-    delivery_mode: 2,
-    delivery_info: { exchange: "news", routing_key: "" },
-    priority: 0,
-    body_encoding: "base64",
-    ...properties,
-    delivery_tag: crypto.randomUUID(),
-  };
-  return `{"body": "${body}", "content-encoding": "utf-8", "content-type": "application/json", "headers": {}, "properties": ${
-    JSON.stringify(all).replaceAll('":', '": ').replaceAll(',"', ', "')
-  }}`;
-}
 
 /** Collects what comes to a consumer, and acks it. */
 class Taken implements AsyncDisposable {
