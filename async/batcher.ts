@@ -24,8 +24,8 @@ export interface BatcherSettings<I, R> {
   /** Makes, for each batch, what is asked of each item in order: whether it may leave with those before it. */
   readonly joins?: (() => (item: I) => boolean) | undefined;
   /**
-   * Sends a batch; settles by the deadline, which is the latest of its items' and
-   * `undefined` where one of them has none.
+   * Sends a batch. The deadline is the latest of its items', and `undefined` where one
+   * of them has none.
    *
    * @returns What became of each item, in order; one that failed alone is a rejected promise.
    */
@@ -33,6 +33,8 @@ export interface BatcherSettings<I, R> {
     items: readonly I[],
     options: CallOptions,
   ): Promise<readonly (R | Promise<R>)[]>;
+  /** Whether `send` settles by its deadline. Without that its items are watched until then. @default {true} */
+  readonly heedsDeadline?: boolean | undefined;
   /** Called when nothing waits, and nothing is under way. */
   readonly onIdle?: (() => void) | undefined;
 }
@@ -160,8 +162,11 @@ export class Batcher<I, R> {
     this.#underWay++;
     // Those who have less time than others of their batch do not wait as long.
     let watch: Deadline | undefined;
+    const { heedsDeadline = true } = this.#settings;
     const watchFirst = (first: number) => {
-      if (!(last - first >= DEADLINES_APART)) return;
+      if (
+        heedsDeadline ? !(last - first >= DEADLINES_APART) : first === Infinity
+      ) return;
       watch = this.#settings.limits.watchDeadline(first, () => {
         watchFirst(failLate(batch, first, this.#settings.late));
       });

@@ -1,9 +1,10 @@
+import { Batcher } from "../../async/batcher.ts";
 import { Limits } from "../../async/limits.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { notAnswered } from "../connection_errors.ts";
 import { after } from "./ids.ts";
 import type { Draft, Fields, Range, Records, Row, Written } from "./records.ts";
-import { WriteBatcher } from "./write_batcher.ts";
 
 /** A record whose fields were read. */
 export type FullRow = Row & { readonly fields: Fields };
@@ -14,17 +15,39 @@ export type WrittenRecord = Pick<Row, "id" | "revision">;
 /** How many rows are listed at once where all are wanted. */
 const PAGE = 5000;
 
+/** Defaults of what one call of `write` takes: records, bytes, and calls under way. */
+const [WRITE_COUNT, WRITE_BYTES, WRITES_AT_ONCE] = [1000, 8_000_000, 2];
+
+/** Bytes of a record besides its texts, about. */
+const OVERHEAD = 200;
+
 /** The verbs of `Records`, and what follows from them. */
 export class Database {
   readonly #records: Records;
   readonly #limits: Limits;
-  readonly #writes: WriteBatcher;
+  readonly #writes: Batcher<Draft, Written>;
 
   /** Makes one over the verbs. */
   constructor(records: Records, clock: Clock) {
     this.#records = records;
     this.#limits = new Limits(clock);
-    this.#writes = new WriteBatcher(records, this.#limits);
+    const { writeCount, writeBytes, writesAtOnce } = records.limits;
+    this.#writes = new Batcher({
+      limits: this.#limits,
+      count: writeCount ?? WRITE_COUNT,
+      bytes: writeBytes ?? WRITE_BYTES,
+      atOnce: writesAtOnce ?? WRITES_AT_ONCE,
+      bytesOf,
+      actionOf: ({ action }) => action,
+      late: ({ action }) => notAnswered(action, "unknown", "the database"),
+      joins: () => {
+        // Of two writes of one record the second waits, as if they came in turn.
+        const ids = new Set<string>();
+        return ({ id }) => ids.size < ids.add(id).size;
+      },
+      send: (drafts) => this.#writeAll(drafts),
+      heedsDeadline: false,
+    });
   }
 
   /** The time that all go by who share the database, ms since 1970. */
@@ -106,7 +129,19 @@ export class Database {
 
   /** Writes a record with others of the same turn. */
   write(draft: Draft, options?: CallOptions): Promise<Written> {
-    return this.#writes.write(draft, options);
+    return this.#writes.add(draft, options);
+  }
+
+  async #writeAll(
+    drafts: readonly Draft[],
+  ): Promise<readonly (Written | Promise<Written>)[]> {
+    const written = await this.#records.write(drafts, {
+      action: "write records",
+    });
+    return drafts.map(({ id }, i) =>
+      written[i] ??
+        Promise.reject(new Error(`"${id}" was written with no result`))
+    );
   }
 
   /** Removes a record with others of the same turn. */
@@ -122,6 +157,16 @@ export class Database {
   close(): void {
     this.#limits.clear();
   }
+}
+
+/** The size of a record, about: exact where it matters, for its long texts. */
+function bytesOf({ id, fields }: Draft): number {
+  let bytes = id.length + OVERHEAD;
+  for (const name in fields) {
+    const value = fields[name];
+    if (typeof value === "string") bytes += value.length;
+  }
+  return bytes;
 }
 
 function isFull(row: Row): row is FullRow {

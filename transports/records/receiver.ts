@@ -49,7 +49,7 @@ export class Receiver {
   constructor(context: ReceiverContext) {
     const { records, database, clock, topology, leases } = context;
     this.#context = context;
-    this.#taker = new Taker(database, topology, leases);
+    this.#taker = new Taker(database, topology, leases, context.limits);
     this.#waiters = new QueueWaiters(clock);
     this.#feed = new Feed(records, (...change) => this.onChange(...change));
   }

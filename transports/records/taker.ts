@@ -1,3 +1,6 @@
+import { Batchers } from "../../async/batcher.ts";
+import type { Limits } from "../../async/limits.ts";
+import { notAnswered } from "../connection_errors.ts";
 import { Claims } from "./claims.ts";
 import { QueueCursor } from "./cursor.ts";
 import type { Database, FullRow } from "./database.ts";
@@ -35,11 +38,7 @@ const [NEXT_PAGE, LARGEST_PAGE] = [100, 1000];
 /** After a lost race the messages are chosen among so many times as many as are wanted. */
 const SPREAD = 8;
 
-interface Ask {
-  readonly limit: number;
-  readonly resolve: (taken: RecordReservation[]) => void;
-  readonly reject: (error: unknown) => void;
-}
+const TAKE = "take messages";
 
 interface Page {
   readonly start: string;
@@ -58,18 +57,36 @@ export class Taker {
   readonly #leases: Leases;
   readonly #claims: Claims;
   readonly #cursors = new Map<string, QueueCursor>();
-  /** Calls that are not told what changes, by queue. */
-  readonly #asking = new Map<string, Ask[]>();
+  /** How many are wanted by calls that are not told what changes, by queue. */
+  readonly #wanted: Batchers<string, number, RecordReservation[]>;
   /** By queue, before which id there is no record any more: a database may walk over all that were removed. */
   readonly #lowWaterMarks = new Map<string, string>();
   #nextExpiry = 0;
 
   /** Makes one that knows of no queue. */
-  constructor(database: Database, topology: SharedTopology, leases: Leases) {
+  constructor(
+    database: Database,
+    topology: SharedTopology,
+    leases: Leases,
+    limits: Limits,
+  ) {
     this.#database = database;
     this.#topology = topology;
     this.#leases = leases;
     this.#claims = new Claims(database, leases);
+    this.#wanted = new Batchers((queue) => ({
+      limits,
+      count: Infinity,
+      // Calls that come meanwhile are served together: they would only get in each other's way.
+      atOnce: 1,
+      actionOf: () => TAKE,
+      late: () => notAnswered(TAKE, "unknown"),
+      send: async (wanted) => {
+        const total = wanted.reduce((sum, limit) => sum + limit, 0);
+        const taken = await this.#take(queue, total, false);
+        return wanted.map((limit) => taken.splice(0, limit));
+      },
+    }));
   }
 
   /** Forgets what it knows: changes were missed. */
@@ -126,34 +143,9 @@ export class Taker {
     limit: number,
     isTold: boolean,
   ): Promise<RecordReservation[]> {
-    if (isTold) return this.#take(queue, limit, true);
-    return new Promise((resolve, reject) => {
-      const ask = { limit, resolve, reject };
-      const asking = this.#asking.get(queue);
-      if (asking !== undefined) asking.push(ask);
-      else {
-        const asks = [ask];
-        this.#asking.set(queue, asks);
-        void this.#serve(queue, asks);
-      }
-    });
-  }
-
-  /** Calls for a queue that come meanwhile are served together: they would only get in each other's way. */
-  async #serve(queue: string, asks: Ask[]): Promise<void> {
-    while (asks.length > 0) {
-      const batch = asks.splice(0);
-      const total = batch.reduce((sum, { limit }) => sum + limit, 0);
-      try {
-        const taken = await this.#take(queue, total, false);
-        for (const { limit, resolve } of batch) {
-          resolve(taken.splice(0, limit));
-        }
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
-    }
-    this.#asking.delete(queue);
+    return isTold
+      ? this.#take(queue, limit, true)
+      : this.#wanted.add(queue, queue, limit);
   }
 
   async #take(
