@@ -64,9 +64,7 @@ export class Context {
     given: CallOptions | undefined,
     call: () => Promise<T>,
   ): Promise<T> {
-    const options = given?.deadline === undefined
-      ? { ...given, deadline: this.clock.now() + this.operationTimeout }
-      : given;
+    const options = this.limited(given);
     this.limits.check(options, () => action);
     return await this.limits.wait(
       call().catch((error: unknown) => {
@@ -77,6 +75,13 @@ export class Context {
       options,
       () => notAnswered(action, "unknown"),
     );
+  }
+
+  /** The limits of a call; one that says nothing has until the time of an operation is over. */
+  limited(given: CallOptions | undefined): CallOptions {
+    return given?.deadline === undefined
+      ? { ...given, deadline: this.clock.now() + this.operationTimeout }
+      : given;
   }
 
   /** Waits, no longer than until the end. */

@@ -1,3 +1,4 @@
+import { Batcher } from "../../async/batcher.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { PublishError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
@@ -10,6 +11,7 @@ import {
   STALE,
   type StoreItem,
 } from "../store/store.ts";
+import { notAnswered } from "../connection_errors.ts";
 import type { Context } from "./context.ts";
 import { messageFields, MongodbReservation } from "./documents.ts";
 import { checkText } from "./names.ts";
@@ -47,28 +49,45 @@ interface Entry {
   readonly copies: readonly Copy[];
   readonly version: string | undefined;
   readonly characters: number;
-  readonly isAborted: () => boolean;
-  readonly resolve: (result: PutResult) => void;
-  readonly reject: (error: unknown) => void;
+  readonly signal: AbortSignal | undefined;
 }
 
-/**
- * Puts messages: those that are asked for while others are on their way leave
- * together. While one batch is inserted, the tables are looked at for the next.
- */
+const ACTION = "put a message";
+
+/** Puts messages: those that are asked for while others are on their way leave together. */
 export class Puts {
   readonly #context: Context;
   readonly #tables: MongodbTables;
   readonly #hooks: PutHooks;
   readonly #writer = new EnvelopeWriter();
-  readonly #waiting = new Set<Entry>();
-  #pumping = false;
+  readonly #batcher: Batcher<Entry, PutResult>;
+  /** Resolves when what left last, and all before it, is inserted or has failed. */
+  #inserted: Promise<unknown> = Promise.resolve();
 
   /** Makes them for a connection. */
   constructor(context: Context, tables: MongodbTables, hooks: PutHooks) {
     this.#context = context;
     this.#tables = tables;
     this.#hooks = hooks;
+    this.#batcher = new Batcher({
+      limits: context.limits,
+      count: BATCH_COUNT,
+      bytes: BATCH_CHARACTERS,
+      bytesOf: ({ characters }) => characters,
+      // While one is inserted, the tables are looked at for the next.
+      atOnce: 2,
+      joins: () => {
+        let count = 0;
+        return ({ copies }) => (count += copies.length) <= BATCH_COUNT;
+      },
+      actionOf: () => ACTION,
+      late: () => notAnswered(ACTION, "unknown"),
+      send: (batch, options) => {
+        const sending = this.#send(batch, this.#inserted, options);
+        this.#inserted = Promise.allSettled([this.#inserted, sending]);
+        return sending;
+      },
+    });
   }
 
   /** Puts the copies of one message. */
@@ -77,14 +96,19 @@ export class Puts {
     options: PutOptions = {},
   ): Promise<PutResult> {
     try {
-      this.#context.limits.check(options, () => "put a message");
+      this.#context.limits.check(options, () => ACTION);
       const [first] = items;
       if (first === undefined) return Promise.resolve(PUT);
       const payload = this.#encode(first.message);
       const copies = items.map((item) => this.#copyOf(item, payload));
       return options.instead instanceof MongodbReservation
         ? this.#move(copies, options.instead, options)
-        : this.#enter(copies, payload.length, options);
+        : this.#batcher.add({
+          copies,
+          version: options.version,
+          characters: payload.length * copies.length,
+          signal: options.signal,
+        }, this.#context.limited(options));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -123,65 +147,32 @@ export class Puts {
     return { queue, fields, delay: message.delay, isTimed };
   }
 
-  #enter(
-    copies: readonly Copy[],
-    characters: number,
-    options: PutOptions,
-  ): Promise<PutResult> {
-    const { signal, version } = options;
-    const { promise, resolve, reject } = Promise.withResolvers<PutResult>();
-    const entry: Entry = {
-      copies,
-      version,
-      characters: characters * copies.length,
-      isAborted: () => signal?.aborted ?? false,
-      resolve,
-      reject,
-    };
-    this.#waiting.add(entry);
-    promise.catch(() => {}); // who put it may have gone
-    if (!this.#pumping) {
-      this.#pumping = true;
-      queueMicrotask(() => this.#pump());
+  /** One insert at a time: messages are visible in the order of their calls. */
+  async #send(
+    batch: readonly Entry[],
+    before: Promise<unknown>,
+    options: CallOptions,
+  ): Promise<readonly PutResult[]> {
+    const [isOld] = await Promise.all([this.#findOld(batch, options), before]);
+    const going = batch.filter((each) => !isOld(each) && !each.signal?.aborted);
+    if (going.length > 0) {
+      const { client, settings: { names } } = this.#context;
+      const copies = going.flatMap((entry) => entry.copies);
+      await this.#context.call("put messages", options, () =>
+        client.insert(
+          names.messages,
+          copies.map(({ fields }) => ({ _id: client.newId(), ...fields })),
+        ));
+      this.#told(copies);
     }
-    const put = this.#context.call("put a message", options, () => promise);
-    // What nobody waits for any more is not kept until its turn.
-    put.catch(() => this.#waiting.delete(entry));
-    return put;
+    return batch.map((each) => isOld(each) ? STALE : PUT);
   }
 
-  /** Never rejects: what fails is told to those who wait for it. */
-  async #pump(): Promise<void> {
-    let inserting: Promise<void> = Promise.resolve();
-    while (this.#waiting.size > 0) {
-      const batch = this.#takeBatch();
-      // One insert at a time: messages are visible in the order of their calls.
-      const [current] = await Promise.all([this.#check(batch), inserting]);
-      inserting = this.#insert(current);
-      if (this.#waiting.size === 0) await inserting;
-    }
-    this.#pumping = false;
-  }
-
-  #takeBatch(): readonly Entry[] {
-    let characters = 0;
-    let count = 0;
-    const batch: Entry[] = [];
-    for (const entry of this.#waiting) {
-      characters += entry.characters;
-      count += entry.copies.length;
-      if (
-        batch.length > 0 &&
-        (count > BATCH_COUNT || characters > BATCH_CHARACTERS)
-      ) break;
-      this.#waiting.delete(entry);
-      if (!entry.isAborted()) batch.push(entry);
-    }
-    return batch;
-  }
-
-  /** Takes out those whose view is old. */
-  async #check(batch: readonly Entry[]): Promise<readonly Entry[]> {
+  /** Finds out whose view is old. */
+  async #findOld(
+    batch: readonly Entry[],
+    options: CallOptions,
+  ): Promise<(entry: Entry) => boolean> {
     const versions = new Set<string>();
     const timed = new Set<string>();
     for (const { version, copies } of batch) {
@@ -189,41 +180,15 @@ export class Puts {
       versions.add(version);
       for (const { isTimed, queue } of copies) if (isTimed) timed.add(queue);
     }
-    if (versions.size === 0) return batch;
-    try {
-      const [stale, over] = await Promise.all([
-        this.#tables.findStale(versions),
-        timed.size === 0 ? timed : this.#hooks.dropOver(timed),
-      ]);
-      return batch.filter(({ version, copies, resolve }) => {
-        if (version === undefined) return true;
-        const isOld = stale.has(version) ||
-          (over.size > 0 && copies.some(({ queue }) => over.has(queue)));
-        if (isOld) resolve(STALE);
-        return !isOld;
-      });
-    } catch (error) {
-      for (const { reject } of batch) reject(error);
-      return [];
-    }
-  }
-
-  async #insert(batch: readonly Entry[]): Promise<void> {
-    const going = batch.filter(({ isAborted }) => !isAborted());
-    if (going.length === 0) return;
-    const { client, settings: { names } } = this.#context;
-    const copies = going.flatMap((entry) => entry.copies);
-    try {
-      await this.#context.call("put messages", undefined, () =>
-        client.insert(
-          names.messages,
-          copies.map(({ fields }) => ({ _id: client.newId(), ...fields })),
-        ));
-      for (const { resolve } of going) resolve(PUT);
-      this.#told(copies);
-    } catch (error) {
-      for (const { reject } of going) reject(error);
-    }
+    if (versions.size === 0) return () => false;
+    const [stale, over] = await Promise.all([
+      this.#tables.findStale(versions, options),
+      timed.size === 0 ? timed : this.#hooks.dropOver(timed),
+    ]);
+    return ({ version, copies }) =>
+      version !== undefined &&
+      (stale.has(version) ||
+        (over.size > 0 && copies.some(({ queue }) => over.has(queue))));
   }
 
   /**

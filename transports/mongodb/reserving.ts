@@ -1,3 +1,4 @@
+import { Batchers } from "../../async/batcher.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type {
   Reservation,
@@ -10,7 +11,6 @@ import { BroadcastReservation, type Broadcasts } from "./broadcasts.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { MongodbReservation } from "./documents.ts";
-import { Getting } from "./getting.ts";
 import { Waiting } from "./waiting.ts";
 
 /** The shortest wait between two looks, ms: right after something came. */
@@ -37,7 +37,8 @@ export class Reserving {
   readonly #claims: Claims;
   readonly #broadcasts: Broadcasts | undefined;
   readonly #tables: ReservingTables;
-  readonly #getting: Getting;
+  /** Calls that do not wait, by queue. */
+  readonly #getting: Batchers<string, Getter, readonly Reservation[]>;
   readonly #missing = new Set<string>();
   /** When something last came, on the clock. */
   #cameAt: number;
@@ -60,10 +61,15 @@ export class Reserving {
     this.#claims = claims;
     this.#broadcasts = broadcasts;
     this.#tables = tables;
-    this.#getting = new Getting({
-      take: (queue, limit) => this.#round([{ queue, limit }], true, false),
-      giveBack: (taken) => this.#giveBack(taken),
-    });
+    this.#getting = new Batchers((queue) => ({
+      limits: context.limits,
+      count: 1000,
+      // Calls that come meanwhile are served together, by one claim.
+      atOnce: 1,
+      actionOf: () => RESERVE,
+      late: () => notAnswered(RESERVE, "unknown"),
+      send: (getters) => this.#getAll(queue, getters),
+    }));
     this.#cameAt = now;
     this.#lookAt = now + context.settings.pollingInterval;
     this.#missingAt = now + MISSING_LOOK;
@@ -104,7 +110,7 @@ export class Reserving {
     options: ReserveOptions,
   ): Promise<Reserved> {
     const { limits } = this.#context;
-    limits.check(options, () => "reserve messages");
+    limits.check(options, () => RESERVE);
     const call: Call = { wants, options, isAbandoned: false };
     const { deadline } = options;
     // The signal is for the loop: it gives back before it rejects.
@@ -113,7 +119,7 @@ export class Reserving {
       deadline === undefined ? undefined : { deadline },
       () => {
         call.isAbandoned = true;
-        return notAnswered("reserve messages", "unknown");
+        return notAnswered(RESERVE, "unknown");
       },
     );
   }
@@ -143,12 +149,31 @@ export class Reserving {
   async #get(call: Call): Promise<Reserved> {
     const taken = await Promise.all(
       call.wants.map(({ queue, limit }) =>
-        this.#getting.get(queue, limit, () => this.#isOver(call))
+        this.#getting.add(queue, queue, { call, limit })
       ),
     );
     await this.#giveBackUnless(call, taken.flat());
     this.#checkGoing(call);
     return { reservations: taken.flat(), missing: [] };
+  }
+
+  async #getAll(
+    queue: string,
+    getters: readonly Getter[],
+  ): Promise<readonly (readonly Reservation[])[]> {
+    let left = getters.reduce((sum, { limit }) => sum + limit, 0);
+    const taken: Reservation[] = [];
+    while (left > 0) {
+      const found = await this.#round([{ queue, limit: left }], true, false);
+      if (found.length === 0) break;
+      taken.push(...found);
+      left -= found.length;
+    }
+    const results = getters.map(({ call, limit }) =>
+      this.#isOver(call) ? [] : taken.splice(0, limit)
+    );
+    if (taken.length > 0) await this.#giveBack(taken);
+    return results;
   }
 
   /** Nobody is left to have what came. */
@@ -262,9 +287,17 @@ export class Reserving {
   }
 }
 
+const RESERVE = "reserve messages";
+
 interface Call {
   readonly wants: readonly ReserveWant[];
   readonly options: ReserveOptions;
   /** Whether its deadline was missed: nobody waits for it any more. */
   isAbandoned: boolean;
+}
+
+/** A call that wants what is there of a queue. */
+interface Getter {
+  readonly call: Call;
+  readonly limit: number;
 }
