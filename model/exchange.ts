@@ -1,7 +1,31 @@
 import type { FieldTable } from "./field_table.ts";
 
-/** How an exchange chooses the queues for a message. */
-export type ExchangeType = "direct" | "topic" | "fanout" | "headers";
+/** How an exchange chooses the queues for a message, on every broker. */
+export type RoutingType = "direct" | "topic" | "fanout" | "headers";
+
+/**
+ * How an exchange chooses the queues for a message. What begins with `x-` is of a plugin of
+ * the broker's, as `x-consistent-hash`: it needs the capability `exchange-types`.
+ */
+export type ExchangeType = RoutingType | `x-${string}`;
+
+/** The types that every broker has. */
+export const ROUTING_TYPES: readonly RoutingType[] = [
+  "direct",
+  "topic",
+  "fanout",
+  "headers",
+];
+
+/**
+ * Says whether a type is one that every broker has.
+ *
+ * @param type The type.
+ * @returns Whether it is.
+ */
+export function isRoutingType(type: string): type is RoutingType {
+  return ROUTING_TYPES.some((each) => each === type);
+}
 
 /** An exchange as it is declared: plain data. */
 export interface ExchangeDeclaration {

@@ -81,6 +81,7 @@ export type Capability =
   | "dead-letter"
   | "delay"
   | "exchange-to-exchange"
+  | "exchange-types"
   | "exclusive"
   | "known-queues"
   | "lease"

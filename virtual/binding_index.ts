@@ -34,6 +34,8 @@ export function createIndex(type: ExchangeType): BindingIndex {
       return new ListIndex();
     case "headers":
       return new HeadersIndex();
+    default:
+      return new ListIndex(); // none is declared
   }
 }
 

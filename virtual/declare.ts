@@ -4,8 +4,13 @@ import {
   NotFoundError,
   PreconditionFailedError,
   ResourceLockedError,
+  UnsupportedError,
 } from "../model/errors.ts";
-import type { ExchangeDeclaration } from "../model/exchange.ts";
+import {
+  type ExchangeDeclaration,
+  isRoutingType,
+  ROUTING_TYPES,
+} from "../model/exchange.ts";
 import type { QueueDeclaration } from "../model/queue.ts";
 import { exchangeDifference, queueDifference } from "./equivalence.ts";
 import { X_MATCH } from "./headers.ts";
@@ -22,6 +27,7 @@ export type TopologyPlan = readonly TopologyChange[];
  * @param topology The tables.
  * @param exchange The declaration.
  * @returns The changes; none if an equal one is there.
+ * @throws {UnsupportedError} If its type is a plugin's.
  * @throws {PreconditionFailedError} If an unequal one is there, or an argument is bad.
  * @throws {AccessRefusedError} If the name is the broker's own.
  */
@@ -29,8 +35,15 @@ export function planDeclareExchange(
   topology: Topology,
   exchange: ExchangeDeclaration,
 ): TopologyPlan {
-  const { name } = exchange;
+  const { name, type } = exchange;
   refuseDefault(name, "declare");
+  if (!isRoutingType(type)) {
+    throw new UnsupportedError(
+      `Cannot declare exchange "${name}" of type "${type}": plugins' types are RabbitMQ's; this broker has ${
+        ROUTING_TYPES.join(", ")
+      }`,
+    );
+  }
   const record = topology.exchange(name);
   if (record !== undefined && !record.foreign) {
     const difference = exchangeDifference(exchange, record.declaration);

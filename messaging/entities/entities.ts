@@ -193,5 +193,7 @@ function matches(
       return true;
     case "headers":
       return matchHeaders(binding.arguments, headers);
+    default:
+      return true; // a plugin knows better
   }
 }

@@ -1,18 +1,18 @@
 import { checkName, checkShortString } from "../../model/checks.ts";
-import type {
-  ExchangeDeclaration,
-  ExchangeType,
+import {
+  type ExchangeDeclaration,
+  type ExchangeType,
+  isRoutingType,
+  ROUTING_TYPES,
 } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkSchema, type PayloadSchema } from "./schema.ts";
 
-const TYPES: readonly ExchangeType[] = ["direct", "topic", "fanout", "headers"];
-
 /** Options of {@linkcode Exchange}. @typeParam T What is published to it. */
 export interface ExchangeOptions<T = unknown> {
-  /** How it routes. @default {"direct"} */
+  /** How it routes; `x-…` is a type of a plugin of RabbitMQ's, as `x-consistent-hash`, and other brokers refuse it. @default {"direct"} */
   readonly type?: ExchangeType | undefined;
   /** Whether it outlives a restart of the broker. @default {true} */
   readonly durable?: boolean | undefined;
@@ -79,18 +79,20 @@ export class Exchange<T = unknown> implements ExchangeDeclaration {
   /**
    * Makes a declaration.
    *
-   * @throws {TypeError} If the type is none of the four.
+   * @throws {TypeError} If the type is none of the four, nor a plugin's.
    */
   constructor(name: string, options: ExchangeOptions<T> = {}) {
     checkName("exchange", name);
     checkKnown(options, EXCHANGE);
     checkSchema(options.schema, `exchange "${name}"`);
     const type = options.type ?? "direct";
-    if (!TYPES.includes(type)) {
+    if (!isRoutingType(type) && !isOfPlugin(type)) {
       throw new TypeError(
         `Cannot make exchange "${name}" of type ${
           quote(type)
-        }: it must be one of ${TYPES.join(", ")}`,
+        }: it must be one of ${
+          ROUTING_TYPES.join(", ")
+        }, or of a plugin of RabbitMQ's, as "x-consistent-hash"`,
       );
     }
     this.name = name;
@@ -109,6 +111,11 @@ export class Exchange<T = unknown> implements ExchangeDeclaration {
         "alternate-exchange": exchangeName(alternateExchange),
       };
   }
+}
+
+/** A short string on the wire. */
+function isOfPlugin(type: unknown): boolean {
+  return typeof type === "string" && /^x-[\w.-]{1,253}$/.test(type);
 }
 
 /** A binding as {@linkcode binding} makes it: all but its destination. */

@@ -12,6 +12,12 @@ const BINARIES = [
   "/usr/local/sbin",
 ];
 
+/** Types of exchanges that tests use. */
+const PLUGINS = [
+  "rabbitmq_consistent_hash_exchange",
+  "rabbitmq_random_exchange",
+];
+
 /** RabbitMQ. */
 export const RABBITMQ: BrokerRow = {
   name: "AMQP",
@@ -99,7 +105,7 @@ async function startOn(
     });
   }
   await Deno.mkdir(`${folder}/data`);
-  await Deno.writeTextFile(`${folder}/plugins`, "[].");
+  await Deno.writeTextFile(`${folder}/plugins`, `[${PLUGINS.join(",")}].`);
   // Reading one costs a second of a processor.
   if (options.config !== undefined) {
     await Deno.writeTextFile(`${folder}/rabbitmq.conf`, `${options.config}\n`);

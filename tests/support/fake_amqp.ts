@@ -12,6 +12,8 @@ export interface Call {
   readonly method: string;
   /** The first name among its arguments: a queue's, an exchange's, a tag's. */
   readonly name: string;
+  /** All of its arguments, a letter for each byte. */
+  readonly text: string;
 }
 
 /** One client's connection. */
@@ -185,13 +187,15 @@ export class FakeAmqp implements Disposable {
     };
     const first = name();
     const tag = method === "60.20" ? name() : first;
-    const isAnswered = this.#onCall({ channel, method, name: first }, peer);
+    const text = String.fromCharCode(...payload.subarray(4));
+    const call = { channel, method, name: first, text };
+    const isAnswered = this.#onCall(call, peer);
     if (isAnswered === true) return;
     const [answer, write] = ANSWERS[method] ?? [];
     if (answer !== undefined) peer.method(channel, answer, write?.(tag));
     if (method !== "60.20") return;
     consumers.push({ channel, tag });
-    this.#onCall({ channel, method: "consuming", name: first }, peer);
+    this.#onCall({ ...call, method: "consuming" }, peer);
   }
 }
 

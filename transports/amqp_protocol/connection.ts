@@ -25,6 +25,7 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "dead-letter",
   "delay",
   "exchange-to-exchange",
+  "exchange-types",
   "exclusive",
   "known-queues",
   "length-limit",

@@ -1,6 +1,10 @@
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type { ExchangeDeclaration } from "../../model/exchange.ts";
+import { MessagingError, UnsupportedError } from "../../model/errors.ts";
+import {
+  type ExchangeDeclaration,
+  isRoutingType,
+} from "../../model/exchange.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
 import type { AmqpClientChannel } from "./port.ts";
@@ -28,11 +32,17 @@ export class Topology {
     exchange: ExchangeDeclaration,
     options?: CallOptions,
   ): Promise<void> {
-    await this.#call(
-      `declare exchange "${exchange.name}"`,
-      options,
-      () => this.#client.declareExchange(exchange),
-    );
+    const { name, type } = exchange;
+    const action = `declare exchange "${name}"`;
+    const declare = () => this.#client.declareExchange(exchange);
+    if (isRoutingType(type)) {
+      return void await this.#call(action, options, declare);
+    }
+    try {
+      await this.#call(action, options, declare);
+    } catch (error) {
+      throw isUnknownType(error) ? unknownType(action, type, error) : error;
+    }
   }
 
   /** Checks that an exchange is there. */
@@ -118,4 +128,38 @@ export class Topology {
       () => this.#client.unbind(binding),
     );
   }
+}
+
+/** What has which type. */
+const PLUGINS: Readonly<Record<string, string>> = {
+  "x-consistent-hash": "rabbitmq_consistent_hash_exchange",
+  "x-delayed-message": "rabbitmq_delayed_message_exchange",
+  "x-jms-topic": "rabbitmq_jms_topic_exchange",
+  "x-modulus-hash": "rabbitmq_sharding",
+  "x-random": "rabbitmq_random_exchange",
+  "x-recent-history": "rabbitmq_recent_history_exchange",
+};
+
+/** Whether RabbitMQ has closed the connection for a type that none of its plugins has. */
+function isUnknownType(error: unknown): error is MessagingError {
+  return error instanceof MessagingError &&
+    error.replyCode === "command-invalid" &&
+    error.message.includes("exchange type");
+}
+
+/** To connect again would end the same way. */
+function unknownType(
+  action: string,
+  type: string,
+  cause: MessagingError,
+): UnsupportedError {
+  const plugin = PLUGINS[type];
+  return new UnsupportedError(
+    `Cannot ${action} of type "${type}": the broker has no such type; ${
+      plugin === undefined
+        ? "enable the plugin that has it"
+        : `enable its plugin by "rabbitmq-plugins enable ${plugin}"`
+    }`,
+    { cause, replyCode: cause.replyCode },
+  );
 }
