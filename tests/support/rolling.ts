@@ -189,7 +189,11 @@ async function main(
     say({ ready: true });
     for (let i = from; !over; i++) {
       const text = `${name} ${i}`;
-      await producer.publish(text, { routingKey: name, mandatory: true });
+      // Kombu's consumers of a fanout exchange hear what has the key that they are bound by.
+      await producer.publish(
+        text,
+        type === "fanout" ? {} : { routingKey: name, mandatory: true },
+      );
       say({ confirmed: text });
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
