@@ -1,5 +1,4 @@
 import type { Clock } from "../../async/clock.ts";
-import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { errorText } from "../../model/error_text.ts";
 import { ChannelError } from "../../model/errors.ts";
@@ -10,6 +9,7 @@ import {
   lostBefore,
   notAnswered,
 } from "../connection_errors.ts";
+import type { Lifeline } from "../store/lifeline.ts";
 import { BeanstalkClient, type Reply } from "./client.ts";
 import type { BeanstalkSettings } from "./options.ts";
 
@@ -23,13 +23,8 @@ export interface LinkContext {
   /** Whether there are other servers to go on with. */
   readonly hasOthers: boolean;
   readonly clock: Clock;
-  readonly limits: Limits;
-  /** Whether the connection is being closed by us. */
-  readonly closing: boolean;
-  /** Whether it was lost: a socket that is opened now would belong to nobody. */
-  readonly isLost: boolean;
-  /** A socket was lost: the connection is. */
-  lost(error: Error): void;
+  /** Of all sockets: where one is lost the connection is, and one that is opened then would belong to nobody. */
+  readonly lifeline: Lifeline;
 }
 
 /** What a call on a link is limited by. */
@@ -70,7 +65,7 @@ export class Link {
     this.#context = context;
     client.closed.then((error) => {
       if (error !== undefined && !this.#dropped) {
-        context.lost(lostError(context, error));
+        context.lifeline.lose(lostError(context, error));
       }
     });
   }
@@ -88,10 +83,10 @@ export class Link {
     context: LinkContext,
     options?: CallOptions,
   ): Promise<Link> {
-    const { broker, settings, heartbeat, clock, limits } = context;
+    const { broker, settings, heartbeat, clock, lifeline } = context;
     const action = `connect to "${broker}"`;
-    limits.check(options, () => action);
-    if (context.closing || context.isLost) throw goneError(context, action);
+    const refusal = lifeline.refusal(action, options);
+    if (refusal !== undefined) throw refusal;
     const deadline = options?.deadline ??
       clock.now() + context.operationTimeout;
     let giveUp: ((error: Error) => void) | undefined;
@@ -100,7 +95,7 @@ export class Link {
       { ...settings, heartbeat, clock },
       (given) => giveUp = given,
     );
-    const unwatch = limits.watch(
+    const unwatch = lifeline.limits.watch(
       { signal: options?.signal, deadline },
       (reason) => {
         stopped = {
@@ -120,9 +115,9 @@ export class Link {
     } finally {
       unwatch();
     }
-    if (context.closing || context.isLost) {
+    if (lifeline.reason !== undefined) {
       client.destroy(new Error("its connection has ended"));
-      throw goneError(context, action);
+      throw lifeline.endError(action, lifeline.reason);
     }
     return new Link(client, context);
   }
@@ -143,10 +138,16 @@ export class Link {
    * not answered in the time that any call has.
    */
   call(commands: Commands, options: LinkCall): Promise<readonly Reply[]> {
-    const { clock, limits, operationTimeout } = this.#context;
+    const { clock, lifeline, operationTimeout } = this.#context;
+    const { limits } = lifeline;
     return new Promise((resolve, reject) => {
-      if (this.#client.ended || this.#context.isLost) {
-        return reject(goneError(this.#context, options.action));
+      const { reason } = lifeline;
+      if (this.#client.ended || reason?.type === "lost") {
+        return reject(
+          reason === undefined
+            ? lostBefore(options.action)
+            : lifeline.endError(options.action, reason),
+        );
       }
       const { wait = 0 } = options;
       const last = clock.now() + wait + operationTimeout;
@@ -169,7 +170,7 @@ export class Link {
         lost: (error) => {
           missed.cancel();
           reject(
-            this.#context.closing
+            lifeline.reason?.type === "closed"
               ? connectionClosed(options.action)
               : lostError(this.#context, error),
           );
@@ -222,7 +223,7 @@ export class Link {
       await this.#client.closed;
       return;
     }
-    const missed = this.#context.limits.watchDeadline(deadline, () => {
+    const missed = this.#context.lifeline.limits.watchDeadline(deadline, () => {
       this.#client.destroy(new Error("the server did not close"));
     });
     this.#client.hangUp();
@@ -284,10 +285,6 @@ export function unexpected(action: string, word: string): ChannelError {
     `Cannot ${action}: beanstalkd answered ${word}`,
     { code: "channel-closed" },
   );
-}
-
-function goneError(context: LinkContext, action: string): Error {
-  return context.closing ? connectionClosed(action) : lostBefore(action);
 }
 
 function lostError({ broker }: LinkContext, cause: Error): Error {

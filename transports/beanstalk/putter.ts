@@ -24,8 +24,6 @@ export interface PutterHost {
   expires(queue: string, ttl: number): void;
 }
 
-/** Nothing was pushed out: one object for all. */
-
 /** Puts messages into tubes. */
 export class Putter {
   readonly #host: PutterHost;
@@ -102,7 +100,7 @@ export class Putter {
       `Cannot ${action}: "${context.broker}" is drained before it is stopped`,
       { code: "connection-lost", outcome },
     );
-    context.lost(error);
+    context.lifeline.lose(error);
     return error;
   }
 

@@ -12,7 +12,6 @@ import {
   type LinkContext,
 } from "./link.ts";
 import { reservedIn, reserveNow } from "./reserving.ts";
-import { limited } from "./settled.ts";
 import type { Tubes } from "./tubes.ts";
 
 /** How many jobs are removed in one go. */
@@ -146,12 +145,9 @@ export class Queues {
     limit: number,
     options?: CallOptions,
   ): Promise<readonly QuarantinedItem[]> {
-    const { limits } = this.#host.context;
-    const action = `list what is in quarantine of queue "${queue}"`;
-    return limited(
-      limits,
+    return this.#host.context.lifeline.run(
+      `list what is in quarantine of queue "${queue}"`,
       options,
-      action,
       () => this.#list(queue, limit, options),
     );
   }
@@ -173,11 +169,9 @@ export class Queues {
     handles: readonly string[] | undefined,
     options?: CallOptions,
   ): Promise<number> {
-    const { limits } = this.#host.context;
-    return limited(
-      limits,
-      options,
+    return this.#host.context.lifeline.run(
       `put back into queue "${queue}"`,
+      options,
       () => this.#kick(queue, handles, options),
     );
   }

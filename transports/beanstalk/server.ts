@@ -31,7 +31,7 @@ export async function greet(
     context.clock.now() + context.operationTimeout;
   const link = await Link.open(context, { signal, deadline });
   try {
-    const [reply] = await context.limits.wait(
+    const [reply] = await context.lifeline.limits.wait(
       link.call({ text: "stats\r\n", count: 1 }, {
         deadline,
         action: `connect to "${context.broker}"`,

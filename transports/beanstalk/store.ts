@@ -1,4 +1,3 @@
-import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { formatUrl } from "../../url/format.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
@@ -17,20 +16,19 @@ import type {
   StoreLimits,
   TopologyStore,
 } from "../store/store.ts";
+import { Lifeline } from "../store/lifeline.ts";
 import { LocalTopology } from "../store/local_topology.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
-import { connectionClosed } from "../connection_errors.ts";
 import { wholeSeconds } from "./body.ts";
 import { Deletions } from "./deletions.ts";
 import { CAPABILITIES } from "./capabilities.ts";
 import { Expiry } from "./expiry.ts";
 import { buryCommand, deleteCommand, Jobs, releaseCommand } from "./jobs.ts";
-import { forgetTube, type Link } from "./link.ts";
+import { forgetTube, type Link, type LinkContext } from "./link.ts";
 import { readSettings } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
 import { greet, type Server } from "./server.ts";
-import { limited, settled, type StoreContext } from "./settled.ts";
 import { takeNow } from "./reserving.ts";
 import { MAX_AT_ONCE, Taker } from "./taker.ts";
 import { MAX_TUBE, Tubes } from "./tubes.ts";
@@ -52,8 +50,8 @@ export class BeanstalkStore implements Store {
     apply: this.#apply.bind(this),
   };
   readonly quarantine: QuarantineStore;
-  readonly #settleClosed: (reason: CloseReason) => void;
-  readonly #context: StoreContext;
+  readonly #context: LinkContext;
+  readonly #lifeline: Lifeline;
   readonly #link: Link;
   readonly #tubes = new Tubes();
   readonly #jobs: Jobs;
@@ -70,12 +68,10 @@ export class BeanstalkStore implements Store {
     },
     deleteQueue: (queue) => this.#deleteQueue(queue),
   });
-  #closing: Promise<void> | undefined;
 
-  private constructor(context: StoreContext, server: Server) {
-    const { promise, resolve } = Promise.withResolvers<CloseReason>();
-    this.closed = promise;
-    this.#settleClosed = resolve;
+  private constructor(context: LinkContext, server: Server) {
+    const lifeline = this.#lifeline = context.lifeline;
+    this.closed = lifeline.closed;
     this.#context = context;
     this.#link = server.link;
     const { clock, heartbeat } = context;
@@ -144,14 +140,19 @@ export class BeanstalkStore implements Store {
       reserve: this.#reserve.bind(this),
       remove: this.#remove.bind(this),
       release: this.#release.bind(this),
-      renew: jobs.renew.bind(jobs),
+      renew: (all, options) =>
+        lifeline.run("renew messages", options, () => jobs.renew(all, options)),
     };
     this.quarantine = {
       add: this.#bury.bind(this),
       list: this.#queues.listAside.bind(this.#queues),
       putBack: this.#queues.putBack.bind(this.#queues),
     };
-    context.onLost = (error) => this.#lose(error);
+    lifeline.onEnd((reason) => {
+      expiry.stop();
+      taker.wake();
+      if (reason.type === "lost") this.#cut(reason.error);
+    });
   }
 
   /**
@@ -170,23 +171,20 @@ export class BeanstalkStore implements Store {
     options: ConnectOptions,
   ): Promise<BeanstalkStore> {
     const { heartbeat, operationTimeout, hasOthers = false, clock } = options;
-    const context: StoreContext = {
+    const lifeline = new Lifeline({ clock });
+    const context: LinkContext = {
       broker: formatUrl(url),
       settings: readSettings(url, options),
       heartbeat,
       operationTimeout,
       hasOthers,
       clock,
-      limits: new Limits(clock),
-      closing: false,
-      isLost: false,
-      onLost: undefined,
-      lost: (error) => context.onLost?.(error),
+      lifeline,
     };
     try {
       return new BeanstalkStore(context, await greet(context, options));
     } catch (error) {
-      context.limits.clear();
+      await lifeline.close(() => Promise.resolve());
       throw error;
     }
   }
@@ -194,10 +192,11 @@ export class BeanstalkStore implements Store {
   #apply(
     ...call: Parameters<TopologyStore["apply"]>
   ): Promise<ChangeResult> {
-    const applied = this.#tables.apply(...call);
-    applied.catch(() => {}); // whoever asked may have gone
-    const [, , { signal, deadline } = {}] = call;
-    return settled(this.#context.limits, applied, signal, deadline);
+    return this.#lifeline.run(
+      "change what is declared",
+      call[2],
+      () => this.#tables.apply(...call),
+    );
   }
 
   async #deleteQueue(queue: string): Promise<number> {
@@ -207,8 +206,7 @@ export class BeanstalkStore implements Store {
     await this.#jobs.orphan(queue);
     const count = await this.#queues.delete(queue);
     this.#deletions.forget(queue);
-    const links = [this.#link, ...this.#taker.links];
-    await forgetTube(links, tube, `delete queue "${queue}"`);
+    await forgetTube(this.#links, tube, `delete queue "${queue}"`);
     return count;
   }
 
@@ -216,37 +214,37 @@ export class BeanstalkStore implements Store {
     queue: string,
     options?: CallOptions,
   ): Promise<number | undefined> {
-    const { limits } = this.#context;
-    return limited(
-      limits,
-      options,
+    return this.#lifeline.run(
       `count the messages of queue "${queue}"`,
+      options,
       () => this.#queues.count(queue),
     );
   }
 
   #purge(queue: string, options?: CallOptions): Promise<number> {
-    const { limits } = this.#context;
-    return limited(
-      limits,
-      options,
+    return this.#lifeline.run(
       `purge queue "${queue}"`,
+      options,
       () => this.#queues.purge(queue),
     );
   }
 
   #put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
+    const action = "put messages";
+    const refusal = this.#lifeline.refusal(action, options);
+    if (refusal !== undefined) return Promise.reject(refusal);
     try {
-      options?.signal?.throwIfAborted();
-      if (
-        options?.version !== undefined &&
-        options.version !== this.#tables.routes
-      ) return Promise.resolve({ type: "stale" });
-      const instead = options?.instead;
+      const { version, instead, signal } = options ?? {};
+      if (version !== undefined && version !== this.#tables.routes) {
+        return Promise.resolve({ type: "stale" });
+      }
       const put = instead === undefined
         ? this.#putter.put(items, options)
         : this.#replace(items, instead, options);
-      return settled(this.#context.limits, put, options?.signal);
+      // Its deadline is watched where it is sent.
+      return signal === undefined
+        ? put
+        : this.#lifeline.wait(action, { signal }, put);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -275,9 +273,7 @@ export class BeanstalkStore implements Store {
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
-    const { closing, limits } = this.#context;
-    const refusal = limits.refusal(options, "take messages") ??
-      (closing ? connectionClosed("take messages") : undefined);
+    const refusal = this.#lifeline.refusal("take messages", options);
     if (refusal !== undefined) return Promise.reject(refusal);
     return options.wait > 0
       ? this.#taker.take(wants, options)
@@ -298,12 +294,8 @@ export class BeanstalkStore implements Store {
       count: Math.min(...wants.map(({ limit }) => limit)),
     });
     try {
-      const reservations = await settled(
-        this.#context.limits,
-        taking,
-        options.signal,
-        options.deadline,
-      );
+      const action = "take messages";
+      const reservations = await this.#lifeline.wait(action, options, taking);
       return { reservations, missing: [] };
     } catch (error) {
       // Aborted or late on the way: what it takes goes back.
@@ -350,7 +342,7 @@ export class BeanstalkStore implements Store {
     options: CallOptions | undefined,
     action: string,
   ): Promise<readonly Reservation[]> {
-    return limited(this.#context.limits, options, action, () => {
+    return this.#lifeline.run(action, options, () => {
       if (command === releaseCommand) this.#expiry.noteReturns(reservations);
       const { deadline } = options ?? {};
       return this.#jobs.settle(reservations, command, { deadline, action });
@@ -358,38 +350,24 @@ export class BeanstalkStore implements Store {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#closing ??= this.#close();
+    const { clock, operationTimeout } = this.#context;
+    return this.#lifeline.close(() => {
+      const deadline = clock.now() + operationTimeout;
+      return Promise.all(this.#links.map((link) => link.close(deadline)));
+    });
   }
 
   destroy(): void {
-    this.#context.closing = true;
-    this.#expiry.stop();
-    this.#taker.wake();
-    const error = new Error("its connection was closed without a word");
-    for (const link of [this.#link, ...this.#taker.links]) link.destroy(error);
+    this.#lifeline.end();
+    this.#cut(new Error("its connection was closed without a word"));
   }
 
-  async #close(): Promise<void> {
-    const { clock, operationTimeout, limits } = this.#context;
-    this.#context.closing = true;
-    this.#expiry.stop();
-    this.#taker.wake();
-    const deadline = clock.now() + operationTimeout;
-    const links = [this.#link, ...this.#taker.links];
-    await Promise.all(links.map((link) => link.close(deadline)));
-    limits.clear();
-    this.#settleClosed({ type: "closed" });
+  #cut(error: Error): void {
+    for (const link of this.#links) link.destroy(error);
   }
 
-  #lose(error: Error): void {
-    if (this.#closing !== undefined) return;
-    this.#closing = Promise.resolve();
-    this.#context.isLost = true;
-    this.#expiry.stop();
-    this.#link.destroy(error);
-    for (const link of this.#taker.links) link.destroy(error);
-    this.#context.limits.clear();
-    this.#settleClosed({ type: "lost", error });
+  get #links(): readonly Link[] {
+    return [this.#link, ...this.#taker.links];
   }
 
   #deadLetters(queue: string): boolean {

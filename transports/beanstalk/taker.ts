@@ -5,7 +5,6 @@ import type {
   ReserveOptions,
   ReserveWant,
 } from "../store/store.ts";
-import { connectionClosed } from "../connection_errors.ts";
 import { wholeSeconds } from "./body.ts";
 import type { Job, Jobs } from "./jobs.ts";
 import { join, Link, type LinkContext } from "./link.ts";
@@ -150,7 +149,8 @@ export class Taker {
     for (;;) {
       active.woken = false;
       options.signal?.throwIfAborted();
-      if (context.closing) throw connectionClosed("take messages");
+      const refusal = context.lifeline.refusal("take messages", undefined);
+      if (refusal !== undefined) throw refusal;
       const found = this.#findOther(wants);
       if (found !== undefined) return found;
       if (!this.#quiet) {
@@ -245,7 +245,7 @@ export class Taker {
       this.#links.add(link);
       return link;
     } catch (error) {
-      if (error instanceof Error) context.lost(error);
+      if (error instanceof Error) context.lifeline.lose(error);
       throw error;
     }
   }
@@ -260,7 +260,7 @@ export class Taker {
     { signal }: CallOptions,
     active: Active,
   ): Promise<readonly Job[] | undefined> {
-    const { clock, limits } = this.#host.context;
+    const { clock, lifeline } = this.#host.context;
     const everyoneHolds = this.#waiters.length >= MAX_WAITERS &&
       !this.#waiters.some(isFree);
     if (!everyoneHolds && !this.#wasCut) return undefined;
@@ -279,7 +279,7 @@ export class Taker {
         this.#wasCut = false;
         done();
       }, Math.min(left, pause));
-      const unwatch = limits.watch({ signal }, done);
+      const unwatch = lifeline.limits.watch({ signal }, done);
     });
     return [];
   }
@@ -293,12 +293,17 @@ export class Taker {
     const { deadline, signal } = options;
     const { context, jobs } = this.#host;
     const link = await this.#waitLink(deadline);
-    if (active.woken || signal?.aborted || context.closing) return undefined;
+    if (active.woken || signal?.aborted || context.lifeline.reason) {
+      return undefined;
+    }
     const seconds = wholeSeconds(left);
     let stopped: Promise<void> | undefined;
     const stop = () =>
       stopped ??= link.close(context.clock.now() + context.operationTimeout);
-    const unwatch = context.limits.watch({ signal }, () => void stop());
+    const unwatch = context.lifeline.limits.watch(
+      { signal },
+      () => void stop(),
+    );
     active.stop = () => void stop();
     link.waiting = true;
     try {
