@@ -1,6 +1,5 @@
 import { Batcher } from "../../async/batcher.ts";
-import { Limits } from "../../async/limits.ts";
-import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { after } from "./ids.ts";
@@ -27,13 +26,13 @@ export class Database {
   readonly #limits: Limits;
   readonly #writes: Batcher<Draft, Written>;
 
-  /** Makes one over the verbs. */
-  constructor(records: Records, clock: Clock) {
+  /** Makes one over the verbs; `limits` watches the calls. */
+  constructor(records: Records, limits: Limits) {
     this.#records = records;
-    this.#limits = new Limits(clock);
+    this.#limits = limits;
     const { writeCount, writeBytes, writesAtOnce } = records.limits;
     this.#writes = new Batcher({
-      limits: this.#limits,
+      limits,
       count: writeCount ?? WRITE_COUNT,
       bytes: writeBytes ?? WRITE_BYTES,
       atOnce: writesAtOnce ?? WRITES_AT_ONCE,
@@ -151,11 +150,6 @@ export class Database {
     options?: CallOptions,
   ): Promise<Written> {
     return this.write({ id, revision, fields: undefined, action }, options);
-  }
-
-  /** Watches no deadline any more: the connection has ended. */
-  close(): void {
-    this.#limits.clear();
   }
 }
 

@@ -49,7 +49,7 @@ export class Declarations {
     return await this.#topology.look(options);
   }
 
-  /** Makes planned changes: first in the topology, then in the queues. */
+  /** Makes planned changes: first in the topology, and then, however long it takes, in the queues. */
   async apply(
     changes: readonly TopologyChange[],
     version: string,
@@ -68,7 +68,7 @@ export class Declarations {
         { name },
       ) => [name, this.#topology.traits(name).born]),
     );
-    if (!await this.#topology.apply(changes, version, options)) {
+    if (!await this.#topology.apply(changes, version)) {
       return { type: "stale" };
     }
     let messageCount = 0;
@@ -78,16 +78,15 @@ export class Declarations {
           messageCount += await this.#contents.delete(
             change.name,
             generations.get(change.name),
-            options,
           );
-          await this.#usage.forget(change.name, options);
+          await this.#usage.forget(change.name);
           this.#onDeleted(change.name);
           break;
         case "queue-declared":
-          await this.use(change.queue.name, options);
+          await this.use(change.queue.name);
           break;
         case "consumer-removed":
-          await this.use(change.queue, options);
+          await this.use(change.queue);
       }
     }
     return { type: "applied", messageCount };

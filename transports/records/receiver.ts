@@ -1,7 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
-import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { TimeoutError } from "../../model/errors.ts";
+import type { Lifeline } from "../store/lifeline.ts";
 import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
 import type { Database } from "./database.ts";
 import { Feed } from "./feed.ts";
@@ -25,8 +24,7 @@ export interface ReceiverContext {
   readonly records: Records;
   readonly database: Database;
   readonly clock: Clock;
-  /** The limits of the connection's calls. */
-  readonly limits: Limits;
+  readonly lifeline: Lifeline;
   /** Milliseconds. */
   readonly lease: number;
   readonly topology: SharedTopology;
@@ -43,15 +41,23 @@ export class Receiver {
   #topologyIsOld = false;
   #sweptAt = -Infinity;
   #waitedAt = -Infinity;
-  #end: Error | undefined;
 
   /** Makes one that does not listen to changes yet. */
   constructor(context: ReceiverContext) {
     const { records, database, clock, topology, leases } = context;
     this.#context = context;
-    this.#taker = new Taker(database, topology, leases, context.limits);
-    this.#waiters = new QueueWaiters(clock);
+    this.#taker = new Taker(
+      database,
+      topology,
+      leases,
+      context.lifeline.limits,
+    );
+    this.#waiters = new QueueWaiters(clock, context.lifeline.limits);
     this.#feed = new Feed(records, (...change) => this.onChange(...change));
+    context.lifeline.onEnd(() => {
+      this.#waiters.notifyAll();
+      this.#feed.close();
+    });
   }
 
   /** Takes messages; waits for the first. */
@@ -59,10 +65,9 @@ export class Receiver {
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
-    const { clock, limits, unacked } = this.#context;
+    const { clock, unacked } = this.#context;
     const { signal, wait } = options;
-    limits.check(options, () => "take messages");
-    this.#requireOpen();
+    this.#check(options);
     const queues = new Set(wants.map(({ queue }) => queue));
     const waiter = this.#waiters.enter(queues);
     try {
@@ -70,7 +75,7 @@ export class Receiver {
       if (wait > 0) await this.#listen(options);
       for (;;) {
         waiter.isNotified = false;
-        this.#requireOpen();
+        this.#check();
         const reserved = await this.#take(wants, wait > 0);
         if (signal?.aborted) {
           await unacked.release(reserved.reservations);
@@ -118,14 +123,6 @@ export class Receiver {
   async sweep(ttl: number, options?: CallOptions): Promise<readonly string[]> {
     this.#sweptAt = this.#context.clock.now();
     return await this.#context.leases.sweep(ttl, options);
-  }
-
-  /** Ends it: calls that wait, or come later, reject with the error. */
-  close(error: Error): void {
-    this.#end = error;
-    this.#waiters.notifyAll();
-    this.#waiters.close();
-    this.#feed.close();
   }
 
   /** Waits until no call waits any more. */
@@ -191,18 +188,16 @@ export class Receiver {
   async #listen(options: CallOptions): Promise<void> {
     if (this.#feed.isRunning) return;
     const starting = this.#feed.start().then(() => this.#taker.reset());
-    await this.#context.limits.wait(
-      starting,
+    await this.#context.lifeline.wait(
+      "listen to changes",
       options,
-      () =>
-        new TimeoutError(
-          "Cannot listen to changes: the database did not answer in time",
-          { outcome: "unknown" },
-        ),
+      starting,
     );
   }
 
-  #requireOpen(): void {
-    if (this.#end !== undefined) throw this.#end;
+  #check(options?: CallOptions): void {
+    const { lifeline } = this.#context;
+    const refusal = lifeline.refusal("take messages", options);
+    if (refusal !== undefined) throw refusal;
   }
 }

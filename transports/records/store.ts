@@ -1,7 +1,5 @@
-import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { asError } from "../../model/error_text.ts";
-import { ClosedError, TimeoutError } from "../../model/errors.ts";
 import type {
   MessageStore,
   PresenceStore,
@@ -17,6 +15,7 @@ import type {
   TopologyStore,
   TopologyView,
 } from "../store/store.ts";
+import { Lifeline } from "../store/lifeline.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { Database } from "./database.ts";
 import { Declarations } from "./declarations.ts";
@@ -32,6 +31,9 @@ import { Unacked } from "./unacked.ts";
 
 /** How long a reserve waits, and by default a lease holds, ms. */
 const [WAIT, LEASE] = [10_000, 30_000];
+
+/** The purpose of settlements, for errors. */
+const SETTLE = "settle messages";
 
 /** All but a limit of length: to know how many messages lie in a queue is to read all of their names. */
 const CAPABILITIES: readonly Capability[] = [
@@ -63,7 +65,7 @@ export class RecordsStore implements Store {
   };
   readonly #records: Records;
   readonly #database: Database;
-  readonly #waits: Limits;
+  readonly #lifeline: Lifeline;
   readonly #tables: SharedTopology;
   readonly #declarations: Declarations;
   readonly #leases: Leases;
@@ -72,7 +74,6 @@ export class RecordsStore implements Store {
   readonly #aside: Quarantine;
   readonly #contents: QueueContents;
   readonly #unacked: Unacked;
-  #end: Error | undefined;
 
   private constructor(
     records: Records,
@@ -80,11 +81,12 @@ export class RecordsStore implements Store {
   ) {
     const { recordBytes, lease = LEASE } = records.limits;
     this.#records = records;
-    this.closed = records.closed;
     this.capabilities = new Set<Capability>(
       records.isPersistent ? [...CAPABILITIES, "persistence"] : CAPABILITIES,
     );
-    this.#waits = new Limits(clock);
+    const server = "the database";
+    const lifeline = this.#lifeline = new Lifeline({ clock, server });
+    this.closed = lifeline.closed;
     this.limits = {
       itemBytes: largestBody(recordBytes),
       reserveCount: 500,
@@ -92,8 +94,8 @@ export class RecordsStore implements Store {
       reserveWait: WAIT,
       lease,
     };
-    const database = this.#database = new Database(records, clock);
-    const topology = this.#tables = new SharedTopology(database, clock);
+    const database = this.#database = new Database(records, lifeline.limits);
+    const topology = this.#tables = new SharedTopology(database, lifeline);
     this.#contents = new QueueContents(database, topology);
     this.#unacked = new Unacked(
       database,
@@ -115,7 +117,7 @@ export class RecordsStore implements Store {
       records,
       database,
       clock,
-      limits: this.#waits,
+      lifeline,
       lease,
       topology,
       leases: this.#leases,
@@ -134,10 +136,15 @@ export class RecordsStore implements Store {
     };
     this.topology = {
       read: this.#read.bind(this),
-      apply: this.#declarations.apply.bind(this.#declarations),
+      apply: (...call) =>
+        lifeline.run(
+          "change what is declared",
+          call[2],
+          () => this.#declarations.apply(...call),
+        ),
     };
     void records.closed.then((reason) => {
-      if (reason.type === "lost") this.#finish(reason.error);
+      if (reason.type === "lost") lifeline.lose(reason.error);
     });
   }
 
@@ -157,7 +164,7 @@ export class RecordsStore implements Store {
       await store.#leases.takeOver(options);
       return store;
     } catch (error) {
-      store.#finish(asError(error));
+      store.#lifeline.lose(asError(error));
       await records[Symbol.asyncDispose]();
       throw error;
     }
@@ -167,8 +174,9 @@ export class RecordsStore implements Store {
     of: TopologyKey,
     options?: CallOptions,
   ): Promise<TopologyView> {
-    this.#waits.check(options, () => "read what is declared");
-    const view = await this.#look(options);
+    const refusal = this.#lifeline.refusal("read what is declared", options);
+    if (refusal !== undefined) throw refusal;
+    const view = await this.#declarations.look(options);
     if (of.type === "queue") await this.#declarations.use(of.name, options);
     return view;
   }
@@ -188,7 +196,7 @@ export class RecordsStore implements Store {
   ): Promise<PutResult> {
     const { version, instead } = options ?? {};
     if (version !== undefined) {
-      const { routes } = await this.#look(options);
+      const { routes } = await this.#declarations.look(options);
       if (routes !== version) return { type: "stale" };
     }
     const written = await this.#putter.put(items, options);
@@ -196,7 +204,7 @@ export class RecordsStore implements Store {
       const [lost] = await this.#goOnRemoving([instead], options);
       if (lost !== undefined) {
         const takingBack = this.#putter.takeBack(written);
-        await this.#bounded(takingBack, options, "take back messages");
+        await this.#lifeline.wait("take back messages", options, takingBack);
         return { type: "lost" };
       }
     }
@@ -206,33 +214,35 @@ export class RecordsStore implements Store {
     return { type: "put", displaced: [] };
   }
 
-  async #remove(
+  #remove(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    this.#waits.check(options, () => "settle messages");
-    return await this.#goOnRemoving(reservations, options);
-  }
-
-  /** Removes messages as the last step of a call: it begins even if the deadline has passed meanwhile. */
-  async #goOnRemoving(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return await this.#bounded(
-      this.#unacked.remove(reservations),
+    return this.#lifeline.run(
+      SETTLE,
       options,
-      "settle messages",
+      () => this.#unacked.remove(reservations),
     );
   }
 
-  async #release(
+  /** Removes messages as the last step of a call: it begins even if the deadline has passed meanwhile. */
+  #goOnRemoving(
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    this.#waits.check(options, () => "settle messages");
-    const released = this.#unacked.release(reservations);
-    return await this.#bounded(released, options, "settle messages");
+    const removed = this.#unacked.remove(reservations);
+    return this.#lifeline.wait(SETTLE, options, removed);
+  }
+
+  #release(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#lifeline.run(
+      SETTLE,
+      options,
+      () => this.#unacked.release(reservations),
+    );
   }
 
   async #renew(
@@ -248,9 +258,12 @@ export class RecordsStore implements Store {
     return lost;
   }
 
-  async #renewLease(options?: CallOptions): Promise<void> {
-    this.#waits.check(options, () => "renew a lease");
-    await this.#bounded(this.#leases.renew(), options, "renew a lease");
+  #renewLease(options?: CallOptions): Promise<void> {
+    return this.#lifeline.run(
+      "renew a lease",
+      options,
+      () => this.#leases.renew(),
+    );
   }
 
   async #addToQuarantine(
@@ -290,23 +303,15 @@ export class RecordsStore implements Store {
   ): Promise<readonly string[]> {
     await this.#renewLease(options);
     this.#receiver.stopIfIdle();
-    await this.#look(options);
+    await this.#declarations.look(options);
     return await this.#receiver.sweep(ttl, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#end !== undefined) {
+    if (this.#lifeline.reason?.type === "lost") {
       return await this.#records[Symbol.asyncDispose]();
     }
-    this.#finish(new ClosedError("Cannot use the connection: it is closed"));
-    try {
-      await this.#receiver.drained();
-      await this.#release(this.#unacked.all());
-      await this.#leases.end();
-    } catch {
-      // Closing ends quietly: what is unacked goes back when the lease has expired.
-    }
-    await this.#records[Symbol.asyncDispose]();
+    await this.#lifeline.close(() => this.#leave());
   }
 
   destroy(): void {
@@ -314,41 +319,14 @@ export class RecordsStore implements Store {
     else void this.#records[Symbol.asyncDispose]();
   }
 
-  /** Calls that wait, or come later, reject with the error. */
-  #finish(error: Error): void {
-    this.#end = error;
-    this.#receiver.close(error);
-    this.#waits.clear();
-    this.#tables.close();
-    this.#database.close();
-  }
-
-  async #look(options?: CallOptions): Promise<TopologyView> {
-    this.#requireOpen();
-    return await this.#declarations.look(options);
-  }
-
-  #bounded<T>(
-    promise: Promise<T>,
-    options: CallOptions | undefined,
-    action: string,
-  ): Promise<T> {
-    // After the end all requests reject by themselves.
-    if (this.#end !== undefined) return promise;
-    return this.#waits.wait(
-      promise,
-      options,
-      () =>
-        new TimeoutError(
-          `Cannot ${action}: the database did not answer in time`,
-          {
-            outcome: "unknown",
-          },
-        ),
-    );
-  }
-
-  #requireOpen(): void {
-    if (this.#end !== undefined) throw this.#end;
+  async #leave(): Promise<void> {
+    try {
+      await this.#receiver.drained();
+      await this.#unacked.release(this.#unacked.all());
+      await this.#leases.end();
+    } catch {
+      // Closing ends quietly: what is unacked goes back when the lease has expired.
+    }
+    await this.#records[Symbol.asyncDispose]();
   }
 }

@@ -1,11 +1,9 @@
 import { atNextTurn } from "../../async/turn.ts";
-import { Limits } from "../../async/limits.ts";
 import { Line } from "../../async/line.ts";
-import type { Clock } from "../../async/clock.ts";
 import { parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { DecodeError, TimeoutError } from "../../model/errors.ts";
+import { DecodeError } from "../../model/errors.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import {
@@ -14,6 +12,7 @@ import {
   type TopologyChange,
 } from "../../virtual/topology.ts";
 import { otherLayout } from "../connection_errors.ts";
+import type { Lifeline } from "../store/lifeline.ts";
 import type { TopologyView } from "../store/store.ts";
 import type { Database } from "./database.ts";
 import { TOPOLOGY_ID } from "./ids.ts";
@@ -62,8 +61,7 @@ const LAYOUT = 1;
  */
 export class SharedTopology {
   readonly #database: Database;
-  readonly #clock: Clock;
-  readonly #limits: Limits;
+  readonly #lifeline: Lifeline;
   readonly #line = new Line();
   #view: SharedView = {
     topology: new Topology(),
@@ -80,10 +78,9 @@ export class SharedTopology {
   #next: (() => void) | undefined;
 
   /** Makes one over a database. */
-  constructor(database: Database, clock: Clock) {
+  constructor(database: Database, lifeline: Lifeline) {
     this.#database = database;
-    this.#clock = clock;
-    this.#limits = new Limits(clock);
+    this.#lifeline = lifeline;
   }
 
   /** The topology as it was seen last. */
@@ -98,26 +95,19 @@ export class SharedTopology {
 
   /** Looks at the topology: all calls of one turn together. */
   look(options?: CallOptions): Promise<TopologyView> {
-    return this.#limits.wait(
-      this.#looking ??= this.#lookLater(),
+    return this.#lifeline.wait(
+      "read what is declared",
       options,
-      late,
+      this.#looking ??= this.#lookLater(),
     );
-  }
-
-  /** Stops the timer. */
-  close(): void {
-    this.#limits.clear();
   }
 
   /** Writes changes that were planned on a version; `false` if it is no longer the last one. */
   apply(
     changes: readonly TopologyChange[],
     version: string,
-    options?: CallOptions,
   ): Promise<boolean> {
-    const written = this.#line.enter(() => this.#apply(changes, version));
-    return this.#limits.wait(written, options, late);
+    return this.#line.enter(() => this.#apply(changes, version));
   }
 
   /** Reads a queue's arguments. */
@@ -234,13 +224,6 @@ const NOTHING: Stored = { exchanges: [], queues: [], bindings: [] };
 function refuseOtherLayout(layout: unknown): void {
   if (layout === undefined || layout === LAYOUT) return;
   throw otherLayout("its records", layout, LAYOUT);
-}
-
-function late(): TimeoutError {
-  return new TimeoutError(
-    "Cannot read or write what is declared: the database did not answer in time",
-    { outcome: "unknown" },
-  );
 }
 
 function isOfConsumer({ type }: TopologyChange): boolean {

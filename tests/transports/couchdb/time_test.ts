@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
+import { Limits } from "../../../async/limits.ts";
 import { CouchdbClient } from "../../../transports/couchdb/client.ts";
 import { CouchdbRecords } from "../../../transports/couchdb/records.ts";
 import { Database } from "../../../transports/records/database.ts";
@@ -88,7 +89,8 @@ async function moveAhead(url: string, queue: string): Promise<void> {
     {},
   );
   const records = new CouchdbRecords(client, dial);
-  const database = new Database(records, SYSTEM_CLOCK);
+  const limits = new Limits(SYSTEM_CLOCK);
+  const database = new Database(records, limits);
   const [start] = rangeOf(queue);
   const rows = await database.list("look", {
     start,
@@ -105,6 +107,6 @@ async function moveAhead(url: string, queue: string): Promise<void> {
   const { fields } = row;
   await database.write({ id, revision: undefined, fields, action: "move" });
   await database.remove("move", row);
-  database.close();
+  limits.clear();
   await client.close();
 }

@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
+import { Limits } from "../../../async/limits.ts";
 import { turn } from "../../../async/turn.ts";
 import { CouchdbClient } from "../../../transports/couchdb/client.ts";
 import { CouchdbRecords } from "../../../transports/couchdb/records.ts";
@@ -43,7 +44,8 @@ Deno.test({
 async function writeIntoSilence(url: string): Promise<void> {
   await using proxy = Proxy.to(url);
   const records = await openRecords(proxy.urlOf(url));
-  const database = new Database(records, SYSTEM_CLOCK);
+  const limits = new Limits(SYSTEM_CLOCK);
+  const database = new Database(records, limits);
   const ids = Array.from({ length: 4 }, () => `x/${crypto.randomUUID()}`);
   proxy.stall();
   const outcomes = ids.map(async (id, i) => {
@@ -68,7 +70,7 @@ async function writeIntoSilence(url: string): Promise<void> {
   proxy.heal();
   const closed = await records.closed;
   assertEquals(closed.type, "lost");
-  database.close();
+  limits.clear();
   const later = await openRecords(url);
   assertEquals(await later.read(ids, { action: "look" }), []);
   await later[Symbol.asyncDispose]();

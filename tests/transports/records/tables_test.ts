@@ -5,6 +5,7 @@ import { Database } from "../../../transports/records/database.ts";
 import { TOPOLOGY_ID } from "../../../transports/records/ids.ts";
 import type { Records } from "../../../transports/records/records.ts";
 import { SharedTopology } from "../../../transports/records/topology.ts";
+import { Lifeline } from "../../../transports/store/lifeline.ts";
 
 const EXCHANGE = { name: "e", type: "topic", arguments: {} };
 const QUEUE = { declaration: { name: "q", arguments: {} }, consumers: [] };
@@ -33,7 +34,8 @@ function topologyOf(tables: unknown): SharedTopology {
       }),
     async [Symbol.asyncDispose]() {},
   };
-  return new SharedTopology(new Database(records, SYSTEM_CLOCK), SYSTEM_CLOCK);
+  const lifeline = new Lifeline({ clock: SYSTEM_CLOCK });
+  return new SharedTopology(new Database(records, lifeline.limits), lifeline);
 }
 
 function tablesWith(wrong: Readonly<Record<string, unknown>>): unknown {
