@@ -1,9 +1,10 @@
 import type { Clock } from "../../async/clock.ts";
-import type { Limits } from "../../async/limits.ts";
 import { ConnectionError, TimeoutError } from "../../model/errors.ts";
 import type { SqsQueue } from "./queues.ts";
+import type { Lifeline } from "../store/lifeline.ts";
 import type { ReserveOptions } from "../store/store.ts";
-import { connectionClosed, notAnswered } from "../connection_errors.ts";
+import { notAnswered } from "../connection_errors.ts";
+import type { CloseReason } from "../transport.ts";
 import type { ReceivedMessage } from "./port.ts";
 
 /** A receive that ends by itself so soon is waited for, when nobody wants it any more. */
@@ -20,15 +21,13 @@ const LATE = 1000;
 /** What receives need of their store. */
 export interface PollSettings {
   readonly clock: Clock;
-  readonly limits: Limits;
+  readonly lifeline: Lifeline;
   /** How long what is received is ours, ms. */
   readonly lease: number;
   /** How much longer than it waits AWS may take to answer, ms. */
   readonly grace: number;
   /** Puts messages back in sight that nobody took. */
   giveBack(queue: SqsQueue, messages: readonly ReceivedMessage[]): void;
-  /** AWS does not answer any more. */
-  lost(error: ConnectionError): void;
 }
 
 /** What was received, when, and until when it is ours, on the clock. */
@@ -72,6 +71,7 @@ export class Polls {
   /** Makes one that has not asked yet. */
   constructor(settings: PollSettings) {
     this.#settings = settings;
+    settings.lifeline.onEnd((reason) => this.#close(reason));
   }
 
   /** Receives up to `limit` messages; waits up to `wait` ms for the first. */
@@ -106,18 +106,21 @@ export class Polls {
   ): Promise<Polled> {
     const { queue } = poll;
     return new Promise((resolve, reject) => {
-      const unwatch = this.#settings.limits.watch(options, (stopped) => {
-        poll.waiter = undefined;
-        reject(
-          stopped === undefined
-            ? notAnswered(
-              `receive from queue "${queue.queue}"`,
-              "unknown",
-              "AWS",
-            )
-            : stopped.aborted,
-        );
-      });
+      const unwatch = this.#settings.lifeline.limits.watch(
+        options,
+        (stopped) => {
+          poll.waiter = undefined;
+          reject(
+            stopped === undefined
+              ? notAnswered(
+                `receive from queue "${queue.queue}"`,
+                "unknown",
+                "AWS",
+              )
+              : stopped.aborted,
+          );
+        },
+      );
       poll.waiter = {
         resolve: (polled) => {
           unwatch();
@@ -159,13 +162,12 @@ export class Polls {
   }
 
   /** Lets everyone who waits know that the connection is closed, or was lost. */
-  close(lost?: ConnectionError): void {
-    const reason = lost ??
-      connectionClosed("reserve messages");
+  #close(reason: CloseReason): void {
+    const error = this.#settings.lifeline.endError("take messages", reason);
     for (const poll of this.#all) {
       const { waiter } = poll;
       poll.waiter = undefined;
-      waiter?.reject(reason);
+      waiter?.reject(error);
     }
     for (const end of [...this.#pausing]) end();
   }
@@ -260,6 +262,6 @@ export class Polls {
       { code: "connection-lost", cause: error },
     );
     poll.waiter?.reject(lost);
-    this.#settings.lost(lost);
+    this.#settings.lifeline.lose(lost);
   }
 }

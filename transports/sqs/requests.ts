@@ -1,6 +1,5 @@
-import { Limits } from "../../async/limits.ts";
-import { mostSilence, Silence } from "../../async/silence.ts";
 import type { Clock } from "../../async/clock.ts";
+import { mostSilence, Silence } from "../../async/silence.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
   AuthenticationError,
@@ -12,6 +11,7 @@ import {
   lostBefore,
   notAnswered,
 } from "../connection_errors.ts";
+import type { Lifeline } from "../store/lifeline.ts";
 import type { CredentialSource } from "./credentials.ts";
 import {
   failureOf,
@@ -23,6 +23,7 @@ import {
 /** What requests need of their connection. */
 export interface RequestSettings {
   readonly clock: Clock;
+  readonly lifeline: Lifeline;
   readonly operationTimeout: number;
   /** Milliseconds between signs of life; 0 turns them off. */
   readonly heartbeat: number;
@@ -36,10 +37,9 @@ export interface RequestOptions extends CallOptions {
 
 /** Sends requests within their limits, and says in the library's words how they failed. */
 export class Requests {
-  /** Called when the way to AWS is gone. */
-  onLost: ((error: ConnectionError) => void) | undefined;
+  /** Whether it was dialled: from then on a failure may be a loss. */
+  isOpen = false;
   readonly #settings: RequestSettings;
-  readonly #limits: Limits;
   readonly #silence: Silence;
   readonly #running = new Set<(reason: Error) => void>();
   /** Why nothing is sent any more. */
@@ -49,7 +49,6 @@ export class Requests {
   constructor(settings: RequestSettings) {
     this.#settings = settings;
     const { clock, heartbeat, operationTimeout } = settings;
-    this.#limits = new Limits(clock);
     this.#silence = new Silence(
       clock,
       mostSilence(heartbeat, operationTimeout),
@@ -67,14 +66,14 @@ export class Requests {
     options: RequestOptions,
     credentials: CredentialSource | undefined,
   ): Promise<O> {
-    const { clock, operationTimeout } = this.#settings;
+    const { clock, lifeline, operationTimeout } = this.#settings;
     const limits = {
       signal: options.signal,
       deadline: options.deadline ?? clock.now() + operationTimeout,
       wait: options.wait,
     };
     for (let attempt = 0;; attempt++) {
-      this.#limits.check(limits, () => action);
+      lifeline.limits.check(limits, () => action);
       if (this.#ended !== undefined) throw this.#ended(action);
       try {
         return await this.#once(action, request, limits);
@@ -96,7 +95,7 @@ export class Requests {
   }
 
   /** Ends what is under way: it rejects with `use-after-close`, or with what was lost. */
-  close(lost?: ConnectionError): void {
+  close(lost?: Error): void {
     this.#ended ??= lost === undefined
       ? connectionClosed
       : (action) => lostBefore(action, { cause: lost });
@@ -109,12 +108,11 @@ export class Requests {
         outcome: "unknown",
       });
     for (const stop of this.#running) stop(reason);
-    this.#limits.clear();
   }
 
   /** Tells of a loss, and says what of it a request tells; while it is dialled nothing is lost. */
   #lose(error: ConnectionError): ConnectionError {
-    if (this.onLost === undefined) return error;
+    if (!this.isOpen) return error;
     // The key has worked before: with the next connection it may again.
     const lost = error instanceof AuthenticationError && !error.retryable
       ? new ConnectionError(error.message, {
@@ -123,7 +121,7 @@ export class Requests {
         outcome: "not-sent",
       })
       : error;
-    this.onLost(lost);
+    this.#settings.lifeline.lose(lost);
     return lost;
   }
 
@@ -136,7 +134,7 @@ export class Requests {
       } ms when it was to ${action}`,
       { code: "connection-lost", outcome: "unknown" },
     );
-    this.onLost?.(lost);
+    this.#settings.lifeline.lose(lost);
     return isSilence ? lost : reason;
   }
 
@@ -158,10 +156,13 @@ export class Requests {
       };
       const due = this.#silence.ask(wait);
       const limits = { signal, deadline: Math.min(deadline, due) };
-      const unwatch = this.#limits.watch(limits, (stopped) => {
-        if (stopped !== undefined) stop(stopped.aborted);
-        else stop(notAnswered(action, "unknown", "AWS"), due < deadline);
-      });
+      const unwatch = this.#settings.lifeline.limits.watch(
+        limits,
+        (stopped) => {
+          if (stopped !== undefined) stop(stopped.aborted);
+          else stop(notAnswered(action, "unknown", "AWS"), due < deadline);
+        },
+      );
       this.#running.add(stop);
       request(controller.signal).then(
         (answer) => {

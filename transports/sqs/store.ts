@@ -1,12 +1,8 @@
 import type { Clock } from "../../async/clock.ts";
-import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import {
-  ClosedError,
-  type ConnectionError,
-  UnsupportedError,
-} from "../../model/errors.ts";
+import { UnsupportedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
+import type { Lifeline } from "../store/lifeline.ts";
 import type {
   BroadcastStore,
   MessageStore,
@@ -43,6 +39,7 @@ export interface SqsStoreSettings {
   readonly clients: Clients;
   readonly requests: Requests;
   readonly clock: Clock;
+  readonly lifeline: Lifeline;
   /** How much longer than it waits a receive may take, ms. */
   readonly grace: number;
 }
@@ -60,11 +57,10 @@ export class SqsStore implements Store {
   /** There where fanout exchanges are topics of SNS. */
   readonly broadcasts: BroadcastStore | undefined;
   readonly quarantine: QuarantineStore;
-  readonly #settleClosed: (reason: CloseReason) => void;
   readonly #settings: SqsSettings;
   readonly #clients: Clients;
   readonly #requests: Requests;
-  readonly #limits: Limits;
+  readonly #lifeline: Lifeline;
   readonly #clock: Clock;
   readonly #lease: number;
   readonly #tables: SqsTables;
@@ -75,18 +71,17 @@ export class SqsStore implements Store {
   readonly #quarantine: Quarantine;
   /** Messages on their way back that nobody waits for. */
   readonly #givingBack = new Set<Promise<void>>();
-  #ended = false;
 
   /** Makes one over a client that has been heard. */
-  constructor({ settings, clients, requests, clock, grace }: SqsStoreSettings) {
-    const { promise, resolve } = Promise.withResolvers<CloseReason>();
-    this.closed = promise;
-    this.#settleClosed = resolve;
+  constructor(
+    { settings, clients, requests, clock, lifeline, grace }: SqsStoreSettings,
+  ) {
+    const { limits } = this.#lifeline = lifeline;
+    this.closed = lifeline.closed;
     this.#settings = settings;
     this.#clients = clients;
     this.#requests = requests;
-    requests.onLost = (error) => this.lose(error);
-    this.#limits = new Limits(clock);
+    requests.isOpen = true;
     const { lease } = settings;
     this.#lease = lease;
     this.#clock = clock;
@@ -101,19 +96,18 @@ export class SqsStore implements Store {
       queueNameBytes: MAX_NAME - settings.queueNamePrefix.length,
     };
     this.capabilities = capabilitiesOf(settings);
-    this.#queues = new Queues(clients, settings, clock, this.#limits);
-    this.#settlements = new Settlements(clock, this.#limits);
+    this.#queues = new Queues(clients, settings, clock, limits);
+    this.#settlements = new Settlements(clock, limits);
     this.#quarantine = new Quarantine(this.#queues, this.#settlements);
     this.#polls = new Polls({
       clock,
-      limits: this.#limits,
+      lifeline,
       lease,
       grace,
       giveBack: (queue, messages) => this.#giveBack(queue, messages),
-      lost: (error) => this.lose(error),
     });
     const fanout = settings.supportsFanout
-      ? new Fanout(clients.own.topics, settings, this.#limits, (exchange) => {
+      ? new Fanout(clients.own.topics, settings, limits, (exchange) => {
         this.#tables.forgetExchange(exchange);
       })
       : undefined;
@@ -126,7 +120,7 @@ export class SqsStore implements Store {
       this.#queues,
       this.#tables,
       this.#settlements,
-      this.#limits,
+      limits,
     );
     this.messages = {
       count: this.#tables.countMessages.bind(this.#tables),
@@ -142,6 +136,9 @@ export class SqsStore implements Store {
     this.topology = this.#tables;
     this.broadcasts = fanout && { send: this.#broadcast.bind(this, fanout) };
     this.quarantine = this.#quarantine;
+    lifeline.onEnd((reason) => {
+      if (reason.type === "lost") void this.#cut(reason.error);
+    });
   }
 
   /** One by one, for SQS's own purge takes those that are out, too, and not more than once a minute. */
@@ -166,12 +163,8 @@ export class SqsStore implements Store {
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
-    options.signal?.throwIfAborted();
-    if (this.#ended) {
-      throw new ClosedError(
-        "Cannot reserve messages: the connection is closed",
-      );
-    }
+    const refusal = this.#lifeline.refusal("take messages", options);
+    if (refusal !== undefined) throw refusal;
     const [want] = wants;
     if (want === undefined) return { reservations: [], missing: [] };
     const { queue, limit } = want;
@@ -255,28 +248,21 @@ export class SqsStore implements Store {
     return this.#settlements.hold(reservations, this.#lease, options);
   }
 
-  /** Ends it: the way to AWS is gone. */
-  lose(error: ConnectionError): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#settleClosed({ type: "lost", error });
-    void this.destroy(error);
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#lifeline.close(async () => {
+      await this.#polls.windUp();
+      await Promise.all(this.#givingBack);
+      await this.#cut();
+    });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#polls.close();
-    await this.#polls.windUp();
-    await Promise.all(this.#givingBack);
-    await this.destroy();
-    this.#settleClosed({ type: "closed" });
+  destroy(): void {
+    this.#lifeline.end();
+    void this.#cut();
   }
 
-  async destroy(lost?: ConnectionError): Promise<void> {
+  async #cut(lost?: Error): Promise<void> {
     this.#requests.close(lost);
-    this.#polls.close(lost);
-    this.#limits.clear();
     await this.#clients.close();
   }
 

@@ -3,6 +3,7 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import { cannotConnect } from "../connection_errors.ts";
 import { createStoreTransport } from "../store/connection.ts";
+import { Lifeline } from "../store/lifeline.ts";
 import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
 import { Clients } from "./clients.ts";
@@ -23,13 +24,19 @@ export function createTransport(): Transport {
 async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const { clock, operationTimeout, heartbeat } = options;
   const settings = readSettings(url, options);
-  const requests = new Requests({ clock, operationTimeout, heartbeat });
+  const lifeline = new Lifeline({ clock });
+  const requests = new Requests({
+    clock,
+    lifeline,
+    operationTimeout,
+    heartbeat,
+  });
   const clients = new Clients(settings, requests, clock);
   try {
     await clients.probe(options);
   } catch (error) {
     requests.close();
-    await clients.close();
+    await lifeline.close(() => clients.close());
     throw notConnected(url, error);
   }
   return new SqsStore({
@@ -37,6 +44,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
     clients,
     requests,
     clock,
+    lifeline,
     grace: heartbeat > 0
       ? Math.min(operationTimeout, heartbeat)
       : operationTimeout,
