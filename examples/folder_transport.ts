@@ -47,7 +47,8 @@ async function openStore(
       if (ended) throw new mq.ClosedError(`Cannot use "${root}": it is closed`);
       signal?.throwIfAborted();
       if (clock.now() <= deadline) return work();
-      throw new mq.TimeoutError(`Cannot use "${root}": the disk was busy`);
+      const text = `Cannot use "${root}": the disk was busy`;
+      throw new mq.TimeoutError(text, { outcome: "not-sent" });
     }).catch((cause) => {
       if (cause instanceof mq.MessagingError) throw cause;
       if (signal?.aborted) throw signal.reason;

@@ -71,7 +71,8 @@ function openRecords(
     if (isEnded) throw new mq.ClosedError(`Cannot ${action}: it is closed`);
     signal?.throwIfAborted();
     if (clock.now() > deadline) {
-      throw new mq.TimeoutError(`Cannot ${action} in time`);
+      const outcome = "not-sent";
+      throw new mq.TimeoutError(`Cannot ${action} in time`, { outcome });
     }
     try {
       return await work();
