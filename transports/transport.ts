@@ -92,7 +92,8 @@ export type Capability =
   | "quarantine"
   | "queue-ttl"
   | "queued-fanout"
-  | "shared-topology";
+  | "shared-topology"
+  | "wide-priority";
 
 /** What a broker's module exports, and what is imported on the first connect. */
 export interface TransportModule {

@@ -36,7 +36,7 @@ export interface QueueOptions<T = unknown> {
   readonly maxLength?: number | undefined;
   /** The most bytes of ready messages. */
   readonly maxLengthBytes?: number | undefined;
-  /** The highest priority that it tells apart, 1 to 9. */
+  /** The highest priority that it tells apart, 1 to 9, and to 255 where the broker has the capability `wide-priority`. */
   readonly maxPriority?: number | undefined;
   /**
    * The queue for what was rejected, expired, or pushed out: it is declared too, by its
@@ -228,7 +228,14 @@ function argumentsOf(
       options.maxLengthBytes,
       0,
     ),
-    ...number(name, "x-max-priority", "maxPriority", options.maxPriority, 1, 9),
+    ...number(
+      name,
+      "x-max-priority",
+      "maxPriority",
+      options.maxPriority,
+      1,
+      255,
+    ),
   };
   if (deadLetterExchange !== undefined) {
     all["x-dead-letter-exchange"] = exchangeName(deadLetterExchange);

@@ -63,7 +63,7 @@ export interface PublishOptions extends OperationOptions {
   readonly contentEncoding?: string | undefined;
   /** The application's own headers. */
   readonly headers?: FieldTable | undefined;
-  /** From 0 to 9; the higher comes first. */
+  /** From 0 to 9, and to 255 where the broker has the capability `wide-priority`; the higher comes first. What is above its queue's `maxPriority` counts as that. */
   readonly priority?: number | undefined;
   /** Milliseconds that the message may wait in a queue. */
   readonly expiration?: number | undefined;

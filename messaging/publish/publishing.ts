@@ -74,7 +74,7 @@ export function propertiesOf(
       ? withoutAttempts(options.headers)
       : { ...withoutAttempts(options.headers), compression },
     deliveryMode: options.persistent === false ? "transient" : "persistent",
-    priority: checkRange("priority", options.priority, 0, 9),
+    priority: checkRange("priority", options.priority, 0, 255),
     correlationId: options.correlationId,
     replyTo,
     expiration: checkRange(

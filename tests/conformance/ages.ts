@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
-import { soon, textOf, until } from "./support.ts";
+import { publishing, rejectsWith, soon, textOf, until } from "./support.ts";
 
 /** Times to live, limits and priorities, also of one beside the other. */
 export const AGES: readonly ConformanceCase[] = [
@@ -45,6 +45,44 @@ export const AGES: readonly ConformanceCase[] = [
       assert.deepEqual(await broker.drain(queue), ["nine", "five", "low"]);
     },
     { needs: ["priority"] },
+  ),
+  onBroker(
+    "priorities go to 255, and a queue tells apart as many as it says",
+    async (broker) => {
+      const queue = await broker.queue({
+        arguments: { "x-max-priority": 255 },
+      });
+      const priorities = [9, 255, 10, 0, 200];
+      for (const priority of priorities) {
+        await broker.put(queue, `${priority}`, { priority });
+      }
+      await broker.untilCount(queue, priorities.length);
+      assert.deepEqual(await broker.drain(queue), [
+        "255",
+        "200",
+        "10",
+        "9",
+        "0",
+      ]);
+    },
+    { needs: ["wide-priority"] },
+  ),
+  onBroker(
+    "a priority above 9 is refused where it would not be told apart, and says which are",
+    async (broker) => {
+      const queue = await broker.queue({ arguments: { "x-max-priority": 9 } });
+      const message = publishing("", queue, "high", {
+        properties: { priority: 10 },
+      });
+      await rejectsWith(
+        broker.channel.publish(message, soon()),
+        "unsupported",
+        "priority 10",
+        "0 to 9",
+      );
+      assert.equal(await broker.count(queue), 0);
+    },
+    { needs: ["priority"], lacks: ["wide-priority"] },
   ),
   onBroker(
     "a queue with x-max-priority 1 has two priorities",

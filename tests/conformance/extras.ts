@@ -199,6 +199,7 @@ export const EXTRAS: readonly ConformanceCase[] = [
   ),
   ...([
     ["priority", { "x-max-priority": 5 }],
+    ["wide-priority", { "x-max-priority": 10 }],
     ["message-ttl", { "x-message-ttl": 1000 }],
     ["queue-ttl", { "x-expires": 1000 }],
     ["length-limit", { "x-max-length": 1 }],

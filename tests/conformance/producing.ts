@@ -71,7 +71,7 @@ export const PRODUCING: readonly ConformanceCase[] = [
       for (
         const wrong of [
           { priority: -1 },
-          { priority: 10 },
+          { priority: 256 },
           { priority: NaN },
           { expiration: -1 },
           { expiration: NaN },

@@ -43,7 +43,7 @@ export class MemoryQueue {
     this.#most = traits.maxLength ?? Infinity;
     this.#mostBytes = traits.maxBytes ?? Infinity;
     this.#refuses = traits.refuses;
-    const levels = Math.min(traits.maxPriority ?? 0, 9) + 1;
+    const levels = Math.min(traits.maxPriority ?? 0, 255) + 1;
     this.#levels = Array.from({ length: levels }, () => new Level());
   }
 
@@ -137,7 +137,7 @@ export class MemoryQueue {
     const level = this.#levels[priority];
     if (level === undefined) {
       throw new RangeError(
-        `Cannot put a message of priority ${priority}: it must be from 0 to 9`,
+        `Cannot put a message of priority ${priority}: it must be from 0 to 255`,
       );
     }
     return level;

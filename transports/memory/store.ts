@@ -39,6 +39,7 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "queue-ttl",
   "queued-fanout",
   "shared-topology",
+  "wide-priority",
 ]);
 
 const LIMITS: StoreLimits = {

@@ -18,6 +18,9 @@ export function capabilitiesOf(
     : new Set<Capability>([...capabilities, "quarantine"]);
 }
 
+/** The highest priority of brokers that lack `wide-priority`. */
+const HIGHEST = 9;
+
 /** Which argument of a queue asks for which capability. */
 const QUEUE_ARGUMENTS: readonly (readonly [string, Capability])[] = [
   ["x-message-ttl", "message-ttl"],
@@ -47,6 +50,10 @@ export function requireForQueue(
     if (queue.arguments[argument] === undefined) continue;
     requireCapability(capabilities, capability, action, `"${argument}"`);
   }
+  const most = queue.arguments["x-max-priority"];
+  if (Number(most ?? 0) > HIGHEST && !capabilities.has("wide-priority")) {
+    throw tooHigh(action, '"x-max-priority"', Number(most));
+  }
 }
 
 /**
@@ -68,11 +75,14 @@ export function refusePublishing(
   if (properties.expiration !== undefined && !capabilities.has("message-ttl")) {
     return unsupported("message-ttl", "publish a message", "an expiration");
   }
-  if (
-    properties.priority !== undefined && properties.priority !== 0 &&
-    !capabilities.has("priority")
-  ) return unsupported("priority", "publish a message", "a priority");
-  return undefined;
+  const { priority } = properties;
+  if (priority === undefined || priority === 0) return undefined;
+  if (!capabilities.has("priority")) {
+    return unsupported("priority", "publish a message", "a priority");
+  }
+  return priority > HIGHEST && !capabilities.has("wide-priority")
+    ? tooHigh("publish a message", "priority", priority)
+    : undefined;
 }
 
 /**
@@ -93,6 +103,16 @@ export function requireCapability(
   if (!capabilities.has(capability)) {
     throw unsupported(capability, action, feature);
   }
+}
+
+function tooHigh(
+  action: string,
+  feature: string,
+  given: number,
+): UnsupportedError {
+  return new UnsupportedError(
+    `Cannot ${action} with ${feature} ${given}: this broker tells the priorities 0 to ${HIGHEST} apart, for it lacks the capability "wide-priority"`,
+  );
 }
 
 function unsupported(

@@ -179,7 +179,7 @@ for (const order of ["highest-first", "lowest-first"] as const) {
       held.map(({ properties }) => properties.messageId),
     );
     await assertRejects(
-      () => producer.publish("x", { routingKey: queue.name, priority: 10 }),
+      () => producer.publish("x", { routingKey: queue.name, priority: 256 }),
       RangeError,
     );
   });
