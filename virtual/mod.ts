@@ -30,7 +30,7 @@
 export * from "./consume.ts";
 export * from "./dead_letter.ts";
 export * from "./declare.ts";
-export * from "./failed_queue.ts";
+export { failedQueue, SHARED_FAILED_QUEUE } from "./failed_queue.ts";
 export { matchHeaders } from "./headers.ts";
 export { type QueueTraits, queueTraits } from "./queue_arguments.ts";
 export * from "./route.ts";

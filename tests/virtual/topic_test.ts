@@ -5,6 +5,7 @@ import {
   route,
   Topology,
 } from "../../virtual/mod.ts";
+import { formatPattern } from "../../virtual/topic.ts";
 import golden from "../golden/topic_match.json" with { type: "json" };
 
 interface Row {
@@ -137,4 +138,10 @@ Deno.test("patterns of many wildcards cost next to nothing", () => {
   }
   // It took over a minute where each way through a pattern was walked.
   assert(performance.now() - began < 15_000);
+});
+
+Deno.test("a routing pattern is written as the expression that Kombu matches with", () => {
+  assertEquals(formatPattern("a.*.#"), "^a\\.[^\\.]+\\..*?$");
+  assertEquals(formatPattern("a-b+c.1"), "^a\\-b\\+c\\.1$");
+  assertEquals(formatPattern("a\0b"), "^a\\000b$");
 });

@@ -1,5 +1,5 @@
 import { atNextTurn } from "../../async/turn.ts";
-import { endMark } from "../amqp_protocol/end_mark.ts";
+import { endMark } from "../amqp_protocol/port.ts";
 
 /** The part of a socket that is used here. */
 export interface Corkable {

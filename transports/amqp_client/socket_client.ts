@@ -1,7 +1,7 @@
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
-import { endMark } from "../amqp_protocol/end_mark.ts";
+import { endMark } from "../amqp_protocol/port.ts";
 import type { ClientDialOptions } from "./options.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 

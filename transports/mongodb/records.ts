@@ -7,7 +7,7 @@ import type {
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { ConsumerRecord, Topology } from "../../virtual/topology.ts";
-import { formatPattern } from "../store/kombu_pattern.ts";
+import { formatPattern } from "../../virtual/topic.ts";
 import type { Fields } from "./port.ts";
 
 /**

@@ -2,7 +2,7 @@ import { parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { ConsumerRecord, TopologyChange } from "../../virtual/topology.ts";
 import type { SetBinding } from "./binding_set.ts";
-import { formatPattern } from "../store/kombu_pattern.ts";
+import { formatPattern } from "../../virtual/topic.ts";
 import type { Layout, Member } from "./layout.ts";
 
 /** What is to be written. */

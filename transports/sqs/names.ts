@@ -1,4 +1,4 @@
-import { shortHash } from "../../model/short_hash.ts";
+import { shortHash } from "../../virtual/failed_queue.ts";
 
 /** ASCII's punctuation, as Python has it, but for `-`, `_` and `.`. */
 const PUNCTUATION = /[!"#$%&'()*+,/:;<=>?@[\\\]^`{|}~]/g;

@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import golden from "../../golden/mongodb_kombu_main.json" with { type: "json" };
 import type { Fields } from "../../../transports/mongodb/port.ts";
-import { formatPattern } from "../../../transports/store/kombu_pattern.ts";
+import { formatPattern } from "../../../virtual/topic.ts";
 import { messageTo, onMongodb, queueOf } from "../../support/mongodb.ts";
 
 /** The documents of a collection in a case of the fixtures, without their ids. */

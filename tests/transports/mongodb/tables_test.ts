@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { OptionError } from "../../../model/errors.ts";
-import { formatPattern } from "../../../transports/store/kombu_pattern.ts";
+import { formatPattern } from "../../../virtual/topic.ts";
 import { readMongodbOptions } from "../../../transports/mongodb/options.ts";
 import { fillDefaults, parseUrl } from "../../../url/mod.ts";
 import golden from "../../golden/topic_match.json" with { type: "json" };

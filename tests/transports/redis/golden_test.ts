@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Exchange, type PublishOptions, Queue } from "@dashi/mq";
-import { formatPattern } from "../../../transports/store/kombu_pattern.ts";
+import { formatPattern } from "../../../virtual/topic.ts";
 import golden from "../../golden/redis_kombu_main.json" with { type: "json" };
 import traps from "../../golden/redis_traps_kombu_main.json" with {
   type: "json",

@@ -7,7 +7,7 @@ import {
   Layout,
   type LayoutOptions,
 } from "../../../transports/redis/layout.ts";
-import { formatPattern } from "../../../transports/store/kombu_pattern.ts";
+import { formatPattern } from "../../../virtual/topic.ts";
 import { readRedisOptions } from "../../../transports/redis/options.ts";
 import {
   markRedelivered,
