@@ -113,6 +113,7 @@ export type {
   GetOptions,
   MessageProperties,
   MessagingErrorOptions,
+  NativeClient,
   OpenChannelOptions,
   Outcome,
   Parked,

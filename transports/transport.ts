@@ -160,8 +160,23 @@ export interface TransportConnection extends AsyncDisposable {
   readonly callsFailAlone?: boolean | undefined;
   /** Ends it at once and without a word to the broker, which does not answer. */
   destroy?(): void;
+  /** The client underneath, for `connection.native`; `undefined` if there is none to hand out. */
+  native?(): unknown;
   /** Opens a channel. */
   openChannel(options?: OpenChannelOptions): Promise<Channel>;
+}
+
+/**
+ * Tells `connection.native` which client is wanted, and gives it its type. Transports that
+ * hand theirs out export one from their entry points.
+ *
+ * @typeParam T The client.
+ */
+export interface NativeClient<T> {
+  /** The client's name, for errors. */
+  readonly name: string;
+  /** Whether a connection's client is this one. */
+  is(client: unknown): client is T;
 }
 
 /** What a channel is opened for. */

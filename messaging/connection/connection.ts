@@ -2,7 +2,11 @@ import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { type CodecRegistry, createCodecRegistry } from "../../codec/mod.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type { QueueStatus } from "../../model/queue.ts";
-import type { Capability, Channel } from "../../transports/transport.ts";
+import type {
+  Capability,
+  Channel,
+  NativeClient,
+} from "../../transports/transport.ts";
 import {
   type AsUriOptions,
   CLOSE,
@@ -32,6 +36,7 @@ import {
   limitsOf,
   type OperationOptions,
 } from "../operation_options.ts";
+import { nativeOf } from "./native.ts";
 import { OwnChannel } from "./own_channel.ts";
 import { ConnectionPool, type Home, type PoolOptions } from "./pool.ts";
 import { Producer } from "../publish/producer.ts";
@@ -148,6 +153,29 @@ export class Connection implements AsyncDisposable {
     const { connection } = await this.#session.link(call);
     const channel = await connection.openChannel(call);
     return new OwnChannel(channel, this.#session.declarations);
+  }
+
+  /**
+   * Hands out the client underneath, for what has no call here: ioredis, amqplib's
+   * connection, `MongoClient`, `SQSClient`. Each transport's entry point says what its
+   * client may be used for, and what it must not touch. It connects first; a lost
+   * connection has another client afterwards, so ask for it where you need it.
+   *
+   * @example The client of a Redis connection
+   * ```ts ignore
+   * import { createConnection } from "@dashi/mq";
+   * import { nativeClient } from "@dashi/mq/redis";
+   *
+   * await using connection = createConnection("redis://localhost");
+   * const redis = await connection.native(nativeClient);
+   * await redis.incr("visits");
+   * ```
+   *
+   * @typeParam T The client.
+   * @throws {UnsupportedError} If the connection has another client, or none.
+   */
+  native<T>(wanted: NativeClient<T>, options?: OperationOptions): Promise<T> {
+    return nativeOf(this.#session, wanted, options);
   }
 
   /**

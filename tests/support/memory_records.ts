@@ -91,6 +91,7 @@ function open(database: MemoryDatabase, now: () => number): Records {
     closed,
     limits: { recordBytes: 8_000_000, poll: 5 },
     isPersistent: false,
+    native: () => database,
     now,
     list: ({ start, end, limit, withFields }, call) =>
       run(call, () => {

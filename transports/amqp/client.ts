@@ -131,6 +131,10 @@ class Client implements AmqpClient {
     return this.#agreed("channelMax");
   }
 
+  get native(): ChannelModel {
+    return this.#model;
+  }
+
   #agreed(name: "frameMax" | "channelMax"): number {
     const connection: object = this.#model.connection;
     const value = Reflect.get(connection, name);

@@ -62,5 +62,6 @@
  */
 
 export type { AmqpTransportOptions } from "../amqp_protocol/options.ts";
+export { nativeClient } from "./native_client.ts";
 export { createTransport } from "./transport.ts";
 export type * from "../transport.ts";

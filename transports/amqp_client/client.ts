@@ -156,6 +156,10 @@ class Link extends AMQPBaseClient implements AmqpClient {
     return incoming.channel;
   }
 
+  get native(): AMQPBaseClient {
+    return this;
+  }
+
   beat(): void {
     void this.send(HEARTBEAT);
   }

@@ -41,5 +41,6 @@
  */
 
 export type { AmqpClientTransportOptions } from "./options.ts";
+export { nativeClient } from "./native_client.ts";
 export { createTransport } from "./transport.ts";
 export type * from "../transport.ts";

@@ -173,6 +173,10 @@ export class AmqpConnection implements TransportConnection {
     );
   }
 
+  native(): unknown {
+    return this.#sockets[0]?.native;
+  }
+
   destroy(): void {
     this.#end(closedError(), { type: "closed" });
     this.#destroyAll();

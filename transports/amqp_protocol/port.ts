@@ -88,6 +88,8 @@ export interface AmqpClient {
   beat?(): void;
   /** Says goodbye and waits for the answer. */
   close(): Promise<void>;
+  /** The package's own connection. */
+  readonly native: unknown;
   /** Cuts the socket: the broker does not answer. */
   destroy(): void;
 }

@@ -185,6 +185,11 @@ export class Socket {
     await this.#client?.close();
   }
 
+  /** The client's own connection, while it is open. */
+  get native(): unknown {
+    return this.#client?.native;
+  }
+
   /** Cuts it. */
   destroy(): void {
     this.#client?.destroy();

@@ -350,6 +350,10 @@ class Driver implements MongodbClient {
     }
   }
 
+  get native(): MongoClient {
+    return this.#client;
+  }
+
   destroy(): void {
     this.#closed = true;
     cutOff(this.#client);

@@ -58,5 +58,6 @@
  */
 
 export type { MongodbTransportOptions } from "./options.ts";
+export { nativeClient } from "./native_client.ts";
 export { createTransport } from "./transport.ts";
 export type * from "../transport.ts";

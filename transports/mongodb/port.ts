@@ -39,6 +39,8 @@ export interface Tail {
  * hides a message may be forgotten by a failover, which then delivers it again.
  */
 export interface MongodbClient extends AsyncDisposable {
+  /** The driver's own client. */
+  readonly native: unknown;
   /** Closes all sockets at once: calls that wait reject. */
   destroy(): void;
   /** Asks for the server's time, ms since 1970; `undefined` if it does not tell. */

@@ -306,6 +306,10 @@ export class MongodbStore implements Store {
     return this.#closing ??= this.#close();
   }
 
+  native(): unknown {
+    return this.#context.client.native;
+  }
+
   destroy(): void {
     this.#context.client.destroy();
   }

@@ -130,6 +130,8 @@ export interface Records extends AsyncDisposable {
     revision: string,
     call: RecordsCall,
   ): Promise<boolean>;
+  /** The client underneath, for `connection.native`. */
+  native?(): unknown;
   /** Ends it at once, without a word to a database that does not answer: what waits rejects. */
   destroy?(): void;
 }

@@ -314,6 +314,10 @@ export class RecordsStore implements Store {
     await this.#lifeline.close(() => this.#leave());
   }
 
+  native(): unknown {
+    return this.#records.native?.();
+  }
+
   destroy(): void {
     if (this.#records.destroy !== undefined) this.#records.destroy();
     else void this.#records[Symbol.asyncDispose]();

@@ -205,6 +205,11 @@ export class RedisClient implements AsyncDisposable {
     listenTo(this.#redis, arrivals, () => this.#heartbeat.hear());
   }
 
+  /** ioredis' own client. */
+  get native(): Redis {
+    return this.#redis;
+  }
+
   /** Ends the socket, as if it had been lost. */
   destroy(error: Error): void {
     this.#end(error);

@@ -101,5 +101,6 @@
  */
 
 export type { RedisTransportOptions } from "./options.ts";
+export { nativeClient } from "./native_client.ts";
 export { createTransport } from "./transport.ts";
 export type * from "../transport.ts";

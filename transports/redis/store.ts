@@ -312,6 +312,10 @@ export class RedisStore implements Store {
     return this.#closing ??= this.#close();
   }
 
+  native(): unknown {
+    return this.#core.commands.native;
+  }
+
   destroy(): void {
     const error = new ClosedError("Cannot go on: the connection is closed");
     for (const client of [this.#core.commands, this.#listener]) {

@@ -60,6 +60,11 @@ export class AwsClient {
     });
   }
 
+  /** The AWS SDK's own client. */
+  get native(): SQSClient {
+    return this.#sqs;
+  }
+
   get #sqs(): SQSClient {
     return this.#opened ??= new SQSClient(
       this.#config(this.#access.endpoint, ATTEMPTS),

@@ -133,5 +133,6 @@
 export type { SqsCredentials, SqsCredentialsFunction } from "./credentials.ts";
 export type { SqsTransportOptions } from "./options.ts";
 export type { SqsPredefinedQueue } from "./predefined.ts";
+export { nativeClient } from "./native_client.ts";
 export { createTransport } from "./transport.ts";
 export type * from "../transport.ts";

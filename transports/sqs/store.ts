@@ -261,6 +261,10 @@ export class SqsStore implements Store {
     void this.#cut();
   }
 
+  native(): unknown {
+    return this.#clients.own.native;
+  }
+
   async #cut(lost?: Error): Promise<void> {
     this.#requests.close(lost);
     await this.#clients.close();

@@ -205,6 +205,10 @@ class StoreConnection implements TransportConnection {
     return this.#closing ??= this.#close();
   }
 
+  native(): unknown {
+    return this.#store.native?.();
+  }
+
   /** What `#close` still waits for rejects, and it comes to its end. */
   destroy(): void {
     this.#leftovers.stop();

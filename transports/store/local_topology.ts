@@ -139,6 +139,7 @@ export function withTopology(store: Store): StoreWithTopology {
     presence: store.presence,
     broadcasts: store.broadcasts,
     quarantine: store.quarantine,
+    native: () => store.native?.(),
     destroy: () => store.destroy?.(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };

@@ -43,6 +43,8 @@ export interface Store extends AsyncDisposable {
    * message is refused, stays held, and comes again.
    */
   readonly quarantine?: QuarantineStore | undefined;
+  /** The client underneath, for `connection.native`. */
+  native?(): unknown;
   /**
    * Ends it at once and without a word to the broker, which does not answer. Whatever
    * waits for that rejects, and a disposal that is under way ends soon.
