@@ -75,6 +75,30 @@ for (const client of CLIENTS) {
     await connection.close();
   });
 
+  Deno.test(`${client.name}: what ends a connection in the breath that opens it is heard of, and the next one serves`, async () => {
+    let count = 0;
+    using server = new FakeAmqp(({ method }, peer) => {
+      if (method !== "10.40" || ++count > 1) return;
+      // One piece: connection.open-ok, and a frame that ends otherwise than frames do.
+      peer.raw(Uint8Array.of(
+        ...[1, 0, 0, 0, 0, 0, 5, 0, 10, 0, 41, 0, 206],
+        ...[1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 50, 0],
+      ));
+      return true;
+    });
+    const connection = createConnection(
+      urlFor(client, `amqp://guest:guest@127.0.0.1:${server.port}`),
+      {
+        operationTimeout: 60_000,
+        heartbeat: 0,
+        reconnect: { initialDelay: 1, maxDelay: 1 },
+      },
+    );
+    await arrives(connection.declare(new Queue("q")), "declare()");
+    assert(count > 1);
+    await connection.close();
+  });
+
   Deno.test(`${client.name}: on a channel that the client has closed by itself a publish fails in time`, async () => {
     using server = new FakeAmqp(({ method, channel }, peer) => {
       if (method === "20.40") return true; // its closing is never answered

@@ -74,7 +74,8 @@ class Link extends AMQPBaseClient implements AmqpClient {
   #leftOut: Error | undefined;
   #wire: Wire | undefined;
   #isOpen = false;
-  #ended = false;
+  /** Why it has ended. */
+  #ended: Error | undefined;
   #flushing = false;
 
   constructor(
@@ -125,6 +126,8 @@ class Link extends AMQPBaseClient implements AmqpClient {
     } finally {
       clearTimeout(timer);
     }
+    // What came right behind the welcome has ended it: nobody would hear of that.
+    if (this.#ended !== undefined) throw this.#ended;
     this.#isOpen = true;
     this.writer.frameMax = this.frameMax;
     this.#splitter.limit = 8 + mostFrame(
@@ -148,6 +151,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
   }
 
   async openChannel(events: ClientEvents): Promise<AmqpClientChannel> {
+    if (this.#ended !== undefined) throw this.#ended;
     let id = this.channels.findIndex((channel) => channel === undefined);
     if (id < 0) id = this.channels.length;
     const incoming = new Incoming(this, id, events);
@@ -165,7 +169,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
   }
 
   override close(): Promise<void> {
-    if (this.#ended) return Promise.resolve();
+    if (this.#ended !== undefined) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.closed = true;
       this.closePromise = [resolve, reject];
@@ -198,7 +202,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
 
   /** Lets go what was written, and calls back when it has left. */
   left(done: (error?: unknown) => void): void {
-    if (this.#ended || this.#wire === undefined) {
+    if (this.#ended !== undefined || this.#wire === undefined) {
       return done(new Error("the socket was closed"));
     }
     this.#done = done;
@@ -215,7 +219,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
 
   readonly #flush = (): void => {
     this.#flushing = false;
-    if (!this.#ended) this.writer.flush();
+    if (this.#ended === undefined) this.writer.flush();
   };
 
   protected override closeSocket(): void {
@@ -261,7 +265,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
   }
 
   #received(bytes: Uint8Array): void {
-    if (this.#ended) return;
+    if (this.#ended !== undefined) return;
     this.#events.heard?.();
     try {
       this.#splitter.push(bytes);
@@ -276,12 +280,11 @@ class Link extends AMQPBaseClient implements AmqpClient {
   }
 
   #end(error: unknown): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.closed = true;
-    const cause = error instanceof Error
+    if (this.#ended !== undefined) return;
+    const cause = this.#ended = error instanceof Error
       ? error
       : new Error("the socket was closed");
+    this.closed = true;
     this.connectPromise?.[1](cause);
     this.closePromise?.[1](cause);
     for (const channel of Object.values(this.channels)) {

@@ -46,8 +46,8 @@ export class Socket {
   #lastHeard: number;
   #stopWatch: (() => void) | undefined;
   #blocked: string | undefined;
-  /** How many channels are being opened. */
-  #opening = 0;
+  /** The channels that are being opened: what to tell whoever waits for one when it ends. */
+  readonly #opening = new Set<(error: Error) => void>();
   #endError: Error | undefined;
 
   private constructor(host: SocketHost) {
@@ -127,7 +127,8 @@ export class Socket {
     this.#requireRoom(client);
     let channel: AmqpChannel | undefined;
     let early: Failure | undefined | "none" = "none";
-    this.#opening++;
+    const { promise: ended, reject: end } = Promise.withResolvers<never>();
+    this.#opening.add(end);
     const opening = client.openChannel({
       closed: (failure) => {
         const ended = channel;
@@ -141,8 +142,9 @@ export class Socket {
     });
     opening.catch(() => {});
     try {
+      // A client that has died owes an answer for ever, and no deadline is watched any more.
       const opened = await this.#host.limits.wait(
-        opening,
+        Promise.race([opening, ended]),
         options,
         () => notAnswered("open a channel", "unknown"),
       );
@@ -164,7 +166,7 @@ export class Socket {
       throw this.#host.ended() ?? this.#endError ??
         channelError("open a channel", describe(error));
     } finally {
-      this.#opening--;
+      this.#opening.delete(end);
     }
     this.#channels.add(channel);
     if (early !== "none") this.#forget(channel, early);
@@ -200,13 +202,14 @@ export class Socket {
     if (this.#endError !== undefined) return;
     this.#endError = error;
     this.#stopWatch?.();
+    for (const tell of this.#opening) tell(error);
     for (const channel of this.#channels) channel.lose(undefined, error);
     this.#channels.clear();
   }
 
   /** The broker ends the connection of who opens more channels than were agreed on. */
   #requireRoom({ channelMax }: AmqpClient): void {
-    const inUse = this.#channels.size + this.#opening;
+    const inUse = this.#channels.size + this.#opening.size;
     if (channelMax === 0 || inUse < channelMax) return;
     throw new ChannelError(
       `Cannot open a channel: ${inUse} of ${channelMax} are in use, the most that were agreed on with the broker (channel_max); close consumers or channels, allow more by channelMax, or use another connection`,
