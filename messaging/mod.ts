@@ -37,7 +37,12 @@ export {
   type ExchangeOptions,
 } from "./entities/exchange.ts";
 export type { RetryOptions } from "./consume/handler_retry.ts";
-export type { AckOptions, DeliveryInfo, Message } from "./consume/message.ts";
+export type {
+  AckOptions,
+  DeliveryInfo,
+  Message,
+  RequeueOptions,
+} from "./consume/message.ts";
 export type { OperationOptions } from "./operation_options.ts";
 export { ConnectionPool, type PoolOptions } from "./connection/pool.ts";
 export { Producer } from "./publish/producer.ts";

@@ -86,6 +86,22 @@ export function checkDuration(name: string, value: number): void {
 }
 
 /**
+ * Refuses what is no time to wait.
+ *
+ * @param name The option's name.
+ * @param value Its value, ms.
+ * @throws {RangeError} If it is not a number of 0 or more.
+ */
+export function checkDelay(name: string, value: number): void {
+  if (typeof value === "number" && value >= 0 && value < Infinity) return;
+  throw new RangeError(
+    `Cannot use ${
+      quote(value)
+    } as "${name}": it must be a number of milliseconds, 0 or more`,
+  );
+}
+
+/**
  * Refuses what is no count.
  *
  * @param name The option's name.

@@ -1,5 +1,5 @@
 import { copyOfProperties } from "../../model/copies.ts";
-import { SettlementError } from "../../model/errors.ts";
+import { SettlementError, UnsupportedError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Delivery, MessageProperties } from "../../model/message.ts";
 import type { Channel, Parked } from "../../transports/transport.ts";
@@ -7,8 +7,13 @@ import { type Death, deathsOf } from "./deaths.ts";
 import { attemptOf } from "./handler_retry.ts";
 import { hasSingleActiveConsumer } from "../entities/queue.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
-import type { AckOptions, DeliveryInfo, Message } from "./message_type.ts";
-import type { OperationOptions } from "../operation_options.ts";
+import type {
+  AckOptions,
+  DeliveryInfo,
+  Message,
+  RequeueOptions,
+} from "./message_type.ts";
+import { checkDelay, type OperationOptions } from "../operation_options.ts";
 import {
   type Decoded,
   notYet,
@@ -18,12 +23,23 @@ import {
 } from "./reading.ts";
 import type { Source } from "./source.ts";
 
-export type { AckOptions, DeliveryInfo, Message } from "./message_type.ts";
+export type {
+  AckOptions,
+  DeliveryInfo,
+  Message,
+  RequeueOptions,
+} from "./message_type.ts";
 
 const ACK: KnownOptions = optionsOf<AckOptions>("ack", {
   signal: true,
   timeout: true,
   multiple: "boolean",
+});
+
+const REQUEUE: KnownOptions = optionsOf<RequeueOptions>("requeue", {
+  signal: true,
+  timeout: true,
+  delay: true,
 });
 
 /** A delivery, and the channel to settle it on. */
@@ -165,10 +181,10 @@ export class ReceivedMessage<T> implements Message<T> {
   }
 
   ack(options?: AckOptions): Promise<void> {
+    const { channel } = this.#source;
+    const call = this.#source.limits(options, ACK); // which may refuse: before it counts as settled
     const refused = this.#settle("ack");
     if (refused !== undefined) return Promise.reject(refused);
-    const { channel } = this.#source;
-    const call = this.#source.limits(options, ACK);
     const tag = this.#delivery.deliveryTag;
     const settling = options?.multiple
       ? channel.ack(tag, { ...call, multiple: true })
@@ -199,26 +215,43 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#reject("reject", false, options);
   }
 
-  requeue(options?: OperationOptions): Promise<void> {
-    return this.#reject("requeue", true, options);
+  requeue(options?: RequeueOptions): Promise<void> {
+    if (options?.delay === undefined) {
+      return this.#reject("requeue", true, options, REQUEUE);
+    }
+    return this.#requeueIn(options.delay, options);
+  }
+
+  async #requeueIn(delay: number, options: RequeueOptions): Promise<void> {
+    checkDelay("delay", delay);
+    if (delay === 0) {
+      return await this.#reject("requeue", true, options, REQUEUE);
+    }
+    if (this.isOfStream) {
+      throw new UnsupportedError(
+        `Cannot requeue a message of stream "${this.#delivery.queue}" with a delay: all who read the stream would read it again`,
+      );
+    }
+    await this.requeueLater(delay, undefined, options, REQUEUE);
   }
 
   /**
-   * Settles: back to its queue, to be delivered again later with other headers. Until
+   * Settles: back to its queue, to be delivered again later, or with other headers. Until
    * the broker has taken it the message counts as unsettled, and where that fails it is.
    */
   async requeueLater(
     delay: number,
-    headers: FieldTable,
+    headers: FieldTable | undefined,
     options?: OperationOptions,
+    known?: KnownOptions,
   ): Promise<void> {
     await this.#replace(
       "requeue",
       (channel) =>
         channel.reject(this.#delivery.deliveryTag, {
-          ...this.#source.limits(options),
+          ...this.#source.limits(options, known),
           requeue: true,
-          headers,
+          ...(headers === undefined ? {} : { headers }),
           ...(delay > 0 ? { delay: Math.ceil(delay) } : {}),
         }),
     );
@@ -286,11 +319,13 @@ export class ReceivedMessage<T> implements Message<T> {
     action: string,
     requeue: boolean,
     options: OperationOptions | undefined,
+    known?: KnownOptions,
   ): Promise<void> {
+    const limits = this.#source.limits(options, known);
     const refused = this.#settle(action);
     if (refused !== undefined) return Promise.reject(refused);
     const settling = this.#source.channel.reject(this.#delivery.deliveryTag, {
-      ...this.#source.limits(options),
+      ...limits,
       requeue,
     });
     return this.#follow(settling);

@@ -9,6 +9,12 @@ export interface AckOptions extends OperationOptions {
   readonly multiple?: boolean | undefined;
 }
 
+/** Options of {@linkcode Message.requeue}. */
+export interface RequeueOptions extends OperationOptions {
+  /** Milliseconds until it may be delivered again: it waits in the broker, which needs the capability `delay`. @default {0: at once, in its place as far as the broker keeps it} */
+  readonly delay?: number | undefined;
+}
+
 /** Where a message comes from. */
 export interface DeliveryInfo {
   /** The exchange that it was published to. */
@@ -75,9 +81,13 @@ export interface Message<T> {
    */
   reject(options?: OperationOptions): Promise<void>;
   /**
-   * Settles: back to its queue, to be delivered again.
+   * Settles: back to its queue, to be delivered again. With a `delay` it is written again
+   * as it is, and the original acked when that is safe: until then it counts as
+   * unsettled, and where that fails it is.
    *
    * @throws {SettlementError} As of `ack`.
+   * @throws {UnsupportedError} If there is a `delay`, and the broker cannot wait so long, or the message lies in a stream.
+   * @throws {RangeError} If `delay` is no number of 0 or more.
    */
-  requeue(options?: OperationOptions): Promise<void>;
+  requeue(options?: RequeueOptions): Promise<void>;
 }

@@ -1,12 +1,61 @@
 import assert from "node:assert/strict";
 import { type ConformanceCase, onBroker } from "./case.ts";
-import { asTheyCome, soon, textOf } from "./support.ts";
+import { onStage, take } from "./stage.ts";
+import { arrives, asTheyCome, soon, textOf } from "./support.ts";
 
 /** How many are held at once. */
 const MANY = 60;
 
 /** What is put back: to whom it comes, and that none is lost on the way. */
 export const REQUEUING: readonly ConformanceCase[] = [
+  onStage(
+    "message.requeue({ delay }) brings it back later as it was, and no attempt is counted",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer<string>({ queue });
+      const headers = { kept: 1 };
+      await producer.publish("x", { headers, messageId: "m" });
+      const began = performance.now();
+      const consumer = connection.consumer<string>(queue);
+      const seen: unknown[] = [];
+      await arrives(
+        consumer.run(async (message) => {
+          const { payload, properties, attempt } = message;
+          seen.push([payload, properties.messageId, message.headers, attempt]);
+          if (seen.length > 1) return void consumer.cancel();
+          await message.requeue({ delay: 1000 });
+          assert.equal(message.settled, true);
+        }),
+        "the message, again",
+      );
+      const one = ["x", "m", headers, 1];
+      assert.deepEqual(seen, [one, one]);
+      assert.ok(performance.now() - began >= 500, "it came at once");
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+    { needs: ["delay"] },
+  ),
+  onStage(
+    "message.requeue() refuses what is no delay, and options that there are not, and stays unsettled",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.send(queue, "x");
+      const [message] = await take(connection.consumer<string>(queue), 1);
+      assert.ok(message !== undefined);
+      for (const delay of [-1, NaN, Infinity]) {
+        await assert.rejects(message.requeue({ delay }), RangeError);
+      }
+      for (const verb of ["ack", "reject", "requeue"] as const) {
+        const options = JSON.parse('{"dealy": 1}'); // as from no compiler
+        await assert.rejects(async () => await message[verb](options), /dealy/);
+        assert.equal(message.settled, false);
+      }
+      await message.requeue({ delay: 0 });
+      const [again] = await take(connection.consumer<string>(queue), 1);
+      assert.equal(again?.payload, "x");
+      await again?.ack();
+    },
+  ),
   onBroker(
     "what somebody else requeues, or leaves behind, comes to a consumer that waits",
     async (broker) => {
