@@ -78,6 +78,15 @@ export type ConnectionEvent =
     /** How often its handler was called for it. */
     readonly attempts: number;
   }
+  /** A message that its handler failed for was rejected, as `onFailure: "reject"` says. */
+  | {
+    readonly type: "rejected";
+    /** The queue that it came from. */
+    readonly queue: string;
+    readonly messageId: string | undefined;
+    /** What its handler threw last, or why it cannot be read. */
+    readonly error: Error;
+  }
   | DeadLettered
   | Dropped
   /** What was declared before could not be declared again on a new connection. */

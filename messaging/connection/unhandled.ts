@@ -188,6 +188,10 @@ function describe(event: ConnectionEvent): string | undefined {
       return `a message${
         idOf(event)
       } of queue "${event.queue}" is dropped: ${event.error.message}`;
+    case "rejected":
+      return `a message${
+        idOf(event)
+      } of queue "${event.queue}" is rejected: ${event.error.message}; the broker dead-letters it if the queue or a policy says so, else it is gone`;
     case "dead-lettered":
       return undefined;
     case "close-waits":
@@ -211,6 +215,8 @@ function becomes(next: Aftermath | undefined): string {
       } (attempt ${next.attempt} of ${next.attempts})`;
     case "park":
       return "; it is to be parked";
+    case "reject":
+      return "; it is to be rejected";
     case "requeue":
       return "; it goes back to its queue";
     case "drop":

@@ -101,7 +101,7 @@ export class Outcomes<T> {
     const isOurs = !message.settled;
     const next = isOurs ? this.#plan(message, error) : undefined;
     this.#host.teller.failed(error, message, this.#after(message, next));
-    if (message.autoAcked) this.#dropped(message, asError(error));
+    if (message.autoAcked) this.#event("dropped", message, asError(error));
     if (!isOurs || message.settled) return false;
     if (next !== undefined) {
       if (message.isOfStream) {
@@ -134,7 +134,7 @@ export class Outcomes<T> {
     if (!isAsked) {
       const type = message.autoAcked ? "drop" : "park";
       this.#host.teller.failed(error, message, { type });
-      if (message.autoAcked) this.#dropped(message, error);
+      if (message.autoAcked) this.#event("dropped", message, error);
     }
     if (message.settled) return;
     await this.giveUp(message, error, message.attempt - 1);
@@ -163,11 +163,18 @@ export class Outcomes<T> {
         if (failure === undefined) return;
         return this.#goBack(message, mayPass(failure) ? 0 : KEPT_DELAY);
       }
+      case "reject": {
+        const rejecting = () => message.reject();
+        if (await this.#settledBy(message, rejecting)) {
+          this.#event("rejected", message, error);
+        }
+        return;
+      }
       case "drop": {
-        const ack = () => message.ack();
-        const failure = await this.persist(message, ack, undefined, FEW_TRIES);
-        if (failure !== undefined) await this.letGo(message);
-        else if (message.settled) this.#dropped(message, error);
+        const acking = () => message.ack();
+        if (await this.#settledBy(message, acking)) {
+          this.#event("dropped", message, error);
+        }
         return;
       }
       case "requeue":
@@ -308,9 +315,24 @@ export class Outcomes<T> {
     this.#goingBack.add(going);
   }
 
-  #dropped(message: ReceivedMessage<T>, error: Error): void {
+  /** Says whether a settlement has succeeded; a message that it fails for goes back. */
+  async #settledBy(
+    message: ReceivedMessage<T>,
+    settle: () => Promise<void>,
+  ): Promise<boolean> {
+    const failure = await this.persist(message, settle, undefined, FEW_TRIES);
+    if (failure === undefined) return message.settled;
+    await this.letGo(message);
+    return false;
+  }
+
+  #event(
+    type: "dropped" | "rejected",
+    message: ReceivedMessage<T>,
+    error: Error,
+  ): void {
     const { properties: { messageId }, deliveryInfo: { queue } } = message;
-    this.#host.teller.event({ type: "dropped", queue, messageId, error });
+    this.#host.teller.event({ type, queue, messageId, error });
   }
 }
 

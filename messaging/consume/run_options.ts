@@ -5,7 +5,7 @@ import type { Message } from "./message.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
 
 /** What becomes of a message when no attempt is left. */
-export type OnFailure = "park" | "requeue" | "drop";
+export type OnFailure = "park" | "reject" | "requeue" | "drop";
 
 /** What becomes of a message for which its handler failed. */
 export type Aftermath =
@@ -39,7 +39,9 @@ export interface RunOptions<T = unknown> {
    * What becomes of a message when no attempt is left, or when it cannot be read. `park`:
    * it goes where its queue dead-letters, with the headers `x-error-name`,
    * `x-error-message` and `x-error-at`, and where that is nowhere to the queue
-   * `<queue>.failed`, which is declared when it is first needed. `requeue`: it goes back
+   * `<queue>.failed`, which is declared when it is first needed. `reject`: it is rejected, and the broker dead-letters
+   * it as the queue or a policy of RabbitMQ says, with its own headers alone; where nothing
+   * says so it is gone. The event `rejected` tells. `requeue`: it goes back
    * to its queue after a second, and so comes round until its handler succeeds. `drop`: it
    * is acked, and gone; the event `dropped` tells. @default {"park"}
    */
@@ -74,7 +76,7 @@ export const RUN: KnownOptions = optionsOf<RunOptions>("run", {
 });
 
 /**
- * Refuses what is none of the three.
+ * Refuses what is none of them.
  *
  * @param onFailure What was given.
  * @throws {OptionError} If it is something else.
@@ -88,4 +90,9 @@ export function checkOnFailure(onFailure: OnFailure | undefined): void {
   );
 }
 
-const ALL: readonly OnFailure[] = ["park", "requeue", "drop"];
+const ALL: readonly OnFailure[] = [
+  "park",
+  "reject",
+  "requeue",
+  "drop",
+];

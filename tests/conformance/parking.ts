@@ -274,6 +274,29 @@ export const PARKING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "onFailure: what is rejected goes where its queue dead-letters, as the broker does it, and is told of",
+    async (stage) => {
+      const { connection } = stage;
+      const dead = stage.queue();
+      const queue = stage.queue({ deadLetter: dead });
+      await connection.send(queue, 1, { messageId: "m1" });
+      const options: RunOptions = { retry: false, onFailure: "reject" };
+      const [told] = await runUntil(stage, queue, "rejected", fail, options);
+      assert.deepEqual(
+        [told?.queue, told?.messageId, told?.error],
+        [queue.name, "m1", NAMED],
+      );
+      const [letter] = await take(connection.consumer(dead), 1);
+      assert.deepEqual(
+        letter?.deaths.map(({ queue, reason }) => [queue, reason]),
+        [[queue.name, "rejected"]],
+      );
+      assert.equal(letter?.headers["x-error-name"], undefined);
+      await letter?.ack();
+    },
+    { needs: ["dead-letter"] },
+  ),
+  onStage(
     "a dead letter that finds no queue is gone, and told of",
     async (stage) => {
       const { connection } = stage;

@@ -111,13 +111,13 @@ Deno.test("a queue that goes with its connection parks in one that stays", async
   assertEquals(messageCount, 2);
 });
 
-Deno.test("onFailure that is none of the three is refused", async () => {
+Deno.test("onFailure that is none of those there are is refused", async () => {
   await using connection = createConnection(place());
   const onFailure = "dead" as "drop";
   await assertRejects(
     () => connection.consumer("jobs").run(() => {}, { onFailure }),
     Error,
-    `"park", "requeue", "drop"`,
+    `"park", "reject", "requeue", "drop"`,
   );
 });
 
