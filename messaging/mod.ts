@@ -12,6 +12,10 @@ export type {
   CloseOptions,
   ConnectionInfo,
 } from "./connection/connection_info.ts";
+export type { RequestHealth } from "./connection/reply_counts.ts";
+export type { RequestOptions } from "./reply/request_options.ts";
+export type { ServeContext, ServeOptions } from "./reply/serve_options.ts";
+export type { ServeHandler } from "./reply/serving.ts";
 export type {
   ConnectionHealth,
   ConsumerReport,

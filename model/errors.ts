@@ -30,6 +30,7 @@ export type ErrorCode =
   | "option-unknown"
   | "option-invalid"
   | "pool-exhausted"
+  | "remote-failed"
   | "use-after-close";
 
 /**
@@ -380,6 +381,37 @@ export class PoolError extends MessagingError {
   /** Makes one; retryable. */
   constructor(message: string, options: ErrorDetails = {}) {
     super(message, { retryable: true, ...options, code: "pool-exhausted" });
+  }
+}
+
+/** Options of {@linkcode RemoteError}. */
+export interface RemoteErrorOptions {
+  /** The name of what was thrown. @default {"Error"} */
+  readonly remoteName?: string | undefined;
+  /** Its `code`, where it has one. */
+  readonly remoteCode?: string | undefined;
+}
+
+/**
+ * Whoever served a request has failed: the message is that of what his handler threw, with
+ * its name and code, and without its stack.
+ */
+export class RemoteError extends MessagingError {
+  static {
+    this.prototype.name = "RemoteError";
+  }
+  /** The name of what was thrown there, as `"RangeError"`. */
+  readonly remoteName: string;
+  /** Its `code`, where it has one: a text or a number, as a text. */
+  readonly remoteCode: string | undefined;
+
+  /** Makes one. */
+  constructor(message: string, options: RemoteErrorOptions = {}) {
+    super(message, { code: "remote-failed" });
+    this.remoteName = printable(options.remoteName ?? "Error", MAX_MESSAGE);
+    this.remoteCode = options.remoteCode === undefined
+      ? undefined
+      : printable(options.remoteCode, MAX_MESSAGE);
   }
 }
 

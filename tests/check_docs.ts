@@ -10,8 +10,11 @@ const MAX_LINES = 400;
 const LONG: Readonly<Record<string, string>> = {
   "messaging/connection/connection.ts":
     "what users hold, a method each; half of it is documentation",
+  "messaging/consume/consumer.ts":
+    "what users hold; a third of it is documentation",
   "messaging/consume/intake.ts":
     "opening, losing and parting of one consumer share all its state",
+  "model/errors.ts": "one class for each error, which are read as a whole",
   "transports/store/store.ts":
     "the contract of a store, which is read as a whole; two thirds are documentation",
   "tests/messaging/mistakes_test.ts": "one table, a row for each mistake",

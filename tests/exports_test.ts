@@ -87,6 +87,7 @@ const ERRORS: readonly Error[] = [
   new errors.OptionError("x", { code: "option-unknown" }),
   new errors.PoolError("x"),
   new errors.ClosedError("x"),
+  new errors.RemoteError("x"),
 ];
 
 Deno.test("every error class is here once", () => {

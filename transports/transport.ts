@@ -158,6 +158,13 @@ export interface TransportConnection extends AsyncDisposable {
    * the library declares several queues at once on one. @default {false}
    */
   readonly callsFailAlone?: boolean | undefined;
+  /**
+   * The name of a queue that is none, where the broker has one: whoever consumes from it
+   * without acks, and publishes with it as `replyTo` on the same channel, is replied to on
+   * that channel, and no queue is made for it. The broker may lack it all the same: then
+   * consuming rejects.
+   */
+  readonly directReplyTo?: string | undefined;
   /** Ends it at once and without a word to the broker, which does not answer. */
   destroy?(): void;
   /** The client underneath, for `connection.native`; `undefined` if there is none to hand out. */

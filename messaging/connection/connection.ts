@@ -51,6 +51,8 @@ import { Queue, queueName } from "../entities/queue.ts";
 import { QueueHandle } from "./queue_handle.ts";
 import { redrive, type Redriven, type RedriveOptions } from "./redrive.ts";
 import type { PayloadSchema } from "../entities/schema.ts";
+import type { RequestOptions } from "../reply/request_options.ts";
+import { Requester } from "../reply/requester.ts";
 import { Session } from "./session.ts";
 import type { UrlInput } from "./url_input.ts";
 import { Users } from "./users.ts";
@@ -80,7 +82,7 @@ export class Connection implements AsyncDisposable {
   readonly #publisher: SessionPublisher;
   readonly #codecs: CodecRegistry;
   readonly #decoding: Decoding;
-  readonly #users: Users;
+  readonly #users: Users<Requester>;
   #sender: Producer | undefined;
   #closing: Promise<void> | undefined;
 
@@ -249,7 +251,14 @@ export class Connection implements AsyncDisposable {
     return this.#users.addConsumer(
       list.map(queueName),
       (onClosed) =>
-        new Consumer<T>(this.#session, this.#decoding, list, options, onClosed),
+        new Consumer<T>(
+          this.#session,
+          this.#decoding,
+          list,
+          options,
+          onClosed,
+          this.#publisher,
+        ),
     );
   }
 
@@ -303,6 +312,35 @@ export class Connection implements AsyncDisposable {
       routingKey: name,
       ...(queue instanceof Queue ? { declare: [queue] } : {}),
     });
+  }
+
+  /**
+   * Publishes a request, and waits for its answer, from whoever serves there with
+   * {@linkcode Consumer.serve}. The request expires in its queue with its deadline; an
+   * answer that comes later is dropped and counted in `health()`. Over a lost connection it
+   * is published again, under the same message id: the handler may be called twice.
+   *
+   * @typeParam A What the answer is.
+   * @throws {RemoteError} If the handler has thrown: with the name, message and code of that.
+   * @throws {UnroutableError} If nobody has such a queue, where the broker knows.
+   * @throws {TimeoutError} If there is no answer in time; `outcome` says whether the request may have been handled.
+   * @throws {DecodeError} If the answer cannot be read, or its schema refuses it.
+   * @throws {ClosedError} If the connection is closed meanwhile.
+   */
+  async request<A = unknown>(
+    payload: unknown,
+    options: RequestOptions<A>,
+  ): Promise<A> {
+    this.#requireOpen("request");
+    const requester = this.#users.requester(() =>
+      new Requester({
+        session: this.#session,
+        decoding: this.#decoding,
+        codecs: this.#codecs,
+        publisher: this.#publisher,
+      })
+    );
+    return await requester.request<A>(payload, options);
   }
 
   /** A queue by its name: to take single messages, to count, to empty, to delete. Nothing is declared. */

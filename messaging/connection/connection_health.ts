@@ -1,4 +1,5 @@
 import { type ConsumerHealth, ENDED } from "../consume/consumer_health.ts";
+import type { RequestHealth } from "./reply_counts.ts";
 import type { ConnectionState } from "./connection_state.ts";
 
 /** How a consumer of a connection is. */
@@ -17,6 +18,8 @@ export interface ConnectionHealth {
   readonly consumers: readonly ConsumerReport[];
   /** How many published messages are not answered yet. */
   readonly inFlight: number;
+  /** Its requests, and the replies to requests that it serves, counted for all of its life. */
+  readonly requests: RequestHealth;
   /**
    * What keeps its process from ending, in words: an open connection, consumers, messages
    * that are not answered. Empty where nothing does; `close()` ends all of it.
@@ -29,6 +32,7 @@ export interface ConnectionSigns {
   readonly state: ConnectionState;
   readonly consumers: readonly ConsumerReport[];
   readonly inFlight: number;
+  readonly requests: RequestHealth;
 }
 
 /**
@@ -38,7 +42,7 @@ export interface ConnectionSigns {
  * @returns How it is, and what keeps its process alive.
  */
 export function connectionHealth(signs: ConnectionSigns): ConnectionHealth {
-  const { state, consumers, inFlight } = signs;
+  const { state, consumers, inFlight, requests } = signs;
   const holds: string[] = [];
   if (state.type === "open") holds.push(`the connection to "${state.url}"`);
   if (state.type === "connecting") {
@@ -55,6 +59,13 @@ export function connectionHealth(signs: ConnectionSigns): ConnectionHealth {
       } unsettled`,
     );
   }
+  if (requests.waiting > 0) {
+    holds.push(
+      requests.waiting === 1
+        ? "1 request that waits for its answer"
+        : `${requests.waiting} requests that wait for their answers`,
+    );
+  }
   if (inFlight > 0) holds.push(`${messages(inFlight)} in flight`);
   return {
     healthy: (state.type === "open" || state.type === "idle") &&
@@ -62,6 +73,7 @@ export function connectionHealth(signs: ConnectionSigns): ConnectionHealth {
     state,
     consumers,
     inFlight,
+    requests,
     holds,
   };
 }

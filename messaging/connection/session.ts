@@ -19,6 +19,7 @@ import {
 } from "../operation_options.ts";
 import { LaterDeclares } from "./later_declares.ts";
 import { LoopWatch } from "./loop_watch.ts";
+import { ReplyCounts } from "./reply_counts.ts";
 import { retry, type RetryRules, sleep } from "./retry.ts";
 import {
   closedByItself,
@@ -52,6 +53,7 @@ export class Session {
   readonly watchers: Watchers = new Watchers();
   readonly blocking: Blocking = new Blocking();
   readonly loopWatch: LoopWatch;
+  readonly replies: ReplyCounts = new ReplyCounts();
   #state: ConnectionState = { type: "idle" };
   #link: Link | undefined;
   #capabilities: ReadonlySet<Capability> | undefined;

@@ -7,14 +7,20 @@ import type { Producer } from "../publish/producer.ts";
 import type { Session } from "./session.ts";
 
 type UsingProducer = Pick<Producer, "close" | "inFlight">;
+/** What makes requests. */
+export interface UsingRequester {
+  readonly waiting: number;
+  close(call: { readonly deadline: number }): Promise<void>;
+}
 type UsingConsumer = Pick<Consumer, "close" | "health">;
 
-/** The producers and consumers that use a connection. */
-export class Users {
+/** The producers and consumers that use a connection, and what makes its requests. */
+export class Users<R extends UsingRequester> {
   readonly #session: Session;
   readonly #producers = new Set<UsingProducer>();
   /** With the names of their queues. */
   readonly #consumers = new Map<UsingConsumer, readonly string[]>();
+  #requester: R | undefined;
 
   /** Makes one without any. */
   constructor(session: Session) {
@@ -40,6 +46,11 @@ export class Users {
     return consumer;
   }
 
+  /** What makes requests, made with the first of them. */
+  requester(make: () => R): R {
+    return this.#requester ??= make();
+  }
+
   /** Says how the connection is with them. */
   health(): ConnectionHealth {
     const consumers = [...this.#consumers].map(([consumer, queues]) => ({
@@ -52,6 +63,12 @@ export class Users {
       state: this.#session.state,
       consumers,
       inFlight,
+      requests: {
+        waiting: this.#requester?.waiting ?? 0,
+        lateReplies: this.#session.replies.late,
+        undeliveredReplies: this.#session.replies.undelivered,
+        expiredRequests: this.#session.replies.expired,
+      },
     });
   }
 
@@ -64,13 +81,16 @@ export class Users {
   async end(drainTimeout: number, isHasty = false): Promise<void> {
     const { clock, limits, blocking } = this.#session;
     const call = { deadline: clock.now() + drainTimeout };
-    // Handlers may publish until they have ended.
+    // Handlers may publish, and ask, until they have ended.
     await Promise.all(
       [...this.#consumers.keys()].map((each) => each.close({ drainTimeout })),
     );
-    const ended = Promise.all(
-      [...this.#producers].map((each) => each.close()),
-    );
+    const requester = this.#requester;
+    this.#requester = undefined;
+    const ended = Promise.all([
+      requester?.close(call),
+      ...[...this.#producers].map((each) => each.close()),
+    ]);
     // Where the broker takes none, nothing says how long that may last.
     const drained = isHasty ? Promise.race([ended, blocking.begun]) : ended;
     await limits.wait(drained, call, () => new Error("late")).catch(() => {});

@@ -33,6 +33,9 @@ import { Runner } from "./runner.ts";
 import { checkSchema, validator } from "../entities/schema.ts";
 import type { Session } from "../connection/session.ts";
 import { handlerFailed } from "./teller.ts";
+import { type ServeHandler, Server } from "../reply/serving.ts";
+import type { ServeOptions } from "../reply/serve_options.ts";
+import type { SessionPublisher } from "../publish/publisher.ts";
 import { StreamPositions } from "./stream_position.ts";
 import { asError } from "../../model/error_text.ts";
 
@@ -78,6 +81,8 @@ export class Consumer<T = unknown>
   /** Whether payloads are read before they are handed over. */
   readonly #checks: boolean;
   readonly #onClosed: () => void;
+  /** Publishes the answers of `serve`. */
+  readonly #publisher: SessionPublisher;
   #mailbox = new Mailbox<Arrival>();
   #inbox: Inbox<T>;
   #intake: Intake;
@@ -99,6 +104,7 @@ export class Consumer<T = unknown>
     queues: readonly (Queue | string)[],
     options: ConsumerOptions<T>,
     onClosed: () => void,
+    publisher: SessionPublisher,
   ) {
     checkKnown(options, CONSUMER);
     checkSignal(options.signal);
@@ -109,6 +115,7 @@ export class Consumer<T = unknown>
     this.#queues = queues;
     this.#options = options;
     this.#onClosed = onClosed;
+    this.#publisher = publisher;
     const { codecs } = decoding;
     const schema = options.schema ?? schemaOf<T>(queues);
     this.#reading = {
@@ -158,8 +165,63 @@ export class Consumer<T = unknown>
     handler: (message: Message<T>) => void | Promise<void>,
     options: RunOptions<T> = {},
   ): Promise<void> {
+    await this.#run(this.#checked(handler), options);
+  }
+
+  /**
+   * Calls a handler for each request, and publishes what it returns to where the request
+   * says; then the request is acked. An error of the handler is the answer: the one who asked
+   * rejects with a {@linkcode RemoteError}. A request whose deadline has passed is acked
+   * without a call. A message that names no queue for an answer is handled as by `run`.
+   *
+   * At least once: after a lost connection, or a kill, a request may come again. An answer
+   * that cannot be delivered, for nobody has the queue that the request named, is dropped
+   * and counted in `connection.health()`.
+   *
+   * @typeParam A What it answers.
+   * @throws What ended the consumer, if it was not cancelled.
+   *
+   * @example Serve sums
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://serve");
+   * const sums = new Queue<number[]>("sums");
+   * await connection.declare(sums);
+   * const consumer = connection.consumer(sums);
+   * const serving = consumer.serve(({ payload }) =>
+   *   payload.reduce((sum, each) => sum + each, 0)
+   * );
+   *
+   * const sum = await connection.request<number>([1, 2, 3], {
+   *   routingKey: "sums",
+   *   timeout: 5000,
+   * });
+   * assertEquals(sum, 6);
+   * await consumer.cancel();
+   * await serving;
+   * ```
+   */
+  async serve<A>(
+    handler: ServeHandler<T, A>,
+    options: ServeOptions<T> = {},
+  ): Promise<void> {
+    const server = new Server<T, A>(handler, options, {
+      session: this.#session,
+      publisher: this.#publisher,
+      codecs: this.#reading.codecs,
+      checked: (each) => this.#checked(each),
+    });
+    await this.#run(server.handle, server.runOptions);
+  }
+
+  async #run(
+    handler: (message: ReceivedMessage<T>) => void | Promise<void>,
+    options: RunOptions<T>,
+  ): Promise<void> {
     const { retry } = options;
-    const runner = new Runner<T>(this.#checked(handler), options, {
+    const runner = new Runner<T>(handler, options, {
       ...this.#outcomesHost(options.onError),
       take: () => inbox.take(false),
       next: () => inbox.next(false),

@@ -30,8 +30,28 @@ export function unroutable(
       meant === undefined
         ? "; declare it first, "
         : `; did you mean "${meant}"? Else declare it first, `
-    }or publish with "mandatory: false" if that is no error`,
+    }${UNLESS}`,
   );
+}
+
+/** How the error of a publish ends; a request has no such option. */
+const UNLESS = 'or publish with "mandatory: false" if that is no error';
+
+/**
+ * Says of a request what is said of a message that came back.
+ *
+ * @param error The error of that.
+ * @returns The error that the request rejects with.
+ */
+export function nobodyThere({ message }: UnroutableError): UnroutableError {
+  const said = message.replace(
+    /^Cannot publish to/,
+    "Nobody answers a request to",
+  )
+    .replace(`, ${UNLESS}`, "")
+    .replace("took the message", "took the request")
+    .replace(", and it is mandatory", "");
+  return new UnroutableError(said);
 }
 
 /**

@@ -54,6 +54,7 @@ import { PUBLISHING } from "./publishing.ts";
 import { QUARANTINING } from "./quarantining.ts";
 import { RECOVERY } from "./recovery.ts";
 import { REFUSING } from "./refusing.ts";
+import { REPLYING } from "./replying.ts";
 import { REQUEUING } from "./requeuing.ts";
 import { RETRYING } from "./retrying.ts";
 import { ROUTING } from "./routing.ts";
@@ -99,6 +100,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...RUNNING,
   ...VALIDATING,
   ...RETRYING,
+  ...REPLYING,
   ...UNCHANGED,
   ...KILLERS,
   ...QUARANTINING,

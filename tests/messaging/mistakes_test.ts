@@ -54,6 +54,37 @@ const MISTAKES: readonly Mistake[] = [
     words: ["undefined"],
   },
   {
+    name: "a request without an address",
+    make: () => memory().request(1, {}),
+    error: "TypeError",
+    words: [`give "routingKey", which is the queue's name`],
+  },
+  {
+    name: "a request to a queue by an option of others",
+    make: () => memory().request(1, loose({ queue: "q" })),
+    error: "OptionError",
+    words: ['"queue" of request', `"routingKey": the queue's name`],
+  },
+  {
+    name: "a request that makes its reply queue itself",
+    make: () =>
+      memory().request(1, loose({ routingKey: "q", replyTo: "mine" })),
+    error: "OptionError",
+    words: ['"replyTo" of request', "made by itself"],
+  },
+  {
+    name: "what serves is no function",
+    make: () => memory().consumer("q").serve(loose({ handler: 1 })),
+    error: "TypeError",
+    words: ["Cannot serve by", "must be a function"],
+  },
+  {
+    name: "a timeout where requests are served",
+    make: () => memory().consumer("q").serve(() => 1, loose({ timeout: 5 })),
+    error: "OptionError",
+    words: ['"timeout" of serve', 'an option of "connection.request"'],
+  },
+  {
     name: "an empty URL",
     make: () => createConnection(""),
     error: "TypeError",

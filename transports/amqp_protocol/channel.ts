@@ -29,6 +29,7 @@ import { notAnswered } from "../connection_errors.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { ChannelContext } from "./context.ts";
 import type { Publish } from "./delays.ts";
+import { DIRECT_REPLY_TO } from "./direct_reply.ts";
 import { AmqpDelivery, GOT } from "./delivery.ts";
 import {
   channelEnded,
@@ -202,6 +203,7 @@ export class AmqpChannel implements Channel {
           (message) => {
             if (message === undefined) return this.#endedByBroker(subscription);
             const delivery = new AmqpDelivery(queue, message, subscription);
+            if (queue === DIRECT_REPLY_TO) return deliver(delivery);
             if (subscription.running) deliver(this.#added(delivery, noAck));
             else if (noAck) this.#deliveries.add(delivery, true);
             else this.#deliveries.giveBack(delivery);

@@ -1,3 +1,4 @@
+import { DIRECT_REPLY_TO } from "./direct_reply.ts";
 import type { Binding } from "../../model/binding.ts";
 import {
   checkBinding,
@@ -148,6 +149,7 @@ export class CheckedChannel implements AmqpClientChannel {
     try {
       await this.#client.consume(queue, (message) => {
         if (message === undefined) this.#tags.delete(consumerTag);
+        else if (queue === DIRECT_REPLY_TO) return onMessage(message);
         else if (!this.#isNext(message, this.#newest + 1)) return;
         onMessage(message);
       }, options);

@@ -13,6 +13,7 @@ import type {
   TransportConnection,
 } from "../transport.ts";
 import { connectionClosed, notAnswered } from "../connection_errors.ts";
+import { DIRECT_REPLY_TO } from "./direct_reply.ts";
 import { Copies } from "./copies.ts";
 import { Delays } from "./delays.ts";
 import { Parking } from "./parking.ts";
@@ -47,6 +48,7 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
 export class AmqpConnection implements TransportConnection {
   readonly capabilities: ReadonlySet<Capability> = CAPABILITIES;
   readonly closed: Promise<CloseReason>;
+  readonly directReplyTo: string = DIRECT_REPLY_TO;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #options: ConnectOptions;
   readonly #limits: Limits;

@@ -8,6 +8,12 @@ Deno.test("connection.health() tells what keeps a process from ending", async ()
     state: { type: "idle" },
     consumers: [],
     inFlight: 0,
+    requests: {
+      waiting: 0,
+      lateReplies: 0,
+      undeliveredReplies: 0,
+      expiredRequests: 0,
+    },
     holds: [],
   });
   const queue = new Queue("jobs");

@@ -1,0 +1,41 @@
+import { type KnownOptions, optionsOf } from "../known_options.ts";
+import type { RunOptions } from "../consume/run_options.ts";
+
+/** What a handler of `consumer.serve` has beside the request. */
+export interface ServeContext {
+  /** Aborts when nobody waits for the answer any more, by the request's deadline, or when the message is no longer ours: its connection was lost. */
+  readonly signal: AbortSignal;
+  /** When nobody waits any more; `undefined` if the request does not say. */
+  readonly deadline: Date | undefined;
+}
+
+/** Options of `consumer.serve`. @typeParam T What its messages' `payload` is. */
+export interface ServeOptions<T = unknown> extends RunOptions<T> {
+  /**
+   * How to try a request again whose handler threw, before the error is the answer; what
+   * fails for the last time is then parked, or what `onFailure` says. Without a policy the
+   * first error is the answer, and the request is acked. @default {the error is the answer}
+   */
+  readonly retry?: RunOptions<T>["retry"];
+  /** How answers are written: `"json"`, `"text"`, `"bytes"`, `"yaml"`, `"msgpack"`. @default {bytes for bytes, text for text, json for all else} */
+  readonly serializer?: string | undefined;
+  /** What answers are compressed with: `"gzip"`, `"brotli"`, `"zstd"`. @default {nothing} */
+  readonly compression?: string | undefined;
+}
+
+/** Those that there are. */
+export const SERVE: KnownOptions = optionsOf<ServeOptions>("serve", {
+  concurrency: true,
+  retry: true,
+  onFailure: true,
+  onError: "function",
+  signal: true,
+  drainTimeout: true,
+  serializer: "string",
+  compression: "string",
+}, {
+  attempts: '"attempts" of "retry"',
+  maxAttempts: '"attempts" of "retry"',
+  prefetch: 'an option of "connection.consumer"',
+  timeout: 'an option of "connection.request"',
+});
