@@ -19,7 +19,7 @@ async function keys(raw: Raw): Promise<string[]> {
 /** The fields of the tables, but for their counters. */
 async function fields(raw: Raw): Promise<string[]> {
   const all = await raw.texts("HKEYS", "dashi.topology");
-  const counters = ["epoch", "count", "quiet"];
+  const counters = ["epoch", "count", "quiet", "layout"];
   return all.filter((each) => !counters.includes(each)).sort();
 }
 
