@@ -200,6 +200,15 @@ export class RedisClient implements AsyncDisposable {
     });
   }
 
+  /** Says whether any of some keys is there, and has the server tell when one of them changes. */
+  async watch(action: string, keys: readonly string[]): Promise<boolean> {
+    const count = await this.#call(action, undefined, () => {
+      this.#redis.call("CLIENT", "CACHING", "YES").catch(() => {});
+      return this.#redis.exists([...keys]);
+    });
+    return Number(count) > 0;
+  }
+
   /** Says who is to be told of what arrives. */
   listen(arrivals: Arrivals): void {
     listenTo(this.#redis, arrivals, () => this.#heartbeat.hear());

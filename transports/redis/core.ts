@@ -19,6 +19,8 @@ export class Core {
   readonly clock: Clock;
   /** What the fields of this connection in the hash of what is unacked begin with. */
   readonly fields: string;
+  /** Whose connection it is. */
+  readonly owner: string;
   readonly #scripts: ReadonlyMap<string, Script>;
   /** Whether the server would have told us if the tables had changed since they were read. */
   fresh = false;
@@ -44,6 +46,7 @@ export class Core {
     this.layout = settings.layout;
     this.clock = settings.clock;
     this.#time = new ServerClock(settings.clock);
+    this.owner = settings.owner;
     this.fields = `${settings.owner}.${crypto.randomUUID().slice(0, 8)}.`;
     const texts = Object.entries(writeScripts(settings.layout));
     this.#scripts = new Map(

@@ -7,6 +7,7 @@ import { replyError } from "./errors.ts";
 import type { Fanout } from "./fanout.ts";
 import type { RedisOptions } from "./options.ts";
 import { RedisReservation } from "./reservation.ts";
+import { Yielding } from "./yielding.ts";
 
 /** How often all queues are looked at, though nothing was heard of them, ms. */
 const SWEEP = 5000;
@@ -47,6 +48,7 @@ export class Reserver {
   readonly #declared = new Set<string>();
   readonly #giveBack: (reservations: readonly RedisReservation[]) => void;
   readonly #refresh: () => Promise<void>;
+  readonly #yielding: Yielding;
   #rings: boolean;
   #sweptAt = -Infinity;
   /** How long to wait until the next look, where nobody rings: longer each time that there was nothing. */
@@ -79,10 +81,16 @@ export class Reserver {
     this.#refresh = settings.refresh;
     this.#limits = new Limits(core.clock);
     this.#refreshedAt = core.clock.now();
+    this.#yielding = new Yielding(core.clock, {
+      peek: (queue) =>
+        core.commands.watch("look into a queue", core.layout.lists(queue)),
+      ring: (queue) => this.ring(queue),
+    });
   }
 
   /** A queue may have messages. */
   ring(queue: string): void {
+    this.#yielding.forget(queue);
     this.#empty.delete(queue);
     this.wake(queue);
   }
@@ -90,7 +98,12 @@ export class Reserver {
   /** A list has changed. */
   ringList(key: string): void {
     const queue = this.#core.layout.queueOf(key);
-    if (queue !== undefined) this.ring(queue);
+    if (queue === undefined) return;
+    const { mirror, owner } = this.#core;
+    const consumers = mirror.topology.queue(queue)?.consumers ?? [];
+    const isAwaited = consumers.some((each) => each.owner !== owner) &&
+      [...this.#waiters].some(({ queues }) => queues.has(queue));
+    this.#yielding.tell(queue, isAwaited);
   }
 
   /** A queue has messages that no list has. */
@@ -139,6 +152,7 @@ export class Reserver {
   close(error: Error): void {
     this.#over = error;
     this.#stopTablesTimer?.();
+    this.#yielding.close();
     this.ringDue();
     this.#limits.clear();
   }
@@ -315,6 +329,7 @@ export class Reserver {
         this.#empty.delete(queue);
         return;
       }
+      this.#yielding.looked(queue, entries.length > 1);
       const from = { queue, lineage: decode(entries[0]) };
       for (let j = 1; j < entries.length; j += 2) {
         this.#add(reservations, from, entries[j], entries[j + 1]);
