@@ -424,14 +424,17 @@ export class Connection implements AsyncDisposable {
    * with, and wait for their handlers; producers wait for what they have in flight; what
    * is still unsettled goes back. Closing again does nothing. It always returns, within
    * `drainTimeout`; without one it does not wait for messages that a broker which is
-   * `blocked` takes none of: they reject, their outcome unknown.
+   * `blocked` takes none of: they reject, their outcome unknown. A handler of `run` does not
+   * wait for itself: a call before its first `await` resolves at once, and the connection is
+   * closed when the handlers have ended.
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkKnown(options, CLOSE);
     const { drainTimeout } = options;
     if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
     this.#home?.strikeOff(this);
-    return this.#closing ??= this.#close(drainTimeout);
+    const closing = this.#closing ??= this.#close(drainTimeout);
+    return this.#session.handling === undefined ? closing : Promise.resolve();
   }
 
   /** Gives it back to its pool, without the producers and consumers that were made on it; one that belongs to none is closed. */
@@ -451,6 +454,7 @@ export class Connection implements AsyncDisposable {
   }
 
   async #close(drainTimeout: number | undefined): Promise<void> {
+    if (this.#session.handling !== undefined) await undefined;
     const { clock, endpoint } = this.#session;
     const time = drainTimeout ?? endpoint.operationTimeout;
     const deadline = clock.now() + time;

@@ -54,6 +54,8 @@ export class Session {
   readonly blocking: Blocking = new Blocking();
   readonly loopWatch: LoopWatch;
   readonly replies: ReplyCounts = new ReplyCounts();
+  /** The consumer whose handler is being called, until that returns. */
+  handling: object | undefined;
   #state: ConnectionState = { type: "idle" };
   #link: Link | undefined;
   #capabilities: ReadonlySet<Capability> | undefined;

@@ -199,7 +199,7 @@ function describe(event: ConnectionEvent): string | undefined {
         event.handlers === 1 ? "handler" : "handlers"
       } of ${event.queues.map((queue) => `"${queue}"`).join(", ")}, up to ${
         Math.round(event.timeLeft / 1000)
-      } s more (a handler that awaits close() waits for itself: consumer.cancel() is for there)`;
+      } s more (a handler that awaits close() waits for itself: call it before the first await, or consumer.cancel())`;
     case "unblocked":
       return undefined;
   }

@@ -227,6 +227,7 @@ export class Consumer<T = unknown>
       next: () => inbox.next(false),
       want: (count) => intake.want(count),
       cancel: () => this.cancel(),
+      calling: (is) => this.#session.handling = is ? this : undefined,
     });
     if ((retry || options.onFailure) && this.#options.autoAck) {
       throw new TypeError(
@@ -279,17 +280,17 @@ export class Consumer<T = unknown>
    * Ends it for good, in order: takes no more messages, gives back those that nobody has
    * begun with, waits for the handlers of `run` that are at work, and for the body of a
    * loop until it has settled its message, sends their acks, and gives back what is still
-   * unsettled. It always returns, and never rejects. A handler that waits for it would
-   * wait for itself: call `cancel()` there. After a second of waiting the event
+   * unsettled. It always returns, and never rejects. A handler does not wait for itself: a
+   * call before its first `await` resolves at once. After a second of waiting the event
    * `close-waits` says what for.
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkKnown(options, CLOSE);
     const { drainTimeout } = options;
     if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
-    return this.#closing ??= this.#close(
-      this.#session.call({ timeout: drainTimeout }),
-    );
+    const call = this.#session.call({ timeout: drainTimeout });
+    const closing = this.#closing ??= this.#close(call);
+    return this.#session.handling === this ? Promise.resolve() : closing;
   }
 
   /** Closes it. */

@@ -31,6 +31,8 @@ export interface RunnerHost<T> extends OutcomesHost<T> {
   /** So many more messages would be begun with at once. */
   want(count: number): void;
   cancel(): Promise<void>;
+  /** A handler is called now; it has returned, with its promise perhaps. */
+  calling(isCalling: boolean): void;
 }
 
 /** How long a settlement may take to leave the process, ms. */
@@ -258,10 +260,13 @@ export class Runner<T> {
 
   /** Never throws: what a handler throws is what it rejects with. */
   #call(message: ReceivedMessage<T>): void | Promise<void> {
+    this.#host.calling(true);
     try {
       return this.#handler(message);
     } catch (error) {
       return Promise.reject(error);
+    } finally {
+      this.#host.calling(false);
     }
   }
 

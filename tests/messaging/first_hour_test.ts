@@ -65,7 +65,32 @@ Deno.test("close() waits for no body that has settled its message, or has left",
   assertEquals(events.filter(({ type }) => type === "close-waits"), []);
 });
 
-Deno.test("close() in a handler says what it waits for, and ends in time", async () => {
+for (const what of ["connection", "consumer"]) {
+  Deno.test(`close() of the ${what} in a handler does not wait for the handler, whose message is acked`, async () => {
+    const name = place();
+    await using other = createConnection(name);
+    const queue = new Queue("jobs");
+    await other.send(queue, 1);
+    const events: ConnectionEvent[] = [];
+    const connection = createConnection(name);
+    const reading = read(connection.events(), events);
+    const consumer = connection.consumer(queue);
+    let isHandled = false;
+    await consumer.run(async () => {
+      await (what === "consumer" ? consumer : connection).close();
+      isHandled = true;
+    });
+    await consumer.close();
+    assert(isHandled);
+    await connection.close();
+    await reading;
+    const told = ["close-waits", "handler-failed"];
+    assertEquals(events.filter(({ type }) => told.includes(type)), []);
+    assertEquals((await other.queue("jobs").status()).messageCount, 0);
+  });
+}
+
+Deno.test("close() that a handler awaits later says what it waits for, and ends in time", async () => {
   const connection = createConnection(place());
   const queue = new Queue("jobs");
   const producer = connection.producer({ declare: [queue] });
@@ -73,6 +98,7 @@ Deno.test("close() in a handler says what it waits for, and ends in time", async
   const events: ConnectionEvent[] = [];
   const reading = read(connection.events(), events);
   await connection.consumer(queue).run(async () => {
+    await Promise.resolve();
     await connection.close({ drainTimeout: 2000 });
   });
   await reading;
