@@ -73,14 +73,11 @@ export class Batcher<I, R> {
    * @throws {TimeoutError} If the deadline is missed; its `outcome` says whether the item had left.
    */
   add(item: I, options?: CallOptions): Promise<R> {
-    const { limits } = this.#settings;
-    const refusal = limits.refusal(
-      options,
-      () => this.#settings.actionOf(item),
-    );
-    if (refusal !== undefined) return Promise.reject(refusal);
+    const signal = options?.signal;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const { limits, atOnce } = this.#settings;
+    const deadline = options?.deadline ?? Infinity;
     return new Promise((resolve, reject) => {
-      const { deadline = Infinity, signal } = options ?? {};
       const pending = new Pending(item, deadline, resolve, reject);
       if (signal !== undefined) {
         pending.unwatch = limits.watch(
@@ -90,7 +87,7 @@ export class Batcher<I, R> {
       }
       this.#waiting.push(pending);
       if (deadline < this.#due) this.#due = deadline;
-      if (this.#underWay < this.#settings.atOnce) this.#schedule();
+      if (this.#underWay < atOnce) this.#schedule();
       else if (this.#watch === undefined) this.#watchWaiting();
     });
   }
@@ -122,14 +119,17 @@ export class Batcher<I, R> {
 
   /** Puts a batch together, and sends it if there is anybody left who waits for it. */
   #send(): void {
-    const { count, bytes = Infinity, bytesOf, joins } = this.#settings;
+    const waiting = this.#waiting;
+    const { limits, count, bytes = Infinity, bytesOf, joins } = this.#settings;
+    // What is too late does not leave.
+    if (this.#due <= limits.now()) this.#failWaiting();
     const batch: Pending<I, R>[] = [];
     const mayJoin = joins?.();
     let size = 0;
     let first = Infinity;
     let last = 0;
     while (batch.length < count) {
-      const next = this.#waiting.at(0);
+      const next = waiting.at(0);
       if (next === undefined) break;
       if (!next.isOver) {
         try {
@@ -144,9 +144,9 @@ export class Batcher<I, R> {
           next.fail(error);
         }
       }
-      this.#waiting.shift();
+      waiting.shift();
     }
-    if (this.#waiting.size === 0) {
+    if (waiting.size === 0) {
       this.#watch?.cancel();
       this.#watch = undefined;
       this.#due = Infinity;
@@ -168,7 +168,8 @@ export class Batcher<I, R> {
         heedsDeadline ? !(last - first >= DEADLINES_APART) : first === Infinity
       ) return;
       watch = this.#settings.limits.watchDeadline(first, () => {
-        watchFirst(failLate(batch, first, this.#settings.late));
+        const at = first + DEADLINES_APART;
+        watchFirst(failLate(batch, at, this.#settings.late));
       });
     };
     watchFirst(first);
@@ -192,20 +193,25 @@ export class Batcher<I, R> {
   #watchWaiting(): void {
     if (this.#due === Infinity) return;
     this.#watch = this.#settings.limits.watchDeadline(this.#due, () => {
-      const waiting = Array.from(
-        { length: this.#waiting.size },
-        (_, i) => this.#waiting.at(i),
-      ).filter((each) => each !== undefined);
-      this.#due = failLate(waiting, this.#due, (item) =>
-        new TimeoutError(
-          `Cannot ${
-            this.#settings.actionOf(item)
-          } in time: the calls before it have not been answered`,
-          { outcome: "not-sent" },
-        ));
+      this.#failWaiting();
       this.#watch = undefined;
       this.#watchWaiting();
     });
+  }
+
+  /** Fails those that wait, and whose deadline is missed. */
+  #failWaiting(): void {
+    const waiting: Pending<I, R>[] = [];
+    for (let i = 0; i < this.#waiting.size; i++) {
+      const each = this.#waiting.at(i);
+      if (each !== undefined) waiting.push(each);
+    }
+    const { actionOf, limits } = this.#settings;
+    this.#due = failLate(waiting, limits.now(), (item) =>
+      new TimeoutError(
+        `Cannot ${actionOf(item)} in time: it had not been sent by then`,
+        { outcome: "not-sent" },
+      ));
   }
 }
 
@@ -280,7 +286,7 @@ class Pending<I, R> {
   }
 }
 
-/** Fails those whose deadline is missed at a moment, or all but; returns the next deadline. */
+/** Fails those whose deadline comes no later than a moment; returns the next deadline. */
 function failLate<I, R>(
   all: readonly Pending<I, R>[],
   at: number,
@@ -289,7 +295,7 @@ function failLate<I, R>(
   let next = Infinity;
   for (const pending of all) {
     if (pending.isOver) continue;
-    if (pending.deadline <= at + DEADLINES_APART) {
+    if (pending.deadline <= at) {
       pending.fail(late(pending.item));
     } else next = Math.min(next, pending.deadline);
   }

@@ -25,6 +25,11 @@ export class Limits {
     this.#deadlines = new Deadlines(clock);
   }
 
+  /** The time on the clock, ms. */
+  now(): number {
+    return this.#clock.now();
+  }
+
   /**
    * Looks whether a call may begin.
    *
