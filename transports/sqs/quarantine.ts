@@ -10,7 +10,8 @@ import type { SendEntry } from "./entry.ts";
 import { requestError, sendError } from "./errors.ts";
 import type { ReceivedMessage } from "./port.ts";
 import type { Queues, SqsQueue } from "./queues.ts";
-import type { Settlements, SqsReservation } from "./settlements.ts";
+import type { SqsReservation } from "./reservation.ts";
+import type { Settlements } from "./settlements.ts";
 
 /** SQS's, for receives and batches. */
 const MAX = 10;

@@ -18,7 +18,6 @@ import type {
 } from "../store/store.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 import { decodeBody } from "./body.ts";
-import { capabilitiesOf } from "./capabilities.ts";
 import type { Clients } from "./clients.ts";
 import { entryFor } from "./entry.ts";
 import { Fanout, mostForTopics } from "./fanout.ts";
@@ -30,7 +29,8 @@ import { Putter } from "./putter.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Queues, type SqsQueue } from "./queues.ts";
 import type { Requests } from "./requests.ts";
-import { Settlements, SqsReservation } from "./settlements.ts";
+import { SqsReservation } from "./reservation.ts";
+import { Settlements } from "./settlements.ts";
 import { SqsTables } from "./tables.ts";
 
 /** What a store is made of. */
@@ -299,4 +299,18 @@ export class SqsStore implements Store {
       .finally(() => this.#givingBack.delete(giving));
     this.#givingBack.add(giving);
   }
+}
+
+function capabilitiesOf(settings: SqsSettings): ReadonlySet<Capability> {
+  const capabilities: Capability[] = [
+    "dead-letter",
+    "delay",
+    "known-queues",
+    "lease",
+    "persistence",
+    "queued-fanout",
+  ];
+  // A queue that hears two topics would be given a message of both twice.
+  if (!settings.supportsFanout) capabilities.push("exchange-to-exchange");
+  return new Set(capabilities);
 }
