@@ -11,7 +11,7 @@ import {
   type LinkCall,
   type LinkContext,
 } from "./link.ts";
-import { reservedIn, reserveNow } from "./reserving.ts";
+import { reserveCommands, reservedIn } from "./jobs.ts";
 import type { Tubes } from "./tubes.ts";
 
 /** How many jobs are removed in one go. */
@@ -65,7 +65,7 @@ export class Queues {
     for (;;) {
       // Watched anew each time: a `get` may come in between.
       const replies = await link.call(
-        join(link.watch(new Set([tube])), reserveNow(BATCH)),
+        join(link.watch(new Set([tube])), reserveCommands(BATCH)),
         call,
       );
       const reserved = reservedIn(replies);
@@ -140,7 +140,7 @@ export class Queues {
   }
 
   /** Lists what is buried in a queue: beanstalkd tells of the oldest alone. */
-  listAside(
+  list(
     queue: string,
     limit: number,
     options?: CallOptions,
@@ -148,11 +148,11 @@ export class Queues {
     return this.#host.context.lifeline.run(
       `list what is in quarantine of queue "${queue}"`,
       options,
-      () => this.#list(queue, limit, options),
+      () => this.#listBuried(queue, limit, options),
     );
   }
 
-  async #list(
+  async #listBuried(
     queue: string,
     limit: number,
     options: CallOptions | undefined,

@@ -1,6 +1,4 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import { formatUrl } from "../../url/format.ts";
-import type { BrokerUrl } from "../../url/broker_url.ts";
 import type {
   ChangeResult,
   MessageStore,
@@ -16,21 +14,24 @@ import type {
   StoreLimits,
   TopologyStore,
 } from "../store/store.ts";
-import { Lifeline } from "../store/lifeline.ts";
+import type { Lifeline } from "../store/lifeline.ts";
 import { LocalTopology } from "../store/local_topology.ts";
-import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import type { Capability, CloseReason } from "../transport.ts";
 import { wholeSeconds } from "./body.ts";
 import { Deletions } from "./deletions.ts";
-import { CAPABILITIES } from "./capabilities.ts";
 import { Expiry } from "./expiry.ts";
-import { buryCommand, deleteCommand, Jobs, releaseCommand } from "./jobs.ts";
+import {
+  buryCommand,
+  deleteCommand,
+  Jobs,
+  releaseCommand,
+  reserveNow,
+} from "./jobs.ts";
 import { forgetTube, type Link, type LinkContext } from "./link.ts";
-import { readSettings } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
-import { greet, type Server } from "./server.ts";
-import { takeNow } from "./reserving.ts";
-import { MAX_AT_ONCE, Taker } from "./taker.ts";
+import type { Server } from "./server.ts";
+import { MAX_AT_ONCE, Reserver } from "./reserver.ts";
 import { MAX_TUBE, Tubes } from "./tubes.ts";
 
 /** The shortest time to run that a job can have: how often to renew follows from it. */
@@ -38,6 +39,18 @@ const LEAST_LEASE = 1000;
 
 /** How long a reserve waits at the server, ms, where no heartbeat asks for less. */
 const RESERVE_WAIT = 10_000;
+
+/** Of any beanstalkd; one with a binlog has persistence too. */
+const CAPABILITIES: readonly Capability[] = [
+  "dead-letter",
+  "delay",
+  "exchange-to-exchange",
+  "exclusive",
+  "lease",
+  "message-ttl",
+  "priority",
+  "queued-fanout",
+];
 
 /** A connection to a beanstalkd. What it reserved goes back when it closes. */
 export class BeanstalkStore implements Store {
@@ -56,7 +69,7 @@ export class BeanstalkStore implements Store {
   readonly #tubes = new Tubes();
   readonly #jobs: Jobs;
   readonly #putter: Putter;
-  readonly #taker: Taker;
+  readonly #reserver: Reserver;
   readonly #expiry: Expiry;
   readonly #queues: Queues;
   readonly #deletions: Deletions;
@@ -69,7 +82,8 @@ export class BeanstalkStore implements Store {
     deleteQueue: (queue) => this.#deleteQueue(queue),
   });
 
-  private constructor(context: LinkContext, server: Server) {
+  /** Makes one over the first socket, whose server has said what it can. */
+  constructor(context: LinkContext, server: Server) {
     const lifeline = this.#lifeline = context.lifeline;
     this.closed = lifeline.closed;
     this.#context = context;
@@ -81,9 +95,9 @@ export class BeanstalkStore implements Store {
     const jobs = this.#jobs = new Jobs(
       clock,
       deletions,
-      () => this.#taker.freed(),
+      () => this.#reserver.freed(),
     );
-    const taker = this.#taker = new Taker({
+    const reserver = this.#reserver = new Reserver({
       context,
       jobs,
       tubes,
@@ -98,9 +112,9 @@ export class BeanstalkStore implements Store {
       link,
       deadLetters: (queue) => this.#deadLetters(queue),
       get waiting() {
-        return taker.waiting;
+        return reserver.waiting;
       },
-      found: () => taker.wake(),
+      found: () => reserver.wake(),
     });
     this.#putter = new Putter({
       context,
@@ -145,48 +159,14 @@ export class BeanstalkStore implements Store {
     };
     this.quarantine = {
       add: this.#bury.bind(this),
-      list: this.#queues.listAside.bind(this.#queues),
+      list: this.#queues.list.bind(this.#queues),
       putBack: this.#queues.putBack.bind(this.#queues),
     };
     lifeline.onEnd((reason) => {
       expiry.stop();
-      taker.wake();
+      reserver.wake();
       if (reason.type === "lost") this.#cut(reason.error);
     });
-  }
-
-  /**
-   * Connects once.
-   *
-   * @param url The URL, its defaults filled in.
-   * @param options Limits, heartbeat, and the transport's own.
-   * @returns The store.
-   * @throws {ConnectionError} If there is nobody, or nobody who speaks the protocol.
-   * @throws {TimeoutError} If nobody answers by the deadline.
-   * @throws {OptionError} If an option is unknown or bad.
-   * @throws {UnsupportedError} If something is asked for that beanstalkd has not.
-   */
-  static async open(
-    url: BrokerUrl,
-    options: ConnectOptions,
-  ): Promise<BeanstalkStore> {
-    const { heartbeat, operationTimeout, hasOthers = false, clock } = options;
-    const lifeline = new Lifeline({ clock });
-    const context: LinkContext = {
-      broker: formatUrl(url),
-      settings: readSettings(url, options),
-      heartbeat,
-      operationTimeout,
-      hasOthers,
-      clock,
-      lifeline,
-    };
-    try {
-      return new BeanstalkStore(context, await greet(context, options));
-    } catch (error) {
-      await lifeline.close(() => Promise.resolve());
-      throw error;
-    }
   }
 
   #apply(
@@ -202,7 +182,7 @@ export class BeanstalkStore implements Store {
   async #deleteQueue(queue: string): Promise<number> {
     const tube = this.#tubes.of(queue);
     this.#expiry.forget(queue);
-    this.#taker.wake();
+    this.#reserver.wake();
     await this.#jobs.orphan(queue);
     const count = await this.#queues.delete(queue);
     this.#deletions.forget(queue);
@@ -276,11 +256,11 @@ export class BeanstalkStore implements Store {
     const refusal = this.#lifeline.refusal("take messages", options);
     if (refusal !== undefined) return Promise.reject(refusal);
     return options.wait > 0
-      ? this.#taker.take(wants, options)
-      : this.#takeNow(wants, options);
+      ? this.#reserver.take(wants, options)
+      : this.#reserveNow(wants, options);
   }
 
-  async #takeNow(
+  async #reserveNow(
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
@@ -288,7 +268,7 @@ export class BeanstalkStore implements Store {
       wants.map(({ queue }) => [this.#tubes.of(queue), queue]),
     );
     await this.#deletions.readAll(wants.map(({ queue }) => queue));
-    const taking = takeNow(this.#jobs, this.#link, {
+    const taking = reserveNow(this.#jobs, this.#link, {
       tubes: new Set(byTube.keys()),
       queueOf: (tube) => byTube.get(tube) ?? tube,
       count: Math.min(...wants.map(({ limit }) => limit)),
@@ -367,7 +347,7 @@ export class BeanstalkStore implements Store {
   }
 
   get #links(): readonly Link[] {
-    return [this.#link, ...this.#taker.links];
+    return [this.#link, ...this.#reserver.links];
   }
 
   #deadLetters(queue: string): boolean {

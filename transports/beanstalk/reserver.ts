@@ -6,9 +6,8 @@ import type {
   ReserveWant,
 } from "../store/store.ts";
 import { wholeSeconds } from "./body.ts";
-import type { Job, Jobs } from "./jobs.ts";
+import { type Job, type Jobs, reservedIn, reserveNow } from "./jobs.ts";
 import { join, Link, type LinkContext } from "./link.ts";
-import { reservedIn, takeNow } from "./reserving.ts";
 import type { Tubes } from "./tubes.ts";
 
 /** The most messages that are asked for at once: with a larger prefetch the next are on their way while these are worked on. */
@@ -27,8 +26,8 @@ const LOOK_EVERY = 100;
 const LEAST_LINGER = 5;
 const MAX_LINGER = 40;
 
-/** What a taker has from its store. */
-export interface TakerHost {
+/** What a reserver has from its store. */
+export interface ReserverHost {
   readonly context: LinkContext;
   readonly jobs: Jobs;
   readonly tubes: Tubes;
@@ -75,8 +74,8 @@ interface Scanner {
  * where some queues have little room, takes what is there in batches and never waits;
  * when nothing is there, one that holds nothing waits for the next.
  */
-export class Taker {
-  readonly #host: TakerHost;
+export class Reserver {
+  readonly #host: ReserverHost;
   readonly #waiters: Link[] = [];
   readonly #links = new Set<Link>();
   readonly #active = new Set<Active>();
@@ -91,7 +90,7 @@ export class Taker {
   #wasCut = false;
 
   /** Makes one that has no socket yet. */
-  constructor(host: TakerHost) {
+  constructor(host: ReserverHost) {
     this.#host = host;
   }
 
@@ -225,7 +224,7 @@ export class Taker {
     });
     const link = await scanner.link;
     const count = Math.min(limit, scanner.estimate);
-    const jobs = await takeNow(this.#host.jobs, link, {
+    const jobs = await reserveNow(this.#host.jobs, link, {
       tubes,
       queueOf,
       count,
