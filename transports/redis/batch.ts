@@ -1,7 +1,6 @@
 /** What is put together, before it leaves. */
 
-import type { Deadline } from "../../async/deadlines.ts";
-import type { PutResult, StoreItem } from "../store/store.ts";
+import type { StoreItem } from "../store/store.ts";
 import type { Push } from "./client.ts";
 
 /** One message that waits to be put with the others of its turn. */
@@ -9,16 +8,6 @@ export interface Waiting {
   readonly items: readonly StoreItem[];
   readonly version: string | undefined;
   readonly announced: readonly string[] | undefined;
-  readonly deadline: number | undefined;
-  readonly signal: AbortSignal | undefined;
-  resolve(result: PutResult): void;
-  reject(error: unknown): void;
-}
-
-/** One message that is under way, and its lists. */
-export interface Sent {
-  readonly put: Waiting;
-  readonly lists: readonly string[];
 }
 
 /** One queue's copy of a message. */
@@ -43,7 +32,8 @@ export interface Announced {
 export interface Batch {
   /** `"plain"` needs no view, and no script: to queues by their names. */
   readonly version: string | undefined;
-  readonly sent: Sent[];
+  /** Of each message its lists; or why it could not be written. */
+  readonly written: (readonly string[] | { readonly error: unknown })[];
   readonly lists: Map<string, string[]>;
   /** The same of a plain batch. */
   readonly pushes: Map<string, Push>;
@@ -53,13 +43,6 @@ export interface Batch {
   readonly timed: Map<string, number>;
   /** Of queues that go when they are not used, for how long that may be. */
   readonly expiring: Map<string, number>;
-  /** The first and the last deadline. */
-  first: number;
-  last: number;
-  watch: Deadline | undefined;
-  size: number;
-  /** How many texts there are. */
-  copies: number;
 }
 
 /** Lists that cannot be written to, and why. */

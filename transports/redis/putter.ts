@@ -1,5 +1,5 @@
+import { Batcher } from "../../async/batcher.ts";
 import { Limits } from "../../async/limits.ts";
-import { atNextTurn } from "../../async/turn.ts";
 import { PreconditionFailedError, TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
@@ -19,19 +19,21 @@ import {
 } from "./announcing.ts";
 import { hasLimit, limitsOf, NO_TRAITS } from "./limits.ts";
 import { Predecessors } from "./predecessors.ts";
-import type { Batch, Copy, Refused, Sent, Waiting } from "./batch.ts";
+import type { Batch, Copy, Refused, Waiting } from "./batch.ts";
 import { replyError } from "./errors.ts";
 import { displacedIn, RedisReservation } from "./reservation.ts";
 import { withExpiry } from "./stored.ts";
 
 const PLAIN = "plain";
-/** Deadlines of one turn that differ by less are one, ms. */
-const DEADLINES_APART = 20;
+const ACTION = "publish";
 
 /** So many characters leave in one call, or so many messages: a server does nothing else meanwhile. */
 const MAX_SIZE = 4_000_000;
 const MAX_MESSAGES = 128;
 const MAX_COPIES = 2000;
+
+/** The size of an envelope besides the body, about. */
+const HEAD_SIZE = 400;
 
 /** Who is told of what we put: what we do ourselves the server does not tell us. */
 export interface PutterHost {
@@ -49,7 +51,7 @@ export class Putter {
   readonly #limits: Limits;
   readonly #writer = new EnvelopeWriter();
   readonly #host: PutterHost;
-  readonly #waiting: Waiting[] = [];
+  readonly #batcher: Batcher<Waiting, PutResult>;
   readonly #predecessors: Predecessors;
 
   /** Makes one that has nothing to put. */
@@ -58,17 +60,40 @@ export class Putter {
     this.#limits = new Limits(core.clock);
     this.#host = host;
     this.#predecessors = new Predecessors(core.mirror);
+    this.#batcher = new Batcher({
+      limits: this.#limits,
+      count: MAX_MESSAGES,
+      bytes: MAX_SIZE,
+      bytesOf: sizeOf,
+      atOnce: Infinity,
+      // All of a call rests on the same view.
+      joins: () => {
+        let version: string | undefined;
+        let copies = 0;
+        return (put) => {
+          const own = this.#versionOf(put);
+          if (copies === 0) version = own;
+          copies += put.items.length;
+          return own === version && copies <= MAX_COPIES;
+        };
+      },
+      actionOf: () => ACTION,
+      late: () => notAnswered(ACTION, "unknown"),
+      send: (puts, { deadline = Infinity }) => this.#send(puts, deadline),
+    });
   }
 
   /** Puts the copies of one message. */
   put(items: readonly StoreItem[], options: PutOptions): Promise<PutResult> {
-    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
-    const putting = options.instead === undefined && this.#arePlain(items)
-      ? this.#putSoon(items, options)
-      : this.#putOne(items, options);
-    return options.signal === undefined ? putting : this.#limits.wait(
+    const { version, announced, signal } = options;
+    if (options.instead === undefined && this.#arePlain(items)) {
+      return this.#batcher.add({ items, version, announced }, options);
+    }
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const putting = this.#putOne(items, options);
+    return signal === undefined ? putting : this.#limits.wait(
       putting,
-      { signal: options.signal },
+      { signal },
       () => new TimeoutError("Cannot put messages in time"), // there is no deadline
     );
   }
@@ -80,7 +105,7 @@ export class Putter {
 
   /** Sends all that waits. */
   flush(): void {
-    while (this.#waiting.length > 0) this.#send(this.#fill());
+    this.#batcher.flush();
   }
 
   /** Whether they may share a call with others. */
@@ -91,72 +116,31 @@ export class Putter {
     return true;
   }
 
-  #putSoon(
-    items: readonly StoreItem[],
-    { version, announced, deadline, signal }: PutOptions,
-  ): Promise<PutResult> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({
-        items,
-        version,
-        announced,
-        deadline,
-        signal,
-        resolve,
-        reject,
-      });
-      if (this.#waiting.length === 1) this.#pumpSoon();
-    });
-  }
-
-  /** A call a turn: what was written leaves while the next is being put together. */
-  #pumpSoon(): void {
-    atNextTurn(() => {
-      if (this.#waiting.length === 0) return;
-      this.#send(this.#fill());
-      if (this.#waiting.length > 0) this.#pumpSoon();
-    });
-  }
-
-  /** Puts together what leaves in the next call. */
-  #fill(): Batch {
-    const version = this.#versionOf(this.#waiting[0]);
+  /** Puts together what leaves in one call. */
+  #fill(puts: readonly Waiting[]): Batch {
     const batch: Batch = {
-      version,
-      sent: [],
+      version: this.#versionOf(puts[0]),
+      written: [],
       lists: new Map(),
       pushes: new Map(),
       announced: [],
       queues: new Set(),
       timed: new Map(),
       expiring: new Map(),
-      first: Infinity,
-      last: 0,
-      watch: undefined,
-      size: 0,
-      copies: 0,
     };
-    let count = 0;
-    for (const each of this.#waiting) {
-      if (
-        this.#versionOf(each) !== version || count === MAX_MESSAGES ||
-        batch.size > MAX_SIZE || batch.copies > MAX_COPIES
-      ) break;
-      count++;
-      if (each.signal?.aborted) continue; // its caller knows
+    for (const put of puts) {
       try {
-        this.#write(each, batch);
+        batch.written.push(this.#write(put, batch));
       } catch (error) {
-        each.reject(error);
+        batch.written.push({ error });
       }
     }
-    this.#waiting.splice(0, count);
     return batch;
   }
 
-  #write(put: Waiting, batch: Batch): void {
+  /** Writes a message into its lists; returns them. */
+  #write({ items, announced }: Waiting, batch: Batch): readonly string[] {
     const { layout } = this.#core;
-    const { items, announced, deadline } = put;
     const lists: string[] = [];
     let copy: Copy | undefined;
     for (const item of items) {
@@ -175,7 +159,6 @@ export class Putter {
       const texts = batch.lists.get(list);
       if (texts === undefined) batch.lists.set(list, [text]);
       else texts.push(text);
-      batch.size += text.length;
       if (expiresAt === undefined) continue;
       const at = batch.timed.get(queue) ?? Infinity;
       batch.timed.set(queue, Math.min(at, expiresAt));
@@ -185,10 +168,7 @@ export class Putter {
       const channels = channelsOf(layout, announced, first, this.#predecessors);
       announceLast(batch, channels, lists[0]);
     }
-    batch.first = Math.min(batch.first, deadline ?? Infinity);
-    batch.last = Math.max(batch.last, deadline ?? Infinity);
-    batch.copies += items.length;
-    batch.sent.push({ put, lists });
+    return lists;
   }
 
   /** Nobody looks at the body to learn the size: there may be much of it, and base64 is ASCII. */
@@ -199,7 +179,6 @@ export class Putter {
     let push = batch.pushes.get(list);
     if (push === undefined) batch.pushes.set(list, push = new Push(list));
     push.add(head + tail, size);
-    batch.size += size;
   }
 
   /** What a put rests on: nothing that a script must check, where the tables are known to be what they were. */
@@ -228,40 +207,24 @@ export class Putter {
     return { id, plain, text: withExpiry(plain, expiresAt), expiresAt };
   }
 
-  #send(batch: Batch): void {
-    if (batch.sent.length === 0) return;
-    const { version, sent, queues, timed } = batch;
-    const sending = version === PLAIN ? this.#push(batch) : this.#putAll(batch);
-    this.#watch(batch);
-    sending.then((refused) => {
-      batch.watch?.cancel();
-      this.#answer(sent, refused);
-      for (const queue of queues) this.#host.put(queue);
-      if (timed.size > 0) this.#host.timed();
-    }, (error) => {
-      batch.watch?.cancel();
-      for (const { put } of sent) put.reject(error);
-    });
-  }
-
-  /** Those who have less time than others of their turn do not wait as long. */
-  #watch(batch: Batch): void {
-    const { first, last, sent } = batch;
-    if (!(last - first >= DEADLINES_APART)) return;
-    batch.watch = this.#limits.watchDeadline(first, () => {
-      const near = this.#core.clock.now() + DEADLINES_APART;
-      batch.first = Infinity;
-      for (const { put } of sent) {
-        const { deadline = Infinity } = put;
-        if (deadline <= near) put.reject(notAnswered("publish", "unknown"));
-        else batch.first = Math.min(batch.first, deadline);
-      }
-      this.#watch(batch);
-    });
+  async #send(
+    puts: readonly Waiting[],
+    deadline: number,
+  ): Promise<readonly (PutResult | Promise<PutResult>)[]> {
+    const batch = this.#fill(puts);
+    const { version, queues, timed } = batch;
+    const refused = queues.size === 0
+      ? new Map()
+      : version === PLAIN
+      ? await this.#push(batch, deadline)
+      : await this.#putAll(batch, puts[0], deadline);
+    for (const queue of queues) this.#host.put(queue);
+    if (timed.size > 0) this.#host.timed();
+    return batch.written.map((lists) => resultOf(lists, refused));
   }
 
   /** A command for each list. Returns the lists that cannot be, and why. */
-  async #push({ pushes, last: deadline }: Batch): Promise<Refused> {
+  async #push({ pushes }: Batch, deadline: number): Promise<Refused> {
     const refused = new Map<string, Error>();
     await Promise.all([...pushes].map(async ([list, push]) => {
       try {
@@ -278,8 +241,12 @@ export class Putter {
   }
 
   /** A script for all. Returns the lists that cannot be, and why; `undefined` if the view was old. */
-  async #putAll(batch: Batch): Promise<Refused | undefined> {
-    const { version, lists, timed, last: deadline } = batch;
+  async #putAll(
+    batch: Batch,
+    first: Waiting | undefined,
+    deadline: number,
+  ): Promise<Refused | undefined> {
+    const { version, lists, timed } = batch;
     const seen = versionArguments(this.#core.mirror, version);
     if (seen === undefined) return undefined;
     const args: RedisArgument[] = [...seen, batch.expiring.size];
@@ -292,7 +259,7 @@ export class Putter {
       for (const text of texts) args.push(text);
     }
     const order = [...lists.keys()];
-    const exchange = batch.sent[0]?.put.items[0]?.message.exchange;
+    const exchange = first?.items[0]?.message.exchange;
     const reply = await this.#core.put(args, { version, exchange, deadline });
     if (!Array.isArray(reply)) return undefined;
     const refused = new Map<string, Error>();
@@ -307,18 +274,6 @@ export class Putter {
     return `publish to queue "${
       list.slice(this.#core.layout.options.prefix.length)
     }"`;
-  }
-
-  #answer(sent: readonly Sent[], refused: Refused | undefined): void {
-    for (const { put, lists } of sent) {
-      if (refused === undefined) put.resolve(STALE);
-      else if (refused.size === 0) put.resolve(PUT);
-      else {
-        const list = lists.find((name) => refused.has(name));
-        if (list === undefined) put.resolve(PUT);
-        else put.reject(refused.get(list));
-      }
-    }
   }
 
   /** Puts one message by itself: delayed, in another's place, or where a queue has a limit. */
@@ -386,6 +341,24 @@ export class Putter {
   #traitsOf(queue: string): QueueTraits {
     return this.#core.mirror.topology.queue(queue)?.traits ?? NO_TRAITS;
   }
+}
+
+/** The size of a message's texts, about. */
+function sizeOf({ items }: Waiting): number {
+  const bytes = items[0]?.message.body.byteLength ?? 0;
+  return items.length * (bytes * 4 / 3 + HEAD_SIZE);
+}
+
+/** What became of a message, by the lists that could not be; all is old where there are none. */
+function resultOf(
+  written: Batch["written"][number],
+  refused: Refused | undefined,
+): PutResult | Promise<PutResult> {
+  if ("error" in written) return Promise.reject(written.error);
+  if (refused === undefined) return STALE;
+  if (refused.size === 0) return PUT;
+  const list = written.find((name) => refused.has(name));
+  return list === undefined ? PUT : Promise.reject(refused.get(list));
 }
 
 /** An envelope ends with its name, a UUID. */
