@@ -36,13 +36,13 @@ export const AGES: readonly ConformanceCase[] = [
     async (broker) => {
       const queue = await broker.queue({ arguments: { "x-max-priority": 5 } });
       for (
-        const [text, priority] of [["low", 1], ["nine", 9], [
-          "five",
-          5,
+        const [text, priority] of [["low", 1], ["five", 5], [
+          "nine",
+          9,
         ]] as const
       ) await broker.put(queue, text, { priority });
       await broker.untilCount(queue, 3);
-      assert.deepEqual(await broker.drain(queue), ["nine", "five", "low"]);
+      assert.deepEqual(await broker.drain(queue), ["five", "nine", "low"]);
     },
     { needs: ["priority"] },
   ),

@@ -122,6 +122,23 @@ export function rankOf(priority: number | undefined): number {
 }
 
 /**
+ * Says where a message of a document stands among those of its queue.
+ *
+ * @param document The document, which says what its queue's `x-max-priority` has made of the priority.
+ * @param message Its message.
+ * @returns As {@linkcode rankOf}.
+ */
+export function rankIn(
+  { max_priority: most }: Fields,
+  message: Publishing | Malformed,
+): number {
+  const priority = "error" in message ? undefined : message.properties.priority;
+  return rankOf(
+    typeof most === "number" ? Math.min(priority ?? 0, most) : priority,
+  );
+}
+
+/**
  * Makes the update that takes a message out of sight.
  *
  * @param queue Its queue.
@@ -237,9 +254,7 @@ function visibleFields(
   const { hidden_expire_at, hidden_dead_at } = document;
   return {
     queue: visibleName(String(document.queue)),
-    priority: rankOf(
-      "error" in message ? undefined : message.properties.priority,
-    ),
+    priority: rankIn(document, message),
     ...(hidden_expire_at === undefined ? {} : { expire_at: hidden_expire_at }),
     ...(hidden_dead_at === undefined ? {} : { dead_at: hidden_dead_at }),
   };
@@ -281,6 +296,8 @@ export interface CopyTimes {
   readonly ttl: number | undefined;
   /** Whether its queue dead-letters what expires. */
   readonly deadLetters: boolean;
+  /** Its queue's `x-max-priority`. */
+  readonly maxPriority: number | undefined;
 }
 
 /**
@@ -296,8 +313,9 @@ export function messageFields(
   queue: string,
   message: Publishing,
   payload: string,
-  { now, ttl, deadLetters }: CopyTimes,
+  { now, ttl, deadLetters, maxPriority: most = Infinity }: CopyTimes,
 ): Fields {
+  const { priority = 0 } = message.properties;
   const isDelayed = message.delay > 0;
   const due = now + Math.max(message.delay, 0);
   const over = ttl === undefined ? undefined : new Date(due + ttl);
@@ -305,7 +323,8 @@ export function messageFields(
   return {
     payload,
     queue: isDelayed ? hiddenName(queue, "delayed") : queue,
-    priority: isDelayed ? due : rankOf(message.properties.priority),
+    priority: isDelayed ? due : rankOf(Math.min(priority, most)),
+    ...(priority > most ? { max_priority: most } : {}),
     ...(over === undefined
       ? {}
       : { [isDelayed ? `hidden_${name}` : name]: over }),

@@ -138,6 +138,7 @@ export class Puts {
       now,
       ttl,
       deadLetters,
+      maxPriority: record?.traits.maxPriority,
     });
     if (message.delay > 0) this.#hooks.onDue(now + message.delay, false);
     if (deadLetters && ttl !== undefined) {

@@ -8,7 +8,7 @@ import {
   hiddenName,
   markedPayload,
   MongodbReservation,
-  rankOf,
+  rankIn,
   readMessage,
   releaseStatement,
 } from "./documents.ts";
@@ -79,9 +79,7 @@ export class Settling {
           _id: client.newId(),
           payload: markedPayload(document, message, false) ?? document.payload,
           queue,
-          priority: rankOf(
-            "error" in message ? undefined : message.properties.priority,
-          ),
+          priority: rankIn(document, message),
           deliveries: 1,
         })),
       ));
@@ -173,13 +171,10 @@ export class Settling {
       found.filter(({ _id }) => wanted?.has(String(_id)) !== false).map(
         (document) => {
           const { message } = readMessage(document);
-          const priority = "error" in message
-            ? undefined
-            : message.properties.priority;
           return {
             filter: { _id: document._id, queue: document.queue },
             update: {
-              $set: { queue, priority: rankOf(priority) },
+              $set: { queue, priority: rankIn(document, message) },
               $unset: HIDDEN_FIELDS,
             },
           };

@@ -63,7 +63,8 @@ export async function putBack(
     const priority = "error" in message
       ? undefined
       : message.properties.priority;
-    const list = layout.list(queue, priority);
+    const list = layout.options.prefix + queue +
+      core.suffixOf(queue, priority);
     await commands.send(action, ["LPUSH", list, bytes], options);
     const removed = await commands.send(action, [
       "LREM",

@@ -54,6 +54,19 @@ export class Core {
     );
   }
 
+  /**
+   * What the list that a message goes to has behind the queue's name. What is at or above
+   * the queue's maximum has one list, which is above those of the rest where there is one.
+   */
+  suffixOf(queue: string, priority: number | undefined): string {
+    const { layout, mirror } = this;
+    if (priority === undefined || priority <= 0) return layout.suffix(priority);
+    const most = mirror.topology.queue(queue)?.traits.maxPriority;
+    if (most === undefined || priority < most) return layout.suffix(priority);
+    const { steps } = layout.options;
+    return layout.suffix(steps.find((step) => step >= most) ?? steps.at(-1));
+  }
+
   /** The server's time, ms since 1970, as well as we know it. */
   get serverNow(): number {
     return this.#time.now;

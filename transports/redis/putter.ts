@@ -145,7 +145,8 @@ export class Putter {
     let copy: Copy | undefined;
     for (const item of items) {
       const { queue, message } = item;
-      const list = layout.list(queue, message.properties.priority);
+      const list = layout.options.prefix + queue +
+        this.#core.suffixOf(queue, message.properties.priority);
       lists.push(list);
       batch.queues.add(queue);
       if (batch.version === PLAIN) {
@@ -309,7 +310,10 @@ export class Putter {
       const { text, expiresAt } = copy;
       // One of the copies is announced when it becomes due.
       const id = isFirst && delay > 0 ? dueName(copy.id, channels) : copy.id;
-      const suffix = layout.suffix(item.message.properties.priority);
+      const suffix = this.#core.suffixOf(
+        item.queue,
+        item.message.properties.priority,
+      );
       args.push(
         item.queue,
         layout.suffixes.indexOf(suffix) + 1,

@@ -96,7 +96,7 @@ export class Settlement {
         "",
         1,
         each.queue,
-        layout.suffix(priority),
+        this.#core.suffixOf(each.queue, priority),
         delivered ? marked(each.bytes, message, each.handle) : each.bytes,
         lineageOf(each),
       );
