@@ -3,7 +3,7 @@
 import { type Db, MongoClient } from "mongodb";
 import { type Clock, SYSTEM_CLOCK } from "../../async/clock.ts";
 import { dial } from "../../transports/mongodb/client.ts";
-import { Context } from "../../transports/mongodb/context.ts";
+import { Context, lifelineOf } from "../../transports/mongodb/context.ts";
 import { readMongodbOptions } from "../../transports/mongodb/options.ts";
 import type { Fields } from "../../transports/mongodb/port.ts";
 import { MongodbStore } from "../../transports/mongodb/store.ts";
@@ -119,7 +119,8 @@ export class Database implements AsyncDisposable {
         if (clock !== SYSTEM_CLOCK) {
           client.readTime = () => Promise.resolve(clock.wall());
         }
-        const context = new Context(client, clock, settings, 10_000);
+        const lifeline = lifelineOf(clock, 10_000);
+        const context = new Context(client, clock, settings, lifeline);
         opened = new MongodbStore(context, owner);
         await opened.open({});
         return opened;

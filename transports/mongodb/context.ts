@@ -1,8 +1,8 @@
-import { Limits } from "../../async/limits.ts";
+import type { Limits } from "../../async/limits.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { MessagingError } from "../../model/errors.ts";
-import { notAnswered } from "../connection_errors.ts";
+import { Lifeline } from "../store/lifeline.ts";
 import { callError, failureOf } from "./errors.ts";
 import type { StoreSettings } from "./options.ts";
 import type { MongodbClient } from "./port.ts";
@@ -16,26 +16,24 @@ export class Context {
   readonly client: MongodbClient;
   readonly clock: Clock;
   readonly settings: StoreSettings;
+  readonly lifeline: Lifeline;
+  /** The lifeline's. */
   readonly limits: Limits;
   readonly #time: ServerTime;
-  readonly #sleeping = new Set<() => void>();
-  #ended = false;
-  /** Milliseconds for calls that say nothing else. */
-  readonly operationTimeout: number;
 
   /** Makes it for one connection. */
   constructor(
     client: MongodbClient,
     clock: Clock,
     settings: StoreSettings,
-    operationTimeout: number,
+    lifeline: Lifeline,
   ) {
     this.client = client;
     this.clock = clock;
     this.settings = settings;
-    this.limits = new Limits(clock);
+    this.lifeline = lifeline;
+    this.limits = lifeline.limits;
     this.#time = new ServerTime(clock);
-    this.operationTimeout = operationTimeout;
   }
 
   /** The server's time, ms since 1970. */
@@ -61,47 +59,29 @@ export class Context {
   /** Makes one call of the client, within its limits, and translates its failure. */
   async call<T>(
     action: string,
-    given: CallOptions | undefined,
+    options: CallOptions | undefined,
     call: () => Promise<T>,
   ): Promise<T> {
-    const options = this.limited(given);
+    // After the end, too: what is left is given back then.
     this.limits.check(options, () => action);
-    return await this.limits.wait(
-      call().catch((error: unknown) => {
-        throw error instanceof MessagingError
-          ? error
-          : callError(action, failureOf(error));
-      }),
-      options,
-      () => notAnswered(action, "unknown"),
-    );
+    return await this.lifeline.wait(action, options, call());
   }
+}
 
-  /** The limits of a call; one that says nothing has until the time of an operation is over. */
-  limited(given: CallOptions | undefined): CallOptions {
-    return given?.deadline === undefined
-      ? { ...given, deadline: this.clock.now() + this.operationTimeout }
-      : given;
-  }
-
-  /** Waits, no longer than until the end. */
-  sleep(duration: number): Promise<void> {
-    if (this.#ended) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = () => {
-        this.#sleeping.delete(wake);
-        stop();
-        resolve();
-      };
-      const stop = this.clock.timer(wake, duration);
-      this.#sleeping.add(wake);
-    });
-  }
-
-  /** Ends all waits. */
-  end(): void {
-    this.#ended = true;
-    for (const wake of this.#sleeping) wake();
-    this.limits.clear();
-  }
+/**
+ * Makes the life of a connection, in which the driver's errors become the library's.
+ *
+ * @param clock The connection's.
+ * @param operationTimeout Milliseconds for calls that say nothing else.
+ * @returns It.
+ */
+export function lifelineOf(clock: Clock, operationTimeout: number): Lifeline {
+  return new Lifeline({
+    clock,
+    operationTimeout,
+    translate: (action, error) =>
+      error instanceof MessagingError
+        ? error
+        : callError(action, failureOf(error)),
+  });
 }

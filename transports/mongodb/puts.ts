@@ -108,7 +108,7 @@ export class Puts {
           version: options.version,
           characters: payload.length * copies.length,
           signal: options.signal,
-        }, this.#context.limited(options));
+        }, this.#context.lifeline.limited(options));
     } catch (error) {
       return Promise.reject(error);
     }

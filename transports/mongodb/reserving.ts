@@ -47,7 +47,6 @@ export class Reserving {
   /** When something hidden is known to be due, the server's time. */
   #nextAt = Infinity;
   #missingAt: number;
-  #ended: Error | undefined;
 
   /** Makes it for one connection. */
   constructor(
@@ -61,6 +60,7 @@ export class Reserving {
     this.#claims = claims;
     this.#broadcasts = broadcasts;
     this.#tables = tables;
+    context.lifeline.onEnd(() => this.waiting.wakeAll());
     this.#getting = new Batchers((queue) => ({
       limits: context.limits,
       count: 1000,
@@ -96,12 +96,6 @@ export class Reserving {
   /** Notes that there may be something to take. */
   notePut(queues: Iterable<string>): void {
     this.waiting.wake(queues);
-  }
-
-  /** Ends all waits; what comes later is given back. */
-  end(error: Error): void {
-    this.#ended ??= error;
-    this.waiting.wakeAll();
   }
 
   /** Takes messages; waits for the first. */
@@ -197,13 +191,14 @@ export class Reserving {
   }
 
   #isOver({ options: { signal }, isAbandoned }: Call): boolean {
-    return isAbandoned || this.#ended !== undefined ||
-      signal?.aborted === true;
+    return isAbandoned || signal?.aborted === true ||
+      this.#context.lifeline.reason !== undefined;
   }
 
   #checkGoing({ options: { signal }, isAbandoned }: Call): void {
     signal?.throwIfAborted();
-    if (this.#ended !== undefined) throw this.#ended;
+    const refusal = this.#context.lifeline.refusal(RESERVE, undefined);
+    if (refusal !== undefined) throw refusal;
     if (isAbandoned) throw new ClosedError("Cannot reserve messages: too late");
   }
 

@@ -1,5 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import { ClosedError, MessagingError } from "../../model/errors.ts";
+import { MessagingError } from "../../model/errors.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
   BroadcastStore,
@@ -51,7 +51,6 @@ export class MongodbStore implements Store {
   /** There if fanout exchanges are not to be routed to queues. */
   readonly broadcasts: BroadcastStore | undefined;
   readonly quarantine: QuarantineStore;
-  readonly #settleClosed: (reason: CloseReason) => void;
   readonly #context: Context;
   readonly #owner: string;
   readonly #tables: MongodbTables;
@@ -62,13 +61,10 @@ export class MongodbStore implements Store {
   readonly #owners: Owners;
   readonly #expiry: Expiry;
   readonly #broadcasts: Broadcasts | undefined;
-  #closing: Promise<void> | undefined;
 
   /** Makes a store of an open client. */
   constructor(context: Context, owner: string) {
-    const { promise, resolve } = Promise.withResolvers<CloseReason>();
-    this.closed = promise;
-    this.#settleClosed = resolve;
+    this.closed = context.lifeline.closed;
     this.#context = context;
     this.#owner = owner;
     const broadcasts = context.settings.broadcasts
@@ -126,6 +122,11 @@ export class MongodbStore implements Store {
       list: this.#settling.listAside.bind(this.#settling),
       putBack: this.#settling.putBack.bind(this.#settling),
     };
+    context.lifeline.onEnd(({ type }) => {
+      if (type !== "lost") return;
+      context.client.destroy();
+      void this.#hangUp();
+    });
   }
 
   /** Makes collections and indexes, and gives back what an earlier connection of the owner held. */
@@ -296,14 +297,8 @@ export class MongodbStore implements Store {
     return wasDead ? [owner, ...dead] : dead;
   }
 
-  /** Ends it because there is no server to write to any more. */
-  lose(error: Error): void {
-    if (this.#closing !== undefined) return;
-    this.#closing = this.#end(error, { type: "lost", error });
-  }
-
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#closing ??= this.#close();
+    return this.#context.lifeline.close(() => this.#close());
   }
 
   native(): unknown {
@@ -315,10 +310,6 @@ export class MongodbStore implements Store {
   }
 
   async #close(): Promise<void> {
-    const closed = new ClosedError(
-      "Cannot reserve messages: the connection is closed",
-    );
-    this.#reserving.end(closed);
     try {
       // What was claimed and never delivered, and what was not settled.
       await this.#claims.restoreOwner(this.#owner);
@@ -327,15 +318,11 @@ export class MongodbStore implements Store {
       // Closing ends quietly: what is left over goes when we are missed.
       if (!(error instanceof MessagingError)) throw error;
     }
-    await this.#end(closed, { type: "closed" });
+    await this.#hangUp();
   }
 
-  async #end(error: Error, reason: CloseReason): Promise<void> {
-    this.#reserving.end(error);
-    this.#settleClosed(reason);
-    if (reason.type === "lost") this.#context.client.destroy();
+  async #hangUp(): Promise<void> {
     await this.#broadcasts?.close();
     await this.#context.client[Symbol.asyncDispose]();
-    this.#context.end();
   }
 }

@@ -1,4 +1,3 @@
-import { Limits } from "../../async/limits.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import { createStoreTransport } from "../store/connection.ts";
@@ -7,7 +6,7 @@ import type { ConnectOptions, Transport } from "../transport.ts";
 import { connectionLost, notAnswered } from "../connection_errors.ts";
 import { MONGODB } from "../url_defaults.ts";
 import { dial } from "./client.ts";
-import { Context } from "./context.ts";
+import { Context, lifelineOf } from "./context.ts";
 import { dialError, failureOf } from "./errors.ts";
 import { readMongodbOptions } from "./options.ts";
 import type { MongodbClient } from "./port.ts";
@@ -28,9 +27,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const broker = formatUrl(url);
   const password = url.password ?? await options.password?.();
   const giveUp = new AbortController();
-  let store: MongodbStore | undefined;
-  const { promise: losing, reject: lose } = Promise.withResolvers<never>();
-  losing.catch(() => {}); // told by the store, too
+  const lifeline = lifelineOf(clock, operationTimeout);
   const dialled = dial(dialOptions, {
     password,
     signal: giveUp.signal,
@@ -39,37 +36,34 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
       : Math.min(Math.max(deadline - clock.now(), 1), operationTimeout),
     operationTimeout,
     heartbeat: options.heartbeat,
-    onLost: ({ text, cause }) => {
-      const error = connectionLost(broker, text, { cause });
-      lose(error);
-      store?.lose(error);
-    },
+    onLost: ({ text, cause }) =>
+      lifeline.lose(connectionLost(broker, text, { cause })),
   }).catch((error: unknown) => {
     throw dialError(broker, failureOf(error));
   });
-  const limits = new Limits(clock);
-  const late = () => notAnswered(`connect to "${broker}"`, "not-sent");
-  let client: MongodbClient | undefined;
-  let context: Context | undefined;
-  try {
-    client = await limits.wait(dialled, { deadline, signal }, late);
-    context = new Context(client, clock, settings, operationTimeout);
-    store = new MongodbStore(context, owner);
-    // The driver would wait for a server that comes back, and what is given back has its own time.
-    await limits.wait(
-      Promise.race([store.open({ deadline, signal }), losing]),
+  const wait = <T>(promise: Promise<T>) =>
+    lifeline.limits.wait(
+      promise,
       { deadline, signal },
-      late,
+      () => notAnswered(`connect to "${broker}"`, "not-sent"),
     );
+  let client: MongodbClient | undefined;
+  try {
+    client = await wait(dialled);
+    const context = new Context(client, clock, settings, lifeline);
+    const store = new MongodbStore(context, owner);
+    // The driver would wait for a server that comes back, and what is given back has its own time.
+    const losing = lifeline.closed.then((reason) => {
+      if (reason.type === "lost") throw reason.error;
+    });
+    losing.catch(() => {}); // told by the store, too
+    await wait(Promise.race([store.open({ deadline, signal }), losing]));
     return store;
   } catch (error) {
     giveUp.abort();
-    // Whoever comes late is shown out.
+    // One that comes late is closed, too.
     dialled.then((late) => late[Symbol.asyncDispose]()).catch(() => {});
-    await client?.[Symbol.asyncDispose]();
-    context?.end();
+    await lifeline.close(async () => await client?.[Symbol.asyncDispose]());
     throw error;
-  } finally {
-    limits.clear();
   }
 }

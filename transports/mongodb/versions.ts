@@ -123,7 +123,7 @@ export class Versions {
       this.#lookedAt = at;
       await this.#unlockDead(options);
     }
-    await this.#context.sleep(5 + Math.random() * 10);
+    await this.#context.lifeline.sleep(5 + Math.random() * 10);
     return false;
   }
 
@@ -164,7 +164,7 @@ export class Versions {
       } catch (error) {
         const passes = error instanceof ChannelError && error.retryable;
         if (!passes || pause > MAX_PAUSE) throw error;
-        await this.#context.sleep(pause);
+        await this.#context.lifeline.sleep(pause);
       }
     }
   }

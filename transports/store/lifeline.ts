@@ -32,7 +32,7 @@ export class Lifeline {
   readonly limits: Limits;
   readonly #settle: (reason: CloseReason) => void;
   readonly #settings: LifelineSettings;
-  readonly #onEnd: ((reason: CloseReason) => void)[] = [];
+  readonly #onEnd = new Set<(reason: CloseReason) => void>();
   #reason: CloseReason | undefined;
   #closing: Promise<void> | undefined;
 
@@ -86,31 +86,55 @@ export class Lifeline {
     }
   }
 
+  /** A call's limits: without a deadline it has the connection's time. */
+  limited(options: CallOptions | undefined): CallOptions | undefined {
+    const { clock, operationTimeout } = this.#settings;
+    return operationTimeout === undefined || options?.deadline !== undefined
+      ? options
+      : { ...options, deadline: clock.now() + operationTimeout };
+  }
+
   /** Waits for what has begun, no longer than a call's limits allow. */
   wait<T>(
     action: string,
     options: CallOptions | undefined,
     begun: Promise<T>,
   ): Promise<T> {
-    const { clock, operationTimeout, server, translate } = this.#settings;
-    const limits = operationTimeout === undefined ||
-        options?.deadline !== undefined
-      ? options
-      : { ...options, deadline: clock.now() + operationTimeout };
+    const { server, translate } = this.#settings;
     const told = translate === undefined ? begun : begun.catch((error) => {
       throw translate(action, error);
     });
     return this.limits.wait(
       told,
-      limits,
+      this.limited(options),
       () => notAnswered(action, "unknown", server),
     );
   }
 
-  /** Calls back once when no call may begin any more, those first that came first. Must not throw. */
-  onEnd(callback: (reason: CloseReason) => void): void {
-    if (this.#reason === undefined) this.#onEnd.push(callback);
+  /**
+   * Calls back once when no call may begin any more, those first that came first.
+   *
+   * @param callback Called with why. Must not throw.
+   * @returns The way to call it off.
+   */
+  onEnd(callback: (reason: CloseReason) => void): () => void {
+    if (this.#reason === undefined) this.#onEnd.add(callback);
     else callback(this.#reason);
+    return () => this.#onEnd.delete(callback);
+  }
+
+  /** Waits so many ms, and no longer than until the end. */
+  sleep(duration: number): Promise<void> {
+    if (this.#reason !== undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        stop();
+        forget();
+        resolve();
+      };
+      const stop = this.#settings.clock.timer(done, duration);
+      const forget = this.onEnd(done);
+    });
   }
 
   /** Lets no call begin any more; the connection closes, if it was not lost before. */
@@ -145,6 +169,7 @@ export class Lifeline {
   #end(reason: CloseReason): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
-    for (const callback of this.#onEnd.splice(0)) callback(reason);
+    for (const callback of this.#onEnd) callback(reason);
+    this.#onEnd.clear();
   }
 }
