@@ -1,6 +1,5 @@
-import { Limits } from "../../async/limits.ts";
-import { ClosedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
+import { Lifeline } from "../store/lifeline.ts";
 import type {
   ChangeResult,
   MessageStore,
@@ -50,6 +49,9 @@ const LIMITS: StoreLimits = {
   lease: undefined,
 };
 
+/** The purpose of takes, for errors. */
+const RESERVE = "reserve messages";
+
 /** Nothing was pushed out: one object for all. */
 const PUT: Promise<PutResult> = Promise.resolve({ type: "put", displaced: [] });
 const STALE: Promise<PutResult> = Promise.resolve({ type: "stale" });
@@ -72,23 +74,18 @@ export class MemoryStore implements Store, MessageStore {
     list: this.#listAside.bind(this),
     putBack: this.#putBack.bind(this),
   };
-  readonly #settleClosed: (reason: CloseReason) => void;
   readonly #broker: MemoryBroker;
   readonly #clock: ConnectOptions["clock"];
-  readonly #waits: Limits;
+  readonly #lifeline: Lifeline;
   /** What is reserved: each knows its neighbours, so that none has to be looked for. */
   readonly #held = new Held();
-  readonly #waiters = new Set<StoreWaiter>();
-  #ended = false;
 
   /** Opens a connection to a broker. */
   constructor(broker: MemoryBroker, options: Pick<ConnectOptions, "clock">) {
-    const { promise, resolve } = Promise.withResolvers<CloseReason>();
-    this.closed = promise;
-    this.#settleClosed = resolve;
+    this.#lifeline = new Lifeline(options);
+    this.closed = this.#lifeline.closed;
     this.#broker = broker;
     this.#clock = options.clock;
-    this.#waits = new Limits(options.clock);
   }
 
   #read(of: TopologyKey): Promise<TopologyView> {
@@ -167,8 +164,8 @@ export class MemoryStore implements Store, MessageStore {
     wants: readonly ReserveWant[],
     options: ReserveOptions,
   ): Promise<Reserved> {
-    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
-    if (this.#ended) return Promise.reject(closedError());
+    const refusal = this.#lifeline.refusal(RESERVE, options);
+    if (refusal !== undefined) return Promise.reject(refusal);
     const reserved = this.#take(wants);
     if (reserved !== undefined) return Promise.resolve(reserved);
     if (options.wait <= 0) return NOTHING;
@@ -207,23 +204,20 @@ export class MemoryStore implements Store, MessageStore {
     return new Promise((resolve, reject) => {
       const until = this.#clock.now() + options.wait;
       const { signal } = options;
-      const waiter: StoreWaiter = {
+      let isDone = false;
+      const waiter: Waiter = {
         queues: wants.map(({ queue }) => queue),
         // A microtask later: messages that are put in one go are taken in one.
         wake: () =>
           queueMicrotask(() => {
-            if (!this.#waiters.has(waiter)) return;
+            if (isDone) return;
             const reserved = this.#take(wants);
             if (reserved === undefined) return this.#broker.wait(waiter);
             done();
             resolve(reserved);
           }),
-        close: () => {
-          done();
-          reject(closedError());
-        },
       };
-      const unwatch = this.#waits.watch(
+      const unwatch = this.#lifeline.limits.watch(
         { signal, deadline: until },
         (reason) => {
           done();
@@ -231,12 +225,16 @@ export class MemoryStore implements Store, MessageStore {
           else resolve({ reservations: [], missing: [] });
         },
       );
+      const forget = this.#lifeline.onEnd((reason) => {
+        done();
+        reject(this.#lifeline.endError(RESERVE, reason));
+      });
       const done = () => {
         unwatch();
-        this.#waiters.delete(waiter);
+        forget();
+        isDone = true;
         this.#broker.forget(waiter);
       };
-      this.#waiters.add(waiter);
       this.#broker.wait(waiter);
     });
   }
@@ -305,13 +303,8 @@ export class MemoryStore implements Store, MessageStore {
     return Promise.resolve(back.length);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#ended) return;
-    this.#ended = true;
-    for (const waiter of [...this.#waiters]) waiter.close();
-    await this.release(this.#held.list());
-    this.#waits.clear();
-    this.#settleClosed({ type: "closed" });
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#lifeline.close(() => this.release(this.#held.list()));
   }
 
   #hold(queue: MemoryQueue, item: Item, expired: boolean): MemoryReservation {
@@ -328,11 +321,3 @@ const NOTHING: Promise<Reserved> = Promise.resolve({
   reservations: [],
   missing: [],
 });
-
-interface StoreWaiter extends Waiter {
-  close(): void;
-}
-
-function closedError(): ClosedError {
-  return new ClosedError("Cannot reserve messages: the connection is closed");
-}
