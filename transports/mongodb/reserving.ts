@@ -1,3 +1,4 @@
+import { type Listener, Notifier } from "../../async/notifier.ts";
 import { Batchers } from "../../async/batcher.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type {
@@ -11,7 +12,6 @@ import { BroadcastReservation, type Broadcasts } from "./broadcasts.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { MongodbReservation } from "./documents.ts";
-import { Waiting } from "./waiting.ts";
 
 /** The shortest wait between two looks, ms: right after something came. */
 const SHORTEST = 10;
@@ -32,7 +32,7 @@ export interface ReservingTables {
  * queues. What this connection puts itself is noticed at once.
  */
 export class Reserving {
-  readonly waiting: Waiting = new Waiting();
+  readonly #notifier: Notifier;
   readonly #context: Context;
   readonly #claims: Claims;
   readonly #broadcasts: Broadcasts | undefined;
@@ -60,7 +60,8 @@ export class Reserving {
     this.#claims = claims;
     this.#broadcasts = broadcasts;
     this.#tables = tables;
-    context.lifeline.onEnd(() => this.waiting.wakeAll());
+    this.#notifier = new Notifier(context.clock, context.limits);
+    context.lifeline.onEnd(() => this.#notifier.notifyAll());
     this.#getting = new Batchers((queue) => ({
       limits: context.limits,
       count: 1000,
@@ -78,7 +79,7 @@ export class Reserving {
   /** Notes that queues were deleted by this connection. */
   noteDeleted(queues: readonly string[]): void {
     for (const queue of queues) this.#missing.add(queue);
-    this.waiting.wake(queues);
+    this.notePut(queues);
   }
 
   /** Notes that queues are there. */
@@ -90,12 +91,13 @@ export class Reserving {
   noteDue(at: number): void {
     if (at >= this.#nextAt) return;
     this.#nextAt = at;
-    this.waiting.wakeAll();
+    this.#notifier.notifyAll();
   }
 
   /** Notes that there may be something to take. */
   notePut(queues: Iterable<string>): void {
-    this.waiting.wake(queues);
+    if (this.#notifier.isIdle) return;
+    for (const queue of queues) this.#notifier.notify(queue);
   }
 
   /** Takes messages; waits for the first. */
@@ -119,14 +121,24 @@ export class Reserving {
   }
 
   async #run(call: Call): Promise<Reserved> {
+    const listener = this.#notifier.enter(call.wants.map(({ queue }) => queue));
+    try {
+      return await this.#wait(call, listener);
+    } finally {
+      this.#notifier.leave(listener);
+    }
+  }
+
+  async #wait(call: Call, listener: Listener): Promise<Reserved> {
     const { clock } = this.#context;
-    const { wants, options: { wait } } = call;
+    const { wants, options: { wait, signal } } = call;
     const until = clock.now() + wait;
     for (let isFirst = true;; isFirst = false) {
+      listener.isNotified = false;
       this.#checkGoing(call);
-      const missing = wait > 0 ? await this.#findMissing(wants) : [];
+      const missing = await this.#findMissing(wants);
       if (missing.length > 0) return { reservations: [], missing };
-      const taken = await this.#round(wants, isFirst, wait > 0);
+      const taken = await this.#round(wants, isFirst, true);
       if (taken.length > 0) {
         await this.#giveBackUnless(call, taken);
         this.#cameAt = clock.now();
@@ -135,7 +147,7 @@ export class Reserving {
       this.#checkGoing(call);
       const left = until - clock.now();
       if (left <= 0) return NOTHING;
-      await this.#sleep(call, left);
+      await this.#sleep(listener, left, signal);
     }
   }
 
@@ -259,8 +271,12 @@ export class Reserving {
       : names.filter((name) => this.#missing.delete(name));
   }
 
-  #sleep({ wants, options: { signal } }: Call, left: number): Promise<void> {
-    const { clock, limits, settings: { pollingInterval } } = this.#context;
+  #sleep(
+    listener: Listener,
+    left: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { clock, settings: { pollingInterval } } = this.#context;
     const idle = clock.now() - this.#cameAt;
     const now = this.#context.now();
     const duration = Math.min(
@@ -269,16 +285,7 @@ export class Reserving {
       Math.max(this.#nextAt - now, 0),
       Math.max(this.#claims.deadIn(now), 1),
     );
-    return this.waiting.sleep(wants.map(({ queue }) => queue), (wake) => {
-      const stopTimer = clock.timer(wake, Math.ceil(duration));
-      const unwatch = signal === undefined
-        ? undefined
-        : limits.watch({ signal }, wake);
-      return () => {
-        stopTimer();
-        unwatch?.();
-      };
-    });
+    return this.#notifier.sleep(listener, duration, signal);
   }
 }
 

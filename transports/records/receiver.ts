@@ -1,4 +1,5 @@
 import type { Clock } from "../../async/clock.ts";
+import { Notifier } from "../../async/notifier.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
@@ -6,7 +7,6 @@ import type { Database } from "./database.ts";
 import { Feed } from "./feed.ts";
 import { LEASES, TOPOLOGY_ID } from "./ids.ts";
 import type { Leases } from "./leases.ts";
-import { QueueWaiters } from "./queue_waiters.ts";
 import type { Records } from "./records.ts";
 import type { RecordReservation } from "./reservation.ts";
 import { Taker } from "./taker.ts";
@@ -37,7 +37,7 @@ export class Receiver {
   readonly #context: ReceiverContext;
   readonly #taker: Taker;
   readonly #feed: Feed;
-  readonly #waiters: QueueWaiters;
+  readonly #notifier: Notifier;
   #topologyIsOld = false;
   #sweptAt = -Infinity;
   #waitedAt = -Infinity;
@@ -52,10 +52,10 @@ export class Receiver {
       leases,
       context.lifeline.limits,
     );
-    this.#waiters = new QueueWaiters(clock, context.lifeline.limits);
+    this.#notifier = new Notifier(clock, context.lifeline.limits);
     this.#feed = new Feed(records, (...change) => this.onChange(...change));
     context.lifeline.onEnd(() => {
-      this.#waiters.notifyAll();
+      this.#notifier.notifyAll();
       this.#feed.close();
     });
   }
@@ -69,12 +69,12 @@ export class Receiver {
     const { signal, wait } = options;
     this.#check(options);
     const queues = new Set(wants.map(({ queue }) => queue));
-    const waiter = this.#waiters.enter(queues);
+    const listener = this.#notifier.enter(queues);
     try {
       const until = clock.now() + wait;
       if (wait > 0) await this.#listen(options);
       for (;;) {
-        waiter.isNotified = false;
+        listener.isNotified = false;
         this.#check();
         const reserved = await this.#take(wants, wait > 0);
         if (signal?.aborted) {
@@ -87,10 +87,10 @@ export class Receiver {
           reserved.missing.length > 0
         ) return reserved;
         const time = Math.min(left, this.#pause(queues));
-        await this.#waiters.sleep(waiter, time, signal);
+        await this.#notifier.sleep(listener, time, signal);
       }
     } finally {
-      this.#waiters.leave(waiter);
+      this.#notifier.leave(listener);
     }
   }
 
@@ -100,23 +100,23 @@ export class Receiver {
     if (id === TOPOLOGY_ID) {
       if (revision === topology.view.version) return;
       this.#topologyIsOld = true;
-      return this.#waiters.notifyAll();
+      return this.#notifier.notifyAll();
     }
     if (id.startsWith(LEASES)) return leases.onChange(id, revision, isRemoved);
     const change = this.#taker.onChange(id, revision, isRemoved);
-    if (change === "all") this.#waiters.notifyAll();
-    else if (change !== undefined) this.#waiters.notify(change.queue);
+    if (change === "all") this.#notifier.notifyAll();
+    else if (change !== undefined) this.#notifier.notify(change.queue);
   }
 
   /** Wakes the calls that wait for a queue. */
   notify(queue: string): void {
-    this.#waiters.notify(queue);
+    this.#notifier.notify(queue);
   }
 
   /** Listens to changes no more, unless a call waited just now. */
   stopIfIdle(): void {
     const isIdle = this.#context.clock.now() - this.#waitedAt > FEED_LINGERS;
-    if (this.#waiters.size === 0 && isIdle) this.#feed.stop();
+    if (this.#notifier.isIdle && isIdle) this.#feed.stop();
   }
 
   /** Releases what connections took whose leases have expired; returns the owners that are dead. */
@@ -127,7 +127,7 @@ export class Receiver {
 
   /** Waits until no call waits any more. */
   drained(): Promise<void> {
-    return this.#waiters.empty();
+    return this.#notifier.empty();
   }
 
   async #take(
