@@ -33,7 +33,10 @@ const CLOCK: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
   timer(callback, delay) {
-    const id = setTimeout(callback, Math.min(delay, 2 ** 31 - 1));
+    const id = setTimeout(
+      callback,
+      Math.min(Math.max(delay, 0), 2 ** 31 - 1),
+    );
     return () => clearTimeout(id);
   },
 };
