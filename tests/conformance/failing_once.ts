@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { type Connection, Exchange, Queue } from "../../mod.ts";
+import {
+  AccessRefusedError,
+  type Connection,
+  Exchange,
+  Queue,
+} from "../../mod.ts";
 import { isStoreTransport } from "../../transports/store/mod.ts";
 import { type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
@@ -35,6 +40,7 @@ async function handle(
   };
   const running = async () => {
     while (!signal.aborted) {
+      const ending = new AbortController();
       await connection.consumer<string>(work).run(async (message) => {
         const { payload, headers, deliveryInfo } = message;
         failing.again();
@@ -46,7 +52,14 @@ async function handle(
           return await message.requeue();
         }
         note(payload);
-      }, { signal, retry: { attempts: 2, backoff: 0 } }).catch(() => {});
+      }, {
+        signal: AbortSignal.any([signal, ending.signal]),
+        retry: { attempts: 2, backoff: 0 },
+        // What cannot be parked is kept for ten seconds, or until its run ends.
+        onError: (error) => {
+          if (error instanceof AccessRefusedError) ending.abort();
+        },
+      }).catch(() => {});
     }
   };
   const burying = async () => {
@@ -57,7 +70,6 @@ async function handle(
   };
   const ended = Promise.all([running(), burying()]);
   try {
-    // A message that cannot be parked now is kept for ten seconds.
     await arrives(done, `the last of four`, 3 * PATIENCE).catch((error) => {
       throw new Error(`Of what was published came ${seen}`, { cause: error });
     });
