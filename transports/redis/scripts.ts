@@ -6,6 +6,7 @@ import {
   LINEAGE,
   PASS,
   PURGE,
+  RIPEN,
   TAKE,
   UNACKED_OF,
 } from "./lua_messages.ts";
@@ -13,7 +14,6 @@ import { ANNOUNCE } from "./lua_announce.ts";
 import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
 import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
 import { SIZES } from "./lua_sizes.ts";
-import { RIPEN } from "./lua_ripen.ts";
 import { ADJUST, CLOCK, CLOCK_TIME } from "./lua_clock.ts";
 import { EXPIRES, OTHERS, USE } from "./lua_expires.ts";
 import {

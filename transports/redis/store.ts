@@ -1,6 +1,5 @@
 import { ClosedError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type { BrokerUrl } from "../../url/broker_url.ts";
 import { planOwnerGone } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
@@ -17,22 +16,18 @@ import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import type { RedisClient } from "./client.ts";
 import { decode } from "./reply.ts";
-import { connect } from "./connect.ts";
-import { Core } from "./core.ts";
+import type { Core } from "./core.ts";
 import { takenForDeadError } from "./errors.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { Fanout } from "./fanout.ts";
 import { ForeignQueues } from "./foreign_queues.ts";
-import { Layout } from "./layout.ts";
-import { Mirror } from "./mirror.ts";
-import { readRedisOptions, type RedisOptions } from "./options.ts";
+import type { RedisOptions } from "./options.ts";
 import { Putter } from "./putter.ts";
 import { Reserver } from "./reserver.ts";
-import { listAside, putBack } from "./aside.ts";
-import { Settlement } from "./settlement.ts";
+import { listAside, putBack } from "./quarantine.ts";
+import { Settlements } from "./settlements.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
-import { subscribe, track } from "./tracking.ts";
 
 /** A connection to a Redis server. */
 export class RedisStore implements Store {
@@ -51,7 +46,7 @@ export class RedisStore implements Store {
   readonly #reserver: Reserver;
   readonly #tables: Tables;
   readonly #fanout: Fanout;
-  readonly #settlement: Settlement;
+  readonly #settlements: Settlements;
   readonly #foreign: ForeignQueues;
   readonly #sweeper: Sweeper;
   readonly #operationTimeout: number;
@@ -60,7 +55,8 @@ export class RedisStore implements Store {
   #over = false;
   #closing: Promise<void> | undefined;
 
-  private constructor(
+  /** Makes one over two sockets: of commands, and of what the server tells. */
+  constructor(
     core: Core,
     listener: RedisClient,
     redis: RedisOptions,
@@ -98,7 +94,7 @@ export class RedisStore implements Store {
       strategy: redis.queueOrderStrategy,
       rings,
       giveBack: (reservations) => {
-        this.#settlement.giveBack(reservations).catch(() => {});
+        this.#settlements.giveBack(reservations).catch(() => {});
       },
       refresh: async () => {
         await this.#tables.read({ type: "owner", name: this.#owner });
@@ -107,12 +103,12 @@ export class RedisStore implements Store {
     });
     this.#putter = new Putter(core, {
       giveBack: (reservations) => {
-        this.#settlement.giveBack(reservations).catch(() => {});
+        this.#settlements.giveBack(reservations).catch(() => {});
       },
       put: (queue) => this.#reserver.ring(queue),
       timed: () => this.#reserver.ringDue(),
     });
-    this.#settlement = new Settlement(
+    this.#settlements = new Settlements(
       core,
       this.#fanout,
       (queue, timed) => {
@@ -134,9 +130,9 @@ export class RedisStore implements Store {
       purge: this.#purge.bind(this),
       put: this.#putter.put.bind(this.#putter),
       reserve: this.#reserver.reserve.bind(this.#reserver),
-      remove: this.#settlement.remove.bind(this.#settlement),
-      release: this.#settlement.release.bind(this.#settlement),
-      renew: this.#settlement.renew.bind(this.#settlement),
+      remove: this.#settlements.remove.bind(this.#settlements),
+      release: this.#settlements.release.bind(this.#settlements),
+      renew: this.#settlements.renew.bind(this.#settlements),
       promoteDue: this.#promoteDue.bind(this),
     };
     this.topology = {
@@ -148,7 +144,7 @@ export class RedisStore implements Store {
     this.presence = { heartbeat: this.#heartbeat.bind(this) };
     this.broadcasts = this.#fanout;
     this.quarantine = {
-      add: this.#settlement.setAside.bind(this.#settlement),
+      add: this.#settlements.setAside.bind(this.#settlements),
       list: listAside.bind(undefined, core),
       putBack: this.#putBack.bind(this),
     };
@@ -172,51 +168,18 @@ export class RedisStore implements Store {
     });
   }
 
-  /**
-   * Connects once.
-   *
-   * @param url The URL, its defaults filled in.
-   * @param options Limits, TLS, heartbeat, the transport's own.
-   * @returns The open store.
-   */
-  static async open(
-    url: BrokerUrl,
-    options: ConnectOptions,
-  ): Promise<RedisStore> {
-    const redis = readRedisOptions(url, options);
-    const { owner, clock, signal, deadline } = options;
-    const limits = { signal, deadline };
-    const { commands, listener } = await connect(url, redis.address, options);
-    try {
-      const layout = new Layout(redis.layout);
-      const core = new Core(
-        commands,
-        new Mirror(layout, redis.fanout === "queue"),
-        {
-          layout,
-          clock,
-          owner,
-        },
-      );
-      const id = await subscribe(listener, limits);
-      const rings = id !== undefined &&
-        await track(commands, id, limits);
-      const store = new RedisStore(core, listener, redis, options, rings, id);
-      listener.listen({
-        changed: (keys) => store.#changed(keys),
-        message: (channel, pattern, body) =>
-          store.#fanout.arrive(channel, pattern, body),
-      });
-      const { known } = await store.#sweeper.beat(owner, OWNER_TTL, limits);
-      // An earlier connection of this session's was lost: what it held goes back at once.
-      if (known) await store.#sweeper.reclaim([owner], limits);
-      store.#sweepLater();
-      return store;
-    } catch (error) {
-      await commands[Symbol.asyncDispose]();
-      await listener[Symbol.asyncDispose]();
-      throw error;
-    }
+  /** Listens, and gives back what an earlier connection of its owner held. */
+  async open(options: CallOptions): Promise<void> {
+    this.#listener.listen({
+      changed: (keys) => this.#changed(keys),
+      message: (channel, pattern, body) =>
+        this.#fanout.arrive(channel, pattern, body),
+    });
+    const owner = this.#owner;
+    const { known } = await this.#sweeper.beat(owner, OWNER_TTL, options);
+    // An earlier connection of this session's was lost: what it held goes back at once.
+    if (known) await this.#sweeper.reclaim([owner], options);
+    this.#sweepLater();
   }
 
   async #apply(

@@ -18,7 +18,7 @@ interface Piece {
 }
 
 /** Settles what was taken: away, back, aside, or kept for longer. */
-export class Settlement {
+export class Settlements {
   readonly #core: Core;
   readonly #fanout: Fanout;
   readonly #onReleased: (queue: string, timed: boolean) => void;
