@@ -69,6 +69,12 @@ export type {
   RunOptions,
 } from "./consume/run_options.ts";
 export type {
+  PublishAllOptions,
+  PublishedAll,
+  PublishFailure,
+} from "./publish/publish_all.ts";
+export type { BatchHandler, RunBatchesOptions } from "./consume/batches.ts";
+export type {
   PayloadSchema,
   Schema,
   SchemaIssue,

@@ -2,7 +2,7 @@ import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { RetryOptions } from "./handler_retry.ts";
 import type { Message } from "./message.ts";
-import { type KnownOptions, optionsOf } from "../known_options.ts";
+import { type Kind, type KnownOptions, optionsOf } from "../known_options.ts";
 
 /** What becomes of a message when no attempt is left. */
 export type OnFailure = "park" | "reject" | "requeue" | "drop";
@@ -60,15 +60,18 @@ export interface RunOptions<T = unknown> {
   readonly drainTimeout?: number | undefined;
 }
 
-/** Those that there are. */
-export const RUN: KnownOptions = optionsOf<RunOptions>("run", {
+/** Those that there are, and what each must be. */
+export const RUN_OPTIONS: Readonly<Record<keyof RunOptions, Kind>> = {
   concurrency: true,
   retry: true,
   onFailure: true,
   onError: "function",
   signal: true,
   drainTimeout: true,
-}, {
+};
+
+/** Those that there are. */
+export const RUN: KnownOptions = optionsOf<RunOptions>("run", RUN_OPTIONS, {
   attempts: '"attempts" of "retry"',
   maxAttempts: '"attempts" of "retry"',
   backoff: '"backoff" of "retry"',

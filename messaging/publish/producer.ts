@@ -20,6 +20,12 @@ import {
   MAX_DELAY,
   propertiesOf,
 } from "./publishing.ts";
+import {
+  PUBLISH_ALL,
+  publishAll,
+  type PublishAllOptions,
+  type PublishedAll,
+} from "./publish_all.ts";
 import { PublishWindow } from "./publish_window.ts";
 import type { PublishCall } from "./publish_call.ts";
 import type { SessionPublisher } from "./publisher.ts";
@@ -114,6 +120,43 @@ export class Producer<T = unknown> implements AsyncDisposable {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Publishes many payloads, in order, from a list or from what `for await` goes through:
+   * it reads no faster than the broker takes them, keeps no more than `maxInFlight` of
+   * them, and resolves when each is answered for. One that fails ends no other.
+   *
+   * @throws {TypeError} If there is nothing to go through.
+   * @throws What going through them throws, when what was begun has been answered.
+   *
+   * @example What became of each
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://all");
+   * const producer = connection.producer({ queue: new Queue("lines") });
+   * async function* lines() {
+   *   for (let line = 1; line <= 5000; line++) yield line;
+   *   yield () => "no payload";
+   * }
+   * const { published, failed } = await producer.publishAll(lines(), {
+   *   each: (_, index) => ({ messageId: `import-${index}` }),
+   * });
+   * assertEquals(published, 5000);
+   * assertEquals(failed.map(({ index }) => index), [5000]);
+   * ```
+   */
+  async publishAll(
+    payloads: Iterable<T> | AsyncIterable<T>,
+    options: PublishAllOptions<T> = {},
+  ): Promise<PublishedAll<T>> {
+    checkKnown(options, PUBLISH_ALL);
+    return await publishAll(payloads, options, {
+      publish: (payload, options) => this.publish(payload, options),
+      ready: () => this.ready,
+    });
   }
 
   /** How many messages wait for a connection or the broker's answer; beyond `maxInFlight` they wait for their turn, and are not counted. */

@@ -27,6 +27,7 @@ import { isStoreTransport } from "../../transports/store/mod.ts";
 import type { Capability } from "../../transports/transport.ts";
 import { ABORTING } from "./aborting.ts";
 import { AGES } from "./ages.ts";
+import { BATCHING } from "./batching.ts";
 import type { ConformanceCase } from "./case.ts";
 import type { Harness } from "./harness.ts";
 import { CLOSING } from "./closing.ts";
@@ -98,6 +99,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...PRODUCING,
   ...NAMING,
   ...RUNNING,
+  ...BATCHING,
   ...VALIDATING,
   ...RETRYING,
   ...REPLYING,

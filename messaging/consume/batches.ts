@@ -1,0 +1,164 @@
+import type { Clock } from "../../async/clock.ts";
+import { OptionError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
+import { checkCount, checkDelay } from "../operation_options.ts";
+import type { Message } from "./message.ts";
+import { RUN_OPTIONS, type RunOptions } from "./run_options.ts";
+
+/** Options of `consumer.runBatches`: those of `run`, and how large a batch is. @typeParam T What its messages' `payload` is. */
+export interface RunBatchesOptions<T = unknown>
+  extends Omit<RunOptions<T>, "concurrency"> {
+  /** The most messages of a batch; at most the consumer's `prefetch`. @default {100} */
+  readonly size?: number | undefined;
+  /** Milliseconds that the first message of a batch waits for others. @default {100} */
+  readonly wait?: number | undefined;
+  /** The most batches that are handled at once. @default {1} */
+  readonly concurrency?: number | undefined;
+}
+
+/** Handles some messages. @typeParam T What their `payload` is. */
+export type BatchHandler<T> = (
+  messages: readonly Message<T>[],
+) => void | Promise<void>;
+
+const RUN_BATCHES: KnownOptions = optionsOf<RunBatchesOptions>("runBatches", {
+  ...RUN_OPTIONS,
+  size: true,
+  wait: true,
+}, {
+  batchSize: '"size"',
+  maxBatchSize: '"size"',
+  timeout: '"wait"',
+  maxWait: '"wait"',
+  prefetch: 'an option of "connection.consumer"',
+});
+
+/** A batch that is being filled, or handled. */
+interface Batch<T> {
+  readonly messages: Message<T>[];
+  /** Settles as its handler does: for each of its messages. */
+  readonly handled: Promise<void>;
+  readonly resolve: (handled: void | Promise<void>) => void;
+  /** Who tells that the handler threw though it has settled all of them. */
+  teller: Message<T> | undefined;
+}
+
+/**
+ * Makes batches of messages that come one by one, and hands them to a handler. Each message
+ * is told how its batch ended.
+ */
+export class Batches<T> {
+  readonly #handler: BatchHandler<T>;
+  readonly #clock: Clock;
+  readonly #size: number;
+  readonly #wait: number;
+  readonly #concurrency: number;
+  /** The batch that others may join. */
+  #open: Batch<T> | undefined;
+  #stopWaiting: (() => void) | undefined;
+  /** Those that are not joined any more, and wait for their turn. */
+  readonly #full: Batch<T>[] = [];
+  #running = 0;
+  #ended = false;
+
+  /**
+   * Makes one without a batch.
+   *
+   * @throws {TypeError} If the handler is none.
+   * @throws {RangeError} If a number is out of range.
+   * @throws {OptionError} If an option is unknown, or a batch is larger than what is fetched.
+   */
+  constructor(
+    handler: BatchHandler<T>,
+    options: RunBatchesOptions<T>,
+    prefetch: number,
+    clock: Clock,
+  ) {
+    if (typeof handler !== "function") {
+      throw new TypeError(
+        `Cannot run ${
+          quote(handler)
+        }: a handler must be a function that takes a list of messages`,
+      );
+    }
+    checkKnown(options, RUN_BATCHES);
+    const { size = Math.min(100, prefetch), wait = 100, concurrency = 1 } =
+      options;
+    checkCount("size", size, Number.MAX_SAFE_INTEGER);
+    checkDelay("wait", wait);
+    checkCount("concurrency", concurrency, Number.MAX_SAFE_INTEGER);
+    if (size > prefetch) {
+      throw new OptionError(
+        `Cannot run batches of ${size} messages: no more than ${prefetch} are fetched; give connection.consumer(…) a "prefetch" of ${size} or more`,
+      );
+    }
+    this.#handler = handler;
+    this.#clock = clock;
+    this.#size = size;
+    this.#wait = wait;
+    this.#concurrency = concurrency;
+  }
+
+  /** So many messages may be in batches at once. */
+  get most(): number {
+    return this.#size * this.#concurrency;
+  }
+
+  /**
+   * Adds a message to a batch.
+   *
+   * @param message The message.
+   * @returns What settles as the batch's handler does; where that throws, but has settled the message, it resolves.
+   */
+  add(message: Message<T>): Promise<void> {
+    const batch = this.#open ??= this.#begin();
+    batch.messages.push(message);
+    if (batch.messages.length >= this.#size || this.#ended) this.#close();
+    return batch.handled.catch((error) => {
+      if (!message.settled || batch.teller === message) throw error;
+    });
+  }
+
+  /** No more come: what is there waits for nothing else. */
+  end(): void {
+    this.#ended = true;
+    this.#close();
+  }
+
+  #begin(): Batch<T> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#stopWaiting = this.#clock.timer(() => this.#close(), this.#wait);
+    return { messages: [], handled: promise, resolve, teller: undefined };
+  }
+
+  #close(): void {
+    const batch = this.#open;
+    if (batch === undefined) return;
+    this.#stopWaiting?.();
+    this.#open = undefined;
+    this.#full.push(batch);
+    this.#next();
+  }
+
+  #next(): void {
+    if (this.#running >= this.#concurrency) return;
+    const batch = this.#full.shift();
+    if (batch === undefined) return;
+    this.#running++;
+    batch.resolve(this.#handle(batch));
+  }
+
+  async #handle(batch: Batch<T>): Promise<void> {
+    const { messages } = batch;
+    try {
+      await this.#handler(messages);
+    } catch (error) {
+      if (messages.every(({ settled }) => settled)) batch.teller = messages[0];
+      throw error;
+    } finally {
+      this.#running--;
+      this.#next();
+    }
+  }
+}

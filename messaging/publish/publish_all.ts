@@ -1,0 +1,136 @@
+import { OptionError } from "../../model/errors.ts";
+import { asError } from "../../model/error_text.ts";
+import { quote } from "../../model/foreign_text.ts";
+import { type KnownOptions, optionsOf } from "../known_options.ts";
+import { checkCount, checkSignal } from "../operation_options.ts";
+import type { PublishOptions } from "./producer_options.ts";
+
+/** Options of {@linkcode Producer.publishAll}. @typeParam T What the payloads are. */
+export interface PublishAllOptions<T = unknown> {
+  /** What each is published with, or a function of the payload and of how many came before it. */
+  readonly each?:
+    | PublishOptions
+    | ((payload: T, index: number) => PublishOptions)
+    | undefined;
+  /** When so many have failed, no further payload is begun with; those on their way then may add to them. @default {1000} */
+  readonly maxFailures?: number | undefined;
+  /** When it aborts, no further payload is begun with, and those that wait for the broker fail. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A payload that was not published. @typeParam T What it is. */
+export interface PublishFailure<T = unknown> {
+  /** How many came before it. */
+  readonly index: number;
+  /** The payload. */
+  readonly payload: T;
+  /** Why; its `outcome` says whether the broker may have it all the same. */
+  readonly error: Error;
+}
+
+/** What became of payloads. @typeParam T What they are. */
+export interface PublishedAll<T = unknown> {
+  /** How many the broker has: all that were begun with, but for `failed`. */
+  readonly published: number;
+  /** The others, in order. */
+  readonly failed: readonly PublishFailure<T>[];
+  /** Whether all were begun with: it has not come to `maxFailures`, nor was it aborted. */
+  readonly complete: boolean;
+}
+
+/** Those that there are. */
+export const PUBLISH_ALL: KnownOptions = optionsOf<PublishAllOptions>(
+  "publishAll",
+  { each: "object|function", maxFailures: true, signal: true },
+  Object.fromEntries(
+    ["exchange", "routingKey", "headers", "priority", "delay", "expiration"]
+      .map((name) => [name, `"each: { ${name} }"`]),
+  ),
+);
+
+/** What {@linkcode publishAll} publishes with. */
+export interface AllHost<T> {
+  publish(payload: T, options: PublishOptions): Promise<void>;
+  /** Resolves when a further message would not have to wait for its turn. */
+  ready(): Promise<void>;
+}
+
+/**
+ * Publishes payloads, in order, and begins with no more than there is room for.
+ *
+ * @typeParam T What they are.
+ * @param payloads The payloads.
+ * @param options How.
+ * @param host What to publish with.
+ * @returns What became of each.
+ * @throws {TypeError} If there is nothing to go through.
+ * @throws What going through them throws, when what was begun has been answered.
+ */
+export async function publishAll<T>(
+  payloads: Iterable<T> | AsyncIterable<T>,
+  { each, maxFailures = 1000, signal }: PublishAllOptions<T>,
+  host: AllHost<T>,
+): Promise<PublishedAll<T>> {
+  checkPayloads(payloads);
+  checkCount("maxFailures", maxFailures, Number.MAX_SAFE_INTEGER);
+  checkSignal(signal);
+  const optionsFor = perPayload(each, signal);
+  const failed: PublishFailure<T>[] = [];
+  let [index, published, waiting, complete] = [0, 0, 0, true];
+  let idle: (() => void) | undefined;
+  const answered = () => {
+    if (--waiting === 0) idle?.();
+  };
+  const begin = (payload: T, index: number) => {
+    waiting++;
+    host.publish(payload, optionsFor(payload, index)).then(
+      () => void published++,
+      (error) => void failed.push({ index, payload, error: asError(error) }),
+    ).then(answered);
+  };
+  try {
+    for await (const payload of payloads) {
+      await host.ready();
+      if (signal?.aborted || failed.length >= maxFailures) {
+        complete = false;
+        break;
+      }
+      begin(payload, index++);
+    }
+  } finally {
+    if (waiting > 0) await new Promise<void>((resolve) => idle = resolve);
+  }
+  failed.sort((a, b) => a.index - b.index);
+  return { published, failed, complete };
+}
+
+function perPayload<T>(
+  each: PublishAllOptions<T>["each"],
+  signal: AbortSignal | undefined,
+): (payload: T, index: number) => PublishOptions {
+  const with_ = (options: PublishOptions) =>
+    signal === undefined || options.signal !== undefined
+      ? options
+      : { ...options, signal };
+  if (typeof each === "function") {
+    return (payload, index) => with_(each(payload, index));
+  }
+  if (each?.messageId !== undefined) {
+    throw new OptionError(
+      `Cannot publish all of them under one "messageId": give "each" as a function of the payload`,
+    );
+  }
+  const same = with_(each ?? {});
+  return () => same;
+}
+
+function checkPayloads(payloads: unknown): void {
+  const isList = typeof payloads === "object" && payloads !== null &&
+    (Symbol.iterator in payloads || Symbol.asyncIterator in payloads);
+  if (isList) return;
+  throw new TypeError(
+    `Cannot publish all of ${
+      quote(payloads)
+    }: it must be a list, or what for await goes through; publish() takes one payload`,
+  );
+}

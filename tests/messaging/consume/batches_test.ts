@@ -1,0 +1,103 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createConnection, OptionError, Queue } from "../../../mod.ts";
+
+function open() {
+  const connection = createConnection(
+    `memory://batches-${crypto.randomUUID()}`,
+    { onUnhandled: () => {} },
+  );
+  const queue = new Queue<number>("rows");
+  return { connection, queue, consumer: connection.consumer(queue) };
+}
+
+Deno.test("runBatches() refuses what makes no sense, and says what would", async () => {
+  const { connection, consumer } = open();
+  const run = (options: object) => consumer.runBatches(() => {}, options);
+  await assertRejects(() => run({ size: 0 }), RangeError, '"size"');
+  await assertRejects(() => run({ wait: -1 }), RangeError, '"wait"');
+  await assertRejects(() => run({ batchSize: 1 }), OptionError, 'it is "size"');
+  await assertRejects(
+    () => run({ size: 500 }),
+    OptionError,
+    'Cannot run batches of 500 messages: no more than 100 are fetched; give connection.consumer(…) a "prefetch" of 500 or more',
+  );
+  // deno-lint-ignore no-explicit-any -- as from no compiler
+  const none = undefined as any;
+  await assertRejects(() => consumer.runBatches(none), TypeError, "a list");
+  await connection.close();
+});
+
+Deno.test("no more batches than concurrency are handled at once, each of size at most", async () => {
+  const { connection, queue, consumer } = open();
+  const producer = connection.producer({ queue });
+  for (let n = 0; n < 40; n++) await producer.publish(n);
+  let [running, most, seen] = [0, 0, 0];
+  await consumer.runBatches(async (messages) => {
+    most = Math.max(most, ++running);
+    assert(messages.length <= 10);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    running--;
+    if ((seen += messages.length) === 40) await consumer.cancel();
+  }, { size: 10, wait: 1000, concurrency: 2 });
+  assertEquals(most, 2);
+  await connection.close();
+});
+
+Deno.test("a message that cannot be read is in no batch, and parked alone", async () => {
+  const { connection, queue, consumer } = open();
+  const producer = connection.producer({ queue });
+  await producer.publish(1);
+  await connection.send("rows", "{", { contentType: "application/json" });
+  await producer.publish(2);
+  const batches: number[][] = [];
+  await consumer.runBatches(async (messages) => {
+    batches.push(messages.map(({ payload }) => payload));
+    await consumer.cancel();
+  }, { size: 2, wait: 60_000 });
+  assertEquals(batches, [[1, 2]]);
+  assertEquals(
+    (await connection.queue("rows.failed").status()).messageCount,
+    1,
+  );
+  await connection.close();
+});
+
+Deno.test("a handler that throws is told for what it left, and once where it left nothing", async () => {
+  const { connection, queue, consumer } = open();
+  const producer = connection.producer({ queue });
+  for (let n = 0; n < 4; n++) await producer.publish(n);
+  const told: number[] = [];
+  let left = 2;
+  await consumer.runBatches(async (messages) => {
+    const settled = left-- === 2 ? messages.slice(1) : messages;
+    for (const message of settled) await message.reject();
+    if (left === 0) await consumer.cancel();
+    throw new Error("no");
+  }, {
+    size: 2,
+    wait: 1000,
+    retry: false,
+    onError: (_, { payload }) => void told.push(payload),
+  });
+  assertEquals(told, [0, 2]);
+  await connection.close();
+});
+
+Deno.test("a consumer that is cancelled hands over the batch that it has begun", async () => {
+  const { connection, queue, consumer } = open();
+  await connection.send(queue, 1);
+  const stop = new AbortController();
+  const batches: number[] = [];
+  const running = consumer.runBatches((messages) => {
+    batches.push(messages.length);
+  }, { wait: 60_000, signal: stop.signal });
+  for (;;) {
+    const { messageCount } = await connection.queue("rows").status();
+    if (messageCount === 0) break;
+  }
+  await new Promise((resolve) => setTimeout(resolve));
+  stop.abort();
+  await running;
+  assertEquals(batches, [1]);
+  await connection.close();
+});

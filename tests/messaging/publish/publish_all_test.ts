@@ -1,0 +1,84 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createConnection, OptionError, Queue } from "../../../mod.ts";
+
+function open() {
+  const connection = createConnection(`memory://all-${crypto.randomUUID()}`);
+  const queue = new Queue("rows");
+  const producer = connection.producer<unknown>({ queue, maxInFlight: 1 });
+  return { connection, producer };
+}
+
+const BAD = () => "no payload";
+
+Deno.test("publishAll() stops at maxFailures, and closes what it goes through", async () => {
+  const { connection, producer } = open();
+  let ended = false;
+  function* payloads() {
+    try {
+      for (;;) yield BAD;
+    } finally {
+      ended = true;
+    }
+  }
+  const { published, failed, complete } = await producer.publishAll(
+    payloads(),
+    { maxFailures: 3 },
+  );
+  assertEquals([published, complete], [0, false]);
+  // One more may be on its way.
+  assert([3, 4].includes(failed.length), `${failed.length}`);
+  assertEquals(ended, true);
+  await connection.close();
+});
+
+Deno.test("publishAll() whose signal aborts begins nothing further, and tells of what it has", async () => {
+  const { connection, producer } = open();
+  const stop = new AbortController();
+  async function* payloads() {
+    yield 1;
+    await producer.flush();
+    stop.abort();
+    yield 2;
+  }
+  const { signal } = stop;
+  const { published, failed, complete } = await producer.publishAll(
+    payloads(),
+    { signal },
+  );
+  assertEquals([published, failed, complete], [1, [], false]);
+  await connection.close();
+});
+
+Deno.test("publishAll() throws what its iterator throws, when the others are answered", async () => {
+  const { connection, producer } = open();
+  function* payloads() {
+    yield 1;
+    throw new Error("the file is gone");
+  }
+  await assertRejects(() => producer.publishAll(payloads()), Error, "gone");
+  assertEquals(producer.inFlight, 0);
+  assertEquals((await connection.queue("rows").status()).messageCount, 1);
+  await connection.close();
+});
+
+Deno.test("publishAll() refuses what makes no sense, and says what would", async () => {
+  const { connection, producer } = open();
+  // deno-lint-ignore no-explicit-any -- as from no compiler
+  const all: (...args: any[]) => Promise<unknown> = producer.publishAll.bind(
+    producer,
+  );
+  await assertRejects(() => all("abc"), TypeError, "publish() takes one");
+  await assertRejects(() => all({ id: 1 }), TypeError, "must be a list");
+  await assertRejects(
+    () => all([1], { each: { messageId: "one" } }),
+    OptionError,
+    'under one "messageId"',
+  );
+  await assertRejects(
+    () => all([1], { priority: 1 }),
+    OptionError,
+    'it is "each: { priority }"',
+  );
+  await assertRejects(() => all([1], { maxFailures: 0 }), RangeError);
+  await connection.close();
+});
