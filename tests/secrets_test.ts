@@ -11,31 +11,16 @@ import {
   Queue,
 } from "@dashi/mq";
 import { freePort } from "./brokers/server.ts";
-import { reach } from "./conformance/reach.ts";
 import { arrives, unique } from "./conformance/support.ts";
 import { certificates, hasOpenssl } from "./support/certificates.ts";
 import { Proxy } from "./support/proxy.ts";
+import { ECHOES, leaks } from "./support/secrets.ts";
 import { type Target, TARGETS } from "./support/targets.ts";
 
 const USER = "dAsHiUsEr";
 const PASSWORD = "Zx9-sEcReT-pw";
 const TOKEN = "tOkEn-sEcReT-vv";
 const SECRETS = [PASSWORD, TOKEN];
-
-/** A server that says it all again, in the form of each protocol, as some say what they do not understand. */
-const ECHOES: readonly ((said: string) => string)[] = [
-  (said) => said,
-  (said) => `-ERR unknown command, with args beginning with: ${line(said)}\r\n`,
-  (said) =>
-    `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n${
-      JSON.stringify({ error: "bad", reason: said, message: said })
-    }`,
-  (said) => `BAD_FORMAT ${line(said)}\r\n`,
-];
-
-function line(said: string): string {
-  return said.replace(/[\r\n]+/g, " ");
-}
 
 /** What a connection is made with, and what stands between it and its broker. */
 interface Situation {
@@ -225,43 +210,6 @@ async function use(
   return seen;
 }
 
-/** What of it holds a secret. */
-function leaks(seen: readonly unknown[]): readonly string[] {
-  return seen.flatMap((each) => {
-    const found = each instanceof Error || isEvent(each)
-      ? reach(each, SECRETS)
-      : [];
-    const shown = [
-      Deno.inspect(each, { depth: 8, showHidden: true, getters: true }),
-      String(each),
-      json(each),
-    ];
-    for (const text of shown) {
-      for (const secret of SECRETS) {
-        if (text.includes(secret)) found.push(around(text, secret));
-      }
-    }
-    return found;
-  });
-}
-
-function isEvent(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "type" in value;
-}
-
-function json(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-function around(text: string, secret: string): string {
-  const start = text.indexOf(secret);
-  return text.slice(Math.max(0, start - 60), start + secret.length + 10);
-}
-
 /** Says again what it hears. */
 function echo(form: (said: string) => string): Deno.TcpListener {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -345,7 +293,7 @@ async function walk(
           60_000,
         );
         errors += seen.filter((each) => each instanceof Error).length;
-        assertEquals([...new Set(leaks(seen))], []);
+        assertEquals([...new Set(leaks(seen, SECRETS))], []);
       });
     }
   } finally {

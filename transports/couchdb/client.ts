@@ -8,6 +8,7 @@ import {
   type ConnectionError,
 } from "../../model/errors.ts";
 import { ResponseTooLargeError } from "../../model/response_limit.ts";
+import { hideSecrets, maskSecrets } from "../../model/secrets.ts";
 import type { CloseReason } from "../transport.ts";
 import {
   cannotConnect,
@@ -19,6 +20,7 @@ import {
   isFatal,
   isForeign,
   readRefusal,
+  type Refusal,
   RefusedError,
   requestError,
   wordsOf,
@@ -69,6 +71,8 @@ export class CouchdbClient {
   readonly limits: Limits;
   readonly #sender: Sender;
   readonly #headers: Readonly<Record<string, string>>;
+  /** What nobody should read, in the forms in which it is sent. */
+  readonly #secrets: readonly string[];
   readonly #silence: Silence;
   /** Under way: how to end them, and when they have ended. */
   readonly #pending = new Map<Promise<unknown>, (error: Error) => void>();
@@ -94,12 +98,16 @@ export class CouchdbClient {
       clock,
       mostSilence(dial.heartbeat, dial.operationTimeout),
     );
+    const login = dial.username === undefined
+      ? undefined
+      : basic(dial.username, password ?? "");
     this.#headers = {
       accept: "application/json",
-      ...(dial.username === undefined
-        ? {}
-        : { authorization: basic(dial.username, password ?? "") }),
+      ...(login === undefined ? {} : { authorization: login }),
     };
+    this.#secrets = login === undefined
+      ? []
+      : [login.replace("Basic ", ""), password ?? ""];
   }
 
   /**
@@ -224,7 +232,7 @@ export class CouchdbClient {
         const body = parseBody(
           await readText(response.body, controller.signal, most),
         );
-        const refusal = readRefusal(response.status, body);
+        const refusal = this.#refusal(response.status, body);
         return this.lose(requestError("listen to changes", refusal));
       }
       const lines = new Lines(this.#dial.maxResponseSize, onLine);
@@ -349,7 +357,7 @@ export class CouchdbClient {
   #check(action: string, request: Request, answer: Answer): Answer {
     const { status, body } = answer;
     if (status < 400) return answer;
-    const refusal = readRefusal(status, body);
+    const refusal = this.#refusal(status, body);
     if (isForeign(refusal)) {
       throw new Error(`something else answers ${status} in CouchDB's place`);
     }
@@ -357,7 +365,15 @@ export class CouchdbClient {
     throw new RefusedError(action, refusal);
   }
 
+  /** Whatever answers may say again what it was told. */
+  #refusal(status: number, body: unknown): Refusal {
+    const { error, reason } = readRefusal(status, body);
+    const shown = (text: string) => maskSecrets(text, this.#secrets);
+    return { status, error: shown(error), reason: shown(reason) };
+  }
+
   #translate(action: string, error: unknown, first: boolean): Error {
+    hideSecrets(error, this.#secrets, this.#dial.broker);
     if (error instanceof RefusedError) {
       const translated = requestError(action, error.refusal);
       // It has worked before: with the next connection it may again.

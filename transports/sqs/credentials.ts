@@ -71,6 +71,12 @@ export class CredentialSource {
     }
   }
 
+  /** What nobody should read of the present ones. */
+  get secrets(): readonly string[] {
+    const { secretAccessKey, sessionToken } = this.#present ?? {};
+    return [secretAccessKey, sessionToken].filter((each) => each !== undefined);
+  }
+
   /** Forgets the present ones: AWS took them for expired. */
   forget(): void {
     this.#present = undefined;

@@ -6,6 +6,7 @@ import {
   ConnectionError,
   MessagingError,
 } from "../../model/errors.ts";
+import { hideSecrets } from "../../model/secrets.ts";
 import {
   connectionClosed,
   lostBefore,
@@ -80,6 +81,8 @@ export class Requests {
       } catch (error) {
         if (error instanceof Stopped) throw this.#heed(action, error);
         if (error instanceof MessagingError) throw error;
+        // Whatever answers may say again what it was told: the token is in a header.
+        hideSecrets(error, credentials?.secrets ?? [], "");
         const failure = failureOf(error);
         if (failure.status !== undefined) this.#silence.end();
         if (isExpired(failure) && credentials !== undefined && attempt === 0) {
