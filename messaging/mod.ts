@@ -68,6 +68,7 @@ export type {
   OnFailure,
   RunOptions,
 } from "./consume/run_options.ts";
+export type { PublishDefaults } from "./publish/producer_options.ts";
 export type {
   PublishAllOptions,
   PublishedAll,

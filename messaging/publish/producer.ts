@@ -11,6 +11,7 @@ import {
   PRODUCER,
   type ProducerOptions,
   PUBLISH,
+  type PublishDefaults,
   type PublishOptions,
 } from "./producer_options.ts";
 import {
@@ -26,6 +27,7 @@ import {
   type PublishAllOptions,
   type PublishedAll,
 } from "./publish_all.ts";
+import { defaultsOf, withDefaults } from "./publish_defaults.ts";
 import { PublishWindow } from "./publish_window.ts";
 import type { PublishCall } from "./publish_call.ts";
 import type { SessionPublisher } from "./publisher.ts";
@@ -56,6 +58,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
   readonly #codecs: codec.CodecRegistry;
   readonly #options: ProducerOptions;
   readonly #declare: readonly Entity[];
+  /** What each message is published with unless it says otherwise. */
+  readonly #defaults: PublishDefaults | undefined;
   readonly #window: PublishWindow;
   readonly #onClosed: () => void;
   #closing: Promise<void> | undefined;
@@ -77,6 +81,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     this.#session = session;
     this.#codecs = codecs;
     this.#options = options;
+    this.#defaults = defaultsOf(options);
     this.#onClosed = onClosed;
     const own = exchange instanceof Exchange ? exchange : queue;
     this.#declare = own === undefined || typeof own === "string"
@@ -95,9 +100,12 @@ export class Producer<T = unknown> implements AsyncDisposable {
    * @throws {TimeoutError} If there is no answer in time; `outcome` says whether it may have been sent.
    * @throws {RangeError} If a number is out of range.
    */
-  publish(payload: T, options: PublishOptions = {}): Promise<void> {
+  publish(payload: T, given: PublishOptions = {}): Promise<void> {
     try {
       if (this.#closing !== undefined) throw closedError();
+      const options = this.#defaults === undefined
+        ? given
+        : withDefaults(this.#defaults, given);
       const call = this.#limits(options);
       options.signal?.throwIfAborted();
       checkEntities(options.declare, `"declare" of publish`);

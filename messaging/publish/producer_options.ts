@@ -1,12 +1,28 @@
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Entity } from "../entities/entities.ts";
 import type { Exchange } from "../entities/exchange.ts";
-import { type KnownOptions, optionsOf } from "../known_options.ts";
+import { type Kind, type KnownOptions, optionsOf } from "../known_options.ts";
 import type { OperationOptions } from "../operation_options.ts";
 import type { Queue } from "../entities/queue.ts";
 
-/** Options of `connection.producer`. What stands in `PublishOptions` wins. @typeParam T What it publishes. */
-export interface ProducerOptions<T = unknown> {
+/** What a producer may carry for each of its messages. */
+export type PublishDefaults = Omit<
+  PublishOptions,
+  | "exchange"
+  | "routingKey"
+  | "declare"
+  | "serializer"
+  | "compression"
+  | "messageId"
+>;
+
+/**
+ * Options of `connection.producer`: where it publishes to, and defaults for each message.
+ * What a publish says itself wins; of headers each by its name.
+ *
+ * @typeParam T What it publishes.
+ */
+export interface ProducerOptions<T = unknown> extends PublishDefaults {
   /** The exchange to publish to; as an `Exchange` it is declared first. @default {the default exchange} */
   readonly exchange?: Exchange | string | undefined;
   /** The queue to publish to, instead of an exchange and a key; as a `Queue` it is declared first. */
@@ -27,21 +43,6 @@ export interface ProducerOptions<T = unknown> {
 export type TypedTarget<T> =
   | { readonly queue: Queue<T> }
   | { readonly exchange: Exchange<T> };
-
-/** Those that there are. */
-export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
-  "connection.producer",
-  {
-    exchange: true,
-    queue: true,
-    routingKey: "string",
-    declare: true,
-    serializer: "string",
-    compression: "string",
-    maxInFlight: true,
-  },
-  { declares: '"declare"', key: '"routingKey"' },
-);
 
 /** Options of {@linkcode Producer.publish}. */
 export interface PublishOptions extends OperationOptions {
@@ -130,3 +131,68 @@ export type SendOptions = Omit<
   PublishOptions,
   "exchange" | "routingKey" | "declare"
 >;
+
+/** What {@linkcode PublishDefaults} has, and what each must be. */
+const DEFAULT_KINDS: Readonly<Record<keyof PublishDefaults, Kind>> = {
+  signal: true,
+  timeout: true,
+  mandatory: "boolean",
+  contentType: "string",
+  contentEncoding: "string",
+  headers: "object",
+  priority: true,
+  expiration: true,
+  delay: true,
+  persistent: "boolean",
+  correlationId: true,
+  replyTo: true,
+  timestamp: true,
+  type: true,
+  userId: true,
+  appId: true,
+  retry: "boolean",
+};
+
+/** Their names. */
+export const DEFAULTS: readonly (keyof PublishDefaults)[] = [
+  "signal",
+  "timeout",
+  "mandatory",
+  "contentType",
+  "contentEncoding",
+  "headers",
+  "priority",
+  "expiration",
+  "delay",
+  "persistent",
+  "correlationId",
+  "replyTo",
+  "timestamp",
+  "type",
+  "userId",
+  "appId",
+  "retry",
+];
+
+/** Those that there are. */
+export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
+  "connection.producer",
+  {
+    exchange: true,
+    queue: true,
+    routingKey: "string",
+    declare: true,
+    serializer: "string",
+    compression: "string",
+    maxInFlight: true,
+    ...DEFAULT_KINDS,
+  },
+  {
+    declares: '"declare"',
+    key: '"routingKey"',
+    messageId: 'an option of "publish", for each message has its own',
+    ttl: '"expiration"',
+    expires: '"expiration"',
+    deliveryMode: '"persistent": true or false',
+  },
+);

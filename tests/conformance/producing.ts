@@ -101,6 +101,73 @@ export const PRODUCING: readonly ConformanceCase[] = [
     { needs: ["priority"] },
   ),
   onStage(
+    "a producer carries defaults for what a message is published with, and a publish wins",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const timestamp = new Date(1_700_000_000_000);
+      const producer = connection.producer<string>({
+        queue,
+        headers: { app: "shop", step: "one" },
+        persistent: false,
+        correlationId: "c",
+        replyTo: "replies",
+        type: "order",
+        appId: "shop",
+        timestamp,
+        timeout: 15_000,
+      });
+      await producer.publish("usual");
+      await producer.publish("own", {
+        headers: { step: "two" },
+        persistent: true,
+        type: "refund",
+        appId: undefined,
+      });
+      const messages = await take(connection.consumer<string>(queue), 2);
+      const seen = messages.map(({ payload, headers, properties }) => [
+        payload,
+        headers,
+        properties.deliveryMode,
+        properties.correlationId,
+        properties.replyTo,
+        properties.type,
+        properties.appId,
+        properties.timestamp,
+      ]).sort();
+      assert.deepEqual(seen, [
+        [
+          "own",
+          { app: "shop", step: "two" },
+          "persistent",
+          "c",
+          "replies",
+          "refund",
+          "shop",
+          timestamp,
+        ],
+        [
+          "usual",
+          { app: "shop", step: "one" },
+          "transient",
+          "c",
+          "replies",
+          "order",
+          "shop",
+          timestamp,
+        ],
+      ]);
+      for (const message of messages) await message.ack();
+      for (
+        const wrong of [{ priority: 256 }, { expiration: -1 }, { delay: NaN }]
+      ) {
+        assert.throws(
+          () => connection.producer({ queue, ...wrong }),
+          RangeError,
+        );
+      }
+    },
+  ),
+  onStage(
     "a producer's options hold for each message that has none of its own",
     async ({ connection, ...stage }) => {
       const [one, two] = [
