@@ -13,6 +13,13 @@ export type {
   ConnectionInfo,
 } from "./connection/connection_info.ts";
 export type { RequestHealth } from "./connection/reply_counts.ts";
+export type {
+  Otherwise,
+  Route,
+  RouteHandler,
+  RouteOptions,
+  Routes,
+} from "./consume/route_options.ts";
 export type { RequestOptions } from "./reply/request_options.ts";
 export type { ServeContext, ServeOptions } from "./reply/serve_options.ts";
 export type { ServeHandler } from "./reply/serving.ts";

@@ -31,6 +31,7 @@ export type ErrorCode =
   | "option-invalid"
   | "pool-exhausted"
   | "remote-failed"
+  | "type-unknown"
   | "use-after-close";
 
 /**

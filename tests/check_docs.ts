@@ -14,6 +14,8 @@ const LONG: Readonly<Record<string, string>> = {
     "what users hold; a third of it is documentation",
   "messaging/consume/intake.ts":
     "opening, losing and parting of one consumer share all its state",
+  "messaging/consume/message.ts":
+    "a message, with all that may become of it: its settlements share its state",
   "model/errors.ts": "one class for each error, which are read as a whole",
   "transports/store/store.ts":
     "the contract of a store, which is read as a whole; two thirds are documentation",

@@ -33,6 +33,8 @@ import {
 import { type Queue, queueName } from "../entities/queue.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
 import { outcomesHost } from "./outcomes_host.ts";
+import type { RouteOptions, Routes } from "./route_options.ts";
+import { Router } from "./router.ts";
 import type { RunOptions } from "./run_options.ts";
 import { Runner } from "./runner.ts";
 import { type AskInvalid, checked, type Handler } from "./checked.ts";
@@ -264,6 +266,64 @@ export class Consumer<T = unknown>
       checked: (each) => checked(each, this.#checks, this.#ask),
     });
     await this.#run(server.handle, server.runOptions);
+  }
+
+  /**
+   * Calls for each message the handler of its `type`, as `run` does; each may have a schema
+   * of its own. What has another type, or none, or does not pass its schema, is parked, or
+   * what the options `unknown` and `invalid` say.
+   *
+   * @typeParam M The types of the payloads, by the types of the messages.
+   * @throws {MessagingError} With the code `type-unknown`, where `unknown` is `"throw"`.
+   * @throws {DecodeError} Where `invalid` is `"throw"`.
+   * @throws What ended the consumer, if it was not cancelled.
+   *
+   * @example Two types of messages
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://route");
+   * const events = new Queue("events");
+   * await connection.send(events, { id: 7 }, { type: "order.created" });
+   * await connection.send(events, "Ada", { type: "user.renamed" });
+   *
+   * const seen: unknown[] = [];
+   * const consumer = connection.consumer(events);
+   * await consumer.route({
+   *   "order.created": {
+   *     schema: (payload: unknown) => payload as { id: number },
+   *     handler: ({ payload }) => void seen.push(payload.id),
+   *   },
+   *   "user.renamed": ({ payload }) => {
+   *     seen.push(payload);
+   *     void consumer.cancel();
+   *   },
+   * });
+   * assertEquals(seen, [7, "Ada"]);
+   * ```
+   */
+  async route<M extends Record<string, unknown>>(
+    routes: Routes<M>,
+    options: RouteOptions = {},
+  ): Promise<void> {
+    const { autoAck = false } = this.#options;
+    const router = new Router(
+      routes,
+      options,
+      autoAck,
+      () => this.cancel(),
+    );
+    await this.#run(
+      this.#checks
+        ? (message) => {
+          const handle = () => router.handle(message);
+          return checked(handle, true, this.#ask)(message);
+        }
+        : router.handle,
+      router.runOptions as RunOptions<T>, // it tells of messages whatever their payload is
+    );
+    if (router.error !== undefined) throw router.error;
   }
 
   async #run(

@@ -105,6 +105,11 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#delivery.properties.contentType;
   }
 
+  /** As `properties.type`, without a copy of them all. */
+  get type(): string | undefined {
+    return this.#delivery.properties.type;
+  }
+
   get deliveryInfo(): DeliveryInfo {
     const { exchange, routingKey, queue, redelivered } = this.#delivery;
     const { consumerTag } = this.#source;
@@ -303,6 +308,11 @@ export class ReceivedMessage<T> implements Message<T> {
   read(): Promise<void> | undefined {
     this.#decoded ??= this.#decode();
     return this.#checking;
+  }
+
+  /** Its payload is this from now on; or it is refused, and is not tried again. */
+  decide(decoded: Decoded<T>): void {
+    this.#decoded = decoded;
   }
 
   /** Why its payload cannot be read, or is not what its schema takes, once it was read; else `undefined`. */

@@ -35,6 +35,7 @@ import { COMEBACKS } from "./comebacks.ts";
 import { CONSUMING } from "./consuming.ts";
 import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { DECLARING } from "./declaring.ts";
+import { DISPATCHING } from "./dispatching.ts";
 import { EXTRAS } from "./extras.ts";
 import { GETTING } from "./getting.ts";
 import { HANDING_OVER } from "./handing_over.ts";
@@ -103,6 +104,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...VALIDATING,
   ...RETRYING,
   ...REPLYING,
+  ...DISPATCHING,
   ...UNCHANGED,
   ...KILLERS,
   ...QUARANTINING,

@@ -73,6 +73,25 @@ const MISTAKES: readonly Mistake[] = [
     words: ['"replyTo" of request', "made by itself"],
   },
   {
+    name: "a route without a handler",
+    make: () => memory().consumer("q").route({ "order.created": loose({}) }),
+    error: "TypeError",
+    words: ['type "order.created"', "or { schema, handler }"],
+  },
+  {
+    name: "routes of none",
+    make: () => memory().consumer("q").route(loose({})),
+    error: "TypeError",
+    words: ["a handler for each type of message"],
+  },
+  {
+    name: "a policy for unknown types that there is not",
+    make: () =>
+      memory().consumer("q").route({ a: () => {} }, loose({ unknown: "drop" })),
+    error: "OptionError",
+    words: ['"drop"', '"unknown" of route', '"park", "skip" or "throw"'],
+  },
+  {
     name: "what serves is no function",
     make: () => memory().consumer("q").serve(loose({ handler: 1 })),
     error: "TypeError",
