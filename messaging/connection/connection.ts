@@ -26,7 +26,7 @@ import {
 import { checkEntities, type Entity, isList } from "../entities/entities.ts";
 import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
 import { watch } from "./events.ts";
-import type { Exchange } from "../entities/exchange.ts";
+import type { Exchange, ExchangeBinding } from "../entities/exchange.ts";
 import { Failover } from "./failover.ts";
 import { Getter } from "../consume/getter.ts";
 import { checkKnown } from "../known_options.ts";
@@ -54,6 +54,14 @@ import type { PayloadSchema } from "../entities/schema.ts";
 import type { RequestOptions } from "../reply/request_options.ts";
 import { Requester } from "../reply/requester.ts";
 import { Session } from "./session.ts";
+import {
+  checkEntity,
+  deleteEntity,
+  type DeleteEntityOptions,
+  purgeQueue,
+  queueStatus,
+  unbindEntity,
+} from "./tables.ts";
 import type { UrlInput } from "./url_input.ts";
 import { Users } from "./users.ts";
 import {
@@ -208,6 +216,74 @@ export class Connection implements AsyncDisposable {
     checkEntities(entities, "connection.declare");
     const statuses = await this.#session.declare(entities, call);
     return isList(given) ? statuses : statuses[0];
+  }
+
+  /**
+   * Deletes a queue, given itself or by its name, or an exchange. It does not come back
+   * with the next connection. What is not there is deleted already.
+   *
+   * @returns How many ready messages went with it.
+   * @throws {PreconditionFailedError} If it is used, with `ifUnused`, or has messages, with `ifEmpty`.
+   */
+  async delete(
+    entity: Queue | Exchange | string,
+    options?: DeleteEntityOptions,
+  ): Promise<number> {
+    return await deleteEntity(this.#session, entity, options);
+  }
+
+  /**
+   * Removes the ready messages of a queue.
+   *
+   * @returns How many.
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   */
+  async purge(
+    queue: Queue | string,
+    options?: OperationOptions,
+  ): Promise<number> {
+    return await purgeQueue(this.#session, queue, options);
+  }
+
+  /**
+   * Looks whether a queue, given itself or by its name, or an exchange is there, and
+   * declares nothing: AMQP's passive declare.
+   *
+   * @throws {NotFoundError} If it is not, and the broker knows.
+   */
+  async check(
+    entity: Queue | Exchange | string,
+    options?: OperationOptions,
+  ): Promise<void> {
+    await checkEntity(this.#session, entity, options);
+  }
+
+  /**
+   * Counts the ready messages and the consumers of a queue.
+   *
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   */
+  async queueStatus(
+    queue: Queue | string,
+    options?: OperationOptions,
+  ): Promise<QueueStatus> {
+    return await queueStatus(this.#session, queue, options);
+  }
+
+  /**
+   * Removes a binding of a queue, given itself or by its name, or of an exchange. It does
+   * not come back with the next connection; one that is not there is removed already.
+   *
+   * @param entity What messages no longer go to.
+   * @param from Where from, by which key: as {@linkcode binding} makes it.
+   * @param options How long it may take.
+   */
+  async unbind(
+    entity: Queue | Exchange | string,
+    from: ExchangeBinding,
+    options?: OperationOptions,
+  ): Promise<void> {
+    await unbindEntity(this.#session, entity, from, options);
   }
 
   /** Makes a producer, of the type of its queue or exchange. Nothing is sent or declared yet. */

@@ -1,10 +1,10 @@
 import type { QueueStatus } from "../../model/queue.ts";
 import type { Getter } from "../consume/getter.ts";
 import type { Message } from "../consume/message.ts";
-import { onTopology } from "./on_topology.ts";
 import type { OperationOptions } from "../operation_options.ts";
 import type { Session } from "./session.ts";
 import { withMeant } from "./session_errors.ts";
+import { deleteEntity, purgeQueue, queueStatus } from "./tables.ts";
 
 /**
  * A queue that is there, by its name: to take single messages, to count, to empty and to
@@ -57,11 +57,7 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    */
   async purge(options?: OperationOptions): Promise<number> {
-    return await this.#told(onTopology(
-      this.#session,
-      options,
-      (channel, call) => channel.purgeQueue(this.name, call),
-    ));
+    return await purgeQueue(this.#session, this.name, options);
   }
 
   /**
@@ -70,22 +66,12 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    */
   async status(options?: OperationOptions): Promise<QueueStatus> {
-    return await this.#told(onTopology(
-      this.#session,
-      options,
-      (channel, call) => channel.checkQueue(this.name, call),
-    ));
+    return await queueStatus(this.#session, this.name, options);
   }
 
   /** Deletes it with its messages; returns how many were ready. One that is not there is none. */
   async delete(options?: OperationOptions): Promise<number> {
-    const count = await onTopology(
-      this.#session,
-      options,
-      (channel, call) => channel.deleteQueue(this.name, call),
-    );
-    this.#session.declarations.forgetQueue(this.name);
-    return count;
+    return await deleteEntity(this.#session, this.name, options);
   }
 
   /** Gives back what was taken from it and is unsettled. */

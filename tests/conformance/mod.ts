@@ -67,6 +67,7 @@ import { SHUTDOWN } from "./shutdown.ts";
 import { TELLING_APART } from "./telling_apart.ts";
 import { TOPOLOGY } from "./topology.ts";
 import { VALIDATING } from "./validating.ts";
+import { TABLES } from "./tables.ts";
 import { UNCHANGED } from "./unchanged.ts";
 
 export type { ConformanceCase } from "./case.ts";
@@ -96,6 +97,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...AGES,
   ...MESSAGING,
   ...DECLARING,
+  ...TABLES,
   ...LEAVING,
   ...PRODUCING,
   ...NAMING,
