@@ -15,14 +15,15 @@ import type {
 } from "../store/store.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 import { OWNER_TTL } from "../store/leases.ts";
-import { Broadcasts } from "./broadcasts.ts";
+import { Fanout } from "./fanout.ts";
 import { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
-import { Expiry } from "./expiry.ts";
+import { Usage } from "./usage.ts";
 import { Owners } from "./owners.ts";
-import { Puts } from "./puts.ts";
-import { Reserving } from "./reserving.ts";
-import { Settling } from "./settling.ts";
+import { Putter } from "./putter.ts";
+import { Quarantine } from "./quarantine.ts";
+import { Reserver } from "./reserver.ts";
+import { Settlements } from "./settlements.ts";
 import { MongodbTables } from "./tables.ts";
 
 const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
@@ -55,12 +56,12 @@ export class MongodbStore implements Store {
   readonly #owner: string;
   readonly #tables: MongodbTables;
   readonly #claims: Claims;
-  readonly #puts: Puts;
-  readonly #reserving: Reserving;
-  readonly #settling: Settling;
+  readonly #putter: Putter;
+  readonly #reserver: Reserver;
+  readonly #settlements: Settlements;
   readonly #owners: Owners;
-  readonly #expiry: Expiry;
-  readonly #broadcasts: Broadcasts | undefined;
+  readonly #usage: Usage;
+  readonly #fanout: Fanout | undefined;
 
   /** Makes a store of an open client. */
   constructor(context: Context, owner: string) {
@@ -68,9 +69,9 @@ export class MongodbStore implements Store {
     this.#context = context;
     this.#owner = owner;
     const broadcasts = context.settings.broadcasts
-      ? new Broadcasts(context, () => this.#tables.view.topology)
+      ? new Fanout(context, () => this.#tables.view.topology)
       : undefined;
-    this.broadcasts = this.#broadcasts = broadcasts;
+    this.broadcasts = this.#fanout = broadcasts;
     this.capabilities = broadcasts === undefined
       ? CAPABILITIES
       : new Set([...CAPABILITIES].filter((each) => each !== "queued-fanout"));
@@ -84,31 +85,31 @@ export class MongodbStore implements Store {
     };
     this.#tables = new MongodbTables(context, owner);
     this.#claims = new Claims(context, owner);
-    this.#reserving = new Reserving(context, this.#claims, broadcasts, {
+    this.#reserver = new Reserver(context, this.#claims, broadcasts, {
       findMissing: (queues) => this.#tables.findMissing(queues),
     });
-    this.#puts = new Puts(context, this.#tables, {
-      onPut: (queues) => this.#reserving.notePut(queues),
+    this.#putter = new Putter(context, this.#tables, {
+      onPut: (queues) => this.#reserver.notePut(queues),
       onDue: (at, isDead) => {
         if (isDead) this.#claims.noteDeadAt(at);
-        this.#reserving.noteDue(at);
+        this.#reserver.noteDue(at);
       },
-      dropOver: (queues) => this.#expiry.dropOver(queues),
+      dropOver: (queues) => this.#usage.dropOver(queues),
     });
-    this.#settling = new Settling(
+    this.#settlements = new Settlements(
       context,
-      (queues) => this.#reserving.notePut(queues),
+      (queues) => this.#reserver.notePut(queues),
     );
     this.#owners = new Owners(context);
-    this.#expiry = new Expiry(context, this.#tables);
+    this.#usage = new Usage(context, this.#tables);
     this.messages = {
       count: this.#count.bind(this),
       purge: this.#purge.bind(this),
-      put: this.#puts.put.bind(this.#puts),
-      reserve: this.#reserving.reserve.bind(this.#reserving),
-      remove: this.#settling.remove.bind(this.#settling),
-      release: this.#settling.release.bind(this.#settling),
-      renew: this.#settling.renew.bind(this.#settling),
+      put: this.#putter.put.bind(this.#putter),
+      reserve: this.#reserver.reserve.bind(this.#reserver),
+      remove: this.#settlements.remove.bind(this.#settlements),
+      release: this.#settlements.release.bind(this.#settlements),
+      renew: this.#settlements.renew.bind(this.#settlements),
       promoteDue: this.#promoteDue.bind(this),
     };
     this.topology = {
@@ -117,11 +118,11 @@ export class MongodbStore implements Store {
       findQueue: this.#tables.findQueue.bind(this.#tables),
     };
     this.presence = { heartbeat: this.#heartbeat.bind(this) };
-    this.quarantine = {
-      add: this.#settling.setAside.bind(this.#settling),
-      list: this.#settling.listAside.bind(this.#settling),
-      putBack: this.#settling.putBack.bind(this.#settling),
-    };
+    this.quarantine = new Quarantine(
+      context,
+      this.#settlements,
+      (queues) => this.#reserver.notePut(queues),
+    );
     context.lifeline.onEnd(({ type }) => {
       if (type !== "lost") return;
       context.client.destroy();
@@ -158,7 +159,7 @@ export class MongodbStore implements Store {
 
   /** Kombu's capped collection, as Kombu makes it. */
   async #openBroadcasts(options: CallOptions): Promise<void> {
-    if (this.#broadcasts === undefined) return;
+    if (this.#fanout === undefined) return;
     const { client, settings: { names, cappedQueueSize } } = this.#context;
     await this.#context.call("open the broadcasts", options, async () => {
       await client.ensureCapped(names.broadcast, cappedQueueSize);
@@ -190,7 +191,7 @@ export class MongodbStore implements Store {
   ): Promise<TopologyView> {
     const view = await this.#tables.read(of, options);
     if (of.type !== "queue") return view;
-    return await this.#expiry.use(of.name, view, options);
+    return await this.#usage.use(of.name, view, options);
   }
 
   async #apply(
@@ -218,14 +219,14 @@ export class MongodbStore implements Store {
       options,
       () => this.#listen(changes),
     );
-    this.#reserving.noteDeclared(declared);
-    this.#reserving.noteDeleted(deleted);
+    this.#reserver.noteDeclared(declared);
+    this.#reserver.noteDeleted(deleted);
     return result;
   }
 
   /** Listens for queues that we consume from, from the moment when we do. */
   async #listen(changes: readonly TopologyChange[]): Promise<void> {
-    const broadcasts = this.#broadcasts;
+    const broadcasts = this.#fanout;
     if (broadcasts === undefined) return;
     for (const change of changes) {
       const queue = "queue" in change ? change.queue : undefined;
@@ -279,7 +280,7 @@ export class MongodbStore implements Store {
       all.add(declaration.name);
     }
     const next = await this.#claims.ripen([...all], options);
-    this.#reserving.notePut(queues);
+    this.#reserver.notePut(queues);
     return next;
   }
 
@@ -292,7 +293,7 @@ export class MongodbStore implements Store {
     const wasDead = await this.#owners.beat(owner, ttl, options);
     const dead = await this.#owners.findDead(ttl, options);
     for (const each of dead) await this.#claims.restoreOwner(each);
-    await this.#expiry.sweep(owner, options);
+    await this.#usage.sweep(owner, options);
     await this.#tables.forgetGone(options);
     return wasDead ? [owner, ...dead] : dead;
   }
@@ -322,7 +323,7 @@ export class MongodbStore implements Store {
   }
 
   async #hangUp(): Promise<void> {
-    await this.#broadcasts?.close();
+    await this.#fanout?.close();
     await this.#context.client[Symbol.asyncDispose]();
   }
 }

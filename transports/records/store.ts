@@ -23,7 +23,7 @@ import { Leases } from "./leases.ts";
 import { largestBody, Putter } from "./putter.ts";
 import { Quarantine } from "./quarantine.ts";
 import { QueueContents } from "./queue_contents.ts";
-import { Receiver } from "./receiver.ts";
+import { Reserver } from "./reserver.ts";
 import type { Records } from "./records.ts";
 import { messageOf, RecordReservation } from "./reservation.ts";
 import { SharedTopology } from "./topology.ts";
@@ -69,7 +69,7 @@ export class RecordsStore implements Store {
   readonly #tables: SharedTopology;
   readonly #declarations: Declarations;
   readonly #leases: Leases;
-  readonly #receiver: Receiver;
+  readonly #reserver: Reserver;
   readonly #putter: Putter;
   readonly #aside: Quarantine;
   readonly #contents: QueueContents;
@@ -100,20 +100,20 @@ export class RecordsStore implements Store {
     this.#unacked = new Unacked(
       database,
       topology,
-      (id, revision) => this.#receiver.onChange(id, revision, false),
+      (id, revision) => this.#reserver.onChange(id, revision, false),
     );
     this.#declarations = new Declarations(
       database,
       topology,
       this.#contents,
-      (queue) => this.#receiver.notify(queue),
+      (queue) => this.#reserver.notify(queue),
     );
     this.#leases = new Leases(
       database,
       { owner, lease, clock },
       async (row) => void await this.#unacked.releaseRow(row),
     );
-    this.#receiver = new Receiver({
+    this.#reserver = new Reserver({
       records,
       database,
       clock,
@@ -129,7 +129,7 @@ export class RecordsStore implements Store {
       count: this.#count.bind(this),
       purge: this.#contents.purge.bind(this.#contents),
       put: this.#put.bind(this),
-      reserve: this.#receiver.reserve.bind(this.#receiver),
+      reserve: this.#reserver.reserve.bind(this.#reserver),
       remove: this.#remove.bind(this),
       release: this.#release.bind(this),
       renew: this.#renew.bind(this),
@@ -209,7 +209,7 @@ export class RecordsStore implements Store {
       }
     }
     for (const { id, revision } of written) {
-      this.#receiver.onChange(id, revision, false);
+      this.#reserver.onChange(id, revision, false);
     }
     return { type: "put", displaced: [] };
   }
@@ -291,7 +291,7 @@ export class RecordsStore implements Store {
   ): Promise<number> {
     const back = await this.#aside.putBack(queue, handles, options);
     for (const { id, revision } of back) {
-      this.#receiver.onChange(id, revision, false);
+      this.#reserver.onChange(id, revision, false);
     }
     return back.length;
   }
@@ -302,9 +302,9 @@ export class RecordsStore implements Store {
     options?: CallOptions,
   ): Promise<readonly string[]> {
     await this.#renewLease(options);
-    this.#receiver.stopIfIdle();
+    this.#reserver.stopIfIdle();
     await this.#declarations.look(options);
-    return await this.#receiver.sweep(ttl, options);
+    return await this.#reserver.sweep(ttl, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -325,7 +325,7 @@ export class RecordsStore implements Store {
 
   async #leave(): Promise<void> {
     try {
-      await this.#receiver.drained();
+      await this.#reserver.drained();
       await this.#unacked.release(this.#unacked.all());
       await this.#leases.end();
     } catch {

@@ -1,25 +1,22 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { QuarantinedItem, Reservation } from "../store/store.ts";
-import { BroadcastReservation } from "./broadcasts.ts";
+import type { Reservation } from "../store/store.ts";
+import { BroadcastReservation } from "./fanout.ts";
 import { filtersOf } from "./claims.ts";
 import type { Context } from "./context.ts";
 import {
-  HIDDEN_FIELDS,
-  hiddenName,
   markedPayload,
   MongodbReservation,
   rankIn,
-  readMessage,
   releaseStatement,
 } from "./documents.ts";
-import type { Fields, UpdateStatement } from "./port.ts";
+import type { UpdateStatement } from "./port.ts";
 
 /**
  * Settles what was claimed, by the claim: a message that is no longer ours is
  * nobody's to touch. Many are settled by one command, whose answer is a number;
  * those whose lease may have run out go one by one, so that each has its own.
  */
-export class Settling {
+export class Settlements {
   readonly #context: Context;
   readonly #onReleased: (queues: Iterable<string>) => void;
 
@@ -38,7 +35,7 @@ export class Settling {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     const { client, settings: { names } } = this.#context;
-    return await this.#settle(
+    return await this.settle(
       reservations,
       (held) =>
         this.#context.call(
@@ -55,8 +52,8 @@ export class Settling {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     await this.#keep(reservations.filter(isBroadcast), options);
-    const lost = await this.#settle(reservations, (held) =>
-      this.#update(
+    const lost = await this.settle(reservations, (held) =>
+      this.update(
         "release messages",
         held.map((each) => releaseStatement(each, false)),
         options,
@@ -94,7 +91,7 @@ export class Settling {
     const held = reservations.filter(isOurs);
     const until = this.#context.now() + lease;
     const filters = filtersOf(held);
-    const matched = await this.#update(
+    const matched = await this.update(
       "renew leases",
       filters.map((filter) => ({
         filter,
@@ -122,107 +119,8 @@ export class Settling {
     return lost;
   }
 
-  /** Puts messages under a name of their own, where nobody takes them. */
-  async setAside(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    await this.#setBroadcastsAside(reservations.filter(isBroadcast), options);
-    return await this.#settle(
-      reservations,
-      (held) =>
-        this.#update(
-          "set messages aside",
-          held.map(({ id, claim, queue }) => ({
-            filter: { _id: id, claim },
-            update: {
-              $set: { queue: hiddenName(queue, "malformed"), priority: 0 },
-              $unset: { claim: "" },
-            },
-          })),
-          options,
-        ),
-    );
-  }
-
-  /** Lists what is aside of a queue, the oldest first. */
-  async listAside(
-    queue: string,
-    limit: number | undefined,
-    options?: CallOptions,
-  ): Promise<readonly QuarantinedItem[]> {
-    const found = await this.#findAside(queue, limit, options);
-    return found.map((document) => ({
-      handle: String(document._id),
-      message: readMessage(document).message,
-    }));
-  }
-
-  /** Puts back what is aside of a queue; returns how many. */
-  async putBack(
-    queue: string,
-    handles: readonly string[] | undefined,
-    options?: CallOptions,
-  ): Promise<number> {
-    const found = await this.#findAside(queue, undefined, options);
-    const wanted = handles && new Set(handles);
-    const count = await this.#update(
-      "put messages back",
-      found.filter(({ _id }) => wanted?.has(String(_id)) !== false).map(
-        (document) => {
-          const { message } = readMessage(document);
-          return {
-            filter: { _id: document._id, queue: document.queue },
-            update: {
-              $set: { queue, priority: rankIn(document, message) },
-              $unset: HIDDEN_FIELDS,
-            },
-          };
-        },
-      ),
-      options,
-    );
-    this.#onReleased([queue]);
-    return count;
-  }
-
-  async #findAside(
-    queue: string,
-    limit: number | undefined,
-    options?: CallOptions,
-  ): Promise<readonly Fields[]> {
-    const { client, settings: { names } } = this.#context;
-    return await this.#context.call(
-      `read what is aside of queue "${queue}"`,
-      options,
-      () =>
-        client.find(
-          names.messages,
-          { queue: hiddenName(queue, "malformed") },
-          { sort: { _id: 1 }, limit },
-        ),
-    );
-  }
-
-  async #setBroadcastsAside(
-    reservations: readonly BroadcastReservation[],
-    options?: CallOptions,
-  ): Promise<void> {
-    if (reservations.length === 0) return;
-    const { client, settings: { names } } = this.#context;
-    await this.#context.call("set messages aside", options, () =>
-      client.insert(
-        names.messages,
-        reservations.map(({ queue, document: { payload } }) => ({
-          _id: client.newId(),
-          payload,
-          queue: hiddenName(queue, "malformed"),
-          priority: 0,
-        })),
-      ));
-  }
-
-  async #update(
+  /** Makes statements on messages; returns how many of those it met. */
+  async update(
     action: string,
     statements: readonly UpdateStatement[],
     options?: CallOptions,
@@ -237,7 +135,8 @@ export class Settling {
     return matched;
   }
 
-  async #settle(
+  /** Settles by the claim, some at once and some alone; returns those that were no longer ours. */
+  async settle(
     reservations: readonly Reservation[],
     settle: (held: readonly MongodbReservation[]) => Promise<number>,
   ): Promise<readonly Reservation[]> {
@@ -262,7 +161,8 @@ export class Settling {
   }
 }
 
-function isBroadcast(each: Reservation): each is BroadcastReservation {
+/** Says whether a message was broadcast, and lies nowhere. */
+export function isBroadcast(each: Reservation): each is BroadcastReservation {
   return each instanceof BroadcastReservation;
 }
 

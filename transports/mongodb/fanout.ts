@@ -33,7 +33,7 @@ export class BroadcastReservation implements Reservation {
  * Kombu's fanout: a capped collection that everyone who listens reads to its end,
  * again and again. Who does not listen misses it.
  */
-export class Broadcasts {
+export class Fanout {
   readonly #context: Context;
   readonly #topology: () => Topology;
   readonly #writer = new EnvelopeWriter();

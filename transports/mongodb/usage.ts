@@ -6,7 +6,7 @@ import { recordId } from "./records.ts";
 import type { MongodbTables } from "./tables.ts";
 
 /** Queues that go when nobody has used them for their time: `x-expires`. */
-export class Expiry {
+export class Usage {
   readonly #context: Context;
   readonly #tables: MongodbTables;
 

@@ -20,7 +20,7 @@ const POLL = 50;
 const FEED_LINGERS = 30_000;
 
 /** The parts of a connection that take part in receiving. */
-export interface ReceiverContext {
+export interface ReserverContext {
   readonly records: Records;
   readonly database: Database;
   readonly clock: Clock;
@@ -33,8 +33,8 @@ export interface ReceiverContext {
 }
 
 /** Takes messages, and waits for them: until a change is told, until something is due, or until the next look. */
-export class Receiver {
-  readonly #context: ReceiverContext;
+export class Reserver {
+  readonly #context: ReserverContext;
   readonly #taker: Taker;
   readonly #feed: Feed;
   readonly #notifier: Notifier;
@@ -43,7 +43,7 @@ export class Receiver {
   #waitedAt = -Infinity;
 
   /** Makes one that does not listen to changes yet. */
-  constructor(context: ReceiverContext) {
+  constructor(context: ReserverContext) {
     const { records, database, clock, topology, leases } = context;
     this.#context = context;
     this.#taker = new Taker(

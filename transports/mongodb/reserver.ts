@@ -8,7 +8,7 @@ import type {
   ReserveWant,
 } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
-import { BroadcastReservation, type Broadcasts } from "./broadcasts.ts";
+import { BroadcastReservation, type Fanout } from "./fanout.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { MongodbReservation } from "./documents.ts";
@@ -21,7 +21,7 @@ const MISSING_LOOK = 5000;
 const NOTHING: Reserved = { reservations: [], missing: [] };
 
 /** What reserving needs to know of the tables. */
-export interface ReservingTables {
+export interface ReserverHost {
   /** Which of these queues have been deleted. */
   findMissing(queues: readonly string[]): Promise<readonly string[]>;
 }
@@ -31,12 +31,12 @@ export interface ReservingTables {
  * seldomer, from 10 ms to the polling interval, and then by one command for all
  * queues. What this connection puts itself is noticed at once.
  */
-export class Reserving {
+export class Reserver {
   readonly #notifier: Notifier;
   readonly #context: Context;
   readonly #claims: Claims;
-  readonly #broadcasts: Broadcasts | undefined;
-  readonly #tables: ReservingTables;
+  readonly #fanout: Fanout | undefined;
+  readonly #tables: ReserverHost;
   /** Calls that do not wait, by queue. */
   readonly #getting: Batchers<string, Getter, readonly Reservation[]>;
   readonly #missing = new Set<string>();
@@ -52,13 +52,13 @@ export class Reserving {
   constructor(
     context: Context,
     claims: Claims,
-    broadcasts: Broadcasts | undefined,
-    tables: ReservingTables,
+    broadcasts: Fanout | undefined,
+    tables: ReserverHost,
   ) {
     const now = context.clock.now();
     this.#context = context;
     this.#claims = claims;
-    this.#broadcasts = broadcasts;
+    this.#fanout = broadcasts;
     this.#tables = tables;
     this.#notifier = new Notifier(context.clock, context.limits);
     context.lifeline.onEnd(() => this.#notifier.notifyAll());
@@ -193,7 +193,7 @@ export class Reserving {
   }
 
   async #giveBack(taken: readonly Reservation[]): Promise<void> {
-    this.#broadcasts?.giveBack(
+    this.#fanout?.giveBack(
       taken.filter((each) => each instanceof BroadcastReservation),
     );
     await this.#claims.giveBack(
@@ -222,7 +222,7 @@ export class Reserving {
     const { clock } = this.#context;
     const mustLook = clock.now() >= this.#lookAt ||
       this.#context.now() >= this.#nextAt;
-    const heard = await this.#broadcasts?.take(wants) ?? [];
+    const heard = await this.#fanout?.take(wants) ?? [];
     if (heard.length > 0) return heard;
     if (isWaiting) {
       const dead = await this.#claims.takeDead();

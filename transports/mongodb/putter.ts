@@ -25,7 +25,7 @@ const BATCH_COUNT = 1000;
 const BATCH_CHARACTERS = 8 * 1024 * 1024;
 
 /** Told of what was put. */
-export interface PutHooks {
+export interface PutterHost {
   /** These queues have something new. */
   readonly onPut: (queues: Iterable<string>) => void;
   /** Something will be due at a moment of the server's time. */
@@ -55,17 +55,17 @@ interface Entry {
 const ACTION = "put a message";
 
 /** Puts messages: those that are asked for while others are on their way leave together. */
-export class Puts {
+export class Putter {
   readonly #context: Context;
   readonly #tables: MongodbTables;
-  readonly #hooks: PutHooks;
+  readonly #hooks: PutterHost;
   readonly #writer = new EnvelopeWriter();
   readonly #batcher: Batcher<Entry, PutResult>;
   /** Resolves when what left last, and all before it, is inserted or has failed. */
   #inserted: Promise<unknown> = Promise.resolve();
 
   /** Makes them for a connection. */
-  constructor(context: Context, tables: MongodbTables, hooks: PutHooks) {
+  constructor(context: Context, tables: MongodbTables, hooks: PutterHost) {
     this.#context = context;
     this.#tables = tables;
     this.#hooks = hooks;
