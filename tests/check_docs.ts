@@ -12,7 +12,7 @@ const LONG: Readonly<Record<string, string>> = {
     "what users hold, a method each; half of it is documentation",
   "messaging/consume/consumer.ts":
     "what users hold; a third of it is documentation",
-  "messaging/consume/intake.ts":
+  "messaging/consume/recovering_consumer.ts":
     "opening, losing and parting of one consumer share all its state",
   "messaging/consume/message.ts":
     "a message, with all that may become of it: its settlements share its state",

@@ -4,7 +4,7 @@ import type { Mailbox } from "../../async/mailbox.ts";
 import type { QueueStatus } from "../../model/queue.ts";
 import type { Capability, CloseReason } from "../../transports/transport.ts";
 import { Blocking } from "./blocking.ts";
-import { Brake } from "./brake.ts";
+import { FlapBackoff } from "./flap_backoff.ts";
 import type { ReconnectOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Declarations, type Entity, isHeld } from "./declarations.ts";
@@ -33,7 +33,7 @@ import { Unhandled } from "./unhandled.ts";
 import { Watchers } from "./watchers.ts";
 
 /** How long what was destroyed may take to end, ms. */
-const LAST_MOMENT = 100;
+const DESTROY_GRACE = 100;
 
 /**
  * What outlives a transport's connection: it connects with the first need,
@@ -67,7 +67,7 @@ export class Session {
   #kept = false;
   #lastError: Error | undefined;
   #closing: Promise<void> | undefined;
-  readonly #brake = new Brake();
+  readonly #flapping = new FlapBackoff();
   readonly #unhandled: Unhandled;
   readonly #declaring: LaterDeclares;
   readonly #dialler: Dialler;
@@ -259,7 +259,7 @@ export class Session {
     await ended(deadline).catch(() => {
       link?.connection.destroy?.();
       // It takes a moment: whoever has closed it is to find nothing left.
-      return ended(this.clock.now() + LAST_MOMENT).catch(() => {});
+      return ended(this.clock.now() + DESTROY_GRACE).catch(() => {});
     });
     this.limits.clear();
     this.#setState({ type: "closed" });
@@ -291,10 +291,10 @@ export class Session {
   }
 
   async #open(signal: AbortSignal): Promise<Link> {
-    const delay = this.#brake.delay(this.reconnectPolicy, this.random());
+    const delay = this.#flapping.delay(this.reconnectPolicy, this.random());
     const lost = this.#lastError;
     if (delay > 0 && lost !== undefined) {
-      const attempt = this.#brake.brief;
+      const attempt = this.#flapping.shortLived;
       this.#setState({ type: "waiting", attempt, delay, error: lost });
       await sleep(delay, { signal }, this.clock, this.limits);
     }
@@ -323,14 +323,14 @@ export class Session {
       url: formatEndpoint(link.endpoint),
       since: new Date(this.clock.wall()),
     });
-    this.#brake.begin(this.clock.now());
+    this.#flapping.begin(this.clock.now());
     link.connection.closed.then((reason) => this.#onClosed(link, reason));
     return link;
   }
 
   #onClosed(link: Link, reason: CloseReason): void {
     if (this.#link !== link) return;
-    this.#brake.end(this.clock.now());
+    this.#flapping.end(this.clock.now());
     this.#link = undefined;
     this.declarations.doubt(); // until all is declared again
     if (this.#closing !== undefined) return;

@@ -4,8 +4,8 @@ import type { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
 import type { Call } from "../operation_options.ts";
 import { Inbox } from "./inbox.ts";
-import { Intake } from "./intake.ts";
-import type { Arrival } from "./lane.ts";
+import { RecoveringConsumer } from "./recovering_consumer.ts";
+import type { ReceivedDelivery } from "./lane.ts";
 import type { Message } from "./message.ts";
 import type { Reading } from "./reading.ts";
 import { StreamPositions } from "./stream_position.ts";
@@ -20,9 +20,9 @@ const SOON = 1000;
 export class Awaiter<T> {
   readonly #session: Session;
   readonly #queue: string;
-  readonly #mailbox = new Mailbox<Arrival>();
+  readonly #mailbox = new Mailbox<ReceivedDelivery>();
   readonly #inbox: Inbox<T>;
-  readonly #intake: Intake;
+  readonly #recovering: RecoveringConsumer;
 
   /** Makes one that does nothing yet. */
   constructor(
@@ -34,7 +34,7 @@ export class Awaiter<T> {
   ) {
     this.#session = session;
     this.#queue = name;
-    this.#intake = new Intake(session, {
+    this.#recovering = new RecoveringConsumer(session, {
       queues: [queue],
       prefetch: 1,
       noAck,
@@ -44,7 +44,7 @@ export class Awaiter<T> {
     }, this.#mailbox);
     this.#inbox = new Inbox<T>(this.#mailbox, reading, {
       refuse: () => Promise.resolve(), // nothing is checked before it is read
-      want: (count) => this.#intake.want(count),
+      want: (count) => this.#recovering.want(count),
     });
   }
 
@@ -58,8 +58,8 @@ export class Awaiter<T> {
    * @throws {ClosedError} If it was closed meanwhile.
    */
   async message(call: Call, began: number): Promise<Message<T>> {
-    this.#intake.start();
-    this.#intake.want(1);
+    this.#recovering.start();
+    this.#recovering.want(1);
     const coming = this.#inbox.next(false);
     try {
       const message = await this.#session.limits.wait(
@@ -87,12 +87,12 @@ export class Awaiter<T> {
   async close(): Promise<void> {
     const call = this.#session.call();
     await this.#stop();
-    await this.#intake.close(call).catch(() => {});
+    await this.#recovering.close(call).catch(() => {});
   }
 
   /** Whether it has ended, with what it has taken. */
   get isGone(): boolean {
-    return this.#mailbox.ended && this.#intake.sources.length === 0;
+    return this.#mailbox.ended && this.#recovering.sources.length === 0;
   }
 
   /** The next message is to be pushed to somebody else; a broker that is slow to answer is not waited for. */
@@ -109,14 +109,14 @@ export class Awaiter<T> {
     this.#mailbox.end();
     const left = this.#mailbox.clear();
     try {
-      await this.#intake.stop(left, this.#session.call());
+      await this.#recovering.stop(left, this.#session.call());
     } catch {
       // What it held goes back with its channel.
     }
   }
 
   #late(timeout: number): TimeoutError {
-    const cause = this.#intake.lastError ?? this.#session.problem;
+    const cause = this.#recovering.lastError ?? this.#session.problem;
     return new TimeoutError(
       `Cannot get a message of queue "${this.#queue}": none came within ${
         Math.round(timeout)

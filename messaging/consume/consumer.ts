@@ -18,8 +18,8 @@ import { mayWait } from "./handler_retry.ts";
 import { Inbox } from "./inbox.ts";
 import { checkKnown } from "../known_options.ts";
 import { type ConsumerHealth, healthOf } from "./consumer_health.ts";
-import { Intake } from "./intake.ts";
-import type { Arrival } from "./lane.ts";
+import { RecoveringConsumer } from "./recovering_consumer.ts";
+import type { ReceivedDelivery } from "./lane.ts";
 import { LoopBody } from "./loop_body.ts";
 import type { Message, ReceivedMessage } from "./message.ts";
 import type { Decoding, Reading } from "./reading.ts";
@@ -51,10 +51,10 @@ import { asError } from "../../model/error_text.ts";
 const SILENT = 1000;
 
 /** What closing a channel may take where its time is up, ms. */
-const GOODBYE = 50;
+const CLOSE_GRACE = 50;
 
 /** So many messages are handed over before the event loop must turn: timers and sockets would starve. */
-const BREATH = 256;
+const YIELD_EVERY = 256;
 
 /**
  * Consumes messages, one by one with `for await`, or with a handler by `run`. It
@@ -91,9 +91,9 @@ export class Consumer<T = unknown>
   readonly #onClosed: () => void;
   /** Publishes the answers of `serve`. */
   readonly #publisher: SessionPublisher;
-  #mailbox = new Mailbox<Arrival>();
+  #mailbox = new Mailbox<ReceivedDelivery>();
   #inbox: Inbox<T>;
-  #intake: Intake;
+  #recovering: RecoveringConsumer;
   /** The handlers of `run`, at work. */
   /** Sees to what a loop's schema refused. */
   #refused: Outcomes<T> | undefined;
@@ -134,7 +134,7 @@ export class Consumer<T = unknown>
     };
     this.#checks = schema !== undefined || options.onInvalid !== undefined;
     this.#inbox = this.#newInbox();
-    this.#intake = this.#newIntake();
+    this.#recovering = this.#newRecovering();
   }
 
   /**
@@ -148,7 +148,7 @@ export class Consumer<T = unknown>
     return {
       next: () => {
         this.#body.leave(true);
-        this.#intake.want(1);
+        this.#recovering.want(1);
         return this.#next();
       },
       return: async () => {
@@ -342,7 +342,7 @@ export class Consumer<T = unknown>
             if (message === undefined) onEnd();
             return message;
           }),
-      want: (count) => intake.want(count),
+      want: (count) => recovering.want(count),
       cancel: () => this.cancel(),
       calling: (is) => this.#session.handling = is ? this : undefined,
     });
@@ -352,7 +352,7 @@ export class Consumer<T = unknown>
       );
     }
     this.#start(retry ? mayWait(retry) : false);
-    const [inbox, intake] = [this.#inbox, this.#intake];
+    const [inbox, recovering] = [this.#inbox, this.#recovering];
     const running = runner.run();
     this.#running.add(running);
     try {
@@ -370,7 +370,7 @@ export class Consumer<T = unknown>
     this.#unlisten?.();
     this.#session.track(this.#letRefusedGo());
     if (!this.#started) return;
-    await this.#intake.stop(left, this.#session.call(options));
+    await this.#recovering.stop(left, this.#session.call(options));
   }
 
   /** What a loop's schema refused, and could not be parked, waits no longer. */
@@ -386,9 +386,9 @@ export class Consumer<T = unknown>
     return healthOf({
       now: this.#session.clock.now(),
       ended: this.#mailbox.ended,
-      intake: this.#intake,
+      recovering: this.#recovering,
       loopWaits: this.#body.waits,
-      lastError: this.#handlerError ?? this.#intake.lastError ??
+      lastError: this.#handlerError ?? this.#recovering.lastError ??
         this.#session.problem,
     });
   }
@@ -428,9 +428,12 @@ export class Consumer<T = unknown>
     } catch {
       // Its time is up: what is left goes back with the channel.
     }
-    await this.#intake.close({
+    await this.#recovering.close({
       signal: undefined,
-      deadline: Math.max(call.deadline, this.#session.clock.now() + GOODBYE),
+      deadline: Math.max(
+        call.deadline,
+        this.#session.clock.now() + CLOSE_GRACE,
+      ),
     }).catch(() => {});
     this.#onClosed();
   }
@@ -441,7 +444,7 @@ export class Consumer<T = unknown>
       this.#session.emit({
         type: "close-waits",
         queues: this.#queues.map(queueName),
-        handlers: this.#intake.unsettled,
+        handlers: this.#recovering.unsettled,
         timeLeft: this.#left(call),
       });
     }, SILENT);
@@ -457,16 +460,16 @@ export class Consumer<T = unknown>
     }
     if (this.#started && this.#mailbox.ended) {
       // It was cancelled, and is wanted again.
-      this.#mailbox = new Mailbox<Arrival>();
+      this.#mailbox = new Mailbox<ReceivedDelivery>();
       this.#inbox = this.#newInbox();
-      this.#intake = this.#newIntake();
+      this.#recovering = this.#newRecovering();
       this.#started = false;
     }
-    if (delays) this.#intake.requireDelay();
+    if (delays) this.#recovering.requireDelay();
     if (this.#started) return;
     this.#started = true;
     this.#listen();
-    if (!this.#mailbox.ended) this.#intake.start();
+    if (!this.#mailbox.ended) this.#recovering.start();
   }
 
   #listen(): void {
@@ -477,7 +480,7 @@ export class Consumer<T = unknown>
       const left = this.#mailbox.clear();
       this.#session.track(this.#letRefusedGo());
       this.#session.track(
-        this.#intake.stop(left, this.#session.call(undefined)),
+        this.#recovering.stop(left, this.#session.call(undefined)),
       );
     };
     if (signal.aborted) return onAbort();
@@ -487,7 +490,7 @@ export class Consumer<T = unknown>
 
   #next(): Promise<IteratorResult<Message<T>, undefined>> {
     // Messages that are there cost no turn of the event loop but now and then.
-    if (++this.#count % BREATH === 0) {
+    if (++this.#count % YIELD_EVERY === 0) {
       return turn().then(() => this.#nextResult());
     }
     const message = this.#inbox.take(this.#checks);
@@ -540,13 +543,13 @@ export class Consumer<T = unknown>
   #newInbox(): Inbox<T> {
     return new Inbox(this.#mailbox, this.#reading, {
       refuse: (message, error) => this.#refuse(message, error),
-      want: (count) => this.#intake.want(count),
+      want: (count) => this.#recovering.want(count),
     });
   }
 
-  #newIntake(): Intake {
+  #newRecovering(): RecoveringConsumer {
     const { prefetch, autoAck, exclusive, consumerTag } = this.#options;
-    return new Intake(this.#session, {
+    return new RecoveringConsumer(this.#session, {
       queues: this.#queues,
       prefetch: prefetch ?? 100,
       noAck: autoAck ?? false,

@@ -1,4 +1,4 @@
-import type { Intake } from "./intake.ts";
+import type { RecoveringConsumer } from "./recovering_consumer.ts";
 
 /** How a consumer is. */
 export interface ConsumerHealth {
@@ -23,7 +23,7 @@ export interface HealthSigns {
   readonly now: number;
   /** Whether the consumer has ended. */
   readonly ended: boolean;
-  readonly intake: Intake;
+  readonly recovering: RecoveringConsumer;
   /** Whether a loop waits for a message: it has handed all that it had to somebody else. */
   readonly loopWaits: boolean;
   readonly lastError: Error | undefined;
@@ -39,9 +39,9 @@ const FORGOTTEN = 1000;
  * @returns How it is, with a reason in words.
  */
 export function healthOf(
-  { now, ended, intake, loopWaits, lastError }: HealthSigns,
+  { now, ended, recovering, loopWaits, lastError }: HealthSigns,
 ): ConsumerHealth {
-  const { sources, unsettled: inFlight, fullSince } = intake;
+  const { sources, unsettled: inFlight, fullSince } = recovering;
   let [silence, late]: (number | undefined)[] = [];
   for (const { subscription } of sources) {
     if (subscription === undefined) continue;
@@ -54,7 +54,7 @@ export function healthOf(
     ? ENDED
     : sources.length === 0
     ? `it does not consume${because(lastError)}`
-    : intake.isPartial
+    : recovering.isPartial
     ? `one of its queues is not consumed from${because(lastError)}`
     : late !== undefined
     ? `the broker was not heard of for ${seconds(late)}`

@@ -6,7 +6,7 @@ import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
 import type { Call } from "../operation_options.ts";
 import type { Queue } from "../entities/queue.ts";
 import { validator } from "../entities/schema.ts";
-import { Lane, QueueSource } from "./lane.ts";
+import { ConsumedQueue, Lane } from "./lane.ts";
 import type { Session } from "../connection/session.ts";
 
 /** Takes messages one by one, on a channel of its own. */
@@ -40,7 +40,7 @@ export class Getter<T> implements AsyncDisposable {
   async get(queue: string, call: Call): Promise<Message<T> | undefined> {
     this.#requireOpen(queue);
     const lane = await this.#open(call);
-    const source = new QueueSource(lane, queue, this.#noAck, undefined);
+    const source = new ConsumedQueue(lane, queue, this.#noAck, undefined);
     const delivery = await lane.channel.get(queue, {
       ...call,
       noAck: this.#noAck,

@@ -1,5 +1,5 @@
 import type { Mailbox } from "../../async/mailbox.ts";
-import type { Arrival } from "./lane.ts";
+import type { ReceivedDelivery } from "./lane.ts";
 import { ReceivedMessage } from "./message.ts";
 import { needsCompression, prepareToRead, type Reading } from "./reading.ts";
 
@@ -18,18 +18,18 @@ export interface InboxHost<T> {
  * @typeParam T What its messages' `payload` is.
  */
 export class Inbox<T> {
-  readonly #mailbox: Mailbox<Arrival>;
+  readonly #mailbox: Mailbox<ReceivedDelivery>;
   readonly #reading: Reading<T>;
   readonly #host: InboxHost<T>;
   /** The accepted types whose codecs were not loaded yet when it was made. */
   readonly #lazyTypes: readonly string[];
   /** What was looked at, and has yet to be taken. */
   #seen: ReceivedMessage<T> | undefined;
-  #seenAs: Arrival | undefined;
+  #seenAs: ReceivedDelivery | undefined;
 
   /** Makes one of a mailbox. */
   constructor(
-    mailbox: Mailbox<Arrival>,
+    mailbox: Mailbox<ReceivedDelivery>,
     reading: Reading<T>,
     host: InboxHost<T>,
   ) {
@@ -48,21 +48,21 @@ export class Inbox<T> {
    */
   take(checks: boolean): ReceivedMessage<T> | undefined {
     if (!this.#isLoaded()) return undefined;
-    const arrival = this.#mailbox.peek();
-    if (arrival === undefined) return undefined;
-    if (needsCompression(this.#reading, arrival.delivery)) return undefined;
-    const message = this.#messageOf(arrival);
+    const received = this.#mailbox.peek();
+    if (received === undefined) return undefined;
+    if (needsCompression(this.#reading, received.delivery)) return undefined;
+    const message = this.#messageOf(received);
     if (checks) {
       if (message.read() !== undefined || message.invalid !== undefined) {
         this.#seen = message;
-        this.#seenAs = arrival;
+        this.#seenAs = received;
         return undefined;
       }
       // Its schema may have cancelled the consumer.
-      if (this.#mailbox.peek() !== arrival) return undefined;
+      if (this.#mailbox.peek() !== received) return undefined;
     }
     this.#mailbox.take();
-    arrival.source.take(arrival.delivery);
+    received.source.take(received.delivery);
     return message;
   }
 
@@ -74,21 +74,21 @@ export class Inbox<T> {
    */
   async next(checks: boolean): Promise<ReceivedMessage<T> | undefined> {
     for (;;) {
-      const arrival = await this.#mailbox.next();
-      if (arrival === undefined) return undefined;
+      const received = await this.#mailbox.next();
+      if (received === undefined) return undefined;
       // For some transports read the properties only if somebody looks.
       if (!this.#isLoaded() || this.#reading.codecs.hasLazyCompressions) {
-        const loading = prepareToRead(this.#reading, arrival.delivery);
+        const loading = prepareToRead(this.#reading, received.delivery);
         if (loading !== undefined) await loading;
       }
-      const message = this.#messageOf(arrival);
+      const message = this.#messageOf(received);
       if (checks) await message.read();
       if (this.#mailbox.ended) {
         // Cancelled while it was on its way here: it is for others.
-        arrival.source.giveBack(arrival);
+        received.source.giveBack(received);
         continue;
       }
-      arrival.source.take(arrival.delivery);
+      received.source.take(received.delivery);
       const error = checks ? message.invalid : undefined;
       if (error === undefined) return message;
       await this.#host.refuse(message, error);
@@ -105,9 +105,9 @@ export class Inbox<T> {
     return true;
   }
 
-  #messageOf(arrival: Arrival): ReceivedMessage<T> {
-    const { delivery, source } = arrival;
-    const seen = this.#seenAs === arrival ? this.#seen : undefined;
+  #messageOf(received: ReceivedDelivery): ReceivedMessage<T> {
+    const { delivery, source } = received;
+    const seen = this.#seenAs === received ? this.#seen : undefined;
     this.#seen = this.#seenAs = undefined;
     return seen ?? new ReceivedMessage<T>(delivery, source, this.#reading);
   }

@@ -11,16 +11,16 @@ import type { Session } from "../connection/session.ts";
 import type { StreamPosition } from "./stream_position.ts";
 
 /** A delivery, and what to settle it on. */
-export interface Arrival {
+export interface ReceivedDelivery {
   readonly delivery: Delivery;
-  readonly source: QueueSource;
+  readonly source: ConsumedQueue;
 }
 
-/** A channel that messages are taken by: an intake's, or a getter's. */
+/** A channel that messages are taken by: a consumer's, or a getter's. */
 export class Lane {
   readonly channel: Channel;
   readonly session: Session;
-  readonly sources: Map<string, QueueSource> = new Map();
+  readonly sources: Map<string, ConsumedQueue> = new Map();
   /** Resolves when its deliveries are no longer ours. Never rejects. */
   readonly lost: Promise<void>;
   readonly #settleLost: () => void;
@@ -99,7 +99,7 @@ export class Lane {
    * that waits until he has settled what he has, for what comes later must not be
    * delivered to others before what comes earlier is back.
    */
-  async cancel(left: readonly Arrival[], call: Call): Promise<void> {
+  async cancel(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
     this.#stopping = true;
     if (!this.alive) return;
     if (this.unsettled === 0 || this.#ordered) {
@@ -110,16 +110,16 @@ export class Lane {
     await Promise.all(
       [...this.sources.values()].map((source) => this.#cancelOne(source)),
     );
-    await Promise.all(left.map((arrival) => this.#return(arrival, call)));
+    await Promise.all(left.map((received) => this.#return(received, call)));
     this.#settleLost();
   }
 
   /** Gives back what came too late for anybody to take it. */
-  giveBack(arrival: Arrival): void {
-    this.session.track(this.#return(arrival, this.session.call()));
+  giveBack(received: ReceivedDelivery): void {
+    this.session.track(this.#return(received, this.session.call()));
   }
 
-  async #return({ delivery }: Arrival, call: Call): Promise<void> {
+  async #return({ delivery }: ReceivedDelivery, call: Call): Promise<void> {
     // What is kept goes back with the channel.
     if (!this.alive || this.#ordered) return;
     try {
@@ -132,7 +132,7 @@ export class Lane {
     }
   }
 
-  async #cancelOne({ subscription }: QueueSource): Promise<void> {
+  async #cancelOne({ subscription }: ConsumedQueue): Promise<void> {
     try {
       await subscription?.[Symbol.asyncDispose]();
     } catch (error) {
@@ -209,7 +209,7 @@ export class Lane {
 }
 
 /** One queue on one channel: what its messages are settled on. */
-export class QueueSource implements Source {
+export class ConsumedQueue implements Source {
   readonly #lane: Lane;
   /** How far it has come, if it is a stream. */
   readonly #position: StreamPosition | undefined;
@@ -218,7 +218,7 @@ export class QueueSource implements Source {
   readonly #declared: Queue | undefined;
   subscription: Subscription | undefined;
 
-  /** Made by the intake, and for each message by a getter. */
+  /** Made by the recovering, and for each message by a getter. */
   constructor(
     lane: Lane,
     queue: Queue | string,
@@ -267,8 +267,8 @@ export class QueueSource implements Source {
   }
 
   /** One of its messages was fetched, and is not handed over. */
-  giveBack(arrival: Arrival): void {
-    this.#lane.giveBack(arrival);
+  giveBack(received: ReceivedDelivery): void {
+    this.#lane.giveBack(received);
   }
 
   watchSettled(callback: () => void): void {

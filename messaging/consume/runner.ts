@@ -39,7 +39,7 @@ export interface RunnerHost<T> extends OutcomesHost<T> {
 const LEAVING = 20;
 
 /** So many messages are handled before the event loop must turn. */
-const BREATH = 256;
+const YIELD_EVERY = 256;
 
 /** There is nothing to wait for. */
 const SETTLED = Promise.resolve();
@@ -130,7 +130,7 @@ export class Runner<T> {
       while (this.#alone !== undefined) await this.#alone;
       this.#active++;
       this.#begin(message);
-      if (++this.#count % BREATH === 0) await turn();
+      if (++this.#count % YIELD_EVERY === 0) await turn();
     }
   }
 

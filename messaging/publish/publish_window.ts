@@ -20,7 +20,7 @@ interface Waiting {
 }
 
 /** So often a tight loop over `publish` lets the event loop turn: timers and sockets would starve. */
-const BREATH = 256;
+const YIELD_EVERY = 256;
 
 /** What there is room for waits for nothing. */
 const READY = Promise.resolve();
@@ -65,7 +65,7 @@ export class PublishWindow implements OrderedPlace {
       return this.#passLater(message, call);
     }
     this.#inFlight++;
-    if (++this.#count % BREATH > 0) {
+    if (++this.#count % YIELD_EVERY > 0) {
       return this.#publisher.publish(message, call, this);
     }
     // It has its place until its caller hears of it: later ones do not go ahead of that.
@@ -80,7 +80,7 @@ export class PublishWindow implements OrderedPlace {
     const room = this.#inFlight < this.#maxInFlight
       ? READY
       : this.#room ??= new Promise((resolve) => this.#onRoom = resolve);
-    return ++this.#asked % BREATH === 0 ? room.then(turn) : room;
+    return ++this.#asked % YIELD_EVERY === 0 ? room.then(turn) : room;
   }
 
   /** Waits until nothing is in flight, or waits for room. */

@@ -6,13 +6,13 @@ import {
   NotFoundError,
   TimeoutError,
 } from "../../model/errors.ts";
-import { Brake } from "../connection/brake.ts";
-import { type Arrival, Lane, QueueSource } from "./lane.ts";
+import { FlapBackoff } from "../connection/flap_backoff.ts";
+import { ConsumedQueue, Lane, type ReceivedDelivery } from "./lane.ts";
 import {
   consumeFailed,
+  type ConsumeSettings,
   declared,
   heldForNow,
-  type IntakeSettings,
   isFinal,
   isFull,
   lookAt,
@@ -20,7 +20,7 @@ import {
   requireDelay,
   tagFor,
   takeBack,
-} from "./intake_queues.ts";
+} from "./consumed_queues.ts";
 import type { Call } from "../operation_options.ts";
 import { hasSingleActiveConsumer, Queue } from "../entities/queue.ts";
 import { isRetryable, sleep } from "../connection/retry.ts";
@@ -36,16 +36,16 @@ const MAX_AT_ONCE = 64;
  * is taken out, for the broker delivers it again. A queue that cannot be consumed from
  * any more, among others, is tried again apart from them: they go on.
  */
-export class Intake {
+export class RecoveringConsumer {
   readonly #session: Session;
-  readonly #settings: IntakeSettings;
-  readonly #mailbox: Mailbox<Arrival>;
+  readonly #settings: ConsumeSettings;
+  readonly #mailbox: Mailbox<ReceivedDelivery>;
   readonly #stopping = new AbortController();
   readonly #refusals: Refusals;
   /** Those of its queues that it consumes from itself. */
   #queues: readonly (Queue | string)[];
   /** One for each of the others. */
-  readonly #apart: Intake[] = [];
+  readonly #apart: RecoveringConsumer[] = [];
   #lane: Lane | undefined;
   #running: Promise<void> | undefined;
   #opening: Promise<Lane> | undefined;
@@ -56,14 +56,14 @@ export class Intake {
   readonly #use: QueueUse;
   /** How many more messages somebody would begin with, beside those that are on their way to them. */
   readonly #demand: { wanted: number };
-  readonly #parent: Intake | undefined;
+  readonly #parent: RecoveringConsumer | undefined;
 
   /** Makes one that does nothing yet. */
   constructor(
     session: Session,
-    settings: IntakeSettings,
-    mailbox: Mailbox<Arrival>,
-    parent?: Intake,
+    settings: ConsumeSettings,
+    mailbox: Mailbox<ReceivedDelivery>,
+    parent?: RecoveringConsumer,
   ) {
     this.#session = session;
     this.#settings = settings;
@@ -89,7 +89,7 @@ export class Intake {
   }
 
   /** The subscriptions of the present channels. */
-  get sources(): readonly QueueSource[] {
+  get sources(): readonly ConsumedQueue[] {
     const own = this.#lane?.alive ? this.#lane.sources.values() : [];
     return [...own, ...this.#apart.flatMap((each) => each.sources)];
   }
@@ -131,7 +131,7 @@ export class Intake {
   }
 
   /** Stops consuming and gives back `left`, which nobody took. What the user has stays his to settle. */
-  async stop(left: readonly Arrival[], call: Call): Promise<void> {
+  async stop(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
     this.#stopping.abort();
     try {
       await Promise.all([
@@ -143,7 +143,7 @@ export class Intake {
     }
   }
 
-  async #stopOwn(left: readonly Arrival[], call: Call): Promise<void> {
+  async #stopOwn(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
     let late: TimeoutError | undefined;
     try {
       await this.#session.limits.wait(
@@ -165,7 +165,7 @@ export class Intake {
     }
   }
 
-  async #stop(left: readonly Arrival[], call: Call): Promise<void> {
+  async #stop(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
     // A message may come before the call that asked for it has returned.
     await this.#opening?.catch(() => {});
     const lane = this.#lane;
@@ -197,7 +197,7 @@ export class Intake {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     const { reconnectPolicy: policy, clock, limits, random } = this.#session;
-    const brake = new Brake();
+    const flapping = new FlapBackoff();
     while (!signal.aborted) {
       try {
         const lane = await this.#session.retry(
@@ -208,20 +208,21 @@ export class Intake {
             onWait: (_attempt, delay, error) => this.#tell(error, delay),
           },
         );
-        brake.begin(clock.now());
+        flapping.begin(clock.now());
         await lane.lost;
-        brake.end(clock.now());
+        flapping.end(clock.now());
         // It is delivered again, and wanted all the same.
         this.#demand.wanted += takeBack(this.#mailbox, lane);
         if (signal.aborted) return;
-        this.#worked ||= lane.heard || brake.brief === 0 || mayPass(lane.error);
+        this.#worked ||= lane.heard || flapping.shortLived === 0 ||
+          mayPass(lane.error);
         if (policy === false) throw lane.error;
         // Who may not take messages from the start may not on another channel either.
         const isFinal = this.#worked
           ? !this.#refusals.mayGoOn(lane.error)
           : lane.error instanceof AccessRefusedError;
         if (isFinal) throw lane.error;
-        const delay = brake.delay(policy, random());
+        const delay = flapping.delay(policy, random());
         this.#tell(lane.error, delay);
         if (delay > 0) await sleep(delay, { signal }, clock, limits);
       } catch (error) {
@@ -322,7 +323,7 @@ export class Intake {
     if (this.#session.reconnectPolicy === false) return false;
     if (!this.#refusals.mayGoOn(error)) return false;
     this.#queues = this.#queues.filter((each) => each !== queue);
-    const apart = new Intake(
+    const apart = new RecoveringConsumer(
       this.#session,
       {
         ...this.#settings,
@@ -341,7 +342,7 @@ export class Intake {
   async #consume(lane: Lane, queue: Queue | string, call: Call): Promise<void> {
     const { noAck, positions, ...settings } = this.#settings;
     const name = await declared(this.#session, queue, call);
-    const source = new QueueSource(lane, queue, noAck, positions.of(name));
+    const source = new ConsumedQueue(lane, queue, noAck, positions.of(name));
     const subscription = await lane.channel.consume(
       name,
       (delivery) => {

@@ -1,16 +1,16 @@
 import { assertEquals } from "@std/assert";
-import { Brake } from "../../../messaging/connection/brake.ts";
+import { FlapBackoff } from "../../../messaging/connection/flap_backoff.ts";
 
-/** A brake after lives of so many milliseconds. */
-function after(...lives: readonly number[]): Brake {
-  const brake = new Brake();
+/** A backoff after lives of so many milliseconds. */
+function after(...lives: readonly number[]): FlapBackoff {
+  const flapping = new FlapBackoff();
   let now = 5000;
   for (const life of lives) {
-    brake.begin(now);
+    flapping.begin(now);
     now += life;
-    brake.end(now);
+    flapping.end(now);
   }
-  return brake;
+  return flapping;
 }
 
 const POLICY = { initialDelay: 100, maxDelay: 10_000 };
@@ -32,5 +32,5 @@ Deno.test("who tries nothing again is not slowed down, and defaults are the conn
   assertEquals(after(0, 0, 0).delay(false, 1), 0);
   assertEquals(after(0, 0).delay({}, 1), 100);
   assertEquals(after(0, 0, 0, 0, 0, 0, 0, 0).delay({}, 1), 1000);
-  assertEquals(after(0, 0, 0).brief, 3);
+  assertEquals(after(0, 0, 0).shortLived, 3);
 });

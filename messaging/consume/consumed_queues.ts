@@ -9,7 +9,7 @@ import {
 } from "../../model/errors.ts";
 import type { ConnectionEvent } from "../connection/connection_state.ts";
 import type { Declarations } from "../connection/declarations.ts";
-import type { Arrival, Lane } from "./lane.ts";
+import type { Lane, ReceivedDelivery } from "./lane.ts";
 import type { Call } from "../operation_options.ts";
 import { Queue, queueName } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
@@ -17,7 +17,7 @@ import type { StreamPositions } from "./stream_position.ts";
 import type { Link } from "../connection/topology_channel.ts";
 
 /** What consumers of queues are asked to be. */
-export interface IntakeSettings {
+export interface ConsumeSettings {
   readonly queues: readonly (Queue | string)[];
   readonly prefetch: number;
   readonly noAck: boolean;
@@ -37,7 +37,7 @@ export interface IntakeSettings {
  */
 export function tagFor(
   session: Session,
-  { consumerTag, queues }: IntakeSettings,
+  { consumerTag, queues }: ConsumeSettings,
   queue: Queue | string,
 ): string | undefined {
   if (consumerTag === undefined || queues.length === 1) return consumerTag;
@@ -179,7 +179,10 @@ export function consumeFailed(
  * @param lane The lane.
  * @returns How many it were.
  */
-export function takeBack(mailbox: Mailbox<Arrival>, lane: Lane): number {
+export function takeBack(
+  mailbox: Mailbox<ReceivedDelivery>,
+  lane: Lane,
+): number {
   let count = 0;
   for (const each of mailbox.clear()) {
     if (each.source.lane === lane) count++;

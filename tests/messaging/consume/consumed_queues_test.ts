@@ -1,4 +1,4 @@
-/** What an intake decides about its queues. */
+/** The decisions of a consumer about its queues. */
 
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Mailbox } from "../../../async/mailbox.ts";
@@ -6,8 +6,11 @@ import {
   heldForNow,
   isFinal,
   takeBack,
-} from "../../../messaging/consume/intake_queues.ts";
-import type { Arrival, Lane } from "../../../messaging/consume/lane.ts";
+} from "../../../messaging/consume/consumed_queues.ts";
+import type {
+  Lane,
+  ReceivedDelivery,
+} from "../../../messaging/consume/lane.ts";
 import {
   AccessRefusedError,
   ChannelError,
@@ -16,9 +19,9 @@ import {
 
 Deno.test("what came by a lost channel is taken back, and what came by others stays, in its order", () => {
   const [lost, other] = [{} as Lane, {} as Lane];
-  const arrival = (lane: Lane) => ({ source: { lane } }) as Arrival;
-  const all = [lost, other, lost, other].map(arrival);
-  const mailbox = new Mailbox<Arrival>();
+  const received = (lane: Lane) => ({ source: { lane } }) as ReceivedDelivery;
+  const all = [lost, other, lost, other].map(received);
+  const mailbox = new Mailbox<ReceivedDelivery>();
   for (const each of all) mailbox.put(each);
   assertEquals(takeBack(mailbox, lost), 2);
   assertStrictEquals(mailbox.take(), all[1]);
