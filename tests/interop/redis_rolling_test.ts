@@ -84,7 +84,10 @@ test(
     }
     assertEquals(seen.map(textOf).toSorted(), all, "Kombu's");
   },
-  { reason: "reason" in python ? python.reason : undefined },
+  {
+    reason: "reason" in python ? python.reason : undefined,
+    patience: 180_000,
+  },
 );
 
 function confirmed(lines: readonly Line[]): string[] {

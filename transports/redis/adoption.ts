@@ -8,7 +8,7 @@ import { type Core, versionArguments } from "./core.ts";
 import { replyError } from "./errors.ts";
 import { hasLimit, limitsOf } from "./limits.ts";
 import { decode, type RedisArgument } from "./reply.ts";
-import { Listeners } from "./listeners.ts";
+import { Listeners, readLives } from "./listeners.ts";
 import { expiringBy, isNamed, marked, readStored } from "./stored.ts";
 import { listens } from "./writes.ts";
 
@@ -80,7 +80,9 @@ export class Adoption {
   constructor(core: Core, host: AdoptionHost) {
     this.#core = core;
     this.#host = host;
-    this.#listeners = new Listeners<Heard>(core, {
+    this.#listeners = new Listeners<Heard>(core.clock, {
+      now: () => core.serverNow,
+      readLives: (owners) => readLives(core, owners),
       onDead: (left, messages) => {
         for (const each of messages) this.#heard.push({ ...each, left });
         if (this.#stopTimer === undefined) this.#run();

@@ -1,3 +1,4 @@
+import type { Clock } from "../../async/clock.ts";
 import { Ring } from "../../async/ring.ts";
 import type { Core } from "./core.ts";
 import { decode, listOf } from "./reply.ts";
@@ -9,8 +10,12 @@ const LOOK_EVERY = 2000;
 const MAX_COUNT = 10_000;
 const MAX_BYTES = 64 * 2 ** 20;
 
-/** What is done about it. None of these may throw. */
+/** Who knows who lives, and what is done about it. None of these may throw, but `readLives`. */
 export interface ListenersHost<T> {
+  /** The server's time, ms. */
+  now(): number;
+  /** Says until when owners count as alive; of those that are gone it says nothing. */
+  readLives(owners: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** Nobody who listened for these can have got them. */
   onDead(queue: string, messages: readonly T[]): void;
   /** So many of those were forgotten, for there were too many. */
@@ -37,7 +42,7 @@ type Fate = "alive" | "closed" | "dead" | "unknown";
  * heard of again has perhaps not, and its message comes into the queue, marked as redelivered.
  */
 export class Listeners<T extends { readonly bytes: Uint8Array }> {
-  readonly #core: Core;
+  readonly #clock: Clock;
   readonly #host: ListenersHost<T>;
   /** Those that a look has seen, and behind them those that none has. */
   #groups: Group<T>[] = [];
@@ -52,8 +57,8 @@ export class Listeners<T extends { readonly bytes: Uint8Array }> {
   #over = false;
 
   /** Makes one that remembers nothing. */
-  constructor(core: Core, host: ListenersHost<T>) {
-    this.#core = core;
+  constructor(clock: Clock, host: ListenersHost<T>) {
+    this.#clock = clock;
     this.#host = host;
   }
 
@@ -104,7 +109,7 @@ export class Listeners<T extends { readonly bytes: Uint8Array }> {
 
   #lookLater(): void {
     if (this.#over || this.#looking || this.#groups.length === 0) return;
-    this.#stopTimer ??= this.#core.clock.timer(() => {
+    this.#stopTimer ??= this.#clock.timer(() => {
       this.#stopTimer = undefined;
       void this.#look();
     }, LOOK_EVERY);
@@ -117,7 +122,7 @@ export class Listeners<T extends { readonly bytes: Uint8Array }> {
     this.#open.clear();
     try {
       const owners = new Set(this.#groups.flatMap((each) => each.owners));
-      const lives = await this.#read([...owners]);
+      const lives = await this.#host.readLives([...owners]);
       // What came meanwhile is for the next look.
       const open = new Set(this.#open.values());
       this.#groups = this.#groups.filter((group) => {
@@ -135,27 +140,6 @@ export class Listeners<T extends { readonly bytes: Uint8Array }> {
       .some(({ owners }) => !owners.every((each) => this.#seen.has(each)));
     if (isNew) await this.#look();
     else this.#lookLater();
-  }
-
-  /** Says until when owners count as alive; of those that are gone it says nothing. */
-  async #read(
-    owners: readonly string[],
-  ): Promise<ReadonlyMap<string, number>> {
-    const { commands, layout } = this.#core;
-    const action = "look whether others live";
-    const [scores, patient] = await Promise.all([
-      commands.send(action, ["ZMSCORE", layout.owners, ...owners]),
-      commands.send(action, ["HMGET", layout.patient, ...owners]),
-    ]);
-    const more = listOf(patient);
-    const lives = new Map<string, number>();
-    listOf(scores).forEach((score, i) => {
-      const owner = owners[i];
-      if (owner === undefined || score === null) return;
-      const patience = Number.parseInt(decode(more[i] ?? null)) || 0;
-      lives.set(owner, Number(decode(score)) + patience);
-    });
-    return lives;
   }
 
   /** Whether nothing is to be waited for. */
@@ -181,7 +165,7 @@ export class Listeners<T extends { readonly bytes: Uint8Array }> {
     first: ReadonlyMap<string, number> | undefined,
     lives: ReadonlyMap<string, number>,
   ): Fate {
-    const now = this.#core.serverNow;
+    const now = this.#host.now();
     const until = lives.get(owner);
     const before = first?.get(owner);
     if (until === undefined) {
@@ -192,4 +176,31 @@ export class Listeners<T extends { readonly bytes: Uint8Array }> {
     if (before !== undefined && until > before) return "alive";
     return until <= now ? "dead" : "unknown";
   }
+}
+
+/**
+ * Reads until when owners count as alive.
+ *
+ * @param core The connection.
+ * @param owners The owners.
+ * @returns For each the moment, on the server's clock; nothing for those that are gone.
+ */
+export async function readLives(
+  { commands, layout }: Core,
+  owners: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const action = "look whether others live";
+  const [scores, patient] = await Promise.all([
+    commands.send(action, ["ZMSCORE", layout.owners, ...owners]),
+    commands.send(action, ["HMGET", layout.patient, ...owners]),
+  ]);
+  const more = listOf(patient);
+  const lives = new Map<string, number>();
+  listOf(scores).forEach((score, i) => {
+    const owner = owners[i];
+    if (owner === undefined || score === null) return;
+    const patience = Number.parseInt(decode(more[i] ?? null)) || 0;
+    lives.set(owner, Number(decode(score)) + patience);
+  });
+  return lives;
 }

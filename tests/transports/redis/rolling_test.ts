@@ -16,7 +16,7 @@ const why = whyNoPredecessor();
 test(
   "0.1.0 and this version publish to each other, and none is lost while each is started anew",
   (server) => upgrade(server.url),
-  { reason: why },
+  { reason: why, patience: 180_000 },
 );
 
 test(
@@ -71,7 +71,7 @@ test(
       ["before", "behind", "last"].map((text) => [text, false]),
     );
   },
-  { reason: why },
+  { reason: why, patience: 180_000 },
 );
 
 test("the tables carry the layout's version, and another one is refused before anything is written", async (server) => {
