@@ -7,7 +7,7 @@ import { matchHeaders, matchTopic } from "../../virtual/mod.ts";
 import { Exchange, type ExchangeBinding, exchangeName } from "./exchange.ts";
 import { Queue } from "./queue.ts";
 
-/** What can be declared. */
+/** An exchange or a queue: both can be declared. */
 export type Entity = Exchange | Queue;
 
 /**

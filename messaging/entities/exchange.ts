@@ -20,13 +20,13 @@ export interface ExchangeOptions<T = unknown> {
   readonly autoDelete?: boolean | undefined;
   /** Whether only other exchanges may publish to it. @default {false} */
   readonly internal?: boolean | undefined;
-  /** Where its messages come from, if from other exchanges. */
+  /** The exchanges that its messages come from, if any. */
   readonly bindings?: readonly ExchangeBinding[] | undefined;
   /** The exchange that takes what no binding of this one matches; as an `Exchange` it is declared first. */
   readonly alternateExchange?: Exchange | string | undefined;
   /** The broker's own arguments. */
   readonly arguments?: FieldTable | undefined;
-  /** What checks the payloads of each queue that is made with this `exchange` and has no `schema` of its own. The broker does not know it. */
+  /** The schema of each queue that is made with this `exchange` and has no `schema` of its own. The broker does not know it. */
   readonly schema?: PayloadSchema<T> | undefined;
 }
 
@@ -67,13 +67,13 @@ export class Exchange<T = unknown> implements ExchangeDeclaration {
   readonly autoDelete: boolean;
   /** Whether only other exchanges may publish to it. */
   readonly internal: boolean;
-  /** Where its messages come from, if from other exchanges. */
+  /** The exchanges that its messages come from, if any. */
   readonly bindings: readonly ExchangeBinding[];
   /** The exchange that takes what no binding of this one matches. */
   readonly alternateExchange: Exchange | string | undefined;
   /** The broker's own arguments. */
   readonly arguments: FieldTable;
-  /** What checks the payloads that come from it. */
+  /** The schema that checks the payloads that come from it. */
   readonly schema: PayloadSchema<T> | undefined;
 
   /**

@@ -50,7 +50,7 @@ export interface QueueOptions<T = unknown> {
   readonly deadLetterRoutingKey?: string | undefined;
   /** The broker's own arguments; the options above win over equal ones. */
   readonly arguments?: FieldTable | undefined;
-  /** What checks the payloads of who consumes from it alone and has no `schema` of his own. The broker does not know it. @default {its exchange's} */
+  /** The schema of consumers of this queue alone that have none of their own. The broker does not know it. @default {its exchange's} */
   readonly schema?: PayloadSchema<T> | undefined;
 }
 
@@ -117,7 +117,7 @@ export class Queue<T = unknown> implements QueueDeclaration {
   readonly deadLetter: Queue | undefined;
   /** The broker's own arguments, the options above among them. */
   readonly arguments: FieldTable;
-  /** What checks its payloads. */
+  /** The schema that checks its payloads. */
   readonly schema: PayloadSchema<T> | undefined;
 
   /**

@@ -16,7 +16,7 @@ export interface Schema<T> {
   readonly "~standard": {
     /** The standard's version. */
     readonly version: 1;
-    /** Who made it. */
+    /** The library that made it. */
     readonly vendor: string;
     /** Checks and converts a value. */
     readonly validate: (
@@ -25,23 +25,23 @@ export interface Schema<T> {
   };
 }
 
-/** What a {@linkcode Schema} says: a value, or what is wrong. */
+/** The answer of a {@linkcode Schema}: a value, or what is wrong. */
 export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
 /** One thing that is wrong with a value. */
 export interface SchemaIssue {
-  /** What is wrong. */
+  /** The text of what is wrong. */
   readonly message: string;
-  /** Where: the keys from the outside in. */
+  /** The place: the keys from the outside in. */
   readonly path?:
     | readonly (PropertyKey | { readonly key: PropertyKey })[]
     | undefined;
 }
 
 /**
- * What checks and converts payloads: a Standard Schema, or a function that returns what it
+ * Checks and converts payloads: a Standard Schema, or a function that returns what it
  * makes of one, and throws where that is wrong. Either may answer with a promise.
  *
  * @typeParam T What it makes of a payload.

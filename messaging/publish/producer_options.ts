@@ -29,17 +29,17 @@ export interface ProducerOptions<T = unknown> extends PublishDefaults {
   readonly queue?: Queue<T> | string | undefined;
   /** The key to publish with. @default {""} */
   readonly routingKey?: string | undefined;
-  /** What to declare before the first message. */
+  /** Exchanges and queues to declare before the first message. */
   readonly declare?: readonly Entity[] | undefined;
   /** How payloads are written: `"json"`, `"text"`, `"bytes"`, `"yaml"`, `"msgpack"`. @default {bytes for bytes, text for text, json for all else} */
   readonly serializer?: string | undefined;
-  /** What bodies are compressed with: `"gzip"` (Kombu's name for zlib's format), `"brotli"`, `"zstd"`. @default {nothing} */
+  /** The compression of bodies: `"gzip"` (Kombu's name for zlib's format), `"brotli"`, `"zstd"`. @default {nothing} */
   readonly compression?: string | undefined;
   /** The most messages that wait for the broker's answer; further ones wait for their turn. @default {1000} */
   readonly maxInFlight?: number | undefined;
 }
 
-/** What gives a producer its type. @typeParam T What it publishes. */
+/** The queue or exchange that gives a producer its type. @typeParam T The payload's type. */
 export type TypedTarget<T> =
   | { readonly queue: Queue<T> }
   | { readonly exchange: Exchange<T> };
@@ -52,11 +52,11 @@ export interface PublishOptions extends OperationOptions {
   readonly routingKey?: string | undefined;
   /** Whether it is an error that no queue takes the message; `false` says that this is meant, and no event tells of it. @default {true to the default exchange where the broker knows its queues, else false} */
   readonly mandatory?: boolean | undefined;
-  /** What to declare first; each once a connection. */
+  /** Exchanges and queues to declare first; each once a connection. */
   readonly declare?: readonly Entity[] | undefined;
   /** How the payload is written. */
   readonly serializer?: string | undefined;
-  /** What the body is compressed with; `""` is nothing. */
+  /** The compression of the body; `""` is none. */
   readonly compression?: string | undefined;
   /** The MIME type of a payload that is a body already, a string or bytes: it is not serialized. */
   readonly contentType?: string | undefined;
@@ -90,7 +90,7 @@ export interface PublishOptions extends OperationOptions {
   readonly retry?: boolean | undefined;
 }
 
-/** Those that there are. */
+/** The options that there are. */
 export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   signal: true,
   timeout: true,
@@ -174,7 +174,7 @@ export const DEFAULTS: readonly (keyof PublishDefaults)[] = [
   "retry",
 ];
 
-/** Those that there are. */
+/** The options that there are. */
 export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
   "connection.producer",
   {

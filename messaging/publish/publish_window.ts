@@ -22,7 +22,7 @@ interface Waiting {
 /** So often a tight loop over `publish` lets the event loop turn: timers and sockets would starve. */
 const YIELD_EVERY = 256;
 
-/** What there is room for waits for nothing. */
+/** A message for which there is room waits for nothing. */
 const READY = Promise.resolve();
 
 /**

@@ -41,7 +41,7 @@ interface PublishChannel {
  *
  * Before the first message to a named exchange it looks whether that is there: on
  * RabbitMQ publishing to a missing one ends the channel with all that is in flight.
- * What was in flight when a connection was lost is published again within its
+ * A message that was in flight when a connection was lost is published again within its
  * deadline, under its message id: at least once. After a channel has failed that is
  * done on another than new messages take, so that only the culprit rejects.
  */
@@ -52,7 +52,7 @@ export class SessionPublisher {
   #declaring: Promise<void> | undefined;
   /** After a channel has ended: the messages that may be the reason. */
   readonly #suspects: Republisher;
-  /** What the broker has refused: what is like it is a suspect from the start. */
+  /** The messages that the broker has refused: one like them is a suspect from the start. */
   readonly #refused: RefusedPublishes;
   /** After a call has failed on a channel that goes on: one at a time. */
   readonly #retrying = new Line();
@@ -104,7 +104,7 @@ export class SessionPublisher {
     });
     const published = turn.taken.then((publish) => publish());
     const waiting = limits.wait(published, call, lateNow);
-    // Who waits no longer must not stay in the line, with the message.
+    // A caller that waits no longer must not stay in the line, with its message.
     return waiting.catch((error) => {
       turn.leave();
       throw error;
@@ -140,7 +140,7 @@ export class SessionPublisher {
     return !this.#refused.isEmpty && this.#refused.has(message);
   }
 
-  /** Where all goes well there is one promise beside the channel's. */
+  /** It costs one promise beside the channel's where all goes well. */
   #send(
     lane: PublishChannel,
     message: Publishing,
@@ -246,7 +246,7 @@ export class SessionPublisher {
     if (error instanceof ChannelError) await turn();
     else if (lane !== undefined && this.#lane === lane) this.#lane = undefined;
     const { limits } = this.#session;
-    // Whoever was on a channel that has ended may have been the reason.
+    // Any message on a channel that has ended may have been the reason.
     const isSuspect = error instanceof ChannelError && lane !== undefined &&
       this.#lane !== lane;
     const once = () =>

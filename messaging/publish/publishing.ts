@@ -50,7 +50,7 @@ export function checkQueue(
   );
 }
 
-/** What a Date can tell the end of, ms. */
+/** The longest delay whose end a Date can tell, ms. */
 export const MAX_DELAY: number = Number.MAX_SAFE_INTEGER;
 
 /**
