@@ -75,6 +75,7 @@ export type {
   OnFailure,
   RunOptions,
 } from "./consume/run_options.ts";
+export type { ReadFile } from "./connection/tls_files.ts";
 export type { DeleteEntityOptions } from "./connection/tables.ts";
 export type { PublishDefaults } from "./publish/producer_options.ts";
 export type {

@@ -21,6 +21,6 @@ export * from "./format.ts";
 export * from "./list.ts";
 export * from "./options.ts";
 export { parseUrl, type ParseUrlOptions } from "./parse.ts";
-export { readSharedQuery, type SharedOptions } from "./query.ts";
+export { readSharedQuery, type SharedOptions, type TlsFile } from "./query.ts";
 export type * from "../model/tls_options.ts";
 export { OptionError } from "../model/errors.ts";

@@ -13,8 +13,20 @@ export interface SharedOptions {
   readonly connectTimeout?: number | undefined;
   /** `login_method`, such as `PLAIN`. */
   readonly loginMethod?: string | undefined;
+  /** `ssl_ca_certs` and its kin, where somebody reads files. */
+  readonly tlsFiles?: readonly TlsFile[] | undefined;
   /** `insist`, which has no effect. */
   readonly insist?: boolean | undefined;
+}
+
+/** A file that a URL names for TLS. */
+export interface TlsFile {
+  /** The parameter: `ssl_ca_certs`, `ssl_certfile` or `ssl_keyfile`. */
+  readonly name: string;
+  /** The option that takes its text. */
+  readonly option: "ca" | "cert" | "key";
+  /** Where it is. */
+  readonly path: string;
 }
 
 type Reader = (name: string, value: string) => Partial<SharedOptions>;
@@ -39,7 +51,7 @@ const TLS_READERS: ReadonlyMap<string, TlsReader> = new Map<string, TlsReader>([
 ]);
 
 /** Kombu's names for files; the option that takes their text here. */
-const TLS_FILES: ReadonlyMap<string, string> = new Map([
+const TLS_FILES: ReadonlyMap<string, TlsFile["option"]> = new Map([
   ["ssl_ca_certs", "ca"],
   ["ssl_certfile", "cert"],
   ["ssl_keyfile", "key"],
@@ -67,20 +79,28 @@ export const SHARED_NAMES: readonly string[] = [
  * Reads what a URL's query says on any transport, and leaves the rest for its own.
  *
  * @param url The URL.
+ * @param options Whether there is somebody who reads the files that it names; else they are refused.
  * @returns The options, and the URL without them.
  * @throws {OptionError} If a value is bad, or says what another part of the URL says.
  */
 export function readSharedQuery(
   url: BrokerUrl,
+  options: { readonly readsFiles?: boolean | undefined } = {},
 ): { readonly shared: SharedOptions; readonly rest: BrokerUrl } {
   let shared: SharedOptions = {};
   let tls: TlsOptions | undefined;
   let ssl: boolean | undefined;
   const query: [string, string][] = [];
+  const tlsFiles: TlsFile[] = [];
   for (const [name, value] of Object.entries(url.query)) {
     // Of a Unix socket's URL the path is the socket's.
     if (name === "virtual_host" && url.scheme.endsWith("+socket")) {
       query.push([name, value]);
+      continue;
+    }
+    const option = TLS_FILES.get(name);
+    if (option !== undefined && options.readsFiles) {
+      tlsFiles.push({ name, option, path: value });
       continue;
     }
     refuseMisplaced(name);
@@ -90,6 +110,10 @@ export function readSharedQuery(
     else if (read !== undefined) shared = { ...shared, ...read(name, value) };
     else if (readTls !== undefined) tls = { ...tls, ...readTls(name, value) };
     else query.push([name, value]);
+  }
+  if (tlsFiles.length > 0) {
+    tls = { ...tls };
+    shared = { ...shared, tlsFiles };
   }
   if (ssl === false && tls !== undefined) {
     throw bad("ssl", "0", `something else beside "ssl_…", or those left out`);
@@ -110,7 +134,7 @@ function refuseMisplaced(name: string): void {
   const file = TLS_FILES.get(name);
   if (file !== undefined) {
     throw new OptionError(
-      `Cannot use "${name}" as a parameter of a URL: it names a file, and this library reads none; give its text as the option tls: { ${file}: "…" }`,
+      `Cannot use "${name}" as a parameter of a URL: it names a file, and this library reads none; give createConnection "readFile", as (path) => readFile(path, "utf8"), or its text as the option tls: { ${file}: "…" }`,
     );
   }
 }

@@ -4,6 +4,7 @@ import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import { BACKOFF, checkBackoff, FORMER_BACKOFF } from "./backoff_options.ts";
+import type { ReadFile } from "./tls_files.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, checkDuration } from "../operation_options.ts";
 import type { Transport, TransportModule } from "../../transports/transport.ts";
@@ -51,6 +52,8 @@ export interface ConnectionOptions {
     | undefined;
   /** Whether, and how, to speak TLS; in a URL it is Kombu's `ssl`. It must not contradict the URL. @default {as the scheme says} */
   readonly tls?: boolean | TlsOptions | undefined;
+  /** Reads the files that a URL names by `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`: asked before each connect for a file's text. @default {none: such a URL is refused} */
+  readonly readFile?: ReadFile | undefined;
   /** Accepted for what was written for AMQP 0-8; AMQP 0-9-1 has no such flag, and it has no effect. */
   readonly insist?: boolean | undefined;
   /** Milliseconds that connecting for the first time takes at most, further attempts included. @default {5000} */
@@ -104,6 +107,7 @@ const CONNECTION: KnownOptions = optionsOf<ConnectionOptions>(
     virtualHost: true,
     transport: "string|object|function",
     tls: true,
+    readFile: "function",
     insist: "boolean",
     connectTimeout: true,
     operationTimeout: true,

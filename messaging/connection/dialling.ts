@@ -7,6 +7,7 @@ import type {
 } from "../../transports/transport.ts";
 import { formatUrl } from "../../url/mod.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { readTlsFiles } from "./tls_files.ts";
 import { boundedPassword } from "./password.ts";
 
 /** Names of options, and of parameters of URLs, whose values nobody should read. */
@@ -36,8 +37,14 @@ export async function dialOnce(
 ): Promise<TransportConnection> {
   const { url, transportOptions } = endpoint;
   const password = boundedPassword(endpoint, limits, options);
-  const { tls, maxResponseSize, heartbeat, operationTimeout } = endpoint;
+  const { maxResponseSize, heartbeat, operationTimeout } = endpoint;
+  const { tlsFiles, readFile } = endpoint;
+  let { tls } = endpoint;
   try {
+    if (tlsFiles.length > 0 && readFile !== undefined) {
+      const read = await readTlsFiles(tlsFiles, readFile, limits, options);
+      tls = { ...(typeof tls === "object" ? tls : {}), ...read };
+    }
     return await transport.connect(url, {
       ...options,
       tls,

@@ -11,8 +11,10 @@ import {
   type FormatUrlOptions,
   parseUrlList,
   readSharedQuery,
+  type TlsFile,
 } from "../../url/mod.ts";
 import { type ConnectionOptions, DEFAULTS } from "./connection_options.ts";
+import type { ReadFile } from "./tls_files.ts";
 import { chooseTls } from "./tls_choice.ts";
 import type { UrlInput } from "./url_input.ts";
 
@@ -27,6 +29,9 @@ export interface Endpoint {
   /** What that function has given, the last of it: nobody should read it. */
   readonly passwordsGiven: readonly string[];
   readonly tls: boolean | TlsOptions | undefined;
+  /** What of that is in files, read before each connect. */
+  readonly tlsFiles: readonly TlsFile[];
+  readonly readFile: ReadFile | undefined;
   readonly connectTimeout: number;
   readonly operationTimeout: number;
   readonly heartbeat: number;
@@ -77,7 +82,10 @@ export function readEndpoints(
 }
 
 function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
-  const { shared, rest } = readSharedQuery(parsed);
+  const { readFile } = options;
+  const { shared, rest } = readSharedQuery(parsed, {
+    readsFiles: readFile !== undefined,
+  });
   const source = sourceOf(rest.scheme, options);
   const tls = chooseTls({
     scheme: source.defaults.tls ? source.secure : undefined,
@@ -109,6 +117,8 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
       : undefined,
     passwordsGiven,
     tls,
+    tlsFiles: shared.tlsFiles ?? [],
+    readFile,
     connectTimeout: shared.connectTimeout ?? options.connectTimeout ??
       DEFAULTS.connectTimeout,
     operationTimeout: options.operationTimeout ?? DEFAULTS.operationTimeout,
