@@ -9,12 +9,8 @@ import type { Kept } from "./kept.ts";
 import type { Item } from "./kept.ts";
 import { MemoryQueue } from "./queue.ts";
 
-/** Somebody who waits for messages of some queues. */
-export interface Waiter {
-  readonly queues: readonly string[];
-  /** Called once: look again. */
-  wake(): void;
-}
+/** Called with a queue that may have something, or that is no more. */
+type Listener = (queue: string) => void;
 
 /** When a message may be delivered, and how often it was. */
 type Times = Pick<Item, "dueAt" | "expiresAt" | "deliveryCount">;
@@ -47,10 +43,10 @@ export class MemoryBroker {
   readonly #timed = new Heap<Appointment>(isSooner);
   /** Queues with expired messages that wait to be carried away. */
   readonly #withExpired = new Set<MemoryQueue>();
-  readonly #waiting = new Map<string, Set<Waiter>>();
+  /** By queue, in the order of their turn. */
+  readonly #listeners = new Map<string, Listener[]>();
   /** What is in quarantine, by queue and number. */
   readonly #aside = new Map<string, Map<string, Item>>();
-  #waiterCount = 0;
   #sequence = 0;
   #stopTimer: (() => void) | undefined;
   #timerAt = Infinity;
@@ -150,36 +146,37 @@ export class MemoryBroker {
     return undefined;
   }
 
-  /** Calls a waiter when one of its queues may have something. */
-  wait(waiter: Waiter): void {
-    for (const queue of waiter.queues) {
-      const waiting = this.#waiting.get(queue);
-      if (waiting === undefined) this.#waiting.set(queue, new Set([waiter]));
-      else waiting.add(waiter);
-    }
-    this.#waiterCount++;
+  /** Calls a listener, in its turn, when a queue may have something. */
+  listen(queue: string, listener: Listener): void {
+    const listeners = this.#listeners.get(queue);
+    if (listeners === undefined) {
+      this.#listeners.set(queue, [listener]);
+    } else listeners.push(listener);
     this.#arm();
   }
 
-  /** Forgets a waiter. */
-  forget(waiter: Waiter): void {
-    let known = false;
-    for (const queue of waiter.queues) {
-      const waiting = this.#waiting.get(queue);
-      if (waiting?.delete(waiter)) known = true;
-      if (waiting?.size === 0) this.#waiting.delete(queue);
-    }
-    if (known && --this.#waiterCount === 0) this.#disarm();
+  /** Forgets a listener: what it was told of and has not taken is the next one's. */
+  forget(name: string, listener: Listener): void {
+    const listeners = this.#listeners.get(name);
+    const place = listeners?.indexOf(listener) ?? -1;
+    if (listeners === undefined || place < 0) return;
+    listeners.splice(place, 1);
+    if (listeners.length === 0) {
+      this.#listeners.delete(name);
+      if (this.#listeners.size === 0) this.#disarm();
+    } else if ((this.#queues.get(name)?.size ?? 0) > 0) this.#wakeFor(name);
   }
 
   #wakeFor(queue: string): void {
-    const waiting = this.#waiting.get(queue);
-    if (waiting === undefined) return;
-    for (const waiter of waiting) {
-      this.forget(waiter);
-      waiter.wake();
-      return;
+    const listeners = this.#listeners.get(queue);
+    if (listeners === undefined) return;
+    const first = listeners[0];
+    if (first === undefined) return;
+    if (listeners.length > 1) {
+      listeners.shift();
+      listeners.push(first);
     }
+    first(queue);
   }
 
   #addQueue({ name, arguments: declared }: QueueDeclaration): void {
@@ -204,10 +201,7 @@ export class MemoryBroker {
     for (const moments of [this.#expiring, this.#timed]) {
       if (moments.size > most) moments.keep((each) => !each.queue.deleted);
     }
-    for (const waiter of this.#waiting.get(name) ?? []) {
-      this.forget(waiter);
-      waiter.wake();
-    }
+    for (const listener of [...this.#listeners.get(name) ?? []]) listener(name);
     return queue.purge();
   }
 
@@ -265,6 +259,7 @@ export class MemoryBroker {
       if (queue.deleted || queue.wakeAt !== at) continue;
       queue.wakeAt = Infinity;
       this.#pass(queue);
+      this.#wakeFor(queue.name);
     }
   }
 
@@ -286,13 +281,13 @@ export class MemoryBroker {
 
   /** Sees to it that waiters are woken when time alone brings them something. */
   #arm(): void {
-    if (this.#waiterCount === 0) return;
+    if (this.#listeners.size === 0) return;
     const next = this.#timed.first?.at ?? Infinity;
     if (next >= this.#timerAt) return;
     this.#disarm();
     this.#timerAt = next;
     const delay = Math.max(0, Math.ceil(next - this.#clock.now()));
-    this.#stopTimer = this.#clock.timer(() => this.#wakeAll(), delay);
+    this.#stopTimer = this.#clock.timer(() => this.#onTime(), delay);
   }
 
   #disarm(): void {
@@ -301,16 +296,12 @@ export class MemoryBroker {
     this.#timerAt = Infinity;
   }
 
-  /** Everyone looks again: an expired message may be carried away by anyone. */
-  #wakeAll(): void {
+  /** An expired message may be carried away by anyone who looks. */
+  #onTime(): void {
     this.#disarm();
-    const waiters = new Set<Waiter>();
-    for (const waiting of this.#waiting.values()) {
-      for (const waiter of waiting) waiters.add(waiter);
-    }
-    for (const waiter of waiters) {
-      this.forget(waiter);
-      waiter.wake();
-    }
+    this.#passDue();
+    const [any] = this.#listeners.keys();
+    if (this.#withExpired.size > 0 && any !== undefined) this.#wakeFor(any);
+    this.#arm();
   }
 }

@@ -7,6 +7,7 @@ import type {
   PutResult,
   QuarantinedItem,
   QuarantineStore,
+  QueueNotifier,
   Reservation,
   Reserved,
   ReserveOptions,
@@ -20,7 +21,7 @@ import type {
 } from "../store/store.ts";
 import { copyOf } from "../../model/copies.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
-import type { MemoryBroker, Waiter } from "./broker.ts";
+import type { MemoryBroker } from "./broker.ts";
 import { Kept } from "./kept.ts";
 import { Held, MemoryReservation } from "./reservation.ts";
 import type { Item } from "./kept.ts";
@@ -68,6 +69,17 @@ export class MemoryStore implements Store, MessageStore {
   readonly topology: TopologyStore = {
     read: this.#read.bind(this),
     apply: this.#apply.bind(this),
+  };
+  readonly notifier: QueueNotifier = {
+    listen: (queue, onNews) => {
+      this.#broker.listen(queue, onNews);
+      const forget = () => this.#broker.forget(queue, onNews);
+      const callOff = this.#lifeline.onEnd(forget);
+      return () => {
+        callOff();
+        forget();
+      };
+    },
   };
   readonly quarantine: QuarantineStore = {
     add: this.#setAside.bind(this),
@@ -205,18 +217,14 @@ export class MemoryStore implements Store, MessageStore {
       const until = this.#clock.now() + options.wait;
       const { signal } = options;
       let isDone = false;
-      const waiter: Waiter = {
-        queues: wants.map(({ queue }) => queue),
-        // A microtask later: messages that are put in one go are taken in one.
-        wake: () =>
-          queueMicrotask(() => {
-            if (isDone) return;
-            const reserved = this.#take(wants);
-            if (reserved === undefined) return this.#broker.wait(waiter);
-            done();
-            resolve(reserved);
-          }),
-      };
+      // A microtask later: messages that are put in one go are taken in one.
+      const listener = () =>
+        queueMicrotask(() => {
+          const reserved = isDone ? undefined : this.#take(wants);
+          if (reserved === undefined) return;
+          done();
+          resolve(reserved);
+        });
       const unwatch = this.#lifeline.limits.watch(
         { signal, deadline: until },
         (reason) => {
@@ -233,9 +241,9 @@ export class MemoryStore implements Store, MessageStore {
         unwatch();
         forget();
         isDone = true;
-        this.#broker.forget(waiter);
+        for (const { queue } of wants) this.#broker.forget(queue, listener);
       };
-      this.#broker.wait(waiter);
+      for (const { queue } of wants) this.#broker.listen(queue, listener);
     });
   }
 

@@ -135,6 +135,7 @@ export function withTopology(store: Store): StoreWithTopology {
     capabilities: store.capabilities,
     closed: store.closed,
     messages,
+    notifier: store.notifier,
     topology,
     presence: store.presence,
     broadcasts: store.broadcasts,

@@ -3,6 +3,7 @@ import type { Clock } from "../../async/clock.ts";
 import { ChannelError } from "../../model/errors.ts";
 import type {
   MessageStore,
+  QueueNotifier,
   Reservation,
   Reserved,
   ReserveWant,
@@ -40,11 +41,17 @@ export class Loop {
   #wanted: ReadonlySet<string> | undefined;
   #abort = new AbortController();
   #parked: (() => void) | undefined;
+  readonly #notifier: QueueNotifier | undefined;
+  /** Where there is a notifier: the queues that may have something, and those with room for it. */
+  readonly #ready = new Set<string>();
+  /** What ends listening, by queue: to those alone that there is room for. */
+  readonly #listening = new Map<string, () => void>();
 
   /** Makes an idle loop; `grace` is how much longer than its wait the store may take to answer, ms. */
   constructor(store: Store, clock: Clock, grace: number, host: LoopHost) {
     this.#limits = store.limits;
     this.#messages = store.messages;
+    this.#notifier = store.notifier;
     this.#clock = clock;
     this.#grace = grace;
     this.#host = host;
@@ -73,7 +80,7 @@ export class Loop {
     const index = sharing?.indexOf(subscription) ?? -1;
     if (sharing === undefined || index < 0) return;
     sharing.splice(index, 1);
-    if (sharing.length === 0) this.#subscriptions.delete(subscription.queue);
+    if (sharing.length === 0) this.#dropQueue(subscription.queue);
     this.#count--;
     this.#interrupt();
     await this.#taking;
@@ -82,7 +89,31 @@ export class Loop {
 
   /** A subscription of this queue has room again. */
   wake(queue: string): void {
+    if (this.#notifier !== undefined) return this.#listen(queue);
     if (this.#wanted?.has(queue) !== true) this.#interrupt();
+  }
+
+  /** There is room for what a queue has, and may get. */
+  #listen(queue: string): void {
+    if (!this.#subscriptions.has(queue)) return;
+    if (!this.#listening.has(queue)) {
+      const end = this.#notifier?.listen(queue, this.#onNews) ?? (() => {});
+      this.#listening.set(queue, end);
+    }
+    this.#onNews(queue);
+  }
+
+  /** Not at once: what comes in one go is taken in one. */
+  readonly #onNews = (queue: string): void => {
+    if (this.#ready.has(queue)) return; // it is awake
+    this.#ready.add(queue);
+    this.#parked?.();
+  };
+
+  #listenNoMore(queue: string): void {
+    this.#ready.delete(queue);
+    this.#listening.get(queue)?.();
+    this.#listening.delete(queue);
   }
 
   #interrupt(): void {
@@ -115,19 +146,32 @@ export class Loop {
   }
 
   #wants(): ReserveWant[] {
-    const { reserveCount } = this.#limits;
     const wants: ReserveWant[] = [];
-    for (const [queue, sharing] of this.#subscriptions) {
-      let room = 0;
-      for (const subscription of sharing) room += subscription.takes;
-      if (room > 0) wants.push({ queue, limit: Math.min(room, reserveCount) });
+    if (this.#notifier === undefined) {
+      for (const [queue, sharing] of this.#subscriptions) {
+        const limit = this.#roomOf(sharing);
+        if (limit > 0) wants.push({ queue, limit });
+      }
+      return wants;
     }
+    for (const queue of this.#ready) {
+      const limit = this.#roomOf(this.#subscriptions.get(queue) ?? []);
+      if (limit > 0) wants.push({ queue, limit });
+      else this.#listenNoMore(queue);
+    }
+    this.#ready.clear();
     return wants;
+  }
+
+  #roomOf(sharing: readonly StoreSubscription[]): number {
+    let room = 0;
+    for (const subscription of sharing) room += subscription.takes;
+    return Math.min(room, this.#limits.reserveCount);
   }
 
   /** Asks the store; `undefined` if it has to be asked anew. Never rejects. */
   async #take(wants: readonly ReserveWant[]): Promise<Reserved | undefined> {
-    const wait = this.#limits.reserveWait;
+    const wait = this.#notifier === undefined ? this.#limits.reserveWait : 0;
     const { signal } = this.#abort;
     this.#wanted = new Set(wants.map(({ queue }) => queue));
     try {
@@ -137,6 +181,7 @@ export class Loop {
         deadline: this.#clock.now() + wait + this.#grace,
       });
       this.#heard(wants);
+      if (this.#notifier !== undefined) this.#lookAgain(wants, reserved);
       for (const queue of reserved.missing) this.#endMissing(queue);
       for (const [queue, error] of reserved.failed ?? []) {
         this.#endFailed(queue, error);
@@ -145,9 +190,20 @@ export class Loop {
     } catch (error) {
       // Aborted: something changed.
       if (!signal.aborted) this.#lose(wants, error);
+      else for (const { queue } of wants) this.#ready.add(queue);
       return undefined;
     } finally {
       this.#wanted = undefined;
+    }
+  }
+
+  /** A queue that gave something may have more; and where something had expired, so may others. */
+  #lookAgain(wants: readonly ReserveWant[], { reservations }: Reserved): void {
+    let last = "";
+    for (const { queue, expired } of reservations) {
+      if (queue === last && !expired) continue;
+      this.#ready.add(expired ? wants[0]?.queue ?? queue : queue);
+      last = queue;
     }
   }
 
@@ -251,6 +307,7 @@ export class Loop {
   #dropQueue(queue: string): readonly StoreSubscription[] {
     const sharing = this.#subscriptions.get(queue) ?? [];
     this.#subscriptions.delete(queue);
+    this.#listenNoMore(queue);
     this.#count -= sharing.length;
     return sharing;
   }

@@ -27,6 +27,11 @@ export interface Store extends AsyncDisposable {
   /** The messages in its queues. */
   readonly messages: MessageStore;
   /**
+   * Tells when a queue may have something. Where it is there, the library never lets
+   * `reserve` wait, and asks for those queues alone of which something was told.
+   */
+  readonly notifier?: QueueNotifier | undefined;
+  /**
    * The tables of exchanges, queues, bindings and consumers, where the broker keeps them.
    * Without it the library keeps those of each connection, which nobody else sees, and
    * tells `queues` of its queues.
@@ -115,6 +120,20 @@ export interface MessageStore {
    * parked elsewhere.
    */
   redrives?(reservation: Reservation, options?: CallOptions): Promise<boolean>;
+}
+
+/** Tells when there may be something to reserve. */
+export interface QueueNotifier {
+  /**
+   * Listens to a queue, from which something may be reserved already: each time that it may
+   * have something more, or is deleted, one of those who listen to it is called, and where
+   * one of them ends and leaves something, the next. What has expired is told to any.
+   *
+   * @param queue The queue.
+   * @param onNews Called with the queue. Must not throw, nor call the store at once.
+   * @returns What ends it.
+   */
+  listen(queue: string, onNews: (queue: string) => void): () => void;
 }
 
 /** The tables of a store. */

@@ -54,13 +54,13 @@ async function looksBeside(
   const plain = await declare(broker, "plain", {});
   const before = clock.looks;
   for (let i = 0; i < 100; i++) {
-    const waiter = { queues: ["plain"], wake: () => {} };
-    broker.wait(waiter);
+    const listener = () => {};
+    broker.listen("plain", listener);
     assert(broker.routes !== "");
     broker.put(plain, KEPT);
     assertEquals(plain.take()?.message, KEPT);
     assertEquals(broker.takeExpired(), undefined);
-    broker.forget(waiter);
+    broker.forget("plain", listener);
   }
   return clock.looks - before;
 }
@@ -97,8 +97,8 @@ Deno.test("memory: messages of many queues expire each in its time, and what nob
   put("a", 15); // behind the one that lives longer: it goes with it
   const seen: string[] = [];
   let woken = 0;
+  broker.listen("none", () => woken++);
   for (let time = 0; time <= 40; time += 5) {
-    broker.wait({ queues: ["none"], wake: () => woken++ });
     for (
       let gone = broker.takeExpired();
       gone !== undefined;
