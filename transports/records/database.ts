@@ -1,9 +1,18 @@
 import { Batcher } from "../../async/batcher.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { invalidOption } from "../../url/options.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { after } from "./ids.ts";
-import type { Draft, Fields, Range, Records, Row, Written } from "./records.ts";
+import type {
+  Draft,
+  Fields,
+  Range,
+  Records,
+  RecordsLimits,
+  Row,
+  Written,
+} from "./records.ts";
 
 /** A record whose fields were read. */
 export type FullRow = Row & { readonly fields: Fields };
@@ -26,8 +35,9 @@ export class Database {
   readonly #limits: Limits;
   readonly #writes: Batcher<Draft, Written>;
 
-  /** Makes one over the verbs; `limits` watches the calls. */
+  /** Makes one over the verbs; `limits` watches the calls. Throws where the database's own cannot be used. */
   constructor(records: Records, limits: Limits) {
+    checkLimits(records.limits);
     this.#records = records;
     this.#limits = limits;
     const { writeCount, writeBytes, writesAtOnce } = records.limits;
@@ -134,9 +144,12 @@ export class Database {
   async #writeAll(
     drafts: readonly Draft[],
   ): Promise<readonly (Written | Promise<Written>)[]> {
-    const written = await this.#records.write(drafts, {
-      action: "write records",
-    });
+    const [first] = drafts;
+    const isOne = drafts.every(({ action }) => action === first?.action);
+    const action = isOne && first !== undefined
+      ? first.action
+      : "write records";
+    const written = await this.#records.write(drafts, { action });
     return drafts.map(({ id }, i) =>
       written[i] ??
         Promise.reject(new Error(`"${id}" was written with no result`))
@@ -150,6 +163,16 @@ export class Database {
     options?: CallOptions,
   ): Promise<Written> {
     return this.write({ id, revision, fields: undefined, action }, options);
+  }
+}
+
+/** Each limit is a number over zero; one that is Infinity, or an odd count, does no harm. */
+function checkLimits(limits: RecordsLimits): void {
+  for (const [name, value] of Object.entries(limits)) {
+    if (value === undefined || (typeof value === "number" && value > 0)) {
+      continue;
+    }
+    throw invalidOption(`limits.${name}`, value, "a number over 0");
   }
 }
 

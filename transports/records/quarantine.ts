@@ -1,11 +1,15 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Database, FullRow, WrittenRecord } from "./database.ts";
-import { QUARANTINE, rangeOf, readMessageId } from "./ids.ts";
+import { after, QUARANTINE, rangeOf, readMessageId } from "./ids.ts";
 import type { Putter } from "./putter.ts";
+import type { Range } from "./records.ts";
 import type { RecordReservation } from "./reservation.ts";
 
-/** How many messages are put back at once. */
-const MAX_AT_ONCE = 10_000;
+/** How many messages are read and put back at once: each may be as large as a record can be. */
+const PAGE = 100;
+
+/** The purpose of that, for errors. */
+const PUT_BACK = "put a message back";
 
 /** Messages that cannot be read, or not be written again: a copy of each, where no consumer looks. */
 export class Quarantine {
@@ -42,20 +46,21 @@ export class Quarantine {
     limit: number,
     options?: CallOptions,
   ): Promise<readonly FullRow[]> {
-    const [start, end] = rangeOf(queue);
-    const rows = await this.#database.list(
-      `list the quarantine of queue "${queue}"`,
-      {
-        start: QUARANTINE + start,
-        end: QUARANTINE + end,
-        limit,
-        withFields: true,
-      },
-      options,
-    );
+    const [start, end] = rangeOfCopies(queue);
+    return await this.#list(queue, { start, end, limit }, options);
+  }
+
+  async #list(
+    queue: string,
+    range: Pick<Range, "start" | "end" | "limit">,
+    options?: CallOptions,
+  ): Promise<FullRow[]> {
+    const action = `list the quarantine of queue "${queue}"`;
+    const whole = { ...range, withFields: true };
+    const rows = await this.#database.list(action, whole, options);
     return rows.flatMap(({ id, revision, fields }) =>
       fields === undefined ? [] : [{ id, revision, fields }]
-    ).sort((a, b) => timeOf(a) - timeOf(b));
+    ).sort(byTime);
   }
 
   /** Puts messages of a queue back: those with these ids, or all. Returns what lies in the queue now. */
@@ -64,14 +69,48 @@ export class Quarantine {
     ids: readonly string[] | undefined,
     options?: CallOptions,
   ): Promise<readonly WrittenRecord[]> {
-    const wanted = ids && new Set(ids);
     const back: WrittenRecord[] = [];
-    for (const row of await this.list(queue, MAX_AT_ONCE, options)) {
-      if (wanted?.has(row.id) === false) continue;
-      const written = await this.#putBack(queue, row, options);
-      if (written !== undefined) back.push(written);
+    const pages = ids === undefined
+      ? this.#pages(queue, options)
+      : this.#named(queue, ids, options);
+    for await (const rows of pages) {
+      const written = await Promise.all(
+        rows.map((row) => this.#putBack(queue, row, options)),
+      );
+      for (const each of written) if (each !== undefined) back.push(each);
     }
     return back;
+  }
+
+  /** All that there are. */
+  async *#pages(
+    queue: string,
+    options?: CallOptions,
+  ): AsyncIterable<readonly FullRow[]> {
+    const [first, end] = rangeOfCopies(queue);
+    for (let start = first;;) {
+      const range = { start, end, limit: PAGE };
+      const rows = await this.#list(queue, range, options);
+      const last = rows.reduce((id, row) => row.id > id ? row.id : id, start);
+      yield rows;
+      if (rows.length < PAGE) return;
+      start = after(last);
+    }
+  }
+
+  /** Those with these ids that are there. */
+  async *#named(
+    queue: string,
+    ids: readonly string[],
+    options?: CallOptions,
+  ): AsyncIterable<readonly FullRow[]> {
+    const [start, end] = rangeOfCopies(queue);
+    const ours = ids.filter((id) => id >= start && id < end);
+    for (let i = 0; i < ours.length; i += PAGE) {
+      const page = ours.slice(i, i + PAGE);
+      const rows = await this.#database.read(PUT_BACK, page, options);
+      yield rows.toSorted(byTime);
+    }
   }
 
   /** Writes it to the end of its queue; the copy goes last. */
@@ -83,16 +122,25 @@ export class Quarantine {
     const level = Number(row.id.split("/")[3]);
     const priority = Number.isNaN(level) ? 0 : 9 - level;
     const id = this.#putter.idAtEnd(queue, priority, 0, undefined);
-    const action = "put a message back";
     const { fields } = row;
-    const draft = { id, revision: undefined, fields, action };
+    const draft = { id, revision: undefined, fields, action: PUT_BACK };
     const written = await this.#database.write(draft, options);
     if (written.type === "refused") throw written.error;
     if (written.type === "conflict") return undefined;
-    const removed = await this.#database.remove(action, row);
+    const removed = await this.#database.remove(PUT_BACK, row);
     if (removed.type === "refused") throw removed.error;
     return { id, revision: written.revision };
   }
+}
+
+function rangeOfCopies(queue: string): readonly [string, string] {
+  const [start, end] = rangeOf(queue);
+  return [QUARANTINE + start, QUARANTINE + end];
+}
+
+/** The oldest first. */
+function byTime(a: FullRow, b: FullRow): number {
+  return timeOf(a) - timeOf(b);
 }
 
 function timeOf({ id }: FullRow): number {

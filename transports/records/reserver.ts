@@ -38,6 +38,8 @@ export class Reserver {
   readonly #taker: Taker;
   readonly #feed: Feed;
   readonly #notifier: Notifier;
+  /** Takes that nobody waits for any more. */
+  readonly #late = new Set<Promise<void>>();
   #topologyIsOld = false;
   #sweptAt = -Infinity;
   #waitedAt = -Infinity;
@@ -76,7 +78,7 @@ export class Reserver {
       for (;;) {
         listener.isNotified = false;
         this.#check();
-        const reserved = await this.#take(wants, wait > 0);
+        const reserved = await this.#takeWithin(wants, options);
         if (signal?.aborted) {
           await unacked.release(reserved.reservations);
           throw signal.reason;
@@ -125,9 +127,29 @@ export class Reserver {
     return await this.#context.leases.sweep(ttl, options);
   }
 
-  /** Waits until no call waits any more. */
-  drained(): Promise<void> {
-    return this.#notifier.empty();
+  /** Waits until no call waits any more, and nothing more is taken. */
+  async drained(): Promise<void> {
+    await this.#notifier.empty();
+    await Promise.all(this.#late);
+  }
+
+  /** Takes no longer than a call's limits allow; what is taken after that goes back. */
+  async #takeWithin(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    const { lifeline, unacked } = this.#context;
+    const taking = this.#take(wants, options.wait > 0);
+    try {
+      return await lifeline.wait("take messages", options, taking);
+    } catch (error) {
+      const givingBack = taking
+        .then(({ reservations }) => unacked.release(reservations))
+        .catch(() => {}) // its lease ends
+        .then(() => void this.#late.delete(givingBack));
+      this.#late.add(givingBack);
+      throw error;
+    }
   }
 
   async #take(
