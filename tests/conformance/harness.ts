@@ -12,7 +12,7 @@ export interface Harness extends AsyncDisposable {
   readonly largestBody?: number | undefined;
   /** Why messages may come in another order than they were published, and what is put back in any place; leaves out the cases about that. */
   readonly unordered?: string | undefined;
-  /** Restarts the broker; turns on the cases about recovery. */
+  /** Restarts the broker; turns on the cases about recovery. A database in this process has nothing to restart. */
   readonly restart?: (() => Promise<void>) | undefined;
   /**
    * Starts a process that calls `runKilled` of this suite with a harness like this one

@@ -3,8 +3,13 @@
  * without a test runner. Each case connects to a real broker, declares under names of
  * its own, and removes what it made.
  *
+ * Most cases wait, for a database to write or for a time to pass: they may run in several
+ * processes at once, each on a part of them. On memory they take a minute, on a database
+ * that waits for its disk two to six.
+ *
  * @example With Deno's test runner
  * ```ts ignore
+ * import { createConnection } from "@dashi/mq";
  * import { CONFORMANCE_CASES, whyNot } from "@dashi/mq/conformance";
  * import { createTransport } from "./my_transport/mod.ts";
  *
@@ -13,8 +18,13 @@
  *   url: "mine://localhost/",
  *   async [Symbol.asyncDispose]() {},
  * };
+ * const { transport, url } = harness;
+ * const connection = createConnection(url, { transport });
+ * await connection.connect();
+ * const { capabilities } = connection;
+ * await connection.close();
  * for (const each of CONFORMANCE_CASES) {
- *   const reason = whyNot(each, harness, CAPABILITIES);
+ *   const reason = whyNot(each, harness, capabilities);
  *   const name = reason === undefined ? each.name : `${each.name} (${reason})`;
  *   Deno.test({ name, ignore: reason !== undefined, fn: () => each.run(harness) });
  * }

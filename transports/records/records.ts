@@ -10,8 +10,10 @@ export interface Row {
   readonly id: string;
   /**
    * Another text after each write. It begins with how often the record was written, in
-   * decimal digits, since it was made: `3`, or `3-` and more. An odd number is a message
-   * that lies ready, an even one a message that is taken: so names alone tell which.
+   * decimal digits, since it was made: `1`, then `2`, or `2-` and more. A record that was
+   * removed and is made again may begin anew. The database only counts: the library
+   * writes so that an odd number is a message that lies ready, and an even one a message
+   * that is taken.
    */
   readonly revision: string;
   /** `undefined` where they were not asked for. */
@@ -22,16 +24,17 @@ export interface Row {
 export interface Draft {
   /** Its name. */
   readonly id: string;
-  /** The revision that it must have for this; `undefined`: there must be no such record. */
+  /** The revision that it must have for this; `undefined`: there must be no such record, and `fields` are given. */
   readonly revision: string | undefined;
   /** Its fields from now on; `undefined` removes it. */
   readonly fields: Fields | undefined;
-  /** The purpose, for error texts: follows `Cannot `. */
+  /** The purpose of this one, for the error of a draft that is refused: follows `Cannot `. */
   readonly action: string;
 }
 
 /** The result of one draft. */
 export type Written =
+  /** The revision from now on; of a removal it is not looked at. */
   | { readonly type: "written"; readonly revision: string }
   /** The record has another revision, or is there already, or not any more: no error, for somebody was faster. */
   | { readonly type: "conflict" }
@@ -44,15 +47,15 @@ export interface Range {
   readonly start: string;
   /** The id before which the range ends. */
   readonly end: string;
-  /** The most rows. */
+  /** The most rows: a whole number. */
   readonly limit: number;
   /** Whether the fields are wanted; names and revisions always are. */
   readonly withFields: boolean;
 }
 
-/** Limits of one call, and its purpose. */
+/** Limits of one call, and its purpose. `write` gets no limits: the library watches them itself. */
 export interface RecordsCall extends CallOptions {
-  /** The purpose, for error texts: follows `Cannot `. */
+  /** The purpose, for the error of a call that fails whole: follows `Cannot `. */
   readonly action: string;
 }
 
@@ -65,9 +68,13 @@ export type OnChange = (
 
 /** The limits of a database. */
 export interface RecordsLimits {
-  /** The largest record, bytes of its fields in JSON. Three quarters of it are left for a message's body. */
+  /** The largest record, bytes of its fields in JSON. Three quarters of it are left for a message's body; a larger one is refused by the library. */
   readonly recordBytes: number;
-  /** How long what a connection took stays its own when it is not heard of, ms. @default {30000} */
+  /**
+   * How long what a connection took stays its own when it is not heard of, ms. It is
+   * renewed after a third of that, so a shorter one costs writes. The suite wants what a
+   * killed process held within ten seconds: 3000 fits. @default {30000}
+   */
   readonly lease?: number | undefined;
   /** The most records of one `write`. @default {1000} */
   readonly writeCount?: number | undefined;
@@ -75,7 +82,7 @@ export interface RecordsLimits {
   readonly writeBytes?: number | undefined;
   /** The most calls of `write` under way at once. @default {2} */
   readonly writesAtOnce?: number | undefined;
-  /** How often a waiting consumer looks for messages where there is no `watch`, ms. @default {50} */
+  /** How often a connection with waiting consumers looks for messages where there is no `watch`, ms: one `list` for each queue. @default {50} */
   readonly poll?: number | undefined;
 }
 
@@ -84,9 +91,15 @@ export interface RecordsLimits {
  * that holds only if the record is still what it was.
  *
  * The verbs may be called at the same time. Each rejects with a `MessagingError`, within
- * the call's limits; a call without limits ends in bounded time all the same. If the
- * database cannot be used any more `closed` settles as lost, too, and the library opens
- * another.
+ * the call's limits. `outcome` says whether a write that failed may have left:
+ * `"not-sent"` where it cannot, as for a lock that was not had. A call without limits ends
+ * in bounded time all the same: give it some seconds more than the `operationTimeout` of
+ * the connection's options, so that the caller's own time ends first. If the database
+ * cannot be used any more `closed` settles as lost, too, and the library opens another.
+ *
+ * A database that answers in the same turn of the event loop, as SQLite in this process,
+ * waits a turn in each verb (a timer of 0 ms, or `setImmediate`): a loop over promises
+ * that are always settled leaves timers and sockets no turn.
  */
 export interface Records extends AsyncDisposable {
   /** Its limits. */
@@ -95,11 +108,11 @@ export interface Records extends AsyncDisposable {
   readonly isPersistent: boolean;
   /** Settles once, when it can no longer be used. Never rejects. */
   readonly closed: Promise<CloseReason>;
-  /** The time that all go by who share the database, ms since 1970. */
+  /** The time that all go by who share the database, ms since 1970: its own, or `clock.wall()` of the options of `open`. */
   now(): number;
   /** Lists a range of ids, in their order. */
   list(range: Range, call: RecordsCall): Promise<readonly Row[]>;
-  /** Reads records with their fields; those that are not there are left out. */
+  /** Reads records with their fields, in any order; those that are not there are left out. No id is twice among them, nor are there more than some thousands. */
   read(ids: readonly string[], call: RecordsCall): Promise<readonly Row[]>;
   /** Writes each that still has its revision: one result for each draft, in their order. No id is twice among them. */
   write(

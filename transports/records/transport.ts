@@ -13,7 +13,12 @@ export interface RecordsTransportOptions {
   readonly name: string;
   /** The defaults of its URLs. */
   readonly defaults?: UrlDefaults | undefined;
-  /** Connects once: the library retries. */
+  /**
+   * Connects once: the library retries, unless the error's `retryable` is `false`, as of
+   * a `PreconditionFailedError` for a file that is no database. Parameters of the URL are in
+   * `url.query`, options of the caller in `options.transportOptions`: refuse what you do
+   * not know by an `OptionError`.
+   */
   open(url: BrokerUrl, options: ConnectOptions): Promise<Records>;
 }
 
