@@ -6,6 +6,9 @@ import { assertNothingLeft, resources } from "../support/leaks.ts";
 import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
 
+const CHILD = new URL("requests_child.ts", import.meta.url).pathname;
+const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
+
 /** How many are asked at once. */
 const COUNT = 200;
 
@@ -64,6 +67,54 @@ onEach(
       await channel.deleteQueue(queue.name);
       await direct.close();
       for (const each of proxies) await each[Symbol.asyncDispose]();
+    }
+    await assertNothingLeft(before);
+  },
+);
+
+onEach(
+  "a request whose handler's process is killed is answered by another (row 16)",
+  async (given) => {
+    const before = resources();
+    // Redis waits for the end of a lease, which is half a minute without this.
+    const url = given.startsWith("redis:")
+      ? `${given}?visibility_timeout=2`
+      : given;
+    const connection = createConnection(url, { operationTimeout: 60_000 });
+    const queue = new Queue<number>(`dashi-requests-${crypto.randomUUID()}`);
+    try {
+      await connection.declare(queue);
+      const asking = Promise.all(
+        Array.from(
+          { length: 10 },
+          (_, n) =>
+            connection.request<number>(n, {
+              routingKey: queue.name,
+              timeout: 90_000,
+            }),
+        ),
+      );
+      const { signal } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "--no-check", "--config", CONFIG, CHILD].concat(
+          url,
+          queue.name,
+        ),
+        stdin: "null",
+        stdout: "null",
+        stderr: "null",
+      }).output();
+      assertEquals(signal, "SIGKILL");
+      assert(connection.health().requests.waiting > 0);
+      const consumer = connection.consumer(queue);
+      const served = consumer.serve(({ payload }) => payload);
+      const answers = await asking;
+      assertEquals(answers, Array.from({ length: 10 }, (_, n) => n));
+      await consumer.cancel();
+      await served;
+    } finally {
+      const channel = await connection.channel();
+      await channel.deleteQueue(queue.name);
+      await connection.close({ drainTimeout: 5000 });
     }
     await assertNothingLeft(before);
   },
