@@ -46,6 +46,7 @@ import { CONSUMING } from "./consuming.ts";
 import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { DECLARING } from "./declaring.ts";
 import { DISPATCHING } from "./dispatching.ts";
+import { EXCHANGE_TYPES } from "./exchange_types.ts";
 import { EXTRAS } from "./extras.ts";
 import { GETTING } from "./getting.ts";
 import { HANDING_OVER } from "./handing_over.ts";
@@ -88,6 +89,7 @@ export type * from "../../transports/transport.ts";
 /** All cases. */
 export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...TOPOLOGY,
+  ...EXCHANGE_TYPES,
   ...ROUTING,
   ...PUBLISHING,
   ...CONSUMING,

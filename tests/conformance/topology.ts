@@ -10,51 +10,9 @@ import {
   until,
 } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
-import type {
-  ExchangeDeclaration,
-  ExchangeType,
-} from "../../transports/transport.ts";
 
 /** Declaring, looking, binding, deleting. */
 export const TOPOLOGY: readonly ConformanceCase[] = [
-  onBroker(
-    "declareExchange() of a plugin's type is unsupported, and says which types there are",
-    async (broker) => {
-      const name = unique("exchange");
-      await rejectsWith(
-        broker.channel.declareExchange(pluginsOf(name, "x-random"), soon()),
-        "unsupported",
-        name,
-        "x-random",
-        "direct, topic, fanout, headers",
-      );
-      await rejectsWith(
-        broker.channel.checkExchange(name, soon()),
-        "not-found",
-      );
-    },
-    { lacks: ["exchange-types"] },
-  ),
-  onBroker(
-    "declareExchange() of a type that no plugin has is unsupported",
-    async (broker) => {
-      const { channel } = await broker.openElsewhere();
-      const name = unique("exchange");
-      await rejectsWith(
-        channel.declareExchange(pluginsOf(name, "x-dashi-unknown"), soon()),
-        "unsupported",
-        name,
-        "x-dashi-unknown",
-        "plugin",
-      );
-      // Another connection lives on.
-      await rejectsWith(
-        broker.channel.checkExchange(name, soon()),
-        "not-found",
-      );
-    },
-    { needs: ["exchange-types"] },
-  ),
   onBroker("declareQueue() twice is declaring once", async (broker) => {
     const queue = broker.queueOf();
     await broker.channel.declareQueue(queue, soon());
@@ -432,14 +390,3 @@ export const TOPOLOGY: readonly ConformanceCase[] = [
     assert.equal(textOf(await broker.getSoon(queue)), "from elsewhere");
   }, { needs: ["shared-topology"] }),
 ];
-
-function pluginsOf(name: string, type: ExchangeType): ExchangeDeclaration {
-  return {
-    name,
-    type,
-    durable: false,
-    autoDelete: false,
-    internal: false,
-    arguments: {},
-  };
-}
