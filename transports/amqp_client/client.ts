@@ -126,8 +126,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
     } finally {
       clearTimeout(timer);
     }
-    // What came right behind the welcome has ended it: nobody would hear of that.
-    if (this.#ended !== undefined) throw this.#ended;
+    if (this.#ended !== undefined) throw this.#ended; // by what came with the welcome
     this.#isOpen = true;
     this.writer.frameMax = this.frameMax;
     this.#splitter.limit = 8 + mostFrame(

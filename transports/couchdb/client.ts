@@ -8,7 +8,7 @@ import {
   type ConnectionError,
 } from "../../model/errors.ts";
 import { ResponseTooLargeError } from "../../model/response_limit.ts";
-import { hideSecrets, maskSecrets } from "../../model/secrets.ts";
+import { hideSecrets } from "../../model/secrets.ts";
 import type { CloseReason } from "../transport.ts";
 import {
   cannotConnect,
@@ -20,11 +20,11 @@ import {
   isFatal,
   isForeign,
   readRefusal,
-  type Refusal,
   RefusedError,
   requestError,
   wordsOf,
 } from "./errors.ts";
+import { loginOf } from "./login.ts";
 import type { DialOptions } from "./options.ts";
 import { ServerTime } from "./server_time.ts";
 import type { Sender } from "./https_client.ts";
@@ -98,16 +98,9 @@ export class CouchdbClient {
       clock,
       mostSilence(dial.heartbeat, dial.operationTimeout),
     );
-    const login = dial.username === undefined
-      ? undefined
-      : basic(dial.username, password ?? "");
-    this.#headers = {
-      accept: "application/json",
-      ...(login === undefined ? {} : { authorization: login }),
-    };
-    this.#secrets = login === undefined
-      ? []
-      : [login.replace("Basic ", ""), password ?? ""];
+    const login = loginOf(dial.username, password);
+    this.#headers = { accept: "application/json", ...login.headers };
+    this.#secrets = login.secrets;
   }
 
   /**
@@ -232,7 +225,7 @@ export class CouchdbClient {
         const body = parseBody(
           await readText(response.body, controller.signal, most),
         );
-        const refusal = this.#refusal(response.status, body);
+        const refusal = readRefusal(response.status, body, this.#secrets);
         return this.lose(requestError("listen to changes", refusal));
       }
       const lines = new Lines(this.#dial.maxResponseSize, onLine);
@@ -357,19 +350,12 @@ export class CouchdbClient {
   #check(action: string, request: Request, answer: Answer): Answer {
     const { status, body } = answer;
     if (status < 400) return answer;
-    const refusal = this.#refusal(status, body);
+    const refusal = readRefusal(status, body, this.#secrets);
     if (isForeign(refusal)) {
       throw new Error(`something else answers ${status} in CouchDB's place`);
     }
     if (request.accept?.includes(status)) return answer;
     throw new RefusedError(action, refusal);
-  }
-
-  /** Whatever answers may say again what it was told. */
-  #refusal(status: number, body: unknown): Refusal {
-    const { error, reason } = readRefusal(status, body);
-    const shown = (text: string) => maskSecrets(text, this.#secrets);
-    return { status, error: shown(error), reason: shown(reason) };
   }
 
   #translate(action: string, error: unknown, first: boolean): Error {
@@ -406,9 +392,4 @@ export class CouchdbClient {
     const { origin, database } = this.#dial;
     return `${origin}/${encodeURIComponent(database)}${path}`;
   }
-}
-
-function basic(username: string, password: string): string {
-  const bytes = new TextEncoder().encode(`${username}:${password}`);
-  return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }

@@ -7,6 +7,7 @@ import {
   PreconditionFailedError,
   PublishError,
 } from "../../model/errors.ts";
+import { maskSecrets } from "../../model/secrets.ts";
 
 /** An answer of CouchDB that is an error. */
 export interface Refusal {
@@ -22,11 +23,17 @@ export interface Refusal {
  *
  * @param status The status, 400 or more.
  * @param body The body, parsed.
+ * @param secrets What is masked: whatever answers may say again what it was told.
  * @returns What it says.
  */
-export function readRefusal(status: number, body: unknown): Refusal {
+export function readRefusal(
+  status: number,
+  body: unknown,
+  secrets: readonly string[] = [],
+): Refusal {
   const given = typeof body === "object" && body !== null ? body : {};
-  const text = (value: unknown) => typeof value === "string" ? value : "";
+  const text = (value: unknown) =>
+    typeof value === "string" ? maskSecrets(value, secrets) : "";
   return {
     status,
     error: "error" in given ? text(given.error) : "",
