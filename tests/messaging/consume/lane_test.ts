@@ -1,8 +1,18 @@
 /** What a consumer holds, and what becomes of it. */
 
 import { assert, assertEquals } from "@std/assert";
-import { AccessRefusedError, createConnection, Queue } from "@dashi/mq";
+import {
+  AccessRefusedError,
+  ConnectionError,
+  createConnection,
+  Queue,
+} from "@dashi/mq";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
+import { turn } from "../../../async/turn.ts";
+import { Lane } from "../../../messaging/consume/lane.ts";
+import type { Session } from "../../../messaging/connection/session.ts";
+import type { Delivery } from "../../../model/message.ts";
+import type { Channel } from "../../../transports/transport.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import { createStoreTransport } from "../../../transports/store/mod.ts";
@@ -104,4 +114,32 @@ Deno.test("a loop with autoAck goes on though the broker refuses an ack, and not
   assert(told.refused > 0);
   told.refuses = false;
   await connection.close();
+});
+
+/** A lane on a channel that has lost its connection, of a session that has ended. */
+function lost(): Lane {
+  const error = new ConnectionError("cut", { code: "connection-lost" });
+  const channel = {
+    ack: () => Promise.reject(error),
+    closed: new Promise(() => {}),
+  } as Partial<Channel> as Channel;
+  const session = {
+    call: () => ({ signal: undefined, deadline: Infinity }),
+    retry: () => Promise.reject(error),
+  } as Partial<Session> as Session;
+  return new Lane(
+    session,
+    channel,
+    new AbortController().signal,
+    false,
+    Infinity,
+  );
+}
+
+const DELIVERY = { deliveryTag: 1, queue: "q" } as unknown as Delivery;
+
+Deno.test("an ack that nobody waits for may fail for good, and rejects nothing", async () => {
+  lost().settleTaken(DELIVERY);
+  // What is rejected and not handled would end the test.
+  for (let i = 0; i < 3; i++) await turn();
 });

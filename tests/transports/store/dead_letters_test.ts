@@ -6,7 +6,9 @@ import {
   ChannelError,
   ConnectionError,
   NotFoundError,
+  PublishError,
 } from "../../../model/errors.ts";
+import { turn } from "../../../async/turn.ts";
 import type { Publishing } from "../../../model/message.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { TestClock } from "../../support/clock.ts";
@@ -168,3 +170,66 @@ for (
     await connection[Symbol.asyncDispose]();
   });
 }
+
+Deno.test("a dead letter for whose additions there is no room is put without them, once, and not into quarantine", async () => {
+  const clock = new TestClock();
+  const broker = new MemoryBroker(clock);
+  const opened = await open(
+    (inner) => ({
+      messages: {
+        put(items, options) {
+          const isLarge = items.some(({ queue, message }) =>
+            queue === "dead" &&
+            message.properties.headers?.["x-death"] !== undefined
+          );
+          if (!isLarge) return inner.messages.put(items, options);
+          return Promise.reject(
+            new PublishError("too large", { code: "message-too-large" }),
+          );
+        },
+      },
+    }),
+    clock,
+    broker,
+  );
+  await stage(opened);
+  const { channel, connection } = opened;
+  const delivery = await channel.get("q");
+  assert(delivery !== undefined);
+  await channel.reject(delivery.deliveryTag, { requeue: false });
+  const found = await channel.listQuarantined?.("q", { limit: 10 });
+  assertEquals(
+    [broker.queue("q")?.size, broker.queue("dead")?.size, found],
+    [0, 1, []],
+  );
+  await connection[Symbol.asyncDispose]();
+});
+
+Deno.test("a message is parked when the queue for it has been declared, however long that takes", async () => {
+  const clock = new TestClock();
+  const broker = new MemoryBroker(clock);
+  const opened = await open(
+    (inner) => ({
+      topology: {
+        apply: async (...args) => {
+          for (let i = 0; i < 3; i++) await turn();
+          return await inner.topology.apply(...args);
+        },
+      },
+    }),
+    clock,
+    broker,
+  );
+  const { channel, connection } = opened;
+  await channel.declareQueue(QUEUE);
+  await channel.publish(message("", "q"));
+  const delivery = await channel.get("q");
+  assert(delivery !== undefined);
+  const parked = await channel.park(delivery.deliveryTag, {
+    headers: {},
+    declared: undefined,
+  });
+  assertEquals(parked.type, "parked");
+  assertEquals(broker.queue("q")?.size, 0);
+  await connection[Symbol.asyncDispose]();
+});

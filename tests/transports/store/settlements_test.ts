@@ -319,3 +319,18 @@ Deno.test("run() keeps a message that it may not park, tells of it, and goes on 
   await connection.close();
   assertEquals([broker.queue("q")?.size, failing.calls], [1, 1]);
 });
+
+Deno.test("what failed is kept for half a minute from its failure on, however old its connection is", async () => {
+  const { channel, connection, failing, broker, clock } = await stage(PASSING);
+  clock.pass(1_000_000);
+  await channel.publish(message("", "q"));
+  const delivery = await channel.get("q");
+  assert(delivery !== undefined);
+  failing.left = 1;
+  await assertRejects(() => channel.ack(delivery.deliveryTag));
+  clock.pass(10);
+  await settle();
+  await channel.ack(delivery.deliveryTag);
+  await connection[Symbol.asyncDispose]();
+  assertEquals(broker.queue("q")?.size, 0);
+});

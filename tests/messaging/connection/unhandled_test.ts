@@ -1,0 +1,30 @@
+/** What is told on the console where nobody listens. */
+
+import { assertEquals } from "@std/assert";
+import { Unhandled } from "../../../messaging/connection/unhandled.ts";
+import { TestClock } from "../../support/clock.ts";
+
+Deno.test("what was counted and not told is told in one line at the end", () => {
+  const lines: string[] = [];
+  const { error } = console;
+  // deno-lint-ignore no-console -- it is looked at
+  console.error = (line: string) => lines.push(line);
+  try {
+    const unhandled = new Unhandled(new TestClock(), undefined);
+    for (const queue of ["a", "b", "b"]) {
+      unhandled.tell({
+        type: "dropped",
+        queue,
+        messageId: undefined,
+        error: new Error("no place"),
+      });
+    }
+    unhandled.flush();
+    unhandled.flush();
+  } finally {
+    // deno-lint-ignore no-console -- it is looked at
+    console.error = error;
+  }
+  const told = lines.filter((line) => line.includes("more of"));
+  assertEquals(told.length, 1, lines.join("\n"));
+});
