@@ -1,4 +1,4 @@
-/** What a newcomer meets who forgets something, or closes at the wrong moment. */
+/** What a newcomer meets who forgets something. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
@@ -13,100 +13,6 @@ import {
 import { freePort } from "../brokers/ports.ts";
 
 const place = () => `memory://${crypto.randomUUID()}`;
-
-Deno.test("close() drains a publish that was begun before it, though nothing was declared yet", async () => {
-  const url = place();
-  const queue = new Queue("jobs");
-  for (const how of ["close", "dispose"]) {
-    const connection = createConnection(url);
-    const published = connection.producer({ declare: [queue] })
-      .publish(how, { routingKey: "jobs" });
-    if (how === "close") await connection.close();
-    else await connection[Symbol.asyncDispose]();
-    await published;
-  }
-  await using other = createConnection(url);
-  const status = await other.declare(queue);
-  assertEquals(status.messageCount, 2);
-});
-
-Deno.test("close() lets the body of a loop settle what it has in hand", async () => {
-  const connection = createConnection(place());
-  const queue = new Queue("jobs");
-  const producer = connection.producer({ declare: [queue] });
-  await producer.publish(1, { routingKey: "jobs" });
-  let closing: Promise<void> | undefined;
-  let acked = false;
-  for await (const message of connection.consumer(queue)) {
-    closing = connection.close();
-    await wait(50);
-    await message.ack();
-    acked = true;
-  }
-  await closing;
-  assert(acked);
-});
-
-Deno.test("close() waits for no body that has settled its message, or has left", async () => {
-  const connection = createConnection(place());
-  const queue = new Queue("jobs");
-  const producer = connection.producer({ declare: [queue] });
-  for (const each of [1, 2]) {
-    await producer.publish(each, { routingKey: "jobs" });
-  }
-  const events: ConnectionEvent[] = [];
-  const reading = read(connection.events(), events);
-  for await (const message of connection.consumer(queue)) {
-    if (message.payload === 2) break; // unsettled
-    await message.ack();
-  }
-  await connection.close(); // by the end of its drainTimeout it would say what it waits for
-  await reading;
-  assertEquals(events.filter(({ type }) => type === "close-waits"), []);
-});
-
-for (const what of ["connection", "consumer"]) {
-  Deno.test(`close() of the ${what} in a handler does not wait for the handler, whose message is acked`, async () => {
-    const name = place();
-    await using other = createConnection(name);
-    const queue = new Queue("jobs");
-    await other.send(queue, 1);
-    const events: ConnectionEvent[] = [];
-    const connection = createConnection(name);
-    const reading = read(connection.events(), events);
-    const consumer = connection.consumer(queue);
-    let isHandled = false;
-    await consumer.run(async () => {
-      await (what === "consumer" ? consumer : connection).close();
-      isHandled = true;
-    });
-    await consumer.close();
-    assert(isHandled);
-    await connection.close();
-    await reading;
-    const told = ["close-waits", "handler-failed"];
-    assertEquals(events.filter(({ type }) => told.includes(type)), []);
-    assertEquals((await other.queue("jobs").status()).messageCount, 0);
-  });
-}
-
-Deno.test("close() that a handler awaits later says what it waits for, and ends in time", async () => {
-  const connection = createConnection(place());
-  const queue = new Queue("jobs");
-  const producer = connection.producer({ declare: [queue] });
-  await producer.publish(1, { routingKey: "jobs" });
-  const events: ConnectionEvent[] = [];
-  const reading = read(connection.events(), events);
-  await connection.consumer(queue).run(async () => {
-    await Promise.resolve();
-    await connection.close({ drainTimeout: 2000 });
-  });
-  await reading;
-  const told = events.find(({ type }) => type === "close-waits");
-  assert(told?.type === "close-waits");
-  assertEquals([told.queues, told.handlers], [["jobs"], 1]);
-  assert(told.timeLeft <= 1000);
-});
 
 Deno.test("what fails while nobody listens goes to onUnhandled, and to nobody else", async () => {
   const events: ConnectionEvent[] = [];
@@ -339,10 +245,6 @@ Deno.test("reply codes and the clock are values", () => {
 
 function wait(delay: number): Promise<void> {
   return new Promise((resolve) => SYSTEM_CLOCK.timer(resolve, delay));
-}
-
-async function read<T>(from: AsyncIterable<T>, into: T[]): Promise<void> {
-  for await (const each of from) into.push(each);
 }
 
 async function run(program: string) {

@@ -141,7 +141,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
     const leftOut = this.#leftOut;
     const { body, properties } = message;
     return {
-      content: body instanceof Uint8Array ? body : EMPTY,
+      content: body instanceof Uint8Array ? body : new Uint8Array(0),
       fields: message,
       properties: leftOut === undefined
         ? properties
@@ -396,5 +396,3 @@ class Consumer extends AMQPConsumer {
     this.#incoming.cancelled(this.tag);
   }
 }
-
-const EMPTY = new Uint8Array(0);
