@@ -47,7 +47,7 @@ import type { Reservation } from "./store.ts";
 import { Tables } from "./tables.ts";
 import { StoreSubscription, type SubscriptionHost } from "./subscription.ts";
 
-/** What a channel has from its connection. */
+/** The services and settings that a channel has from its connection. */
 export interface ChannelContext {
   readonly store: StoreWithTopology;
   readonly clock: Clock;
@@ -99,7 +99,7 @@ export class StoreChannel implements Channel {
     this.#deliveries = new Deliveries(context);
   }
 
-  /** What was delivered and is not settled. */
+  /** The messages that were delivered and are not settled. */
   get deliveries(): Deliveries {
     return this.#deliveries;
   }
@@ -338,7 +338,8 @@ export class StoreChannel implements Channel {
           subscription?.[Symbol.asyncDispose]().catch(() => {})
         ),
       );
-      // What is being settled is, or stays ours and goes back with the rest.
+      // A settlement that is under way either succeeds, or its message stays reserved and
+      // goes back with the rest.
       await limits.wait(this.#deliveries.idle(), options, () => new Error())
         .catch(() => {});
       await leftovers.release(this.#deliveries.clear(), options);

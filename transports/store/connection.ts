@@ -28,11 +28,11 @@ import { ReplyQueues } from "./reply_queues.ts";
 import { Ripener } from "./ripener.ts";
 import type { Reservation, Store } from "./store.ts";
 
-/** What {@linkcode createStoreTransport} needs. */
+/** The store and the settings that {@linkcode createStoreTransport} builds a transport from. */
 export interface StoreTransportOptions {
   /** The transport's name. */
   readonly name: string;
-  /** What its URLs leave out. */
+  /** The parts that its URLs may leave out. */
   readonly defaults?: UrlDefaults | undefined;
   /** Connects once: the library retries. */
   open(url: BrokerUrl, options: ConnectOptions): Promise<Store>;
@@ -209,7 +209,7 @@ class StoreConnection implements TransportConnection {
     return this.#store.native?.();
   }
 
-  /** What `#close` still waits for rejects, and it comes to its end. */
+  /** The promises that `#close` still waits for reject, so that it completes. */
   destroy(): void {
     this.#leftovers.stop();
     for (const { deliveries } of this.#channels) deliveries.clear();
@@ -277,7 +277,7 @@ class StoreConnection implements TransportConnection {
     const loop = this.#loops.find((each) => each.hasRoomFor(queue));
     if (loop !== undefined) return loop;
     const { clock, operationTimeout } = this.#options;
-    // Those who consume wait for it: what takes longer is tried again apart from them.
+    // Consumers wait for it: a move that takes longer is tried again without them.
     const limits = () => ({ deadline: clock.now() + operationTimeout });
     const added = new Loop(this.#store, clock, operationTimeout, {
       expired: (reservations) =>

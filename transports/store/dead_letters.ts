@@ -15,7 +15,7 @@ import { isMalformed, type Quarantine } from "./quarantine.ts";
 import type { StoreWithTopology } from "./local_topology.ts";
 import type { Reservation } from "./store.ts";
 
-/** What became of a dead letter. */
+/** The result of publishing a dead letter. */
 export type Put =
   | { readonly type: "put" }
   /** It could not be written there. */
@@ -67,7 +67,7 @@ export class DeadLetters {
   }
 
   /**
-   * Moves one message. What cannot be written where it should go is quarantined.
+   * Moves one message. A message that cannot be written where it should go is quarantined.
    *
    * @throws {SettlementError} If it was no longer ours.
    */
@@ -97,9 +97,9 @@ export class DeadLetters {
   }
 
   /**
-   * Moves messages that nobody waits for. What is no longer ours is someone else's to
-   * move; what cannot be moved now is tried again later: the others, and those who
-   * consume, are not to wait for it. Never rejects.
+   * Moves messages that nobody waits for. A message whose reservation was lost is left to
+   * its new consumer; one that cannot be moved now is tried again later, so that the
+   * others, and the consumers, need not wait for it. Never rejects.
    */
   async moveAll(
     reservations: readonly Reservation[],

@@ -40,7 +40,7 @@ export class Declarer {
   readonly #topology: TopologyStore;
   readonly #limits: Limits;
   readonly #waiting = new Waiters<Step>();
-  /** What has had a turn and needs another, in front of those that wait. */
+  /** Steps that were planned on a stale view and are planned again, ahead of those that wait. */
   #again: Step[] = [];
   #running = false;
 
@@ -207,13 +207,13 @@ export class Declarer {
   }
 }
 
-/** What becomes of some steps on one view. */
+/** The steps that one write to the topology covers, and the steps that it leaves. */
 interface Planned {
   readonly changes: readonly TopologyChange[];
-  /** Those that are made with these changes, or need none. */
+  /** The steps that these changes complete, or that need no change. */
   readonly made: readonly Step[];
   readonly refused: readonly (readonly [step: Step, error: unknown])[];
-  /** Those that may rest on what these changes make. */
+  /** The steps that may depend on the result of these changes. */
   readonly later: readonly Step[];
 }
 
@@ -225,12 +225,12 @@ function planTogether(
   const made: Step[] = [];
   const refused: [Step, unknown][] = [];
   const later: Step[] = [];
-  /** What the changes so far concern, and what they change so that another plan may be another. */
+  /** The names that the changes so far concern, and the names whose change may alter another step's plan. */
   const [concerned, changed] = [new Set<string>(), new Set<string>()];
   for (const [place, step] of steps.entries()) {
     const put = (names: Iterable<string>) => {
       later.push(step);
-      // Those behind it that rest on the same stay behind it.
+      // Later steps that depend on the same names keep their place behind this one.
       for (const name of names) changed.add(name);
     };
     const key = nameOf(step.key.type, step.key.name);

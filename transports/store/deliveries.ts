@@ -47,7 +47,7 @@ export interface Holding {
   /** It is settled already. */
   readonly noAck: boolean;
   readonly onLost: ((tags: readonly DeliveryTag[]) => void) | undefined;
-  /** Whose prefetch it counts against; of `get`, nobody's. */
+  /** The subscription whose prefetch the message counts against; `get` has none. */
   readonly subscription?: StoreSubscription | undefined;
 }
 
@@ -61,7 +61,7 @@ interface Held extends Settling {
   failedAt: number;
 }
 
-/** What {@linkcode Deliveries} need of their connection. */
+/** The services that {@linkcode Deliveries} use of their connection. */
 export interface DeliveriesContext {
   readonly store: Store;
   readonly replies?: ReplyQueues | undefined;
@@ -88,9 +88,9 @@ export class Deliveries implements SettlerHost<Held> {
   readonly #window = new Window<Held>();
   /** Bodies that are handed out: those of one channel may share a buffer, as those of one socket do. */
   readonly #slab = new Slab();
-  /** What was lost, by tag: whoever settles it is told so, once. */
+  /** The reservations that were lost, by tag: the first attempt to settle one is told so. */
   readonly #lost = new Map<DeliveryTag, Reservation>();
-  /** Whose settlement failed, the first first. */
+  /** Messages whose settlement failed, in the order of the failures. */
   readonly #failed = new Set<Held>();
   #stopTimer: (() => void) | undefined;
   /** How many settlements are on their way. */

@@ -9,7 +9,7 @@ import { DecodeError, EncodeError } from "../../model/errors.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
 
-/** What an envelope holds. */
+/** The parts of a message as JSON envelopes hold them. */
 export interface Envelope {
   /** The message; never mandatory, and without a delay. */
   readonly message: Publishing;
@@ -106,7 +106,7 @@ export class EnvelopeWriter {
     if (timestamp !== undefined) {
       const seconds = Math.floor(timestamp.getTime() / 1000);
       if (!Number.isNaN(seconds)) text += `"timestamp": ${seconds}, `;
-      // What others wrote there, and is no time, is no timestamp in a retry either.
+      // A retry leaves out an invalid timestamp that another program wrote.
       else if (!republished) {
         throw new EncodeError(
           "Cannot write an envelope: its timestamp is an invalid Date",
@@ -222,7 +222,7 @@ function isPlain(headers: Json): headers is FieldTable {
   return true;
 }
 
-/** What a typed value of JSON has no type for in AMQP becomes its text. */
+/** A typed JSON value that has no AMQP type is read as its text. */
 function field(value: unknown): FieldValue {
   switch (typeof value) {
     case "string":

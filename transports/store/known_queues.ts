@@ -3,7 +3,7 @@ import { NotFoundError } from "../../model/errors.ts";
 import { nearest } from "../../url/nearest.ts";
 import type { StoreWithTopology } from "./local_topology.ts";
 
-/** What somebody who named a queue is told of it. */
+/** The answer to a caller that named a queue. */
 export interface QueueAnswer {
   /** Whether it is there after all. */
   readonly isThere: boolean;

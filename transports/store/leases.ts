@@ -6,7 +6,7 @@ import type { Reservation, Store } from "./store.ts";
 /** How long an owner counts as alive after its last beat, ms. */
 export const OWNER_TTL: number = 30_000;
 
-/** What is leased, and what to do with what was lost. */
+/** The reservations that are leased, and the handler for those that were lost. */
 export interface LeaseHolder {
   /** Changes the tables where owners are gone. */
   readonly declarer: Declarer;
@@ -16,7 +16,7 @@ export interface LeaseHolder {
   lost(reservations: readonly Reservation[]): void;
 }
 
-/** What {@linkcode Leases} need of a connection's options. */
+/** The options of a connection that {@linkcode Leases} use. */
 export interface LeaseSettings {
   readonly owner: string;
   readonly operationTimeout: number;

@@ -7,7 +7,7 @@ import type { MessageStore, Reservation } from "./store.ts";
 /** Milliseconds until something is tried again, doubling. */
 const [FIRST_DELAY, LONGEST_DELAY] = [1000, 30_000];
 
-/** What {@linkcode Leftovers} need of a connection's options. */
+/** The options of a connection that {@linkcode Leftovers} use. */
 export interface LeftoverSettings {
   readonly operationTimeout: number;
   readonly clock: Clock;
@@ -112,7 +112,7 @@ export class Leftovers {
     }
   }
 
-  /** Where its queue was deleted it went with it. */
+  /** A message whose queue was deleted is gone with the queue. */
   async #giveBack(
     reservation: Reservation,
     options: CallOptions,

@@ -8,7 +8,7 @@ import type {
   TopologyView,
 } from "./store.ts";
 
-/** What a change of {@linkcode LocalTopology} means at the broker. */
+/** The hooks that carry a change of {@linkcode LocalTopology} out at the broker. */
 export interface LocalTopologyHooks {
   /** Counts the ready messages of a queue, which may have to be empty to be deleted. */
   count(queue: string, options?: CallOptions): Promise<number | undefined>;
@@ -87,7 +87,7 @@ export class LocalTopology implements TopologyStore {
       const count = await this.#hooks.count(change.name, options) ?? 0;
       if (count > 0) return { type: "not-empty" };
     }
-    // What the broker said meanwhile may have changed the tables.
+    // An answer of the broker that came meanwhile may have changed the tables.
     if (version !== this.#version) return { type: "stale" };
     let messageCount = 0;
     for (const change of changes) {

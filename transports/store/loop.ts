@@ -12,7 +12,7 @@ import type {
 } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 
-/** What the loop hands back to its connection. Neither may throw. */
+/** The connection's side of the loop. Neither may throw. */
 export interface LoopHost {
   /** These are over their time: dead-letter them. */
   expired(reservations: readonly Reservation[]): Promise<void>;
@@ -35,16 +35,16 @@ export class Loop {
   #count = 0;
   #running: Promise<void> | undefined;
   #taking: Promise<Reserved | undefined> | undefined;
-  /** What was handed out and has to be settled first. */
+  /** Settles the messages that were handed out, before anything more is reserved. */
   #settling: Promise<void> | undefined;
   /** Of the `reserve` that is under way. */
   #wanted: ReadonlySet<string> | undefined;
   #abort = new AbortController();
   #parked: (() => void) | undefined;
   readonly #notifier: QueueNotifier | undefined;
-  /** Where there is a notifier: the queues that may have something, and those with room for it. */
+  /** With a notifier: the queues that may have messages, and those with room for them. */
   readonly #ready = new Set<string>();
-  /** What ends listening, by queue: to those alone that there is room for. */
+  /** The functions that stop listening, by queue: the loop listens only to queues that it has room for. */
   readonly #listening = new Map<string, () => void>();
 
   /** Makes an idle loop; `grace` is how much longer than its wait the store may take to answer, ms. */
@@ -265,7 +265,7 @@ export class Loop {
     }
   }
 
-  /** Whose turn it is among the subscriptions of a queue that have room. */
+  /** Returns the subscription of a queue that is next in turn and has room. */
   #nextTaker(queue: string): StoreSubscription | undefined {
     const sharing = this.#subscriptions.get(queue);
     if (sharing === undefined) return undefined;
@@ -313,7 +313,7 @@ export class Loop {
   }
 }
 
-/** What the store has to be told before what was taken is done with. */
+/** Messages that the store must be told of before they are dropped here. */
 interface Unsettled {
   readonly unwanted: readonly Reservation[] | undefined;
   readonly unacked:

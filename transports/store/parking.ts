@@ -20,7 +20,7 @@ import type { Reservation } from "./store.ts";
 /** How often the queue for failed messages is declared that somebody deletes meanwhile. */
 const FEW_TRIES = 3;
 
-/** What {@linkcode Parking} needs of its connection. */
+/** The services that {@linkcode Parking} uses of its connection. */
 export interface ParkingContext {
   readonly store: StoreWithTopology;
   readonly deadLetters: DeadLetters;
@@ -70,7 +70,7 @@ export class Parking {
     return await this.#putAside(failed, message, reservation, options);
   }
 
-  /** Where its queue dead-letters nowhere, or what it dead-letters finds no place. */
+  /** Parks a message in `<queue>.failed`, if its queue has no dead-letter exchange or the dead letter reaches no queue. */
   async #putAside(
     failed: Publishing,
     message: Publishing,

@@ -21,7 +21,7 @@ export function isMalformed(
   return "error" in message;
 }
 
-/** Where messages go that cannot be read, or not be written again: on the broker, as they are. */
+/** Keeps messages that cannot be read, or not be written again, on the broker, as they are. */
 export class Quarantine {
   readonly #store: Store;
   readonly #onEvent: ((event: TransportEvent) => void) | undefined;

@@ -4,7 +4,7 @@ import type { MessageStore } from "./store.ts";
 /** Milliseconds after which it is tried again, where it failed. */
 const AGAIN = 1000;
 
-/** What {@linkcode Ripener} needs of a connection's options. */
+/** The options of a connection that {@linkcode Ripener} uses. */
 export interface RipenerSettings {
   readonly operationTimeout: number;
   readonly clock: Clock;
@@ -35,7 +35,7 @@ export class Ripener {
   /** A message was put, to be ready after a delay. */
   notePut(targets: readonly { readonly queue: string }[], delay: number): void {
     if (this.#messages.promoteDue === undefined) return;
-    // What an earlier connection has put with a delay may be due too.
+    // Messages that an earlier connection published with a delay may be due too.
     if (this.#isFirst) this.#callIn(0);
     this.#isFirst = false;
     if (delay <= 0) return;

@@ -18,15 +18,15 @@ import type {
   TopologyView,
 } from "./store.ts";
 
-/** Where a message goes, by the routes as they were at `version`. */
+/** The destinations of a message, by the routes as they were at `version`. */
 export interface Routed {
   readonly version: string;
   readonly queues: readonly Target[];
   /** The fanout exchanges that the message is broadcast on. */
   readonly broadcasts: readonly string[];
-  /** Those that `put` announces a message on in the same step. */
+  /** The exchanges on which `put` also announces a message, in the same step. */
   readonly announced: readonly string[];
-  /** What `publish` resolves to when all goes well: made once for each route. */
+  /** The outcome of `publish` on success: made once for each route. */
   readonly outcome: PublishOutcome;
   /** By the default exchange to a queue that is not known, where another program may take from it all the same. */
   readonly unknown?: Routed | undefined;
@@ -122,7 +122,7 @@ export class Router {
     return await send(this.#routed(view, message));
   }
 
-  /** What the store is to check a route by; nothing where the tables are at hand, and it was checked here. */
+  /** Returns the version that the store checks a route against; nothing if the tables are local, for then it was checked here. */
   checkOf({ version }: Routed): string | undefined {
     return this.#topology.routes === undefined ? version : undefined;
   }
@@ -151,7 +151,7 @@ export class Router {
     try {
       return this.#decide(view, message);
     } catch (error) {
-      // What is not there now may be declared before the next message.
+      // A queue or exchange that is missing now may be declared before the next message.
       this.#views.delete(viewName(message));
       throw error;
     }
@@ -159,10 +159,10 @@ export class Router {
 
   /**
    * Routes a dead letter to every queue that is bound, by fanout exchanges too: what is
-   * broadcast reaches only those who listen, and a dead letter must not be lost. Where
-   * it is queued for those who are away, the broker knows more queues than we do, unless
-   * it is us who put it there. Its route is not remembered, for publishers may not take
-   * it through an internal exchange.
+   * broadcast reaches only those who listen, and a dead letter must not be lost. If
+   * broadcasts are also queued for absent consumers, the broker knows more queues than this
+   * connection does, unless this connection queues them itself. Its route is not
+   * remembered, for publishers may not take it through an internal exchange.
    */
   async routeDeadLetter(
     message: Publishing,

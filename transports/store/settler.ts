@@ -6,11 +6,11 @@ import type { StoreSubscription } from "./subscription.ts";
 /** A delivery that is to be settled. */
 export interface Settling {
   readonly reservation: Reservation;
-  /** Whose prefetch it counts against; of `get`, nobody's. */
+  /** The subscription whose prefetch the message counts against; `get` has none. */
   readonly subscription: StoreSubscription | undefined;
 }
 
-/** Who hears what became of settlements. */
+/** The receiver of the results of settlements. */
 export interface SettlerHost<T extends Settling> {
   /** The store has answered: it is ours no more. */
   settled(held: T): void;
@@ -21,7 +21,7 @@ export interface SettlerHost<T extends Settling> {
 interface Batch<T> {
   readonly reservations: Reservation[];
   readonly held: T[];
-  /** What their callers have. */
+  /** The promises that the callers were given. */
   readonly answers: Promise<void>[];
   readonly settled: Promise<readonly Reservation[]>;
   /** The latest of its calls, but for those with `options`. */
@@ -131,7 +131,7 @@ function extend<T>(batch: Batch<T>): void {
   ) batch.deadline = deadline;
 }
 
-/** Who does not wait for it is not to fall over its failure: the message is settled later, or delivered again. */
+/** A caller that does not await it gets no unhandled rejection: the message is settled later, or delivered again. */
 function handle(answers: readonly Promise<void>[]): void {
   for (const each of answers) each.catch(ignore);
 }

@@ -13,22 +13,22 @@ import type { Capability, CloseReason } from "../transport.ts";
  * the library asks each part itself, with all the options that a call has.
  *
  * The verbs may be called at the same time, also those of one reservation: a `renew` may
- * meet its `remove`. What fails rejects with a `MessagingError`; where the store cannot
- * be used any more, `closed` settles as lost, too, and the library opens another. It asks
- * for nothing that is not among the capabilities, and refuses it for the store.
+ * meet its `remove`. A failed call rejects with a `MessagingError`; if the store cannot be
+ * used any more, `closed` settles as lost, too, and the library opens another. It asks for
+ * nothing that is not among the capabilities, and refuses it for the store.
  */
 export interface Store extends AsyncDisposable {
-  /** What it can take and give at once. */
+  /** The maximum numbers and sizes of one call. */
   readonly limits: StoreLimits;
-  /** What it can do. */
+  /** The capabilities of the broker. */
   readonly capabilities: ReadonlySet<Capability>;
   /** Settles once, when the store can no longer be used. Never rejects. */
   readonly closed: Promise<CloseReason>;
   /** The messages in its queues. */
   readonly messages: MessageStore;
   /**
-   * Tells when a queue may have something. Where it is there, the library never lets
-   * `reserve` wait, and asks for those queues alone of which something was told.
+   * Tells when a queue may have something. If there is one, the library never lets
+   * `reserve` wait, and asks for those queues alone of which it was notified.
    */
   readonly notifier?: QueueNotifier | undefined;
   /**
@@ -41,23 +41,23 @@ export interface Store extends AsyncDisposable {
   readonly queues?: QueueStore | undefined;
   /** Its owners, where it counts who is alive. */
   readonly presence?: PresenceStore | undefined;
-  /** What reaches all who listen, where the broker has such a thing. */
+  /** Messages to all who listen, if the broker has such a thing. */
   readonly broadcasts?: BroadcastStore | undefined;
   /**
-   * Where messages go that cannot be read, or not be written again. Without it such a
+   * The place for messages that cannot be read, or not be written again. Without it such a
    * message is refused, stays held, and comes again.
    */
   readonly quarantine?: QuarantineStore | undefined;
   /** The client underneath, for `connection.native`. */
   native?(): unknown;
   /**
-   * Ends it at once and without a word to the broker, which does not answer. Whatever
-   * waits for that rejects, and a disposal that is under way ends soon.
+   * Ends it at once and without a word to the broker, which does not answer. Every call
+   * that waits for that answer rejects, and a disposal that is under way ends soon.
    */
   destroy?(): void;
 }
 
-/** The messages of a store. Those that are put one after another are taken in that order. */
+/** The messages of a store. Messages that are put one after another are taken in that order. */
 export interface MessageStore {
   /** Counts the ready messages, or `undefined` if there is no such queue. */
   count(queue: string, options?: CallOptions): Promise<number | undefined>;
@@ -69,9 +69,9 @@ export interface MessageStore {
    * Takes messages out of sight; waits up to `wait` for the first. An aborted call
    * gives back what it took, and nobody has seen it: it is not redelivered.
    *
-   * Where there is `message-ttl`, expired messages are among them, of any queue that
-   * dead-letters, asked for or not: whoever waits for a dead letter asks for another
-   * queue. Where there is none, `expired` is always false.
+   * With the capability `message-ttl`, expired messages are among them, of any queue that
+   * dead-letters, asked for or not: a caller that waits for a dead letter asks for another
+   * queue. Without it, `expired` is always false.
    *
    * A queue that was deleted is `missing`. Without `known-queues` one that is not there
    * may be empty: then only a call that waits says so.
@@ -127,7 +127,8 @@ export interface QueueNotifier {
   /**
    * Listens to a queue, from which something may be reserved already: each time that it may
    * have something more, or is deleted, one of those who listen to it is called, and where
-   * one of them ends and leaves something, the next. What has expired is told to any.
+   * one of them ends and leaves something, the next. An expired message is announced to any
+   * listener.
    *
    * @param queue The queue.
    * @param onNews Called with the queue. Must not throw, nor call the store at once.
@@ -217,12 +218,12 @@ export interface BroadcastStore {
  */
 export interface QuarantineStore {
   /**
-   * Quarantines messages. What cannot be read is quarantined when it is rejected, and so
-   * is what can be read and not be written again where a retry or a dead letter would
-   * have to: a header that has no form in JSON, or no room for what would be added.
-   * Nothing else is done with the message, and nothing is deleted, whatever fails half
-   * way: rather there are two. A reservation that lies nowhere, for it was broadcast, is
-   * written there. Returns those that were no longer ours.
+   * Quarantines messages. A message that cannot be read is quarantined when it is rejected,
+   * and so is one that can be read but not be written again when a retry or a dead letter
+   * would have to: a header that has no form in JSON, or no room for the headers that would
+   * be added. Nothing else is done with the message, and nothing is deleted, whatever fails
+   * half way: rather there are two. A reservation that lies nowhere, for it was broadcast,
+   * is written there. Returns those that were no longer ours.
    */
   add(
     reservations: readonly Reservation[],
@@ -246,7 +247,7 @@ export interface QuarantineStore {
   ): Promise<number>;
 }
 
-/** What to read: an exchange, a queue, or all that an owner has. */
+/** The part of the topology to read: an exchange, a queue, or everything that an owner has. */
 export interface TopologyKey {
   /** Which of them. */
   readonly type: "exchange" | "queue" | "owner";
@@ -267,7 +268,7 @@ export interface TopologyView {
   readonly routes?: string | undefined;
 }
 
-/** What a search for a queue found. */
+/** The result of a search for a queue. */
 export interface QueueSearch {
   /** Whether it is there, or may be: where the broker lets nobody look, it may be. */
   readonly isThere: boolean;
@@ -275,7 +276,7 @@ export interface QueueSearch {
   readonly names: Iterable<string>;
 }
 
-/** What became of planned changes. */
+/** The result of applying planned changes. */
 export type ChangeResult =
   | {
     readonly type: "applied";
@@ -285,7 +286,7 @@ export type ChangeResult =
   | { readonly type: "stale" }
   | { readonly type: "not-empty" };
 
-/** What a store can take and give at once. */
+/** The maximum numbers and sizes of one call to a store. */
 export interface StoreLimits {
   /** The largest message, in bytes as it is stored. */
   readonly itemBytes: number;
@@ -340,16 +341,16 @@ export interface BroadcastOptions extends CallOptions {
 }
 
 /**
- * What became of a broadcast; `stale`: the view was old, read and route again;
- * `sent`: where the broker tells how many it reached. Where it reached nobody, a
- * `mandatory` message is returned.
+ * The result of a broadcast; `stale`: the view was old, read and route again; `sent`: the
+ * number of listeners, if the broker tells it. A `mandatory` message that reached no
+ * listener is returned.
  */
 export type BroadcastResult =
   | { readonly type: "stale" }
   | { readonly type: "sent"; readonly receivers: number }
   | void;
 
-/** What became of a put. */
+/** The result of a put. */
 export type PutResult =
   | {
     readonly type: "put";
@@ -384,7 +385,7 @@ export interface ReserveOptions extends CallOptions {
   readonly wait: number;
 }
 
-/** What {@linkcode MessageStore.reserve} took. */
+/** The messages that {@linkcode MessageStore.reserve} took. */
 export interface Reserved {
   /** The messages, in the order of each queue. */
   readonly reservations: readonly Reservation[];
@@ -394,7 +395,7 @@ export interface Reserved {
   readonly failed?: ReadonlyMap<string, Error> | undefined;
 }
 
-/** What lay in a queue and is no message. */
+/** An entry of a queue that is no message. */
 export interface Malformed {
   /** Why not. */
   readonly error: Error;
@@ -420,7 +421,7 @@ export interface Reservation {
   readonly message: Publishing | Malformed;
   /** Whether the store goes on using the message: whoever is handed it is given a copy. @default {false} */
   readonly sharesMessage?: boolean | undefined;
-  /** Those of the message, where they are at hand for less than that. */
+  /** The properties of the message, if reading them costs less than reading the message. */
   readonly properties?: MessageProperties | undefined;
   /** Whether it may have been delivered before. */
   readonly redelivered: boolean;

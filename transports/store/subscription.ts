@@ -2,7 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import type { EndReason, Subscription } from "../transport.ts";
 import type { Reservation } from "./store.ts";
 
-/** What a channel does for its subscriptions. */
+/** The channel's side of its subscriptions. */
 export interface SubscriptionHost {
   /** Names a reservation and hands it to the user. */
   deliver(subscription: StoreSubscription, reservation: Reservation): void;
@@ -12,7 +12,7 @@ export interface SubscriptionHost {
   cancel(subscription: StoreSubscription): Promise<void>;
 }
 
-/** What a consumer was asked to be. */
+/** The settings that a consumer was started with. */
 export interface SubscriptionSettings {
   readonly queue: string;
   readonly consumerTag: string;
@@ -75,7 +75,7 @@ export class StoreSubscription implements Subscription {
     return Math.max(0, Math.min(this.room, this.#wanted()));
   }
 
-  /** Whoever asks for nothing need not be answered. */
+  /** A subscription that asks for nothing is never overdue. */
   get lastHeard(): number {
     return this.takes === 0 ? this.#clock.now() : this.#lastHeard;
   }
@@ -121,7 +121,7 @@ export class StoreSubscription implements Subscription {
   async #cancel(): Promise<void> {
     if (!this.#running) return;
     this.#running = false;
-    // What is on its way goes back, and is not handed over any more.
+    // Messages that are on their way go back, and are not delivered any more.
     this.room = 0;
     try {
       await this.#host.cancel(this);

@@ -164,7 +164,7 @@ export class Tables {
     return await this.change(
       { type: "queue", name },
       (topology) =>
-        // Where the tables do not know all queues it may be there all the same.
+        // If the tables do not know all queues, the queue may exist all the same.
         !isKnown && topology.queue(name) === undefined
           ? [{ type: "queue-deleted", name, ifEmpty }]
           : planDeleteQueue(topology, { name, ifUnused, ifEmpty }, this.#owner),

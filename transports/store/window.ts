@@ -11,7 +11,7 @@ const MAX_EMPTY = 4096;
  */
 export class Window<T> {
   #slots: (T | undefined)[] = new Array(64);
-  /** Those that stayed behind, the oldest first: all are older than those in the slots. */
+  /** The entries that stayed behind, the oldest first: all are older than those in the slots. */
   readonly #stayed = new Map<number, T>();
   /** The oldest tag that may be unsettled in the slots. */
   #first = 1;
