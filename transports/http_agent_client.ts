@@ -5,10 +5,10 @@ import { ResponseTooLargeError } from "../model/response_limit.ts";
 const reusing = new WeakSet<ClientRequest>();
 
 /**
- * Sees to it that requests are sent as often as they are asked for. Where a socket ends
- * that has carried others before, Deno sends its request again by itself, and also when
- * it was called off (denoland/deno#36786): a publish that missed its deadline would be
- * sent twice, and a receive that was given up would take messages.
+ * Sees to it that requests are sent as often as they are asked for. When a socket that has
+ * carried other requests ends, Deno sends its request again by itself, even an aborted one
+ * (denoland/deno#36786): a publish that missed its deadline would be sent twice, and a
+ * receive that was given up would take messages.
  *
  * @typeParam A An agent, of `node:http` or `node:https`.
  * @param agent The agent that keeps the sockets.
@@ -42,7 +42,7 @@ export function bounding<A extends Agent>(agent: A, most: number): A {
   return agent;
 }
 
-/** What an agent has, and its types do not say. */
+/** The method of an agent that its types leave out. */
 interface Requesting {
   addRequest(request: ClientRequest, ...rest: readonly unknown[]): void;
 }

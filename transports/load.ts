@@ -19,7 +19,7 @@ export interface TransportRow {
   readonly name: string;
   /** The scheme that its URLs are printed with. */
   readonly scheme: string;
-  /** What its URLs leave out. */
+  /** The parts that its URLs may leave out. */
   readonly defaults: UrlDefaults;
   /** Imports its module. */
   load(): Promise<TransportModule>;

@@ -11,7 +11,7 @@ export interface ParkOptions extends CallOptions {
   readonly declared?: QueueDeclaration | undefined;
 }
 
-/** What became of a message that was to be parked. */
+/** The result of parking a message. */
 export type Parked =
   /** It is in the dead letters of its queue, or in the queue that `failedQueue` names. */
   | { readonly type: "parked"; readonly to: BindingDestination }

@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 
-/** Who speaks a protocol, and in which transports' URLs it is named. */
+/** A protocol that a server may speak, and the transports in whose URLs it is named. */
 export interface Protocol {
   /** Its name, for people. */
   readonly name: string;

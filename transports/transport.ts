@@ -4,7 +4,7 @@
  * through it alone. A broker that has queues but no exchanges implements the much
  * smaller `Store` of `@dashi/mq/store` instead.
  *
- * What the types cannot say:
+ * The rules that the types cannot express:
  *
  * 1. `connect` tries once. No transport retries, reconnects, logs, or sleeps
  *    longer than its poll.
@@ -95,7 +95,7 @@ export type Capability =
   | "shared-topology"
   | "wide-priority";
 
-/** What a broker's module exports, and what is imported on the first connect. */
+/** The exports of a broker's module, which is imported on the first connect. */
 export interface TransportModule {
   /** Makes the transport. */
   createTransport(): Transport;
@@ -149,7 +149,7 @@ export type CloseReason =
 
 /** An open connection. Disposing of it is closing it. */
 export interface TransportConnection extends AsyncDisposable {
-  /** What the broker can do. */
+  /** The capabilities of the broker. */
   readonly capabilities: ReadonlySet<Capability>;
   /** Settles once, when the connection has ended. Never rejects. */
   readonly closed: Promise<CloseReason>;
@@ -186,15 +186,15 @@ export interface NativeClient<T> {
   is(client: unknown): client is T;
 }
 
-/** What a channel is opened for. */
+/** The purpose that a channel is opened for. */
 export type ChannelUse = "publish" | "consume" | "declare";
 
 /** Options of {@linkcode TransportConnection.openChannel}. */
 export interface OpenChannelOptions extends CallOptions {
   /**
-   * What it is for. A broker that reads nothing from who publishes, for it is short of
-   * memory, is to be read and heard by who consumes all the same. What is declared to
-   * be this connection's alone counts as consuming.
+   * The purpose of the channel. A broker that reads nothing from who publishes, for it is
+   * short of memory, is to be read and heard by who consumes all the same. A declaration
+   * that is exclusive to this connection counts as consuming.
    * @default {"consume"}
    */
   readonly use?: ChannelUse | undefined;
@@ -249,9 +249,9 @@ export interface Channel extends AsyncDisposable {
   ): Promise<Subscription>;
 
   /**
-   * Lists what is in quarantine of a queue, the oldest first. Where there is none, for
-   * the broker dead-letters the original of what cannot be written again, neither this
-   * is there nor `putBack`.
+   * Lists what is in quarantine of a queue, the oldest first. It is absent, as `putBack`
+   * is, if there is no quarantine because the broker dead-letters the original of a message
+   * that cannot be written again.
    */
   listQuarantined?(
     queue: string,
@@ -351,13 +351,13 @@ export interface SettleOptions extends CallOptions {
 export interface RejectOptions extends SettleOptions {
   /** Back to its queue; else it is dead-lettered, or dropped. */
   readonly requeue: boolean;
-  /** With `requeue`: back to the same queue after so many ms, its exchange and key kept. What retries are made of. */
+  /** With `requeue`: back to the same queue after so many ms, its exchange and key kept. The fields that retries are made of. */
   readonly delay?: number | undefined;
   /** With `requeue`: instead of its headers. */
   readonly headers?: FieldTable | undefined;
 }
 
-/** What became of a published message. */
+/** The outcome of a publish. */
 export type PublishOutcome =
   | {
     readonly type: "accepted";
@@ -394,6 +394,6 @@ export interface Subscription extends AsyncDisposable {
    * buffer without bound, as RabbitMQ, which pushes, cannot help doing.
    */
   readonly taken?: ((count: number) => void) | undefined;
-  /** Where no more is fetched than is `wanted`: says that more is. */
+  /** Asks for more, if the transport fetches no more than is `wanted`. */
   readonly wake?: (() => void) | undefined;
 }

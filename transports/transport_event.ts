@@ -1,6 +1,6 @@
 import type { BindingDestination } from "../model/binding.ts";
 
-/** What a transport tells unasked. */
+/** An event that a transport reports unasked. */
 export type TransportEvent =
   /** Publishing is blocked. */
   | { readonly type: "blocked"; readonly reason: string }

@@ -1,4 +1,4 @@
-/** What URLs leave out, by transport: read before its module is loaded, and by the module. */
+/** The default parts of URLs, by transport: read before its module is loaded, and by the module. */
 
 import type { UrlDefaults } from "../url/broker_url.ts";
 

@@ -33,7 +33,7 @@ const ALWAYS: Times = { dueAt: 0, expiresAt: Infinity, deliveryCount: 0 };
  */
 export class MemoryBroker {
   readonly tables: LocalTopology;
-  /** Where the bodies are: nobody is handed a part of it. */
+  /** The bodies of all messages: nobody is handed a part of this memory. */
   readonly slab: Slab = new Slab();
   readonly #clock: Clock;
   readonly #queues = new Map<string, MemoryQueue>();
@@ -45,7 +45,7 @@ export class MemoryBroker {
   readonly #withExpired = new Set<MemoryQueue>();
   /** By queue, in the order of their turn. */
   readonly #listeners = new Map<string, Listener[]>();
-  /** What is in quarantine, by queue and number. */
+  /** The quarantined messages, by queue and number. */
   readonly #aside = new Map<string, Map<string, Item>>();
   #sequence = 0;
   #stopTimer: (() => void) | undefined;
@@ -119,7 +119,7 @@ export class MemoryBroker {
     else aside.set(handle, item);
   }
 
-  /** What is in quarantine of a queue. */
+  /** The quarantined messages of a queue. */
   aside(queue: string): ReadonlyMap<string, Item> {
     return this.#aside.get(queue) ?? new Map();
   }
@@ -196,7 +196,7 @@ export class MemoryBroker {
     this.#queues.delete(name);
     this.#aside.delete(name);
     this.#withExpired.delete(queue);
-    // What stands for deleted queues goes before it outnumbers the others.
+    // Entries of deleted queues are removed before they outnumber the others.
     const most = 2 * this.#queues.size + 64;
     for (const moments of [this.#expiring, this.#timed]) {
       if (moments.size > most) moments.keep((each) => !each.queue.deleted);

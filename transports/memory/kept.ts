@@ -29,7 +29,8 @@ export class Kept {
       ? properties
       : copyOfProperties(properties);
     this.size = body.length;
-    // What waits for long is not to hold a page with others, which go soon.
+    // A message with a long delay must not keep a page from being freed that it shares with
+    // short-lived ones.
     this.#offset = slab.add(body, delay > 0);
     this.#buffer = slab.buffer;
   }

@@ -9,8 +9,8 @@
  *
  * Capabilities: all but `lease` and `persistence`: what is unsettled stays with
  * its connection however long that lives, and durable queues are gone with the
- * process like all others. What expires is moved when somebody looks: a consumer
- * or a `get` anywhere on the broker, or a count of the queue.
+ * process like all others. Expired messages are moved when somebody looks: a consumer or a
+ * `get` anywhere on the broker, or a count of the queue.
  *
  * @example Connect
  * ```ts

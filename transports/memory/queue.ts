@@ -12,7 +12,7 @@ export class MemoryQueue {
   readonly deadLetters: boolean;
   /** Milliseconds without use after which it goes. */
   readonly expires: number | undefined;
-  /** What expired and waits to be carried away. */
+  /** Messages that have expired and are still to be dead-lettered. */
   readonly expired: Ring<Item> = new Ring<Item>();
   /** When it was last used, on the clock. */
   usedAt: number;

@@ -89,7 +89,7 @@ export class MemoryStore implements Store, MessageStore {
   readonly #broker: MemoryBroker;
   readonly #clock: ConnectOptions["clock"];
   readonly #lifeline: Lifeline;
-  /** What is reserved: each knows its neighbours, so that none has to be looked for. */
+  /** The reserved messages: each knows its neighbours, so that none has to be searched for. */
   readonly #held = new Held();
 
   /** Opens a connection to a broker. */

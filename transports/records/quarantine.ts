@@ -98,7 +98,7 @@ export class Quarantine {
     }
   }
 
-  /** Those with these ids that are there. */
+  /** Reads the records with these ids, as far as they exist. */
   async *#named(
     queue: string,
     ids: readonly string[],
