@@ -21,7 +21,7 @@ const AT_ONCE = 64;
 /** How soon it is tried again where the server could not take it, ms. */
 const AGAIN = 1000;
 
-/** What the adoption needs of its store. */
+/** The services that the adoption uses of its store. */
 export interface AdoptionHost {
   /** How long a call may take, ms. */
   readonly timeout: number;
@@ -35,7 +35,7 @@ export interface AdoptionHost {
   onGone(queue: string, count: number): void;
 }
 
-/** What came by PUB/SUB, and was put into no queue by who published it. */
+/** A message that came by PUB/SUB, and that its publisher put into no queue. */
 export interface Heard {
   /** The exchange. */
   readonly exchange: string;
@@ -59,9 +59,9 @@ export function isOurs({ foreign, consumers }: QueueRecord): boolean {
 /**
  * Puts into our queues what Kombu published to a fanout exchange, or a process of 0.1.0: all of
  * ours that consume from any queue of the exchange hear it, and put it into each of its queues, consumed or
- * not. Who comes first claims it, for each queue in one step with the put: the claim is
- * named after the message, byte for byte with its delivery tag, and lasts for longer than
- * one of ours may lag behind. So they come in order, once, and stay until they are acked.
+ * not. The first process claims it, for each queue in one step with the put: the claim is named
+ * after the message, byte for byte with its delivery tag, and lasts for longer than one of ours may
+ * lag behind. So they come in order, once, and stay until they are acked.
  *
  * A queue from which one consumes who listens by himself is left to him, unless it turns
  * out that he was dead by then ({@linkcode Listeners}).
@@ -174,7 +174,7 @@ export class Adoption {
       const seen = versionArguments(this.#core.mirror, version);
       if (seen === undefined) return false;
       const plain = copies.filter(({ limits }) => limits === undefined);
-      // Where nothing is to be put, it is to be known all the same that the view is not old.
+      // A call without messages to put still has to find out whether the view is stale.
       if (plain.length > 0 || listened.length > 0) {
         puts.push(this.#putMany(seen, plain, deadline));
       }
@@ -216,7 +216,7 @@ export class Adoption {
     );
     const by = Math.min(expiresAt, serverNow + ttl);
     const timed = by < expiresAt ? expiringBy(bytes, by) : undefined;
-    // Who has died may have seen it.
+    // A consumer that has died may have seen it.
     const text = isLeft
       ? marked(timed ?? bytes, message, `${fields}0`)
       : timed ?? bytes;
@@ -283,7 +283,7 @@ export class Adoption {
   }
 }
 
-/** What is put into one queue. */
+/** The copy of a message that is put into one queue. */
 interface Copy {
   readonly queue: string;
   readonly suffix: string;
@@ -314,7 +314,7 @@ function* queuesIn(
   }
 }
 
-/** What a limit pushes out of a queue that dead-letters has no way there from here: as behind what Kombu puts into a list, the next publish of ours sees to it. */
+/** Messages that a limit evicts from a queue that dead-letters cannot be dead-lettered from here: the next publish of ours applies the limit, as it does after Kombu puts into a list. */
 function withoutPushing(traits: QueueTraits): QueueTraits {
   return traits.deadLetterExchange === undefined || traits.refuses
     ? traits

@@ -1,4 +1,4 @@
-/** What is put into queues and published by PUB/SUB as well, as scripts are told of it. */
+/** The announcements, by PUB/SUB, of messages that are put into queues, in the form that scripts take. */
 
 import type { Publishing } from "../../model/message.ts";
 import type { Batch } from "./batch.ts";

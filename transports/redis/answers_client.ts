@@ -1,7 +1,7 @@
 import handlers from "ioredis/built/DataHandler.js";
 import { ResponseTooLargeError } from "../../model/response_limit.ts";
 
-/** What is used of a client: its socket, once it is connected. */
+/** The part of a client that is used here: its socket, once it is connected. */
 interface Connecting {
   readonly stream?: {
     prependListener(event: "data", heard: (chunk: Uint8Array) => void): unknown;
@@ -18,7 +18,7 @@ interface Waiting {
   readonly command: { reject(error: unknown): void };
 }
 
-/** What the client reads answers with: its own, which it does not show. */
+/** The parser's callbacks of the client, which its types do not show. */
 interface Handler {
   readonly redis: { readonly commandQueue: Queue };
   dispatch(this: Handler, read: () => void): void;
@@ -29,10 +29,11 @@ interface Handler {
 const METERS = new WeakMap<object, Meter>();
 
 /*
- * What the client throws while it reads an answer, as of one to SUBSCRIBE that is a number,
- * an empty list, or one more than was asked for, it throws again where nobody can catch it,
- * and the process ends (ioredis 6.0, `DataHandler.dispatch`; issues of this kind that were
- * reported: redis/ioredis#862, #878). Of our clients such an answer ends the socket.
+ * An error that the client throws while it reads an answer, as of one to SUBSCRIBE that is
+ * a number, an empty list, or one more than was asked for, it throws again outside of every
+ * caller, and the process ends (ioredis 6.0, `DataHandler.dispatch`; issues of this kind
+ * that were reported: redis/ioredis#862, #878). Of our clients such an answer ends the
+ * socket.
  */
 // Bun gives the class itself where Deno and Node give what holds it.
 const Handlers = handlers.default ??
@@ -48,7 +49,8 @@ proto.dispatch = function (read) {
   try {
     read();
   } catch (error) {
-    // What was taken from the queue before is told to nobody: its caller would wait for ever.
+    // A command that was taken from the queue before gets no answer otherwise: its caller
+    // would wait for ever.
     if (commandQueue.peekFront() !== first) first?.command.reject(error);
     this.returnFatalError(error);
   }

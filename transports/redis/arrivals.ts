@@ -1,6 +1,6 @@
 import { decode } from "./reply.ts";
 
-/** What arrives on a client that has subscribed. None of these may throw. */
+/** The handlers of pushed messages, on a client that has subscribed. None of these may throw. */
 export interface Arrivals {
   /** These keys changed; `undefined` is all of them. */
   changed(keys: readonly string[] | undefined): void;
@@ -15,7 +15,7 @@ export interface Arrivals {
 /** The channel on which a server tells that keys changed. */
 export const INVALIDATE = "__redis__:invalidate";
 
-/** What a client tells of what comes unasked. */
+/** The events of a client that has subscribed. */
 interface Emitter {
   on(name: string, listener: (...said: unknown[]) => void): unknown;
 }

@@ -1,4 +1,4 @@
-/** What is put together, before it leaves. */
+/** The messages that are put together in one call. */
 
 import type { StoreItem } from "../store/store.ts";
 import type { Push } from "./client.ts";
@@ -28,7 +28,7 @@ export interface Announced {
   readonly place: number;
 }
 
-/** What leaves in one call: all of it rests on the same view. */
+/** The messages of one call: all of them depend on the same view. */
 export interface Batch {
   /** `"plain"` needs no view, and no script: to queues by their names. */
   readonly version: string | undefined;
@@ -37,7 +37,7 @@ export interface Batch {
   readonly lists: Map<string, string[]>;
   /** The same of a plain batch. */
   readonly pushes: Map<string, Push>;
-  /** What is published by PUB/SUB as well. */
+  /** The texts that are published by PUB/SUB as well. */
   readonly announced: Announced[];
   readonly queues: Set<string>;
   readonly timed: Map<string, number>;

@@ -25,7 +25,7 @@ export interface Script {
   readonly sha: string;
 }
 
-/** What is asked for a sign of life, for errors. */
+/** The action of a liveness check, for errors. */
 const HEAR = "hear from the server";
 
 /** How a call is limited, and who is told of an answer that comes when nobody waits any more. */

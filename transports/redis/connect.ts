@@ -123,7 +123,7 @@ async function examine(
   limits: CallOptions,
 ): Promise<void> {
   const action = `connect to "${broker}"`;
-  // Who may not ask goes on without knowing.
+  // A user without the right to INFO goes on without the version.
   const info = decode(await client.ask(action, ["INFO"], limits) ?? "");
   const value = (name: string) =>
     new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];

@@ -11,15 +11,15 @@ import type { Mirror } from "./mirror.ts";
 import { type Scripts, TIMED, writeScripts } from "./scripts.ts";
 import { ServerClock } from "./server_clock.ts";
 
-/** What all parts of a connection use: the socket, the names, the scripts, the server's clock. */
+/** The context that all parts of a connection share: the socket, the names, the scripts, the server's clock. */
 export class Core {
   readonly commands: RedisClient;
   readonly layout: Layout;
   readonly mirror: Mirror;
   readonly clock: Clock;
-  /** What the fields of this connection in the hash of what is unacked begin with. */
+  /** The prefix of this connection's fields in the hash of unacked messages. */
   readonly fields: string;
-  /** Whose connection it is. */
+  /** The owner that this connection is. */
   readonly owner: string;
   readonly #scripts: ReadonlyMap<string, Script>;
   /** Whether the server would have told us if the tables had changed since they were read. */
@@ -55,8 +55,9 @@ export class Core {
   }
 
   /**
-   * What the list that a message goes to has behind the queue's name. What is at or above
-   * the queue's maximum has one list, which is above those of the rest where there is one.
+   * Returns the suffix, behind the queue's name, of the list that a message goes to.
+   * Priorities at or above the queue's maximum share one list, which is served before the
+   * others.
    */
   suffixOf(queue: string, priority: number | undefined): string {
     const { layout, mirror } = this;
@@ -204,7 +205,7 @@ export function versionIn(version: string): string {
 }
 
 /**
- * What a script is told of the view that a decision rests on.
+ * Returns the arguments by which a script checks the view that a decision depends on.
  *
  * @param mirror The tables as they are known now.
  * @param version The view's version; `undefined` is none, and fits all.

@@ -39,8 +39,8 @@ export function redisOptions(
     protocol: 2,
     lazyConnect: true,
     connectTimeout: timeout,
-    // What was lost is said again above, where it is known what it was: the client alone
-    // would send twice, or wait for ever.
+    // Lost commands are sent again by the callers, which know what they were: the client
+    // alone would send twice, or wait for ever.
     retryStrategy: () => null,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,

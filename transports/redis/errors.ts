@@ -16,8 +16,8 @@ import {
 import { LAYOUT_VERSION } from "./layout.ts";
 
 /**
- * What a server says that is no master, or not yet, or no more: connect anew, it may be
- * elsewhere. Redis 6 has other words before it, if a script was told so.
+ * Error replies of a server that is not a master, or not yet, or no more: connect anew, it
+ * may be elsewhere. Redis 6 has other words before it, if a script was told so.
  */
 const LOSSES =
   /(?:^|: -)(READONLY|LOADING|MASTERDOWN|UNBLOCKED|CLUSTERDOWN|NOREPLICAS|MISCONF|-?FAILOVER|ERR max number of clients)\b/;

@@ -23,7 +23,7 @@ import { RedisReservation } from "./reservation.ts";
 import { hasPutNote, readStored, withExpiry, withPutNote } from "./stored.ts";
 import type { TransportEvent } from "../transport_event.ts";
 
-/** What fanout needs of its store. */
+/** The services that fanout uses of its store. */
 export interface FanoutHost extends Omit<AdoptionHost, "onGone"> {
   /** A queue has messages that no list has. */
   wake(queue: string): void;
@@ -37,9 +37,9 @@ export interface FanoutHost extends Omit<AdoptionHost, "onGone"> {
  *
  * By default (`queue`) a message is put into every bound queue of ours, and announced in the same
  * step on Kombu's channel, for those who are not ours. Ours know by a note in it that they
- * have it already; so do those of 0.1.0, in whose eyes it has expired. What comes without
- * the note was published by Kombu, or by one of 0.1.0: {@linkcode Adoption} puts it into our queues.
- * A queue that only Kombu's have bound gets nothing into its list, for nobody would read it.
+ * have it already; so do those of 0.1.0, in whose eyes it has expired. A message without the note
+ * was published by Kombu, or by one of 0.1.0: {@linkcode Adoption} puts it into our queues. A queue
+ * that only Kombu's have bound gets nothing into its list, for nobody would read it.
  *
  * With `pubsub` it is as Kombu has it: who consumes from a queue that is bound listens,
  * and what comes is held here.

@@ -80,7 +80,7 @@ export class ForeignQueues {
     return false;
   }
 
-  /** Those who ask while others look wait for the look behind that one: what they ask for may be younger. */
+  /** A call that comes during a listing waits for the next one: the queue that it asks for may be younger than this listing. */
   #listAnew(): Promise<Bound> {
     if (this.#listing === undefined) {
       this.#listing = this.#list().finally(() => this.#listing = undefined);

@@ -1,6 +1,6 @@
 /** Places in the text of JSON, so that it can be changed without being read and written again. */
 
-/** Where a value stands. */
+/** The range of a value in a JSON text. */
 export interface Place {
   readonly start: number;
   /** Behind its last character. */

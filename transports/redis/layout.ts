@@ -1,6 +1,6 @@
-/** Where things lie in a Redis database: Kombu's keys, byte for byte, and a few of our own. */
+/** The layout of a Redis database: Kombu's keys, byte for byte, and a few of our own. */
 
-/** What decides where a message lies. */
+/** The options that decide in which keys a message is kept. */
 export interface LayoutOptions {
   /** Stands before every key and channel; Kombu's `global_keyprefix`. */
   readonly prefix: string;
@@ -30,7 +30,7 @@ export interface Member {
   readonly queue: string;
 }
 
-/** What keys begin with that are no queues, behind the prefix. */
+/** The prefixes of keys that are no queues, behind the global prefix. */
 const RESERVED = [
   "_kombu.binding.",
   "_kombu.binding_permanent.",
@@ -51,7 +51,7 @@ export const LAYOUT_VERSION = 1;
 /** The names of keys and channels. */
 export class Layout {
   readonly options: LayoutOptions;
-  /** What a list's key has behind the queue's name, in the order in which lists are served. */
+  /** The suffixes of a queue's lists, behind its name, in the order in which lists are served. */
   readonly suffixes: readonly string[];
   /** The suffix of each priority from 0 to 9. */
   readonly #byPriority: readonly string[];
@@ -123,7 +123,7 @@ export class Layout {
     return this.options.prefix + queue + this.suffix(priority);
   }
 
-  /** What the list for a priority has behind the queue's name. */
+  /** Returns the suffix, behind the queue's name, of the list for a priority. */
   suffix(priority: number | undefined): string {
     const wanted = Math.min(Math.max(Math.trunc(priority ?? 0), 0), 9);
     return this.#byPriority[wanted] ?? "";
@@ -139,7 +139,7 @@ export class Layout {
     return `${this.options.prefix}_kombu.binding_permanent.${exchange}`;
   }
 
-  /** What was bound to an exchange by ours, in case the set that Kombu reads is evicted. */
+  /** The key of the bindings that ours have made to an exchange, in case the set that Kombu reads is evicted. */
   bound(exchange: string): string {
     return `${this.options.prefix}dashi.bound.${exchange}`;
   }
@@ -154,7 +154,7 @@ export class Layout {
     return `${this.options.prefix}dashi.claimed.${claim}`;
   }
 
-  /** What lay in a queue and is no message. */
+  /** The key of a queue's entries that are no messages. */
   malformed(queue: string): string {
     return `${this.options.prefix}dashi.malformed.${queue}`;
   }

@@ -3,11 +3,11 @@ import {
   queueTraits,
 } from "../../virtual/queue_arguments.ts";
 
-/** Those of a queue that nobody has declared. */
+/** The traits of a queue that nobody has declared. */
 export const NO_TRAITS: QueueTraits = queueTraits({});
 
 /**
- * What the script for one message is told of a queue's limits.
+ * Returns a queue's limits as arguments of the script for one message.
  *
  * @param traits What the queue's arguments say.
  * @returns `x-max-length`, `x-max-length-bytes`, whether it refuses, `x-expires`; `""` is none.

@@ -10,7 +10,7 @@ const LOOK_EVERY = 2000;
 const MAX_COUNT = 10_000;
 const MAX_BYTES = 64 * 2 ** 20;
 
-/** Who knows who lives, and what is done about it. None of these may throw, but `readLives`. */
+/** The services that {@linkcode Listeners} uses to learn which owners are alive. None of these may throw, but `readLives`. */
 export interface ListenersHost<T> {
   /** The server's time, ms. */
   now(): number;
@@ -22,7 +22,7 @@ export interface ListenersHost<T> {
   onForgotten(queue: string, count: number): void;
 }
 
-/** What came while the same owners listened for the same queue, between two looks. */
+/** The messages that came between two looks, while the same owners listened for the same queue. */
 interface Group<T> {
   readonly queue: string;
   readonly owners: readonly string[];
@@ -32,7 +32,7 @@ interface Group<T> {
   forgotten: number;
 }
 
-/** What has become of an owner since a message was published. */
+/** The state of an owner since a message was published. */
 type Fate = "alive" | "closed" | "dead" | "unknown";
 
 /**
@@ -44,7 +44,7 @@ type Fate = "alive" | "closed" | "dead" | "unknown";
 export class Listeners<T extends { readonly bytes: Uint8Array }> {
   readonly #clock: Clock;
   readonly #host: ListenersHost<T>;
-  /** Those that a look has seen, and behind them those that none has. */
+  /** Groups that a look has seen, then those that no look has seen yet. */
   #groups: Group<T>[] = [];
   /** By queue and owners, those that none has. */
   readonly #open = new Map<string, Group<T>>();
@@ -123,7 +123,7 @@ export class Listeners<T extends { readonly bytes: Uint8Array }> {
     try {
       const owners = new Set(this.#groups.flatMap((each) => each.owners));
       const lives = await this.#host.readLives([...owners]);
-      // What came meanwhile is for the next look.
+      // Messages that came meanwhile are left to the next look.
       const open = new Set(this.#open.values());
       this.#groups = this.#groups.filter((group) => {
         if (open.has(group)) return true;

@@ -23,10 +23,10 @@ export class Listening {
   #exchanges = new Map<string, Set<string>>();
   /** By pattern, its exchange. */
   #patterns = new Map<string, string>();
-  /** What the server has been told to send. */
+  /** The channels and patterns that the server was told to send. */
   #heard = new Set<string>();
   #manner: Manner = "patterns";
-  /** What has been followed: the tables as they were, and how often they have changed around fanout exchanges. */
+  /** The state that was followed last: the tables as they were, and how often they have changed around fanout exchanges. */
   #followed:
     | { readonly topology: Topology; readonly fanouts: number }
     | undefined;

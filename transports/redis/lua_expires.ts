@@ -1,4 +1,4 @@
-/** What scripts do with queues that go when they are not used: `x-expires`, in Lua. */
+/** The Lua of queues that are removed when they are unused: `x-expires`. */
 
 /**
  * Kombu has the server end the lists of such a queue so long after the last put or take, and

@@ -1,4 +1,4 @@
-/** What scripts share, and how they take messages, in Lua. */
+/** The Lua that scripts share, and by which they take messages. */
 
 /** Which queue of its name a queue is. */
 export const LINEAGE: string = String.raw`
@@ -17,9 +17,10 @@ end
 `;
 
 /**
- * `hold` records a message as taken, under the next number. What is no envelope goes
- * aside: in `unacked` it would end whoever restores it. A field is what the connection's
- * begin with, which queue of that name it was (`lineageOf`), and the number.
+ * `hold` records a message as taken, under the next number. An entry that is no envelope
+ * goes to quarantine: in `unacked` it would end every process that restores it. A field is
+ * what the connection's begin with, which queue of that name it was (`lineageOf`), and the
+ * number.
  */
 export const HOLD: string = String.raw`
 local held, scores, number, fields, quotes = {}, {}, 0, '', {}

@@ -20,9 +20,9 @@ return lost
  * ARGV: for each, the last to be served first: its field, its score or '', how many
  * lists, and for each its queue, the list's suffix, the text, and which queue it was taken
  * of: '' where that is not known, and '1' if it was declared then and had no name of its own.
- * What was taken of a queue that is no longer there goes with it. Returns the places of those
- * that were not there. What the same connection took before and gave back already stays in
- * front: of so much as can be moved in a moment.
+ * A message whose queue is no longer there is removed with it. Returns the places of those
+ * that were not there. Messages that the same connection took earlier and gave back already
+ * stay in front: as many as can be moved in a moment.
  */
 export const RELEASE: string = String.raw`
 local groups, order = {}, {}

@@ -1,7 +1,7 @@
-/** What queues with a limit in bytes hold, in Lua. */
+/** The Lua of the sizes of queues with a limit in bytes. */
 
 /**
- * What the ready messages of queues with x-max-length-bytes amount to is kept beside them,
+ * The total size of the ready messages of queues with x-max-length-bytes is kept beside them,
  * so that a publish does not have to read them all. `resize` notes what a script of ours puts
  * or takes; what others do shows in how many there are, and `measure` makes up for it: by the
  * mean, and once it is too much by looking, at some of them if there are many.

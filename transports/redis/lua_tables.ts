@@ -1,4 +1,4 @@
-/** What scripts do with what is declared, and with owners, in Lua. */
+/** The Lua of declarations and of owners. */
 
 /** `refuseOtherLayout` ends a script where what is declared has a layout that we do not know. */
 export const LAYOUT_CHECK: string = String.raw`
@@ -253,7 +253,8 @@ return answer
 /**
  * A server whose memory is full refuses a script's first write if it may need room, and
  * none behind that: Redis 6.2 and 7 alike. This one removes nothing, and needs none.
- * Whatever serves consumers begins with it, for that is what makes room again.
+ * Every script that serves consumers begins with it, for consuming is what makes room
+ * again.
  */
 export const AT_FULL_MEMORY: string = String.raw`
 redis.call('ZREM', OWNERS, '')

@@ -23,7 +23,7 @@ export interface Versions {
   readonly routes: string;
 }
 
-/** What a field of the shared hash says. */
+/** The value of a queue's field in the shared hash. */
 interface QueueField {
   readonly queue: QueueDeclaration;
   readonly owner: string | undefined;
@@ -31,8 +31,8 @@ interface QueueField {
 }
 
 /**
- * What is declared in the database, as far as we know: a hash of our own for what
- * Kombu's layout has no place for, and Kombu's sets of bindings, which are what counts
+ * A copy of the declarations in the database, as far as we know them: a hash of our own for
+ * what Kombu's layout has no place for, and Kombu's sets of bindings, which are what counts
  * for them: a binding that somebody removed there is gone.
  */
 export class Mirror {
@@ -131,7 +131,7 @@ export class Mirror {
     return [...found];
   }
 
-  /** Those that lead to a queue. */
+  /** Adds the exchanges that lead to a queue. */
   #addSources(queue: string, found: Set<string>): void {
     for (const source of this.#listed(`sources ${queue}`)) found.add(source);
     for (const { source } of this.#topology.bindingsTo(queue)) {
@@ -373,7 +373,7 @@ export class Mirror {
     }
     for (const [exchange, size] of sizes) {
       const known = this.#setOf(exchange);
-      // Where they differ, somebody else changed it too.
+      // If the sizes differ, somebody else changed the set too.
       known.size = size === known.seen ? size : -1;
     }
   }
@@ -390,7 +390,7 @@ export class Mirror {
   }
 }
 
-/** What we wrote ourselves: nobody else writes these fields. */
+/** Reads a value that a process of ours wrote: nobody else writes these fields. */
 function read<T>(text: string): T {
   return parseJson(text) as T;
 }

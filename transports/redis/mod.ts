@@ -36,29 +36,30 @@
  * is not known costs a `SCAN` of the database's keys; without the right to that, every
  * queue is taken to be there.
  *
- * A message is taken and noted as unacked in one step, and waiting takes nothing. What a
- * lost connection held goes back with the next one of the same `Connection`; what a
- * killed process held goes back within half a minute, and what a process held that says
- * nothing for so long, unless `visibilityTimeout` is given: then it is waited for as long
- * while its socket is there (without the right to CLIENT, while it may be); whatever else is unacked, Kombu's
- * too, after the visibility timeout. A message that lives longer than its lease because
- * its holder was busy is somebody else's: acking it is a `SettlementError`, and removes
- * nothing. What lies in a queue and is no message goes to `onInvalid`, and stays in
- * the list `dashi.malformed.<queue>` until it is acked.
+ * A message is taken and noted as unacked in one step, and waiting takes nothing. Messages that a
+ * lost connection held go back with the next one of the same `Connection`; those of a killed
+ * process go back within half a minute, and so do those of a process that is silent for so long,
+ * unless `visibilityTimeout` is given: then it is waited for as long while its socket is there
+ * (without the right to CLIENT, while it may be); all other unacked messages, Kombu's too, go back
+ * after the visibility timeout. A message that lives longer than its lease because its holder was
+ * busy is somebody else's: acking it is a `SettlementError`, and removes nothing. An entry of a
+ * queue that is no message goes to `onInvalid`, and stays in the list `dashi.malformed.<queue>`
+ * until it is acked.
  *
  * A key that is kept for something else (`unacked`, `dashi.…`, `_kombu.binding.…`) cannot
  * be a queue. A binding whose routing key contains `sep` is seen by ours alone.
  *
  * A fanout exchange puts a message into each bound queue that one of ours has declared or consumes,
- * in one step, and announces it by PUB/SUB to Kombu's consumers, who get it as from their own. What
- * Kombu publishes to it all of ours hear that consume from a queue of the exchange: one of
- * them puts it into each of its queues, once. While none of ours consumes, nobody hears it,
- * as in Kombu; a user without the right to PUB/SUB neither hears nor announces. A queue that Kombu alone has bound
- * gets nothing into its list, which no fanout consumer of Kombu's reads.
+ * in one step, and announces it by PUB/SUB to Kombu's consumers, who get it as from their own. A
+ * message that Kombu publishes to it reaches all of ours that consume from a queue of the exchange:
+ * one of them puts it into each of its queues, once. While none of ours consumes, nobody hears it,
+ * as in Kombu; a user without the right to PUB/SUB neither hears nor announces. A queue that Kombu
+ * alone has bound gets nothing into its list, which no fanout consumer of Kombu's reads.
  *
- * What Kombu's layout has no place for (types, arguments, headers and exchange bindings,
- * consumers, owners) is kept under keys that begin with `dashi.`. With `fanout: "pubsub"` up to
- * 10,000 messages wait for a queue's consumers in the process; then the oldest go.
+ * Declarations that Kombu's layout has no place for (types, arguments, headers and exchange
+ * bindings, consumers, owners) are kept under keys that begin with `dashi.`. With
+ * `fanout: "pubsub"` up to 10,000 messages wait for a queue's consumers in the process; then
+ * the oldest go.
  *
  * A delayed message is moved to its queue when its time has come by a connection of
  * ours: the one that published it, any that consumes, or the next that publishes. While
@@ -69,21 +70,21 @@
  * while nothing comes. A server that has become a replica, or takes no writes, is a lost
  * connection: it is dialled again, and with `sentinel://` the sentinels are asked anew.
  *
- * What the server may refuse is done without: the name of a connection, `INFO`, `SCRIPT`,
- * `SELECT 0`, tracking. A user whose channels are limited gets fanout if they are all under
- * `global_keyprefix`, or else what is published without a routing key or with a binding's.
- * Where the memory is full (`noeviction`) publishing is refused, and consumers go on, new
- * ones too.
+ * The transport does without everything that the server may refuse: the name of a
+ * connection, `INFO`, `SCRIPT`, `SELECT 0`, tracking. A user whose channels are limited
+ * gets fanout if they are all under `global_keyprefix`, or else what is published without a
+ * routing key or with a binding's. A full memory (`noeviction`) refuses publishes;
+ * consumers go on, new ones too.
  *
  * A queue with `x-expires` ends with Kombu 5.7's means, where nobody looks too: its lists
  * expire, and its bindings have a deadline, which is twice its time or an hour. While one of ours consumes,
  * its lists live as long as the bindings; a publisher of Kombu's that declared it lets them
  * live for its time from then on, whoever consumes.
  *
- * What a queue with `x-max-length-bytes` holds is kept beside it. Where Kombu puts or takes
- * there, which knows nothing of it, the limit holds by the mean of the sizes, and is looked
- * at anew after an eighth of the messages. After a failover the old master may still confirm for some seconds
- * what is lost: `min-replicas-to-write` on the servers prevents it.
+ * The total size of a queue with `x-max-length-bytes` is kept beside it. If Kombu, which knows
+ * nothing of it, puts or takes there, the limit holds by the mean of the sizes, and is looked at
+ * anew after an eighth of the messages. After a failover the old master may still confirm for some
+ * seconds what is lost: `min-replicas-to-write` on the servers prevents it.
  *
  * A Redis Cluster is refused at connect: the scripts use keys of several slots. ioredis
  * reads the environment when it is loaded: beside `--allow-net=host:port` it needs

@@ -33,7 +33,7 @@ export interface RedisTransportOptions {
     | undefined;
   /** How a fanout exchange reaches its queues: `queue` puts into each that is bound, and publishes for Kombu's by PUB/SUB too; `pubsub` is Kombu's own way, for those who consume at that moment. In a URL `fanout`. @default {"queue"} */
   readonly fanout?: "pubsub" | "queue" | undefined;
-  /** What fanout channels begin with: `true` is `/{db}.`, `false` nothing; in a URL `fanout_prefix`. @default {true} */
+  /** The prefix of fanout channels: `true` is `/{db}.`, `false` nothing; in a URL `fanout_prefix`. @default {true} */
   readonly fanoutPrefix?: boolean | string | undefined;
   /** Whether the routing key is a part of fanout channels; in a URL `fanout_patterns`. @default {true} */
   readonly fanoutPatterns?: boolean | undefined;
@@ -51,7 +51,7 @@ export interface RedisTransportOptions {
   readonly sentinelPassword?: string | undefined;
 }
 
-/** Where to dial, and as whom. */
+/** The address to dial, and the login. */
 export interface RedisAddress {
   /** A Unix socket's path, or a host and a port. */
   readonly path: string | undefined;

@@ -2,10 +2,10 @@ import type { Mirror } from "./mirror.ts";
 import { listens } from "./writes.ts";
 
 /**
- * What is among the headers of an announcement for consumers of 0.1.0, in whose eyes it
- * has expired: they would dead-letter it, but for queues where it has been, by RabbitMQ's
- * rule for circles. So it says that it has been in each to which a queue of theirs
- * dead-letters. It is worked out once for each state of the tables.
+ * Makes the headers of an announcement for consumers of 0.1.0, for whom it has expired:
+ * they would dead-letter it, except to queues where it has been, by RabbitMQ's rule against
+ * cycles. So it says that it has been in each to which a queue of theirs dead-letters. It
+ * is worked out once for each state of the tables.
  */
 export class Predecessors {
   readonly #mirror: Mirror;

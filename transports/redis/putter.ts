@@ -35,7 +35,7 @@ const MAX_COPIES = 2000;
 /** The size of an envelope besides the body, about. */
 const HEAD_SIZE = 400;
 
-/** Who is told of what we put: what we do ourselves the server does not tell us. */
+/** The receiver of news about our own puts, of which the server does not notify us. */
 export interface PutterHost {
   /** These were pushed out, and nobody waits for them any more. */
   giveBack(reservations: readonly RedisReservation[]): void;
@@ -182,7 +182,7 @@ export class Putter {
     push.add(head + tail, size);
   }
 
-  /** What a put rests on: nothing that a script must check, where the tables are known to be what they were. */
+  /** Returns the version that a put depends on: none to be checked by a script, if the tables are known to be unchanged. */
   #versionOf(put: Waiting | undefined): string | undefined {
     if (put?.version === undefined || !this.#core.isCurrent(put.version)) {
       return put?.version;
@@ -353,7 +353,7 @@ function sizeOf({ items }: Waiting): number {
   return items.length * (bytes * 4 / 3 + HEAD_SIZE);
 }
 
-/** What became of a message, by the lists that could not be; all is old where there are none. */
+/** Returns the result of a message's put, from the lists that refused it; without `refused` the view was stale. */
 function resultOf(
   written: Batch["written"][number],
   refused: Refused | undefined,

@@ -1,9 +1,9 @@
 import { ConnectionError } from "../../model/errors.ts";
 
-/** What the server answers. Texts are bytes. */
+/** A reply of the server. Texts are bytes. */
 export type RedisReply = number | Uint8Array | null | readonly RedisReply[];
 
-/** What a command or a script is given. */
+/** An argument of a command or a script. */
 export type RedisArgument = string | number | Uint8Array;
 
 /**

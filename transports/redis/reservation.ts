@@ -5,8 +5,8 @@ import { decode, type RedisReply } from "./reply.ts";
 import { readStored, type Stored } from "./stored.ts";
 
 /**
- * Where a reserved message is: in the hash of what is unacked, under a field; aside,
- * for it is no message; or nowhere but here, for it came by PUB/SUB.
+ * The place of a reserved message: under a field in the hash of unacked messages; in
+ * quarantine, for it is no message; or only in this process, for it came by PUB/SUB.
  */
 export type Whereabouts =
   | {

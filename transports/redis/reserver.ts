@@ -24,7 +24,7 @@ interface Waiter {
   wake(): void;
 }
 
-/** What a look at some queues brought. */
+/** The messages that a look at some queues brought. */
 interface Taken {
   readonly reservations: RedisReservation[];
   readonly failed: Map<string, Error>;
@@ -185,7 +185,7 @@ export class Reserver {
     }
   }
 
-  /** Where nobody tells of changes of the tables they are looked at as often as all queues are. */
+  /** Without notifications about the tables, they are read again as often as all queues are looked at. */
   #refreshIfOld(): Promise<void> | undefined {
     const now = this.#core.clock.now();
     const isOld = !this.#rings && now - this.#refreshedAt >= SWEEP;
@@ -224,7 +224,7 @@ export class Reserver {
     return missing;
   }
 
-  /** Those that are worth a look, in the order in which they are to be served. */
+  /** Returns the queues that may have messages, in the order in which they are to be served. */
   #notEmpty(wants: readonly ReserveWant[]): readonly ReserveWant[] {
     const now = this.#core.clock.now();
     if (now - this.#sweptAt >= SWEEP || !this.#rings) {
@@ -366,7 +366,7 @@ export class Reserver {
     until: number,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    // What rang while the answer was on its way has been looked at by nobody.
+    // Nobody has looked at a queue that notified us while the answer was on its way.
     const rang = this.#sooner ||
       wants.some(({ queue }) =>
         this.#fanout.count(queue) > 0 ||

@@ -26,7 +26,7 @@ import {
   VERSION,
 } from "./lua_tables.ts";
 
-/** What runs in the server, each in one step that nothing comes between. */
+/** The scripts that run in the server, each in one atomic step. */
 export interface Scripts {
   /** Takes messages. */
   readonly take: string;

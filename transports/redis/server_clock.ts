@@ -6,10 +6,11 @@ const SLACK = 2000;
 
 /**
  * The time by which messages become due, expire and are given back: the server's clock,
- * mended where it was set. What it says is checked against a clock here that is never set:
- * backwards the scripts see it themselves, by what is expected of them; forwards it shows in
- * an answer, for a call may have been on its way for long. The correction lies on the server,
- * and has a number: what was expected before the last one counts no more.
+ * mended where it was set. The server's time is checked against a monotonic clock here: the
+ * scripts themselves notice when it was set back, by the time that they are told to expect; a
+ * clock that was set forward shows in an answer, for a call may have been on its way for
+ * long. The correction lies on the server, and has a number: what was expected before the
+ * last one counts no more.
  */
 export class ServerClock {
   readonly #clock: Clock;
@@ -36,7 +37,7 @@ export class ServerClock {
     return time - this.#least;
   }
 
-  /** What a script is told: the number of the correction, and the time that is expected. */
+  /** The arguments of a script: the number of the correction, and the time that is expected. */
   get expected(): readonly [generation: string, now: number] {
     return this.#generation === ""
       ? ["", 0]

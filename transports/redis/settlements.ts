@@ -10,7 +10,7 @@ import { marked } from "./stored.ts";
 const AT_ONCE = 200;
 const MAX_SIZE = 1_000_000;
 
-/** What goes back in one script. */
+/** The messages that one script gives back. */
 interface Piece {
   readonly held: RedisReservation[];
   readonly args: RedisArgument[];

@@ -208,11 +208,11 @@ export class RedisStore implements Store {
     const count = Number(
       await this.#core.run("count", action, [queue], options),
     ) + this.#fanout.count(queue);
-    // What has become due was moved there by us: nobody else tells our consumers.
+    // The script has moved messages that became due: nobody else notifies our consumers.
     if (count > 0) this.#reserver.ring(queue);
     const { topology } = this.#core.mirror;
     if (count === 0 && topology.queue(queue) === undefined) return undefined;
-    // Who looks at a queue uses it.
+    // A count is a use of the queue.
     await this.#tables.use([queue], options);
     return count;
   }
@@ -265,7 +265,7 @@ export class RedisStore implements Store {
     }
     // Not before: whoever removes what they had may be gone before it is done.
     await this.#sweeper.forget(done, options);
-    // Who works does not take: the queue is in use all the same.
+    // A consumer that is busy does not take: its queue is in use all the same.
     await this.#tables.useConsumed(owner, options);
     if (!known) this.#core.commands.destroy(takenForDeadError());
     return left;

@@ -21,8 +21,8 @@ const DELIVERY_INFO = '"delivery_info": {';
 const REDELIVERED = '"redelivered": true';
 
 /**
- * Where Kombu and we write an envelope's name, at its end. It may be any text: behind a
- * UUID ours says what Kombu's layout has no place for, as in `;expires=1700000000000`.
+ * The name of an envelope, at its end, as Kombu and we write it. It may be any text: behind
+ * a UUID ours says what Kombu's layout has no place for, as in `;expires=1700000000000`.
  */
 const TAG = '"delivery_tag": "';
 const END = '"}}';
@@ -67,7 +67,7 @@ export function isNamed(bytes: Uint8Array): boolean {
   return LENIENT.decode(bytes).includes('"delivery_tag"');
 }
 
-/** What says that a message lies in our queues already, at the end of a copy for those who listen. */
+/** A note, at the end of a copy for listeners, that the message is in our queues already. */
 const PUT = ";put=1" + END;
 
 /**
@@ -95,7 +95,7 @@ export function hasPutNote(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** What an envelope's name says beside the name. */
+/** The notes in an envelope's name, beside the name. */
 interface Notes {
   /** The name itself. */
   readonly name: string;
@@ -160,7 +160,7 @@ function decodeText(bytes: Uint8Array): string {
 const LENIENT = new TextDecoder();
 const STRICT = new TextDecoder("utf-8", { fatal: true });
 
-/** What Kombu's consumers look at is no header of the application's. */
+/** A header that only Kombu's consumers look at is not the application's. */
 function withoutMark(message: Publishing): Publishing {
   const { redelivered: _, ...headers } = message.properties.headers ?? {};
   return { ...message, properties: { ...message.properties, headers } };
@@ -215,7 +215,7 @@ function markText(text: string): string | undefined {
     markAt(text, info) + text.slice(info);
 }
 
-/** What is to stand at the beginning of an object. */
+/** Returns the text to insert at the beginning of an object. */
 function markAt(text: string, place: number): string {
   if (text.startsWith(REDELIVERED, place)) return "";
   return text[place] === "}" ? REDELIVERED : `${REDELIVERED}, `;
@@ -260,7 +260,7 @@ function setMember(
   }`;
 }
 
-/** What lies in the hash of what is unacked. */
+/** An entry of the hash of unacked messages. */
 export interface Unacked {
   /** The envelope, byte for byte. */
   readonly bytes: Uint8Array;

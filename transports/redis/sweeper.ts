@@ -13,7 +13,7 @@ const MAX = 10_000;
 /** So many are given back in one script: the server does nothing else meanwhile. */
 const AT_ONCE = 200;
 
-/** What is to be given back. */
+/** The unacked messages that are to be given back. */
 interface Overdue {
   readonly field: string;
   readonly value: Uint8Array;

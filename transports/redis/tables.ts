@@ -63,7 +63,7 @@ export class Tables {
         await this.#dropUnused(unused, options);
         continue;
       }
-      // What was read may lead to more.
+      // The exchanges that were read may lead to more.
       const exchanges = mirror.around(all);
       if (exchanges.every((each) => mirror.sizeOf(each) >= 0)) {
         return {
@@ -110,7 +110,7 @@ export class Tables {
     );
     const [version, which, fields, unused, routes, ...sets] = listOf(reply);
     const versions = { version: decode(version), routes: decode(routes) };
-    // What the server told of meanwhile may have come after the answer was made.
+    // A notification that came meanwhile may be younger than the answer.
     this.#core.fresh = this.#rings && this.#core.told === told;
     switch (decode(which)) {
       case "all":
@@ -119,7 +119,7 @@ export class Tables {
         return [];
       case "many":
         await this.#readMany(versions, options);
-        // What has changed meanwhile.
+        // Reads the changes that others made meanwhile.
         return await this.#read([], options);
       case "some":
         mirror.readSome(versions, pairs(fields));
@@ -316,7 +316,8 @@ export class Tables {
       ],
       {
         ...options,
-        // What we change ourselves the server does not tell us, nor what others do then.
+        // The server does not notify us of our own changes, nor of later ones to the same
+        // keys.
         watched: [
           layout.topology,
           ...exchanges.map((each) => layout.bindings(each)),

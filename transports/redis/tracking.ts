@@ -34,7 +34,7 @@ export async function track(
   options: CallOptions,
 ): Promise<boolean> {
   const action = "watch for changes";
-  // What we change ourselves we know.
+  // Our own changes we know already (`NOLOOP`).
   const tracks = await client.ask(action, [
     ...["CLIENT", "TRACKING", "ON", "REDIRECT"] as const,
     ...[String(listener), "OPTIN", "NOLOOP"],

@@ -5,7 +5,7 @@ import type { SetBinding } from "./binding_set.ts";
 import { formatPattern } from "../../virtual/topic.ts";
 import type { Layout, Member } from "./layout.ts";
 
-/** What is to be written. */
+/** The fields and members that are to be written. */
 export interface Writes {
   /** Fields of the hash, and their values; an empty one goes. */
   readonly fields: readonly (readonly [field: string, value: string])[];
@@ -19,7 +19,7 @@ export interface Writes {
   readonly rests: readonly string[];
 }
 
-/** What the plan is made on. */
+/** The state that the plan is made on. */
 export interface Present {
   readonly layout: Layout;
   /** Whether our consumers take from lists alone, and say so. */
@@ -152,7 +152,7 @@ function isQuiet(change: TopologyChange, present: Present): boolean {
   }
 }
 
-/** What is removed may take more with it, so that rests on all that is declared. */
+/** A removal may take more with it, so it depends on everything that is declared. */
 function restsOf(
   changes: readonly TopologyChange[],
   written: Iterable<string>,
@@ -183,7 +183,7 @@ function restsOf(
   return [...rests];
 }
 
-/** What the record of a consumer says that takes from lists alone. Others, of 0.1.0 or with `fanout: "pubsub"`, listen too. */
+/** The record of a consumer that takes from lists alone. Others, of 0.1.0 or with `fanout: "pubsub"`, listen too. */
 const LISTS = { takes: "lists" };
 
 /**

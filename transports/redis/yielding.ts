@@ -52,7 +52,7 @@ export class Yielding {
   }
 
   async #peek(queue: string): Promise<void> {
-    // What cannot be said is to be seen by who takes.
+    // If the check fails, the queue counts as not empty: a consumer will see.
     const has = await this.#host.peek(queue).catch(() => true);
     if (has) this.#host.ring(queue);
     else this.looked(queue, false);
