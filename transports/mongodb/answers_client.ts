@@ -3,7 +3,7 @@ import { Connection } from "mongodb/lib/cmap/connection.js";
 import { errorText } from "../../model/error_text.ts";
 import { checkParts, MessageFollower } from "./answers/messages.ts";
 
-/** What cuts the stream of a socket into messages, as the driver's does it. */
+/** The part of the driver that cuts the stream of a socket into messages. */
 interface Messages {
   _transform(
     chunk: Uint8Array,

@@ -234,7 +234,7 @@ export class Claims {
     for (;;) {
       const due = await client.find(
         names.messages,
-        // What is visible has a rank there, and no moment.
+        // A visible message has a rank in `priority`, and no time.
         { $and: [{ priority: { $gt: 9 } }, hidden] },
         { limit: 100 },
       );
@@ -244,7 +244,7 @@ export class Claims {
         due.map(restoreStatement),
         { safe: false },
       );
-      // What is left over was taken or renewed in between.
+      // The rest was taken or renewed in between.
       if (due.length < 100 || matched === 0) return;
     }
   }
@@ -294,7 +294,7 @@ export class Claims {
   }
 }
 
-/** What {@linkcode Claims.look} saw. */
+/** The result of {@linkcode Claims.look}. */
 export interface Look {
   /** Queues with ready messages. */
   readonly ready: ReadonlySet<string>;

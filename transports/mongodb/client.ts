@@ -24,7 +24,7 @@ import type {
 } from "./port.ts";
 import { boundedConnection } from "./answers_client.ts";
 
-/** What a dial is given beside its options. */
+/** The callbacks that a dial is given beside its options. */
 export interface DialHooks {
   readonly password: string | undefined;
   /** Milliseconds for the first server to be found. */
@@ -119,7 +119,7 @@ function clientOptions(
     ...given("replicaSet", options.replicaSet),
     ...given("directConnection", options.directConnection),
     ...given("appName", options.appName),
-    // Where nothing is said the scheme decides: `mongodb+srv` speaks TLS by itself.
+    // Without the option the scheme decides: `mongodb+srv` implies TLS.
     ...(tls === undefined ? {} : { tls: tls !== false }),
     ...(typeof tls === "object" ? nodeTlsOptions(tls) : {}),
     maxPoolSize: options.maxPoolSize,

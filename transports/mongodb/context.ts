@@ -11,7 +11,7 @@ import { ServerTime } from "./server_time.ts";
 /** How old the server's time may be where much depends on it, ms: a machine that slept does not know. */
 const FRESH = 1000;
 
-/** What the parts of a store share: the client, the time, the limits of calls. */
+/** The context that the parts of a store share: the client, the time, the limits of calls. */
 export class Context {
   readonly client: MongodbClient;
   readonly clock: Clock;

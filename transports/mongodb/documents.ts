@@ -5,9 +5,9 @@ import type { Malformed, Reservation } from "../store/store.ts";
 import type { Fields, UpdateStatement } from "./port.ts";
 
 /**
- * What is out of sight lies under another queue's name, for Kombu takes whatever has
- * the queue's own. There `priority` is the moment when it is to come back, ms since
- * 1970: the one index of messages serves that too.
+ * A hidden message is kept under another queue's name, for Kombu takes every message under
+ * the queue's own. There `priority` is the moment when it is to come back, ms since 1970:
+ * the one index of messages serves that too.
  *
  * | Field | |
  * | --- | --- |
@@ -66,7 +66,7 @@ export class MongodbReservation implements Reservation {
   readonly redelivered: boolean;
   readonly deliveryCount: number;
   readonly expired: boolean;
-  /** What it has as soon as it is visible again, but that somebody may have seen it. */
+  /** The fields that it gets when it is visible again, without the mark of a redelivery. */
   readonly visible: Fields;
   /** The payload that tells Kombu so, if it does not yet. */
   readonly marked: string | undefined;
@@ -240,7 +240,7 @@ export function markedPayload(
 const PROPERTIES = '"properties": {';
 const DELIVERY_INFO = '"delivery_info": {';
 
-/** What a document has only while it is out of sight. */
+/** The fields that a document has only while it is hidden. */
 export const HIDDEN_FIELDS: Fields = {
   claim: "",
   hidden_expire_at: "",

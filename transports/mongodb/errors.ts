@@ -12,9 +12,9 @@ import {
   isUntrusted,
 } from "../connection_errors.ts";
 
-/** What the client makes of a driver's or a server's error. */
+/** A failure that the client reads from a driver's or a server's error. */
 export interface Failure {
-  /** What kind of failure it is. */
+  /** The kind of the failure. */
   readonly kind:
     | "authentication"
     | "certificate"
@@ -24,7 +24,7 @@ export interface Failure {
     | "late"
     | "passing"
     | "refused";
-  /** What the server or the driver says. */
+  /** The text of the server or the driver. */
   readonly text: string;
   readonly cause: unknown;
 }
@@ -107,7 +107,7 @@ export function callError(
 
 /** Carries what {@linkcode failureOf} found from the driver to the caller. */
 export class DriverFailure extends Error {
-  /** What it found. */
+  /** The failure that was found. */
   readonly failure: Failure;
 
   /** Makes one. */
@@ -160,10 +160,10 @@ const PASSING: ReadonlySet<unknown> = new Set([
   16500, // Cosmos DB: RequestRateTooLarge
 ]);
 
-/** What a server says to who is not logged in, or not any more; Atlas, by a code of its own. */
+/** Error texts of a server to a client that is not logged in, or not any more; Atlas has a code of its own. */
 const NOT_LOGGED_IN = /requires authentication|bad auth/i;
 
-/** What drivers and servers write on errors of that kind. */
+/** The labels by which drivers and servers mark transient errors. */
 const PASSING_LABELS: readonly string[] = [
   "RetryableWriteError",
   "RetryableError",

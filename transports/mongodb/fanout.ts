@@ -31,14 +31,14 @@ export class BroadcastReservation implements Reservation {
 
 /**
  * Kombu's fanout: a capped collection that everyone who listens reads to its end,
- * again and again. Who does not listen misses it.
+ * again and again. A consumer that does not listen misses it.
  */
 export class Fanout {
   readonly #context: Context;
   readonly #topology: () => Topology;
   readonly #writer = new EnvelopeWriter();
   readonly #tails = new Map<string, Tail>();
-  /** What was read for each queue, and not taken yet. */
+  /** The messages that were read for each queue, and not taken yet. */
   readonly #heard = new Map<string, BroadcastReservation[]>();
   /** How many consumers listen for each queue. */
   readonly #listeners = new Map<string, number>();

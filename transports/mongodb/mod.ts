@@ -34,12 +34,13 @@
  * `{queue, priority, _id}` serves; claims move it to the queue `<queue>\x06\x16unacked`,
  * where Kombu does not look, until it is settled by who holds the claim. A delayed one
  * waits in `<queue>\x06\x16delayed`, and what is no message is set aside in
- * `<queue>\x06\x16malformed`. What has expired is never delivered; where its queue
- * dead-letters, somebody who consumes on any connection moves it within 5 s. Queues
- * are looked at again after 10 ms at first, and the seldomer the longer nothing comes.
+ * `<queue>\x06\x16malformed`. An expired message is never delivered; if its queue
+ * dead-letters, a consumer on any connection moves it within 5 s. Queues are looked at
+ * again after 10 ms at first, and the seldomer the longer nothing comes.
  *
- * What is out of sight for its time comes back by a connection of ours that consumes
- * from its queue, or has published there or declared it. While none is open it waits.
+ * A message that is hidden until a certain time comes back by a connection of ours that
+ * consumes from its queue, or has published there or declared it. While none is open it
+ * waits.
  *
  * Bindings lie in `messages.routing`, as Kombu reads and writes them; exchanges,
  * queues, and the bindings that Kombu has not, in `messages.topology`. Writes are the

@@ -5,7 +5,7 @@ const DATABASE_BYTES = 64;
 /** The name of a collection, with its database's and a dot, has no more bytes. */
 const NAMESPACE_BYTES = 255;
 
-/** What MongoDB refuses in a database's name, wherever it runs. */
+/** The characters that MongoDB refuses in a database's name, on any system. */
 const NOT_IN_DATABASE = /[/\\. "$\0]/;
 
 /**

@@ -70,7 +70,7 @@ export interface CollectionNames {
   readonly queues: string;
   /** Exchanges, queues, and the bindings that Kombu has not. */
   readonly topology: string;
-  /** Who is alive. */
+  /** The owners that are alive. */
   readonly owners: string;
 }
 
@@ -92,7 +92,7 @@ export interface DialOptions {
   readonly maxResponseSize: number;
 }
 
-/** What the store does as it is asked to. */
+/** The settings of a store. */
 export interface StoreSettings {
   readonly names: CollectionNames;
   readonly lease: number;

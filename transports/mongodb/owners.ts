@@ -2,9 +2,9 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { Context } from "./context.ts";
 
 /**
- * Who is alive: a document for each owner, with the moment until which it counts as
- * that. Who is found dead stays, marked, for as long again: so that somebody else
- * deletes what it had if its finder dies on the way.
+ * The owners that are alive: a document for each, with the time until which it counts as
+ * alive. An owner that is found dead stays, marked, for as long again: so that somebody
+ * else deletes what it had if its finder dies on the way.
  */
 export class Owners {
   readonly #context: Context;

@@ -18,13 +18,13 @@ export interface UpdateStatement {
   readonly upsert?: boolean | undefined;
 }
 
-/** What an update did. */
+/** The result of an update. */
 export interface Updated {
   readonly matched: number;
   readonly upserted: number;
 }
 
-/** What comes into a capped collection, in the order in which it comes. */
+/** The documents that are inserted into a capped collection, in their order. */
 export interface Tail {
   /** Begins behind what is there. */
   begin(): Promise<void>;

@@ -20,7 +20,7 @@ import type { MongodbTables } from "./tables.ts";
 
 /** The largest document, less what is in it beside the payload. */
 const MAX_BYTES = 16 * 1024 * 1024 - 16 * 1024;
-/** What one insert takes. */
+/** The maximum number of documents in one insert. */
 const BATCH_COUNT = 1000;
 const BATCH_CHARACTERS = 8 * 1024 * 1024;
 

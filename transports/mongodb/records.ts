@@ -11,11 +11,11 @@ import { formatPattern } from "../../virtual/topic.ts";
 import type { Fields } from "./port.ts";
 
 /**
- * What is declared, as documents. Bindings of queues lie in Kombu's own collection,
- * where its processes read and write them; exchanges, queues, and the bindings that
- * Kombu has not (of headers exchanges, and to exchanges) in one of ours, each with
- * `at`, the number of the change that wrote it: who knows all up to one number reads
- * only what is newer. What is deleted stays for a while, with `gone`.
+ * The kinds of declarations, as documents. Bindings of queues lie in Kombu's own
+ * collection, where its processes read and write them; exchanges, queues, and the bindings
+ * that Kombu has not (of headers exchanges, and to exchanges) in one of ours, each with
+ * `at`, the number of the change that wrote it: who knows all up to one number reads only
+ * what is newer. A deleted one stays for a while, with `gone`.
  */
 export type RecordKind = "exchange" | "queue" | "binding";
 

@@ -20,7 +20,7 @@ const MISSING_LOOK = 5000;
 
 const NOTHING: Reserved = { reservations: [], missing: [] };
 
-/** What reserving needs to know of the tables. */
+/** The part of the tables that reserving uses. */
 export interface ReserverHost {
   /** Which of these queues have been deleted. */
   findMissing(queues: readonly string[]): Promise<readonly string[]>;
@@ -29,7 +29,7 @@ export interface ReserverHost {
 /**
  * Waits for messages by looking again and again: the longer nothing came the
  * seldomer, from 10 ms to the polling interval, and then by one command for all
- * queues. What this connection puts itself is noticed at once.
+ * queues. A message that this connection puts itself is noticed at once.
  */
 export class Reserver {
   readonly #notifier: Notifier;
@@ -236,7 +236,7 @@ export class Reserver {
     ) {
       const taken = await this.#claims.takeAll(wants);
       if (taken.length > 0) {
-        // Those who always find something must not leave what is due behind.
+        // Consumers of busy queues must not leave messages behind that became due.
         if (mustLook) await this.#look(wants);
         return taken;
       }

@@ -7,7 +7,7 @@ import type { Clock } from "../../async/clock.ts";
  */
 export class ServerTime {
   readonly #clock: Clock;
-  /** What is added to our clock. */
+  /** The difference that is added to our clock. */
   #offset: number;
   #readAt = -Infinity;
 

@@ -62,7 +62,7 @@ export class Settlements {
     return lost;
   }
 
-  /** What was broadcast lies nowhere: it is put into its queue. */
+  /** A broadcast message is in no queue: it is put into its queue. */
   async #keep(
     reservations: readonly BroadcastReservation[],
     options?: CallOptions,

@@ -199,7 +199,7 @@ export class MongodbStore implements Store {
     version: string,
     options?: CallOptions,
   ): Promise<ChangeResult> {
-    // What has been begun goes on after its caller's deadline: half of it helps nobody.
+    // A change that has begun goes on after its caller's deadline: half of it helps nobody.
     const result = await this.#context.call(
       "change the tables",
       options,
@@ -312,7 +312,8 @@ export class MongodbStore implements Store {
 
   async #close(): Promise<void> {
     try {
-      // What was claimed and never delivered, and what was not settled.
+      // Restores the messages that were claimed and never delivered, and those that were
+      // not settled.
       await this.#claims.restoreOwner(this.#owner);
       await this.#owners.forget(this.#owner);
     } catch (error) {

@@ -13,7 +13,7 @@ import { hiddenNames } from "./documents.ts";
 import { type Version, Versions } from "./versions.ts";
 import { groupBy, type Mark, printOf, View } from "./view.ts";
 
-/** Who has not looked for so long may have missed what was deleted, ms. Records of that stay for twice as long. */
+/** A view that was not read for so long may have missed deletions, ms. Records of that stay for twice as long. */
 const FULL_READ = 3600_000;
 
 /** The shared declarations. */
@@ -221,7 +221,7 @@ export class MongodbTables {
     return found.length > 0;
   }
 
-  /** What lies in a queue, was taken from it, or waits for its time. */
+  /** Whether messages are in a queue, were taken from it, or wait for their time. */
   async #hasTraces(queue: string, options?: CallOptions): Promise<boolean> {
     const { client, settings: { names } } = this.#context;
     const found = await this.#context.call(

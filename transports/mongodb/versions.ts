@@ -26,7 +26,7 @@ const LAYOUT = 1;
 export interface Version {
   /** All of them. */
   readonly changes: number;
-  /** Those after which messages may go another way. */
+  /** The number of changes after which messages may take another route. */
   readonly routes: number;
 }
 
@@ -169,7 +169,7 @@ export class Versions {
     }
   }
 
-  /** What a dead one left half-way is a change like any other. */
+  /** A change that a dead connection left half-way counts like any other. */
   #unlockAll(whose: Fields): Promise<unknown> {
     const { client, settings: { names } } = this.#context;
     return client.update(names.topology, [{

@@ -5,7 +5,7 @@ import type { TopologyKey } from "../store/store.ts";
 import type { Fields } from "./port.ts";
 import { applyRecord, foreignExchange, isGone, readRoute } from "./records.ts";
 
-/** What a view was decided on, to be compared with what is there later. */
+/** The state that a view was decided on, to be compared with a later one. */
 export interface Mark {
   /** How many changes there were, of consumers too. */
   readonly changes: number;

@@ -5,7 +5,7 @@ const OP_REPLY = 1;
 const OP_MSG = 2013;
 /** A document's size and its end. */
 const LEAST_DOCUMENT = 5;
-/** Where an OP_REPLY says how many documents it has, and where these begin. */
+/** The offset in an OP_REPLY of the number of documents, and the offset of the first one. */
 const COUNT = HEADER + 16;
 const REPLY = HEADER + 20;
 
@@ -100,7 +100,7 @@ function behindDocument(view: DataView, at: number, end: number): number {
   return at + size;
 }
 
-/** What is compressed was never asked for, and the driver takes it whatever it becomes. */
+/** A compressed message was never asked for, and the driver would inflate it to any size. */
 function checkCode(code: number): void {
   if (code !== OP_MSG && code !== OP_REPLY) {
     throw nonsense(`a message of code ${code}`);
