@@ -3,7 +3,7 @@ import { Agent as HttpsAgent } from "node:https";
 import { bounding, sendingOnce } from "../http_agent_client.ts";
 import type { ClientConfig } from "./client_config.ts";
 
-/** What the SDK's clients are made with, and the agents that keep their sockets. */
+/** The configuration of the SDK's clients, with the agents that keep their sockets. */
 export interface ConfigWithAgents extends Omit<ClientConfig, "requestHandler"> {
   readonly requestHandler:
     & Omit<

@@ -3,10 +3,10 @@ import type { Limits } from "../../async/limits.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { type Failure, plainCode } from "./errors.ts";
 
-/** What became of each entry of a batch, in its order: `undefined` is all well. */
+/** The result of each entry of a batch, in its order: `undefined` is success. */
 export type BatchResult = readonly (Failure | undefined)[];
 
-/** What was done with an entry that the answer does not name. */
+/** The failure of an entry that the answer does not name. */
 const UNKNOWN: Failure = {
   code: "InternalError",
   text: "AWS does not say what became of it",
@@ -43,7 +43,7 @@ export function resultOf(count: number, answer: BatchAnswer): BatchResult {
     Failed.length === 0 && Successful.length === count &&
     Successful.every(({ Id }, i) => Id === String(i))
   ) return new Array(count).fill(undefined);
-  // Of what is in neither list nothing is known. Who is named that was not asked about is nobody.
+  // Of what is in neither list nothing is known. A name that was not asked about is ignored.
   const results = new Map<string | undefined, Failure | undefined>(
     Array.from({ length: count }, (_, i) => [String(i), UNKNOWN]),
   );

@@ -81,7 +81,7 @@ function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** What only looks like base64, or holds no text, is not taken for it. */
+/** Text that only looks like base64, or holds no text, is not taken for base64. */
 function fromBase64(text: string): string | undefined {
   if (text.length % 4 !== 0) return undefined;
   try {

@@ -87,7 +87,8 @@ export class AwsClient {
           await sqs.send(command, { abortSignal });
           return;
         }
-        // Where only a few actions are allowed: this one changes nothing.
+        // If only a few actions are allowed, this one tests the credentials: it changes
+        // nothing.
         const command = new ChangeMessageVisibilityBatchCommand({
           QueueUrl: queue.url,
           Entries: [{ Id: "0", ReceiptHandle: "none", VisibilityTimeout: 0 }],

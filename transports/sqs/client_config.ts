@@ -5,7 +5,7 @@ import {
 } from "../../model/tls_options.ts";
 import type { CredentialSource, SqsCredentials } from "./credentials.ts";
 
-/** Where a service is, and how it is reached. */
+/** The address of a service, and the way to reach it. */
 export interface Place {
   readonly region: string | undefined;
   /** `undefined` is AWS's own. */
@@ -15,7 +15,7 @@ export interface Place {
   readonly clockOffset: number;
 }
 
-/** What the SDK's clients are made with, as far as it is the same for both. */
+/** The configuration of the SDK's clients, as far as it is the same for both. */
 export interface ClientConfig {
   readonly region?: string;
   readonly endpoint?: string;
@@ -68,8 +68,8 @@ interface Logger {
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
- * Makes what a client of the SDK is made with. What the SDK would else look up in the
- * environment, in files and of the system by itself is said here.
+ * Makes what a client of the SDK is made with. It sets every value that the SDK would
+ * otherwise look up by itself in the environment, in files and of the system.
  *
  * @param place Where the service is.
  * @param credentials Whom to ask; `undefined` is the SDK's own search.

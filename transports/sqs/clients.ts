@@ -17,7 +17,7 @@ export class Clients {
   readonly own: AwsClient;
   readonly #all = new Map<SqsAccess, AwsClient>();
   readonly #byQueue = new Map<string, AwsClient>();
-  /** Who gives credentials is asked once for all regions. */
+  /** Each function for credentials is called once for all regions. */
   readonly #sources = new Map<SqsCredentialsFunction, CredentialSource>();
   /** A queue of each client; `undefined` where any request will do. */
   readonly #probes = new Map<AwsClient, QueuePlace | undefined>();

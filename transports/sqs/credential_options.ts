@@ -14,7 +14,7 @@ export type GivenCredentials =
   | SqsCredentialsFunction
   | "default";
 
-/** What is said of credentials that are none. */
+/** The valid forms of credentials, for error texts. */
 export const CREDENTIALS_ARE =
   '{ accessKeyId, secretAccessKey }, a function that gives such, or "default"';
 
@@ -39,7 +39,7 @@ export function isCredentials(value: unknown): value is GivenCredentials {
     isSqsCredentials(value);
 }
 
-/** What a connection says of its credentials. */
+/** The credentials among a connection's options. */
 export interface CredentialOptions {
   readonly credentials?: GivenCredentials | undefined;
   readonly sessionToken?: string | undefined;

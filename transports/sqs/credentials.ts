@@ -1,7 +1,7 @@
 import type { Clock } from "../../async/clock.ts";
 import { AuthenticationError, MessagingError } from "../../model/errors.ts";
 
-/** What requests are signed with. */
+/** The credentials that requests are signed with. */
 export interface SqsCredentials {
   /** The access key's id. */
   readonly accessKeyId: string;
@@ -62,7 +62,7 @@ export class CredentialSource {
       this.#asking ??= this.#renew().finally(() => this.#asking = undefined);
       return await this.#asking;
     } catch (error) {
-      // Those that are still good for a while serve until they are not.
+      // Credentials that have not expired yet serve until they do.
       const end = present?.expiration?.getTime() ?? 0;
       if (present !== undefined && this.#present === present && now < end) {
         return present;
@@ -71,7 +71,7 @@ export class CredentialSource {
     }
   }
 
-  /** What nobody should read of the present ones. */
+  /** The secrets of the present credentials, which no error text may show. */
   get secrets(): readonly string[] {
     const { secretAccessKey, sessionToken } = this.#present ?? {};
     return [secretAccessKey, sessionToken].filter((each) => each !== undefined);

@@ -13,16 +13,16 @@ export interface SendEntry {
   readonly formerGroup?: string | undefined;
 }
 
-/** What a message in quarantine has its group in, a message attribute of SQS. */
+/** The message attribute of SQS that keeps the group of a quarantined message. */
 export const FORMER_GROUP = "DashiMessageGroupId";
 
 /** SQS's, ms. */
 const MAX_DELAY = 900_000;
 
-/** What SQS takes as the name of a group, or to tell duplicates by. */
+/** The names that SQS allows for a group, or for deduplication. */
 const ID = /^[!-~]{1,128}$/;
 
-/** What is to be made of a message. */
+/** The settings by which an entry is made of a message. */
 export interface EntryOptions {
   readonly body: () => string;
   readonly fifo: boolean;

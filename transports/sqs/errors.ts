@@ -11,7 +11,7 @@ import {
 } from "../../model/errors.ts";
 import { isUntrusted } from "../connection_errors.ts";
 
-/** What AWS, or the way to it, says went wrong. */
+/** A failure as AWS, or the network, reports it. */
 export interface Failure {
   /** AWS's code or the system's: `QueueDoesNotExist`, `ECONNREFUSED`. */
   readonly code: string;
@@ -87,7 +87,7 @@ const BUSY: ReadonlySet<string> = new Set([
   "PriorRequestNotComplete",
 ]);
 
-/** What is granted a minute after the same was asked before. */
+/** Errors of requests that are granted a minute after the same request was made before. */
 const A_MINUTE_LATER: ReadonlyMap<string, string> = new Map([
   ["QueueDeletedRecently", "gives the name free"],
   ["PurgeQueueInProgress", "purges again"],
@@ -199,7 +199,7 @@ export function requestError(
   const { code, text, status, cause } = failure;
   const message = `Cannot ${action}: ${text}`;
   if (isExpired(failure)) {
-    // Whoever gives credentials may have newer ones the next time.
+    // The function for credentials may have newer ones the next time.
     return new AuthenticationError(
       `Cannot ${action}: the credentials have expired`,
       { cause, retryable: true, outcome: "not-sent" },
@@ -283,7 +283,7 @@ function connectionError(
   return new ConnectionError(message, {
     code: "connection-lost",
     cause,
-    // What this program may not do it will not be allowed to do later.
+    // An action that is forbidden now stays forbidden.
     retryable: !FORBIDDEN.has(code) && !isUntrusted(message),
     outcome: NOT_SENT.has(code) || FORBIDDEN.has(code) ? "not-sent" : "unknown",
   });

@@ -47,8 +47,8 @@
  * or the connection's; its credentials are as the option `credentials`, renewed in the same
  * way, or else the connection's, which needs none where all queues have their own. Requests
  * go to the connection's endpoint, or where there is none, or it is AWS's for another
- * region, to the queue's URL. Where one of them cannot be reached, the connection is lost
- * as a whole: for queues that should fail apart make a connection each. For Kombu's
+ * region, to the queue's URL. If one of them cannot be reached, the connection is lost as a
+ * whole: for queues that should fail apart make a connection each. For Kombu's
  * `backoff_policy` there is `retry` in `consumer.run`.
  *
  * **Messages.** What is received is held for a minute, or for `visibilityTimeout` where
@@ -61,19 +61,19 @@
  *
  * **Receives count.** SQS counts how often a message was received, and its redrive policy
  * goes by that. So no more is received than handlers begin with at once: `concurrency` of
- * `run`, and one message for each turn of `for await`, up to `prefetch`. What a busy queue
- * gives grows with `concurrency`: ten handlers take ten messages with one request. What a
- * receive that was under way brings to a consumer that is closed counts all the same; and
- * one consumer of several queues may be brought a message of each.
+ * `run`, and one message for each turn of `for await`, up to `prefetch`. The throughput of
+ * a busy queue grows with `concurrency`: ten handlers take ten messages with one request.
+ * Messages that a pending receive brings to a consumer that is closed count all the same;
+ * and one consumer of several queues may be brought a message of each.
  *
- * **Dead letters** are the library's, by the queue's `x-dead-letter-exchange`. What is
- * rejected on a queue without it is deleted, unless SQS itself has a redrive policy for
- * the queue, or it may not be known whether it has: then, as with Kombu, it is left, comes
- * again when its time is over, and SQS moves it when it has come too often.
- * What `run` parks, where there is neither, goes into `orders.failed`, at AWS
+ * **Dead letters** are the library's, by the queue's `x-dead-letter-exchange`. A message
+ * that is rejected on a queue without it is deleted, unless SQS itself has a redrive policy
+ * for the queue, or it may not be known whether it has: then, as with Kombu, it is left,
+ * comes again when its time is over, and SQS moves it when it has come too often. A message
+ * that `run` parks, with neither of the two, goes into `orders.failed`, at AWS
  * `orders-failed`, and of `jobs.fifo` into `jobs-fifo-failed`, which keeps no order: a FIFO
- * queue would forget a message that fails twice in five minutes. Among predefined queues
- * it has to be predefined; where it is not, the message is left, and told of.
+ * queue would forget a message that fails twice in five minutes. Among predefined queues it
+ * has to be predefined; where it is not, the message is left, and told of.
  *
  * **Quarantine.** What cannot be read, or not be written again, goes into a queue of its own
  * beside the one that it lay in, with its body as it was: `orders-quarantine` beside

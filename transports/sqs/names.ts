@@ -3,7 +3,7 @@ import { shortHash } from "../../virtual/failed_queue.ts";
 /** ASCII's punctuation, as Python has it, but for `-`, `_` and `.`. */
 const PUNCTUATION = /[!"#$%&'()*+,/:;<=>?@[\\\]^`{|}~]/g;
 
-/** What the names of FIFO queues and topics end with. */
+/** The suffix of the names of FIFO queues and topics. */
 export const FIFO = ".fifo";
 
 /** Kombu's, on topics. */

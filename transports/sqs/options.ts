@@ -28,16 +28,16 @@ import {
 export interface SqsTransportOptions {
   /** AWS's region; in a URL `region`. @default {the endpoint's, or "us-east-1"} */
   readonly region?: string | undefined;
-  /** Where SQS is, instead of the URL's host: `https://…`; in a URL `endpoint`. */
+  /** The endpoint of SQS, instead of the URL's host: `https://…`; in a URL `endpoint`. */
   readonly endpoint?: string | undefined;
-  /** Where SNS is; in a URL `sns_endpoint`. @default {where SQS is, or AWS's own} */
+  /** The endpoint of SNS; in a URL `sns_endpoint`. @default {where SQS is, or AWS's own} */
   readonly snsEndpoint?: string | undefined;
   /** Whether the URL's host is spoken to by HTTPS; in a URL `is_secure`. @default {true for hosts of AWS, else false, as Kombu has it} */
   readonly isSecure?: boolean | undefined;
   /**
-   * What requests are signed with, where the URL does not say: credentials, a function
-   * that is asked for them and asked again before they expire, or `"default"` for the
-   * SDK's own search through environment variables, files and AWS's services.
+   * The credentials that requests are signed with, if the URL has none: credentials, a
+   * function that is asked for them and asked again before they expire, or `"default"` for
+   * the SDK's own search through environment variables, files and AWS's services.
    */
   readonly credentials?:
     | SqsCredentials
@@ -54,8 +54,9 @@ export interface SqsTransportOptions {
    */
   readonly getWaitTime?: number | undefined;
   /**
-   * Given to new queues, whole seconds; in a URL `visibility_timeout`. What is received
-   * here is held for a minute at a time, or for this if it is less, and renewed. @default {1_800_000}
+   * Given to new queues, whole seconds; in a URL `visibility_timeout`. A message that is received
+   * here is held for a minute at a time, or for this if it is less, and renewed. @default
+   * {1_800_000}
    */
   readonly visibilityTimeout?: number | undefined;
   /** Stands before the name of each queue and exchange; in a URL `queue_name_prefix`. @default {""} */
@@ -109,13 +110,13 @@ interface GivenOptions extends Omit<SqsTransportOptions, "predefinedQueues"> {
     | undefined;
 }
 
-/** What every queue and every topic takes, for one message and for a batch: AWS's of old, and the stand-ins'. */
+/** The maximum size of one message and of a batch that every queue and every topic takes: AWS's of old, and the stand-ins'. */
 export const MESSAGE_BYTES = 262_144;
 
 /** How long a message is held without being renewed where nobody says otherwise, ms. */
 const LEASE = 60_000;
 
-/** What AWS's queues take since August 2025, where they do not say otherwise. */
+/** The maximum size that AWS's queues take since August 2025, unless they are set otherwise. */
 const MAX_MESSAGE_BYTES = 1_048_576;
 
 /**
@@ -154,7 +155,7 @@ export function readSettings(
   const aws = endpoint !== undefined && isAwsHost(new URL(endpoint).hostname);
   return {
     access,
-    // Where AWS's SQS is, SNS is not.
+    // AWS serves SNS at another host than SQS.
     snsEndpoint: given.snsEndpoint ?? (aws ? undefined : endpoint),
     tls: typeof options.tls === "object" ? options.tls : undefined,
     waitTime: given.waitTime ?? 20_000,
@@ -208,7 +209,7 @@ function checkTls(
   }
 }
 
-/** Who says whether TLS is spoken, and what. */
+/** A setting that says whether TLS is spoken: its name, and its value. */
 type Word = readonly [string, boolean | undefined];
 
 /** For what credentials of the connection's own are needed; `undefined` if for nothing. */

@@ -18,7 +18,7 @@ const MAX_PAUSE = 1000;
 /** How much later than it ought to an answer may come from a server that is alive. */
 const LATE = 1000;
 
-/** What receives need of their store. */
+/** The services and settings that receives have from their store. */
 export interface PollSettings {
   readonly clock: Clock;
   readonly lifeline: Lifeline;
@@ -30,7 +30,7 @@ export interface PollSettings {
   giveBack(queue: SqsQueue, messages: readonly ReceivedMessage[]): void;
 }
 
-/** What was received, when, and until when it is ours, on the clock. */
+/** The messages of a receive, the time of the receive, and the time until which they are ours, on the clock. */
 export interface Polled {
   readonly messages: readonly ReceivedMessage[];
   readonly receivedAt: number;
@@ -43,7 +43,7 @@ interface Poll {
   readonly endsAt: number;
   /** Resolves when it has ended, well or not. */
   readonly ended: Promise<void>;
-  /** Who waits for it now. */
+  /** The caller that waits for it now. */
   waiter: Waiter | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What the queues and the client of this transport tell each other. */
+/** The contract between the queues and the client of this transport. */
 
 /** Which queue attributes are asked for. */
 export type AttributeName =
@@ -7,7 +7,7 @@ export type AttributeName =
   | "QueueArn"
   | "RedrivePolicy";
 
-/** Where a queue is. */
+/** The address of a queue. */
 export interface QueuePlace {
   /** Its name in programs. */
   readonly queue: string;

@@ -12,11 +12,11 @@ import { isFifo } from "./names.ts";
 
 /** A predefined queue with credentials or a region of its own. */
 export interface SqsPredefinedQueue {
-  /** Where it is: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`. */
+  /** Its URL: `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`. */
   readonly url: string;
   /** Its region. @default {its URL's, or the connection's} */
   readonly region?: string | undefined;
-  /** What its requests are signed with, as the option `credentials`. @default {the connection's} */
+  /** The credentials that its requests are signed with, as the option `credentials`. @default {the connection's} */
   readonly credentials?:
     | SqsCredentials
     | SqsCredentialsFunction
@@ -104,7 +104,7 @@ function fieldsOf(
 }
 
 /**
- * Fills in what predefined queues leave out. Those that are reached and signed for in the
+ * Fills in what predefined queues leave out. Queues that are reached and signed for in the
  * same way have the same `access`.
  *
  * @param given The queues.

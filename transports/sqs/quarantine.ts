@@ -16,7 +16,7 @@ import type { Settlements } from "./settlements.ts";
 /** SQS's, for receives and batches. */
 const MAX = 10;
 
-/** Whoever looks holds the messages so long, in seconds: SQS shows no message without handing it out. */
+/** The visibility timeout of a look into quarantine, in seconds: SQS shows no message without handing it out. */
 const LOOKING = 60;
 
 /** How long a look waits for more, in seconds: without waiting SQS asks a part of its servers alone. */
@@ -169,7 +169,7 @@ async function look(
   return found.size > before;
 }
 
-/** Lets others look. What fails comes into sight by itself. */
+/** Lets others look. If this fails, the messages become visible by themselves. */
 async function show(
   { client, url }: SqsQueue,
   messages: readonly ReceivedMessage[],

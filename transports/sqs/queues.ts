@@ -20,7 +20,7 @@ const REDRIVE_KNOWN = 300_000;
 /** SQS's longest, in seconds: two weeks. */
 const MAX_RETENTION = "1209600";
 
-/** What new queues are given by the program and their quarantine is not. */
+/** The attributes that new queues have from the program and their quarantine has not. */
 const NOT_FOR_QUARANTINE =
   /^(?:Redrive|Fifo|ContentBased|Deduplication|MessageRetention)/;
 
@@ -43,7 +43,7 @@ export class Queues {
     string,
     { readonly redrives: boolean; readonly until: number }
   >();
-  /** Whose attributes may not be read. */
+  /** The queues whose attributes may not be read. */
   readonly #denied = new Set<string>();
 
   /** Makes one that knows the predefined queues alone. */

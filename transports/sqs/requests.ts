@@ -21,7 +21,7 @@ import {
   requestError,
 } from "./errors.ts";
 
-/** What requests need of their connection. */
+/** The services and settings that requests have from their connection. */
 export interface RequestSettings {
   readonly clock: Clock;
   readonly lifeline: Lifeline;
@@ -30,7 +30,7 @@ export interface RequestSettings {
   readonly heartbeat: number;
 }
 
-/** What a request is limited by. */
+/** The limits of a request. */
 export interface RequestOptions extends CallOptions {
   /** Milliseconds that AWS may take by itself: it waits for messages. */
   readonly wait?: number | undefined;
@@ -57,9 +57,9 @@ export class Requests {
   }
 
   /**
-   * Sends a request. Without a deadline it has the connection's `operationTimeout`. Where
-   * AWS says that the credentials have expired, it is sent once more, with new ones; and
-   * where this machine's clock was wrong, with the time that AWS has told.
+   * Sends a request. Without a deadline it has the connection's `operationTimeout`. If AWS
+   * says that the credentials have expired, it is sent once more, with new ones; and if
+   * this machine's clock was wrong, with the time that AWS has told.
    */
   async run<O>(
     action: string,
@@ -81,7 +81,7 @@ export class Requests {
       } catch (error) {
         if (error instanceof Stopped) throw this.#heed(action, error);
         if (error instanceof MessagingError) throw error;
-        // Whatever answers may say again what it was told: the token is in a header.
+        // An answer may repeat parts of its request: the token is in a header.
         hideSecrets(error, credentials?.secrets ?? [], "");
         const failure = failureOf(error);
         if (failure.status !== undefined) this.#silence.end();
@@ -128,7 +128,7 @@ export class Requests {
     return lost;
   }
 
-  /** Whoever gave up: it may be that nobody gets an answer any more. */
+  /** After a request that was given up, it may be that no request gets an answer any more. */
   #heed(action: string, { reason, isSilence }: Stopped): unknown {
     if (!isSilence && !this.#silence.isTooLong) return reason;
     const lost = new ConnectionError(

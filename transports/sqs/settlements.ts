@@ -11,7 +11,7 @@ import { SqsReservation } from "./reservation.ts";
 /** Batches of settlements of a queue that may be under way at once: their order does not matter. */
 const AT_ONCE = 8;
 
-/** What is done with messages that are ours: seconds out of sight, or gone. */
+/** The settlement of messages that are ours: seconds out of sight, or removed. */
 type Verb = number | "remove";
 
 /**
@@ -43,8 +43,8 @@ export class Settlements {
 
   /**
    * Removes messages, or puts them back in sight with 0 seconds. Returns those that were
-   * not ours. Where one of them fails by no fault of its own it rejects when all have been
-   * tried: SQS takes each of them again, those too that it has settled.
+   * not ours. If one of them fails by no fault of its own it rejects when all have been
+   * tried: SQS takes each of them again, even those that it has settled.
    */
   async settle(
     reservations: readonly Reservation[],
@@ -108,7 +108,7 @@ export class Settlements {
   }
 }
 
-/** What is done with messages of a queue. */
+/** A queue, and the settlement of messages of it. */
 interface Target {
   readonly from: SqsQueue;
   readonly verb: Verb;

@@ -33,7 +33,7 @@ import { SqsReservation } from "./reservation.ts";
 import { Settlements } from "./settlements.ts";
 import { SqsTables } from "./tables.ts";
 
-/** What a store is made of. */
+/** The parts and settings that a store is made of. */
 export interface SqsStoreSettings {
   readonly settings: SqsSettings;
   readonly clients: Clients;
@@ -45,8 +45,8 @@ export interface SqsStoreSettings {
 }
 
 /**
- * A connection to SQS. What is declared is known to this connection alone; only the
- * bindings of fanout exchanges, SNS's subscriptions, are known to all.
+ * A connection to SQS. A declaration is known to this connection alone; only the bindings
+ * of fanout exchanges, SNS's subscriptions, are known to all.
  */
 export class SqsStore implements Store {
   readonly limits: StoreLimits;

@@ -13,7 +13,7 @@ import type {
 import type { Fanout } from "./fanout.ts";
 import type { Queues } from "./queues.ts";
 
-/** What the tables need of their store. */
+/** The services that the tables use of their store. */
 export interface TablesHooks {
   /** Nobody consumes from a queue any more. */
   windUp(queue: string): Promise<void>;
@@ -22,8 +22,8 @@ export interface TablesHooks {
 }
 
 /**
- * What this connection knows of exchanges, queues and bindings, and what comes of it at
- * AWS: queues, topics and subscriptions.
+ * The exchanges, queues and bindings that this connection knows, and the queues, topics and
+ * subscriptions at AWS that implement them.
  */
 export class SqsTables implements TopologyStore {
   readonly #queues: Queues;
@@ -86,7 +86,7 @@ export class SqsTables implements TopologyStore {
     }
   }
 
-  /** What a change means at AWS, before it is in the tables. */
+  /** Carries a change out at AWS, before it is in the tables. */
   async #prepare(
     change: TopologyChange,
     all: readonly TopologyChange[],

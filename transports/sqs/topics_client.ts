@@ -6,9 +6,9 @@ import type { SendEntry } from "./entry.ts";
 import { TOPIC_TAGS } from "./names.ts";
 import { text } from "./requests.ts";
 
-/** What topics have from the client of their connection. */
+/** The services that topics have from the client of their connection. */
 export interface TopicHost {
-  /** What the SDK's client is made with. */
+  /** The configuration of the SDK's client. */
   config(): ConfigWithAgents;
   /** Sends a request within its limits. */
   run<O>(
