@@ -3,7 +3,7 @@ import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter, readEnvelope } from "../store/envelope.ts";
 import type { Malformed } from "../store/store.ts";
 
-/** What a job's body says. */
+/** The content of a job's body. */
 export interface JobBody {
   /** The message, or why it is none. */
   readonly message: Publishing | Malformed;

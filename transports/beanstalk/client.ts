@@ -8,7 +8,7 @@ import {
 } from "../../model/response_limit.ts";
 import { Ring } from "../../async/ring.ts";
 
-/** What the server answered to one command. */
+/** The server's reply to one command. */
 export interface Reply {
   /** Its first word, in capitals. */
   readonly word: string;
@@ -30,7 +30,7 @@ export interface Exchange {
   lost(error: Error): void;
 }
 
-/** Where to, and how to tell that it is gone. */
+/** The address to connect to, and the limits by which a lost server is noticed. */
 export interface ClientOptions {
   readonly hostname: string;
   readonly port: number;
@@ -160,8 +160,8 @@ export class BeanstalkClient {
   }
 
   /**
-   * Says that nothing more will be sent. What is owed is still answered, a reserve that
-   * waits by TIMED_OUT; then the server lets go of all jobs, and closes.
+   * Says that nothing more will be sent. Commands that were sent are still answered, a
+   * waiting reserve by TIMED_OUT; then the server releases all jobs, and closes.
    */
   hangUp(): void {
     if (this.ended) return;
@@ -256,7 +256,7 @@ class ReplyReader {
   #left: Buffer | undefined;
   /** The least that makes sense to look at again. */
   #need = 0;
-  /** Where the chunks of a large body are joined. What lies behind `#left` in it is free. */
+  /** The buffer in which the chunks of a large body are joined. The bytes behind `#left` in it are free. */
   #room: ArrayBufferLike | undefined;
 
   constructor(most: number, onReply: (reply: Reply) => void) {

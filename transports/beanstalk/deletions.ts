@@ -15,10 +15,11 @@ const DELAY = 315_360_000;
 const UTF8 = new TextDecoder();
 
 /**
- * What others held of a queue when it was deleted goes back into its tube when they let
- * go of it, and they need not know. So who deletes a queue of which something is held
- * leaves a note beside it: a job that is delayed for years. beanstalkd numbers its jobs,
- * so whatever has a lower number is of the queue that was deleted.
+ * Jobs that others have reserved from a queue when it is deleted go back into its tube when
+ * they are released, and their holders need not know of the deletion. So who deletes a
+ * queue of which something is held leaves a note beside it: a job that is delayed for
+ * years. beanstalkd numbers its jobs, so whatever has a lower number is of the queue that
+ * was deleted.
  */
 export class Deletions {
   readonly #link: Link;

@@ -12,7 +12,7 @@ const LOOK_EVERY = 5000;
 /** The least time between two looks: what waits may cost no more, ms. */
 const LEAST_PAUSE = 1000;
 
-/** What it has from its store. */
+/** The services that expiry uses of its store. */
 export interface ExpiryHost {
   readonly context: LinkContext;
   readonly jobs: Jobs;
@@ -27,7 +27,7 @@ export interface ExpiryHost {
   found(): void;
 }
 
-/** What a look at the head of a queue found. */
+/** The result of a look at the head of a queue. */
 export interface Swept {
   /** How many expired messages left the queue. */
   readonly count: number;

@@ -13,7 +13,7 @@ import {
   unexpected,
 } from "./link.ts";
 
-/** What beanstalkd answers when all went well. */
+/** The replies of beanstalkd to commands that succeeded. */
 const DONE: ReadonlySet<string> = new Set([
   "DELETED",
   "RELEASED",
@@ -293,7 +293,7 @@ export function buryCommand({ id, priority }: Job): string {
   return `bury ${id} ${priority}\r\n`;
 }
 
-/** What to take at once. */
+/** The tubes and the maximum number of jobs to reserve at once. */
 export interface ReserveNow extends CallOptions {
   readonly tubes: ReadonlySet<string>;
   readonly queueOf: (tube: string) => string;

@@ -13,7 +13,7 @@ import type { Lifeline } from "../store/lifeline.ts";
 import { BeanstalkClient, type Reply } from "./client.ts";
 import type { BeanstalkSettings } from "./options.ts";
 
-/** What the sockets of one connection share. */
+/** The context that the sockets of one connection share. */
 export interface LinkContext {
   /** The URL, for errors. */
   readonly broker: string;
@@ -27,9 +27,9 @@ export interface LinkContext {
   readonly lifeline: Lifeline;
 }
 
-/** What a call on a link is limited by. */
+/** The limits of a call on a link. */
 export interface LinkCall extends CallOptions {
-  /** What it does, for errors: `put a message into queue "x"`. */
+  /** The action, for errors: `put a message into queue "x"`. */
   readonly action: string;
   /** How long the server may take by the command's own words, ms. */
   readonly wait?: number | undefined;
@@ -133,9 +133,9 @@ export class Link {
   }
 
   /**
-   * Sends commands, and waits for their replies until the deadline. What comes later is
-   * nobody's, and the socket goes on for the others: it is cut only when the server has
-   * not answered in the time that any call has.
+   * Sends commands, and waits for their replies until the deadline. A later reply is
+   * ignored, and the socket goes on for the others: it is cut only when the server has not
+   * answered in the time that any call has.
    */
   call(commands: Commands, options: LinkCall): Promise<readonly Reply[]> {
     const { clock, lifeline, operationTimeout } = this.#context;

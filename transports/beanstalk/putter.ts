@@ -10,7 +10,7 @@ import { BeanstalkClient, type Reply } from "./client.ts";
 import type { Link, LinkContext } from "./link.ts";
 import type { Tubes } from "./tubes.ts";
 
-/** What it has from its store. */
+/** The services that a putter uses of its store. */
 export interface PutterHost {
   readonly context: LinkContext;
   readonly tubes: Tubes;
@@ -45,7 +45,7 @@ export class Putter {
         : this.#bodies.write(item.message, this.#lifeOf(item));
       puts.push(this.#putCommand(item, body));
     }
-    // What can fail has not: what the socket uses is what it was told to use.
+    // Nothing below can fail, so the tube that `use` is recorded with is the tube in use.
     let text = "";
     let count = 0;
     for (let i = 0; i < items.length; i++) {

@@ -17,7 +17,7 @@ import type { Tubes } from "./tubes.ts";
 /** How many jobs are removed in one go. */
 const BATCH = 64;
 
-/** What it has from its store. */
+/** The services that queues use of their store. */
 export interface QueuesHost {
   readonly context: LinkContext;
   readonly tubes: Tubes;

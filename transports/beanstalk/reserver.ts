@@ -26,7 +26,7 @@ const LOOK_EVERY = 100;
 const LEAST_LINGER = 5;
 const MAX_LINGER = 40;
 
-/** What a reserver has from its store. */
+/** The services that a reserver uses of its store. */
 export interface ReserverHost {
   readonly context: LinkContext;
   readonly jobs: Jobs;
@@ -155,7 +155,7 @@ export class Reserver {
       if (!this.#quiet) {
         const jobs = await this.#scan(wanted);
         if (jobs.length > 0) return { reservations: jobs, missing: [] };
-        // What came up meanwhile stops no wait that has not begun.
+        // A wake-up that came meanwhile could not end a wait that had not begun.
         if (active.woken || options.signal?.aborted) continue;
       }
       const left = until - context.clock.now();

@@ -3,7 +3,7 @@ import { ConnectionError } from "../../model/errors.ts";
 import { Statistics } from "./body.ts";
 import { Link, type LinkContext } from "./link.ts";
 
-/** What the first socket said of its server. */
+/** The server's own statistics, as the first socket read them. */
 export interface Server {
   /** The socket. */
   readonly link: Link;

@@ -52,7 +52,7 @@ const CAPABILITIES: readonly Capability[] = [
   "queued-fanout",
 ];
 
-/** A connection to a beanstalkd. What it reserved goes back when it closes. */
+/** A connection to a beanstalkd. The jobs that it has reserved go back when it closes. */
 export class BeanstalkStore implements Store {
   readonly limits: StoreLimits;
   readonly capabilities: ReadonlySet<Capability>;

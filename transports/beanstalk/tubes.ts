@@ -3,7 +3,7 @@ import { PreconditionFailedError } from "../../model/errors.ts";
 /** The longest name of a tube, bytes. */
 export const MAX_TUBE = 200;
 
-/** What the name of a tube may be made of. */
+/** The characters that a tube's name may consist of. */
 const PLAIN = /^[A-Za-z0-9+/;.$_()][A-Za-z0-9+/;.$_()-]*$/;
 
 /** How a byte is written that may not stand in a tube's name. */
