@@ -71,7 +71,7 @@ export class CouchdbClient {
   readonly limits: Limits;
   readonly #sender: Sender;
   readonly #headers: Readonly<Record<string, string>>;
-  /** What nobody should read, in the forms in which it is sent. */
+  /** Secrets that no error text may show, in the forms in which they are sent. */
   readonly #secrets: readonly string[];
   readonly #silence: Silence;
   /** Under way: how to end them, and when they have ended. */

@@ -114,7 +114,7 @@ export function wordsOf(cause: unknown): string {
 
 /** Carries what CouchDB says is wrong from its answer to who translates it. */
 export class RefusedError extends Error {
-  /** What it says. */
+  /** The refusal as CouchDB words it. */
   readonly refusal: Refusal;
 
   /** Makes one. */

@@ -1,7 +1,7 @@
-/** What a request says of who sends it. */
+/** The login of a request: its headers, and its secrets. */
 export interface Login {
   readonly headers: Readonly<Record<string, string>>;
-  /** What nobody should read, in the forms in which it is sent. */
+  /** Secrets that no error text may show, in the forms in which they are sent. */
   readonly secrets: readonly string[];
 }
 
