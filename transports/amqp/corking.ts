@@ -26,7 +26,7 @@ export class Corking {
   readonly #socket: Corkable | undefined;
   #corked = false;
   #gone = false;
-  /** Those whose frames are written with the next flush, or later. */
+  /** The settlements and publishes whose frames are written with the next flush, or later. */
   #waiting: Done[] = [];
 
   /** Makes one for a socket; without one it does nothing. */

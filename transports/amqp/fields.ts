@@ -17,7 +17,7 @@ interface Typed {
   readonly value: unknown;
 }
 
-/** What amqplib writes into a table. */
+/** A field value as amqplib writes it into a table. */
 export type RawValue =
   | string
   | number

@@ -20,7 +20,8 @@
  *
  * Headers and arguments have to fit into a frame (128 KiB as RabbitMQ comes), names of
  * queues and exchanges have no line ends, for RabbitMQ drops them: what does not is
- * refused before it is sent. What it makes larger by itself, with `x-death`, is read.
+ * refused before it is sent. Headers that RabbitMQ makes larger itself, with `x-death`, are
+ * read.
  *
  * RabbitMQ has no delay of its own. Delayed messages wait in durable queues that the
  * first of them declares, `dashi_delayed_<level>`, one for each binary digit of the delay
@@ -30,18 +31,18 @@
  * have an expiration, `BCC`, or be mandatory to another than the default exchange.
  *
  * From RabbitMQ 3.10 on they are quorum queues that dead-letter at least once: what
- * waits outlives the restart of a cluster's nodes, one by one. What has no queue when its
- * time has come waits in `dashi_delayed_missed` for a minute, for the node of a classic
- * queue may come back, and is dropped if there is none then. A queue that is full and
- * refuses (`x-overflow: reject-publish`) holds up what waits behind its messages, for up
- * to three minutes at a time. Where an earlier version has declared classic ones they
- * stay, and lose what expires while a node is down: delete the exchange
- * `dashi_delayed_delivery` and the queues, when they are empty, to have them anew.
+ * waits outlives the restart of a cluster's nodes, one by one. A message that finds no
+ * queue when it is due waits in `dashi_delayed_missed` for a minute, for the node of a
+ * classic queue may come back, and is dropped if there is none then. A queue that is full
+ * and refuses (`x-overflow: reject-publish`) holds up what waits behind its messages, for
+ * up to three minutes at a time. Classic queues that an earlier version has declared stay,
+ * and lose messages that expire while a node is down: delete the exchange
+ * `dashi_delayed_delivery` and the queues, when they are empty, to have them declared anew.
  *
- * Each connection declares them with its first delayed message. Where one is found gone
- * later, `publish` rejects with `publish-refused`, and the next declares it again; what
- * waited in it is lost. So leave them out of policies: `expires` deletes a queue whose
- * messages wait longer than that, with them; `message-ttl` shortens delays;
+ * Each connection declares them with its first delayed message. If one is found gone later,
+ * `publish` rejects with `publish-refused`, and the next declares it again; the messages
+ * that waited in it are lost. So leave them out of policies: `expires` deletes a queue
+ * whose messages wait longer than that, with them; `message-ttl` shortens delays;
  * `max-length` drops what waits longest, or with `overflow: reject-publish` refuses. An
  * operator policy cannot be overridden either.
  *

@@ -9,7 +9,8 @@ import type { NativeClient } from "../transport.ts";
  * by the library.
  *
  * Close the channels that are opened on it, and not the connection: it carries the library's
- * channels, too. What is declared by it is not declared again after a lost connection.
+ * channels, too. A queue or exchange that is declared by it is not declared again after a
+ * lost connection.
  */
 export const nativeClient: NativeClient<
   Awaited<ReturnType<(typeof import("amqplib"))["connect"]>>

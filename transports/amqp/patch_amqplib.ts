@@ -12,7 +12,7 @@ export interface Require {
   (file: string): unknown;
   /** Says where a file is. */
   resolve(file: string): string;
-  /** What has been required, by path. */
+  /** The modules that have been required, by path. */
   readonly cache: Record<string, unknown>;
 }
 

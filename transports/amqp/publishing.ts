@@ -3,7 +3,7 @@ import { encodeFields, type RawValue } from "./fields.ts";
 
 type ToBuffer = (bytes: Uint8Array) => Uint8Array;
 
-/** What amqplib publishes a message with. */
+/** The fields that amqplib publishes a message with. */
 export interface RawPublishing {
   readonly mandatory: boolean;
   readonly headers: { readonly [name: string]: RawValue } | undefined;

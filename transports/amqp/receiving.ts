@@ -5,7 +5,7 @@ type Bytes = Uint8Array<ArrayBufferLike>;
 
 /** A connection of amqplib's, as it reads. */
 export interface Receiving {
-  /** What came, and was not read yet. */
+  /** The bytes that came and were not read yet. */
   rest: Bytes;
   /** The largest payload of a frame. */
   maxFrameSize: number;

@@ -289,7 +289,7 @@ export class ClientChannel implements AmqpClientChannel {
 
   /** A message for a consumer; `undefined` says that the broker has ended it. */
   delivered(consumerTag: string, message: RawMessage | undefined): void {
-    // Whoever has closed the channel gets nothing more: all goes back to its queue.
+    // A closed channel gets no more deliveries: the messages go back to their queue.
     if (this.#state !== "open") return;
     this.#consumers.get(consumerTag)?.(message);
     if (message === undefined) this.#forget(consumerTag);

@@ -1,14 +1,14 @@
 import type { BodyLimit } from "../amqp_protocol/body_limit.ts";
 
 const HEADER = 7;
-/** Where the flags of `basic.nack` are, behind its delivery tag. */
+/** The offset of the flags of `basic.nack`, behind its delivery tag. */
 const NACK_FLAGS = HEADER + 12;
 /** The types of frames. */
 const METHOD = 1;
-/** Those that a message's content comes in. */
+/** The types of frames that a message's content comes in. */
 const CONTENT_HEADER = 2;
 const CONTENT_BODY = 3;
-/** Where the size of the body is in a content header, behind its class and weight. */
+/** The offset of the body's size in a content header, behind its class and weight. */
 const BODY_SIZE = HEADER + 4;
 const TYPES: ReadonlySet<number> = new Set([1, 2, 3, 8]);
 

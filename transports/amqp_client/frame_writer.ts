@@ -27,9 +27,9 @@ export class FrameWriter {
   readonly #send: (bytes: Uint8Array) => void;
   #page: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   #view = new DataView(this.#page.buffer);
-  /** What is before it has left. */
+  /** The offset up to which bytes have been sent. */
   #sent = 0;
-  /** Where the frame begins, or the frames of a message, that is being written: it may still be dropped. */
+  /** The offset at which the frame, or the frames of a message, that is being written begins: it may still be dropped. */
   #mark = 0;
   #frame = 0;
   #at = 0;

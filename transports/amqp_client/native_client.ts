@@ -5,8 +5,8 @@ import type { NativeClient } from "../transport.ts";
  * `queueDeclare` with arguments of a plugin.
  *
  * Close the channels that are opened on it, and not the client: it carries the library's
- * channels, too. Its listeners (`onerror`, `ondisconnect`, …) are the library's. What is
- * declared by it is not declared again after a lost connection.
+ * channels, too. Its listeners (`onerror`, `ondisconnect`, …) are the library's. A queue or
+ * exchange that is declared by it is not declared again after a lost connection.
  */
 export const nativeClient: NativeClient<
   InstanceType<(typeof import("@cloudamqp/amqp-client"))["AMQPBaseClient"]>

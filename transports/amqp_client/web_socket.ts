@@ -1,7 +1,7 @@
 import { asError } from "../../model/error_text.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
-/** Where a WebSocket leads, as its handshake says it. */
+/** The address of a WebSocket, in the form that its handshake needs. */
 export interface WebSocketPlace {
   /** The name and, where it is not the scheme's own, the port. */
   readonly host: string;
@@ -102,7 +102,7 @@ function requestOf({ host, path }: WebSocketPlace, key: string): string {
   ].join("\r\n");
 }
 
-/** What the other side makes of the key, if it speaks WebSocket and is no cache. */
+/** Returns the `Sec-WebSocket-Accept` for the key, which shows that the server speaks WebSocket and is no cache. */
 async function acceptOf(key: string): Promise<string> {
   const bytes = new TextEncoder().encode(key + GUID);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-1", bytes));

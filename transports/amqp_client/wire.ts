@@ -13,7 +13,7 @@ export interface Wire {
   destroy(): void;
 }
 
-/** What happens on a wire. None of these may throw. */
+/** The events of a wire. None of these may throw. */
 export interface WireEvents {
   /** It is open: TLS is agreed upon. */
   opened(): void;

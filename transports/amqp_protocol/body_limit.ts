@@ -1,11 +1,11 @@
 import { ResponseTooLargeError } from "../../model/response_limit.ts";
 
-/** What may come before the two have agreed on a size, bytes. */
+/** The maximum size of frames before the two peers have agreed on one, bytes. */
 export const FIRST_FRAMES: number = 128 * 1024;
 
 /**
- * What may come later at least, where the option `maxResponseSize` allows it: RabbitMQ
- * keeps to the size that was agreed on with bodies alone, and a header that a dead letter
+ * The maximum size of frames later, unless the option `maxResponseSize` allows more:
+ * RabbitMQ keeps to the agreed size with bodies alone, and a header that dead-lettering
  * made larger goes out as it is.
  */
 const LATER_FRAMES = 64 * 1024 * 1024;
@@ -14,8 +14,8 @@ const LATER_FRAMES = 64 * 1024 * 1024;
 const MAX_MESSAGE = 512 * 1024 * 1024;
 
 /**
- * Says how large a frame may be once the connection is open. What the broker proposed is
- * its own word, and binds us no further than it is likely.
+ * Says how large a frame may be once the connection is open. The size that the broker
+ * proposed is trusted only as far as it is plausible.
  *
  * @param most The option `maxResponseSize`, bytes.
  * @param frameMax What was agreed on; 0 is no limit.
@@ -28,7 +28,8 @@ export function mostFrame(most: number, frameMax: number): number {
 /**
  * Leaves out the bodies that are larger than the connection takes. The message comes
  * without, and says so when it is read: were the connection cut, the broker would deliver
- * it to the next one, for ever. What no broker has is cut off.
+ * it to the next one, for ever. A body that is larger than any broker takes ends the
+ * connection.
  */
 export class BodyLimit {
   readonly #most: number;

@@ -278,7 +278,7 @@ export class AmqpChannel implements Channel {
       const answer = this.#client.close();
       answer.catch(() => {});
       if (blocked() !== undefined) return; // it comes when the broker reads again
-      // Whoever owes the answer is the connection: its heartbeat ends it.
+      // The answer is due by the connection, whose heartbeat ends it.
       await limits.wait(
         answer,
         { deadline: clock.now() + operationTimeout },

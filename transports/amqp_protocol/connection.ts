@@ -54,7 +54,7 @@ export class AmqpConnection implements TransportConnection {
   readonly #limits: Limits;
   readonly #host: SocketHost;
   readonly #sockets: Socket[] = [];
-  /** What publishes, and what consumes; the first that is opened is for whoever comes first. */
+  /** The socket for publishing and the one for consuming; the first to be opened serves the first use. */
   readonly #users: {
     publish: Socket | undefined;
     consume: Socket | undefined;
@@ -194,7 +194,8 @@ export class AmqpConnection implements TransportConnection {
     const users = this.#users;
     if (use === "declare") {
       if (users.consume !== undefined) return users.consume;
-      // What publishes is not read from: what is to be consumed is declared elsewhere.
+      // A blocked broker does not read from a publishing socket, so queues to consume from
+      // are declared on another.
       return first?.blocked === undefined ? first : undefined;
     }
     const other = users[use === "publish" ? "consume" : "publish"];

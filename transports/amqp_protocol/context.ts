@@ -5,7 +5,7 @@ import type { Delays } from "./delays.ts";
 import type { Parking } from "./parking.ts";
 import type { Returns } from "./returns.ts";
 
-/** What a channel has from its connection. */
+/** The services and settings that a channel has from its connection. */
 export interface ChannelContext {
   readonly clock: Clock;
   readonly limits: Limits;

@@ -5,14 +5,14 @@ import type { Publishing } from "../../model/message.ts";
 import type { Channel, PublishOutcome } from "../transport.ts";
 import type { Publish } from "./delays.ts";
 
-/** What copies need of their connection. */
+/** The services that copies use of their connection. */
 export interface CopiesHost {
   /** As whom it is logged in: RabbitMQ lets nobody publish as another. */
   readonly username: string;
   openChannel(): Promise<Channel>;
 }
 
-/** What the broker counts of a message itself, from nothing for one that is new to a queue. */
+/** The headers in which the broker counts, from zero for a message that is new to a queue. */
 const COUNTS: ReadonlySet<string> = new Set([
   "x-delivery-count",
   "x-acquired-count",

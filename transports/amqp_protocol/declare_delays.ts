@@ -11,7 +11,7 @@ import {
 /** A channel waits for each answer: so many share the way. */
 const CHANNELS = 6;
 
-/** Where channels come from. */
+/** The source of channels. */
 export interface ChannelSource {
   openChannel(options: CallOptions): Promise<Channel>;
 }

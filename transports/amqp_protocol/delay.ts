@@ -18,11 +18,11 @@ import { deathsOf } from "../../virtual/dead_letter.ts";
  * topic patterns of users then match, and which forgets the exchange.)
  */
 
-/** What the names of all that delays need begin with. */
+/** The prefix of the names of all exchanges, queues and headers for delays. */
 export const PREFIX = "dashi_delayed_";
 /** How many binary digits there are. */
 export const LEVELS = 28;
-/** Where a message goes: `exchange.<name>` or `queue.<name>`. */
+/** The header of a message's destination: `exchange.<name>` or `queue.<name>`. */
 const TO = `${PREFIX}to`;
 /** Set where that is an exchange, which may have no queue for it then. */
 export const TO_EXCHANGE: string = `${PREFIX}to_exchange`;
@@ -145,7 +145,7 @@ export function isDelayExchange(name: unknown): boolean {
   return isOurs(name);
 }
 
-/** What a delayed message was before. */
+/** The fields of a delayed message as they were when it was published. */
 export interface Restored {
   readonly exchange: string;
   readonly expiration: number | undefined;

@@ -11,13 +11,14 @@ import {
 } from "./delay.ts";
 
 /*
- * What delayed messages wait in and go through. A queue that dead-letters as RabbitMQ does
- * by itself loses what expires while the next queue's node is away, or its leader is being
- * elected. So the levels are quorum queues that dead-letter at least once: what no queue
- * has confirmed they keep. That alone would hold them up where no queue takes a message,
- * for they have no more than 32 on their way: what finds no target goes to the queue
- * `dashi_delayed_missed`, from where it is tried again once, for a classic queue's node
- * may come back; and what goes to an exchange goes to a queue that drops it, too.
+ * The exchanges and queues that delayed messages wait in and go through. A queue that
+ * dead-letters as RabbitMQ does by itself loses what expires while the next queue's node is
+ * away, or its leader is being elected. So the levels are quorum queues that dead-letter at
+ * least once: what no queue has confirmed they keep. That alone would hold them up where no
+ * queue takes a message, for they have no more than 32 on their way: what finds no target
+ * goes to the queue `dashi_delayed_missed`, from where it is tried again once, for a
+ * classic queue's node may come back; and what goes to an exchange goes to a queue that
+ * drops it, too.
  */
 
 /** Takes what finds no target. */

@@ -30,7 +30,7 @@ export type Publish = (
   options?: CallOptions,
 ) => Promise<PublishOutcome>;
 
-/** What delays need of their connection. */
+/** The services that delays use of their connection. */
 export interface DelaysHost {
   readonly clock: Clock;
   readonly limits: Limits;
@@ -215,7 +215,7 @@ export class Delays {
   }
 }
 
-/** What waits in it went with it; the next message finds it declared again. */
+/** The error of a publish whose delay queue is gone, with the messages that waited in it; the next message declares it again. */
 function gone(queue: string): PublishError {
   return new PublishError(
     `Cannot publish a message with a delay: queue "${queue}", in which it would wait, was gone, with all that waited there; it is declared again with the next one. Somebody deleted it, or a policy lets it expire: leave queues "dashi_delayed_*" out of policies`,

@@ -18,7 +18,7 @@ interface Batch {
   readonly reject: (error: unknown) => void;
 }
 
-/** What bounds how long it takes until what was settled has left. */
+/** The limits on the time until a settlement has left the process. */
 interface Bounds {
   readonly clock: Clock;
   readonly limits: Limits;
@@ -47,7 +47,8 @@ export class Deliveries {
   add(delivery: AmqpDelivery, noAck: boolean): void {
     const { deliveryTag: tag } = delivery;
     const window = this.#window;
-    // What `get` took is heard of a moment later than what was pushed behind it.
+    // The answer to `get` is handled a moment later than deliveries that were pushed behind
+    // it.
     while (window.next < tag) window.add(COMING);
     if (window.next === tag) window.add(delivery);
     else window.replace(tag, delivery);
@@ -229,7 +230,7 @@ export class Deliveries {
   }
 }
 
-/** Who does not wait for a settlement is not to fall over its failure: the message is delivered again. */
+/** A caller that does not await a settlement gets no unhandled rejection: the message is delivered again. */
 function unattended(): PromiseWithResolvers<void> {
   const settling = Promise.withResolvers<void>();
   settling.promise.catch(() => {});

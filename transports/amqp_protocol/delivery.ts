@@ -12,13 +12,13 @@ import { isDelayExchange, restore } from "./delay.ts";
 import { fromFields, surelyLacks } from "./fields.ts";
 import type { RawMessage, RawProperties } from "./port.ts";
 
-/** Who was given a delivery. */
+/** The consumer, or the `get`, that a delivery was given to. */
 export interface Holder {
   /** The most that it holds; acks are sent at a quarter of it, at the latest. */
   readonly prefetch: number;
 }
 
-/** What was got counts against nobody's prefetch. */
+/** A message from `get` counts against no prefetch. */
 export const GOT: Holder = { prefetch: Infinity };
 
 /** A delivery over the client's message: translated when it is read, for much of it never is. */

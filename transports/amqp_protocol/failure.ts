@@ -1,7 +1,7 @@
 import { errorText } from "../../model/error_text.ts";
 import { findReplyCode, type ReplyCodeName } from "../../model/reply_code.ts";
 
-/** What the broker, or the socket, says went wrong. */
+/** A failure as the broker, or the socket, reports it. */
 export interface Failure {
   /** AMQP's reply code by name, where the broker gave one. */
   readonly reply: ReplyCodeName | undefined;

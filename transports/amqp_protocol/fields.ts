@@ -305,7 +305,7 @@ function cutOff(cause?: unknown): DecodeError {
   });
 }
 
-/** AMQP's long strings are bytes: py-amqp writes its own bytes so. What is no text stays bytes. */
+/** AMQP's long strings are bytes: py-amqp writes its own bytes so. Bytes that are no UTF-8 text stay bytes. */
 function textOrBytes(bytes: Uint8Array): string | Uint8Array {
   try {
     return STRICT_TEXT.decode(bytes);

@@ -23,7 +23,7 @@ import type { Copies } from "./copies.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 
-/** What parking needs of its connection. */
+/** The services that parking uses of its connection. */
 export interface ParkingHost {
   readonly clock: Clock;
   readonly operationTimeout: number;

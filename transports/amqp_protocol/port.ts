@@ -1,6 +1,6 @@
 /**
- * What the transport needs of an AMQP client: the verbs of a connection and of a
- * channel, and no more. Each client's folder implements it in its `client.ts`.
+ * The contract of an AMQP client: the verbs of a connection and of a channel that the
+ * transport calls, and no more. Each client's folder implements it in its `client.ts`.
  */
 
 import type { Binding } from "../../model/binding.ts";
@@ -45,7 +45,7 @@ export interface RawProperties {
   readonly leftOut?: unknown;
 }
 
-/** What happens on a connection or a channel unasked. None of these may throw: a client would swallow it. */
+/** The events of a connection or a channel. None of these may throw: a client would swallow it. */
 export interface ClientEvents {
   /** It has ended; `failure` is undefined if it was closed by us, or with its connection. */
   closed(failure: Failure | undefined): void;
@@ -149,8 +149,9 @@ const NOTHING = new Uint8Array(0);
 const HEARTBEAT = new Uint8Array([8, 0, 0, 0, 0, 0, 0, 0xce]);
 
 /**
- * What is written behind frames to hear when they have left the process. Deno's TLS
- * sockets are broken by an empty write (EPERM): there it is a heartbeat.
+ * Returns the bytes to write behind frames, whose write completes when those have left the
+ * process. Deno's TLS sockets are broken by an empty write (EPERM): there it is a
+ * heartbeat.
  */
 export function endMark(isTls: boolean): Uint8Array {
   return isTls ? HEARTBEAT : NOTHING;

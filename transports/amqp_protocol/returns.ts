@@ -17,7 +17,7 @@ const DEFAULT_LIMIT = 20;
 /** How long a channel waits for that before it is closed, ms: a broker that is short of memory takes no copies. */
 const CLOSING = 2000;
 
-/** What giving back needs of its connection. */
+/** The services that returning a message uses of its connection. */
 export interface ReturnsHost {
   readonly clock: Clock;
   readonly limits: Limits;
@@ -28,12 +28,12 @@ export interface ReturnsHost {
 /**
  * Gives deliveries back. A quorum queue counts how often a message came back
  * (`x-delivery-count`), whether or not a handler has seen it, and dead-letters or drops it
- * beyond its `x-delivery-limit`. What is half way there goes back as a copy, of which the
- * broker has counted nothing: at the end of its queue, and not away.
+ * beyond its `x-delivery-limit`. A message that has used up half of it goes back as a copy,
+ * of which the broker has counted nothing: at the end of its queue, and not away.
  */
 export class Returns {
   readonly #host: ReturnsHost;
-  /** What queues were declared with. */
+  /** The `x-delivery-limit` that queues were declared with. */
   readonly #limits = new Map<string, number>();
 
   /** Makes one that knows no queue's limit. */
@@ -113,7 +113,8 @@ export class Returns {
       await deliveries.replace(tag, (each) => this.#copy(each, options));
     } catch (error) {
       if (error instanceof SettlementError || signal?.aborted) throw error;
-      // Who may not publish there, or not now, leaves it to the broker's count.
+      // If publishing there is not permitted, or not possible now, the broker counts the
+      // return.
       await deliveries.reject(tag, options);
     }
   }

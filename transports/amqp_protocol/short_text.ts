@@ -1,6 +1,6 @@
 const TEXT = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** What is longer names one message, more often than not. */
+/** A longer text usually names one message only, so it is not remembered. */
 const MAX_KNOWN = 64;
 
 /** Texts that came before, all of them ASCII; a later one takes the place of its like. */

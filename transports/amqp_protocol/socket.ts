@@ -18,7 +18,7 @@ import type { AmqpClient, Dial } from "./port.ts";
 /** How long what has come may wait to be read, ms. */
 const GRACE = 50;
 
-/** What a socket has from its connection. */
+/** The services and settings that a socket has from its connection. */
 export interface SocketHost {
   /** The broker's URL, without the password. */
   readonly broker: string;
@@ -26,7 +26,7 @@ export interface SocketHost {
   readonly client: Dial;
   readonly clock: Clock;
   readonly limits: Limits;
-  /** What its channels have, but for what they have from it. */
+  /** The context of its channels, without the parts that the socket itself gives. */
   readonly context: Omit<ChannelContext, "lastHeard" | "blocked">;
   /** Whether the connection is being closed, or has ended. */
   ended(): Error | undefined;

@@ -130,7 +130,7 @@ export class Topology {
   }
 }
 
-/** What has which type. */
+/** The plugins of RabbitMQ, by the exchange type that they add. */
 const PLUGINS: Readonly<Record<string, string>> = {
   "x-consistent-hash": "rabbitmq_consistent_hash_exchange",
   "x-delayed-message": "rabbitmq_delayed_message_exchange",
