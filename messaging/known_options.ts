@@ -3,18 +3,18 @@ import { quote } from "../model/foreign_text.ts";
 import { unknownOption } from "../url/mod.ts";
 
 /**
- * What an option must be: of a type as `typeof` names it, an array, or one of several, with
- * `|` between them; `true` where somebody else looks at it.
+ * The kind of value that an option takes: a type as `typeof` names it, an array, or one of
+ * several, with `|` between them; `true` if it is checked elsewhere.
  */
 export type Kind = true | string;
 
-/** Where options stand, and which there are. */
+/** The options that a call knows, and the name of the call. */
 export interface KnownOptions {
-  /** What takes them, for an error: `createConnection`. */
+  /** The call that takes them, for an error: `createConnection`. */
   readonly of: string;
   /** Their names, and what each must be. */
   readonly kinds: ReadonlyMap<string, Kind>;
-  /** What some of them are called elsewhere, or were before. */
+  /** Other names of some of them, elsewhere or formerly. */
   readonly others: Readonly<Record<string, string>>;
 }
 
@@ -77,7 +77,7 @@ export function checkKnown(
   }
 }
 
-/** What the kinds are called. */
+/** The names of the kinds, in words. */
 const WORDS: Readonly<Record<string, string>> = {
   boolean: "true or false",
   string: "a string",

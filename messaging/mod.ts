@@ -1,5 +1,5 @@
 /**
- * What users hold: connections, producers, consumers, messages.
+ * The objects that users hold: connections, producers, consumers, messages.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What is to be called when the process ends. */
+/** The functions to call when the process ends. */
 const waiting = new Set<() => void>();
 
 /** As far as the runtimes have them. */

@@ -22,7 +22,7 @@ export const BACKOFF: { readonly [K in keyof Required<Backoff>]: true } = {
   jitter: true,
 };
 
-/** What the options of waits were called before. */
+/** The former names of the options for waits. */
 export const FORMER_BACKOFF: Readonly<Record<string, string>> = {
   firstDelay: '"initialDelay"',
   mostDelay: '"maxDelay"',

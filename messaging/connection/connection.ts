@@ -131,12 +131,12 @@ export class Connection implements AsyncDisposable {
     return this.#session.open !== undefined;
   }
 
-  /** What it is doing. */
+  /** The state of the connection. */
   get state(): ConnectionState {
     return this.#session.state;
   }
 
-  /** What the broker can do; empty until it has been connected once. */
+  /** The capabilities of the broker; empty until it has been connected once. */
   get capabilities(): ReadonlySet<Capability> {
     return this.#session.capabilities;
   }
@@ -154,9 +154,9 @@ export class Connection implements AsyncDisposable {
 
   /**
    * Opens a channel of your own, for what has no call here: AMQP's verbs themselves.
-   * It ends with the connection that it was opened on, and is not opened again. What is
-   * deleted by it does not come back with the next connection; what is declared by it is
-   * not declared again.
+   * It ends with the connection that it was opened on, and is not opened again. A queue or
+   * exchange that is deleted by it does not come back with the next connection; one that is
+   * declared by it is not declared again.
    */
   async channel(options?: OperationOptions): Promise<Channel> {
     const call = this.#session.call(options);
@@ -220,7 +220,7 @@ export class Connection implements AsyncDisposable {
 
   /**
    * Deletes a queue, given itself or by its name, or an exchange. It does not come back
-   * with the next connection. What is not there is deleted already.
+   * with the next connection. An entity that is not there is deleted already.
    *
    * @returns How many ready messages went with it.
    * @throws {PreconditionFailedError} If it is used, with `ifUnused`, or has messages, with `ifEmpty`.
@@ -355,8 +355,8 @@ export class Connection implements AsyncDisposable {
 
   /**
    * Makes a queue to put to and get from that goes with this connection: transient, and
-   * without acks. Where the broker has no exclusive queues, as SQS, it stays, and others
-   * who name it share it, as in Kombu.
+   * without acks. On brokers without exclusive queues, as SQS, it stays, and others who
+   * name it share it, as in Kombu.
    */
   simpleBuffer<T = unknown>(
     name: string | Queue,
@@ -431,7 +431,7 @@ export class Connection implements AsyncDisposable {
   /**
    * Puts the dead letters of a queue back to where they came from: each is published, and
    * only then acked. They begin anew, without the headers that tell of their deaths and
-   * attempts. What says of no queue that it came from there stays.
+   * attempts. A message that names no queue as its origin stays.
    *
    * @throws {UnroutableError} If the queue `to` is not there.
    */
@@ -481,7 +481,7 @@ export class Connection implements AsyncDisposable {
     return formatEndpoint(this.#session.endpoint, options);
   }
 
-  /** What it is to, with all defaults filled in; no password. */
+  /** The address of the connection, with all defaults filled in; no password. */
   info(): ConnectionInfo {
     return infoOf(this.#session.endpoint, this.#endpoints);
   }
@@ -535,7 +535,7 @@ export class Connection implements AsyncDisposable {
     const time = drainTimeout ?? endpoint.operationTimeout;
     const deadline = clock.now() + time;
     await this.#users.end(time, drainTimeout === undefined);
-    // Who has used up all of it gets a twentieth more, to say goodbye.
+    // If users have used up all of it, a twentieth more is left for closing the connection.
     await this.#session.close(Math.max(deadline, clock.now() + time / 20));
   }
 

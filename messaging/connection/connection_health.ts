@@ -12,7 +12,7 @@ export interface ConsumerReport extends ConsumerHealth {
 export interface ConnectionHealth {
   /** Whether it is open, or was not needed yet, and all its consumers are healthy. */
   readonly healthy: boolean;
-  /** What it is doing. */
+  /** The state of the connection. */
   readonly state: ConnectionState;
   /** Its consumers that have not been closed. */
   readonly consumers: readonly ConsumerReport[];
@@ -21,13 +21,13 @@ export interface ConnectionHealth {
   /** Its requests, and the replies to requests that it serves, counted for all of its life. */
   readonly requests: RequestHealth;
   /**
-   * What keeps its process from ending, in words: an open connection, consumers, messages
-   * that are not answered. Empty where nothing does; `close()` ends all of it.
+   * The reasons that keep its process from ending, in words: an open connection, consumers,
+   * messages that are not answered. Empty where nothing does; `close()` ends all of it.
    */
   readonly holds: readonly string[];
 }
 
-/** What {@linkcode connectionHealth} looks at. */
+/** The state that {@linkcode connectionHealth} looks at. */
 export interface ConnectionSigns {
   readonly state: ConnectionState;
   readonly consumers: readonly ConsumerReport[];

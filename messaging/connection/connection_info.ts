@@ -7,7 +7,7 @@ export interface CloseOptions {
   readonly drainTimeout?: number | undefined;
 }
 
-/** Those that there are. */
+/** The known options of `close`. */
 export const CLOSE: KnownOptions = optionsOf<CloseOptions>("close", {
   drainTimeout: true,
 });
@@ -16,11 +16,11 @@ export const CLOSE: KnownOptions = optionsOf<CloseOptions>("close", {
 export interface AsUriOptions {
   /** Whether to show the password, where it is a string. @default {false} */
   readonly includePassword?: boolean | undefined;
-  /** What stands in its place. @default {"**"} */
+  /** The text in its place. @default {"**"} */
   readonly mask?: string | undefined;
 }
 
-/** What a connection is to; no password in it. */
+/** The address of a connection; no password in it. */
 export interface ConnectionInfo {
   /** The transport's name. */
   readonly transport: string;

@@ -28,7 +28,7 @@ export type FailoverStrategy =
   | "shuffle"
   | ((urls: readonly string[]) => Iterable<string>);
 
-/** Options of `createConnection`. What stands in a URL wins over them. */
+/** Options of `createConnection`. Values in a URL win over them. */
 export interface ConnectionOptions {
   /** The broker's host. */
   readonly hostname?: string | undefined;
@@ -74,9 +74,9 @@ export interface ConnectionOptions {
   readonly maxDecompressedSize?: number | undefined;
   /**
    * The most bytes of one answer of the server: one that sends more is cut off before
-   * that is in memory. Where messages are larger than a quarter of it, give more: an
-   * answer of Redis may have four of them in it. On AMQP a message with a larger body
-   * comes without it, and cannot be read. @default {67_108_864}
+   * that is in memory. If messages are larger than a quarter of it, give more: an answer of
+   * Redis may have four of them in it. On AMQP a message with a larger body comes without
+   * it, and cannot be read. @default {67_108_864}
    */
   readonly maxResponseSize?: number | undefined;
   /**

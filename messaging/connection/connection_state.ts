@@ -3,7 +3,7 @@ import type { DeadLettered, Dropped } from "../../transports/transport.ts";
 import type { Entity } from "./declarations.ts";
 import type { Aftermath } from "../consume/run_options.ts";
 
-/** What a connection is doing. URLs are without passwords. */
+/** The state of a connection. URLs are without passwords. */
 export type ConnectionState =
   /** Nothing: it connects with the first operation. */
   | { readonly type: "idle" }
@@ -33,7 +33,7 @@ export type ConnectionState =
   /** Closed, for good. */
   | { readonly type: "closed" };
 
-/** What happened to a connection. */
+/** An event of a connection. */
 export type ConnectionEvent =
   /** Its state is another. */
   | { readonly type: "state"; readonly state: ConnectionState }
@@ -73,7 +73,7 @@ export type ConnectionEvent =
     /** The queue that it is in now, or the exchange of the dead letters. */
     readonly to: BindingDestination;
     readonly messageId: string | undefined;
-    /** What its handler threw last, or why it cannot be read. */
+    /** The error that its handler threw last, or the reason why it cannot be read. */
     readonly error: Error;
     /** How often its handler was called for it. */
     readonly attempts: number;
@@ -84,12 +84,12 @@ export type ConnectionEvent =
     /** The queue that it came from. */
     readonly queue: string;
     readonly messageId: string | undefined;
-    /** What its handler threw last, or why it cannot be read. */
+    /** The error that its handler threw last, or the reason why it cannot be read. */
     readonly error: Error;
   }
   | DeadLettered
   | Dropped
-  /** What was declared before could not be declared again on a new connection. */
+  /** A queue, exchange or binding could not be declared again on a new connection. */
   | {
     readonly type: "declare-failed";
     readonly entity: Entity;
@@ -142,6 +142,6 @@ export type ConnectionEvent =
     readonly error: Error;
     /** Which call it was, from 1. */
     readonly attempt: number;
-    /** What becomes of the message; `undefined` if its handler has settled it, or its settlement is tried again. */
+    /** The fate of the message; `undefined` if its handler has settled it, or its settlement is tried again. */
     readonly next: Aftermath | undefined;
   };

@@ -20,9 +20,9 @@ export { type Entity, isHeld } from "../entities/entities.ts";
 const MAX_FORMER = 1000;
 
 /**
- * What a session has declared, in order, to be declared again on a new
- * connection; and the names that the broker chose for queues that have none.
- * What was deleted by the session, or has gone with its last consumer, is forgotten.
+ * The declarations of a session, in order, to be made again on a new connection; and the
+ * names that the broker chose for queues that have none. An entity that was deleted by the
+ * session, or has gone with its last consumer, is forgotten.
  */
 export class Declarations {
   readonly #entities = new Set<Entity>();
@@ -30,9 +30,9 @@ export class Declarations {
   readonly #names = new Map<Queue, string>();
   /** Names that the broker chose on earlier connections. */
   readonly #former = new Map<string, Queue>();
-  /** What has been declared on the present connection. */
+  /** The entities that have been declared on the present connection. */
   readonly #done = new Set<Entity>();
-  /** What could not be declared again, and is tried later. */
+  /** The entities that could not be declared again, and are tried later. */
   readonly #failing = new Set<Entity>();
   /** Exchanges that were deleted: what names them does not bring them back. */
   readonly #deleted = new Set<string>();
@@ -132,7 +132,7 @@ export class Declarations {
   reset(): void {
     this.#done.clear();
     for (const [queue, name] of this.#names) this.#former.set(name, queue);
-    // What names them longer than that has missed its deadline.
+    // A call that names them longer than that has missed its deadline.
     for (const name of this.#former.keys()) {
       if (this.#former.size <= MAX_FORMER) break;
       this.#former.delete(name);
@@ -343,7 +343,7 @@ function keyOf(queue: Queue | string): Queue | string {
   return typeof queue === "string" || queue.name === "" ? queue : queue.name;
 }
 
-/** What stands for an entity as a destination, over connections too. */
+/** Returns the value that stands for an entity as a destination, over connections too. */
 function placeOf(entity: Entity): Queue | string {
   if (entity instanceof Exchange) return `exchange ${entity.name}`;
   return entity.name === "" ? entity : `queue ${entity.name}`;

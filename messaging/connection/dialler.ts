@@ -12,7 +12,7 @@ import { asConnectionError, mayPass } from "./session_errors.ts";
 import { type Link, TopologyChannel } from "./topology_channel.ts";
 import type { UnhandledListener } from "./unhandled.ts";
 
-/** What a session is made of. */
+/** The parts and settings that a session is made of. */
 export interface SessionSettings {
   readonly failover: Failover;
   readonly reconnect: ReconnectOptions | false;
@@ -23,7 +23,7 @@ export interface SessionSettings {
   readonly onUnhandled: UnhandledListener | undefined;
 }
 
-/** What a {@linkcode Dialler} has from its session. */
+/** The services that a {@linkcode Dialler} has from its session. */
 export interface DiallerHost {
   readonly clock: Clock;
   readonly limits: Limits;
@@ -32,7 +32,7 @@ export interface DiallerHost {
   emit(event: ConnectionEvent): void;
 }
 
-/** What a session hears of while it is connected. */
+/** The events of a connection, for its session. */
 export interface DialSteps {
   /** An endpoint is dialled; so many attempts in a row failed before. */
   begins(url: string, failures: number): void;

@@ -13,7 +13,7 @@ import { boundedPassword } from "./password.ts";
 /** Names of options, and of parameters of URLs, whose values nobody should read. */
 const SECRET = /password|secret|token|passphrase/i;
 
-/** What is the session's to say. */
+/** The options that the session decides. */
 type DialOptions = Pick<
   ConnectOptions,
   "name" | "owner" | "hasOthers" | "clock" | "signal" | "deadline" | "onEvent"

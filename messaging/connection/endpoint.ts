@@ -26,10 +26,10 @@ export interface Endpoint {
   readonly transport: string;
   /** Asked before each connect, where the password is a function. */
   readonly password: (() => string | Promise<string>) | undefined;
-  /** What that function has given, the last of it: nobody should read it. */
+  /** The last passwords that the function has given: no error text may show them. */
   readonly passwordsGiven: readonly string[];
   readonly tls: boolean | TlsOptions | undefined;
-  /** What of that is in files, read before each connect. */
+  /** The parts of it that are in files, read before each connect. */
   readonly tlsFiles: readonly TlsFile[];
   readonly readFile: ReadFile | undefined;
   readonly connectTimeout: number;
@@ -44,11 +44,11 @@ export interface Endpoint {
 /** So many passwords that a function gave are kept from being shown: tokens change by the hour. */
 const MAX_GIVEN = 4;
 
-/** Where a transport comes from. */
+/** The source of a transport. */
 interface Source {
   readonly name: string;
   readonly scheme: string;
-  /** What means TLS, where its defaults say that it is spoken: the URL's scheme, or the transport that was named. */
+  /** The name that implies TLS, if its defaults say that TLS is spoken: the URL's scheme, or the transport that was named. */
   readonly secure: string;
   readonly defaults: UrlDefaults;
   load(): Promise<Transport>;

@@ -7,9 +7,9 @@ import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 const SILENT = 1000;
 
 /**
- * Dials a server that this connection has never had. Where that fails, or nothing is
- * answered, the server is asked once what it is: one of another kind would be dialled
- * again and again, and the errors of clients say little of it.
+ * Dials a server that this connection has never had. If that fails, or nothing is answered,
+ * the server is asked once what it is: one of another kind would be dialled again and
+ * again, and the errors of clients say little of it.
  *
  * @param endpoint The server.
  * @param clock The time.

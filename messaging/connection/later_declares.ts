@@ -10,7 +10,7 @@ import { declareAgain, type Undeclared } from "./redeclaring.ts";
 import { sleep } from "./retry.ts";
 import type { TopologyChannel } from "./topology_channel.ts";
 
-/** What {@linkcode LaterDeclares} has from its session. */
+/** The services that {@linkcode LaterDeclares} has from its session. */
 export interface LaterDeclaresHost {
   readonly declarations: Declarations;
   readonly clock: Clock;

@@ -2,13 +2,13 @@ import type { Clock } from "../../async/clock.ts";
 import { ConnectionError } from "../../model/errors.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 
-/** What was blocked so long ago, ms, has nothing to do with what is lost now. */
+/** An event loop that was blocked so long ago, ms, did not cause a loss now. */
 const RECENT = 2000;
 
 /** From how long on a blocked process is told of where there are no heartbeats, ms. */
 const BOUND = 10_000;
 
-/** What {@linkcode LoopWatch} has from its session. */
+/** The services and settings that {@linkcode LoopWatch} has from its session. */
 export interface LoopWatchHost {
   readonly clock: Clock;
   readonly endpoint: {

@@ -10,7 +10,7 @@ import {
   type OperationOptions,
 } from "../operation_options.ts";
 
-/** Where a connection belongs that came out of a pool. @typeParam C The connection. */
+/** The pool that a connection belongs to. @typeParam C The connection. */
 export interface Home<C> {
   /** Takes it back. */
   takeBack(connection: C): Promise<void>;
@@ -156,7 +156,7 @@ export class ConnectionPool<
           ),
       );
     } catch (error) {
-      // What comes for it later goes to the next.
+      // A connection that comes for it later goes to the next caller.
       promise.then((connection) => this.#home.takeBack(connection));
       throw error;
     }

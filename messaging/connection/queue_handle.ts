@@ -84,7 +84,7 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
     return this.close();
   }
 
-  /** Where it is not there: with the name of another that may have been meant. */
+  /** If the queue is not there, adds the name of another to the error that may have been meant. */
   async #told<R>(call: Promise<R>): Promise<R> {
     try {
       return await call;

@@ -10,10 +10,10 @@ import { isRetryable } from "./retry.ts";
 /** So many declares are on their way at once: a distant broker costs a round trip for all of them. */
 const WIDTH = 32;
 
-/** What {@linkcode declareAgain} needs. */
+/** The entities and the channels that {@linkcode declareAgain} uses. */
 export interface RedeclareOptions {
   readonly declarations: Declarations;
-  /** What to declare. */
+  /** The entities to declare. */
   readonly entities: readonly Entity[];
   /** Runs calls on a channel that is replaced where one has ended it. */
   readonly run: (
@@ -25,7 +25,7 @@ export interface RedeclareOptions {
   readonly width?: number | undefined;
 }
 
-/** What could not be declared, and why. */
+/** An entity that could not be declared, and the reason. */
 export interface Undeclared {
   readonly entity: Entity;
   readonly error: Error;
@@ -70,7 +70,7 @@ export async function declareAgain(
   return [...wave.failed].map(([entity, error]) => ({ entity, error }));
 }
 
-/** Those that name no other first: an alternate exchange stands before what names it. */
+/** Sorts exchanges into levels: an alternate exchange comes before those that name it. */
 function levels(exchanges: ReadonlySet<Exchange>): readonly Exchange[][] {
   const named = [...exchanges].filter(({ alternateExchange }) =>
     alternateExchange instanceof Exchange

@@ -22,7 +22,7 @@ const REDRIVE: KnownOptions = optionsOf<RedriveOptions>("connection.redrive", {
   timeout: true,
 });
 
-/** What became of dead letters. */
+/** The result of redriving dead letters. */
 export interface Redriven {
   /** How many are where they came from. */
   readonly moved: number;

@@ -10,7 +10,7 @@ export interface RequestHealth {
   readonly expiredRequests: number;
 }
 
-/** What is counted of requests and replies, for all of a connection's life. */
+/** The counters of requests and replies, for all of a connection's life. */
 export class ReplyCounts {
   late = 0;
   undelivered = 0;

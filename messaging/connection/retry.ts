@@ -10,7 +10,7 @@ import type { Call } from "../operation_options.ts";
 /** The longest wait for what asks no broker, ms. */
 const BRIEF = 1000;
 
-/** What {@linkcode retry} has from its session. */
+/** The services that {@linkcode retry} has from its session. */
 export interface RetryHost {
   readonly reconnectPolicy: ReconnectOptions | false;
   readonly clock: Clock;

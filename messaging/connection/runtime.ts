@@ -1,4 +1,4 @@
-/** What the library needs of its runtime, named as people look it up, with the youngest. */
+/** The features that the library needs of its runtime, by the names under which people look them up, with the youngest. */
 const NEEDS: readonly (readonly [name: string, has: () => boolean])[] = [
   [
     "Promise.withResolvers",

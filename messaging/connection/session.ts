@@ -36,9 +36,9 @@ import { Watchers } from "./watchers.ts";
 const DESTROY_GRACE = 100;
 
 /**
- * What outlives a transport's connection: it connects with the first need,
- * connects again when the connection is lost, says again what was declared, and
- * tells whoever watches. It connects one at a time, for all who wait.
+ * The session outlives a transport's connection: it connects with the first need,
+ * reconnects when the connection is lost, declares again what was declared, and notifies
+ * its watchers. It connects one at a time, for all who wait.
  */
 export class Session {
   readonly clock: Clock;
@@ -90,7 +90,7 @@ export class Session {
     });
   }
 
-  /** What it is doing. */
+  /** The state of the session. */
   get state(): ConnectionState {
     return this.#state;
   }
@@ -110,7 +110,7 @@ export class Session {
     return this.#capabilities?.has("known-queues") ?? true;
   }
 
-  /** What the broker can do, as far as it is known. */
+  /** The capabilities of the broker, as far as they are known. */
   get capabilities(): ReadonlySet<Capability> {
     return this.#capabilities ?? new Set();
   }
@@ -131,7 +131,8 @@ export class Session {
   async link(call: Call): Promise<Link> {
     if (this.#closing !== undefined) throw closedError();
     if (this.#link !== undefined) return this.#link;
-    // Who waits without end, as consumers do, waits for the first one so, too.
+    // A call without a deadline, as a consumer's, waits for the first connection without
+    // one too.
     const isFirst = this.#capabilities === undefined &&
       call.deadline !== Infinity;
     const deadline = isFirst
@@ -304,7 +305,8 @@ export class Session {
       call,
       (failures) => this.#dialler.tryAll(failures, signal),
       {
-        // What was final for the first one may pass for a later one.
+        // An error that was final for the first connection may be transient for a later
+        // one.
         retries: this.#capabilities === undefined
           ? mayPass
           : (error) => refusals.mayGoOn(error),

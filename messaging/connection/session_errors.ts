@@ -83,7 +83,7 @@ export class Refusals {
   }
 }
 
-/** What was borne as often as it may: who has waited for that does not count it again. */
+/** The refusals that ended after the allowed number: a caller that has waited for one does not count it again. */
 const ENDS = new WeakSet<Error>();
 
 /** Final answers of a broker that may be others later. */

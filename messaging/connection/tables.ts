@@ -140,7 +140,7 @@ function nameIn(
   );
 }
 
-/** Where it is not there: with the name of another that may have been meant. */
+/** If the queue is not there, adds the name of another to the error that may have been meant. */
 async function told<R>(
   session: Session,
   name: string,

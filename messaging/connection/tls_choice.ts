@@ -3,7 +3,7 @@ import { quote } from "../../model/foreign_text.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
 import { unknownOption } from "../../url/mod.ts";
 
-/** What the places say of TLS that may say something. */
+/** The values of all settings that decide about TLS. */
 export interface TlsWords {
   /** The scheme, or the transport's name, that means TLS; `undefined` where neither does. */
   readonly scheme: string | undefined;
@@ -14,8 +14,8 @@ export interface TlsWords {
 }
 
 /**
- * Decides whether, and how, TLS is spoken. Where one place says it is and another that
- * it is not, nobody knows what was meant, and a guess might send a password for all to read.
+ * Decides whether, and how, TLS is spoken. If one place turns it on and another turns it
+ * off, the intention is unknown, and a guess might send a password in clear text.
  *
  * @param words What each place says.
  * @returns How TLS is spoken; `false` or `undefined` is not at all.
@@ -42,7 +42,7 @@ export function chooseTls(
   if (yes === undefined) return no === undefined ? undefined : false;
   if (typeof option !== "object") return typeof url === "object" ? url : true;
   if (typeof url !== "object") return option;
-  // What stands in a URL wins; but not over whether the broker is verified.
+  // A value in the URL wins; but not about whether the broker is verified.
   for (const name of ["verify", "checkHostname"] as const) {
     const [one, other] = [url[name], option[name]];
     if (one !== undefined && other !== undefined && one !== other) {

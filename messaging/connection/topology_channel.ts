@@ -28,8 +28,8 @@ export interface RunOptions {
 
 /**
  * The channel for what changes or looks at the tables, one call at a time: where
- * a failed declare ends its channel, it ends that of no other call. Where it does not,
- * queues are declared beside each other.
+ * a failed declare ends its channel, it ends that of no other call. If it does not, queues
+ * are declared beside each other.
  */
 export class TopologyChannel {
   readonly #connection: TransportConnection;

@@ -17,7 +17,7 @@ const INTERVAL = 60_000;
 /** So many queues or exchanges are named of what was counted. */
 const MAX_NAMED = 5;
 
-/** What was told of one kind, and counted since. */
+/** The events of one kind that were logged, and those counted since. */
 interface Told {
   readonly type: ConnectionEvent["type"];
   at: number;
@@ -113,7 +113,7 @@ export class Unhandled {
   }
 }
 
-/** Where they were that were counted, in words. */
+/** Names the queues or exchanges of the events that were counted. */
 function among({ where }: Pick<Told, "where">): string {
   if (where.size === 0) return "";
   const named = [...where].slice(0, MAX_NAMED);
@@ -142,7 +142,7 @@ function kindOf(event: ConnectionEvent): string {
   }
 }
 
-/** What went wrong, where, and what becomes of it; `undefined` if nothing did. */
+/** Describes a failure, its place and its consequence; `undefined` if the event is none. */
 function describe(event: ConnectionEvent): string | undefined {
   switch (event.type) {
     case "state":

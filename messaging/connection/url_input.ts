@@ -2,10 +2,10 @@ import { quote } from "../../model/foreign_text.ts";
 import { splitUrls } from "../../url/mod.ts";
 import type { ConnectionOptions } from "./connection_options.ts";
 
-/** What names a broker, or several. */
+/** The URL of a broker, or the URLs of several. */
 export type UrlInput = string | URL | readonly (string | URL)[];
 
-/** What to write instead. */
+/** Examples of right URLs, for errors. */
 const EXAMPLES =
   `"amqp://user:password@host:5672/virtual-host", "redis://host:6379" or "memory://"`;
 

@@ -1,7 +1,7 @@
 import { Mailbox } from "../../async/mailbox.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 
-/** Those who want to hear what happens to a connection. */
+/** The subscribers to a connection's events. */
 export class Watchers {
   readonly #mailboxes = new Set<Mailbox<ConnectionEvent>>();
 

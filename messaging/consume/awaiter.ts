@@ -15,7 +15,7 @@ const SOON = 1000;
 
 /**
  * Waits for one message of a queue: by a consumer that takes no more than that, and ends
- * with it. What it took stays to be settled.
+ * with it. The message that it took stays to be settled.
  */
 export class Awaiter<T> {
   readonly #session: Session;
@@ -111,7 +111,7 @@ export class Awaiter<T> {
     try {
       await this.#recovering.stop(left, this.#session.call());
     } catch {
-      // What it held goes back with its channel.
+      // The messages that it held go back with its channel.
     }
   }
 

@@ -40,7 +40,7 @@ interface Batch<T> {
   /** Settles as its handler does: for each of its messages. */
   readonly handled: Promise<void>;
   readonly resolve: (handled: void | Promise<void>) => void;
-  /** Who tells that the handler threw though it has settled all of them. */
+  /** The message that reports that the handler threw though it has settled all of them. */
   teller: Message<T> | undefined;
 }
 
@@ -57,7 +57,7 @@ export class Batches<T> {
   /** The batch that others may join. */
   #open: Batch<T> | undefined;
   #stopWaiting: (() => void) | undefined;
-  /** Those that are not joined any more, and wait for their turn. */
+  /** Batches that no message may join any more, and that wait for their turn. */
   readonly #full: Batch<T>[] = [];
   #running = 0;
   #ended = false;

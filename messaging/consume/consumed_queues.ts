@@ -16,7 +16,7 @@ import type { Session } from "../connection/session.ts";
 import type { StreamPositions } from "./stream_position.ts";
 import type { Link } from "../connection/topology_channel.ts";
 
-/** What consumers of queues are asked to be. */
+/** The settings of the consumers of queues. */
 export interface ConsumeSettings {
   readonly queues: readonly (Queue | string)[];
   readonly prefetch: number;

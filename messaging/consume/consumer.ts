@@ -50,7 +50,7 @@ import { asError } from "../../model/error_text.ts";
 /** How long `close()` waits before it says what for, ms. */
 const SILENT = 1000;
 
-/** What closing a channel may take where its time is up, ms. */
+/** The time that closing a channel may take after its deadline, ms. */
 const CLOSE_GRACE = 50;
 
 /** So many messages are handed over before the event loop must turn: timers and sockets would starve. */
@@ -270,8 +270,8 @@ export class Consumer<T = unknown>
 
   /**
    * Calls for each message the handler of its `type`, as `run` does; each may have a schema
-   * of its own. What has another type, or none, or does not pass its schema, is parked, or
-   * what the options `unknown` and `invalid` say.
+   * of its own. A message that has another type, or none, or does not pass its schema, is
+   * parked, or handled as the options `unknown` and `invalid` say.
    *
    * @typeParam M The types of the payloads, by the types of the messages.
    * @throws {MessagingError} With the code `type-unknown`, where `unknown` is `"throw"`.
@@ -373,7 +373,7 @@ export class Consumer<T = unknown>
     await this.#recovering.stop(left, this.#session.call(options));
   }
 
-  /** What a loop's schema refused, and could not be parked, waits no longer. */
+  /** Messages that a loop's schema refused, and that could not be parked, are waited for no longer. */
   async #letRefusedGo(): Promise<void> {
     const refused = this.#refused;
     this.#refused = undefined;
@@ -438,7 +438,7 @@ export class Consumer<T = unknown>
     this.#onClosed();
   }
 
-  /** Whoever waits for a second is told what for: it may be himself. */
+  /** A caller that waits for a second is told the reason: it may be its own handler. */
   #tellLate(call: Call): () => void {
     return this.#session.clock.timer(() => {
       this.#session.emit({

@@ -10,14 +10,14 @@ export interface ConsumerHealth {
   readonly inFlight: number;
   /** Why it gets no more messages, or is not healthy, in words; `undefined` where nothing is wrong. */
   readonly reason: string | undefined;
-  /** What went wrong last. */
+  /** The last error. */
   readonly lastError: Error | undefined;
 }
 
 /** The reason of a consumer that was cancelled, or ended by an error. */
 export const ENDED = "it has ended";
 
-/** What {@linkcode healthOf} looks at. */
+/** The state that {@linkcode healthOf} looks at. */
 export interface HealthSigns {
   /** The moment, on the clock. */
   readonly now: number;

@@ -21,21 +21,21 @@ export interface ConsumerOptions<T = unknown> {
   readonly arguments?: FieldTable | undefined;
   /**
    * Checks and converts payloads before they are handed over: a Standard Schema, as of
-   * Zod, Valibot or ArkType, or a function that throws; either may answer later. What it
-   * refuses, or what cannot be read, comes neither to the handler of `run` nor to a loop:
-   * it goes to `onInvalid`, or is rejected and told, as what a handler has failed for in
-   * the end. @default {the queue's, where it is one}
+   * Zod, Valibot or ArkType, or a function that throws; either may answer later. A message
+   * that it refuses, or that cannot be read, comes neither to the handler of `run` nor to a
+   * loop: it goes to `onInvalid`, or is rejected and reported, as a message whose handler
+   * has failed for good. @default {the queue's, where it is one}
    */
   readonly schema?: PayloadSchema<T> | undefined;
   /**
    * Called with a message whose payload cannot be read, or is refused by the schema,
-   * instead of handing it over. What it leaves unsettled is rejected. Without it, and
-   * without a schema, reading `payload` throws.
+   * instead of handing it over. A message that it leaves unsettled is rejected. Without it,
+   * and without a schema, reading `payload` throws.
    */
   readonly onInvalid?:
     | ((error: Error, message: Message<T>) => void | Promise<void>)
     | undefined;
-  /** What `run` tells of errors to, where it is given no `onError` of its own. */
+  /** The listener of `run` for errors, if `run` is given no `onError` of its own. */
   readonly onError?:
     | ((error: Error, message: Message<T>) => void)
     | undefined;
@@ -43,7 +43,7 @@ export interface ConsumerOptions<T = unknown> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Those that there are. */
+/** The known options of a consumer. */
 export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
   "connection.consumer",
   {

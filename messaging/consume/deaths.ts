@@ -21,7 +21,7 @@ export interface Death {
 }
 
 /**
- * Reads the header `x-death`. What others have put there and is none is passed over.
+ * Reads the header `x-death`. A malformed entry of another program's is skipped.
  *
  * @param headers A message's headers.
  * @returns The deaths, the last one first.

@@ -15,7 +15,7 @@ export class Getter<T> implements AsyncDisposable {
   readonly #reading: Reading<T>;
   readonly #noAck: boolean;
   #lane: Promise<Lane> | undefined;
-  /** Those who wait, and those whose message is not settled. */
+  /** Calls that wait for a message, and those whose message is not settled. */
   #awaiters: Awaiter<T>[] = [];
   #closed = false;
 

@@ -13,7 +13,7 @@ import { checkCount } from "../operation_options.ts";
 
 /**
  * How to try a message again whose handler threw: at first after a second, and at least
- * every minute, unless the waits say otherwise. Whoever waits, waits in the broker, which
+ * every minute, unless the waits say otherwise. The message waits in the broker, which
  * needs the capability `delay`.
  */
 export interface RetryOptions extends Backoff {
@@ -30,7 +30,7 @@ export interface RetryOptions extends Backoff {
 /** How often the handler is called where nobody says how often to try. */
 export const ATTEMPTS_BY_DEFAULT = 5;
 
-/** What `run` does where nobody says how to try. */
+/** The retry policy of `run` by default. */
 export const DEFAULT_RETRY: RetryOptions = {};
 
 const RETRY: KnownOptions = optionsOf<RetryOptions>(
@@ -118,7 +118,7 @@ export function mayWait({ attempts, backoff }: RetryOptions): boolean {
   return attempts !== 1 && backoff !== 0;
 }
 
-/** What to do with a message whose handler threw: try it again, or no more. */
+/** The next attempt of a message whose handler threw. */
 export interface NextAttempt {
   /** Milliseconds until then. */
   readonly delay: number;
@@ -128,7 +128,7 @@ export interface NextAttempt {
   readonly headers: FieldTable;
 }
 
-/** What {@linkcode planAttempt} looks at. */
+/** The message that {@linkcode planAttempt} looks at. */
 export interface Attempted {
   /** Which call it was, from 1. */
   readonly attempt: number;
@@ -161,7 +161,7 @@ export function planAttempt(
   };
 }
 
-/** What {@linkcode judge} looks at. */
+/** The message that {@linkcode judge} looks at. */
 export interface Judged {
   /** As they came, whatever somebody has made of them since. */
   readonly receivedHeaders: FieldTable;
@@ -173,7 +173,7 @@ export interface Judged {
   readonly keepsPlace: boolean;
 }
 
-/** What is to be done with a delivery before its handler is called. */
+/** The step to take with a delivery before its handler is called. */
 export type Verdict =
   /** Call it, beside others. */
   | { readonly type: "call" }
@@ -241,7 +241,7 @@ function countIn(value: unknown): number {
 /**
  * Reads which attempt a delivery is.
  *
- * @param headers Its headers. What others put there counts if it is a count.
+ * @param headers Its headers. A value that others put there counts if it is a count.
  * @returns The attempt, from 1.
  */
 export function attemptOf(headers: FieldTable): number {

@@ -3,7 +3,7 @@ import type { ReceivedDelivery } from "./lane.ts";
 import { ReceivedMessage } from "./message.ts";
 import { needsCompression, prepareToRead, type Reading } from "./reading.ts";
 
-/** What an {@linkcode Inbox} has from its consumer. */
+/** The services that an {@linkcode Inbox} has from its consumer. */
 export interface InboxHost<T> {
   /** Sees to a message whose payload cannot be read, or its schema refuses. Never rejects. */
   refuse(message: ReceivedMessage<T>, error: Error): Promise<void>;
@@ -12,8 +12,8 @@ export interface InboxHost<T> {
 }
 
 /**
- * What has arrived for a consumer, as messages that can be read: what that needs is
- * loaded. Where they are to be checked too, those that are not right go elsewhere.
+ * The messages that have arrived for a consumer and can be read: the codecs that they need
+ * are loaded. If they are to be checked too, invalid ones go elsewhere.
  *
  * @typeParam T What its messages' `payload` is.
  */
@@ -23,7 +23,7 @@ export class Inbox<T> {
   readonly #host: InboxHost<T>;
   /** The accepted types whose codecs were not loaded yet when it was made. */
   readonly #lazyTypes: readonly string[];
-  /** What was looked at, and has yet to be taken. */
+  /** The message that was looked at, and has yet to be taken. */
   #seen: ReceivedMessage<T> | undefined;
   #seenAs: ReceivedDelivery | undefined;
 

@@ -25,7 +25,7 @@ export class Lane {
   readonly lost: Promise<void>;
   readonly #settleLost: () => void;
   readonly #stopped: AbortSignal;
-  /** Those who want to know when their message is lost. */
+  /** Callbacks for the loss of a message. */
   readonly #watching = new Map<Delivery, (reason: Error) => void>();
   alive = true;
   unsettled = 0;
@@ -77,7 +77,7 @@ export class Lane {
    */
   readonly limits: Call;
 
-  /** What is unsettled is no longer the user's: its channel is closed, or about to be. */
+  /** Unsettled messages are no longer the user's: their channel is closed, or about to be. */
   disown(): void {
     this.lose(
       new ConnectionError("The channel of a message was closed", {
@@ -95,9 +95,9 @@ export class Lane {
 
   /**
    * Cancels its consumers; gives back what nobody took. With nothing in the user's hands
-   * the channel is closed: all goes back in one step, and in order. Where order matters
-   * that waits until he has settled what he has, for what comes later must not be
-   * delivered to others before what comes earlier is back.
+   * the channel is closed: all goes back in one step, and in order. If order matters, that
+   * waits until the user has settled his messages, for later ones must not be delivered to
+   * others before earlier ones are back.
    */
   async cancel(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
     this.#stopping = true;
@@ -120,7 +120,7 @@ export class Lane {
   }
 
   async #return({ delivery }: ReceivedDelivery, call: Call): Promise<void> {
-    // What is kept goes back with the channel.
+    // A message that is kept goes back with the channel.
     if (!this.alive || this.#ordered) return;
     try {
       await this.channel.reject(delivery.deliveryTag, {
@@ -165,7 +165,7 @@ export class Lane {
     this.unsettled++;
   }
 
-  /** A message is settled by being handed over. What fails for a passing reason is done again. */
+  /** A message is settled by being handed over. An ack that fails for a transient reason is tried again. */
   settleTaken({ deliveryTag }: Delivery): void {
     const settling = this.channel.ack(deliveryTag).catch((error) => {
       // Settled before, or no longer ours: it is delivered again.
@@ -199,7 +199,7 @@ export class Lane {
   }
 
   async close(): Promise<void> {
-    // What was acked just now leaves before the channel does.
+    // Acks that were made just now leave before the channel closes.
     await this.channel[Symbol.asyncDispose]();
   }
 
@@ -234,7 +234,7 @@ export class ConsumedQueue implements Source {
     this.#position = position;
   }
 
-  /** What its messages come by. */
+  /** The channel that its messages come by. */
   get lane(): Lane {
     return this.#lane;
   }

@@ -197,7 +197,7 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#follow(settling);
   }
 
-  /** As `ack`, for `run`: with the channel's own promise, and none beside it. Whoever calls this tells `settlingFailed` what it rejects with. */
+  /** As `ack`, for `run`: with the channel's own promise, and none beside it. The caller passes the error that it rejects with to `settlingFailed`. */
   ackOnly(): Promise<void> {
     const refused = this.#settle("ack");
     if (refused !== undefined) return Promise.reject(refused);
@@ -343,8 +343,8 @@ export class ReceivedMessage<T> implements Message<T> {
 
   /** A settlement that failed may be tried again; it may also be how it turns out that somebody else has it. */
   #follow(settling: Promise<void>): Promise<void> {
-    // What is handed out is the promise behind that: if nobody waits for it, it must be
-    // seen to reject.
+    // The caller gets the promise behind that: if nobody awaits it, its rejection must be
+    // noticed.
     const followed = settling.then(undefined, (error: unknown) => {
       this.settlingFailed(error);
       throw error;

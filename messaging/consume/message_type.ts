@@ -15,7 +15,7 @@ export interface RequeueOptions extends OperationOptions {
   readonly delay?: number | undefined;
 }
 
-/** Where a message comes from. */
+/** The origin of a message. */
 export interface DeliveryInfo {
   /** The exchange that it was published to. */
   readonly exchange: string;
@@ -53,13 +53,13 @@ export interface Message<T> {
   readonly properties: MessageProperties;
   /** The MIME type of the body. */
   readonly contentType: string | undefined;
-  /** Where it comes from. */
+  /** The origin of the message. */
   readonly deliveryInfo: DeliveryInfo;
   /** How often it was delivered before, where the broker counts. */
   readonly deliveryCount: number | undefined;
   /** Which attempt it is, from 1: those of `run` with `retry` count, in all processes. */
   readonly attempt: number;
-  /** Where and why it was dead-lettered before, the last time first. */
+  /** The queues in which it was dead-lettered before, and the reasons, the last time first. */
   readonly deaths: readonly Death[];
   /** Whether it was settled here. */
   readonly settled: boolean;

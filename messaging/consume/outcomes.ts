@@ -20,14 +20,14 @@ import { asError } from "../../model/error_text.ts";
 import type { Slot } from "./slot.ts";
 import type { Teller } from "./teller.ts";
 
-/** What {@linkcode Outcomes} need. */
+/** The services and settings of {@linkcode Outcomes}. */
 export interface OutcomesHost<T> {
   readonly clock: Clock;
   readonly random: () => number;
   /** How long settlements are tried again, ms. */
   readonly patience: number;
   readonly teller: Teller<T>;
-  /** What must not be seen, as the connection's password. */
+  /** Secrets that no report may show, as the connection's password. */
   secrets(): readonly string[];
 }
 
@@ -44,8 +44,8 @@ const REQUEUE_DELAY = 1000;
 const KEPT_DELAY = 10_000;
 
 /**
- * What becomes of messages when their handler has ended: acked, tried again, or given up.
- * None of its calls rejects.
+ * Carries out the outcomes of handlers: messages are acked, tried again, or given up. None
+ * of its calls rejects.
  */
 export class Outcomes<T> {
   readonly #host: OutcomesHost<T>;
@@ -115,7 +115,7 @@ export class Outcomes<T> {
         this.#retry === undefined && failure instanceof AccessRefusedError &&
         slot.keep()
       ) return await this.#waitHere(message, next);
-      // What is final will be no better next time, and the count must hold.
+      // A final error would come again the next time, and the count must hold.
       if (mayPass(failure)) {
         await this.letGo(message);
         return false;
@@ -156,7 +156,7 @@ export class Outcomes<T> {
         };
         const parking = () => park(message, error, attempts, host);
         let failure = await this.persist(message, parking, undefined, 1);
-        // Who may not park it may not a moment later.
+        // A user without the right to park it will not have it a moment later.
         if (failure !== undefined && !(failure instanceof AccessRefusedError)) {
           failure = await this.persist(message, parking, failure, FEW_TRIES);
         }
@@ -244,7 +244,7 @@ export class Outcomes<T> {
     message: ReceivedMessage<T>,
     error: unknown,
   ): NextAttempt | undefined {
-    // What cannot be read will not be readable later.
+    // A message that cannot be read will not be readable later.
     if (this.#retry === false || message.isUnreadable(error)) return undefined;
     try {
       const policy = this.#retry ?? DEFAULT_RETRY;
@@ -255,7 +255,7 @@ export class Outcomes<T> {
     }
   }
 
-  /** What becomes of it, as far as it can be said before. */
+  /** Returns the fate of the message, as far as it is known before. */
   #after(
     message: ReceivedMessage<T>,
     next: NextAttempt | undefined,

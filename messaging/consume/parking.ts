@@ -2,11 +2,11 @@ import type { ConnectionEvent } from "../connection/connection_state.ts";
 import { failureHeaders } from "./failure_headers.ts";
 import type { ReceivedMessage } from "./message.ts";
 
-/** What parking a message needs. */
+/** The services that parking a message uses. */
 export interface ParkingHost {
   /** The time by the calendar, ms since 1970. */
   wall(): number;
-  /** What must not be seen, as the connection's password. */
+  /** Secrets that no report may show, as the connection's password. */
   secrets(): readonly string[];
   event(event: ConnectionEvent): void;
 }

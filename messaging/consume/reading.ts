@@ -13,7 +13,7 @@ export interface Decoding {
 export interface Reading<T> extends Decoding {
   readonly accept: ReadonlySet<string>;
   readonly check: (payload: unknown) => T | Promise<T>;
-  /** Where bodies are copied to that are looked at: those of one consumer may share a buffer, as those of one socket do. */
+  /** The memory that bodies are copied to when they are looked at: those of one consumer may share a buffer, as those of one socket do. */
   readonly slab: Slab;
 }
 
@@ -58,7 +58,7 @@ function received(delivery: Delivery): MessageProperties {
   return delivery.received ?? delivery.properties;
 }
 
-/** What was read of a message: its payload, or why there is none. */
+/** The result of reading a message: its payload, or the reason why there is none. */
 export type Decoded<T> =
   | { readonly payload: T; readonly error: undefined }
   | { readonly payload?: undefined; readonly error: Error };
@@ -97,7 +97,7 @@ export function readPayload<T>(
   return check(payload);
 }
 
-/** Those that nearly all have, whose payloads are made of characters. */
+/** The content types of nearly all messages, whose payloads are texts. */
 function isReadAsText(contentType: string | undefined): boolean {
   return contentType === "application/json" || contentType === "text/plain";
 }

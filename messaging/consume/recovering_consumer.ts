@@ -32,9 +32,9 @@ const MAX_AT_ONCE = 64;
 
 /**
  * Consumes from some queues on one channel, and again on another when that is
- * lost. What arrives goes to one mailbox; what was in it when the channel was lost
- * is taken out, for the broker delivers it again. A queue that cannot be consumed from
- * any more, among others, is tried again apart from them: they go on.
+ * lost. Deliveries go to one mailbox; those that were in it when the channel was lost are
+ * taken out, for the broker delivers them again. A queue that cannot be consumed from any
+ * more, among others, is tried again apart from them: they go on.
  */
 export class RecoveringConsumer {
   readonly #session: Session;
@@ -42,7 +42,7 @@ export class RecoveringConsumer {
   readonly #mailbox: Mailbox<ReceivedDelivery>;
   readonly #stopping = new AbortController();
   readonly #refusals: Refusals;
-  /** Those of its queues that it consumes from itself. */
+  /** The queues that it consumes from itself. */
   #queues: readonly (Queue | string)[];
   /** One for each of the others. */
   readonly #apart: RecoveringConsumer[] = [];
@@ -83,7 +83,7 @@ export class RecoveringConsumer {
     if (link !== undefined) requireDelay(link);
   }
 
-  /** What went wrong last. */
+  /** The last error. */
   get lastError(): Error | undefined {
     return this.#lastError;
   }
@@ -130,7 +130,7 @@ export class RecoveringConsumer {
     this.#running = this.#run();
   }
 
-  /** Stops consuming and gives back `left`, which nobody took. What the user has stays his to settle. */
+  /** Stops consuming and gives back `left`, which nobody took. Messages in the user's hands stay his to settle. */
   async stop(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
     this.#stopping.abort();
     try {
@@ -217,7 +217,7 @@ export class RecoveringConsumer {
         this.#worked ||= lane.heard || flapping.shortLived === 0 ||
           mayPass(lane.error);
         if (policy === false) throw lane.error;
-        // Who may not take messages from the start may not on another channel either.
+        // A user that may not consume from the start may not on another channel either.
         const isFinal = this.#worked
           ? !this.#refusals.mayGoOn(lane.error)
           : lane.error instanceof AccessRefusedError;
@@ -233,7 +233,7 @@ export class RecoveringConsumer {
     }
   }
 
-  /** Whether an error may pass. What is final at the start need not be so after it has worked. */
+  /** Whether an error may pass. An error that is final at the start need not be so after the consumer has worked. */
   #goesOn(error: unknown): boolean {
     return this.#worked ? this.#refusals.mayGoOn(error) : isRetryable(error);
   }
@@ -292,7 +292,7 @@ export class RecoveringConsumer {
     );
     let failure: Failure<Queue | string> | undefined;
     try {
-      // Where a call that fails does not end the channel, many begin at once.
+      // If a call that fails does not end the channel, many begin at once.
       const width = link.connection.callsFailAlone ? MAX_AT_ONCE : 1;
       failure = await eachAtOnce(
         this.#queues,
@@ -347,7 +347,8 @@ export class RecoveringConsumer {
       name,
       (delivery) => {
         lane.heard = true;
-        // What was on its way when the consumer stopped is not kept from others.
+        // A delivery that was on its way when the consumer stopped is given back for
+        // others.
         if (this.#mailbox.ended || this.#stopping.signal.aborted) {
           lane.giveBack({ delivery, source });
           return;

@@ -5,7 +5,7 @@ import { checkSchema, type PayloadSchema } from "../entities/schema.ts";
 import type { Message } from "./message.ts";
 import { RUN, type RunOptions } from "./run_options.ts";
 
-/** What handles the messages of one type. @typeParam P What their `payload` is. */
+/** The handler of the messages of one type. @typeParam P What their `payload` is. */
 export type RouteHandler<P> = (message: Message<P>) => void | Promise<void>;
 
 /** The messages of one type: a handler, or one with the schema that its payloads pass first. @typeParam P What their `payload` is. */
@@ -22,21 +22,21 @@ export type Route<P> =
 export type Routes<M> = { readonly [K in keyof M]: Route<M[K]> };
 
 /**
- * What becomes of a message that no route takes. `park`: it is given up at once, and goes
- * where `onFailure` says, to the dead letters as a rule. `skip`: it is acked. `throw`: it
- * goes back to its queue, and `route` rejects.
+ * The fate of a message that no route takes. `park`: it is given up at once, and goes where
+ * `onFailure` says, to the dead letters as a rule. `skip`: it is acked. `throw`: it goes
+ * back to its queue, and `route` rejects.
  */
 export type Otherwise = "park" | "skip" | "throw";
 
 /** Options of `consumer.route`. */
 export interface RouteOptions extends RunOptions<unknown> {
-  /** What becomes of messages of another type, or of none; or a handler for them. @default {"park"} */
+  /** The fate of messages of another type, or of none; or a handler for them. @default {"park"} */
   readonly unknown?: Otherwise | RouteHandler<unknown> | undefined;
-  /** What becomes of messages whose payload the schema of their type refuses, or that cannot be read for it. @default {"park"} */
+  /** The fate of messages whose payload the schema of their type refuses, or that cannot be read. @default {"park"} */
   readonly invalid?: Otherwise | undefined;
 }
 
-/** Those that there are. */
+/** The known options of `route`. */
 export const ROUTE: KnownOptions = optionsOf<RouteOptions>("route", {
   concurrency: true,
   retry: true,

@@ -45,13 +45,13 @@ export class Router {
     this.#cancel = cancel;
   }
 
-  /** What its consumer runs with. */
+  /** The options that its consumer runs with. */
   get runOptions(): RunOptions<unknown> {
     const { unknown: _1, invalid: _2, ...run } = this.#options;
     return run;
   }
 
-  /** What a policy ended the run with. */
+  /** The error that a policy ended the run with. */
   get error(): Error | undefined {
     return this.#error;
   }

@@ -4,10 +4,10 @@ import type { RetryOptions } from "./handler_retry.ts";
 import type { Message } from "./message.ts";
 import { type Kind, type KnownOptions, optionsOf } from "../known_options.ts";
 
-/** What becomes of a message when no attempt is left. */
+/** The fate of a message when no attempt is left. */
 export type OnFailure = "park" | "reject" | "requeue" | "drop";
 
-/** What becomes of a message for which its handler failed. */
+/** The fate of a message for which its handler failed. */
 export type Aftermath =
   | {
     /** It is tried again. */
@@ -28,7 +28,7 @@ export interface RunOptions<T = unknown> {
   readonly concurrency?: number | undefined;
   /**
    * How to try a message again whose handler threw; `false` calls the handler once. Calls
-   * that end the process of their handler count too. Where the broker does not count
+   * that end the process of their handler count too. If the broker does not count
    * deliveries, as RabbitMQ's classic queues, a message is written again for it: with a
    * policy of one's own each that was delivered before, without one as many as there are
    * handlers at once.
@@ -36,14 +36,14 @@ export interface RunOptions<T = unknown> {
    */
   readonly retry?: RetryOptions | false | undefined;
   /**
-   * What becomes of a message when no attempt is left, or when it cannot be read. `park`:
-   * it goes where its queue dead-letters, with the headers `x-error-name`,
-   * `x-error-message` and `x-error-at`, and where that is nowhere to the queue
-   * `<queue>.failed`, which is declared when it is first needed. `reject`: it is rejected, and the broker dead-letters
-   * it as the queue or a policy of RabbitMQ says, with its own headers alone; where nothing
-   * says so it is gone. The event `rejected` tells. `requeue`: it goes back
-   * to its queue after a second, and so comes round until its handler succeeds. `drop`: it
-   * is acked, and gone; the event `dropped` tells. @default {"park"}
+   * The fate of a message when no attempt is left, or when it cannot be read. `park`: it goes where
+   * its queue dead-letters, with the headers `x-error-name`, `x-error-message` and `x-error-at`,
+   * and where that is nowhere to the queue `<queue>.failed`, which is declared when it is first
+   * needed. `reject`: it is rejected, and the broker dead-letters it as the queue or a policy of
+   * RabbitMQ says, with its own headers alone; where nothing says so it is gone. The event
+   * `rejected` tells. `requeue`: it goes back to its queue after a second, and so comes round until
+   * its handler succeeds. `drop`: it is acked, and gone; the event `dropped` tells. @default
+   * {"park"}
    */
   readonly onFailure?: OnFailure | undefined;
   /**
@@ -60,7 +60,7 @@ export interface RunOptions<T = unknown> {
   readonly drainTimeout?: number | undefined;
 }
 
-/** Those that there are, and what each must be. */
+/** The known options, and the type that each must have. */
 export const RUN_OPTIONS: Readonly<Record<keyof RunOptions, Kind>> = {
   concurrency: true,
   retry: true,
@@ -70,7 +70,7 @@ export const RUN_OPTIONS: Readonly<Record<keyof RunOptions, Kind>> = {
   drainTimeout: true,
 };
 
-/** Those that there are. */
+/** The known options of `run`. */
 export const RUN: KnownOptions = optionsOf<RunOptions>("run", RUN_OPTIONS, {
   attempts: '"attempts" of "retry"',
   maxAttempts: '"attempts" of "retry"',

@@ -22,7 +22,7 @@ import { Slot } from "./slot.ts";
 import { Suspects } from "./suspects.ts";
 import { asError } from "../../model/error_text.ts";
 
-/** What a runner has from its consumer. */
+/** The services that a runner has from its consumer. */
 export interface RunnerHost<T> extends OutcomesHost<T> {
   /** A message that is there. */
   take(): ReceivedMessage<T> | undefined;
@@ -135,9 +135,9 @@ export class Runner<T> {
   }
 
   /**
-   * Whether its handler may have ended its process. Where nobody has asked for a policy no
-   * more is written again than was in hand when a process like this one ended: that was
-   * begun with in the order of the queue, and so it comes first of what comes again. In a
+   * Whether its handler may have ended its process. Without a policy no more messages are
+   * written again than were in hand when a process like this one ended: those were begun
+   * with in the order of the queue, and so they come first of the redelivered ones. In a
    * queue of a single active consumer nothing loses its place for it.
    */
   #judge(message: ReceivedMessage<T>): Verdict {
@@ -238,7 +238,7 @@ export class Runner<T> {
     const failure = await outcomes.persist(message, rewrite, undefined, 1);
     // The handler of the copy may end the process before the original has left it.
     if (failure === undefined) return await outcomes.wait(LEAVING);
-    // What cannot be written again cannot be counted either.
+    // A message that cannot be written again cannot be counted either.
     if (mayPass(failure)) await outcomes.letGo(message);
     else if (this.#isLenient) await this.#callAlone(message);
     else await outcomes.giveUp(message, asError(failure));

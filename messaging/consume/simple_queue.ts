@@ -19,7 +19,7 @@ export interface SimpleQueueOptions {
   readonly accept?: readonly string[] | undefined;
   /** How payloads are written. */
   readonly serializer?: string | undefined;
-  /** What bodies are compressed with. */
+  /** The compression of bodies. */
   readonly compression?: string | undefined;
   /** Whether it is transient, and takes messages as settled. @default {false} */
   readonly buffer?: boolean | undefined;
@@ -160,7 +160,7 @@ interface Parts<T> {
   readonly producer: Producer<T>;
 }
 
-/** What a simple queue is made of, once it is known what its broker can do. */
+/** The settings of a simple queue, made when the capabilities of its broker are known. */
 export interface SimpleQueueSettings<T> {
   readonly name: string | Queue;
   /** Whether it is transient, and the connection's own. */

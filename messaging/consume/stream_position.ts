@@ -23,7 +23,7 @@ export class StreamPosition {
     this.#last = Math.max(this.#last ?? offset, offset);
   }
 
-  /** Where to go on: with the first that is not settled. */
+  /** The offset to go on with: the first that is not settled. */
   get next(): number | undefined {
     let next = this.#last === undefined ? undefined : this.#last + 1;
     for (const offset of this.#open) next = Math.min(next ?? offset, offset);

@@ -6,7 +6,7 @@ const PROBE_TIMEOUT = 2000;
 /** How long until it is taken for another consumer's, ms. */
 const PROBE_LIMIT = 60_000;
 
-/** What {@linkcode Suspects} have from their runner. None rejects. */
+/** The services that {@linkcode Suspects} have from their runner. None rejects. */
 export interface SuspectsHost<M> {
   readonly clock: Clock;
   /** Writes a message again with the headers of a suspect; says whether it has left our hands. */
@@ -22,9 +22,9 @@ export interface SuspectsHost<M> {
  * again, to be called alone; the others wait here meanwhile, unmarked, so that none of
  * them pays if that one does it.
  *
- * Where the marked one does not come, the others are in its way: a worker that was ended
- * has left a long queue of suspects. They are called, alone and unmarked, the oldest
- * first. If one of them ends the process, it is the oldest the next time, and marked.
+ * If the marked one does not come, the others are in its way: a worker that was ended has
+ * left a long queue of suspects. They are called, alone and unmarked, the oldest first. If
+ * one of them ends the process, it is the oldest the next time, and marked.
  */
 export class Suspects<M> {
   readonly #host: SuspectsHost<M>;
@@ -33,7 +33,7 @@ export class Suspects<M> {
   /** When one was marked that has not been proved yet. */
   #markedAt: number | undefined;
   #hasCome = false;
-  /** Those that wait are being called. */
+  /** Resolves when the suspects that wait have been called. */
   #calling: Promise<void> | undefined;
   #ended = false;
 

@@ -58,7 +58,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   readonly #codecs: codec.CodecRegistry;
   readonly #options: ProducerOptions;
   readonly #declare: readonly Entity[];
-  /** What each message is published with unless it says otherwise. */
+  /** The properties that each message is published with, unless it has its own. */
   readonly #defaults: PublishDefaults | undefined;
   readonly #window: PublishWindow;
   readonly #onClosed: () => void;
@@ -198,8 +198,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Waits until all that was published is answered. What is rejected is rejected where it
-   * was published: whoever is told of it there has been told before this resolves.
+   * Waits until all that was published is answered. A failed publish rejects where it was
+   * called: that promise has settled before this one resolves.
    *
    * @throws {TimeoutError} If that is not so in time.
    */

@@ -5,7 +5,7 @@ import { type Kind, type KnownOptions, optionsOf } from "../known_options.ts";
 import type { OperationOptions } from "../operation_options.ts";
 import type { Queue } from "../entities/queue.ts";
 
-/** What a producer may carry for each of its messages. */
+/** The options of a publish that a producer may carry for each of its messages. */
 export type PublishDefaults = Omit<
   PublishOptions,
   | "exchange"
@@ -18,7 +18,7 @@ export type PublishDefaults = Omit<
 
 /**
  * Options of `connection.producer`: where it publishes to, and defaults for each message.
- * What a publish says itself wins; of headers each by its name.
+ * An option of the publish itself wins; of headers each by its name.
  *
  * @typeParam T What it publishes.
  */
@@ -64,7 +64,7 @@ export interface PublishOptions extends OperationOptions {
   readonly contentEncoding?: string | undefined;
   /** The application's own headers. */
   readonly headers?: FieldTable | undefined;
-  /** From 0 to 9, and to 255 where the broker has the capability `wide-priority`; the higher comes first. What is above its queue's `maxPriority` counts as that. */
+  /** From 0 to 9, and to 255 where the broker has the capability `wide-priority`; the higher comes first. A priority above its queue's `maxPriority` counts as that. */
   readonly priority?: number | undefined;
   /** Milliseconds that the message may wait in a queue. */
   readonly expiration?: number | undefined;
@@ -132,7 +132,7 @@ export type SendOptions = Omit<
   "exchange" | "routingKey" | "declare"
 >;
 
-/** What {@linkcode PublishDefaults} has, and what each must be. */
+/** The names in {@linkcode PublishDefaults}, and the type that each must have. */
 const DEFAULT_KINDS: Readonly<Record<keyof PublishDefaults, Kind>> = {
   signal: true,
   timeout: true,

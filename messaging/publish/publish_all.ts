@@ -7,7 +7,7 @@ import type { PublishOptions } from "./producer_options.ts";
 
 /** Options of {@linkcode Producer.publishAll}. @typeParam T What the payloads are. */
 export interface PublishAllOptions<T = unknown> {
-  /** What each is published with, or a function of the payload and of how many came before it. */
+  /** The options that each is published with, or a function of the payload and of how many came before it. */
   readonly each?:
     | PublishOptions
     | ((payload: T, index: number) => PublishOptions)
@@ -28,7 +28,7 @@ export interface PublishFailure<T = unknown> {
   readonly error: Error;
 }
 
-/** What became of payloads. @typeParam T What they are. */
+/** The result of publishing payloads. @typeParam T What they are. */
 export interface PublishedAll<T = unknown> {
   /** How many the broker has: all that were begun with, but for `failed`. */
   readonly published: number;
@@ -38,7 +38,7 @@ export interface PublishedAll<T = unknown> {
   readonly complete: boolean;
 }
 
-/** Those that there are. */
+/** The known options of `publishAll`. */
 export const PUBLISH_ALL: KnownOptions = optionsOf<PublishAllOptions>(
   "publishAll",
   { each: "object|function", maxFailures: true, signal: true },
@@ -48,7 +48,7 @@ export const PUBLISH_ALL: KnownOptions = optionsOf<PublishAllOptions>(
   ),
 );
 
-/** What {@linkcode publishAll} publishes with. */
+/** The services that {@linkcode publishAll} uses. */
 export interface AllHost<T> {
   publish(payload: T, options: PublishOptions): Promise<void>;
   /** Resolves when a further message would not have to wait for its turn. */

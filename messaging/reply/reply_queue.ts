@@ -15,7 +15,7 @@ const EXPIRES = 60_000;
 /** So many answers may be asked for at once, where a broker is asked. */
 const AT_ONCE = 100;
 
-/** What a {@linkcode ReplyQueue} needs. */
+/** The services that a {@linkcode ReplyQueue} uses. */
 export interface ReplyQueueHost {
   readonly session: Session;
   readonly decoding: Decoding;
@@ -35,7 +35,7 @@ export class ReplyQueue {
   readonly ended: Promise<void>;
   #error: unknown;
 
-  /** Makes one, and consumes from it. Where nothing but its last consumer can end it, it goes with that. */
+  /** Makes one, and consumes from it. On brokers that can end a queue only with its last consumer, it is deleted with that. */
   constructor(host: ReplyQueueHost, deliver: (delivery: Delivery) => void) {
     const { session, decoding, publisher } = host;
     const { capabilities } = session;

@@ -26,7 +26,7 @@ export interface RequestOptions<A = unknown> extends
   readonly schema?: PayloadSchema<A> | undefined;
 }
 
-/** Those that there are. */
+/** The known options of a request. */
 export const REQUEST: KnownOptions = optionsOf<RequestOptions>("request", {
   signal: true,
   timeout: true,

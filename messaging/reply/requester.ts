@@ -31,7 +31,7 @@ import { ReplyQueue, type ReplyQueueHost } from "./reply_queue.ts";
 import { REQUEST, type RequestOptions } from "./request_options.ts";
 import { DEADLINE, errorIn } from "./wire.ts";
 
-/** What a {@linkcode Requester} needs. */
+/** The services that a {@linkcode Requester} uses. */
 export interface RequesterHost extends ReplyQueueHost {
   readonly codecs: CodecRegistry;
 }
@@ -261,7 +261,7 @@ export class Requester {
     if (this.#direct === lane) this.#direct = undefined;
     const waiting = [...lane.waiting];
     lane.waiting.clear();
-    // What is on its way tries again by itself.
+    // A request whose publish is still under way tries again by itself.
     for (const each of waiting) if (each.isSent) this.#askAgain(each);
   };
 
@@ -312,7 +312,7 @@ export class Requester {
       else if (!lane.isLost) this.#direct = lane;
       return lane;
     } catch (error) {
-      // What is final says that the broker has no direct replies, or not for us.
+      // A final error says that the broker has no direct replies, or not for this user.
       if (!(error instanceof ChannelError) || error.retryable) throw error;
       this.#without.add(link);
       return undefined;

@@ -1,7 +1,7 @@
 import { type KnownOptions, optionsOf } from "../known_options.ts";
 import type { RunOptions } from "../consume/run_options.ts";
 
-/** What a handler of `consumer.serve` has beside the request. */
+/** The second argument of a handler of `consumer.serve`, beside the request. */
 export interface ServeContext {
   /** Aborts when nobody waits for the answer any more, by the request's deadline, or when the message is no longer ours: its connection was lost. */
   readonly signal: AbortSignal;
@@ -19,11 +19,11 @@ export interface ServeOptions<T = unknown> extends RunOptions<T> {
   readonly retry?: RunOptions<T>["retry"];
   /** How answers are written: `"json"`, `"text"`, `"bytes"`, `"yaml"`, `"msgpack"`. @default {bytes for bytes, text for text, json for all else} */
   readonly serializer?: string | undefined;
-  /** What answers are compressed with: `"gzip"`, `"brotli"`, `"zstd"`. @default {nothing} */
+  /** The compression of answers: `"gzip"`, `"brotli"`, `"zstd"`. @default {nothing} */
   readonly compression?: string | undefined;
 }
 
-/** Those that there are. */
+/** The known options of `serve`. */
 export const SERVE: KnownOptions = optionsOf<ServeOptions>("serve", {
   concurrency: true,
   retry: true,

@@ -24,13 +24,13 @@ import { DIRECT, errorHeaders, timeLeft } from "./wire.ts";
 /** An answer that may come after its deadline is kept so long, ms: clocks differ. */
 const LEEWAY = 1000;
 
-/** What is called for each request. */
+/** The handler that is called for each request. */
 export type ServeHandler<T, A> = (
   request: Message<T>,
   context: ServeContext,
 ) => A | Promise<A>;
 
-/** What a {@linkcode Server} has from its consumer. */
+/** The services that a {@linkcode Server} has from its consumer. */
 export interface ServerHost<T> {
   readonly session: Session;
   readonly publisher: SessionPublisher;
@@ -67,13 +67,13 @@ export class Server<T, A> {
     this.#host = host;
   }
 
-  /** What its consumer runs with. */
+  /** The options that its consumer runs with. */
   get runOptions(): RunOptions<T> {
     const { serializer: _1, compression: _2, ...run } = this.#options;
     return run;
   }
 
-  /** Sees to one request. What it throws is tried again, or given up, as of any handler. */
+  /** Sees to one request. A request for which it throws is tried again, or given up, as with any handler. */
   readonly handle = async (message: ReceivedMessage<T>): Promise<void> => {
     const { session } = this.#host;
     const { headers = {}, expiration } = message.properties;
@@ -126,7 +126,7 @@ export class Server<T, A> {
     await this.#publish(message, answer ?? null, {}, context);
   }
 
-  /** Publishes an answer. What no queue takes, or what cannot be published for good, is counted; the rest is thrown. */
+  /** Publishes an answer. An answer that reaches no queue, or cannot be published for good, is counted; other errors are thrown. */
   async #publish(
     message: ReceivedMessage<T>,
     answer: unknown,
@@ -197,7 +197,7 @@ export class Server<T, A> {
     return errorHeaders(error, clock.wall(), secretsOf(endpoint));
   }
 
-  /** Whoever asked has been told: nothing becomes of it, and nobody needs a line on the console. */
+  /** The requester has been told: nothing becomes of it, and nobody needs a line on the console. */
   #tell(message: ReceivedMessage<T>, thrown: unknown): void {
     const error = asError(thrown);
     const { session } = this.#host;
@@ -211,7 +211,7 @@ export class Server<T, A> {
   }
 }
 
-/** What a handler has beside its request. Nothing is made unless it is asked for. */
+/** The context that a handler has beside its request. Nothing is made unless it is asked for. */
 class Context implements ServeContext {
   readonly #session: Session;
   readonly #message: ReceivedMessage<unknown>;

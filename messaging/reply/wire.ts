@@ -6,10 +6,10 @@ import type { FieldTable } from "../../model/field_table.ts";
 /** When nobody waits for the answer any more: a request's header, ms since 1970. */
 export const DEADLINE = "x-deadline";
 
-/** What an answer is, where it is no payload. */
+/** The header that marks an answer that is no payload. */
 const KIND = "x-reply";
 
-/** What names replies that go past all queues: nobody can say of them whether they reach somebody. */
+/** The prefix of reply addresses that go past all queues: nobody can say of them whether they reach somebody. */
 export const DIRECT = "amq.rabbitmq.reply-to.";
 
 /**
