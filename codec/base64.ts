@@ -1,6 +1,6 @@
 import { DecodeError } from "../model/errors.ts";
 
-/** What newer runtimes have and older type libraries do not know. */
+/** Methods that newer runtimes have and older type libraries lack. */
 interface Base64Bytes {
   toBase64?(): string;
   setFromBase64?(

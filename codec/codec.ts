@@ -32,7 +32,7 @@ export interface LazyCodec {
 
 /** Makes bodies smaller in one format, and reads them again. */
 export interface Compression {
-  /** What it is called in the header `compression`: a MIME type. */
+  /** The name in the header `compression`: a MIME type. */
   readonly contentType: string;
   /** The names that the option `compression` knows it by; readers take them in the header too. */
   readonly names: readonly string[];
@@ -50,7 +50,7 @@ export interface Compression {
 
 /** A compression that is loaded with the first need of it. */
 export interface LazyCompression {
-  /** What it is called in the header `compression`: a MIME type. */
+  /** The name in the header `compression`: a MIME type. */
   readonly contentType: string;
   /** The names that the option `compression` knows it by. */
   readonly names: readonly string[];

@@ -3,7 +3,7 @@ import { quote } from "../model/foreign_text.ts";
 import type { Compression, LazyCompression } from "./codec.ts";
 import { COMPRESSIONS } from "./zlib.ts";
 
-/** What a compressed body may become where nobody says: 64 MiB. */
+/** The default maximum size of a body after decompression: 64 MiB. */
 export const MAX_BYTES: number = 64 * 1024 * 1024;
 
 /** Kombu's names of formats that no package serves well: to say so, and not that they are unknown. */

@@ -29,10 +29,10 @@ export const JSON_CODEC: Codec = {
 };
 
 /**
- * Writes JSON. What JSON lacks becomes an object with the two keys `__type__` and
- * `__value__`, as Kombu does it: a `Date` is a `datetime`, a `Uint8Array` is `bytes`
- * or `base64`, a {@linkcode TypedValue} is what it says. A `bigint` is written with all
- * its digits.
+ * Writes JSON. A value that JSON lacks becomes an object with the two keys `__type__` and
+ * `__value__`, as Kombu does it: a `Date` is a `datetime`, a `Uint8Array` is `bytes` or
+ * `base64`, a {@linkcode TypedValue} has its own type. A `bigint` is written with all its
+ * digits.
  *
  * @param payload What to write.
  * @returns The text.
@@ -99,7 +99,7 @@ export function parseJson(text: string): unknown {
 /** A program's stack ends somewhere, where exactly nobody can say. */
 const TOO_DEEP = "it is nested too deeply";
 
-/** What no JSON of people has; beyond it a circle is looked for. */
+/** A depth that no ordinary JSON has; beyond it cycles are looked for. */
 const PLAIN_DEPTH = 100;
 
 /** A plain tree of JSON's own types needs no conversion; to look costs a fifth of writing it. */
@@ -210,7 +210,7 @@ function formatDate(date: Date, place: Place | undefined): string {
   );
 }
 
-/** What newer runtimes have and older type libraries do not know. */
+/** The function that newer runtimes have and older type libraries lack. */
 interface RawJson {
   parse(text: string): unknown;
   rawJSON?(text: string): unknown;

@@ -4,7 +4,7 @@ import { readBigInt } from "./big_int.ts";
 /** A run of digits that may be an integer beyond 2^53: sixteen or more. */
 const LONG_INTEGER = /[0-9]{16}/;
 
-/** Where a string begins, or a bare word of Python's stands. */
+/** Matches the beginning of a string, or a bare word of Python's. */
 const NEXT = /"|-?Infinity|NaN/g;
 
 /** Stands before a bare word in the place of its value. Nobody who writes a body knows it. */
@@ -93,7 +93,7 @@ function markBareWords(text: string): string | undefined {
   return parts.join("") + text.slice(from);
 }
 
-/** Where a string ends, behind its closing quote; negative where it does not. */
+/** Returns the end of a string, behind its closing quote; negative if it has none. */
 function endOfString(text: string, start: number): number {
   for (
     let quote = text.indexOf('"', start);

@@ -41,7 +41,7 @@ export const MSGPACK_CODEC: Codec = {
   },
 };
 
-/** What MessagePack has no type for is refused or, as in JSON, says itself what it is. With 64 bits as `bigint` the library writes a number beyond 32 bits as a float, and one beyond 64 cut off. */
+/** A value that MessagePack has no type for is refused or, as in JSON, converted by its own `toJSON`. With 64 bits as `bigint` the library writes a number beyond 32 bits as a float, and one beyond 64 cut off. */
 function widen(value: unknown): unknown {
   if (typeof value === "function" || typeof value === "symbol") {
     throw unwritable(`it has a ${typeof value}`);
@@ -72,7 +72,7 @@ function widen(value: unknown): unknown {
   return mapEntries(value, widen);
 }
 
-/** What fits is a number, however wide it was written. */
+/** An integer that a number holds exactly becomes one, however wide it was written. */
 function narrow(value: unknown): unknown {
   if (typeof value === "bigint") {
     const number = Number(value);

@@ -8,8 +8,8 @@ const MAX_SECONDS = 8_640_000_000_000n;
 
 /**
  * Checks what the library reads without looking at it: that texts are UTF-8, and that
- * timestamps are moments. Where the bytes end too early, or are of no type, is left
- * for the library to find.
+ * timestamps are moments. Bytes that end too early, or are of no type, are left for the
+ * library to find.
  *
  * @param body A body of MessagePack.
  * @throws {DecodeError} If one is not what it says.

@@ -65,7 +65,7 @@ export function whyRefused(value: object): string | undefined {
   return `it is a ${nameOf(value)}, of which nothing would be written`;
 }
 
-/** What a format can write that JSON cannot. */
+/** The values that a format can write and JSON cannot. */
 export interface Writable {
   /** Objects that contain themselves. @default {false} */
   readonly circles?: boolean | undefined;
@@ -114,13 +114,13 @@ export function findRefused(
 /** Why a circle is refused. */
 export const CIRCLE = "it contains itself";
 
-/** Where in a payload a value is; `undefined` stands for the payload itself. */
+/** The place of a value in a payload; `undefined` stands for the payload itself. */
 export interface Place {
   /** The object or array that it is in. */
   readonly within: object;
   /** Its key there. */
   readonly key: string | number;
-  /** Where that object or array is. */
+  /** The place of that object or array. */
   readonly up: Place | undefined;
 }
 

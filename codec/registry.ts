@@ -19,7 +19,7 @@ import { JSON_CODEC } from "./json.ts";
 import { bytesIn } from "./payload.ts";
 import { decodeText, encodeText, TEXT_CODEC } from "./text.ts";
 
-/** What a body is to be written as. */
+/** The format and the compression of a body to be written. */
 export interface EncodeOptions {
   /** The codec by its name. @default {bytes for bytes, text for text, json for all else} */
   readonly serializer?: string | undefined;
@@ -27,7 +27,7 @@ export interface EncodeOptions {
   readonly contentType?: string | undefined;
   /** The character set of such a body. @default {"utf-8" for strings, "binary" for bytes} */
   readonly contentEncoding?: string | undefined;
-  /** What to compress it with afterwards. @default {nothing} */
+  /** The compression to apply afterwards. @default {nothing} */
   readonly compression?: string | undefined;
 }
 
@@ -37,13 +37,13 @@ export interface EncodedBody {
   readonly contentType: string;
   /** Its character set, or `binary`. */
   readonly contentEncoding: string;
-  /** What it was compressed with, for the header `compression`: a MIME type. */
+  /** The compression that was applied, for the header `compression`: a MIME type. */
   readonly compression: string | undefined;
   /** Its bytes. */
   readonly body: Uint8Array;
 }
 
-/** What a body to be read is. */
+/** The format, the encoding and the compression of a body to be read. */
 export interface DecodeOptions {
   /** Its MIME type. @default {"application/data"} */
   readonly contentType?: string | undefined;
@@ -57,7 +57,7 @@ export interface DecodeOptions {
   readonly maxDecompressedSize?: number | undefined;
 }
 
-/** What consumers accept where they do not say: nothing that needs more than JSON. */
+/** The content types that consumers accept by default: none that needs more than JSON. */
 const ACCEPTED = ["application/json", "text/plain", "application/data"];
 
 /**

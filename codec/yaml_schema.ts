@@ -14,9 +14,9 @@ import { DecodeError } from "../model/errors.ts";
 import { readBigInt } from "./big_int.ts";
 
 /*
- * What PyYAML takes for more than a text. YAML 1.1 says more than it does: there `y`
- * is true, `07:08` a number of minutes, and `-.5` a number; PyYAML reads and writes
- * all of them as texts, unquoted.
+ * The scalars that PyYAML reads as more than a text. YAML 1.1 says more than it does: there
+ * `y` is true, `07:08` a number of minutes, and `-.5` a number; PyYAML reads and writes all
+ * of them as texts, unquoted.
  */
 const BOOL =
   /^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$/;

@@ -11,7 +11,7 @@ interface Options {
 
 type Call<T> = (body: Uint8Array, options?: Options) => T;
 
-/** What is used of `node:zlib`. Older runtimes lack zstd. */
+/** The part of `node:zlib` that is used. Older runtimes lack zstd. */
 interface Zlib {
   readonly deflateSync: Call<Uint8Array>;
   readonly unzipSync: Call<unknown>;
@@ -122,7 +122,7 @@ const ZSTD: Compression = {
   },
 };
 
-/** What `node:zlib` has of Kombu's compressions. */
+/** The compressions of Kombu that `node:zlib` has. */
 export const COMPRESSIONS: readonly Compression[] = [ZLIB, BROTLI, ZSTD];
 
 function forWriting(format: string): Zlib {
