@@ -1,6 +1,6 @@
 import type { FieldTable } from "./field_table.ts";
 
-/** Where a binding leads. */
+/** The destination of a binding. */
 export interface BindingDestination {
   /** A queue, or another exchange. */
   readonly kind: "queue" | "exchange";

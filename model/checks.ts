@@ -11,9 +11,9 @@ import type { Publishing } from "./message.ts";
 import type { QueueDeclaration } from "./queue.ts";
 
 /*
- * What AMQP cannot carry is refused before it is sent, by every transport: on RabbitMQ
- * much of it would end the connection with all that is on it, and a program that works
- * on one broker should not fail on the next.
+ * Every transport refuses, before it is sent, a message or declaration that AMQP cannot
+ * carry: on RabbitMQ much of it would end the connection with all that is on it, and a
+ * program that works on one broker should not fail on the next.
  */
 
 /** AMQP's short strings: names, keys and properties have 255 bytes at most. */

@@ -3,7 +3,7 @@ import { printable } from "./foreign_text.ts";
 import type { PayloadIssue } from "./message.ts";
 import type { ReplyCodeName } from "./reply_code.ts";
 
-/** What happened, for programs: every {@linkcode MessagingError} has one. */
+/** The kind of error, for programs: every {@linkcode MessagingError} has one. */
 export type ErrorCode =
   | "connection-failed"
   | "connection-lost"
@@ -54,7 +54,7 @@ export interface ErrorDetails {
 
 /** Options of {@linkcode MessagingError}. */
 export interface MessagingErrorOptions extends ErrorDetails {
-  /** What happened. */
+  /** The kind of error. */
   readonly code: ErrorCode;
 }
 
@@ -67,7 +67,7 @@ export class MessagingError extends Error {
   static {
     this.prototype.name = "MessagingError"; // safe under minifiers, and not in keys
   }
-  /** What happened. */
+  /** The kind of error. */
   readonly code: ErrorCode;
   /** Whether to try again makes sense. */
   readonly retryable: boolean;
@@ -77,8 +77,8 @@ export class MessagingError extends Error {
   readonly replyCode: ReplyCodeName | undefined;
 
   /**
-   * Makes an error from a text for people and a code for programs. Whatever words of
-   * others are in it, the text is one line without control characters.
+   * Makes an error from a text for people and a code for programs. Even with foreign words
+   * in it, the text is one line without control characters.
    */
   constructor(message: string, options: MessagingErrorOptions) {
     super(
@@ -305,7 +305,7 @@ export class DecodeError extends SerializationError {
   static {
     this.prototype.name = "DecodeError";
   }
-  /** What the schema finds wrong; empty where it is none that says so, or the body cannot be read. */
+  /** The schema's findings; empty if it reports none, or the body cannot be read. */
   readonly issues: readonly PayloadIssue[];
 
   /** Makes one. */
@@ -394,7 +394,7 @@ export interface RemoteErrorOptions {
 }
 
 /**
- * Whoever served a request has failed: the message is that of what his handler threw, with
+ * The handler of a request has failed: the message is that of the error that it threw, with
  * its name and code, and without its stack.
  */
 export class RemoteError extends MessagingError {

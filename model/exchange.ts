@@ -4,8 +4,9 @@ import type { FieldTable } from "./field_table.ts";
 export type RoutingType = "direct" | "topic" | "fanout" | "headers";
 
 /**
- * How an exchange chooses the queues for a message. What begins with `x-` is of a plugin of
- * the broker's, as `x-consistent-hash`: it needs the capability `exchange-types`.
+ * How an exchange chooses the queues for a message. A type that begins with `x-` belongs to
+ * a plugin of the broker's, as `x-consistent-hash`: it needs the capability
+ * `exchange-types`.
  */
 export type ExchangeType = RoutingType | `x-${string}`;
 

@@ -32,7 +32,7 @@ const TELLING: ReadonlySet<string> = new Set([
 /** Of these, objects, what tells something is kept: the SDK's accounts of an answer. */
 const ACCOUNTS: ReadonlySet<string> = new Set(["$metadata", "$response"]);
 
-/** What an error has of itself, and what is looked at by name. */
+/** The own properties of every error, and those that are looked at by name. */
 const USUAL: ReadonlySet<PropertyKey> = new Set([
   "name",
   "message",

@@ -1,7 +1,7 @@
 /**
- * What a terminal, a log or an editor would obey instead of showing it: control
- * characters of C0 and C1, what turns the direction of writing or shows nothing at
- * all, separators of lines, and halves of surrogate pairs.
+ * Characters that a terminal, a log or an editor would obey instead of showing them:
+ * control characters of C0 and C1, those that turn the direction of writing or show nothing
+ * at all, separators of lines, and halves of surrogate pairs.
  */
 const UNFIT = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 

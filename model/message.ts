@@ -104,8 +104,8 @@ export interface Delivery {
 
 /** One thing that a schema finds wrong with a payload. */
 export interface PayloadIssue {
-  /** What is wrong. */
+  /** The description of the problem. */
   readonly message: string;
-  /** Where: the keys from the outside in; empty for the whole. */
+  /** Its path: the keys from the outside in; empty for the whole. */
   readonly path: readonly PropertyKey[];
 }

@@ -14,7 +14,7 @@ export interface QueueDeclaration {
   readonly arguments: FieldTable;
 }
 
-/** What the broker says of a queue that was declared or looked at. */
+/** The broker's answer about a queue that was declared or looked at. */
 export interface QueueStatus {
   /** The name, chosen by the broker where the declaration had none. */
   readonly name: string;

@@ -25,7 +25,7 @@ export interface ReplyCode {
   readonly code: number;
   /** The name in the specification. */
   readonly name: ReplyCodeName;
-  /** What ends with it: nothing (`"message"`), the channel, or the connection. */
+  /** The part that ends with it: nothing (`"message"`), the channel, or the connection. */
   readonly severity: "message" | "channel" | "connection";
 }
 

@@ -22,7 +22,7 @@ export function hideSecrets(
   if (forms.length > 0) hide(error, new Set(forms), 0);
 }
 
-/** What stands before the host in a URL: the user, and a password. */
+/** The part before the host in a URL: the user, and a password. */
 const IN_URL = /(\/\/[^\s/:@]*:)[^\s/@]+@/g;
 
 /** Values in quotes, which may be escaped themselves, that are named as what nobody should read. */

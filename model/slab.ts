@@ -1,7 +1,7 @@
 /** So many bytes at once are asked of the runtime. */
 const PAGE = 32_768;
 
-/** What is larger has a buffer of its own, so that few of them hold no page for long. */
+/** A larger body has a buffer of its own, so that few of them hold no page for long. */
 const MAX_IN_PAGE = PAGE / 8;
 
 /**
@@ -14,7 +14,7 @@ export class Slab {
   #used = 0;
   #last: ArrayBuffer = this.#buffer;
 
-  /** Where the bytes lie that were added last. */
+  /** The buffer of the bytes that were added last. */
   get buffer(): ArrayBuffer {
     return this.#last;
   }
