@@ -2,9 +2,9 @@
 export interface Backoff {
   /** The first wait, ms. */
   readonly initialDelay?: number | undefined;
-  /** The longest wait, ms. Where it is not given, and `initialDelay` is longer, that one. */
+  /** The longest wait, ms. Without it, a longer `initialDelay` is the longest. */
   readonly maxDelay?: number | undefined;
-  /** What each wait is multiplied by to make the next. @default {2} */
+  /** The factor by which each wait is multiplied to make the next. @default {2} */
   readonly factor?: number | undefined;
   /**
    * The share of each wait that is left to chance, from 0 to 1: with `0.5` it is between

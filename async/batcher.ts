@@ -15,7 +15,7 @@ export interface BatcherSettings<I, R> {
   readonly bytes?: number | undefined;
   /** How many batches may be under way at once; one keeps the order. */
   readonly atOnce: number;
-  /** What is done with an item, for errors: `publish to queue "x"`. */
+  /** Names the action on an item, for errors: `publish to queue "x"`. */
   actionOf(item: I): string;
   /** Makes the error of an item that has left and was not answered in time. */
   late(item: I): Error;
@@ -121,7 +121,7 @@ export class Batcher<I, R> {
   #send(): void {
     const waiting = this.#waiting;
     const { limits, count, bytes = Infinity, bytesOf, joins } = this.#settings;
-    // What is too late does not leave.
+    // Items whose deadline has passed are not sent.
     if (this.#due <= limits.now()) this.#failWaiting();
     const batch: Pending<I, R>[] = [];
     const mayJoin = joins?.();
@@ -160,7 +160,7 @@ export class Batcher<I, R> {
     last: number,
   ): Promise<void> {
     this.#underWay++;
-    // Those who have less time than others of their batch do not wait as long.
+    // A caller with an earlier deadline than others of its batch does not wait as long.
     let watch: Deadline | undefined;
     const { heedsDeadline = true } = this.#settings;
     const watchFirst = (first: number) => {
@@ -280,7 +280,7 @@ class Pending<I, R> {
   fail(error: unknown): void {
     this.unwatch?.();
     this.isOver = true;
-    // What is large is not kept until its turn.
+    // A large item is not kept until its turn.
     if (!this.hasLeft) this.item = undefined as I;
     this.#reject(error);
   }

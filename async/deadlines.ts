@@ -28,7 +28,7 @@ const GRAIN = 16;
  */
 export class Deadlines {
   readonly #clock: Clock;
-  /** In order. Those that ran empty are thrown out now and then. */
+  /** In order. Empty buckets are removed now and then. */
   #buckets: Bucket[] = [];
   #empty = 0;
   #stopTimer: (() => void) | undefined;
@@ -188,7 +188,7 @@ class Entry implements Deadline {
     else this.previous.next = this.next;
     if (this.next === undefined) bucket.last = this.previous;
     else this.next.previous = this.previous;
-    // Who still holds one that is over must not hold all that came after it.
+    // A reference to an entry that is over must not keep all later entries alive.
     this.previous = this.next = undefined;
     if (bucket.first === undefined) bucket.onEmpty();
   }

@@ -1,4 +1,4 @@
-/** What could not be done, and why. */
+/** An item that failed, and its error. */
 export interface Failure<T> {
   /** With which of the list. */
   readonly item: T;

@@ -8,7 +8,7 @@ import { type Place, Waiters } from "./waiters.ts";
 /** A deadline of an owner that has ended. */
 const UNWATCHED: Deadline = { cancel() {} };
 
-/** What a call that may wait is limited by: its signal and its deadline, for all calls of one owner. */
+/** The limits of calls that may wait, their signals and deadlines, for all calls of one owner. */
 export class Limits {
   readonly #clock: Clock;
   readonly #deadlines: Deadlines;
@@ -122,8 +122,8 @@ export class Limits {
   }
 
   /**
-   * Waits for a promise no longer than a call's limits allow. What the promise
-   * does afterwards is nobody's matter: its failure counts as handled.
+   * Waits for a promise no longer than a call's limits allow. A later result of the promise
+   * is ignored: its failure counts as handled.
    *
    * @param promise What to wait for.
    * @param options The call's limits.
@@ -154,8 +154,9 @@ export class Limits {
   }
 
   /**
-   * Those who wait for a promise. Many may wait for one that never settles, and a promise
-   * holds for ever what it was given to call: it is given one thing for all of them.
+   * The callers that wait for a promise. Many may wait for one that never settles, and a
+   * promise holds for ever what it was given to call: it is given one thing for all of
+   * them.
    */
   #followersOf<T>(promise: Promise<T>): Waiters<Follower<T>> {
     const known = this.#followers.get(promise);
@@ -188,19 +189,19 @@ function letGo<T>(waiters: Waiters<T>, tell: (each: T) => void): void {
   }
 }
 
-/** What a settled promise calls. */
+/** The callbacks of a settled promise. */
 interface Follower<T> {
   settle(value: T): void;
   fail(error: unknown): void;
 }
 
-/** Who waits for a promise. */
+/** A caller that waits for a promise. */
 class Waiter<T> implements Follower<T> {
   readonly #resolve: (value: T) => void;
   readonly #reject: (error: unknown) => void;
   /** Stops watching the limits. */
   unwatch: (() => void) | undefined;
-  /** Where it stands among those who wait for the same. */
+  /** Its place among the callers that wait for the same promise. */
   place: Place | undefined;
 
   constructor(resolve: (value: T) => void, reject: (error: unknown) => void) {

@@ -2,7 +2,7 @@ import { type Place, Waiters } from "./waiters.ts";
 
 /** A step in a line. */
 export interface Turn<T> extends Place {
-  /** What the step resolves to; of one that was left before it began, nothing ever. */
+  /** Resolves to the step's result; if the step was left before it began, it never settles. */
   readonly taken: Promise<T>;
 }
 
@@ -17,8 +17,8 @@ export class Line {
   }
 
   /**
-   * Takes a step when those before it have ended, well or not. What its caller does
-   * with the result in the first `then` comes before the next step begins.
+   * Takes a step when those before it have ended, well or not. Its caller's first `then` on
+   * the result runs before the next step begins.
    *
    * @typeParam T What the step resolves to.
    * @param step The step.

@@ -1,8 +1,8 @@
 import { Ring } from "./ring.ts";
 
 /**
- * Where what arrives waits for whoever takes it. Nothing is lost between them,
- * and there is no promise for an item that is already there.
+ * A queue, within the process, of values that wait for a taker. Nothing is lost between
+ * them, and there is no promise for an item that is already there.
  */
 export class Mailbox<T> {
   readonly #items = new Ring<T>();

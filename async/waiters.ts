@@ -1,10 +1,10 @@
-/** Where somebody stands in {@linkcode Waiters}. */
+/** A place in {@linkcode Waiters}. */
 export interface Place {
   /** Leaves it, and lets go of what waited there. Leaving late or twice does nothing. */
   leave(): void;
 }
 
-/** Those who wait, in order; any of them may leave at the same cost at any length. */
+/** A list of waiters in order; any of them may leave, at the same cost at any length. */
 export class Waiters<T> {
   #first: Entry<T> | undefined;
   #last: Entry<T> | undefined;
@@ -37,7 +37,7 @@ export class Waiters<T> {
     else entry.previous.next = entry.next;
     if (entry.next === undefined) this.#last = entry.previous;
     else entry.next.previous = entry.previous;
-    // Who still holds the place holds none of its neighbours by it.
+    // A reference to the place must not keep its neighbours alive.
     entry.previous = entry.next = undefined;
   };
 }

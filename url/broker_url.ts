@@ -22,7 +22,7 @@ export interface BrokerUrl extends BrokerHost {
   readonly query: Readonly<Record<string, string>>;
 }
 
-/** What a transport fills in where its URL says nothing. */
+/** The defaults that a transport fills in for parts that its URL leaves out. */
 export interface UrlDefaults {
   /** The host. */
   readonly hostname?: string | undefined;

@@ -4,7 +4,7 @@ import type { BrokerUrl } from "./broker_url.ts";
 export interface FormatUrlOptions {
   /** Whether the password is shown, and the query, which may hold secrets too. @default {false} */
   readonly includePassword?: boolean | undefined;
-  /** What stands in the password's place. @default {"**"} */
+  /** The text in the password's place. @default {"**"} */
   readonly mask?: string | undefined;
 }
 

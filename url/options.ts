@@ -14,7 +14,7 @@ export interface OptionReader<T> {
   readonly fromObject: (name: string, value: unknown) => T;
 }
 
-/** What was given: a URL's query without the shared parameters, and `transportOptions`. */
+/** The options as they were given: a URL's query without the shared parameters, and `transportOptions`. */
 export interface GivenOptions {
   /** The URL. */
   readonly url: BrokerUrl;
@@ -23,7 +23,7 @@ export interface GivenOptions {
 }
 
 /**
- * Reads a transport's own options. What stands in the URL wins.
+ * Reads a transport's own options. A value in the URL wins.
  *
  * @typeParam T What comes out, each property of it optional.
  * @param table A reader for each option, by its name in `transportOptions`.
@@ -206,7 +206,7 @@ export function wordOption<W extends string>(
   return { urlName, fromUrl: check, fromObject: check };
 }
 
-/** What others call an option that has another name here, in URLs Kombu's. */
+/** Names that other libraries give an option that is called differently here, in URLs Kombu's. */
 const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
   ["tls", "ssl"],
   ["rejectunauthorized", "verify"],

@@ -101,8 +101,8 @@ const NO_HOST: BrokerHost = { hostname: undefined, port: undefined };
 
 /**
  * Refuses an "@" behind the authority: a "/", "?" or "#" of the user or the password has
- * ended the authority too early, or the "//" before it is missing. What is
- * taken for a host, a path or a parameter is a secret then, and another server is dialled.
+ * ended the authority too early, or the "//" before it is missing. A part of the secret is
+ * taken for a host, a path or a parameter then, and another server is dialled.
  */
 function refuseSecret(tail: string): void {
   const at = tail.indexOf("@");

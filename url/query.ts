@@ -3,7 +3,7 @@ import { quote } from "../model/foreign_text.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 
-/** What a URL's query may say on any transport: Kombu's names there, ours here. */
+/** The parameters of a URL's query that all transports share: Kombu's names there, ours here. */
 export interface SharedOptions {
   /** `ssl`, and the `ssl_…` that go with it. */
   readonly ssl?: boolean | TlsOptions | undefined;
@@ -25,7 +25,7 @@ export interface TlsFile {
   readonly name: string;
   /** The option that takes its text. */
   readonly option: "ca" | "cert" | "key";
-  /** Where it is. */
+  /** The path of the file. */
   readonly path: string;
 }
 

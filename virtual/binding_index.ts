@@ -140,7 +140,7 @@ class WordIndex implements BindingIndex {
     }
   }
 
-  /** Where one more word leads: by itself, by `*`, or staying on a `#`. */
+  /** Returns the nodes that one more word leads to: by itself, by `*`, or staying on a `#`. */
   #step(here: ReadonlySet<Node>, word: string): ReadonlySet<Node> {
     const next = new Set<Node>();
     for (const node of here) {

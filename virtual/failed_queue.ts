@@ -1,6 +1,6 @@
 import type { QueueDeclaration } from "../model/queue.ts";
 
-/** What the name of a queue's failed messages ends in. */
+/** The suffix of the queue that keeps a queue's failed messages. */
 const FAILED = ".failed";
 
 /**

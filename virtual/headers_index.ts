@@ -25,7 +25,7 @@ interface Place {
 export class HeadersIndex {
   readonly #buckets = new Map<string, Bucket>();
   readonly #places = new Map<Binding, readonly Place[]>();
-  /** Those that want all of no headers: every message has them. */
+  /** Bindings that want all of no headers: every message has them. */
   readonly #always = new Set<Binding>();
 
   /** Adds a binding that is not there. */

@@ -72,7 +72,7 @@ export function checkQueueArguments(
   }
 }
 
-/** What a queue's arguments say; what is not of its kind says nothing. */
+/** The traits that a queue's arguments give it; a value of the wrong type gives none. */
 export interface QueueTraits {
   /** `x-message-ttl`, ms. */
   readonly messageTtl: number | undefined;

@@ -9,7 +9,7 @@ import type { Publishing } from "../model/message.ts";
 import { show } from "./queue_arguments.ts";
 import type { QueueRecord, Topology } from "./topology.ts";
 
-/** What {@linkcode route} looks at in a message. */
+/** The fields of a message that {@linkcode route} looks at. */
 export interface Routable {
   /** The exchange that it is published to. */
   readonly exchange: string;
@@ -27,7 +27,7 @@ export interface Broadcasting {
   readonly puts?: ((queue: QueueRecord) => boolean) | undefined;
 }
 
-/** Where a message goes. */
+/** The destinations of a message. */
 export interface Route {
   /** The queues, each once. */
   readonly queues: ReadonlySet<string>;
@@ -167,7 +167,7 @@ function follow(
           found(binding);
         } else matches++;
       }
-      // Who listens there without a binding is known to the broker alone.
+      // Consumers that listen there without a binding are known to the broker alone.
       if (broadcasting.puts === undefined) continue;
     } else for (const key of keys) topology.match(name, key, headers, found);
     const alternate = declaration.arguments["alternate-exchange"];

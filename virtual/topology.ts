@@ -17,7 +17,7 @@ export interface ExchangeRecord {
 export interface ConsumerRecord {
   /** Its name, one of a kind among its owner's. */
   readonly consumerTag: string;
-  /** Whose it is. */
+  /** The connection that owns it. */
   readonly owner: string;
   /** Whether no other may share the queue. */
   readonly exclusive: boolean;
@@ -27,13 +27,13 @@ export interface ConsumerRecord {
 export interface QueueRecord {
   /** As it was declared. */
   readonly declaration: QueueDeclaration;
-  /** What its arguments say. */
+  /** The traits that its arguments give it. */
   readonly traits: QueueTraits;
   /** Found in tables that others wrote: it equals any declaration. */
   readonly foreign: boolean;
-  /** Whose it is, if it is exclusive. */
+  /** The connection that owns it, if it is exclusive. */
   readonly owner: string | undefined;
-  /** Who consumes from it. */
+  /** Its consumers. */
   readonly consumers: readonly ConsumerRecord[];
 }
 
@@ -66,7 +66,7 @@ export type TopologyChange =
     readonly consumer: ConsumerRecord;
   };
 
-/** What every broker has from the beginning: AMQP's predeclared exchanges. */
+/** The exchanges that every broker has from the beginning: AMQP's predeclared ones. */
 const PREDECLARED: readonly (readonly [string, ExchangeType])[] = [
   ["amq.direct", "direct"],
   ["amq.topic", "topic"],
