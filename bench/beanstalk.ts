@@ -21,7 +21,7 @@ export async function benchBeanstalk(url: string): Promise<void> {
   const purge = async () => {
     await (await connection.channel()).purgeQueue(name);
   };
-  /** What we store of 1 KiB: an envelope, its body in base64. */
+  /** The size of 1 KiB as we store it: an envelope, its body in base64. */
   let stored = BODY.length;
 
   const rawPut = async (count: number) => {

@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-console -- a program for people
-/** What the benchmarks share. */
+/** The parts that the benchmarks share. */
 
 /** So many publishes wait for their answer at once. */
 export const WINDOW = 1000;

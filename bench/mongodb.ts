@@ -20,7 +20,7 @@ export async function benchMongodb(url: string): Promise<void> {
   await connection.connect();
   const producer = connection.producer({ declare: [new Queue(name)] });
   await producer.publish(BODY, { routingKey: name, headers: { n: "x" } });
-  /** What we store of 1 KiB: an envelope, its body in base64. */
+  /** The size of 1 KiB as we store it: an envelope, its body in base64. */
   const payload = String((await messages.findOne({ queue: name }))?.payload);
   const document = () => ({ payload, queue: name, priority: 9 });
   const purge = () => messages.deleteMany({ queue: name });

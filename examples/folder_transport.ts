@@ -4,8 +4,8 @@
  * `folder:///var/spool/orders` is a folder, which must be there. In it each queue is a
  * folder, and each message a file, `level.due.sequence.id.deliveries.until`: sorted as
  * text they are in order. To take one is to rename it, which one of several takers does
- * first; `until` is then when their lease ends. What is not among the capabilities the
- * library refuses: `shared-topology` and its like, for each connection knows what it
+ * first; `until` is then when their lease ends. The library refuses every capability that
+ * is not declared: `shared-topology` and its like, for each connection knows what it
  * declared itself; `persistence`, for files outlive processes, but not all a loss of power.
  */
 
@@ -70,7 +70,7 @@ async function openStore(
     return `${root}/${folder}/${name ?? ""}`;
   }
 
-  /** What may be taken, in order; `undefined` if there is no such queue. */
+  /** Lists the files of messages that may be taken, in order; `undefined` if there is no such queue. */
   async function ready(queue: string): Promise<readonly File[] | undefined> {
     const names = await fs.readdir(path(queue)).catch(gone);
     const now = clock.wall();

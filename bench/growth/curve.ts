@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-console -- a program for people
-/** What the curves share: how they are measured, and judged. */
+/** The measuring and the judging that all curves share. */
 
 import { type Connection, createConnection } from "@dashi/mq";
 
@@ -14,7 +14,7 @@ const MAX_EXPONENT: Readonly<Record<Goal, number>> = {
 
 /** One curve: a cost, as something grows. */
 export interface Curve {
-  /** What costs, beside what. */
+  /** The cost, and the quantity that it is drawn over. */
   readonly title: string;
   readonly unit: string;
   readonly sizes: readonly number[];

@@ -5,7 +5,7 @@ import { type Curve, each, type Place, timed } from "./curve.ts";
 
 const BODY = new Uint8Array(16);
 const ALL = ["memory", "redis", "amqp"];
-/** Those whose bindings the library keeps. */
+/** The brokers whose bindings the library keeps. */
 const STORES = ["memory", "redis"];
 
 /** Binds one queue to an exchange by so many keys, or headers. */
@@ -174,7 +174,7 @@ const QUEUES: readonly Curve[] = [
   },
 ];
 
-/** What {@linkcode filled} makes. */
+/** The result of {@linkcode filled}. */
 export interface Filled {
   readonly connection: Connection;
   readonly queue: Queue;
