@@ -7,9 +7,9 @@ import { arrives, CASE_PATIENCE, PATIENCE } from "./support.ts";
 export interface ConformanceCase {
   /** The symbol and its behaviour, in plain words. */
   readonly name: string;
-  /** What the broker must be able to do for the case to make sense. */
+  /** The capabilities that the case needs of the broker. */
   readonly needs: readonly Capability[];
-  /** What it must not be able to do: the case shows that it is refused. */
+  /** Capabilities that the broker must lack: the case shows that they are refused. */
   readonly lacks: readonly Capability[];
   /** Whether the harness must be able to restart the broker. */
   readonly restarts: boolean;
@@ -27,11 +27,11 @@ export interface ConformanceCase {
   run(harness: Harness): Promise<void>;
 }
 
-/** What a case needs, where it needs more than any broker has. */
+/** The requirements of a case, if it needs more than every broker has. */
 export interface CaseOptions {
-  /** What the broker must be able to do. */
+  /** The capabilities that the case needs of the broker. */
   readonly needs?: readonly Capability[];
-  /** What it must not be able to do. */
+  /** The capabilities that the broker must lack. */
   readonly lacks?: readonly Capability[];
   /** Whether the broker is restarted. */
   readonly restarts?: boolean;

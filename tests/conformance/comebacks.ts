@@ -18,7 +18,7 @@ import { arrives, rejectsWith, soon, until } from "./support.ts";
 
 const QUICK = { initialDelay: 1, maxDelay: 20 };
 
-/** What is final before a connection has worked, and passes after it: logins, queues that are away. */
+/** Errors that are final before a connection has worked, and transient after it: logins, queues that are away. */
 export const COMEBACKS: readonly ConformanceCase[] = [
   onStage(
     "a login that is refused for a while ends nothing, is told, and is tried again ever slower",
@@ -279,7 +279,7 @@ function refused(): AuthenticationError {
   return new AuthenticationError("Cannot connect: the password is wrong");
 }
 
-/** What has come, and how to wait for more. */
+/** Collects the numbers that have come, and waits for more. */
 function numbers(): {
   add(each: number): void;
   has(each: number): Promise<void>;

@@ -100,7 +100,7 @@ export const CONSUMING: readonly ConformanceCase[] = [
       await broker.put(queue, "first");
       await broker.put(queue, "second");
       const first = await collector.next();
-      // What would have come has come when a message that was sent later has.
+      // A wrong delivery would have come before a message that was sent later.
       await broker.put(marker, "later");
       await markers.next();
       assert.equal(collector.all.length, 1);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { publishing, rejectsWith, soon, textOf } from "./support.ts";
 
-/** Where dead letters go. */
+/** Dead letters, and the queues that they go to. */
 export const DEAD_LETTERING: readonly ConformanceCase[] = [
   onBroker(
     "a dead letter passes an internal exchange, and a publisher with its key is refused before and after",

@@ -42,7 +42,7 @@ function chain(stage: Stage): { readonly outer: Exchange; queue: Queue } {
   return { outer, queue: stage.queue({ exchange: inner, routingKey: "#" }) };
 }
 
-/** What entities name is declared with them; what was deleted, or has gone, is not. */
+/** Entities are declared with those that they name; deleted entities, and those that have gone, are not declared again. */
 export const DECLARING: readonly ConformanceCase[] = [
   onStage(
     "an exchange's own bindings are declared through connection.declare(queue)",

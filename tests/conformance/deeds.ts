@@ -36,7 +36,7 @@ export interface Deed {
   readonly needs?: readonly Capability[];
   /** Whether it is tried where there is little time. */
   readonly first?: boolean;
-  /** What lies in the queue before. */
+  /** The messages that are in the queue before. */
   readonly before?: readonly string[];
   /** Resolves with the verb that is to hold. */
   act(actor: Actor): Promise<unknown>;
@@ -151,5 +151,5 @@ export function byText(
   return found;
 }
 
-/** What lies there where three are enough. */
+/** The messages of a queue for which three are enough. */
 export const THREE: readonly string[] = ["one", "two", "kept"];

@@ -92,7 +92,7 @@ export const DECLARING: readonly Deed[] = [
       await take(actor, 1);
       await actor.channel.purgeQueue(actor.place.queue, soon());
     },
-    // What somebody holds is not there to be purged.
+    // A message that a consumer holds is not there to be purged.
     check: async (broker, { queue }) => {
       const collector = await broker.consume(queue);
       const { deliveryTag } = await collector.next();

@@ -3,7 +3,7 @@ import { publishing, rejectsWith, soon, textOf, unique } from "./support.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
 
-/** What a machine that is busy may take beyond what is promised, ms. */
+/** The time that a busy machine may take beyond what is promised, ms. */
 const NOISE = 10_000;
 
 /** Messages that come later. */

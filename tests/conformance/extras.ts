@@ -4,7 +4,7 @@ import { deathOf, withDeadLetters } from "./deaths.ts";
 import { DELAYS } from "./delays.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 
-/** What some brokers can do. */
+/** Features that some brokers have. */
 export const EXTRAS: readonly ConformanceCase[] = [
   ...DELAYS,
   onBroker(

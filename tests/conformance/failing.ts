@@ -2,7 +2,7 @@ import { AccessRefusedError, ChannelError } from "../../model/errors.ts";
 import type { Store } from "../../transports/store/mod.ts";
 import { hasVerb, type PartChanges, type Verb, withParts } from "./parts.ts";
 
-/** What a verb fails with, by its kind. */
+/** The errors that a verb fails with, by their kinds. */
 export const FAILURES: Readonly<Record<string, () => Error>> = {
   "a passing error": () =>
     new ChannelError("Cannot do that now: the case lets it fail", {

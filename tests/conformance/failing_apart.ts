@@ -22,7 +22,7 @@ import {
 /** One verb, and how it comes to be called. */
 interface Deed {
   readonly name: Verb;
-  /** What is to be otherwise about the store: a verb that it lacks, or a limit. */
+  /** The changes to the store: a verb that it lacks, or a limit. */
   readonly changes?: (store: Store) => PartChanges;
   readonly options?: CaseOptions;
   /** Lets it be called, and fail once; shows that nothing is lost or stuck. */
@@ -179,7 +179,7 @@ const VERBS: readonly Deed[] = [
     },
   },
   {
-    // Where there is none, `put` carries it, which has a case of its own.
+    // Without it, `put` carries the message, which has a case of its own.
     name: "broadcasts.send",
     run: async (broker, failing) => {
       const exchange = await broker.exchange("fanout");
@@ -196,7 +196,7 @@ const VERBS: readonly Deed[] = [
         assert.equal(textOf(delivery), "to all");
         await broker.channel.ack(delivery.deliveryTag, soon());
       }
-      // Where `put` carries it to queues, and broadcasts what leads to none.
+      // `put` carries it to queues, and broadcasts it if it leads to none.
       const nobodys = await broker.exchange("fanout");
       await persist(() => broker.publish(nobodys, "", "to none"));
     },

@@ -55,7 +55,7 @@ async function handle(
       }, {
         signal: AbortSignal.any([signal, ending.signal]),
         retry: { attempts: 2, backoff: 0 },
-        // What cannot be parked is kept for ten seconds, or until its run ends.
+        // A message that cannot be parked is kept for ten seconds, or until its run ends.
         onError: (error) => {
           if (error instanceof AccessRefusedError) ending.abort();
         },
@@ -109,7 +109,7 @@ async function failOnce(
     failing.rest();
     failing.armed = verb === "messages.reserve";
     await handle(connection, [work, dead], failing);
-    // Where the tables are the library's own, no store is asked for them.
+    // With local tables, no store is asked for them.
     const asked = failing.isThere
       ? failing.failures > 0
       : verb.startsWith("topology.");

@@ -37,7 +37,7 @@ const WAYS: readonly (readonly [
   }],
 ];
 
-/** What is done with stays so, whatever ends afterwards. */
+/** A message that is done with stays so, whatever ends afterwards. */
 export const FINALITY: readonly ConformanceCase[] = [
   ...WAYS.map(([what, settle]) =>
     onBroker(

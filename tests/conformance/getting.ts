@@ -4,7 +4,7 @@ import type { ConformanceCase } from "./case.ts";
 import { onStage, open, type Stage } from "./stage.ts";
 import { arrives, rejectsWith, until } from "./support.ts";
 
-/** What waits for a message. */
+/** Calls that wait for a message. */
 export const GETTING: readonly ConformanceCase[] = [
   onStage(
     "a simple queue's get() waits for a message; getNoWait() does not",

@@ -10,7 +10,7 @@ import { arrives, soon, unique, until } from "./support.ts";
 /** How long calls have, ms. */
 const TIMEOUT = 1500;
 
-/** What closing asks a store for, each of which may never be answered. */
+/** The verbs that closing calls on a store, each of which may never be answered. */
 const VERBS = [
   "messages.reserve",
   "messages.remove",

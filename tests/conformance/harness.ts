@@ -4,7 +4,7 @@ import type { Transport } from "../../transports/transport.ts";
 export interface Harness extends AsyncDisposable {
   /** The transport. */
   readonly transport: Transport;
-  /** Where the broker is. */
+  /** The URL of the broker. */
   readonly url: string;
   /** The transport's own options. */
   readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
@@ -17,8 +17,9 @@ export interface Harness extends AsyncDisposable {
   /**
    * Starts a process that calls `runKilled` of this suite with a harness like this one
    * and with the errand; turns on the cases about processes that are killed. Resolves
-   * when it has been, rejects if it has ended otherwise. What such a process held must
-   * be delivered again within ten seconds: a short lease is for `transportOptions`.
+   * when it has been, rejects if it has ended otherwise. The messages that such a process
+   * held must be delivered again within ten seconds: a short lease is for
+   * `transportOptions`.
    */
   readonly startKilled?: ((errand: string) => Promise<void>) | undefined;
 }

@@ -15,7 +15,7 @@ const QUADRATIC: readonly string[] = [
   "1".repeat(40_000),
 ];
 
-/** What strangers send and say. */
+/** Messages and texts of strangers. */
 export const HOSTILE: readonly ConformanceCase[] = [
   onStage(
     "a body that is hard to read is refused in no time, and the next one comes",

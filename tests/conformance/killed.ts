@@ -21,7 +21,7 @@ const DEEDS: Readonly<Record<string, readonly Deed[]>> = {
 /** How many processes are there at once. */
 const AT_ONCE = 4;
 
-/** What a process is killed after, written down for its command line. */
+/** The deed after which a process is killed, written down for its command line. */
 type Errand = readonly [deed: string, name: string];
 
 /**
@@ -118,7 +118,7 @@ async function tryAll(
   }
 }
 
-/** What was awaited holds, whatever becomes of the process right after it. */
+/** A result that was awaited holds, whatever becomes of the process right after it. */
 export const KILLED: readonly ConformanceCase[] = Object.entries(DEEDS).map((
   [topic, deeds],
 ) =>

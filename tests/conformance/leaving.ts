@@ -16,7 +16,7 @@ async function filled(stage: Stage): Promise<string> {
   return queue.name;
 }
 
-/** What is left in a queue, all of it acked. */
+/** Takes the messages that are left in a queue, and acks them. */
 async function rest(
   { connection }: Stage,
   queue: string,

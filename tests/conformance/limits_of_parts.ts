@@ -11,7 +11,7 @@ import { type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
 import { arrives, publishing, soon, unique } from "./support.ts";
 
-/** What a verb is called with: a queue of its own, and how to take a message of it. */
+/** The arguments of a verb: a queue of its own, and a way to take a message of it. */
 interface Setting {
   readonly store: Store;
   readonly broker: Broker;
@@ -103,7 +103,7 @@ const CALLS: Readonly<Record<string, Call>> = {
 /** So many rounds of microtasks, in which no socket answers. */
 const ROUNDS = 100;
 
-/** What becomes of a call: without anything from outside it may do what is asked, and else it has to reject. */
+/** Names the outcome of a call: without an abort or a deadline it may do its work, and else it has to reject. */
 async function outcomeOf(call: Promise<unknown>): Promise<unknown> {
   let settled: { readonly error: unknown } | undefined;
   const done = call.then(

@@ -4,7 +4,7 @@ import type { ConformanceCase } from "./case.ts";
 import { onStage, take } from "./stage.ts";
 import { arrives, rejectsWith, soon, unique, until } from "./support.ts";
 
-/** What users hold: connections, producers, consumers, messages. */
+/** The objects that users hold: connections, producers, consumers, messages. */
 export const MESSAGING: readonly ConformanceCase[] = [
   onStage(
     "a payload goes from producer to consumer",

@@ -56,7 +56,7 @@ async function expectParked(
   await broker.channel.ack(letter.deliveryTag, soon());
 }
 
-/** What a handler throws, and what of it must not be seen. */
+/** The error that a handler throws, and its secret that no header may show. */
 const NAMED = new RangeError(
   `bad\u001b[2J luck at amqp://me:hunter22@host/ ${"x".repeat(3000)}`,
 );
@@ -94,7 +94,7 @@ function fail(): never {
   throw NAMED;
 }
 
-/** What failed for good is kept where somebody finds it. */
+/** A message that failed for good is kept in a queue where somebody finds it. */
 export const PARKING: readonly ConformanceCase[] = [
   onBroker(
     "park() puts a message that failed into the dead letters of its queue, with what it failed for",

@@ -24,7 +24,7 @@ export type Verb = {
   [P in keyof Parts]: `${P}.${Extract<keyof Parts[P], string>}`;
 }[keyof Parts];
 
-/** What is to be otherwise about a store: verbs of its parts, or its limits. */
+/** The changes to a store: verbs of its parts, or its limits. */
 export type PartChanges =
   & { readonly [P in keyof Parts]?: Partial<Parts[P]> }
   & { readonly limits?: StoreLimits };

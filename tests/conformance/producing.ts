@@ -5,7 +5,7 @@ import type { ConformanceCase } from "./case.ts";
 import { onStage, open, take } from "./stage.ts";
 import { arrives, rejectsWith, unique, until } from "./support.ts";
 
-/** What a producer does with its options, and what becomes of its calls. */
+/** The options of a producer, and the results of its calls. */
 export const PRODUCING: readonly ConformanceCase[] = [
   onStage(
     "publish() carries what it is given, and fills in the rest",
@@ -53,7 +53,7 @@ export const PRODUCING: readonly ConformanceCase[] = [
       ]);
       assert.equal(none?.properties.deliveryMode, "persistent");
       assert.match(none?.properties.messageId ?? "", /^[0-9a-f-]{36}$/);
-      // Where a broker has no message without a priority, that is 0.
+      // On a broker that has no message without a priority, it is 0.
       assert.deepEqual([
         none?.properties.priority ?? 0,
         none?.properties.correlationId,

@@ -57,7 +57,7 @@ const HEADERS: FieldTable = {
   table: { inner: { deep: "x", n: -1 }, list: [{ a: 1 }] },
 };
 
-/** What goes out comes back, and what cannot go out says so. */
+/** A message comes back as it was published, and one that cannot be sent is refused. */
 export const PUBLISHING: readonly ConformanceCase[] = [
   onBroker("publish() carries any bytes", async (broker) => {
     const queue = await broker.queue();

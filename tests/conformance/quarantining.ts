@@ -8,7 +8,7 @@ import { arrives, bytes, soon, textOf, unique } from "./support.ts";
 
 const TEXTS = ["bad 1", "bad 2", "bad 3"];
 
-/** What was taken for the first time and begins so is handed on as what cannot be read. */
+/** A message that is taken for the first time and begins so is handed on as unreadable. */
 function unreadable(store: Store): PartChanges {
   return {
     messages: {
@@ -29,7 +29,7 @@ function unreadable(store: Store): PartChanges {
   };
 }
 
-/** What is quarantined is on the broker, told of, and comes back. */
+/** A quarantined message is kept on the broker, reported, and can be put back. */
 export const QUARANTINING: readonly ConformanceCase[] = [
   onHarness(
     "several messages in quarantine are told of and counted, listed from the oldest on, and put back in order",

@@ -5,7 +5,7 @@ import { arrives, publishing, soon, textOf } from "./support.ts";
 import { type ConformanceCase, onHarness } from "./case.ts";
 import { onStage, open } from "./stage.ts";
 
-/** What happens when the broker goes away and comes back. */
+/** The broker goes away and comes back. */
 export const RECOVERY: readonly ConformanceCase[] = [
   onHarness(
     "a restart of the broker settles closed as lost, and pending calls",

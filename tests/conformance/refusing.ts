@@ -106,7 +106,7 @@ const VERBS: readonly (readonly [
   ],
 ];
 
-/** What is the caller's mistake is refused before it is sent, and harms nobody else. */
+/** A mistake of the caller's is refused before it is sent, and harms nobody else. */
 export const REFUSING: readonly ConformanceCase[] = [
   onBroker(
     "headers that have no form in AMQP are refused, and others on the channel unharmed",

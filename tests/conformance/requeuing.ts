@@ -6,7 +6,7 @@ import { arrives, asTheyCome, soon, textOf } from "./support.ts";
 /** How many are held at once. */
 const MANY = 60;
 
-/** What is put back: to whom it comes, and that none is lost on the way. */
+/** Messages that are requeued: the consumer that gets them, and that none is lost on the way. */
 export const REQUEUING: readonly ConformanceCase[] = [
   onStage(
     "message.requeue({ delay }) brings it back later as it was, and no attempt is counted",

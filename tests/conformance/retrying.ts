@@ -6,7 +6,7 @@ import { deathOf } from "./deaths.ts";
 import { onStage, open, type Stage, take } from "./stage.ts";
 import { arrives, rejectsWith } from "./support.ts";
 
-/** What a machine that is busy may take beyond what is promised, ms. */
+/** The time that a busy machine may take beyond what is promised, ms. */
 const NOISE = 10_000;
 
 /** A queue with an exchange, and another where it dead-letters. */
@@ -46,7 +46,7 @@ export const RETRYING: readonly ConformanceCase[] = [
       await producer.publish("bad", { headers: { kept: "yes" } });
       const calls: number[] = [];
       const others = [open(harness), open(harness), open(harness)];
-      // Where a topology is its connection's alone, all that dead-letter declare it.
+      // If a topology is its connection's alone, all that dead-letter declare it.
       for (const other of others) await other.declare([dead, queue]);
       const consumers = others.map((other) => other.consumer<string>(queue));
       const running = consumers.map((consumer) =>

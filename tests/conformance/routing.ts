@@ -39,7 +39,7 @@ const HEADERS: readonly (readonly [
   [{}, [{}, { a: 1 }], []],
 ];
 
-/** Where messages go. */
+/** The routing of messages. */
 export const ROUTING: readonly ConformanceCase[] = [
   onBroker(
     "publish() to the default exchange goes to the queue of that name",

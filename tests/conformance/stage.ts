@@ -9,7 +9,7 @@ import { type CaseOptions, type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
 import { arrives, CASE_PATIENCE, PATIENCE, soon, unique } from "./support.ts";
 
-/** What a case through the public API has: a connection, and a way to remove what it declared. */
+/** The stage of a case through the public API: a connection, and a way to remove what it declared. */
 export interface Stage {
   readonly connection: Connection;
   /** Makes a queue, with a name of its own unless it is given one, removed at the end. */
@@ -21,7 +21,7 @@ export interface Stage {
   exchange(options?: ConstructorParameters<typeof Exchange>[1]): Exchange;
 }
 
-/** What the case of a harness has opened. */
+/** The connections that the case of a harness has opened. */
 const OPENED = new WeakMap<Harness, Connection[]>();
 
 /**
@@ -57,7 +57,7 @@ export function onStage(
       }, harness);
       await arrives(running, "the end of the case", CASE_PATIENCE);
     } catch (error) {
-      // What it left at work would disturb the cases behind it.
+      // Handlers that it left at work would disturb later cases.
       const left = OPENED.get(harness) ?? [];
       await Promise.all(left.map((each) => each.close({ drainTimeout: 1 })));
       throw error;

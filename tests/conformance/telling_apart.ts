@@ -4,7 +4,7 @@ import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
 import { bindingOf, publishing, rejectsWith, soon, textOf } from "./support.ts";
 
-/** What `x-match` says of arguments whose names begin with `x-`. */
+/** The results of `x-match` for arguments whose names begin with `x-`. */
 const WITH_X: readonly (readonly [
   arguments_: FieldTable,
   matching: readonly FieldTable[],
@@ -28,7 +28,7 @@ function isFieldTable(value: FieldValue): value is FieldTable {
     !(value instanceof Uint8Array);
 }
 
-/** What looks alike and is not: bindings that differ a little, copies and their originals, what is over and what is not. */
+/** Things that look alike and are not: bindings that differ a little, copies and their originals, what is over and what is not. */
 export const TELLING_APART: readonly ConformanceCase[] = [
   onBroker(
     "bindings of one key and other arguments are apart, and one is removed without the other",

@@ -11,7 +11,7 @@ const HEADERS: FieldTable = {
   bytes: Uint8Array.of(1, 2, 3),
 };
 
-/** What a message has in the end, of what it was published with. */
+/** The fields of a message at its end, as it was published with them. */
 interface Seen {
   readonly headers: FieldTable;
   readonly body: readonly number[];
@@ -80,7 +80,7 @@ async function publishFirst(
   });
 }
 
-/** What a consumer makes of a message that it was handed is its own. */
+/** Changes that a consumer makes to a message stay in its own copy. */
 async function keeps(stage: Stage, delay: number): Promise<void> {
   const { connection } = stage;
   const exchange = stage.exchange();
@@ -112,7 +112,7 @@ async function keeps(stage: Stage, delay: number): Promise<void> {
   await arrives(running, "the end of the handlers");
 }
 
-/** What a handler changes in a message goes nowhere: a retry and a dead letter carry what it got. */
+/** Changes that a handler makes to a message go nowhere: a retry and a dead letter carry the message as it came. */
 export const UNCHANGED: readonly ConformanceCase[] = [
   onStage(
     "what a handler changes in its message shows neither in the next attempt nor in the dead letter",

@@ -37,7 +37,7 @@ async function deadLetters(
   return messages.map(({ body }) => new TextDecoder().decode(body)).sort();
 }
 
-/** What a schema refuses, or cannot be read, comes to no handler and no loop. */
+/** A message that a schema refuses, or that cannot be read, comes to no handler and no loop. */
 export const VALIDATING: readonly ConformanceCase[] = [
   onStage(
     "what a schema refuses, or cannot be read, comes to no handler, is not tried again, is told, and is dead-lettered",
