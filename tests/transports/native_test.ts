@@ -25,7 +25,7 @@ import {
 } from "../support/memory_records.ts";
 import { TARGETS } from "../support/targets.ts";
 
-/** What is done with each client, by the names of the transports; what is missing hands none out. */
+/** The use of each client, by the names of the transports; a transport that is missing hands none out. */
 const USES: Readonly<
   Record<string, (connection: Connection) => Promise<void>>
 > = {

@@ -61,7 +61,7 @@ for (const [name, url, head, part] of ENDLESS) {
         (each) => each,
       );
       assert(error instanceof MessagingError, String(error));
-      // What the system holds for both sides is not the client's.
+      // Bytes that the system holds for both sides are not the client's.
       assert(sent < OFFERED / 2, `${sent} bytes were taken`);
     } finally {
       await connection.close();

@@ -6,7 +6,7 @@ import { parseUrl } from "../../url/mod.ts";
 import { freePort } from "../brokers/ports.ts";
 import { TARGETS } from "../support/targets.ts";
 
-/** What each broker speaks, by its name in a URL of ours. */
+/** The protocol of each broker, by its name in a URL of ours. */
 const SPOKEN: ReadonlyMap<string, string> = new Map([
   ["AMQP", "AMQP"],
   ["REDIS", "Redis' protocol"],

@@ -42,7 +42,7 @@ Deno.test({
           const names = await broker.ask(connections("client_properties"));
           assert(names.includes('"dashi test"'), names);
           const channels = ours("rabbit_channel:info_all", "number");
-          // Those of the client before may still be on their way out.
+          // Connections of the previous client may still be closing.
           await until(
             async () => await broker.ask(`length(${channels})`) === "2",
             "two channels",

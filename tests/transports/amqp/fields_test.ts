@@ -108,7 +108,7 @@ for (const [name, table, words] of REFUSED) {
 const wire = (type: string, ...bytes: number[]) =>
   Uint8Array.of(1, 107, type.charCodeAt(0), ...bytes);
 
-/** What other clients write, and amqplib cannot, or does not. */
+/** Fields that other clients write, and amqplib cannot, or does not. */
 const FOREIGN: readonly (readonly [string, Uint8Array, FieldValue])[] = [
   ["64 bits of py-amqp", wire("L", 0, 0, 0, 0, 128, 0, 0, 0), 2 ** 31],
   [

@@ -32,7 +32,7 @@ const PROPERTIES: readonly MessageProperties[] = [
   },
 ];
 
-/** Those that AMQP has. */
+/** The properties that AMQP has. */
 const NAMES = [
   "contentType",
   "contentEncoding",
@@ -49,7 +49,7 @@ const NAMES = [
   "appId",
 ];
 
-/** What is there of a header's or a method's fields: ours are read when they are looked at. */
+/** Returns the fields of a header or a method that are set: ours are read when they are looked at. */
 function fieldsOf(fields: object): Record<string, unknown> {
   const read = NAMES.map((name) => [name, Reflect.get(fields, name)]);
   return { ...fields, ...Object.fromEntries(read) };

@@ -1,4 +1,4 @@
-/** What one consumer leaves to the next: the order of a queue, and the replies to a lost connection's requests. */
+/** The handover from one consumer to the next: the order of a queue, and the replies to a lost connection's requests. */
 
 import { assert, assertEquals } from "@std/assert";
 import { type Consumer, createConnection, Queue } from "@dashi/mq";

@@ -1,4 +1,4 @@
-/** What one of the AMQP clients is asked by the suite, the other is too. */
+/** The suite asks the same of both AMQP clients. */
 
 import { assertEquals } from "@std/assert";
 import { createConnection } from "@dashi/mq";

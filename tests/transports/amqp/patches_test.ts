@@ -1,6 +1,6 @@
 /**
- * What is replaced of the two AMQP packages: where another version has changed it, the
- * replacement must be looked at before that version is taken.
+ * The patches of the two AMQP packages: if another version has changed the patched code,
+ * the replacement must be looked at before that version is taken.
  */
 
 import { assertEquals } from "@std/assert";

@@ -81,7 +81,7 @@ function bodyFrames(channel: number, size: number): Uint8Array {
   return bytes;
 }
 
-/** What a server says to a consumer, for which it is cut off. */
+/** Answers of a server to a consumer, for which it is cut off. */
 const ENDLESS: readonly (readonly [
   string,
   (peer: Peer, consumer: Consumer) => void,

@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-top-level-await -- what is missing must be known before the tests are named
-/** What a broker is set to: TLS, heartbeats, frames, memory. One server of our own for all of it, for a start costs eight seconds of a processor. */
+/** The settings of a broker: TLS, heartbeats, frames, memory. One server of our own for all of it, for a start costs eight seconds of a processor. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ConnectionError, createConnection, Queue } from "@dashi/mq";
@@ -68,7 +68,7 @@ function test(
   }
 }
 
-/** What connections are told from now on, until it is disposed of. */
+/** Changes the settings that connections are told from now on, until it is disposed of. */
 async function settings(
   set: Readonly<Record<string, number>>,
 ): Promise<AsyncDisposable> {

@@ -35,7 +35,7 @@ test("a stream is read on from behind what was settled, when its connection was 
     if (message.payload === COUNT - 1) break;
   }
   assertEquals(held.length, 1);
-  // What was fetched before the loss was noticed was handed over too.
+  // Messages that were fetched before the loss was noticed were handed over too.
   const again = seen.lastIndexOf(29);
   const before = seen.slice(0, again);
   assert(before.length >= 30 && before.length <= COUNT, `${seen}`);

@@ -12,7 +12,7 @@ const queueOf = () =>
     expires: 60_000,
   });
 
-/** What RabbitMQ ends a channel for, with the words of its code: some name whose fault it is, some do not. */
+/** The errors for which RabbitMQ ends a channel, with the words of its code: some name whose fault it is, some do not. */
 const CULPRITS = [
   [{ headers: { CC: "no list" } }, "precondition-failed"],
   [{ userId: "somebody else" }, "precondition-failed"],
@@ -78,7 +78,7 @@ test("what was refused once harms nobody when it is published again", async ({ u
     if (i % 50 === 25) publishing.push(forbidden());
   }
   await Promise.all(publishing);
-  // What shares a channel with a culprit is published twice.
+  // A message that shares a channel with a culprit is published twice.
   const status = await connection.declare(queue);
   assertEquals(status.messageCount, 501);
 });

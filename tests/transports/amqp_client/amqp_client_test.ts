@@ -8,7 +8,7 @@ await registerConformance("amqp_client", {
   url: Deno.env.get("DASHI_TEST_AMQP_URL"),
   reason: Deno.env.get("DASHI_TEST_AMQP_REASON") ??
     "run it by deno task test, which provides RabbitMQ",
-  // What a restart means is the protocol's, which both clients share.
+  // Recovery from a restart is in the protocol's code, which both clients share.
   slow: /^on a server that restarts$/,
   startOwn: findRabbitmq() === undefined ? undefined : startRabbitmq,
 });

@@ -1,4 +1,4 @@
-/** What is beanstalkd's own: tubes, jobs, priorities, sockets, leases. */
+/** The features that only beanstalkd has: tubes, jobs, priorities, sockets, leases. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
@@ -154,7 +154,7 @@ testOnServer(
         }),
       );
     await publishAll();
-    // What came in one piece was sent without waiting for an answer in between.
+    // Commands that came in one piece were sent without waiting for an answer in between.
     const pieces: string[] = [];
     proxy.onSent = (bytes) => pieces.push(text(bytes));
     const most = (command: string) =>

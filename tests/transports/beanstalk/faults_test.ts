@@ -1,4 +1,4 @@
-/** What happens when beanstalkd, or the way to it, fails. */
+/** Failures of beanstalkd, and of the network to it. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {

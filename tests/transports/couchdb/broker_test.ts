@@ -1,4 +1,4 @@
-/** What is the CouchDB transport's own, on the server that the runner provides. */
+/** The features that only the CouchDB transport has, on the server that the runner provides. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createConnection, type Message, Queue } from "@dashi/mq";

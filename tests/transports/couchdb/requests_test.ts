@@ -1,4 +1,4 @@
-/** What the CouchDB transport asks for: how often, and what it makes of a conflict. */
+/** The requests of the CouchDB transport: how often it makes them, and how it resolves a conflict. */
 
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, createConnection, Queue } from "@dashi/mq";
@@ -173,7 +173,7 @@ test("who waits asks for the feed of changes once, and for nothing else until so
   await (await iterator.next()).value?.ack();
   const next = iterator.next();
   await relay.until("/_changes", 1);
-  // What it asks for before it waits has been asked for when two seconds bring no more.
+  // Requests that it makes before it waits have been made when two seconds bring no more.
   let before: number;
   do {
     before = relay.requests.length;

@@ -1,4 +1,4 @@
-/** Whose time it is on CouchDB: the server's, and a publisher's that is ahead hides nothing. */
+/** The time on CouchDB is the server's, and a publisher's clock that is ahead hides nothing. */
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";

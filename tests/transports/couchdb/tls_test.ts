@@ -234,7 +234,7 @@ Deno.test({
       const response = await sender.send(url, { method: "POST", signal });
       return await response.text();
     };
-    // What is called off is sent by nobody else, though its socket was used before.
+    // An aborted request is not sent again, though its socket was used before.
     for (let i = 1; i <= 3; i++) {
       assertEquals(await ask("short"), "x");
       const controller = new AbortController();
@@ -247,7 +247,7 @@ Deno.test({
       assertEquals(silences, i);
     }
     endAll();
-    // What finds its socket closed is sent by another.
+    // A request that finds its socket closed is sent by another.
     proxy.onSent = () => {
       proxy.onSent = () => {};
       proxy.cut();
@@ -258,7 +258,7 @@ Deno.test({
     await server.shutdown();
     await Promise.all(pauses);
     await Deno.remove(folder, { recursive: true });
-    // What is short has come whole before it can be cut.
+    // A short answer has come whole before it can be cut.
     assertEquals(outcomes, [
       "short, read: ended",
       "short, cancel: ended",

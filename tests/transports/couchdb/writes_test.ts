@@ -1,4 +1,4 @@
-/** What becomes of writes that the server does not answer. */
+/** Writes that the server does not answer. */
 
 import { assertEquals } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";

@@ -1,4 +1,4 @@
-/** What the memory store promises below its channel. */
+/** The promises of the memory store below its channel. */
 
 import { assert, assertEquals } from "@std/assert";
 import { turn } from "../../../async/turn.ts";

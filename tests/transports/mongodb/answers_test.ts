@@ -1,4 +1,4 @@
-/** What a server of MongoDB may say without filling the memory, or holding the process up. */
+/** Answers of MongoDB servers that must not fill the memory, or hold the process up. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { createConnection, MessagingError, Queue } from "@dashi/mq";
@@ -79,7 +79,7 @@ function compressed(size: number): Uint8Array {
   );
 }
 
-/** What it says, and whether that goes on. */
+/** The answers, and whether they go on. */
 const ANSWERS: readonly (readonly [string, () => Uint8Array, boolean?])[] = [
   [
     "a message of 2 GB",

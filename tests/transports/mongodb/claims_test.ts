@@ -107,7 +107,7 @@ onMongodb(
   },
 );
 
-/** What a command looks for. */
+/** Returns the filters of a command. */
 function filtersOf(command: Fields): readonly object[] {
   const { query, filter, updates, deletes } = command;
   const statements: unknown[] = [updates, deletes].flatMap((each) =>

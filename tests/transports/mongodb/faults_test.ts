@@ -1,4 +1,4 @@
-/** What goes wrong between us and MongoDB. */
+/** Faults between us and MongoDB. */
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection } from "@dashi/mq";

@@ -1,4 +1,4 @@
-/** What Kombu leaves in a MongoDB, and what it finds there of ours. */
+/** Messages and declarations that Kombu leaves in a MongoDB, and those of ours that it finds there. */
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
@@ -217,7 +217,7 @@ onMongodb(
     assertEquals(await channel.get("q1"), undefined);
     const left = await database.find("messages");
     assertEquals(left.map(({ queue }) => queue), ["q1\x06\x16unacked"]);
-    // Where the server could remove it, it does not remove what is worked on.
+    // The server must not remove messages that are worked on, though it could.
     assertEquals(left[0]?.expire_at, undefined);
     assert(delivery !== undefined);
     await channel.reject(delivery.deliveryTag, { requeue: true });

@@ -1,4 +1,4 @@
-/** What MongoDB's majority has, and a primary that steps down. */
+/** Writes that MongoDB's majority has, and a primary that steps down. */
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";

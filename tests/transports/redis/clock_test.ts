@@ -110,7 +110,7 @@ Deno.test("redis: the server's time is that of a clock that is never set", () =>
   const ahead = time.sync([start + 71_000 + 3_600_000, utf8("0")], clock.now());
   assertEquals(ahead, 3_600_000);
   assertEquals(time.now, start + 71_000);
-  // What was corrected is believed.
+  // A time that was corrected is believed.
   assertEquals(time.sync([start + 5, utf8("1")], clock.now()), undefined);
   assertEquals(time.expected, ["1", start + 5]);
 });

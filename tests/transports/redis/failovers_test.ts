@@ -88,7 +88,7 @@ class Handler {
   }
 }
 
-/** Those that were confirmed and not handled, but for what was confirmed while the master changed. */
+/** Returns the messages that were confirmed and not handled, except those that were confirmed while the master changed. */
 function missing(
   { confirmed }: Publisher,
   handlers: readonly Handler[],
@@ -154,7 +154,7 @@ test(
     const options = {
       username: "worker",
       password: () => {
-        // Who keeps it is away now and then.
+        // The provider of the password is away now and then.
         if (asked++ % 3 === 2) throw new Error("no password now");
         return Promise.resolve(password);
       },

@@ -228,7 +228,7 @@ test("fanout: what others publish keeps to the queue's rules", async (server) =>
   const sizes = ["short", "full", "letters"].map(async (name) =>
     await raw.number("LLEN", name) + await raw.number("LLEN", `${name}${SEP}9`)
   );
-  // Who dead-letters is not there: nothing is lost.
+  // No connection that dead-letters is there: nothing is lost.
   assertEquals(await Promise.all(sizes), [2, 1, 3]);
 });
 

@@ -50,7 +50,7 @@ test("a queue that nothing tells of is missing, with the nearest of those that a
   await using raw = new Raw(server.port);
   const member = ["key", "", "thumbnails"].join("\x06\x16");
   await raw.send("SADD", "_kombu.binding.media", member);
-  // What one of ours holds may be of a queue that was deleted.
+  // A message that one of ours holds may be of a queue that was deleted.
   const held = `[${envelope("thumbnail")}, "", "thumbnail"]`;
   await raw.send("HSET", "unacked", "owner.01234567.1", held);
   await using connection = connectTo(server.url);

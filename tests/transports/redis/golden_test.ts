@@ -1,4 +1,4 @@
-/** What Kombu left in a Redis is read, and what we leave there is the same: on a real server, against what was captured. */
+/** Messages that Kombu left in a Redis are read, and ours are stored in the same way: on a real server, against captured data. */
 
 import { assert, assertEquals } from "@std/assert";
 import { Exchange, type PublishOptions, Queue } from "@dashi/mq";
@@ -234,7 +234,7 @@ onRedis(
   },
 );
 
-// What Kombu stored, of every kind, is delivered.
+// Messages of every kind that Kombu stored are delivered.
 for (const { name, keys_after } of golden.cases) {
   for (const [key, { type, value }] of Object.entries(keys_after as object)) {
     // Other separators and steps than the usual are the options' own cases.

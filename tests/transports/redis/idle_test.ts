@@ -15,7 +15,7 @@ async function calls(raw: Raw): Promise<Map<string, number>> {
   );
 }
 
-/** What a client sends: the rest of what is counted its scripts call. */
+/** The commands that a client sends: scripts call the rest of those that are counted. */
 const SENT = ["evalsha", "eval", "ping", "client|caching", "script|load"]
   .concat("hscan", "subscribe", "psubscribe", "select", "client|id");
 
@@ -78,7 +78,7 @@ test("a consumer whose prefetch is used up asks for nothing, and costs no time (
   await iterator.return?.();
 });
 
-/** What this thread has used of the processor, ms: other files of tests may run beside it. */
+/** The processor time of this thread, ms: other files of tests may run beside it. */
 function usage(): { readonly user: number; readonly system: number } {
   const [, , , , , , , , , , , , , user = "0", system = "0"] = Deno.build.os ===
       "linux"

@@ -1,4 +1,4 @@
-/** What others did to a Redis behind our back, and what is no message. */
+/** Changes that others made to a Redis behind our back, and entries that are no messages. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
@@ -42,7 +42,7 @@ test("publish() says again what was declared when the bindings are gone, the dat
     const member = "video.*\x06\x16^video\\.[^\\.]+$\x06\x16video";
     assertEquals(await raw.texts("SMEMBERS", "_kombu.binding.media"), [member]);
   }
-  // What nobody is bound for is nobody's: it is not declared again for that.
+  // A message that matches no binding makes nobody declare the queue again.
   const before = await raw.texts("LRANGE", "dashi.topology.changes", 0, -1);
   await producer.publish(2, { routingKey: "audio.x" });
   assertEquals(

@@ -15,7 +15,7 @@ const COUNT = 10_000;
 const PREFETCH = 50;
 /** `deno task kills` has more. */
 const KILLS = Number(Deno.env.get("DASHI_TEST_KILLS") ?? 8);
-/** What a killed one held goes back after this, ms. */
+/** The time after which messages of a killed process go back, ms. */
 const OPTIONS = { transportOptions: { visibilityTimeout: 1000 } };
 
 test(

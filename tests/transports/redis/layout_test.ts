@@ -104,8 +104,8 @@ function read(text: string, transportOptions = {}) {
 }
 
 for (const { url, error, connection_params: expected } of urls.cases) {
-  // What Kombu and we take for granted otherwise: `ssl=1` is TLS, a file is not read, a
-  // database below 0 is refused, and a sentinel needs its master's name.
+  // Differences between Kombu and us: `ssl=1` is TLS, a file is not read, a database below
+  // 0 is refused, and a sentinel needs its master's name.
   if (/ssl=1|ssl_ca_certs|\/-1|sentinel/.test(url)) continue;
   Deno.test(`readRedisOptions() reads ${url} as Kombu does`, () => {
     if (error !== undefined) {

@@ -61,7 +61,7 @@ test(
   { arguments: ["--maxmemory-policy", "noeviction"] },
 );
 
-/** What a user may be without, and still get its messages. */
+/** The rights that a user may lack, and still get its messages. */
 const USERS: Readonly<Record<string, readonly string[]>> = {
   "SELECT": ["-select"],
   "CLIENT": ["-client"],

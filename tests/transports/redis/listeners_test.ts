@@ -1,4 +1,4 @@
-/** What came for consumers that listen by themselves, until it is known whether they lived. */
+/** Messages for consumers that listen by themselves, until it is known whether they lived. */
 
 import { assertEquals } from "@std/assert";
 import { Listeners } from "../../../transports/redis/listeners.ts";

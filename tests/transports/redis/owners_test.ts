@@ -10,7 +10,7 @@ import { Worker } from "../../support/worker.ts";
 const ENVELOPE =
   '{"body": "MQ==", "content-encoding": "utf-8", "content-type": "application/json", "headers": {}, "properties": {"delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": "q"}, "priority": 0, "body_encoding": "base64", "delivery_tag": "00000000-0000-4000-8000-000000000001"}}';
 
-/** What of ours is in the database, but for what clocks that are told to pass have made of its time. */
+/** Returns our keys in the database, without those that test clocks have made of its time. */
 async function keys(raw: Raw): Promise<string[]> {
   return (await raw.texts("KEYS", "*")).sort()
     .filter((key) => key !== "dashi.time");

@@ -1,4 +1,4 @@
-/** What a script does takes moments, however much there is; and sums are kept, not counted. */
+/** A script takes moments, however many messages there are; and sums are kept, not counted. */
 
 import { assert, assertEquals } from "@std/assert";
 import { Queue } from "@dashi/mq";
@@ -14,7 +14,8 @@ import { ALL } from "../../support/targets.ts";
 
 /** Of a slow log that begins now: a script that took longer holds up everybody. */
 async function watchScripts(raw: Raw): Promise<void> {
-  // What is not done in pieces takes far longer; a machine that is busy with other work, less.
+  // A call that does not work in pieces takes far longer; a machine that is busy with other
+  // work, less.
   await raw.send("CONFIG", "SET", "slowlog-log-slower-than", 1_500_000);
   await raw.send("CONFIG", "RESETSTAT");
   await raw.send("SLOWLOG", "RESET");
@@ -121,7 +122,7 @@ test("x-max-length-bytes holds by sums that are kept, whatever takes and puts", 
   await publish(500);
   assertEquals(await sizes(), [500, 303]);
   await assertKept();
-  // What is taken counts no more, and what goes back does again.
+  // A message that is taken counts no more, and one that goes back does again.
   const iterator = connection.consumer<Uint8Array>(queue, { prefetch: 1 })
     [Symbol.asyncIterator]();
   const { value: first } = await iterator.next();
@@ -228,7 +229,8 @@ test(
     assertEquals(await raw.number("SLOWLOG", "LEN"), 0);
     const stats = String(await raw.send("INFO", "commandstats"));
     assert(!/cmdstat_(hgetall|smembers):/.test(stats), stats);
-    // What a sweep or an eviction took away comes back as a whole: nobody is to see a part.
+    // Bindings that a sweep or an eviction took away come back as a whole: nobody is to see
+    // a part.
     await raw.send("DEL", "_kombu.binding.ex");
     await other.publish(messageTo("ex", "key-2"));
     assertEquals(await raw.number("LLEN", "queue-2"), 1);

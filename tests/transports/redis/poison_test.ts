@@ -245,7 +245,7 @@ test("what is no message and cannot be requeued stays aside", async (server) => 
 const ENVELOPE = (headers: string, tag = "1") =>
   `{"properties": {"delivery_info": {"exchange": "", "routing_key": "q"}, "body_encoding": "base64", "delivery_tag": "${tag}"}, "headers": ${headers}, "content-type": "application/json", "content-encoding": "utf-8", "body": "MQ=="}`;
 
-/** What can be written to a list byte by byte, by a script. */
+/** Returns a text in decimal escapes of Lua, by which a script can write any byte to a list. */
 const AS_BYTES = (text: string) =>
   [...text].map((each) => `\\${String(each.charCodeAt(0)).padStart(3, "0")}`)
     .join("");
@@ -294,7 +294,7 @@ test(
           holder.destroy?.();
           await holder.closed;
           if (how === "killed") {
-            // Whoever says next that he lives finds that out.
+            // The owner finds that out with its next heartbeat.
             await raw.send("ZADD", "dashi.owners", 1, "holder");
             await raw.send("DEL", "dashi.owners.patient");
           }

@@ -56,7 +56,7 @@ test("a consumer goes on after a server that was silent while it consumed again 
   let silences = 0;
   for await (const event of events) {
     if (event.type === "state" && event.state.type === "open") {
-      // What it asks for now is never answered.
+      // Its later requests are never answered.
       if (++silences > 2) break;
       proxy.stall();
     } else if (event.type === "lost" && silences > 0) proxy.heal();
@@ -87,7 +87,7 @@ test("what a connection held goes back at once when it is had again (row 6)", as
   while (seen.length < 10) {
     const { value } = await iterator.next();
     assert(value !== undefined);
-    // Those that had come before the cut cannot be acked.
+    // Messages that had come before the cut cannot be acked.
     const acked = await value.ack().then(() => true, () => false);
     if (!acked) continue;
     const { payload, deliveryInfo, deliveryCount } = value;

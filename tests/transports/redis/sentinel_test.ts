@@ -63,7 +63,8 @@ testAlone(
       }
       assert(performance.now() - began < 30_000);
       const missing = confirmed.map((_, i) => i).filter((i) => !seen.has(i));
-      // What the old master had confirmed and not passed on, when it was no more: no option of Redis' prevents that.
+      // Messages that the old master had confirmed and not passed on when it ended are lost: no
+      // option of Redis' prevents that.
       const excused = missing.filter((i) => {
         const at = confirmed[i] ?? 0;
         return at >= began && at <= lostAt;

@@ -1,4 +1,4 @@
-/** What is declared on Redis when several declare it at once, or behind our back. */
+/** Declarations on Redis by several connections at once, or behind our back. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {

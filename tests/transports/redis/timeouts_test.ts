@@ -49,7 +49,8 @@ test("a call that misses its deadline fails alone: the connection lives, and wha
   const taken = [await simple.get(), await simple.get()];
   assertEquals(taken.map((each) => each?.payload).sort(), [2, 4]);
   for (const each of taken) await each?.ack();
-  // What was pushed out for a caller who had gone was given back, for the next to push out.
+  // The message that was pushed out for a caller who had gone was given back, for the next
+  // to push out.
   await producer.publish(9, { routingKey: "full" });
   while (await raw.number("HLEN", "unacked") > 4) await pause(20);
   assertEquals(await raw.number("LLEN", "full"), 1);

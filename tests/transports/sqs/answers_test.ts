@@ -1,4 +1,4 @@
-/** What SQS answers that is not as one would think: the time, part of a batch, nothing at once. */
+/** Answers of SQS that are not as one would think: the time, part of a batch, nothing at once. */
 
 import { createHash } from "node:crypto";
 import { assert, assertEquals } from "@std/assert";

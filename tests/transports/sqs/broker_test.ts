@@ -1,4 +1,4 @@
-/** What is SQS's own: FIFO queues, predefined queues, delays, sizes, batches, leases. */
+/** The features that only SQS has: FIFO queues, predefined queues, delays, sizes, batches, leases. */
 
 import { createHash } from "node:crypto";
 import { assert, assertEquals } from "@std/assert";

@@ -1,4 +1,4 @@
-/** Who signs requests to SQS, and with what. */
+/** The credentials that requests to SQS are signed with. */
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
@@ -113,7 +113,7 @@ for (
   });
 }
 
-/** What a URL and options come to. */
+/** Returns the settings that a URL and options result in. */
 function settings(
   text: string,
   transportOptions?: Readonly<Record<string, unknown>>,

@@ -1,4 +1,4 @@
-/** What goes wrong between us and SQS. */
+/** Faults between us and SQS. */
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
@@ -181,7 +181,7 @@ test("a socket that was closed while nobody used it costs a publish nothing", as
   const queue = new Queue(unique());
   const producer = connection.producer({ declare: [queue] });
   await producer.publish(1, { routingKey: queue.name });
-  // What is sent next finds that out.
+  // The next request finds that out.
   proxy.onSent = () => {
     proxy.onSent = () => {};
     proxy.cut();

@@ -1,4 +1,4 @@
-/** What Kombu writes and expects, from runs of it. */
+/** Messages that Kombu writes and expects, from runs of it. */
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";

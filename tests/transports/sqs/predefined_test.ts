@@ -14,7 +14,7 @@ import {
   unique,
 } from "../../support/sqs.ts";
 
-/** What options come to. */
+/** Returns the predefined queues that options result in. */
 function predefined(
   predefinedQueues: unknown,
   text = "sqs://k:s@",

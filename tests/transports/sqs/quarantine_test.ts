@@ -1,4 +1,4 @@
-/** What cannot be read, or has no room as a dead letter, is kept beside its queue, as it was. */
+/** A message that cannot be read, or has no room as a dead letter, is kept beside its queue, as it was. */
 
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, createConnection, Queue } from "@dashi/mq";
@@ -69,7 +69,7 @@ for (const suffix of ["", ".fifo"]) {
       const group = suffix === "" ? undefined : `g${i}`;
       await sendRaw(queue.name, broken(text), group);
     }
-    // What cannot be read tells no message id.
+    // An unreadable message has no message id.
     assertEquals(
       await quarantine(connection, queue, texts.length),
       texts.map(() => undefined),

@@ -1,4 +1,4 @@
-/** What is SQS's own about waiting, fanout, and what is rejected. */
+/** Waiting, fanout and rejected messages on SQS. */
 
 import { assert, assertEquals } from "@std/assert";
 import { createConnection, Exchange, type Message, Queue } from "@dashi/mq";

@@ -1,4 +1,4 @@
-/** What becomes of a dead letter where the store fails, or knows less than it should. */
+/** Dead letters on a store that fails, or knows less than it should. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {

@@ -21,7 +21,7 @@ for (const { name, stored } of cases) {
     const { message, deliveryTag } = readEnvelope(stored);
     const kombu = JSON.parse(stored);
     const ours = JSON.parse(writer.write(message, deliveryTag ?? ""));
-    // What AMQP has no property for is not ours to keep.
+    // Properties that AMQP lacks are not ours to keep.
     const { properties: theirs, ...rest } = kombu;
     for (const key of Object.keys(theirs)) {
       if (!(key in ours.properties)) {

@@ -1,4 +1,4 @@
-/** What is said of a queue that the tables do not name. */
+/** Queues that the tables do not name. */
 
 import { assertEquals } from "@std/assert";
 import { lookForQueue } from "../../../transports/store/known_queues.ts";

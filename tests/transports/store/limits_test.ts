@@ -1,4 +1,4 @@
-/** What the store's channel says of a store's limits, counts and losses. */
+/** The limits, counts and losses of a store, at its channel. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionError, PublishError } from "../../../model/errors.ts";

@@ -1,4 +1,4 @@
-/** What can be read and not be written again: what becomes of it on a store. */
+/** Messages that can be read and not be written again, on a store. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {

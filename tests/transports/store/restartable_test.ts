@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-top-level-await -- the functions of a loop count as that
-/** What the suite asks of a broker that restarts, on one in this process: all that is above the transports recovers. */
+/** The suite for brokers that restart, on one in this process: all parts above the transports recover. */
 
 import { CONFORMANCE_CASES, whyNot } from "../../conformance/mod.ts";
 import { assertNothingLeft, resources } from "../../support/leaks.ts";

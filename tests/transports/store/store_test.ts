@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-top-level-await -- what the broker can do must be known before its cases are named
-/** What the memory transport does not need of `transports/store/`: narrow limits, broadcasts. */
+/** The parts of `transports/store/` that the memory transport does not need: narrow limits, broadcasts. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionError, SettlementError } from "../../../model/errors.ts";
@@ -265,7 +265,7 @@ Deno.test("a store that is lost ends its connection, channels and consumers as l
     () => channel.ack(deliveries[0]?.deliveryTag ?? fail()),
     SettlementError,
   );
-  // Whoever comes a moment later may try again: nobody has closed anything.
+  // A caller that comes a moment later may try again: nobody has closed anything.
   const calls = [
     () => connection.openChannel(),
     () => channel.publish(message("", "q")),
