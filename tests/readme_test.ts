@@ -26,7 +26,7 @@ async function table(
   );
 }
 
-/** What README's table says that a broker can, beside what all of them can. */
+/** Reads from README's table the capabilities of a broker, beside those that all of them have. */
 async function inTable(broker: string): Promise<readonly string[]> {
   const lines = await table("capabilities");
   const column = lines.get("")?.indexOf(broker) ?? -1;

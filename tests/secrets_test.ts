@@ -22,7 +22,7 @@ const PASSWORD = "Zx9-sEcReT-pw";
 const TOKEN = "tOkEn-sEcReT-vv";
 const SECRETS = [PASSWORD, TOKEN];
 
-/** What a connection is made with, and what stands between it and its broker. */
+/** The options that a connection is made with, and the server between it and its broker. */
 interface Situation {
   readonly name: string;
   /** Makes the URL that is dialled of the broker's. */
@@ -34,7 +34,7 @@ interface Situation {
   readonly reconnect?: ConnectionOptions["reconnect"];
 }
 
-/** What listens in the broker's place. */
+/** The server that listens in the broker's place. */
 interface Place {
   readonly stalling: Proxy;
   readonly hanging: Proxy;

@@ -1,4 +1,4 @@
-/** What must compile, and what must not: `deno check` runs these. */
+/** Code that must compile, and code that must not: `deno check` runs these. */
 
 import { assertEquals } from "@std/assert";
 import {

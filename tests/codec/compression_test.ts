@@ -146,7 +146,7 @@ for (const [name, compression, make] of BOMBS) {
     );
     const grown = Deno.memoryUsage().rss - before;
     assert(grown < 128 * LIMIT, `${grown} bytes`);
-    // Where nobody says, it is 64 MiB.
+    // The default is 64 MiB.
     assertThrows(
       () => codecs.decode(bomb, { compression }),
       DecodeError,

@@ -1,4 +1,4 @@
-/** What becomes of a message whose handler fails, or whose payload is refused. */
+/** Messages whose handler fails, or whose payload is refused. */
 
 import {
   assert,
@@ -247,7 +247,7 @@ Deno.test("what a schema finds is told with its place", async () => {
   ]);
 });
 
-/** What a program may throw, and the text that there is to it. */
+/** Values that a program may throw, and the text of each. */
 const ODD:
   readonly (readonly [what: string, make: () => unknown, text: RegExp])[] = [
     [

@@ -1,4 +1,4 @@
-/** What a newcomer meets who closes at the wrong moment. */
+/** A newcomer who closes at the wrong moment. */
 
 import { assert, assertEquals } from "@std/assert";
 import { type ConnectionEvent, createConnection, Queue } from "../../mod.ts";

@@ -1,4 +1,4 @@
-/** What a newcomer meets who forgets something. */
+/** A newcomer who forgets something. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {

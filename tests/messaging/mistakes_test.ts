@@ -1,7 +1,7 @@
 /**
- * What a newcomer gets wrong, and the words that he reads then: what was given, where,
- * and what would be right. Much of it comes from JavaScript or JSON, which no compiler has
- * seen: `loose` stands for that.
+ * The mistakes of newcomers, and the texts of their errors: they name the value that was
+ * given, its place, and a right one. Much of it comes from JavaScript or JSON, which no
+ * compiler has seen: `loose` stands for that.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
@@ -23,7 +23,7 @@ interface Mistake {
   readonly make: () => unknown;
   /** The kind of the error. */
   readonly error: string;
-  /** What its text must say. */
+  /** The words that its text must contain. */
   readonly words: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** What sessions do above a store: declare again, go on, tell. On brokers in this process. */
+/** Sessions above a store: they declare again, go on, and emit events. On brokers in this process. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
@@ -38,7 +38,7 @@ Deno.test("what this session declared and somebody deleted is declared again for
   await channel.deleteExchange("again");
   await producer.publish(3, message);
   assertEquals(await counts(), [2, 1]);
-  // What it never declared is nobody's to declare again.
+  // A queue that the session never declared is not declared again by it.
   await assertRejects(
     () => producer.publish(3, { exchange: "never", routingKey: "k" }),
     NotFoundError,

@@ -1,4 +1,4 @@
-/** What connections, channels, consumers and policies are to those who hold them, on memory. */
+/** The public properties of connections, channels, consumers and policies, on memory. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createConnection, Queue, TimeoutError } from "@dashi/mq";

@@ -6,7 +6,7 @@ import { reach } from "../conformance/reach.ts";
 const EVIL = "\x1b]0;owned\x07\r\n\u009b31m\u202egnp\u2066.exe\u2028\ud800\x7f";
 const SECRET = "Zx9-sEcReT-pw";
 
-/** What a terminal would obey. Line ends of an inspected error are its own. */
+/** Characters that a terminal would obey. Line ends of an inspected error are its own. */
 const OBEYED = /[^\P{Cc}\n]|\p{Cf}|\p{Zl}|\p{Zp}|\p{Cs}/u;
 
 Deno.test("a foreign text is shown in one line, without what a terminal obeys", () => {

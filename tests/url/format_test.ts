@@ -13,7 +13,7 @@ const REDIS: UrlDefaults = {
 };
 const NONE: UrlDefaults = { hostname: "localhost", virtualHost: "/" };
 
-/** What Kombu prints for people. */
+/** The URLs that Kombu prints for people. */
 const MASKED: readonly (readonly [string, UrlDefaults, string])[] = [
   ["redis://h", REDIS, "redis://h:6379//"],
   ["redis://:pw@h/2", REDIS, "redis://:**@h:6379/2"],

@@ -11,7 +11,7 @@ type Parts = readonly [
 ];
 const _ = undefined;
 
-/** What Kombu's own parser makes of them. */
+/** The parts that Kombu's own parser reads from them. */
 const GOLDEN: readonly (readonly [string, Parts])[] = [
   ["amqp://", []],
   ["amqp://:@/", []],

@@ -15,7 +15,7 @@ import {
 
 type Input = string | readonly string[] | ConnectionOptions;
 
-/** What Kombu prints, its defects mended. */
+/** The URLs that Kombu prints, its defects mended. */
 const URIS:
   readonly (readonly [Input, ConnectionOptions | undefined, string])[] = [
     [{}, undefined, "amqp://guest:**@localhost:5672//"],

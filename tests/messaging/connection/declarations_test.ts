@@ -1,4 +1,4 @@
-/** What a session remembers of what it has declared. */
+/** The declarations that a session remembers. */
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { Exchange, Queue } from "@dashi/mq";

@@ -28,7 +28,7 @@ class BusyProcess implements Clock {
     this.#now += duration;
   }
 
-  /** What is due fires, late as it may be. */
+  /** A timer that is due fires, late as it may be. */
   turn(duration = 0): void {
     this.#now += duration;
     for (const [callback, at] of [...this.#timers]) {

@@ -1,4 +1,4 @@
-/** What the errors of several attempts say together. */
+/** The combined error of several attempts. */
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { withOutcome } from "../../../messaging/connection/session_errors.ts";

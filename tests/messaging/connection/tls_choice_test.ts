@@ -117,7 +117,7 @@ for (const [url, options = {}] of AT_CONNECT) {
   });
 }
 
-/** What is said once, or the same everywhere. */
+/** Settings that one place gives, or all give alike. */
 const CLEAR: readonly (readonly [string, Options, unknown])[] = [
   ["amqp://h", {}, undefined],
   ["amqp://h", { tls: false }, false],

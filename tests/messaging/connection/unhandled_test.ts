@@ -1,4 +1,4 @@
-/** What is told on the console where nobody listens. */
+/** The lines on the console while nobody listens. */
 
 import { assertEquals } from "@std/assert";
 import { Unhandled } from "../../../messaging/connection/unhandled.ts";

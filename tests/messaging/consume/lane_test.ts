@@ -1,4 +1,4 @@
-/** What a consumer holds, and what becomes of it. */
+/** The messages that a consumer holds, and their settlement. */
 
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -140,6 +140,6 @@ const DELIVERY = { deliveryTag: 1, queue: "q" } as unknown as Delivery;
 
 Deno.test("an ack that nobody waits for may fail for good, and rejects nothing", async () => {
   lost().settleTaken(DELIVERY);
-  // What is rejected and not handled would end the test.
+  // A rejection that nobody handles would end the test.
   for (let i = 0; i < 3; i++) await turn();
 });

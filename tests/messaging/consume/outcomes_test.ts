@@ -1,4 +1,4 @@
-/** What becomes of a message whose settlement fails, by a clock that passes as it is told. */
+/** Messages whose settlement fails, by a clock that passes as it is told. */
 
 import { assertEquals } from "@std/assert";
 import { ChannelError } from "@dashi/mq";

@@ -1,4 +1,4 @@
-/** Where a consumer of streams goes on. */
+/** The offset at which a consumer of streams goes on. */
 
 import { assertEquals } from "@std/assert";
 import { StreamPositions } from "../../../messaging/consume/stream_position.ts";
@@ -19,7 +19,7 @@ Deno.test("a stream is read on from the first that is not settled, and each stre
   for (const offset of [3, 2, 4]) stream?.take(at(offset));
   stream?.settle(at(2));
   assertEquals(next("s"), 3);
-  // What was in hand is delivered anew: it is not before it has come.
+  // A message that was in hand is delivered anew: it does not count before it has come.
   assertEquals(next("s"), 3);
   stream?.take(at(7));
   stream?.settle(at(7));

@@ -1,4 +1,4 @@
-/** What is known of entities without a broker. */
+/** The properties of entities without a broker. */
 
 import { assertEquals } from "@std/assert";
 import { Exchange, Queue } from "@dashi/mq";
