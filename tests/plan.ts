@@ -1,6 +1,6 @@
 /** In which order the runner takes the files of tests. */
 
-/** Those that need no broker: they are run while brokers are installed and started. `tests/plan_test.ts` checks it. */
+/** Files that need no broker: they are run while brokers are installed and started. `tests/plan_test.ts` checks it. */
 export const ALONE: readonly string[] = [
   "mod.ts",
   "README.md",
@@ -74,7 +74,7 @@ export const ALONE: readonly string[] = [
   ].map((path) => `tests/${path}`),
 ];
 
-/** Those that take longest, which begin first: what is left at the end is short, and no core waits for one long file. */
+/** The slowest files, which begin first: short ones are left for the end, and no core waits for one long file. */
 export const LONGEST: readonly string[] = [
   "transports/couchdb/couchdb_test.ts",
   "transports/mongodb/mongodb_test.ts",

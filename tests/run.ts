@@ -29,7 +29,7 @@ const ending = new AbortController();
 const say = (line: string) => console.error(`# ${line}`);
 
 async function main(files: readonly string[]): Promise<number> {
-  // What needs no broker does not wait for them.
+  // Files that need no broker do not wait for them.
   const alone = files.length > 0
     ? undefined
     : runTests(ALONE, { jobs: CORES, quiet: true });
@@ -66,7 +66,7 @@ async function main(files: readonly string[]): Promise<number> {
 interface Run {
   readonly results: readonly TestResult[];
   readonly code: number;
-  /** What became of the messages of those tests that count them. */
+  /** The outcomes of the messages, from those tests that count them. */
   readonly tallies: readonly Tally[];
 }
 

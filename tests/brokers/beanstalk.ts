@@ -31,7 +31,7 @@ export interface Beanstalk extends LastingServer {
   start(): Promise<void>;
 }
 
-/** Where the server is installed, or `undefined`. */
+/** Returns the path of the server if it is installed, else `undefined`. */
 export function findBeanstalk(): string | undefined {
   return BINARIES.find((path) => {
     try {
@@ -42,7 +42,7 @@ export function findBeanstalk(): string | undefined {
   });
 }
 
-/** What a server of the tests' own is started with. */
+/** The settings that a server of the tests' own is started with. */
 export interface BeanstalkOptions {
   /** The largest job, bytes. The suite publishes a mebibyte, and base64 needs more. */
   readonly maxJobSize?: number;

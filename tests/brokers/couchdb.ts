@@ -9,11 +9,11 @@ import { type BrokerRow, type LastingServer, run } from "./server.ts";
 const VERSION = "4.2.0";
 const [USER, PASSWORD] = ["dashi", "secret"];
 
-/** Where the server is installed, once. */
+/** The folder in which the server is installed, once. */
 const FOLDER = `${cacheFolder()}/dashi-tests/pouchdb-server-${VERSION}`;
 const SERVER = `${FOLDER}/node_modules/pouchdb-server/lib/index.js`;
 
-/** What CouchDB does and this server does not, or what it does that costs too much, in its own code. */
+/** A difference from CouchDB, or a behaviour that costs too much, mended in this server's own code. */
 interface Cure {
   readonly file: string;
   readonly flaw: string;
@@ -84,7 +84,7 @@ export const COUCHDB: BrokerRow = {
 export interface Couchdb extends LastingServer {
   /** The same server by HTTP, for requests of a test's own. */
   readonly httpUrl: string;
-  /** What requests of a test's own say who they are with. */
+  /** The `authorization` header of a test's own requests. */
   readonly authorization: string;
 }
 

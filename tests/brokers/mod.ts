@@ -39,7 +39,7 @@ export interface ProvidedBroker {
 export interface Brokers {
   /** `DASHI_TEST_<NAME>_URL`, or `DASHI_TEST_<NAME>_REASON` where there is none. */
   readonly env: Record<string, string>;
-  /** What became of each, in the order of the rows. */
+  /** The result for each broker, in the order of the rows. */
   readonly brokers: readonly ProvidedBroker[];
   /** Stops what was started. */
   stop(): Promise<void>;
@@ -130,7 +130,7 @@ interface Provided {
   readonly url: string;
   readonly how: string;
   readonly version: string;
-  /** What else the tests are told. */
+  /** Other environment variables for the tests. */
   readonly more?: Readonly<Record<string, string>> | undefined;
   readonly stop?: () => Promise<void>;
 }

@@ -26,7 +26,7 @@ export const MONGODB: BrokerRow = {
 
 /** A server that a test may stop, kill and restart. */
 export interface Mongodb extends LastingServer {
-  /** Where it is, without a database. */
+  /** The port of the server. */
   readonly port: number;
 }
 

@@ -11,7 +11,7 @@ const MAX_LAST_WORDS = 300;
 
 /** How a program is started. */
 export interface ProgramSettings {
-  /** What it is, for people. */
+  /** The name of the program, for people. */
   readonly title: string;
   readonly command: string;
   readonly args: readonly string[];
@@ -64,7 +64,7 @@ export class Program {
   async start(): Promise<void> {
     const { title, timeout, isReady } = this.#settings;
     const child = this.#child = this.#spawn();
-    // Whoever answers on its port may be another program: its end counts for more.
+    // Another program may answer on its port: the end of our own counts for more.
     let ended: number | undefined;
     let asking: AbortController | undefined;
     child.status.then(({ code }) => {
@@ -157,8 +157,8 @@ export class Program {
 
 /**
  * Starts a server on a free port and in a new folder, which goes where it does not start.
- * Where it ends while it starts, another program may have been faster with its port: it
- * is started again on another, twice. A `port` that is given is the only one.
+ * If it ends while it starts, another program may have been faster with its port: it is
+ * started again on another, twice. A `port` that is given is the only one.
  *
  * @throws {StartError} If it does not start.
  */

@@ -41,11 +41,11 @@ export interface Rabbitmq extends LastingServer {
   readonly node: string;
   /** Runs `rabbitmqctl`. */
   control(...args: string[]): Promise<string>;
-  /** What an expression of Erlang's comes to in the server: {@linkcode RabbitmqNode.ask}. */
+  /** Evaluates an expression of Erlang's in the server: {@linkcode RabbitmqNode.ask}. */
   ask(expression: string): Promise<string>;
 }
 
-/** Where the server is installed, or `undefined`. */
+/** Returns the path of the server if it is installed, else `undefined`. */
 export function findRabbitmq(): string | undefined {
   return BINARIES.find((folder) => {
     try {
@@ -70,13 +70,13 @@ function rabbitmqVersion(): string {
   return "unknown";
 }
 
-/** What a server of the tests' own is started with. */
+/** The settings that a server of the tests' own is started with. */
 export interface RabbitmqOptions {
   readonly config?: string;
   readonly tlsPort?: number;
   /** The port of Erlang's port mapper, where several servers are to find each other. */
   readonly mapper?: number;
-  /** What servers that find each other know each other by. */
+  /** The Erlang cookie that the servers of one cluster share. */
   readonly cookie?: string;
 }
 

@@ -2,7 +2,7 @@
 
 import { run } from "./server.ts";
 
-/** Where a node is. */
+/** The names, ports and folders of a node. */
 export interface NodeSettings {
   /** Its name among Erlang's nodes. */
   readonly name: string;
@@ -45,7 +45,7 @@ export class RabbitmqNode {
     return run(`${binaries}/rabbitmqctl`, ["-n", name, ...args], this.env);
   }
 
-  /** What an expression of Erlang's comes to in the server, as text: in some milliseconds. */
+  /** Evaluates an expression of Erlang's in the server, and returns its value as text: in some milliseconds. */
   async ask(expression: string): Promise<string> {
     const text =
       `lists:flatten(io_lib:format("~0tp", [begin ${expression} end]))`;

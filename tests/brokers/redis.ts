@@ -48,20 +48,20 @@ function redisVersion(): string {
   return /v=(\S+)/.exec(new TextDecoder().decode(stdout))?.[1] ?? "unknown";
 }
 
-/** What a server has taken it has written. */
+/** A server that has confirmed a write has written it to the disk. */
 const DURABLE = ["--save", "", "--appendonly", "yes"]
   .concat("--appendfsync", "always");
 
-/** What a server of the tests' own is started with. */
+/** The settings that a server of the tests' own is started with. */
 export interface RedisOptions {
   readonly arguments?: readonly string[];
   readonly port?: number;
   readonly password?: string;
-  /** What stands in the place of a server's usual arguments: a sentinel's. */
+  /** The arguments in place of a server's usual ones: a sentinel's. */
   readonly program?: readonly string[];
 }
 
-/** Starts a server in a new folder. What it has taken it has written, for a restart. */
+/** Starts a server in a new folder. A write that it has confirmed is on the disk, for a restart. */
 export function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   return startServer(
     "redis",

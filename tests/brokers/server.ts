@@ -1,12 +1,12 @@
-/** What the brokers' starters share. */
+/** The parts that the brokers' starters share. */
 
 export { freePort } from "./ports.ts";
 
 /** A server that the tests started. */
 export interface Server {
-  /** Where it is. */
+  /** The URL of the server. */
   readonly url: string;
-  /** What else the tests are told of it, as `DASHI_TEST_<NAME>_<KEY>`. */
+  /** Other environment variables for the tests, as `DASHI_TEST_<NAME>_<KEY>`. */
   readonly told?: Readonly<Record<string, string>> | undefined;
   /** Ends it at once, as a crash would. */
   kill(): Promise<void>;
@@ -26,7 +26,7 @@ export interface LastingServer extends Server {
 export interface BrokerRow {
   /** As in `DASHI_TEST_<NAME>_URL`. */
   readonly name: string;
-  /** What it is, for people. */
+  /** The name of the broker, for people. */
   readonly title: string;
   /** Its service in compose.yaml, and the URL of that. */
   readonly service: string;

@@ -86,6 +86,7 @@ onEach(
   },
   undefined,
   undefined,
-  // What they held comes after half a minute; tests/transports/redis/kills_test.ts kills more of them.
+  // Messages that killed processes held come after half a minute;
+  // tests/transports/redis/kills_test.ts kills more of them.
   ({ broker }) => !ALL && broker === "REDIS" ? LATER : undefined,
 );

@@ -1,4 +1,4 @@
-/** What goes wrong, and how often: decided by a seed. */
+/** Faults, and how often they happen: decided by a seed. */
 
 import type { LastingServer } from "../brokers/server.ts";
 import type { Proxy } from "../support/proxy.ts";

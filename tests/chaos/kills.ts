@@ -12,7 +12,7 @@ interface Process {
   kill(): void;
 }
 
-/** Who is killed. */
+/** The process that is killed. */
 export type Victim = "produce" | "consume";
 
 /** Kills one while others go on. */

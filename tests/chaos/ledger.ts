@@ -3,7 +3,7 @@
 import { pause } from "./faults.ts";
 
 /**
- * What became of the messages, by the words of Jepsen's checker of queues. None but
+ * The outcomes of the messages, in the words of Jepsen's checker of queues. None but
  * `duplicated` and `recovered` may be found in a run that keeps what is promised.
  */
 export interface Tally {
@@ -26,7 +26,7 @@ export interface Tally {
   readonly seconds: number;
 }
 
-/** What is counted and summed up. */
+/** The counts that are summed up. */
 export const COUNTS: readonly Exclude<keyof Tally, "gap" | "seconds">[] = [
   "published",
   "confirmed",
@@ -46,7 +46,7 @@ export class Ledger {
   readonly #sent = new Set<number>();
   readonly #confirmed = new Set<number>();
   readonly #delivered = new Set<number>();
-  /** Those that nobody has sent, whatever they are. */
+  /** Messages that nobody has sent, whatever they are. */
   readonly #strangers = new Set<unknown>();
   faults = 0;
   #again = 0;

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { COUNTS, Ledger, noted, type Tally } from "./ledger.ts";
 import { messageTable, readTallies } from "./tallies.ts";
 
-/** What is counted of a run: who was sent, confirmed, delivered. */
+/** Counts the messages of a run: those sent, confirmed and delivered. */
 function tallyOf(
   sent: readonly number[],
   confirmed: readonly number[],

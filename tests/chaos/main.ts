@@ -25,12 +25,12 @@ type Run = readonly [
   run: (options: RunOptions) => Promise<Tally>,
 ];
 
-/** What came of all runs, or of one transport's. */
+/** The total of all runs, or of one transport's. */
 class Total {
   readonly #counts = new Map<string, number>();
   gap = 0;
   seconds = 0;
-  /** What did not come to its end, or was not tried. */
+  /** The number of runs that did not end, or were not tried. */
   broken = 0;
 
   add(tally: Tally): void {
@@ -125,7 +125,7 @@ async function main(): Promise<number> {
     : 0;
 }
 
-/** What can go wrong between a broker and those who use it, and with them. */
+/** The faults between a broker and its clients, and in the clients. */
 function networkRuns(url: string): Run[] {
   const victims: readonly Victim[] = ["produce", "consume"];
   return [
@@ -139,7 +139,7 @@ function networkRuns(url: string): Run[] {
   ];
 }
 
-/** What can go wrong with a broker itself: one that is started for that alone. */
+/** The faults of a broker itself: one that is started for that alone. */
 async function withServer(
   target: Target,
   use: (runs: readonly Run[]) => Promise<void>,

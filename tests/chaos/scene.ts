@@ -4,10 +4,10 @@ import type { LastingServer } from "../brokers/server.ts";
 import { Proxy } from "../support/proxy.ts";
 import type { Fault, Random, ServerFault } from "./faults.ts";
 
-/** Who is behind what goes wrong on the way. */
+/** The side of the network that a fault hits. */
 export type Side = "sending" | "taking";
 
-/** Where a run takes place. */
+/** The place of a run: its broker, and the network. */
 export interface Scene extends AsyncDisposable {
   /** The way on which nothing goes wrong. */
   readonly url: string;

@@ -8,7 +8,7 @@ export function readTallies(text: string): Tally[] {
     .map((line) => JSON.parse(line));
 }
 
-/** What became of all messages that were counted: the names, and the sums below. */
+/** Writes a table of the outcomes of all messages that were counted: the names, and the sums below. */
 export function messageTable(tallies: readonly Tally[]): string {
   const sums = COUNTS.map((name) =>
     String(tallies.reduce((sum, tally) => sum + tally[name], 0))

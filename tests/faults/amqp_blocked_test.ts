@@ -228,7 +228,7 @@ Deno.test({
               await arrives(closing, "the end");
               await arrives(running, "the end of run()");
             });
-            // What failed is there still.
+            // Messages whose settlement failed are there still.
             await using later = createConnection(url);
             const left = new Set<unknown>();
             for await (const message of later.consumer(queue)) {

@@ -33,7 +33,7 @@ class Scene {
   readonly proxy: Proxy;
   readonly connection: Connection;
   readonly events: ConnectionEvent[] = [];
-  /** What has come by `run`, and by a loop. */
+  /** The messages that have come by `run`, and by a loop. */
   readonly ran: Set<number> = new Set();
   readonly looped: Set<number> = new Set();
   /** Why one of the consumers has ended. */
@@ -85,7 +85,7 @@ class Scene {
     await this.works();
   }
 
-  /** What is published arrives, at both consumers. */
+  /** Checks that published messages arrive, at both consumers. */
   async works(): Promise<void> {
     const number = ++this.#sent;
     const declare = [this.#work, this.#noted];

@@ -37,7 +37,7 @@ onEach(
       handled.add(payload);
     }, { concurrency: 4, retry: { attempts: 2, backoff: 0 } });
     await until(() => handled.size === COUNT, "all messages");
-    // What was delivered again is handled again.
+    // A redelivered message is handled again.
     await until(
       async () => (await connection.declare(queue)).messageCount === 0,
       "an empty queue",

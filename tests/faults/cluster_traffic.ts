@@ -1,4 +1,4 @@
-/** What flows through a cluster while its nodes are restarted one by one, and what became of it. */
+/** The traffic of a cluster while its nodes are restarted one by one, and the outcomes of its messages. */
 
 import { assert } from "@std/assert";
 import {
@@ -132,7 +132,7 @@ export class ClusterTraffic {
     await Promise.all(kept.map(({ ledger }) => ledger.settle()));
   }
 
-  /** What was confirmed and never came, by kind; and what came that nobody has sent. */
+  /** The messages that were confirmed and never came, by kind; and those that came and nobody has sent. */
   get faults(): readonly string[] {
     return this.#streams.flatMap(({ name, ledger, isKept }) => {
       const { lost, unexpected } = ledger.tally();
@@ -143,7 +143,7 @@ export class ClusterTraffic {
     });
   }
 
-  /** Those of the streams that are kept. */
+  /** The ledgers of the streams that are kept. */
   get ledgers(): readonly Ledger[] {
     return this.#streams.filter(({ isKept }) => isKept).map(({ ledger }) =>
       ledger

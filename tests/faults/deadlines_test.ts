@@ -11,7 +11,7 @@ import { Proxy } from "../support/proxy.ts";
 import { SLACK } from "../support/slack.ts";
 import { onEach } from "../support/targets.ts";
 
-/** What each call has, ms. */
+/** The timeout of each call, ms. */
 const TIMEOUT = 1000;
 /** A tenth of that, and more where the machine is busy, ms. */
 const GRACE = 100 + SLACK;
@@ -45,7 +45,7 @@ const CALLS: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
 /** These make sense only where something went well before. */
 const LATER: ReadonlySet<string> = new Set(["ack", "cancel"]);
 
-/** What happens to the network: before the call, or while it waits. */
+/** The faults of the network: before the call, or while it waits. */
 const FAULTS: Readonly<
   Record<
     string,
@@ -134,7 +134,7 @@ async function open(url: string, started: boolean): Promise<Scene> {
   return scene;
 }
 
-/** What is wrong with how a call settles. */
+/** Describes the way in which a call settled wrongly. */
 async function judge(
   what: string,
   settling: Promise<unknown>,

@@ -10,7 +10,7 @@ import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
 
 const CONNECT_TIMEOUT = 8000;
-/** What a busy machine takes, ms. */
+/** The time that a busy machine takes, ms. */
 const NOISE = 4000;
 
 /** Two ways to one broker. */
@@ -64,7 +64,7 @@ async function inTime(call: Promise<unknown>): Promise<void> {
   assert(took < CONNECT_TIMEOUT + NOISE, `it took ${took} ms`);
 }
 
-/** What is awaited later: if the test fails before, it fails with that alone. */
+/** Marks a promise that is awaited later as handled: if the test fails before, it fails with that alone. */
 function later<T>(call: Promise<T>): Promise<T> {
   call.catch(() => {});
   return call;

@@ -30,7 +30,7 @@ export const NOISE: number = (ALL ? 0.5 : 1) * 1024 * 1024;
 /** How many halves there may be more. */
 const MORE = 2;
 
-/** What there is at one moment. */
+/** The counts at one moment. */
 export interface Mark {
   /** Bytes on the heap and outside of it, when the garbage is gone, but for compiled code: that comes as long as functions get hot. */
   readonly bytes: number;
@@ -38,11 +38,11 @@ export interface Mark {
   readonly resources: number;
   /** Files and sockets that the process has open, by the system's count; 0 where it does not tell. */
   readonly handles: number;
-  /** Who listens to a signal that all calls were given, and to the process. */
+  /** The number of listeners to a signal that all calls were given, and to the process. */
   readonly listeners: number;
 }
 
-/** What a mode has grown by. */
+/** The growth of a mode. */
 export interface Growth {
   /** How many cycles there were between the first and the last mark. */
   readonly count: number;
@@ -55,7 +55,7 @@ export interface Growth {
   readonly end: Mark;
 }
 
-/** What is done over and over. */
+/** The calls that are repeated. */
 interface Cycle {
   run(): Promise<void>;
   /** Comes to rest: afterwards nothing is under way. */
@@ -85,7 +85,7 @@ function connecting(url: string): Cycle {
       await connection.close();
     },
     async rest() {
-      // What lies in a queue in memory is on this heap.
+      // Messages of a queue in memory are on this heap.
       const connection = createConnection(url);
       const channel = await connection.channel();
       await channel.purgeQueue(queue.name);

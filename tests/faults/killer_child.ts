@@ -4,7 +4,7 @@
 import { createConnection } from "@dashi/mq";
 import { graveOf } from "./killer_queues.ts";
 
-/** What it is to do, as JSON. */
+/** The work of the process, as JSON. */
 export interface KillerWork {
   readonly url: string;
   readonly queue: string;

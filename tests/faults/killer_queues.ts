@@ -1,6 +1,6 @@
 import { Exchange, Queue } from "@dashi/mq";
 
-/** Where the killer is buried, and the queue that it comes from. */
+/** The queue of the killer's dead letters, and the queue that it comes from. */
 export function graveOf(name: string): readonly [dead: Queue, from: Queue] {
   const exchange = new Exchange(name, { type: "direct" });
   return [

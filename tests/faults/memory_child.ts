@@ -4,7 +4,7 @@
 import { createConnection, MessagingError, Queue } from "@dashi/mq";
 import { Proxy } from "../support/proxy.ts";
 
-/** What waits in vain. */
+/** The calls that wait in vain. */
 export interface Load {
   /** Bytes on the heap and outside of it. */
   readonly bytes: number;

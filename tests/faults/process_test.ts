@@ -5,7 +5,7 @@ import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
 import { deadLettering, type Word, Worker } from "../support/worker.ts";
 
-/** What a machine that is busy may take beyond what is promised, ms. */
+/** The time that a busy machine may take beyond what is promised, ms. */
 const NOISE = 4000;
 
 onEach(

@@ -60,7 +60,7 @@ async function onStage(
   }
 }
 
-/** What happens to a consumer that idles; each leaves the broker within reach. */
+/** The outages that an idle consumer meets; each leaves the broker within reach. */
 const OUTAGES: Readonly<
   Record<string, (scene: Scene) => void | Promise<void>>
 > = {
@@ -227,7 +227,7 @@ onProxy(
     for (let i = 0; i < 60 && !stale.signal.aborted; i++) await pause(50);
     if (stale.signal.aborted) await lost;
     if (!stale.signal.aborted) {
-      // Where it is leased to us and not to a connection it is still ours.
+      // A message that is leased to the process, and not to a connection, is still ours.
       await stale.ack();
       await assertRejects(() => stale.ack(), SettlementError);
       await iterator.return?.();
@@ -354,7 +354,7 @@ async function inTime<T>(promise: Promise<T>, why: () => string): Promise<T> {
   }
 }
 
-/** What is awaited later: if the test fails before, it fails with that alone. */
+/** Marks a promise that is awaited later as handled: if the test fails before, it fails with that alone. */
 function later<T>(call: Promise<T>): Promise<T> {
   call.catch(() => {});
   return call;

@@ -1,7 +1,7 @@
 /**
- * Whatever a broker says, the process lives, calls end in time with errors that have a
- * type, and the connection works again once the broker is honest. `deno task fuzz` runs
- * many sessions with other seeds.
+ * The process lives with every garbled answer of a broker, calls end in time with errors
+ * that have a type, and the connection works again once the broker is honest.
+ * `deno task fuzz` runs many sessions with other seeds.
  */
 
 import { assert } from "@std/assert";

@@ -39,7 +39,7 @@ const GARBAGE: readonly string[] = [
   "\x08\0\0\0\0\0\0\xce",
 ];
 
-/** What may be done to a piece of what the broker says; `undefined` cuts the connection behind it. */
+/** The ways to garble a piece of a broker's answer; `undefined` cuts the connection behind it. */
 const MISDEEDS: Readonly<
   Record<string, (piece: Uint8Array, chance: Chance) => Uint8Array>
 > = {
@@ -98,7 +98,7 @@ export class Garbler implements AsyncDisposable {
   readonly #serving: Promise<void>;
   #isHonest = false;
   #accepted = 0;
-  /** What it did, for the report of a failure. */
+  /** The changes that it made, for the report of a failure. */
   readonly deeds: string[] = [];
 
   /** Listens on a free port, and passes all on to where a URL leads. */

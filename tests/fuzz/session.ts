@@ -1,4 +1,4 @@
-/** What a program does with a broker whose words are garbled, and then no more. */
+/** A program that uses a broker whose answers are garbled, and then no more. */
 
 import { createConnection, MessagingError, Queue } from "@dashi/mq";
 import { arrives, unique } from "../conformance/support.ts";
@@ -48,7 +48,7 @@ export async function fuzz(
     const end = Promise.withResolvers<void>();
     const timer = setTimeout(end.resolve, LIMIT);
     const running = consumer.run((message) => {
-      // What was garbled need not be readable.
+      // A garbled message need not be readable.
       try {
         if (message.payload === 3) end.resolve();
       } catch (error) {

@@ -21,7 +21,7 @@ const TREE = {
   data: Uint8Array.of(0, 255),
 };
 
-/** What one side must quote, or the other takes it for something else. */
+/** Texts that one side must quote, or the other takes them for something else. */
 const TEXTS = [
   ..."yes no on off y n ~ null NaN .nan .inf 012 0o7 0x1f 1_000 1:20".split(
     " ",

@@ -98,7 +98,7 @@ export const SQS: Meeting = {
   },
 };
 
-/** What Kombu has not on MongoDB. */
+/** The features that Kombu lacks on MongoDB. */
 const NOT_ON_MONGODB = {
   batch: "Kombu has no batches on MongoDB",
   headers: "Kombu has no headers exchanges on MongoDB",

@@ -4,7 +4,7 @@ import { type FieldValue, TypedValue } from "@dashi/mq";
 
 const PROGRAM = new URL("peer.py", import.meta.url).pathname;
 
-/** What Kombu saw of a message. */
+/** A message as Kombu saw it. */
 export interface Seen {
   /** Its payload, as {@linkcode shown} shows it. */
   readonly payload?: unknown;
@@ -39,7 +39,7 @@ export interface QueueSpec {
   readonly options?: Readonly<Record<string, unknown>>;
 }
 
-/** What the peer does with what it takes. */
+/** The settlement of the messages that the peer takes. */
 export type Then = "ack" | "requeue" | "reject" | "hold";
 
 /** The peer. Disposing of it ends it in order: it gives back what it holds. */

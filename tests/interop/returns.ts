@@ -1,4 +1,4 @@
-/** What goes back: given back, and held by a process that died. */
+/** Messages that go back: those that are requeued, and those of a process that died. */
 
 import { assert, assertEquals } from "@std/assert";
 import { Holder } from "./holder.ts";

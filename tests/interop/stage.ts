@@ -1,4 +1,4 @@
-/** What a case of the interop table has: both sides on one broker. */
+/** The stage of a case of the interop table: both sides on one broker. */
 
 import {
   type Connection,
@@ -14,7 +14,7 @@ import type { Python } from "./python.ts";
 export interface Meeting {
   /** As in `DASHI_TEST_<NAME>_URL`. */
   readonly name: string;
-  /** Where it is, or why there is none. */
+  /** The URL of the broker, or the reason why there is none. */
   readonly broker: { readonly url: string } | { readonly reason: string };
   /** Our side's transport, where the URL's scheme says another. */
   readonly transport?: string;
@@ -22,7 +22,7 @@ export interface Meeting {
   readonly theirs?: Readonly<Record<string, unknown>>;
   /** Options of our side, beyond what works by default. */
   readonly ours?: Readonly<Record<string, unknown>>;
-  /** What it cannot do, by the case's `needs`, and why. */
+  /** The features that it lacks, by the case's `needs`, and why. */
   readonly lacks?: Readonly<Record<string, string>>;
   /** Whether Kombu serves the highest priority first there. */
   readonly highestFirst: boolean;
@@ -35,7 +35,7 @@ export interface Meeting {
 /** One line of the table. */
 export interface InteropCase {
   readonly name: string;
-  /** What not every broker has. */
+  /** A feature that not every broker has. */
   readonly needs?: string;
   run(stage: Stage): Promise<void>;
 }
@@ -60,7 +60,7 @@ export class Stage {
     this.connection = this.connect();
   }
 
-  /** What was seen, where order counts: elsewhere it is sorted. */
+  /** Returns the values as they came, if order counts: elsewhere they are sorted. */
   inOrder<T>(values: readonly T[]): readonly T[] {
     if (this.meeting.ordered ?? true) return values;
     const key = (value: T) => JSON.stringify(value) ?? "";

@@ -24,7 +24,7 @@ const AT_ONCE = 10;
 /** After the last case, milliseconds in which all must have ended. */
 const LAST = 3000;
 
-/** What is reached outside of all cases, or nobody knows in which. */
+/** The name for code that is reached outside of all cases, or in an unknown one. */
 const NOBODYS = "";
 
 /** A broker for each case: on a shared one whatever wakes others would wake those of a mistake, too. */
@@ -65,7 +65,7 @@ async function main(): Promise<void> {
       try {
         await cases.run(name, run);
       } catch (error) {
-        // What a busy machine lets fail has reached what it reaches.
+        // A case that fails on a busy machine has still reached the code that it reaches.
         if (reachFile === undefined) fail(name, error);
         await cases.run(name, run).catch(() => {});
       }
@@ -95,7 +95,7 @@ async function main(): Promise<void> {
   Deno.unrefTimer(timer);
 }
 
-/** Those that a file names, in its order; all where there is none. */
+/** Returns the runs that a file names, in its order; all without a file. */
 async function chosen(runs: readonly Run[]): Promise<readonly Run[]> {
   const list = argumentOf("list");
   if (list === undefined) return runs;

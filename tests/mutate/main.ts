@@ -5,10 +5,10 @@
  *
  * The mistakes are those of `operators.ts`, in every function of `transports/store/`,
  * `transports/memory/`, `virtual/` and `messaging/`; a sample of them is tried, each in a
- * copy of the project. Those that the compiler refuses are none. The suites are what an
- * author of a transport runs: the conformance suite on the memory transport and on a narrow
- * store, and unit tests that need no broker; of them those that come through the block that
- * is changed, which one run of all, in advance, has told.
+ * copy of the project. Mutants that the compiler refuses do not count. The suites are what
+ * an author of a transport runs: the conformance suite on the memory transport and on a
+ * narrow store, and unit tests that need no broker; of them those that come through the
+ * block that is changed, which one run of all, in advance, has told.
  *
  * A run that was ended goes on where it was: what was noticed, or has a reason, stays so
  * while its function is as it was, what survived is tried again when anything has changed.
@@ -240,7 +240,7 @@ interface AllReaches {
   readonly units: Reaches;
 }
 
-/** What the tests reach: learnt anew where anything has changed. */
+/** Reads the code that the tests reach: measured anew if anything has changed. */
 async function readReaches(
   files: readonly string[],
   ofAll: string,
@@ -269,7 +269,8 @@ function testsFor(
     ? undefined
     : blockAt(file, blocksOf(texts.get(file) ?? ""), mutant.start);
   const all = testsOf(cases, block, noticed);
-  // What users hold is the same above any store, as far as several come to it.
+  // The objects that users hold are the same above any store, so some of the tests are
+  // enough.
   const some = file.startsWith("messaging/")
     ? all.filter((name) => !name.startsWith("narrow: "))
     : all;

@@ -1,4 +1,4 @@
-/** What is changed in a source, one place at a time, as a mistake would: by the tree that TypeScript parses. */
+/** The mutations of a source, one place at a time, as a mistake would change it: by the tree that TypeScript parses. */
 
 import ts from "typescript";
 
@@ -9,11 +9,11 @@ export interface Mutant {
   /** The function that it is in, such as `Router.route`; `""` outside of all. */
   readonly function: string;
   readonly line: number;
-  /** What is done. */
+  /** The name of the operator. */
   readonly operator: string;
-  /** What is there. */
+  /** The text before. */
   readonly original: string;
-  /** What is put in its place. */
+  /** The text in its place. */
   readonly replacement: string;
   /** The place in the source. */
   readonly start: number;
@@ -183,7 +183,7 @@ function changeStatement(node: ts.ExpressionStatement, add: Add): void {
   ) add(node, "assignment left out", ";");
 }
 
-/** Whoever awaits what a function returns waits for it all the same, outside of `try`. */
+/** A caller that awaits the function's result waits for it all the same, outside of `try`. */
 function isReturned(node: ts.AwaitExpression): boolean {
   const { parent } = node;
   if (ts.isArrowFunction(parent)) return true;
@@ -220,7 +220,7 @@ function nameOf(node: ts.Node): string {
         ts.isPropertyDeclaration(at) || ts.isVariableDeclaration(at)) &&
       at.name !== undefined
     ) {
-      // What is inside of a function is its own matter.
+      // Declarations inside of a function are its own.
       if (ts.isVariableDeclaration(at) && isInside(at)) continue;
       names.unshift(at.name.getText());
     } else if (ts.isConstructorDeclaration(at)) names.unshift("constructor");

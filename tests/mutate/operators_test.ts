@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { applied, type Mutant, mutantsOf } from "./operators.ts";
 import { sampleOf } from "./sample.ts";
 
-/** What becomes of a source, by what is done. */
+/** Lists the changes of a source, by the operator. */
 function changesOf(text: string): [operator: string, text: string][] {
   return mutantsOf("x.ts", text).map((mutant) => [
     mutant.operator.split(" in ")[0] ?? "",
@@ -104,7 +104,7 @@ Deno.test("a sample has one of every function before a second of any, and is its
   assertEquals(keysOf(9, 2), keysOf(9, 2));
   assert(keysOf(9, 2).join() !== keysOf(9, 3).join());
   assertEquals(new Set(keysOf(100, 1)).size, 60);
-  // What is added elsewhere leaves the order of the others as it was.
+  // A mutant that is added elsewhere leaves the order of the others as it was.
   const [first, ...others] = sampleOf(mutants, 60, 1);
   assertEquals(
     sampleOf(mutants.filter((each) => each !== first), 60, 1).map(({ key }) =>

@@ -11,7 +11,7 @@ interface Block {
   readonly end: number;
 }
 
-/** What is called at the start of every block, where anybody wants to know. */
+/** The hook that is called at the start of every block, if it is set. */
 declare global {
   var reached: ((block: string) => void) | undefined;
 }
@@ -79,13 +79,13 @@ export function blockAt(
   return index < 0 ? undefined : `${file} ${index}`;
 }
 
-/** What one test reached, and how long it took. */
+/** The code that one test reached, and its duration. */
 export interface Reach {
   readonly blocks: readonly string[];
   readonly milliseconds: number;
 }
 
-/** What each test reached, by its name; of `""` nobody knows whose it was. */
+/** The code that each test reached, by its name; the test of `""` is unknown. */
 export type Reaches = Readonly<Record<string, Reach>>;
 
 /**

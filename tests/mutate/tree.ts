@@ -9,7 +9,7 @@ const SILENCE = 120_000;
 /** How many files of unit tests are asked at once what they reach: most of their time they wait. */
 const AT_ONCE = 4;
 
-/** What the copy needs of the project. */
+/** The parts of the project that the copy needs. */
 const PARTS = ["async", "codec", "messaging", "model", "transports", "url"]
   .concat("virtual", "tests", "examples", "mod.ts", "deno.json", "deno.lock");
 
@@ -22,7 +22,7 @@ export interface Tests {
 /** Folders of unit tests that need no broker. */
 const UNITS = ["virtual", "messaging", "transports/store", "transports/memory"];
 
-/** What came of one mutant. */
+/** The result of one mutant. */
 export interface Outcome {
   readonly noticed: boolean;
   /** The first test that failed, or that it hung. */
@@ -32,11 +32,11 @@ export interface Outcome {
   readonly seconds: number;
 }
 
-/** What is told of a suite that comes to no end. */
+/** The report of a suite that does not end. */
 const HANGS = `no test ended for ${SILENCE / 1000} s`;
 
 interface Failed {
-  /** What failed. */
+  /** The name of the failed test. */
   readonly name: string;
   readonly why: string;
   /** The case, or the file of unit tests; `undefined` where it was none of them. */
@@ -59,7 +59,7 @@ export class Tree implements AsyncDisposable {
     for (const part of PARTS) {
       await copy(`${root}/${part}`, `${path}/${part}`);
     }
-    // What hangs is noticed sooner.
+    // A case that hangs is noticed sooner.
     await edit(`${path}/tests/conformance/support.ts`, [
       ["CASE_PATIENCE = 90_000", "CASE_PATIENCE = 60_000"],
     ]);
@@ -231,7 +231,7 @@ export class Tree implements AsyncDisposable {
     readonly hangs: boolean;
     readonly success: boolean;
     readonly lines: readonly string[];
-    /** What it said of an error that is no test's. */
+    /** The output about an error that is no test's. */
     readonly told: string;
   }> {
     const child = new Deno.Command("nice", {

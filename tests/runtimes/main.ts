@@ -16,7 +16,7 @@ const ROOT = new URL("../..", import.meta.url).pathname;
 interface Runtime {
   readonly name: "deno" | "node" | "bun";
   readonly version: string;
-  /** What it says if it is too old. */
+  /** The text with which it refuses a runtime that is too old. */
   readonly refusal?: RegExp;
 }
 

@@ -3,13 +3,13 @@
 import { startRabbitmq } from "../brokers/rabbitmq.ts";
 import { nodeOfRunner, type RabbitmqNode } from "../brokers/rabbitmq_node.ts";
 
-/** Where a test is alone, on the runner's server or on one of its own. */
+/** A virtual host that a test has to itself, on the runner's server or on one of its own. */
 export interface AmqpPlace extends AsyncDisposable {
   /** The URL, with the virtual host. */
   readonly url: string;
   /** The virtual host's name. */
   readonly vhost: string;
-  /** What an expression of Erlang's comes to in the server, as text. */
+  /** Evaluates an expression of Erlang's in the server, and returns its value as text. */
   ask(expression: string): Promise<string>;
 }
 

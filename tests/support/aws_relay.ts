@@ -8,13 +8,13 @@ const MAX_WAIT = 60_000;
 /** How long answers that are held up have when all is over, ms. */
 const LAST_WAIT = 5000;
 
-/** What was asked. */
+/** A request to AWS. */
 export interface AwsRequest {
   /** `SendMessageBatch`, `Subscribe`. */
   readonly action: string;
   /** SQS's parameters; of SNS, those of the form. */
   readonly body: Readonly<Record<string, unknown>>;
-  /** Whose key it is signed with. */
+  /** The id of the key that signs it. */
   readonly key: string;
   /** For which region. */
   readonly region: string;
@@ -70,7 +70,7 @@ export class AwsRelay implements AsyncDisposable {
     return [...new Set(this.requests.map(({ action }) => action))].sort();
   }
 
-  /** What was asked by one name. */
+  /** Returns the requests of one action. */
   of(action: string): readonly AwsRequest[] {
     return this.requests.filter((each) => each.action === action);
   }
@@ -141,7 +141,7 @@ export class AwsRelay implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    // Whoever holds an answer up holds this up for no longer than a moment.
+    // A held-up answer delays this for no longer than a moment.
     await arrives(this.#server.shutdown(), "its end", LAST_WAIT)
       .catch(() => this.#end.abort());
   }

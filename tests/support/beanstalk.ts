@@ -93,7 +93,7 @@ export function queueOf(name: string): QueueDeclaration {
   };
 }
 
-/** What the server answered: its line, and the body behind it. */
+/** A reply of the server: its line, and the body behind it. */
 export interface RawReply {
   readonly line: string;
   readonly body: Uint8Array;

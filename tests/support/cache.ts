@@ -1,4 +1,4 @@
-/** Where the tests keep what takes long to make: in the user's cache folder, outside the checkout. */
+/** The folder for files that take the tests long to make: in the user's cache folder, outside the checkout. */
 
 /** The path of the folder for one thing, whether it is there or not. */
 export function cachePath(name: string): string {

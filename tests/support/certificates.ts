@@ -12,7 +12,7 @@ export async function hasOpenssl(): Promise<boolean> {
   }
 }
 
-/** Those of RSA take a hundred times as long to find. */
+/** RSA keys take a hundred times as long to find. */
 const NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
 
 /** Makes an authority (`ca`), another that is not to be trusted (`other`), and what the first signed: `server` for "localhost", `client` for "guest". */

@@ -8,7 +8,7 @@ const MAX_WAIT = 60_000;
 /** How long answers that are held up have when all is over, ms. */
 const LAST_WAIT = 5000;
 
-/** What was asked, and answered. */
+/** A request, and its answer. */
 export interface Exchanged {
   readonly method: string;
   /** With its query. */
@@ -56,7 +56,7 @@ export class HttpRelay implements AsyncDisposable {
     );
   }
 
-  /** What was asked for by paths that begin so, after the database. */
+  /** Returns the requests whose paths begin so, after the database. */
   of(path: string): readonly Exchanged[] {
     return this.requests.filter((each) =>
       each.path.replace(/^\/[^/?]*/, "").startsWith(path)
@@ -121,7 +121,7 @@ export class HttpRelay implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    // Whoever holds an answer up holds this up for no longer than a moment.
+    // A held-up answer delays this for no longer than a moment.
     await arrives(this.#server.shutdown(), "its end", LAST_WAIT)
       .catch(() => this.#end.abort());
   }

@@ -7,7 +7,7 @@ import { findTransport } from "../../transports/load.ts";
 const PROGRAM = new URL(import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 
-/** What it is to do, and where. */
+/** The work of the process, and its broker. */
 export interface KilledWork {
   readonly transport: string;
   readonly url: string | undefined;

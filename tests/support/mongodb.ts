@@ -15,7 +15,7 @@ import type {
 import { createStoreTransport } from "../../transports/store/mod.ts";
 import { parseUrl } from "../../url/mod.ts";
 
-/** Where the server is, or why there is none. */
+/** The URL of the server, or the reason why there is none. */
 export const MONGODB_URL: string | undefined = Deno.env.get(
   "DASHI_TEST_MONGODB_URL",
 );
@@ -53,7 +53,7 @@ export interface OpenOptions {
   readonly onCommand?: (name: string, command: Fields) => void;
 }
 
-/** What a store is used by. */
+/** The arguments and the parts that a test opens a store with. */
 export interface Opened {
   readonly store: MongodbStore;
   readonly connection: TransportConnection;
@@ -115,7 +115,7 @@ export class Database implements AsyncDisposable {
           onLost: () => {},
           onCommand: options.onCommand,
         });
-        // Where a test says what time it is, the server says the same.
+        // If a test sets the time, the server has the same time.
         if (clock !== SYSTEM_CLOCK) {
           client.readTime = () => Promise.resolve(clock.wall());
         }

@@ -10,7 +10,7 @@ const USER = "dashi";
 
 const ROUNDS = 4096;
 
-/** What MongoDB answers before anybody has logged in; `""` is a question of the time before OP_MSG. */
+/** The commands that MongoDB answers before anybody has logged in; `""` is a query from before OP_MSG. */
 const OPEN_TO_ALL: ReadonlySet<string> = new Set([
   "",
   "hello",

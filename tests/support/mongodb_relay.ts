@@ -2,10 +2,10 @@
 
 import { BSON } from "mongodb";
 
-/** What a server answers, or is asked: a document. */
+/** A document of a server's answer, or of a command. */
 export type Answer = Readonly<Record<string, unknown>>;
 
-/** What a server says that is no primary any more. */
+/** The error of a server that is no longer primary. */
 export interface StepDown {
   readonly code: number;
   readonly codeName: string;

@@ -2,7 +2,7 @@
 
 import { type RedisServer, startRedis } from "../brokers/redis.ts";
 
-/** What stands between a process and the calendar: it adds the seconds that a file says. */
+/** A library between a process and the calendar: it adds the seconds that a file names. */
 const MOVED = String.raw`
 #define _GNU_SOURCE
 #include <dlfcn.h>

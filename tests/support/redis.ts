@@ -83,7 +83,7 @@ async function inTime(
   }
 }
 
-/** Who looks at a server behind the library's back. */
+/** A client that looks at a server behind the library's back. */
 export class Raw implements AsyncDisposable {
   readonly #redis: Redis;
 

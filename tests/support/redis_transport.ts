@@ -92,5 +92,5 @@ export function messageTo(
   };
 }
 
-/** What a consumer is asked to be. */
+/** The options of a consumer. */
 export const CONSUME: ConsumeOptions = { prefetch: 10 };

@@ -20,7 +20,7 @@ export const LOADS: RegExp =
 /** Cases of a restart that ask more of the broker than of its transport. */
 const RESTARTS: RegExp = /restart, (with all|and comes)|outlive a restart/;
 
-/** What a broker answers slowly that stands in for another: `deno task faults` has it. */
+/** Brokers that answer slowly and stand in for another: `deno task faults` has them. */
 export const SLOW: RegExp = anyOf(
   LOADS,
   RESTARTS,

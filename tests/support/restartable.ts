@@ -18,7 +18,7 @@ export interface Restartable {
   restart(): Promise<void>;
 }
 
-/** What it can do: all that a broker can which keeps its messages. */
+/** The capabilities of a broker that keeps its messages: all of them. */
 export const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   ...new MemoryStore(new MemoryBroker(SYSTEM_CLOCK), { clock: SYSTEM_CLOCK })
     .capabilities,

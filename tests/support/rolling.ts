@@ -15,7 +15,7 @@ const PROGRAM = new URL(import.meta.url).pathname;
 /** Which version of the library a process has. */
 export type Version = "0.1.0" | "this one";
 
-/** What a process is to do. */
+/** The work of a process. */
 export interface Duty {
   readonly url: string;
   readonly queue: string;

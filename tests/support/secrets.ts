@@ -17,7 +17,7 @@ function line(said: string): string {
   return said.replace(/[\r\n]+/g, " ");
 }
 
-/** What of it holds a secret. */
+/** Returns the parts of a text that hold a secret. */
 export function leaks(
   seen: readonly unknown[],
   secrets: readonly string[],

@@ -18,7 +18,7 @@ export const QUICK = "?wait_time_seconds=1&get_wait_time_seconds=0";
 /** The stand-in's URL. */
 export const url: string = `${given ?? "sqs://key:secret@127.0.0.1"}/${QUICK}`;
 
-/** What a test has. */
+/** The stage of a test on SQS. */
 export interface SqsStage {
   readonly relay: AwsRelay;
   /** Opens a connection through the relay; it is closed at the end. */

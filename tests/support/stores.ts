@@ -23,7 +23,7 @@ import type { QueueDeclaration } from "../../model/queue.ts";
 import { parseUrl } from "../../url/mod.ts";
 import { TestClock } from "./clock.ts";
 
-/** What a store over the memory store does otherwise. */
+/** The changes of a store over the memory store. */
 export interface Changes {
   readonly limits?: StoreLimits;
   readonly messages?: Partial<MessageStore>;
@@ -82,7 +82,7 @@ export function narrowTransport(): Transport {
   });
 }
 
-/** What a test has of one. */
+/** A connection over a store, and the parts that a test uses of it. */
 export interface Opened {
   readonly clock: TestClock;
   readonly connection: TransportConnection;

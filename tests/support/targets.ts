@@ -13,7 +13,7 @@ export interface Target {
   at(url: string): string;
   /** Why there is none. */
   readonly reason: string;
-  /** What its client holds: a connection, which can be lost; a pool that dials by itself; or nothing, but a request at a time. */
+  /** The kind of connection that its client holds: a connection, which can be lost; a pool that dials by itself; or nothing, but a request at a time. */
   readonly holds: Holding;
 }
 
@@ -30,7 +30,7 @@ const ROWS: readonly (readonly [
   ["amqp-client", "AMQP", "connection"],
   ["redis", "REDIS", "connection"],
   ["mongodb", "MONGODB", "connection"],
-  // What a poll took that was cut off comes again when its lease is over.
+  // Messages of a poll that was cut off come again when their lease is over.
   ["sqs", "SQS", "nothing", "?visibility_timeout=2&wait_time_seconds=1"],
   ["beanstalk", "BEANSTALK", "connection"],
   ["couchdb", "COUCHDB", "nothing"],

@@ -13,7 +13,7 @@ import {
 const PROGRAM = new URL(import.meta.url).pathname;
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 
-/** What a worker is to do. */
+/** The work of a worker. */
 export interface Work {
   readonly url: string;
   readonly queue: string;
@@ -31,7 +31,7 @@ export interface Work {
   readonly prefetch?: number;
 }
 
-/** What a worker says. */
+/** A report of a worker. */
 export interface Word {
   readonly ready?: boolean;
   readonly got?: number;
