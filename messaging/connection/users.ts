@@ -7,7 +7,7 @@ import type { Producer } from "../publish/producer.ts";
 import type { Session } from "./session.ts";
 
 type UsingProducer = Pick<Producer, "close" | "inFlight">;
-/** What makes requests. */
+/** The part of a requester that its connection uses. */
 export interface UsingRequester {
   readonly waiting: number;
   close(call: { readonly deadline: number }): Promise<void>;
@@ -46,7 +46,7 @@ export class Users<R extends UsingRequester> {
     return consumer;
   }
 
-  /** What makes requests, made with the first of them. */
+  /** Returns the requester, made with the first request. */
   requester(make: () => R): R {
     return this.#requester ??= make();
   }
@@ -91,7 +91,7 @@ export class Users<R extends UsingRequester> {
       requester?.close(call),
       ...[...this.#producers].map((each) => each.close()),
     ]);
-    // Where the broker takes none, nothing says how long that may last.
+    // If the broker is blocked, nothing says how long that may last.
     const drained = isHasty ? Promise.race([ended, blocking.begun]) : ended;
     await limits.wait(drained, call, () => new Error("late")).catch(() => {});
   }
