@@ -22,7 +22,7 @@ export function isUntrusted(text: string): boolean {
 /**
  * Makes the error of a connection that could not be had.
  *
- * @param action What was tried, after `Cannot `.
+ * @param action The action that failed, after `Cannot `.
  * @param text Why, in the system's, the client's or the broker's words.
  * @param details The cause, and what else is known.
  * @returns The error; retryable unless the details say otherwise, or the certificate is the reason.
@@ -73,7 +73,7 @@ function advised(text: string): string {
 /**
  * Makes the error of a call that came after its connection was lost.
  *
- * @param action What was tried, after `Cannot `.
+ * @param action The action that failed, after `Cannot `.
  * @param details Why it was lost.
  * @returns The error; nothing was sent.
  */
@@ -91,8 +91,8 @@ export function lostBefore(
 /**
  * Makes the error of a call on a connection that was closed.
  *
- * @param action What was tried, after `Cannot `.
- * @param details What else is known.
+ * @param action The action that failed, after `Cannot `.
+ * @param details Further details.
  * @returns The error.
  */
 export function connectionClosed(
@@ -108,7 +108,7 @@ export function connectionClosed(
 /**
  * Makes the error of a call whose answer did not come by its deadline.
  *
- * @param action What was tried, after `Cannot `.
+ * @param action The action that failed, after `Cannot `.
  * @param outcome Whether it may have taken effect.
  * @param server The name of what has not answered.
  * @returns The error.
@@ -127,7 +127,7 @@ export function notAnswered(
 /**
  * Makes the error of a process that meets what a version of another layout has written.
  *
- * @param what Where the layout is found, as in `its keys`.
+ * @param what The part that has the layout, as in `its keys`.
  * @param found The layout that is there.
  * @param known The layout that this version knows.
  * @returns The error.

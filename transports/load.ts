@@ -213,8 +213,8 @@ const PATIENCE = 1000;
  * Says what is wrong where a transport meets a server that speaks something else.
  *
  * @param transport The transport's name.
- * @param url Where it connects to.
- * @returns What the server speaks, as the end of a sentence; `undefined` if it cannot be told, or is what it should be.
+ * @param url The URL that it connects to.
+ * @returns The server's protocol, as the end of a sentence; `undefined` if it cannot be told, or is what it should be.
  */
 export async function explainWrongServer(
   transport: string,

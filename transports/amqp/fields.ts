@@ -35,7 +35,7 @@ export type RawValue =
  *
  * @param table The table.
  * @param toBuffer Makes the only kind of bytes that amqplib takes.
- * @returns What to hand to amqplib; `undefined` entries are left out.
+ * @returns The value to hand to amqplib; `undefined` entries are left out.
  * @throws {EncodeError} If a value has no type in AMQP.
  */
 export function encodeFields(

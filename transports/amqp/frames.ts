@@ -28,8 +28,8 @@ const TEXT = new TextDecoder("utf-8", { ignoreBOM: true });
  * Reads a frame of the kinds that nearly all are: of a delivery, or of a confirm. It is
  * what amqplib would make of it, for less; but for properties, which stay bytes until somebody looks, and bodies, which are plain bytes.
  *
- * @param bytes What it is among, all of it.
- * @param start Where it begins.
+ * @param bytes The bytes around it, all of them.
+ * @param start The offset at which it begins.
  * @param size How many bytes it has.
  * @returns The frame; `undefined` where it is for amqplib to read, or to refuse.
  * @throws {RangeError} If its parts have more bytes than it.

@@ -15,7 +15,7 @@ export interface RawPublishing {
  *
  * @param message The message.
  * @param toBuffer Makes the only kind of bytes that amqplib takes.
- * @returns What to hand to amqplib.
+ * @returns The value to hand to amqplib.
  * @throws {EncodeError} If a header has no type in AMQP.
  */
 export function optionsOf(

@@ -27,7 +27,7 @@ const OVERHEAD = 8;
  * @param connection The connection; its `recvFrame` is still amqplib's.
  * @param most The most bytes of a body, and of a frame.
  * @param concat Joins bytes of amqplib's kind.
- * @returns What is to stand in place of its `recvFrame`.
+ * @returns The replacement of its `recvFrame`.
  */
 export function frameReader(
   connection: Receiving,

@@ -4,7 +4,7 @@ import type { FrameWriter } from "./frame_writer.ts";
 /**
  * Writes a message's properties: the flags of those that are there, and then those.
  *
- * @param writer Where to.
+ * @param writer The writer of the frame.
  * @param properties The properties.
  * @throws {EncodeError} If one cannot be encoded.
  */

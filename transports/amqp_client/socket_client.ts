@@ -8,8 +8,8 @@ import type { Wire, WireEvents } from "./wire.ts";
 /**
  * Opens a socket of TCP or TLS.
  *
- * @param options Where to, and by which of them.
- * @param events What happens on it.
+ * @param options The address, and the kind of socket.
+ * @param events The events on it.
  * @returns The way to the broker.
  */
 export function openSocket(

@@ -21,7 +21,7 @@ const PONG = 10;
  * certificate, and where the other side has fallen silent it cannot be cut: it keeps
  * its process alive until the system gives up.
  *
- * @param place Where it leads.
+ * @param place The address.
  * @param open Opens the wire below, by TCP or TLS.
  * @param events Hears of what happens.
  * @returns The wire; not yet open.

@@ -18,7 +18,7 @@ const MAX_MESSAGE = 512 * 1024 * 1024;
  * proposed is trusted only as far as it is plausible.
  *
  * @param most The option `maxResponseSize`, bytes.
- * @param frameMax What was agreed on; 0 is no limit.
+ * @param frameMax The size that was agreed on; 0 is no limit.
  * @returns The largest payload, bytes.
  */
 export function mostFrame(most: number, frameMax: number): number {
@@ -44,7 +44,7 @@ export class BodyLimit {
   /**
    * Hears of a body that begins.
    *
-   * @param channel Where.
+   * @param channel The channel's number.
    * @param size How large it will be, as the broker says.
    * @returns Whether it is to be left out.
    * @throws {ResponseTooLargeError} If no broker takes such a message.
@@ -61,7 +61,7 @@ export class BodyLimit {
   /**
    * Hears of a part of a body.
    *
-   * @param channel Where.
+   * @param channel The channel's number.
    * @param size Its bytes.
    * @returns Whether it is of one that is left out.
    */

@@ -128,7 +128,7 @@ export class AmqpConnection implements TransportConnection {
    * Connects once.
    *
    * @param client Dials with the client.
-   * @param dial What to dial with, as read from the URL and the options.
+   * @param dial The options to dial with, as read from the URL and the options.
    * @param url The broker's URL, its defaults filled in.
    * @param options Limits, TLS, heartbeat.
    * @returns The open connection.

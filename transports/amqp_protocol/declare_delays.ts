@@ -22,7 +22,7 @@ export interface ChannelSource {
  * lose nothing where the broker has them (RabbitMQ 3.10), else classic ones; what is there
  * of either kind stays as it is.
  *
- * @param source Where channels come from; they are closed again.
+ * @param source The source of channels, which are closed again.
  * @param call The limits.
  */
 export async function declareDelays(

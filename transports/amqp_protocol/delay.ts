@@ -53,7 +53,7 @@ export function targetBinding(target: BindingDestination): Binding {
  * Makes of a message what is to be published in its stead.
  *
  * @param message The message, with its delay.
- * @param target Where it goes when its time has come; bound by {@linkcode targetBinding}.
+ * @param target The destination of the message when it is due; bound by {@linkcode targetBinding}.
  * @returns The message to publish.
  * @throws {RangeError} If the delay is longer than the levels can hold.
  */
@@ -157,7 +157,7 @@ export interface Restored {
  * dead-lettered to, too.
  *
  * @param headers The headers as they were delivered.
- * @returns What it was; `undefined` if it was not delayed.
+ * @returns The message as it was; `undefined` if it was not delayed.
  */
 export function restore(headers: FieldTable): Restored | undefined {
   const { [TO]: to, [FROM]: exchange, [EXPIRATION]: expiration } = headers;
@@ -241,7 +241,7 @@ function textOf({ kind, name }: BindingDestination): string {
  * Makes a binding by headers, all of which a message must have.
  *
  * @param source The exchange.
- * @param destination What it leads to.
+ * @param destination The destination of the binding.
  * @param headers The headers.
  * @returns The binding.
  */

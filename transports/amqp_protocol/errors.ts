@@ -20,8 +20,8 @@ const MISSING = /^NOT_FOUND - no (queue|exchange) '(.*?)' in vhost/;
 /**
  * Translates what went wrong with one call or with its channel.
  *
- * @param action What was tried, after `Cannot `.
- * @param failure What the broker or the client says.
+ * @param action The action that failed, after `Cannot `.
+ * @param failure The failure as the broker or the client reports it.
  * @returns The error.
  */
 export function channelError(
@@ -64,7 +64,7 @@ export function channelError(
 /**
  * Says whether an error is no client's, but ours or the caller's: nothing was sent.
  *
- * @param error What a call has thrown.
+ * @param error The error of a call.
  * @returns Whether it says that something cannot be written.
  */
 export function isUnsent(error: unknown): boolean {
@@ -102,7 +102,7 @@ export function closedChannel(): ClosedError {
  *
  * @param broker The broker's URL, without the password.
  * @param virtualHost The virtual host that was asked for.
- * @param failure What the broker or the system says.
+ * @param failure The failure as the broker or the system reports it.
  * @returns The error; retryable unless the broker has refused.
  */
 export function dialError(

@@ -78,7 +78,7 @@ export const AMQP_OPTIONS: {
  * @param url The URL, its defaults filled in.
  * @param options The options of the connection.
  * @param own The transport's own options, as read.
- * @returns What to dial with, but for the password.
+ * @returns The options to dial with, without the password.
  */
 export function dialOptions(
   url: BrokerUrl,

@@ -59,7 +59,7 @@ export interface ClientEvents {
 /**
  * Dials once.
  *
- * @param options Where to, and as whom.
+ * @param options The address, and the login.
  * @param password The password.
  * @param timeout Milliseconds after which a silent broker's socket is destroyed.
  * @param events Hears of what happens unasked.

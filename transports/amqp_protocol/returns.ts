@@ -68,7 +68,7 @@ export class Returns {
    * Gives back what must not go back by itself with its channel, if there is anything.
    * Never rejects.
    *
-   * @param deliveries What is unsettled.
+   * @param deliveries The unsettled deliveries.
    * @param client The client's channel.
    * @param consumers Its consumers, which are cancelled: what goes back is not to come again.
    * @returns A promise if there is.

@@ -10,8 +10,8 @@ const KNOWN: string[] = new Array(256).fill("");
  * Reads a short text: a name, a key, a tag or a type, most of which came with the message
  * before. To compare it with that costs a fraction of decoding it.
  *
- * @param bytes What it is among.
- * @param start Where it begins.
+ * @param bytes The bytes around it.
+ * @param start The offset at which it begins.
  * @param length How many bytes it has; all of them are there.
  * @returns The text.
  */

@@ -52,7 +52,7 @@ export class BodyWriter {
  * Reads the body of a job, whoever wrote it.
  *
  * @param body Its bytes.
- * @returns What it says.
+ * @returns The content of the job.
  */
 export function readBody(body: Uint8Array): JobBody {
   try {

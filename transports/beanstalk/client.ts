@@ -104,7 +104,7 @@ export class BeanstalkClient {
   /**
    * Dials once.
    *
-   * @param options Where to.
+   * @param options The address, and the limits.
    * @param onSocket Is given a way to give up, at once.
    * @returns The client.
    * @throws The system's error.

@@ -350,7 +350,7 @@ export function reserveCommands(count: number): Commands {
  * Finds what was reserved among replies.
  *
  * @param replies The replies; the others say that nothing was there.
- * @returns Those with a job.
+ * @returns The tubes with a job.
  */
 export function reservedIn(replies: readonly Reply[]): readonly Reply[] {
   return replies.filter(({ word }) => word === "RESERVED");

@@ -73,7 +73,7 @@ export class Link {
   /**
    * Opens a socket.
    *
-   * @param context Where to.
+   * @param context The context of the connection.
    * @param options The call's limits.
    * @returns The link.
    * @throws {ConnectionError} If there is nobody.
@@ -259,7 +259,7 @@ export function join(...parts: readonly Commands[]): Commands {
  *
  * @param links The sockets.
  * @param tube The tube.
- * @param action What that is for, for errors.
+ * @param action The action, for errors.
  */
 export async function forgetTube(
   links: readonly Link[],
@@ -276,7 +276,7 @@ export async function forgetTube(
 /**
  * Makes the error for an answer that says that the server cannot do it now.
  *
- * @param action What the call does.
+ * @param action The action of the call.
  * @param word The answer.
  * @returns The error.
  */

@@ -35,7 +35,7 @@ const TIME_TO_RUN = 120_000;
  *
  * @param url The URL, its defaults filled in.
  * @param options The options.
- * @returns What the store needs.
+ * @returns The settings of the store.
  * @throws {OptionError} If an option is unknown or bad.
  * @throws {UnsupportedError} If TLS is asked for, a login, or a virtual host: beanstalkd has none.
  */

@@ -16,9 +16,9 @@ export interface Server {
 /**
  * Opens a connection's first socket, and asks who is there.
  *
- * @param context Where to.
+ * @param context The context of the connection.
  * @param options The call's limits.
- * @returns What the server said.
+ * @returns The server's statistics.
  * @throws {ConnectionError} If there is nobody, or nobody who speaks the protocol.
  * @throws {TimeoutError} If nobody answers by the deadline.
  */

@@ -44,7 +44,7 @@ export async function readBody(
  * @param body The body; `null` is an empty one.
  * @param signal The one that ends its request.
  * @param most The most bytes that it may have, after it is decompressed.
- * @returns What it says.
+ * @returns The message.
  * @throws The signal's reason, if it has aborted.
  * @throws {ResponseTooLargeError} If it has more.
  */
@@ -112,7 +112,7 @@ export class Lines {
  * Reads the text of a whole answer.
  *
  * @param text The text.
- * @returns What it says; `undefined` where there is none.
+ * @returns The content; `undefined` where there is none.
  */
 export function parseBody(text: string): unknown {
   if (text === "") return undefined;

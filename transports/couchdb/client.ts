@@ -106,7 +106,7 @@ export class CouchdbClient {
   /**
    * Looks whether the database is there, and makes it if it is not.
    *
-   * @param dial Where it is.
+   * @param dial The address, and the options.
    * @param password The password.
    * @param clock The time.
    * @param options The limits.
@@ -158,7 +158,7 @@ export class CouchdbClient {
   /**
    * Makes a request, and reads all of its answer.
    *
-   * @param action What it does, for the error, after `Cannot `.
+   * @param action The action, for the error, after `Cannot `.
    * @param request The request.
    * @param options The call's limits; `operationTimeout` bounds it in any case.
    * @returns The answer.

@@ -23,8 +23,8 @@ export interface Refusal {
  *
  * @param status The status, 400 or more.
  * @param body The body, parsed.
- * @param secrets What is masked: whatever answers may say again what it was told.
- * @returns What it says.
+ * @param secrets The secrets to mask: an answer may repeat its request.
+ * @returns The refusal.
  */
 export function readRefusal(
   status: number,
@@ -53,7 +53,7 @@ export function isFatal({ status, error, reason }: Refusal): boolean {
  * Says whether somebody else has answered: CouchDB always says what is wrong, and a
  * gateway that does not find it has a status alone, that would mean something here.
  *
- * @param refusal What the answer says.
+ * @param refusal The refusal in the answer.
  * @returns Whether it is none of CouchDB's.
  */
 export function isForeign({ status, error }: Refusal): boolean {
@@ -63,8 +63,8 @@ export function isForeign({ status, error }: Refusal): boolean {
 /**
  * Translates what CouchDB says is wrong with one request.
  *
- * @param action What was tried, after `Cannot `.
- * @param refusal What it says.
+ * @param action The action that failed, after `Cannot `.
+ * @param refusal The refusal.
  * @returns The error.
  */
 export function requestError(

@@ -16,7 +16,7 @@ export interface Sender {
  * are given the request goes by node:https, which all runtimes have.
  *
  * @param tls How to speak TLS.
- * @returns What sends requests.
+ * @returns The function that sends requests.
  */
 export function createSender(tls: TlsOptions): Sender {
   const agent = sendingOnce(

@@ -43,7 +43,7 @@ const LONGEST_NAME = 200;
  *
  * @param url The URL, its defaults filled in.
  * @param options The options.
- * @returns What to dial with, but for the password.
+ * @returns The options to dial with, without the password.
  * @throws {OptionError} If an option is unknown or bad.
  */
 export function readDialOptions(

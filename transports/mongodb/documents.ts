@@ -142,7 +142,7 @@ export function rankIn(
  * Makes the update that takes a message out of sight.
  *
  * @param queue Its queue.
- * @param claim Whose it is from then on.
+ * @param claim The claim that holds it from then on.
  * @param until How long, the server's time.
  * @returns The update.
  */

@@ -33,7 +33,7 @@ export interface Failure {
  * Translates why a connection could not be had.
  *
  * @param broker The broker's URL, without the password.
- * @param failure What the driver says.
+ * @param failure The driver's failure.
  * @returns The error; retryable unless the server has refused.
  */
 export function dialError(
@@ -66,8 +66,8 @@ export function dialError(
 /**
  * Translates what went wrong with one call.
  *
- * @param action What was tried, after `Cannot `.
- * @param failure What the driver says.
+ * @param action The action that failed, after `Cannot `.
+ * @param failure The driver's failure.
  * @returns The error.
  */
 export function callError(
@@ -182,7 +182,7 @@ function isPassing(error: Error, code: unknown): boolean {
  * Says what a driver's error means, by its name and code.
  *
  * @param error The error.
- * @returns What it means.
+ * @returns The kind of the failure.
  */
 export function failureOf(error: unknown): Failure {
   if (error instanceof DriverFailure) return error.failure;

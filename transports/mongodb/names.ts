@@ -60,7 +60,7 @@ export function checkCollectionName(database: string, name: string): void {
  * Refuses a name that has no form in UTF-8: written with another character in the place
  * of half a surrogate pair it would be somebody else's.
  *
- * @param kind What it names.
+ * @param kind The kind of thing that it names.
  * @param name The name.
  * @throws {PreconditionFailedError} If it has half of a pair.
  */

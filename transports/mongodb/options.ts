@@ -151,7 +151,7 @@ const URL_NAMES: ReadonlyMap<string, string> = new Map(
  *
  * @param url The URL, its defaults filled in.
  * @param options The options.
- * @returns What to dial with, but for the password, and how the store is to work.
+ * @returns The options to dial with, without the password, and the settings of the store.
  * @throws {OptionError} If an option is unknown or bad.
  */
 export function readMongodbOptions(

@@ -136,7 +136,7 @@ export class Taker {
    * @param queue The queue.
    * @param limit The most.
    * @param isTold Whether the database tells what changes: then nothing is read twice.
-   * @returns What was taken.
+   * @returns The messages that were taken.
    */
   take(
     queue: string,

@@ -11,7 +11,7 @@ import type { Predecessors } from "./predecessors.ts";
  * @param layout The names.
  * @param exchanges The fanout exchanges.
  * @param message The message.
- * @param predecessors What consumers of 0.1.0 need.
+ * @param predecessors The headers for consumers of 0.1.0.
  * @returns The channels, each with a line feed and a header behind it where it needs one.
  */
 export function channelsOf(
@@ -30,7 +30,7 @@ export function channelsOf(
 /**
  * Notes that the copy which came last into a list is published, too.
  *
- * @param batch What leaves in one call.
+ * @param batch The messages of one call.
  * @param channels The channels.
  * @param list The list.
  */
@@ -46,7 +46,7 @@ export function announceLast(
 /**
  * Tells the script for many messages which of them it publishes.
  *
- * @param batch What leaves in one call.
+ * @param batch The messages of one call.
  * @returns How many, and of each its list's place, its own, and the channel.
  */
 export function announcedArguments(

@@ -81,7 +81,7 @@ class Meter {
   /**
    * Makes one.
    *
-   * @param client Whose answers are counted.
+   * @param client The client whose answers are counted.
    * @param most The most bytes of one.
    * @param onExcess Called once there are more.
    */

@@ -24,7 +24,7 @@ interface Emitter {
  * Hands on what arrives on a client that has subscribed.
  *
  * @param redis The client.
- * @param arrivals Who is told.
+ * @param arrivals The handlers.
  * @param hear Called for whatever comes.
  */
 export function listenTo(

@@ -110,7 +110,7 @@ export class RedisClient implements AsyncDisposable {
   /**
    * Sends a command, and waits for its answer.
    *
-   * @param action What it does, for errors.
+   * @param action The action, for errors.
    */
   send(
     action: string,
@@ -129,7 +129,7 @@ export class RedisClient implements AsyncDisposable {
    * Sends a command that the server may refuse: users without the right to it, and servers
    * that lack it, are no reason not to go on.
    *
-   * @param action What it does, for errors.
+   * @param action The action, for errors.
    * @returns The answer, or `undefined` where it was refused.
    */
   async ask(
@@ -150,7 +150,7 @@ export class RedisClient implements AsyncDisposable {
   /**
    * Puts texts in front of a list, and waits for the answer.
    *
-   * @param action What it does, for errors.
+   * @param action The action, for errors.
    */
   push(
     action: string,
@@ -167,7 +167,7 @@ export class RedisClient implements AsyncDisposable {
   /**
    * Runs a script.
    *
-   * @param action What it does, for errors.
+   * @param action The action, for errors.
    * @param watched The keys that it reads, and of which the server is to tell when they change.
    */
   run(

@@ -25,7 +25,7 @@ export interface Sockets {
  * Connects once: finds the master, if a sentinel is to tell, dials it twice, and logs in.
  *
  * @param url The URL, its defaults filled in.
- * @param address What it says.
+ * @param address The address and the login.
  * @param options Limits, heartbeat, the password.
  * @returns The sockets, logged in.
  * @throws {AuthenticationError} If the server refuses the user.

@@ -177,7 +177,7 @@ export class Core {
  * The version of a view: of the tables, and of the sets that it rests on.
  *
  * @param mirror The tables as they were read.
- * @param exchanges Those whose bindings the view shows.
+ * @param exchanges The exchanges whose bindings the view shows.
  * @param version Which of the two versions of the tables counts.
  * @returns A text that `versionArguments` reads.
  */
@@ -197,7 +197,7 @@ export function formatVersion(
 /**
  * Looks up the version of the tables in a view's.
  *
- * @param version What {@linkcode formatVersion} made.
+ * @param version The version that {@linkcode formatVersion} made.
  * @returns It, without the sets.
  */
 export function versionIn(version: string): string {

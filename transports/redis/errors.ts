@@ -35,7 +35,7 @@ export function isLoss(text: string): boolean {
 /**
  * Translates what a server answered to a call.
  *
- * @param action What was tried, after `Cannot `.
+ * @param action The action that failed, after `Cannot `.
  * @param text The server's words.
  * @param cause The client's error.
  * @returns The error.

@@ -11,7 +11,7 @@ export interface Place {
  * Finds the members of an object by their keys; of two with one key the last, as parsers do.
  *
  * @param text The text; any text.
- * @param at Where the object begins.
+ * @param at The offset at which the object begins.
  * @returns The members, or `undefined` where no whole object begins there.
  */
 export function membersAt(
@@ -43,7 +43,7 @@ export function membersAt(
  * Finds where a value ends.
  *
  * @param text The text; any text.
- * @param at Where the value begins.
+ * @param at The offset at which the value begins.
  * @returns The place behind it; of a value that is cut off, the end of the text.
  */
 export function endOfValue(text: string, at: number): number {
@@ -68,7 +68,7 @@ export function endOfValue(text: string, at: number): number {
  * Passes over white space.
  *
  * @param text The text.
- * @param at Where to begin.
+ * @param at The offset to begin at.
  * @returns The place of what is none.
  */
 export function skipSpace(text: string, at: number): number {

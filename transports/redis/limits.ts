@@ -9,7 +9,7 @@ export const NO_TRAITS: QueueTraits = queueTraits({});
 /**
  * Returns a queue's limits as arguments of the script for one message.
  *
- * @param traits What the queue's arguments say.
+ * @param traits The traits of the queue.
  * @returns `x-max-length`, `x-max-length-bytes`, whether it refuses, `x-expires`; `""` is none.
  */
 export function limitsOf(
@@ -21,7 +21,7 @@ export function limitsOf(
 /**
  * Says whether a queue has a limit of length.
  *
- * @param traits What the queue's arguments say.
+ * @param traits The traits of the queue.
  * @returns Whether it has.
  */
 export function hasLimit({ maxLength, maxBytes }: QueueTraits): boolean {

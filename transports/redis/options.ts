@@ -89,7 +89,7 @@ interface OwnOptions extends RedisTransportOptions {
  *
  * @param url The URL, its defaults filled in.
  * @param options The options.
- * @returns What they say.
+ * @returns The settings.
  * @throws {OptionError} If an option is unknown or bad, or the virtual host is no number.
  */
 export function readRedisOptions(

@@ -72,7 +72,7 @@ export class RedisReservation implements Reservation {
  * of its name that is.
  *
  * @param reply The script's answer.
- * @param fields What fields of this connection begin with.
+ * @param fields The prefix of this connection's fields.
  * @param topology The tables.
  * @returns The messages, held by this connection.
  */

@@ -191,10 +191,10 @@ export function markRedelivered(text: string, field: string): string {
  * Makes of what lay in a list what is put back there: marked, or, where we cannot read it,
  * the same bytes.
  *
- * @param bytes What lay there.
- * @param message What was read of it.
+ * @param bytes The bytes of the entry.
+ * @param message The message that was read from it.
  * @param field The field under which it was taken.
- * @returns What is put back.
+ * @returns The bytes to put back.
  */
 export function marked(
   bytes: Uint8Array | string,
@@ -277,7 +277,7 @@ const BYTEWISE = new TextDecoder("latin1");
  * a key. Ours name the default exchange and the queue.
  *
  * @param value The value.
- * @returns What it says.
+ * @returns The entry.
  * @throws {DecodeError} If it is no such list.
  */
 export function readUnacked(value: Uint8Array): Unacked {

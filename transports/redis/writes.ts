@@ -40,8 +40,8 @@ export interface Present {
  * Works out what has to be written for planned changes.
  *
  * @param changes The changes, in order.
- * @param present What is there.
- * @returns What to write.
+ * @param present The present state.
+ * @returns The fields and members to write.
  */
 export function planWrites(
   changes: readonly TopologyChange[],

@@ -16,7 +16,7 @@ export interface ConfigWithAgents extends Omit<ClientConfig, "requestHandler"> {
 /**
  * Gives the SDK agents that send each request once.
  *
- * @param config What the SDK's clients are made with.
+ * @param config The configuration of the SDK's clients.
  * @param maxResponseSize The most bytes of an answer.
  * @returns The same with agents.
  */

@@ -35,7 +35,7 @@ export interface BatchAnswer {
  *
  * @param count How many entries it had.
  * @param answer The answer.
- * @returns What became of each.
+ * @returns The result of each.
  */
 export function resultOf(count: number, answer: BatchAnswer): BatchResult {
   const { Failed = [], Successful = [] } = answer;
@@ -70,7 +70,7 @@ const MAX_ENTRIES = 10;
  * as far as AWS keeps it so.
  *
  * @param limits Watches the calls.
- * @param action What is done, for errors.
+ * @param action The action, for errors.
  * @returns Settings without the way to send them.
  */
 export function batchesOf(

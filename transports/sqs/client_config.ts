@@ -71,7 +71,7 @@ const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
  * Makes what a client of the SDK is made with. It sets every value that the SDK would
  * otherwise look up by itself in the environment, in files and of the system.
  *
- * @param place Where the service is.
+ * @param place The address of the service.
  * @param credentials Whom to ask; `undefined` is the SDK's own search.
  * @param attempts How often a request is attempted where its failure may pass.
  * @returns The configuration.

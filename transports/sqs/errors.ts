@@ -132,7 +132,7 @@ export function plainCode(code: string): string {
 /**
  * Says whether credentials have expired: others may do.
  *
- * @param failure What went wrong.
+ * @param failure The failure.
  * @returns Whether they have.
  */
 export function isExpired(failure: Failure): boolean {
@@ -144,7 +144,7 @@ export function isExpired(failure: Failure): boolean {
  * the SDK that does not send again has the right time now. The others have sent it again
  * themselves.
  *
- * @param error What the client threw.
+ * @param error The client's error.
  * @returns Whether it has.
  */
 export function hasCorrectedClock(error: unknown): boolean {
@@ -158,7 +158,7 @@ export function hasCorrectedClock(error: unknown): boolean {
  * Says whether somebody else has answered: AWS always says in its own words what is
  * wrong, and a gateway that does not find it has a status, and perhaps a page.
  *
- * @param failure What went wrong.
+ * @param failure The failure.
  * @returns Whether it is no answer of AWS's.
  */
 export function isForeign({ code, status }: Failure): boolean {
@@ -168,7 +168,7 @@ export function isForeign({ code, status }: Failure): boolean {
 /**
  * Says whether what failed may succeed later, as it is.
  *
- * @param failure What went wrong.
+ * @param failure The failure.
  * @returns Whether it may.
  */
 export function mayPass({ senderFault, code }: Failure): boolean {
@@ -178,7 +178,7 @@ export function mayPass({ senderFault, code }: Failure): boolean {
 /**
  * Says whether AWS forbids an action.
  *
- * @param failure What went wrong.
+ * @param failure The failure.
  * @returns Whether it does.
  */
 export function isDenied(failure: Failure): boolean {
@@ -188,8 +188,8 @@ export function isDenied(failure: Failure): boolean {
 /**
  * Translates what went wrong with a request.
  *
- * @param action What was tried, after `Cannot `.
- * @param failure What went wrong.
+ * @param action The action that failed, after `Cannot `.
+ * @param failure The failure.
  * @returns The error.
  */
 export function requestError(
@@ -252,7 +252,7 @@ export function requestError(
  * Translates what went wrong with one message of a batch.
  *
  * @param queue The queue's or the topic's name.
- * @param failure What AWS says.
+ * @param failure The failure as AWS reports it.
  * @returns The error; the message was not taken, but where AWS does not say what became of it.
  */
 export function sendError(queue: string, failure: Failure): MessagingError {
@@ -292,8 +292,8 @@ function connectionError(
 /**
  * Reads what a client threw.
  *
- * @param error What it threw.
- * @returns What AWS, or the way to it, says.
+ * @param error The thrown value.
+ * @returns The failure as AWS, or the network, reports it.
  */
 export function failureOf(error: unknown): Failure {
   const { name, message, code, $fault, $metadata, $response } = fieldsOf(error);

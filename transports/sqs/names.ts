@@ -48,7 +48,7 @@ export const MAX_NAME = 80;
  * has no order itself, so that one can look at all of it.
  *
  * @param queue The queue's name.
- * @param prefix What stands before each name.
+ * @param prefix The prefix of each name.
  * @returns The name that programs would use.
  */
 export function quarantineName(queue: string, prefix: string): string {

@@ -34,7 +34,7 @@ const QUEUE_ARGUMENTS: readonly (readonly [string, Capability])[] = [
 /**
  * Refuses a queue that the broker cannot carry as declared.
  *
- * @param capabilities What the broker can do.
+ * @param capabilities The broker's capabilities.
  * @param queue The declaration.
  * @throws {UnsupportedError} If it asks for something else.
  */
@@ -60,7 +60,7 @@ export function requireForQueue(
  * Says why a message cannot be published as it is asked for. Returned and not
  * thrown: the hot path has a promise to reject.
  *
- * @param capabilities What the broker can do.
+ * @param capabilities The broker's capabilities.
  * @param message The message.
  * @returns The error, or `undefined` if all is well.
  */
@@ -88,10 +88,10 @@ export function refusePublishing(
 /**
  * Refuses an action that needs a capability which the broker lacks.
  *
- * @param capabilities What the broker can do.
- * @param capability What it needs.
+ * @param capabilities The broker's capabilities.
+ * @param capability The capability that it needs.
  * @param action The action, for the error.
- * @param feature What of it needs the capability, for the error.
+ * @param feature The feature that needs the capability, for the error.
  * @throws {UnsupportedError} If it lacks it.
  */
 export function requireCapability(

@@ -318,7 +318,7 @@ function lateError(
  *
  * @param topology The tables.
  * @param what The queue's name, the consumer, and which of the present ones are gone.
- * @param owner Whose the consumer is.
+ * @param owner The owner of the consumer.
  * @param knowsQueues Whether a queue that is not in the tables is not there.
  * @returns The changes.
  * @throws {NotFoundError} If there is no such queue.

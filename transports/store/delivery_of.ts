@@ -13,7 +13,7 @@ import type { Reservation } from "./store.ts";
  *
  * @param reservation The reservation.
  * @param tag Names it on its channel.
- * @param slab Where its body is copied to, if the store goes on using it.
+ * @param slab The memory to copy its body to, if the store goes on using it.
  * @returns The delivery.
  */
 export function deliveryOf(

@@ -121,7 +121,7 @@ export class EnvelopeWriter {
  * Reads an envelope of Kombu's, of any age, or of ours.
  *
  * @param text The envelope.
- * @returns What it holds.
+ * @returns The message.
  * @throws {DecodeError} If it is none, and why not.
  */
 export function readEnvelope(text: string): Envelope {

@@ -55,8 +55,8 @@ export async function lookForQueue(
  * @param store The store.
  * @param name The queue's name.
  * @param options The call's limits.
- * @param act What to do; it throws `NotFoundError` where the tables do not name the queue.
- * @returns What it returns.
+ * @param act The action; it throws `NotFoundError` where the tables do not name the queue.
+ * @returns The action's result.
  * @throws {NotFoundError} If there is no such queue.
  */
 export async function withQueue<T>(

@@ -67,10 +67,10 @@ export class Lifeline {
    * Begins a call if its limits have not passed, and waits for it no longer than they
    * allow. It goes on after that: half of it would help nobody.
    *
-   * @param action What it does, for errors: follows `Cannot `.
+   * @param action The action, for errors: follows `Cannot `.
    * @param options The call's limits.
    * @param call Begins it.
-   * @returns What it resolves to.
+   * @returns Its result.
    */
   run<T>(
     action: string,

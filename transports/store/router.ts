@@ -291,7 +291,7 @@ function routesOf({ routes, version }: TopologyView): string {
  * Makes the copies of a message.
  *
  * @param message The message.
- * @param routed Where it goes.
+ * @param routed The routed message's destinations.
  * @returns One item for each queue.
  */
 export function itemsFor(message: Publishing, routed: Routed): StoreItem[] {

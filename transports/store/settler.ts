@@ -62,7 +62,7 @@ export class Settler<T extends Settling> {
    * subscription has room for one more as soon as the settlement is on its way, and not
    * before: the broker is never to see more than the prefetch unsettled.
    *
-   * @param held What is settled.
+   * @param held The delivery to settle.
    * @param options The call's limits.
    */
   settle(held: T, options?: CallOptions): Promise<void> {
@@ -141,7 +141,7 @@ function ignore(): void {}
 /**
  * Makes the error for a settlement that came too late.
  *
- * @param reservation What should have been settled.
+ * @param reservation The reservation that should have been settled.
  * @returns The error.
  */
 export function leaseLost(reservation: Reservation): SettlementError {
@@ -154,7 +154,7 @@ export function leaseLost(reservation: Reservation): SettlementError {
 /**
  * Says whether a settlement failed for the message was no longer ours.
  *
- * @param error What it rejected with.
+ * @param error The error that it rejected with.
  * @returns Whether somebody else has it.
  */
 export function isLeaseLost(error: unknown): error is SettlementError {

@@ -132,7 +132,7 @@ export interface QueueNotifier {
    *
    * @param queue The queue.
    * @param onNews Called with the queue. Must not throw, nor call the store at once.
-   * @returns What ends it.
+   * @returns A function that ends it.
    */
   listen(queue: string, onNews: (queue: string) => void): () => void;
 }

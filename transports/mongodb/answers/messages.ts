@@ -29,7 +29,7 @@ export class MessageFollower {
   /**
    * Hears of what came, before the driver does.
    *
-   * @param bytes What came.
+   * @param bytes The bytes that came.
    * @throws {Error} If no more of it should be read.
    */
   follow(bytes: Uint8Array): void {
