@@ -23,9 +23,9 @@ export interface KnownOptions {
  * misses none, and has none too many.
  *
  * @typeParam T The type of the options.
- * @param of What takes them, for an error.
+ * @param of The call that takes them, for an error.
  * @param table Each by its name, with what it must be.
- * @param others What some are called by other libraries, or were called here before, with the name that is right.
+ * @param others Names that other libraries use, or that were used here before, with the right one.
  * @returns The list.
  */
 export function optionsOf<T extends object>(
@@ -40,7 +40,7 @@ export function optionsOf<T extends object>(
  * Refuses options that are not known: they come from JavaScript or from JSON, where no
  * compiler has seen them, and a misspelt one would be ignored in silence.
  *
- * @param options What was given.
+ * @param options The value as it was given.
  * @param known The options that there are.
  * @throws {OptionError} If one is unknown, with the nearest name; if one is of the wrong type; or if it is no object.
  */

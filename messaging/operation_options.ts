@@ -25,7 +25,7 @@ export interface Call {
 /**
  * Turns a call's options into its limits.
  *
- * @param options What the caller gave.
+ * @param options The caller's options.
  * @param clock The time.
  * @param timeout The timeout where the caller gave none, ms.
  * @param known The options that the call takes.
@@ -54,7 +54,7 @@ export function limitsOf(
 /**
  * Refuses what is no signal.
  *
- * @param signal What was given.
+ * @param signal The value as it was given.
  * @throws {OptionError} If it is not an `AbortSignal`.
  */
 export function checkSignal(signal: AbortSignal | undefined): void {

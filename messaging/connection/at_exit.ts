@@ -16,7 +16,7 @@ let isWatching = false;
  * for nothing. It keeps no process alive, and asks for the end of the process once,
  * whoever calls.
  *
- * @param callback What is to be called, once.
+ * @param callback The function to call, once.
  * @returns A function that calls it off.
  */
 export function atExit(callback: () => void): () => void {

@@ -32,7 +32,7 @@ export const FORMER_BACKOFF: Readonly<Record<string, string>> = {
  * Refuses waits that make no sense.
  *
  * @param name The option that they stand in.
- * @param waits What was given.
+ * @param waits The value as it was given.
  * @throws {RangeError} If a number is out of range.
  */
 export function checkBackoff(name: string, waits: Backoff): void {

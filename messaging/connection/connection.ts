@@ -274,8 +274,8 @@ export class Connection implements AsyncDisposable {
    * Removes a binding of a queue, given itself or by its name, or of an exchange. It does
    * not come back with the next connection; one that is not there is removed already.
    *
-   * @param entity What messages no longer go to.
-   * @param from Where from, by which key: as {@linkcode binding} makes it.
+   * @param entity The entity that messages no longer go to.
+   * @param from The exchange and the key, as {@linkcode binding} makes them.
    * @param options How long it may take.
    */
   async unbind(
@@ -396,7 +396,7 @@ export class Connection implements AsyncDisposable {
    * answer that comes later is dropped and counted in `health()`. Over a lost connection it
    * is published again, under the same message id: the handler may be called twice.
    *
-   * @typeParam A What the answer is.
+   * @typeParam A The type of the answer.
    * @throws {RemoteError} If the handler has thrown: with the name, message and code of that.
    * @throws {UnroutableError} If nobody has such a queue, where the broker knows.
    * @throws {TimeoutError} If there is no answer in time; `outcome` says whether the request may have been handled.

@@ -38,7 +38,7 @@ export interface ConnectionSigns {
 /**
  * Says how a connection is.
  *
- * @param signs What is known of it.
+ * @param signs The state to judge.
  * @returns How it is, and what keeps its process alive.
  */
 export function connectionHealth(signs: ConnectionSigns): ConnectionHealth {

@@ -76,7 +76,7 @@ export function infoOf(
  *
  * @typeParam T The class.
  * @param prototype Its prototype.
- * @param text What is shown of an object.
+ * @param text The text of an object.
  */
 export function inspectBy<T extends object>(
   prototype: T,

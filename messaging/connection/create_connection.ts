@@ -8,7 +8,7 @@ import { readInput, type UrlInput } from "./url_input.ts";
  * connects, or `connect()`.
  *
  * @param url A URL, several in an array, or several in one string joined with `;`: the others are tried when one fails. Or the options alone, `{ hostname }` and the like, of a RabbitMQ unless `transport` says otherwise.
- * @param options What the URL leaves out.
+ * @param options Options beside the URL.
  * @returns The connection.
  * @throws {TypeError} If it names no broker: the URL is undefined or empty.
  * @throws {SyntaxError} If a URL is malformed.

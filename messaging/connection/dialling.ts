@@ -23,10 +23,10 @@ type DialOptions = Pick<
  * Connects once, and sees to it that what goes wrong shows no secret, though the server
  * says again what it was told.
  *
- * @param endpoint Where to, as whom, and how.
+ * @param endpoint The address, the login and the options.
  * @param transport Its transport.
  * @param limits The limits of the session.
- * @param options What is the session's to say.
+ * @param options The options that the session decides.
  * @returns The connection.
  */
 export async function dialOnce(

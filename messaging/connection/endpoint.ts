@@ -58,7 +58,7 @@ interface Source {
  * Reads the URLs and options of a connection into its endpoints, in order.
  *
  * @param input URLs, as `createConnection` takes them.
- * @param options What the URLs leave out.
+ * @param options Options beside the URLs.
  * @returns One endpoint for each URL; at least one.
  * @throws {SyntaxError} If one is no URL.
  * @throws {TransportError} If a scheme is unknown.

@@ -7,7 +7,7 @@ import type { Session } from "./session.ts";
  * Makes what `connection.events()` returns.
  *
  * @param session The session to watch.
- * @param options What ends it: a signal, or a timeout in ms.
+ * @param options The limits that end it: a signal, or a timeout in ms.
  * @returns The events from the first `next()` on.
  */
 export function watch(

@@ -13,10 +13,10 @@ const SILENT = 1000;
  *
  * @param endpoint The server.
  * @param clock The time.
- * @param signal What ends it.
+ * @param signal The signal that ends it.
  * @param dial Dials it.
  * @param onFailed Called when that has failed, before the server is asked: whoever waits may have no time for that.
- * @returns What dialling resolves to.
+ * @returns The connection.
  * @throws {ConnectionError} If the server speaks something else; it is not retryable.
  */
 export async function dialFirst<T>(

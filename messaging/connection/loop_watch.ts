@@ -51,7 +51,7 @@ export class LoopWatch {
   /**
    * Says what a connection was lost for, where it may have been that.
    *
-   * @param error What it was lost with.
+   * @param error The error that it was lost with.
    * @returns The same, or one that says so.
    */
   explain(error: Error): Error {

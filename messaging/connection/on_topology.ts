@@ -7,8 +7,8 @@ import type { Session } from "./session.ts";
  *
  * @param session The session.
  * @param options How long it may take.
- * @param action What to do on the channel for that, within the call's limits.
- * @returns What the action resolves to.
+ * @param action The action on the channel, within the call's limits.
+ * @returns The action's result.
  */
 export async function onTopology<R>(
   session: Session,

@@ -8,7 +8,7 @@ import { type Endpoint, formatEndpoint } from "./endpoint.ts";
  * must not keep a connection from being tried again.
  *
  * @param endpoint The endpoint.
- * @param limits Those of the session.
+ * @param limits The limits of the session.
  * @param call How long it may take, where the asking says nothing else.
  * @returns The function to ask, if there is one.
  */

@@ -38,7 +38,7 @@ const ACQUIRE_TIMEOUT = 30_000;
  * Connections to lend: the one that came back last goes out first, so that few are
  * in use and the others rest.
  *
- * @typeParam C What it lends: `Connection`.
+ * @typeParam C The type that it lends: `Connection`.
  *
  * @example Borrow a connection
  * ```ts

@@ -10,7 +10,7 @@ import { deleteEntity, purgeQueue, queueStatus } from "./tables.ts";
  * A queue that is there, by its name: to take single messages, to count, to empty and to
  * delete. It declares nothing.
  *
- * @typeParam T What its messages' `payload` is.
+ * @typeParam T The type of its messages' `payload`.
  *
  * @example Look, and empty
  * ```ts

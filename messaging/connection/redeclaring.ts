@@ -35,9 +35,9 @@ export interface Undeclared {
  * Declares again what a session has declared: many at once, first the exchanges, then
  * what binds them, then the queues. One that fails holds up no other.
  *
- * @param options What, and where.
- * @returns What the broker refused, or did not answer for in time.
- * @throws What a lost connection leaves open.
+ * @param options The entities, and the channel.
+ * @returns The entities that the broker refused, or did not answer for in time.
+ * @throws The error of a lost connection.
  */
 export async function declareAgain(
   options: RedeclareOptions,

@@ -38,9 +38,9 @@ const OF_A_DEATH = /^x-(?:death$|(?:first|last)-death-|error-)/;
  * then acked. They begin anew, without the headers that tell of their deaths and attempts.
  *
  * @param from The queue that they lie in.
- * @param producer What to publish with.
- * @param options Where to, and how many.
- * @returns What became of them.
+ * @param producer The producer that publishes them.
+ * @param options The destination, and the maximum number.
+ * @returns Their number, by result.
  */
 export async function redrive(
   from: QueueHandle,

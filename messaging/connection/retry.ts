@@ -33,9 +33,9 @@ export interface RetryRules {
  *
  * @param host How often, and with which waits.
  * @param call How long it may go on.
- * @param attempt What to try; called with how many attempts failed before.
+ * @param attempt The attempt; called with the number of attempts that failed before.
  * @param options Which errors may pass.
- * @returns What an attempt resolves to.
+ * @returns The result of the attempt that succeeds.
  * @throws The last attempt's error: where there is no time for another wait it says more than that the time is up. One that had no time left tells why the attempt before it failed.
  */
 export async function retry<T>(
@@ -85,7 +85,7 @@ function asksNobody(error: unknown): boolean {
 /**
  * Says whether trying again makes sense.
  *
- * @param error What an attempt threw.
+ * @param error The error of an attempt.
  * @returns Whether it is an error of the world that may pass.
  */
 export function isRetryable(error: unknown): error is MessagingError {
@@ -97,7 +97,7 @@ export function isRetryable(error: unknown): error is MessagingError {
  * Says whether something was lost that is had again: a connection, a channel. One that
  * could not be had at all was tried long enough.
  *
- * @param error What an operation threw.
+ * @param error The error of an operation.
  * @returns Whether to try the operation again.
  */
 export function isLost(error: unknown): boolean {
@@ -108,9 +108,9 @@ export function isLost(error: unknown): boolean {
  * Waits.
  *
  * @param delay Milliseconds.
- * @param call Whose signal ends it.
+ * @param call The call whose signal ends it.
  * @param clock The time.
- * @param limits Those of the session.
+ * @param limits The limits of the session.
  * @returns A promise that rejects with the signal's reason.
  */
 export function sleep(

@@ -190,7 +190,7 @@ export class Session {
   /**
    * Says what a call is limited by.
    *
-   * @param options What its caller gave; without a timeout it is the connection's.
+   * @param options The caller's options; without a timeout it is the connection's.
    * @param known The options that it takes.
    */
   call(options?: OperationOptions, known?: KnownOptions): Call {

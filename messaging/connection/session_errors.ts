@@ -16,7 +16,7 @@ const MISSING = "there is no such queue; declare it first";
  * Adds to the error of a queue that is not there which one may have been meant, where the
  * broker has not said so.
  *
- * @param error What a call has thrown.
+ * @param error The error of a call.
  * @param queue The queue's name.
  * @param declared The names of the queues that the session has declared.
  * @returns The error to throw instead.
@@ -138,7 +138,7 @@ export function lateError(
 /**
  * Makes the error of a publish that was not answered for in time.
  *
- * @param why What it waited for.
+ * @param why The reason for the wait.
  * @param sent Whether it was sent.
  * @param problem Why there is no connection, where that is so: it says more than that the time is up.
  * @returns The error.
@@ -182,8 +182,8 @@ export function closedByItself(broker: string): ConnectionError {
  * Makes an error tell the whole: if an earlier attempt may have reached the broker, the
  * last one's error must not deny it.
  *
- * @param last What the last attempt failed with.
- * @param first What an earlier one did.
+ * @param last The error of the last attempt.
+ * @param first The error of an earlier one.
  * @returns The error to reject with.
  */
 export function withOutcome(last: unknown, first: unknown): unknown {
@@ -229,7 +229,7 @@ export function late(sent: boolean, problem?: Error): TimeoutError {
  * Says what a publish wanted of an exchange that was looked for.
  *
  * @param exchange Its name.
- * @param error What looking failed with.
+ * @param error The error of the look.
  * @returns The error to publish with: another one where there is no such exchange.
  */
 export function noExchange(exchange: string, error: unknown): unknown {

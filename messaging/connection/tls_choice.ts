@@ -17,7 +17,7 @@ export interface TlsWords {
  * Decides whether, and how, TLS is spoken. If one place turns it on and another turns it
  * off, the intention is unknown, and a guess might send a password in clear text.
  *
- * @param words What each place says.
+ * @param words The value of each setting.
  * @returns How TLS is spoken; `false` or `undefined` is not at all.
  * @throws {OptionError} If the places contradict each other, or the option is malformed.
  */

@@ -14,7 +14,7 @@ export type ReadFile = (path: string) => string | Promise<string>;
  * renewed.
  *
  * @param files The files.
- * @param readFile What reads one.
+ * @param readFile The function that reads one.
  * @param limits The limits of the session.
  * @param call How long it may take.
  * @returns Their texts, each as the option that it is.

@@ -53,9 +53,9 @@ export class TopologyChannel {
    * Runs a call when those before it have ended.
    *
    * @param call How long it may take.
-   * @param action What to do.
+   * @param action The action on the channel.
    * @param options How it stands to others.
-   * @returns What the action resolves to.
+   * @returns The action's result.
    * @throws {TimeoutError} If its turn does not come by the deadline.
    */
   async run<T>(

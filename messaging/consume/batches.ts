@@ -6,7 +6,7 @@ import { checkCount, checkDelay } from "../operation_options.ts";
 import type { Message } from "./message.ts";
 import { RUN_OPTIONS, type RunOptions } from "./run_options.ts";
 
-/** Options of `consumer.runBatches`: those of `run`, and how large a batch is. @typeParam T What its messages' `payload` is. */
+/** Options of `consumer.runBatches`: those of `run`, and how large a batch is. @typeParam T The type of its messages' `payload`. */
 export interface RunBatchesOptions<T = unknown>
   extends Omit<RunOptions<T>, "concurrency"> {
   /** The most messages of a batch; at most the consumer's `prefetch`. @default {100} */
@@ -17,7 +17,7 @@ export interface RunBatchesOptions<T = unknown>
   readonly concurrency?: number | undefined;
 }
 
-/** Handles some messages. @typeParam T What their `payload` is. */
+/** Handles some messages. @typeParam T The type of their `payload`. */
 export type BatchHandler<T> = (
   messages: readonly Message<T>[],
 ) => void | Promise<void>;
@@ -109,7 +109,7 @@ export class Batches<T> {
    * Adds a message to a batch.
    *
    * @param message The message.
-   * @returns What settles as the batch's handler does; where that throws, but has settled the message, it resolves.
+   * @returns A promise that settles as the batch's handler does; if that throws, but has settled the message, it resolves.
    */
   add(message: Message<T>): Promise<void> {
     const batch = this.#open ??= this.#begin();

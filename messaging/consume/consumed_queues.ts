@@ -31,7 +31,7 @@ export interface ConsumeSettings {
  * Makes the consumer tag for one of a consumer's queues.
  *
  * @param session The session.
- * @param settings What the consumer was asked to be.
+ * @param settings The settings of the consumer.
  * @param queue The queue.
  * @returns The tag, if the consumer has one.
  */
@@ -99,7 +99,7 @@ export async function lookAt(
  * Says whether to consume again would end the same way: the queue is there, and cannot
  * be read.
  *
- * @param error What ended the consumer.
+ * @param error The error that ended the consumer.
  * @returns Whether it would.
  */
 export function isFinal(error: Error): boolean {

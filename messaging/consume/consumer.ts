@@ -61,7 +61,7 @@ const YIELD_EVERY = 256;
  * starts with the first of either, and consumes again by itself when its connection
  * was lost.
  *
- * @typeParam T What its messages' `payload` is.
+ * @typeParam T The type of its messages' `payload`.
  *
  * @example Consume one message
  * ```ts
@@ -141,7 +141,7 @@ export class Consumer<T = unknown>
    * Hands over messages one by one. Leaving the loop cancels the consumer and gives
    * back what was fetched; what was handed over stays to be settled.
    *
-   * @throws What ended the consumer, if it was not cancelled.
+   * @throws The error that ended the consumer, if it was not cancelled.
    */
   [Symbol.asyncIterator](): AsyncIterator<Message<T>, undefined> {
     this.#start();
@@ -167,7 +167,7 @@ export class Consumer<T = unknown>
    * with the message in the header `x-attempts`. The connection's events tell all of it.
    *
    * @throws {UnsupportedError} If `retry` waits, and the broker lacks `delay`.
-   * @throws What ended the consumer, if it was not cancelled.
+   * @throws The error that ended the consumer, if it was not cancelled.
    */
   async run(
     handler: (message: Message<T>) => void | Promise<void>,
@@ -230,8 +230,8 @@ export class Consumer<T = unknown>
    * that cannot be delivered, for nobody has the queue that the request named, is dropped
    * and counted in `connection.health()`.
    *
-   * @typeParam A What it answers.
-   * @throws What ended the consumer, if it was not cancelled.
+   * @typeParam A The type of its answers.
+   * @throws The error that ended the consumer, if it was not cancelled.
    *
    * @example Serve sums
    * ```ts
@@ -276,7 +276,7 @@ export class Consumer<T = unknown>
    * @typeParam M The types of the payloads, by the types of the messages.
    * @throws {MessagingError} With the code `type-unknown`, where `unknown` is `"throw"`.
    * @throws {DecodeError} Where `invalid` is `"throw"`.
-   * @throws What ended the consumer, if it was not cancelled.
+   * @throws The error that ended the consumer, if it was not cancelled.
    *
    * @example Two types of messages
    * ```ts

@@ -35,7 +35,7 @@ const FORGOTTEN = 1000;
 /**
  * Says how a consumer is.
  *
- * @param signs What is known of it.
+ * @param signs The state to judge.
  * @returns How it is, with a reason in words.
  */
 export function healthOf(

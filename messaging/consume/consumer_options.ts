@@ -5,7 +5,7 @@ import type { Message } from "./message.ts";
 import { Queue } from "../entities/queue.ts";
 import type { PayloadSchema } from "../entities/schema.ts";
 
-/** Options of `connection.consumer`. @typeParam T What its messages' `payload` is. */
+/** Options of `connection.consumer`. @typeParam T The type of its messages' `payload`. */
 export interface ConsumerOptions<T = unknown> {
   /** The most messages of each queue that are unsettled. @default {100} */
   readonly prefetch?: number | undefined;
@@ -71,7 +71,7 @@ export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
 /**
  * Refuses what cannot be consumed from.
  *
- * @param queues What was given.
+ * @param queues The value as it was given.
  * @throws {TypeError} If there is none, or one is neither a queue nor the name of one.
  */
 export function checkQueues(queues: readonly (Queue | string)[]): void {
@@ -94,7 +94,7 @@ export function checkQueues(queues: readonly (Queue | string)[]): void {
 /**
  * Finds the schema that a consumer of one queue is typed by.
  *
- * @param queues What it consumes from.
+ * @param queues The queues that it consumes from.
  * @returns The queue's schema.
  */
 export function schemaOf<T>(

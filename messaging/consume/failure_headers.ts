@@ -15,9 +15,9 @@ const MAX_READ = 16_384;
  * what is parked. Control characters are shown as escape sequences, secrets are masked,
  * and what is long is cut off.
  *
- * @param error What was thrown.
+ * @param error The thrown value.
  * @param now The time, ms since 1970.
- * @param secrets What must not be seen, as the connection's password.
+ * @param secrets Secrets that must not be shown, as the connection's password.
  * @returns `x-error-name`, `x-error-message` and `x-error-at`, the time in ISO 8601.
  */
 export function failureHeaders(

@@ -198,7 +198,7 @@ const CALL_ALONE: Verdict = { type: "call-alone" };
  * @param retry The policy.
  * @param judged The delivery.
  * @param begins Whether to begin to count where the broker does not: the message is written again for it.
- * @returns What to do.
+ * @returns The next step.
  */
 export function judge(
   { attempts = ATTEMPTS_BY_DEFAULT }: RetryOptions,

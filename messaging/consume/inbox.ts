@@ -15,7 +15,7 @@ export interface InboxHost<T> {
  * The messages that have arrived for a consumer and can be read: the codecs that they need
  * are loaded. If they are to be checked too, invalid ones go elsewhere.
  *
- * @typeParam T What its messages' `payload` is.
+ * @typeParam T The type of its messages' `payload`.
  */
 export class Inbox<T> {
   readonly #mailbox: Mailbox<ReceivedDelivery>;

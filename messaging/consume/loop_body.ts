@@ -4,7 +4,7 @@ import type { ReceivedMessage } from "./message.ts";
  * The body of a `for await` over a consumer: at work from when it is handed a message until
  * it asks for the next one, or leaves.
  *
- * @typeParam T What its messages' `payload` is.
+ * @typeParam T The type of its messages' `payload`.
  */
 export class LoopBody<T> {
   #message: ReceivedMessage<T> | undefined;

@@ -32,7 +32,7 @@ export interface DeliveryInfo {
 /**
  * A message that was delivered. Settle it once: `ack`, `reject` or `requeue`.
  *
- * @typeParam T What `payload` is.
+ * @typeParam T The type of `payload`.
  */
 export interface Message<T> {
   /**

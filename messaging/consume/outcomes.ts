@@ -196,7 +196,7 @@ export class Outcomes<T> {
    * Settles, and tries again while the message is ours and there is patience; what fails
    * for good not more often than `tries`.
    *
-   * @returns What it failed with in the end; `undefined` if it is settled, or no longer ours.
+   * @returns The error that it failed with in the end; `undefined` if it is settled, or no longer ours.
    */
   async persist(
     message: ReceivedMessage<T>,

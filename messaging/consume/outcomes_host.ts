@@ -7,9 +7,9 @@ import { Teller } from "./teller.ts";
 /**
  * Makes what the outcomes of a consumer's messages need.
  *
- * @typeParam T What its messages' `payload` is.
+ * @typeParam T The type of its messages' `payload`.
  * @param session The session.
- * @param onError What is told of errors, if there is something.
+ * @param onError The listener for errors, if there is one.
  * @param note Keeps the last error.
  * @returns The host.
  */

@@ -17,7 +17,7 @@ export interface ParkingHost {
  * @param message The message.
  * @param error Why.
  * @param attempts How often its handler was called for it.
- * @param host What it needs.
+ * @param host The services that it uses.
  */
 export async function park<T>(
   message: ReceivedMessage<T>,

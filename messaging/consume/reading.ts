@@ -68,9 +68,9 @@ export type Decoded<T> =
  *
  * @param reading How.
  * @param delivery The delivery.
- * @param message What has a copy of its body, for what may be made a view of it.
+ * @param message The message with a copy of its body, for payloads that may be views of it.
  * @returns The payload; a promise where the schema answers later.
- * @throws What is wrong with it.
+ * @throws The error, if it is wrong.
  */
 export function readPayload<T>(
   { codecs, accept, maxDecompressedSize, check }: Reading<T>,

@@ -5,10 +5,10 @@ import { checkSchema, type PayloadSchema } from "../entities/schema.ts";
 import type { Message } from "./message.ts";
 import { RUN, type RunOptions } from "./run_options.ts";
 
-/** The handler of the messages of one type. @typeParam P What their `payload` is. */
+/** The handler of the messages of one type. @typeParam P The type of their `payload`. */
 export type RouteHandler<P> = (message: Message<P>) => void | Promise<void>;
 
-/** The messages of one type: a handler, or one with the schema that its payloads pass first. @typeParam P What their `payload` is. */
+/** The messages of one type: a handler, or one with the schema that its payloads pass first. @typeParam P The type of their `payload`. */
 export type Route<P> =
   | RouteHandler<P>
   | {
@@ -65,7 +65,7 @@ export interface CheckedRoute {
 /**
  * Reads routes.
  *
- * @param routes What was given.
+ * @param routes The value as it was given.
  * @returns Each by its type.
  * @throws {TypeError} If they are none, or one has no handler.
  * @throws {OptionError} If one has more than a schema and a handler.

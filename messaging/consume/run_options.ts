@@ -22,7 +22,7 @@ export type Aftermath =
   /** It is given up. */
   | { readonly type: OnFailure };
 
-/** Options of `consumer.run`. @typeParam T What its messages' `payload` is. */
+/** Options of `consumer.run`. @typeParam T The type of its messages' `payload`. */
 export interface RunOptions<T = unknown> {
   /** The most handlers that run at once. @default {1} */
   readonly concurrency?: number | undefined;
@@ -81,7 +81,7 @@ export const RUN: KnownOptions = optionsOf<RunOptions>("run", RUN_OPTIONS, {
 /**
  * Refuses what is none of them.
  *
- * @param onFailure What was given.
+ * @param onFailure The value as it was given.
  * @throws {OptionError} If it is something else.
  */
 export function checkOnFailure(onFailure: OnFailure | undefined): void {

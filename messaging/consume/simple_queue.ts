@@ -39,7 +39,7 @@ const SIMPLE_QUEUE: KnownOptions = optionsOf<SimpleQueueOptions>(
  * A queue as a pair of `put` and `get`, for when exchanges are too much: a direct
  * exchange and a queue of the same name, as Kombu's SimpleQueue has them.
  *
- * @typeParam T What its payloads are.
+ * @typeParam T The type of its payloads.
  *
  * @example Put and get
  * ```ts
@@ -197,7 +197,7 @@ function simpleQueueOf(
 /**
  * Makes a simple queue.
  *
- * @typeParam T What its payloads are.
+ * @typeParam T The type of its payloads.
  * @param session The session.
  * @param decoding How bodies are read.
  * @param makeProducer Makes a producer of the connection.

@@ -44,9 +44,9 @@ export class Teller<T> {
 /**
  * Makes the event of a handler that has failed.
  *
- * @param error What it threw.
+ * @param error The thrown value.
  * @param message The message.
- * @param next What becomes of it, if that is decided.
+ * @param next Its fate, if that is decided.
  * @returns The event.
  */
 export function handlerFailed<T>(

@@ -14,7 +14,7 @@ export type Entity = Exchange | Queue;
  * Says whether entities were given as a list: the platform's own question does not see
  * that a list may be read only.
  *
- * @param given What was given.
+ * @param given The value as it was given.
  * @returns Whether it is one.
  */
 export function isList(
@@ -36,8 +36,8 @@ export function isHeld(entity: Entity): boolean {
 /**
  * Refuses what cannot be declared: from JavaScript or JSON comes what no compiler has seen.
  *
- * @param entities What was given.
- * @param where Where, for the error: `declare of connection.producer`.
+ * @param entities The value as it was given.
+ * @param where The option, for the error: `declare of connection.producer`.
  * @throws {TypeError} If one is neither a queue nor an exchange.
  */
 export function checkEntities(
@@ -71,7 +71,7 @@ export function checkEntities(
  * they are given as objects. Each stands behind those that its declaration names.
  *
  * @param entity The entity.
- * @param into Where to put them; what is there already is not put again.
+ * @param into The set to add them to; entities that are there already are not added again.
  * @returns `into`.
  */
 export function exchangesOf(

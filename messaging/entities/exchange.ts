@@ -10,7 +10,7 @@ import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkSchema, type PayloadSchema } from "./schema.ts";
 
-/** Options of {@linkcode Exchange}. @typeParam T What is published to it. */
+/** Options of {@linkcode Exchange}. @typeParam T The type of the payloads that are published to it. */
 export interface ExchangeOptions<T = unknown> {
   /** How it routes; `x-…` is a type of a plugin of RabbitMQ's, as `x-consistent-hash`, and other brokers refuse it. @default {"direct"} */
   readonly type?: ExchangeType | undefined;
@@ -45,7 +45,7 @@ const EXCHANGE: KnownOptions = optionsOf<ExchangeOptions>("an Exchange", {
  * An exchange, as it is to be declared: a value without a connection. Its type is that of
  * what is published to it, and of what comes from the queues that are made with it.
  *
- * @typeParam T What is published to it.
+ * @typeParam T The type of the payloads that are published to it.
  *
  * @example A topic exchange
  * ```ts

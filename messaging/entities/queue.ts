@@ -11,7 +11,7 @@ import {
 import { checkSchema, type PayloadSchema } from "./schema.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 
-/** Options of {@linkcode Queue}. @typeParam T What its messages' `payload` is. */
+/** Options of {@linkcode Queue}. @typeParam T The type of its messages' `payload`. */
 export interface QueueOptions<T = unknown> {
   /** The exchange to bind it to; by its name alone it is not declared. */
   // One without a type says nothing of the queue's.
@@ -84,7 +84,7 @@ const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
  * connection. Declaring it declares its exchanges too. Its type is that of what is sent to
  * it and consumed from it.
  *
- * @typeParam T What its messages' `payload` is.
+ * @typeParam T The type of its messages' `payload`.
  *
  * @example A queue of a topic exchange
  * ```ts

@@ -9,7 +9,7 @@ import type { PayloadIssue } from "../../model/message.ts";
  * A Standard Schema (standardschema.dev, version 1), as Zod, Valibot, ArkType and
  * others make it: the part of it that is used here.
  *
- * @typeParam T What it makes of a payload.
+ * @typeParam T The type that it converts a payload to.
  */
 export interface Schema<T> {
   /** The standard's own property. */
@@ -44,7 +44,7 @@ export interface SchemaIssue {
  * Checks and converts payloads: a Standard Schema, or a function that returns what it
  * makes of one, and throws where that is wrong. Either may answer with a promise.
  *
- * @typeParam T What it makes of a payload.
+ * @typeParam T The type that it converts a payload to.
  */
 export type PayloadSchema<T> =
   | Schema<T>
@@ -53,7 +53,7 @@ export type PayloadSchema<T> =
 /**
  * Makes a function of what checks payloads.
  *
- * @typeParam T What it makes of a payload.
+ * @typeParam T The type that it converts a payload to.
  * @param schema The schema, or nothing.
  * @returns The function; it throws a `DecodeError` for what the schema does not take, or rejects with it.
  */
@@ -79,8 +79,8 @@ export function validator<T>(
 /**
  * Refuses what is no schema.
  *
- * @param schema What was given.
- * @param of What takes it, for an error.
+ * @param schema The value as it was given.
+ * @param of The call that takes it, for an error.
  * @throws {TypeError} If it is neither a Standard Schema nor a function.
  */
 export function checkSchema(schema: unknown, of: string): void {

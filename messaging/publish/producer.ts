@@ -37,7 +37,7 @@ import type { Session } from "../connection/session.ts";
 /**
  * Publishes messages. Call `publish` many times without waiting: it pipelines.
  *
- * @typeParam T What it publishes.
+ * @typeParam T The type of its payloads.
  *
  * @example Publish to a queue
  * ```ts
@@ -136,7 +136,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
    * them, and resolves when each is answered for. One that fails ends no other.
    *
    * @throws {TypeError} If there is nothing to go through.
-   * @throws What going through them throws, when what was begun has been answered.
+   * @throws The error of iterating over them, once the publishes that were begun have been answered.
    *
    * @example What became of each
    * ```ts

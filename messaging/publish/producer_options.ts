@@ -20,7 +20,7 @@ export type PublishDefaults = Omit<
  * Options of `connection.producer`: where it publishes to, and defaults for each message.
  * An option of the publish itself wins; of headers each by its name.
  *
- * @typeParam T What it publishes.
+ * @typeParam T The type of its payloads.
  */
 export interface ProducerOptions<T = unknown> extends PublishDefaults {
   /** The exchange to publish to; as an `Exchange` it is declared first. @default {the default exchange} */

@@ -5,7 +5,7 @@ import { type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, checkSignal } from "../operation_options.ts";
 import type { PublishOptions } from "./producer_options.ts";
 
-/** Options of {@linkcode Producer.publishAll}. @typeParam T What the payloads are. */
+/** Options of {@linkcode Producer.publishAll}. @typeParam T The type of the payloads. */
 export interface PublishAllOptions<T = unknown> {
   /** The options that each is published with, or a function of the payload and of how many came before it. */
   readonly each?:
@@ -18,7 +18,7 @@ export interface PublishAllOptions<T = unknown> {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A payload that was not published. @typeParam T What it is. */
+/** A payload that was not published. @typeParam T The type of the payload. */
 export interface PublishFailure<T = unknown> {
   /** How many came before it. */
   readonly index: number;
@@ -28,7 +28,7 @@ export interface PublishFailure<T = unknown> {
   readonly error: Error;
 }
 
-/** The result of publishing payloads. @typeParam T What they are. */
+/** The result of publishing payloads. @typeParam T The type of the payloads. */
 export interface PublishedAll<T = unknown> {
   /** How many the broker has: all that were begun with, but for `failed`. */
   readonly published: number;
@@ -58,13 +58,13 @@ export interface AllHost<T> {
 /**
  * Publishes payloads, in order, and begins with no more than there is room for.
  *
- * @typeParam T What they are.
+ * @typeParam T The type of the payloads.
  * @param payloads The payloads.
  * @param options How.
- * @param host What to publish with.
- * @returns What became of each.
+ * @param host The services of the producer.
+ * @returns The result of each.
  * @throws {TypeError} If there is nothing to go through.
- * @throws What going through them throws, when what was begun has been answered.
+ * @throws The error of iterating over them, once the publishes that were begun have been answered.
  */
 export async function publishAll<T>(
   payloads: Iterable<T> | AsyncIterable<T>,

@@ -38,7 +38,7 @@ export function defaultsOf(
  * by one.
  *
  * @param defaults The defaults.
- * @param options What the publish was given.
+ * @param options The options of the publish.
  * @returns The options to publish with.
  * @throws {OptionError} If the publish was given no options but something else.
  */

@@ -10,7 +10,7 @@ import { Queue } from "../entities/queue.ts";
 /**
  * Refuses what is no exchange.
  *
- * @param exchange What was given.
+ * @param exchange The value as it was given.
  * @throws {TypeError} If it is neither an exchange nor the name of one.
  */
 export function checkExchange(exchange: Exchange | string | undefined): void {
@@ -28,7 +28,7 @@ export function checkExchange(exchange: Exchange | string | undefined): void {
 /**
  * Refuses a producer that would publish in two ways, or to no queue.
  *
- * @param options What it is made with.
+ * @param options The options of the message.
  * @throws {TypeError} If that is so.
  */
 export function checkQueue(
@@ -56,7 +56,7 @@ export const MAX_DELAY: number = Number.MAX_SAFE_INTEGER;
 /**
  * Makes the properties of a message.
  *
- * @param options What it is published with.
+ * @param options The options of the publish.
  * @param replyTo The name of the queue for replies.
  * @param encoded Its body.
  * @returns The properties.
@@ -94,7 +94,7 @@ export function propertiesOf(
 /**
  * Refuses a number that is out of range, and rounds it up.
  *
- * @param name What it is, for an error.
+ * @param name Its name, for an error.
  * @param value The number.
  * @param least The least that is allowed.
  * @param most The most.

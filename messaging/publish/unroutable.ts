@@ -8,7 +8,7 @@ import type { ConnectionEvent } from "../connection/connection_state.ts";
  * Makes the error for a message that came back: what would be right is said with it.
  *
  * @param message The message.
- * @param outcome What the broker said.
+ * @param outcome The broker's answer.
  * @param declared The names of the queues that the session has declared, for one that may have been meant.
  * @returns The error.
  */

@@ -4,7 +4,7 @@ import type { PublishOptions } from "../publish/producer_options.ts";
 
 /**
  * Options of `connection.request`: those of a publish, but for what the request sees to
- * itself. @typeParam A What the answer is.
+ * itself. @typeParam A The type of the answer.
  */
 export interface RequestOptions<A = unknown> extends
   Omit<

@@ -9,7 +9,7 @@ export interface ServeContext {
   readonly deadline: Date | undefined;
 }
 
-/** Options of `consumer.serve`. @typeParam T What its messages' `payload` is. */
+/** Options of `consumer.serve`. @typeParam T The type of its messages' `payload`. */
 export interface ServeOptions<T = unknown> extends RunOptions<T> {
   /**
    * How to try a request again whose handler threw, before the error is the answer; what

@@ -15,9 +15,9 @@ export const DIRECT = "amq.rabbitmq.reply-to.";
 /**
  * Makes the headers of an answer that says that the handler has failed.
  *
- * @param thrown What it threw.
+ * @param thrown The thrown value.
  * @param now The time, ms since 1970.
- * @param secrets What must not be seen.
+ * @param secrets Secrets that must not be shown.
  * @returns Its headers, without a stack.
  */
 export function errorHeaders(
