@@ -27,7 +27,7 @@ export interface DefaultDelays {
  *
  * @param failures How many attempts failed before this one, from 0.
  * @param policy The waits.
- * @param defaults Those that the policy does not give.
+ * @param defaults The values that the policy leaves out.
  * @param random A number from 0 to 1, by chance: the whole wait with 1.
  * @returns Milliseconds.
  */

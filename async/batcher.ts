@@ -27,7 +27,7 @@ export interface BatcherSettings<I, R> {
    * Sends a batch. The deadline is the latest of its items', and `undefined` where one
    * of them has none.
    *
-   * @returns What became of each item, in order; one that failed alone is a rejected promise.
+   * @returns The result of each item, in order; one that failed alone is a rejected promise.
    */
   send(
     items: readonly I[],
@@ -46,8 +46,8 @@ const DEADLINES_APART = 20;
  * Puts together what is asked for in one turn of the event loop, and what comes while
  * the batches before it are under way.
  *
- * @typeParam I What is sent.
- * @typeParam R What becomes of it.
+ * @typeParam I The type of an item.
+ * @typeParam R The type of its result.
  */
 export class Batcher<I, R> {
   readonly #settings: BatcherSettings<I, R>;
@@ -68,7 +68,7 @@ export class Batcher<I, R> {
    *
    * @param item The item.
    * @param options The call's limits.
-   * @returns What became of it.
+   * @returns The item's result.
    * @throws The signal's `reason`, if it aborts first.
    * @throws {TimeoutError} If the deadline is missed; its `outcome` says whether the item had left.
    */
@@ -228,11 +228,11 @@ export class Batchers<T, I, R> {
   /**
    * Sends an item with others of its name, as {@linkcode Batcher.add} does.
    *
-   * @param name Whose batch it is.
-   * @param of What the name stands for.
+   * @param name The name of the batch.
+   * @param of The object that the name stands for.
    * @param item The item.
    * @param options The call's limits.
-   * @returns What became of it.
+   * @returns The item's result.
    */
   add(name: string, of: T, item: I, options?: CallOptions): Promise<R> {
     let batcher = this.#batchers.get(name);

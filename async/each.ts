@@ -10,11 +10,11 @@ export interface Failure<T> {
  * Does something with each of a list, several at once, and begins no more when one has
  * failed.
  *
- * @typeParam T What is in the list.
+ * @typeParam T The type of the list's items.
  * @param items The list.
  * @param width How many at once.
- * @param act What to do with one.
- * @returns What failed first, when those that had begun have ended; `undefined` if nothing did.
+ * @param act The action on one.
+ * @returns The first failure, when those that had begun have ended; `undefined` if none failed.
  */
 export async function eachAtOnce<T>(
   items: Iterable<T>,

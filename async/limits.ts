@@ -34,7 +34,7 @@ export class Limits {
    * Looks whether a call may begin.
    *
    * @param options The call's limits.
-   * @param action What the call does, for the error: `publish to exchange "x"`.
+   * @param action The action of the call, for the error: `publish to exchange "x"`.
    * @throws The signal's `reason`, if it has aborted.
    * @throws {TimeoutError} If the deadline has passed.
    */
@@ -59,8 +59,8 @@ export class Limits {
    * Says why a call may not begin, for calls that return a promise without being `async`.
    *
    * @param options The call's limits.
-   * @param action What the call does, for the error.
-   * @returns What {@linkcode check} throws; `undefined` if it may begin.
+   * @param action The action of the call, for the error.
+   * @returns The error that {@linkcode check} throws; `undefined` if it may begin.
    */
   refusal(
     options: CallOptions | undefined,
@@ -125,10 +125,10 @@ export class Limits {
    * Waits for a promise no longer than a call's limits allow. A later result of the promise
    * is ignored: its failure counts as handled.
    *
-   * @param promise What to wait for.
+   * @param promise The promise to wait for.
    * @param options The call's limits.
    * @param late Makes the error for a missed deadline.
-   * @returns What the promise resolves to.
+   * @returns The promise's result.
    */
   wait<T>(
     promise: Promise<T>,

@@ -20,9 +20,9 @@ export class Line {
    * Takes a step when those before it have ended, well or not. Its caller's first `then` on
    * the result runs before the next step begins.
    *
-   * @typeParam T What the step resolves to.
+   * @typeParam T The type of the step's result.
    * @param step The step.
-   * @returns What it resolves to.
+   * @returns The step's result.
    */
   enter<T>(step: () => Promise<T>): Promise<T> {
     return this.stand(step).taken;
@@ -31,9 +31,9 @@ export class Line {
   /**
    * Enters the line so that it can be left again: what the step holds is let go then.
    *
-   * @typeParam T What the step resolves to.
+   * @typeParam T The type of the step's result.
    * @param step The step.
-   * @returns What it resolves to, and the way to leave.
+   * @returns Its result, and the way to leave.
    */
   stand<T>(step: () => Promise<T>): Turn<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();

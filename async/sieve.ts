@@ -6,7 +6,7 @@ const MAX = 64;
  * is left of an attempt in halves, so that few culprits among many cost a few attempts
  * each, and the others few more than one.
  *
- * @typeParam T What is tried.
+ * @typeParam T The type of the items.
  */
 export class Sieve<T> {
   readonly #attempt: (items: readonly T[]) => Promise<readonly T[]>;

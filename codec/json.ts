@@ -34,7 +34,7 @@ export const JSON_CODEC: Codec = {
  * `base64`, a {@linkcode TypedValue} has its own type. A `bigint` is written with all its
  * digits.
  *
- * @param payload What to write.
+ * @param payload The payload to write.
  * @returns The text.
  * @throws {EncodeError} If it has what cannot be written; nothing is silently dropped but `undefined` in objects.
  */
@@ -46,7 +46,7 @@ export function stringifyJson(payload: unknown): string {
  * Writes JSON as {@linkcode stringifyJson}, and what {@linkcode parseJson} reads beyond
  * JSON as Python does: `NaN`, `Infinity` and `-Infinity`. For what others have written.
  *
- * @param payload What to write.
+ * @param payload The payload to write.
  * @returns The text.
  * @throws {EncodeError} If it has what cannot be written.
  */
@@ -79,7 +79,7 @@ function write(payload: () => unknown): string {
  * other types are a {@linkcode TypedValue}.
  *
  * @param text The text.
- * @returns What it says.
+ * @returns The payload.
  * @throws {DecodeError} If it is no JSON.
  */
 export function parseJson(text: string): unknown {

@@ -26,7 +26,7 @@ interface ReviverContext {
  * grows as the text does, whatever is in it.
  *
  * @param text The text.
- * @returns What it says; integers beyond 2^53 are `bigint`.
+ * @returns The payload; integers beyond 2^53 are `bigint`.
  * @throws {DecodeError} If it is neither.
  */
 export function parseLooseJson(text: string): unknown {

@@ -31,7 +31,7 @@ export const UNDEFINED = "it is undefined; publish null to say nothing";
  * often as `{}`.
  *
  * @param value The object.
- * @returns What it is and what to do about it, as the end of a sentence; `undefined` if it may be written.
+ * @returns The value's kind and the remedy, as the end of a sentence; `undefined` if it may be written.
  */
 export function whyRefused(value: object): string | undefined {
   const prototype = Object.getPrototypeOf(value);
@@ -77,8 +77,8 @@ export interface Writable {
  * Finds what a serializer could not write, for an error that says where it is.
  *
  * @param payload The payload.
- * @param format What it was to be written as.
- * @param writable What that can write.
+ * @param format The format that it was to be written in.
+ * @param writable The values that the format can write.
  * @throws {EncodeError} If something is found.
  */
 export function findRefused(
@@ -141,9 +141,9 @@ export function isWithin(value: object, place: Place | undefined): boolean {
 /**
  * Makes the error for a value that cannot be written.
  *
- * @param place Where it is.
- * @param format What it was to be written as.
- * @param why What it is, as the end of a sentence.
+ * @param place Its place in the payload.
+ * @param format The format that it was to be written in.
+ * @param why The value's kind, as the end of a sentence.
  * @param cause The error below, where there is one.
  * @returns The error.
  */

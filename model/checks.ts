@@ -31,7 +31,7 @@ const INT64_MOST = 2n ** 63n - 1n;
 /**
  * Refuses what is no short string of AMQP.
  *
- * @param what What it is, for the error.
+ * @param what Its name, for the error.
  * @param text The text.
  * @throws {TypeError} If it is not a string, or holds half of a surrogate pair.
  * @throws {RangeError} If it is longer than 255 bytes in UTF-8.
@@ -72,7 +72,7 @@ function measure(what: string, text: string): void {
 /**
  * Refuses what cannot be the name of an exchange or a queue.
  *
- * @param kind What it names, for the error.
+ * @param kind The kind of thing that it names, for the error.
  * @param name The name.
  * @throws {TypeError} If it is not a string.
  * @throws {RangeError} If it is longer than 255 bytes in UTF-8.

@@ -5,7 +5,7 @@ const [MAX_DEPTH, MAX_PARTS] = [3, 10];
  * Says what an error says: of one without a message its parts, its code or its name. It
  * never throws: what a program throws may be anything.
  *
- * @param error What was thrown.
+ * @param error The thrown value.
  * @returns The text; never empty.
  */
 export function errorText(error: unknown): string {
@@ -31,7 +31,7 @@ function textOf(error: unknown, depth: number): string {
 /**
  * Makes an error of what was thrown, one whose name and message are texts.
  *
- * @param thrown What was thrown: anything, in JavaScript.
+ * @param thrown The thrown value: anything, in JavaScript.
  * @returns The error.
  */
 export function asError(thrown: unknown): Error {

@@ -48,9 +48,9 @@ const USUAL: ReadonlySet<PropertyKey> = new Set([
  * So an error that has more than words and codes is replaced by one that has these
  * alone; one that has nothing else stays as it is, and so does what `isOwn` names.
  *
- * @param cause What was thrown.
+ * @param cause The thrown value.
  * @param isOwn Says of which errors nothing has to be taken.
- * @returns What may be shown.
+ * @returns The text to show.
  */
 export function fitCause(
   cause: unknown,
@@ -64,7 +64,7 @@ export function fitCause(
  * caller's to know, with its class and all that it holds.
  *
  * @param error The error.
- * @param cause What the caller's code has thrown.
+ * @param cause The value that the caller's code has thrown.
  * @returns The same error.
  */
 export function withOwnCause<E extends Error>(

@@ -15,7 +15,7 @@ const SHOWN = 200;
  *
  * @param text The text.
  * @param most The most UTF-16 units of it that are shown. @default {200}
- * @returns What may be shown, in one line.
+ * @returns The text to show, in one line.
  *
  * @example A server's words
  * ```ts
@@ -38,9 +38,9 @@ export function printable(text: string, most: number = SHOWN): string {
  * double quotes, a number or the like by itself, and of all else the type alone, for
  * nobody knows what it holds.
  *
- * @param value What was given.
+ * @param value The value as it was given.
  * @param most The most UTF-16 units of a text that are shown. @default {200}
- * @returns What may be shown.
+ * @returns The text to show.
  */
 export function quote(value: unknown, most: number = SHOWN): string {
   switch (typeof value) {

@@ -9,7 +9,7 @@ const MAX_DEPTH = 8;
  *
  * @param error The error, whose texts are changed.
  * @param secrets The secrets.
- * @param known What is no secret, though it be one of them: it stays.
+ * @param known A text that is no secret, though it be one of them: it stays.
  */
 export function hideSecrets(
   error: unknown,
@@ -38,7 +38,7 @@ const NAMED =
  * URLs, and what is named a password, a secret, a token or a key.
  *
  * @param text The text.
- * @param secrets Those that are known.
+ * @param secrets The secrets that are known.
  * @returns The text with `**` in their place.
  */
 export function maskSecrets(text: string, secrets: readonly string[]): string {

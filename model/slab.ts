@@ -24,7 +24,7 @@ export class Slab {
    *
    * @param bytes The bytes.
    * @param apart Whether they are to have a buffer of their own, for they stay long.
-   * @returns Where the copy begins in {@linkcode buffer}.
+   * @returns The offset of the copy in {@linkcode buffer}.
    */
   add(bytes: Uint8Array, apart = false): number {
     const size = bytes.length;

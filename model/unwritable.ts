@@ -4,7 +4,7 @@ import { EncodeError, MessagingError } from "./errors.ts";
  * Says whether a message could not be written for a reason that is its own: tried again
  * as it is, it would fail again.
  *
- * @param error What writing it has thrown.
+ * @param error The error that writing it has thrown.
  * @returns Whether it has no room, or no form there.
  */
 export function isUnwritable(error: unknown): error is Error {
@@ -15,7 +15,7 @@ export function isUnwritable(error: unknown): error is Error {
 /**
  * Says whether a message could not be written for it is too large.
  *
- * @param error What writing it has thrown.
+ * @param error The error that writing it has thrown.
  * @returns Whether it has no room.
  */
 export function isTooLarge(error: unknown): boolean {

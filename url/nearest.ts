@@ -1,8 +1,8 @@
 /**
  * Finds what somebody may have meant.
  *
- * @param word What was written.
- * @param candidates What could be right.
+ * @param word The word as it was written.
+ * @param candidates The words that could be right.
  * @returns The candidate that differs least, if it shares at least 0.6 of its letters with the word.
  */
 export function nearest(

@@ -25,7 +25,7 @@ export interface GivenOptions {
 /**
  * Reads a transport's own options. A value in the URL wins.
  *
- * @typeParam T What comes out, each property of it optional.
+ * @typeParam T The type of the options, each property of it optional.
  * @param table A reader for each option, by its name in `transportOptions`.
  * @param given The URL and the object.
  * @returns The options that were given.
@@ -123,10 +123,10 @@ export function integerOption(
 /**
  * Makes a reader that takes of another's values only some.
  *
- * @typeParam T What is read.
+ * @typeParam T The type of the value.
  * @param reader The other reader.
  * @param isRight Says which values are taken.
- * @param right Those in words, after "it must be".
+ * @param right The right values in words, after "it must be".
  * @returns The reader.
  */
 export function checkedOption<T>(
@@ -216,7 +216,7 @@ const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
 /**
  * Makes the error for an option that is not known.
  *
- * @param what What cannot be used, its name quoted.
+ * @param what The option or parameter, its name quoted.
  * @param name The name alone.
  * @param known The names that are known.
  * @returns The error; it names what may have been meant.

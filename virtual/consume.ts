@@ -8,7 +8,7 @@ import type { ConsumerRecord, Topology } from "./topology.ts";
  *
  * @param topology The tables.
  * @param what The queue's name, the consumer, and which of the present ones are gone, though nobody has cancelled them.
- * @param owner Whose it is.
+ * @param owner The owner's name.
  * @returns The changes.
  * @throws {NotFoundError} If there is no such queue.
  * @throws {ResourceLockedError} If the queue is exclusive to another owner.

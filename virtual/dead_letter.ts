@@ -137,9 +137,9 @@ export function withHeaders(
  * round from, without anyone having rejected it on the way, for it would go round for
  * ever.
  *
- * @param queues Where it would go.
- * @param message What {@linkcode deadLetter} made.
- * @returns Where it goes.
+ * @param queues The queues that it would go to.
+ * @param message The message that {@linkcode deadLetter} made.
+ * @returns Its destinations.
  */
 export function deadLetterTargets(
   queues: ReadonlySet<string>,

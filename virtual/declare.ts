@@ -69,7 +69,7 @@ export function planDeclareExchange(
  *
  * @param topology The tables.
  * @param queue The declaration; its name is chosen already.
- * @param owner Who declares it, and has it if it is exclusive.
+ * @param owner The owner that declares it, and has it if it is exclusive.
  * @param options Whether the name was chosen for it: then it may begin with `amq.`.
  * @returns The changes; none if an equal one is there.
  * @throws {PreconditionFailedError} If an unequal one is there, or an argument is bad.
@@ -107,7 +107,7 @@ export function planDeclareQueue(
  *
  * @param topology The tables.
  * @param binding The binding.
- * @param owner Who adds it.
+ * @param owner The owner that adds it.
  * @returns The changes; none if it is there.
  * @throws {NotFoundError} If one of its ends is not there.
  * @throws {AccessRefusedError} If one of its ends is the default exchange.
@@ -141,7 +141,7 @@ export function planBind(
  *
  * @param topology The tables.
  * @param binding The binding.
- * @param owner Who removes it.
+ * @param owner The owner that removes it.
  * @returns The changes; none if it is not there.
  * @throws {AccessRefusedError} If one of its ends is the default exchange.
  * @throws {ResourceLockedError} If the queue is exclusive to another owner.
@@ -192,7 +192,7 @@ export function planDeleteExchange(
  *
  * @param topology The tables.
  * @param queue Its name, and whether it must be without consumers or messages; the latter is for the store to see.
- * @param owner Who deletes it.
+ * @param owner The owner that deletes it.
  * @returns The changes; none if it is not there.
  * @throws {PreconditionFailedError} If it has consumers and must not.
  * @throws {ResourceLockedError} If it is exclusive to another owner.
@@ -223,7 +223,7 @@ export function planDeleteQueue(
  * consumers.
  *
  * @param topology The tables.
- * @param owner Who is gone.
+ * @param owner The owner that is gone.
  * @returns The changes.
  */
 export function planOwnerGone(
@@ -259,8 +259,8 @@ export function checkExchange(topology: Topology, name: string): void {
  *
  * @param topology The tables.
  * @param name Its name.
- * @param owner Who looks.
- * @param action What for, for the error.
+ * @param owner The owner that looks.
+ * @param action The action, for the error.
  * @returns Its record.
  * @throws {NotFoundError} If it is not there.
  * @throws {ResourceLockedError} If it is exclusive to another owner.

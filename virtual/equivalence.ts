@@ -11,7 +11,7 @@ type Difference = readonly [wanted: string, found: string];
  * Compares a declaration of an exchange with what is there.
  *
  * @param wanted The declaration.
- * @param found What is there.
+ * @param found The existing declaration.
  * @returns All that differs, to follow `Cannot declare exchange "x"`; `undefined` if they are equal.
  */
 export function exchangeDifference(
@@ -31,7 +31,7 @@ export function exchangeDifference(
  * Compares a declaration of a queue with what is there, but for `exclusive`.
  *
  * @param wanted The declaration.
- * @param found What is there.
+ * @param found The existing declaration.
  * @returns All that differs, to follow `Cannot declare queue "x"`; `undefined` if they are equal.
  */
 export function queueDifference(

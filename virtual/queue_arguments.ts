@@ -96,7 +96,7 @@ export interface QueueTraits {
  * Reads what a queue's arguments say.
  *
  * @param arguments_ The arguments.
- * @returns What they say.
+ * @returns The traits.
  */
 export function queueTraits(arguments_: FieldTable): QueueTraits {
   const number = (name: string): number | undefined => {

@@ -45,7 +45,7 @@ export interface Route {
  * @param topology The tables.
  * @param message The message.
  * @param broadcasting Which fanout exchanges are broadcast. By default none is.
- * @returns Where it goes.
+ * @returns Its destinations.
  * @throws {NotFoundError} If there is no such exchange.
  * @throws {AccessRefusedError} If the exchange is internal.
  * @throws {PreconditionFailedError} If `CC` or `BCC` is no list.
@@ -82,9 +82,9 @@ export function route(
  * once must not be lost for its headers.
  *
  * @param topology The tables.
- * @param message What {@linkcode deadLetter} made.
+ * @param message The message that {@linkcode deadLetter} made.
  * @param broadcasting Which fanout exchanges are broadcast. By default none is.
- * @returns Where it goes, or `undefined` if there is no such exchange.
+ * @returns Its destinations, or `undefined` if there is no such exchange.
  */
 export function routeDeadLetter(
   topology: Topology,

@@ -45,7 +45,7 @@ const CLOCK: Clock = {
  * Makes what a transport is given to connect with.
  *
  * @param harness The harness.
- * @param options What is to be otherwise.
+ * @param options The options that differ from the defaults.
  * @returns The options.
  */
 export function connectOptions(
@@ -67,7 +67,7 @@ export function connectOptions(
  * Connects to a harness's broker.
  *
  * @param harness The harness.
- * @param options What is to be otherwise.
+ * @param options The options that differ from the defaults.
  * @returns The connection.
  */
 export function connect(

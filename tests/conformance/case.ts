@@ -51,8 +51,8 @@ export interface CaseOptions {
  * Makes a case that gets an open connection, and what it declares removed.
  *
  * @param name The case's name.
- * @param run What it does.
- * @param options What it needs.
+ * @param run The body of the case.
+ * @param options Its requirements.
  * @returns The case.
  */
 export function onBroker(
@@ -74,8 +74,8 @@ export function onBroker(
  * Makes a case that connects by itself.
  *
  * @param name The case's name.
- * @param run What it does.
- * @param options What it needs.
+ * @param run The body of the case.
+ * @param options Its requirements.
  * @returns The case.
  */
 export function onHarness(

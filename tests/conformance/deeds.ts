@@ -52,7 +52,7 @@ export const DELAY: number = 1000;
  *
  * @param channel Declares it.
  * @param place Its names.
- * @param capabilities What the broker can do.
+ * @param capabilities The broker's capabilities.
  */
 export async function declarePlace(
   channel: Channel,

@@ -31,7 +31,7 @@ export class Failing {
    *
    * @param verb The verb.
    * @param error Makes what it fails with.
-   * @param changes What is to be otherwise about the store: a verb that it lacks, or a limit.
+   * @param changes The changes to the store: a verb that it lacks, or a limit.
    */
   constructor(
     verb: Verb,

@@ -29,7 +29,7 @@ type Errand = readonly [deed: string, name: string];
  * breath: for the programs that {@linkcode Harness.startKilled} starts.
  *
  * @param harness The harness, as that of the case.
- * @param errand What `startKilled` was given.
+ * @param errand The errand that `startKilled` was given.
  * @returns Never.
  */
 export async function runKilled(

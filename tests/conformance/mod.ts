@@ -138,7 +138,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
  *
  * @param test The case.
  * @param harness The harness.
- * @param capabilities What the broker can do.
+ * @param capabilities The broker's capabilities.
  * @returns The reason, or `undefined` if the case is to be run.
  */
 export function whyNot(

@@ -5,9 +5,9 @@ import { inspect } from "node:util";
  * symbols among them, getters, maps, sets, lists and bytes, and in what printing it shows.
  *
  * @param root The value.
- * @param secrets What must not be found, as it is or encoded as URLs and headers have it.
+ * @param secrets Secrets that must not be found, as they are or encoded as in URLs and headers.
  * @param depth How far to go.
- * @returns Where one is, one path each.
+ * @returns The paths of those that were found.
  */
 export function reach(
   root: unknown,

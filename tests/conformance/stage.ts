@@ -28,8 +28,8 @@ const OPENED = new WeakMap<Harness, Connection[]>();
  * Makes a case that uses the public API.
  *
  * @param name The case's name.
- * @param run What it does.
- * @param options What it needs.
+ * @param run The body of the case.
+ * @param options Its requirements.
  * @returns The case.
  */
 export function onStage(
@@ -73,7 +73,7 @@ export function onStage(
  * Makes a connection by the public API.
  *
  * @param harness The harness.
- * @param options What is to be otherwise.
+ * @param options The options that differ from the defaults.
  * @returns The connection.
  */
 export function open(

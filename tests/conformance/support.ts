@@ -16,7 +16,7 @@ export const CASE_PATIENCE = 90_000;
 /**
  * Makes a name that no other case has.
  *
- * @param kind What it names.
+ * @param kind The kind of thing that it names.
  * @returns The name.
  */
 export function unique(kind: string): string {
@@ -57,11 +57,11 @@ export function soon(): { readonly deadline: number } {
 /**
  * Waits for what ought to come.
  *
- * @typeParam T What comes.
- * @param promise What to wait for.
- * @param what What it is, for the error.
+ * @typeParam T The type of the result.
+ * @param promise The promise to wait for.
+ * @param what Its name, for the error.
  * @param patience Milliseconds after which it counts as missing.
- * @returns What it resolves to.
+ * @returns Its result.
  */
 export async function arrives<T>(
   promise: Promise<T>,
@@ -86,7 +86,7 @@ export async function arrives<T>(
  * Makes a question that fails the case when it is asked for too long: for every loop
  * that ends when the broker has kept its promise.
  *
- * @param what What is waited for, for the error.
+ * @param what The condition's name, for the error.
  * @returns The question, which also lets timers and sockets have their turn.
  */
 export function patience(
@@ -106,7 +106,7 @@ export function patience(
  * Asks until something is so.
  *
  * @param isSo Whether it is so by now.
- * @param what What it is, for the error.
+ * @param what Its name, for the error.
  */
 export async function until(
   isSo: () => boolean | Promise<boolean>,
@@ -159,7 +159,7 @@ export class Collector {
  * @param exchange Its exchange.
  * @param routingKey Its key.
  * @param text Its body.
- * @param options What is to be otherwise.
+ * @param options The options that differ from the defaults.
  * @returns The message.
  */
 export function publishing(
@@ -182,7 +182,7 @@ export function publishing(
 /**
  * Makes a binding.
  *
- * @param kind What it leads to.
+ * @param kind The kind of its destination.
  * @param name The name of that.
  * @param source The exchange that it comes from.
  * @param routingKey Its key.
@@ -209,7 +209,7 @@ export function bindingOf(
  *
  * @param promise The call.
  * @param code The code.
- * @param words What its text must contain.
+ * @param words Words that its text must contain.
  * @returns The error.
  */
 export async function rejectsWith(
@@ -238,7 +238,7 @@ export async function rejectsWith(
  * Arranges what came as it is to be compared: as it came, or sorted where the broker
  * keeps no order.
  *
- * @typeParam T What came.
+ * @typeParam T The type of the results.
  * @param list The list.
  * @param harness The harness.
  * @returns The list.

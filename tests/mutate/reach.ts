@@ -92,8 +92,8 @@ export type Reaches = Readonly<Record<string, Reach>>;
  * Chooses the tests that may notice a mistake, those first that are likeliest to do it
  * soon.
  *
- * @param reaches What each reached.
- * @param block Where the mistake is; everywhere if `undefined`.
+ * @param reaches The code that each reached.
+ * @param block The block of the mistake; any if `undefined`.
  * @param noticed How often each has noticed one so far.
  * @returns Their names.
  */
