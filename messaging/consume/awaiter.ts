@@ -3,6 +3,7 @@ import { ClosedError, TimeoutError } from "../../model/errors.ts";
 import type { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
 import type { Call } from "../operation_options.ts";
+import { Flow } from "./flow.ts";
 import { Inbox } from "./inbox.ts";
 import { RecoveringConsumer } from "./recovering_consumer.ts";
 import type { ReceivedDelivery } from "./lane.ts";
@@ -36,7 +37,7 @@ export class Awaiter<T> {
     this.#queue = name;
     this.#recovering = new RecoveringConsumer(session, {
       queues: [queue],
-      prefetch: 1,
+      flow: new Flow(1),
       noAck,
       exclusive: false,
       consumerTag: undefined,

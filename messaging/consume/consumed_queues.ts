@@ -9,6 +9,7 @@ import {
 } from "../../model/errors.ts";
 import type { ConnectionEvent } from "../connection/connection_state.ts";
 import type { Declarations } from "../connection/declarations.ts";
+import type { Flow } from "./flow.ts";
 import type { Lane, ReceivedDelivery } from "./lane.ts";
 import type { Call } from "../operation_options.ts";
 import { Queue, queueName } from "../entities/queue.ts";
@@ -19,7 +20,8 @@ import type { Link } from "../connection/topology_channel.ts";
 /** The settings of the consumers of queues. */
 export interface ConsumeSettings {
   readonly queues: readonly (Queue | string)[];
-  readonly prefetch: number;
+  /** How much it may fetch, and when. */
+  readonly flow: Flow;
   readonly noAck: boolean;
   readonly exclusive: boolean;
   readonly consumerTag: string | undefined;
@@ -177,18 +179,18 @@ export function consumeFailed(
  *
  * @param mailbox The mailbox.
  * @param lane The lane.
- * @returns How many it were.
+ * @returns It.
  */
 export function takeBack(
   mailbox: Mailbox<ReceivedDelivery>,
   lane: Lane,
-): number {
-  let count = 0;
+): readonly ReceivedDelivery[] {
+  const taken: ReceivedDelivery[] = [];
   for (const each of mailbox.clear()) {
-    if (each.source.lane === lane) count++;
+    if (each.source.lane === lane) taken.push(each);
     else mailbox.put(each);
   }
-  return count;
+  return taken;
 }
 
 /** That a consumer uses its queues: some go with their last one. */

@@ -14,6 +14,8 @@ import {
   type BatchHandler,
   type RunBatchesOptions,
 } from "./batches.ts";
+import { Flow } from "./flow.ts";
+import { checkPausable } from "./flow_options.ts";
 import { mayWait } from "./handler_retry.ts";
 import { Inbox } from "./inbox.ts";
 import { checkKnown } from "../known_options.ts";
@@ -98,6 +100,8 @@ export class Consumer<T = unknown>
   /** Sees to what a loop's schema refused. */
   #refused: Outcomes<T> | undefined;
   readonly #running = new Set<Promise<void>>();
+  /** Whether it takes messages, and how many. */
+  readonly #flow: Flow;
   readonly #body = new LoopBody<T>();
   #started = false;
   #count = 0;
@@ -133,6 +137,7 @@ export class Consumer<T = unknown>
       slab: new Slab(),
     };
     this.#checks = schema !== undefined || options.onInvalid !== undefined;
+    this.#flow = new Flow(options.prefetch ?? 100);
     this.#inbox = this.#newInbox();
     this.#recovering = this.#newRecovering();
   }
@@ -209,7 +214,7 @@ export class Consumer<T = unknown>
     handler: BatchHandler<T>,
     options: RunBatchesOptions<T> = {},
   ): Promise<void> {
-    const { prefetch = 100 } = this.#options;
+    const { prefetch } = this.#flow;
     const { clock } = this.#session;
     const batches = new Batches<T>(handler, options, prefetch, clock);
     const { size: _, wait: __, ...others } = options;
@@ -362,6 +367,84 @@ export class Consumer<T = unknown>
     }
   }
 
+  /**
+   * Takes no more messages until `resume()`: what was fetched and not handed over goes back
+   * to its queue, where others may take it, and handlers that are at work come to their
+   * end. It stays paused over lost connections, and over `cancel()`; called before the
+   * consumer starts it starts paused, and called again it does nothing more.
+   *
+   * @returns When the broker has back what was fetched; a handler may wait for it.
+   * @throws {OptionError} If a queue is deleted with its last consumer.
+   * @throws {ClosedError} If the consumer is closed.
+   * @throws {TimeoutError} If the broker has not answered in time: it is paused all the same.
+   *
+   * @example Pause while a shop is closed
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://pause");
+   * const orders = new Queue<number>("orders");
+   * const producer = connection.producer({ queue: orders });
+   * for (let id = 1; id <= 3; id++) await producer.publish(id);
+   *
+   * const consumer = connection.consumer(orders);
+   * const seen: number[] = [];
+   * const running = consumer.run(async ({ payload }) => {
+   *   seen.push(payload);
+   *   if (payload === 1) await consumer.pause();
+   *   if (payload === 3) void consumer.cancel();
+   * });
+   * while (consumer.health().reason !== "it is paused") await new Promise((r) => setTimeout(r));
+   * assertEquals(seen, [1]);
+   * consumer.resume();
+   * await running;
+   * assertEquals(seen, [1, 2, 3]);
+   * ```
+   */
+  async pause(options?: OperationOptions): Promise<void> {
+    this.#checkOpen("pause");
+    checkPausable(this.#queues, "pause");
+    const call = this.#session.call(options);
+    this.#flow.pause("user");
+    if (this.#started) await this.#recovering.renew(call);
+  }
+
+  /** Takes messages again after `pause()`. Where it is not paused it does nothing. */
+  resume(): void {
+    this.#flow.resume("user");
+  }
+
+  /**
+   * Changes how many messages of each queue are unsettled at most. What was fetched and
+   * not handed over goes back, and the consumer consumes again; what handlers have is not
+   * counted any more. It holds for later connections too.
+   *
+   * @param prefetch As of `connection.consumer`.
+   * @returns When the broker has back what was fetched.
+   * @throws {RangeError} If it is not a whole number from 1 to 65535.
+   * @throws {OptionError} If a queue is deleted with its last consumer.
+   * @throws {ClosedError} If the consumer is closed.
+   * @throws {TimeoutError} If the broker has not answered in time: it holds all the same.
+   */
+  async setPrefetch(
+    prefetch: number,
+    options?: OperationOptions,
+  ): Promise<void> {
+    this.#checkOpen("set the prefetch of");
+    checkCount("prefetch", prefetch, 65_535);
+    checkPausable(this.#queues, "set the prefetch of");
+    const call = this.#session.call(options);
+    if (this.#flow.prefetch === prefetch) return;
+    this.#flow.prefetch = prefetch;
+    if (this.#started) await this.#recovering.renew(call);
+  }
+
+  #checkOpen(what: string): void {
+    if (this.#closing === undefined) return;
+    throw new ClosedError(`Cannot ${what} a consumer: it is closed`);
+  }
+
   /** Stops consuming, and gives back what was fetched; what was handed over stays to be settled. */
   async cancel(options?: OperationOptions): Promise<void> {
     this.#mailbox.end();
@@ -386,6 +469,7 @@ export class Consumer<T = unknown>
     return healthOf({
       now: this.#session.clock.now(),
       ended: this.#mailbox.ended,
+      paused: !this.#flow.isOpen,
       recovering: this.#recovering,
       loopWaits: this.#body.waits,
       lastError: this.#handlerError ?? this.#recovering.lastError ??
@@ -548,10 +632,10 @@ export class Consumer<T = unknown>
   }
 
   #newRecovering(): RecoveringConsumer {
-    const { prefetch, autoAck, exclusive, consumerTag } = this.#options;
+    const { autoAck, exclusive, consumerTag } = this.#options;
     return new RecoveringConsumer(this.#session, {
       queues: this.#queues,
-      prefetch: prefetch ?? 100,
+      flow: this.#flow,
       noAck: autoAck ?? false,
       exclusive: exclusive ?? false,
       consumerTag,

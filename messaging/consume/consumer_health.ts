@@ -17,12 +17,17 @@ export interface ConsumerHealth {
 /** The reason of a consumer that was cancelled, or ended by an error. */
 export const ENDED = "it has ended";
 
+/** The reason of a consumer that was paused. */
+export const PAUSED = "it is paused";
+
 /** The state that {@linkcode healthOf} looks at. */
 export interface HealthSigns {
   /** The moment, on the clock. */
   readonly now: number;
   /** Whether the consumer has ended. */
   readonly ended: boolean;
+  /** Whether it is paused, or rests: it fetches nothing, and is healthy all the same. */
+  readonly paused: boolean;
   readonly recovering: RecoveringConsumer;
   /** Whether a loop waits for a message: it has handed all that it had to somebody else. */
   readonly loopWaits: boolean;
@@ -39,9 +44,13 @@ const FORGOTTEN = 1000;
  * @returns How it is, with a reason in words.
  */
 export function healthOf(
-  { now, ended, recovering, loopWaits, lastError }: HealthSigns,
+  { now, ended, paused, recovering, loopWaits, lastError }: HealthSigns,
 ): ConsumerHealth {
   const { sources, unsettled: inFlight, fullSince } = recovering;
+  if (paused && !ended) {
+    const reason = PAUSED;
+    return { healthy: true, silence: undefined, inFlight, reason, lastError };
+  }
   let [silence, late]: (number | undefined)[] = [];
   for (const { subscription } of sources) {
     if (subscription === undefined) continue;

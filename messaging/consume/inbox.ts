@@ -83,9 +83,11 @@ export class Inbox<T> {
       }
       const message = this.#messageOf(received);
       if (checks) await message.read();
-      if (this.#mailbox.ended) {
+      const isPaused = received.source.lane.cancelled;
+      if (this.#mailbox.ended || isPaused) {
         // Cancelled while it was on its way here: it is for others.
         received.source.giveBack(received);
+        if (isPaused) this.#host.want(1);
         continue;
       }
       received.source.take(received.delivery);

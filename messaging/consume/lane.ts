@@ -40,7 +40,9 @@ export class Lane {
   heard = false;
   /** Called when a message is settled: somebody closes, and waits for that. */
   onSettled: (() => void) | undefined;
-  #stopping = false;
+  /** Whether its consumers are cancelled, or about to be: more that comes by it goes back. */
+  cancelled = false;
+  #cancelling: Promise<void> | undefined;
   readonly #ordered: boolean;
 
   constructor(
@@ -99,8 +101,15 @@ export class Lane {
    * waits until the user has settled his messages, for later ones must not be delivered to
    * others before earlier ones are back.
    */
-  async cancel(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
-    this.#stopping = true;
+  cancel(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
+    this.cancelled = true;
+    return this.#cancelling ??= this.#cancel(left, call);
+  }
+
+  async #cancel(
+    left: readonly ReceivedDelivery[],
+    call: Call,
+  ): Promise<void> {
     if (!this.alive) return;
     if (this.unsettled === 0 || this.#ordered) {
       this.#settleLost();
@@ -146,7 +155,7 @@ export class Lane {
     this.#watching.delete(delivery);
     this.fullSince = undefined;
     this.onSettled?.();
-    if (--this.unsettled > 0 || !this.#stopping) return;
+    if (--this.unsettled > 0 || !this.cancelled) return;
     const answered = settling?.then(() => {}, () => {}) ?? Promise.resolve();
     this.session.track(
       answered.then(() => this.unsettled > 0 ? undefined : this.close()),

@@ -47,6 +47,8 @@ export class RecoveringConsumer {
   /** One for each of the others. */
   readonly #apart: RecoveringConsumer[] = [];
   #lane: Lane | undefined;
+  /** Those that were let go, whose messages are not all settled. */
+  readonly #before = new Set<Lane>();
   #running: Promise<void> | undefined;
   #opening: Promise<Lane> | undefined;
   #lastError: Error | undefined;
@@ -106,9 +108,16 @@ export class RecoveringConsumer {
 
   /** How many messages are with the user, unsettled. */
   get unsettled(): number {
-    let count = this.#lane?.unsettled ?? 0;
+    let count = 0;
+    for (const lane of this.#lanes()) count += lane.unsettled;
     for (const each of this.#apart) count += each.unsettled;
     return count;
+  }
+
+  /** The present channel, and those before it with messages that are unsettled. */
+  #lanes(): ReadonlySet<Lane> {
+    const lane = this.#lane;
+    return lane === undefined ? this.#before : new Set(this.#before).add(lane);
   }
 
   /** So many more messages are wanted. */
@@ -143,11 +152,37 @@ export class RecoveringConsumer {
     }
   }
 
+  /**
+   * Cancels what it consumes by, and gives back what nobody has taken; then it consumes
+   * again, by another channel, as soon as the flow is open and as that says.
+   */
+  async renew(call: Call): Promise<void> {
+    await Promise.all([
+      this.#inTime(this.#renew(call), call),
+      ...this.#apart.map((each) => each.renew(call)),
+    ]);
+  }
+
+  async #renew(call: Call): Promise<void> {
+    await this.#opening?.catch(() => {});
+    const lane = this.#lane;
+    if (lane === undefined || !lane.alive) return;
+    this.#before.add(lane);
+    lane.channel.closed.then(() => this.#before.delete(lane));
+    const left = takeBack(this.#mailbox, lane);
+    this.#demand.wanted += left.length;
+    await lane.cancel(left, call);
+  }
+
   async #stopOwn(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
+    await this.#inTime(this.#stop(left, call), call);
+  }
+
+  async #inTime(cancelling: Promise<void>, call: Call): Promise<void> {
     let late: TimeoutError | undefined;
     try {
       await this.#session.limits.wait(
-        this.#stop(left, call),
+        cancelling,
         call,
         () =>
           late = new TimeoutError(
@@ -183,11 +218,11 @@ export class RecoveringConsumer {
   }
 
   async #closeOwn(call: Call): Promise<void> {
-    const lane = this.#lane;
-    if (lane === undefined) return;
+    const lanes = [...this.#lanes()];
     // At once: the broker may take longer than the call has time.
-    lane.disown();
-    await this.#session.limits.wait(lane.close(), call, () =>
+    for (const lane of lanes) lane.disown();
+    const closing = Promise.all(lanes.map((lane) => lane.close()));
+    await this.#session.limits.wait(closing, call, () =>
       new TimeoutError(
         "Cannot close a consumer in time: the broker has not answered",
         { outcome: "unknown" },
@@ -202,7 +237,7 @@ export class RecoveringConsumer {
       try {
         const lane = await this.#session.retry(
           { signal, deadline: Infinity },
-          () => this.#opening = this.#reopen(signal),
+          () => this.#reopen(signal),
           {
             retries: (error) => this.#goesOn(error),
             onWait: (_attempt, delay, error) => this.#tell(error, delay),
@@ -210,9 +245,15 @@ export class RecoveringConsumer {
         );
         flapping.begin(clock.now());
         await lane.lost;
+        if (lane.cancelled && !signal.aborted) {
+          // Its flow was changed: what is held by that name or place is free then.
+          await lane.cancel([], this.#session.call()).catch(() => {});
+          this.#demand.wanted += takeBack(this.#mailbox, lane).length;
+          continue;
+        }
         flapping.end(clock.now());
         // It is delivered again, and wanted all the same.
-        this.#demand.wanted += takeBack(this.#mailbox, lane);
+        this.#demand.wanted += takeBack(this.#mailbox, lane).length;
         if (signal.aborted) return;
         this.#worked ||= lane.heard || flapping.shortLived === 0 ||
           mayPass(lane.error);
@@ -253,8 +294,10 @@ export class RecoveringConsumer {
   }
 
   async #reopen(signal: AbortSignal): Promise<Lane> {
+    await this.#settings.flow.opened(signal);
+    signal.throwIfAborted();
     try {
-      return await this.#openWhatIsThere(signal);
+      return await (this.#opening = this.#openWhatIsThere(signal));
     } catch (error) {
       const { exclusive } = this.#settings;
       throw this.#lane === undefined ? error : heldForNow(error, exclusive);
@@ -288,7 +331,7 @@ export class RecoveringConsumer {
       this.#queues.some((each) =>
         each instanceof Queue && hasSingleActiveConsumer(each)
       ),
-      this.#queues.length * this.#settings.prefetch,
+      this.#queues.length * this.#settings.flow.prefetch,
     );
     let failure: Failure<Queue | string> | undefined;
     try {
@@ -304,7 +347,7 @@ export class RecoveringConsumer {
       if (lane.fetchesOnDemand) lane.wake();
       return lane;
     } catch (error) {
-      this.#demand.wanted += takeBack(this.#mailbox, lane);
+      this.#demand.wanted += takeBack(this.#mailbox, lane).length;
       await lane.close(); // what came by it goes back
       const last = failure?.item;
       if (last !== undefined && this.#part(last, error)) {
@@ -349,7 +392,9 @@ export class RecoveringConsumer {
         lane.heard = true;
         // A delivery that was on its way when the consumer stopped is given back for
         // others.
-        if (this.#mailbox.ended || this.#stopping.signal.aborted) {
+        if (
+          lane.cancelled || this.#mailbox.ended || this.#stopping.signal.aborted
+        ) {
           lane.giveBack({ delivery, source });
           return;
         }
@@ -358,7 +403,7 @@ export class RecoveringConsumer {
       },
       {
         ...call,
-        prefetch: settings.prefetch,
+        prefetch: settings.flow.prefetch,
         wanted: () => this.#demand.wanted,
         // It is acked when it is handed over: what nobody has read is not lost.
         noAck: false,
@@ -374,7 +419,7 @@ export class RecoveringConsumer {
     // A message may be with the user before those who wait for this go on.
     if (lane.sources.size === this.#queues.length) this.#lane = lane;
     subscription.ended.then((reason) => {
-      if (reason.type === "cancelled" || !lane.alive) return;
+      if (reason.type === "cancelled" || !lane.alive || lane.cancelled) return;
       if (reason.type === "ended-by-broker") {
         return this.#again(lane, queue, reason.error);
       }

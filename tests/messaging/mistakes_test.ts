@@ -36,6 +36,18 @@ const memory = () => {
 
 const MISTAKES: readonly Mistake[] = [
   {
+    name: "a pause that would delete the queue",
+    make: () => memory().consumer(new Queue("q", { exclusive: true })).pause(),
+    error: "OptionError",
+    words: ['"q"', "with its messages", "autoDelete: false"],
+  },
+  {
+    name: "a prefetch of none, at run time",
+    make: () => memory().consumer("q").setPrefetch(0),
+    error: "RangeError",
+    words: ["0", '"prefetch"', "from 1 to 65535"],
+  },
+  {
     name: "a URL from a variable that is not set",
     make: () => createConnection(loose(undefined)),
     error: "TypeError",

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import type { Message } from "../../mod.ts";
+import type { ConformanceCase } from "./case.ts";
+import { onStage, open, take } from "./stage.ts";
+import { arrives, until } from "./support.ts";
+
+/** How much a consumer takes, changed while it is at work. */
+export const FLOWING: readonly ConformanceCase[] = [
+  onStage(
+    "pause() gives back what was fetched to others while a handler is at work, and resume() takes what comes",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const producer = connection.producer<number>({ queue });
+      for (let n = 0; n < 10; n++) await producer.publish(n);
+      const consumer = connection.consumer<number>(queue, { prefetch: 10 });
+      const handled: number[] = [];
+      const begun = Promise.withResolvers<void>();
+      const others = Promise.withResolvers<void>();
+      const running = consumer.run(async ({ payload }) => {
+        handled.push(payload);
+        if (handled.length === 2) return void consumer.cancel();
+        begun.resolve();
+        await others.promise;
+      });
+      await arrives(begun.promise, "the first message");
+      await consumer.pause();
+      const { healthy, reason, inFlight } = consumer.health();
+      assert.deepEqual([healthy, reason, inFlight], [true, "it is paused", 1]);
+
+      const other = open(harness);
+      const rest = await take(other.consumer<number>(queue), 9);
+      for (const message of rest) await message.ack();
+      others.resolve();
+      await until(() => consumer.health().inFlight === 0, "the handler's ack");
+      await producer.publish(10);
+      const [late] = await take(other.consumer<number>(queue), 1);
+      await late?.ack();
+      await other.close();
+
+      assert.equal(handled.length, 1);
+      consumer.resume();
+      await producer.publish(11);
+      await arrives(running, "the end of the run");
+      assert.equal(handled[1], 11);
+      assert.deepEqual(
+        [handled[0], late?.payload, ...rest.map(({ payload }) => payload)]
+          .toSorted((a = 0, b = 0) => a - b),
+        [...Array(11).keys()],
+      );
+      await consumer.close();
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+  ),
+  onStage(
+    "a consumer that is paused before it starts, or closed while it is paused, loses nothing",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer<number>({ queue });
+      await producer.publish(1);
+      const consumer = connection.consumer<number>(queue);
+      await consumer.pause();
+      const begun = Promise.withResolvers<void>();
+      const paused = Promise.withResolvers<void>();
+      const running = consumer.run(async () => {
+        begun.resolve();
+        await paused.promise;
+      });
+      await producer.publish(2);
+      const [first] = await take(connection.consumer<number>(queue), 1);
+      await first?.ack();
+      consumer.resume();
+      await arrives(begun.promise, "the handler");
+      await Promise.all([consumer.pause(), consumer.pause()]);
+      const closing = consumer.close();
+      paused.resolve();
+      await arrives(Promise.all([closing, running]), "the end");
+      await assert.rejects(consumer.pause(), { code: "use-after-close" });
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+  ),
+  onStage(
+    "pause() holds over a broker that restarts, and so does resume()",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const producer = connection.producer<number>({ queue });
+      await producer.publish(1);
+      const consumer = connection.consumer<number>(queue);
+      const handled: number[] = [];
+      const running = consumer.run(({ payload }) => {
+        handled.push(payload);
+        if (payload === 3) void consumer.cancel();
+      });
+      await until(() => handled.length === 1, "the first message");
+      await consumer.pause();
+      await harness.restart?.();
+      await producer.publish(2);
+      const [other] = await take(connection.consumer<number>(queue), 1);
+      assert.equal(other?.payload, 2);
+      await other?.ack();
+      assert.deepEqual(handled, [1]);
+      consumer.resume();
+      await producer.publish(3);
+      await arrives(running, "the end of the run");
+      assert.deepEqual(handled, [1, 3]);
+    },
+    { restarts: true },
+  ),
+  onStage(
+    "setPrefetch() changes how many messages come unsettled, and others have the rest",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const producer = connection.producer<number>({ queue });
+      for (let n = 0; n < 10; n++) await producer.publish(n);
+      const consumer = connection.consumer<number>(queue, { prefetch: 2 });
+      const messages = consumer[Symbol.asyncIterator]();
+      const held: Message<number>[] = [];
+      const next = async () => {
+        const { value } = await arrives(messages.next(), "a message");
+        assert.ok(value);
+        held.push(value);
+      };
+      await next();
+      await next();
+      await consumer.setPrefetch(3);
+      for (let n = 0; n < 3; n++) await next();
+      await consumer.setPrefetch(1);
+
+      const other = open(harness);
+      await next();
+      const rest = await take(other.consumer<number>(queue), 4);
+      await Promise.all([...held, ...rest].map((message) => message.ack()));
+      assert.equal(new Set([...held, ...rest].map((m) => m.payload)).size, 10);
+      await producer.publish(10);
+      await next();
+      assert.equal(held.at(-1)?.payload, 10);
+      await held.at(-1)?.ack();
+      await messages.return?.();
+      await other.close();
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+  ),
+];
