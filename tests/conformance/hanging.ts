@@ -50,10 +50,6 @@ class Silence {
   }
 }
 
-function nameOf(verb: Verb): string {
-  return verb.startsWith("Symbol") ? "its end" : `\`${verb}\``;
-}
-
 /** One that has a message that is settled, one that is not, and a consumer that waits. */
 async function atWork(harness: Harness, verb: Verb): Promise<void> {
   const broker = await Broker.open(harness);
@@ -86,14 +82,20 @@ async function atWork(harness: Harness, verb: Verb): Promise<void> {
 
 /** Closing ends in time, whatever the broker does not answer. */
 export const HANGING: readonly ConformanceCase[] = [
-  ...VERBS.map((verb) =>
-    onHarness(
-      `a connection is closed in time where ${
-        nameOf(verb)
-      } of its store is not answered`,
-      (harness) => atWork(harness, verb),
-      { wraps: true },
-    )
+  onHarness(
+    "a connection is closed in time, whichever call of its store is not answered",
+    async (harness) => {
+      // At once: each takes as long as calls have.
+      const ended = await Promise.allSettled(
+        VERBS.map((verb) => atWork(harness, verb)),
+      );
+      for (const [i, result] of ended.entries()) {
+        if (result.status === "fulfilled") continue;
+        const where = `where ${VERBS[i]} is not answered`;
+        throw new Error(`It was not closed ${where}`, { cause: result.reason });
+      }
+    },
+    { wraps: true },
   ),
   onHarness(
     "Connection.close() returns by its drainTimeout where nothing is answered",

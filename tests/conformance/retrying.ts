@@ -57,7 +57,7 @@ export const RETRYING: readonly ConformanceCase[] = [
             [exchange.name, "work"],
           );
           throw new Error("bad luck");
-        }, { retry: { attempts: 3, initialDelay: 1000, jitter: 0 } })
+        }, { retry: { attempts: 3, initialDelay: 300, jitter: 0 } })
       );
       const { headers, payload } = await deadLetterOf(
         stage.connection.consumer<string>(dead),
@@ -67,7 +67,7 @@ export const RETRYING: readonly ConformanceCase[] = [
       for (const other of others) await other.close();
       assert.equal(payload, "bad");
       assert.equal(calls.length, 3);
-      for (const [i, delay] of [1000, 2000].entries()) {
+      for (const [i, delay] of [300, 600].entries()) {
         const gap = (calls[i + 1] ?? 0) - (calls[i] ?? 0);
         assert.ok(
           gap >= delay - 1 && gap < delay * 1.2 + NOISE,
