@@ -6,10 +6,12 @@ import {
   assertThrows,
 } from "@std/assert";
 import {
+  ClosedError,
   type Connection,
   type ConnectionOptions,
   createConnection,
   OptionError,
+  Queue,
   TransportError,
 } from "@dashi/mq";
 
@@ -223,4 +225,18 @@ Deno.test("a connection is printed by its URL, without the password, and its sta
     "Connection { amqp://me:**@h:5672// idle }",
   );
   await connection.close();
+});
+
+Deno.test("send() after close() says that it was to send, whether it has sent before or not", async () => {
+  for (const sends of [false, true]) {
+    const url = `memory://${crypto.randomUUID()}`;
+    const connection = createConnection(url);
+    if (sends) await connection.send(new Queue("q"), 1);
+    await connection.close();
+    await assertRejects(
+      () => connection.send("q", 2),
+      ClosedError,
+      "Cannot send: the connection is closed",
+    );
+  }
 });

@@ -48,3 +48,22 @@ Deno.test("the queues that were declared are known by name", async () => {
   }
   assertEquals(declarations.queueNames, ["a", "b"]);
 });
+
+Deno.test("what may expire is declared anew when its last consumer has gone, and what stays is not", async () => {
+  const channel = {
+    declareQueue: ({ name }) =>
+      Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),
+  } as Partial<Channel> as Channel;
+  const declarations = new Declarations();
+  const expiring = new Queue("expiring", { expires: 1000 });
+  const staying = new Queue("staying");
+  for (const queue of [expiring, staying]) {
+    await declarations.declare(queue, channel, {});
+    for (let i = 0; i < 2; i++) declarations.use(queue);
+    declarations.release(queue);
+    assertEquals(declarations.has(queue), true);
+    declarations.release(queue);
+  }
+  assertEquals(declarations.has(expiring), false);
+  assertEquals(declarations.has(staying), true);
+});

@@ -9,7 +9,7 @@ import {
 } from "@dashi/mq";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
 import { turn } from "../../../async/turn.ts";
-import { Lane } from "../../../messaging/consume/lane.ts";
+import { ConsumedQueue, Lane } from "../../../messaging/consume/lane.ts";
 import type { Session } from "../../../messaging/connection/session.ts";
 import type { Delivery } from "../../../model/message.ts";
 import type { Channel } from "../../../transports/transport.ts";
@@ -142,4 +142,17 @@ Deno.test("an ack that nobody waits for may fail for good, and rejects nothing",
   lost().settleTaken(DELIVERY);
   // A rejection that nobody handles would end the test.
   for (let i = 0; i < 3; i++) await turn();
+});
+
+Deno.test("a message whose settlement failed counts as unsettled again, and whoever closes hears of each that is settled", () => {
+  const lane = lost();
+  const queue = new ConsumedQueue(lane, "q", false, undefined);
+  let heard = 0;
+  queue.watchSettled(() => heard++);
+  queue.take(DELIVERY);
+  assertEquals([lane.unsettled, heard], [1, 0]);
+  queue.onSettled(DELIVERY, undefined);
+  assertEquals([lane.unsettled, heard], [0, 1]);
+  queue.onKept();
+  assertEquals([lane.unsettled, heard], [1, 1]);
 });

@@ -1,6 +1,6 @@
 /** The offset at which a consumer of streams goes on. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 import { StreamPositions } from "../../../messaging/consume/stream_position.ts";
 import type { Delivery } from "../../../model/message.ts";
 
@@ -33,4 +33,13 @@ Deno.test("where nothing says where a stream begins, it keeps no positions", () 
   const positions = new StreamPositions({ other: 1 });
   assertEquals(positions.of("s"), undefined);
   assertEquals(positions.argumentsFor("s"), { other: 1 });
+});
+
+Deno.test("a stream that is consumed once more goes on from what was noted before", () => {
+  const positions = new StreamPositions({ [OFFSET]: "first" });
+  const before = positions.of("s");
+  before?.take(at(5));
+  before?.settle(at(5));
+  assertStrictEquals(positions.of("s"), before);
+  assertEquals(positions.argumentsFor("s")?.[OFFSET], 6);
 });

@@ -5,7 +5,18 @@ import {
   Exchange,
   Queue,
   TimeoutError,
+  UnroutableError,
 } from "@dashi/mq";
+import { SYSTEM_CLOCK } from "../../../async/clock.ts";
+import { Limits } from "../../../async/limits.ts";
+import { Line } from "../../../async/line.ts";
+import { turn } from "../../../async/turn.ts";
+import { Declarations } from "../../../messaging/connection/declarations.ts";
+import type { Session } from "../../../messaging/connection/session.ts";
+import type { Link } from "../../../messaging/connection/topology_channel.ts";
+import { NO_PLACE } from "../../../messaging/publish/publish_call.ts";
+import { SessionPublisher } from "../../../messaging/publish/publisher.ts";
+import type { Channel } from "../../../transports/transport.ts";
 import { createTransport } from "../../../transports/memory/mod.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
@@ -179,4 +190,106 @@ Deno.test("what waits for its queue is overtaken by nothing of its producer, and
   slow.resolve();
   await Promise.all(waiting);
   assertEquals(published, ["other", "first", "second", "third"]);
+});
+
+/** A transport whose channels return so many messages, whatever queue there is. */
+function returning(times: number) {
+  const memory = createTransport();
+  const told = { left: times };
+  const transport = {
+    ...memory,
+    async connect(...args: Parameters<typeof memory.connect>) {
+      const connection = await memory.connect(...args);
+      const { openChannel } = connection;
+      connection.openChannel = async (options) => {
+        const channel = await openChannel.call(connection, options);
+        const { publish } = channel;
+        channel.publish = async (message, call) => {
+          if (told.left-- <= 0) {
+            return await publish.call(channel, message, call);
+          }
+          return { type: "returned", replyText: "NO_ROUTE" };
+        };
+        return channel;
+      };
+      return connection;
+    },
+  };
+  return { told, transport };
+}
+
+Deno.test("what comes back though its queue was declared just now is published until that is there, and through an exchange once more", async () => {
+  const { told, transport } = returning(4);
+  await using connection = createConnection(
+    `memory://${crypto.randomUUID()}`,
+    { transport, reconnect: { initialDelay: 1, maxDelay: 5 } },
+  );
+  const exchange = new Exchange("x", { type: "direct" });
+  const queue = new Queue("q", { exchange, routingKey: "k" });
+  await connection.declare(queue);
+  const producer = connection.producer();
+  await producer.publish(1, { routingKey: queue.name });
+  assertEquals(told.left, -1);
+  told.left = 4;
+  await assertRejects(
+    () => producer.publish(2, { exchange, routingKey: "k", mandatory: true }),
+    UnroutableError,
+  );
+  assertEquals(told.left, 2);
+});
+
+Deno.test("a request whose reply queue is gone is published when that is declared anew, with its new name", async () => {
+  const limits = new Limits(SYSTEM_CLOCK);
+  const declarations = new Declarations();
+  const slow = Promise.withResolvers<void>();
+  let count = 0;
+  const replyTos: (string | undefined)[] = [];
+  const channel = {
+    closed: new Promise(() => {}),
+    async declareQueue() {
+      if (++count > 1) await slow.promise;
+      return { name: `chosen-${count}`, messageCount: 0, consumerCount: 0 };
+    },
+    publish(message) {
+      replyTos.push(message.properties.replyTo);
+      return Promise.resolve({ type: "accepted", queues: 1 });
+    },
+  } as Partial<Channel> as Channel;
+  const link = {
+    connection: { openChannel: () => Promise.resolve(channel) },
+    topology: {
+      run: (_: unknown, action: (channel: Channel) => Promise<unknown>) =>
+        action(channel),
+    },
+  } as unknown as Link;
+  const call = { signal: undefined, deadline: Infinity, retry: true };
+  const publisher = new SessionPublisher({
+    clock: SYSTEM_CLOCK,
+    limits,
+    declarations,
+    knowsQueues: true,
+    call: () => call,
+    link: () => Promise.resolve(link),
+  } as Partial<Session> as Session);
+  const replies = new Queue("", { exclusive: true });
+  await declarations.declare(replies, channel, {});
+  declarations.doubtQueue(replies);
+  const published = publisher.publish(
+    {
+      exchange: "",
+      routingKey: "q",
+      mandatory: false,
+      delay: 0,
+      properties: { replyTo: "chosen-1" },
+      body: new Uint8Array(1),
+    },
+    call,
+    { ...NO_PLACE, line: new Line() },
+  );
+  for (let i = 0; i < 5; i++) await turn();
+  assertEquals([count, replyTos], [2, []]);
+  slow.resolve();
+  await published;
+  assertEquals(replyTos, ["chosen-2"]);
+  limits.clear();
 });

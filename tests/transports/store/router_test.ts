@@ -139,3 +139,20 @@ Deno.test("route() reads nothing anew when a consumer comes, and once for all wh
   limits.clear();
   await store[Symbol.asyncDispose]();
 });
+
+Deno.test("route() reads anew behind those who still wait, when the first of them was told that its view is old", async () => {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  const { store, reads } = slow(broker);
+  const limits = new Limits(SYSTEM_CLOCK);
+  const router = new Router(store, limits, () => Infinity);
+  const route = () =>
+    router.route(message("2"), undefined, () => Promise.resolve());
+  const first = router.route(message("1"), undefined, (routed) => {
+    router.forget(message("1"), routed);
+    return route();
+  });
+  await Promise.all([first, route()]);
+  assertEquals(reads(), 2);
+  limits.clear();
+  await store[Symbol.asyncDispose]();
+});

@@ -334,3 +334,42 @@ Deno.test("what failed is kept for half a minute from its failure on, however ol
   await connection[Symbol.asyncDispose]();
   assertEquals(broker.queue("q")?.size, 0);
 });
+
+Deno.test("get() says that it failed when what it took is given back", async () => {
+  const given = Promise.withResolvers<void>();
+  const taken = Promise.withResolvers<void>();
+  let waits = false;
+  const { connection, channel } = await open(({ messages }) => ({
+    messages: {
+      remove: () => Promise.reject(FINAL),
+      async reserve(wanted, options) {
+        if (waits) await taken.promise;
+        return await messages.reserve(wanted, options);
+      },
+      async release(reservations) {
+        await given.promise;
+        return await messages.release(reservations);
+      },
+    },
+  }));
+  const other = await connection.openChannel();
+  await channel.declareQueue(QUEUE);
+  for (let i = 0; i < 2; i++) await channel.publish(message("", "q"));
+  const failures: unknown[] = [];
+  const fails = (got: Promise<unknown>) =>
+    got.then(() => {}, (error) => void failures.push(error));
+  const refused = fails(channel.get("q", { noAck: true }));
+  await settle();
+  waits = true;
+  const late = fails(other.get("q"));
+  await settle();
+  const ending = other[Symbol.asyncDispose]();
+  taken.resolve();
+  await settle();
+  assertEquals(failures, []);
+  given.resolve();
+  await Promise.all([refused, late, ending]);
+  assertEquals(failures.length, 2);
+  assertEquals((await channel.checkQueue("q")).messageCount, 2);
+  await connection[Symbol.asyncDispose]();
+});
