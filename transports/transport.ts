@@ -11,7 +11,7 @@
  * 2. Errors are `MessagingError`s with a code, an honest `retryable`, and
  *    `outcome` where a message may or may not have left; an abort rejects with
  *    `signal.reason` itself; a missed `deadline` rejects with `TimeoutError` and
- *    closes whatever still owes the answer; closing always ends quietly.
+ *    closes the channel or connection that still owes the answer; closing always ends quietly.
  * 3. Disposal is idempotent, works while calls are pending (they reject with
  *    `use-after-close`), and returns unsettled messages to their queues.
  * 4. A message is routed by what is bound when it is published, and is delivered
@@ -159,9 +159,9 @@ export interface TransportConnection extends AsyncDisposable {
    */
   readonly callsFailAlone?: boolean | undefined;
   /**
-   * The name of a queue that is none, where the broker has one: whoever consumes from it
-   * without acks, and publishes with it as `replyTo` on the same channel, is replied to on
-   * that channel, and no queue is made for it. The broker may lack it all the same: then
+   * The name of a queue that is none, where the broker has one: a consumer of it without
+   * acks gets the replies to messages that are published with it as `replyTo` on the same
+   * channel, and no queue is made for it. The broker may lack it all the same: then
    * consuming rejects.
    */
   readonly directReplyTo?: string | undefined;
@@ -192,9 +192,9 @@ export type ChannelUse = "publish" | "consume" | "declare";
 /** Options of {@linkcode TransportConnection.openChannel}. */
 export interface OpenChannelOptions extends CallOptions {
   /**
-   * The purpose of the channel. A broker that reads nothing from who publishes, for it is
-   * short of memory, is to be read and heard by who consumes all the same. A declaration
-   * that is exclusive to this connection counts as consuming.
+   * The purpose of the channel. A broker that is short of memory reads nothing from
+   * publishers, but consumers must hear from it all the same. A declaration that is
+   * exclusive to this connection counts as consuming.
    * @default {"consume"}
    */
   readonly use?: ChannelUse | undefined;

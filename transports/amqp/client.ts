@@ -203,7 +203,7 @@ class ClientChannel implements AmqpClientChannel {
     channel.prependListener("nack", check);
   }
 
-  /** AMQP's 0 with `multiple` stands for all that is outstanding; what was never sent is nobody's to confirm. */
+  /** AMQP's 0 with `multiple` stands for all that is outstanding; a message that was never sent is not confirmed by it. */
   #checkConfirm(confirm: RawConfirm): void {
     const { deliveryTag, multiple } = confirm;
     if (deliveryTag > 0 && deliveryTag <= this.#published) return;

@@ -104,7 +104,7 @@ function patchFormat(format: unknown): void {
     inspect(frame, showFields || isRefusal(frame));
 }
 
-/** Reads what comes behind the handshake when whoever has connected listens. */
+/** Reads the bytes behind the handshake once the connection has its listeners. */
 function patchReading(module: unknown): void {
   if (!isRecord(module) || !isFunction(module.Connection)) return;
   const proto: unknown = Reflect.get(module.Connection, "prototype");
@@ -116,7 +116,7 @@ function patchReading(module: unknown): void {
   };
 }
 
-/** A table stays its bytes: most are never looked at, and whoever looks reads those. */
+/** A table stays its bytes: most are never looked at, and the others are read then. */
 function patchDecoder(codec: Record<PropertyKey, unknown>): void {
   const { decodeFields: decode } = codec;
   if (!isFunction(decode)) return;

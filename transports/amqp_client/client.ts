@@ -301,7 +301,7 @@ function openWire(options: ClientDialOptions, events: WireEvents): Wire {
 }
 
 /**
- * Reads tables as their bytes, for whoever looks at them: the package dies of types that it
+ * Reads tables as their bytes, to be decoded when they are looked at: the package dies of types that it
  * does not know. And short texts faster than the package does.
  */
 class View extends AMQPView {

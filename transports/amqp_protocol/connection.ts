@@ -203,7 +203,7 @@ export class AmqpConnection implements TransportConnection {
     return users[use] ??= first;
   }
 
-  /** For all who wait for it: by the connection's limits. */
+  /** Shared by all callers that wait for it: by the connection's limits. */
   async #openSecond(use: ChannelUse): Promise<Socket> {
     const { clock, operationTimeout } = this.#options;
     let socket: Socket | undefined;

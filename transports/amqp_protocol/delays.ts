@@ -45,7 +45,7 @@ export interface DelaysHost {
 export class Delays {
   readonly #host: DelaysHost;
   readonly #line = new Line();
-  /** Bindings that are to be made, and are not begun: who comes now shares them. */
+  /** Bindings that are to be made, and are not begun: later callers share them. */
   readonly #waiting = new Map<string, Promise<boolean>>();
   #channel: Channel | undefined;
   #declared = false;
@@ -158,7 +158,7 @@ export class Delays {
       ));
   }
 
-  /** For all who wait for it: by the connection's limits. */
+  /** Shared by all callers that wait for it: by the connection's limits. */
   async #bindNow(
     target: BindingDestination,
     later: readonly string[],

@@ -1,5 +1,5 @@
 /**
- * RabbitMQ's queue that is none: who consumes from it has the answers to what he publishes on
+ * RabbitMQ's pseudo-queue: a consumer of it gets the answers to the requests that are published on
  * the same channel. LavinMQ has it, too. Deliveries of it are not counted: their tags are
  * no tags.
  */

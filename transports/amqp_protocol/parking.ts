@@ -150,7 +150,7 @@ export class Parking {
     }
   }
 
-  /** For all who wait for it: by the connection's limits. */
+  /** Shared by all callers that wait for it: by the connection's limits. */
   async #declare(name: string): Promise<void> {
     let declaring = this.#declaring.get(name);
     if (declaring === undefined) {

@@ -46,7 +46,7 @@ export class Socket {
   #lastHeard: number;
   #stopWatch: (() => void) | undefined;
   #blocked: string | undefined;
-  /** The channels that are being opened: what to tell whoever waits for one when it ends. */
+  /** The channels that are being opened: the callbacks that end the callers waiting for one. */
   readonly #opening = new Set<(error: Error) => void>();
   #endError: Error | undefined;
 

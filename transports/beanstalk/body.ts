@@ -49,7 +49,7 @@ export class BodyWriter {
 }
 
 /**
- * Reads the body of a job, whoever wrote it.
+ * Reads the body of a job, ours or another program's.
  *
  * @param body Its bytes.
  * @returns The content of the job.

@@ -18,7 +18,7 @@ export interface Reply {
   readonly body: Uint8Array | undefined;
 }
 
-/** Commands that were sent together, and who waits for their replies. */
+/** Commands that were sent together, and the caller that waits for their replies. */
 export interface Exchange {
   /** How many replies are owed. */
   readonly count: number;
@@ -171,7 +171,7 @@ export class BeanstalkClient {
     this.#socket.end();
   }
 
-  /** Cuts the socket; `error` is what those are told who wait for replies. */
+  /** Cuts the socket; pending replies reject with `error`. */
   destroy(error: Error): void {
     this.#error ??= error;
     this.#stopTimer?.(); // nobody may be there to wait until it is closed

@@ -18,7 +18,7 @@ const UTF8 = new TextDecoder();
  * Jobs that others have reserved from a queue when it is deleted go back into its tube when
  * they are released, and their holders need not know of the deletion. So who deletes a
  * queue of which something is held leaves a note beside it: a job that is delayed for
- * years. beanstalkd numbers its jobs, so whatever has a lower number is of the queue that
+ * years. beanstalkd numbers its jobs, so every job with a lower number is of the queue that
  * was deleted.
  */
 export class Deletions {

@@ -121,7 +121,7 @@ export class Expiry {
         }
       }
     } catch {
-      // The connection was lost, or is being closed: whoever waits hears of it.
+      // The connection was lost, or is being closed: pending calls are told of it.
       return;
     } finally {
       this.#looking = false;
@@ -203,7 +203,7 @@ export class Expiry {
     return true;
   }
 
-  /** To who waits; or back, for nobody here carries them away. */
+  /** To a caller that waits; or back, for nobody here dead-letters them. */
   async #handOver(
     taken: readonly Job[],
     call: { readonly deadline: number | undefined; readonly action: string },

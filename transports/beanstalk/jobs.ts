@@ -130,7 +130,7 @@ export class Jobs {
         link,
         this.#clock,
       );
-      // The same job again: whoever had it before has lost it.
+      // The same job again: its former holder has lost it.
       const before = this.#held.get(held.id);
       if (before !== undefined) this.#forget(before);
       this.#held.set(held.id, held);

@@ -33,7 +33,7 @@ export interface LinkCall extends CallOptions {
   readonly action: string;
   /** How long the server may take by the command's own words, ms. */
   readonly wait?: number | undefined;
-  /** Whether the socket is cut at the deadline: what it took later would be nobody's. @default {false} */
+  /** Whether the socket is cut at the deadline: jobs that it reserved later would have no consumer. @default {false} */
   readonly cuts?: boolean | undefined;
 }
 

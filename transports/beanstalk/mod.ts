@@ -34,7 +34,7 @@
  *   note, and a tube's name of more than 191 bytes leaves no room for one.
  * - Delays are whole seconds, rounded up.
  * - beanstalkd knows no time to live: what has expired is not delivered, and is dropped or
- *   dead-lettered by whoever finds it: a consumer, a `get`, a count; and a connection that
+ *   dead-lettered by the call that finds it: a consumer, a `get`, a count; and a connection that
  *   waits for messages looks at the queues into which it published such ones. A message's age
  *   is the server's, in whole seconds; the clocks of publisher and consumer, where they agree
  *   with it, tell the part of the second.

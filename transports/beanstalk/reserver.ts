@@ -33,7 +33,7 @@ export interface ReserverHost {
   readonly tubes: Tubes;
   /** Says whether a queue was deleted. */
   isMissing(queue: string): boolean;
-  /** Expired messages that were found by others, for whoever asks. */
+  /** Expired messages that other calls found, for the next call that asks. */
   takeExpired(): readonly Reservation[];
   /** Somebody begins to wait, or nobody waits any more. */
   waits(waiting: boolean): void;
@@ -99,7 +99,7 @@ export class Reserver {
     return this.#active.size > 0;
   }
 
-  /** Everyone who waits looks again. */
+  /** All waiting calls look again. */
   wake(): void {
     for (const active of this.#active) {
       active.woken = true;
@@ -345,7 +345,7 @@ export class Reserver {
           MAX_LINGER,
           Math.max(LEAST_LINGER, this.#linger * 2),
         );
-        // When the server has closed it, whatever it was given last is back.
+        // When the server has closed it, the jobs that it was given last are back.
         await stopped;
       }
     }

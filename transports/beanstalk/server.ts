@@ -14,7 +14,7 @@ export interface Server {
 }
 
 /**
- * Opens a connection's first socket, and asks who is there.
+ * Opens a connection's first socket, and asks for the server's statistics.
  *
  * @param context The context of the connection.
  * @param options The call's limits.

@@ -51,7 +51,7 @@ export class MemoryBroker {
   #stopTimer: (() => void) | undefined;
   #timerAt = Infinity;
 
-  /** Makes an empty broker; time is told by the clock of whoever connected first. */
+  /** Makes an empty broker; its time is the clock of the first connection. */
   constructor(clock: Clock) {
     this.#clock = clock;
     this.tables = new LocalTopology({
@@ -64,7 +64,7 @@ export class MemoryBroker {
     });
   }
 
-  /** The tables of all who are connected. */
+  /** The tables of all connections. */
   get topology(): Topology {
     return this.tables.topology;
   }
@@ -89,7 +89,7 @@ export class MemoryBroker {
     if (queue !== undefined) queue.usedAt = this.#clock.now();
   }
 
-  /** Adds a message to a queue, and wakes whoever has waited longest. */
+  /** Adds a message to a queue, and wakes the caller that has waited longest. */
   put(queue: MemoryQueue, message: Kept, times: Times = ALWAYS): void {
     const { dueAt, expiresAt, deliveryCount } = times;
     const timed = dueAt > 0 || expiresAt < Infinity;
@@ -296,7 +296,7 @@ export class MemoryBroker {
     this.#timerAt = Infinity;
   }
 
-  /** An expired message may be carried away by anyone who looks. */
+  /** An expired message may be dead-lettered by any caller that looks. */
   #onTime(): void {
     this.#disarm();
     this.#passDue();

@@ -198,7 +198,7 @@ function kindOf(error: unknown, text: string): Failure["kind"] {
   const code = "code" in error ? error.code : undefined;
   switch (error.name) {
     case "MongoBulkWriteError": {
-      // The driver wraps whatever ended a bulk, a lost socket too.
+      // The driver wraps every error that ended a bulk, a lost socket too.
       const below = "errorResponse" in error ? error.errorResponse : undefined;
       if (below instanceof Error && below !== error) return kindOf(below, text);
       // Without a code it is the driver's: what carried the bulk was cut off.

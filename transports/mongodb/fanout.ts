@@ -10,7 +10,7 @@ import type { Fields, Tail } from "./port.ts";
 /** How many messages wait here for a queue before no more are read. */
 const MAX = 1000;
 
-/** A message that was broadcast: everyone who listens has one of his own, and nothing is held on the server. */
+/** A message that was broadcast: every listener has its own, and nothing is held on the server. */
 export class BroadcastReservation implements Reservation {
   readonly queue: string;
   readonly handle: string;
@@ -30,7 +30,7 @@ export class BroadcastReservation implements Reservation {
 }
 
 /**
- * Kombu's fanout: a capped collection that everyone who listens reads to its end,
+ * Kombu's fanout: a capped collection that every listener reads to its end,
  * again and again. A consumer that does not listen misses it.
  */
 export class Fanout {
@@ -49,7 +49,7 @@ export class Fanout {
     this.#topology = topology;
   }
 
-  /** Sends a message to all who listen. */
+  /** Sends a message to all listeners. */
   async send(
     exchange: string,
     message: Publishing,

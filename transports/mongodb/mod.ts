@@ -11,7 +11,7 @@
  * | --- | --- | --- | --- |
  * | `visibility_timeout` | `visibilityTimeout` | 30 s | how long a delivery is out of the others' sight, unless it is renewed: every third of it, while its connection lives; seconds there, ms here, 1 s or more |
  * | `polling_interval` | `pollingInterval` | 1 s | the longest wait between two looks at queues that stay empty; seconds there, ms here |
- * | `fanout` | `fanout` | `queue` | `queue` routes to every bound queue; `broadcast` reads and writes Kombu's capped collection, which reaches who listens now |
+ * | `fanout` | `fanout` | `queue` | `queue` routes to every bound queue; `broadcast` reads and writes Kombu's capped collection, which reaches those that listen now |
  * | `capped_queue_size` | `cappedQueueSize` | 100000 | Kombu's: the size of that collection in bytes, when it is made |
  * | `ttl` | `ttl` | false | Kombu's: TTL indexes, by which the server removes what has expired |
  * | `messages_collection`, `routing_collection`, `broadcast_collection`, `queues_collection` | `messagesCollection`, … | `messages`, `messages.routing`, `messages.broadcast`, `messages.queues` | Kombu's collections |
@@ -32,7 +32,7 @@
  *
  * A message is claimed by one `findOneAndUpdate` that asks for what Kombu's index
  * `{queue, priority, _id}` serves; claims move it to the queue `<queue>\x06\x16unacked`,
- * where Kombu does not look, until it is settled by who holds the claim. A delayed one
+ * where Kombu does not look, until it is settled by the holder of the claim. A delayed one
  * waits in `<queue>\x06\x16delayed`, and what is no message is set aside in
  * `<queue>\x06\x16malformed`. An expired message is never delivered; if its queue
  * dead-letters, a consumer on any connection moves it within 5 s. Queues are looked at

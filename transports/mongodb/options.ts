@@ -23,7 +23,7 @@ export interface MongodbTransportOptions {
   readonly visibilityTimeout?: number | undefined;
   /** The longest wait between two looks at queues that stay empty, ms; in a URL `polling_interval`, seconds. @default {1000} */
   readonly pollingInterval?: number | undefined;
-  /** `queue` routes to every bound queue, `broadcast` by Kombu's capped collection to who listens now. @default {"queue"} */
+  /** `queue` routes to every bound queue, `broadcast` by Kombu's capped collection to the present listeners. @default {"queue"} */
   readonly fanout?: "queue" | "broadcast" | undefined;
   /** Kombu's: whether the server removes what has expired, by TTL indexes. @default {false} */
   readonly ttl?: boolean | undefined;

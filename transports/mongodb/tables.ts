@@ -63,7 +63,7 @@ export class MongodbTables {
     });
   }
 
-  /** Reads what is declared around a key; those who ask in one turn of the event loop read together. */
+  /** Reads what is declared around a key; the calls of one turn of the event loop share a read. */
   read(key: TopologyKey, options?: CallOptions): Promise<TopologyView> {
     const name = `${key.type} ${key.name}`;
     let reading = this.#reading.get(name);
@@ -72,7 +72,7 @@ export class MongodbTables {
         this.#reading.delete(name);
         return this.#read(key);
       });
-      reading.catch(() => {}); // those who ask may all have gone
+      reading.catch(() => {}); // its callers may all have gone
       this.#reading.set(name, reading);
     }
     const shared = reading;
@@ -178,7 +178,7 @@ export class MongodbTables {
     }
   }
 
-  /** Says which of these queues somebody has deleted: who consumes from one has seen to its record. */
+  /** Says which of these queues somebody has deleted: a consumer of one has written its record. */
   async findMissing(queues: readonly string[]): Promise<readonly string[]> {
     await this.#sync();
     return queues.filter((name) => !this.#view.hasRecord("queue", name));
@@ -270,7 +270,7 @@ export class MongodbTables {
     const isFirst = began - this.#syncedAt > FULL_READ;
     const records = await client.find(
       names.topology,
-      // At first what was deleted long ago is nobody's matter.
+      // At first, queues that were deleted long ago do not matter.
       isFirst ? { at: { $gt: -1 }, gone: null } : { at: { $gt: this.#synced } },
       {},
     );

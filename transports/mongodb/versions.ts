@@ -10,7 +10,7 @@ const VERSION = "version";
 const LOCK_TTL = 10_000;
 /** Between two attempts to unlock, doubling, ms. */
 const [INITIAL_PAUSE, MAX_PAUSE] = [20, 1000];
-/** Between two looks whether a lock is a dead one's: those who wait for the living are not to slow them, ms. */
+/** Between two looks whether the holder of a lock is dead, ms: waiters must not slow down a living one. */
 const LOOK_EVERY = 250;
 const UNLOCKED = { lock: "", locked_by: "", locked_until: "" };
 

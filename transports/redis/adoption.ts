@@ -63,8 +63,8 @@ export function isOurs({ foreign, consumers }: QueueRecord): boolean {
  * after the message, byte for byte with its delivery tag, and lasts for longer than one of ours may
  * lag behind. So they come in order, once, and stay until they are acked.
  *
- * A queue from which one consumes who listens by himself is left to him, unless it turns
- * out that he was dead by then ({@linkcode Listeners}).
+ * A queue with a consumer that listens by itself is left to that one, unless it turns out
+ * that it was dead by then ({@linkcode Listeners}).
  */
 export class Adoption {
   readonly #core: Core;

@@ -25,7 +25,7 @@ interface Emitter {
  *
  * @param redis The client.
  * @param arrivals The handlers.
- * @param hear Called for whatever comes.
+ * @param hear Called for every push.
  */
 export function listenTo(
   redis: Emitter,

@@ -28,7 +28,7 @@ export interface Script {
 /** The action of a liveness check, for errors. */
 const HEAR = "hear from the server";
 
-/** How a call is limited, and who is told of an answer that comes when nobody waits any more. */
+/** The limits of a call, and the listener for an answer that comes when nobody waits any more. */
 export interface RunOptions extends CallOptions {
   /** Must not throw. */
   readonly late?: ((reply: RedisReply) => void) | undefined;
@@ -209,7 +209,7 @@ export class RedisClient implements AsyncDisposable {
     return Number(count) > 0;
   }
 
-  /** Says who is to be told of what arrives. */
+  /** Sets the handlers of pushed messages. */
   listen(arrivals: Arrivals): void {
     listenTo(this.#redis, arrivals, () => this.#heartbeat.hear());
   }
@@ -300,7 +300,7 @@ export class RedisClient implements AsyncDisposable {
   }
 
   #end(failure: unknown): void {
-    // A silent link is the error of nobody's call: it was lost.
+    // A silent link is no error of a call: the connection was lost.
     const error = failure instanceof ConnectionError
       ? failure
       : lostError(this.#dial.broker, failure);

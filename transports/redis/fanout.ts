@@ -32,17 +32,17 @@ export interface FanoutHost extends Omit<AdoptionHost, "onGone"> {
 }
 
 /**
- * Fanout exchanges, which Kombu has by PUB/SUB alone: who is away gets nothing, and each
+ * Fanout exchanges, which Kombu has by PUB/SUB alone: an absent consumer gets nothing, and each
  * process that consumes a queue gets all.
  *
  * By default (`queue`) a message is put into every bound queue of ours, and announced in the same
- * step on Kombu's channel, for those who are not ours. Ours know by a note in it that they
+ * step on Kombu's channel, for consumers that are not ours. Ours know by a note in it that they
  * have it already; so do those of 0.1.0, in whose eyes it has expired. A message without the note
  * was published by Kombu, or by one of 0.1.0: {@linkcode Adoption} puts it into our queues. A queue
  * that only Kombu's have bound gets nothing into its list, for nobody would read it.
  *
- * With `pubsub` it is as Kombu has it: who consumes from a queue that is bound listens,
- * and what comes is held here.
+ * With `pubsub` it is as Kombu has it: a consumer of a bound queue listens, and the
+ * messages are held here.
  */
 export class Fanout implements BroadcastStore {
   /** There unless fanout is by PUB/SUB alone. */
@@ -93,7 +93,7 @@ export class Fanout implements BroadcastStore {
     }
   }
 
-  /** Publishes to all who listen, and to no queue. */
+  /** Publishes to all listeners, and to no queue. */
   async send(
     exchange: string,
     message: Publishing,

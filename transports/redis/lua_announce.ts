@@ -1,7 +1,7 @@
 /** How scripts tell by PUB/SUB of what they put, in Lua. */
 
 /**
- * `announce` publishes what lies in our queues already, for those who listen and are not
+ * `announce` publishes messages that are in our queues already, for listeners that are not
  * ours: who refuses that to a user does not keep a message from its queues. The note behind
  * its name (`stored.ts`) says to ours that they have it, and to those of 0.1.0, which know
  * no such note, that its time is over: they pass over it, and take it from the list.

@@ -5,7 +5,7 @@
  * sweeps a table of bindings that nobody has refreshed for twice that, or an hour. Ours do so
  * too: then the queue goes also where none of ours looks. A put is no use of the queue: a list
  * that it makes lives until the queue's time is over. While somebody of ours consumes, its
- * lists have as long as its bindings: who works on what he has taken does not take.
+ * lists have as long as its bindings: a consumer that works on a message does not take another.
  */
 export const EXPIRES: string = String.raw`
 local function expiresIn(record)

@@ -10,7 +10,7 @@ end
 /**
  * `versions` returns the version of the tables, which every change makes another, and the
  * version of the routes, which stays when a consumer comes or goes: `quiet` counts those
- * changes. A process of 0.1.0 does not count them: whatever it changes counts as a change
+ * changes. A process of 0.1.0 does not count them: each of its changes counts as a change
  * of routes. `isOld` says whether the routes are no longer as the caller saw them. ARGV
  * from `at`: their version or '', how many sets, then for each its exchange and size.
  */

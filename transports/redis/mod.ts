@@ -16,7 +16,7 @@
  * | `sentinel_username` | `sentinelUsername` | - | as whom to ask the sentinels |
  * | - | `sentinelPassword` | - | their password |
  * | `visibility_timeout` (s) | `visibilityTimeout` (ms) | 1 hour | how long a message may be unacked before somebody else gets it, unless its holder lives and renews it |
- * | `fanout` | `fanout` | `queue` | `queue` puts into every bound queue of ours, and publishes for Kombu's; `pubsub` is Kombu's own way, for those who are there |
+ * | `fanout` | `fanout` | `queue` | `queue` puts into every bound queue of ours, and publishes for Kombu's; `pubsub` is Kombu's own way, for present listeners |
  * | `fanout_prefix`, `fanout_patterns` | `fanoutPrefix`, `fanoutPatterns` | `true` | the names of PUB/SUB channels, as Kombu's |
  * | `priority_order` | `priorityOrder` | `highest-first` | `lowest-first` is Kombu's order on Redis |
  * | `priority_steps` | `prioritySteps` | 0, 3, 6, 9 | the priorities that have a list of their own |
@@ -42,7 +42,7 @@
  * unless `visibilityTimeout` is given: then it is waited for as long while its socket is there
  * (without the right to CLIENT, while it may be); all other unacked messages, Kombu's too, go back
  * after the visibility timeout. A message that lives longer than its lease because its holder was
- * busy is somebody else's: acking it is a `SettlementError`, and removes nothing. An entry of a
+ * busy is somebody else's: an ack of it is a `SettlementError`, and removes nothing. An entry of a
  * queue that is no message goes to `onInvalid`, and stays in the list `dashi.malformed.<queue>`
  * until it is acked.
  *

@@ -33,7 +33,7 @@ interface Taken {
 }
 
 /**
- * Takes messages, and waits for them without asking: the server rings when one of the
+ * Takes messages, and waits for them without asking: the server notifies it when one of the
  * lists that were found empty changes.
  */
 export class Reserver {
@@ -51,7 +51,7 @@ export class Reserver {
   readonly #yielding: Yielding;
   #rings: boolean;
   #sweptAt = -Infinity;
-  /** How long to wait until the next look, where nobody rings: longer each time that there was nothing. */
+  /** How long to wait until the next look, without notifications: longer each time that there was nothing. */
   #poll = FIRST_POLL;
   #refreshedAt: number;
   #turn = 0;
@@ -61,7 +61,7 @@ export class Reserver {
   #stopTablesTimer: (() => void) | undefined;
   #over: Error | undefined;
 
-  /** Makes one; `rings` says whether the server tells of changes. */
+  /** Makes one; `rings` says whether the server notifies of changes. */
   constructor(
     core: Core,
     fanout: Fanout,
@@ -271,7 +271,7 @@ export class Reserver {
       const expires = mirror.topology.queue(queue)?.traits.expires ?? "";
       args.push(queue, limit, expires);
       for (const list of layout.lists(queue)) watched.push(list);
-      // Before the answer: the server may ring before it has come.
+      // Before the answer: a notification may come ahead of it.
       if (!lookAtAll) this.#empty.add(queue);
     }
     const sentAt = this.#core.clock.now();

@@ -34,7 +34,7 @@ export interface Scripts {
   readonly put: string;
   /** Puts the copies of one message: delayed, in place of another, or where a length limit holds. */
   readonly putOne: string;
-  /** Sends a message to all who listen. */
+  /** Sends a message to all listeners. */
   readonly broadcast: string;
   /** Puts what others published, unless another did. */
   readonly adopt: string;

@@ -263,7 +263,7 @@ export class RedisStore implements Store {
       const { topology } = await this.#tables.read(of, options);
       (planOwnerGone(topology, each).length === 0 ? done : left).push(each);
     }
-    // Not before: whoever removes what they had may be gone before it is done.
+    // Not before: the process that removes their queues may end before it is done.
     await this.#sweeper.forget(done, options);
     // A consumer that is busy does not take: its queue is in use all the same.
     await this.#tables.useConsumed(owner, options);

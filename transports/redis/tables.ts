@@ -31,7 +31,7 @@ export class Tables {
   #first: Promise<unknown> | undefined;
   readonly #rings: boolean;
 
-  /** Makes one over the mirror of a connection; `rings` says whether the server tells of changes. */
+  /** Makes one over the mirror of a connection; `rings` says whether the server notifies of changes. */
   constructor(core: Core, rings: boolean) {
     this.#core = core;
     this.#rings = rings;
@@ -75,7 +75,7 @@ export class Tables {
     }
   }
 
-  /** Reads all that is declared, once for all who ask at the same time. */
+  /** Reads all declarations, once for all calls at the same time. */
   async #readFirst(deadline: number | undefined): Promise<void> {
     this.#first ??= this.#read([], { deadline })
       .finally(() => this.#first = undefined);

@@ -124,7 +124,7 @@ export class Polls {
       poll.waiter = {
         resolve: (polled) => {
           unwatch();
-          // It may have asked for more, for whoever wanted it before.
+          // It may have asked for more, for a former caller.
           this.#settings.giveBack(queue, polled.messages.slice(limit));
           resolve({ ...polled, messages: polled.messages.slice(0, limit) });
         },
@@ -161,7 +161,7 @@ export class Polls {
     stop?.();
   }
 
-  /** Lets everyone who waits know that the connection is closed, or was lost. */
+  /** Tells all waiting callers that the connection is closed, or was lost. */
   #close(reason: CloseReason): void {
     const error = this.#settings.lifeline.endError("take messages", reason);
     for (const poll of this.#all) {

@@ -182,7 +182,7 @@ export class Requests {
   }
 }
 
-/** Carries what a caller or a deadline said, whatever that is. */
+/** Carries the reason of a caller or a deadline, of any type. */
 class Stopped {
   readonly reason: unknown;
   /** Whether nobody said anything, AWS neither. */

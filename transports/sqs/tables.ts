@@ -186,7 +186,7 @@ export class SqsTables implements TopologyStore {
     return true;
   }
 
-  /** Forgets an exchange whose topic was deleted by somebody: whoever needs it declares it again, and its bindings. */
+  /** Forgets an exchange whose topic was deleted by somebody: the next use declares it again, and its bindings. */
   forgetExchange(name: string): void {
     if (name.startsWith("amq.")) return;
     this.#forget(

@@ -236,7 +236,7 @@ class StoreConnection implements TransportConnection {
       // The broker gives back what it thinks that we hold when we are missed.
       this.destroy();
     } finally {
-      // It is the end, whatever the store says of it.
+      // The connection ends, whether the store fails or not.
       this.#limits.clear();
       this.#settleClosed({ type: "closed" });
     }

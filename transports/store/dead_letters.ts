@@ -235,7 +235,7 @@ export class DeadLetters {
     }
   }
 
-  /** Sends it to all who listen, and removes it then. */
+  /** Sends it to all listeners, and removes it then. */
   async #broadcastAlone(
     next: Publishing,
     routed: Routed,

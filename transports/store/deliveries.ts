@@ -186,7 +186,7 @@ export class Deliveries implements SettlerHost<Held> {
     );
   }
 
-  /** Forgets those that are no longer ours, and tells whoever was given them. */
+  /** Forgets those that are no longer ours, and notifies their consumers. */
   lose(lost: ReadonlySet<Reservation>): void {
     const mine = [...this.#window.entries()].map(([, held]) => held).filter((
       { reservation, settling },

@@ -142,7 +142,7 @@ export class Lifeline {
     this.#end({ type: "closed" });
   }
 
-  /** Ends it, and takes its last steps, once: those who come later wait for the same. */
+  /** Ends it, and takes its last steps, once: later callers wait for the same. */
   close(lastSteps: () => Promise<unknown>): Promise<void> {
     return this.#closing ??= this.#close(lastSteps);
   }

@@ -61,7 +61,7 @@ export class Router {
   readonly #limits: Limits;
   readonly #deadline: () => number;
   readonly #views = new Map<string, View>();
-  /** Views on their way: one read for all who wait. */
+  /** Views on their way: one read for all callers. */
   readonly #reading = new Map<string, Promise<View>>();
   /** How many messages wait for a view: those that come later go behind them. */
   readonly #waiting = new Map<string, number>();
@@ -159,7 +159,7 @@ export class Router {
 
   /**
    * Routes a dead letter to every queue that is bound, by fanout exchanges too: what is
-   * broadcast reaches only those who listen, and a dead letter must not be lost. If
+   * broadcast reaches listeners only, and a dead letter must not be lost. If
    * broadcasts are also queued for absent consumers, the broker knows more queues than this
    * connection does, unless this connection queues them itself. Its route is not
    * remembered, for publishers may not take it through an internal exchange.

@@ -39,9 +39,9 @@ export interface Store extends AsyncDisposable {
   readonly topology?: TopologyStore | undefined;
   /** The queues at the broker, for tables of the library. Without it nothing is to be made. */
   readonly queues?: QueueStore | undefined;
-  /** Its owners, where it counts who is alive. */
+  /** Its owners, if it knows which are alive. */
   readonly presence?: PresenceStore | undefined;
-  /** Messages to all who listen, if the broker has such a thing. */
+  /** Messages to all listeners, if the broker has such a thing. */
   readonly broadcasts?: BroadcastStore | undefined;
   /**
    * The place for messages that cannot be read, or not be written again. Without it such a
@@ -96,7 +96,7 @@ export interface MessageStore {
     options?: CallOptions,
   ): Promise<readonly Reservation[]>;
   /**
-   * Brings what has become due into sight, for those who consume and are not ours: in
+   * Brings what has become due into sight, for consumers that are not ours: in
    * `queues`, and wherever else the store looks by itself. For stores whose brokers
    * do not do it.
    *
@@ -178,7 +178,7 @@ export interface QueueStore {
   delete(name: string, options?: CallOptions): Promise<number>;
 }
 
-/** The owners of a store: who is alive. */
+/** The owners of a store that are alive. */
 export interface PresenceStore {
   /**
    * Says that `owner` is alive for `ttl` ms more. Returns dead owners, their
@@ -195,7 +195,7 @@ export interface PresenceStore {
 /** The broadcasts of a store. */
 export interface BroadcastStore {
   /**
-   * Sends a message to all who listen now: PUB/SUB, a notification topic, a capped
+   * Sends a message to all present listeners: PUB/SUB, a notification topic, a capped
    * collection. With a `version` a store that can checks it in the same step.
    */
   send(
@@ -221,7 +221,7 @@ export interface QuarantineStore {
    * Quarantines messages. A message that cannot be read is quarantined when it is rejected,
    * and so is one that can be read but not be written again when a retry or a dead letter
    * would have to: a header that has no form in JSON, or no room for the headers that would
-   * be added. Nothing else is done with the message, and nothing is deleted, whatever fails
+   * be added. Nothing else is done with the message, and nothing is deleted if it fails
    * half way: rather there are two. A reservation that lies nowhere, for it was broadcast,
    * is written there. Returns those that were no longer ours.
    */
@@ -419,7 +419,7 @@ export interface Reservation {
   readonly handle: string;
   /** The message, or why it is none. */
   readonly message: Publishing | Malformed;
-  /** Whether the store goes on using the message: whoever is handed it is given a copy. @default {false} */
+  /** Whether the store goes on using the message: a consumer is given a copy. @default {false} */
   readonly sharesMessage?: boolean | undefined;
   /** The properties of the message, if reading them costs less than reading the message. */
   readonly properties?: MessageProperties | undefined;
