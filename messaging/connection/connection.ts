@@ -391,7 +391,7 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Publishes a request, and waits for its answer, from whoever serves there with
+   * Publishes a request, and waits for its answer, from a consumer that serves there with
    * {@linkcode Consumer.serve}. The request expires in its queue with its deadline; an
    * answer that comes later is dropped and counted in `health()`. Over a lost connection it
    * is published again, under the same message id: the handler may be called twice.

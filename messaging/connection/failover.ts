@@ -1,7 +1,7 @@
 import type { FailoverStrategy } from "./connection_options.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 
-/** Milliseconds that one of several brokers is left alone after it failed: whoever dials it more often is no help to it. */
+/** Milliseconds that one of several brokers is left alone after it failed: dialling it more often would not help it. */
 const REST = 1000;
 
 /** Says which endpoint to try next. */

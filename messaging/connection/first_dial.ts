@@ -15,7 +15,7 @@ const SILENT = 1000;
  * @param clock The time.
  * @param signal The signal that ends it.
  * @param dial Dials it.
- * @param onFailed Called when that has failed, before the server is asked: whoever waits may have no time for that.
+ * @param onFailed Called when that has failed, before the server is asked: the caller may have no time for that.
  * @returns The connection.
  * @throws {ConnectionError} If the server speaks something else; it is not retryable.
  */
@@ -59,6 +59,6 @@ export async function dialFirst<T>(
  * @returns Whether it may.
  */
 export function mayBeAsked({ url, tls }: Endpoint): boolean {
-  // A WebSocket begins with HTTP, whatever is in it.
+  // A WebSocket begins with HTTP, whatever its frames carry.
   return (tls === undefined || tls === false) && !/^wss?$/.test(url.scheme);
 }

@@ -38,7 +38,7 @@ const DESTROY_GRACE = 100;
 /**
  * The session outlives a transport's connection: it connects with the first need,
  * reconnects when the connection is lost, declares again what was declared, and notifies
- * its watchers. It connects one at a time, for all who wait.
+ * its watchers. It connects one at a time, for all callers that wait.
  */
 export class Session {
   readonly clock: Clock;
@@ -211,7 +211,7 @@ export class Session {
     return this.watchers.add(this.#closing !== undefined);
   }
 
-  /** Tells whoever watches; where nobody does, and nobody else has heard of it, whoever hears of that. */
+  /** Emits an event to the watchers; without a watcher, and if no caller was told of it, to the listener for unhandled events. */
   emit(event: ConnectionEvent, heard = false): void {
     this.blocking.note(event);
     if (!this.watchers.tell(event) && !heard) this.#unhandled.tell(event);
@@ -259,7 +259,7 @@ export class Session {
       this.limits.wait(ending, { deadline }, closedError);
     await ended(deadline).catch(() => {
       link?.connection.destroy?.();
-      // It takes a moment: whoever has closed it is to find nothing left.
+      // It takes a moment: the caller that closes the session is to find nothing left.
       return ended(this.clock.now() + DESTROY_GRACE).catch(() => {});
     });
     this.limits.clear();
@@ -271,7 +271,7 @@ export class Session {
   #giveUpOpening(): void {
     const opening = this.#opening;
     if (opening === undefined) return;
-    this.#opening = undefined; // who comes now begins anew
+    this.#opening = undefined; // a later caller begins anew
     this.#stopOpening.abort();
     this.track(opening);
   }

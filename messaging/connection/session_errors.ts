@@ -113,7 +113,7 @@ export function asConnectionError<E>(error: E): E | ConnectionError {
 }
 
 /**
- * Makes the error of who has waited for a connection as long as he may.
+ * Makes the error of a call that has waited for a connection until its deadline.
  *
  * @param broker The broker's URL, without the password.
  * @param error Why the last attempt failed, if one did.
@@ -155,7 +155,7 @@ export function lateToPublish(
 }
 
 /**
- * Makes the error of who comes too late.
+ * Makes the error of a call that comes too late.
  *
  * @returns The error.
  */

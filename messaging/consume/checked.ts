@@ -11,7 +11,7 @@ export type AskInvalid<T> = (
 
 /**
  * Makes a handler that is called for messages whose payloads are right, and throws for the
- * others, unless whoever was asked has settled them.
+ * others, unless `onInvalid` has settled them.
  *
  * @param handler The handler.
  * @param checks Whether payloads are looked at at all.

@@ -110,7 +110,7 @@ export class Outcomes<T> {
       }
       const failure = await this.#again(message, next, asError(error));
       if (failure === undefined) return false;
-      // Nobody has asked for a retry that is written again: who may not do that has it all the same.
+      // Nobody has asked for a retry that is written again: a user without the right to publish has it all the same.
       if (
         this.#retry === undefined && failure instanceof AccessRefusedError &&
         slot.keep()
@@ -125,7 +125,7 @@ export class Outcomes<T> {
     return false;
   }
 
-  /** A loop's schema refuses it; whoever was asked has decided, or left it. */
+  /** A loop's schema refuses it; `onInvalid` has settled it, or left it. */
   async refused(
     message: ReceivedMessage<T>,
     error: Error,

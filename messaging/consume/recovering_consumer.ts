@@ -416,7 +416,7 @@ export class RecoveringConsumer {
     source.subscription = subscription;
     lane.fetchesOnDemand ||= subscription.wake !== undefined;
     lane.sources.set(name, source);
-    // A message may be with the user before those who wait for this go on.
+    // A message may be with the user before the callers that wait for this go on.
     if (lane.sources.size === this.#queues.length) this.#lane = lane;
     subscription.ended.then((reason) => {
       if (reason.type === "cancelled" || !lane.alive || lane.cancelled) return;

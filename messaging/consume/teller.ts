@@ -3,7 +3,7 @@ import type { ConnectionEvent } from "../connection/connection_state.ts";
 import type { Message } from "./message.ts";
 import type { Aftermath } from "./run_options.ts";
 
-/** Tells of what a run fails with: its `onError`, and whoever hears the connection's events. */
+/** Reports the errors of a run: to its `onError`, and to the listeners to the connection's events. */
 export class Teller<T> {
   readonly #emit: (event: ConnectionEvent, heard: boolean) => void;
   readonly #onError: ((error: Error, message: Message<T>) => void) | undefined;

@@ -236,7 +236,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
 
   async #answered(): Promise<void> {
     await this.#window.drain();
-    await turn(); // who waits for them hears of them first
+    await turn(); // the callers that await them are told first
   }
 
   /** Makes a message that something has to be declared or loaded for first. */

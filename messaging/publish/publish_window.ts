@@ -111,7 +111,7 @@ export class PublishWindow implements OrderedPlace {
     throw error;
   };
 
-  /** Gives a place to whoever has waited longest. */
+  /** Gives a place to the publish that has waited longest. */
   leave(): void {
     this.#inFlight--;
     const next = this.#waiting.shift();

@@ -194,7 +194,7 @@ export class SessionPublisher {
     );
   }
 
-  /** For all who wait for it: by the session's limits, and not by those of the first. */
+  /** Shared by all callers that wait for it: by the session's limits, and not by those of the first. */
   async #openOn(link: Link): Promise<PublishChannel> {
     const channel = await link.connection.openChannel({
       deadline: this.#session.call().deadline,

@@ -102,7 +102,7 @@ export class Republisher {
     return [];
   }
 
-  /** For all who wait for it: by the session's limits. */
+  /** Shared by all callers that wait for it: by the session's limits. */
   async #open(): Promise<Channel> {
     if (this.#channel !== undefined) return this.#channel;
     const call = this.#session.call();

@@ -118,7 +118,7 @@ export class Requester {
     return await readPayload<A>(reading, reply, reply);
   }
 
-  /** Ends it: who waits rejects. */
+  /** Ends it: pending requests reject. */
   async close(call: { readonly deadline: number }): Promise<void> {
     this.#isClosed = true;
     for (const each of this.#pending.values()) {
@@ -295,7 +295,7 @@ export class Requester {
     );
   }
 
-  /** For all who wait for it: by the session's limits. */
+  /** Shared by all callers that wait for it: by the session's limits. */
   async #openDirect(
     link: Link,
     replyTo: string,
@@ -331,7 +331,7 @@ export class Requester {
     return replies;
   }
 
-  /** It cannot be consumed from for good: who waits for what comes by it hears why. */
+  /** It cannot be consumed from for good: the requests whose answers come by it reject with the reason. */
   #queueFailed(replies: ReplyQueue, error: unknown): void {
     if (this.#replyQueue === replies) this.#replyQueue = undefined;
     const lane = this.#queued;

@@ -140,7 +140,7 @@ export class Server<T, A> {
     } catch (error) {
       if (mayPass(error)) throw error;
       if (!(error instanceof UnroutableError)) {
-        // It cannot be written, or is too large: whoever waits is to hear of that.
+        // It cannot be written, or is too large: the requester is told so.
         this.#tell(message, error);
         try {
           const body = await encode(codecs, null, {});
@@ -206,7 +206,7 @@ export class Server<T, A> {
       const told: unknown = this.#options.onError?.(error, message);
       if (told instanceof Promise) told.catch(() => {});
     } catch {
-      // It must not keep the answer from who waits for it.
+      // It must not keep the answer from the requester.
     }
   }
 }
