@@ -117,7 +117,7 @@ export class Batcher<I, R> {
     } else if (this.#underWay === 0) this.#settings.onIdle?.();
   }
 
-  /** Puts a batch together, and sends it if there is anybody left who waits for it. */
+  /** Puts a batch together, and sends it if a caller still waits for it. */
   #send(): void {
     const waiting = this.#waiting;
     const { limits, count, bytes = Infinity, bytesOf, joins } = this.#settings;
@@ -247,7 +247,7 @@ export class Batchers<T, I, R> {
   }
 }
 
-/** An item on its way, and whoever waits for it. */
+/** An item on its way, and the caller that waits for it. */
 class Pending<I, R> {
   item: I;
   deadline: number;

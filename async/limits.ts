@@ -164,7 +164,7 @@ export class Limits {
     const followers = new Waiters<Follower<T>>();
     this.#followers.set(promise, followers);
     promise.then((value) => {
-      this.#followers.delete(promise); // who comes later calls `then` anew
+      this.#followers.delete(promise); // a later caller calls `then` anew
       letGo(followers, (each) => each.settle(value));
     }, (error) => {
       this.#followers.delete(promise);
@@ -180,7 +180,7 @@ export class Limits {
   }
 }
 
-/** Tells all who wait, in order; none waits any more then. */
+/** Notifies all waiters, in order; none waits any more then. */
 function letGo<T>(waiters: Waiters<T>, tell: (each: T) => void): void {
   for (;;) {
     const each = waiters.shift();

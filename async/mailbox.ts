@@ -19,7 +19,7 @@ export class Mailbox<T> {
     return this.#end !== undefined;
   }
 
-  /** Adds an item, or hands it to whoever has waited longest. After the end it is dropped: look at `ended` first. */
+  /** Adds an item, or hands it to the caller that has waited longest. After the end it is dropped: look at `ended` first. */
   put(item: T): void {
     if (this.#end !== undefined) return;
     const waiting = this.#waiting.shift();

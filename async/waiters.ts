@@ -24,7 +24,7 @@ export class Waiters<T> {
     return entry;
   }
 
-  /** Takes out who has waited longest, or `undefined`. */
+  /** Takes out the one that has waited longest, or `undefined`. */
   shift(): T | undefined {
     const entry = this.#first;
     const item = entry?.item;

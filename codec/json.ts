@@ -270,7 +270,7 @@ function reviveTyped(type: unknown, value: unknown): unknown {
   );
 }
 
-/** No moment has more characters, in whatever way it is written. */
+/** No moment has more characters, in any notation. */
 const MAX_DATE = 100;
 
 function parseDate(text: string): Date {

@@ -6,7 +6,7 @@ import { TypedValue } from "./typed_value.ts";
 const MAX_PATH = 200;
 
 /**
- * Sees bytes in whatever has them: an `ArrayBuffer`, or any view of one.
+ * Sees bytes in every object that has them: an `ArrayBuffer`, or any view of one.
  *
  * @param value Anything.
  * @returns Its bytes, not copied; `undefined` if it has none.

@@ -63,7 +63,7 @@ function openRecords(
   let stopWatch = () => {};
   let isEnded = false;
 
-  /** Does something within a call's limits; whatever fails is a lost connection. */
+  /** Does something within a call's limits; every failure is a lost connection. */
   async function run<T>(
     { action, signal, deadline = Infinity }: mq.RecordsCall,
     work: () => Promise<T>,

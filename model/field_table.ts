@@ -48,7 +48,7 @@ export function isFieldArray(
 }
 
 /**
- * Sets a value by a name of its own, whatever that means to objects: `__proto__` too.
+ * Sets a value by a name of its own, whatever the name means to objects: `__proto__` too.
  *
  * @param table The table.
  * @param name The name.

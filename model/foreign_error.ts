@@ -100,7 +100,7 @@ function fit(
     if (depth >= MAX_DEPTH) return undefined;
     return fitError(value, isOwn, depth);
   }
-  // An event of a socket, or whatever else somebody has thrown.
+  // An event of a socket, or any other value that was thrown.
   const message = read(value, "message");
   return new Error(
     typeof message === "string"

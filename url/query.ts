@@ -68,7 +68,7 @@ const PARTS: ReadonlySet<string> = new Set([
   "virtual_host",
 ]);
 
-/** Names that {@linkcode readSharedQuery} takes, for whoever suggests a name. */
+/** Names that {@linkcode readSharedQuery} takes, for suggestions of a name. */
 export const SHARED_NAMES: readonly string[] = [
   "ssl",
   ...READERS.keys(),
@@ -79,7 +79,7 @@ export const SHARED_NAMES: readonly string[] = [
  * Reads what a URL's query says on any transport, and leaves the rest for its own.
  *
  * @param url The URL.
- * @param options Whether there is somebody who reads the files that it names; else they are refused.
+ * @param options Whether the files that it names are read; else they are refused.
  * @returns The options, and the URL without them.
  * @throws {OptionError} If a value is bad, or says what another part of the URL says.
  */

@@ -189,7 +189,7 @@ for (
     }
     await iterator.return?.();
     assertEquals((await next).done, true);
-    // Nobody rings when the queue goes, either.
+    // No notification comes when the queue is deleted, either.
     const channel = await connection.channel();
     const { ended } = await channel.consume(queue.name, () => {}, {
       prefetch: 1,
