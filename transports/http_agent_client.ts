@@ -29,7 +29,7 @@ export function sendingOnce<A extends Agent>(agent: A): A {
  *
  * @typeParam A An agent, of `node:http` or `node:https`.
  * @param agent The agent.
- * @param most The most bytes of a body.
+ * @param most The maximum number of bytes of a body.
  * @returns The same.
  */
 export function bounding<A extends Agent>(agent: A, most: number): A {

@@ -14,11 +14,11 @@
  *    closes the channel or connection that still owes the answer; closing always ends quietly.
  * 3. Disposal is idempotent, works while calls are pending (they reject with
  *    `use-after-close`), and returns unsettled messages to their queues.
- * 4. A message is routed by what is bound when it is published, and is delivered
+ * 4. A message is routed by the bindings at the time of the publish, and is delivered
  *    once to each queue, however many bindings match.
  * 5. Requeue goes back to the same queue, marked as redelivered.
- * 6. At most `prefetch` deliveries of a consumer are unsettled; what was fetched
- *    but not handed over is given back when the subscription ends.
+ * 6. At most `prefetch` deliveries of a consumer are unsettled; messages that were fetched
+ *    but not handed over are given back when the subscription ends.
  * 7. A capability that is not in the set fails when it is asked for (at declare,
  *    or at publish) with `UnsupportedError`: nothing is silently dropped.
  * 8. Settling a tag of another or of an ended channel rejects with
@@ -122,7 +122,7 @@ export interface ConnectOptions extends CallOptions {
   readonly tls?: boolean | TlsOptions | undefined;
   /** Milliseconds between signs of life; 0 turns them off. */
   readonly heartbeat: number;
-  /** The most bytes of one answer, beyond which the server is cut off. @default {67_108_864} */
+  /** The maximum number of bytes of one answer, beyond which the server is cut off. @default {67_108_864} */
   readonly maxResponseSize?: number | undefined;
   /** Asked before each connect, where the password is not in the URL. */
   readonly password?:
@@ -202,7 +202,7 @@ export interface OpenChannelOptions extends CallOptions {
 
 /**
  * An open channel. Calls take effect in order. Disposing of it cancels its
- * consumers and requeues what is not settled.
+ * consumers and requeues unsettled messages.
  */
 export interface Channel extends AsyncDisposable {
   /** Settles once, when the channel has ended. Never rejects. On AMQP a failed declare ends it. */
@@ -249,7 +249,7 @@ export interface Channel extends AsyncDisposable {
   ): Promise<Subscription>;
 
   /**
-   * Lists what is in quarantine of a queue, the oldest first. It is absent, as `putBack`
+   * Lists the quarantined messages of a queue, the oldest first. It is absent, as `putBack`
    * is, if there is no quarantine because the broker dead-letters the original of a message
    * that cannot be written again.
    */
@@ -257,7 +257,7 @@ export interface Channel extends AsyncDisposable {
     queue: string,
     options: QuarantineOptions,
   ): Promise<readonly Quarantined[]>;
-  /** Puts what is in quarantine back into its queue: those with these ids, or all. Returns how many. */
+  /** Puts quarantined messages back into their queue: those with these ids, or all. Returns how many. */
   putBack?(
     queue: string,
     ids: readonly string[] | undefined,
@@ -298,7 +298,7 @@ export interface ConsumeOptions extends GetOptions {
   readonly exclusive?: boolean | undefined;
   /** The broker's own arguments, such as `x-priority`. */
   readonly arguments?: FieldTable | undefined;
-  /** The most deliveries of this consumer that wait for settlement, from 1 to 65535. */
+  /** The maximum number of deliveries of this consumer that wait for settlement, from 1 to 65535. */
   readonly prefetch: number;
   /**
    * How many more messages somebody would begin with at once. Brokers that count against
@@ -321,7 +321,7 @@ export interface DeleteQueueOptions extends DeleteOptions {
 
 /** Options of {@linkcode Channel.listQuarantined}. */
 export interface QuarantineOptions extends CallOptions {
-  /** The most messages to list. */
+  /** The maximum number of messages to list. */
   readonly limit: number;
 }
 

@@ -10,7 +10,7 @@
  * | Parameter | In `transportOptions` | Default | Meaning |
  * | --- | --- | --- | --- |
  * | `frame_max` | `frameMax` | 0 | the largest frame in bytes; 0 takes what the broker offers |
- * | `channel_max` | `channelMax` | 0 | the most channels; 0 takes what the broker offers |
+ * | `channel_max` | `channelMax` | 0 | the maximum number of channels; 0 takes what the broker offers |
  * | `login_method` | `loginMethod` | `PLAIN` | `PLAIN`, or `EXTERNAL` with a client certificate |
  * | - | `clientProperties` | - | told to the broker, and shown by it |
  *
@@ -25,7 +25,7 @@
  *
  * RabbitMQ has no delay of its own. Delayed messages wait in durable queues that the
  * first of them declares, `dashi_delayed_<level>`, one for each binary digit of the delay
- * in seconds, rounded up; 2^28 - 1 seconds are the most. The exchange or queue that they
+ * in seconds, rounded up; 2^28 - 1 seconds is the maximum. The exchange or queue that they
  * are for is bound to `dashi_delayed_delivery`, which takes the permission to configure
  * and write these. They are routed by the bindings of then. A delayed message cannot
  * have an expiration, `BCC`, or be mandatory to another than the default exchange.

@@ -68,7 +68,7 @@ export function requirePatched(
  *   a body has no limit (advisory GHSA-37f9-7m79-6866 of amqplib, which bounds a frame).
  *
  * @param connection A connection of amqplib's.
- * @param most The most bytes of a body, and of a frame.
+ * @param most The maximum number of bytes of a body, and of a frame.
  * @param concat Joins bytes of amqplib's kind.
  */
 export function patchConnection(

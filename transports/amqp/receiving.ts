@@ -25,7 +25,7 @@ const OVERHEAD = 8;
  * large frame in a time that grows as the frame does.
  *
  * @param connection The connection; its `recvFrame` is still amqplib's.
- * @param most The most bytes of a body, and of a frame.
+ * @param most The maximum number of bytes of a body, and of a frame.
  * @param concat Joins bytes of amqplib's kind.
  * @returns The replacement of its `recvFrame`.
  */

@@ -14,7 +14,7 @@
  * | Parameter | In `transportOptions` | Default | Meaning |
  * | --- | --- | --- | --- |
  * | `frame_max` | `frameMax` | 0 | the largest frame in bytes; 0 takes what the broker offers |
- * | `channel_max` | `channelMax` | 0 | the most channels; 0 takes what the broker offers |
+ * | `channel_max` | `channelMax` | 0 | the maximum number of channels; 0 takes what the broker offers |
  * | `login_method` | `loginMethod` | `PLAIN` | `PLAIN`, or `EXTERNAL` with a client certificate |
  * | `path` | `path` | `/ws` | the endpoint of `ws://` and `wss://` |
  * | - | `clientProperties` | - | told to the broker, and shown by it |

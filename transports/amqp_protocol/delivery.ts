@@ -14,7 +14,7 @@ import type { RawMessage, RawProperties } from "./port.ts";
 
 /** The consumer, or the `get`, that a delivery was given to. */
 export interface Holder {
-  /** The most that it holds; acks are sent at a quarter of it, at the latest. */
+  /** The maximum that it holds; acks are sent at a quarter of it, at the latest. */
   readonly prefetch: number;
 }
 

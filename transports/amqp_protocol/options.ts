@@ -17,7 +17,7 @@ import type { ConnectOptions } from "../transport.ts";
 export interface AmqpTransportOptions {
   /** The largest frame, bytes; in a URL `frame_max`. 0 takes what the broker offers. @default {0} */
   readonly frameMax?: number | undefined;
-  /** The most channels; in a URL `channel_max`. 0 takes what the broker offers. @default {0} */
+  /** The maximum number of channels; in a URL `channel_max`. 0 takes what the broker offers. @default {0} */
   readonly channelMax?: number | undefined;
   /** How to log in; in a URL `login_method`. `EXTERNAL` uses the client's certificate. @default {"PLAIN"} */
   readonly loginMethod?: "PLAIN" | "EXTERNAL" | undefined;

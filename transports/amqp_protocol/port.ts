@@ -80,7 +80,7 @@ export interface AmqpClient {
   readonly heartbeat?: number;
   /** The largest frame that the broker takes, bytes; 0 is no limit. */
   readonly frameMax: number;
-  /** The most channels that were agreed on with the broker; 0 is no limit. */
+  /** The maximum number of channels that were agreed on with the broker; 0 is no limit. */
   readonly channelMax: number;
   /** Opens a channel with confirms. */
   openChannel(events: ClientEvents): Promise<AmqpClientChannel>;

@@ -34,7 +34,7 @@ export interface Exchange {
 export interface ClientOptions {
   readonly hostname: string;
   readonly port: number;
-  /** The most bytes of a job. @default {67_108_864} */
+  /** The maximum number of bytes of a job. @default {67_108_864} */
   readonly maxResponseSize?: number | undefined;
   /** Milliseconds of silence after which the server is asked for a sign of life; 0 never asks. */
   readonly heartbeat: number;

@@ -9,7 +9,7 @@ import type { Tubes } from "./tubes.ts";
 /** How often to look at a queue of which it is not known when its next message expires, ms. */
 const LOOK_EVERY = 5000;
 
-/** The least time between two looks: what waits may cost no more, ms. */
+/** The minimum time between two looks: what waits may cost no more, ms. */
 const LEAST_PAUSE = 1000;
 
 /** The services that expiry uses of its store. */

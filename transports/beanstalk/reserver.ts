@@ -10,10 +10,10 @@ import { type Job, type Jobs, reservedIn, reserveNow } from "./jobs.ts";
 import { join, Link, type LinkContext } from "./link.ts";
 import type { Tubes } from "./tubes.ts";
 
-/** The most messages that are asked for at once: with a larger prefetch the next are on their way while these are worked on. */
+/** The maximum number of messages that are asked for at once: with a larger prefetch the next are on their way while these are worked on. */
 export const MAX_AT_ONCE = 100;
 
-/** The most sockets that wait, or hold the message that they waited for. */
+/** The maximum number of sockets that wait, or hold the message that they waited for. */
 const MAX_WAITERS = 8;
 
 /** Queues with less room than this are asked by themselves: they bound what the others give at once. */

@@ -43,7 +43,7 @@ export async function readBody(
  *
  * @param body The body; `null` is an empty one.
  * @param signal The one that ends its request.
- * @param most The most bytes that it may have, after it is decompressed.
+ * @param most The maximum number of bytes that it may have, after it is decompressed.
  * @returns The message.
  * @throws The signal's reason, if it has aborted.
  * @throws {ResponseTooLargeError} If it has more.

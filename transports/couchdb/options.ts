@@ -29,7 +29,7 @@ export interface DialOptions {
   /** Milliseconds between signs of life of the feed; 0 is none. */
   readonly heartbeat: number;
   readonly operationTimeout: number;
-  /** The most bytes of an answer, or of a line of the feed. */
+  /** The maximum number of bytes of an answer, or of a line of the feed. */
   readonly maxResponseSize: number;
   /** Milliseconds. */
   readonly lease: number;

@@ -15,7 +15,7 @@ import { groupBy } from "./view.ts";
 
 /** Messages of one queue in the order in which they are delivered. */
 const IN_ORDER = { priority: 1, _id: 1 } as const;
-/** The most documents that one look returns. */
+/** The maximum number of documents that one look returns. */
 const MAX = 1000;
 /** Milliseconds between two looks for what nobody here knows of: dead letters of any queue. */
 const DEAD_LOOK = 5000;

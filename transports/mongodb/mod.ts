@@ -17,7 +17,7 @@
  * | `messages_collection`, `routing_collection`, `broadcast_collection`, `queues_collection` | `messagesCollection`, … | `messages`, `messages.routing`, `messages.broadcast`, `messages.queues` | Kombu's collections |
  * | `w` | `w` | `majority` | how many members must have a message before `publish` resolves |
  * | `replicaSet`, `authSource`, `authMechanism`, `directConnection`, `tls`, `appName` | the same | as the driver has it | MongoDB's own, in any case |
- * | `maxPoolSize` | `maxPoolSize` | 10 | the most sockets |
+ * | `maxPoolSize` | `maxPoolSize` | 10 | the maximum number of sockets |
  * | `retryWrites` | `retryWrites` | - | taken, and not heeded: the library publishes again by itself |
  *
  * Capabilities: all but `length-limit`, and without `queued-fanout` where fanout is

@@ -58,7 +58,7 @@ export interface MongodbTransportOptions {
   readonly retryWrites?: boolean | undefined;
   /** MongoDB's: the name that the server's log shows. @default {the connection's name} */
   readonly appName?: string | undefined;
-  /** MongoDB's: the most sockets. @default {10} */
+  /** MongoDB's: the maximum number of sockets. @default {10} */
   readonly maxPoolSize?: number | undefined;
 }
 

@@ -4,7 +4,7 @@ export type Fields = Readonly<Record<string, unknown>>;
 /** Options of {@linkcode MongodbClient.find}. */
 export interface FindOptions {
   readonly sort?: Readonly<Record<string, 1 | -1>> | undefined;
-  /** The most documents. @default {all} */
+  /** The maximum number of documents. @default {all} */
   readonly limit?: number | undefined;
   readonly projection?: Readonly<Record<string, 0 | 1>> | undefined;
 }

@@ -47,7 +47,7 @@ export interface Range {
   readonly start: string;
   /** The id before which the range ends. */
   readonly end: string;
-  /** The most rows: a whole number. */
+  /** The maximum number of rows: a whole number. */
   readonly limit: number;
   /** Whether the fields are wanted; names and revisions always are. */
   readonly withFields: boolean;
@@ -76,11 +76,11 @@ export interface RecordsLimits {
    * killed process held within ten seconds: 3000 fits. @default {30000}
    */
   readonly lease?: number | undefined;
-  /** The most records of one `write`. @default {1000} */
+  /** The maximum number of records of one `write`. @default {1000} */
   readonly writeCount?: number | undefined;
-  /** The most bytes of one `write` of several records. @default {8000000} */
+  /** The maximum number of bytes of one `write` of several records. @default {8000000} */
   readonly writeBytes?: number | undefined;
-  /** The most calls of `write` under way at once. @default {2} */
+  /** The maximum number of calls of `write` under way at once. @default {2} */
   readonly writesAtOnce?: number | undefined;
   /** How often a connection with waiting consumers looks for messages where there is no `watch`, ms: one `list` for each queue. @default {50} */
   readonly poll?: number | undefined;

@@ -29,7 +29,7 @@ const SETTLED = 60_000;
 /** How soon to look again for a message that expired while it was taken, ms. */
 const TAKEN_EXPIRED = 1000;
 
-/** The most expired messages that are taken at once. */
+/** The maximum number of expired messages that are taken at once. */
 const MAX_EXPIRED = 100;
 
 /** How many names are read to find messages that nobody has taken: at first, and then at most. */
@@ -134,7 +134,7 @@ export class Taker {
    * Takes messages of a queue.
    *
    * @param queue The queue.
-   * @param limit The most.
+   * @param limit The maximum.
    * @param isTold Whether the database tells what changes: then nothing is read twice.
    * @returns The messages that were taken.
    */

@@ -60,7 +60,7 @@ proto.dispatch = function (read) {
  * Sees to it that no answer ends the process, or fills its memory.
  *
  * @param client A client of this library.
- * @param most The most bytes of an answer.
+ * @param most The maximum number of bytes of an answer.
  * @param onExcess Called once there are more.
  */
 export function guardAnswers(
@@ -82,7 +82,7 @@ class Meter {
    * Makes one.
    *
    * @param client The client whose answers are counted.
-   * @param most The most bytes of one.
+   * @param most The maximum number of bytes of one.
    * @param onExcess Called once there are more.
    */
   constructor(

@@ -12,7 +12,7 @@ export interface Dial {
   readonly tls: TlsOptions | undefined;
   /** Milliseconds; 0 is none. */
   readonly heartbeat: number;
-  /** The most bytes of an answer. */
+  /** The maximum number of bytes of an answer. */
   readonly maxResponseSize: number;
   /** After how long without any answer the link is as good as lost, ms. */
   readonly silence: number;

@@ -174,7 +174,7 @@ end
 return lost
 `;
 
-/** ARGV: the queue, its list, what was put aside. */
+/** ARGV: the queue, its list, the quarantined entries. */
 export const BACK: string = String.raw`
 -- First, so that nothing is removed that cannot be put there.
 redis.call('LLEN', ARGV[2])

@@ -320,7 +320,7 @@ export class Mirror {
     });
   }
 
-  /** Works out what has to be written for planned changes, and changes nothing yet. */
+  /** Works out the writes for planned changes, and changes nothing yet. */
   plan(changes: readonly TopologyChange[]): Writes {
     return planWrites(this.#withQueues(changes), {
       layout: this.#layout,

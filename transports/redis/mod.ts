@@ -72,7 +72,7 @@
  *
  * The transport does without everything that the server may refuse: the name of a
  * connection, `INFO`, `SCRIPT`, `SELECT 0`, tracking. A user whose channels are limited
- * gets fanout if they are all under `global_keyprefix`, or else what is published without a
+ * gets fanout if they are all under `global_keyprefix`, or else messages that are published without a
  * routing key or with a binding's. A full memory (`noeviction`) refuses publishes;
  * consumers go on, new ones too.
  *
@@ -84,7 +84,7 @@
  * The total size of a queue with `x-max-length-bytes` is kept beside it. If Kombu, which knows
  * nothing of it, puts or takes there, the limit holds by the mean of the sizes, and is looked at
  * anew after an eighth of the messages. After a failover the old master may still confirm for some
- * seconds what is lost: `min-replicas-to-write` on the servers prevents it.
+ * seconds messages that are lost: `min-replicas-to-write` on the servers prevents it.
  *
  * A Redis Cluster is refused at connect: the scripts use keys of several slots. ioredis
  * reads the environment when it is loaded: beside `--allow-net=host:port` it needs

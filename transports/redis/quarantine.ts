@@ -12,11 +12,11 @@ interface Found {
 }
 
 /**
- * Lists what is aside of a queue, the oldest first.
+ * Lists the quarantined entries of a queue, the oldest first.
  *
  * @param core The connection.
  * @param queue The queue.
- * @param limit The most.
+ * @param limit The maximum.
  * @param options The call's limits.
  * @returns The messages, each by a digest of its bytes.
  */
@@ -35,7 +35,7 @@ export async function listAside(
 }
 
 /**
- * Puts what is aside of a queue back to its end: rather twice for a moment than not
+ * Puts the quarantined entries of a queue back to its end: rather twice for a moment than not
  * at all.
  *
  * @param core The connection.

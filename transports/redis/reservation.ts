@@ -31,7 +31,7 @@ export class RedisReservation implements Reservation {
   readonly timed: boolean;
   readonly #stored: Stored;
 
-  /** Reads what was taken; `now` is the server's clock, ms. */
+  /** Reads an entry that was taken; `now` is the server's clock, ms. */
   constructor(
     taken: {
       readonly queue: string;

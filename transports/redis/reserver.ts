@@ -69,7 +69,7 @@ export class Reserver {
       readonly strategy: RedisOptions["queueOrderStrategy"];
       readonly rings: boolean;
       giveBack(reservations: readonly RedisReservation[]): void;
-      /** Reads what has changed in the tables. */
+      /** Reads the changes of the tables. */
       refresh(): Promise<void>;
     },
   ) {

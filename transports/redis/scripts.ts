@@ -36,25 +36,25 @@ export interface Scripts {
   readonly putOne: string;
   /** Sends a message to all listeners. */
   readonly broadcast: string;
-  /** Puts what others published, unless another did. */
+  /** Puts messages that others published, unless another process did. */
   readonly adopt: string;
-  /** Forgets what was taken. */
+  /** Acks messages. */
   readonly remove: string;
-  /** Puts back what was taken. */
+  /** Requeues messages. */
   readonly release: string;
-  /** Notes that what was taken is being worked on. */
+  /** Renews messages that are being worked on. */
   readonly renew: string;
-  /** Finds what was taken too long ago. */
+  /** Finds messages that were taken too long ago. */
   readonly overdue: string;
   /** Says that an owner lives, and finds those that do not. */
   readonly beat: string;
-  /** Reads what is declared. */
+  /** Reads the declarations. */
   readonly read: string;
-  /** Changes what is declared. */
+  /** Changes the declarations. */
   readonly apply: string;
   /** Counts the ready messages of a queue. */
   readonly count: string;
-  /** Brings into sight what has become due. */
+  /** Promotes delayed messages that are due. */
   readonly ripen: string;
   /** Removes the ready messages of a queue. */
   readonly purge: string;
@@ -62,7 +62,7 @@ export interface Scripts {
   readonly unacked: string;
   /** Puts aside what cannot be read. */
   readonly aside: string;
-  /** Brings back into its queue what was put aside. */
+  /** Puts quarantined entries back into their queue. */
   readonly back: string;
   /** Notes that queues are used. */
   readonly use: string;

@@ -63,7 +63,7 @@ export class ServerClock {
       generation === this.#generation && ahead > SLACK &&
       Math.abs(calendar - this.#calendar) < SLACK / 2
     ) return Math.round(now - this.now);
-    // An answer that lay unread says little; what was known before says more.
+    // An answer that lay unread says little; earlier answers say more.
     const isOld = here - this.#syncedAt > 60_000;
     const spread = here - sentAt;
     if (

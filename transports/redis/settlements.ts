@@ -17,7 +17,7 @@ interface Piece {
   size: number;
 }
 
-/** Settles what was taken: away, back, aside, or kept for longer. */
+/** Settles taken messages: acks, requeues, quarantines or renews them. */
 export class Settlements {
   readonly #core: Core;
   readonly #fanout: Fanout;
@@ -138,7 +138,7 @@ export class Settlements {
     return await this.#inPieces("renew", "renew leases", held, options);
   }
 
-  /** Runs a script that is given fields. Returns what was not there. */
+  /** Runs a script that is given fields. Returns the reservations that were not there. */
   async #inPieces(
     script: "remove" | "renew",
     action: string,
@@ -155,7 +155,7 @@ export class Settlements {
     return lost;
   }
 
-  /** Puts messages aside; what is no envelope was, when it was taken. */
+  /** Quarantines messages; entries that are no envelopes are in quarantine since they were taken. */
   async setAside(
     reservations: readonly Reservation[],
     options?: CallOptions,

@@ -177,7 +177,7 @@ export class RedisStore implements Store {
     });
     const owner = this.#owner;
     const { known } = await this.#sweeper.beat(owner, OWNER_TTL, options);
-    // An earlier connection of this session's was lost: what it held goes back at once.
+    // An earlier connection of this session's was lost: its messages go back at once.
     if (known) await this.#sweeper.reclaim([owner], options);
     this.#sweepLater();
   }

@@ -1,4 +1,4 @@
-/** Messages as they lie in lists, and in the hash of what is unacked: Kombu's envelopes as text. */
+/** Messages as they lie in lists, and in the hash of unacked messages: Kombu's envelopes as text. */
 
 import { parseJson } from "../../codec/mod.ts";
 import { DecodeError } from "../../model/errors.ts";
@@ -120,7 +120,7 @@ function readNotes(text: string): Notes | undefined {
 }
 
 /**
- * Reads what lay in a list.
+ * Reads an entry of a list.
  *
  * @param bytes The bytes.
  * @returns The message, or why it is none.
@@ -188,7 +188,7 @@ export function markRedelivered(text: string, field: string): string {
 }
 
 /**
- * Makes of what lay in a list what is put back there: marked, or, where we cannot read it,
+ * Makes the text to put back of an entry of a list: marked, or, where we cannot read it,
  * the same bytes.
  *
  * @param bytes The bytes of the entry.
@@ -273,7 +273,7 @@ export interface Unacked {
 const BYTEWISE = new TextDecoder("latin1");
 
 /**
- * Reads a value of the hash of what is unacked: a list of the envelope, an exchange and
+ * Reads a value of the hash of unacked messages: a list of the envelope, an exchange and
  * a key. Ours name the default exchange and the queue.
  *
  * @param value The value.

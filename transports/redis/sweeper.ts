@@ -4,7 +4,7 @@ import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import type { Core } from "./core.ts";
 import { marked, readStored, readUnacked, type Unacked } from "./stored.ts";
 
-/** For how long a sweep claims what it found, ms: then the next one may try. */
+/** How long a sweep claims the messages that it found, ms: then the next one may try. */
 const CLAIM = 30_000;
 
 /** So many are looked for before they are put in order and given back. */
@@ -21,7 +21,7 @@ interface Overdue {
   readonly score: string;
 }
 
-/** Gives back what nobody settles any more: of owners that are gone, and what was taken too long ago. */
+/** Requeues messages that nobody settles any more: those of owners that are gone, and those that were taken too long ago. */
 export class Sweeper {
   readonly #core: Core;
   readonly #visibilityTimeout: number;
@@ -135,7 +135,7 @@ export class Sweeper {
     await this.#restoreAll([...theirs.values()], options);
   }
 
-  /** Gives back what was taken longer ago than the visibility timeout, by us or by Kombu. */
+  /** Requeues messages that were taken longer ago than the visibility timeout, by us or by Kombu. */
   async sweep(options?: CallOptions): Promise<void> {
     for (let count = MAX; count >= MAX;) {
       const overdue = await this.#overdue(options);

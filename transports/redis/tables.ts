@@ -20,10 +20,10 @@ import type { Versions } from "./mirror.ts";
 /** So many queues are noted in one script. */
 const USED_AT_ONCE = 100;
 
-/** So much is read at once of what is large. */
+/** So many fields are read at once of a large hash. */
 const PAGE = 500;
 
-/** Reads and changes what is declared in the database. */
+/** Reads and changes the declarations in the database. */
 export class Tables {
   readonly #core: Core;
   /** Of each call on its way, the exchanges whose sets have changed since it left. */

@@ -37,7 +37,7 @@ export interface Present {
 }
 
 /**
- * Works out what has to be written for planned changes.
+ * Works out the writes for planned changes.
  *
  * @param changes The changes, in order.
  * @param present The present state.

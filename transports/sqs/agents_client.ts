@@ -17,7 +17,7 @@ export interface ConfigWithAgents extends Omit<ClientConfig, "requestHandler"> {
  * Gives the SDK agents that send each request once.
  *
  * @param config The configuration of the SDK's clients.
- * @param maxResponseSize The most bytes of an answer.
+ * @param maxResponseSize The maximum number of bytes of an answer.
  * @returns The same with agents.
  */
 export function withAgents(

@@ -12,7 +12,7 @@ const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const MARKS = ['"body"', '"properties"', '"delivery_info"', '"delivery_tag"'];
 
 /**
- * Makes what is sent of an envelope.
+ * Makes the body to send of an envelope.
  *
  * @param envelope The envelope.
  * @param base64 Whether as base64, Kombu's default, or as it is.
@@ -28,7 +28,7 @@ export function encodeBody(envelope: string, base64: boolean): string {
 }
 
 /**
- * Reads what was received: an envelope of Kombu's or ours, in base64 or plain. All else
+ * Reads a body that was received: an envelope of Kombu's or ours, in base64 or plain. All else
  * is another program's, and the body of a message that says nothing else, as it was
  * written: JSON with `properties` of its own, and words that happen to be base64.
  *

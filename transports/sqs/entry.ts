@@ -31,7 +31,7 @@ export interface EntryOptions {
 }
 
 /**
- * Makes what is sent of a message. On FIFO queues its header `MessageGroupId` names its
+ * Makes the entry to send of a message. On FIFO queues its header `MessageGroupId` names its
  * group, which is else Kombu's `default`; duplicates are told by the header
  * `MessageDeduplicationId`, or else the message id.
  *

@@ -126,7 +126,7 @@ export class Fanout {
 }
 
 /**
- * Says how large what is published to a topic may be. SNS takes more only where the topic
+ * Returns the maximum size of a message to a topic. SNS takes more only where the topic
  * says so.
  *
  * @param settings The settings.

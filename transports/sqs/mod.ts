@@ -16,8 +16,8 @@
  * | - | `credentials` | - | an object, a function that is asked again before they expire, or `"default"` |
  * | `session_token` | `sessionToken` | - | goes with the URL's key |
  * | `wait_time_seconds` | `waitTime` | 20 s, 20000 ms | how long a receive waits for a message, 1 s to 20 s |
- * | `get_wait_time_seconds` | `getWaitTime` | 1 s, 1000 ms | how long a `get` waits; 0 may miss what is there |
- * | `visibility_timeout` | `visibilityTimeout` | 1800 s | given to new queues; and, if it is given, how long what is received is held without being renewed, which is else a minute |
+ * | `get_wait_time_seconds` | `getWaitTime` | 1 s, 1000 ms | how long a `get` waits; 0 may miss messages |
+ * | `visibility_timeout` | `visibilityTimeout` | 1800 s | given to new queues; and, if it is given, how long a message is held without being renewed, which is else a minute |
  * | `queue_name_prefix` | `queueNamePrefix` | - | stands before each name |
  * | `supports_fanout` | `supportsFanout` | true | whether fanout exchanges are topics of SNS |
  * | `sqs_base64_encoding` | `base64Encoding` | true | whether messages are written as base64 |

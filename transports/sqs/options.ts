@@ -90,14 +90,14 @@ export interface SqsSettings {
   readonly getWaitTime: number;
   /** Given to new queues, ms. */
   readonly visibilityTimeout: number;
-  /** How long what is received is held without being renewed, ms. */
+  /** How long a received message is held without being renewed, ms. */
   readonly lease: number;
   readonly queueNamePrefix: string;
   readonly predefinedQueues: ReadonlyMap<string, PredefinedQueue> | undefined;
   readonly supportsFanout: boolean;
   readonly base64Encoding: boolean;
   readonly maxMessageBytes: number;
-  /** The most bytes of an answer of AWS's. */
+  /** The maximum number of bytes of an answer of AWS's. */
   readonly maxResponseSize: number;
   readonly creationAttributes: Readonly<Record<string, string>>;
   readonly queueTags: Readonly<Record<string, string>> | undefined;
@@ -113,7 +113,7 @@ interface GivenOptions extends Omit<SqsTransportOptions, "predefinedQueues"> {
 /** The maximum size of one message and of a batch that every queue and every topic takes: AWS's of old, and the stand-ins'. */
 export const MESSAGE_BYTES = 262_144;
 
-/** How long a message is held without being renewed where nobody says otherwise, ms. */
+/** How long a message is held by default without being renewed, ms. */
 const LEASE = 60_000;
 
 /** The maximum size that AWS's queues take since August 2025, unless they are set otherwise. */

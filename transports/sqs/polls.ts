@@ -9,7 +9,7 @@ import type { ReceivedMessage } from "./port.ts";
 
 /** A receive that ends by itself so soon is waited for, when nobody wants it any more. */
 const SOON = 2000;
-/** Others are given a moment: what was put back just now comes by them. */
+/** Others are given a moment: messages that were put back just now come by them. */
 const MOMENT = 100;
 /** After an empty answer that came at once the next question waits so long, ms, and twice as long after each further one. */
 const INITIAL_PAUSE = 50;
@@ -22,7 +22,7 @@ const LATE = 1000;
 export interface PollSettings {
   readonly clock: Clock;
   readonly lifeline: Lifeline;
-  /** How long what is received is ours, ms. */
+  /** How long received messages are ours, ms. */
   readonly lease: number;
   /** How much longer than it waits AWS may take to answer, ms. */
   readonly grace: number;
@@ -84,7 +84,7 @@ export class Polls {
     return this.#waitFor(poll, limit, options);
   }
 
-  /** As `receive`, but takes over what is under way for the queue and wanted by nobody. */
+  /** As `receive`, but takes over a receive for the queue that is under way and that nobody wants. */
   keepReceiving(
     queue: SqsQueue,
     limit: number,

@@ -78,7 +78,7 @@ export class Quarantine implements QuarantineStore {
     }
   }
 
-  /** Lists what is there of a queue, as far as SQS hands it out. */
+  /** Lists the quarantined messages of a queue, as far as SQS hands them out. */
   async list(
     queue: string,
     limit: number,
@@ -101,7 +101,7 @@ export class Quarantine implements QuarantineStore {
     }));
   }
 
-  /** Puts back into its queue what has one of these ids, or all; returns how many. */
+  /** Puts the messages with these ids back into their queue, or all; returns how many. */
   async putBack(
     queue: string,
     ids: readonly string[] | undefined,
@@ -152,7 +152,7 @@ function entryOf(
   };
 }
 
-/** Receives some more of what is there; says whether there was anything that had not been found. */
+/** Receives some more of the messages; returns whether it found a new one. */
 async function look(
   { client, url }: SqsQueue,
   limit: number,

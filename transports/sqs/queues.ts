@@ -31,7 +31,7 @@ export interface SqsQueue extends QueuePlace {
   readonly client: AwsClient;
 }
 
-/** The queues of a connection at AWS: what they are called there, and where they are. */
+/** The queues of a connection at AWS: their names there, and their URLs. */
 export class Queues {
   readonly #clients: Clients;
   readonly #settings: SqsSettings;
@@ -200,7 +200,7 @@ export class Queues {
     }
   }
 
-  /** Whether SQS moves what is received too often, as far as may be known: if not, it may. */
+  /** Whether SQS moves messages that are received too often, as far as may be known: if not, it may. */
   async redrives(queue: SqsQueue, options?: CallOptions): Promise<boolean> {
     const known = this.#redrives.get(queue.url);
     const now = this.#clock.now();

@@ -97,7 +97,7 @@ export class Requests {
     }
   }
 
-  /** Ends what is under way: it rejects with `use-after-close`, or with what was lost. */
+  /** Ends pending requests: they reject with `use-after-close`, or with the error of the loss. */
   close(lost?: Error): void {
     this.#ended ??= lost === undefined
       ? connectionClosed

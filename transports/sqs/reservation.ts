@@ -23,7 +23,7 @@ export class SqsReservation implements Reservation {
   /** Until when it is ours, on the clock. */
   until: number;
 
-  /** Made of what was received. */
+  /** Made of a received message. */
   constructor(
     from: SqsQueue,
     received: ReceivedMessage,

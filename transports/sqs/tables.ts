@@ -17,7 +17,7 @@ import type { Queues } from "./queues.ts";
 export interface TablesHooks {
   /** Nobody consumes from a queue any more. */
   windUp(queue: string): Promise<void>;
-  /** Waits until what is on its way back has arrived. */
+  /** Waits until messages that are on their way back have arrived. */
   settled(): Promise<unknown>;
 }
 

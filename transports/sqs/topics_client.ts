@@ -56,7 +56,7 @@ export class TopicClient {
     }, options);
   }
 
-  /** Lets a queue have what is published to a topic; returns the subscription's ARN. */
+  /** Subscribes a queue to a topic; returns the subscription's ARN. */
   subscribe(
     topic: string,
     queue: string,

@@ -5,7 +5,7 @@ import type { Capability } from "../transport.ts";
 import type { Store } from "./store.ts";
 
 /**
- * Says what a store can do: what it says itself, and by its optional parts.
+ * Returns the capabilities of a store: those that it declares, and those of its optional parts.
  *
  * @param store The store.
  * @returns Its capabilities.

@@ -258,7 +258,7 @@ export class DeadLetters {
     }
   }
 
-  /** By the tables as they are now: a message must not be lost by what was true a while ago. */
+  /** By the tables as they are now: a message must not be lost by a stale view. */
   async #route(
     next: Publishing,
     options?: CallOptions,

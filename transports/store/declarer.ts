@@ -12,7 +12,7 @@ import { planConsume } from "../../virtual/consume.ts";
 import type { Topology, TopologyChange } from "../../virtual/topology.ts";
 import type { TopologyKey, TopologyStore, TopologyView } from "./store.ts";
 
-/** Decides which changes lead from a topology to what is wanted, or throws why it cannot be had. */
+/** Plans the changes from a topology to the wanted one, or throws if it cannot be reached. */
 export type Plan = (topology: Topology) => readonly TopologyChange[];
 
 /** So many changes are made in one step, where the store reads for several at once. */

@@ -179,7 +179,7 @@ export class Deliveries implements SettlerHost<Held> {
     return this.#window.clear().map(({ reservation }) => reservation);
   }
 
-  /** Lists what is unsettled, to be renewed. */
+  /** Lists the unsettled deliveries, to be renewed. */
   held(): Reservation[] {
     return [...this.#window.entries()].map(([, { reservation }]) =>
       reservation

@@ -10,7 +10,7 @@ export const OWNER_TTL: number = 30_000;
 export interface LeaseHolder {
   /** Changes the tables where owners are gone. */
   readonly declarer: Declarer;
-  /** Lists what is reserved and unsettled. */
+  /** Lists the unsettled reservations. */
   held(): readonly Reservation[];
   /** These are no longer ours. */
   lost(reservations: readonly Reservation[]): void;
@@ -23,7 +23,7 @@ export interface LeaseSettings {
   readonly clock: Clock;
 }
 
-/** Keeps what was delivered out of the others' sight, and its owner alive, while the connection lives. */
+/** Keeps delivered messages out of the others' sight, and its owner alive, while the connection lives. */
 export class Leases {
   readonly #store: Store;
   readonly #settings: LeaseSettings;

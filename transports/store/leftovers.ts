@@ -70,7 +70,7 @@ export class Leftovers {
     }
   }
 
-  /** Lists what is held, to be renewed. */
+  /** Lists the reservations that are held, to be renewed. */
   held(): readonly Reservation[] {
     return [...this.#left.keys()];
   }
@@ -80,7 +80,7 @@ export class Leftovers {
     for (const each of lost) this.#left.delete(each);
   }
 
-  /** Tries no more: its connection was lost or cut, and the broker gives back what it held. */
+  /** Tries no more: its connection was lost or cut, and the broker gives back its messages. */
   stop(): void {
     this.#stopped = this.#over = true;
     this.#stopTimer?.();

@@ -94,7 +94,7 @@ export class Lifeline {
       : { ...options, deadline: clock.now() + operationTimeout };
   }
 
-  /** Waits for what has begun, no longer than a call's limits allow. */
+  /** Waits for calls that have begun, no longer than a call's limits allow. */
   wait<T>(
     action: string,
     options: CallOptions | undefined,

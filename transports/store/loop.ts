@@ -103,7 +103,7 @@ export class Loop {
     this.#onNews(queue);
   }
 
-  /** Not at once: what comes in one go is taken in one. */
+  /** Wakes the loop; queues that are announced together are asked in one call. */
   readonly #onNews = (queue: string): void => {
     if (this.#ready.has(queue)) return; // it is awake
     this.#ready.add(queue);
@@ -216,7 +216,7 @@ export class Loop {
     }
   }
 
-  /** Gives each to whose turn it is; returns what is to be waited for, if anything is. */
+  /** Gives each message to the subscription that is next in turn; returns the promise to wait for, if there is one. */
   #handOut(reservations: readonly Reservation[]): Promise<void> | undefined {
     let expired: Reservation[] | undefined;
     let unwanted: Reservation[] | undefined;

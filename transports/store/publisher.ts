@@ -85,7 +85,7 @@ export class Publisher {
     );
   }
 
-  /** Puts what is sent of a message: without what its recipients are not to see. */
+  /** Puts a message as it is sent: without the headers that its recipients must not see. */
   #put(
     message: Publishing,
     routed: Routed,

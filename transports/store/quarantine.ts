@@ -14,7 +14,7 @@ import type {
   Store,
 } from "./store.ts";
 
-/** Says whether what lay in a queue is no message. */
+/** Says whether an entry of a queue is no message. */
 export function isMalformed(
   message: Publishing | Malformed,
 ): message is Malformed {
@@ -68,7 +68,7 @@ export class Quarantine {
     });
   }
 
-  /** Lists what is there of a queue. */
+  /** Lists the quarantined messages of a queue. */
   async list(
     queue: string,
     { limit, ...options }: QuarantineOptions,
@@ -79,7 +79,7 @@ export class Quarantine {
     return found.map(quarantined);
   }
 
-  /** Puts back what is there of a queue; returns how many. */
+  /** Puts the quarantined messages of a queue back; returns how many. */
   async putBack(
     queue: string,
     ids: readonly string[] | undefined,

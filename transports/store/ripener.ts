@@ -11,7 +11,7 @@ export interface RipenerSettings {
 }
 
 /**
- * Sees to it that what was put with a delay is there when its time has come, where
+ * Promotes messages that were put with a delay when they are due, where
  * the broker does not: somebody who is not ours may be the only one who consumes.
  */
 export class Ripener {

@@ -67,7 +67,7 @@ export interface MessageStore {
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult>;
   /**
    * Takes messages out of sight; waits up to `wait` for the first. An aborted call
-   * gives back what it took, and nobody has seen it: it is not redelivered.
+   * gives back the messages that it took, and nobody has seen them: they are not redelivered.
    *
    * With the capability `message-ttl`, expired messages are among them, of any queue that
    * dead-letters, asked for or not: a caller that waits for a dead letter asks for another
@@ -96,7 +96,7 @@ export interface MessageStore {
     options?: CallOptions,
   ): Promise<readonly Reservation[]>;
   /**
-   * Brings what has become due into sight, for consumers that are not ours: in
+   * Promotes delayed messages that are due, for consumers that are not ours: in
    * `queues`, and wherever else the store looks by itself. For stores whose brokers
    * do not do it.
    *
@@ -144,7 +144,7 @@ export interface TopologyStore {
    * then routed by no others, and `put` is given no `version`.
    */
   readonly routes?: string | undefined;
-  /** Reads what is declared around an exchange or a queue, with a mark of how new it is. */
+  /** Reads the declarations around an exchange or a queue, with a mark of how new it is. */
   read(of: TopologyKey, options?: CallOptions): Promise<TopologyView>;
   /**
    * The same around several at once: a view of all that each of them leads to. With it
@@ -182,7 +182,7 @@ export interface QueueStore {
 export interface PresenceStore {
   /**
    * Says that `owner` is alive for `ttl` ms more. Returns dead owners, their
-   * reservations already given back, for the caller to delete what they own; and
+   * reservations already given back, for the caller to delete the entities that they own; and
    * `owner` itself if it was taken for dead: then its reservations are lost.
    */
   heartbeat(
@@ -229,14 +229,14 @@ export interface QuarantineStore {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]>;
-  /** Lists what is in quarantine of a queue, the oldest first, or as many as the broker can tell of. */
+  /** Lists the quarantined messages of a queue, the oldest first, or as many as the broker can tell of. */
   list(
     queue: string,
     limit: number,
     options?: CallOptions,
   ): Promise<readonly QuarantinedItem[]>;
   /**
-   * Puts what is in quarantine back into its queue, to be delivered once more: those
+   * Puts quarantined messages back into their queue, to be delivered once more: those
    * with these handles, or all. Returns how many were put back; those that are not
    * there any more are passed over.
    */
@@ -290,9 +290,9 @@ export type ChangeResult =
 export interface StoreLimits {
   /** The largest message, in bytes as it is stored. */
   readonly itemBytes: number;
-  /** The most messages that one `reserve` returns. */
+  /** The maximum number of messages that one `reserve` returns. */
   readonly reserveCount: number;
-  /** The most queues that one `reserve` asks. */
+  /** The maximum number of queues that one `reserve` asks. */
   readonly reserveQueues: number;
   /** The longest that one `reserve` waits, ms. */
   readonly reserveWait: number;
@@ -304,7 +304,7 @@ export interface StoreLimits {
    * with at once, and nothing lies in a buffer. @default {false}
    */
   readonly countsReserves?: boolean | undefined;
-  /** The most bytes of a queue's name. @default {255} */
+  /** The maximum number of bytes of a queue's name. @default {255} */
   readonly queueNameBytes?: number | undefined;
 }
 
@@ -375,7 +375,7 @@ export const LOST: Extract<PutResult, { type: "lost" }> = { type: "lost" };
 export interface ReserveWant {
   /** The queue's name. */
   readonly queue: string;
-  /** The most to return, 1 or more. */
+  /** The maximum number to return, 1 or more. */
   readonly limit: number;
 }
 
@@ -428,7 +428,7 @@ export interface Reservation {
   /** How often it was delivered before, where the broker counts. */
   readonly deliveryCount: number | undefined;
   /**
-   * Whether another attempt has to come before what lies behind it, as in a FIFO queue: it
+   * Whether another attempt has to come before the messages behind it, as in a FIFO queue: it
    * is then released with a delay, and no copy takes its place. The store counts how often
    * it has come, and says so in its header `x-attempts`. @default {false}
    */

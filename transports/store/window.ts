@@ -97,7 +97,7 @@ export class Window<T> {
     return this.takeUpTo(deliveryTag(this.#next - 1));
   }
 
-  /** Goes through what is unsettled, the oldest first. */
+  /** Goes through the unsettled entries, the oldest first. */
   *entries(): Iterable<readonly [DeliveryTag, T]> {
     for (const [tag, held] of this.#stayed) yield [deliveryTag(tag), held];
     for (let tag = this.#first; tag < this.#next; tag++) {
