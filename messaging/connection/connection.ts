@@ -153,7 +153,7 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Opens a channel of your own, for what has no call here: AMQP's verbs themselves.
+   * Opens a channel of your own, for verbs that have no call here: AMQP's verbs themselves.
    * It ends with the connection that it was opened on, and is not opened again. A queue or
    * exchange that is deleted by it does not come back with the next connection; one that is
    * declared by it is not declared again.
@@ -166,7 +166,7 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Hands out the client underneath, for what has no call here: ioredis, amqplib's
+   * Hands out the client underneath, for features that have no call here: ioredis, amqplib's
    * connection, `MongoClient`, `SQSClient`. Each transport's entry point says what its
    * client may be used for, and what it must not touch. It connects first; a lost
    * connection has another client afterwards, so ask for it where you need it.

@@ -11,7 +11,7 @@ import type { Transport, TransportModule } from "../../transports/transport.ts";
 
 /** How to connect again: at first after 100 ms, and at least every ten seconds, unless the waits say otherwise. */
 export interface ReconnectOptions extends Backoff {
-  /** The most attempts in a row, each of them over all URLs. @default {Infinity} */
+  /** The maximum number of attempts in a row, each of them over all URLs. @default {Infinity} */
   readonly attempts?: number | undefined;
   /**
    * How many final answers in a row are borne after it has worked once: a login that is
@@ -54,7 +54,7 @@ export interface ConnectionOptions {
   readonly tls?: boolean | TlsOptions | undefined;
   /** Reads the files that a URL names by `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`: asked before each connect for a file's text. @default {none: such a URL is refused} */
   readonly readFile?: ReadFile | undefined;
-  /** Accepted for what was written for AMQP 0-8; AMQP 0-9-1 has no such flag, and it has no effect. */
+  /** Accepted for programs that were written for AMQP 0-8; AMQP 0-9-1 has no such flag, and it has no effect. */
   readonly insist?: boolean | undefined;
   /** Milliseconds that connecting for the first time takes at most, further attempts included. @default {5000} */
   readonly connectTimeout?: number | undefined;
@@ -70,10 +70,10 @@ export interface ConnectionOptions {
   readonly transportOptions?: Readonly<Record<string, unknown>> | undefined;
   /** The codecs for payloads. @default {JSON, plain text and bytes} */
   readonly codecs?: CodecRegistry | undefined;
-  /** The most bytes that a compressed body may become when its payload is read; a larger one is a `DecodeError`. @default {67_108_864} */
+  /** The maximum number of bytes that a compressed body may become when its payload is read; a larger one is a `DecodeError`. @default {67_108_864} */
   readonly maxDecompressedSize?: number | undefined;
   /**
-   * The most bytes of one answer of the server: one that sends more is cut off before
+   * The maximum number of bytes of one answer of the server: one that sends more is cut off before
    * that is in memory. If messages are larger than a quarter of it, give more: an answer of
    * Redis may have four of them in it. On AMQP a message with a larger body comes without
    * it, and cannot be read. @default {67_108_864}

@@ -88,7 +88,7 @@ export class Declarations {
     return false;
   }
 
-  /** Whether a message reaches a queue by what was declared. */
+  /** Whether a message reaches a queue by the declarations. */
   bindsFor(
     message: Pick<Publishing, "exchange" | "routingKey" | "properties">,
   ): boolean {
@@ -171,7 +171,7 @@ export class Declarations {
     this.#consumers.set(key, (this.#consumers.get(key) ?? 0) + 1);
   }
 
-  /** A consumer of a queue has ended; what goes with the last one is forgotten. */
+  /** A consumer of a queue has ended; a queue that is deleted with the last one is forgotten. */
   release(queue: Queue | string): void {
     const key = keyOf(queue);
     const left = (this.#consumers.get(key) ?? 1) - 1;
@@ -194,7 +194,7 @@ export class Declarations {
     }
   }
 
-  /** An exchange was deleted: it does not come back, nor what was bound to it. */
+  /** An exchange was deleted: it does not come back, nor do its bindings. */
   forgetExchange(name: string): void {
     for (const entity of this.#everything()) {
       if (entity.name !== name || !(entity instanceof Exchange)) continue;
@@ -227,7 +227,7 @@ export class Declarations {
     if (entity instanceof Queue) this.#names.delete(entity);
   }
 
-  /** Somebody asks for an entity by itself: what was deleted of it comes back. */
+  /** Somebody declares an entity by itself: deleted parts of it come back. */
   recall(entity: Entity): void {
     for (const each of exchangesOf(entity)) {
       this.#deleted.delete(each.name);

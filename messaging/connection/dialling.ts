@@ -20,8 +20,8 @@ type DialOptions = Pick<
 >;
 
 /**
- * Connects once, and sees to it that what goes wrong shows no secret, though the server
- * says again what it was told.
+ * Connects once, and makes sure that errors show no secret, though the server may repeat
+ * it.
  *
  * @param endpoint The address, the login and the options.
  * @param transport Its transport.
@@ -56,7 +56,7 @@ export async function dialOnce(
     });
   } catch (error) {
     const { username = "" } = url;
-    const secrets = secretsOf(endpoint); // what was asked for now is among them
+    const secrets = secretsOf(endpoint); // a password that was asked for now is among them
     const basic = secrets.map((each) => base64(`${username}:${each}`));
     hideSecrets(error, [...basic, ...secrets], formatUrl(url));
     throw error;

@@ -20,7 +20,7 @@ import type { UrlInput } from "./url_input.ts";
 
 /** A broker to connect to: one URL with all that goes with it, and nothing of the others. */
 export interface Endpoint {
-  /** The URL, complete: what it left out is filled in. */
+  /** The URL, complete: missing parts are filled in. */
   readonly url: BrokerUrl;
   /** The transport's name. */
   readonly transport: string;
@@ -211,7 +211,7 @@ function hostsOf(
   };
 }
 
-/** Refuses what is of another type than it must be, and does not show it: it may be a secret. */
+/** Refuses a value of a wrong type, and does not show it: it may be a secret. */
 function checkParts(options: ConnectionOptions): void {
   for (const name of ["hostname", "username", "virtualHost"] as const) {
     const value: unknown = options[name];

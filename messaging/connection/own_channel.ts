@@ -19,7 +19,7 @@ import type {
 } from "../../transports/transport.ts";
 import type { Declarations } from "./declarations.ts";
 
-/** A channel of the user's own: what is deleted by it does not come back with the next connection. */
+/** A channel of the user's own: an entity that is deleted by it does not come back with the next connection. */
 export class OwnChannel implements Channel {
   readonly closed: Promise<CloseReason>;
   readonly listQuarantined?: NonNullable<Channel["listQuarantined"]>;

@@ -20,7 +20,7 @@ export interface Home<C> {
 
 /** Options of `connection.pool`. */
 export interface PoolOptions {
-  /** The most connections. @default {10} */
+  /** The maximum number of connections. @default {10} */
   readonly limit?: number | undefined;
   /** How many are made at once; none of them connects before it is used. @default {0} */
   readonly preload?: number | undefined;

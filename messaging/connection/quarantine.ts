@@ -6,7 +6,7 @@ import type { Session } from "./session.ts";
 
 /** Options of {@linkcode Quarantine.list}. */
 export interface QuarantineListOptions extends OperationOptions {
-  /** The most messages to list. @default {100} */
+  /** The maximum number of messages to list. @default {100} */
   readonly limit?: number | undefined;
 }
 
@@ -26,7 +26,7 @@ export class Quarantine {
   }
 
   /**
-   * Lists what is there, the oldest first, or as many as the broker can tell of:
+   * Lists the quarantined messages, the oldest first, or as many as the broker can tell of:
    * beanstalkd of the oldest alone.
    *
    * @throws {UnsupportedError} If the broker has none, as RabbitMQ, which dead-letters the original itself.
@@ -47,7 +47,7 @@ export class Quarantine {
    * were listed, or all.
    *
    * @param messages Which. @default {all}
-   * @returns How many were put back; what is not there any more is passed over.
+   * @returns How many were put back; missing ones are skipped.
    * @throws {UnsupportedError} As of `list`.
    */
   async putBack(

@@ -74,7 +74,7 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
     return await deleteEntity(this.#session, this.name, options);
   }
 
-  /** Gives back what was taken from it and is unsettled. */
+  /** Gives back the unsettled messages that were taken from it. */
   async close(): Promise<void> {
     await this.#getter[Symbol.asyncDispose]();
   }

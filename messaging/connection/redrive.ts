@@ -11,7 +11,7 @@ import type { QueueHandle } from "./queue_handle.ts";
 export interface RedriveOptions extends OperationOptions {
   /** The queue to put them into. @default {the one that each came from, by its `x-death`} */
   readonly to?: string | undefined;
-  /** The most messages to take. @default {as many as there are when it begins} */
+  /** The maximum number of messages to take. @default {as many as there are when it begins} */
   readonly limit?: number | undefined;
 }
 

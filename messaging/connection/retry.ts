@@ -20,7 +20,7 @@ export interface RetryHost {
 
 /** Which errors {@linkcode retry} takes for passing, and what hears of waits. */
 export interface RetryRules {
-  /** Says which errors may pass. @default {those of what was lost} */
+  /** Says which errors may pass. @default {those of a lost connection or channel} */
   readonly retries?: ((error: unknown) => boolean) | undefined;
   /** Called before each wait. */
   readonly onWait?:

@@ -32,7 +32,7 @@ import type { Link } from "./topology_channel.ts";
 import { Unhandled } from "./unhandled.ts";
 import { Watchers } from "./watchers.ts";
 
-/** How long what was destroyed may take to end, ms. */
+/** How long a destroyed connection may take to end, ms. */
 const DESTROY_GRACE = 100;
 
 /**
@@ -197,7 +197,7 @@ export class Session {
     return limitsOf(options, this.clock, this.endpoint.operationTimeout, known);
   }
 
-  /** Tries again what was lost and is had again, by the connection's policy, as long as the call may. */
+  /** Tries an action again after a loss, by the connection's policy, as long as the call may. */
   retry<T>(
     call: Call,
     attempt: (failures: number) => Promise<T>,

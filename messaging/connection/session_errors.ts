@@ -98,7 +98,7 @@ const PASSING_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /**
- * Makes of a missed deadline of an attempt what it is for who wanted the connection.
+ * Makes the error of a call that wanted the connection from the missed deadline of an attempt.
  *
  * @param error Why it failed.
  * @returns The error to reject with.

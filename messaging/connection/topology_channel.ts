@@ -17,7 +17,7 @@ export interface Link {
 
 /** How a call of {@linkcode TopologyChannel.run} stands to others. */
 export interface RunOptions {
-  /** Whether it declares what is this connection's alone. @default {false} */
+  /** Whether it declares an entity that is this connection's alone. @default {false} */
   readonly holds?: boolean | undefined;
   /**
    * A queue, if it is declared and nothing else is done: that goes on beside other such

@@ -9,7 +9,7 @@ export type UrlInput = string | URL | readonly (string | URL)[];
 const EXAMPLES =
   `"amqp://user:password@host:5672/virtual-host", "redis://host:6379" or "memory://"`;
 
-/** By the ports that brokers have where nobody says another. */
+/** The schemes of URLs, by the default ports of the brokers. */
 const SCHEMES: ReadonlyMap<string, string> = new Map([
   ["5671", "amqps"],
   ["5672", "amqp"],

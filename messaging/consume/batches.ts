@@ -9,11 +9,11 @@ import { RUN_OPTIONS, type RunOptions } from "./run_options.ts";
 /** Options of `consumer.runBatches`: those of `run`, and how large a batch is. @typeParam T The type of its messages' `payload`. */
 export interface RunBatchesOptions<T = unknown>
   extends Omit<RunOptions<T>, "concurrency"> {
-  /** The most messages of a batch; at most the consumer's `prefetch`. @default {100} */
+  /** The maximum number of messages of a batch; at most the consumer's `prefetch`. @default {100} */
   readonly size?: number | undefined;
   /** Milliseconds that the first message of a batch waits for others. @default {100} */
   readonly wait?: number | undefined;
-  /** The most batches that are handled at once. @default {1} */
+  /** The maximum number of batches that are handled at once. @default {1} */
   readonly concurrency?: number | undefined;
 }
 

@@ -7,7 +7,7 @@ import type { PayloadSchema } from "../entities/schema.ts";
 
 /** Options of `connection.consumer`. @typeParam T The type of its messages' `payload`. */
 export interface ConsumerOptions<T = unknown> {
-  /** The most messages of each queue that are unsettled. @default {100} */
+  /** The maximum number of messages of each queue that are unsettled. @default {100} */
   readonly prefetch?: number | undefined;
   /** The content types to read: MIME types or names of codecs. @default {JSON, plain text and bytes} */
   readonly accept?: readonly string[] | undefined;

@@ -3,7 +3,7 @@ import type { FieldTable } from "../../model/field_table.ts";
 import { printable } from "../../model/foreign_text.ts";
 import { maskSecrets } from "../../model/secrets.ts";
 
-/** The most bytes of the name of an error. */
+/** The maximum number of bytes of the name of an error. */
 const MAX_NAME = 255;
 /** And of its message. */
 const MAX_MESSAGE = 1024;

@@ -9,7 +9,7 @@ export class Flow {
   readonly #pausers = new Set<Pauser>();
   /** Resolves when nobody pauses it any more; none while it is open. */
   #opening: PromiseWithResolvers<void> | undefined;
-  /** The most messages of each queue that are unsettled, as the user says. */
+  /** The maximum number of messages of each queue that are unsettled, as the user says. */
   #prefetch: number;
 
   /** Makes one that is open. */
@@ -17,7 +17,7 @@ export class Flow {
     this.#prefetch = prefetch;
   }
 
-  /** The most messages of each queue that are unsettled. */
+  /** The maximum number of messages of each queue that are unsettled. */
   get prefetch(): number {
     return this.#prefetch;
   }

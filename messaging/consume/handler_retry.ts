@@ -27,7 +27,7 @@ export interface RetryOptions extends Backoff {
   readonly backoff?: number | ((calls: number) => number) | undefined;
 }
 
-/** How often the handler is called where nobody says how often to try. */
+/** How often the handler is called by default. */
 export const ATTEMPTS_BY_DEFAULT = 5;
 
 /** The retry policy of `run` by default. */

@@ -24,7 +24,7 @@ export type Aftermath =
 
 /** Options of `consumer.run`. @typeParam T The type of its messages' `payload`. */
 export interface RunOptions<T = unknown> {
-  /** The most handlers that run at once. @default {1} */
+  /** The maximum number of handlers that run at once. @default {1} */
   readonly concurrency?: number | undefined;
   /**
    * How to try a message again whose handler threw; `false` calls the handler once. Calls

@@ -32,9 +32,9 @@ export interface QueueOptions<T = unknown> {
   readonly expires?: number | undefined;
   /** Milliseconds that a message may wait in it. */
   readonly messageTtl?: number | undefined;
-  /** The most ready messages. */
+  /** The maximum number of ready messages. */
   readonly maxLength?: number | undefined;
-  /** The most bytes of ready messages. */
+  /** The maximum number of bytes of ready messages. */
   readonly maxLengthBytes?: number | undefined;
   /** The highest priority that it tells apart, 1 to 9, and to 255 where the broker has the capability `wide-priority`. */
   readonly maxPriority?: number | undefined;

@@ -35,7 +35,7 @@ export interface ProducerOptions<T = unknown> extends PublishDefaults {
   readonly serializer?: string | undefined;
   /** The compression of bodies: `"gzip"` (Kombu's name for zlib's format), `"brotli"`, `"zstd"`. @default {nothing} */
   readonly compression?: string | undefined;
-  /** The most messages that wait for the broker's answer; further ones wait for their turn. @default {1000} */
+  /** The maximum number of messages that wait for the broker's answer; further ones wait for their turn. @default {1000} */
   readonly maxInFlight?: number | undefined;
 }
 

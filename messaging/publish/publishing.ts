@@ -96,8 +96,8 @@ export function propertiesOf(
  *
  * @param name Its name, for an error.
  * @param value The number.
- * @param least The least that is allowed.
- * @param most The most.
+ * @param least The minimum.
+ * @param most The maximum.
  * @returns A whole number.
  * @throws {RangeError} If it is out of range, or none.
  */
