@@ -9,9 +9,9 @@ import { atNextTurn } from "./turn.ts";
 export interface BatcherSettings<I, R> {
   /** Watches the calls. */
   readonly limits: Limits;
-  /** The most items in a batch. */
+  /** The maximum number of items in a batch. */
   readonly count: number;
-  /** The most bytes in a batch; one larger item leaves alone. @default {Infinity} */
+  /** The maximum number of bytes in a batch; one larger item leaves alone. @default {Infinity} */
   readonly bytes?: number | undefined;
   /** How many batches may be under way at once; one keeps the order. */
   readonly atOnce: number;
@@ -21,7 +21,7 @@ export interface BatcherSettings<I, R> {
   late(item: I): Error;
   /** Says how much an item adds to a batch, just before it leaves. An item for which it throws fails with that. */
   readonly bytesOf?: ((item: I) => number) | undefined;
-  /** Makes, for each batch, what is asked of each item in order: whether it may leave with those before it. */
+  /** Makes, for each batch, the test of each item in order: whether it may leave with those before it. */
   readonly joins?: (() => (item: I) => boolean) | undefined;
   /**
    * Sends a batch. The deadline is the latest of its items', and `undefined` where one
@@ -43,7 +43,7 @@ export interface BatcherSettings<I, R> {
 const DEADLINES_APART = 20;
 
 /**
- * Puts together what is asked for in one turn of the event loop, and what comes while
+ * Batches the items of one turn of the event loop, and what comes while
  * the batches before it are under way.
  *
  * @typeParam I The type of an item.
@@ -103,7 +103,7 @@ export class Batcher<I, R> {
     atNextTurn(this.#onTurn);
   }
 
-  /** A batch a turn: what was written leaves while the next is being put together. */
+  /** A batch a turn: one that was written leaves while the next is being put together. */
   readonly #onTurn = (): void => {
     this.#isScheduled = false;
     this.#send();

@@ -12,7 +12,7 @@ const TICK = 1000;
 /** A timer that fires so much late has waited for a busy process, ms. */
 const LATE = 100;
 
-/** How long what has come meanwhile may wait to be read then, ms. */
+/** How long data that has come meanwhile may wait to be read then, ms. */
 const GRACE = 20;
 
 /** Deadlines of so many ms share a bucket. */

@@ -53,7 +53,7 @@ export class Mailbox<T> {
     });
   }
 
-  /** Ends it quietly: what is there can still be taken, and nothing more is added. */
+  /** Ends it quietly: its items can still be taken, and nothing more is added. */
   end(): void {
     if (this.#end !== undefined) return;
     this.#end = "quiet";

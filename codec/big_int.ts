@@ -1,7 +1,7 @@
 import { DecodeError } from "../model/errors.ts";
 
 /**
- * The most digits of an integer that is read: as many as Python reads where nobody
+ * The maximum number of digits of an integer that is read: as many as Python reads where nobody
  * sets another limit. To read one takes a time that grows faster than it does.
  */
 export const MAX_DIGITS = 4300;

@@ -39,10 +39,10 @@ export interface Compression {
   /** Makes a body smaller. */
   compress(body: Uint8Array): Uint8Array;
   /**
-   * Makes a body what it was.
+   * Decompresses a body.
    *
    * @param body The body.
-   * @param mostBytes The most bytes that it may become; it must not be written beyond them.
+   * @param mostBytes The maximum number of bytes that it may become; it must not be written beyond them.
    * @throws {DecodeError} If it is not of this format, is cut off, or would become larger.
    */
   decompress(body: Uint8Array, mostBytes: number): Uint8Array;

@@ -79,7 +79,7 @@ export class Compressions {
     return { body: found.compress(body), contentType: found.contentType };
   }
 
-  /** Makes a body what it was, as its header says. */
+  /** Decompresses a body, as its header says. */
   decompress(body: Uint8Array, name: unknown, mostBytes: number): Uint8Array {
     if (typeof name !== "string") {
       throw new DecodeError(

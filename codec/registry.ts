@@ -53,7 +53,7 @@ export interface DecodeOptions {
   readonly compression?: unknown;
   /** The MIME types that are accepted. @default {all} */
   readonly accept?: ReadonlySet<string> | undefined;
-  /** The most bytes that a compressed body may become. @default {67_108_864} */
+  /** The maximum number of bytes that a compressed body may become. @default {67_108_864} */
   readonly maxDecompressedSize?: number | undefined;
 }
 

@@ -12,9 +12,9 @@
  * ```
  */
 export class TypedValue {
-  /** Which type: what stands in `__type__`. */
+  /** The type: the value of `__type__`. */
   readonly type: string;
-  /** The value in JSON: what stands in `__value__`. A `uuid` has `{ hex }`, the others a string. */
+  /** The value in JSON: that of `__value__`. A `uuid` has `{ hex }`, the others a string. */
   readonly value: unknown;
 
   /** Makes a value of a type. */

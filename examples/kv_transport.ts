@@ -15,10 +15,10 @@ import * as mq from "@dashi/mq/records";
 /** The largest value in bytes is 65,536, with what is around it. */
 const MAX_RECORD = 64_000;
 
-/** The most checks of one commit, and bytes of its values: Deno KV's limits are 100 and 819,200. */
+/** The maximum number of checks of one commit, and bytes of its values: Deno KV's limits are 100 and 819,200. */
 const [MAX_CHECKS, MAX_COMMIT] = [100, 700_000];
 
-/** The most keys of one `getMany`, and entries of one batch of a list: Deno KV's limits. */
+/** The maximum number of keys of one `getMany`, and entries of one batch of a list: Deno KV's limits. */
 const [MAX_KEYS, MAX_BATCH] = [10, 500];
 
 /** How often a file that is locked is tried again, and the longest pause before that, ms. */

@@ -1,8 +1,8 @@
 import { printable } from "./foreign_text.ts";
 
-/** The most UTF-16 units of a message. */
+/** The maximum number of UTF-16 units of a message. */
 export const MAX_MESSAGE = 1500;
-/** The most UTF-16 units of a stack. */
+/** The maximum number of UTF-16 units of a stack. */
 const MAX_STACK = 8000;
 /** How many errors below one another are kept. */
 const MAX_DEPTH = 8;

@@ -5,7 +5,7 @@
  */
 const UNFIT = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
-/** How much of a foreign text is shown where nobody says, in UTF-16 units. */
+/** How much of a foreign text is shown by default, in UTF-16 units. */
 const SHOWN = 200;
 
 /**
@@ -14,7 +14,7 @@ const SHOWN = 200;
  * Foreign is what a server, a message or a caller has given.
  *
  * @param text The text.
- * @param most The most UTF-16 units of it that are shown. @default {200}
+ * @param most The maximum number of UTF-16 units of it that are shown. @default {200}
  * @returns The text to show, in one line.
  *
  * @example A server's words
@@ -39,7 +39,7 @@ export function printable(text: string, most: number = SHOWN): string {
  * nobody knows what it holds.
  *
  * @param value The value as it was given.
- * @param most The most UTF-16 units of a text that are shown. @default {200}
+ * @param most The maximum number of UTF-16 units of a text that are shown. @default {200}
  * @returns The text to show.
  */
 export function quote(value: unknown, most: number = SHOWN): string {

@@ -1,4 +1,4 @@
-/** The most bytes of one answer of a server where nobody says: 64 MiB. */
+/** The maximum number of bytes of one answer of a server by default: 64 MiB. */
 export const MAX_RESPONSE: number = 64 * 1024 * 1024;
 
 /**

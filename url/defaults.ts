@@ -6,7 +6,7 @@ import type { BrokerUrl, UrlDefaults } from "./broker_url.ts";
  * @param url The URL.
  * @param defaults The transport's defaults.
  * @param options Whether TLS is spoken: then the port is TLS's.
- * @returns The URL; what it says itself is left as it is. A port of 0 counts as none.
+ * @returns The URL; the parts that it has stay as they are. A port of 0 counts as none.
  */
 export function fillDefaults(
   url: BrokerUrl,

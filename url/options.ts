@@ -219,7 +219,7 @@ const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
  * @param what The option or parameter, its name quoted.
  * @param name The name alone.
  * @param known The names that are known.
- * @returns The error; it names what may have been meant.
+ * @returns The error; it names the option that may have been meant.
  */
 export function unknownOption(
   what: string,

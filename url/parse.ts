@@ -60,7 +60,7 @@ export function parseUrl(
 }
 
 /**
- * Parses what stands behind the scheme.
+ * Parses the part behind the scheme.
  *
  * @param rest The URL without `scheme://`.
  * @param options Whether several hosts are allowed.

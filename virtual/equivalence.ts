@@ -4,11 +4,11 @@ import type { QueueDeclaration } from "../model/queue.ts";
 import { sameValue } from "./field_value.ts";
 import { QUEUE_ARGUMENTS, show } from "./queue_arguments.ts";
 
-/** A property that differs: what was asked for, and what is there. */
+/** A property that differs: the value that was asked for, and the present one. */
 type Difference = readonly [wanted: string, found: string];
 
 /**
- * Compares a declaration of an exchange with what is there.
+ * Compares a declaration of an exchange with the present one.
  *
  * @param wanted The declaration.
  * @param found The existing declaration.
@@ -28,7 +28,7 @@ export function exchangeDifference(
 }
 
 /**
- * Compares a declaration of a queue with what is there, but for `exclusive`.
+ * Compares a declaration of a queue with the present one, without `exclusive`.
  *
  * @param wanted The declaration.
  * @param found The existing declaration.

@@ -11,7 +11,7 @@ const FAILED = ".failed";
  */
 export const SHARED_FAILED_QUEUE = "dashi.failed";
 
-/** The most bytes of a queue's name on AMQP. */
+/** The maximum number of bytes of a queue's name on AMQP. */
 const MAX_BYTES = 255;
 
 /**
@@ -21,7 +21,7 @@ const MAX_BYTES = 255;
  *
  * @param queue The queue's name.
  * @param declared How it was declared, where that is known.
- * @param most The most bytes that the broker takes in a name. @default {255}
+ * @param most The maximum number of bytes that the broker takes in a name. @default {255}
  * @returns The name.
  *
  * @example Two queues

@@ -19,8 +19,8 @@ interface Place {
 /**
  * The bindings of a headers exchange, found by the headers that they want: a binding that
  * wants all of its headers by one of them, the one that fewest others are found by, and a
- * binding that wants any of them by each. So a message costs what it may match, and not
- * what is bound.
+ * binding that wants any of them by each. So the cost of a message grows with the bindings
+ * that it may match, and not with all of them.
  */
 export class HeadersIndex {
   readonly #buckets = new Map<string, Bucket>();

@@ -23,7 +23,7 @@ const OVERFLOWS: readonly FieldValue[] = [
   "reject-publish-dlx",
 ];
 
-/** The arguments of queues that have a meaning here, and what they may be. */
+/** The arguments of queues that have a meaning here, and the values that they may have. */
 const CHECKS: ReadonlyMap<string, Check> = new Map<string, Check>([
   ["x-message-ttl", isNumber(0)],
   ["x-expires", isNumber(1)],
@@ -78,11 +78,11 @@ export interface QueueTraits {
   readonly messageTtl: number | undefined;
   /** `x-expires`: milliseconds without use after which it goes. */
   readonly expires: number | undefined;
-  /** `x-max-length`: the most messages. */
+  /** `x-max-length`: the maximum number of messages. */
   readonly maxLength: number | undefined;
-  /** `x-max-length-bytes`: the most bytes of bodies. */
+  /** `x-max-length-bytes`: the maximum number of bytes of bodies. */
   readonly maxBytes: number | undefined;
-  /** Whether it refuses what comes when it is full, by `x-overflow`; else its oldest messages go. */
+  /** Whether it refuses messages when it is full, by `x-overflow`; else its oldest messages go. */
   readonly refuses: boolean;
   /** `x-max-priority`. */
   readonly maxPriority: number | undefined;

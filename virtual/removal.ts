@@ -6,7 +6,7 @@ import type {
   TopologyChange,
 } from "./topology.ts";
 
-/** Collects what goes, and what goes with it. */
+/** Collects the entities to remove, and those that go with them. */
 export class Removal {
   /** The changes so far, in order. */
   readonly changes: TopologyChange[] = [];

@@ -208,7 +208,7 @@ function keysIn(
 ): string[] {
   if (value === undefined) return [];
   if (Array.isArray(value)) {
-    // RabbitMQ passes over what is no string, too.
+    // RabbitMQ skips values that are no strings, too.
     return value.filter((each) => typeof each === "string");
   }
   onNoList(name, value);

@@ -147,7 +147,7 @@ for (
       declare: [dead, queue],
     });
     const options = { routingKey: queue.name, messageId: "the-same" };
-    // The most that is taken, by halves: what lies between the two is not known yet.
+    // The maximum that is taken, by halves: what lies between the two is not known yet.
     let [size, tooMuch] = [0, 4096];
     while (tooMuch - size > 1) {
       const middle = (size + tooMuch) >> 1;
