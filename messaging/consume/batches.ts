@@ -53,7 +53,7 @@ export class Batches<T> {
   readonly #clock: Clock;
   readonly #size: number;
   readonly #wait: number;
-  readonly #concurrency: number;
+  #concurrency: number;
   /** The batch that others may join. */
   #open: Batch<T> | undefined;
   #stopWaiting: (() => void) | undefined;
@@ -103,6 +103,12 @@ export class Batches<T> {
   /** So many messages may be in batches at once. */
   get most(): number {
     return this.#size * this.#concurrency;
+  }
+
+  /** Changes how many batches are handled at once. */
+  setConcurrency(concurrency: number): void {
+    this.#concurrency = concurrency;
+    for (let more = concurrency - this.#running; more > 0; more--) this.#next();
   }
 
   /**

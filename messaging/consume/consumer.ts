@@ -1,7 +1,7 @@
 import { Mailbox } from "../../async/mailbox.ts";
 import { turn } from "../../async/turn.ts";
 import { CLOSE, type CloseOptions } from "../connection/connection_info.ts";
-import { ClosedError } from "../../model/errors.ts";
+import { ClosedError, OptionError } from "../../model/errors.ts";
 import { Slab } from "../../model/slab.ts";
 import {
   checkQueues,
@@ -58,6 +58,19 @@ const CLOSE_GRACE = 50;
 /** So many messages are handed over before the event loop must turn: timers and sockets would starve. */
 const YIELD_EVERY = 256;
 
+/** How a run can be changed while it is at work. */
+interface Controls {
+  setConcurrency(concurrency: number): void;
+}
+
+/** The parts of a run of batches. */
+interface RunParts {
+  /** Called when no more messages come. */
+  readonly onEnd?: () => void;
+  /** Takes the number of batches, and returns that of messages. */
+  readonly setConcurrency?: (concurrency: number) => number;
+}
+
 /**
  * Consumes messages, one by one with `for await`, or with a handler by `run`. It
  * starts with the first of either, and consumes again by itself when its connection
@@ -99,7 +112,7 @@ export class Consumer<T = unknown>
   /** The handlers of `run`, at work. */
   /** Sees to what a loop's schema refused. */
   #refused: Outcomes<T> | undefined;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new Map<Promise<void>, Controls>();
   /** Whether it takes messages, and how many. */
   readonly #flow: Flow;
   readonly #body = new LoopBody<T>();
@@ -221,7 +234,13 @@ export class Consumer<T = unknown>
     await this.#run(
       checked((message) => batches.add(message), true, this.#ask),
       { ...others, concurrency: batches.most },
-      () => batches.end(),
+      {
+        onEnd: () => batches.end(),
+        setConcurrency: (concurrency) => {
+          batches.setConcurrency(concurrency);
+          return batches.most;
+        },
+      },
     );
   }
 
@@ -334,7 +353,7 @@ export class Consumer<T = unknown>
   async #run(
     handler: Handler<T>,
     options: RunOptions<T>,
-    onEnd?: () => void,
+    { onEnd, setConcurrency }: RunParts = {},
   ): Promise<void> {
     const { retry } = options;
     const runner = new Runner<T>(handler, options, {
@@ -359,7 +378,10 @@ export class Consumer<T = unknown>
     this.#start(retry ? mayWait(retry) : false);
     const [inbox, recovering] = [this.#inbox, this.#recovering];
     const running = runner.run();
-    this.#running.add(running);
+    this.#running.set(running, {
+      setConcurrency: (concurrency) =>
+        runner.setConcurrency(setConcurrency?.(concurrency) ?? concurrency),
+    });
     try {
       await running;
     } finally {
@@ -440,6 +462,27 @@ export class Consumer<T = unknown>
     if (this.#started) await this.#recovering.renew(call);
   }
 
+  /**
+   * Changes how many handlers run at once, of `run` and its like at work now; of
+   * `runBatches` it counts batches. Fewer take effect as handlers come to their end. Another
+   * `run` begins with its own option.
+   *
+   * @param concurrency As the option of `run`.
+   * @throws {RangeError} If it is not a whole number above 0.
+   * @throws {OptionError} If no handler was given yet.
+   * @throws {ClosedError} If the consumer is closed.
+   */
+  setConcurrency(concurrency: number): void {
+    this.#checkOpen("set the concurrency of");
+    checkCount("concurrency", concurrency, Number.MAX_SAFE_INTEGER);
+    if (this.#running.size === 0) {
+      throw new OptionError(
+        'Cannot set the concurrency of a consumer without a handler: call "run" first, or give it the option "concurrency"',
+      );
+    }
+    for (const each of this.#running.values()) each.setConcurrency(concurrency);
+  }
+
   #checkOpen(what: string): void {
     if (this.#closing === undefined) return;
     throw new ClosedError(`Cannot ${what} a consumer: it is closed`);
@@ -505,7 +548,7 @@ export class Consumer<T = unknown>
       await this.cancel({ timeout: this.#left(call) });
       const stopTelling = this.#tellLate(call);
       await limits.wait(
-        Promise.allSettled([...this.#running, this.#body.idle()]),
+        Promise.allSettled([...this.#running.keys(), this.#body.idle()]),
         call,
         () => new Error("late"),
       ).finally(stopTelling);

@@ -49,7 +49,7 @@ export class Runner<T> {
   readonly #handler: (message: ReceivedMessage<T>) => void | Promise<void>;
   readonly #options: RunOptions<T>;
   readonly #host: RunnerHost<T>;
-  readonly #concurrency: number;
+  #concurrency: number;
   readonly #rewriting: Promise<void>[] = [];
   readonly #suspects: Suspects<ReceivedMessage<T>>;
   #active = 0;
@@ -58,7 +58,8 @@ export class Runner<T> {
   #count = 0;
   /** How many messages in a row were delivered before. */
   #comingAgain = 0;
-  #free: (() => void) | undefined;
+  /** Resolves when a handler has ended, or more may run. */
+  #freed: PromiseWithResolvers<void> | undefined;
   /** Called when no handler runs any more. */
   #idle: (() => void) | undefined;
   /** While a handler is called alone, or is about to be. */
@@ -99,6 +100,13 @@ export class Runner<T> {
     });
   }
 
+  /** Changes how many handlers run at once; those that are at work come to their end. */
+  setConcurrency(concurrency: number): void {
+    this.#host.want(concurrency - this.#concurrency);
+    this.#concurrency = concurrency;
+    this.#wakeFreed();
+  }
+
   /** Runs until there are no more messages. */
   async run(): Promise<void> {
     const { signal } = this.#options;
@@ -118,7 +126,7 @@ export class Runner<T> {
 
   async #pump(): Promise<void> {
     for (;;) {
-      if (this.#active >= this.#concurrency) await this.#untilFree();
+      while (this.#active >= this.#concurrency) await this.#untilFree();
       const message = this.#host.take() ?? await this.#host.next();
       if (message === undefined) return;
       const verdict = this.#judge(message);
@@ -128,6 +136,8 @@ export class Runner<T> {
       }
       if (this.#rewriting.length > 0) await this.#rewritten();
       while (this.#alone !== undefined) await this.#alone;
+      // Fewer may run since it has waited for the message.
+      while (this.#active >= this.#concurrency) await this.#untilFree();
       this.#active++;
       this.#begin(message);
       if (++this.#count % YIELD_EVERY === 0) await turn();
@@ -310,7 +320,7 @@ export class Runner<T> {
   readonly #done = (isGone: boolean | void): void => {
     if (!isGone) return this.#leave();
     this.#settling--;
-    this.#free?.();
+    this.#wakeFreed();
   };
 
   /** A message that failed is settled without a slot from now on. */
@@ -322,17 +332,17 @@ export class Runner<T> {
   #leave(): void {
     this.#active--;
     this.#host.want(1);
-    this.#free?.();
+    this.#wakeFreed();
     if (this.#active === 0) this.#idle?.();
   }
 
   #untilFree(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#free = () => {
-        this.#free = undefined;
-        resolve();
-      };
-    });
+    return (this.#freed ??= Promise.withResolvers<void>()).promise;
+  }
+
+  #wakeFreed(): void {
+    this.#freed?.resolve();
+    this.#freed = undefined;
   }
 
   async #drain(): Promise<void> {
@@ -343,7 +353,7 @@ export class Runner<T> {
       ? undefined
       : this.#host.clock.timer(() => {
         late = true;
-        this.#free?.();
+        this.#wakeFreed();
       }, drainTimeout);
     while (this.#active + this.#settling > 0 && !late) await this.#untilFree();
     stop?.();

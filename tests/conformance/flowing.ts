@@ -139,4 +139,40 @@ export const FLOWING: readonly ConformanceCase[] = [
       assert.equal((await connection.declare(queue)).messageCount, 0);
     },
   ),
+  onStage(
+    "setConcurrency() lets more handlers run, and fewer",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer<number>({ queue });
+      for (let n = 0; n < 9; n++) await producer.publish(n);
+      const consumer = connection.consumer<number>(queue);
+      const ends: (() => void)[] = [];
+      let [active, count, most] = [0, 0, 0];
+      const running = consumer.run(async () => {
+        most = Math.max(most, ++active);
+        const { promise, resolve } = Promise.withResolvers<void>();
+        ends.push(resolve);
+        await promise;
+        active--;
+        if (++count === 9) void consumer.cancel();
+      });
+      await until(() => ends.length === 1, "the first handler");
+      consumer.setConcurrency(4);
+      await until(() => ends.length === 4, "three more");
+      consumer.setConcurrency(2);
+      most = 0;
+      ends[0]?.();
+      ends[1]?.();
+      ends[2]?.();
+      await until(() => ends.length === 5, "one in place of three");
+      for (let n = 3; n < 9; n++) {
+        await until(() => ends.length > n, "a handler");
+        ends[n]?.();
+      }
+      await arrives(running, "the end of the run");
+      assert.equal(most, 2);
+      await consumer.close();
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+  ),
 ];

@@ -42,6 +42,12 @@ const MISTAKES: readonly Mistake[] = [
     words: ['"q"', "with its messages", "autoDelete: false"],
   },
   {
+    name: "a concurrency of no handler",
+    make: () => memory().consumer("q").setConcurrency(2),
+    error: "OptionError",
+    words: ["without a handler", '"run"'],
+  },
+  {
     name: "a prefetch of none, at run time",
     make: () => memory().consumer("q").setPrefetch(0),
     error: "RangeError",
