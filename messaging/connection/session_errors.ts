@@ -6,6 +6,7 @@ import {
   NotFoundError,
   TimeoutError,
 } from "../../model/errors.ts";
+import { asUnknown } from "../../async/steps.ts";
 import { nearest } from "../../url/nearest.ts";
 import type { ReconnectOptions } from "./connection_options.ts";
 
@@ -190,22 +191,7 @@ export function withOutcome(last: unknown, first: unknown): unknown {
   if (!(first instanceof MessagingError) || first.outcome !== "unknown") {
     return last;
   }
-  if (!(last instanceof MessagingError) || last.outcome !== "not-sent") {
-    return last;
-  }
-  if (last instanceof TimeoutError) {
-    return new TimeoutError(last.message, { cause: last, outcome: "unknown" });
-  }
-  if (
-    last instanceof ConnectionError && last.code !== "authentication-failed"
-  ) {
-    return new ConnectionError(last.message, {
-      code: "connection-lost",
-      cause: last,
-      outcome: "unknown",
-    });
-  }
-  return last;
+  return asUnknown(last);
 }
 
 /**

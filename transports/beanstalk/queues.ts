@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import { inSteps } from "../../async/steps.ts";
 import type { QuarantinedItem } from "../store/store.ts";
 import { readBody, Statistics, timeLeft } from "./body.ts";
 import type { Reply } from "./client.ts";
@@ -61,17 +62,19 @@ export class Queues {
       deadline: options?.deadline,
       action: `purge queue "${queue}"`,
     };
-    let count = 0;
-    for (;;) {
-      // Watched anew each time: a `get` may come in between.
-      const replies = await link.call(
-        join(link.watch(new Set([tube])), reserveCommands(BATCH)),
-        call,
-      );
-      const reserved = reservedIn(replies);
-      count += await this.#deleteAll(reserved, call);
-      if (reserved.length < BATCH) return count;
-    }
+    return await inSteps(async (change) => {
+      let count = 0;
+      for (;;) {
+        // Watched anew each time: a `get` may come in between.
+        const replies = await link.call(
+          join(link.watch(new Set([tube])), reserveCommands(BATCH)),
+          call,
+        );
+        const reserved = reservedIn(replies);
+        count += await change(this.#deleteAll(reserved, call));
+        if (reserved.length < BATCH) return count;
+      }
+    });
   }
 
   /** Deletes jobs that we hold; returns how many of them had not expired. */
@@ -118,25 +121,27 @@ export class Queues {
     );
     if (known?.word !== "OK") return 0;
     const statistics = new Statistics(known.body);
-    await deletions.begin(queue, statistics);
-    const count = statistics.number("current-jobs-ready") > 0
-      ? await this.purge(queue, options)
-      : 0;
-    for (const state of ["delayed", "buried"]) {
-      if (statistics.number(`current-jobs-${state}`) === 0) continue;
-      for (;;) {
-        const peek: Commands = { text: `peek-${state}\r\n`, count: 1 };
-        const found = (await link.call(join(link.use(tube), peek), call))
-          .at(-1);
-        if (found?.word !== "FOUND") break;
-        await link.call(
-          { text: `delete ${found.number}\r\n`, count: 1 },
-          call,
-        );
+    return await inSteps(async (change) => {
+      await change(deletions.begin(queue, statistics));
+      const count = statistics.number("current-jobs-ready") > 0
+        ? await this.purge(queue, options)
+        : 0;
+      for (const state of ["delayed", "buried"]) {
+        if (statistics.number(`current-jobs-${state}`) === 0) continue;
+        for (;;) {
+          const peek: Commands = { text: `peek-${state}\r\n`, count: 1 };
+          const found = (await link.call(join(link.use(tube), peek), call))
+            .at(-1);
+          if (found?.word !== "FOUND") break;
+          await link.call(
+            { text: `delete ${found.number}\r\n`, count: 1 },
+            call,
+          );
+        }
       }
-    }
-    await deletions.end(queue);
-    return count;
+      await deletions.end(queue);
+      return count;
+    });
   }
 
   /** Lists what is buried in a queue: beanstalkd tells of the oldest alone. */
@@ -194,20 +199,23 @@ export class Queues {
       );
       return reply?.word === "KICKED";
     };
-    let count = 0;
-    if (handles !== undefined) {
-      for (const each of handles) {
-        if (/^\d+$/.test(each) && await kick(each)) count++;
+    return await inSteps(async (change) => {
+      let count = 0;
+      if (handles !== undefined) {
+        for (const each of handles) {
+          if (/^\d+$/.test(each) && await change(kick(each))) count++;
+        }
+        return count;
+      }
+      // No more than there are now: what is buried again meanwhile stays.
+      let left = await this.#countBuried(queue, options);
+      for (; left > 0; left--) {
+        const found = await this.#buried(queue, options);
+        if (found === undefined) break;
+        if (await change(kick(found.number))) count++;
       }
       return count;
-    }
-    // No more than there are now: what is buried again meanwhile stays.
-    for (let left = await this.#countBuried(queue, options); left > 0; left--) {
-      const found = await this.#buried(queue, options);
-      if (found === undefined) break;
-      if (await kick(found.number)) count++;
-    }
-    return count;
+    });
   }
 
   async #countBuried(queue: string, options?: CallOptions): Promise<number> {

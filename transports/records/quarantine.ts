@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import { inSteps } from "../../async/steps.ts";
 import type { Database, FullRow, WrittenRecord } from "./database.ts";
 import { after, QUARANTINE, rangeOf, readMessageId } from "./ids.ts";
 import type { Putter } from "./putter.ts";
@@ -73,12 +74,14 @@ export class Quarantine {
     const pages = ids === undefined
       ? this.#pages(queue, options)
       : this.#named(queue, ids, options);
-    for await (const rows of pages) {
-      const written = await Promise.all(
-        rows.map((row) => this.#putBack(queue, row, options)),
-      );
-      for (const each of written) if (each !== undefined) back.push(each);
-    }
+    await inSteps(async (change) => {
+      for await (const rows of pages) {
+        const written = await Promise.all(
+          rows.map((row) => change(this.#putBack(queue, row, options))),
+        );
+        for (const each of written) if (each !== undefined) back.push(each);
+      }
+    });
     return back;
   }
 

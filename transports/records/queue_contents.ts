@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import { inSteps } from "../../async/steps.ts";
 import type { Database } from "./database.ts";
 import {
   isOrphan,
@@ -80,15 +81,17 @@ export class QueueContents {
   ): Promise<number> {
     let count = 0;
     const action = `empty queue "${queue}"`;
-    const pages = this.#database.pages(action, range, options);
-    for await (const page of pages) {
-      await Promise.all(
-        page.filter(goes).map(async (row) => {
-          const { type } = await this.#database.remove(action, row);
-          if (type === "written" && this.#isReady(row)) count++;
-        }),
-      );
-    }
+    const remove = async (row: Row) => {
+      const { type } = await this.#database.remove(action, row);
+      if (type === "written" && this.#isReady(row)) count++;
+    };
+    await inSteps(async (change) => {
+      const pages = this.#database.pages(action, range, options);
+      for await (const page of pages) {
+        const going = page.filter(goes).map((row) => change(remove(row)));
+        await Promise.all(going);
+      }
+    });
     return count;
   }
 

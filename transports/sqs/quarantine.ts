@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { NotFoundError } from "../../model/errors.ts";
+import { inSteps } from "../../async/steps.ts";
 import type {
   QuarantinedItem,
   QuarantineStore,
@@ -41,15 +42,18 @@ export class Quarantine implements QuarantineStore {
     reservations: readonly Reservation[],
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    const lost: Reservation[] = [];
-    for (const each of reservations) {
-      if (!this.#settlements.isOurs(each)) lost.push(each);
-      else {
-        await this.#add(each, options);
-        lost.push(...await this.#settlements.settle([each], "remove", options));
+    return await inSteps(async (change) => {
+      const lost: Reservation[] = [];
+      for (const each of reservations) {
+        if (!this.#settlements.isOurs(each)) lost.push(each);
+        else {
+          await change(this.#add(each, options));
+          const removing = this.#settlements.settle([each], "remove", options);
+          lost.push(...await change(removing));
+        }
       }
-    }
-    return lost;
+      return lost;
+    });
   }
 
   async #add(
@@ -120,19 +124,21 @@ export class Quarantine implements QuarantineStore {
     const left = new Map<string, ReceivedMessage>();
     let count = 0;
     try {
-      while (wanted === undefined || count < wanted.size) {
-        const before = found.size;
-        const more = await look(place, MAX, found, options);
-        for (const each of [...found.values()].slice(before)) {
-          left.set(each.id, each);
-          if (wanted !== undefined && !wanted.has(each.id)) continue;
-          await send(target, entryOf(each, target), options);
-          await remove(place, each, options);
-          left.delete(each.id);
-          count++;
+      await inSteps(async (change) => {
+        while (wanted === undefined || count < wanted.size) {
+          const before = found.size;
+          const more = await look(place, MAX, found, options);
+          for (const each of [...found.values()].slice(before)) {
+            left.set(each.id, each);
+            if (wanted !== undefined && !wanted.has(each.id)) continue;
+            await change(send(target, entryOf(each, target), options));
+            await change(remove(place, each, options));
+            left.delete(each.id);
+            count++;
+          }
+          if (!more) break;
         }
-        if (!more) break;
-      }
+      });
     } finally {
       await show(place, [...left.values()]);
     }

@@ -8,6 +8,7 @@ import {
   UnsupportedError,
 } from "../../model/errors.ts";
 import { notAnswered } from "../connection_errors.ts";
+import { inSteps } from "../../async/steps.ts";
 import type { AwsClient } from "./client.ts";
 import type { Clients } from "./clients.ts";
 import { entityName, isFifo, quarantineName } from "./names.ts";
@@ -154,8 +155,10 @@ export class Queues {
 
   /** Deletes a queue, and its quarantine. */
   async delete(queue: string, options?: CallOptions): Promise<void> {
-    await this.#delete(queue, options);
-    await this.#delete(this.#quarantineName(queue), options);
+    await inSteps(async (change) => {
+      await change(this.#delete(queue, options));
+      await change(this.#delete(this.#quarantineName(queue), options));
+    });
   }
 
   async #delete(queue: string, options?: CallOptions): Promise<void> {

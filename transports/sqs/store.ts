@@ -2,6 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { UnsupportedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
+import { inSteps } from "../../async/steps.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import type {
   BroadcastStore,
@@ -144,18 +145,29 @@ export class SqsStore implements Store {
   /** One by one, for SQS's own purge takes those that are out, too, and not more than once a minute. */
   async #purge(queue: string, options?: CallOptions): Promise<number> {
     let count = 0;
-    const work = async () => {
-      for (;;) {
-        const { reservations } = await this.#reserve(
-          [{ queue, limit: this.limits.reserveCount }],
-          { ...options, wait: 0 },
-        );
-        if (reservations.length === 0) return;
-        const lost = await this.#remove(reservations, options);
-        count += reservations.length - lost.length;
-      }
-    };
-    await Promise.all([work(), work(), work(), work()]);
+    await inSteps(async (change) => {
+      const work = async () => {
+        for (;;) {
+          const { reservations } = await this.#reserve(
+            [{ queue, limit: this.limits.reserveCount }],
+            { ...options, wait: 0 },
+          );
+          if (reservations.length === 0) return;
+          try {
+            const removing = this.#remove(reservations, options);
+            const lost = await change(removing);
+            count += reservations.length - lost.length;
+          } catch (error) {
+            this.#giveAllBack(reservations);
+            throw error;
+          }
+        }
+      };
+      const working = [work(), work(), work(), work()];
+      // Each has the same limits, and what it has taken is to be back when this is told.
+      await Promise.allSettled(working);
+      await Promise.all(working);
+    });
     return count;
   }
 
@@ -286,6 +298,14 @@ export class SqsStore implements Store {
     const fifo = isFifo(exchange);
     const entry = entryFor(message, { body, fifo, copy: false });
     await fanout.publish(exchange, entry, options);
+  }
+
+  /** Those that were taken, and could not be removed, are in sight again at once. */
+  #giveAllBack(reservations: readonly Reservation[]): void {
+    const taken = reservations.filter((each) => this.#settlements.isOurs(each));
+    const [first] = taken;
+    if (first === undefined) return;
+    this.#giveBack(first.from, taken.map(({ received }) => received));
   }
 
   #giveBack(queue: SqsQueue, messages: readonly ReceivedMessage[]): void {

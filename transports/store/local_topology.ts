@@ -1,6 +1,7 @@
 import { Line } from "../../async/line.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { Topology, type TopologyChange } from "../../virtual/topology.ts";
+import { inSteps } from "../../async/steps.ts";
 import type {
   ChangeResult,
   Store,
@@ -89,15 +90,18 @@ export class LocalTopology implements TopologyStore {
     }
     // An answer of the broker that came meanwhile may have changed the tables.
     if (version !== this.#version) return { type: "stale" };
+    const hooks = this.#hooks;
     let messageCount = 0;
-    for (const change of changes) {
-      messageCount += await this.#hooks.prepare?.(change, changes, options) ??
-        0;
-      this.change(change);
-      if (change.type !== "queue-deleted") continue;
-      messageCount += await this.#hooks.deleteQueue?.(change.name, options) ??
-        0;
-    }
+    await inSteps(async (step) => {
+      for (const change of changes) {
+        const preparing = hooks.prepare?.(change, changes, options);
+        messageCount += await (preparing && step(preparing)) ?? 0;
+        this.change(change);
+        if (change.type !== "queue-deleted") continue;
+        const deleting = hooks.deleteQueue?.(change.name, options);
+        messageCount += await (deleting && step(deleting)) ?? 0;
+      }
+    });
     return { type: "applied", messageCount };
   }
 }
