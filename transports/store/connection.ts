@@ -274,7 +274,9 @@ class StoreConnection implements TransportConnection {
   }
 
   #loopFor(queue: string): Loop {
-    const loop = this.#loops.find((each) => each.hasRoomFor(queue));
+    // The one that has it first: another with room would be woken for nothing.
+    const loop = this.#loops.find((each) => each.has(queue)) ??
+      this.#loops.find((each) => each.hasRoom);
     if (loop !== undefined) return loop;
     const { clock, operationTimeout } = this.#options;
     // Consumers wait for it: a move that takes longer is tried again without them.

@@ -57,10 +57,14 @@ export class Loop {
     this.#host = host;
   }
 
+  /** Whether it takes messages of a queue. */
+  has(queue: string): boolean {
+    return this.#subscriptions.has(queue);
+  }
+
   /** Whether it can ask for another queue. */
-  hasRoomFor(queue: string): boolean {
-    return this.#subscriptions.has(queue) ||
-      this.#subscriptions.size < this.#limits.reserveQueues;
+  get hasRoom(): boolean {
+    return this.#subscriptions.size < this.#limits.reserveQueues;
   }
 
   /** Starts to take messages for a subscription. */
