@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import type { Message } from "../../mod.ts";
+import type { Message, Queue } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, type Stage, take } from "./stage.ts";
-import { asTheyCome } from "./support.ts";
+import { arrives, asTheyCome } from "./support.ts";
 
 const COUNT = 30;
 
@@ -119,6 +119,42 @@ export const LEAVING: readonly ConformanceCase[] = [
         all.toSorted((a, b) => Number(a) - Number(b)),
         numbers(0),
       );
+    },
+  ),
+  onStage(
+    "where one of two consumers has ended, the other goes on, and ends in its turn",
+    async (stage) => {
+      const { connection } = stage;
+      const handled = new Map<unknown, () => void>();
+      const work = async (queue: Queue, payload: number) => {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        handled.set(payload, resolve);
+        await connection.send(queue, payload);
+        await arrives(promise, `message ${payload}`);
+      };
+      const begin = async (payload: number) => {
+        const queue = stage.queue();
+        await connection.declare(queue);
+        const ending = new AbortController();
+        const { signal } = ending;
+        const running = connection.consumer(queue)
+          .run((message) => handled.get(message.payload)?.(), { signal });
+        await work(queue, payload);
+        const end = async () => {
+          ending.abort();
+          await running;
+        };
+        return { queue, end };
+      };
+      const [first, second] = [await begin(1), await begin(2)];
+      await first.end();
+      await work(second.queue, 3);
+      await work(second.queue, 4);
+      await second.end();
+      await connection.send(second.queue, 5);
+      const [left] = await take(connection.consumer(second.queue), 1);
+      assert.equal(left?.payload, 5);
+      await left?.ack();
     },
   ),
 ];

@@ -2,7 +2,6 @@
 /** The parts of `transports/store/` that the memory transport does not need: narrow limits, broadcasts. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { createConnection, Queue } from "../../../mod.ts";
 import { ConnectionError, SettlementError } from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
@@ -13,7 +12,6 @@ import {
   type Store,
 } from "../../../transports/store/mod.ts";
 import { parseUrl } from "../../../url/mod.ts";
-import { arrives } from "../../conformance/support.ts";
 import { TestClock } from "../../support/clock.ts";
 import { registerConformance } from "../../support/register.ts";
 import {
@@ -282,42 +280,4 @@ Deno.test("a store that is lost ends its connection, channels and consumers as l
   }
   await connection[Symbol.asyncDispose]();
   await inner[Symbol.asyncDispose]();
-});
-
-Deno.test("where each queue is asked for by itself, a consumer goes on when another one has ended", async () => {
-  const connection = createConnection("narrow://", {
-    transport: narrowTransport(),
-  });
-  const [first, second] = [new Queue("first"), new Queue("second")];
-  await connection.declare([first, second]);
-  // Each at work, so that the first has the first of their loops.
-  const handled = new Map<unknown, () => void>();
-  const work = async (queue: Queue, payload: number) => {
-    const done = new Promise<void>((resolve) => handled.set(payload, resolve));
-    await connection.send(queue, payload);
-    await arrives(done, `message ${payload} of queue "${queue.name}"`, 5000);
-  };
-  const [firstEnds, secondEnds] = [
-    new AbortController(),
-    new AbortController(),
-  ];
-  const runs = [
-    [first, firstEnds.signal] as const,
-    [second, secondEnds.signal] as const,
-  ].map(([queue, signal]) =>
-    connection.consumer(queue).run(
-      ({ payload }) => handled.get(payload)?.(),
-      { signal },
-    )
-  );
-  await work(first, 1);
-  await work(second, 2);
-  firstEnds.abort();
-  await runs[0];
-  await work(second, 3);
-  await work(second, 4);
-  secondEnds.abort();
-  await runs[1];
-  assertEquals((await connection.queueStatus("second")).consumerCount, 0);
-  await connection.close();
 });
