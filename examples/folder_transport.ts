@@ -34,6 +34,7 @@ async function openStore(
   const { promise: closed, resolve } = Promise.withResolvers<mq.CloseReason>();
   const writer = new mq.EnvelopeWriter();
   const held = new Map<mq.Reservation, File>();
+  const maxPriorities = new Map<string, number>();
   let sequence = 0;
   let ended = false;
   let line: Promise<unknown> = Promise.resolve();
@@ -86,7 +87,8 @@ async function openStore(
   /** Under another name first: what is half written is no message. */
   async function write({ queue, message }: mq.StoreItem): Promise<void> {
     const id = crypto.randomUUID();
-    const level = 9 - (message.properties.priority ?? 0);
+    const { priority = 0 } = message.properties;
+    const level = 9 - Math.min(priority, maxPriorities.get(queue) ?? 9);
     const due = pad(clock.wall() + message.delay);
     const place = `${level}.${due}.${pad(sequence++)}.${id}`;
     const draft = `${path(queue)}draft-${id}`;
@@ -155,8 +157,9 @@ async function openStore(
       "queued-fanout",
     ]),
     queues: {
-      create: ({ name }, options) =>
+      create: ({ name, arguments: { "x-max-priority": max = 9 } }, options) =>
         inTurn(async () => {
+          maxPriorities.set(name, Number(max));
           await fs.mkdir(path(name), { recursive: true });
         }, options),
       delete: (name, options) =>
