@@ -55,6 +55,8 @@ export async function retry<T>(
       const wait = backoff(failures, policy, RECONNECT_DELAYS, random());
       const delay = asksNobody(last) ? Math.min(wait, BRIEF) : wait;
       if (clock.now() + delay >= call.deadline) throw error;
+      // There is no other attempt, and nothing to tell: it failed because nobody wants it.
+      call.signal?.throwIfAborted();
       before = asError(last);
       onWait?.(failures + 1, delay, before);
       await sleep(delay, call, clock, limits);

@@ -163,7 +163,9 @@ function describe(event: ConnectionEvent): string | undefined {
     case "declare-failed":
       return `"${event.entity.name}" cannot be declared again: ${event.error.message}; trying again later`;
     case "consume-failed":
-      return `queue "${event.queue}" cannot be consumed from: ${event.error.message}; trying again in ${event.delay} ms`;
+      return `queue "${event.queue}" cannot be consumed from: ${event.error.message}; trying again in ${
+        Math.round(event.delay)
+      } ms`;
     case "handler-failed":
       return event.error instanceof DecodeError
         ? `a message${

@@ -36,3 +36,24 @@ for (const outcome of ["not-sent", "unknown"] as Outcome[]) {
     assertEquals([error.outcome, error.cause, waits], [outcome, lost, [lost]]);
   });
 }
+
+Deno.test("what was called off is not tried again, and no wait is told", async () => {
+  const clock = new TestClock();
+  const limits = new Limits(clock);
+  const host = { reconnectPolicy: {}, clock, limits, random: () => 0 };
+  const aborting = new AbortController();
+  const call = { deadline: Infinity, signal: aborting.signal };
+  const reason = new Error("called off");
+  let attempts = 0;
+  const waits: Error[] = [];
+  const trying = retry(host, call, () => {
+    attempts++;
+    aborting.abort(reason);
+    return Promise.reject(reason);
+  }, {
+    retries: () => true,
+    onWait: (_attempt, _delay, error) => waits.push(error),
+  });
+  assertEquals(await trying.catch((error: unknown) => error), reason);
+  assertEquals([attempts, waits], [1, []]);
+});
