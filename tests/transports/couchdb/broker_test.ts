@@ -59,12 +59,12 @@ Deno.test("databaseName() keeps what CouchDB allows, and makes one name of each 
   for (const name of names) assert(/^[a-z][a-z0-9_$()+-]*$/.test(name), name);
 });
 
-test("8 racing consumers get each of 500 messages once", async () => {
+test("8 racing consumers get each of 300 messages once", async () => {
   const url = ownUrl();
   const queue = new Queue("q");
   await using connection = createConnection(url, PATIENCE);
   const producer = connection.producer<number>({ declare: [queue] });
-  const numbers = Array.from({ length: 500 }, (_, i) => i);
+  const numbers = Array.from({ length: 300 }, (_, i) => i);
   await Promise.all(
     numbers.map((i) => producer.publish(i, { routingKey: "q" })),
   );
