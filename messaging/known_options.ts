@@ -24,7 +24,7 @@ export interface KnownOptions {
  *
  * @typeParam T The type of the options.
  * @param of The call that takes them, for an error.
- * @param table Each by its name, with what it must be.
+ * @param table Each by its name, with its kind.
  * @param others Names that other libraries use, or that were used here before, with the right one.
  * @returns The list.
  */

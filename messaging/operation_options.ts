@@ -52,7 +52,7 @@ export function limitsOf(
 }
 
 /**
- * Refuses what is no signal.
+ * Refuses a value that is no signal.
  *
  * @param signal The value as it was given.
  * @throws {OptionError} If it is not an `AbortSignal`.
@@ -69,7 +69,7 @@ export function checkSignal(signal: AbortSignal | undefined): void {
 }
 
 /**
- * Refuses what is no duration.
+ * Refuses a value that is no duration.
  *
  * @param name The option's name.
  * @param value Its value, ms; `Infinity` is a duration.
@@ -86,7 +86,7 @@ export function checkDuration(name: string, value: number): void {
 }
 
 /**
- * Refuses what is no time to wait.
+ * Refuses a value that is no time to wait.
  *
  * @param name The option's name.
  * @param value Its value, ms.
@@ -102,7 +102,7 @@ export function checkDelay(name: string, value: number): void {
 }
 
 /**
- * Refuses what is no count.
+ * Refuses a value that is no count.
  *
  * @param name The option's name.
  * @param value Its value.

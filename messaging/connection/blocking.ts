@@ -1,6 +1,6 @@
 import type { ConnectionEvent } from "./connection_state.ts";
 
-/** Whether the broker takes messages, by what it says. */
+/** Whether the broker takes messages, by its `connection.blocked` and `connection.unblocked`. */
 export class Blocking {
   #began = Promise.withResolvers<void>();
   /** How many of the connection's ways to the broker are blocked. */

@@ -16,7 +16,7 @@ export interface ReconnectOptions extends Backoff {
   /**
    * How many final answers in a row are borne after it has worked once: a login that is
    * refused, a queue that is not there, a password function that throws. They are tried
-   * again like what may pass, for a password or a cluster's node may come back; `0` ends
+   * again like transient errors, for a password or a cluster's node may come back; `0` ends
    * with the first. Before it has worked the first one ends it. @default {Infinity}
    */
   readonly maxRefusals?: number | undefined;

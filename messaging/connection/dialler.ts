@@ -36,9 +36,9 @@ export interface DiallerHost {
 export interface DialSteps {
   /** An endpoint is dialled; so many attempts in a row failed before. */
   begins(url: string, failures: number): void;
-  /** It has failed, and the server is asked what it is. */
+  /** It has failed, and the server is probed for its protocol. */
   failed(error: Error): void;
-  /** There is a connection: what must be done before it is used. */
+  /** There is a connection: the steps before it is used. */
   opened(link: Link, signal: AbortSignal): Promise<void>;
 }
 
@@ -47,7 +47,7 @@ export class Dialler {
   readonly #settings: SessionSettings;
   readonly #host: DiallerHost;
   readonly #steps: DialSteps;
-  /** Whether a server that failed was asked what it is. */
+  /** Whether a server that failed was probed for its protocol. */
   #asked = false;
 
   /** Makes one that has dialled nothing yet. */

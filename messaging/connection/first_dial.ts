@@ -3,12 +3,12 @@ import { ConnectionError } from "../../model/errors.ts";
 import { explainWrongServer } from "../../transports/load.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 
-/** A server that has not answered for so long is asked what it is, ms. */
+/** A server that has not answered for so long is probed for its protocol, ms. */
 const SILENT = 1000;
 
 /**
  * Dials a server that this connection has never had. If that fails, or nothing is answered,
- * the server is asked once what it is: one of another kind would be dialled again and
+ * the server is probed once for its protocol: one of another kind would be dialled again and
  * again, and the errors of clients say little of it.
  *
  * @param endpoint The server.
@@ -52,7 +52,7 @@ export async function dialFirst<T>(
 }
 
 /**
- * Says whether a server may be asked what it is: its address is in the URL, and it is
+ * Says whether a server may be probed for its protocol: its address is in the URL, and it is
  * spoken to in plain words.
  *
  * @param endpoint The server.

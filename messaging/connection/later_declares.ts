@@ -28,7 +28,7 @@ export interface DeclaringLink {
 }
 
 /**
- * Declares again on a new connection what the session has declared; what is refused
+ * Declares the session's entities again on a new connection; an entity that is refused
  * there, or is not answered for in time, is tried again later, as long as the
  * connection lasts: the node of a queue may come back.
  */

@@ -51,7 +51,7 @@ export function mayPass(error: unknown): boolean {
 }
 
 /**
- * Counts final answers in a row to what has worked before: a login that is refused, a
+ * Counts final answers in a row to calls that have worked before: a login that is refused, a
  * queue that is not there. They may pass, for passwords change, and nodes come back.
  */
 export class Refusals {

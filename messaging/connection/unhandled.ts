@@ -14,7 +14,7 @@ export type UnhandledListener = (event: ConnectionEvent) => void;
 /** Of each kind one is told in so many milliseconds; the others are counted. */
 const INTERVAL = 60_000;
 
-/** So many queues or exchanges are named of what was counted. */
+/** So many queues or exchanges of the counted events are named. */
 const MAX_NAMED = 5;
 
 /** The events of one kind that were logged, and those counted since. */
@@ -36,7 +36,7 @@ export class Unhandled {
   readonly #clock: Clock;
   readonly #listener: UnhandledListener | undefined;
   readonly #told = new Map<string, Told>();
-  /** Calls off what is told when the process ends. */
+  /** Cancels the report at the end of the process. */
   #stay: (() => void) | undefined;
 
   /** Makes one that has told nothing yet. */
@@ -50,7 +50,7 @@ export class Unhandled {
     const text = describe(event);
     if (text === undefined) return;
     if (this.#listener !== undefined) {
-      // It must not end what it is told of.
+      // It must not end the connection whose event it gets.
       const failed = (error: unknown) =>
         console.error(
           `@dashi/mq: "onUnhandled" threw: ${printable(errorText(error))}`,
@@ -87,7 +87,7 @@ export class Unhandled {
     console.error(`@dashi/mq: ${printable(text, 500)}${more}`);
   }
 
-  /** Tells, in one line, of what was only counted: nothing more comes. */
+  /** Reports, in one line, the events that were only counted: nothing more comes. */
   flush(): void {
     this.#stay?.();
     this.#stay = undefined;

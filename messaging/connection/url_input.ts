@@ -71,7 +71,7 @@ function checkUrls(given: unknown): void {
   }
 }
 
-/** It is not shown: what stands there may be a password. */
+/** It is not shown: it may be a password. */
 function noScheme(text: string): SyntaxError {
   const [, port = ""] = /:(\d+)(?:\/|$)/.exec(text) ?? [];
   const scheme = SCHEMES.get(port);

@@ -27,7 +27,7 @@ export class Users<R extends UsingRequester> {
     this.#session = session;
   }
 
-  /** Makes a producer, which calls what it is given when it is closed. */
+  /** Makes a producer, which calls the given callback when it is closed. */
   addProducer<P extends UsingProducer>(
     make: (onClosed: () => void) => P,
   ): P {
@@ -36,7 +36,7 @@ export class Users<R extends UsingRequester> {
     return producer;
   }
 
-  /** Makes a consumer of these queues, which calls what it is given when it is closed. */
+  /** Makes a consumer of these queues, which calls the given callback when it is closed. */
   addConsumer<C extends UsingConsumer>(
     queues: readonly string[],
     make: (onClosed: () => void) => C,
@@ -73,7 +73,7 @@ export class Users<R extends UsingRequester> {
   }
 
   /**
-   * Ends them, in time or not: what is left goes back with the connection.
+   * Ends them, in time or not: unsettled messages go back with the connection.
    *
    * @param drainTimeout Milliseconds that they have.
    * @param isHasty Whether not to wait for a broker that takes no messages for now.

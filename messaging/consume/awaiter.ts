@@ -84,14 +84,14 @@ export class Awaiter<T> {
     );
   }
 
-  /** Ends it with what it has taken: that goes back unless it is settled. */
+  /** Ends it with the message that it has taken: that goes back unless it is settled. */
   async close(): Promise<void> {
     const call = this.#session.call();
     await this.#stop();
     await this.#recovering.close(call).catch(() => {});
   }
 
-  /** Whether it has ended, with what it has taken. */
+  /** Whether it has ended, with the message that it has taken. */
   get isGone(): boolean {
     return this.#mailbox.ended && this.#recovering.sources.length === 0;
   }

@@ -67,7 +67,7 @@ export class Batches<T> {
    *
    * @throws {TypeError} If the handler is none.
    * @throws {RangeError} If a number is out of range.
-   * @throws {OptionError} If an option is unknown, or a batch is larger than what is fetched.
+   * @throws {OptionError} If an option is unknown, or a batch is larger than the prefetch.
    */
   constructor(
     handler: BatchHandler<T>,
@@ -126,7 +126,7 @@ export class Batches<T> {
     });
   }
 
-  /** No more come: what is there waits for nothing else. */
+  /** No more messages come: open batches are handled at once. */
   end(): void {
     this.#ended = true;
     this.#close();

@@ -175,7 +175,7 @@ export function consumeFailed(
 }
 
 /**
- * Takes what came by a lane out of a mailbox, which others may share.
+ * Takes the deliveries of a lane out of a mailbox, which others may share.
  *
  * @param mailbox The mailbox.
  * @param lane The lane.

@@ -157,7 +157,7 @@ export class Consumer<T = unknown>
 
   /**
    * Hands over messages one by one. Leaving the loop cancels the consumer and gives
-   * back what was fetched; what was handed over stays to be settled.
+   * back fetched messages; those that were handed over stay to be settled.
    *
    * @throws The error that ended the consumer, if it was not cancelled.
    */
@@ -245,7 +245,7 @@ export class Consumer<T = unknown>
   }
 
   /**
-   * Calls a handler for each request, and publishes what it returns to where the request
+   * Calls a handler for each request, and publishes its result to where the request
    * says; then the request is acked. An error of the handler is the answer: the one who asked
    * rejects with a {@linkcode RemoteError}. A request whose deadline has passed is acked
    * without a call. A message that names no queue for an answer is handled as by `run`.
@@ -395,7 +395,7 @@ export class Consumer<T = unknown>
    * end. It stays paused over lost connections, and over `cancel()`; called before the
    * consumer starts it starts paused, and called again it does nothing more.
    *
-   * @returns When the broker has back what was fetched; a handler may wait for it.
+   * @returns When the broker has the fetched messages back; a handler may wait for it.
    * @throws {OptionError} If a queue is deleted with its last consumer.
    * @throws {ClosedError} If the consumer is closed.
    * @throws {TimeoutError} If the broker has not answered in time: it is paused all the same.
@@ -443,7 +443,7 @@ export class Consumer<T = unknown>
    * counted any more. It holds for later connections too.
    *
    * @param prefetch As of `connection.consumer`.
-   * @returns When the broker has back what was fetched.
+   * @returns When the broker has the fetched messages back.
    * @throws {RangeError} If it is not a whole number from 1 to 65535.
    * @throws {OptionError} If a queue is deleted with its last consumer.
    * @throws {ClosedError} If the consumer is closed.
@@ -488,7 +488,7 @@ export class Consumer<T = unknown>
     throw new ClosedError(`Cannot ${what} a consumer: it is closed`);
   }
 
-  /** Stops consuming, and gives back what was fetched; what was handed over stays to be settled. */
+  /** Stops consuming, and gives back fetched messages; messages that were handed over stay to be settled. */
   async cancel(options?: OperationOptions): Promise<void> {
     this.#mailbox.end();
     // Out of reach at once: a loop that takes one after the other gets no more.
@@ -553,7 +553,7 @@ export class Consumer<T = unknown>
         () => new Error("late"),
       ).finally(stopTelling);
     } catch {
-      // Its time is up: what is left goes back with the channel.
+      // Its time is up: the other messages go back with the channel.
     }
     await this.#recovering.close({
       signal: undefined,

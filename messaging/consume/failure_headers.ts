@@ -13,7 +13,7 @@ const MAX_READ = 16_384;
 /**
  * Makes the headers that say why a handler failed: they travel with the retry, and with
  * what is parked. Control characters are shown as escape sequences, secrets are masked,
- * and what is long is cut off.
+ * and long texts are cut off.
  *
  * @param error The thrown value.
  * @param now The time, ms since 1970.

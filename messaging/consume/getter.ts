@@ -79,7 +79,7 @@ export class Getter<T> implements AsyncDisposable {
     return await lane.channel.purgeQueue(queue, call);
   }
 
-  /** Ends it with its channel: what is unsettled goes back. */
+  /** Ends it with its channel: unsettled messages go back. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await Promise.all(this.#awaiters.splice(0).map((each) => each.close()));

@@ -185,7 +185,7 @@ export type Verdict =
   /** It has used up its attempts, without that a handler has ended. */
   | { readonly type: "give-up"; readonly calls: number };
 
-/** The verdict on what is above suspicion. */
+/** The verdict on a delivery that is above suspicion. */
 export const CALL: Verdict = { type: "call" };
 const CALL_ALONE: Verdict = { type: "call-alone" };
 

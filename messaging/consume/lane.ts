@@ -123,7 +123,7 @@ export class Lane {
     this.#settleLost();
   }
 
-  /** Gives back what came too late for anybody to take it. */
+  /** Gives back a delivery that came too late for anybody to take it. */
   giveBack(received: ReceivedDelivery): void {
     this.session.track(this.#return(received, this.session.call()));
   }

@@ -25,7 +25,7 @@ export class LoopBody<T> {
     this.#onLeft?.();
   }
 
-  /** Resolves when it has left, or has settled what it has in hand, or cannot any more. Never rejects. */
+  /** Resolves when it has left, or has settled its message, or cannot any more. Never rejects. */
   async idle(): Promise<void> {
     while (this.#message?.isOpen) {
       const { promise, resolve } = Promise.withResolvers<void>();

@@ -134,7 +134,7 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#source.noAck;
   }
 
-  /** Whether its queue has one active consumer at a time: what is written again loses its place. */
+  /** Whether its queue has one active consumer at a time: a message that is written again loses its place. */
   get isOrdered(): boolean {
     const { declared } = this.#source;
     return declared !== undefined && hasSingleActiveConsumer(declared);

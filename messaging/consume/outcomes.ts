@@ -34,7 +34,7 @@ export interface OutcomesHost<T> {
 /** Between a settlement that failed and its next attempt, doubling, ms. */
 const [INITIAL_DELAY, MAX_DELAY] = [50, 2000];
 
-/** How often an ack is tried that fails for good: what is wrong may be the broker's, and over soon. */
+/** How often an ack is tried that fails for good: the fault may be the broker's, and over soon. */
 const FEW_TRIES = 5;
 
 /** How long a message that failed for good is kept before it goes back to its queue, ms: nobody is to be busy with nothing else. */
@@ -75,7 +75,7 @@ export class Outcomes<T> {
     for (const release of [...this.#held]) release();
   }
 
-  /** Resolves when what goes back has. */
+  /** Resolves when the messages that go back have gone. */
   async idle(): Promise<void> {
     await Promise.all(this.#goingBack);
   }
@@ -282,7 +282,7 @@ export class Outcomes<T> {
         await message.requeueLater(delay, told);
       } catch (failure) {
         if (message.settled || !isUnwritable(failure)) throw failure;
-        // There is no room for what it failed with.
+        // There is no room for the headers of the error.
         await message.requeueLater(delay, headers);
       }
     };

@@ -53,7 +53,7 @@ export class RecoveringConsumer {
   #opening: Promise<Lane> | undefined;
   #lastError: Error | undefined;
   #delays = false;
-  /** Whether it has consumed: what was final before may pass now. */
+  /** Whether it has consumed: an error that was final before may be transient now. */
   #worked: boolean;
   readonly #use: QueueUse;
   /** How many more messages somebody would begin with, beside those that are on their way to them. */
@@ -153,7 +153,7 @@ export class RecoveringConsumer {
   }
 
   /**
-   * Cancels what it consumes by, and gives back what nobody has taken; then it consumes
+   * Cancels its consumers, and gives back messages that nobody has taken; then it consumes
    * again, by another channel, as soon as the flow is open and as that says.
    */
   async renew(call: Call): Promise<void> {
@@ -209,7 +209,7 @@ export class RecoveringConsumer {
     if (lane !== undefined && lane.unsettled === 0) await lane.close();
   }
 
-  /** Ends its channels: what is unsettled goes back. */
+  /** Ends its channels: unsettled messages go back. */
   async close(call: Call): Promise<void> {
     await Promise.all([
       this.#closeOwn(call),
@@ -348,7 +348,7 @@ export class RecoveringConsumer {
       return lane;
     } catch (error) {
       this.#demand.wanted += takeBack(this.#mailbox, lane).length;
-      await lane.close(); // what came by it goes back
+      await lane.close(); // its messages go back
       const last = failure?.item;
       if (last !== undefined && this.#part(last, error)) {
         return await this.#open(signal);

@@ -79,7 +79,7 @@ export const RUN: KnownOptions = optionsOf<RunOptions>("run", RUN_OPTIONS, {
 });
 
 /**
- * Refuses what is none of them.
+ * Refuses any other value.
  *
  * @param onFailure The value as it was given.
  * @throws {OptionError} If it is something else.

@@ -231,7 +231,7 @@ export class Runner<T> {
     return true;
   }
 
-  /** Waits until what is being written again has been. */
+  /** Waits for messages that are being written again. */
   async #rewritten(): Promise<void> {
     while (this.#rewriting.length > 0) {
       await Promise.all(this.#rewriting.splice(0));
@@ -268,7 +268,7 @@ export class Runner<T> {
     }
   }
 
-  /** Never throws: what a handler throws is what it rejects with. */
+  /** Never throws: it rejects with the error that a handler throws. */
   #call(message: ReceivedMessage<T>): void | Promise<void> {
     this.#host.calling(true);
     try {

@@ -124,7 +124,7 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
     return this.close();
   }
 
-  /** Waits for what is in flight, and gives back what is unsettled. */
+  /** Waits for publishes in flight, and gives back unsettled messages. */
   async close(): Promise<void> {
     await this.#parts?.producer.close();
     await this.#getter[Symbol.asyncDispose]();

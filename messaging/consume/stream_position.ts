@@ -30,7 +30,7 @@ export class StreamPosition {
     return next;
   }
 
-  /** It consumes again: what was in hand is delivered anew. */
+  /** It consumes again: unsettled messages are delivered anew. */
   restart(): void {
     this.#open.clear();
   }

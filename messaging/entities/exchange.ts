@@ -43,7 +43,7 @@ const EXCHANGE: KnownOptions = optionsOf<ExchangeOptions>("an Exchange", {
 
 /**
  * An exchange, as it is to be declared: a value without a connection. Its type is that of
- * what is published to it, and of what comes from the queues that are made with it.
+ * the messages that are published to it, and of those from the queues that are made with it.
  *
  * @typeParam T The type of the payloads that are published to it.
  *

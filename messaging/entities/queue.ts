@@ -39,12 +39,12 @@ export interface QueueOptions<T = unknown> {
   /** The highest priority that it tells apart, 1 to 9, and to 255 where the broker has the capability `wide-priority`. */
   readonly maxPriority?: number | undefined;
   /**
-   * The queue for what was rejected, expired, or pushed out: it is declared too, by its
+   * The queue for messages that were rejected, expired, or pushed out: it is declared too, by its
    * name alone as durable as this one. Instead of `deadLetterExchange` and
    * `deadLetterRoutingKey`, by which other ways can be said.
    */
   readonly deadLetter?: Queue | string | undefined;
-  /** The exchange for what was rejected, expired, or pushed out; as an `Exchange` it is declared first. */
+  /** The exchange for messages that were rejected, expired, or pushed out; as an `Exchange` it is declared first. */
   readonly deadLetterExchange?: Exchange | string | undefined;
   /** The key for those, instead of their own. */
   readonly deadLetterRoutingKey?: string | undefined;
@@ -81,7 +81,7 @@ const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
 
 /**
  * A queue with its bindings, as it is to be declared: a value without a
- * connection. Declaring it declares its exchanges too. Its type is that of what is sent to
+ * connection. Declaring it declares its exchanges too. Its type is that of the payloads that are sent to
  * it and consumed from it.
  *
  * @typeParam T The type of its messages' `payload`.
@@ -111,7 +111,7 @@ export class Queue<T = unknown> implements QueueDeclaration {
   readonly autoDelete: boolean;
   /** All its bindings. */
   readonly bindings: readonly ExchangeBinding[];
-  /** The exchange for what was rejected, expired, or pushed out. */
+  /** The exchange for messages that were rejected, expired, or pushed out. */
   readonly deadLetterExchange: Exchange | string | undefined;
   /** The queue for those, where it is declared with this one. */
   readonly deadLetter: Queue | undefined;
@@ -259,7 +259,7 @@ function number(
   most = Number.MAX_SAFE_INTEGER,
 ): Record<string, number> {
   if (value === undefined) return {};
-  const whole = Math.trunc(value); // what is left of a millisecond has no meaning to a broker
+  const whole = Math.trunc(value); // a part of a millisecond has no meaning to a broker
   if (typeof value !== "number" || !(whole >= least && whole <= most)) {
     throw new RangeError(
       `Cannot make queue "${queue}" with "${option}" ${

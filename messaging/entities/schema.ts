@@ -25,14 +25,14 @@ export interface Schema<T> {
   };
 }
 
-/** The answer of a {@linkcode Schema}: a value, or what is wrong. */
+/** The answer of a {@linkcode Schema}: a value, or the issues. */
 export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
 /** One thing that is wrong with a value. */
 export interface SchemaIssue {
-  /** The text of what is wrong. */
+  /** The text of the issue. */
   readonly message: string;
   /** The place: the keys from the outside in. */
   readonly path?:
@@ -77,7 +77,7 @@ export function validator<T>(
 }
 
 /**
- * Refuses what is no schema.
+ * Refuses a value that is no schema.
  *
  * @param schema The value as it was given.
  * @param of The call that takes it, for an error.
@@ -133,7 +133,7 @@ function refused(cause: unknown): never {
   throw withOwnCause(new DecodeError(`Cannot take a payload: ${why}`), cause);
 }
 
-/** A promise, or what others have for one. */
+/** A promise, or another library's thenable. */
 function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof value === "object" && value !== null &&
     typeof (value as Partial<PromiseLike<T>>).then === "function";

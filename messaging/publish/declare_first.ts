@@ -40,7 +40,7 @@ function declareWithRetry(
     retries: (error) =>
       call.retry && (isLost(error) ||
         // Our own connection of before holds its exclusive queue until the broker
-        // has noticed that it is gone: what goes there now would go with it.
+        // has noticed that it is gone: a message that goes there now would be lost with it.
         // And a queue's node that is down comes back.
         ((error instanceof ResourceLockedError ||
           error instanceof NotFoundError) &&

@@ -2,7 +2,7 @@ import type { Line } from "../../async/line.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Call } from "../operation_options.ts";
 
-/** A message, or a step that makes it when what it needs is there: it declares entities, and loads codecs. */
+/** A message, or a step that makes it when its needs are met: it declares entities, and loads codecs. */
 export type Publishable = Publishing | (() => Promise<Publishing>);
 
 /** How a message is to be published. */

@@ -54,7 +54,7 @@ export class PublishWindow implements OrderedPlace {
     this.#maxInFlight = maxInFlight;
   }
 
-  /** How many messages wait for the broker: for its answer, or for what is still declared for them. Messages that wait for room are not counted. */
+  /** How many messages wait for the broker: for its answer, or for entities that are still declared for them. Messages that wait for room are not counted. */
   get inFlight(): number {
     return this.#inFlight;
   }

@@ -266,7 +266,7 @@ export class SessionPublisher {
     }
   }
 
-  /** Publishes what is like a message that was refused. */
+  /** Publishes a message that is like a refused one. */
   async #publishApart(message: Publishing, call: PublishCall): Promise<void> {
     try {
       await this.#session.retry(call, () => this.#apart(message, call), {
@@ -377,7 +377,7 @@ export class SessionPublisher {
 
 /** How far a message in line has come. */
 interface Progress {
-  /** Whether what it needs is declared and loaded. */
+  /** Whether its entities are declared and its codecs loaded. */
   made: boolean;
   /** Whether it may have left. */
   sent: boolean;

@@ -8,7 +8,7 @@ import type { ProducerOptions, PublishOptions } from "./producer_options.ts";
 import { Queue } from "../entities/queue.ts";
 
 /**
- * Refuses what is no exchange.
+ * Refuses a value that is no exchange.
  *
  * @param exchange The value as it was given.
  * @throws {TypeError} If it is neither an exchange nor the name of one.

@@ -8,14 +8,14 @@ import {
 import type { Publishing } from "../../model/message.ts";
 import { isLost } from "../connection/retry.ts";
 
-/** How long a refusal is remembered, ms: what is allowed meanwhile is found out anyway. */
+/** How long a refusal is remembered, ms: a publish that is allowed meanwhile is found out anyway. */
 const LIFE = 60_000;
 /** So many are remembered at once. */
 const MAX = 1000;
 
 /**
  * Remembers what a broker has refused to publish. There a refusal ends the channel with
- * all that is in flight; so what is like it goes out on another, where it may be refused
+ * all that is in flight; so a publish like it goes out on another, where it may be refused
  * again, or accepted, without harm to anybody.
  */
 export class RefusedPublishes {

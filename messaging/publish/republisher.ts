@@ -20,8 +20,8 @@ interface Suspect {
 }
 
 /**
- * Publishes what was in flight on a channel that has failed, on one of its own: any of
- * these messages may have been the culprit, and what is published from now on must not
+ * Publishes messages that were in flight on a channel that has failed, on one of its own: any of
+ * these messages may have been the culprit, and later publishes must not
  * suffer for it again. Together at first, then in halves, so that at last only culprits
  * reject, with what the broker says of them.
  */

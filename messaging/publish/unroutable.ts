@@ -38,7 +38,7 @@ export function unroutable(
 const UNLESS = 'or publish with "mandatory: false" if that is no error';
 
 /**
- * Says of a request what is said of a message that came back.
+ * Makes the error of a request that came back.
  *
  * @param error The error of that.
  * @returns The error that the request rejects with.

@@ -25,7 +25,7 @@ export interface ReplyQueueHost {
 /**
  * The queue that the answers to a connection's requests come by, where the broker has no
  * direct replies. It goes with the connection. Its name is the same over all reconnects:
- * what comes meanwhile is not lost where the queue is not.
+ * answers that come meanwhile are lost only with the queue.
  */
 export class ReplyQueue {
   readonly queue: Queue;

@@ -38,7 +38,7 @@ export interface RequesterHost extends ReplyQueueHost {
 
 /**
  * Makes the requests of a connection. Answers come by a channel of RabbitMQ's direct
- * reply-to, or by one queue for all; what was asked when that was lost is asked again,
+ * reply-to, or by one queue for all; requests that were pending when that was lost are published again,
  * under the same message id, as long as somebody waits.
  */
 export class Requester {
@@ -54,7 +54,7 @@ export class Requester {
   /** The connections that have no direct replies. */
   readonly #without = new WeakSet<Link>();
   #replyQueue: ReplyQueue | undefined;
-  /** Of the present connection, for what comes by the reply queue. */
+  /** Of the present connection, for answers by the reply queue. */
   #queued: (Lane & { readonly link: Link }) | undefined;
   #isClosed = false;
 
@@ -190,7 +190,7 @@ export class Requester {
     await this.#sendByQueue(link, pending);
   }
 
-  /** Says whether it was sent; else it goes by the queue, where more is known of what may be amiss. */
+  /** Says whether it was sent; else it goes by the queue, where more is known of the possible fault. */
   async #sendDirectly(lane: DirectLane, pending: Pending): Promise<boolean> {
     const { call, message } = pending;
     this.#enter(lane, pending);
@@ -265,7 +265,7 @@ export class Requester {
     for (const each of waiting) if (each.isSent) this.#askAgain(each);
   };
 
-  /** As it is to be sent on the present connection, with what is left of its time. */
+  /** As it is to be sent on the present connection, with the rest of its time. */
   #current({ message: { mandatory, ...rest }, call }: Pending): Publishing {
     const { clock, capabilities, knowsQueues } = this.#session;
     const message = { ...rest, mandatory: mandatory || knowsQueues };

@@ -41,7 +41,7 @@ export interface ServerHost<T> {
   ): (message: ReceivedMessage<T>) => void | Promise<void>;
 }
 
-/** Calls a handler for requests, and publishes what it returns, or throws, as the answer. */
+/** Calls a handler for requests, and publishes its result, or its error, as the answer. */
 export class Server<T, A> {
   readonly #handler: ServeHandler<T, A>;
   readonly #options: ServeOptions<T>;
@@ -90,7 +90,7 @@ export class Server<T, A> {
         isCalled = true;
         answer = await this.#handler(request, context);
       })(message);
-      // Somebody else has seen to what is no request.
+      // An invalid request fails with its error.
       if (!isCalled && message.invalid !== undefined) throw message.invalid;
     } catch (error) {
       return await this.#failed(message, error, context);
