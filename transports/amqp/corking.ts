@@ -14,11 +14,11 @@ export interface Corkable {
   readonly encrypted?: boolean;
 }
 
-/** Is told when what it waits for has left. */
+/** Is told when its frames have left. */
 export type Done = (error?: unknown) => void;
 
 /**
- * Keeps what is written within a turn of the event loop together: amqplib writes
+ * Keeps the frames of one turn of the event loop together: amqplib writes
  * every frame to the socket by itself, and a system call for each costs a tenth of
  * the rate.
  */
@@ -49,7 +49,7 @@ export class Corking {
     atNextTurn(() => atNextTurn(this.flush));
   }
 
-  /** Lets go what was written. */
+  /** Sends the frames that were written. */
   readonly flush = (): void => {
     const socket = this.#socket;
     if (!this.#corked || socket === undefined) return;
@@ -65,7 +65,7 @@ export class Corking {
     socket.uncork();
   };
 
-  /** Calls back when what was written before has left the process. */
+  /** Calls back when earlier frames have left the process. */
   left(done: Done): void {
     if (this.#socket === undefined) return done();
     if (this.#gone) return done(cut());

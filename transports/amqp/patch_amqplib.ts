@@ -86,7 +86,7 @@ export function patchConnection(
 }
 
 function patch(load: Require, alloc: Alloc): void {
-  // First of all: what is required next takes the functions as it finds them.
+  // First of all: a module that is required next takes the functions as it finds them.
   const codec = load("./lib/codec.js");
   if (isRecord(codec)) {
     patchDecoder(codec);

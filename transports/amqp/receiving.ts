@@ -21,7 +21,7 @@ const HEADER = 7;
 const OVERHEAD = 8;
 
 /**
- * Makes what reads a connection's frames: it bounds what is kept of a body, and reads a
+ * Makes the function that reads a connection's frames: it bounds what is kept of a body, and reads a
  * large frame in a time that grows as the frame does.
  *
  * @param connection The connection; its `recvFrame` is still amqplib's.
@@ -67,7 +67,7 @@ export function frameReader(
     }
   };
 
-  /** Reads what is there. */
+  /** Reads the bytes that are there. */
   const readNext = (): unknown => {
     const { rest, maxFrameSize } = connection;
     const size = sizeOf(rest, at);

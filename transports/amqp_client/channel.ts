@@ -20,11 +20,11 @@ const REQUEUE = 2;
 /** The connection, as its channels use it. */
 export interface Outgoing {
   readonly writer: FrameWriter;
-  /** Lets go at the end of the turn what was written. */
+  /** Sends the written frames at the end of the turn. */
   flushLater(): void;
-  /** Lets go what was written, and calls back when it has left. */
+  /** Sends the written frames, and calls back when they have left. */
   left(done: (error?: unknown) => void): void;
-  /** Ends the connection: what came makes no sense. */
+  /** Ends the connection: a frame makes no sense. */
   cut(error: Error): void;
 }
 
@@ -39,7 +39,7 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-/** A channel: writes calls, and is told what came. Calls leave in the order in which they are made. */
+/** A channel: writes calls, and receives frames. Calls leave in the order in which they are made. */
 export class ClientChannel implements AmqpClientChannel {
   readonly #id: number;
   readonly #link: Outgoing;

@@ -64,7 +64,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
     this.#wire?.write(bytes, this.#done);
     this.#done = undefined;
   });
-  /** Hears when what is written next has left. */
+  /** Called when the next frames have left. */
   #done: ((error?: unknown) => void) | undefined;
   readonly #options: ClientDialOptions;
   readonly #timeout: number;
@@ -192,14 +192,14 @@ class Link extends AMQPBaseClient implements AmqpClient {
     return Promise.resolve();
   }
 
-  /** Lets go with all else of this turn what was written. */
+  /** Sends the written frames with all others of this turn. */
   flushLater(): void {
     if (this.#flushing) return;
     this.#flushing = true;
     atNextTurn(this.#flush);
   }
 
-  /** Lets go what was written, and calls back when it has left. */
+  /** Sends the written frames, and calls back when they have left. */
   left(done: (error?: unknown) => void): void {
     if (this.#ended !== undefined || this.#wire === undefined) {
       return done(new Error("the socket was closed"));
@@ -211,7 +211,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
     this.#wire.left(done); // there was nothing to write
   }
 
-  /** Ends it: what came makes no sense. */
+  /** Ends it: a frame makes no sense. */
   cut(error: Error): void {
     this.#fail(error);
   }
@@ -328,7 +328,7 @@ function isMethod(view: AMQPView, of: number, method: number): boolean {
     view.getUint16(7) === of && view.getUint16(9) === method;
 }
 
-/** A channel of the package's, which is told what came, and hands it on. */
+/** A channel of the package's, which receives frames, and hands them on. */
 class Incoming extends AMQPChannel {
   readonly #channel: ClientChannel;
   readonly #link: Link;

@@ -98,7 +98,7 @@ export class FrameWriter {
     this.#raw(bytes);
   }
 
-  /** Lets go what was written. */
+  /** Sends the frames that were written. */
   flush(): void {
     if (this.#at === this.#sent) return;
     const bytes = this.#page.subarray(this.#sent, this.#at);

@@ -202,7 +202,7 @@ class Reader {
     }
   }
 
-  /** Reads a head, with all of a control frame; returns what is behind it. */
+  /** Reads a head, with all of a control frame; returns the bytes behind it. */
   #begin(bytes: Uint8Array): Uint8Array {
     const known = this.#part.byteLength === 0
       ? bytes

@@ -3,11 +3,11 @@ export interface Wire {
   /** Sends bytes, in order; calls back, always, when they have left the process. */
   write(bytes: Uint8Array, done?: (error?: unknown) => void): void;
   /**
-   * Calls back, always, when what was written before has left the process. `mark` is
+   * Calls back, always, when earlier bytes have left the process. `mark` is
    * written behind it: something that means nothing to the other side. @default {AMQP's}
    */
   left(done: (error?: unknown) => void, mark?: Uint8Array): void;
-  /** Ends it when what was written has left. */
+  /** Ends it when earlier bytes have left. */
   end(): void;
   /** Ends it now. */
   destroy(): void;

@@ -42,7 +42,7 @@ export async function declareDelays(
   }
 }
 
-/** Some channels, and what is declared by them. */
+/** Some channels, and the declarations by them. */
 class Declaring {
   readonly #source: ChannelSource;
   readonly #call: CallOptions;

@@ -50,7 +50,7 @@ export function targetBinding(target: BindingDestination): Binding {
 }
 
 /**
- * Makes of a message what is to be published in its stead.
+ * Makes the message to publish instead of a delayed one.
  *
  * @param message The message, with its delay.
  * @param target The destination of the message when it is due; bound by {@linkcode targetBinding}.
@@ -64,7 +64,7 @@ export function delayed(
   const seconds = Math.ceil(message.delay / 1000);
   if (seconds > MAX_SECONDS) {
     throw new RangeError(
-      `Cannot delay a message by ${message.delay} ms: ${MAX_SECONDS} seconds are the most`,
+      `Cannot delay a message by ${message.delay} ms: ${MAX_SECONDS} seconds is the maximum`,
     );
   }
   const { expiration, ...properties } = message.properties;

@@ -23,7 +23,7 @@ import {
 
 /** Takes what finds no target. */
 const MISSED = `${PREFIX}missed`;
-/** Takes what goes to exchanges, so that one queue does, and drops it. */
+/** Takes the messages to exchanges, so that one queue does, and drops them. */
 const SINK = `${PREFIX}sink`;
 
 /** How long what found no target waits there, ms: as long as a node takes to restart. */

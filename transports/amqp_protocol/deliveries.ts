@@ -96,7 +96,7 @@ export class Deliveries {
   }
 
   /**
-   * Rejects at once; what was acked before leaves before. With a delay or headers it is
+   * Rejects at once; earlier acks leave before. With a delay or headers it is
    * `publish` that brings it back.
    */
   reject(
@@ -130,7 +130,7 @@ export class Deliveries {
     return held === COMING ? undefined : held;
   }
 
-  /** Goes through what is unsettled. */
+  /** Goes through the unsettled deliveries. */
   *held(): Iterable<AmqpDelivery> {
     for (const [, held] of this.#window.entries()) {
       if (held !== COMING) yield held;
@@ -158,7 +158,7 @@ export class Deliveries {
     batch?.reject(lostBefore(cause));
   }
 
-  /** Tells when what was written has left the process, or that it cannot in time. */
+  /** Resolves when earlier settlements have left the process; rejects if they cannot in time. */
   #whenLeft(left: () => void, failed: (error: Error) => void): void {
     const { clock, limits, operationTimeout } = this.#bounds;
     const deadline = limits.watchDeadline(
@@ -166,7 +166,7 @@ export class Deliveries {
       () =>
         failed(
           new TimeoutError(
-            "Cannot settle a delivery in time: the broker does not read what is sent to it",
+            "Cannot settle a delivery in time: the broker does not read from the connection",
             { outcome: "unknown" },
           ),
         ),

@@ -14,7 +14,7 @@ import {
 import { cannotConnect } from "../connection_errors.ts";
 import type { Failure } from "./failure.ts";
 
-/** RabbitMQ's words for what is not there. */
+/** RabbitMQ's words for a missing queue or exchange. */
 const MISSING = /^NOT_FOUND - no (queue|exchange) '(.*?)' in vhost/;
 
 /**

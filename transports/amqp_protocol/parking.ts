@@ -38,7 +38,7 @@ const FEW_TRIES = 3;
 const ORIGINAL_NEEDED = new Error("the broker can do more with the original");
 
 /**
- * Parks messages that failed for good. The broker dead-letters what is rejected as it is,
+ * Parks messages that failed for good. The broker dead-letters a rejected message as it is,
  * and drops it where that leads nowhere: so a copy is published that says why it failed,
  * and the original is acked when the broker has confirmed that.
  */

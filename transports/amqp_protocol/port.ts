@@ -137,7 +137,7 @@ export interface AmqpClientChannel {
   ack(deliveryTag: number, multiple: boolean): void;
   /** Rejects a delivery. Throws if the channel has ended. */
   reject(deliveryTag: number, requeue: boolean): void;
-  /** Calls back, always, when what was acked and rejected before has left the process; with an error if it cannot any more. Must not throw. */
+  /** Calls back, always, when earlier acks and rejects have left the process; with an error if it cannot any more. Must not throw. */
   left(done: (error?: unknown) => void): void;
   /** Closes it and waits for the answer. */
   close(): Promise<void>;

@@ -65,12 +65,12 @@ export class Returns {
   }
 
   /**
-   * Gives back what must not go back by itself with its channel, if there is anything.
+   * Gives back the messages that must not go back by themselves with their channel, if there are any.
    * Never rejects.
    *
    * @param deliveries The unsettled deliveries.
    * @param client The client's channel.
-   * @param consumers Its consumers, which are cancelled: what goes back is not to come again.
+   * @param consumers Its consumers, which are cancelled: returned messages must not come again.
    * @returns A promise if there is.
    */
   beforeClose(

@@ -15,7 +15,7 @@ import { describe, type Failure } from "./failure.ts";
 import type { DialOptions } from "./options.ts";
 import type { AmqpClient, Dial } from "./port.ts";
 
-/** How long what has come may wait to be read, ms. */
+/** How long received data may wait to be read, ms. */
 const GRACE = 50;
 
 /** The services and settings that a socket has from its connection. */
@@ -212,7 +212,7 @@ export class Socket {
     const inUse = this.#channels.size + this.#opening.size;
     if (channelMax === 0 || inUse < channelMax) return;
     throw new ChannelError(
-      `Cannot open a channel: ${inUse} of ${channelMax} are in use, the most that were agreed on with the broker (channel_max); close consumers or channels, allow more by channelMax, or use another connection`,
+      `Cannot open a channel: ${inUse} of ${channelMax} are in use, the maximum that was agreed on with the broker (channel_max); close consumers or channels, allow more by channelMax, or use another connection`,
       { code: "channels-exhausted", retryable: true, outcome: "not-sent" },
     );
   }

@@ -151,7 +151,7 @@ export class Queues {
     options?: CallOptions,
   ): Promise<readonly QuarantinedItem[]> {
     return this.#host.context.lifeline.run(
-      `list what is in quarantine of queue "${queue}"`,
+      `list the quarantined messages of queue "${queue}"`,
       options,
       () => this.#listBuried(queue, limit, options),
     );
@@ -236,7 +236,7 @@ export class Queues {
     const peek: Commands = { text: "peek-buried\r\n", count: 1 };
     const replies = await link.call(join(link.use(tubes.of(queue)), peek), {
       deadline: options?.deadline,
-      action: `look at what is buried in queue "${queue}"`,
+      action: `look at the buried jobs of queue "${queue}"`,
     });
     const found = replies.at(-1);
     return found?.word === "FOUND" ? found : undefined;

@@ -173,7 +173,7 @@ export class BeanstalkStore implements Store {
     ...call: Parameters<TopologyStore["apply"]>
   ): Promise<ChangeResult> {
     return this.#lifeline.run(
-      "change what is declared",
+      "change the declarations",
       call[2],
       () => this.#tables.apply(...call),
     );

@@ -184,7 +184,7 @@ export class Changes {
         },
         $unset: { expires_at: "" },
       },
-      // Of what others declared there is no record.
+      // Entities that others declared have no record.
       upsert: true,
     });
   }

@@ -83,7 +83,7 @@ export class Claims {
     return document === undefined ? undefined : { document, until };
   }
 
-  /** Three round trips for any number: look, claim what is still there, and see which that were. */
+  /** Three round trips for any number: look, claim the messages that are still there, and read which they were. */
   async #claimMore(queue: string, limit: number): Promise<Held[]> {
     const { client, settings: { names, lease } } = this.#context;
     return await this.#context.call(
@@ -192,7 +192,7 @@ export class Claims {
   }
 
   /**
-   * Brings back what was out of sight for its time, in some queues.
+   * Restores messages whose time out of sight is over, in some queues.
    *
    * @returns Milliseconds until there is more, or `Infinity`.
    */
@@ -277,7 +277,7 @@ export class Claims {
     );
   }
 
-  /** Gives back what was claimed and delivered to nobody. */
+  /** Gives back messages that were claimed and delivered to nobody. */
   async giveBack(taken: readonly MongodbReservation[]): Promise<void> {
     if (taken.length === 0) return;
     const { client, settings: { names } } = this.#context;
@@ -309,7 +309,7 @@ interface Held {
   readonly until: number;
 }
 
-/** Makes filters for what is still ours of these: one for each claim. */
+/** Makes filters for those of these messages that are still ours: one for each claim. */
 export function filtersOf(
   reservations: readonly MongodbReservation[],
 ): readonly Fields[] {

@@ -130,7 +130,7 @@ function clientOptions(
       : most,
     socketTimeoutMS: Math.ceil(mostSilence(heartbeat, operationTimeout)),
     heartbeatFrequencyMS: Math.max(heartbeat || 10_000, 500),
-    // The library publishes again by itself, and says so; what is read decides writes.
+    // The library publishes again by itself, and says so; reads decide writes.
     retryWrites: false,
     retryReads: false,
     readPreference: "primary",

@@ -187,7 +187,7 @@ export function releaseStatement(
 }
 
 /**
- * Makes the statement that brings back what was out of sight for its time.
+ * Makes the statement that restores a message whose time out of sight is over.
  *
  * @param document The document as it was found.
  * @returns The statement; it matches nothing if somebody else was faster.
@@ -212,7 +212,7 @@ export function restoreStatement(document: Fields): UpdateStatement {
 }
 
 /**
- * Marks an envelope as Kombu does with what it gives back, and where its consumers
+ * Marks an envelope as Kombu marks a requeued one, and where its consumers
  * look besides. As text: parsed and written again, numbers of Python's would not be
  * what they were.
  */

@@ -101,7 +101,7 @@ export class Fanout {
     }
   }
 
-  /** Takes what was broadcast to some queues. */
+  /** Takes the messages that were broadcast to some queues. */
   async take(wants: readonly ReserveWant[]): Promise<Reservation[]> {
     if (this.#heard.size === 0) return [];
     await this.#read();

@@ -5,7 +5,7 @@ import type { NativeClient } from "../transport.ts";
  * transactions and aggregations.
  *
  * Do not close it. The collections whose names begin with `messages` are the library's:
- * what is written there by hand is not seen by it, or loses messages.
+ * documents that are written there by hand are not seen by it, or lose messages.
  */
 export const nativeClient: NativeClient<
   InstanceType<(typeof import("mongodb"))["MongoClient"]>

@@ -25,7 +25,7 @@ export interface MongodbTransportOptions {
   readonly pollingInterval?: number | undefined;
   /** `queue` routes to every bound queue, `broadcast` by Kombu's capped collection to the present listeners. @default {"queue"} */
   readonly fanout?: "queue" | "broadcast" | undefined;
-  /** Kombu's: whether the server removes what has expired, by TTL indexes. @default {false} */
+  /** Kombu's: whether the server removes expired documents, by TTL indexes. @default {false} */
   readonly ttl?: boolean | undefined;
   /** Kombu's: the size of the capped collection, bytes; in a URL `capped_queue_size`. @default {100000} */
   readonly cappedQueueSize?: number | undefined;
@@ -62,7 +62,7 @@ export interface MongodbTransportOptions {
   readonly maxPoolSize?: number | undefined;
 }
 
-/** The collections by what they hold: four of Kombu's, and two of ours. */
+/** The collections by their contents: four of Kombu's, and two of ours. */
 export interface CollectionNames {
   readonly messages: string;
   readonly routing: string;

@@ -4,7 +4,7 @@ import type { Context } from "./context.ts";
 /**
  * The owners that are alive: a document for each, with the time until which it counts as
  * alive. An owner that is found dead stays, marked, for as long again: so that somebody
- * else deletes what it had if its finder dies on the way.
+ * else deletes its entities if its finder dies on the way.
  */
 export class Owners {
   readonly #context: Context;

@@ -26,9 +26,9 @@ export interface Updated {
 
 /** The documents that are inserted into a capped collection, in their order. */
 export interface Tail {
-  /** Begins behind what is there. */
+  /** Begins behind the present documents. */
   begin(): Promise<void>;
-  /** Reads what has come since. */
+  /** Reads the documents that have come since. */
   read(): Promise<readonly Fields[]>;
   close(): Promise<void>;
 }
@@ -71,7 +71,7 @@ export interface MongodbClient extends AsyncDisposable {
     keys: Readonly<Record<string, 1>>,
     options?: Fields,
   ): Promise<void>;
-  /** Reads what comes into a capped collection. */
+  /** Tails a capped collection. */
   tail(name: string, filter: Fields): Tail;
   /** Makes a capped collection, if there is none of that name. */
   ensureCapped(name: string, size: number): Promise<void>;

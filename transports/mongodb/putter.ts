@@ -18,13 +18,13 @@ import { checkText } from "./names.ts";
 import type { Fields } from "./port.ts";
 import type { MongodbTables } from "./tables.ts";
 
-/** The largest document, less what is in it beside the payload. */
+/** The largest document, less its fields beside the payload. */
 const MAX_BYTES = 16 * 1024 * 1024 - 16 * 1024;
 /** The maximum number of documents in one insert. */
 const BATCH_COUNT = 1000;
 const BATCH_CHARACTERS = 8 * 1024 * 1024;
 
-/** Told of what was put. */
+/** The listener to puts. */
 export interface PutterHost {
   /** These queues have something new. */
   readonly onPut: (queues: Iterable<string>) => void;

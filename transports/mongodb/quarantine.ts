@@ -50,7 +50,7 @@ export class Quarantine implements QuarantineStore {
     );
   }
 
-  /** Lists what is in quarantine of a queue, the oldest first. */
+  /** Lists the quarantined messages of a queue, the oldest first. */
   async list(
     queue: string,
     limit: number | undefined,
@@ -63,7 +63,7 @@ export class Quarantine implements QuarantineStore {
     }));
   }
 
-  /** Puts back what is in quarantine of a queue; returns how many. */
+  /** Puts the quarantined messages of a queue back; returns how many. */
   async putBack(
     queue: string,
     handles: readonly string[] | undefined,
@@ -98,7 +98,7 @@ export class Quarantine implements QuarantineStore {
   ): Promise<readonly Fields[]> {
     const { client, settings: { names } } = this.#context;
     return await this.#context.call(
-      `read what is in quarantine of queue "${queue}"`,
+      `read the quarantined messages of queue "${queue}"`,
       options,
       () =>
         client.find(

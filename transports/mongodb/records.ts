@@ -141,7 +141,7 @@ export function foreignExchange(
   };
 }
 
-/** Says whether a record is of what was deleted. */
+/** Says whether a record is of a deleted entity. */
 export function isGone({ gone }: Fields): boolean {
   return gone !== undefined && gone !== null;
 }

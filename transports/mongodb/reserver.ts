@@ -42,7 +42,7 @@ export class Reserver {
   readonly #missing = new Set<string>();
   /** When something last came, on the clock. */
   #cameAt: number;
-  /** When what is out of sight is looked at next, on the clock. */
+  /** When hidden messages are looked at next, on the clock. */
   #lookAt: number;
   /** When something hidden is known to be due, the server's time. */
   #nextAt = Infinity;
@@ -151,7 +151,7 @@ export class Reserver {
     }
   }
 
-  /** Takes what is there, in the order of the calls. */
+  /** Takes ready messages, in the order of the calls. */
   async #get(call: Call): Promise<Reserved> {
     const taken = await Promise.all(
       call.wants.map(({ queue, limit }) =>
@@ -182,7 +182,7 @@ export class Reserver {
     return results;
   }
 
-  /** Nobody is left to have what came. */
+  /** Gives back messages that no call waits for any more. */
   async #giveBackUnless(
     call: Call,
     taken: readonly Reservation[],
@@ -250,7 +250,7 @@ export class Reserver {
 
   async #look(wants: readonly ReserveWant[]): Promise<ReadonlySet<string>> {
     const { clock, settings: { pollingInterval } } = this.#context;
-    this.#nextAt = Infinity; // what is put meanwhile is noted anew
+    this.#nextAt = Infinity; // a later put is noted anew
     const look = await this.#claims.look(wants, pollingInterval);
     this.#nextAt = Math.min(this.#nextAt, look.nextAt);
     this.#lookAt = clock.now() + (look.complete ? pollingInterval : SHORTEST);
@@ -298,7 +298,7 @@ interface Call {
   isAbandoned: boolean;
 }
 
-/** A call that wants what is there of a queue. */
+/** A call that wants the ready messages of a queue. */
 interface Getter {
   readonly call: Call;
   readonly limit: number;

@@ -12,7 +12,7 @@ import {
 import type { UpdateStatement } from "./port.ts";
 
 /**
- * Settles what was claimed, by the claim: a message that is no longer ours is
+ * Settles claimed messages, by the claim: a message that is no longer ours is
  * nobody's to touch. Many are settled by one command, whose answer is a number;
  * those whose lease may have run out go one by one, so that each has its own.
  */

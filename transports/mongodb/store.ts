@@ -317,7 +317,7 @@ export class MongodbStore implements Store {
       await this.#claims.restoreOwner(this.#owner);
       await this.#owners.forget(this.#owner);
     } catch (error) {
-      // Closing ends quietly: what is left over goes when we are missed.
+      // Closing ends quietly: the rest is removed when the owner has expired.
       if (!(error instanceof MessagingError)) throw error;
     }
     await this.#hangUp();

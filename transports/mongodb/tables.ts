@@ -63,7 +63,7 @@ export class MongodbTables {
     });
   }
 
-  /** Reads what is declared around a key; the calls of one turn of the event loop share a read. */
+  /** Reads the declarations around a key; the calls of one turn of the event loop share a read. */
   read(key: TopologyKey, options?: CallOptions): Promise<TopologyView> {
     const name = `${key.type} ${key.name}`;
     let reading = this.#reading.get(name);

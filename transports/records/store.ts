@@ -138,7 +138,7 @@ export class RecordsStore implements Store {
       read: this.#read.bind(this),
       apply: (...call) =>
         lifeline.run(
-          "change what is declared",
+          "change the declarations",
           call[2],
           () => this.#declarations.apply(...call),
         ),
@@ -174,7 +174,7 @@ export class RecordsStore implements Store {
     of: TopologyKey,
     options?: CallOptions,
   ): Promise<TopologyView> {
-    const refusal = this.#lifeline.refusal("read what is declared", options);
+    const refusal = this.#lifeline.refusal("read the declarations", options);
     if (refusal !== undefined) throw refusal;
     const view = await this.#declarations.look(options);
     if (of.type === "queue") await this.#declarations.use(of.name, options);

@@ -251,7 +251,7 @@ export class Taker {
     if (!isOrphan(message, born)) return row;
     // The connection that took it sees that its queue is another.
     if (isReady(row.revision)) {
-      const action = `remove what is left of queue "${message.queue}"`;
+      const action = `remove the rest of queue "${message.queue}"`;
       void this.#database.remove(action, row).catch(() => {});
     }
     return undefined;

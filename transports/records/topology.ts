@@ -96,7 +96,7 @@ export class SharedTopology {
   /** Looks at the topology: all calls of one turn together. */
   look(options?: CallOptions): Promise<TopologyView> {
     return this.#lifeline.wait(
-      "read what is declared",
+      "read the declarations",
       options,
       this.#looking ??= this.#lookLater(),
     );
@@ -142,7 +142,7 @@ export class SharedTopology {
   async #read(): Promise<TopologyView> {
     const asked = this.#view;
     const found = await this.#database.readUnless(
-      "read what is declared",
+      "read the declarations",
       TOPOLOGY_ID,
       asked.version,
     );
@@ -156,7 +156,7 @@ export class SharedTopology {
     refuseOtherLayout(layout);
     if (typeof tables !== "string") {
       throw new DecodeError(
-        `Cannot read what is declared: the record "${TOPOLOGY_ID}" is not of this library; name another database`,
+        `Cannot read the declarations: the record "${TOPOLOGY_ID}" is not of this library; name another database`,
       );
     }
     const { version } = this.#view;
@@ -193,7 +193,7 @@ export class SharedTopology {
       id: TOPOLOGY_ID,
       revision: version === NO_VERSION ? undefined : version,
       fields: { layout: LAYOUT, routes, tables: stringifyJson(stored) },
-      action: "write what is declared",
+      action: "write the declarations",
     });
     switch (written.type) {
       case "conflict":
@@ -248,7 +248,7 @@ function parseTables(text: string): Stored {
   const stored = parseJson(text);
   if (isStored(stored)) return stored;
   throw new DecodeError(
-    "Cannot read what is declared: it is cut off, or not of this library",
+    "Cannot read the declarations: it is cut off, or not of this library",
   );
 }
 

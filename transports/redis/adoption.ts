@@ -298,7 +298,7 @@ interface Copy {
   readonly limits: QueueTraits | undefined;
 }
 
-const ACTION = "put into queues what was published by PUB/SUB";
+const ACTION = "put messages that were published by PUB/SUB into queues";
 
 /** The queues into which a message of an exchange is to be put. */
 function* queuesIn(

@@ -156,7 +156,7 @@ export class Fanout implements BroadcastStore {
 
   #tellGone(queue: string, count: number): void {
     const error = new Error(
-      `${count} messages that were published by PUB/SUB to queue "${queue}" are dropped: whoever listened for them is dead, and too many came before that was known`,
+      `${count} messages that were published by PUB/SUB to queue "${queue}" are dropped: their listener is dead, and too many came before that was known`,
     );
     this.#host.onEvent({ type: "dropped", queue, messageId: undefined, error });
   }

@@ -84,12 +84,16 @@ async function* all(
   options?: CallOptions,
 ): AsyncIterable<Found> {
   for (let last = -1;; last -= PAGE) {
-    const page = await commands.send(`read what is aside of queue "${queue}"`, [
-      "LRANGE",
-      layout.malformed(queue),
-      last - PAGE + 1,
-      last,
-    ], options);
+    const page = await commands.send(
+      `read the quarantined messages of queue "${queue}"`,
+      [
+        "LRANGE",
+        layout.malformed(queue),
+        last - PAGE + 1,
+        last,
+      ],
+      options,
+    );
     const texts = (Array.isArray(page) ? page : [])
       .filter((each) => each instanceof Uint8Array);
     for (const bytes of texts.reverse()) {

@@ -120,7 +120,7 @@ export class Sweeper {
     const theirs = new Map<string, Overdue>();
     let cursor = "0";
     do {
-      const reply = await commands.send("look for what is unacked", [
+      const reply = await commands.send("look for unacked messages", [
         ...["HSCAN", layout.unacked, cursor] as const,
         ...["MATCH", pattern, "COUNT", 200],
       ], options);

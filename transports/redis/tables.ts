@@ -95,7 +95,7 @@ export class Tables {
     const { told } = this.#core;
     const { reply, changed } = await this.#run(
       "read",
-      "read what is declared",
+      "read the declarations",
       [
         mirror.version,
         ...exchanges.flatMap((each) => [each, mirror.sizeOf(each)]),
@@ -174,7 +174,7 @@ export class Tables {
     const { commands } = this.#core;
     let cursor = "0";
     do {
-      const reply = await commands.send("read what is declared", [
+      const reply = await commands.send("read the declarations", [
         ...[command, key, cursor, "COUNT", PAGE] as const,
       ], options);
       const [next, page] = listOf(reply);
@@ -294,7 +294,7 @@ export class Tables {
     if (seen === undefined) return { type: "stale" };
     const { reply, changed } = await this.#run(
       "apply",
-      "change what is declared",
+      "change the declarations",
       [
         ...seen,
         crypto.randomUUID().slice(0, 8),

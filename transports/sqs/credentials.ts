@@ -100,14 +100,14 @@ export class CredentialSource {
 
 function cannotAsk(cause: unknown): AuthenticationError {
   return new AuthenticationError(
-    "Cannot sign requests to AWS: whoever gives the credentials failed",
+    "Cannot sign requests to AWS: the function for credentials failed",
     { cause, retryable: true, outcome: "not-sent" },
   );
 }
 
 function noCredentials(): AuthenticationError {
   return new AuthenticationError(
-    "Cannot sign requests to AWS: whoever gives the credentials gave something else; they are { accessKeyId, secretAccessKey }, with a sessionToken and an expiration, a Date, where they were lent",
+    "Cannot sign requests to AWS: the function for credentials gave something else; it must give { accessKeyId, secretAccessKey }, with a sessionToken and an expiration, a Date, where they were lent",
     { outcome: "not-sent" },
   );
 }

@@ -116,7 +116,7 @@ export class Quarantine implements QuarantineStore {
     const target = await this.#queues.find(queue, options);
     if (target === undefined) {
       throw new NotFoundError(
-        `Cannot put back what is in quarantine of queue "${queue}": there is no such queue`,
+        `Cannot put back the quarantined messages of queue "${queue}": there is no such queue`,
       );
     }
     const wanted = ids && new Set(ids);

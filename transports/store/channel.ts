@@ -296,7 +296,7 @@ export class StoreChannel implements Channel {
     queue: string,
     options: QuarantineOptions,
   ): Promise<readonly Quarantined[]> {
-    this.#check(options, () => `list what is in quarantine of "${queue}"`);
+    this.#check(options, () => `list the quarantined messages of "${queue}"`);
     return await this.#context.quarantine.list(queue, options);
   }
 

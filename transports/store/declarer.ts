@@ -307,7 +307,7 @@ function lateError(
   outcome: Outcome,
 ): TimeoutError {
   return new TimeoutError(
-    `Cannot change what is declared around ${type} "${name}" in time: ${why}`,
+    `Cannot change the declarations around ${type} "${name}" in time: ${why}`,
     { outcome },
   );
 }

@@ -93,7 +93,7 @@ export class Quarantine {
 
 function missing(action: string, queue: string): MessagingError {
   return new UnsupportedError(
-    `Cannot ${action} what is in quarantine of queue "${queue}": this store has none`,
+    `Cannot ${action} the quarantined messages of queue "${queue}": this store has none`,
   );
 }
 

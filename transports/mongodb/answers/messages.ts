@@ -27,7 +27,7 @@ export class MessageFollower {
   }
 
   /**
-   * Hears of what came, before the driver does.
+   * Reads received bytes before the driver does.
    *
    * @param bytes The bytes that came.
    * @throws {Error} If no more of it should be read.
