@@ -155,7 +155,7 @@ class Client implements AmqpClient {
   async close(): Promise<void> {
     this.#corking.flush();
     await answered(this.#model.close(), this.#gone);
-    // The broker has said goodbye: nothing more comes.
+    // The broker has closed the connection: nothing more comes.
     this.destroy();
   }
 

@@ -84,9 +84,9 @@ export interface AmqpClient {
   readonly channelMax: number;
   /** Opens a channel with confirms. */
   openChannel(events: ClientEvents): Promise<AmqpClientChannel>;
-  /** Says to the broker that we live, where the client does not by itself. Called every half heartbeat. */
+  /** Sends a heartbeat, if the client does not by itself. Called every half heartbeat. */
   beat?(): void;
-  /** Says goodbye and waits for the answer. */
+  /** Closes the connection, and waits for `connection.close-ok`. */
   close(): Promise<void>;
   /** The package's own connection. */
   readonly native: unknown;

@@ -173,7 +173,7 @@ export class Socket {
     return channel;
   }
 
-  /** Says goodbye and waits for the answer; where the broker reads nothing it ends at once, with an error for what waits. */
+  /** Closes the connection, and waits for the answer; if the broker reads nothing it ends at once, and pending calls reject. */
   async close(error: Error): Promise<void> {
     if (this.#endError !== undefined) return;
     if (this.#blocked !== undefined) {

@@ -21,7 +21,7 @@ export interface ExpiryHost {
   readonly link: Link;
   /** Whether what expires in a queue goes somewhere. */
   deadLetters(queue: string): boolean;
-  /** Whether somebody waits who would carry away what is found. */
+  /** Whether a call waits that would dead-letter the messages that are found. */
   readonly waiting: boolean;
   /** Something was found. */
   found(): void;

@@ -41,7 +41,7 @@ export class MemoryBroker {
   readonly #expiring = new Heap<Appointment>(isSooner);
   /** Queues in which time alone brings something that somebody waits for, by when. */
   readonly #timed = new Heap<Appointment>(isSooner);
-  /** Queues with expired messages that wait to be carried away. */
+  /** Queues with expired messages that wait to be dead-lettered. */
   readonly #withExpired = new Set<MemoryQueue>();
   /** By queue, in the order of their turn. */
   readonly #listeners = new Map<string, Listener[]>();
@@ -135,7 +135,7 @@ export class MemoryBroker {
     return true;
   }
 
-  /** Takes one expired message that waits to be carried away, of any queue. */
+  /** Takes one expired message that waits to be dead-lettered, of any queue. */
   takeExpired(): { queue: MemoryQueue; item: Item } | undefined {
     this.#passDue();
     for (const queue of this.#withExpired) {
@@ -155,7 +155,7 @@ export class MemoryBroker {
     this.#arm();
   }
 
-  /** Forgets a listener: what it was told of and has not taken is the next one's. */
+  /** Removes a listener: messages that it was notified of and has not taken are the next one's. */
   forget(name: string, listener: Listener): void {
     const listeners = this.#listeners.get(name);
     const place = listeners?.indexOf(listener) ?? -1;

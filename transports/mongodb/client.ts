@@ -94,7 +94,7 @@ export async function dial(
   }
 }
 
-/** The driver says goodbye first, and waits for the answer: its sockets are closed under it. */
+/** The driver sends `endSessions` first, and waits for the answer: its sockets are closed under it. */
 function cutOff(client: MongoClient): void {
   const topology: unknown = Reflect.get(client, "topology");
   client.close().catch(() => {});

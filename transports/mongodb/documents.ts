@@ -14,7 +14,7 @@ import type { Fields, UpdateStatement } from "./port.ts";
  * | `payload`, `queue`, `priority` | Kombu's; `priority` is 9 less the message's |
  * | `expire_at` | Kombu's: from then on the server may remove it |
  * | `dead_at` | from then on it is to be dead-lettered |
- * | `hidden_expire_at`, `hidden_dead_at` | the same of what is out of sight, which no index is to find |
+ * | `hidden_expire_at`, `hidden_dead_at` | the same of hidden messages, which no index is to find |
  * | `claim` | whose it is: `owner.connection.number` |
  * | `deliveries` | how often it was claimed |
  */

@@ -33,10 +33,10 @@
  * A message is claimed by one `findOneAndUpdate` that asks for what Kombu's index
  * `{queue, priority, _id}` serves; claims move it to the queue `<queue>\x06\x16unacked`,
  * where Kombu does not look, until it is settled by the holder of the claim. A delayed one
- * waits in `<queue>\x06\x16delayed`, and what is no message is set aside in
+ * waits in `<queue>\x06\x16delayed`, and an entry that is no message is quarantined in
  * `<queue>\x06\x16malformed`. An expired message is never delivered; if its queue
  * dead-letters, a consumer on any connection moves it within 5 s. Queues are looked at
- * again after 10 ms at first, and the seldomer the longer nothing comes.
+ * again after 10 ms at first, and less often the longer nothing comes.
  *
  * A message that is hidden until a certain time comes back by a connection of ours that
  * consumes from its queue, or has published there or declared it. While none is open it

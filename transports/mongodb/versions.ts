@@ -38,7 +38,7 @@ export interface Version {
 export class Versions {
   readonly #context: Context;
   readonly #owner: string;
-  /** When the lock of a dead one was looked for, on the clock. */
+  /** When the lock of a dead connection was looked for, on the clock. */
   #lookedAt = -Infinity;
 
   /** Makes it for one connection of an owner. */

@@ -33,7 +33,7 @@ export class QueueCursor {
     this.isDirty = true;
   }
 
-  /** Begins to read: what is told meanwhile rewinds it. Returns where to read. */
+  /** Begins to read: a change that is reported meanwhile rewinds it. Returns where to read. */
   begin(): string {
     const { from } = this;
     this.from = END;

@@ -14,12 +14,12 @@ export class Feed {
     this.#onChange = onChange;
   }
 
-  /** Whether every change is told, sooner or later. */
+  /** Whether every change is reported, sooner or later. */
   get isRunning(): boolean {
     return this.#stop !== undefined;
   }
 
-  /** Listens, where the database can tell: every change after this has resolved is told. */
+  /** Listens, where the database can tell: every change after this has resolved is reported. */
   start(): Promise<void> {
     if (this.#stop !== undefined) return Promise.resolve();
     return this.#starting ??= this.#start()

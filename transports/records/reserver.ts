@@ -13,7 +13,7 @@ import { Taker } from "./taker.ts";
 import type { SharedTopology } from "./topology.ts";
 import type { Unacked } from "./unacked.ts";
 
-/** The default pause between two looks for messages where no change is told, ms. */
+/** The default pause between two looks for messages where no change is reported, ms. */
 const POLL = 50;
 
 /** How long changes are listened to after the last call that waited, ms. */
@@ -32,7 +32,7 @@ export interface ReserverContext {
   readonly unacked: Unacked;
 }
 
-/** Takes messages, and waits for them: until a change is told, until something is due, or until the next look. */
+/** Takes messages, and waits for them: until a change is reported, until something is due, or until the next look. */
 export class Reserver {
   readonly #context: ReserverContext;
   readonly #taker: Taker;

@@ -142,7 +142,7 @@ export class Fanout implements BroadcastStore {
     }
   }
 
-  /** PUB/SUB does not wait: what came first of too much is gone, and is told. */
+  /** PUB/SUB does not wait: beyond a maximum the oldest messages are dropped, and an event says so. */
   #tellDropped(queue: string, bytes: Uint8Array): void {
     const { message } = readStored(bytes);
     const messageId = "error" in message

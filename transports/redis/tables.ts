@@ -115,7 +115,7 @@ export class Tables {
     switch (decode(which)) {
       case "all":
         mirror.readAll(versions, pairs(fields));
-        // The sizes that were told of were those of another time.
+        // The sizes that were reported were those of another time.
         return [];
       case "many":
         await this.#readMany(versions, options);
@@ -137,7 +137,7 @@ export class Tables {
     return Array.isArray(unused) ? unused.map(decode) : [];
   }
 
-  /** Reads the whole hash in pieces: what changes meanwhile is told of by the changes since. */
+  /** Reads the whole hash in pieces: later changes are in the list of changes. */
   async #readMany(versions: Versions, options?: CallOptions): Promise<void> {
     const { mirror, layout } = this.#core;
     const fields: [string, string][] = [];
@@ -328,7 +328,7 @@ export class Tables {
       return { type: decode(reply) === "not-empty" ? "not-empty" : "stale" };
     }
     const [after, routes, messageCount, behind, ...sizes] = reply;
-    // The next put looks at what the server has: it may be told of that later than others are.
+    // The next put looks at the server's state: its notification may come later than those of others.
     this.#core.fresh = false;
     mirror.done(
       behind === 0

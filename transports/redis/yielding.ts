@@ -27,7 +27,7 @@ export class Yielding {
   readonly #host: YieldingHost;
   /** By queue, how often a look that the server caused found nothing, less what was found. */
   readonly #misses = new Map<string, number>();
-  /** Queues that the server told of since they were looked at. */
+  /** Queues that the server notified us of since they were looked at. */
   readonly #told = new Set<string>();
   readonly #timers = new Map<string, () => void>();
 

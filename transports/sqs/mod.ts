@@ -73,7 +73,7 @@
  * that `run` parks, with neither of the two, goes into `orders.failed`, at AWS
  * `orders-failed`, and of `jobs.fifo` into `jobs-fifo-failed`, which keeps no order: a FIFO
  * queue would forget a message that fails twice in five minutes. Among predefined queues it
- * has to be predefined; where it is not, the message is left, and told of.
+ * has to be predefined; where it is not, the message is left, and an event says so.
  *
  * **Quarantine.** What cannot be read, or not be written again, goes into a queue of its own
  * beside the one that it lay in, with its body as it was: `orders-quarantine` beside

@@ -300,7 +300,7 @@ export class SqsStore implements Store {
     await fanout.publish(exchange, entry, options);
   }
 
-  /** Those that were taken, and could not be removed, are in sight again at once. */
+  /** Messages that were taken, and could not be removed, are in sight again at once. */
   #giveAllBack(reservations: readonly Reservation[]): void {
     const taken = reservations.filter((each) => this.#settlements.isOurs(each));
     const [first] = taken;

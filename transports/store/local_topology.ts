@@ -14,7 +14,7 @@ export interface LocalTopologyHooks {
   /** Counts the ready messages of a queue, which may have to be empty to be deleted. */
   count(queue: string, options?: CallOptions): Promise<number | undefined>;
   /**
-   * Carries a change out before the tables have it; what it rejects with is told, and
+   * Carries a change out before the tables have it; its error is reported, and
    * the tables stay as they are. Returns how many messages went with it.
    */
   prepare?(

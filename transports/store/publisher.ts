@@ -108,7 +108,7 @@ export class Publisher {
       announced: routed.announced,
     });
     return put.then((result) => {
-      // Not before: what the store does not have yet it cannot see to.
+      // Not before: the store cannot promote messages that it does not have yet.
       this.#ripener.notePut(routed.queues, message.delay);
       return result.type === "put" && result.displaced.length === 0 &&
           routed.broadcasts.length === 0
