@@ -12,7 +12,7 @@ export interface Listener {
 }
 
 /**
- * Tells calls that wait of what comes: what is told while one of them looks ends its next
+ * Notifies calls that wait: a notification while one of them looks ends its next
  * sleep at once, so that nothing is missed between a look and a sleep.
  */
 export class Notifier {
@@ -56,7 +56,7 @@ export class Notifier {
   }
 
   /**
-   * Waits until something is told, or a time has passed.
+   * Waits for a notification, or until a time has passed.
    *
    * @param listener The call.
    * @param time Milliseconds, at most.

@@ -11,7 +11,7 @@ import type { Aftermath } from "../consume/run_options.ts";
 /** Called with what nobody listens to. */
 export type UnhandledListener = (event: ConnectionEvent) => void;
 
-/** Of each kind one is told in so many milliseconds; the others are counted. */
+/** One event of each kind is logged in so many milliseconds; the others are counted. */
 const INTERVAL = 60_000;
 
 /** So many queues or exchanges of the counted events are named. */
@@ -146,7 +146,7 @@ function kindOf(event: ConnectionEvent): string {
 function describe(event: ConnectionEvent): string | undefined {
   switch (event.type) {
     case "state":
-      // The first attempt that fails is told; those behind it say no more.
+      // The first attempt that fails is logged; later ones say no more.
       return event.state.type === "waiting" && event.state.attempt === 1
         ? `${event.state.error.message}; trying again`
         : undefined;

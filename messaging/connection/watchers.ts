@@ -5,7 +5,7 @@ import type { ConnectionEvent } from "./connection_state.ts";
 export class Watchers {
   readonly #mailboxes = new Set<Mailbox<ConnectionEvent>>();
 
-  /** One more, which hears of everything from now on; of nothing where it has ended. */
+  /** Adds a watcher, which gets every event from now on; none if the connection has ended. */
   add(hasEnded: boolean): Mailbox<ConnectionEvent> {
     const mailbox = new Mailbox<ConnectionEvent>();
     if (hasEnded) mailbox.end();

@@ -432,15 +432,15 @@ export class Consumer<T = unknown>
     if (this.#started) await this.#recovering.renew(call);
   }
 
-  /** Takes messages again after `pause()`. Where it is not paused it does nothing. */
+  /** Takes messages again after `pause()`. A consumer that is not paused ignores it. */
   resume(): void {
     this.#flow.resume("user");
   }
 
   /**
-   * Changes how many messages of each queue are unsettled at most. What was fetched and
-   * not handed over goes back, and the consumer consumes again; what handlers have is not
-   * counted any more. It holds for later connections too.
+   * Changes how many messages of each queue are unsettled at most. Messages that were
+   * fetched and not handed over go back, and the consumer consumes again; those that
+   * handlers have are not counted any more. It holds for later connections too.
    *
    * @param prefetch As of `connection.consumer`.
    * @returns When the broker has the fetched messages back.

@@ -1,4 +1,4 @@
-/** Who has paused a consumer. */
+/** The part that has paused a consumer. */
 export type Pauser = "user" | "breaker";
 
 /**

@@ -165,7 +165,7 @@ export function planAttempt(
 export interface Judged {
   /** As they came, whatever somebody has made of them since. */
   readonly receivedHeaders: FieldTable;
-  /** Whether it surely came without a header: asked first, for reading them may be dear. */
+  /** Whether it surely came without a header: asked first, for reading them may be expensive. */
   lacksHeader?(name: string): boolean;
   readonly redelivered: boolean;
   readonly deliveryCount: number | undefined;

@@ -75,7 +75,7 @@ export class Lane {
   /**
    * Of all calls that have none of their own: one for all of them. Its deadline counts
    * from when somebody looks, for on some transports nobody does, and a look at the
-   * clock for each ack is dear.
+   * clock for each ack is expensive.
    */
   readonly limits: Call;
 

@@ -47,7 +47,7 @@ export class RecoveringConsumer {
   /** One for each of the others. */
   readonly #apart: RecoveringConsumer[] = [];
   #lane: Lane | undefined;
-  /** Those that were let go, whose messages are not all settled. */
+  /** Former channels whose messages are not all settled. */
   readonly #before = new Set<Lane>();
   #running: Promise<void> | undefined;
   #opening: Promise<Lane> | undefined;

@@ -107,7 +107,7 @@ export class Server<T, A> {
   ): Promise<void> {
     const { retry } = this.#options;
     const isUnreadable = message.isUnreadable(error);
-    if (replyToOf(message) === undefined) throw error; // nobody else hears of it
+    if (replyToOf(message) === undefined) throw error; // nobody else is told of it
     if (retry && !isUnreadable) {
       const { attempts = ATTEMPTS_BY_DEFAULT } = retry;
       if (message.attempt < attempts) throw error;

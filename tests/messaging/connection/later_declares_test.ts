@@ -1,4 +1,4 @@
-/** What is declared again after a reconnect, and tried later where that fails. */
+/** Entities that are declared again after a reconnect, and tried later if that fails. */
 
 import { assertEquals } from "@std/assert";
 import { NotFoundError, Queue } from "@dashi/mq";

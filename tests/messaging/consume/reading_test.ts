@@ -1,4 +1,4 @@
-/** What a payload is read from. */
+/** The bytes that a payload is read from. */
 
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Mailbox } from "../../../async/mailbox.ts";
