@@ -67,7 +67,7 @@ async function quarantine(broker: Broker, queue: string): Promise<void> {
   );
 }
 
-/** Lists what is in quarantine of a queue, as often as it takes. */
+/** Lists the quarantined messages of a queue, as often as it takes. */
 function list(broker: Broker, queue: string) {
   const { channel } = broker;
   assert.ok(channel.listQuarantined !== undefined);
@@ -77,7 +77,7 @@ function list(broker: Broker, queue: string) {
   );
 }
 
-/** Puts back what is in quarantine, as often as it takes, and finds it in the queue. */
+/** Puts the quarantined messages back, as often as it takes, and finds them in the queue. */
 async function restore(broker: Broker, queue: string): Promise<void> {
   const { channel } = broker;
   assert.equal((await list(broker, queue)).length, 1);
@@ -273,7 +273,7 @@ async function failToEnd(harness: Harness, error: () => Error): Promise<void> {
   await Promise.all(ended);
 }
 
-/** Verbs that no message needs on its way, or not each: whoever asked is told, or it is tried again. */
+/** Verbs that no message needs on its way, or not each: the caller is told, or it is tried again. */
 export const FAILING_APART: readonly ConformanceCase[] = VERBS.flatMap((verb) =>
   Object.entries(FAILURES).map(([kind, error]) =>
     onHarness(

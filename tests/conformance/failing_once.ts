@@ -136,7 +136,7 @@ async function failOnce(
   }
 }
 
-/** Each verb of a store fails once: whoever asked for it is told, and nothing is lost or stuck. */
+/** Each verb of a store fails once: its caller is told, and nothing is lost or stuck. */
 export const FAILING_ONCE: readonly ConformanceCase[] = VERBS.flatMap((verb) =>
   Object.entries(FAILURES).map(([kind, error]) =>
     onHarness(

@@ -44,7 +44,7 @@ class Silence {
     this.harness = { ...harness, transport: transport.wrapping(wrap) };
   }
 
-  /** Ends the stores, whoever was not answered. */
+  /** Ends the stores, answered or not. */
   async end(): Promise<void> {
     for (const store of this.#stores) await store[Symbol.asyncDispose]();
   }
