@@ -9,8 +9,8 @@ import {
  * there, a later one's error must not say that nothing was sent.
  *
  * @param run Takes the steps; what changes something goes through `change`.
- * @returns What `run` resolves to.
- * @throws What `run` does; its `outcome` is `"unknown"` if something may have changed.
+ * @returns The result of `run`.
+ * @throws The error of `run`; its `outcome` is `"unknown"` if something may have changed.
  */
 export async function inSteps<T>(
   run: (change: <R>(step: Promise<R>) => Promise<R>) => Promise<T>,
@@ -35,7 +35,7 @@ export async function inSteps<T>(
  * Makes an error tell the whole where something that was done before it may have taken
  * effect.
  *
- * @param error What failed last.
+ * @param error The last error.
  * @returns The error, or one of its kind that does not say that nothing was sent.
  */
 export function asUnknown(error: unknown): unknown {

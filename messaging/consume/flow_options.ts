@@ -4,8 +4,8 @@ import { Queue } from "../entities/queue.ts";
 /**
  * Refuses to stop consuming for a while where that would delete a queue.
  *
- * @param queues What is consumed from.
- * @param what What was asked for, for the error.
+ * @param queues The queues of the consumer.
+ * @param what The call that was asked for, for the error.
  * @throws {OptionError} If one is deleted with its last consumer.
  */
 export function checkPausable(
