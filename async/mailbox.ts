@@ -7,6 +7,8 @@ import { Ring } from "./ring.ts";
 export class Mailbox<T> {
   readonly #items = new Ring<T>();
   readonly #waiting = new Ring<Waiting<T>>();
+  /** Called at the end. */
+  readonly #atEnd = new Set<() => void>();
   #end: { readonly error: unknown } | "quiet" | undefined;
 
   /** How many items wait. */
@@ -58,6 +60,7 @@ export class Mailbox<T> {
     if (this.#end !== undefined) return;
     this.#end = "quiet";
     for (const waiting of this.#waiting.clear()) waiting.resolve(undefined);
+    this.#tellEnd();
   }
 
   /** Ends it with an error, for everyone who waits or comes after the last item. */
@@ -65,6 +68,22 @@ export class Mailbox<T> {
     if (this.#end !== undefined) return;
     this.#end = { error };
     for (const waiting of this.#waiting.clear()) waiting.reject(error);
+    this.#tellEnd();
+  }
+
+  /**
+   * Calls back at the end, once.
+   *
+   * @returns A function that calls it off.
+   */
+  onEnd(callback: () => void): () => void {
+    this.#atEnd.add(callback);
+    return () => this.#atEnd.delete(callback);
+  }
+
+  #tellEnd(): void {
+    for (const callback of [...this.#atEnd]) callback();
+    this.#atEnd.clear();
   }
 
   /** Takes all items that are there. */

@@ -61,6 +61,8 @@ const YIELD_EVERY = 256;
 /** How a run can be changed while it is at work. */
 interface Controls {
   setConcurrency(concurrency: number): void;
+  /** Messages that wait for a limit go back. Never rejects. */
+  letWaitingGo(): Promise<void>;
 }
 
 /** The parts of a run of batches. */
@@ -367,9 +369,16 @@ export class Consumer<T = unknown>
             return message;
           }),
       want: (count) => recovering.want(count),
+      onEnd: (callback) => mailbox.onEnd(callback),
+      hasEnded: () => mailbox.ended,
       cancel: () => this.cancel(),
       calling: (is) => this.#session.handling = is ? this : undefined,
     });
+    if (options.rateLimit?.key !== undefined && this.#options.autoAck) {
+      throw new OptionError(
+        'Cannot let messages of a consumer with autoAck wait for the "key" of rateLimit: they are acked when they are taken; limit all of them, without "key"',
+      );
+    }
     if ((retry || options.onFailure) && this.#options.autoAck) {
       throw new TypeError(
         "Cannot try messages again, or park them, of a consumer with autoAck: they are acked when they are handed over",
@@ -377,10 +386,12 @@ export class Consumer<T = unknown>
     }
     this.#start(retry ? mayWait(retry) : false);
     const [inbox, recovering] = [this.#inbox, this.#recovering];
+    const mailbox = this.#mailbox;
     const running = runner.run();
     this.#running.set(running, {
       setConcurrency: (concurrency) =>
         runner.setConcurrency(setConcurrency?.(concurrency) ?? concurrency),
+      letWaitingGo: () => runner.letWaitingGo(),
     });
     try {
       await running;
@@ -429,7 +440,13 @@ export class Consumer<T = unknown>
     checkPausable(this.#queues, "pause");
     const call = this.#session.call(options);
     this.#flow.pause("user");
-    if (this.#started) await this.#recovering.renew(call);
+    if (!this.#started) return;
+    const running = [...this.#running.values()];
+    try {
+      await this.#recovering.renew(call);
+    } finally {
+      await Promise.all(running.map((each) => each.letWaitingGo()));
+    }
   }
 
   /** Takes messages again after `pause()`. A consumer that is not paused ignores it. */

@@ -42,6 +42,7 @@ export const ROUTE: KnownOptions = optionsOf<RouteOptions>("route", {
   retry: true,
   onFailure: true,
   onError: "function",
+  rateLimit: true,
   signal: true,
   drainTimeout: true,
   unknown: true,

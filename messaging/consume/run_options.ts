@@ -2,6 +2,7 @@ import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { RetryOptions } from "./handler_retry.ts";
 import type { Message } from "./message.ts";
+import type { RateLimitOptions } from "./rate_limit.ts";
 import { type Kind, type KnownOptions, optionsOf } from "../known_options.ts";
 
 /** The fate of a message when no attempt is left. */
@@ -54,6 +55,8 @@ export interface RunOptions<T = unknown> {
   readonly onError?:
     | ((error: Error, message: Message<T>) => void)
     | undefined;
+  /** How often the handler begins with a message at most. @default {without limit} */
+  readonly rateLimit?: RateLimitOptions<T> | undefined;
   /** Stops taking messages when it aborts; `run` resolves when the handlers have ended. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds that running handlers have after that. @default {without limit} */
@@ -66,6 +69,7 @@ export const RUN_OPTIONS: Readonly<Record<keyof RunOptions, Kind>> = {
   retry: true,
   onFailure: true,
   onError: "function",
+  rateLimit: true,
   signal: true,
   drainTimeout: true,
 };
@@ -75,6 +79,7 @@ export const RUN: KnownOptions = optionsOf<RunOptions>("run", RUN_OPTIONS, {
   attempts: '"attempts" of "retry"',
   maxAttempts: '"attempts" of "retry"',
   backoff: '"backoff" of "retry"',
+  limiter: '"rateLimit"',
   prefetch: 'an option of "connection.consumer"',
 });
 

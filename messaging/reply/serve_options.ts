@@ -29,6 +29,7 @@ export const SERVE: KnownOptions = optionsOf<ServeOptions>("serve", {
   retry: true,
   onFailure: true,
   onError: "function",
+  rateLimit: true,
   signal: true,
   drainTimeout: true,
   serializer: "string",

@@ -140,6 +140,68 @@ export const FLOWING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "rateLimit bounds how many messages a handler begins with in any interval",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer<number>({ queue });
+      for (let n = 0; n < 7; n++) await producer.publish(n);
+      const consumer = connection.consumer<number>(queue);
+      const [limit, interval] = [2, 150];
+      const start = performance.now();
+      let count = 0;
+      await arrives(
+        consumer.run(() => {
+          if (++count === 7) void consumer.cancel();
+        }, { concurrency: 5, rateLimit: { limit, interval } }),
+        "the end of the run",
+      );
+      // Each begins an interval after the second before it.
+      assert.ok(performance.now() - start >= 3 * interval);
+      await consumer.close();
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+  ),
+  onStage(
+    "a message whose key has reached its rateLimit keeps no other waiting, and goes back when the consumer is paused, or ends",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const producer = connection.producer<string>({ queue });
+      const consumer = connection.consumer<string>(queue);
+      const seen: string[] = [];
+      const running = consumer.run(({ payload }) => void seen.push(payload), {
+        rateLimit: {
+          limit: 1,
+          interval: 600_000,
+          key: ({ payload }) => payload.slice(0, 1),
+        },
+      });
+      for (const each of ["a", "a2", "a3", "b"]) await producer.publish(each);
+      await until(() => seen.includes("b"), "another key");
+      await until(() => consumer.health().inFlight === 2, "two that wait");
+      await consumer.pause();
+      const other = open(harness);
+      const back = await take(other.consumer<string>(queue), 2);
+      for (const message of back) await message.ack();
+      assert.equal(consumer.health().inFlight, 0);
+      consumer.resume();
+      await producer.publish("a4");
+      await until(() => consumer.health().inFlight === 1, "one that waits");
+      await producer.publish("c");
+      await until(() => seen.includes("c"), "a third key");
+      await consumer.close();
+      await arrives(running, "the end of the run");
+      const [last] = await take(other.consumer<string>(queue), 1);
+      await last?.ack();
+      assert.equal(seen.length, 3);
+      assert.deepEqual(
+        [...seen, ...back.map(({ payload }) => payload), last?.payload]
+          .toSorted(),
+        ["a", "a2", "a3", "a4", "b", "c"],
+      );
+      await other.close();
+    },
+  ),
+  onStage(
     "setConcurrency() lets more handlers run, and fewer",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();

@@ -42,6 +42,33 @@ const MISTAKES: readonly Mistake[] = [
     words: ['"q"', "with its messages", "autoDelete: false"],
   },
   {
+    name: "a rate over all processes",
+    make: () =>
+      memory().consumer("q").run(() => {}, {
+        rateLimit: { limit: 1, interval: 1000, scope: "queue" },
+      }),
+    error: "UnsupportedError",
+    words: ['scope "queue"', '"process"'],
+  },
+  {
+    name: "a rate by another library's words",
+    make: () =>
+      memory().consumer("q").run(() => {}, {
+        rateLimit: loose({ max: 1, duration: 1000 }),
+      }),
+    error: "OptionError",
+    words: ["max", '"limit"'],
+  },
+  {
+    name: "a rate by key of messages that are acked already",
+    make: () =>
+      memory().consumer("q", { autoAck: true }).run(() => {}, {
+        rateLimit: { limit: 1, interval: 1000, key: () => "a" },
+      }),
+    error: "OptionError",
+    words: ["autoAck", '"key"'],
+  },
+  {
     name: "a concurrency of no handler",
     make: () => memory().consumer("q").setConcurrency(2),
     error: "OptionError",

@@ -42,6 +42,8 @@ Deno.test("while a message is written again, that its handler be counted, no oth
       take: () => undefined,
       next: () => Promise.resolve(messages.shift()),
       want: () => {},
+      onEnd: () => () => {},
+      hasEnded: () => false,
       cancel: () => Promise.resolve(),
       calling: () => {},
     },
