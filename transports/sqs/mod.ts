@@ -51,8 +51,9 @@
  * whole: for queues that should fail apart make a connection each. For Kombu's
  * `backoff_policy` there is `retry` in `consumer.run`.
  *
- * **Messages.** What is received is held for a minute, or for `visibilityTimeout` where
- * that is given, and renewed as long as it is unsettled; SQS allows twelve hours. A requeue makes it visible at once. A receive that
+ * **Messages.** A received message is held for a minute, or for `visibilityTimeout` if
+ * that is given, and renewed as long as it is unsettled; SQS allows twelve hours. A requeue
+ * makes it visible at once. A receive that
  * nobody waits for any more is not cut off, for SQS would hand messages to it all the
  * same: what comes is given back. On close one that would end by itself within two seconds
  * is waited for; what SQS hands to an older one is out of sight for that long.
@@ -75,7 +76,7 @@
  * queue would forget a message that fails twice in five minutes. Among predefined queues it
  * has to be predefined; where it is not, the message is left, and an event says so.
  *
- * **Quarantine.** What cannot be read, or not be written again, goes into a queue of its own
+ * **Quarantine.** A message that cannot be read, or not be written again, goes into a queue of its own
  * beside the one that it lay in, with its body as it was: `orders-quarantine` beside
  * `orders`, `jobs-fifo-quarantine` beside `jobs.fifo`. It is created with the first such
  * message, keeps it for SQS's longest, two weeks, and is deleted with its queue. Among
