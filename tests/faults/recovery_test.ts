@@ -180,12 +180,8 @@ onProxy(
     const closing = connection.close();
     await pause(1);
     proxy.cut();
-    if (holds === "nothing") {
-      // The cut need not take the message from us, and close() waits for what is ours.
-      await message?.ack().catch((error: unknown) =>
-        assert(isLoss(error), String(error))
-      );
-    }
+    // There the cut need not take the message from us, and close() waits for what is ours.
+    if (holds === "nothing") await message?.ack().catch(assertLoss);
     await closing;
     const took = performance.now() - began;
     assert(took < SLACK, `it took ${took} ms`);
@@ -353,9 +349,9 @@ onProxy(
   },
 );
 
-function isLoss(error: unknown): boolean {
-  return error instanceof MessagingError &&
-    ["lease-lost", "connection-lost"].includes(error.code);
+function assertLoss(error: unknown): void {
+  assert(error instanceof MessagingError, String(error));
+  assert(["lease-lost", "connection-lost"].includes(error.code), error.code);
 }
 
 async function inTime<T>(promise: Promise<T>, why: () => string): Promise<T> {
