@@ -89,11 +89,11 @@ test("exclusive and auto-delete queues, and records of consumers, go with their 
       await fields(raw),
       ["queue w0-kept", "queue w1-kept", "queue w2-kept"],
     );
-    clock.pass(10_000);
-    await until(
-      "the owners stay",
-      async () => await raw.number("ZCARD", "dashi.owners") === 1,
-    );
+    // A beat that is still under way takes the place of the one that is due.
+    await until("the owners stay", async () => {
+      clock.pass(1000);
+      return await raw.number("ZCARD", "dashi.owners") === 1;
+    });
     assertEquals(
       await keys(raw),
       ["dashi.owners", "dashi.topology", "dashi.topology.changes"],
