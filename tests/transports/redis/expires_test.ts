@@ -52,9 +52,17 @@ test(
       }
     }
     await transport[Symbol.asyncDispose]();
+    let keys: readonly string[] = [];
     await until("the end of the lists", 20_000, async () => {
-      const keys = await raw.texts("KEYS", "*q3000*");
+      keys = await raw.texts("KEYS", "*q3000*");
       return keys.length === 0;
+    }).catch(async (error: unknown) => {
+      const lives = keys.map(async (
+        key,
+      ) => [key, await raw.number("PTTL", key)]);
+      throw new Error(`${JSON.stringify(await Promise.all(lives))} stay`, {
+        cause: error,
+      });
     });
     assertEquals(await raw.number("LLEN", "q60000"), 1);
   },
