@@ -40,8 +40,8 @@ export function withMeant(
 }
 
 /**
- * Says whether connecting may succeed later. A missed deadline counts: behind a silent
- * host there may be a broker again.
+ * Says whether another attempt may succeed later. Of connecting a missed deadline counts:
+ * behind a silent host there may be a broker again.
  *
  * @param error Why it failed.
  * @returns Whether to try again.

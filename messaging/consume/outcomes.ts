@@ -1,11 +1,8 @@
 import type { Clock } from "../../async/clock.ts";
-import {
-  AccessRefusedError,
-  MessagingError,
-  UnsupportedError,
-} from "../../model/errors.ts";
+import { AccessRefusedError, UnsupportedError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { isUnwritable } from "../../model/unwritable.ts";
+import { mayPass } from "../connection/session_errors.ts";
 import { failureHeaders } from "./failure_headers.ts";
 import {
   ATTEMPTS_BY_DEFAULT,
@@ -334,8 +331,4 @@ export class Outcomes<T> {
     const { properties: { messageId }, deliveryInfo: { queue } } = message;
     this.#host.teller.event({ type, queue, messageId, error });
   }
-}
-
-function mayPass(error: unknown): boolean {
-  return error instanceof MessagingError && error.retryable;
 }

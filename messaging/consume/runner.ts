@@ -1,5 +1,5 @@
 import { turn } from "../../async/turn.ts";
-import { MessagingError } from "../../model/errors.ts";
+import { mayPass } from "../connection/session_errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import {
@@ -464,8 +464,4 @@ function neverEnded(calls: number): Error {
   return new Error(
     `A message was handed to its handler ${calls} times, which never ended: it is given up`,
   );
-}
-
-function mayPass(error: unknown): boolean {
-  return error instanceof MessagingError && error.retryable;
 }

@@ -1,11 +1,12 @@
 import { Line } from "../../async/line.ts";
 import type { CodecRegistry, EncodedBody } from "../../codec/mod.ts";
 import { asError } from "../../model/error_text.ts";
-import { MessagingError, UnroutableError } from "../../model/errors.ts";
+import { UnroutableError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { secretsOf } from "../connection/dialling.ts";
 import type { Session } from "../connection/session.ts";
+import { mayPass } from "../connection/session_errors.ts";
 import { ATTEMPTS_BY_DEFAULT } from "../consume/handler_retry.ts";
 import type { Message, ReceivedMessage } from "../consume/message.ts";
 import type { RunOptions } from "../consume/run_options.ts";
@@ -271,8 +272,4 @@ class Context implements ServeContext {
 function replyToOf(message: ReceivedMessage<unknown>): string | undefined {
   const { replyTo } = message.properties;
   return replyTo === "" ? undefined : replyTo;
-}
-
-function mayPass(error: unknown): boolean {
-  return error instanceof MessagingError && error.retryable;
 }
