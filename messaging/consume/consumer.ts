@@ -111,9 +111,9 @@ export class Consumer<T = unknown>
   #mailbox = new Mailbox<ReceivedDelivery>();
   #inbox: Inbox<T>;
   #recovering: RecoveringConsumer;
-  /** The handlers of `run`, at work. */
-  /** Sees to what a loop's schema refused. */
+  /** Sees to messages that a loop's schema refused. */
   #refused: Outcomes<T> | undefined;
+  /** The handlers of `run`, at work. */
   readonly #running = new Map<Promise<void>, Controls>();
   /** Whether it takes messages, and how many. */
   readonly #flow: Flow;
