@@ -439,7 +439,7 @@ export class Consumer<T = unknown>
     this.#checkOpen("pause");
     checkPausable(this.#queues, "pause");
     const call = this.#session.call(options);
-    this.#flow.pause("user");
+    this.#flow.pause();
     if (!this.#started) return;
     const running = [...this.#running.values()];
     try {
@@ -451,7 +451,7 @@ export class Consumer<T = unknown>
 
   /** Takes messages again after `pause()`. A consumer that is not paused ignores it. */
   resume(): void {
-    this.#flow.resume("user");
+    this.#flow.resume();
   }
 
   /**

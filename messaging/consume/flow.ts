@@ -1,52 +1,36 @@
-/** The part that has paused a consumer. */
-export type Pauser = "user" | "breaker";
-
 /**
- * Whether a consumer takes messages now, and how many: what its user, or a breaker, says
- * while it is at work. It outlives connections, and the consumer's end.
+ * Whether a consumer takes messages now, and how many, as its user says while it is at
+ * work. It outlives connections, and the consumer's end.
  */
 export class Flow {
-  readonly #pausers = new Set<Pauser>();
-  /** Resolves when nobody pauses it any more; none while it is open. */
+  /** The maximum number of messages of each queue that are unsettled. */
+  prefetch: number;
+  /** Resolves when it is no longer paused; none while it is open. */
   #opening: PromiseWithResolvers<void> | undefined;
-  /** The maximum number of messages of each queue that are unsettled, as the user says. */
-  #prefetch: number;
 
   /** Makes one that is open. */
   constructor(prefetch: number) {
-    this.#prefetch = prefetch;
+    this.prefetch = prefetch;
   }
 
-  /** The maximum number of messages of each queue that are unsettled. */
-  get prefetch(): number {
-    return this.#prefetch;
-  }
-
-  set prefetch(prefetch: number) {
-    this.#prefetch = prefetch;
-  }
-
-  /** Whether nobody pauses it. */
+  /** Whether it is not paused. */
   get isOpen(): boolean {
-    return this.#pausers.size === 0;
+    return this.#opening === undefined;
   }
 
-  /** Pauses it, for somebody. */
-  pause(pauser: Pauser): void {
-    this.#pausers.add(pauser);
+  /** Pauses it, unless it is paused. */
+  pause(): void {
     this.#opening ??= Promise.withResolvers<void>();
   }
 
-  /** Somebody does not pause it any more. */
-  resume(pauser: Pauser): void {
-    this.#pausers.delete(pauser);
-    if (!this.isOpen) return;
+  /** Opens it, unless it is open. */
+  resume(): void {
     this.#opening?.resolve();
     this.#opening = undefined;
   }
 
   /**
-   * Waits until nobody pauses it.
+   * Waits until it is open.
    *
    * @param signal Ends the waiting.
    */
