@@ -5,6 +5,7 @@ import type { Publishing } from "../../model/message.ts";
 import { checkEntities, type Entity } from "../entities/entities.ts";
 import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { checkKnown } from "../known_options.ts";
+import { loadCodecs } from "./encoding.ts";
 import { declareFirst } from "./declare_first.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
 import {
@@ -245,7 +246,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     options: PublishOptions,
     call: PublishCall,
   ): Promise<Publishing> {
-    await this.#load(options);
+    await loadCodecs(this.#codecs, this.#formatOf(options));
     await declareFirst(this.#session, this.#entitiesOf(options), call);
     const replyTo = this.#replyTo(options.replyTo);
     return this.#message(
@@ -261,15 +262,6 @@ export class Producer<T = unknown> implements AsyncDisposable {
     return (serializer !== undefined && this.#codecs.isLazy(serializer)) ||
       (compression !== undefined &&
         this.#codecs.isLazyCompression(compression));
-  }
-
-  /** Loads both. If that fails, encoding says so. */
-  async #load(options: PublishOptions): Promise<void> {
-    const { serializer, compression } = this.#formatOf(options);
-    await Promise.allSettled([
-      serializer && this.#codecs.prepare(serializer),
-      compression && this.#codecs.prepareCompression(compression),
-    ]);
   }
 
   #formatOf(options: PublishOptions): codec.EncodeOptions {

@@ -25,7 +25,7 @@ import type { SessionPublisher } from "../publish/publisher.ts";
 import { checkExchange, propertiesOf } from "../publish/publishing.ts";
 import { nobodyThere, unroutable } from "../publish/unroutable.ts";
 import { DirectLane } from "./direct_lane.ts";
-import { encode } from "./encoding.ts";
+import { encode } from "../publish/encoding.ts";
 import { type Lane, Pending } from "./pending.ts";
 import { ReplyQueue, type ReplyQueueHost } from "./reply_queue.ts";
 import { REQUEST, type RequestOptions } from "./request_options.ts";

@@ -14,7 +14,7 @@ import { handlerFailed } from "../consume/teller.ts";
 import { checkKnown } from "../known_options.ts";
 import { NO_PLACE, type OrderedPlace } from "../publish/publish_call.ts";
 import type { SessionPublisher } from "../publish/publisher.ts";
-import { encode } from "./encoding.ts";
+import { encode } from "../publish/encoding.ts";
 import {
   SERVE,
   type ServeContext,

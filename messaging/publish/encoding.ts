@@ -1,0 +1,45 @@
+import type {
+  CodecRegistry,
+  EncodedBody,
+  EncodeOptions,
+} from "../../codec/mod.ts";
+
+/**
+ * Loads what a payload is written with. If that fails, encoding says so.
+ *
+ * @param codecs The codecs.
+ * @param options The serializer and the compression.
+ * @returns A promise that never rejects; `undefined` if all is loaded.
+ */
+export function loadCodecs(
+  codecs: CodecRegistry,
+  { serializer, compression }: EncodeOptions,
+): Promise<unknown> | undefined {
+  const codec = serializer ? codecs.prepare(serializer) : undefined;
+  const press = compression
+    ? codecs.prepareCompression(compression)
+    : undefined;
+  return codec === undefined && press === undefined
+    ? undefined
+    : Promise.allSettled([codec, press]);
+}
+
+/**
+ * Writes a payload; what that needs is loaded first.
+ *
+ * @param codecs The codecs.
+ * @param payload The payload.
+ * @param options How.
+ * @returns Its body.
+ * @throws {EncodeError} If it cannot be written.
+ */
+export async function encode(
+  codecs: CodecRegistry,
+  payload: unknown,
+  { serializer, compression, contentType, contentEncoding }: EncodeOptions,
+): Promise<EncodedBody> {
+  const options = { serializer, compression, contentType, contentEncoding };
+  const loading = loadCodecs(codecs, options);
+  if (loading !== undefined) await loading;
+  return codecs.encode(payload, options);
+}
