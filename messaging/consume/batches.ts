@@ -1,8 +1,8 @@
 import type { Clock } from "../../async/clock.ts";
 import { OptionError } from "../../model/errors.ts";
-import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, checkDelay } from "../operation_options.ts";
+import { checkHandler } from "./checked.ts";
 import type { Message } from "./message.ts";
 import { RUN_OPTIONS, type RunOptions } from "./run_options.ts";
 
@@ -75,13 +75,7 @@ export class Batches<T> {
     prefetch: number,
     clock: Clock,
   ) {
-    if (typeof handler !== "function") {
-      throw new TypeError(
-        `Cannot run ${
-          quote(handler)
-        }: a handler must be a function that takes a list of messages`,
-      );
-    }
+    checkHandler(handler, "run", "takes a list of messages");
     checkKnown(options, RUN_BATCHES);
     const { size = Math.min(100, prefetch), wait = 100, concurrency = 1 } =
       options;

@@ -1,7 +1,29 @@
+import { quote } from "../../model/foreign_text.ts";
 import type { ReceivedMessage } from "./message.ts";
 
 /** Handles a message. */
 export type Handler<T> = (message: ReceivedMessage<T>) => void | Promise<void>;
+
+/**
+ * Refuses a value that is no handler.
+ *
+ * @param handler The value as it was given.
+ * @param verb The action that it was given for: follows `Cannot `.
+ * @param duty The task of the function: `takes a message`.
+ * @throws {TypeError} If it is no function.
+ */
+export function checkHandler(
+  handler: unknown,
+  verb: string,
+  duty: string,
+): void {
+  if (typeof handler === "function") return;
+  throw new TypeError(
+    `Cannot ${verb} ${
+      quote(handler)
+    }: a handler must be a function that ${duty}`,
+  );
+}
 
 /** Asks what becomes of a message whose payload is not right; says whether there was anybody to ask. */
 export type AskInvalid<T> = (

@@ -1,6 +1,5 @@
 import { turn } from "../../async/turn.ts";
 import { mayPass } from "../connection/session_errors.ts";
-import { quote } from "../../model/foreign_text.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import {
   CALL,
@@ -9,6 +8,7 @@ import {
   judge,
   type Verdict,
 } from "./handler_retry.ts";
+import { checkHandler } from "./checked.ts";
 import { checkKnown } from "../known_options.ts";
 import type { ReceivedMessage } from "./message.ts";
 import {
@@ -81,13 +81,7 @@ export class Runner<T> {
     options: RunOptions<T>,
     host: RunnerHost<T>,
   ) {
-    if (typeof handler !== "function") {
-      throw new TypeError(
-        `Cannot run ${
-          quote(handler)
-        }: a handler must be a function that takes a message`,
-      );
-    }
+    checkHandler(handler, "run", "takes a message");
     checkKnown(options, RUN);
     checkSignal(options.signal);
     const { concurrency = 1, retry } = options;

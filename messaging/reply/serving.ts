@@ -3,10 +3,10 @@ import type { CodecRegistry, EncodedBody } from "../../codec/mod.ts";
 import { asError } from "../../model/error_text.ts";
 import { UnroutableError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
-import { quote } from "../../model/foreign_text.ts";
 import { secretsOf } from "../connection/dialling.ts";
 import type { Session } from "../connection/session.ts";
 import { mayPass } from "../connection/session_errors.ts";
+import { checkHandler } from "../consume/checked.ts";
 import { ATTEMPTS_BY_DEFAULT } from "../consume/handler_retry.ts";
 import type { Message, ReceivedMessage } from "../consume/message.ts";
 import type { RunOptions } from "../consume/run_options.ts";
@@ -55,13 +55,11 @@ export class Server<T, A> {
     options: ServeOptions<T>,
     host: ServerHost<T>,
   ) {
-    if (typeof handler !== "function") {
-      throw new TypeError(
-        `Cannot serve by ${
-          quote(handler)
-        }: a handler must be a function that takes a request and returns the answer`,
-      );
-    }
+    checkHandler(
+      handler,
+      "serve by",
+      "takes a request and returns the answer",
+    );
     checkKnown(options, SERVE);
     this.#handler = handler;
     this.#options = options;
