@@ -16,8 +16,6 @@ const LONG: Readonly<Record<string, string>> = {
     "opening, losing and parting of one consumer share all its state",
   "messaging/consume/message.ts":
     "a message, with all that may become of it: its settlements share its state",
-  "messaging/consume/runner.ts":
-    "beginning, counting, limiting and draining share the handlers at work",
   "model/errors.ts": "one class for each error, which are read as a whole",
   "transports/store/store.ts":
     "the contract of a store, which is read as a whole; two thirds are documentation",

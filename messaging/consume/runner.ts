@@ -16,12 +16,12 @@ import {
   checkDuration,
   checkSignal,
 } from "../operation_options.ts";
-import { checkRateLimit, RateLimit } from "./rate_limit.ts";
+import { checkRateLimit } from "./rate_limit.ts";
+import { Pace } from "./pace.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
 import { checkOnFailure, RUN, type RunOptions } from "./run_options.ts";
 import { Slot } from "./slot.ts";
 import { Suspects } from "./suspects.ts";
-import { WaitingRoom } from "./waiting_room.ts";
 import { asError } from "../../model/error_text.ts";
 
 /** The services that a runner has from its consumer. */
@@ -71,9 +71,8 @@ export class Runner<T> {
   /** While a handler is called alone, or is about to be. */
   #alone: Promise<void> | undefined;
   readonly #outcomes: Outcomes<T>;
-  readonly #limit: RateLimit<T> | undefined;
-  /** Where messages wait whose group has reached the limit; none without groups. */
-  readonly #room: WaitingRoom<T> | undefined;
+  /** How often it may begin with a message; none without a limit. */
+  readonly #pace: Pace<T> | undefined;
 
   /** Makes one that does nothing yet. */
   constructor(
@@ -97,19 +96,17 @@ export class Runner<T> {
     this.#concurrency = concurrency;
     this.#outcomes = new Outcomes(options, host);
     const { rateLimit } = options;
-    this.#limit = rateLimit && new RateLimit(rateLimit, host.clock);
-    this.#room = this.#limit?.isKeyed
-      ? new WaitingRoom(this.#limit, {
-        hasEnded: () => host.hasEnded(),
-        rest: (delay) => this.#rest(delay),
-        place: () => this.#alone ?? this.#untilPlace(),
-        begin: (message) => {
-          this.#active++;
-          this.#begin(message);
-        },
-        want: (count) => host.want(count),
-      })
-      : undefined;
+    this.#pace = rateLimit && new Pace(rateLimit, host, {
+      place: () => this.#alone ?? this.#untilPlace(),
+      begin: (message) => {
+        this.#active++;
+        this.#begin(message);
+      },
+      failed: (message, error) => {
+        this.#active++;
+        this.#handle(message, Promise.reject(error)).then(this.#done);
+      },
+    });
     this.#suspects = new Suspects({
       clock: host.clock,
       mark: (message, headers) => this.#mark(message, headers),
@@ -146,9 +143,8 @@ export class Runner<T> {
   async #pump(): Promise<void> {
     for (;;) {
       while (this.#active >= this.#concurrency) await this.#untilFree();
-      if (this.#limit !== undefined && this.#room === undefined) {
-        await this.#untilAllowed(this.#limit, "");
-      }
+      const allowed = this.#pace?.beforeTaking();
+      if (allowed !== undefined) await allowed;
       const message = this.#host.take() ?? await this.#host.next();
       if (message === undefined) return;
       const verdict = this.#judge(message);
@@ -160,73 +156,16 @@ export class Runner<T> {
       while (this.#alone !== undefined) await this.#alone;
       // Fewer may run since it has waited for the message.
       while (this.#active >= this.#concurrency) await this.#untilFree();
-      if (this.#limit !== undefined && this.#mustWait(message, this.#limit)) {
-        continue;
-      }
+      if (this.#pace?.mustWait(message)) continue;
       this.#active++;
       this.#begin(message);
       if (++this.#count % YIELD_EVERY === 0) await turn();
     }
   }
 
-  /** Whether a message that could begin now waits for its group, or has failed for it. */
-  #mustWait(message: ReceivedMessage<T>, limit: RateLimit<T>): boolean {
-    const room = this.#room;
-    let key;
-    try {
-      key = limit.keyOf(message);
-    } catch (error) {
-      this.#active++;
-      this.#handle(message, Promise.reject(error)).then(this.#done);
-      return true;
-    }
-    if (room?.mustWait(key)) {
-      room.add(key, message);
-      return true;
-    }
-    limit.note(key);
-    return false;
-  }
-
-  async #untilAllowed(limit: RateLimit<T>, key: string): Promise<void> {
-    for (;;) {
-      const delay = this.#host.hasEnded() ? 0 : limit.delay(key);
-      if (delay === 0) return;
-      await this.#rest(delay);
-    }
-  }
-
-  /** A message that is not begun with like others waits in its place. Never rejects. */
-  async #untilCounted(message: ReceivedMessage<T>): Promise<void> {
-    const limit = this.#limit;
-    if (limit === undefined) return;
-    let key;
-    try {
-      key = limit.keyOf(message);
-    } catch {
-      return; // its handler is called all the same
-    }
-    await this.#untilAllowed(limit, key);
-    limit.note(key);
-  }
-
-  /** Waits, or until no more messages come. */
-  #rest(delay: number): Promise<void> {
-    if (this.#host.hasEnded()) return Promise.resolve();
-    return new Promise((resolve) => {
-      const stop = this.#host.clock.timer(end, delay);
-      const callOff = this.#host.onEnd(end);
-      function end(): void {
-        stop();
-        callOff();
-        resolve();
-      }
-    });
-  }
-
   /** What wait for their group go back. Never rejects. */
   async letWaitingGo(): Promise<void> {
-    const waiting = this.#room?.clear() ?? [];
+    const waiting = this.#pace?.clear() ?? [];
     await Promise.all(waiting.map((each) => this.#outcomes.letGo(each)));
   }
 
@@ -286,7 +225,7 @@ export class Runner<T> {
     }
     if (this.#outcomes.draining) await this.#outcomes.letGo(message);
     else {
-      if (this.#limit !== undefined) await this.#untilCounted(message);
+      if (this.#pace !== undefined) await this.#pace.untilCounted(message);
       this.#active++;
       this.#done(await this.#handle(message, this.#call(message)));
     }
@@ -385,7 +324,7 @@ export class Runner<T> {
         );
         if (!again) return !slot.keep();
       }
-      if (this.#limit !== undefined) await this.#untilCounted(message);
+      if (this.#pace !== undefined) await this.#pace.untilCounted(message);
       running = this.#call(message);
     }
     if (message.settled) return;

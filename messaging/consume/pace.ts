@@ -1,0 +1,115 @@
+import type { Clock } from "../../async/clock.ts";
+import type { ReceivedMessage } from "./message.ts";
+import { RateLimit, type RateLimitOptions } from "./rate_limit.ts";
+import { WaitingRoom } from "./waiting_room.ts";
+
+/** The source of the messages, as their runner has it. */
+export interface PaceHost {
+  readonly clock: Clock;
+  /** Whether no more messages come. */
+  hasEnded(): boolean;
+  /** Calls back when no more messages come; returns the way to call it off. */
+  onEnd(callback: () => void): () => void;
+  /** So many more messages would be begun with at once. */
+  want(count: number): void;
+}
+
+/** The calls of handlers, as their runner makes them. */
+export interface PaceCalls<T> {
+  /** What to wait for before a handler may be called; nothing if one may be now. */
+  place(): Promise<void> | undefined;
+  /** Calls the handler. */
+  begin(message: ReceivedMessage<T>): void;
+  /** Sees to a message whose group cannot be told, as to one whose handler has failed. */
+  failed(message: ReceivedMessage<T>, error: unknown): void;
+}
+
+/** How often a runner may begin with a message, for all of them or for each group. */
+export class Pace<T> {
+  readonly #limit: RateLimit<T>;
+  readonly #host: PaceHost;
+  readonly #calls: PaceCalls<T>;
+  /** Where messages wait whose group has reached the limit; none without groups. */
+  readonly #room: WaitingRoom<T> | undefined;
+
+  /** Makes one that has counted nothing. */
+  constructor(
+    options: RateLimitOptions<T>,
+    host: PaceHost,
+    calls: PaceCalls<T>,
+  ) {
+    this.#host = host;
+    this.#calls = calls;
+    this.#limit = new RateLimit(options, host.clock);
+    this.#room = this.#limit.isKeyed
+      ? new WaitingRoom(this.#limit, {
+        hasEnded: () => host.hasEnded(),
+        rest: (delay) => this.#rest(delay),
+        place: () => calls.place(),
+        begin: (message) => calls.begin(message),
+        want: (count) => host.want(count),
+      })
+      : undefined;
+  }
+
+  /** What to wait for before a message is taken: with groups it has to be in hand first. */
+  beforeTaking(): Promise<void> | undefined {
+    return this.#room === undefined ? this.#untilAllowed("") : undefined;
+  }
+
+  /** Counts a message that could begin now, unless it waits for its group, or has failed for it. */
+  mustWait(message: ReceivedMessage<T>): boolean {
+    let key;
+    try {
+      key = this.#limit.keyOf(message);
+    } catch (error) {
+      this.#calls.failed(message, error);
+      return true;
+    }
+    if (this.#room?.mustWait(key)) {
+      this.#room.add(key, message);
+      return true;
+    }
+    this.#limit.note(key);
+    return false;
+  }
+
+  /** A message that is not begun with like others waits in its place, and is counted. Never rejects. */
+  async untilCounted(message: ReceivedMessage<T>): Promise<void> {
+    let key;
+    try {
+      key = this.#limit.keyOf(message);
+    } catch {
+      return; // its handler is called all the same
+    }
+    await this.#untilAllowed(key);
+    this.#limit.note(key);
+  }
+
+  /** Takes all messages that wait for their group. */
+  clear(): ReceivedMessage<T>[] {
+    return this.#room?.clear() ?? [];
+  }
+
+  async #untilAllowed(key: string): Promise<void> {
+    for (;;) {
+      const delay = this.#host.hasEnded() ? 0 : this.#limit.delay(key);
+      if (delay === 0) return;
+      await this.#rest(delay);
+    }
+  }
+
+  /** Waits, or until no more messages come. */
+  #rest(delay: number): Promise<void> {
+    if (this.#host.hasEnded()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const stop = this.#host.clock.timer(end, delay);
+      const callOff = this.#host.onEnd(end);
+      function end(): void {
+        stop();
+        callOff();
+        resolve();
+      }
+    });
+  }
+}
