@@ -56,6 +56,8 @@ export interface Publishing {
    * @default {false}
    */
   readonly ownsProperties?: boolean | undefined;
+  /** Whether its publisher gave it a key, for its header `x-key`: refused where the broker heeds none. @default {false} */
+  readonly keyed?: boolean | undefined;
 }
 
 /** Names one delivery on one channel, by consecutive numbers from 1; meaningless anywhere else. */
@@ -85,8 +87,10 @@ export interface Delivery {
   readonly redelivered: boolean;
   /** How often it was delivered before, where the broker counts; else `undefined`. */
   readonly deliveryCount: number | undefined;
-  /** Whether its header `x-attempts` is how often the broker has handed it out, and what is requeued keeps its headers and its place. */
+  /** Whether what is requeued, now or for later, keeps its place before those behind it. */
   readonly keepsPlace?: boolean | undefined;
+  /** Whether its header `x-attempts` is how often the broker has handed it out, and what is requeued keeps its headers. */
+  readonly countsAttempts?: boolean | undefined;
   /** Its properties as they came, where `properties` and `body` are a copy already: what is changed in that goes nowhere. */
   readonly received?: MessageProperties | undefined;
   /** Its properties. */

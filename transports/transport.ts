@@ -52,6 +52,7 @@ import type {
 import type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
+import type { Capability } from "./capability.ts";
 import type { Parked, ParkOptions } from "./parking.ts";
 import type { TransportEvent } from "./transport_event.ts";
 
@@ -71,29 +72,11 @@ export type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
 export type { ReplyCode, ReplyCodeName } from "../model/reply_code.ts";
 export type { TlsOptions } from "../model/tls_options.ts";
 export type * from "../url/broker_url.ts";
+export type * from "./capability.ts";
 export type * from "./parking.ts";
 export type * from "./transport_event.ts";
 export * from "../model/errors.ts";
 export { deliveryTag } from "../model/message.ts";
-
-/** Something that some brokers can do and others cannot. */
-export type Capability =
-  | "dead-letter"
-  | "delay"
-  | "exchange-to-exchange"
-  | "exchange-types"
-  | "exclusive"
-  | "known-queues"
-  | "lease"
-  | "length-limit"
-  | "message-ttl"
-  | "persistence"
-  | "priority"
-  | "quarantine"
-  | "queue-ttl"
-  | "queued-fanout"
-  | "shared-topology"
-  | "wide-priority";
 
 /** The exports of a broker's module, which is imported on the first connect. */
 export interface TransportModule {

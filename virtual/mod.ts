@@ -32,6 +32,7 @@ export * from "./dead_letter.ts";
 export * from "./declare.ts";
 export { failedQueue, SHARED_FAILED_QUEUE } from "./failed_queue.ts";
 export { matchHeaders } from "./headers.ts";
+export { isKey, KEY_HEADER, keyOf } from "./message_key.ts";
 export { type QueueTraits, queueTraits } from "./queue_arguments.ts";
 export * from "./route.ts";
 export { matchTopic } from "./topic.ts";

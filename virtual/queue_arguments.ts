@@ -17,6 +17,16 @@ function isNumber(least: number, most = Number.MAX_SAFE_INTEGER): Check {
       : right;
 }
 
+/** The most partitions of an ordered queue. */
+const MAX_PARTITIONS = 256;
+
+const isPartitions = isNumber(1, MAX_PARTITIONS);
+
+const isOrdered: Check = (value) => {
+  const right = value === true ? undefined : isPartitions(value);
+  return right === undefined ? undefined : `true, or ${right}`;
+};
+
 const OVERFLOWS: readonly FieldValue[] = [
   "drop-head",
   "reject-publish",
@@ -36,6 +46,7 @@ const CHECKS: ReadonlyMap<string, Check> = new Map<string, Check>([
     "x-overflow",
     (value) => OVERFLOWS.includes(value) ? undefined : OVERFLOWS.join(", "),
   ],
+  ["x-ordered", isOrdered],
 ]);
 
 /** The names of arguments that make two declarations of a queue unequal; others are the application's own, and ignored. */
@@ -70,6 +81,25 @@ export function checkQueueArguments(
       `Cannot declare queue "${name}" with "x-dead-letter-routing-key": it needs "x-dead-letter-exchange" too`,
     );
   }
+  checkOrdered(name, arguments_);
+}
+
+/** In an ordered queue nothing may go before its turn, nor away from the head. */
+function checkOrdered(name: string, arguments_: FieldTable): void {
+  if (arguments_["x-ordered"] === undefined) return;
+  const action = `Cannot declare queue "${name}" with "x-ordered"`;
+  if (arguments_["x-max-priority"] !== undefined) {
+    throw new PreconditionFailedError(
+      `${action} and "x-max-priority": the messages of a key come in the order in which they were published`,
+    );
+  }
+  const limit = ["x-max-length", "x-max-length-bytes"].find((each) =>
+    arguments_[each] !== undefined
+  );
+  if (limit === undefined || queueTraits(arguments_).refuses) return;
+  throw new PreconditionFailedError(
+    `${action} and "${limit}": it cannot drop its oldest messages, for each key has its own; give "x-overflow" the value "reject-publish"`,
+  );
 }
 
 /** The traits that a queue's arguments give it; a value of the wrong type gives none. */
@@ -86,6 +116,10 @@ export interface QueueTraits {
   readonly refuses: boolean;
   /** `x-max-priority`. */
   readonly maxPriority: number | undefined;
+  /** Whether it hands out the messages of a key one after another, by `x-ordered`. */
+  readonly ordered: boolean;
+  /** The number in `x-ordered`: on how many partitions the keys are spread, where the broker has such. */
+  readonly partitions: number | undefined;
   /** `x-dead-letter-exchange`. */
   readonly deadLetterExchange: string | undefined;
   /** `x-dead-letter-routing-key`. */
@@ -114,6 +148,9 @@ export function queueTraits(arguments_: FieldTable): QueueTraits {
     maxBytes: number("x-max-length-bytes"),
     refuses: text("x-overflow")?.startsWith("reject-publish") ?? false,
     maxPriority: number("x-max-priority"),
+    ordered: arguments_["x-ordered"] === true ||
+      number("x-ordered") !== undefined,
+    partitions: number("x-ordered"),
     deadLetterExchange: text("x-dead-letter-exchange"),
     deadLetterRoutingKey: text("x-dead-letter-routing-key"),
   };

@@ -170,7 +170,7 @@ export interface Judged {
   readonly redelivered: boolean;
   readonly deliveryCount: number | undefined;
   /** Whether its attempts are counted by the broker. */
-  readonly keepsPlace: boolean;
+  readonly countsAttempts: boolean;
 }
 
 /** The step to take with a delivery before its handler is called. */
@@ -210,10 +210,10 @@ export function judge(
   const { receivedHeaders: headers } = judged;
   const suspected = countIn(headers[SUSPECT]);
   if (!redelivered) return suspected > 0 ? CALL_ALONE : CALL;
-  const { deliveryCount, keepsPlace } = judged;
+  const { deliveryCount, countsAttempts } = judged;
   const since = Math.max(1, deliveryCount ?? 1);
   const ended = attemptOf(headers) - 1;
-  if (keepsPlace) {
+  if (countsAttempts) {
     return ended < attempts ? CALL : { type: "give-up", calls: ended };
   }
   if (suspected > 0) {

@@ -22,6 +22,7 @@ import {
   unreadable,
 } from "./reading.ts";
 import type { Source } from "./source.ts";
+import { KEY_HEADER, keyOf } from "../../virtual/message_key.ts";
 
 export type {
   AckOptions,
@@ -101,6 +102,12 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#delivery.lacksHeader?.(name) ?? false;
   }
 
+  get key(): string | undefined {
+    return this.lacksHeader(KEY_HEADER)
+      ? undefined
+      : keyOf(this.receivedHeaders);
+  }
+
   get contentType(): string | undefined {
     return this.#delivery.properties.contentType;
   }
@@ -158,6 +165,11 @@ export class ReceivedMessage<T> implements Message<T> {
   /** As of its delivery. */
   get keepsPlace(): boolean {
     return this.#delivery.keepsPlace ?? false;
+  }
+
+  /** As of its delivery. */
+  get countsAttempts(): boolean {
+    return this.#delivery.countsAttempts ?? false;
   }
 
   get settled(): boolean {

@@ -51,6 +51,8 @@ export interface Message<T> {
   readonly headers: FieldTable;
   /** All properties. */
   readonly properties: MessageProperties;
+  /** The key that it was published with: an ordered queue hands out those of one key one after another. */
+  readonly key: string | undefined;
   /** The MIME type of the body. */
   readonly contentType: string | undefined;
   /** The origin of the message. */

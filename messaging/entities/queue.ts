@@ -2,6 +2,7 @@ import { checkName } from "../../model/checks.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
+import { queueTraits } from "../../virtual/queue_arguments.ts";
 import {
   binding,
   Exchange,
@@ -39,6 +40,13 @@ export interface QueueOptions<T = unknown> {
   /** The highest priority that it tells apart, 1 to 9, and to 255 where the broker has the capability `wide-priority`. */
   readonly maxPriority?: number | undefined;
   /**
+   * Whether it hands out the messages of one `key` one after another and in order, over all
+   * processes, and those of other keys meanwhile; it needs the capability `key-order`.
+   * `partitions` is for brokers that spread the keys over parts of a queue, 1 to 256; others
+   * ignore it. @default {false}
+   */
+  readonly ordered?: boolean | { readonly partitions?: number | undefined };
+  /**
    * The queue for messages that were rejected, expired, or pushed out: it is declared too, by its
    * name alone as durable as this one. Instead of `deadLetterExchange` and
    * `deadLetterRoutingKey`, by which other ways can be said.
@@ -67,6 +75,7 @@ const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
   maxLength: true,
   maxLengthBytes: true,
   maxPriority: true,
+  ordered: "boolean|object",
   deadLetter: "string|object",
   deadLetterExchange: "string|object",
   deadLetterRoutingKey: "string",
@@ -237,6 +246,8 @@ function argumentsOf(
       255,
     ),
   };
+  const ordered = orderedOf(name, options.ordered);
+  if (ordered !== undefined) all["x-ordered"] = ordered;
   if (deadLetterExchange !== undefined) {
     all["x-dead-letter-exchange"] = exchangeName(deadLetterExchange);
   }
@@ -248,6 +259,43 @@ function argumentsOf(
     all["x-dead-letter-routing-key"] = options.deadLetterRoutingKey;
   }
   return all;
+}
+
+const ORDERED: KnownOptions = optionsOf<{ partitions?: number }>(
+  '"ordered" of a Queue',
+  { partitions: true },
+);
+
+/** The argument `x-ordered`; `undefined` where there is none. */
+function orderedOf(
+  queue: string,
+  ordered: QueueOptions["ordered"],
+): true | number | undefined {
+  if (ordered === undefined || ordered === false) return undefined;
+  if (ordered === true) return true;
+  checkKnown(ordered, ORDERED);
+  const { partitions } = ordered;
+  const { "x-ordered": given = true } = number(
+    queue,
+    "x-ordered",
+    "ordered.partitions",
+    partitions,
+    1,
+    256,
+  );
+  return given;
+}
+
+/**
+ * Says whether a queue hands out the messages of a key one after another.
+ *
+ * @param queue The queue, or how it is declared.
+ * @returns Whether it does.
+ */
+export function isOrdered(
+  queue: Pick<QueueDeclaration, "arguments">,
+): boolean {
+  return queueTraits(queue.arguments).ordered;
 }
 
 function number(

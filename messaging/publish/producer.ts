@@ -100,6 +100,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
    * @throws {PublishError} If the broker refuses it.
    * @throws {TimeoutError} If there is no answer in time; `outcome` says whether it may have been sent.
    * @throws {RangeError} If a number is out of range.
+   * @throws {OptionError} If an option is unknown, or the key is none.
+   * @throws {UnsupportedError} If it has a key, a delay, a priority or an expiration, and the broker lacks the capability.
    */
   publish(payload: T, given: PublishOptions = {}): Promise<void> {
     try {
@@ -343,6 +345,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       properties: propertiesOf(options, replyTo, encoded),
       body: encoded.body,
       ownsProperties: true,
+      keyed: options.key !== undefined,
     };
   }
 }

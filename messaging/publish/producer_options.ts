@@ -64,6 +64,13 @@ export interface PublishOptions extends OperationOptions {
   readonly contentEncoding?: string | undefined;
   /** The application's own headers. */
   readonly headers?: FieldTable | undefined;
+  /**
+   * Names what the message is about, in 1 to 128 bytes of UTF-8: an ordered queue hands out
+   * the messages of one key one after another, and those of others meanwhile. It travels as
+   * the header `x-key`, and in other queues it is that alone. It needs the capability
+   * `key-order` or `key-fairness`. @default {a message of no key: none waits for it}
+   */
+  readonly key?: string | undefined;
   /** From 0 to 9, and to 255 where the broker has the capability `wide-priority`; the higher comes first. A priority above its queue's `maxPriority` counts as that. */
   readonly priority?: number | undefined;
   /** Milliseconds that the message may wait in a queue. */
@@ -103,6 +110,7 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   contentType: "string",
   contentEncoding: "string",
   headers: "object",
+  key: true,
   priority: true,
   expiration: true,
   delay: true,
@@ -116,7 +124,9 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   appId: true,
   retry: "boolean",
 }, {
-  key: '"routingKey"',
+  groupId: '"key"',
+  messageGroupId: '"key"',
+  MessageGroupId: '"key"',
   ttl: '"expiration"',
   expires: '"expiration"',
   id: '"messageId"',
@@ -140,6 +150,7 @@ const DEFAULT_KINDS: Readonly<Record<keyof PublishDefaults, Kind>> = {
   contentType: "string",
   contentEncoding: "string",
   headers: "object",
+  key: true,
   priority: true,
   expiration: true,
   delay: true,
@@ -161,6 +172,7 @@ export const DEFAULTS: readonly (keyof PublishDefaults)[] = [
   "contentType",
   "contentEncoding",
   "headers",
+  "key",
   "priority",
   "expiration",
   "delay",
@@ -189,7 +201,6 @@ export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
   },
   {
     declares: '"declare"',
-    key: '"routingKey"',
     messageId: 'an option of "publish", for each message has its own',
     ttl: '"expiration"',
     expires: '"expiration"',

@@ -43,7 +43,15 @@ export const PUBLISH_ALL: KnownOptions = optionsOf<PublishAllOptions>(
   "publishAll",
   { each: "object|function", maxFailures: true, signal: true },
   Object.fromEntries(
-    ["exchange", "routingKey", "headers", "priority", "delay", "expiration"]
+    [
+      "exchange",
+      "routingKey",
+      "key",
+      "headers",
+      "priority",
+      "delay",
+      "expiration",
+    ]
       .map((name) => [name, `"each: { ${name} }"`]),
   ),
 );

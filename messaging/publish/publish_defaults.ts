@@ -7,7 +7,7 @@ import {
   type PublishDefaults,
   type PublishOptions,
 } from "./producer_options.ts";
-import { checkRange, MAX_DELAY } from "./publishing.ts";
+import { checkKey, checkRange, MAX_DELAY } from "./publishing.ts";
 
 /**
  * Takes out of a producer's options what holds for each message.
@@ -15,7 +15,7 @@ import { checkRange, MAX_DELAY } from "./publishing.ts";
  * @param options The options.
  * @returns The defaults; `undefined` where there are none, and a publish need not look.
  * @throws {RangeError} If a number is out of range.
- * @throws {OptionError} If the signal is none.
+ * @throws {OptionError} If the signal or the key is none.
  */
 export function defaultsOf(
   options: ProducerOptions,
@@ -25,6 +25,7 @@ export function defaultsOf(
     if (options[name] !== undefined) given.push([name, options[name]]);
   }
   if (given.length === 0) return undefined;
+  if (options.key !== undefined) checkKey(options.key);
   checkRange("priority", options.priority, 0, 255);
   checkRange("expiration", options.expiration, 0, MAX_EXPIRATION);
   checkRange("delay", options.delay, 0, MAX_DELAY);

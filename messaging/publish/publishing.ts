@@ -1,8 +1,11 @@
 import type * as codec from "../../codec/mod.ts";
 import { MAX_EXPIRATION } from "../../model/checks.ts";
+import { OptionError } from "../../model/errors.ts";
+import type { FieldTable } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { MessageProperties } from "../../model/message.ts";
 import { Exchange } from "../entities/exchange.ts";
+import { isKey, KEY_HEADER, MAX_KEY } from "../../virtual/message_key.ts";
 import { withoutAttempts } from "../consume/handler_retry.ts";
 import type { ProducerOptions, PublishOptions } from "./producer_options.ts";
 import { Queue } from "../entities/queue.ts";
@@ -61,6 +64,7 @@ export const MAX_DELAY: number = Number.MAX_SAFE_INTEGER;
  * @param encoded Its body.
  * @returns The properties.
  * @throws {RangeError} If a number is out of range.
+ * @throws {OptionError} If the key is none.
  */
 export function propertiesOf(
   options: PublishOptions,
@@ -70,9 +74,7 @@ export function propertiesOf(
   return {
     contentType,
     contentEncoding,
-    headers: compression === undefined
-      ? withoutAttempts(options.headers)
-      : { ...withoutAttempts(options.headers), compression },
+    headers: headersOf(options, compression),
     deliveryMode: options.persistent === false ? "transient" : "persistent",
     priority: checkRange("priority", options.priority, 0, 255),
     correlationId: options.correlationId,
@@ -89,6 +91,34 @@ export function propertiesOf(
     userId: options.userId,
     appId: options.appId,
   };
+}
+
+function headersOf(
+  { headers, key }: PublishOptions,
+  compression: string | undefined,
+): FieldTable | undefined {
+  const own = withoutAttempts(headers);
+  if (key === undefined) {
+    return compression === undefined ? own : { ...own, compression };
+  }
+  const all = { ...own, [KEY_HEADER]: checkKey(key) };
+  return compression === undefined ? all : { ...all, compression };
+}
+
+/**
+ * Refuses a value that is no key.
+ *
+ * @param key The value as it was given.
+ * @returns The same.
+ * @throws {OptionError} If it is something else.
+ */
+export function checkKey(key: string): string {
+  if (isKey(key)) return key;
+  throw new OptionError(
+    `Cannot publish with "key" ${
+      quote(key)
+    }: it must be a string of 1 to ${MAX_KEY} bytes in UTF-8`,
+  );
 }
 
 /**

@@ -38,6 +38,7 @@ export const REQUEST: KnownOptions = optionsOf<RequestOptions>("request", {
   contentType: "string",
   contentEncoding: "string",
   headers: "object",
+  key: true,
   priority: true,
   persistent: "boolean",
   messageId: true,
@@ -50,7 +51,6 @@ export const REQUEST: KnownOptions = optionsOf<RequestOptions>("request", {
   schema: true,
 }, {
   queue: '"routingKey": the queue\'s name',
-  key: '"routingKey"',
   ttl: '"timeout"',
   expiration: '"timeout": the request expires with it',
   replyTo: "made by itself",

@@ -163,6 +163,7 @@ export class Requester {
       delay: 0,
       properties: { ...properties, correlationId: id },
       body: encoded.body,
+      keyed: options.key !== undefined,
     };
   }
 

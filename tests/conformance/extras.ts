@@ -204,6 +204,7 @@ export const EXTRAS: readonly ConformanceCase[] = [
     ["queue-ttl", { "x-expires": 1000 }],
     ["length-limit", { "x-max-length": 1 }],
     ["dead-letter", { "x-dead-letter-exchange": "x" }],
+    ["key-order", { "x-ordered": true }],
   ] as const).map(([capability, arguments_]) =>
     onBroker(
       `a queue that needs ${capability} is refused where there is none`,

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   AccessRefusedError,
+  type FieldTable,
   planDeclareQueue,
   planDeleteExchange,
   PreconditionFailedError,
@@ -134,4 +135,42 @@ Deno.test("names of the broker's own, and the default exchange, are refused", ()
     ["queue-declared"],
   );
   assertThrows(() => world.queue("amq.gen-1"), AccessRefusedError);
+});
+
+const NOT_ORDERED: readonly (readonly [FieldTable, string])[] = [
+  [{ "x-ordered": false }, "it must be true, or a whole number from 1 to 256"],
+  [{ "x-ordered": 0 }, "it must be true, or a whole number from 1 to 256"],
+  [{ "x-ordered": 257 }, "it must be true, or a whole number from 1 to 256"],
+  [{ "x-ordered": "yes" }, "it must be true, or a whole number from 1 to 256"],
+  [{ "x-ordered": true, "x-max-priority": 5 }, '"x-max-priority"'],
+  [{ "x-ordered": true, "x-max-length": 5 }, '"reject-publish"'],
+  [
+    { "x-ordered": 4, "x-max-length-bytes": 5, "x-overflow": "drop-head" },
+    '"x-max-length-bytes"',
+  ],
+];
+
+for (const [arguments_, words] of NOT_ORDERED) {
+  Deno.test(`planDeclareQueue() refuses ${JSON.stringify(arguments_)}`, () => {
+    const { message } = assertThrows(
+      () => new World().queue("q", { arguments: arguments_ }),
+      PreconditionFailedError,
+    );
+    assert(message.includes(words), message);
+  });
+}
+
+Deno.test("planDeclareQueue() takes an ordered queue that refuses what is too much, and tells it from others", () => {
+  const world = new World();
+  const arguments_ = {
+    "x-ordered": true,
+    "x-max-length": 5,
+    "x-overflow": "reject-publish",
+  };
+  assertEquals(world.queue("q", { arguments: arguments_ }), ["queue-declared"]);
+  const { message } = assertThrows(
+    () => world.queue("q", { arguments: { ...arguments_, "x-ordered": 3 } }),
+    PreconditionFailedError,
+  );
+  assert(message.includes('with "x-ordered" 3: the broker has it'), message);
 });

@@ -1,5 +1,10 @@
 import { assertEquals } from "@std/assert";
-import { planDeclareQueue, queueTraits, Topology } from "../../virtual/mod.ts";
+import {
+  type FieldValue,
+  planDeclareQueue,
+  queueTraits,
+  Topology,
+} from "../../virtual/mod.ts";
 
 Deno.test("a queue's arguments are read once, and what is not of its kind says nothing", () => {
   const declared = {
@@ -19,6 +24,8 @@ Deno.test("a queue's arguments are read once, and what is not of its kind says n
     maxBytes: 4,
     refuses: true,
     maxPriority: 5,
+    ordered: false,
+    partitions: undefined,
     deadLetterExchange: "",
     deadLetterRoutingKey: "dead",
   };
@@ -30,6 +37,8 @@ Deno.test("a queue's arguments are read once, and what is not of its kind says n
     maxBytes: undefined,
     refuses: false,
     maxPriority: undefined,
+    ordered: false,
+    partitions: undefined,
     deadLetterExchange: undefined,
     deadLetterRoutingKey: undefined,
   };
@@ -50,4 +59,15 @@ Deno.test("a queue's arguments are read once, and what is not of its kind says n
     topology.apply(change);
   }
   assertEquals(topology.queue("q")?.traits, traits);
+});
+
+Deno.test("a queue is ordered by true, or by a number of partitions", () => {
+  const of = (value: FieldValue) => {
+    const { ordered, partitions } = queueTraits({ "x-ordered": value });
+    return [ordered, partitions];
+  };
+  assertEquals(of(true), [true, undefined]);
+  assertEquals(of(16), [true, 16]);
+  assertEquals(of(false), [false, undefined]);
+  assertEquals(of("yes"), [false, undefined]);
 });

@@ -29,6 +29,7 @@ const QUEUE_ARGUMENTS: readonly (readonly [string, Capability])[] = [
   ["x-max-length-bytes", "length-limit"],
   ["x-max-priority", "priority"],
   ["x-dead-letter-exchange", "dead-letter"],
+  ["x-ordered", "key-order"],
 ];
 
 /**
@@ -75,6 +76,10 @@ export function refusePublishing(
   if (properties.expiration !== undefined && !capabilities.has("message-ttl")) {
     return unsupported("message-ttl", "publish a message", "an expiration");
   }
+  if (
+    message.keyed && !capabilities.has("key-order") &&
+    !capabilities.has("key-fairness")
+  ) return unsupported("key-order", "publish a message", "a key");
   const { priority } = properties;
   if (priority === undefined || priority === 0) return undefined;
   if (!capabilities.has("priority")) {

@@ -349,18 +349,18 @@ export class Deliveries implements SettlerHost<Held> {
   ): Promise<void> {
     const { store, ripener, deadLetters } = this.#context;
     const { queue } = reservation;
-    const { signal, deadline, delay } = options;
+    const { signal, deadline, delay, headers } = options;
     if (reservation.keepsPlace) {
       const lost = await store.messages.release(
         [reservation],
-        { signal, deadline, delay },
+        { signal, deadline, delay, headers },
       );
       if (lost.length > 0) throw leaseLost(reservation);
       return;
     }
-    const properties = options.headers === undefined
+    const properties = headers === undefined
       ? message.properties
-      : { ...message.properties, headers: options.headers };
+      : { ...message.properties, headers };
     const result = await store.messages.put([{
       queue,
       message: {

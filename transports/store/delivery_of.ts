@@ -47,9 +47,14 @@ export function deliveryOf(
     redelivered,
     deliveryCount,
     keepsPlace: reservation.keepsPlace,
+    countsAttempts: countsAttempts(reservation),
     properties,
     body,
   };
+}
+
+function countsAttempts({ keepsPlace, takesHeaders }: Reservation): boolean {
+  return keepsPlace === true && takesHeaders !== true;
 }
 
 /** A delivery of a message that the store goes on using: it is copied when somebody looks. */
@@ -90,6 +95,10 @@ class CopiedDelivery implements Delivery {
 
   get keepsPlace(): boolean | undefined {
     return this.#reservation.keepsPlace;
+  }
+
+  get countsAttempts(): boolean {
+    return countsAttempts(this.#reservation);
   }
 
   get malformed(): Error | undefined {

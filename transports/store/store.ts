@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import type { FieldTable } from "../../model/field_table.ts";
 import type { MessageProperties, Publishing } from "../../model/message.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type {
@@ -332,6 +333,12 @@ export interface PutOptions extends CallOptions {
 export interface ReleaseOptions extends CallOptions {
   /** Milliseconds that they stay out of sight; only for those that keep their place. */
   readonly delay?: number | undefined;
+  /**
+   * Instead of the headers of the one that is released, if it takes some; else ignored. It is
+   * then as a message that was put anew, but for its place: not redelivered, nor delivered
+   * before.
+   */
+  readonly headers?: FieldTable | undefined;
 }
 
 /** Options of {@linkcode BroadcastStore.send}. */
@@ -429,10 +436,15 @@ export interface Reservation {
   readonly deliveryCount: number | undefined;
   /**
    * Whether another attempt has to come before the messages behind it, as in a FIFO queue: it
-   * is then released with a delay, and no copy takes its place. The store counts how often
-   * it has come, and says so in its header `x-attempts`. @default {false}
+   * is then released with a delay, and no copy takes its place. @default {false}
    */
   readonly keepsPlace?: boolean | undefined;
+  /**
+   * Whether one that keeps its place can be released with other headers, as a copy would
+   * have. Else the store counts how often it has come, and says so in its header
+   * `x-attempts`. @default {false}
+   */
+  readonly takesHeaders?: boolean | undefined;
   /** Its time to live is over: dead-letter it, do not deliver it (noticed when somebody looks). */
   readonly expired: boolean;
 }

@@ -63,13 +63,13 @@ const CASES: readonly (readonly [
     headers: { "x-attempts": 3 },
     redelivered: true,
     deliveryCount: 2,
-    keepsPlace: true,
+    countsAttempts: true,
   }, { type: "call" }],
   ["one that the broker counts, beyond its attempts", 3, {
     headers: { "x-attempts": 4 },
     redelivered: true,
     deliveryCount: 3,
-    keepsPlace: true,
+    countsAttempts: true,
   }, { type: "give-up", calls: 3 }],
   ["one with rubbish in its headers", 3, {
     headers: { "x-suspect": "many", "x-redeliveries": -1 },
@@ -85,7 +85,7 @@ for (const [name, attempts, judged, verdict] of CASES) {
       receivedHeaders,
       redelivered: false,
       deliveryCount: undefined,
-      keepsPlace: false,
+      countsAttempts: false,
       ...rest,
     };
     assertEquals(judge({ attempts }, all, true), verdict);
@@ -100,7 +100,7 @@ Deno.test("judge() reads no headers of what surely lacks the one that it looks f
     lacksHeader: (name) => name === "x-suspect",
     redelivered: false,
     deliveryCount: undefined,
-    keepsPlace: false,
+    countsAttempts: false,
   };
   assertEquals(judge({ attempts: 5 }, all, true), { type: "call" });
   assertThrows(
@@ -120,7 +120,7 @@ Deno.test("judge() begins to count only where it is to, and goes on where somebo
     receivedHeaders: {},
     redelivered: true,
     deliveryCount: undefined,
-    keepsPlace: false,
+    countsAttempts: false,
   };
   assertEquals(judge({ attempts: 5 }, all, false), { type: "call" });
   assertEquals(judge({ attempts: 5 }, all, true), {

@@ -1,0 +1,20 @@
+/** Something that some brokers can do and others cannot. */
+export type Capability =
+  | "dead-letter"
+  | "delay"
+  | "exchange-to-exchange"
+  | "exchange-types"
+  | "exclusive"
+  | "key-fairness"
+  | "key-order"
+  | "known-queues"
+  | "lease"
+  | "length-limit"
+  | "message-ttl"
+  | "persistence"
+  | "priority"
+  | "quarantine"
+  | "queue-ttl"
+  | "queued-fanout"
+  | "shared-topology"
+  | "wide-priority";
