@@ -30,6 +30,14 @@ export interface Member {
   readonly queue: string;
 }
 
+/** Which state of the shared hash was seen. */
+export interface Versions {
+  /** Of all that is declared. */
+  readonly version: string;
+  /** Of the routes alone. */
+  readonly routes: string;
+}
+
 /** The prefixes of keys that are no queues, behind the global prefix. */
 const RESERVED = [
   "_kombu.binding.",

@@ -14,6 +14,14 @@ local function lineageOf(queue)
   lineages[queue] = known
   return known
 end
+-- Of a message that was taken: '' where its queue is not known, '1' where it had no name of its own.
+local function isGone(queue, lineage)
+  if lineage == '' then return false end
+  if lineage == '1' then return redis.call('HEXISTS', TABLES, 'queue ' .. queue) == 0 end
+  local now = lineageOf(queue)
+  if now == lineage then return false end
+  return string.match(lineage, '%-(.*)$') == (redis.call('HGET', TABLES, 'epoch') or '') .. '.'
+end
 `;
 
 /**

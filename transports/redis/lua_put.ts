@@ -36,7 +36,9 @@ return refused
 `;
 
 /**
- * ARGV: version and sets; the field to remove instead or ''; the delay; what fields
+ * ARGV: version and sets; the field to remove instead or ''; which
+ * queue that was taken of (`isGone`), if it is to be that one: a message whose queue is no longer there is
+ * removed with it; the delay; what fields
  * begin with, the first number; under which name it is claimed or ''; how many channels it
  * is announced on, and they; then copies: queue, place of its suffix, text, id, when
  * it expires or '', x-max-length or '', x-max-length-bytes or '', whether it refuses, and
@@ -45,9 +47,9 @@ return refused
 export const PUT_ONE: string = String.raw`
 local old, at = isOld(1)
 if old then return 'stale' end
-local instead, delay = ARGV[at], tonumber(ARGV[at + 1])
-fields, number = ARGV[at + 2], tonumber(ARGV[at + 3])
-local claim, channels = ARGV[at + 4], tonumber(ARGV[at + 5])
+local instead, lineage, delay = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+fields, number = ARGV[at + 3], tonumber(ARGV[at + 4])
+local claim, channels = ARGV[at + 5], tonumber(ARGV[at + 6])
 -- A new message is refused where memory is full, as PUT's are by their LPUSH; one that takes
 -- another's place is not. This adds nothing.
 if instead == '' then redis.call('ZADD', DUE, 'XX', 0, '') end
@@ -57,7 +59,7 @@ local function lengthOf(copy)
   return countReady(copy.queue), 0
 end
 local copies = {}
-for i = at + 6 + channels, #ARGV, 9 do
+for i = at + 7 + channels, #ARGV, 9 do
   local copy = {
     queue = ARGV[i], place = tonumber(ARGV[i + 1]), text = ARGV[i + 2], id = ARGV[i + 3], expires = ARGV[i + 4],
     most = tonumber(ARGV[i + 5]), mostBytes = tonumber(ARGV[i + 6]), refuses = ARGV[i + 7] == '1', ends = tonumber(ARGV[i + 8]),
@@ -81,6 +83,7 @@ if claim ~= '' and not redis.call('SET', CLAIMED .. claim, '', 'NX', 'PX', 60000
 if instead ~= '' then
   if redis.call('HDEL', UNACKED, instead) == 0 then return 'lost' end
   redis.call('ZREM', INDEX, instead)
+  if isGone(copies[1].queue, lineage) then return {} end
 end
 -- What nobody is to have goes at once.
 local function hasLetters(queue)
@@ -125,7 +128,7 @@ for _, copy in ipairs(copies) do
   if copy.ends then keepPut(copy.queue, copy.ends, now) end
 end
 if delay == 0 then
-  for i = at + 6, at + 5 + channels do announce(ARGV[i], copies[1].text) end
+  for i = at + 7, at + 6 + channels do announce(ARGV[i], copies[1].text) end
 end
 keepHeld()
 keepSizes()

@@ -88,13 +88,6 @@ local function isStuck(first, last)
   end
   return false
 end
-local function isGone(queue, lineage)
-  if lineage == '' then return false end
-  if lineage == '1' then return redis.call('HEXISTS', TABLES, 'queue ' .. queue) == 0 end
-  local now = lineageOf(queue)
-  if now == lineage then return false end
-  return string.match(lineage, '%-(.*)$') == (redis.call('HGET', TABLES, 'epoch') or '') .. '.'
-end
 local lost, restored, at, place = {}, {}, 1, 0
 while at <= #ARGV do
   local field, score, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
@@ -174,10 +167,17 @@ end
 return lost
 `;
 
-/** ARGV: the queue, its list, the quarantined entries. */
+/**
+ * ARGV: the queue, its list, a quarantined entry, the command that puts it there, and the
+ * queue's x-expires or ''. Returns how many were put; -1, and nothing is done, if the queue's time is over.
+ */
 export const BACK: string = String.raw`
+local queue, list, text, push, expires = unpack(ARGV)
+if expires ~= '' and isOver(queue, tonumber(expires), clock()) then return -1 end
 -- First, so that nothing is removed that cannot be put there.
-redis.call('LLEN', ARGV[2])
-if redis.call('LREM', MALFORMED .. ARGV[1], 1, ARGV[3]) == 0 then return 0 end
-return redis.call('RPUSH', ARGV[2], ARGV[3])
+redis.call('LLEN', list)
+if redis.call('LREM', MALFORMED .. queue, -1, text) == 0 then return 0 end
+redis.call(push, list, text)
+if expires ~= '' then keepPut(queue, tonumber(expires), clock()) end
+return 1
 `;

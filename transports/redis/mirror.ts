@@ -1,7 +1,6 @@
-import { parseJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
-import { plainQueue, type QueueDeclaration } from "../../model/queue.ts";
+import { plainQueue } from "../../model/queue.ts";
 import {
   type ConsumerRecord,
   Topology,
@@ -9,26 +8,19 @@ import {
 } from "../../virtual/topology.ts";
 import type { TopologyKey } from "../store/store.ts";
 import { bindingOf, BindingSet, guessedExchange } from "./binding_set.ts";
-import type { Layout } from "./layout.ts";
-import { planWrites, write, type Writes } from "./writes.ts";
+import type { Layout, Versions } from "./layout.ts";
+import { PastQueues } from "./past_queues.ts";
+import {
+  planWrites,
+  type QueueField,
+  read,
+  readList,
+  write,
+  type Writes,
+} from "./writes.ts";
 
 /** Fields of the shared hash, and their values. */
 type Fields = Iterable<readonly [field: string, value: string]>;
-
-/** Which state of the shared hash was seen. */
-export interface Versions {
-  /** Of all that is declared. */
-  readonly version: string;
-  /** Of the routes alone. */
-  readonly routes: string;
-}
-
-/** The value of a queue's field in the shared hash. */
-interface QueueField {
-  readonly queue: QueueDeclaration;
-  readonly owner: string | undefined;
-  readonly foreign?: boolean;
-}
 
 /**
  * A copy of the declarations in the database, as far as we know them: a hash of our own for
@@ -46,6 +38,7 @@ export class Mirror {
   #routes = "";
   #doubts = 0;
   #fanouts = 0;
+  readonly #past = new PastQueues();
   readonly #takesLists: boolean;
 
   /** Makes a mirror that has seen nothing; `takesLists` says that our consumers do not listen for themselves. */
@@ -141,12 +134,24 @@ export class Mirror {
 
   /** Takes over the whole hash. */
   readAll(versions: Versions, fields: Fields): void {
+    const before = this.#topology;
     this.#topology = new Topology();
     this.#fanouts++;
     this.#fields = new Map();
     this.#sets.clear();
     this.#next.clear();
     this.readSome(versions, fields);
+    for (const { declaration: { name } } of before.queues()) {
+      if (this.#topology.queue(name) === undefined) {
+        this.#past.add(name, before);
+      }
+    }
+  }
+
+  /** Returns a queue's `x-expires`, ms, also if it went. */
+  expiresOf(queue: string): number | undefined {
+    return this.#topology.queue(queue)?.traits.expires ??
+      this.#past.expiresOf(queue);
   }
 
   /** Takes over fields of the hash that have changed; an empty value is one that went. */
@@ -191,12 +196,14 @@ export class Mirror {
         );
       case "queue":
         if (value === "") {
+          this.#past.add(name, this.#topology);
           return this.#topology.apply({
             type: "queue-deleted",
             name,
             ifEmpty: false,
           });
         }
+        this.#past.remove(name);
         return this.#topology.apply({
           type: "queue-declared",
           ...read<QueueField>(value),
@@ -388,13 +395,4 @@ export class Mirror {
   #listed(field: string): readonly string[] {
     return readList<string>(this.#fields.get(field) ?? "");
   }
-}
-
-/** Reads a value that a process of ours wrote: nobody else writes these fields. */
-function read<T>(text: string): T {
-  return parseJson(text) as T;
-}
-
-function readList<T>(text: string): T[] {
-  return text === "" ? [] : read<T[]>(text);
 }

@@ -79,7 +79,9 @@
  * A queue with `x-expires` ends with Kombu 5.7's means, where nobody looks too: its lists
  * expire, and its bindings have a deadline, which is twice its time or an hour. While one of ours consumes,
  * its lists live as long as the bindings; a publisher of Kombu's that declared it lets them
- * live for its time from then on, whoever consumes.
+ * live for its time from then on, whoever consumes. A message that is published with
+ * `mandatory: false` to such a queue when its time is over lies in a list for other programs,
+ * which lives as long again.
  *
  * The total size of a queue with `x-max-length-bytes` is kept beside it. If Kombu, which knows
  * nothing of it, puts or takes there, the limit holds by the mean of the sizes, and is looked at

@@ -153,7 +153,7 @@ export class Putter {
         this.#writePlain(message, list, batch);
         continue;
       }
-      const { expires } = this.#traitsOf(queue);
+      const expires = this.#core.mirror.expiresOf(queue);
       if (expires !== undefined) batch.expiring.set(queue, expires);
       copy = this.#copy(item, copy);
       const { text, expiresAt } = copy;
@@ -189,7 +189,7 @@ export class Putter {
     }
     for (const { message, ttl, queue } of put.items) {
       if (message.exchange !== "" || ttl !== undefined) return put.version;
-      if (this.#traitsOf(queue).expires !== undefined) return put.version;
+      if (this.#core.mirror.expiresOf(queue) !== undefined) return put.version;
     }
     return PLAIN;
   }
@@ -283,10 +283,10 @@ export class Putter {
     { version, instead, announced = [], deadline }: PutOptions,
   ): Promise<PutResult> {
     const { layout, fields, mirror } = this.#core;
-    const field = instead instanceof RedisReservation &&
+    const held = instead instanceof RedisReservation &&
         instead.where.type === "unacked"
-      ? instead.where.field
-      : "";
+      ? instead
+      : undefined;
     this.flush(); // what was published before comes before
     const seen = versionArguments(mirror, version);
     if (seen === undefined) return STALE;
@@ -295,7 +295,9 @@ export class Putter {
     const channels = channelsOf(layout, announced, message, this.#predecessors);
     const args: RedisArgument[] = [
       ...seen,
-      field,
+      held?.handle ?? "",
+      // Without a view it goes back to the queue that it was taken of.
+      version === undefined ? held?.lineage ?? "" : "",
       delay,
       fields,
       this.#core.nextNumbers(100_000),
@@ -321,6 +323,7 @@ export class Putter {
         id,
         expiresAt === undefined ? "" : Math.ceil(expiresAt),
         ...limitsOf(this.#traitsOf(item.queue)),
+        mirror.expiresOf(item.queue) ?? "",
       );
     }
     const reply = await this.#core.run("putOne", "publish", args, {

@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import { NotFoundError } from "../../model/errors.ts";
 import type { QuarantinedItem } from "../store/store.ts";
 import type { Core } from "./core.ts";
 import { readStored } from "./stored.ts";
@@ -35,8 +36,7 @@ export async function listAside(
 }
 
 /**
- * Puts the quarantined entries of a queue back to its end: rather twice for a moment than not
- * at all.
+ * Puts the quarantined entries of a queue back to its end.
  *
  * @param core The connection.
  * @param queue The queue.
@@ -50,7 +50,7 @@ export async function putBack(
   handles: readonly string[] | undefined,
   options?: CallOptions,
 ): Promise<number> {
-  const { commands, layout } = core;
+  const { layout, mirror } = core;
   const wanted = handles && new Set(handles);
   const found: Found[] = [];
   for await (const each of all(core, queue, options)) {
@@ -65,14 +65,19 @@ export async function putBack(
       : message.properties.priority;
     const list = layout.options.prefix + queue +
       core.suffixOf(queue, priority);
-    await commands.send(action, ["LPUSH", list, bytes], options);
-    const removed = await commands.send(action, [
-      "LREM",
-      layout.malformed(queue),
-      -1,
-      bytes,
-    ], options);
-    count += Number(removed);
+    const expires = mirror.expiresOf(queue) ?? "";
+    const put = await core.run(
+      "back",
+      action,
+      [queue, list, bytes, "LPUSH", expires],
+      options,
+    );
+    if (Number(put) < 0) {
+      throw new NotFoundError(
+        `Cannot ${action}: nobody has used it for its x-expires; declare it first`,
+      );
+    }
+    count += Number(put);
   }
   return count;
 }

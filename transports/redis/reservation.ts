@@ -54,6 +54,12 @@ export class RedisReservation implements Reservation {
     return this.where.type === "unacked" ? this.where.field : this.where.type;
   }
 
+  /** Which queue it was taken of, as the scripts read it that put a message back. */
+  get lineage(): string {
+    const lineage = this.where.type === "unacked" ? this.where.lineage : "";
+    return lineage === "" && this.declared ? "1" : lineage;
+  }
+
   get message(): Publishing | Malformed {
     return this.#stored.message;
   }

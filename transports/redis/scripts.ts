@@ -160,7 +160,7 @@ local LAYOUT = '${LAYOUT_VERSION}'
     purge: consumers(SIZES, PURGE),
     unacked: script(UNACKED_OF),
     aside: consumers(ASIDE),
-    back: consumers(BACK),
+    back: consumers(CLOCK_TIME, EXPIRES, BACK),
     use: consumers(CLOCK, EXPIRES, USE),
     adjust: consumers(CLOCK, ADJUST),
   };

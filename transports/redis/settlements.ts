@@ -98,13 +98,15 @@ export class Settlements {
         each.queue,
         this.#core.suffixOf(each.queue, priority),
         delivered ? marked(each.bytes, message, each.handle) : each.bytes,
-        lineageOf(each),
+        each.lineage,
       );
     }
     const moved = aside(reservations).map(async ({ queue, bytes }) => {
       const action = `requeue a message of queue "${queue}"`;
       const list = layout.list(queue, 0);
-      await this.#core.run("back", action, [queue, list, bytes], options);
+      const expires = this.#core.mirror.expiresOf(queue) ?? "";
+      const args = [queue, list, bytes, "RPUSH", expires];
+      await this.#core.run("back", action, args, options);
     });
     for (const each of reservations.toReversed()) {
       if (each instanceof RedisReservation && each.where.type === "here") {
@@ -188,12 +190,6 @@ function unacked(reservations: readonly Reservation[]): RedisReservation[] {
 function aside(reservations: readonly Reservation[]): RedisReservation[] {
   return reservations.filter((each) => each instanceof RedisReservation)
     .filter(({ where }) => where.type === "aside");
-}
-
-/** Which queue it was taken of, as the script for giving back reads it. */
-function lineageOf({ where, declared }: RedisReservation): string {
-  const lineage = where.type === "unacked" ? where.lineage : "";
-  return lineage === "" && declared ? "1" : lineage;
 }
 
 function placesIn(

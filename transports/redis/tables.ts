@@ -15,7 +15,7 @@ import {
   versionArguments,
   versionIn,
 } from "./core.ts";
-import type { Versions } from "./mirror.ts";
+import type { Versions } from "./layout.ts";
 
 /** So many queues are noted in one script. */
 const USED_AT_ONCE = 100;

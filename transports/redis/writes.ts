@@ -1,5 +1,6 @@
 import { parseJson, stringifyJson } from "../../codec/mod.ts";
 import type { Binding } from "../../model/binding.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
 import type { ConsumerRecord, TopologyChange } from "../../virtual/topology.ts";
 import type { SetBinding } from "./binding_set.ts";
 import { formatPattern } from "../../virtual/topic.ts";
@@ -17,6 +18,13 @@ export interface Writes {
   readonly isQuiet: boolean;
   /** The fields of the hash that the plan rests on; none if it rests on all. */
   readonly rests: readonly string[];
+}
+
+/** The value of a queue's field in the shared hash. */
+export interface QueueField {
+  readonly queue: QueueDeclaration;
+  readonly owner: string | undefined;
+  readonly foreign?: boolean;
 }
 
 /** The state that the plan is made on. */
@@ -269,4 +277,24 @@ function memberOf(
  */
 export function write(value: unknown): string {
   return stringifyJson(value);
+}
+
+/**
+ * Reads a value that a process of ours wrote: nobody else writes these fields.
+ *
+ * @param text Its text.
+ * @returns The value.
+ */
+export function read<T>(text: string): T {
+  return parseJson(text) as T;
+}
+
+/**
+ * Reads a list that a process of ours wrote.
+ *
+ * @param text Its text; empty where there is none.
+ * @returns The entries.
+ */
+export function readList<T>(text: string): T[] {
+  return text === "" ? [] : read<T[]>(text);
 }

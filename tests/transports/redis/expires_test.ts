@@ -244,3 +244,109 @@ test(
   },
   QUICK,
 );
+
+test(
+  "what is put into a queue though its time is over has a time of its own",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using transport = await openTransport(server.url);
+    const channel = await transport.openChannel();
+    // By one who has used it before, and by one who has not.
+    for (const isKnown of [true, false]) {
+      for (const [delay, priority] of [[0, 0], [0, 9], [300_000, 0]] as const) {
+        const name = `q${isKnown}${delay}${priority}`;
+        await channel.declareQueue(queueOf(name, { "x-expires": 60_000 }));
+        await using other = await openTransport(server.url);
+        const publisher = await other.openChannel();
+        const message = messageTo("", name, { priority }, delay);
+        if (isKnown) await publisher.publish(message);
+        // The server ends its lists at the same time.
+        await raw.send(
+          "DEL",
+          name,
+          `${name}\x06\x169`,
+          `dashi.delayed.${name}`,
+        );
+        await letPass(raw, name);
+        for (let i = 0; i < 2; i++) {
+          await publisher.publish(message);
+          const keys = await raw.texts("KEYS", `*${name}*`);
+          assertEquals(keys.length, 1);
+          for (const key of keys) {
+            const left = await raw.number("PTTL", key);
+            assert(left > 0 && left <= 60_000, `${key}: ${left}`);
+          }
+        }
+        const isDeclared = ["dashi.topology", `queue ${name}`] as const;
+        assertEquals(await raw.number("HEXISTS", ...isDeclared), 0);
+        await raw.send("DEL", ...await raw.texts("KEYS", `*${name}*`));
+      }
+    }
+  },
+  QUICK,
+);
+
+test(
+  "what was taken of a queue whose time is over goes with it, however it is requeued",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using transport = await openTransport(server.url);
+    const channel = await transport.openChannel();
+    await using other = await openTransport(server.url);
+    const publisher = await other.openChannel();
+    for (
+      const [i, options] of [
+        {},
+        { delay: 300_000 },
+        { headers: { tried: 1 } },
+      ].entries()
+    ) {
+      const name = `q${i}`;
+      await channel.declareQueue(queueOf(name, { "x-expires": 60_000 }));
+      await channel.publish(messageTo("", name));
+      const delivery = await channel.get(name);
+      assert(delivery !== undefined);
+      await letPass(raw, name);
+      const message = { ...messageTo("", name), mandatory: true };
+      assertEquals((await publisher.publish(message)).type, "returned");
+      await channel.reject(delivery.deliveryTag, { requeue: true, ...options });
+      assertEquals(await raw.texts("KEYS", `*${name}`), []);
+    }
+    assertEquals(await raw.number("EXISTS", "unacked"), 0);
+  },
+  QUICK,
+);
+
+test(
+  "what is put back from quarantine goes with its queue's time, and not into one whose time is over",
+  async (server) => {
+    await using raw = new Raw(server.port);
+    await using transport = await openTransport(server.url);
+    const channel = await transport.openChannel();
+    await channel.declareQueue(queueOf("q", { "x-expires": 60_000 }));
+    const hasTime = async () => {
+      const left = await raw.number("PTTL", "q");
+      assert(left > 0 && left <= 60_000, `${left}`);
+    };
+    await raw.send("LPUSH", "q", "no envelope");
+    await raw.send("PERSIST", "q");
+    const delivery = await channel.get("q");
+    assert(delivery !== undefined && "malformed" in delivery);
+    await channel.reject(delivery.deliveryTag, { requeue: true });
+    await hasTime();
+    const again = await channel.get("q");
+    assert(again !== undefined);
+    assertEquals(await channel.putBack?.("q", undefined), 1);
+    await hasTime();
+    await raw.send("DEL", "q");
+    await raw.send("LPUSH", "dashi.malformed.q", "no envelope");
+    await letPass(raw, "q");
+    await assertRejects(
+      async () => await channel.putBack?.("q", undefined),
+      NotFoundError,
+    );
+    assertEquals(await raw.number("EXISTS", "q"), 0);
+    assertEquals(await raw.number("LLEN", "dashi.malformed.q"), 1);
+  },
+  QUICK,
+);
