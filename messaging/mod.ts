@@ -37,6 +37,7 @@ export type {
   ConnectionState,
 } from "./connection/connection_state.ts";
 export { Consumer } from "./consume/consumer.ts";
+export type { BreakerOptions } from "./consume/breaker.ts";
 export type { RateLimitOptions } from "./consume/rate_limit.ts";
 export type { ConsumerHealth } from "./consume/consumer_health.ts";
 export type { ConsumerOptions } from "./consume/consumer_options.ts";

@@ -86,6 +86,21 @@ export function checkDuration(name: string, value: number): void {
 }
 
 /**
+ * Refuses a value that is no length of an interval.
+ *
+ * @param name The option's name.
+ * @param value Its value, ms.
+ * @throws {RangeError} If it is not a finite number above 0.
+ */
+export function checkInterval(name: string, value: number): void {
+  checkDuration(name, value);
+  if (value < Infinity) return;
+  throw new RangeError(
+    `Cannot use Infinity as "${name}": it must be a number of milliseconds`,
+  );
+}
+
+/**
  * Refuses a value that is no time to wait.
  *
  * @param name The option's name.

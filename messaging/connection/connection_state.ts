@@ -114,6 +114,34 @@ export type ConnectionEvent =
     readonly delay: number;
     readonly error: Error;
   }
+  /** A consumer was paused by its user. */
+  | {
+    readonly type: "consumer-paused";
+    /** The queues of the consumer. */
+    readonly queues: readonly string[];
+  }
+  /** A consumer that was paused goes on. */
+  | {
+    readonly type: "consumer-resumed";
+    /** The queues of the consumer. */
+    readonly queues: readonly string[];
+  }
+  /** The circuit breaker of a run has opened, for the first time or after a trial: its consumer takes nothing for a while. */
+  | {
+    readonly type: "breaker-opened";
+    /** The queues of the consumer. */
+    readonly queues: readonly string[];
+    /** When one message is on trial. */
+    readonly until: Date;
+    /** The last failure of the handler. */
+    readonly error: Error;
+  }
+  /** The circuit breaker of a run is closed again: the handler has returned for the message on trial. */
+  | {
+    readonly type: "breaker-closed";
+    /** The queues of the consumer. */
+    readonly queues: readonly string[];
+  }
   /** `close()` has waited for a second for handlers, or for the body of a loop, that are still at work. */
   | {
     readonly type: "close-waits";

@@ -195,16 +195,27 @@ function describe(event: ConnectionEvent): string | undefined {
         idOf(event)
       } of queue "${event.queue}" is rejected: ${event.error.message}; the broker dead-letters it if the queue or a policy says so, else it is gone`;
     case "dead-lettered":
+    case "consumer-paused":
+    case "consumer-resumed":
+    case "breaker-closed":
       return undefined;
+    case "breaker-opened":
+      return `the circuit breaker of ${
+        named(event.queues)
+      } is open until ${event.until.toISOString()}: ${event.error.message}`;
     case "close-waits":
       return `close() waits for ${event.handlers} ${
         event.handlers === 1 ? "handler" : "handlers"
-      } of ${event.queues.map((queue) => `"${queue}"`).join(", ")}, up to ${
+      } of ${named(event.queues)}, up to ${
         Math.round(event.timeLeft / 1000)
       } s more (a handler that awaits close() waits for itself: call it before the first await, or consumer.cancel())`;
     case "unblocked":
       return undefined;
   }
+}
+
+function named(queues: readonly string[]): string {
+  return queues.map((queue) => `"${queue}"`).join(", ");
 }
 
 function becomes(next: Aftermath | undefined): string {

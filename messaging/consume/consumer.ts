@@ -14,6 +14,7 @@ import {
   type BatchHandler,
   type RunBatchesOptions,
 } from "./batches.ts";
+import { Breaker, checkAlone, checkBreaker } from "./breaker.ts";
 import { Flow } from "./flow.ts";
 import { checkPausable } from "./flow_options.ts";
 import { mayWait } from "./handler_retry.ts";
@@ -63,10 +64,12 @@ interface Controls {
   setConcurrency(concurrency: number): void;
   /** Messages that wait for a limit go back. Never rejects. */
   letWaitingGo(): Promise<void>;
+  readonly hasBreaker: boolean;
 }
 
-/** The parts of a run of batches. */
+/** What a run may have besides. */
 interface RunParts {
+  readonly breaker: Breaker | undefined;
   /** Called when no more messages come. */
   readonly onEnd?: () => void;
   /** Takes the number of batches, and returns that of messages. */
@@ -117,6 +120,8 @@ export class Consumer<T = unknown>
   readonly #running = new Map<Promise<void>, Controls>();
   /** Whether it takes messages, and how many. */
   readonly #flow: Flow;
+  /** The circuit breaker of the run that is at work. */
+  #breaker: Breaker | undefined;
   readonly #body = new LoopBody<T>();
   #started = false;
   #count = 0;
@@ -193,7 +198,11 @@ export class Consumer<T = unknown>
     handler: (message: Message<T>) => void | Promise<void>,
     options: RunOptions<T> = {},
   ): Promise<void> {
-    await this.#run(checked(handler, this.#checks, this.#ask), options);
+    const breaker = this.#breakerOf(options);
+    const watched = breaker?.judging(handler) ?? handler;
+    await this.#run(checked(watched, this.#checks, this.#ask), options, {
+      breaker,
+    });
   }
 
   /**
@@ -231,12 +240,15 @@ export class Consumer<T = unknown>
   ): Promise<void> {
     const { prefetch } = this.#flow;
     const { clock } = this.#session;
-    const batches = new Batches<T>(handler, options, prefetch, clock);
+    const breaker = this.#breakerOf(options);
+    const watched = breaker?.judging(handler) ?? handler;
+    const batches = new Batches<T>(watched, options, prefetch, clock);
     const { size: _, wait: __, ...others } = options;
     await this.#run(
       checked((message) => batches.add(message), true, this.#ask),
       { ...others, concurrency: batches.most },
       {
+        breaker,
         onEnd: () => batches.end(),
         setConcurrency: (concurrency) => {
           batches.setConcurrency(concurrency);
@@ -285,13 +297,15 @@ export class Consumer<T = unknown>
     handler: ServeHandler<T, A>,
     options: ServeOptions<T> = {},
   ): Promise<void> {
-    const server = new Server<T, A>(handler, options, {
+    const breaker = this.#breakerOf(options);
+    const watched = breaker?.judging(handler) ?? handler;
+    const server = new Server<T, A>(watched, options, {
       session: this.#session,
       publisher: this.#publisher,
       codecs: this.#reading.codecs,
       checked: (each) => checked(each, this.#checks, this.#ask),
     });
-    await this.#run(server.handle, server.runOptions);
+    await this.#run(server.handle, server.runOptions, { breaker });
   }
 
   /**
@@ -334,11 +348,13 @@ export class Consumer<T = unknown>
     options: RouteOptions = {},
   ): Promise<void> {
     const { autoAck = false } = this.#options;
+    const breaker = this.#breakerOf(options);
     const router = new Router(
       routes,
       options,
       autoAck,
       () => this.cancel(),
+      (each) => breaker?.judging(each) ?? each,
     );
     await this.#run(
       this.#checks
@@ -348,6 +364,7 @@ export class Consumer<T = unknown>
         }
         : router.handle,
       router.runOptions as RunOptions<T>, // it tells of messages whatever their payload is
+      { breaker },
     );
     if (router.error !== undefined) throw router.error;
   }
@@ -355,11 +372,13 @@ export class Consumer<T = unknown>
   async #run(
     handler: Handler<T>,
     options: RunOptions<T>,
-    { onEnd, setConcurrency }: RunParts = {},
+    { breaker, onEnd, setConcurrency }: RunParts,
   ): Promise<void> {
     const { retry } = options;
-    const runner = new Runner<T>(handler, options, {
+    const tried = breaker?.trying(handler) ?? handler;
+    const runner = new Runner<T>(tried, options, {
       ...this.#outcomesHost(options.onError),
+      breaker,
       take: () => inbox.take(false),
       next: onEnd === undefined
         ? () => inbox.next(false)
@@ -384,7 +403,11 @@ export class Consumer<T = unknown>
         "Cannot try messages again, or park them, of a consumer with autoAck: they are acked when they are handed over",
       );
     }
+    const hasBreaker = breaker !== undefined;
+    const others = [...this.#running.values()].map((each) => each.hasBreaker);
+    checkAlone([hasBreaker, ...others]);
     this.#start(retry ? mayWait(retry) : false);
+    this.#breaker = breaker;
     const [inbox, recovering] = [this.#inbox, this.#recovering];
     const mailbox = this.#mailbox;
     const running = runner.run();
@@ -392,11 +415,62 @@ export class Consumer<T = unknown>
       setConcurrency: (concurrency) =>
         runner.setConcurrency(setConcurrency?.(concurrency) ?? concurrency),
       letWaitingGo: () => runner.letWaitingGo(),
+      hasBreaker,
     });
     try {
       await running;
     } finally {
       this.#running.delete(running);
+      if (hasBreaker) this.#endBreaker(breaker);
+    }
+  }
+
+  #breakerOf({ breaker }: Pick<RunOptions<T>, "breaker">): Breaker | undefined {
+    if (breaker === undefined) return undefined;
+    checkBreaker(breaker);
+    checkPausable(this.#queues, 'use a "breaker" for');
+    const queues = this.#queues.map(queueName);
+    return new Breaker(breaker, {
+      clock: this.#session.clock,
+      hasEnded: () => this.#mailbox.ended,
+      onEnd: (callback) => this.#mailbox.onEnd(callback),
+      opened: (error, until) => {
+        this.#flow.breakerIs("open");
+        this.#session.emit({
+          type: "breaker-opened",
+          queues,
+          until: new Date(until),
+          error,
+        });
+        this.#renewSoon();
+      },
+      halfOpened: () => this.#flow.breakerIs("half-open"),
+      closed: () => {
+        this.#flow.breakerIs("closed");
+        this.#session.emit({ type: "breaker-closed", queues });
+        this.#renewSoon();
+      },
+    });
+  }
+
+  #endBreaker(breaker: Breaker): void {
+    breaker.end();
+    this.#flow.breakerIs("closed");
+    this.#breaker = undefined;
+  }
+
+  /** A broker that does not answer loses the channel, and by that the rest goes back. */
+  #renewSoon(): void {
+    this.#session.track(this.#renew(this.#session.call()).catch(() => {}));
+  }
+
+  /** What was fetched and not handed over goes back, and what waits for a limit. */
+  async #renew(call: Call): Promise<void> {
+    const running = [...this.#running.values()];
+    try {
+      await this.#recovering.renew(call);
+    } finally {
+      await Promise.all(running.map((each) => each.letWaitingGo()));
     }
   }
 
@@ -439,19 +513,20 @@ export class Consumer<T = unknown>
     this.#checkOpen("pause");
     checkPausable(this.#queues, "pause");
     const call = this.#session.call(options);
-    this.#flow.pause();
-    if (!this.#started) return;
-    const running = [...this.#running.values()];
-    try {
-      await this.#recovering.renew(call);
-    } finally {
-      await Promise.all(running.map((each) => each.letWaitingGo()));
-    }
+    if (this.#flow.pause(true)) this.#tellFlow("consumer-paused");
+    if (this.#started) await this.#renew(call);
   }
 
-  /** Takes messages again after `pause()`. A consumer that is not paused ignores it. */
+  /**
+   * Takes messages again after `pause()`. A consumer that is not paused ignores it, and an
+   * open circuit breaker stays open.
+   */
   resume(): void {
-    this.#flow.resume();
+    if (this.#flow.pause(false)) this.#tellFlow("consumer-resumed");
+  }
+
+  #tellFlow(type: "consumer-paused" | "consumer-resumed"): void {
+    this.#session.emit({ type, queues: this.#queues.map(queueName) });
   }
 
   /**
@@ -474,8 +549,7 @@ export class Consumer<T = unknown>
     checkCount("prefetch", prefetch, 65_535);
     checkPausable(this.#queues, "set the prefetch of");
     const call = this.#session.call(options);
-    if (this.#flow.prefetch === prefetch) return;
-    this.#flow.prefetch = prefetch;
+    if (!this.#flow.setPrefetch(prefetch)) return;
     if (this.#started) await this.#recovering.renew(call);
   }
 
@@ -529,7 +603,8 @@ export class Consumer<T = unknown>
     return healthOf({
       now: this.#session.clock.now(),
       ended: this.#mailbox.ended,
-      paused: !this.#flow.isOpen,
+      flow: this.#flow,
+      breaker: this.#breaker,
       recovering: this.#recovering,
       loopWaits: this.#body.waits,
       lastError: this.#handlerError ?? this.#recovering.lastError ??

@@ -1,3 +1,5 @@
+import type { Breaker } from "./breaker.ts";
+import type { Flow } from "./flow.ts";
 import type { RecoveringConsumer } from "./recovering_consumer.ts";
 
 /** How a consumer is. */
@@ -17,17 +19,15 @@ export interface ConsumerHealth {
 /** The reason of a consumer that was cancelled, or ended by an error. */
 export const ENDED = "it has ended";
 
-/** The reason of a consumer that was paused. */
-export const PAUSED = "it is paused";
-
 /** The state that {@linkcode healthOf} looks at. */
 export interface HealthSigns {
   /** The moment, on the clock. */
   readonly now: number;
   /** Whether the consumer has ended. */
   readonly ended: boolean;
-  /** Whether it is paused, or rests: it fetches nothing, and is healthy all the same. */
-  readonly paused: boolean;
+  readonly flow: Flow;
+  /** The circuit breaker of its run, if it has one. */
+  readonly breaker: Breaker | undefined;
   readonly recovering: RecoveringConsumer;
   /** Whether a loop waits for a message: it has handed all that it had to somebody else. */
   readonly loopWaits: boolean;
@@ -44,11 +44,13 @@ const FORGOTTEN = 1000;
  * @returns How it is, with a reason in words.
  */
 export function healthOf(
-  { now, ended, paused, recovering, loopWaits, lastError }: HealthSigns,
+  { now, ended, flow, breaker, recovering, loopWaits, lastError }: HealthSigns,
 ): ConsumerHealth {
   const { sources, unsettled: inFlight, fullSince } = recovering;
-  if (paused && !ended) {
-    const reason = PAUSED;
+  const rests = breaker?.reason;
+  if ((flow.isPaused || breaker?.isOpen) && !ended) {
+    // On purpose, and not to be restarted for it: it would forget why.
+    const reason = flow.isPaused ? "it is paused" : rests;
     return { healthy: true, silence: undefined, inFlight, reason, lastError };
   }
   let [silence, late]: (number | undefined)[] = [];
@@ -78,7 +80,7 @@ export function healthOf(
     healthy: wrong === undefined && !(full !== undefined && loopWaits),
     silence,
     inFlight,
-    reason: wrong ?? full,
+    reason: wrong ?? rests ?? full,
     lastError,
   };
 }

@@ -271,3 +271,15 @@ function checkDelay(name: string, value: number): void {
     );
   }
 }
+
+/**
+ * Says why a message is given up that no handler has failed for.
+ *
+ * @param calls How often it was handed to its handler.
+ * @returns The error.
+ */
+export function neverEnded(calls: number): Error {
+  return new Error(
+    `A message was handed to its handler ${calls} times, which never ended: it is given up`,
+  );
+}

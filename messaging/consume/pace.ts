@@ -54,7 +54,9 @@ export class Pace<T> {
 
   /** What to wait for before a message is taken: with groups it has to be in hand first. */
   beforeTaking(): Promise<void> | undefined {
-    return this.#room === undefined ? this.#untilAllowed("") : undefined;
+    return this.#room === undefined && this.#delay("") > 0
+      ? this.#untilAllowed("")
+      : undefined;
   }
 
   /** Counts a message that could begin now, unless it waits for its group, or has failed for it. */
@@ -92,11 +94,12 @@ export class Pace<T> {
   }
 
   async #untilAllowed(key: string): Promise<void> {
-    for (;;) {
-      const delay = this.#host.hasEnded() ? 0 : this.#limit.delay(key);
-      if (delay === 0) return;
-      await this.#rest(delay);
-    }
+    let delay;
+    while ((delay = this.#delay(key)) > 0) await this.#rest(delay);
+  }
+
+  #delay(key: string): number {
+    return this.#host.hasEnded() ? 0 : this.#limit.delay(key);
   }
 
   /** Waits, or until no more messages come. */

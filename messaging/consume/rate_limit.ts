@@ -3,7 +3,7 @@ import type { Clock } from "../../async/clock.ts";
 import { OptionError, UnsupportedError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
-import { checkCount, checkDuration } from "../operation_options.ts";
+import { checkCount, checkInterval } from "../operation_options.ts";
 import type { Message } from "./message.ts";
 
 /** How often handlers are called at most. @typeParam T The type of its messages' `payload`. */
@@ -129,12 +129,7 @@ export function checkRateLimit<T>(
   checkKnown(rateLimit, RATE_LIMIT);
   const { limit, interval, scope = "process" } = rateLimit;
   checkCount("limit", limit, 1_000_000);
-  checkDuration("interval", interval);
-  if (interval === Infinity) {
-    throw new RangeError(
-      'Cannot use Infinity as "interval": it must be a number of milliseconds',
-    );
-  }
+  checkInterval("interval", interval);
   if (scope === "process") return;
   if (scope === "queue") {
     throw new UnsupportedError(

@@ -43,6 +43,7 @@ export const ROUTE: KnownOptions = optionsOf<RouteOptions>("route", {
   onFailure: true,
   onError: "function",
   rateLimit: true,
+  breaker: true,
   signal: true,
   drainTimeout: true,
   unknown: true,

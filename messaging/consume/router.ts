@@ -27,21 +27,30 @@ export class Router {
   readonly #converted = new WeakSet<ReceivedMessage<unknown>>();
   #error: Error | undefined;
 
-  /** Makes one; `cancel` is called where a policy says that the run is to end. */
+  /**
+   * Makes one; `cancel` is called where a policy says that the run is to end, and each
+   * handler is used as `watched` returns it.
+   */
   constructor(
     routes: object,
     options: RouteOptions,
     autoAck: boolean,
     cancel: () => Promise<void>,
+    watched: <F extends RouteHandler<unknown>>(
+      handler: F,
+    ) => RouteHandler<unknown>,
   ) {
     checkPolicies(options, autoAck);
     this.#tracks = new Map(
       Array.from(checkRoutes(routes), ([type, { schema, handler }]) => [type, {
         check: schema === undefined ? undefined : validator(schema),
-        handler,
+        handler: watched(handler),
       }]),
     );
-    this.#options = options;
+    const { unknown } = options;
+    this.#options = typeof unknown === "function"
+      ? { ...options, unknown: watched(unknown) }
+      : options;
     this.#cancel = cancel;
   }
 

@@ -1,9 +1,20 @@
 import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
-import type { RetryOptions } from "./handler_retry.ts";
+import type { BreakerOptions } from "./breaker.ts";
+import { checkRetry, type RetryOptions } from "./handler_retry.ts";
 import type { Message } from "./message.ts";
-import type { RateLimitOptions } from "./rate_limit.ts";
-import { type Kind, type KnownOptions, optionsOf } from "../known_options.ts";
+import { checkRateLimit, type RateLimitOptions } from "./rate_limit.ts";
+import {
+  checkKnown,
+  type Kind,
+  type KnownOptions,
+  optionsOf,
+} from "../known_options.ts";
+import {
+  checkCount,
+  checkDuration,
+  checkSignal,
+} from "../operation_options.ts";
 
 /** The fate of a message when no attempt is left. */
 export type OnFailure = "park" | "reject" | "requeue" | "drop";
@@ -57,6 +68,12 @@ export interface RunOptions<T = unknown> {
     | undefined;
   /** How often the handler begins with a message at most. @default {without limit} */
   readonly rateLimit?: RateLimitOptions<T> | undefined;
+  /**
+   * A circuit breaker: when too many calls of the handler have failed the consumer takes
+   * nothing for a while, and then one message on trial. Such a consumer has no other run
+   * at the same time. @default {none}
+   */
+  readonly breaker?: BreakerOptions | undefined;
   /** Stops taking messages when it aborts; `run` resolves when the handlers have ended. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds that running handlers have after that. @default {without limit} */
@@ -70,6 +87,7 @@ export const RUN_OPTIONS: Readonly<Record<keyof RunOptions, Kind>> = {
   onFailure: true,
   onError: "function",
   rateLimit: true,
+  breaker: true,
   signal: true,
   drainTimeout: true,
 };
@@ -80,16 +98,30 @@ export const RUN: KnownOptions = optionsOf<RunOptions>("run", RUN_OPTIONS, {
   maxAttempts: '"attempts" of "retry"',
   backoff: '"backoff" of "retry"',
   limiter: '"rateLimit"',
+  circuitBreaker: '"breaker"',
   prefetch: 'an option of "connection.consumer"',
 });
 
 /**
- * Refuses any other value.
+ * Refuses options that a run cannot have.
  *
- * @param onFailure The value as it was given.
- * @throws {OptionError} If it is something else.
+ * @typeParam T The type of its messages' `payload`.
+ * @param options The options as they were given.
+ * @throws {OptionError} If one is unknown, or of the wrong type.
+ * @throws {RangeError} If a number is out of range.
  */
-export function checkOnFailure(onFailure: OnFailure | undefined): void {
+export function checkRun<T>(options: RunOptions<T>): void {
+  checkKnown(options, RUN);
+  checkSignal(options.signal);
+  const { concurrency = 1, retry, drainTimeout } = options;
+  checkCount("concurrency", concurrency, Number.MAX_SAFE_INTEGER);
+  if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
+  if (retry !== undefined && retry !== false) checkRetry(retry);
+  checkOnFailure(options.onFailure);
+  checkRateLimit(options.rateLimit);
+}
+
+function checkOnFailure(onFailure: OnFailure | undefined): void {
   if (onFailure === undefined || ALL.includes(onFailure)) return;
   throw new OptionError(
     `Cannot use ${quote(onFailure)} as "onFailure" of run: it must be ${

@@ -1,25 +1,19 @@
+import type { Breaker } from "./breaker.ts";
 import { turn } from "../../async/turn.ts";
 import { mayPass } from "../connection/session_errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import {
   CALL,
-  checkRetry,
   DEFAULT_RETRY,
   judge,
+  neverEnded,
   type Verdict,
 } from "./handler_retry.ts";
 import { checkHandler } from "./checked.ts";
-import { checkKnown } from "../known_options.ts";
 import type { ReceivedMessage } from "./message.ts";
-import {
-  checkCount,
-  checkDuration,
-  checkSignal,
-} from "../operation_options.ts";
-import { checkRateLimit } from "./rate_limit.ts";
 import { Pace } from "./pace.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
-import { checkOnFailure, RUN, type RunOptions } from "./run_options.ts";
+import { checkRun, type RunOptions } from "./run_options.ts";
 import { Slot } from "./slot.ts";
 import { Suspects } from "./suspects.ts";
 import { asError } from "../../model/error_text.ts";
@@ -39,6 +33,8 @@ export interface RunnerHost<T> extends OutcomesHost<T> {
   cancel(): Promise<void>;
   /** A handler is called now; it has returned, with its promise perhaps. */
   calling(isCalling: boolean): void;
+  /** Lets messages begin, or makes them wait; none without a circuit breaker. */
+  readonly breaker?: Pick<Breaker, "place"> | undefined;
 }
 
 /** How long a settlement may take to leave the process, ms. */
@@ -81,23 +77,15 @@ export class Runner<T> {
     host: RunnerHost<T>,
   ) {
     checkHandler(handler, "run", "takes a message");
-    checkKnown(options, RUN);
-    checkSignal(options.signal);
-    const { concurrency = 1, retry } = options;
-    checkCount("concurrency", concurrency, Number.MAX_SAFE_INTEGER);
-    const { drainTimeout } = options;
-    if (drainTimeout !== undefined) checkDuration("drainTimeout", drainTimeout);
-    if (retry !== undefined && retry !== false) checkRetry(retry);
-    checkOnFailure(options.onFailure);
-    checkRateLimit(options.rateLimit);
+    checkRun(options);
     this.#handler = handler;
     this.#options = options;
     this.#host = host;
-    this.#concurrency = concurrency;
+    this.#concurrency = options.concurrency ?? 1;
     this.#outcomes = new Outcomes(options, host);
     const { rateLimit } = options;
     this.#pace = rateLimit && new Pace(rateLimit, host, {
-      place: () => this.#alone ?? this.#untilPlace(),
+      place: () => this.#alone ?? this.#untilPlace() ?? host.breaker?.place(),
       begin: (message) => {
         this.#active++;
         this.#begin(message);
@@ -142,9 +130,12 @@ export class Runner<T> {
 
   async #pump(): Promise<void> {
     for (;;) {
-      while (this.#active >= this.#concurrency) await this.#untilFree();
-      const allowed = this.#pace?.beforeTaking();
-      if (allowed !== undefined) await allowed;
+      const shut = this.#untilPlace() ?? this.#pace?.beforeTaking() ??
+        this.#host.breaker?.place();
+      if (shut !== undefined) {
+        await shut;
+        continue;
+      }
       const message = this.#host.take() ?? await this.#host.next();
       if (message === undefined) return;
       const verdict = this.#judge(message);
@@ -156,6 +147,11 @@ export class Runner<T> {
       while (this.#alone !== undefined) await this.#alone;
       // Fewer may run since it has waited for the message.
       while (this.#active >= this.#concurrency) await this.#untilFree();
+      if (this.#host.breaker?.place() !== undefined) {
+        await this.#outcomes.letGo(message);
+        this.#host.want(1);
+        continue;
+      }
       if (this.#pace?.mustWait(message)) continue;
       this.#active++;
       this.#begin(message);
@@ -391,10 +387,4 @@ export class Runner<T> {
     stop?.();
     await this.#outcomes.idle();
   }
-}
-
-function neverEnded(calls: number): Error {
-  return new Error(
-    `A message was handed to its handler ${calls} times, which never ended: it is given up`,
-  );
 }

@@ -30,6 +30,7 @@ export const SERVE: KnownOptions = optionsOf<ServeOptions>("serve", {
   onFailure: true,
   onError: "function",
   rateLimit: true,
+  breaker: true,
   signal: true,
   drainTimeout: true,
   serializer: "string",

@@ -48,6 +48,7 @@ import { DECLARING } from "./declaring.ts";
 import { DISPATCHING } from "./dispatching.ts";
 import { EXCHANGE_TYPES } from "./exchange_types.ts";
 import { EXTRAS } from "./extras.ts";
+import { BREAKING } from "./breaking.ts";
 import { FLOWING } from "./flowing.ts";
 import { GETTING } from "./getting.ts";
 import { HANDING_OVER } from "./handing_over.ts";
@@ -116,6 +117,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...NAMING,
   ...RUNNING,
   ...BATCHING,
+  ...BREAKING,
   ...FLOWING,
   ...VALIDATING,
   ...RETRYING,

@@ -42,6 +42,68 @@ const MISTAKES: readonly Mistake[] = [
     words: ['"q"', "with its messages", "autoDelete: false"],
   },
   {
+    name: "a circuit breaker without a rest",
+    make: () =>
+      memory().consumer("q").run(() => {}, {
+        breaker: loose({ failures: 5, within: 1000 }),
+      }),
+    error: "RangeError",
+    words: ['"rest"', "milliseconds"],
+  },
+  {
+    name: "a circuit breaker of no failures",
+    make: () =>
+      memory().consumer("q").serve(() => 1, {
+        breaker: { failures: 0, within: 1000, rest: 1000 },
+      }),
+    error: "RangeError",
+    words: ["0", '"failures"', "from 1"],
+  },
+  {
+    name: "a circuit breaker that never forgets",
+    make: () =>
+      memory().consumer("q").runBatches(() => {}, {
+        breaker: { failures: 5, within: Infinity, rest: 1000 },
+      }),
+    error: "RangeError",
+    words: ["Infinity", '"within"'],
+  },
+  {
+    name: "a circuit breaker by another library's words",
+    make: () =>
+      memory().consumer("q").route({ a: () => {} }, {
+        breaker: loose({ failures: 5, within: 1000, resetTimeout: 1000 }),
+      }),
+    error: "OptionError",
+    words: ["resetTimeout", '"rest"'],
+  },
+  {
+    name: "a circuit breaker that would delete the queue",
+    make: () =>
+      memory().consumer(new Queue("q", { exclusive: true })).run(() => {}, {
+        breaker: { failures: 5, within: 1000, rest: 1000 },
+      }),
+    error: "OptionError",
+    words: ['"breaker"', '"q"', "autoDelete: false"],
+  },
+  {
+    name: "a circuit breaker beside another run",
+    make: async () => {
+      const consumer = memory().consumer(new Queue("q"));
+      const running = consumer.run(() => {});
+      try {
+        await consumer.run(() => {}, {
+          breaker: { failures: 5, within: 1000, rest: 1000 },
+        });
+      } finally {
+        await consumer.close();
+        await running;
+      }
+    },
+    error: "OptionError",
+    words: ["twice", '"breaker"', "another consumer"],
+  },
+  {
     name: "a rate over all processes",
     make: () =>
       memory().consumer("q").run(() => {}, {
