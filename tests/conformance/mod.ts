@@ -63,6 +63,7 @@ import { KILLED } from "./killed.ts";
 import { KILLERS } from "./killers.ts";
 import { MESSAGING } from "./messaging.ts";
 import { NAMING } from "./naming.ts";
+import { ORDERING } from "./ordering.ts";
 import { PARKING } from "./parking.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
@@ -99,6 +100,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...SETTLING,
   ...REQUEUING,
   ...DEAD_LETTERING,
+  ...ORDERING,
   ...PARKING,
   ...FINALITY,
   ...CLOSING,

@@ -102,12 +102,27 @@ export class MemoryBroker {
     this.#wakeFor(queue.name);
   }
 
-  /** Puts a message back to where it was. */
-  restore(queue: MemoryQueue, item: Item): void {
+  /** Puts a message back to where it was; it was out, unless it had expired. */
+  restore(queue: MemoryQueue, item: Item, wasOut: boolean): void {
     if (queue.deleted) return;
-    queue.restore(item);
+    queue.restore(item, wasOut);
     if (item.expiresAt < Infinity) this.#await(queue);
     this.#wakeFor(queue.name);
+  }
+
+  /** Puts a message of an ordered queue that was out back to where it was, after a while. */
+  restoreLater(queue: MemoryQueue, item: Item, delay: number): void {
+    if (queue.deleted) return;
+    const now = this.#clock.now();
+    queue.push({ ...item, dueAt: now + delay, keepsKey: true }, now);
+    this.#await(queue);
+  }
+
+  /** Of an ordered queue: a message that was out is settled, and the next of its key may come. */
+  settled(queue: MemoryQueue, item: Item): void {
+    if (queue.deleted) return;
+    queue.settled(item);
+    if (queue.size > 0) this.#wakeFor(queue.name);
   }
 
   /** Puts a message into quarantine. */

@@ -1,4 +1,5 @@
 import type { MessageProperties, Publishing } from "../../model/message.ts";
+import type { FieldTable } from "../../model/field_table.ts";
 import { copyOfProperties } from "../../model/copies.ts";
 import type { Slab } from "../../model/slab.ts";
 
@@ -35,6 +36,13 @@ export class Kept {
     this.#buffer = slab.buffer;
   }
 
+  /** The same message with other headers. */
+  withHeaders(headers: FieldTable, slab: Slab): Kept {
+    const { publishing } = this;
+    const properties = { ...publishing.properties, headers };
+    return new Kept({ ...publishing, properties }, slab);
+  }
+
   /** The message, to be read only. */
   get publishing(): Publishing {
     const { exchange, routingKey, mandatory, delay, properties } = this;
@@ -54,4 +62,6 @@ export interface Item {
   readonly dueAt: number;
   /** How often it was delivered. */
   deliveryCount: number;
+  /** Whether it was out, and waits for another attempt: its key waits with it. */
+  readonly keepsKey?: true;
 }

@@ -3,9 +3,10 @@ import { Ring } from "../../async/ring.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { queueTraits } from "../../virtual/queue_arguments.ts";
 import type { Item } from "./kept.ts";
+import { Lanes } from "./lanes.ts";
 import { Level } from "./level.ts";
 
-/** The messages of one queue: a level for each priority. */
+/** The messages of one queue: a level for each priority, or a lane for each key. */
 export class MemoryQueue {
   readonly name: string;
   /** Whether what expires here goes somewhere. */
@@ -23,6 +24,8 @@ export class MemoryQueue {
   /** Whether it was deleted while some of its messages were out. */
   deleted = false;
   readonly #levels: Level[];
+  /** Of an ordered queue, instead of levels. */
+  readonly #lanes: Lanes | undefined;
   /** Not yet due, the first due first; of those due at once, the first put first. */
   readonly #delayed = new Heap<Item>((a, b) =>
     a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.sequence < b.sequence)
@@ -43,8 +46,16 @@ export class MemoryQueue {
     this.#most = traits.maxLength ?? Infinity;
     this.#mostBytes = traits.maxBytes ?? Infinity;
     this.#refuses = traits.refuses;
-    const levels = Math.min(traits.maxPriority ?? 0, 255) + 1;
+    this.#lanes = traits.ordered ? new Lanes() : undefined;
+    const levels = traits.ordered
+      ? 0
+      : Math.min(traits.maxPriority ?? 0, 255) + 1;
     this.#levels = Array.from({ length: levels }, () => new Level());
+  }
+
+  /** Whether the messages of a key are handed out one after another. */
+  get isOrdered(): boolean {
+    return this.#lanes !== undefined;
   }
 
   /** How many messages are ready. */
@@ -66,21 +77,35 @@ export class MemoryQueue {
   /** Adds a message at the end, or among the delayed. */
   push(item: Item, now: number): void {
     if (item.dueAt > now) this.#delayed.add(item);
-    else {
-      this.#count(item, 1);
-      this.#level(item).push(item);
-    }
+    else this.#append(item);
   }
 
-  /** Puts a message back to where it was. */
-  restore(item: Item): void {
+  /** Puts a message back to where it was; it was out, unless it had expired. */
+  restore(item: Item, wasOut: boolean): void {
     this.#count(item, 1);
-    this.#level(item).restore(item);
+    if (this.#lanes === undefined) this.#level(item).restore(item);
+    else this.#lanes.restore(item, wasOut);
+  }
+
+  /** Of an ordered queue: a message that was out is settled, and its key is free. */
+  settled(item: Item): void {
+    this.#lanes?.settled(item);
+  }
+
+  #append(item: Item): void {
+    this.#count(item, 1);
+    if (this.#lanes === undefined) this.#level(item).push(item);
+    else this.#lanes.push(item);
   }
 
   /** Takes the message whose turn it is. */
   take(): Item | undefined {
     if (this.#size === 0) return undefined;
+    if (this.#lanes !== undefined) {
+      const item = this.#lanes.take();
+      if (item !== undefined) this.#count(item, -1);
+      return item;
+    }
     for (let i = this.#levels.length - 1; i >= 0; i--) {
       const item = this.#levels[i]?.shift();
       if (item === undefined) continue;
@@ -98,23 +123,31 @@ export class MemoryQueue {
       first = this.#delayed.first
     ) {
       this.#delayed.take();
-      this.#count(first, 1);
-      this.#level(first).push(first);
+      if (first.keepsKey) this.restore(first, true);
+      else this.#append(first);
     }
+    this.#lanes?.expire(now, this.#onExpired);
     for (const level of this.#levels) {
       for (let head = level.head; head !== undefined; head = level.head) {
         if (head.expiresAt > now) break;
         level.shift();
-        this.#count(head, -1);
-        if (this.deadLetters) this.expired.push(head);
+        this.#onExpired(head);
       }
     }
   }
+
+  readonly #onExpired = (item: Item): void => {
+    this.#count(item, -1);
+    if (this.deadLetters) this.expired.push(item);
+  };
 
   /** When `pass` will next find something that somebody waits for, on the clock. */
   nextAt(): number {
     let next = this.#delayed.first?.dueAt ?? Infinity;
     if (!this.deadLetters) return next;
+    if (this.#lanes !== undefined) {
+      return Math.min(next, this.#lanes.expiresAt);
+    }
     for (const level of this.#levels) {
       next = Math.min(next, level.head?.expiresAt ?? Infinity);
     }
@@ -125,6 +158,7 @@ export class MemoryQueue {
   purge(): number {
     const size = this.#size;
     for (const level of this.#levels) level.clear();
+    this.#lanes?.clear();
     this.#size = this.#bytes = 0;
     return size;
   }

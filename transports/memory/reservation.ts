@@ -70,6 +70,14 @@ export class MemoryReservation implements Reservation {
     return this.item.message.properties;
   }
 
+  get keepsPlace(): boolean {
+    return this.from.isOrdered;
+  }
+
+  get takesHeaders(): boolean {
+    return this.from.isOrdered;
+  }
+
   get queue(): string {
     return this.from.name;
   }

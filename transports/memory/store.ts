@@ -8,6 +8,7 @@ import type {
   QuarantinedItem,
   QuarantineStore,
   QueueNotifier,
+  ReleaseOptions,
   Reservation,
   Reserved,
   ReserveOptions,
@@ -32,6 +33,8 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "delay",
   "exchange-to-exchange",
   "exclusive",
+  "key-fairness",
+  "key-order",
   "known-queues",
   "length-limit",
   "message-ttl",
@@ -131,9 +134,7 @@ export class MemoryStore implements Store, MessageStore {
       }
     }
     const { instead } = options ?? {};
-    if (instead !== undefined && this.#settle(instead) === undefined) {
-      return LOST;
-    }
+    if (instead !== undefined && !this.#end(instead)) return LOST;
     let displaced: Reservation[] | undefined;
     // One for all queues: consumers are handed copies of it.
     let given: Publishing | undefined;
@@ -252,15 +253,14 @@ export class MemoryStore implements Store, MessageStore {
   ): Promise<readonly Reservation[]> {
     let lost: Reservation[] | undefined;
     for (const reservation of reservations) {
-      if (this.#settle(reservation) === undefined) {
-        (lost ??= []).push(reservation);
-      }
+      if (!this.#end(reservation)) (lost ??= []).push(reservation);
     }
     return lost === undefined ? NONE_LOST : Promise.resolve(lost);
   }
 
   release(
     reservations: readonly Reservation[],
+    options?: ReleaseOptions,
   ): Promise<readonly Reservation[]> {
     const lost: Reservation[] = [];
     // The newest first: each goes in front of the one before, without a search.
@@ -269,12 +269,30 @@ export class MemoryStore implements Store, MessageStore {
       if (reservation === undefined) continue;
       const held = this.#settle(reservation);
       if (held === undefined) lost.push(reservation);
+      else if (held.from.isOrdered) this.#giveBack(held, options);
       else {
         held.item.deliveryCount++;
-        this.#broker.restore(held.from, held.item);
+        this.#broker.restore(held.from, held.item, true);
       }
     }
     return Promise.resolve(lost);
+  }
+
+  /** Puts a message of an ordered queue back, as the first of its key. */
+  #giveBack(
+    { from, item, expired }: MemoryReservation,
+    { delay = 0, headers }: ReleaseOptions = {},
+  ): void {
+    const { message, deliveryCount } = item;
+    const back = headers === undefined
+      ? { ...item, deliveryCount: deliveryCount + 1 }
+      : {
+        ...item,
+        message: message.withHeaders(headers, this.#broker.slab),
+        deliveryCount: 0,
+      };
+    if (delay > 0 && !expired) this.#broker.restoreLater(from, back, delay);
+    else this.#broker.restore(from, back, !expired);
   }
 
   #setAside(
@@ -282,9 +300,8 @@ export class MemoryStore implements Store, MessageStore {
   ): Promise<readonly Reservation[]> {
     const lost: Reservation[] = [];
     for (const reservation of reservations) {
-      const held = this.#settle(reservation);
-      if (held === undefined) lost.push(reservation);
-      else this.#broker.setAside(held.from, held.item);
+      if (!this.#end(reservation)) lost.push(reservation);
+      else this.#broker.setAside(reservation.from, reservation.item);
     }
     return Promise.resolve(lost);
   }
@@ -317,6 +334,16 @@ export class MemoryStore implements Store, MessageStore {
 
   #hold(queue: MemoryQueue, item: Item, expired: boolean): MemoryReservation {
     return this.#held.add(new MemoryReservation(queue, item, expired));
+  }
+
+  /** A reservation is settled, and its message gone from its queue; says whether it was ours. */
+  #end(reservation: Reservation): reservation is MemoryReservation {
+    const held = this.#settle(reservation);
+    if (held === undefined) return false;
+    if (held.from.isOrdered && !held.expired) {
+      this.#broker.settled(held.from, held.item);
+    }
+    return true;
   }
 
   #settle(reservation: Reservation): MemoryReservation | undefined {
