@@ -60,8 +60,12 @@ export type { OperationOptions } from "./operation_options.ts";
 export { ConnectionPool, type PoolOptions } from "./connection/pool.ts";
 export { Producer } from "./publish/producer.ts";
 export type {
+  DedupeOptions,
   ProducerOptions,
+  Published,
+  PublishOnceOptions,
   PublishOptions,
+  SendOnceOptions,
   SendOptions,
   TypedTarget,
 } from "./publish/producer_options.ts";
@@ -125,6 +129,7 @@ export type {
   ConnectOptions,
   ConsumeOptions,
   DeadLettered,
+  Dedupe,
   DeleteOptions,
   DeleteQueueOptions,
   Delivery,

@@ -30,6 +30,19 @@ export interface MessageProperties {
   readonly appId?: string | undefined;
 }
 
+/** The mark that a message leaves at the broker, by which a second one is known. */
+export interface Dedupe {
+  /** Names the message, beside its exchange and its routing key. */
+  readonly id: string;
+  /** Milliseconds that the mark stays. */
+  readonly window: number;
+  /**
+   * Names this call of `publish`. A message that is published again, for the first answer
+   * was lost, has the same, and is no duplicate of itself.
+   */
+  readonly token: string;
+}
+
 /** A message on its way to an exchange. */
 export interface Publishing {
   /** The exchange's name; `""` is the default exchange. */
@@ -58,6 +71,8 @@ export interface Publishing {
   readonly ownsProperties?: boolean | undefined;
   /** Whether its publisher gave it a key, for its header `x-key`: refused where the broker heeds none. @default {false} */
   readonly keyed?: boolean | undefined;
+  /** Whether it is put only if no other left the same mark. Needs the capability `dedupe`. */
+  readonly dedupe?: Dedupe | undefined;
 }
 
 /** Names one delivery on one channel, by consecutive numbers from 1; meaningless anywhere else. */

@@ -1,6 +1,7 @@
 /** Something that some brokers can do and others cannot. */
 export type Capability =
   | "dead-letter"
+  | "dedupe"
   | "delay"
   | "exchange-to-exchange"
   | "exchange-types"

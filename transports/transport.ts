@@ -62,6 +62,7 @@ export type * from "../model/call_options.ts";
 export type * from "../model/exchange.ts";
 export type { FieldTable, FieldValue } from "../model/field_table.ts";
 export type {
+  Dedupe,
   Delivery,
   DeliveryTag,
   MessageProperties,
@@ -347,6 +348,8 @@ export type PublishOutcome =
     /** How many queues took it, where the broker tells. */
     readonly queues: number | undefined;
   }
+  /** It has `dedupe`, and another call of `publish` has left that mark: it was put nowhere. */
+  | { readonly type: "duplicate" }
   | {
     /** It was mandatory, and no queue took it. */
     readonly type: "returned";

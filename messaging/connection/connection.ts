@@ -42,6 +42,8 @@ import { ConnectionPool, type Home, type PoolOptions } from "./pool.ts";
 import { Producer } from "../publish/producer.ts";
 import type {
   ProducerOptions,
+  Published,
+  SendOnceOptions,
   SendOptions,
   TypedTarget,
 } from "../publish/producer_options.ts";
@@ -371,18 +373,29 @@ export class Connection implements AsyncDisposable {
    *
    * @throws As of {@linkcode Producer.publish}.
    */
+  send<T = unknown>(
+    queue: Queue<T> | string,
+    payload: T,
+    options: SendOnceOptions,
+  ): Promise<Published>;
+  /** The same without `dedupe`: nothing more is to be told. */
+  send<T = unknown>(
+    queue: Queue<T> | string,
+    payload: T,
+    options?: SendOptions,
+  ): Promise<void>;
   async send<T = unknown>(
     queue: Queue<T> | string,
     payload: T,
     options: SendOptions = {},
-  ): Promise<void> {
+  ): Promise<void | Published> {
     this.#requireOpen("send");
     const producer = this.#sender ??= this.producer();
     const { signal, timeout } = options;
     const name = queue instanceof Queue && queue.name === ""
       ? (await this.declare(queue, { signal, timeout })).name
       : queueName(queue);
-    await producer.publish(payload, {
+    return await producer.publish(payload, {
       ...options,
       exchange: "",
       routingKey: name,

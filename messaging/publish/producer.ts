@@ -7,12 +7,15 @@ import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { checkKnown } from "../known_options.ts";
 import { loadCodecs } from "./encoding.ts";
 import { declareFirst } from "./declare_first.ts";
+import { dedupeOf } from "./dedupe.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
 import {
   PRODUCER,
   type ProducerOptions,
   PUBLISH,
   type PublishDefaults,
+  type Published,
+  type PublishOnceOptions,
   type PublishOptions,
 } from "./producer_options.ts";
 import {
@@ -30,7 +33,7 @@ import {
 } from "./publish_all.ts";
 import { defaultsOf, withDefaults } from "./publish_defaults.ts";
 import { PublishWindow } from "./publish_window.ts";
-import type { PublishCall } from "./publish_call.ts";
+import type { Confirmation, PublishCall } from "./publish_call.ts";
 import type { SessionPublisher } from "./publisher.ts";
 import { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
@@ -92,7 +95,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Publishes a message, and resolves when the broker has accepted it.
+   * Publishes a message, and resolves when the broker has accepted it; with `dedupe` it
+   * resolves to whether the message was a duplicate.
    *
    * @throws {EncodeError} If the payload cannot be written.
    * @throws {UnroutableError} If it is mandatory and no queue takes it.
@@ -101,36 +105,64 @@ export class Producer<T = unknown> implements AsyncDisposable {
    * @throws {TimeoutError} If there is no answer in time; `outcome` says whether it may have been sent.
    * @throws {RangeError} If a number is out of range.
    * @throws {OptionError} If an option is unknown, or the key is none.
-   * @throws {UnsupportedError} If it has a key, a delay, a priority or an expiration, and the broker lacks the capability.
+   * @throws {UnsupportedError} If the broker cannot do what an option asks for.
    */
-  publish(payload: T, given: PublishOptions = {}): Promise<void> {
+  publish(payload: T, options: PublishOnceOptions): Promise<Published>;
+  /** The same without `dedupe`: nothing more is to be told. */
+  publish(payload: T, options?: PublishOptions): Promise<void>;
+  publish(
+    payload: T,
+    given: PublishOptions = {},
+  ): Promise<void | Published> {
     try {
       if (this.#closing !== undefined) throw closedError();
       const options = this.#defaults === undefined
         ? given
         : withDefaults(this.#defaults, given);
       const call = this.#limits(options);
-      options.signal?.throwIfAborted();
-      checkEntities(options.declare, `"declare" of publish`);
-      checkExchange(options.exchange);
-      const replyTo = this.#replyTo(options.replyTo);
-      if (
-        this.#window.line.busy || replyTo === UNKNOWN ||
-        this.#isLazy(options) ||
-        !this.#isDeclared(this.#declare) ||
-        !this.#isDeclared(options.declare) ||
-        (options.exchange instanceof Exchange &&
-          !this.#session.declarations.has(options.exchange))
-      ) {
-        return this.#window.pass(
-          () => this.#prepare(payload, options, call),
-          call,
-        );
-      }
-      return this.#window.pass(this.#message(payload, options, replyTo), call);
+      return options.dedupe === undefined
+        ? this.#publish(payload, options, call)
+        : this.#publishOnce(payload, options, call);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Says besides whether another has published it. */
+  async #publishOnce(
+    payload: T,
+    options: PublishOptions,
+    limits: PublishCall,
+  ): Promise<Published> {
+    const confirmation: Confirmation = { duplicate: false };
+    await this.#publish(payload, options, { ...limits, confirmation });
+    const isTold = this.#session.capabilities.has("dedupe");
+    return { duplicate: isTold ? confirmation.duplicate : undefined };
+  }
+
+  #publish(
+    payload: T,
+    options: PublishOptions,
+    call: PublishCall,
+  ): Promise<void> {
+    options.signal?.throwIfAborted();
+    checkEntities(options.declare, `"declare" of publish`);
+    checkExchange(options.exchange);
+    const replyTo = this.#replyTo(options.replyTo);
+    if (
+      this.#window.line.busy || replyTo === UNKNOWN ||
+      this.#isLazy(options) ||
+      !this.#isDeclared(this.#declare) ||
+      !this.#isDeclared(options.declare) ||
+      (options.exchange instanceof Exchange &&
+        !this.#session.declarations.has(options.exchange))
+    ) {
+      return this.#window.pass(
+        () => this.#prepare(payload, options, call),
+        call,
+      );
+    }
+    return this.#window.pass(this.#message(payload, options, replyTo), call);
   }
 
   /**
@@ -336,7 +368,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
       );
     }
     const encoded = this.#codecs.encode(payload, this.#formatOf(options));
-    return {
+    const { dedupe } = options;
+    const message: Publishing = {
       exchange,
       routingKey,
       mandatory: options.mandatory ??
@@ -347,6 +380,9 @@ export class Producer<T = unknown> implements AsyncDisposable {
       ownsProperties: true,
       keyed: options.key !== undefined,
     };
+    return dedupe === undefined
+      ? message
+      : { ...message, dedupe: dedupeOf(dedupe, options.messageId) };
   }
 }
 

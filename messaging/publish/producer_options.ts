@@ -44,6 +44,24 @@ export type TypedTarget<T> =
   | { readonly queue: Queue<T> }
   | { readonly exchange: Exchange<T> };
 
+/** By what a second message is known, and for how long. */
+export interface DedupeOptions {
+  /** Names the message, beside its exchange and its routing key: 1 to 255 bytes in UTF-8. @default {its `messageId`} */
+  readonly id?: string | undefined;
+  /** Milliseconds, from when it is published, in which a second one is put nowhere; a year at most. */
+  readonly window: number;
+}
+
+/** The broker's word on a message that was published with `dedupe`. */
+export interface Published {
+  /**
+   * Whether another `publish` has put a message with this id, exchange and routing key
+   * within the window, and this one was put nowhere. `undefined` where the broker does not
+   * tell: SQS.
+   */
+  readonly duplicate: boolean | undefined;
+}
+
 /** Options of {@linkcode Producer.publish}. */
 export interface PublishOptions extends OperationOptions {
   /** The exchange to publish to; as an `Exchange` it is declared first. `""` is the default exchange. */
@@ -95,6 +113,17 @@ export interface PublishOptions extends OperationOptions {
   readonly appId?: string | undefined;
   /** Whether to publish again what a lost connection left open: at least once, under the same message id. @default {true unless the connection's `reconnect` is false} */
   readonly retry?: boolean | undefined;
+  /**
+   * Whether a second message of the same id, exchange and routing key is put nowhere, and for
+   * how long; `publish` then tells whether this was one. Needs the capability `dedupe`.
+   */
+  readonly dedupe?: DedupeOptions | undefined;
+}
+
+/** Options of a publish that tells of duplicates. */
+export interface PublishOnceOptions extends PublishOptions {
+  /** By what a second message is known, and for how long. */
+  readonly dedupe: DedupeOptions;
 }
 
 /** The options that there are. */
@@ -123,6 +152,7 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   userId: true,
   appId: true,
   retry: "boolean",
+  dedupe: "object",
 }, {
   groupId: '"key"',
   messageGroupId: '"key"',
@@ -131,6 +161,8 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   expires: '"expiration"',
   id: '"messageId"',
   jobId: '"messageId"',
+  deduplicationId: '"dedupe: { id, window }"',
+  deduplication: '"dedupe: { id, window }"',
   deliveryMode: '"persistent": true or false',
   attributes: '"headers"',
   attempts: 'an option of the consumer: "retry" of "run"',
@@ -141,6 +173,12 @@ export type SendOptions = Omit<
   PublishOptions,
   "exchange" | "routingKey" | "declare"
 >;
+
+/** Options of a `connection.send` that tells of duplicates. */
+export interface SendOnceOptions extends SendOptions {
+  /** By what a second message is known, and for how long. */
+  readonly dedupe: DedupeOptions;
+}
 
 /** The names in {@linkcode PublishDefaults}, and the type that each must have. */
 const DEFAULT_KINDS: Readonly<Record<keyof PublishDefaults, Kind>> = {
@@ -162,6 +200,7 @@ const DEFAULT_KINDS: Readonly<Record<keyof PublishDefaults, Kind>> = {
   userId: true,
   appId: true,
   retry: "boolean",
+  dedupe: "object",
 };
 
 /** Their names. */
@@ -184,6 +223,7 @@ export const DEFAULTS: readonly (keyof PublishDefaults)[] = [
   "userId",
   "appId",
   "retry",
+  "dedupe",
 ];
 
 /** The options that there are. */

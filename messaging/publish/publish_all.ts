@@ -3,7 +3,7 @@ import { asError } from "../../model/error_text.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, checkSignal } from "../operation_options.ts";
-import type { PublishOptions } from "./producer_options.ts";
+import type { Published, PublishOptions } from "./producer_options.ts";
 
 /** Options of {@linkcode Producer.publishAll}. @typeParam T The type of the payloads. */
 export interface PublishAllOptions<T = unknown> {
@@ -32,6 +32,8 @@ export interface PublishFailure<T = unknown> {
 export interface PublishedAll<T = unknown> {
   /** How many the broker has: all that were begun with, but for `failed`. */
   readonly published: number;
+  /** How many of those were published with `dedupe`, and are put nowhere, for another has published the same. */
+  readonly duplicates: number;
   /** The others, in order. */
   readonly failed: readonly PublishFailure<T>[];
   /** Whether all were begun with: it has not come to `maxFailures`, nor was it aborted. */
@@ -51,6 +53,7 @@ export const PUBLISH_ALL: KnownOptions = optionsOf<PublishAllOptions>(
       "priority",
       "delay",
       "expiration",
+      "dedupe",
     ]
       .map((name) => [name, `"each: { ${name} }"`]),
   ),
@@ -58,7 +61,11 @@ export const PUBLISH_ALL: KnownOptions = optionsOf<PublishAllOptions>(
 
 /** The services that {@linkcode publishAll} uses. */
 export interface AllHost<T> {
-  publish(payload: T, options: PublishOptions): Promise<void>;
+  /** Publishes one; says of one with `dedupe` whether it was a duplicate. */
+  publish(
+    payload: T,
+    options: PublishOptions,
+  ): Promise<void | Published>;
   /** Resolves when a further message would not have to wait for its turn. */
   ready(): Promise<void>;
 }
@@ -84,7 +91,8 @@ export async function publishAll<T>(
   checkSignal(signal);
   const optionsFor = perPayload(each, signal);
   const failed: PublishFailure<T>[] = [];
-  let [index, published, waiting, complete] = [0, 0, 0, true];
+  let [index, published, duplicates] = [0, 0, 0];
+  let [waiting, complete] = [0, true];
   let idle: (() => void) | undefined;
   const answered = () => {
     if (--waiting === 0) idle?.();
@@ -92,7 +100,10 @@ export async function publishAll<T>(
   const begin = (payload: T, index: number) => {
     waiting++;
     host.publish(payload, optionsFor(payload, index)).then(
-      () => void published++,
+      (told) => {
+        published++;
+        if (typeof told === "object" && told.duplicate) duplicates++;
+      },
       (error) => void failed.push({ index, payload, error: asError(error) }),
     ).then(answered);
   };
@@ -109,7 +120,7 @@ export async function publishAll<T>(
     if (waiting > 0) await new Promise<void>((resolve) => idle = resolve);
   }
   failed.sort((a, b) => a.index - b.index);
-  return { published, failed, complete };
+  return { published, duplicates, failed, complete };
 }
 
 function perPayload<T>(

@@ -1,5 +1,6 @@
 import type { Line } from "../../async/line.ts";
 import type { Publishing } from "../../model/message.ts";
+import type { PublishOutcome } from "../../transports/transport.ts";
 import type { Call } from "../operation_options.ts";
 
 /** A message, or a step that makes it when its needs are met: it declares entities, and loads codecs. */
@@ -11,6 +12,14 @@ export interface PublishCall extends Call {
   readonly retry: boolean;
   /** Whether a queue must take it, where the caller said so, or that it need not. */
   readonly mandatory?: boolean | undefined;
+  /** Where it is noted whether the message was a duplicate. */
+  readonly confirmation?: Confirmation | undefined;
+}
+
+/** The broker's word on a message that is published once. */
+export interface Confirmation {
+  /** Whether another has left its mark; `undefined` where the broker does not tell. */
+  duplicate: boolean | undefined;
 }
 
 /** A message's place among those of its producer that wait for the broker. */
@@ -25,6 +34,19 @@ export interface Place {
 export interface OrderedPlace extends Place {
   /** Messages that must wait for something, in order: no later one overtakes them. */
   readonly line: Line;
+}
+
+/**
+ * Notes where the broker says that a message is a duplicate.
+ *
+ * @param outcome The broker's answer.
+ * @param call The call that published it.
+ */
+export function noteDuplicate(
+  { type }: PublishOutcome,
+  { confirmation }: PublishCall,
+): void {
+  if (type === "duplicate" && confirmation) confirmation.duplicate = true;
 }
 
 /** Of a message whose place is seen to elsewhere. */

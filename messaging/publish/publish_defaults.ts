@@ -1,5 +1,6 @@
 import { MAX_EXPIRATION } from "../../model/checks.ts";
 import { OptionError } from "../../model/errors.ts";
+import { checkDedupe } from "./dedupe.ts";
 import { checkDuration, checkSignal } from "../operation_options.ts";
 import {
   DEFAULTS,
@@ -30,6 +31,14 @@ export function defaultsOf(
   checkRange("expiration", options.expiration, 0, MAX_EXPIRATION);
   checkRange("delay", options.delay, 0, MAX_DELAY);
   checkSignal(options.signal);
+  if (options.dedupe !== undefined) {
+    checkDedupe(options.dedupe);
+    if (options.dedupe.id !== undefined) {
+      throw new OptionError(
+        'Cannot give a producer the "id" of dedupe: each message has its own, its "messageId" by default',
+      );
+    }
+  }
   if (options.timeout !== undefined) checkDuration("timeout", options.timeout);
   return Object.fromEntries(given);
 }

@@ -21,6 +21,7 @@ import {
 } from "../connection/session_errors.ts";
 import {
   NO_PLACE,
+  noteDuplicate,
   type OrderedPlace,
   type Place,
   type Publishable,
@@ -149,8 +150,8 @@ export class SessionPublisher {
   ): Promise<void> {
     return lane.channel.publish(message, call).then(
       (outcome) =>
-        outcome.type === "returned"
-          ? place.follow(this.#returned(outcome, message, call))
+        outcome.type !== "accepted"
+          ? place.follow(this.#notTaken(outcome, message, call))
           : outcome.queues === 0
           ? place.follow(this.#reachedNobody(message, call))
           : place.leave(),
@@ -280,11 +281,12 @@ export class SessionPublisher {
   }
 
   /** Publishes where no innocent suffers for it. */
-  async #apart(message: Publishing, call: Call): Promise<void> {
+  async #apart(message: Publishing, call: PublishCall): Promise<void> {
     const current = this.#current(message) ??
       await this.#replyAnew(message, call);
     const outcome = await this.#suspects.publish(current, call);
     if (outcome.type === "returned") throw this.#unroutable(message, outcome);
+    noteDuplicate(outcome, call);
   }
 
   async #once(message: Publishing, call: PublishCall): Promise<void> {
@@ -304,13 +306,15 @@ export class SessionPublisher {
       throw error.retryable && reason?.type === "lost" ? reason.error : error;
     }
     if (outcome.type === "returned") throw this.#unroutable(message, outcome);
+    noteDuplicate(outcome, call);
   }
 
-  async #returned(
-    outcome: PublishOutcome & { readonly type: "returned" },
+  async #notTaken(
+    outcome: Exclude<PublishOutcome, { readonly type: "accepted" }>,
     message: Publishing,
     call: PublishCall,
   ): Promise<void> {
+    if (outcome.type === "duplicate") return noteDuplicate(outcome, call);
     if (!this.#declared(message)) throw this.#unroutable(message, outcome);
     return await this.#declareAndPublish(message, call);
   }

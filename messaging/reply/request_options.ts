@@ -9,7 +9,12 @@ import type { PublishOptions } from "../publish/producer_options.ts";
 export interface RequestOptions<A = unknown> extends
   Omit<
     PublishOptions,
-    "mandatory" | "expiration" | "delay" | "correlationId" | "replyTo"
+    | "mandatory"
+    | "expiration"
+    | "delay"
+    | "correlationId"
+    | "replyTo"
+    | "dedupe"
   > {
   /**
    * Milliseconds that the answer may take in all: the request waits in its queue no longer
@@ -56,4 +61,6 @@ export const REQUEST: KnownOptions = optionsOf<RequestOptions>("request", {
   replyTo: "made by itself",
   correlationId: "made by itself",
   id: '"messageId"',
+  dedupe:
+    'an option of "publish": the answer to a duplicate would go to the one who asked first',
 });

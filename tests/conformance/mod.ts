@@ -45,6 +45,7 @@ import { COMEBACKS } from "./comebacks.ts";
 import { CONSUMING } from "./consuming.ts";
 import { DEAD_LETTERING } from "./dead_lettering.ts";
 import { DECLARING } from "./declaring.ts";
+import { DEDUPING } from "./deduping.ts";
 import { DISPATCHING } from "./dispatching.ts";
 import { EXCHANGE_TYPES } from "./exchange_types.ts";
 import { EXTRAS } from "./extras.ts";
@@ -99,6 +100,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...SHARING,
   ...SETTLING,
   ...REQUEUING,
+  ...DEDUPING,
   ...DEAD_LETTERING,
   ...ORDERING,
   ...PARKING,

@@ -387,6 +387,59 @@ const MISTAKES: readonly Mistake[] = [
     words: [`"yes" as the option "persistent" of publish`, `true or false`],
   },
   {
+    name: "dedupe without a window",
+    make: () =>
+      memory().producer().publish(1, {
+        routingKey: "q",
+        dedupe: loose({ id: "7" }),
+      }),
+    error: "OptionError",
+    words: [`dedupe without "window"`, `milliseconds`],
+  },
+  {
+    name: "dedupe without an id",
+    make: () =>
+      memory().producer().publish(1, {
+        routingKey: "q",
+        dedupe: { window: 1000 },
+      }),
+    error: "OptionError",
+    words: [`dedupe without an id`, `"id"`, `"messageId"`],
+  },
+  {
+    name: "a window in words",
+    make: () =>
+      memory().producer().publish(1, {
+        routingKey: "q",
+        dedupe: { id: "7", window: loose("5m") },
+      }),
+    error: "RangeError",
+    words: [`dedupe.window "5m"`, `milliseconds`],
+  },
+  {
+    name: "another library's name for the window",
+    make: () =>
+      memory().producer().publish(1, {
+        routingKey: "q",
+        dedupe: loose({ id: "7", ttl: 1000 }),
+      }),
+    error: "OptionError",
+    words: [`"ttl" of dedupe`, `"window"`],
+  },
+  {
+    name: "one id for all messages of a producer",
+    make: () => memory().producer({ dedupe: { id: "7", window: 1000 } }),
+    error: "OptionError",
+    words: [`"id" of dedupe`, `each message has its own`],
+  },
+  {
+    name: "a request that may be a duplicate",
+    make: () =>
+      memory().request(1, loose({ routingKey: "q", dedupe: { window: 1 } })),
+    error: "OptionError",
+    words: [`"dedupe" of request`, `the one who asked first`],
+  },
+  {
     name: "headers that are a text",
     make: () =>
       memory().producer().publish(1, { routingKey: "q", headers: loose("x") }),

@@ -20,6 +20,7 @@ import {
   targetBinding,
 } from "./delay.ts";
 import type { AmqpDelivery } from "./delivery.ts";
+import { noDedupe } from "./errors.ts";
 
 /** Of an error of a binding: the exchange is missing that it goes from. */
 const NO_DELIVERY_EXCHANGE = `there is no exchange "${DELIVERY_EXCHANGE}"`;
@@ -61,6 +62,7 @@ export class Delays {
     publish: Publish,
     options?: CallOptions,
   ): Promise<PublishOutcome> {
+    if (message.dedupe !== undefined) throw noDedupe();
     const refused = refuseDelay(message);
     if (refused !== undefined) throw refused;
     const { exchange, routingKey } = message;

@@ -140,3 +140,14 @@ export function dialError(
   }
   return cannotConnect(action, text, details);
 }
+
+/**
+ * Makes the error of a message that is to be published once.
+ *
+ * @returns The error.
+ */
+export function noDedupe(): UnsupportedError {
+  return new UnsupportedError(
+    'Cannot publish a message with dedupe: this broker lacks the capability "dedupe"',
+  );
+}

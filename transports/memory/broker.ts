@@ -7,6 +7,7 @@ import { LocalTopology } from "../store/local_topology.ts";
 import { Slab } from "../../model/slab.ts";
 import type { Kept } from "./kept.ts";
 import type { Item } from "./kept.ts";
+import { Marks } from "./marks.ts";
 import { MemoryQueue } from "./queue.ts";
 
 /** Called with a queue that may have something, or that is no more. */
@@ -35,6 +36,8 @@ export class MemoryBroker {
   readonly tables: LocalTopology;
   /** The bodies of all messages: nobody is handed a part of this memory. */
   readonly slab: Slab = new Slab();
+  /** The marks of messages that are published once. */
+  readonly marks: Marks;
   readonly #clock: Clock;
   readonly #queues = new Map<string, MemoryQueue>();
   /** Queues that go when nobody uses them, by the first moment at which each may. */
@@ -54,6 +57,7 @@ export class MemoryBroker {
   /** Makes an empty broker; its time is the clock of the first connection. */
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.marks = new Marks(clock);
     this.tables = new LocalTopology({
       count: (name) => Promise.resolve(this.queue(name)?.size),
       prepare: (change) => {

@@ -30,6 +30,7 @@ import type { MemoryQueue } from "./queue.ts";
 
 const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "dead-letter",
+  "dedupe",
   "delay",
   "exchange-to-exchange",
   "exclusive",
@@ -61,6 +62,7 @@ const PUT: Promise<PutResult> = Promise.resolve({ type: "put", displaced: [] });
 const STALE: Promise<PutResult> = Promise.resolve({ type: "stale" });
 const FULL: Promise<PutResult> = Promise.resolve({ type: "full" });
 const LOST: Promise<PutResult> = Promise.resolve({ type: "lost" });
+const TWICE: Promise<PutResult> = Promise.resolve({ type: "duplicate" });
 const NONE_LOST: Promise<readonly Reservation[]> = Promise.resolve([]);
 
 /** A connection to a broker in this process: what it reserved is given back when it closes. */
@@ -128,6 +130,11 @@ export class MemoryStore implements Store, MessageStore {
     if (
       options?.version !== undefined && options.version !== this.#broker.routes
     ) return STALE;
+    const mark = options?.mark;
+    if (mark !== undefined) {
+      const token = this.#broker.marks.find(mark);
+      if (token !== undefined) return token === mark.token ? PUT : TWICE;
+    }
     for (const { queue, message } of items) {
       if (this.#broker.queue(queue)?.refuses(message.body.byteLength)) {
         return FULL;
@@ -135,6 +142,7 @@ export class MemoryStore implements Store, MessageStore {
     }
     const { instead } = options ?? {};
     if (instead !== undefined && !this.#end(instead)) return LOST;
+    if (mark !== undefined) this.#broker.marks.leave(mark);
     let displaced: Reservation[] | undefined;
     // One for all queues: consumers are handed copies of it.
     let given: Publishing | undefined;

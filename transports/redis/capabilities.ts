@@ -3,6 +3,7 @@ import type { RedisOptions } from "./options.ts";
 
 const CAPABILITIES: readonly Capability[] = [
   "dead-letter",
+  "dedupe",
   "delay",
   "exchange-to-exchange",
   "exclusive",

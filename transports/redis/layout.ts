@@ -44,6 +44,7 @@ const RESERVED = [
   "_kombu.binding_permanent.",
   "dashi.bound.",
   "dashi.claimed.",
+  "dashi.dedupe.",
   "dashi.delayed.",
   "dashi.malformed.",
 ];
@@ -160,6 +161,11 @@ export class Layout {
   /** Whether a message that came by PUB/SUB was put into a queue of ours already, by the name of both. */
   claimed(claim: string): string {
     return `${this.options.prefix}dashi.claimed.${claim}`;
+  }
+
+  /** The mark of a message that is published once, by its name. */
+  mark(key: string): string {
+    return `${this.options.prefix}dashi.dedupe.${key}`;
   }
 
   /** The key of a queue's entries that are no messages. */

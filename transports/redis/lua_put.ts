@@ -39,8 +39,9 @@ return refused
  * ARGV: version and sets; the field to remove instead or ''; which
  * queue that was taken of (`isGone`), if it is to be that one: a message whose queue is no longer there is
  * removed with it; the delay; what fields
- * begin with, the first number; under which name it is claimed or ''; how many channels it
- * is announced on, and they; then copies: queue, place of its suffix, text, id, when
+ * begin with, the first number; under which name it is claimed or ''; the key of its mark or
+ * '', how long that stays, and whose it is; how many channels it is announced on, and they;
+ * then copies: queue, place of its suffix, text, id, when
  * it expires or '', x-max-length or '', x-max-length-bytes or '', whether it refuses, and
  * x-expires or ''.
  */
@@ -49,17 +50,23 @@ local old, at = isOld(1)
 if old then return 'stale' end
 local instead, lineage, delay = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
 fields, number = ARGV[at + 3], tonumber(ARGV[at + 4])
-local claim, channels = ARGV[at + 5], tonumber(ARGV[at + 6])
+local claim, mark, token = ARGV[at + 5], ARGV[at + 6], ARGV[at + 8]
+local channels = tonumber(ARGV[at + 9])
 -- A new message is refused where memory is full, as PUT's are by their LPUSH; one that takes
 -- another's place is not. This adds nothing.
 if instead == '' then redis.call('ZADD', DUE, 'XX', 0, '') end
+if mark ~= '' then
+  local other = redis.call('GET', mark)
+  -- Its own: it was put before, and the answer was lost.
+  if other then return other == token and {} or 'duplicate' end
+end
 checkUnacked()
 local function lengthOf(copy)
   if copy.mostBytes then return measure(copy.queue) end
   return countReady(copy.queue), 0
 end
 local copies = {}
-for i = at + 7 + channels, #ARGV, 9 do
+for i = at + 10 + channels, #ARGV, 9 do
   local copy = {
     queue = ARGV[i], place = tonumber(ARGV[i + 1]), text = ARGV[i + 2], id = ARGV[i + 3], expires = ARGV[i + 4],
     most = tonumber(ARGV[i + 5]), mostBytes = tonumber(ARGV[i + 6]), refuses = ARGV[i + 7] == '1', ends = tonumber(ARGV[i + 8]),
@@ -80,6 +87,7 @@ for _, copy in ipairs(copies) do
   if delay > 0 then redis.call('ZCARD', DELAYED .. copy.queue) end
 end
 if claim ~= '' and not redis.call('SET', CLAIMED .. claim, '', 'NX', 'PX', 60000) then return 'claimed' end
+if mark ~= '' then redis.call('SET', mark, token, 'PX', ARGV[at + 7]) end
 if instead ~= '' then
   if redis.call('HDEL', UNACKED, instead) == 0 then return 'lost' end
   redis.call('ZREM', INDEX, instead)
@@ -128,7 +136,7 @@ for _, copy in ipairs(copies) do
   if copy.ends then keepPut(copy.queue, copy.ends, now) end
 end
 if delay == 0 then
-  for i = at + 7, at + 6 + channels do announce(ARGV[i], copies[1].text) end
+  for i = at + 10, at + 9 + channels do announce(ARGV[i], copies[1].text) end
 end
 keepHeld()
 keepSizes()

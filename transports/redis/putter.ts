@@ -86,7 +86,8 @@ export class Putter {
   /** Puts the copies of one message. */
   put(items: readonly StoreItem[], options: PutOptions): Promise<PutResult> {
     const { version, announced, signal } = options;
-    if (options.instead === undefined && this.#arePlain(items)) {
+    const isPlain = options.instead === undefined && options.mark === undefined;
+    if (isPlain && this.#arePlain(items)) {
       return this.#batcher.add({ items, version, announced }, options);
     }
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -277,10 +278,10 @@ export class Putter {
     }"`;
   }
 
-  /** Puts one message by itself: delayed, in another's place, or where a queue has a limit. */
+  /** Puts one message by itself: delayed, once, in another's place, or where a queue has a limit. */
   async #putOne(
     items: readonly StoreItem[],
-    { version, instead, announced = [], deadline }: PutOptions,
+    { version, instead, announced = [], deadline, mark }: PutOptions,
   ): Promise<PutResult> {
     const { layout, fields, mirror } = this.#core;
     const held = instead instanceof RedisReservation &&
@@ -302,6 +303,9 @@ export class Putter {
       fields,
       this.#core.nextNumbers(100_000),
       "",
+      mark === undefined ? "" : layout.mark(mark.key),
+      mark?.window ?? 0,
+      mark?.token ?? "",
       channels.length,
       ...channels,
     ];
@@ -335,7 +339,9 @@ export class Putter {
     });
     if (!Array.isArray(reply)) {
       const type = decode(reply);
-      return type === "full" || type === "lost" ? { type } : STALE;
+      return type === "full" || type === "lost" || type === "duplicate"
+        ? { type }
+        : STALE;
     }
     for (const { queue } of items) this.#host.put(queue);
     this.#host.timed();

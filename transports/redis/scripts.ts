@@ -32,7 +32,7 @@ export interface Scripts {
   readonly take: string;
   /** Puts plain messages, many at once. */
   readonly put: string;
-  /** Puts the copies of one message: delayed, in place of another, or where a length limit holds. */
+  /** Puts the copies of one message: delayed, once, in place of another, or where a length limit holds. */
   readonly putOne: string;
   /** Sends a message to all listeners. */
   readonly broadcast: string;

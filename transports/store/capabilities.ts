@@ -69,7 +69,10 @@ export function refusePublishing(
   capabilities: ReadonlySet<Capability>,
   message: Publishing,
 ): UnsupportedError | undefined {
-  const { delay, properties } = message;
+  const { delay, properties, dedupe } = message;
+  if (dedupe !== undefined && !capabilities.has("dedupe")) {
+    return unsupported("dedupe", "publish a message", "dedupe");
+  }
   if (delay > 0 && !capabilities.has("delay")) {
     return unsupported("delay", "publish a message", "a delay");
   }

@@ -229,6 +229,7 @@ export class DeadLetters {
           return LOST;
         case "full": // as on RabbitMQ, a dead letter that finds no room is gone
           return FULL;
+        case "duplicate": // cannot be: no mark was given
         case "stale": // the tables changed meanwhile
           options?.signal?.throwIfAborted();
       }

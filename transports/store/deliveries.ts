@@ -382,7 +382,8 @@ export class Deliveries implements SettlerHost<Held> {
       case "lost":
         throw leaseLost(reservation);
       case "full":
-      case "stale": // cannot be: no version was given
+      case "duplicate": // neither can be: no mark and no version were given
+      case "stale":
         throw new PublishError(
           `Cannot requeue a message of queue "${queue}" with other headers or later: the queue is full, and refuses more`,
           { code: "publish-refused", retryable: true },

@@ -1,8 +1,8 @@
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { checkPublishing } from "../../model/checks.ts";
-import { PublishError } from "../../model/errors.ts";
-import type { Publishing } from "../../model/message.ts";
+import { PublishError, UnsupportedError } from "../../model/errors.ts";
+import type { Dedupe, Publishing } from "../../model/message.ts";
 import { withoutBcc } from "../../virtual/route.ts";
 import type { PublishOutcome } from "../transport.ts";
 import { refusePublishing } from "./capabilities.ts";
@@ -12,12 +12,13 @@ import type { ReplyQueues } from "./reply_queues.ts";
 import { itemsFor, type Routed, type Router } from "./router.ts";
 import type { Ripener } from "./ripener.ts";
 import type { StoreWithTopology } from "./local_topology.ts";
-import type {
-  BroadcastOptions,
-  BroadcastResult,
-  BroadcastStore,
-  MessageStore,
-  PutResult,
+import {
+  type BroadcastOptions,
+  type BroadcastResult,
+  type BroadcastStore,
+  DUPLICATE,
+  type MessageStore,
+  type PutResult,
 } from "./store.ts";
 
 const RETURNED = { type: "returned", replyText: "NO_ROUTE" } as const;
@@ -92,6 +93,9 @@ export class Publisher {
     options?: CallOptions,
     sent: Publishing = message,
   ): Promise<PublishOutcome> {
+    if (message.dedupe !== undefined && routed.broadcasts.length > 0) {
+      return Promise.reject(noBroadcast(message));
+    }
     if (routed.queues.length === 0) {
       const { unknown } = routed;
       const isNowhere = unknown === undefined ||
@@ -101,12 +105,14 @@ export class Publisher {
       }
       routed = unknown;
     }
-    const put = this.#messages.put(itemsFor(sent, routed), {
-      version: this.#router.checkOf(routed),
-      signal: options?.signal,
-      deadline: options?.deadline,
-      announced: routed.announced,
-    });
+    const put = message.dedupe === undefined
+      ? this.#messages.put(itemsFor(sent, routed), {
+        version: this.#router.checkOf(routed),
+        signal: options?.signal,
+        deadline: options?.deadline,
+        announced: routed.announced,
+      })
+      : this.#putOnce(message, routed, message.dedupe, sent, options);
     return put.then((result) => {
       // Not before: the store cannot promote messages that it does not have yet.
       this.#ripener.notePut(routed.queues, message.delay);
@@ -114,6 +120,24 @@ export class Publisher {
           routed.broadcasts.length === 0
         ? routed.outcome
         : this.#finish(message, routed, result, options, sent);
+    });
+  }
+
+  /** Puts a message unless another has left its mark. */
+  #putOnce(
+    { exchange, routingKey }: Publishing,
+    routed: Routed,
+    { id, window, token }: Dedupe,
+    sent: Publishing,
+    options?: CallOptions,
+  ): Promise<PutResult> {
+    const key = [exchange, routingKey, id].map(nameOf).join("/");
+    return this.#messages.put(itemsFor(sent, routed), {
+      version: this.#router.checkOf(routed),
+      signal: options?.signal,
+      deadline: options?.deadline,
+      announced: routed.announced,
+      mark: { key, window, token },
     });
   }
 
@@ -129,6 +153,8 @@ export class Publisher {
         await this.#deadLetters.moveAll(result.displaced, "maxlen", options);
         await this.#broadcast(sent, routed, options);
         return routed.outcome;
+      case "duplicate":
+        return DUPLICATE;
       case "full":
         throw new PublishError(
           `Cannot ${describe(message)}: a queue is full, and refuses more`,
@@ -211,6 +237,19 @@ export class Publisher {
       { code: "message-too-large" },
     );
   }
+}
+
+/** A part of a mark's name, without a slash in it. */
+function nameOf(text: string): string {
+  return encodeURIComponent(text.toWellFormed());
+}
+
+function noBroadcast(message: Publishing): UnsupportedError {
+  return new UnsupportedError(
+    `Cannot ${
+      describe(message)
+    } with dedupe: this broker broadcasts what that exchange is sent, and keeps no mark of it; publish to an exchange of another type`,
+  );
 }
 
 function describe(message: Publishing): string {

@@ -327,6 +327,21 @@ export interface PutOptions extends CallOptions {
   readonly instead?: Reservation | undefined;
   /** Fanout exchanges on which the message is announced, too: only where there is `putsInto`. */
   readonly announced?: readonly string[] | undefined;
+  /** The mark to leave in the same step, or `duplicate` if another has left it. Only with the capability `dedupe`. */
+  readonly mark?: Mark | undefined;
+}
+
+/**
+ * A mark by which a second message is known. A put that fails leaves none; a put that finds
+ * one with its own token was done before: it is `put`, and nothing is put again.
+ */
+export interface Mark {
+  /** Names it: printable ASCII. */
+  readonly key: string;
+  /** Milliseconds that it stays. */
+  readonly window: number;
+  /** Names the one who leaves it. */
+  readonly token: string;
 }
 
 /** Options of {@linkcode MessageStore.release}. */
@@ -369,12 +384,18 @@ export type PutResult =
   /** The view was old: read and route again. */
   | { readonly type: "stale" }
   /** `instead` was no longer ours: nothing was put. */
-  | { readonly type: "lost" };
+  | { readonly type: "lost" }
+  /** Another has left the mark: nothing was put. */
+  | { readonly type: "duplicate" };
 
 /** The result of a put: all of it is there. */
 export const PUT: PutResult = { type: "put", displaced: [] };
 /** The result of a put on a view that was old. */
 export const STALE: Extract<PutResult, { type: "stale" }> = { type: "stale" };
+/** The result of a put whose mark another has left. */
+export const DUPLICATE: Extract<PutResult, { type: "duplicate" }> = {
+  type: "duplicate",
+};
 /** The result of a put whose `instead` was no longer ours. */
 export const LOST: Extract<PutResult, { type: "lost" }> = { type: "lost" };
 
