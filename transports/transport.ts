@@ -91,6 +91,12 @@ export interface Transport {
   readonly name: string;
   /** For URLs of a transport that the library does not know itself. */
   readonly defaults?: UrlDefaults | undefined;
+  /**
+   * Imports its client, if its module did not: the time that this takes is not that of `connect`.
+   *
+   * @throws {TransportError} If it cannot be imported.
+   */
+  load?(): Promise<void>;
   /** Connects once. The caller owns retries, failover and recovery. */
   connect(
     url: BrokerUrl,

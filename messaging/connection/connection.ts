@@ -147,11 +147,14 @@ export class Connection implements AsyncDisposable {
    * Connects, if it is not connected.
    *
    * @throws {AuthenticationError} If the broker does not know the credentials.
-   * @throws {ConnectionError} If no broker could be reached within `connectTimeout`.
+   * @throws {ConnectionError} If no broker could be reached within `connectTimeout`, which begins when the client is imported.
+   * @throws {TimeoutError} If a `timeout` that was given is over.
    */
   async connect(options?: OperationOptions): Promise<void> {
-    const { clock, endpoint } = this.#session;
-    await this.#session.link(limitsOf(options, clock, endpoint.connectTimeout));
+    await this.#session.link(
+      limitsOf(options, this.#session.clock, Infinity),
+      options?.timeout === undefined,
+    );
   }
 
   /**

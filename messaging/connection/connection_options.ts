@@ -56,7 +56,7 @@ export interface ConnectionOptions {
   readonly readFile?: ReadFile | undefined;
   /** Accepted for programs that were written for AMQP 0-8; AMQP 0-9-1 has no such flag, and it has no effect. */
   readonly insist?: boolean | undefined;
-  /** Milliseconds that connecting for the first time takes at most, further attempts included. @default {5000} */
+  /** Milliseconds that connecting for the first time takes at most, further attempts included, and the import of the client not. @default {5000} */
   readonly connectTimeout?: number | undefined;
   /** Milliseconds that any other call takes at most. @default {30_000} */
   readonly operationTimeout?: number | undefined;

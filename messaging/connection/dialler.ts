@@ -8,7 +8,7 @@ import { type Endpoint, formatEndpoint } from "./endpoint.ts";
 import type { Failover } from "./failover.ts";
 import { dialFirst, mayBeAsked } from "./first_dial.ts";
 import { sleep } from "./retry.ts";
-import { asConnectionError, mayPass } from "./session_errors.ts";
+import { asConnectionError, closedError, mayPass } from "./session_errors.ts";
 import { type Link, TopologyChannel } from "./topology_channel.ts";
 import type { UnhandledListener } from "./unhandled.ts";
 
@@ -107,7 +107,11 @@ export class Dialler {
   async #dial(endpoint: Endpoint, signal: AbortSignal): Promise<Link> {
     const { failover, name } = this.#settings;
     const { clock, limits, owner, declarations } = this.#host;
-    const transport = await endpoint.load();
+    const transport = await limits.wait(
+      endpoint.loader.load(),
+      { signal },
+      closedError, // there is no deadline
+    );
     // Each gets its share: behind a silent host there may be one that answers.
     const deadline = clock.now() + endpoint.connectTimeout / failover.count;
     const connection = await dialOnce(endpoint, transport, limits, {

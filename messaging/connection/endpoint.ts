@@ -17,6 +17,7 @@ import { type ConnectionOptions, DEFAULTS } from "./connection_options.ts";
 import type { ReadFile } from "./tls_files.ts";
 import { chooseTls } from "./tls_choice.ts";
 import type { UrlInput } from "./url_input.ts";
+import { TransportLoader } from "./transport_loader.ts";
 
 /** A broker to connect to: one URL with all that goes with it, and nothing of the others. */
 export interface Endpoint {
@@ -37,8 +38,8 @@ export interface Endpoint {
   readonly heartbeat: number;
   readonly maxResponseSize: number;
   readonly transportOptions: Readonly<Record<string, unknown>>;
-  /** Loads the transport. */
-  load(): Promise<Transport>;
+  /** Imports the transport. */
+  readonly loader: TransportLoader;
 }
 
 /** So many passwords that a function gave are kept from being shown: tokens change by the hour. */
@@ -127,7 +128,7 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
     transportOptions: shared.loginMethod === undefined
       ? options.transportOptions ?? {}
       : { loginMethod: shared.loginMethod, ...options.transportOptions },
-    load: source.load,
+    loader: new TransportLoader(source.name, source.load),
   };
 }
 

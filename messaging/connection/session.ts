@@ -121,30 +121,41 @@ export class Session {
   }
 
   /**
-   * Waits for an open connection: for the first one no longer than `connectTimeout`,
-   * for a later one as long as the call may.
+   * Waits for an open connection: for the first one no longer than `connectTimeout`, once its
+   * client is imported, for a later one as long as the call may.
    *
+   * @param call The limits of the call.
+   * @param hasNoTime Whether the caller gave it no deadline, and means to wait for `connectTimeout`.
    * @throws {ConnectionError} If there is no first one in time, and it is known why.
    * @throws {TimeoutError} If there is none by the deadline; its cause says why.
    * @throws {ClosedError} If the session is closed.
    */
-  async link(call: Call): Promise<Link> {
+  async link(call: Call, hasNoTime = false): Promise<Link> {
     if (this.#closing !== undefined) throw closedError();
     if (this.#link !== undefined) return this.#link;
+    const isNew = this.#capabilities === undefined;
     // A call without a deadline, as a consumer's, waits for the first connection without
     // one too.
-    const isFirst = this.#capabilities === undefined &&
-      call.deadline !== Infinity;
-    const deadline = isFirst
-      ? Math.min(call.deadline, this.clock.now() + this.endpoint.connectTimeout)
-      : call.deadline;
+    const isBounded = hasNoTime || (isNew && call.deadline !== Infinity);
+    const opening = this.#opening ?? this.#beginOpening();
+    const { loader, connectTimeout } = this.endpoint;
     this.#waiting++;
     try {
+      let { deadline } = call;
+      if (isBounded) {
+        await loader.wait(opening, call, this.limits, this.clock);
+        deadline = Math.min(deadline, this.clock.now() + connectTimeout);
+      }
       return await this.limits.wait(
-        this.#opening ?? this.#beginOpening(),
+        opening,
         { signal: call.signal, deadline },
         () =>
-          lateError(formatEndpoint(this.endpoint), this.#lastError, isFirst),
+          loader.obstacle ??
+            lateError(
+              formatEndpoint(this.endpoint),
+              this.#lastError,
+              isNew && isBounded,
+            ),
       );
     } finally {
       this.#waiting--;
@@ -227,7 +238,7 @@ export class Session {
     if (this.#link !== undefined || this.#opening === undefined) {
       return this.problem;
     }
-    return this.#lastError ??
+    return this.#lastError ?? this.endpoint.loader.obstacle ??
       lateError(formatEndpoint(this.endpoint), undefined, false);
   }
 

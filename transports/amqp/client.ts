@@ -57,7 +57,8 @@ export async function dial(
 
 let loading: Promise<Amqplib> | undefined;
 
-function loadOnce(): Promise<Amqplib> {
+/** Imports the client, if it was not imported; after a failure it is tried again. */
+export function loadOnce(): Promise<Amqplib> {
   return loading ??= load().catch((error) => {
     loading = undefined;
     throw error;

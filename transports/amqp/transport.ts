@@ -6,7 +6,7 @@ import {
   dialOptions,
 } from "../amqp_protocol/options.ts";
 import type { Transport } from "../transport.ts";
-import { dial } from "./client.ts";
+import { dial, loadOnce } from "./client.ts";
 
 /**
  * Makes the AMQP transport.
@@ -16,6 +16,9 @@ import { dial } from "./client.ts";
 export function createTransport(): Transport {
   return {
     name: "amqp",
+    async load() {
+      await loadOnce();
+    },
     async connect(url, options) {
       const { transportOptions } = options;
       const own = readOptions<AmqpTransportOptions>(AMQP_OPTIONS, {
