@@ -264,22 +264,10 @@ export class Adoption {
     const { layout, fields } = this.#core;
     const { claim, queue, suffix, text, expires } = copy;
     const args: RedisArgument[] = [
-      ...[
-        ...seen,
-        "",
-        "",
-        0,
-        fields,
-        this.#core.nextNumbers(1),
-        claim,
-        "",
-        0,
-        "",
-        0,
-      ],
+      ...[...seen, "", "", 0, fields, this.#core.nextNumbers(1), claim],
+      ...["", 0, "", "", "first", 0, ""],
       ...[queue, layout.suffixes.indexOf(suffix) + 1, text, "", expires],
-      ...limitsOf(limits),
-      limits.expires ?? "",
+      ...[...limitsOf(limits), limits.expires ?? "", 0],
     ];
     const reply = await this.#core.run("putOne", ACTION, args, { deadline });
     // Another has claimed it, or there is no room and the queue refuses more: nobody waits for an answer.

@@ -47,6 +47,7 @@ const RESERVED = [
   "dashi.dedupe.",
   "dashi.delayed.",
   "dashi.malformed.",
+  "dashi.pieces.",
 ];
 
 /**
@@ -166,6 +167,11 @@ export class Layout {
   /** The mark of a message that is published once, by its name. */
   mark(key: string): string {
     return `${this.options.prefix}dashi.dedupe.${key}`;
+  }
+
+  /** Whether the first piece of a message that goes to many queues was put, by the name of the pieces. */
+  pieces(name: string): string {
+    return `${this.options.prefix}dashi.pieces.${name}`;
   }
 
   /** The key of a queue's entries that are no messages. */

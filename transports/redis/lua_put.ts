@@ -36,22 +36,28 @@ return refused
 `;
 
 /**
- * ARGV: version and sets; the field to remove instead or ''; which
- * queue that was taken of (`isGone`), if it is to be that one: a message whose queue is no longer there is
- * removed with it; the delay; what fields
+ * ARGV: version and sets; the field to remove instead or ''; which queue that was taken of
+ * (`isGone`), if it is to be that one: a message whose queue is no longer there is removed with
+ * it; the delay; what fields
  * begin with, the first number; under which name it is claimed or ''; the key of its mark or
- * '', how long that stays, and whose it is; how many channels it is announced on, and they;
- * then copies: queue, place of its suffix, text, id, when
- * it expires or '', x-max-length or '', x-max-length-bytes or '', whether it refuses, and
- * x-expires or ''.
+ * '', how long that stays, and whose it is; if it is put in pieces,
+ * their name, else '', and whether this is the first, the last or between; how many channels it
+ * is announced on, and they; what all texts begin with; then copies: queue, place of its suffix,
+ * the rest of its text, id, when it expires or '', x-max-length or '', x-max-length-bytes or '',
+ * whether it refuses, x-expires or '', and whether ours have declared the queue.
  */
 export const PUT_ONE: string = String.raw`
 local old, at = isOld(1)
-if old then return 'stale' end
 local instead, lineage, delay = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
 fields, number = ARGV[at + 3], tonumber(ARGV[at + 4])
 local claim, mark, token = ARGV[at + 5], ARGV[at + 6], ARGV[at + 8]
-local channels = tonumber(ARGV[at + 9])
+local pieces, place = ARGV[at + 9], ARGV[at + 10]
+local isFirst, isLast = place == 'first', pieces == '' or place == 'last'
+-- What the first has decided holds for all, whatever has changed since.
+if isFirst and old then return 'stale' end
+if not isFirst and redis.call('EXISTS', PIECES .. pieces) == 0 then return 'stale' end
+local channels = tonumber(ARGV[at + 11])
+local head = ARGV[at + 12 + channels]
 -- A new message is refused where memory is full, as PUT's are by their LPUSH; one that takes
 -- another's place is not. This adds nothing.
 if instead == '' then redis.call('ZADD', DUE, 'XX', 0, '') end
@@ -65,14 +71,19 @@ local function lengthOf(copy)
   if copy.mostBytes then return measure(copy.queue) end
   return countReady(copy.queue), 0
 end
-local copies = {}
-for i = at + 10 + channels, #ARGV, 9 do
+local function isLeftOut(copy)
+  return old and copy.declared and redis.call('HEXISTS', TABLES, 'queue ' .. copy.queue) == 0
+end
+local copies, failure = {}, nil
+for i = at + 13 + channels, #ARGV, 10 do
   local copy = {
-    queue = ARGV[i], place = tonumber(ARGV[i + 1]), text = ARGV[i + 2], id = ARGV[i + 3], expires = ARGV[i + 4],
+    queue = ARGV[i], place = tonumber(ARGV[i + 1]), text = head .. ARGV[i + 2], id = ARGV[i + 3], expires = ARGV[i + 4],
     most = tonumber(ARGV[i + 5]), mostBytes = tonumber(ARGV[i + 6]), refuses = ARGV[i + 7] == '1', ends = tonumber(ARGV[i + 8]),
+    declared = ARGV[i + 9] == '1',
   }
-  if copy.ends and instead == '' and isOver(copy.queue, copy.ends, now) then return 'stale' end
-  copies[#copies + 1] = copy
+  local over = copy.ends and instead == '' and isOver(copy.queue, copy.ends, now)
+  if over and isFirst then return 'stale' end
+  if isFirst or not (over or isLeftOut(copy)) then copies[#copies + 1] = copy end
   if copy.refuses and (copy.most or copy.mostBytes) then
     local count, sum = lengthOf(copy)
     if (copy.most and count + 1 > copy.most) or (copy.mostBytes and sum + bytes(copy.text) > copy.mostBytes) then
@@ -81,18 +92,23 @@ for i = at + 10 + channels, #ARGV, 9 do
     end
   end
 end
--- Before anything is removed or put: fails if a key holds something else.
-for _, copy in ipairs(copies) do
+-- Before anything is removed or put: fails if a key holds something else. Of pieces the other
+-- queues have it all the same.
+for _, copy in ipairs(pieces == '' and copies or {}) do
   redis.call('LLEN', P .. copy.queue .. SUFFIXES[copy.place])
   if delay > 0 then redis.call('ZCARD', DELAYED .. copy.queue) end
 end
 if claim ~= '' and not redis.call('SET', CLAIMED .. claim, '', 'NX', 'PX', 60000) then return 'claimed' end
 if mark ~= '' then redis.call('SET', mark, token, 'PX', ARGV[at + 7]) end
-if instead ~= '' then
-  if redis.call('HDEL', UNACKED, instead) == 0 then return 'lost' end
+-- It goes when all have the message: who ends between puts it again.
+if instead ~= '' and isFirst and redis.call('HEXISTS', UNACKED, instead) == 0 then return 'lost' end
+if instead ~= '' and isLast then
+  redis.call('HDEL', UNACKED, instead)
   redis.call('ZREM', INDEX, instead)
-  if isGone(copies[1].queue, lineage) then return {} end
+  if lineage ~= '' and isGone(copies[1].queue, lineage) then return {} end
 end
+if isLast and pieces ~= '' then redis.call('DEL', PIECES .. pieces)
+elseif not isLast then redis.call('SET', PIECES .. pieces, '', 'PX', 60000) end
 -- What nobody is to have goes at once.
 local function hasLetters(queue)
   local record = redis.call('HGET', TABLES, 'queue ' .. queue)
@@ -100,12 +116,16 @@ local function hasLetters(queue)
 end
 local displaced, pushed, weight = {}, 0, 0
 for _, copy in ipairs(copies) do
+  local put
   if delay > 0 then
-    redis.call('ZADD', DELAYED .. copy.queue, now + delay, STEPS[copy.place] .. ':' .. copy.id .. ':' .. copy.text)
+    put = redis.pcall('ZADD', DELAYED .. copy.queue, now + delay, STEPS[copy.place] .. ':' .. copy.id .. ':' .. copy.text)
     redis.call('ZADD', DUE, 'LT', now + delay, copy.queue)
   else
     if copy.mostBytes then measure(copy.queue) end
-    redis.call('LPUSH', P .. copy.queue .. SUFFIXES[copy.place], copy.text)
+    put = redis.pcall('LPUSH', P .. copy.queue .. SUFFIXES[copy.place], copy.text)
+  end
+  if type(put) == 'table' then failure = put
+  elseif delay == 0 then
     resize(copy.queue, copy.text, 1)
     if copy.expires ~= '' then redis.call('ZADD', DUE, 'LT', copy.expires, copy.queue) end
     if copy.most or copy.mostBytes then
@@ -136,11 +156,11 @@ for _, copy in ipairs(copies) do
   if copy.ends then keepPut(copy.queue, copy.ends, now) end
 end
 if delay == 0 then
-  for i = at + 10, at + 9 + channels do announce(ARGV[i], copies[1].text) end
+  for i = at + 12, copies[1] and at + 11 + channels or 0 do announce(ARGV[i], copies[1].text) end
 end
 keepHeld()
 keepSizes()
-return displaced
+return failure or displaced
 `;
 
 /** ARGV: version and sets; a channel, a message, and whether it is an error that the user may not. Returns how many got it. */

@@ -50,7 +50,7 @@
  * be a queue. A binding whose routing key contains `sep` is seen by ours alone.
  *
  * A fanout exchange puts a message into each bound queue that one of ours has declared or consumes,
- * in one step, and announces it by PUB/SUB to Kombu's consumers, who get it as from their own. A
+ * in one step (or in pieces, where there are more than a thousand), and announces it by PUB/SUB to Kombu's consumers, who get it as from their own. A
  * message that Kombu publishes to it reaches all of ours that consume from a queue of the exchange:
  * one of them puts it into each of its queues, once. While none of ours consumes, nobody hears it,
  * as in Kombu; a user without the right to PUB/SUB neither hears nor announces. A queue that Kombu

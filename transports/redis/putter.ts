@@ -1,6 +1,6 @@
 import { Batcher } from "../../async/batcher.ts";
 import { Limits } from "../../async/limits.ts";
-import { PreconditionFailedError, TimeoutError } from "../../model/errors.ts";
+import { PreconditionFailedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
 import type { QueueTraits } from "../../virtual/queue_arguments.ts";
@@ -11,17 +11,12 @@ import { notAnswered } from "../connection_errors.ts";
 import { byteLength, Push } from "./client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { type Core, versionArguments } from "./core.ts";
-import {
-  announcedArguments,
-  announceLast,
-  channelsOf,
-  dueName,
-} from "./announcing.ts";
-import { hasLimit, limitsOf, NO_TRAITS } from "./limits.ts";
+import { announcedArguments, announceLast, channelsOf } from "./announcing.ts";
+import { hasLimit, NO_TRAITS } from "./limits.ts";
 import { Predecessors } from "./predecessors.ts";
-import type { Batch, Copy, Refused, Waiting } from "./batch.ts";
+import type { Batch, Copy, PutterHost, Refused, Waiting } from "./batch.ts";
 import { replyError } from "./errors.ts";
-import { displacedIn, RedisReservation } from "./reservation.ts";
+import { isForPieces, SinglePutter } from "./single_putter.ts";
 import { withExpiry } from "./stored.ts";
 
 const PLAIN = "plain";
@@ -35,16 +30,6 @@ const MAX_COPIES = 2000;
 /** The size of an envelope besides the body, about. */
 const HEAD_SIZE = 400;
 
-/** The receiver of news about our own puts, of which the server does not notify us. */
-export interface PutterHost {
-  /** These were pushed out, and nobody waits for them any more. */
-  giveBack(reservations: readonly RedisReservation[]): void;
-  /** A queue has new messages. */
-  put(queue: string): void;
-  /** Time will change something, maybe sooner than was said. */
-  timed(): void;
-}
-
 /** Puts messages: those of one turn of the event loop in one call. */
 export class Putter {
   readonly #core: Core;
@@ -53,6 +38,7 @@ export class Putter {
   readonly #host: PutterHost;
   readonly #batcher: Batcher<Waiting, PutResult>;
   readonly #predecessors: Predecessors;
+  readonly #single: SinglePutter;
 
   /** Makes one that has nothing to put. */
   constructor(core: Core, host: PutterHost) {
@@ -60,6 +46,12 @@ export class Putter {
     this.#limits = new Limits(core.clock);
     this.#host = host;
     this.#predecessors = new Predecessors(core.mirror);
+    this.#single = new SinglePutter(
+      core,
+      host,
+      this.#writer,
+      this.#predecessors,
+    );
     this.#batcher = new Batcher({
       limits: this.#limits,
       count: MAX_MESSAGES,
@@ -85,23 +77,19 @@ export class Putter {
 
   /** Puts the copies of one message. */
   put(items: readonly StoreItem[], options: PutOptions): Promise<PutResult> {
-    const { version, announced, signal } = options;
-    const isPlain = options.instead === undefined && options.mark === undefined;
-    if (isPlain && this.#arePlain(items)) {
+    const { version, announced, instead, mark } = options;
+    const isPlain = instead === undefined && mark === undefined;
+    if (isPlain && this.#arePlain(items) && !isForPieces(items)) {
       return this.#batcher.add({ items, version, announced }, options);
     }
-    if (signal?.aborted) return Promise.reject(signal.reason);
-    const putting = this.#putOne(items, options);
-    return signal === undefined ? putting : this.#limits.wait(
-      putting,
-      { signal },
-      () => new TimeoutError("Cannot put messages in time"), // there is no deadline
-    );
+    this.flush(); // what was published before comes before
+    return this.#single.put(items, options);
   }
 
   /** Ends with its connection. */
   close(): void {
     this.#limits.clear();
+    this.#single.close();
   }
 
   /** Sends all that waits. */
@@ -276,79 +264,6 @@ export class Putter {
     return `publish to queue "${
       list.slice(this.#core.layout.options.prefix.length)
     }"`;
-  }
-
-  /** Puts one message by itself: delayed, once, in another's place, or where a queue has a limit. */
-  async #putOne(
-    items: readonly StoreItem[],
-    { version, instead, announced = [], deadline, mark }: PutOptions,
-  ): Promise<PutResult> {
-    const { layout, fields, mirror } = this.#core;
-    const held = instead instanceof RedisReservation &&
-        instead.where.type === "unacked"
-      ? instead
-      : undefined;
-    this.flush(); // what was published before comes before
-    const seen = versionArguments(mirror, version);
-    if (seen === undefined) return STALE;
-    const message = items[0]?.message;
-    const delay = message?.delay ?? 0;
-    const channels = channelsOf(layout, announced, message, this.#predecessors);
-    const args: RedisArgument[] = [
-      ...seen,
-      held?.handle ?? "",
-      // Without a view it goes back to the queue that it was taken of.
-      version === undefined ? held?.lineage ?? "" : "",
-      delay,
-      fields,
-      this.#core.nextNumbers(100_000),
-      "",
-      mark === undefined ? "" : layout.mark(mark.key),
-      mark?.window ?? 0,
-      mark?.token ?? "",
-      channels.length,
-      ...channels,
-    ];
-    let copy: Copy | undefined;
-    for (const item of items) {
-      const isFirst = copy === undefined;
-      copy = this.#copy(item, copy);
-      const { text, expiresAt } = copy;
-      // One of the copies is announced when it becomes due.
-      const id = isFirst && delay > 0 ? dueName(copy.id, channels) : copy.id;
-      const suffix = this.#core.suffixOf(
-        item.queue,
-        item.message.properties.priority,
-      );
-      args.push(
-        item.queue,
-        layout.suffixes.indexOf(suffix) + 1,
-        text,
-        id,
-        expiresAt === undefined ? "" : Math.ceil(expiresAt),
-        ...limitsOf(this.#traitsOf(item.queue)),
-        mirror.expiresOf(item.queue) ?? "",
-      );
-    }
-    const reply = await this.#core.run("putOne", "publish", args, {
-      deadline,
-      late: (reply) => {
-        if (!Array.isArray(reply)) return;
-        this.#host.giveBack(displacedIn(reply, fields, mirror.topology));
-      },
-    });
-    if (!Array.isArray(reply)) {
-      const type = decode(reply);
-      return type === "full" || type === "lost" || type === "duplicate"
-        ? { type }
-        : STALE;
-    }
-    for (const { queue } of items) this.#host.put(queue);
-    this.#host.timed();
-    return {
-      type: "put",
-      displaced: displacedIn(reply, fields, mirror.topology),
-    };
   }
 
   #traitsOf(queue: string): QueueTraits {

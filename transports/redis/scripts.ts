@@ -89,6 +89,7 @@ local OWNERS = ${quote(layout.owners)}
 local BINDINGS = ${quote(layout.bindings(""))}
 local PERMANENT = ${quote(layout.permanentBindings(""))}
 local CLAIMED = ${quote(layout.claimed(""))}
+local PIECES = ${quote(layout.pieces(""))}
 local DELAYED = ${quote(layout.delayed(""))}
 local MALFORMED = ${quote(layout.malformed(""))}
 local BOUND = ${quote(layout.bound(""))}

@@ -1,0 +1,207 @@
+import { Limits } from "../../async/limits.ts";
+import type { EnvelopeWriter } from "../store/envelope.ts";
+import { STALE } from "../store/store.ts";
+import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
+import { notAnswered } from "../connection_errors.ts";
+import { channelsOf, dueName } from "./announcing.ts";
+import { type Core, versionArguments } from "./core.ts";
+import { hasLimit, limitsOf, NO_TRAITS } from "./limits.ts";
+import type { PutterHost } from "./batch.ts";
+import type { Predecessors } from "./predecessors.ts";
+import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
+import { displacedIn, RedisReservation } from "./reservation.ts";
+import { withExpiry } from "./stored.ts";
+
+const ACTION = "publish";
+
+/** So many copies of a message, or so many characters, are put in one script of several: a server does nothing else meanwhile. */
+const MAX_COPIES = 500;
+const MAX_SIZE = 1_000_000;
+
+/** An envelope ends with its name, a UUID. */
+const END = `"}}`;
+const TAIL = `00000000-0000-4000-8000-000000000001${END}`.length;
+
+/**
+ * Says whether the copies of a message are too many for one script, or too large.
+ *
+ * @param items The copies.
+ * @returns Whether they are put in pieces.
+ */
+export function isForPieces(items: readonly StoreItem[]): boolean {
+  if (items.length === 1) return false;
+  const size = items[0]?.message.body.byteLength ?? 0;
+  return items.length > 2 * MAX_COPIES || items.length * size > 2 * MAX_SIZE;
+}
+
+/**
+ * Puts one message by itself: delayed, once, in another's place, where a queue has a limit, or
+ * into so many queues that it is done in pieces. All pieces leave at once, so what is
+ * published later comes later in each queue. The first decides, on the routes as they are
+ * then: if it is refused, the others put nothing. Else they put the rest, by those routes:
+ * a queue that was deleted meanwhile is left out, and one that was bound comes too late.
+ */
+export class SinglePutter {
+  readonly #core: Core;
+  readonly #host: PutterHost;
+  readonly #writer: EnvelopeWriter;
+  readonly #predecessors: Predecessors;
+  readonly #limits: Limits;
+
+  /** Makes one that has nothing to put. */
+  constructor(
+    core: Core,
+    host: PutterHost,
+    writer: EnvelopeWriter,
+    predecessors: Predecessors,
+  ) {
+    this.#core = core;
+    this.#host = host;
+    this.#writer = writer;
+    this.#predecessors = predecessors;
+    this.#limits = new Limits(core.clock);
+  }
+
+  /** Puts the copies of a message. */
+  put(items: readonly StoreItem[], options: PutOptions): Promise<PutResult> {
+    const { signal, deadline } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    // What has left is done, whoever waits for it.
+    return this.#limits.wait(
+      this.#put(items, options),
+      { signal, deadline },
+      () => notAnswered(ACTION, "unknown"),
+    );
+  }
+
+  /** Ends with its connection. */
+  close(): void {
+    this.#limits.clear();
+  }
+
+  async #put(
+    items: readonly StoreItem[],
+    { version, instead, announced, deadline, mark }: PutOptions,
+  ): Promise<PutResult> {
+    const { fields, mirror } = this.#core;
+    const seen = versionArguments(mirror, version);
+    if (seen === undefined) return STALE;
+    // With a mark it is all or nothing: who ends between pieces would leave it, and not the rest.
+    const most = mark === undefined ? MAX_COPIES : Infinity;
+    const pieces = this.#pieces(items, announced ?? [], most);
+    const name = pieces.length === 1 ? "" : crypto.randomUUID();
+    const held = instead instanceof RedisReservation &&
+        instead.where.type === "unacked"
+      ? instead
+      : undefined;
+    const late = (reply: RedisReply) => this.#giveBack(reply);
+    const replies = await Promise.allSettled(
+      pieces.map((piece, i) =>
+        this.#core.run("putOne", ACTION, [
+          ...seen,
+          held?.handle ?? "",
+          // Without a view it goes back to the queue that it was taken of.
+          version === undefined ? held?.lineage ?? "" : "",
+          items[0]?.message.delay ?? 0,
+          fields,
+          this.#core.nextNumbers(100_000),
+          "",
+          mark === undefined ? "" : this.#core.layout.mark(mark.key),
+          mark?.window ?? 0,
+          mark?.token ?? "",
+          name,
+          i === 0 ? "first" : i < pieces.length - 1 ? "next" : "last",
+          ...piece,
+          // The first alone may be too late to begin: a part of them would help nobody.
+        ], i === 0 ? { deadline, late } : {})
+      ),
+    );
+    const [first] = replies;
+    const failed = replies.find((each) => each.status === "rejected");
+    const put = replies.flatMap((each) =>
+      each.status === "fulfilled" ? [each.value] : []
+    );
+    if (first?.status === "fulfilled" && !Array.isArray(first.value)) {
+      const type = decode(first.value);
+      return type === "full" || type === "lost" || type === "duplicate"
+        ? { type }
+        : STALE;
+    }
+    if (failed !== undefined || !put.every(Array.isArray)) {
+      for (const reply of put) this.#giveBack(reply);
+      // The name of the pieces was evicted: nobody knows which of the queues have it.
+      throw failed?.reason ?? notAnswered(ACTION, "unknown");
+    }
+    for (const { queue } of items) this.#host.put(queue);
+    this.#host.timed();
+    return { type: "put", displaced: put.flatMap((each) => this.#read(each)) };
+  }
+
+  /** Writes the arguments of each script: where it is announced, what the texts begin with, and copies. */
+  #pieces(
+    items: readonly StoreItem[],
+    announced: readonly string[],
+    mostCopies: number,
+  ): readonly (readonly RedisArgument[])[] {
+    const { layout, mirror } = this.#core;
+    const message = items[0]?.message;
+    if (message === undefined) return [];
+    const channels = channelsOf(layout, announced, message, this.#predecessors);
+    const written = this.#writer.write(message, crypto.randomUUID());
+    const head = written.slice(0, -TAIL);
+    const copies = items.map(({ queue, ttl }, i) => {
+      const { delay, properties: { priority } } = message;
+      const record = mirror.topology.queue(queue);
+      const traits = record?.traits ?? NO_TRAITS;
+      // Every copy has a name of its own: Kombu's consumers note by it what they took.
+      const id = crypto.randomUUID();
+      const at = ttl === undefined
+        ? undefined
+        : Math.floor(this.#core.serverNow + delay + ttl);
+      const suffix = this.#core.suffixOf(queue, priority);
+      return {
+        refuses: traits.refuses && hasLimit(traits),
+        args: [
+          queue,
+          layout.suffixes.indexOf(suffix) + 1,
+          at === undefined ? id + END : withExpiry(id + END, at),
+          // One of the copies is announced when it becomes due.
+          i === 0 && delay > 0 ? dueName(id, channels) : id,
+          at ?? "",
+          ...limitsOf(traits),
+          mirror.expiresOf(queue) ?? "",
+          record?.foreign === false ? 1 : 0,
+        ],
+      };
+    });
+    // A queue that refuses it is asked before any has it.
+    const asked = copies.filter(({ refuses }) => refuses);
+    const others = copies.filter(({ refuses }) => !refuses);
+    const most = mostCopies === Infinity ? items.length : Math.max(
+      1,
+      Math.min(mostCopies, Math.floor(MAX_SIZE / written.length)),
+    );
+    const first = Math.max(0, most - asked.length);
+    const pieces = [[...asked, ...others.slice(0, first)]];
+    for (let i = first; i < others.length; i += most) {
+      pieces.push(others.slice(i, i + most));
+    }
+    return pieces.map((piece, i) => [
+      ...i === 0 ? [channels.length, ...channels] : [0],
+      head,
+      ...piece.flatMap(({ args }) => args),
+    ]);
+  }
+
+  /** Reads what was pushed out. */
+  #read(reply: RedisReply): readonly RedisReservation[] {
+    const { fields, mirror } = this.#core;
+    return Array.isArray(reply)
+      ? displacedIn(reply, fields, mirror.topology)
+      : [];
+  }
+
+  #giveBack(reply: RedisReply): void {
+    this.#host.giveBack(this.#read(reply));
+  }
+}
