@@ -12,6 +12,8 @@ const LONG: Readonly<Record<string, string>> = {
     "what users hold, a method each; half of it is documentation",
   "messaging/consume/consumer.ts":
     "what users hold; a third of it is documentation",
+  "messaging/consume/runner.ts":
+    "judging, calling and draining of one run share the handlers at work",
   "messaging/consume/recovering_consumer.ts":
     "opening, losing and parting of one consumer share all its state",
   "messaging/consume/message.ts":

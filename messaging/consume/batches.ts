@@ -8,7 +8,7 @@ import { RUN_OPTIONS, type RunOptions } from "./run_options.ts";
 
 /** Options of `consumer.runBatches`: those of `run`, and how large a batch is. @typeParam T The type of its messages' `payload`. */
 export interface RunBatchesOptions<T = unknown>
-  extends Omit<RunOptions<T>, "concurrency"> {
+  extends Omit<RunOptions<T>, "concurrency" | "ordered"> {
   /** The maximum number of messages of a batch; at most the consumer's `prefetch`. @default {100} */
   readonly size?: number | undefined;
   /** Milliseconds that the first message of a batch waits for others. @default {100} */
@@ -22,8 +22,10 @@ export type BatchHandler<T> = (
   messages: readonly Message<T>[],
 ) => void | Promise<void>;
 
+const { ordered: _, ...BATCH_OPTIONS } = RUN_OPTIONS;
+
 const RUN_BATCHES: KnownOptions = optionsOf<RunBatchesOptions>("runBatches", {
-  ...RUN_OPTIONS,
+  ...BATCH_OPTIONS,
   size: true,
   wait: true,
 }, {
@@ -31,6 +33,7 @@ const RUN_BATCHES: KnownOptions = optionsOf<RunBatchesOptions>("runBatches", {
   maxBatchSize: '"size"',
   timeout: '"wait"',
   maxWait: '"wait"',
+  ordered: 'an option of "run": one message of a key at a time is no batch',
   prefetch: 'an option of "connection.consumer"',
 });
 

@@ -220,14 +220,20 @@ export class Breaker {
 }
 
 /**
- * Refuses a circuit breaker beside other runs: it holds back the whole consumer.
+ * Refuses a run beside others where one has to be the only one of its consumer.
  *
- * @param breakers Whether each run of the consumer has one, the new one too.
+ * @param runs For each run of the consumer, the new one too, the option for which it has to.
  * @throws {OptionError} If there are several, and one has.
  */
-export function checkAlone(breakers: readonly boolean[]): void {
-  if (breakers.length < 2 || !breakers.includes(true)) return;
+export function checkAlone(
+  runs: readonly ("breaker" | "ordered" | undefined)[],
+): void {
+  const option = runs.find((each) => each !== undefined);
+  if (runs.length < 2 || option === undefined) return;
+  const why = option === "breaker"
+    ? "it holds back all of the consumer"
+    : "the messages of a key would have two runs to go to";
   throw new OptionError(
-    'Cannot run a consumer twice at the same time where one run has a "breaker": it holds back all of the consumer; use another consumer for the other handler',
+    `Cannot run a consumer twice at the same time where one run has "${option}": ${why}; use another consumer for the other handler`,
   );
 }

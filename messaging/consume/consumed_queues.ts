@@ -153,6 +153,19 @@ export function requireDelay({ connection }: Link): void {
 }
 
 /**
+ * Requires a broker that hands out the messages of a key in order.
+ *
+ * @param link The connection to it.
+ * @throws {UnsupportedError} If it does not.
+ */
+export function requireKeyOrder({ connection }: Link): void {
+  if (connection.capabilities.has("key-order")) return;
+  throw new UnsupportedError(
+    'Cannot run with "ordered": this broker lacks the capability "key-order"',
+  );
+}
+
+/**
  * Makes the event of a consumer that cannot consume for now.
  *
  * @param queues Its queues.

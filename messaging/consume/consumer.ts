@@ -19,6 +19,8 @@ import { Flow } from "./flow.ts";
 import { checkPausable } from "./flow_options.ts";
 import { mayWait } from "./handler_retry.ts";
 import { Inbox } from "./inbox.ts";
+import { requireDelay, requireKeyOrder } from "./consumed_queues.ts";
+import { isRunOrdered, refuseOrdered } from "./ordered_options.ts";
 import { checkKnown } from "../known_options.ts";
 import { type ConsumerHealth, healthOf } from "./consumer_health.ts";
 import { RecoveringConsumer } from "./recovering_consumer.ts";
@@ -64,7 +66,8 @@ interface Controls {
   setConcurrency(concurrency: number): void;
   /** Messages that wait for a limit go back. Never rejects. */
   letWaitingGo(): Promise<void>;
-  readonly hasBreaker: boolean;
+  /** The option for which it is to be the only one. */
+  readonly alone: "breaker" | "ordered" | undefined;
 }
 
 /** What a run may have besides. */
@@ -191,7 +194,8 @@ export class Consumer<T = unknown>
    * lost, unless `onFailure` says so. The count holds over all processes, for it travels
    * with the message in the header `x-attempts`. The connection's events tell all of it.
    *
-   * @throws {UnsupportedError} If `retry` waits, and the broker lacks `delay`.
+   * @throws {UnsupportedError} If `retry` waits, and the broker lacks `delay`; or if it is `ordered`, and the broker lacks `key-order`.
+   * @throws {OptionError} If it is `ordered`, and the consumer acks by itself, or a `Queue` of it is not ordered.
    * @throws The error that ended the consumer, if it was not cancelled.
    */
   async run(
@@ -238,6 +242,7 @@ export class Consumer<T = unknown>
     handler: BatchHandler<T>,
     options: RunBatchesOptions<T> = {},
   ): Promise<void> {
+    refuseOrdered(this.#queues);
     const { prefetch } = this.#flow;
     const { clock } = this.#session;
     const breaker = this.#breakerOf(options);
@@ -375,10 +380,12 @@ export class Consumer<T = unknown>
     { breaker, onEnd, setConcurrency }: RunParts,
   ): Promise<void> {
     const { retry } = options;
+    const ordered = isRunOrdered(options, this.#queues, this.#options);
     const tried = breaker?.trying(handler) ?? handler;
     const runner = new Runner<T>(tried, options, {
       ...this.#outcomesHost(options.onError),
       breaker,
+      ordered,
       take: () => inbox.take(false),
       next: onEnd === undefined
         ? () => inbox.next(false)
@@ -403,10 +410,13 @@ export class Consumer<T = unknown>
         "Cannot try messages again, or park them, of a consumer with autoAck: they are acked when they are handed over",
       );
     }
-    const hasBreaker = breaker !== undefined;
-    const others = [...this.#running.values()].map((each) => each.hasBreaker);
-    checkAlone([hasBreaker, ...others]);
-    this.#start(retry ? mayWait(retry) : false);
+    const alone = breaker !== undefined
+      ? "breaker"
+      : ordered
+      ? "ordered"
+      : undefined;
+    checkAlone([alone, ...[...this.#running.values()].map((e) => e.alone)]);
+    this.#start(retry ? mayWait(retry) : false, ordered);
     this.#breaker = breaker;
     const [inbox, recovering] = [this.#inbox, this.#recovering];
     const mailbox = this.#mailbox;
@@ -415,13 +425,13 @@ export class Consumer<T = unknown>
       setConcurrency: (concurrency) =>
         runner.setConcurrency(setConcurrency?.(concurrency) ?? concurrency),
       letWaitingGo: () => runner.letWaitingGo(),
-      hasBreaker,
+      alone,
     });
     try {
       await running;
     } finally {
       this.#running.delete(running);
-      if (hasBreaker) this.#endBreaker(breaker);
+      if (breaker !== undefined) this.#endBreaker(breaker);
     }
   }
 
@@ -673,7 +683,7 @@ export class Consumer<T = unknown>
     return Math.max(1, deadline - this.#session.clock.now());
   }
 
-  #start(delays = false): void {
+  #start(delays = false, ordered = false): void {
     if (this.#closing !== undefined) {
       throw new ClosedError("Cannot consume: the consumer is closed");
     }
@@ -684,7 +694,8 @@ export class Consumer<T = unknown>
       this.#recovering = this.#newRecovering();
       this.#started = false;
     }
-    if (delays) this.#recovering.requireDelay();
+    if (delays) this.#recovering.require(requireDelay);
+    if (ordered) this.#recovering.require(requireKeyOrder);
     if (this.#started) return;
     this.#started = true;
     this.#listen();

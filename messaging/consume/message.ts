@@ -57,6 +57,7 @@ export class ReceivedMessage<T> implements Message<T> {
   #body: Uint8Array | undefined;
   /** Which call it is, where it was called for here before. */
   #attempt: number | undefined;
+  #wentBack = false;
 
   /** Makes a message of a delivery. */
   constructor(delivery: Delivery, source: Source, reading: Reading<T>) {
@@ -167,6 +168,11 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#delivery.keepsPlace ?? false;
   }
 
+  /** Whether it was put back into its queue, and comes again. */
+  get wentBack(): boolean {
+    return this.#wentBack;
+  }
+
   /** As of its delivery. */
   get countsAttempts(): boolean {
     return this.#delivery.countsAttempts ?? false;
@@ -262,6 +268,7 @@ export class ReceivedMessage<T> implements Message<T> {
     options?: OperationOptions,
     known?: KnownOptions,
   ): Promise<void> {
+    this.#wentBack = true;
     await this.#replace(
       "requeue",
       (channel) =>
@@ -346,6 +353,7 @@ export class ReceivedMessage<T> implements Message<T> {
     const limits = this.#source.limits(options, known);
     const refused = this.#settle(action);
     if (refused !== undefined) return Promise.reject(refused);
+    this.#wentBack = requeue;
     const settling = this.#source.channel.reject(this.#delivery.deliveryTag, {
       ...limits,
       requeue,

@@ -40,6 +40,9 @@ const REQUEUE_DELAY = 1000;
 /** And one that could not be parked. */
 const KEPT_DELAY = 10_000;
 
+/** Says whether a message waits here, to be begun with again after `delay` ms. */
+export type Rest<T> = (message: ReceivedMessage<T>, delay: number) => boolean;
+
 /**
  * Carries out the outcomes of handlers: messages are acked, tried again, or given up. None
  * of its calls rejects.
@@ -52,11 +55,18 @@ export class Outcomes<T> {
   readonly #held = new Set<() => void>();
   /** Messages on their way back, for which no handler waits. */
   readonly #goingBack = new Set<Promise<void>>();
+  /** Lets a message wait here that must not go back; where there is none they may. */
+  readonly #rest: Rest<T> | undefined;
   #draining = false;
 
   /** Makes one for a run. */
-  constructor(options: RunOptions<T>, host: OutcomesHost<T>) {
+  constructor(
+    options: RunOptions<T>,
+    host: OutcomesHost<T>,
+    rest?: Rest<T>,
+  ) {
     this.#host = host;
+    this.#rest = rest;
     this.#retry = options.retry;
     this.#onFailure = options.onFailure ?? "park";
   }
@@ -101,6 +111,10 @@ export class Outcomes<T> {
     if (message.autoAcked) this.#event("dropped", message, asError(error));
     if (!isOurs || message.settled) return false;
     if (next !== undefined) {
+      if (this.#rest?.(message, next.delay)) {
+        message.callAgain(next.attempt);
+        return false;
+      }
       if (message.isOfStream) {
         slot.keep();
         return await this.#waitHere(message, next);
@@ -306,6 +320,11 @@ export class Outcomes<T> {
 
   /** It goes back after a while; others are handled meanwhile. */
   #goBack(message: ReceivedMessage<T>, delay: number): void {
+    if (!this.#rest?.(message, delay)) this.goBack(message, delay);
+  }
+
+  /** It goes back, at the latest when the run ends. */
+  goBack(message: ReceivedMessage<T>, delay: number): void {
     const going: Promise<void> = this.wait(delay)
       .then(() => this.letGo(message))
       .finally(() => this.#goingBack.delete(going));

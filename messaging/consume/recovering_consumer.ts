@@ -17,10 +17,10 @@ import {
   isFull,
   lookAt,
   QueueUse,
-  requireDelay,
   tagFor,
   takeBack,
 } from "./consumed_queues.ts";
+import type { Link } from "../connection/topology_channel.ts";
 import type { Call } from "../operation_options.ts";
 import { hasSingleActiveConsumer, Queue } from "../entities/queue.ts";
 import { isRetryable, sleep } from "../connection/retry.ts";
@@ -52,7 +52,8 @@ export class RecoveringConsumer {
   #running: Promise<void> | undefined;
   #opening: Promise<Lane> | undefined;
   #lastError: Error | undefined;
-  #delays = false;
+  /** What the broker must be able to do. */
+  readonly #checks = new Set<(link: Link) => void>();
   /** Whether it has consumed: an error that was final before may be transient now. */
   #worked: boolean;
   readonly #use: QueueUse;
@@ -78,11 +79,11 @@ export class RecoveringConsumer {
     this.#refusals = new Refusals(session.reconnectPolicy);
   }
 
-  /** Asks for a broker that can delay. */
-  requireDelay(): void {
-    this.#delays = true;
+  /** Asks for a broker that passes a check: the present one, and later ones. */
+  require(check: (link: Link) => void): void {
+    this.#checks.add(check);
     const link = this.#session.open;
-    if (link !== undefined) requireDelay(link);
+    if (link !== undefined) check(link);
   }
 
   /** The last error. */
@@ -320,7 +321,7 @@ export class RecoveringConsumer {
 
   async #open(signal: AbortSignal): Promise<Lane> {
     const link = await this.#session.link({ signal, deadline: Infinity });
-    if (this.#delays) requireDelay(link);
+    for (const check of this.#checks) check(link);
     // Each queue has its own time: of thousands the last would have none left.
     const call = () => this.#session.call();
     const channel = await link.connection.openChannel(call());
@@ -376,7 +377,7 @@ export class RecoveringConsumer {
       this.#mailbox,
       this,
     );
-    if (this.#delays) apart.requireDelay();
+    for (const check of this.#checks) apart.require(check);
     this.#apart.push(apart);
     apart.start();
     return true;

@@ -44,6 +44,7 @@ export const ROUTE: KnownOptions = optionsOf<RouteOptions>("route", {
   onError: "function",
   rateLimit: true,
   breaker: true,
+  ordered: "boolean",
   signal: true,
   drainTimeout: true,
   unknown: true,

@@ -74,6 +74,13 @@ export interface RunOptions<T = unknown> {
    * at the same time. @default {none}
    */
   readonly breaker?: BreakerOptions | undefined;
+  /**
+   * Whether handlers are called for messages of one `key` one after another and in order,
+   * over all processes and attempts, and for others at the same time: their queues are
+   * declared as `ordered`, and the broker has the capability `key-order`. Such a consumer
+   * has no other run at the same time. @default {true if a `Queue` of the consumer is ordered}
+   */
+  readonly ordered?: boolean | undefined;
   /** Stops taking messages when it aborts; `run` resolves when the handlers have ended. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds that running handlers have after that. @default {without limit} */
@@ -88,6 +95,7 @@ export const RUN_OPTIONS: Readonly<Record<keyof RunOptions, Kind>> = {
   onError: "function",
   rateLimit: true,
   breaker: true,
+  ordered: "boolean",
   signal: true,
   drainTimeout: true,
 };

@@ -10,6 +10,7 @@ import {
   type Verdict,
 } from "./handler_retry.ts";
 import { checkHandler } from "./checked.ts";
+import { KeyOrder } from "./key_order.ts";
 import type { ReceivedMessage } from "./message.ts";
 import { Pace } from "./pace.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
@@ -30,6 +31,8 @@ export interface RunnerHost<T> extends OutcomesHost<T> {
   onEnd(callback: () => void): () => void;
   /** Whether no more messages come. */
   hasEnded(): boolean;
+  /** Whether messages of one key are handled one after another. */
+  readonly ordered?: boolean | undefined;
   cancel(): Promise<void>;
   /** A handler is called now; it has returned, with its promise perhaps. */
   calling(isCalling: boolean): void;
@@ -67,6 +70,8 @@ export class Runner<T> {
   /** While a handler is called alone, or is about to be. */
   #alone: Promise<void> | undefined;
   readonly #outcomes: Outcomes<T>;
+  /** Lets messages of one key begin one after another; none in other runs. */
+  readonly #order: KeyOrder<T> | undefined;
   /** How often it may begin with a message; none without a limit. */
   readonly #pace: Pace<T> | undefined;
 
@@ -82,7 +87,17 @@ export class Runner<T> {
     this.#options = options;
     this.#host = host;
     this.#concurrency = options.concurrency ?? 1;
-    this.#outcomes = new Outcomes(options, host);
+    this.#outcomes = new Outcomes(
+      options,
+      host,
+      host.ordered ? this.#rest : undefined,
+    );
+    this.#order = host.ordered
+      ? new KeyOrder({
+        ...host,
+        letGo: (message) => this.#outcomes.goBack(message, 0),
+      })
+      : undefined;
     const { rateLimit } = options;
     this.#pace = rateLimit && new Pace(rateLimit, host, {
       place: () => this.#alone ?? this.#untilPlace() ?? host.breaker?.place(),
@@ -92,7 +107,8 @@ export class Runner<T> {
       },
       failed: (message, error) => {
         this.#active++;
-        this.#handle(message, Promise.reject(error)).then(this.#done);
+        this.#handle(message, Promise.reject(error))
+          .then(this.#doneWith(message));
       },
     });
     this.#suspects = new Suspects({
@@ -136,19 +152,24 @@ export class Runner<T> {
         await shut;
         continue;
       }
-      const message = this.#host.take() ?? await this.#host.next();
+      const source = this.#order ?? this.#host;
+      const message = source.take() ?? await source.next();
       if (message === undefined) return;
-      const verdict = this.#judge(message);
+      const verdict = this.#order?.isResumed(message)
+        ? CALL
+        : this.#judge(message);
       if (verdict.type !== "call") {
         await this.#examine(message, verdict);
         continue;
       }
+      if (this.#order?.mustWait(message)) continue;
       if (this.#rewriting.length > 0) await this.#rewritten();
       while (this.#alone !== undefined) await this.#alone;
       // Fewer may run since it has waited for the message.
       while (this.#active >= this.#concurrency) await this.#untilFree();
       if (this.#host.breaker?.place() !== undefined) {
         await this.#outcomes.letGo(message);
+        this.#order?.left(message);
         this.#host.want(1);
         continue;
       }
@@ -159,11 +180,22 @@ export class Runner<T> {
     }
   }
 
-  /** What wait for their group go back. Never rejects. */
+  /** What wait for their group, or their key, go back. Never rejects. */
   async letWaitingGo(): Promise<void> {
+    const behind = this.#order?.clear() ?? [];
     const waiting = this.#pace?.clear() ?? [];
-    await Promise.all(waiting.map((each) => this.#outcomes.letGo(each)));
+    for (const each of waiting) this.#order?.left(each);
+    await Promise.all(
+      [...waiting, ...behind].map((each) => this.#outcomes.letGo(each)),
+    );
   }
+
+  /** Says whether a message waits here with its key: its broker would let the next ones pass it. */
+  readonly #rest = (message: ReceivedMessage<T>, delay: number): boolean => {
+    if (this.#order === undefined || message.keepsPlace) return false;
+    this.#order.rest(message, delay);
+    return true;
+  };
 
   /**
    * Whether its handler may have ended its process. Without a policy no more messages are
@@ -174,6 +206,7 @@ export class Runner<T> {
   #judge(message: ReceivedMessage<T>): Verdict {
     const { retry } = this.#options;
     if (retry === false || message.autoAcked) return CALL;
+    if (this.#order !== undefined && !message.keepsPlace) return CALL;
     if (retry !== undefined) return judge(retry, message, true);
     this.#comingAgain = message.redelivered ? this.#comingAgain + 1 : 0;
     const begins = this.#comingAgain <= this.#concurrency &&
@@ -279,13 +312,15 @@ export class Runner<T> {
   /** Handles a message. One whose handler returns at once costs no promise but its ack's. */
   #begin(message: ReceivedMessage<T>): void {
     const running = this.#call(message);
-    if (running !== undefined) {
-      this.#handle(message, running).then(this.#done);
-    } else if (message.settled) SETTLED.then(this.#done);
+    const done = this.#order === undefined
+      ? this.#done
+      : this.#doneWith(message);
+    if (running !== undefined) this.#handle(message, running).then(done);
+    else if (message.settled) SETTLED.then(done);
     else {
       message.ackOnly().then(
-        this.#done,
-        (failure) => this.#ackFailed(message, failure).then(this.#done),
+        done,
+        (failure) => this.#ackFailed(message, failure).then(done),
       );
     }
   }
@@ -338,6 +373,14 @@ export class Runner<T> {
   ): Promise<void> {
     message.settlingFailed(failure);
     await this.#outcomes.ackAgain(message, failure);
+  }
+
+  /** As `#done`, and lets the next message of the key begin. */
+  #doneWith(message: ReceivedMessage<T>): (isGone: boolean | void) => void {
+    return (isGone) => {
+      this.#order?.left(message);
+      this.#done(isGone);
+    };
   }
 
   readonly #done = (isGone: boolean | void): void => {

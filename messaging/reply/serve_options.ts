@@ -31,6 +31,7 @@ export const SERVE: KnownOptions = optionsOf<ServeOptions>("serve", {
   onError: "function",
   rateLimit: true,
   breaker: true,
+  ordered: "boolean",
   signal: true,
   drainTimeout: true,
   serializer: "string",

@@ -65,6 +65,7 @@ import { KILLERS } from "./killers.ts";
 import { MESSAGING } from "./messaging.ts";
 import { NAMING } from "./naming.ts";
 import { ORDERING } from "./ordering.ts";
+import { ORDERED_RUNS } from "./ordered_runs.ts";
 import { PARKING } from "./parking.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
@@ -103,6 +104,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...DEDUPING,
   ...DEAD_LETTERING,
   ...ORDERING,
+  ...ORDERED_RUNS,
   ...PARKING,
   ...FINALITY,
   ...CLOSING,
