@@ -32,6 +32,12 @@ const ANSWERS: readonly (readonly [RegExp, Protocol])[] = [
     scheme: "beanstalk://",
     transports: ["beanstalk"],
   }],
+  // deno-lint-ignore no-control-regex -- the fourth number of a message's head: OP_MSG
+  [/^[^]{12}\xdd\x07\0\0/, {
+    name: "MongoDB's protocol",
+    scheme: "mongodb://",
+    transports: ["mongodb"],
+  }],
   // deno-lint-ignore no-control-regex -- an alert: a record's type, and version 3
   [/^\x15\x03/, {
     name: "TLS",
@@ -41,37 +47,61 @@ const ANSWERS: readonly (readonly [RegExp, Protocol])[] = [
 ];
 
 /** So many bytes of an answer say what it is; a server that sends without end is cut off. */
-const ENOUGH = 6;
+const ENOUGH = 16;
+
+/** The words that most brokers answer in their own: eight bytes, for RabbitMQ answers when it has a header's worth. */
+const PING = "PING\r\n\r\n";
+
+/** `{ hello: 1, $db: "admin" }` as MongoDB is asked, which answers nothing else. */
+const HELLO = "\x34\0\0\0\x01\0\0\0\0\0\0\0\xdd\x07\0\0\0\0\0\0\0" +
+  "\x1f\0\0\0\x10hello\0\x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0";
 
 /**
- * Asks what speaks at a port, by words that most brokers answer in their own: eight
- * bytes, for RabbitMQ answers when it has a header's worth.
+ * Asks what speaks at a port.
  *
  * @param hostname The host.
  * @param port The port.
  * @param patience Milliseconds that it takes at most.
  * @returns The protocol; `undefined` where nobody has answered, or not in a way that is known.
  */
-export function whatSpeaks(
+export async function whatSpeaks(
   hostname: string,
   port: number,
   patience: number,
 ): Promise<Protocol | undefined> {
+  const answered = new AbortController();
+  const asked = await Promise.all([PING, HELLO].map(async (words) => {
+    const found = await ask(hostname, port, patience, words, answered.signal);
+    if (found !== undefined) answered.abort();
+    return found;
+  }));
+  return asked.find((each) => each !== undefined);
+}
+
+function ask(
+  host: string,
+  port: number,
+  patience: number,
+  words: string,
+  answered: AbortSignal,
+): Promise<Protocol | undefined> {
   return new Promise((resolve) => {
-    const socket = connect({ host: hostname, port });
+    const socket = connect({ host, port });
     let heard = "";
     const timer = setTimeout(end, patience);
+    const known = () => ANSWERS.find(([pattern]) => pattern.test(heard))?.[1];
     function end(): void {
       clearTimeout(timer);
       socket.destroy();
-      resolve(ANSWERS.find(([pattern]) => pattern.test(heard))?.[1]);
+      resolve(known());
     }
-    socket.on("connect", () => socket.write("PING\r\n\r\n"));
+    socket.on("connect", () => socket.write(words, "latin1"));
     socket.on("data", (bytes) => {
       heard += bytes.subarray(0, ENOUGH).toString("latin1");
-      if (heard.length >= ENOUGH) end();
+      if (heard.length >= ENOUGH || known() !== undefined) end();
     });
     socket.on("error", end);
     socket.on("close", end);
+    answered.addEventListener("abort", end);
   });
 }

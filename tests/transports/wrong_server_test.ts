@@ -13,6 +13,7 @@ const SPOKEN: ReadonlyMap<string, string> = new Map([
   ["BEANSTALK", "beanstalkd's protocol"],
   ["SQS", "HTTP"],
   ["COUCHDB", "HTTP"],
+  ["MONGODB", "MongoDB's protocol"],
 ]);
 
 for (const { name, broker } of TARGETS) {
@@ -20,8 +21,6 @@ for (const { name, broker } of TARGETS) {
     const spoken = SPOKEN.get(other.broker);
     if (spoken === undefined || spoken === SPOKEN.get(broker)) continue;
     if (other.name === "amqp-client") continue; // the same broker as for amqp
-    // It does not speak before there is something to do.
-    if (name === "beanstalk" && spoken !== "AMQP") continue;
     const { url, reason } = other;
     Deno.test({
       name:

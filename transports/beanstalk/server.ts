@@ -39,6 +39,13 @@ export async function greet(
       { signal },
       () => new Error(),
     );
+    // A server of another kind answers too: `-ERR`, or `HTTP/1.1`.
+    if (reply !== undefined && !/^[A-Z_]+$/.test(reply.word)) {
+      throw new ConnectionError(
+        `Cannot connect to "${context.broker}": it answers, but not as beanstalkd does`,
+        { code: "connection-failed", outcome: "not-sent" },
+      );
+    }
     const statistics = new Statistics(reply?.body);
     if (context.hasOthers && statistics.text("draining") === "true") {
       throw new ConnectionError(
