@@ -19,6 +19,8 @@ const LONG: Readonly<Record<string, string>> = {
   "messaging/consume/message.ts":
     "a message, with all that may become of it: its settlements share its state",
   "model/errors.ts": "one class for each error, which are read as a whole",
+  "transports/amqp_protocol/channel.ts":
+    "AMQP's verbs over one channel, with whose end all of them end",
   "transports/store/store.ts":
     "the contract of a store, which is read as a whole; two thirds are documentation",
   "tests/messaging/mistakes_test.ts": "one table, a row for each mistake",

@@ -374,6 +374,12 @@ export type EndReason =
 export interface Subscription extends AsyncDisposable {
   /** The consumer's name on its channel. */
   readonly consumerTag: string;
+  /**
+   * Whether its messages are handed out in the order of their keys as long as none goes back
+   * by itself: what is given back beside it would be overtaken by what was fetched behind it,
+   * so that goes back with its channel. @default {false}
+   */
+  readonly ordered?: boolean | undefined;
   /** When the broker last answered, on the clock (ms). */
   readonly lastHeard: number;
   /** Milliseconds between the broker's answers while all is well. */

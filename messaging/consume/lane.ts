@@ -43,7 +43,8 @@ export class Lane {
   /** Whether its consumers are cancelled, or about to be: more that comes by it goes back. */
   cancelled = false;
   #cancelling: Promise<void> | undefined;
-  readonly #ordered: boolean;
+  /** Whether what goes back must go with the channel: given back by itself it would be overtaken. */
+  ordered: boolean;
 
   constructor(
     session: Session,
@@ -59,7 +60,7 @@ export class Lane {
     this.session = session;
     this.channel = channel;
     this.#stopped = stopped;
-    this.#ordered = ordered;
+    this.ordered = ordered;
     this.limits = {
       signal: undefined,
       get deadline(): number {
@@ -111,7 +112,7 @@ export class Lane {
     call: Call,
   ): Promise<void> {
     if (!this.alive) return;
-    if (this.unsettled === 0 || this.#ordered) {
+    if (this.unsettled === 0 || this.ordered) {
       this.#settleLost();
       if (this.unsettled === 0) await this.close();
       return;
@@ -130,7 +131,7 @@ export class Lane {
 
   async #return({ delivery }: ReceivedDelivery, call: Call): Promise<void> {
     // A message that is kept goes back with the channel.
-    if (!this.alive || this.#ordered) return;
+    if (!this.alive || this.ordered) return;
     try {
       await this.channel.reject(delivery.deliveryTag, {
         ...call,
@@ -263,6 +264,10 @@ export class ConsumedQueue implements Source {
 
   get consumerTag(): string | undefined {
     return this.subscription?.consumerTag;
+  }
+
+  get ordered(): boolean {
+    return this.subscription?.ordered ?? false;
   }
 
   /** The user takes one of its messages; with `noAck` it is settled by that. */

@@ -144,8 +144,9 @@ export class ReceivedMessage<T> implements Message<T> {
 
   /** Whether its queue has one active consumer at a time: a message that is written again loses its place. */
   get isOrdered(): boolean {
-    const { declared } = this.#source;
-    return declared !== undefined && hasSingleActiveConsumer(declared);
+    const { declared, ordered = false } = this.#source;
+    return ordered ||
+      declared !== undefined && hasSingleActiveConsumer(declared);
   }
 
   /** Whether it lies in a stream, which all its readers read: nothing is put there again for one of them. */

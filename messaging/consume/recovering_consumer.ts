@@ -415,6 +415,7 @@ export class RecoveringConsumer {
       },
     );
     source.subscription = subscription;
+    if (subscription.ordered) lane.ordered = true;
     lane.fetchesOnDemand ||= subscription.wake !== undefined;
     lane.sources.set(name, source);
     // A message may be with the user before the callers that wait for this go on.

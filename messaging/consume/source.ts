@@ -13,6 +13,8 @@ export interface Source {
   readonly noAck: boolean;
   /** How its queue was declared, as far as it is known here. */
   readonly declared?: QueueDeclaration | undefined;
+  /** Whether a message that is written again loses its place among those of its key. */
+  readonly ordered?: boolean | undefined;
   /** Called when a message is settled, and the channel knows; `settling` ends when the broker has answered. */
   onSettled(delivery: Delivery, settling: Promise<void> | undefined): void;
   /** Called when that failed: the message is unsettled again. */

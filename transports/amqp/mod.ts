@@ -14,7 +14,7 @@
  * | `login_method` | `loginMethod` | `PLAIN` | `PLAIN`, or `EXTERNAL` with a client certificate |
  * | - | `clientProperties` | - | told to the broker, and shown by it |
  *
- * Capabilities: all but `lease`. Integers in headers travel as signed 32 or 64
+ * Capabilities: all but `dedupe`, `key-fairness`, `lease` and `quarantine`. Integers in headers travel as signed 32 or 64
  * bits, which Kombu reads as they are; a `Date` to the second. A body that is larger than
  * the broker's `max_message_size` is refused with `message-too-large`.
  *
@@ -50,6 +50,12 @@
  * same name, for it reads nothing from those that publish while it is short of memory or
  * disk. The second is opened with the first need for both; where the broker lets nobody
  * have it, all go over the first. Each has `channel_max` channels.
+ *
+ * An ordered queue is, as RabbitMQ has none, an exchange `<name>.keys` and partitions,
+ * `<name>.1` to `<name>.<n>`, 16 where nobody says, each with a single active consumer. A
+ * message with a key carries two numbers of its hash, in the headers `dashi_key_16` and
+ * `dashi_key_256`, which consumers do not see. Who waits waits for his partition. An ordered
+ * queue has a name, and its exclusive consumers are refused.
  *
  * @example Connect
  * ```ts ignore

@@ -5,6 +5,7 @@ import {
   ChannelError,
   ClosedError,
   ConnectionError,
+  NotFoundError,
   SettlementError,
   type TimeoutError,
 } from "../../model/errors.ts";
@@ -39,9 +40,16 @@ import {
 } from "./errors.ts";
 import { describe, type Failure, SILENT } from "./failure.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
+import {
+  consumePartitions,
+  PartitionsGetter,
+  type PartitionsHost,
+} from "./ordered_consumer.ts";
+import { OrderedPublishes } from "./ordered_publishes.ts";
+import { OrderedTopology } from "./ordered_topology.ts";
 import { describePublish, Publishes } from "./publishes.ts";
 import { AmqpSubscription } from "./subscription.ts";
-import { Topology } from "./topology.ts";
+import type { Call } from "./topology.ts";
 
 /** AMQP's verbs over the client's channel. */
 export class AmqpChannel implements Channel {
@@ -49,10 +57,13 @@ export class AmqpChannel implements Channel {
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #context: ChannelContext;
   readonly #client: AmqpClientChannel;
-  readonly #topology: Topology;
+  readonly #topology: OrderedTopology;
   readonly #publishes: Publishes;
+  readonly #ordered: OrderedPublishes;
   readonly #deliveries: Deliveries;
   readonly #subscriptions = new Set<AmqpSubscription>();
+  readonly #partitions: PartitionsHost;
+  #getter: PartitionsGetter | undefined;
   /** Rejects when the channel ends: what every call waits for too. */
   readonly #ended: Promise<never>;
   readonly #rejectEnded: (error: Error) => void;
@@ -76,15 +87,21 @@ export class AmqpChannel implements Channel {
     this.#context = context;
     this.#client = client;
     this.#isSuperseded = isSuperseded;
-    this.#topology = new Topology(
-      client,
-      (action, options, call) => this.#call(action, options, call),
-    );
-    this.#deliveries = new Deliveries(client, context);
+    const call: Call = (action, options, run) =>
+      this.#call(action, options, run);
+    this.#topology = new OrderedTopology(client, call, context.ordered);
+    const deliveries = this.#deliveries = new Deliveries(client, context);
+    this.#partitions = { client, deliveries, call };
     this.#publishes = new Publishes(
       client,
       context,
       (error) => this.#giveUp(error),
+      (message, returned) => this.#ordered.elsewhere(message, returned),
+    );
+    this.#ordered = new OrderedPublishes(
+      context,
+      this.#publishes,
+      this.#publish,
     );
   }
 
@@ -144,6 +161,9 @@ export class AmqpChannel implements Channel {
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
     try {
       this.#check(options, () => describePublish(message));
+      if (message.exchange === "" && this.#context.ordered.mayTake(message)) {
+        return this.#ordered.publish(message, options);
+      }
       return message.delay > 0
         ? this.#context.delays.publish(message, this.#publish, options)
         : this.#publishes.publish(message, options);
@@ -157,6 +177,11 @@ export class AmqpChannel implements Channel {
     options?: GetOptions,
   ): Promise<Delivery | undefined> {
     const noAck = options?.noAck ?? false;
+    const ordered = this.#context.ordered.get(queue);
+    if (ordered !== undefined) {
+      this.#getter ??= new PartitionsGetter(this.#partitions);
+      return await this.#getter.get(ordered, noAck, options);
+    }
     const action = `get from queue "${queue}"`;
     let wanted = true;
     try {
@@ -170,6 +195,8 @@ export class AmqpChannel implements Channel {
         }
         return this.#added(new AmqpDelivery(queue, message, GOT), noAck);
       });
+    } catch (error) {
+      throw await this.#orUnknown(queue, error);
     } finally {
       wanted = false;
     }
@@ -182,6 +209,7 @@ export class AmqpChannel implements Channel {
   ): Promise<Subscription> {
     const { prefetch, noAck = false, exclusive = false } = options;
     const { heartbeat } = this.#context;
+    const ordered = this.#context.ordered.get(queue);
     const subscription = new AmqpSubscription(
       {
         queue,
@@ -189,12 +217,23 @@ export class AmqpChannel implements Channel {
         consumerTag: options.consumerTag ?? `ctag-${crypto.randomUUID()}`,
         // Without heartbeats the broker may be silent for as long as it likes.
         heardEvery: heartbeat === 0 ? Infinity : heartbeat,
+        partitions: ordered?.partitions.length,
       },
       () => this.#context.lastHeard(),
       (ending) => this.#cancel(ending),
     );
+    if (ordered !== undefined) {
+      await consumePartitions(
+        ordered,
+        subscription,
+        deliver,
+        options,
+        this.#partitions,
+      );
+      return this.#begun(subscription);
+    }
     const { consumerTag } = subscription;
-    await this.#call(
+    const consuming = this.#call(
       `consume from queue "${queue}"`,
       options,
       () =>
@@ -217,6 +256,13 @@ export class AmqpChannel implements Channel {
           },
         ),
     );
+    await consuming.catch(async (error) => {
+      throw await this.#orUnknown(queue, error);
+    });
+    return this.#begun(subscription);
+  }
+
+  #begun(subscription: AmqpSubscription): AmqpSubscription {
     if (this.#endError !== undefined) throw this.#endError;
     this.#subscriptions.add(subscription);
     return subscription;
@@ -258,6 +304,18 @@ export class AmqpChannel implements Channel {
     return this.publish(message, options);
   };
 
+  /** What to say of a queue that the broker does not know, for it may be an ordered one: that has ended the channel. */
+  async #orUnknown(queue: string, error: unknown): Promise<unknown> {
+    if (!(error instanceof NotFoundError)) return error;
+    if (await this.#context.ordered.findAgain(queue) === undefined) {
+      return error;
+    }
+    return new ChannelError(
+      `Cannot use queue "${queue}" by this channel: it is ordered, and was not known to be; the next call knows`,
+      { code: "channel-closed", outcome: "not-sent", cause: error },
+    );
+  }
+
   #added(delivery: AmqpDelivery, noAck: boolean): AmqpDelivery {
     this.#deliveries.add(delivery, noAck);
     return delivery;
@@ -265,7 +323,7 @@ export class AmqpChannel implements Channel {
 
   async #close(): Promise<void> {
     if (this.#endError !== undefined) return;
-    const tags = [...this.#subscriptions].map((each) => each.consumerTag);
+    const tags = [...this.#subscriptions].flatMap(({ tags }) => tags);
     const returning = this.#context.returns
       .beforeClose(this.#deliveries, this.#client, tags);
     if (returning !== undefined) await returning;
@@ -292,11 +350,16 @@ export class AmqpChannel implements Channel {
   async #cancel(subscription: AmqpSubscription): Promise<void> {
     this.#subscriptions.delete(subscription);
     const { clock, operationTimeout } = this.#context;
-    await this.#call(
-      `cancel consumer "${subscription.consumerTag}"`,
-      { deadline: clock.now() + operationTimeout },
-      () => this.#client.cancel(subscription.consumerTag),
-    );
+    for (const tag of subscription.tags) {
+      await this.#call(
+        `cancel consumer "${subscription.consumerTag}"`,
+        { deadline: clock.now() + operationTimeout },
+        () => this.#client.cancel(tag),
+      );
+    }
+    for (const tag of subscription.late.splice(0)) {
+      void this.#deliveries.reject(tag, { requeue: true });
+    }
   }
 
   #endedByBroker(subscription: AmqpSubscription): void {

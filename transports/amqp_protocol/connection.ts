@@ -16,6 +16,7 @@ import { connectionClosed, notAnswered } from "../connection_errors.ts";
 import { DIRECT_REPLY_TO } from "./direct_reply.ts";
 import { Copies } from "./copies.ts";
 import { Delays } from "./delays.ts";
+import { OrderedQueues } from "./ordered_queues.ts";
 import { Parking } from "./parking.ts";
 import { Returns } from "./returns.ts";
 import type { DialOptions } from "./options.ts";
@@ -28,6 +29,7 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "exchange-to-exchange",
   "exchange-types",
   "exclusive",
+  "key-order",
   "known-queues",
   "length-limit",
   "message-ttl",
@@ -104,6 +106,11 @@ export class AmqpConnection implements TransportConnection {
         limits,
         delays,
         copies,
+        ordered: new OrderedQueues({
+          clock,
+          operationTimeout,
+          openChannel: declare,
+        }),
         returns: new Returns({ clock, limits, delays, copies }),
         parking: new Parking({
           clock,

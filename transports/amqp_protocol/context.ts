@@ -2,6 +2,7 @@ import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { Copies } from "./copies.ts";
 import type { Delays } from "./delays.ts";
+import type { OrderedQueues } from "./ordered_queues.ts";
 import type { Parking } from "./parking.ts";
 import type { Returns } from "./returns.ts";
 
@@ -13,6 +14,7 @@ export interface ChannelContext {
   readonly heartbeat: number;
   readonly delays: Delays;
   readonly copies: Copies;
+  readonly ordered: OrderedQueues;
   readonly parking: Parking;
   readonly returns: Returns;
   /** When the broker was last heard of, on the clock. */

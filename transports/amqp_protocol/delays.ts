@@ -56,19 +56,16 @@ export class Delays {
     this.#host = host;
   }
 
-  /** Publishes a message that has a delay. */
+  /** Publishes a message that has a delay; an ordered queue is an exchange. */
   async publish(
     message: Publishing,
     publish: Publish,
     options?: CallOptions,
+    target: BindingDestination = targetOf(message),
   ): Promise<PublishOutcome> {
     if (message.dedupe !== undefined) throw noDedupe();
     const refused = refuseDelay(message);
     if (refused !== undefined) throw refused;
-    const { exchange, routingKey } = message;
-    const target: BindingDestination = exchange === ""
-      ? { kind: "queue", name: routingKey }
-      : { kind: "exchange", name: exchange };
     const instead = delayed(message, target);
     if (!await this.#bind(target, message.delay, options)) {
       // As without a delay: the default exchange has no such queue.
@@ -90,7 +87,7 @@ export class Delays {
     publish: Publish,
   ): Promise<void> {
     const { queue, exchange, routingKey, properties, body } = delivery;
-    const target = { kind: "queue", name: queue } as const;
+    const target = { kind: "queue", name: delivery.origin } as const;
     const instead = delayed({
       exchange,
       routingKey,
@@ -215,6 +212,12 @@ export class Delays {
     });
     return channel;
   }
+}
+
+function targetOf({ exchange, routingKey }: Publishing): BindingDestination {
+  return exchange === ""
+    ? { kind: "queue", name: routingKey }
+    : { kind: "exchange", name: exchange };
 }
 
 /** The error of a publish whose delay queue is gone, with the messages that waited in it; the next message declares it again. */

@@ -10,6 +10,7 @@ import {
 } from "../../model/message.ts";
 import { isDelayExchange, restore } from "./delay.ts";
 import { fromFields, surelyLacks } from "./fields.ts";
+import { withoutSlots } from "./ordered_layout.ts";
 import type { RawMessage, RawProperties } from "./port.ts";
 
 /** The consumer, or the `get`, that a delivery was given to. */
@@ -41,6 +42,11 @@ export class AmqpDelivery implements Delivery {
     this.queue = queue;
     this.holder = holder;
     this.#message = message;
+  }
+
+  /** The broker's queue that it comes from, and goes back to. */
+  get origin(): string {
+    return this.queue;
   }
 
   get exchange(): string {
@@ -89,7 +95,9 @@ export class AmqpDelivery implements Delivery {
     const raw = this.#message.properties;
     let headers: FieldTable = {};
     try {
-      if (raw.headers !== undefined) headers = fromFields(raw.headers);
+      if (raw.headers !== undefined) {
+        headers = withoutSlots(fromFields(raw.headers));
+      }
     } catch (error) {
       this.#malformed = asError(error);
     }

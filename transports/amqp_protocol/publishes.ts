@@ -12,14 +12,23 @@ import type { PublishOutcome } from "../transport.ts";
 import type { ChannelContext } from "./context.ts";
 import { channelError, isUnsent, noDedupe } from "./errors.ts";
 import type { Failure } from "./failure.ts";
+import { withSlots } from "./ordered_layout.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
 
 const ACCEPTED: PublishOutcome = { type: "accepted", queues: undefined };
 
+/** Publishes a message that came back from the default exchange to where it may be meant for, if that is somewhere else. */
+export type Elsewhere = (
+  message: Publishing,
+  returned: PublishOutcome,
+) => Promise<PublishOutcome>;
+
 /** A message that the broker has not answered for, in a list of them in the order in which they were sent. */
 interface InFlight {
   readonly message: Publishing;
-  readonly resolve: (outcome: PublishOutcome) => void;
+  readonly resolve: (
+    outcome: PublishOutcome | Promise<PublishOutcome>,
+  ) => void;
   readonly reject: (error: unknown) => void;
   deadline: Deadline | undefined;
   unlisten: (() => void) | undefined;
@@ -35,22 +44,26 @@ export class Publishes {
   readonly #limits: Limits;
   readonly #onLate: (error: TimeoutError | ChannelError) => void;
   readonly #blocked: () => string | undefined;
+  readonly #elsewhere: Elsewhere;
   #first: InFlight | undefined;
   #last: InFlight | undefined;
 
   /**
    * Makes one for a channel; `onLate` ends the channel, which owes an answer, or takes
-   * nothing any more; `blocked` says why it may.
+   * nothing any more; `blocked` says why it may; `elsewhere` is asked about a message to a
+   * queue that is not there.
    */
   constructor(
     client: AmqpClientChannel,
     { limits, blocked }: Pick<ChannelContext, "limits" | "blocked">,
     onLate: (error: TimeoutError | ChannelError) => void,
+    elsewhere: Elsewhere,
   ) {
     this.#client = client;
     this.#limits = limits;
     this.#blocked = blocked;
     this.#onLate = onLate;
+    this.#elsewhere = elsewhere;
   }
 
   /** Publishes a message. */
@@ -103,7 +116,8 @@ export class Publishes {
   #send(flight: InFlight): void {
     const { message } = flight;
     try {
-      this.#client.publish(message, (error) => this.#answered(flight, error));
+      const sent = withSlots(message);
+      this.#client.publish(sent, (error) => this.#answered(flight, error));
     } catch (cause) {
       if (isUnsent(cause)) throw cause;
       // The client has closed it by itself, and waits for the broker to say that it has heard.
@@ -129,7 +143,13 @@ export class Publishes {
         ),
       );
     } else if (flight.returned === undefined) flight.resolve(ACCEPTED);
-    else flight.resolve({ type: "returned", replyText: flight.returned });
+    else {
+      const { message, returned: replyText } = flight;
+      const outcome: PublishOutcome = { type: "returned", replyText };
+      flight.resolve(
+        message.exchange === "" ? this.#elsewhere(message, outcome) : outcome,
+      );
+    }
   }
 
   #stop(

@@ -1,8 +1,14 @@
+import type { DeliveryTag } from "../../model/message.ts";
 import type { EndReason, Subscription } from "../transport.ts";
 
 /** A consumer on a channel. */
 export class AmqpSubscription implements Subscription {
   readonly consumerTag: string;
+  /** The tags that the broker knows: of an ordered queue one for each partition. */
+  readonly tags: readonly string[];
+  readonly ordered: boolean;
+  /** Deliveries of an ordered queue that came when it had ended: they go back when it is cancelled, or with the channel. */
+  readonly late: DeliveryTag[] = [];
   readonly queue: string;
   readonly prefetch: number;
   readonly heardEvery: number;
@@ -20,6 +26,8 @@ export class AmqpSubscription implements Subscription {
       readonly queue: string;
       readonly prefetch: number;
       readonly heardEvery: number;
+      /** The number of partitions of an ordered queue. */
+      readonly partitions: number | undefined;
     },
     heard: () => number,
     cancel: (subscription: AmqpSubscription) => Promise<void>,
@@ -27,7 +35,12 @@ export class AmqpSubscription implements Subscription {
     const { promise, resolve } = Promise.withResolvers<EndReason>();
     this.ended = promise;
     this.#settle = resolve;
-    this.consumerTag = settings.consumerTag;
+    const { consumerTag, partitions } = settings;
+    this.consumerTag = consumerTag;
+    this.ordered = partitions !== undefined;
+    this.tags = partitions === undefined
+      ? [consumerTag]
+      : Array.from({ length: partitions }, (_, i) => `${consumerTag}.${i + 1}`);
     this.queue = settings.queue;
     this.prefetch = settings.prefetch;
     this.heardEvery = settings.heardEvery;
