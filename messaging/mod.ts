@@ -20,6 +20,14 @@ export type {
   RouteOptions,
   Routes,
 } from "./consume/route_options.ts";
+export type { ScheduleHealth } from "./connection/schedule_health.ts";
+export type {
+  ScheduleInfo,
+  ScheduleOptions,
+  ScheduleTableOptions,
+  UnscheduleOptions,
+} from "./schedule/schedule_options.ts";
+export type { Missed, When } from "./schedule/when.ts";
 export type { RequestOptions } from "./reply/request_options.ts";
 export type { ServeContext, ServeOptions } from "./reply/serve_options.ts";
 export type { ServeHandler } from "./reply/serving.ts";

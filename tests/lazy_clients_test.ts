@@ -84,7 +84,8 @@ async function connectWithout(
 for (const [name, url, own] of TRANSPORTS) {
   Deno.test(`connecting to ${name} evaluates no other transport's client`, async () => {
     const mine: readonly string[] = own;
-    const others = CLIENTS.filter((each) => !mine.includes(each));
+    const others = [...CLIENTS, "croner"]
+      .filter((each) => !mine.includes(each));
     const [end] = await connectWithout(others, [url]);
     assertEquals(end, name === "memory" ? "connected" : "connection-failed");
   });
@@ -100,8 +101,8 @@ Deno.test("connecting evaluates the transport's own client", async () => {
 });
 
 Deno.test("the packages of the clients are those that deno.json pins", () => {
-  const others = ["@msgpack/msgpack", "@std/assert", "fauxqs", "js-yaml"]
-    .concat("typescript");
+  const others = ["@msgpack/msgpack", "@std/assert", "croner", "fauxqs"]
+    .concat("js-yaml", "typescript");
   assertEquals(
     [...CLIENTS, ...others].sort(),
     Object.keys(config.imports).sort(),

@@ -55,6 +55,14 @@ import { redrive, type Redriven, type RedriveOptions } from "./redrive.ts";
 import type { PayloadSchema } from "../entities/schema.ts";
 import type { RequestOptions } from "../reply/request_options.ts";
 import { Requester } from "../reply/requester.ts";
+import type {
+  ScheduleInfo,
+  ScheduleOptions,
+  ScheduleTableOptions,
+  UnscheduleOptions,
+} from "../schedule/schedule_options.ts";
+import { Scheduler } from "../schedule/scheduler.ts";
+import type { When } from "../schedule/when.ts";
 import { Session } from "./session.ts";
 import {
   checkEntity,
@@ -92,7 +100,7 @@ export class Connection implements AsyncDisposable {
   readonly #publisher: SessionPublisher;
   readonly #codecs: CodecRegistry;
   readonly #decoding: Decoding;
-  readonly #users: Users<Requester>;
+  readonly #users: Users<Requester, Scheduler>;
   #sender: Producer | undefined;
   #closing: Promise<void> | undefined;
 
@@ -424,15 +432,75 @@ export class Connection implements AsyncDisposable {
     options: RequestOptions<A>,
   ): Promise<A> {
     this.#requireOpen("request");
-    const requester = this.#users.requester(() =>
-      new Requester({
-        session: this.#session,
-        decoding: this.#decoding,
-        codecs: this.#codecs,
-        publisher: this.#publisher,
-      })
-    );
-    return await requester.request<A>(payload, options);
+    return await this.#requester().request<A>(payload, options);
+  }
+
+  /**
+   * Publishes a message with each tick of a clock, once over all processes that say so: it
+   * is stored at the broker, and one of the processes that take part in its table publishes
+   * it. If that is killed, another goes on. At least once: a kill between two steps
+   * publishes a tick again, under the same message id, which is made of its name and the tick:
+   * `nightly@2026-11-29T02:00:00.000Z`. A broker without `persistence` forgets it with a restart.
+   *
+   * Given again it is changed; equal ones are one.
+   *
+   * @typeParam T The type of the payload.
+   * @param name Its name in its table.
+   * @param when A cron expression, in a time zone, or an interval.
+   * @param options What is published, and where to.
+   * @returns The schedule that holds, when a process has it: another than this one, if that has a higher version, or it was removed.
+   * @throws {OptionError} If the expression, the time zone, or an option is bad.
+   * @throws {TimeoutError} If no process has taken it in time.
+   *
+   * @example Every night
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://nights");
+   * const nightly = await connection.schedule(
+   *   "nightly",
+   *   { cron: "0 2 * * *", timezone: "Europe/Berlin" },
+   *   { queue: new Queue("reports"), payload: { kind: "all" } },
+   * );
+   * assertEquals(nightly.next?.getUTCMinutes(), 0);
+   * assertEquals(await connection.unschedule("nightly"), true);
+   * ```
+   */
+  async schedule<T = unknown>(
+    name: string,
+    when: When,
+    options: ScheduleOptions<T>,
+  ): Promise<ScheduleInfo> {
+    this.#requireOpen("schedule");
+    return await this.#scheduler().schedule(name, when, options);
+  }
+
+  /**
+   * Lists the schedules of a table, by their names: those of all processes.
+   *
+   * @throws {TimeoutError} If the process that holds them has not answered in time.
+   */
+  async schedules(
+    options?: ScheduleTableOptions,
+  ): Promise<readonly ScheduleInfo[]> {
+    this.#requireOpen("list schedules");
+    return await this.#scheduler().list(options);
+  }
+
+  /**
+   * Removes a schedule, for all processes. One of before that gives it again does not bring
+   * it back; a higher `version` does.
+   *
+   * @returns Whether there was one.
+   * @throws {TimeoutError} If the process that holds it has not answered in time.
+   */
+  async unschedule(
+    name: string,
+    options?: UnscheduleOptions,
+  ): Promise<boolean> {
+    this.#requireOpen("unschedule");
+    return await this.#scheduler().unschedule(name, options);
   }
 
   /** A queue by its name: to take single messages, to count, to empty, to delete. Nothing is declared. */
@@ -553,6 +621,31 @@ export class Connection implements AsyncDisposable {
     await this.#users.end(time, drainTimeout === undefined);
     // If users have used up all of it, a twentieth more is left for closing the connection.
     await this.#session.close(Math.max(deadline, clock.now() + time / 20));
+  }
+
+  #requester(): Requester {
+    return this.#users.requester(() =>
+      new Requester({
+        session: this.#session,
+        decoding: this.#decoding,
+        codecs: this.#codecs,
+        publisher: this.#publisher,
+      })
+    );
+  }
+
+  #scheduler(): Scheduler {
+    return this.#users.scheduler(() =>
+      new Scheduler({
+        session: this.#session,
+        decoding: this.#decoding,
+        codecs: this.#codecs,
+        publisher: this.#publisher,
+        counts: { published: 0, failures: 0 },
+        request: (payload, options) =>
+          this.#requester().request(payload, options),
+      })
+    );
   }
 
   #requireOpen(action: string): void {

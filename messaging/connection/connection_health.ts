@@ -1,5 +1,6 @@
 import { type ConsumerHealth, ENDED } from "../consume/consumer_health.ts";
 import type { RequestHealth } from "./reply_counts.ts";
+import type { ScheduleHealth } from "./schedule_health.ts";
 import type { ConnectionState } from "./connection_state.ts";
 
 /** How a consumer of a connection is. */
@@ -20,6 +21,8 @@ export interface ConnectionHealth {
   readonly inFlight: number;
   /** Its requests, and the replies to requests that it serves, counted for all of its life. */
   readonly requests: RequestHealth;
+  /** Its schedules; ticks and failures counted for all of its life. */
+  readonly schedules: ScheduleHealth;
   /**
    * The reasons that keep its process from ending, in words: an open connection, consumers,
    * messages that are not answered. Empty where nothing does; `close()` ends all of it.
@@ -33,6 +36,7 @@ export interface ConnectionSigns {
   readonly consumers: readonly ConsumerReport[];
   readonly inFlight: number;
   readonly requests: RequestHealth;
+  readonly schedules: ScheduleHealth;
 }
 
 /**
@@ -42,7 +46,7 @@ export interface ConnectionSigns {
  * @returns How it is, and what keeps its process alive.
  */
 export function connectionHealth(signs: ConnectionSigns): ConnectionHealth {
-  const { state, consumers, inFlight, requests } = signs;
+  const { state, consumers, inFlight, requests, schedules } = signs;
   const holds: string[] = [];
   if (state.type === "open") holds.push(`the connection to "${state.url}"`);
   if (state.type === "connecting") {
@@ -66,6 +70,13 @@ export function connectionHealth(signs: ConnectionSigns): ConnectionHealth {
         : `${requests.waiting} requests that wait for their answers`,
     );
   }
+  if (schedules.taking > 0) {
+    holds.push(
+      schedules.taking === 1
+        ? "a table of schedules"
+        : `${schedules.taking} tables of schedules`,
+    );
+  }
   if (inFlight > 0) holds.push(`${messages(inFlight)} in flight`);
   return {
     healthy: (state.type === "open" || state.type === "idle") &&
@@ -74,6 +85,7 @@ export function connectionHealth(signs: ConnectionSigns): ConnectionHealth {
     consumers,
     inFlight,
     requests,
+    schedules,
     holds,
   };
 }

@@ -162,6 +162,28 @@ export type ConnectionEvent =
     readonly routingKey: string;
     readonly messageId: string | undefined;
   }
+  /** A tick of a schedule that this process holds could not be published; it is tried again after `delay` ms. */
+  | {
+    readonly type: "schedule-failed";
+    /** The schedule's name. */
+    readonly name: string;
+    /** The moment up to which its ticks are published. */
+    readonly last: Date;
+    readonly delay: number;
+    readonly error: Error;
+  }
+  /** A schedule that was given here does not hold: there is another of its name, of a higher version or given later, or it was removed. */
+  | {
+    readonly type: "schedule-superseded";
+    /** The schedule's name. */
+    readonly name: string;
+    /** The version that was given here. */
+    readonly version: number;
+    /** The version that holds. */
+    readonly by: number;
+    /** Whether that says that it was removed. */
+    readonly removed: boolean;
+  }
   /** A handler of `consumer.run` threw, or its message could not be settled. */
   | {
     readonly type: "handler-failed";

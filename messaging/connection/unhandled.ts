@@ -209,6 +209,16 @@ function describe(event: ConnectionEvent): string | undefined {
       } of ${named(event.queues)}, up to ${
         Math.round(event.timeLeft / 1000)
       } s more (a handler that awaits close() waits for itself: call it before the first await, or consumer.cancel())`;
+    case "schedule-failed":
+      return `a tick of schedule "${event.name}" cannot be published: ${event.error.message}; trying again in ${
+        Math.round(event.delay)
+      } ms`;
+    case "schedule-superseded":
+      return `schedule "${event.name}" is not as it was given here, with version ${event.version}: ${
+        event.removed
+          ? `it was removed; a version above ${event.by} brings it back`
+          : `another definition holds, with version ${event.by}; give this one a higher version if it is newer`
+      }`;
     case "unblocked":
       return undefined;
   }

@@ -4,6 +4,7 @@ import {
   connectionHealth,
 } from "./connection_health.ts";
 import type { Producer } from "../publish/producer.ts";
+import type { ScheduleHealth } from "./schedule_health.ts";
 import type { Session } from "./session.ts";
 
 type UsingProducer = Pick<Producer, "close" | "inFlight">;
@@ -12,15 +13,28 @@ export interface UsingRequester {
   readonly waiting: number;
   close(call: { readonly deadline: number }): Promise<void>;
 }
+/** The part of schedules that their connection uses. */
+export interface UsingScheduler {
+  health(): ScheduleHealth;
+  close(call: { readonly deadline: number }): Promise<void>;
+}
 type UsingConsumer = Pick<Consumer, "close" | "health">;
 
-/** The producers and consumers that use a connection, and what makes its requests. */
-export class Users<R extends UsingRequester> {
+const NO_SCHEDULES: ScheduleHealth = {
+  taking: 0,
+  held: 0,
+  published: 0,
+  failures: 0,
+};
+
+/** The producers and consumers that use a connection, and what makes its requests and publishes its schedules. */
+export class Users<R extends UsingRequester, S extends UsingScheduler> {
   readonly #session: Session;
   readonly #producers = new Set<UsingProducer>();
   /** With the names of their queues. */
   readonly #consumers = new Map<UsingConsumer, readonly string[]>();
   #requester: R | undefined;
+  #scheduler: S | undefined;
 
   /** Makes one without any. */
   constructor(session: Session) {
@@ -51,6 +65,11 @@ export class Users<R extends UsingRequester> {
     return this.#requester ??= make();
   }
 
+  /** Returns the scheduler, made with the first schedule. */
+  scheduler(make: () => S): S {
+    return this.#scheduler ??= make();
+  }
+
   /** Says how the connection is with them. */
   health(): ConnectionHealth {
     const consumers = [...this.#consumers].map(([consumer, queues]) => ({
@@ -69,6 +88,7 @@ export class Users<R extends UsingRequester> {
         undeliveredReplies: this.#session.replies.undelivered,
         expiredRequests: this.#session.replies.expired,
       },
+      schedules: this.#scheduler?.health() ?? NO_SCHEDULES,
     });
   }
 
@@ -82,9 +102,14 @@ export class Users<R extends UsingRequester> {
     const { clock, limits, blocking } = this.#session;
     const call = { deadline: clock.now() + drainTimeout };
     // Handlers may publish, and ask, until they have ended.
-    await Promise.all(
-      [...this.#consumers.keys()].map((each) => each.close({ drainTimeout })),
-    );
+    const scheduler = this.#scheduler;
+    this.#scheduler = undefined;
+    await Promise.all([
+      scheduler?.close(call),
+      ...[...this.#consumers.keys()].map((each) =>
+        each.close({ drainTimeout })
+      ),
+    ]);
     const requester = this.#requester;
     this.#requester = undefined;
     const ended = Promise.all([

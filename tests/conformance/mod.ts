@@ -77,6 +77,7 @@ import { REQUEUING } from "./requeuing.ts";
 import { RETRYING } from "./retrying.ts";
 import { ROUTING } from "./routing.ts";
 import { RUNNING } from "./running.ts";
+import { SCHEDULING } from "./scheduling.ts";
 import { SETTLING } from "./settling.ts";
 import { SHARING } from "./sharing.ts";
 import { SHUTDOWN } from "./shutdown.ts";
@@ -129,6 +130,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...RETRYING,
   ...REPLYING,
   ...DISPATCHING,
+  ...SCHEDULING,
   ...UNCHANGED,
   ...KILLERS,
   ...QUARANTINING,

@@ -14,6 +14,7 @@ Deno.test("connection.health() tells what keeps a process from ending", async ()
       undeliveredReplies: 0,
       expiredRequests: 0,
     },
+    schedules: { taking: 0, held: 0, published: 0, failures: 0 },
     holds: [],
   });
   const queue = new Queue("jobs");

@@ -1,0 +1,155 @@
+import { Line } from "../../async/line.ts";
+import type { Publishing } from "../../model/message.ts";
+import type { Message } from "../consume/message.ts";
+import { NO_PLACE, type OrderedPlace } from "../publish/publish_call.ts";
+import { Holding } from "./holding.ts";
+import type { ScheduleHost } from "./schedule_host.ts";
+import { join, type ScheduleState } from "./state.ts";
+import { timingOf } from "./timing.ts";
+import type { Timing } from "./when.ts";
+import { payloadOf } from "./wire.ts";
+
+/** The schedules of a table that are known here, and the tokens of those that are held. */
+export class Tokens {
+  readonly #host: ScheduleHost;
+  readonly #queue: string;
+  readonly #place: OrderedPlace = { ...NO_PLACE, line: new Line() };
+  /** The newest state of each that was ever seen here. */
+  readonly #known = new Map<string, ScheduleState>();
+  readonly #timings = new Map<string, { when: string; timing: Timing }>();
+  readonly #held = new Map<string, Holding>();
+  /** The name that this process signs its tokens with. */
+  readonly me: string = crypto.randomUUID();
+  /** The schedules that were given here. */
+  readonly own: Set<string> = new Set<string>();
+
+  /** Makes one that knows nothing. */
+  constructor(host: ScheduleHost, queue: string) {
+    this.#host = host;
+    this.#queue = queue;
+  }
+
+  /** Those that are held. */
+  get held(): ReadonlyMap<string, Holding> {
+    return this.#held;
+  }
+
+  /** The states of all that are known. */
+  get states(): readonly ScheduleState[] {
+    return [...this.#known.values()];
+  }
+
+  /** The state of one. */
+  stateOf(name: string): ScheduleState | undefined {
+    return this.#known.get(name);
+  }
+
+  /** Joins a state with what is known. */
+  learn(state: ScheduleState): ScheduleState {
+    const known = this.#known.get(state.name);
+    const joined = known === undefined ? state : join(known, state);
+    this.#known.set(state.name, joined);
+    return joined;
+  }
+
+  /** Its ticks are done with up to a moment, be it an earlier one; says whether the definition is the same as before. */
+  done({ name, version, since }: ScheduleState, last: number): boolean {
+    const known = this.#known.get(name);
+    if (known?.version !== version || known.since !== since) return false;
+    this.#known.set(name, { ...known, last });
+    return true;
+  }
+
+  /** Holds a token. */
+  hold(message: Message<unknown>, state: ScheduleState): Holding {
+    const holding = this.#holdingOf(this.learn(state).name);
+    holding.add(message, () => this.letGo(holding));
+    return holding;
+  }
+
+  /** Forgets that tokens are held: they are given back elsewhere. */
+  clear(): void {
+    this.#held.clear();
+  }
+
+  /** Writes what is known of a schedule from now on. */
+  async change(state: ScheduleState): Promise<ScheduleState> {
+    const joined = this.learn(state);
+    await this.write(this.#holdingOf(state.name));
+    return joined;
+  }
+
+  /** Writes a token as the schedule is now, and acks those that it comes from. */
+  async write(holding: Holding): Promise<void> {
+    const { name } = holding;
+    const state = this.#known.get(name);
+    if (state === undefined) return;
+    const held = { ...state, isHeld: true };
+    this.#known.set(name, held);
+    await holding.replace(
+      () => this.#put(held),
+      this.#host.session.clock.now(),
+    );
+    this.letGo(holding);
+  }
+
+  /** Puts what was given here once more: what is there already is joined with it. */
+  async putOwn(): Promise<void> {
+    for (const name of this.own) {
+      const state = this.#known.get(name);
+      if (state !== undefined) await this.#put(state);
+    }
+  }
+
+  /** If its token is on its way, or somebody else's: it is held again when that comes. */
+  letGo(holding: Holding): void {
+    const { name } = holding;
+    if (holding.count > 0 || this.#held.get(name) !== holding) return;
+    this.#held.delete(name);
+  }
+
+  /** The ticks of a schedule. */
+  async timingOf(state: ScheduleState): Promise<Timing | undefined> {
+    const { name, definition } = state;
+    if (definition === null) return undefined;
+    const when = JSON.stringify(definition.when);
+    const known = this.#timings.get(name);
+    if (known?.when === when) return known.timing;
+    const timing = await timingOf(definition.when);
+    this.#timings.set(name, { when, timing });
+    return timing;
+  }
+
+  /** Publishes a message. */
+  readonly publish = async (message: Publishing): Promise<void> => {
+    const { session, publisher } = this.#host;
+    const call = session.call();
+    await publisher.publish(message, { ...call, retry: true }, this.#place);
+  };
+
+  #holdingOf(name: string): Holding {
+    const known = this.#held.get(name);
+    if (known !== undefined) return known;
+    const holding = new Holding(name, this.#host.session.clock.now());
+    this.#held.set(name, holding);
+    return holding;
+  }
+
+  async #put(state: ScheduleState): Promise<void> {
+    const token = payloadOf({ type: "token", state, by: this.me });
+    await this.publish({
+      exchange: "",
+      routingKey: this.#queue,
+      mandatory: this.#host.session.knowsQueues,
+      delay: 0,
+      properties: {
+        contentType: "application/json",
+        contentEncoding: "utf-8",
+        deliveryMode: "persistent",
+        messageId: crypto.randomUUID(),
+      },
+      body: new TextEncoder().encode(JSON.stringify(token)),
+      ownsProperties: true,
+    });
+  }
+}

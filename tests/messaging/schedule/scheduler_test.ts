@@ -1,0 +1,206 @@
+/** Schedules where the clock is set, and where their queue has what is none of theirs. */
+
+import { assert, assertEquals } from "@std/assert";
+import {
+  type Connection,
+  type ConnectionEvent,
+  createConnection,
+  Queue,
+  SYSTEM_CLOCK,
+} from "@dashi/mq";
+import { createCodecRegistry } from "../../../codec/mod.ts";
+import type { Clock } from "../../../async/clock.ts";
+import { readEndpoints } from "../../../messaging/connection/endpoint.ts";
+import { Failover } from "../../../messaging/connection/failover.ts";
+import { Session } from "../../../messaging/connection/session.ts";
+import { SessionPublisher } from "../../../messaging/publish/publisher.ts";
+import { Requester } from "../../../messaging/reply/requester.ts";
+import { Scheduler } from "../../../messaging/schedule/scheduler.ts";
+
+/** The machine's clock, whose calendar is set by hand. */
+class WallClock implements Clock {
+  /** How far ahead it is, ms. */
+  ahead = 0;
+  now = SYSTEM_CLOCK.now;
+  timer = SYSTEM_CLOCK.timer;
+  wall(): number {
+    return Date.now() + this.ahead;
+  }
+}
+
+/** The schedules of a connection with a clock of its own. */
+function schedulerOf(url: string, clock: Clock) {
+  const events: ConnectionEvent[] = [];
+  const codecs = createCodecRegistry();
+  const session = new Session({
+    failover: new Failover(readEndpoints(url, {}), "round-robin", Math.random),
+    reconnect: {},
+    clock,
+    random: Math.random,
+    name: undefined,
+    onUnhandled: (event) => events.push(event),
+  });
+  const publisher = new SessionPublisher(session);
+  const decoding = { codecs, maxDecompressedSize: undefined };
+  const requester = new Requester({ session, decoding, codecs, publisher });
+  const scheduler = new Scheduler({
+    session,
+    decoding,
+    codecs,
+    publisher,
+    counts: { published: 0, failures: 0 },
+    request: (payload, options) => requester.request(payload, options),
+  });
+  const close = async () => {
+    const deadline = clock.now() + 5000;
+    await scheduler.close({ deadline });
+    await requester.close({ deadline });
+    await session.close(deadline);
+  };
+  return { scheduler, events, close };
+}
+
+/** Takes messages until one is as wanted; returns their ids. */
+async function takeUntil(
+  connection: Connection,
+  queue: Queue,
+  isLast: (tick: number) => boolean,
+): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const message of connection.consumer(queue)) {
+    ids.push(message.properties.messageId ?? "");
+    await message.ack();
+    if (isLast(Date.parse(String(message.headers["x-scheduled-at"])))) break;
+  }
+  return ids;
+}
+
+Deno.test("a clock that jumps ahead leaves no tick out, and one that is set back has the same ids again, which are known", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  const clock = new WallClock();
+  const { scheduler, close } = schedulerOf(url, clock);
+  await using watching = createConnection(url);
+  const queue = new Queue("beats");
+  await watching.declare(queue);
+  await scheduler.schedule("beat", { every: 60_000 }, { queue, missed: "all" });
+  const begin = clock.wall();
+
+  clock.ahead = 3_600_000;
+  const end = clock.wall() - 60_000;
+  const ahead = await takeUntil(watching, queue, (tick) => tick >= end);
+  assertEquals(
+    ahead,
+    Array.from({ length: ahead.length }, (_, n) => {
+      const first = (Math.floor(begin / 60_000) + 1) * 60_000;
+      return `beat@${new Date(first + n * 60_000).toISOString()}`;
+    }),
+  );
+  assert(ahead.length >= 59);
+
+  // Back, to shortly before a tick that was published: it comes again when it is time, under
+  // the id that it had.
+  const next = (Math.floor(begin / 60_000) + 5) * 60_000;
+  clock.ahead = next - Date.now() - 3000;
+  const { published } = scheduler.health();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const looking = setInterval(() => {
+    if (scheduler.health().published > published) resolve();
+  }, 10);
+  await promise;
+  clearInterval(looking);
+  assert(clock.wall() >= next);
+  // By it the broker knows that it was published.
+  assertEquals(await watching.queue(queue.name).get(), undefined);
+  await close();
+});
+
+Deno.test("a message in the queue of a table that is none of its own is parked, and the others go on", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  const { scheduler, events, close } = schedulerOf(url, SYSTEM_CLOCK);
+  await using other = createConnection(url);
+  const table = new Queue("dashi.schedules");
+  await other.send(table, "nothing of yours");
+  await other.send(table, { layout: 2, type: "token", by: "", state: {} });
+  const queue = new Queue("beats");
+  await scheduler.schedule("beat", { every: 1000 }, { queue });
+  await takeUntil(other, queue, () => true);
+  assertEquals(
+    events.map(({ type }) => type).filter((type) => type !== "state"),
+    ["parked", "parked"],
+  );
+  const parked = await other.queueStatus("dashi.schedules.failed");
+  assertEquals(parked.messageCount, 2);
+  assertEquals(scheduler.health().held, 1);
+  await close();
+});
+
+Deno.test("a schedule whose token was removed at the broker is there again with the next definition", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { onUnhandled: () => {} });
+  await using other = createConnection(url);
+  const queue = new Queue("beats");
+  const when = { every: 1000 };
+  await connection.schedule("beat", when, { queue });
+  await takeUntil(other, queue, () => true);
+  await other.delete("dashi.schedules");
+  await connection.schedule("beat", when, { queue, timeout: 20_000 });
+  await takeUntil(other, queue, () => true);
+  assertEquals((await other.schedules()).map(({ name }) => name), ["beat"]);
+});
+
+Deno.test("health() and holds tell of schedules, and close() gives them back", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  await using other = connection.clone();
+  const queue = new Queue("beats");
+  await connection.schedule("beat", { every: 1000 }, { queue });
+  await takeUntil(other, queue, () => true);
+  const { schedules, holds } = connection.health();
+  assertEquals([schedules.taking, schedules.failures], [1, 0]);
+  assert(schedules.published >= 1);
+  assert(holds.includes("a table of schedules"), holds.join());
+  await connection.close();
+  const tokens = await other.queueStatus("dashi.schedules");
+  assertEquals(tokens.messageCount, 1);
+  assertEquals(connection.health().schedules.held, 0);
+});
+
+Deno.test("a schedule is refused that cannot be one", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  // deno-lint-ignore no-explicit-any -- as a program without types has it
+  const loose = (value: unknown): any => value;
+  for (
+    const [name, when, options, ...words] of [
+      ["", { every: 1000 }, { queue: "q" }, '""', "1 to 200"],
+      ["s", {}, { queue: "q" }, '"s"', "cron", "every"],
+      ["s", { cron: "* * * * *", every: 1000 }, { queue: "q" }, "every"],
+      ["s", { every: 999 }, { queue: "q" }, "999", "1000"],
+      ["s", { every: 1000, timezone: "UTC" }, { queue: "q" }, "timezone"],
+      ["s", { interval: 1000 }, { queue: "q" }, "interval", '"every"'],
+      ["s", { cron: "* * * *" }, { queue: "q" }, '"* * * *"'],
+      ["s", { every: 1000 }, {}, '"queue"', '"exchange"'],
+      ["s", { every: 1000 }, { queue: "q", exchange: "e" }, '"queue"'],
+      ["s", { every: 1000 }, { queue: "q", missed: "some" }, "some", '"all"'],
+      ["s", { every: 1000 }, { queue: "q", version: -1 }, "-1"],
+      ["s", { every: 1000 }, { queue: "q", table: "a b" }, "a b", "letters"],
+      ["s", { every: 1000 }, { queue: "q", delay: 5 }, "delay"],
+      [
+        "s",
+        { every: 1000 },
+        { queue: "q", headers: { at: new Date() } },
+        "JSON",
+      ],
+    ] as const
+  ) {
+    const error = await connection.schedule(
+      name,
+      loose(when),
+      loose(options),
+    ).catch((error: unknown) => error);
+    assert(error instanceof Error);
+    assertEquals(error.name, "OptionError", error.message);
+    for (const word of words) {
+      assert(error.message.includes(word), `${word}: ${error.message}`);
+    }
+  }
+  assertEquals(connection.health().schedules.taking, 0);
+});
