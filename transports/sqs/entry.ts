@@ -1,5 +1,7 @@
 import { UnsupportedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
+import { shortHash } from "../../virtual/failed_queue.ts";
+import { keyOf } from "../../virtual/message_key.ts";
 
 /** One message on its way. */
 export interface SendEntry {
@@ -19,6 +21,9 @@ export const FORMER_GROUP = "DashiMessageGroupId";
 /** SQS's, ms. */
 const MAX_DELAY = 900_000;
 
+/** The most characters of a group. */
+const MAX_ID = 128;
+
 /** The names that SQS allows for a group, or for deduplication. */
 const ID = /^[!-~]{1,128}$/;
 
@@ -28,11 +33,13 @@ export interface EntryOptions {
   readonly fifo: boolean;
   /** Whether it is a copy that SQS must not take for one that it has seen. */
   readonly copy: boolean;
+  /** Whether the key is the group where the order is not kept: it is for fair turns then. */
+  readonly fair: boolean;
 }
 
 /**
- * Makes the entry to send of a message. On FIFO queues its header `MessageGroupId` names its
- * group, which is else Kombu's `default`; duplicates are told by the header
+ * Makes the entry to send of a message. Its key, or its header `MessageGroupId`, names its
+ * group, which on FIFO queues is else Kombu's `default`; duplicates are told by the header
  * `MessageDeduplicationId`, or else the message id.
  *
  * @param message The message.
@@ -42,7 +49,7 @@ export interface EntryOptions {
  */
 export function entryFor(
   message: Publishing,
-  { body, fifo, copy }: EntryOptions,
+  { body, fifo, copy, fair }: EntryOptions,
 ): SendEntry {
   const { delay, properties } = message;
   if (delay > 0 && fifo) {
@@ -55,7 +62,10 @@ export function entryFor(
       `Cannot publish with a delay of ${delay} ms: SQS delays up to 15 minutes`,
     );
   }
-  const group = idIn(properties.headers?.MessageGroupId);
+  const key = fifo || fair ? keyOf(properties.headers) : undefined;
+  const group = key === undefined
+    ? idIn(properties.headers?.MessageGroupId)
+    : groupOf(key);
   const named = idIn(properties.headers?.MessageDeduplicationId) ??
     idIn(properties.messageId);
   return {
@@ -68,6 +78,18 @@ export function entryFor(
       ? crypto.randomUUID()
       : named ?? crypto.randomUUID(),
   };
+}
+
+/**
+ * Makes the group of a key: the same, where SQS allows that. Two keys that have one group
+ * by that keep their order, too.
+ */
+function groupOf(key: string): string {
+  if (ID.test(key)) return key;
+  const group = encodeURIComponent(key);
+  if (group.length <= MAX_ID) return group;
+  const mark = `-${shortHash(key)}`;
+  return group.slice(0, MAX_ID - mark.length) + mark;
 }
 
 function idIn(value: unknown): string | undefined {

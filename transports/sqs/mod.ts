@@ -90,8 +90,11 @@
  * always, as SNS has it for topics that do not say otherwise. In base64, twice, a body takes
  * 16/9 of its size: 147,000 bytes of it are 256 KiB; `compression` makes texts smaller.
  *
- * **FIFO queues** are those whose name ends in `.fifo`. A header `MessageGroupId` names the
- * group, else it is `default`; duplicates are told by a header `MessageDeduplicationId`,
+ * **FIFO queues** are those whose name ends in `.fifo`; they are ordered queues, declared so
+ * or not, and others cannot be. The `key` of a message is its group, percent-encoded where
+ * it has characters that SQS does not allow; without one a header `MessageGroupId` names the
+ * group, else it is `default`, so that messages without a key wait for each other;
+ * duplicates are told by a header `MessageDeduplicationId`,
  * or else by the message id, so that a message which is published again after a lost
  * answer is taken once. They take no delay. A group is in order whatever happens: one
  * message of it is out at a time, and what is put back, or fails and is to be tried again,
@@ -99,7 +102,12 @@
  * sight, in whole seconds, and no copy takes its place: its attempts are how often SQS has
  * handed it out, by a killed process or a `requeue` too, and its header `x-attempts` says so.
  *
- * Capabilities: `dead-letter`, `delay` up to 15 minutes in whole seconds, `known-queues`,
+ * **Other queues** are sent the `key` as `MessageGroupId`, too: AWS makes them fair by that,
+ * where a tenant's many messages do not keep others waiting. Nothing of that is promised
+ * here, for the stand-in that this is tested on has no such turns; `key-fairness` is not
+ * among the capabilities. A server that knows no groups of such queues refuses the message.
+ *
+ * Capabilities: `dead-letter`, `delay` up to 15 minutes in whole seconds, `key-order`, `known-queues`,
  * `lease`, `persistence`, `queued-fanout`; `exchange-to-exchange` where fanout is not SNS's,
  * for a queue that hears two topics would have a message of both twice.
  *

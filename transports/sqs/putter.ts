@@ -125,7 +125,7 @@ export class Putter {
     const copy = options?.instead !== undefined;
     let entry: SendEntry;
     try {
-      entry = entryFor(message, { body, fifo: found.fifo, copy });
+      entry = entryFor(message, { body, fifo: found.fifo, copy, fair: true });
     } catch (error) {
       return Promise.reject(error);
     }

@@ -296,7 +296,7 @@ export class SqsStore implements Store {
     const most = mostForTopics(this.#settings);
     const body = this.#putter.bodyOf(message, false, most);
     const fifo = isFifo(exchange);
-    const entry = entryFor(message, { body, fifo, copy: false });
+    const entry = entryFor(message, { body, fifo, copy: false, fair: false });
     await fanout.publish(exchange, entry, options);
   }
 
@@ -325,6 +325,7 @@ function capabilitiesOf(settings: SqsSettings): ReadonlySet<Capability> {
   const capabilities: Capability[] = [
     "dead-letter",
     "delay",
+    "key-order",
     "known-queues",
     "lease",
     "persistence",

@@ -1,7 +1,12 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import { AccessRefusedError, NotFoundError } from "../../model/errors.ts";
-import { plainQueue } from "../../model/queue.ts";
+import {
+  AccessRefusedError,
+  NotFoundError,
+  UnsupportedError,
+} from "../../model/errors.ts";
+import { plainQueue, type QueueDeclaration } from "../../model/queue.ts";
 import { planDeleteExchange, planDeleteQueue } from "../../virtual/declare.ts";
+import { queueTraits } from "../../virtual/queue_arguments.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import { LocalTopology } from "../store/local_topology.ts";
 import type {
@@ -11,6 +16,7 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import type { Fanout } from "./fanout.ts";
+import { isFifo } from "./names.ts";
 import type { Queues } from "./queues.ts";
 
 /** The services that the tables use of their store. */
@@ -94,6 +100,7 @@ export class SqsTables implements TopologyStore {
   ): Promise<number | void> {
     switch (change.type) {
       case "queue-declared":
+        checkOrdered(change.queue);
         await this.#queues.create(change.queue.name, options);
         return;
       case "queue-deleted": {
@@ -197,4 +204,12 @@ export class SqsTables implements TopologyStore {
   #forget(changes: readonly TopologyChange[]): void {
     for (const change of changes) this.#tables.change(change);
   }
+}
+
+/** FIFO queues alone keep an order, and are known by their names. */
+function checkOrdered({ name, arguments: declared }: QueueDeclaration): void {
+  if (!queueTraits(declared).ordered || isFifo(name)) return;
+  throw new UnsupportedError(
+    `Cannot declare queue "${name}" with "x-ordered": SQS keeps the order of keys in FIFO queues, whose names end in ".fifo"; name it "${name}.fifo"`,
+  );
 }
