@@ -46,6 +46,7 @@ export type {
 } from "./connection/connection_state.ts";
 export { Consumer } from "./consume/consumer.ts";
 export type { BreakerOptions } from "./consume/breaker.ts";
+export type { Inbox, InboxCall, InboxOutcome } from "./inbox/inbox.ts";
 export type { RateLimitOptions } from "./consume/rate_limit.ts";
 export type { ConsumerHealth } from "./consume/consumer_health.ts";
 export type { ConsumerOptions } from "./consume/consumer_options.ts";

@@ -34,6 +34,7 @@ export const ALONE: readonly string[] = [
     "messaging/consume/lane_test.ts",
     "messaging/lazy_codec_test.ts",
     "messaging/mistakes_test.ts",
+    "messaging/inbox/leased_inbox_test.ts",
     "messaging/connection/pool_test.ts",
     "messaging/publish/publish_window_test.ts",
     "messaging/publish/publisher_test.ts",

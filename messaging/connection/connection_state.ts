@@ -184,6 +184,14 @@ export type ConnectionEvent =
     /** Whether that says that it was removed. */
     readonly removed: boolean;
   }
+  /** The inbox of a run knew a message as handled: it was acked, and its handler was not called. */
+  | {
+    readonly type: "duplicate";
+    readonly queue: string;
+    readonly messageId: string | undefined;
+    /** As the inbox knows it: the queue, a space, and the message id or the key. */
+    readonly key: string;
+  }
   /** A handler of `consumer.run` threw, or its message could not be settled. */
   | {
     readonly type: "handler-failed";

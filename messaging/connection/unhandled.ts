@@ -195,6 +195,7 @@ function describe(event: ConnectionEvent): string | undefined {
         idOf(event)
       } of queue "${event.queue}" is rejected: ${event.error.message}; the broker dead-letters it if the queue or a policy says so, else it is gone`;
     case "dead-lettered":
+    case "duplicate":
     case "consumer-paused":
     case "consumer-resumed":
     case "breaker-closed":

@@ -4,7 +4,7 @@ import type { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
 import type { Call } from "../operation_options.ts";
 import { Flow } from "./flow.ts";
-import { Inbox } from "./inbox.ts";
+import { Incoming } from "./incoming.ts";
 import { RecoveringConsumer } from "./recovering_consumer.ts";
 import type { ReceivedDelivery } from "./lane.ts";
 import type { Message } from "./message.ts";
@@ -22,7 +22,7 @@ export class Awaiter<T> {
   readonly #session: Session;
   readonly #queue: string;
   readonly #mailbox = new Mailbox<ReceivedDelivery>();
-  readonly #inbox: Inbox<T>;
+  readonly #incoming: Incoming<T>;
   readonly #recovering: RecoveringConsumer;
 
   /** Makes one that does nothing yet. */
@@ -43,7 +43,7 @@ export class Awaiter<T> {
       consumerTag: undefined,
       positions: new StreamPositions(undefined),
     }, this.#mailbox);
-    this.#inbox = new Inbox<T>(this.#mailbox, reading, {
+    this.#incoming = new Incoming<T>(this.#mailbox, reading, {
       refuse: () => Promise.resolve(), // nothing is checked before it is read
       want: (count) => this.#recovering.want(count),
     });
@@ -61,7 +61,7 @@ export class Awaiter<T> {
   async message(call: Call, began: number): Promise<Message<T>> {
     this.#recovering.start();
     this.#recovering.want(1);
-    const coming = this.#inbox.next(false);
+    const coming = this.#incoming.next(false);
     try {
       const message = await this.#session.limits.wait(
         coming,

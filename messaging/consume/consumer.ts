@@ -18,7 +18,7 @@ import { Breaker, checkAlone, checkBreaker } from "./breaker.ts";
 import { Flow } from "./flow.ts";
 import { checkPausable } from "./flow_options.ts";
 import { mayWait } from "./handler_retry.ts";
-import { Inbox } from "./inbox.ts";
+import { Incoming } from "./incoming.ts";
 import { requireDelay, requireKeyOrder } from "./consumed_queues.ts";
 import { isRunOrdered, refuseOrdered } from "./ordered_options.ts";
 import { checkKnown } from "../known_options.ts";
@@ -36,6 +36,7 @@ import {
   type OperationOptions,
 } from "../operation_options.ts";
 import { type Queue, queueName } from "../entities/queue.ts";
+import { Once } from "./once.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
 import { outcomesHost } from "./outcomes_host.ts";
 import type { RouteOptions, Routes } from "./route_options.ts";
@@ -115,7 +116,7 @@ export class Consumer<T = unknown>
   /** Publishes the answers of `serve`. */
   readonly #publisher: SessionPublisher;
   #mailbox = new Mailbox<ReceivedDelivery>();
-  #inbox: Inbox<T>;
+  #incoming: Incoming<T>;
   #recovering: RecoveringConsumer;
   /** Sees to messages that a loop's schema refused. */
   #refused: Outcomes<T> | undefined;
@@ -131,6 +132,8 @@ export class Consumer<T = unknown>
   #closing: Promise<void> | undefined;
   #unlisten: (() => void) | undefined;
   #handlerError: Error | undefined;
+  /** How many messages an inbox knew as handled. */
+  #duplicates = 0;
 
   /** Made by `connection.consumer`. */
   constructor(
@@ -161,7 +164,7 @@ export class Consumer<T = unknown>
     };
     this.#checks = schema !== undefined || options.onInvalid !== undefined;
     this.#flow = new Flow(options.prefetch ?? 100);
-    this.#inbox = this.#newInbox();
+    this.#incoming = this.#newIncoming();
     this.#recovering = this.#newRecovering();
   }
 
@@ -381,16 +384,18 @@ export class Consumer<T = unknown>
   ): Promise<void> {
     const { retry } = options;
     const ordered = isRunOrdered(options, this.#queues, this.#options);
-    const tried = breaker?.trying(handler) ?? handler;
+    const once = this.#onceOf(handler, options);
+    const handle = once?.handle ?? handler;
+    const tried = breaker?.trying(handle) ?? handle;
     const runner = new Runner<T>(tried, options, {
       ...this.#outcomesHost(options.onError),
       breaker,
       ordered,
-      take: () => inbox.take(false),
+      take: () => incoming.take(false),
       next: onEnd === undefined
-        ? () => inbox.next(false)
+        ? () => incoming.next(false)
         : () =>
-          inbox.next(false).then((message) => {
+          incoming.next(false).then((message) => {
             if (message === undefined) onEnd();
             return message;
           }),
@@ -410,6 +415,11 @@ export class Consumer<T = unknown>
         "Cannot try messages again, or park them, of a consumer with autoAck: they are acked when they are handed over",
       );
     }
+    if (once !== undefined && this.#options.autoAck) {
+      throw new OptionError(
+        "Cannot use an inbox for a consumer with autoAck: its messages are acked when they are handed over, and one that fails would not come again",
+      );
+    }
     const alone = breaker !== undefined
       ? "breaker"
       : ordered
@@ -418,21 +428,46 @@ export class Consumer<T = unknown>
     checkAlone([alone, ...[...this.#running.values()].map((e) => e.alone)]);
     this.#start(retry ? mayWait(retry) : false, ordered);
     this.#breaker = breaker;
-    const [inbox, recovering] = [this.#inbox, this.#recovering];
+    const [incoming, recovering] = [this.#incoming, this.#recovering];
     const mailbox = this.#mailbox;
+    const stopListening = once && mailbox.onEnd(() => once.end());
     const running = runner.run();
     this.#running.set(running, {
       setConcurrency: (concurrency) =>
         runner.setConcurrency(setConcurrency?.(concurrency) ?? concurrency),
-      letWaitingGo: () => runner.letWaitingGo(),
+      letWaitingGo: () => {
+        once?.letWaitingGo();
+        return runner.letWaitingGo();
+      },
       alone,
     });
     try {
       await running;
     } finally {
       this.#running.delete(running);
+      stopListening?.();
       if (breaker !== undefined) this.#endBreaker(breaker);
     }
+  }
+
+  /** Where there is an inbox: what calls the handler for messages that it does not know. */
+  #onceOf(
+    handler: Handler<T>,
+    { inbox, inboxKey, onError }: RunOptions<T>,
+  ): Once<T> | undefined {
+    if (inbox === undefined) return undefined;
+    const { clock, teller } = this.#outcomesHost(onError);
+    return new Once(handler, inbox, inboxKey, {
+      clock,
+      tell: (error, message) => teller.failed(error, message),
+      skipped: (
+        { deliveryInfo: { queue }, properties: { messageId } },
+        key,
+      ) => {
+        this.#duplicates++;
+        this.#session.emit({ type: "duplicate", queue, messageId, key });
+      },
+    });
   }
 
   #breakerOf({ breaker }: Pick<RunOptions<T>, "breaker">): Breaker | undefined {
@@ -617,6 +652,7 @@ export class Consumer<T = unknown>
       breaker: this.#breaker,
       recovering: this.#recovering,
       loopWaits: this.#body.waits,
+      duplicates: this.#duplicates,
       lastError: this.#handlerError ?? this.#recovering.lastError ??
         this.#session.problem,
     });
@@ -690,7 +726,7 @@ export class Consumer<T = unknown>
     if (this.#started && this.#mailbox.ended) {
       // It was cancelled, and is wanted again.
       this.#mailbox = new Mailbox<ReceivedDelivery>();
-      this.#inbox = this.#newInbox();
+      this.#incoming = this.#newIncoming();
       this.#recovering = this.#newRecovering();
       this.#started = false;
     }
@@ -723,13 +759,13 @@ export class Consumer<T = unknown>
     if (++this.#count % YIELD_EVERY === 0) {
       return turn().then(() => this.#nextResult());
     }
-    const message = this.#inbox.take(this.#checks);
+    const message = this.#incoming.take(this.#checks);
     if (message === undefined) return this.#nextResult();
     return Promise.resolve(this.#inBody(message));
   }
 
   async #nextResult(): Promise<IteratorResult<Message<T>, undefined>> {
-    const message = await this.#inbox.next(this.#checks);
+    const message = await this.#incoming.next(this.#checks);
     return message === undefined
       ? { done: true, value: undefined }
       : this.#inBody(message);
@@ -770,8 +806,8 @@ export class Consumer<T = unknown>
     );
   }
 
-  #newInbox(): Inbox<T> {
-    return new Inbox(this.#mailbox, this.#reading, {
+  #newIncoming(): Incoming<T> {
+    return new Incoming(this.#mailbox, this.#reading, {
       refuse: (message, error) => this.#refuse(message, error),
       want: (count) => this.#recovering.want(count),
     });

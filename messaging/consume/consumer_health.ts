@@ -12,6 +12,8 @@ export interface ConsumerHealth {
   readonly inFlight: number;
   /** Why it gets no more messages, or is not healthy, in words; `undefined` where nothing is wrong. */
   readonly reason: string | undefined;
+  /** How many messages the inbox of `run` knew as handled before: they were skipped. */
+  readonly duplicates: number;
   /** The last error. */
   readonly lastError: Error | undefined;
 }
@@ -31,6 +33,7 @@ export interface HealthSigns {
   readonly recovering: RecoveringConsumer;
   /** Whether a loop waits for a message: it has handed all that it had to somebody else. */
   readonly loopWaits: boolean;
+  readonly duplicates: number;
   readonly lastError: Error | undefined;
 }
 
@@ -44,14 +47,22 @@ const FORGOTTEN = 1000;
  * @returns How it is, with a reason in words.
  */
 export function healthOf(
-  { now, ended, flow, breaker, recovering, loopWaits, lastError }: HealthSigns,
+  { now, ended, flow, breaker, recovering, loopWaits, duplicates, lastError }:
+    HealthSigns,
 ): ConsumerHealth {
   const { sources, unsettled: inFlight, fullSince } = recovering;
   const rests = breaker?.reason;
   if ((flow.isPaused || breaker?.isOpen) && !ended) {
     // On purpose, and not to be restarted for it: it would forget why.
     const reason = flow.isPaused ? "it is paused" : rests;
-    return { healthy: true, silence: undefined, inFlight, reason, lastError };
+    return {
+      healthy: true,
+      silence: undefined,
+      inFlight,
+      reason,
+      duplicates,
+      lastError,
+    };
   }
   let [silence, late]: (number | undefined)[] = [];
   for (const { subscription } of sources) {
@@ -81,6 +92,7 @@ export function healthOf(
     silence,
     inFlight,
     reason: wrong ?? rests ?? full,
+    duplicates,
     lastError,
   };
 }

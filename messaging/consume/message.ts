@@ -37,6 +37,9 @@ const ACK: KnownOptions = optionsOf<AckOptions>("ack", {
   multiple: "boolean",
 });
 
+/** How a message is settled that is done: follows `Cannot `. */
+const ACKED = "ack";
+
 const REQUEUE: KnownOptions = optionsOf<RequeueOptions>("requeue", {
   signal: true,
   timeout: true,
@@ -48,7 +51,8 @@ export class ReceivedMessage<T> implements Message<T> {
   readonly #delivery: Delivery;
   readonly #source: Source;
   readonly #reading: Reading<T>;
-  #settled: boolean;
+  /** How it was settled. */
+  #settled: string | false;
   #decoded: Decoded<T> | undefined;
   /** Until its schema has answered. */
   #checking: Promise<void> | undefined;
@@ -64,7 +68,7 @@ export class ReceivedMessage<T> implements Message<T> {
     this.#delivery = delivery;
     this.#source = source;
     this.#reading = reading;
-    this.#settled = source.noAck;
+    this.#settled = source.noAck && ACKED;
   }
 
   get payload(): T {
@@ -180,7 +184,12 @@ export class ReceivedMessage<T> implements Message<T> {
   }
 
   get settled(): boolean {
-    return this.#settled;
+    return this.#settled !== false;
+  }
+
+  /** Whether it is settled as done. */
+  get isAcked(): boolean {
+    return this.#settled === ACKED;
   }
 
   /** Calls back when it is settled, or cannot be any more; perhaps sooner: look then. */
@@ -207,7 +216,7 @@ export class ReceivedMessage<T> implements Message<T> {
   ack(options?: AckOptions): Promise<void> {
     const { channel } = this.#source;
     const call = this.#source.limits(options, ACK); // which may refuse: before it counts as settled
-    const refused = this.#settle("ack");
+    const refused = this.#settle(ACKED);
     if (refused !== undefined) return Promise.reject(refused);
     const tag = this.#delivery.deliveryTag;
     const settling = options?.multiple
@@ -218,7 +227,7 @@ export class ReceivedMessage<T> implements Message<T> {
 
   /** As `ack`, for `run`: with the channel's own promise, and none beside it. The caller passes the error that it rejects with to `settlingFailed`. */
   ackOnly(): Promise<void> {
-    const refused = this.#settle("ack");
+    const refused = this.#settle(ACKED);
     if (refused !== undefined) return Promise.reject(refused);
     const source = this.#source;
     const settling = source.channel.ack(
@@ -397,7 +406,7 @@ export class ReceivedMessage<T> implements Message<T> {
       );
     }
     if (!this.#source.alive) return this.#lost(action);
-    this.#settled = true;
+    this.#settled = action;
     return undefined;
   }
 

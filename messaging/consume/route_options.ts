@@ -45,6 +45,8 @@ export const ROUTE: KnownOptions = optionsOf<RouteOptions>("route", {
   rateLimit: true,
   breaker: true,
   ordered: "boolean",
+  inbox: "object",
+  inboxKey: "function",
   signal: true,
   drainTimeout: true,
   unknown: true,

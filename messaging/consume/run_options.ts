@@ -2,6 +2,8 @@ import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { BreakerOptions } from "./breaker.ts";
 import { checkRetry, type RetryOptions } from "./handler_retry.ts";
+import type { Inbox } from "../inbox/inbox.ts";
+import { checkInbox } from "./inbox_options.ts";
 import type { Message } from "./message.ts";
 import { checkRateLimit, type RateLimitOptions } from "./rate_limit.ts";
 import {
@@ -81,6 +83,13 @@ export interface RunOptions<T = unknown> {
    * has no other run at the same time. @default {true if a `Queue` of the consumer is ordered}
    */
   readonly ordered?: boolean | undefined;
+  /**
+   * Remembers which messages were handled: one that was is acked and skipped, and one that is
+   * being handled elsewhere waits. `"@dashi/mq/inbox"` makes them. @default {none}
+   */
+  readonly inbox?: Inbox | undefined;
+  /** Names a message for the inbox, within its queue. @default {its `messageId`} */
+  readonly inboxKey?: ((message: Message<T>) => string) | undefined;
   /** Stops taking messages when it aborts; `run` resolves when the handlers have ended. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds that running handlers have after that. @default {without limit} */
@@ -96,6 +105,8 @@ export const RUN_OPTIONS: Readonly<Record<keyof RunOptions, Kind>> = {
   rateLimit: true,
   breaker: true,
   ordered: "boolean",
+  inbox: "object",
+  inboxKey: "function",
   signal: true,
   drainTimeout: true,
 };
@@ -107,6 +118,7 @@ export const RUN: KnownOptions = optionsOf<RunOptions>("run", RUN_OPTIONS, {
   backoff: '"backoff" of "retry"',
   limiter: '"rateLimit"',
   circuitBreaker: '"breaker"',
+  idempotencyKey: '"inboxKey"',
   prefetch: 'an option of "connection.consumer"',
 });
 
@@ -127,6 +139,7 @@ export function checkRun<T>(options: RunOptions<T>): void {
   if (retry !== undefined && retry !== false) checkRetry(retry);
   checkOnFailure(options.onFailure);
   checkRateLimit(options.rateLimit);
+  checkInbox(options);
 }
 
 function checkOnFailure(onFailure: OnFailure | undefined): void {

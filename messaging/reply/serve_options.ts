@@ -10,7 +10,8 @@ export interface ServeContext {
 }
 
 /** Options of `consumer.serve`. @typeParam T The type of its messages' `payload`. */
-export interface ServeOptions<T = unknown> extends RunOptions<T> {
+export interface ServeOptions<T = unknown>
+  extends Omit<RunOptions<T>, "inbox" | "inboxKey"> {
   /**
    * How to try a request again whose handler threw, before the error is the answer; what
    * fails for the last time is then parked, or what `onFailure` says. Without a policy the
@@ -41,4 +42,5 @@ export const SERVE: KnownOptions = optionsOf<ServeOptions>("serve", {
   maxAttempts: '"attempts" of "retry"',
   prefetch: 'an option of "connection.consumer"',
   timeout: 'an option of "connection.request"',
+  inbox: 'an option of "run": who asks again waits for an answer',
 });

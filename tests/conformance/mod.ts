@@ -59,6 +59,7 @@ import { FINALITY } from "./finality.ts";
 import { HANGING } from "./hanging.ts";
 import { LIMITS_OF_PARTS } from "./limits_of_parts.ts";
 import { HOSTILE } from "./hostile.ts";
+import { INBOXING } from "./inboxing.ts";
 import { LEAVING } from "./leaving.ts";
 import { KILLED } from "./killed.ts";
 import { KILLERS } from "./killers.ts";
@@ -128,6 +129,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...FLOWING,
   ...VALIDATING,
   ...RETRYING,
+  ...INBOXING,
   ...REPLYING,
   ...DISPATCHING,
   ...SCHEDULING,

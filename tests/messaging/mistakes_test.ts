@@ -440,6 +440,19 @@ const MISTAKES: readonly Mistake[] = [
     words: [`"dedupe" of request`, `the one who asked first`],
   },
   {
+    name: "an inbox that is none",
+    make: () =>
+      memory().consumer("q").run(() => {}, { inbox: loose({ window: 1 }) }),
+    error: "OptionError",
+    words: [`"inbox" of run`, `createMemoryInbox`],
+  },
+  {
+    name: "a key without an inbox",
+    make: () => memory().consumer("q").run(() => {}, { inboxKey: () => "7" }),
+    error: "OptionError",
+    words: [`"inboxKey" of run without "inbox"`],
+  },
+  {
     name: "headers that are a text",
     make: () =>
       memory().producer().publish(1, { routingKey: "q", headers: loose("x") }),

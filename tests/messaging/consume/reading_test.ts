@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Mailbox } from "../../../async/mailbox.ts";
 import { createCodecRegistry } from "../../../codec/mod.ts";
-import { Inbox } from "../../../messaging/consume/inbox.ts";
+import { Incoming } from "../../../messaging/consume/incoming.ts";
 import type {
   ConsumedQueue,
   ReceivedDelivery,
@@ -78,7 +78,7 @@ Deno.test("take() hands over at once what is there, but not what a compression h
   const source = {
     take: (each: Delivery) => void taken.push(each),
   } as Partial<ConsumedQueue> as ConsumedQueue;
-  const inbox = new Inbox<unknown>(mailbox, reading({ codecs }), {
+  const incoming = new Incoming<unknown>(mailbox, reading({ codecs }), {
     refuse: () => Promise.resolve(),
     want: () => {},
   });
@@ -86,7 +86,7 @@ Deno.test("take() hands over at once what is there, but not what a compression h
   const plain = delivery("application/json", body, { compression: "known" });
   const lazy = delivery("application/json", body, { compression: "lazy" });
   for (const each of [plain, lazy]) mailbox.put({ delivery: each, source });
-  assert(inbox.take(false) !== undefined);
-  assertEquals(inbox.take(false), undefined);
+  assert(incoming.take(false) !== undefined);
+  assertEquals(incoming.take(false), undefined);
   assertEquals([taken, mailbox.size], [[plain], 1]);
 });

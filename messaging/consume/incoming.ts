@@ -3,8 +3,8 @@ import type { ReceivedDelivery } from "./lane.ts";
 import { ReceivedMessage } from "./message.ts";
 import { needsCompression, prepareToRead, type Reading } from "./reading.ts";
 
-/** The services that an {@linkcode Inbox} has from its consumer. */
-export interface InboxHost<T> {
+/** The services that an {@linkcode Incoming} has from its consumer. */
+export interface IncomingHost<T> {
   /** Sees to a message whose payload cannot be read, or its schema refuses. Never rejects. */
   refuse(message: ReceivedMessage<T>, error: Error): Promise<void>;
   /** So many more messages would be begun with at once. */
@@ -17,10 +17,10 @@ export interface InboxHost<T> {
  *
  * @typeParam T The type of its messages' `payload`.
  */
-export class Inbox<T> {
+export class Incoming<T> {
   readonly #mailbox: Mailbox<ReceivedDelivery>;
   readonly #reading: Reading<T>;
-  readonly #host: InboxHost<T>;
+  readonly #host: IncomingHost<T>;
   /** The accepted types whose codecs were not loaded yet when it was made. */
   readonly #lazyTypes: readonly string[];
   /** The message that was looked at, and has yet to be taken. */
@@ -31,7 +31,7 @@ export class Inbox<T> {
   constructor(
     mailbox: Mailbox<ReceivedDelivery>,
     reading: Reading<T>,
-    host: InboxHost<T>,
+    host: IncomingHost<T>,
   ) {
     this.#mailbox = mailbox;
     this.#reading = reading;

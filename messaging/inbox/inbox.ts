@@ -1,0 +1,36 @@
+/**
+ * Remembers which messages were handled, so that none is handled twice. One inbox may
+ * serve many consumers, and many processes: keys tell their queues apart.
+ */
+export interface Inbox {
+  /**
+   * Calls `work`, unless it was done for this key before. While another does it, this waits,
+   * and calls `work` if the other has failed, or is gone.
+   *
+   * An inbox in a database may call `work` within a transaction of its own: then what that
+   * writes there and the mark that it was done are there together, or neither is.
+   *
+   * @param key Names the message: its queue, a space, and its id or a key.
+   * @param work What is to be done; called once at most.
+   * @param call How long to wait, and whom to tell.
+   * @returns Whether `work` was done now, or before.
+   * @throws The error of `work`: then nothing is remembered.
+   * @throws Any other error: if `work` was not called, it is asked again a little later.
+   */
+  handle(
+    key: string,
+    work: () => Promise<void>,
+    call: InboxCall,
+  ): Promise<InboxOutcome>;
+}
+
+/** The limits of a call of {@linkcode Inbox.handle}. */
+export interface InboxCall {
+  /** Aborts when nobody waits any more, if `work` was not called by then: `handle` rejects. */
+  readonly signal: AbortSignal;
+  /** Told what could not be done for the time being, such as to remember what was handled; it is tried again. Must not throw. */
+  readonly onError: (error: Error) => void;
+}
+
+/** Whether a message was handled now, or before. */
+export type InboxOutcome = "handled" | "duplicate";

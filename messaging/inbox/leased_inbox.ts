@@ -1,0 +1,175 @@
+import { type Clock, SYSTEM_CLOCK } from "../../async/clock.ts";
+import { asError } from "../../model/error_text.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
+import { checkDuration } from "../operation_options.ts";
+import type { Inbox, InboxCall, InboxOutcome } from "./inbox.ts";
+
+/** Options of an inbox. */
+export interface InboxOptions {
+  /** Milliseconds, from when a message was handled, in which another of the same key is skipped. */
+  readonly window: number;
+}
+
+/** Options of an inbox that several processes share. */
+export interface SharedInboxOptions extends InboxOptions {
+  /**
+   * Milliseconds after which others may handle what a process had begun with that is gone.
+   * It is renewed after each third of that while the handler runs. @default {10_000}
+   */
+  readonly lease?: number | undefined;
+}
+
+/** A claim: `"claimed"`, it is ours; `"busy"`, somebody else's; `"done"`, it was handled before. */
+export type Claim = "claimed" | "busy" | "done";
+
+/**
+ * The few verbs that a database must have to keep claims and marks, each in one step. A
+ * call that rejects is made again.
+ */
+export interface InboxClaims {
+  /** Claims a key for `lease` ms, unless it was handled, or another token holds it. A token that holds it already claims it again. */
+  claim(key: string, token: string, lease: number): Promise<Claim>;
+  /** Holds it for `lease` ms from now on, if the token still does. */
+  renew(key: string, token: string, lease: number): Promise<void>;
+  /** Remembers for `window` ms that it was handled, unless another token holds it by now. */
+  finish(key: string, token: string, window: number): Promise<void>;
+  /** Lets others have it, if the token still holds it. */
+  release(key: string, token: string): Promise<void>;
+}
+
+const SHARED: KnownOptions = optionsOf<SharedInboxOptions>("an inbox", {
+  window: true,
+  lease: true,
+}, { ttl: '"window"', timeout: '"lease"' });
+
+/** How soon to look again for what another handles, and to try again what failed, at first and at most, ms. */
+const [FIRST_WAIT, LONGEST_WAIT] = [20, 1000];
+
+/** How often it is tried to remember what was handled: over half a minute. */
+const TRIES = 36;
+
+/** An inbox over claims: a handler's key is held while it runs, and by nobody when its process is gone. */
+export class LeasedInbox implements Inbox {
+  readonly #claims: InboxClaims;
+  readonly #window: number;
+  readonly #lease: number;
+  readonly #clock: Clock;
+
+  /**
+   * Makes one.
+   *
+   * @throws {OptionError} If an option is unknown.
+   * @throws {RangeError} If a number is out of range.
+   */
+  constructor(
+    claims: InboxClaims,
+    options: SharedInboxOptions,
+    clock: Clock = SYSTEM_CLOCK,
+  ) {
+    checkKnown(options, SHARED);
+    const { window, lease = 10_000 } = options;
+    checkDuration("window", window);
+    checkDuration("lease", lease);
+    this.#claims = claims;
+    this.#window = window;
+    this.#lease = lease;
+    this.#clock = clock;
+  }
+
+  /** Calls `work` while it holds the key, and remembers the key when that has returned. */
+  async handle(
+    key: string,
+    work: () => Promise<void>,
+    { signal, onError }: InboxCall,
+  ): Promise<InboxOutcome> {
+    const token = crypto.randomUUID();
+    for (let wait = FIRST_WAIT;; wait = Math.min(2 * wait, LONGEST_WAIT)) {
+      signal.throwIfAborted();
+      const claim = await this.#claim(key, token, onError);
+      if (claim === "done") return "duplicate";
+      if (claim === "claimed") break;
+      await this.#sleep(wait, signal);
+    }
+    const stopRenewing = this.#renew(key, token, onError);
+    try {
+      await work();
+    } catch (error) {
+      stopRenewing();
+      // If it fails, others may have it when the lease is over.
+      await this.#claims.release(key, token).catch(onError);
+      throw error;
+    }
+    await this.#finish(key, token, onError);
+    stopRenewing();
+    return "handled";
+  }
+
+  /** One that fails may have been granted: it is asked for again under the same token. */
+  async #claim(
+    key: string,
+    token: string,
+    onError: (error: Error) => void,
+  ): Promise<Claim> {
+    try {
+      return await this.#claims.claim(key, token, this.#lease);
+    } catch (error) {
+      onError(asError(error));
+      return "busy";
+    }
+  }
+
+  #renew(
+    key: string,
+    token: string,
+    onError: (error: Error) => void,
+  ): () => void {
+    if (this.#lease === Infinity) return () => {};
+    let isOver = false;
+    let stop = () => {};
+    const later = () => {
+      stop = this.#clock.timer(async () => {
+        try {
+          await this.#claims.renew(key, token, this.#lease);
+        } catch (error) {
+          onError(asError(error));
+        }
+        if (!isOver) later();
+      }, this.#lease / 3);
+    };
+    later();
+    return () => {
+      isOver = true;
+      stop();
+    };
+  }
+
+  /** The work is done: it is not to be done again for a mark that cannot be made. */
+  async #finish(
+    key: string,
+    token: string,
+    onError: (error: Error) => void,
+  ): Promise<void> {
+    for (let tries = 1, wait = FIRST_WAIT;; tries++) {
+      try {
+        return await this.#claims.finish(key, token, this.#window);
+      } catch (error) {
+        onError(asError(error));
+        if (tries === TRIES) return;
+      }
+      await this.#sleep(wait);
+      wait = Math.min(2 * wait, LONGEST_WAIT);
+    }
+  }
+
+  #sleep(delay: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#clock.timer(end, delay);
+      signal?.addEventListener("abort", end);
+      function end(): void {
+        stop();
+        signal?.removeEventListener("abort", end);
+        resolve();
+      }
+    });
+  }
+}
