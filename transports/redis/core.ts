@@ -48,10 +48,7 @@ export class Core {
     this.#time = new ServerClock(settings.clock);
     this.owner = settings.owner;
     this.fields = `${settings.owner}.${crypto.randomUUID().slice(0, 8)}.`;
-    const texts = Object.entries(writeScripts(settings.layout));
-    this.#scripts = new Map(
-      texts.map(([name, text]) => [name, toScript(text)]),
-    );
+    this.#scripts = scriptsOf(settings.layout);
   }
 
   /**
@@ -171,6 +168,24 @@ export class Core {
       options,
     );
   }
+}
+
+/** The scripts of the layout that was used last: most processes have one, and many connections. */
+let latest: {
+  readonly layout: string;
+  readonly scripts: ReadonlyMap<string, Script>;
+} | undefined;
+
+function scriptsOf(layout: Layout): ReadonlyMap<string, Script> {
+  const name = JSON.stringify(layout.options);
+  if (latest?.layout !== name) {
+    const texts = Object.entries(writeScripts(layout));
+    const scripts = texts.map(([name, text]) =>
+      [name, toScript(text)] as const
+    );
+    latest = { layout: name, scripts: new Map(scripts) };
+  }
+  return latest.scripts;
 }
 
 /**

@@ -133,7 +133,9 @@ return answer
 /**
  * ARGV: the version of the tables and sets; an epoch, for tables that are new; '1' if no
  * route changes; then counted lists: the fields that the plan rests on, or none if it rests
- * on all of them and on the sets; queues that must be empty, queues that go, queues with their x-expires or '', fields with their values or '' (which goes),
+ * on all of them and on the sets; fields of consumers with entries that are added, and with one
+ * that goes; queues that must be empty, queues that go, queues with their x-expires or '', fields
+ * with their values or '' (which goes),
  * bindings that come and bindings that go, each as exchange and member; exchanges.
  * Returns the versions of the tables and of the routes, how many messages went, how many
  * changes by others lie between, and the size of each exchange's set. KEYS: what is to be
@@ -171,6 +173,14 @@ local function isTouched()
 end
 if isPartial and ARGV[1] ~= before then old = isTouched() elseif isPartial then old = false end
 if old then return 'stale' end
+local joined, left, isTaken = {}, {}, false
+each(2, function(i)
+  local list = redis.call('HGET', TABLES, ARGV[i])
+  isTaken = isTaken or list and string.find(list, '"exclusive":true', 1, true)
+  joined[#joined + 1] = {field = ARGV[i], entries = ARGV[i + 1]}
+end)
+if isTaken then return 'stale' end
+each(2, function(i) left[#left + 1] = {field = ARGV[i], entry = ARGV[i + 1]} end)
 local full, gone = false, 0
 each(1, function(i) full = full or ready(ARGV[i]) > 0 end)
 if full then return 'not-empty' end
@@ -210,6 +220,28 @@ each(2, function(i)
 end)
 inPieces(cleared, 500, function(...) redis.call('HDEL', TABLES, ...) end)
 inPieces(written, 500, function(...) redis.call('HSET', TABLES, ...) end)
+for _, each in ipairs(joined) do
+  local list = redis.call('HGET', TABLES, each.field)
+  local before = list and string.sub(list, 1, -2) .. ',' or '['
+  redis.call('HSET', TABLES, each.field, before .. each.entries .. ']')
+  fields[#fields + 1] = each.field
+end
+for _, each in ipairs(left) do
+  local list = redis.call('HGET', TABLES, each.field) or ''
+  local first, last = string.find(list, each.entry, 1, true)
+  if first then
+    -- A comma goes with it.
+    local before, after = string.sub(list, 1, first - 1), string.sub(list, last + 1)
+    if string.sub(after, 1, 1) == ',' then after = string.sub(after, 2)
+    elseif string.sub(before, -1) == ',' then before = string.sub(before, 1, -2) end
+    fields[#fields + 1] = each.field
+    if before .. after ~= '[]' then redis.call('HSET', TABLES, each.field, before .. after)
+    else
+      leaveQueue(string.match(each.field, '^consumers (.*)$'), now)
+      redis.call('HDEL', TABLES, each.field)
+    end
+  end
+end
 local sets = {}
 local function changed(exchange)
   if not sets[exchange] then fields[#fields + 1] = 'set ' .. exchange end

@@ -11,6 +11,7 @@ import { bindingOf, BindingSet, guessedExchange } from "./binding_set.ts";
 import type { Layout, Versions } from "./layout.ts";
 import { PastQueues } from "./past_queues.ts";
 import {
+  fieldsAfter,
   planWrites,
   type QueueField,
   read,
@@ -212,12 +213,12 @@ export class Mirror {
         for (const { source } of this.#topology.bindingsTo(name)) {
           this.#noteFanout(source);
         }
-        this.#each<ConsumerRecord>(before, "", (consumer) => ({
+        this.#each<ConsumerRecord>(before, value, (consumer) => ({
           type: "consumer-removed",
           queue: name,
           consumer,
         }));
-        return this.#each<ConsumerRecord>(value, "", (consumer) => ({
+        return this.#each<ConsumerRecord>(value, before ?? "", (consumer) => ({
           type: "consumer-added",
           queue: name,
           consumer,
@@ -334,6 +335,8 @@ export class Mirror {
       takesLists: this.#takesLists,
       field: (name) => this.#fields.get(name) ?? "",
       typeOf: (exchange) => this.#topology.exchange(exchange)?.declaration.type,
+      isAutoDelete: (queue) =>
+        this.#topology.queue(queue)?.declaration.autoDelete === true,
       isDeclared: (queue) => this.#topology.queue(queue)?.foreign === false,
       count: (exchange, queue) =>
         [...this.#topology.bindingsTo(queue)]
@@ -370,8 +373,12 @@ export class Mirror {
     writes: Writes,
     sizes: ReadonlyMap<string, number>,
   ): void {
-    if (versions === undefined) this.#apply(writes.fields);
-    else this.readSome(versions, writes.fields);
+    const fields = fieldsAfter(
+      writes,
+      (name) => this.#fields.get(name) ?? "",
+    );
+    if (versions === undefined) this.#apply(fields);
+    else this.readSome(versions, fields);
     for (const [exchange, text] of writes.added) {
       this.#addMember(exchange, text);
     }

@@ -300,6 +300,8 @@ export class Tables {
         crypto.randomUUID().slice(0, 8),
         writes.isQuiet ? 1 : 0,
         ...list(writes.rests, (field) => [field]),
+        ...list(writes.joined, (field) => field),
+        ...list(writes.left, (field) => field),
         ...list(
           deleted.filter(({ ifEmpty }) => ifEmpty),
           ({ name }) => [name],

@@ -14,6 +14,10 @@ export interface Writes {
   readonly added: readonly (readonly [exchange: string, member: string])[];
   /** Exchanges and members of their sets. */
   readonly removed: readonly (readonly [exchange: string, member: string])[];
+  /** Fields that hold lists of consumers, and what is added to each: entries, with commas between. */
+  readonly joined: readonly (readonly [field: string, entries: string])[];
+  /** Fields that hold lists of consumers, and an entry that goes from each. */
+  readonly left: readonly (readonly [field: string, entry: string])[];
   /** Whether no route is another: consumers alone come and go. */
   readonly isQuiet: boolean;
   /** The fields of the hash that the plan rests on; none if it rests on all. */
@@ -36,6 +40,8 @@ export interface Present {
   field(name: string): string;
   /** The type of an exchange, if it is known. */
   typeOf(exchange: string): string | undefined;
+  /** Whether a queue goes with its last consumer. */
+  isAutoDelete(queue: string): boolean;
   /** Whether a queue is one that ours have declared. */
   isDeclared(queue: string): boolean;
   /** How many bindings lead from an exchange to a queue. */
@@ -59,6 +65,7 @@ export function planWrites(
   const added: [string, string][] = [];
   const removed: [string, string][] = [];
   const lists = new Lists(present);
+  const crowd = new Crowd(present, changes);
   /** Of exchanges that the same changes declare. */
   const types = new Map<string, string>();
   /** How many bindings go, by queue and by exchange. */
@@ -88,17 +95,20 @@ export function planWrites(
         lists.clear(`consumers ${change.name}`);
         lists.clear(`sources ${change.name}`);
         break;
-      case "consumer-added":
-        lists.add(
-          `consumers ${change.queue}`,
-          present.takesLists
-            ? { ...change.consumer, ...LISTS }
-            : change.consumer,
-        );
+      case "consumer-added": {
+        const { queue, consumer } = change;
+        const field = `consumers ${queue}`;
+        const entry = present.takesLists ? { ...consumer, ...LISTS } : consumer;
+        if (consumer.exclusive) lists.add(field, entry);
+        else crowd.join(field, write(entry));
         break;
-      case "consumer-removed":
-        lists.remove(`consumers ${change.queue}`, change.consumer);
+      }
+      case "consumer-removed": {
+        const field = `consumers ${change.queue}`;
+        const entry = write(change.consumer);
+        if (!crowd.leave(field, entry)) lists.remove(field, change.consumer);
         break;
+      }
       case "bound": {
         const { source, destination } = change.binding;
         const type = types.get(source) ?? present.typeOf(source);
@@ -139,6 +149,8 @@ export function planWrites(
     fields: [...fields],
     added,
     removed,
+    joined: crowd.joined(),
+    left: crowd.left,
     isQuiet: changes.every((each) => isQuiet(each, present)),
     rests: restsOf(changes, fields.keys(), present),
   };
@@ -160,7 +172,7 @@ function isQuiet(change: TopologyChange, present: Present): boolean {
   }
 }
 
-/** A removal may take more with it, so it depends on everything that is declared. */
+/** A removal may take more with it, so it depends on everything that is declared; that of a queue without bindings does not. */
 function restsOf(
   changes: readonly TopologyChange[],
   written: Iterable<string>,
@@ -176,7 +188,17 @@ function restsOf(
       case "consumer-removed":
         if (!present.takesLists) return [];
         rests.add(`queue ${change.queue}`);
-        rests.add(`consumers ${change.queue}`);
+        // Of two who leave at once one is the last.
+        if (
+          change.type === "consumer-removed" &&
+          present.isAutoDelete(change.queue)
+        ) rests.add(`consumers ${change.queue}`);
+        break;
+      case "queue-deleted":
+        if (!present.takesLists) return [];
+        for (const kind of ["queue", "consumers", "sources"]) {
+          rests.add(`${kind} ${change.name}`);
+        }
         break;
       case "bound": {
         const { source, destination: { kind, name } } = change.binding;
@@ -202,6 +224,79 @@ const LISTS = { takes: "lists" };
  */
 export function listens(consumer: ConsumerRecord): boolean {
   return !("takes" in consumer);
+}
+
+/**
+ * Consumers that come and go one by one, of whom there may be thousands of one queue: the
+ * server adds them to the list and takes them from it, so none of them rests on the others.
+ */
+class Crowd {
+  readonly #present: Present;
+  /** How often a list loses an entry; one that goes with its queue is lost as a whole. */
+  readonly #losses = new Map<string, number>();
+  readonly #joined = new Map<string, string[]>();
+  readonly left: (readonly [field: string, entry: string])[] = [];
+
+  constructor(present: Present, changes: readonly TopologyChange[]) {
+    this.#present = present;
+    for (const change of changes) {
+      if (change.type === "queue-deleted") {
+        this.#losses.set(`consumers ${change.name}`, Infinity);
+      } else if (change.type === "consumer-removed") {
+        const field = `consumers ${change.queue}`;
+        this.#losses.set(field, (this.#losses.get(field) ?? 0) + 1);
+      }
+    }
+  }
+
+  join(field: string, entry: string): void {
+    const entries = this.#joined.get(field);
+    if (entries === undefined) this.#joined.set(field, [entry]);
+    else entries.push(entry);
+  }
+
+  /** Whether the server may take an entry away: alone, and if it stands there as it is written. */
+  leave(field: string, entry: string): boolean {
+    const may = this.#losses.get(field) === 1 &&
+      this.#present.field(field).includes(entry);
+    if (may) this.left.push([field, entry]);
+    return may;
+  }
+
+  joined(): readonly (readonly [field: string, entries: string])[] {
+    return [...this.#joined].map(([field, entries]) =>
+      [field, entries.join(",")] as const
+    );
+  }
+}
+
+/**
+ * Returns the fields that the planned changes leave, as far as the present state is known.
+ *
+ * @param writes The changes.
+ * @param present Looks up the value of a field; empty if there is none.
+ * @returns The fields, and their values; an empty one goes.
+ */
+export function fieldsAfter(
+  { fields, joined, left }: Writes,
+  present: (field: string) => string,
+): readonly (readonly [field: string, value: string])[] {
+  if (joined.length + left.length === 0) return fields;
+  const after = new Map(fields);
+  const valueOf = (field: string) => after.get(field) ?? present(field);
+  for (const [field, entries] of joined) {
+    const value = valueOf(field);
+    after.set(
+      field,
+      value === "" ? `[${entries}]` : `${value.slice(0, -1)},${entries}]`,
+    );
+  }
+  for (const [field, entry] of left) {
+    const texts = readList(valueOf(field)).map(write);
+    const rest = texts.filter((each) => each !== entry);
+    after.set(field, rest.length === 0 ? "" : `[${rest.join(",")}]`);
+  }
+  return [...after];
 }
 
 /** Fields of the hash that hold lists. */

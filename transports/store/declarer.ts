@@ -242,23 +242,24 @@ function planTogether(
       else put([key]);
       continue;
     }
-    if (!own.every(isAddition)) {
+    if (!isConfined(own)) {
       // It may take more with it than it names: it is made by itself, before the others.
       step.alone = true;
       later.push(...steps.slice(place));
       break;
     }
     const names = own.flatMap(namesIn);
-    const isFree = !changed.has(key) &&
-      !names.some((each) => changed.has(each));
-    if (own.length === 0 ? isFree && !concerned.has(key) : isFree) {
+    const isFree = !changed.has(key) && own.every((each) => {
+      const rests = isOneOfMany(each, topology) ? changed : concerned;
+      return !namesIn(each).some((name) => rests.has(name));
+    });
+    if (isFree && (own.length > 0 || !concerned.has(key))) {
       made.push(step);
       changes.push(...own);
       for (const each of own) {
         for (const name of namesIn(each)) {
           concerned.add(name);
-          // Bindings do not rest on each other.
-          if (each.type !== "bound") changed.add(name);
+          if (!isOneOfMany(each, topology)) changed.add(name);
         }
       }
     } else put([key, ...names]);
@@ -266,14 +267,25 @@ function planTogether(
   return { changes, made, refused, later };
 }
 
-function isAddition({ type }: TopologyChange): boolean {
-  switch (type) {
-    case "exchange-declared":
-    case "queue-declared":
+/** Whether all changes concern what they name alone: a queue that goes with its last consumer, and was bound to nothing, too. */
+function isConfined(changes: readonly TopologyChange[]): boolean {
+  const isCancel = changes[0]?.type === "consumer-removed";
+  return changes.every(({ type }) =>
+    type === "queue-deleted"
+      ? isCancel
+      : type !== "exchange-deleted" && type !== "unbound"
+  );
+}
+
+/** Whether others of its kind may be planned on the same view, as bindings, and consumers that share their queue. */
+function isOneOfMany(change: TopologyChange, topology: Topology): boolean {
+  switch (change.type) {
     case "bound":
-    case "consumer-added":
-    case "consumer-removed":
       return true;
+    case "consumer-added":
+      return !change.consumer.exclusive;
+    case "consumer-removed":
+      return topology.queue(change.queue)?.declaration.autoDelete === false;
     default:
       return false;
   }
@@ -285,6 +297,8 @@ function namesIn(change: TopologyChange): readonly string[] {
       return [nameOf("exchange", change.exchange.name)];
     case "queue-declared":
       return [nameOf("queue", change.queue.name)];
+    case "queue-deleted":
+      return [nameOf("queue", change.name)];
     case "bound": {
       const { source, destination: { kind, name } } = change.binding;
       return [nameOf("exchange", source), nameOf(kind, name)];

@@ -119,6 +119,74 @@ test("connections that declare at the same time do not make each other begin ane
   }
 });
 
+test("consumers of one queue come and go in a few scripts, on one connection or on many, and leave nothing", async (server) => {
+  await using raw = new Raw(server.port);
+  const queue = queueOf("shared");
+  const own = { ...queueOf("own"), autoDelete: true };
+  const consumersOf = async (name: string) => {
+    const text = await raw.send("HGET", "dashi.topology", `consumers ${name}`);
+    return text === null ? [] : JSON.parse(String(text));
+  };
+  await using one = await openTransport(server.url);
+  const channel = await one.openChannel();
+  await channel.declareQueue(queue);
+  const before = await sent(raw);
+  const crowd = await Promise.all(
+    Array.from(
+      { length: 300 },
+      () => channel.consume("shared", () => {}, CONSUME),
+    ),
+  );
+  assertEquals((await consumersOf("shared")).length, 300);
+  await Promise.all(crowd.map((each) => each[Symbol.asyncDispose]()));
+  assertEquals(await consumersOf("shared"), []);
+  // One after the other it were 1,200.
+  assert(await sent(raw) - before < 60, `${await sent(raw) - before} scripts`);
+
+  const count = 40;
+  const connections = await Promise.all(
+    Array.from({ length: count }, () => openTransport(server.url)),
+  );
+  const channels = await Promise.all(
+    connections.map((each) => each.openChannel()),
+  );
+  await channels[0]?.declareQueue(own);
+  let scripts = await sent(raw);
+  await Promise.all(channels.map(async (each) => {
+    await each.consume("shared", () => {}, CONSUME);
+    await each.consume("own", () => {}, CONSUME);
+  }));
+  scripts = await sent(raw) - scripts;
+  assert(scripts / count <= 12, `${scripts / count} scripts for each to start`);
+  assertEquals((await consumersOf("shared")).length, count);
+  assertEquals((await consumersOf("own")).length, count);
+  await Promise.all(connections.map((each) => each[Symbol.asyncDispose]()));
+  assertEquals(await consumersOf("shared"), []);
+  // The last of them took it along, though all left at once.
+  const left = await raw.texts("HKEYS", "dashi.topology");
+  assertEquals(left.filter((each) => each.endsWith(" own")), []);
+});
+
+test("of an exclusive consumer and one that shares, who come at once, one is refused", async (server) => {
+  await using first = await openTransport(server.url);
+  await using second = await openTransport(server.url);
+  const channels = [await first.openChannel(), await second.openChannel()];
+  await channels[0]?.declareQueue(queueOf("q"));
+  for (let i = 0; i < 20; i++) {
+    const made = await Promise.allSettled(
+      channels.map((channel, place) =>
+        channel.consume("q", () => {}, {
+          ...CONSUME,
+          exclusive: place === i % 2,
+        })
+      ),
+    );
+    const begun = made.filter((each) => each.status === "fulfilled");
+    assertEquals(begun.length, 1);
+    await Promise.all(begun.map(({ value }) => value[Symbol.asyncDispose]()));
+  }
+});
+
 test("160 queues are declared and bound at a round trip of 100 ms in the time of a few, and all get what is published", async (server) => {
   await using proxy = Proxy.to(server.url);
   await using connection = await openTransport(proxy.urlOf(server.url));

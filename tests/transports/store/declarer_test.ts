@@ -21,7 +21,9 @@ import type {
   TopologyView,
 } from "../../../transports/store/store.ts";
 import {
+  type ConsumerRecord,
   planBind,
+  planCancel,
   planConsume,
   planDeclareExchange,
   planDeclareQueue,
@@ -160,6 +162,72 @@ Deno.test("change() makes those that only add in one step, and those that rest o
     assertEquals(broker.topology.findBinding(binding), undefined);
     assert(store.changes <= 8, `${store.changes} changes`);
     assert(store.reads <= 12, `${store.reads} reads`);
+  }));
+
+Deno.test("consumers that share a queue come and go in one step, and the last of them takes it along", () =>
+  withDeclarer(async ({ store, broker, change }) => {
+    const named = (consumerTag: string, exclusive = false) => ({
+      ...{ consumerTag, owner: "me", exclusive },
+    });
+    const consume = (queue: string, consumer: ConsumerRecord) =>
+      change(
+        "queue",
+        queue,
+        (topology) => planConsume(topology, { queue, consumer }, "me"),
+      );
+    const cancel = (queue: string, consumer: ConsumerRecord) =>
+      change(
+        "queue",
+        queue,
+        (topology) => planCancel(topology, { queue, consumer }),
+      );
+    const tags = Array.from({ length: 50 }, (_, i) => `${i}`);
+    const queues = ["stays", "goes"];
+    for (const name of queues) {
+      const queue = { ...queueOf(name), autoDelete: name === "goes" };
+      await change(
+        "queue",
+        name,
+        (topology) => planDeclareQueue(topology, queue, "me"),
+      );
+    }
+    store.changes = 0;
+    const made = await Promise.allSettled([
+      ...tags.map((tag) => consume("stays", named(tag))),
+      consume("stays", named("only", true)),
+      ...tags.map((tag) => consume("goes", named(tag))),
+    ]);
+    assertEquals(
+      made.flatMap(({ status }, i) => status === "rejected" ? [i] : []),
+      [50],
+    );
+    assert(store.changes <= 3, `${store.changes} changes`);
+    const count = (name: string) =>
+      broker.topology.queue(name)?.consumers.length;
+    assertEquals(queues.map(count), [50, 50]);
+    store.changes = 0;
+    await Promise.all(tags.map((tag) => cancel("stays", named(tag))));
+    assertEquals(store.changes, 1);
+    await Promise.all(tags.map((tag) => cancel("goes", named(tag))));
+    assertEquals(queues.map(count), [0, undefined]);
+    // Each of many queues that go with their consumer.
+    for (const name of tags) {
+      await change(
+        "queue",
+        name,
+        (topology) =>
+          planDeclareQueue(
+            topology,
+            { ...queueOf(name), autoDelete: true },
+            "me",
+          ),
+      );
+      await consume(name, named("1"));
+    }
+    store.changes = 0;
+    await Promise.all(tags.map((name) => cancel(name, named("1"))));
+    assertEquals([...broker.topology.queues()].length, 1);
+    assertEquals(store.changes, 1);
   }));
 
 Deno.test("change() that the store refuses fails alone", () =>
