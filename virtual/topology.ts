@@ -1,6 +1,6 @@
 import type { Binding } from "../model/binding.ts";
 import type { ExchangeDeclaration, ExchangeType } from "../model/exchange.ts";
-import type { QueueDeclaration } from "../model/queue.ts";
+import { plainQueue, type QueueDeclaration } from "../model/queue.ts";
 import { type BindingIndex, createIndex } from "./binding_index.ts";
 import { identifyTable } from "./field_value.ts";
 import { type QueueTraits, queueTraits } from "./queue_arguments.ts";
@@ -65,6 +65,21 @@ export type TopologyChange =
     readonly queue: string;
     readonly consumer: ConsumerRecord;
   };
+
+/**
+ * Takes up a queue that others use, and that nobody has declared here.
+ *
+ * @param name The queue's name.
+ * @returns The change.
+ */
+export function foreignQueue(name: string): TopologyChange {
+  return {
+    type: "queue-declared",
+    queue: plainQueue(name),
+    owner: undefined,
+    foreign: true,
+  };
+}
 
 /** The exchanges that every broker has from the beginning: AMQP's predeclared ones. */
 const PREDECLARED: readonly (readonly [string, ExchangeType])[] = [

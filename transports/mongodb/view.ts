@@ -1,6 +1,5 @@
 import type { Binding } from "../../model/binding.ts";
-import { plainQueue } from "../../model/queue.ts";
-import { Topology } from "../../virtual/topology.ts";
+import { foreignQueue, Topology } from "../../virtual/topology.ts";
 import type { TopologyKey } from "../store/store.ts";
 import type { Fields } from "./port.ts";
 import { applyRecord, foreignExchange, isGone, readRoute } from "./records.ts";
@@ -81,12 +80,7 @@ export class View {
     if (this.hasRecord("queue", name)) return;
     const isKnown = this.#topology.queue(name) !== undefined;
     if (isThere && !isKnown) {
-      this.#topology.apply({
-        type: "queue-declared",
-        queue: plainQueue(name),
-        owner: undefined,
-        foreign: true,
-      });
+      this.#topology.apply(foreignQueue(name));
     } else if (!isThere && isKnown) {
       this.#topology.apply({ type: "queue-deleted", name, ifEmpty: false });
     }

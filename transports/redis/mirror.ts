@@ -1,8 +1,8 @@
 import type { Binding } from "../../model/binding.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
-import { plainQueue } from "../../model/queue.ts";
 import {
   type ConsumerRecord,
+  foreignQueue,
   Topology,
   type TopologyChange,
 } from "../../virtual/topology.ts";
@@ -320,12 +320,7 @@ export class Mirror {
   /** Notes that a queue is there that no field tells of. */
   guessQueue(name: string): void {
     if (this.#topology.queue(name) !== undefined) return;
-    this.#topology.apply({
-      type: "queue-declared",
-      queue: plainQueue(name),
-      owner: undefined,
-      foreign: true,
-    });
+    this.#topology.apply(foreignQueue(name));
   }
 
   /** Works out the writes for planned changes, and changes nothing yet. */
@@ -355,12 +350,7 @@ export class Mirror {
             each.type === "queue-declared" && each.queue.name === name
           )
         ? [change]
-        : [{
-          type: "queue-declared",
-          queue: plainQueue(name),
-          owner: undefined,
-          foreign: true,
-        }, change];
+        : [foreignQueue(name), change];
     });
   }
 

@@ -4,10 +4,10 @@ import {
   NotFoundError,
   UnsupportedError,
 } from "../../model/errors.ts";
-import { plainQueue, type QueueDeclaration } from "../../model/queue.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
 import { planDeleteExchange, planDeleteQueue } from "../../virtual/declare.ts";
 import { queueTraits } from "../../virtual/queue_arguments.ts";
-import type { TopologyChange } from "../../virtual/topology.ts";
+import { foreignQueue, type TopologyChange } from "../../virtual/topology.ts";
 import { LocalTopology } from "../store/local_topology.ts";
 import type {
   ChangeResult,
@@ -171,12 +171,7 @@ export class SqsTables implements TopologyStore {
   /** Takes up a queue that is there and was not declared here. */
   #learn(name: string): void {
     if (this.#tables.topology.queue(name) !== undefined) return;
-    this.#tables.change({
-      type: "queue-declared",
-      queue: plainQueue(name),
-      owner: undefined,
-      foreign: true,
-    });
+    this.#tables.change(foreignQueue(name));
   }
 
   /** Whether an error means that a queue was deleted by somebody; then it is forgotten. */

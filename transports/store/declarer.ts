@@ -7,9 +7,12 @@ import {
   PreconditionFailedError,
   TimeoutError,
 } from "../../model/errors.ts";
-import { plainQueue } from "../../model/queue.ts";
 import { planConsume } from "../../virtual/consume.ts";
-import type { Topology, TopologyChange } from "../../virtual/topology.ts";
+import {
+  foreignQueue,
+  type Topology,
+  type TopologyChange,
+} from "../../virtual/topology.ts";
 import type { TopologyKey, TopologyStore, TopologyView } from "./store.ts";
 
 /** Plans the changes from a topology to the wanted one, or throws if it cannot be reached. */
@@ -348,12 +351,7 @@ export function planConsumeAny(
     return planConsume(topology, what, owner);
   }
   return [
-    {
-      type: "queue-declared",
-      queue: plainQueue(name),
-      owner: undefined,
-      foreign: true,
-    },
+    foreignQueue(name),
     { type: "consumer-added", queue: name, consumer },
   ];
 }
