@@ -82,8 +82,8 @@ export class Scheduler {
       version,
       since: now,
       definition,
+      from: now,
       last: now,
-      isHeld: false,
     };
     return await this.#within(options.table, async (share) => {
       share.table.own.add(name);

@@ -22,10 +22,9 @@ export interface ScheduleState {
   readonly since: number;
   /** Null once it was removed. */
   readonly definition: Definition | null;
-  /** The moment up to which its ticks are published or left out, ms since 1970. */
+  /** Its ticks after this moment, and up to `last`, are published or left out; ms since 1970. */
+  readonly from: number;
   readonly last: number;
-  /** Whether a holder has had it: its `last` counts before that of one that was given just now. */
-  readonly isHeld: boolean;
 }
 
 /**
@@ -38,11 +37,9 @@ export interface ScheduleState {
  */
 export function join(a: ScheduleState, b: ScheduleState): ScheduleState {
   const [winner, loser] = wins(a, b) ? [a, b] : [b, a];
-  return {
-    ...winner,
-    last: isSameTime(winner, loser) ? lastOf(winner, loser) : winner.last,
-    isHeld: winner.isHeld || loser.isHeld,
-  };
+  return isSameTime(winner, loser)
+    ? { ...winner, ...doneBy(winner, loser) }
+    : winner;
 }
 
 function wins(a: ScheduleState, b: ScheduleState): boolean {
@@ -62,11 +59,19 @@ function isSameTime(a: ScheduleState, b: ScheduleState): boolean {
     (one.timezone ?? "UTC") === (other.timezone ?? "UTC");
 }
 
-function lastOf(a: ScheduleState, b: ScheduleState): number {
-  if (a.isHeld === b.isHeld) {
-    return a.isHeld ? Math.max(a.last, b.last) : Math.min(a.last, b.last);
-  }
-  return a.isHeld ? a.last : b.last;
+/**
+ * The ticks that are done. One may be given again while a process that was killed still
+ * holds the token: between the two are ticks that nobody has published. They are, then, and
+ * those after them once more.
+ */
+function doneBy(
+  a: ScheduleState,
+  b: ScheduleState,
+): Pick<ScheduleState, "from" | "last"> {
+  const [first, second] = a.from <= b.from ? [a, b] : [b, a];
+  const { from } = first;
+  const isGap = second.from > first.last;
+  return { from, last: isGap ? first.last : Math.max(first.last, second.last) };
 }
 
 /**

@@ -262,8 +262,8 @@ export class ScheduleTable {
           version,
           since,
           definition: null,
+          from: since,
           last: since,
-          isHeld: false,
         });
         return before !== undefined && before.definition !== null &&
           before.version <= version;

@@ -56,7 +56,8 @@ export class Tokens {
   done({ name, version, since }: ScheduleState, last: number): boolean {
     const known = this.#known.get(name);
     if (known?.version !== version || known.since !== since) return false;
-    this.#known.set(name, { ...known, last });
+    const from = Math.min(known.from, last);
+    this.#known.set(name, { ...known, from, last });
     return true;
   }
 
@@ -84,10 +85,8 @@ export class Tokens {
     const { name } = holding;
     const state = this.#known.get(name);
     if (state === undefined) return;
-    const held = { ...state, isHeld: true };
-    this.#known.set(name, held);
     await holding.replace(
-      () => this.#put(held),
+      () => this.#put(state),
       this.#host.session.clock.now(),
     );
     this.letGo(holding);

@@ -67,11 +67,12 @@ export function readSheet(body: Uint8Array): Sheet {
 
 function isState(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
-  const { name, version, since, last, definition } = value as Record<
+  const { name, version, since, from, last, definition } = value as Record<
     string,
     unknown
   >;
   return typeof name === "string" && typeof version === "number" &&
-    typeof since === "number" && typeof last === "number" &&
+    typeof since === "number" && typeof from === "number" &&
+    typeof last === "number" &&
     typeof definition === "object";
 }

@@ -134,8 +134,8 @@ export const SCHEDULING: readonly ConformanceCase[] = [
             name: missed,
             version: 1,
             since: now - 3 * every,
+            from: now - 3 * every,
             last: now - 3 * every,
-            isHeld: true,
             definition: {
               when: { every },
               missed,
