@@ -75,6 +75,7 @@ export const ALONE: readonly string[] = [
     "messaging/failed_messages_test.ts",
     "messaging/first_hour_closing_test.ts",
     "messaging/consume/batches_test.ts",
+    "messaging/consume/breaker_test.ts",
     "messaging/consume/getter_test.ts",
     "messaging/consume/outcomes_test.ts",
     "messaging/consume/reading_test.ts",

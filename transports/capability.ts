@@ -1,3 +1,5 @@
+export type * from "./rates.ts";
+
 /** Something that some brokers can do and others cannot. */
 export type Capability =
   | "dead-letter"
@@ -17,5 +19,6 @@ export type Capability =
   | "quarantine"
   | "queue-ttl"
   | "queued-fanout"
+  | "shared-rate"
   | "shared-topology"
   | "wide-priority";

@@ -54,6 +54,7 @@ import type { TlsOptions } from "../model/tls_options.ts";
 import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
 import type { Capability } from "./capability.ts";
 import type { Parked, ParkOptions } from "./parking.ts";
+import type { Rates } from "./rates.ts";
 import type { TransportEvent } from "./transport_event.ts";
 
 export type { Clock } from "../async/clock.ts";
@@ -155,6 +156,8 @@ export interface TransportConnection extends AsyncDisposable {
    * consuming rejects.
    */
   readonly directReplyTo?: string | undefined;
+  /** Rates that hold over all connections: with the capability `shared-rate`. */
+  readonly rates?: Rates | undefined;
   /** Ends it at once and without a word to the broker, which does not answer. */
   destroy?(): void;
   /** The client underneath, for `connection.native`; `undefined` if there is none to hand out. */

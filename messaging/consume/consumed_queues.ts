@@ -166,6 +166,19 @@ export function requireKeyOrder({ connection }: Link): void {
 }
 
 /**
+ * Refuses a broker that cannot count for all processes.
+ *
+ * @param link The open connection.
+ * @throws {UnsupportedError} If it lacks the capability.
+ */
+export function requireSharedRate({ connection }: Link): void {
+  if (connection.capabilities.has("shared-rate")) return;
+  throw new UnsupportedError(
+    'Cannot limit the rate with the scope "queue": this broker lacks the capability "shared-rate"; use "process", and divide "limit" by the number of processes',
+  );
+}
+
+/**
  * Makes the event of a consumer that cannot consume for now.
  *
  * @param queues Its queues.

@@ -16,10 +16,17 @@ import {
 } from "./batches.ts";
 import { Breaker, checkAlone, checkBreaker } from "./breaker.ts";
 import { Flow } from "./flow.ts";
+import { checkWaits } from "./rate_limit.ts";
+import type { SharedCount } from "./shared_pace.ts";
+import type { Link } from "../connection/topology_channel.ts";
 import { checkPausable } from "./flow_options.ts";
 import { mayWait } from "./handler_retry.ts";
 import { Incoming } from "./incoming.ts";
-import { requireDelay, requireKeyOrder } from "./consumed_queues.ts";
+import {
+  requireDelay,
+  requireKeyOrder,
+  requireSharedRate,
+} from "./consumed_queues.ts";
 import { isRunOrdered, refuseOrdered } from "./ordered_options.ts";
 import { checkKnown } from "../known_options.ts";
 import { type ConsumerHealth, healthOf } from "./consumer_health.ts";
@@ -387,10 +394,12 @@ export class Consumer<T = unknown>
     const once = this.#onceOf(handler, options);
     const handle = once?.handle ?? handler;
     const tried = breaker?.trying(handle) ?? handle;
+    const shared = this.#sharedBy(options);
     const runner = new Runner<T>(tried, options, {
       ...this.#outcomesHost(options.onError),
       breaker,
       ordered,
+      shared,
       take: () => incoming.take(false),
       next: onEnd === undefined
         ? () => incoming.next(false)
@@ -405,11 +414,7 @@ export class Consumer<T = unknown>
       cancel: () => this.cancel(),
       calling: (is) => this.#session.handling = is ? this : undefined,
     });
-    if (options.rateLimit?.key !== undefined && this.#options.autoAck) {
-      throw new OptionError(
-        'Cannot let messages of a consumer with autoAck wait for the "key" of rateLimit: they are acked when they are taken; limit all of them, without "key"',
-      );
-    }
+    checkWaits(options.rateLimit, this.#options.autoAck);
     if ((retry || options.onFailure) && this.#options.autoAck) {
       throw new TypeError(
         "Cannot try messages again, or park them, of a consumer with autoAck: they are acked when they are handed over",
@@ -426,7 +431,11 @@ export class Consumer<T = unknown>
       ? "ordered"
       : undefined;
     checkAlone([alone, ...[...this.#running.values()].map((e) => e.alone)]);
-    this.#start(retry ? mayWait(retry) : false, ordered);
+    this.#start([
+      ...(retry && mayWait(retry) ? [requireDelay] : []),
+      ...(ordered ? [requireKeyOrder] : []),
+      ...(shared === undefined ? [] : [requireSharedRate]),
+    ]);
     this.#breaker = breaker;
     const [incoming, recovering] = [this.#incoming, this.#recovering];
     const mailbox = this.#mailbox;
@@ -468,6 +477,32 @@ export class Consumer<T = unknown>
         this.#session.emit({ type: "duplicate", queue, messageId, key });
       },
     });
+  }
+
+  #sharedBy(
+    { rateLimit }: Pick<RunOptions<T>, "rateLimit">,
+  ): SharedCount | undefined {
+    if (rateLimit?.scope !== "queue") return undefined;
+    const session = this.#session;
+    const { limit, interval } = rateLimit;
+    return {
+      hasOneQueue: this.#queues.length === 1,
+      admit: (queue, key, signal) => {
+        const call = { ...session.call(), signal };
+        return session.retry(call, async () => {
+          const link = await session.link(call);
+          requireSharedRate(link);
+          const { connection } = link;
+          return await connection.rates?.admit(
+            queue,
+            key,
+            { limit, interval },
+            call,
+          ) ??
+            0;
+        });
+      },
+    };
   }
 
   #breakerOf({ breaker }: Pick<RunOptions<T>, "breaker">): Breaker | undefined {
@@ -719,7 +754,7 @@ export class Consumer<T = unknown>
     return Math.max(1, deadline - this.#session.clock.now());
   }
 
-  #start(delays = false, ordered = false): void {
+  #start(needs: readonly ((link: Link) => void)[] = []): void {
     if (this.#closing !== undefined) {
       throw new ClosedError("Cannot consume: the consumer is closed");
     }
@@ -730,8 +765,7 @@ export class Consumer<T = unknown>
       this.#recovering = this.#newRecovering();
       this.#started = false;
     }
-    if (delays) this.#recovering.require(requireDelay);
-    if (ordered) this.#recovering.require(requireKeyOrder);
+    for (const each of needs) this.#recovering.require(each);
     if (this.#started) return;
     this.#started = true;
     this.#listen();

@@ -44,7 +44,7 @@ export class Pace<T> {
     this.#room = this.#limit.isKeyed
       ? new WaitingRoom(this.#limit, {
         hasEnded: () => host.hasEnded(),
-        rest: (delay) => this.#rest(delay),
+        rest: (delay) => rest(host, delay),
         place: () => calls.place(),
         begin: (message) => calls.begin(message),
         want: (count) => host.want(count),
@@ -95,24 +95,30 @@ export class Pace<T> {
 
   async #untilAllowed(key: string): Promise<void> {
     let delay;
-    while ((delay = this.#delay(key)) > 0) await this.#rest(delay);
+    while ((delay = this.#delay(key)) > 0) await rest(this.#host, delay);
   }
 
   #delay(key: string): number {
     return this.#host.hasEnded() ? 0 : this.#limit.delay(key);
   }
+}
 
-  /** Waits, or until no more messages come. */
-  #rest(delay: number): Promise<void> {
-    if (this.#host.hasEnded()) return Promise.resolve();
-    return new Promise((resolve) => {
-      const stop = this.#host.clock.timer(end, delay);
-      const callOff = this.#host.onEnd(end);
-      function end(): void {
-        stop();
-        callOff();
-        resolve();
-      }
-    });
-  }
+/**
+ * Waits, or until no more messages come.
+ *
+ * @param host The source of the messages.
+ * @param delay Milliseconds.
+ * @returns Resolves then. Never rejects.
+ */
+export function rest(host: PaceHost, delay: number): Promise<void> {
+  if (host.hasEnded()) return Promise.resolve();
+  return new Promise((resolve) => {
+    const stop = host.clock.timer(end, delay);
+    const callOff = host.onEnd(end);
+    function end(): void {
+      stop();
+      callOff();
+      resolve();
+    }
+  });
 }

@@ -1,6 +1,6 @@
-import { Ring } from "../../async/ring.ts";
 import type { Clock } from "../../async/clock.ts";
-import { OptionError, UnsupportedError } from "../../model/errors.ts";
+import { Windows } from "../../async/windows.ts";
+import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, checkInterval } from "../operation_options.ts";
@@ -18,7 +18,11 @@ export interface RateLimitOptions<T = unknown> {
    * are handled meanwhile. @default {one limit for all messages}
    */
   readonly key?: ((message: Message<T>) => string) | undefined;
-  /** Over what the limit counts: this call of `run`. `"queue"`, over all processes, is not supported by any broker yet. @default {"process"} */
+  /**
+   * Over what the limit counts: this call of `run`, or, for each queue, all processes that
+   * give the same limit, by the broker's clock. That needs the capability `shared-rate`. @default
+   * {"process"}
+   */
   readonly scope?: "process" | "queue" | undefined;
 }
 
@@ -34,38 +38,21 @@ const RATE_LIMIT: KnownOptions = optionsOf<RateLimitOptions>("rateLimit", {
   groupKey: '"key"',
 });
 
-/** After so many messages the groups that are not in use are forgotten. */
-const SWEEP_EVERY = 1000;
-
-/**
- * Counts messages that handlers begin with, in windows that slide: in none of the length
- * `interval`, wherever it begins, are there more than `limit`.
- */
+/** Counts the messages that handlers begin with in this process. */
 export class RateLimit<T> {
-  readonly #limit: number;
-  readonly #interval: number;
-  readonly #key: RateLimitOptions<T>["key"];
+  readonly #options: RateLimitOptions<T>;
   readonly #clock: Clock;
-  /** When a group's last messages began, on the clock. */
-  readonly #begun = new Map<string, Ring<number>>();
-  #count = 0;
+  readonly #windows = new Windows();
 
   /** Makes one that has counted nothing. */
   constructor(options: RateLimitOptions<T>, clock: Clock) {
-    this.#limit = options.limit;
-    this.#interval = options.interval;
-    this.#key = options.key;
+    this.#options = options;
     this.#clock = clock;
   }
 
   /** Whether messages have groups. */
   get isKeyed(): boolean {
-    return this.#key !== undefined;
-  }
-
-  /** How many groups are remembered. */
-  get size(): number {
-    return this.#begun.size;
+    return this.#options.key !== undefined;
   }
 
   /**
@@ -74,42 +61,17 @@ export class RateLimit<T> {
    * @throws As the user's function does.
    */
   keyOf(message: Message<T>): string {
-    return this.#key?.(message) ?? "";
+    return this.#options.key?.(message) ?? "";
   }
 
   /** Milliseconds until one more of a group may begin: 0 if it may now. */
   delay(key: string): number {
-    const begun = this.#begun.get(key);
-    if (begun === undefined) return 0;
-    const now = this.#clock.now();
-    this.#forget(begun, now);
-    if (begun.size < this.#limit) return 0;
-    return Math.max(0, (begun.at(0) ?? now) + this.#interval - now);
+    return this.#windows.delay(key, this.#options, this.#clock.now());
   }
 
   /** One of a group begins now. */
   note(key: string): void {
-    const now = this.#clock.now();
-    let begun = this.#begun.get(key);
-    if (begun === undefined) this.#begun.set(key, begun = new Ring());
-    this.#forget(begun, now);
-    begun.push(now);
-    if (++this.#count % SWEEP_EVERY === 0) this.#sweep(now);
-  }
-
-  #forget(begun: Ring<number>, now: number): void {
-    for (;;) {
-      const first = begun.at(0);
-      if (first === undefined || first + this.#interval > now) return;
-      begun.shift();
-    }
-  }
-
-  #sweep(now: number): void {
-    for (const [key, begun] of this.#begun) {
-      this.#forget(begun, now);
-      if (begun.size === 0) this.#begun.delete(key);
-    }
+    this.#windows.note(key, this.#options, this.#clock.now());
   }
 }
 
@@ -120,7 +82,6 @@ export class RateLimit<T> {
  * @param rateLimit The given value.
  * @throws {OptionError} If it is something else, or has an option that is unknown.
  * @throws {RangeError} If a number is out of range.
- * @throws {UnsupportedError} If it is to count over all processes.
  */
 export function checkRateLimit<T>(
   rateLimit: RateLimitOptions<T> | undefined,
@@ -130,15 +91,32 @@ export function checkRateLimit<T>(
   const { limit, interval, scope = "process" } = rateLimit;
   checkCount("limit", limit, 1_000_000);
   checkInterval("interval", interval);
-  if (scope === "process") return;
-  if (scope === "queue") {
-    throw new UnsupportedError(
-      'Cannot limit the rate with the scope "queue": no broker counts over all processes yet; use "process", and divide "limit" by their number',
-    );
-  }
+  if (scope === "process" || scope === "queue") return;
   throw new OptionError(
     `Cannot use ${
       quote(scope)
     } as "scope" of rateLimit: it must be "process", or "queue"`,
+  );
+}
+
+/**
+ * Refuses to let messages wait in hand that are acked already.
+ *
+ * @typeParam T The type of the messages' `payload`.
+ * @param rateLimit The limit.
+ * @param autoAck Whether messages are acked when they are handed over.
+ * @throws {OptionError} If they are, and would wait.
+ */
+export function checkWaits<T>(
+  rateLimit: RateLimitOptions<T> | undefined,
+  autoAck: boolean | undefined,
+): void {
+  if (!autoAck || rateLimit === undefined) return;
+  const { key, scope } = rateLimit;
+  if (key === undefined && scope !== "queue") return;
+  throw new OptionError(
+    `Cannot let messages of a consumer with autoAck wait for the ${
+      key === undefined ? 'scope "queue"' : '"key"'
+    } of rateLimit: they are acked when they are taken; limit all of them in this process, without "key" and "scope"`,
   );
 }

@@ -15,6 +15,11 @@ import type { ReceivedMessage } from "./message.ts";
 import { Pace } from "./pace.ts";
 import { Outcomes, type OutcomesHost } from "./outcomes.ts";
 import { checkRun, type RunOptions } from "./run_options.ts";
+import {
+  type SharedCount,
+  SharedPace,
+  type SharedPaceCalls,
+} from "./shared_pace.ts";
 import { Slot } from "./slot.ts";
 import { Suspects } from "./suspects.ts";
 import { asError } from "../../model/error_text.ts";
@@ -36,6 +41,8 @@ export interface RunnerHost<T> extends OutcomesHost<T> {
   cancel(): Promise<void>;
   /** A handler is called now; it has returned, with its promise perhaps. */
   calling(isCalling: boolean): void;
+  /** How the broker counts messages for all processes; none where the process counts. */
+  readonly shared?: SharedCount | undefined;
   /** Lets messages begin, or makes them wait; none without a circuit breaker. */
   readonly breaker?: Pick<Breaker, "place"> | undefined;
 }
@@ -73,7 +80,7 @@ export class Runner<T> {
   /** Lets messages of one key begin one after another; none in other runs. */
   readonly #order: KeyOrder<T> | undefined;
   /** How often it may begin with a message; none without a limit. */
-  readonly #pace: Pace<T> | undefined;
+  readonly #pace: Pace<T> | SharedPace<T> | undefined;
 
   /** Makes one that does nothing yet. */
   constructor(
@@ -99,7 +106,7 @@ export class Runner<T> {
       })
       : undefined;
     const { rateLimit } = options;
-    this.#pace = rateLimit && new Pace(rateLimit, host, {
+    const calls: SharedPaceCalls<T> = {
       place: () => this.#alone ?? this.#untilPlace() ?? host.breaker?.place(),
       begin: (message) => {
         this.#active++;
@@ -110,7 +117,14 @@ export class Runner<T> {
         this.#handle(message, Promise.reject(error))
           .then(this.#doneWith(message));
       },
-    });
+      hold: () => this.#active++,
+      release: () => this.#giveUpPlace(),
+      tell: (message, error) => this.#outcomes.tell(message, error),
+    };
+    this.#pace = rateLimit &&
+      (host.shared === undefined
+        ? new Pace(rateLimit, host, calls)
+        : new SharedPace(rateLimit, host, host.shared, calls));
     this.#suspects = new Suspects({
       clock: host.clock,
       mark: (message, headers) => this.#mark(message, headers),
@@ -396,8 +410,12 @@ export class Runner<T> {
   };
 
   #leave(): void {
-    this.#active--;
     this.#host.want(1);
+    this.#giveUpPlace();
+  }
+
+  #giveUpPlace(): void {
+    this.#active--;
     this.#wakeFreed();
     if (this.#active === 0) this.#idle?.();
   }

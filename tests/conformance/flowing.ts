@@ -202,6 +202,107 @@ export const FLOWING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    'rateLimit with the scope "queue" bounds all connections together, by a limit for each queue',
+    async ({ connection, ...stage }, harness) => {
+      const [queue, other] = [stage.queue(), stage.queue()];
+      for (let n = 0; n < 7; n++) await connection.send(queue, n);
+      await connection.send(other, 7);
+      const [limit, interval] = [2, 150];
+      const rateLimit = { limit, interval, scope: "queue" } as const;
+      const connections = [connection, open(harness), open(harness)];
+      const seen: unknown[] = [];
+      const start = performance.now();
+      const stop = new AbortController();
+      const running = connections.map((each, n) =>
+        each.consumer(n === 0 ? [queue, other] : queue, { prefetch: 1 })
+          .run(({ payload }) => {
+            if (seen.push(payload) === 8) stop.abort();
+          }, { concurrency: 2, rateLimit, signal: stop.signal })
+      );
+      await arrives(Promise.all(running), "the end of the runs");
+      // Each begins an interval after the second before it, in whichever of them.
+      assert.ok(performance.now() - start >= 3 * interval);
+      assert.deepEqual(seen.toSorted(), [...Array(8).keys()]);
+      for (const each of connections.slice(1)) await each.close();
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+    { needs: ["shared-rate"] },
+  ),
+  onStage(
+    "a message that waits for all processes keeps no other key waiting, and goes back when the consumer is paused, or ends",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const producer = connection.producer<string>({ queue });
+      const rateLimit = {
+        limit: 1,
+        interval: 600_000,
+        scope: "queue",
+        key: ({ payload }: Message<string>) => payload.slice(0, 1),
+      } as const;
+      const seen: string[] = [];
+      const first = connection.consumer<string>(queue);
+      const begun = Promise.withResolvers<void>();
+      await producer.publish("a");
+      const ran = first.run(() => begun.resolve(), { rateLimit });
+      await arrives(begun.promise, "the first message");
+      await first.cancel();
+      await ran;
+
+      const other = open(harness);
+      const consumer = other.consumer<string>(queue);
+      const running = consumer.run(({ payload }) => void seen.push(payload), {
+        rateLimit,
+      });
+      for (const each of ["a2", "b"]) await producer.publish(each);
+      await until(() => seen.length === 1, "another key");
+      await until(() => consumer.health().inFlight === 1, "one that waits");
+      await consumer.pause();
+      const [back] = await take(connection.consumer<string>(queue), 1);
+      assert.equal(back?.payload, "a2");
+      consumer.resume();
+      await back?.requeue();
+      await until(() => consumer.health().inFlight === 1, "one that waits");
+      await consumer.close();
+      await arrives(running, "the end of the run");
+      const [last] = await take(connection.consumer<string>(queue), 1);
+      assert.deepEqual([seen, last?.payload], [["b"], "a2"]);
+      await last?.ack();
+      await other.close();
+    },
+    { needs: ["shared-rate"] },
+  ),
+  onStage(
+    "a limit for all processes outlasts a broker that restarts",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const producer = connection.producer<number>({ queue });
+      const consumer = connection.consumer<number>(queue);
+      const seen: number[] = [];
+      const running = consumer.run(({ payload }) => {
+        if (seen.push(payload) === 3) void consumer.cancel();
+      }, { rateLimit: { limit: 1, interval: 300, scope: "queue" } });
+      for (let n = 0; n < 3; n++) await producer.publish(n);
+      await until(() => seen.length === 1, "the first message");
+      await harness.restart?.();
+      await arrives(running, "the end of the run");
+      await consumer.close();
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+    { needs: ["shared-rate"], restarts: true },
+  ),
+  onStage(
+    "a limit for all processes is refused where the broker counts for nobody",
+    async ({ connection, ...stage }) => {
+      const consumer = connection.consumer(stage.queue());
+      const rateLimit = { limit: 1, interval: 1000, scope: "queue" } as const;
+      await assert.rejects(
+        arrives(consumer.run(() => {}, { rateLimit }), "an error"),
+        { code: "unsupported", message: /"shared-rate"/ },
+      );
+    },
+    { lacks: ["shared-rate"] },
+  ),
+  onStage(
     "setConcurrency() lets more handlers run, and fewer",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();

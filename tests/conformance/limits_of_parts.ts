@@ -98,6 +98,10 @@ const CALLS: Readonly<Record<string, Call>> = {
     Promise.resolve(() => store.quarantine?.list(queue, 1, limits)),
   "quarantine.putBack": ({ store, queue }, limits) =>
     Promise.resolve(() => store.quarantine?.putBack(queue, undefined, limits)),
+  "rates.admit": ({ store, queue }, limits) => {
+    const rate = { limit: 1, interval: 1 };
+    return Promise.resolve(() => store.rates?.admit(queue, "", rate, limits));
+  },
 };
 
 /** So many rounds of microtasks, in which no socket answers. */

@@ -4,6 +4,7 @@ import type {
   PresenceStore,
   QuarantineStore,
   QueueStore,
+  Rates,
   Store,
   StoreLimits,
   TopologyStore,
@@ -17,6 +18,7 @@ export interface Parts {
   readonly presence: PresenceStore;
   readonly broadcasts: BroadcastStore;
   readonly quarantine: QuarantineStore;
+  readonly rates: Rates;
 }
 
 /** A verb of a part, as `messages.put`. */
@@ -86,6 +88,7 @@ const PARTS: readonly string[] = [
   "presence",
   "broadcasts",
   "quarantine",
+  "rates",
 ] satisfies readonly (keyof Parts)[];
 
 function isPart(key: string | symbol): key is keyof Parts {

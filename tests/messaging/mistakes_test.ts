@@ -104,13 +104,13 @@ const MISTAKES: readonly Mistake[] = [
     words: ["twice", '"breaker"', "another consumer"],
   },
   {
-    name: "a rate over all processes",
+    name: "a rate over all processes of messages that are acked already",
     make: () =>
-      memory().consumer("q").run(() => {}, {
+      memory().consumer("q", { autoAck: true }).run(() => {}, {
         rateLimit: { limit: 1, interval: 1000, scope: "queue" },
       }),
-    error: "UnsupportedError",
-    words: ['scope "queue"', '"process"'],
+    error: "OptionError",
+    words: ["autoAck", '"queue"'],
   },
   {
     name: "a rate by another library's words",

@@ -55,7 +55,7 @@ function losable(
   const closed = Promise.withResolvers<CloseReason>();
   const cut = Promise.withResolvers<never>();
   cut.promise.catch(() => {}); // told to whoever calls
-  const { messages, topology } = inner;
+  const { messages, topology, rates } = inner;
   let isLost = false;
   /** Its answer, unless the connection is lost before. */
   const call = <T>(begin: () => Promise<T>): Promise<T> =>
@@ -76,6 +76,7 @@ function losable(
       read: (of) => call(() => topology.read(of)),
       apply: (changes, version) => call(() => topology.apply(changes, version)),
     },
+    rates: { admit: (...given) => call(() => rates.admit(...given)) },
     async [Symbol.asyncDispose]() {
       onEnd();
       await inner[Symbol.asyncDispose]();

@@ -1,5 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import { Heap } from "../../async/heap.ts";
+import { type Rate, Windows } from "../../async/windows.ts";
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { Topology } from "../../virtual/topology.ts";
@@ -50,6 +51,8 @@ export class MemoryBroker {
   readonly #listeners = new Map<string, Listener[]>();
   /** The quarantined messages, by queue and number. */
   readonly #aside = new Map<string, Map<string, Item>>();
+  /** When handlers began, of all connections. */
+  readonly #windows = new Windows();
   #sequence = 0;
   #stopTimer: (() => void) | undefined;
   #timerAt = Infinity;
@@ -77,6 +80,14 @@ export class MemoryBroker {
   get routes(): string {
     this.dropUnused();
     return this.tables.routes;
+  }
+
+  /** Counts one more of a group, or says how long until one may be. */
+  admit(group: string, rate: Rate): number {
+    const now = this.#clock.now();
+    const delay = this.#windows.delay(group, rate, now);
+    if (delay === 0) this.#windows.note(group, rate, now);
+    return delay;
   }
 
   /** Finds a queue, its messages as they are now. */

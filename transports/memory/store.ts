@@ -22,6 +22,7 @@ import type {
 } from "../store/store.ts";
 import { copyOf } from "../../model/copies.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import type { Rates } from "../rates.ts";
 import type { MemoryBroker } from "./broker.ts";
 import { Kept } from "./kept.ts";
 import { Held, MemoryReservation } from "./reservation.ts";
@@ -90,6 +91,10 @@ export class MemoryStore implements Store, MessageStore {
     add: this.#setAside.bind(this),
     list: this.#listAside.bind(this),
     putBack: this.#putBack.bind(this),
+  };
+  readonly rates: Rates = {
+    admit: (queue, key, rate) =>
+      Promise.resolve(this.#broker.admit(JSON.stringify([queue, key]), rate)),
   };
   readonly #broker: MemoryBroker;
   readonly #clock: ConnectOptions["clock"];

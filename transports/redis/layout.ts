@@ -48,6 +48,7 @@ const RESERVED = [
   "dashi.delayed.",
   "dashi.malformed.",
   "dashi.pieces.",
+  "dashi.rate.",
 ];
 
 /**
@@ -177,6 +178,11 @@ export class Layout {
   /** The key of a queue's entries that are no messages. */
   malformed(queue: string): string {
     return `${this.options.prefix}dashi.malformed.${queue}`;
+  }
+
+  /** A list, the newest first: when handlers began with messages of a queue and a key, µs. */
+  rate(queue: string, key: string): string {
+    return `${this.options.prefix}dashi.rate.${queue.length}.${queue}.${key}`;
   }
 
   /** Writes a member of a set of bindings. */

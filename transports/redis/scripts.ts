@@ -13,6 +13,7 @@ import {
 import { ANNOUNCE } from "./lua_announce.ts";
 import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
 import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
+import { ADMIT } from "./lua_rate.ts";
 import { SIZES } from "./lua_sizes.ts";
 import { ADJUST, CLOCK, CLOCK_TIME } from "./lua_clock.ts";
 import { EXPIRES, OTHERS, USE } from "./lua_expires.ts";
@@ -64,6 +65,8 @@ export interface Scripts {
   readonly aside: string;
   /** Puts quarantined entries back into their queue. */
   readonly back: string;
+  /** Counts a handler that begins, if its rate allows it. */
+  readonly admit: string;
   /** Notes that queues are used. */
   readonly use: string;
   /** Corrects a clock that was set forward. */
@@ -164,6 +167,7 @@ local LAYOUT = '${LAYOUT_VERSION}'
     back: consumers(CLOCK_TIME, EXPIRES, BACK),
     use: consumers(CLOCK, EXPIRES, USE),
     adjust: consumers(CLOCK, ADJUST),
+    admit: consumers(ADMIT),
   };
 }
 

@@ -14,6 +14,7 @@ import type {
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { OWNER_TTL } from "../store/leases.ts";
+import type { Rate, Rates } from "../rates.ts";
 import type { RedisClient } from "./client.ts";
 import { decode } from "./reply.ts";
 import type { Core } from "./core.ts";
@@ -39,6 +40,7 @@ export class RedisStore implements Store {
   readonly presence: PresenceStore;
   readonly broadcasts: BroadcastStore;
   readonly quarantine: QuarantineStore;
+  readonly rates: Rates;
   readonly #core: Core;
   readonly #listener: RedisClient;
   readonly #owner: string;
@@ -148,6 +150,7 @@ export class RedisStore implements Store {
       list: listAside.bind(undefined, core),
       putBack: this.#putBack.bind(this),
     };
+    this.rates = { admit: this.#admit.bind(this) };
     // The one is of no use without the other.
     const first = Promise.race([core.commands.closed, listener.closed]);
     this.closed = first.then(async (reason) => {
@@ -249,6 +252,22 @@ export class RedisStore implements Store {
     const count = await putBack(this.#core, queue, handles, options);
     if (count > 0) this.#reserver.ring(queue);
     return count;
+  }
+
+  async #admit(
+    queue: string,
+    key: string,
+    { limit, interval }: Rate,
+    options?: CallOptions,
+  ): Promise<number> {
+    const list = this.#core.layout.rate(queue, key);
+    const reply = await this.#core.run(
+      "admit",
+      `count a handler of queue "${queue}"`,
+      [list, limit, Math.ceil(interval * 1000)],
+      options,
+    );
+    return Number(reply) / 1000;
   }
 
   async #heartbeat(

@@ -11,11 +11,15 @@ import type { Store } from "./store.ts";
  * @returns Its capabilities.
  */
 export function capabilitiesOf(
-  { capabilities, quarantine }: Pick<Store, "capabilities" | "quarantine">,
+  { capabilities, quarantine, rates }: Pick<
+    Store,
+    "capabilities" | "quarantine" | "rates"
+  >,
 ): ReadonlySet<Capability> {
-  return quarantine === undefined
-    ? capabilities
-    : new Set<Capability>([...capabilities, "quarantine"]);
+  const all = new Set<Capability>(capabilities);
+  if (quarantine !== undefined) all.add("quarantine");
+  if (rates !== undefined) all.add("shared-rate");
+  return all;
 }
 
 /** The highest priority of brokers that lack `wide-priority`. */

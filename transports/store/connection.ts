@@ -12,6 +12,7 @@ import type {
   TransportConnection,
 } from "../transport.ts";
 import { connectionClosed, lostBefore } from "../connection_errors.ts";
+import type { Rates } from "../rates.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { type ChannelContext, StoreChannel } from "./channel.ts";
 import { DeadLetters } from "./dead_letters.ts";
@@ -92,6 +93,7 @@ export function createStoreTransport(
 class StoreConnection implements TransportConnection {
   readonly capabilities: ReadonlySet<Capability>;
   readonly callsFailAlone = true;
+  readonly rates: Rates | undefined;
   readonly closed: Promise<CloseReason>;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #store: Store;
@@ -117,6 +119,7 @@ class StoreConnection implements TransportConnection {
     this.#store = store;
     this.#options = options;
     this.capabilities = capabilitiesOf(store);
+    this.rates = store.rates;
     const { clock, owner, operationTimeout } = options;
     this.#limits = new Limits(clock);
     const router = new Router(

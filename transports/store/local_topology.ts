@@ -144,6 +144,7 @@ export function withTopology(store: Store): StoreWithTopology {
     presence: store.presence,
     broadcasts: store.broadcasts,
     quarantine: store.quarantine,
+    rates: store.rates,
     native: () => store.native?.(),
     destroy: () => store.destroy?.(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),

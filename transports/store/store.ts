@@ -7,6 +7,7 @@ import type {
   Topology,
   TopologyChange,
 } from "../../virtual/topology.ts";
+import type { Rates } from "../rates.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 
 /**
@@ -49,6 +50,8 @@ export interface Store extends AsyncDisposable {
    * message is refused, stays held, and comes again.
    */
   readonly quarantine?: QuarantineStore | undefined;
+  /** Rates that hold over all processes: they are the capability `shared-rate`. */
+  readonly rates?: Rates | undefined;
   /** The client underneath, for `connection.native`. */
   native?(): unknown;
   /**

@@ -31,6 +31,7 @@ test("keys that are no queues cannot be used as queues", async (server) => {
       "dashi.delayed.q",
       "dashi.malformed.q",
       "dashi.pieces.q",
+      "dashi.rate.1.q.",
       "_kombu.binding.ex",
       "_kombu.binding_permanent.ex",
     ]
