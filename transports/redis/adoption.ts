@@ -264,7 +264,7 @@ export class Adoption {
     const { layout, fields } = this.#core;
     const { claim, queue, suffix, text, expires } = copy;
     const args: RedisArgument[] = [
-      ...[...seen, "", "", 0, fields, this.#core.nextNumbers(1), claim],
+      ...[...seen, "", "", "", "", 0, fields, this.#core.nextNumbers(1), claim],
       ...["", 0, "", "", "first", 0, ""],
       ...[queue, layout.suffixes.indexOf(suffix) + 1, text, "", expires],
       ...[...limitsOf(limits), limits.expires ?? "", 0],

@@ -7,6 +7,8 @@ const CAPABILITIES: readonly Capability[] = [
   "delay",
   "exchange-to-exchange",
   "exclusive",
+  "key-fairness",
+  "key-order",
   "known-queues",
   "lease",
   "length-limit",

@@ -54,12 +54,14 @@ export class Core {
   /**
    * Returns the suffix, behind the queue's name, of the list that a message goes to.
    * Priorities at or above the queue's maximum share one list, which is served before the
-   * others.
+   * others. Those of an ordered queue are not told apart.
    */
   suffixOf(queue: string, priority: number | undefined): string {
     const { layout, mirror } = this;
     if (priority === undefined || priority <= 0) return layout.suffix(priority);
-    const most = mirror.topology.queue(queue)?.traits.maxPriority;
+    const traits = mirror.topology.queue(queue)?.traits;
+    if (traits?.ordered) return layout.suffix(0);
+    const most = traits?.maxPriority;
     if (most === undefined || priority < most) return layout.suffix(priority);
     const { steps } = layout.options;
     return layout.suffix(steps.find((step) => step >= most) ?? steps.at(-1));

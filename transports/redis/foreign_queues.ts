@@ -64,6 +64,7 @@ export class ForeignQueues {
       ...layout.lists(queue),
       layout.delayed(queue),
       layout.malformed(queue),
+      layout.ordered("messages", queue),
     ];
     const count = await commands.send(ACTION, ["EXISTS", ...keys], options);
     return Number(count) > 0;

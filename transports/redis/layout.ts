@@ -47,6 +47,7 @@ const RESERVED = [
   "dashi.dedupe.",
   "dashi.delayed.",
   "dashi.malformed.",
+  "dashi.ordered.",
   "dashi.pieces.",
   "dashi.rate.",
 ];
@@ -122,6 +123,8 @@ export class Layout {
   queueOf(key: string): string | undefined {
     const { prefix } = this.options;
     if (!key.startsWith(prefix)) return undefined;
+    const ring = this.ordered("ring");
+    if (key.startsWith(ring)) return key.slice(ring.length);
     const name = key.slice(prefix.length);
     const suffix = this.suffixes.find((each) =>
       each !== "" && name.endsWith(each)
@@ -183,6 +186,18 @@ export class Layout {
   /** A list, the newest first: when handlers began with messages of a queue and a key, µs. */
   rate(queue: string, key: string): string {
     return `${this.options.prefix}dashi.rate.${queue.length}.${queue}.${key}`;
+  }
+
+  /** A part of an ordered queue; without a queue, what the names of all of them begin with. */
+  ordered(part = "", queue = ""): string {
+    const name = part === "" ? "" : `${part}.${queue}`;
+    return `${this.options.prefix}dashi.ordered.${name}`;
+  }
+
+  /** The keys of a queue in which there is something, or may be, if one of them is there. */
+  places(queue: string, isOrdered: boolean): string[] {
+    const lists = this.lists(queue);
+    return isOrdered ? [this.ordered("ring", queue), ...lists] : lists;
   }
 
   /** Writes a member of a set of bindings. */

@@ -33,6 +33,11 @@ local function livesOf(queue)
     end
   end
   lives[DELAYED .. queue] = redis.pcall('PTTL', DELAYED .. queue)
+  if isOrdered(queue) then
+    for _, part in ipairs(ORDERED_PARTS) do
+      lives[ORDERED .. part .. queue] = redis.pcall('PTTL', ORDERED .. part .. queue)
+    end
+  end
   return lives
 end
 -- Who may not do so does without; a message that was put is not to be said to have failed.

@@ -111,6 +111,10 @@ local function pass(queue, expired)
     end
     if #delayed < 20 then break end
   end
+  local record = redis.call('HGET', TABLES, 'queue ' .. queue)
+  local letters = record and string.find(record, '"x-dead-letter-exchange"', 1, true)
+  local isSorted = isOrdered(queue)
+  if isSorted then inOrder().sort(queue) end
   if kept + count > 0 then
     moved[#moved + 1] = queue
     keepBack(queue, now)
@@ -118,8 +122,23 @@ local function pass(queue, expired)
   local first = redis.call('ZRANGE', DELAYED .. queue, 0, 0, 'WITHSCORES')
   -- A key that is no list now may be one again; nobody else is to wait for that.
   if first[2] then next = kept > 0 and now + 30000 or tonumber(first[2]) end
-  local record = redis.call('HGET', TABLES, 'queue ' .. queue)
-  local letters = record and string.find(record, '"x-dead-letter-exchange"', 1, true)
+  local function expire(text)
+    resize(queue, text, -1)
+    spend(text)
+    if letters then
+      expired[#expired + 1] = queue
+      expired[#expired + 1] = hold(queue, text)
+      expired[#expired + 1] = text
+      expired[#expired + 1] = lineageOf(queue)
+    end
+  end
+  while isSorted do
+    local at, field = inOrder().expiring(queue)
+    if at and (at > now or budget <= 0) then next = math.min(next or at, at) end
+    if not at or at > now or budget <= 0 or (letters and not expired) then break end
+    local text = inOrder().expire(queue, field)
+    if text then expire(text) end
+  end
   for _, suffix in ipairs(SUFFIXES) do
     while true do
       local head = redis.pcall('LINDEX', P .. queue .. suffix, -1)
@@ -131,14 +150,7 @@ local function pass(queue, expired)
       end
       if letters and not expired then break end
       redis.call('RPOP', P .. queue .. suffix)
-      resize(queue, head, -1)
-      spend(head)
-      if letters then
-        expired[#expired + 1] = queue
-        expired[#expired + 1] = hold(queue, head)
-        expired[#expired + 1] = head
-        expired[#expired + 1] = lineageOf(queue)
-      end
+      expire(head)
     end
   end
   if letters and not expired then return end
@@ -147,10 +159,10 @@ end
 `;
 
 /**
- * ARGV: what fields begin with, the first number, then for each queue its name, the most to take, and its x-expires or ''.
+ * ARGV: what fields begin with, the first number, then for each queue its name, the most to take (less than nothing where it is ordered), and its x-expires or ''.
  * Returns the time, when time will next change something, what has expired, the queues
  * of which something has become due, whether so much was taken that not all was looked at,
- * and of each queue which one it is and what was taken.
+ * and of each queue which one it is and what was taken: its number, it, and in an ordered queue its key.
  */
 export const TAKE: string = String.raw`
 fields, number = ARGV[1], tonumber(ARGV[2])
@@ -187,9 +199,36 @@ local function takeFrom(queue, limit)
   if #taken > 1 then taken[1] = lineageOf(queue) end
   return taken
 end
+local function takeInOrder(queue, limit)
+  local order, taken, tries = inOrder(), {''}, 0
+  local isSorted, failure = order.sort(queue)
+  if failure then return failure.err end
+  full = full or not isSorted
+  while limit > 0 do
+    if room <= 0 or tries >= 2000 then
+      full = true
+      break
+    end
+    local key, text, tried = order.next(queue)
+    if not key then break end
+    tries = tries + tried + 1
+    if text then
+      local number = hold(queue, text)
+      if number < 0 then order.pass(queue, key)
+      else order.hold(queue, key, fields .. lineageOf(queue) .. string.format('%d', number), text) end
+      taken[#taken + 1] = number
+      taken[#taken + 1] = text
+      taken[#taken + 1] = key
+      resize(queue, text, -1)
+      limit, room = limit - 1, room - #text
+    end
+  end
+  if #taken > 1 then taken[1] = lineageOf(queue) end
+  return taken
+end
 for i = 3, #ARGV, 3 do
-  local queue, expires = ARGV[i], ARGV[i + 2]
-  answer[#answer + 1] = takeFrom(queue, tonumber(ARGV[i + 1]))
+  local queue, limit, expires = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
+  answer[#answer + 1] = limit < 0 and takeInOrder(queue, -limit) or takeFrom(queue, limit)
   if expires ~= '' then
     redis.call('ZADD', EXPIRING, now + expires, queue)
     useQueue(queue, tonumber(expires))
@@ -220,6 +259,10 @@ for _, suffix in ipairs(SUFFIXES) do
   end
   count = count + size - gone
 end
+if isOrdered(ARGV[1]) then
+  count = count + redis.call('HLEN', ORDERED .. 'messages.' .. ARGV[1])
+  count = count - redis.call('ZCOUNT', ORDERED .. 'times.' .. ARGV[1], '-inf', now)
+end
 return count
 `;
 
@@ -228,6 +271,7 @@ export const PURGE: string = String.raw`
 local count = countReady(ARGV[1])
 -- What is unlinked is freed by a thread of the server's.
 for _, suffix in ipairs(SUFFIXES) do redis.call('UNLINK', P .. ARGV[1] .. suffix) end
+for _, part in ipairs({'messages.', 'places.', 'ring.', 'times.'}) do redis.call('UNLINK', ORDERED .. part .. ARGV[1]) end
 redis.call('HDEL', SIZED, ARGV[1])
 return count
 `;

@@ -1,6 +1,6 @@
 /** How scripts put messages, in Lua. */
 
-/** ARGV: version and sets; how many queues go when they are not used, then each with its x-expires; how many queues will change with time, then each with when; how many are announced, then for each its list's place, its own in it, and the channel; then lists, each its key, how many, and they. Returns the places of lists that cannot be, and why. KEYS: what is to be watched. */
+/** ARGV: version and sets; how many queues go when they are not used, then each with its x-expires; how many queues will change with time, then each with when; how many are announced, then for each its list's place, its own in it, and the channel; then lists, each its key, how many (less than nothing where the queue is ordered), and they. Returns the places of lists that cannot be, and why. KEYS: what is to be watched. */
 export const PUT: string = String.raw`
 local old, at = isOld(1)
 if old then return 'stale' end
@@ -19,7 +19,12 @@ local channels, announced, firsts = at + 1, tonumber(ARGV[at]), {}
 at = at + 1 + announced * 3
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 1])
-  local answer = redis.pcall('LPUSH', ARGV[at], unpack(ARGV, at + 2, at + 1 + count))
+  local answer
+  if count > 0 then answer = redis.pcall('LPUSH', ARGV[at], unpack(ARGV, at + 2, at + 1 + count))
+  else
+    count = -count
+    answer = inOrder().put(string.sub(ARGV[at], #P + 1), unpack(ARGV, at + 2, at + 1 + count))
+  end
   if type(answer) == 'table' then
     refused[#refused + 1] = list
     refused[#refused + 1] = answer.err
@@ -38,17 +43,20 @@ return refused
 /**
  * ARGV: version and sets; the field to remove instead or ''; which queue that was taken of
  * (`isGone`), if it is to be that one: a message whose queue is no longer there is removed with
- * it; the delay; what fields
+ * it; its queue and its key or ''; the delay; what fields
  * begin with, the first number; under which name it is claimed or ''; the key of its mark or
  * '', how long that stays, and whose it is; if it is put in pieces,
  * their name, else '', and whether this is the first, the last or between; how many channels it
- * is announced on, and they; what all texts begin with; then copies: queue, place of its suffix,
- * the rest of its text, id, when it expires or '', x-max-length or '', x-max-length-bytes or '',
- * whether it refuses, x-expires or '', and whether ours have declared the queue.
+ * is announced on, and they; what all texts begin with; then copies: queue, place of its suffix
+ * (less than nothing where it is ordered), the rest of its text, id, when it expires or '',
+ * x-max-length or '', x-max-length-bytes or '', whether it refuses, x-expires or '', and whether
+ * ours have declared the queue.
  */
 export const PUT_ONE: string = String.raw`
 local old, at = isOld(1)
-local instead, lineage, delay = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+local instead, lineage, insteadOf, insteadKey = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+at = at + 2
+local delay = tonumber(ARGV[at + 2])
 fields, number = ARGV[at + 3], tonumber(ARGV[at + 4])
 local claim, mark, token = ARGV[at + 5], ARGV[at + 6], ARGV[at + 8]
 local pieces, place = ARGV[at + 9], ARGV[at + 10]
@@ -77,7 +85,8 @@ end
 local copies, failure = {}, nil
 for i = at + 13 + channels, #ARGV, 10 do
   local copy = {
-    queue = ARGV[i], place = tonumber(ARGV[i + 1]), text = head .. ARGV[i + 2], id = ARGV[i + 3], expires = ARGV[i + 4],
+    queue = ARGV[i], place = math.abs(ARGV[i + 1]), inOrder = tonumber(ARGV[i + 1]) < 0, text = head .. ARGV[i + 2],
+    id = ARGV[i + 3], expires = ARGV[i + 4],
     most = tonumber(ARGV[i + 5]), mostBytes = tonumber(ARGV[i + 6]), refuses = ARGV[i + 7] == '1', ends = tonumber(ARGV[i + 8]),
     declared = ARGV[i + 9] == '1',
   }
@@ -105,6 +114,7 @@ if instead ~= '' and isFirst and redis.call('HEXISTS', UNACKED, instead) == 0 th
 if instead ~= '' and isLast then
   redis.call('HDEL', UNACKED, instead)
   redis.call('ZREM', INDEX, instead)
+  if insteadKey ~= '' then inOrder().free(insteadOf, insteadKey, instead) end
   if lineage ~= '' and isGone(copies[1].queue, lineage) then return {} end
 end
 if isLast and pieces ~= '' then redis.call('DEL', PIECES .. pieces)
@@ -122,7 +132,8 @@ for _, copy in ipairs(copies) do
     redis.call('ZADD', DUE, 'LT', now + delay, copy.queue)
   else
     if copy.mostBytes then measure(copy.queue) end
-    put = redis.pcall('LPUSH', P .. copy.queue .. SUFFIXES[copy.place], copy.text)
+    if copy.inOrder then put = inOrder().put(copy.queue, copy.text)
+    else put = redis.pcall('LPUSH', P .. copy.queue .. SUFFIXES[copy.place], copy.text) end
   end
   if type(put) == 'table' then failure = put
   elseif delay == 0 then

@@ -102,7 +102,8 @@ while at <= #ARGV do
       redis.call('ZREM', INDEX, field)
       for i = at + 3, last, 4 do
         if not isGone(ARGV[i], ARGV[i + 3]) then
-          keep(P .. ARGV[i] .. ARGV[i + 1], ARGV[i + 2], field)
+          if isOrdered(ARGV[i]) then inOrder().back(ARGV[i], ARGV[i + 2], field)
+          else keep(P .. ARGV[i] .. ARGV[i + 1], ARGV[i + 2], field) end
           resize(ARGV[i], ARGV[i + 2], 1)
           restored[ARGV[i]] = true
           local expires = expiresAt(ARGV[i + 2])
@@ -162,6 +163,10 @@ for i = 1, #ARGV, 3 do
   else
     redis.call('ZREM', INDEX, ARGV[i])
     redis.call('LPUSH', MALFORMED .. ARGV[i + 1], ARGV[i + 2])
+    if ARGV[i] ~= '' and isOrdered(ARGV[i + 1]) then
+      local order = inOrder()
+      order.free(ARGV[i + 1], order.keyIn(ARGV[i + 2]), ARGV[i])
+    end
   end
 end
 return lost

@@ -44,7 +44,7 @@ end
 local function countReady(queue)
   local count = 0
   for _, suffix in ipairs(SUFFIXES) do count = count + redis.call('LLEN', P .. queue .. suffix) end
-  return count
+  return count + redis.call('HLEN', ORDERED .. 'messages.' .. queue)
 end
 local function sample(queue, count)
   local step, seen, sum, weight = count <= 500 and 1 or math.floor(count / 200), 0, 0, 0
@@ -54,6 +54,14 @@ local function sample(queue, count)
       if weight > 4000000 and seen >= 32 then break end
       local text = redis.call('LINDEX', list, i)
       seen, sum, weight = seen + 1, sum + bytes(text), weight + #text
+    end
+  end
+  -- Of an ordered queue those that chance brings.
+  while seen < math.min(count, 200) and not (weight > 4000000 and seen >= 32) do
+    local found = redis.call('HRANDFIELD', ORDERED .. 'messages.' .. queue, 16, 'WITHVALUES')
+    if #found == 0 then break end
+    for i = 2, #found, 2 do
+      seen, sum, weight = seen + 1, sum + bytes(found[i]), weight + #found[i]
     end
   end
   return seen == 0 and 0 or math.floor(sum * count / seen + 0.5)

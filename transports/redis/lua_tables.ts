@@ -154,7 +154,7 @@ end
 local function ready(queue)
   local count = 0
   for _, suffix in ipairs(SUFFIXES) do count = count + redis.call('LLEN', P .. queue .. suffix) end
-  return count
+  return count + redis.call('HLEN', ORDERED .. 'messages.' .. queue)
 end
 -- What others have changed meanwhile does not matter where the plan does not rest on it.
 local rests, behind, isPartial = {}, 0, ARGV[at] ~= '0'
@@ -195,6 +195,7 @@ each(1, function(i)
   gone = gone + ready(queue)
   for _, suffix in ipairs(SUFFIXES) do keys[#keys + 1] = P .. queue .. suffix end
   keys[#keys + 1] = DELAYED .. queue
+  for _, part in ipairs(ORDERED_PARTS) do keys[#keys + 1] = ORDERED .. part .. queue end
 end)
 -- What is unlinked is freed by a thread of the server's.
 inPieces(keys, 500, function(...) redis.call('UNLINK', ...) end)
@@ -207,6 +208,18 @@ each(2, function(i)
   if ARGV[i + 1] == '' then redis.call('ZREM', EXPIRING, ARGV[i])
   else redis.call('ZADD', EXPIRING, now + ARGV[i + 1], ARGV[i]) end
 end)
+-- A process that knows no ordered queues deletes their lists alone. It did so if these tables
+-- had the queue: what others had, which were lost, is kept.
+local function declareOrder(field, record)
+  local queue = string.match(field, '^queue (.*)$')
+  if not queue or not string.find(record, '"x%-ordered":[t%d]') then return end
+  if redis.call('HEXISTS', TABLES, field) == 1 then return end
+  local tables = redis.call('HGET', TABLES, 'epoch') or epoch
+  if redis.call('HGET', ORDERED .. 'busy.' .. queue, '') == tables then
+    for _, part in ipairs(ORDERED_PARTS) do redis.call('UNLINK', ORDERED .. part .. queue) end
+  end
+  redis.call('HSET', ORDERED .. 'busy.' .. queue, '', tables)
+end
 local fields, cleared, written = {}, {}, {}
 each(2, function(i)
   fields[#fields + 1] = ARGV[i]
@@ -216,6 +229,7 @@ each(2, function(i)
   else
     written[#written + 1] = ARGV[i]
     written[#written + 1] = ARGV[i + 1]
+    declareOrder(ARGV[i], ARGV[i + 1])
   end
 end)
 inPieces(cleared, 500, function(...) redis.call('HDEL', TABLES, ...) end)

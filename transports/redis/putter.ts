@@ -111,6 +111,7 @@ export class Putter {
       version: this.#versionOf(puts[0]),
       written: [],
       lists: new Map(),
+      ordered: undefined,
       pushes: new Map(),
       announced: [],
       queues: new Set(),
@@ -134,15 +135,20 @@ export class Putter {
     let copy: Copy | undefined;
     for (const item of items) {
       const { queue, message } = item;
-      const list = layout.options.prefix + queue +
+      let list = layout.options.prefix + queue +
         this.#core.suffixOf(queue, message.properties.priority);
-      lists.push(list);
       batch.queues.add(queue);
       if (batch.version === PLAIN) {
+        lists.push(list);
         this.#writePlain(message, list, batch);
         continue;
       }
       const expires = this.#core.mirror.expiresOf(queue);
+      if (this.#traitsOf(queue).ordered) {
+        list = layout.options.prefix + queue;
+        (batch.ordered ??= new Set()).add(list);
+      }
+      lists.push(list);
       if (expires !== undefined) batch.expiring.set(queue, expires);
       copy = this.#copy(item, copy);
       const { text, expiresAt } = copy;
@@ -178,7 +184,10 @@ export class Putter {
     }
     for (const { message, ttl, queue } of put.items) {
       if (message.exchange !== "" || ttl !== undefined) return put.version;
-      if (this.#core.mirror.expiresOf(queue) !== undefined) return put.version;
+      if (
+        this.#core.mirror.expiresOf(queue) !== undefined ||
+        this.#traitsOf(queue).ordered
+      ) return put.version;
     }
     return PLAIN;
   }
@@ -245,7 +254,8 @@ export class Putter {
     for (const [queue, at] of timed) args.push(queue, Math.ceil(at));
     for (const each of announcedArguments(batch)) args.push(each);
     for (const [list, texts] of lists) {
-      args.push(list, texts.length);
+      const isOrdered = batch.ordered?.has(list) ?? false;
+      args.push(list, isOrdered ? -texts.length : texts.length);
       for (const text of texts) args.push(text);
     }
     const order = [...lists.keys()];

@@ -1,6 +1,7 @@
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import type { Topology } from "../../virtual/topology.ts";
+import type { Core } from "./core.ts";
 import { decode, type RedisReply } from "./reply.ts";
 import { readStored, type Stored } from "./stored.ts";
 
@@ -29,6 +30,8 @@ export class RedisReservation implements Reservation {
   readonly expired: boolean;
   /** Whether it will expire, or has. */
   readonly timed: boolean;
+  /** Its key in an ordered queue, "" if it has none; `undefined` elsewhere. */
+  readonly key: string | undefined;
   readonly #stored: Stored;
 
   /** Reads an entry that was taken; `now` is the server's clock, ms. */
@@ -38,6 +41,7 @@ export class RedisReservation implements Reservation {
       readonly where: Whereabouts;
       readonly bytes: Uint8Array;
       readonly declared: boolean;
+      readonly key?: string | undefined;
     },
     now: number,
   ) {
@@ -45,6 +49,7 @@ export class RedisReservation implements Reservation {
     this.where = taken.where;
     this.bytes = taken.bytes;
     this.declared = taken.declared;
+    this.key = taken.key;
     this.#stored = readStored(taken.bytes);
     this.timed = this.#stored.expiresAt < Infinity;
     this.expired = this.#stored.expiresAt <= now;
@@ -60,6 +65,14 @@ export class RedisReservation implements Reservation {
     return lineage === "" && this.declared ? "1" : lineage;
   }
 
+  get keepsPlace(): boolean {
+    return this.key !== undefined;
+  }
+
+  get takesHeaders(): boolean {
+    return this.key !== undefined;
+  }
+
   get message(): Publishing | Malformed {
     return this.#stored.message;
   }
@@ -71,6 +84,41 @@ export class RedisReservation implements Reservation {
   get deliveryCount(): number | undefined {
     return this.#stored.deliveryCount;
   }
+
+  /** When its time to live ends, on the server's clock; `undefined` is never. */
+  get expiresAt(): number | undefined {
+    return this.timed ? this.#stored.expiresAt : undefined;
+  }
+}
+
+/**
+ * Reads an entry that was taken of a queue.
+ *
+ * @param core The connection that holds it.
+ * @param from Its queue, and which of its name.
+ * @param number Its number, less than nothing if it is in quarantine.
+ * @param bytes The entry.
+ * @param key Its key, in an ordered queue.
+ * @returns It, held; `undefined` if there is none.
+ */
+export function readTaken(
+  { fields, mirror, serverNow }: Pick<Core, "fields" | "mirror" | "serverNow">,
+  { queue, lineage }: { readonly queue: string; readonly lineage: string },
+  number: RedisReply | undefined,
+  bytes: RedisReply | undefined,
+  key?: string,
+): RedisReservation | undefined {
+  if (!(bytes instanceof Uint8Array)) return undefined;
+  const isAside = Number(number) < 0;
+  return new RedisReservation({
+    queue,
+    where: isAside
+      ? { type: "aside" }
+      : { type: "unacked", field: `${fields}${lineage}${number}`, lineage },
+    bytes,
+    declared: mirror.topology.queue(queue)?.foreign === false,
+    key: isAside ? undefined : key,
+  }, serverNow);
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Core } from "./core.ts";
 import { replyError } from "./errors.ts";
 import type { Fanout } from "./fanout.ts";
 import type { RedisOptions } from "./options.ts";
-import { RedisReservation } from "./reservation.ts";
+import { readTaken, type RedisReservation } from "./reservation.ts";
 import { Yielding } from "./yielding.ts";
 
 /** How often all queues are looked at, though nothing was heard of them, ms. */
@@ -83,7 +83,10 @@ export class Reserver {
     this.#refreshedAt = core.clock.now();
     this.#yielding = new Yielding(core.clock, {
       peek: (queue) =>
-        core.commands.watch("look into a queue", core.layout.lists(queue)),
+        core.commands.watch(
+          "look into a queue",
+          core.layout.places(queue, this.#isOrdered(queue)),
+        ),
       ring: (queue) => this.ring(queue),
     });
   }
@@ -267,10 +270,13 @@ export class Reserver {
     this.#sooner = false;
     const args: RedisArgument[] = [fields, this.#core.nextNumbers(1_000_000)];
     const watched = [layout.due, layout.topology];
+    const ordered = new Set<string>();
     for (const { queue, limit } of asked) {
-      const expires = mirror.topology.queue(queue)?.traits.expires ?? "";
-      args.push(queue, limit, expires);
-      for (const list of layout.lists(queue)) watched.push(list);
+      const traits = mirror.topology.queue(queue)?.traits;
+      const isOrdered = traits?.ordered ?? false;
+      if (isOrdered) ordered.add(queue);
+      args.push(queue, isOrdered ? -limit : limit, traits?.expires ?? "");
+      for (const each of layout.places(queue, isOrdered)) watched.push(each);
       // Before the answer: a notification may come ahead of it.
       if (!lookAtAll) this.#empty.add(queue);
     }
@@ -282,6 +288,7 @@ export class Reserver {
         late: (reply) => {
           const taken = this.#read(
             asked,
+            ordered,
             Array.isArray(reply) ? reply : [],
             [],
           );
@@ -289,7 +296,7 @@ export class Reserver {
         },
       });
       this.#core.setServerNow(reply[0], sentAt);
-      return this.#read(asked, reply, here);
+      return this.#read(asked, ordered, reply, here);
     } catch (error) {
       for (const { queue, bytes } of here.reverse()) {
         this.#fanout.restore(queue, bytes);
@@ -301,6 +308,7 @@ export class Reserver {
 
   #read(
     asked: readonly ReserveWant[],
+    ordered: ReadonlySet<string>,
     reply: readonly RedisReply[],
     reservations: RedisReservation[],
   ): Taken {
@@ -309,15 +317,15 @@ export class Reserver {
     for (const { queue } of asked) ripe.delete(queue);
     for (const queue of ripe) this.ring(queue);
     const failed = new Map<string, Error>();
+    const core = this.#core;
+    const add = (taken: RedisReservation | undefined) => {
+      if (taken !== undefined) reservations.push(taken);
+    };
     const dead = Array.isArray(expired) ? expired : [];
     for (let i = 0; i < dead.length; i += 4) {
       const [queue, number, bytes, lineage] = dead.slice(i, i + 4);
-      this.#add(
-        reservations,
-        { queue: decode(queue), lineage: decode(lineage) },
-        number,
-        bytes,
-      );
+      const from = { queue: decode(queue), lineage: decode(lineage) };
+      add(readTaken(core, from, number, bytes));
     }
     asked.forEach(({ queue, limit }, i) => {
       const entries = taken[i];
@@ -331,34 +339,22 @@ export class Reserver {
       }
       this.#yielding.looked(queue, entries.length > 1);
       const from = { queue, lineage: decode(entries[0]) };
-      for (let j = 1; j < entries.length; j += 2) {
-        this.#add(reservations, from, entries[j], entries[j + 1]);
+      const isOrdered = ordered.has(queue);
+      const width = isOrdered ? 3 : 2;
+      for (let j = 1; j < entries.length; j += width) {
+        const key = isOrdered ? decode(entries[j + 2]) : undefined;
+        add(readTaken(core, from, entries[j], entries[j + 1], key));
       }
       // As many as were wanted, or as much as is given at once: there may be more.
-      if (full === 1 || entries.length > limit * 2) this.#empty.delete(queue);
+      const isFilled = entries.length > limit * width;
+      if (full === 1 || isFilled) this.#empty.delete(queue);
     });
     const next = Number(due) < 0 ? Infinity : this.#core.toLocal(Number(due));
     return { reservations, failed, next };
   }
 
-  #add(
-    reservations: RedisReservation[],
-    { queue, lineage }: { readonly queue: string; readonly lineage: string },
-    number: RedisReply | undefined,
-    bytes: RedisReply | undefined,
-  ): void {
-    if (!(bytes instanceof Uint8Array)) return;
-    const { fields, mirror, serverNow } = this.#core;
-    reservations.push(
-      new RedisReservation({
-        queue,
-        where: Number(number) < 0
-          ? { type: "aside" }
-          : { type: "unacked", field: `${fields}${lineage}${number}`, lineage },
-        bytes,
-        declared: mirror.topology.queue(queue)?.foreign === false,
-      }, serverNow),
-    );
+  #isOrdered(queue: string): boolean {
+    return this.#core.mirror.topology.queue(queue)?.traits.ordered ?? false;
   }
 
   #wait(

@@ -11,6 +11,7 @@ import {
   UNACKED_OF,
 } from "./lua_messages.ts";
 import { ANNOUNCE } from "./lua_announce.ts";
+import { AGAIN, IS_ORDERED, ORDER, REMOVE_ORDERED } from "./lua_order.ts";
 import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
 import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
 import { ADMIT } from "./lua_rate.ts";
@@ -41,8 +42,12 @@ export interface Scripts {
   readonly adopt: string;
   /** Acks messages. */
   readonly remove: string;
+  /** Acks messages of ordered queues. */
+  readonly removeOrdered: string;
   /** Requeues messages. */
   readonly release: string;
+  /** Writes messages of ordered queues again in their place, at once or later. */
+  readonly again: string;
   /** Renews messages that are being worked on. */
   readonly renew: string;
   /** Finds messages that were taken too long ago. */
@@ -93,6 +98,7 @@ local BINDINGS = ${quote(layout.bindings(""))}
 local PERMANENT = ${quote(layout.permanentBindings(""))}
 local CLAIMED = ${quote(layout.claimed(""))}
 local PIECES = ${quote(layout.pieces(""))}
+local ORDERED = ${quote(layout.ordered())}
 local DELAYED = ${quote(layout.delayed(""))}
 local MALFORMED = ${quote(layout.malformed(""))}
 local BOUND = ${quote(layout.bound(""))}
@@ -107,18 +113,8 @@ local LAYOUT = '${LAYOUT_VERSION}'
   const consumers = (...parts: readonly string[]) =>
     script(AT_FULL_MEMORY, ...parts);
   return {
-    take: consumers(
-      CLOCK,
-      LINEAGE,
-      HOLD,
-      SIZES,
-      EXPIRY,
-      EXPIRES,
-      ANNOUNCE,
-      PASS,
-      TAKE,
-    ),
-    put: script(LAYOUT_CHECK, VERSION, CLOCK_TIME, EXPIRES, ANNOUNCE, PUT),
+    take: consumers(CLOCK, LINEAGE, HOLD, SIZES, ...OWN, ANNOUNCE, PASS, TAKE),
+    put: script(LAYOUT_CHECK, VERSION, CLOCK_TIME, ...OWN, ANNOUNCE, PUT),
     putOne: script(
       CLOCK,
       LINEAGE,
@@ -126,26 +122,27 @@ local LAYOUT = '${LAYOUT_VERSION}'
       SIZES,
       LAYOUT_CHECK,
       VERSION,
-      EXPIRES,
+      ...OWN,
       ANNOUNCE,
       PUT_ONE,
     ),
     broadcast: script(LAYOUT_CHECK, VERSION, BROADCAST),
-    adopt: script(LAYOUT_CHECK, VERSION, CLOCK_TIME, EXPIRES, ADOPT),
+    adopt: script(LAYOUT_CHECK, VERSION, CLOCK_TIME, ...USED, ADOPT),
     remove: consumers(REMOVE),
-    release: consumers(LINEAGE, SIZES, EXPIRY, CLOCK_TIME, EXPIRES, RELEASE),
+    removeOrdered: consumers(EXPIRY, ORDER, REMOVE_ORDERED),
+    release: consumers(LINEAGE, SIZES, CLOCK_TIME, ...OWN, RELEASE),
+    again: consumers(CLOCK, LINEAGE, SIZES, ...OWN, AGAIN),
     renew: consumers(CLOCK, RENEW),
     overdue: consumers(CLOCK, OVERDUE),
     beat: consumers(CLOCK, LAYOUT_CHECK, BEAT),
-    read: consumers(CLOCK, LAYOUT_CHECK, VERSION, EXPIRES, OTHERS, MEND, READ),
-    apply: consumers(CLOCK, LAYOUT_CHECK, VERSION, EXPIRES, MEND, APPLY),
+    read: consumers(CLOCK, LAYOUT_CHECK, VERSION, ...USED, OTHERS, MEND, READ),
+    apply: consumers(CLOCK, LAYOUT_CHECK, VERSION, ...USED, MEND, APPLY),
     count: consumers(
       CLOCK,
       LINEAGE,
       HOLD,
       SIZES,
-      EXPIRY,
-      EXPIRES,
+      ...OWN,
       ANNOUNCE,
       PASS,
       COUNT,
@@ -155,21 +152,24 @@ local LAYOUT = '${LAYOUT_VERSION}'
       LINEAGE,
       HOLD,
       SIZES,
-      EXPIRY,
-      EXPIRES,
+      ...OWN,
       ANNOUNCE,
       PASS,
       RIPEN,
     ),
     purge: consumers(SIZES, PURGE),
     unacked: script(UNACKED_OF),
-    aside: consumers(ASIDE),
-    back: consumers(CLOCK_TIME, EXPIRES, BACK),
-    use: consumers(CLOCK, EXPIRES, USE),
+    aside: consumers(EXPIRY, IS_ORDERED, ORDER, ASIDE),
+    back: consumers(CLOCK_TIME, ...USED, BACK),
+    use: consumers(CLOCK, ...USED, USE),
     adjust: consumers(CLOCK, ADJUST),
     admit: consumers(ADMIT),
   };
 }
+
+/** What a queue's arguments make of it: whether it goes when it is not used, and its order. */
+const USED = [IS_ORDERED, EXPIRES];
+const OWN = [EXPIRY, ...USED, ORDER];
 
 /** As a string of Lua: every byte but letters and digits by its number. */
 function quote(text: string): string {
@@ -185,6 +185,7 @@ function quote(text: string): string {
 export const TIMED: ReadonlySet<keyof Scripts> = new Set<keyof Scripts>([
   "take",
   "putOne",
+  "again",
   "renew",
   "overdue",
   "beat",

@@ -1,10 +1,11 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Reservation } from "../store/store.ts";
+import { EnvelopeWriter } from "../store/envelope.ts";
+import type { ReleaseOptions, Reservation } from "../store/store.ts";
 import type { RedisArgument } from "./reply.ts";
 import type { Core } from "./core.ts";
 import type { Fanout } from "./fanout.ts";
 import { RedisReservation } from "./reservation.ts";
-import { marked } from "./stored.ts";
+import { marked, withExpiry } from "./stored.ts";
 
 /** So many are settled in one script, or so many bytes given back: a server does nothing else meanwhile. */
 const AT_ONCE = 200;
@@ -22,6 +23,7 @@ export class Settlements {
   readonly #core: Core;
   readonly #fanout: Fanout;
   readonly #onReleased: (queue: string, timed: boolean) => void;
+  readonly #writer = new EnvelopeWriter();
 
   /** `onReleased` is told of queues that got messages back, and whether time will change something. */
   constructor(
@@ -50,17 +52,80 @@ export class Settlements {
         bytes,
       ], options)
     );
-    const lost = await this.#inPieces("remove", "ack messages", held, options);
-    await Promise.all(read);
+    const plain = held.filter(({ key }) => !key);
+    const keyed = plain.length === held.length ? [] : held.filter(hasKey);
+    const [lost, lostOfKeys] = await Promise.all([
+      this.#inPieces("remove", "ack messages", plain, options),
+      this.#removeKeyed(keyed, options),
+      ...read,
+    ]);
+    return lostOfKeys.length === 0 ? lost : [...lost, ...lostOfKeys];
+  }
+
+  /** In ordered queues: the next message of each key may be taken then. */
+  async #removeKeyed(
+    held: readonly RedisReservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    const lost: Reservation[] = [];
+    for (let i = 0; i < held.length; i += AT_ONCE) {
+      const some = held.slice(i, i + AT_ONCE);
+      const [gone, more] = await this.#core.runList(
+        "removeOrdered",
+        "ack messages",
+        some.flatMap(({ handle, queue, key = "" }) => [handle, queue, key]),
+        options,
+      );
+      lost.push(...placesIn(some, gone));
+      const queues = new Set(placesIn(some, more).map(({ queue }) => queue));
+      for (const queue of queues) this.#onReleased(queue, false);
+    }
     return lost;
   }
 
-  /** Puts messages back that were delivered, and marks them. */
+  /**
+   * Puts messages back that were delivered, and marks them; those of an ordered queue that
+   * come with other headers or later, as if they were put there anew, but in their place.
+   */
   release(
     reservations: readonly Reservation[],
-    options?: CallOptions,
+    options: ReleaseOptions = {},
   ): Promise<readonly Reservation[]> {
-    return this.#putBack(reservations, true, options);
+    const { delay, headers } = options;
+    return delay === undefined && headers === undefined
+      ? this.#putBack(reservations, true, options)
+      : this.#putAgain(reservations, options);
+  }
+
+  async #putAgain(
+    reservations: readonly Reservation[],
+    { delay = 0, headers, ...options }: ReleaseOptions,
+  ): Promise<readonly Reservation[]> {
+    const held = unacked(reservations).reverse();
+    const args: RedisArgument[] = [];
+    for (const each of held) {
+      const { handle, queue, key = "", bytes, message, expiresAt } = each;
+      const id = crypto.randomUUID();
+      const rewritten = "error" in message || headers === undefined
+        ? marked(bytes, message, handle)
+        : this.#writer.write({
+          ...message,
+          properties: { ...message.properties, headers },
+          republished: true,
+        }, id);
+      const text = typeof rewritten === "string" && headers !== undefined &&
+          expiresAt !== undefined
+        ? withExpiry(rewritten, expiresAt)
+        : rewritten;
+      args.push(handle, queue, each.lineage, key, text, id);
+      args.push(Math.max(0, Math.ceil(delay)));
+    }
+    const action = "requeue messages";
+    const lost = await this.#core.run("again", action, args, options);
+    for (const queue of new Set(held.map(({ queue }) => queue))) {
+      this.#onReleased(queue, true);
+    }
+    return placesIn(held, lost);
   }
 
   /** Puts messages back as they were: nobody has seen them. */
@@ -176,6 +241,8 @@ export class Settlements {
       ]),
       options,
     );
+    const keyed = held.filter(hasKey).map(({ queue }) => queue);
+    for (const queue of new Set(keyed)) this.#onReleased(queue, false);
     return placesIn(held, lost);
   }
 }
@@ -190,6 +257,10 @@ function unacked(reservations: readonly Reservation[]): RedisReservation[] {
 function aside(reservations: readonly Reservation[]): RedisReservation[] {
   return reservations.filter((each) => each instanceof RedisReservation)
     .filter(({ where }) => where.type === "aside");
+}
+
+function hasKey({ key }: RedisReservation): boolean {
+  return key !== undefined && key !== "";
 }
 
 function placesIn(

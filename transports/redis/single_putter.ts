@@ -102,6 +102,7 @@ export class SinglePutter {
           held?.handle ?? "",
           // Without a view it goes back to the queue that it was taken of.
           version === undefined ? held?.lineage ?? "" : "",
+          ...[held?.queue ?? "", held?.key ?? ""],
           items[0]?.message.delay ?? 0,
           fields,
           this.#core.nextNumbers(100_000),
@@ -133,6 +134,7 @@ export class SinglePutter {
       throw failed?.reason ?? notAnswered(ACTION, "unknown");
     }
     for (const { queue } of items) this.#host.put(queue);
+    if (held?.key) this.#host.put(held.queue); // its key may have more
     this.#host.timed();
     return { type: "put", displaced: put.flatMap((each) => this.#read(each)) };
   }
@@ -159,11 +161,12 @@ export class SinglePutter {
         ? undefined
         : Math.floor(this.#core.serverNow + delay + ttl);
       const suffix = this.#core.suffixOf(queue, priority);
+      const place = layout.suffixes.indexOf(suffix) + 1;
       return {
         refuses: traits.refuses && hasLimit(traits),
         args: [
           queue,
-          layout.suffixes.indexOf(suffix) + 1,
+          traits.ordered ? -place : place,
           at === undefined ? id + END : withExpiry(id + END, at),
           // One of the copies is announced when it becomes due.
           i === 0 && delay > 0 ? dueName(id, channels) : id,

@@ -23,6 +23,7 @@ import { capabilitiesOf } from "./capabilities.ts";
 import { Fanout } from "./fanout.ts";
 import { ForeignQueues } from "./foreign_queues.ts";
 import type { RedisOptions } from "./options.ts";
+import { refuseHeardOrder } from "./ordered.ts";
 import { Putter } from "./putter.ts";
 import { Reserver } from "./reserver.ts";
 import { listAside, putBack } from "./quarantine.ts";
@@ -190,6 +191,9 @@ export class RedisStore implements Store {
     version: string,
     options?: CallOptions,
   ): Promise<ChangeResult> {
+    if (this.#fanout.putsInto === undefined) {
+      refuseHeardOrder(changes, this.#core.mirror.topology);
+    }
     const result = await this.#tables.apply(changes, version, options);
     if (result.type === "applied") {
       await this.#follow(options);

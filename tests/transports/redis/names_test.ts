@@ -30,6 +30,7 @@ test("keys that are no queues cannot be used as queues", async (server) => {
       "dashi.claimed.q",
       "dashi.delayed.q",
       "dashi.malformed.q",
+      "dashi.ordered.ring.q",
       "dashi.pieces.q",
       "dashi.rate.1.q.",
       "_kombu.binding.ex",
