@@ -33,6 +33,7 @@ export class Deadlines {
   #empty = 0;
   #stopTimer: (() => void) | undefined;
   #timerAt = Infinity;
+  #isStopped = false;
   /** Whether it has waited for what came while the process was busy. */
   #hasWaited = false;
 
@@ -45,15 +46,16 @@ export class Deadlines {
    * Watches one deadline.
    *
    * @param at The moment, on the clock.
-   * @param onMissed Called once, when the moment has come and the deadline was not cancelled. Must not throw.
+   * @param onMissed Called once, when the moment has come and the deadline was not cancelled, or when {@linkcode Deadlines.end} says so. Must not throw.
+   * @param hearsEnd Whether it is called by that, too.
    * @returns The way to stop watching.
    */
-  add(at: number, onMissed: () => void): Deadline {
+  add(at: number, onMissed: () => void, hearsEnd = false): Deadline {
     const number = Math.floor(at / GRAIN);
     const last = this.#buckets.at(-1);
     const bucket = last?.number === number ? last : this.#bucketOf(number);
     if (bucket.first === undefined) this.#empty--;
-    const entry = new Entry(at, onMissed, bucket);
+    const entry = new Entry(at, onMissed, hearsEnd, bucket);
     entry.previous = bucket.last;
     if (bucket.last === undefined) bucket.first = entry;
     else bucket.last.next = entry;
@@ -62,10 +64,25 @@ export class Deadlines {
     return entry;
   }
 
-  /** Forgets all deadlines and stops the timer. */
-  clear(): void {
+  /** Whether none is watched. */
+  get empty(): boolean {
+    return this.#buckets.every(({ first }) => first === undefined);
+  }
+
+  /** Stops the timer, for good: no moment comes any more. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#disarm();
+  }
+
+  /** Forgets all deadlines, and calls back for those that hear of the end, in no order. */
+  end(): void {
     for (const bucket of [...this.#buckets]) {
-      while (bucket.first !== undefined) bucket.first.cancel();
+      while (bucket.first !== undefined) {
+        const { onMissed, hearsEnd } = bucket.first;
+        bucket.first.cancel();
+        if (hearsEnd) onMissed();
+      }
     }
     this.#disarm();
   }
@@ -135,6 +152,7 @@ export class Deadlines {
   }
 
   #arm(at: number): void {
+    if (this.#isStopped) return;
     const now = this.#clock.now();
     const next = Math.min(at, now + TICK);
     // The timer that is set already looks soon enough, and arms the next.
@@ -168,14 +186,21 @@ class Bucket {
 class Entry implements Deadline {
   readonly at: number;
   onMissed: () => void;
+  readonly hearsEnd: boolean;
   readonly #bucket: Bucket;
   previous: Entry | undefined;
   next: Entry | undefined;
   watched = true;
 
-  constructor(at: number, onMissed: () => void, bucket: Bucket) {
+  constructor(
+    at: number,
+    onMissed: () => void,
+    hearsEnd: boolean,
+    bucket: Bucket,
+  ) {
     this.at = at;
     this.onMissed = onMissed;
+    this.hearsEnd = hearsEnd;
     this.#bucket = bucket;
   }
 

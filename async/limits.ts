@@ -3,6 +3,7 @@ import { TimeoutError } from "../model/errors.ts";
 import { AbortListeners } from "./abort.ts";
 import type { Clock } from "./clock.ts";
 import { type Deadline, Deadlines } from "./deadlines.ts";
+import { atNextTurn } from "./turn.ts";
 import { type Place, Waiters } from "./waiters.ts";
 
 /** A deadline of an owner that has ended. */
@@ -17,7 +18,9 @@ export class Limits {
     Promise<unknown>,
     Waiters<Follower<unknown>>
   >();
-  #ended = false;
+  /** Makes the error of who still waits, once the owner has ended. */
+  #endError: (() => unknown) | undefined;
+  #isEnding = false;
 
   /** Makes the limits of one owner's calls, timed by `clock`. */
   constructor(clock: Clock) {
@@ -87,14 +90,16 @@ export class Limits {
    * @returns The way to stop watching.
    */
   watchDeadline(at: number, onMissed: () => void): Deadline {
-    return this.#ended ? UNWATCHED : this.#deadlines.add(at, onMissed);
+    return this.#endError === undefined
+      ? this.#deadlines.add(at, onMissed)
+      : UNWATCHED;
   }
 
   /**
    * Watches over a call that waits.
    *
    * @param options The call's limits.
-   * @param stop Called once with the signal's `reason` when it aborts, or with `undefined` when the deadline is missed. Must not throw.
+   * @param stop Called once with the signal's `reason` when it aborts, or, where there is a deadline, with the error of {@linkcode Limits.end}; with `undefined` when the deadline is missed. Must not throw.
    * @returns A function that stops watching.
    */
   watch(
@@ -102,13 +107,15 @@ export class Limits {
     stop: (reason: { readonly aborted: unknown } | undefined) => void,
   ): () => void {
     const { signal, deadline } = options ?? {};
-    const missed = deadline === undefined || deadline === Infinity ||
-        this.#ended
+    const missed = deadline === undefined || deadline === Infinity
       ? undefined
       : this.#deadlines.add(deadline, () => {
         unlisten?.();
-        stop(undefined);
-      });
+        stop(this.#endError && { aborted: this.#endError() });
+      }, true);
+    if (missed !== undefined && this.#endError !== undefined) {
+      this.#watchNoMore();
+    }
     const unlisten = signal === undefined
       ? undefined
       : this.#aborts.listen(signal, () => {
@@ -173,10 +180,28 @@ export class Limits {
     return followers;
   }
 
-  /** Ends the watch, as the owner has ended: no deadline is watched any more, nor is a later one. */
-  clear(): void {
-    this.#ended = true;
-    this.#deadlines.clear();
+  /**
+   * Ends the watch, as the owner has ended: no deadline is watched any more, nor is a later
+   * one. A call with a deadline that still waits when the event loop has turned, as what it
+   * waits for does not end with its owner, is failed then; so is each that is watched later.
+   * Until that turn calls hear by what they wait for, which says more.
+   *
+   * @param error Makes the error.
+   */
+  end(error: () => unknown): void {
+    if (this.#endError !== undefined) return;
+    this.#endError = error;
+    this.#deadlines.stop();
+    if (!this.#deadlines.empty) this.#watchNoMore();
+  }
+
+  #watchNoMore(): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    atNextTurn(() => {
+      this.#isEnding = false;
+      this.#deadlines.end();
+    });
   }
 }
 

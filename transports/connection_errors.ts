@@ -106,6 +106,21 @@ export function connectionClosed(
 }
 
 /**
+ * Makes the error of a call that still waited when its connection had ended.
+ *
+ * @param cause Why it was lost; `undefined`: it was closed.
+ * @returns The error; whether the call took effect is not known.
+ */
+export function endedMeanwhile(
+  cause: Error | undefined,
+): ConnectionError | ClosedError {
+  const action = "wait for an answer";
+  return cause === undefined
+    ? connectionClosed(action, { outcome: "unknown" })
+    : lostBefore(action, { cause, outcome: "unknown" });
+}
+
+/**
  * Makes the error of a call whose answer did not come by its deadline.
  *
  * @param action The action that failed, after `Cannot `.

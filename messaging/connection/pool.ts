@@ -167,7 +167,7 @@ export class ConnectionPool<
     this.#idle.length = 0;
     this.#busy.clear();
     await Promise.all(all.map((connection) => connection.close()));
-    this.#limits.clear();
+    this.#limits.end(closedError);
   }
 }
 

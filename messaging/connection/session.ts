@@ -273,7 +273,7 @@ export class Session {
       // It takes a moment: the caller that closes the session is to find nothing left.
       return ended(this.clock.now() + DESTROY_GRACE).catch(() => {});
     });
-    this.limits.clear();
+    this.limits.end(closedError);
     this.#setState({ type: "closed" });
     this.#unhandled.flush();
     this.watchers.end();

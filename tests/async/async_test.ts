@@ -42,7 +42,7 @@ Deno.test("Deadlines keep one timer for thousands, and none for nothing for long
   clock.pass(1000);
   assertEquals(clock.timers, 0);
   deadlines.add(40_000, () => {});
-  deadlines.clear();
+  deadlines.end();
   assertEquals(clock.timers, 0);
 });
 
@@ -89,15 +89,43 @@ Deno.test("AbortListeners let go of a signal when nobody waits", () => {
   assertEquals(heard, 0);
 });
 
-Deno.test("Limits that were cleared watch no later deadline", async () => {
+Deno.test("Limits that have ended watch no later deadline", async () => {
   const clock = new TestClock();
   const limits = new Limits(clock);
-  limits.clear();
+  limits.end(() => late);
   const wait = limits.wait(Promise.resolve(1), { deadline: 10 }, () => late);
   assertEquals(clock.timers, 0);
   limits.watchDeadline(10, () => {}).cancel();
   assertEquals(clock.timers, 0);
   assertEquals(await wait, 1);
+});
+
+Deno.test("Limits that end fail who waits for what never settles, and nobody else", async () => {
+  const clock = new TestClock();
+  const limits = new Limits(clock);
+  const ended = new Error("ended");
+  const never = new Promise<never>(() => {});
+  const { promise, reject } = Promise.withResolvers<never>();
+  const telling = new Error("it says more");
+  const told = [
+    limits.wait(never, { deadline: 1000 }, () => late),
+    limits.wait(promise, { deadline: 1000 }, () => late),
+  ];
+  const gone: unknown[] = [];
+  limits.watch({ deadline: 1000 }, (reason) => gone.push(reason))();
+  limits.watch({ deadline: 1000 }, (reason) => gone.push(reason));
+  limits.watchDeadline(1000, () => gone.push("a deadline"));
+  limits.end(() => ended);
+  assertEquals(clock.timers, 0);
+  reject(telling);
+  // One that begins later waits for nothing either.
+  told.push(limits.wait(never, { deadline: 1000 }, () => late));
+  const failures = await Promise.all(
+    told.map((each) => each.catch((error: unknown) => error)),
+  );
+  assertEquals(failures, [ended, telling, ended]);
+  assertEquals(gone, [{ aborted: ended }]);
+  assertEquals(clock.timers, 0);
 });
 
 const late = new TimeoutError("late");
@@ -248,7 +276,7 @@ Deno.test("Deadlines take any order, the oldest of all in one step", () => {
   const began = performance.now();
   for (let i = 0; i < count; i++) deadlines.add(500, () => {}).cancel();
   assert(performance.now() - began < 2000 + SLACK);
-  deadlines.clear();
+  deadlines.end();
   assertEquals(clock.timers, 0);
 });
 

@@ -21,24 +21,26 @@ interface Scene {
   readonly proxy: Proxy;
   readonly connection: Connection;
   readonly queue: Queue;
+  /** Of each call, ms. */
+  timeout: number;
   message: Message<unknown> | undefined;
   consumer: ReturnType<Connection["consumer"]> | undefined;
 }
 
 /** The calls that the broker must answer. */
 const CALLS: Readonly<Record<string, (scene: Scene) => Promise<unknown>>> = {
-  connect: ({ connection }) => connection.connect({ timeout: TIMEOUT }),
-  declare: ({ connection, queue }) =>
-    connection.declare(queue, { timeout: TIMEOUT }),
-  publish: ({ connection, queue }) =>
+  connect: ({ connection, timeout }) => connection.connect({ timeout }),
+  declare: ({ connection, queue, timeout }) =>
+    connection.declare(queue, { timeout }),
+  publish: ({ connection, queue, timeout }) =>
     connection.producer().publish(1, {
       routingKey: queue.name,
-      timeout: TIMEOUT,
+      timeout,
     }),
-  get: ({ connection, queue }) =>
-    connection.simpleQueue(queue).get({ timeout: TIMEOUT }),
-  ack: async ({ message }) => await message?.ack({ timeout: TIMEOUT }),
-  cancel: async ({ consumer }) => await consumer?.cancel({ timeout: TIMEOUT }),
+  get: ({ connection, queue, timeout }) =>
+    connection.simpleQueue(queue).get({ timeout }),
+  ack: async ({ message, timeout }) => await message?.ack({ timeout }),
+  cancel: async ({ consumer, timeout }) => await consumer?.cancel({ timeout }),
   close: ({ connection }) => connection.close({ drainTimeout: TIMEOUT }),
 };
 
@@ -107,6 +109,36 @@ for (const [fault, { before, during }] of Object.entries(FAULTS)) {
   );
 }
 
+onEach(
+  "no call waits on when its connection is closed in a black hole, though it has longer",
+  async (url) => {
+    const left = resources();
+    const scene = await open(url, true);
+    scene.timeout = 120_000;
+    scene.proxy.stall();
+    const { close, ...others } = CALLS;
+    const calls = Object.entries(others).map(async ([name, call]) => {
+      await call(scene).catch((error: unknown) => {
+        if (!(error instanceof MessagingError)) throw error;
+      });
+      waiting.delete(name);
+    });
+    const waiting = new Set(Object.keys(others));
+    const ended = Promise.all([...calls, close?.(scene)]);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`${[...waiting]} did not settle`)),
+        20_000,
+      );
+    });
+    await Promise.race([ended, late]);
+    clearTimeout(timer);
+    await scene.proxy[Symbol.asyncDispose]();
+    await assertNothingLeft(left);
+  },
+);
+
 async function open(url: string, started: boolean): Promise<Scene> {
   const proxy = Proxy.to(url);
   const connection = createConnection(proxy.urlOf(url), {
@@ -121,6 +153,7 @@ async function open(url: string, started: boolean): Promise<Scene> {
     proxy,
     connection,
     queue,
+    timeout: TIMEOUT,
     message: undefined,
     consumer: undefined,
   };

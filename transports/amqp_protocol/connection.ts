@@ -161,7 +161,7 @@ export class AmqpConnection implements TransportConnection {
       if (connection.#endError !== undefined) first.end(connection.#endError);
       return connection;
     } catch (error) {
-      limits.clear();
+      limits.end(() => error);
       throw error;
     }
   }
@@ -265,7 +265,7 @@ export class AmqpConnection implements TransportConnection {
     if (this.#endError !== undefined) return;
     this.#endError = error;
     for (const each of this.#sockets) each.end(error);
-    this.#limits.clear();
+    this.#limits.end(() => error);
     this.#settleClosed(reason);
   }
 

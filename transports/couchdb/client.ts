@@ -265,7 +265,7 @@ export class CouchdbClient {
     if (this.#end !== undefined) return;
     this.#end = error;
     for (const stop of this.#pending.values()) stop(error);
-    this.limits.clear();
+    this.limits.end(() => error);
     this.#sender.close();
     this.#settleClosed(reason);
   }

@@ -311,7 +311,7 @@ export class RedisClient implements AsyncDisposable {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#heartbeat.stop();
-    this.#limits.clear();
+    this.#limits.end(() => this.#over("wait any longer"));
     this.#settleClosed(reason);
   }
 }

@@ -54,8 +54,8 @@ export class ForeignQueues {
   }
 
   /** The connection has ended: nobody waits any more. */
-  close(): void {
-    this.#limits.clear();
+  close(error: Error): void {
+    this.#limits.end(() => error);
   }
 
   async #hasMessages(queue: string, options?: CallOptions): Promise<boolean> {

@@ -87,9 +87,9 @@ export class Putter {
   }
 
   /** Ends with its connection. */
-  close(): void {
-    this.#limits.clear();
-    this.#single.close();
+  close(error: Error): void {
+    this.#limits.end(() => error);
+    this.#single.close(error);
   }
 
   /** Sends all that waits. */

@@ -157,7 +157,7 @@ export class Reserver {
     this.#stopTablesTimer?.();
     this.#yielding.close();
     this.ringDue();
-    this.#limits.clear();
+    this.#limits.end(() => error);
   }
 
   /** Takes messages of some queues, and waits for the first if there are none. */

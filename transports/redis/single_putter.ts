@@ -75,8 +75,8 @@ export class SinglePutter {
   }
 
   /** Ends with its connection. */
-  close(): void {
-    this.#limits.clear();
+  close(error: Error): void {
+    this.#limits.end(() => error);
   }
 
   async #put(

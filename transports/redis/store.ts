@@ -161,9 +161,9 @@ export class RedisStore implements Store {
       this.#over = true;
       this.#stopSweeps?.();
       this.#reserver.close(error);
-      this.#putter.close();
+      this.#putter.close(error);
       this.#fanout.close();
-      this.#foreign.close();
+      this.#foreign.close(error);
       for (const client of [core.commands, listener]) {
         if (reason.type === "lost") client.destroy(error);
         await client[Symbol.asyncDispose]();

@@ -11,7 +11,11 @@ import type {
   Transport,
   TransportConnection,
 } from "../transport.ts";
-import { connectionClosed, lostBefore } from "../connection_errors.ts";
+import {
+  connectionClosed,
+  endedMeanwhile,
+  lostBefore,
+} from "../connection_errors.ts";
 import type { Rates } from "../rates.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { type ChannelContext, StoreChannel } from "./channel.ts";
@@ -240,7 +244,7 @@ class StoreConnection implements TransportConnection {
       this.destroy();
     } finally {
       // The connection ends, whether the store fails or not.
-      this.#limits.clear();
+      this.#limits.end(() => endedMeanwhile(undefined));
       this.#settleClosed({ type: "closed" });
     }
   }
@@ -272,7 +276,7 @@ class StoreConnection implements TransportConnection {
     this.#leftovers.stop();
     for (const channel of this.#channels) channel.lose(error);
     this.#channels.clear();
-    this.#limits.clear();
+    this.#limits.end(() => endedMeanwhile(error));
     this.#settleClosed({ type: "lost", error });
   }
 

@@ -3,6 +3,7 @@ import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import {
   connectionClosed,
+  endedMeanwhile,
   lostBefore,
   notAnswered,
 } from "../connection_errors.ts";
@@ -152,7 +153,7 @@ export class Lifeline {
     if (this.#reason !== undefined) return;
     this.#end({ type: "lost", error });
     this.#closing = Promise.resolve();
-    this.limits.clear();
+    this.#endLimits();
     this.#settle({ type: "lost", error });
   }
 
@@ -161,9 +162,16 @@ export class Lifeline {
     try {
       await lastSteps();
     } finally {
-      this.limits.clear();
+      this.#endLimits();
       this.#settle({ type: "closed" });
     }
+  }
+
+  #endLimits(): void {
+    const cause = this.#reason?.type === "lost"
+      ? this.#reason.error
+      : undefined;
+    this.limits.end(() => endedMeanwhile(cause));
   }
 
   #end(reason: CloseReason): void {

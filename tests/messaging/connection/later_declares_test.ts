@@ -81,5 +81,5 @@ Deno.test("what was refused is tried again later, on the last connection alone",
   await pass();
   assertEquals(current.told.declares, declares);
   later.stop();
-  limits.clear();
+  limits.end(() => new Error("ended"));
 });

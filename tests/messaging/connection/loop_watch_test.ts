@@ -124,5 +124,5 @@ Deno.test("Deadlines that passed while the process was busy wait until it has re
   process.block(1000);
   process.turn();
   assertEquals(missed, ["not answered", "late"]);
-  deadlines.clear();
+  deadlines.end();
 });

@@ -102,3 +102,15 @@ Deno.test("release() waits for running handlers as long as it is told to", async
   end();
   await running;
 });
+
+Deno.test("who waits for a connection of a pool hears that it is closed", async () => {
+  const pool = poolOf({ limit: 1 });
+  await pool.acquire();
+  const waiting = assertRejects(
+    () => pool.acquire({ timeout: 60_000 }),
+    ClosedError,
+    "the pool is closed",
+  );
+  await pool.close();
+  await waiting;
+});

@@ -291,5 +291,5 @@ Deno.test("a request whose reply queue is gone is published when that is declare
   slow.resolve();
   await published;
   assertEquals(replyTos, ["chosen-2"]);
-  limits.clear();
+  limits.end(() => new Error("ended"));
 });

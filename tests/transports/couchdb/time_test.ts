@@ -107,6 +107,6 @@ async function moveAhead(url: string, queue: string): Promise<void> {
   const { fields } = row;
   await database.write({ id, revision: undefined, fields, action: "move" });
   await database.remove("move", row);
-  limits.clear();
+  limits.end(() => new Error("ended"));
   await client.close();
 }

@@ -70,7 +70,7 @@ async function writeIntoSilence(url: string): Promise<void> {
   proxy.heal();
   const closed = await records.closed;
   assertEquals(closed.type, "lost");
-  limits.clear();
+  limits.end(() => new Error("ended"));
   const later = await openRecords(url);
   assertEquals(await later.read(ids, { action: "look" }), []);
   await later[Symbol.asyncDispose]();

@@ -98,7 +98,7 @@ async function withDeclarer(
       change: (type, name, plan) => declarer.change({ type, name }, plan),
     });
   } finally {
-    limits.clear();
+    limits.end(() => new Error("ended"));
     await memory[Symbol.asyncDispose]();
   }
 }

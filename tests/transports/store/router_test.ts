@@ -48,7 +48,7 @@ Deno.test("route() sends those who wait for the tables in order, with one read, 
   await Promise.all([route("1"), route("2"), route("3")]);
   assertEquals(sent, ["1", "2", "3", "4"]);
   assertEquals(reads(), 1);
-  limits.clear();
+  limits.end(() => new Error("ended"));
   await store[Symbol.asyncDispose]();
 });
 
@@ -83,7 +83,7 @@ Deno.test("route() finds what was not there before, and was declared since", asy
     },
   }], broker.tables.version);
   assertEquals(await route(), []);
-  limits.clear();
+  limits.end(() => new Error("ended"));
   await store[Symbol.asyncDispose]();
 });
 
@@ -136,7 +136,7 @@ Deno.test("route() reads nothing anew when a consumer comes, and once for all wh
   await declare("another");
   assertEquals(await published, Array(50).fill(1));
   assertEquals(reads(), 2);
-  limits.clear();
+  limits.end(() => new Error("ended"));
   await store[Symbol.asyncDispose]();
 });
 
@@ -153,6 +153,6 @@ Deno.test("route() reads anew behind those who still wait, when the first of the
   });
   await Promise.all([first, route()]);
   assertEquals(reads(), 2);
-  limits.clear();
+  limits.end(() => new Error("ended"));
   await store[Symbol.asyncDispose]();
 });
