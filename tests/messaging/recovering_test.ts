@@ -45,6 +45,21 @@ Deno.test("what this session declared and somebody deleted is declared again for
   );
 });
 
+Deno.test("an exchange that this session deleted does not come back with its connection", async () => {
+  const { transport, restart } = restartable();
+  await using connection = createConnection("restartable://", {
+    transport,
+    reconnect: QUICK,
+  });
+  const [kept, deleted] = [new Exchange("kept"), new Exchange("deleted")];
+  await connection.declare([kept, deleted]);
+  await connection.delete(deleted);
+  await restart();
+  await connection.connect();
+  await connection.check(kept);
+  await assertRejects(() => connection.check(deleted), NotFoundError);
+});
+
 Deno.test("a publish that fails leaves the producer as it was, without any retry", async () => {
   await using connection = createConnection("memory://failing", {
     reconnect: false,

@@ -1,5 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { createConnection, OptionError, Queue } from "../../../mod.ts";
+import {
+  createConnection,
+  type Message,
+  OptionError,
+  Queue,
+} from "../../../mod.ts";
+import { Batches } from "../../../messaging/consume/batches.ts";
+import { TestClock } from "../../support/clock.ts";
 
 function open() {
   const connection = createConnection(
@@ -98,4 +105,23 @@ Deno.test("a consumer that is cancelled hands over the batch that it has begun",
   await running;
   assertEquals(batches, [1]);
   await connection.close();
+});
+
+Deno.test("setConcurrency() begins with batches that wait, each of those that it allows", async () => {
+  const go = Promise.withResolvers<void>();
+  const begun: Message<number>[][] = [];
+  const handler = (messages: readonly Message<number>[]) => {
+    begun.push([...messages]);
+    return go.promise;
+  };
+  const batches = new Batches<number>(handler, { size: 1 }, 3, new TestClock());
+  const handled = [1, 2, 3].map((payload) =>
+    batches.add({ payload } as Message<number>)
+  );
+  assertEquals(begun.length, 1);
+  batches.setConcurrency(2);
+  assertEquals(begun.length, 2);
+  go.resolve();
+  await Promise.all(handled);
+  assertEquals(begun.flat().map(({ payload }) => payload), [1, 2, 3]);
 });

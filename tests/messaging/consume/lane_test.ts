@@ -156,3 +156,18 @@ Deno.test("a message whose settlement failed counts as unsettled again, and whoe
   queue.onKept();
   assertEquals([lane.unsettled, heard], [1, 1]);
 });
+
+Deno.test("a message whose lease is lost is told so, and no other of its channel", () => {
+  const lane = lost();
+  const queue = new ConsumedQueue(lane, "q", false, undefined);
+  const told: string[] = [];
+  const other = { deliveryTag: 2, queue: "q" } as unknown as Delivery;
+  const elsewhere = { deliveryTag: 3, queue: "r" } as unknown as Delivery;
+  queue.onLost(DELIVERY, ({ message }) => told.push(message));
+  queue.onLost(other, () => told.push("other"));
+  queue.onLost(elsewhere, () => told.push("elsewhere"));
+  queue.lose([1, 3]);
+  assertEquals(told, [
+    'A message of queue "q" is no longer ours: its lease was lost',
+  ]);
+});

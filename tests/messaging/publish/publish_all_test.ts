@@ -82,3 +82,24 @@ Deno.test("publishAll() refuses what makes no sense, and says what would", async
   await assertRejects(() => all([1], { maxFailures: 0 }), RangeError);
   await connection.close();
 });
+
+Deno.test("publishAll() whose signal aborts ends the publishes that are on their way, but those with a signal of their own", async () => {
+  const { connection, producer } = open();
+  const stop = new AbortController();
+  const own = new AbortController().signal;
+  const reason = new Error("enough");
+  const { published, failed, complete } = await producer.publishAll(
+    (function* () {
+      yield 1;
+      stop.abort(reason);
+      yield 2;
+    })(),
+    {
+      signal: stop.signal,
+      each: (payload) => payload === 1 ? {} : { signal: own },
+    },
+  );
+  assertEquals([published, complete], [0, false]);
+  assertEquals(failed.map(({ error }) => error), [reason]);
+  await connection.close();
+});
