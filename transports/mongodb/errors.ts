@@ -238,3 +238,13 @@ function kindOf(error: unknown, text: string): Failure["kind"] {
   if (NOT_PRIMARY.has(code)) return "lost";
   return isPassing(error, code) ? "passing" : "refused";
 }
+
+/**
+ * Says whether a document was not inserted because there is one of its id.
+ *
+ * @param error The client's error.
+ * @returns Whether that is so.
+ */
+export function isThereAlready(error: unknown): boolean {
+  return /E11000|duplicate key/i.test(String(error));
+}

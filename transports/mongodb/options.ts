@@ -72,6 +72,8 @@ export interface CollectionNames {
   readonly topology: string;
   /** The owners that are alive. */
   readonly owners: string;
+  /** The marks of messages that are published once. */
+  readonly marks: string;
 }
 
 /** All that the client needs to dial. */
@@ -175,6 +177,7 @@ export function readMongodbOptions(
     queues: own.queuesCollection ?? "messages.queues",
     topology: `${messages}.topology`,
     owners: `${messages}.owners`,
+    marks: `${messages}.dedupe`,
   };
   for (const name of Object.values(names)) checkCollectionName(database, name);
   return {

@@ -5,6 +5,7 @@ import type { Publishing } from "../../model/message.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import {
   LOST,
+  type Mark,
   PUT,
   type PutOptions,
   type PutResult,
@@ -12,8 +13,11 @@ import {
   type StoreItem,
 } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
+import { putOnce } from "../store/put_once.ts";
 import type { Context } from "./context.ts";
 import { messageFields, MongodbReservation } from "./documents.ts";
+import { isThereAlready } from "./errors.ts";
+import { Marks } from "./marks.ts";
 import { checkText } from "./names.ts";
 import type { Fields } from "./port.ts";
 import type { MongodbTables } from "./tables.ts";
@@ -60,6 +64,7 @@ export class Putter {
   readonly #tables: MongodbTables;
   readonly #hooks: PutterHost;
   readonly #writer = new EnvelopeWriter();
+  readonly #marks: Marks;
   readonly #batcher: Batcher<Entry, PutResult>;
   /** Resolves when what left last, and all before it, is inserted or has failed. */
   #inserted: Promise<unknown> = Promise.resolve();
@@ -69,6 +74,7 @@ export class Putter {
     this.#context = context;
     this.#tables = tables;
     this.#hooks = hooks;
+    this.#marks = new Marks(context);
     this.#batcher = new Batcher({
       limits: context.limits,
       count: BATCH_COUNT,
@@ -101,6 +107,9 @@ export class Putter {
       if (first === undefined) return Promise.resolve(PUT);
       const payload = this.#encode(first.message);
       const copies = items.map((item) => this.#copyOf(item, payload));
+      if (options.mark !== undefined) {
+        return this.#putOnce(items, copies, options.mark, options);
+      }
       return options.instead instanceof MongodbReservation
         ? this.#move(copies, options.instead, options)
         : this.#batcher.add({
@@ -112,6 +121,35 @@ export class Putter {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Puts copies under ids that its mark names: what is there already is not put again. */
+  async #putOnce(
+    items: readonly StoreItem[],
+    copies: readonly Copy[],
+    mark: Mark,
+    options: PutOptions,
+  ): Promise<PutResult> {
+    const { version } = options;
+    const limits = this.#context.lifeline.limited(limitsOf(options)) ?? {};
+    const entry = { copies, version, characters: 0, signal: undefined };
+    const isOld = await this.#findOld([entry], limits);
+    if (isOld(entry)) return STALE;
+    const { client, settings: { names } } = this.#context;
+    return await putOnce(this.#marks, mark, items, async (handles) => {
+      for (const [i, { fields }] of copies.entries()) {
+        const document = { _id: handles[i]?.[1], ...fields };
+        await this.#context.call("put messages", limits, async () => {
+          try {
+            await client.insert(names.messages, [document]);
+          } catch (error) {
+            if (!isThereAlready(error)) throw error;
+          }
+        });
+      }
+      this.#told(copies);
+      return PUT;
+    }, limits);
   }
 
   /** Writes a message as Kombu's envelope. */

@@ -28,6 +28,7 @@ import { MongodbTables } from "./tables.ts";
 
 const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "dead-letter",
+  "dedupe",
   "delay",
   "exchange-to-exchange",
   "exclusive",

@@ -1,6 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { ChannelError } from "../../model/errors.ts";
 import { otherLayout } from "../connection_errors.ts";
+import { isThereAlready } from "./errors.ts";
 import type { Context } from "./context.ts";
 import type { Fields } from "./port.ts";
 
@@ -69,7 +70,7 @@ export class Versions {
         upsert: true,
       }], { safe: true }).catch((error: unknown) => {
         // Two that come first at once: the other one has made it.
-        if (!/E11000|duplicate/i.test(String(error))) throw error;
+        if (!isThereAlready(error)) throw error;
       });
     });
   }

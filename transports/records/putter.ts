@@ -42,10 +42,14 @@ export class Putter {
     this.#recordBytes = recordBytes;
   }
 
-  /** Puts the copies of one message: all or none, but for a database that fails in the middle. */
+  /**
+   * Puts the copies of one message: all or none, but for a database that fails in the middle.
+   * Those that are there under given ids are not put again.
+   */
   async put(
     items: readonly StoreItem[],
     options?: CallOptions,
+    ids?: ReadonlyMap<string, unknown>,
   ): Promise<readonly WrittenRecord[]> {
     const [first] = items;
     if (first === undefined) return [];
@@ -53,7 +57,8 @@ export class Putter {
     this.#refuseTooLarge(envelope.length);
     const writing: Promise<[string, Written]>[] = [];
     for (const item of items) {
-      for (const draft of this.#draftsOf(item, envelope)) {
+      const id = ids?.get(item.queue) ?? this.idFor(item);
+      for (const draft of this.#draftsOf(item, String(id), envelope)) {
         writing.push(
           this.#database.write(draft, options)
             .then((written) => [draft.id, written]),
@@ -111,12 +116,17 @@ export class Putter {
     }, this.#database.now());
   }
 
+  /** Makes an id for a copy. */
+  idFor({ queue, message, ttl }: StoreItem): string {
+    const { delay, properties: { priority = 0 } } = message;
+    return this.idAtEnd(queue, priority, delay, ttl);
+  }
+
   #draftsOf(
-    { queue, message, ttl }: StoreItem,
+    { queue, ttl }: StoreItem,
+    id: string,
     envelope: string,
   ): readonly Draft[] {
-    const { delay, properties: { priority = 0 } } = message;
-    const id = this.idAtEnd(queue, priority, delay, ttl);
     const action = "put a message";
     const draft: Draft = {
       id,

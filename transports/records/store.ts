@@ -15,12 +15,15 @@ import type {
   TopologyStore,
   TopologyView,
 } from "../store/store.ts";
+import { PUT } from "../store/store.ts";
+import { putOnce } from "../store/put_once.ts";
 import { Lifeline } from "../store/lifeline.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
-import { Database } from "./database.ts";
+import { Database, type WrittenRecord } from "./database.ts";
 import { Declarations } from "./declarations.ts";
 import { Leases } from "./leases.ts";
 import { largestBody, Putter } from "./putter.ts";
+import { Marks } from "./marks.ts";
 import { Quarantine } from "./quarantine.ts";
 import { QueueContents } from "./queue_contents.ts";
 import { Reserver } from "./reserver.ts";
@@ -38,6 +41,7 @@ const SETTLE = "settle messages";
 /** All but a limit of length: to know how many messages lie in a queue is to read all of their names. */
 const CAPABILITIES: readonly Capability[] = [
   "dead-letter",
+  "dedupe",
   "delay",
   "exchange-to-exchange",
   "exclusive",
@@ -71,6 +75,7 @@ export class RecordsStore implements Store {
   readonly #leases: Leases;
   readonly #reserver: Reserver;
   readonly #putter: Putter;
+  readonly #marks: Marks;
   readonly #aside: Quarantine;
   readonly #contents: QueueContents;
   readonly #unacked: Unacked;
@@ -124,6 +129,11 @@ export class RecordsStore implements Store {
       unacked: this.#unacked,
     });
     this.#putter = new Putter(database, topology, recordBytes);
+    this.#marks = new Marks(
+      database,
+      { limits: lifeline.limits, clock },
+      (item) => this.#putter.idFor(item),
+    );
     this.#aside = new Quarantine(database, this.#putter);
     this.messages = {
       count: this.#count.bind(this),
@@ -194,10 +204,17 @@ export class RecordsStore implements Store {
     items: readonly StoreItem[],
     options?: PutOptions,
   ): Promise<PutResult> {
-    const { version, instead } = options ?? {};
+    const { version, instead, mark } = options ?? {};
     if (version !== undefined) {
       const { routes } = await this.#declarations.look(options);
       if (routes !== version) return { type: "stale" };
+    }
+    if (mark !== undefined) {
+      return await putOnce(this.#marks, mark, items, async (handles) => {
+        const ids = new Map(handles);
+        this.#announce(await this.#putter.put(items, options, ids));
+        return PUT;
+      }, options);
     }
     const written = await this.#putter.put(items, options);
     if (instead !== undefined) {
@@ -208,10 +225,14 @@ export class RecordsStore implements Store {
         return { type: "lost" };
       }
     }
+    this.#announce(written);
+    return PUT;
+  }
+
+  #announce(written: readonly WrittenRecord[]): void {
     for (const { id, revision } of written) {
       this.#reserver.onChange(id, revision, false);
     }
-    return { type: "put", displaced: [] };
   }
 
   #remove(
@@ -290,9 +311,7 @@ export class RecordsStore implements Store {
     options?: CallOptions,
   ): Promise<number> {
     const back = await this.#aside.putBack(queue, handles, options);
-    for (const { id, revision } of back) {
-      this.#reserver.onChange(id, revision, false);
-    }
+    this.#announce(back);
     return back.length;
   }
 
@@ -304,6 +323,7 @@ export class RecordsStore implements Store {
     await this.#renewLease(options);
     this.#reserver.stopIfIdle();
     await this.#declarations.look(options);
+    await this.#marks.sweep(options);
     return await this.#reserver.sweep(ttl, options);
   }
 

@@ -1,0 +1,124 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import type {
+  FoundMark,
+  Handles,
+  KeptMark,
+  MarkTable,
+} from "../store/put_once.ts";
+import type { Context } from "./context.ts";
+import { isThereAlready } from "./errors.ts";
+
+const LEAVE = "leave the mark of a message";
+
+/** The marks of messages that are published once: a document each, which the server removes. */
+export class Marks implements MarkTable {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly #context: Context;
+  #opening: Promise<void> | undefined;
+
+  /** Makes them for one connection. */
+  constructor(context: Context) {
+    this.#context = context;
+    this.limits = context.limits;
+    this.clock = context.clock;
+  }
+
+  now(): number {
+    return this.#context.now();
+  }
+
+  handleFor(): unknown {
+    return this.#context.client.newId();
+  }
+
+  async read(
+    key: string,
+    options?: CallOptions,
+  ): Promise<FoundMark | undefined> {
+    const { client, settings: { names } } = this.#context;
+    await this.#open(options);
+    const [document] = await this.#context.call(
+      LEAVE,
+      options,
+      () => client.find(names.marks, { _id: key }, { limit: 1 }),
+    );
+    if (document === undefined) return undefined;
+    const { token, until, pending, handles, revision } = document;
+    return {
+      token: String(token),
+      until: until instanceof Date ? until.getTime() : 0,
+      pending: pending instanceof Date ? pending.getTime() : undefined,
+      handles: handlesIn(handles),
+      revision: String(revision),
+    };
+  }
+
+  async write(
+    key: string,
+    mark: KeptMark,
+    before: FoundMark | undefined,
+    options?: CallOptions,
+  ): Promise<FoundMark | undefined> {
+    const { client, settings: { names } } = this.#context;
+    const revision = crypto.randomUUID();
+    const fields = {
+      token: mark.token,
+      until: new Date(mark.until),
+      handles: mark.handles,
+      revision,
+      pending: mark.pending === undefined ? null : new Date(mark.pending),
+    };
+    const isWritten = await this.#context.call(LEAVE, options, async () => {
+      if (before === undefined) {
+        try {
+          await client.insert(names.marks, [{ _id: key, ...fields }]);
+          return true;
+        } catch (error) {
+          if (isThereAlready(error)) return false;
+          throw error;
+        }
+      }
+      const { matched } = await client.update(names.marks, [{
+        filter: { _id: key, revision: before.revision },
+        update: { $set: fields },
+      }], { safe: true });
+      return matched > 0;
+    });
+    return isWritten ? { ...mark, revision } : undefined;
+  }
+
+  async remove(
+    key: string,
+    { revision }: FoundMark,
+    options?: CallOptions,
+  ): Promise<void> {
+    const { client, settings: { names } } = this.#context;
+    await this.#context.call(
+      LEAVE,
+      options,
+      () => client.remove(names.marks, [{ _id: key, revision }]),
+    );
+  }
+
+  /** The first mark of a connection makes the index by which the server removes them. */
+  async #open(options?: CallOptions): Promise<void> {
+    const { client, settings: { names } } = this.#context;
+    this.#opening ??= client.ensureIndex(names.marks, { until: 1 }, {
+      expireAfterSeconds: 0,
+    }).catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    const opening = this.#opening;
+    await this.#context.call(LEAVE, options, () => opening);
+  }
+}
+
+function handlesIn(value: unknown): Handles {
+  return Array.isArray(value)
+    ? value.map(([queue, handle]) => [String(queue), handle])
+    : [];
+}
