@@ -143,7 +143,7 @@ for _, copy in ipairs(copies) do
       local count, sum = lengthOf(copy)
       local letters, place = hasLetters(copy.queue), 1
       -- So many at the most: the next messages push out the rest.
-      while count > 0 and pushed < 1000 and weight < 4000000 and ((copy.most and count > copy.most) or (copy.mostBytes and sum > copy.mostBytes)) do
+      while count > 0 and pushed < 1000 and weight < 1000000 and ((copy.most and count > copy.most) or (copy.mostBytes and sum > copy.mostBytes)) do
         local head = false
         while not head and place <= #SUFFIXES do
           head = redis.call('RPOP', P .. copy.queue .. SUFFIXES[place])

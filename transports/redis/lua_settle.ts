@@ -141,7 +141,7 @@ for _, field in ipairs(redis.call('ZRANGEBYSCORE', INDEX, (taken + 60000) / 1000
   redis.call('ZADD', INDEX, 'XX', string.format('%.3f', taken / 1000), field)
 end
 local claim = string.format('%.3f', (taken - ARGV[1] + ARGV[2]) / 1000)
-local found, room = {}, 4000000
+local found, room = {}, 1000000
 for _, field in ipairs(redis.call('ZRANGEBYSCORE', INDEX, '-inf', (taken - ARGV[1]) / 1000, 'LIMIT', 0, 100)) do
   if room <= 0 then break end
   local value = redis.call('HGET', UNACKED, field)

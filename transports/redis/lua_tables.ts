@@ -54,16 +54,9 @@ local function queueIn(member)
   local _, second = string.find(member, BETWEEN, (first or 0) + 1, true)
   return second and string.sub(member, second + 1)
 end
-local function mend(exchange)
-  local set, permanent = BINDINGS .. exchange, PERMANENT .. exchange
-  -- As Kombu sweeps: none has refreshed it in its time, and nobody has a binding for good.
-  local at = redis.call('ZSCORE', DEADLINES, exchange)
-  if at and tonumber(at) <= calendar() then
-    if redis.call('EXISTS', permanent) == 0 then redis.call('UNLINK', set) end
-    redis.call('ZREM', DEADLINES, exchange)
-  end
-  if redis.call('EXISTS', set) == 1 then return end
-  local members, longest = redis.call('SUNION', permanent, BOUND .. exchange), nil
+-- Those of the members whose queue is declared come into the set. Returns the longest x-expires of these.
+local function restore(members, set, permanent)
+  local longest
   for first = 1, #members, 500 do
     local fields, texts = {}, {}
     for i = first, math.min(first + 499, #members) do
@@ -81,6 +74,20 @@ local function mend(exchange)
     if #found > 0 then redis.call('SADD', set, unpack(found)) end
     if #lasting > 0 then redis.call('SADD', permanent, unpack(lasting)) end
   end
+  return longest
+end
+-- Returns whether there are more than so many: then it is to be done in pieces.
+local function mend(exchange, most)
+  local set, permanent = BINDINGS .. exchange, PERMANENT .. exchange
+  -- As Kombu sweeps: none has refreshed it in its time, and nobody has a binding for good.
+  local at = redis.call('ZSCORE', DEADLINES, exchange)
+  if at and tonumber(at) <= calendar() then
+    if redis.call('EXISTS', permanent) == 0 then redis.call('UNLINK', set) end
+    redis.call('ZREM', DEADLINES, exchange)
+  end
+  if redis.call('EXISTS', set) == 1 then return false end
+  if redis.call('SCARD', permanent) + redis.call('SCARD', BOUND .. exchange) > most then return true end
+  local longest = restore(redis.call('SUNION', permanent, BOUND .. exchange), set, permanent)
   if longest then keepTable(exchange, longest, true) end
 end
 `;
@@ -90,7 +97,8 @@ end
  * the size of its set as the caller knows it, or -1. KEYS: their sets, to be watched.
  * Returns the version; 'all', 'some' or 'none' and fields with their values, or 'many' where
  * they are too many for one call; queues that have not been used for their time; the version
- * of the routes; and for each exchange its set, or nothing, or its size where it is too large for one call.
+ * of the routes; and for each exchange its set, or nothing, or its size where it is too large for one call, or -1 where it is gone
+ * and has to be mended in pieces.
  */
 export const READ: string = String.raw`
 local version, routes, epoch, count = versions()
@@ -121,13 +129,43 @@ if ARGV[1] ~= version then
 end
 for i = 2, #ARGV, 2 do
   local set = BINDINGS .. ARGV[i]
-  mend(ARGV[i])
+  local isLarge = mend(ARGV[i], 1000)
   local size = redis.call('SCARD', set)
-  if size == tonumber(ARGV[i + 1]) then answer[#answer + 1] = false
+  if isLarge then answer[#answer + 1] = -1
+  elseif size == tonumber(ARGV[i + 1]) then answer[#answer + 1] = false
   elseif size > 1000 then answer[#answer + 1] = size
   else answer[#answer + 1] = redis.call('SMEMBERS', set) end
 end
 return answer
+`;
+
+/**
+ * One piece of mending a set of many bindings: into a set of its own, for nobody is to see a
+ * part. ARGV: the exchange; the name of the pieces; which of our two sets is gone through, and
+ * the cursor; the version of the tables when it began, and the longest x-expires so far. Returns
+ * the version, the next cursor, and the longest x-expires.
+ */
+export const MEND_PIECE: string = String.raw`
+local exchange, pieces, longest = ARGV[1], PIECES .. ARGV[2], tonumber(ARGV[6])
+local version = versions()
+local permanent = PERMANENT .. exchange
+local from = ARGV[3] == 'permanent' and permanent or BOUND .. exchange
+local next, members = unpack(redis.call('SSCAN', from, ARGV[4], 'COUNT', 500))
+longest = math.max(longest, restore(members, pieces, permanent) or 0)
+redis.call('PEXPIRE', pieces, 60000)
+return {version, next, longest}
+`;
+
+/** The end of it, with the same arguments but for the set and the cursor. Returns whether the tables are as they were when it began. */
+export const MEND_END: string = String.raw`
+local exchange, pieces, longest = ARGV[1], PIECES .. ARGV[2], tonumber(ARGV[4])
+local isCurrent = versions() == ARGV[3]
+if isCurrent and redis.call('EXISTS', pieces) == 1 and redis.call('EXISTS', BINDINGS .. exchange) == 0 then
+  redis.call('PERSIST', pieces)
+  redis.call('RENAME', pieces, BINDINGS .. exchange)
+  if longest > 0 then keepTable(exchange, longest, true) end
+else redis.call('UNLINK', pieces) end
+return isCurrent and 1 or 0
 `;
 
 /**
@@ -262,7 +300,7 @@ local function changed(exchange)
   sets[exchange] = true
 end
 each(2, function(i)
-  if not sets[ARGV[i]] then mend(ARGV[i]) end
+  if not sets[ARGV[i]] then mend(ARGV[i], math.huge) end
   changed(ARGV[i])
   keepMember(ARGV[i], queueIn(ARGV[i + 1]) or '', ARGV[i + 1])
   redis.call('SADD', BOUND .. ARGV[i], ARGV[i + 1])

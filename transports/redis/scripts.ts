@@ -24,6 +24,8 @@ import {
   BEAT,
   LAYOUT_CHECK,
   MEND,
+  MEND_END,
+  MEND_PIECE,
   READ,
   VERSION,
 } from "./lua_tables.ts";
@@ -56,6 +58,10 @@ export interface Scripts {
   readonly beat: string;
   /** Reads the declarations. */
   readonly read: string;
+  /** Mends a piece of a large set of bindings. */
+  readonly mendPiece: string;
+  /** Takes over what the pieces have mended. */
+  readonly mendEnd: string;
   /** Changes the declarations. */
   readonly apply: string;
   /** Counts the ready messages of a queue. */
@@ -136,6 +142,15 @@ local LAYOUT = '${LAYOUT_VERSION}'
     overdue: consumers(CLOCK, OVERDUE),
     beat: consumers(CLOCK, LAYOUT_CHECK, BEAT),
     read: consumers(CLOCK, LAYOUT_CHECK, VERSION, ...USED, OTHERS, MEND, READ),
+    mendPiece: consumers(
+      CLOCK,
+      LAYOUT_CHECK,
+      VERSION,
+      ...USED,
+      MEND,
+      MEND_PIECE,
+    ),
+    mendEnd: consumers(CLOCK, LAYOUT_CHECK, VERSION, ...USED, MEND, MEND_END),
     apply: consumers(CLOCK, LAYOUT_CHECK, VERSION, ...USED, MEND, APPLY),
     count: consumers(
       CLOCK,
@@ -190,6 +205,8 @@ export const TIMED: ReadonlySet<keyof Scripts> = new Set<keyof Scripts>([
   "overdue",
   "beat",
   "read",
+  "mendPiece",
+  "mendEnd",
   "apply",
   "count",
   "ripen",

@@ -10,8 +10,9 @@ const CLAIM = 30_000;
 /** So many are looked for before they are put in order and given back. */
 const MAX = 10_000;
 
-/** So many are given back in one script: the server does nothing else meanwhile. */
+/** So many are given back in one script, or so many bytes: the server does nothing else meanwhile. */
 const AT_ONCE = 200;
+const MAX_SIZE = 1_000_000;
 
 /** The unacked messages that are to be given back. */
 interface Overdue {
@@ -166,10 +167,16 @@ export class Sweeper {
     found: readonly Overdue[],
     options?: CallOptions,
   ): Promise<void> {
-    const ordered = lastFirst(found);
-    for (let i = 0; i < ordered.length; i += AT_ONCE) {
-      await this.#restore(ordered.slice(i, i + AT_ONCE), options);
+    let piece: Overdue[] = [];
+    let size = 0;
+    for (const each of lastFirst(found)) {
+      piece.push(each);
+      size += each.value.length;
+      if (piece.length < AT_ONCE && size < MAX_SIZE) continue;
+      await this.#restore(piece, options);
+      [piece, size] = [[], 0];
     }
+    await this.#restore(piece, options);
   }
 
   /** Puts messages back, but for those that were settled or renewed meanwhile. */
@@ -177,6 +184,7 @@ export class Sweeper {
     found: readonly Overdue[],
     options?: CallOptions,
   ): Promise<void> {
+    if (found.length === 0) return;
     const args: RedisArgument[] = [];
     const restored = new Set<string>();
     for (const { field, value, score } of found) {

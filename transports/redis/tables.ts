@@ -16,6 +16,7 @@ import {
   versionIn,
 } from "./core.ts";
 import type { Versions } from "./layout.ts";
+import { mendInPieces } from "./mending.ts";
 
 /** So many queues are noted in one script. */
 const USED_AT_ONCE = 100;
@@ -132,7 +133,10 @@ export class Tables {
     });
     for (const exchange of changed) mirror.doubt(exchange);
     for (const [i, exchange] of exchanges.entries()) {
-      if (typeof sets[i] === "number") await this.#readSet(exchange, options);
+      const size = sets[i];
+      if (typeof size !== "number") continue;
+      if (size < 0) await mendInPieces(this.#core, exchange, options);
+      await this.#readSet(exchange, options);
     }
     return Array.isArray(unused) ? unused.map(decode) : [];
   }

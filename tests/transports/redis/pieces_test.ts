@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Queue } from "@dashi/mq";
+import { Core } from "../../../transports/redis/core.ts";
 import {
   bindingOf,
   exchangeOf,
@@ -182,6 +183,27 @@ test("what was unsettled of a deleted queue does not reach a new one of its name
   }
 });
 
+/** While `work` is under way, something is done before a large set is mended to its end. */
+async function deletingMeanwhile(
+  between: () => Promise<unknown>,
+  work: () => Promise<unknown>,
+): Promise<void> {
+  const { run } = Core.prototype;
+  let isDone = false;
+  Core.prototype.run = function (name, action, args, options) {
+    const call = () => run.call(this, name, action, args, options);
+    if (name !== "mendEnd" || isDone) return call();
+    isDone = true;
+    return between().then(call);
+  };
+  try {
+    await work();
+    assert(isDone, "it was mended in pieces");
+  } finally {
+    Core.prototype.run = run;
+  }
+}
+
 /** How many queues the table has. */
 const COUNT = ALL ? 100_000 : 30_000;
 
@@ -232,9 +254,24 @@ test(
     // Bindings that a sweep or an eviction took away come back as a whole: nobody is to see
     // a part.
     await raw.send("DEL", "_kombu.binding.ex");
+    await raw.send("CONFIG", "RESETSTAT");
     await other.publish(messageTo("ex", "key-2"));
     assertEquals(await raw.number("LLEN", "queue-2"), 1);
     assertEquals(await raw.number("SCARD", "_kombu.binding.ex"), 20_001);
+    assertEquals(await raw.number("PTTL", "_kombu.binding.ex"), -1);
+    assertEquals(await raw.texts("KEYS", "dashi.pieces.*"), []);
+    const mended = String(await raw.send("INFO", "commandstats"));
+    assert(!/cmdstat_sunion:/.test(mended), mended);
+    // In the middle of it a queue goes, and its binding does not come back.
+    await raw.send("DEL", "_kombu.binding.ex");
+    await using third = await openTransport(server.url, {}, 60_000);
+    const deleter = await third.openChannel();
+    await deletingMeanwhile(() => deleter.deleteQueue("queue-7"), async () => {
+      await other.publish(messageTo("ex", "key-2"));
+    });
+    assertEquals(await raw.number("SCARD", "_kombu.binding.ex"), 20_000);
+    await other.publish({ ...messageTo("ex", "key-7"), mandatory: false });
+    assertEquals(await raw.number("EXISTS", "queue-7"), 0);
     await other.deleteExchange("ex");
     assertEquals(await raw.number("EXISTS", "dashi.bound.ex"), 0);
   },
