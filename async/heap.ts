@@ -44,6 +44,11 @@ export class Heap<T> {
     return first;
   }
 
+  /** Finds an item for which a condition holds, in no order. */
+  find(condition: (item: T) => boolean): T | undefined {
+    return this.#items.find(condition);
+  }
+
   /** Forgets the items that a condition does not hold for. */
   keep(condition: (item: T) => boolean): void {
     const kept = this.#items.filter(condition);

@@ -83,7 +83,10 @@ export {
   type QuarantineListOptions,
 } from "./connection/quarantine.ts";
 export { Queue, type QueueOptions } from "./entities/queue.ts";
-export { QueueHandle } from "./connection/queue_handle.ts";
+export {
+  QueueHandle,
+  type RescheduleOptions,
+} from "./connection/queue_handle.ts";
 export type { Redriven, RedriveOptions } from "./connection/redrive.ts";
 export type {
   Aftermath,
@@ -139,6 +142,7 @@ export type {
   ConsumeOptions,
   DeadLettered,
   Dedupe,
+  DelayedMessages,
   DeleteOptions,
   DeleteQueueOptions,
   Delivery,

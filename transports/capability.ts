@@ -1,7 +1,9 @@
+export type * from "./delayed.ts";
 export type * from "./rates.ts";
 
 /** Something that some brokers can do and others cannot. */
 export type Capability =
+  | "cancel-delayed"
   | "dead-letter"
   | "dedupe"
   | "delay"

@@ -52,7 +52,7 @@ import type {
 import type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
-import type { Capability } from "./capability.ts";
+import type { Capability, DelayedMessages } from "./capability.ts";
 import type { Parked, ParkOptions } from "./parking.ts";
 import type { Rates } from "./rates.ts";
 import type { TransportEvent } from "./transport_event.ts";
@@ -197,7 +197,7 @@ export interface OpenChannelOptions extends CallOptions {
  * An open channel. Calls take effect in order. Disposing of it cancels its
  * consumers and requeues unsettled messages.
  */
-export interface Channel extends AsyncDisposable {
+export interface Channel extends AsyncDisposable, DelayedMessages {
   /** Settles once, when the channel has ended. Never rejects. On AMQP a failed declare ends it. */
   readonly closed: Promise<CloseReason>;
   /** Whether one that is opened anew for the same use would serve better: this one's connection publishes, and is not read from. */

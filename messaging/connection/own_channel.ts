@@ -24,13 +24,17 @@ export class OwnChannel implements Channel {
   readonly closed: Promise<CloseReason>;
   readonly listQuarantined?: NonNullable<Channel["listQuarantined"]>;
   readonly putBack?: NonNullable<Channel["putBack"]>;
+  readonly changeDelayed?: NonNullable<Channel["changeDelayed"]>;
   readonly #channel: Channel;
   readonly #declarations: Declarations;
 
   /** Makes one over a transport's channel. */
   constructor(channel: Channel, declarations: Declarations) {
     this.closed = channel.closed;
-    const { listQuarantined, putBack } = channel;
+    const { listQuarantined, putBack, changeDelayed } = channel;
+    if (changeDelayed !== undefined) {
+      this.changeDelayed = changeDelayed.bind(channel);
+    }
     if (listQuarantined !== undefined) {
       this.listQuarantined = listQuarantined.bind(channel);
     }

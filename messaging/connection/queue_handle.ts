@@ -1,10 +1,26 @@
 import type { QueueStatus } from "../../model/queue.ts";
 import type { Getter } from "../consume/getter.ts";
 import type { Message } from "../consume/message.ts";
-import type { OperationOptions } from "../operation_options.ts";
+import { OptionError, UnsupportedError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
+import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
+import { onTopology } from "./on_topology.ts";
+import { checkDelay, type OperationOptions } from "../operation_options.ts";
 import type { Session } from "./session.ts";
 import { withMeant } from "./session_errors.ts";
 import { deleteEntity, purgeQueue, queueStatus } from "./tables.ts";
+
+/** Options of {@linkcode QueueHandle.reschedule}. */
+export interface RescheduleOptions extends OperationOptions {
+  /** Milliseconds from now until it may be delivered. */
+  readonly delay: number;
+}
+
+const RESCHEDULE: KnownOptions = optionsOf<RescheduleOptions>("reschedule", {
+  delay: true,
+  signal: true,
+  timeout: true,
+});
 
 /**
  * A queue that is there, by its name: to take single messages, to count, to empty and to
@@ -67,6 +83,86 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    */
   async status(options?: OperationOptions): Promise<QueueStatus> {
     return await queueStatus(this.#session, this.name, options);
+  }
+
+  /**
+   * Cancels a message that is delayed in it: one that was published, or waits for its next
+   * attempt, with a delay. It takes as long as there are delayed messages to look through.
+   *
+   * @param messageId The message's id.
+   * @param options How long it may take.
+   * @returns Whether there was one: one that is due, or was delivered, is not delayed any more.
+   * @throws {UnsupportedError} If the broker lacks the capability `cancel-delayed`.
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   *
+   * @example Remind nobody who has paid
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://reminders");
+   * const reminders = new Queue("reminders");
+   * await connection.send(reminders, { order: 7 }, {
+   *   messageId: "order-7",
+   *   delay: 24 * 3_600_000,
+   * });
+   * const queue = connection.queue("reminders");
+   * assertEquals(await queue.reschedule("order-7", { delay: 60_000 }), true);
+   * assertEquals(await queue.cancelDelayed("order-7"), true);
+   * assertEquals(await queue.cancelDelayed("order-7"), false);
+   * ```
+   */
+  async cancelDelayed(
+    messageId: string,
+    options?: OperationOptions,
+  ): Promise<boolean> {
+    return await this.#changeDelayed("cancel", messageId, undefined, options);
+  }
+
+  /**
+   * Moves a message that is delayed in it to another time. Its `expiration` counts from
+   * then, as before.
+   *
+   * @param messageId The message's id.
+   * @param options When: `delay`, milliseconds from now; and how long it may take.
+   * @returns As of {@linkcode QueueHandle.cancelDelayed}.
+   * @throws As of {@linkcode QueueHandle.cancelDelayed}.
+   * @throws {RangeError} If the delay is none.
+   */
+  async reschedule(
+    messageId: string,
+    options: RescheduleOptions,
+  ): Promise<boolean> {
+    checkKnown(options, RESCHEDULE);
+    const { delay, ...call } = options;
+    checkDelay("delay", delay);
+    return await this.#changeDelayed("move", messageId, delay, call);
+  }
+
+  async #changeDelayed(
+    action: string,
+    messageId: string,
+    delay: number | undefined,
+    options: OperationOptions | undefined,
+  ): Promise<boolean> {
+    if (typeof messageId !== "string" || messageId === "") {
+      throw new OptionError(
+        `Cannot ${action} a message with the id ${
+          quote(messageId)
+        }: it must be the "messageId" that it was published with`,
+      );
+    }
+    return await this.#told(
+      onTopology(this.#session, options, async (channel, call) => {
+        const isThere = this.#session.capabilities.has("cancel-delayed");
+        if (channel.changeDelayed !== undefined && isThere) {
+          return await channel.changeDelayed(this.name, messageId, delay, call);
+        }
+        throw new UnsupportedError(
+          `Cannot ${action} a delayed message of queue "${this.name}": this broker lacks the capability "cancel-delayed"`,
+        );
+      }),
+    );
   }
 
   /** Deletes it with its messages; returns how many were ready. One that is not there is none. */

@@ -38,6 +38,7 @@ import type { Capability } from "../../transports/transport.ts";
 import { ABORTING } from "./aborting.ts";
 import { AGES } from "./ages.ts";
 import { BATCHING } from "./batching.ts";
+import { CANCELLING } from "./cancelling.ts";
 import type { ConformanceCase } from "./case.ts";
 import type { Harness } from "./harness.ts";
 import { CLOSING } from "./closing.ts";
@@ -133,6 +134,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...REPLYING,
   ...DISPATCHING,
   ...SCHEDULING,
+  ...CANCELLING,
   ...UNCHANGED,
   ...KILLERS,
   ...QUARANTINING,

@@ -10,8 +10,8 @@
  * | --- | --- | --- | --- |
  * | `ttr` | `timeToRun` | 120 s | how long a consumer that falls silent may keep a message that is published with it, in whole seconds |
  *
- * Capabilities: all but `known-queues`, `length-limit`, `queue-ttl` and
- * `shared-topology`; and `persistence` where the server keeps a binlog (`-b`).
+ * Capabilities: all but `cancel-delayed`, `known-queues`, `length-limit`, `queue-ttl`
+ * and `shared-topology`; and `persistence` where the server keeps a binlog (`-b`).
  *
  * - A queue is a tube. Characters of a queue's name that a tube's may not have are written
  *   as `$` and two hexadecimal digits; names beyond 200 bytes are refused.

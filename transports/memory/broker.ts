@@ -133,6 +133,24 @@ export class MemoryBroker {
     this.#await(queue);
   }
 
+  /** Cancels a delayed message, or moves it; says whether there was one. */
+  changeDelayed(
+    queue: MemoryQueue,
+    messageId: string,
+    delay: number | undefined,
+  ): boolean {
+    this.#pass(queue); // what is due is not delayed any more
+    const item = queue.takeDelayed(messageId);
+    if (item === undefined || delay === undefined) return item !== undefined;
+    const now = this.#clock.now();
+    const dueAt = now + delay;
+    const expiresAt = item.expiresAt + dueAt - item.dueAt;
+    queue.push({ ...item, dueAt, expiresAt }, now);
+    this.#await(queue);
+    this.#wakeFor(queue.name);
+    return true;
+  }
+
   /** Of an ordered queue: a message that was out is settled, and the next of its key may come. */
   settled(queue: MemoryQueue, item: Item): void {
     if (queue.deleted) return;

@@ -115,6 +115,15 @@ export class MemoryQueue {
     return undefined;
   }
 
+  /** Takes a delayed message by its id, unless others of its key wait for it. */
+  takeDelayed(messageId: string): Item | undefined {
+    const found = this.#delayed.find(({ message, keepsKey }) =>
+      message.properties.messageId === messageId && !keepsKey
+    );
+    if (found !== undefined) this.#delayed.keep((each) => each !== found);
+    return found;
+  }
+
   /** Moves what is due to the ready ones, and what has expired out of them. */
   pass(now: number): void {
     for (

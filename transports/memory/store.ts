@@ -131,6 +131,18 @@ export class MemoryStore implements Store, MessageStore {
     return Promise.resolve(this.#broker.queue(queue)?.purge() ?? 0);
   }
 
+  changeDelayed(
+    name: string,
+    messageId: string,
+    delay: number | undefined,
+  ): Promise<boolean> {
+    const queue = this.#broker.queue(name);
+    return Promise.resolve(
+      queue !== undefined &&
+        this.#broker.changeDelayed(queue, messageId, delay),
+    );
+  }
+
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
     if (
       options?.version !== undefined && options.version !== this.#broker.routes

@@ -18,6 +18,7 @@ import { OWNER_TTL } from "../store/leases.ts";
 import { Fanout } from "./fanout.ts";
 import { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
+import { changeDelayed } from "./delayed.ts";
 import { Usage } from "./usage.ts";
 import { Owners } from "./owners.ts";
 import { Putter } from "./putter.ts";
@@ -106,6 +107,7 @@ export class MongodbStore implements Store {
     this.messages = {
       count: this.#count.bind(this),
       purge: this.#purge.bind(this),
+      changeDelayed: this.#changeDelayed.bind(this),
       put: this.#putter.put.bind(this.#putter),
       reserve: this.#reserver.reserve.bind(this.#reserver),
       remove: this.#settlements.remove.bind(this.#settlements),
@@ -270,6 +272,17 @@ export class MongodbStore implements Store {
       options,
       () => client.remove(names.messages, [{ queue }]),
     );
+  }
+
+  async #changeDelayed(
+    ...call: Parameters<NonNullable<MessageStore["changeDelayed"]>>
+  ): Promise<boolean> {
+    const due = await changeDelayed(this.#context, ...call);
+    if (due !== undefined && due > 0) {
+      this.#reserver.noteDue(due);
+      this.#reserver.notePut([call[0]]);
+    }
+    return due !== undefined;
   }
 
   async #promoteDue(

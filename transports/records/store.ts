@@ -21,6 +21,7 @@ import { Lifeline } from "../store/lifeline.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { Database, type WrittenRecord } from "./database.ts";
 import { Declarations } from "./declarations.ts";
+import { changeDelayed } from "./delayed.ts";
 import { Leases } from "./leases.ts";
 import { largestBody, Putter } from "./putter.ts";
 import { Marks } from "./marks.ts";
@@ -138,6 +139,7 @@ export class RecordsStore implements Store {
     this.messages = {
       count: this.#count.bind(this),
       purge: this.#contents.purge.bind(this.#contents),
+      changeDelayed: this.#changeDelayed.bind(this),
       put: this.#put.bind(this),
       reserve: this.#reserver.reserve.bind(this.#reserver),
       remove: this.#remove.bind(this),
@@ -233,6 +235,26 @@ export class RecordsStore implements Store {
     for (const { id, revision } of written) {
       this.#reserver.onChange(id, revision, false);
     }
+  }
+
+  async #changeDelayed(
+    ...call: Parameters<NonNullable<MessageStore["changeDelayed"]>>
+  ): Promise<boolean> {
+    const action = "change a delayed message";
+    const refusal = this.#lifeline.refusal(action, call[3]);
+    if (refusal !== undefined) throw refusal;
+    const written = await changeDelayed(
+      {
+        database: this.#database,
+        topology: this.#tables,
+        putter: this.#putter,
+      },
+      ...call,
+    );
+    for (const { id, revision } of written ?? []) {
+      this.#reserver.onChange(id, revision, false);
+    }
+    return written !== undefined;
   }
 
   #remove(

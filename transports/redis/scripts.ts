@@ -10,6 +10,7 @@ import {
   TAKE,
   UNACKED_OF,
 } from "./lua_messages.ts";
+import { CHANGE_DELAYED } from "./lua_delayed.ts";
 import { ANNOUNCE } from "./lua_announce.ts";
 import { AGAIN, IS_ORDERED, ORDER, REMOVE_ORDERED } from "./lua_order.ts";
 import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
@@ -66,6 +67,8 @@ export interface Scripts {
   readonly apply: string;
   /** Counts the ready messages of a queue. */
   readonly count: string;
+  /** Cancels a delayed message, or moves it. */
+  readonly changeDelayed: string;
   /** Promotes delayed messages that are due. */
   readonly ripen: string;
   /** Removes the ready messages of a queue. */
@@ -172,6 +175,7 @@ local LAYOUT = '${LAYOUT_VERSION}'
       PASS,
       RIPEN,
     ),
+    changeDelayed: consumers(CLOCK, CHANGE_DELAYED),
     purge: consumers(SIZES, PURGE),
     unacked: script(UNACKED_OF),
     aside: consumers(EXPIRY, IS_ORDERED, ORDER, ASIDE),
@@ -208,6 +212,7 @@ export const TIMED: ReadonlySet<keyof Scripts> = new Set<keyof Scripts>([
   "mendPiece",
   "mendEnd",
   "apply",
+  "changeDelayed",
   "count",
   "ripen",
   "use",

@@ -20,6 +20,7 @@ import { decode } from "./reply.ts";
 import type { Core } from "./core.ts";
 import { takenForDeadError } from "./errors.ts";
 import { capabilitiesOf } from "./capabilities.ts";
+import { changeDelayed } from "./delayed.ts";
 import { Fanout } from "./fanout.ts";
 import { ForeignQueues } from "./foreign_queues.ts";
 import type { RedisOptions } from "./options.ts";
@@ -131,6 +132,7 @@ export class RedisStore implements Store {
     this.messages = {
       count: this.#count.bind(this),
       purge: this.#purge.bind(this),
+      changeDelayed: this.#changeDelayed.bind(this),
       put: this.#putter.put.bind(this.#putter),
       reserve: this.#reserver.reserve.bind(this.#reserver),
       remove: this.#settlements.remove.bind(this.#settlements),
@@ -228,6 +230,14 @@ export class RedisStore implements Store {
     const action = `purge queue "${queue}"`;
     const reply = await this.#core.run("purge", action, [queue], options);
     return Number(reply) + this.#fanout.purge(queue);
+  }
+
+  async #changeDelayed(
+    ...call: Parameters<NonNullable<MessageStore["changeDelayed"]>>
+  ): Promise<boolean> {
+    const isThere = await changeDelayed(this.#core, ...call);
+    if (isThere && call[2] !== undefined) this.#reserver.ringDue();
+    return isThere;
   }
 
   async #promoteDue(

@@ -73,11 +73,13 @@ export interface ChannelContext {
 /** AMQP's verbs over a store. */
 export class StoreChannel implements Channel {
   readonly closed: Promise<CloseReason>;
+  readonly changeDelayed: NonNullable<Channel["changeDelayed"]>;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #context: ChannelContext;
   readonly #number: number;
   readonly #tables: Tables;
-  readonly #deliveries: Deliveries;
+  /** The messages that were delivered and are not settled. */
+  readonly deliveries: Deliveries;
   readonly #consumers = new Map<string, Consumer>();
   #ended = false;
   #lost: Error | undefined;
@@ -96,12 +98,8 @@ export class StoreChannel implements Channel {
       context.owner,
       (options, action) => this.#check(options, action),
     );
-    this.#deliveries = new Deliveries(context);
-  }
-
-  /** The messages that were delivered and are not settled. */
-  get deliveries(): Deliveries {
-    return this.#deliveries;
+    this.changeDelayed = this.#tables.changeDelayed.bind(this.#tables);
+    this.deliveries = new Deliveries(context);
   }
 
   declareExchange(
@@ -206,7 +204,7 @@ export class StoreChannel implements Channel {
         throw error;
       }
     }
-    return this.#deliveries.add(reservation, {
+    return this.deliveries.add(reservation, {
       noAck: options?.noAck ?? false,
       onLost: options?.onLost,
     });
@@ -281,15 +279,15 @@ export class StoreChannel implements Channel {
   }
 
   ack(tag: DeliveryTag, options?: SettleOptions): Promise<void> {
-    return this.#deliveries.ack(tag, options);
+    return this.deliveries.ack(tag, options);
   }
 
   reject(tag: DeliveryTag, options: RejectOptions): Promise<void> {
-    return this.#deliveries.reject(tag, options);
+    return this.deliveries.reject(tag, options);
   }
 
   park(tag: DeliveryTag, options: ParkOptions): Promise<Parked> {
-    return this.#deliveries.park(tag, options);
+    return this.deliveries.park(tag, options);
   }
 
   async listQuarantined(
@@ -314,7 +312,7 @@ export class StoreChannel implements Channel {
     if (this.#ended) return;
     this.#ended = true;
     this.#lost = error;
-    this.#deliveries.clear();
+    this.deliveries.clear();
     for (const { subscription } of this.#consumers.values()) {
       subscription?.end({ type: "lost", error });
     }
@@ -340,9 +338,9 @@ export class StoreChannel implements Channel {
       );
       // A settlement that is under way either succeeds, or its message stays reserved and
       // goes back with the rest.
-      await limits.wait(this.#deliveries.idle(), options, () => new Error())
+      await limits.wait(this.deliveries.idle(), options, () => new Error())
         .catch(() => {});
-      await leftovers.release(this.#deliveries.clear(), options);
+      await leftovers.release(this.deliveries.clear(), options);
     } finally {
       this.#context.forget(this);
       this.#settleClosed({ type: "closed" });
@@ -356,7 +354,7 @@ export class StoreChannel implements Channel {
       const { noAck } = subscription;
       const { onLost } = consumer.options;
       const holding = consumer.holding ??= { noAck, onLost, subscription };
-      consumer.deliver(this.#deliveries.add(reservation, holding));
+      consumer.deliver(this.deliveries.add(reservation, holding));
     },
     wake: (subscription) => {
       this.#context.loopFor(subscription.queue).wake(subscription.queue);

@@ -8,6 +8,7 @@ import type {
   TopologyChange,
 } from "../../virtual/topology.ts";
 import type { Rates } from "../rates.ts";
+import type { DelayedMessages } from "../delayed.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 
 /**
@@ -62,7 +63,7 @@ export interface Store extends AsyncDisposable {
 }
 
 /** The messages of a store. Messages that are put one after another are taken in that order. */
-export interface MessageStore {
+export interface MessageStore extends DelayedMessages {
   /** Counts the ready messages, or `undefined` if there is no such queue. */
   count(queue: string, options?: CallOptions): Promise<number | undefined>;
   /** Removes the ready messages; returns how many. */

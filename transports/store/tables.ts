@@ -179,6 +179,19 @@ export class Tables {
     return await this.#store.messages.purge(name, options);
   }
 
+  /** Cancels a delayed message, or moves it. */
+  async changeDelayed(
+    queue: string,
+    messageId: string,
+    delay: number | undefined,
+    options?: CallOptions,
+  ): Promise<boolean> {
+    await this.checkQueue(queue, options);
+    const { messages } = this.#store;
+    return await messages.changeDelayed?.(queue, messageId, delay, options) ??
+      false;
+  }
+
   /** Adds a binding. */
   async bind(binding: Binding, options?: CallOptions): Promise<void> {
     checkBinding(binding);

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import type { ConformanceCase } from "./case.ts";
+import { onStage, open, take } from "./stage.ts";
+import { arrives, rejectsWith } from "./support.ts";
+
+/** Far enough for a case that does not wait for it, ms. */
+const LATER = 600_000;
+
+/** Delayed messages that are cancelled, or moved, by their ids. */
+export const CANCELLING: readonly ConformanceCase[] = [
+  onStage(
+    "cancelDelayed() cancels a delayed message by its id, once, and no other",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const other = open(harness);
+      const ids = ["a", 'b "quoted" \\ *[é]', "c"];
+      for (const messageId of ids) {
+        await connection.send(queue, messageId, { messageId, delay: LATER });
+      }
+      // Of another message, in its headers and its payload.
+      await connection.send(queue, { message_id: "c" }, {
+        messageId: "d",
+        headers: { "message_id": "c", properties: { "message_id": "c" } },
+        delay: LATER,
+      });
+      await connection.send(queue, "ready", { messageId: "ready" });
+      const handle = other.queue(queue.name);
+      assert.equal(await handle.cancelDelayed(ids[1] ?? ""), true);
+      assert.equal(await handle.cancelDelayed(ids[1] ?? ""), false);
+      assert.equal(await handle.cancelDelayed("ready"), false);
+      assert.equal(await handle.cancelDelayed("nobody"), false);
+      assert.equal(await handle.cancelDelayed("c"), true);
+      for (const id of ["a", "d"]) {
+        assert.equal(await handle.reschedule(id, { delay: 0 }), true);
+      }
+      const taken = await take(connection.consumer(queue), 3);
+      assert.deepEqual(
+        taken.map(({ properties }) => properties.messageId).toSorted(),
+        ["a", "d", "ready"],
+      );
+      for (const message of taken) await message.ack();
+      for (const id of [...ids, "d"]) {
+        assert.equal(await handle.cancelDelayed(id), false);
+      }
+      await other.close();
+    },
+    { needs: ["cancel-delayed"] },
+  ),
+  onStage(
+    "reschedule() moves a delayed message to sooner, for a consumer of another connection that waits, and to later",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      await connection.declare(queue);
+      const other = open(harness);
+      const messages = connection.consumer<string>(queue)
+        [Symbol.asyncIterator]();
+      const next = async () => {
+        const { value } = await arrives(messages.next(), "a message");
+        await value?.ack();
+        return value?.payload;
+      };
+      const first = next();
+      await other.send(queue, "later", { messageId: "1", delay: 1200 });
+      await other.send(queue, "sooner", { messageId: "2", delay: LATER });
+      const handle = other.queue(queue.name);
+      assert.equal(await handle.reschedule("1", { delay: LATER }), true);
+      assert.equal(await handle.reschedule("2", { delay: 1 }), true);
+      assert.equal(await first, "sooner");
+      await other.send(queue, "between", { delay: 1400 });
+      assert.equal(await next(), "between");
+      const last = next();
+      assert.equal(await handle.reschedule("1", { delay: 0 }), true);
+      assert.equal(await last, "later");
+      assert.equal(await handle.reschedule("1", { delay: 0 }), false);
+      await messages.return?.();
+      await other.close();
+    },
+    { needs: ["cancel-delayed"] },
+  ),
+  onStage(
+    "reschedule() moves the end of a message's time to live with it",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.send(queue, 1, {
+        messageId: "1",
+        delay: 1100,
+        expiration: 1100,
+      });
+      const handle = connection.queue(queue.name);
+      assert.equal(await handle.reschedule("1", { delay: 2300 }), true);
+      const [message] = await take(connection.consumer(queue), 1);
+      assert.equal(message?.payload, 1);
+      await message?.ack();
+    },
+    { needs: ["cancel-delayed", "message-ttl"] },
+  ),
+  onStage(
+    "cancelDelayed() and reschedule() of a queue that is not there say so",
+    async ({ connection }) => {
+      const queue = connection.queue(`dashi-nobody-${crypto.randomUUID()}`);
+      await rejectsWith(queue.cancelDelayed("1"), "not-found", queue.name);
+      await rejectsWith(
+        queue.reschedule("1", { delay: 1 }),
+        "not-found",
+        queue.name,
+      );
+    },
+    { needs: ["cancel-delayed", "known-queues"] },
+  ),
+  onStage(
+    "cancelDelayed() and reschedule() are refused where the broker cannot find a message",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.declare(queue);
+      const handle = connection.queue(queue.name);
+      for (
+        const call of [
+          handle.cancelDelayed("1"),
+          handle.reschedule("1", { delay: 1 }),
+        ]
+      ) await rejectsWith(call, "unsupported", '"cancel-delayed"');
+    },
+    { lacks: ["cancel-delayed"] },
+  ),
+];

@@ -1,0 +1,80 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Context } from "./context.ts";
+import { hiddenName, readMessage } from "./documents.ts";
+import type { Fields } from "./port.ts";
+
+/** So many messages that may be it are looked at. */
+const MOST = 100;
+
+/**
+ * Cancels a delayed message, or moves it: the server looks through those of its queue.
+ *
+ * @param context The connection.
+ * @param queue The queue.
+ * @param messageId The message's id.
+ * @param delay Milliseconds; `undefined` cancels it.
+ * @param options The limits of the call.
+ * @returns When it is due, ms since 1970 by the server; 0 if it is cancelled; `undefined` if there was none.
+ */
+export async function changeDelayed(
+  context: Context,
+  queue: string,
+  messageId: string,
+  delay: number | undefined,
+  options?: CallOptions,
+): Promise<number | undefined> {
+  const { client, settings: { names } } = context;
+  const place = hiddenName(queue, "delayed");
+  const written = `"message_id": ${JSON.stringify(messageId)}, `;
+  const action = delay === undefined
+    ? `cancel a message of queue "${queue}"`
+    : `move a message of queue "${queue}"`;
+  return await context.call(action, options, async () => {
+    const now = await context.freshNow();
+    const found = await client.find(names.messages, {
+      queue: place,
+      priority: { $gt: now },
+      payload: { $regex: written.replaceAll(/[\\^$.|?*+()[\]{}]/g, "\\$&") },
+    }, { limit: MOST });
+    for (const document of found) {
+      const { message } = readMessage(document);
+      if ("error" in message) continue;
+      if (message.properties.messageId !== messageId) continue;
+      // Nobody brings it back meanwhile, nor moves it.
+      const { _id, priority } = document;
+      const filter = { _id, queue: place, priority };
+      if (delay === undefined) {
+        if (await client.remove(names.messages, [filter]) > 0) return 0;
+        continue;
+      }
+      const due = now + delay;
+      const update = { $set: movedFields(document, due) };
+      const { matched } = await client.update(
+        names.messages,
+        [{ filter, update }],
+        { safe: true },
+      );
+      if (matched > 0) return due;
+    }
+    return undefined;
+  });
+}
+
+/** Its time to live counts from when it is due. */
+function movedFields(
+  { priority, hidden_expire_at, hidden_dead_at }: Fields,
+  due: number,
+): Fields {
+  const later = due - Number(priority);
+  return {
+    priority: due,
+    ...moved("hidden_expire_at", hidden_expire_at, later),
+    ...moved("hidden_dead_at", hidden_dead_at, later),
+  };
+}
+
+function moved(name: string, moment: unknown, later: number): Fields {
+  return moment instanceof Date
+    ? { [name]: new Date(moment.getTime() + later) }
+    : {};
+}
