@@ -73,7 +73,7 @@ const YIELD_EVERY = 256;
 interface Controls {
   setConcurrency(concurrency: number): void;
   /** Messages that wait for a limit go back. Never rejects. */
-  letWaitingGo(): Promise<void>;
+  letWaitingGo(when?: Promise<void>): Promise<void>;
   /** The option for which it is to be the only one. */
   readonly alone: "breaker" | "ordered" | undefined;
 }
@@ -444,9 +444,9 @@ export class Consumer<T = unknown>
     this.#running.set(running, {
       setConcurrency: (concurrency) =>
         runner.setConcurrency(setConcurrency?.(concurrency) ?? concurrency),
-      letWaitingGo: () => {
+      letWaitingGo: (when) => {
         once?.letWaitingGo();
-        return runner.letWaitingGo();
+        return runner.letWaitingGo(when);
       },
       alone,
     });
@@ -547,9 +547,13 @@ export class Consumer<T = unknown>
   /** What was fetched and not handed over goes back, and what waits for a limit. */
   async #renew(call: Call): Promise<void> {
     const running = [...this.#running.values()];
+    const renewing = this.#recovering.renew(call);
+    // What waits begins no more from now on; given back at once it would come again.
+    const going = running.map((each) => each.letWaitingGo(renewing));
     try {
-      await this.#recovering.renew(call);
+      await renewing;
     } finally {
+      await Promise.all(going);
       await Promise.all(running.map((each) => each.letWaitingGo()));
     }
   }

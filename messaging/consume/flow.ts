@@ -28,6 +28,11 @@ export class Flow {
     return isOther;
   }
 
+  /** Whether nobody holds it. */
+  get isOpen(): boolean {
+    return this.#opening === undefined;
+  }
+
   /** Whether the user has paused it. */
   get isPaused(): boolean {
     return this.#isPaused;

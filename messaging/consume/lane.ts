@@ -42,6 +42,8 @@ export class Lane {
   onSettled: (() => void) | undefined;
   /** Whether its consumers are cancelled, or about to be: more that comes by it goes back. */
   cancelled = false;
+  /** What came while its consumer was paused, before that was cancelled: given back at once it would come again. */
+  readonly early: ReceivedDelivery[] = [];
   #cancelling: Promise<void> | undefined;
   /** Whether what goes back must go with the channel: given back by itself it would be overtaken. */
   ordered: boolean;
@@ -104,7 +106,10 @@ export class Lane {
    */
   cancel(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
     this.cancelled = true;
-    return this.#cancelling ??= this.#cancel(left, call);
+    return this.#cancelling ??= this.#cancel(
+      [...left, ...this.early.splice(0)],
+      call,
+    );
   }
 
   async #cancel(

@@ -51,6 +51,8 @@ export class RecoveringConsumer {
   readonly #before = new Set<Lane>();
   #running: Promise<void> | undefined;
   #opening: Promise<Lane> | undefined;
+  /** The channel that was opened last, on which it may not consume from all yet. */
+  #began: Lane | undefined;
   #lastError: Error | undefined;
   /** What the broker must be able to do. */
   readonly #checks = new Set<(link: Link) => void>();
@@ -165,6 +167,13 @@ export class RecoveringConsumer {
   }
 
   async #renew(call: Call): Promise<void> {
+    const began = this.#began;
+    if (began !== undefined && !this.#settings.flow.isOpen) {
+      // It may come before the call that asked for it has returned.
+      const fetched = takeBack(this.#mailbox, began);
+      this.#demand.wanted += fetched.length;
+      began.early.push(...fetched);
+    }
     await this.#opening?.catch(() => {});
     const lane = this.#lane;
     if (lane === undefined || !lane.alive) return;
@@ -334,6 +343,7 @@ export class RecoveringConsumer {
       ),
       this.#queues.length * this.#settings.flow.prefetch,
     );
+    this.#began = lane;
     let failure: Failure<Queue | string> | undefined;
     try {
       // If a call that fails does not end the channel, many begin at once.
@@ -397,6 +407,10 @@ export class RecoveringConsumer {
           lane.cancelled || this.#mailbox.ended || this.#stopping.signal.aborted
         ) {
           lane.giveBack({ delivery, source });
+          return;
+        }
+        if (!settings.flow.isOpen) {
+          lane.early.push({ delivery, source });
           return;
         }
         this.#demand.wanted--;

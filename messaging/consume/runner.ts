@@ -195,10 +195,11 @@ export class Runner<T> {
   }
 
   /** What wait for their group, or their key, go back. Never rejects. */
-  async letWaitingGo(): Promise<void> {
+  async letWaitingGo(when?: Promise<void>): Promise<void> {
     const behind = this.#order?.clear() ?? [];
     const waiting = this.#pace?.clear() ?? [];
     for (const each of waiting) this.#order?.left(each);
+    await when?.catch(() => {});
     await Promise.all(
       [...waiting, ...behind].map((each) => this.#outcomes.letGo(each)),
     );
