@@ -1,6 +1,6 @@
 import { Awaiter } from "./awaiter.ts";
 import { type Message, ReceivedMessage } from "./message.ts";
-import { ClosedError } from "../../model/errors.ts";
+import { ChannelError, ClosedError } from "../../model/errors.ts";
 import { Slab } from "../../model/slab.ts";
 import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
 import type { Call } from "../operation_options.ts";
@@ -39,6 +39,16 @@ export class Getter<T> implements AsyncDisposable {
   /** Takes a message, or `undefined` if the queue is empty. */
   async get(queue: string, call: Call): Promise<Message<T> | undefined> {
     this.#requireOpen(queue);
+    try {
+      return await this.#get(queue, call);
+    } catch (error) {
+      // The channel has ended, by another call perhaps: once more, on a new one.
+      if (!isUnsent(error)) throw error;
+      return await this.#get(queue, call);
+    }
+  }
+
+  async #get(queue: string, call: Call): Promise<Message<T> | undefined> {
     const lane = await this.#open(call);
     const source = new ConsumedQueue(lane, queue, this.#noAck, undefined);
     const delivery = await lane.channel.get(queue, {
@@ -108,6 +118,11 @@ export class Getter<T> implements AsyncDisposable {
     const channel = await connection.openChannel(call);
     return new Lane(this.#session, channel, NEVER, false, Infinity);
   }
+}
+
+function isUnsent(error: unknown): boolean {
+  return error instanceof ChannelError && error.retryable &&
+    error.outcome === "not-sent";
 }
 
 /** It ends with its channel, and not before. */

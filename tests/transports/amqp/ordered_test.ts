@@ -79,6 +79,12 @@ testQueue(
     }
     {
       await using byName = createConnection(url);
+      const message = await byName.queue<number>(queue.name).get();
+      assertEquals(message?.payload, 0);
+      await message?.requeue();
+    }
+    {
+      await using byName = createConnection(url);
       assertEquals(await byName.purge(queue.name), 8);
     }
     await publishAll(connection, queue, 1);
