@@ -82,6 +82,7 @@ export const ALONE: readonly string[] = [
     "messaging/consume/ordered_test.ts",
     "messaging/consume/runner_test.ts",
     "messaging/consume/simple_queue_test.ts",
+    "messaging/publish/key_test.ts",
     "messaging/publish/publish_all_test.ts",
     "messaging/reply/requester_test.ts",
     "messaging/connection/blocking_test.ts",

@@ -36,6 +36,80 @@ const memory = () => {
 
 const MISTAKES: readonly Mistake[] = [
   {
+    name: "a key that is no text",
+    make: () => memory().send(new Queue("q"), 1, { key: loose(7) }),
+    error: "OptionError",
+    words: ['"key"', "7", "1 to 128 bytes"],
+  },
+  {
+    name: "a producer's key that is too long",
+    make: () => memory().producer({ queue: "q", key: "ü".repeat(65) }),
+    error: "OptionError",
+    words: ['"key"', "1 to 128 bytes"],
+  },
+  {
+    name: "a key by the name that it has at AWS",
+    make: () =>
+      memory().send(new Queue("q"), 1, loose({ MessageGroupId: "7" })),
+    error: "OptionError",
+    words: ['"MessageGroupId"', '"key"'],
+  },
+  {
+    name: "an ordered queue of no partitions",
+    make: () => new Queue("q", { ordered: { partitions: 0 } }),
+    error: "RangeError",
+    words: ['"q"', '"ordered.partitions"', "from 1 to 256"],
+  },
+  {
+    name: "an ordered queue with a misspelt option",
+    make: () => new Queue("q", { ordered: loose({ partition: 3 }) }),
+    error: "OptionError",
+    words: ['"partition"', '"partitions"'],
+  },
+  {
+    name: "an ordered queue with priorities",
+    make: () =>
+      memory().declare(new Queue("q", { ordered: true, maxPriority: 3 })),
+    error: "PreconditionFailedError",
+    words: ['"q"', '"x-ordered"', '"x-max-priority"'],
+  },
+  {
+    name: "an ordered run of a queue that is not ordered",
+    make: () =>
+      memory().consumer(new Queue("q")).run(() => {}, { ordered: true }),
+    error: "OptionError",
+    words: ['"q"', "new Queue", "ordered: true"],
+  },
+  {
+    name: "an ordered run with autoAck",
+    make: () =>
+      memory().consumer("q", { autoAck: true }).run(() => {}, {
+        ordered: true,
+      }),
+    error: "OptionError",
+    words: ['"ordered"', "autoAck"],
+  },
+  {
+    name: "an ordered run that is told so by a text",
+    make: () => memory().consumer("q").run(() => {}, { ordered: loose("yes") }),
+    error: "OptionError",
+    words: ['"yes"', '"ordered"', "true or false"],
+  },
+  {
+    name: "ordered batches",
+    make: () =>
+      memory().consumer("q").runBatches(() => {}, loose({ ordered: true })),
+    error: "OptionError",
+    words: ['"ordered"', 'an option of "run"'],
+  },
+  {
+    name: "batches of an ordered queue",
+    make: () =>
+      memory().consumer(new Queue("q", { ordered: true })).runBatches(() => {}),
+    error: "OptionError",
+    words: ['"q"', '"run"'],
+  },
+  {
     name: "a pause that would delete the queue",
     make: () => memory().consumer(new Queue("q", { exclusive: true })).pause(),
     error: "OptionError",
