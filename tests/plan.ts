@@ -91,6 +91,7 @@ export const ALONE: readonly string[] = [
     "messaging/connection/own_channel_test.ts",
     "messaging/connection/retry_test.ts",
     "messaging/connection/unhandled_test.ts",
+    "transports/memory/lanes_test.ts",
     "transports/memory/level_test.ts",
     "transports/memory/queue_test.ts",
     "transports/records/limits_test.ts",
