@@ -1,7 +1,9 @@
 import { UnsupportedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
+import type { Mark } from "../store/store.ts";
 import { shortHash } from "../../virtual/failed_queue.ts";
 import { keyOf } from "../../virtual/message_key.ts";
+import { deduplicationOf } from "./deduplication.ts";
 
 /** One message on its way. */
 export interface SendEntry {
@@ -35,6 +37,8 @@ export interface EntryOptions {
   readonly copy: boolean;
   /** Whether the key is the group where the order is not kept: it is for fair turns then. */
   readonly fair: boolean;
+  /** By what SQS is to know it as a duplicate. @default {its header, or its message id} */
+  readonly mark?: Mark | undefined;
 }
 
 /**
@@ -49,7 +53,7 @@ export interface EntryOptions {
  */
 export function entryFor(
   message: Publishing,
-  { body, fifo, copy, fair }: EntryOptions,
+  { body, fifo, copy, fair, mark }: EntryOptions,
 ): SendEntry {
   const { delay, properties } = message;
   if (delay > 0 && fifo) {
@@ -66,7 +70,8 @@ export function entryFor(
   const group = key === undefined
     ? idIn(properties.headers?.MessageGroupId)
     : groupOf(key);
-  const named = idIn(properties.headers?.MessageDeduplicationId) ??
+  const named = (mark && deduplicationOf(mark)) ??
+    idIn(properties.headers?.MessageDeduplicationId) ??
     idIn(properties.messageId);
   return {
     body,

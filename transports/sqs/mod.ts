@@ -96,7 +96,8 @@
  * group, else it is `default`, so that messages without a key wait for each other;
  * duplicates are told by a header `MessageDeduplicationId`,
  * or else by the message id, so that a message which is published again after a lost
- * answer is taken once. They take no delay. A group is in order whatever happens: one
+ * answer is taken once. With `dedupe` its `id` tells them, for SQS's five minutes. They take
+ * no delay. A group is in order whatever happens: one
  * message of it is out at a time, and what is put back, or fails and is to be tried again,
  * comes before what lies behind it, while other groups go on. With `retry` it waits out of
  * sight, in whole seconds, and no copy takes its place: its attempts are how often SQS has

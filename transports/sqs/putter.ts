@@ -125,7 +125,9 @@ export class Putter {
     const copy = options?.instead !== undefined;
     let entry: SendEntry;
     try {
-      entry = entryFor(message, { body, fifo: found.fifo, copy, fair: true });
+      const { fifo } = found;
+      const mark = options?.mark;
+      entry = entryFor(message, { body, fifo, copy, fair: true, mark });
     } catch (error) {
       return Promise.reject(error);
     }

@@ -20,6 +20,7 @@ import type {
 import type { Capability, CloseReason } from "../transport.ts";
 import { decodeBody } from "./body.ts";
 import type { Clients } from "./clients.ts";
+import { refuseMark } from "./deduplication.ts";
 import { entryFor } from "./entry.ts";
 import { Fanout, mostForTopics } from "./fanout.ts";
 import { isFifo, MAX_NAME } from "./names.ts";
@@ -127,6 +128,7 @@ export class SqsStore implements Store {
       count: this.#tables.countMessages.bind(this.#tables),
       purge: this.#purge.bind(this),
       put: this.#putter.put.bind(this.#putter),
+      refuseMark,
       reserve: this.#reserve.bind(this),
       remove: this.#remove.bind(this),
       release: this.#release.bind(this),

@@ -74,10 +74,7 @@ export function refusePublishing(
   capabilities: ReadonlySet<Capability>,
   message: Publishing,
 ): UnsupportedError | undefined {
-  const { delay, properties, dedupe } = message;
-  if (dedupe !== undefined && !capabilities.has("dedupe")) {
-    return unsupported("dedupe", "publish a message", "dedupe");
-  }
+  const { delay, properties } = message;
   if (delay > 0 && !capabilities.has("delay")) {
     return unsupported("delay", "publish a message", "a delay");
   }
@@ -96,6 +93,23 @@ export function refusePublishing(
   return priority > HIGHEST && !capabilities.has("wide-priority")
     ? tooHigh("publish a message", "priority", priority)
     : undefined;
+}
+
+/**
+ * Says why a message cannot be published once.
+ *
+ * @param store The store.
+ * @param message The message.
+ * @returns The error, or `undefined` if it may be: by some queues at least.
+ */
+export function refuseDedupe(
+  { capabilities, messages }: Pick<Store, "capabilities" | "messages">,
+  { dedupe }: Publishing,
+): UnsupportedError | undefined {
+  return dedupe === undefined || capabilities.has("dedupe") ||
+      messages.refuseMark !== undefined
+    ? undefined
+    : unsupported("dedupe", "publish a message", "dedupe");
 }
 
 /**

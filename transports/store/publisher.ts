@@ -5,7 +5,7 @@ import { PublishError, UnsupportedError } from "../../model/errors.ts";
 import type { Dedupe, Publishing } from "../../model/message.ts";
 import { withoutBcc } from "../../virtual/route.ts";
 import type { PublishOutcome } from "../transport.ts";
-import { refusePublishing } from "./capabilities.ts";
+import { refuseDedupe, refusePublishing } from "./capabilities.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import { lookForQueue } from "./known_queues.ts";
 import type { ReplyQueues } from "./reply_queues.ts";
@@ -64,6 +64,7 @@ export class Publisher {
       this.#limits.check(options, () => describe(message));
       checkPublishing(message);
       const refused = refusePublishing(this.#store.capabilities, message) ??
+        refuseDedupe(this.#store, message) ??
         this.#tooLarge(message);
       if (refused !== undefined) return Promise.reject(refused);
       const routed = this.#router.find(message);
@@ -132,12 +133,17 @@ export class Publisher {
     options?: CallOptions,
   ): Promise<PutResult> {
     const key = [exchange, routingKey, id].map(nameOf).join("/");
+    const mark = { key, window, token };
+    for (const { queue } of routed.queues) {
+      const refused = this.#messages.refuseMark?.(queue, mark);
+      if (refused !== undefined) return Promise.reject(refused);
+    }
     return this.#messages.put(itemsFor(sent, routed), {
       version: this.#router.checkOf(routed),
       signal: options?.signal,
       deadline: options?.deadline,
       announced: routed.announced,
-      mark: { key, window, token },
+      mark,
     });
   }
 

@@ -1,4 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import type { UnsupportedError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { MessageProperties, Publishing } from "../../model/message.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
@@ -70,6 +71,12 @@ export interface MessageStore extends DelayedMessages {
   purge(queue: string, options?: CallOptions): Promise<number>;
   /** Appends the copies of one message to their queues, all or none where the broker can. */
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult>;
+  /**
+   * Says why a message for a queue can leave no mark. For brokers that lack the capability
+   * `dedupe`, and know duplicates by themselves in some of their queues: `put` is given the
+   * mark then, and its result may be that of a message that was put.
+   */
+  refuseMark?(queue: string, mark: Mark): UnsupportedError | undefined;
   /**
    * Takes messages out of sight; waits up to `wait` for the first. An aborted call
    * gives back the messages that it took, and nobody has seen them: they are not redelivered.

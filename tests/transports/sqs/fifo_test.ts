@@ -1,7 +1,13 @@
 /** FIFO queues: whatever fails comes again before what lies behind it, and SQS counts its attempts. */
 
-import { assert, assertEquals } from "@std/assert";
-import { type Connection, createConnection, Queue } from "@dashi/mq";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  type Connection,
+  createConnection,
+  Exchange,
+  Queue,
+  UnsupportedError,
+} from "@dashi/mq";
 import { take } from "../../conformance/stage.ts";
 import { test, unique, url } from "../../support/sqs.ts";
 
@@ -177,4 +183,67 @@ test("a message is held for as long as new queues would hold it, where that is g
     await message?.ack();
   }
   await remove(queue.name);
+});
+
+test("a FIFO queue knows a message that is published twice, for its five minutes", async ({ open }) => {
+  const connection = open();
+  const queue = new Queue<string>(unique(".fifo"));
+  const plain = new Queue<string>(unique(""));
+  const exchange = new Exchange(unique(""), { type: "direct" });
+  const window = 300_000;
+  try {
+    await connection.declare([queue, plain]);
+    for (const text of ["first", "second"]) {
+      const dedupe = { id: "order 7", window };
+      assertEquals(
+        await connection.send(queue, text, { dedupe }),
+        { duplicate: undefined },
+      );
+    }
+    await connection.send(queue, "third", { dedupe: { id: "8", window } });
+    const consumer = connection.consumer(queue);
+    const seen: string[] = [];
+    await consumer.run(({ payload }) => {
+      if (seen.push(payload) === 2) void consumer.cancel();
+    });
+    assertEquals(seen, ["first", "third"]);
+    await assertRejects(
+      () =>
+        connection.send(queue, "x", { dedupe: { id: "9", window: 60_000 } }),
+      UnsupportedError,
+      "a window of 300000, not of 60000",
+    );
+    await assertRejects(
+      () =>
+        connection.send(queue, "x", {
+          dedupe: { id: "9".repeat(129), window },
+        }),
+      UnsupportedError,
+      "128 characters",
+    );
+    await assertRejects(
+      () => connection.send(plain, "x", { dedupe: { id: "9", window } }),
+      UnsupportedError,
+      "no FIFO queue",
+    );
+    // All or none: nothing was sent to the one that could.
+    await connection.declare([
+      exchange,
+      ...[queue, plain].map((each) =>
+        new Queue(each.name, { exchange, routingKey: "k" })
+      ),
+    ]);
+    await assertRejects(
+      () =>
+        connection.producer({ exchange }).publish("x", {
+          routingKey: "k",
+          dedupe: { id: "10", window },
+        }),
+      UnsupportedError,
+      "no FIFO queue",
+    );
+    assertEquals((await connection.declare(queue)).messageCount, 0);
+  } finally {
+    await remove(queue.name, plain.name);
+  }
 });
