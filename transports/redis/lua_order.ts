@@ -165,9 +165,11 @@ local function inOrder()
     end
     return count
   end
-  -- Returns whether all that waits in the lists is filed, and why it cannot be.
+  -- Returns whether all that waits in the lists is filed, and why it cannot be. A script files
+  -- so much of all queues: who comes next goes on.
+  local left, weight = 500, 1000000
   function order.sort(queue)
-    local left, weight = 500, 1000000
+    if left <= 0 or weight <= 0 then return waiting(queue) == 0 end
     for _, suffix in ipairs(SUFFIXES) do
       local step = 1
       while true do

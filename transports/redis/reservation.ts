@@ -19,6 +19,19 @@ export type Whereabouts =
   | { readonly type: "aside" }
   | { readonly type: "here" };
 
+/** A key as the scripts name it, byte for byte; "" is none. */
+export type Key = Uint8Array | "";
+
+/**
+ * Reads the key of a message that a script took.
+ *
+ * @param reply What it says.
+ * @returns The key.
+ */
+export function keyIn(reply: RedisReply | undefined): Key {
+  return reply instanceof Uint8Array && reply.length > 0 ? reply : "";
+}
+
 /** A message that was taken from Redis. */
 export class RedisReservation implements Reservation {
   readonly queue: string;
@@ -31,7 +44,7 @@ export class RedisReservation implements Reservation {
   /** Whether it will expire, or has. */
   readonly timed: boolean;
   /** Its key in an ordered queue, "" if it has none; `undefined` elsewhere. */
-  readonly key: string | undefined;
+  readonly key: Key | undefined;
   readonly #stored: Stored;
 
   /** Reads an entry that was taken; `now` is the server's clock, ms. */
@@ -41,7 +54,7 @@ export class RedisReservation implements Reservation {
       readonly where: Whereabouts;
       readonly bytes: Uint8Array;
       readonly declared: boolean;
-      readonly key?: string | undefined;
+      readonly key?: Key | undefined;
     },
     now: number,
   ) {
@@ -106,7 +119,7 @@ export function readTaken(
   { queue, lineage }: { readonly queue: string; readonly lineage: string },
   number: RedisReply | undefined,
   bytes: RedisReply | undefined,
-  key?: string,
+  key?: Key,
 ): RedisReservation | undefined {
   if (!(bytes instanceof Uint8Array)) return undefined;
   const isAside = Number(number) < 0;

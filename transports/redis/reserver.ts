@@ -6,7 +6,7 @@ import type { Core } from "./core.ts";
 import { replyError } from "./errors.ts";
 import type { Fanout } from "./fanout.ts";
 import type { RedisOptions } from "./options.ts";
-import { readTaken, type RedisReservation } from "./reservation.ts";
+import { keyIn, readTaken, type RedisReservation } from "./reservation.ts";
 import { Yielding } from "./yielding.ts";
 
 /** How often all queues are looked at, though nothing was heard of them, ms. */
@@ -342,7 +342,7 @@ export class Reserver {
       const isOrdered = ordered.has(queue);
       const width = isOrdered ? 3 : 2;
       for (let j = 1; j < entries.length; j += width) {
-        const key = isOrdered ? decode(entries[j + 2]) : undefined;
+        const key = isOrdered ? keyIn(entries[j + 2]) : undefined;
         add(readTaken(core, from, entries[j], entries[j + 1], key));
       }
       // As many as were wanted, or as much as is given at once: there may be more.

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { DecodeError } from "../../../model/errors.ts";
+import type { DeliveryTag } from "../../../model/message.ts";
 import { connectTo, Raw, test } from "../../support/redis.ts";
 import {
   busy,
@@ -107,6 +108,57 @@ test("an entry that is no message is put aside, and its key does not wait for it
   assertEquals(unread, 3);
   assertEquals(await busy(raw), []);
   assertEquals(await raw.number("LLEN", "dashi.malformed.orders"), 3);
+});
+
+test("a key that is no text holds nobody up, however its message is settled", async (server) => {
+  await using raw = new Raw(server.port);
+  await using connection = connectTo(server.url);
+  await connection.declare(ORDERS);
+  await using transport = await openTransport(server.url);
+  const channel = await transport.openChannel();
+  const put =
+    `redis.call("LPUSH", "orders", (string.gsub(ARGV[1], "@", "\\255")))`;
+  const ways = [
+    (tag: DeliveryTag) => channel.ack(tag),
+    (tag: DeliveryTag) => channel.reject(tag, { requeue: false }),
+    (tag: DeliveryTag) => channel.reject(tag, { requeue: true }),
+  ];
+  for (const settle of ways) {
+    await raw.send("EVAL", put, 0, envelope("a1", { "x-key": "@" }));
+    const delivery = await channel.get("orders");
+    assert(delivery?.malformed !== undefined);
+    assertEquals((await busy(raw)).length, 1);
+    await settle(delivery.deliveryTag);
+    assertEquals(await busy(raw), []);
+  }
+  assertEquals(await ready(connection), 1);
+});
+
+test("a heap that others put is filed in pieces", async (server) => {
+  await using raw = new Raw(server.port);
+  await using connection = connectTo(server.url);
+  await connection.declare(ORDERS);
+  const texts = Array.from(
+    { length: 1200 },
+    (_, i) => envelope(`${i}`, i % 2 === 0 ? {} : { "x-key": `k${i}` }),
+  );
+  await raw.send("LPUSH", "orders", ...texts);
+  await using transport = await openTransport(server.url);
+  const channel = await transport.openChannel();
+  const first = await channel.get("orders");
+  assertEquals(await raw.number("LLEN", "orders"), 700);
+  assert(first !== undefined);
+  await channel.reject(first.deliveryTag, { requeue: true });
+  const got = new Set<string>();
+  const consumer = connection.consumer<string>(ORDERS, {
+    autoAck: true,
+    prefetch: 100,
+  });
+  for await (const { payload } of consumer) {
+    got.add(payload);
+    if (got.size === texts.length) break;
+  }
+  assertEquals(await raw.number("LLEN", "orders"), 0);
 });
 
 test("what a process of before gives back, or Kombu, comes first of its key, and the key is free", async (server) => {
