@@ -95,6 +95,32 @@ export const CANCELLING: readonly ConformanceCase[] = [
     { needs: ["cancel-delayed", "message-ttl"] },
   ),
   onStage(
+    "cancelDelayed() and reschedule() leave another attempt alone for which its key waits",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue({ ordered: true });
+      for (const payload of ["first", "second"]) {
+        await connection.send(queue, payload, { messageId: payload, key: "k" });
+      }
+      const messages = connection.consumer<string>(queue)
+        [Symbol.asyncIterator]();
+      const next = async () => {
+        const { value } = await arrives(messages.next(), "a message");
+        return value;
+      };
+      await (await next())?.requeue({ delay: 700 });
+      const handle = connection.queue(queue.name);
+      assert.equal(await handle.cancelDelayed("first"), false);
+      assert.equal(await handle.reschedule("first", { delay: LATER }), false);
+      for (const payload of ["first", "second"]) {
+        const message = await next();
+        assert.equal(message?.payload, payload);
+        await message?.ack();
+      }
+      await messages.return?.();
+    },
+    { needs: ["cancel-delayed", "key-order", "key-fairness"] },
+  ),
+  onStage(
     "cancelDelayed() and reschedule() of a queue that is not there say so",
     async ({ connection }) => {
       const queue = connection.queue(`dashi-nobody-${crypto.randomUUID()}`);

@@ -2,7 +2,7 @@
 
 /**
  * ARGV: the queue, a pattern of messages that may be it, its id, a cursor, and the delay, ms,
- * or '' if it is to go. Returns the next cursor, and whether it was found.
+ * or '' if it is to go. One for which its key waits, in an ordered queue, is not it. Returns the next cursor, and whether it was found.
  */
 export const CHANGE_DELAYED: string = String.raw`
 local queue, delay = ARGV[1], tonumber(ARGV[5])
@@ -15,7 +15,7 @@ end
 for i = 1, #page, 2 do
   local member, due = page[i], tonumber(page[i + 1])
   local head, text = string.match(member, '^(%d+:[^:]*:)(.*)$')
-  if head and due > now and isIt(text) then
+  if head and due > now and isIt(text) and not (isOrdered(queue) and inOrder().isAwaited(queue, text)) then
     redis.call('ZREM', key, member)
     if delay then
       -- Its time to live counts from when it is due.

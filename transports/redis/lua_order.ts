@@ -144,6 +144,10 @@ local function inOrder()
     local key = order.keyIn(text)
     if holderOf(queue, key) == field then redis.call('HSET', BUSY .. queue, key, 'w ' .. nameIn(text)) end
   end
+  function order.isAwaited(queue, text)
+    local holder, name = holderOf(queue, order.keyIn(text))
+    return holder == 'w' and name == nameIn(text)
+  end
   local function sortIn(queue, text)
     if order.back(queue, text, nil) then return end
     local key = order.keyIn(text)
