@@ -139,10 +139,11 @@ local function inOrder()
     toRing(queue, key)
     return true
   end
-  -- Until it is due, its key waits with it.
+  -- Until it is due, its key waits with it; not with one without a name, which nobody would know again.
   function order.wait(queue, text, field)
-    local key = order.keyIn(text)
-    if holderOf(queue, key) == field then redis.call('HSET', BUSY .. queue, key, 'w ' .. nameIn(text)) end
+    local key, name = order.keyIn(text), nameIn(text)
+    if name == '' then order.free(queue, key, field)
+    elseif holderOf(queue, key) == field then redis.call('HSET', BUSY .. queue, key, 'w ' .. name) end
   end
   function order.isAwaited(queue, text)
     local holder, name = holderOf(queue, order.keyIn(text))

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { DecodeError } from "../../../model/errors.ts";
-import type { DeliveryTag } from "../../../model/message.ts";
+import { type DeliveryTag, deliveryTag } from "../../../model/message.ts";
 import { connectTo, Raw, test } from "../../support/redis.ts";
 import {
   busy,
@@ -132,6 +132,18 @@ test("a key that is no text holds nobody up, however its message is settled", as
     assertEquals(await busy(raw), []);
   }
   assertEquals(await ready(connection), 1);
+  // One without a name would not be known again: its key does not wait for it.
+  const nameless = envelope("b1", { "x-key": "b" })
+    .replace(/, "delivery_tag": "[^"]*"/, "");
+  await raw.send("LPUSH", "orders", nameless);
+  await raw.send("LPUSH", "orders", envelope("b2", { "x-key": "b" }));
+  const held = [await channel.get("orders"), await channel.get("orders")];
+  const b1 = held.find((each) => each?.malformed === undefined);
+  await channel.reject(b1?.deliveryTag ?? deliveryTag(0), {
+    requeue: true,
+    delay: 600_000,
+  });
+  assert(await channel.get("orders") !== undefined);
 });
 
 test("a heap that others put is filed in pieces", async (server) => {
