@@ -243,27 +243,35 @@ if next[2] then answer[2] = tonumber(next[2]) end
 return answer
 `;
 
-/** ARGV: the queue. */
+/** ARGV: queues. Returns for each how many messages are ready, or why that cannot be said. */
 export const COUNT: string = String.raw`
-pass(ARGV[1], nil)
-keepSizes()
-local count = 0
-for _, suffix in ipairs(SUFFIXES) do
-  local list = P .. ARGV[1] .. suffix
-  local size, gone = redis.call('LLEN', list), 0
-  -- What has expired and waits to be dead-lettered counts no more.
-  while gone < size and gone < 1000 do
-    local at = expiresAt(redis.call('LINDEX', list, -1 - gone))
-    if not at or at > now then break end
-    gone = gone + 1
+local function countVisible(queue)
+  local count = 0
+  for _, suffix in ipairs(SUFFIXES) do
+    local list = P .. queue .. suffix
+    local size, gone = redis.pcall('LLEN', list), 0
+    if type(size) == 'table' then return size.err end
+    -- What has expired and waits to be dead-lettered counts no more.
+    while gone < size and gone < 1000 do
+      local at = expiresAt(redis.call('LINDEX', list, -1 - gone))
+      if not at or at > now then break end
+      gone = gone + 1
+    end
+    count = count + size - gone
   end
-  count = count + size - gone
+  if isOrdered(queue) then
+    count = count + redis.call('HLEN', ORDERED .. 'messages.' .. queue)
+    count = count - redis.call('ZCOUNT', ORDERED .. 'times.' .. queue, '-inf', now)
+  end
+  return count
 end
-if isOrdered(ARGV[1]) then
-  count = count + redis.call('HLEN', ORDERED .. 'messages.' .. ARGV[1])
-  count = count - redis.call('ZCOUNT', ORDERED .. 'times.' .. ARGV[1], '-inf', now)
+local counts = {}
+for i, queue in ipairs(ARGV) do
+  pass(queue, nil)
+  counts[i] = countVisible(queue)
 end
-return count
+keepSizes()
+return counts
 `;
 
 /** ARGV: the queue. */

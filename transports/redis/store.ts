@@ -21,6 +21,7 @@ import type { Core } from "./core.ts";
 import { takenForDeadError } from "./errors.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { changeDelayed } from "./delayed.ts";
+import { Counts } from "./counts.ts";
 import { Fanout } from "./fanout.ts";
 import { ForeignQueues } from "./foreign_queues.ts";
 import type { RedisOptions } from "./options.ts";
@@ -49,6 +50,7 @@ export class RedisStore implements Store {
   readonly #putter: Putter;
   readonly #reserver: Reserver;
   readonly #tables: Tables;
+  readonly #counts: Counts;
   readonly #fanout: Fanout;
   readonly #settlements: Settlements;
   readonly #foreign: ForeignQueues;
@@ -84,6 +86,7 @@ export class RedisStore implements Store {
       lease: redis.visibilityTimeout,
     };
     this.#tables = new Tables(core, rings);
+    this.#counts = new Counts(core);
     this.#foreign = new ForeignQueues(core);
     this.#fanout = new Fanout(core, listener, redis.fanout, {
       timeout: options.operationTimeout,
@@ -166,6 +169,8 @@ export class RedisStore implements Store {
       this.#putter.close(error);
       this.#fanout.close();
       this.#foreign.close(error);
+      this.#tables.close(error);
+      this.#counts.close(error);
       for (const client of [core.commands, listener]) {
         if (reason.type === "lost") client.destroy(error);
         await client[Symbol.asyncDispose]();
@@ -213,10 +218,8 @@ export class RedisStore implements Store {
     queue: string,
     options?: CallOptions,
   ): Promise<number | undefined> {
-    const action = `count the messages of queue "${queue}"`;
-    const count = Number(
-      await this.#core.run("count", action, [queue], options),
-    ) + this.#fanout.count(queue);
+    const count = await this.#counts.of(queue, options) +
+      this.#fanout.count(queue);
     // The script has moved messages that became due: nobody else notifies our consumers.
     if (count > 0) this.#reserver.ring(queue);
     const { topology } = this.#core.mirror;

@@ -1,13 +1,16 @@
 import { queueTraits } from "../../virtual/queue_arguments.ts";
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
-import { AccessRefusedError } from "../../model/errors.ts";
+import { AccessRefusedError, ChannelError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type {
   ChangeResult,
   TopologyKey,
   TopologyView,
 } from "../store/store.ts";
+import { Batcher } from "../../async/batcher.ts";
+import { Limits } from "../../async/limits.ts";
+import { notAnswered } from "../connection_errors.ts";
 import { decode, listOf, type RedisReply } from "./reply.ts";
 import {
   type Core,
@@ -16,13 +19,15 @@ import {
   versionIn,
 } from "./core.ts";
 import type { Versions } from "./layout.ts";
+import { pairs, scan } from "./scanning.ts";
 import { mendInPieces } from "./mending.ts";
+
+/** So many views are brought up to date in one script. */
+const READ_AT_ONCE = 100;
+const READ_ACTION = "read the declarations";
 
 /** So many queues are noted in one script. */
 const USED_AT_ONCE = 100;
-
-/** So many fields are read at once of a large hash. */
-const PAGE = 500;
 
 /** Reads and changes the declarations in the database. */
 export class Tables {
@@ -32,15 +37,47 @@ export class Tables {
   #first: Promise<unknown> | undefined;
   readonly #rings: boolean;
 
+  readonly #limits: Limits;
+  readonly #reads: Batcher<TopologyKey, TopologyView>;
+
   /** Makes one over the mirror of a connection; `rings` says whether the server notifies of changes. */
   constructor(core: Core, rings: boolean) {
     this.#core = core;
     this.#rings = rings;
+    this.#limits = new Limits(core.clock);
+    this.#reads = new Batcher({
+      limits: this.#limits,
+      count: READ_AT_ONCE,
+      atOnce: Infinity,
+      actionOf: () => READ_ACTION,
+      late: () => notAnswered(READ_ACTION, "unknown"),
+      send: async (all, options) => {
+        try {
+          await this.#bring(all, options);
+        } catch (error) {
+          // One of them may be at fault: each is to fail by its own.
+          const isTheirs = error instanceof ChannelError && !error.retryable;
+          if (all.length === 1 || !isTheirs) throw error;
+          return all.map((each) => this.readTogether([each], options));
+        }
+        return all.map((each) => this.#viewOf([each]));
+      },
+    });
   }
 
-  /** Brings the mirror up to date as far as `of` reaches. */
+  /** Ends with its connection: who still waits is told why. */
+  close(error: Error): void {
+    this.#limits.end(() => error);
+  }
+
+  /** Brings the mirror up to date as far as `of` reaches: those of one turn in one script. */
   read(of: TopologyKey, options?: CallOptions): Promise<TopologyView> {
-    return this.readTogether([of], options);
+    try {
+      this.#check(of);
+      return this.#reads.add(of, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Brings the mirror up to date as far as any of `all` reaches. */
@@ -48,14 +85,35 @@ export class Tables {
     all: readonly TopologyKey[],
     options?: CallOptions,
   ): Promise<TopologyView> {
-    const { mirror, layout } = this.#core;
-    for (const { type, name } of all) {
-      if (type !== "queue" || !layout.isReserved(name)) continue;
-      throw new AccessRefusedError(
-        `Cannot use "${name}" as a queue: its key is kept for something else; use another name`,
-        { outcome: "not-sent" },
-      );
-    }
+    for (const each of all) this.#check(each);
+    await this.#bring(all, options);
+    return this.#viewOf(all);
+  }
+
+  #check({ type, name }: TopologyKey): void {
+    if (type !== "queue" || !this.#core.layout.isReserved(name)) return;
+    throw new AccessRefusedError(
+      `Cannot use "${name}" as a queue: its key is kept for something else; use another name`,
+      { outcome: "not-sent" },
+    );
+  }
+
+  /** What is known around some, with the marks that a change or a put is checked by. */
+  #viewOf(all: readonly TopologyKey[]): TopologyView {
+    const { mirror } = this.#core;
+    const exchanges = mirror.around(all);
+    return {
+      topology: mirror.topology,
+      version: formatVersion(mirror, exchanges, mirror.version),
+      routes: formatVersion(mirror, exchanges, mirror.routes),
+    };
+  }
+
+  async #bring(
+    all: readonly TopologyKey[],
+    options: CallOptions | undefined,
+  ): Promise<void> {
+    const { mirror } = this.#core;
     if (mirror.version === "") await this.#readFirst(options?.deadline);
     for (;;) {
       const asked = mirror.around(all);
@@ -66,13 +124,7 @@ export class Tables {
       }
       // The exchanges that were read may lead to more.
       const exchanges = mirror.around(all);
-      if (exchanges.every((each) => mirror.sizeOf(each) >= 0)) {
-        return {
-          topology: mirror.topology,
-          version: formatVersion(mirror, exchanges, mirror.version),
-          routes: formatVersion(mirror, exchanges, mirror.routes),
-        };
-      }
+      if (exchanges.every((each) => mirror.sizeOf(each) >= 0)) return;
     }
   }
 
@@ -145,9 +197,8 @@ export class Tables {
   async #readMany(versions: Versions, options?: CallOptions): Promise<void> {
     const { mirror, layout } = this.#core;
     const fields: [string, string][] = [];
-    for await (const page of this.#scan("HSCAN", layout.topology, options)) {
-      for (const pair of pairs(page)) fields.push(pair);
-    }
+    const pages = scan(this.#core, "HSCAN", layout.topology, options);
+    for await (const page of pages) fields.push(...pairs(page));
     this.#core.fresh = false;
     mirror.readAll(versions, fields);
   }
@@ -160,7 +211,7 @@ export class Tables {
     this.#underWay.add(changed);
     try {
       const key = layout.bindings(exchange);
-      for await (const page of this.#scan("SSCAN", key, options)) {
+      for await (const page of scan(this.#core, "SSCAN", key, options)) {
         for (const member of page) found.add(decode(member));
       }
     } finally {
@@ -168,23 +219,6 @@ export class Tables {
     }
     mirror.readSet(exchange, [...found]);
     if (changed.has(exchange)) mirror.doubt(exchange);
-  }
-
-  async *#scan(
-    command: "HSCAN" | "SSCAN",
-    key: string,
-    options?: CallOptions,
-  ): AsyncIterable<readonly RedisReply[]> {
-    const { commands } = this.#core;
-    let cursor = "0";
-    do {
-      const reply = await commands.send("read the declarations", [
-        ...[command, key, cursor, "COUNT", PAGE] as const,
-      ], options);
-      const [next, page] = listOf(reply);
-      cursor = decode(next);
-      yield listOf(page ?? []);
-    } while (cursor !== "0");
   }
 
   /** Runs a script; what the server tells of sets meanwhile may be older than the answer, or newer. */
@@ -361,13 +395,4 @@ export class Tables {
     for (const changed of this.#underWay) changed.add(exchange);
     mirror.doubt(exchange);
   }
-}
-
-function pairs(reply: RedisReply | undefined): [string, string][] {
-  const found: [string, string][] = [];
-  if (!Array.isArray(reply)) return found;
-  for (let i = 0; i < reply.length; i += 2) {
-    found.push([decode(reply[i]), decode(reply[i + 1])]);
-  }
-  return found;
 }

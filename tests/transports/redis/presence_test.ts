@@ -1,6 +1,7 @@
 /** Consumers that come and go are no reason to route anew. */
 
 import { assert, assertEquals } from "@std/assert";
+import { PreconditionFailedError } from "../../../model/errors.ts";
 import { Proxy } from "../../support/proxy.ts";
 import { Raw, test } from "../../support/redis.ts";
 import {
@@ -185,6 +186,55 @@ test("of an exclusive consumer and one that shares, who come at once, one is ref
     assertEquals(begun.length, 1);
     await Promise.all(begun.map(({ value }) => value[Symbol.asyncDispose]()));
   }
+});
+
+test("hundreds of queues are declared, consumed and left in a script or two for each hundred", async (server) => {
+  await using raw = new Raw(server.port);
+  const transport = await openTransport(server.url);
+  const channel = await transport.openChannel();
+  const names = Array.from({ length: 300 }, (_, i) => `q${i}`);
+  const before = await sent(raw);
+  const statuses = await Promise.all(
+    names.map((name) =>
+      channel.declareQueue({ ...queueOf(name), autoDelete: true })
+    ),
+  );
+  assertEquals(statuses.map(({ name }) => name), names);
+  const { promise: all, resolve } = Promise.withResolvers<void>();
+  let got = 0;
+  await Promise.all(names.map((name) =>
+    channel.consume(name, () => {
+      if (++got === names.length) resolve();
+    }, CONSUME)
+  ));
+  // One after the other it were five for each.
+  assert(await sent(raw) - before < 100, `${await sent(raw) - before} scripts`);
+  await Promise.all(names.map((name) => channel.publish(messageTo("", name))));
+  await all;
+  const closing = await sent(raw);
+  await transport[Symbol.asyncDispose]();
+  assert(
+    await sent(raw) - closing < 60,
+    `${await sent(raw) - closing} scripts`,
+  );
+  const left = await raw.texts("HKEYS", "dashi.topology");
+  assertEquals(left.filter((each) => each.includes(" ")), []);
+});
+
+test("a queue whose key is something else is counted by itself, and others beside it", async (server) => {
+  await using raw = new Raw(server.port);
+  await raw.send("SET", "odd", "text");
+  await using transport = await openTransport(server.url);
+  const channel = await transport.openChannel();
+  await channel.publish({ ...messageTo("", "even"), mandatory: false });
+  const [even, odd] = await Promise.allSettled([
+    channel.declareQueue(queueOf("even")),
+    channel.declareQueue(queueOf("odd")),
+  ]);
+  assert(even.status === "fulfilled");
+  assertEquals(even.value.messageCount, 1);
+  assert(odd.status === "rejected");
+  assert(odd.reason instanceof PreconditionFailedError, `${odd.reason}`);
 });
 
 test("160 queues are declared and bound at a round trip of 100 ms in the time of a few, and all get what is published", async (server) => {

@@ -1,0 +1,54 @@
+import { Batcher } from "../../async/batcher.ts";
+import { Limits } from "../../async/limits.ts";
+import type { CallOptions } from "../../model/call_options.ts";
+import { notAnswered } from "../connection_errors.ts";
+import type { Core } from "./core.ts";
+import { replyError } from "./errors.ts";
+import { decode } from "./reply.ts";
+
+/** So many queues are counted in one script. */
+const AT_ONCE = 50;
+
+/** Counts the ready messages of queues: those that are asked for in one turn in one script. */
+export class Counts {
+  readonly #limits: Limits;
+  readonly #batcher: Batcher<string, number>;
+
+  /** Makes one for a connection. */
+  constructor(core: Core) {
+    this.#limits = new Limits(core.clock);
+    this.#batcher = new Batcher({
+      limits: this.#limits,
+      count: AT_ONCE,
+      atOnce: Infinity,
+      actionOf,
+      late: (queue) => notAnswered(actionOf(queue), "unknown"),
+      send: async (queues, options) => {
+        const action = queues.length === 1
+          ? actionOf(queues[0] ?? "")
+          : "count the messages of queues";
+        const counts = await core.runList("count", action, queues, options);
+        return queues.map((queue, i) => {
+          const count = counts[i];
+          return typeof count === "number"
+            ? count
+            : Promise.reject(replyError(actionOf(queue), decode(count)));
+        });
+      },
+    });
+  }
+
+  /** Counts the ready messages of a queue in the server. */
+  of(queue: string, options?: CallOptions): Promise<number> {
+    return this.#batcher.add(queue, options);
+  }
+
+  /** Ends with its connection: who still waits is told why. */
+  close(error: Error): void {
+    this.#limits.end(() => error);
+  }
+}
+
+function actionOf(queue: string): string {
+  return `count the messages of queue "${queue}"`;
+}
