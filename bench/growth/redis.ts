@@ -99,7 +99,7 @@ const BLOCKED: readonly Curve[] = [
   {
     title: "the longest command while a message goes to n queues",
     unit: "ms",
-    sizes: [10, 100, 1000],
+    sizes: [100, 1000, 5000],
     goal: 20,
     on: ON,
     measure: async (place, size) => {
@@ -109,11 +109,47 @@ const BLOCKED: readonly Curve[] = [
         { length: size },
         () => new Queue(place.fresh("queue"), { exchange }),
       );
-      await connection.declare(queues);
+      await each(size, async (i) => {
+        const queue = queues[i];
+        if (queue !== undefined) await connection.declare(queue);
+      }, 100);
       const producer = connection.producer({ exchange });
       await producer.publish(BODY);
       const took = await longest(place, () => producer.publish(BODY));
       await each(size, (i) => connection.queue(queues[i]?.name ?? "").delete());
+      await connection.close();
+      return took;
+    },
+  },
+  {
+    title: "the longest command while a set of n bindings is brought back",
+    unit: "ms",
+    sizes: [100, 1000, 5000],
+    goal: 20,
+    on: ON,
+    measure: async (place, size) => {
+      const connection = await place.open();
+      const exchange = new Exchange(place.fresh("direct"), { type: "direct" });
+      const queue = new Queue(place.fresh("queue"));
+      await connection.declare([exchange, queue]);
+      await using channel = await connection.channel();
+      await each(size, (i) =>
+        channel.bind({
+          source: exchange.name,
+          destination: { kind: "queue", name: queue.name },
+          routingKey: `k.${i}`,
+          arguments: {},
+        }), 100);
+      const producer = connection.producer({ exchange });
+      const redis = new Redis(place.url);
+      await redis.del(`_kombu.binding.${exchange.name}`);
+      redis.disconnect();
+      const took = await longest(
+        place,
+        () => producer.publish(BODY, { routingKey: "k.1" }),
+      );
+      await connection.queue(queue.name).delete();
+      await channel.deleteExchange(exchange.name);
       await connection.close();
       return took;
     },
@@ -211,6 +247,31 @@ const COUNTS: readonly Curve[] = [
       await publisher.queue(queue.name).delete();
       await publisher.close();
       return commands / 50;
+    },
+  },
+  {
+    title: "scripts of each of n consumers of one queue that start and stop",
+    unit: "scripts",
+    sizes: [10, 100, 1000],
+    goal: 3,
+    on: ON,
+    measure: async (place, size) => {
+      const connection = await place.open();
+      const queue = new Queue(place.fresh("queue"));
+      await connection.declare(queue);
+      await using channel = await connection.channel();
+      const { scripts } = await counted(place, async () => {
+        const consumers = await Promise.all(
+          Array.from(
+            { length: size },
+            () => channel.consume(queue.name, () => {}, { prefetch: 1 }),
+          ),
+        );
+        await Promise.all(consumers.map((each) => each[Symbol.asyncDispose]()));
+      });
+      await connection.queue(queue.name).delete();
+      await connection.close();
+      return scripts / size;
     },
   },
   {
