@@ -2,7 +2,8 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { Reservation } from "../store/store.ts";
 import { readBody, Statistics, timeLeft } from "./body.ts";
 import type { Reply } from "./client.ts";
-import type { Job, Jobs } from "./jobs.ts";
+import type { Jobs } from "./jobs.ts";
+import type { BeanstalkReservation } from "./reservation.ts";
 import { join, type Link, type LinkContext } from "./link.ts";
 import type { Tubes } from "./tubes.ts";
 
@@ -45,7 +46,7 @@ export class Expiry {
   readonly #host: ExpiryHost;
   /** When to look at a queue next, on the clock. */
   readonly #looks = new Map<string, number>();
-  #found: Job[] = [];
+  #found: BeanstalkReservation[] = [];
   #stopTimer: (() => void) | undefined;
   #lookedAt = -Infinity;
   #looking = false;
@@ -135,7 +136,7 @@ export class Expiry {
     const action = `look at queue "${queue}"`;
     const deadline = options?.deadline;
     const deadLetters = this.#host.deadLetters(queue);
-    const taken: Job[] = [];
+    const taken: BeanstalkReservation[] = [];
     let deleted = 0;
     let swept: Swept | undefined;
     while (swept === undefined) {
@@ -189,7 +190,7 @@ export class Expiry {
   async #reserve(
     queue: string,
     id: number,
-    taken: Job[],
+    taken: BeanstalkReservation[],
     call: { readonly deadline: number | undefined; readonly action: string },
   ): Promise<boolean> {
     const { jobs, link } = this.#host;
@@ -205,7 +206,7 @@ export class Expiry {
 
   /** To a caller that waits; or back, for nobody here dead-letters them. */
   async #handOver(
-    taken: readonly Job[],
+    taken: readonly BeanstalkReservation[],
     call: { readonly deadline: number | undefined; readonly action: string },
   ): Promise<void> {
     if (taken.length === 0) return;

@@ -1,8 +1,8 @@
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Publishing } from "../../model/message.ts";
-import type { Malformed, Reservation } from "../store/store.ts";
-import { type JobBody, readBody, Statistics, timeLeft } from "./body.ts";
+import type { Reservation } from "../store/store.ts";
+import { readBody, Statistics } from "./body.ts";
+import { BeanstalkReservation } from "./reservation.ts";
 import type { Reply } from "./client.ts";
 import type { Deletions } from "./deletions.ts";
 import {
@@ -21,63 +21,12 @@ const DONE: ReadonlySet<string> = new Set([
   "TOUCHED",
 ]);
 
-/** A job that a link of ours holds. */
-export class Job implements Reservation {
-  readonly queue: string;
-  readonly message: Publishing | Malformed;
-  readonly redelivered: boolean;
-  readonly deliveryCount: number;
-  readonly expired: boolean;
-  /** When its time to live is over, on the clock. */
-  readonly overAt: number | undefined;
-  /** beanstalkd's name for it. */
-  readonly id: number;
-  readonly link: Link;
-  /** As it was put: it goes back with it. */
-  readonly priority: number;
-  /** How long beanstalkd lets us be silent about it, ms: its publisher's choice. */
-  readonly timeToRun: number;
-  /** When beanstalkd last began to count that, at the latest, on the clock. */
-  renewedAt: number;
-  /** Whether its queue was deleted meanwhile. */
-  orphaned = false;
-  /** Whether a settlement was sent whose answer nobody has heard. */
-  unsure = false;
-
-  /** Made by {@linkcode Jobs.take}. */
-  constructor(
-    queue: string,
-    { id, message, life, redelivered }: JobBody & { readonly id: number },
-    statistics: Statistics,
-    link: Link,
-    clock: Clock,
-  ) {
-    this.queue = queue;
-    this.message = message;
-    const left = life && timeLeft(life, statistics.number("age"), clock.wall());
-    this.expired = left !== undefined && left <= 0;
-    this.overAt = left === undefined ? undefined : clock.now() + left;
-    this.deliveryCount = Math.max(0, statistics.number("reserves") - 1);
-    this.redelivered = redelivered || this.deliveryCount > 0;
-    this.id = id;
-    this.link = link;
-    this.priority = statistics.number("pri");
-    this.timeToRun = statistics.number("ttr") * 1000;
-    this.renewedAt = clock.now();
-  }
-
-  /** The job's number. */
-  get handle(): string {
-    return String(this.id);
-  }
-}
-
 /** The jobs that a connection holds, on all of its links. */
 export class Jobs {
   readonly #clock: Clock;
   readonly #onFree: () => void;
   readonly #deletions: Deletions;
-  readonly #held = new Map<number, Job>();
+  readonly #held = new Map<number, BeanstalkReservation>();
 
   /** Makes an empty list; `onFree` is called when a link holds nothing any more. */
   constructor(clock: Clock, deletions: Deletions, onFree: () => void) {
@@ -95,8 +44,8 @@ export class Jobs {
     reserved: readonly Reply[],
     queueOf: (tube: string) => string,
     options: LinkCall,
-  ): Promise<Job[]> {
-    const jobs: Job[] = [];
+  ): Promise<BeanstalkReservation[]> {
+    const jobs: BeanstalkReservation[] = [];
     if (reserved.length === 0) return jobs;
     link.held += reserved.length;
     let text = "";
@@ -123,7 +72,7 @@ export class Jobs {
         this.#let(link);
         continue;
       }
-      const held = new Job(
+      const held = new BeanstalkReservation(
         queue,
         { id: job.number, ...body },
         statistics,
@@ -141,8 +90,8 @@ export class Jobs {
   }
 
   /** Says whether a reservation is still ours, as far as we know. */
-  has(reservation: Reservation): reservation is Job {
-    return reservation instanceof Job &&
+  has(reservation: Reservation): reservation is BeanstalkReservation {
+    return reservation instanceof BeanstalkReservation &&
       this.#held.get(reservation.id) === reservation;
   }
 
@@ -164,7 +113,7 @@ export class Jobs {
   /** Ends holding: deletes, releases or buries. Returns those that were no longer ours. */
   async settle(
     reservations: readonly Reservation[],
-    command: (job: Job) => string,
+    command: (job: BeanstalkReservation) => string,
     options: LinkCall,
   ): Promise<readonly Reservation[]> {
     return await this.#each(reservations, command, options, (job) => {
@@ -207,12 +156,15 @@ export class Jobs {
 
   async #each(
     reservations: readonly Reservation[],
-    command: (job: Job) => string,
+    command: (job: BeanstalkReservation) => string,
     options: LinkCall,
-    sent: (job: Job) => void,
+    sent: (job: BeanstalkReservation) => void,
   ): Promise<readonly Reservation[]> {
     const lost: Reservation[] = [];
-    const batches = new Map<Link, { text: string; jobs: Job[] }>();
+    const batches = new Map<
+      Link,
+      { text: string; jobs: BeanstalkReservation[] }
+    >();
     for (const reservation of reservations) {
       if (!this.has(reservation)) {
         lost.push(reservation);
@@ -256,14 +208,14 @@ export class Jobs {
   }
 
   /** Its settlement failed, or may have: it is ours still, as far as we know. */
-  #keep(job: Job, unsure: boolean): void {
+  #keep(job: BeanstalkReservation, unsure: boolean): void {
     if (unsure) job.unsure = true;
     if (this.#held.has(job.id) || job.link.ended) return;
     this.#held.set(job.id, job);
     job.link.held++;
   }
 
-  #forget(job: Job): void {
+  #forget(job: BeanstalkReservation): void {
     if (this.#held.get(job.id) !== job) return;
     this.#held.delete(job.id);
     this.#let(job.link);
@@ -274,22 +226,22 @@ export class Jobs {
   }
 }
 
-function touchCommand({ id }: Job): string {
+function touchCommand({ id }: BeanstalkReservation): string {
   return `touch ${id}\r\n`;
 }
 
 /** The command that ends a job. */
-export function deleteCommand({ id }: Job): string {
+export function deleteCommand({ id }: BeanstalkReservation): string {
   return `delete ${id}\r\n`;
 }
 
 /** The command that puts a job back. */
-export function releaseCommand({ id, priority }: Job): string {
+export function releaseCommand({ id, priority }: BeanstalkReservation): string {
   return `release ${id} ${priority} 0\r\n`;
 }
 
 /** The command that quarantines a job. */
-export function buryCommand({ id, priority }: Job): string {
+export function buryCommand({ id, priority }: BeanstalkReservation): string {
   return `bury ${id} ${priority}\r\n`;
 }
 
@@ -312,9 +264,9 @@ export async function reserveNow(
   jobs: Jobs,
   link: Link,
   { tubes, queueOf, count, deadline }: ReserveNow,
-): Promise<Job[]> {
+): Promise<BeanstalkReservation[]> {
   const options = { deadline, cuts: true, action: "take messages" };
-  const parts: Promise<Job[]>[] = [];
+  const parts: Promise<BeanstalkReservation[]>[] = [];
   let watch = link.watch(tubes);
   for (let left = count; left > 0; left -= PART) {
     const call = link.call(

@@ -6,7 +6,8 @@ import type {
   ReserveWant,
 } from "../store/store.ts";
 import { wholeSeconds } from "./body.ts";
-import { type Job, type Jobs, reservedIn, reserveNow } from "./jobs.ts";
+import { type Jobs, reservedIn, reserveNow } from "./jobs.ts";
+import type { BeanstalkReservation } from "./reservation.ts";
 import { join, Link, type LinkContext } from "./link.ts";
 import type { Tubes } from "./tubes.ts";
 
@@ -198,7 +199,9 @@ export class Reserver {
   }
 
   /** Takes what is there now. */
-  async #scan({ groups, queueOf, options }: Wanted): Promise<Job[]> {
+  async #scan(
+    { groups, queueOf, options }: Wanted,
+  ): Promise<BeanstalkReservation[]> {
     const { deadline } = options;
     const [group, ...others] = groups;
     if (group !== undefined && others.length === 0) {
@@ -215,7 +218,7 @@ export class Reserver {
     { tubes, limit }: Group,
     queueOf: (tube: string) => string,
     deadline: number | undefined,
-  ): Promise<Job[]> {
+  ): Promise<BeanstalkReservation[]> {
     const scanner = this.#scanners[index];
     if (scanner === undefined) return [];
     scanner.link ??= this.#open(deadline).catch((error) => {
@@ -258,7 +261,7 @@ export class Reserver {
     left: number,
     { signal }: CallOptions,
     active: Active,
-  ): Promise<readonly Job[] | undefined> {
+  ): Promise<readonly BeanstalkReservation[] | undefined> {
     const { clock, lifeline } = this.#host.context;
     const everyoneHolds = this.#waiters.length >= MAX_WAITERS &&
       !this.#waiters.some(isFree);
@@ -288,7 +291,7 @@ export class Reserver {
     { tubes, queueOf, options }: Wanted,
     left: number,
     active: Active,
-  ): Promise<Job[] | undefined> {
+  ): Promise<BeanstalkReservation[] | undefined> {
     const { deadline, signal } = options;
     const { context, jobs } = this.#host;
     const link = await this.#waitLink(deadline);

@@ -5,11 +5,10 @@ import {
   claimUpdate,
   hiddenName,
   isStale,
-  MongodbReservation,
-  releaseStatement,
   restoreStatement,
   visibleName,
 } from "./documents.ts";
+import { MongodbReservation, releaseStatement } from "./reservation.ts";
 import type { Fields } from "./port.ts";
 import { groupBy } from "./view.ts";
 

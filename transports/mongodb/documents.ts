@@ -1,7 +1,7 @@
 import { DecodeError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { readEnvelope } from "../store/envelope.ts";
-import type { Malformed, Reservation } from "../store/store.ts";
+import type { Malformed } from "../store/store.ts";
 import type { Fields, UpdateStatement } from "./port.ts";
 
 /**
@@ -57,43 +57,6 @@ export function visibleName(name: string): string {
   return end < 0 ? name : name.slice(0, end);
 }
 
-/** A message that we hold. */
-export class MongodbReservation implements Reservation {
-  readonly queue: string;
-  readonly id: unknown;
-  readonly claim: string;
-  readonly message: Publishing | Malformed;
-  readonly redelivered: boolean;
-  readonly deliveryCount: number;
-  readonly expired: boolean;
-  /** The fields that it gets when it is visible again, without the mark of a redelivery. */
-  readonly visible: Fields;
-  /** The payload that tells Kombu so, if it does not yet. */
-  readonly marked: string | undefined;
-  /** How long it is ours for sure, ms since 1970 by the server. */
-  leasedUntil: number;
-
-  /** Reads a document that was claimed; `now` is the server's time. */
-  constructor(document: Fields, now: number, leasedUntil: number) {
-    const { message, redelivered } = readMessage(document);
-    const deliveries = document.deliveries;
-    this.queue = visibleName(String(document.queue));
-    this.id = document._id;
-    this.claim = String(document.claim);
-    this.message = message;
-    this.deliveryCount = typeof deliveries === "number" ? deliveries - 1 : 0;
-    this.redelivered = redelivered || this.deliveryCount > 0;
-    this.expired = isPast(document.hidden_dead_at ?? document.dead_at, now);
-    this.visible = visibleFields(document, message);
-    this.marked = markedPayload(document, message, redelivered);
-    this.leasedUntil = leasedUntil;
-  }
-
-  get handle(): string {
-    return `${this.id} ${this.claim}`;
-  }
-}
-
 /**
  * Says whether a claimed document is of a message whose time is over, and which
  * nobody wants to hear of.
@@ -106,7 +69,14 @@ export function isStale(document: Fields, now: number): boolean {
   return isPast(document.hidden_expire_at, now);
 }
 
-function isPast(moment: unknown, now: number): boolean {
+/**
+ * Says whether a moment is over.
+ *
+ * @param moment The moment, a date; anything else is never over.
+ * @param now The server's time.
+ * @returns Whether it is.
+ */
+export function isPast(moment: unknown, now: number): boolean {
   return moment instanceof Date && moment.getTime() <= now;
 }
 
@@ -156,33 +126,6 @@ export function claimUpdate(
     $inc: { deliveries: 1 },
     // The server must not remove what somebody works on.
     $rename: { expire_at: "hidden_expire_at", dead_at: "hidden_dead_at" },
-  };
-}
-
-/**
- * Makes the statement that puts a message back to where it was.
- *
- * @param held The message.
- * @param unseen Whether it was not delivered after all.
- * @returns The statement; it matches nothing if the message is no longer ours.
- */
-export function releaseStatement(
-  held: MongodbReservation,
-  unseen: boolean,
-): UpdateStatement {
-  return {
-    filter: { _id: held.id, claim: held.claim },
-    update: {
-      $set: {
-        ...held.visible,
-        ...(unseen
-          ? { deliveries: held.deliveryCount }
-          : held.marked === undefined
-          ? {}
-          : { payload: held.marked }),
-      },
-      $unset: HIDDEN_FIELDS,
-    },
   };
 }
 
@@ -247,7 +190,14 @@ export const HIDDEN_FIELDS: Fields = {
   hidden_dead_at: "",
 };
 
-function visibleFields(
+/**
+ * Works out the fields that a hidden document gets when it is visible again.
+ *
+ * @param document The document.
+ * @param message Its message.
+ * @returns The fields.
+ */
+export function visibleFields(
   document: Fields,
   message: Publishing | Malformed,
 ): Fields {

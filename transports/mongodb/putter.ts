@@ -15,7 +15,8 @@ import {
 import { notAnswered } from "../connection_errors.ts";
 import { putOnce } from "../store/put_once.ts";
 import type { Context } from "./context.ts";
-import { messageFields, MongodbReservation } from "./documents.ts";
+import { messageFields } from "./documents.ts";
+import { MongodbReservation } from "./reservation.ts";
 import { isThereAlready } from "./errors.ts";
 import { Marks } from "./marks.ts";
 import { checkText } from "./names.ts";

@@ -11,7 +11,7 @@ import { notAnswered } from "../connection_errors.ts";
 import { BroadcastReservation, type Fanout } from "./fanout.ts";
 import type { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
-import { MongodbReservation } from "./documents.ts";
+import { MongodbReservation } from "./reservation.ts";
 
 /** The shortest wait between two looks, ms: right after something came. */
 const SHORTEST = 10;

@@ -3,12 +3,8 @@ import type { Reservation } from "../store/store.ts";
 import { BroadcastReservation } from "./fanout.ts";
 import { filtersOf } from "./claims.ts";
 import type { Context } from "./context.ts";
-import {
-  markedPayload,
-  MongodbReservation,
-  rankIn,
-  releaseStatement,
-} from "./documents.ts";
+import { markedPayload, rankIn } from "./documents.ts";
+import { MongodbReservation, releaseStatement } from "./reservation.ts";
 import type { UpdateStatement } from "./port.ts";
 
 /**

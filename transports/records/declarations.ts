@@ -5,12 +5,12 @@ import type { ChangeResult, TopologyView } from "../store/store.ts";
 import type { Database } from "./database.ts";
 import { nameOf } from "./ids.ts";
 import type { QueueContents } from "./queue_contents.ts";
-import type { SharedTopology } from "./topology.ts";
+import type { Tables } from "./tables.ts";
 import { Usage } from "./usage.ts";
 
 /** The shared topology, and the effects of a change of it on messages. */
 export class Declarations {
-  readonly #topology: SharedTopology;
+  readonly #topology: Tables;
   readonly #contents: QueueContents;
   readonly #usage: Usage;
   readonly #onDeleted: (queue: string) => void;
@@ -18,7 +18,7 @@ export class Declarations {
   /** Makes one over a database; `onDeleted` is called for each queue that is gone. */
   constructor(
     database: Database,
-    topology: SharedTopology,
+    topology: Tables,
     contents: QueueContents,
     onDeleted: (queue: string) => void,
   ) {

@@ -4,7 +4,7 @@ import { readEnvelope } from "../store/envelope.ts";
 import type { Database, FullRow, WrittenRecord } from "./database.ts";
 import { isOrphan, isReady, rangeOf, readMessageId } from "./ids.ts";
 import type { Putter } from "./putter.ts";
-import type { SharedTopology } from "./topology.ts";
+import type { Tables } from "./tables.ts";
 
 /** So many records are read at once. */
 const PAGE = 50;
@@ -12,7 +12,7 @@ const PAGE = 50;
 /** The parts of a store that cancelling needs. */
 export interface DelayedHost {
   readonly database: Database;
-  readonly topology: SharedTopology;
+  readonly topology: Tables;
   readonly putter: Putter;
 }
 

@@ -5,7 +5,7 @@ import type { StoreItem } from "../store/store.ts";
 import type { Database, WrittenRecord } from "./database.ts";
 import { expiryId, IdMaker, readMessageId } from "./ids.ts";
 import type { Draft, Written } from "./records.ts";
-import type { SharedTopology } from "./topology.ts";
+import type { Tables } from "./tables.ts";
 
 /** The part of a record that a body can fill: three quarters are left by base64, less what is around it. */
 const BODY_PART = 0.7375;
@@ -26,7 +26,7 @@ export function largestBody(recordBytes: number): number {
 /** Writes messages into their queues. */
 export class Putter {
   readonly #database: Database;
-  readonly #topology: SharedTopology;
+  readonly #topology: Tables;
   readonly #recordBytes: number;
   readonly #ids = new IdMaker();
   readonly #envelopes = new EnvelopeWriter();
@@ -34,7 +34,7 @@ export class Putter {
   /** Makes one over a database whose records are no larger than `recordBytes`. */
   constructor(
     database: Database,
-    topology: SharedTopology,
+    topology: Tables,
     recordBytes: number,
   ) {
     this.#database = database;

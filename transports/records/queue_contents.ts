@@ -9,15 +9,15 @@ import {
   readMessageId,
 } from "./ids.ts";
 import type { Row } from "./records.ts";
-import type { SharedTopology } from "./topology.ts";
+import type { Tables } from "./tables.ts";
 
 /** Counts and empties queues: reads names and revisions alone. */
 export class QueueContents {
   readonly #database: Database;
-  readonly #topology: SharedTopology;
+  readonly #topology: Tables;
 
   /** Makes one over a database. */
-  constructor(database: Database, topology: SharedTopology) {
+  constructor(database: Database, topology: Tables) {
     this.#database = database;
     this.#topology = topology;
   }

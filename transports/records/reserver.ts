@@ -10,7 +10,7 @@ import type { Leases } from "./leases.ts";
 import type { Records } from "./records.ts";
 import type { RecordReservation } from "./reservation.ts";
 import { Taker } from "./taker.ts";
-import type { SharedTopology } from "./topology.ts";
+import type { Tables } from "./tables.ts";
 import type { Unacked } from "./unacked.ts";
 
 /** The default pause between two looks for messages where no change is reported, ms. */
@@ -27,7 +27,7 @@ export interface ReserverContext {
   readonly lifeline: Lifeline;
   /** Milliseconds. */
   readonly lease: number;
-  readonly topology: SharedTopology;
+  readonly topology: Tables;
   readonly leases: Leases;
   readonly unacked: Unacked;
 }

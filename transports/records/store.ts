@@ -30,7 +30,7 @@ import { QueueContents } from "./queue_contents.ts";
 import { Reserver } from "./reserver.ts";
 import type { Records } from "./records.ts";
 import { messageOf, RecordReservation } from "./reservation.ts";
-import { SharedTopology } from "./topology.ts";
+import { Tables } from "./tables.ts";
 import { Unacked } from "./unacked.ts";
 
 /** How long a reserve waits, and by default a lease holds, ms. */
@@ -71,7 +71,7 @@ export class RecordsStore implements Store {
   readonly #records: Records;
   readonly #database: Database;
   readonly #lifeline: Lifeline;
-  readonly #tables: SharedTopology;
+  readonly #tables: Tables;
   readonly #declarations: Declarations;
   readonly #leases: Leases;
   readonly #reserver: Reserver;
@@ -101,7 +101,7 @@ export class RecordsStore implements Store {
       lease,
     };
     const database = this.#database = new Database(records, lifeline.limits);
-    const topology = this.#tables = new SharedTopology(database, lifeline);
+    const topology = this.#tables = new Tables(database, lifeline);
     this.#contents = new QueueContents(database, topology);
     this.#unacked = new Unacked(
       database,

@@ -18,7 +18,7 @@ import {
 import type { Leases } from "./leases.ts";
 import type { Row } from "./records.ts";
 import type { RecordReservation } from "./reservation.ts";
-import type { SharedTopology } from "./topology.ts";
+import type { Tables } from "./tables.ts";
 
 /** By how much the clocks of two machines may differ, ms: a database may tell whole seconds. */
 const SKEW = 2000;
@@ -53,7 +53,7 @@ interface Page {
 /** Takes messages: reads the head of a queue's range, and claims what is free there. */
 export class Taker {
   readonly #database: Database;
-  readonly #topology: SharedTopology;
+  readonly #topology: Tables;
   readonly #leases: Leases;
   readonly #claims: Claims;
   readonly #cursors = new Map<string, QueueCursor>();
@@ -66,7 +66,7 @@ export class Taker {
   /** Makes one that knows of no queue. */
   constructor(
     database: Database,
-    topology: SharedTopology,
+    topology: Tables,
     leases: Leases,
     limits: Limits,
   ) {

@@ -3,21 +3,21 @@ import type { Database, FullRow } from "./database.ts";
 import { isOrphan, readMessageId } from "./ids.ts";
 import type { Written } from "./records.ts";
 import { RecordReservation, releasedFields } from "./reservation.ts";
-import type { SharedTopology } from "./topology.ts";
+import type { Tables } from "./tables.ts";
 
 const SETTLE = "settle a message";
 
 /** The messages that this connection took and has not settled: a settlement holds if the revision is still ours. */
 export class Unacked {
   readonly #database: Database;
-  readonly #topology: SharedTopology;
+  readonly #topology: Tables;
   readonly #onReleased: (id: string, revision: string) => void;
   readonly #unacked = new Set<Reservation>();
 
   /** Makes an empty set; `onReleased` is called for each message that lies in its queue again. */
   constructor(
     database: Database,
-    topology: SharedTopology,
+    topology: Tables,
     onReleased: (id: string, revision: string) => void,
   ) {
     this.#database = database;

@@ -2,7 +2,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { Database } from "./database.ts";
 import { nameOf } from "./ids.ts";
-import type { SharedTopology } from "./topology.ts";
+import type { Tables } from "./tables.ts";
 
 /** Uses within this part of a queue's time are written once. */
 const PART = 20;
@@ -13,12 +13,12 @@ const GRACE = 500;
 /** When queues that go with time were last used: a record for each. */
 export class Usage {
   readonly #database: Database;
-  readonly #topology: SharedTopology;
+  readonly #topology: Tables;
   /** As it was last written or read, ms since 1970. */
   readonly #usedAt = new Map<string, number>();
 
   /** Makes one over a database. */
-  constructor(database: Database, topology: SharedTopology) {
+  constructor(database: Database, topology: Tables) {
     this.#database = database;
     this.#topology = topology;
   }

@@ -19,7 +19,6 @@ import type { RedisClient } from "./client.ts";
 import { decode } from "./reply.ts";
 import type { Core } from "./core.ts";
 import { takenForDeadError } from "./errors.ts";
-import { capabilitiesOf } from "./capabilities.ts";
 import { changeDelayed } from "./delayed.ts";
 import { Counts } from "./counts.ts";
 import { Fanout } from "./fanout.ts";
@@ -32,6 +31,25 @@ import { listAside, putBack } from "./quarantine.ts";
 import { Settlements } from "./settlements.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
+
+/** All but `queued-fanout`, which fanout by PUB/SUB alone lacks. */
+const CAPABILITIES: readonly Capability[] = [
+  "dead-letter",
+  "dedupe",
+  "delay",
+  "exchange-to-exchange",
+  "exclusive",
+  "key-fairness",
+  "key-order",
+  "known-queues",
+  "lease",
+  "length-limit",
+  "message-ttl",
+  "persistence",
+  "priority",
+  "queue-ttl",
+  "shared-topology",
+];
 
 /** A connection to a Redis server. */
 export class RedisStore implements Store {
@@ -75,7 +93,11 @@ export class RedisStore implements Store {
     this.#owner = options.owner;
     this.#operationTimeout = options.operationTimeout;
     this.#visibilityTimeout = redis.visibilityTimeout;
-    this.capabilities = capabilitiesOf(redis);
+    this.capabilities = new Set<Capability>(
+      redis.fanout === "queue"
+        ? [...CAPABILITIES, "queued-fanout"]
+        : CAPABILITIES,
+    );
     this.limits = {
       // Redis' 512 MiB for a value, less what base64 adds, and a margin.
       itemBytes: 256 * 2 ** 20,

@@ -1,6 +1,6 @@
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
-import type { Polled } from "./polls.ts";
+import type { Polled } from "./reserver.ts";
 import type { ReceivedMessage } from "./port.ts";
 import type { SqsQueue } from "./queues.ts";
 

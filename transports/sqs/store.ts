@@ -25,7 +25,7 @@ import { entryFor } from "./entry.ts";
 import { Fanout, mostForTopics } from "./fanout.ts";
 import { isFifo, MAX_NAME } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
-import { Polls } from "./polls.ts";
+import { Reserver } from "./reserver.ts";
 import type { ReceivedMessage } from "./port.ts";
 import { Putter } from "./putter.ts";
 import { Quarantine } from "./quarantine.ts";
@@ -67,7 +67,7 @@ export class SqsStore implements Store {
   readonly #lease: number;
   readonly #tables: SqsTables;
   readonly #queues: Queues;
-  readonly #polls: Polls;
+  readonly #reserver: Reserver;
   readonly #settlements: Settlements;
   readonly #putter: Putter;
   readonly #quarantine: Quarantine;
@@ -101,7 +101,7 @@ export class SqsStore implements Store {
     this.#queues = new Queues(clients, settings, clock, limits);
     this.#settlements = new Settlements(clock, limits);
     this.#quarantine = new Quarantine(this.#queues, this.#settlements);
-    this.#polls = new Polls({
+    this.#reserver = new Reserver({
       clock,
       lifeline,
       lease,
@@ -114,7 +114,7 @@ export class SqsStore implements Store {
       })
       : undefined;
     this.#tables = new SqsTables(this.#queues, fanout, {
-      windUp: (queue) => this.#polls.windUp(queue),
+      windUp: (queue) => this.#reserver.windUp(queue),
       settled: () => Promise.all(this.#givingBack),
     });
     this.#putter = new Putter(
@@ -190,8 +190,8 @@ export class SqsStore implements Store {
       : Math.min(limit, this.limits.reserveCount);
     try {
       const { messages, ...times } = options.wait > 0
-        ? await this.#polls.keepReceiving(found, most, options)
-        : await this.#polls.receive(found, most, {
+        ? await this.#reserver.keepReceiving(found, most, options)
+        : await this.#reserver.receive(found, most, {
           ...options,
           wait: this.#settings.getWaitTime,
         });
@@ -264,7 +264,7 @@ export class SqsStore implements Store {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#lifeline.close(async () => {
-      await this.#polls.windUp();
+      await this.#reserver.windUp();
       await Promise.all(this.#givingBack);
       await this.#cut();
     });

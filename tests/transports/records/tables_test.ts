@@ -4,7 +4,7 @@ import { DecodeError } from "../../../model/errors.ts";
 import { Database } from "../../../transports/records/database.ts";
 import { TOPOLOGY_ID } from "../../../transports/records/ids.ts";
 import type { Records } from "../../../transports/records/records.ts";
-import { SharedTopology } from "../../../transports/records/topology.ts";
+import { Tables } from "../../../transports/records/tables.ts";
 import { Lifeline } from "../../../transports/store/lifeline.ts";
 
 const EXCHANGE = { name: "e", type: "topic", arguments: {} };
@@ -16,7 +16,7 @@ const BINDING = {
   arguments: {},
 };
 
-function topologyOf(tables: unknown): SharedTopology {
+function topologyOf(tables: unknown): Tables {
   const unused = () => Promise.reject(new Error("not asked for"));
   const records: Records = {
     limits: { recordBytes: 1000 },
@@ -35,7 +35,7 @@ function topologyOf(tables: unknown): SharedTopology {
     async [Symbol.asyncDispose]() {},
   };
   const lifeline = new Lifeline({ clock: SYSTEM_CLOCK });
-  return new SharedTopology(new Database(records, lifeline.limits), lifeline);
+  return new Tables(new Database(records, lifeline.limits), lifeline);
 }
 
 function tablesWith(wrong: Readonly<Record<string, unknown>>): unknown {

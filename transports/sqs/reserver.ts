@@ -19,7 +19,7 @@ const MAX_PAUSE = 1000;
 const LATE = 1000;
 
 /** The services and settings that receives have from their store. */
-export interface PollSettings {
+export interface ReserverSettings {
   readonly clock: Clock;
   readonly lifeline: Lifeline;
   /** How long received messages are ours, ms. */
@@ -58,8 +58,8 @@ interface Waiter {
  * receive that nobody waits for any more goes on, and the next one for its queue takes
  * it over; what comes without anybody waiting is given back at once.
  */
-export class Polls {
-  readonly #settings: PollSettings;
+export class Reserver {
+  readonly #settings: ReserverSettings;
   /** The receives of consumers, by queue. */
   readonly #kept = new Map<string, Poll>();
   readonly #all = new Set<Poll>();
@@ -69,7 +69,7 @@ export class Polls {
   readonly #pausing = new Set<() => void>();
 
   /** Makes one that has not asked yet. */
-  constructor(settings: PollSettings) {
+  constructor(settings: ReserverSettings) {
     this.#settings = settings;
     settings.lifeline.onEnd((reason) => this.#close(reason));
   }

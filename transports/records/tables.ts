@@ -59,7 +59,7 @@ const LAYOUT = 1;
  * version. It is small, changes seldom, and is read only if it has another revision, so
  * that to look whether it changed moves a few bytes.
  */
-export class SharedTopology {
+export class Tables {
   readonly #database: Database;
   readonly #lifeline: Lifeline;
   readonly #line = new Line();
