@@ -213,25 +213,20 @@ export class Mirror {
         for (const { source } of this.#topology.bindingsTo(name)) {
           this.#noteFanout(source);
         }
-        this.#each<ConsumerRecord>(before, value, (consumer) => ({
-          type: "consumer-removed",
-          queue: name,
-          consumer,
-        }));
-        return this.#each<ConsumerRecord>(value, before ?? "", (consumer) => ({
-          type: "consumer-added",
-          queue: name,
-          consumer,
-        }));
+        return this.#change<ConsumerRecord>(
+          before,
+          value,
+          (consumer, isNew) => ({
+            type: isNew ? "consumer-added" : "consumer-removed",
+            queue: name,
+            consumer,
+          }),
+        );
       case "bindings":
         this.#noteNext(name, value);
         this.#noteFanout(name);
-        this.#each<Binding>(before, value, (binding) => ({
-          type: "unbound",
-          binding,
-        }));
-        return this.#each<Binding>(value, before ?? "", (binding) => ({
-          type: "bound",
+        return this.#change<Binding>(before, value, (binding, isNew) => ({
+          type: isNew ? "bound" : "unbound",
           binding,
         }));
     }
@@ -251,15 +246,21 @@ export class Mirror {
     else this.#next.set(exchange, next);
   }
 
-  /** Applies a change for each entry of a list that is not in another. */
-  #each<T>(
-    list: string | undefined,
-    other: string,
-    change: (entry: T) => TopologyChange,
+  /** Applies a change for each entry that a list has lost or won. Most grow at their end: then that is read alone. */
+  #change<T>(
+    before: string | undefined,
+    value: string,
+    change: (entry: T, isNew: boolean) => TopologyChange,
   ): void {
-    const others = new Set(readList<T>(other).map((each) => write(each)));
-    for (const entry of readList<T>(list ?? "")) {
-      if (!others.has(write(entry))) this.#topology.apply(change(entry));
+    const grows = before !== undefined &&
+      value.startsWith(`${before.slice(0, -1)},`);
+    const was = grows ? new Map<string, T>() : byText<T>(before ?? "");
+    const is = byText<T>(grows ? `[${value.slice(before.length)}` : value);
+    for (const [text, entry] of was) {
+      if (!is.has(text)) this.#topology.apply(change(entry, false));
+    }
+    for (const [text, entry] of is) {
+      if (!was.has(text)) this.#topology.apply(change(entry, true));
     }
   }
 
@@ -392,4 +393,8 @@ export class Mirror {
   #listed(field: string): readonly string[] {
     return readList<string>(this.#fields.get(field) ?? "");
   }
+}
+
+function byText<T>(list: string): Map<string, T> {
+  return new Map(readList<T>(list).map((each) => [write(each), each]));
 }
