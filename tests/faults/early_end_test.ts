@@ -18,16 +18,21 @@ interface Told {
   readonly confirmed: readonly string[];
   readonly rejected: readonly string[];
   readonly closed: boolean;
+  /** How it ended, and its last words: why it never began, where that is so. */
+  readonly end: string;
 }
 
 async function runChild(...args: readonly string[]): Promise<Told> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", "--no-check", `--config=${CONFIG}`, CHILD]
-      .concat(args),
-    stdout: "piped",
-    stderr: "null",
-    signal: AbortSignal.timeout(60_000),
-  }).output();
+  const { stdout, stderr, code, signal } = await new Deno.Command(
+    Deno.execPath(),
+    {
+      args: ["run", "-A", "--quiet", "--no-check", `--config=${CONFIG}`, CHILD]
+        .concat(args),
+      stdout: "piped",
+      stderr: "piped",
+      signal: AbortSignal.timeout(60_000),
+    },
+  ).output();
   // The last line of who was killed may be half of one.
   const lines = new TextDecoder().decode(stdout).split("\n").slice(0, -1)
     .map((line) => line.split(" "));
@@ -38,6 +43,9 @@ async function runChild(...args: readonly string[]): Promise<Told> {
     confirmed: told("confirmed"),
     rejected: told("rejected"),
     closed: told("closed").length > 0,
+    end: `it ended by ${signal ?? code}: ${
+      new TextDecoder().decode(stderr).slice(-2000)
+    }`,
   };
 }
 
@@ -54,10 +62,10 @@ for (
       for (let run = 0; run < RUNS; run++) {
         const after = String(Math.round((run + 0.5) * EARLY / RUNS));
         const told = await runChild(url, name, queue.name, way, after);
-        assert(told.began.length > 0);
+        assert(told.began.length > 0, told.end);
         for (const id of told.confirmed) missing.add(`${after}:${id}`);
         if (way !== "close") continue;
-        assert(told.closed);
+        assert(told.closed, told.end);
         const answered = [...told.confirmed, ...told.rejected];
         assertEquals(answered.toSorted(), told.began.toSorted());
       }
