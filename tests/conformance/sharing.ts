@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Channel, Delivery } from "../../transports/transport.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
-import { soon, textOf, until } from "./support.ts";
+import { type Collector, publishing, soon, textOf, until } from "./support.ts";
 
 /** Ways to settle, after which the next message may come. */
 const WAYS: readonly (readonly [
@@ -83,6 +83,29 @@ export const SHARING: readonly ConformanceCase[] = [
       }
     },
     { needs: ["shared-topology"] },
+  ),
+  onBroker(
+    "replicas that share a queue of a fanout exchange get each message once, though its publisher knew of no queue before",
+    async (broker) => {
+      const exchange = await broker.exchange("fanout");
+      const publisher = (await broker.openElsewhere()).channel;
+      const publish = async (text: string) =>
+        await publisher.publish(publishing(exchange, "", text), soon());
+      await publish("to nobody");
+      const queue = await broker.queue();
+      await broker.bind(queue, exchange);
+      const replicas: Collector[] = [];
+      for (let i = 0; i < 2; i++) {
+        const { channel } = await broker.openElsewhere();
+        replicas.push(await broker.consume(queue, { prefetch: 10 }, channel));
+      }
+      const texts = Array.from({ length: 10 }, (_, i) => String(i));
+      for (const text of texts) await publish(text);
+      const got = () => replicas.flatMap(({ all }) => all.map(textOf));
+      await until(() => got().length >= texts.length, "all of them");
+      assert.deepEqual(got().sort(), texts);
+    },
+    { needs: ["shared-topology", "queued-fanout"] },
   ),
   onBroker("two consumers of a queue take turns", async (broker) => {
     const queue = await broker.queue();
