@@ -20,6 +20,8 @@ export interface PaceCalls<T> {
   place(): Promise<void> | undefined;
   /** Calls the handler. */
   begin(message: ReceivedMessage<T>): void;
+  /** A message that waited is no longer ours, and is delivered again. */
+  gone(message: ReceivedMessage<T>): void;
   /** Sees to a message whose group cannot be told, as to one whose handler has failed. */
   failed(message: ReceivedMessage<T>, error: unknown): void;
 }
@@ -47,6 +49,7 @@ export class Pace<T> {
         rest: (delay) => rest(host, delay),
         place: () => calls.place(),
         begin: (message) => calls.begin(message),
+        gone: (message) => calls.gone(message),
         want: (count) => host.want(count),
       })
       : undefined;

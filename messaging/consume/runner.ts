@@ -117,6 +117,7 @@ export class Runner<T> {
         this.#handle(message, Promise.reject(error))
           .then(this.#doneWith(message));
       },
+      gone: (message) => this.#order?.left(message),
       hold: () => this.#active++,
       release: () => this.#giveUpPlace(),
       tell: (message, error) => this.#outcomes.tell(message, error),

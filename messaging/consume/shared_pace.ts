@@ -128,8 +128,8 @@ export class SharedPace<T> {
       if (this.#host.hasEnded()) return; // those that wait are about to be taken out
       if (first === undefined) break;
       if (!first.isOpen) {
-        // It is no longer ours, and is delivered again.
         waiting.shift();
+        this.#calls.gone(first);
         continue;
       }
       const place = this.#calls.place();

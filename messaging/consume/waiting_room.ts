@@ -12,6 +12,8 @@ export interface WaitingRoomHost<T> {
   place(): Promise<void> | undefined;
   /** Calls the handler. */
   begin(message: ReceivedMessage<T>): void;
+  /** A message that waited is no longer ours, and is delivered again. */
+  gone(message: ReceivedMessage<T>): void;
   /** So many more messages would be begun with at once. */
   want(count: number): void;
 }
@@ -59,8 +61,8 @@ export class WaitingRoom<T> {
       const first = group.at(0);
       if (first === undefined) break;
       if (!first.isOpen) {
-        // It is no longer ours, and is delivered again.
         group.shift();
+        this.#host.gone(first);
         continue;
       }
       const delay = this.#limit.delay(key);

@@ -72,6 +72,29 @@ export const ORDERED_RUNS: readonly ConformanceCase[] = [
     NEEDS,
   ),
   onStage(
+    "run() in order: a message that waits for its rateLimit while the connection is lost comes again, and is handled",
+    async ({ connection, ...stage }, harness) => {
+      const queue = orderedQueue(stage);
+      await publishAll(connection, queue, ["k0 0", "k1 0"]);
+      const done: string[] = [];
+      const consumer = connection.consumer<string>(queue);
+      const running = consumer.run(({ payload }) => {
+        if (done.push(payload) === 2) void consumer.cancel();
+      }, {
+        ordered: true,
+        rateLimit: { limit: 1, interval: 500, key: () => "all" },
+      });
+      await until(
+        () => done.length === 1 && consumer.health().inFlight === 1,
+        "one that waits",
+      );
+      await harness.restart?.();
+      await arrives(running, "the other message");
+      assert.deepEqual(done.toSorted(), ["k0 0", "k1 0"]);
+    },
+    { ...NEEDS, restarts: true },
+  ),
+  onStage(
     "run() in order: what is tried again later keeps its key waiting, and no other, and then goes where it is parked",
     async ({ connection, ...stage }) => {
       const dead = stage.queue();

@@ -16,6 +16,7 @@ Deno.test("a message that is called again waits for its time, and counts", async
   };
   const pace = new Pace<number>({ limit: 1, interval: 1000 }, host, {
     place: () => undefined,
+    gone: () => {},
     begin: () => {},
     failed: () => {},
   });

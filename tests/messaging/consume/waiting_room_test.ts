@@ -19,6 +19,7 @@ Deno.test("another message is wanted for each that waits, and one less when it b
     hasEnded: () => false,
     rest: () => passed.promise,
     place: () => undefined,
+    gone: () => {},
     begin: () => begun.resolve(),
     want: (count) => void wanted.push(count),
   });
