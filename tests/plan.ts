@@ -52,6 +52,7 @@ export const ALONE: readonly string[] = [
     "messaging/connection/tls_choice_test.ts",
     "layers_test.ts",
     "lazy_clients_test.ts",
+    "compare",
     "results_test.ts",
     "types_test.ts",
     "transports/memory/broker_test.ts",
