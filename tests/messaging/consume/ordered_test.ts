@@ -12,7 +12,7 @@ import {
   type RunOptions,
 } from "@dashi/mq";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
-import type { Capability, Transport } from "@dashi/mq/transport";
+import type { Capability, CloseReason, Transport } from "@dashi/mq/transport";
 import { createStoreTransport } from "@dashi/mq/store";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
@@ -21,16 +21,26 @@ import { until } from "../../conformance/support.ts";
 
 const QUEUE = "orders";
 
-function partition(): Transport {
+/** Loses the connections that are open: what they held is in its place again. */
+type Cut = () => void;
+
+function partition(cuts: Cut[]): Transport {
   const broker = new MemoryBroker(SYSTEM_CLOCK);
   return createStoreTransport({
     name: "partition",
     open: (_, options) => {
-      const store = changed(new MemoryStore(broker, options), {});
+      const inner = new MemoryStore(broker, options);
+      const store = changed(inner, {});
+      const { promise, resolve } = Promise.withResolvers<CloseReason>();
+      cuts.push(() => {
+        resolve({ type: "lost", error: new Error("cut by the test") });
+        void inner[Symbol.asyncDispose]();
+      });
+      const closed = Promise.race([inner.closed, promise]);
       const capabilities = new Set<Capability>(
         [...store.capabilities].filter((each) => each !== "key-fairness"),
       );
-      return Promise.resolve({ ...store, capabilities });
+      return Promise.resolve({ ...store, capabilities, closed });
     },
   });
 }
@@ -39,11 +49,17 @@ function partition(): Transport {
 function test(
   name: string,
   texts: readonly string[],
-  run: (connection: Connection, left: () => Promise<string[]>) => Promise<void>,
+  run: (
+    connection: Connection,
+    left: () => Promise<string[]>,
+    cut: Cut,
+  ) => Promise<void>,
 ): void {
   Deno.test(`an ordered run ${name}`, async () => {
+    const cuts: Cut[] = [];
     await using connection = createConnection("partition://x", {
-      transport: partition(),
+      transport: partition(cuts),
+      reconnect: { initialDelay: 1, maxDelay: 1 },
       onUnhandled: () => {},
     });
     await connection.declare(new Queue(QUEUE));
@@ -63,6 +79,8 @@ function test(
         await message.ack();
       }
       return left;
+    }, () => {
+      for (const cut of cuts.splice(0)) cut();
     });
   });
 }
@@ -255,3 +273,36 @@ test("handles messages without a key at once", [], async (connection) => {
   }, ORDERED);
   assertEquals(active, 3);
 });
+
+test(
+  "goes on in order when its connection is lost, with what waits and what is tried again",
+  MANY,
+  async (connection, left, cut) => {
+    const consumer = connection.consumer<string>(QUEUE);
+    const [busy, first, handled] = [new Set<string>(), new Set<string>(), []];
+    const done: string[] = handled;
+    const cutAt = [50, 120, 200];
+    await consumer.run(async ({ payload, key = "" }) => {
+      assert(!busy.has(key), key);
+      busy.add(key);
+      first.add(payload);
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 2));
+      busy.delete(key);
+      if (Math.random() < 0.2) throw new Error("by chance");
+      done.push(payload);
+      if (done.length >= (cutAt[0] ?? Infinity)) {
+        cutAt.shift();
+        cut();
+      }
+      if (new Set(done).size === MANY.length) void consumer.cancel();
+    }, {
+      ...ORDERED,
+      retry: { attempts: 100, backoff: () => Math.floor(Math.random() * 3) },
+    });
+    for (const key of "abcdefgh") {
+      assertEquals(ofKey(key, [...first]), ofKey(key, MANY));
+      assertEquals(ofKey(key, [...new Set(done)]), ofKey(key, MANY));
+    }
+    assertEquals([cutAt, await left()], [[], []]);
+  },
+);
