@@ -52,7 +52,7 @@ const MOST_RETRY = 60_000;
  */
 export class ScheduleTable {
   readonly #host: ScheduleHost;
-  readonly #getter: Getter<unknown>;
+  #getter: Getter<unknown>;
   readonly #tokens: Tokens;
   readonly #ticker: Ticker;
   readonly #stopping = new AbortController();
@@ -70,7 +70,7 @@ export class ScheduleTable {
   constructor(host: ScheduleHost, name: string) {
     this.#host = host;
     this.queue = new Queue(name);
-    this.#getter = new Getter(host.session, host.decoding, undefined, false);
+    this.#getter = this.#newGetter();
     this.#tokens = new Tokens(host, name);
     this.#ticker = new Ticker(
       host,
@@ -126,6 +126,7 @@ export class ScheduleTable {
         }
         failures = 0;
       } catch (error) {
+        await this.#giveBack();
         if (signal.aborted) return;
         wait = Math.min(RETRY * 2 ** failures++, MOST_RETRY);
         session.emit({
@@ -136,6 +137,20 @@ export class ScheduleTable {
         });
       }
     }
+  }
+
+  #newGetter(): Getter<unknown> {
+    const { session, decoding } = this.#host;
+    return new Getter(session, decoding, undefined, false);
+  }
+
+  /** What was taken, and could not be seen to, goes back: to another process, or to this one when it looks again. Never rejects. */
+  async #giveBack(): Promise<void> {
+    const getter = this.#getter;
+    this.#getter = this.#newGetter();
+    this.#asked = [];
+    this.#tokens.clear();
+    await getter[Symbol.asyncDispose]().catch(() => {});
   }
 
   /** Takes all that lies in the queue, writes it anew, and answers; says whether there was something. */

@@ -8,6 +8,14 @@ import {
   Queue,
   SYSTEM_CLOCK,
 } from "@dashi/mq";
+import { PublishError } from "../../../model/errors.ts";
+import { MemoryBroker } from "../../../transports/memory/broker.ts";
+import { MemoryStore } from "../../../transports/memory/store.ts";
+import {
+  createStoreTransport,
+  type MessageStore,
+} from "../../../transports/store/mod.ts";
+import { changed } from "../../support/stores.ts";
 import { createCodecRegistry } from "../../../codec/mod.ts";
 import type { Clock } from "../../../async/clock.ts";
 import { readEndpoints } from "../../../messaging/connection/endpoint.ts";
@@ -146,6 +154,51 @@ Deno.test("a schedule whose token was removed at the broker is there again with 
   await connection.schedule("beat", when, { queue, timeout: 20_000 });
   await takeUntil(other, queue, () => true);
   assertEquals((await other.schedules()).map(({ name }) => name), ["beat"]);
+});
+
+Deno.test("a token that cannot be written is given back with what was asked, and is seen to when it can", async () => {
+  const broker = new MemoryBroker(SYSTEM_CLOCK);
+  let refuses = false;
+  const transport = createStoreTransport({
+    name: "refusing",
+    open(_, { clock }) {
+      const inner = new MemoryStore(broker, { clock });
+      const put: MessageStore["put"] = (items, options) => {
+        const isToken = items.some(({ queue, message }) =>
+          queue === "dashi.schedules" &&
+          new TextDecoder().decode(message.body).includes('"token"')
+        );
+        if (!refuses || !isToken) return inner.messages.put(items, options);
+        refuses = false;
+        return Promise.reject(
+          new PublishError("Cannot put it: not now", {
+            code: "publish-refused",
+          }),
+        );
+      };
+      return Promise.resolve(changed(inner, { messages: { put } }));
+    },
+  });
+  const events: ConnectionEvent[] = [];
+  await using connection = createConnection("refusing://", {
+    transport,
+    onUnhandled: (event) => events.push(event),
+  });
+  const first = connection.clone();
+  const give = (by: Connection) =>
+    by.schedule("beat", { every: 1000 }, {
+      queue: new Queue("beats"),
+      timeout: 20_000,
+    });
+  await give(first);
+  await first.close();
+  refuses = true;
+  const { name } = await give(connection);
+  assertEquals([name, refuses], ["beat", false]);
+  assertEquals(
+    events.map(({ type }) => type).includes("consume-failed"),
+    true,
+  );
 });
 
 Deno.test("health() and holds tell of schedules, and close() gives them back", async () => {
