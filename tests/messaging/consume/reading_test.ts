@@ -90,3 +90,25 @@ Deno.test("take() hands over at once what is there, but not what a compression h
   assertEquals(incoming.take(false), undefined);
   assertEquals([taken, mailbox.size], [[plain], 1]);
 });
+
+Deno.test("a schema that takes its time is asked once for a message that take() could not hand over", async () => {
+  const mailbox = new Mailbox<ReceivedDelivery>();
+  const source = {
+    lane: { cancelled: false },
+    take: () => {},
+  } as unknown as ConsumedQueue;
+  let asked = 0;
+  const check = (payload: unknown) => {
+    asked++;
+    return Promise.resolve(payload);
+  };
+  const incoming = new Incoming<unknown>(mailbox, reading({ check }), {
+    refuse: () => Promise.resolve(),
+    want: () => {},
+  });
+  const body = new TextEncoder().encode("1");
+  mailbox.put({ delivery: delivery("application/json", body), source });
+  assertEquals(incoming.take(true), undefined);
+  const message = await incoming.next(true);
+  assertEquals([message?.payload, asked], [1, 1]);
+});
