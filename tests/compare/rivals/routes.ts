@@ -35,16 +35,17 @@ class Events {
 @Module({ controllers: [Events] })
 class App {}
 
-const client = ClientProxyFactory.create({ transport: Transport.RMQ, options });
-client.emit("order.created", 7).subscribe();
-client.emit("user.renamed", "Ada").subscribe();
-
 const app = await NestFactory.createMicroservice(App, {
   transport: Transport.RMQ,
   options,
   logger: false,
 });
 await app.listen();
+
+const client = ClientProxyFactory.create({ transport: Transport.RMQ, options });
+await client.emit("order.created", 7).toPromise();
+await client.emit("user.renamed", "Ada").toPromise();
+
 await done.promise;
 await client.close();
 await app.close();
