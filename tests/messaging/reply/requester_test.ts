@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
+  ClosedError,
   type Connection,
   createConnection,
   Queue,
@@ -183,4 +184,35 @@ Deno.test("a connection that its pool takes back asks no more, and its next user
     'answer from queue "nobody" within 1000 ms',
   );
   await again.release();
+});
+
+Deno.test("an answer waits in its queue no longer than somebody waits for it", async () => {
+  await using connection = createConnection("memory://answer-expires");
+  const [asked, answers] = [new Queue("asked"), new Queue("answers")];
+  await connection.declare([asked, answers]);
+  const consumer = connection.consumer(asked);
+  const served = consumer.serve(({ payload }) => payload);
+  const ask = (options: object) =>
+    connection.send(asked, 1, { replyTo: "answers", ...options });
+  await ask({ expiration: 60_000 });
+  await ask({});
+  const simple = connection.simpleQueue("answers");
+  const first = await simple.get();
+  const second = await simple.get();
+  const { expiration = 0 } = first.properties;
+  assert(expiration > 50_000 && expiration < 120_000, String(expiration));
+  assertEquals(second.properties.expiration, undefined);
+  for (const each of [first, second]) await each.ack();
+  await consumer.cancel();
+  await served;
+});
+
+Deno.test("request() of a connection that is closed says so before it looks at anything else", async () => {
+  const connection = createConnection("memory://closed-request");
+  await connection.close();
+  await assertRejects(
+    () => connection.request(1, {} as { routingKey: string }),
+    ClosedError,
+    "Cannot request",
+  );
 });
