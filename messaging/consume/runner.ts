@@ -76,6 +76,10 @@ export class Runner<T> {
   #idle: (() => void) | undefined;
   /** While a handler is called alone, or is about to be. */
   #alone: Promise<void> | undefined;
+  /** Whether the handlers that run have had their `drainTimeout`. */
+  #isLate = false;
+  /** Called when that is so. */
+  readonly #whenLate = new Set<() => void>();
   readonly #outcomes: Outcomes<T>;
   /** Lets messages of one key begin one after another; none in other runs. */
   readonly #order: KeyOrder<T> | undefined;
@@ -147,20 +151,57 @@ export class Runner<T> {
     const onAbort = () => void this.#host.cancel().catch(() => {});
     if (signal?.aborted) onAbort();
     else signal?.addEventListener("abort", onAbort, { once: true });
+    const stopTiming = this.#timeDrain();
     this.#host.want(this.#concurrency);
     try {
       await this.#pump();
     } finally {
       signal?.removeEventListener("abort", onAbort);
       await this.letWaitingGo();
-      await this.#rewritten();
+      await this.#unlessLate(this.#rewritten());
       await this.#suspects.end();
       await this.#drain();
+      stopTiming?.();
     }
   }
 
+  /**
+   * Gives handlers their `drainTimeout` from the end of the messages on, and not only when
+   * the loop below has noticed it: that waits for a handler while all places are taken.
+   */
+  #timeDrain(): (() => void) | undefined {
+    const { drainTimeout } = this.#options;
+    if (drainTimeout === undefined) return undefined;
+    const host = this.#host;
+    let stopTimer: (() => void) | undefined;
+    const begin = () => {
+      stopTimer = host.clock.timer(() => {
+        this.#isLate = true;
+        for (const each of [...this.#whenLate]) each();
+        this.#wakeFreed();
+      }, drainTimeout);
+    };
+    const stopListening = host.onEnd(begin);
+    if (host.hasEnded()) begin();
+    return () => {
+      stopListening();
+      stopTimer?.();
+    };
+  }
+
+  /** Waits for what may wait for a handler, but no longer than handlers have. */
+  #unlessLate(promise: Promise<void>): Promise<void> {
+    if (this.#options.drainTimeout === undefined) return promise;
+    if (this.#isLate) return SETTLED;
+    const { promise: either, resolve, reject } = Promise.withResolvers<void>();
+    // A race with one promise of the whole run would keep each message until its end.
+    this.#whenLate.add(resolve);
+    promise.then(resolve, reject).then(() => this.#whenLate.delete(resolve));
+    return either;
+  }
+
   async #pump(): Promise<void> {
-    for (;;) {
+    while (!this.#isLate) {
       const shut = this.#untilPlace() ?? this.#pace?.beforeTaking() ??
         this.#host.breaker?.place();
       if (shut !== undefined) {
@@ -174,15 +215,21 @@ export class Runner<T> {
         ? CALL
         : this.#judge(message);
       if (verdict.type !== "call") {
-        await this.#examine(message, verdict);
+        await this.#unlessLate(this.#examine(message, verdict));
         continue;
       }
       if (this.#order?.mustWait(message)) continue;
-      if (this.#rewriting.length > 0) await this.#rewritten();
-      while (this.#alone !== undefined) await this.#alone;
+      if (this.#rewriting.length > 0) {
+        await this.#unlessLate(this.#rewritten());
+      }
+      while (this.#alone !== undefined && !this.#isLate) {
+        await this.#unlessLate(this.#alone);
+      }
       // Fewer may run since it has waited for the message.
-      while (this.#active >= this.#concurrency) await this.#untilFree();
-      if (this.#host.breaker?.place() !== undefined) {
+      while (this.#active >= this.#concurrency && !this.#isLate) {
+        await this.#untilFree();
+      }
+      if (this.#isLate || this.#host.breaker?.place() !== undefined) {
         await this.#outcomes.letGo(message);
         this.#order?.left(message);
         this.#host.want(1);
@@ -437,17 +484,10 @@ export class Runner<T> {
   }
 
   async #drain(): Promise<void> {
-    const { drainTimeout } = this.#options;
     this.#outcomes.drain();
-    let late = false;
-    const stop = drainTimeout === undefined
-      ? undefined
-      : this.#host.clock.timer(() => {
-        late = true;
-        this.#wakeFreed();
-      }, drainTimeout);
-    while (this.#active + this.#settling > 0 && !late) await this.#untilFree();
-    stop?.();
+    while (this.#active + this.#settling > 0 && !this.#isLate) {
+      await this.#untilFree();
+    }
     await this.#outcomes.idle();
   }
 }

@@ -74,6 +74,28 @@ export const SHUTDOWN: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "a run ends by its drainTimeout though a handler is in each of its places, and close() gives back what they have (row 7)",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      await connection.send(queue, 1);
+      const worker = open(harness);
+      const begun = Promise.withResolvers<void>();
+      const release = Promise.withResolvers<void>();
+      const stop = new AbortController();
+      const running = worker.consumer(queue).run(async () => {
+        begun.resolve();
+        await release.promise;
+      }, { drainTimeout: 10, signal: stop.signal });
+      await arrives(begun.promise, "a handler");
+      stop.abort();
+      await arrives(running, "the end of run()");
+      await arrives(worker.close(), "the end of close()");
+      const [again] = await take(connection.consumer(queue), 1);
+      await again?.ack();
+      release.resolve();
+    },
+  ),
+  onStage(
     "a consumer is closed by itself, with its handlers, and others go on (row 7)",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
