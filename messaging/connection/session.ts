@@ -155,6 +155,7 @@ export class Session {
               formatEndpoint(this.endpoint),
               this.#lastError,
               isNew && isBounded,
+              deadline === call.deadline,
             ),
       );
     } finally {
@@ -239,7 +240,7 @@ export class Session {
       return this.problem;
     }
     return this.#lastError ?? this.endpoint.loader.obstacle ??
-      lateError(formatEndpoint(this.endpoint), undefined, false);
+      lateError(formatEndpoint(this.endpoint), undefined, false, true);
   }
 
   /** Sees to it that what ends in the background has ended before the session has. */

@@ -119,21 +119,25 @@ export function asConnectionError<E>(error: E): E | ConnectionError {
  * @param broker The broker's URL, without the password.
  * @param error Why the last attempt failed, if one did.
  * @param isFirst Whether there was no connection yet.
+ * @param isOwn Whether the deadline was the call's own, and not `connectTimeout`.
  * @returns The error.
  */
 export function lateError(
   broker: string,
   error: Error | undefined,
   isFirst: boolean,
+  isOwn: boolean,
 ): Error {
   // That the time is up says less than why no attempt succeeded.
   if (isFirst && error !== undefined) return asConnectionError(error);
-  return new TimeoutError(
+  const late = new TimeoutError(
     error === undefined
       ? `Cannot connect to "${broker}" in time: it has not answered yet`
       : `Cannot connect to "${broker}" in time: ${error.message}`,
     { cause: error, outcome: "not-sent" },
   );
+  // The attempt has the same deadline as connectTimeout: whichever is told first, it is one error.
+  return isFirst && !isOwn ? asConnectionError(late) : late;
 }
 
 /**

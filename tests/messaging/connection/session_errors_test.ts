@@ -1,7 +1,10 @@
 /** The combined error of several attempts. */
 
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { withOutcome } from "../../../messaging/connection/session_errors.ts";
+import {
+  lateError,
+  withOutcome,
+} from "../../../messaging/connection/session_errors.ts";
 import {
   ConnectionError,
   type MessagingError,
@@ -40,4 +43,21 @@ Deno.test("an error stays as it is where no attempt may have reached the broker,
   assertStrictEquals(withOutcome(late, unknown), late);
   assertStrictEquals(withOutcome(strange, unknown), strange);
   assertStrictEquals(withOutcome(login, unknown), login);
+});
+
+Deno.test("a first connection that is not there within connectTimeout is one error, whoever tells it first", () => {
+  const told = new TimeoutError("the broker has not answered");
+  for (const why of [undefined, told]) {
+    const error = lateError("memory://x/", why, true, false);
+    assertEquals(error.name, "ConnectionError");
+    assertEquals((error as MessagingError).code, "connection-failed");
+  }
+  assertEquals(
+    lateError("memory://x/", undefined, true, true).name,
+    "TimeoutError",
+  );
+  assertEquals(
+    lateError("memory://x/", told, false, true).name,
+    "TimeoutError",
+  );
 });

@@ -42,7 +42,7 @@ for (
 }
 
 onMongodb(
-  "connect() to a server that hangs up dials it once, and asks it once what it is",
+  "connect() to a server that hangs up dials it once, and asks it in two ways what it is",
   async () => {
     await using proxy = Proxy.to(MONGODB_URL ?? "");
     proxy.hangUp();
@@ -50,6 +50,6 @@ onMongodb(
     await using connection = createConnection(url, IMPATIENT);
     const error = await connection.connect().catch((error) => error);
     assertEquals(error.code, "connection-failed");
-    assertEquals(proxy.accepted, 2);
+    assertEquals(proxy.accepted, 3);
   },
 );
