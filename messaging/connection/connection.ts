@@ -436,21 +436,25 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Publishes a message with each tick of a clock, once over all processes that say so: it
-   * is stored at the broker, and one of the processes that take part in its table publishes
-   * it. If that is killed, another goes on. At least once: a kill between two steps
-   * publishes a tick again, under the same message id, which is made of its name and the tick:
-   * `nightly@2026-11-29T02:00:00.000Z`. A broker without `persistence` forgets it with a restart.
+   * Publishes a message with each tick of a clock. The schedule is stored at the broker, and
+   * one of the processes that take part in its table publishes the ticks; if that is killed,
+   * another goes on. Each tick is published at least once: a kill between two steps publishes
+   * it again, under the same message id, which is made of the schedule's name and the tick:
+   * `nightly@2026-11-29T02:00:00.000Z`. A broker without `persistence` forgets schedules with
+   * a restart.
    *
-   * Given again it is changed; equal ones are one.
+   * Another definition under the same name changes the schedule; an equal one changes nothing.
    *
    * @typeParam T The type of the payload.
    * @param name Its name in its table.
-   * @param when A cron expression, in a time zone, or an interval.
-   * @param options What is published, and where to.
+   * @param when A cron expression, in a time zone, or an interval in milliseconds.
+   * @param options The payload, the queue or exchange that it goes to, and its properties.
    * @returns The schedule that holds, when a process has it: another than this one, if that has a higher version, or it was removed.
    * @throws {OptionError} If the expression, the time zone, or an option is bad.
+   * @throws {RangeError} If the priority or the expiration is out of range.
+   * @throws {EncodeError} If the payload cannot be written.
    * @throws {TimeoutError} If no process has taken it in time.
+   * @throws {ClosedError} If the connection is closed.
    *
    * @example Every night
    * ```ts
@@ -479,7 +483,11 @@ export class Connection implements AsyncDisposable {
   /**
    * Lists the schedules of a table, by their names: those of all processes.
    *
+   * @param options The table.
+   * @returns The schedules, in the order of their names.
+   * @throws {OptionError} If an option is bad.
    * @throws {TimeoutError} If the process that holds them has not answered in time.
+   * @throws {ClosedError} If the connection is closed.
    */
   async schedules(
     options?: ScheduleTableOptions,
@@ -489,11 +497,15 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Removes a schedule, for all processes. One of before that gives it again does not bring
-   * it back; a higher `version` does.
+   * Removes a schedule, for all processes. A process that gives the same version again does
+   * not bring it back; a higher `version` does.
    *
+   * @param name Its name in its table.
+   * @param options The table, and the version up to which it is removed.
    * @returns Whether there was one.
+   * @throws {OptionError} If an option is bad.
    * @throws {TimeoutError} If the process that holds it has not answered in time.
+   * @throws {ClosedError} If the connection is closed.
    */
   async unschedule(
     name: string,

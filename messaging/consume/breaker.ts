@@ -6,17 +6,17 @@ import type { Handler } from "./checked.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, checkInterval } from "../operation_options.ts";
 
-/** When a run takes no more messages because its handlers fail, and when it tries again. */
+/** Options of a circuit breaker: when a run takes no more messages because its handlers fail, and when it tries again. */
 export interface BreakerOptions {
-  /** It opens when so many calls of the handler have failed in any time of `within`. */
+  /** The number of failed calls of the handler, in any time of `within`, with which it opens: 1 to 1,000,000. */
   readonly failures: number;
-  /** Milliseconds. */
+  /** The time in which failures are counted, ms: a window that slides. */
   readonly within: number;
-  /** Milliseconds that it is open; then one message is on trial. */
+  /** The time that it is open, ms; then one message is on trial. */
   readonly rest: number;
   /**
-   * Says whether an error counts as a failure. With an error that does not, the handler
-   * has done as well as if it had returned. A payload that cannot be read counts in no
+   * Says whether an error counts as a failure. A call that fails with an error that does not
+   * is a success to the breaker. A payload that cannot be read counts in no
    * case. @default {every error counts}
    */
   readonly isFailure?: ((error: Error) => boolean) | undefined;
@@ -54,7 +54,7 @@ export function checkBreaker(breaker: BreakerOptions): void {
   checkInterval("rest", rest);
 }
 
-/** What a {@linkcode Breaker} has from its consumer. */
+/** The parts of a consumer that its {@linkcode Breaker} uses. */
 export interface BreakerHost {
   readonly clock: Clock;
   /** Whether no more messages come. */
@@ -109,7 +109,7 @@ export class Breaker {
     return this.#state === "open";
   }
 
-  /** What to wait for before a handler may be called; nothing if one may be now. */
+  /** Resolves when a handler may be called; `undefined` if one may be now. */
   place(): Promise<void> | undefined {
     const isFree = this.#state === "closed" ||
       this.#state === "half-open" && !this.#isTrying;
@@ -148,7 +148,7 @@ export class Breaker {
       try {
         await handler(message);
       } finally {
-        // Where no handler of the user was called the next message is on trial.
+        // The next message is on trial if no handler of the user was called.
         if (round === this.#round && this.#isTrying) {
           this.#isTrying = false;
           this.#wake();

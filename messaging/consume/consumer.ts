@@ -78,7 +78,7 @@ interface Controls {
   readonly alone: "breaker" | "ordered" | undefined;
 }
 
-/** What a run may have besides. */
+/** The parts that a run has beside its handler. */
 interface RunParts {
   readonly breaker: Breaker | undefined;
   /** Called when no more messages come. */
@@ -204,8 +204,9 @@ export class Consumer<T = unknown>
    * lost, unless `onFailure` says so. The count holds over all processes, for it travels
    * with the message in the header `x-attempts`. The connection's events tell all of it.
    *
-   * @throws {UnsupportedError} If `retry` waits, and the broker lacks `delay`; or if it is `ordered`, and the broker lacks `key-order`.
-   * @throws {OptionError} If it is `ordered`, and the consumer acks by itself, or a `Queue` of it is not ordered.
+   * @throws {UnsupportedError} If the broker lacks the capability for an option: `delay` for a `retry` that waits, `key-order` for `ordered`, `shared-rate` for a `rateLimit` over all processes.
+   * @throws {OptionError} If an option is unknown or bad, or does not go with another: `ordered` with `autoAck` or with a `Queue` that is not ordered, `breaker` with a queue that is deleted with its last consumer.
+   * @throws {RangeError} If a number is out of range.
    * @throws The error that ended the consumer, if it was not cancelled.
    */
   async run(
@@ -329,8 +330,8 @@ export class Consumer<T = unknown>
    * parked, or handled as the options `unknown` and `invalid` say.
    *
    * @typeParam M The types of the payloads, by the types of the messages.
-   * @throws {MessagingError} With the code `type-unknown`, where `unknown` is `"throw"`.
-   * @throws {DecodeError} Where `invalid` is `"throw"`.
+   * @throws {MessagingError} If a type is unknown, with the code `type-unknown`, and `unknown` is `"throw"`.
+   * @throws {DecodeError} If a message is invalid and `invalid` is `"throw"`.
    * @throws The error that ended the consumer, if it was not cancelled.
    *
    * @example Two types of messages
@@ -459,7 +460,7 @@ export class Consumer<T = unknown>
     }
   }
 
-  /** Where there is an inbox: what calls the handler for messages that it does not know. */
+  /** Returns the caller of the handler for messages that the inbox does not know; `undefined` without an inbox. */
   #onceOf(
     handler: Handler<T>,
     { inbox, inboxKey, onError }: RunOptions<T>,
@@ -544,11 +545,11 @@ export class Consumer<T = unknown>
     this.#session.track(this.#renew(this.#session.call()).catch(() => {}));
   }
 
-  /** What was fetched and not handed over goes back, and what waits for a limit. */
+  /** Gives back messages that were fetched and not handed over, and those that wait for a limit. */
   async #renew(call: Call): Promise<void> {
     const running = [...this.#running.values()];
     const renewing = this.#recovering.renew(call);
-    // What waits begins no more from now on; given back at once it would come again.
+    // Messages that wait begin no more from now on; given back at once they would come again.
     const going = running.map((each) => each.letWaitingGo(renewing));
     try {
       await renewing;

@@ -17,7 +17,7 @@ export interface KeyOrderHost<T> {
   letGo(message: ReceivedMessage<T>): void;
 }
 
-/** What a runner's source gave: a message, `undefined` at the end, or an error. */
+/** The result of a runner's source: a message, `undefined` at the end, or an error. */
 type Fetched<T> =
   | { readonly message: ReceivedMessage<T> | undefined }
   | { readonly error: unknown };
@@ -35,7 +35,7 @@ export class KeyOrder<T> {
   #ready = new Ring<ReceivedMessage<T>>();
   /** Messages that have their key, and wait for their next attempt: what ends that. */
   readonly #resting = new Map<ReceivedMessage<T>, () => void>();
-  /** What came while nobody waited for it: a message, the end, or an error. */
+  /** The result that came while nobody waited for it: a message, the end, or an error. */
   #fetched: Fetched<T> | undefined;
   #isFetching = false;
   /** The message that was taken last, if it has its key. */

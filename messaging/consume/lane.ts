@@ -42,7 +42,7 @@ export class Lane {
   onSettled: (() => void) | undefined;
   /** Whether its consumers are cancelled, or about to be: more that comes by it goes back. */
   cancelled = false;
-  /** What came while its consumer was paused, before that was cancelled: given back at once it would come again. */
+  /** Deliveries to a paused consumer that was not cancelled yet: given back at once they would come again. */
   readonly early: ReceivedDelivery[] = [];
   #cancelling: Promise<void> | undefined;
   /** Whether what goes back must go with the channel: given back by itself it would be overtaken. */

@@ -16,7 +16,7 @@ export interface PaceHost {
 
 /** The calls of handlers, as their runner makes them. */
 export interface PaceCalls<T> {
-  /** What to wait for before a handler may be called; nothing if one may be now. */
+  /** Resolves when a handler may be called; `undefined` if one may be now. */
   place(): Promise<void> | undefined;
   /** Calls the handler. */
   begin(message: ReceivedMessage<T>): void;
@@ -31,7 +31,7 @@ export class Pace<T> {
   readonly #limit: RateLimit<T>;
   readonly #host: PaceHost;
   readonly #calls: PaceCalls<T>;
-  /** Where messages wait whose group has reached the limit; none without groups. */
+  /** The room of messages whose group has reached the limit; none without groups. */
   readonly #room: WaitingRoom<T> | undefined;
 
   /** Makes one that has counted nothing. */
@@ -55,7 +55,7 @@ export class Pace<T> {
       : undefined;
   }
 
-  /** What to wait for before a message is taken: with groups it has to be in hand first. */
+  /** Resolves when a message may be taken; `undefined` if one may be now, and with groups, for only a message in hand tells its group. */
   beforeTaking(): Promise<void> | undefined {
     return this.#room === undefined && this.#delay("") > 0
       ? this.#untilAllowed("")

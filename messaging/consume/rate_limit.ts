@@ -6,11 +6,11 @@ import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, checkInterval } from "../operation_options.ts";
 import type { Message } from "./message.ts";
 
-/** How often handlers are called at most. @typeParam T The type of its messages' `payload`. */
+/** Options of a rate: how often handlers are called at most. @typeParam T The type of its messages' `payload`. */
 export interface RateLimitOptions<T = unknown> {
-  /** The most messages that a handler begins with in any `interval`. */
+  /** The maximum number of messages that handlers begin with in any `interval`. */
   readonly limit: number;
-  /** Milliseconds. */
+  /** The length of the interval, ms: any, whenever it begins. */
   readonly interval: number;
   /**
    * Names the group of a message: each has the limit for itself. Messages that wait for
@@ -19,8 +19,8 @@ export interface RateLimitOptions<T = unknown> {
    */
   readonly key?: ((message: Message<T>) => string) | undefined;
   /**
-   * Over what the limit counts: this call of `run`, or, for each queue, all processes that
-   * give the same limit, by the broker's clock. That needs the capability `shared-rate`. @default
+   * The scope of the count: `"process"`, this call of `run`; or `"queue"`, for each queue all
+   * processes that give the same limit, by the broker's clock. The latter needs the capability `shared-rate`. @default
    * {"process"}
    */
   readonly scope?: "process" | "queue" | undefined;

@@ -54,7 +54,7 @@ export class RecoveringConsumer {
   /** The channel that was opened last, on which it may not consume from all yet. */
   #began: Lane | undefined;
   #lastError: Error | undefined;
-  /** What the broker must be able to do. */
+  /** Checks of the broker's capabilities, made on each connection. */
   readonly #checks = new Set<(link: Link) => void>();
   /** Whether it has consumed: an error that was final before may be transient now. */
   #worked: boolean;

@@ -242,7 +242,7 @@ export class Runner<T> {
     }
   }
 
-  /** What wait for their group, or their key, go back. Never rejects. */
+  /** Gives back messages that wait for their group, or their key. Never rejects. */
   async letWaitingGo(when?: Promise<void>): Promise<void> {
     const behind = this.#order?.clear() ?? [];
     const waiting = this.#pace?.clear() ?? [];
@@ -469,7 +469,7 @@ export class Runner<T> {
     if (this.#active === 0) this.#idle?.();
   }
 
-  /** What to wait for where no handler may be called now. */
+  /** Resolves when a handler may be called; `undefined` if one may be now. */
   #untilPlace(): Promise<void> | undefined {
     return this.#active < this.#concurrency ? undefined : this.#untilFree();
   }

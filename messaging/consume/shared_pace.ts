@@ -61,7 +61,7 @@ export class SharedPace<T> {
     this.#calls = calls;
   }
 
-  /** What to wait for before a message is taken: where it could only wait behind another. */
+  /** Resolves when a message may be taken; `undefined` unless it could only wait behind another. */
   beforeTaking(): Promise<void> | undefined {
     const isOneLine = this.#key === undefined && this.#shared.hasOneQueue;
     if (!isOneLine || this.#groups.size === 0) return undefined;

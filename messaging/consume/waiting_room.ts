@@ -2,13 +2,13 @@ import { Ring } from "../../async/ring.ts";
 import type { RateLimit } from "./rate_limit.ts";
 import type { ReceivedMessage } from "./message.ts";
 
-/** What a {@linkcode WaitingRoom} has from its runner. */
+/** The parts of a runner that its {@linkcode WaitingRoom} uses. */
 export interface WaitingRoomHost<T> {
   /** Whether no more messages come: those that wait here are about to be taken out. */
   hasEnded(): boolean;
   /** Waits, or until no more messages come. Never rejects. */
   rest(delay: number): Promise<void>;
-  /** What to wait for before a handler may be called; nothing if one may be now. */
+  /** Resolves when a handler may be called; `undefined` if one may be now. */
   place(): Promise<void> | undefined;
   /** Calls the handler. */
   begin(message: ReceivedMessage<T>): void;
@@ -19,7 +19,7 @@ export interface WaitingRoomHost<T> {
 }
 
 /**
- * Where messages wait whose group has reached its limit, each group in order, while
+ * The messages whose group has reached its limit. They wait here, each group in order, while
  * others are handled.
  */
 export class WaitingRoom<T> {

@@ -42,8 +42,8 @@ export interface QueueOptions<T = unknown> {
   /**
    * Whether it hands out the messages of one `key` one after another and in order, over all
    * processes, and those of other keys meanwhile; it needs the capability `key-order`.
-   * `partitions` is for brokers that spread the keys over parts of a queue, 1 to 256; others
-   * ignore it. @default {false}
+   * `partitions` is for brokers that spread the keys over parts of a queue, 1 to 256, 16 by
+   * default; others ignore it. @default {false}
    */
   readonly ordered?: boolean | { readonly partitions?: number | undefined };
   /**
@@ -133,6 +133,7 @@ export class Queue<T = unknown> implements QueueDeclaration {
    * Makes a declaration.
    *
    * @throws {TypeError} If it has no name.
+   * @throws {OptionError} If an option is unknown, or has the wrong type.
    * @throws {RangeError} If a number is out of range.
    */
   constructor(name: string, options: QueueOptions<T> = {}) {

@@ -11,7 +11,7 @@ export interface Inbox {
    * writes there and the mark that it was done are there together, or neither is.
    *
    * @param key Names the message: its queue, a space, and its id or a key.
-   * @param work What is to be done; called once at most.
+   * @param work The work to be done; called once at most.
    * @param call How long to wait, and whom to tell.
    * @returns Whether `work` was done now, or before.
    * @throws The error of `work`: then nothing is remembered.
@@ -28,7 +28,7 @@ export interface Inbox {
 export interface InboxCall {
   /** Aborts when nobody waits any more, if `work` was not called by then: `handle` rejects. */
   readonly signal: AbortSignal;
-  /** Told what could not be done for the time being, such as to remember what was handled; it is tried again. Must not throw. */
+  /** Called with the error of a call that is repeated, such as one that makes a mark. Must not throw. */
   readonly onError: (error: Error) => void;
 }
 

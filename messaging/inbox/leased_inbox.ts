@@ -6,15 +6,15 @@ import type { Inbox, InboxCall, InboxOutcome } from "./inbox.ts";
 
 /** Options of an inbox. */
 export interface InboxOptions {
-  /** Milliseconds, from when a message was handled, in which another of the same key is skipped. */
+  /** The time, ms from when a message was handled, in which another of the same key is skipped; above 0. */
   readonly window: number;
 }
 
 /** Options of an inbox that several processes share. */
 export interface SharedInboxOptions extends InboxOptions {
   /**
-   * Milliseconds after which others may handle what a process had begun with that is gone.
-   * It is renewed after each third of that while the handler runs. @default {10_000}
+   * The time, ms, after which others may handle a message that a process had begun with and
+   * is gone. It is renewed after each third of it while the handler runs. @default {10_000}
    */
   readonly lease?: number | undefined;
 }
@@ -42,10 +42,10 @@ const SHARED: KnownOptions = optionsOf<SharedInboxOptions>("an inbox", {
   lease: true,
 }, { ttl: '"window"', timeout: '"lease"' });
 
-/** How soon to look again for what another handles, and to try again what failed, at first and at most, ms. */
+/** How soon to look again for a message that another handles, and to repeat a call that failed, at first and at most, ms. */
 const [FIRST_WAIT, LONGEST_WAIT] = [20, 1000];
 
-/** How often it is tried to remember what was handled: over half a minute. */
+/** How often it is tried to make a mark: over half a minute. */
 const TRIES = 36;
 
 /** An inbox over claims: a handler's key is held while it runs, and by nobody when its process is gone. */
@@ -58,8 +58,11 @@ export class LeasedInbox implements Inbox {
   /**
    * Makes one.
    *
+   * @param claims The verbs of the database.
+   * @param options The window, and the lease.
+   * @param clock The time.
    * @throws {OptionError} If an option is unknown.
-   * @throws {RangeError} If a number is out of range.
+   * @throws {RangeError} If the window or the lease is no number above 0.
    */
   constructor(
     claims: InboxClaims,
@@ -76,7 +79,11 @@ export class LeasedInbox implements Inbox {
     this.#clock = clock;
   }
 
-  /** Calls `work` while it holds the key, and remembers the key when that has returned. */
+  /**
+   * Calls `work` while it holds the key, and remembers the key when that has returned.
+   *
+   * @throws As of {@linkcode Inbox.handle}.
+   */
   async handle(
     key: string,
     work: () => Promise<void>,

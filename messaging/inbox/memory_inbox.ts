@@ -9,10 +9,9 @@ import {
 } from "./leased_inbox.ts";
 
 /**
- * Makes an inbox in this process, for a service of one process: what it remembers is gone
- * with it.
+ * Makes an inbox in this process, for a service of one process: its marks are gone with it.
  *
- * @param options How long to remember.
+ * @param options How long to remember, ms.
  * @param clock The time.
  * @returns The inbox, for `run(handler, { inbox })`.
  * @throws {OptionError} If an option is unknown.

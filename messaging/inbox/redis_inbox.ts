@@ -1,10 +1,10 @@
 /**
- * An inbox on Redis, which several processes share: what one of them has handled, no other
- * handles within the window.
+ * An inbox on Redis, which several processes share: a message that one of them has handled
+ * no other handles within the window.
  *
  * A key of the inbox is one key of Redis, `dashi.inbox.<queue> <message id>`, with a time
  * to live: a claim while its handler runs, `done` after it. Redis must not evict keys, and
- * what a failover forgets may be handled twice.
+ * a message whose mark a failover loses may be handled twice.
  *
  * @example A worker that handles each order once
  * ```ts ignore
@@ -38,7 +38,7 @@ export type { EvalScript, IoredisClient } from "./redis_client.ts";
 
 /** Options of {@linkcode createRedisInbox}. */
 export interface RedisInboxOptions extends SharedInboxOptions {
-  /** Stands before each key. @default {"dashi.inbox."} */
+  /** The text that each key of Redis begins with. @default {"dashi.inbox."} */
   readonly prefix?: string | undefined;
 }
 
@@ -52,10 +52,10 @@ export interface RedisInbox extends Inbox, AsyncDisposable {
  * Makes an inbox on Redis.
  *
  * @param redis The URL of a Redis, which the inbox connects to by npm:ioredis with the first message; or a client of ioredis; or a function that runs scripts, for other clients.
- * @param options How long to remember, and the lease.
+ * @param options How long to remember, and the lease, ms; the prefix of the keys.
  * @returns The inbox, for `run(handler, { inbox })`.
- * @throws {OptionError} If an option is unknown, or the URL is none of Redis.
- * @throws {RangeError} If a number is out of range.
+ * @throws {OptionError} If an option is unknown, or `redis` is none of these.
+ * @throws {RangeError} If the window or the lease is no number above 0.
  */
 export function createRedisInbox(
   redis: string | IoredisClient | EvalScript,

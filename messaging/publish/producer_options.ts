@@ -48,7 +48,7 @@ export type TypedTarget<T> =
 export interface DedupeOptions {
   /** Names the message, beside its exchange and its routing key: 1 to 255 bytes in UTF-8. @default {its `messageId`} */
   readonly id?: string | undefined;
-  /** Milliseconds, from when it is published, in which a second one is put nowhere; a year at most. */
+  /** The time, ms from the publish, in which a second one is put nowhere: 1 to 31,536,000,000, a year. */
   readonly window: number;
 }
 
@@ -115,14 +115,15 @@ export interface PublishOptions extends OperationOptions {
   readonly retry?: boolean | undefined;
   /**
    * Whether a second message of the same id, exchange and routing key is put nowhere, and for
-   * how long; `publish` then tells whether this was one. Needs the capability `dedupe`.
+   * how long; `publish` then tells whether this was one. It needs the capability `dedupe`, or a
+   * FIFO queue of SQS. @default {each message is put}
    */
   readonly dedupe?: DedupeOptions | undefined;
 }
 
 /** Options of a publish that tells of duplicates. */
 export interface PublishOnceOptions extends PublishOptions {
-  /** By what a second message is known, and for how long. */
+  /** The id by which a second message is known, and for how long. */
   readonly dedupe: DedupeOptions;
 }
 
@@ -176,7 +177,7 @@ export type SendOptions = Omit<
 
 /** Options of a `connection.send` that tells of duplicates. */
 export interface SendOnceOptions extends SendOptions {
-  /** By what a second message is known, and for how long. */
+  /** The id by which a second message is known, and for how long. */
   readonly dedupe: DedupeOptions;
 }
 

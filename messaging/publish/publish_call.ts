@@ -12,7 +12,7 @@ export interface PublishCall extends Call {
   readonly retry: boolean;
   /** Whether a queue must take it, where the caller said so, or that it need not. */
   readonly mandatory?: boolean | undefined;
-  /** Where it is noted whether the message was a duplicate. */
+  /** Takes the broker's word on whether the message was a duplicate. */
   readonly confirmation?: Confirmation | undefined;
 }
 

@@ -11,8 +11,9 @@ import type { Missed, When } from "./when.ts";
 export interface ScheduleTableOptions extends OperationOptions {
   /**
    * The table of schedules, which all processes that name it publish together: services
-   * that may not publish each other's messages have tables of their own. Its queue is
-   * `dashi.schedules`, or `dashi.schedules.<table>`. @default {""}
+   * that may not publish each other's messages have tables of their own. At most 60 letters,
+   * digits, `-` and `_`. Its queue is `dashi.schedules`, or `dashi.schedules.<table>`.
+   * @default {""}
    */
   readonly table?: string | undefined;
 }
@@ -50,8 +51,8 @@ export interface ScheduleOptions<T = unknown> extends
    */
   readonly missed?: Missed | undefined;
   /**
-   * Of two definitions under one name the higher version holds, and of one version that
-   * which was given last. @default {0}
+   * Its version, a whole number: of two definitions under one name the higher one holds, and
+   * of one version the definition that was given last. @default {0}
    */
   readonly version?: number | undefined;
 }

@@ -77,7 +77,7 @@ function doneBy(
 /**
  * Describes a schedule for its users.
  *
- * @param state What is known of it.
+ * @param state The knowledge of it.
  * @param timing Its ticks; none if it was removed.
  * @returns The description.
  */

@@ -37,8 +37,8 @@ const MOST_RETRY = 60_000;
  * This process's share in a table of schedules.
  *
  * A table is a queue, and each of its schedules is a message there, its token: the
- * definition, and the last tick that was published. Whoever holds the token publishes the
- * ticks, puts the token back as it is then, and acks the old one; if that process is
+ * definition, and the last tick that was published. The process that holds the token publishes
+ * the ticks, puts the token back as it is then, and acks the old one; if that process is
  * killed, the broker gives the token to another. A kill between those steps leaves two
  * tokens, of one schedule: as soon as one process holds both it writes the one that
  * they come to. A definition, a removal, and a wish for a list are messages there, too, and
@@ -57,7 +57,7 @@ export class ScheduleTable {
   readonly #ticker: Ticker;
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
-  /** What is under way, and must end before the tokens go back. */
+  /** The work that is under way, and must end before the tokens go back. */
   readonly #working = new Set<Promise<void>>();
   readonly queue: Queue;
   #asked: { readonly message: Message<unknown>; readonly asked: Asked }[] = [];
@@ -144,7 +144,7 @@ export class ScheduleTable {
     return new Getter(session, decoding, undefined, false);
   }
 
-  /** What was taken, and could not be seen to, goes back: to another process, or to this one when it looks again. Never rejects. */
+  /** Gives back messages that were taken and could not be seen to: to another process, or to this one when it looks again. Never rejects. */
   async #giveBack(): Promise<void> {
     const getter = this.#getter;
     this.#getter = this.#newGetter();

@@ -10,10 +10,10 @@ export const SCHEDULE_HEADER = "x-schedule";
 export const TICK_HEADER = "x-scheduled-at";
 
 /**
- * Makes the message of a tick. Whoever makes it makes the same.
+ * Makes the message of a tick. Every process makes the same one.
  *
  * @param name The schedule's name.
- * @param definition What is published.
+ * @param definition The message that is published.
  * @param tick The tick, ms since 1970.
  * @param knowsQueues Whether the broker tells that a queue is not there.
  * @returns The message.

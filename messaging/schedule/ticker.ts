@@ -164,7 +164,7 @@ export class Ticker {
     }
   }
 
-  /** Where the broker can, a tick that was published by a process that was killed then is known as one. */
+  /** Publishes a tick with `dedupe` where the broker has it, so that one that a killed process published is not put again. */
   async #publishOnce(message: Publishing): Promise<void> {
     const { exchange, routingKey, properties: { messageId = "" } } = message;
     const { capabilities } = this.#host.session;

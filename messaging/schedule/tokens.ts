@@ -29,7 +29,7 @@ export class Tokens {
     this.#queue = queue;
   }
 
-  /** Those that are held. */
+  /** The tokens that are held. */
   get held(): ReadonlyMap<string, Holding> {
     return this.#held;
   }

@@ -3,12 +3,12 @@ export type When =
   | {
     /** A cron expression of five fields, or of six that begin with the seconds, as the package `croner` reads it. */
     readonly cron: string;
-    /** The time zone that it is meant in: IANA's name of it. @default {"UTC"} */
+    /** The time zone of the expression, by IANA's name. @default {"UTC"} */
     readonly timezone?: string | undefined;
     readonly every?: undefined;
   }
   | {
-    /** Milliseconds from tick to tick, 1000 or more, counted from 1970: every hour is each full hour of UTC. */
+    /** The time from tick to tick, ms: a whole number from 1000 to 31,622,400,000, counted from 1970, so that 3,600,000 is each full hour of UTC. */
     readonly every: number;
     readonly cron?: undefined;
     readonly timezone?: undefined;

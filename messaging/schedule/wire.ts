@@ -35,7 +35,7 @@ const TYPES: ReadonlySet<unknown> = new Set([
 /**
  * Writes a message for a table's queue.
  *
- * @param sheet What it says.
+ * @param sheet The contents.
  * @returns Its payload.
  */
 export function payloadOf(sheet: Sheet): unknown {
@@ -46,7 +46,7 @@ export function payloadOf(sheet: Sheet): unknown {
  * Reads a message of a table's queue.
  *
  * @param body Its body.
- * @returns What it says.
+ * @returns Its contents.
  * @throws {Error} If it is none.
  */
 export function readSheet(body: Uint8Array): Sheet {

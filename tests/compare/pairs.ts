@@ -12,7 +12,7 @@ export interface Pair {
 }
 
 const NESTED =
-  "It retries nothing, and acks before its handlers are called, unless it is told otherwise.";
+  "NestJS retries nothing, and acks before its handlers are called, unless it is told otherwise.";
 
 /** All pairs, each with the library that comes nearest. */
 export const PAIRS: readonly Pair[] = [
@@ -30,7 +30,7 @@ export const PAIRS: readonly Pair[] = [
     rival: "rabbitmq-client",
     broker: "RabbitMQ",
     note:
-      "An error of the handler reaches the one who asked as an error, and a request expires with its deadline. rabbitmq-client leaves errors to the program.",
+      "An error of the handler reaches the requester as an error, and a request expires with its deadline. rabbitmq-client leaves errors to the program.",
   },
   {
     name: "batches",
@@ -145,12 +145,13 @@ ${textOf(pair, "rivals").trim()}
   );
   return `# Compared
 
-Each program stands beside the same one with the library, of BullMQ,
-amqp-connection-manager, rabbitmq-client, sqs-consumer and NestJS, that comes
-nearest to it. Both print the same on a real broker: \`deno task compare\` runs
+Each program stands beside one that does the same with another library: BullMQ,
+amqp-connection-manager, rabbitmq-client, sqs-consumer or NestJS, whichever comes
+nearest. Both print the same on a real broker: \`deno task compare\` runs
 them all, and fails where that, or a figure below, is not true. Lines that are
 blank or comments do not count. The programs of Dashi run on other brokers too;
-the rate, the order per key and what is published once need a capability.
+the rate, the order per key and the message that is published once need a
+capability.
 
 | | On | Dashi | The other | |
 | --- | --- | --: | --: | --- |

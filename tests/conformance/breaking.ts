@@ -242,7 +242,7 @@ function events(connection: Connection): {
     all,
     types,
     async end() {
-      // What was told is in its mailbox already.
+      // The events that were told are in its mailbox already.
       await new Promise((resolve) => setTimeout(resolve));
       ending.abort();
       await listening;

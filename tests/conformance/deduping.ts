@@ -59,7 +59,7 @@ export const DEDUPING: readonly ConformanceCase[] = [
     { needs: ["dedupe"] },
   ),
   onBroker(
-    "what was published is known as published when it is handled, and after it",
+    "a message is known as published when it is handled, and after it",
     async (broker) => {
       const queue = await broker.queue();
       await publishOnce(broker, ["", queue, "first"]);

@@ -139,7 +139,7 @@ export const INBOXING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what is being handled elsewhere waits, and is handled where that fails",
+    "a message that is being handled elsewhere waits, and is handled if that fails",
     async ({ connection, ...stage }, harness) => {
       const queue = stage.queue();
       const inbox = createMemoryInbox(WINDOW);

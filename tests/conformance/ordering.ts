@@ -5,7 +5,7 @@ import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { publishing, rejectsWith, soon, textOf, unique } from "./support.ts";
 
-/** What an ordered queue hands out, where the broker itself keeps one of a key out at a time. */
+/** The capabilities of brokers that themselves hand out one message of a key at a time. */
 const NEEDS = { needs: ["key-order", "key-fairness"] } as const;
 
 /** Ordered queues, by the verbs of a channel. */

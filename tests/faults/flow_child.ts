@@ -11,7 +11,7 @@ export interface FlowWork {
   readonly transportOptions: Readonly<Record<string, unknown>>;
 }
 
-/** What it says: that messages are done, or that it is where it is to be killed, with some in hand. */
+/** The word that it says: messages are done, or it is where it is to be killed, with some in hand. */
 export type FlowWord =
   | { readonly done: readonly number[] }
   | { readonly held: readonly number[] };

@@ -50,7 +50,7 @@ for (const how of ["batches", "routes", "pause", "breaker"] as const) {
           seen.add(payload);
           if (seen.size === COUNT) void consumer.cancel();
         }, { retry: false }); // so that none is written again, to count its calls
-        // What it held is not done, and came again; the rest of what it acked did not.
+        // The messages that it held are not done, and came again; those that it acked did not.
         for (const each of held) assert(redelivered.includes(each), `${each}`);
         assertEquals(done.filter((each) => redelivered.includes(each)), []);
         await consumer.close();

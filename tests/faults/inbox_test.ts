@@ -97,7 +97,7 @@ async function handleUnderKills(url: string, redis: string): Promise<void> {
     }
     const ids = async () => new Set((await journal()).map(([id]) => id));
     while ((await ids()).size < COUNT) await wait();
-    // What lies in the queue yet are copies.
+    // The messages that are in the queue yet are copies.
     while ((await connection.declare(queue)).messageCount > 0) await wait();
     const effects = new Map<number, number[]>();
     for (const [id = NaN, pid = NaN] of await journal()) {

@@ -11,7 +11,7 @@ export interface OrderedWork {
   readonly transport: string;
   readonly queue: string;
   readonly transportOptions: Readonly<Record<string, unknown>>;
-  /** Where the referee listens. */
+  /** The port on which the referee listens. */
   readonly port: number;
 }
 

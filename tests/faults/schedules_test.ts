@@ -91,7 +91,7 @@ onEach(
         children[at] = start(work);
       }
       wanted = Date.now() + 1000;
-      // Those that a killed process still held the token for come when its lease is over.
+      // Ticks whose token a killed process still held come when its lease is over.
       const late = setTimeout(
         () => enough.reject(new Error(`Ticks are left out: ${told()}`)),
         60_000,

@@ -1,6 +1,6 @@
 /** The one who watches workers that handle the messages of keys in order. */
 
-/** Who handles messages: a process, or a connection of this one. */
+/** A worker that handles messages: a process, or a connection of this one. */
 export interface Worker {
   /** Whether it was killed: what it has said since counts for nothing. */
   isDead: boolean;
@@ -19,7 +19,7 @@ export type Word = readonly [
  * again.
  */
 export class Referee {
-  /** What was against the rules, in words. */
+  /** The breaches of the rules, in words. */
   readonly faults: string[] = [];
   /** How many messages are done. */
   done = 0;

@@ -54,8 +54,8 @@
  * An ordered queue is, as RabbitMQ has none, an exchange `<name>.keys` and partitions,
  * `<name>.1` to `<name>.<n>`, 16 where nobody says, each with a single active consumer. A
  * message with a key carries two numbers of its hash, in the headers `dashi_key_16` and
- * `dashi_key_256`, which consumers do not see. Who waits waits for his partition. An ordered
- * queue has a name, and its exclusive consumers are refused.
+ * `dashi_key_256`, which consumers do not see. A message waits for the
+ * others of its partition. An ordered queue has a name, and its exclusive consumers are refused.
  *
  * @example Connect
  * ```ts ignore

@@ -304,7 +304,7 @@ export class AmqpChannel implements Channel {
     return this.publish(message, options);
   };
 
-  /** What to say of a queue that the broker does not know, for it may be an ordered one: that has ended the channel. */
+  /** Resolves to the error for a queue that the broker does not know, for it may be an ordered one: that has ended the channel. */
   async #orUnknown(queue: string, error: unknown): Promise<unknown> {
     if (!(error instanceof NotFoundError)) return error;
     if (await this.#context.ordered.findAgain(queue) === undefined) {

@@ -23,13 +23,13 @@ export class PartitionDelivery extends AmqpDelivery {
     return this.#partition;
   }
 
-  /** What was published to the queue by its name came by the default exchange. */
+  /** The exchange of the publish: the default one for a message to the queue by its name. */
   override get exchange(): string {
     const exchange = super.exchange;
     return exchange === this.#ordered.exchange ? "" : exchange;
   }
 
-  /** What came back to its partition has the queue's name as its key. */
+  /** The routing key of the publish: the queue's name for a message that came back to its partition. */
   override get routingKey(): string {
     const key = super.routingKey;
     return key === this.#partition && this.exchange === ""

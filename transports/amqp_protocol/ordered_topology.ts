@@ -180,7 +180,7 @@ export class OrderedTopology extends Topology {
     );
   }
 
-  /** Who publishes to a queue by its name would go on to reach that one. */
+  /** Refuses a name that a plain queue has: publishes to the queue by its name would go on to reach that one. */
   async #requireFree(name: string): Promise<void> {
     if (!await this.#queues.has("queue", name)) return;
     throw new PreconditionFailedError(

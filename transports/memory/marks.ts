@@ -9,7 +9,7 @@ interface Kept {
   readonly until: number;
 }
 
-/** The marks of messages that are published once. Those that are over go when another is left. */
+/** The marks of messages that are published once. Marks that are over are removed when another is left. */
 export class Marks {
   readonly #clock: Clock;
   readonly #kept = new Map<string, Kept>();

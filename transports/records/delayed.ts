@@ -26,7 +26,7 @@ export interface DelayedHost {
  * @param messageId The message's id.
  * @param delay Milliseconds; `undefined` cancels it.
  * @param options The limits of the call.
- * @returns What was written instead, which is nothing if it is cancelled; `undefined` if there was none.
+ * @returns The message that was written instead, an empty list if it is cancelled; `undefined` if there was none.
  */
 export async function changeDelayed(
   host: DelayedHost,

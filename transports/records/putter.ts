@@ -44,7 +44,7 @@ export class Putter {
 
   /**
    * Puts the copies of one message: all or none, but for a database that fails in the middle.
-   * Those that are there under given ids are not put again.
+   * Copies that are there under given ids are not put again.
    */
   async put(
     items: readonly StoreItem[],

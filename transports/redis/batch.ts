@@ -46,7 +46,7 @@ export interface Batch {
   /** Of each message its lists; or why it could not be written. */
   readonly written: (readonly string[] | { readonly error: unknown })[];
   readonly lists: Map<string, string[]>;
-  /** Those of ordered queues. */
+  /** The lists of ordered queues. */
   ordered: Set<string> | undefined;
   /** The same of a plain batch. */
   readonly pushes: Map<string, Push>;

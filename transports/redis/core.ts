@@ -54,7 +54,7 @@ export class Core {
   /**
    * Returns the suffix, behind the queue's name, of the list that a message goes to.
    * Priorities at or above the queue's maximum share one list, which is served before the
-   * others. Those of an ordered queue are not told apart.
+   * others. Priorities of an ordered queue are not told apart.
    */
   suffixOf(queue: string, priority: number | undefined): string {
     const { layout, mirror } = this;

@@ -23,7 +23,7 @@ local function calendar()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
--- What is there of a queue, with how long it lives: a key that is something else is not ours.
+-- The keys that a queue has, with how long each lives: a key that is something else is not ours.
 local function livesOf(queue)
   local lives = {}
   for _, suffix in ipairs(SUFFIXES) do
@@ -40,7 +40,7 @@ local function livesOf(queue)
   end
   return lives
 end
--- Who may not do so does without; a message that was put is not to be said to have failed.
+-- A user who may not do so does without; a message that was put is not to be said to have failed.
 local function endAfter(key, life) redis.pcall('PEXPIRE', key, string.format('%d', life)) end
 -- Others are told of keys whose time is changed: only where it is worth it.
 local function keepKeys(queue, life, enough)
@@ -103,7 +103,7 @@ local function usedBy(queue)
   for _, left in pairs(livesOf(queue)) do
     if type(left) == 'number' then most = math.max(most, left) end
   end
-  -- What one connection has for itself no other consumes.
+  -- An exclusive queue is consumed by no other connection.
   if string.find(record, '"owner":"', 1, true) then return most end
   local life, wall = lifeOf(expires), calendar()
   for _, exchange in ipairs(sourcesOf(queue)) do

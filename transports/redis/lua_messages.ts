@@ -251,7 +251,7 @@ local function countVisible(queue)
     local list = P .. queue .. suffix
     local size, gone = redis.pcall('LLEN', list), 0
     if type(size) == 'table' then return size.err end
-    -- What has expired and waits to be dead-lettered counts no more.
+    -- Messages that have expired and wait to be dead-lettered count no more.
     while gone < size and gone < 1000 do
       local at = expiresAt(redis.call('LINDEX', list, -1 - gone))
       if not at or at > now then break end
@@ -277,7 +277,7 @@ return counts
 /** ARGV: the queue. */
 export const PURGE: string = String.raw`
 local count = countReady(ARGV[1])
--- What is unlinked is freed by a thread of the server's.
+-- Keys that are unlinked are freed by a thread of the server's.
 for _, suffix in ipairs(SUFFIXES) do redis.call('UNLINK', P .. ARGV[1] .. suffix) end
 for _, part in ipairs({'messages.', 'places.', 'ring.', 'times.'}) do redis.call('UNLINK', ORDERED .. part .. ARGV[1]) end
 redis.call('HDEL', SIZED, ARGV[1])

@@ -113,7 +113,7 @@ local function inOrder()
     redis.call('HSET', MESSAGES .. queue, field, text)
     if at then redis.call('ZADD', TIMES .. queue, at, field) else redis.call('ZREM', TIMES .. queue, field) end
   end
-  -- What somebody held comes back: it goes before all others of its key.
+  -- A message that somebody held comes back: it goes before all others of its key.
   function order.back(queue, text, field)
     local key = order.keyIn(text)
     local holder, name = holderOf(queue, key)

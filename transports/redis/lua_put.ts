@@ -61,7 +61,7 @@ fields, number = ARGV[at + 3], tonumber(ARGV[at + 4])
 local claim, mark, token = ARGV[at + 5], ARGV[at + 6], ARGV[at + 8]
 local pieces, place = ARGV[at + 9], ARGV[at + 10]
 local isFirst, isLast = place == 'first', pieces == '' or place == 'last'
--- What the first has decided holds for all, whatever has changed since.
+-- The decision of the first piece holds for all, whatever has changed since.
 if isFirst and old then return 'stale' end
 if not isFirst and redis.call('EXISTS', PIECES .. pieces) == 0 then return 'stale' end
 local channels = tonumber(ARGV[at + 11])
@@ -119,7 +119,7 @@ if instead ~= '' and isLast then
 end
 if isLast and pieces ~= '' then redis.call('DEL', PIECES .. pieces)
 elseif not isLast then redis.call('SET', PIECES .. pieces, '', 'PX', 60000) end
--- What nobody is to have goes at once.
+-- Messages that nobody is to have go at once.
 local function hasLetters(queue)
   local record = redis.call('HGET', TABLES, 'queue ' .. queue)
   return record and string.find(record, '"x-dead-letter-exchange"', 1, true)

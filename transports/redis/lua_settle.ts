@@ -5,7 +5,7 @@ export const REMOVE: string = String.raw`
 local lost = {}
 for i = 1, #ARGV, 1000 do
   local last = math.min(i + 999, #ARGV)
-  -- Who gives a message back takes it out of both: only if one is missing they are looked at.
+  -- Giving a message back takes it out of both: they are looked at only if one is missing.
   if redis.call('ZREM', INDEX, unpack(ARGV, i, last)) < last - i + 1 then
     for j = i, last do
       if redis.call('HEXISTS', UNACKED, ARGV[j]) == 0 then lost[#lost + 1] = j - 1 end
@@ -80,7 +80,7 @@ local function giveBack(group)
   for j = i, 1, -1 do all[#all + 1] = ahead[j] end
   pushAll(group.list, all)
 end
--- What cannot be put back stays unacked until somebody tries again.
+-- Messages that cannot be put back stay unacked until somebody tries again.
 local function isStuck(first, last)
   for i = first, last, 4 do
     local size = redis.pcall('LLEN', P .. ARGV[i] .. ARGV[i + 1])
@@ -136,7 +136,7 @@ return lost
  * both ms. A claim is a new score: another sweep passes over it until it is over.
  */
 export const OVERDUE: string = String.raw`
--- What is said to have been taken later than now was noted before a clock was set.
+-- A message that is said to have been taken later than now was noted before a clock was set.
 for _, field in ipairs(redis.call('ZRANGEBYSCORE', INDEX, (taken + 60000) / 1000, '+inf', 'LIMIT', 0, 100)) do
   redis.call('ZADD', INDEX, 'XX', string.format('%.3f', taken / 1000), field)
 end

@@ -54,7 +54,7 @@ local function queueIn(member)
   local _, second = string.find(member, BETWEEN, (first or 0) + 1, true)
   return second and string.sub(member, second + 1)
 end
--- Those of the members whose queue is declared come into the set. Returns the longest x-expires of these.
+-- Members whose queue is declared come into the set. Returns the longest x-expires of these.
 local function restore(members, set, permanent)
   local longest
   for first = 1, #members, 500 do
@@ -194,7 +194,7 @@ local function ready(queue)
   for _, suffix in ipairs(SUFFIXES) do count = count + redis.call('LLEN', P .. queue .. suffix) end
   return count + redis.call('HLEN', ORDERED .. 'messages.' .. queue)
 end
--- What others have changed meanwhile does not matter where the plan does not rest on it.
+-- Changes that others have made meanwhile do not matter where the plan does not rest on it.
 local rests, behind, isPartial = {}, 0, ARGV[at] ~= '0'
 each(1, function(i) rests[ARGV[i]] = true end)
 local function isTouched()
@@ -235,7 +235,7 @@ each(1, function(i)
   keys[#keys + 1] = DELAYED .. queue
   for _, part in ipairs(ORDERED_PARTS) do keys[#keys + 1] = ORDERED .. part .. queue end
 end)
--- What is unlinked is freed by a thread of the server's.
+-- Keys that are unlinked are freed by a thread of the server's.
 inPieces(keys, 500, function(...) redis.call('UNLINK', ...) end)
 inPieces(deleted, 500, function(...)
   redis.call('HDEL', SIZED, ...)

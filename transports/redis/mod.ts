@@ -62,8 +62,8 @@
  * the oldest go.
  *
  * An ordered queue (`x-ordered`) is ours alone: its messages are kept by their keys, under
- * `dashi.ordered.…`. What others push to its list is filed by its header `x-key`, 500 messages
- * at a time, and comes without a key if it has none; an ordered queue has no priorities. With
+ * `dashi.ordered.…`. A message that others push to its list is filed by its header `x-key`, 500
+ * messages at a time, and comes without a key if it has none; an ordered queue has no priorities. With
  * `fanout: "pubsub"` it cannot be bound to a fanout exchange.
  *
  * A delayed message is moved to its queue when its time has come by a connection of

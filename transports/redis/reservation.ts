@@ -25,7 +25,7 @@ export type Key = Uint8Array | "";
 /**
  * Reads the key of a message that a script took.
  *
- * @param reply What it says.
+ * @param reply The script's reply.
  * @returns The key.
  */
 export function keyIn(reply: RedisReply | undefined): Key {

@@ -192,7 +192,7 @@ local LAYOUT = '${LAYOUT_VERSION}'
   };
 }
 
-/** What a queue's arguments make of it: whether it goes when it is not used, and its order. */
+/** The Lua functions for a queue's arguments: whether it goes when it is not used, and its order. */
 const USED = [IS_ORDERED, EXPIRES];
 const OWN = [EXPIRY, ...USED, ORDER];
 

@@ -66,7 +66,7 @@ export class SinglePutter {
   put(items: readonly StoreItem[], options: PutOptions): Promise<PutResult> {
     const { signal, deadline } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
-    // What has left is done, whoever waits for it.
+    // A put that has left is done, whether or not its caller still waits for it.
     return this.#limits.wait(
       this.#put(items, options),
       { signal, deadline },

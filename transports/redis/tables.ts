@@ -98,7 +98,7 @@ export class Tables {
     );
   }
 
-  /** What is known around some, with the marks that a change or a put is checked by. */
+  /** The view of the tables around some keys, with the marks that a change or a put is checked by. */
   #viewOf(all: readonly TopologyKey[]): TopologyView {
     const { mirror } = this.#core;
     const exchanges = mirror.around(all);

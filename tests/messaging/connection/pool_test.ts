@@ -103,7 +103,7 @@ Deno.test("release() waits for running handlers as long as it is told to", async
   await running;
 });
 
-Deno.test("who waits for a connection of a pool hears that it is closed", async () => {
+Deno.test("a caller that waits for a connection of a pool hears that it is closed", async () => {
   const pool = poolOf({ limit: 1 });
   await pool.acquire();
   const waiting = assertRejects(

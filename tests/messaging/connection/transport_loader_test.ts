@@ -107,7 +107,7 @@ Deno.test("an import that fails is told at once, and tried again by a later call
   assertEquals(at.asked, 2);
 });
 
-Deno.test("who waits for an import hears of the connection's end, and of its own signal", async () => {
+Deno.test("a call that waits for an import hears of the connection's end, and of its own signal", async () => {
   const at = stage();
   const call = { deadline: Infinity, signal: undefined };
   const closed = assertRejects(() => at.session.link(call, true), ClosedError);

@@ -41,7 +41,7 @@ function onRedis(
 }
 
 onRedis(
-  "what was handled is known to others, with a time to live, by each kind of client",
+  "a message that was handled is known to others, with a time to live, by each kind of client",
   async (client, prefix, url) => {
     const options = { window: 60_000, prefix };
     await using own = createRedisInbox(url, options);
@@ -71,7 +71,7 @@ onRedis(
 );
 
 onRedis(
-  "what is being handled waits, is renewed meanwhile, and is handled if that fails",
+  "a second copy waits while the first is handled, whose claim is renewed, and is handled if that fails",
   async (client, prefix) => {
     const options = { window: 60_000, lease: 900, prefix };
     const [one, other] = [
@@ -98,7 +98,7 @@ onRedis(
 );
 
 onRedis(
-  "what a process held that is gone is handled when its lease is over",
+  "a message that a process held that is gone is handled when its lease is over",
   async (client, prefix) => {
     const inbox = createRedisInbox(client, { window: 60_000, prefix });
     const began = performance.now();
@@ -170,7 +170,7 @@ Deno.test("an inbox whose Redis is away tells so, waits until nobody does, and c
   await inbox.close();
 });
 
-Deno.test("what is no Redis is refused as one of an inbox", () => {
+Deno.test("an inbox is refused a value that is no Redis", () => {
   for (const wrong of ["localhost", 7, undefined, {}]) {
     assertThrows(
       () => createRedisInbox(wrong as string, { window: 1 }),

@@ -1,4 +1,4 @@
-/** What two processes know of a schedule, joined. */
+/** Two processes' knowledge of a schedule, joined. */
 
 import { assertEquals } from "@std/assert";
 import {
@@ -81,7 +81,7 @@ Deno.test("one at another time begins when it was given: its ticks before that w
     definition: definition(2000),
   });
   assertEquals(joined(held, changed).last, 90_000);
-  // What is published changes, and not when: nothing is left out.
+  // The payload changes, and the times do not: nothing is left out.
   const payload = { ...definition(1000), body: "MQ==" };
   const other = state({ since: 90_000, from: 90_000, definition: payload });
   assertEquals(joined(held, other).last, 5000);

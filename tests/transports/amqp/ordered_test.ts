@@ -46,7 +46,7 @@ testQueue(
 );
 
 testQueue(
-  "who knows an ordered queue by its name alone publishes to it, counts, takes, empties and deletes it",
+  "a program that knows an ordered queue by its name alone publishes to it, counts, takes, empties and deletes it",
   async (queue, connection, { url }) => {
     await connection.declare(queue);
     {

@@ -246,7 +246,7 @@ test(
 );
 
 test(
-  "what is put into a queue though its time is over has a time of its own",
+  "a message that is put into a queue though its time is over has a time of its own",
   async (server) => {
     await using raw = new Raw(server.port);
     await using transport = await openTransport(server.url);
@@ -287,7 +287,7 @@ test(
 );
 
 test(
-  "what was taken of a queue whose time is over goes with it, however it is requeued",
+  "a message that was taken of a queue whose time is over goes with it, however it is requeued",
   async (server) => {
     await using raw = new Raw(server.port);
     await using transport = await openTransport(server.url);
@@ -318,7 +318,7 @@ test(
 );
 
 test(
-  "what is put back from quarantine goes with its queue's time, and not into one whose time is over",
+  "a message that is put back from quarantine goes with its queue's time, and not into one whose time is over",
   async (server) => {
     await using raw = new Raw(server.port);
     await using transport = await openTransport(server.url);

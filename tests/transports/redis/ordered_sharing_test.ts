@@ -173,7 +173,7 @@ test("a heap that others put is filed in pieces", async (server) => {
   assertEquals(await raw.number("LLEN", "orders"), 0);
 });
 
-test("what a process of before gives back, or Kombu, comes first of its key, and the key is free", async (server) => {
+test("a message that a process of 0.1.0 or Kombu gives back comes first of its key, and the key is free", async (server) => {
   await using raw = new Raw(server.port);
   await using connection = connectTo(server.url);
   await publish(connection, ["a1", "a2", "b1", "b2"]);

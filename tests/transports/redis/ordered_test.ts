@@ -36,7 +36,7 @@ test("a queue has few keys however many its messages have; a key is in the ring 
   assertEquals(await ready(connection), 8);
   await using hand = new Hand(server.url);
   const [a1, b1, n1, c1, n2] = await hand.take(5);
-  // Those without a key do not wait for each other, but for their turn.
+  // Messages without a key do not wait for each other, but for their turn.
   assertEquals(
     [a1, b1, n1, c1, n2].map((each) => each?.payload),
     ["a1", "b1", "-1", "c1", "-2"],
@@ -63,7 +63,7 @@ test("a queue has few keys however many its messages have; a key is in the ring 
   await n2?.ack();
 });
 
-test("what another connection settles wakes a consumer that waits for the key", async (server) => {
+test("a settlement by another connection wakes a consumer that waits for the key", async (server) => {
   await using connection = connectTo(server.url);
   await publish(connection, ["a1", "a2"]);
   await using transport = await openTransport(server.url);
@@ -224,7 +224,7 @@ test("a limit that refuses counts all that is ready, in messages and in bytes", 
   }
 });
 
-test("where memory is full publishing is refused, and consumers drain", async (server) => {
+test("publishing is refused while memory is full, and consumers drain", async (server) => {
   await using raw = new Raw(server.port);
   await using connection = connectTo(server.url);
   const body = "x".repeat(20_000);

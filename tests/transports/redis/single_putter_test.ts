@@ -113,7 +113,7 @@ test("each piece is a script of its own, and a queue that goes or comes meanwhil
   assertEquals(await raw.texts("KEYS", "dashi.pieces.*"), []);
 });
 
-test("what the first piece does not put, no piece puts", async (server) => {
+test("if the first piece puts nothing, no piece does", async (server) => {
   await using raw = new Raw(server.port);
   await declareMany(server.url, raw);
   await using transport = await openTransport(server.url);

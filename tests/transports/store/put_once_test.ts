@@ -126,7 +126,7 @@ Deno.test("another that waits hears that it is a duplicate when the message is t
   assertEquals(other.puts, []);
 });
 
-Deno.test("what is refused leaves no mark", async () => {
+Deno.test("a message that is refused leaves no mark", async () => {
   const table = new Table();
   const full = putting(table, "one", () => Promise.resolve({ type: "full" }));
   assertEquals((await full.done).type, "full");
