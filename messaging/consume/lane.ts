@@ -101,7 +101,7 @@ export class Lane {
   /**
    * Cancels its consumers; gives back what nobody took. With nothing in the user's hands
    * the channel is closed: all goes back in one step, and in order. If order matters, that
-   * waits until the user has settled his messages, for later ones must not be delivered to
+   * waits until the user has settled these, for later ones must not be delivered to
    * others before earlier ones are back.
    */
   cancel(left: readonly ReceivedDelivery[], call: Call): Promise<void> {

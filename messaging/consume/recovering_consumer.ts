@@ -142,7 +142,7 @@ export class RecoveringConsumer {
     this.#running = this.#run();
   }
 
-  /** Stops consuming and gives back `left`, which nobody took. Messages in the user's hands stay his to settle. */
+  /** Stops consuming and gives back `left`, which nobody took. Messages in the user's hands stay to be settled. */
   async stop(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
     this.#stopping.abort();
     try {

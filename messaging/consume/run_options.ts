@@ -93,9 +93,9 @@ export interface RunOptions<T = unknown> {
   /** Stops taking messages when it aborts; `run` resolves when the handlers have ended. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Milliseconds that running handlers have after that, or after `cancel()`. What they have
-   * not settled by then goes back to its queue when the consumer, or its connection, is
-   * closed. @default {without limit}
+   * Milliseconds that running handlers have after that, or after `cancel()`. Messages that
+   * they have not settled by then go back to their queue when the consumer, or its
+   * connection, is closed. @default {without limit}
    */
   readonly drainTimeout?: number | undefined;
 }

@@ -173,7 +173,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
    * @throws {TypeError} If there is nothing to go through.
    * @throws The error of iterating over them, once the publishes that were begun have been answered.
    *
-   * @example What became of each
+   * @example The outcome of each
    * ```ts
    * import { assertEquals } from "@std/assert";
    * import { createConnection, Queue } from "@dashi/mq";
