@@ -21,6 +21,11 @@ export class Mailbox<T> {
     return this.#end !== undefined;
   }
 
+  /** The error that it was ended with. */
+  get failure(): unknown {
+    return typeof this.#end === "object" ? this.#end.error : undefined;
+  }
+
   /** Adds an item, or hands it to the caller that has waited longest. After the end it is dropped: look at `ended` first. */
   put(item: T): void {
     if (this.#end !== undefined) return;

@@ -562,9 +562,13 @@ export class Connection implements AsyncDisposable {
     return new Connection(this.#input, { ...this.#options, ...options });
   }
 
-  /** Says how it is, with its consumers, and what keeps its process from ending. */
+  /**
+   * Says how it is, with its consumers, and what keeps its process from ending, by what the
+   * process knows: nothing is asked of the broker. A probe of Kubernetes answers by `live`,
+   * `ready` and `reason`.
+   */
   health(): ConnectionHealth {
-    return this.#users.health();
+    return this.#users.health(this.#closing !== undefined);
   }
 
   /** Tells what happens to it from now on; the loop ends when it is closed. */

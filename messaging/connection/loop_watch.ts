@@ -55,7 +55,7 @@ export class LoopWatch {
    * @returns The same, or one that says so.
    */
   explain(error: Error): Error {
-    const blocked = this.#blocked();
+    const blocked = this.blocked;
     if (blocked === undefined || !(error instanceof ConnectionError)) {
       return error;
     }
@@ -69,7 +69,7 @@ export class LoopWatch {
   }
 
   /** How long it was blocked until a moment ago, ms; perhaps its timer has not fired yet. */
-  #blocked(): number | undefined {
+  get blocked(): number | undefined {
     const now = this.#host.clock.now();
     if (now - this.#due >= this.#bound) return now - this.#due;
     const { endedAt, duration } = this.#last;

@@ -67,6 +67,8 @@ export class Session {
   #kept = false;
   #lastError: Error | undefined;
   #closing: Promise<void> | undefined;
+  /** When it connected last, by the calendar, ms; kept over a loss. */
+  #connectedAt: number | undefined;
   readonly #flapping = new FlapBackoff();
   readonly #unhandled: Unhandled;
   readonly #declaring: LaterDeclares;
@@ -103,6 +105,11 @@ export class Session {
   /** The open connection, if there is one now. */
   get open(): Link | undefined {
     return this.#link;
+  }
+
+  /** When it connected last, by the calendar, ms; it may have lost that connection since. */
+  get connectedAt(): number | undefined {
+    return this.#connectedAt;
   }
 
   /** Whether the broker tells that a queue is not there; until it is known, that it does. */
@@ -335,7 +342,7 @@ export class Session {
     this.#setState({
       type: "open",
       url: formatEndpoint(link.endpoint),
-      since: new Date(this.clock.wall()),
+      since: new Date(this.#connectedAt = this.clock.wall()),
     });
     this.#flapping.begin(this.clock.now());
     link.connection.closed.then((reason) => this.#onClosed(link, reason));

@@ -70,8 +70,9 @@ export class Users<R extends UsingRequester, S extends UsingScheduler> {
     return this.#scheduler ??= make();
   }
 
-  /** Says how the connection is with them. */
-  health(): ConnectionHealth {
+  /** Says how the connection is with them; it is closed, or about to be, if `isClosing`. */
+  health(isClosing: boolean): ConnectionHealth {
+    const session = this.#session;
     const consumers = [...this.#consumers].map(([consumer, queues]) => ({
       queues,
       ...consumer.health(),
@@ -79,14 +80,20 @@ export class Users<R extends UsingRequester, S extends UsingScheduler> {
     let inFlight = 0;
     for (const producer of this.#producers) inFlight += producer.inFlight;
     return connectionHealth({
-      state: this.#session.state,
+      state: session.state,
+      isConnected: session.open !== undefined,
+      isClosing,
+      problem: session.problem,
+      blocked: session.blocking.reason,
+      loopBlocked: session.loopWatch.blocked,
+      connectedAt: session.connectedAt,
       consumers,
       inFlight,
       requests: {
         waiting: this.#requester?.waiting ?? 0,
-        lateReplies: this.#session.replies.late,
-        undeliveredReplies: this.#session.replies.undelivered,
-        expiredRequests: this.#session.replies.expired,
+        lateReplies: session.replies.late,
+        undeliveredReplies: session.replies.undelivered,
+        expiredRequests: session.replies.expired,
       },
       schedules: this.#scheduler?.health() ?? NO_SCHEDULES,
     });

@@ -683,11 +683,17 @@ export class Consumer<T = unknown>
     await refused?.idle();
   }
 
-  /** Says how it is. */
+  /** Says how it is, by what the process knows: nothing is asked of the broker. */
   health(): ConsumerHealth {
+    const { clock, loopWatch } = this.#session;
+    const isAborted = this.#options.signal?.aborted === true;
     return healthOf({
-      now: this.#session.clock.now(),
-      ended: this.#mailbox.ended,
+      now: clock.now(),
+      wall: clock.wall(),
+      loopBlocked: loopWatch.blocked,
+      hasEnded: this.#mailbox.ended,
+      // An aborted signal is the user's way to cancel it.
+      failure: isAborted ? undefined : this.#mailbox.failure,
       flow: this.#flow,
       breaker: this.#breaker,
       recovering: this.#recovering,

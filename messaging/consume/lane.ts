@@ -45,6 +45,8 @@ export class Lane {
   /** Deliveries to a paused consumer that was not cancelled yet: given back at once they would come again. */
   readonly early: ReceivedDelivery[] = [];
   #cancelling: Promise<void> | undefined;
+  /** When the broker was last heard of by it, on the clock, once it is over. */
+  #heardUntil: number | undefined;
   /** Whether what goes back must go with the channel: given back by itself it would be overtaken. */
   ordered: boolean;
 
@@ -82,6 +84,17 @@ export class Lane {
    */
   readonly limits: Call;
 
+  /** When the broker was last heard of by it, on the clock; `undefined` if it consumes from nothing yet. */
+  get heardAt(): number | undefined {
+    if (this.#heardUntil !== undefined) return this.#heardUntil;
+    let latest: number | undefined;
+    for (const { subscription } of this.sources.values()) {
+      if (subscription === undefined) continue;
+      latest = Math.max(latest ?? -Infinity, subscription.lastHeard);
+    }
+    return latest;
+  }
+
   /** Unsettled messages are no longer the user's: their channel is closed, or about to be. */
   disown(): void {
     this.lose(
@@ -105,6 +118,7 @@ export class Lane {
    * others before earlier ones are back.
    */
   cancel(left: readonly ReceivedDelivery[], call: Call): Promise<void> {
+    this.#heardUntil = this.heardAt;
     this.cancelled = true;
     return this.#cancelling ??= this.#cancel(
       [...left, ...this.early.splice(0)],
@@ -205,6 +219,7 @@ export class Lane {
 
   lose(error: Error): void {
     if (!this.alive) return;
+    this.#heardUntil = this.heardAt;
     this.alive = false;
     this.error = error;
     for (const callback of this.#watching.values()) callback(error);

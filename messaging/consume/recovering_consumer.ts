@@ -104,6 +104,15 @@ export class RecoveringConsumer {
     return this.#apart.some((each) => each.sources.length === 0);
   }
 
+  /** When the broker was last heard of by it, on the clock; kept over a loss, and `undefined` before it has consumed. */
+  get heardAt(): number | undefined {
+    let latest = this.#lane?.heardAt;
+    for (const { heardAt } of this.#apart) {
+      if (heardAt !== undefined) latest = Math.max(latest ?? heardAt, heardAt);
+    }
+    return latest;
+  }
+
   /** Since when, on the clock, all that it may fetch is with the user, unsettled. */
   get fullSince(): number | undefined {
     return this.#lane?.fullSince;

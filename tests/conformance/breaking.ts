@@ -110,8 +110,8 @@ export const BREAKING: readonly ConformanceCase[] = [
       await consumer.pause();
       assert.equal(consumer.health().reason, "it is paused");
       consumer.resume();
-      const { healthy, reason } = consumer.health();
-      assert.ok(healthy);
+      const { healthy, ready, reason } = consumer.health();
+      assert.deepEqual([healthy, ready], [true, false]);
       const until_ = Date.parse(reason?.slice(isOpen.length) ?? "");
       assert.ok(until_ > Date.now() + 300_000, reason);
       await arrives(consumer.close(), "the end of the consumer");

@@ -16,7 +16,8 @@ import type { Harness } from "./harness.ts";
 import { onStage, open, type Stage } from "./stage.ts";
 import { arrives, rejectsWith, soon, until } from "./support.ts";
 
-const QUICK = { initialDelay: 1, maxDelay: 20 };
+/** Reconnects at once. */
+export const QUICK = { initialDelay: 1, maxDelay: 20 };
 
 /** Errors that are final before a connection has worked, and transient after it: logins, queues that are away. */
 export const COMEBACKS: readonly ConformanceCase[] = [
@@ -174,7 +175,8 @@ export const COMEBACKS: readonly ConformanceCase[] = [
   ),
 ];
 
-interface Scene {
+/** The parts of a case behind a gate. */
+export interface Scene {
   readonly gate: Gate;
   /** Goes through the gate. */
   readonly connection: Connection;
@@ -183,7 +185,8 @@ interface Scene {
   readonly events: readonly ConnectionEvent[];
 }
 
-async function withGate(
+/** Runs a case with a connection through a gate, which it closes. */
+export async function withGate(
   stage: Stage,
   harness: Harness,
   reconnect: { readonly initialDelay: number; readonly maxRefusals?: number },
@@ -206,7 +209,7 @@ async function withGate(
 }
 
 /** A transport before which somebody stands who may let nobody in, and show everybody out. */
-class Gate implements Transport {
+export class Gate implements Transport {
   readonly name: string;
   readonly defaults?: NonNullable<Transport["defaults"]>;
   /** How many were not let in. */
@@ -275,12 +278,13 @@ function away(): ConnectionError {
   });
 }
 
-function refused(): AuthenticationError {
+/** The error of a login that is refused. */
+export function refused(): AuthenticationError {
   return new AuthenticationError("Cannot connect: the password is wrong");
 }
 
 /** Collects the numbers that have come, and waits for more. */
-function numbers(): {
+export function numbers(): {
   add(each: number): void;
   has(each: number): Promise<void>;
 } {

@@ -69,6 +69,7 @@ import { NAMING } from "./naming.ts";
 import { ORDERING } from "./ordering.ts";
 import { ORDERED_RUNS } from "./ordered_runs.ts";
 import { PARKING } from "./parking.ts";
+import { PROBING } from "./probing.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { QUARANTINING } from "./quarantining.ts";
@@ -145,6 +146,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...LIMITS_OF_PARTS,
   ...HOSTILE,
   ...COMEBACKS,
+  ...PROBING,
   ...SHUTDOWN,
   ...RECOVERY,
 ];

@@ -25,12 +25,14 @@ onEach(
     const handled = new Set<number>();
     const attempts = new Set<number>();
     let isBlocked = false;
+    let health = connection.health();
     const consumer = connection.consumer(queue);
     const running = consumer.run(async ({ payload, attempt }) => {
       attempts.add(attempt);
       if (payload === 2 && !isBlocked) {
         isBlocked = true;
         block(BLOCKED);
+        health = connection.health();
       }
       // Innocent ones are at work meanwhile.
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -45,6 +47,9 @@ onEach(
     await consumer.close({ drainTimeout: 10_000 });
     await running;
     assertEquals([...attempts], [1]);
+    const { live, ready, reason = "" } = health;
+    assertEquals([live, ready], [false, false]);
+    assert(reason.includes("event loop of this process was"), reason);
     const blocked = events.find(({ type }) => type === "event-loop-blocked");
     assert(blocked?.type === "event-loop-blocked");
     assert(blocked.duration >= HEARTBEAT, `${blocked.duration}`);

@@ -8,11 +8,12 @@ import type { ConnectionEvent } from "../../../messaging/connection/connection_s
 Deno.test("what is blocked twice and lost is not blocked, and one block more is over with one end", async () => {
   const blocking = new Blocking();
   const note = (type: "blocked" | "unblocked" | "lost") =>
-    blocking.note({ type } as ConnectionEvent);
+    blocking.note({ type, reason: "low on memory" } as ConnectionEvent);
   const isBlocked = async () => {
     let begun = false;
     blocking.begun.then(() => begun = true);
     await turn();
+    assertEquals(blocking.reason, begun ? "low on memory" : undefined);
     return begun;
   };
   note("blocked");

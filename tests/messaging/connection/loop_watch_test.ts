@@ -67,12 +67,15 @@ Deno.test("LoopWatch tells of an event loop that was blocked for longer than a h
   for (let i = 0; i < 8; i++) process.turn(250);
   process.block(900);
   process.turn();
-  assertEquals(events, []);
+  assertEquals([events, watch.blocked], [[], undefined]);
   process.block(6000);
+  assertEquals(watch.blocked, 5750);
   process.turn();
   assertEquals(events, [{ type: "event-loop-blocked", duration: 5750 }]);
   process.turn(250);
-  assertEquals(events.length, 1);
+  assertEquals([events.length, watch.blocked], [1, 5750]);
+  for (let i = 0; i < 8; i++) process.turn(250);
+  assertEquals(watch.blocked, undefined);
   watch.end();
   assertEquals(process.timers, 0);
 });

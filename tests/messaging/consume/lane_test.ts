@@ -12,7 +12,7 @@ import { turn } from "../../../async/turn.ts";
 import { ConsumedQueue, Lane } from "../../../messaging/consume/lane.ts";
 import type { Session } from "../../../messaging/connection/session.ts";
 import type { Delivery } from "../../../model/message.ts";
-import type { Channel } from "../../../transports/transport.ts";
+import type { Channel, Subscription } from "../../../transports/transport.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import { createStoreTransport } from "../../../transports/store/mod.ts";
@@ -122,10 +122,12 @@ function lost(): Lane {
   const channel = {
     ack: () => Promise.reject(error),
     closed: new Promise(() => {}),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
   } as Partial<Channel> as Channel;
   const session = {
     call: () => ({ signal: undefined, deadline: Infinity }),
     retry: () => Promise.reject(error),
+    track: () => {},
   } as Partial<Session> as Session;
   return new Lane(
     session,
@@ -170,4 +172,37 @@ Deno.test("a message whose lease is lost is told so, and no other of its channel
   assertEquals(told, [
     'A message of queue "q" is no longer ours: its lease was lost',
   ]);
+});
+
+Deno.test("a lane tells when its broker was last heard of by any of its queues, until it was cancelled or lost", () => {
+  for (const end of ["lose", "cancel"] as const) {
+    const lane = lost();
+    const heard = { slow: 5, quick: 7 };
+    const consume = (queue: keyof typeof heard) => {
+      const source = new ConsumedQueue(lane, queue, false, undefined);
+      lane.sources.set(queue, source);
+      return source;
+    };
+    const [slow, quick] = [consume("slow"), consume("quick")];
+    assertEquals(lane.heardAt, undefined);
+    const subscribed = (queue: keyof typeof heard) =>
+      ({
+        get lastHeard() {
+          return heard[queue];
+        },
+      }) as Subscription;
+    slow.subscription = subscribed("slow");
+    assertEquals(lane.heardAt, 5);
+    quick.subscription = subscribed("quick");
+    assertEquals(lane.heardAt, 7);
+    heard.slow = 9;
+    assertEquals(lane.heardAt, 9);
+    lane.ordered = true;
+    lane.unsettled = 1;
+    if (end === "cancel") {
+      void lane.cancel([], { signal: undefined, deadline: 1 });
+    } else lane.disown();
+    heard.slow = 11;
+    assertEquals(lane.heardAt, 9);
+  }
 });

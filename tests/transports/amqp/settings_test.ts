@@ -277,10 +277,14 @@ test("a broker short of memory blocks publishing, which waits and is told, and u
   }
   assert(result.value.reason.includes("memory"));
   assertEquals(settled, false);
+  const { live, ready, healthy, reason } = connection.health();
+  assertEquals([live, ready, healthy], [true, false, true]);
+  assertEquals(reason, `the broker takes no messages: ${result.value.reason}`);
   await mark(0.4);
   while (result.value?.type !== "unblocked") {
     result = await events.next();
   }
+  assertEquals(connection.health().ready, true);
   await sent;
   await events.return?.();
 });
