@@ -18,6 +18,7 @@ import { type Dial, redisOptions } from "./dial.ts";
 import { isLoss, isReplyError, lostError, replyError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { RedisArgument, RedisReply } from "./reply.ts";
+import { Watching } from "./watching_client.ts";
 
 /** A script, and the name that the server has for it. */
 export interface Script {
@@ -45,6 +46,7 @@ export class RedisClient implements AsyncDisposable {
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #dial: Dial;
   readonly #redis: Redis;
+  readonly #watching: Watching;
   readonly #limits: Limits;
   readonly #hungUp: Promise<void>;
   #failure: unknown;
@@ -68,6 +70,7 @@ export class RedisClient implements AsyncDisposable {
       onSilence: () => this.destroy(notAnswered(HEAR, "unknown")),
     });
     this.#redis = new Redis(redisOptions(dial, timeout));
+    this.#watching = new Watching(this.#redis);
     guardAnswers(this.#redis, dial.maxResponseSize, (error) => {
       this.destroy(lostError(dial.broker, error));
     });
@@ -178,14 +181,9 @@ export class RedisClient implements AsyncDisposable {
     options?: RunOptions,
   ): Promise<RedisReply> {
     const keys = this.watching ? watched : [];
-    const rest = [keys.length, ...keys, ...args.map(asArgument)];
-    const attempt = (command: string, name: string) => {
-      // For the next command alone, so that other reads are not watched.
-      if (keys.length > 0) {
-        this.#redis.call("CLIENT", "CACHING", "YES").catch(() => {});
-      }
-      return this.#redis.callBuffer(command, [name, ...rest]);
-    };
+    const rest = args.map(asArgument);
+    const attempt = (command: "EVAL" | "EVALSHA", name: string) =>
+      this.#watching.call(command, name, keys, rest);
     return this.#call(action, options, () => {
       // In whole at first, which needs no right to SCRIPT; what follows finds it there.
       if (!this.#known.has(script.sha)) {
@@ -203,7 +201,7 @@ export class RedisClient implements AsyncDisposable {
   /** Says whether any of some keys is there, and has the server tell when one of them changes. */
   async watch(action: string, keys: readonly string[]): Promise<boolean> {
     const count = await this.#call(action, undefined, () => {
-      this.#redis.call("CLIENT", "CACHING", "YES").catch(() => {});
+      this.#watching.watchNext();
       return this.#redis.exists([...keys]);
     });
     return Number(count) > 0;
