@@ -22,8 +22,9 @@ export const BACKOFF: { readonly [K in keyof Required<Backoff>]: true } = {
   jitter: true,
 };
 
-/** The former names of the options for waits. */
+/** The names that the options for waits had, or have elsewhere. */
 export const FORMER_BACKOFF: Readonly<Record<string, string>> = {
+  delay: '"initialDelay"',
   firstDelay: '"initialDelay"',
   mostDelay: '"maxDelay"',
 };

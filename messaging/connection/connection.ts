@@ -19,10 +19,7 @@ import type { ConnectionHealth } from "./connection_health.ts";
 import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Consumer } from "../consume/consumer.ts";
-import {
-  checkQueues,
-  type ConsumerOptions,
-} from "../consume/consumer_options.ts";
+import type { ConsumerOptions } from "../consume/consumer_options.ts";
 import { checkEntities, type Entity, isList } from "../entities/entities.ts";
 import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
 import { watch } from "./events.ts";
@@ -69,6 +66,7 @@ import {
   deleteEntity,
   type DeleteEntityOptions,
   purgeQueue,
+  queueNameIn,
   queueStatus,
   unbindEntity,
 } from "./tables.ts";
@@ -515,10 +513,10 @@ export class Connection implements AsyncDisposable {
     return await this.#scheduler().unschedule(name, options);
   }
 
-  /** A queue by its name: to take single messages, to count, to empty, to delete. Nothing is declared. */
-  queue<T = unknown>(name: string): QueueHandle<T> {
+  /** A queue, or one by its name: to take single messages, to count, to empty, to delete. Nothing is declared. */
+  queue<T = unknown>(queue: Queue<T> | string): QueueHandle<T> {
     this.#requireOpen("look at a queue");
-    checkQueues([name]);
+    const name = queueNameIn(this.#session, queue, "queue");
     const session = this.#session;
     const getter = new Getter<T>(session, this.#decoding, undefined, false);
     return new QueueHandle<T>(session, getter, name);
@@ -532,13 +530,13 @@ export class Connection implements AsyncDisposable {
    * @throws {UnroutableError} If the queue `to` is not there.
    */
   async redrive(
-    from: string,
+    from: Queue | string,
     options: RedriveOptions = {},
   ): Promise<Redriven> {
     const queue = this.queue(from);
     const producer = this.producer();
     try {
-      return await redrive(queue, producer, options);
+      return await redrive(this.#session, queue, producer, options);
     } finally {
       await Promise.all([queue.close(), producer.close()]);
     }

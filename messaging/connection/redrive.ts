@@ -1,22 +1,25 @@
 import { UnroutableError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { deathsOf } from "../consume/deaths.ts";
+import type { Queue } from "../entities/queue.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import type { Message } from "../consume/message.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
 import type { Producer } from "../publish/producer.ts";
 import type { QueueHandle } from "./queue_handle.ts";
+import type { Session } from "./session.ts";
+import { queueNameIn } from "./tables.ts";
 
 /** Options of `connection.redrive`. */
 export interface RedriveOptions extends OperationOptions {
   /** The queue to put them into. @default {the one that each came from, by its `x-death`} */
-  readonly to?: string | undefined;
+  readonly to?: Queue | string | undefined;
   /** The maximum number of messages to take. @default {as many as there are when it begins} */
   readonly limit?: number | undefined;
 }
 
 const REDRIVE: KnownOptions = optionsOf<RedriveOptions>("connection.redrive", {
-  to: "string",
+  to: true,
   limit: true,
   signal: true,
   timeout: true,
@@ -37,18 +40,23 @@ const OF_A_DEATH = /^x-(?:death$|(?:first|last)-death-|error-)/;
  * Puts dead letters back to where they came from, one by one: each is published, and only
  * then acked. They begin anew, without the headers that tell of their deaths and attempts.
  *
+ * @param session The session, which knows the names that the broker chose.
  * @param from The queue that they lie in.
  * @param producer The producer that publishes them.
  * @param options The destination, and the maximum number.
  * @returns Their number, by result.
  */
 export async function redrive(
+  session: Session,
   from: QueueHandle,
   producer: Producer,
   options: RedriveOptions,
 ): Promise<Redriven> {
   checkKnown(options, REDRIVE);
-  const { to, limit, ...call } = options;
+  const { to: target, limit, ...call } = options;
+  const to = target === undefined
+    ? undefined
+    : queueNameIn(session, target, "redrive");
   if (limit !== undefined) checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
   const most = Math.min(
     limit ?? Infinity,

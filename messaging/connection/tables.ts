@@ -28,7 +28,7 @@ export async function queueStatus(
   queue: Queue | string,
   options?: OperationOptions,
 ): Promise<QueueStatus> {
-  const name = nameIn(session, queue, "queueStatus");
+  const name = queueNameIn(session, queue, "queueStatus");
   return await told(
     session,
     name,
@@ -46,7 +46,7 @@ export async function purgeQueue(
   queue: Queue | string,
   options?: OperationOptions,
 ): Promise<number> {
-  const name = nameIn(session, queue, "purge");
+  const name = queueNameIn(session, queue, "purge");
   return await told(
     session,
     name,
@@ -93,7 +93,7 @@ export async function deleteEntity(
     declarations.forgetExchange(entity.name);
     return 0;
   }
-  const name = nameIn(session, entity, "delete");
+  const name = queueNameIn(session, entity, "delete");
   const count = await onTopology(
     session,
     limits,
@@ -113,7 +113,7 @@ export async function unbindEntity(
 ): Promise<void> {
   const destination = entity instanceof Exchange
     ? { kind: "exchange", name: entity.name } as const
-    : { kind: "queue", name: nameIn(session, entity, "unbind") } as const;
+    : { kind: "queue", name: queueNameIn(session, entity, "unbind") } as const;
   const binding = bindingTo(destination, from);
   await onTopology(
     session,
@@ -123,8 +123,16 @@ export async function unbindEntity(
   session.declarations.forgetBinding(binding);
 }
 
-/** The broker may have chosen the name of a queue. */
-function nameIn(
+/**
+ * Finds the name of a queue, which the broker may have chosen.
+ *
+ * @param session The session that may have declared it.
+ * @param queue The queue, or its name.
+ * @param verb The method of the connection, for the error.
+ * @returns Its name.
+ * @throws {TypeError} If it is neither.
+ */
+export function queueNameIn(
   { declarations }: Session,
   queue: Queue | string,
   verb: string,

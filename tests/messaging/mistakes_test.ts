@@ -371,6 +371,15 @@ const MISTAKES: readonly Mistake[] = [
     words: [`"firstDelay" of "reconnect"`, `here it is "initialDelay"`],
   },
   {
+    name: "a wait between calls by a name that it has elsewhere",
+    make: () =>
+      memory().consumer("q").run(() => {}, {
+        retry: { attempts: 2, ...loose({ delay: 100 }) },
+      }),
+    error: "OptionError",
+    words: [`"delay"`, `here it is "initialDelay"`],
+  },
+  {
     name: "waits that never grow less, nor more by chance than all",
     make: () => createConnection("memory://", { reconnect: { jitter: 20 } }),
     error: "RangeError",

@@ -119,6 +119,34 @@ Deno.test("dead letters whose queue is gone stay, and so do all where `to` is no
   assertEquals((await connection.queue("jobs.dead").status()).messageCount, 1);
 });
 
+Deno.test("redrive() and queue() take a Queue as well as its name, and say of anything else what it must be", async () => {
+  await using connection = open();
+  const jobs = new Queue("jobs", { deadLetter: "jobs.dead" });
+  const dead = new Queue("jobs.dead");
+  const late = new Queue("late");
+  await connection.declare([late]);
+  await connection.send(jobs, 1);
+  await fail(jobs, connection);
+  assertEquals(await connection.redrive(dead, { to: late }), {
+    moved: 1,
+    kept: 0,
+  });
+  assertEquals((await connection.queue(late).status()).messageCount, 1);
+  const chosen = new Queue("", { exclusive: true });
+  const { name } = await connection.declare(chosen);
+  assertEquals((await connection.queue(chosen).status()).name, name);
+  // deno-lint-ignore no-explicit-any -- as from no compiler
+  const none: any = 5;
+  const words = "it must be a Queue, or the name of one";
+  assertThrows(() => connection.queue(none), TypeError, words);
+  await assertRejects(() => connection.redrive(none), TypeError, words);
+  await assertRejects(
+    () => connection.redrive("jobs.dead", { to: none }),
+    TypeError,
+    words,
+  );
+});
+
 Deno.test("a limit bounds how many dead letters are taken", async () => {
   await using connection = open();
   await connection.declare([new Queue("dead"), new Queue("jobs")]);
