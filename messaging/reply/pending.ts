@@ -38,6 +38,11 @@ export class Pending {
     this.call = call;
     this.entities = entities;
   }
+
+  /** Whether its server may have it: that may be so before the broker has confirmed it. */
+  get mayBeSent(): boolean {
+    return this.wasSent || this.lane !== undefined;
+  }
 }
 
 /** A way for answers to come, for as long as a connection lasts. */

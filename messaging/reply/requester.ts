@@ -122,7 +122,7 @@ export class Requester {
   async close(call: { readonly deadline: number }): Promise<void> {
     this.#isClosed = true;
     for (const each of this.#pending.values()) {
-      each.reject(closedError(each.wasSent ? "unknown" : "not-sent"));
+      each.reject(closedError(each.mayBeSent ? "unknown" : "not-sent"));
     }
     const opening = this.#opening;
     const direct = this.#direct ?? await opening?.catch(() => undefined);

@@ -279,8 +279,11 @@ export const REPLYING: readonly ConformanceCase[] = [
         request.catch(() => {});
         await arrives(called.promise, "the request");
         await asking.close();
-        await rejectsWith(request, "use-after-close", "while the request");
-        closed.resolve();
+        try {
+          await rejectsWith(request, "use-after-close", "while the request");
+        } finally {
+          closed.resolve();
+        }
       });
       await until(async () => {
         const channel = await connection.channel();

@@ -207,6 +207,49 @@ Deno.test("an answer waits in its queue no longer than somebody waits for it", a
   await served;
 });
 
+Deno.test("a request that its server has, though its publish is not confirmed yet, may have been sent when its connection closes", async () => {
+  const inner = createTransport();
+  const confirmed = Promise.withResolvers<void>();
+  const transport: Transport = {
+    ...inner,
+    name: "memory",
+    async connect(url, options) {
+      const connection = await inner.connect(url, options);
+      const openChannel = connection.openChannel.bind(connection);
+      return Object.assign(connection, {
+        async openChannel(...given: Parameters<typeof openChannel>) {
+          const channel = await openChannel(...given);
+          const publish = channel.publish.bind(channel);
+          return Object.assign(channel, {
+            async publish(...given: Parameters<typeof publish>) {
+              const outcome = await publish(...given);
+              await confirmed.promise;
+              return outcome;
+            },
+          });
+        },
+      });
+    },
+  };
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url);
+  const asking = createConnection(url, { transport });
+  const queue = new Queue("late-confirm");
+  await connection.declare(queue);
+  const called = Promise.withResolvers<void>();
+  const consumer = connection.consumer(queue);
+  const served = consumer.serve(() => called.resolve());
+  const request = asking.request(1, { routingKey: queue.name });
+  const failed = assertRejects(() => request, ClosedError, "while the request");
+  await called.promise;
+  const closing = asking.close({ drainTimeout: 1000 });
+  assertEquals((await failed).outcome, "unknown");
+  confirmed.resolve();
+  await closing;
+  await consumer.cancel();
+  await served;
+});
+
 Deno.test("request() of a connection that is closed says so before it looks at anything else", async () => {
   const connection = createConnection("memory://closed-request");
   await connection.close();
