@@ -1,5 +1,5 @@
 import { type Clock, SYSTEM_CLOCK } from "../../async/clock.ts";
-import { Heap } from "../../async/heap.ts";
+import { ExpiringMap } from "../../async/expiring_map.ts";
 import type { Inbox } from "./inbox.ts";
 import {
   type Claim,
@@ -50,21 +50,14 @@ export function createMemoryInbox(
   );
 }
 
-interface Done {
-  readonly key: string;
-  readonly until: number;
-}
-
 /** Claims and marks in this process. Marks that are over go with the next claim. */
 export class MemoryClaims implements InboxClaims {
-  readonly #clock: Clock;
   readonly #held = new Map<string, string>();
-  readonly #done = new Map<string, Done>();
-  readonly #ending = new Heap<Done>((a, b) => a.until < b.until);
+  readonly #done: ExpiringMap<true>;
 
   /** Makes an empty set. */
   constructor(clock: Clock) {
-    this.#clock = clock;
+    this.#done = new ExpiringMap(clock);
   }
 
   /** How many keys are held, or remembered. */
@@ -73,8 +66,7 @@ export class MemoryClaims implements InboxClaims {
   }
 
   claim(key: string, token: string): Promise<Claim> {
-    this.#sweep();
-    if (this.#done.has(key)) return Promise.resolve("done");
+    if (this.#done.get(key)) return Promise.resolve("done");
     const holder = this.#held.get(key);
     if (holder !== undefined) return Promise.resolve("busy");
     this.#held.set(key, token);
@@ -88,26 +80,12 @@ export class MemoryClaims implements InboxClaims {
 
   finish(key: string, _token: string, window: number): Promise<void> {
     this.#held.delete(key);
-    const done = { key, until: this.#clock.now() + window };
-    this.#done.set(key, done);
-    this.#ending.add(done);
+    this.#done.set(key, true, window);
     return Promise.resolve();
   }
 
   release(key: string): Promise<void> {
     this.#held.delete(key);
     return Promise.resolve();
-  }
-
-  #sweep(): void {
-    const now = this.#clock.now();
-    for (
-      let first = this.#ending.first;
-      first !== undefined && first.until <= now;
-      first = this.#ending.first
-    ) {
-      this.#ending.take();
-      this.#done.delete(first.key);
-    }
   }
 }
