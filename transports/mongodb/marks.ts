@@ -1,11 +1,11 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type {
-  FoundMark,
-  Handles,
-  KeptMark,
-  MarkTable,
+import {
+  type FoundMark,
+  type KeptMark,
+  type MarkTable,
+  readHandles,
 } from "../store/put_once.ts";
 import type { Context } from "./context.ts";
 import { isThereAlready } from "./errors.ts";
@@ -51,7 +51,7 @@ export class Marks implements MarkTable {
       token: String(token),
       until: until instanceof Date ? until.getTime() : 0,
       pending: pending instanceof Date ? pending.getTime() : undefined,
-      handles: handlesIn(handles),
+      handles: readHandles(handles),
       revision: String(revision),
     };
   }
@@ -115,10 +115,4 @@ export class Marks implements MarkTable {
     const opening = this.#opening;
     await this.#context.call(LEAVE, options, () => opening);
   }
-}
-
-function handlesIn(value: unknown): Handles {
-  return Array.isArray(value)
-    ? value.map(([queue, handle]) => [String(queue), handle])
-    : [];
 }

@@ -2,11 +2,11 @@ import type { Clock } from "../../async/clock.ts";
 import type { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { StoreItem } from "../store/store.ts";
-import type {
-  FoundMark,
-  Handles,
-  KeptMark,
-  MarkTable,
+import {
+  type FoundMark,
+  type KeptMark,
+  type MarkTable,
+  readHandles,
 } from "../store/put_once.ts";
 import type { Database } from "./database.ts";
 import { after, expiryOfMark, MARK_EXPIRIES, markId, markOf } from "./ids.ts";
@@ -56,7 +56,7 @@ export class Marks implements MarkTable {
       token: String(token),
       until: Number(until),
       pending: typeof pending === "number" ? pending : undefined,
-      handles: handlesIn(handles),
+      handles: readHandles(handles),
       revision: row.revision,
     };
   }
@@ -121,10 +121,4 @@ export class Marks implements MarkTable {
       start = after(last.id);
     }
   }
-}
-
-function handlesIn(value: unknown): Handles {
-  return Array.isArray(value)
-    ? value.map(([queue, handle]) => [String(queue), handle])
-    : [];
 }

@@ -13,6 +13,18 @@ import {
 /** The handles that the copies of a message get, by queue. */
 export type Handles = readonly (readonly [queue: string, handle: unknown])[];
 
+/**
+ * Reads the handles of a mark from the field that a database keeps them in.
+ *
+ * @param value The field.
+ * @returns The handles; none where it has another form.
+ */
+export function readHandles(value: unknown): Handles {
+  return Array.isArray(value)
+    ? value.map(([queue, handle]) => [String(queue), handle])
+    : [];
+}
+
 /** A mark as a database keeps it. */
 export interface KeptMark {
   readonly token: string;
