@@ -21,6 +21,7 @@ import {
 } from "./delay.ts";
 import type { AmqpDelivery } from "./delivery.ts";
 import { noDedupe } from "./errors.ts";
+import { SpareChannel } from "./spare_channel.ts";
 
 /** Of an error of a binding: the exchange is missing that it goes from. */
 const NO_DELIVERY_EXCHANGE = `there is no exchange "${DELIVERY_EXCHANGE}"`;
@@ -48,12 +49,13 @@ export class Delays {
   readonly #line = new Line();
   /** Bindings that are to be made, and are not begun: later callers share them. */
   readonly #waiting = new Map<string, Promise<boolean>>();
-  #channel: Channel | undefined;
+  readonly #channel: SpareChannel;
   #declared = false;
 
   /** Makes one that does nothing yet. */
   constructor(host: DelaysHost) {
     this.#host = host;
+    this.#channel = new SpareChannel((call) => host.openChannel(call));
   }
 
   /** Publishes a message that has a delay; an ordered queue is an exchange. */
@@ -171,7 +173,7 @@ export class Delays {
         this.#declared = true;
       }
       try {
-        const channel = await this.#open(call);
+        const channel = await this.#channel.get(call);
         await channel.bind(targetBinding(target), call);
       } catch (error) {
         if (!(error instanceof NotFoundError)) throw error;
@@ -194,23 +196,13 @@ export class Delays {
   async #look(queues: readonly string[], call: CallOptions): Promise<void> {
     for (const queue of queues) {
       try {
-        await (await this.#open(call)).checkQueue(queue, call);
+        await (await this.#channel.get(call)).checkQueue(queue, call);
       } catch (error) {
         if (!(error instanceof NotFoundError)) throw error;
         this.#declared = false;
         throw gone(queue);
       }
     }
-  }
-
-  async #open(call: CallOptions): Promise<Channel> {
-    if (this.#channel !== undefined) return this.#channel;
-    const channel = await this.#host.openChannel(call);
-    this.#channel = channel;
-    channel.closed.then(() => {
-      if (this.#channel === channel) this.#channel = undefined;
-    });
-    return channel;
   }
 }
 

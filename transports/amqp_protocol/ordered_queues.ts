@@ -11,11 +11,12 @@ import {
   orderedQueue,
   partitionOf,
 } from "./ordered_layout.ts";
+import { SpareChannel } from "./spare_channel.ts";
 
 /** How long a queue that was looked for in vain, for a message that came back, is not looked for again, ms. */
 const PATIENCE = 1000;
 /** So many names are remembered of queues that are not ordered. */
-const MOST_NAMES = 1000;
+const MAX_NAMES = 1000;
 
 /** The services that ordered queues use of their connection. */
 export interface OrderedQueuesHost {
@@ -37,11 +38,12 @@ export class OrderedQueues {
   readonly #line = new Line();
   /** The limits of its own calls, by which it knows them again. */
   readonly #own = new WeakSet<CallOptions>();
-  #channel: Channel | undefined;
+  readonly #channel: SpareChannel;
 
   /** Makes one that knows none. */
   constructor(host: OrderedQueuesHost) {
     this.#host = host;
+    this.#channel = new SpareChannel((call) => host.openChannel(call));
   }
 
   /** The ordered queue of a name, if it is known. */
@@ -57,7 +59,7 @@ export class OrderedQueues {
 
   /** A queue of the name is declared, or was found, that is not ordered. */
   notePlain(name: string): void {
-    if (this.#plain.size >= MOST_NAMES) this.#plain.clear();
+    if (this.#plain.size >= MAX_NAMES) this.#plain.clear();
     this.#plain.set(name, this.#host.clock.now());
     this.#known.delete(name);
   }
@@ -120,7 +122,7 @@ export class OrderedQueues {
       const { clock, operationTimeout } = this.#host;
       const call = { deadline: clock.now() + operationTimeout };
       this.#own.add(call);
-      return await action(await this.#open(call), call);
+      return await action(await this.#channel.get(call), call);
     });
   }
 
@@ -144,15 +146,5 @@ export class OrderedQueues {
     let count = 0;
     while (await this.has("queue", partitionOf(name, count))) count++;
     return count === 0 ? undefined : orderedQueue(name, count);
-  }
-
-  async #open(call: CallOptions): Promise<Channel> {
-    if (this.#channel !== undefined) return this.#channel;
-    const channel = await this.#host.openChannel(call);
-    this.#channel = channel;
-    channel.closed.then(() => {
-      if (this.#channel === channel) this.#channel = undefined;
-    });
-    return channel;
   }
 }
