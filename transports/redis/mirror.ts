@@ -39,7 +39,7 @@ export class Mirror {
   #routes = "";
   #doubts = 0;
   #fanouts = 0;
-  readonly #past = new PastQueues();
+  readonly past: PastQueues = new PastQueues();
   readonly #takesLists: boolean;
 
   /** Makes a mirror that has seen nothing; `takesLists` says that our consumers do not listen for themselves. */
@@ -144,7 +144,7 @@ export class Mirror {
     this.readSome(versions, fields);
     for (const { declaration: { name } } of before.queues()) {
       if (this.#topology.queue(name) === undefined) {
-        this.#past.add(name, before);
+        this.past.add(name, before);
       }
     }
   }
@@ -152,7 +152,7 @@ export class Mirror {
   /** Returns a queue's `x-expires`, ms, also if it went. */
   expiresOf(queue: string): number | undefined {
     return this.#topology.queue(queue)?.traits.expires ??
-      this.#past.expiresOf(queue);
+      this.past.expiresOf(queue);
   }
 
   /** Takes over fields of the hash that have changed; an empty value is one that went. */
@@ -197,14 +197,14 @@ export class Mirror {
         );
       case "queue":
         if (value === "") {
-          this.#past.add(name, this.#topology);
+          this.past.add(name, this.#topology);
           return this.#topology.apply({
             type: "queue-deleted",
             name,
             ifEmpty: false,
           });
         }
-        this.#past.remove(name);
+        this.past.remove(name);
         return this.#topology.apply({
           type: "queue-declared",
           ...read<QueueField>(value),

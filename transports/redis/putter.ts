@@ -143,8 +143,10 @@ export class Putter {
         this.#writePlain(message, list, batch);
         continue;
       }
-      const expires = this.#core.mirror.expiresOf(queue);
-      if (this.#traitsOf(queue).ordered) {
+      const traits = this.#traitsOf(queue);
+      const expires = traits.expires ??
+        this.#core.mirror.past.expiresOf(queue);
+      if (traits.ordered) {
         list = layout.options.prefix + queue;
         (batch.ordered ??= new Set()).add(list);
       }
@@ -184,9 +186,10 @@ export class Putter {
     }
     for (const { message, ttl, queue } of put.items) {
       if (message.exchange !== "" || ttl !== undefined) return put.version;
+      const traits = this.#traitsOf(queue);
       if (
-        this.#core.mirror.expiresOf(queue) !== undefined ||
-        this.#traitsOf(queue).ordered
+        traits.ordered || traits.expires !== undefined ||
+        this.#core.mirror.past.expiresOf(queue) !== undefined
       ) return put.version;
     }
     return PLAIN;

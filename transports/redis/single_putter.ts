@@ -172,7 +172,7 @@ export class SinglePutter {
           i === 0 && delay > 0 ? dueName(id, channels) : id,
           at ?? "",
           ...limitsOf(traits),
-          mirror.expiresOf(queue) ?? "",
+          traits.expires ?? mirror.past.expiresOf(queue) ?? "",
           record?.foreign === false ? 1 : 0,
         ],
       };
