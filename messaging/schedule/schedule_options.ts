@@ -144,10 +144,10 @@ const WHEN: KnownOptions = optionsOf<{
 });
 
 /** The longest name, bytes: with the tick it is a message id. */
-const MOST_NAME = 200;
+const MAX_NAME_BYTES = 200;
 
 /** The longest interval, ms: a year. */
-const MOST_EVERY = 366 * 24 * 3600 * 1000;
+const MAX_EVERY = 366 * 24 * 3600 * 1000;
 
 /**
  * Refuses a schedule that cannot be one. The expression and its time zone are read elsewhere.
@@ -179,12 +179,12 @@ export function checkSchedule(
   if (every !== undefined) {
     if (
       !Number.isInteger(every) || Number(every) < 1000 ||
-      Number(every) > MOST_EVERY
+      Number(every) > MAX_EVERY
     ) {
       throw new OptionError(
         `Cannot use ${
           quote(every)
-        } as the option "every" of schedule: it must be a whole number of milliseconds from 1000 to ${MOST_EVERY}`,
+        } as the option "every" of schedule: it must be a whole number of milliseconds from 1000 to ${MAX_EVERY}`,
       );
     }
     if (timezone !== undefined) {
@@ -236,12 +236,12 @@ export function checkSchedule(
 export function checkScheduleName(name: string): void {
   if (
     typeof name === "string" && name !== "" &&
-    new TextEncoder().encode(name).length <= MOST_NAME
+    new TextEncoder().encode(name).length <= MAX_NAME_BYTES
   ) return;
   throw new OptionError(
     `Cannot use ${
       quote(name)
-    } as the name of a schedule: it must be a text of 1 to ${MOST_NAME} bytes`,
+    } as the name of a schedule: it must be a text of 1 to ${MAX_NAME_BYTES} bytes`,
   );
 }
 

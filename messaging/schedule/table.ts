@@ -11,6 +11,7 @@ import type { ScheduleInfo } from "./schedule_options.ts";
 import type { ScheduleHost } from "./schedule_host.ts";
 import { infoOf, type ScheduleState } from "./state.ts";
 import { Ticker } from "./ticker.ts";
+import { retryDelay } from "./timing.ts";
 import { Tokens } from "./tokens.ts";
 import { type Asked, readSheet, type Sheet } from "./wire.ts";
 
@@ -27,11 +28,7 @@ const SETTLING = 500;
 const IDLE = 3000;
 
 /** The maximum number of schedules that one process holds. */
-const MOST = 10_000;
-
-/** How long after a failure it is tried again, ms. */
-const RETRY = 1000;
-const MOST_RETRY = 60_000;
+const MAX_HELD = 10_000;
 
 /**
  * This process's share in a table of schedules.
@@ -128,7 +125,7 @@ export class ScheduleTable {
       } catch (error) {
         await this.#giveBack();
         if (signal.aborted) return;
-        wait = Math.min(RETRY * 2 ** failures++, MOST_RETRY);
+        wait = retryDelay(failures++);
         session.emit({
           type: "consume-failed",
           queue: this.queue.name,
@@ -160,7 +157,7 @@ export class ScheduleTable {
     await declareFirst(session, [this.queue], { ...call, retry: true });
     await this.#putOwn();
     let found = false;
-    while (this.held < MOST) {
+    while (this.held < MAX_HELD) {
       const message = await this.#getter.get(this.queue.name, call)
         .catch(async (error) => {
           if (!(error instanceof NotFoundError)) throw error;
@@ -185,7 +182,7 @@ export class ScheduleTable {
       session,
       decoding,
       [this.queue],
-      { prefetch: MOST },
+      { prefetch: MAX_HELD },
       () => {},
       publisher,
     );

@@ -5,7 +5,7 @@ import type { Holding } from "./holding.ts";
 import type { ScheduleHost } from "./schedule_host.ts";
 import type { ScheduleState } from "./state.ts";
 import { tickMessage } from "./tick.ts";
-import { dueTicks, LATE } from "./timing.ts";
+import { dueTicks, LATE, retryDelay } from "./timing.ts";
 import type { Tokens } from "./tokens.ts";
 
 /** A token is written anew after so long, ms: RabbitMQ takes back after half an hour what is not acked, SQS after twelve. */
@@ -16,10 +16,6 @@ const GLANCE = 1000;
 
 /** A `last` that lies so far ahead was written by a clock that was wrong, ms. */
 const AHEAD = 60_000;
-
-/** How long after a failure it is tried again, ms. */
-const RETRY = 1000;
-const MOST_RETRY = 60_000;
 
 /** Publishes the ticks of the schedules that are held. */
 export class Ticker {
@@ -127,7 +123,7 @@ export class Ticker {
       holding.failures = 0;
     } catch (error) {
       counts.failures++;
-      const delay = Math.min(RETRY * 2 ** holding.failures++, MOST_RETRY);
+      const delay = retryDelay(holding.failures++);
       holding.retryAt = session.clock.now() + delay;
       session.emit({
         type: "schedule-failed",

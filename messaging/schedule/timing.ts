@@ -1,10 +1,23 @@
+import { backoff } from "../../async/backoff.ts";
+import { RETRY_DELAYS } from "../connection/backoff_options.ts";
 import type { Missed, Timing, When } from "./when.ts";
 
 /** How late a tick may be and still count as on time, ms: as long as it takes until the schedules of a process that was killed are another's. */
 export const LATE = 300_000;
 
 /** The maximum number of missed ticks that are made up for. */
-export const MOST_MISSED = 1000;
+export const MAX_MISSED = 1000;
+
+/**
+ * Says how long after a failure it is tried again: as long as between the calls of a handler,
+ * and nothing of it by chance.
+ *
+ * @param failures How many attempts failed in a row before this one, from 0.
+ * @returns Milliseconds.
+ */
+export function retryDelay(failures: number): number {
+  return backoff(failures, {}, RETRY_DELAYS, 1);
+}
 
 /**
  * Reads when a schedule ticks.
@@ -51,8 +64,8 @@ export function dueTicks(
   const first = timing.after(last);
   if (first === undefined || first > now) return [];
   const inTime = Math.max(last, now - LATE);
-  const due = ticksIn(timing, inTime, now, MOST_MISSED);
-  const most = missed === "skip" ? 0 : missed === "one" ? 1 : MOST_MISSED;
+  const due = ticksIn(timing, inTime, now, MAX_MISSED);
+  const most = missed === "skip" ? 0 : missed === "one" ? 1 : MAX_MISSED;
   return [...ticksIn(timing, last, inTime, most), ...due];
 }
 

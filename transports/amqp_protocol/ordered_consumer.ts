@@ -11,7 +11,7 @@ import type { AmqpSubscription } from "./subscription.ts";
 import type { Call } from "./topology.ts";
 
 /** The highest priority that a consumer draws, so that no two have the same. */
-const MOST_PRIORITY = 1_000_000;
+const MAX_PRIORITY = 1_000_000;
 
 /** The services that consuming from an ordered queue uses of its channel. */
 export interface PartitionsHost {
@@ -69,7 +69,7 @@ export async function consumePartitions(
           noAck,
           exclusive: false,
           arguments: {
-            "x-priority": Math.ceil(Math.random() * MOST_PRIORITY),
+            "x-priority": Math.ceil(Math.random() * MAX_PRIORITY),
             ...options.arguments,
           },
         }),

@@ -4,7 +4,7 @@ import { hiddenName, readMessage } from "./documents.ts";
 import type { Fields } from "./port.ts";
 
 /** So many messages that may be it are looked at. */
-const MOST = 100;
+const MAX_FOUND = 100;
 
 /**
  * Cancels a delayed message, or moves it: the server looks through those of its queue.
@@ -35,7 +35,7 @@ export async function changeDelayed(
       queue: place,
       priority: { $gt: now },
       payload: { $regex: written.replaceAll(/[\\^$.|?*+()[\]{}]/g, "\\$&") },
-    }, { limit: MOST });
+    }, { limit: MAX_FOUND });
     for (const document of found) {
       const { message } = readMessage(document);
       if ("error" in message) continue;

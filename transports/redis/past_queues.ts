@@ -1,7 +1,7 @@
 import type { Topology } from "../../virtual/topology.ts";
 
 /** So many are remembered. */
-const MOST = 1000;
+const MAX_REMEMBERED = 1000;
 
 /**
  * The `x-expires` of queues that went, as far as this connection has known them. A message
@@ -23,7 +23,7 @@ export class PastQueues {
     if (expires === undefined) return;
     this.remove(queue);
     this.#expires.set(queue, expires);
-    if (this.#expires.size <= MOST) return;
+    if (this.#expires.size <= MAX_REMEMBERED) return;
     const [oldest] = this.#expires.keys();
     if (oldest !== undefined) this.remove(oldest);
   }

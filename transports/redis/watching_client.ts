@@ -2,7 +2,7 @@ import type { Redis } from "ioredis";
 import { errorText } from "../../model/error_text.ts";
 
 /** The most keys that a script itself has watched: with a hundred reads they take 2 ms. */
-const MOST_IN_SCRIPT = 256;
+const MAX_IN_SCRIPT = 256;
 
 /** The part of a client that is used here. */
 type Sender = Pick<Redis, "call" | "callBuffer">;
@@ -34,7 +34,7 @@ export class Watching {
     keys: readonly string[],
     args: Arguments,
   ): Promise<unknown> {
-    return keys.length > MOST_IN_SCRIPT
+    return keys.length > MAX_IN_SCRIPT
       ? this.#callApart(command, script, keys, args)
       : this.#call(command, script, keys, args);
   }

@@ -6,7 +6,7 @@ import type { When } from "../../../messaging/schedule/when.ts";
 import {
   dueTicks,
   LATE,
-  MOST_MISSED,
+  MAX_MISSED,
   timingOf,
 } from "../../../messaging/schedule/timing.ts";
 
@@ -119,7 +119,7 @@ Deno.test("ticks are published in time whatever is said of missed ones, and miss
     minutes("2026-11-29T11:01Z", 60),
   );
   const all = dueTicks(timing, 0, now, "all");
-  assertEquals(all.length, MOST_MISSED + inTime.length);
+  assertEquals(all.length, MAX_MISSED + inTime.length);
   assertEquals(all.at(-1), inTime.at(-1));
 });
 
