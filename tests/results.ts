@@ -8,6 +8,8 @@ export interface TestResult {
   /** Seconds. */
   readonly time: number;
   readonly outcome: "passed" | "failed" | "skipped";
+  /** Why it failed: the error with its stack. */
+  readonly reason?: string;
 }
 
 /** How many tests ended in which way. */
@@ -40,12 +42,12 @@ const ENTITIES: Readonly<Record<string, string>> = {
 /** Reads the report that `deno test --junit-path` writes. Steps are parts of their test, and not counted. */
 export function readReport(xml: string): TestResult[] {
   const cases = xml.matchAll(
-    /<testcase name="([^"]*)" classname="([^"]*)" time="([^"]*)"[^>]*>\s*(<skipped|<failure|<error)?/g,
+    /<testcase name="([^"]*)" classname="([^"]*)" time="([^"]*)"[^>]*>\s*(?:(<skipped|<failure|<error)[^>]*>([^<]*))?/g,
   );
   const results: TestResult[] = [];
-  const seen = new Set<string>();
-  for (const [, name = "", file = "", time = "", mark] of cases) {
-    const result: TestResult = {
+  const seen = new Map<string, { reason?: string }>();
+  for (const [, name = "", file = "", time = "", mark, text = ""] of cases) {
+    const result: TestResult & { reason?: string } = {
       file: plain(file).replace(/^\.\//, ""),
       name: plain(name),
       time: Number(time),
@@ -54,9 +56,18 @@ export function readReport(xml: string): TestResult[] {
         : mark === "<skipped"
         ? "skipped"
         : "failed",
+      ...mark === "<failure" || mark === "<error"
+        ? { reason: plain(text).trim() }
+        : {},
     };
-    if (isStep(result, seen)) continue;
-    seen.add(`${result.file} ${result.name}`);
+    const parent = parentOf(result, seen);
+    if (parent !== undefined) {
+      if (result.reason !== undefined) {
+        parent.reason = `${parent.reason}\n${result.name}\n${result.reason}`;
+      }
+      continue;
+    }
+    seen.set(`${result.file} ${result.name}`, result);
     results.push(result);
   }
   return results;
@@ -123,6 +134,23 @@ export function slowestFiles(
     .join("\n");
 }
 
+/**
+ * The tests that failed, each with the first lines of its error. A run prints thousands of
+ * lines, and whoever sees only their end reads here which tests it was.
+ */
+export function failures(
+  results: readonly TestResult[],
+  lines: number,
+): string {
+  return results.filter(({ outcome }) => outcome === "failed")
+    .map(({ file, name, reason = "" }) =>
+      [
+        `${file} => ${name}`,
+        ...reason.split("\n").slice(0, lines).map((line) => `    ${line}`),
+      ].join("\n").trimEnd()
+    ).join("\n");
+}
+
 function ownerOf(
   { file, name }: TestResult,
   lines: readonly BrokerLine[],
@@ -140,18 +168,20 @@ function ownerOf(
   return best(file.replace(/^.*\//, "")) ?? best(name);
 }
 
-function isStep(
+/** The test that a result is a step of. */
+function parentOf<T>(
   { file, name }: TestResult,
-  tests: ReadonlySet<string>,
-): boolean {
+  tests: ReadonlyMap<string, T>,
+): T | undefined {
   for (
     let end = name.indexOf(" > ");
     end >= 0;
     end = name.indexOf(" > ", end + 1)
   ) {
-    if (tests.has(`${file} ${name.slice(0, end)}`)) return true;
+    const parent = tests.get(`${file} ${name.slice(0, end)}`);
+    if (parent !== undefined) return parent;
   }
-  return false;
+  return undefined;
 }
 
 function plain(text: string): string {

@@ -1,5 +1,11 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { brokerTable, count, readReport, slowestFiles } from "./results.ts";
+import {
+  brokerTable,
+  count,
+  failures,
+  readReport,
+  slowestFiles,
+} from "./results.ts";
 
 const REPORT = `<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="deno test" tests="6" failures="1" errors="0" time="0.027">
@@ -8,13 +14,21 @@ const REPORT = `<?xml version="1.0" encoding="UTF-8"?>
         </testcase>
         <testcase name="redis: a &amp; &quot;b&quot; &gt; a step" classname="./tests/transports/redis_test.ts" time="0.100" line="1" col="6">
         </testcase>
+        <testcase name="redis: failing" classname="./tests/transports/redis_test.ts" time="0.000" line="2" col="6">
+            <failure message="1 test step failed">1 test step failed.</failure>
+        </testcase>
+        <testcase name="redis: failing &gt; its step" classname="./tests/transports/redis_test.ts" time="0.000" line="2" col="6">
+            <failure message="Uncaught Error: y">Error: y</failure>
+        </testcase>
         <testcase name="redis: off (no reason)" classname="./tests/transports/redis_test.ts" time="0.000" line="2" col="6">
             <skipped/>
         </testcase>
     </testsuite>
     <testsuite name="./tests/faults/memory_test.ts" tests="2">
         <testcase name="mongodb: heap" classname="./tests/faults/memory_test.ts" time="1.000" line="1" col="6">
-            <failure message="Uncaught">Error: x &lt;testcase&gt;</failure>
+            <failure message="Uncaught">Error: x &lt;testcase&gt;
+    at b.ts
+    at c.ts</failure>
         </testcase>
         <testcase name="heap &gt; of a name" classname="./tests/faults/memory_test.ts" time="1.000" line="1" col="6">
         </testcase>
@@ -37,12 +51,13 @@ Deno.test("a report is read: names in full, steps with their test", () => {
   const results = readReport(REPORT);
   assertEquals(results.map(({ name, outcome }) => [name, outcome]), [
     ['redis: a & "b"', "passed"],
+    ["redis: failing", "failed"],
     ["redis: off (no reason)", "skipped"],
     ["mongodb: heap", "failed"],
     ["heap > of a name", "passed"],
     ["mongodb with Kombu", "passed"],
   ]);
-  assertEquals(count(results), { passed: 3, failed: 1, skipped: 1 });
+  assertEquals(count(results), { passed: 3, failed: 2, skipped: 1 });
 });
 
 Deno.test("the closing table counts each broker's tests, by file and then by name", () => {
@@ -53,7 +68,7 @@ Deno.test("the closing table counts each broker's tests, by file and then by nam
   ]).split("\n").map((line) => line.replace(/ {2,}/g, " | "));
   assertEquals(table, [
     "Broker | Version | Had | Seconds | Passed | Failed | Skipped",
-    "Redis | 1.2 | was installed | 1.3 | 1 | 0 | 1",
+    "Redis | 1.2 | was installed | 1.3 | 1 | 1 | 1",
     "MongoDB | 1.2 | was installed | 1.3 | 0 | 1 | 0",
     "FerretDB | 1.2 | was installed | 1.3 | 1 | 0 | 0",
     "(none) | 1 | 0 | 0",
@@ -64,4 +79,17 @@ Deno.test("the slowest files come first", () => {
   const lines = slowestFiles(readReport(REPORT), 2).split("\n");
   assertStringIncludes(lines[0] ?? "", "2.0 s  tests/faults/memory_test.ts");
   assertStringIncludes(lines[1] ?? "", "1.0 s  tests/interop/ferretdb_test.ts");
+});
+
+Deno.test("what failed is told by file and name, with the first lines of its error", () => {
+  assertEquals(failures(readReport(REPORT), 3).split("\n"), [
+    "tests/transports/redis_test.ts => redis: failing",
+    "    1 test step failed.",
+    "    redis: failing > its step",
+    "    Error: y",
+    "tests/faults/memory_test.ts => mongodb: heap",
+    "    Error: x <testcase>",
+    "        at b.ts",
+    "        at c.ts",
+  ]);
 });

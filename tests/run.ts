@@ -10,6 +10,7 @@ import { messageTable, readTallies } from "./chaos/tallies.ts";
 import {
   brokerTable,
   count,
+  failures,
   readReport,
   slowestFiles,
   type TestResult,
@@ -152,6 +153,7 @@ function tell(runs: readonly Run[], provided: readonly Brokers[]): number {
   console.log(`\n${brokerTable(results, brokers)}\n`);
   const tallies = runs.flatMap((run) => run.tallies);
   if (tallies.length > 0) console.log(`${messageTable(tallies)}\n`);
+  if (counts.failed > 0) console.log(`Failed:\n${failures(results, 12)}\n`);
   for (const { title, failed } of brokers) {
     if (failed) console.log(`${title} did not start: that is a failure`);
   }
