@@ -77,6 +77,12 @@ export class Queues {
   find(queue: string, options?: CallOptions): Promise<SqsQueue | undefined> {
     const known = this.#known.get(queue);
     if (known !== undefined || this.predefined) return Promise.resolve(known);
+    // What is late begins nothing, even where AWS would answer before a timer fires.
+    const refusal = this.#limits.refusal(
+      options,
+      () => `find queue "${queue}"`,
+    );
+    if (refusal !== undefined) return Promise.reject(refusal);
     // Many may ask at once, each with limits of its own.
     let finding = this.#finding.get(queue);
     if (finding === undefined) {

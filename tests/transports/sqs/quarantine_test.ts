@@ -1,7 +1,14 @@
 /** A message that cannot be read, or has no room as a dead letter, is kept beside its queue, as it was. */
 
-import { assert, assertEquals } from "@std/assert";
-import { type Connection, createConnection, Queue } from "@dashi/mq";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  type Connection,
+  createConnection,
+  Queue,
+  TimeoutError,
+} from "@dashi/mq";
+import { createTransport } from "../../../transports/sqs/mod.ts";
+import { isStoreTransport, type Store } from "../../../transports/store/mod.ts";
 import { take } from "../../conformance/stage.ts";
 import type { AwsRelay } from "../../support/aws_relay.ts";
 import { queueUrlOf, sendRaw, test, unique, url } from "../../support/sqs.ts";
@@ -214,4 +221,30 @@ test("predefined queues have the quarantine that is predefined, or say which wou
   );
   await connection.close();
   await remove(one, two);
+});
+
+test("a look whose deadline has passed asks SQS nothing, and is not answered by one that was faster than a timer", async ({ open, relay }) => {
+  const stores: Store[] = [];
+  const sqs = createTransport();
+  assert(isStoreTransport(sqs));
+  const transport = sqs.wrapping((store) => {
+    stores.push(store);
+    return store;
+  });
+  const connection = open({ transport });
+  const queue = new Queue(unique());
+  await connection.declare(queue);
+  const quarantine = stores[0]?.quarantine;
+  assert(quarantine !== undefined);
+  relay.requests.length = 0;
+  const error = await assertRejects(
+    () => quarantine.list(queue.name, 1, { deadline: performance.now() - 1 }),
+    TimeoutError,
+  );
+  assertEquals(error.outcome, "not-sent");
+  // This one is asked for later, and answered.
+  assertEquals(await quarantine.list(`${queue.name}-other`, 1), []);
+  const names = relay.requests.map(({ body }) => body.QueueName);
+  assertEquals(names.length, 1, `asked for ${names}`);
+  await remove(queue.name);
 });
