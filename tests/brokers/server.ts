@@ -80,9 +80,12 @@ export async function run(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  // A program that ends before it has read all says why by its output, not by a broken pipe.
   const given = input === ""
     ? undefined
-    : new Response(input).body?.pipeTo(child.stdin);
+    : new Response(input).body?.pipeTo(child.stdin).catch((error: unknown) => {
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    });
   const [{ success, stdout, stderr }] = await Promise.all([
     child.output(),
     given,

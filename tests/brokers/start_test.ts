@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { firstEphemeralPort, freePort } from "./ports.ts";
 import { Program, StartError, startServer } from "./program.ts";
 import { hasRedis, startRedis } from "./redis.ts";
+import { run } from "./server.ts";
 
 Deno.test("a server's port is not one that an outgoing connection may take", () => {
   const ports = Array.from({ length: 50 }, freePort);
@@ -71,4 +72,18 @@ Deno.test({
       taken.close();
     }
   },
+});
+
+Deno.test("a program that ends before it has read its input is told by what it said", async () => {
+  const error = await assertRejects(
+    () =>
+      run(
+        "/bin/sh",
+        ["-c", "exec 0<&-; echo no connection >&2; exit 1"],
+        {},
+        "x".repeat(1_000_000),
+      ),
+    Error,
+  );
+  assertMatch(error.message, /no connection$/);
 });
