@@ -37,6 +37,7 @@ const SOURCE = [
   "tests",
   "bench",
   "examples",
+  "testing",
 ];
 
 function* files(path: URL): Generator<URL> {

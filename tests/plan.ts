@@ -8,6 +8,7 @@ export const ALONE: readonly string[] = [
   "virtual",
   "codec",
   "messaging",
+  "testing",
   "transports",
   ...[
     "transports/memory/memory_test.ts",
@@ -16,6 +17,7 @@ export const ALONE: readonly string[] = [
     "async",
     "codec",
     "model",
+    "testing",
     "mutate",
     "url",
     "exports_test.ts",

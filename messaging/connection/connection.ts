@@ -552,6 +552,7 @@ export class Connection implements AsyncDisposable {
     return new ConnectionPool(
       (home) => new Connection(this.#input, this.#options, home),
       options,
+      this.#session.clock,
     );
   }
 

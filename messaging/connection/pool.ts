@@ -1,5 +1,5 @@
 import { quote } from "../../model/foreign_text.ts";
-import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import type { Clock } from "../../async/clock.ts";
 import { Limits } from "../../async/limits.ts";
 import { Ring } from "../../async/ring.ts";
 import { ClosedError, PoolError } from "../../model/errors.ts";
@@ -61,11 +61,14 @@ export class ConnectionPool<
   readonly #idle: C[] = [];
   readonly #busy = new Set<C>();
   readonly #waiting = new Ring<(connection: C) => void>();
-  readonly #limits = new Limits(SYSTEM_CLOCK);
+  readonly #clock: Clock;
+  readonly #limits: Limits;
   #closing: Promise<void> | undefined;
 
   /** Made by `connection.pool`. */
-  constructor(make: (home: Home<C>) => C, options: PoolOptions) {
+  constructor(make: (home: Home<C>) => C, options: PoolOptions, clock: Clock) {
+    this.#clock = clock;
+    this.#limits = new Limits(clock);
     checkKnown(options, POOL);
     const { limit = 10, preload = 0 } = options;
     checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
@@ -143,7 +146,7 @@ export class ConnectionPool<
   }
 
   async #wait(options: OperationOptions | undefined): Promise<C> {
-    const call = limitsOf(options, SYSTEM_CLOCK, ACQUIRE_TIMEOUT);
+    const call = limitsOf(options, this.#clock, ACQUIRE_TIMEOUT);
     const { promise, resolve } = Promise.withResolvers<C>();
     this.#waiting.push(resolve);
     try {

@@ -115,7 +115,7 @@ export class ScheduleTable {
     let failures = 0;
     while (!signal.aborted) {
       try {
-        await this.#sleep(wait * (0.75 + Math.random() / 2));
+        await this.#sleep(wait * (0.75 + session.random() / 2));
         wait = LOOK;
         if (await this.#look()) {
           await this.#sleep(SETTLING);

@@ -11,7 +11,7 @@ import { Waiters } from "../../async/waiters.ts";
 import { Window } from "../../transports/store/window.ts";
 import { deliveryTag } from "../../model/message.ts";
 import { TimeoutError } from "../../model/errors.ts";
-import { TestClock } from "../support/clock.ts";
+import { TestClock } from "../../testing/clock.ts";
 import { SLACK } from "../support/slack.ts";
 
 Deno.test("Deadlines call back in order, once, and not what was cancelled", () => {

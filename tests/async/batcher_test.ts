@@ -7,7 +7,7 @@ import {
 import { Limits } from "../../async/limits.ts";
 import { turn } from "../../async/turn.ts";
 import { TimeoutError } from "../../model/errors.ts";
-import { TestClock } from "../support/clock.ts";
+import { TestClock } from "../../testing/clock.ts";
 
 type Result = string | Promise<string>;
 

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { ExpiringMap } from "../../async/expiring_map.ts";
-import { TestClock } from "../support/clock.ts";
+import { TestClock } from "../../testing/clock.ts";
 
 Deno.test("an entry goes with its own time, and not with that of the value before it", () => {
   const clock = new TestClock();

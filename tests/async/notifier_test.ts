@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Limits } from "../../async/limits.ts";
 import { Notifier } from "../../async/notifier.ts";
-import { TestClock } from "../support/clock.ts";
+import { TestClock } from "../../testing/clock.ts";
 
 function setUp() {
   const clock = new TestClock();

@@ -21,7 +21,7 @@ import {
 } from "../../transports/store/mod.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import { parseUrl } from "../../url/mod.ts";
-import { TestClock } from "./clock.ts";
+import { TestClock } from "../../testing/clock.ts";
 
 /** The changes of a store over the memory store. */
 export interface Changes {

@@ -14,7 +14,7 @@ import type {
   Channel,
   TransportConnection,
 } from "../../../transports/transport.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 /** A connection that counts declares, and refuses them as long as it is told to. */
 function link(limits: Limits) {

@@ -6,7 +6,7 @@ import {
   type Outcome,
   TimeoutError,
 } from "../../../model/errors.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 for (const outcome of ["not-sent", "unknown"] as Outcome[]) {
   Deno.test(`an attempt that had no time left tells why the one before it failed, and that it was ${outcome}`, async () => {

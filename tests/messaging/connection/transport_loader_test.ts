@@ -7,7 +7,7 @@ import { Failover } from "../../../messaging/connection/failover.ts";
 import { Session } from "../../../messaging/connection/session.ts";
 import { createTransport } from "../../../transports/memory/mod.ts";
 import type { TransportModule } from "../../../transports/transport.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 /** A session whose client is imported when the test says so. */
 function stage() {

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Unhandled } from "../../../messaging/connection/unhandled.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("what was counted and not told is told in one line at the end", () => {
   const lines: string[] = [];

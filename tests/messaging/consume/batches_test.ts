@@ -6,7 +6,7 @@ import {
   Queue,
 } from "../../../mod.ts";
 import { Batches } from "../../../messaging/consume/batches.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 function open() {
   const connection = createConnection(

@@ -7,7 +7,7 @@ import {
   Breaker,
   type BreakerOptions,
 } from "../../../messaging/consume/breaker.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 interface Scene {
   readonly clock: TestClock;

@@ -6,7 +6,7 @@ import { turn } from "../../../async/turn.ts";
 import type { ReceivedMessage } from "../../../messaging/consume/message.ts";
 import { Outcomes } from "../../../messaging/consume/outcomes.ts";
 import { Teller } from "../../../messaging/consume/teller.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 /** Outcomes of a run that keeps what has failed for good. */
 function stage(clock: TestClock): Outcomes<number> {

@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { turn } from "../../../async/turn.ts";
 import { Pace } from "../../../messaging/consume/pace.ts";
 import type { ReceivedMessage } from "../../../messaging/consume/message.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("a message that is called again waits for its time, and counts", async () => {
   const clock = new TestClock();

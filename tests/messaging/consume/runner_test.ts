@@ -5,7 +5,7 @@ import { turn } from "../../../async/turn.ts";
 import type { ReceivedMessage } from "../../../messaging/consume/message.ts";
 import { Runner } from "../../../messaging/consume/runner.ts";
 import { Teller } from "../../../messaging/consume/teller.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("while a message is written again, that its handler be counted, no other handler begins", async () => {
   const clock = new TestClock();

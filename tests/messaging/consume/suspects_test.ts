@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Suspects } from "../../../messaging/consume/suspects.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 /** Suspects over a host that notes what it is asked for. */
 function scene(

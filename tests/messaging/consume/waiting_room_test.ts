@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { RateLimit } from "../../../messaging/consume/rate_limit.ts";
 import { WaitingRoom } from "../../../messaging/consume/waiting_room.ts";
 import type { ReceivedMessage } from "../../../messaging/consume/message.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("another message is wanted for each that waits, and one less when it begins", async () => {
   const clock = new TestClock();

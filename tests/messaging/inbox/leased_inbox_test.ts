@@ -7,7 +7,7 @@ import {
   LeasedInbox,
 } from "../../../messaging/inbox/mod.ts";
 import { MemoryClaims } from "../../../messaging/inbox/memory_inbox.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 const NEVER = new AbortController().signal;
 const CALL = {

@@ -4,7 +4,7 @@ import { turn } from "../../../async/turn.ts";
 import { TimeoutError } from "../../../model/errors.ts";
 import type { Place } from "../../../messaging/publish/publish_call.ts";
 import { PublishWindow } from "../../../messaging/publish/publish_window.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { message } from "../../support/stores.ts";
 
 /** A window of two over a broker that answers when it is told to. */

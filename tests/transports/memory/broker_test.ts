@@ -3,7 +3,7 @@ import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { Kept } from "../../../transports/memory/kept.ts";
 import { MemoryQueue } from "../../../transports/memory/queue.ts";
 import { Slab } from "../../../model/slab.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { messageTo } from "../../support/redis_transport.ts";
 import { QUEUE } from "../../support/stores.ts";
 import type { FieldTable } from "../../../model/field_table.ts";

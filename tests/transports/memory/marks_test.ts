@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { Marks } from "../../../transports/memory/marks.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("marks of messages that were published once go by themselves: their number stays flat", () => {
   const clock = new TestClock();

@@ -5,7 +5,7 @@ import { turn } from "../../../async/turn.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import type { TopologyChange } from "../../../virtual/topology.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { message, QUEUE } from "../../support/stores.ts";
 
 const DECLARED: TopologyChange = {

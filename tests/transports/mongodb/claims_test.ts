@@ -6,7 +6,7 @@ import { MongoClient } from "mongodb";
 import { createConnection, Queue } from "@dashi/mq";
 import { until } from "../../brokers/server.ts";
 import { Holder } from "../../interop/holder.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import {
   type Database,
   messageTo,

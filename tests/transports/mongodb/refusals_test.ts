@@ -10,7 +10,7 @@ import {
   checkDatabaseName,
 } from "../../../transports/mongodb/names.ts";
 import { ServerTime } from "../../../transports/mongodb/server_time.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { MongodbRelay } from "../../support/mongodb_relay.ts";
 import { messageTo, onMongodb, queueOf } from "../../support/mongodb.ts";
 import { SLACK } from "../../support/slack.ts";

@@ -7,7 +7,7 @@ import { readMongodbOptions } from "../../../transports/mongodb/options.ts";
 import { fillDefaults, parseUrl } from "../../../url/mod.ts";
 import golden from "../../golden/topic_match.json" with { type: "json" };
 import { until } from "../../brokers/server.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { messageTo, onMongodb, queueOf } from "../../support/mongodb.ts";
 
 function read(

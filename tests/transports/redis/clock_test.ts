@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Queue } from "@dashi/mq";
 import { ServerClock } from "../../../transports/redis/server_clock.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { canMoveClocks, startMovedRedis } from "../../support/moved_redis.ts";
 import { connectTo, Raw, testAlone } from "../../support/redis.ts";
 import { Worker } from "../../support/worker.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { Heartbeat } from "../../../transports/redis/heartbeat.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("Heartbeat notices silence within two heartbeats, whenever it begins (row 19)", () => {
   for (let begins = 0; begins < 30_000; begins += 100) {

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Listeners } from "../../../transports/redis/listeners.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 const BYTES = new Uint8Array(1);
 

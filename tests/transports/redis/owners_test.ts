@@ -3,7 +3,7 @@ import { fillDefaults, parseUrl } from "../../../url/mod.ts";
 import { createTransport } from "../../../transports/redis/mod.ts";
 import type { TransportConnection } from "../../../transports/transport.ts";
 import { Queue } from "@dashi/mq";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { connectTo, pause, Raw, test } from "../../support/redis.ts";
 import { Worker } from "../../support/worker.ts";
 

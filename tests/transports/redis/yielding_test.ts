@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Queue } from "@dashi/mq";
 import { Yielding } from "../../../transports/redis/yielding.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { connectTo, pause, Raw, test } from "../../support/redis.ts";
 
 /** One whose peeks find what `has` says. */

@@ -9,7 +9,7 @@ import {
 import { readSettings } from "../../../transports/sqs/options.ts";
 import { parseUrl } from "../../../url/mod.ts";
 import { refusal } from "../../support/aws_relay.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { QUICK, test, unique } from "../../support/sqs.ts";
 
 const MINUTE = 60_000;

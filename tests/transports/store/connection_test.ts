@@ -17,7 +17,7 @@ import {
   type Store,
 } from "../../../transports/store/mod.ts";
 import { parseUrl } from "../../../url/mod.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { changed, message, open, QUEUE } from "../../support/stores.ts";
 
 async function settle(): Promise<void> {

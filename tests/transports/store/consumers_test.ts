@@ -3,7 +3,7 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { AccessRefusedError } from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { open, QUEUE } from "../../support/stores.ts";
 
 Deno.test("a consumer takes the place of those that its owner's lost connection has left, and of no other", async () => {

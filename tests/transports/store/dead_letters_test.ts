@@ -11,7 +11,7 @@ import {
 import { turn } from "../../../async/turn.ts";
 import type { Publishing } from "../../../model/message.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { message, open, type Opened, QUEUE } from "../../support/stores.ts";
 
 const WORK = { ...QUEUE, arguments: { "x-dead-letter-exchange": "dlx" } };

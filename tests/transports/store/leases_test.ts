@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SettlementError } from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import type { Delivery, DeliveryTag } from "../../../transports/store/mod.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { fail, message, open, QUEUE, turns } from "../../support/stores.ts";
 
 Deno.test("what is unsettled is renewed every third of its lease, and no more once it is settled", async () => {

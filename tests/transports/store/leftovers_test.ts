@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { NotFoundError } from "@dashi/mq";
 import { Leftovers } from "../../../transports/store/leftovers.ts";
 import type { Reservation } from "../../../transports/store/store.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("what is held of a deleted queue is not given back again and again when its connection closes", async () => {
   const clock = new TestClock();

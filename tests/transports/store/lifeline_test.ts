@@ -7,7 +7,7 @@ import {
   TimeoutError,
 } from "../../../model/errors.ts";
 import { Lifeline } from "../../../transports/store/lifeline.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("a call whose deadline has passed, or whose signal has aborted, does not begin", async () => {
   const clock = new TestClock();

@@ -6,7 +6,7 @@ import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import { createStoreTransport } from "../../../transports/store/mod.ts";
 import { parseUrl } from "../../../url/mod.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { changed, message, open, QUEUE } from "../../support/stores.ts";
 
 Deno.test("a body as large as the store takes is put, and a larger one refused before it is sent", async () => {

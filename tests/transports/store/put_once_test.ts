@@ -14,7 +14,7 @@ import {
   type StoreItem,
 } from "../../../transports/store/store.ts";
 import { publishing } from "../../conformance/support.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 const KEY = "k";
 const ITEMS: readonly StoreItem[] = ["a", "b"].map((queue) => ({

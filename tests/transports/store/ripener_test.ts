@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { turn } from "../../../async/turn.ts";
 import { Ripener } from "../../../transports/store/ripener.ts";
 import type { MessageStore } from "../../../transports/store/mod.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 /** A ripener over a store that answers as it is told, and what the store was asked. */
 function over(answer: () => Promise<number>) {

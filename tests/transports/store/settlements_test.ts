@@ -17,7 +17,7 @@ import {
   createStoreTransport,
   type MessageStore,
 } from "../../../transports/store/mod.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { changed, message, open, QUEUE } from "../../support/stores.ts";
 
 const PASSING = new ChannelError("busy", { code: "channel-closed" });

@@ -12,7 +12,7 @@ import {
   type Store,
 } from "../../../transports/store/mod.ts";
 import { parseUrl } from "../../../url/mod.ts";
-import { TestClock } from "../../support/clock.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { registerConformance } from "../../support/register.ts";
 import {
   changed,
