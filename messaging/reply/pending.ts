@@ -43,6 +43,16 @@ export class Pending {
   get mayBeSent(): boolean {
     return this.wasSent || this.lane !== undefined;
   }
+
+  /** How far it has come, in words. */
+  get progress(): string {
+    if (this.wasSent) {
+      return "the request is published, and nobody has answered: is a consumer at work there that serves?";
+    }
+    return this.mayBeSent
+      ? "the broker has not confirmed the request yet"
+      : "the broker has not taken the request yet";
+  }
 }
 
 /** A way for answers to come, for as long as a connection lasts. */

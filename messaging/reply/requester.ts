@@ -359,20 +359,17 @@ export class Requester {
     pending.resolve(reply);
   };
 
-  #late({ message, wasSent }: Pending, timeout: number | undefined): Error {
-    const { exchange, routingKey } = message;
+  #late(pending: Pending, timeout: number | undefined): Error {
+    const { exchange, routingKey } = pending.message;
     const to = exchange === ""
       ? `queue "${routingKey}"`
       : `exchange "${exchange}" with routing key "${routingKey}"`;
     const within = timeout ?? this.#session.endpoint.operationTimeout;
     const problem = this.#session.problem;
-    const why = problem?.message ??
-      (wasSent
-        ? "the request is published, and nobody has answered: is a consumer at work there that serves?"
-        : "the broker has not taken the request yet");
+    const why = problem?.message ?? pending.progress;
     return new TimeoutError(
       `Cannot get an answer from ${to} within ${within} ms: ${why}`,
-      { cause: problem, outcome: wasSent ? "unknown" : "not-sent" },
+      { cause: problem, outcome: pending.mayBeSent ? "unknown" : "not-sent" },
     );
   }
 

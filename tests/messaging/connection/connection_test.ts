@@ -240,3 +240,28 @@ Deno.test("send() after close() says that it was to send, whether it has sent be
     );
   }
 });
+
+Deno.test("a connection that is closed says so before it looks at what it was given", async () => {
+  const connection = createConnection(`memory://${crypto.randomUUID()}`);
+  await connection.close();
+  // deno-lint-ignore no-explicit-any -- as a program without types has it
+  const wrong: any = { x: 1 };
+  const calls: Record<string, () => unknown> = {
+    "make a producer": () => connection.producer(wrong),
+    "make a consumer": () => connection.consumer(wrong),
+    "make a simple queue": () => connection.simpleQueue(wrong),
+    "send": () => connection.send(wrong, 1),
+    "request": () => connection.request(1, wrong),
+    "schedule": () => connection.schedule("", wrong, wrong),
+    "list schedules": () => connection.schedules(wrong),
+    "unschedule": () => connection.unschedule(""),
+    "look at a queue": () => connection.queue(wrong),
+  };
+  for (const [action, call] of Object.entries(calls)) {
+    await assertRejects(
+      async () => await call(),
+      ClosedError,
+      `Cannot ${action}: the connection is closed`,
+    );
+  }
+});

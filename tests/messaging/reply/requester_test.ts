@@ -5,12 +5,14 @@ import {
   ClosedError,
   type Connection,
   createConnection,
+  NotFoundError,
   Queue,
   RemoteError,
   TimeoutError,
   type Transport,
 } from "@dashi/mq";
 import { createTransport } from "../../../transports/memory/mod.ts";
+import { withChannels } from "../../support/changed_channels.ts";
 
 /** Serves, and asks by the same connection. */
 async function serving(
@@ -207,30 +209,51 @@ Deno.test("an answer waits in its queue no longer than somebody waits for it", a
   await served;
 });
 
-Deno.test("a request that its server has, though its publish is not confirmed yet, may have been sent when its connection closes", async () => {
-  const inner = createTransport();
+/** A transport that confirms no publish before it is told to. */
+function confirming(confirmed: Promise<void>): Transport {
+  return withChannels((channel) => {
+    const publish = channel.publish.bind(channel);
+    channel.publish = async (...given) => {
+      const outcome = await publish(...given);
+      await confirmed;
+      return outcome;
+    };
+  });
+}
+
+Deno.test("a request that its server has, though its publish is not confirmed yet, may have been sent when its deadline passes", async () => {
   const confirmed = Promise.withResolvers<void>();
-  const transport: Transport = {
-    ...inner,
-    name: "memory",
-    async connect(url, options) {
-      const connection = await inner.connect(url, options);
-      const openChannel = connection.openChannel.bind(connection);
-      return Object.assign(connection, {
-        async openChannel(...given: Parameters<typeof openChannel>) {
-          const channel = await openChannel(...given);
-          const publish = channel.publish.bind(channel);
-          return Object.assign(channel, {
-            async publish(...given: Parameters<typeof publish>) {
-              const outcome = await publish(...given);
-              await confirmed.promise;
-              return outcome;
-            },
-          });
-        },
-      });
-    },
-  };
+  const transport = confirming(confirmed.promise);
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url);
+  const asking = createConnection(url, { transport });
+  await asking.connect();
+  const queue = new Queue("late-confirm");
+  await connection.declare(queue);
+  const called = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const consumer = connection.consumer(queue);
+  const served = consumer.serve(async () => {
+    called.resolve();
+    await goOn.promise;
+  });
+  const failed = assertRejects(
+    () => asking.request(1, { routingKey: queue.name, timeout: 1000 }),
+    TimeoutError,
+    "the broker has not confirmed the request yet",
+  );
+  await called.promise;
+  assertEquals((await failed).outcome, "unknown");
+  goOn.resolve();
+  confirmed.resolve();
+  await asking.close();
+  await consumer.cancel();
+  await served;
+});
+
+Deno.test("a request that its server has, though its publish is not confirmed yet, may have been sent when its connection closes", async () => {
+  const confirmed = Promise.withResolvers<void>();
+  const transport = confirming(confirmed.promise);
   const url = `memory://${crypto.randomUUID()}`;
   await using connection = createConnection(url);
   const asking = createConnection(url, { transport });
@@ -250,12 +273,53 @@ Deno.test("a request that its server has, though its publish is not confirmed ye
   await served;
 });
 
-Deno.test("request() of a connection that is closed says so before it looks at anything else", async () => {
-  const connection = createConnection("memory://closed-request");
+Deno.test("a request is published when its reply queue is there, and that is gone when the connection is closed", async () => {
+  const steps: string[] = [];
+  const isReplies = (name: string) => name.startsWith("dashi.reply.");
+  const soon = () => new Promise<void>((resolve) => setTimeout(resolve, 20));
+  const transport = withChannels((channel) => {
+    const { declareQueue, deleteQueue, publish } = channel;
+    channel.declareQueue = async (queue, call) => {
+      const declared = await declareQueue.call(channel, queue, call);
+      if (!isReplies(queue.name)) return declared;
+      await soon();
+      steps.push("declared");
+      return declared;
+    };
+    channel.publish = async (message, call) => {
+      if (isReplies(message.properties.replyTo ?? "")) steps.push("published");
+      return await publish.call(channel, message, call);
+    };
+    channel.deleteQueue = async (name, call) => {
+      if (!isReplies(name)) return await deleteQueue.call(channel, name, call);
+      await soon();
+      steps.push("deleted");
+      throw new NotFoundError("it went with its consumer");
+    };
+  });
+  const url = `memory://${crypto.randomUUID()}`;
+  const connection = createConnection(url, { transport });
+  await serving(connection, (n) => n, async (routingKey) => {
+    assertEquals(await connection.request(1, { routingKey }), 1);
+  });
   await connection.close();
-  await assertRejects(
-    () => connection.request(1, {} as { routingKey: string }),
-    ClosedError,
-    "Cannot request",
-  );
+  assertEquals(steps, ["declared", "published", "deleted"]);
+});
+
+Deno.test("a request that is still being written when its pool takes the connection back is not sent", async () => {
+  await using pool = createConnection("memory://pool-of-writers").pool();
+  const connection = await pool.acquire();
+  const queue = new Queue("unsent");
+  await connection.declare(queue);
+  const asking = connection.request(1, {
+    routingKey: queue.name,
+    serializer: "yaml", // which has to be loaded first
+    timeout: 5000,
+  });
+  const failed = assertRejects(() => asking, ClosedError);
+  await connection.release();
+  assertEquals((await failed).outcome, "not-sent");
+  const again = await pool.acquire();
+  assertEquals((await again.declare(queue)).messageCount, 0);
+  await again.release();
 });
