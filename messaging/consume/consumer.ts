@@ -537,7 +537,6 @@ export class Consumer<T = unknown>
   #endBreaker(breaker: Breaker): void {
     breaker.end();
     this.#flow.breakerIs("closed");
-    this.#breaker = undefined;
   }
 
   /** A broker that does not answer loses the channel, and by that the rest goes back. */

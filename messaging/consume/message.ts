@@ -170,7 +170,7 @@ export class ReceivedMessage<T> implements Message<T> {
 
   /** As of its delivery. */
   get keepsPlace(): boolean {
-    return this.#delivery.keepsPlace ?? false;
+    return this.#delivery.keepsPlace === true;
   }
 
   /** Whether it was put back into its queue, and comes again. */
@@ -180,7 +180,7 @@ export class ReceivedMessage<T> implements Message<T> {
 
   /** As of its delivery. */
   get countsAttempts(): boolean {
-    return this.#delivery.countsAttempts ?? false;
+    return this.#delivery.countsAttempts === true;
   }
 
   get settled(): boolean {

@@ -223,7 +223,7 @@ export class SessionPublisher {
     const { declarations } = this.#session;
     const queue = declarations.renamed(properties.replyTo ?? "");
     if (queue === undefined) return message;
-    if (!declarations.has(queue)) await declareOne(this.#session, queue, call);
+    await declareOne(this.#session, queue, call);
     const replyTo = declarations.nameOf(queue);
     return { ...message, properties: { ...properties, replyTo } };
   }

@@ -58,7 +58,6 @@ export class MemoryReservation implements Reservation {
     this.item = item;
     this.expired = expired;
     this.deliveryCount = item.deliveryCount;
-    this.holder = this.before = this.after = undefined;
   }
 
   /** It may be in other queues, and is as it was when it comes back. */
