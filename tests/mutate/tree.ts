@@ -10,13 +10,18 @@ const SILENCE = 120_000;
 const AT_ONCE = 4;
 
 /** The parts of the project that the copy needs. */
-const PARTS = ["async", "codec", "messaging", "model", "transports", "url"]
-  .concat("virtual", "tests", "examples", "mod.ts", "deno.json", "deno.lock");
+const PARTS = ["async", "codec", "messaging", "model", "testing", "transports"]
+  .concat("url", "virtual", "tests", "examples", "mod.ts", "deno.json")
+  .concat("deno.lock");
 
 /** The tests that are tried on a mutant, by their names; of units the files. */
 export interface Tests {
   readonly cases: readonly string[];
   readonly units: readonly string[];
+  /** Cases that are tried when none of the others has noticed it. */
+  readonly rest?: readonly string[] | undefined;
+  /** The one that noticed it when its function was another: tried before all. */
+  readonly first?: string | undefined;
 }
 
 /** Folders of unit tests that need no broker. */
@@ -125,14 +130,18 @@ export class Tree implements AsyncDisposable {
     const restore = mutant === undefined
       ? undefined
       : await change(`${this.#path}/${mutant.file}`, mutant);
-    const suites = [
-      () =>
-        this.#notice("cases", tests.cases, (names) => this.#runCases(names)),
-      () =>
-        this.#notice("units", tests.units, (names) => this.#runUnits(names)),
-    ];
+    const { cases, units, rest = [], first = "" } = tests;
+    const byCases = (cases: readonly string[]) => () =>
+      this.#notice("cases", cases, (names) => this.#runCases(names));
+    const byUnits = (units: readonly string[]) => () =>
+      this.#notice("units", units, (names) => this.#runUnits(names));
+    const suites = [byCases(cases), byUnits(units)];
     // The likeliest first.
     if (mutant?.file.startsWith("virtual/")) suites.reverse();
+    suites.push(byCases(rest));
+    const isCase = cases.includes(first) || rest.includes(first);
+    if (isCase) suites.unshift(byCases([first]));
+    else if (units.includes(first)) suites.unshift(byUnits([first]));
     try {
       for (const suite of suites) {
         const noticed = await suite();
