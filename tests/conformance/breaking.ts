@@ -48,6 +48,37 @@ export const BREAKING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "a circuit breaker that has closed lets as many messages be at work as before",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer<number>({ queue });
+      for (let n = 0; n < 4; n++) await producer.publish(n);
+      const consumer = connection.consumer<number>(queue);
+      const told = events(connection);
+      const together = Promise.withResolvers<void>();
+      let [trials, active] = [0, 0];
+      const running = consumer.run(async () => {
+        if (!told.types.includes("breaker-opened")) throw new Error("down");
+        if (++trials === 1) return;
+        if (++active === 3) together.resolve();
+        await together.promise;
+      }, {
+        concurrency: 3,
+        retry: { attempts: 50, backoff: 0 },
+        breaker: { failures: 1, within: 60_000, rest: 20 },
+      });
+      try {
+        await arrives(together.promise, "three messages at work at once");
+      } finally {
+        together.resolve();
+        await consumer.close();
+        await told.end();
+      }
+      await arrives(running, "the end of the run");
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+  ),
+  onStage(
     "an open circuit breaker holds nothing back from others, and a pause of the user outlasts it",
     async ({ connection, ...stage }, harness) => {
       const queue = stage.queue();

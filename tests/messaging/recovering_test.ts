@@ -9,6 +9,7 @@ import {
   NotFoundError,
   Queue,
 } from "@dashi/mq";
+import { until } from "../conformance/support.ts";
 import { restartable } from "../support/restartable.ts";
 
 const QUICK = { initialDelay: 1, maxDelay: 10 };
@@ -207,5 +208,26 @@ Deno.test("a consumer of several queues goes on with all of them after each loss
   assertEquals(
     [...seen].sort(),
     ["a", "b", "c"].flatMap((name) => [1, 2, 3, 4].map((i) => `${name}${i}`)),
+  );
+});
+
+Deno.test("a queue that is refused for good ends its consumer with all its other queues", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, {
+    reconnect: { ...QUICK, maxRefusals: 1 },
+  });
+  await using other = createConnection(url);
+  await other.declare([new Queue("kept"), new Queue("gone")]);
+  const consumer = connection.consumer(["kept", "gone"]);
+  const handled = Promise.withResolvers<void>();
+  const running = consumer.run(() => handled.resolve());
+  const failed = assertRejects(() => running, NotFoundError);
+  await other.send("kept", 1);
+  await handled.promise;
+  await other.delete(new Queue("gone"));
+  await failed;
+  await until(
+    async () => (await other.declare(new Queue("kept"))).consumerCount === 0,
+    "its other queue without a consumer",
   );
 });

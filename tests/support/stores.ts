@@ -77,6 +77,12 @@ export function narrowTransport(): Transport {
           reserveWait: 50,
           countsReserves: true,
         },
+        messages: {
+          async reserve(wants, options) {
+            assert(wants.length === 1, `${wants.length} queues in one call`);
+            return await inner.messages.reserve(wants, options);
+          },
+        },
       }));
     },
   });

@@ -262,9 +262,12 @@ Deno.test("ten thousand declarations, and routes through them, are quick", () =>
   }
 });
 
-Deno.test("planOwnerGone() deletes the owner's queues with what is in them", () => {
+Deno.test("planOwnerGone() deletes the owner's queues with what is in them, and not those that are gone", () => {
   const world = new World();
   world.queue("mine", { exclusive: true });
+  world.queue("gone", { exclusive: true });
+  const gone = { name: "gone", ifUnused: false, ifEmpty: false };
+  world.do((topology) => planDeleteQueue(topology, gone, me));
   assertEquals(planOwnerGone(world.topology, me), [
     { type: "queue-deleted", name: "mine", ifEmpty: false },
   ]);

@@ -10,6 +10,7 @@ import {
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
 import { turn } from "../../../async/turn.ts";
 import { ConsumedQueue, Lane } from "../../../messaging/consume/lane.ts";
+import { StreamPositions } from "../../../messaging/consume/stream_position.ts";
 import type { Session } from "../../../messaging/connection/session.ts";
 import type { Delivery } from "../../../model/message.ts";
 import type { Channel, Subscription } from "../../../transports/transport.ts";
@@ -205,4 +206,20 @@ Deno.test("a lane tells when its broker was last heard of by any of its queues, 
     heard.slow = 11;
     assertEquals(lane.heardAt, 9);
   }
+});
+
+Deno.test("a message of a stream that is acked by being handed over is behind its consumer, unless its channel is lost", () => {
+  const positions = new StreamPositions({ "x-stream-offset": "first" });
+  const next = () => positions.argumentsFor("s")?.["x-stream-offset"];
+  const lane = lost();
+  const stream = new ConsumedQueue(lane, "s", true, positions.of("s"));
+  const at = (offset: number) => ({
+    ...DELIVERY,
+    properties: { headers: { "x-stream-offset": offset } },
+  });
+  stream.take(at(3));
+  assertEquals(next(), 4);
+  lane.disown();
+  stream.take(at(4));
+  assertEquals(next(), 4);
 });

@@ -1,7 +1,7 @@
 /** Messages in flight on a channel that one of them has ended. */
 
-import { assertEquals } from "@std/assert";
-import { createConnection, Queue } from "@dashi/mq";
+import { assertEquals, assertRejects } from "@std/assert";
+import { type Connection, createConnection, Queue } from "@dashi/mq";
 import { turn } from "../../../async/turn.ts";
 import {
   ChannelError,
@@ -35,7 +35,8 @@ function frail(inner: Channel): Channel {
   });
 }
 
-Deno.test("of many messages in flight on a channel that some of them end, those alone are refused", async () => {
+/** A connection to a broker whose channels are frail. */
+function open(): Connection {
   const memory = createTransport();
   const transport = {
     ...memory,
@@ -49,10 +50,14 @@ Deno.test("of many messages in flight on a channel that some of them end, those 
       return connection;
     },
   };
-  await using connection = createConnection(
-    `memory://${crypto.randomUUID()}`,
-    { transport, reconnect: { initialDelay: 1, maxDelay: 5 } },
-  );
+  return createConnection(`memory://${crypto.randomUUID()}`, {
+    transport,
+    reconnect: { initialDelay: 1, maxDelay: 5 },
+  });
+}
+
+Deno.test("of many messages in flight on a channel that some of them end, those alone are refused", async () => {
+  await using connection = open();
   const queue = new Queue("q");
   await connection.declare(queue);
   const producer = connection.producer({ routingKey: queue.name });
@@ -66,4 +71,20 @@ Deno.test("of many messages in flight on a channel that some of them end, those 
   const refused = "precondition-failed";
   assertEquals(codes, ["taken", "taken", refused, "taken", refused, "taken"]);
   assertEquals((await connection.declare(queue)).messageCount, 4);
+});
+
+Deno.test("a duplicate in flight on a channel that another message ends is told as one", async () => {
+  await using connection = open();
+  const queue = new Queue("q");
+  const producer = connection.producer({ queue });
+  const dedupe = { id: "order-7", window: 60_000 };
+  await producer.publish("first", { dedupe });
+  const poison = assertRejects(
+    () => producer.publish("poison"),
+    PreconditionFailedError,
+  );
+  const second = await producer.publish("second", { dedupe });
+  await poison;
+  assertEquals(second, { duplicate: true });
+  assertEquals((await connection.declare(queue)).messageCount, 1);
 });

@@ -1,6 +1,6 @@
 /** The lanes of an ordered queue: whose turn it is, and what expires in them. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { Item } from "../../../transports/memory/kept.ts";
 import { Kept } from "../../../transports/memory/kept.ts";
 import { MemoryQueue } from "../../../transports/memory/queue.ts";
@@ -94,4 +94,23 @@ Deno.test("memory: messages expire while another of their key is out, and after 
   queue.pass(2500);
   assertEquals([queue.expired.size, queue.size], [5, 0]);
   assertEquals([queue.nextAt(), queue.take()], [Infinity, undefined]);
+});
+
+Deno.test("memory: keys whose messages have all expired are forgotten when their turn comes", () => {
+  const queue = ordered();
+  for (let i = 0; i < 500; i++) {
+    queue.push(item(`expired ${i}`, { expiresAt: 5 }), 0);
+  }
+  queue.push(item("a"), 0);
+  queue.pass(5);
+  assertEquals([queue.expired.size, queue.size], [500, 1]);
+  assertEquals(queue.take()?.expiresAt, Infinity);
+  // More keys come and go than are known: nothing is to be looked at for them.
+  for (let i = 0; i < 100; i++) {
+    const each = item(`key ${i}`, { expiresAt: 1000 + i });
+    queue.push(each, 5);
+    assertEquals(queue.take(), each);
+    queue.settled(each);
+  }
+  assert(queue.nextAt() >= 1050, `it looks at ${queue.nextAt()}`);
 });
