@@ -6,6 +6,21 @@
 
 export { Connection } from "./connection/connection.ts";
 export { createConnection } from "./connection/create_connection.ts";
+export type {
+  IncomingChanges,
+  IncomingMessage,
+  OutgoingChanges,
+  OutgoingMessage,
+  PlainProperties,
+  PublishOrigin,
+  ReceivedVia,
+  Settlement,
+} from "./middleware/hooks.ts";
+export type {
+  Middleware,
+  MiddlewareHost,
+  MiddlewareInput,
+} from "./middleware/middleware.ts";
 export type { Backoff } from "../async/backoff.ts";
 export type {
   AsUriOptions,

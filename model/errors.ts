@@ -32,6 +32,7 @@ export type ErrorCode =
   | "pool-exhausted"
   | "remote-failed"
   | "type-unknown"
+  | "not-passed-on"
   | "use-after-close";
 
 /**

@@ -33,6 +33,8 @@ import {
   limitsOf,
   type OperationOptions,
 } from "../operation_options.ts";
+import type { PublishOrigin } from "../middleware/hooks.ts";
+import type { MiddlewareInput } from "../middleware/middleware.ts";
 import { nativeOf } from "./native.ts";
 import { OwnChannel } from "./own_channel.ts";
 import { ConnectionPool, type Home, type PoolOptions } from "./pool.ts";
@@ -44,6 +46,7 @@ import type {
   SendOptions,
   TypedTarget,
 } from "../publish/producer_options.ts";
+import { HookedPublisher } from "../publish/hooked_publisher.ts";
 import { SessionPublisher } from "../publish/publisher.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Queue, queueName } from "../entities/queue.ts";
@@ -99,6 +102,8 @@ export class Connection implements AsyncDisposable {
   readonly #codecs: CodecRegistry;
   readonly #decoding: Decoding;
   readonly #users: Users<Requester, Scheduler>;
+  /** How many of its middlewares it has from the connection that it is like. */
+  readonly #inherited: number;
   #sender: Producer | undefined;
   #closing: Promise<void> | undefined;
 
@@ -107,6 +112,7 @@ export class Connection implements AsyncDisposable {
     input: UrlInput,
     options: ConnectionOptions,
     home?: Home<Connection>,
+    middlewares: readonly MiddlewareInput[] = [],
   ) {
     checkOptions(options);
     this.#input = input;
@@ -114,10 +120,6 @@ export class Connection implements AsyncDisposable {
     this.#home = home;
     this.#endpoints = readEndpoints(input, options);
     this.#codecs = options.codecs ?? createCodecRegistry();
-    this.#decoding = {
-      codecs: this.#codecs,
-      maxDecompressedSize: options.maxDecompressedSize,
-    };
     this.#session = new Session({
       failover: new Failover(
         this.#endpoints,
@@ -130,8 +132,16 @@ export class Connection implements AsyncDisposable {
       name: options.name,
       onUnhandled: options.onUnhandled,
     });
+    const { uses } = this.#session;
+    this.#decoding = {
+      codecs: this.#codecs,
+      maxDecompressedSize: options.maxDecompressedSize,
+      uses,
+    };
     this.#publisher = new SessionPublisher(this.#session);
     this.#users = new Users(this.#session);
+    this.#inherited = middlewares.length;
+    for (const each of middlewares) uses.add(each, this);
   }
 
   /** Whether it is connected now. */
@@ -197,6 +207,21 @@ export class Connection implements AsyncDisposable {
    */
   native<T>(wanted: NativeClient<T>, options?: OperationOptions): Promise<T> {
     return nativeOf(this.#session, wanted, options);
+  }
+
+  /**
+   * Has messages pass a middleware from the next call on, of producers, consumers and
+   * requests that are there too. Of several the one that was used first is the outermost.
+   * A pooled connection that is given back keeps those of its pool alone.
+   *
+   * @param middleware The middleware, or a function that makes one for each connection that uses it: this one, and those of its pools and its clones.
+   * @returns The connection.
+   * @throws {OptionError} If it has no hook, or something else.
+   */
+  use(middleware: MiddlewareInput): this {
+    this.#requireOpen("use a middleware");
+    this.#session.uses.add(middleware, this);
+    return this;
   }
 
   /**
@@ -303,10 +328,14 @@ export class Connection implements AsyncDisposable {
   producer<T = unknown>(options?: ProducerOptions): Producer<T>;
   producer<T>(options: ProducerOptions = {}): Producer<T> {
     this.#requireOpen("make a producer");
+    return this.#newProducer<T>(options, "publish");
+  }
+
+  #newProducer<T>(options: ProducerOptions, origin: PublishOrigin) {
     return this.#users.addProducer((onClosed) =>
       new Producer<T>(
         this.#session,
-        this.#publisher,
+        new HookedPublisher(this.#publisher, this.#session.uses, origin),
         this.#codecs,
         options,
         onClosed,
@@ -516,9 +545,13 @@ export class Connection implements AsyncDisposable {
   /** A queue, or one by its name: to take single messages, to count, to empty, to delete. Nothing is declared. */
   queue<T = unknown>(queue: Queue<T> | string): QueueHandle<T> {
     this.#requireOpen("look at a queue");
+    return this.#handleOf<T>(queue, this.#decoding);
+  }
+
+  #handleOf<T>(queue: Queue<T> | string, decoding: Decoding): QueueHandle<T> {
     const name = queueNameIn(this.#session, queue, "queue");
     const session = this.#session;
-    const getter = new Getter<T>(session, this.#decoding, undefined, false);
+    const getter = new Getter<T>(session, decoding, undefined, false);
     return new QueueHandle<T>(session, getter, name);
   }
 
@@ -533,8 +566,10 @@ export class Connection implements AsyncDisposable {
     from: Queue | string,
     options: RedriveOptions = {},
   ): Promise<Redriven> {
-    const queue = this.queue(from);
-    const producer = this.producer();
+    this.#requireOpen("redrive");
+    // Each message as it lies there: a middleware need not be able to read it.
+    const queue = this.#handleOf(from, { ...this.#decoding, uses: undefined });
+    const producer = this.#newProducer({}, "redrive");
     try {
       return await redrive(this.#session, queue, producer, options);
     } finally {
@@ -547,18 +582,24 @@ export class Connection implements AsyncDisposable {
     return new Quarantine(this.#session, queueName(queue));
   }
 
-  /** Makes a pool of connections like this one. */
+  /** Makes a pool of connections like this one, with the middlewares that it uses now. */
   pool(options: PoolOptions = {}): ConnectionPool<Connection> {
+    const { given } = this.#session.uses;
     return new ConnectionPool(
-      (home) => new Connection(this.#input, this.#options, home),
+      (home) => new Connection(this.#input, this.#options, home, given),
       options,
       this.#session.clock,
     );
   }
 
-  /** Makes another connection like this one, not connected, with some options changed. */
+  /** Makes another connection like this one, not connected, with some options changed, and the middlewares that this one uses now. */
   clone(options: Partial<ConnectionOptions> = {}): Connection {
-    return new Connection(this.#input, { ...this.#options, ...options });
+    return new Connection(
+      this.#input,
+      { ...this.#options, ...options },
+      undefined,
+      this.#session.uses.given,
+    );
   }
 
   /**
@@ -620,6 +661,7 @@ export class Connection implements AsyncDisposable {
     await this.#users.end(
       options?.timeout ?? this.#session.endpoint.operationTimeout,
     );
+    this.#session.uses.keep(this.#inherited);
     await this.#home.takeBack(this);
   }
 
@@ -653,12 +695,17 @@ export class Connection implements AsyncDisposable {
     return this.#users.scheduler(() =>
       new Scheduler({
         session: this.#session,
-        decoding: this.#decoding,
+        decoding: { ...this.#decoding, uses: undefined },
         codecs: this.#codecs,
         publisher: this.#publisher,
+        ticks: new HookedPublisher(
+          this.#publisher,
+          this.#session.uses,
+          "schedule",
+        ),
         counts: { published: 0, failures: 0 },
         request: (payload, options) =>
-          this.#requester().request(payload, options),
+          this.#requester().request(payload, options, true),
       })
     );
   }

@@ -192,6 +192,15 @@ export type ConnectionEvent =
     /** As the inbox knows it: the queue, a space, and the message id or the key. */
     readonly key: string;
   }
+  /** A middleware threw where nothing can become of it any more: the message is settled, or an event was told. */
+  | {
+    readonly type: "middleware-failed";
+    /** The hook that threw. */
+    readonly hook: "settle" | "event";
+    readonly queue: string | undefined;
+    readonly messageId: string | undefined;
+    readonly error: Error;
+  }
   /** A handler of `consumer.run` threw, or its message could not be settled. */
   | {
     readonly type: "handler-failed";

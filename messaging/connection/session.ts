@@ -30,6 +30,7 @@ import {
 } from "./session_errors.ts";
 import type { Link } from "./topology_channel.ts";
 import { Unhandled } from "./unhandled.ts";
+import { Uses } from "../middleware/uses.ts";
 import { Watchers } from "./watchers.ts";
 
 /** How long a destroyed connection may take to end, ms. */
@@ -54,6 +55,8 @@ export class Session {
   readonly blocking: Blocking = new Blocking();
   readonly loopWatch: LoopWatch;
   readonly replies: ReplyCounts = new ReplyCounts();
+  /** The middlewares of the connection. */
+  readonly uses: Uses = new Uses((event) => this.emit(event));
   /** The consumer whose handler is being called, until that returns. */
   handling: object | undefined;
   #state: ConnectionState = { type: "idle" };
@@ -233,6 +236,7 @@ export class Session {
   /** Emits an event to the watchers; without a watcher, and if no caller was told of it, to the listener for unhandled events. */
   emit(event: ConnectionEvent, heard = false): void {
     this.blocking.note(event);
+    this.uses.event?.(event);
     if (!this.watchers.tell(event) && !heard) this.#unhandled.tell(event);
   }
 

@@ -124,7 +124,9 @@ function among({ where }: Pick<Told, "where">): string {
 /** The queue or the exchange of an event, in words. */
 function whereOf(event: ConnectionEvent): string | undefined {
   if ("queue" in event) {
-    return event.queue === "" ? undefined : `queue "${printable(event.queue)}"`;
+    return event.queue === "" || event.queue === undefined
+      ? undefined
+      : `queue "${printable(event.queue)}"`;
   }
   return "exchange" in event
     ? `exchange "${printable(event.exchange)}"`
@@ -220,6 +222,12 @@ function describe(event: ConnectionEvent): string | undefined {
           ? `it was removed; a version above ${event.by} brings it back`
           : `another definition holds, with version ${event.by}; give this one a higher version if it is newer`
       }`;
+    case "middleware-failed":
+      return `a middleware's "${event.hook}" failed${
+        event.queue === undefined
+          ? ""
+          : ` for a message${idOf(event)} of queue "${event.queue}"`
+      }: ${event.error.message}; nothing else becomes of it`;
     case "unblocked":
       return undefined;
   }

@@ -61,7 +61,7 @@ export class Awaiter<T> {
   async message(call: Call, began: number): Promise<Message<T>> {
     this.#recovering.start();
     this.#recovering.want(1);
-    const coming = this.#incoming.next(false);
+    const coming = this.#incoming.next(false, "get", began);
     try {
       const message = await this.#session.limits.wait(
         coming,

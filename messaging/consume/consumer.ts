@@ -20,6 +20,7 @@ import { checkWaits } from "./rate_limit.ts";
 import type { SharedCount } from "./shared_pace.ts";
 import type { Link } from "../connection/topology_channel.ts";
 import { checkPausable } from "./flow_options.ts";
+import { answering, processing, processingBatch, receiving } from "./hooked.ts";
 import { mayWait } from "./handler_retry.ts";
 import { Incoming } from "./incoming.ts";
 import {
@@ -56,6 +57,7 @@ import type { Session } from "../connection/session.ts";
 import { handlerFailed } from "./teller.ts";
 import { type ServeHandler, Server } from "../reply/serving.ts";
 import type { ServeOptions } from "../reply/serve_options.ts";
+import { HookedPublisher } from "../publish/hooked_publisher.ts";
 import type { SessionPublisher } from "../publish/publisher.ts";
 import { StreamPositions } from "./stream_position.ts";
 import { asError } from "../../model/error_text.ts";
@@ -83,6 +85,8 @@ interface RunParts {
   readonly breaker: Breaker | undefined;
   /** Called when no more messages come. */
   readonly onEnd?: () => void;
+  /** Whether its handler looks itself whether a message was refused. */
+  readonly answers?: boolean;
   /** Takes the number of batches, and returns that of messages. */
   readonly setConcurrency?: (concurrency: number) => number;
 }
@@ -214,7 +218,8 @@ export class Consumer<T = unknown>
     options: RunOptions<T> = {},
   ): Promise<void> {
     const breaker = this.#breakerOf(options);
-    const watched = breaker?.judging(handler) ?? handler;
+    const seen = processing(this.#reading.uses, handler);
+    const watched = breaker?.judging(seen) ?? seen;
     await this.#run(checked(watched, this.#checks, this.#ask), options, {
       breaker,
     });
@@ -257,7 +262,8 @@ export class Consumer<T = unknown>
     const { prefetch } = this.#flow;
     const { clock } = this.#session;
     const breaker = this.#breakerOf(options);
-    const watched = breaker?.judging(handler) ?? handler;
+    const seen = processingBatch(this.#reading.uses, handler);
+    const watched = breaker?.judging(seen) ?? seen;
     const batches = new Batches<T>(watched, options, prefetch, clock);
     const { size: _, wait: __, ...others } = options;
     await this.#run(
@@ -313,15 +319,27 @@ export class Consumer<T = unknown>
     handler: ServeHandler<T, A>,
     options: ServeOptions<T> = {},
   ): Promise<void> {
+    const { uses, codecs } = this.#reading;
     const breaker = this.#breakerOf(options);
-    const watched = breaker?.judging(handler) ?? handler;
-    const server = new Server<T, A>(watched, options, {
+    const seen = answering(uses, handler);
+    const watched = breaker?.judging(seen) ?? seen;
+    const server = new Server<T, A | undefined>(watched, options, {
       session: this.#session,
-      publisher: this.#publisher,
-      codecs: this.#reading.codecs,
-      checked: (each) => checked(each, this.#checks, this.#ask),
+      publisher: uses === undefined
+        ? this.#publisher
+        : new HookedPublisher(this.#publisher, uses, "reply"),
+      codecs,
+      checked: (each) => (message) =>
+        checked(
+          each,
+          this.#checks || message.refusal !== undefined,
+          this.#ask,
+        )(message),
     });
-    await this.#run(server.handle, server.runOptions, { breaker });
+    await this.#run(server.handle, server.runOptions, {
+      breaker,
+      answers: true,
+    });
   }
 
   /**
@@ -370,7 +388,10 @@ export class Consumer<T = unknown>
       options,
       autoAck,
       () => this.cancel(),
-      (each) => breaker?.judging(each) ?? each,
+      (each) => {
+        const seen = processing(this.#reading.uses, each);
+        return breaker?.judging(seen) ?? seen;
+      },
     );
     await this.#run(
       this.#checks
@@ -388,24 +409,28 @@ export class Consumer<T = unknown>
   async #run(
     handler: Handler<T>,
     options: RunOptions<T>,
-    { breaker, onEnd, setConcurrency }: RunParts,
+    { breaker, onEnd, setConcurrency, answers }: RunParts,
   ): Promise<void> {
     const { retry } = options;
     const ordered = isRunOrdered(options, this.#queues, this.#options);
     const once = this.#onceOf(handler, options);
     const handle = once?.handle ?? handler;
     const tried = breaker?.trying(handle) ?? handle;
+    const { uses } = this.#reading;
+    const received = receiving(uses, tried, answers ? undefined : this.#ask);
+    // Its group may be told by the payload.
+    const via = options.rateLimit?.key === undefined ? undefined : "run";
     const shared = this.#sharedBy(options);
-    const runner = new Runner<T>(tried, options, {
+    const runner = new Runner<T>(received, options, {
       ...this.#outcomesHost(options.onError),
       breaker,
       ordered,
       shared,
-      take: () => incoming.take(false),
+      take: () => incoming.take(false, via),
       next: onEnd === undefined
-        ? () => incoming.next(false)
+        ? () => incoming.next(false, via)
         : () =>
-          incoming.next(false).then((message) => {
+          incoming.next(false, via).then((message) => {
             if (message === undefined) onEnd();
             return message;
           }),
@@ -803,13 +828,14 @@ export class Consumer<T = unknown>
     if (++this.#count % YIELD_EVERY === 0) {
       return turn().then(() => this.#nextResult());
     }
-    const message = this.#incoming.take(this.#checks);
+    const message = this.#incoming.take(this.#checks, "iterate");
     if (message === undefined) return this.#nextResult();
     return Promise.resolve(this.#inBody(message));
   }
 
   async #nextResult(): Promise<IteratorResult<Message<T>, undefined>> {
-    const message = await this.#incoming.next(this.#checks);
+    const began = this.#incoming.isSeen ? this.#session.clock.now() : undefined;
+    const message = await this.#incoming.next(this.#checks, "iterate", began);
     return message === undefined
       ? { done: true, value: undefined }
       : this.#inBody(message);
@@ -820,12 +846,15 @@ export class Consumer<T = unknown>
     return { done: false, value: message };
   }
 
-  /** Sees to a message for a loop whose payload is not right. Never rejects. */
+  /** Sees to a message for a loop whose payload is not right, or that a middleware failed for. Never rejects. */
   async #refuse(message: ReceivedMessage<T>, error: Error): Promise<void> {
     const refused = this.#refused ??= new Outcomes<T>(
       {},
       this.#outcomesHost(undefined),
     );
+    if (!message.isUnreadable(error)) {
+      return await refused.failedBefore(message, error);
+    }
     const isAsked = await this.#ask(error, message);
     await refused.refused(message, error, isAsked); // it may be let go meanwhile
   }

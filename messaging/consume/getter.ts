@@ -1,6 +1,7 @@
 import { Awaiter } from "./awaiter.ts";
 import { type Message, ReceivedMessage } from "./message.ts";
 import { ChannelError, ClosedError } from "../../model/errors.ts";
+import { asError } from "../../model/error_text.ts";
 import { Slab } from "../../model/slab.ts";
 import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
 import type { Call } from "../operation_options.ts";
@@ -49,6 +50,10 @@ export class Getter<T> implements AsyncDisposable {
   }
 
   async #get(queue: string, call: Call): Promise<Message<T> | undefined> {
+    const { uses } = this.#reading;
+    const began = uses?.hooks === undefined
+      ? undefined
+      : this.#session.clock.now();
     const lane = await this.#open(call);
     const source = new ConsumedQueue(lane, queue, this.#noAck, undefined);
     const delivery = await lane.channel.get(queue, {
@@ -59,7 +64,15 @@ export class Getter<T> implements AsyncDisposable {
     if (delivery === undefined) return undefined;
     if (!this.#noAck) lane.taken();
     await prepareToRead(this.#reading, delivery);
-    return new ReceivedMessage<T>(delivery, source, this.#reading);
+    const message = new ReceivedMessage<T>(delivery, source, this.#reading);
+    if (uses?.hooks?.receive !== undefined) {
+      try {
+        await message.receive("get", began);
+      } catch (error) {
+        message.decide({ error: asError(error) });
+      }
+    }
+    return message;
   }
 
   /** Takes a message, and waits for one if the queue is empty. */

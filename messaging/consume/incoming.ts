@@ -1,6 +1,8 @@
 import type { Mailbox } from "../../async/mailbox.ts";
+import { asError } from "../../model/error_text.ts";
 import type { ReceivedDelivery } from "./lane.ts";
 import { ReceivedMessage } from "./message.ts";
+import type { ReceivedVia } from "../middleware/hooks.ts";
 import { needsCompression, prepareToRead, type Reading } from "./reading.ts";
 
 /** The services that an {@linkcode Incoming} has from its consumer. */
@@ -44,10 +46,12 @@ export class Incoming<T> {
    * Takes a message that is there, and ready.
    *
    * @param checks Whether it has to be right.
+   * @param via The way by which it passes the middlewares here, if it does.
    * @returns The message; `undefined` where `next` has to wait for something.
    */
-  take(checks: boolean): ReceivedMessage<T> | undefined {
+  take(checks: boolean, via?: ReceivedVia): ReceivedMessage<T> | undefined {
     if (!this.#isLoaded()) return undefined;
+    if (via !== undefined && this.isSeen) return undefined;
     const received = this.#mailbox.peek();
     if (received === undefined) return undefined;
     if (needsCompression(this.#reading, received.delivery)) return undefined;
@@ -70,9 +74,15 @@ export class Incoming<T> {
    * Takes the next message, when it is there and ready.
    *
    * @param checks Whether it has to be right.
+   * @param via As of `take`.
+   * @param began Since when its user has waited for it, on the clock.
    * @returns The message; `undefined` at the end.
    */
-  async next(checks: boolean): Promise<ReceivedMessage<T> | undefined> {
+  async next(
+    checks: boolean,
+    via?: ReceivedVia,
+    began?: number,
+  ): Promise<ReceivedMessage<T> | undefined> {
     for (;;) {
       const received = await this.#mailbox.next();
       if (received === undefined) return undefined;
@@ -82,7 +92,10 @@ export class Incoming<T> {
         if (loading !== undefined) await loading;
       }
       const message = this.#messageOf(received);
-      if (checks) await message.read();
+      const failure = via !== undefined && this.isSeen
+        ? await this.#receive(message, via, began)
+        : undefined;
+      if (checks && failure === undefined) await message.read();
       const isPaused = received.source.lane.cancelled;
       if (this.#mailbox.ended || isPaused) {
         // Cancelled while it was on its way here: it is for others.
@@ -91,11 +104,32 @@ export class Incoming<T> {
         continue;
       }
       received.source.take(received.delivery);
-      const error = checks ? message.invalid : undefined;
+      const error = failure ?? (checks ? message.invalid : undefined);
       if (error === undefined) return message;
       await this.#host.refuse(message, error);
       this.#host.want(1);
     }
+  }
+
+  /** Whether a middleware sees its messages. */
+  get isSeen(): boolean {
+    return this.#reading.uses?.hooks?.receive !== undefined;
+  }
+
+  /** Has a message pass the middlewares; returns why its loop does not get it. */
+  async #receive(
+    message: ReceivedMessage<T>,
+    via: ReceivedVia,
+    began: number | undefined,
+  ): Promise<Error | undefined> {
+    try {
+      await message.receive(via, began);
+    } catch (error) {
+      if (via === "iterate") return asError(error);
+      // Of `run` they are asked once more with its handler.
+      if (via === "get") message.decide({ error: asError(error) });
+    }
+    return via === "iterate" ? message.refusal : undefined;
   }
 
   /** Whether the codecs of all accepted types are loaded. */

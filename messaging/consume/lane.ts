@@ -25,6 +25,8 @@ export class Lane {
   readonly lost: Promise<void>;
   readonly #settleLost: () => void;
   readonly #stopped: AbortSignal;
+  /** Settlements that a middleware has yet to pass on; made with the first one. */
+  #passing: Set<Promise<void>> | undefined;
   /** Callbacks for the loss of a message. */
   readonly #watching = new Map<Delivery, (reason: Error) => void>();
   alive = true;
@@ -228,7 +230,15 @@ export class Lane {
     if (!this.#stopped.aborted) this.session.track(this.close());
   }
 
+  /** Waits for a settlement to be on its way before the channel closes. Must not reject. */
+  hold(passing: Promise<void>): void {
+    const held = this.#passing ??= new Set();
+    held.add(passing);
+    passing.then(() => held.delete(passing));
+  }
+
   async close(): Promise<void> {
+    if (this.#passing?.size) await Promise.all(this.#passing);
     // Acks that were made just now leave before the channel closes.
     await this.channel[Symbol.asyncDispose]();
   }
@@ -313,6 +323,10 @@ export class ConsumedQueue implements Source {
   onSettled(delivery: Delivery, settling: Promise<void> | undefined): void {
     this.#position?.settle(delivery);
     this.#lane.settled(delivery, settling);
+  }
+
+  hold(passing: Promise<void>): void {
+    this.#lane.hold(passing);
   }
 
   onKept(): void {

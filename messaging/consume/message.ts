@@ -1,8 +1,26 @@
 import { copyOfProperties } from "../../model/copies.ts";
-import { SettlementError, UnsupportedError } from "../../model/errors.ts";
+import { asError } from "../../model/error_text.ts";
+import {
+  DecodeError,
+  MessagingError,
+  SettlementError,
+  UnsupportedError,
+} from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Delivery, MessageProperties } from "../../model/message.ts";
-import type { Channel, Parked } from "../../transports/transport.ts";
+import type {
+  Channel,
+  Parked,
+  RejectOptions,
+} from "../../transports/transport.ts";
+import type {
+  Hooks,
+  IncomingMessage,
+  PlainProperties,
+  ReceivedVia,
+  SettleHook,
+  Settlement,
+} from "../middleware/hooks.ts";
 import { type Death, deathsOf } from "./deaths.ts";
 import { attemptOf } from "./handler_retry.ts";
 import { hasSingleActiveConsumer } from "../entities/queue.ts";
@@ -13,10 +31,15 @@ import type {
   Message,
   RequeueOptions,
 } from "./message_type.ts";
-import { checkDelay, type OperationOptions } from "../operation_options.ts";
+import {
+  type Call,
+  checkDelay,
+  type OperationOptions,
+} from "../operation_options.ts";
 import {
   type Decoded,
   notYet,
+  prepareToRead,
   type Reading,
   readPayload,
   unreadable,
@@ -46,6 +69,62 @@ const REQUEUE: KnownOptions = optionsOf<RequeueOptions>("requeue", {
   delay: true,
 });
 
+type Settling = Omit<Settlement, "message">;
+
+/** How a message is settled where nothing else is said. */
+const SETTLED: Omit<Settling, "action"> = {
+  multiple: false,
+  delay: 0,
+  error: undefined,
+  attempt: undefined,
+};
+
+/** A message as the middlewares see it first: nothing of it is copied before somebody looks. */
+class Incoming implements IncomingMessage {
+  readonly via: ReceivedVia;
+  readonly began: number | undefined;
+  readonly message: Message<unknown>;
+
+  constructor(
+    message: Message<unknown>,
+    via: ReceivedVia,
+    began: number | undefined,
+  ) {
+    this.message = message;
+    this.via = via;
+    this.began = began;
+  }
+
+  get queue(): string {
+    return this.message.deliveryInfo.queue;
+  }
+
+  get exchange(): string {
+    return this.message.deliveryInfo.exchange;
+  }
+
+  get routingKey(): string {
+    return this.message.deliveryInfo.routingKey;
+  }
+
+  get redelivered(): boolean {
+    return this.message.deliveryInfo.redelivered;
+  }
+
+  get properties(): PlainProperties {
+    const { headers: _, ...properties } = this.message.properties;
+    return properties;
+  }
+
+  get headers(): FieldTable {
+    return this.message.headers;
+  }
+
+  get body(): Uint8Array {
+    return this.message.body;
+  }
+}
+
 /** A delivery, and the channel to settle it on. */
 export class ReceivedMessage<T> implements Message<T> {
   readonly #delivery: Delivery;
@@ -62,6 +141,11 @@ export class ReceivedMessage<T> implements Message<T> {
   /** Which call it is, where it was called for here before. */
   #attempt: number | undefined;
   #wentBack = false;
+  /** As the middlewares hand it over, where that is not as it came. */
+  #handed: Delivery | undefined;
+  /** Whether it has passed the middlewares. */
+  #hasPassed = false;
+  #refusal: Error | undefined;
 
   /** Makes a message of a delivery. */
   constructor(delivery: Delivery, source: Source, reading: Reading<T>) {
@@ -114,12 +198,12 @@ export class ReceivedMessage<T> implements Message<T> {
   }
 
   get contentType(): string | undefined {
-    return this.#delivery.properties.contentType;
+    return (this.#handed ?? this.#delivery).properties.contentType;
   }
 
   /** As `properties.type`, without a copy of them all. */
   get type(): string | undefined {
-    return this.#delivery.properties.type;
+    return (this.#handed ?? this.#delivery).properties.type;
   }
 
   get deliveryInfo(): DeliveryInfo {
@@ -219,10 +303,61 @@ export class ReceivedMessage<T> implements Message<T> {
     const refused = this.#settle(ACKED);
     if (refused !== undefined) return Promise.reject(refused);
     const tag = this.#delivery.deliveryTag;
-    const settling = options?.multiple
+    const hook = this.#reading.uses?.hooks?.settle;
+    const settling = hook !== undefined
+      ? this.#ackThrough(hook, call, options?.multiple ?? false)
+      : options?.multiple
       ? channel.ack(tag, { ...call, multiple: true })
       : channel.ack(tag, call);
     return this.#follow(settling);
+  }
+
+  /** Apart, for a function that makes functions costs more even where it makes none. */
+  #ackThrough(hook: SettleHook, call: Call, multiple: boolean): Promise<void> {
+    const { deliveryTag } = this.#delivery;
+    return this.#through(
+      hook,
+      { ...SETTLED, action: "ack", multiple },
+      (channel) =>
+        channel.ack(deliveryTag, multiple ? { ...call, multiple } : call),
+    );
+  }
+
+  /** Settles as the middlewares pass it on. What they throw once the broker has answered undoes nothing. */
+  async #through<R>(
+    hook: SettleHook,
+    what: Omit<Settlement, "message">,
+    settle: (channel: Channel) => Promise<R>,
+  ): Promise<R> {
+    let sent: Promise<R> | undefined;
+    let onPassed: (() => void) | undefined;
+    const next = (): Promise<void> => {
+      onPassed?.();
+      sent ??= settle(this.#source.channel);
+      const told = sent.then(() => {});
+      told.catch(() => {});
+      return told;
+    };
+    const passing = hook({ ...what, message: this }, next);
+    if (sent === undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      onPassed = resolve;
+      this.#source.hold?.(promise);
+      passing.then(resolve, resolve);
+    }
+    try {
+      await passing;
+    } catch (error) {
+      if (sent === undefined) throw error;
+      const result = await sent;
+      this.#reading.uses?.failed("settle", asError(error), this);
+      return result;
+    }
+    if (sent !== undefined) return await sent;
+    throw new MessagingError(
+      `Cannot ${what.action} a message of queue "${this.#delivery.queue}": a middleware has not passed it on`,
+      { code: "not-passed-on" },
+    );
   }
 
   /** As `ack`, for `run`: with the channel's own promise, and none beside it. The caller passes the error that it rejects with to `settlingFailed`. */
@@ -230,10 +365,11 @@ export class ReceivedMessage<T> implements Message<T> {
     const refused = this.#settle(ACKED);
     if (refused !== undefined) return Promise.reject(refused);
     const source = this.#source;
-    const settling = source.channel.ack(
-      this.#delivery.deliveryTag,
-      source.limits(undefined),
-    );
+    const call = source.limits(undefined);
+    const hook = this.#reading.uses?.hooks?.settle;
+    const settling = hook === undefined
+      ? source.channel.ack(this.#delivery.deliveryTag, call)
+      : this.#ackThrough(hook, call, false);
     source.onSettled(this.#delivery, settling);
     return settling;
   }
@@ -265,7 +401,8 @@ export class ReceivedMessage<T> implements Message<T> {
         `Cannot requeue a message of stream "${this.#delivery.queue}" with a delay: all who read the stream would read it again`,
       );
     }
-    await this.requeueLater(delay, undefined, options, REQUEUE);
+    const limits = this.#source.limits(options, REQUEUE);
+    await this.#putBack({ ...SETTLED, action: "requeue", delay }, limits);
   }
 
   /**
@@ -274,16 +411,33 @@ export class ReceivedMessage<T> implements Message<T> {
    */
   async requeueLater(
     delay: number,
-    headers: FieldTable | undefined,
-    options?: OperationOptions,
-    known?: KnownOptions,
+    headers: FieldTable,
+    attempt?: number,
+    error?: Error,
   ): Promise<void> {
+    const what: Settling = {
+      ...SETTLED,
+      action: "retry",
+      delay,
+      attempt,
+      error,
+    };
+    await this.#putBack(what, this.#source.limits(undefined), headers);
+  }
+
+  async #putBack(
+    what: Settling,
+    limits: Call,
+    headers?: FieldTable,
+  ): Promise<void> {
+    const { delay } = what;
     this.#wentBack = true;
     await this.#replace(
       "requeue",
+      what,
       (channel) =>
         channel.reject(this.#delivery.deliveryTag, {
-          ...this.#source.limits(options, known),
+          ...limits,
           requeue: true,
           ...(headers === undefined ? {} : { headers }),
           ...(delay > 0 ? { delay: Math.ceil(delay) } : {}),
@@ -295,13 +449,14 @@ export class ReceivedMessage<T> implements Message<T> {
    * Settles: it has failed for good, and goes to where it is found, with headers that say
    * why. As of `requeueLater` it counts as unsettled until then.
    */
-  park(headers: FieldTable, options?: OperationOptions): Promise<Parked> {
+  park(headers: FieldTable, error: Error): Promise<Parked> {
     const { declared } = this.#source;
     return this.#replace(
       "park",
+      { ...SETTLED, action: "park", error },
       (channel) =>
         channel.park(this.#delivery.deliveryTag, {
-          ...this.#source.limits(options),
+          ...this.#source.limits(undefined),
           headers,
           declared,
         }),
@@ -310,13 +465,17 @@ export class ReceivedMessage<T> implements Message<T> {
 
   async #replace<R>(
     action: string,
+    what: Settling,
     settle: (channel: Channel) => Promise<R>,
   ): Promise<R> {
     const refused = this.#settle(action);
     if (refused !== undefined) throw refused;
     let result: R;
     try {
-      result = await settle(this.#source.channel);
+      const hook = this.#reading.uses?.hooks?.settle;
+      result = hook === undefined
+        ? await settle(this.#source.channel)
+        : await this.#through(hook, what, settle);
     } catch (error) {
       if (!(error instanceof SettlementError)) {
         this.#settled = false;
@@ -327,6 +486,69 @@ export class ReceivedMessage<T> implements Message<T> {
     }
     this.#source.onSettled(this.#delivery, undefined);
     return result;
+  }
+
+  /**
+   * Has it pass the middlewares, once. Where they cannot read it, `refusal` says so; other
+   * errors are thrown, and they see it again with the next call.
+   *
+   * @param via The way by which it is handed over.
+   * @param began Since when its user has waited for it, on the clock.
+   * @returns A promise to wait for; `undefined` if there is nothing to wait for.
+   */
+  receive(via: ReceivedVia, began?: number): Promise<void> | undefined {
+    const hook = this.#reading.uses?.hooks?.receive;
+    if (hook === undefined || this.#hasPassed) return undefined;
+    if (this.#delivery.malformed !== undefined) return undefined;
+    return this.#receive(hook, new Incoming(this, via, began));
+  }
+
+  #receive(
+    hook: NonNullable<Hooks["receive"]>,
+    incoming: Incoming,
+  ): Promise<void> | undefined {
+    let handed: IncomingMessage | Promise<IncomingMessage>;
+    try {
+      handed = hook(incoming);
+    } catch (error) {
+      return this.#refuse(error);
+    }
+    if (handed === incoming) {
+      this.#hasPassed = true;
+      return undefined;
+    }
+    return Promise.resolve(handed).then(
+      (handed) => this.#handOver(incoming, handed),
+      (error) => this.#refuse(error),
+    );
+  }
+
+  #handOver(
+    incoming: Incoming,
+    handed: IncomingMessage,
+  ): Promise<void> | undefined {
+    this.#hasPassed = true;
+    if (handed === incoming) return undefined;
+    const { headers, body } = handed;
+    const properties = { ...handed.properties, headers };
+    this.#properties = properties;
+    this.#body = body;
+    this.#decoded = undefined; // it may have been looked at before
+    const { malformed: _1, received: _2, ...delivery } = this.#delivery;
+    this.#handed = { ...delivery, properties, body };
+    return prepareToRead(this.#reading, this.#handed)?.then(() => {});
+  }
+
+  #refuse(error: unknown): undefined {
+    if (!(error instanceof DecodeError)) throw error;
+    this.#hasPassed = true;
+    this.#refusal = error;
+    this.#decoded = { error };
+  }
+
+  /** Why the middlewares cannot hand it over, for good. */
+  get refusal(): Error | undefined {
+    return this.#refusal;
   }
 
   /**
@@ -364,11 +586,22 @@ export class ReceivedMessage<T> implements Message<T> {
     const refused = this.#settle(action);
     if (refused !== undefined) return Promise.reject(refused);
     this.#wentBack = requeue;
-    const settling = this.#source.channel.reject(this.#delivery.deliveryTag, {
-      ...limits,
-      requeue,
-    });
+    const hook = this.#reading.uses?.hooks?.settle;
+    const call = { ...limits, requeue };
+    const settling = hook === undefined
+      ? this.#source.channel.reject(this.#delivery.deliveryTag, call)
+      : this.#rejectThrough(hook, call);
     return this.#follow(settling);
+  }
+
+  #rejectThrough(hook: SettleHook, call: RejectOptions): Promise<void> {
+    const action = call.requeue ? "requeue" : "reject";
+    const { deliveryTag } = this.#delivery;
+    return this.#through(
+      hook,
+      { ...SETTLED, action },
+      (channel) => channel.reject(deliveryTag, call),
+    );
   }
 
   /** A settlement that failed may be tried again; it may also be how it turns out that somebody else has it. */
@@ -419,7 +652,8 @@ export class ReceivedMessage<T> implements Message<T> {
 
   #decode(): Decoded<T> {
     try {
-      const payload = readPayload(this.#reading, this.#delivery, this);
+      const delivery = this.#handed ?? this.#delivery;
+      const payload = readPayload(this.#reading, delivery, this);
       if (!(payload instanceof Promise)) return { payload, error: undefined };
       this.#checking = this.#check(payload);
       return { error: notYet() };

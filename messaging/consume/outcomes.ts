@@ -14,7 +14,7 @@ import type { ReceivedMessage } from "./message.ts";
 import { park } from "./parking.ts";
 import type { Aftermath, OnFailure, RunOptions } from "./run_options.ts";
 import { asError } from "../../model/error_text.ts";
-import type { Slot } from "./slot.ts";
+import { Slot } from "./slot.ts";
 import type { Teller } from "./teller.ts";
 
 /** The services and settings of {@linkcode Outcomes}. */
@@ -151,6 +151,17 @@ export class Outcomes<T> {
     await this.giveUp(message, error, message.attempt - 1);
   }
 
+  /** A middleware has failed for it before a loop was handed it: it is tried again as by a handler. */
+  async failedBefore(
+    message: ReceivedMessage<T>,
+    error: Error,
+  ): Promise<void> {
+    const slot = new Slot(this.#host.clock, () => {});
+    const isHere = await this.failed(message, error, slot);
+    slot.keep();
+    if (isHere) await this.letGo(message);
+  }
+
   /** It is tried no more. */
   async giveUp(
     message: ReceivedMessage<T>,
@@ -282,7 +293,7 @@ export class Outcomes<T> {
   /** Writes it again, for later; returns what that failed with, in the end. */
   async #again(
     message: ReceivedMessage<T>,
-    { delay, headers }: NextAttempt,
+    { delay, headers, attempt }: NextAttempt,
     error: Error,
   ): Promise<unknown> {
     const { clock, secrets } = this.#host;
@@ -290,11 +301,11 @@ export class Outcomes<T> {
     const told: FieldTable = { ...headers, ...why };
     const later = (delay: number) => async () => {
       try {
-        await message.requeueLater(delay, told);
+        await message.requeueLater(delay, told, attempt, error);
       } catch (failure) {
         if (message.settled || !isUnwritable(failure)) throw failure;
         // There is no room for the headers of the error.
-        await message.requeueLater(delay, headers);
+        await message.requeueLater(delay, headers, attempt, error);
       }
     };
     const failure = await this.persist(message, later(delay), undefined, 1);

@@ -26,7 +26,7 @@ export async function park<T>(
   host: ParkingHost,
 ): Promise<void> {
   const headers = failureHeaders(error, host.wall(), host.secrets());
-  const parked = await message.park(headers);
+  const parked = await message.park(headers, error);
   const { properties: { messageId }, deliveryInfo: { queue } } = message;
   switch (parked.type) {
     case "parked": {

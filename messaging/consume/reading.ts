@@ -2,11 +2,14 @@ import type { CodecRegistry } from "../../codec/mod.ts";
 import { DecodeError } from "../../model/errors.ts";
 import type { Delivery, MessageProperties } from "../../model/message.ts";
 import type { Slab } from "../../model/slab.ts";
+import type { InUse } from "../middleware/hooks.ts";
 
 /** How a connection reads bodies. */
 export interface Decoding {
   readonly codecs: CodecRegistry;
   readonly maxDecompressedSize: number | undefined;
+  /** The middlewares that see its messages; none for what the library reads for itself. */
+  readonly uses?: InUse | undefined;
 }
 
 /** How payloads are read. */

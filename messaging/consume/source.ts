@@ -23,5 +23,7 @@ export interface Source {
   onLost(delivery: Delivery, callback: (reason: Error) => void): void;
   /** Calls back when one of its messages is settled, or all are lost. */
   watchSettled?(callback: () => void): void;
+  /** Waits, before its channel closes, until a settlement is on its way by it. */
+  hold?(passing: Promise<void>): void;
   limits(options: OperationOptions | undefined, known?: KnownOptions): Call;
 }

@@ -34,7 +34,7 @@ import {
 import { defaultsOf, withDefaults } from "./publish_defaults.ts";
 import { PublishWindow } from "./publish_window.ts";
 import type { Confirmation, PublishCall } from "./publish_call.ts";
-import type { SessionPublisher } from "./publisher.ts";
+import type { HookedPublisher } from "./hooked_publisher.ts";
 import { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
 
@@ -64,6 +64,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   readonly #declare: readonly Entity[];
   /** The properties that each message is published with, unless it has its own. */
   readonly #defaults: PublishDefaults | undefined;
+  readonly #publisher: HookedPublisher;
   readonly #window: PublishWindow;
   readonly #onClosed: () => void;
   #closing: Promise<void> | undefined;
@@ -71,7 +72,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   /** Made by `connection.producer`. */
   constructor(
     session: Session,
-    publisher: SessionPublisher,
+    publisher: HookedPublisher,
     codecs: codec.CodecRegistry,
     options: ProducerOptions,
     onClosed: () => void,
@@ -91,6 +92,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     this.#declare = own === undefined || typeof own === "string"
       ? declare
       : [own, ...declare];
+    this.#publisher = publisher;
     this.#window = new PublishWindow(publisher, session.limits, maxInFlight);
   }
 
@@ -150,7 +152,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
     checkExchange(options.exchange);
     const replyTo = this.#replyTo(options.replyTo);
     if (
-      this.#window.line.busy || replyTo === UNKNOWN ||
+      (this.#window.line.busy && !this.#publisher.isSeen) ||
+      replyTo === UNKNOWN ||
       this.#isLazy(options) ||
       !this.#isDeclared(this.#declare) ||
       !this.#isDeclared(options.declare) ||

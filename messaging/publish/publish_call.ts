@@ -1,6 +1,7 @@
 import type { Line } from "../../async/line.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../../transports/transport.ts";
+import type { Message } from "../consume/message_type.ts";
 import type { Call } from "../operation_options.ts";
 
 /** A message, or a step that makes it when its needs are met: it declares entities, and loads codecs. */
@@ -14,12 +15,26 @@ export interface PublishCall extends Call {
   readonly mandatory?: boolean | undefined;
   /** Takes the broker's word on whether the message was a duplicate. */
   readonly confirmation?: Confirmation | undefined;
+  /** The request that it answers. */
+  readonly request?: Message<unknown> | undefined;
+  /** What a message in line waits for before it is made, for an error. @default {"what it needs is not declared yet"} */
+  readonly obstacle?: string | undefined;
 }
 
 /** The broker's word on a message that is published once. */
 export interface Confirmation {
   /** Whether another has left its mark; `undefined` where the broker does not tell. */
   duplicate: boolean | undefined;
+}
+
+/** Publishes messages for one user. */
+export interface MessagePublisher {
+  /** Publishes a message, and resolves when the broker has answered for it. */
+  publish(
+    message: Publishable,
+    call: PublishCall,
+    place: OrderedPlace,
+  ): Promise<void>;
 }
 
 /** A message's place among those of its producer that wait for the broker. */

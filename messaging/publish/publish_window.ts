@@ -4,12 +4,12 @@ import { turn } from "../../async/turn.ts";
 import { Waiters } from "../../async/waiters.ts";
 import { TimeoutError } from "../../model/errors.ts";
 import {
+  type MessagePublisher,
   NO_PLACE,
   type OrderedPlace,
   type Publishable,
   type PublishCall,
 } from "./publish_call.ts";
-import type { SessionPublisher } from "./publisher.ts";
 
 /** A message that waits for room. */
 interface Waiting {
@@ -31,7 +31,7 @@ const READY = Promise.resolve();
  */
 export class PublishWindow implements OrderedPlace {
   readonly line: Line = new Line();
-  readonly #publisher: SessionPublisher;
+  readonly #publisher: MessagePublisher;
   readonly #limits: Limits;
   readonly #maxInFlight: number;
   readonly #waiting = new Waiters<Waiting>();
@@ -45,7 +45,7 @@ export class PublishWindow implements OrderedPlace {
 
   /** Makes an empty one. */
   constructor(
-    publisher: SessionPublisher,
+    publisher: MessagePublisher,
     limits: Limits,
     maxInFlight: number,
   ) {

@@ -98,7 +98,7 @@ export class SessionPublisher {
   ): Promise<void> {
     const { limits } = this.#session;
     const progress: Progress = { made: false, sent: false };
-    const lateNow = () => lateAt(progress, this.#session.obstacle);
+    const lateNow = () => lateAt(progress, call, this.#session.obstacle);
     const turn = line.stand(() => {
       if (limits.isLate(call)) throw lateNow();
       return this.#prepareStep(message, call, progress);
@@ -387,10 +387,12 @@ interface Progress {
   sent: boolean;
 }
 
-function lateAt({ made, sent }: Progress, obstacle: Error | undefined): Error {
-  return made
-    ? late(sent, obstacle)
-    : lateToPublish("what it needs is not declared yet", false, obstacle);
+function lateAt(
+  { made, sent }: Progress,
+  { obstacle = "what it needs is not declared yet" }: PublishCall,
+  problem: Error | undefined,
+): Error {
+  return made ? late(sent, problem) : lateToPublish(obstacle, false, problem);
 }
 
 function isKnown(lane: PublishChannel, { exchange }: Publishing): boolean {

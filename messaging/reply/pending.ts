@@ -9,11 +9,13 @@ export class Pending {
   readonly resolve: (answer: Delivery) => void;
   readonly reject: (error: unknown) => void;
   /** The request, but for where its answer goes, and how long it may wait. */
-  readonly message: Publishing;
+  message: Publishing;
   readonly call: PublishCall;
   readonly entities: readonly Entity[];
   /** The lane that its answer comes by. */
   lane: Lane | undefined;
+  /** Told when the broker has it, where a middleware waits for that. */
+  confirming: PromiseWithResolvers<void> | undefined;
   /** Whether the broker has it. */
   isSent = false;
   /** Whether it ever had it, or may have had. */

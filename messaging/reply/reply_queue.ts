@@ -51,7 +51,7 @@ export class ReplyQueue {
     });
     this.#consumer = new Consumer(
       session,
-      decoding,
+      { ...decoding, uses: undefined }, // the requester has answers pass them
       [this.queue],
       { autoAck: true, prefetch: 1000 },
       () => {},

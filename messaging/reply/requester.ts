@@ -15,21 +15,22 @@ import type { Session } from "../connection/session.ts";
 import type { Link } from "../connection/topology_channel.ts";
 import { prepareToRead, readPayload } from "../consume/reading.ts";
 import type { Entity } from "../entities/entities.ts";
-import { Exchange, exchangeName } from "../entities/exchange.ts";
+import { Exchange } from "../entities/exchange.ts";
 import { checkEntities } from "../entities/entities.ts";
 import { checkSchema, validator } from "../entities/schema.ts";
 import type { Call } from "../operation_options.ts";
 import { declareFirst } from "../publish/declare_first.ts";
 import { NO_PLACE, type OrderedPlace } from "../publish/publish_call.ts";
 import type { SessionPublisher } from "../publish/publisher.ts";
-import { checkExchange, propertiesOf } from "../publish/publishing.ts";
+import { checkExchange } from "../publish/publishing.ts";
 import { nobodyThere, unroutable } from "../publish/unroutable.ts";
 import { DirectLane } from "./direct_lane.ts";
-import { encode } from "../publish/encoding.ts";
+import { launchThrough, received } from "./hooked_request.ts";
 import { type Lane, Pending } from "./pending.ts";
 import { ReplyQueue, type ReplyQueueHost } from "./reply_queue.ts";
+import { requestMessage } from "./request_message.ts";
 import { REQUEST, type RequestOptions } from "./request_options.ts";
-import { DEADLINE, errorIn } from "./wire.ts";
+import { errorIn } from "./wire.ts";
 
 /** The services that a {@linkcode Requester} uses. */
 export interface RequesterHost extends ReplyQueueHost {
@@ -70,11 +71,20 @@ export class Requester {
     return this.#pending.size;
   }
 
-  /** Asks, and waits for the answer. */
+  /**
+   * Asks, and waits for the answer.
+   *
+   * @param payload The payload.
+   * @param options Where to, and how.
+   * @param isOwn Whether it is the library's own, which no middleware sees.
+   */
   async request<A>(
     payload: unknown,
     options: RequestOptions<A>,
+    isOwn = false,
   ): Promise<A> {
+    const uses = isOwn ? undefined : this.#host.decoding.uses;
+    const began = this.#session.clock.now();
     const call = this.#session.call(options, REQUEST);
     checkExchange(options.exchange);
     checkEntities(options.declare, `"declare" of request`);
@@ -82,7 +92,11 @@ export class Requester {
     const accept = this.#host.codecs.acceptSet(options.accept);
     options.signal?.throwIfAborted();
     const id = crypto.randomUUID();
-    const message = await this.#message(id, payload, options, call);
+    const message = await requestMessage(id, payload, options, {
+      codecs: this.#host.codecs,
+      clock: this.#session.clock,
+      deadline: call.deadline,
+    });
     const pending = new Pending(
       message,
       {
@@ -95,17 +109,24 @@ export class Requester {
     this.#pending.set(id, pending);
     let reply: Delivery;
     try {
-      this.#launch(pending);
+      const hooks = uses?.hooks?.publish;
+      if (hooks === undefined) this.#launch(pending);
+      else launchThrough(hooks, pending, () => this.#launch(pending));
       reply = await this.#session.limits.wait(
         pending.answer,
         call,
         () => this.#late(pending, options.timeout),
       );
+    } catch (error) {
+      pending.confirming?.reject(error);
+      throw error;
     } finally {
       pending.hasEnded = true;
       pending.lane?.waiting.delete(pending);
       this.#pending.delete(id);
     }
+    const isSeen = uses?.hooks?.receive !== undefined;
+    if (isSeen) reply = await received(uses, reply, began);
     const error = errorIn(reply.properties.headers);
     if (error !== undefined) throw error;
     const reading = {
@@ -130,41 +151,6 @@ export class Requester {
       direct?.close(),
       this.#replyQueue?.close({ signal: undefined, ...call }),
     ]);
-  }
-
-  async #message(
-    id: string,
-    payload: unknown,
-    options: RequestOptions,
-    call: Call,
-  ): Promise<Publishing> {
-    const { clock } = this.#session;
-    const exchange = exchangeName(options.exchange ?? "");
-    const { routingKey = "" } = options;
-    if (exchange === "" && routingKey === "") {
-      throw new TypeError(
-        `Cannot request without an address: give "routingKey", which is the queue's name, or name an "exchange"`,
-      );
-    }
-    const encoded = await encode(this.#host.codecs, payload, options);
-    const left = call.deadline - clock.now();
-    const headers = left === Infinity
-      ? options.headers
-      : { ...options.headers, [DEADLINE]: Math.ceil(clock.wall() + left) };
-    const properties = propertiesOf(
-      { ...options, headers, persistent: options.persistent ?? false },
-      undefined,
-      encoded,
-    );
-    return {
-      exchange,
-      routingKey,
-      mandatory: exchange !== "", // to a queue: where the broker knows its queues
-      delay: 0,
-      properties: { ...properties, correlationId: id },
-      body: encoded.body,
-      keyed: options.key !== undefined,
-    };
   }
 
   /** Publishes a request, the first time or again. Never rejects. */
@@ -248,6 +234,7 @@ export class Requester {
 
   #sent(lane: Lane, pending: Pending): void {
     pending.isSent = pending.wasSent = true;
+    pending.confirming?.resolve();
     // Its answer may have come, and may have been lost: it is asked again.
     if (lane.isLost) this.#askAgain(pending);
   }

@@ -12,8 +12,11 @@ import type { Message, ReceivedMessage } from "../consume/message.ts";
 import type { RunOptions } from "../consume/run_options.ts";
 import { handlerFailed } from "../consume/teller.ts";
 import { checkKnown } from "../known_options.ts";
-import { NO_PLACE, type OrderedPlace } from "../publish/publish_call.ts";
-import type { SessionPublisher } from "../publish/publisher.ts";
+import {
+  type MessagePublisher,
+  NO_PLACE,
+  type OrderedPlace,
+} from "../publish/publish_call.ts";
 import { encode } from "../publish/encoding.ts";
 import {
   SERVE,
@@ -34,7 +37,7 @@ export type ServeHandler<T, A> = (
 /** The services that a {@linkcode Server} has from its consumer. */
 export interface ServerHost<T> {
   readonly session: Session;
-  readonly publisher: SessionPublisher;
+  readonly publisher: MessagePublisher;
   readonly codecs: CodecRegistry;
   /** Calls a handler for messages whose payloads are right, and throws for the others. */
   checked(
@@ -186,7 +189,13 @@ export class Server<T, A> {
         body,
         ownsProperties: true,
       },
-      { signal: undefined, deadline, retry: true, mandatory },
+      {
+        signal: undefined,
+        deadline,
+        retry: true,
+        mandatory,
+        request: message,
+      },
       this.#place,
     );
   }

@@ -233,7 +233,7 @@ export class ScheduleTable {
     const parked = await message.park({
       "x-error-name": error.name,
       "x-error-message": error.message,
-    });
+    }, error);
     if (parked.type !== "parked") return; // which is told elsewhere
     this.#host.session.emit({
       type: "parked",

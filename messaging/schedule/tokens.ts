@@ -1,7 +1,11 @@
 import { Line } from "../../async/line.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { Message } from "../consume/message.ts";
-import { NO_PLACE, type OrderedPlace } from "../publish/publish_call.ts";
+import {
+  type MessagePublisher,
+  NO_PLACE,
+  type OrderedPlace,
+} from "../publish/publish_call.ts";
 import { Holding } from "./holding.ts";
 import type { ScheduleHost } from "./schedule_host.ts";
 import { join, type ScheduleState } from "./state.ts";
@@ -119,12 +123,18 @@ export class Tokens {
     return timing;
   }
 
-  /** Publishes a message. */
+  /** Publishes a tick. */
   readonly publish = async (message: Publishing): Promise<void> => {
-    const { session, publisher } = this.#host;
-    const call = session.call();
-    await publisher.publish(message, { ...call, retry: true }, this.#place);
+    await this.#publishBy(this.#host.ticks, message);
   };
+
+  async #publishBy(
+    publisher: MessagePublisher,
+    message: Publishing,
+  ): Promise<void> {
+    const call = this.#host.session.call();
+    await publisher.publish(message, { ...call, retry: true }, this.#place);
+  }
 
   #holdingOf(name: string): Holding {
     const known = this.#held.get(name);
@@ -136,7 +146,7 @@ export class Tokens {
 
   async #put(state: ScheduleState): Promise<void> {
     const token = payloadOf({ type: "token", state, by: this.me });
-    await this.publish({
+    await this.#publishBy(this.#host.publisher, {
       exchange: "",
       routingKey: this.#queue,
       mandatory: this.#host.session.knowsQueues,

@@ -59,6 +59,8 @@ import { FAILING_ONCE } from "./failing_once.ts";
 import { FINALITY } from "./finality.ts";
 import { HANGING } from "./hanging.ts";
 import { LIMITS_OF_PARTS } from "./limits_of_parts.ts";
+import { HOOKING } from "./hooking.ts";
+import { HOOKING_HANDLERS } from "./hooking_handlers.ts";
 import { HOSTILE } from "./hostile.ts";
 import { INBOXING } from "./inboxing.ts";
 import { LEAVING } from "./leaving.ts";
@@ -132,6 +134,8 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...VALIDATING,
   ...RETRYING,
   ...INBOXING,
+  ...HOOKING,
+  ...HOOKING_HANDLERS,
   ...REPLYING,
   ...DISPATCHING,
   ...SCHEDULING,

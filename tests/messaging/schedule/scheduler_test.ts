@@ -57,6 +57,7 @@ function schedulerOf(url: string, clock: Clock) {
     codecs,
     publisher,
     counts: { published: 0, failures: 0 },
+    ticks: publisher,
     request: (payload, options) => requester.request(payload, options),
   });
   const close = async () => {

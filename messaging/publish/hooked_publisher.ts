@@ -1,0 +1,230 @@
+import type { Line } from "../../async/line.ts";
+import type { MessageProperties, Publishing } from "../../model/message.ts";
+import type { Message } from "../consume/message_type.ts";
+import type {
+  Hooks,
+  InUse,
+  OutgoingMessage,
+  PublishOrigin,
+} from "../middleware/hooks.ts";
+import {
+  type MessagePublisher,
+  NO_PLACE,
+  type OrderedPlace,
+  type Publishable,
+  type PublishCall,
+} from "./publish_call.ts";
+
+type PublishHooks = NonNullable<Hooks["publish"]>;
+
+/** Thrown in the line for a message that a middleware has not passed on: those behind it go on. */
+const KEPT = new Error("A middleware has not passed a message on");
+
+/** Publishes what passes the middlewares of a connection; without one it costs a look. */
+export class HookedPublisher implements MessagePublisher {
+  readonly #publisher: MessagePublisher;
+  readonly #uses: InUse;
+  readonly #origin: PublishOrigin;
+
+  /** Makes one for the publishes of one kind. */
+  constructor(
+    publisher: MessagePublisher,
+    uses: InUse,
+    origin: PublishOrigin,
+  ) {
+    this.#publisher = publisher;
+    this.#uses = uses;
+    this.#origin = origin;
+  }
+
+  /** Whether a middleware sees what is published. */
+  get isSeen(): boolean {
+    return this.#uses.hooks?.publish !== undefined;
+  }
+
+  publish(
+    message: Publishable,
+    call: PublishCall,
+    place: OrderedPlace,
+  ): Promise<void> {
+    const hooks = this.#uses.hooks?.publish;
+    return hooks === undefined
+      ? this.#publisher.publish(message, call, place)
+      : place.follow(this.#passOn(hooks, message, call, place.line));
+  }
+
+  #passOn(
+    hooks: PublishHooks,
+    message: Publishable,
+    call: PublishCall,
+    line: Line,
+  ): Promise<void> {
+    return typeof message === "function"
+      ? this.#passInLine(hooks, message, call, line)
+      : this.#passNow(hooks, message, call, line);
+  }
+
+  /**
+   * Hooks that pass it on at once cost no place in the line. Others take theirs: they are
+   * called now, beside those of the messages before it, and no later message overtakes it.
+   */
+  #passNow(
+    hooks: PublishHooks,
+    message: Publishing,
+    call: PublishCall,
+    line: Line,
+  ): Promise<void> {
+    const passage = new Passage(this.#publisher, call, line);
+    const ended = this.#call(hooks, message, call, passage.send);
+    if (passage.isPassed) return ended;
+    passage.follow(ended);
+    return passage.stand(() => passage.message);
+  }
+
+  #passInLine(
+    hooks: PublishHooks,
+    make: () => Promise<Publishing>,
+    call: PublishCall,
+    line: Line,
+  ): Promise<void> {
+    const passage = new Passage(this.#publisher, call, line);
+    return passage.stand(async () => {
+      const message = await make();
+      passage.follow(this.#call(hooks, message, call, passage.sendInLine));
+      return await passage.message;
+    });
+  }
+
+  #call(
+    hooks: PublishHooks,
+    message: Publishing,
+    { request }: PublishCall,
+    send: (message: Publishing) => Promise<void>,
+  ): Promise<void> {
+    return passOn(hooks, message, this.#origin, request, send);
+  }
+}
+
+/** The passage of one message through hooks that may take their time. */
+class Passage {
+  readonly #publisher: MessagePublisher;
+  readonly #call: PublishCall;
+  readonly #place: OrderedPlace;
+  /** The message as the hooks pass it on. */
+  readonly #passed = Promise.withResolvers<Publishing>();
+  /** The broker's answer. */
+  readonly #answered = Promise.withResolvers<void>();
+  /** The end of the hooks. */
+  readonly #ended = Promise.withResolvers<void>();
+  #stands = false;
+  /** Whether the hooks have passed it on. */
+  isPassed = false;
+
+  constructor(publisher: MessagePublisher, call: PublishCall, line: Line) {
+    this.#publisher = publisher;
+    this.#call = call;
+    this.#place = { ...NO_PLACE, line };
+    this.#passed.promise.catch(() => {});
+    this.#answered.promise.catch(() => {});
+  }
+
+  /** The message as the hooks pass it on. */
+  get message(): Promise<Publishing> {
+    return this.#passed.promise;
+  }
+
+  /** Called by the hooks: the first time in its place, each other time as a message of its own. */
+  readonly send = (message: Publishing): Promise<void> =>
+    this.#stands ? this.sendInLine(message) : this.#publishNow(message);
+
+  readonly sendInLine = (message: Publishing): Promise<void> => {
+    if (this.isPassed) return this.#publishNow(message);
+    this.isPassed = true;
+    this.#passed.resolve(message);
+    return this.#answered.promise;
+  };
+
+  #publishNow(message: Publishing): Promise<void> {
+    this.isPassed = true;
+    return this.#publisher.publish(message, this.#call, this.#place);
+  }
+
+  /** It ends as its hooks do. */
+  follow(hooks: Promise<void>): void {
+    hooks.then(() => {
+      this.#passed.reject(KEPT);
+      this.#ended.resolve();
+    }, (error) => {
+      this.#passed.reject(error);
+      this.#ended.reject(error);
+    });
+  }
+
+  /** Takes its place in the line; resolves when the hooks have ended. */
+  stand(step: () => Promise<Publishing>): Promise<void> {
+    this.#stands = true;
+    const obstacle =
+      "what it needs is not declared yet, or a middleware has not passed it on";
+    const call = { ...this.#call, obstacle };
+    this.#publisher.publish(step, call, this.#place).then(
+      this.#answered.resolve,
+      (error) => {
+        this.#answered.reject(error);
+        if (!this.isPassed && error !== KEPT) this.#ended.reject(error);
+      },
+    );
+    return this.#ended.promise;
+  }
+}
+
+/**
+ * Has a message pass the hooks.
+ *
+ * @param hooks The hooks.
+ * @param message The message.
+ * @param origin The call that publishes it.
+ * @param request The request that it answers.
+ * @param send Publishes it, as they pass it on.
+ * @returns The end of the hooks.
+ */
+export function passOn(
+  hooks: PublishHooks,
+  message: Publishing,
+  origin: PublishOrigin,
+  request: Message<unknown> | undefined,
+  send: (message: Publishing) => Promise<void>,
+): Promise<void> {
+  const { exchange, routingKey, delay, properties: all, body } = message;
+  const { headers = {}, ...properties } = all;
+  const given: OutgoingMessage = {
+    origin,
+    exchange,
+    routingKey,
+    delay,
+    properties,
+    headers,
+    body,
+    request,
+  };
+  return hooks(
+    given,
+    (passed) => send(passed === given ? message : asPassed(message, passed)),
+  );
+}
+
+function asPassed(
+  message: Publishing,
+  { exchange, routingKey, properties, headers, body }: OutgoingMessage,
+): Publishing {
+  const all: MessageProperties = Object.keys(headers).length === 0
+    ? { ...properties }
+    : { ...properties, headers };
+  return {
+    ...message,
+    exchange,
+    routingKey,
+    properties: all,
+    body,
+    ownsProperties: true,
+  };
+}
