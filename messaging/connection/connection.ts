@@ -661,6 +661,7 @@ export class Connection implements AsyncDisposable {
     await this.#users.end(
       options?.timeout ?? this.#session.endpoint.operationTimeout,
     );
+    this.#sender = undefined;
     this.#session.uses.keep(this.#inherited);
     await this.#home.takeBack(this);
   }

@@ -33,6 +33,20 @@ Deno.test("a pool counts what it has and what is lent, from what was preloaded t
   assert(await pool.acquire() === second);
 });
 
+Deno.test("a connection that was given back sends, and asks, for the next borrower too", async () => {
+  await using pool = createConnection("memory://pool-send").pool({ limit: 1 });
+  const queue = new Queue<number>("sent");
+  for (let round = 1; round <= 2; round++) {
+    await using lent = await pool.acquire();
+    await lent.send(queue, round);
+    const consumer = lent.consumer(queue);
+    const serving = consumer.serve(({ payload }) => payload);
+    assertEquals(await lent.request(round, { routingKey: "sent" }), round);
+    await consumer.cancel();
+    await serving;
+  }
+});
+
 Deno.test("whoever waits in vain is told, and what comes then goes to the next", async () => {
   await using pool = poolOf({ limit: 1 });
   const only = await pool.acquire();
