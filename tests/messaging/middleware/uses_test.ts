@@ -1,0 +1,157 @@
+/** `connection.use`: which values it takes, and who has what is used. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  type Connection,
+  createConnection,
+  type Middleware,
+  OptionError,
+  Queue,
+} from "@dashi/mq";
+
+const open = () => createConnection(`memory://${crypto.randomUUID()}`);
+
+/** Publishes a message, and says by which middlewares it went. */
+async function path(connection: Connection): Promise<unknown> {
+  const queue = new Queue("path");
+  await connection.send(queue, 1);
+  const handle = connection.queue(queue);
+  const message = await handle.get();
+  assert(message !== undefined);
+  await message.ack();
+  await handle.close();
+  return message.headers["path"] ?? "";
+}
+
+const step = (name: string): Middleware => ({
+  publish: ({ headers }, next) =>
+    next({ headers: { ...headers, path: `${headers["path"] ?? ""}${name}` } }),
+});
+
+Deno.test("use() refuses what is no middleware, and says what one is", async () => {
+  await using connection = open();
+  const refused = (given: unknown, ...words: string[]) => {
+    const error = assertThrows(
+      () => Reflect.apply(connection.use, connection, [given]),
+      OptionError,
+    );
+    for (const word of words) {
+      assert(error.message.includes(word), error.message);
+    }
+  };
+  refused(undefined, "undefined as a middleware", '"publish"');
+  refused(7, "7 as a middleware");
+  refused({}, "without a hook");
+  refused({ publsh() {} }, '"publsh"', '"publish"');
+  refused({ consume() {} }, '"process"');
+  refused({ publish: 1 }, "a function");
+  refused(() => undefined, "undefined as a middleware");
+  refused(() => Promise.resolve({ event() {} }), "a middleware");
+});
+
+Deno.test("an object of a class is a middleware, with what else it has", async () => {
+  await using connection = open();
+  class Counting implements Middleware {
+    count = 0;
+    publish(_: unknown, next: () => Promise<void>): Promise<void> {
+      this.count++;
+      return next();
+    }
+  }
+  const counting = new Counting();
+  await path(connection.use(counting));
+  assertEquals(counting.count, 1);
+});
+
+Deno.test("a function makes a middleware for each connection, and sees where that leads", async () => {
+  await using connection = open();
+  const seen: unknown[] = [];
+  connection.use((host) => {
+    seen.push(host.info().transport, host.state.type);
+    return step("a");
+  });
+  await using clone = connection.clone();
+  assertEquals(await path(clone), "a");
+  assertEquals(seen, ["memory", "idle", "memory", "idle"]);
+});
+
+Deno.test("clones and pools have what was used before, and a pooled connection loses what it was given", async () => {
+  await using connection = open();
+  connection.use(step("a"));
+  await using clone = connection.clone();
+  await using pool = connection.pool({ limit: 1 });
+  connection.use(step("b"));
+  assertEquals(await path(connection), "ab");
+  assertEquals(await path(clone), "a");
+  for (let round = 0; round < 2; round++) {
+    await using lent = await pool.acquire();
+    lent.use(step("c"));
+    assertEquals(await path(lent), "ac");
+  }
+});
+
+Deno.test("what a middleware gives on must be a message's parts", async () => {
+  await using connection = open();
+  const bad: unknown[] = [
+    { boddy: 1 },
+    { body: "text" },
+    { headers: "x" },
+    { exchange: 1 },
+    7,
+  ];
+  let next: unknown;
+  connection.use({
+    publish: (_, go) => Reflect.apply(go, undefined, [next]),
+  });
+  for (next of bad) {
+    await assertRejects(() => path(connection), OptionError);
+  }
+  next = undefined;
+  assertEquals(await path(connection), "");
+});
+
+Deno.test("a middleware that hangs is waited for as long as the call may last", async () => {
+  await using connection = open();
+  connection.use({ publish: () => new Promise(() => {}) });
+  const error = await assertRejects(() =>
+    connection.send(new Queue("hangs"), 1, { timeout: 50 })
+  );
+  assert(error instanceof Error);
+  assert(error.message.includes("a middleware"), error.message);
+});
+
+Deno.test("a settlement that a middleware takes its time for has left before its consumer is closed", async () => {
+  await using connection = open();
+  const queue = new Queue("late");
+  await connection.send(queue, 1);
+  const gate = Promise.withResolvers<void>();
+  connection.use({
+    async settle(_, next) {
+      await gate.promise;
+      await next();
+    },
+  });
+  const consumer = connection.consumer(queue);
+  const { value } = await consumer[Symbol.asyncIterator]().next();
+  void value?.ack();
+  const closing = consumer.close();
+  gate.resolve();
+  await closing;
+  const { messageCount } = await connection.declare(queue);
+  assertEquals(messageCount, 0);
+});
+
+Deno.test("an error of an event hook is told once, and harms nobody", async () => {
+  const told: string[] = [];
+  await using connection = createConnection("memory://event-hook", {
+    onUnhandled: ({ type }) => told.push(type),
+  });
+  connection.use({
+    event() {
+      throw new Error("the test says so");
+    },
+  });
+  await connection.connect();
+  assert(connection.connected);
+  assertEquals([...new Set(told)], ["middleware-failed"]);
+});
