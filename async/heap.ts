@@ -44,6 +44,13 @@ export class Heap<T> {
     return first;
   }
 
+  /** All items, in their order. */
+  sorted(): T[] {
+    return this.#items.toSorted((a, b) =>
+      this.#isBefore(a, b) ? -1 : this.#isBefore(b, a) ? 1 : 0
+    );
+  }
+
   /** Finds an item for which a condition holds, in no order. */
   find(condition: (item: T) => boolean): T | undefined {
     return this.#items.find(condition);

@@ -80,6 +80,8 @@ export type {
   Message,
   RequeueOptions,
 } from "./consume/message.ts";
+export { Inspector } from "./inspect/inspector.ts";
+export type { PeekedMessage, PeekOptions } from "./inspect/peeking.ts";
 export type { OperationOptions } from "./operation_options.ts";
 export { ConnectionPool, type PoolOptions } from "./connection/pool.ts";
 export { Producer } from "./publish/producer.ts";
@@ -171,6 +173,7 @@ export type {
   FieldTable,
   FieldValue,
   GetOptions,
+  Inspection,
   MessageProperties,
   MessagingErrorOptions,
   NativeClient,
@@ -179,11 +182,14 @@ export type {
   Parked,
   ParkOptions,
   PayloadIssue,
+  Peeked,
   Publishing,
   PublishOutcome,
   Quarantined,
   QuarantineOptions,
+  QueueCounts,
   QueueDeclaration,
+  QueueInfo,
   QueueStatus,
   RejectOptions,
   ReplyCode,

@@ -21,6 +21,8 @@ const LONG: Readonly<Record<string, string>> = {
   "model/errors.ts": "one class for each error, which are read as a whole",
   "transports/amqp_protocol/channel.ts":
     "AMQP's verbs over one channel, with whose end all of them end",
+  "transports/transport.ts":
+    "the contract of transports, which is read as a whole; half of it is documentation",
   "transports/store/store.ts":
     "the contract of a store, which is read as a whole; two thirds are documentation",
   "tests/messaging/mistakes_test.ts": "one table, a row for each mistake",

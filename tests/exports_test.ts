@@ -17,6 +17,7 @@ const NAMES = [
   "createCodecRegistry",
   "createConnection",
   "Exchange",
+  "Inspector",
   "Producer",
   "Quarantine",
   "Queue",

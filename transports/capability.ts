@@ -1,4 +1,5 @@
 export type * from "./delayed.ts";
+export type * from "./inspection.ts";
 export type * from "./rates.ts";
 
 /** Something that some brokers can do and others cannot. */
@@ -10,6 +11,7 @@ export type Capability =
   | "exchange-to-exchange"
   | "exchange-types"
   | "exclusive"
+  | "inspect"
   | "key-fairness"
   | "key-order"
   | "known-queues"

@@ -52,7 +52,7 @@ import type {
 import type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
 import type { TlsOptions } from "../model/tls_options.ts";
 import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
-import type { Capability, DelayedMessages } from "./capability.ts";
+import type { Capability, DelayedMessages, Inspection } from "./capability.ts";
 import type { Parked, ParkOptions } from "./parking.ts";
 import type { Rates } from "./rates.ts";
 import type { TransportEvent } from "./transport_event.ts";
@@ -158,6 +158,8 @@ export interface TransportConnection extends AsyncDisposable {
   readonly directReplyTo?: string | undefined;
   /** Rates that hold over all connections: with the capability `shared-rate`. */
   readonly rates?: Rates | undefined;
+  /** Looks into the broker: with the capability `inspect`. */
+  readonly inspection?: Inspection | undefined;
   /** Ends it at once and without a word to the broker, which does not answer. */
   destroy?(): void;
   /** The client underneath, for `connection.native`; `undefined` if there is none to hand out. */

@@ -33,6 +33,7 @@ import {
   limitsOf,
   type OperationOptions,
 } from "../operation_options.ts";
+import { Inspector } from "../inspect/inspector.ts";
 import type { PublishOrigin } from "../middleware/hooks.ts";
 import type { MiddlewareInput } from "../middleware/middleware.ts";
 import { nativeOf } from "./native.ts";
@@ -580,6 +581,12 @@ export class Connection implements AsyncDisposable {
   /** The messages of a queue that could not be read, or not be written again: to list them, and to put them back. */
   quarantine(queue: Queue | string): Quarantine {
     return new Quarantine(this.#session, queueName(queue));
+  }
+
+  /** Looks into the broker: at its queues, exchanges and bindings. Nothing is changed. */
+  inspect(): Inspector {
+    this.#requireOpen("inspect");
+    return new Inspector(this.#session);
   }
 
   /** Makes a pool of connections like this one, with the middlewares that it uses now. */

@@ -108,6 +108,17 @@ export class Declarations {
     return queues.flatMap((queue) => this.nameOf(queue) ?? []);
   }
 
+  /** The exchanges that were declared, and those that other declarations need. */
+  get exchanges(): readonly Exchange[] {
+    return [...this.#everything()].filter((each) => each instanceof Exchange)
+      .filter(({ name }) => !this.#deleted.has(name));
+  }
+
+  /** The bindings that were declared, and not removed. */
+  get bindings(): readonly Binding[] {
+    return [...this.#everything()].flatMap((each) => this.#bindingsOf(each));
+  }
+
   /** The queue of this name, if this session has declared one. */
   queueOf(name: string): Queue | undefined {
     for (const entity of this.#entities) {
@@ -301,17 +312,20 @@ export class Declarations {
     channel: Channel,
     call: CallOptions,
   ): Promise<void> {
+    for (const each of this.#bindingsOf(entity)) await channel.bind(each, call);
+  }
+
+  /** The bindings of an entity, but for those that were removed. */
+  #bindingsOf(entity: Entity): readonly Binding[] {
     const destination = this.#destinationOf(entity);
-    if (destination === undefined || entity.bindings.length === 0) return;
+    if (destination === undefined || entity.bindings.length === 0) return [];
     const { kind, name } = destination;
-    if (kind === "exchange" && this.#deleted.has(name)) return;
+    if (kind === "exchange" && this.#deleted.has(name)) return [];
     const unbound = this.#unbound.get(placeOf(entity));
-    for (const each of entity.bindings) {
-      if (this.#deleted.has(exchangeName(each.exchange))) continue;
-      const binding = bindingTo(destination, each);
-      if (unbound?.has(bindingKey(binding))) continue;
-      await channel.bind(binding, call);
-    }
+    return entity.bindings
+      .filter(({ exchange }) => !this.#deleted.has(exchangeName(exchange)))
+      .map((each) => bindingTo(destination, each))
+      .filter((each) => !unbound?.has(bindingKey(each)));
   }
 
   /** Notes that an entity is there. */

@@ -4,8 +4,18 @@ import type { Message } from "../consume/message.ts";
 import { OptionError, UnsupportedError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
+import {
+  MOST_PEEKED,
+  PEEK,
+  type PeekedMessage,
+  type PeekOptions,
+} from "../inspect/peeking.ts";
 import { onTopology } from "./on_topology.ts";
-import { checkDelay, type OperationOptions } from "../operation_options.ts";
+import {
+  checkCount,
+  checkDelay,
+  type OperationOptions,
+} from "../operation_options.ts";
 import type { Session } from "./session.ts";
 import { withMeant } from "./session_errors.ts";
 import { deleteEntity, purgeQueue, queueStatus } from "./tables.ts";
@@ -65,6 +75,44 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
       this.name,
       this.#session.call(options),
     ));
+  }
+
+  /**
+   * Looks at the ready messages whose turn comes first, and leaves them in the queue. Where
+   * the broker cannot show a message without handing it out (RabbitMQ, SQS, beanstalkd), each
+   * is taken for a moment and given back: `taken` of the message says so, and it counts as
+   * delivered once more.
+   *
+   * @param options How many, 10 where nothing is said, and how long it may take.
+   * @returns The messages, in the order in which they would be delivered; fewer, or none, where there are no more.
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   * @throws {RangeError} If `max` is no whole number from 1 to 1000.
+   * @throws {OptionError} If an option is unknown.
+   *
+   * @example Look at what comes next
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://peek");
+   * await connection.send(new Queue("jobs"), { id: 1 });
+   *
+   * const jobs = connection.queue<{ id: number }>("jobs");
+   * const [next] = await jobs.peek({ max: 1 });
+   * assertEquals(next?.payload.id, 1);
+   * assertEquals(next?.taken, false);
+   * assertEquals((await jobs.status()).messageCount, 1);
+   * ```
+   */
+  async peek(
+    options: PeekOptions = {},
+  ): Promise<readonly PeekedMessage<T>[]> {
+    checkKnown(options, PEEK);
+    const { max = 10, ...call } = options;
+    checkCount("max", max, MOST_PEEKED);
+    return await this.#told(
+      this.#getter.peek(this.name, max, this.#session.call(call)),
+    );
   }
 
   /**

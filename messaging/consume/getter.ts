@@ -4,6 +4,11 @@ import { ChannelError, ClosedError } from "../../model/errors.ts";
 import { asError } from "../../model/error_text.ts";
 import { Slab } from "../../model/slab.ts";
 import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
+import {
+  peekAt,
+  PeekedDelivery,
+  type PeekedMessage,
+} from "../inspect/peeking.ts";
 import type { Call } from "../operation_options.ts";
 import type { Queue } from "../entities/queue.ts";
 import { validator } from "../entities/schema.ts";
@@ -73,6 +78,24 @@ export class Getter<T> implements AsyncDisposable {
       }
     }
     return message;
+  }
+
+  /** Looks at the messages whose turn comes first, and leaves them. */
+  async peek(
+    queue: string,
+    max: number,
+    call: Call,
+  ): Promise<readonly PeekedMessage<T>[]> {
+    this.#requireOpen(queue);
+    const { connection } = await this.#session.link(call);
+    const { found, taken } = await peekAt(connection, queue, max, call);
+    const messages = found.map((each) =>
+      new PeekedDelivery<T>(each, taken, this.#reading)
+    );
+    for (const each of messages) {
+      await prepareToRead(this.#reading, each.delivery);
+    }
+    return messages;
   }
 
   /** Takes a message, and waits for one if the queue is empty. */

@@ -98,6 +98,16 @@ const CALLS: Readonly<Record<string, Call>> = {
     Promise.resolve(() => store.quarantine?.list(queue, 1, limits)),
   "quarantine.putBack": ({ store, queue }, limits) =>
     Promise.resolve(() => store.quarantine?.putBack(queue, undefined, limits)),
+  "inspection.tables": ({ store }, limits) =>
+    Promise.resolve(() => store.inspection?.tables?.(limits)),
+  "inspection.names": ({ store }, limits) => {
+    const names = store.inspection?.names?.(() => limits);
+    return Promise.resolve(() => names?.[Symbol.asyncIterator]().next());
+  },
+  "inspection.look": ({ store, queue }, limits) =>
+    Promise.resolve(() => store.inspection?.look([queue], limits)),
+  "inspection.peek": ({ store, queue }, limits) =>
+    Promise.resolve(() => store.inspection?.peek?.(queue, 1, limits)),
   "rates.admit": ({ store, queue }, limits) => {
     const rate = { limit: 1, interval: 1 };
     return Promise.resolve(() => store.rates?.admit(queue, "", rate, limits));

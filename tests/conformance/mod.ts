@@ -64,6 +64,7 @@ import { HOOKING_HANDLERS } from "./hooking_handlers.ts";
 import { HOSTILE } from "./hostile.ts";
 import { INBOXING } from "./inboxing.ts";
 import { LEAVING } from "./leaving.ts";
+import { INSPECTING } from "./inspecting.ts";
 import { KILLED } from "./killed.ts";
 import { KILLERS } from "./killers.ts";
 import { MESSAGING } from "./messaging.ts";
@@ -140,6 +141,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...DISPATCHING,
   ...SCHEDULING,
   ...CANCELLING,
+  ...INSPECTING,
   ...UNCHANGED,
   ...KILLERS,
   ...QUARANTINING,

@@ -1,5 +1,6 @@
 import type {
   BroadcastStore,
+  InspectionStore,
   MessageStore,
   PresenceStore,
   QuarantineStore,
@@ -19,6 +20,7 @@ export interface Parts {
   readonly broadcasts: BroadcastStore;
   readonly quarantine: QuarantineStore;
   readonly rates: Rates;
+  readonly inspection: InspectionStore;
 }
 
 /** A verb of a part, as `messages.put`. */
@@ -89,6 +91,7 @@ const PARTS: readonly string[] = [
   "broadcasts",
   "quarantine",
   "rates",
+  "inspection",
 ] satisfies readonly (keyof Parts)[];
 
 function isPart(key: string | symbol): key is keyof Parts {

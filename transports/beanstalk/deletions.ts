@@ -7,7 +7,7 @@ import { MAX_TUBE, type Tubes } from "./tubes.ts";
  * Behind a tube's name: where it is noted that its queue was deleted. No queue has such
  * a tube: in the name of one that ends like this the `$` is written as an escape.
  */
-const SUFFIX = "$$deleted";
+export const SUFFIX = "$$deleted";
 
 /** How long a note stays, seconds: ten years. */
 const DELAY = 315_360_000;

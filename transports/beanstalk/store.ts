@@ -1,6 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type {
   ChangeResult,
+  InspectionStore,
   MessageStore,
   PutOptions,
   PutResult,
@@ -29,6 +30,7 @@ import {
 } from "./jobs.ts";
 import { forgetTube, type Link, type LinkContext } from "./link.ts";
 import { Putter } from "./putter.ts";
+import { BeanstalkInspection } from "./inspection.ts";
 import { Queues } from "./queues.ts";
 import type { Server } from "./server.ts";
 import { MAX_AT_ONCE, Reserver } from "./reserver.ts";
@@ -63,6 +65,7 @@ export class BeanstalkStore implements Store {
     apply: this.#apply.bind(this),
   };
   readonly quarantine: QuarantineStore;
+  readonly inspection: InspectionStore;
   readonly #context: LinkContext;
   readonly #lifeline: Lifeline;
   readonly #link: Link;
@@ -133,6 +136,12 @@ export class BeanstalkStore implements Store {
       expiry,
       deletions,
       link,
+    });
+    this.inspection = new BeanstalkInspection({
+      context,
+      tubes,
+      link,
+      deletions,
     });
     this.capabilities = new Set(
       server.persistent ? [...CAPABILITIES, "persistence"] : CAPABILITIES,

@@ -48,6 +48,28 @@ function escapeName(queue: string): string {
   return tube;
 }
 
+/**
+ * Names the queue of a tube: what {@linkcode tubeOf} has made of it.
+ *
+ * @param tube The tube's name.
+ * @returns The queue's name; the tube's where no queue of ours has such a tube.
+ */
+export function queueOf(tube: string): string {
+  const bytes: number[] = [];
+  for (const [part] of tube.matchAll(/\$[0-9a-f]{2}|./g)) {
+    bytes.push(
+      part.length > 1 ? parseInt(part.slice(1), 16) : part.charCodeAt(0),
+    );
+  }
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    const queue = text.decode(new Uint8Array(bytes));
+    return tubeOf(queue) === tube ? queue : tube;
+  } catch {
+    return tube;
+  }
+}
+
 /** The names of tubes that were asked for before. */
 export class Tubes {
   readonly #known = new Map<string, string>();

@@ -10,6 +10,7 @@ import type { Kept } from "./kept.ts";
 import type { Item } from "./kept.ts";
 import { Marks } from "./marks.ts";
 import { MemoryQueue } from "./queue.ts";
+import type { Held } from "./reservation.ts";
 
 /** Called with a queue that may have something, or that is no more. */
 type Listener = (queue: string) => void;
@@ -39,6 +40,8 @@ export class MemoryBroker {
   readonly slab: Slab = new Slab();
   /** The marks of messages that are published once. */
   readonly marks: Marks;
+  /** The messages that each connection holds. */
+  readonly held: Set<Held> = new Set<Held>();
   readonly #clock: Clock;
   readonly #queues = new Map<string, MemoryQueue>();
   /** Queues that go when nobody uses them, by the first moment at which each may. */

@@ -41,6 +41,15 @@ class Line {
   shift(): Item | undefined {
     return this.#items.shift();
   }
+
+  list(max: number): Item[] {
+    const items: Item[] = [];
+    for (let i = 0; i < Math.min(max, this.#items.size); i++) {
+      const item = this.#items.at(i);
+      if (item !== undefined) items.push(item);
+    }
+    return items;
+  }
 }
 
 /**
@@ -55,6 +64,28 @@ export class Lanes {
   readonly #ring = new Ring<Lane>();
   /** The lanes whose first message will expire. */
   readonly #looks = new Heap<Look>((a, b) => a.at < b.at);
+
+  /** The messages whose turn comes first, so many at most: those of keys of which one is out come last. */
+  list(max: number): Item[] {
+    const lanes = new Set<Lane>();
+    for (let i = 0; i < Math.min(max, this.#ring.size); i++) {
+      const lane = this.#ring.at(i);
+      if (lane !== undefined) lanes.add(lane);
+    }
+    for (const lane of this.#keyed.values()) {
+      if (lanes.size >= max) break;
+      lanes.add(lane);
+    }
+    const lists = [...lanes].map(({ line }) => line.list(max));
+    const found: Item[] = [];
+    for (let turn = 0; turn < max; turn++) {
+      for (const list of lists) {
+        const item = list[turn];
+        if (item !== undefined) found.push(item);
+      }
+    }
+    return found.slice(0, max);
+  }
 
   /** Adds a message, the last of its key. */
   push(item: Item): void {

@@ -42,6 +42,23 @@ export class Level {
     return this.#back.take();
   }
 
+  /** The messages whose turn comes first, so many at most. */
+  list(max: number): Item[] {
+    const back = this.#back.sorted();
+    const found: Item[] = [];
+    for (let i = 0, j = 0; found.length < max;) {
+      const [first, other] = [this.#ring.at(i), back[j]];
+      const isBack = other !== undefined &&
+        (first === undefined || other.sequence < first.sequence);
+      const item = isBack ? other : first;
+      if (item === undefined) break;
+      found.push(item);
+      if (isBack) j++;
+      else i++;
+    }
+    return found;
+  }
+
   /** Forgets all. */
   clear(): void {
     this.#ring.clear();

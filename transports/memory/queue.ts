@@ -98,6 +98,26 @@ export class MemoryQueue {
     else this.#lanes.push(item);
   }
 
+  /** How many messages are not yet due. */
+  get delayed(): number {
+    return this.#delayed.size;
+  }
+
+  /** How many bytes the bodies of the ready messages have. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The ready messages whose turn comes first, so many at most. */
+  list(max: number): Item[] {
+    if (this.#lanes !== undefined) return this.#lanes.list(max);
+    const found: Item[] = [];
+    for (let i = this.#levels.length - 1; i >= 0 && found.length < max; i--) {
+      found.push(...this.#levels[i]?.list(max - found.length) ?? []);
+    }
+    return found;
+  }
+
   /** Takes the message whose turn it is. */
   take(): Item | undefined {
     if (this.#size === 0) return undefined;

@@ -2,6 +2,7 @@ import type { Publishing } from "../../model/message.ts";
 import { Lifeline } from "../store/lifeline.ts";
 import type {
   ChangeResult,
+  InspectionStore,
   MessageStore,
   PutOptions,
   PutResult,
@@ -24,6 +25,7 @@ import { copyOf } from "../../model/copies.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import type { Rates } from "../rates.ts";
 import type { MemoryBroker } from "./broker.ts";
+import { MemoryInspection } from "./inspection.ts";
 import { Kept } from "./kept.ts";
 import { Held, MemoryReservation } from "./reservation.ts";
 import type { Item } from "./kept.ts";
@@ -96,6 +98,7 @@ export class MemoryStore implements Store, MessageStore {
     admit: (queue, key, rate) =>
       Promise.resolve(this.#broker.admit(JSON.stringify([queue, key]), rate)),
   };
+  readonly inspection: InspectionStore;
   readonly #broker: MemoryBroker;
   readonly #clock: ConnectOptions["clock"];
   readonly #lifeline: Lifeline;
@@ -108,6 +111,9 @@ export class MemoryStore implements Store, MessageStore {
     this.closed = this.#lifeline.closed;
     this.#broker = broker;
     this.#clock = options.clock;
+    this.inspection = new MemoryInspection(broker, options, this.#lifeline);
+    broker.held.add(this.#held);
+    this.#lifeline.onEnd(() => broker.held.delete(this.#held));
   }
 
   #read(of: TopologyKey): Promise<TopologyView> {

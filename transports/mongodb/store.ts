@@ -4,6 +4,7 @@ import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
   BroadcastStore,
   ChangeResult,
+  InspectionStore,
   MessageStore,
   PresenceStore,
   QuarantineStore,
@@ -19,6 +20,7 @@ import { Fanout } from "./fanout.ts";
 import { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { changeDelayed } from "./delayed.ts";
+import { MongodbInspection } from "./inspection.ts";
 import { Usage } from "./usage.ts";
 import { Owners } from "./owners.ts";
 import { Putter } from "./putter.ts";
@@ -54,6 +56,7 @@ export class MongodbStore implements Store {
   /** There if fanout exchanges are not to be routed to queues. */
   readonly broadcasts: BroadcastStore | undefined;
   readonly quarantine: QuarantineStore;
+  readonly inspection: InspectionStore;
   readonly #context: Context;
   readonly #owner: string;
   readonly #tables: MongodbTables;
@@ -86,6 +89,7 @@ export class MongodbStore implements Store {
       lease: context.settings.lease,
     };
     this.#tables = new MongodbTables(context, owner);
+    this.inspection = new MongodbInspection(context, this.#tables);
     this.#claims = new Claims(context, owner);
     this.#reserver = new Reserver(context, this.#claims, broadcasts, {
       findMissing: (queues) => this.#tables.findMissing(queues),

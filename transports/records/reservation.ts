@@ -41,7 +41,8 @@ export function releasedFields({ holder: _, ...rest }: Fields): Fields {
   return { ...rest, delivered: deliveriesOf(rest) + 1 };
 }
 
-function deliveriesOf({ delivered }: Fields): number {
+/** Says how often a message was delivered before. */
+export function deliveriesOf({ delivered }: Fields): number {
   return typeof delivered === "number" ? delivered : 0;
 }
 

@@ -1,6 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { asError } from "../../model/error_text.ts";
 import type {
+  InspectionStore,
   MessageStore,
   PresenceStore,
   PutOptions,
@@ -22,6 +23,7 @@ import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { Database, type WrittenRecord } from "./database.ts";
 import { Declarations } from "./declarations.ts";
 import { changeDelayed } from "./delayed.ts";
+import { RecordsInspection } from "./inspection.ts";
 import { Leases } from "./leases.ts";
 import { largestBody, Putter } from "./putter.ts";
 import { Marks } from "./marks.ts";
@@ -68,6 +70,7 @@ export class RecordsStore implements Store {
     list: this.#listQuarantine.bind(this),
     putBack: this.#putBack.bind(this),
   };
+  readonly inspection: InspectionStore;
   readonly #records: Records;
   readonly #database: Database;
   readonly #lifeline: Lifeline;
@@ -103,6 +106,7 @@ export class RecordsStore implements Store {
     const database = this.#database = new Database(records, lifeline.limits);
     const topology = this.#tables = new Tables(database, lifeline);
     this.#contents = new QueueContents(database, topology);
+    this.inspection = new RecordsInspection(database, topology);
     this.#unacked = new Unacked(
       database,
       topology,

@@ -95,21 +95,11 @@ export class ForeignQueues {
   }
 
   async #list(): Promise<Bound> {
-    const { layout, commands } = this.#core;
     const queues = new Set<string>();
-    const pattern = `${escapePattern(layout.bindings(""))}*`;
-    let cursor = "0";
-    do {
-      const reply = await commands.ask(ACTION, [
-        ...["SCAN", cursor, "MATCH", pattern, "COUNT", AT_ONCE] as const,
-        ...["TYPE", "set"] as const, // another key of that name is nobody's bindings
-      ]);
-      if (reply === undefined) return undefined;
-      const [next, keys] = listOf(reply);
-      cursor = decode(next);
-      const sets = listOf(keys ?? []).map(decode);
+    for await (const sets of bindingSets(this.#core, ACTION)) {
+      if (sets === undefined) return undefined;
       await Promise.all(sets.map((key) => this.#readSet(key, queues)));
-    } while (cursor !== "0");
+    }
     return queues;
   }
 
@@ -129,6 +119,36 @@ export class ForeignQueues {
       }
     } while (cursor !== "0");
   }
+}
+
+/**
+ * Goes through the keys of Kombu's sets of bindings, page by page.
+ *
+ * @param core The connection.
+ * @param action The action, for errors.
+ * @param options The call's limits.
+ * @returns The keys; `undefined` where the server lets nobody look.
+ */
+export async function* bindingSets(
+  { layout, commands }: Core,
+  action: string,
+  options?: CallOptions,
+): AsyncIterable<readonly string[] | undefined> {
+  const pattern = `${escapePattern(layout.bindings(""))}*`;
+  let cursor = "0";
+  do {
+    const reply = await commands.ask(action, [
+      ...["SCAN", cursor, "MATCH", pattern, "COUNT", AT_ONCE] as const,
+      ...["TYPE", "set"] as const, // another key of that name is nobody's bindings
+    ], options);
+    if (reply === undefined) {
+      yield undefined;
+      return;
+    }
+    const [next, keys] = listOf(reply);
+    cursor = decode(next);
+    yield listOf(keys ?? []).map(decode);
+  } while (cursor !== "0");
 }
 
 const FOUND: QueueSearch = { isThere: true, names: [] };

@@ -243,8 +243,8 @@ if next[2] then answer[2] = tonumber(next[2]) end
 return answer
 `;
 
-/** ARGV: queues. Returns for each how many messages are ready, or why that cannot be said. */
-export const COUNT: string = String.raw`
+/** `countVisible` says how many messages of a queue are ready, or why that cannot be said. */
+export const COUNT_VISIBLE: string = String.raw`
 local function countVisible(queue)
   local count = 0
   for _, suffix in ipairs(SUFFIXES) do
@@ -265,6 +265,10 @@ local function countVisible(queue)
   end
   return count
 end
+`;
+
+/** ARGV: queues. Returns for each how many messages are ready, or why that cannot be said. */
+export const COUNT: string = String.raw`
 local counts = {}
 for i, queue in ipairs(ARGV) do
   pass(queue, nil)

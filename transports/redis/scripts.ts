@@ -1,6 +1,7 @@
 import { type Layout, LAYOUT_VERSION } from "./layout.ts";
 import {
   COUNT,
+  COUNT_VISIBLE,
   EXPIRY,
   HOLD,
   LINEAGE,
@@ -12,6 +13,7 @@ import {
 } from "./lua_messages.ts";
 import { CHANGE_DELAYED } from "./lua_delayed.ts";
 import { ANNOUNCE } from "./lua_announce.ts";
+import { LOOK, PEEK_ORDERED, TALLY } from "./lua_inspect.ts";
 import { AGAIN, IS_ORDERED, ORDER, REMOVE_ORDERED } from "./lua_order.ts";
 import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
 import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
@@ -83,6 +85,12 @@ export interface Scripts {
   readonly admit: string;
   /** Notes that queues are used. */
   readonly use: string;
+  /** Looks at queues. */
+  readonly look: string;
+  /** Counts what is unacked, by queue, in pieces. */
+  readonly tally: string;
+  /** Reads messages of an ordered queue. */
+  readonly peekOrdered: string;
   /** Corrects a clock that was set forward. */
   readonly adjust: string;
 }
@@ -163,6 +171,7 @@ local LAYOUT = '${LAYOUT_VERSION}'
       ...OWN,
       ANNOUNCE,
       PASS,
+      COUNT_VISIBLE,
       COUNT,
     ),
     ripen: consumers(
@@ -186,6 +195,9 @@ local LAYOUT = '${LAYOUT_VERSION}'
     unacked: script(UNACKED_OF),
     aside: consumers(EXPIRY, IS_ORDERED, ORDER, ASIDE),
     back: consumers(CLOCK_TIME, ...USED, BACK),
+    look: consumers(CLOCK, EXPIRY, IS_ORDERED, COUNT_VISIBLE, LOOK),
+    tally: consumers(TALLY),
+    peekOrdered: consumers(PEEK_ORDERED),
     use: consumers(CLOCK, ...USED, USE),
     adjust: consumers(CLOCK, ADJUST),
     admit: consumers(ADMIT),
@@ -220,6 +232,7 @@ export const TIMED: ReadonlySet<keyof Scripts> = new Set<keyof Scripts>([
   "apply",
   "changeDelayed",
   "count",
+  "look",
   "ripen",
   "use",
   "adjust",

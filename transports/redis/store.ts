@@ -5,6 +5,7 @@ import type { TopologyChange } from "../../virtual/topology.ts";
 import type {
   BroadcastStore,
   ChangeResult,
+  InspectionStore,
   MessageStore,
   PresenceStore,
   QuarantineStore,
@@ -14,7 +15,7 @@ import type {
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { OWNER_TTL } from "../store/leases.ts";
-import type { Rate, Rates } from "../rates.ts";
+import type { Rates } from "../rates.ts";
 import type { RedisClient } from "./client.ts";
 import { decode } from "./reply.ts";
 import type { Core } from "./core.ts";
@@ -23,9 +24,11 @@ import { changeDelayed } from "./delayed.ts";
 import { Counts } from "./counts.ts";
 import { Fanout } from "./fanout.ts";
 import { ForeignQueues } from "./foreign_queues.ts";
+import { RedisInspection } from "./inspection.ts";
 import type { RedisOptions } from "./options.ts";
 import { refuseHeardOrder } from "./ordered.ts";
 import { Putter } from "./putter.ts";
+import { admit } from "./rates.ts";
 import { Reserver } from "./reserver.ts";
 import { listAside, putBack } from "./quarantine.ts";
 import { Settlements } from "./settlements.ts";
@@ -62,6 +65,7 @@ export class RedisStore implements Store {
   readonly broadcasts: BroadcastStore;
   readonly quarantine: QuarantineStore;
   readonly rates: Rates;
+  readonly inspection: InspectionStore;
   readonly #core: Core;
   readonly #listener: RedisClient;
   readonly #owner: string;
@@ -178,7 +182,8 @@ export class RedisStore implements Store {
       list: listAside.bind(undefined, core),
       putBack: this.#putBack.bind(this),
     };
-    this.rates = { admit: this.#admit.bind(this) };
+    this.rates = { admit: admit.bind(undefined, core) };
+    this.inspection = new RedisInspection(core, this.#tables, this.#fanout);
     // The one is of no use without the other.
     const first = Promise.race([core.commands.closed, listener.closed]);
     this.closed = first.then(async (reason) => {
@@ -291,22 +296,6 @@ export class RedisStore implements Store {
     const count = await putBack(this.#core, queue, handles, options);
     if (count > 0) this.#reserver.ring(queue);
     return count;
-  }
-
-  async #admit(
-    queue: string,
-    key: string,
-    { limit, interval }: Rate,
-    options?: CallOptions,
-  ): Promise<number> {
-    const list = this.#core.layout.rate(queue, key);
-    const reply = await this.#core.run(
-      "admit",
-      `count a handler of queue "${queue}"`,
-      [list, limit, Math.ceil(interval * 1000)],
-      options,
-    );
-    return Number(reply) / 1000;
   }
 
   async #heartbeat(

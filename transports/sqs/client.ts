@@ -101,6 +101,25 @@ export class AwsClient {
     }
   }
 
+  /** Lists the URLs of queues whose names begin with a prefix, a page, and what to ask the next by. */
+  listQueues(
+    prefix: string,
+    next: string | undefined,
+    options: CallOptions,
+  ): Promise<{ readonly urls: string[]; readonly next: string | undefined }> {
+    return this.#run("list the queues", async (abortSignal) => {
+      const command = new ListQueuesCommand({
+        MaxResults: 1000,
+        NextToken: next,
+        ...(prefix === "" ? {} : { QueueNamePrefix: prefix }),
+      });
+      const { QueueUrls = [], NextToken } = await this.#sqs.send(command, {
+        abortSignal,
+      });
+      return { urls: QueueUrls, next: NextToken };
+    }, options);
+  }
+
   /** Finds a queue's URL by its name. */
   findQueue(name: string, options: CallOptions): Promise<string> {
     return this.#run(`find queue "${name}"`, async (abortSignal) => {

@@ -108,7 +108,7 @@
  * here, for the stand-in that this is tested on has no such turns; `key-fairness` is not
  * among the capabilities. A server that knows no groups of such queues refuses the message.
  *
- * Capabilities: `dead-letter`, `delay` up to 15 minutes in whole seconds, `key-order`, `known-queues`,
+ * Capabilities: `dead-letter`, `delay` up to 15 minutes in whole seconds, `inspect`, `key-order`, `known-queues`,
  * `lease`, `persistence`, `queued-fanout`; `exchange-to-exchange` where fanout is not SNS's,
  * for a queue that hears two topics would have a message of both twice.
  *

@@ -3,6 +3,8 @@
 /** Which queue attributes are asked for. */
 export type AttributeName =
   | "ApproximateNumberOfMessages"
+  | "ApproximateNumberOfMessagesDelayed"
+  | "ApproximateNumberOfMessagesNotVisible"
   | "Policy"
   | "QueueArn"
   | "RedrivePolicy";

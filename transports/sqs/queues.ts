@@ -96,6 +96,25 @@ export class Queues {
     );
   }
 
+  /** Lists the queues at AWS by the names that programs use, as far as they are known, page by page. */
+  async *names(
+    limits: () => CallOptions,
+  ): AsyncIterable<readonly string[]> {
+    if (this.predefined) return yield [...this.#known.keys()];
+    const prefix = entityName(this.#settings.queueNamePrefix);
+    let next: string | undefined;
+    do {
+      const page = await this.#clients.own.listQueues(prefix, next, limits());
+      const byUrl = new Map(
+        [...this.#known].map(([queue, { url }]) => [url, queue]),
+      );
+      yield page.urls.map((url) =>
+        byUrl.get(url) ?? url.slice(url.lastIndexOf("/") + 1 + prefix.length)
+      );
+      next = page.next;
+    } while (next !== undefined);
+  }
+
   /** Creates a queue, or takes the one that is there. */
   async create(queue: string, options?: CallOptions): Promise<SqsQueue> {
     const found = await this.find(queue, options);
@@ -190,18 +209,23 @@ export class Queues {
    * @throws {NotFoundError} If the queue is not there.
    */
   async attribute(
-    { queue, url, client }: SqsQueue,
+    queue: SqsQueue,
     name: AttributeName,
     options?: CallOptions,
   ): Promise<string | undefined> {
+    const attributes = await this.attributes(queue, [name], options);
+    return attributes && (attributes[name] ?? "");
+  }
+
+  /** Reads several, as {@linkcode attribute} does. */
+  async attributes(
+    { queue, url, client }: SqsQueue,
+    names: readonly AttributeName[],
+    options?: CallOptions,
+  ): Promise<Partial<Record<AttributeName, string>> | undefined> {
     if (this.#denied.has(queue)) return undefined;
     try {
-      const attributes = await client.readAttributes(
-        url,
-        [name],
-        options ?? {},
-      );
-      return attributes[name] ?? "";
+      return await client.readAttributes(url, names, options ?? {});
     } catch (error) {
       if (!(error instanceof AccessRefusedError)) throw error;
       this.#denied.add(queue);

@@ -6,6 +6,7 @@ import { inSteps } from "../../async/steps.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import type {
   BroadcastStore,
+  InspectionStore,
   MessageStore,
   QuarantineStore,
   ReleaseOptions,
@@ -23,6 +24,7 @@ import type { Clients } from "./clients.ts";
 import { refuseMark } from "./deduplication.ts";
 import { entryFor } from "./entry.ts";
 import { Fanout, mostForTopics } from "./fanout.ts";
+import { SqsInspection } from "./inspection.ts";
 import { isFifo, MAX_NAME } from "./names.ts";
 import type { SqsSettings } from "./options.ts";
 import { Reserver } from "./reserver.ts";
@@ -59,6 +61,7 @@ export class SqsStore implements Store {
   /** There where fanout exchanges are topics of SNS. */
   readonly broadcasts: BroadcastStore | undefined;
   readonly quarantine: QuarantineStore;
+  readonly inspection: InspectionStore;
   readonly #settings: SqsSettings;
   readonly #clients: Clients;
   readonly #requests: Requests;
@@ -99,6 +102,11 @@ export class SqsStore implements Store {
     };
     this.capabilities = capabilitiesOf(settings);
     this.#queues = new Queues(clients, settings, clock, limits);
+    this.inspection = new SqsInspection(
+      this.#queues,
+      lifeline,
+      () => Promise.all(this.#givingBack),
+    );
     this.#settlements = new Settlements(clock, limits);
     this.#quarantine = new Quarantine(this.#queues, this.#settlements);
     this.#reserver = new Reserver({

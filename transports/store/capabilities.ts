@@ -11,14 +11,15 @@ import type { Store } from "./store.ts";
  * @returns Its capabilities.
  */
 export function capabilitiesOf(
-  { capabilities, quarantine, rates, messages }: Pick<
+  { capabilities, quarantine, rates, inspection, messages }: Pick<
     Store,
-    "capabilities" | "quarantine" | "rates" | "messages"
+    "capabilities" | "quarantine" | "rates" | "inspection" | "messages"
   >,
 ): ReadonlySet<Capability> {
   const all = new Set<Capability>(capabilities);
   if (quarantine !== undefined) all.add("quarantine");
   if (rates !== undefined) all.add("shared-rate");
+  if (inspection !== undefined) all.add("inspect");
   if (messages.changeDelayed !== undefined) all.add("cancel-delayed");
   return all;
 }

@@ -16,11 +16,13 @@ import {
   endedMeanwhile,
   lostBefore,
 } from "../connection_errors.ts";
+import type { Inspection } from "../inspection.ts";
 import type { Rates } from "../rates.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { type ChannelContext, StoreChannel } from "./channel.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Declarer } from "./declarer.ts";
+import { StoreInspection } from "./inspection.ts";
 import { Leases } from "./leases.ts";
 import { Leftovers } from "./leftovers.ts";
 import { withTopology } from "./local_topology.ts";
@@ -98,6 +100,7 @@ class StoreConnection implements TransportConnection {
   readonly capabilities: ReadonlySet<Capability>;
   readonly callsFailAlone = true;
   readonly rates: Rates | undefined;
+  readonly inspection: Inspection | undefined;
   readonly closed: Promise<CloseReason>;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #store: Store;
@@ -124,6 +127,8 @@ class StoreConnection implements TransportConnection {
     this.#options = options;
     this.capabilities = capabilitiesOf(store);
     this.rates = store.rates;
+    this.inspection = store.inspection &&
+      new StoreInspection(store, store.inspection);
     const { clock, owner, operationTimeout } = options;
     this.#limits = new Limits(clock);
     const router = new Router(

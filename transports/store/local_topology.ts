@@ -145,6 +145,7 @@ export function withTopology(store: Store): StoreWithTopology {
     broadcasts: store.broadcasts,
     quarantine: store.quarantine,
     rates: store.rates,
+    inspection: store.inspection,
     native: () => store.native?.(),
     destroy: () => store.destroy?.(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),

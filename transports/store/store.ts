@@ -10,6 +10,7 @@ import type {
 } from "../../virtual/topology.ts";
 import type { Rates } from "../rates.ts";
 import type { DelayedMessages } from "../delayed.ts";
+import type { QueueCounts } from "../inspection.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 
 /**
@@ -54,6 +55,8 @@ export interface Store extends AsyncDisposable {
   readonly quarantine?: QuarantineStore | undefined;
   /** Rates that hold over all processes: they are the capability `shared-rate`. */
   readonly rates?: Rates | undefined;
+  /** Looks into the broker: it is the capability `inspect`. */
+  readonly inspection?: InspectionStore | undefined;
   /** The client underneath, for `connection.native`. */
   native?(): unknown;
   /**
@@ -258,6 +261,40 @@ export interface QuarantineStore {
     options?: CallOptions,
   ): Promise<number>;
 }
+
+/** Looks into the queues of a store, and changes nothing. */
+export interface InspectionStore {
+  /** Reads all that is declared. Without it what `topology.read` returns is all of it. */
+  tables?(options?: CallOptions): Promise<Topology>;
+  /**
+   * Lists the queues that are there, page by page, whether the tables name them or not.
+   * Without it those in the tables are all.
+   */
+  names?(limits: () => CallOptions): AsyncIterable<readonly string[]>;
+  /** Counts what is in some queues; `undefined` for one that is not there. */
+  look(
+    queues: readonly string[],
+    options?: CallOptions,
+  ): Promise<readonly (StoredCounts | undefined)[]>;
+  /**
+   * Reads the ready messages whose turn comes first, and leaves them. Without it, or where it
+   * returns `undefined` for the broker shows no more than the first, they are taken and given back.
+   */
+  peek?(
+    queue: string,
+    max: number,
+    options?: CallOptions,
+  ): Promise<readonly PeekedItem[] | undefined>;
+}
+
+/** How much is in a queue; with the capability `shared-topology` its consumers are counted by the tables. */
+export type StoredCounts = Omit<QueueCounts, "consumers">;
+
+/** A message that was looked at. */
+export type PeekedItem = Pick<
+  Reservation,
+  "message" | "redelivered" | "deliveryCount"
+>;
 
 /** The part of the topology to read: an exchange, a queue, or everything that an owner has. */
 export interface TopologyKey {

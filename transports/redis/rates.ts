@@ -1,0 +1,30 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type { Rate } from "../rates.ts";
+import type { Core } from "./core.ts";
+
+/**
+ * Counts one more handler of a queue and a key, or says how long until one may begin.
+ *
+ * @param core The connection.
+ * @param queue The queue.
+ * @param key The key.
+ * @param rate The rate.
+ * @param options The call's limits.
+ * @returns As of `Rates.admit`.
+ */
+export async function admit(
+  core: Core,
+  queue: string,
+  key: string,
+  { limit, interval }: Rate,
+  options?: CallOptions,
+): Promise<number> {
+  const list = core.layout.rate(queue, key);
+  const reply = await core.run(
+    "admit",
+    `count a handler of queue "${queue}"`,
+    [list, limit, Math.ceil(interval * 1000)],
+    options,
+  );
+  return Number(reply) / 1000;
+}
