@@ -74,6 +74,8 @@ function rabbitmqVersion(): string {
 export interface RabbitmqOptions {
   readonly config?: string;
   readonly tlsPort?: number;
+  /** Plugins beside those of all. */
+  readonly plugins?: readonly string[];
   /** The port of Erlang's port mapper, where several servers are to find each other. */
   readonly mapper?: number;
   /** The Erlang cookie that the servers of one cluster share. */
@@ -105,7 +107,10 @@ async function startOn(
     });
   }
   await Deno.mkdir(`${folder}/data`);
-  await Deno.writeTextFile(`${folder}/plugins`, `[${PLUGINS.join(",")}].`);
+  await Deno.writeTextFile(
+    `${folder}/plugins`,
+    `[${[...PLUGINS, ...options.plugins ?? []].join(",")}].`,
+  );
   // Reading one costs a second of a processor.
   if (options.config !== undefined) {
     await Deno.writeTextFile(`${folder}/rabbitmq.conf`, `${options.config}\n`);

@@ -13,9 +13,10 @@
  * | `channel_max` | `channelMax` | 0 | the maximum number of channels; 0 takes what the broker offers |
  * | `login_method` | `loginMethod` | `PLAIN` | `PLAIN`, or `EXTERNAL` with a client certificate |
  * | - | `clientProperties` | - | told to the broker, and shown by it |
+ * | - | `managementUrl` | - | RabbitMQ's management API, by which `connection.inspect()` sees all queues |
  *
  * Capabilities: all but `cancel-delayed`, `dedupe`, `key-fairness`, `lease` and
- * `quarantine`. Integers in headers travel as signed 32 or 64 bits, which Kombu reads as they are; a `Date` to the second. A body that is larger than
+ * `quarantine`; `inspect` with `managementUrl`. Integers in headers travel as signed 32 or 64 bits, which Kombu reads as they are; a `Date` to the second. A body that is larger than
  * the broker's `max_message_size` is refused with `message-too-large`.
  *
  * Headers and arguments have to fit into a frame (128 KiB as RabbitMQ comes), names of

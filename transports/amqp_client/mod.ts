@@ -18,6 +18,7 @@
  * | `login_method` | `loginMethod` | `PLAIN` | `PLAIN`, or `EXTERNAL` with a client certificate |
  * | `path` | `path` | `/ws` | the endpoint of `ws://` and `wss://` |
  * | - | `clientProperties` | - | told to the broker, and shown by it |
+ * | - | `managementUrl` | - | RabbitMQ's management API, by which `connection.inspect()` sees all queues |
  *
  * Capabilities: those of `@dashi/mq/amqp`. `wss://` verifies as `amqps://` does, and takes
  * the same `tls: { ca, cert, key, servername }`.

@@ -19,6 +19,7 @@ import { Delays } from "./delays.ts";
 import { OrderedQueues } from "./ordered_queues.ts";
 import { Parking } from "./parking.ts";
 import { Returns } from "./returns.ts";
+import { ManagementApi } from "./management_client.ts";
 import type { DialOptions } from "./options.ts";
 import type { Dial } from "./port.ts";
 import { Socket, type SocketHost } from "./socket.ts";
@@ -48,7 +49,8 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
  * the first need for both.
  */
 export class AmqpConnection implements TransportConnection {
-  readonly capabilities: ReadonlySet<Capability> = CAPABILITIES;
+  readonly capabilities: ReadonlySet<Capability>;
+  readonly inspection: ManagementApi | undefined;
   readonly closed: Promise<CloseReason>;
   readonly directReplyTo: string = DIRECT_REPLY_TO;
   readonly #settleClosed: (reason: CloseReason) => void;
@@ -129,6 +131,24 @@ export class AmqpConnection implements TransportConnection {
       blocked: (reason) => onEvent?.({ type: "blocked", reason }),
       unblocked: () => onEvent?.({ type: "unblocked" }),
     };
+    const { management } = dial;
+    this.inspection = management && new ManagementApi({
+      ...management,
+      limits,
+      clock,
+      operationTimeout,
+      maxResponseSize: dial.maxResponseSize,
+      virtualHost: dial.virtualHost,
+      login: async (call) => ({
+        username: management.username ?? dial.username,
+        password: management.username === undefined
+          ? await this.#host.password(call)
+          : management.password ?? "",
+      }),
+    });
+    this.capabilities = management === undefined
+      ? CAPABILITIES
+      : new Set<Capability>([...CAPABILITIES, "inspect"]);
   }
 
   /**

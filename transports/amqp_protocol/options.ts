@@ -23,6 +23,21 @@ export interface AmqpTransportOptions {
   readonly loginMethod?: "PLAIN" | "EXTERNAL" | undefined;
   /** Told to the broker, and shown by it, beside the library's own. */
   readonly clientProperties?: FieldTable | undefined;
+  /**
+   * Where RabbitMQ's management API is, by which `connection.inspect()` sees all queues:
+   * `http://localhost:15672`, or with a path, by `https` too. Its user needs the tag
+   * `management`; without one in the URL it is the connection's. @default {none}
+   */
+  readonly managementUrl?: string | undefined;
+}
+
+/** The place of a management API. */
+export interface ManagementPlace {
+  /** Without a user, and without a slash at the end. */
+  readonly base: string;
+  /** The user; `undefined` is the connection's, with its password. */
+  readonly username: string | undefined;
+  readonly password: string | undefined;
 }
 
 /** All that the client needs to dial. */
@@ -38,6 +53,7 @@ export interface DialOptions {
   readonly channelMax: number;
   readonly loginMethod: "PLAIN" | "EXTERNAL";
   readonly clientProperties: FieldTable;
+  readonly management: ManagementPlace | undefined;
   /** The largest body, and the largest frame, bytes. */
   readonly maxResponseSize: number;
 }
@@ -59,6 +75,27 @@ const CLIENT_PROPERTIES: OptionReader<FieldTable> = {
   },
 };
 
+const MANAGEMENT_URL: OptionReader<string> = {
+  fromObject(name, value) {
+    if (typeof value === "string" && placeOf(value) !== undefined) return value;
+    // Not what was given: there may be a password in it.
+    throw new OptionError(
+      `Cannot use this as "${name}": it must be a URL of http or https, as "http://localhost:15672"`,
+    );
+  },
+};
+
+function placeOf(url: string): ManagementPlace | undefined {
+  if (!URL.canParse(url)) return undefined;
+  const { protocol, host, pathname, username, password } = new URL(url);
+  if (protocol !== "http:" && protocol !== "https:") return undefined;
+  return {
+    base: `${protocol}//${host}${pathname.replace(/\/+$/, "")}`,
+    username: username === "" ? undefined : decodeURIComponent(username),
+    password: decodeURIComponent(password),
+  };
+}
+
 /** How they are read. */
 export const AMQP_OPTIONS: {
   readonly [K in keyof AmqpTransportOptions]-?: OptionReader<
@@ -70,6 +107,7 @@ export const AMQP_OPTIONS: {
   channelMax: integerOption("channel_max", 0, 65_535),
   loginMethod: wordOption("login_method", ["PLAIN", "EXTERNAL"] as const),
   clientProperties: CLIENT_PROPERTIES,
+  managementUrl: MANAGEMENT_URL,
 };
 
 /**
@@ -102,6 +140,9 @@ export function dialOptions(
       ...(options.name === undefined ? {} : { connection_name: options.name }),
       ...own.clientProperties,
     },
+    management: own.managementUrl === undefined
+      ? undefined
+      : placeOf(own.managementUrl),
     maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
   };
 }
