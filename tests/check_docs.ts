@@ -36,6 +36,7 @@ const SOURCE = [
   "codec",
   "transports",
   "messaging",
+  "telemetry",
   "tests",
   "bench",
   "examples",

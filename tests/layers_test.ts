@@ -10,6 +10,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   codec: 2,
   transports: 3,
   messaging: 4,
+  telemetry: 5,
   testing: 5,
   "mod.ts": 5,
   tests: 6,

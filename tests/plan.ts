@@ -8,6 +8,7 @@ export const ALONE: readonly string[] = [
   "virtual",
   "codec",
   "messaging",
+  "telemetry",
   "testing",
   "transports",
   ...[

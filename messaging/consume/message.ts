@@ -7,7 +7,11 @@ import {
   UnsupportedError,
 } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
-import type { Delivery, MessageProperties } from "../../model/message.ts";
+import type {
+  Delivery,
+  DeliveryTag,
+  MessageProperties,
+} from "../../model/message.ts";
 import type {
   Channel,
   Parked,
@@ -179,11 +183,20 @@ export class ReceivedMessage<T> implements Message<T> {
       : this.#delivery.properties;
   }
 
+  /** As they came: to look at `properties` is to copy them. */
+  get receivedProperties(): MessageProperties {
+    const delivery = this.#delivery;
+    return delivery.received ?? delivery.properties;
+  }
+
   /** As they came. */
   get receivedHeaders(): FieldTable {
-    const delivery = this.#delivery;
-    // Not `properties` beside it: to look at a copy is to make it.
-    return (delivery.received ?? delivery.properties).headers ?? {};
+    return this.receivedProperties.headers ?? {};
+  }
+
+  /** Its number on its channel. */
+  get deliveryTag(): DeliveryTag {
+    return this.#delivery.deliveryTag;
   }
 
   /** Whether it surely came without a header, which is cheaper to ask than to look. */

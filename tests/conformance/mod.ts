@@ -67,6 +67,7 @@ import { LEAVING } from "./leaving.ts";
 import { INSPECTING } from "./inspecting.ts";
 import { KILLED } from "./killed.ts";
 import { KILLERS } from "./killers.ts";
+import { MEASURING } from "./measuring.ts";
 import { MESSAGING } from "./messaging.ts";
 import { NAMING } from "./naming.ts";
 import { ORDERING } from "./ordering.ts";
@@ -89,6 +90,7 @@ import { SHARING } from "./sharing.ts";
 import { SHUTDOWN } from "./shutdown.ts";
 import { TELLING_APART } from "./telling_apart.ts";
 import { TOPOLOGY } from "./topology.ts";
+import { TRACING } from "./tracing.ts";
 import { VALIDATING } from "./validating.ts";
 import { TABLES } from "./tables.ts";
 import { UNCHANGED } from "./unchanged.ts";
@@ -139,6 +141,8 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...HOOKING_HANDLERS,
   ...REPLYING,
   ...DISPATCHING,
+  ...TRACING,
+  ...MEASURING,
   ...SCHEDULING,
   ...CANCELLING,
   ...INSPECTING,

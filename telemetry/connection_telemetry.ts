@@ -1,0 +1,345 @@
+import { type Queue, queueName } from "../messaging/entities/queue.ts";
+import type {
+  ConnectionEvent,
+  IncomingMessage,
+  Message,
+  Middleware,
+  MiddlewareHost,
+  OutgoingChanges,
+  OutgoingMessage,
+  Settlement,
+} from "../messaging/mod.ts";
+import { ReceivedMessage } from "../messaging/consume/message.ts";
+import type { MessageProperties } from "../model/message.ts";
+import type { Attributes, Context, Link } from "./api_client.ts";
+import type { Operation, Operations, OperationType } from "./operations.ts";
+import {
+  baseOf,
+  contextOf,
+  errorType,
+  linksTo,
+  type Recorder,
+  Recording,
+  spanAttributes,
+} from "./recorder.ts";
+
+/** How long a queue's depth is waited for, ms: a collection of metrics has its own limit. */
+const DEPTH_PATIENCE = 5000;
+
+/** Records the operations of one connection. */
+export class ConnectionTelemetry {
+  readonly #recorder: Recorder;
+  readonly #host: MiddlewareHost;
+  /** The calls of handlers: what becomes of a message belongs there. */
+  readonly #calls = new WeakMap<Message<unknown>, HandlerCall>();
+  #operations: Operations;
+  #wasOpen = false;
+  readonly #stopDepths: (() => void) | undefined;
+
+  /** Makes one, of a connection that may have none of its messages on the way yet. */
+  constructor(
+    recorder: Recorder,
+    host: MiddlewareHost,
+    depthOf: readonly (Queue | string)[],
+  ) {
+    this.#recorder = recorder;
+    this.#host = host;
+    this.#operations = recorder.meters.operations(host.info());
+    this.#wasOpen = host.state.type === "open";
+    this.#stopDepths = depthOf.length === 0
+      ? undefined
+      : recorder.meters.watchDepths(() => this.#depths(depthOf));
+  }
+
+  /** The hooks. */
+  get middleware(): Middleware {
+    return {
+      publish: (message, next) => this.#publish(message, next),
+      receive: (message) => this.#receive(message),
+      process: (message, next) => this.#process([message], next, false),
+      processBatch: (messages, next) => this.#process(messages, next, true),
+      settle: (settlement, next) => this.#settle(settlement, next),
+      event: (event) => this.#event(event),
+    };
+  }
+
+  #publish(
+    message: OutgoingMessage,
+    next: (changes?: OutgoingChanges) => Promise<void>,
+  ): Promise<void> {
+    const { api, tracer, meters, propagation } = this.#recorder;
+    const { context, trace, SpanKind } = api;
+    const { exchange, routingKey, headers, request } = message;
+    const operation = this.#operations.publish(exchange, routingKey);
+    const parent = this.#callFor(request)?.context ?? context.active();
+    // A context that is there already is its creation's: it stays.
+    const links = linksTo(this.#recorder, headers);
+    const span = tracer.startSpan(operation.spanName, {
+      kind: links.length > 0 ? SpanKind.CLIENT : SpanKind.PRODUCER,
+      attributes: spanAttributes(operation, message.properties),
+      links,
+    }, parent);
+    const recording = new Recording(this.#recorder, span);
+    meters.handling(operation.metric, 1);
+    const ended = (error: string | undefined) =>
+      meters.published(operation.metric, recording.end(error), error);
+    const added = links.length > 0
+      ? headers
+      : propagation.inject(trace.setSpan(parent, span), headers);
+    return settled(
+      () => next(added === headers ? undefined : { headers: added }),
+      ended,
+    );
+  }
+
+  #receive(message: IncomingMessage): void {
+    const { via } = message;
+    if (via === "run") return;
+    const { api, tracer, meters } = this.#recorder;
+    const operation = this.#operation(
+      via === "get" ? "get" : "receive",
+      "receive",
+      message,
+    );
+    const now = performance.now();
+    const took = Math.max(0, now - (message.began ?? now));
+    const span = tracer.startSpan(operation.spanName, {
+      kind: api.SpanKind.CLIENT,
+      attributes: this.#attributes(
+        operation,
+        message.properties,
+        message.message,
+      ),
+      links: linksTo(this.#recorder, message.headers),
+      startTime: Date.now() - took,
+    });
+    span.end();
+    meters.received(operation.metric, took / 1000);
+  }
+
+  /** Handlers that return at once stay without a promise. */
+  #process(
+    messages: readonly Message<unknown>[],
+    next: () => void | Promise<void>,
+    isBatch: boolean,
+  ): void | Promise<void> {
+    const { api, tracer, meters } = this.#recorder;
+    const { context, trace, SpanKind } = api;
+    const [first] = messages;
+    if (first === undefined) return next();
+    const operation = this.#operation("process", "process", first.deliveryInfo);
+    const { parent, links, attributes } = isBatch
+      ? this.#batch(operation, messages)
+      : this.#single(operation, first);
+    const span = tracer.startSpan(operation.spanName, {
+      kind: SpanKind.CONSUMER,
+      attributes,
+      links,
+    }, parent);
+    const active = trace.setSpan(parent, span);
+    const call = { context: active, links: isBatch ? undefined : links };
+    for (const each of messages) this.#calls.set(each, call);
+    const recording = new Recording(this.#recorder, span);
+    const { length: count } = messages;
+    const { metric } = operation;
+    meters.handling(metric, count);
+    const ended = (error: string | undefined) =>
+      meters.processed(metric, count, recording.end(error), error);
+    let running: void | Promise<void>;
+    try {
+      running = context.with(active, next);
+    } catch (error) {
+      ended(errorType(error));
+      throw error;
+    }
+    return running === undefined
+      ? ended(undefined)
+      : settled(() => running, ended);
+  }
+
+  #single(operation: Operation, message: Message<unknown>): Beginning {
+    const { api: { propagation, trace }, continueTrace } = this.#recorder;
+    const came = cameWith(message);
+    const base = baseOf(this.#recorder);
+    const context = contextOf(this.#recorder, base, came.headers ?? {});
+    const creation = trace.getSpanContext(context);
+    const attributes = this.#attributes(operation, came, message);
+    const { attempt } = message;
+    if (attempt > 1) attributes["dashi.attempt"] = attempt;
+    return {
+      parent: continueTrace || creation === undefined
+        ? context
+        : propagation.getBaggage(context) === undefined
+        ? base
+        : trace.deleteSpan(context),
+      links: creation === undefined ? [] : [{ context: creation }],
+      attributes,
+    };
+  }
+
+  #batch(
+    operation: Operation,
+    messages: readonly Message<unknown>[],
+  ): Beginning {
+    return {
+      parent: baseOf(this.#recorder),
+      links: messages.flatMap((each) =>
+        linksTo(this.#recorder, cameWith(each).headers ?? {})
+      ),
+      attributes: {
+        ...operation.span,
+        "messaging.batch.message_count": messages.length,
+      },
+    };
+  }
+
+  #settle(settlement: Settlement, next: () => Promise<void>): Promise<void> {
+    const { api, tracer, meters } = this.#recorder;
+    const { action, message, error: cause } = settlement;
+    // What is written again to be counted has not failed.
+    const name = action === "retry" && cause === undefined ? "requeue" : action;
+    const operation = this.#operation(name, "settle", message.deliveryInfo);
+    const came = cameWith(message);
+    const call = this.#callFor(message);
+    const span = tracer.startSpan(operation.spanName, {
+      kind: api.SpanKind.CLIENT,
+      attributes: this.#attributes(operation, came, message),
+      links: call?.links ?? linksTo(this.#recorder, came.headers ?? {}),
+    }, call?.context ?? api.context.active());
+    const recording = new Recording(this.#recorder, span);
+    return settled(
+      next,
+      (error) => meters.operated(operation.metric, recording.end(error), error),
+    );
+  }
+
+  #event(event: ConnectionEvent): void {
+    const { meters } = this.#recorder;
+    switch (event.type) {
+      case "state":
+        if (event.state.type === "open") this.#opened();
+        else if (event.state.type === "closed") this.#stopDepths?.();
+        break;
+      case "handler-failed":
+        if (event.next?.type === "retry") {
+          const { queue, error } = event;
+          meters.retried(this.#operations.queue(queue), errorType(error));
+        }
+        break;
+      case "rejected":
+        // Other brokers' dead letters are told by themselves.
+        if (this.#operations.isRabbit) this.#gaveUp(event.queue, "rejected");
+        break;
+      case "dead-lettered":
+        this.#gaveUp(event.queue, event.reason);
+        break;
+      case "parked":
+      case "dropped":
+      case "quarantined":
+        this.#gaveUp(event.queue, event.type);
+    }
+  }
+
+  /** It may be connected to another server than before. */
+  #opened(): void {
+    const { meters } = this.#recorder;
+    this.#operations = meters.operations(this.#host.info());
+    if (this.#wasOpen) meters.reconnected(this.#operations.queue(""));
+    this.#wasOpen = true;
+  }
+
+  #gaveUp(queue: string, reason: string): void {
+    const { meters } = this.#recorder;
+    meters.deadLettered(this.#operations.queue(queue), reason);
+  }
+
+  async #depths(
+    queues: readonly (Queue | string)[],
+  ): Promise<{ attributes: Attributes; depth: number }[]> {
+    const asked = await Promise.allSettled(
+      queues.map((each) =>
+        this.#host.queueStatus(queueName(each), { timeout: DEPTH_PATIENCE })
+      ),
+    );
+    return asked.flatMap((each) =>
+      each.status === "rejected" ? [] : [{
+        attributes: this.#operations.queue(each.value.name),
+        depth: each.value.messageCount,
+      }]
+    );
+  }
+
+  #operation(
+    name: string,
+    type: OperationType,
+    { exchange, routingKey, queue }: Place,
+  ): Operation {
+    return this.#operations.consume(name, type, exchange, routingKey, queue);
+  }
+
+  #callFor(message: Message<unknown> | undefined): HandlerCall | undefined {
+    return message === undefined ? undefined : this.#calls.get(message);
+  }
+
+  #attributes(
+    operation: Operation,
+    came: MessageProperties,
+    message: Message<unknown> | undefined,
+  ): Attributes {
+    const attributes = spanAttributes(operation, came);
+    if (this.#operations.isRabbit && message instanceof ReceivedMessage) {
+      attributes["messaging.rabbitmq.message.delivery_tag"] =
+        message.deliveryTag;
+    }
+    return attributes;
+  }
+}
+
+/** The call of a handler for a message. */
+interface HandlerCall {
+  /** The context that it was called in. */
+  readonly context: Context;
+  /** The links of its span; `undefined` for one of several messages. */
+  readonly links: Link[] | undefined;
+}
+
+/** The origin of a message. */
+interface Place {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly queue: string;
+}
+
+/** All that the span of a handler begins with. */
+interface Beginning {
+  readonly parent: Context;
+  readonly links: Link[];
+  readonly attributes: Attributes;
+}
+
+/** The properties of a message as they came: `properties` would copy them. */
+function cameWith(message: Message<unknown>): MessageProperties {
+  return message instanceof ReceivedMessage
+    ? message.receivedProperties
+    : message.properties;
+}
+
+/** Calls a function, and tells how its promise has settled before the caller knows. */
+function settled(
+  call: () => Promise<void>,
+  ended: (error: string | undefined) => void,
+): Promise<void> {
+  let promise: Promise<void>;
+  try {
+    promise = call();
+  } catch (error) {
+    promise = Promise.reject(error);
+  }
+  return promise.then(
+    () => ended(undefined),
+    (error) => {
+      ended(errorType(error));
+      throw error;
+    },
+  );
+}

@@ -1,0 +1,156 @@
+import type { Attributes } from "./api_client.ts";
+
+/** The kinds of operations, as the conventions have them. */
+export type OperationType = "send" | "receive" | "process" | "settle";
+
+/** The broker that a connection is to. */
+export interface Server {
+  /** The transport's name. */
+  readonly transport: string;
+  /** The host. */
+  readonly hostname: string | undefined;
+  /** The port. */
+  readonly port: number | undefined;
+}
+
+/** All that is the same of each message of an operation on one destination. */
+export interface Operation {
+  /** The name of its spans. */
+  readonly spanName: string;
+  /** The attributes of its spans; message ids are added. */
+  readonly span: Attributes;
+  /** The attributes of its metrics, always the same object for the same values. */
+  readonly metric: Attributes;
+}
+
+/** The names of the conventions for systems that have one, by transport; others are their own. */
+const SYSTEMS: Readonly<Record<string, string>> = {
+  amqp: "rabbitmq",
+  amqp_client: "rabbitmq",
+  beanstalk: "beanstalkd",
+  sqs: "aws_sqs",
+};
+
+/** Queues whose names are made for one process or one answer. */
+const ANONYMOUS = /^(?:amq\.(?:gen-|rabbitmq\.reply-to)|dashi\.reply\.)/;
+
+/** So many destinations are known at once: routing keys may be many. */
+const MOST = 10_000;
+
+/**
+ * Names what is done, and describes it by OpenTelemetry's conventions for messaging: once
+ * for each destination.
+ */
+export class Operations {
+  readonly #system: string;
+  readonly #server: Attributes;
+  readonly #known = new Map<string, Operation>();
+  readonly #metrics = new Map<string, Attributes>();
+
+  /** Makes those of a connection to one server. */
+  constructor({ transport, hostname, port }: Server) {
+    this.#system = SYSTEMS[transport] ?? transport;
+    this.#server = transport === "memory" || hostname === undefined ? {} : {
+      "server.address": hostname,
+      ...(port === undefined ? {} : { "server.port": port }),
+    };
+  }
+
+  /** Returns the attributes of metrics that concern a queue, or with no name the connection. */
+  queue(name: string): Attributes {
+    const isNamed = name !== "" && !ANONYMOUS.test(name);
+    return this.#metricOf(isNamed ? name : "", {
+      "messaging.system": this.#system,
+      ...(isNamed ? { "messaging.destination.name": name } : {}),
+      ...this.#server,
+    });
+  }
+
+  /** Whether messages have RabbitMQ's own attributes. */
+  get isRabbit(): boolean {
+    return this.#system === "rabbitmq";
+  }
+
+  /** Returns the operation that publishes. */
+  publish(exchange: string, routingKey: string): Operation {
+    const key = `${exchange}\n${routingKey}`;
+    return this.#known.get(key) ??
+      this.#add(key, "publish", "send", exchange, routingKey, undefined);
+  }
+
+  /** Returns an operation on a message of a queue. */
+  consume(
+    name: string,
+    type: OperationType,
+    exchange: string,
+    routingKey: string,
+    queue: string,
+  ): Operation {
+    const key = `${name}\n${exchange}\n${routingKey}\n${queue}`;
+    return this.#known.get(key) ??
+      this.#add(key, name, type, exchange, routingKey, queue);
+  }
+
+  #add(
+    key: string,
+    name: string,
+    type: OperationType,
+    exchange: string,
+    routingKey: string,
+    queue: string | undefined,
+  ): Operation {
+    // Exchanges and queues are few, and keys need not be.
+    const entity = queue ?? (exchange === "" ? routingKey : exchange);
+    const full = queue === undefined
+      ? joined([exchange, routingKey]) || "amq.default"
+      : joined([exchange, routingKey === queue ? "" : routingKey, queue]);
+    const isAnonymous = ANONYMOUS.test(entity);
+    const common = {
+      "messaging.system": this.#system,
+      "messaging.operation.name": name,
+      "messaging.operation.type": type,
+      ...this.#server,
+    };
+    const operation: Operation = {
+      spanName: isAnonymous || entity === "" ? name : `${name} ${entity}`,
+      span: withoutHoles({
+        ...common,
+        "messaging.destination.name": full,
+        "messaging.destination.template": isAnonymous || full === entity
+          ? undefined
+          : entity,
+        "messaging.destination.anonymous": isAnonymous || undefined,
+        "messaging.destination.temporary": isAnonymous || undefined,
+        "messaging.rabbitmq.destination.routing_key": this.isRabbit
+          ? routingKey || undefined
+          : undefined,
+      }),
+      metric: this.#metricOf(`${name}\n${isAnonymous ? "" : entity}`, {
+        ...common,
+        ...(isAnonymous || entity === ""
+          ? {}
+          : { "messaging.destination.name": entity }),
+      }),
+    };
+    if (this.#known.size >= MOST) this.#known.clear();
+    this.#known.set(key, operation);
+    return operation;
+  }
+
+  #metricOf(key: string, attributes: Attributes): Attributes {
+    const known = this.#metrics.get(key);
+    if (known !== undefined) return known;
+    this.#metrics.set(key, attributes);
+    return attributes;
+  }
+}
+
+function joined(parts: readonly string[]): string {
+  return parts.filter((each) => each !== "").join(":");
+}
+
+function withoutHoles(attributes: Attributes): Attributes {
+  return Object.fromEntries(
+    Object.entries(attributes).filter(([, value]) => value !== undefined),
+  );
+}

@@ -1,0 +1,128 @@
+import { MessagingError } from "../model/errors.ts";
+import type { FieldTable } from "../model/field_table.ts";
+import type {
+  Api,
+  Attributes,
+  Context,
+  Link,
+  Span,
+  Tracer,
+} from "./api_client.ts";
+import type { Propagation } from "./carrier.ts";
+import type { Meters } from "./meters.ts";
+import type { Operation } from "./operations.ts";
+
+/** The tools that operations are recorded with. */
+export interface Recorder {
+  /** OpenTelemetry's API. */
+  readonly api: Api;
+  /** Makes spans. */
+  readonly tracer: Tracer;
+  /** Counts and measures. */
+  readonly meters: Meters;
+  /** Reads and writes headers. */
+  readonly propagation: Propagation;
+  /** Whether a message's span is the parent of its processing. */
+  readonly continueTrace: boolean;
+}
+
+/** The ids of a message. */
+export interface Ids {
+  readonly messageId?: string | undefined;
+  readonly correlationId?: string | undefined;
+}
+
+/** The span of an operation that goes on, and when it began, ms. */
+export class Recording {
+  readonly #recorder: Recorder;
+  readonly span: Span;
+  readonly #began = performance.now();
+
+  /** Makes one that begins now. */
+  constructor(recorder: Recorder, span: Span) {
+    this.#recorder = recorder;
+    this.span = span;
+  }
+
+  /**
+   * Ends its span, with the kind of its error alone: the text of one may show bodies and
+   * secrets.
+   *
+   * @param error The kind of its error, if it has failed.
+   * @returns How long it took, seconds.
+   */
+  end(error: string | undefined): number {
+    if (error !== undefined) {
+      const { ERROR } = this.#recorder.api.SpanStatusCode;
+      this.span.setAttribute("error.type", error);
+      this.span.setStatus({ code: ERROR });
+    }
+    this.span.end();
+    return (performance.now() - this.#began) / 1000;
+  }
+}
+
+/**
+ * Makes the attributes of a span.
+ *
+ * @param operation The operation.
+ * @param ids The ids of its message.
+ * @returns The attributes: a copy.
+ */
+export function spanAttributes(
+  { span }: Operation,
+  { messageId, correlationId }: Ids,
+): Attributes {
+  const attributes: Attributes = { ...span };
+  if (messageId !== undefined) attributes["messaging.message.id"] = messageId;
+  if (correlationId !== undefined) {
+    attributes["messaging.message.conversation_id"] = correlationId;
+  }
+  return attributes;
+}
+
+/** Links to the span that a message was created in, if it says so. */
+export function linksTo(
+  { propagation }: Recorder,
+  headers: FieldTable,
+): Link[] {
+  const context = isEmpty(headers) ? undefined : propagation.creation(headers);
+  return context === undefined ? [] : [{ context }];
+}
+
+/** The context that handlers are called in: what is active, but for its span, in which their run was begun. */
+export function baseOf({ api: { context, trace } }: Recorder): Context {
+  const active = context.active();
+  return trace.getSpan(active) === undefined
+    ? active
+    : trace.deleteSpan(active);
+}
+
+/** Adds to a context that of a message: its baggage, and the span that it was created in. */
+export function contextOf(
+  { propagation }: Recorder,
+  base: Context,
+  headers: FieldTable,
+): Context {
+  return isEmpty(headers) ? base : propagation.extract(base, headers);
+}
+
+/** Says whether a table has no values; asked for each message, and cheaper than to list them. */
+export function isEmpty(headers: FieldTable): boolean {
+  for (const _ in headers) return false;
+  return true;
+}
+
+/**
+ * Names the kind of an error, for `error.type`.
+ *
+ * @param error The thrown value.
+ * @returns The code of the library's errors, the name of others; `_OTHER` where that is no word.
+ */
+export function errorType(error: unknown): string {
+  if (error instanceof MessagingError) return error.code;
+  const name: unknown = error instanceof Error ? error.name : undefined;
+  return typeof name === "string" && WORD.test(name) ? name : "_OTHER";
+}
+
+const WORD = /^[A-Za-z_][\w.$]{0,63}$/;

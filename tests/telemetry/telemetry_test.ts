@@ -1,0 +1,76 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { createConnection, OptionError, Queue, TimeoutError } from "@dashi/mq";
+import { telemetry, type TelemetryOptions } from "@dashi/mq/telemetry";
+import { errorType } from "../../telemetry/recorder.ts";
+import { Told } from "../conformance/tracing_stage.ts";
+
+Deno.test("an option that is unknown is refused, with the right one", async () => {
+  const wrong = (options: object, words: string) =>
+    assertRejects(
+      () => telemetry(options as TelemetryOptions),
+      OptionError,
+      words,
+    );
+  await wrong({ continuetrace: true }, '"continueTrace"');
+  await wrong({ tracer: {} }, '"tracerProvider"');
+  await wrong({ depthOf: "orders" }, "an array");
+});
+
+Deno.test("without a provider nothing is told, and headers stay as they are", async () => {
+  await using connection = createConnection("memory://untold");
+  connection.use(await telemetry());
+  await connection.send(new Queue("orders"), 1);
+  await using queue = connection.queue("orders");
+  const message = await queue.get();
+  assertEquals(message?.headers, {});
+  await message?.ack();
+});
+
+Deno.test("connections that one telemetry is used on are counted together, and so are two of one provider", async () => {
+  const told = await Told.make();
+  const uses = [await told.middleware(), await told.middleware()];
+  for (const use of [...uses, ...uses]) {
+    await using connection = createConnection("memory://together");
+    connection.use(use);
+    await connection.send(new Queue("orders"), 1);
+  }
+  const sent = await told.metric("messaging.client.sent.messages");
+  assertEquals(sent.map(({ value }) => value), [4]);
+});
+
+Deno.test("a connection of a pool, and a clone, are told of too", async () => {
+  const told = await Told.make();
+  await using connection = createConnection("memory://pooled");
+  connection.use(await told.middleware());
+  await using pool = connection.pool();
+  await using lent = await pool.acquire();
+  await lent.send(new Queue("orders"), 1);
+  await using clone = connection.clone();
+  await clone.send(new Queue("orders"), 1);
+  assertEquals(told.names(), ["publish orders", "publish orders"]);
+});
+
+Deno.test("the depth of a queue is asked for when metrics are collected, until its connection is closed", async () => {
+  const told = await Told.make();
+  const connection = createConnection("memory://deep");
+  connection.use(await told.middleware({ depthOf: ["orders", "nowhere"] }));
+  const depth = async () =>
+    (await told.metric("dashi.queue.depth")).map(({ value }) => value);
+  const queue = new Queue("orders");
+  await connection.send(queue, 1);
+  assertEquals(await depth(), [1]);
+  await connection.send(queue, 2);
+  assertEquals(await depth(), [2]);
+  await connection.close();
+  await using other = createConnection("memory://deep");
+  await other.send(queue, 3);
+  assertEquals(await depth(), [2]); // the SDK keeps the last one
+});
+
+Deno.test("the kind of an error is a code of the library, or a name, and never a text", () => {
+  const named = (name: string) => Object.assign(new Error("x"), { name });
+  assertEquals(errorType(new TimeoutError("late")), "timed-out");
+  assertEquals(errorType(new RangeError("x")), "RangeError");
+  assertEquals(errorType(named("user 4711 is unknown")), "_OTHER");
+  assertEquals(errorType("secret"), "_OTHER");
+});
