@@ -113,11 +113,7 @@ export type {
 export type { ReadFile } from "./connection/tls_files.ts";
 export type { DeleteEntityOptions } from "./connection/tables.ts";
 export type { PublishDefaults } from "./publish/producer_options.ts";
-export type {
-  PublishAllOptions,
-  PublishedAll,
-  PublishFailure,
-} from "./publish/publish_all.ts";
+export type { PublishAllOptions, PublishedAll } from "./publish/publish_all.ts";
 export type { BatchHandler, RunBatchesOptions } from "./consume/batches.ts";
 export type {
   PayloadSchema,

@@ -1,6 +1,6 @@
 import { fitCause, MAX_MESSAGE } from "./foreign_error.ts";
 import { printable } from "./foreign_text.ts";
-import type { PayloadIssue } from "./message.ts";
+import type { PayloadIssue, PublishFailure } from "./message.ts";
 import type { ReplyCodeName } from "./reply_code.ts";
 
 /** The kind of error, for programs: every {@linkcode MessagingError} has one. */
@@ -19,6 +19,7 @@ export type ErrorCode =
   | "publish-refused"
   | "message-too-large"
   | "message-unroutable"
+  | "source-failed"
   | "message-settled"
   | "lease-lost"
   | "encode-failed"
@@ -414,6 +415,37 @@ export class RemoteError extends MessagingError {
     this.remoteCode = options.remoteCode === undefined
       ? undefined
       : printable(options.remoteCode, MAX_MESSAGE);
+  }
+}
+
+/** Options of {@linkcode PublishAllError}. */
+export interface PublishAllErrorOptions {
+  /** How many the broker has. */
+  readonly published: number;
+  /** How many of those were duplicates. */
+  readonly duplicates: number;
+  /** The others that were begun with. */
+  readonly failed: readonly PublishFailure[];
+}
+
+/** The source of many payloads has thrown, which is the `cause`: it tells what became of each before. */
+export class PublishAllError extends MessagingError {
+  static {
+    this.prototype.name = "PublishAllError";
+  }
+  /** How many the broker has. */
+  readonly published: number;
+  /** How many of those were published with `dedupe`, and are put nowhere, for another has published the same. */
+  readonly duplicates: number;
+  /** The others that were begun with, in order. */
+  readonly failed: readonly PublishFailure[];
+
+  /** Makes one. */
+  constructor(message: string, options: PublishAllErrorOptions) {
+    super(message, { code: "source-failed" });
+    this.published = options.published;
+    this.duplicates = options.duplicates;
+    this.failed = options.failed;
   }
 }
 

@@ -89,6 +89,7 @@ const ERRORS: readonly Error[] = [
   new errors.PoolError("x"),
   new errors.ClosedError("x"),
   new errors.RemoteError("x"),
+  new errors.PublishAllError("x", { published: 0, duplicates: 0, failed: [] }),
 ];
 
 Deno.test("every error class is here once", () => {

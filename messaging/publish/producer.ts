@@ -174,7 +174,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
    * them, and resolves when each is answered for. One that fails ends no other.
    *
    * @throws {TypeError} If there is nothing to go through.
-   * @throws The error of iterating over them, once the publishes that were begun have been answered.
+   * @throws {PublishAllError} If iterating over them throws: it tells of the publishes that were begun, once they have been answered.
    *
    * @example The outcome of each
    * ```ts

@@ -1,6 +1,8 @@
-import { OptionError } from "../../model/errors.ts";
-import { asError } from "../../model/error_text.ts";
+import { OptionError, PublishAllError } from "../../model/errors.ts";
+import { asError, errorText } from "../../model/error_text.ts";
+import { withOwnCause } from "../../model/foreign_error.ts";
 import { quote } from "../../model/foreign_text.ts";
+import type { PublishFailure } from "../../model/message.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, checkSignal } from "../operation_options.ts";
 import type { Published, PublishOptions } from "./producer_options.ts";
@@ -16,16 +18,6 @@ export interface PublishAllOptions<T = unknown> {
   readonly maxFailures?: number | undefined;
   /** When it aborts, no further payload is begun with, and those that wait for the broker fail. */
   readonly signal?: AbortSignal | undefined;
-}
-
-/** A payload that was not published. @typeParam T The type of the payload. */
-export interface PublishFailure<T = unknown> {
-  /** How many came before it. */
-  readonly index: number;
-  /** The payload. */
-  readonly payload: T;
-  /** Why; its `outcome` says whether the broker may have it all the same. */
-  readonly error: Error;
 }
 
 /** The result of publishing payloads. @typeParam T The type of the payloads. */
@@ -79,7 +71,7 @@ export interface AllHost<T> {
  * @param host The services of the producer.
  * @returns The result of each.
  * @throws {TypeError} If there is nothing to go through.
- * @throws The error of iterating over them, once the publishes that were begun have been answered.
+ * @throws {PublishAllError} If iterating over them throws, once the publishes that were begun have been answered.
  */
 export async function publishAll<T>(
   payloads: Iterable<T> | AsyncIterable<T>,
@@ -97,15 +89,27 @@ export async function publishAll<T>(
   const answered = () => {
     if (--waiting === 0) idle?.();
   };
+  const fail = (payload: T, index: number, error: unknown) =>
+    void failed.push({ index, payload, error: asError(error) });
   const begin = (payload: T, index: number) => {
+    let options: PublishOptions;
+    try {
+      options = optionsFor(payload, index);
+    } catch (error) {
+      return fail(payload, index, error);
+    }
     waiting++;
-    host.publish(payload, optionsFor(payload, index)).then(
+    host.publish(payload, options).then(
       (told) => {
         published++;
         if (typeof told === "object" && told.duplicate) duplicates++;
       },
-      (error) => void failed.push({ index, payload, error: asError(error) }),
+      (error) => fail(payload, index, error),
     ).then(answered);
+  };
+  const allAnswered = async () => {
+    if (waiting > 0) await new Promise<void>((resolve) => idle = resolve);
+    failed.sort((a, b) => a.index - b.index);
   };
   try {
     for await (const payload of payloads) {
@@ -116,11 +120,22 @@ export async function publishAll<T>(
       }
       begin(payload, index++);
     }
-  } finally {
-    if (waiting > 0) await new Promise<void>((resolve) => idle = resolve);
+  } catch (cause) {
+    await allAnswered();
+    const told = { published, duplicates, failed };
+    throw withOwnCause(new PublishAllError(thrown(cause, told), told), cause);
   }
-  failed.sort((a, b) => a.index - b.index);
+  await allAnswered();
   return { published, duplicates, failed, complete };
+}
+
+function thrown(
+  cause: unknown,
+  { published, failed }: Pick<PublishedAll, "published" | "failed">,
+): string {
+  return `Cannot publish all: their source has thrown after ${
+    published + failed.length
+  }, of which ${published} are published: ${errorText(cause)}`;
 }
 
 function perPayload<T>(

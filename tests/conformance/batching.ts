@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { PublishAllError } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, take } from "./stage.ts";
 import { arrives } from "./support.ts";
@@ -30,6 +31,27 @@ export const BATCHING: readonly ConformanceCase[] = [
         assert.equal(properties.messageId, `all-${payload}`);
       }
       assert.equal(new Set(messages.map((each) => each.payload)).size, 57);
+      await Promise.all(messages.map((message) => message.ack()));
+    },
+  ),
+  onStage(
+    "publishAll() whose source throws tells what became of each",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      const producer = connection.producer<unknown>({ queue });
+      const cause = new Error("the file is gone");
+      function* payloads() {
+        yield 1;
+        yield () => "no payload";
+        yield 2;
+        throw cause;
+      }
+      const error = await producer.publishAll(payloads()).catch((e) => e);
+      assert.ok(error instanceof PublishAllError, `${error}`);
+      assert.equal(error.published, 2);
+      assert.deepEqual(error.failed.map(({ index }) => index), [1]);
+      assert.equal(error.cause, cause);
+      const messages = await take(connection.consumer<number>(queue), 2);
       await Promise.all(messages.map((message) => message.ack()));
     },
   ),

@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { createConnection, OptionError, Queue } from "../../../mod.ts";
+import {
+  createConnection,
+  OptionError,
+  PublishAllError,
+  Queue,
+} from "../../../mod.ts";
 
 function open() {
   const connection = createConnection(`memory://all-${crypto.randomUUID()}`);
@@ -49,15 +54,41 @@ Deno.test("publishAll() whose signal aborts begins nothing further, and tells of
   await connection.close();
 });
 
-Deno.test("publishAll() throws what its iterator throws, when the others are answered", async () => {
+Deno.test("publishAll() whose source throws tells what became of each, when they are answered", async () => {
   const { connection, producer } = open();
+  const gone = new Error("the file is gone");
   function* payloads() {
+    yield BAD;
     yield 1;
-    throw new Error("the file is gone");
+    throw gone;
   }
-  await assertRejects(() => producer.publishAll(payloads()), Error, "gone");
+  const error = await assertRejects(
+    () => producer.publishAll(payloads()),
+    PublishAllError,
+    "thrown after 2, of which 1 are published: the file is gone",
+  );
+  assertEquals([error.published, error.duplicates], [1, 0]);
+  assertEquals(
+    error.failed.map(({ index, payload }) => [index, payload]),
+    [[0, BAD]],
+  );
+  assertEquals(error.cause, gone);
   assertEquals(producer.inFlight, 0);
   assertEquals((await connection.queue("rows").status()).messageCount, 1);
+  await connection.close();
+});
+
+Deno.test("publishAll() whose function of options throws for one publishes the others", async () => {
+  const { connection, producer } = open();
+  const error = new Error("no key");
+  const { published, failed } = await producer.publishAll([1, 2, 3], {
+    each: (payload) => {
+      if (payload === 2) throw error;
+      return {};
+    },
+  });
+  assertEquals(published, 2);
+  assertEquals(failed, [{ index: 1, payload: 2, error }]);
   await connection.close();
 });
 
