@@ -18,7 +18,7 @@ export function exchangeDifference(
   wanted: ExchangeDeclaration,
   found: ExchangeDeclaration,
 ): string | undefined {
-  return sentence([
+  return sentence("exchange", [
     ...compare(`of type "${wanted.type}"`, `of type "${found.type}"`),
     ...flag(wanted.durable, found.durable, "durable", "transient"),
     ...flag(wanted.autoDelete, found.autoDelete, "auto-delete", "lasting"),
@@ -38,18 +38,38 @@ export function queueDifference(
   wanted: QueueDeclaration,
   found: QueueDeclaration,
 ): string | undefined {
-  return sentence([
+  return sentence("queue", [
     ...flag(wanted.durable, found.durable, "durable", "transient"),
     ...flag(wanted.autoDelete, found.autoDelete, "auto-delete", "lasting"),
     ...arguments_(wanted.arguments, found.arguments, QUEUE_ARGUMENTS),
   ]);
 }
 
-function sentence(differences: readonly Difference[]): string | undefined {
+function sentence(
+  kind: "exchange" | "queue",
+  differences: readonly Difference[],
+): string | undefined {
   if (differences.length === 0) return undefined;
   const wanted = differences.map(([each]) => each).join(" and ");
   const found = differences.map(([, each]) => each).join(" and ");
-  return `${wanted}: the broker has it ${found}`;
+  return differs(kind, wanted, found);
+}
+
+/**
+ * Says of a declaration how it differs, and the two ways out.
+ *
+ * @param kind Of what.
+ * @param wanted The differing part of the declaration.
+ * @param found That part as the broker has it.
+ * @returns A text to follow `Cannot declare queue "x"`.
+ */
+export function differs(
+  kind: "exchange" | "queue",
+  wanted: string,
+  found: string,
+): string {
+  const lost = kind === "queue" ? "messages" : "bindings";
+  return `${wanted}: the broker has it ${found}; declare it as it is, or delete it first, with its ${lost}`;
 }
 
 function compare(wanted: string, found: string): readonly Difference[] {

@@ -164,6 +164,7 @@ export const MESSAGING: readonly ConformanceCase[] = [
         connection.declare(new Queue(queue.name, { durable: false })),
         "precondition-failed",
         queue.name,
+        "as transient: the broker has it as durable; declare it as it is, or delete it first",
       );
       await connection.producer().publish(7, { routingKey: queue.name });
       const { value } = await arrives(next, "a message");
@@ -238,6 +239,7 @@ export const MESSAGING: readonly ConformanceCase[] = [
       await consumer[Symbol.asyncDispose]();
       assert.ok(message !== undefined);
       assert.equal(message.signal.aborted, true);
+      assert.equal(message.signal.reason.code, "use-after-close");
       const [again] = await take(connection.consumer(queue), 1);
       assert.equal(again?.deliveryInfo.redelivered, true);
     },

@@ -11,11 +11,26 @@ import {
   ResourceLockedError,
   UnsupportedError,
 } from "../../model/errors.ts";
+import { differs } from "../../virtual/equivalence.ts";
 import { cannotConnect } from "../connection_errors.ts";
 import type { Failure } from "./failure.ts";
 
 /** RabbitMQ's words for a missing queue or exchange. */
 const MISSING = /^NOT_FOUND - no (queue|exchange) '(.*?)' in vhost/;
+
+/** RabbitMQ's words for a declaration of one that is there with something else. */
+const DIFFERENT =
+  /^PRECONDITION_FAILED - inequivalent arg '(.*?)' for (exchange|queue) '.*' in vhost '.*': received (.*) but current is (.*)$/s;
+
+/** A value; with its type where the other has none, or another one. */
+const VALUE = /^(?:the value )?'(.*?)'(?: of type '\w+')?$/s;
+
+/** RabbitMQ's properties of exchanges and queues by our words for them, where they are set and not set. */
+const PROPERTIES: Readonly<Record<string, readonly [string, string]>> = {
+  durable: ["as durable", "as transient"],
+  auto_delete: ["as auto-delete", "as lasting"],
+  internal: ["as internal", "as open to publishers"],
+};
 
 /**
  * Translates what went wrong with one call or with its channel.
@@ -49,7 +64,10 @@ export function channelError(
     case "precondition-failed":
       return /message size .* larger than/.test(text)
         ? new PublishError(message, { ...details, code: "message-too-large" })
-        : new PreconditionFailedError(message, details);
+        : new PreconditionFailedError(
+          different(action, text) ?? message,
+          details,
+        );
     case "content-too-large":
       return new PublishError(message, {
         ...details,
@@ -59,6 +77,26 @@ export function channelError(
       return new UnsupportedError(message, details);
   }
   return new ChannelError(message, { ...details, code: "channel-closed" });
+}
+
+/** In the words of every other broker; RabbitMQ tells the first difference alone. */
+function different(action: string, text: string): string | undefined {
+  const [, name = "", kind, wanted = "", found = ""] = DIFFERENT.exec(text) ??
+    [];
+  if (kind !== "exchange" && kind !== "queue") return undefined;
+  return `Cannot ${action} ${
+    differs(kind, trait(name, wanted), trait(name, found))
+  }`;
+}
+
+function trait(name: string, told: string): string {
+  const [, value] = VALUE.exec(told) ?? [];
+  if (value === undefined) return `without "${name}"`;
+  if (name === "type") return `of type "${value}"`;
+  const [set, unset] = PROPERTIES[name] ?? [];
+  const isBare = /^(?:-?\d+|true|false)$/.test(value);
+  return (value === "true" ? set : unset) ??
+    `with "${name}" ${isBare ? value : `"${value}"`}`;
 }
 
 /**

@@ -170,7 +170,7 @@ export class OrderedTopology extends Topology {
     { name, partitions }: OrderedQueue,
   ): Promise<PreconditionFailedError | undefined> {
     if (!(error instanceof PreconditionFailedError)) return undefined;
-    if (!error.message.includes("'alternate-exchange'")) return undefined;
+    if (!error.message.includes('"alternate-exchange"')) return undefined;
     const found = await this.#queues.look(name);
     const count = found?.partitions.length ?? partitions.length;
     if (count === partitions.length) return undefined;

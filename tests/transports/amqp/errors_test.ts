@@ -4,9 +4,11 @@ import {
   ConnectionError,
   type ConnectionOptions,
   createConnection,
+  Exchange,
   MessagingError,
   NotFoundError,
   OptionError,
+  PreconditionFailedError,
   PublishError,
   Queue,
 } from "@dashi/mq";
@@ -212,4 +214,60 @@ test("a body over the broker's limit is refused, and harms no other producer", a
   await one.publish("after", { routingKey: queue.name });
   const status = await connection.declare(queue);
   assertEquals(status.messageCount, 22);
+});
+
+test("a declaration with other arguments than the broker's is told the difference, and the two ways out", async ({ url }) => {
+  await using connection = createConnection(url);
+  const name = `dashi-other-${crypto.randomUUID()}`;
+  const queue = (more: object) => new Queue(name, { exclusive: true, ...more });
+  await connection.declare(queue({ messageTtl: 1000, maxLength: 7 }));
+  const rows: readonly (readonly [object, string])[] = [
+    [
+      { messageTtl: 2000, maxLength: 7 },
+      'with "x-message-ttl" 2000: the broker has it with "x-message-ttl" 1000',
+    ],
+    [
+      { messageTtl: 1000 },
+      'without "x-max-length": the broker has it with "x-max-length" 7',
+    ],
+    [
+      {
+        messageTtl: 1000,
+        maxLength: 7,
+        arguments: { "x-overflow": "reject-publish" },
+      },
+      'with "x-overflow" "reject-publish": the broker has it without "x-overflow"',
+    ],
+  ];
+  for (const [options, words] of rows) {
+    const { message } = await assertRejects(
+      () => connection.declare(queue(options)),
+      PreconditionFailedError,
+    );
+    assertEquals(
+      message,
+      `Cannot declare queue "${name}" ${words}; declare it as it is, or delete it first, with its messages`,
+    );
+  }
+  const exchange = new Exchange(name, { type: "direct", autoDelete: true });
+  await connection.declare(exchange);
+  for (
+    const [options, words] of [
+      [
+        { type: "topic", autoDelete: true },
+        'of type "topic": the broker has it of type "direct"',
+      ],
+      [{ type: "direct" }, "as lasting: the broker has it as auto-delete"],
+    ] as const
+  ) {
+    const { message } = await assertRejects(
+      () => connection.declare(new Exchange(name, options)),
+      PreconditionFailedError,
+    );
+    assertEquals(
+      message,
+      `Cannot declare exchange "${name}" ${words}; declare it as it is, or delete it first, with its bindings`,
+    );
+  }
+  await connection.delete(exchange);
 });
