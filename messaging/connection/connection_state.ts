@@ -75,7 +75,7 @@ export type ConnectionEvent =
     readonly messageId: string | undefined;
     /** The error that its handler threw last, or the reason why it cannot be read. */
     readonly error: Error;
-    /** How often its handler was called for it. */
+    /** How often its handler was called for it; 0 if it was refused before. */
     readonly attempts: number;
   }
   /** A message that its handler failed for was rejected, as `onFailure: "reject"` says. */

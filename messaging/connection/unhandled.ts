@@ -179,10 +179,10 @@ function describe(event: ConnectionEvent): string | undefined {
           idOf(event)
         }: ${event.error.message}${becomes(event.next)}`;
     case "parked":
-      return `a message${
-        idOf(event)
-      } of queue "${event.queue}" is parked in ${event.to.kind} "${event.to.name}" after ${event.attempts} ${
-        event.attempts === 1 ? "attempt" : "attempts"
+      return `a message${idOf(event)} of queue "${event.queue}" is ${
+        event.attempts === 0 ? "refused, and " : ""
+      }parked in ${event.to.kind} "${event.to.name}"${
+        after(event.attempts)
       }: ${event.error.message}`;
     case "unroutable":
       return `a message${
@@ -235,6 +235,12 @@ function describe(event: ConnectionEvent): string | undefined {
 
 function named(queues: readonly string[]): string {
   return queues.map((queue) => `"${queue}"`).join(", ");
+}
+
+/** A message that is refused was given to no handler. */
+function after(attempts: number): string {
+  if (attempts === 0) return "";
+  return ` after ${attempts} ${attempts === 1 ? "attempt" : "attempts"}`;
 }
 
 function becomes(next: Aftermath | undefined): string {

@@ -50,7 +50,9 @@ export function checked<T>(
     const error = message.invalid;
     if (error === undefined) return handler(message);
     return ask(error, message).then(() => {
-      if (!message.settled) throw error;
+      if (message.settled) return;
+      message.refuse(error);
+      throw error;
     });
   };
   return (message) => {

@@ -130,6 +130,7 @@ export class Getter<T> implements AsyncDisposable {
     this.#closed = true;
     await Promise.all(this.#awaiters.splice(0).map((each) => each.close()));
     const lane = await this.#lane?.catch(() => undefined);
+    lane?.disown();
     await lane?.channel[Symbol.asyncDispose]();
   }
 

@@ -1,4 +1,4 @@
-import { ConnectionError } from "../../model/errors.ts";
+import { ClosedError, ConnectionError } from "../../model/errors.ts";
 import type { Delivery } from "../../model/message.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
 import type { Channel, Subscription } from "../../transports/transport.ts";
@@ -74,8 +74,12 @@ export class Lane {
       },
     };
     channel.closed.then((reason) => {
-      if (reason.type === "lost") this.lose(reason.error);
-      else this.disown();
+      this.lose(
+        reason.type === "lost" ? reason.error : new ConnectionError(
+          "The channel of a message was closed",
+          { code: "connection-lost" },
+        ),
+      );
     });
   }
 
@@ -97,12 +101,12 @@ export class Lane {
     return latest;
   }
 
-  /** Unsettled messages are no longer the user's: their channel is closed, or about to be. */
+  /** Unsettled messages are no longer the user's, who closes: their channel is closed, or about to be. */
   disown(): void {
     this.lose(
-      new ConnectionError("The channel of a message was closed", {
-        code: "connection-lost",
-      }),
+      new ClosedError(
+        "The consumer of a message was closed: the message is delivered again",
+      ),
     );
   }
 
@@ -285,6 +289,10 @@ export class ConsumedQueue implements Source {
 
   get alive(): boolean {
     return this.#lane.alive;
+  }
+
+  get error(): Error | undefined {
+    return this.#lane.error;
   }
 
   get declared(): QueueDeclaration | undefined {

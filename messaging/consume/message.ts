@@ -305,7 +305,7 @@ export class ReceivedMessage<T> implements Message<T> {
       const controller = new AbortController();
       this.#controller = controller;
       if (this.#source.alive) this.#watch(controller);
-      else controller.abort(this.#lost("use"));
+      else controller.abort(this.#source.error ?? this.#lost("use"));
     }
     return this.#controller.signal;
   }
@@ -584,6 +584,18 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#decoded?.error;
   }
 
+  /** No handler is called for it, for its payload is wrong. */
+  refuse(error: Error): void {
+    this.#decoded = { error, refused: true };
+  }
+
+  /** How many handlers were called for it, here and elsewhere: each `attempt` is one, unless its payload was refused before. */
+  get calls(): number {
+    const decoded = this.#decoded;
+    const isRefused = decoded?.error !== undefined && decoded.refused;
+    return this.attempt - (isRefused ? 1 : 0);
+  }
+
   /** Whether this is the error that reading its payload throws. */
   isUnreadable(error: unknown): boolean {
     return error !== undefined && this.#decoded?.error === error;
@@ -658,7 +670,7 @@ export class ReceivedMessage<T> implements Message<T> {
 
   #lost(action: string): SettlementError {
     return new SettlementError(
-      `Cannot ${action} a message of queue "${this.#delivery.queue}": the connection that it came by is gone, and it is delivered again`,
+      `Cannot ${action} a message of queue "${this.#delivery.queue}": its consumer or its connection has ended, and it is delivered again`,
       { code: "lease-lost" },
     );
   }

@@ -65,7 +65,7 @@ export interface Message<T> {
   readonly deaths: readonly Death[];
   /** Whether it was settled here. */
   readonly settled: boolean;
-  /** Aborts when the message is no longer ours: its lease or its connection was lost. */
+  /** Aborts when the message is no longer ours: its lease or its connection was lost, or, with a `ClosedError`, its consumer was closed. */
   readonly signal: AbortSignal;
   /**
    * Settles: done. A settlement that fails otherwise than by a `SettlementError` leaves

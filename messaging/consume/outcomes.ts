@@ -148,7 +148,8 @@ export class Outcomes<T> {
       if (message.autoAcked) this.#event("dropped", message, error);
     }
     if (message.settled) return;
-    await this.giveUp(message, error, message.attempt - 1);
+    message.refuse(error);
+    await this.giveUp(message, error);
   }
 
   /** A middleware has failed for it before a loop was handed it: it is tried again as by a handler. */
@@ -166,7 +167,7 @@ export class Outcomes<T> {
   async giveUp(
     message: ReceivedMessage<T>,
     error: Error,
-    attempts: number = message.attempt,
+    attempts: number = message.calls,
   ): Promise<void> {
     switch (this.#onFailure) {
       case "park": {

@@ -64,7 +64,12 @@ function received(delivery: Delivery): MessageProperties {
 /** The result of reading a message: its payload, or the reason why there is none. */
 export type Decoded<T> =
   | { readonly payload: T; readonly error: undefined }
-  | { readonly payload?: undefined; readonly error: Error };
+  | {
+    readonly payload?: undefined;
+    readonly error: Error;
+    /** Whether no handler was called for it. */
+    readonly refused?: true;
+  };
 
 /**
  * Reads a payload.

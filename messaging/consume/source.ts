@@ -9,6 +9,8 @@ export interface Source {
   readonly channel: Channel;
   /** Whether it still is: a message of a lost one cannot be settled. */
   readonly alive: boolean;
+  /** Why it no longer is. */
+  readonly error?: Error | undefined;
   readonly consumerTag: string | undefined;
   readonly noAck: boolean;
   /** How its queue was declared, as far as it is known here. */

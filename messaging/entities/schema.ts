@@ -104,12 +104,14 @@ function checkOf<T>(schema: Schema<T>): (payload: unknown) => T | Promise<T> {
   };
 }
 
+const REFUSED = "Cannot take a payload, which its schema refuses";
+
 function valueOf<T>(result: SchemaResult<T>): T {
   if (result.issues === undefined) return result.value;
   const given: unknown = result.issues;
   if (!Array.isArray(given)) {
     throw new DecodeError(
-      `Cannot take a payload: its schema refuses it, and says why by ${
+      `${REFUSED}: it says why by ${
         quote(given)
       }; "issues" of a Standard Schema is an array`,
     );
@@ -122,7 +124,7 @@ function valueOf<T>(result: SchemaResult<T>): T {
     ),
   }));
   throw new DecodeError(
-    `Cannot take a payload: ${issues.map(describe).join("; ")}`,
+    `${REFUSED}: ${issues.map(describe).join("; ")}`,
     { issues },
   );
 }
@@ -130,7 +132,7 @@ function valueOf<T>(result: SchemaResult<T>): T {
 function refused(cause: unknown): never {
   if (cause instanceof DecodeError) throw cause;
   const why = errorText(cause);
-  throw withOwnCause(new DecodeError(`Cannot take a payload: ${why}`), cause);
+  throw withOwnCause(new DecodeError(`${REFUSED}: ${why}`), cause);
 }
 
 /** A promise, or another library's thenable. */

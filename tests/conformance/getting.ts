@@ -76,9 +76,11 @@ export const GETTING: readonly ConformanceCase[] = [
       const message = await arrives(waited, "the message");
       const waiting = queue.get();
       const ended = rejectsWith(waiting, "use-after-close", "closed");
+      assert.equal(message.signal.aborted, false);
       await queue[Symbol.asyncDispose]();
       await ended;
       assert.equal(message.settled, false);
+      assert.equal(message.signal.reason.code, "use-after-close");
       await rejectsWith(message.ack(), "lease-lost");
       const again = stage.connection.simpleQueue<string>(name);
       const back = await again.get();

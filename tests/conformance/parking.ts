@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import type { ConnectionEvent, Message, Queue, RunOptions } from "../../mod.ts";
+import {
+  type ConnectionEvent,
+  DecodeError,
+  type Message,
+  type Queue,
+  type RunOptions,
+} from "../../mod.ts";
 import type { Delivery, QueueDeclaration } from "../../transports/transport.ts";
 import { failedQueue } from "../../virtual/mod.ts";
 import type { Broker } from "./broker.ts";
@@ -246,6 +252,32 @@ export const PARKING: readonly ConformanceCase[] = [
       assert.equal(letter?.contentType, "application/json");
       assert.equal(letter?.headers["x-error-name"], "DecodeError");
       await letter?.ack();
+    },
+  ),
+  onStage(
+    "a message that its schema refuses is parked without an attempt",
+    async (stage) => {
+      const { connection } = stage;
+      const queue = stage.queue({
+        schema: () => {
+          throw NAMED;
+        },
+      });
+      const { name: failed } = stage.queue({}, failedQueue(queue.name));
+      await connection.declare(queue);
+      await connection.send(queue.name, 1);
+      const [told] = await runUntil(
+        stage,
+        queue,
+        "parked",
+        () => assert.fail("it was handed over"),
+      );
+      assert.equal(told?.attempts, 0);
+      assert.match(told.error.message, /which its schema refuses: /);
+      assert.ok(told.error instanceof DecodeError);
+      const [letter] = await take(connection.consumer(failed), 1);
+      assert.equal(letter?.payload, 1);
+      await letter.ack();
     },
   ),
   onStage(

@@ -266,7 +266,9 @@ Deno.test("a queue checks payloads by its exchange's schema, if it has none of i
     await message.ack();
     break;
   }
-  assertEquals(refused, ["Cannot take a payload: expected number"]);
+  assertEquals(refused, [
+    "Cannot take a payload, which its schema refuses: expected number",
+  ]);
   for await (const message of connection.consumer(own)) {
     assertEquals(message.payload, 1);
     await message.ack();
