@@ -9,9 +9,9 @@ const MAX_LINES = 400;
 /** Files that are long, and why they are not two. */
 const LONG: Readonly<Record<string, string>> = {
   "messaging/connection/connection.ts":
-    "what users hold, a method each; half of it is documentation",
+    "users hold it, a method each; half of it is documentation",
   "messaging/consume/consumer.ts":
-    "what users hold; a third of it is documentation",
+    "users hold it; a third of it is documentation",
   "messaging/consume/runner.ts":
     "judging, calling and draining of one run share the handlers at work",
   "messaging/consume/recovering_consumer.ts":

@@ -35,7 +35,7 @@ Deno.test("mod.ts exports the public names, the errors, and nothing else", () =>
   );
 });
 
-Deno.test("what the documentation lists as a value of mod.ts is one", async () => {
+Deno.test("the values that the documentation of mod.ts lists are its values", async () => {
   const { stdout, success } = await new Deno.Command(Deno.execPath(), {
     args: ["doc", "--json", new URL("mod.ts", ROOT).pathname],
   }).output();
@@ -109,7 +109,7 @@ for (const error of ERRORS) {
   });
 }
 
-Deno.test("what may pass is retryable, what will not is not", () => {
+Deno.test("errors that may pass are retryable, and others are not", () => {
   const retryable = ERRORS.filter((each) =>
     each instanceof errors.MessagingError && each.retryable
   );

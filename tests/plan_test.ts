@@ -33,7 +33,7 @@ function asking(url: URL, seen: Set<string>): string[] {
   }).concat(own);
 }
 
-Deno.test("what is run before there are brokers asks for none", () => {
+Deno.test("tests that run before there are brokers ask for none", () => {
   for (const path of ALONE) {
     for (const test of testsIn(new URL(path, ROOT))) {
       assertEquals(asking(test, new Set()), [], test.pathname);

@@ -72,7 +72,7 @@ function close(socket: Deno.Conn): void {
 
 for (const { name, url: broker, reason } of TARGETS) {
   Deno.test({
-    name: `${name}: what a broker says again after the dial shows no secret${
+    name: `${name}: a broker's words after the dial show no secret${
       broker === undefined ? ` (${reason})` : ""
     }`,
     ignore: broker === undefined,

@@ -4,7 +4,7 @@ import type { Connection } from "@dashi/mq";
 import type { Harness } from "./conformance/harness.ts";
 import { onStage, open } from "./conformance/stage.ts";
 
-Deno.test("what a failed case of the suite left open is closed, and works beside no other", async () => {
+Deno.test("connections that a failed case of the suite left open are closed, and work beside no other", async () => {
   const harness: Harness = {
     transport: createTransport(),
     url: "memory://stage",

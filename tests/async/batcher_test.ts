@@ -48,7 +48,7 @@ function setUp(settings: Partial<BatcherSettings<string, string>> = {}) {
   };
 }
 
-Deno.test("what is asked for in one turn leaves in batches, in order, one after the other", async () => {
+Deno.test("calls of one turn leave in batches, in order, one after the other", async () => {
   const { batcher, batches, answer } = setUp();
   const results = ["a", "b", "c", "d"].map((item) => batcher.add(item));
   assertEquals(batches, []);
@@ -135,7 +135,7 @@ Deno.test("a batch that fails fails for all of it, and the next one leaves", asy
   assertEquals(await batcher.add("c"), "c");
 });
 
-Deno.test("what waits is called off by its signal, and is never sent", async () => {
+Deno.test("a call that waits is called off by its signal, and is never sent", async () => {
   const { batcher, batches, answer } = setUp();
   const first = batcher.add("a");
   await turn();

@@ -23,10 +23,14 @@ Deno.test("a sleep ends with news of one of its names, and with no other's", asy
   assertEquals([one.isNotified, hasOtherWoken], [true, false]);
   notifier.notifyAll();
   await another;
-  assertEquals(clock.timers > 0, true, "what is armed once looks once more");
+  assertEquals(
+    clock.timers > 0,
+    true,
+    "a notifier that is armed once looks once more",
+  );
 });
 
-Deno.test("what is told while a call looks ends its next sleep at once", async () => {
+Deno.test("a notice that comes while a call looks ends its next sleep at once", async () => {
   const { notifier } = setUp();
   const listener = notifier.enter(["a"]);
   notifier.notify("a");

@@ -58,7 +58,7 @@ Deno.test("a step beside others that are under way may not deny them", async () 
   resolve();
 });
 
-Deno.test("what is no error of a missing answer is told as it is, and so is what is returned", async () => {
+Deno.test("an error that is no missing answer is told as it is, and a result is returned", async () => {
   for (const error of [new Error("other"), new AuthenticationError("no")]) {
     const failing = inSteps(async (change) => {
       await change(Promise.resolve());

@@ -33,7 +33,7 @@ Deno.test("a run in which all arrives has nothing but that", () => {
   });
 });
 
-Deno.test("what was confirmed and never came is lost; what was not confirmed, and did not come, is not", () => {
+Deno.test("a message that was confirmed and never came is lost, and one that was not confirmed is not", () => {
   assertEquals(countsOf([1, 2, 3], [1, 2], [1]), {
     published: 3,
     confirmed: 2,
@@ -42,7 +42,7 @@ Deno.test("what was confirmed and never came is lost; what was not confirmed, an
   });
 });
 
-Deno.test("what was not confirmed and came is recovered", () => {
+Deno.test("a message that was not confirmed and came is recovered", () => {
   assertEquals(countsOf([1, 2], [1], [1, 2]), {
     published: 2,
     confirmed: 1,
@@ -51,7 +51,7 @@ Deno.test("what was not confirmed and came is recovered", () => {
   });
 });
 
-Deno.test("what nobody sent is unexpected, once each, and neither delivered nor recovered", () => {
+Deno.test("a message that nobody sent is unexpected, once, and neither delivered nor recovered", () => {
   assertEquals(countsOf([1], [1], [1, 2, "1", undefined, NaN]), {
     published: 1,
     confirmed: 1,
@@ -60,7 +60,7 @@ Deno.test("what nobody sent is unexpected, once each, and neither delivered nor 
   });
 });
 
-Deno.test("what comes again is duplicated, as often as it does", () => {
+Deno.test("a message that comes again is duplicated, as often as it does", () => {
   assertEquals(countsOf([1, 2], [1], [1, 1, 1, 2, 2, 7]), {
     published: 2,
     confirmed: 1,

@@ -271,7 +271,7 @@ Deno.test("decode() refuses a content type before it decompresses", async () => 
 
 for (const { name, stored } of envelopes.cases) {
   if (!name.startsWith("publish_compression_")) continue;
-  Deno.test(`what Kombu wrote is read, or refused with its reason: ${name}`, async () => {
+  Deno.test(`a body that Kombu wrote is read, or refused with its reason: ${name}`, async () => {
     const codecs = await loaded();
     const { message } = readEnvelope(stored);
     const { headers, ...properties } = message.properties;

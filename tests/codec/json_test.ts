@@ -136,7 +136,11 @@ const UNWRITABLE: readonly (readonly [string, unknown, string])[] = [
     { __type__: "date", __value__: "x" },
     "TypedValue",
   ],
-  ["what contains itself", circle, "payload.self as JSON: it contains itself"],
+  [
+    "an object that contains itself",
+    circle,
+    "payload.self as JSON: it contains itself",
+  ],
 ];
 
 for (const [name, value, words] of UNWRITABLE) {

@@ -26,7 +26,7 @@ Deno.test("msgpack: an integer beyond 32 bits is written as one, not as a float"
   );
 });
 
-Deno.test("msgpack: what JSON leaves out is left out, and what says itself what it is is that", () => {
+Deno.test("msgpack: values that JSON leaves out are left out, and values with toJSON are what that gives", () => {
   const body = MSGPACK_CODEC.encode({
     a: undefined,
     url: new URL("amqp://localhost/"),
@@ -72,7 +72,7 @@ for (const [name, body] of REFUSED) {
   });
 }
 
-Deno.test("msgpack: what only looks like bad text is read", () => {
+Deno.test("msgpack: bytes that only look like bad text are read", () => {
   const read = (...body: number[]) =>
     MSGPACK_CODEC.decode(Uint8Array.from(body), "binary");
   assertEquals(read(0xc4, 2, 0xc3, 0x28), Uint8Array.of(0xc3, 0x28));

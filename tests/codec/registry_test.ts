@@ -249,7 +249,7 @@ Deno.test("a codec is loaded once, when it is prepared", async () => {
   assertEquals(loads, 1);
 });
 
-Deno.test("what a codec of the user's own throws is the cause of an EncodeError, or a DecodeError", () => {
+Deno.test("an error of the user's own codec is the cause of an EncodeError, or a DecodeError", () => {
   const registry = createCodecRegistry();
   const cause = new TypeError("no csv");
   const fail = () => {
@@ -349,13 +349,13 @@ Deno.test("json: a circle a thousand objects long is refused, and where it is", 
   );
 });
 
-Deno.test("json: what nests deeper than the stack is an EncodeError", () => {
+Deno.test("json: a payload that nests deeper than the stack is an EncodeError", () => {
   let deep: unknown = 1;
   for (let i = 0; i < 100_000; i++) deep = [deep];
   assertThrows(() => codecs.encode(deep), EncodeError, "too deeply");
 });
 
-Deno.test("what is the same object twice, and no circle, is written", () => {
+Deno.test("the same object twice is written, where it is no circle", () => {
   const twice = { at: new Date(0) };
   const { body } = codecs.encode({ a: twice, b: [twice, twice] });
   assertEquals(codecs.decode(body, { contentType: "application/json" }), {

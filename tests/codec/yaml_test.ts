@@ -34,7 +34,7 @@ Deno.test("yaml: words of YAML 1.1 have its meaning", () => {
   assertEquals(text(YAML_CODEC.encode({ a: "yes" })).trim(), "a: 'yes'");
 });
 
-Deno.test("yaml: what PyYAML writes without quotes for a text is a text", () => {
+Deno.test("yaml: a text that PyYAML writes without quotes is a text", () => {
   assertEquals(
     read("[y, N, 07:08, 0:20, 07:08:09, -.5, +.5, 1e3, 1.5e3, ., =]"),
     [
@@ -61,7 +61,7 @@ Deno.test("yaml: numbers in all forms of PyYAML, and of any size", () => {
   ]);
 });
 
-Deno.test("yaml: what PyYAML would read as something else, or refuse, is quoted", () => {
+Deno.test("yaml: a text that PyYAML would read as something else, or refuse, is quoted", () => {
   for (const each of ["=", "2024-13-45", "1.e+999", "0_", "y", "1e3"]) {
     assertEquals(text(YAML_CODEC.encode(each)), `'${each}'\n`);
   }

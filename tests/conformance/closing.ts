@@ -46,7 +46,7 @@ export const CLOSING: readonly ConformanceCase[] = [
     },
   ),
   onBroker(
-    "what is unsettled goes back when its channel is closed, marked",
+    "unsettled messages go back when their channel is closed, marked",
     async (broker) => {
       const queue = await broker.queue();
       for (const text of ["1", "2", "3"]) await broker.put(queue, text);
@@ -60,7 +60,7 @@ export const CLOSING: readonly ConformanceCase[] = [
     },
   ),
   onBroker(
-    "what is unsettled goes back when its connection is closed",
+    "unsettled messages go back when their connection is closed",
     async (broker) => {
       const queue = await broker.queue();
       for (const text of ["1", "2"]) await broker.put(queue, text);

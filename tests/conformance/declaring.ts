@@ -242,7 +242,7 @@ export const DECLARING: readonly ConformanceCase[] = [
     { needs: ["queue-ttl", "known-queues"] },
   ),
   onStage(
-    "what was unbound or deleted by a channel of the connection is not declared again by another entity",
+    "a binding that was removed, and a queue that was deleted, by a channel of the connection are not declared again by another entity",
     async (stage) => {
       const exchange = stage.exchange({ type: "topic" });
       const one = stage.queue({ exchange, routingKey: "#" });

@@ -136,15 +136,19 @@ export const EXTRAS: readonly ConformanceCase[] = [
     for (const text of ["12345", "67890", "abc"]) await broker.put(queue, text);
     assert.deepEqual(await broker.drain(queue), ["67890", "abc"]);
   }, { needs: ["length-limit"] }),
-  onBroker("what a full queue drops is dead-lettered", async (broker) => {
-    const { queue, dead } = await withDeadLetters(broker, {
-      "x-max-length": 1,
-    });
-    for (const text of ["1", "2"]) await broker.put(queue, text);
-    const delivery = await broker.getSoon(dead);
-    assert.equal(textOf(delivery), "1");
-    assert.equal(deathOf(delivery.properties.headers).reason, "maxlen");
-  }, { needs: ["length-limit", "dead-letter"] }),
+  onBroker(
+    "a message that a full queue drops is dead-lettered",
+    async (broker) => {
+      const { queue, dead } = await withDeadLetters(broker, {
+        "x-max-length": 1,
+      });
+      for (const text of ["1", "2"]) await broker.put(queue, text);
+      const delivery = await broker.getSoon(dead);
+      assert.equal(textOf(delivery), "1");
+      assert.equal(deathOf(delivery.properties.headers).reason, "maxlen");
+    },
+    { needs: ["length-limit", "dead-letter"] },
+  ),
   onBroker(
     "a full queue that rejects publishes refuses them",
     async (broker) => {

@@ -277,7 +277,7 @@ async function failToEnd(harness: Harness, error: () => Error): Promise<void> {
 export const FAILING_APART: readonly ConformanceCase[] = VERBS.flatMap((verb) =>
   Object.entries(FAILURES).map(([kind, error]) =>
     onHarness(
-      `where ${verb.name}() fails once with ${kind}, nothing is lost, and nothing stuck`,
+      `if ${verb.name}() fails once with ${kind}, nothing is lost, and nothing stuck`,
       failOnce(verb, error),
       { ...verb.options, wraps: true },
     )
@@ -285,7 +285,7 @@ export const FAILING_APART: readonly ConformanceCase[] = VERBS.flatMap((verb) =>
 ).concat(
   Object.entries(FAILURES).map(([kind, error]) =>
     onHarness(
-      `where a store ends with ${kind}, close() returns, and says that it is closed`,
+      `if a store ends with ${kind}, close() returns, and says that it is closed`,
       (harness) => failToEnd(harness, error),
       { wraps: true },
     )

@@ -140,7 +140,7 @@ async function failOnce(
 export const FAILING_ONCE: readonly ConformanceCase[] = VERBS.flatMap((verb) =>
   Object.entries(FAILURES).map(([kind, error]) =>
     onHarness(
-      `where ${verb}() fails once with ${kind}, nothing is lost, and nothing stuck`,
+      `if ${verb}() fails once with ${kind}, nothing is lost, and nothing stuck`,
       (harness) => failOnce(harness, verb, error),
       { needs: ["dead-letter"], wraps: true },
     )

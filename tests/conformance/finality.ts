@@ -41,7 +41,7 @@ const WAYS: readonly (readonly [
 export const FINALITY: readonly ConformanceCase[] = [
   ...WAYS.map(([what, settle]) =>
     onBroker(
-      `what was ${what} does not come back when its channel and connection are closed`,
+      `a message that was ${what} does not come back when its channel and connection are closed`,
       async (broker) => {
         const queue = await broker.queue();
         await broker.put(queue, "x");
@@ -54,7 +54,7 @@ export const FINALITY: readonly ConformanceCase[] = [
     )
   ),
   onBroker(
-    "what was dead-lettered is in one place when its connection is closed",
+    "a message that was dead-lettered is in one place when its connection is closed",
     async (broker) => {
       const { queue, dead } = await withDeadLetters(broker);
       await broker.put(queue, "x");
@@ -69,7 +69,7 @@ export const FINALITY: readonly ConformanceCase[] = [
     { needs: ["dead-letter", "shared-topology"] },
   ),
   onBroker(
-    "what was requeued is there once when its connection is closed",
+    "a message that was requeued is there once when its connection is closed",
     async (broker) => {
       const queue = await broker.queue();
       await broker.put(queue, "x");
@@ -83,7 +83,7 @@ export const FINALITY: readonly ConformanceCase[] = [
     },
   ),
   onBroker(
-    "what was unsettled of a deleted queue does not come to a new one of its name",
+    "an unsettled message of a deleted queue does not come to a new one of its name",
     async (broker) => {
       const declared = broker.queueOf();
       await broker.channel.declareQueue(declared, soon());

@@ -30,7 +30,7 @@ export const HANDING_OVER: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what a publisher does with its bytes and headers afterwards changes no message",
+    "a publisher that changes its bytes and headers afterwards changes no message",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
       const producer = connection.producer<Uint8Array>({ declare: [queue] });
@@ -48,7 +48,7 @@ export const HANDING_OVER: readonly ConformanceCase[] = [
     },
   ),
   onBroker(
-    "what is done afterwards with what publish() was given changes no message",
+    "changes of the arguments of publish() after the call change no message",
     async (broker) => {
       const queue = await broker.queue();
       const list = ["a"];
@@ -72,7 +72,7 @@ export const HANDING_OVER: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what a consumer does with a message shows in no other queue, nor when it comes again",
+    "a consumer's changes of a message show in no other queue, nor when it comes again",
     async ({ connection, ...stage }) => {
       const exchange = stage.exchange({ type: "direct" });
       const queues = [0, 1].map(() =>

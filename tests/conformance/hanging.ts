@@ -91,7 +91,7 @@ export const HANGING: readonly ConformanceCase[] = [
       );
       for (const [i, result] of ended.entries()) {
         if (result.status === "fulfilled") continue;
-        const where = `where ${VERBS[i]} is not answered`;
+        const where = `when ${VERBS[i]} is not answered`;
         throw new Error(`It was not closed ${where}`, { cause: result.reason });
       }
     },

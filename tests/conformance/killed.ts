@@ -11,10 +11,10 @@ const ALL = [...DECLARING, ...PUBLISHING, ...TAKING, ...SETTLING];
 
 /** All deeds, by what they are about. */
 const DEEDS: Readonly<Record<string, readonly Deed[]>> = {
-  "what matters most": ALL.filter(isFirst),
+  "the most important": ALL.filter(isFirst),
   "the tables": DECLARING.filter(isLater),
   publishes: PUBLISHING.filter(isLater),
-  "what is held": TAKING.filter(isLater),
+  "messages that are held": TAKING.filter(isLater),
   settlements: SETTLING.filter(isLater),
 };
 

@@ -122,7 +122,7 @@ export const LEAVING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "where one of two consumers has ended, the other goes on, and ends in its turn",
+    "one of two consumers ends, the other goes on, and ends in its turn",
     async (stage) => {
       const { connection } = stage;
       const handled = new Map<unknown, () => void>();

@@ -211,7 +211,7 @@ export const MESSAGING: readonly ConformanceCase[] = [
       await until(async () => {
         const status = await connection.declare(queue);
         return status.messageCount === 8;
-      }, "what was fetched");
+      }, "the messages that were fetched");
       const rest = await take(connection.consumer<number>(queue), 8);
       const payloads = rest.map(({ payload }) => payload);
       if (unordered !== undefined) payloads.sort();

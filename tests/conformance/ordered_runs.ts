@@ -95,7 +95,7 @@ export const ORDERED_RUNS: readonly ConformanceCase[] = [
     { ...NEEDS, restarts: true },
   ),
   onStage(
-    "run() in order: what is tried again later keeps its key waiting, and no other, and then goes where it is parked",
+    "run() in order: a message that is tried again later keeps its key waiting, and no other, and is parked in the end",
     async ({ connection, ...stage }) => {
       const dead = stage.queue();
       const queue = orderedQueue(stage, {
@@ -134,7 +134,7 @@ export const ORDERED_RUNS: readonly ConformanceCase[] = [
     { needs: [...NEEDS.needs, "dead-letter", "delay"] },
   ),
   onStage(
-    "run() in order: what waits for its key goes back when the consumer is paused, and when it is closed",
+    "run() in order: messages that wait for their key go back when the consumer is paused, and when it is closed",
     async ({ connection, ...stage }, harness) => {
       const queue = orderedQueue(stage);
       await publishAll(connection, queue, textsOf(2, 5));

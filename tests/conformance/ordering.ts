@@ -38,7 +38,7 @@ export const ORDERING: readonly ConformanceCase[] = [
     NEEDS,
   ),
   onBroker(
-    "an ordered queue gives back at the front of a key: what is requeued, and what a lost connection held",
+    "an ordered queue gives back at the front of a key: messages that are requeued, and those that a lost connection held",
     async (broker) => {
       const queue = await orderedQueue(broker);
       await putAll(broker, queue, ["a1", "a2", "b1", "b2"]);

@@ -185,7 +185,7 @@ export const PARKING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what a handler fails for is parked, and put back by redrive() it begins anew",
+    "a message that its handler fails for is parked, and put back by redrive() it begins anew",
     async (stage) => {
       const { connection } = stage;
       const queue = stage.queue();
@@ -213,7 +213,7 @@ export const PARKING: readonly ConformanceCase[] = [
             if (found !== undefined) return found;
           }
         })(),
-        "what is parked",
+        "the parked message",
       );
       assert.deepEqual(letter.payload, { id: 1 });
       assert.equal(letter.attempt, 2);
@@ -234,7 +234,7 @@ export const PARKING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what cannot be decoded is parked at once, its bytes unchanged",
+    "a message that cannot be decoded is parked at once, its bytes unchanged",
     async (stage) => {
       const { connection } = stage;
       const queue = stage.queue();
@@ -281,7 +281,7 @@ export const PARKING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "onFailure: what is dropped is told of, and what is requeued comes round",
+    "onFailure: a message that is dropped is told of, and one that is requeued comes round",
     async (stage) => {
       const { connection } = stage;
       const queue = stage.queue();
@@ -306,7 +306,7 @@ export const PARKING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "onFailure: what is rejected goes where its queue dead-letters, as the broker does it, and is told of",
+    "onFailure: a message that is rejected goes where its queue dead-letters, as the broker does it, and is told of",
     async (stage) => {
       const { connection } = stage;
       const dead = stage.queue();

@@ -207,7 +207,7 @@ export const PRODUCING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what a message names is declared before it is sent",
+    "the entities that a message names are declared before it is sent",
     async ({ connection, ...stage }) => {
       const exchange = stage.exchange({ type: "topic" });
       const queue = stage.queue({ exchange, routingKey: "#" });
@@ -308,7 +308,7 @@ export const PRODUCING: readonly ConformanceCase[] = [
       await until(async () => {
         const status = await connection.declare(queue);
         return status.messageCount === 3;
-      }, "what may be held");
+      }, "as many as may be held");
       await first.value?.ack();
       const { value } = await arrives(third, "the third");
       assert.ok(value !== undefined && !value.settled);

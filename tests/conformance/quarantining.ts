@@ -103,7 +103,7 @@ export const QUARANTINING: readonly ConformanceCase[] = [
               await others.ack(found.deliveryTag, soon());
             }
           })(),
-          "what was put back",
+          "the message that was put back",
         );
         if (harness.unordered !== undefined) back.sort();
         assert.deepEqual(back, TEXTS);

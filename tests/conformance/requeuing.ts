@@ -57,7 +57,7 @@ export const REQUEUING: readonly ConformanceCase[] = [
     },
   ),
   onBroker(
-    "what somebody else requeues, or leaves behind, comes to a consumer that waits",
+    "messages that somebody else requeues, or leaves behind, come to a consumer that waits",
     async (broker) => {
       const queue = await broker.queue();
       for (const text of ["requeued", "left"]) await broker.put(queue, text);

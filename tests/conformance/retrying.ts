@@ -110,7 +110,7 @@ export const RETRYING: readonly ConformanceCase[] = [
     { needs: ["delay"] },
   ),
   onStage(
-    "what succeeds at its second attempt is done",
+    "a message that succeeds at its second attempt is done",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
       const producer = connection.producer({ declare: [queue] });
@@ -151,7 +151,7 @@ export const RETRYING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what cannot be read is not tried again (row 8)",
+    "a message that cannot be read is not tried again (row 8)",
     async (stage) => {
       const { dead, queue, producer } = queues(stage);
       await producer.publish("{", { contentType: "application/json" });

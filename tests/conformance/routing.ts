@@ -222,7 +222,7 @@ export const ROUTING: readonly ConformanceCase[] = [
     },
   ),
   onBroker(
-    "what CC and BCC add is reached while others declare",
+    "queues that CC and BCC add are reached while others declare",
     async (broker) => {
       const exchange = await broker.exchange("direct");
       const queues = await Promise.all(["a", "b", "c"].map(async (key) => {

@@ -60,7 +60,7 @@ export const SETTLING: readonly ConformanceCase[] = [
     },
     { needs: ["queued-fanout"] },
   ),
-  onBroker("what is requeued keeps its place", async (broker) => {
+  onBroker("a requeued message keeps its place", async (broker) => {
     const queue = await broker.queue();
     for (const text of ["1", "2", "3"]) await broker.put(queue, text);
     const [one, two] = [

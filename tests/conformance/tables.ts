@@ -84,11 +84,14 @@ export const TABLES: readonly ConformanceCase[] = [
       );
     },
   ),
-  onStage("what is no queue is refused by name", async ({ connection }) => {
-    await assert.rejects(
-      connection.purge(""),
-      /connection\.purge.*new Exchange/,
-    );
-    await assert.rejects(connection.delete(""), /connection\.delete/);
-  }),
+  onStage(
+    "a value that is no queue is refused by name",
+    async ({ connection }) => {
+      await assert.rejects(
+        connection.purge(""),
+        /connection\.purge.*new Exchange/,
+      );
+      await assert.rejects(connection.delete(""), /connection\.delete/);
+    },
+  ),
 ];

@@ -55,7 +55,7 @@ export const TELLING_APART: readonly ConformanceCase[] = [
     },
   ),
   onBroker(
-    "what one queue is unbound from still leads to another with the same key, and to it with another key",
+    "an exchange that one queue is unbound from still leads to another with the same key, and to it with another key",
     async (broker) => {
       const exchange = await broker.exchange("direct");
       const [one, two] = [await broker.queue(), await broker.queue()];

@@ -115,17 +115,17 @@ async function keeps(stage: Stage, delay: number): Promise<void> {
 /** Changes that a handler makes to a message go nowhere: a retry and a dead letter carry the message as it came. */
 export const UNCHANGED: readonly ConformanceCase[] = [
   onStage(
-    "what a handler changes in its message shows neither in the next attempt nor in the dead letter",
+    "a handler's changes of its message show neither in the next attempt nor in the dead letter",
     (stage) => keeps(stage, 0),
     { needs: ["dead-letter"] },
   ),
   onStage(
-    "what a handler changes in its message does not show in the attempt that waits",
+    "a handler's changes of its message do not show in the attempt that waits",
     (stage) => keeps(stage, 1000),
     { needs: ["dead-letter", "delay"] },
   ),
   onStage(
-    "what a consumer changes in a message does not show when it is given back",
+    "a consumer's changes of a message do not show when it is given back",
     async (stage) => {
       const { connection } = stage;
       const queue = stage.queue();

@@ -40,7 +40,7 @@ async function deadLetters(
 /** A message that a schema refuses, or that cannot be read, comes to no handler and no loop. */
 export const VALIDATING: readonly ConformanceCase[] = [
   onStage(
-    "what a schema refuses, or cannot be read, comes to no handler, is not tried again, is told, and is dead-lettered",
+    "a message that its schema refuses, or that cannot be read, comes to no handler, is not tried again, is told, and is dead-lettered",
     async (stage) => {
       const { dead, queue, producer } = places(stage);
       await producer.publish({ id: "no number" });
@@ -75,7 +75,7 @@ export const VALIDATING: readonly ConformanceCase[] = [
     { needs: ["dead-letter"] },
   ),
   onStage(
-    "what a schema refuses comes to no loop, and the next does",
+    "a message that its schema refuses comes to no loop, and the next does",
     async (stage) => {
       const { dead, queue, producer } = places(stage);
       for (const id of ["a", 1, "b", "c", 2]) await producer.publish({ id });
@@ -107,7 +107,7 @@ export const VALIDATING: readonly ConformanceCase[] = [
     { needs: ["dead-letter"], ordered: true },
   ),
   onStage(
-    "onInvalid decides, of run and of a loop: what it settles is done, and what it leaves or fails for is given up",
+    "onInvalid decides, of run and of a loop: a message that it settles is done, and one that it leaves or fails for is given up",
     async (stage) => {
       const { connection } = stage;
       const { dead, queue, producer } = places(stage);
@@ -170,7 +170,7 @@ export const VALIDATING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what a schema still looks at when its consumer is cancelled goes back",
+    "a message that its schema still looks at when its consumer is cancelled goes back",
     async ({ connection, ...stage }, harness) => {
       const queue = stage.queue();
       await connection.producer({ queue }).publish({ id: 1 });

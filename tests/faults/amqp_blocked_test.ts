@@ -123,7 +123,7 @@ Deno.test({
           new Queue(`dashi ${client.name} ${name}`, { exclusive });
 
         await step(
-          "who publishes or consumes alone has one connection, who does both two",
+          "a connection that only publishes, or only consumes, has one socket, and one that does both has two",
           async () => {
             const name = `counted ${client.name}`;
             const queue = queueOf("counted");
@@ -192,7 +192,7 @@ Deno.test({
           },
         );
 
-        await step("who only publishes may declare", async () => {
+        await step("a connection that only publishes may declare", async () => {
           await using connection = createConnection(url);
           const queue = queueOf("declared");
           await fill(connection, queue);
@@ -204,7 +204,7 @@ Deno.test({
         });
 
         await step(
-          "what is to be tried again or parked waits, others are handled, and close() returns",
+          "messages that are to be tried again or parked wait, others are handled, and close() returns",
           async () => {
             const connection = createConnection(url);
             const queue = queueOf("retried");

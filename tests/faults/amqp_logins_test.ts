@@ -338,7 +338,7 @@ Deno.test({
         });
       }
       await context.step(
-        "what is wrong from the start ends at once",
+        "an error from the start ends at once",
         async () => {
           for (const { scheme } of CLIENTS) {
             const { port } = new URL(broker.url.replace(/^\w+:/, "http:"));

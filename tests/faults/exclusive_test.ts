@@ -5,7 +5,7 @@ import { Proxy } from "../support/proxy.ts";
 import { onEach } from "../support/targets.ts";
 
 onEach(
-  "what is published to an exclusive queue that a lost connection still holds waits until it is gone (rows 3, 11)",
+  "a message to an exclusive queue that a lost connection still holds waits until it is gone (rows 3, 11)",
   async (url) => {
     await using proxy = Proxy.to(url);
     await using connection = createConnection(proxy.urlOf(url), {

@@ -322,7 +322,7 @@ onProxy(
 );
 
 onProxy(
-  "what is idle for five heartbeats stays open, and so does a handler of five (row 19)",
+  "a connection that is idle for five heartbeats stays open, and so does a handler of five (row 19)",
   async ({ connection: slow, queue }) => {
     const connection = slow.clone({ heartbeat: 1000 });
     const lost: unknown[] = [];

@@ -41,7 +41,7 @@ test(
 );
 
 test(
-  "what Kombu takes from a process of ours after its visibility timeout comes before what waits for it",
+  "a message that Kombu takes from a process of ours after its visibility timeout comes before those that wait for it",
   async (server) => {
     if ("reason" in python) throw new Error(python.reason);
     await using raw = new Raw(server.port);

@@ -41,7 +41,8 @@ export const RETURN_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "what we publish with a delay comes to Kombu, and not before",
+    name:
+      "a message that we publish with a delay comes to Kombu, and not before",
     needs: "delay",
     run: async (stage) => {
       const queue = stage.queue();
@@ -56,7 +57,7 @@ export const RETURN_CASES: readonly InteropCase[] = [
   },
   {
     name:
-      "what we published with a delay comes to Kombu, though its connection is closed",
+      "a message that we published with a delay comes to Kombu, though its connection is closed",
     needs: "delay",
     run: async (stage) => {
       const queue = stage.queue();
@@ -75,7 +76,7 @@ export const RETURN_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "requeue: what Kombu gives back comes to us, marked",
+    name: "requeue: messages that Kombu gives back come to us, marked",
     run: async (stage) => {
       const queue = stage.queue();
       const producer = stage.connection.producer({ declare: [queue] });
@@ -92,7 +93,7 @@ export const RETURN_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "requeue: what we give back comes to Kombu, marked",
+    name: "requeue: messages that we give back come to Kombu, marked",
     run: async (stage) => {
       const queue = stage.queue();
       await stage.peer.publish({
@@ -110,7 +111,7 @@ export const RETURN_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "what Kombu held when it was killed comes to us",
+    name: "messages that Kombu held when it was killed come to us",
     needs: "restore",
     run: async (stage) => {
       const queue = stage.queue();
@@ -130,7 +131,7 @@ export const RETURN_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "what we held when we were killed comes to Kombu",
+    name: "messages that we held when we were killed come to Kombu",
     needs: "restore",
     run: async (stage) => {
       const queue = stage.queue();

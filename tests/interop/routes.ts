@@ -44,7 +44,7 @@ const ints = (values: readonly number[]) =>
 /** The lines of the table about ways. */
 export const ROUTE_CASES: readonly InteropCase[] = [
   {
-    name: "what we publish to a queue comes to Kombu, in order",
+    name: "messages that we publish to a queue come to Kombu, in order",
     run: async (stage) => {
       const queue = stage.queue();
       const producer = stage.connection.producer({ declare: [queue] });
@@ -58,7 +58,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "what Kombu publishes to a queue comes to us, in order",
+    name: "messages that Kombu publishes to a queue come to us, in order",
     run: async (stage) => {
       const queue = stage.queue();
       await stage.peer.publish({
@@ -71,7 +71,8 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "direct: what we publish comes to the queues of its key, in order",
+    name:
+      "direct: messages that we publish come to the queues of their key, in order",
     needs: "bindings",
     run: async (stage) => {
       const exchange = stage.exchange("direct");
@@ -98,7 +99,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
   },
   {
     name:
-      "direct: what Kombu publishes comes to the queues of its key, in order",
+      "direct: messages that Kombu publishes come to the queues of their key, in order",
     needs: "bindings",
     run: async (stage) => {
       const exchange = stage.exchange("direct");
@@ -133,7 +134,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "what Kombu publishes in a batch comes in order",
+    name: "messages that Kombu publishes in a batch come in order",
     needs: "batch",
     run: async (stage) => {
       const exchange = stage.exchange("topic");
@@ -149,7 +150,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "topic: what we publish comes by our bindings and by Kombu's",
+    name: "topic: messages that we publish come by our bindings and by Kombu's",
     needs: "bindings",
     run: async (stage) => {
       const exchange = stage.exchange("topic");
@@ -168,7 +169,8 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "topic: what Kombu publishes comes by our bindings and by Kombu's",
+    name:
+      "topic: messages that Kombu publishes come by our bindings and by Kombu's",
     needs: "bindings",
     run: async (stage) => {
       const exchange = stage.exchange("topic");
@@ -191,7 +193,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "fanout: what we publish comes to all of Kombu's consumers",
+    name: "fanout: messages that we publish come to all of Kombu's consumers",
     needs: "fanout",
     run: async (stage) => {
       const { connection, peer } = stage;
@@ -208,7 +210,7 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "fanout: what Kombu publishes comes to all of our consumers",
+    name: "fanout: messages that Kombu publishes come to all of our consumers",
     needs: "fanout from Kombu",
     run: async (stage) => {
       const { connection, peer } = stage;
@@ -230,7 +232,8 @@ export const ROUTE_CASES: readonly InteropCase[] = [
     },
   },
   {
-    name: "fanout: what Kombu publishes comes once to those who share a queue",
+    name:
+      "fanout: messages that Kombu publishes come once to consumers that share a queue",
     needs: "fanout from Kombu",
     run: async (stage) => {
       const exchange = stage.exchange("fanout");

@@ -99,7 +99,7 @@ const POISON: readonly (readonly [string, FieldTable, Uint8Array])[] = [
   ["a header that is no text", { compression: [1] }, Uint8Array.of(1)],
 ];
 
-Deno.test("what cannot be decompressed goes to onInvalid, and the loop goes on", async () => {
+Deno.test("a message that cannot be decompressed goes to onInvalid, and the loop goes on", async () => {
   const { connection, queue, routingKey } = open();
   const producer = connection.producer({ declare: [queue] });
   for (const [, headers, body] of POISON) {

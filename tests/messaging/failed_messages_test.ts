@@ -201,7 +201,7 @@ Deno.test("a dead letter that is put back with its headers begins a new life", a
   }
 });
 
-Deno.test("what a schema finds is told with its place", async () => {
+Deno.test("the issues of a schema are told with their places", async () => {
   await using connection = createConnection(place());
   const queue = new Queue("jobs");
   const producer = connection.producer({

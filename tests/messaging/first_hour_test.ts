@@ -14,7 +14,7 @@ import { freePort } from "../brokers/ports.ts";
 
 const place = () => `memory://${crypto.randomUUID()}`;
 
-Deno.test("what fails while nobody listens goes to onUnhandled, and to nobody else", async () => {
+Deno.test("failures while nobody listens go to onUnhandled, and to nobody else", async () => {
   const events: ConnectionEvent[] = [];
   await using connection = createConnection(place(), {
     onUnhandled: (event) => events.push(event),

@@ -57,7 +57,7 @@ for (const serializer of ["yaml", "msgpack"]) {
     await message?.reject();
   });
 
-  Deno.test(`what Kombu wrote as ${serializer} is read`, async () => {
+  Deno.test(`a body that Kombu wrote as ${serializer} is read`, async () => {
     const found = envelopes.cases.find(({ name }) =>
       name === `publish_${serializer}`
     );

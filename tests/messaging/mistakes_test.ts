@@ -273,7 +273,7 @@ const MISTAKES: readonly Mistake[] = [
     words: ['"drop"', '"unknown" of route', '"park", "skip" or "throw"'],
   },
   {
-    name: "what serves is no function",
+    name: "a handler of serve that is no function",
     make: () => memory().consumer("q").serve(loose({ handler: 1 })),
     error: "TypeError",
     words: ["Cannot serve by", "must be a function"],

@@ -92,7 +92,7 @@ Deno.test("a queue declares its dead letters' queue, and both come back", async 
   );
 });
 
-Deno.test("what says of no queue that it came from there stays with the dead letters", async () => {
+Deno.test("a message that names no queue of its origin stays with the dead letters", async () => {
   await using connection = open();
   await connection.declare([new Queue("dead"), new Queue("jobs")]);
   await connection.send("dead", 1);

@@ -14,7 +14,7 @@ import { restartable } from "../support/restartable.ts";
 
 const QUICK = { initialDelay: 1, maxDelay: 10 };
 
-Deno.test("what this session declared and somebody deleted is declared again for a publish", async () => {
+Deno.test("a queue that this session declared and somebody deleted is declared again for a publish", async () => {
   const { transport } = restartable();
   const options = { transport, reconnect: QUICK, operationTimeout: 5000 };
   await using connection = createConnection("restartable://", options);

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { nodeTlsOptions, readTls } from "../../model/tls_options.ts";
 
-Deno.test("what is said of TLS is options, or none: the scheme decides where nothing is said", () => {
+Deno.test("values of TLS are options, or none: the scheme decides where none is given", () => {
   const given = { servername: "broker" };
   assertEquals(readTls(undefined, false), undefined);
   assertEquals(readTls(undefined, true), {});

@@ -55,7 +55,7 @@ Deno.test("redis: a call whose answer the client dies of ends with its connectio
 });
 
 for (const client of CLIENTS) {
-  Deno.test(`${client.name}: what comes behind the handshake, and is no frame, loses the connection`, async () => {
+  Deno.test(`${client.name}: bytes behind the handshake that are no frame lose the connection`, async () => {
     using server = new FakeAmqp(({ method }, peer) => {
       if (method !== "10.40") return;
       peer.method(0, [10, 41], (writer) => writer.shortString(""));
@@ -75,7 +75,7 @@ for (const client of CLIENTS) {
     await connection.close();
   });
 
-  Deno.test(`${client.name}: what ends a connection in the breath that opens it is heard of, and the next one serves`, async () => {
+  Deno.test(`${client.name}: a close in the breath that opens a connection is heard of, and the next one serves`, async () => {
     let count = 0;
     using server = new FakeAmqp(({ method }, peer) => {
       if (method !== "10.40" || ++count > 1) return;

@@ -71,7 +71,7 @@ for (const [name, url, head, part] of ENDLESS) {
   });
 }
 
-Deno.test("couchdb: what is compressed counts as what it becomes", async () => {
+Deno.test("couchdb: a compressed answer counts with its size behind that", async () => {
   const zeros = new Uint8Array(MIB);
   const compressed = new Blob(Array(64).fill(zeros)).stream()
     .pipeThrough(new CompressionStream("gzip"));

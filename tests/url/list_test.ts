@@ -34,10 +34,14 @@ const CASES: readonly (readonly [
     ["amqp", "a", "u", "p", 1234, "v1"],
     ["amqp", "b", _, _, _, _],
   ]],
-  ["what a bare host lacks from the first", "amqp://u:p@a:1234/v1;b", [
-    ["amqp", "a", "u", "p", 1234, "v1"],
-    ["amqp", "b", "u", "p", 1234, "v1"],
-  ]],
+  [
+    "a bare host has the parts that it lacks from the first",
+    "amqp://u:p@a:1234/v1;b",
+    [
+      ["amqp", "a", "u", "p", 1234, "v1"],
+      ["amqp", "b", "u", "p", 1234, "v1"],
+    ],
+  ],
   ["a bare host's own credentials", "amqp://u:p@a;x:y@b:9/w", [
     ["amqp", "a", "u", "p", _, _],
     ["amqp", "b", "x", "y", 9, "w"],

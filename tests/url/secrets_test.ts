@@ -65,7 +65,7 @@ for (const mistake of MISTAKES) {
   });
 }
 
-Deno.test("what is written well is taken, though it looks like a mistake", () => {
+Deno.test("values that are written well are taken, though they look like mistakes", () => {
   for (
     const [url, shown] of [
       ["amqp://u:PW%3Bx%2Fy%40@h/v", "amqp://u:**@h:5672/v"],

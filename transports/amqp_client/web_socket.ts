@@ -117,7 +117,7 @@ function endOfAnswer(bytes: Uint8Array): number | undefined {
     ) return i + 1;
   }
   if (bytes.byteLength < MAX_ANSWER) return undefined;
-  throw new Error("what came is no answer to a WebSocket's handshake");
+  throw new Error("the answer is none to a WebSocket's handshake");
 }
 
 function checkAnswer(text: string, accept: string | undefined): void {

@@ -15,6 +15,6 @@ await consumer.runBatches(async (messages) => {
     if (message.payload !== 3 || call > 1) await message.ack();
   }
   if (calls.size === 5 && calls.get(3) === 2) return void consumer.cancel();
-  throw new Error("what is not acked is tried again");
+  throw new Error("messages that are not acked are tried again");
 }, { size: 10, retry: { backoff: 0 } });
 for (const [row, times] of [...calls].sort()) console.log(row, times);

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { atExit } from "../../../messaging/connection/at_exit.ts";
 
-Deno.test("what is to be called at the end of the process is called once, however often that is told", () => {
+Deno.test("a function that is to be called at the end of the process is called once, however often that is told", () => {
   const called: string[] = [];
   atExit(() => called.push("first"));
   const callOff = atExit(() => called.push("second"));

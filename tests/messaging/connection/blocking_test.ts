@@ -5,7 +5,7 @@ import { turn } from "../../../async/turn.ts";
 import { Blocking } from "../../../messaging/connection/blocking.ts";
 import type { ConnectionEvent } from "../../../messaging/connection/connection_state.ts";
 
-Deno.test("what is blocked twice and lost is not blocked, and one block more is over with one end", async () => {
+Deno.test("a connection that is blocked twice and lost is not blocked, and one block more is over with one end", async () => {
   const blocking = new Blocking();
   const note = (type: "blocked" | "unblocked" | "lost") =>
     blocking.note({ type, reason: "low on memory" } as ConnectionEvent);

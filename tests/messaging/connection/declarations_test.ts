@@ -27,7 +27,7 @@ Deno.test("a queue whose name the broker chose is known by its old name when it 
   assertEquals(declarations.nameOf(queue), "chosen-2");
 });
 
-Deno.test("what could not be declared is missed until it is there", () => {
+Deno.test("an entity that could not be declared is missed until it is there", () => {
   const declarations = new Declarations();
   const exchange = new Exchange("x");
   declarations.markFailing(exchange);
@@ -49,7 +49,7 @@ Deno.test("the queues that were declared are known by name", async () => {
   assertEquals(declarations.queueNames, ["a", "b"]);
 });
 
-Deno.test("what may expire is declared anew when its last consumer has gone, and what stays is not", async () => {
+Deno.test("a queue that may expire is declared anew when its last consumer has gone, and one that stays is not", async () => {
   const channel = {
     declareQueue: ({ name }) =>
       Promise.resolve({ name, messageCount: 0, consumerCount: 0 }),

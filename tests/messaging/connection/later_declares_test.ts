@@ -40,7 +40,7 @@ function link(limits: Limits) {
   return { told, link: declaring };
 }
 
-Deno.test("what was refused is tried again later, on the last connection alone", async () => {
+Deno.test("a declaration that was refused is tried again later, on the last connection alone", async () => {
   const clock = new TestClock();
   const limits = new Limits(clock);
   const declarations = new Declarations();

@@ -37,7 +37,7 @@ for (const outcome of ["not-sent", "unknown"] as Outcome[]) {
   });
 }
 
-Deno.test("what was called off is not tried again, and no wait is told", async () => {
+Deno.test("a call that was called off is not tried again, and no wait is told", async () => {
   const clock = new TestClock();
   const limits = new Limits(clock);
   const host = { reconnectPolicy: {}, clock, limits, random: () => 0 };

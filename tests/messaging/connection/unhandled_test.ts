@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { Unhandled } from "../../../messaging/connection/unhandled.ts";
 import { TestClock } from "../../../testing/clock.ts";
 
-Deno.test("what was counted and not told is told in one line at the end", () => {
+Deno.test("events that were counted and not told are told in one line at the end", () => {
   const lines: string[] = [];
   const { error } = console;
   // deno-lint-ignore no-console -- it is looked at

@@ -17,7 +17,7 @@ import {
   ResourceLockedError,
 } from "../../../model/errors.ts";
 
-Deno.test("what came by a lost channel is taken back, and what came by others stays, in its order", () => {
+Deno.test("deliveries of a lost channel are taken back, and those of others stay, in their order", () => {
   const [lost, other] = [{} as Lane, {} as Lane];
   const received = (lane: Lane) => ({ source: { lane } }) as ReceivedDelivery;
   const all = [lost, other, lost, other].map(received);
@@ -29,7 +29,7 @@ Deno.test("what came by a lost channel is taken back, and what came by others st
   assertEquals(mailbox.take(), undefined);
 });
 
-Deno.test("what a connection of before may still hold is tried again, and nothing else", () => {
+Deno.test("a queue that a connection of before may still hold is tried again, and nothing else", () => {
   const locked = new ResourceLockedError("held");
   const refused = new AccessRefusedError("held");
   for (

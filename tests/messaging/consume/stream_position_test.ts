@@ -29,7 +29,7 @@ Deno.test("a stream is read on from the first that is not settled, and each stre
   assertEquals(next("other"), "first");
 });
 
-Deno.test("where nothing says where a stream begins, it keeps no positions", () => {
+Deno.test("a stream without a given beginning keeps no positions", () => {
   const positions = new StreamPositions({ other: 1 });
   assertEquals(positions.of("s"), undefined);
   assertEquals(positions.argumentsFor("s"), { other: 1 });

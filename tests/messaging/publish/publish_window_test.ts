@@ -57,7 +57,7 @@ Deno.test("so many are in flight, and the others follow in order as answers come
   assertEquals(done, ["b", "a failed", "c", "d"]);
 });
 
-Deno.test("who waits for room in vain leaves its place, and is never sent", async () => {
+Deno.test("a publish that waits for room in vain leaves its place, and is never sent", async () => {
   const { clock, pass, sent, keys } = windowOf(1);
   const first = pass("first");
   const controller = new AbortController();

@@ -143,7 +143,7 @@ Deno.test("a publish with a short timeout names the broker that it still waits f
   await connection.close();
 });
 
-Deno.test("what waits for its queue is overtaken by nothing of its producer, and holds up no other producer", async () => {
+Deno.test("a message that waits for its queue is overtaken by none of its producer, and holds up no other producer", async () => {
   const memory = createTransport();
   const slow = Promise.withResolvers<void>();
   const published: string[] = [];
@@ -218,7 +218,7 @@ function returning(times: number) {
   return { told, transport };
 }
 
-Deno.test("what comes back though its queue was declared just now is published until that is there, and through an exchange once more", async () => {
+Deno.test("a message that comes back though its queue was declared just now is published until that is there, and through an exchange once more", async () => {
   const { told, transport } = returning(4);
   await using connection = createConnection(
     `memory://${crypto.randomUUID()}`,

@@ -6,7 +6,7 @@ const PROGRAM =
   new URL("../../support/ack_then_die.ts", import.meta.url).pathname;
 const CONFIG = new URL("../../../deno.json", import.meta.url).pathname;
 
-test("what was acked does not come again, though its process is killed right after", async ({ url }) => {
+test("an acked message does not come again, though its process is killed right after", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = new Queue(`dashi-acked-${crypto.randomUUID()}`, {
     expires: 60_000,

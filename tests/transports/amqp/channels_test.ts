@@ -66,7 +66,7 @@ test("a consumer without a channel is told so, and takes the first that is free"
   await events.return?.();
 });
 
-test("who asks for a channel where all are in use is told so at once", async ({ url }) => {
+test("a caller that asks for a channel when all are in use is told so at once", async ({ url }) => {
   await using connection = createConnection(url, {
     transportOptions: { channelMax: CHANNELS },
   });

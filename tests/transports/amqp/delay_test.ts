@@ -136,7 +136,7 @@ Deno.test("restore() keeps the deaths that are not the waiting's", () => {
   );
 });
 
-test("what cannot be delayed as it is asked for is refused, and says why", async ({ url }) => {
+test("a message that cannot be delayed as it asks is refused, and the error says why", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = new Queue("", { exclusive: true });
   const status = await connection.declare(queue);
@@ -292,7 +292,7 @@ Deno.test({
     );
     for (const client of CLIENTS) {
       await context.step(
-        `${client.scheme}: what finds no queue when its time has come holds up nothing`,
+        `${client.scheme}: a message that finds no queue when its time has come holds up nothing`,
         async () => {
           const url = urlFor(client, broker.url);
           await using connection = createConnection(url);
@@ -325,7 +325,7 @@ Deno.test({
             (await channel.checkQueue(queue)).messageCount;
           await until(
             async () => await count("dashi_delayed_missed") > 0,
-            "what had no queue",
+            "the message without a queue",
           );
           await until(
             async () => await count("dashi_delayed_sink") === 0,

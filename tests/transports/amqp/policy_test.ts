@@ -7,7 +7,7 @@ import { amqpPlace, erlang } from "../../support/amqp_place.ts";
 for (const client of CLIENTS) {
   testOne(
     client,
-    'what run rejects by onFailure: "reject" is dead-lettered by a policy',
+    'a message that run rejects by onFailure: "reject" is dead-lettered by a policy',
     async () => {
       await using place = await amqpPlace();
       const definition = JSON.stringify({

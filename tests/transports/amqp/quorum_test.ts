@@ -53,7 +53,7 @@ function limitedQueue(): Queue<number> {
   });
 }
 
-test("what is requeued does not use up the limit of its quorum queue's deliveries", async ({ url }) => {
+test("requeues do not use up the limit of a quorum queue's deliveries", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = limitedQueue();
   await connection.send(queue, 7);
@@ -69,7 +69,7 @@ test("what is requeued does not use up the limit of its quorum queue's deliverie
   await connection.queue(queue.name).delete();
 });
 
-test("what consumers had fetched that were closed does not use up that limit either", async ({ url }) => {
+test("messages that closed consumers had fetched do not use up that limit either", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = limitedQueue();
   for (let i = 0; i < FEW; i++) await connection.send(queue, i);

@@ -49,7 +49,7 @@ test("a stream is read on from behind what was settled, when its connection was 
   await channel.deleteQueue(routingKey);
 });
 
-test("what fails of a stream is called for again here, and parked; nothing is put into the stream", async ({ url }) => {
+test("a message of a stream that fails is called for again here, and parked; nothing is put into the stream", async ({ url }) => {
   const queue = new Queue(`dashi-stream-${crypto.randomUUID()}`, {
     arguments: { "x-queue-type": "stream" },
   });

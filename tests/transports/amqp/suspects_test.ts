@@ -61,7 +61,7 @@ test("of hundreds in flight only those reject that the broker refuses, each with
   await watching;
 });
 
-test("what was refused once harms nobody when it is published again", async ({ url }) => {
+test("a body that was refused once harms nobody when it is published again", async ({ url }) => {
   await using connection = createConnection(url);
   const queue = queueOf();
   const producer = connection.producer<number>({ declare: [queue] });

@@ -21,7 +21,7 @@ import { SLACK } from "../../support/slack.ts";
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 testOnServer(
-  "what Kombu 3 put is read, and what we put it would read",
+  "a message that Kombu 3 put is read, and it would read ours",
   async (server) => {
     using raw = await RawClient.open(server);
     await using connection = createConnection(server.url);
@@ -235,7 +235,7 @@ testOnServer(
 );
 
 testOnServer(
-  "what is no message goes to onInvalid, and is buried when it is rejected",
+  "a body that is no message goes to onInvalid, and is buried when it is rejected",
   async (server) => {
     using raw = await RawClient.open(server);
     await using connection = createConnection(server.url);

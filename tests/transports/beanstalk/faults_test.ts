@@ -188,7 +188,7 @@ testOnServer(
 );
 
 testOnServer(
-  "who answers and does not speak the protocol is not beanstalkd",
+  "a server that answers and does not speak the protocol is not beanstalkd",
   async () => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const serving = (async () => {

@@ -21,7 +21,7 @@ const message = (routingKey: string) => ({
 });
 
 testOnServer(
-  "a call that is late fails alone: what others hold stays theirs",
+  "a call that is late fails alone: messages that others hold stay theirs",
   async (server) => {
     const { proxy, url } = proxyTo(server);
     const connection = await connect(url);

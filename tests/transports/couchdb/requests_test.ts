@@ -77,7 +77,7 @@ for (const status of [400, 404]) {
   });
 }
 
-test("what was held comes again at once, though the next connection was lost when it took it back", async ({ relay, queue, open }) => {
+test("messages that were held come again at once, though the next connection was lost when it took them back", async ({ relay, queue, open }) => {
   const connection = open();
   const producer = connection.producer<number>({ declare: [queue] });
   await producer.publish(1, { routingKey: "q" });
@@ -165,7 +165,7 @@ test("of two who take one message at once one has it, and the other's conflict i
   assertEquals((await takers[0]?.declare(queue))?.messageCount, 0);
 });
 
-test("who waits asks for the feed of changes once, and for nothing else until something comes", async ({ relay, queue, open }) => {
+test("a consumer that waits asks for the feed of changes once, and for nothing else until something comes", async ({ relay, queue, open }) => {
   const producer = open(true).producer<string>({ declare: [queue] });
   await producer.publish("first", { routingKey: "q" });
   const consumer = open().consumer<string>(queue);
@@ -218,7 +218,7 @@ test("a deletion that is slow leaves alone what is put into a new queue of the n
   await channel.ack(second.deliveryTag);
 });
 
-test("what somebody holds is left to it by those whose server's clock is an hour ahead", async ({ relay, queue, open }) => {
+test("messages that somebody holds are left alone by processes whose server's clock is an hour ahead", async ({ relay, queue, open }) => {
   const holder = open(true);
   const producer = holder.producer<string>({ declare: [queue] });
   await producer.publish("held", { routingKey: "q" });

@@ -44,7 +44,7 @@ Deno.test("a slab whose page was transferred takes another one, and a Buffer is 
   assert.deepEqual(copy, Uint8Array.of(1, 2, 3));
 });
 
-Deno.test("what is transferred of a message takes nothing out of a queue", async () => {
+Deno.test("bytes of a message that are transferred take nothing out of a queue", async () => {
   await using connection = createConnection("memory://transferred");
   const queue = new Queue("transferred");
   const producer = connection.producer<Uint8Array>({ declare: [queue] });

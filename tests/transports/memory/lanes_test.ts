@@ -43,7 +43,7 @@ Deno.test("memory: a key has its turn again at the end of the ring, when its mes
   assertEquals([queue.take(), queue.take(), queue.size], [b2, undefined, 0]);
 });
 
-Deno.test("memory: what comes back later keeps its key, over a purge too", () => {
+Deno.test("memory: a message that comes back later keeps its key, over a purge too", () => {
   const queue = ordered();
   const [a1, a2] = [item("a"), item("a")];
   queue.push(a1, 0);

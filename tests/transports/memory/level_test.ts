@@ -21,7 +21,7 @@ function itemOf(sequence: number): Item {
 const ORDERS: Readonly<Record<string, (items: Item[]) => Item[]>> = {
   "the first first": (items) => items,
   "the last first": (items) => items.reverse(),
-  "those behind others that came back": (items) => {
+  "messages behind others that came back": (items) => {
     const half = items.length / 2;
     return [...items.slice(0, half), ...items.slice(half).reverse()];
   },
@@ -30,7 +30,7 @@ const ORDERS: Readonly<Record<string, (items: Item[]) => Item[]>> = {
 };
 
 for (const [name, order] of Object.entries(ORDERS)) {
-  Deno.test(`memory: what comes back stands where it was, at any number: ${name}`, () => {
+  Deno.test(`memory: messages that come back stand where they were, at any number: ${name}`, () => {
     // At a cost that grew with what came back before, these would take hours.
     const count = 200_000;
     const level = new Level();

@@ -6,7 +6,7 @@ import { messageTo } from "../../support/redis_transport.ts";
 
 const SLAB = new Slab();
 
-Deno.test("memory: what is due at the same moment comes in the order of its puts", () => {
+Deno.test("memory: messages that are due at the same moment come in the order of their puts", () => {
   const queue = new MemoryQueue("q", {}, 0);
   const dueAt = [5, 5, 3, 5, 3, 4];
   for (const [sequence, due] of dueAt.entries()) {

@@ -66,7 +66,7 @@ Deno.test("memory: the time to live of a delayed message begins when it is due",
   await store[Symbol.asyncDispose]();
 });
 
-Deno.test("memory: what is put back out of quarantine is what was named, and all of it goes with its queue", async () => {
+Deno.test("memory: the messages that are named are put back out of quarantine, and all of it goes with its queue", async () => {
   const { store, apply, put, take } = await opened();
   for (let i = 0; i < 3; i++) await put();
   await store.quarantine.add(await take(3));
@@ -87,7 +87,7 @@ Deno.test("memory: what is put back out of quarantine is what was named, and all
   await store[Symbol.asyncDispose]();
 });
 
-Deno.test("memory: what a store holds when it ends goes back to its queues, marked", async () => {
+Deno.test("memory: messages that a store holds when it ends go back to their queues, marked", async () => {
   const { store, broker, clock, put, take } = await opened();
   await put();
   await put();

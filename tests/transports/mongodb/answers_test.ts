@@ -89,7 +89,7 @@ const ANSWERS: readonly (readonly [string, () => Uint8Array, boolean?])[] = [
   ["a message of 0 bytes", () => new Uint8Array(64)],
   ["a message of 4 bytes", () => int32(4, 4, 4, 4)],
   ["a message of less than nothing", () => int32(-1, 0, 0, OP_MSG)],
-  ["what is compressed", () => message(2012, compressed(16 * MIB))],
+  ["a compressed answer", () => message(2012, compressed(16 * MIB))],
   [
     "a section of -1 bytes",
     () => message(OP_MSG, Uint8Array.of(0, 0, 0, 0, 0, ...int32(-1, 0, 0))),
@@ -221,6 +221,6 @@ Deno.test("mongodb: parts are as long as they say, and what has a checksum passe
   checkParts(message(1, Uint8Array.of(...int32(8, 0, 0, 0, 1), ...document)));
   assertEquals(
     assertThrows(() => checkParts(message(1, int32(8, 0, 0, 0, 1)))).message,
-    "what came is no answer of MongoDB: a document of 0 bytes",
+    "the answer is not one of MongoDB: a document of 0 bytes",
   );
 });

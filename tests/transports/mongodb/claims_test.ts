@@ -278,7 +278,7 @@ async function leaseOf(database: Database): Promise<unknown> {
 }
 
 onMongodb(
-  "what an owner held comes back when it connects again, at once",
+  "messages that an owner held come back when it connects again, at once",
   async (database) => {
     const first = await database.connect({ owner: "me" });
     await put(first, 3);
@@ -307,7 +307,7 @@ onMongodb(
 );
 
 onMongodb(
-  "who is found dead loses what it held, and is told so",
+  "an owner that is found dead loses its messages, and is told so",
   async (database) => {
     const clock = new TestClock();
     const one = await database.connect({

@@ -143,7 +143,7 @@ onMongodb(
 );
 
 onMongodb(
-  "what is no message goes to onInvalid and aside, and the good ones behind it are delivered",
+  "a document that is no message goes to onInvalid and aside, and the good ones behind it are delivered",
   async (database) => {
     const [good] = fixture(
       "publish_priorities",
@@ -196,7 +196,7 @@ onMongodb(
 );
 
 onMongodb(
-  "what has expired is not delivered, counted or left, though the server never removes it",
+  "an expired message is not delivered, counted or left, though the server never removes it",
   async (database) => {
     const theirs = fixture("ttl", "collections_before_get", "messages");
     const at = (moment: number) => ({ expire_at: new Date(moment) });

@@ -141,7 +141,7 @@ onMongodb(
 );
 
 onMongodb(
-  "what somebody left half-way when he died holds nobody up for long",
+  "a change that a process left half-way when it died holds nobody up for long",
   async (database) => {
     const { channel } = await database.connect();
     await channel.declareQueue(queueOf("q"));

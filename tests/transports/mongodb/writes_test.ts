@@ -7,7 +7,7 @@ import { messageTo, onMongodb, queueOf } from "../../support/mongodb.ts";
 import { SLACK } from "../../support/slack.ts";
 
 onMongodb(
-  "what is published, settled and declared is the majority's, and a claim that may be forgotten is not",
+  "publishes, settlements and declarations are the majority's, and a claim that may be forgotten is not",
   async (database) => {
     const concerns = new Map<string, Set<unknown>>();
     const { channel, store } = await database.connect({

@@ -29,7 +29,7 @@ function testMoved(
 for (const seconds of [-HOUR, HOUR]) {
   const way = seconds < 0 ? "back" : "forward";
   testMoved(
-    `the server's clock is set ${way} an hour: what was killed is given back, the living keep theirs, and delays and times to live are what they were`,
+    `the server's clock is set ${way} an hour: messages of the killed are given back, the living keep theirs, and delays and times to live stay as they were`,
     async () => {
       await using server = await startMovedRedis();
       await using raw = new Raw(server.port);

@@ -33,7 +33,7 @@ async function letPass(raw: Raw, queue: string): Promise<void> {
 }
 
 test(
-  "what lies in a queue that nobody uses goes with its time, where none of ours is there",
+  "messages of a queue that nobody uses go with its time, where no process of ours is there",
   async (server) => {
     await using raw = new Raw(server.port);
     await using transport = await openTransport(server.url);
@@ -70,7 +70,7 @@ test(
 );
 
 test(
-  "what is given back, or becomes due, goes with its queue's time",
+  "messages that are given back, or become due, go with their queue's time",
   async (server) => {
     await using raw = new Raw(server.port);
     await using transport = await openTransport(server.url);
@@ -214,7 +214,7 @@ test(
 );
 
 test(
-  "what lies in a queue that is consumed stays, though its consumer has as many as it may",
+  "messages of a queue that is consumed stay, though its consumer has as many as it may",
   async (server) => {
     await using raw = new Raw(server.port);
     await using transport = await openTransport(server.url);

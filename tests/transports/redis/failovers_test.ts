@@ -126,7 +126,7 @@ testAlone(
       }
       await publisher.stop();
       await until(
-        "what is missing",
+        "the missing messages",
         90_000,
         () =>
           Promise.resolve(missing(publisher, handlers, changes).length === 0),
@@ -181,7 +181,7 @@ test(
     }
     await publisher.stop();
     await until(
-      "what is missing",
+      "the missing messages",
       60_000,
       () => Promise.resolve(missing(publisher, handlers, []).length === 0),
     );

@@ -124,7 +124,7 @@ test("fanout: those who share a queue share its messages, and other queues have 
   assertEquals(log.payloads, numbers(200));
 });
 
-test("fanout: what others publish comes once into each of our queues, in order, into those too that nobody consumes", async (server) => {
+test("fanout: messages that others publish come once into each of our queues, in order, also of those that nobody consumes", async (server) => {
   await using raw = new Raw(server.port);
   await using one = await consume(server.url, bound("mail"));
   await using two = await consume(server.url, bound("mail"));
@@ -185,7 +185,7 @@ test("fanout: a delayed message is announced when it is due", async (server) => 
   await until(() => mail.payloads.length === 2 && log.payloads.length === 2);
 });
 
-test("fanout: who listens for himself is left what others publish, and takes what we put from the list", async (server) => {
+test("fanout: a consumer that listens for itself is left the messages that others publish, and takes ours from the list", async (server) => {
   await using raw = new Raw(server.port);
   await using old = await consume(server.url, bound("mail"), {
     fanout: "pubsub",
@@ -202,7 +202,7 @@ test("fanout: who listens for himself is left what others publish, and takes wha
   assertEquals([sorted(old), sorted(log)], [numbers(20), numbers(20)]);
 });
 
-test("fanout: what others publish keeps to the queue's rules", async (server) => {
+test("fanout: messages that others publish keep to the queue's rules", async (server) => {
   await using raw = new Raw(server.port);
   await using connection = connectTo(server.url);
   await connection.declare([
@@ -232,7 +232,7 @@ test("fanout: what others publish keeps to the queue's rules", async (server) =>
   assertEquals(await Promise.all(sizes), [2, 1, 3]);
 });
 
-test("fanout: what cannot be read goes into quarantine, and what has no name comes all the same", async (server) => {
+test("fanout: an entry that cannot be read goes into quarantine, and one without a name comes all the same", async (server) => {
   await using raw = new Raw(server.port);
   await using one = await consume(server.url, bound("mail"));
   await using two = await consume(server.url, bound("mail"));
@@ -245,7 +245,7 @@ test("fanout: what cannot be read goes into quarantine, and what has no name com
 });
 
 test(
-  "fanout: what finds no memory is put when there is room again",
+  "fanout: a message that finds no memory is put when there is room again",
   async (server) => {
     await using raw = new Raw(server.port);
     await using mail = await consume(server.url, bound("mail"));

@@ -107,7 +107,7 @@ test("an answer goes to the queue that a message names, which leaves no trace wh
   assertEquals(await raw.number("LLEN", "answers"), 1);
 });
 
-test("where the server lets nobody look, a queue is taken to be there", async (server) => {
+test("a queue is taken to be there if the server lets nobody look", async (server) => {
   await using raw = new Raw(server.port);
   await raw.send("ACL", "SETUSER", "default", "-scan");
   await using connection = connectTo(server.url);

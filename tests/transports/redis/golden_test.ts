@@ -199,7 +199,7 @@ onRedis("sep_option leaves what Kombu left", async ({ connection, keys }) => {
 }, { sep: ":" });
 
 onRedis(
-  "what is unacked is Kombu's, but that it names the queue alone, under a field of its own",
+  "an unacked message is stored as Kombu does, but names the queue alone, under a field of its own",
   async ({ connection, redis, prefix }) => {
     const producer = connection.producer();
     await producer.publish({ n: 1 }, {
@@ -282,7 +282,7 @@ for (const { name, keys_after } of golden.cases) {
 }
 
 onRedis(
-  "python_json_traps: what Python writes beyond JSON is read",
+  "python_json_traps: values that Python writes beyond JSON are read",
   async ({ connection, redis, prefix }) => {
     const found = traps.cases.find(({ name }) => name === "python_json_traps");
     const [, key = "", text = ""] = found?.commands[0] ?? [];

@@ -34,7 +34,7 @@ test("a handler longer than the visibility timeout gets its message once, with t
   assertEquals(await raw.number("EXISTS", "unacked", "long"), 0);
 });
 
-test("what a killed process held is delivered again once, marked and counted, within the lease and a sweep (rows 4, 6)", async (server) => {
+test("messages that a killed process held are delivered again once, marked and counted, within the lease and a sweep (rows 4, 6)", async (server) => {
   await using connection = connectTo(server.url, OPTIONS);
   const queue = new Queue("killed");
   const producer = connection.producer<number>({ declare: [queue] });
@@ -116,7 +116,7 @@ async function untilLength(
   }
 }
 
-test("what Kombu took and never settled goes back to its list, marked, to be served first", async (server) => {
+test("a message that Kombu took and never settled goes back to its list, marked, to be served first", async (server) => {
   await using raw = new Raw(server.port);
   const list = "q1\x06\x163";
   await raw.send("LPUSH", list, "another that waits");
@@ -139,7 +139,7 @@ test("what Kombu took and never settled goes back to its list, marked, to be ser
   assertEquals(await raw.number("EXISTS", "unacked", "unacked_index"), 0);
 });
 
-test("what Kombu took from an exchange goes back to the queues that are bound to it", async (server) => {
+test("a message that Kombu took from an exchange goes back to the queues that are bound to it", async (server) => {
   await using raw = new Raw(server.port);
   const text = ENVELOPE.replace(
     '{"exchange": "", "routing_key": "q1"}',
@@ -158,7 +158,7 @@ test("what Kombu took from an exchange goes back to the queues that are bound to
   );
 });
 
-test("what Kombu took lately is left to it", async (server) => {
+test("a message that Kombu took lately is left to it", async (server) => {
   await using raw = new Raw(server.port);
   await raw.send("HSET", "unacked", TAG, `[${ENVELOPE}, "", "q1"]`);
   await raw.send("ZADD", "unacked_index", Date.now() / 1000, TAG);

@@ -11,7 +11,7 @@ async function fill(raw: Raw): Promise<void> {
 }
 
 test(
-  "where memory is full publishing is refused, and consumers that start then drain, ack, requeue, retry and dead-letter",
+  "publishing is refused when memory is full, and consumers that start then drain, ack, requeue, retry and dead-letter",
   async (server) => {
     await using raw = new Raw(server.port);
     const dead = new Queue("dead");
@@ -104,7 +104,7 @@ for (const patterns of [true, false]) {
   });
 }
 
-test("where no pattern may be listened on, the channels of the bindings are", async (server) => {
+test("a connection that may listen on no pattern listens on the channels of the bindings", async (server) => {
   await using raw = new Raw(server.port);
   await raw.send(
     ...["ACL", "SETUSER", "few", "on", ">pw", "~*", "resetchannels"] as const,

@@ -49,7 +49,7 @@ async function wait(
   for (let i = 0; i < duration; i += 2000) await pass(2000);
 }
 
-Deno.test("what came for one that is never heard of again comes when its time is over, in order", async () => {
+Deno.test("messages for a listener that is never heard of again come when its time is over, in order", async () => {
   const { live, log, pass, add, clock } = stage();
   live("a");
   await add("1", "a");
@@ -61,7 +61,7 @@ Deno.test("what came for one that is never heard of again comes when its time is
   assertEquals(clock.timers, 0);
 });
 
-Deno.test("what came for one that says afterwards that it lives does not come", async () => {
+Deno.test("messages for a listener that says afterwards that it lives do not come", async () => {
   const { live, lives, log, state, pass, add, clock } = stage();
   live("a");
   lives.set("b", 0);
@@ -76,7 +76,7 @@ Deno.test("what came for one that says afterwards that it lives does not come", 
   assertEquals([clock.timers, state.looks], [0, looks]);
 });
 
-Deno.test("what came for one that was closed does not come, and for one that others found dead it does", async () => {
+Deno.test("messages for a listener that was closed do not come, and for one that others found dead they do", async () => {
   const { live, lives, log, pass, add } = stage();
   live("closed");
   await add("1", "closed");

@@ -78,7 +78,11 @@ test("exclusive and auto-delete queues, and records of consumers, go with their 
       assert(declared.includes(`consumers w0-${name}`), declared.join());
     }
     await Promise.all(workers.map((worker) => worker.kill()));
-    await raw.send("LPUSH", "w0-exclusive", "what it had not taken");
+    await raw.send(
+      "LPUSH",
+      "w0-exclusive",
+      "the messages that it had not taken",
+    );
     await age(raw);
     clock.pass(10_000);
     await until(
@@ -105,7 +109,7 @@ test("exclusive and auto-delete queues, and records of consumers, go with their 
   assertEquals(await raw.number("EXISTS", "dashi.owners"), 0);
 });
 
-test("what a killed owner had goes, though the one that noticed it could not remove it (row 29)", async (server) => {
+test("a killed owner's entries go, though the one that noticed it could not remove them (row 29)", async (server) => {
   await using raw = new Raw(server.port);
   await using worker = new Worker({
     mode: "own",
@@ -135,7 +139,7 @@ test("what a killed owner had goes, though the one that noticed it could not rem
   await two[Symbol.asyncDispose]();
 });
 
-test("what a killed process held goes back when its owner is missed, long before the visibility timeout (row 6)", async (server) => {
+test("messages that a killed process held go back when its owner is missed, long before the visibility timeout (row 6)", async (server) => {
   await using raw = new Raw(server.port);
   await using connection = connectTo(server.url);
   const queue = new Queue("missed");
@@ -203,7 +207,7 @@ test("a connection that was taken for dead is lost, and what it held is somebody
 });
 
 test(
-  "what thousands a killed process held go back in their order, and hold nobody up (row 6)",
+  "thousands of messages that a killed process held go back in their order, and hold nobody up (row 6)",
   async (server) => {
     await using raw = new Raw(server.port);
     await using connection = connectTo(server.url);
@@ -270,7 +274,7 @@ test("drained queues leave no key of theirs, and closed connections none at all 
 });
 
 test(
-  "where visibilityTimeout is given a process that is busy keeps what it has, and one that is killed does not",
+  "a busy process with visibilityTimeout keeps its messages, and one that is killed does not",
   async (server) => {
     await using raw = new Raw(server.port);
     const transportOptions = { visibilityTimeout: 3_600_000 };

@@ -62,7 +62,7 @@ test(
 );
 
 test(
-  "what becomes due all at once comes in pieces, and all of it",
+  "messages that become due all at once come in pieces, and all of them",
   async (server) => {
     await using raw = new Raw(server.port);
     const count = 10_000;
@@ -156,7 +156,7 @@ test("x-max-length-bytes holds by sums that are kept, whatever takes and puts", 
   assertEquals(await raw.number("EXISTS", "dashi.sizes"), 0);
 });
 
-test("what was unsettled of a deleted queue does not reach a new one of its name", async (server) => {
+test("unsettled messages of a deleted queue do not reach a new one of its name", async (server) => {
   await using raw = new Raw(server.port);
   await using transport = await openTransport(server.url);
   const channel = await transport.openChannel();
@@ -303,7 +303,7 @@ test(
   { arguments: ["--appendonly", "no"] },
 );
 
-test("what a length limit pushes out goes at once where nobody is to have it", async (server) => {
+test("messages that a length limit pushes out go at once if nobody is to have them", async (server) => {
   await using raw = new Raw(server.port);
   await using transport = await openTransport(server.url);
   const channel = await transport.openChannel();

@@ -226,7 +226,7 @@ test("a delayed message comes though many queues wait for somebody to dead-lette
   );
 });
 
-test("what is no message and cannot be requeued stays aside", async (server) => {
+test("an entry that is no message and cannot be requeued stays aside", async (server) => {
   await using connection = await openTransport(server.url);
   await using raw = new Raw(server.port);
   const channel = await connection.openChannel();
@@ -251,7 +251,7 @@ const AS_BYTES = (text: string) =>
     .join("");
 
 test(
-  "what we cannot read is given back byte for byte, by whatever gives it back, and keeps nothing else",
+  "an entry that we cannot read is given back byte for byte, by whatever gives it back, and keeps nothing else",
   async (server) => {
     await using raw = new Raw(server.port);
     const foreign = '{"x": {"__type__": "nobody\'s", "__value__": 1.0}}';
@@ -312,7 +312,7 @@ test(
   { arguments: ["--appendonly", "no"] },
 );
 
-test("what can be read but not written goes back with its own text", async (server) => {
+test("an entry that can be read but not written goes back with its own text", async (server) => {
   await using raw = new Raw(server.port);
   await using transport = await openTransport(server.url);
   const channel = await transport.openChannel();

@@ -124,7 +124,7 @@ test("DEL of a queue's lists does its consumer no harm (row 14)", async (server)
   await iterator.return?.();
 });
 
-test("FLUSHDB under a consumer: what is published after it arrives (rows 14, 21)", async (server) => {
+test("FLUSHDB under a consumer: messages that are published after it arrive (rows 14, 21)", async (server) => {
   await using raw = new Raw(server.port);
   await using connection = connectTo(server.url);
   const exchange = new Exchange("flushed", { type: "direct" });
@@ -245,7 +245,7 @@ test("fanout by PUB/SUB: all connections that consume get all messages, whatever
 });
 
 test(
-  "what is published at once comes whole and in order, in whatever letters",
+  "messages that are published at once come whole and in order, in whatever letters",
   async (server) => {
     await using connection = connectTo(server.url);
     const queues = ["ключ", "plain"].map((name) => new Queue(name));

@@ -69,7 +69,7 @@ test("a consumer goes on after a server that was silent while it consumed again 
   await iterator.return?.();
 });
 
-test("what a connection held goes back at once when it is had again (row 6)", async (server) => {
+test("messages that a connection held go back at once when it is had again (row 6)", async (server) => {
   await using proxy = Proxy.to(server.url);
   await using connection = connectTo(proxy.urlOf(server.url));
   const queue = new Queue("held");

@@ -20,7 +20,7 @@ test(
 );
 
 test(
-  "what is published by PUB/SUB for a consumer of 0.1.0 that was killed comes into its queue once, and what it has got does not come again",
+  "messages that are published by PUB/SUB for a killed consumer of 0.1.0 come into its queue once, and those that it has got do not come again",
   async (server) => {
     await using raw = new Raw(server.port);
     await using versions = await Predecessor.unpack();

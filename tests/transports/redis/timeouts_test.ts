@@ -81,7 +81,7 @@ const ANSWERS: Readonly<Record<string, (command: string) => string>> = {
 };
 for (const [name, answer] of Object.entries(ANSWERS)) {
   testAlone(
-    `what is no Redis and answers with ${name} is an error, not the end of the process, nor of its peace`,
+    `a server that is no Redis and answers with ${name} is an error, not the end of the process, nor of its peace`,
     async () => {
       const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
       let count = 0;

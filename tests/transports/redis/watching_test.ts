@@ -103,7 +103,7 @@ for (const right of ["@transaction", "multi", "exec"]) {
 }
 
 test(
-  "where memory is full, a script with many watched keys runs all the same",
+  "a script with many watched keys runs though memory is full",
   async (server) => {
     await using raw = new Raw(server.port);
     await raw.send("CONFIG", "SET", "maxmemory", 1);

@@ -30,7 +30,7 @@ function stage() {
   return { pass, log, test, yielding, miss };
 }
 
-Deno.test("who has found nothing looks later, and asks first whether there is anything", async () => {
+Deno.test("a process that has found nothing looks later, and asks first whether there is anything", async () => {
   const { pass, log, test, yielding, miss } = stage();
   yielding.tell("q", true);
   assertEquals(log, ["ring q"]);
@@ -48,7 +48,7 @@ Deno.test("who has found nothing looks later, and asks first whether there is an
   assertEquals(log, ["peek"]);
 });
 
-Deno.test("who has got something looks at once again, however often it had found nothing", async () => {
+Deno.test("a process that has got something looks at once again, however often it had found nothing", async () => {
   const { pass, log, yielding, miss } = stage();
   for (let i = 0; i < 20; i++) miss();
   for (let i = 0; i < 3; i++) {

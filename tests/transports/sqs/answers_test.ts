@@ -91,7 +91,7 @@ for (
     ["names one of two", ["1"]],
   ] as const
 ) {
-  test(`what is not named as taken is not confirmed: the answer ${what}`, async ({ open, relay }) => {
+  test(`a message that is not named as taken is not confirmed: the answer ${what}`, async ({ open, relay }) => {
     const connection = open({ reconnect: false });
     const queue = new Queue(unique());
     await connection.declare(queue);

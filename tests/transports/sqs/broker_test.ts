@@ -263,7 +263,7 @@ test("publishes of a turn leave in batches of ten, within the limit of bytes, in
   await remove(queue.name);
 });
 
-test("what fails of a batch fails alone", async ({ open, relay }) => {
+test("a message of a batch fails alone", async ({ open, relay }) => {
   const connection = open({ reconnect: false });
   const queue = new Queue(unique());
   const producer = connection.producer<number>({ declare: [queue] });

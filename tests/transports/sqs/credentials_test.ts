@@ -58,7 +58,7 @@ Deno.test("credentials are asked for once by all who wait", async () => {
   assertEquals((await given.get()).accessKeyId, "key2");
 });
 
-Deno.test("where new credentials cannot be had, the present ones serve to their end", async () => {
+Deno.test("credentials serve to their end if new ones cannot be had", async () => {
   const clock = new TestClock();
   let broken = false;
   const given = new CredentialSource(() => {

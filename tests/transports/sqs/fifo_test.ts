@@ -136,7 +136,7 @@ test("a FIFO queue counts the attempts of all processes, and goes on from what a
   await remove(queue.name);
 });
 
-test("what waits for another attempt in a FIFO queue waits at AWS: out of sight, for whole seconds", async ({ open, relay }) => {
+test("a message that waits for another attempt in a FIFO queue waits at AWS: out of sight, for whole seconds", async ({ open, relay }) => {
   const connection = open();
   const queue = new Queue(unique(".fifo"));
   await publish(connection, queue, ["a1"]);

@@ -78,7 +78,7 @@ test("a purge whose deadline passes half way does not say that nothing was sent"
   await connection[Symbol.asyncDispose]();
 });
 
-test("what a purge has taken, and had no time to remove, is in sight at once", async ({ relay }) => {
+test("messages that a purge has taken, and had no time to remove, are in sight at once", async ({ relay }) => {
   const { clock, leap } = leapingClock();
   const { connection, channel, queue } = await withMessages(relay, clock, 1);
   relay.intercept = ({ action }) => {

@@ -66,7 +66,7 @@ async function remove(...names: readonly string[]): Promise<void> {
 }
 
 for (const suffix of ["", ".fifo"]) {
-  test(`what cannot be read is quarantined as it was, listed and put back: queue${suffix}`, async ({ open, relay }) => {
+  test(`a message that cannot be read is quarantined as it was, listed and put back: queue${suffix}`, async ({ open, relay }) => {
     const connection = open();
     const dead = new Queue(unique(suffix));
     const queue = deadLettering(unique(suffix), dead);

@@ -52,7 +52,7 @@ function sorted(seen: Iterable<number>): readonly number[] {
 }
 
 for (const concurrency of [1, 3]) {
-  test(`what no handler was called with is not received: run, concurrency ${concurrency}, workers that are started anew`, async ({ open }) => {
+  test(`messages that no handler was called with are not received: run, concurrency ${concurrency}, workers that are started anew`, async ({ open }) => {
     const stage = await scene(open, 1, 8);
     const seen: number[] = [];
     while (seen.length < stage.names.length) {
@@ -75,7 +75,7 @@ for (const concurrency of [1, 3]) {
   });
 }
 
-test("what no handler was called with is not received: for await that is left again and again", async ({ open }) => {
+test("messages that no handler was called with are not received: for await that is left again and again", async ({ open }) => {
   const stage = await scene(open, 1, 6);
   const seen: number[] = [];
   const connection = stage.worker();
@@ -90,7 +90,7 @@ test("what no handler was called with is not received: for await that is left ag
   await assertNoneDead(stage);
 });
 
-test("what no handler was called with is not received: a simple queue", async ({ open }) => {
+test("messages that no handler was called with are not received: a simple queue", async ({ open }) => {
   const stage = await scene(open, 1, 4);
   const seen: number[] = [];
   while (seen.length < stage.names.length) {

@@ -176,7 +176,7 @@ test("messages are received, deleted and given back by tens, and given back in s
   await remove(queue.name);
 });
 
-test("what is rejected is left to a queue's own redrive policy", async ({ open, relay }) => {
+test("rejected messages are left to a queue's own redrive policy", async ({ open, relay }) => {
   const dead = new Queue(unique());
   const queue = new Queue(unique());
   const connection = open({
@@ -216,7 +216,7 @@ test("what is rejected is left to a queue's own redrive policy", async ({ open, 
   await remove(queue.name, dead.name);
 });
 
-test("what is rejected on a queue without a redrive policy is deleted", async ({ open, relay }) => {
+test("rejected messages of a queue without a redrive policy are deleted", async ({ open, relay }) => {
   const connection = open();
   const queue = new Queue(unique());
   const producer = connection.producer({ declare: [queue] });

@@ -139,7 +139,7 @@ for (
   });
 }
 
-Deno.test("who was taken for dead has lost what it held, and what others had goes when they are", async () => {
+Deno.test("an owner that was taken for dead has lost its messages, and those of others go when they are dead", async () => {
   const clock = new TestClock();
   const broker = new MemoryBroker(clock);
   const other = await open(() => ({}), clock, broker, "other");

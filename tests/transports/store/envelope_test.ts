@@ -164,7 +164,7 @@ Deno.test("readEnvelope() throws nothing but DecodeError, whatever it is given",
   assert(refused > 500);
 });
 
-Deno.test("what is written again keeps headers that no publisher may send", () => {
+Deno.test("a message that is written again keeps headers that no publisher may send", () => {
   const headers = {
     n: NaN,
     list: [Infinity, { deep: -Infinity }],

@@ -7,7 +7,7 @@ import type { Delivery, DeliveryTag } from "../../../transports/store/mod.ts";
 import { TestClock } from "../../../testing/clock.ts";
 import { fail, message, open, QUEUE, turns } from "../../support/stores.ts";
 
-Deno.test("what is unsettled is renewed every third of its lease, and no more once it is settled", async () => {
+Deno.test("an unsettled message is renewed every third of its lease, and no more once it is settled", async () => {
   const renewed: number[] = [];
   const { clock, channel, connection } = await open((inner) => ({
     limits: { ...inner.limits, lease: 3000 },

@@ -4,7 +4,7 @@ import { Leftovers } from "../../../transports/store/leftovers.ts";
 import type { Reservation } from "../../../transports/store/store.ts";
 import { TestClock } from "../../../testing/clock.ts";
 
-Deno.test("what is held of a deleted queue is not given back again and again when its connection closes", async () => {
+Deno.test("messages that are held of a deleted queue are not given back again and again when their connection closes", async () => {
   const clock = new TestClock();
   let calls = 0;
   const messages = {

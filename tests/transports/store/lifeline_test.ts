@@ -77,7 +77,7 @@ Deno.test("it is closed once, after its last steps, and nothing begins meanwhile
   assertEquals(await lifeline.closed, { type: "closed" });
 });
 
-Deno.test("it is lost once: what waits for its end is told, and later calls say why", async () => {
+Deno.test("it is lost once: callers that wait for its end are told, and later calls say why", async () => {
   const lifeline = new Lifeline({ clock: new TestClock() });
   const seen: unknown[] = [];
   lifeline.onEnd((reason) => seen.push(reason));

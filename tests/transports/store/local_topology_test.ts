@@ -92,7 +92,7 @@ Deno.test("a store without tables is told of its queues alone, with the call's l
   await connection[Symbol.asyncDispose]();
 });
 
-Deno.test("what the broker refuses to make is not in the library's tables, and may be made later", async () => {
+Deno.test("an entity that the broker refuses to make is not in the library's tables, and may be made later", async () => {
   const { connection, channel, told, refused } = await withoutTables();
   refused.add("q");
   await assertRejects(() => channel.declareQueue(QUEUE), AccessRefusedError);

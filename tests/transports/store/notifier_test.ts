@@ -54,7 +54,7 @@ Deno.test("a message of one of many queues costs a look at that one", async () =
   await connection[Symbol.asyncDispose]();
 });
 
-Deno.test("what a consumer that ends was told of and has not taken is the next one's", async () => {
+Deno.test("a notice that a consumer got and has not taken when it ends is the next one's", async () => {
   const broker = new MemoryBroker(SYSTEM_CLOCK);
   const one = await openNoting(broker, []);
   const other = await openNoting(broker, []);

@@ -121,7 +121,7 @@ async function failUntil(
 
 for (const attempts of [undefined, 3]) {
   const title = attempts === undefined ? "no retry" : `${attempts} attempts`;
-  Deno.test(`what cannot be written again is quarantined as it is, told, listed, and put back (${title})`, async () => {
+  Deno.test(`a message that cannot be written again is quarantined as it is, told, listed, and put back (${title})`, async () => {
     await using opened = await stage(picky);
     const { broker, connection, events, inject } = opened;
     await inject({ n: NaN });
@@ -179,7 +179,7 @@ Deno.test("a dead letter that has no room at all is quarantined", async () => {
   assertEquals((await connection.quarantine("work").list()).length, 1);
 });
 
-Deno.test("what is in quarantine goes with its queue", async () => {
+Deno.test("messages in quarantine go with their queue", async () => {
   await using opened = await stage(picky);
   const { connection, inject, events, work } = opened;
   await inject({ n: NaN });

@@ -49,7 +49,7 @@ Deno.test("the store says when there is more to do; an error is tried again in a
   assertEquals(asked.map(([at]) => at - first), [0, 310, 1310]);
 });
 
-Deno.test("what is stopped asks no more, and a store that needs none is not asked", async () => {
+Deno.test("a ripener that is stopped asks no more, and a store that needs none is not asked", async () => {
   const { ripener, asked, pass } = over(() => Promise.resolve(100));
   ripener.notePut([{ queue: "a" }], 100);
   ripener.stop();
@@ -62,7 +62,7 @@ Deno.test("what is stopped asks no more, and a store that needs none is not aske
   clock.pass(1000);
 });
 
-Deno.test("what is due first is asked for first, whatever is put behind it", async () => {
+Deno.test("the message that is due first is asked for first, whatever is put behind it", async () => {
   const { ripener, asked, pass } = over(() => Promise.resolve(Infinity));
   ripener.notePut([{ queue: "a" }], 0);
   await pass(50);

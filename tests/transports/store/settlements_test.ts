@@ -97,7 +97,7 @@ for (const error of [PASSING, FINAL]) {
     });
   }
 
-  Deno.test(`what failed with ${error.name} and nobody settles again goes back after half a minute, and is told as lost`, async () => {
+  Deno.test(`a message that failed with ${error.name} and that nobody settles again goes back after half a minute, and is told as lost`, async () => {
     const { channel, connection, failing, broker, clock } = await stage(error);
     await channel.publish(message("", "q"));
     const lost: DeliveryTag[] = [];
@@ -128,7 +128,7 @@ for (const error of [PASSING, FINAL]) {
     assertEquals([broker.queue("q")?.size, clock.timers], [1, 0]);
   });
 
-  Deno.test(`what failed with ${error.name} goes back on close, though that fails at first, too`, async () => {
+  Deno.test(`a message that failed with ${error.name} goes back on close, though that fails at first, too`, async () => {
     const { channel, connection, failing, broker, clock } = await stage(error);
     await channel.publish(message("", "q"));
     const got = await channel.get("q");
@@ -174,7 +174,7 @@ Deno.test("close() waits for the settlements that are on their way", async () =>
   assertEquals(broker.queue("q")?.size, 0);
 });
 
-Deno.test("what expired and cannot be dead-lettered is tried again, and keeps nobody from what is there", async () => {
+Deno.test("an expired message that cannot be dead-lettered is tried again, and keeps nobody from the others", async () => {
   const { channel, connection, failing, broker, clock } = await stage(PASSING);
   const arguments_ = {
     "x-message-ttl": 10,
@@ -320,7 +320,7 @@ Deno.test("run() keeps a message that it may not park, tells of it, and goes on 
   assertEquals([broker.queue("q")?.size, failing.calls], [1, 1]);
 });
 
-Deno.test("what failed is kept for half a minute from its failure on, however old its connection is", async () => {
+Deno.test("a message that failed is kept for half a minute from its failure on, however old its connection is", async () => {
   const { channel, connection, failing, broker, clock } = await stage(PASSING);
   clock.pass(1_000_000);
   await channel.publish(message("", "q"));

@@ -29,7 +29,7 @@ await registerConformance("a narrow store", {
   transport: narrowTransport(),
 });
 
-Deno.test("what lies in a queue and is no message is delivered as such, and set aside when it is rejected", async () => {
+Deno.test("an entry that is no message is delivered as such, and set aside when it is rejected", async () => {
   const aside: Reservation[] = [];
   const { channel, connection } = await open((inner) => ({
     messages: {
@@ -130,7 +130,7 @@ Deno.test("a fanout exchange leads to queues, and is announced with what is put,
   await connection[Symbol.asyncDispose]();
 });
 
-Deno.test("what is rejected and dead-lettered nowhere is dropped by the store's own rule", async () => {
+Deno.test("a message that is rejected and dead-lettered nowhere is dropped by the store's own rule", async () => {
   const dropped: string[] = [];
   const { channel, connection } = await open((inner) => ({
     messages: {

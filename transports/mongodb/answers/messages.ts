@@ -108,5 +108,5 @@ function checkCode(code: number): void {
 }
 
 function nonsense(what: string): Error {
-  return new Error(`what came is no answer of MongoDB: ${what}`);
+  return new Error(`the answer is not one of MongoDB: ${what}`);
 }
