@@ -1,4 +1,4 @@
-import { type Listener, Notifier } from "../../async/notifier.ts";
+import { Notifier } from "../../async/notifier.ts";
 import { Batchers } from "../../async/batcher.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type {
@@ -7,6 +7,7 @@ import type {
   ReserveOptions,
   ReserveWant,
 } from "../store/store.ts";
+import { untilReserved } from "../store/waiting.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { BroadcastReservation, type Fanout } from "./fanout.ts";
 import type { Claims } from "./claims.ts";
@@ -17,8 +18,6 @@ import { MongodbReservation } from "./reservation.ts";
 const SHORTEST = 10;
 /** Milliseconds between two looks whether a queue was deleted elsewhere. */
 const MISSING_LOOK = 5000;
-
-const NOTHING: Reserved = { reservations: [], missing: [] };
 
 /** The part of the tables that reserving uses. */
 export interface ReserverHost {
@@ -111,7 +110,7 @@ export class Reserver {
     const { deadline } = options;
     // The signal is for the loop: it gives back before it rejects.
     return await limits.wait(
-      options.wait > 0 ? this.#run(call) : this.#get(call),
+      options.wait > 0 ? this.#wait(call) : this.#get(call),
       deadline === undefined ? undefined : { deadline },
       () => {
         call.isAbandoned = true;
@@ -120,35 +119,24 @@ export class Reserver {
     );
   }
 
-  async #run(call: Call): Promise<Reserved> {
-    const listener = this.#notifier.enter(call.wants.map(({ queue }) => queue));
-    try {
-      return await this.#wait(call, listener);
-    } finally {
-      this.#notifier.leave(listener);
-    }
-  }
-
-  async #wait(call: Call, listener: Listener): Promise<Reserved> {
+  async #wait(call: Call): Promise<Reserved> {
     const { clock } = this.#context;
-    const { wants, options: { wait, signal } } = call;
-    const until = clock.now() + wait;
-    for (let isFirst = true;; isFirst = false) {
-      listener.isNotified = false;
-      this.#checkGoing(call);
-      const missing = await this.#findMissing(wants);
-      if (missing.length > 0) return { reservations: [], missing };
-      const taken = await this.#round(wants, isFirst, true);
-      if (taken.length > 0) {
-        await this.#giveBackUnless(call, taken);
-        this.#cameAt = clock.now();
-        return { reservations: taken, missing: [] };
-      }
-      this.#checkGoing(call);
-      const left = until - clock.now();
-      if (left <= 0) return NOTHING;
-      await this.#sleep(listener, left, signal);
-    }
+    const { wants, options } = call;
+    return await untilReserved(this.#notifier, clock, wants, options, {
+      take: async (isFirst) => {
+        this.#checkGoing(call);
+        const missing = await this.#findMissing(wants);
+        if (missing.length > 0) return { reservations: [], missing };
+        const reservations = await this.#round(wants, isFirst, true);
+        if (reservations.length === 0) this.#checkGoing(call);
+        else {
+          await this.#giveBackUnless(call, reservations);
+          this.#cameAt = clock.now();
+        }
+        return { reservations, missing };
+      },
+      pause: () => this.#pause(),
+    });
   }
 
   /** Takes ready messages, in the order of the calls. */
@@ -271,21 +259,16 @@ export class Reserver {
       : names.filter((name) => this.#missing.delete(name));
   }
 
-  #sleep(
-    listener: Listener,
-    left: number,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  /** Milliseconds until the next look: the longer nothing came the more. */
+  #pause(): number {
     const { clock, settings: { pollingInterval } } = this.#context;
     const idle = clock.now() - this.#cameAt;
     const now = this.#context.now();
-    const duration = Math.min(
-      left,
+    return Math.min(
       Math.min(Math.max(idle / 2, SHORTEST), pollingInterval),
       Math.max(this.#nextAt - now, 0),
       Math.max(this.#claims.deadIn(now), 1),
     );
-    return this.#notifier.sleep(listener, duration, signal);
   }
 }
 

@@ -3,6 +3,7 @@ import { Notifier } from "../../async/notifier.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
+import { untilReserved } from "../store/waiting.ts";
 import type { Database } from "./database.ts";
 import { Feed } from "./feed.ts";
 import { LEASES, TOPOLOGY_ID } from "./ids.ts";
@@ -70,30 +71,17 @@ export class Reserver {
     const { clock, unacked } = this.#context;
     const { signal, wait } = options;
     this.#check(options);
-    const queues = new Set(wants.map(({ queue }) => queue));
-    const listener = this.#notifier.enter(queues);
-    try {
-      const until = clock.now() + wait;
-      if (wait > 0) await this.#listen(options);
-      for (;;) {
-        listener.isNotified = false;
+    return await untilReserved(this.#notifier, clock, wants, options, {
+      take: async (isFirst) => {
+        if (isFirst && wait > 0) await this.#listen(options);
         this.#check();
         const reserved = await this.#takeWithin(wants, options);
-        if (signal?.aborted) {
-          await unacked.release(reserved.reservations);
-          throw signal.reason;
-        }
-        const left = until - clock.now();
-        if (
-          left <= 0 || reserved.reservations.length > 0 ||
-          reserved.missing.length > 0
-        ) return reserved;
-        const time = Math.min(left, this.#pause(queues));
-        await this.#notifier.sleep(listener, time, signal);
-      }
-    } finally {
-      this.#notifier.leave(listener);
-    }
+        if (!signal?.aborted) return reserved;
+        await unacked.release(reserved.reservations);
+        throw signal.reason;
+      },
+      pause: () => this.#pause(wants),
+    });
   }
 
   /** Is told that a record changed. */
@@ -199,9 +187,10 @@ export class Reserver {
   }
 
   /** Milliseconds until there may be something that no change tells. */
-  #pause(queues: ReadonlySet<string>): number {
+  #pause(wants: readonly ReserveWant[]): number {
     const { database, records } = this.#context;
-    const due = this.#taker.nextAt([...queues]) - database.now();
+    const queues = wants.map(({ queue }) => queue);
+    const due = this.#taker.nextAt(queues) - database.now();
     const { poll = POLL } = records.limits;
     const rest = this.#feed.isRunning ? Infinity : poll;
     return Math.min(due, rest, this.#untilSweep);
