@@ -1,6 +1,6 @@
 import { fitCause, MAX_MESSAGE } from "./foreign_error.ts";
 import { printable } from "./foreign_text.ts";
-import type { PayloadIssue, PublishFailure } from "./message.ts";
+import type { PayloadIssue } from "./message.ts";
 import type { ReplyCodeName } from "./reply_code.ts";
 
 /** The kind of error, for programs: every {@linkcode MessagingError} has one. */
@@ -416,6 +416,16 @@ export class RemoteError extends MessagingError {
       ? undefined
       : printable(options.remoteCode, MAX_MESSAGE);
   }
+}
+
+/** A payload that was not published. @typeParam T The type of the payload. */
+export interface PublishFailure<T = unknown> {
+  /** How many came before it. */
+  readonly index: number;
+  /** The payload. */
+  readonly payload: T;
+  /** Why; its `outcome` says whether the broker may have it all the same. */
+  readonly error: Error;
 }
 
 /** Options of {@linkcode PublishAllError}. */

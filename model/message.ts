@@ -128,13 +128,3 @@ export interface PayloadIssue {
   /** Its path: the keys from the outside in; empty for the whole. */
   readonly path: readonly PropertyKey[];
 }
-
-/** A payload that was not published. @typeParam T The type of the payload. */
-export interface PublishFailure<T = unknown> {
-  /** How many came before it. */
-  readonly index: number;
-  /** The payload. */
-  readonly payload: T;
-  /** Why; its `outcome` says whether the broker may have it all the same. */
-  readonly error: Error;
-}

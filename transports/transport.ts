@@ -62,7 +62,14 @@ export type * from "../model/binding.ts";
 export type * from "../model/call_options.ts";
 export type * from "../model/exchange.ts";
 export type { FieldTable, FieldValue } from "../model/field_table.ts";
-export type * from "../model/message.ts";
+export type {
+  Dedupe,
+  Delivery,
+  DeliveryTag,
+  MessageProperties,
+  PayloadIssue,
+  Publishing,
+} from "../model/message.ts";
 export type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
 export type { ReplyCode, ReplyCodeName } from "../model/reply_code.ts";
 export type { TlsOptions } from "../model/tls_options.ts";

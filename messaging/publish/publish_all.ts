@@ -1,8 +1,11 @@
-import { OptionError, PublishAllError } from "../../model/errors.ts";
+import {
+  OptionError,
+  PublishAllError,
+  type PublishFailure,
+} from "../../model/errors.ts";
 import { asError, errorText } from "../../model/error_text.ts";
 import { withOwnCause } from "../../model/foreign_error.ts";
 import { quote } from "../../model/foreign_text.ts";
-import type { PublishFailure } from "../../model/message.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkCount, checkSignal } from "../operation_options.ts";
 import type { Published, PublishOptions } from "./producer_options.ts";

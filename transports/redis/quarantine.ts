@@ -1,7 +1,12 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { NotFoundError } from "../../model/errors.ts";
-import type { QuarantinedItem } from "../store/store.ts";
+import type {
+  QuarantinedItem,
+  QuarantineStore,
+  Reservation,
+} from "../store/store.ts";
 import type { Core } from "./core.ts";
+import type { Settlements } from "./settlements.ts";
 import { readStored } from "./stored.ts";
 
 /** How many are read at once. */
@@ -12,99 +17,97 @@ interface Found {
   readonly bytes: Uint8Array;
 }
 
-/**
- * Lists the quarantined entries of a queue, the oldest first.
- *
- * @param core The connection.
- * @param queue The queue.
- * @param limit The maximum.
- * @param options The call's limits.
- * @returns The messages, each by a digest of its bytes.
- */
-export async function listAside(
-  core: Core,
-  queue: string,
-  limit: number,
-  options?: CallOptions,
-): Promise<readonly QuarantinedItem[]> {
-  const listed: QuarantinedItem[] = [];
-  for await (const { handle, bytes } of all(core, queue, options)) {
-    listed.push({ handle, message: readStored(bytes).message });
-    if (listed.length === limit) break;
-  }
-  return listed;
-}
+/** The quarantine of queues: a list beside each, which nobody takes of. A handle is a digest of an entry's bytes. */
+export class Quarantine implements QuarantineStore {
+  readonly #core: Core;
+  readonly #settlements: Settlements;
+  readonly #onReleased: (queue: string) => void;
 
-/**
- * Puts the quarantined entries of a queue back to its end.
- *
- * @param core The connection.
- * @param queue The queue.
- * @param handles Which; all where it is `undefined`.
- * @param options The call's limits.
- * @returns How many were put back.
- */
-export async function putBack(
-  core: Core,
-  queue: string,
-  handles: readonly string[] | undefined,
-  options?: CallOptions,
-): Promise<number> {
-  const { layout, mirror } = core;
-  const wanted = handles && new Set(handles);
-  const found: Found[] = [];
-  for await (const each of all(core, queue, options)) {
-    if (wanted?.has(each.handle) !== false) found.push(each);
+  /** `onReleased` hears of queues that got messages back. */
+  constructor(
+    core: Core,
+    settlements: Settlements,
+    onReleased: (queue: string) => void,
+  ) {
+    this.#core = core;
+    this.#settlements = settlements;
+    this.#onReleased = onReleased;
   }
-  const action = `put back into queue "${queue}"`;
-  let count = 0;
-  for (const { bytes } of found) {
-    const { message } = readStored(bytes);
-    const priority = "error" in message
-      ? undefined
-      : message.properties.priority;
-    const list = layout.options.prefix + queue +
-      core.suffixOf(queue, priority);
-    const expires = mirror.expiresOf(queue) ?? "";
-    const put = await core.run(
-      "back",
-      action,
-      [queue, list, bytes, "LPUSH", expires],
-      options,
-    );
-    if (Number(put) < 0) {
-      throw new NotFoundError(
-        `Cannot ${action}: nobody has used it for its x-expires; declare it first`,
+
+  /** Quarantines messages. */
+  add(
+    reservations: readonly Reservation[],
+    options?: CallOptions,
+  ): Promise<readonly Reservation[]> {
+    return this.#settlements.setAside(reservations, options);
+  }
+
+  /** Lists the quarantined entries of a queue, the oldest first. */
+  async list(
+    queue: string,
+    limit: number,
+    options?: CallOptions,
+  ): Promise<readonly QuarantinedItem[]> {
+    const listed: QuarantinedItem[] = [];
+    for await (const { handle, bytes } of this.#all(queue, options)) {
+      listed.push({ handle, message: readStored(bytes).message });
+      if (listed.length === limit) break;
+    }
+    return listed;
+  }
+
+  /** Puts the quarantined entries of a queue back to its end; returns how many. */
+  async putBack(
+    queue: string,
+    handles: readonly string[] | undefined,
+    options?: CallOptions,
+  ): Promise<number> {
+    const { layout, mirror } = this.#core;
+    const wanted = handles && new Set(handles);
+    const found: Found[] = [];
+    for await (const each of this.#all(queue, options)) {
+      if (wanted?.has(each.handle) !== false) found.push(each);
+    }
+    const action = `put back into queue "${queue}"`;
+    let count = 0;
+    for (const { bytes } of found) {
+      const { message } = readStored(bytes);
+      const priority = "error" in message
+        ? undefined
+        : message.properties.priority;
+      const list = layout.options.prefix + queue +
+        this.#core.suffixOf(queue, priority);
+      const expires = mirror.expiresOf(queue) ?? "";
+      const args = [queue, list, bytes, "LPUSH", expires];
+      const put = await this.#core.run("back", action, args, options);
+      if (Number(put) < 0) {
+        throw new NotFoundError(
+          `Cannot ${action}: nobody has used it for its x-expires; declare it first`,
+        );
+      }
+      count += Number(put);
+    }
+    if (count > 0) this.#onReleased(queue);
+    return count;
+  }
+
+  /** Goes through the list from its end, where the oldest are. */
+  async *#all(queue: string, options?: CallOptions): AsyncIterable<Found> {
+    const { commands, layout } = this.#core;
+    const action = `read the quarantined messages of queue "${queue}"`;
+    for (let last = -1;; last -= PAGE) {
+      const page = await commands.send(
+        action,
+        ["LRANGE", layout.malformed(queue), last - PAGE + 1, last],
+        options,
       );
+      const texts = (Array.isArray(page) ? page : [])
+        .filter((each) => each instanceof Uint8Array);
+      for (const bytes of texts.reverse()) {
+        yield { handle: await digest(bytes), bytes };
+      }
+      if (texts.length < PAGE) return;
     }
-    count += Number(put);
-  }
-  return count;
-}
-
-/** Goes through the list from its end, where the oldest are. */
-async function* all(
-  { commands, layout }: Core,
-  queue: string,
-  options?: CallOptions,
-): AsyncIterable<Found> {
-  for (let last = -1;; last -= PAGE) {
-    const page = await commands.send(
-      `read the quarantined messages of queue "${queue}"`,
-      [
-        "LRANGE",
-        layout.malformed(queue),
-        last - PAGE + 1,
-        last,
-      ],
-      options,
-    );
-    const texts = (Array.isArray(page) ? page : [])
-      .filter((each) => each instanceof Uint8Array);
-    for (const bytes of texts.reverse()) {
-      yield { handle: await digest(bytes), bytes };
-    }
-    if (texts.length < PAGE) return;
   }
 }
 

@@ -30,7 +30,7 @@ import { refuseHeardOrder } from "./ordered.ts";
 import { Putter } from "./putter.ts";
 import { admit } from "./rates.ts";
 import { Reserver } from "./reserver.ts";
-import { listAside, putBack } from "./quarantine.ts";
+import { Quarantine } from "./quarantine.ts";
 import { Settlements } from "./settlements.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
@@ -177,11 +177,11 @@ export class RedisStore implements Store {
     };
     this.presence = { heartbeat: this.#heartbeat.bind(this) };
     this.broadcasts = this.#fanout;
-    this.quarantine = {
-      add: this.#settlements.setAside.bind(this.#settlements),
-      list: listAside.bind(undefined, core),
-      putBack: this.#putBack.bind(this),
-    };
+    this.quarantine = new Quarantine(
+      core,
+      this.#settlements,
+      (queue) => this.#reserver.ring(queue),
+    );
     this.rates = { admit: admit.bind(undefined, core) };
     this.inspection = new RedisInspection(core, this.#tables, this.#fanout);
     // The one is of no use without the other.
@@ -286,16 +286,6 @@ export class RedisStore implements Store {
       this.#reserver.ring(decode(queue));
     }
     return Number(next) < 0 ? Infinity : Number(next);
-  }
-
-  async #putBack(
-    queue: string,
-    handles: readonly string[] | undefined,
-    options?: CallOptions,
-  ): Promise<number> {
-    const count = await putBack(this.#core, queue, handles, options);
-    if (count > 0) this.#reserver.ring(queue);
-    return count;
   }
 
   async #heartbeat(
