@@ -211,6 +211,10 @@ const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
   ["tls", "ssl"],
   ["rejectunauthorized", "verify"],
   ["checkserveridentity", "checkHostname"],
+  ["sep", "separator"],
+  ["supportsfanout", "fanout"],
+  ["supports_fanout", "fanout"],
+  ["creationattributes", "queueAttributes"],
 ]);
 
 /**

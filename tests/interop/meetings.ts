@@ -25,7 +25,7 @@ export const REDIS_NAMES: Meeting = {
   ...redis(13, {
     ours: {
       globalKeyPrefix: "kp:",
-      sep: ":",
+      separator: ":",
       fanoutPrefix: "/x{db}y.",
       fanoutPatterns: false,
     },

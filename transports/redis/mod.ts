@@ -22,7 +22,7 @@
  * | `priority_steps` | `prioritySteps` | 0, 3, 6, 9 | the priorities that have a list of their own |
  * | `queue_order_strategy` | `queueOrderStrategy` | `round-robin` | also `priority` (as named) and `sorted` |
  * | `global_keyprefix` | `globalKeyPrefix` | - | before every key and channel |
- * | `sep` | `sep` | bytes 6, 22 | between the parts of keys and bindings |
+ * | `sep` | `separator` | bytes 6, 22 | between the parts of keys and bindings |
  * | `unacked_key`, `unacked_index_key` | `unackedKey`, `unackedIndexKey` | `unacked`, `unacked_index` | where unacked messages are; shared by all that use the database |
  *
  * Capabilities: all; `queued-fanout` is not among them with `fanout: "pubsub"`.
@@ -47,7 +47,7 @@
  * until it is acked.
  *
  * A key that is kept for something else (`unacked`, `dashi.…`, `_kombu.binding.…`) cannot
- * be a queue. A binding whose routing key contains `sep` is seen by ours alone.
+ * be a queue. A binding whose routing key contains the separator is seen by ours alone.
  *
  * A fanout exchange puts a message into each bound queue that one of ours has declared or consumes,
  * in one step (or in pieces, where there are more than a thousand), and announces it by PUB/SUB to Kombu's consumers, who get it as from their own. A

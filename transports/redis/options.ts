@@ -20,7 +20,7 @@ export interface RedisTransportOptions {
   /** Stands before every key and channel; in a URL `global_keyprefix`. @default {""} */
   readonly globalKeyPrefix?: string | undefined;
   /** Stands between a queue's name and a priority step, and between the fields of a binding; in a URL `sep`. @default {"\x06\x16"} */
-  readonly sep?: string | undefined;
+  readonly separator?: string | undefined;
   /** The priorities that have a list of their own, ascending; in a URL `priority_steps`, separated by commas. @default {[0, 3, 6, 9]} */
   readonly prioritySteps?: readonly number[] | undefined;
   /** Which priority is served first; Kombu's consumers on Redis take the lowest. In a URL `priority_order`. @default {"highest-first"} */
@@ -98,7 +98,7 @@ export function readRedisOptions(
 ): RedisOptions {
   const given = readOptions<OwnOptions>({
     globalKeyPrefix: stringOption("global_keyprefix"),
-    sep: filled(stringOption("sep")),
+    separator: filled(stringOption("sep")),
     prioritySteps: STEPS,
     priorityOrder: wordOption(
       "priority_order",
@@ -138,7 +138,7 @@ export function readRedisOptions(
     },
     layout: {
       prefix: given.globalKeyPrefix ?? "",
-      sep: given.sep ?? "\x06\x16",
+      sep: given.separator ?? "\x06\x16",
       steps: given.prioritySteps ?? [0, 3, 6, 9],
       highestFirst: given.priorityOrder !== "lowest-first",
       unackedKey: given.unackedKey ?? "unacked",

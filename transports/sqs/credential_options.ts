@@ -102,7 +102,7 @@ export function askerOf(
 
 function refuse(): never {
   throw new AuthenticationError(
-    "Cannot sign requests to SNS: only the predefined queues have credentials; give the connection some too, or supportsFanout: false",
+    'Cannot sign requests to SNS: only the predefined queues have credentials; give the connection some too, or fanout: "queue"',
     { outcome: "not-sent" },
   );
 }

@@ -132,8 +132,8 @@ export class Fanout {
  * @param settings The settings.
  * @returns Bytes, for a message and for a batch.
  */
-export function mostForTopics({ maxMessageBytes }: SqsSettings): number {
-  return Math.min(maxMessageBytes, MESSAGE_BYTES);
+export function mostForTopics({ maxMessageSize }: SqsSettings): number {
+  return Math.min(maxMessageSize, MESSAGE_BYTES);
 }
 
 function keyOf(exchange: string, queue: string): string {

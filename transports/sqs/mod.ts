@@ -19,11 +19,11 @@
  * | `get_wait_time_seconds` | `getWaitTime` | 1 s, 1000 ms | how long a `get` waits; 0 may miss messages |
  * | `visibility_timeout` | `visibilityTimeout` | 1800 s | given to new queues; and, if it is given, how long a message is held without being renewed, which is else a minute |
  * | `queue_name_prefix` | `queueNamePrefix` | - | stands before each name |
- * | `supports_fanout` | `supportsFanout` | true | whether fanout exchanges are topics of SNS |
+ * | `fanout` | `fanout` | `sns` | `sns` makes a topic of each fanout exchange; `queue` leads to the queues that this connection has bound |
  * | `sqs_base64_encoding` | `base64Encoding` | true | whether messages are written as base64 |
- * | `max_message_bytes` | `maxMessageBytes` | 262144 | the largest message as it is sent, up to 1048576 |
+ * | `max_message_size` | `maxMessageSize` | 262144 | the largest message as it is sent, up to 1048576 |
  * | - | `predefinedQueues` | - | queues that are there, name to URL or `{ url, region, credentials }`; no other is used |
- * | - | `creationAttributes` | - | more attributes for new queues |
+ * | - | `queueAttributes` | - | more attributes for new queues |
  * | - | `queueTags` | - | tags for new queues |
  *
  * **Credentials.** The library reads no environment variable and no file by itself:
@@ -37,7 +37,7 @@
  * **Declarations** are known to the connection that made them, and to no other; what is
  * looked up is whether a queue is there. Only the bindings of fanout exchanges are known
  * to all: an exchange is a topic, a binding a subscription, and Kombu's statement in the
- * queue's policy lets the topic send. With `supportsFanout: false` fanout exchanges lead
+ * queue's policy lets the topic send. With `fanout: "queue"` fanout exchanges lead
  * to the queues that this connection has bound. SQS frees the name of a deleted queue a
  * minute later.
  *
@@ -86,7 +86,7 @@
  * **Size.** A message that would be larger than 256 KiB on its way is refused before it is
  * sent, and so is a batch: that is what every queue takes. AWS's own take 1 MiB since August
  * 2025, where their `MaximumMessageSize` says nothing else; ElasticMQ and other stand-ins
- * need not. With `max_message_bytes=1048576` they are sent. To fanout exchanges it is 256 KiB
+ * need not. With `max_message_size=1048576` they are sent. To fanout exchanges it is 256 KiB
  * always, as SNS has it for topics that do not say otherwise. In base64, twice, a body takes
  * 16/9 of its size: 147,000 bytes of it are 256 KiB; `compression` makes texts smaller.
  *

@@ -11,6 +11,7 @@ import {
   type OptionReader,
   readOptions,
   stringOption,
+  wordOption,
 } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
 import { CREDENTIALS, readCredentials } from "./credential_options.ts";
@@ -68,14 +69,14 @@ export interface SqsTransportOptions {
   readonly predefinedQueues?:
     | Readonly<Record<string, string | SqsPredefinedQueue>>
     | undefined;
-  /** Whether fanout exchanges are topics of SNS; in a URL `supports_fanout`. @default {true} */
-  readonly supportsFanout?: boolean | undefined;
+  /** How a fanout exchange reaches its queues: `sns`, by a topic of SNS, or `queue`, by the bindings of this connection. In a URL `fanout`. @default {"sns"} */
+  readonly fanout?: "sns" | "queue" | undefined;
   /** Whether messages are written as base64, as Kombu does; in a URL `sqs_base64_encoding`. @default {true} */
   readonly base64Encoding?: boolean | undefined;
-  /** The largest message as it is sent, bytes; in a URL `max_message_bytes`. @default {262_144} */
-  readonly maxMessageBytes?: number | undefined;
+  /** The largest message as it is sent, bytes; in a URL `max_message_size`. @default {262_144} */
+  readonly maxMessageSize?: number | undefined;
   /** More attributes for new queues, such as `KmsMasterKeyId` or `RedrivePolicy`; Kombu's `sqs-creation-attributes`. */
-  readonly creationAttributes?: Readonly<Record<string, string>> | undefined;
+  readonly queueAttributes?: Readonly<Record<string, string>> | undefined;
   /** Tags for new queues. */
   readonly queueTags?: Readonly<Record<string, string>> | undefined;
 }
@@ -94,12 +95,12 @@ export interface SqsSettings {
   readonly lease: number;
   readonly queueNamePrefix: string;
   readonly predefinedQueues: ReadonlyMap<string, PredefinedQueue> | undefined;
-  readonly supportsFanout: boolean;
+  readonly fanout: "sns" | "queue";
   readonly base64Encoding: boolean;
-  readonly maxMessageBytes: number;
+  readonly maxMessageSize: number;
   /** The maximum number of bytes of an answer of AWS's. */
   readonly maxResponseSize: number;
-  readonly creationAttributes: Readonly<Record<string, string>>;
+  readonly queueAttributes: Readonly<Record<string, string>>;
   readonly queueTags: Readonly<Record<string, string>> | undefined;
 }
 
@@ -166,11 +167,11 @@ export function readSettings(
     predefinedQueues: queues === undefined
       ? undefined
       : withAccess(queues, access),
-    supportsFanout: given.supportsFanout ?? true,
+    fanout: given.fanout ?? "sns",
     base64Encoding: given.base64Encoding ?? true,
-    maxMessageBytes: given.maxMessageBytes ?? MESSAGE_BYTES,
+    maxMessageSize: given.maxMessageSize ?? MESSAGE_BYTES,
     maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
-    creationAttributes: given.creationAttributes ?? {},
+    queueAttributes: given.queueAttributes ?? {},
     queueTags: given.queueTags,
   };
 }
@@ -319,9 +320,9 @@ const TABLE: {
   visibilityTimeout: VISIBILITY,
   queueNamePrefix: stringOption("queue_name_prefix"),
   predefinedQueues: PREDEFINED,
-  supportsFanout: booleanOption("supports_fanout"),
+  fanout: wordOption("fanout", ["sns", "queue"] as const),
   base64Encoding: booleanOption("sqs_base64_encoding"),
-  maxMessageBytes: integerOption("max_message_bytes", 1024, MAX_MESSAGE_BYTES),
-  creationAttributes: TEXTS,
+  maxMessageSize: integerOption("max_message_size", 1024, MAX_MESSAGE_BYTES),
+  queueAttributes: TEXTS,
   queueTags: TEXTS,
 };

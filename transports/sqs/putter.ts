@@ -45,7 +45,7 @@ export class Putter {
     this.#limits = limits;
     this.#senders = new Batchers(({ queue, url, client }) => ({
       ...batchesOf(limits, `publish to queue "${queue}"`),
-      bytes: settings.maxMessageBytes,
+      bytes: settings.maxMessageSize,
       bytesOf: (entry) => entry.body().length,
       send: (entries, options) => client.send(url, entries, options),
     }));
@@ -60,8 +60,8 @@ export class Putter {
     }
     const [first, ...others] = items;
     if (first === undefined) return Promise.resolve(PUT);
-    const { base64Encoding, maxMessageBytes } = this.#settings;
-    const body = this.bodyOf(first.message, base64Encoding, maxMessageBytes);
+    const { base64Encoding, maxMessageSize } = this.#settings;
+    const body = this.bodyOf(first.message, base64Encoding, maxMessageSize);
     if (others.length > 0 || options?.instead !== undefined) {
       return this.#putAll(items, body, options);
     }
@@ -110,7 +110,7 @@ export class Putter {
     const body = encodeBody(envelope, base64);
     if (body.length <= most) return body;
     throw new PublishError(
-      `Cannot publish a message of ${message.body.byteLength} bytes: it would be ${body.length} on its way, of ${most} at most; max_message_bytes is the limit of queues`,
+      `Cannot publish a message of ${message.body.byteLength} bytes: it would be ${body.length} on its way, of ${most} at most; max_message_size is the limit of queues`,
       { code: "message-too-large" },
     );
   }

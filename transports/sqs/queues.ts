@@ -124,13 +124,13 @@ export class Queues {
         `Cannot declare queue "${queue}": it is not among the predefined queues; add it to "predefinedQueues"`,
       );
     }
-    const { visibilityTimeout, creationAttributes } = this.#settings;
+    const { visibilityTimeout, queueAttributes } = this.#settings;
     const name = this.#nameOf(queue);
     try {
       const url = await this.#clients.own.createQueue(name, {
         VisibilityTimeout: String(visibilityTimeout / 1000),
         ...(isFifo(name) ? { FifoQueue: "true" } : {}),
-        ...creationAttributes,
+        ...queueAttributes,
       }, options ?? {});
       return this.#learn(queue, url);
     } catch (error) {
@@ -164,7 +164,7 @@ export class Queues {
         `Cannot put a message of queue "${queue}" into quarantine: add a queue "${name}" to "predefinedQueues"`,
       );
     }
-    const own = Object.entries(this.#settings.creationAttributes).filter((
+    const own = Object.entries(this.#settings.queueAttributes).filter((
       [attribute],
     ) => !NOT_FOR_QUARANTINE.test(attribute));
     const url = await this.#clients.own.createQueue(this.#nameOf(name), {

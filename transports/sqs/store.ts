@@ -91,7 +91,7 @@ export class SqsStore implements Store {
     this.#lease = lease;
     this.#clock = clock;
     this.limits = {
-      itemBytes: settings.maxMessageBytes,
+      itemBytes: settings.maxMessageSize,
       reserveCount: 10,
       reserveQueues: 1,
       reserveWait: settings.waitTime,
@@ -116,7 +116,7 @@ export class SqsStore implements Store {
       grace,
       giveBack: (queue, messages) => this.#giveBack(queue, messages),
     });
-    const fanout = settings.supportsFanout
+    const fanout = settings.fanout === "sns"
       ? new Fanout(clients.own.topics, settings, limits, (exchange) => {
         this.#tables.forgetExchange(exchange);
       })
@@ -342,6 +342,6 @@ function capabilitiesOf(settings: SqsSettings): ReadonlySet<Capability> {
     "queued-fanout",
   ];
   // A queue that hears two topics would be given a message of both twice.
-  if (!settings.supportsFanout) capabilities.push("exchange-to-exchange");
+  if (settings.fanout === "queue") capabilities.push("exchange-to-exchange");
   return new Set(capabilities);
 }

@@ -135,7 +135,7 @@ const REFUSED: readonly (readonly [string, object, string])[] = [
   ["redis://h?nonsense=1", {}, '"nonsense"'],
   ["redis://h", { prioritySteps: [3, 0] }, "ascend"],
   ["redis://h", { priorityOrder: "up" }, "lowest-first"],
-  ["redis://h", { sep: "" }, "not empty"],
+  ["redis://h", { separator: "" }, "not empty"],
   ["redis://h", { fanoutPrefix: "x" }, "begins with"],
   ["redis://h", { masterName: "m" }, "sentinel://"],
   ["redis://h", { virtualHost: "1" }, "Unix sockets"],

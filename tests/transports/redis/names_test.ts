@@ -55,7 +55,7 @@ test("keys that are no queues cannot be used as queues", async (server) => {
 });
 
 test("a routing key that contains the separator leads to its queue", async (server) => {
-  const options = { sep: ":" };
+  const options = { separator: ":" };
   await using one = await openTransport(server.url, options);
   await using two = await openTransport(server.url, options);
   const [mine, theirs] = [await one.openChannel(), await two.openChannel()];

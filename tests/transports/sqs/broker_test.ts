@@ -178,7 +178,7 @@ test("a message of more than 256 KiB is not sent, until the option says that AWS
   );
   assertEquals(relay.of("SendMessageBatch"), []);
   await producer.publish(large.subarray(0, 147_000), { routingKey });
-  const other = open({}, `${QUICK}&max_message_bytes=1048576`);
+  const other = open({}, `${QUICK}&max_message_size=1048576`);
   const generous = other.producer({ declare: [queue] });
   await generous.publish(large, { routingKey });
   await generous.publish(new Uint8Array(589_000), { routingKey });
@@ -201,7 +201,7 @@ test("a message of more than 256 KiB is not sent, until the option says that AWS
 });
 
 test("to a topic of SNS it is 256 KiB whatever the option says", async ({ open, relay }) => {
-  const connection = open({}, `${QUICK}&max_message_bytes=1048576`);
+  const connection = open({}, `${QUICK}&max_message_size=1048576`);
   const exchange = new Exchange(unique(), { type: "fanout" });
   const producer = connection.producer({ exchange, declare: [exchange] });
   // Not base64 twice: 4/3 of it.
@@ -223,7 +223,7 @@ test("to a topic of SNS it is 256 KiB whatever the option says", async ({ open, 
 
 test("a message that a queue finds too large is told, and those beside it are sent", async ({ open }) => {
   const connection = open({
-    transportOptions: { creationAttributes: { MaximumMessageSize: "1024" } },
+    transportOptions: { queueAttributes: { MaximumMessageSize: "1024" } },
   });
   const queue = new Queue(unique());
   const producer = connection.producer({ declare: [queue] });
@@ -237,7 +237,7 @@ test("a message that a queue finds too large is told, and those beside it are se
 });
 
 test("publishes of a turn leave in batches of ten, within the limit of bytes, in order", async ({ open, relay }) => {
-  const connection = open({ transportOptions: { maxMessageBytes: 20_000 } });
+  const connection = open({ transportOptions: { maxMessageSize: 20_000 } });
   const queue = new Queue(unique());
   const producer = connection.producer<number | Uint8Array>({
     declare: [queue],

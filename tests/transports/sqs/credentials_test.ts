@@ -1,6 +1,6 @@
 /** The credentials that requests to SQS are signed with. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import {
   CredentialSource,
@@ -217,7 +217,7 @@ for (
     ["sqs://k:s@", { waitTime: 1500 }],
     ["sqs://k:s@?visibility_timeout=0", {}],
     ["sqs://k:s@?endpoint=localhost:1", {}],
-    ["sqs://k:s@", { maxMessageBytes: 2 ** 21 }],
+    ["sqs://k:s@", { maxMessageSize: 2 ** 21 }],
     ["sqs://k:s@", { predefinedQueues: { q: "not a url" } }],
     ["sqs://k:s@", { queueTags: { a: 1 } }],
   ] as const
@@ -232,6 +232,22 @@ for (
     assert(error instanceof Error && "code" in error);
     assertEquals(error.code, "option-invalid");
     assert(!error.message.includes('"s"'));
+  });
+}
+
+for (
+  const [old, right] of [
+    ["supportsFanout", "fanout"],
+    ["maxMessageBytes", "maxMessageSize"],
+    ["creationAttributes", "queueAttributes"],
+  ] as const
+) {
+  Deno.test(`readSettings() answers the old name "${old}" with "${right}"`, () => {
+    assertThrows(
+      () => settings("sqs://k:s@", { [old]: 1 }),
+      Error,
+      `did you mean "${right}"?`,
+    );
   });
 }
 

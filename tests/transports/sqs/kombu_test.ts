@@ -182,7 +182,7 @@ test("a queue is created as Kombu creates it", async ({ relay, open }) => {
   const connection = open({
     transportOptions: {
       queueNamePrefix: "p.",
-      creationAttributes: { KmsMasterKeyId: "alias/aws/sqs" },
+      queueAttributes: { KmsMasterKeyId: "alias/aws/sqs" },
       queueTags: { Team: "x" },
       visibilityTimeout: 90_700,
     },

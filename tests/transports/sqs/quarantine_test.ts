@@ -145,7 +145,7 @@ for (
 ) {
   test(`a message that is just small enough ends ${what} when it is dead-lettered`, async ({ open }) => {
     const connection = open({
-      transportOptions: { maxMessageBytes: 4096, base64Encoding: false },
+      transportOptions: { maxMessageSize: 4096, base64Encoding: false },
     });
     const id = unique();
     const dead = new Queue(`${id}${key}`);

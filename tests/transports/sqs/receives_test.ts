@@ -23,7 +23,7 @@ async function scene(
   await open().declare(dead);
   const setUp = open({
     transportOptions: {
-      creationAttributes: {
+      queueAttributes: {
         RedrivePolicy: JSON.stringify({
           deadLetterTargetArn:
             `arn:aws:sqs:us-east-1:000000000000:${dead.name}`,

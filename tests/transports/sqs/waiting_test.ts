@@ -82,7 +82,7 @@ test("a topic that somebody deletes is declared again, with its bindings", async
 });
 
 test("without fanout by SNS, fanout exchanges are the connection's own", async ({ open, relay }) => {
-  const connection = open({}, `${QUICK}&supports_fanout=0`);
+  const connection = open({}, `${QUICK}&fanout=queue`);
   const exchange = new Exchange(unique(), { type: "fanout" });
   const queues = [
     new Queue(unique(), { exchange }),
@@ -182,7 +182,7 @@ test("rejected messages are left to a queue's own redrive policy", async ({ open
   const connection = open({
     transportOptions: {
       visibilityTimeout: 1000,
-      creationAttributes: {
+      queueAttributes: {
         RedrivePolicy: JSON.stringify({
           deadLetterTargetArn:
             `arn:aws:sqs:us-east-1:000000000000:${dead.name}`,
