@@ -286,7 +286,7 @@ export class ScheduleTable {
   async #reply(message: Message<unknown>, answer: unknown): Promise<void> {
     const { replyTo, correlationId } = message.properties;
     if (replyTo === undefined) return;
-    await this.#tokens.publish({
+    await this.#tokens.publishOwn({
       exchange: "",
       routingKey: replyTo,
       mandatory: false,

@@ -128,6 +128,11 @@ export class Tokens {
     await this.#publishBy(this.#host.ticks, message);
   };
 
+  /** Publishes a message between the processes of a table, which no middleware sees. */
+  readonly publishOwn = async (message: Publishing): Promise<void> => {
+    await this.#publishBy(this.#host.publisher, message);
+  };
+
   async #publishBy(
     publisher: MessagePublisher,
     message: Publishing,
@@ -146,7 +151,7 @@ export class Tokens {
 
   async #put(state: ScheduleState): Promise<void> {
     const token = payloadOf({ type: "token", state, by: this.me });
-    await this.#publishBy(this.#host.publisher, {
+    await this.publishOwn({
       exchange: "",
       routingKey: this.#queue,
       mandatory: this.#host.session.knowsQueues,
