@@ -121,6 +121,8 @@ export class Connection implements AsyncDisposable {
     this.#home = home;
     this.#endpoints = readEndpoints(input, options);
     this.#codecs = options.codecs ?? createCodecRegistry();
+    const standIn = this.#endpoints[0]?.standIn;
+    const { clock = SYSTEM_CLOCK, random = Math.random } = standIn ?? {};
     this.#session = new Session({
       failover: new Failover(
         this.#endpoints,
@@ -128,8 +130,8 @@ export class Connection implements AsyncDisposable {
         Math.random,
       ),
       reconnect: options.reconnect ?? {},
-      clock: SYSTEM_CLOCK,
-      random: Math.random,
+      clock,
+      random,
       name: options.name,
       onUnhandled: options.onUnhandled,
     });
@@ -143,6 +145,7 @@ export class Connection implements AsyncDisposable {
     this.#users = new Users(this.#session);
     this.#inherited = middlewares.length;
     for (const each of middlewares) uses.add(each, this);
+    standIn?.made(this, middlewares.length > 0);
   }
 
   /** Whether it is connected now. */

@@ -17,6 +17,7 @@ import { type ConnectionOptions, DEFAULTS } from "./connection_options.ts";
 import type { ReadFile } from "./tls_files.ts";
 import { chooseTls } from "./tls_choice.ts";
 import type { UrlInput } from "./url_input.ts";
+import { type StandIn, standInOf } from "./stand_ins.ts";
 import { TransportLoader } from "./transport_loader.ts";
 
 /** A broker to connect to: one URL with all that goes with it, and nothing of the others. */
@@ -40,6 +41,8 @@ export interface Endpoint {
   readonly transportOptions: Readonly<Record<string, unknown>>;
   /** Imports the transport. */
   readonly loader: TransportLoader;
+  /** The broker of a test that the URL leads to. */
+  readonly standIn: StandIn | undefined;
 }
 
 /** So many passwords that a function gave are kept from being shown: tokens change by the hour. */
@@ -110,6 +113,10 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
     { tls: tls !== undefined && tls !== false },
   );
   const passwordsGiven: string[] = [];
+  const standIn = options.transport === undefined ? standInOf(url) : undefined;
+  const load = standIn === undefined
+    ? source.load
+    : () => Promise.resolve(standIn.transport);
   return {
     url,
     transport: source.name,
@@ -124,11 +131,15 @@ function readEndpoint(parsed: BrokerUrl, options: ConnectionOptions): Endpoint {
       DEFAULTS.connectTimeout,
     operationTimeout: options.operationTimeout ?? DEFAULTS.operationTimeout,
     maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
-    heartbeat: shared.heartbeat ?? options.heartbeat ?? DEFAULTS.heartbeat,
+    // The clock of a test says nothing of the event loop, which is looked at by it.
+    heartbeat: standIn === undefined
+      ? shared.heartbeat ?? options.heartbeat ?? DEFAULTS.heartbeat
+      : Infinity,
     transportOptions: shared.loginMethod === undefined
       ? options.transportOptions ?? {}
       : { loginMethod: shared.loginMethod, ...options.transportOptions },
-    loader: new TransportLoader(source.name, source.load),
+    loader: new TransportLoader(source.name, load),
+    standIn,
   };
 }
 

@@ -1,14 +1,16 @@
 // deno-lint-ignore-file no-console no-top-level-await -- a program for people
 /**
  * Runs one program on the least versions of Deno, Node and Bun that README names, and
- * on a Node that is older: `deno task runtimes`. They come from npm, into the user's
- * cache folder.
+ * on a Node that is older, and tests by `@dashi/mq/testing` in the test runners of Node and
+ * Bun, and in Vitest: `deno task runtimes`. They come from npm, into the user's cache
+ * folder.
  */
 
 import manifest from "../../deno.json" with { type: "json" };
 import { BROKERS, provideBrokers } from "../brokers/mod.ts";
 import { run } from "../brokers/server.ts";
 import { cacheFolder } from "../support/cache.ts";
+import { RUNNERS, writeTests } from "./runners.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
@@ -51,6 +53,7 @@ await connection.close();
 
 async function main(): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "dashi-runtimes-" });
+  const tests = await Deno.makeTempDir({ prefix: "dashi-runners-" });
   const brokers = await provideBrokers(
     (line) => console.error(`# ${line}`),
     BROKERS.filter(({ name }) => ["AMQP", "REDIS"].includes(name)),
@@ -84,9 +87,24 @@ async function main(): Promise<number> {
         console.log(`${title} ... ${good ? "ok" : `FAILED\n${said}`}`);
       }
     }
+    await writeTests(folder, tests);
+    await npmInstall(tests, ["--install-links", "vitest@5.1.2", folder]);
+    for (const { title, runtime, args, passes } of RUNNERS) {
+      const command = await provide(runtime);
+      const said = await attempt(
+        command,
+        ...args.map((each) => each.replace("TESTS", tests)),
+      );
+      const good = passes.test(said);
+      if (good) passed++;
+      else failed++;
+      console.log(`${title} ... ${good ? "ok" : `FAILED\n${said}`}`);
+    }
   } finally {
     await brokers.stop();
-    await Deno.remove(folder, { recursive: true });
+    for (const each of [folder, tests]) {
+      await Deno.remove(each, { recursive: true });
+    }
   }
   console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
   return failed === 0 ? 0 : 1;
@@ -107,6 +125,7 @@ async function build(folder: string): Promise<void> {
     ...["--target=esnext", "--log-level=error", `--outdir=${folder}`],
     ...packages.map(([name]) => `--external:${name}`),
     `${ROOT}mod.ts`,
+    `${ROOT}testing/mod.ts`,
   ]);
 }
 
