@@ -63,12 +63,12 @@ export class Collector implements AsyncDisposable {
   /** All that came, as it came. */
   readonly texts: string[] = [];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
-  readonly #wanted: string;
+  readonly #isAll: (metrics: ReadonlyMap<string, Metric>) => boolean;
   readonly #came = Promise.withResolvers<void>();
 
-  /** Makes one whose `/wait` answers when a metric has come. */
-  constructor(wanted: string) {
-    this.#wanted = wanted;
+  /** Makes one whose `/wait` answers when all metrics have come: a program that ends flushes its spans alone. */
+  constructor(isAll: (metrics: ReadonlyMap<string, Metric>) => boolean) {
+    this.#isAll = isAll;
     this.#server = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
       (request) => this.#answer(request),
@@ -116,9 +116,7 @@ export class Collector implements AsyncDisposable {
       assert(scope.version);
       this.spans.push(...spans);
       for (const each of metrics) this.metrics.set(each.name, each);
-      if (metrics.some(({ name }) => name === this.#wanted)) {
-        this.#came.resolve();
-      }
+      if (this.#isAll(this.metrics)) this.#came.resolve();
     }
   }
 }

@@ -52,8 +52,10 @@ await server.cancel();
 await serving;
 
 await connection.send(rows, 7); // stays, and is the depth
-const wanted = Deno.args[2];
-if (wanted !== undefined) await fetch(wanted); // answers when metrics have come
+const [, , wait] = Deno.args;
+if (wait !== undefined) {
+  await fetch(wait, { signal: AbortSignal.timeout(30_000) });
+}
 for (const name of [orders, rows, sums, failed]) await connection.delete(name);
 await connection.delete(events);
 await connection.close();
