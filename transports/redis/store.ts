@@ -14,6 +14,7 @@ import type {
   TopologyStore,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import { refuseHeardOrder } from "../store/heard_order.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import type { Rates } from "../rates.ts";
 import type { RedisClient } from "./client.ts";
@@ -26,7 +27,6 @@ import { Fanout } from "./fanout.ts";
 import { ForeignQueues } from "./foreign_queues.ts";
 import { RedisInspection } from "./inspection.ts";
 import type { RedisOptions } from "./options.ts";
-import { refuseHeardOrder } from "./ordered.ts";
 import { Putter } from "./putter.ts";
 import { admit } from "./rates.ts";
 import { Reserver } from "./reserver.ts";
@@ -226,7 +226,7 @@ export class RedisStore implements Store {
     options?: CallOptions,
   ): Promise<ChangeResult> {
     if (this.#fanout.putsInto === undefined) {
-      refuseHeardOrder(changes, this.#core.mirror.topology);
+      refuseHeardOrder(changes, this.#core.mirror.topology, "pubsub");
     }
     const result = await this.#tables.apply(changes, version, options);
     if (result.type === "applied") {
