@@ -36,6 +36,11 @@ const ROWS: Readonly<
   amqp: { whole: WHOLE },
   "amqp-client": { whole: WHOLE },
   redis: { whole: WHOLE, options: { visibilityTimeout: 5000 } },
+  // Its stand-in looks through all documents for each command.
+  mongodb: {
+    whole: { keys: 100, each: 20, kills: 10 },
+    options: { visibilityTimeout: 5000 },
+  },
   // Its stand-in hands out a message with each request: it would take an hour.
   sqs: {
     whole: { keys: 100, each: 20, kills: 5 },

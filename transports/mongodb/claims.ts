@@ -4,11 +4,20 @@ import type { Context } from "./context.ts";
 import {
   claimUpdate,
   hiddenName,
+  isPast,
   isStale,
   restoreStatement,
   visibleName,
 } from "./documents.ts";
-import { MongodbReservation, releaseStatement } from "./reservation.ts";
+import { DEAD_COUNT, nextAfter } from "./lane_returns.ts";
+import type { LaneReturns } from "./lane_returns.ts";
+import { LaneTaker } from "./lane_taker.ts";
+import type { Lanes } from "./lanes.ts";
+import {
+  filtersOf,
+  MongodbReservation,
+  releaseStatement,
+} from "./reservation.ts";
 import type { Fields } from "./port.ts";
 import { groupBy } from "./view.ts";
 
@@ -22,6 +31,9 @@ const DEAD_LOOK = 5000;
 /** Claims messages: each atomically, with a lease, for one who can prove it. */
 export class Claims {
   readonly #context: Context;
+  readonly #lanes: Lanes;
+  readonly #returns: LaneReturns;
+  readonly #taker: LaneTaker;
   /** Begins every claim of this connection. */
   readonly #prefix: string;
   #count = 0;
@@ -29,8 +41,16 @@ export class Claims {
   #deadAt = 0;
 
   /** Makes claims of a connection of an owner. */
-  constructor(context: Context, owner: string) {
+  constructor(
+    context: Context,
+    lanes: Lanes,
+    returns: LaneReturns,
+    owner: string,
+  ) {
     this.#context = context;
+    this.#lanes = lanes;
+    this.#returns = returns;
+    this.#taker = new LaneTaker(context, lanes);
     this.#prefix = `${claimPrefix(owner)}${crypto.randomUUID()}.`;
   }
 
@@ -52,7 +72,13 @@ export class Claims {
     return (await Promise.all(wants.map((want) => this.#take(want)))).flat();
   }
 
-  async #take(want: ReserveWant): Promise<MongodbReservation[]> {
+  #take(want: ReserveWant): Promise<MongodbReservation[]> {
+    return this.#lanes.isOrdered(want.queue)
+      ? this.#taker.take(want, (plain) => this.#takePlain(plain))
+      : this.#takePlain(want);
+  }
+
+  async #takePlain(want: ReserveWant): Promise<MongodbReservation[]> {
     for (;;) {
       const first = await this.#claimOne(want.queue);
       if (first === undefined) return [];
@@ -159,11 +185,14 @@ export class Claims {
     const { client, settings: { names } } = this.#context;
     const now = this.#context.now();
     return await this.#context.call("look into queues", undefined, async () => {
-      const places = wants.flatMap(({ queue }) => [
-        queue,
-        hiddenName(queue, "unacked"),
-        hiddenName(queue, "delayed"),
-      ]);
+      const places: string[] = [];
+      for (const { queue } of wants) {
+        places.push(queue);
+        places.push(hiddenName(queue, "unacked"), hiddenName(queue, "delayed"));
+        if (this.#lanes.isOrdered(queue)) {
+          places.push(hiddenName(queue, "ring"), hiddenName(queue, "busy"));
+        }
+      }
       const found = await client.find(
         names.messages,
         // The priorities of what is visible are no moments, and less.
@@ -171,20 +200,35 @@ export class Claims {
         { limit: MAX, projection: { queue: 1, priority: 1 } },
       );
       const ready = new Set<string>();
+      const keyless = new Set<string>();
       const due: unknown[] = [];
+      const dueKeys: unknown[] = [];
       let nextAt = Infinity;
       for (const { _id, queue, priority } of found) {
         const place = String(queue);
         const name = visibleName(place);
-        if (name === place) ready.add(name);
+        if (name === place) {
+          ready.add(name);
+          if (this.#lanes.isOrdered(name)) keyless.add(name);
+        } else if (place === hiddenName(name, "ring")) ready.add(name);
         else if (Number(priority) <= now) {
-          due.push(_id);
+          const isKey = place === hiddenName(name, "busy");
+          (isKey ? dueKeys : due).push(_id);
           ready.add(name);
         } else nextAt = Math.min(nextAt, Number(priority));
       }
       if (due.length > 0) {
         const sure = await this.#context.freshNow();
         await this.#restore({ _id: { $in: due }, priority: { $lte: sure } });
+      }
+      if (dueKeys.length > 0) {
+        await this.#restoreKeys({ _id: { $in: dueKeys } });
+      }
+      if (keyless.size > 0) {
+        // Others put there, too, who do not know of turns.
+        await this.#lanes.stand(
+          [...keyless].map((queue) => ({ queue, key: "" })),
+        );
       }
       return { ready, nextAt, complete: found.length < MAX };
     });
@@ -205,13 +249,16 @@ export class Claims {
       hiddenName(queue, "unacked"),
       hiddenName(queue, "delayed"),
     ]);
+    const busy = queues.filter((each) => this.#lanes.isOrdered(each))
+      .map((queue) => hiddenName(queue, "busy"));
     const bring = async () => {
       const now = await this.#context.freshNow();
       const hidden = { queue: { $in: places } };
       await this.#restore({ ...hidden, priority: { $lte: now } });
+      if (busy.length > 0) await this.#restoreKeys({ queue: { $in: busy } });
       const [next] = await client.find(
         names.messages,
-        { ...hidden, priority: { $gt: now } },
+        { queue: { $in: [...places, ...busy] }, priority: { $gt: now } },
         { sort: { priority: 1 }, limit: 1, projection: { priority: 1 } },
       );
       return next === undefined ? Infinity : Number(next.priority) - now;
@@ -226,6 +273,16 @@ export class Claims {
       undefined,
       () => this.#restore(claimsOf(owner)),
     );
+    await this.#returns.restoreOwner(owner);
+  }
+
+  /** Brings back keys whose time out of sight is over. */
+  async #restoreKeys(busy: Fields): Promise<void> {
+    const now = await this.#context.freshNow();
+    await this.#returns.restoreKeys({
+      ...busy,
+      priority: { $gt: 9, $lte: now },
+    });
   }
 
   async #restore(hidden: Fields): Promise<void> {
@@ -253,17 +310,25 @@ export class Claims {
     const { client, settings: { names, lease } } = this.#context;
     const now = this.#context.now();
     if (now < this.#deadAt) return [];
-    this.#deadAt = now + DEAD_LOOK;
+    const next = now + DEAD_LOOK;
+    this.#deadAt = next;
     return await this.#context.call(
       "look for dead letters",
       undefined,
       async () => {
-        const seen = await client.find(
+        const sure = await this.#context.freshNow();
+        // Sorted, so that it is known when there is more.
+        const soon = await client.find(
           names.messages,
-          { dead_at: { $lte: new Date(await this.#context.freshNow()) } },
-          { limit: 100, projection: { queue: 1 } },
+          { dead_at: { $lte: new Date(next) } },
+          {
+            sort: { dead_at: 1 },
+            limit: DEAD_COUNT,
+            projection: { queue: 1, dead_at: 1 },
+          },
         );
-        if (seen.length === 100) this.#deadAt = now;
+        const seen = soon.filter((each) => isPast(each.dead_at, sure));
+        this.noteDeadAt(nextAfter(soon, "dead_at", sure));
         const taken: MongodbReservation[] = [];
         for (const [queue, documents] of groupBy(seen, "queue")) {
           const held = await this.#claimThese(queue, documents, now + lease);
@@ -271,7 +336,9 @@ export class Claims {
             taken.push(new MongodbReservation(document, now, until));
           }
         }
-        return taken;
+        const keyed = await this.#returns.takeDead(next);
+        this.noteDeadAt(keyed.nextAt);
+        return [...taken, ...keyed.taken];
       },
     );
   }
@@ -286,7 +353,10 @@ export class Claims {
       () =>
         client.update(
           names.messages,
-          taken.map((each) => releaseStatement(each, true)),
+          [
+            ...taken.map((each) => releaseStatement(each, true)),
+            ...this.#lanes.freeing(taken),
+          ],
           { safe: false },
         ),
     );
@@ -306,19 +376,6 @@ export interface Look {
 interface Held {
   readonly document: Fields;
   readonly until: number;
-}
-
-/** Makes filters for those of these messages that are still ours: one for each claim. */
-export function filtersOf(
-  reservations: readonly MongodbReservation[],
-): readonly Fields[] {
-  const byClaim = new Map<string, unknown[]>();
-  for (const { claim, id } of reservations) {
-    const ids = byClaim.get(claim);
-    if (ids === undefined) byClaim.set(claim, [id]);
-    else ids.push(id);
-  }
-  return [...byClaim].map(([claim, ids]) => ({ claim, _id: { $in: ids } }));
 }
 
 /** Makes the filter for all that an owner has claimed: a range of the index. */

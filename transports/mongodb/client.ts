@@ -15,6 +15,7 @@ import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { DriverFailure, type Failure, failureOf } from "./errors.ts";
 import type { DialOptions } from "./options.ts";
 import type {
+  ClaimOptions,
   Fields,
   FindOptions,
   MongodbClient,
@@ -273,12 +274,14 @@ class Driver implements MongodbClient {
     filter: Fields,
     sort: Readonly<Record<string, 1 | -1>>,
     update: Fields,
+    { upsert = false, safe = false }: ClaimOptions = {},
   ): Promise<Fields | undefined> {
     const document = await this.#watch(
       this.#collection(name).findOneAndUpdate(filter, update, {
         sort,
+        upsert,
         returnDocument: "after",
-        writeConcern: { w: 1 },
+        writeConcern: safe ? this.#majority : { w: 1 },
       }),
     );
     return document ?? undefined;
@@ -326,9 +329,7 @@ class Driver implements MongodbClient {
         await this.#watch(read());
       },
       read: () => this.#watch(read()),
-      close: async () => {
-        await cursor?.close().catch(() => {});
-      },
+      close: async () => await cursor?.close().catch(() => {}),
     };
   }
 

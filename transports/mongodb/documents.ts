@@ -17,13 +17,21 @@ import type { Fields, UpdateStatement } from "./port.ts";
  * | `hidden_expire_at`, `hidden_dead_at` | the same of hidden messages, which no index is to find |
  * | `claim` | whose it is: `owner.connection.number` |
  * | `deliveries` | how often it was claimed |
+ *
+ * Those of ordered queues have others besides: `lanes.ts`.
  */
 const HIDDEN = "\x06\x16";
 
-/** Why a message is out of sight. */
-export type Hiding = typeof HIDINGS[number];
-
 const HIDINGS = ["unacked", "delayed", "malformed"] as const;
+
+/** Why a message is out of sight, or what of an ordered queue. */
+export type Hiding =
+  | typeof HIDINGS[number]
+  | "ring"
+  | "busy"
+  | "places"
+  | "key"
+  | "";
 
 /**
  * Names the place for a queue's messages that are out of sight.
@@ -34,6 +42,17 @@ const HIDINGS = ["unacked", "delayed", "malformed"] as const;
  */
 export function hiddenName(queue: string, why: Hiding): string {
   return `${queue}${HIDDEN}${why}`;
+}
+
+/**
+ * Names the place for the messages of a key of an ordered queue.
+ *
+ * @param queue The queue.
+ * @param key The key.
+ * @returns The name.
+ */
+export function keyPlace(queue: string, key: string): string {
+  return `${queue}${HIDDEN}of ${key}`;
 }
 
 /**
@@ -186,6 +205,7 @@ const DELIVERY_INFO = '"delivery_info": {';
 /** The fields that a document has only while it is hidden. */
 export const HIDDEN_FIELDS: Fields = {
   claim: "",
+  holder: "",
   hidden_expire_at: "",
   hidden_dead_at: "",
 };

@@ -7,7 +7,8 @@ import type {
   StoredCounts,
 } from "../store/store.ts";
 import type { Context } from "./context.ts";
-import { hiddenName, readMessage } from "./documents.ts";
+import { hiddenName, keyPlace, readMessage, visibleName } from "./documents.ts";
+import { OUT, waitingFilter } from "./lane_documents.ts";
 import type { Fields } from "./port.ts";
 import type { MongodbTables } from "./tables.ts";
 
@@ -66,7 +67,9 @@ export class MongodbInspection implements InspectionStore {
     max: number,
     options?: CallOptions,
   ): Promise<readonly PeekedItem[]> {
-    const found = await this.#first(queue, max, {}, options);
+    const found = this.#isOrdered(queue)
+      ? await this.#nextOf(queue, max, options)
+      : await this.#first(queue, max, {}, options);
     return found.map((document) => {
       const { deliveries } = document;
       const { message, redelivered } = readMessage(document);
@@ -100,16 +103,101 @@ export class MongodbInspection implements InspectionStore {
         this.#count(queue, { queue: hiddenName(queue, "unacked") }, options),
         this.#first(queue, 1, { _id: 1 }, options),
       ]);
+    const keyed = this.#isOrdered(queue)
+      ? await this.#lookAtKeys(queue, options)
+      : undefined;
+    const times = [timeOf(first?._id), keyed?.oldest].filter((each) =>
+      each !== undefined
+    );
     return {
-      ready: Math.max(0, all - expired - dead) + due,
-      delayed: later,
-      unacked,
+      ready: Math.max(0, all - expired - dead) + due + (keyed?.ready ?? 0),
+      delayed: later + (keyed?.delayed ?? 0),
+      unacked: unacked + (keyed?.unacked ?? 0),
       oldestAge: secondsSince(
-        timeOf(first?._id),
+        times.length === 0 ? undefined : Math.min(...times),
         now.getTime(),
       ),
       bytes: undefined,
     };
+  }
+
+  /** The same of the messages that have keys. */
+  async #lookAtKeys(queue: string, options?: CallOptions): Promise<{
+    readonly ready: number;
+    readonly delayed: number;
+    readonly unacked: number;
+    readonly oldest: number | undefined;
+  }> {
+    const { client, settings: { names } } = this.#context;
+    const over = { $lte: new Date(this.#context.now()) };
+    const waiting = waitingFilter(queue);
+    const out = { ...waiting, priority: OUT };
+    const [all, expired, dead, unacked, delayed, [first]] = await Promise.all([
+      this.#count(queue, waiting, options),
+      this.#count(queue, { ...waiting, expire_at: over }, options),
+      this.#count(queue, { ...waiting, dies_at: over }, options),
+      this.#count(queue, { ...out, holder: { $gt: "" } }, options),
+      this.#count(queue, { ...out, holder: null }, options),
+      this.#context.call(
+        `look into queue "${queue}"`,
+        options,
+        () =>
+          client.find(names.messages, waiting, {
+            sort: { priority: 1 },
+            limit: 1,
+            projection: { _id: 1 },
+          }),
+      ),
+    ]);
+    const ready = Math.max(0, all - expired - dead);
+    return { ready, delayed, unacked, oldest: timeOf(first?._id) };
+  }
+
+  /** The documents of an ordered queue whose turn comes first: a round of the keys after the other. */
+  async #nextOf(
+    queue: string,
+    max: number,
+    options?: CallOptions,
+  ): Promise<readonly Fields[]> {
+    const { client, settings: { names } } = this.#context;
+    const ring = await this.#context.call(
+      `peek at queue "${queue}"`,
+      options,
+      () =>
+        client.find(names.messages, { queue: hiddenName(queue, "ring") }, {
+          sort: { priority: 1, _id: 1 },
+          limit: max,
+          projection: { key: 1 },
+        }),
+    );
+    // Without key there may be some that have no turn yet.
+    const places = [
+      ...new Set([...ring.map(({ key }) => String(key)), ""]),
+    ].map((key) => key === "" ? queue : keyPlace(queue, key));
+    const share = Math.ceil(max / places.length);
+    const lanes = await Promise.all(
+      places.map((each) => this.#first(each, share, {}, options)),
+    );
+    let left = max - lanes.reduce((sum, { length }) => sum + length, 0);
+    for (const [i, place] of places.entries()) {
+      const { length = 0 } = lanes[i] ?? [];
+      if (left <= 0 || length < share) continue;
+      const more = await this.#first(place, share + left, {}, options);
+      lanes[i] = more;
+      left -= more.length - length;
+    }
+    const found: Fields[] = [];
+    for (let turn = 0; turn < max && found.length < max; turn++) {
+      for (const lane of lanes) {
+        const document = lane[turn];
+        if (document !== undefined) found.push(document);
+      }
+    }
+    return found.slice(0, max);
+  }
+
+  #isOrdered(queue: string): boolean {
+    return this.#tables.view.topology.queue(queue)?.traits.ordered === true;
   }
 
   /** The documents whose turn comes first. */
@@ -128,7 +216,12 @@ export class MongodbInspection implements InspectionStore {
       () =>
         client.find(
           names.messages,
-          { queue, expire_at: isNotOver, dead_at: isNotOver },
+          {
+            queue,
+            expire_at: isNotOver,
+            dead_at: isNotOver,
+            ...(queue === visibleName(queue) ? {} : { dies_at: isNotOver }),
+          },
           { sort: { priority: 1, _id: 1 }, limit, projection },
         ),
     );

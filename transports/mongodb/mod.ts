@@ -38,6 +38,11 @@
  * dead-letters, a consumer on any connection moves it within 5 s. Queues are looked at
  * again after 10 ms at first, and less often the longer nothing comes.
  *
+ * An ordered queue (`x-ordered`) keeps its messages in `<queue>\x06\x16of <key>`, and a
+ * document for each key in `<queue>\x06\x16ring` while it waits for its turn, or in
+ * `<queue>\x06\x16busy` while a message of it is out. Messages without a key lie in the
+ * queue itself. Their order is that in which the server took them, over all processes.
+ *
  * A message that is hidden until a certain time comes back by a connection of ours that
  * consumes from its queue, or has published there or declared it. While none is open it
  * waits.

@@ -18,6 +18,14 @@ export interface UpdateStatement {
   readonly upsert?: boolean | undefined;
 }
 
+/** Options of {@linkcode MongodbClient.claim}. */
+export interface ClaimOptions {
+  /** Whether it is made where there is none. @default {false} */
+  readonly upsert?: boolean | undefined;
+  /** @default {false} */
+  readonly safe?: boolean | undefined;
+}
+
 /** The result of an update. */
 export interface Updated {
   readonly matched: number;
@@ -65,6 +73,7 @@ export interface MongodbClient extends AsyncDisposable {
     filter: Fields,
     sort: Readonly<Record<string, 1 | -1>>,
     update: Fields,
+    options?: ClaimOptions,
   ): Promise<Fields | undefined>;
   ensureIndex(
     name: string,

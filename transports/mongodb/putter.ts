@@ -2,6 +2,7 @@ import { Batcher } from "../../async/batcher.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { PublishError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
+import { keyOf } from "../../virtual/message_key.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import {
   LOST,
@@ -16,6 +17,8 @@ import { notAnswered } from "../connection_errors.ts";
 import { putOnce } from "../store/put_once.ts";
 import type { Context } from "./context.ts";
 import { messageFields } from "./documents.ts";
+import { type LaneName, placeFields } from "./lane_documents.ts";
+import type { Lanes } from "./lanes.ts";
 import { MongodbReservation } from "./reservation.ts";
 import { isThereAlready } from "./errors.ts";
 import { Marks } from "./marks.ts";
@@ -48,6 +51,15 @@ interface Copy {
   readonly delay: number;
   /** Whether its queue goes when nobody uses it. */
   readonly isTimed: boolean;
+  /** Its key in an ordered queue, "" if it has none; `undefined` elsewhere, and while it is delayed. */
+  readonly key: string | undefined;
+}
+
+/** Copies in their places. */
+interface Placed {
+  readonly fields: readonly Fields[];
+  /** Lets their keys have turns, once they are there. */
+  readonly stand?: () => Promise<void>;
 }
 
 interface Entry {
@@ -63,6 +75,7 @@ const ACTION = "put a message";
 export class Putter {
   readonly #context: Context;
   readonly #tables: MongodbTables;
+  readonly #lanes: Lanes;
   readonly #hooks: PutterHost;
   readonly #writer = new EnvelopeWriter();
   readonly #marks: Marks;
@@ -71,9 +84,15 @@ export class Putter {
   #inserted: Promise<unknown> = Promise.resolve();
 
   /** Makes them for a connection. */
-  constructor(context: Context, tables: MongodbTables, hooks: PutterHost) {
+  constructor(
+    context: Context,
+    tables: MongodbTables,
+    lanes: Lanes,
+    hooks: PutterHost,
+  ) {
     this.#context = context;
     this.#tables = tables;
+    this.#lanes = lanes;
     this.#hooks = hooks;
     this.#marks = new Marks(context);
     this.#batcher = new Batcher({
@@ -138,7 +157,8 @@ export class Putter {
     if (isOld(entry)) return STALE;
     const { client, settings: { names } } = this.#context;
     return await putOnce(this.#marks, mark, items, async (handles) => {
-      for (const [i, { fields }] of copies.entries()) {
+      const placed = await this.#place(copies);
+      for (const [i, fields] of placed.fields.entries()) {
         const document = { _id: handles[i]?.[1], ...fields };
         await this.#context.call("put messages", limits, async () => {
           try {
@@ -148,6 +168,7 @@ export class Putter {
           }
         });
       }
+      await placed.stand?.();
       this.#told(copies);
       return PUT;
     }, limits);
@@ -184,7 +205,10 @@ export class Putter {
       this.#hooks.onDue(now + message.delay + ttl, true);
     }
     const isTimed = record?.traits.expires !== undefined;
-    return { queue, fields, delay: message.delay, isTimed };
+    const key = record?.traits.ordered === true && message.delay <= 0
+      ? keyOf(message.properties.headers) ?? ""
+      : undefined;
+    return { queue, fields, delay: message.delay, isTimed, key };
   }
 
   /** One insert at a time: messages are visible in the order of their calls. */
@@ -198,14 +222,59 @@ export class Putter {
     if (going.length > 0) {
       const { client, settings: { names } } = this.#context;
       const copies = going.flatMap((entry) => entry.copies);
+      const placed = copies.some(isOrdered)
+        ? await this.#place(copies)
+        : undefined;
       await this.#context.call("put messages", options, () =>
         client.insert(
           names.messages,
-          copies.map(({ fields }) => ({ _id: client.newId(), ...fields })),
+          copies.map(({ fields }, i) => ({
+            _id: client.newId(),
+            ...placed?.fields[i] ?? fields,
+          })),
         ));
+      await placed?.stand?.();
       this.#told(copies);
     }
     return batch.map((each) => isOld(each) ? STALE : PUT);
+  }
+
+  /** Gives places to copies for ordered queues; they may be taken when their keys stand. */
+  async #place(copies: readonly Copy[]): Promise<Placed> {
+    const fields = copies.map((each) => each.fields);
+    const lanes: LaneName[] = [];
+    const counts = new Map<string, number>();
+    for (const { queue, key } of copies) {
+      if (key === undefined) continue;
+      lanes.push({ queue, key });
+      if (key !== "") counts.set(queue, (counts.get(queue) ?? 0) + 1);
+    }
+    if (lanes.length === 0) return { fields };
+    await this.#lanes.open();
+    const holder = this.#lanes.nextHolder();
+    const next = new Map(
+      await Promise.all(
+        [...counts].map(async ([queue, count]) =>
+          [queue, await this.#lanes.places(queue, count)] as const
+        ),
+      ),
+    );
+    for (const [i, { queue, key, fields: plain }] of copies.entries()) {
+      const place = next.get(queue);
+      if (key === undefined || key === "" || place === undefined) continue;
+      const { dead_at, ...rest } = plain;
+      fields[i] = {
+        ...rest,
+        ...placeFields({ queue, key }, place, holder),
+        ...(dead_at === undefined ? {} : { dies_at: dead_at }),
+      };
+      next.set(queue, place + 1);
+    }
+    return {
+      fields,
+      stand: () =>
+        this.#lanes.stand(lanes, counts.size > 0 ? holder : undefined),
+    };
   }
 
   /** Finds out whose view is old. */
@@ -242,9 +311,10 @@ export class Putter {
   ): Promise<PutResult> {
     if (await this.#isStale(options)) return STALE;
     const { client, settings: { names } } = this.#context;
-    const [first, ...others] = copies;
+    const { fields, stand } = await this.#place(copies);
+    const [first, ...others] = fields;
     if (first === undefined) return PUT;
-    const mine = { _id: from.id, claim: from.claim };
+    const mine = from.filter;
     if (others.length > 0) {
       const held = await this.#context.call(
         "move a message",
@@ -259,7 +329,7 @@ export class Putter {
       await this.#context.call("move a message", options, () =>
         client.insert(
           names.messages,
-          others.map(({ fields }) => ({ _id: client.newId(), ...fields })),
+          others.map((each) => ({ _id: client.newId(), ...each })),
         ));
     }
     const { matched } = await this.#context.call(
@@ -268,10 +338,15 @@ export class Putter {
       () =>
         client.update(names.messages, [{
           filter: mine,
-          update: { $set: first.fields, $unset: unsetBut(first.fields) },
+          update: { $set: first, $unset: unsetBut(first, from) },
         }], { safe: true }),
     );
-    this.#told(matched > 0 ? copies : others);
+    await stand?.();
+    if (from.lane !== undefined) {
+      await this.#lanes.free([from]);
+      this.#hooks.onPut([from.queue]);
+    }
+    this.#told(matched > 0 ? copies : copies.slice(1));
     return matched > 0 ? PUT : LOST;
   }
 
@@ -294,19 +369,27 @@ export class Putter {
 }
 
 /** Fields of a claimed document that a copy in its place has not. */
-function unsetBut(fields: Fields): Fields {
+function unsetBut(fields: Fields, { lane }: MongodbReservation): Fields {
   const unset: Record<string, ""> = {};
-  for (
-    const name of [
-      "claim",
-      "deliveries",
-      "expire_at",
-      "dead_at",
-      "hidden_expire_at",
-      "hidden_dead_at",
-    ]
-  ) if (!(name in fields)) unset[name] = "";
+  for (const name of lane === undefined ? MESSAGE_FIELDS : KEYED_FIELDS) {
+    if (!(name in fields)) unset[name] = "";
+  }
   return unset;
+}
+
+const MESSAGE_FIELDS = [
+  "claim",
+  "deliveries",
+  "expire_at",
+  "dead_at",
+  "hidden_expire_at",
+  "hidden_dead_at",
+];
+
+const KEYED_FIELDS = [...MESSAGE_FIELDS, "dies_at", "holder", "key", "place"];
+
+function isOrdered({ key }: Copy): boolean {
+  return key !== undefined;
 }
 
 function limitsOf({ signal, deadline }: CallOptions): CallOptions {

@@ -7,6 +7,7 @@ import type {
 import type { BroadcastReservation } from "./fanout.ts";
 import type { Context } from "./context.ts";
 import { HIDDEN_FIELDS, hiddenName, rankIn, readMessage } from "./documents.ts";
+import { PLACE_FIELDS } from "./lane_documents.ts";
 import type { Fields } from "./port.ts";
 import { isBroadcast, type Settlements } from "./settlements.ts";
 
@@ -36,16 +37,22 @@ export class Quarantine implements QuarantineStore {
     return await this.#settlements.settle(
       reservations,
       (held) =>
-        this.#settlements.update(
-          "quarantine messages",
-          held.map(({ id, claim, queue }) => ({
-            filter: { _id: id, claim },
-            update: {
-              $set: { queue: hiddenName(queue, "malformed"), priority: 0 },
-              $unset: { claim: "" },
-            },
-          })),
-          options,
+        this.#settlements.free(
+          held,
+          this.#settlements.update(
+            "quarantine messages",
+            held.map(({ filter, lane, queue }) => ({
+              filter,
+              update: {
+                $set: { queue: hiddenName(queue, "malformed"), priority: 0 },
+                $unset: {
+                  claim: "",
+                  ...(lane === undefined ? {} : PLACE_FIELDS),
+                },
+              },
+            })),
+            options,
+          ),
         ),
     );
   }

@@ -1,11 +1,24 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Reservation } from "../store/store.ts";
+import type { ReleaseOptions, Reservation } from "../store/store.ts";
 import { BroadcastReservation } from "./fanout.ts";
-import { filtersOf } from "./claims.ts";
 import type { Context } from "./context.ts";
 import { markedPayload, rankIn } from "./documents.ts";
-import { MongodbReservation, releaseStatement } from "./reservation.ts";
+import type { LaneReturns } from "./lane_returns.ts";
+import type { Lanes } from "./lanes.ts";
+import {
+  filtersOf,
+  MongodbReservation,
+  releaseStatement,
+} from "./reservation.ts";
 import type { UpdateStatement } from "./port.ts";
+
+/** The listener to settlements. */
+export interface SettlementsHost {
+  /** These queues have something again. */
+  readonly onReleased: (queues: Iterable<string>) => void;
+  /** Something will be due at a moment of the server's time. */
+  readonly onDue: (at: number) => void;
+}
 
 /**
  * Settles claimed messages, by the claim: a message that is no longer ours is
@@ -14,15 +27,21 @@ import type { UpdateStatement } from "./port.ts";
  */
 export class Settlements {
   readonly #context: Context;
-  readonly #onReleased: (queues: Iterable<string>) => void;
+  readonly #lanes: Lanes;
+  readonly #returns: LaneReturns;
+  readonly #hooks: SettlementsHost;
 
   /** Makes it for one connection. */
   constructor(
     context: Context,
-    onReleased: (queues: Iterable<string>) => void,
+    lanes: Lanes,
+    returns: LaneReturns,
+    hooks: SettlementsHost,
   ) {
     this.#context = context;
-    this.#onReleased = onReleased;
+    this.#lanes = lanes;
+    this.#returns = returns;
+    this.#hooks = hooks;
   }
 
   /** Forgets messages. */
@@ -33,28 +52,46 @@ export class Settlements {
     const { client, settings: { names } } = this.#context;
     return await this.settle(
       reservations,
-      (held) =>
-        this.#context.call(
+      (held) => {
+        const removing = this.#context.call(
           "remove messages",
           options,
           () => client.remove(names.messages, filtersOf(held)),
-        ),
+        );
+        return held.some(hasLane) ? this.free(held, removing) : removing;
+      },
     );
+  }
+
+  /** Lets the keys of settled messages have another turn, when they are. */
+  async free<T>(
+    held: readonly MongodbReservation[],
+    settling: Promise<T>,
+  ): Promise<T> {
+    const settled = await settling;
+    const keyed = held.filter(hasLane);
+    await this.#lanes.free(keyed);
+    this.#hooks.onReleased(new Set(keyed.map(({ queue }) => queue)));
+    return settled;
   }
 
   /** Puts messages back to where they were. */
   async release(
     reservations: readonly Reservation[],
-    options?: CallOptions,
+    options: ReleaseOptions = {},
   ): Promise<readonly Reservation[]> {
     await this.#keep(reservations.filter(isBroadcast), options);
+    const { delay = 0 } = options;
     const lost = await this.settle(reservations, (held) =>
       this.update(
         "release messages",
-        held.map((each) => releaseStatement(each, false)),
+        held.every(isPlain)
+          ? held.map((each) => releaseStatement(each, false))
+          : this.#returns.again(held, options),
         options,
       ));
-    this.#onReleased(new Set(reservations.map(({ queue }) => queue)));
+    if (delay > 0) this.#hooks.onDue(this.#context.now() + delay);
+    this.#hooks.onReleased(new Set(reservations.map(({ queue }) => queue)));
     return lost;
   }
 
@@ -86,7 +123,7 @@ export class Settlements {
     const { client, settings: { names, lease } } = this.#context;
     const held = reservations.filter(isOurs);
     const until = this.#context.now() + lease;
-    const filters = filtersOf(held);
+    const filters = filtersOf(held, "leases");
     const matched = await this.update(
       "renew leases",
       filters.map((filter) => ({
@@ -103,10 +140,12 @@ export class Settlements {
         options,
         () =>
           client.find(names.messages, { $or: filters }, {
-            projection: { claim: 1 },
+            projection: { claim: 1, holder: 1 },
           }),
       );
-      const ours = new Set(found.map(({ _id, claim }) => `${_id} ${claim}`));
+      const ours = new Set(
+        found.map(({ _id, claim, holder }) => `${_id} ${claim ?? holder}`),
+      );
       lost = held.filter(({ handle }) => !ours.has(handle));
     }
     for (const each of held) {
@@ -160,6 +199,14 @@ export class Settlements {
 /** Says whether a message was broadcast, and lies nowhere. */
 export function isBroadcast(each: Reservation): each is BroadcastReservation {
   return each instanceof BroadcastReservation;
+}
+
+function hasLane({ lane }: MongodbReservation): boolean {
+  return lane !== undefined;
+}
+
+function isPlain({ isOrdered }: MongodbReservation): boolean {
+  return !isOrdered;
 }
 
 function isOurs(each: Reservation): each is MongodbReservation {

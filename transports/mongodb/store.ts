@@ -15,6 +15,7 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason } from "../transport.ts";
+import { refuseHeardOrder } from "../store/heard_order.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import { Fanout } from "./fanout.ts";
 import { Claims } from "./claims.ts";
@@ -22,7 +23,11 @@ import type { Context } from "./context.ts";
 import { changeDelayed } from "./delayed.ts";
 import { MongodbInspection } from "./inspection.ts";
 import { Usage } from "./usage.ts";
+import { readyFilters, waitingFilter } from "./lane_documents.ts";
+import { LaneReturns } from "./lane_returns.ts";
+import { Lanes } from "./lanes.ts";
 import { Owners } from "./owners.ts";
+import type { Fields } from "./port.ts";
 import { Putter } from "./putter.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Reserver } from "./reserver.ts";
@@ -35,6 +40,8 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
   "delay",
   "exchange-to-exchange",
   "exclusive",
+  "key-fairness",
+  "key-order",
   "known-queues",
   "lease",
   "message-ttl",
@@ -60,6 +67,7 @@ export class MongodbStore implements Store {
   readonly #context: Context;
   readonly #owner: string;
   readonly #tables: MongodbTables;
+  readonly #lanes: Lanes;
   readonly #claims: Claims;
   readonly #putter: Putter;
   readonly #reserver: Reserver;
@@ -90,11 +98,13 @@ export class MongodbStore implements Store {
     };
     this.#tables = new MongodbTables(context, owner);
     this.inspection = new MongodbInspection(context, this.#tables);
-    this.#claims = new Claims(context, owner);
+    this.#lanes = new Lanes(context, this.#tables.view, owner);
+    const returns = new LaneReturns(context, this.#lanes);
+    this.#claims = new Claims(context, this.#lanes, returns, owner);
     this.#reserver = new Reserver(context, this.#claims, broadcasts, {
       findMissing: (queues) => this.#tables.findMissing(queues),
     });
-    this.#putter = new Putter(context, this.#tables, {
+    this.#putter = new Putter(context, this.#tables, this.#lanes, {
       onPut: (queues) => this.#reserver.notePut(queues),
       onDue: (at, isDead) => {
         if (isDead) this.#claims.noteDeadAt(at);
@@ -102,10 +112,10 @@ export class MongodbStore implements Store {
       },
       dropOver: (queues) => this.#usage.dropOver(queues),
     });
-    this.#settlements = new Settlements(
-      context,
-      (queues) => this.#reserver.notePut(queues),
-    );
+    this.#settlements = new Settlements(context, this.#lanes, returns, {
+      onReleased: (queues) => this.#reserver.notePut(queues),
+      onDue: (at) => this.#reserver.noteDue(at),
+    });
     this.#owners = new Owners(context);
     this.#usage = new Usage(context, this.#tables);
     this.messages = {
@@ -160,8 +170,9 @@ export class MongodbStore implements Store {
       this.#owners.beat(this.#owner, OWNER_TTL, options),
       this.#openBroadcasts(options),
     ]);
-    await this.#claims.restoreOwner(this.#owner);
+    // With the tables, which tell whether any queue is ordered.
     await this.#dropOldConsumers(options);
+    await this.#claims.restoreOwner(this.#owner);
   }
 
   /** Kombu's capped collection, as Kombu makes it. */
@@ -206,6 +217,9 @@ export class MongodbStore implements Store {
     version: string,
     options?: CallOptions,
   ): Promise<ChangeResult> {
+    if (this.#fanout !== undefined) {
+      refuseHeardOrder(changes, this.#tables.view.topology, "broadcast");
+    }
     // A change that has begun goes on after its caller's deadline: half of it helps nobody.
     const result = await this.#context.call(
       "change the tables",
@@ -254,16 +268,22 @@ export class MongodbStore implements Store {
       this.#context.call(
         `count the messages of queue "${queue}"`,
         options,
-        () => client.count(names.messages, { queue, ...filter }),
+        () => client.count(names.messages, filter),
       );
     const now = new Date(this.#context.now());
     // All by the index alone, less those that nobody has removed yet.
-    const [all, expired, dead] = await Promise.all([
-      count({}),
-      count({ expire_at: { $lte: now } }),
-      count({ dead_at: { $lte: now } }),
-    ]);
-    const found = all - expired - dead;
+    const countIn = async (place: Fields, dies: string) => {
+      const [all, expired, dead] = await Promise.all([
+        count(place),
+        count({ ...place, expire_at: { $lte: now } }),
+        count({ ...place, [dies]: { $lte: now } }),
+      ]);
+      return all - expired - dead;
+    };
+    let found = await countIn({ queue }, "dead_at");
+    if (this.#lanes.isOrdered(queue)) {
+      found += await countIn(waitingFilter(queue), "dies_at");
+    }
     return found > 0 || this.#tables.view.topology.queue(queue) !== undefined
       ? Math.max(found, 0)
       : undefined;
@@ -274,7 +294,11 @@ export class MongodbStore implements Store {
     return await this.#context.call(
       `purge queue "${queue}"`,
       options,
-      () => client.remove(names.messages, [{ queue }]),
+      () =>
+        client.remove(
+          names.messages,
+          readyFilters(queue, this.#lanes.isOrdered(queue)),
+        ),
     );
   }
 

@@ -10,6 +10,7 @@ import type {
 import { Changes } from "./changes.ts";
 import type { Context } from "./context.ts";
 import { hiddenNames } from "./documents.ts";
+import { hiddenFilter, readyFilters } from "./lane_documents.ts";
 import { type Version, Versions } from "./versions.ts";
 import { groupBy, type Mark, printOf, View } from "./view.ts";
 
@@ -213,12 +214,19 @@ export class MongodbTables {
       `look into queue "${queue}"`,
       options,
       () =>
-        client.find(names.messages, { queue }, {
-          limit: 1,
-          projection: { _id: 1 },
-        }),
+        client.find(
+          names.messages,
+          this.#isOrdered(queue)
+            ? { $or: readyFilters(queue, true) }
+            : { queue },
+          { limit: 1, projection: { _id: 1 } },
+        ),
     );
     return found.length > 0;
+  }
+
+  #isOrdered(queue: string): boolean {
+    return this.#view.topology.queue(queue)?.traits.ordered === true;
   }
 
   /** Whether messages are in a queue, were taken from it, or wait for their time. */
@@ -365,17 +373,16 @@ export class MongodbTables {
     ]);
     let messageCount = 0;
     for (const queue of queues) {
+      const isOrdered = this.#isOrdered(queue);
       const ready = await this.#context.call(
         `delete queue "${queue}"`,
         undefined,
-        () => client.remove(names.messages, [{ queue }]),
+        () => client.remove(names.messages, readyFilters(queue, isOrdered)),
       );
       messageCount += ready;
       await write(() =>
         Promise.all([
-          client.remove(names.messages, [{
-            queue: { $in: hiddenNames(queue) },
-          }]),
+          client.remove(names.messages, [hiddenFilter(queue, isOrdered)]),
           client.remove(names.queues, [{ _id: queue }]),
         ])
       );
