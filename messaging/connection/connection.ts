@@ -239,9 +239,11 @@ export class Connection implements AsyncDisposable {
   declare(exchange: Exchange, options?: OperationOptions): Promise<void>;
   /**
    * Declares exchanges and queues with their bindings, and again on every new
-   * connection.
+   * connection: many at once, the exchanges before the queues. Without a `timeout` each of
+   * them has the connection's `operationTimeout`; a `timeout` is for all together.
    *
    * @returns The status of each queue among them, in order.
+   * @throws The error of the first that failed: no further one is begun then, and those that were begun may be there.
    */
   declare(
     entities: readonly Entity[],
@@ -254,7 +256,10 @@ export class Connection implements AsyncDisposable {
     const call = this.#session.call(options);
     const entities = isList(given) ? given : [given];
     checkEntities(entities, "connection.declare");
-    const statuses = await this.#session.declare(entities, call);
+    const statuses = await this.#session.declare(
+      entities,
+      () => options?.timeout === undefined ? this.#session.call(options) : call,
+    );
     return isList(given) ? statuses : statuses[0];
   }
 

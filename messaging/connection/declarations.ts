@@ -19,6 +19,9 @@ export { type Entity, isHeld } from "../entities/entities.ts";
 /** So many names of earlier connections are kept, for messages that carry them. */
 const MAX_FORMER = 1000;
 
+/** So many bindings of one entity are on their way at once. */
+const BINDINGS_AT_ONCE = 100;
+
 /**
  * The declarations of a session, in order, to be made again on a new connection; and the
  * names that the broker chose for queues that have none. An entity that was deleted by the
@@ -312,7 +315,16 @@ export class Declarations {
     channel: Channel,
     call: CallOptions,
   ): Promise<void> {
-    for (const each of this.#bindingsOf(entity)) await channel.bind(each, call);
+    const bindings = this.#bindingsOf(entity);
+    for (let i = 0; i < bindings.length; i += BINDINGS_AT_ONCE) {
+      const some = bindings.slice(i, i + BINDINGS_AT_ONCE);
+      const ends = await Promise.allSettled(
+        some.map((binding) => channel.bind(binding, call)),
+      );
+      // The first: on AMQP it has ended the channel, with all that are behind it.
+      const failed = ends.find(({ status }) => status === "rejected");
+      if (failed?.status === "rejected") throw failed.reason;
+    }
   }
 
   /** The bindings of an entity, but for those that were removed. */

@@ -6,7 +6,7 @@ import { RECONNECT_DELAYS } from "./backoff_options.ts";
 import type { ReconnectOptions } from "./connection_options.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import { type Declarations, type Entity, isHeld } from "./declarations.ts";
-import { declareAgain, type Undeclared } from "./redeclaring.ts";
+import { declareMany, type Undeclared } from "./declare_many.ts";
 import { sleep } from "./retry.ts";
 import type { TopologyChannel } from "./topology_channel.ts";
 
@@ -98,9 +98,8 @@ export class LaterDeclares {
     width?: number,
   ): Promise<readonly Undeclared[]> {
     const { declarations, clock } = this.#host;
-    return await declareAgain({
+    return await declareMany(entities, {
       declarations,
-      entities,
       width,
       run: (action) =>
         topology.run(

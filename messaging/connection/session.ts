@@ -10,6 +10,7 @@ import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
 import { Declarations, type Entity, isHeld } from "./declarations.ts";
 import { Dialler, type SessionSettings } from "./dialler.ts";
 import { type Endpoint, formatEndpoint } from "./endpoint.ts";
+import { declareMany, declarePieces } from "./declare_many.ts";
 import { Queue } from "../entities/queue.ts";
 import type { KnownOptions } from "../known_options.ts";
 import {
@@ -175,31 +176,54 @@ export class Session {
     }
   }
 
-  /** Declares entities in order; returns the status of each queue among them. */
+  /**
+   * Declares entities, many at once: the exchanges before the queues.
+   *
+   * @param entities The entities.
+   * @param call Makes the limits: called anew for each entity.
+   * @returns The status of each queue among them, in order.
+   * @throws The error of the first that failed; others may be there by then.
+   */
   async declare(
     entities: readonly Entity[],
-    call: Call,
+    call: () => Call,
   ): Promise<readonly QueueStatus[]> {
-    const statuses: QueueStatus[] = [];
-    for (const entity of entities) {
-      // Declaring twice is declaring once: what a lost connection left open is done again.
-      const status = await this.retry(call, async () => {
-        const { topology } = await this.link(call);
-        return await topology.run(
-          call,
-          (channel) => {
-            this.declarations.recall(entity);
-            return this.declarations.declare(entity, channel, call);
-          },
-          {
-            holds: isHeld(entity),
-            queue: entity instanceof Queue ? entity : undefined,
-          },
-        );
-      });
-      if (status !== undefined) statuses.push(status);
+    const statuses = new Map<Entity, QueueStatus>();
+    for (const entity of entities) this.declarations.recall(entity);
+    for (const some of declarePieces(entities, this.declarations)) {
+      await this.#declarePiece(some, statuses, call);
     }
-    return statuses;
+    return entities.flatMap((entity) => statuses.get(entity) ?? []);
+  }
+
+  async #declarePiece(
+    entities: readonly Entity[],
+    statuses: Map<Entity, QueueStatus>,
+    call: () => Call,
+  ): Promise<void> {
+    const { declarations } = this;
+    const limits = call();
+    // Declaring twice is declaring once: what a lost connection left open is done again.
+    await this.retry(limits, async () => {
+      const { topology } = await this.link(limits);
+      const left = entities.filter((each) => !statuses.has(each));
+      await declareMany(left, {
+        declarations,
+        stops: true,
+        run: (action) =>
+          topology.run(limits, action, {
+            holds: left.some(isHeld),
+            queues: left.every((each) => each instanceof Queue)
+              ? left
+              : undefined,
+          }),
+        call,
+        onQueue: (queue, status) => statuses.set(queue, status),
+      });
+    });
+    for (const each of entities) {
+      if (!(each instanceof Queue)) declarations.noteDeclared(each);
+    }
   }
 
   /** Declares again, on the present connection, all that was declared. */

@@ -20,10 +20,10 @@ export interface RunOptions {
   /** Whether it declares an entity that is this connection's alone. @default {false} */
   readonly holds?: boolean | undefined;
   /**
-   * A queue, if it is declared and nothing else is done: that goes on beside other such
+   * Queues, if they are declared and nothing else is done: that goes on beside other such
    * calls for other queues, where a call that fails does not end its channel.
    */
-  readonly queue?: object | undefined;
+  readonly queues?: readonly object[] | undefined;
 }
 
 /**
@@ -61,12 +61,12 @@ export class TopologyChannel {
   async run<T>(
     call: Call,
     action: (channel: Channel) => Promise<T>,
-    { holds = false, queue }: RunOptions = {},
+    { holds = false, queues }: RunOptions = {},
   ): Promise<T> {
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
     const failsAlone = this.#connection.callsFailAlone === true;
-    const before = failsAlone && queue !== undefined
-      ? this.#enterBeside(queue, ended)
+    const before = failsAlone && queues !== undefined
+      ? this.#enterBeside(queues, ended)
       : this.#enter(ended);
     try {
       await this.#limits.wait(before, call, () =>
@@ -97,13 +97,19 @@ export class TopologyChannel {
   }
 
   /** Takes a place beside those that declare other queues. Returns when its turn comes. */
-  #enterBeside(queue: object, ended: Promise<void>): Promise<unknown> {
-    const before = Promise.all([this.#tail, this.#queues.get(queue)]);
+  #enterBeside(
+    queues: readonly object[],
+    ended: Promise<void>,
+  ): Promise<unknown> {
+    const same = queues.map((queue) => this.#queues.get(queue));
+    const before = Promise.all([this.#tail, ...same]);
     const after = before.then(() => ended);
     this.#beside = Promise.all([this.#beside, after]);
-    this.#queues.set(queue, after);
+    for (const queue of queues) this.#queues.set(queue, after);
     after.then(() => {
-      if (this.#queues.get(queue) === after) this.#queues.delete(queue);
+      for (const queue of queues) {
+        if (this.#queues.get(queue) === after) this.#queues.delete(queue);
+      }
     });
     return before;
   }

@@ -72,7 +72,7 @@ export async function declared(
         if (declarations.has(queue)) return;
         await declarations.declare(queue, channel, call);
       },
-      { holds: queue.exclusive, queue },
+      { holds: queue.exclusive, queues: [queue] },
     );
   }
   return declarations.nameOf(queue) ?? queue.name;

@@ -132,7 +132,7 @@ export class SimpleQueue<T = unknown> implements AsyncDisposable {
 
   async #declare(call: Call): Promise<QueueStatus> {
     const { queue } = await this.#open(call);
-    const [status] = await this.#session.declare([queue], call);
+    const [status] = await this.#session.declare([queue], () => call);
     if (status !== undefined) return status;
     throw new TypeError("Cannot use a simple queue: it was made of no queue");
   }

@@ -67,6 +67,6 @@ export async function declareOne(
     await declarations.declare(entity, channel, call);
   }, {
     holds: isHeld(entity),
-    queue: entity instanceof Queue ? entity : undefined,
+    queues: entity instanceof Queue ? [entity] : undefined,
   });
 }

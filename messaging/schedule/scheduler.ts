@@ -222,7 +222,7 @@ export class Scheduler {
       encoded,
     );
     const name = queue instanceof Queue && queue.name === ""
-      ? (await session.declare([queue], call))[0]?.name
+      ? (await session.declare([queue], () => call))[0]?.name
       : undefined;
     const { cron, every, timezone } = when;
     return {

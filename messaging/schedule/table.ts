@@ -161,7 +161,7 @@ export class ScheduleTable {
       const message = await this.#getter.get(this.queue.name, call)
         .catch(async (error) => {
           if (!(error instanceof NotFoundError)) throw error;
-          await session.declare([this.queue], call); // somebody has deleted it
+          await session.declare([this.queue], () => call); // somebody has deleted it
           return undefined;
         });
       if (message === undefined) break;

@@ -4,7 +4,7 @@ import {
   type Exchange,
   type ExchangeBinding,
   type Message,
-  type Queue,
+  Queue,
 } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, type Stage, take } from "./stage.ts";
@@ -44,6 +44,46 @@ function chain(stage: Stage): { readonly outer: Exchange; queue: Queue } {
 
 /** Entities are declared with those that they name; deleted entities, and those that have gone, are not declared again. */
 export const DECLARING: readonly ConformanceCase[] = [
+  onStage(
+    "a list is declared with its exchanges first, and tells the status of each queue in order",
+    async (stage) => {
+      const exchange = stage.exchange({ type: "topic" });
+      const queues = Array.from(
+        { length: 12 },
+        (_, i) =>
+          stage.queue({ exchange: exchange.name, routingKey: `k.${i}` }),
+      );
+      const [one, two] = queues;
+      assert.ok(one !== undefined && two !== undefined);
+      const dead = stage.queue();
+      const list = [...queues, exchange, dead, one];
+      const statuses = await stage.connection.declare(list);
+      assert.deepEqual(
+        statuses.map(({ name }) => name),
+        [...queues, dead, one].map(({ name }) => name),
+      );
+      const producer = stage.connection.producer({ exchange });
+      await producer.publish("to the second", { routingKey: "k.1" });
+      assert.equal(await first(stage, two.name), "to the second");
+    },
+  ),
+  onStage(
+    "a list with one entity that is refused rejects with its name, and the connection goes on",
+    async (stage) => {
+      const refused = stage.queue();
+      await stage.connection.declare(refused);
+      const queues = Array.from({ length: 5 }, () => stage.queue());
+      const otherwise = new Queue(refused.name, { durable: false });
+      const declaring = stage.connection.declare([
+        ...queues.slice(0, 3),
+        otherwise,
+        ...queues.slice(3),
+      ]);
+      await rejectsWith(declaring, "precondition-failed", refused.name);
+      const statuses = await stage.connection.declare([...queues, refused]);
+      assert.equal(statuses.length, 6);
+    },
+  ),
   onStage(
     "an exchange's own bindings are declared through connection.declare(queue)",
     async (stage) => {

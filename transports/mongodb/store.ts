@@ -131,6 +131,7 @@ export class MongodbStore implements Store {
     };
     this.topology = {
       read: this.#read.bind(this),
+      readTogether: this.#readTogether.bind(this),
       apply: this.#apply.bind(this),
       findQueue: this.#tables.findQueue.bind(this.#tables),
     };
@@ -210,6 +211,20 @@ export class MongodbStore implements Store {
     const view = await this.#tables.read(of, options);
     if (of.type !== "queue") return view;
     return await this.#usage.use(of.name, view, options);
+  }
+
+  async #readTogether(
+    all: readonly TopologyKey[],
+    options?: CallOptions,
+  ): Promise<TopologyView> {
+    const view = await this.#tables.readTogether(all, options);
+    for (const { type, name } of all) {
+      if (type !== "queue") continue;
+      const after = await this.#usage.use(name, view, options);
+      // A queue whose time was over has gone: all of it is another view.
+      if (after !== view) return await this.#tables.readTogether(all, options);
+    }
+    return view;
   }
 
   async #apply(

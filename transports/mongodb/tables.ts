@@ -9,7 +9,7 @@ import type {
 } from "../store/store.ts";
 import { Changes } from "./changes.ts";
 import type { Context } from "./context.ts";
-import { hiddenNames } from "./documents.ts";
+import { boundQueues, isUsed } from "./foreign_queues.ts";
 import { hiddenFilter, readyFilters } from "./lane_documents.ts";
 import { type Version, Versions } from "./versions.ts";
 import { groupBy, type Mark, printOf, View } from "./view.ts";
@@ -71,7 +71,7 @@ export class MongodbTables {
     if (reading === undefined) {
       reading = Promise.resolve().then(() => {
         this.#reading.delete(name);
-        return this.#read(key);
+        return this.#read([key], name);
       });
       reading.catch(() => {}); // its callers may all have gone
       this.#reading.set(name, reading);
@@ -80,13 +80,28 @@ export class MongodbTables {
     return this.#context.call("read the tables", options, () => shared);
   }
 
-  async #read(key: TopologyKey): Promise<TopologyView> {
+  /** Reads the declarations around several keys, for changes that are made in one step. */
+  readTogether(
+    keys: readonly TopologyKey[],
+    options?: CallOptions,
+  ): Promise<TopologyView> {
+    return this.#context.call(
+      "read the tables",
+      options,
+      () => this.#read(keys, TOGETHER),
+    );
+  }
+
+  async #read(
+    keys: readonly TopologyKey[],
+    name: string,
+  ): Promise<TopologyView> {
     const version = await this.#sync();
-    const prints = await this.#readRoutes(key);
+    const prints = await this.#readRoutes(keys);
     const mark = { ...version, prints };
     return {
       topology: this.#view.topology,
-      version: this.#view.remember(key, mark),
+      version: this.#view.remember(name, mark),
     };
   }
 
@@ -94,17 +109,8 @@ export class MongodbTables {
   async findQueue(name: string, options?: CallOptions): Promise<QueueSearch> {
     const { topology } = await this.read({ type: "queue", name }, options);
     if (topology.queue(name) !== undefined) return FOUND;
-    const { client, settings: { names } } = this.#context;
-    const routes = await this.#context.call(
-      ACTION,
-      options,
-      () =>
-        client.find(names.routing, {}, {
-          limit: MAX_ROUTES,
-          projection: { queue: 1 },
-        }),
-    );
-    return { isThere: false, names: routes.map(({ queue }) => String(queue)) };
+    const names = await boundQueues(this.#context, options);
+    return { isThere: false, names };
   }
 
   /** Says which of these views are old. */
@@ -203,8 +209,7 @@ export class MongodbTables {
     options?: CallOptions,
   ): Promise<void> {
     if (this.#view.hasRecord("queue", name)) return;
-    const isThere = hasRoutes || await this.#hasTraces(name, options) ||
-      await this.#isListed(name, options);
+    const isThere = hasRoutes || await isUsed(this.#context, name, options);
     this.#view.setForeignQueue(name, isThere);
   }
 
@@ -227,31 +232,6 @@ export class MongodbTables {
 
   #isOrdered(queue: string): boolean {
     return this.#view.topology.queue(queue)?.traits.ordered === true;
-  }
-
-  /** Whether messages are in a queue, were taken from it, or wait for their time. */
-  async #hasTraces(queue: string, options?: CallOptions): Promise<boolean> {
-    const { client, settings: { names } } = this.#context;
-    const found = await this.#context.call(
-      ACTION,
-      options,
-      () =>
-        client.find(names.messages, {
-          queue: { $in: [queue, ...hiddenNames(queue)] },
-        }, { limit: 1, projection: { _id: 1 } }),
-    );
-    return found.length > 0;
-  }
-
-  /** Kombu lists its queues where its option `ttl` is on. */
-  async #isListed(queue: string, options?: CallOptions): Promise<boolean> {
-    const { client, settings: { names } } = this.#context;
-    const found = await this.#context.call(
-      `look for queue "${queue}"`,
-      options,
-      () => client.find(names.queues, { _id: queue }, { limit: 1 }),
-    );
-    return found.length > 0;
   }
 
   /** Calls of one turn of the event loop share one read, which begins after all of them. */
@@ -290,25 +270,29 @@ export class MongodbTables {
   }
 
   async #readRoutes(
-    { type, name }: TopologyKey,
-    options?: CallOptions,
+    keys: readonly TopologyKey[],
   ): Promise<ReadonlyMap<string, string>> {
     const { topology } = this.#view;
-    switch (type) {
-      case "exchange":
-        return await this.#readRoutesFrom(this.#view.reach(name), options);
-      case "queue":
-        await this.#readRoutesTo([name], options);
-        await this.#findForeign(
-          name,
-          [...topology.bindingsTo(name)].length > 0,
-          options,
-        );
-        return NO_PRINTS;
-      case "owner":
-        await this.#readRoutesTo([...topology.queuesOf(name)], options);
-        return NO_PRINTS;
+    const exchanges = new Set<string>();
+    const queues: string[] = [];
+    const bound = new Set<string>();
+    for (const { type, name } of keys) {
+      if (type === "exchange") {
+        for (const each of this.#view.reach(name)) exchanges.add(each);
+      } else if (type === "queue") {
+        queues.push(name);
+        bound.add(name);
+      } else for (const each of topology.queuesOf(name)) bound.add(each);
     }
+    const prints = exchanges.size === 0
+      ? NO_PRINTS
+      : await this.#readRoutesFrom(exchanges);
+    await this.#readRoutesTo([...bound]);
+    await Promise.all(queues.map((name) => {
+      const hasRoutes = [...topology.bindingsTo(name)].length > 0;
+      return this.#findForeign(name, hasRoutes);
+    }));
+    return prints;
   }
 
   async #readRoutesFrom(
@@ -391,10 +375,9 @@ export class MongodbTables {
   }
 }
 
-const ACTION = "look for a queue";
 const FOUND: QueueSearch = { isThere: true, names: [] };
 
-/** So many bindings are looked at for a name that may have been meant. */
-const MAX_ROUTES = 1000;
+/** The name of the mark of a view around several keys: there is one such read at a time. */
+const TOGETHER = "together";
 
 const NO_PRINTS: ReadonlyMap<string, string> = new Map();

@@ -1,6 +1,5 @@
 import type { Binding } from "../../model/binding.ts";
 import { foreignQueue, Topology } from "../../virtual/topology.ts";
-import type { TopologyKey } from "../store/store.ts";
 import type { Fields } from "./port.ts";
 import { applyRecord, foreignExchange, isGone, readRoute } from "./records.ts";
 
@@ -108,9 +107,8 @@ export class View {
     return reached;
   }
 
-  /** Names a mark; as before if nothing has changed. */
-  remember(key: TopologyKey, mark: Mark): string {
-    const name = `${key.type} ${key.name}`;
+  /** Names a mark; as before if nothing has changed. Each name has one. */
+  remember(name: string, mark: Mark): string {
     const newest = this.#newest.get(name);
     const known = newest === undefined ? undefined : this.#marks.get(newest);
     if (newest !== undefined && known !== undefined && isEqual(known, mark)) {

@@ -151,7 +151,8 @@ export class RecordsStore implements Store {
       renew: this.#renew.bind(this),
     };
     this.topology = {
-      read: this.#read.bind(this),
+      read: (of, options) => this.#read([of], options),
+      readTogether: this.#read.bind(this),
       apply: (...call) =>
         lifeline.run(
           "change the declarations",
@@ -187,13 +188,15 @@ export class RecordsStore implements Store {
   }
 
   async #read(
-    of: TopologyKey,
+    all: readonly TopologyKey[],
     options?: CallOptions,
   ): Promise<TopologyView> {
     const refusal = this.#lifeline.refusal("read the declarations", options);
     if (refusal !== undefined) throw refusal;
     const view = await this.#declarations.look(options);
-    if (of.type === "queue") await this.#declarations.use(of.name, options);
+    for (const { type, name } of all) {
+      if (type === "queue") await this.#declarations.use(name, options);
+    }
     return view;
   }
 

@@ -1,11 +1,12 @@
 /** Declarations on Redis by several connections at once, or behind our back. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Exchange, Queue } from "@dashi/mq";
 import {
   NotFoundError,
   PreconditionFailedError,
 } from "../../../model/errors.ts";
-import { pause, Raw, seeded, test } from "../../support/redis.ts";
+import { connectTo, pause, Raw, seeded, test } from "../../support/redis.ts";
 import {
   bindingOf,
   CONSUME,
@@ -42,6 +43,30 @@ test("a set of bindings that was swapped for one of equal size leads to where it
   }
   await channel.publish(messageTo("ex", "k"));
   assertEquals(await sizes(), [before, moved + 1]);
+});
+
+test("a list of bound queues is declared by some scripts, and not by some for each of them", async (server) => {
+  await using connection = connectTo(server.url);
+  await using raw = new Raw(server.port);
+  const exchange = new Exchange("ex");
+  const queues = Array.from(
+    { length: 300 },
+    (_, i) => new Queue(`q${i}`, { exchange, routingKey: `k${i}` }),
+  );
+  await raw.send("CONFIG", "RESETSTAT");
+  const statuses = await connection.declare([...queues, exchange]);
+  assertEquals(
+    statuses.map(({ name }) => name),
+    queues.map(({ name }) => name),
+  );
+  assertEquals(await raw.number("SCARD", "_kombu.binding.ex"), 300);
+  const stats = String(await raw.send("INFO", "commandstats"));
+  let scripts = 0;
+  for (const [, calls] of stats.matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)) {
+    scripts += Number(calls);
+  }
+  // One by one they were some 1,500.
+  assert(scripts <= 60, `${scripts} scripts`);
 });
 
 test("an exchange that others delete and declare again has its bindings again", async (server) => {

@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { ChannelError, MessagingError } from "../../model/errors.ts";
+import type { QueueStatus } from "../../model/queue.ts";
 import type { Channel } from "../../transports/transport.ts";
 import type { Declarations, Entity } from "./declarations.ts";
 import { exchangesOf } from "../entities/entities.ts";
@@ -8,21 +9,26 @@ import { Queue } from "../entities/queue.ts";
 import { isRetryable } from "./retry.ts";
 
 /** So many declares are on their way at once: a distant broker costs a round trip for all of them. */
-const WIDTH = 32;
+const WIDTH = 100;
 
-/** The entities and the channels that {@linkcode declareAgain} uses. */
-export interface RedeclareOptions {
+/** So many are declared in one piece: other calls have their turn between two. */
+const PIECE = 500;
+
+/** The channels that {@linkcode declareMany} uses, and its ways. */
+export interface DeclareManyOptions {
   readonly declarations: Declarations;
-  /** The entities to declare. */
-  readonly entities: readonly Entity[];
   /** Runs calls on a channel that is replaced where one has ended it. */
   readonly run: (
     action: (channel: Channel) => Promise<unknown>,
   ) => Promise<unknown>;
   /** Makes the limits of one entity, when its turn comes. */
   readonly call: () => CallOptions;
-  /** How many at once. @default {32} */
+  /** How many at once. @default {100} */
   readonly width?: number | undefined;
+  /** Whether the first that fails ends it all. @default {false} */
+  readonly stops?: boolean | undefined;
+  /** Called with the status of each queue that is declared. */
+  readonly onQueue?: ((queue: Queue, status: QueueStatus) => void) | undefined;
 }
 
 /** An entity that could not be declared, and the reason. */
@@ -32,17 +38,20 @@ export interface Undeclared {
 }
 
 /**
- * Declares again what a session has declared: many at once, first the exchanges, then
- * what binds them, then the queues. One that fails holds up no other.
+ * Declares many entities at once: first the exchanges, with those that others need, then
+ * what binds these, then the queues with their bindings. One that fails holds up no other,
+ * unless it is to end all.
  *
- * @param options The entities, and the channel.
+ * @param entities The entities.
+ * @param options The channel, and the limits.
  * @returns The entities that the broker refused, or did not answer for in time.
- * @throws The error of a lost connection.
+ * @throws The error of a lost connection; with `stops` that of the first entity that failed.
  */
-export async function declareAgain(
-  options: RedeclareOptions,
+export async function declareMany(
+  entities: readonly Entity[],
+  options: DeclareManyOptions,
 ): Promise<readonly Undeclared[]> {
-  const { declarations, entities } = options;
+  const { declarations, onQueue } = options;
   const exchanges = new Set<Exchange>();
   const queues: Queue[] = [];
   for (const entity of entities) {
@@ -59,8 +68,9 @@ export async function declareAgain(
   await wave.run(bound, (each, channel, call) => {
     return declarations.bindAll(each, channel, call);
   });
-  await wave.run(queues, (queue, channel, call) => {
-    return declarations.declareQueue(queue, channel, call);
+  await wave.run(queues, async (queue, channel, call) => {
+    const status = await declarations.declareQueue(queue, channel, call);
+    onQueue?.(queue, status);
   });
   for (const exchange of exchanges) {
     if (wave.failed.has(exchange)) continue;
@@ -68,6 +78,39 @@ export async function declareAgain(
     else declarations.noteThere(exchange);
   }
   return [...wave.failed].map(([entity, error]) => ({ entity, error }));
+}
+
+/**
+ * Splits what is to be declared into pieces that are declared in order: the exchanges, then
+ * queues with the queues of their dead letters that are not declared yet.
+ *
+ * @param entities The entities.
+ * @param declarations The entities that are declared already.
+ * @returns The pieces.
+ */
+export function declarePieces(
+  entities: readonly Entity[],
+  declarations: Declarations,
+): readonly Entity[][] {
+  const exchanges = new Set<Entity>();
+  const queues = new Set<Entity>();
+  const add = (queue: Queue) => {
+    const { deadLetter } = queue;
+    if (deadLetter !== undefined && !declarations.has(deadLetter)) {
+      add(deadLetter);
+    }
+    queues.add(queue);
+  };
+  for (const entity of entities) {
+    if (entity instanceof Queue) add(entity);
+    else exchanges.add(entity);
+  }
+  const pieces = exchanges.size > 0 ? [[...exchanges]] : [];
+  const all = [...queues];
+  for (let i = 0; i < all.length; i += PIECE) {
+    pieces.push(all.slice(i, i + PIECE));
+  }
+  return pieces;
 }
 
 /** Sorts exchanges into levels: an alternate exchange comes before those that name it. */
@@ -81,10 +124,10 @@ function levels(exchanges: ReadonlySet<Exchange>): readonly Exchange[][] {
 
 /** Many declares at once, and what became of them. */
 class Wave {
-  readonly #options: RedeclareOptions;
+  readonly #options: DeclareManyOptions;
   readonly failed = new Map<Entity, Error>();
 
-  constructor(options: RedeclareOptions) {
+  constructor(options: DeclareManyOptions) {
     this.#options = options;
   }
 
@@ -96,10 +139,17 @@ class Wave {
     let rest = list.filter((each) => !this.failed.has(each));
     while (rest.length > 0) {
       const round = await this.#round(rest, declare);
+      if (this.#isOver) {
+        throw this.failed.get(list.find((each) => this.failed.has(each)) as E);
+      }
       // With none that is done, and none at fault, it would go on for ever.
       if (round.rest.length === rest.length) throw round.error;
       rest = round.rest;
     }
+  }
+
+  get #isOver(): boolean {
+    return this.#options.stops === true && this.failed.size > 0;
   }
 
   async #round<E extends Entity>(
@@ -114,11 +164,12 @@ class Wave {
       try {
         await declare(each, channel, call());
       } catch (error) {
-        if (!(error instanceof MessagingError)) throw error;
         // On AMQP what fails has ended the channel, with all that is behind it.
-        if (error instanceof ChannelError || error.code === "timed-out") {
-          ended ??= error;
-        }
+        if (
+          !(error instanceof MessagingError) || error instanceof ChannelError ||
+          error.code === "timed-out"
+        ) ended ??= error;
+        if (!(error instanceof MessagingError)) throw error;
         if (isRetryable(error)) {
           if (!(error instanceof ChannelError)) throw error;
           rest.push(each);
@@ -127,7 +178,8 @@ class Wave {
     };
     const work = async (channel: Channel) => {
       for (;;) {
-        const each = ended === undefined ? waiting.pop() : undefined;
+        const isEnd = ended !== undefined || this.#isOver;
+        const each = isEnd ? undefined : waiting.pop();
         if (each === undefined) return;
         await declareOne(each, channel);
       }
@@ -143,7 +195,7 @@ class Wave {
         if (ended instanceof ChannelError) throw ended;
       });
     } catch (error) {
-      if (error !== ended) throw error;
+      if (error !== ended || !(error instanceof MessagingError)) throw error;
     }
     return { rest: [...rest, ...waiting.reverse()], error: ended };
   }
