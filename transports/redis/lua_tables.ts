@@ -174,7 +174,8 @@ return isCurrent and 1 or 0
  * on all of them and on the sets; fields of consumers with entries that are added, and with one
  * that goes; queues that must be empty, queues that go, queues with their x-expires or '', fields
  * with their values or '' (which goes),
- * bindings that come and bindings that go, each as exchange and member; exchanges.
+ * bindings that come and bindings that go, each as exchange and member; exchanges whose
+ * bindings all go; exchanges.
  * Returns the versions of the tables and of the routes, how many messages went, how many
  * changes by others lie between, and the size of each exchange's set. KEYS: what is to be
  * watched.
@@ -318,6 +319,11 @@ for exchange, members in pairs(unbound) do
     redis.call('SREM', BOUND .. exchange, ...)
   end)
 end
+each(1, function(i)
+  changed(ARGV[i])
+  redis.call('UNLINK', BINDINGS .. ARGV[i], PERMANENT .. ARGV[i], BOUND .. ARGV[i])
+  redis.call('ZREM', DEADLINES, ARGV[i])
+end)
 -- Sets too: a binding that comes and one that goes leave the size as it was.
 if #fields > 0 then
   redis.call('HSETNX', TABLES, 'epoch', epoch)

@@ -10,8 +10,8 @@ import type { TopologyKey } from "../store/store.ts";
 import { bindingOf, BindingSet, guessedExchange } from "./binding_set.ts";
 import type { Layout, Versions } from "./layout.ts";
 import { PastQueues } from "./past_queues.ts";
+import { fieldsAfter } from "./write_pieces.ts";
 import {
-  fieldsAfter,
   planWrites,
   type QueueField,
   read,

@@ -34,6 +34,7 @@ import { Quarantine } from "./quarantine.ts";
 import { Settlements } from "./settlements.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
+import { useConsumed, useQueues } from "./usage.ts";
 
 /** All but `queued-fanout`, which fanout by PUB/SUB alone lacks. */
 const CAPABILITIES: readonly Capability[] = [
@@ -252,7 +253,7 @@ export class RedisStore implements Store {
     const { topology } = this.#core.mirror;
     if (count === 0 && topology.queue(queue) === undefined) return undefined;
     // A count is a use of the queue.
-    await this.#tables.use([queue], options);
+    await useQueues(this.#core, [queue], options);
     return count;
   }
 
@@ -303,7 +304,7 @@ export class RedisStore implements Store {
     // Not before: the process that removes their queues may end before it is done.
     await this.#sweeper.forget(done, options);
     // A consumer that is busy does not take: its queue is in use all the same.
-    await this.#tables.useConsumed(owner, options);
+    await useConsumed(this.#core, owner, options);
     if (!known) this.#core.commands.destroy(takenForDeadError());
     return left;
   }

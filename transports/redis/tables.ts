@@ -21,13 +21,13 @@ import {
 import type { Versions } from "./layout.ts";
 import { pairs, scan } from "./scanning.ts";
 import { mendInPieces } from "./mending.ts";
+import { useQueues } from "./usage.ts";
+import { inPieces } from "./write_pieces.ts";
+import type { Writes } from "./writes.ts";
 
 /** So many views are brought up to date in one script. */
 const READ_AT_ONCE = 100;
 const READ_ACTION = "read the declarations";
-
-/** So many queues are noted in one script. */
-const USED_AT_ONCE = 100;
 
 /** Reads and changes the declarations in the database. */
 export class Tables {
@@ -268,8 +268,9 @@ export class Tables {
       if (exchanges.some((each) => mirror.sizeOf(each) < 0)) {
         await this.#read(exchanges, options);
       }
-      if (record.consumers.length > 0) await this.use([name], options);
-      else {
+      if (record.consumers.length > 0) {
+        await useQueues(this.#core, [name], options);
+      } else {
         await this.apply(
           planDeleteQueue(
             mirror.topology,
@@ -283,53 +284,58 @@ export class Tables {
     }
   }
 
-  /** Notes that what an owner consumes is used. */
-  async useConsumed(owner: string, options?: CallOptions): Promise<void> {
-    const { topology } = this.#core.mirror;
-    const consumed = [...topology.queuesOf(owner)].filter((queue) =>
-      topology.queue(queue)?.consumers.some((each) => each.owner === owner)
-    );
-    await this.use(consumed, options);
-  }
-
-  /** Notes that queues are used. */
-  async use(queues: Iterable<string>, options?: CallOptions): Promise<void> {
-    const { topology } = this.#core.mirror;
-    const timed: (string | number)[] = [];
-    for (const queue of queues) {
-      const expires = topology.queue(queue)?.traits.expires;
-      if (expires !== undefined) timed.push(queue, expires);
-    }
-    for (let i = 0; i < timed.length; i += 2 * USED_AT_ONCE) {
-      const action = "note that queues are used";
-      const some = timed.slice(i, i + 2 * USED_AT_ONCE);
-      await this.#core.run("use", action, some, options);
-    }
-  }
-
   /** Makes planned changes in one step. */
   async apply(
     changes: readonly TopologyChange[],
     version: string,
     options?: CallOptions,
   ): Promise<ChangeResult> {
+    const { mirror } = this.#core;
+    const { first, later } = inPieces(mirror.plan(changes));
+    const seen = first.rests.length > 0
+      ? [versionIn(version), 0]
+      : versionArguments(mirror, version);
+    if (seen === undefined) return { type: "stale" };
+    const reply = await this.#write(first, changes, seen, options);
+    if (!Array.isArray(reply)) {
+      return { type: decode(reply) === "not-empty" ? "not-empty" : "stale" };
+    }
+    for (const piece of later) {
+      try {
+        await this.#write(piece, [], [mirror.version, 0], options);
+      } catch {
+        // It is done. The lists that are left name an exchange that is not there.
+        break;
+      }
+    }
+    if (changes.some(({ type }) => type === "queue-deleted")) {
+      // Publishers that go by what the server tells have been told before our caller goes on.
+      const action = "delete a queue";
+      await this.#core.commands.ask(action, ["PING"], options).catch(() => {});
+    }
+    return { type: "applied", messageCount: Number(reply[2]) };
+  }
+
+  /** Writes, unless the server's tables are others by now. Returns its answer. */
+  async #write(
+    writes: Writes,
+    changes: readonly TopologyChange[],
+    seen: readonly (string | number)[],
+    options: CallOptions | undefined,
+  ): Promise<RedisReply> {
     const { mirror, layout } = this.#core;
     const deleted = changes.filter((each) => each.type === "queue-deleted");
     const declared = changes.filter((each) => each.type === "queue-declared");
-    const writes = mirror.plan(changes);
     const exchanges = [
-      ...new Set(
-        [...writes.added, ...writes.removed].map(([exchange]) => exchange),
-      ),
+      ...new Set([
+        ...[...writes.added, ...writes.removed].map(([exchange]) => exchange),
+        ...writes.emptied,
+      ]),
     ];
     const list = <T>(
       entries: readonly T[],
       format: (entry: T) => readonly (string | number)[],
     ) => [entries.length, ...entries.flatMap(format)];
-    const seen = writes.rests.length > 0
-      ? [versionIn(version), 0]
-      : versionArguments(mirror, version);
-    if (seen === undefined) return { type: "stale" };
     const { reply, changed } = await this.#run(
       "apply",
       "change the declarations",
@@ -352,6 +358,7 @@ export class Tables {
         ...list(writes.fields, (field) => field),
         ...list(writes.added, (entry) => entry),
         ...list(writes.removed, (entry) => entry),
+        ...list(writes.emptied, (each) => [each]),
         ...list(exchanges, (each) => [each]),
       ],
       {
@@ -364,10 +371,8 @@ export class Tables {
         ],
       },
     );
-    if (!Array.isArray(reply)) {
-      return { type: decode(reply) === "not-empty" ? "not-empty" : "stale" };
-    }
-    const [after, routes, messageCount, behind, ...sizes] = reply;
+    if (!Array.isArray(reply)) return reply;
+    const [after, routes, , behind, ...sizes] = reply;
     // The next put looks at the server's state: its notification may come later than those of others.
     this.#core.fresh = false;
     mirror.done(
@@ -378,12 +383,7 @@ export class Tables {
       new Map(exchanges.map((each, i) => [each, Number(sizes[i])])),
     );
     for (const exchange of changed) mirror.doubt(exchange);
-    if (deleted.length > 0) {
-      // Publishers that go by what the server tells have been told before our caller goes on.
-      const action = "delete a queue";
-      await this.#core.commands.ask(action, ["PING"], options).catch(() => {});
-    }
-    return { type: "applied", messageCount: Number(messageCount) };
+    return reply;
   }
 
   /** Takes over what the server tells of changed keys. */

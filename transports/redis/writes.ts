@@ -14,6 +14,8 @@ export interface Writes {
   readonly added: readonly (readonly [exchange: string, member: string])[];
   /** Exchanges and members of their sets. */
   readonly removed: readonly (readonly [exchange: string, member: string])[];
+  /** Exchanges whose sets go as a whole. */
+  readonly emptied: readonly string[];
   /** Fields that hold lists of consumers, and what is added to each: entries, with commas between. */
   readonly joined: readonly (readonly [field: string, entries: string])[];
   /** Fields that hold lists of consumers, and an entry that goes from each. */
@@ -68,6 +70,11 @@ export function planWrites(
   const crowd = new Crowd(present, changes);
   /** Of exchanges that the same changes declare. */
   const types = new Map<string, string>();
+  const deleted = new Set(
+    changes.flatMap((each) =>
+      each.type === "exchange-deleted" ? each.name : []
+    ),
+  );
   /** How many bindings go, by queue and by exchange. */
   const going = new Map<string, Map<string, number>>();
   for (const change of changes) {
@@ -128,6 +135,10 @@ export function planWrites(
           const from = going.get(queue) ?? new Map<string, number>();
           going.set(queue, from.set(source, (from.get(source) ?? 0) + 1));
         }
+        if (deleted.has(source)) {
+          lists.clear(`bindings ${source}`);
+          break;
+        }
         const type = present.typeOf(source);
         if (isKombus(change.binding, type, present.layout)) {
           for (const text of present.members(source, { routingKey, queue })) {
@@ -149,6 +160,7 @@ export function planWrites(
     fields: [...fields],
     added,
     removed,
+    emptied: [...deleted],
     joined: crowd.joined(),
     left: crowd.left,
     isQuiet: changes.every((each) => isQuiet(each, present)),
@@ -268,35 +280,6 @@ class Crowd {
       [field, entries.join(",")] as const
     );
   }
-}
-
-/**
- * Returns the fields that the planned changes leave, as far as the present state is known.
- *
- * @param writes The changes.
- * @param present Looks up the value of a field; empty if there is none.
- * @returns The fields, and their values; an empty one goes.
- */
-export function fieldsAfter(
-  { fields, joined, left }: Writes,
-  present: (field: string) => string,
-): readonly (readonly [field: string, value: string])[] {
-  if (joined.length + left.length === 0) return fields;
-  const after = new Map(fields);
-  const valueOf = (field: string) => after.get(field) ?? present(field);
-  for (const [field, entries] of joined) {
-    const value = valueOf(field);
-    after.set(
-      field,
-      value === "" ? `[${entries}]` : `${value.slice(0, -1)},${entries}]`,
-    );
-  }
-  for (const [field, entry] of left) {
-    const texts = readList(valueOf(field)).map(write);
-    const rest = texts.filter((each) => each !== entry);
-    after.set(field, rest.length === 0 ? "" : `[${rest.join(",")}]`);
-  }
-  return [...after];
 }
 
 /** Fields of the hash that hold lists. */

@@ -272,8 +272,22 @@ test(
     assertEquals(await raw.number("SCARD", "_kombu.binding.ex"), 20_000);
     await other.publish({ ...messageTo("ex", "key-7"), mandatory: false });
     assertEquals(await raw.number("EXISTS", "queue-7"), 0);
+    // An exchange goes with its sets as a whole, and what its queues know of it in pieces.
+    await raw.send("CONFIG", "RESETSTAT");
+    await raw.send("DEL", "dashi.changes");
     await other.deleteExchange("ex");
-    assertEquals(await raw.number("EXISTS", "dashi.bound.ex"), 0);
+    for (
+      const set of ["_kombu.binding", "_kombu.binding_permanent", "dashi.bound"]
+    ) {
+      assertEquals(await raw.number("EXISTS", `${set}.ex`), 0, set);
+    }
+    const fields = await raw.texts("HKEYS", "dashi.topology");
+    assertEquals(fields.filter((each) => each.startsWith("sources ")), []);
+    const deleting = String(await raw.send("INFO", "commandstats"));
+    assert(!/cmdstat_srem:/.test(deleting), deleting);
+    const changes = await raw.texts("LRANGE", "dashi.changes", 0, -1);
+    const most = Math.max(...changes.map((each) => JSON.parse(each).length));
+    assert(most <= 510, `${most} fields in one script`);
   },
   { arguments: ["--appendonly", "no"], patience: 180_000 },
 );
