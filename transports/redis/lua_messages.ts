@@ -172,16 +172,18 @@ local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, 16)
 for _, queue in ipairs(due) do
   if budget > 0 then pass(queue, expired) end
 end
-local answer, room, full = {stamp, -1, expired, moved, 0}, 1000000, false
+-- So many bytes, and so many messages, for a server does nothing else meanwhile.
+local answer, room, most, full = {stamp, -1, expired, moved, 0}, 1000000, 400, false
 local function takeFrom(queue, limit)
   local taken = {''}
   for _, suffix in ipairs(SUFFIXES) do
     -- One at first: how large they are is seen when they are taken.
     local missing, step = limit, 1
     while missing > 0 do
-      full = full or room <= 0
-      if room <= 0 then break end
-      local texts, before = redis.pcall('RPOP', P .. queue .. suffix, math.min(missing, step)), room
+      local isOver = room <= 0 or most <= 0
+      full = full or isOver
+      if isOver then break end
+      local texts, before = redis.pcall('RPOP', P .. queue .. suffix, math.min(missing, step, most)), room
       if not texts then break end
       if texts.err then return texts.err end
       for _, text in ipairs(texts) do
@@ -190,7 +192,7 @@ local function takeFrom(queue, limit)
         resize(queue, text, -1)
         room = room - #text
       end
-      missing = missing - #texts
+      missing, most = missing - #texts, most - #texts
       step = before - room < 16000 and math.min(step * 4, 16) or 1
     end
     limit = missing
@@ -205,7 +207,7 @@ local function takeInOrder(queue, limit)
   if failure then return failure.err end
   full = full or not isSorted
   while limit > 0 do
-    if room <= 0 or tries >= 2000 then
+    if room <= 0 or most <= 0 or tries >= 2000 then
       full = true
       break
     end
@@ -220,7 +222,7 @@ local function takeInOrder(queue, limit)
       taken[#taken + 1] = text
       taken[#taken + 1] = key
       resize(queue, text, -1)
-      limit, room = limit - 1, room - #text
+      limit, room, most = limit - 1, room - #text, most - 1
     end
   end
   if #taken > 1 then taken[1] = lineageOf(queue) end

@@ -55,6 +55,7 @@ export class Reserver {
   #poll = FIRST_POLL;
   #refreshedAt: number;
   #turn = 0;
+  #last: string | undefined; // where a script had taken enough: the next goes on behind it
   #tablesChanged = false;
   /** Whether time may change something sooner than the last answer said. */
   #sooner = false;
@@ -242,7 +243,8 @@ export class Reserver {
       case "sorted":
         return wanted.toSorted((a, b) => a.queue < b.queue ? -1 : 1);
       case "round-robin": {
-        const first = this.#turn++ % wanted.length;
+        const last = wanted.findIndex(({ queue }) => queue === this.#last);
+        const first = (last < 0 ? this.#turn++ : last + 1) % wanted.length;
         return [...wanted.slice(first), ...wanted.slice(0, first)];
       }
     }
@@ -317,6 +319,7 @@ export class Reserver {
     for (const { queue } of asked) ripe.delete(queue);
     for (const queue of ripe) this.ring(queue);
     const failed = new Map<string, Error>();
+    this.#last = undefined;
     const core = this.#core;
     const add = (taken: RedisReservation | undefined) => {
       if (taken !== undefined) reservations.push(taken);
@@ -337,6 +340,7 @@ export class Reserver {
         this.#empty.delete(queue);
         return;
       }
+      if (full === 1 && entries.length > 1) this.#last = queue;
       this.#yielding.looked(queue, entries.length > 1);
       const from = { queue, lineage: decode(entries[0]) };
       const isOrdered = ordered.has(queue);
