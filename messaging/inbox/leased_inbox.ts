@@ -30,11 +30,11 @@ export interface InboxClaims {
   /** Claims a key for `lease` ms, unless it was handled, or another token holds it. A token that holds it already claims it again. */
   claim(key: string, token: string, lease: number): Promise<Claim>;
   /** Holds it for `lease` ms from now on, if the token still does. */
-  renew(key: string, token: string, lease: number): Promise<void>;
+  renew(key: string, token: string, lease: number): Promise<unknown>;
   /** Remembers for `window` ms that it was handled, unless another token holds it by now. */
-  finish(key: string, token: string, window: number): Promise<void>;
+  finish(key: string, token: string, window: number): Promise<unknown>;
   /** Lets others have it, if the token still holds it. */
-  release(key: string, token: string): Promise<void>;
+  release(key: string, token: string): Promise<unknown>;
 }
 
 const SHARED: KnownOptions = optionsOf<SharedInboxOptions>("an inbox", {
@@ -155,7 +155,7 @@ export class LeasedInbox implements Inbox {
     key: string,
     token: string,
     onError: (error: Error) => void,
-  ): Promise<void> {
+  ): Promise<unknown> {
     for (let tries = 1, wait = FIRST_WAIT;; tries++) {
       try {
         return await this.#claims.finish(key, token, this.#window);

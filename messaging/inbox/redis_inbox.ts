@@ -111,16 +111,16 @@ class RedisClaims implements InboxClaims {
     return answer === "done" || answer === "busy" ? answer : "claimed";
   }
 
-  async renew(key: string, token: string, lease: number): Promise<void> {
-    await this.#call(RENEW, key, token, lease);
+  renew(key: string, token: string, lease: number): Promise<unknown> {
+    return this.#call(RENEW, key, token, lease);
   }
 
-  async finish(key: string, token: string, window: number): Promise<void> {
-    await this.#call(FINISH, key, token, window);
+  finish(key: string, token: string, window: number): Promise<unknown> {
+    return this.#call(FINISH, key, token, window);
   }
 
-  async release(key: string, token: string): Promise<void> {
-    await this.#call(RELEASE, key, token);
+  release(key: string, token: string): Promise<unknown> {
+    return this.#call(RELEASE, key, token);
   }
 
   #call(

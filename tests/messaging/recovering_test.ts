@@ -231,3 +231,36 @@ Deno.test("a queue that is refused for good ends its consumer with all its other
     "its other queue without a consumer",
   );
 });
+
+Deno.test("a consumer was last heard of by the queue that was heard of last, though another is gone", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { reconnect: QUICK });
+  await using other = createConnection(url);
+  const [kept, gone] = [new Queue("kept"), new Queue("gone")];
+  await other.declare([kept, gone]);
+  const consumer = connection.consumer(["kept", "gone"]);
+  let handled = 0;
+  const running = consumer.run(() => void handled++);
+  const heard = () => consumer.health().lastSuccess?.getTime() ?? 0;
+  const handle = async (queue: Queue) => {
+    const before = handled;
+    await other.send(queue, 1);
+    await until(() => handled > before, "the message");
+  };
+  const isGone = () =>
+    consumer.health().reason?.startsWith("one of its queues") === true;
+  await handle(kept);
+  await other.delete(gone);
+  await until(isGone, "the loss of one");
+  assert(heard() > 0, String(heard()));
+  await other.declare(gone);
+  await handle(gone);
+  await other.delete(gone);
+  await until(isGone, "the loss of it again");
+  const before = heard();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await handle(kept);
+  assert(heard() > before, `${heard()}, and ${before} before`);
+  await consumer.cancel();
+  await running;
+});

@@ -133,3 +133,21 @@ Deno.test("memory: delays in any order cost the logarithm of how many wait", () 
   }
   assertEquals([queue.size, queue.nextAt()], [0, Infinity]);
 });
+
+Deno.test("memory: a delayed message that is moved expires in its new time, though nobody waits for its queue", async () => {
+  const clock = new TestClock();
+  const broker = new MemoryBroker(clock);
+  const queue = await declare(broker, "q", { "x-dead-letter-exchange": "" });
+  const properties = { messageId: "m" };
+  const kept = new Kept({ ...messageTo("", "q"), properties }, new Slab());
+  const times = { dueAt: 60_000, expiresAt: 60_010 };
+  broker.put(queue, kept, { ...times, deliveryCount: 0 });
+  let woken = 0;
+  broker.listen("dead letters", () => woken++);
+  assert(broker.changeDelayed(queue, "m", 20));
+  clock.pass(29);
+  assertEquals([broker.takeExpired(), woken], [undefined, 0]);
+  clock.pass(1);
+  assertEquals(broker.takeExpired()?.item.message, kept);
+  assert(woken > 0);
+});
