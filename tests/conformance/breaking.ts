@@ -154,6 +154,36 @@ export const BREAKING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "a consumer whose run has ended while its circuit breaker was open takes messages again",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.producer<number>({ queue }).publish(1);
+      const consumer = connection.consumer<number>(queue);
+      const isOpen = Promise.withResolvers<void>();
+      const running = consumer.run(() => {
+        isOpen.resolve();
+        throw new Error("it is down");
+      }, {
+        retry: { attempts: 50, backoff: 0 },
+        breaker: { failures: 1, within: 60_000, rest: 600_000 },
+      });
+      await arrives(isOpen.promise, "the failure");
+      await until(
+        () =>
+          consumer.health().reason?.startsWith(
+            "its circuit breaker is open",
+          ) ===
+            true,
+        "its opening",
+      );
+      await consumer.cancel();
+      await arrives(running, "the end of the run");
+      for (const message of await take(consumer, 1)) await message.ack();
+      await consumer.close();
+      assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+  ),
+  onStage(
     "an open circuit breaker outlasts a broker that restarts",
     async ({ connection, ...stage }, harness) => {
       const queue = stage.queue();

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { ConnectionError, createConnection } from "@dashi/mq";
+import { ConnectionError, createConnection, type Transport } from "@dashi/mq";
 import type { FailoverStrategy } from "../../../messaging/connection/connection_options.ts";
 import { readEndpoints } from "../../../messaging/connection/endpoint.ts";
+import { createTransport } from "../../../transports/memory/mod.ts";
 import { Failover } from "../../../messaging/connection/failover.ts";
 
 /** The hosts that are tried, in order. */
@@ -145,4 +146,22 @@ Deno.test("a strategy that gives one of two URLs waits for that one", async () =
   await assertRejects(() => connection.connect(), ConnectionError, "away");
   await connection.close();
   assertEquals(dials, 2);
+});
+
+Deno.test("a transport is told whether there are others that may answer", async () => {
+  for (const count of [1, 2]) {
+    const memory = createTransport();
+    const told: unknown[] = [];
+    const transport: Transport = {
+      ...memory,
+      connect(url, options) {
+        told.push(options.hasOthers);
+        return memory.connect(url, options);
+      },
+    };
+    const urls = Array(count).fill(`memory://${crypto.randomUUID()}`);
+    await using connection = createConnection(urls, { transport });
+    await connection.connect();
+    assertEquals(told, [count > 1]);
+  }
 });

@@ -17,6 +17,7 @@ import type { Channel, Subscription } from "../../../transports/transport.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import { createStoreTransport } from "../../../transports/store/mod.ts";
+import { withChannels } from "../../support/changed_channels.ts";
 import { changed } from "../../support/stores.ts";
 
 /** A connection to a broker that can be told to refuse, later, what is given back or acked. */
@@ -222,4 +223,23 @@ Deno.test("a message of a stream that is acked by being handed over is behind it
   lane.disown();
   stream.take(at(4));
   assertEquals(next(), 4);
+});
+
+Deno.test("a message of a consumer that is closed is nobody's any more, though the broker does not answer", async () => {
+  const hang = Promise.withResolvers<void>();
+  const transport = withChannels((channel) => {
+    const dispose = channel[Symbol.asyncDispose].bind(channel);
+    channel[Symbol.asyncDispose] = () => hang.promise.then(dispose);
+  });
+  const url = `memory://${crypto.randomUUID()}`;
+  const connection = createConnection(url, { transport });
+  await connection.send(new Queue("q"), 1);
+  const consumer = connection.consumer("q");
+  const { value: held } = await consumer[Symbol.asyncIterator]().next();
+  assert(held !== undefined);
+  assertEquals(held.signal.aborted, false);
+  await consumer.close({ drainTimeout: 1 });
+  assertEquals(held.signal.aborted, true);
+  hang.resolve();
+  await connection.close();
 });

@@ -15,6 +15,7 @@ import {
   createStoreTransport,
   type MessageStore,
 } from "../../../transports/store/mod.ts";
+import { TestClock } from "../../../testing/clock.ts";
 import { changed } from "../../support/stores.ts";
 import { createCodecRegistry } from "../../../codec/mod.ts";
 import type { Clock } from "../../../async/clock.ts";
@@ -39,6 +40,8 @@ class WallClock implements Clock {
 /** The schedules of a connection with a clock of its own. */
 function schedulerOf(url: string, clock: Clock) {
   const events: ConnectionEvent[] = [];
+  /** How long the holder of a table was given to answer, ms. */
+  const timeouts: (number | undefined)[] = [];
   const codecs = createCodecRegistry();
   const session = new Session({
     failover: new Failover(readEndpoints(url, {}), "round-robin", Math.random),
@@ -58,7 +61,10 @@ function schedulerOf(url: string, clock: Clock) {
     publisher,
     counts: { published: 0, failures: 0 },
     ticks: publisher,
-    request: (payload, options) => requester.request(payload, options),
+    request: (payload, options) => {
+      timeouts.push(options.timeout);
+      return requester.request(payload, options);
+    },
   });
   const close = async () => {
     const deadline = clock.now() + 5000;
@@ -66,7 +72,7 @@ function schedulerOf(url: string, clock: Clock) {
     await requester.close({ deadline });
     await session.close(deadline);
   };
-  return { scheduler, events, close };
+  return { scheduler, events, timeouts, close };
 }
 
 /** Takes messages until one is as wanted; returns their ids. */
@@ -200,6 +206,24 @@ Deno.test("a token that cannot be written is given back with what was asked, and
     events.map(({ type }) => type).includes("consume-failed"),
     true,
   );
+});
+
+Deno.test("a schedule that has nothing to do for long is held all the same, and its holder had the time of the call to answer", async () => {
+  const clock = new TestClock();
+  const url = `memory://${crypto.randomUUID()}`;
+  const { scheduler, timeouts, close } = schedulerOf(url, clock);
+  clock.pass(60_000);
+  const queue = new Queue("beats");
+  const options = { queue, timeout: 20_000 };
+  await clock.advanceUntil(
+    scheduler.schedule("beat", { every: 3_600_000 }, options),
+  );
+  assertEquals(timeouts, [20_000]);
+  for (let time = 0; time < 10_000; time += 500) {
+    await clock.advance(500);
+    assertEquals(scheduler.health().held, 1, `after ${time} ms`);
+  }
+  await clock.advanceUntil(close());
 });
 
 Deno.test("health() and holds tell of schedules, and close() gives them back", async () => {

@@ -23,3 +23,21 @@ Deno.test("memory: messages that are due at the same moment come in the order of
   const taken = dueAt.map(() => queue.take()?.sequence);
   assertEquals(taken, [2, 4, 5, 0, 1, 3]);
 });
+
+Deno.test("memory: as many bytes as a queue may have are not too many", () => {
+  const body = new Uint8Array(10);
+  const queue = new MemoryQueue("q", { "x-max-length-bytes": 20 }, 0);
+  for (let sequence = 0; sequence < 3; sequence++) {
+    assertEquals(queue.overflows, false);
+    queue.push({
+      message: new Kept({ ...messageTo("", "q"), body }, SLAB),
+      sequence,
+      expiresAt: Infinity,
+      dueAt: 0,
+      deliveryCount: 0,
+    }, 0);
+  }
+  assertEquals(queue.overflows, true);
+  queue.take();
+  assertEquals(queue.overflows, false);
+});
