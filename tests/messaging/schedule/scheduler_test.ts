@@ -163,9 +163,10 @@ Deno.test("a schedule whose token was removed at the broker is there again with 
   assertEquals((await other.schedules()).map(({ name }) => name), ["beat"]);
 });
 
-Deno.test("a token that cannot be written is given back with what was asked, and is seen to when it can", async () => {
+/** A transport that refuses the next token while it is told to. */
+function refusing() {
+  const told = { refuses: false };
   const broker = new MemoryBroker(SYSTEM_CLOCK);
-  let refuses = false;
   const transport = createStoreTransport({
     name: "refusing",
     open(_, { clock }) {
@@ -175,8 +176,10 @@ Deno.test("a token that cannot be written is given back with what was asked, and
           queue === "dashi.schedules" &&
           new TextDecoder().decode(message.body).includes('"token"')
         );
-        if (!refuses || !isToken) return inner.messages.put(items, options);
-        refuses = false;
+        if (!told.refuses || !isToken) {
+          return inner.messages.put(items, options);
+        }
+        told.refuses = false;
         return Promise.reject(
           new PublishError("Cannot put it: not now", {
             code: "publish-refused",
@@ -186,27 +189,37 @@ Deno.test("a token that cannot be written is given back with what was asked, and
       return Promise.resolve(changed(inner, { messages: { put } }));
     },
   });
-  const events: ConnectionEvent[] = [];
-  await using connection = createConnection("refusing://", {
-    transport,
-    onUnhandled: (event) => events.push(event),
-  });
-  const first = connection.clone();
-  const give = (by: Connection) =>
-    by.schedule("beat", { every: 1000 }, {
-      queue: new Queue("beats"),
-      timeout: 20_000,
+  return { told, transport };
+}
+
+for (const which of ["known", "new"]) {
+  Deno.test(`a token of a schedule that is ${which} and cannot be written is given back with what was asked, and is seen to when it can`, async () => {
+    const { told, transport } = refusing();
+    const events: ConnectionEvent[] = [];
+    await using connection = createConnection("refusing://", {
+      transport,
+      onUnhandled: (event) => events.push(event),
     });
-  await give(first);
-  await first.close();
-  refuses = true;
-  const { name } = await give(connection);
-  assertEquals([name, refuses], ["beat", false]);
-  assertEquals(
-    events.map(({ type }) => type).includes("consume-failed"),
-    true,
-  );
-});
+    const give = (by: Connection) =>
+      by.schedule("beat", { every: 1000 }, {
+        queue: new Queue("beats"),
+        timeout: 20_000,
+      });
+    if (which === "known") {
+      const first = connection.clone();
+      await give(first);
+      await first.close();
+    }
+    told.refuses = true;
+    const { name } = await give(connection);
+    assertEquals([name, told.refuses], ["beat", false]);
+    assertEquals((await connection.schedules()).length, 1);
+    assertEquals(
+      events.some(({ type }) => type === "consume-failed"),
+      which === "known",
+    );
+  });
+}
 
 Deno.test("a schedule that has nothing to do for long is held all the same, and its holder had the time of the call to answer", async () => {
   const clock = new TestClock();
@@ -223,6 +236,28 @@ Deno.test("a schedule that has nothing to do for long is held all the same, and 
     await clock.advance(500);
     assertEquals(scheduler.health().held, 1, `after ${time} ms`);
   }
+  await clock.advanceUntil(close());
+});
+
+Deno.test("who finds nothing to hold leaves the queue to others, and holds it when it is there again", async () => {
+  const clock = new TestClock();
+  const url = `memory://${crypto.randomUUID()}`;
+  const { scheduler, close } = schedulerOf(url, clock);
+  await using other = createConnection(url);
+  const queue = new Queue("beats");
+  await clock.advanceUntil(
+    scheduler.schedule("beat", { every: 3_600_000 }, { queue }),
+  );
+  const table = "dashi.schedules";
+  const consumers = async () => (await other.queueStatus(table)).consumerCount;
+  const token = await other.queue(table).get();
+  await clock.advance(1000);
+  assertEquals(await consumers(), 1);
+  await clock.advance(4000);
+  assertEquals([await consumers(), scheduler.health().held], [0, 0]);
+  await token?.requeue();
+  await clock.advance(5000);
+  assertEquals([await consumers(), scheduler.health().held], [1, 1]);
   await clock.advanceUntil(close());
 });
 
