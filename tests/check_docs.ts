@@ -11,7 +11,7 @@ const LONG: Readonly<Record<string, string>> = {
   "messaging/connection/connection.ts":
     "users hold it, a method each; half of it is documentation",
   "messaging/consume/consumer.ts":
-    "users hold it; a third of it is documentation",
+    "users hold it, a method each; half of it is documentation",
   "messaging/consume/runner.ts":
     "judging, calling and draining of one run share the handlers at work",
   "messaging/consume/recovering_consumer.ts":
