@@ -94,6 +94,7 @@ import { TRACING } from "./tracing.ts";
 import { VALIDATING } from "./validating.ts";
 import { TABLES } from "./tables.ts";
 import { UNCHANGED } from "./unchanged.ts";
+import { WRAPPING } from "./wrapping.ts";
 
 export type { ConformanceCase } from "./case.ts";
 export type { Harness } from "./harness.ts";
@@ -139,6 +140,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...INBOXING,
   ...HOOKING,
   ...HOOKING_HANDLERS,
+  ...WRAPPING,
   ...REPLYING,
   ...DISPATCHING,
   ...TRACING,

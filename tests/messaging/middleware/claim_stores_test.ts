@@ -1,0 +1,182 @@
+/** The claim stores: what they keep, for how long, and from whom. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { createConnection, DecodeError, OptionError, Queue } from "@dashi/mq";
+import {
+  claimCheck,
+  type ClaimStore,
+  createFolderClaimStore,
+  createMemoryClaimStore,
+  encryption,
+} from "@dashi/mq/middleware";
+import { TestClock } from "../../../testing/clock.ts";
+
+const BODY = new Uint8Array([1, 2, 3]);
+
+async function inFolder(
+  run: (path: string) => Promise<void>,
+): Promise<void> {
+  const path = await Deno.makeTempDir();
+  try {
+    await run(`${path}/claims`);
+  } finally {
+    await Deno.remove(path, { recursive: true });
+  }
+}
+
+function namesIn(path: string): string[] {
+  return Array.from(Deno.readDirSync(path), ({ name }) => name);
+}
+
+for (const kind of ["memory", "folder"]) {
+  Deno.test(`a store in ${kind} keeps a body until it is removed, or its time is over`, async () => {
+    await inFolder(async (path) => {
+      const clock = new TestClock();
+      const store: ClaimStore = kind === "memory"
+        ? createMemoryClaimStore(clock)
+        : createFolderClaimStore(path, clock);
+      const [one, two] = [
+        await store.put(BODY, { expiry: 1000 }),
+        await store.put(BODY, { expiry: 2000 }),
+      ];
+      assert(one !== two);
+      assertEquals(await store.get(one), BODY);
+      await store.remove(one);
+      await store.remove(one);
+      assertEquals(await store.get(one), undefined);
+      await clock.advance(1999);
+      assertEquals(await store.get(two), BODY);
+      await clock.advance(1);
+      assertEquals(await store.get(two), undefined);
+    });
+  });
+}
+
+Deno.test("a folder keeps no file longer than its time, nor one that a killed process was writing", async () => {
+  await inFolder(async (path) => {
+    const clock = new TestClock();
+    const store = createFolderClaimStore(path, clock);
+    assertEquals(await store.sweep(), 0); // it is not there yet
+    const reference = await store.put(BODY, { expiry: 1000 });
+    await Deno.writeFile(`${path}/${reference}.part`, BODY);
+    await Deno.writeTextFile(`${path}/README`, "it is somebody else's");
+    await clock.advance(61_000);
+    await store.put(BODY, { expiry: 1000 }); // which sweeps
+    assertEquals(namesIn(path).length, 2);
+    assert(namesIn(path).includes("README"));
+    await clock.advance(1000);
+    assertEquals(await store.sweep(), 1);
+    assertEquals(namesIn(path), ["README"]);
+  });
+});
+
+Deno.test("a reference from a broker is no path", async () => {
+  await inFolder(async (path) => {
+    const store = createFolderClaimStore(path);
+    await store.put(BODY, { expiry: 1000 });
+    await Deno.writeTextFile(`${path}/../outside`, "secret");
+    for (
+      const bad of ["../outside", "", "/etc/hostname", "1-x/../../outside"]
+    ) {
+      assertEquals(await store.get(bad), undefined);
+      await store.remove(bad);
+    }
+    assertEquals(await Deno.readTextFile(`${path}/../outside`), "secret");
+  });
+});
+
+Deno.test("a store that fails has its message tried again, and a body that is gone has it parked", async () => {
+  const store = createMemoryClaimStore();
+  const fails = { left: 2 };
+  await using connection = createConnection("memory://claims-fail", {
+    onUnhandled: () => {},
+  });
+  const parked: unknown[] = [];
+  connection.use({
+    event: (event) => {
+      if (event.type === "parked") parked.push(event.error);
+    },
+  });
+  connection.use(claimCheck({
+    over: 2,
+    store: {
+      put: store.put.bind(store),
+      remove: store.remove.bind(store),
+      get: (reference) =>
+        fails.left-- > 0
+          ? Promise.reject(new Error("the store is away"))
+          : store.get(reference),
+    },
+  }));
+  const queue = new Queue<Uint8Array>("claims");
+  await connection.send(queue, BODY);
+  const seen: number[] = [];
+  const consumer = connection.consumer(queue);
+  await consumer.run(({ attempt }) => {
+    seen.push(attempt);
+    void consumer.cancel();
+  }, { retry: { attempts: 3, backoff: 0 } });
+  assertEquals(seen, [3]);
+
+  const reference = Promise.withResolvers<string>();
+  connection.use({
+    publish({ headers }, next) {
+      reference.resolve(String(headers["x-claim"]));
+      return next();
+    },
+  });
+  await connection.send(queue, BODY);
+  await store.remove(await reference.promise);
+  const running = consumer.run(() => {
+    throw new Error("it was called");
+  });
+  while (parked.length === 0) await new Promise((r) => setTimeout(r, 1));
+  await consumer.cancel();
+  await running;
+  assert(parked[0] instanceof DecodeError);
+});
+
+Deno.test("a body whose message is surely nowhere is removed, and one that may be somewhere is not", async () => {
+  const store = createMemoryClaimStore();
+  await using connection = createConnection("memory://claims-nowhere");
+  connection.use(claimCheck({ store, over: 2 }));
+  await assertRejects(() => connection.send("no-such-queue", BODY));
+  assertEquals(store.size, 0);
+  connection.use({
+    async publish(_, next) {
+      await next();
+      throw new Error("nobody knows");
+    },
+  });
+  await assertRejects(() => connection.send(new Queue("somewhere"), BODY));
+  assertEquals(store.size, 1);
+});
+
+Deno.test("the other order of encryption and claims is refused: bodies would lie there for all to read", async () => {
+  const store = createMemoryClaimStore();
+  await using connection = createConnection("memory://claims-order");
+  connection.use(claimCheck({ store, over: 2 }))
+    .use(encryption({ keys: { k: new Uint8Array(32) }, current: "k" }));
+  await assertRejects(
+    () => connection.send(new Queue("order"), BODY),
+    OptionError,
+    "use encryption before claimCheck",
+  );
+  assertEquals(store.size, 0);
+});
+
+Deno.test("options that make no sense are refused", () => {
+  const store = createMemoryClaimStore();
+  const call = (make: object, ...given: unknown[]) => () =>
+    Reflect.apply(make as () => void, undefined, given);
+  assertThrows(call(claimCheck), OptionError, '"store"');
+  assertThrows(
+    call(claimCheck, { store: {} }),
+    OptionError,
+    "put, get, remove",
+  );
+  assertThrows(call(claimCheck, { store, ttl: 1 }), OptionError, '"expiry"');
+  assertThrows(call(claimCheck, { store, over: 0 }), RangeError);
+  assertThrows(call(claimCheck, { store, expiry: 0 }), RangeError);
+  assertThrows(call(createFolderClaimStore, ""), OptionError);
+});
