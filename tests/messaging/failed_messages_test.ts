@@ -14,6 +14,7 @@ import {
   Queue,
 } from "../../mod.ts";
 
+import { createTestBroker } from "@dashi/mq/testing";
 import { createTransport } from "../../transports/memory/mod.ts";
 import type { Transport } from "../../transports/transport.ts";
 
@@ -21,9 +22,10 @@ const place = () => `memory://${crypto.randomUUID()}`;
 
 Deno.test("a handler that throws, without a policy, loses nothing, and says what becomes of it", async () => {
   const events: ConnectionEvent[] = [];
-  await using connection = createConnection(place(), {
-    onUnhandled: (event) => events.push(event),
+  await using broker = createTestBroker({
+    connection: { onUnhandled: (event) => events.push(event) },
   });
+  const { connection, clock } = broker;
   const queue = new Queue<{ user?: { name: string } }>("jobs");
   for (let i = 0; i < 3; i++) await connection.send(queue, {});
   const consumer = connection.consumer(queue);
@@ -49,11 +51,12 @@ Deno.test("a handler that throws, without a policy, loses nothing, and says what
   const again = connection.consumer(queue, {
     onError: () => {},
   });
-  await again.run(({ attempt }) => {
+  const running = again.run(({ attempt }) => {
     assertEquals(attempt, 2);
     if (++dead === 3) void again.cancel();
     throw new Error("no");
   }, { retry: { attempts: 2, backoff: 0 } });
+  await clock.advanceUntil(running);
   const { messageCount } = await connection.queue("jobs.failed").status();
   assertEquals(messageCount, 3);
 });

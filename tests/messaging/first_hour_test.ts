@@ -10,6 +10,7 @@ import {
   SYSTEM_CLOCK,
   UnroutableError,
 } from "../../mod.ts";
+import { createTestBroker } from "@dashi/mq/testing";
 import { freePort } from "../brokers/ports.ts";
 
 const place = () => `memory://${crypto.randomUUID()}`;
@@ -166,7 +167,8 @@ Deno.test("a short timeout does not hide why there is no connection", async () =
 });
 
 Deno.test("health() tells of acks that were forgotten", async () => {
-  await using connection = createConnection(place());
+  await using broker = createTestBroker();
+  const { connection, clock } = broker;
   const queue = new Queue("jobs");
   const producer = connection.producer({ declare: [queue] });
   for (let i = 0; i < 3; i++) {
@@ -176,10 +178,12 @@ Deno.test("health() tells of acks that were forgotten", async () => {
   const loop = (async () => {
     for await (const _ of consumer);
   })();
-  for (let i = 0; i < 200; i++) {
-    if (consumer.health().reason?.startsWith("all 2 messages")) break;
-    await wait(50);
-  }
+  await clock.advance(999);
+  assertEquals([consumer.health().healthy, consumer.health().inFlight], [
+    true,
+    2,
+  ]);
+  await clock.advance(1);
   const { healthy, inFlight, reason = "" } = consumer.health();
   assertEquals([healthy, inFlight], [false, 2]);
   assert(reason.startsWith("all 2 messages"), reason);

@@ -1,18 +1,19 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createConnection, TimeoutError } from "../../../mod.ts";
+import { createTestBroker } from "@dashi/mq/testing";
 
 Deno.test("get() keeps its deadline, says what would be right, and waits without end where it is told to", async () => {
-  await using connection = createConnection(
-    `memory://simple-${crypto.randomUUID()}`,
-    { operationTimeout: 1000 },
-  );
+  await using broker = createTestBroker({
+    connection: { operationTimeout: 60_000 },
+  });
+  const { connection, clock } = broker;
   const queue = connection.simpleQueue<number>("jobs");
   assertEquals(await queue.getNoWait(), undefined);
   const waiting = queue.get({ timeout: Infinity });
   const error = await assertRejects(
-    () => queue.get(),
+    () => clock.advanceUntil(queue.get()),
     TimeoutError,
-    'Cannot get a message of queue "jobs": none came within 1000 ms; getNoWait() does not wait, and timeout: Infinity waits without end',
+    'Cannot get a message of queue "jobs": none came within 60000 ms; getNoWait() does not wait, and timeout: Infinity waits without end',
   );
   assert(error.retryable);
   await queue.put(1);

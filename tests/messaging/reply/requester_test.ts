@@ -11,6 +11,7 @@ import {
   TimeoutError,
   type Transport,
 } from "@dashi/mq";
+import { createTestBroker } from "@dashi/mq/testing";
 import { createTransport } from "../../../transports/memory/mod.ts";
 import { withChannels } from "../../support/changed_channels.ts";
 
@@ -170,7 +171,9 @@ Deno.test("10,000 requests at once have each its own answer", async () => {
 });
 
 Deno.test("a connection that its pool takes back asks no more, and its next user may", async () => {
-  await using pool = createConnection("memory://pool-of-requests").pool();
+  await using broker = createTestBroker();
+  const { clock } = broker;
+  await using pool = broker.connection.pool();
   const connection = await pool.acquire();
   const queue = new Queue("nobody");
   await connection.declare(queue);
@@ -181,9 +184,12 @@ Deno.test("a connection that its pool takes back asks no more, and its next user
   await failed;
   const again = await pool.acquire();
   await assertRejects(
-    () => again.request(1, { routingKey: "nobody", timeout: 1000 }),
+    () =>
+      clock.advanceUntil(
+        again.request(1, { routingKey: "nobody", timeout: 60_000 }),
+      ),
     TimeoutError,
-    'answer from queue "nobody" within 1000 ms',
+    'answer from queue "nobody" within 60000 ms',
   );
   await again.release();
 });

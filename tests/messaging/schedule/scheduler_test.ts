@@ -8,6 +8,7 @@ import {
   Queue,
   SYSTEM_CLOCK,
 } from "@dashi/mq";
+import { createTestBroker, type TestBroker } from "@dashi/mq/testing";
 import { PublishError } from "../../../model/errors.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
@@ -129,38 +130,53 @@ Deno.test("a clock that jumps ahead leaves no tick out, and one that is set back
   await close();
 });
 
+/** Gives a schedule that ticks each second, and waits for its first tick. */
+async function beat(
+  { clock }: TestBroker,
+  connection: Connection,
+  queue: Queue,
+): Promise<void> {
+  await clock.advanceUntil(
+    connection.schedule("beat", { every: 1000 }, { queue }),
+  );
+  await clock.advance(1000);
+  const message = await connection.queue(queue).get();
+  assertEquals(message?.headers["x-schedule"], "beat");
+  await message?.ack();
+}
+
 Deno.test("a message in the queue of a table that is none of its own is parked, and the others go on", async () => {
-  const url = `memory://${crypto.randomUUID()}`;
-  const { scheduler, events, close } = schedulerOf(url, SYSTEM_CLOCK);
-  await using other = createConnection(url);
+  const events: ConnectionEvent[] = [];
+  await using broker = createTestBroker({
+    connection: { onUnhandled: (event) => events.push(event) },
+  });
+  const { connection } = broker;
+  const other = broker.connect();
   const table = new Queue("dashi.schedules");
   await other.send(table, "nothing of yours");
   await other.send(table, { layout: 2, type: "token", by: "", state: {} });
-  const queue = new Queue("beats");
-  await scheduler.schedule("beat", { every: 1000 }, { queue });
-  await takeUntil(other, queue, () => true);
+  await beat(broker, connection, new Queue("beats"));
   assertEquals(
     events.map(({ type }) => type).filter((type) => type !== "state"),
     ["parked", "parked"],
   );
   const parked = await other.queueStatus("dashi.schedules.failed");
   assertEquals(parked.messageCount, 2);
-  assertEquals(scheduler.health().held, 1);
-  await close();
+  assertEquals(connection.health().schedules.held, 1);
 });
 
 Deno.test("a schedule whose token was removed at the broker is there again with the next definition", async () => {
-  const url = `memory://${crypto.randomUUID()}`;
-  await using connection = createConnection(url, { onUnhandled: () => {} });
-  await using other = createConnection(url);
+  await using broker = createTestBroker({
+    connection: { onUnhandled: () => {} },
+  });
+  const { connection, clock } = broker;
+  const other = broker.connect();
   const queue = new Queue("beats");
-  const when = { every: 1000 };
-  await connection.schedule("beat", when, { queue });
-  await takeUntil(other, queue, () => true);
+  await beat(broker, connection, queue);
   await other.delete("dashi.schedules");
-  await connection.schedule("beat", when, { queue, timeout: 20_000 });
-  await takeUntil(other, queue, () => true);
-  assertEquals((await other.schedules()).map(({ name }) => name), ["beat"]);
+  await beat(broker, connection, queue);
+  const listed = await clock.advanceUntil(other.schedules());
+  assertEquals(listed.map(({ name }) => name), ["beat"]);
 });
 
 /** A transport that refuses the next token while it is told to. */
@@ -262,11 +278,10 @@ Deno.test("who finds nothing to hold leaves the queue to others, and holds it wh
 });
 
 Deno.test("health() and holds tell of schedules, and close() gives them back", async () => {
-  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
-  await using other = connection.clone();
-  const queue = new Queue("beats");
-  await connection.schedule("beat", { every: 1000 }, { queue });
-  await takeUntil(other, queue, () => true);
+  await using broker = createTestBroker();
+  const { connection } = broker;
+  const other = broker.connect();
+  await beat(broker, connection, new Queue("beats"));
   const { schedules, holds } = connection.health();
   assertEquals([schedules.taking, schedules.failures], [1, 0]);
   assert(schedules.published >= 1);
