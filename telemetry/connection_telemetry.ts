@@ -11,16 +11,17 @@ import type {
 } from "../messaging/mod.ts";
 import { ReceivedMessage } from "../messaging/consume/message.ts";
 import type { MessageProperties } from "../model/message.ts";
-import type { Attributes, Context, Link } from "./api_client.ts";
+import type { Attributes, Context, Link, Span } from "./api_client.ts";
 import type { Operation, Operations, OperationType } from "./operations.ts";
 import {
   baseOf,
   contextOf,
   errorType,
+  identify,
+  type Ids,
   linksTo,
   type Recorder,
   Recording,
-  spanAttributes,
 } from "./recorder.ts";
 
 /** How long a queue's depth is waited for, ms: a collection of metrics has its own limit. */
@@ -76,9 +77,10 @@ export class ConnectionTelemetry {
     const links = linksTo(this.#recorder, headers);
     const span = tracer.startSpan(operation.spanName, {
       kind: links.length > 0 ? SpanKind.CLIENT : SpanKind.PRODUCER,
-      attributes: spanAttributes(operation, message.properties),
+      attributes: operation.span,
       links,
     }, parent);
+    if (span.isRecording()) identify(span, message.properties);
     const recording = new Recording(this.#recorder, span);
     meters.handling(operation.metric, 1);
     const ended = (error: string | undefined) =>
@@ -105,14 +107,13 @@ export class ConnectionTelemetry {
     const took = Math.max(0, now - (message.began ?? now));
     const span = tracer.startSpan(operation.spanName, {
       kind: api.SpanKind.CLIENT,
-      attributes: this.#attributes(
-        operation,
-        message.properties,
-        message.message,
-      ),
+      attributes: operation.span,
       links: linksTo(this.#recorder, message.headers),
       startTime: Date.now() - took,
     });
+    if (span.isRecording()) {
+      this.#identify(span, message.properties, message.message);
+    }
     span.end();
     meters.received(operation.metric, took / 1000);
   }
@@ -128,14 +129,23 @@ export class ConnectionTelemetry {
     const [first] = messages;
     if (first === undefined) return next();
     const operation = this.#operation("process", "process", first.deliveryInfo);
-    const { parent, links, attributes } = isBatch
-      ? this.#batch(operation, messages)
-      : this.#single(operation, first);
+    const { parent, links } = isBatch
+      ? this.#batch(messages)
+      : this.#single(first);
     const span = tracer.startSpan(operation.spanName, {
       kind: SpanKind.CONSUMER,
-      attributes,
+      attributes: operation.span,
       links,
     }, parent);
+    if (span.isRecording()) {
+      if (isBatch) {
+        span.setAttribute("messaging.batch.message_count", messages.length);
+      } else {
+        this.#identify(span, cameWith(first), first);
+        const { attempt } = first;
+        if (attempt > 1) span.setAttribute("dashi.attempt", attempt);
+      }
+    }
     const active = trace.setSpan(parent, span);
     const call = { context: active, links: isBatch ? undefined : links };
     for (const each of messages) this.#calls.set(each, call);
@@ -157,15 +167,12 @@ export class ConnectionTelemetry {
       : settled(() => running, ended);
   }
 
-  #single(operation: Operation, message: Message<unknown>): Beginning {
+  #single(message: Message<unknown>): Beginning {
     const { api: { propagation, trace }, continueTrace } = this.#recorder;
     const came = cameWith(message);
     const base = baseOf(this.#recorder);
     const context = contextOf(this.#recorder, base, came.headers ?? {});
     const creation = trace.getSpanContext(context);
-    const attributes = this.#attributes(operation, came, message);
-    const { attempt } = message;
-    if (attempt > 1) attributes["dashi.attempt"] = attempt;
     return {
       parent: continueTrace || creation === undefined
         ? context
@@ -173,23 +180,15 @@ export class ConnectionTelemetry {
         ? base
         : trace.deleteSpan(context),
       links: creation === undefined ? [] : [{ context: creation }],
-      attributes,
     };
   }
 
-  #batch(
-    operation: Operation,
-    messages: readonly Message<unknown>[],
-  ): Beginning {
+  #batch(messages: readonly Message<unknown>[]): Beginning {
     return {
       parent: baseOf(this.#recorder),
       links: messages.flatMap((each) =>
         linksTo(this.#recorder, cameWith(each).headers ?? {})
       ),
-      attributes: {
-        ...operation.span,
-        "messaging.batch.message_count": messages.length,
-      },
     };
   }
 
@@ -203,9 +202,10 @@ export class ConnectionTelemetry {
     const call = this.#callFor(message);
     const span = tracer.startSpan(operation.spanName, {
       kind: api.SpanKind.CLIENT,
-      attributes: this.#attributes(operation, came, message),
+      attributes: operation.span,
       links: call?.links ?? linksTo(this.#recorder, came.headers ?? {}),
     }, call?.context ?? api.context.active());
+    if (span.isRecording()) this.#identify(span, came, message);
     const recording = new Recording(this.#recorder, span);
     return settled(
       next,
@@ -281,17 +281,16 @@ export class ConnectionTelemetry {
     return message === undefined ? undefined : this.#calls.get(message);
   }
 
-  #attributes(
-    operation: Operation,
-    came: MessageProperties,
+  #identify(
+    span: Span,
+    ids: Ids,
     message: Message<unknown> | undefined,
-  ): Attributes {
-    const attributes = spanAttributes(operation, came);
+  ): void {
+    identify(span, ids);
     if (this.#operations.isRabbit && message instanceof ReceivedMessage) {
-      attributes["messaging.rabbitmq.message.delivery_tag"] =
-        message.deliveryTag;
+      const { deliveryTag } = message;
+      span.setAttribute("messaging.rabbitmq.message.delivery_tag", deliveryTag);
     }
-    return attributes;
   }
 }
 
@@ -314,7 +313,6 @@ interface Place {
 interface Beginning {
   readonly parent: Context;
   readonly links: Link[];
-  readonly attributes: Attributes;
 }
 
 /** The properties of a message as they came: `properties` would copy them. */

@@ -1,16 +1,8 @@
 import { MessagingError } from "../model/errors.ts";
 import type { FieldTable } from "../model/field_table.ts";
-import type {
-  Api,
-  Attributes,
-  Context,
-  Link,
-  Span,
-  Tracer,
-} from "./api_client.ts";
+import type { Api, Context, Link, Span, Tracer } from "./api_client.ts";
 import type { Propagation } from "./carrier.ts";
 import type { Meters } from "./meters.ts";
-import type { Operation } from "./operations.ts";
 
 /** The tools that operations are recorded with. */
 export interface Recorder {
@@ -63,22 +55,18 @@ export class Recording {
 }
 
 /**
- * Makes the attributes of a span.
+ * Tells of which message a span is, if it is recorded at all: samplers do not ask for it.
  *
- * @param operation The operation.
+ * @param span The span.
  * @param ids The ids of its message.
- * @returns The attributes: a copy.
  */
-export function spanAttributes(
-  { span }: Operation,
-  { messageId, correlationId }: Ids,
-): Attributes {
-  const attributes: Attributes = { ...span };
-  if (messageId !== undefined) attributes["messaging.message.id"] = messageId;
-  if (correlationId !== undefined) {
-    attributes["messaging.message.conversation_id"] = correlationId;
+export function identify(span: Span, { messageId, correlationId }: Ids): void {
+  if (messageId !== undefined) {
+    span.setAttribute("messaging.message.id", messageId);
   }
-  return attributes;
+  if (correlationId !== undefined) {
+    span.setAttribute("messaging.message.conversation_id", correlationId);
+  }
 }
 
 /** Links to the span that a message was created in, if it says so. */
