@@ -36,6 +36,7 @@ const SOURCE = [
   "codec",
   "transports",
   "messaging",
+  "cli",
   "telemetry",
   "tests",
   "bench",

@@ -13,7 +13,8 @@ const LAYERS: Readonly<Record<string, number>> = {
   telemetry: 5,
   testing: 5,
   "mod.ts": 5,
-  tests: 6,
+  cli: 6,
+  tests: 7,
 };
 
 interface Edge {

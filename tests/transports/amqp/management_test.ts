@@ -6,6 +6,7 @@ import {
   OptionError,
   Queue,
 } from "@dashi/mq";
+import { run } from "@dashi/mq/cli";
 import { CONFORMANCE_CASES, whyNot } from "@dashi/mq/conformance";
 import { createTransport as createAmqp } from "../../../transports/amqp/mod.ts";
 import { createTransport as createAmqpClient } from "../../../transports/amqp_client/mod.ts";
@@ -98,6 +99,31 @@ async function lookAtAll(context: Deno.TestContext): Promise<void> {
       }
       const { ready } = await connection.inspect().queue(queue);
       assertEquals(ready, 3);
+      await connection.delete(queue);
+    });
+
+    await context.step("dashi list goes by DASHI_MANAGEMENT_URL", async () => {
+      await using connection = open();
+      const queue = new Queue("for dashi");
+      await connection.declare(queue);
+      const variables = new Map([
+        ["DASHI_URL", url],
+        ["DASHI_MANAGEMENT_URL", managementUrl],
+      ]);
+      let [out, err] = ["", ""];
+      const code = await run({
+        args: ["list"],
+        columns: undefined,
+        isPiped: false,
+        variable: (name) => variables.get(name),
+        write: (text) => Promise.resolve(void (out += text)),
+        tell: (line) => void (err += line),
+        read: () => Promise.reject(new Error("there is no file")),
+        async *input() {},
+      });
+      assertEquals([code, err], [0, ""]);
+      const names = out.trim().split("\n").map((each) => JSON.parse(each).name);
+      assert(names.includes(queue.name));
       await connection.delete(queue);
     });
 

@@ -1,0 +1,270 @@
+import {
+  Command,
+  CommanderError,
+  InvalidArgumentError,
+  Option,
+} from "commander";
+import { type Context, type GlobalOptions, withContext } from "./context.ts";
+import {
+  listDeadLetters,
+  purgeDeadLetters,
+  redriveDeadLetters,
+  showDeadLetters,
+} from "./dead_letters.ts";
+import { doctor } from "./doctor.ts";
+import { list } from "./list.ts";
+import { get, peek } from "./messages.ts";
+import { ping } from "./ping.ts";
+import { publish, type PublishArguments } from "./publish.ts";
+import { type Terminal, UsageError } from "./terminal.ts";
+
+const DESCRIPTION = `Looks into a message broker, and mends what is in it.
+
+The broker's URL is in the variable DASHI_URL, or in a file that --url-file names; for RabbitMQ, that of its management API in DASHI_MANAGEMENT_URL. Tables are for terminals; in a pipe each row is a line of JSON.`;
+
+const AFTER = `
+Examples:
+  export DASHI_URL=redis://localhost
+  dashi ping
+  dashi list | jq 'select(.ready > 100) | .name'
+  dashi dlq show orders.failed
+  dashi dlq redrive orders.failed --limit 10
+
+Ends with 0 when all went well, 1 when something failed, 2 for wrong arguments.`;
+
+type Action = (context: Context) => Promise<number>;
+
+/**
+ * Reads the arguments, and runs the command that they name.
+ *
+ * @param terminal The terminal.
+ * @returns The code to end with.
+ * @throws {UsageError} If they name none, or are wrong.
+ */
+export async function runArguments(terminal: Terminal): Promise<number> {
+  let code = 0;
+  const program = new Command("dashi");
+  const run = (command: Command, action: Action) =>
+    withContext(terminal, command.optsWithGlobals<GlobalOptions>(), action)
+      .then((result) => {
+        code = result;
+      });
+  const written: string[] = [];
+  program.description(DESCRIPTION)
+    .addHelpText("after", AFTER)
+    .addOption(
+      new Option("--url <url>", "the broker's URL, without a password"),
+    )
+    .addOption(
+      new Option("--url-file <file>", "a file that has the broker's URL"),
+    )
+    .addOption(
+      new Option("--timeout <seconds>", "how long a call takes at most")
+        .argParser(positive),
+    )
+    .addOption(new Option("--json", "JSON on a terminal, too"))
+    .showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => void written.push(text),
+      writeErr: () => {}, // it is the error's text, too
+    })
+    .exitOverride();
+  addCommands(program, run);
+  try {
+    await program.parseAsync([...terminal.args], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode !== 0) {
+      throw new UsageError(wordsOf(error, program, terminal.args));
+    }
+  }
+  for (const each of written) await terminal.write(each);
+  return code;
+}
+
+function addCommands(
+  program: Command,
+  run: (command: Command, action: Action) => Promise<void>,
+): void {
+  program.command("ping")
+    .description("send a message through a queue of its own, step by step")
+    .addHelpText("after", "\nExample:\n  dashi ping --timeout 5")
+    .action((_, command: Command) => run(command, ping));
+  program.command("doctor")
+    .description("say what broker it is, and what it can")
+    .addHelpText("after", "\nExample:\n  dashi doctor --json | jq .lacks")
+    .action((_, command: Command) => run(command, doctor));
+  program.command("list")
+    .description("list queues, exchanges or bindings")
+    .argument("[kind]", "queues, exchanges or bindings", "queues")
+    .addHelpText("after", "\nExample:\n  dashi list bindings")
+    .action((kind: string, _, command: Command) =>
+      run(command, (context) => list(context, kind))
+    );
+  program.command("peek")
+    .description("show the messages whose turn comes first, which stay")
+    .argument("<queue>", "its name")
+    .addOption(countOption("how many at most", 10))
+    .addHelpText("after", "\nExample:\n  dashi peek orders -n 3")
+    .action((queue: string, { count }: CountOptions, command: Command) =>
+      run(command, (context) => peek(context, queue, count))
+    );
+  program.command("get")
+    .description("take messages: each is acked when it is written")
+    .argument("<queue>", "its name")
+    .addOption(countOption("how many at most", 1))
+    .option("--keep", "give them back instead")
+    .addHelpText(
+      "after",
+      "\nExample:\n  dashi get orders -n 100 > orders.ndjson",
+    )
+    .action((
+      queue: string,
+      options: CountOptions & { readonly keep?: boolean },
+      command: Command,
+    ) => run(command, (context) => get(context, queue, options)));
+  addPublish(program, run);
+  addDeadLetters(program, run);
+}
+
+function addPublish(
+  program: Command,
+  run: (command: Command, action: Action) => Promise<void>,
+): void {
+  program.command("publish")
+    .description("publish a message, or each line of JSON as one")
+    .argument("<queue>", "its name; with --exchange the routing key")
+    .argument("[payload]", "JSON, or else text; without one it is piped in")
+    .option("--exchange <name>", "the exchange")
+    .option("--file <file>", "a file that has the payload")
+    .option("--ndjson", "each line is the payload of a message")
+    .option(
+      "--content-type <type>",
+      "of the payload, whose bytes stay as they are",
+    )
+    .option("--header <name=value>", "a header; as often as you like", collect)
+    .option("--message-id <id>", "the message's id")
+    .option("--type <type>", "the message's type")
+    .option("--key <key>", "its key, for ordered queues")
+    .addOption(new Option("--priority <number>", "0 to 9").argParser(number))
+    .addOption(
+      new Option("--delay <seconds>", "until it may be delivered")
+        .argParser(number),
+    )
+    .addOption(
+      new Option("--expiration <seconds>", "until it is dropped").argParser(
+        number,
+      ),
+    )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  dashi publish orders '{"id":1}' --header tenant=7
+  dashi publish orders --ndjson < orders.ndjson
+  dashi publish video.new --exchange media --file cat.avi --content-type video/avi`,
+    )
+    .action((
+      queue: string,
+      payload: string | undefined,
+      options: PublishArguments,
+      command: Command,
+    ) => run(command, (context) => publish(context, queue, payload, options)));
+}
+
+function addDeadLetters(
+  program: Command,
+  run: (command: Command, action: Action) => Promise<void>,
+): void {
+  const letters = program.command("dlq").description(
+    "dead letters: list, show, redrive and purge them",
+  );
+  letters.command("list")
+    .description("list the queues of dead letters")
+    .action((_, command: Command) => run(command, listDeadLetters));
+  letters.command("show")
+    .description("show dead letters, and why each is one")
+    .argument("<queue>", "the queue that they lie in")
+    .addOption(countOption("how many at most", 10))
+    .addHelpText("after", "\nExample:\n  dashi dlq show orders.failed -n 3")
+    .action((queue: string, { count }: CountOptions, command: Command) =>
+      run(command, (context) => showDeadLetters(context, queue, count))
+    );
+  letters.command("redrive")
+    .description("put dead letters back to where they came from")
+    .argument("<queue>", "the queue that they lie in")
+    .option("--to <queue>", "put all of them into this queue")
+    .addOption(
+      new Option("--limit <number>", "how many at most").argParser(whole),
+    )
+    .option("--dry-run", "say what would be done, and do nothing")
+    .addHelpText(
+      "after",
+      "\nExample:\n  dashi dlq redrive orders.failed --limit 10 --dry-run",
+    )
+    .action((
+      queue: string,
+      options: {
+        readonly to?: string;
+        readonly limit?: number;
+        readonly dryRun?: boolean;
+      },
+      command: Command,
+    ) =>
+      run(command, (context) => redriveDeadLetters(context, queue, options))
+    );
+  letters.command("purge")
+    .description("remove all messages of a queue")
+    .argument("<queue>", "the queue")
+    .option("--yes", "you are sure")
+    .action((
+      queue: string,
+      { yes = false }: { readonly yes?: boolean },
+      command: Command,
+    ) => run(command, (context) => purgeDeadLetters(context, queue, yes)));
+}
+
+interface CountOptions {
+  readonly count: number;
+}
+
+function countOption(description: string, count: number): Option {
+  return new Option("-n, --count <number>", description).argParser(whole)
+    .default(count);
+}
+
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+function whole(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number from 1.");
+}
+
+function number(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a number, 0 or more.");
+}
+
+function positive(text: string): number {
+  if (number(text) > 0) return Number(text);
+  throw new InvalidArgumentError("It must be a number over 0.");
+}
+
+/** Its words begin with "error:", and end with a suggestion where there is one. */
+function wordsOf(
+  error: CommanderError,
+  program: Command,
+  args: readonly string[],
+): string {
+  if (error.code === "commander.help") {
+    const named = program.commands.find((each) =>
+      each.commands.length > 0 && args.includes(each.name())
+    );
+    const names = (named ?? program).commands.map((each) => each.name())
+      .join(", ");
+    return `there is no command: it is one of ${names}; dashi --help says more`;
+  }
+  return error.message.replace(/^error: /, "").replaceAll("\n", " ");
+}

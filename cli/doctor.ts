@@ -1,0 +1,82 @@
+import type { Capability } from "../mod.ts";
+import type { Context } from "./context.ts";
+import type { Column } from "./output.ts";
+
+/** What is known of a broker. */
+interface Line {
+  readonly name: string;
+  readonly value: string;
+}
+
+const COLUMNS: readonly Column<Line>[] = [
+  { head: "WHAT", text: ({ name }) => name },
+  { head: "", text: ({ value }) => value },
+];
+
+/** All capabilities, each once: the compiler misses none. */
+const ALL: readonly Capability[] = Object.keys(
+  {
+    "cancel-delayed": true,
+    "dead-letter": true,
+    "dedupe": true,
+    "delay": true,
+    "exchange-to-exchange": true,
+    "exchange-types": true,
+    "exclusive": true,
+    "inspect": true,
+    "key-fairness": true,
+    "key-order": true,
+    "known-queues": true,
+    "lease": true,
+    "length-limit": true,
+    "message-ttl": true,
+    "persistence": true,
+    "priority": true,
+    "quarantine": true,
+    "queue-ttl": true,
+    "queued-fanout": true,
+    "shared-rate": true,
+    "shared-topology": true,
+    "wide-priority": true,
+  } satisfies Readonly<Record<Capability, true>>,
+) as Capability[];
+
+/**
+ * Says what broker a URL leads to, and what it can.
+ *
+ * @param context The context.
+ * @returns 0.
+ */
+export async function doctor(
+  { output, connection }: Context,
+): Promise<number> {
+  const began = performance.now();
+  await connection.connect();
+  const ms = Math.round(performance.now() - began);
+  const { transport, hostname, port, virtualHost, tls } = connection.info();
+  const { capabilities } = connection;
+  const has = ALL.filter((each) => capabilities.has(each));
+  const lacks = ALL.filter((each) => !capabilities.has(each));
+  const facts = {
+    url: connection.asUri(),
+    transport,
+    hostname,
+    port,
+    virtualHost,
+    tls,
+    connectedInMs: ms,
+    capabilities: has,
+    lacks,
+  };
+  if (!output.isTable) {
+    await output.print([facts], []);
+    return 0;
+  }
+  const lines = Object.entries(facts).filter(([, value]) => value !== undefined)
+    .map(([name, value]) => ({
+      name: `${name}:`,
+      value: Array.isArray(value) ? value.join(", ") : String(value),
+    }));
+  await output.print(lines, COLUMNS);
+  return 0;
+}

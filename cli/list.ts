@@ -1,0 +1,85 @@
+import type { Binding, ExchangeDeclaration, QueueInfo } from "../mod.ts";
+import type { Context } from "./context.ts";
+import { type Column, jsonOf } from "./output.ts";
+import { UsageError } from "./terminal.ts";
+
+/** The columns of queues. */
+export const QUEUES: readonly Column<QueueInfo>[] = [
+  { head: "QUEUE", text: ({ name }) => name },
+  { head: "READY", text: ({ ready }) => ready, isNumber: true },
+  { head: "DELAYED", text: ({ delayed }) => delayed, isNumber: true },
+  { head: "UNACKED", text: ({ unacked }) => unacked, isNumber: true },
+  { head: "CONSUMERS", text: ({ consumers }) => consumers, isNumber: true },
+  {
+    head: "OLDEST S",
+    text: ({ oldestAge }) =>
+      oldestAge === undefined ? undefined : Math.round(oldestAge),
+    isNumber: true,
+  },
+  { head: "BYTES", text: ({ bytes }) => bytes, isNumber: true },
+];
+
+const EXCHANGES: readonly Column<ExchangeDeclaration>[] = [
+  { head: "EXCHANGE", text: ({ name }) => name },
+  { head: "TYPE", text: ({ type }) => type },
+  { head: "DURABLE", text: ({ durable }) => durable ? "yes" : "no" },
+  { head: "ARGUMENTS", text: ({ arguments: table }) => argumentsIn(table) },
+];
+
+const BINDINGS: readonly Column<Binding>[] = [
+  { head: "EXCHANGE", text: ({ source }) => source },
+  { head: "KEY", text: ({ routingKey }) => routingKey },
+  { head: "TO", text: ({ destination: { kind } }) => kind },
+  { head: "NAME", text: ({ destination: { name } }) => name },
+  { head: "ARGUMENTS", text: ({ arguments: table }) => argumentsIn(table) },
+];
+
+function argumentsIn(table: object): string {
+  return Object.keys(table).length === 0 ? "" : jsonOf(table);
+}
+
+/**
+ * Lists what is on the broker.
+ *
+ * @param context The context.
+ * @param kind `queues`, `exchanges` or `bindings`.
+ * @returns 0; 1 where the broker lists nothing.
+ */
+export async function list(context: Context, kind: string): Promise<number> {
+  const { output, connection } = context;
+  const inspector = connection.inspect();
+  await requireListing(context);
+  switch (kind) {
+    case "queues":
+      await output.print(output.sorted(inspector.queues()), QUEUES);
+      return 0;
+    case "exchanges":
+      await output.print(
+        output.sorted(await inspector.exchanges()),
+        EXCHANGES,
+      );
+      return 0;
+    case "bindings":
+      await output.print(await inspector.bindings(), BINDINGS);
+      return 0;
+  }
+  throw new UsageError(
+    `there is no list of "${kind}": queues, exchanges or bindings`,
+  );
+}
+
+/**
+ * Refuses where the broker cannot be asked what it has.
+ *
+ * @param context The context.
+ * @throws {Error} If it lists nothing.
+ */
+export async function requireListing(
+  { connection }: Context,
+): Promise<void> {
+  await connection.connect();
+  if (connection.capabilities.has("inspect")) return;
+  throw new Error(
+    "this broker lists nothing by itself; for RabbitMQ set DASHI_MANAGEMENT_URL to its management API, as http://localhost:15672",
+  );
+}

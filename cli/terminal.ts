@@ -1,0 +1,31 @@
+/** The world that the command line runs in. */
+export interface Terminal {
+  /** What stands behind the program's name. */
+  readonly args: readonly string[];
+  /** The width of the terminal that the output goes to; `undefined` if it goes to a file or a pipe. */
+  readonly columns: number | undefined;
+  /** Whether something is piped in. */
+  readonly isPiped: boolean;
+  /** Reads an environment variable. */
+  variable(name: string): string | undefined;
+  /** Writes to the output. Resolves when it takes more; rejects with {@linkcode OutputClosed} when nobody reads on. */
+  write(text: string): Promise<void>;
+  /** Writes a line to the errors' output. */
+  tell(line: string): void;
+  /** Reads a file. */
+  read(path: string): Promise<Uint8Array>;
+  /** Reads what is piped in. */
+  input(): AsyncIterable<Uint8Array>;
+}
+
+/** Whoever read the output has ended: `dashi list | head`. */
+export class OutputClosed extends Error {
+  /** Its name. */
+  override readonly name: string = "OutputClosed";
+}
+
+/** Wrong arguments: the program ends with 2, and the text says what would be right. */
+export class UsageError extends Error {
+  /** Its name. */
+  override readonly name: string = "UsageError";
+}

@@ -1,0 +1,46 @@
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import { OutputClosed, type Terminal } from "./terminal.ts";
+
+/**
+ * Makes the terminal of this process.
+ *
+ * @returns The terminal.
+ */
+export function ownTerminal(): Terminal {
+  const { stdin, stdout, stderr } = process;
+  let isClosed = false;
+  stdout.on("error", () => isClosed = true);
+  return {
+    args: process.argv.slice(2),
+    columns: stdout.isTTY ? stdout.columns : undefined,
+    isPiped: stdin.isTTY !== true,
+    variable: (name) => process.env[name],
+    write: (text) =>
+      new Promise((resolve, reject) => {
+        if (isClosed) return reject(new OutputClosed());
+        stdout.write(text, (error) => {
+          if (error) reject(new OutputClosed());
+          else resolve();
+        });
+      }),
+    tell: (line) => void stderr.write(`${line}\n`),
+    read: (path) => readFile(path),
+    async *input() {
+      for await (const chunk of stdin) {
+        yield typeof chunk === "string"
+          ? new TextEncoder().encode(chunk)
+          : chunk;
+      }
+    },
+  };
+}
+
+/**
+ * Says how the process ends.
+ *
+ * @param code 0 if all went well.
+ */
+export function endWith(code: number): void {
+  process.exitCode = code;
+}

@@ -1,0 +1,284 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { createConnection, Queue } from "@dashi/mq";
+import { run } from "@dashi/mq/cli";
+import { freePort } from "../brokers/ports.ts";
+
+const PROGRAM = new URL("../../cli/main.ts", import.meta.url).pathname;
+const SECRET = "hunter2-and-more";
+
+interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  /** Its output, a value for each line. */
+  // deno-lint-ignore no-explicit-any -- of whatever the program writes
+  readonly rows: any[];
+}
+
+/** Runs the program as a process of its own, its output in a pipe. */
+async function dashi(
+  args: readonly string[],
+  variables?: Readonly<Record<string, string>>,
+  input?: string | undefined,
+): Promise<Ended> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "--quiet", PROGRAM, ...args],
+    env: { DASHI_URL: "", DASHI_MANAGEMENT_URL: "", ...variables },
+    stdin: input === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  if (input !== undefined) {
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(input));
+    await writer.close();
+  }
+  const { code, stdout, stderr } = await child.output();
+  const [out, err] = [stdout, stderr].map((each) =>
+    new TextDecoder().decode(each)
+  );
+  const lines = (out ?? "").trim().split("\n");
+  const isJson = lines.every((each) => each.startsWith("{"));
+  const rows = isJson ? lines.map((each) => JSON.parse(each)) : [];
+  return { code, out: out ?? "", err: err ?? "", rows };
+}
+
+/** Runs it here, on a terminal of so many columns. */
+async function onTerminal(
+  args: readonly string[],
+  url: string,
+  columns: number,
+): Promise<
+  { readonly code: number; readonly out: string; readonly err: string }
+> {
+  let [out, err] = ["", ""];
+  const code = await run({
+    args,
+    columns,
+    isPiped: false,
+    variable: (name) => name === "DASHI_URL" ? url : undefined,
+    write: (text) => Promise.resolve(void (out += text)),
+    tell: (line) => void (err += `${line}\n`),
+    read: () => Promise.reject(new Error("there is no such file")),
+    async *input() {},
+  });
+  return { code, out, err };
+}
+
+Deno.test("dashi ping sends a message through each step, as a process", async () => {
+  const { code, rows, err } = await dashi(["ping"], {
+    DASHI_URL: "memory://ping",
+  });
+  assertEquals([code, err], [0, ""]);
+  assertEquals(
+    rows.map(({ step, ok }) => [step, ok]),
+    ["connect", "declare", "publish", "consume", "delete"].map((each) => [
+      each,
+      true,
+    ]),
+  );
+});
+
+Deno.test("dashi ping says which step failed, why and what to do, and no password", async () => {
+  const file = await Deno.makeTempFile();
+  try {
+    const url = `redis://me:${SECRET}@127.0.0.1:${freePort()}`;
+    await Deno.writeTextFile(file, `${url}\n`);
+    const { code, rows, out, err } = await dashi(
+      ["ping", "--url-file", file, "--timeout", "5"],
+    );
+    assertEquals([code, rows.length], [1, 1]);
+    const [{ step, ok, error, advice }] = rows;
+    assertEquals([step, ok], ["connect", false]);
+    assertMatch(error, /127\.0\.0\.1/);
+    assertMatch(advice, /broker running/);
+    assert(!(out + err).includes(SECRET));
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
+Deno.test("dashi refuses a password in its arguments, and does not say it again", async () => {
+  for (
+    const url of [
+      `amqp://me:${SECRET}@localhost//`,
+      `sqs://localhost?password=${SECRET}`,
+    ]
+  ) {
+    const { code, out, err } = await onTerminal(
+      ["--url", url, "list"],
+      "memory://",
+      80,
+    );
+    assertEquals([code, out], [2, ""]);
+    assertMatch(err, /DASHI_URL.*--url-file/);
+    assert(!err.includes(SECRET));
+  }
+});
+
+for (
+  const [args, words] of [
+    [[], /no command.*ping, doctor, list/],
+    [["lsit"], /lsit.*Did you mean list/],
+    [["dlq"], /no command.*list, show, redrive, purge/],
+    [["list", "foo"], /"foo".*queues, exchanges or bindings/],
+    [["peek"], /missing required argument 'queue'/],
+    [["peek", "q", "-n", "0"], /whole number from 1/],
+    [["peek", "q", "--cuont", "1"], /--cuont.*Did you mean --count/],
+    [["dlq", "purge", "q"], /--yes/],
+    [["publish", "q"], /no payload/],
+    [["publish", "q", "1", "--header", "x"], /tenant=7/],
+    [["publish", "q", "1", "--file", "f"], /give one of them/],
+    [["publish", "q", "--file", "nofile"], /"nofile" cannot be read/],
+    [["--url-file", "nofile", "list"], /"nofile".*cannot be read/],
+    [["--timeout", "0", "list"], /over 0/],
+  ] as const
+) {
+  Deno.test(`dashi ${args.join(" ")} says what is wrong, and ends with 2`, async () => {
+    const { code, out, err } = await onTerminal(args, "memory://wrong", 80);
+    assertEquals([code, out], [2, ""]);
+    assertMatch(err, words);
+    assertEquals(err.trim().split("\n").length, 1);
+  });
+}
+
+Deno.test("dashi without a URL says where it is looked for", async () => {
+  const { code, err } = await onTerminal(["list"], "", 80);
+  assertEquals(code, 2);
+  assertMatch(err, /DASHI_URL.*--url-file/);
+});
+
+Deno.test("the URL of a management API does no harm to another broker's", async () => {
+  const { code, rows, err } = await dashi(["doctor"], {
+    DASHI_URL: "memory://",
+    DASHI_MANAGEMENT_URL: "http://localhost:15672",
+  });
+  assertEquals([code, err], [0, ""]);
+  assertEquals(rows[0].transport, "memory");
+});
+
+Deno.test("dashi --help has each command, and each command's help an example", async () => {
+  const { code, out } = await onTerminal(["--help"], "", 80);
+  assertEquals(code, 0);
+  for (const name of ["ping", "doctor", "list", "peek", "get", "publish"]) {
+    assert(out.includes(`\n  ${name} `), name);
+    const help = await onTerminal([name, "--help"], "", 80);
+    assertEquals(help.code, 0);
+    assertMatch(help.out, /Examples?:\n {2}dashi /);
+  }
+});
+
+Deno.test("on a terminal there are tables, as wide as that, and what a message says is not obeyed", async () => {
+  const url = "memory://tables";
+  await using connection = createConnection(url);
+  const queue = new Queue("some queue");
+  await connection.send(queue, `\x1b[2J${"long ".repeat(100)}`);
+  const list = await onTerminal(["list"], url, 80);
+  assertEquals(list.code, 0);
+  assertEquals(list.out.split("\n").map((each) => each.slice(0, 17)), [
+    "QUEUE       READY",
+    "some queue      1",
+    "",
+  ]);
+  const peek = await onTerminal(["peek", "some queue"], url, 100);
+  assert(!peek.out.includes("\x1b"));
+  assert(peek.out.includes("\\u001b[2Jlong"));
+  const [, row = ""] = peek.out.split("\n");
+  assertEquals(row.length, 100);
+  assert(row.endsWith("…"));
+  const json = await onTerminal(["--json", "peek", "some queue"], url, 100);
+  assertMatch(JSON.parse(json.out).payload, /long $/);
+  const doctor = await onTerminal(["doctor"], url, 80);
+  assertMatch(doctor.out, /transport: +memory\n/);
+  const missing = await onTerminal(["peek", "other queue"], url, 80);
+  assertEquals(missing.code, 1);
+  assertMatch(missing.err, /"other queue".*\n.*spelling/);
+});
+
+/** Each broker on which a day's work is done. RabbitMQ lists by its management API alone. */
+const BROKERS = [
+  ["Redis", Deno.env.get("DASHI_TEST_REDIS_URL"), true],
+  ["RabbitMQ", Deno.env.get("DASHI_TEST_AMQP_URL"), false],
+] as const;
+
+for (const [broker, url, lists] of BROKERS) {
+  Deno.test({
+    name: `dashi publishes, peeks, gets, and redrives on ${broker}${
+      url === undefined ? " (there is no broker)" : ""
+    }`,
+    ignore: url === undefined,
+    fn: () => work(url ?? "", lists),
+  });
+}
+
+async function work(url: string, lists: boolean): Promise<void> {
+  const variables = { DASHI_URL: url };
+  const name = `dashi-cli-${crypto.randomUUID()}`;
+  const failed = `${name}.failed`;
+  await using connection = createConnection(url, { onUnhandled: () => {} });
+  const queue = new Queue(name);
+  await connection.declare(queue);
+  try {
+    const published = await dashi(
+      ["publish", name, "--ndjson", "--header", "tenant=7"],
+      variables,
+      '{"id":1}\n{"id":2}\n',
+    );
+    assertEquals([published.code, published.err], [0, ""]);
+    assertEquals(published.rows, [{ published: 2, failed: 0 }]);
+
+    const peeked = await dashi(["peek", name, "-n", "1"], variables);
+    assertEquals(peeked.code, 0);
+    const [{ payload, headers, taken, queue: from }] = peeked.rows;
+    assertEquals([payload, headers.tenant, from], [{ id: 1 }, "7", name]);
+    assertEquals(taken, !lists);
+
+    const list = await dashi(["list"], variables);
+    if (lists) {
+      const row = list.rows.find((each) => each.name === name);
+      assertEquals([row?.ready, row?.unacked], [2, 0]);
+    } else {
+      assertEquals([list.code, list.out], [1, ""]);
+      assertMatch(list.err, /DASHI_MANAGEMENT_URL/);
+    }
+
+    const consumer = connection.consumer(queue);
+    let count = 0;
+    await consumer.run(() => {
+      if (++count === 2) queueMicrotask(() => void consumer.close());
+      throw new TypeError("no such customer");
+    }, { retry: { attempts: 1 } });
+
+    if (lists) {
+      const { rows } = await dashi(["dlq", "list"], variables);
+      const row = rows.find((each) => each.name === failed);
+      assertEquals([row?.ready, row?.of], [2, [name]]);
+    }
+    const shown = await dashi(["dlq", "show", failed, "-n", "1"], variables);
+    const [letter] = shown.rows;
+    assertEquals(letter.from, name);
+    assertEquals(letter.failure, "TypeError: no such customer");
+    assertEquals(letter.deaths[0].reason, "rejected");
+
+    const plan = await dashi(
+      ["dlq", "redrive", failed, "--dry-run"],
+      variables,
+    );
+    assertEquals(plan.rows, [{ to: name, messages: 2 }]);
+    const limited = ["dlq", "redrive", failed, "--limit", "1"];
+    const redriven = await dashi(limited, variables);
+    assertEquals([redriven.code, ...redriven.rows], [0, { moved: 1, kept: 0 }]);
+    const purged = await dashi(["dlq", "purge", failed, "--yes"], variables);
+    assertEquals([purged.code, ...purged.rows], [0, { purged: 1 }]);
+
+    const kept = await dashi(["get", name, "--keep"], variables);
+    assertEquals([kept.code, kept.rows.length], [0, 1]);
+    const got = await dashi(["get", name, "-n", "5"], variables);
+    assertEquals(got.rows.map((each) => each.headers.tenant), ["7"]);
+    const { messageCount } = await connection.queueStatus(name);
+    assertEquals(messageCount, 0);
+  } finally {
+    await connection.delete(queue);
+    await connection.delete(failed);
+  }
+}
