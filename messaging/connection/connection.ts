@@ -1,5 +1,4 @@
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
-import { type CodecRegistry, createCodecRegistry } from "../../codec/mod.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type { QueueStatus } from "../../model/queue.ts";
 import type {
@@ -18,28 +17,25 @@ import {
 import type { ConnectionHealth } from "./connection_health.ts";
 import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionEvent, ConnectionState } from "./connection_state.ts";
-import { Consumer } from "../consume/consumer.ts";
+import type { Consumer } from "../consume/consumer.ts";
 import type { ConsumerOptions } from "../consume/consumer_options.ts";
 import { checkEntities, type Entity, isList } from "../entities/entities.ts";
 import { type Endpoint, formatEndpoint, readEndpoints } from "./endpoint.ts";
 import { watch } from "./events.ts";
 import type { Exchange, ExchangeBinding } from "../entities/exchange.ts";
 import { Failover } from "./failover.ts";
-import { Getter } from "../consume/getter.ts";
 import { checkKnown } from "../known_options.ts";
-import type { Decoding } from "../consume/reading.ts";
 import {
   checkDuration,
   limitsOf,
   type OperationOptions,
 } from "../operation_options.ts";
 import { Inspector } from "../inspect/inspector.ts";
-import type { PublishOrigin } from "../middleware/hooks.ts";
 import type { MiddlewareInput } from "../middleware/middleware.ts";
 import { nativeOf } from "./native.ts";
 import { OwnChannel } from "./own_channel.ts";
 import { ConnectionPool, type Home, type PoolOptions } from "./pool.ts";
-import { Producer } from "../publish/producer.ts";
+import type { Producer } from "../publish/producer.ts";
 import type {
   ProducerOptions,
   Published,
@@ -47,22 +43,18 @@ import type {
   SendOptions,
   TypedTarget,
 } from "../publish/producer_options.ts";
-import { HookedPublisher } from "../publish/hooked_publisher.ts";
-import { SessionPublisher } from "../publish/publisher.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Queue, queueName } from "../entities/queue.ts";
-import { QueueHandle } from "./queue_handle.ts";
-import { redrive, type Redriven, type RedriveOptions } from "./redrive.ts";
+import type { QueueHandle } from "./queue_handle.ts";
+import type { Redriven, RedriveOptions } from "./redrive.ts";
 import type { PayloadSchema } from "../entities/schema.ts";
 import type { RequestOptions } from "../reply/request_options.ts";
-import { Requester } from "../reply/requester.ts";
 import type {
   ScheduleInfo,
   ScheduleOptions,
   ScheduleTableOptions,
   UnscheduleOptions,
 } from "../schedule/schedule_options.ts";
-import { Scheduler } from "../schedule/scheduler.ts";
 import type { When } from "../schedule/when.ts";
 import { Session } from "./session.ts";
 import {
@@ -70,16 +62,14 @@ import {
   deleteEntity,
   type DeleteEntityOptions,
   purgeQueue,
-  queueNameIn,
   queueStatus,
   unbindEntity,
 } from "./tables.ts";
 import type { UrlInput } from "./url_input.ts";
 import { Users } from "./users.ts";
-import {
-  makeSimpleQueue,
-  type SimpleQueue,
-  type SimpleQueueOptions,
+import type {
+  SimpleQueue,
+  SimpleQueueOptions,
 } from "../consume/simple_queue.ts";
 
 /**
@@ -99,13 +89,9 @@ export class Connection implements AsyncDisposable {
   readonly #endpoints: readonly Endpoint[];
   readonly #home: Home<Connection> | undefined;
   readonly #session: Session;
-  readonly #publisher: SessionPublisher;
-  readonly #codecs: CodecRegistry;
-  readonly #decoding: Decoding;
-  readonly #users: Users<Requester, Scheduler>;
+  readonly #users: Users;
   /** How many of its middlewares it has from the connection that it is like. */
   readonly #inherited: number;
-  #sender: Producer | undefined;
   #closing: Promise<void> | undefined;
 
   /** Made by `createConnection`, `clone` and pools. */
@@ -120,7 +106,6 @@ export class Connection implements AsyncDisposable {
     this.#options = options;
     this.#home = home;
     this.#endpoints = readEndpoints(input, options);
-    this.#codecs = options.codecs ?? createCodecRegistry();
     const standIn = this.#endpoints[0]?.standIn;
     const { clock = SYSTEM_CLOCK, random = Math.random } = standIn ?? {};
     this.#session = new Session({
@@ -135,16 +120,9 @@ export class Connection implements AsyncDisposable {
       name: options.name,
       onUnhandled: options.onUnhandled,
     });
-    const { uses } = this.#session;
-    this.#decoding = {
-      codecs: this.#codecs,
-      maxDecompressedSize: options.maxDecompressedSize,
-      uses,
-    };
-    this.#publisher = new SessionPublisher(this.#session);
-    this.#users = new Users(this.#session);
+    this.#users = new Users(this.#session, options);
     this.#inherited = middlewares.length;
-    for (const each of middlewares) uses.add(each, this);
+    for (const each of middlewares) this.#session.uses.add(each, this);
     standIn?.made(this, middlewares.length > 0);
   }
 
@@ -337,19 +315,7 @@ export class Connection implements AsyncDisposable {
   producer<T = unknown>(options?: ProducerOptions): Producer<T>;
   producer<T>(options: ProducerOptions = {}): Producer<T> {
     this.#requireOpen("make a producer");
-    return this.#newProducer<T>(options, "publish");
-  }
-
-  #newProducer<T>(options: ProducerOptions, origin: PublishOrigin) {
-    return this.#users.addProducer((onClosed) =>
-      new Producer<T>(
-        this.#session,
-        new HookedPublisher(this.#publisher, this.#session.uses, origin),
-        this.#codecs,
-        options,
-        onClosed,
-      )
-    );
+    return this.#users.producer<T>(options);
   }
 
   /**
@@ -373,18 +339,7 @@ export class Connection implements AsyncDisposable {
   ): Consumer<T> {
     this.#requireOpen("make a consumer");
     const list = Array.isArray(queues) ? queues : [queues];
-    return this.#users.addConsumer(
-      list.map(queueName),
-      (onClosed) =>
-        new Consumer<T>(
-          this.#session,
-          this.#decoding,
-          list,
-          options,
-          onClosed,
-          this.#publisher,
-        ),
-    );
+    return this.#users.consumer(list, options);
   }
 
   /** Makes a queue to put to and get from, durable, with an exchange of the same name. */
@@ -393,13 +348,7 @@ export class Connection implements AsyncDisposable {
     options: SimpleQueueOptions = {},
   ): SimpleQueue<T> {
     this.#requireOpen("make a simple queue");
-    return makeSimpleQueue<T>(
-      this.#session,
-      this.#decoding,
-      (producer) => this.producer<T>(producer),
-      name,
-      options,
-    );
+    return this.#users.simpleQueue<T>(name, options);
   }
 
   /**
@@ -437,12 +386,12 @@ export class Connection implements AsyncDisposable {
     options: SendOptions = {},
   ): Promise<void | Published> {
     this.#requireOpen("send");
-    const producer = this.#sender ??= this.producer();
+    const { sender } = this.#users;
     const { signal, timeout } = options;
     const name = queue instanceof Queue && queue.name === ""
       ? (await this.declare(queue, { signal, timeout })).name
       : queueName(queue);
-    return await producer.publish(payload, {
+    return await sender.publish(payload, {
       ...options,
       exchange: "",
       routingKey: name,
@@ -468,7 +417,7 @@ export class Connection implements AsyncDisposable {
     options: RequestOptions<A>,
   ): Promise<A> {
     this.#requireOpen("request");
-    return await this.#requester().request<A>(payload, options);
+    return await this.#users.requester.request<A>(payload, options);
   }
 
   /**
@@ -513,7 +462,7 @@ export class Connection implements AsyncDisposable {
     options: ScheduleOptions<T>,
   ): Promise<ScheduleInfo> {
     this.#requireOpen("schedule");
-    return await this.#scheduler().schedule(name, when, options);
+    return await this.#users.scheduler.schedule(name, when, options);
   }
 
   /**
@@ -529,7 +478,7 @@ export class Connection implements AsyncDisposable {
     options?: ScheduleTableOptions,
   ): Promise<readonly ScheduleInfo[]> {
     this.#requireOpen("list schedules");
-    return await this.#scheduler().list(options);
+    return await this.#users.scheduler.list(options);
   }
 
   /**
@@ -548,20 +497,13 @@ export class Connection implements AsyncDisposable {
     options?: UnscheduleOptions,
   ): Promise<boolean> {
     this.#requireOpen("unschedule");
-    return await this.#scheduler().unschedule(name, options);
+    return await this.#users.scheduler.unschedule(name, options);
   }
 
   /** A queue, or one by its name: to take single messages, to count, to empty, to delete. Nothing is declared. */
   queue<T = unknown>(queue: Queue<T> | string): QueueHandle<T> {
     this.#requireOpen("look at a queue");
-    return this.#handleOf<T>(queue, this.#decoding);
-  }
-
-  #handleOf<T>(queue: Queue<T> | string, decoding: Decoding): QueueHandle<T> {
-    const name = queueNameIn(this.#session, queue, "queue");
-    const session = this.#session;
-    const getter = new Getter<T>(session, decoding, undefined, false);
-    return new QueueHandle<T>(session, getter, name);
+    return this.#users.queue(queue);
   }
 
   /**
@@ -576,14 +518,7 @@ export class Connection implements AsyncDisposable {
     options: RedriveOptions = {},
   ): Promise<Redriven> {
     this.#requireOpen("redrive");
-    // Each message as it lies there: a middleware need not be able to read it.
-    const queue = this.#handleOf(from, { ...this.#decoding, uses: undefined });
-    const producer = this.#newProducer({}, "redrive");
-    try {
-      return await redrive(this.#session, queue, producer, options);
-    } finally {
-      await Promise.all([queue.close(), producer.close()]);
-    }
+    return await this.#users.redrive(from, options);
   }
 
   /** The messages of a queue that could not be read, or not be written again: to list them, and to put them back. */
@@ -676,7 +611,6 @@ export class Connection implements AsyncDisposable {
     await this.#users.end(
       options?.timeout ?? this.#session.endpoint.operationTimeout,
     );
-    this.#sender = undefined;
     this.#session.uses.keep(this.#inherited);
     await this.#home.takeBack(this);
   }
@@ -694,36 +628,6 @@ export class Connection implements AsyncDisposable {
     await this.#users.end(time, drainTimeout === undefined);
     // If users have used up all of it, a twentieth more is left for closing the connection.
     await this.#session.close(Math.max(deadline, clock.now() + time / 20));
-  }
-
-  #requester(): Requester {
-    return this.#users.requester(() =>
-      new Requester({
-        session: this.#session,
-        decoding: this.#decoding,
-        codecs: this.#codecs,
-        publisher: this.#publisher,
-      })
-    );
-  }
-
-  #scheduler(): Scheduler {
-    return this.#users.scheduler(() =>
-      new Scheduler({
-        session: this.#session,
-        decoding: { ...this.#decoding, uses: undefined },
-        codecs: this.#codecs,
-        publisher: this.#publisher,
-        ticks: new HookedPublisher(
-          this.#publisher,
-          this.#session.uses,
-          "schedule",
-        ),
-        counts: { published: 0, failures: 0 },
-        request: (payload, options) =>
-          this.#requester().request(payload, options, true),
-      })
-    );
   }
 
   #requireOpen(action: string): void {

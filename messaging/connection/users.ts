@@ -1,24 +1,30 @@
-import type { Consumer } from "../consume/consumer.ts";
+import { type CodecRegistry, createCodecRegistry } from "../../codec/mod.ts";
+import { Consumer } from "../consume/consumer.ts";
+import type { ConsumerOptions } from "../consume/consumer_options.ts";
+import { Getter } from "../consume/getter.ts";
+import type { Decoding } from "../consume/reading.ts";
+import {
+  makeSimpleQueue,
+  type SimpleQueue,
+  type SimpleQueueOptions,
+} from "../consume/simple_queue.ts";
+import { type Queue, queueName } from "../entities/queue.ts";
+import type { PublishOrigin } from "../middleware/hooks.ts";
+import { HookedPublisher } from "../publish/hooked_publisher.ts";
+import { Producer } from "../publish/producer.ts";
+import type { ProducerOptions } from "../publish/producer_options.ts";
+import { SessionPublisher } from "../publish/publisher.ts";
+import { Requester } from "../reply/requester.ts";
+import { Scheduler } from "../schedule/scheduler.ts";
 import {
   type ConnectionHealth,
   connectionHealth,
 } from "./connection_health.ts";
-import type { Producer } from "../publish/producer.ts";
+import { QueueHandle } from "./queue_handle.ts";
+import { redrive, type Redriven, type RedriveOptions } from "./redrive.ts";
 import type { ScheduleHealth } from "./schedule_health.ts";
 import type { Session } from "./session.ts";
-
-type UsingProducer = Pick<Producer, "close" | "inFlight">;
-/** The part of a requester that its connection uses. */
-export interface UsingRequester {
-  readonly waiting: number;
-  close(call: { readonly deadline: number }): Promise<void>;
-}
-/** The part of schedules that their connection uses. */
-export interface UsingScheduler {
-  health(): ScheduleHealth;
-  close(call: { readonly deadline: number }): Promise<void>;
-}
-type UsingConsumer = Pick<Consumer, "close" | "health">;
+import { queueNameIn } from "./tables.ts";
 
 const NO_SCHEDULES: ScheduleHealth = {
   taking: 0,
@@ -27,47 +33,136 @@ const NO_SCHEDULES: ScheduleHealth = {
   failures: 0,
 };
 
-/** The producers and consumers that use a connection, and what makes its requests and publishes its schedules. */
-export class Users<R extends UsingRequester, S extends UsingScheduler> {
+/** All that uses a connection: it makes producers, consumers, requests and schedules, counts them, and ends them. */
+export class Users {
   readonly #session: Session;
-  readonly #producers = new Set<UsingProducer>();
+  readonly #codecs: CodecRegistry;
+  readonly #decoding: Decoding;
+  readonly #publisher: SessionPublisher;
+  readonly #producers = new Set<Pick<Producer, "close" | "inFlight">>();
   /** With the names of their queues. */
-  readonly #consumers = new Map<UsingConsumer, readonly string[]>();
-  #requester: R | undefined;
-  #scheduler: S | undefined;
+  readonly #consumers = new Map<
+    Pick<Consumer, "close" | "health">,
+    readonly string[]
+  >();
+  #sender: Producer | undefined;
+  #requester: Requester | undefined;
+  #scheduler: Scheduler | undefined;
 
   /** Makes one without any. */
-  constructor(session: Session) {
+  constructor(
+    session: Session,
+    { codecs = createCodecRegistry(), maxDecompressedSize }: {
+      readonly codecs?: CodecRegistry | undefined;
+      readonly maxDecompressedSize?: number | undefined;
+    },
+  ) {
     this.#session = session;
+    this.#codecs = codecs;
+    this.#decoding = { codecs, maxDecompressedSize, uses: session.uses };
+    this.#publisher = new SessionPublisher(session);
   }
 
-  /** Makes a producer, which calls the given callback when it is closed. */
-  addProducer<P extends UsingProducer>(
-    make: (onClosed: () => void) => P,
-  ): P {
-    const producer = make(() => this.#producers.delete(producer));
+  /** Makes a producer. */
+  producer<T>(
+    options: ProducerOptions,
+    origin: PublishOrigin = "publish",
+  ): Producer<T> {
+    const producer: Producer<T> = new Producer<T>(
+      this.#session,
+      new HookedPublisher(this.#publisher, this.#session.uses, origin),
+      this.#codecs,
+      options,
+      () => this.#producers.delete(producer),
+    );
     this.#producers.add(producer);
     return producer;
   }
 
-  /** Makes a consumer of these queues, which calls the given callback when it is closed. */
-  addConsumer<C extends UsingConsumer>(
-    queues: readonly string[],
-    make: (onClosed: () => void) => C,
-  ): C {
-    const consumer = make(() => this.#consumers.delete(consumer));
-    this.#consumers.set(consumer, queues);
+  /** The producer of single messages. */
+  get sender(): Producer {
+    return this.#sender ??= this.producer({});
+  }
+
+  /** Makes a consumer of some queues. */
+  consumer<T>(
+    queues: readonly (Queue | string)[],
+    options: ConsumerOptions<T>,
+  ): Consumer<T> {
+    const names = queues.map(queueName);
+    const consumer: Consumer<T> = new Consumer<T>(
+      this.#session,
+      this.#decoding,
+      queues,
+      options,
+      () => this.#consumers.delete(consumer),
+      this.#publisher,
+    );
+    this.#consumers.set(consumer, names);
     return consumer;
   }
 
-  /** Returns the requester, made with the first request. */
-  requester(make: () => R): R {
-    return this.#requester ??= make();
+  /** Makes a simple queue. */
+  simpleQueue<T>(
+    name: string | Queue,
+    options: SimpleQueueOptions,
+  ): SimpleQueue<T> {
+    return makeSimpleQueue<T>(
+      this.#session,
+      this.#decoding,
+      (producer) => this.producer<T>(producer),
+      name,
+      options,
+    );
   }
 
-  /** Returns the scheduler, made with the first schedule. */
-  scheduler(make: () => S): S {
-    return this.#scheduler ??= make();
+  /** Makes the handle of a queue. */
+  queue<T>(
+    queue: Queue<T> | string,
+    decoding: Decoding = this.#decoding,
+  ): QueueHandle<T> {
+    const name = queueNameIn(this.#session, queue, "queue");
+    const getter = new Getter<T>(this.#session, decoding, undefined, false);
+    return new QueueHandle<T>(this.#session, getter, name);
+  }
+
+  /** Puts dead letters back, each as it lies there: a middleware need not be able to read it. */
+  async redrive(
+    from: Queue | string,
+    options: RedriveOptions,
+  ): Promise<Redriven> {
+    const queue = this.queue(from, { ...this.#decoding, uses: undefined });
+    const producer = this.producer({}, "redrive");
+    try {
+      return await redrive(this.#session, queue, producer, options);
+    } finally {
+      await Promise.all([queue.close(), producer.close()]);
+    }
+  }
+
+  /** The requester, made with the first request. */
+  get requester(): Requester {
+    return this.#requester ??= new Requester({
+      session: this.#session,
+      decoding: this.#decoding,
+      codecs: this.#codecs,
+      publisher: this.#publisher,
+    });
+  }
+
+  /** The scheduler, made with the first schedule. */
+  get scheduler(): Scheduler {
+    const { uses } = this.#session;
+    return this.#scheduler ??= new Scheduler({
+      session: this.#session,
+      decoding: { ...this.#decoding, uses: undefined },
+      codecs: this.#codecs,
+      publisher: this.#publisher,
+      ticks: new HookedPublisher(this.#publisher, uses, "schedule"),
+      counts: { published: 0, failures: 0 },
+      request: (payload, options) =>
+        this.requester.request(payload, options, true),
+    });
   }
 
   /** Says how the connection is with them; it is closed, or about to be, if `isClosing`. */
@@ -119,6 +214,7 @@ export class Users<R extends UsingRequester, S extends UsingScheduler> {
     ]);
     const requester = this.#requester;
     this.#requester = undefined;
+    this.#sender = undefined;
     const ended = Promise.all([
       requester?.close(call),
       ...[...this.#producers].map((each) => each.close()),
