@@ -135,9 +135,15 @@ export class Tree implements AsyncDisposable {
       this.#notice("cases", cases, (names) => this.#runCases(names));
     const byUnits = (units: readonly string[]) => () =>
       this.#notice("units", units, (names) => this.#runUnits(names));
-    const suites = [byCases(cases), byUnits(units)];
-    // The likeliest first.
-    if (mutant?.file.startsWith("virtual/")) suites.reverse();
+    // The likeliest first: those of the same room.
+    const { file = "" } = mutant ?? {};
+    const room = `tests/${file.slice(0, file.lastIndexOf("/"))}/`;
+    const isNear = (unit: string) => unit.startsWith(room);
+    const suites = [
+      byUnits(units.filter(isNear)),
+      byCases(cases),
+      byUnits(units.filter((unit) => !isNear(unit))),
+    ];
     suites.push(byCases(rest));
     const isCase = cases.includes(first) || rest.includes(first);
     if (isCase) suites.unshift(byCases([first]));
