@@ -11,6 +11,7 @@ import {
 } from "@dashi/mq";
 import { until } from "../conformance/support.ts";
 import { restartable } from "../support/restartable.ts";
+import { narrowTransport } from "../support/stores.ts";
 
 const QUICK = { initialDelay: 1, maxDelay: 10 };
 
@@ -262,5 +263,27 @@ Deno.test("a consumer was last heard of by the queue that was heard of last, tho
   await handle(kept);
   assert(heard() > before, `${heard()}, and ${before} before`);
   await consumer.cancel();
+  await running;
+});
+
+Deno.test("where each fetch is counted, no message is fetched that no handler would begin with", async () => {
+  const transport = narrowTransport();
+  await using connection = createConnection("narrow://", { transport });
+  await using other = createConnection("narrow://", { transport });
+  const queue = new Queue("counted");
+  for (const each of [1, 2]) await connection.send(queue, each);
+  const goOn = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const consumer = connection.consumer(queue);
+  const running = consumer.run(() => {
+    begun.resolve();
+    return goOn.promise;
+  });
+  await begun.promise;
+  const second = await other.queue(queue).get();
+  await second?.ack();
+  goOn.resolve();
+  await consumer.close();
+  assertEquals(second?.payload, 2);
   await running;
 });
