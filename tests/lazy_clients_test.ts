@@ -84,7 +84,7 @@ async function connectWithout(
 for (const [name, url, own] of TRANSPORTS) {
   Deno.test(`connecting to ${name} evaluates no other transport's client`, async () => {
     const mine: readonly string[] = own;
-    const others = [...CLIENTS, "croner", "@opentelemetry/api"]
+    const others = [...CLIENTS, "commander", "croner", "@opentelemetry/api"]
       .filter((each) => !mine.includes(each));
     const [end] = await connectWithout(others, [url]);
     assertEquals(end, name === "memory" ? "connected" : "connection-failed");
@@ -101,8 +101,8 @@ Deno.test("connecting evaluates the transport's own client", async () => {
 });
 
 Deno.test("the packages of the clients are those that deno.json pins", () => {
-  const others = ["@msgpack/msgpack", "@std/assert", "croner", "fauxqs"]
-    .concat("js-yaml", "typescript", "@opentelemetry/api")
+  const others = ["@msgpack/msgpack", "@std/assert", "commander", "croner"]
+    .concat("fauxqs", "js-yaml", "typescript", "@opentelemetry/api")
     .concat("@opentelemetry/context-async-hooks", "@opentelemetry/core")
     .concat("@opentelemetry/sdk-metrics", "@opentelemetry/sdk-trace")
     .concat("@opentelemetry/semantic-conventions");
