@@ -138,10 +138,9 @@ export class Activity {
 
   get #connecting(): string | undefined {
     if (this.#isLoading) return "the library is being loaded";
-    for (const { state } of this.#healths()) {
-      if (state.type === "connecting") return "a connection is being opened";
-    }
-    return undefined;
+    return this.#host.transport.connecting > 0
+      ? "a connection is being opened"
+      : undefined;
   }
 
   /** Handlers that wait for the clock, as far as that is known, are left out. */

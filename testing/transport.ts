@@ -59,6 +59,7 @@ export class TestTransport implements Transport {
   readonly #clock: Clock;
   readonly #open = new Set<Link>();
   #waiting = 0;
+  #connecting = 0;
   #calls = 0;
 
   /** Makes one whose delays go by a clock. */
@@ -67,7 +68,12 @@ export class TestTransport implements Transport {
     this.#clock = clock;
   }
 
-  /** How many calls wait for a delay that was ordered. */
+  /** How many connections are being opened, but those that wait for a delay that was ordered. */
+  get connecting(): number {
+    return this.#connecting;
+  }
+
+  /** How many other calls wait for such a delay. */
   get waiting(): number {
     return this.#waiting;
   }
@@ -82,12 +88,29 @@ export class TestTransport implements Transport {
     url: BrokerUrl,
     options: ConnectOptions,
   ): Promise<TransportConnection> {
+    this.#calls++;
+    this.#connecting++;
+    try {
+      return await this.#connect(url, options);
+    } finally {
+      this.#connecting--;
+    }
+  }
+
+  async #connect(
+    url: BrokerUrl,
+    options: ConnectOptions,
+  ): Promise<TransportConnection> {
     const action = `connect to "${formatUrl(url)}"`;
     const limits = new Limits(this.#clock);
-    this.#calls++;
     for (const mishap of this.#faults.meet("connect")) {
       if (mishap.type === "delay") {
-        await this.#sleep(mishap.duration, action, limits, options);
+        this.#connecting--;
+        try {
+          await this.#sleep(mishap.duration, action, limits, options);
+        } finally {
+          this.#connecting++;
+        }
       } else if (mishap.type === "refuse") {
         throw mishap.error ?? cannotConnect(action, ORDERED, {});
       }
@@ -162,7 +185,12 @@ export class TestTransport implements Transport {
     for (const mishap of mishaps) {
       switch (mishap.type) {
         case "delay":
-          await this.#sleep(mishap.duration, action, link.limits, options);
+          this.#waiting++;
+          try {
+            await this.#sleep(mishap.duration, action, link.limits, options);
+          } finally {
+            this.#waiting--;
+          }
           break;
         case "refuse":
           throw mishap.error ?? refusal(verb, action);
@@ -183,7 +211,6 @@ export class TestTransport implements Transport {
     limits: Limits,
     options: CallOptions | undefined,
   ): Promise<void> {
-    this.#waiting++;
     let stop = () => {};
     const over = new Promise<void>((resolve) => {
       stop = this.#clock.timer(resolve, duration);
@@ -197,7 +224,6 @@ export class TestTransport implements Transport {
       );
     } finally {
       stop();
-      this.#waiting--;
     }
   }
 }

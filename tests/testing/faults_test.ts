@@ -69,6 +69,12 @@ Deno.test("a connection that is refused is tried again, as time passes", async (
   assertEquals(fault.hits, 3);
   assertEquals(clock.now(), 100 + 200 + 400);
 
+  const late = broker.connect({ onUnhandled: () => {} });
+  faults.delay("connect", 4000);
+  const before = clock.now();
+  await clock.advanceUntil(late.connect());
+  assertEquals(clock.now() - before, 4000);
+
   const never = broker.connect({ onUnhandled: () => {} });
   faults.refuse("connect", { times: Infinity });
   await assertRejects(
