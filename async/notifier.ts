@@ -32,6 +32,12 @@ export class Notifier {
     return this.#listeners.size === 0;
   }
 
+  /** Whether a call listens to a name. */
+  hears(name: string): boolean {
+    for (const { names } of this.#listeners) if (names.has(name)) return true;
+    return false;
+  }
+
   /** Begins to listen: {@linkcode leave} ends it. */
   enter(names: Iterable<string>): Listener {
     const listener: Listener = {

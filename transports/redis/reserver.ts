@@ -1,4 +1,5 @@
 import { Limits } from "../../async/limits.ts";
+import { Notifier } from "../../async/notifier.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
@@ -19,11 +20,6 @@ const LAST_POLL = 1000;
 /** How soon after a change of the tables waiting consumers look whether their queue is still there, ms. */
 const TABLES_DELAY = 250;
 
-interface Waiter {
-  readonly queues: ReadonlySet<string>;
-  wake(): void;
-}
-
 /** The messages that a look at some queues brought. */
 interface Taken {
   readonly reservations: RedisReservation[];
@@ -43,7 +39,8 @@ export class Reserver {
   readonly #limits: Limits;
   /** Queues that were found empty, and of which the server has told nothing since. */
   readonly #empty = new Set<string>();
-  readonly #waiters = new Set<Waiter>();
+  /** Of the calls that sleep. */
+  readonly #notifier: Notifier;
   /** Queues that were declared when they were first asked for: if they go, their consumers end. */
   readonly #declared = new Set<string>();
   readonly #giveBack: (reservations: readonly RedisReservation[]) => void;
@@ -81,6 +78,7 @@ export class Reserver {
     this.#giveBack = settings.giveBack;
     this.#refresh = settings.refresh;
     this.#limits = new Limits(core.clock);
+    this.#notifier = new Notifier(core.clock, this.#limits);
     this.#refreshedAt = core.clock.now();
     this.#yielding = new Yielding(core.clock, {
       peek: (queue) =>
@@ -106,15 +104,13 @@ export class Reserver {
     const { mirror, owner } = this.#core;
     const consumers = mirror.topology.queue(queue)?.consumers ?? [];
     const isAwaited = consumers.some((each) => each.owner !== owner) &&
-      [...this.#waiters].some(({ queues }) => queues.has(queue));
+      this.#notifier.hears(queue);
     this.#yielding.tell(queue, isAwaited);
   }
 
   /** A queue has messages that no list has. */
   wake(queue: string): void {
-    for (const waiter of this.#waiters) {
-      if (waiter.queues.has(queue)) waiter.wake();
-    }
+    this.#notifier.notify(queue);
   }
 
   /** Any queue may have messages. */
@@ -126,12 +122,12 @@ export class Reserver {
   /** Time will change something sooner than it was said. */
   ringDue(): void {
     this.#sooner = true;
-    for (const waiter of this.#waiters) waiter.wake();
+    this.#notifier.notifyAll();
   }
 
   /** The tables have changed: those that churn are looked at once for many changes. */
   ringTables(): void {
-    if (this.#waiters.size === 0) {
+    if (this.#notifier.isIdle) {
       this.#tablesChanged = true;
       return;
     }
@@ -146,8 +142,7 @@ export class Reserver {
   lookAgain(): void {
     for (const queue of this.#declared) {
       if (this.#core.mirror.topology.queue(queue) !== undefined) continue;
-      const waiters = [...this.#waiters];
-      if (waiters.some(({ queues }) => queues.has(queue))) this.wake(queue);
+      if (this.#notifier.hears(queue)) this.wake(queue);
       else this.#declared.delete(queue);
     }
   }
@@ -361,7 +356,7 @@ export class Reserver {
     return this.#core.mirror.topology.queue(queue)?.traits.ordered ?? false;
   }
 
-  #wait(
+  async #wait(
     wants: readonly ReserveWant[],
     until: number,
     signal: AbortSignal | undefined,
@@ -372,29 +367,13 @@ export class Reserver {
         this.#fanout.count(queue) > 0 ||
         (this.#rings && !this.#empty.has(queue))
       );
-    if (rang) return Promise.resolve();
-    if (this.#over !== undefined) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter = {
-        queues: new Set(wants.map(({ queue }) => queue)),
-        wake: () => {
-          done();
-          resolve();
-        },
-      };
-      const unwatch = this.#limits.watch(
-        { signal, deadline: until },
-        (reason) => {
-          done();
-          if (reason === undefined) resolve();
-          else reject(reason.aborted);
-        },
-      );
-      const done = () => {
-        unwatch();
-        this.#waiters.delete(waiter);
-      };
-      this.#waiters.add(waiter);
-    });
+    if (rang || this.#over !== undefined) return;
+    const listener = this.#notifier.enter(wants.map(({ queue }) => queue));
+    try {
+      const time = until - this.#core.clock.now();
+      await this.#notifier.sleep(listener, time, signal);
+    } finally {
+      this.#notifier.leave(listener);
+    }
   }
 }
