@@ -96,7 +96,7 @@ export class ConnectionTelemetry {
 
   #receive(message: IncomingMessage): void {
     const { via } = message;
-    if (via === "run") return;
+    if (via === "run" || via === "peek") return;
     const { api, tracer, meters } = this.#recorder;
     const operation = this.#operation(
       via === "get" ? "get" : "receive",

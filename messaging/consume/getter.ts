@@ -9,6 +9,7 @@ import {
   PeekedDelivery,
   type PeekedMessage,
 } from "../inspect/peeking.ts";
+import type { ReceivedVia } from "../middleware/hooks.ts";
 import type { Call } from "../operation_options.ts";
 import type { Queue } from "../entities/queue.ts";
 import { validator } from "../entities/schema.ts";
@@ -70,13 +71,7 @@ export class Getter<T> implements AsyncDisposable {
     if (!this.#noAck) lane.taken();
     await prepareToRead(this.#reading, delivery);
     const message = new ReceivedMessage<T>(delivery, source, this.#reading);
-    if (uses?.hooks?.receive !== undefined) {
-      try {
-        await message.receive("get", began);
-      } catch (error) {
-        message.decide({ error: asError(error) });
-      }
-    }
+    await receive(message, "get", began);
     return message;
   }
 
@@ -94,6 +89,7 @@ export class Getter<T> implements AsyncDisposable {
     );
     for (const each of messages) {
       await prepareToRead(this.#reading, each.delivery);
+      await receive(each, "peek");
     }
     return messages;
   }
@@ -154,6 +150,19 @@ export class Getter<T> implements AsyncDisposable {
     const { connection } = await this.#session.link(call);
     const channel = await connection.openChannel(call);
     return new Lane(this.#session, channel, NEVER, false, Infinity);
+  }
+}
+
+/** Has a message pass the middlewares; reading its payload throws what they throw. */
+async function receive<T>(
+  message: ReceivedMessage<T>,
+  via: ReceivedVia,
+  began?: number,
+): Promise<void> {
+  try {
+    await message.receive(via, began);
+  } catch (error) {
+    message.decide({ error: asError(error) });
   }
 }
 

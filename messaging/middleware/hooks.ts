@@ -44,14 +44,14 @@ export type OutgoingChanges = Partial<
   >
 >;
 
-/** The way by which a message is handed over: to a handler, a `for await`, a `get`, or as the answer to a request. */
-export type ReceivedVia = "run" | "iterate" | "get" | "reply";
+/** The way by which a message is handed over: to a handler, a `for await`, a `get` or a `peek`, or as the answer to a request. */
+export type ReceivedVia = "run" | "iterate" | "get" | "peek" | "reply";
 
 /** A message that is about to be handed over. */
 export interface IncomingMessage {
   /** The way by which it is handed over. */
   readonly via: ReceivedVia;
-  /** When somebody began to wait for it, by `performance.now()`; `undefined` for `run`. */
+  /** When somebody began to wait for it, by `performance.now()`; `undefined` for `run` and `peek`. */
   readonly began: number | undefined;
   /** The queue that it comes from. */
   readonly queue: string;

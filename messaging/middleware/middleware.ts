@@ -84,7 +84,7 @@ export interface Middleware {
    * Sees each message before it is handed over, by whichever way, and returns what is to be
    * handed over instead. A `DecodeError` is as of a payload that cannot be read: the message
    * is parked, or `onInvalid` is asked. Another error is a failure of the handler, which is
-   * tried again; in a `for await`, too. Of what was got by `get` reading the payload throws it.
+   * tried again; in a `for await`, too. Of what was got by `get`, or peeked at, reading the payload throws it.
    */
   receive?(
     message: IncomingMessage,

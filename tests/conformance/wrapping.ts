@@ -38,7 +38,8 @@ async function handled(
     ({ payload, headers }) => void seen.push(payload, headers),
     () => seen.length > 0,
   );
-  assert.deepEqual(seen[1], {});
+  const names = Object.keys(Object(seen[1]));
+  assert.deepEqual(names.filter((each) => /^x-(?:encr|claim)/.test(each)), []);
   return seen[0];
 }
 
