@@ -1,7 +1,7 @@
 import type { Limits } from "../../async/limits.ts";
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { MessagingError } from "../../model/errors.ts";
+import { ChannelError, MessagingError } from "../../model/errors.ts";
 import { Lifeline } from "../store/lifeline.ts";
 import { callError, failureOf } from "./errors.ts";
 import type { StoreSettings } from "./options.ts";
@@ -10,6 +10,8 @@ import { ServerTime } from "./server_time.ts";
 
 /** How old the server's time may be where much depends on it, ms: a machine that slept does not know. */
 const FRESH = 1000;
+/** Between two attempts of a call that others wait for, doubling, ms. */
+const [INITIAL_PAUSE, MAX_PAUSE] = [20, 1000];
 
 /** The context that the parts of a store share: the client, the time, the limits of calls. */
 export class Context {
@@ -65,6 +67,19 @@ export class Context {
     // After the end, too: what is left is given back then.
     this.limits.check(options, () => action);
     return await this.lifeline.wait(action, options, call());
+  }
+
+  /** Makes one call that others wait for: one that is refused, and may pass, is made again for a while. */
+  async callAgain<T>(action: string, call: () => Promise<T>): Promise<T> {
+    for (let pause = INITIAL_PAUSE;; pause *= 2) {
+      try {
+        return await this.call(action, undefined, call);
+      } catch (error) {
+        const passes = error instanceof ChannelError && error.retryable;
+        if (!passes || pause > MAX_PAUSE) throw error;
+        await this.lifeline.sleep(pause);
+      }
+    }
   }
 }
 

@@ -16,6 +16,9 @@ import { MongodbReservation } from "./reservation.ts";
 /** The messages of a key in order, and the keys of a queue. */
 const IN_ORDER = { priority: 1, _id: 1 } as const;
 
+/** The maximum number of keys that are claimed at once: a command each takes their messages, and leases must last for all. */
+const AT_ONCE = 20;
+
 /** Takes messages out of the queue itself, as out of any other. */
 type TakePlain = (want: ReserveWant) => Promise<MongodbReservation[]>;
 
@@ -41,52 +44,65 @@ export class LaneTaker {
 
   /** Of each key whose turn it is the first message; those without key have one turn together. */
   async take(
-    { queue, limit }: ReserveWant,
+    { queue, limit: wanted }: ReserveWant,
     takePlain: TakePlain,
   ): Promise<MongodbReservation[]> {
+    const limit = Math.min(wanted, AT_ONCE);
     const held: MongodbReservation[] = [];
-    for (;;) {
-      const turns = await this.#takeKeyed(queue, limit - held.length);
-      const { keyless, isAll } = turns;
-      held.push(...turns.held);
-      let isFiled = false;
-      if (keyless !== undefined || (isAll && held.length < limit)) {
-        // All further turns would be theirs.
-        const most = isAll ? limit - held.length : 1;
-        const taken = await this.#takeKeyless(
-          { queue, limit: most },
-          takePlain,
-        );
-        held.push(...taken.held);
-        isFiled = taken.isFiled;
-        if (keyless !== undefined) {
-          const isEmpty = taken.held.length === 0 && !isFiled;
-          await (isEmpty ? this.#drop([keyless]) : this.#pass([keyless]));
+    try {
+      for (;;) {
+        const turns = await this.#takeKeyed(queue, limit - held.length);
+        const { keyless, isAll } = turns;
+        held.push(...turns.held);
+        let isFiled = false;
+        if (keyless !== undefined || (isAll && held.length < limit)) {
+          // All further turns would be theirs.
+          const most = isAll ? limit - held.length : 1;
+          const taken = await this.#takeKeyless(
+            { queue, limit: most },
+            takePlain,
+            keyless,
+          );
+          held.push(...taken.held);
+          isFiled = taken.isFiled;
         }
+        if (held.length >= limit || (isAll && !isFiled)) return held;
       }
-      if (held.length >= limit || (isAll && !isFiled)) return held;
+    } catch (error) {
+      await this.#lanes.free(held);
+      throw error;
     }
   }
 
-  /** Takes messages of an ordered queue that have no key, and files the others. */
+  /** Takes messages of an ordered queue that have no key, and files the others; `turn` is theirs. */
   async #takeKeyless(
     want: ReserveWant,
     takePlain: TakePlain,
+    turn: Fields | undefined,
   ): Promise<
     { readonly held: MongodbReservation[]; readonly isFiled: boolean }
   > {
     const held: MongodbReservation[] = [];
     const keyed: [MongodbReservation, string][] = [];
-    for (const each of await takePlain(want)) {
-      each.isOrdered = true;
-      const { message, expired } = each;
-      const key = "error" in message || expired
-        ? undefined
-        : keyOf(message.properties.headers);
-      if (key === undefined) held.push(each);
-      else keyed.push([each, key]);
+    let isEmpty = false;
+    try {
+      const taken = await takePlain(want);
+      isEmpty = taken.length === 0;
+      for (const each of taken) {
+        each.isOrdered = true;
+        const { message, expired } = each;
+        const key = "error" in message || expired
+          ? undefined
+          : keyOf(message.properties.headers);
+        if (key === undefined) held.push(each);
+        else keyed.push([each, key]);
+      }
+      if (keyed.length > 0) await this.#file(want.queue, keyed);
+    } finally {
+      if (turn !== undefined) {
+        await (isEmpty ? this.#drop([turn]) : this.#pass([turn]));
+      }
     }
-    if (keyed.length > 0) await this.#file(want.queue, keyed);
     return { held, isFiled: keyed.length > 0 };
   }
 
@@ -102,7 +118,7 @@ export class LaneTaker {
     const held: MongodbReservation[] = [];
     const empty: Fields[] = [];
     const now = this.#context.now();
-    await Promise.all(keys.map(async (lane, index) => {
+    const takings = await Promise.allSettled(keys.map(async (lane, index) => {
       if (lane.key === "") {
         keyless = lane;
         return;
@@ -116,6 +132,12 @@ export class LaneTaker {
         });
       }
     }));
+    const failure = takings.find(({ status }) => status === "rejected");
+    if (failure?.status === "rejected") {
+      // Their messages are the first of them as before, for whoever takes the keys.
+      await this.#pass(keys);
+      throw failure.reason;
+    }
     if (empty.length > 0) await this.#drop(empty);
     const found = held.filter((each) => each !== undefined);
     // Its keys are others' by now, perhaps with their messages.
@@ -224,8 +246,7 @@ export class LaneTaker {
 
   /** Lets keys that we hold have another turn, after all others. */
   async #pass(keys: readonly Fields[]): Promise<void> {
-    await this.#lanes.update(
-      "pass turns on",
+    await this.#lanes.pass(
       keys.map(({ _id, holder, queue }) =>
         this.#lanes.passing({ _id, holder }, visibleName(String(queue)))
       ),

@@ -147,7 +147,17 @@ export class Lanes {
 
   /** Lets the keys of settled messages have another turn. */
   async free(held: readonly MongodbReservation[]): Promise<void> {
-    await this.update("pass turns on", this.freeing(held));
+    await this.pass(this.freeing(held));
+  }
+
+  /** Lets keys have another turn, by these statements. */
+  async pass(statements: readonly UpdateStatement[]): Promise<void> {
+    if (statements.length === 0) return;
+    const { client, settings: { names } } = this.#context;
+    await this.#context.callAgain(
+      "pass turns on",
+      () => client.update(names.messages, statements, { safe: false }),
+    );
   }
 
   /** Makes the statement that lets a key have another turn, after all others. */
@@ -181,7 +191,7 @@ export class Lanes {
 
   /** Two that make a document at once: the other one has made it. */
   async #again<T>(action: string, call: () => Promise<T>): Promise<T> {
-    return await this.#call(action, async () => {
+    return await this.#context.callAgain(action, async () => {
       for (let attempt = 1;; attempt++) {
         try {
           return await call();

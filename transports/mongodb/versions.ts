@@ -1,5 +1,4 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import { ChannelError } from "../../model/errors.ts";
 import { otherLayout } from "../connection_errors.ts";
 import { isThereAlready } from "./errors.ts";
 import type { Context } from "./context.ts";
@@ -9,8 +8,6 @@ import type { Fields } from "./port.ts";
 const VERSION = "version";
 /** A lock that is older is of somebody who died with it, ms. */
 const LOCK_TTL = 10_000;
-/** Between two attempts to unlock, doubling, ms. */
-const [INITIAL_PAUSE, MAX_PAUSE] = [20, 1000];
 /** Between two looks whether the holder of a lock is dead, ms: waiters must not slow down a living one. */
 const LOOK_EVERY = 250;
 const UNLOCKED = { lock: "", locked_by: "", locked_until: "" };
@@ -143,31 +140,18 @@ export class Versions {
   /** Counts a change, and unlocks the tables. */
   async unlock(lock: string, concernsRoutes: boolean): Promise<void> {
     const { client, settings: { names } } = this.#context;
-    const unlock = () =>
-      this.#context.call(
-        "unlock the tables",
-        undefined,
-        () =>
-          client.update(names.topology, [{
-            filter: { _id: VERSION, lock },
-            update: {
-              $inc: { changes: 1, routes: concernsRoutes ? 1 : 0 },
-              $set: { layout: LAYOUT },
-              $unset: UNLOCKED,
-            },
-          }], { safe: true }),
-      );
-    // All others wait for it: a refusal that passes is not to keep them for the lock's time.
-    for (let pause = INITIAL_PAUSE;; pause *= 2) {
-      try {
-        await unlock();
-        return;
-      } catch (error) {
-        const passes = error instanceof ChannelError && error.retryable;
-        if (!passes || pause > MAX_PAUSE) throw error;
-        await this.#context.lifeline.sleep(pause);
-      }
-    }
+    await this.#context.callAgain(
+      "unlock the tables",
+      () =>
+        client.update(names.topology, [{
+          filter: { _id: VERSION, lock },
+          update: {
+            $inc: { changes: 1, routes: concernsRoutes ? 1 : 0 },
+            $set: { layout: LAYOUT },
+            $unset: UNLOCKED,
+          },
+        }], { safe: true }),
+    );
   }
 
   /** A change that a dead connection left half-way counts like any other. */

@@ -162,6 +162,51 @@ onMongodb(
 );
 
 onMongodb(
+  "whatever command of an ordered queue is refused once for a passing reason: no key waits for its lease, and none loses its order",
+  async (database) => {
+    await using relay = new MongodbRelay(database.url);
+    await using connection = createConnection(relay.urlOf(database.url), {
+      reconnect: { initialDelay: 10, maxDelay: 50 },
+      transportOptions: { pollingInterval: 50, visibilityTimeout: 600_000 },
+    });
+    const queue = new Queue<string>("jobs", { ordered: true });
+    await connection.declare(queue);
+    const got: string[] = [];
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    const consumer = connection.consumer<string>(queue);
+    const running = consumer.run(({ payload }) => {
+      if (!got.includes(payload)) got.push(payload);
+      if (got.length === 40) resolve();
+    }, { concurrency: 5 });
+    const producer = connection.producer<string>({ queue });
+    for (let n = 0; n < 10; n++) {
+      const commands = ["update", "insert", "find", "findAndModify", "delete"];
+      // Now one that puts, now one that takes or settles.
+      let left = 1;
+      relay.refuse = (command) =>
+        command === commands[n % 5] && left-- > 0
+          ? { code: 16500, codeName: "RequestRateTooLarge" }
+          : undefined;
+      for (const key of ["a", "b", "c", "d"]) {
+        await producer.publish(`${key}${n}`, { key });
+      }
+    }
+    const late = setTimeout(resolve, 30_000);
+    await done;
+    clearTimeout(late);
+    assert(relay.refused.length >= 8, relay.refused.join());
+    for (const key of ["a", "b", "c", "d"]) {
+      assertEquals(
+        got.filter((each) => each.startsWith(key)),
+        Array.from({ length: 10 }, (_, n) => `${key}${n}`),
+      );
+    }
+    await consumer.close();
+    await running;
+  },
+);
+
+onMongodb(
   "a broadcast keeps its caller's timeout on a server that is silent",
   async (database) => {
     await using relay = new MongodbRelay(database.url);
