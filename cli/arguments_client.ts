@@ -7,7 +7,7 @@ import {
 import { type Context, type GlobalOptions, withContext } from "./context.ts";
 import {
   listDeadLetters,
-  purgeDeadLetters,
+  purge,
   redriveDeadLetters,
   showDeadLetters,
 } from "./dead_letters.ts";
@@ -16,6 +16,13 @@ import { list } from "./list.ts";
 import { get, peek } from "./messages.ts";
 import { ping } from "./ping.ts";
 import { publish, type PublishArguments } from "./publish.ts";
+import {
+  bind,
+  declare,
+  type DeclareArguments,
+  type DeleteArguments,
+  remove,
+} from "./tables.ts";
 import { type Terminal, UsageError } from "./terminal.ts";
 
 const DESCRIPTION = `Looks into a message broker, and mends what is in it.
@@ -124,7 +131,81 @@ function addCommands(
       command: Command,
     ) => run(command, (context) => get(context, queue, options)));
   addPublish(program, run);
+  addTables(program, run);
   addDeadLetters(program, run);
+}
+
+function addTables(
+  program: Command,
+  run: (command: Command, action: Action) => Promise<void>,
+): void {
+  program.command("declare")
+    .description("declare a queue, or an exchange")
+    .argument("<name>", "its name")
+    .option("--exchange <type>", "an exchange of that type: direct, topic …")
+    .option(
+      "--argument <name=value>",
+      "an argument of the broker's; as often as you like",
+      collect,
+    )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  dashi declare orders --argument x-max-priority=9
+  dashi declare media --exchange topic`,
+    )
+    .action((name: string, options: DeclareArguments, command: Command) =>
+      run(command, (context) => declare(context, name, options))
+    );
+  for (const verb of ["bind", "unbind"] as const) {
+    program.command(verb)
+      .description(
+        verb === "bind"
+          ? "bind a queue to an exchange"
+          : "remove a binding of a queue",
+      )
+      .argument("<queue>", "the queue")
+      .argument("<exchange>", "the exchange")
+      .argument("[key]", "the routing key", "")
+      .addHelpText("after", `\nExample:\n  dashi ${verb} video media 'video.#'`)
+      .action((
+        queue: string,
+        exchange: string,
+        key: string,
+        _,
+        command: Command,
+      ) =>
+        run(command, (context) => bind(context, verb, queue, exchange, key))
+      );
+  }
+  program.command("delete")
+    .description("delete a queue with its messages, or an exchange")
+    .argument("<name>", "its name")
+    .option("--exchange", "it is an exchange")
+    .option("--if-empty", "only if there are no messages")
+    .option("--yes", "you are sure")
+    .addHelpText("after", "\nExample:\n  dashi delete orders --if-empty --yes")
+    .action((name: string, options: DeleteArguments, command: Command) =>
+      run(command, (context) => remove(context, name, options))
+    );
+  addPurge(program, run);
+}
+
+function addPurge(
+  parent: Command,
+  run: (command: Command, action: Action) => Promise<void>,
+): void {
+  parent.command("purge")
+    .description("remove all ready messages of a queue")
+    .argument("<queue>", "the queue")
+    .option("--yes", "you are sure")
+    .addHelpText("after", "\nExample:\n  dashi purge orders --yes")
+    .action((
+      queue: string,
+      { yes = false }: { readonly yes?: boolean },
+      command: Command,
+    ) => run(command, (context) => purge(context, queue, yes)));
 }
 
 function addPublish(
@@ -213,15 +294,7 @@ function addDeadLetters(
     ) =>
       run(command, (context) => redriveDeadLetters(context, queue, options))
     );
-  letters.command("purge")
-    .description("remove all messages of a queue")
-    .argument("<queue>", "the queue")
-    .option("--yes", "you are sure")
-    .action((
-      queue: string,
-      { yes = false }: { readonly yes?: boolean },
-      command: Command,
-    ) => run(command, (context) => purgeDeadLetters(context, queue, yes)));
+  addPurge(letters, run);
 }
 
 interface CountOptions {

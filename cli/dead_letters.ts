@@ -163,22 +163,22 @@ export async function redriveDeadLetters(
 }
 
 /**
- * Removes dead letters.
+ * Removes the ready messages of a queue.
  *
  * @param context The context.
- * @param queue The queue that they lie in.
+ * @param queue The queue.
  * @param isSure Whether the user has said so.
  * @returns 0.
  * @throws {UsageError} If he has not.
  */
-export async function purgeDeadLetters(
+export async function purge(
   { output, connection }: Context,
   queue: string,
   isSure: boolean,
 ): Promise<number> {
   if (!isSure) {
     throw new UsageError(
-      `dlq purge removes all messages of "${queue}" for good: say --yes if you mean it`,
+      `purge removes all ready messages of "${queue}" for good: say --yes if you mean it`,
     );
   }
   const purged = await connection.purge(queue);

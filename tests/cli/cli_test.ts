@@ -126,6 +126,9 @@ for (
     [["peek", "q", "-n", "0"], /whole number from 1/],
     [["peek", "q", "--cuont", "1"], /--cuont.*Did you mean --count/],
     [["dlq", "purge", "q"], /--yes/],
+    [["purge", "q"], /--yes/],
+    [["delete", "q"], /"q", and its messages, .*--yes/],
+    [["declare", "q", "--argument", "x"], /x-max-length=1000/],
     [["publish", "q"], /no payload/],
     [["publish", "q", "1", "--header", "x"], /tenant=7/],
     [["publish", "q", "1", "--file", "f"], /give one of them/],
@@ -160,7 +163,9 @@ Deno.test("the URL of a management API does no harm to another broker's", async 
 Deno.test("dashi --help has each command, and each command's help an example", async () => {
   const { code, out } = await onTerminal(["--help"], "", 80);
   assertEquals(code, 0);
-  for (const name of ["ping", "doctor", "list", "peek", "get", "publish"]) {
+  const names = ["ping", "doctor", "list", "peek", "get", "publish"]
+    .concat("declare", "bind", "unbind", "delete", "purge");
+  for (const name of names) {
     assert(out.includes(`\n  ${name} `), name);
     const help = await onTerminal([name, "--help"], "", 80);
     assertEquals(help.code, 0);
@@ -193,6 +198,44 @@ Deno.test("on a terminal there are tables, as wide as that, and what a message s
   const missing = await onTerminal(["peek", "other queue"], url, 80);
   assertEquals(missing.code, 1);
   assertMatch(missing.err, /"other queue".*\n.*spelling/);
+});
+
+Deno.test("dashi declares, binds, publishes to an exchange, purges and deletes", async () => {
+  const url = "memory://tables-of-dashi";
+  await using connection = createConnection(url);
+  const dashi = async (...args: readonly string[]) => {
+    const { code, out, err } = await onTerminal(["--json", ...args], url, 80);
+    assertEquals([code, err], [0, ""], args.join(" "));
+    return out.trim().split("\n").filter((each) => each !== "")
+      .map((each) => JSON.parse(each));
+  };
+  const own = ["--argument", "x-max-length=2", "--argument", "x-note=two"];
+  assertEquals(await dashi("declare", "video", ...own), [
+    { done: "declared", name: "video", messages: 0 },
+  ]);
+  await dashi("declare", "media", "--exchange", "topic");
+  await dashi("bind", "video", "media", "video.#");
+  const { declaration } = await connection.inspect().queue("video");
+  assertEquals(declaration?.arguments, { "x-max-length": 2, "x-note": "two" });
+  await dashi("publish", "video.new", "1", "--exchange", "media");
+  const [row] = await dashi("peek", "video");
+  assertEquals([row.payload, row.exchange], [1, "media"]);
+  assertEquals(
+    (await dashi("list", "bindings")).map(({ source, routingKey }) => [
+      source,
+      routingKey,
+    ]),
+    [["media", "video.#"]],
+  );
+  await dashi("unbind", "video", "media", "video.#");
+  assertEquals(await dashi("list", "bindings"), []);
+  assertEquals(await dashi("purge", "video", "--yes"), [{ purged: 1 }]);
+  const empty = ["delete", "video", "--if-empty", "--yes"];
+  assertEquals(await dashi(...empty), [
+    { done: "deleted", name: "video", messages: 0 },
+  ]);
+  await dashi("delete", "media", "--exchange", "--yes");
+  assertEquals(await dashi("list"), []);
 });
 
 /** Each broker on which a day's work is done. RabbitMQ lists by its management API alone. */
