@@ -196,7 +196,7 @@ onRedis("sep_option leaves what Kombu left", async ({ connection, keys }) => {
   const producer = connection.producer({ exchange, declare: [video] });
   await producer.publish("p", { routingKey: "rk", priority: 9 });
   assertEquals(comparable(await keys()), comparable(keys_after));
-}, { sep: ":" });
+}, { separator: ":" });
 
 onRedis(
   "an unacked message is stored as Kombu does, but names the queue alone, under a field of its own",
