@@ -151,21 +151,23 @@ export class Producer<T = unknown> implements AsyncDisposable {
     checkEntities(options.declare, `"declare" of publish`);
     checkExchange(options.exchange);
     const replyTo = this.#replyTo(options.replyTo);
+    const format = this.#formatOf(options);
     if (
       (this.#window.line.busy && !this.#publisher.isSeen) ||
       replyTo === UNKNOWN ||
-      this.#isLazy(options) ||
+      this.#isLazy(format) ||
       !this.#isDeclared(this.#declare) ||
       !this.#isDeclared(options.declare) ||
       (options.exchange instanceof Exchange &&
         !this.#session.declarations.has(options.exchange))
     ) {
       return this.#window.pass(
-        () => this.#prepare(payload, options, call),
+        () => this.#prepare(payload, options, format, call),
         call,
       );
     }
-    return this.#window.pass(this.#message(payload, options, replyTo), call);
+    const message = this.#message(payload, options, format, replyTo);
+    return this.#window.pass(message, call);
   }
 
   /**
@@ -281,21 +283,18 @@ export class Producer<T = unknown> implements AsyncDisposable {
   async #prepare(
     payload: T,
     options: PublishOptions,
+    format: codec.EncodeOptions,
     call: PublishCall,
   ): Promise<Publishing> {
-    await loadCodecs(this.#codecs, this.#formatOf(options));
+    await loadCodecs(this.#codecs, format);
     await declareFirst(this.#session, this.#entitiesOf(options), call);
-    const replyTo = this.#replyTo(options.replyTo);
-    return this.#message(
-      payload,
-      options,
-      replyTo === UNKNOWN ? undefined : replyTo,
-    );
+    const name = this.#replyTo(options.replyTo);
+    const replyTo = name === UNKNOWN ? undefined : name;
+    return this.#message(payload, options, format, replyTo);
   }
 
   /** Whether the codec or the compression has yet to be loaded. */
-  #isLazy(options: PublishOptions): boolean {
-    const { serializer, compression } = this.#formatOf(options);
+  #isLazy({ serializer, compression }: codec.EncodeOptions): boolean {
     return (serializer !== undefined && this.#codecs.isLazy(serializer)) ||
       (compression !== undefined &&
         this.#codecs.isLazyCompression(compression));
@@ -358,6 +357,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
   #message(
     payload: T,
     options: PublishOptions,
+    format: codec.EncodeOptions,
     replyTo: string | undefined,
   ): Publishing {
     const exchange = exchangeName(
@@ -370,7 +370,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
         `Cannot publish to the default exchange without a routing key: give "routingKey", which is the queue's name there, or name an "exchange"`,
       );
     }
-    const encoded = this.#codecs.encode(payload, this.#formatOf(options));
+    const encoded = this.#codecs.encode(payload, format);
     const { dedupe } = options;
     const message: Publishing = {
       exchange,

@@ -66,6 +66,9 @@ export class Router {
   /** How many messages wait for a view: those that come later go behind them. */
   readonly #waiting = new Map<string, number>();
   readonly #broadcasting: Broadcasting;
+  /** The last queue that was published to by its name, and the name of its view: the next message goes there, too. */
+  #lastQueue = "";
+  #lastName = viewNameOf("");
 
   /** Makes a router over a store's tables; `deadline` says until when a read of them may last that begins now. */
   constructor(
@@ -87,7 +90,9 @@ export class Router {
   /** Looks for a route that is known already. */
   find(message: Publishing): Routed | undefined {
     if (hasRoutingHeaders(message)) return undefined;
-    const name = viewName(message);
+    const name = message.exchange === ""
+      ? this.#nameOf(message.routingKey)
+      : message.exchange;
     if (this.#waiting.has(name)) return undefined;
     return this.#view(name)?.known.get(message.routingKey);
   }
@@ -125,6 +130,14 @@ export class Router {
   /** Returns the version that the store checks a route against; nothing if the tables are local, for then it was checked here. */
   checkOf({ version }: Routed): string | undefined {
     return this.#topology.routes === undefined ? version : undefined;
+  }
+
+  #nameOf(queue: string): string {
+    if (queue !== this.#lastQueue) {
+      this.#lastQueue = queue;
+      this.#lastName = viewNameOf(queue);
+    }
+    return this.#lastName;
   }
 
   /** A view that is at hand, unless it is known to be old. */
@@ -314,8 +327,12 @@ function viewKey(message: Publishing): TopologyKey {
 /** The default exchange has a view for each queue: all its routing is that the key is a queue's name. */
 function viewName(message: Publishing): string {
   return message.exchange === ""
-    ? `queue:${message.routingKey}`
+    ? viewNameOf(message.routingKey)
     : message.exchange;
+}
+
+function viewNameOf(queue: string): string {
+  return `queue:${queue}`;
 }
 
 function hasRoutingHeaders(message: Publishing): boolean {
