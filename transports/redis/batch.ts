@@ -1,7 +1,7 @@
 /** The messages that are put together in one call. */
 
 import type { StoreItem } from "../store/store.ts";
-import type { Push } from "./client.ts";
+import type { Push } from "./push_client.ts";
 import type { RedisReservation } from "./reservation.ts";
 
 /** The receiver of news about our own puts, of which the server does not notify us. */
@@ -50,6 +50,13 @@ export interface Batch {
   ordered: Set<string> | undefined;
   /** The same of a plain batch. */
   readonly pushes: Map<string, Push>;
+  /** Of a plain batch, the list of the last message: most batches have one list. */
+  last: {
+    readonly queue: string;
+    readonly priority: number | undefined;
+    readonly list: string;
+    readonly push: Push;
+  } | undefined;
   /** The texts that are published by PUB/SUB as well. */
   readonly announced: Announced[];
   readonly queues: Set<string>;

@@ -1,4 +1,4 @@
-import { Command, Redis } from "ioredis";
+import { Redis } from "ioredis";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { Limits } from "../../async/limits.ts";
@@ -17,6 +17,7 @@ import { type Arrivals, listenTo } from "./arrivals.ts";
 import { type Dial, redisOptions } from "./dial.ts";
 import { isLoss, isReplyError, lostError, replyError } from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import type { Push } from "./push_client.ts";
 import type { RedisArgument, RedisReply } from "./reply.ts";
 import { Watching } from "./watching_client.ts";
 
@@ -312,50 +313,6 @@ export class RedisClient implements AsyncDisposable {
     this.#limits.end(() => this.#over("wait any longer"));
     this.#settleClosed(reason);
   }
-}
-
-/**
- * `LPUSH` of texts whose sizes are known, made one by one. By itself the client copies
- * each text to learn its size and again to join them, and holds them all until the answer:
- * a third of what a publish costs.
- */
-export class Push extends Command {
-  readonly #list: string;
-  #count = 0;
-  #texts = "";
-
-  /** Makes one that has no texts yet. */
-  constructor(list: string) {
-    super("lpush", [list]);
-    this.#list = list;
-  }
-
-  /** Adds a text of so many bytes as UTF-8. */
-  add(text: string, size: number): void {
-    this.#count++;
-    this.#texts += `$${size}\r\n${text}\r\n`;
-  }
-
-  override toWritable(): string {
-    const list = `$${byteLength(this.#list)}\r\n${this.#list}`;
-    const written = `*${
-      this.#count + 2
-    }\r\n$5\r\nlpush\r\n${list}\r\n${this.#texts}`;
-    // Once: until the answer nobody is to hold what is on its way.
-    this.#texts = "";
-    this.#count = 0;
-    return written;
-  }
-}
-
-/**
- * Says how many bytes a text has as UTF-8.
- *
- * @param text The text.
- * @returns The number.
- */
-export function byteLength(text: string): number {
-  return Buffer.byteLength(text);
 }
 
 /**

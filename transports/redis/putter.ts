@@ -8,7 +8,7 @@ import { ENVELOPE_HEAD, EnvelopeWriter } from "../store/envelope.ts";
 import { PUT, STALE } from "../store/store.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
-import { byteLength, Push } from "./client.ts";
+import { byteLength, Push } from "./push_client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
 import { type Core, versionArguments } from "./core.ts";
 import { announcedArguments, announceLast, channelsOf } from "./announcing.ts";
@@ -113,6 +113,7 @@ export class Putter {
       lists: new Map(),
       ordered: undefined,
       pushes: new Map(),
+      last: undefined,
       announced: [],
       queues: new Set(),
       timed: new Map(),
@@ -135,14 +136,13 @@ export class Putter {
     let copy: Copy | undefined;
     for (const item of items) {
       const { queue, message } = item;
+      if (batch.version === PLAIN) {
+        lists.push(this.#writePlain(message, queue, batch));
+        continue;
+      }
       let list = layout.options.prefix + queue +
         this.#core.suffixOf(queue, message.properties.priority);
       batch.queues.add(queue);
-      if (batch.version === PLAIN) {
-        lists.push(list);
-        this.#writePlain(message, list, batch);
-        continue;
-      }
       const traits = this.#traitsOf(queue);
       const expires = traits.expires ??
         this.#core.mirror.past.expiresOf(queue);
@@ -170,13 +170,25 @@ export class Putter {
   }
 
   /** Nobody looks at the body to learn the size: there may be much of it, and base64 is ASCII. */
-  #writePlain(message: Publishing, list: string, batch: Batch): void {
-    const head = ENVELOPE_HEAD + encodeBase64(message.body);
+  #writePlain(message: Publishing, queue: string, batch: Batch): string {
+    // It may throw: before there is anything of it.
     const tail = this.#writer.writeTail(message, crypto.randomUUID());
-    const size = head.length + byteLength(tail);
-    let push = batch.pushes.get(list);
-    if (push === undefined) batch.pushes.set(list, push = new Push(list));
-    push.add(head + tail, size);
+    const { priority } = message.properties;
+    let last = batch.last;
+    if (
+      last === undefined || last.queue !== queue || last.priority !== priority
+    ) {
+      const list = this.#core.layout.options.prefix + queue +
+        this.#core.suffixOf(queue, priority);
+      let push = batch.pushes.get(list);
+      if (push === undefined) batch.pushes.set(list, push = new Push(list));
+      batch.queues.add(queue);
+      batch.last = last = { queue, priority, list, push };
+    }
+    const head = ENVELOPE_HEAD + encodeBase64(message.body);
+    const size = this.#writer.isAscii ? tail.length : byteLength(tail);
+    last.push.add(head + tail, head.length + size);
+    return last.list;
   }
 
   /** Returns the version that a put depends on: none to be checked by a script, if the tables are known to be unchanged. */

@@ -7,7 +7,7 @@ import {
 } from "../../codec/mod.ts";
 import { DecodeError, EncodeError } from "../../model/errors.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
-import type { Publishing } from "../../model/message.ts";
+import type { MessageProperties, Publishing } from "../../model/message.ts";
 
 /** The parts of a message as JSON envelopes hold them. */
 export interface Envelope {
@@ -37,9 +37,31 @@ class Quotes {
   }
 }
 
+/** The beginning of a tail, and what it says. */
+interface LastHead {
+  readonly contentEncoding: string | undefined;
+  readonly contentType: string | undefined;
+  readonly text: string;
+  readonly isAscii: boolean;
+}
+
+/** The end of a tail up to the message's own name, and what it says. */
+interface LastInfo {
+  readonly routingKey: string;
+  readonly exchange: string;
+  readonly deliveryMode: MessageProperties["deliveryMode"];
+  readonly priority: number;
+  readonly text: string;
+  readonly isAscii: boolean;
+}
+
 /** Writes envelopes: what Kombu stores on brokers that know no properties. One for each connection. */
 export class EnvelopeWriter {
   readonly #quotes = new Quotes();
+  /** The parts of the last envelope that most messages of a queue share. */
+  #lastHead: LastHead | undefined;
+  #isAscii = false;
+  #lastInfo: LastInfo | undefined;
 
   /**
    * Writes a message as Kombu's envelope: JSON, the body in base64.
@@ -67,42 +89,80 @@ export class EnvelopeWriter {
    * @throws {EncodeError} If a header cannot be written as JSON.
    */
   writeTail(message: Publishing, deliveryTag: string): string {
-    const { properties, exchange, routingKey } = message;
-    const quote = (text: string | undefined) =>
-      text === undefined ? "null" : this.#quotes.quote(text);
-    const headers = properties.headers;
-    return `", "content-encoding": ${
-      quote(properties.contentEncoding)
-    }, "content-type": ${quote(properties.contentType)}, "headers": ${
-      headers === undefined
+    const { headers } = message.properties;
+    const first = this.#beforeHeaders(message);
+    const last = this.#beforeTag(message);
+    const rest = this.#rest(message);
+    this.#isAscii = headers === undefined && first.isAscii && last.isAscii &&
+      isAscii(rest);
+    return first.text +
+      (headers === undefined
         ? "{}"
         : message.republished
         ? stringifyLooseJson(headers)
-        : stringifyJson(headers)
-    }, "properties": {${this.#rest(message)}"delivery_mode": ${
-      properties.deliveryMode === "transient" ? 1 : 2
-    }, "delivery_info": {"exchange": ${quote(exchange)}, "routing_key": ${
-      quote(routingKey)
-    }}, "priority": ${
-      properties.priority ?? 0
-    }, "body_encoding": "base64", "delivery_tag": ${
-      JSON.stringify(deliveryTag)
-    }}}`;
+        : stringifyJson(headers)) +
+      `, "properties": {${rest}${last.text}${quoteName(deliveryTag)}}}`;
+  }
+
+  /** Whether the tail that was written last is known to be ASCII: each character is a byte. */
+  get isAscii(): boolean {
+    return this.#isAscii;
+  }
+
+  /** As for the message before, where that was alike. */
+  #beforeHeaders({ properties }: Publishing): LastHead {
+    const { contentEncoding, contentType } = properties;
+    let last = this.#lastHead;
+    if (
+      last === undefined || last.contentEncoding !== contentEncoding ||
+      last.contentType !== contentType
+    ) {
+      // Joined: that is one piece, which is written as it is.
+      const text = [
+        `", "content-encoding": ${this.#quote(contentEncoding)}`,
+        `, "content-type": ${this.#quote(contentType)}, "headers": `,
+      ].join("");
+      last = { contentEncoding, contentType, text, isAscii: isAscii(text) };
+      this.#lastHead = last;
+    }
+    return last;
+  }
+
+  #beforeTag({ properties, exchange, routingKey }: Publishing): LastInfo {
+    const { deliveryMode, priority = 0 } = properties;
+    let last = this.#lastInfo;
+    if (
+      last === undefined || last.routingKey !== routingKey ||
+      last.exchange !== exchange ||
+      last.deliveryMode !== deliveryMode || last.priority !== priority
+    ) {
+      const text = [
+        `"delivery_mode": ${deliveryMode === "transient" ? 1 : 2}`,
+        `, "delivery_info": {"exchange": ${this.#quote(exchange)}`,
+        `, "routing_key": ${this.#quote(routingKey)}}, "priority": ${priority}`,
+        `, "body_encoding": "base64", "delivery_tag": `,
+      ].join("");
+      const what = { routingKey, exchange, deliveryMode, priority };
+      this.#lastInfo = last = { ...what, text, isAscii: isAscii(text) };
+    }
+    return last;
+  }
+
+  #quote(text: string | undefined): string {
+    return text === undefined ? "null" : this.#quotes.quote(text);
   }
 
   #rest({ properties, republished }: Publishing): string {
     const { expiration, timestamp } = properties;
-    let text = "";
-    const add = (name: string, value: string | undefined) => {
-      if (value !== undefined) text += `"${name}": ${JSON.stringify(value)}, `;
-    };
-    add("correlation_id", properties.correlationId);
-    add("reply_to", properties.replyTo);
-    add("message_id", properties.messageId);
-    add("type", properties.type);
-    add("user_id", properties.userId);
-    add("app_id", properties.appId);
-    if (expiration !== undefined) add("expiration", String(expiration));
+    let text = property("correlation_id", properties.correlationId) +
+      property("reply_to", properties.replyTo) +
+      property("message_id", properties.messageId) +
+      property("type", properties.type) +
+      property("user_id", properties.userId) +
+      property("app_id", properties.appId);
+    if (expiration !== undefined) {
+      text += property("expiration", `${expiration}`);
+    }
     if (timestamp !== undefined) {
       const seconds = Math.floor(timestamp.getTime() / 1000);
       if (!Number.isNaN(seconds)) text += `"timestamp": ${seconds}, `;
@@ -220,6 +280,20 @@ function isPlain(headers: Json): headers is FieldTable {
     if (typeof value === "object" && value !== null) return false;
   }
   return true;
+}
+
+function property(name: string, value: string | undefined): string {
+  return value === undefined ? "" : `"${name}": ${quoteName(value)}, `;
+}
+
+/** As JSON: names as most are, UUIDs and the like, need no look at each character. */
+function quoteName(text: string): string {
+  return /^[\w.:-]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
+}
+
+function isAscii(text: string): boolean {
+  // deno-lint-ignore no-control-regex
+  return !/[^\x00-\x7f]/.test(text);
 }
 
 /** A typed JSON value that has no AMQP type is read as its text. */

@@ -18,11 +18,15 @@ async function assertWorks(connection: Connection): Promise<void> {
   const queue = new Queue("works");
   const producer = connection.producer<string>({ declare: [queue] });
   await producer.publish("here", { routingKey: queue.name });
+  // A large batch is written in another way.
+  const large = "x".repeat(20_000);
+  await producer.publish(large, { routingKey: queue.name });
+  const came: string[] = [];
   for await (const message of connection.consumer<string>(queue)) {
-    assertEquals(message.payload, "here");
     await message.ack();
-    break;
+    if (came.push(message.payload) === 2) break;
   }
+  assertEquals(came, ["here", large]);
 }
 
 testAlone(

@@ -210,3 +210,36 @@ Deno.test("readEnvelope() takes a number for a name, as Kombu does, and says wha
     );
   }
 });
+
+Deno.test("an envelope is the same whatever was written before it, and is ASCII only where that is said", () => {
+  const plain = messageTo("queue", "text");
+  const { properties } = plain;
+  const all = [
+    plain,
+    { ...plain, routingKey: "other" },
+    { ...plain, routingKey: "größe" },
+    { ...plain, exchange: "ex" },
+    ...[
+      { contentType: "text/größe" },
+      { contentEncoding: "utf-8", contentType: "text/plain" },
+      { deliveryMode: "transient" as const },
+      { priority: 3 },
+      { priority: 0 },
+      { messageId: 'with "quotes" and \n' },
+      { messageId: "größe" },
+      { headers: { word: "größe" } },
+      { correlationId: "a.b:c-d_e" },
+    ].map((each) => ({ ...plain, properties: { ...properties, ...each } })),
+  ];
+  const shared = new EnvelopeWriter();
+  for (const first of all) {
+    for (const second of all) {
+      shared.writeTail(first, "tag");
+      const tail = shared.writeTail(second, "tag");
+      assertEquals(tail, new EnvelopeWriter().writeTail(second, "tag"));
+      const bytes = new TextEncoder().encode(tail).length;
+      if (shared.isAscii) assertEquals(bytes, tail.length);
+      else assert(bytes > tail.length || second.properties.headers, tail);
+    }
+  }
+});
