@@ -9,6 +9,7 @@ import {
   PeekedDelivery,
   type PeekedMessage,
 } from "../inspect/peeking.ts";
+import { notHandedOver } from "../middleware/late.ts";
 import type { ReceivedVia } from "../middleware/hooks.ts";
 import type { Call } from "../operation_options.ts";
 import type { Queue } from "../entities/queue.ts";
@@ -71,7 +72,7 @@ export class Getter<T> implements AsyncDisposable {
     if (!this.#noAck) lane.taken();
     await prepareToRead(this.#reading, delivery);
     const message = new ReceivedMessage<T>(delivery, source, this.#reading);
-    await receive(message, "get", began);
+    await this.#receive(message, call, "get", began);
     return message;
   }
 
@@ -89,7 +90,7 @@ export class Getter<T> implements AsyncDisposable {
     );
     for (const each of messages) {
       await prepareToRead(this.#reading, each.delivery);
-      await receive(each, "peek");
+      await this.#receive(each, call, "peek");
     }
     return messages;
   }
@@ -135,6 +136,23 @@ export class Getter<T> implements AsyncDisposable {
     throw new ClosedError(`Cannot use queue "${queue}": it was closed here`);
   }
 
+  /** Has a message pass the middlewares; reading its payload throws what they throw, or that they have not answered. */
+  async #receive(
+    message: ReceivedMessage<T>,
+    call: Call,
+    via: ReceivedVia,
+    began?: number,
+  ): Promise<void> {
+    try {
+      const receiving = message.receive(via, began);
+      if (receiving === undefined) return;
+      const late = () => notHandedOver("a message");
+      await this.#session.limits.wait(receiving, call, late);
+    } catch (error) {
+      message.decide({ error: asError(error) });
+    }
+  }
+
   #open(call: Call): Promise<Lane> {
     if (this.#lane !== undefined) return this.#lane;
     const opening = this.#openOn(call);
@@ -150,19 +168,6 @@ export class Getter<T> implements AsyncDisposable {
     const { connection } = await this.#session.link(call);
     const channel = await connection.openChannel(call);
     return new Lane(this.#session, channel, NEVER, false, Infinity);
-  }
-}
-
-/** Has a message pass the middlewares; reading its payload throws what they throw. */
-async function receive<T>(
-  message: ReceivedMessage<T>,
-  via: ReceivedVia,
-  began?: number,
-): Promise<void> {
-  try {
-    await message.receive(via, began);
-  } catch (error) {
-    message.decide({ error: asError(error) });
   }
 }
 

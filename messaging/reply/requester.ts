@@ -18,6 +18,7 @@ import type { Entity } from "../entities/entities.ts";
 import { Exchange } from "../entities/exchange.ts";
 import { checkEntities } from "../entities/entities.ts";
 import { checkSchema, validator } from "../entities/schema.ts";
+import { notHandedOver } from "../middleware/late.ts";
 import type { Call } from "../operation_options.ts";
 import { declareFirst } from "../publish/declare_first.ts";
 import { NO_PLACE, type OrderedPlace } from "../publish/publish_call.ts";
@@ -126,7 +127,11 @@ export class Requester {
       this.#pending.delete(id);
     }
     const isSeen = uses?.hooks?.receive !== undefined;
-    if (isSeen) reply = await received(uses, reply, began);
+    if (isSeen) {
+      const receiving = received(uses, reply, began);
+      const late = () => notHandedOver("an answer");
+      reply = await this.#session.limits.wait(receiving, call, late);
+    }
     const error = errorIn(reply.properties.headers);
     if (error !== undefined) throw error;
     const reading = {

@@ -7,6 +7,7 @@ import {
   type Middleware,
   OptionError,
   Queue,
+  TimeoutError,
 } from "@dashi/mq";
 
 const open = () => createConnection(`memory://${crypto.randomUUID()}`);
@@ -154,4 +155,67 @@ Deno.test("an error of an event hook is told once, and harms nobody", async () =
   await connection.connect();
   assert(connection.connected);
   assertEquals([...new Set(told)], ["middleware-failed"]);
+});
+
+/** Hands over bodies whose first byte is another one: what is read is what was received. */
+const second: Middleware = {
+  receive: async ({ body }) => {
+    await Promise.resolve();
+    return { body: body.with(1, 50) };
+  },
+};
+
+Deno.test("a simple queue hands over what the middlewares do, whether a message is there or comes later", async () => {
+  await using connection = open();
+  await using queue = connection.use(second).simpleQueue<string>("simple");
+  await queue.put("11");
+  const there = await queue.get();
+  assertEquals(there.payload, "12");
+  await there.ack();
+  const coming = queue.get({ timeout: 5000 });
+  await queue.put("31");
+  const late = await coming;
+  assertEquals(late.payload, "32");
+  await late.ack();
+});
+
+Deno.test("a rate limit's key is asked of messages as the middlewares hand them over", async () => {
+  await using connection = open();
+  const queue = new Queue<string>("keyed");
+  await connection.use(second).send(queue, "11");
+  const keys: string[] = [];
+  const consumer = connection.consumer(queue);
+  await consumer.run(() => void consumer.cancel(), {
+    rateLimit: {
+      limit: 10,
+      interval: 10,
+      key: ({ payload }) => {
+        keys.push(payload);
+        return payload;
+      },
+    },
+  });
+  assertEquals(new Set(keys), new Set(["12"]));
+});
+
+Deno.test("get() and request() wait for a middleware no longer than they may", async () => {
+  await using connection = open();
+  const queue = new Queue<string>("kept");
+  await connection.send(queue, "a");
+  await using other = connection.clone();
+  connection.use({ receive: () => new Promise(() => {}) });
+  const handle = connection.queue(queue);
+  const message = await handle.get({ timeout: 1000 });
+  assertThrows(() => message?.payload, TimeoutError, "a middleware");
+  await message?.ack();
+  await handle.close();
+  const consumer = other.consumer(queue);
+  const serving = consumer.serve(({ payload }) => payload);
+  await assertRejects(
+    () => connection.request("b", { routingKey: queue.name, timeout: 1000 }),
+    TimeoutError,
+    "a middleware",
+  );
+  await consumer.cancel();
+  await serving;
 });
