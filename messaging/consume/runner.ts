@@ -235,6 +235,12 @@ export class Runner<T> {
         this.#host.want(1);
         continue;
       }
+      // It was lost with others before it in its key, and comes again behind them.
+      if (this.#order !== undefined && !message.isOpen) {
+        this.#order.left(message);
+        this.#host.want(1);
+        continue;
+      }
       if (this.#pace?.mustWait(message)) continue;
       this.#active++;
       this.#begin(message);

@@ -306,3 +306,39 @@ test(
     assertEquals([cutAt, await left()], [[], []]);
   },
 );
+
+test(
+  "begins with nothing that is lost, though it was fetched behind what is tried again",
+  ["a1", "a2"],
+  async (connection, left, cut) => {
+    // With so few fetched nothing waits at the broker when the connection is cut.
+    const consumer = connection.consumer<string>(QUEUE, { prefetch: 3 });
+    const producer = connection.producer<string>({ queue: QUEUE });
+    const [again, goOn] = [
+      Promise.withResolvers<void>(),
+      Promise.withResolvers<void>(),
+    ];
+    const calls: string[] = [];
+    const running = consumer.run(async ({ payload }) => {
+      calls.push(payload);
+      if (calls.length === 1) throw new Error("once");
+      if (calls.length === 2) {
+        again.resolve();
+        await goOn.promise;
+      }
+      if (payload === "a3") void consumer.cancel();
+    }, { ordered: true, retry: { backoff: 1 } });
+    await again.promise;
+    await producer.publish("a3", { key: "a" });
+    const before = connection.state;
+    cut();
+    await until(
+      () => connection.state !== before && consumer.health().ready,
+      "another connection",
+    );
+    goOn.resolve();
+    await running;
+    assertEquals(calls, ["a1", "a1", "a1", "a2", "a3"]);
+    assertEquals(await left(), []);
+  },
+);
