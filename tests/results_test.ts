@@ -81,7 +81,7 @@ Deno.test("the slowest files come first", () => {
   assertStringIncludes(lines[1] ?? "", "1.0 s  tests/interop/ferretdb_test.ts");
 });
 
-Deno.test("what failed is told by file and name, with the first lines of its error", () => {
+Deno.test("a failed test is told by file and name, with the first lines of its error", () => {
   assertEquals(failures(readReport(REPORT), 3).split("\n"), [
     "tests/transports/redis_test.ts => redis: failing",
     "    1 test step failed.",

@@ -103,7 +103,7 @@ export const WRAPPING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
-    "what cannot be decrypted is parked: another's key, a changed body, a body of another message, or a plain one",
+    "a message that cannot be decrypted is parked: another's key, a changed body, a body of another message, or a plain one",
     async ({ connection, ...stage }, harness) => {
       const queue = stage.queue();
       const failed = failedQueue(queue.name);

@@ -266,7 +266,7 @@ Deno.test("a consumer was last heard of by the queue that was heard of last, tho
   await running;
 });
 
-Deno.test("where each fetch is counted, no message is fetched that no handler would begin with", async () => {
+Deno.test("no message is fetched that no handler would begin with, if each fetch is counted", async () => {
   const transport = narrowTransport();
   await using connection = createConnection("narrow://", { transport });
   await using other = createConnection("narrow://", { transport });

@@ -91,7 +91,7 @@ test("a connection that is refused is tried again", async () => {
   await broker.close();
 });
 
-test("what is wrong fails", async () => {
+test("a wrong value fails", async () => {
   const broker = createTestBroker();
   try {
     await broker.connection.declare(orders);

@@ -49,7 +49,7 @@ Deno.test("it begins at a date, and has no timer at the end of time", () => {
   );
 });
 
-Deno.test("what a timer brings happens before time goes on", async () => {
+Deno.test("the effects of a timer happen before time goes on", async () => {
   const clock = new TestClock();
   const heard: number[] = [];
   const work = (async () => {
@@ -83,7 +83,7 @@ Deno.test("as much time passes as is needed, and the result is that of what was 
   );
 });
 
-Deno.test("what cannot be is refused", async () => {
+Deno.test("a time that cannot be is refused", async () => {
   const clock = new TestClock();
   assertThrows(() => clock.pass(-1), RangeError, "0 or more");
   assertThrows(() => clock.advance(NaN), RangeError, "NaN");

@@ -28,3 +28,33 @@ Deno.test("events that were counted and not told are told in one line at the end
   const told = lines.filter((line) => line.includes("more of"));
   assertEquals(told.length, 1, lines.join("\n"));
 });
+
+Deno.test("a message that no handler was called for is told as refused, and others by their attempts", () => {
+  const lines: string[] = [];
+  const { error } = console;
+  // deno-lint-ignore no-console -- it is looked at
+  console.error = (line: string) => lines.push(line);
+  try {
+    for (const attempts of [0, 1, 5]) {
+      new Unhandled(new TestClock(), undefined).tell({
+        type: "parked",
+        queue: "jobs",
+        to: { kind: "queue", name: "jobs.failed" },
+        messageId: undefined,
+        error: new Error("no id"),
+        attempts,
+      });
+    }
+  } finally {
+    // deno-lint-ignore no-console -- it is looked at
+    console.error = error;
+  }
+  assertEquals(
+    lines.map((line) => line.replace(/^.* is /, "")),
+    [
+      'refused, and parked in queue "jobs.failed": no id',
+      'parked in queue "jobs.failed" after 1 attempt: no id',
+      'parked in queue "jobs.failed" after 5 attempts: no id',
+    ],
+  );
+});

@@ -91,7 +91,7 @@ Deno.test("clones and pools have what was used before, and a pooled connection l
   }
 });
 
-Deno.test("what a middleware gives on must be a message's parts", async () => {
+Deno.test("a middleware must give on a message's parts", async () => {
   await using connection = open();
   const bad: unknown[] = [
     { boddy: 1 },

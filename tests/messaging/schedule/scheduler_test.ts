@@ -255,7 +255,7 @@ Deno.test("a schedule that has nothing to do for long is held all the same, and 
   await clock.advanceUntil(close());
 });
 
-Deno.test("who finds nothing to hold leaves the queue to others, and holds it when it is there again", async () => {
+Deno.test("a process that finds nothing to hold leaves the queue to others, and holds it when it is there again", async () => {
   const clock = new TestClock();
   const url = `memory://${crypto.randomUUID()}`;
   const { scheduler, close } = schedulerOf(url, clock);

@@ -222,7 +222,7 @@ onMongodb(
 );
 
 onMongodb(
-  "what Kombu puts into an ordered queue is filed by its key, behind what is there",
+  "a message that Kombu puts into an ordered queue is filed by its key, behind those that are there",
   async (database) => {
     const opened = await database.connect();
     await declare(opened);
@@ -289,7 +289,7 @@ onMongodb(
 );
 
 onMongodb(
-  "what a dead owner held goes back to the front of its key, and what it put and did not end is found",
+  "messages that a dead owner held go back to the front of their key, and those that it put and did not end are found",
   async (database) => {
     const clock = new TestClock();
     // By the lease alone they would come back much later.
@@ -330,7 +330,7 @@ onMongodb(
 );
 
 onMongodb(
-  "who empties keys while others put into them misses nothing",
+  "a consumer that empties keys while others put into them misses nothing",
   async (database) => {
     const opened = await database.connect();
     const others = [await database.connect(), await database.connect()];
