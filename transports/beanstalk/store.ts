@@ -161,13 +161,13 @@ export class BeanstalkStore implements Store {
       purge: this.#purge.bind(this),
       put: this.#put.bind(this),
       reserve: this.#reserve.bind(this),
-      remove: this.#remove.bind(this),
-      release: this.#release.bind(this),
+      remove: this.#settling("remove messages", deleteCommand),
+      release: this.#settling("put messages back", releaseCommand),
       renew: (all, options) =>
         lifeline.run("renew messages", options, () => jobs.renew(all, options)),
     };
     this.quarantine = {
-      add: this.#bury.bind(this),
+      add: this.#settling("quarantine messages", buryCommand),
       list: this.#queues.list.bind(this.#queues),
       putBack: this.#queues.putBack.bind(this.#queues),
     };
@@ -288,54 +288,22 @@ export class BeanstalkStore implements Store {
       return { reservations, missing: [] };
     } catch (error) {
       // Aborted or late on the way: what it takes goes back.
-      taking.then((taken) => this.#release(taken)).catch(() => {});
+      taking.then((taken) => this.messages.release(taken)).catch(() => {});
       throw error;
     }
   }
 
-  #remove(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#settle(
-      reservations,
-      deleteCommand,
-      options,
-      "remove messages",
-    );
-  }
-
-  #release(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    const action = "put messages back";
-    return this.#settle(reservations, releaseCommand, options, action);
-  }
-
-  #bury(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#settle(
-      reservations,
-      buryCommand,
-      options,
-      "quarantine messages",
-    );
-  }
-
-  #settle(
-    reservations: readonly Reservation[],
-    command: typeof releaseCommand,
-    options: CallOptions | undefined,
+  /** A verb that settles messages by a command. */
+  #settling(
     action: string,
-  ): Promise<readonly Reservation[]> {
-    return this.#lifeline.run(action, options, () => {
-      if (command === releaseCommand) this.#expiry.noteReturns(reservations);
-      const { deadline } = options ?? {};
-      return this.#jobs.settle(reservations, command, { deadline, action });
-    });
+    command: typeof releaseCommand,
+  ): MessageStore["remove"] {
+    return (reservations, options) =>
+      this.#lifeline.run(action, options, () => {
+        if (command === releaseCommand) this.#expiry.noteReturns(reservations);
+        const { deadline } = options ?? {};
+        return this.#jobs.settle(reservations, command, { deadline, action });
+      });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
