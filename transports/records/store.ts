@@ -146,8 +146,10 @@ export class RecordsStore implements Store {
       changeDelayed: this.#changeDelayed.bind(this),
       put: this.#put.bind(this),
       reserve: this.#reserver.reserve.bind(this.#reserver),
-      remove: this.#remove.bind(this),
-      release: this.#release.bind(this),
+      remove: (all, options) =>
+        lifeline.run(SETTLE, options, () => this.#unacked.remove(all)),
+      release: (all, options) =>
+        lifeline.run(SETTLE, options, () => this.#unacked.release(all)),
       renew: this.#renew.bind(this),
     };
     this.topology = {
@@ -264,17 +266,6 @@ export class RecordsStore implements Store {
     return written !== undefined;
   }
 
-  #remove(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#lifeline.run(
-      SETTLE,
-      options,
-      () => this.#unacked.remove(reservations),
-    );
-  }
-
   /** Removes messages as the last step of a call: it begins even if the deadline has passed meanwhile. */
   #goOnRemoving(
     reservations: readonly Reservation[],
@@ -282,17 +273,6 @@ export class RecordsStore implements Store {
   ): Promise<readonly Reservation[]> {
     const removed = this.#unacked.remove(reservations);
     return this.#lifeline.wait(SETTLE, options, removed);
-  }
-
-  #release(
-    reservations: readonly Reservation[],
-    options?: CallOptions,
-  ): Promise<readonly Reservation[]> {
-    return this.#lifeline.run(
-      SETTLE,
-      options,
-      () => this.#unacked.release(reservations),
-    );
   }
 
   async #renew(
