@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { createConnection } from "@dashi/mq";
 import { requireRuntime } from "../../../messaging/connection/runtime.ts";
 
 Deno.test("a runtime that is too old is told in one line which ones will do", () => {
@@ -13,4 +14,18 @@ Deno.test("a runtime that is too old is told in one line which ones will do", ()
     (error as Error).message,
     `@dashi/mq needs Deno 2, Node 22 or Bun 1.2, or a later one; this is ${navigator.userAgent}, which lacks iterator helpers`,
   );
+});
+
+Deno.test("a runtime that is too old is told so before a connection is made", () => {
+  const { withResolvers } = Promise;
+  Object.assign(Promise, { withResolvers: undefined });
+  try {
+    assertThrows(
+      () => createConnection("memory://old"),
+      Error,
+      "lacks Promise.withResolvers",
+    );
+  } finally {
+    Object.assign(Promise, { withResolvers });
+  }
 });

@@ -176,6 +176,19 @@ Deno.test("a message whose lease is lost is told so, and no other of its channel
   ]);
 });
 
+Deno.test("a message of a queue that the broker has named is told of its lease by that name", () => {
+  const lane = lost();
+  Object.assign(lane.session, { declarations: { nameOf: () => "chosen" } });
+  const queue = new ConsumedQueue(lane, new Queue(""), false, undefined);
+  const told: string[] = [];
+  const delivery = { deliveryTag: 1, queue: "chosen" } as unknown as Delivery;
+  queue.onLost(delivery, ({ message }) => told.push(message));
+  queue.lose([1]);
+  assertEquals(told, [
+    'A message of queue "chosen" is no longer ours: its lease was lost',
+  ]);
+});
+
 Deno.test("a lane tells when its broker was last heard of by any of its queues, until it was cancelled or lost", () => {
   for (const end of ["lose", "cancel"] as const) {
     const lane = lost();
