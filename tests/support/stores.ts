@@ -8,6 +8,7 @@ import { MemoryStore } from "../../transports/memory/store.ts";
 import {
   type BroadcastStore,
   type Channel,
+  type CloseReason,
   createStoreTransport,
   type MessageStore,
   type PresenceStore,
@@ -26,6 +27,7 @@ import { TestClock } from "../../testing/clock.ts";
 /** The changes of a store over the memory store. */
 export interface Changes {
   readonly limits?: StoreLimits;
+  readonly closed?: Promise<CloseReason>;
   readonly messages?: Partial<MessageStore>;
   readonly topology?: Partial<TopologyStore>;
   readonly presence?: PresenceStore;

@@ -190,3 +190,13 @@ for (
     assertEquals(+(lastSuccess ?? 0), "consumers" in signs ? 2000 : 1000);
   });
 }
+
+Deno.test("a connection without consumers had its last success when it connected", async () => {
+  const connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const before = Date.now();
+  await connection.connect();
+  const at = connection.health().lastSuccess?.getTime() ?? 0;
+  assert(at >= before && at <= Date.now(), String(at));
+  await connection.close();
+  assertEquals(connection.health().lastSuccess?.getTime(), at);
+});

@@ -5,8 +5,10 @@ import { Mailbox } from "../../../async/mailbox.ts";
 import {
   heldForNow,
   isFinal,
+  QueueUse,
   takeBack,
 } from "../../../messaging/consume/consumed_queues.ts";
+import type { Session } from "../../../messaging/connection/session.ts";
 import type {
   Lane,
   ReceivedDelivery,
@@ -16,6 +18,7 @@ import {
   ChannelError,
   ResourceLockedError,
 } from "../../../model/errors.ts";
+import { TestClock } from "../../../testing/clock.ts";
 
 Deno.test("deliveries of a lost channel are taken back, and those of others stay, in their order", () => {
   const [lost, other] = [{} as Lane, {} as Lane];
@@ -48,4 +51,28 @@ Deno.test("a consumer that the broker cancelled is consumed again, one that it r
   });
   assertEquals(isFinal(cancelled), false);
   assertEquals(isFinal(new AccessRefusedError("no")), true);
+});
+
+Deno.test("a consumer uses its queues, and keeps the process, from its begin to its end, however often those are told", () => {
+  const clock = new TestClock();
+  const told: string[] = [];
+  const use = new QueueUse(
+    {
+      clock,
+      declarations: {
+        use: (queue) => told.push(`use ${queue}`),
+        release: (queue) => told.push(`release ${queue}`),
+      } as Partial<Session["declarations"]> as Session["declarations"],
+      loopWatch: {
+        begin: () => told.push("watch"),
+        end: () => told.push("watch no more"),
+      } as Partial<Session["loopWatch"]> as Session["loopWatch"],
+    },
+    ["q"],
+  );
+  for (let i = 0; i < 2; i++) use.begin();
+  assertEquals([told, clock.timers], [["watch", "use q"], 1]);
+  for (let i = 0; i < 2; i++) use.end();
+  assertEquals(told.slice(2), ["watch no more", "release q"]);
+  assertEquals(clock.timers, 0);
 });

@@ -17,6 +17,7 @@ import type { Channel, Subscription } from "../../../transports/transport.ts";
 import { MemoryBroker } from "../../../transports/memory/broker.ts";
 import { MemoryStore } from "../../../transports/memory/store.ts";
 import { createStoreTransport } from "../../../transports/store/mod.ts";
+import { until } from "../../conformance/support.ts";
 import { withChannels } from "../../support/changed_channels.ts";
 import { changed } from "../../support/stores.ts";
 
@@ -251,8 +252,13 @@ Deno.test("a message of a consumer that is closed is nobody's any more, though t
   const { value: held } = await consumer[Symbol.asyncIterator]().next();
   assert(held !== undefined);
   assertEquals(held.signal.aborted, false);
-  await consumer.close({ drainTimeout: 1 });
-  assertEquals(held.signal.aborted, true);
+  const idle = connection.consumer("q");
+  const next = idle[Symbol.asyncIterator]().next();
+  await until(() => idle.health().ready, "a consumer without a message");
+  await Promise.all(
+    [consumer, idle].map((each) => each.close({ drainTimeout: 1 })),
+  );
+  assertEquals([held.signal.aborted, (await next).done], [true, true]);
   hang.resolve();
   await connection.close();
 });
