@@ -23,6 +23,13 @@ export interface Operation {
   readonly metric: Attributes;
 }
 
+/** An operation, and its destination. */
+interface Known extends Operation {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly queue: string | undefined;
+}
+
 /** The names of the conventions for systems that have one, by transport; others are their own. */
 const SYSTEMS: Readonly<Record<string, string>> = {
   amqp: "rabbitmq",
@@ -44,7 +51,9 @@ const MOST = 10_000;
 export class Operations {
   readonly #system: string;
   readonly #server: Attributes;
-  readonly #known = new Map<string, Operation>();
+  readonly #known = new Map<string, Known>();
+  /** The last one of each name. */
+  readonly #last = new Map<string, Known>();
   readonly #metrics = new Map<string, Attributes>();
 
   /** Makes those of a connection to one server. */
@@ -73,9 +82,7 @@ export class Operations {
 
   /** Returns the operation that publishes. */
   publish(exchange: string, routingKey: string): Operation {
-    const key = `${exchange}\n${routingKey}`;
-    return this.#known.get(key) ??
-      this.#add(key, "publish", "send", exchange, routingKey, undefined);
+    return this.#find("publish", "send", exchange, routingKey, undefined);
   }
 
   /** Returns an operation on a message of a queue. */
@@ -86,9 +93,27 @@ export class Operations {
     routingKey: string,
     queue: string,
   ): Operation {
-    const key = `${name}\n${exchange}\n${routingKey}\n${queue}`;
-    return this.#known.get(key) ??
+    return this.#find(name, type, exchange, routingKey, queue);
+  }
+
+  #find(
+    name: string,
+    type: OperationType,
+    exchange: string,
+    routingKey: string,
+    queue: string | undefined,
+  ): Operation {
+    // Messages of one destination come together; to make a key costs more than to compare.
+    const last = this.#last.get(name);
+    if (
+      last !== undefined && last.routingKey === routingKey &&
+      last.queue === queue && last.exchange === exchange
+    ) return last;
+    const key = `${name}\n${exchange}\n${routingKey}\n${queue ?? ""}`;
+    const found = this.#known.get(key) ??
       this.#add(key, name, type, exchange, routingKey, queue);
+    this.#last.set(name, found);
+    return found;
   }
 
   #add(
@@ -98,7 +123,7 @@ export class Operations {
     exchange: string,
     routingKey: string,
     queue: string | undefined,
-  ): Operation {
+  ): Known {
     // Exchanges and queues are few, and keys need not be.
     const entity = queue ?? (exchange === "" ? routingKey : exchange);
     const full = queue === undefined
@@ -111,7 +136,10 @@ export class Operations {
       "messaging.operation.type": type,
       ...this.#server,
     };
-    const operation: Operation = {
+    const operation: Known = {
+      exchange,
+      routingKey,
+      queue,
       spanName: isAnonymous || entity === "" ? name : `${name} ${entity}`,
       span: withoutHoles({
         ...common,
