@@ -111,11 +111,58 @@ Deno.test("a middleware must give on a message's parts", async () => {
   assertEquals(await path(connection), "");
 });
 
+Deno.test("a middleware sends a message elsewhere, or under another key, a request too", async () => {
+  await using connection = open();
+  const [one, other] = [new Queue<string>("one"), new Queue<string>("other")];
+  await connection.declare([one, other]);
+  connection.use({
+    publish: ({ routingKey }, next) =>
+      next(routingKey === "one" ? { routingKey: "other" } : {}),
+  });
+  await connection.send(one, "moved");
+  assertEquals((await connection.queueStatus(one)).messageCount, 0);
+  const consumer = connection.consumer(other);
+  const seen: string[] = [];
+  const serving = consumer.serve(({ payload }) => {
+    seen.push(payload);
+    return `${payload}!`;
+  });
+  const answer = await connection.request("asked", { routingKey: "one" });
+  assertEquals(answer, "asked!");
+  assertEquals(seen, ["moved", "asked"]);
+  await consumer.cancel();
+  await serving;
+});
+
+Deno.test("a middleware that publishes once more publishes another message", async () => {
+  await using connection = open();
+  const queue = new Queue<string>("twice");
+  await connection.declare(queue);
+  connection.use({
+    async publish(_, next) {
+      await next();
+      await next();
+    },
+  });
+  await connection.send(queue, "a");
+  assertEquals((await connection.queueStatus(queue)).messageCount, 2);
+  connection.use({
+    async publish(_, next) {
+      await Promise.resolve(); // not at once
+      await next();
+    },
+  });
+  await connection.send(queue, "a");
+  assertEquals((await connection.queueStatus(queue)).messageCount, 4);
+});
+
 Deno.test("a middleware that hangs is waited for as long as the call may last", async () => {
   await using connection = open();
+  const queue = new Queue("hangs");
+  await connection.declare(queue);
   connection.use({ publish: () => new Promise(() => {}) });
   const error = await assertRejects(() =>
-    connection.send(new Queue("hangs"), 1, { timeout: 50 })
+    connection.send(queue, 1, { timeout: 1000 })
   );
   assert(error instanceof Error);
   assert(error.message.includes("a middleware"), error.message);
