@@ -4,7 +4,7 @@ import type { QueueRecord } from "../../virtual/topology.ts";
 import type { QueueTraits } from "../../virtual/queue_arguments.ts";
 import type { TopologyView } from "../store/store.ts";
 import { digest } from "./client.ts";
-import { type Core, versionArguments } from "./core.ts";
+import { type Context, versionArguments } from "./context.ts";
 import { replyError } from "./errors.ts";
 import { hasLimit, limitsOf } from "./limits.ts";
 import { decode, type RedisArgument } from "./reply.ts";
@@ -67,7 +67,7 @@ export function isOurs({ foreign, consumers }: QueueRecord): boolean {
  * that it was dead by then ({@linkcode Listeners}).
  */
 export class Adoption {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #host: AdoptionHost;
   readonly #heard = new Ring<Heard>();
   readonly #views = new Map<string, TopologyView>();
@@ -77,12 +77,12 @@ export class Adoption {
   #over = false;
 
   /** Makes one that has heard nothing. */
-  constructor(core: Core, host: AdoptionHost) {
-    this.#core = core;
+  constructor(context: Context, host: AdoptionHost) {
+    this.#context = context;
     this.#host = host;
-    this.#listeners = new Listeners<Heard>(core.clock, {
-      now: () => core.serverNow,
-      readLives: (owners) => readLives(core, owners),
+    this.#listeners = new Listeners<Heard>(context.clock, {
+      now: () => context.serverNow,
+      readLives: (owners) => readLives(context, owners),
       onDead: (left, messages) => {
         for (const each of messages) this.#heard.push({ ...each, left });
         if (this.#stopTimer === undefined) this.#run();
@@ -140,7 +140,7 @@ export class Adoption {
 
   #runLater(): void {
     if (this.#over) return;
-    this.#stopTimer = this.#core.clock.timer(() => {
+    this.#stopTimer = this.#context.clock.timer(() => {
       this.#stopTimer = undefined;
       this.#run();
     }, AGAIN);
@@ -148,7 +148,7 @@ export class Adoption {
 
   /** Returns whether the tables were as they are known. */
   async #putPiece(piece: readonly Heard[]): Promise<boolean> {
-    const deadline = this.#core.clock.now() + this.#host.timeout;
+    const deadline = this.#context.clock.now() + this.#host.timeout;
     const byVersion = new Map<string, Copy[]>();
     const listened: [QueueRecord, Heard][] = [];
     for (const heard of piece) {
@@ -171,7 +171,7 @@ export class Adoption {
     }
     const puts: Promise<boolean>[] = [];
     for (const [version, copies] of byVersion) {
-      const seen = versionArguments(this.#core.mirror, version);
+      const seen = versionArguments(this.#context.mirror, version);
       if (seen === undefined) return false;
       const plain = copies.filter(({ limits }) => limits === undefined);
       // A call without messages to put still has to find out whether the view is stale.
@@ -205,7 +205,7 @@ export class Adoption {
     { declaration, traits }: QueueRecord,
     isLeft: boolean,
   ): Copy {
-    const { fields, layout, serverNow } = this.#core;
+    const { fields, layout, serverNow } = this.#context;
     const { name } = declaration;
     const { message, expiresAt } = readStored(bytes);
     const isRead = !("error" in message);
@@ -244,7 +244,7 @@ export class Adoption {
     for (const { claim, queue, suffix, text, expires, ends } of copies) {
       args.push(claim, queue, suffix, text, expires, ends);
     }
-    const reply = await this.#core.run("adopt", ACTION, args, { deadline });
+    const reply = await this.#context.run("adopt", ACTION, args, { deadline });
     if (!Array.isArray(reply)) return false;
     this.#tell(copies);
     for (let i = 0; i < reply.length; i += 2) {
@@ -261,15 +261,25 @@ export class Adoption {
     limits: QueueTraits,
     deadline: number,
   ): Promise<boolean> {
-    const { layout, fields } = this.#core;
+    const { layout, fields } = this.#context;
     const { claim, queue, suffix, text, expires } = copy;
     const args: RedisArgument[] = [
-      ...[...seen, "", "", "", "", 0, fields, this.#core.nextNumbers(1), claim],
+      ...[
+        ...seen,
+        "",
+        "",
+        "",
+        "",
+        0,
+        fields,
+        this.#context.nextNumbers(1),
+        claim,
+      ],
       ...["", 0, "", "", "first", 0, ""],
       ...[queue, layout.suffixes.indexOf(suffix) + 1, text, "", expires],
       ...[...limitsOf(limits), limits.expires ?? "", 0],
     ];
-    const reply = await this.#core.run("putOne", ACTION, args, { deadline });
+    const reply = await this.#context.run("putOne", ACTION, args, { deadline });
     // Another has claimed it, or there is no room and the queue refuses more: nobody waits for an answer.
     if (!Array.isArray(reply)) return decode(reply) !== "stale";
     this.#tell([copy]);

@@ -2,7 +2,7 @@ import { Batcher } from "../../async/batcher.ts";
 import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { notAnswered } from "../connection_errors.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { replyError } from "./errors.ts";
 import { decode } from "./reply.ts";
 
@@ -15,8 +15,8 @@ export class Counts {
   readonly #batcher: Batcher<string, number>;
 
   /** Makes one for a connection. */
-  constructor(core: Core) {
-    this.#limits = new Limits(core.clock);
+  constructor(context: Context) {
+    this.#limits = new Limits(context.clock);
     this.#batcher = new Batcher({
       limits: this.#limits,
       count: AT_ONCE,
@@ -27,7 +27,7 @@ export class Counts {
         const action = queues.length === 1
           ? actionOf(queues[0] ?? "")
           : "count the messages of queues";
-        const counts = await core.runList("count", action, queues, options);
+        const counts = await context.runList("count", action, queues, options);
         return queues.map((queue, i) => {
           const count = counts[i];
           return typeof count === "number"

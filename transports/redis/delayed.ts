@@ -1,12 +1,12 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { decode } from "./reply.ts";
 
 /**
  * Cancels a delayed message, or moves it: looks through those of its queue, some hundreds
  * in a step.
  *
- * @param core The connection.
+ * @param context The connection.
  * @param queue The queue.
  * @param messageId The message's id.
  * @param delay Milliseconds; `undefined` cancels it.
@@ -14,7 +14,7 @@ import { decode } from "./reply.ts";
  * @returns Whether there was one.
  */
 export async function changeDelayed(
-  core: Core,
+  context: Context,
   queue: string,
   messageId: string,
   delay: number | undefined,
@@ -27,7 +27,7 @@ export async function changeDelayed(
   const pattern = `*${written.replaceAll(/[\\*?[\]^-]/g, "\\$&")}*`;
   const wait = delay === undefined ? "" : Math.ceil(delay);
   for (let cursor = "0";;) {
-    const [next, found] = await core.runList(
+    const [next, found] = await context.runList(
       "changeDelayed",
       action,
       [queue, pattern, messageId, cursor, wait],

@@ -16,7 +16,7 @@ import {
   MAX_WAITING,
 } from "./adoption.ts";
 import type { RedisClient } from "./client.ts";
-import { type Core, versionArguments } from "./core.ts";
+import { type Context, versionArguments } from "./context.ts";
 import { Listening } from "./listening.ts";
 import type { RedisOptions } from "./options.ts";
 import { RedisReservation } from "./reservation.ts";
@@ -47,7 +47,7 @@ export interface FanoutHost extends Omit<AdoptionHost, "onGone"> {
 export class Fanout implements BroadcastStore {
   /** There unless fanout is by PUB/SUB alone. */
   readonly putsInto?: (queue: QueueRecord) => boolean;
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #host: FanoutHost;
   readonly #listening: Listening;
   readonly #adoption: Adoption | undefined;
@@ -56,22 +56,22 @@ export class Fanout implements BroadcastStore {
 
   /** Makes one that hears nothing. */
   constructor(
-    core: Core,
+    context: Context,
     listener: RedisClient,
     mode: RedisOptions["fanout"],
     host: FanoutHost,
   ) {
-    this.#core = core;
+    this.#context = context;
     this.#host = host;
     const adoption = mode === "queue"
-      ? new Adoption(core, {
+      ? new Adoption(context, {
         ...host,
         onGone: (queue, count) => this.#tellGone(queue, count),
       })
       : undefined;
     this.#adoption = adoption;
     if (adoption !== undefined) this.putsInto = isOurs;
-    this.#listening = new Listening(core, listener, {
+    this.#listening = new Listening(context, listener, {
       mustHear: adoption === undefined,
       onMessage: (exchange, bytes) => {
         if (hasPutNote(bytes)) return;
@@ -99,11 +99,11 @@ export class Fanout implements BroadcastStore {
     message: Publishing,
     options: BroadcastOptions = {},
   ): Promise<BroadcastResult> {
-    const { layout, mirror } = this.#core;
+    const { layout, mirror } = this.#context;
     const seen = versionArguments(mirror, options.version);
     if (seen === undefined) return STALE;
     const action = `publish to exchange "${exchange}"`;
-    const reply = await this.#core.run("broadcast", action, [
+    const reply = await this.#context.run("broadcast", action, [
       ...seen,
       layout.channel(exchange, message.routingKey),
       this.#write(message),
@@ -120,7 +120,7 @@ export class Fanout implements BroadcastStore {
     const { expiration } = message.properties;
     return expiration === undefined
       ? text
-      : withExpiry(text, this.#core.serverNow + expiration);
+      : withExpiry(text, this.#context.serverNow + expiration);
   }
 
   /** Takes in a message that was published. */
@@ -171,7 +171,7 @@ export class Fanout implements BroadcastStore {
       taken.push(
         new RedisReservation(
           { queue, where: { type: "here" }, bytes: next, declared: true },
-          this.#core.serverNow,
+          this.#context.serverNow,
         ),
       );
     }

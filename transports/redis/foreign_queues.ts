@@ -2,7 +2,7 @@ import { Limits } from "../../async/limits.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import type { QueueSearch } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { escapePattern } from "./layout.ts";
 import { decode, listOf } from "./reply.ts";
 
@@ -21,21 +21,21 @@ type Bound = ReadonlySet<string> | undefined;
  * exchange leaves no trace.
  */
 export class ForeignQueues {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #limits: Limits;
   #listing: Promise<Bound> | undefined;
   #next: Promise<Bound> | undefined;
 
   /** Makes one that has looked for nothing. */
-  constructor(core: Core) {
-    this.#core = core;
-    this.#limits = new Limits(core.clock);
+  constructor(context: Context) {
+    this.#context = context;
+    this.#limits = new Limits(context.clock);
   }
 
   /** Looks for a queue in what the server has now; if it is there, the mirror has it from then on. */
   async find(queue: string, options?: CallOptions): Promise<QueueSearch> {
     const search = await this.#find(queue, options);
-    if (search.isThere) this.#core.mirror.guessQueue(queue);
+    if (search.isThere) this.#context.mirror.guessQueue(queue);
     return search;
   }
 
@@ -59,7 +59,7 @@ export class ForeignQueues {
   }
 
   async #hasMessages(queue: string, options?: CallOptions): Promise<boolean> {
-    const { layout, commands } = this.#core;
+    const { layout, commands } = this.#context;
     const keys = [
       ...layout.lists(queue),
       layout.delayed(queue),
@@ -74,7 +74,7 @@ export class ForeignQueues {
     let cursor = "0";
     do {
       const args = [cursor, ...endings(queue)];
-      const next = await this.#core.run("unacked", ACTION, args, options);
+      const next = await this.#context.run("unacked", ACTION, args, options);
       if (next === null) return true;
       cursor = decode(next);
     } while (cursor !== "0");
@@ -96,7 +96,7 @@ export class ForeignQueues {
 
   async #list(): Promise<Bound> {
     const queues = new Set<string>();
-    for await (const sets of bindingSets(this.#core, ACTION)) {
+    for await (const sets of bindingSets(this.#context, ACTION)) {
       if (sets === undefined) return undefined;
       await Promise.all(sets.map((key) => this.#readSet(key, queues)));
     }
@@ -104,7 +104,7 @@ export class ForeignQueues {
   }
 
   async #readSet(key: string, queues: Set<string>): Promise<void> {
-    const { layout, commands } = this.#core;
+    const { layout, commands } = this.#context;
     let cursor = "0";
     do {
       const reply = await commands.ask(ACTION, [
@@ -124,13 +124,13 @@ export class ForeignQueues {
 /**
  * Goes through the keys of Kombu's sets of bindings, page by page.
  *
- * @param core The connection.
+ * @param context The connection.
  * @param action The action, for errors.
  * @param options The call's limits.
  * @returns The keys; `undefined` where the server lets nobody look.
  */
 export async function* bindingSets(
-  { layout, commands }: Core,
+  { layout, commands }: Context,
   action: string,
   options?: CallOptions,
 ): AsyncIterable<readonly string[] | undefined> {

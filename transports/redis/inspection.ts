@@ -7,7 +7,7 @@ import type {
   PeekedItem,
   StoredCounts,
 } from "../store/store.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import type { Fanout } from "./fanout.ts";
 import { bindingSets } from "./foreign_queues.ts";
 import { decode, listOf, type RedisReply } from "./reply.ts";
@@ -27,26 +27,26 @@ const ACTION = "look at queues";
  * no process of ours has declared are found by Kombu's bindings.
  */
 export class RedisInspection implements InspectionStore {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #tables: Tables;
   readonly #fanout: Fanout;
 
   /** Makes one over a connection. */
-  constructor(core: Core, tables: Tables, fanout: Fanout) {
-    this.#core = core;
+  constructor(context: Context, tables: Tables, fanout: Fanout) {
+    this.#context = context;
     this.#tables = tables;
     this.#fanout = fanout;
   }
 
   async tables(options?: CallOptions): Promise<Topology> {
     await this.#tables.read({ type: "owner", name: "" }, options);
-    const { mirror, layout } = this.#core;
+    const { mirror, layout } = this.#context;
     const names = new Set<string>();
     for (const { declaration } of mirror.topology.exchanges()) {
       names.add(declaration.name);
     }
     const action = "list the exchanges";
-    for await (const keys of bindingSets(this.#core, action, options)) {
+    for await (const keys of bindingSets(this.#context, action, options)) {
       for (const key of keys ?? []) {
         names.add(key.slice(layout.bindings("").length));
       }
@@ -70,11 +70,11 @@ export class RedisInspection implements InspectionStore {
     options?: CallOptions,
   ): Promise<readonly (StoredCounts | undefined)[]> {
     const unacked = await this.#tally(options);
-    const now = this.#core.clock.wall();
+    const now = this.#context.clock.wall();
     const all: StoredCounts[] = [];
     for (let from = 0; from < queues.length; from += AT_ONCE) {
       const some = queues.slice(from, from + AT_ONCE);
-      const found = await this.#core.runList("look", ACTION, some, options);
+      const found = await this.#context.runList("look", ACTION, some, options);
       some.forEach((queue, i) => {
         const [ready, delayed, bytes, timestamp] = listOf(found[i] ?? []);
         const put = decode(timestamp);
@@ -100,7 +100,7 @@ export class RedisInspection implements InspectionStore {
     max: number,
     options?: CallOptions,
   ): Promise<readonly PeekedItem[]> {
-    const { mirror, serverNow } = this.#core;
+    const { mirror, serverNow } = this.#context;
     const found: PeekedItem[] = [];
     const add = (each: RedisReply) => {
       if (!(each instanceof Uint8Array) || found.length >= max) return;
@@ -110,7 +110,7 @@ export class RedisInspection implements InspectionStore {
     const action = `peek at queue "${queue}"`;
     if (mirror.topology.queue(queue)?.traits.ordered) {
       const args = [queue, max];
-      const texts = await this.#core.runList(
+      const texts = await this.#context.runList(
         "peekOrdered",
         action,
         args,
@@ -118,10 +118,10 @@ export class RedisInspection implements InspectionStore {
       );
       texts.forEach(add);
     }
-    for (const list of this.#core.layout.lists(queue)) {
+    for (const list of this.#context.layout.lists(queue)) {
       for (let last = -1; found.length < max; last -= PAGE) {
         const page = listOf(
-          await this.#core.commands.send(action, [
+          await this.#context.commands.send(action, [
             ...["LRANGE", list, last - PAGE + 1, last] as const,
           ], options),
         );
@@ -137,7 +137,7 @@ export class RedisInspection implements InspectionStore {
     const counts = new Map<string, number>();
     let cursor = "0";
     do {
-      const [next, ...tails] = await this.#core.runList(
+      const [next, ...tails] = await this.#context.runList(
         "tally",
         "count unacked messages",
         [cursor],

@@ -1,6 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import { Ring } from "../../async/ring.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { decode, listOf } from "./reply.ts";
 
 /** How often it is looked who lives, while that matters, ms. */
@@ -181,12 +181,12 @@ export class Listeners<T extends { readonly bytes: Uint8Array }> {
 /**
  * Reads until when owners count as alive.
  *
- * @param core The connection.
+ * @param context The connection.
  * @param owners The owners.
  * @returns For each the moment, on the server's clock; nothing for those that are gone.
  */
 export async function readLives(
-  { commands, layout }: Core,
+  { commands, layout }: Context,
   owners: readonly string[],
 ): Promise<ReadonlyMap<string, number>> {
   const action = "look whether others live";

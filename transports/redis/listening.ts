@@ -2,7 +2,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { AccessRefusedError } from "../../model/errors.ts";
 import type { Topology } from "../../virtual/topology.ts";
 import type { RedisClient } from "./client.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 
 /** How channels are listened on: what one may not, the next may. */
 type Manner = "patterns" | "prefix" | "channels" | "none";
@@ -15,7 +15,7 @@ type Manner = "patterns" | "prefix" | "channels" | "none";
  * none of ours is passed over; and where that is refused too, each channel by its name.
  */
 export class Listening {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #listener: RedisClient;
   readonly #mustHear: boolean;
   readonly #onMessage: (exchange: string, bytes: Uint8Array) => void;
@@ -32,11 +32,11 @@ export class Listening {
     | undefined;
 
   /** Makes one that hears nothing; `mustHear` says whether it is an error that the user may not. */
-  constructor(core: Core, listener: RedisClient, settings: {
+  constructor(context: Context, listener: RedisClient, settings: {
     readonly mustHear: boolean;
     onMessage(exchange: string, bytes: Uint8Array): void;
   }) {
-    this.#core = core;
+    this.#context = context;
     this.#listener = listener;
     this.#mustHear = settings.mustHear;
     this.#onMessage = settings.onMessage;
@@ -56,7 +56,7 @@ export class Listening {
     owner: string,
     options?: CallOptions,
   ): Promise<ReadonlySet<string> | undefined> {
-    const { layout, mirror: { topology, fanouts } } = this.#core;
+    const { layout, mirror: { topology, fanouts } } = this.#context;
     const followed = this.#followed;
     if (followed?.topology === topology && followed.fanouts === fanouts) {
       return undefined;
@@ -107,7 +107,7 @@ export class Listening {
   #nextManner(): Manner | undefined {
     switch (this.#manner) {
       case "patterns":
-        return this.#core.layout.prefixPattern === undefined
+        return this.#context.layout.prefixPattern === undefined
           ? "channels"
           : "prefix";
       case "prefix":
@@ -147,7 +147,7 @@ export class Listening {
       return;
     }
     for (const exchange of this.#exchanges.keys()) {
-      if (this.#core.layout.isChannelOf(exchange, channel)) {
+      if (this.#context.layout.isChannelOf(exchange, channel)) {
         this.#onMessage(exchange, bytes);
       }
     }

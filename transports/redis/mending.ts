@@ -1,5 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { decode } from "./reply.ts";
 
 const ACTION = "mend the bindings of an exchange";
@@ -11,12 +11,12 @@ const ATTEMPTS = 5;
  * Brings back a set of bindings that was evicted, or deleted by hand, where there are so many
  * that one script would hold up the server. Nobody sees a part of it.
  *
- * @param core The connection.
+ * @param context The connection.
  * @param exchange The exchange.
  * @param options The call's limits.
  */
 export async function mendInPieces(
-  core: Core,
+  context: Context,
   exchange: string,
   options?: CallOptions,
 ): Promise<void> {
@@ -27,7 +27,7 @@ export async function mendInPieces(
     for (const set of ["permanent", "bound"]) {
       let cursor = "0";
       do {
-        const [seen, next, expires] = await core.runList(
+        const [seen, next, expires] = await context.runList(
           "mendPiece",
           ACTION,
           [exchange, name, set, cursor, version, longest],
@@ -39,6 +39,6 @@ export async function mendInPieces(
       } while (cursor !== "0");
     }
     const args = [exchange, name, version, longest];
-    if (await core.run("mendEnd", ACTION, args, options) === 1) return;
+    if (await context.run("mendEnd", ACTION, args, options) === 1) return;
   }
 }

@@ -10,7 +10,7 @@ import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { byteLength, Push } from "./push_client.ts";
 import { decode, type RedisArgument } from "./reply.ts";
-import { type Core, versionArguments } from "./core.ts";
+import { type Context, versionArguments } from "./context.ts";
 import { announcedArguments, announceLast, channelsOf } from "./announcing.ts";
 import { hasLimit, NO_TRAITS } from "./limits.ts";
 import { Predecessors } from "./predecessors.ts";
@@ -32,7 +32,7 @@ const HEAD_SIZE = 400;
 
 /** Puts messages: those of one turn of the event loop in one call. */
 export class Putter {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #limits: Limits;
   readonly #writer = new EnvelopeWriter();
   readonly #host: PutterHost;
@@ -41,13 +41,13 @@ export class Putter {
   readonly #single: SinglePutter;
 
   /** Makes one that has nothing to put. */
-  constructor(core: Core, host: PutterHost) {
-    this.#core = core;
-    this.#limits = new Limits(core.clock);
+  constructor(context: Context, host: PutterHost) {
+    this.#context = context;
+    this.#limits = new Limits(context.clock);
     this.#host = host;
-    this.#predecessors = new Predecessors(core.mirror);
+    this.#predecessors = new Predecessors(context.mirror);
     this.#single = new SinglePutter(
-      core,
+      context,
       host,
       this.#writer,
       this.#predecessors,
@@ -131,7 +131,7 @@ export class Putter {
 
   /** Writes a message into its lists; returns them. */
   #write({ items, announced }: Waiting, batch: Batch): readonly string[] {
-    const { layout } = this.#core;
+    const { layout } = this.#context;
     const lists: string[] = [];
     let copy: Copy | undefined;
     for (const item of items) {
@@ -141,11 +141,11 @@ export class Putter {
         continue;
       }
       let list = layout.options.prefix + queue +
-        this.#core.suffixOf(queue, message.properties.priority);
+        this.#context.suffixOf(queue, message.properties.priority);
       batch.queues.add(queue);
       const traits = this.#traitsOf(queue);
       const expires = traits.expires ??
-        this.#core.mirror.past.expiresOf(queue);
+        this.#context.mirror.past.expiresOf(queue);
       if (traits.ordered) {
         list = layout.options.prefix + queue;
         (batch.ordered ??= new Set()).add(list);
@@ -178,8 +178,8 @@ export class Putter {
     if (
       last === undefined || last.queue !== queue || last.priority !== priority
     ) {
-      const list = this.#core.layout.options.prefix + queue +
-        this.#core.suffixOf(queue, priority);
+      const list = this.#context.layout.options.prefix + queue +
+        this.#context.suffixOf(queue, priority);
       let push = batch.pushes.get(list);
       if (push === undefined) batch.pushes.set(list, push = new Push(list));
       batch.queues.add(queue);
@@ -193,7 +193,7 @@ export class Putter {
 
   /** Returns the version that a put depends on: none to be checked by a script, if the tables are known to be unchanged. */
   #versionOf(put: Waiting | undefined): string | undefined {
-    if (put?.version === undefined || !this.#core.isCurrent(put.version)) {
+    if (put?.version === undefined || !this.#context.isCurrent(put.version)) {
       return put?.version;
     }
     for (const { message, ttl, queue } of put.items) {
@@ -201,7 +201,7 @@ export class Putter {
       const traits = this.#traitsOf(queue);
       if (
         traits.ordered || traits.expires !== undefined ||
-        this.#core.mirror.past.expiresOf(queue) !== undefined
+        this.#context.mirror.past.expiresOf(queue) !== undefined
       ) return put.version;
     }
     return PLAIN;
@@ -217,7 +217,7 @@ export class Putter {
     if (item.ttl === undefined) {
       return { id, plain, text: plain, expiresAt: undefined };
     }
-    const expiresAt = this.#core.serverNow + item.message.delay + item.ttl;
+    const expiresAt = this.#context.serverNow + item.message.delay + item.ttl;
     return { id, plain, text: withExpiry(plain, expiresAt), expiresAt };
   }
 
@@ -242,7 +242,7 @@ export class Putter {
     const refused = new Map<string, Error>();
     await Promise.all([...pushes].map(async ([list, push]) => {
       try {
-        await this.#core.commands.push(this.#actionOf(list), push, {
+        await this.#context.commands.push(this.#actionOf(list), push, {
           deadline,
         });
       } catch (error) {
@@ -261,7 +261,7 @@ export class Putter {
     deadline: number,
   ): Promise<Refused | undefined> {
     const { version, lists, timed } = batch;
-    const seen = versionArguments(this.#core.mirror, version);
+    const seen = versionArguments(this.#context.mirror, version);
     if (seen === undefined) return undefined;
     const args: RedisArgument[] = [...seen, batch.expiring.size];
     for (const [queue, expires] of batch.expiring) args.push(queue, expires);
@@ -275,7 +275,11 @@ export class Putter {
     }
     const order = [...lists.keys()];
     const exchange = first?.items[0]?.message.exchange;
-    const reply = await this.#core.put(args, { version, exchange, deadline });
+    const reply = await this.#context.put(args, {
+      version,
+      exchange,
+      deadline,
+    });
     if (!Array.isArray(reply)) return undefined;
     const refused = new Map<string, Error>();
     for (let i = 0; i < reply.length; i += 2) {
@@ -287,12 +291,12 @@ export class Putter {
 
   #actionOf(list: string): string {
     return `publish to queue "${
-      list.slice(this.#core.layout.options.prefix.length)
+      list.slice(this.#context.layout.options.prefix.length)
     }"`;
   }
 
   #traitsOf(queue: string): QueueTraits {
-    return this.#core.mirror.topology.queue(queue)?.traits ?? NO_TRAITS;
+    return this.#context.mirror.topology.queue(queue)?.traits ?? NO_TRAITS;
   }
 }
 

@@ -5,7 +5,7 @@ import type {
   QuarantineStore,
   Reservation,
 } from "../store/store.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import type { Settlements } from "./settlements.ts";
 import { readStored } from "./stored.ts";
 
@@ -19,17 +19,17 @@ interface Found {
 
 /** The quarantine of queues: a list beside each, which nobody takes of. A handle is a digest of an entry's bytes. */
 export class Quarantine implements QuarantineStore {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #settlements: Settlements;
   readonly #onReleased: (queue: string) => void;
 
   /** `onReleased` hears of queues that got messages back. */
   constructor(
-    core: Core,
+    context: Context,
     settlements: Settlements,
     onReleased: (queue: string) => void,
   ) {
-    this.#core = core;
+    this.#context = context;
     this.#settlements = settlements;
     this.#onReleased = onReleased;
   }
@@ -62,7 +62,7 @@ export class Quarantine implements QuarantineStore {
     handles: readonly string[] | undefined,
     options?: CallOptions,
   ): Promise<number> {
-    const { layout, mirror } = this.#core;
+    const { layout, mirror } = this.#context;
     const wanted = handles && new Set(handles);
     const found: Found[] = [];
     for await (const each of this.#all(queue, options)) {
@@ -76,10 +76,10 @@ export class Quarantine implements QuarantineStore {
         ? undefined
         : message.properties.priority;
       const list = layout.options.prefix + queue +
-        this.#core.suffixOf(queue, priority);
+        this.#context.suffixOf(queue, priority);
       const expires = mirror.expiresOf(queue) ?? "";
       const args = [queue, list, bytes, "LPUSH", expires];
-      const put = await this.#core.run("back", action, args, options);
+      const put = await this.#context.run("back", action, args, options);
       if (Number(put) < 0) {
         throw new NotFoundError(
           `Cannot ${action}: nobody has used it for its x-expires; declare it first`,
@@ -93,7 +93,7 @@ export class Quarantine implements QuarantineStore {
 
   /** Goes through the list from its end, where the oldest are. */
   async *#all(queue: string, options?: CallOptions): AsyncIterable<Found> {
-    const { commands, layout } = this.#core;
+    const { commands, layout } = this.#context;
     const action = `read the quarantined messages of queue "${queue}"`;
     for (let last = -1;; last -= PAGE) {
       const page = await commands.send(

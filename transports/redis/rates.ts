@@ -1,11 +1,11 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Rate } from "../rates.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 
 /**
  * Counts one more handler of a queue and a key, or says how long until one may begin.
  *
- * @param core The connection.
+ * @param context The connection.
  * @param queue The queue.
  * @param key The key.
  * @param rate The rate.
@@ -13,14 +13,14 @@ import type { Core } from "./core.ts";
  * @returns As of `Rates.admit`.
  */
 export async function admit(
-  core: Core,
+  context: Context,
   queue: string,
   key: string,
   { limit, interval }: Rate,
   options?: CallOptions,
 ): Promise<number> {
-  const list = core.layout.rate(queue, key);
-  const reply = await core.run(
+  const list = context.layout.rate(queue, key);
+  const reply = await context.run(
     "admit",
     `count a handler of queue "${queue}"`,
     [list, limit, Math.ceil(interval * 1000)],

@@ -1,7 +1,7 @@
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import type { Topology } from "../../virtual/topology.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { decode, type RedisReply } from "./reply.ts";
 import { readStored, type Stored } from "./stored.ts";
 
@@ -107,7 +107,7 @@ export class RedisReservation implements Reservation {
 /**
  * Reads an entry that was taken of a queue.
  *
- * @param core The connection that holds it.
+ * @param context The connection that holds it.
  * @param from Its queue, and which of its name.
  * @param number Its number, less than nothing if it is in quarantine.
  * @param bytes The entry.
@@ -115,7 +115,10 @@ export class RedisReservation implements Reservation {
  * @returns It, held; `undefined` if there is none.
  */
 export function readTaken(
-  { fields, mirror, serverNow }: Pick<Core, "fields" | "mirror" | "serverNow">,
+  { fields, mirror, serverNow }: Pick<
+    Context,
+    "fields" | "mirror" | "serverNow"
+  >,
   { queue, lineage }: { readonly queue: string; readonly lineage: string },
   number: RedisReply | undefined,
   bytes: RedisReply | undefined,

@@ -3,7 +3,7 @@ import { Notifier } from "../../async/notifier.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type { Reserved, ReserveOptions, ReserveWant } from "../store/store.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { replyError } from "./errors.ts";
 import type { Fanout } from "./fanout.ts";
 import type { RedisOptions } from "./options.ts";
@@ -33,7 +33,7 @@ interface Taken {
  * lists that were found empty changes.
  */
 export class Reserver {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #fanout: Fanout;
   readonly #strategy: RedisOptions["queueOrderStrategy"];
   readonly #limits: Limits;
@@ -61,7 +61,7 @@ export class Reserver {
 
   /** Makes one; `rings` says whether the server notifies of changes. */
   constructor(
-    core: Core,
+    context: Context,
     fanout: Fanout,
     settings: {
       readonly strategy: RedisOptions["queueOrderStrategy"];
@@ -71,20 +71,20 @@ export class Reserver {
       refresh(): Promise<void>;
     },
   ) {
-    this.#core = core;
+    this.#context = context;
     this.#fanout = fanout;
     this.#strategy = settings.strategy;
     this.#rings = settings.rings;
     this.#giveBack = settings.giveBack;
     this.#refresh = settings.refresh;
-    this.#limits = new Limits(core.clock);
-    this.#notifier = new Notifier(core.clock, this.#limits);
-    this.#refreshedAt = core.clock.now();
-    this.#yielding = new Yielding(core.clock, {
+    this.#limits = new Limits(context.clock);
+    this.#notifier = new Notifier(context.clock, this.#limits);
+    this.#refreshedAt = context.clock.now();
+    this.#yielding = new Yielding(context.clock, {
       peek: (queue) =>
-        core.commands.watch(
+        context.commands.watch(
           "look into a queue",
-          core.layout.places(queue, this.#isOrdered(queue)),
+          context.layout.places(queue, this.#isOrdered(queue)),
         ),
       ring: (queue) => this.ring(queue),
     });
@@ -99,9 +99,9 @@ export class Reserver {
 
   /** A list has changed. */
   ringList(key: string): void {
-    const queue = this.#core.layout.queueOf(key);
+    const queue = this.#context.layout.queueOf(key);
     if (queue === undefined) return;
-    const { mirror, owner } = this.#core;
+    const { mirror, owner } = this.#context;
     const consumers = mirror.topology.queue(queue)?.consumers ?? [];
     const isAwaited = consumers.some((each) => each.owner !== owner) &&
       this.#notifier.hears(queue);
@@ -131,7 +131,7 @@ export class Reserver {
       this.#tablesChanged = true;
       return;
     }
-    this.#stopTablesTimer ??= this.#core.clock.timer(() => {
+    this.#stopTablesTimer ??= this.#context.clock.timer(() => {
       this.#stopTablesTimer = undefined;
       this.#tablesChanged = true;
       this.ringDue();
@@ -141,7 +141,7 @@ export class Reserver {
   /** The mirror of the tables is new: queues that are no longer in it end their consumers. */
   lookAgain(): void {
     for (const queue of this.#declared) {
-      if (this.#core.mirror.topology.queue(queue) !== undefined) continue;
+      if (this.#context.mirror.topology.queue(queue) !== undefined) continue;
       if (this.#notifier.hears(queue)) this.wake(queue);
       else this.#declared.delete(queue);
     }
@@ -164,14 +164,14 @@ export class Reserver {
     const { signal, wait, deadline } = options;
     signal?.throwIfAborted();
     if (wait <= 0) return await this.#reserveOnce(wants, options);
-    const until = this.#core.clock.now() + wait;
+    const until = this.#context.clock.now() + wait;
     for (;;) {
       if (this.#over !== undefined) throw this.#over;
       const refreshing = this.#refreshIfOld();
       if (refreshing !== undefined) await refreshing;
       const missing = this.#missing(wants);
       const { reservations, failed, next } = await this.#take(wants, deadline);
-      const now = this.#core.clock.now();
+      const now = this.#context.clock.now();
       if (reservations.length > 0) this.#poll = FIRST_POLL;
       if (
         reservations.length > 0 || missing.length > 0 || failed.size > 0 ||
@@ -186,7 +186,7 @@ export class Reserver {
 
   /** Without notifications about the tables, they are read again as often as all queues are looked at. */
   #refreshIfOld(): Promise<void> | undefined {
-    const now = this.#core.clock.now();
+    const now = this.#context.clock.now();
     const isOld = !this.#rings && now - this.#refreshedAt >= SWEEP;
     if (!isOld && !this.#tablesChanged) return undefined;
     this.#refreshedAt = now;
@@ -214,7 +214,7 @@ export class Reserver {
   }
 
   #missing(wants: readonly ReserveWant[]): string[] {
-    const { topology } = this.#core.mirror;
+    const { topology } = this.#context.mirror;
     const missing: string[] = [];
     for (const { queue } of wants) {
       if (topology.queue(queue)?.foreign === false) this.#declared.add(queue);
@@ -225,7 +225,7 @@ export class Reserver {
 
   /** Returns the queues that may have messages, in the order in which they are to be served. */
   #notEmpty(wants: readonly ReserveWant[]): readonly ReserveWant[] {
-    const now = this.#core.clock.now();
+    const now = this.#context.clock.now();
     if (now - this.#sweptAt >= SWEEP || !this.#rings) {
       this.#sweptAt = now;
       this.#empty.clear();
@@ -263,9 +263,12 @@ export class Reserver {
     if (here.length > 0 && asked.length === 0) {
       return { reservations: here, failed: new Map(), next: Infinity };
     }
-    const { layout, mirror, fields } = this.#core;
+    const { layout, mirror, fields } = this.#context;
     this.#sooner = false;
-    const args: RedisArgument[] = [fields, this.#core.nextNumbers(1_000_000)];
+    const args: RedisArgument[] = [
+      fields,
+      this.#context.nextNumbers(1_000_000),
+    ];
     const watched = [layout.due, layout.topology];
     const ordered = new Set<string>();
     for (const { queue, limit } of asked) {
@@ -277,9 +280,9 @@ export class Reserver {
       // Before the answer: a notification may come ahead of it.
       if (!lookAtAll) this.#empty.add(queue);
     }
-    const sentAt = this.#core.clock.now();
+    const sentAt = this.#context.clock.now();
     try {
-      const reply = await this.#core.runList("take", "take messages", args, {
+      const reply = await this.#context.runList("take", "take messages", args, {
         deadline,
         watched,
         late: (reply) => {
@@ -292,7 +295,7 @@ export class Reserver {
           this.#giveBack(taken.reservations);
         },
       });
-      this.#core.setServerNow(reply[0], sentAt);
+      this.#context.setServerNow(reply[0], sentAt);
       return this.#read(asked, ordered, reply, here);
     } catch (error) {
       for (const { queue, bytes } of here.reverse()) {
@@ -315,7 +318,7 @@ export class Reserver {
     for (const queue of ripe) this.ring(queue);
     const failed = new Map<string, Error>();
     this.#last = undefined;
-    const core = this.#core;
+    const context = this.#context;
     const add = (taken: RedisReservation | undefined) => {
       if (taken !== undefined) reservations.push(taken);
     };
@@ -323,7 +326,7 @@ export class Reserver {
     for (let i = 0; i < dead.length; i += 4) {
       const [queue, number, bytes, lineage] = dead.slice(i, i + 4);
       const from = { queue: decode(queue), lineage: decode(lineage) };
-      add(readTaken(core, from, number, bytes));
+      add(readTaken(context, from, number, bytes));
     }
     asked.forEach(({ queue, limit }, i) => {
       const entries = taken[i];
@@ -342,18 +345,20 @@ export class Reserver {
       const width = isOrdered ? 3 : 2;
       for (let j = 1; j < entries.length; j += width) {
         const key = isOrdered ? keyIn(entries[j + 2]) : undefined;
-        add(readTaken(core, from, entries[j], entries[j + 1], key));
+        add(readTaken(context, from, entries[j], entries[j + 1], key));
       }
       // As many as were wanted, or as much as is given at once: there may be more.
       const isFilled = entries.length > limit * width;
       if (full === 1 || isFilled) this.#empty.delete(queue);
     });
-    const next = Number(due) < 0 ? Infinity : this.#core.toLocal(Number(due));
+    const next = Number(due) < 0
+      ? Infinity
+      : this.#context.toLocal(Number(due));
     return { reservations, failed, next };
   }
 
   #isOrdered(queue: string): boolean {
-    return this.#core.mirror.topology.queue(queue)?.traits.ordered ?? false;
+    return this.#context.mirror.topology.queue(queue)?.traits.ordered ?? false;
   }
 
   async #wait(
@@ -370,7 +375,7 @@ export class Reserver {
     if (rang || this.#over !== undefined) return;
     const listener = this.#notifier.enter(wants.map(({ queue }) => queue));
     try {
-      const time = until - this.#core.clock.now();
+      const time = until - this.#context.clock.now();
       await this.#notifier.sleep(listener, time, signal);
     } finally {
       this.#notifier.leave(listener);

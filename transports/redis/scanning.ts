@@ -1,7 +1,7 @@
 /** Large hashes and sets of what is declared, in pieces. */
 
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { decode, listOf, type RedisReply } from "./reply.ts";
 
 /** So many fields, or members, are read at once. */
@@ -10,13 +10,13 @@ const PAGE = 500;
 /**
  * Goes through a hash or a set, page by page.
  *
- * @param core The connection.
+ * @param context The connection.
  * @param command The command for its type.
  * @param key Its key.
  * @param options The call's limits.
  */
 export async function* scan(
-  { commands }: Core,
+  { commands }: Context,
   command: "HSCAN" | "SSCAN",
   key: string,
   options?: CallOptions,

@@ -2,7 +2,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { ReleaseOptions, Reservation } from "../store/store.ts";
 import type { RedisArgument } from "./reply.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import type { Fanout } from "./fanout.ts";
 import { RedisReservation } from "./reservation.ts";
 import { marked, withExpiry } from "./stored.ts";
@@ -20,18 +20,18 @@ interface Piece {
 
 /** Settles taken messages: acks, requeues, quarantines or renews them. */
 export class Settlements {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #fanout: Fanout;
   readonly #onReleased: (queue: string, timed: boolean) => void;
   readonly #writer = new EnvelopeWriter();
 
   /** `onReleased` is told of queues that got messages back, and whether time will change something. */
   constructor(
-    core: Core,
+    context: Context,
     fanout: Fanout,
     onReleased: (queue: string, timed: boolean) => void,
   ) {
-    this.#core = core;
+    this.#context = context;
     this.#fanout = fanout;
     this.#onReleased = onReleased;
   }
@@ -42,7 +42,7 @@ export class Settlements {
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
     const held = unacked(reservations);
-    const { commands, layout } = this.#core;
+    const { commands, layout } = this.#context;
     // Read by somebody and acked: nobody needs it any more.
     const read = aside(reservations).map(({ queue, bytes }) =>
       commands.send(`ack a message of queue "${queue}"`, [
@@ -70,7 +70,7 @@ export class Settlements {
     const lost: Reservation[] = [];
     for (let i = 0; i < held.length; i += AT_ONCE) {
       const some = held.slice(i, i + AT_ONCE);
-      const [gone, more] = await this.#core.runList(
+      const [gone, more] = await this.#context.runList(
         "removeOrdered",
         "ack messages",
         some.flatMap(({ handle, queue, key = "" }) => [handle, queue, key]),
@@ -121,7 +121,7 @@ export class Settlements {
       args.push(Math.max(0, Math.ceil(delay)));
     }
     const action = "requeue messages";
-    const lost = await this.#core.run("again", action, args, options);
+    const lost = await this.#context.run("again", action, args, options);
     for (const queue of new Set(held.map(({ queue }) => queue))) {
       this.#onReleased(queue, true);
     }
@@ -140,7 +140,7 @@ export class Settlements {
     delivered: boolean,
     options?: CallOptions,
   ): Promise<readonly Reservation[]> {
-    const { layout } = this.#core;
+    const { layout } = this.#context;
     // The last to be served first: each goes in front of those before it.
     const held = unacked(reservations).reverse();
     const pieces: Piece[] = [];
@@ -161,7 +161,7 @@ export class Settlements {
         "",
         1,
         each.queue,
-        this.#core.suffixOf(each.queue, priority),
+        this.#context.suffixOf(each.queue, priority),
         delivered ? marked(each.bytes, message, each.handle) : each.bytes,
         each.lineage,
       );
@@ -169,9 +169,9 @@ export class Settlements {
     const moved = aside(reservations).map(async ({ queue, bytes }) => {
       const action = `requeue a message of queue "${queue}"`;
       const list = layout.list(queue, 0);
-      const expires = this.#core.mirror.expiresOf(queue) ?? "";
+      const expires = this.#context.mirror.expiresOf(queue) ?? "";
       const args = [queue, list, bytes, "RPUSH", expires];
-      await this.#core.run("back", action, args, options);
+      await this.#context.run("back", action, args, options);
     });
     for (const each of reservations.toReversed()) {
       if (each instanceof RedisReservation && each.where.type === "here") {
@@ -186,7 +186,7 @@ export class Settlements {
     const lost: Reservation[] = [];
     for (const { held, args } of pieces) {
       const action = "requeue messages";
-      const reply = await this.#core.run("release", action, args, options);
+      const reply = await this.#context.run("release", action, args, options);
       lost.push(...placesIn(held, reply));
     }
     await Promise.all(moved);
@@ -216,7 +216,7 @@ export class Settlements {
     for (let i = 0; i < held.length; i += 2 * AT_ONCE) {
       const some = held.slice(i, i + 2 * AT_ONCE);
       const fields = some.map(({ handle }) => handle);
-      const reply = await this.#core.run(script, action, fields, options);
+      const reply = await this.#context.run(script, action, fields, options);
       lost.push(...placesIn(some, reply));
     }
     return lost;
@@ -231,7 +231,7 @@ export class Settlements {
     const here = reservations.filter((each) => each instanceof RedisReservation)
       .filter(({ where }) => where.type === "here");
     if (held.length + here.length === 0) return [];
-    const lost = await this.#core.run(
+    const lost = await this.#context.run(
       "aside",
       "put messages aside",
       [...held, ...here].flatMap(({ where, queue, bytes }) => [

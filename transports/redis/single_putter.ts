@@ -4,7 +4,7 @@ import { STALE } from "../store/store.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { channelsOf, dueName } from "./announcing.ts";
-import { type Core, versionArguments } from "./core.ts";
+import { type Context, versionArguments } from "./context.ts";
 import { hasLimit, limitsOf, NO_TRAITS } from "./limits.ts";
 import type { PutterHost } from "./batch.ts";
 import type { Predecessors } from "./predecessors.ts";
@@ -42,7 +42,7 @@ export function isForPieces(items: readonly StoreItem[]): boolean {
  * a queue that was deleted meanwhile is left out, and one that was bound comes too late.
  */
 export class SinglePutter {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #host: PutterHost;
   readonly #writer: EnvelopeWriter;
   readonly #predecessors: Predecessors;
@@ -50,16 +50,16 @@ export class SinglePutter {
 
   /** Makes one that has nothing to put. */
   constructor(
-    core: Core,
+    context: Context,
     host: PutterHost,
     writer: EnvelopeWriter,
     predecessors: Predecessors,
   ) {
-    this.#core = core;
+    this.#context = context;
     this.#host = host;
     this.#writer = writer;
     this.#predecessors = predecessors;
-    this.#limits = new Limits(core.clock);
+    this.#limits = new Limits(context.clock);
   }
 
   /** Puts the copies of a message. */
@@ -83,7 +83,7 @@ export class SinglePutter {
     items: readonly StoreItem[],
     { version, instead, announced, deadline, mark }: PutOptions,
   ): Promise<PutResult> {
-    const { fields, mirror } = this.#core;
+    const { fields, mirror } = this.#context;
     const seen = versionArguments(mirror, version);
     if (seen === undefined) return STALE;
     // With a mark it is all or nothing: who ends between pieces would leave it, and not the rest.
@@ -97,7 +97,7 @@ export class SinglePutter {
     const late = (reply: RedisReply) => this.#giveBack(reply);
     const replies = await Promise.allSettled(
       pieces.map((piece, i) =>
-        this.#core.run("putOne", ACTION, [
+        this.#context.run("putOne", ACTION, [
           ...seen,
           held?.handle ?? "",
           // Without a view it goes back to the queue that it was taken of.
@@ -105,9 +105,9 @@ export class SinglePutter {
           ...[held?.queue ?? "", held?.key ?? ""],
           items[0]?.message.delay ?? 0,
           fields,
-          this.#core.nextNumbers(100_000),
+          this.#context.nextNumbers(100_000),
           "",
-          mark === undefined ? "" : this.#core.layout.mark(mark.key),
+          mark === undefined ? "" : this.#context.layout.mark(mark.key),
           mark?.window ?? 0,
           mark?.token ?? "",
           name,
@@ -145,7 +145,7 @@ export class SinglePutter {
     announced: readonly string[],
     mostCopies: number,
   ): readonly (readonly RedisArgument[])[] {
-    const { layout, mirror } = this.#core;
+    const { layout, mirror } = this.#context;
     const message = items[0]?.message;
     if (message === undefined) return [];
     const channels = channelsOf(layout, announced, message, this.#predecessors);
@@ -159,8 +159,8 @@ export class SinglePutter {
       const id = crypto.randomUUID();
       const at = ttl === undefined
         ? undefined
-        : Math.floor(this.#core.serverNow + delay + ttl);
-      const suffix = this.#core.suffixOf(queue, priority);
+        : Math.floor(this.#context.serverNow + delay + ttl);
+      const suffix = this.#context.suffixOf(queue, priority);
       const place = layout.suffixes.indexOf(suffix) + 1;
       return {
         refuses: traits.refuses && hasLimit(traits),
@@ -198,7 +198,7 @@ export class SinglePutter {
 
   /** Reads what was pushed out. */
   #read(reply: RedisReply): readonly RedisReservation[] {
-    const { fields, mirror } = this.#core;
+    const { fields, mirror } = this.#context;
     return Array.isArray(reply)
       ? displacedIn(reply, fields, mirror.topology)
       : [];

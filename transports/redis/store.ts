@@ -19,7 +19,7 @@ import { OWNER_TTL } from "../store/leases.ts";
 import type { Rates } from "../rates.ts";
 import type { RedisClient } from "./client.ts";
 import { decode } from "./reply.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { takenForDeadError } from "./errors.ts";
 import { changeDelayed } from "./delayed.ts";
 import { Counts } from "./counts.ts";
@@ -67,7 +67,7 @@ export class RedisStore implements Store {
   readonly quarantine: QuarantineStore;
   readonly rates: Rates;
   readonly inspection: InspectionStore;
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #listener: RedisClient;
   readonly #owner: string;
   readonly #putter: Putter;
@@ -86,14 +86,14 @@ export class RedisStore implements Store {
 
   /** Makes one over two sockets: of commands, and of what the server tells. */
   constructor(
-    core: Core,
+    context: Context,
     listener: RedisClient,
     redis: RedisOptions,
     options: ConnectOptions,
     rings: boolean,
     socket: number | undefined,
   ) {
-    this.#core = core;
+    this.#context = context;
     this.#listener = listener;
     this.#owner = options.owner;
     this.#operationTimeout = options.operationTimeout;
@@ -112,10 +112,10 @@ export class RedisStore implements Store {
       reserveWait: 5000,
       lease: redis.visibilityTimeout,
     };
-    this.#tables = new Tables(core, rings);
-    this.#counts = new Counts(core);
-    this.#foreign = new ForeignQueues(core);
-    this.#fanout = new Fanout(core, listener, redis.fanout, {
+    this.#tables = new Tables(context, rings);
+    this.#counts = new Counts(context);
+    this.#foreign = new ForeignQueues(context);
+    this.#fanout = new Fanout(context, listener, redis.fanout, {
       timeout: options.operationTimeout,
       read: (name, deadline) =>
         this.#tables.read({ type: "exchange", name }, { deadline }),
@@ -124,7 +124,7 @@ export class RedisStore implements Store {
       wake: (queue) => this.#reserver.wake(queue),
       onEvent: (event) => options.onEvent?.(event),
     });
-    this.#reserver = new Reserver(core, this.#fanout, {
+    this.#reserver = new Reserver(context, this.#fanout, {
       strategy: redis.queueOrderStrategy,
       rings,
       giveBack: (reservations) => {
@@ -135,7 +135,7 @@ export class RedisStore implements Store {
         await this.#follow();
       },
     });
-    this.#putter = new Putter(core, {
+    this.#putter = new Putter(context, {
       giveBack: (reservations) => {
         this.#settlements.giveBack(reservations).catch(() => {});
       },
@@ -143,14 +143,14 @@ export class RedisStore implements Store {
       timed: () => this.#reserver.ringDue(),
     });
     this.#settlements = new Settlements(
-      core,
+      context,
       this.#fanout,
       (queue, timed) => {
         this.#reserver.ring(queue);
         if (timed) this.#reserver.ringDue();
       },
     );
-    this.#sweeper = new Sweeper(core, {
+    this.#sweeper = new Sweeper(context, {
       visibilityTimeout: redis.visibilityTimeout,
       patience: redis.patience,
       socket,
@@ -179,14 +179,14 @@ export class RedisStore implements Store {
     this.presence = { heartbeat: this.#heartbeat.bind(this) };
     this.broadcasts = this.#fanout;
     this.quarantine = new Quarantine(
-      core,
+      context,
       this.#settlements,
       (queue) => this.#reserver.ring(queue),
     );
-    this.rates = { admit: admit.bind(undefined, core) };
-    this.inspection = new RedisInspection(core, this.#tables, this.#fanout);
+    this.rates = { admit: admit.bind(undefined, context) };
+    this.inspection = new RedisInspection(context, this.#tables, this.#fanout);
     // The one is of no use without the other.
-    const first = Promise.race([core.commands.closed, listener.closed]);
+    const first = Promise.race([context.commands.closed, listener.closed]);
     this.closed = first.then(async (reason) => {
       const error = reason.type === "lost" ? reason.error : new ClosedError(
         "Cannot reserve messages: the connection is closed",
@@ -199,7 +199,7 @@ export class RedisStore implements Store {
       this.#foreign.close(error);
       this.#tables.close(error);
       this.#counts.close(error);
-      for (const client of [core.commands, listener]) {
+      for (const client of [context.commands, listener]) {
         if (reason.type === "lost") client.destroy(error);
         await client[Symbol.asyncDispose]();
       }
@@ -227,7 +227,7 @@ export class RedisStore implements Store {
     options?: CallOptions,
   ): Promise<ChangeResult> {
     if (this.#fanout.putsInto === undefined) {
-      refuseHeardOrder(changes, this.#core.mirror.topology, "pubsub");
+      refuseHeardOrder(changes, this.#context.mirror.topology, "pubsub");
     }
     const result = await this.#tables.apply(changes, version, options);
     if (result.type === "applied") {
@@ -250,23 +250,23 @@ export class RedisStore implements Store {
       this.#fanout.count(queue);
     // The script has moved messages that became due: nobody else notifies our consumers.
     if (count > 0) this.#reserver.ring(queue);
-    const { topology } = this.#core.mirror;
+    const { topology } = this.#context.mirror;
     if (count === 0 && topology.queue(queue) === undefined) return undefined;
     // A count is a use of the queue.
-    await useQueues(this.#core, [queue], options);
+    await useQueues(this.#context, [queue], options);
     return count;
   }
 
   async #purge(queue: string, options?: CallOptions): Promise<number> {
     const action = `purge queue "${queue}"`;
-    const reply = await this.#core.run("purge", action, [queue], options);
+    const reply = await this.#context.run("purge", action, [queue], options);
     return Number(reply) + this.#fanout.purge(queue);
   }
 
   async #changeDelayed(
     ...call: Parameters<NonNullable<MessageStore["changeDelayed"]>>
   ): Promise<boolean> {
-    const isThere = await changeDelayed(this.#core, ...call);
+    const isThere = await changeDelayed(this.#context, ...call);
     if (isThere && call[2] !== undefined) this.#reserver.ringDue();
     return isThere;
   }
@@ -275,14 +275,14 @@ export class RedisStore implements Store {
     _queues: readonly string[],
     options?: CallOptions,
   ): Promise<number> {
-    const sentAt = this.#core.clock.now();
-    const [now, next, moved] = await this.#core.runList(
+    const sentAt = this.#context.clock.now();
+    const [now, next, moved] = await this.#context.runList(
       "ripen",
       "bring due messages into sight",
       [],
       options,
     );
-    this.#core.setServerNow(now, sentAt);
+    this.#context.setServerNow(now, sentAt);
     for (const queue of Array.isArray(moved) ? moved : []) {
       this.#reserver.ring(decode(queue));
     }
@@ -304,8 +304,8 @@ export class RedisStore implements Store {
     // Not before: the process that removes their queues may end before it is done.
     await this.#sweeper.forget(done, options);
     // A consumer that is busy does not take: its queue is in use all the same.
-    await useConsumed(this.#core, owner, options);
-    if (!known) this.#core.commands.destroy(takenForDeadError());
+    await useConsumed(this.#context, owner, options);
+    if (!known) this.#context.commands.destroy(takenForDeadError());
     return left;
   }
 
@@ -314,12 +314,12 @@ export class RedisStore implements Store {
   }
 
   native(): unknown {
-    return this.#core.commands.native;
+    return this.#context.commands.native;
   }
 
   destroy(): void {
     const error = new ClosedError("Cannot go on: the connection is closed");
-    for (const client of [this.#core.commands, this.#listener]) {
+    for (const client of [this.#context.commands, this.#listener]) {
       client.destroy(error);
     }
   }
@@ -328,7 +328,7 @@ export class RedisStore implements Store {
     this.#stopSweeps?.();
     this.#putter.flush();
     await this.#fanout.idle();
-    const { clock, commands } = this.#core;
+    const { clock, commands } = this.#context;
     try {
       await this.#sweeper.forget([this.#owner], {
         deadline: clock.now() + this.#operationTimeout,
@@ -342,10 +342,10 @@ export class RedisStore implements Store {
   }
 
   #changed(keys: readonly string[] | undefined): void {
-    const { layout, mirror } = this.#core;
+    const { layout, mirror } = this.#context;
     if (keys === undefined) {
       mirror.doubtAll();
-      this.#core.tell();
+      this.#context.tell();
       this.#reserver.ringTables();
       this.#reserver.ringAll();
       return;
@@ -353,7 +353,7 @@ export class RedisStore implements Store {
     for (const key of keys) {
       if (key === layout.due) this.#reserver.ringDue();
       else if (key === layout.topology) {
-        this.#core.tell();
+        this.#context.tell();
         this.#reserver.ringTables();
       } else {
         this.#tables.doubt(key);
@@ -365,7 +365,7 @@ export class RedisStore implements Store {
   /** Twice in the time after which a message may be taken from its holder, so that it is not late. */
   #sweepLater(): void {
     const interval = Math.min(this.#visibilityTimeout / 2, 60_000);
-    const { clock } = this.#core;
+    const { clock } = this.#context;
     this.#stopSweeps = clock.timer(() => {
       const deadline = clock.now() + this.#operationTimeout;
       // A failed sweep is repeated by the next; a lost connection ends them all.

@@ -1,7 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { route } from "../../virtual/route.ts";
 import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 import { marked, readStored, readUnacked, type Unacked } from "./stored.ts";
 
 /** How long a sweep claims the messages that it found, ms: then the next one may try. */
@@ -24,7 +24,7 @@ interface Overdue {
 
 /** Requeues messages that nobody settles any more: those of owners that are gone, and those that were taken too long ago. */
 export class Sweeper {
-  readonly #core: Core;
+  readonly #context: Context;
   readonly #visibilityTimeout: number;
   readonly #life: readonly RedisArgument[];
   readonly #onRestored: (queue: string) => void;
@@ -34,7 +34,7 @@ export class Sweeper {
   ) => Promise<void>;
 
   /** `onRestored` is told of queues that got messages back; `readExchange` brings the mirror up to date. */
-  constructor(core: Core, settings: {
+  constructor(context: Context, settings: {
     readonly visibilityTimeout: number;
     readonly patience: number;
     /** The number of a socket of ours, if the server tells it. */
@@ -42,7 +42,7 @@ export class Sweeper {
     onRestored(queue: string): void;
     readExchange(exchange: string, options?: CallOptions): Promise<void>;
   }) {
-    this.#core = core;
+    this.#context = context;
     this.#visibilityTimeout = settings.visibilityTimeout;
     this.#life = [Math.ceil(settings.patience), settings.socket ?? ""];
     this.#onRestored = settings.onRestored;
@@ -59,14 +59,14 @@ export class Sweeper {
     ttl: number,
     options?: CallOptions,
   ): Promise<{ readonly known: boolean; readonly dead: readonly string[] }> {
-    const sentAt = this.#core.clock.now();
-    const [now, known, late, patient] = await this.#core.runList(
+    const sentAt = this.#context.clock.now();
+    const [now, known, late, patient] = await this.#context.runList(
       "beat",
       "say that a connection lives",
       [owner, Math.ceil(ttl), ...this.#life],
       options,
     );
-    this.#core.setServerNow(now, sentAt);
+    this.#context.setServerNow(now, sentAt);
     const dead = (Array.isArray(late) ? late : []).map(decode);
     const asked = Array.isArray(patient) ? patient : [];
     for (let i = 0; i < asked.length; i += 3) {
@@ -87,7 +87,7 @@ export class Sweeper {
     if (!socket) return false;
     const action = "look whether a connection is there";
     const list = ["CLIENT", "LIST", "ID", socket] as const;
-    const reply = await this.#core.commands.ask(action, list, options);
+    const reply = await this.#context.commands.ask(action, list, options);
     if (reply === undefined) return false;
     // A younger one is another's: numbers begin anew when a server does.
     const age = Number(/\bage=(\d+)/.exec(decode(reply))?.[1] ?? -1);
@@ -100,7 +100,7 @@ export class Sweeper {
     options?: CallOptions,
   ): Promise<void> {
     if (owners.length === 0) return;
-    const { commands, layout } = this.#core;
+    const { commands, layout } = this.#context;
     const forget = (command: string, key: string) =>
       commands.send("forget a connection", [command, key, ...owners], options);
     await Promise.all([
@@ -115,7 +115,7 @@ export class Sweeper {
     options?: CallOptions,
   ): Promise<void> {
     if (owners.length === 0) return;
-    const { layout, commands, fields } = this.#core;
+    const { layout, commands, fields } = this.#context;
     const gone = new Set(owners);
     const pattern = owners.length === 1 ? `${owners[0]}.*` : "*.*.*";
     const theirs = new Map<string, Overdue>();
@@ -148,7 +148,7 @@ export class Sweeper {
   async #overdue(options?: CallOptions): Promise<readonly Overdue[]> {
     const overdue: Overdue[] = [];
     for (let count = 1; count > 0 && overdue.length < MAX;) {
-      const [claim, found] = await this.#core.runList(
+      const [claim, found] = await this.#context.runList(
         "overdue",
         "look for overdue messages",
         [Math.ceil(this.#visibilityTimeout), CLAIM],
@@ -197,7 +197,7 @@ export class Sweeper {
         restored.add(queue);
       }
     }
-    await this.#core.run("release", "give back messages", args, options);
+    await this.#context.run("release", "give back messages", args, options);
     for (const queue of restored) this.#onRestored(queue);
   }
 
@@ -221,7 +221,7 @@ export class Sweeper {
     }
     const { message } = readStored(unacked.bytes);
     const text = marked(unacked.bytes, message, field);
-    const suffix = this.#core.layout.suffix(unacked.priority);
+    const suffix = this.#context.layout.suffix(unacked.priority);
     const queues = await this.#queuesOf(unacked, options);
     return queues.map((queue) => ({ queue, suffix, text }));
   }
@@ -233,7 +233,7 @@ export class Sweeper {
   ): Promise<readonly string[]> {
     if (exchange === "") return [routingKey];
     await this.#readExchange(exchange, options);
-    const { topology } = this.#core.mirror;
+    const { topology } = this.#context.mirror;
     // Kombu would delete it: to the queue of the key's name nothing is lost.
     if (topology.exchange(exchange) === undefined) return [routingKey];
     const { queues } = route(topology, {

@@ -13,11 +13,11 @@ import { Limits } from "../../async/limits.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { decode, listOf, type RedisReply } from "./reply.ts";
 import {
-  type Core,
+  type Context,
   formatVersion,
   versionArguments,
   versionIn,
-} from "./core.ts";
+} from "./context.ts";
 import type { Versions } from "./layout.ts";
 import { pairs, scan } from "./scanning.ts";
 import { mendInPieces } from "./mending.ts";
@@ -31,7 +31,7 @@ const READ_ACTION = "read the declarations";
 
 /** Reads and changes the declarations in the database. */
 export class Tables {
-  readonly #core: Core;
+  readonly #context: Context;
   /** Of each call on its way, the exchanges whose sets have changed since it left. */
   readonly #underWay = new Set<Set<string>>();
   #first: Promise<unknown> | undefined;
@@ -41,10 +41,10 @@ export class Tables {
   readonly #reads: Batcher<TopologyKey, TopologyView>;
 
   /** Makes one over the mirror of a connection; `rings` says whether the server notifies of changes. */
-  constructor(core: Core, rings: boolean) {
-    this.#core = core;
+  constructor(context: Context, rings: boolean) {
+    this.#context = context;
     this.#rings = rings;
-    this.#limits = new Limits(core.clock);
+    this.#limits = new Limits(context.clock);
     this.#reads = new Batcher({
       limits: this.#limits,
       count: READ_AT_ONCE,
@@ -91,7 +91,7 @@ export class Tables {
   }
 
   #check({ type, name }: TopologyKey): void {
-    if (type !== "queue" || !this.#core.layout.isReserved(name)) return;
+    if (type !== "queue" || !this.#context.layout.isReserved(name)) return;
     throw new AccessRefusedError(
       `Cannot use "${name}" as a queue: its key is kept for something else; use another name`,
       { outcome: "not-sent" },
@@ -100,7 +100,7 @@ export class Tables {
 
   /** The view of the tables around some keys, with the marks that a change or a put is checked by. */
   #viewOf(all: readonly TopologyKey[]): TopologyView {
-    const { mirror } = this.#core;
+    const { mirror } = this.#context;
     const exchanges = mirror.around(all);
     return {
       topology: mirror.topology,
@@ -113,7 +113,7 @@ export class Tables {
     all: readonly TopologyKey[],
     options: CallOptions | undefined,
   ): Promise<void> {
-    const { mirror } = this.#core;
+    const { mirror } = this.#context;
     if (mirror.version === "") await this.#readFirst(options?.deadline);
     for (;;) {
       const asked = mirror.around(all);
@@ -144,8 +144,8 @@ export class Tables {
     exchanges: readonly string[],
     options?: CallOptions,
   ): Promise<readonly string[]> {
-    const { mirror, layout } = this.#core;
-    const { told } = this.#core;
+    const { mirror, layout } = this.#context;
+    const { told } = this.#context;
     const { reply, changed } = await this.#run(
       "read",
       "read the declarations",
@@ -164,7 +164,7 @@ export class Tables {
     const [version, which, fields, unused, routes, ...sets] = listOf(reply);
     const versions = { version: decode(version), routes: decode(routes) };
     // A notification that came meanwhile may be younger than the answer.
-    this.#core.fresh = this.#rings && this.#core.told === told;
+    this.#context.fresh = this.#rings && this.#context.told === told;
     switch (decode(which)) {
       case "all":
         mirror.readAll(versions, pairs(fields));
@@ -187,7 +187,7 @@ export class Tables {
     for (const [i, exchange] of exchanges.entries()) {
       const size = sets[i];
       if (typeof size !== "number") continue;
-      if (size < 0) await mendInPieces(this.#core, exchange, options);
+      if (size < 0) await mendInPieces(this.#context, exchange, options);
       await this.#readSet(exchange, options);
     }
     return Array.isArray(unused) ? unused.map(decode) : [];
@@ -195,23 +195,23 @@ export class Tables {
 
   /** Reads the whole hash in pieces: later changes are in the list of changes. */
   async #readMany(versions: Versions, options?: CallOptions): Promise<void> {
-    const { mirror, layout } = this.#core;
+    const { mirror, layout } = this.#context;
     const fields: [string, string][] = [];
-    const pages = scan(this.#core, "HSCAN", layout.topology, options);
+    const pages = scan(this.#context, "HSCAN", layout.topology, options);
     for await (const page of pages) fields.push(...pairs(page));
-    this.#core.fresh = false;
+    this.#context.fresh = false;
     mirror.readAll(versions, fields);
   }
 
   /** Reads a whole set in pieces. */
   async #readSet(exchange: string, options?: CallOptions): Promise<void> {
-    const { mirror, layout } = this.#core;
+    const { mirror, layout } = this.#context;
     const changed = new Set<string>();
     const found = new Set<string>();
     this.#underWay.add(changed);
     try {
       const key = layout.bindings(exchange);
-      for await (const page of scan(this.#core, "SSCAN", key, options)) {
+      for await (const page of scan(this.#context, "SSCAN", key, options)) {
         for (const member of page) found.add(decode(member));
       }
     } finally {
@@ -226,20 +226,20 @@ export class Tables {
     name: "read" | "apply",
     action: string,
     args: readonly (string | number)[],
-    options: Parameters<Core["run"]>[3],
+    options: Parameters<Context["run"]>[3],
   ): Promise<{
     readonly reply: RedisReply;
     readonly changed: ReadonlySet<string>;
   }> {
-    const { mirror } = this.#core;
+    const { mirror } = this.#context;
     const changed = new Set<string>();
     this.#underWay.add(changed);
     try {
-      const reply = await this.#core.run(name, action, args, options);
+      const reply = await this.#context.run(name, action, args, options);
       return { reply, changed };
     } catch (error) {
       // It may have been made: what we know of the tables may be old.
-      this.#core.tell();
+      this.#context.tell();
       if (name === "apply") mirror.doubtAll();
       throw error;
     } finally {
@@ -252,7 +252,7 @@ export class Tables {
     queues: readonly string[],
     options?: CallOptions,
   ): Promise<void> {
-    const { mirror, commands, layout } = this.#core;
+    const { mirror, commands, layout } = this.#context;
     for (const name of queues) {
       const record = mirror.topology.queue(name);
       // As by a consumer that has not heard yet that it was declared anew.
@@ -269,7 +269,7 @@ export class Tables {
         await this.#read(exchanges, options);
       }
       if (record.consumers.length > 0) {
-        await useQueues(this.#core, [name], options);
+        await useQueues(this.#context, [name], options);
       } else {
         await this.apply(
           planDeleteQueue(
@@ -290,7 +290,7 @@ export class Tables {
     version: string,
     options?: CallOptions,
   ): Promise<ChangeResult> {
-    const { mirror } = this.#core;
+    const { mirror } = this.#context;
     const { first, later } = inPieces(mirror.plan(changes));
     const seen = first.rests.length > 0
       ? [versionIn(version), 0]
@@ -311,7 +311,9 @@ export class Tables {
     if (changes.some(({ type }) => type === "queue-deleted")) {
       // Publishers that go by what the server tells have been told before our caller goes on.
       const action = "delete a queue";
-      await this.#core.commands.ask(action, ["PING"], options).catch(() => {});
+      await this.#context.commands.ask(action, ["PING"], options).catch(
+        () => {},
+      );
     }
     return { type: "applied", messageCount: Number(reply[2]) };
   }
@@ -323,7 +325,7 @@ export class Tables {
     seen: readonly (string | number)[],
     options: CallOptions | undefined,
   ): Promise<RedisReply> {
-    const { mirror, layout } = this.#core;
+    const { mirror, layout } = this.#context;
     const deleted = changes.filter((each) => each.type === "queue-deleted");
     const declared = changes.filter((each) => each.type === "queue-declared");
     const exchanges = [
@@ -374,7 +376,7 @@ export class Tables {
     if (!Array.isArray(reply)) return reply;
     const [after, routes, , behind, ...sizes] = reply;
     // The next put looks at the server's state: its notification may come later than those of others.
-    this.#core.fresh = false;
+    this.#context.fresh = false;
     mirror.done(
       behind === 0
         ? { version: decode(after), routes: decode(routes) }
@@ -388,7 +390,7 @@ export class Tables {
 
   /** Takes over what the server tells of changed keys. */
   doubt(key: string): void {
-    const { mirror, layout } = this.#core;
+    const { mirror, layout } = this.#context;
     const prefix = layout.bindings("");
     if (!key.startsWith(prefix)) return;
     const exchange = key.slice(prefix.length);

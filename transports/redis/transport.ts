@@ -4,7 +4,7 @@ import type { Store } from "../store/store.ts";
 import type { ConnectOptions, Transport } from "../transport.ts";
 import { REDIS } from "../url_defaults.ts";
 import { connect } from "./connect.ts";
-import { Core } from "./core.ts";
+import { Context } from "./context.ts";
 import { Layout } from "./layout.ts";
 import { Mirror } from "./mirror.ts";
 import { readRedisOptions } from "./options.ts";
@@ -28,10 +28,10 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   try {
     const layout = new Layout(redis.layout);
     const mirror = new Mirror(layout, redis.fanout === "queue");
-    const core = new Core(commands, mirror, { layout, clock, owner });
+    const context = new Context(commands, mirror, { layout, clock, owner });
     const id = await subscribe(listener, limits);
     const rings = id !== undefined && await track(commands, id, limits);
-    const store = new RedisStore(core, listener, redis, options, rings, id);
+    const store = new RedisStore(context, listener, redis, options, rings, id);
     await store.open(limits);
     return store;
   } catch (error) {

@@ -1,5 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { Core } from "./core.ts";
+import type { Context } from "./context.ts";
 
 /** So many queues are noted in one script. */
 const AT_ONCE = 100;
@@ -7,16 +7,16 @@ const AT_ONCE = 100;
 /**
  * Notes that queues are used: those with `x-expires` go when they are not.
  *
- * @param core The connection.
+ * @param context The connection.
  * @param queues The names of the queues.
  * @param options The call's limits.
  */
 export async function useQueues(
-  core: Core,
+  context: Context,
   queues: Iterable<string>,
   options?: CallOptions,
 ): Promise<void> {
-  const { topology } = core.mirror;
+  const { topology } = context.mirror;
   const timed: (string | number)[] = [];
   for (const queue of queues) {
     const expires = topology.queue(queue)?.traits.expires;
@@ -25,25 +25,25 @@ export async function useQueues(
   for (let i = 0; i < timed.length; i += 2 * AT_ONCE) {
     const action = "note that queues are used";
     const some = timed.slice(i, i + 2 * AT_ONCE);
-    await core.run("use", action, some, options);
+    await context.run("use", action, some, options);
   }
 }
 
 /**
  * Notes that what an owner consumes is used.
  *
- * @param core The connection.
+ * @param context The connection.
  * @param owner The owner.
  * @param options The call's limits.
  */
 export async function useConsumed(
-  core: Core,
+  context: Context,
   owner: string,
   options?: CallOptions,
 ): Promise<void> {
-  const { topology } = core.mirror;
+  const { topology } = context.mirror;
   const consumed = [...topology.queuesOf(owner)].filter((queue) =>
     topology.queue(queue)?.consumers.some((each) => each.owner === owner)
   );
-  await useQueues(core, consumed, options);
+  await useQueues(context, consumed, options);
 }

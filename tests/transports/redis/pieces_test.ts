@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Queue } from "@dashi/mq";
-import { Core } from "../../../transports/redis/core.ts";
+import { Context } from "../../../transports/redis/context.ts";
 import {
   bindingOf,
   exchangeOf,
@@ -188,9 +188,9 @@ async function deletingMeanwhile(
   between: () => Promise<unknown>,
   work: () => Promise<unknown>,
 ): Promise<void> {
-  const { run } = Core.prototype;
+  const { run } = Context.prototype;
   let isDone = false;
-  Core.prototype.run = function (name, action, args, options) {
+  Context.prototype.run = function (name, action, args, options) {
     const call = () => run.call(this, name, action, args, options);
     if (name !== "mendEnd" || isDone) return call();
     isDone = true;
@@ -200,7 +200,7 @@ async function deletingMeanwhile(
     await work();
     assert(isDone, "it was mended in pieces");
   } finally {
-    Core.prototype.run = run;
+    Context.prototype.run = run;
   }
 }
 

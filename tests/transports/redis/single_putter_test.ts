@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Redis } from "ioredis";
 import { Exchange, Queue } from "@dashi/mq";
 import { PublishError } from "../../../model/errors.ts";
-import { Core } from "../../../transports/redis/core.ts";
+import { Context } from "../../../transports/redis/context.ts";
 import {
   bindingOf,
   exchangeOf,
@@ -66,10 +66,10 @@ async function holdingPieces(
   between: () => Promise<unknown>,
   work: () => Promise<unknown>,
 ): Promise<void> {
-  const { run } = Core.prototype;
+  const { run } = Context.prototype;
   let held: Promise<unknown> | undefined;
   let first: Promise<unknown> | undefined;
-  Core.prototype.run = function (name, action, args, options) {
+  Context.prototype.run = function (name, action, args, options) {
     const call = () => run.call(this, name, action, args, options);
     if (name !== "putOne") return call();
     if (args.includes("first")) {
@@ -82,7 +82,7 @@ async function holdingPieces(
     await work();
     assert(held !== undefined, "there were pieces");
   } finally {
-    Core.prototype.run = run;
+    Context.prototype.run = run;
   }
 }
 

@@ -12,7 +12,7 @@ import { type Scripts, TIMED, writeScripts } from "./scripts.ts";
 import { ServerClock } from "./server_clock.ts";
 
 /** The context that all parts of a connection share: the socket, the names, the scripts, the server's clock. */
-export class Core {
+export class Context {
   readonly commands: RedisClient;
   readonly layout: Layout;
   readonly mirror: Mirror;
@@ -140,7 +140,7 @@ export class Core {
 
   /** Runs a script whose answer is a list; where it is none, the connection is of no use. */
   async runList(
-    ...call: Parameters<Core["run"]>
+    ...call: Parameters<Context["run"]>
   ): Promise<readonly RedisReply[]> {
     const reply = await this.run(...call);
     try {
