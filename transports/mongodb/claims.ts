@@ -141,7 +141,11 @@ export class Claims {
       many: true,
     }], { safe: false });
     if (matched === 0) return [];
-    const documents = await client.find(names.messages, { claim }, {});
+    // They are ours by now, and would be so until their leases are over.
+    const documents = await this.#context.callAgain(
+      `take messages of queue "${queue}"`,
+      () => client.find(names.messages, { claim }, {}),
+    );
     const placeOf = ({ _id }: Fields) => order.get(String(_id)) ?? 0;
     return documents.sort((a, b) => placeOf(a) - placeOf(b))
       .map((document) => ({ document, until }));

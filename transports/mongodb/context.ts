@@ -70,10 +70,14 @@ export class Context {
   }
 
   /** Makes one call that others wait for: one that is refused, and may pass, is made again for a while. */
-  async callAgain<T>(action: string, call: () => Promise<T>): Promise<T> {
+  async callAgain<T>(
+    action: string,
+    call: () => Promise<T>,
+    options?: CallOptions,
+  ): Promise<T> {
     for (let pause = INITIAL_PAUSE;; pause *= 2) {
       try {
-        return await this.call(action, undefined, call);
+        return await this.call(action, options, call);
       } catch (error) {
         const passes = error instanceof ChannelError && error.retryable;
         if (!passes || pause > MAX_PAUSE) throw error;

@@ -110,7 +110,7 @@ export class LaneReturns {
         update: { $set: { holder: mine, priority: until } },
       })),
     );
-    const keys = await this.#call(
+    const keys = await this.#context.callAgain(
       "give back messages",
       () => client.find(names.messages, { holder: mine }, {}),
     );
@@ -118,7 +118,7 @@ export class LaneReturns {
     const places = keys.map(({ queue, key }) =>
       keyPlace(visibleName(String(queue)), String(key))
     );
-    const out = await this.#call(
+    const out = await this.#context.callAgain(
       "give back messages",
       () =>
         client.find(
@@ -127,8 +127,7 @@ export class LaneReturns {
           {},
         ),
     );
-    await this.#lanes.update(
-      "give back messages",
+    await this.#lanes.pass(
       [
         ...out.map(restoring),
         ...keys.map(({ _id, queue }) =>
@@ -210,7 +209,10 @@ export class LaneReturns {
         })),
         { safe: false },
       );
-      const found = await client.find(names.messages, { claim }, {});
+      const found = await this.#context.callAgain(
+        "look for dead letters",
+        () => client.find(names.messages, { claim }, {}),
+      );
       const taken = found.map((each) =>
         new MongodbReservation(each, now, leased)
       );

@@ -183,7 +183,11 @@ export class LaneTaker {
           many: true,
         }], { safe: false });
         if (matched === 0) return { keys: [], isAll };
-        const found = await client.find(names.messages, { holder }, {});
+        // They are ours by now, and would be so until their leases are over.
+        const found = await this.#context.callAgain(
+          `take messages of queue "${queue}"`,
+          () => client.find(names.messages, { holder }, {}),
+        );
         const places = new Map(seen.map(({ _id }, place) => [_id, place]));
         const placeOf = ({ _id }: Fields) => places.get(_id) ?? 0;
         return { keys: found.sort((a, b) => placeOf(a) - placeOf(b)), isAll };
@@ -233,7 +237,7 @@ export class LaneTaker {
   /** Removes keys that we hold and found empty; they have another turn if something was put. */
   async #drop(keys: readonly Fields[]): Promise<void> {
     const { client, settings: { names } } = this.#context;
-    const removed = await this.#call(
+    const removed = await this.#context.callAgain(
       "remove keys",
       () =>
         client.remove(

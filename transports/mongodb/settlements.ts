@@ -82,14 +82,19 @@ export class Settlements {
   ): Promise<readonly Reservation[]> {
     await this.#keep(reservations.filter(isBroadcast), options);
     const { delay = 0 } = options;
-    const lost = await this.settle(reservations, (held) =>
-      this.update(
+    const { client, settings: { names } } = this.#context;
+    const lost = await this.settle(reservations, async (held) => {
+      const statements = held.every(isPlain)
+        ? held.map((each) => releaseStatement(each, false))
+        : this.#returns.again(held, options);
+      // Its next attempt waits for it, and so may its key.
+      const { matched } = await this.#context.callAgain(
         "release messages",
-        held.every(isPlain)
-          ? held.map((each) => releaseStatement(each, false))
-          : this.#returns.again(held, options),
+        () => client.update(names.messages, statements, { safe: false }),
         options,
-      ));
+      );
+      return matched;
+    });
     if (delay > 0) this.#hooks.onDue(this.#context.now() + delay);
     this.#hooks.onReleased(new Set(reservations.map(({ queue }) => queue)));
     return lost;
