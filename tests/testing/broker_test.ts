@@ -335,3 +335,32 @@ Deno.test("a month passes quickly", async () => {
   await connection.close();
   await running;
 });
+
+Deno.test("what was published is seen as before the middlewares, and handlers with them", async () => {
+  await using broker = createTestBroker();
+  const { connection, published, idle } = broker;
+  let processed = 0;
+  connection.use({
+    publish: (message, next) =>
+      next({ headers: { ...message.headers, added: "by a middleware" } }),
+    process: async (_, next) => {
+      await next();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      processed++;
+    },
+  });
+  const orders = new Queue("orders");
+  const headers: unknown[] = [];
+  const running = connection.consumer(orders, { autoAck: true }).run(
+    (message) => {
+      headers.push(message.headers["added"]);
+    },
+  );
+  await connection.send(orders, 1);
+  // It is settled before its handler begins, which is waited for all the same.
+  await idle();
+  assertEquals([processed, headers], [1, ["by a middleware"]]);
+  assertEquals(published.map(({ headers }) => headers), [{}]);
+  await connection.close();
+  await running;
+});
