@@ -11,7 +11,7 @@
  */
 
 import { adviceFor, lineOf } from "./advice.ts";
-import { runArguments } from "./arguments_client.ts";
+import { cannotImport } from "../model/dependency.ts";
 import { OutputClosed, type Terminal, UsageError } from "./terminal.ts";
 import { endWith, ownTerminal } from "./terminal_client.ts";
 
@@ -45,6 +45,7 @@ export { OutputClosed, type Terminal, UsageError } from "./terminal.ts";
  */
 export async function run(terminal: Terminal): Promise<number> {
   try {
+    const { runArguments } = await loadArguments();
     return await runArguments(terminal);
   } catch (error) {
     if (error instanceof OutputClosed) return 0;
@@ -54,6 +55,12 @@ export async function run(terminal: Terminal): Promise<number> {
     if (advice !== undefined) terminal.tell(advice);
     return 1;
   }
+}
+
+function loadArguments(): Promise<typeof import("./arguments_client.ts")> {
+  return import("./arguments_client.ts").catch((cause: unknown) => {
+    throw cannotImport("read the arguments", ["commander"], cause);
+  });
 }
 
 if (import.meta.main) void run(ownTerminal()).then(endWith);

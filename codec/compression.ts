@@ -1,4 +1,5 @@
 import { DecodeError, EncodeError } from "../model/errors.ts";
+import { errorText } from "../model/error_text.ts";
 import { quote } from "../model/foreign_text.ts";
 import type { Compression, LazyCompression } from "./codec.ts";
 import { COMPRESSIONS } from "./zlib.ts";
@@ -74,7 +75,9 @@ export class Compressions {
       const problem = `Cannot compress with ${quote(name)}: it`;
       throw cause === undefined
         ? new EncodeError(`${problem} is not loaded yet`)
-        : new EncodeError(`${problem} cannot be loaded`, { cause });
+        : new EncodeError(`${problem} cannot be loaded: ${errorText(cause)}`, {
+          cause,
+        });
     }
     return { body: found.compress(body), contentType: found.contentType };
   }
@@ -97,7 +100,9 @@ export class Compressions {
     const problem = `Cannot decompress a body with ${quote(name)}: it`;
     throw cause === undefined
       ? new DecodeError(`${problem} is not loaded yet`)
-      : new DecodeError(`${problem} cannot be loaded`, { cause });
+      : new DecodeError(`${problem} cannot be loaded: ${errorText(cause)}`, {
+        cause,
+      });
   }
 
   #why(name: string): string {

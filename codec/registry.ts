@@ -1,3 +1,4 @@
+import { cannotImport } from "../model/dependency.ts";
 import {
   ContentDisallowedError,
   DecodeError,
@@ -5,6 +6,7 @@ import {
   MessagingError,
   OptionError,
 } from "../model/errors.ts";
+import { errorText } from "../model/error_text.ts";
 import { withOwnCause } from "../model/foreign_error.ts";
 import { printable, quote } from "../model/foreign_text.ts";
 import { BYTES_CODEC, isBinary } from "./bytes.ts";
@@ -223,7 +225,7 @@ export class CodecRegistry {
         new DecodeError(
           `Cannot decode a body of ${plain.byteLength} bytes as ${
             printable(type)
-          }: ${messageOf(cause)}`,
+          }: ${errorText(cause)}`,
         ),
         cause,
       );
@@ -257,7 +259,9 @@ export class CodecRegistry {
     }: its codec`;
     return cause === undefined
       ? new DecodeError(`${problem} is not loaded yet`)
-      : new DecodeError(`${problem} cannot be loaded`, { cause });
+      : new DecodeError(`${problem} cannot be loaded: ${errorText(cause)}`, {
+        cause,
+      });
   }
 
   #named(serializer: string): Codec {
@@ -276,7 +280,9 @@ export class CodecRegistry {
     }: it`;
     throw cause === undefined
       ? new EncodeError(`${problem} is not loaded yet`)
-      : new EncodeError(`${problem} cannot be loaded`, { cause });
+      : new EncodeError(`${problem} cannot be loaded: ${errorText(cause)}`, {
+        cause,
+      });
   }
 
   #find(nameOrType: string): Codec | LazyCodec | undefined {
@@ -305,12 +311,22 @@ export function createCodecRegistry(): CodecRegistry {
   registry.register({
     name: "yaml",
     contentType: "application/x-yaml",
-    load: () => import("./yaml.ts").then((module) => module.YAML_CODEC),
+    load: () =>
+      import("./yaml.ts").then(({ YAML_CODEC }) => YAML_CODEC, (cause) => {
+        throw cannotImport('load the codec "yaml"', ["js-yaml"], cause);
+      }),
   });
   registry.register({
     name: "msgpack",
     contentType: "application/x-msgpack",
-    load: () => import("./msgpack.ts").then((module) => module.MSGPACK_CODEC),
+    load: () =>
+      import("./msgpack.ts").then(
+        ({ MSGPACK_CODEC }) => MSGPACK_CODEC,
+        (cause) => {
+          const packages = ["@msgpack/msgpack"];
+          throw cannotImport('load the codec "msgpack"', packages, cause);
+        },
+      ),
   });
   return registry;
 }
@@ -324,16 +340,12 @@ function encodeWith(codec: Codec, payload: unknown): Uint8Array {
     throw withOwnCause(
       new EncodeError(
         `Cannot encode a payload with the serializer "${codec.name}": ${
-          messageOf(cause)
+          errorText(cause)
         }`,
       ),
       cause,
     );
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function codecFor(payload: unknown): Codec {

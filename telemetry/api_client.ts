@@ -7,7 +7,7 @@ import type {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
-import { TransportError } from "../model/errors.ts";
+import { cannotImport } from "../model/dependency.ts";
 
 export type {
   Attributes,
@@ -62,9 +62,6 @@ export async function loadApi(): Promise<Api> {
   try {
     return await import("@opentelemetry/api");
   } catch (cause) {
-    throw new TransportError(
-      `Cannot trace messages: "@opentelemetry/api" cannot be imported; install it: "npm install @opentelemetry/api", or "deno add npm:@opentelemetry/api"`,
-      { code: "dependency-missing", cause },
-    );
+    throw cannotImport("trace messages", ["@opentelemetry/api"], cause);
   }
 }

@@ -1,5 +1,10 @@
+import { cannotImport } from "../../model/dependency.ts";
 import { asError } from "../../model/error_text.ts";
-import { ConnectionError, OptionError } from "../../model/errors.ts";
+import {
+  ConnectionError,
+  OptionError,
+  TransportError,
+} from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 
 /**
@@ -79,7 +84,9 @@ function dial(url: string): RedisOfInbox {
   }
   let current: Promise<Opened> | undefined;
   const open = async (): Promise<Opened> => {
-    const { Redis } = await import("ioredis");
+    const { Redis } = await import("ioredis").catch((cause: unknown) => {
+      throw cannotImport("open the inbox", ["ioredis"], cause);
+    });
     const client = new Redis(url, {
       connectionName: "dashi-inbox",
       // One that is lost is not dialled again: the next call opens another.
@@ -122,6 +129,7 @@ function answering(run: EvalScript): EvalScript {
     try {
       return await run(script, key, args);
     } catch (cause) {
+      if (cause instanceof TransportError) throw cause; // no client, ever
       throw new ConnectionError(
         `Cannot ask the inbox on Redis: ${asError(cause).message}`,
         { code: "connection-lost", cause },

@@ -1,4 +1,5 @@
 import { backoff } from "../../async/backoff.ts";
+import { cannotImport } from "../../model/dependency.ts";
 import { RETRY_DELAYS } from "../connection/backoff_options.ts";
 import type { Missed, Timing, When } from "./when.ts";
 
@@ -28,7 +29,11 @@ export function retryDelay(failures: number): number {
  */
 export async function timingOf(when: When): Promise<Timing> {
   if (when.every !== undefined) return everyTiming(when.every);
-  const { cronTiming } = await import("./cron_client.ts");
+  const { cronTiming } = await import("./cron_client.ts").catch(
+    (cause: unknown) => {
+      throw cannotImport("read a cron expression", ["croner"], cause);
+    },
+  );
   return cronTiming(when.cron, when.timezone ?? "UTC");
 }
 

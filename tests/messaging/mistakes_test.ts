@@ -766,6 +766,24 @@ const MISTAKES: readonly Mistake[] = [
     words: [`transport "redis"`, "npm install ioredis", "deno add npm:ioredis"],
   },
   {
+    name: "a client that is installed, but cannot run",
+    make: () => {
+      const cause = new Error("Cannot find package 'denque'");
+      throw cannotLoad("redis", new TypeError("no client", { cause }));
+    },
+    error: "TransportError",
+    words: ["ioredis cannot be imported: Cannot find package 'denque'"],
+  },
+  {
+    name: "a client whose bundle tells why one level down",
+    make: () => {
+      const cause = new Error('Dynamic require of "events" is not supported');
+      throw cannotLoad("redis", new TypeError("no client", { cause }));
+    },
+    error: "TransportError",
+    words: ["a bundle cannot hold ioredis", "--packages=external"],
+  },
+  {
     name: "a client that is bundled",
     make: () => {
       const cause = 'Dynamic require of "events" is not supported';

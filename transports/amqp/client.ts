@@ -17,8 +17,8 @@ import type {
   RawConsume,
   RawMessage,
 } from "../amqp_protocol/port.ts";
-import { TransportError } from "../../model/errors.ts";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
+import { cannotLoad } from "../load_error.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
 import { patchConnection, requirePatched } from "./patch_amqplib.ts";
@@ -71,10 +71,7 @@ async function load(): Promise<Amqplib> {
   try {
     shared = await import("amqplib");
   } catch (cause) {
-    throw new TransportError(
-      'Cannot load the transport "amqp": its client cannot be imported; add amqplib to your dependencies',
-      { code: "dependency-missing", cause },
-    );
+    throw cannotLoad("amqp", cause);
   }
   for (const specifier of ["amqplib", "npm:amqplib@2.3.1"]) {
     try {

@@ -1,5 +1,6 @@
 import type { SNSClient } from "@aws-sdk/client-sns";
 import type { CallOptions } from "../../model/call_options.ts";
+import { cannotLoad } from "../load_error.ts";
 import type { ConfigWithAgents } from "./agents_client.ts";
 import { type BatchResult, resultOf } from "./batches.ts";
 import type { SendEntry } from "./entry.ts";
@@ -136,12 +137,21 @@ export class TopicClient {
 
   async #open(): Promise<Sns> {
     try {
-      const sdk = await import("@aws-sdk/client-sns");
+      const sdk = await loadSdk();
       return { ...sdk, client: new sdk.SNSClient(this.#host.config()) };
     } catch (error) {
       this.#sns = undefined;
       throw error;
     }
+  }
+}
+
+/** It is needed with the first fanout exchange, and not by who has none. */
+async function loadSdk(): Promise<typeof import("@aws-sdk/client-sns")> {
+  try {
+    return await import("@aws-sdk/client-sns");
+  } catch (cause) {
+    throw cannotLoad("sqs", cause);
   }
 }
 
