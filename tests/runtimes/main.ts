@@ -9,20 +9,18 @@
 import manifest from "../../deno.json" with { type: "json" };
 import { BROKERS, provideBrokers } from "../brokers/mod.ts";
 import { run } from "../brokers/server.ts";
-import { cacheFolder } from "../support/cache.ts";
+import { attempt, npmInstall, provide, type Runtime } from "./npm.ts";
 import { RUNNERS, writeTests } from "./runners.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
-/** A runtime, as npm has it. */
-interface Runtime {
-  readonly name: "deno" | "node" | "bun";
-  readonly version: string;
+/** A runtime of the least versions, or one that is too old. */
+interface Case extends Runtime {
   /** The text with which it refuses a runtime that is too old. */
   readonly refusal?: RegExp;
 }
 
-const RUNTIMES: readonly Runtime[] = [
+const RUNTIMES: readonly Case[] = [
   { name: "deno", version: "2.0.0" },
   { name: "node", version: "22.0.0" },
   { name: "node", version: "24.0.0" },
@@ -127,42 +125,6 @@ async function build(folder: string): Promise<void> {
     `${ROOT}mod.ts`,
     `${ROOT}testing/mod.ts`,
   ]);
-}
-
-async function npmInstall(
-  folder: string,
-  packages: readonly string[],
-): Promise<void> {
-  const quietly = ["--silent", "--no-fund", "--no-audit"];
-  await run("npm", ["install", ...quietly, "--prefix", folder, ...packages]);
-}
-
-/** Installs a runtime, and says how a program is run by it. */
-async function provide(
-  { name, version }: Runtime,
-): Promise<readonly string[]> {
-  const folder = await cacheFolder(`${name}-${version}`);
-  await npmInstall(folder, [`${name}@${version}`]);
-  const program = `${folder}/node_modules/.bin/${name}`;
-  return name === "deno" ? [program, "run", "-A", "--quiet"] : [program];
-}
-
-/** Runs a program, and returns what it printed, good or bad. */
-async function attempt(
-  [command = "", ...args]: readonly string[],
-  ...more: readonly string[]
-): Promise<string> {
-  const child = new Deno.Command(command, {
-    args: [...args, ...more],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
-  const { stdout, stderr } = await child.output();
-  clearTimeout(timer);
-  const decoder = new TextDecoder();
-  return decoder.decode(stdout) + decoder.decode(stderr);
 }
 
 if (import.meta.main) Deno.exit(await main());

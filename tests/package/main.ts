@@ -1,0 +1,225 @@
+// deno-lint-ignore-file no-console no-top-level-await -- a program for people
+/**
+ * Installs the tarball of `deno task pack` into empty folders, by npm, and uses it there
+ * as its users do, on Node and on Bun: `deno task test:package`.
+ */
+
+import manifest from "../../deno.json" with { type: "json" };
+import { BROKERS, provideBrokers } from "../brokers/mod.ts";
+import { run } from "../brokers/server.ts";
+import { attempt, npmInstall, provide } from "../runtimes/npm.ts";
+import { pack } from "./pack.ts";
+
+/** The most packages that somebody who wants Redis alone may have. */
+const MAX_PACKAGES = 12;
+/** Files that are no modules and no declarations of them. */
+const TEXTS: readonly string[] = [
+  "CHANGELOG.md",
+  "LICENSE",
+  "README.md",
+  "package.json",
+];
+
+/** The newest of each that README promises, and the least. */
+const RUNTIMES = [
+  { name: "node", version: "22.0.0" },
+  { name: "node", version: "24.0.0" },
+  { name: "bun", version: "1.2.0" },
+] as const;
+
+const WORKER = `
+import process from "node:process";
+import { createConnection, Queue } from "@dashi/mq";
+const connection = createConnection(process.argv[2]);
+const queue = new Queue("dashi-package-" + crypto.randomUUID());
+await connection.declare(queue);
+await connection.send(queue, { text: "größer" });
+const stop = new AbortController();
+await connection.consumer(queue).run(({ payload }) => {
+  console.log(payload.text);
+  stop.abort();
+}, { signal: stop.signal });
+const channel = await connection.channel();
+await channel.deleteQueue(queue.name);
+await connection.close();
+`;
+
+/** Each that needs a package, and how it is needed first. */
+const MISSING: readonly (readonly [package_: string, program: string])[] = [
+  ["amqplib", 'await createConnection("amqp://127.0.0.1:1//").connect();'],
+  [
+    "@cloudamqp/amqp-client",
+    'await createConnection("pika://127.0.0.1:1//").connect();',
+  ],
+  ["ioredis", 'await createConnection("redis://127.0.0.1:1").connect();'],
+  ["mongodb", 'await createConnection("mongodb://127.0.0.1:1/x").connect();'],
+  [
+    "@aws-sdk/client-sqs",
+    'await createConnection("sqs://a:b@127.0.0.1:1/").connect();',
+  ],
+  [
+    "js-yaml",
+    'await createConnection("memory://").producer({ serializer: "yaml" }).publish(1, { routingKey: "q" });',
+  ],
+  [
+    "croner",
+    'await createConnection("memory://").schedule("s", { cron: "0 2 * * *" }, { queue: "q", payload: 1 });',
+  ],
+  [
+    "@opentelemetry/api",
+    'await (await import("@dashi/mq/telemetry")).telemetry();',
+  ],
+  [
+    "commander",
+    `let told = ""; await (await import("@dashi/mq/cli")).run({ args: ["--help"], tell: (line) => told += line, write: async () => {} }); throw new Error(told);`,
+  ],
+  [
+    "@msgpack/msgpack",
+    'await createConnection("memory://").producer({ serializer: "msgpack" }).publish(1, { routingKey: "q" });',
+  ],
+];
+
+/** A way to use the package: what it is, and what went wrong with it, if anything. */
+type Outcome = readonly [title: string, problem: string | undefined];
+
+async function main(): Promise<number> {
+  const folder = await Deno.makeTempDir({ prefix: "dashi-package-" });
+  const brokers = await provideBrokers(
+    (line) => console.error(`# ${line}`),
+    BROKERS.filter(({ name }) => name === "REDIS"),
+  );
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  try {
+    const tarball = await pack(`${folder}/dist`);
+    const redis = brokers.env.DASHI_TEST_REDIS_URL;
+    if (redis === undefined) {
+      counts.skipped++;
+      console.log("a worker on Redis ... skipped: no Redis can be had");
+    }
+    for await (const [title, problem] of uses(folder, tarball, redis)) {
+      if (problem === undefined) counts.passed++;
+      else counts.failed++;
+      const end = problem === undefined ? "ok" : `FAILED\n${problem}`;
+      console.log(`${title} ... ${end}`);
+    }
+  } finally {
+    await brokers.stop();
+    await Deno.remove(folder, { recursive: true });
+  }
+  const { passed, failed, skipped } = counts;
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  return failed === 0 ? 0 : 1;
+}
+
+async function* uses(
+  folder: string,
+  tarball: string,
+  redis: string | undefined,
+): AsyncGenerator<Outcome> {
+  yield ["what the tarball carries", await judgeFiles(tarball)];
+  const [bare, user] = [`${folder}/bare`, `${folder}/user`];
+  await install(bare, tarball);
+  await install(user, tarball, `ioredis@${versionOf("ioredis")}`);
+  yield ["nothing is installed beside it", await judgeCount(bare, 1)];
+  yield ["packages for Redis alone", await judgeCount(user, MAX_PACKAGES)];
+  for (const runtime of RUNTIMES) {
+    const command = await provide(runtime);
+    const name = `${runtime.name} ${runtime.version}`;
+    const worker = `${user}/worker.mjs`;
+    await Deno.writeTextFile(worker, WORKER);
+    for (const url of ["memory://", redis]) {
+      if (url === undefined) continue;
+      const said = await attempt(command, worker, url);
+      const isGood = said.trim() === "größer";
+      yield [
+        `a worker on ${url.split(":")[0]} by ${name}`,
+        isGood ? undefined : said,
+      ];
+    }
+    const said = await attempt(command, await writeMissing(bare));
+    for (const [missing] of MISSING) {
+      const line = said.split("\n").find((each) =>
+        each.startsWith(`${missing}: `)
+      );
+      const isGood = line?.includes(
+        `the npm package "${missing}" is not installed: "npm install ${missing}", "pnpm add ${missing}", "yarn add ${missing}", "bun add ${missing}" or "deno add npm:${missing}"`,
+      );
+      yield [
+        `${missing} is missing on ${name}`,
+        isGood ? undefined : said,
+      ];
+    }
+  }
+}
+
+/** Makes a program that needs each package in turn, and prints the errors. */
+async function writeMissing(folder: string): Promise<string> {
+  const path = `${folder}/missing.mjs`;
+  const attempts = MISSING.map(([name, program]) =>
+    `await (async () => { ${program} })().then(() => console.log("${name}: nothing was thrown"), (error) => console.log("${name}: " + error.message));`
+  );
+  await Deno.writeTextFile(
+    path,
+    `import { createConnection } from "@dashi/mq";\n${
+      attempts.join("\n")
+    }\nprocess.exit();\n`,
+  );
+  return path;
+}
+
+async function install(
+  folder: string,
+  ...packages: readonly string[]
+): Promise<void> {
+  await Deno.mkdir(folder);
+  await Deno.writeTextFile(`${folder}/package.json`, '{"type":"module"}');
+  await npmInstall(folder, packages);
+}
+
+function versionOf(name: keyof typeof manifest.imports): string {
+  return manifest.imports[name].split("@").at(-1) ?? "";
+}
+
+/** Says what a tarball carries that it should not, or lacks. */
+async function judgeFiles(tarball: string): Promise<string | undefined> {
+  const listed = (await run("tar", ["-tzf", tarball])).trim().split("\n")
+    .map((path) => path.slice("package/".length));
+  const files = new Set(listed);
+  const wrong = listed.filter((path) => {
+    if (TEXTS.includes(path)) return false;
+    if (path.endsWith(".d.ts")) {
+      return !files.has(path.replace(/\.d\.ts$/, ".js"));
+    }
+    const isForeign = path.startsWith("tests/") &&
+      !path.startsWith("tests/conformance/");
+    return isForeign || !files.has(path.replace(/\.js$/, ".d.ts"));
+  });
+  const lacking = TEXTS.concat(
+    Object.values(manifest.exports).map((path) =>
+      path.slice(2).replace(/\.ts$/, ".js")
+    ),
+  ).filter((path) => !files.has(path));
+  return wrong.length + lacking.length === 0
+    ? undefined
+    : `too much: ${wrong.join(", ")}; lacking: ${lacking.join(", ")}`;
+}
+
+/** Counts the packages below a folder, which must not be more than that. */
+async function judgeCount(
+  folder: string,
+  most: number,
+): Promise<string | undefined> {
+  const lock = JSON.parse(
+    await Deno.readTextFile(`${folder}/node_modules/.package-lock.json`),
+  );
+  const names = Object.keys(lock.packages);
+  const size = await run("du", ["-sk", `${folder}/node_modules`]);
+  console.log(
+    `# ${names.length} packages, ${
+      (parseInt(size) / 1024).toFixed(1)
+    } MB in node_modules`,
+  );
+  return names.length <= most ? undefined : names.join(", ");
+}
+
+if (import.meta.main) Deno.exit(await main());

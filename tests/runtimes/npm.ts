@@ -1,0 +1,47 @@
+/** Runtimes and packages, as npm has them. */
+
+import { run } from "../brokers/server.ts";
+import { cacheFolder } from "../support/cache.ts";
+
+/** A runtime, as npm has it. */
+export interface Runtime {
+  readonly name: "deno" | "node" | "bun";
+  readonly version: string;
+}
+
+/** Installs packages into a folder. */
+export async function npmInstall(
+  folder: string,
+  packages: readonly string[],
+): Promise<void> {
+  const quietly = ["--silent", "--no-fund", "--no-audit"];
+  await run("npm", ["install", ...quietly, "--prefix", folder, ...packages]);
+}
+
+/** Installs a runtime, and says how a program is run by it. */
+export async function provide(
+  { name, version }: Runtime,
+): Promise<readonly string[]> {
+  const folder = await cacheFolder(`${name}-${version}`);
+  await npmInstall(folder, [`${name}@${version}`]);
+  const program = `${folder}/node_modules/.bin/${name}`;
+  return name === "deno" ? [program, "run", "-A", "--quiet"] : [program];
+}
+
+/** Runs a program, and returns what it printed, good or bad. */
+export async function attempt(
+  [command = "", ...args]: readonly string[],
+  ...more: readonly string[]
+): Promise<string> {
+  const child = new Deno.Command(command, {
+    args: [...args, ...more],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+  const { stdout, stderr } = await child.output();
+  clearTimeout(timer);
+  const decoder = new TextDecoder();
+  return decoder.decode(stdout) + decoder.decode(stderr);
+}
