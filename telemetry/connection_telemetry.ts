@@ -194,10 +194,8 @@ export class ConnectionTelemetry {
 
   #settle(settlement: Settlement, next: () => Promise<void>): Promise<void> {
     const { api, tracer, meters } = this.#recorder;
-    const { action, message, error: cause } = settlement;
-    // What is written again to be counted has not failed.
-    const name = action === "retry" && cause === undefined ? "requeue" : action;
-    const operation = this.#operation(name, "settle", message.deliveryInfo);
+    const { action, message } = settlement;
+    const operation = this.#operation(action, "settle", message.deliveryInfo);
     const came = cameWith(message);
     const call = this.#callFor(message);
     const span = tracer.startSpan(operation.spanName, {

@@ -430,7 +430,8 @@ export class ReceivedMessage<T> implements Message<T> {
   ): Promise<void> {
     const what: Settling = {
       ...SETTLED,
-      action: "retry",
+      // One that is written again to be counted is tried for the first time.
+      action: attempt === undefined ? "requeue" : "retry",
       delay,
       attempt,
       error,

@@ -3,7 +3,7 @@ import type { Middleware } from "../../mod.ts";
 import { failedQueue } from "../../virtual/mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { heard, runs } from "./hooks.ts";
-import { onStage } from "./stage.ts";
+import { onStage, open } from "./stage.ts";
 import { arrives, until } from "./support.ts";
 
 /** Lets a name be seen in the order of hooks. */
@@ -111,6 +111,30 @@ export const HOOKING_HANDLERS: readonly ConformanceCase[] = [
         ["ack,put back", "reject,rejected", "requeue,put back"],
       );
       assert.equal((await connection.declare(queue)).messageCount, 0);
+    },
+  ),
+  onStage(
+    "a middleware is told of no retry where a message that was delivered before is tried for the first time",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      await connection.send(queue, "left");
+      const other = open(harness);
+      await until(
+        async () => await other.queue(queue.name).get() !== undefined,
+        "a message",
+      );
+      await other.close();
+      const seen: string[] = [];
+      connection.use({
+        settle({ action }, next) {
+          seen.push(action);
+          return next();
+        },
+      });
+      let calls = 0;
+      await runs({ connection }, queue, () => void calls++, () => calls === 1);
+      // Some brokers count deliveries, and on others the message is written again for it.
+      assert.deepEqual(seen.filter((each) => each !== "requeue"), ["ack"]);
     },
   ),
   onStage(
