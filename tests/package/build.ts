@@ -37,11 +37,9 @@ export async function buildPackage(folder: string): Promise<PackageJson> {
       }
     }
     await write(folder, asScript(path), toScript(path, source));
-    await write(
-      folder,
-      asDeclaration(path),
-      toDeclaration(path, source),
-    );
+  }
+  for (const [path, text] of toDeclarations(modules)) {
+    await write(folder, path, text);
   }
   for (const name of TEXTS) {
     await Deno.copyFile(new URL(name, ROOT), `${folder}/${name}`);
@@ -97,36 +95,52 @@ function asDeclaration(path: string): string {
 }
 
 function toScript(path: string, source: string): string {
-  return judged(
-    path,
-    ts.transpileModule(source, {
-      fileName: path,
-      compilerOptions: OPTIONS,
-      reportDiagnostics: true,
-    }),
-  );
+  const { outputText, diagnostics } = ts.transpileModule(source, {
+    fileName: path,
+    compilerOptions: OPTIONS,
+    reportDiagnostics: true,
+  });
+  judge(path, diagnostics ?? []);
+  return outputText;
 }
 
-function toDeclaration(path: string, source: string): string {
-  return judged(
-    path,
-    ts.transpileDeclaration(source, {
-      fileName: path,
-      compilerOptions: {
-        ...OPTIONS,
-        declaration: true,
-        isolatedDeclarations: true,
-      },
-      reportDiagnostics: true,
-    }),
-  );
+/**
+ * Makes the declarations of all modules, by their paths. Nothing is checked or resolved
+ * for it: `isolatedDeclarations` lets each be told by its own text. The language's own
+ * library is there, without which a `[Symbol.asyncDispose]` is declared twice.
+ */
+function toDeclarations(
+  modules: ReadonlyMap<string, Module>,
+): ReadonlyMap<string, string> {
+  const options: ts.CompilerOptions = {
+    ...OPTIONS,
+    declaration: true,
+    emitDeclarationOnly: true,
+    isolatedDeclarations: true,
+    lib: ["lib.esnext.d.ts"],
+    noCheck: true,
+    noResolve: true,
+    types: [],
+  };
+  const written = new Map<string, string>();
+  const host = ts.createCompilerHost(options);
+  const { getSourceFile } = host;
+  host.getSourceFile = (path, version, ...more) => {
+    const source = modules.get(path)?.source;
+    return source === undefined
+      ? getSourceFile(path, version, ...more)
+      : ts.createSourceFile(path, source, version);
+  };
+  host.writeFile = (path, text) => void written.set(path, text);
+  const program = ts.createProgram([...modules.keys()], options, host);
+  judge("the declarations", program.emit().diagnostics);
+  return written;
 }
 
-function judged(path: string, output: ts.TranspileOutput): string {
-  const [problem] = output.diagnostics ?? [];
-  if (problem === undefined) return output.outputText;
+function judge(name: string, [problem]: readonly ts.Diagnostic[]): void {
+  if (problem === undefined) return;
   throw new Error(
-    `Cannot build ${path}: ${
+    `Cannot build ${name}: ${
       ts.flattenDiagnosticMessageText(problem.messageText, "\n")
     }`,
   );

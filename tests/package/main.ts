@@ -20,7 +20,7 @@ const TEXTS: readonly string[] = [
   "package.json",
 ];
 
-/** The newest of each that README promises, and the least. */
+/** The least versions that README promises, and a later Node. */
 const RUNTIMES = [
   { name: "node", version: "22.0.0" },
   { name: "node", version: "24.0.0" },
@@ -43,6 +43,23 @@ const channel = await connection.channel();
 await channel.deleteQueue(queue.name);
 await connection.close();
 `;
+
+/** A user's module without any client installed, with one mistake: in its fifth line. */
+const TYPED = `import { createConnection, Queue } from "@dashi/mq";
+await using connection = createConnection("memory://");
+const queue = new Queue<{ n: number }>("q");
+await connection.send(queue, { n: 1 });
+await connection.send(queue, { n: "one" });
+for await (const message of connection.consumer(queue)) {
+  const n: number = message.payload.n;
+  console.log(n);
+  await message.ack();
+  break;
+}
+`;
+
+/** The ways to find modules, with the kind of modules that each wants. */
+const MODULES = [["nodenext", "nodenext"], ["esnext", "bundler"]] as const;
 
 /** Each that needs a package, and how it is needed first. */
 const MISSING: readonly (readonly [package_: string, program: string])[] = [
@@ -122,6 +139,22 @@ async function* uses(
   await install(user, tarball, `ioredis@${versionOf("ioredis")}`);
   yield ["nothing is installed beside it", await judgeCount(bare, 1)];
   yield ["packages for Redis alone", await judgeCount(user, MAX_PACKAGES)];
+  const typed = `${folder}/typed`;
+  const compiler = `typescript@${versionOf("typescript")}`;
+  await install(typed, tarball, compiler, "@types/node@24");
+  await Deno.writeTextFile(`${typed}/user.mts`, TYPED);
+  for (const [module, resolution] of MODULES) {
+    const said = await attempt(
+      [`${typed}/node_modules/.bin/tsc`, "--strict", "--noEmit"],
+      ...["--target", "es2022", "--lib", "es2024,dom,esnext.disposable"],
+      ...["--module", module, "--moduleResolution", resolution],
+      `${typed}/user.mts`,
+    );
+    // The one error is the mistake: a payload of another type.
+    const isGood = said.match(/error TS/g)?.length === 1 &&
+      said.includes("user.mts(5,") && said.includes("TS2322");
+    yield [`tsc --strict, ${resolution}`, isGood ? undefined : said];
+  }
   for (const runtime of RUNTIMES) {
     const command = await provide(runtime);
     const name = `${runtime.name} ${runtime.version}`;
