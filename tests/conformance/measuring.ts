@@ -16,18 +16,18 @@ export const MEASURING: readonly ConformanceCase[] = [
       const consumer = connection.consumer(queue);
       const running = consumer.run(() => {
         void consumer.cancel();
-        throw new TypeError("secret-4711 in an error");
+        throw new TypeError("hunter2-is-secret in an error");
       }, { retry: false });
       const to = { routingKey: `${queue.name}.nowhere`, mandatory: true };
-      const lost = connection.producer().publish("secret-4711", to);
+      const lost = connection.producer().publish("hunter2-is-secret", to);
       const isTold = await lost.then(() => undefined, (error) => error);
-      await connection.send(queue, "secret-4711", {
-        headers: { token: "secret-4711" },
+      await connection.send(queue, "hunter2-is-secret", {
+        headers: { token: "hunter2-is-secret" },
       });
       await arrives(running, "the end of the run");
       const spans = await told.take(4);
       const text = await told.text();
-      assert.ok(!text.includes("4711"), text);
+      assert.ok(!text.includes("hunter2"), text);
       const process = spans.find(({ name }) =>
         name === `process ${queue.name}`
       );
