@@ -3,6 +3,7 @@ import {
   MessagingError,
   OptionError,
 } from "../../model/errors.ts";
+import type { FieldTable } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { deathsOf } from "../consume/deaths.ts";
 import type { Message } from "../consume/message_type.ts";
@@ -110,7 +111,7 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
       try {
         await next(wrap(CLAIMED, message, EMPTY, {
           [CLAIMED.header]: reference,
-          ...(exchange === "" ? { [ONE]: true } : {}),
+          ...(toOne(exchange, headers) ? { [ONE]: true } : {}),
         }));
       } catch (error) {
         // Only a message that is surely nowhere needs its body no more.
@@ -130,6 +131,11 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
         : next().then(() => store.remove(reference));
     },
   };
+}
+
+/** Whether a message is published to one queue: `CC` and `BCC` name more of them. */
+function toOne(exchange: string, { CC, BCC }: FieldTable): boolean {
+  return exchange === "" && CC === undefined && BCC === undefined;
 }
 
 /** Whether no other queue can have a message. */

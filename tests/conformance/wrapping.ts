@@ -202,6 +202,14 @@ export const WRAPPING: readonly ConformanceCase[] = [
         assert.equal(await handled(connection, queue), large);
         assert.equal(store.size, 1);
       }
+      const [one, two] = [stage.queue(), stage.queue()];
+      await connection.declare([one, two]);
+      for (const more of ["CC", "BCC"]) {
+        const headers = { [more]: [two.name] };
+        await connection.send(one, large, { headers });
+        assert.equal(await handled(connection, one), large);
+        assert.equal(await handled(connection, two), large);
+      }
     },
   ),
   onStage(
