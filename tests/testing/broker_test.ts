@@ -55,12 +55,16 @@ Deno.test("a handler may wait for the clock", async () => {
   const { connection, clock, idle } = broker;
   const orders = new Queue("orders");
   const done: number[] = [];
+  const begun = Promise.withResolvers<void>();
+  let handlers = 0;
   const running = connection.consumer(orders).run(async () => {
+    if (++handlers === 2) begun.resolve();
     await clock.sleep(HOUR);
     done.push(clock.now());
   }, { concurrency: 2 });
   await connection.send(orders, 1);
   await connection.send(orders, 2);
+  await begun.promise;
   const error = await assertRejects(
     () => idle({ timeout: 20 }),
     TimeoutError,
@@ -234,13 +238,16 @@ Deno.test("a loop that has a message is not idle, and one that waits is", async 
   const { connection, idle } = broker;
   const orders = new Queue<number>("orders");
   const go = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
   const loop = (async () => {
     for await (const message of connection.consumer(orders)) {
+      begun.resolve();
       await go.promise;
       await message.ack();
     }
   })();
   await connection.send(orders, 1);
+  await begun.promise;
   await assertRejects(
     () => idle({ timeout: 20 }),
     TimeoutError,

@@ -127,8 +127,18 @@ Deno.test("flush() says when it is late, and ready never rejects", async () => {
 
 Deno.test("a publish with a short timeout names the broker that it still waits for, and has something to declare or not", async () => {
   const hang = Promise.withResolvers<never>();
-  const transport = { ...createTransport(), connect: () => hang.promise };
+  const dialled = Promise.withResolvers<void>();
+  const transport = {
+    ...createTransport(),
+    connect() {
+      dialled.resolve();
+      return hang.promise;
+    },
+  };
   const connection = createConnection("memory://silent", { transport });
+  const connecting = assertRejects(() => connection.connect());
+  // Until then it may be the import that a publish has waited for.
+  await dialled.promise;
   const queue = new Queue("orders");
   for (const options of [{ queue }, { queue: "orders" }]) {
     const producer = connection.producer(options);
@@ -141,6 +151,7 @@ Deno.test("a publish with a short timeout names the broker that it still waits f
   }
   hang.reject(new Error("over"));
   await connection.close();
+  await connecting;
 });
 
 Deno.test("a message that waits for its queue is overtaken by none of its producer, and holds up no other producer", async () => {
