@@ -1,5 +1,6 @@
 import type {
   context,
+  diag,
   metrics,
   propagation,
   ROOT_CONTEXT,
@@ -37,6 +38,8 @@ export type TextMapPropagator = Parameters<
 export interface Api {
   /** The context that is active. */
   readonly context: typeof context;
+  /** Where it tells of its own errors. */
+  readonly diag: typeof diag;
   /** Spans and their providers. */
   readonly trace: typeof trace;
   /** Metrics and their providers. */

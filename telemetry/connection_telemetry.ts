@@ -10,6 +10,7 @@ import type {
   Settlement,
 } from "../messaging/mod.ts";
 import { ReceivedMessage } from "../messaging/consume/message.ts";
+import type { FieldTable } from "../model/field_table.ts";
 import type { MessageProperties } from "../model/message.ts";
 import type { Attributes, Context, Link, Span } from "./api_client.ts";
 import type { Operation, Operations, OperationType } from "./operations.ts";
@@ -20,6 +21,7 @@ import {
   identify,
   type Ids,
   linksTo,
+  quietly,
   type Recorder,
   Recording,
 } from "./recorder.ts";
@@ -56,7 +58,9 @@ export class ConnectionTelemetry {
   get middleware(): Middleware {
     return {
       publish: (message, next) => this.#publish(message, next),
-      receive: (message) => this.#receive(message),
+      receive: (message) => {
+        quietly(this.#recorder, () => this.#receive(message));
+      },
       process: (message, next) => this.#process([message], next, false),
       processBatch: (messages, next) => this.#process(messages, next, true),
       settle: (settlement, next) => this.#settle(settlement, next),
@@ -68,6 +72,19 @@ export class ConnectionTelemetry {
     message: OutgoingMessage,
     next: (changes?: OutgoingChanges) => Promise<void>,
   ): Promise<void> {
+    const begun = quietly(this.#recorder, () => this.#beginPublish(message));
+    if (begun === undefined) return next();
+    const { headers, ended } = begun;
+    return this.#settled(
+      () => next(headers === message.headers ? undefined : { headers }),
+      ended,
+    );
+  }
+
+  #beginPublish(message: OutgoingMessage): {
+    readonly headers: FieldTable;
+    readonly ended: Ended;
+  } {
     const { api, tracer, meters, propagation } = this.#recorder;
     const { context, trace, SpanKind } = api;
     const { exchange, routingKey, headers, request } = message;
@@ -82,16 +99,15 @@ export class ConnectionTelemetry {
     }, parent);
     if (span.isRecording()) identify(span, message.properties);
     const recording = new Recording(this.#recorder, span);
-    meters.handling(operation.metric, 1);
-    const ended = (error: string | undefined) =>
-      meters.published(operation.metric, recording.end(error), error);
     const added = links.length > 0
       ? headers
       : propagation.inject(trace.setSpan(parent, span), headers);
-    return settled(
-      () => next(added === headers ? undefined : { headers: added }),
-      ended,
-    );
+    meters.handling(operation.metric, 1);
+    return {
+      headers: added,
+      ended: (error) =>
+        meters.published(operation.metric, recording.end(error), error),
+    };
   }
 
   #receive(message: IncomingMessage): void {
@@ -124,10 +140,32 @@ export class ConnectionTelemetry {
     next: () => void | Promise<void>,
     isBatch: boolean,
   ): void | Promise<void> {
-    const { api, tracer, meters } = this.#recorder;
-    const { context, trace, SpanKind } = api;
     const [first] = messages;
-    if (first === undefined) return next();
+    const begun = first === undefined ? undefined : quietly(
+      this.#recorder,
+      () => this.#beginProcess(first, messages, isBatch),
+    );
+    if (begun === undefined) return next();
+    const { context, ended } = begun;
+    let running: void | Promise<void>;
+    try {
+      running = this.#recorder.api.context.with(context, next);
+    } catch (error) {
+      this.#end(ended, errorType(error));
+      throw error;
+    }
+    return running === undefined
+      ? this.#end(ended, undefined)
+      : this.#settled(() => running, ended);
+  }
+
+  #beginProcess(
+    first: Message<unknown>,
+    messages: readonly Message<unknown>[],
+    isBatch: boolean,
+  ): { readonly context: Context; readonly ended: Ended } {
+    const { api, tracer, meters } = this.#recorder;
+    const { trace, SpanKind } = api;
     const operation = this.#operation("process", "process", first.deliveryInfo);
     const { parent, links } = isBatch
       ? this.#batch(messages)
@@ -153,18 +191,11 @@ export class ConnectionTelemetry {
     const { length: count } = messages;
     const { metric } = operation;
     meters.handling(metric, count);
-    const ended = (error: string | undefined) =>
-      meters.processed(metric, count, recording.end(error), error);
-    let running: void | Promise<void>;
-    try {
-      running = context.with(active, next);
-    } catch (error) {
-      ended(errorType(error));
-      throw error;
-    }
-    return running === undefined
-      ? ended(undefined)
-      : settled(() => running, ended);
+    return {
+      context: active,
+      ended: (error) =>
+        meters.processed(metric, count, recording.end(error), error),
+    };
   }
 
   #single(message: Message<unknown>): Beginning {
@@ -193,6 +224,11 @@ export class ConnectionTelemetry {
   }
 
   #settle(settlement: Settlement, next: () => Promise<void>): Promise<void> {
+    const ended = quietly(this.#recorder, () => this.#beginSettle(settlement));
+    return ended === undefined ? next() : this.#settled(next, ended);
+  }
+
+  #beginSettle(settlement: Settlement): Ended {
     const { api, tracer, meters } = this.#recorder;
     const { action, message } = settlement;
     const operation = this.#operation(action, "settle", message.deliveryInfo);
@@ -205,9 +241,29 @@ export class ConnectionTelemetry {
     }, call?.context ?? api.context.active());
     if (span.isRecording()) this.#identify(span, came, message);
     const recording = new Recording(this.#recorder, span);
-    return settled(
-      next,
-      (error) => meters.operated(operation.metric, recording.end(error), error),
+    return (error) =>
+      meters.operated(operation.metric, recording.end(error), error);
+  }
+
+  /** Tells that an operation has ended. */
+  #end(ended: Ended, error: string | undefined): void {
+    quietly(this.#recorder, () => ended(error));
+  }
+
+  /** Calls a function, and tells how its promise has settled before the caller knows. */
+  #settled(call: () => Promise<void>, ended: Ended): Promise<void> {
+    let promise: Promise<void>;
+    try {
+      promise = call();
+    } catch (error) {
+      promise = Promise.reject(error);
+    }
+    return promise.then(
+      () => this.#end(ended, undefined),
+      (error) => {
+        this.#end(ended, errorType(error));
+        throw error;
+      },
     );
   }
 
@@ -292,6 +348,9 @@ export class ConnectionTelemetry {
   }
 }
 
+/** Told when an operation has ended: the kind of its error, if it has failed. */
+type Ended = (error: string | undefined) => void;
+
 /** The call of a handler for a message. */
 interface HandlerCall {
   /** The context that it was called in. */
@@ -318,24 +377,4 @@ function cameWith(message: Message<unknown>): MessageProperties {
   return message instanceof ReceivedMessage
     ? message.receivedProperties
     : message.properties;
-}
-
-/** Calls a function, and tells how its promise has settled before the caller knows. */
-function settled(
-  call: () => Promise<void>,
-  ended: (error: string | undefined) => void,
-): Promise<void> {
-  let promise: Promise<void>;
-  try {
-    promise = call();
-  } catch (error) {
-    promise = Promise.reject(error);
-  }
-  return promise.then(
-    () => ended(undefined),
-    (error) => {
-      ended(errorType(error));
-      throw error;
-    },
-  );
 }

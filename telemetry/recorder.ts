@@ -44,13 +44,36 @@ export class Recording {
    * @returns How long it took, seconds.
    */
   end(error: string | undefined): number {
-    if (error !== undefined) {
-      const { ERROR } = this.#recorder.api.SpanStatusCode;
-      this.span.setAttribute("error.type", error);
-      this.span.setStatus({ code: ERROR });
-    }
-    this.span.end();
-    return (performance.now() - this.#began) / 1000;
+    const took = (performance.now() - this.#began) / 1000;
+    quietly(this.#recorder, () => {
+      if (error !== undefined) {
+        const { ERROR } = this.#recorder.api.SpanStatusCode;
+        this.span.setAttribute("error.type", error);
+        this.span.setStatus({ code: ERROR });
+      }
+      this.span.end();
+    });
+    return took;
+  }
+}
+
+/**
+ * Records what no message may fail for: an error of a provider, of a span processor or a
+ * propagator is OpenTelemetry's, and goes to its own diagnostics.
+ *
+ * @param recorder The tools.
+ * @param record Records it.
+ * @returns What that returns; `undefined` if it fails.
+ */
+export function quietly<T>(
+  { api }: Recorder,
+  record: () => T,
+): T | undefined {
+  try {
+    return record();
+  } catch (error) {
+    api.diag.error("@dashi/mq: cannot record an operation", error);
+    return undefined;
   }
 }
 

@@ -67,6 +67,59 @@ Deno.test("the depth of a queue is asked for when metrics are collected, until i
   assertEquals(await depth(), [2]); // the SDK keeps the last one
 });
 
+for (const verb of ["startSpan", "setAttribute", "end", "record", "inject"]) {
+  Deno.test(`no message fails for a provider whose ${verb} throws`, async () => {
+    await using connection = createConnection(`memory://broken-${verb}`);
+    connection.use(await telemetry(broken(verb)));
+    const queue = new Queue<number>("orders");
+    await connection.send(queue, 1);
+    await using handle = connection.queue(queue);
+    await (await handle.get())?.ack();
+    await connection.send(queue, 2);
+    const calls: number[] = [];
+    const consumer = connection.consumer(queue);
+    await consumer.run(({ payload, attempt }) => {
+      calls.push(payload, attempt);
+      void consumer.cancel();
+    });
+    assertEquals(calls, [2, 1]);
+    assertEquals((await connection.queueStatus(queue)).messageCount, 0);
+  });
+}
+
+/** Providers of which one verb throws, as those do whose span processor has a bug. */
+function broken(verb: string): TelemetryOptions {
+  const call = (name: string, value: unknown) => () => {
+    if (name === verb) throw new Error(`the test says so, to ${name}`);
+    return value;
+  };
+  const span = {
+    isRecording: () => true,
+    setAttribute: call("setAttribute", undefined),
+    setStatus: () => {},
+    end: call("end", undefined),
+  };
+  const observable = () => ({ addCallback() {} });
+  const given = {
+    tracerProvider: {
+      getTracer: () => ({ startSpan: call("startSpan", span) }),
+    },
+    meterProvider: {
+      getMeter: () => ({
+        createHistogram: () => ({ record: call("record", undefined) }),
+        createObservableCounter: observable,
+        createObservableUpDownCounter: observable,
+      }),
+    },
+    propagator: {
+      inject: call("inject", undefined),
+      extract: (context: unknown) => context,
+      fields: () => [],
+    },
+  };
+  return given as unknown as TelemetryOptions;
+}
+
 Deno.test("the kind of an error is a code of the library, or a name, and never a text", () => {
   const named = (name: string) => Object.assign(new Error("x"), { name });
   assertEquals(errorType(new TimeoutError("late")), "timed-out");
