@@ -1,3 +1,4 @@
+import { isThenable } from "../../async/thenable.ts";
 import { pathStep } from "../../codec/payload.ts";
 import { DecodeError } from "../../model/errors.ts";
 import { withOwnCause } from "../../model/foreign_error.ts";
@@ -133,12 +134,6 @@ function refused(cause: unknown): never {
   if (cause instanceof DecodeError) throw cause;
   const why = errorText(cause);
   throw withOwnCause(new DecodeError(`${REFUSED}: ${why}`), cause);
-}
-
-/** A promise, or another library's thenable. */
-function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof value === "object" && value !== null &&
-    typeof (value as Partial<PromiseLike<T>>).then === "function";
 }
 
 /** As a program would write it: `payload.order.lines[0].qty`. */

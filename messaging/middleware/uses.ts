@@ -1,6 +1,7 @@
 import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { asError } from "../../model/error_text.ts";
+import { isThenable } from "../../async/thenable.ts";
 import type { ConnectionEvent } from "../connection/connection_state.ts";
 import type { Message } from "../consume/message_type.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
@@ -215,7 +216,9 @@ function promised<A extends unknown[]>(
   };
   try {
     const ended: unknown = hook(pass);
-    return ended instanceof Promise ? ended : passed ?? Promise.resolve();
+    return isThenable(ended)
+      ? Promise.resolve(ended as PromiseLike<void>)
+      : passed ?? Promise.resolve();
   } catch (error) {
     passed?.catch(() => {});
     return Promise.reject(error);
@@ -251,9 +254,9 @@ function receiveBy(
   for (let index = last; index >= 0; index--) {
     const hook = hooks[index];
     const changes = hook?.(current);
-    if (changes instanceof Promise) {
+    if (isThenable(changes)) {
       const before = current;
-      return changes.then((changes) =>
+      return Promise.resolve(changes).then((changes) =>
         receiveBy(hooks, index - 1, changedIncoming(before, changes))
       );
     }
@@ -273,7 +276,12 @@ function eventsOf(
   return (event) => {
     for (const hook of hooks) {
       try {
-        hook(event);
+        const told: unknown = hook(event); // an async function passes for one
+        if (told instanceof Promise) {
+          told.catch((error) => {
+            if (event.type !== "middleware-failed") failed(error);
+          });
+        }
       } catch (error) {
         if (event.type !== "middleware-failed") failed(error);
       }

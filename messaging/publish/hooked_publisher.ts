@@ -1,4 +1,5 @@
 import type { Line } from "../../async/line.ts";
+import { MessagingError } from "../../model/errors.ts";
 import type { MessageProperties, Publishing } from "../../model/message.ts";
 import type { Message } from "../consume/message_type.ts";
 import type {
@@ -117,6 +118,8 @@ class Passage {
   /** The end of the hooks. */
   readonly #ended = Promise.withResolvers<void>();
   #stands = false;
+  /** Whether the hooks have ended without having passed it on. */
+  #isKept = false;
   /** Whether the hooks have passed it on. */
   isPassed = false;
 
@@ -138,6 +141,7 @@ class Passage {
     this.#stands ? this.sendInLine(message) : this.#publishNow(message);
 
   readonly sendInLine = (message: Publishing): Promise<void> => {
+    if (this.#isKept) return Promise.reject(tooLate());
     if (this.isPassed) return this.#publishNow(message);
     this.isPassed = true;
     this.#passed.resolve(message);
@@ -152,6 +156,7 @@ class Passage {
   /** It ends as its hooks do. */
   follow(hooks: Promise<void>): void {
     hooks.then(() => {
+      this.#isKept = !this.isPassed;
       this.#passed.reject(KEPT);
       this.#ended.resolve();
     }, (error) => {
@@ -175,6 +180,13 @@ class Passage {
     );
     return this.#ended.promise;
   }
+}
+
+function tooLate(): MessagingError {
+  return new MessagingError(
+    "Cannot publish: a middleware has called next() after its publish had ended, when the message counted as not passed on; let publish return what next() returns, or await it",
+    { code: "not-passed-on", outcome: "not-sent" },
+  );
 }
 
 /**

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   type Connection,
   createConnection,
+  MessagingError,
   type Middleware,
   OptionError,
   Queue,
@@ -202,6 +203,66 @@ Deno.test("an error of an event hook is told once, and harms nobody", async () =
   await connection.connect();
   assert(connection.connected);
   assertEquals([...new Set(told)], ["middleware-failed"]);
+});
+
+Deno.test("an async event hook that fails is told as one that throws", async () => {
+  const failed = Promise.withResolvers<string>();
+  await using connection = createConnection("memory://async-event-hook", {
+    onUnhandled(event) {
+      if (event.type === "middleware-failed") failed.resolve(event.hook);
+    },
+  });
+  connection.use({
+    async event({ type }) {
+      await Promise.resolve();
+      throw new Error(`the test says so, to ${type}`);
+    },
+  });
+  await connection.connect();
+  assertEquals(await failed.promise, "event");
+});
+
+/** As another library's promises are: none of the language's own. */
+function foreign<T>(value: T | Promise<T>): Promise<T> {
+  const promise = Promise.resolve(value);
+  const thenable: PromiseLike<T> = {
+    then: (...given) => promise.then(...given),
+  };
+  return thenable as Promise<T>;
+}
+
+Deno.test("a hook may return another library's promise", async () => {
+  await using connection = open();
+  const queue = new Queue<string>("foreign");
+  connection.use({
+    publish: (_, next) => foreign(Promise.resolve().then(() => next())),
+    receive: () => foreign({ body: new TextEncoder().encode("received") }),
+    settle: (_, next) => foreign(Promise.resolve().then(next)),
+  });
+  await connection.send(queue, "sent");
+  assertEquals((await connection.queueStatus(queue)).messageCount, 1);
+  await using handle = connection.queue(queue);
+  const message = await handle.get();
+  assertEquals(message?.payload, "received");
+  await message?.ack();
+  assert(message?.settled);
+});
+
+Deno.test("next() that is called when publish has ended publishes nothing, and says so", async () => {
+  await using connection = open();
+  const queue = new Queue("late");
+  const later = Promise.withResolvers<void>();
+  const late: Promise<void>[] = [];
+  connection.use({
+    publish(_, next) {
+      late.push(later.promise.then(() => next()));
+      return Promise.resolve();
+    },
+  });
+  await connection.send(queue, 1);
+  later.resolve();
+  await assertRejects(() => Promise.all(late), MessagingError, "next() after");
+  assertEquals((await connection.queueStatus(queue)).messageCount, 0);
 });
 
 /** Hands over bodies whose first byte is another one: what is read is what was received. */
