@@ -12,7 +12,15 @@ import { checkCount, checkInterval } from "../operation_options.ts";
 import type { ClaimStore } from "./claim_store.ts";
 import type { IncomingChanges, IncomingMessage } from "./hooks.ts";
 import type { Middleware } from "./middleware.ts";
-import { bears, CLAIMED, textIn, unwrap, without, wrap } from "./wrapping.ts";
+import {
+  bears,
+  CLAIMED,
+  refuseWrapped,
+  textIn,
+  unwrap,
+  without,
+  wrap,
+} from "./wrapping.ts";
 
 /** Options of {@linkcode claimCheck}. */
 export interface ClaimCheckOptions {
@@ -103,11 +111,13 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
     async publish(message, next) {
       const { origin, headers, body, exchange, delay } = message;
       if (origin === "redrive" && bears(CLAIMED, headers)) return await next();
+      refuseWrapped(CLAIMED, message, "claimCheck");
       if (body.length <= over) {
         const own = without(CLAIMED, headers);
         return await (own === headers ? next() : next({ headers: own }));
       }
       const reference = await store.put(body, { expiry: expiry + delay });
+      checkReference(reference);
       try {
         await next(wrap(CLAIMED, message, EMPTY, {
           [CLAIMED.header]: reference,
@@ -131,6 +141,17 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
         : next().then(() => store.remove(reference));
     },
   };
+}
+
+/** Without one the body would be lost. */
+function checkReference(given: unknown): void {
+  if (typeof given === "string" && given !== "") return;
+  throw new OptionError(
+    `Cannot publish a reference to a body: put() of the "store" of claimCheck has returned ${
+      quote(given)
+    }; it must return a text that get() finds the body by`,
+    { outcome: "not-sent" },
+  );
 }
 
 /** Whether a message is published to one queue: `CC` and `BCC` name more of them. */

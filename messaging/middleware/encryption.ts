@@ -12,6 +12,7 @@ import {
   bears,
   CLAIMED,
   ENCRYPTED,
+  refuseWrapped,
   textIn,
   typeWithin,
   unwrap,
@@ -110,6 +111,16 @@ export function encryption(options: EncryptionOptions): Middleware {
         `Cannot decrypt a message of queue "${queue}": it is no body of ${CIPHER}`,
       );
     }
+    const secret = await key;
+    if (!secret.usages.includes("decrypt")) {
+      throw new DecodeError(
+        `Cannot decrypt a message of queue "${queue}": the key ${
+          quote(id)
+        } is here for other uses, ${
+          secret.usages.join(", ")
+        }; "decrypt" must be one of them`,
+      );
+    }
     const within = { ...properties, ...typeWithin(ENCRYPTED, headers) };
     const bytes = new Uint8Array(body); // WebCrypto takes no shared memory
     try {
@@ -119,7 +130,7 @@ export function encryption(options: EncryptionOptions): Middleware {
           iv: bytes.subarray(0, NONCE),
           additionalData: boundTo(id, within, headers),
         },
-        await key,
+        secret,
         bytes.subarray(NONCE),
       );
       return unwrap(ENCRYPTED, message, new Uint8Array(plain));
@@ -146,6 +157,7 @@ export function encryption(options: EncryptionOptions): Middleware {
           { outcome: "not-sent" },
         );
       }
+      refuseWrapped(ENCRYPTED, message, "encryption");
       const iv = crypto.getRandomValues(new Uint8Array(NONCE));
       const cipher = await crypto.subtle.encrypt(
         {

@@ -1,3 +1,4 @@
+import { OptionError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type {
   IncomingChanges,
@@ -29,6 +30,29 @@ export const CLAIMED: Wrapping = {
 /** Whether a message bears a wrapping. */
 export function bears({ header }: Wrapping, headers: FieldTable): boolean {
   return header in headers;
+}
+
+/**
+ * Refuses a message that was wrapped before: what it was wrapped with would be lost.
+ *
+ * @param wrapping The wrapping.
+ * @param message The message.
+ * @param name The middleware's name.
+ * @throws {OptionError} If it was.
+ */
+export function refuseWrapped(
+  wrapping: Wrapping,
+  { headers, properties }: OutgoingMessage,
+  name: string,
+): void {
+  const { header, contentType } = wrapping;
+  if (properties.contentType !== contentType || !bears(wrapping, headers)) {
+    return;
+  }
+  throw new OptionError(
+    `Cannot use ${name} for a message that has its header "${header}" already: use it once on a connection, and publish messages of others as they were handed over through it`,
+    { outcome: "not-sent" },
+  );
 }
 
 /**

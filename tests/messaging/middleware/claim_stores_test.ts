@@ -165,6 +165,50 @@ Deno.test("the other order of encryption and claims is refused: bodies would lie
   assertEquals(store.size, 0);
 });
 
+Deno.test("a store that returns no reference has nothing published: the body would be lost", async () => {
+  for (const reference of [undefined, "", 7]) {
+    await using connection = createConnection("memory://no-reference");
+    const store = {
+      put: () => Promise.resolve(reference),
+      get: () => Promise.resolve(BODY),
+      remove: () => Promise.resolve(),
+    } as unknown as ClaimStore;
+    connection.use(claimCheck({ store, over: 2 }));
+    const queue = new Queue<Uint8Array>("claims");
+    await connection.declare(queue);
+    const error = await assertRejects(
+      () => connection.send(queue, BODY),
+      OptionError,
+      "put()",
+    );
+    assertEquals(error.outcome, "not-sent");
+    assertEquals((await connection.queueStatus(queue)).messageCount, 0);
+  }
+});
+
+Deno.test("what is used twice on a connection refuses to wrap a message twice, and loses none", async () => {
+  const keys = { a: new Uint8Array(32).fill(1) };
+  const store = createMemoryClaimStore();
+  for (
+    const make of [
+      () => claimCheck({ store, over: 2 }),
+      () => encryption({ keys, current: "a" }),
+    ]
+  ) {
+    await using connection = createConnection("memory://used-twice");
+    connection.use(make()).use(make());
+    const queue = new Queue<Uint8Array>("twice");
+    await connection.declare(queue);
+    await assertRejects(
+      () => connection.send(queue, BODY),
+      OptionError,
+      "use it once",
+    );
+    assertEquals((await connection.queueStatus(queue)).messageCount, 0);
+    assertEquals(store.size, 0);
+  }
+});
+
 Deno.test("options that make no sense are refused", () => {
   const store = createMemoryClaimStore();
   const call = (make: object, ...given: unknown[]) => () =>

@@ -1,7 +1,7 @@
 /** Encryption: its options, and what travels. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { createConnection, OptionError, Queue } from "@dashi/mq";
+import { createConnection, DecodeError, OptionError, Queue } from "@dashi/mq";
 import { compression, encryption, logging } from "@dashi/mq/middleware";
 
 const KEY = new Uint8Array(32).fill(7);
@@ -65,6 +65,19 @@ Deno.test("two equal messages are not equal at the broker, and keys of all sizes
       if (++count === 2) void consumer.cancel();
     });
   }
+});
+
+Deno.test("a key that may not decrypt is named, and no body is said to be changed", async () => {
+  const key = await crypto.subtle.importKey("raw", KEY, "AES-GCM", false, [
+    "encrypt",
+  ]);
+  await using connection = createConnection("memory://encrypt-only");
+  connection.use(encryption({ keys: { k: key }, current: "k" }));
+  const queue = new Queue("orders");
+  await connection.send(queue, 1);
+  await using handle = connection.queue(queue);
+  const message = await handle.get();
+  assertThrows(() => message?.payload, DecodeError, '"decrypt" must be');
 });
 
 Deno.test("plain messages are taken where that is asked for", async () => {
