@@ -1,6 +1,7 @@
 import { UnroutableError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { deathsOf } from "../consume/deaths.ts";
+import { ALONE } from "../middleware/wrapping.ts";
 import type { Queue } from "../entities/queue.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import type { Message } from "../consume/message.ts";
@@ -98,10 +99,11 @@ function originOf({ headers }: Message<unknown>): string | undefined {
 
 async function putInto(
   queue: string,
-  { body, headers, properties }: Message<unknown>,
+  message: Message<unknown>,
   producer: Producer,
   call: OperationOptions,
 ): Promise<void> {
+  const { body, properties } = message;
   const { deliveryMode, userId: _, ...rest } = properties;
   await producer.publish(body, {
     ...call,
@@ -110,12 +112,19 @@ async function putInto(
     exchange: "",
     routingKey: queue,
     persistent: deliveryMode !== "transient",
-    headers: withoutDeaths(headers),
+    headers: withoutDeaths(message),
   });
 }
 
-function withoutDeaths(headers: FieldTable): FieldTable {
+/** Without what tells of its deaths; an exchange of dead letters may have put it into other queues, too. */
+function withoutDeaths(
+  { headers, deliveryInfo }: Message<unknown>,
+): FieldTable {
+  const isShared = deliveryInfo.exchange !== "" ||
+    deathsOf(headers).some(({ exchange }) => exchange !== "");
   return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !OF_A_DEATH.test(name)),
+    Object.entries(headers).filter(([name]) =>
+      !OF_A_DEATH.test(name) && !(isShared && name === ALONE)
+    ),
   );
 }

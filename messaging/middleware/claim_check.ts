@@ -13,6 +13,7 @@ import type { ClaimStore } from "./claim_store.ts";
 import type { IncomingChanges, IncomingMessage } from "./hooks.ts";
 import type { Middleware } from "./middleware.ts";
 import {
+  ALONE,
   bears,
   CLAIMED,
   refuseWrapped,
@@ -43,9 +44,6 @@ const CLAIM_CHECK: KnownOptions = optionsOf<ClaimCheckOptions>("claimCheck", {
 
 const FORTNIGHT = 14 * 24 * 3_600_000;
 
-/** The header of a message that one queue has: its body goes with its ack. */
-const ONE = `${CLAIMED.header}-one`;
-
 const EMPTY = new Uint8Array();
 
 /**
@@ -53,11 +51,12 @@ const EMPTY = new Uint8Array();
  * middleware, and a store that finds them; others cannot read such a message.
  *
  * A body is removed when its message was acked, if that was published to a queue by its name
- * and never was a dead letter: then no other queue has it. All others, those of consumers
- * with `autoAck`, and of acks of several at once too, stay until their `expiry`. Retries and
- * dead letters keep it. A body that is gone makes its message one that cannot be read: of
- * two copies of a message that was published again after a lost connection, the second may
- * be parked so. Use it after {@linkcode encryption}, and what is in the store is encrypted.
+ * without `CC` and `BCC`, and went through no exchange of dead letters: then no other queue
+ * has it. All others, those of consumers with `autoAck`, and of acks of several at once too,
+ * stay until their `expiry`. Retries and dead letters keep it. A body that is gone makes its
+ * message one that cannot be read: of two copies of a message that was published again after
+ * a lost connection, the second may be parked so. Use it after {@linkcode encryption}, and
+ * what is in the store is encrypted.
  *
  * @param options The store, and from which size on.
  * @returns The middleware.
@@ -121,7 +120,7 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
       try {
         await next(wrap(CLAIMED, message, EMPTY, {
           [CLAIMED.header]: reference,
-          ...(toOne(exchange, headers) ? { [ONE]: true } : {}),
+          ...(toOne(exchange, headers) ? { [ALONE]: true } : {}),
         }));
       } catch (error) {
         // Only a message that is surely nowhere needs its body no more.
@@ -161,7 +160,7 @@ function toOne(exchange: string, { CC, BCC }: FieldTable): boolean {
 
 /** Whether no other queue can have a message. */
 function isAlone({ headers, exchange }: IncomingMessage): boolean {
-  return headers[ONE] === true && exchange === "" &&
+  return headers[ALONE] === true && exchange === "" &&
     deathsOf(headers).length === 0 && headers["x-stream-offset"] === undefined;
 }
 

@@ -27,6 +27,9 @@ export const CLAIMED: Wrapping = {
   contentType: "application/vnd.dashi.claim",
 };
 
+/** The header of a message that one queue has: its body goes with its ack. */
+export const ALONE: string = `${CLAIMED.header}-one`;
+
 /** Whether a message bears a wrapping. */
 export function bears({ header }: Wrapping, headers: FieldTable): boolean {
   return header in headers;

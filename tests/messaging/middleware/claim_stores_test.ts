@@ -1,7 +1,13 @@
 /** The claim stores: what they keep, for how long, and from whom. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { createConnection, DecodeError, OptionError, Queue } from "@dashi/mq";
+import {
+  createConnection,
+  DecodeError,
+  Exchange,
+  OptionError,
+  Queue,
+} from "@dashi/mq";
 import {
   claimCheck,
   type ClaimStore,
@@ -163,6 +169,25 @@ Deno.test("the other order of encryption and claims is refused: bodies would lie
     "use encryption before claimCheck",
   );
   assertEquals(store.size, 0);
+});
+
+Deno.test("a dead letter that lies in several queues keeps its body when one of them is redriven", async () => {
+  const store = createMemoryClaimStore();
+  await using connection = createConnection("memory://two-dead-letters");
+  connection.use(claimCheck({ store, over: 2 }));
+  const exchange = new Exchange("failed", { type: "fanout" });
+  const failed = ["one", "two"].map((name) => new Queue(name, { exchange }));
+  const queue = new Queue("claims", { deadLetterExchange: exchange.name });
+  await connection.declare([...failed, queue]);
+  await connection.send(queue, BODY);
+  await using handle = connection.queue(queue);
+  await (await handle.get())?.reject();
+  await connection.redrive("one");
+  const again = await handle.get();
+  assertEquals(again?.payload, BODY);
+  await again?.ack();
+  await using other = connection.queue("two");
+  assertEquals((await other.get())?.payload, BODY);
 });
 
 Deno.test("a store that returns no reference has nothing published: the body would be lost", async () => {
