@@ -225,18 +225,65 @@ function promised<A extends unknown[]>(
   }
 }
 
+/** A hook around a handler, of a message or of a batch. */
+type NestedHook<M> = (
+  message: M,
+  next: () => void | Promise<void>,
+) => void | Promise<void>;
+
 function nested<M>(
-  hooks: readonly ((
-    message: M,
-    next: () => void | Promise<void>,
-  ) => void | Promise<void>)[],
-):
-  | ((message: M, next: () => void | Promise<void>) => void | Promise<void>)
-  | undefined {
+  hooks: readonly NestedHook<M>[],
+): NestedHook<M> | undefined {
   if (hooks.length === 0) return undefined;
-  return hooks.reduceRight((inner, outer) => (message, next) =>
-    outer(message, () => inner(message, next))
-  );
+  return (message, next) => nestedBy(hooks, 0, message, next);
+}
+
+function nestedBy<M>(
+  hooks: readonly NestedHook<M>[],
+  index: number,
+  message: M,
+  next: () => void | Promise<void>,
+): void | Promise<void> {
+  const hook = hooks[index];
+  if (hook === undefined) return next();
+  const inner = () => nestedBy(hooks, index + 1, message, next);
+  return around(hook, message, inner);
+}
+
+/**
+ * Calls a hook around a handler. Where the hook does not await what it has called, the
+ * handler is waited for all the same: its message would be settled while it is at work.
+ */
+function around<M>(
+  hook: NestedHook<M>,
+  message: M,
+  inner: () => void | Promise<void>,
+): void | Promise<void> {
+  let pending: Promise<void> | undefined;
+  const next = () => {
+    const running = inner();
+    if (!isThenable(running)) return running;
+    const mine = pending = Promise.resolve(running);
+    const over = () => {
+      if (pending === mine) pending = undefined;
+    };
+    mine.then(over, over);
+    return mine;
+  };
+  const failed = async (error: unknown) => {
+    await pending?.catch(() => {});
+    throw error;
+  };
+  let ended: void | Promise<void>;
+  try {
+    ended = hook(message, next);
+  } catch (error) {
+    if (pending === undefined) throw error;
+    return failed(error);
+  }
+  return isThenable(ended)
+    ? Promise.resolve(ended).then(() => pending, failed)
+    : pending;
 }
 
 function receiveOf(hooks: readonly ReceiveHook[]): Hooks["receive"] {

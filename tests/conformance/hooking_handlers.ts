@@ -138,6 +138,32 @@ export const HOOKING_HANDLERS: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "a handler that its middleware does not await is waited for, and its error is the message's",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      stage.queue({}, failedQueue(queue.name));
+      connection.use({ process: (_, next) => void next() });
+      connection.use({
+        async process(_, next) {
+          await undefined;
+          void next();
+        },
+      });
+      await connection.send(queue, "slow");
+      const parked = heard(connection, "parked");
+      let calls = 0;
+      await runs({ connection }, queue, async () => {
+        calls++;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        throw new Error("late");
+      }, () => parked.length === 1);
+      assert.equal(calls, 3); // of the attempts that the case has
+      const [failed] = parked;
+      assert.ok(failed?.type === "parked");
+      assert.equal(failed.error?.message, "late");
+    },
+  ),
+  onStage(
     "a middleware is called around each call of a handler, and once around a batch",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();
