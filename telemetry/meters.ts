@@ -80,9 +80,9 @@ export class Meters {
   readonly #sent = new Tally();
   readonly #consumed = new Tally();
   readonly #inFlight = new Tally();
-  readonly #reconnects = new Tally();
-  readonly #retries = new Tally();
-  readonly #deadLetters = new Tally();
+  readonly #reconnects: ReturnType<Meter["createCounter"]>;
+  readonly #retries: ReturnType<Meter["createCounter"]>;
+  readonly #deadLetters: ReturnType<Meter["createCounter"]>;
   #depths: Set<AskDepths> | undefined;
 
   /** Makes the instruments. */
@@ -106,55 +106,38 @@ export class Meters {
       "messaging.process.duration",
       "Duration of processing operation.",
     );
-    const counter = (
-      name: string,
-      unit: string,
-      description: string,
-      tally: Tally,
-      detail: string,
-    ) =>
-      meter.createObservableCounter(name, { unit, description })
-        .addCallback(tally.telling(detail));
+    const counter = (name: string, description: string, tally: Tally) =>
+      meter.createObservableCounter(name, { unit: "{message}", description })
+        .addCallback(tally.telling("error.type"));
     counter(
       "messaging.client.sent.messages",
-      "{message}",
       "Number of messages producer attempted to send to the broker.",
       this.#sent,
-      "error.type",
     );
     counter(
       "messaging.client.consumed.messages",
-      "{message}",
       "Number of messages that were delivered to the application.",
       this.#consumed,
-      "error.type",
     );
     meter.createObservableUpDownCounter("dashi.in_flight", {
       unit: "{message}",
       description:
         "Messages that are being published, or that a handler is at work on.",
     }).addCallback(this.#inFlight.telling("error.type"));
-    counter(
-      "dashi.reconnects",
-      "{connection}",
-      "Connections that were opened after the first one was lost.",
-      this.#reconnects,
-      "error.type",
-    );
-    counter(
-      "dashi.retries",
-      "{message}",
-      "Messages that are tried again, for their handler has failed.",
-      this.#retries,
-      "error.type",
-    );
-    counter(
-      "dashi.dead_letters",
-      "{message}",
-      "Messages that were given up, by what became of them.",
-      this.#deadLetters,
-      "dashi.reason",
-    );
+    // Deno reads no observable instrument when a program ends, and of these few each counts.
+    this.#reconnects = meter.createCounter("dashi.reconnects", {
+      unit: "{connection}",
+      description: "Connections that were opened after the first one was lost.",
+    });
+    this.#retries = meter.createCounter("dashi.retries", {
+      unit: "{message}",
+      description:
+        "Messages that are tried again, for their handler has failed.",
+    });
+    this.#deadLetters = meter.createCounter("dashi.dead_letters", {
+      unit: "{message}",
+      description: "Messages that were given up, by what became of them.",
+    });
   }
 
   /** Returns the names of what is done at a server. */
@@ -212,17 +195,17 @@ export class Meters {
 
   /** A connection is there again. */
   reconnected(attributes: Attributes): void {
-    this.#reconnects.add(attributes, undefined, 1);
+    this.#reconnects.add(1, attributes);
   }
 
   /** A message is tried again. */
   retried(attributes: Attributes, error: string): void {
-    this.#retries.add(attributes, error, 1);
+    this.#retries.add(1, { ...attributes, "error.type": error });
   }
 
   /** A message was given up. */
   deadLettered(attributes: Attributes, reason: string): void {
-    this.#deadLetters.add(attributes, reason, 1);
+    this.#deadLetters.add(1, { ...attributes, "dashi.reason": reason });
   }
 
   /** Asks for depths with each collection; returns a function that ends that. */

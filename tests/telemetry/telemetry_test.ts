@@ -107,6 +107,7 @@ function broken(verb: string): TelemetryOptions {
     meterProvider: {
       getMeter: () => ({
         createHistogram: () => ({ record: call("record", undefined) }),
+        createCounter: () => ({ add: call("record", undefined) }),
         createObservableCounter: observable,
         createObservableUpDownCounter: observable,
       }),
