@@ -53,7 +53,6 @@ const files = () => import("node:fs/promises");
 class FolderClaims implements FolderClaimStore {
   readonly #path: string;
   readonly #clock: Clock;
-  #made: Promise<unknown> | undefined;
   #sweepAt = 0;
 
   constructor(path: string, clock: Clock) {
@@ -66,12 +65,8 @@ class FolderClaims implements FolderClaimStore {
     { expiry }: { readonly expiry: number },
   ): Promise<string> {
     const { mkdir, open, rename, rm } = await files();
-    await (this.#made ??= mkdir(this.#path, { recursive: true }).catch(
-      (error) => {
-        this.#made = undefined;
-        throw error;
-      },
-    ));
+    // Each time, for somebody may have removed it; what is written is far dearer.
+    await mkdir(this.#path, { recursive: true });
     const until = Math.ceil(this.#clock.wall() + expiry);
     const reference = `${until}-${crypto.randomUUID()}`;
     const file = this.#fileOf(reference);

@@ -34,6 +34,17 @@ function namesIn(path: string): string[] {
   return Array.from(Deno.readDirSync(path), ({ name }) => name);
 }
 
+Deno.test("a folder that was removed is made again by the next body", async () => {
+  await inFolder(async (path) => {
+    const store = createFolderClaimStore(path);
+    const gone = await store.put(BODY, { expiry: 60_000 });
+    await Deno.remove(path, { recursive: true });
+    assertEquals(await store.get(gone), undefined);
+    const reference = await store.put(BODY, { expiry: 60_000 });
+    assertEquals(await store.get(reference), BODY);
+  });
+});
+
 for (const kind of ["memory", "folder"]) {
   Deno.test(`a store in ${kind} keeps a body until it is removed, or its time is over`, async () => {
     await inFolder(async (path) => {
