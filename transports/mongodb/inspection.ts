@@ -26,6 +26,7 @@ export class MongodbInspection implements InspectionStore {
     this.#tables = tables;
   }
 
+  /** The bindings name the exchanges and queues of Kombu's processes, too. */
   async tables(options?: CallOptions): Promise<Topology> {
     const { client, settings: { names } } = this.#context;
     await this.#tables.read({ type: "owner", name: "" }, options);
@@ -40,12 +41,6 @@ export class MongodbInspection implements InspectionStore {
     for (const { exchange } of routes) exchanges.push(String(exchange));
     view.setRoutesFrom(new Set(exchanges), routes);
     return view.topology;
-  }
-
-  /** The bindings name the queues of Kombu's processes. */
-  async *names(limits: () => CallOptions): AsyncIterable<readonly string[]> {
-    const topology = await this.tables(limits());
-    yield [...topology.queues()].map(({ declaration }) => declaration.name);
   }
 
   async look(

@@ -38,6 +38,7 @@ export class RedisInspection implements InspectionStore {
     this.#fanout = fanout;
   }
 
+  /** The sets of bindings name the exchanges and queues of other programs, too. */
   async tables(options?: CallOptions): Promise<Topology> {
     await this.#tables.read({ type: "owner", name: "" }, options);
     const { mirror, layout } = this.#context;
@@ -57,12 +58,6 @@ export class RedisInspection implements InspectionStore {
       await this.#tables.readTogether(some, options);
     }
     return mirror.topology;
-  }
-
-  /** The sets of bindings name the queues of other programs. */
-  async *names(limits: () => CallOptions): AsyncIterable<readonly string[]> {
-    const topology = await this.tables(limits());
-    yield [...topology.queues()].map(({ declaration }) => declaration.name);
   }
 
   async look(

@@ -67,7 +67,7 @@ export class StoreInspection implements Inspection {
     const told = new Set<string>();
     for (const { declaration } of topology.queues()) told.add(declaration.name);
     yield* this.#pages([...told], topology, limits);
-    for await (const names of this.#part.names?.(limits) ?? []) {
+    for await (const names of this.#names(limits)) {
       const others = names.filter((each) => !told.has(each));
       for (const each of others) told.add(each);
       yield* this.#pages([...new Set(others)], topology, limits);
@@ -95,6 +95,18 @@ export class StoreInspection implements Inspection {
     return [...topology.exchanges()].flatMap(({ declaration }) => [
       ...topology.bindingsFrom(declaration.name),
     ]);
+  }
+
+  /** The queues that the tables at hand may lack. */
+  async *#names(
+    limits: () => CallOptions,
+  ): AsyncIterable<readonly string[]> {
+    const { names, tables } = this.#part;
+    if (names !== undefined) yield* names.call(this.#part, limits);
+    else if (tables !== undefined) {
+      const topology = await tables.call(this.#part, limits());
+      yield [...topology.queues()].map(({ declaration }) => declaration.name);
+    }
   }
 
   async *#pages(

@@ -268,7 +268,7 @@ export interface InspectionStore {
   tables?(options?: CallOptions): Promise<Topology>;
   /**
    * Lists the queues that are there, page by page, whether the tables name them or not.
-   * Without it those in the tables are all.
+   * Without it those in `tables` are all.
    */
   names?(limits: () => CallOptions): AsyncIterable<readonly string[]>;
   /** Counts what is in some queues; `undefined` for one that is not there. */
