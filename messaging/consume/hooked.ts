@@ -1,8 +1,4 @@
-import type {
-  InUse,
-  ProcessBatchHook,
-  ProcessHook,
-} from "../middleware/hooks.ts";
+import type { InUse, ProcessHook } from "../middleware/hooks.ts";
 import type { AskInvalid, Handler } from "./checked.ts";
 import type { Message, ReceivedMessage } from "./message.ts";
 
@@ -58,20 +54,20 @@ export function processing<T>(
   handler: (message: Message<T>) => void | Promise<void>,
 ): (message: Message<T>) => void | Promise<void> {
   if (uses === undefined || typeof handler !== "function") return handler;
-  return (message) => {
-    const hook = uses.hooks?.process;
-    return hook === undefined
-      ? handler(message)
-      : processed(hook, handler, message);
-  };
+  return (message) => processed(uses.hooks?.process, handler, message);
 }
 
-function processed<T>(
-  hook: ProcessHook,
-  handler: (message: Message<T>) => void | Promise<void>,
-  message: Message<T>,
+/** Calls a handler of a message, or of several, within the hook if there is one. */
+function processed<M>(
+  hook:
+    | ((given: M, next: () => void | Promise<void>) => void | Promise<void>)
+    | undefined,
+  handler: (given: M) => void | Promise<void>,
+  given: M,
 ): void | Promise<void> {
-  return hook(message, () => handler(message));
+  return hook === undefined
+    ? handler(given)
+    : hook(given, () => handler(given));
 }
 
 /**
@@ -119,18 +115,5 @@ export function processingBatch<T>(
   handler: (messages: readonly Message<T>[]) => void | Promise<void>,
 ): (messages: readonly Message<T>[]) => void | Promise<void> {
   if (uses === undefined || typeof handler !== "function") return handler;
-  return (messages) => {
-    const hook = uses.hooks?.processBatch;
-    return hook === undefined
-      ? handler(messages)
-      : processedBatch(hook, handler, messages);
-  };
-}
-
-function processedBatch<T>(
-  hook: ProcessBatchHook,
-  handler: (messages: readonly Message<T>[]) => void | Promise<void>,
-  messages: readonly Message<T>[],
-): void | Promise<void> {
-  return hook(messages, () => handler(messages));
+  return (messages) => processed(uses.hooks?.processBatch, handler, messages);
 }
