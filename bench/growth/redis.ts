@@ -109,10 +109,7 @@ const BLOCKED: readonly Curve[] = [
         { length: size },
         () => new Queue(place.fresh("queue"), { exchange }),
       );
-      await each(size, async (i) => {
-        const queue = queues[i];
-        if (queue !== undefined) await connection.declare(queue);
-      }, 100);
+      await connection.declare(queues);
       const producer = connection.producer({ exchange });
       await producer.publish(BODY);
       const took = await longest(place, () => producer.publish(BODY));
