@@ -5,7 +5,7 @@ import { OptionError, UnsupportedError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import {
-  MOST_PEEKED,
+  MAX_PEEKED,
   PEEK,
   type PeekedMessage,
   type PeekOptions,
@@ -109,7 +109,7 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
   ): Promise<readonly PeekedMessage<T>[]> {
     checkKnown(options, PEEK);
     const { max = 10, ...call } = options;
-    checkCount("max", max, MOST_PEEKED);
+    checkCount("max", max, MAX_PEEKED);
     return await this.#told(
       this.#getter.peek(this.name, max, this.#session.call(call)),
     );

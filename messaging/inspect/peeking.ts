@@ -25,7 +25,7 @@ export const PEEK: KnownOptions = optionsOf<PeekOptions>("peek", {
 }, { limit: '"max"', count: '"max"' });
 
 /** So many messages are peeked at, and no more. */
-export const MOST_PEEKED = 1000;
+export const MAX_PEEKED = 1000;
 
 /**
  * A message that was looked at, and is still in its queue: somebody may have taken it by

@@ -292,7 +292,7 @@ function quoteName(text: string): string {
 }
 
 function isAscii(text: string): boolean {
-  // deno-lint-ignore no-control-regex
+  // deno-lint-ignore no-control-regex -- the first of ASCII is a control character
   return !/[^\x00-\x7f]/.test(text);
 }
 
