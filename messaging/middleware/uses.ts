@@ -321,16 +321,13 @@ function eventsOf(
   );
   if (hooks.length === 0) return undefined;
   return (event) => {
+    const tell = event.type === "middleware-failed" ? () => {} : failed;
     for (const hook of hooks) {
       try {
         const told: unknown = hook(event); // an async function passes for one
-        if (told instanceof Promise) {
-          told.catch((error) => {
-            if (event.type !== "middleware-failed") failed(error);
-          });
-        }
+        if (isThenable(told)) Promise.resolve(told).catch(tell);
       } catch (error) {
-        if (event.type !== "middleware-failed") failed(error);
+        tell(error);
       }
     }
   };

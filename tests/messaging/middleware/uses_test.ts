@@ -205,23 +205,6 @@ Deno.test("an error of an event hook is told once, and harms nobody", async () =
   assertEquals([...new Set(told)], ["middleware-failed"]);
 });
 
-Deno.test("an async event hook that fails is told as one that throws", async () => {
-  const failed = Promise.withResolvers<string>();
-  await using connection = createConnection("memory://async-event-hook", {
-    onUnhandled(event) {
-      if (event.type === "middleware-failed") failed.resolve(event.hook);
-    },
-  });
-  connection.use({
-    async event({ type }) {
-      await Promise.resolve();
-      throw new Error(`the test says so, to ${type}`);
-    },
-  });
-  await connection.connect();
-  assertEquals(await failed.promise, "event");
-});
-
 /** As another library's promises are: none of the language's own. */
 function foreign<T>(value: T | Promise<T>): Promise<T> {
   const promise = Promise.resolve(value);
@@ -229,6 +212,29 @@ function foreign<T>(value: T | Promise<T>): Promise<T> {
     then: (...given) => promise.then(...given),
   };
   return thenable as Promise<T>;
+}
+
+for (const whose of ["the language's own", "another library's"]) {
+  Deno.test(`an event hook whose promise, ${whose}, rejects is told as one that throws`, async () => {
+    const failed = Promise.withResolvers<string>();
+    await using connection = createConnection(`memory://${whose.length}`, {
+      onUnhandled(event) {
+        if (event.type === "middleware-failed") failed.resolve(event.hook);
+      },
+    });
+    const fail = async (type: string) => {
+      await Promise.resolve();
+      throw new Error(`the test says so, to ${type}`);
+    };
+    connection.use({
+      event({ type }) {
+        const failing = fail(type);
+        return whose === "another library's" ? foreign(failing) : failing;
+      },
+    });
+    await connection.connect();
+    assertEquals(await failed.promise, "event");
+  });
 }
 
 Deno.test("a hook may return another library's promise", async () => {
