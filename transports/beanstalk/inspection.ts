@@ -10,9 +10,6 @@ import { type Deletions, SUFFIX } from "./deletions.ts";
 import { type Commands, join, type Link, type LinkContext } from "./link.ts";
 import { queueOf, type Tubes } from "./tubes.ts";
 
-/** So many tubes are asked about in one go. */
-const AT_ONCE = 50;
-
 const ACTION = "look at queues";
 
 /** The services that it uses of its store. */
@@ -50,12 +47,31 @@ export class BeanstalkInspection implements InspectionStore {
     queues: readonly string[],
     options?: CallOptions,
   ): Promise<readonly StoredCounts[]> {
-    const all: StoredCounts[] = [];
-    for (let from = 0; from < queues.length; from += AT_ONCE) {
-      const some = queues.slice(from, from + AT_ONCE);
-      all.push(...await this.#look(some, options));
-    }
-    return all;
+    const text = queues.map((queue) =>
+      `stats-tube ${this.#host.tubes.of(queue)}\r\n`
+    ).join("");
+    const all = { text, count: queues.length };
+    const replies = await this.#call(() => all, ACTION, options);
+    const counts = replies.map(({ word, body }) => {
+      const statistics = new Statistics(word === "OK" ? body : undefined);
+      const jobs = (state: string) =>
+        statistics.number(`current-jobs-${state}`);
+      return {
+        ready: jobs("ready"),
+        delayed: jobs("delayed"),
+        unacked: jobs("reserved"),
+        oldestAge: undefined,
+        bytes: undefined,
+      };
+    });
+    const ages = await this.#ages(
+      queues.filter((_, i) => (counts[i]?.ready ?? 0) > 0),
+      options,
+    );
+    return counts.map((each, i) => ({
+      ...each,
+      oldestAge: ages.get(queues[i] ?? ""),
+    }));
   }
 
   /** The first job alone can be looked at. */
@@ -83,37 +99,6 @@ export class BeanstalkInspection implements InspectionStore {
       redelivered: redelivered || reserves > 0,
       deliveryCount: reserves,
     }];
-  }
-
-  async #look(
-    queues: readonly string[],
-    options?: CallOptions,
-  ): Promise<StoredCounts[]> {
-    const text = queues.map((queue) =>
-      `stats-tube ${this.#host.tubes.of(queue)}\r\n`
-    ).join("");
-    const all = { text, count: queues.length };
-    const replies = await this.#call(() => all, ACTION, options);
-    const counts = replies.map(({ word, body }) => {
-      const statistics = new Statistics(word === "OK" ? body : undefined);
-      const jobs = (state: string) =>
-        statistics.number(`current-jobs-${state}`);
-      return {
-        ready: jobs("ready"),
-        delayed: jobs("delayed"),
-        unacked: jobs("reserved"),
-        oldestAge: undefined,
-        bytes: undefined,
-      };
-    });
-    const ages = await this.#ages(
-      queues.filter((_, i) => (counts[i]?.ready ?? 0) > 0),
-      options,
-    );
-    return counts.map((each, i) => ({
-      ...each,
-      oldestAge: ages.get(queues[i] ?? ""),
-    }));
   }
 
   /** The ages of the jobs whose turn it is, in seconds. */

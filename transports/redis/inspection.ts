@@ -14,7 +14,7 @@ import { decode, listOf, type RedisReply } from "./reply.ts";
 import { readStored } from "./stored.ts";
 import type { Tables } from "./tables.ts";
 
-/** So many queues are looked at, and the bindings of so many exchanges read, in one script: some milliseconds. */
+/** The bindings of so many exchanges are read in one script: some milliseconds. */
 const AT_ONCE = 50;
 
 /** So many messages are read in one command: they may be large. */
@@ -66,28 +66,23 @@ export class RedisInspection implements InspectionStore {
   ): Promise<readonly (StoredCounts | undefined)[]> {
     const unacked = await this.#tally(options);
     const now = this.#context.clock.wall();
-    const all: StoredCounts[] = [];
-    for (let from = 0; from < queues.length; from += AT_ONCE) {
-      const some = queues.slice(from, from + AT_ONCE);
-      const found = await this.#context.runList("look", ACTION, some, options);
-      some.forEach((queue, i) => {
-        const [ready, delayed, bytes, timestamp] = listOf(found[i] ?? []);
-        const put = decode(timestamp);
-        all.push({
-          ready: Number(ready) < 0
-            ? undefined
-            : Number(ready) + this.#fanout.count(queue),
-          delayed: Number(delayed),
-          unacked: unacked.get(queue) ?? 0,
-          oldestAge: secondsSince(
-            put === "" ? undefined : Number(put) * 1000,
-            now,
-          ),
-          bytes: Number(bytes) < 0 ? undefined : Number(bytes),
-        });
-      });
-    }
-    return all;
+    const found = await this.#context.runList("look", ACTION, queues, options);
+    return queues.map((queue, i) => {
+      const [ready, delayed, bytes, timestamp] = listOf(found[i] ?? []);
+      const put = decode(timestamp);
+      return {
+        ready: Number(ready) < 0
+          ? undefined
+          : Number(ready) + this.#fanout.count(queue),
+        delayed: Number(delayed),
+        unacked: unacked.get(queue) ?? 0,
+        oldestAge: secondsSince(
+          put === "" ? undefined : Number(put) * 1000,
+          now,
+        ),
+        bytes: Number(bytes) < 0 ? undefined : Number(bytes),
+      };
+    });
   }
 
   async peek(

@@ -271,7 +271,7 @@ export interface InspectionStore {
    * Without it those in `tables` are all.
    */
   names?(limits: () => CallOptions): AsyncIterable<readonly string[]>;
-  /** Counts what is in some queues; `undefined` for one that is not there. */
+  /** Counts what is in up to 50 queues; `undefined` for one that is not there. */
   look(
     queues: readonly string[],
     options?: CallOptions,
