@@ -511,7 +511,27 @@ export class Connection implements AsyncDisposable {
    * only then acked. They begin anew, without the headers that tell of their deaths and
    * attempts. A message that names no queue as its origin stays.
    *
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
    * @throws {UnroutableError} If the queue `to` is not there.
+   * @throws What `filter` throws: what was taken goes back then.
+   *
+   * @example Those of one customer, ten in a second at most
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://redrive");
+   * await connection.declare([new Queue("orders"), new Queue("orders.failed")]);
+   * for (const customer of ["ann", "bob"]) {
+   *   await connection.send("orders.failed", {}, { headers: { customer } });
+   * }
+   * const { moved } = await connection.redrive("orders.failed", {
+   *   to: "orders",
+   *   filter: ({ headers }) => headers.customer === "ann",
+   *   rateLimit: { limit: 10, interval: 1000 },
+   * });
+   * assertEquals(moved, 1);
+   * ```
    */
   async redrive(
     from: Queue | string,

@@ -1,6 +1,11 @@
-import { UnroutableError } from "../../model/errors.ts";
+import { NotFoundError, UnroutableError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { deathsOf } from "../consume/deaths.ts";
+import {
+  checkRateLimit,
+  RateLimit,
+  type RateLimitOptions,
+} from "../consume/rate_limit.ts";
 import { ALONE } from "../middleware/wrapping.ts";
 import type { Queue } from "../entities/queue.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
@@ -8,6 +13,7 @@ import type { Message } from "../consume/message.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
 import type { Producer } from "../publish/producer.ts";
 import type { QueueHandle } from "./queue_handle.ts";
+import { sleep } from "./retry.ts";
 import type { Session } from "./session.ts";
 import { queueNameIn } from "./tables.ts";
 
@@ -15,13 +21,25 @@ import { queueNameIn } from "./tables.ts";
 export interface RedriveOptions extends OperationOptions {
   /** The queue to put them into. @default {the one that each came from, by its `x-death`} */
   readonly to?: Queue | string | undefined;
-  /** The maximum number of messages to take. @default {as many as there are when it begins} */
+  /** The maximum number of messages to take, of those that `filter` lets through. @default {as many as there are when it begins} */
   readonly limit?: number | undefined;
+  /**
+   * Says which of them are put back. The others stay, in their order where the broker puts a
+   * message that is given back in its place. It sees a message as it lies there, before any
+   * middleware. @default {all}
+   */
+  readonly filter?: ((message: Message<unknown>) => boolean) | undefined;
+  /** The maximum number that is put back in any `interval`, ms. @default {as fast as it goes} */
+  readonly rateLimit?:
+    | Pick<RateLimitOptions, "limit" | "interval">
+    | undefined;
 }
 
 const REDRIVE: KnownOptions = optionsOf<RedriveOptions>("connection.redrive", {
   to: true,
   limit: true,
+  filter: "function",
+  rateLimit: true,
   signal: true,
   timeout: true,
 });
@@ -54,30 +72,38 @@ export async function redrive(
   options: RedriveOptions,
 ): Promise<Redriven> {
   checkKnown(options, REDRIVE);
-  const { to: target, limit, ...call } = options;
+  const { to: target, limit, filter, rateLimit, ...call } = options;
   const to = target === undefined
     ? undefined
     : queueNameIn(session, target, "redrive");
   if (limit !== undefined) checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
-  const most = Math.min(
-    limit ?? Infinity,
-    (await from.status(call)).messageCount,
-  );
-  const kept: Message<unknown>[] = [];
-  let moved = 0;
+  const pace = paceOf(session, rateLimit);
+  const { messageCount } = await from.status(call).catch((error) => {
+    throw error instanceof NotFoundError ? notThere(from, error) : error;
+  });
+  const most = Math.min(limit ?? Infinity, messageCount);
+  const held: Message<unknown>[] = [];
+  let [moved, kept] = [0, 0];
   try {
-    while (moved + kept.length < most) {
+    while (moved + kept < most && moved + held.length < messageCount) {
       const message = await from.get(call);
       if (message === undefined) break;
-      const queue = to ?? originOf(message);
-      if (queue === undefined) {
-        kept.push(message);
+      if (filter?.(message) === false) {
+        held.push(message);
         continue;
       }
+      const queue = to ?? originOf(message);
+      if (queue === undefined) {
+        held.push(message);
+        kept++;
+        continue;
+      }
+      await pace?.(call);
       try {
         await putInto(queue, message, producer, call);
       } catch (error) {
-        kept.push(message);
+        held.push(message);
+        kept++;
         // Its queue is gone: those of others may go on.
         if (error instanceof UnroutableError && to === undefined) continue;
         throw error;
@@ -86,9 +112,34 @@ export async function redrive(
       moved++;
     }
   } finally {
-    for (const each of kept) await each.requeue().catch(() => {});
+    // The last first: each goes in front of the one that stood behind it.
+    for (const each of held.toReversed()) await each.requeue().catch(() => {});
   }
-  return { moved, kept: kept.length };
+  return { moved, kept };
+}
+
+/** Waits until one more may be put back, and counts it. */
+function paceOf(
+  { clock, limits }: Session,
+  rateLimit: RedriveOptions["rateLimit"],
+): ((call: OperationOptions) => Promise<void>) | undefined {
+  if (rateLimit === undefined) return undefined;
+  checkRateLimit(rateLimit);
+  const rate = new RateLimit(rateLimit, clock);
+  return async ({ signal }) => {
+    for (let delay; (delay = rate.delay("")) > 0;) {
+      await sleep(delay, { signal }, clock, limits);
+    }
+    rate.note("");
+  };
+}
+
+/** Whoever wants to empty a queue is not helped by declaring it. */
+function notThere({ name }: QueueHandle, cause: NotFoundError): NotFoundError {
+  return new NotFoundError(
+    `Cannot redrive the messages of queue "${name}": there is no such queue`,
+    { cause, replyCode: cause.replyCode },
+  );
 }
 
 /** The queue in which a message died first. */

@@ -1,0 +1,75 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import {
+  createConnection,
+  type Message,
+  OptionError,
+  Queue,
+} from "../../../mod.ts";
+import { createTestBroker } from "../../../testing/mod.ts";
+import { quiet } from "../../../testing/clock.ts";
+
+const open = () => createConnection(`memory://${crypto.randomUUID()}`);
+
+Deno.test("a filter says which dead letters are put back, and the others keep their order", async () => {
+  await using connection = open();
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  for (let i = 0; i < 6; i++) await connection.send("dead", i);
+  const dead = connection.queue<number>("dead");
+  const filter = ({ payload }: Message<unknown>) => Number(payload) % 2 === 1;
+  const options = { to: "jobs", limit: 2, filter };
+  assertEquals(await connection.redrive("dead", options), {
+    moved: 2,
+    kept: 0,
+  });
+  const rest = async () => (await dead.peek()).map((each) => each.payload);
+  assertEquals(await rest(), [0, 2, 4, 5]);
+  const error = new Error("the filter's own");
+  await assertRejects(
+    () =>
+      connection.redrive("dead", {
+        filter: (message) => {
+          if (message.payload === 4) throw error;
+          return false;
+        },
+      }),
+    Error,
+    error.message,
+  );
+  assertEquals(await rest(), [0, 2, 4, 5]);
+  // deno-lint-ignore no-explicit-any -- as from no compiler
+  const none: any = "payload";
+  await assertRejects(
+    () => connection.redrive("dead", { filter: none }),
+    OptionError,
+    '"filter"',
+  );
+});
+
+Deno.test("a rate bounds how fast dead letters are put back, and a signal ends the wait", async () => {
+  await using broker = createTestBroker();
+  await using connection = createConnection(broker.url);
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  for (let i = 0; i < 3; i++) await connection.send("dead", i);
+  const controller = new AbortController();
+  const rateLimit = { limit: 1, interval: 60_000 };
+  const redriving = connection.redrive("dead", {
+    to: "jobs",
+    rateLimit,
+    signal: controller.signal,
+  });
+  const count = async (name: string) =>
+    (await connection.queueStatus(name)).messageCount;
+  while (await count("jobs") < 1) await quiet();
+  await broker.clock.advance(59_000);
+  assertEquals(await count("jobs"), 1);
+  await broker.clock.advance(1000);
+  while (await count("jobs") < 2) await quiet();
+  controller.abort(new Error("enough"));
+  await assertRejects(() => redriving, Error, "enough");
+  assertEquals([await count("dead"), await count("jobs")], [1, 2]);
+  await assertRejects(
+    () => connection.redrive("dead", { rateLimit: { limit: 0, interval: 1 } }),
+    RangeError,
+    '"limit"',
+  );
+});
