@@ -1,19 +1,18 @@
-import {
-  Command,
-  CommanderError,
-  InvalidArgumentError,
-  Option,
-} from "commander";
-import { type Context, type GlobalOptions, withContext } from "./context.ts";
-import {
-  listDeadLetters,
-  purge,
-  redriveDeadLetters,
-  showDeadLetters,
-} from "./dead_letters.ts";
+import { Command, CommanderError, Option } from "commander";
+import { type GlobalOptions, withContext } from "./context.ts";
+import { addDeadLetters, addPurge } from "./dead_letters_client.ts";
 import { doctor } from "./doctor.ts";
 import { list } from "./list.ts";
 import { get, peek } from "./messages.ts";
+import {
+  type Action,
+  collect,
+  countOption,
+  type CountOptions,
+  number,
+  positive,
+  type Run,
+} from "./options_client.ts";
 import { ping } from "./ping.ts";
 import { publish, type PublishArguments } from "./publish.ts";
 import {
@@ -38,8 +37,6 @@ Examples:
   dashi dlq redrive orders.failed --limit 10
 
 Ends with 0 when all went well, 1 when something failed, 2 for wrong arguments.`;
-
-type Action = (context: Context) => Promise<number>;
 
 /**
  * Reads the arguments, and runs the command that they name.
@@ -91,7 +88,7 @@ export async function runArguments(terminal: Terminal): Promise<number> {
 
 function addCommands(
   program: Command,
-  run: (command: Command, action: Action) => Promise<void>,
+  run: Run,
 ): void {
   program.command("ping")
     .description("send a message through a queue of its own, step by step")
@@ -137,7 +134,7 @@ function addCommands(
 
 function addTables(
   program: Command,
-  run: (command: Command, action: Action) => Promise<void>,
+  run: Run,
 ): void {
   program.command("declare")
     .description("declare a queue, or an exchange")
@@ -189,28 +186,12 @@ Examples:
     .action((name: string, options: DeleteArguments, command: Command) =>
       run(command, (context) => remove(context, name, options))
     );
-  addPurge(program, run);
-}
-
-function addPurge(
-  parent: Command,
-  run: (command: Command, action: Action) => Promise<void>,
-): void {
-  parent.command("purge")
-    .description("remove all ready messages of a queue")
-    .argument("<queue>", "the queue")
-    .option("--yes", "you are sure")
-    .addHelpText("after", "\nExample:\n  dashi purge orders --yes")
-    .action((
-      queue: string,
-      { yes = false }: { readonly yes?: boolean },
-      command: Command,
-    ) => run(command, (context) => purge(context, queue, yes)));
+  addPurge(program, run, "dashi purge orders --yes");
 }
 
 function addPublish(
   program: Command,
-  run: (command: Command, action: Action) => Promise<void>,
+  run: Run,
 ): void {
   program.command("publish")
     .description("publish a message, or each line of JSON as one")
@@ -251,78 +232,6 @@ Examples:
       options: PublishArguments,
       command: Command,
     ) => run(command, (context) => publish(context, queue, payload, options)));
-}
-
-function addDeadLetters(
-  program: Command,
-  run: (command: Command, action: Action) => Promise<void>,
-): void {
-  const letters = program.command("dlq").description(
-    "dead letters: list, show, redrive and purge them",
-  );
-  letters.command("list")
-    .description("list the queues of dead letters")
-    .action((_, command: Command) => run(command, listDeadLetters));
-  letters.command("show")
-    .description("show dead letters, and why each is one")
-    .argument("<queue>", "the queue that they lie in")
-    .addOption(countOption("how many at most", 10))
-    .addHelpText("after", "\nExample:\n  dashi dlq show orders.failed -n 3")
-    .action((queue: string, { count }: CountOptions, command: Command) =>
-      run(command, (context) => showDeadLetters(context, queue, count))
-    );
-  letters.command("redrive")
-    .description("put dead letters back to where they came from")
-    .argument("<queue>", "the queue that they lie in")
-    .option("--to <queue>", "put all of them into this queue")
-    .addOption(
-      new Option("--limit <number>", "how many at most").argParser(whole),
-    )
-    .option("--dry-run", "say what would be done, and do nothing")
-    .addHelpText(
-      "after",
-      "\nExample:\n  dashi dlq redrive orders.failed --limit 10 --dry-run",
-    )
-    .action((
-      queue: string,
-      options: {
-        readonly to?: string;
-        readonly limit?: number;
-        readonly dryRun?: boolean;
-      },
-      command: Command,
-    ) =>
-      run(command, (context) => redriveDeadLetters(context, queue, options))
-    );
-  addPurge(letters, run);
-}
-
-interface CountOptions {
-  readonly count: number;
-}
-
-function countOption(description: string, count: number): Option {
-  return new Option("-n, --count <number>", description).argParser(whole)
-    .default(count);
-}
-
-function collect(value: string, before: readonly string[] = []): string[] {
-  return [...before, value];
-}
-
-function whole(text: string): number {
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("It must be a whole number from 1.");
-}
-
-function number(text: string): number {
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("It must be a number, 0 or more.");
-}
-
-function positive(text: string): number {
-  if (number(text) > 0) return Number(text);
-  throw new InvalidArgumentError("It must be a number over 0.");
 }
 
 /** Its words begin with "error:", and end with a suggestion where there is one. */

@@ -1,9 +1,10 @@
 import type { Binding, Message, QueueInfo } from "../mod.ts";
 import type { Context } from "./context.ts";
+import { filterOf } from "./filter.ts";
 import { QUEUES, requireListing } from "./list.ts";
 import { payloadText, recordOf } from "./messages.ts";
 import type { Column } from "./output.ts";
-import { UsageError } from "./terminal.ts";
+import { type Terminal, UsageError } from "./terminal.ts";
 
 /** A queue of dead letters. */
 interface DeadLetterQueue extends QueueInfo {
@@ -11,21 +12,14 @@ interface DeadLetterQueue extends QueueInfo {
   readonly of: readonly string[];
 }
 
-/** How to redrive. */
-export interface RedriveArguments {
-  readonly to?: string | undefined;
-  readonly limit?: number | undefined;
-  readonly dryRun?: boolean | undefined;
+/** Which dead letters are shown. */
+export interface ShowOptions {
+  readonly count: number;
+  readonly filter?: readonly string[] | undefined;
 }
 
-/** Where dead letters would go. */
-interface Plan {
-  readonly to: string | undefined;
-  readonly messages: number;
-}
-
-/** The most that is looked at to say what would be done. */
-const MOST = 1000;
+/** The most that is looked at, to show some or to say what would be done. */
+export const MOST = 1000;
 
 /** The queue that the library parks in what has failed, where none is declared. */
 const FAILED = ".failed";
@@ -44,18 +38,6 @@ const SHOWN: readonly Column<Message<unknown>>[] = [
   { head: "PAYLOAD", text: payloadText },
   { head: "AT", text: ({ headers }) => text(headers["x-error-at"]) },
   { head: "ID", text: ({ properties }) => properties.messageId },
-];
-
-const PLANNED: readonly Column<Plan>[] = [
-  { head: "TO", text: ({ to }) => to ?? "(stays: it names no queue)" },
-  { head: "MESSAGES", text: ({ messages }) => messages, isNumber: true },
-];
-
-const MOVED: readonly Column<
-  { readonly moved: number; readonly kept: number }
->[] = [
-  { head: "MOVED", text: ({ moved }) => moved, isNumber: true },
-  { head: "KEPT", text: ({ kept }) => kept, isNumber: true },
 ];
 
 const PURGED: readonly Column<{ readonly purged: number }>[] = [
@@ -110,56 +92,27 @@ function lettersOf(
  *
  * @param context The context.
  * @param queue The queue that they lie in.
- * @param count The maximum number.
+ * @param options Which, and how many at most.
  * @returns 0.
+ * @throws {UsageError} If a filter is none.
  */
 export async function showDeadLetters(
-  { output, connection }: Context,
+  { output, terminal, connection }: Context,
   queue: string,
-  count: number,
+  { count, filter }: ShowOptions,
 ): Promise<number> {
-  const found = await connection.queue(queue).peek({ max: count });
-  await output.print(found, SHOWN, (message) => ({
-    ...recordOf(message),
-    from: originOf(message),
-    attempt: message.attempt,
-    deaths: message.deaths,
-    failure: errorOf(message),
-  }));
+  const isMeant = filterOf(filter);
+  const max = filter === undefined ? count : MOST;
+  const seen = await connection.queue(queue).peek({ max });
+  const found = seen.filter((each) => isMeant(letterOf(each))).slice(0, count);
+  await output.print(found, SHOWN, letterOf);
+  if (found.length < count && seen.length === MOST) tellMost(terminal);
   return 0;
 }
 
-/**
- * Puts dead letters back to where they came from, or says what would be done.
- *
- * @param context The context.
- * @param queue The queue that they lie in.
- * @param given Where to, how many, and whether to do it.
- * @returns 0; 1 if some stay, for they name no queue, or theirs is gone.
- */
-export async function redriveDeadLetters(
-  { output, terminal, connection }: Context,
-  queue: string,
-  { to, limit, dryRun = false }: RedriveArguments,
-): Promise<number> {
-  if (!dryRun) {
-    const { moved, kept } = await connection.redrive(queue, { to, limit });
-    await output.print([{ moved, kept }], MOVED);
-    return kept === 0 ? 0 : 1;
-  }
-  const max = Math.min(limit ?? MOST, MOST);
-  const found = await connection.queue(queue).peek({ max });
-  const counts = new Map<string | undefined, number>();
-  for (const each of found) {
-    const target = to ?? originOf(each);
-    counts.set(target, (counts.get(target) ?? 0) + 1);
-  }
-  const plan = [...counts].map(([to, messages]) => ({ to, messages }));
-  await output.print(plan, PLANNED);
-  if (found.length === MOST) {
-    terminal.tell(`dashi: these are the first ${MOST}; there may be more`);
-  }
-  return 0;
+/** Says that there may be more than was looked at. */
+export function tellMost(terminal: Terminal): void {
+  terminal.tell(`dashi: the first ${MOST} were looked at; there may be more`);
 }
 
 /**
@@ -186,8 +139,33 @@ export async function purge(
   return 0;
 }
 
-/** The queue in which a message died first: where it goes when it is redriven. */
-function originOf({ headers, deaths }: Message<unknown>): string | undefined {
+/**
+ * Makes what is written of a dead letter as JSON.
+ *
+ * @param message The message.
+ * @returns It, with where it came from and why.
+ */
+export function letterOf(message: Message<unknown>): object {
+  const { attempt, deaths } = message;
+  return {
+    ...recordOf(message),
+    from: originOf(message),
+    reason: deaths[0]?.reason,
+    attempt,
+    deaths,
+    failure: errorOf(message),
+  };
+}
+
+/**
+ * Finds the queue in which a message died first: where it goes when it is redriven.
+ *
+ * @param message The message.
+ * @returns The queue, if the message names one.
+ */
+export function originOf(
+  { headers, deaths }: Message<unknown>,
+): string | undefined {
   return text(headers["x-first-death-queue"]) ?? deaths.at(-1)?.queue;
 }
 

@@ -1,69 +1,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
-import { run } from "@dashi/mq/cli";
 import { freePort } from "../brokers/ports.ts";
+import { dashi, onTerminal } from "./running.ts";
 
-const PROGRAM = new URL("../../cli/main.ts", import.meta.url).pathname;
 const SECRET = "hunter2-and-more";
-
-interface Ended {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-  /** Its output, a value for each line. */
-  // deno-lint-ignore no-explicit-any -- of whatever the program writes
-  readonly rows: any[];
-}
-
-/** Runs the program as a process of its own, its output in a pipe. */
-async function dashi(
-  args: readonly string[],
-  variables?: Readonly<Record<string, string>>,
-  input?: string | undefined,
-): Promise<Ended> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--quiet", PROGRAM, ...args],
-    env: { DASHI_URL: "", DASHI_MANAGEMENT_URL: "", ...variables },
-    stdin: input === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  if (input !== undefined) {
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(input));
-    await writer.close();
-  }
-  const { code, stdout, stderr } = await child.output();
-  const [out, err] = [stdout, stderr].map((each) =>
-    new TextDecoder().decode(each)
-  );
-  const lines = (out ?? "").trim().split("\n");
-  const isJson = lines.every((each) => each.startsWith("{"));
-  const rows = isJson ? lines.map((each) => JSON.parse(each)) : [];
-  return { code, out: out ?? "", err: err ?? "", rows };
-}
-
-/** Runs it here, on a terminal of so many columns. */
-async function onTerminal(
-  args: readonly string[],
-  url: string,
-  columns: number,
-): Promise<
-  { readonly code: number; readonly out: string; readonly err: string }
-> {
-  let [out, err] = ["", ""];
-  const code = await run({
-    args,
-    columns,
-    isPiped: false,
-    variable: (name) => name === "DASHI_URL" ? url : undefined,
-    write: (text) => Promise.resolve(void (out += text)),
-    tell: (line) => void (err += `${line}\n`),
-    read: () => Promise.reject(new Error("there is no such file")),
-    async *input() {},
-  });
-  return { code, out, err };
-}
 
 Deno.test("dashi ping sends a message through each step, as a process", async () => {
   const { code, rows, err } = await dashi(["ping"], {
@@ -120,12 +60,17 @@ for (
   const [args, words] of [
     [[], /no command.*ping, doctor, list/],
     [["lsit"], /lsit.*Did you mean list/],
-    [["dlq"], /no command.*list, show, redrive, purge/],
+    [["dlq"], /no command.*list, show, redrive, drop, purge/],
     [["list", "foo"], /"foo".*queues, exchanges or bindings/],
     [["peek"], /missing required argument 'queue'/],
     [["peek", "q", "-n", "0"], /whole number from 1/],
     [["peek", "q", "--cuont", "1"], /--cuont.*Did you mean --count/],
     [["dlq", "purge", "q"], /--yes/],
+    [["dlq", "drop", "q", "--yes"], /--id ID or --filter/],
+    [["dlq", "drop", "q", "--id", "1"], /for good.*--yes/],
+    [["dlq", "show", "q", "--filter", "x"], /"x" is none.*reason=expired/],
+    [["dlq", "show", "q", "--filter", "reson=x"], /no field.*from, reason/],
+    [["dlq", "redrive", "q", "--rate", "x"], /50\/s, 30\/m or 10\/h/],
     [["purge", "q"], /--yes/],
     [["delete", "q"], /"q", and its messages, .*--yes/],
     [["declare", "q", "--argument", "x"], /x-max-length=1000/],

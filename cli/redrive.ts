@@ -1,0 +1,191 @@
+import type { Message } from "../mod.ts";
+import type { Context } from "./context.ts";
+import { letterOf, MOST, originOf, tellMost } from "./dead_letters.ts";
+import { filterOf } from "./filter.ts";
+import type { Column } from "./output.ts";
+import { UsageError } from "./terminal.ts";
+
+/** Which dead letters are meant. */
+export interface Which {
+  /** The id of the only one. */
+  readonly id?: string | undefined;
+  readonly filter?: readonly string[] | undefined;
+  readonly limit?: number | undefined;
+}
+
+/** Where to, how fast, and whether to do it. */
+export interface RedriveOptions extends Which {
+  readonly to?: string | undefined;
+  readonly rate?: { readonly limit: number; readonly interval: number };
+  readonly dryRun?: boolean | undefined;
+}
+
+/** Where dead letters would go. */
+interface Plan {
+  readonly to: string | undefined;
+  readonly messages: number;
+}
+
+/** What has become of dead letters. */
+interface Redriven {
+  readonly moved: number;
+  readonly kept: number;
+  /** How many the filter has left; where there is one. */
+  readonly skipped?: number | undefined;
+}
+
+const PLANNED: readonly Column<Plan>[] = [
+  { head: "TO", text: ({ to }) => to ?? "(stays: it names no queue)" },
+  { head: "MESSAGES", text: ({ messages }) => messages, isNumber: true },
+];
+
+const MOVED: readonly Column<Redriven>[] = [
+  { head: "MOVED", text: ({ moved }) => moved, isNumber: true },
+  { head: "KEPT", text: ({ kept }) => kept, isNumber: true },
+];
+
+const SKIPPED: Column<Redriven> = {
+  head: "SKIPPED",
+  text: ({ skipped }) => skipped,
+  isNumber: true,
+};
+
+const DROPPED: readonly Column<
+  { readonly dropped: number; readonly skipped: number }
+>[] = [
+  { head: "DROPPED", text: ({ dropped }) => dropped, isNumber: true },
+  { head: "SKIPPED", text: ({ skipped }) => skipped, isNumber: true },
+];
+
+/**
+ * Puts dead letters back to where they came from, or says what would be done.
+ *
+ * @param context The context.
+ * @param queue The queue that they lie in.
+ * @param options Which, where to, how many, how fast, and whether to do it.
+ * @returns 0; 1 if some stay, for they name no queue, or theirs is gone, or the one is not there.
+ * @throws {UsageError} If a filter is none.
+ */
+export async function redriveDeadLetters(
+  context: Context,
+  queue: string,
+  options: RedriveOptions,
+): Promise<number> {
+  if (options.dryRun) return await plan(context, queue, options);
+  const { output, terminal, connection } = context;
+  const { to, id, rate: rateLimit } = options;
+  const { isMeant, limit } = chosen(options);
+  let skipped = 0;
+  const filter = (message: Message<unknown>) => {
+    const passes = isMeant(message);
+    if (!passes) skipped++;
+    return passes;
+  };
+  const { moved, kept } = await connection.redrive(queue, {
+    to,
+    limit,
+    rateLimit,
+    filter,
+  });
+  if (id !== undefined && moved + kept === 0) {
+    terminal.tell(notFound(id, queue, skipped));
+    return 1;
+  }
+  if (isFiltered(options)) {
+    await output.print([{ moved, kept, skipped }], [...MOVED, SKIPPED]);
+  } else await output.print([{ moved, kept }], MOVED);
+  return kept === 0 ? 0 : 1;
+}
+
+async function plan(
+  { output, terminal, connection }: Context,
+  queue: string,
+  options: RedriveOptions,
+): Promise<number> {
+  const { isMeant, limit = MOST } = chosen(options);
+  const max = isFiltered(options) ? MOST : Math.min(limit, MOST);
+  const seen = await connection.queue(queue).peek({ max });
+  const found = seen.filter(isMeant).slice(0, limit);
+  const counts = new Map<string | undefined, number>();
+  for (const each of found) {
+    const target = options.to ?? originOf(each);
+    counts.set(target, (counts.get(target) ?? 0) + 1);
+  }
+  const rows = [...counts].map(([to, messages]) => ({ to, messages }));
+  await output.print(rows, PLANNED);
+  if (found.length < limit && seen.length === MOST) tellMost(terminal);
+  return 0;
+}
+
+/**
+ * Removes some dead letters. The others are held meanwhile, and given back.
+ *
+ * @param context The context.
+ * @param queue The queue that they lie in.
+ * @param options Which, how many, and whether the user is sure.
+ * @returns 0; 1 if the one is not there.
+ * @throws {UsageError} If all are meant, or he is not.
+ */
+export async function dropDeadLetters(
+  { output, terminal, connection }: Context,
+  queue: string,
+  options: Which & { readonly yes?: boolean | undefined },
+): Promise<number> {
+  const { id, yes = false } = options;
+  if (!isFiltered(options)) {
+    throw new UsageError(
+      "drop removes some messages: say which by --id ID or --filter FIELD=VALUE; dashi dlq purge removes all",
+    );
+  }
+  const { isMeant, limit = Infinity } = chosen(options);
+  if (!yes) {
+    throw new UsageError(
+      `drop removes messages of "${queue}" for good: say --yes if you mean it; dashi dlq show ${queue} with the same --filter shows them`,
+    );
+  }
+  await using handle = connection.queue(queue);
+  const { messageCount } = await handle.status();
+  const held: Message<unknown>[] = [];
+  let dropped = 0;
+  try {
+    while (dropped < limit && dropped + held.length < messageCount) {
+      const message = await handle.get();
+      if (message === undefined) break;
+      if (isMeant(message)) {
+        await message.ack();
+        dropped++;
+      } else held.push(message);
+    }
+  } finally {
+    for (const each of held.toReversed()) await each.requeue();
+  }
+  const skipped = held.length;
+  if (id !== undefined && dropped === 0) {
+    terminal.tell(notFound(id, queue, skipped));
+    return 1;
+  }
+  await output.print([{ dropped, skipped }], DROPPED);
+  return 0;
+}
+
+function isFiltered({ id, filter }: Which): boolean {
+  return id !== undefined || filter !== undefined;
+}
+
+/** An id is that of one message. */
+function chosen(
+  { id, filter, limit = id === undefined ? undefined : 1 }: Which,
+): {
+  readonly isMeant: (message: Message<unknown>) => boolean;
+  readonly limit: number | undefined;
+} {
+  const passes = filterOf(filter);
+  const isMeant = (message: Message<unknown>) =>
+    (id === undefined || message.properties.messageId === id) &&
+    (filter === undefined || passes(letterOf(message)));
+  return { isMeant, limit };
+}
+
+function notFound(id: string, queue: string, seen: number): string {
+  return `dashi: none of the ${seen} messages of queue "${queue}" that were looked at has the id "${id}"; dashi dlq show ${queue} --json has their ids`;
+}

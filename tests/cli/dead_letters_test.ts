@@ -1,0 +1,112 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { type Connection, createConnection, Queue } from "@dashi/mq";
+import { onTerminal } from "./running.ts";
+
+/** Four dead letters: two of each queue, of two customers. */
+async function fail(connection: Connection, dead: string): Promise<void> {
+  for (const name of ["orders", "bills"]) {
+    const queue = new Queue(name, { deadLetter: dead });
+    const consumer = connection.consumer(queue);
+    for (const customer of [7, 8]) {
+      await connection.send(queue, { customer: { id: customer } }, {
+        messageId: `${name}-${customer}`,
+        headers: { "x.tenant": name === "orders" ? "acme" : "other" },
+      });
+    }
+    let count = 0;
+    await consumer.run(() => {
+      if (++count === 2) queueMicrotask(() => void consumer.close());
+      throw new Error(count === 1 ? "Timeout of 5 s" : "no such customer");
+    }, { retry: { attempts: 1 } });
+  }
+}
+
+async function withLetters(
+  run: (
+    connection: Connection,
+    dashi: (
+      ...args: readonly string[]
+      // deno-lint-ignore no-explicit-any -- of whatever the program writes
+    ) => Promise<{ code: number; err: string; rows: any[] }>,
+  ) => Promise<void>,
+): Promise<void> {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { onUnhandled: () => {} });
+  await fail(connection, "dead");
+  await run(connection, async (...args) => {
+    const { code, out, err } = await onTerminal(["--json", ...args], url, 80);
+    const lines = out.split("\n").filter((each) => each !== "");
+    return { code, err, rows: lines.map((each) => JSON.parse(each)) };
+  });
+}
+
+for (
+  const [filters, ids] of [
+    [["from=orders"], ["orders-7", "orders-8"]],
+    [["from!=orders"], ["bills-7", "bills-8"]],
+    [["failure~timeout"], ["orders-7", "bills-7"]],
+    [["payload.customer.id=8"], ["orders-8", "bills-8"]],
+    [["headers.x.tenant=acme", "attempt=1"], ["orders-7", "orders-8"]],
+    [["from=orders", "failure~customer"], ["orders-8"]],
+    [['payload~{"id":7}', "id~bills"], ["bills-7"]],
+    [["headers.missing=1"], []],
+    [["headers.missing!=1", "reason=rejected", "id=bills-8"], ["bills-8"]],
+  ] as const
+) {
+  Deno.test(`dlq show --filter ${filters.join(" ")} shows ${ids.join(", ") || "none"}`, () =>
+    withLetters(async (_, dashi) => {
+      const options = filters.flatMap((each) => ["--filter", each]);
+      const { code, rows } = await dashi("dlq", "show", "dead", ...options);
+      assertEquals([code, rows.map(({ id }) => id)], [0, ids]);
+    }));
+}
+
+Deno.test("dlq redrive puts back what a filter or an id means, and the others keep their order", () =>
+  withLetters(async (connection, dashi) => {
+    const redrive = ["dlq", "redrive", "dead"];
+    const plan = await dashi(...redrive, "--filter", "id~7", "--dry-run");
+    assertEquals(plan.rows, [
+      { to: "orders", messages: 1 },
+      { to: "bills", messages: 1 },
+    ]);
+    const one = await dashi(...redrive, "--id", "orders-8");
+    assertEquals([one.code, one.rows], [0, [{
+      moved: 1,
+      kept: 0,
+      skipped: 1,
+    }]]);
+    const timeouts = await dashi(
+      ...[...redrive, "--filter", "failure~timeout", "--rate", "1000/s"],
+      ...["--limit", "1"],
+    );
+    assertEquals(timeouts.rows, [{ moved: 1, kept: 0, skipped: 0 }]);
+    const left = await dashi("dlq", "show", "dead");
+    assertEquals(left.rows.map(({ id }) => id), ["bills-7", "bills-8"]);
+    const { messageCount } = await connection.queueStatus("orders");
+    assertEquals(messageCount, 2);
+    const missing = await dashi(...redrive, "--id", "orders-9");
+    assertEquals([missing.code, missing.rows], [1, []]);
+    assertMatch(missing.err, /none of the 2 messages .*"orders-9"/);
+  }));
+
+Deno.test("dlq drop removes what a filter or an id means, and the others keep their order", () =>
+  withLetters(async (connection, dashi) => {
+    const drop = ["dlq", "drop", "dead", "--yes"];
+    const one = await dashi(...drop, "--id", "orders-8");
+    assertEquals([one.code, one.rows], [0, [{ dropped: 1, skipped: 1 }]]);
+    const all = await dashi(...drop, "--filter", "from=bills");
+    assertEquals(all.rows, [{ dropped: 2, skipped: 1 }]);
+    const missing = await dashi(...drop, "--id", "orders-8");
+    assertEquals([missing.code, missing.rows], [1, []]);
+    const dead = connection.queue("dead");
+    const rest = await dead.peek();
+    assertEquals(rest.map((each) => each.properties.messageId), ["orders-7"]);
+    assert(!rest[0]?.taken);
+  }));
+
+Deno.test("dlq redrive of a queue that is not there says so, and that it was to be redriven", () =>
+  withLetters(async (_, dashi) => {
+    const { code, err } = await dashi("dlq", "redrive", "ded");
+    assertEquals(code, 1);
+    assertMatch(err, /Cannot redrive .*"ded": there is no such queue\n/);
+  }));
