@@ -102,6 +102,7 @@ export {
 export { Queue, type QueueOptions } from "./entities/queue.ts";
 export {
   QueueHandle,
+  type ReceiveOptions,
   type RescheduleOptions,
 } from "./connection/queue_handle.ts";
 export type { Redriven, RedriveOptions } from "./connection/redrive.ts";

@@ -32,6 +32,26 @@ const RESCHEDULE: KnownOptions = optionsOf<RescheduleOptions>("reschedule", {
   timeout: true,
 });
 
+/** Options of {@linkcode QueueHandle.receive}. */
+export interface ReceiveOptions extends OperationOptions {
+  /** The maximum number of messages, from 1 to 1000. @default {10} */
+  readonly max?: number | undefined;
+  /** How long the first message is waited for where there is none, ms; 0 does not wait. @default {0} */
+  readonly wait?: number | undefined;
+  /** Milliseconds that each call to the broker has, beside `wait`. @default {the connection's `operationTimeout`} */
+  readonly timeout?: number | undefined;
+}
+
+const RECEIVE: KnownOptions = optionsOf<ReceiveOptions>("receive", {
+  max: true,
+  wait: true,
+  signal: true,
+  timeout: true,
+}, { limit: '"max"', count: '"max"', size: '"max"' });
+
+/** So many messages are received by one call, and no more. */
+const MAX_RECEIVED = 1000;
+
 /**
  * A queue that is there, by its name: to take single messages, to count, to empty and to
  * delete. It declares nothing.
@@ -75,6 +95,45 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
       this.name,
       this.#session.call(options),
     ));
+  }
+
+  /**
+   * Takes the messages that are ready, and waits for the first where there is none: to pull,
+   * from a request or a scheduled call, where nothing can consume all the time. Each is the
+   * caller's to settle; those that are not go back when this handle, the connection or the
+   * process ends. When it returns, it consumes from nothing, and has fetched no more than it
+   * returned.
+   *
+   * @param options How many (10 where nothing is said), how long to wait for the first (0 ms), and how long its calls may take.
+   * @returns The messages, in the order in which they were delivered; none where none came in time.
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   * @throws {TimeoutError} If the broker does not answer, or could not be consumed from while it waited.
+   * @throws {RangeError} If `max` is no whole number from 1 to 1000, or `wait` no number of milliseconds.
+   * @throws {OptionError} If an option is unknown.
+   *
+   * @example Take what is there
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection, Queue } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://receive");
+   * const producer = connection.producer({ queue: new Queue("jobs") });
+   * await producer.publishAll([{ id: 1 }, { id: 2 }, { id: 3 }]);
+   *
+   * const jobs = connection.queue<{ id: number }>("jobs");
+   * const messages = await jobs.receive({ max: 2, wait: 1000 });
+   * assertEquals(messages.map(({ payload }) => payload.id), [1, 2]);
+   * for (const message of messages) await message.ack();
+   * ```
+   */
+  async receive(
+    options: ReceiveOptions = {},
+  ): Promise<readonly Message<T>[]> {
+    checkKnown(options, RECEIVE);
+    const { max = 10, wait = 0, ...call } = options;
+    checkCount("max", max, MAX_RECEIVED);
+    checkDelay("wait", wait);
+    return await this.#told(this.#getter.receive(this.name, max, wait, call));
   }
 
   /**

@@ -1,5 +1,5 @@
 import { Mailbox } from "../../async/mailbox.ts";
-import { ClosedError, TimeoutError } from "../../model/errors.ts";
+import { ClosedError } from "../../model/errors.ts";
 import type { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
 import type { Call } from "../operation_options.ts";
@@ -24,12 +24,13 @@ export class Awaiter<T> {
   readonly #mailbox = new Mailbox<ReceivedDelivery>();
   readonly #incoming: Incoming<T>;
   readonly #recovering: RecoveringConsumer;
+  #stopping: Promise<void> = Promise.resolve();
 
   /** Makes one that does nothing yet. */
   constructor(
     session: Session,
     reading: Reading<T>,
-    queue: Queue,
+    queue: Queue | string,
     name: string,
     noAck: boolean,
   ) {
@@ -54,11 +55,15 @@ export class Awaiter<T> {
    *
    * @param call How long.
    * @param began Since when, on the clock.
+   * @param late Makes the error where none came in time; its cause says why the queue was not consumed from, where it was not.
    * @returns The message.
-   * @throws {TimeoutError} If none came in time.
    * @throws {ClosedError} If it was closed meanwhile.
    */
-  async message(call: Call, began: number): Promise<Message<T>> {
+  async message(
+    call: Call,
+    began: number,
+    late: (cause: Error | undefined) => Error,
+  ): Promise<Message<T>> {
     this.#recovering.start();
     this.#recovering.want(1);
     const coming = this.#incoming.next(false, "get", began);
@@ -66,21 +71,21 @@ export class Awaiter<T> {
       const message = await this.#session.limits.wait(
         coming,
         call,
-        () => this.#late(call.deadline - began),
+        () => late(this.#problem),
       );
       if (message !== undefined) {
-        await this.#stopSoon();
+        await (this.#stopping = this.#stopSoon());
         return message;
       }
     } catch (error) {
-      this.#session.track(this.#stop());
+      this.#stopping = this.#stopSoon();
       // One that was taken in this very moment is not put back by anybody else.
-      const late = await coming.catch(() => undefined);
-      if (late !== undefined) return late;
+      const taken = await coming.catch(() => undefined);
+      if (taken !== undefined) return taken;
       throw error;
     }
     throw new ClosedError(
-      `Cannot get a message of queue "${this.#queue}": the simple queue was closed`,
+      `Cannot get a message of queue "${this.#queue}": it was closed here`,
     );
   }
 
@@ -94,6 +99,11 @@ export class Awaiter<T> {
   /** Whether it has ended, with the message that it has taken. */
   get isGone(): boolean {
     return this.#mailbox.ended && this.#recovering.sources.length === 0;
+  }
+
+  /** Resolves when nothing consumes for it any more, or the broker was slow to say so. Never rejects. */
+  get stopped(): Promise<void> {
+    return this.#stopping;
   }
 
   /** The next message is to be pushed to somebody else; a broker that is slow to answer is not waited for. */
@@ -116,13 +126,9 @@ export class Awaiter<T> {
     }
   }
 
-  #late(timeout: number): TimeoutError {
-    const cause = this.#recovering.lastError ?? this.#session.problem;
-    return new TimeoutError(
-      `Cannot get a message of queue "${this.#queue}": none came within ${
-        Math.round(timeout)
-      } ms; getNoWait() does not wait, and timeout: Infinity waits without end`,
-      cause === undefined ? {} : { cause },
-    );
+  /** Why it does not consume now, as far as it is known. */
+  get #problem(): Error | undefined {
+    if (this.#recovering.sources.length > 0) return undefined;
+    return this.#recovering.lastError ?? this.#session.problem;
   }
 }

@@ -1,6 +1,6 @@
 import { Awaiter } from "./awaiter.ts";
 import { type Message, ReceivedMessage } from "./message.ts";
-import { ChannelError, ClosedError } from "../../model/errors.ts";
+import { ChannelError, ClosedError, TimeoutError } from "../../model/errors.ts";
 import { asError } from "../../model/error_text.ts";
 import { Slab } from "../../model/slab.ts";
 import { type Decoding, prepareToRead, type Reading } from "./reading.ts";
@@ -11,7 +11,7 @@ import {
 } from "../inspect/peeking.ts";
 import { notHandedOver } from "../middleware/late.ts";
 import type { ReceivedVia } from "../middleware/hooks.ts";
-import type { Call } from "../operation_options.ts";
+import type { Call, OperationOptions } from "../operation_options.ts";
 import type { Queue } from "../entities/queue.ts";
 import { validator } from "../entities/schema.ts";
 import { ConsumedQueue, Lane } from "./lane.ts";
@@ -102,6 +102,75 @@ export class Getter<T> implements AsyncDisposable {
     call: Call,
     began: number,
   ): Promise<Message<T>> {
+    const awaiter = this.#awaiter(queue, name);
+    return await awaiter.message(
+      call,
+      began,
+      (cause) => noneCame(name, call.deadline - began, cause),
+    );
+  }
+
+  /**
+   * Takes the messages that are there, and waits for the first if there is none.
+   *
+   * @param queue The queue's name.
+   * @param max The maximum number of messages.
+   * @param wait How long the first is waited for, ms.
+   * @param options The limits of each call to the broker.
+   * @returns The messages. If it rejects, what was taken has gone back.
+   */
+  async receive(
+    queue: string,
+    max: number,
+    wait: number,
+    options: OperationOptions,
+  ): Promise<readonly Message<T>[]> {
+    const taken: Message<T>[] = [];
+    const limits = () => this.#session.call(options);
+    try {
+      const call = limits();
+      let next = await this.#session.retry(call, () => this.get(queue, call));
+      if (next === undefined && wait > 0) {
+        next = await this.#first(queue, wait, options.signal);
+      }
+      while (next !== undefined && taken.push(next) < max) {
+        next = await this.get(queue, limits());
+      }
+      return taken;
+    } catch (error) {
+      // The last first: each goes in front of the one that stood behind it.
+      await Promise.all(
+        taken.toReversed().map((each) =>
+          each.requeue({ timeout: GIVE_BACK }).catch(() => {})
+        ),
+      );
+      throw error;
+    }
+  }
+
+  async #first(
+    queue: string,
+    wait: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Message<T> | undefined> {
+    const began = this.#session.clock.now();
+    const awaiter = this.#awaiter(queue, queue);
+    const none = new Error("none came");
+    try {
+      return await awaiter.message(
+        { signal, deadline: began + wait },
+        began,
+        (cause) => cause === undefined ? none : notConsumed(queue, wait, cause),
+      );
+    } catch (error) {
+      if (error !== none) throw error;
+      return undefined;
+    } finally {
+      await awaiter.stopped;
+    }
+  }
+
+  #awaiter(queue: Queue | string, name: string): Awaiter<T> {
     this.#requireOpen(name);
     const awaiter = new Awaiter<T>(
       this.#session,
@@ -112,7 +181,7 @@ export class Getter<T> implements AsyncDisposable {
     );
     this.#awaiters = this.#awaiters.filter((each) => !each.isGone);
     this.#awaiters.push(awaiter);
-    return await awaiter.message(call, began);
+    return awaiter;
   }
 
   /** Removes the ready messages of a queue; returns how many. */
@@ -169,6 +238,29 @@ export class Getter<T> implements AsyncDisposable {
     const channel = await connection.openChannel(call);
     return new Lane(this.#session, channel, NEVER, false, Infinity);
   }
+}
+
+/** How long messages that go back after a failure are waited for, ms. */
+const GIVE_BACK = 1000;
+
+function noneCame(
+  queue: string,
+  timeout: number,
+  cause: Error | undefined,
+): TimeoutError {
+  return new TimeoutError(
+    `Cannot get a message of queue "${queue}": none came within ${
+      Math.round(timeout)
+    } ms; getNoWait() does not wait, and timeout: Infinity waits without end`,
+    cause === undefined ? {} : { cause },
+  );
+}
+
+function notConsumed(queue: string, wait: number, cause: Error): TimeoutError {
+  return new TimeoutError(
+    `Cannot receive from queue "${queue}": it could not be consumed from within ${wait} ms`,
+    { cause },
+  );
 }
 
 function isUnsent(error: unknown): boolean {

@@ -17,7 +17,7 @@ import {
   THREE,
 } from "./deeds.ts";
 import { open } from "./stage.ts";
-import { Collector, soon, textOf } from "./support.ts";
+import { Collector, PATIENCE, soon, textOf } from "./support.ts";
 
 /** Of messages that are held. */
 export const TAKING: readonly Deed[] = [
@@ -37,6 +37,15 @@ export const TAKING: readonly Deed[] = [
     check: async (broker, { queue }) => {
       await broker.put(queue, "next");
       await lies(broker, queue, "next");
+    },
+  },
+  {
+    name: "receive",
+    before: THREE,
+    act: ({ harness, place }) =>
+      open(harness).queue(place.queue).receive({ max: 2, wait: PATIENCE }),
+    check: async (broker, { queue }) => {
+      await lies(broker, queue, ...THREE);
     },
   },
   {

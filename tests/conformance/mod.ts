@@ -77,6 +77,7 @@ import { PROBING } from "./probing.ts";
 import { PRODUCING } from "./producing.ts";
 import { PUBLISHING } from "./publishing.ts";
 import { QUARANTINING } from "./quarantining.ts";
+import { RECEIVING } from "./receiving.ts";
 import { RECOVERY } from "./recovery.ts";
 import { REFUSING } from "./refusing.ts";
 import { REPLYING } from "./replying.ts";
@@ -124,6 +125,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...TELLING_APART,
   ...HANDING_OVER,
   ...GETTING,
+  ...RECEIVING,
   ...AGES,
   ...MESSAGING,
   ...DECLARING,

@@ -5,6 +5,7 @@ import {
   ClosedError,
   ConnectionError,
   createConnection,
+  OptionError,
   Queue,
   TimeoutError,
 } from "@dashi/mq";
@@ -73,4 +74,79 @@ Deno.test("get() that waits in vain names why its queue could not be consumed", 
     "none came within 200 ms",
   );
   assertEquals(error.cause, refusal);
+});
+
+Deno.test("receive() that fails gives back what it has taken", async () => {
+  const memory = createTransport();
+  let gets = 0;
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`, {
+    transport: {
+      ...memory,
+      async connect(...args) {
+        const connection = await memory.connect(...args);
+        const openChannel = connection.openChannel.bind(connection);
+        connection.openChannel = async (options) => {
+          const channel = await openChannel(options);
+          const get = channel.get.bind(channel);
+          channel.get = (...args) =>
+            ++gets === 3
+              ? Promise.reject(new TimeoutError("too slow"))
+              : get(...args);
+          return channel;
+        };
+        return connection;
+      },
+    },
+  });
+  const producer = connection.producer({ queue: new Queue("q") });
+  await producer.publishAll(["a", "b", "c"]);
+  const queue = connection.queue("q");
+  await assertRejects(() => queue.receive(), TimeoutError, "too slow");
+  const messages = await queue.receive();
+  assertEquals(messages.map(({ payload }) => payload), ["a", "b", "c"]);
+  assertEquals(
+    messages.map(({ deliveryInfo }) => deliveryInfo.redelivered),
+    [true, true, false],
+  );
+});
+
+Deno.test("receive() that could not consume while it waited does not say that the queue is empty", async () => {
+  const memory = createTransport();
+  const refusal = new ConnectionError("not now", { code: "connection-lost" });
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`, {
+    transport: {
+      ...memory,
+      async connect(...args) {
+        const connection = await memory.connect(...args);
+        const openChannel = connection.openChannel.bind(connection);
+        connection.openChannel = async (options) => {
+          const channel = await openChannel(options);
+          channel.consume = () => Promise.reject(refusal);
+          return channel;
+        };
+        return connection;
+      },
+    },
+  });
+  await connection.declare(new Queue("q"));
+  const error = await assertRejects(
+    () => connection.queue("q").receive({ wait: 200 }),
+    TimeoutError,
+    'Cannot receive from queue "q": it could not be consumed from within 200 ms',
+  );
+  assertEquals(error.cause, refusal);
+});
+
+Deno.test("receive() refuses options that make no sense", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const queue = connection.queue("q");
+  await assertRejects(() => queue.receive({ max: 0 }), RangeError, '"max"');
+  await assertRejects(
+    () => queue.receive({ wait: Infinity }),
+    RangeError,
+    'Cannot use Infinity as "wait"',
+  );
+  // @ts-expect-error -- as from JavaScript
+  const misspelt = () => queue.receive({ limit: 3 });
+  await assertRejects(misspelt, OptionError, 'here it is "max"');
 });
