@@ -35,33 +35,79 @@ export async function withContext(
   options: GlobalOptions,
   command: (context: Context) => Promise<number>,
 ): Promise<number> {
-  const url = await urlOf(terminal, options);
-  const milliseconds = options.timeout === undefined ? {} : {
-    connectTimeout: options.timeout * 1000,
-    operationTimeout: options.timeout * 1000,
-  };
-  const settings = {
-    name: "dashi",
-    // Of a program that does one thing: who called it may call it again.
-    reconnect: false as const,
-    onUnhandled: () => {},
-    readFile: async (path: string) =>
-      new TextDecoder().decode(await terminal.read(path)),
-    ...milliseconds,
-  };
-  const managementUrl = terminal.variable("DASHI_MANAGEMENT_URL") || undefined;
-  const plain = createConnection(url, settings);
-  // It is set for RabbitMQ, and another broker's URL may be used meanwhile.
-  const connection = managementUrl !== undefined &&
-      plain.info().transport.startsWith("amqp")
-    ? plain.clone({ transportOptions: { managementUrl } })
-    : plain;
+  const connection = openConnection(
+    terminal,
+    await urlOf(terminal, options),
+    options,
+    terminal.variable("DASHI_MANAGEMENT_URL"),
+  );
   try {
     const output = new Output(terminal, options.json ?? false);
     return await command({ terminal, output, connection });
   } finally {
     await connection.close();
   }
+}
+
+/**
+ * Makes a connection of a program that a person waits for.
+ *
+ * @param terminal The terminal.
+ * @param url The broker's URL.
+ * @param options The options of all commands.
+ * @param managementUrl That of RabbitMQ's management API, if there is one.
+ * @returns It, not connected.
+ */
+export function openConnection(
+  terminal: Terminal,
+  url: string,
+  { timeout }: GlobalOptions,
+  managementUrl: string | undefined,
+): Connection {
+  const milliseconds = timeout === undefined ? {} : {
+    connectTimeout: timeout * 1000,
+    operationTimeout: timeout * 1000,
+  };
+  const plain = createConnection(url, {
+    name: "dashi",
+    // Who called it may call it again.
+    reconnect: false as const,
+    onUnhandled: () => {},
+    readFile: async (path: string) =>
+      new TextDecoder().decode(await terminal.read(path)),
+    ...milliseconds,
+  });
+  // It is set for RabbitMQ, and another broker's URL may be used meanwhile.
+  return managementUrl && plain.info().transport.startsWith("amqp")
+    ? plain.clone({ transportOptions: { managementUrl } })
+    : plain;
+}
+
+/**
+ * Reads the URLs of several brokers.
+ *
+ * @param terminal The terminal.
+ * @param given Those in arguments.
+ * @param options The options of all commands.
+ * @returns Those in arguments; without any, those of the options or the variable, where
+ *   spaces or line ends part them.
+ * @throws {UsageError} If there is none, or a password in an argument.
+ */
+export async function urlsOf(
+  terminal: Terminal,
+  given: readonly string[],
+  options: GlobalOptions,
+): Promise<readonly string[]> {
+  if (given.length === 0) {
+    return (await urlOf(terminal, options)).trim().split(/\s+/);
+  }
+  if (options.url !== undefined || options.urlFile !== undefined) {
+    throw new UsageError(
+      "there are URLs behind the command, and in an option: give them in one place",
+    );
+  }
+  for (const each of given) refusePassword(each);
+  return given;
 }
 
 /** Others on the machine read the arguments of a process: a password is in a variable or a file. */
@@ -80,21 +126,24 @@ async function urlOf(
     return text.trim();
   }
   if (url !== undefined) {
-    if (
-      /\/\/[^/?#]*:[^/?#]*@|[?&;][^=&]*(?:password|secret|token)[^=&]*=/i.test(
-        url,
-      )
-    ) {
-      throw new UsageError(
-        "others can read a password in an argument: put the URL into the variable DASHI_URL, or into a file for --url-file",
-      );
-    }
+    refusePassword(url);
     return url;
   }
   const variable = terminal.variable("DASHI_URL");
   if (variable !== undefined && variable !== "") return variable;
   throw new UsageError(
     "there is no URL: set DASHI_URL, as to amqp://guest:guest@localhost//, or give --url-file FILE, or --url URL without a password",
+  );
+}
+
+function refusePassword(url: string): void {
+  if (
+    !/\/\/[^/?#]*:[^/?#]*@|[?&;][^=&]*(?:password|secret|token)[^=&]*=/i.test(
+      url,
+    )
+  ) return;
+  throw new UsageError(
+    "others can read a password in an argument: put the URL into the variable DASHI_URL, or into a file for --url-file",
   );
 }
 

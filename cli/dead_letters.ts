@@ -56,7 +56,27 @@ export async function listDeadLetters(context: Context): Promise<number> {
   const inspector = context.connection.inspect();
   const queues: QueueInfo[] = [];
   for await (const each of inspector.queues()) queues.push(each);
-  const bindings = await inspector.bindings();
+  const letters = lettersIn(queues, await inspector.bindings());
+  const found = queues.flatMap((each) => {
+    const of = letters.get(each.name);
+    return of === undefined ? [] : [{ ...each, of }];
+  });
+  await context.output.print(context.output.sorted(found), LISTED);
+  return 0;
+}
+
+/**
+ * Finds the queues of dead letters: those that others name, and those whose names end in
+ * `.failed`.
+ *
+ * @param queues All queues.
+ * @param bindings All bindings.
+ * @returns For each queue of dead letters those that it is of, as far as it is known.
+ */
+export function lettersIn(
+  queues: readonly QueueInfo[],
+  bindings: readonly Binding[],
+): ReadonlyMap<string, readonly string[]> {
   const of = new Map<string, string[]>();
   for (const each of queues) {
     for (const name of lettersOf(each, bindings)) {
@@ -65,11 +85,10 @@ export async function listDeadLetters(context: Context): Promise<number> {
       else known.push(each.name);
     }
   }
-  const found = queues
-    .filter(({ name }) => of.has(name) || name.endsWith(FAILED))
-    .map((each) => ({ ...each, of: of.get(each.name) ?? [] }));
-  await context.output.print(context.output.sorted(found), LISTED);
-  return 0;
+  return new Map(
+    queues.filter(({ name }) => of.has(name) || name.endsWith(FAILED))
+      .map(({ name }) => [name, of.get(name) ?? []]),
+  );
 }
 
 /** The queues that a queue's dead letters come to. */
