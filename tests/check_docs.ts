@@ -1,7 +1,8 @@
 // deno-lint-ignore-file no-console no-top-level-await -- a program for people
-/** Checks what no linter does: documentation of all entries, and the size of files. */
+/** Checks what no linter does: documentation of all entries, links of pages, and the size of files. */
 
 import config from "../deno.json" with { type: "json" };
+import { brokenLinks, readPages, unexplainedBlocks } from "./docs/pages.ts";
 
 const ROOT = new URL("../", import.meta.url);
 /** A file over this many lines wants a reason, in {@linkcode LONG}. */
@@ -77,6 +78,8 @@ const changelog = Deno.readTextFileSync(new URL("CHANGELOG.md", ROOT));
 if (!changelog.includes(`## ${config.version}`)) {
   problems.push(`CHANGELOG.md has no section "## ${config.version}"`);
 }
+const pages = readPages();
+problems.push(...brokenLinks(pages), ...unexplainedBlocks(pages));
 for (const problem of problems) console.error(problem);
 
 const { success } = await new Deno.Command(Deno.execPath(), {

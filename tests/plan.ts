@@ -4,6 +4,7 @@
 export const ALONE: readonly string[] = [
   "mod.ts",
   "README.md",
+  "docs",
   "url",
   "virtual",
   "codec",
@@ -56,6 +57,7 @@ export const ALONE: readonly string[] = [
     "layers_test.ts",
     "lazy_clients_test.ts",
     "compare",
+    "docs",
     "results_test.ts",
     "types_test.ts",
     "transports/memory/broker_test.ts",

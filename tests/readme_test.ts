@@ -120,8 +120,9 @@ Deno.test("README says what the suite asks of every transport", async () => {
 Deno.test("README's worker does its work, and ends at SIGTERM", async () => {
   const root = new URL("../", import.meta.url);
   const text = await Deno.readTextFile(new URL("README.md", root));
-  const program = /## A worker\n\n```ts ignore\n(.*?)```/s.exec(text)?.[1] ??
-    "";
+  const program =
+    /## A worker\n\n```ts ignore [^\n]*\n(.*?)```/s.exec(text)?.[1] ??
+      "";
   const asked = Promise.withResolvers<string>();
   await using server = Deno.serve({
     hostname: "127.0.0.1",
@@ -156,24 +157,5 @@ Deno.test("README's worker does its work, and ends at SIGTERM", async () => {
     assertEquals([code, new TextDecoder().decode(stderr)], [0, ""]);
   } finally {
     await Deno.remove(file);
-  }
-});
-
-Deno.test("links between the documents lead somewhere", async () => {
-  const root = new URL("../", import.meta.url);
-  const pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
-  for await (const { name } of Deno.readDir(new URL("docs/", root))) {
-    if (name.endsWith(".md")) pages.push(`docs/${name}`);
-  }
-  for (const page of pages) {
-    const text = await Deno.readTextFile(new URL(page, root));
-    for (const [, target = ""] of text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {
-      if (/^https?:/.test(target)) continue;
-      const file = new URL(target, new URL(page, root));
-      assert(
-        await Deno.stat(file).then(() => true, () => false),
-        `${page}: ${target}`,
-      );
-    }
   }
 });

@@ -123,8 +123,8 @@ const sentinel: TransportRow = {
   },
 };
 
-/** A map, for `constructor` is no scheme. */
-const ROWS: ReadonlyMap<string, TransportRow> = new Map([
+/** All schemes and aliases. A map, for `constructor` is no scheme. */
+export const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["amqp", amqp],
   ["amqps", amqps],
   ["pyamqp", amqp],

@@ -14,6 +14,11 @@ export interface OptionReader<T> {
   readonly fromObject: (name: string, value: unknown) => T;
 }
 
+/** A reader for each of a transport's own options, by its name in `transportOptions`. */
+export type OptionReaders<T> = {
+  readonly [K in keyof T]-?: OptionReader<Exclude<T[K], undefined>>;
+};
+
 /** The options as they were given: a URL's query without the shared parameters, and `transportOptions`. */
 export interface GivenOptions {
   /** The URL. */
@@ -32,7 +37,7 @@ export interface GivenOptions {
  * @throws {OptionError} If one is unknown, or its value is bad.
  */
 export function readOptions<T extends object>(
-  table: { readonly [K in keyof T]-?: OptionReader<Exclude<T[K], undefined>> },
+  table: OptionReaders<T>,
   given: GivenOptions,
 ): Partial<T> {
   const readers = new Map<string, OptionReader<unknown>>(

@@ -132,13 +132,13 @@ ${pair.note}
 
 Dashi:
 
-\`\`\`ts ignore
+\`\`\`ts ignore run by deno task compare
 ${textOf(pair, "dashi").trim()}
 \`\`\`
 
 ${pair.rival}:
 
-\`\`\`ts ignore
+\`\`\`ts ignore run by deno task compare
 ${textOf(pair, "rivals").trim()}
 \`\`\`
 `

@@ -2,7 +2,7 @@ import { OptionError } from "../../model/errors.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatHost } from "../../url/format.ts";
 import {
-  type OptionReader,
+  type OptionReaders,
   readOptions,
   stringOption,
 } from "../../url/options.ts";
@@ -27,7 +27,11 @@ export interface ClientDialOptions extends DialOptions {
   readonly webSocket: WebSocketPlace | undefined;
 }
 
-const PATH: OptionReader<string> = stringOption("path");
+/** How they are read. */
+export const AMQP_CLIENT_OPTIONS: OptionReaders<AmqpClientTransportOptions> = {
+  ...AMQP_OPTIONS,
+  path: stringOption("path"),
+};
 
 /**
  * Reads a URL and the options into what the client needs.
@@ -42,7 +46,7 @@ export function readDialOptions(
   options: ConnectOptions,
 ): ClientDialOptions {
   const { path, ...own } = readOptions<AmqpClientTransportOptions>(
-    { ...AMQP_OPTIONS, path: PATH },
+    AMQP_CLIENT_OPTIONS,
     { url, transportOptions: options.transportOptions },
   );
   const isWebSocket = url.scheme === "ws" || url.scheme === "wss";

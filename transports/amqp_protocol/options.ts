@@ -9,6 +9,7 @@ import {
   integerOption,
   invalidOption,
   type OptionReader,
+  type OptionReaders,
   wordOption,
 } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
@@ -97,11 +98,7 @@ function placeOf(url: string): ManagementPlace | undefined {
 }
 
 /** How they are read. */
-export const AMQP_OPTIONS: {
-  readonly [K in keyof AmqpTransportOptions]-?: OptionReader<
-    Exclude<AmqpTransportOptions[K], undefined>
-  >;
-} = {
+export const AMQP_OPTIONS: OptionReaders<AmqpTransportOptions> = {
   // RabbitMQ 4.1 refuses less than 8192; AMQP itself allows 4096.
   frameMax: integerOption("frame_max", 0, 2 ** 31 - 1),
   channelMax: integerOption("channel_max", 0, 65_535),

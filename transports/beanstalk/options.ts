@@ -4,6 +4,7 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import {
   checkedOption,
   durationOption,
+  type OptionReaders,
   readOptions,
 } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
@@ -27,6 +28,15 @@ export interface BeanstalkSettings {
   readonly timeToRun: number;
 }
 
+/** How they are read. */
+export const BEANSTALK_OPTIONS: OptionReaders<BeanstalkTransportOptions> = {
+  timeToRun: checkedOption(
+    durationOption("ttr"),
+    (ms) => ms >= 1000,
+    "a second or more",
+  ),
+};
+
 /** Kombu's. */
 const TIME_TO_RUN = 120_000;
 
@@ -47,13 +57,10 @@ export function readSettings(
   >,
 ): BeanstalkSettings {
   const { transportOptions, tls } = options;
-  const own = readOptions<BeanstalkTransportOptions>({
-    timeToRun: checkedOption(
-      durationOption("ttr"),
-      (ms) => ms >= 1000,
-      "a second or more",
-    ),
-  }, { url, transportOptions });
+  const own = readOptions<BeanstalkTransportOptions>(BEANSTALK_OPTIONS, {
+    url,
+    transportOptions,
+  });
   if (tls !== undefined && tls !== false) throw none("TLS");
   if (url.username || url.password || options.password !== undefined) {
     throw none("users and passwords");

@@ -6,6 +6,7 @@ import { formatHost, formatUrl } from "../../url/format.ts";
 import {
   checkedOption,
   durationOption,
+  type OptionReaders,
   readOptions,
 } from "../../url/options.ts";
 import type { ConnectOptions } from "../transport.ts";
@@ -35,6 +36,15 @@ export interface DialOptions {
   readonly lease: number;
 }
 
+/** How they are read. */
+export const COUCHDB_OPTIONS: OptionReaders<CouchdbTransportOptions> = {
+  visibilityTimeout: checkedOption(
+    durationOption("visibility_timeout"),
+    (ms) => ms >= 100,
+    "100 ms or more, for it is renewed over the network",
+  ),
+};
+
 /** CouchDB's own limit is on the file's name; this is what is left with its suffix and shards. */
 const LONGEST_NAME = 200;
 
@@ -50,13 +60,10 @@ export function readDialOptions(
   url: BrokerUrl,
   options: ConnectOptions,
 ): DialOptions {
-  const own = readOptions<CouchdbTransportOptions>({
-    visibilityTimeout: checkedOption(
-      durationOption("visibility_timeout"),
-      (ms) => ms >= 100,
-      "100 ms or more, for it is renewed over the network",
-    ),
-  }, { url, transportOptions: options.transportOptions });
+  const own = readOptions<CouchdbTransportOptions>(COUCHDB_OPTIONS, {
+    url,
+    transportOptions: options.transportOptions,
+  });
   const tls = readTls(options.tls, url.scheme === "couchdbs");
   const port = url.port ?? (tls === undefined ? 5984 : 6984);
   const database = databaseName(url.virtualHost ?? "dashi");

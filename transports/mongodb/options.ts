@@ -11,6 +11,7 @@ import {
   integerOption,
   invalidOption,
   type OptionReader,
+  type OptionReaders,
   readOptions,
   stringOption,
   wordOption,
@@ -113,7 +114,8 @@ const WRITE_CONCERN: OptionReader<number | string> = {
   fromObject: (name, value) => readWriteConcern(name, String(value)),
 };
 
-const TABLE = {
+/** How they are read. */
+export const MONGODB_OPTIONS: OptionReaders<MongodbTransportOptions> = {
   visibilityTimeout: checkedOption(
     durationOption("visibility_timeout"),
     (ms) => ms >= 1000,
@@ -143,7 +145,7 @@ const TABLE = {
 
 /** MongoDB's own names are the same in any case. */
 const URL_NAMES: ReadonlyMap<string, string> = new Map(
-  Object.values(TABLE).flatMap(({ urlName }) =>
+  Object.values(MONGODB_OPTIONS).flatMap(({ urlName }) =>
     urlName === undefined ? [] : [[urlName.toLowerCase(), urlName]]
   ),
 );
@@ -160,7 +162,7 @@ export function readMongodbOptions(
   url: BrokerUrl,
   options: ConnectOptions,
 ): { readonly dial: DialOptions; readonly settings: StoreSettings } {
-  const own = readOptions<MongodbTransportOptions>(TABLE, {
+  const own = readOptions<MongodbTransportOptions>(MONGODB_OPTIONS, {
     url: { ...url, query: inOwnCase(url.query) },
     transportOptions: options.transportOptions,
   });

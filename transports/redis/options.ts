@@ -7,6 +7,7 @@ import {
   durationOption,
   invalidOption,
   type OptionReader,
+  type OptionReaders,
   readOptions,
   stringOption,
   wordOption,
@@ -79,7 +80,8 @@ export interface RedisOptions {
   readonly queueOrderStrategy: "round-robin" | "priority" | "sorted";
 }
 
-interface OwnOptions extends RedisTransportOptions {
+/** With what only the URL of a Unix socket has. */
+export interface OwnOptions extends RedisTransportOptions {
   /** Of a Unix socket's URL, whose path is the socket's. */
   readonly virtualHost?: string | undefined;
 }
@@ -96,30 +98,10 @@ export function readRedisOptions(
   url: BrokerUrl,
   options: ConnectOptions,
 ): RedisOptions {
-  const given = readOptions<OwnOptions>({
-    globalKeyPrefix: stringOption("global_keyprefix"),
-    separator: filled(stringOption("sep")),
-    prioritySteps: STEPS,
-    priorityOrder: wordOption(
-      "priority_order",
-      ["highest-first", "lowest-first"] as const,
-    ),
-    queueOrderStrategy: STRATEGY,
-    fanout: wordOption("fanout", ["pubsub", "queue"] as const),
-    fanoutPrefix: FANOUT_PREFIX,
-    fanoutPatterns: booleanOption("fanout_patterns"),
-    visibilityTimeout: checkedOption(
-      durationOption("visibility_timeout"),
-      (ms) => ms > 0,
-      "more than 0",
-    ),
-    unackedKey: filled(stringOption("unacked_key")),
-    unackedIndexKey: filled(stringOption("unacked_index_key")),
-    masterName: stringOption("master_name"),
-    sentinelUsername: stringOption("sentinel_username"),
-    sentinelPassword: stringOption(),
-    virtualHost: stringOption("virtual_host"),
-  }, { url, transportOptions: options.transportOptions });
+  const given = readOptions<OwnOptions>(REDIS_OPTIONS, {
+    url,
+    transportOptions: options.transportOptions,
+  });
   const isSocket = url.scheme === "redis+socket";
   if (!isSocket && given.virtualHost !== undefined) {
     throw new OptionError(
@@ -251,3 +233,29 @@ function filled(reader: OptionReader<string>): OptionReader<string> {
     "a text that is not empty",
   );
 }
+
+/** How they are read. */
+export const REDIS_OPTIONS: OptionReaders<OwnOptions> = {
+  globalKeyPrefix: stringOption("global_keyprefix"),
+  separator: filled(stringOption("sep")),
+  prioritySteps: STEPS,
+  priorityOrder: wordOption(
+    "priority_order",
+    ["highest-first", "lowest-first"] as const,
+  ),
+  queueOrderStrategy: STRATEGY,
+  fanout: wordOption("fanout", ["pubsub", "queue"] as const),
+  fanoutPrefix: FANOUT_PREFIX,
+  fanoutPatterns: booleanOption("fanout_patterns"),
+  visibilityTimeout: checkedOption(
+    durationOption("visibility_timeout"),
+    (ms) => ms > 0,
+    "more than 0",
+  ),
+  unackedKey: filled(stringOption("unacked_key")),
+  unackedIndexKey: filled(stringOption("unacked_index_key")),
+  masterName: stringOption("master_name"),
+  sentinelUsername: stringOption("sentinel_username"),
+  sentinelPassword: stringOption(),
+  virtualHost: stringOption("virtual_host"),
+};

@@ -9,6 +9,7 @@ import {
   durationOption,
   integerOption,
   type OptionReader,
+  type OptionReaders,
   readOptions,
   stringOption,
   wordOption,
@@ -105,7 +106,8 @@ export interface SqsSettings {
 }
 
 /** The options as they are read. */
-interface GivenOptions extends Omit<SqsTransportOptions, "predefinedQueues"> {
+export interface GivenOptions
+  extends Omit<SqsTransportOptions, "predefinedQueues"> {
   readonly predefinedQueues?:
     | Readonly<Record<string, SqsPredefinedQueue>>
     | undefined;
@@ -136,7 +138,7 @@ export function readSettings(
   >,
 ): SqsSettings {
   const { transportOptions } = options;
-  const given = readOptions<GivenOptions>(TABLE, {
+  const given = readOptions<GivenOptions>(SQS_OPTIONS, {
     url,
     transportOptions,
   });
@@ -304,11 +306,8 @@ const ENDPOINT = (urlName: string): OptionReader<string> => {
   };
 };
 
-const TABLE: {
-  readonly [K in keyof GivenOptions]-?: OptionReader<
-    Exclude<GivenOptions[K], undefined>
-  >;
-} = {
+/** How they are read. */
+export const SQS_OPTIONS: OptionReaders<GivenOptions> = {
   region: stringOption("region"),
   endpoint: ENDPOINT("endpoint"),
   snsEndpoint: ENDPOINT("sns_endpoint"),

@@ -1,0 +1,19 @@
+import { assertEquals } from "@std/assert";
+import config from "../../deno.json" with { type: "json" };
+import { bare, fileOf, PAGES, written } from "./transport_pages.ts";
+
+for (const page of PAGES) {
+  Deno.test(`docs/transports/${page.name}.md has schemes, options and capabilities as the code has them`, async () => {
+    const text = await Deno.readTextFile(fileOf(page));
+    // To mend it: deno run -A tests/docs/main.ts --write
+    assertEquals(bare(text), bare(await written(page, text)));
+  });
+}
+
+Deno.test("every transport has a page", () => {
+  const exports: Readonly<Record<string, string>> = config.exports;
+  const names = Object.keys(exports).map((entry) => entry.slice(2))
+    .filter((name) => exports[`./${name}`] === `./transports/${name}/mod.ts`)
+    .filter((name) => name !== "records" && name !== "store");
+  assertEquals(PAGES.map(({ name }) => name).sort(), names.sort());
+});
