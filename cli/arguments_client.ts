@@ -4,6 +4,7 @@ import { addDeadLetters, addPurge } from "./dead_letters_client.ts";
 import { doctor } from "./doctor.ts";
 import { list } from "./list.ts";
 import { get, peek } from "./messages.ts";
+import { addMove, addTail } from "./moving_arguments_client.ts";
 import {
   type Action,
   collect,
@@ -130,6 +131,8 @@ function addCommands(
   addPublish(program, run);
   addTables(program, run);
   addDeadLetters(program, run);
+  addMove(program, run);
+  addTail(program, run);
 }
 
 function addTables(

@@ -21,6 +21,27 @@ export interface Context {
   readonly connection: Connection;
 }
 
+/** Where the URL of a broker is looked for. */
+interface UrlPlace {
+  /** The option with a URL that has no password. */
+  readonly option: string;
+  /** The option with a file's name. */
+  readonly fileOption: string;
+  readonly variable: string;
+}
+
+const SOURCE: UrlPlace = {
+  option: "--url",
+  fileOption: "--url-file",
+  variable: "DASHI_URL",
+};
+
+const TARGET: UrlPlace = {
+  option: "--to-url",
+  fileOption: "--to-url-file",
+  variable: "DASHI_TO_URL",
+};
+
 /**
  * Runs a command on a connection, and closes it.
  *
@@ -47,6 +68,25 @@ export async function withContext(
   } finally {
     await connection.close();
   }
+}
+
+/**
+ * Makes a connection to the broker that messages go to, if it is another one.
+ *
+ * @param terminal The terminal.
+ * @param options The options of all commands, with the URL of that broker or its file.
+ * @returns The connection, which the caller closes; `undefined` if no URL is given.
+ * @throws {UsageError} If there is a password in an argument, or a file cannot be read.
+ */
+export async function targetConnection(
+  terminal: Terminal,
+  options: GlobalOptions,
+): Promise<Connection | undefined> {
+  const url = await urlIn(terminal, options, TARGET);
+  const managementUrl = terminal.variable("DASHI_TO_MANAGEMENT_URL");
+  return url === undefined
+    ? undefined
+    : openConnection(terminal, url, options, managementUrl);
 }
 
 /**
@@ -110,50 +150,62 @@ export async function urlsOf(
   return given;
 }
 
-/** Others on the machine read the arguments of a process: a password is in a variable or a file. */
 async function urlOf(
   terminal: Terminal,
-  { url, urlFile }: GlobalOptions,
+  options: GlobalOptions,
 ): Promise<string> {
-  if (url !== undefined && urlFile !== undefined) {
-    throw new UsageError("--url and --url-file are two URLs: give one of them");
-  }
-  if (urlFile !== undefined) {
-    const text = new TextDecoder().decode(await readUrlFile(terminal, urlFile));
-    if (text.trim() === "") {
-      throw new UsageError(`the file "${urlFile}" is empty: put the URL in it`);
-    }
-    return text.trim();
-  }
-  if (url !== undefined) {
-    refusePassword(url);
-    return url;
-  }
-  const variable = terminal.variable("DASHI_URL");
-  if (variable !== undefined && variable !== "") return variable;
+  const url = await urlIn(terminal, options, SOURCE);
+  if (url !== undefined) return url;
   throw new UsageError(
     "there is no URL: set DASHI_URL, as to amqp://guest:guest@localhost//, or give --url-file FILE, or --url URL without a password",
   );
 }
 
-function refusePassword(url: string): void {
+async function urlIn(
+  terminal: Terminal,
+  { url, urlFile }: Pick<GlobalOptions, "url" | "urlFile">,
+  place: UrlPlace,
+): Promise<string | undefined> {
+  const { option, fileOption, variable } = place;
+  if (url !== undefined && urlFile !== undefined) {
+    throw new UsageError(
+      `${option} and ${fileOption} are two URLs: give one of them`,
+    );
+  }
+  if (urlFile !== undefined) {
+    const bytes = await readUrlFile(terminal, urlFile, fileOption);
+    const text = new TextDecoder().decode(bytes).trim();
+    if (text !== "") return text;
+    throw new UsageError(`the file "${urlFile}" is empty: put the URL in it`);
+  }
+  if (url === undefined) return terminal.variable(variable) || undefined;
+  refusePassword(url, place);
+  return url;
+}
+
+/** Others on the machine read the arguments of a process: a password is in a variable or a file. */
+function refusePassword(
+  url: string,
+  { variable, fileOption }: UrlPlace = SOURCE,
+): void {
   if (
     !/\/\/[^/?#]*:[^/?#]*@|[?&;][^=&]*(?:password|secret|token)[^=&]*=/i.test(
       url,
     )
   ) return;
   throw new UsageError(
-    "others can read a password in an argument: put the URL into the variable DASHI_URL, or into a file for --url-file",
+    `others can read a password in an argument: put the URL into the variable ${variable}, or into a file for ${fileOption}`,
   );
 }
 
 async function readUrlFile(
   terminal: Terminal,
   path: string,
+  option: string,
 ): Promise<Uint8Array> {
   try {
     return await terminal.read(path);
   } catch {
-    throw new UsageError(`the file "${path}" of --url-file cannot be read`);
+    throw new UsageError(`the file "${path}" of ${option} cannot be read`);
   }
 }

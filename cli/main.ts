@@ -15,7 +15,12 @@ import { cannotImport } from "../model/dependency.ts";
 import { OutputClosed, type Terminal, UsageError } from "./terminal.ts";
 import { endWith, ownTerminal } from "./terminal_client.ts";
 
-export { OutputClosed, type Terminal, UsageError } from "./terminal.ts";
+export {
+  type Bar,
+  OutputClosed,
+  type Terminal,
+  UsageError,
+} from "./terminal.ts";
 
 /**
  * Runs the command that the arguments of a terminal name, and tells what went wrong.

@@ -47,18 +47,32 @@ export class Output {
     const lines: string[][] = [];
     for await (const row of rows) {
       count++;
-      if (this.isTable) {
-        lines.push(
-          columns.map((each, i) =>
-            cell(each.text(row), i < columns.length - 1 ? MOST : MOST_OF_LAST)
-          ),
-        );
-      } else await this.#terminal.write(`${jsonOf(written(row))}\n`);
+      if (this.isTable) lines.push(cells(row, columns));
+      else await this.#terminal.write(`${jsonOf(written(row))}\n`);
     }
     if (!this.isTable) return count;
     const table = [columns.map(({ head }) => head), ...lines];
     await this.#terminal.write(this.#format(table, columns));
     return count;
+  }
+
+  /**
+   * Prints a row as soon as it is there, on a terminal as a line without a head.
+   *
+   * @param row The row.
+   * @param columns The columns.
+   * @param written What is written of it as JSON.
+   */
+  async printLine<T>(
+    row: T,
+    columns: readonly Column<T>[],
+    written: (row: T) => unknown,
+  ): Promise<void> {
+    await this.#terminal.write(
+      this.isTable
+        ? this.#format([cells(row, columns)], columns)
+        : `${jsonOf(written(row))}\n`,
+    );
   }
 
   /** Rows in the order of their names, where they are read all before they are shown. */
@@ -88,6 +102,12 @@ export class Output {
       return line.length > most ? `${line.slice(0, most - 1)}…` : line;
     }).map((line) => `${line}\n`).join("");
   }
+}
+
+function cells<T>(row: T, columns: readonly Column<T>[]): string[] {
+  return columns.map((each, i) =>
+    cell(each.text(row), i < columns.length - 1 ? MOST : MOST_OF_LAST)
+  );
 }
 
 /** What a broker or a message says is shown, and never obeyed by the terminal. */

@@ -16,6 +16,26 @@ export interface Terminal {
   read(path: string): Promise<Uint8Array>;
   /** Reads what is piped in. */
   input(): AsyncIterable<Uint8Array>;
+  /**
+   * Calls back when the user wants an end, as by Ctrl-C; the second time the process ends at
+   * once. Without it nobody can ask for that.
+   *
+   * @returns A function that ends the listening.
+   */
+  onInterrupt?(callback: () => void): () => void;
+  /** Shows a bar; `undefined` if there is no terminal for one. Without it there is none. */
+  bar?(
+    label: string,
+    total: number | undefined,
+  ): Promise<Bar | undefined> | undefined;
+}
+
+/** A bar that shows how far something is. */
+export interface Bar {
+  /** Shows that so many are done. */
+  set(done: number): void;
+  /** Leaves it as it is, and goes on below it. */
+  stop(): void;
 }
 
 /** Whoever read the output has ended: `dashi list | head`. */

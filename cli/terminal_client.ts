@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
-import { OutputClosed, type Terminal } from "./terminal.ts";
+import { cannotImport } from "../model/dependency.ts";
+import { type Bar, OutputClosed, type Terminal } from "./terminal.ts";
 
 /**
  * Makes the terminal of this process.
@@ -26,6 +27,16 @@ export function ownTerminal(): Terminal {
       }),
     tell: (line) => void stderr.write(`${line}\n`),
     read: (path) => readFile(path),
+    onInterrupt(callback) {
+      process.once("SIGINT", callback);
+      process.once("SIGTERM", callback);
+      return () => {
+        process.off("SIGINT", callback);
+        process.off("SIGTERM", callback);
+      };
+    },
+    bar: (label, total) =>
+      stdout.isTTY && stderr.isTTY ? loadBar(label, total) : undefined,
     async *input() {
       for await (const chunk of stdin) {
         yield typeof chunk === "string"
@@ -34,6 +45,19 @@ export function ownTerminal(): Terminal {
       }
     },
   };
+}
+
+async function loadBar(
+  label: string,
+  total: number | undefined,
+): Promise<Bar | undefined> {
+  try {
+    const { barOf } = await import("./bar_client.ts");
+    return barOf(label, total);
+  } catch (cause) {
+    const error = cannotImport("show a bar", ["cli-progress"], cause);
+    process.stderr.write(`dashi: ${error.message}\n`); // it goes on without
+  }
 }
 
 /**

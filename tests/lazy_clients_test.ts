@@ -102,7 +102,13 @@ Deno.test("connecting evaluates the transport's own client", async () => {
 
 Deno.test("the packages of the clients are those that deno.json pins", () => {
   const others = ["@msgpack/msgpack", "@std/assert", "commander", "croner"]
-    .concat("fauxqs", "js-yaml", "typescript", "@opentelemetry/api")
+    .concat(
+      "cli-progress",
+      "fauxqs",
+      "js-yaml",
+      "typescript",
+      "@opentelemetry/api",
+    )
     .concat("@opentelemetry/context-async-hooks", "@opentelemetry/core")
     .concat("@opentelemetry/sdk-metrics", "@opentelemetry/sdk-trace")
     .concat("@opentelemetry/semantic-conventions");

@@ -80,6 +80,10 @@ for (
     [["publish", "q", "--file", "nofile"], /"nofile" cannot be read/],
     [["--url-file", "nofile", "list"], /"nofile".*cannot be read/],
     [["--timeout", "0", "list"], /over 0/],
+    [["move"], /no queue: name some, or give --all/],
+    [["move", "q", "--to", "a*"], /goes with one pattern/],
+    [["move", "q", "--topology", "some"], /choices are all, plain, none/],
+    [["move", "q", "--to-url", "redis://:secret@h"], /DASHI_TO_URL/],
   ] as const
 ) {
   Deno.test(`dashi ${args.join(" ")} says what is wrong, and ends with 2`, async () => {
@@ -109,7 +113,7 @@ Deno.test("dashi --help has each command, and each command's help an example", a
   const { code, out } = await onTerminal(["--help"], "", 80);
   assertEquals(code, 0);
   const names = ["ping", "doctor", "list", "peek", "get", "publish"]
-    .concat("declare", "bind", "unbind", "delete", "purge");
+    .concat("declare", "bind", "unbind", "delete", "purge", "move", "tail");
   for (const name of names) {
     assert(out.includes(`\n  ${name} `), name);
     const help = await onTerminal([name, "--help"], "", 80);

@@ -1,0 +1,257 @@
+import { type Connection, NotFoundError, type QueueInfo } from "../mod.ts";
+import { lineOf } from "./advice.ts";
+import type { Context } from "./context.ts";
+import { Backlog, type BacklogCounts } from "./move_backlog.ts";
+import { look, type Plan, planMove } from "./move_plan.ts";
+import { Progress } from "./move_progress.ts";
+import {
+  declareTopology,
+  readTopology,
+  type Topology,
+  type TopologyChoice,
+} from "./move_topology.ts";
+import type { Rate } from "./options_client.ts";
+import type { Column } from "./output.ts";
+
+/** What is moved, and how. */
+export interface MoveArguments {
+  readonly all?: boolean | undefined;
+  /** The name at the target. */
+  readonly to?: string | undefined;
+  readonly topology?: TopologyChoice | undefined;
+  readonly limit?: number | undefined;
+  readonly rate?: Rate | undefined;
+  readonly inFlight?: number | undefined;
+  /** Seconds. */
+  readonly wait?: number | undefined;
+  /** Seconds. */
+  readonly dedupe?: number | undefined;
+  readonly dryRun?: boolean | undefined;
+}
+
+/** What became of a queue, or will. */
+export interface MoveRow extends Partial<BacklogCounts> {
+  readonly queue: string;
+  readonly to: string;
+  /** What is in it: before, or where it is done, what stays. */
+  readonly ready: number | undefined;
+  readonly delayed: number | undefined;
+  readonly unacked: number | undefined;
+  readonly done: boolean;
+}
+
+/** How the program ends that somebody has interrupted. */
+const INTERRUPTED = 130;
+
+/** So many messages are on their way at once, and twice there if the process is killed. */
+const IN_FLIGHT = 256;
+/** How long to wait for messages that others hold, s: as long as brokers wait for holders that are gone. */
+const WAIT = 60;
+
+const STAYS: readonly Column<MoveRow>[] = [
+  { head: "READY", text: ({ ready }) => ready, isNumber: true },
+  { head: "DELAYED", text: ({ delayed }) => delayed, isNumber: true },
+  { head: "UNACKED", text: ({ unacked }) => unacked, isNumber: true },
+];
+const PLANNED: readonly Column<MoveRow>[] = [
+  { head: "QUEUE", text: ({ queue }) => queue },
+  { head: "TO", text: ({ to }) => to },
+  ...STAYS,
+];
+const MOVED: readonly Column<MoveRow>[] = [
+  { head: "QUEUE", text: ({ queue }) => queue },
+  { head: "TO", text: ({ to }) => to },
+  { head: "MOVED", text: ({ moved }) => moved, isNumber: true },
+  { head: "KEPT", text: ({ kept }) => kept, isNumber: true },
+  ...STAYS,
+];
+
+/**
+ * Moves queues with their messages to another broker, or to another name.
+ *
+ * @param context The context of the source.
+ * @param target The connection to the target; `undefined` is the source's broker.
+ * @param names The queues, or patterns of their names.
+ * @param given How.
+ * @returns 0 if nothing stays; 1 if some messages do; 130 if it was interrupted.
+ */
+export async function move(
+  context: Context,
+  target: Connection | undefined,
+  names: readonly string[],
+  given: MoveArguments,
+): Promise<number> {
+  const { connection, output, terminal } = context;
+  const sameBroker = target === undefined;
+  await using own = target ?? connection.clone();
+  await connection.connect();
+  await own.connect();
+  const plans = await planMove(context, {
+    names: given.all ? [...names, "*"] : names,
+    to: given.to,
+    sameBroker,
+  });
+  const topology = await readTopology(plans, {
+    source: connection,
+    target: own,
+    choice: given.topology ?? "all",
+    sameBroker,
+  });
+  for (const note of topology.notes) terminal.tell(`dashi: ${note}`);
+  if (given.dryRun) {
+    await output.print(plans.map(({ from, to }) => rowOf(from, to)), PLANNED);
+    tellPlan(context, topology);
+    return 0;
+  }
+  await declareTopology(own, topology);
+  return await new Mover(context, own, given).run(plans);
+}
+
+/** Moves the messages of queues, one queue after the other. */
+class Mover {
+  readonly #context: Context;
+  readonly #target: Connection;
+  readonly #given: MoveArguments;
+  readonly #abort = new AbortController();
+
+  constructor(context: Context, target: Connection, given: MoveArguments) {
+    this.#context = context;
+    this.#target = target;
+    this.#given = given;
+  }
+
+  async run(plans: readonly Plan[]): Promise<number> {
+    const { output, terminal } = this.#context;
+    const unlisten = terminal.onInterrupt?.(() => this.#abort.abort());
+    const rows: MoveRow[] = [];
+    try {
+      for (const plan of plans) {
+        if (this.#abort.signal.aborted) break;
+        const row = await this.#queue(plan);
+        rows.push(row);
+        if (!output.isTable) await output.print([row], MOVED);
+      }
+    } finally {
+      unlisten?.();
+      if (output.isTable) await output.print(rows, MOVED);
+    }
+    if (this.#abort.signal.aborted) {
+      terminal.tell(
+        "dashi: interrupted; what is not moved is where it was: run it again to go on",
+      );
+      return INTERRUPTED;
+    }
+    return rows.every(isAll) ? 0 : 1;
+  }
+
+  async #queue({ from, to }: Plan): Promise<MoveRow> {
+    const { connection, terminal, output } = this.#context;
+    await using source = await connection.channel();
+    await using target = await this.#target.channel();
+    const { limit = Infinity, rate, dedupe } = this.#given;
+    const backlog = new Backlog(source, target, {
+      from: from.name,
+      to,
+      limit,
+      rate: rate === undefined ? Infinity : rate.limit * 1000 / rate.interval,
+      inFlight: this.#given.inFlight ?? IN_FLIGHT,
+      wait: (this.#given.wait ?? WAIT) * 1000,
+      dedupe: dedupe === undefined ? undefined : dedupe * 1000,
+      mandatory: this.#target.capabilities.has("known-queues"),
+      checksUser: this.#target.info().transport.startsWith("amqp"),
+      signal: this.#abort.signal,
+      left: () => this.#left(from.name),
+    });
+    const total = Math.min(limit, from.ready ?? Infinity);
+    await using _progress = new Progress(terminal, {
+      label: from.name,
+      total: total === Infinity ? undefined : total,
+      moved: () => backlog.counts.moved,
+      print: async () => {
+        if (output.isTable) return;
+        const row = { ...rowOf(from, to), ...backlog.counts };
+        await output.print([row], MOVED);
+      },
+    });
+    try {
+      await backlog.run();
+    } catch (error) {
+      throw new Error(
+        `${backlog.counts.moved} messages of queue "${from.name}" are moved, the others are where they were: ${
+          lineOf(error)
+        }`,
+        { cause: error },
+      );
+    }
+    for (const reason of backlog.reasons) terminal.tell(`dashi: ${reason}`);
+    const isCut = backlog.counts.moved >= limit;
+    const now = await look(connection, from.name).catch(ifGone);
+    const row = {
+      ...rowOf(now ?? from, to),
+      ...backlog.counts,
+      ...(isCut ? { ready: undefined, delayed: undefined } : {}),
+      done: true,
+    };
+    this.#tell(row);
+    return row;
+  }
+
+  /** RabbitMQ's management API tells what was some seconds ago; its channels know. */
+  async #left(
+    queue: string,
+  ): Promise<{ readonly ready?: number; readonly unacked?: number }> {
+    const { connection } = this.#context;
+    if (connection.info().transport.startsWith("amqp")) {
+      const { messageCount } = await connection.queueStatus(queue);
+      return { ready: messageCount };
+    }
+    const { ready = 0, unacked = 0 } = await look(connection, queue);
+    return { ready, unacked };
+  }
+
+  #tell({ queue, delayed = 0, unacked = 0 }: MoveRow): void {
+    const { terminal } = this.#context;
+    if (delayed > 0) {
+      terminal.tell(
+        `dashi: ${delayed} messages of queue "${queue}" are not due yet, and stay: run it again when they are`,
+      );
+    }
+    if (unacked > 0) {
+      terminal.tell(
+        `dashi: ${unacked} messages of queue "${queue}" are held by consumers, and stay: stop them, and run it again`,
+      );
+    }
+  }
+}
+
+/** Whether nothing that is known of stays. */
+function isAll({ kept = 0, delayed = 0, unacked = 0 }: MoveRow): boolean {
+  return kept + delayed + unacked === 0;
+}
+
+function rowOf(
+  { name, ready, delayed, unacked }: QueueInfo,
+  to: string,
+): MoveRow {
+  return { queue: name, to, ready, delayed, unacked, done: false };
+}
+
+/** It may be a queue that goes with its last consumer. */
+function ifGone(error: unknown): undefined {
+  if (!(error instanceof NotFoundError)) throw error;
+}
+
+function tellPlan(
+  { terminal }: Context,
+  { queues, exchanges, bindings }: Topology,
+): void {
+  const count = (number: number, what: string) =>
+    `${number} ${what}${number === 1 ? "" : "s"}`;
+  terminal.tell(
+    `dashi: nothing is done yet; it would declare ${
+      count(queues.length, "queue")
+    } where they are missing, ${count(exchanges.length, "exchange")} and ${
+      count(bindings.length, "binding")
+    }`,
+  );
+}

@@ -1,0 +1,292 @@
+import {
+  type Channel,
+  type Delivery,
+  type DeliveryTag,
+  type ErrorCode,
+  MessagingError,
+  type Publishing,
+  SettlementError,
+  UnroutableError,
+} from "../mod.ts";
+import { lineOf } from "./advice.ts";
+import { movedMessage } from "./move_message.ts";
+import { Pacer } from "./pacer.ts";
+
+/** A queue that has had nothing for so long is asked whether it is empty, ms. */
+const QUIET = 300;
+/** How often that is looked at, ms. */
+const LOOK = 50;
+/** How often a queue whose messages others hold is looked at, ms. */
+const WAIT = 500;
+/** How long messages in flight have when no more are begun with, ms. */
+const DRAIN = 10_000;
+/** So many reasons for which messages are kept are told. */
+const MOST_TOLD = 10;
+
+/** How the messages of one queue are moved. */
+export interface BacklogOptions {
+  /** The queue that they lie in. */
+  readonly from: string;
+  /** The queue that they go to. */
+  readonly to: string;
+  /** The maximum number to move. */
+  readonly limit: number;
+  /** The maximum number that is on its way at once. */
+  readonly inFlight: number;
+  /** How many are moved per second at most. */
+  readonly rate: number;
+  /** How long to wait for messages that are there and do not come, ms. */
+  readonly wait: number;
+  /** How long the broker remembers an id, by which a second message of it is put nowhere, ms. */
+  readonly dedupe: number | undefined;
+  /** Whether the target says that a queue is not there. */
+  readonly mandatory: boolean;
+  /** Whether the target takes no message in another user's name. */
+  readonly checksUser: boolean;
+  /** When it aborts, what is on its way is finished, and nothing is begun with. */
+  readonly signal: AbortSignal;
+  /** Counts what is in the queue, and what others hold of it; `undefined` where the broker does not tell. */
+  left(): Promise<{ readonly ready?: number; readonly unacked?: number }>;
+}
+
+/** The result so far. */
+export interface BacklogCounts {
+  /** How many are at the target, and gone from the source. */
+  readonly moved: number;
+  /** How many of these the target had already, by their ids. */
+  readonly duplicates: number;
+  /** How many are at the target, and may be at the source too: somebody else has them. */
+  readonly twice: number;
+  /** How many stay, for the target refuses them. */
+  readonly kept: number;
+}
+
+/**
+ * Moves the ready messages of a queue: each is published to its target, and only when that
+ * has confirmed it, it is acked at the source. So none is lost, whenever the process ends.
+ */
+export class Backlog {
+  readonly #source: Channel;
+  readonly #target: Channel;
+  readonly #options: BacklogOptions;
+  readonly #pacer: Pacer;
+  readonly #kept: DeliveryTag[] = [];
+  readonly #surplus: DeliveryTag[] = [];
+  /** Why messages are kept, some of it. */
+  readonly reasons: string[] = [];
+  #begun = 0;
+  #moved = 0;
+  #duplicates = 0;
+  #twice = 0;
+  #inFlight = 0;
+  #lastAt = 0;
+  #error: { readonly cause: unknown } | undefined;
+
+  /** Makes one over a channel of each broker. */
+  constructor(source: Channel, target: Channel, options: BacklogOptions) {
+    this.#source = source;
+    this.#target = target;
+    this.#options = options;
+    this.#pacer = new Pacer(options.rate);
+  }
+
+  /** The result so far. */
+  get counts(): BacklogCounts {
+    return {
+      moved: this.#moved,
+      duplicates: this.#duplicates,
+      twice: this.#twice,
+      kept: this.#kept.length,
+    };
+  }
+
+  /**
+   * Moves until the queue is empty, the limit is reached, or the signal aborts.
+   *
+   * @throws {Error} If a connection is lost, or the target takes nothing.
+   */
+  async run(): Promise<void> {
+    try {
+      let waitsUntil = performance.now() + this.#options.wait;
+      let before = -1;
+      while (!this.#isOver) {
+        await this.#consume();
+        if (this.#isOver) break;
+        // A consumer is told of no end: who asks for one message is.
+        const next = await this.#source.get(this.#options.from);
+        if (next !== undefined) {
+          this.#take(next);
+          continue;
+        }
+        if (before !== this.#begun) {
+          before = this.#begun;
+          waitsUntil = performance.now() + this.#options.wait;
+        }
+        const { ready = 0, unacked = 0 } = await this.#options.left();
+        const own = this.#kept.length;
+        if (ready === 0 && unacked <= own) break;
+        if (performance.now() >= waitsUntil) break;
+        await this.#pause(WAIT);
+      }
+      await this.#drain();
+    } finally {
+      await this.#giveBack();
+    }
+    if (this.#error !== undefined) throw this.#error.cause;
+  }
+
+  get #isOver(): boolean {
+    return this.#error !== undefined || this.#options.signal.aborted ||
+      this.#begun >= this.#options.limit;
+  }
+
+  async #consume(): Promise<void> {
+    const { from, limit, inFlight } = this.#options;
+    const prefetch = Math.min(
+      inFlight,
+      Math.max(1, limit - this.#begun),
+      this.#pacer.atOnce,
+    );
+    const subscription = await this.#source.consume(
+      from,
+      (delivery) => this.#take(delivery),
+      {
+        prefetch,
+        wanted: () => Math.max(0, prefetch - this.#inFlight),
+      },
+    );
+    let isCancelled = false;
+    const ended = subscription.ended.then((reason) => {
+      if (!isCancelled && reason.type !== "cancelled") this.#fail(reason.error);
+    });
+    this.#lastAt = performance.now();
+    while (!this.#isOver && !this.#isQuiet) {
+      await Promise.race([ended, this.#pause(LOOK)]);
+    }
+    isCancelled = true;
+    await subscription[Symbol.asyncDispose]();
+  }
+
+  get #isQuiet(): boolean {
+    return this.#inFlight === 0 && performance.now() - this.#lastAt >= QUIET;
+  }
+
+  #take(delivery: Delivery): void {
+    if (this.#isOver) {
+      this.#surplus.push(delivery.deliveryTag);
+      return;
+    }
+    this.#begun++;
+    this.#inFlight++;
+    this.#move(delivery)
+      .catch((error) => this.#refused(delivery, error))
+      .finally(() => {
+        this.#inFlight--;
+        this.#lastAt = performance.now();
+      });
+  }
+
+  async #move(delivery: Delivery): Promise<void> {
+    if (delivery.malformed !== undefined) throw new Unmovable(delivery);
+    const turn = this.#pacer.turn();
+    if (turn !== undefined) await turn;
+    const message = this.#messageOf(delivery);
+    const { type, ...told } = await this.#target.publish(message);
+    if (type === "returned") {
+      throw new UnroutableError(
+        `Cannot move to queue "${this.#options.to}": ${Object(told).replyText}`,
+      );
+    }
+    if (type === "duplicate") this.#duplicates++;
+    try {
+      await this.#source.ack(delivery.deliveryTag);
+      this.#moved++;
+    } catch (error) {
+      if (!(error instanceof SettlementError)) throw error;
+      this.#twice++; // its lease was lost: somebody else has it, too
+    }
+  }
+
+  #messageOf(delivery: Delivery): Publishing {
+    const { to, dedupe, mandatory, checksUser } = this.#options;
+    return movedMessage(delivery, { to, mandatory, checksUser, dedupe });
+  }
+
+  /** One that the target cannot have stays, and the others go on. */
+  #refused(delivery: Delivery, error: unknown): void {
+    if (!isOfOne(error)) return this.#fail(error);
+    this.#kept.push(delivery.deliveryTag);
+    if (this.reasons.length < MOST_TOLD) {
+      const id = delivery.properties.messageId;
+      this.reasons.push(
+        `a message${
+          id === undefined ? "" : ` "${id}"`
+        } of queue "${this.#options.from}" stays: ${lineOf(error)}`,
+      );
+    }
+    // They are held until the end, so that they do not come again at once.
+    if (this.#kept.length >= 10 * this.#options.inFlight) {
+      this.#fail(
+        new Error(
+          `the target refuses too many messages of queue "${this.#options.from}"`,
+          { cause: error },
+        ),
+      );
+    }
+  }
+
+  #fail(cause: unknown): void {
+    this.#error ??= { cause };
+  }
+
+  async #drain(): Promise<void> {
+    const until = performance.now() + DRAIN;
+    while (this.#inFlight > 0 && performance.now() < until) {
+      await sleep(LOOK);
+    }
+  }
+
+  /** The last first: each goes in front of the one that stood behind it. */
+  async #giveBack(): Promise<void> {
+    const tags = [...this.#kept, ...this.#surplus].toSorted((a, b) => b - a);
+    for (const tag of tags) {
+      await this.#source.reject(tag, { requeue: true }).catch(() => {});
+    }
+  }
+
+  /** Waits, but for an end that is asked for. */
+  async #pause(milliseconds: number): Promise<void> {
+    const { signal } = this.#options;
+    if (signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, milliseconds);
+    const onAbort = () => resolve();
+    signal.addEventListener("abort", onAbort);
+    await promise;
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** What lies in a queue and is no message. */
+class Unmovable extends Error {
+  constructor({ malformed }: Delivery) {
+    super(`it cannot be read: ${lineOf(malformed)}`, { cause: malformed });
+  }
+}
+
+/** Whether an error is of its message alone. */
+function isOfOne(error: unknown): boolean {
+  return error instanceof Unmovable || error instanceof RangeError ||
+    error instanceof MessagingError && OF_ONE.has(error.code);
+}
+
+const OF_ONE: ReadonlySet<string> = new Set<ErrorCode>([
+  "encode-failed",
+  "message-too-large",
+  "unsupported",
+]);
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

@@ -1,0 +1,60 @@
+import type { Delivery, Publishing } from "../mod.ts";
+
+/** The longest id that a broker remembers, bytes in UTF-8. */
+const MAX_ID = 255;
+
+/** How a message is put into another queue. */
+export interface MovedTo {
+  /** The queue. */
+  readonly to: string;
+  /** Whether the target says that it is not there. */
+  readonly mandatory: boolean;
+  /** Whether the target takes no message in another user's name. */
+  readonly checksUser: boolean;
+  /** How long a second message of its id is put nowhere, ms. */
+  readonly dedupe: number | undefined;
+}
+
+/**
+ * Makes the message to publish of one that was taken: its body, its properties and its
+ * headers as they are. `CC` and `BCC` are left out, for the queues that they name have had
+ * the message, and so is a user whom the target would not believe.
+ *
+ * @param delivery The message as it was taken.
+ * @param how Where it goes to.
+ * @returns The message.
+ */
+export function movedMessage(
+  { properties, body }: Delivery,
+  { to, mandatory, checksUser, dedupe }: MovedTo,
+): Publishing {
+  const { userId, headers, ...rest } = properties;
+  const { messageId } = rest;
+  const isNamed = messageId !== undefined && messageId !== "" &&
+    new TextEncoder().encode(messageId).length <= MAX_ID;
+  return {
+    exchange: "",
+    routingKey: to,
+    mandatory,
+    delay: 0,
+    properties: {
+      ...rest,
+      headers: withoutCopies(headers),
+      userId: checksUser ? undefined : userId,
+    },
+    body,
+    // Its headers are what they were, whatever they are.
+    republished: true,
+    dedupe: dedupe === undefined || !isNamed
+      ? undefined
+      : { id: messageId, window: dedupe, token: crypto.randomUUID() },
+  };
+}
+
+function withoutCopies(
+  headers: Delivery["properties"]["headers"],
+): Delivery["properties"]["headers"] {
+  if (headers?.CC === undefined && headers?.BCC === undefined) return headers;
+  const { CC: _, BCC: __, ...rest } = headers;
+  return rest;
+}

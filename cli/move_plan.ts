@@ -1,0 +1,102 @@
+import { type Connection, NotFoundError, type QueueInfo } from "../mod.ts";
+import { requireListing } from "./list.ts";
+import type { Context } from "./context.ts";
+import { UsageError } from "./terminal.ts";
+
+/** A queue, and where its messages go. */
+export interface Plan {
+  /** The queue, as its broker tells of it. */
+  readonly from: QueueInfo;
+  /** The name of the queue at the target. */
+  readonly to: string;
+}
+
+/** Which queues, and where to. */
+export interface PlanArguments {
+  /** Names of queues, or patterns: `*` is any text. */
+  readonly names: readonly string[];
+  /** The name at the target; `*` is what that of the pattern stands for. */
+  readonly to: string | undefined;
+  /** Whether the target is the same broker. */
+  readonly sameBroker: boolean;
+}
+
+/** Queues in which messages of RabbitMQ wait for their time: the broker moves them on. */
+const OF_DELAYS = /^dashi_delayed_/;
+
+/**
+ * Finds the queues that are meant, and where the messages of each go.
+ *
+ * @param context The context of the source.
+ * @param given Which queues, and where to.
+ * @returns The queues, by name.
+ * @throws {UsageError} If a queue would be moved into itself, or a name makes no sense.
+ */
+export async function planMove(
+  context: Context,
+  { names, to, sameBroker }: PlanArguments,
+): Promise<readonly Plan[]> {
+  if (names.length === 0) {
+    throw new UsageError("there is no queue: name some, or give --all");
+  }
+  if (to?.includes("*") && (names.length > 1 || !names[0]?.includes("*"))) {
+    throw new UsageError(
+      `--to "${to}" has a "*": it goes with one pattern, as dashi move 'orders.*' --to 'old.*'`,
+    );
+  }
+  const plans = new Map<string, Plan>();
+  for (const name of names) {
+    for (const { from, star } of await find(context, name)) {
+      const target = to?.replace("*", () => star) ?? from.name;
+      if (sameBroker && target === from.name) {
+        throw new UsageError(
+          `"${target}" would be moved into itself: give --to NAME, or another broker's URL in DASHI_TO_URL`,
+        );
+      }
+      plans.set(from.name, { from, to: target });
+    }
+  }
+  return [...plans.values()]
+    .toSorted((a, b) => a.from.name < b.from.name ? -1 : 1);
+}
+
+/** A queue, and what the `*` of a pattern stands for in its name. */
+interface Found {
+  readonly from: QueueInfo;
+  readonly star: string;
+}
+
+async function find(context: Context, name: string): Promise<Found[]> {
+  const { connection } = context;
+  if (!name.includes("*")) {
+    return [{ from: await look(connection, name), star: "" }];
+  }
+  await requireListing(context);
+  const words = name.split("*").map((each) =>
+    each.replaceAll(/[\\^$.|?+()[\]{}]/g, "\\$&")
+  );
+  const pattern = new RegExp(`^${words.join("(.*)")}$`, "s");
+  const found: Found[] = [];
+  for await (const from of connection.inspect().queues()) {
+    const match = pattern.exec(from.name);
+    if (match === null || OF_DELAYS.test(from.name)) continue;
+    if (from.declaration?.exclusive) continue; // it is another connection's alone
+    found.push({ from, star: match[1] ?? "" });
+  }
+  if (found.length > 0) return found;
+  throw new NotFoundError(`Cannot move: no queue is named as "${name}"`);
+}
+
+/**
+ * Looks at a queue, with what the broker tells.
+ *
+ * @param connection The connection.
+ * @param name The queue.
+ * @returns The queue.
+ */
+export function look(
+  connection: Connection,
+  name: string,
+): Promise<QueueInfo> {
+  return connection.inspect().queue(name);
+}
