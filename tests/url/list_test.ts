@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { parseUrlList } from "../../url/mod.ts";
 
 const list = (input: string | URL | readonly (string | URL)[]) =>
@@ -66,4 +66,15 @@ for (const [name, input, expected] of CASES) {
 Deno.test("parseUrlList() keeps the parameters of each URL apart", () => {
   const [a, b] = parseUrlList("amqp://a?ssl=1;amqp://b", { scheme: "amqp" });
   assertEquals([a?.query, b?.query], [{ ssl: "1" }, {}]);
+});
+
+Deno.test("parseUrlList() takes one host in a URL where the scheme is not said to take several", () => {
+  for (const url of ["amqp://a,b", "a,b"]) {
+    assertThrows(() => parseUrlList(url, { scheme: "amqp" }), SyntaxError);
+    const [{ hosts = [] } = {}] = parseUrlList(url, {
+      scheme: "amqp",
+      severalHosts: (scheme) => scheme === "amqp",
+    });
+    assertEquals(hosts.map(({ hostname }) => hostname), ["a", "b"]);
+  }
 });
