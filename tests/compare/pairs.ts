@@ -17,6 +17,14 @@ const NESTED =
 /** All pairs, each with the library that comes nearest. */
 export const PAIRS: readonly Pair[] = [
   {
+    name: "work",
+    title: "A work queue",
+    rival: "amqplib",
+    broker: "RabbitMQ",
+    note:
+      "Dashi connects again, retries a handler that throws, and keeps dead letters besides; with amqplib all three are the program's.",
+  },
+  {
     name: "retries",
     title: "Retries and dead letters",
     rival: "BullMQ",
@@ -146,6 +154,7 @@ ${textOf(pair, "rivals").trim()}
   return `# Compared
 
 Each program stands beside one that does the same with another library: BullMQ,
+amqplib,
 amqp-connection-manager, rabbitmq-client, sqs-consumer or NestJS, whichever comes
 nearest. Both print the same on a real broker: \`deno task compare\` runs
 them all, and fails where that, or a figure below, is not true. Lines that are
