@@ -24,6 +24,7 @@ import {
   remove,
 } from "./tables.ts";
 import { type Terminal, UsageError } from "./terminal.ts";
+import { addUi } from "./ui/command_client.ts";
 
 const DESCRIPTION = `Looks into a message broker, and mends what is in it.
 
@@ -75,6 +76,9 @@ export async function runArguments(terminal: Terminal): Promise<number> {
     })
     .exitOverride();
   addCommands(program, run);
+  addUi(program, terminal, (result) => {
+    code = result;
+  });
   try {
     await program.parseAsync([...terminal.args], { from: "user" });
   } catch (error) {

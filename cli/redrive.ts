@@ -1,4 +1,4 @@
-import type { Message } from "../mod.ts";
+import type { Connection, Message } from "../mod.ts";
 import type { Context } from "./context.ts";
 import { letterOf, MOST, originOf, tellMost } from "./dead_letters.ts";
 import { filterOf } from "./filter.ts";
@@ -143,6 +143,30 @@ export async function dropDeadLetters(
       `drop removes messages of "${queue}" for good: say --yes if you mean it; dashi dlq show ${queue} with the same --filter shows them`,
     );
   }
+  const { dropped, skipped } = await drop(connection, queue, isMeant, limit);
+  if (id !== undefined && dropped === 0) {
+    terminal.tell(notFound(id, queue, skipped));
+    return 1;
+  }
+  await output.print([{ dropped, skipped }], DROPPED);
+  return 0;
+}
+
+/**
+ * Removes some messages of a queue. The others are held meanwhile, and given back.
+ *
+ * @param connection The connection.
+ * @param queue The queue.
+ * @param isMeant Says which.
+ * @param limit How many at most.
+ * @returns How many are removed, and how many of those before them are not.
+ */
+export async function drop(
+  connection: Connection,
+  queue: string,
+  isMeant: (message: Message<unknown>) => boolean,
+  limit: number,
+): Promise<{ readonly dropped: number; readonly skipped: number }> {
   await using handle = connection.queue(queue);
   const { messageCount } = await handle.status();
   const held: Message<unknown>[] = [];
@@ -159,13 +183,7 @@ export async function dropDeadLetters(
   } finally {
     for (const each of held.toReversed()) await each.requeue();
   }
-  const skipped = held.length;
-  if (id !== undefined && dropped === 0) {
-    terminal.tell(notFound(id, queue, skipped));
-    return 1;
-  }
-  await output.print([{ dropped, skipped }], DROPPED);
-  return 0;
+  return { dropped, skipped: held.length };
 }
 
 function isFiltered({ id, filter }: Which): boolean {

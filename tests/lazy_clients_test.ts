@@ -102,13 +102,8 @@ Deno.test("connecting evaluates the transport's own client", async () => {
 
 Deno.test("the packages of the clients are those that deno.json pins", () => {
   const others = ["@msgpack/msgpack", "@std/assert", "commander", "croner"]
-    .concat(
-      "cli-progress",
-      "fauxqs",
-      "js-yaml",
-      "typescript",
-      "@opentelemetry/api",
-    )
+    .concat("axe-core", "cli-progress", "fauxqs", "js-yaml", "playwright-core")
+    .concat("typescript", "uplot", "@opentelemetry/api")
     .concat("@opentelemetry/context-async-hooks", "@opentelemetry/core")
     .concat("@opentelemetry/sdk-metrics", "@opentelemetry/sdk-trace")
     .concat("@opentelemetry/semantic-conventions");

@@ -4,6 +4,8 @@ import manifest from "../../deno.json" with { type: "json" };
 const ROOT = new URL("../../", import.meta.url);
 /** What a package carries beside its modules. */
 const TEXTS: readonly string[] = ["README.md", "CHANGELOG.md", "LICENSE"];
+/** Folders of files that modules read as they are. */
+const FOLDERS: readonly string[] = ["cli/ui/page"];
 
 const OPTIONS: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2023,
@@ -43,6 +45,12 @@ export async function buildPackage(folder: string): Promise<PackageJson> {
   }
   for (const name of TEXTS) {
     await Deno.copyFile(new URL(name, ROOT), `${folder}/${name}`);
+  }
+  for (const path of FOLDERS) {
+    for (const { name } of Deno.readDirSync(new URL(path, ROOT))) {
+      const file = `${path}/${name}`;
+      await write(folder, file, await Deno.readTextFile(new URL(file, ROOT)));
+    }
   }
   const written = packageJson([...packages].sort());
   await write(folder, "package.json", JSON.stringify(written, undefined, 2));

@@ -20,6 +20,9 @@ const TEXTS: readonly string[] = [
   "package.json",
 ];
 
+/** Files of the page of `dashi ui`, which a browser reads. */
+const PAGE = "cli/ui/page/";
+
 /** The least versions that README promises, and a later Node. */
 const RUNTIMES = [
   { name: "node", version: "22.0.0" },
@@ -219,7 +222,7 @@ async function judgeFiles(tarball: string): Promise<string | undefined> {
     .map((path) => path.slice("package/".length));
   const files = new Set(listed);
   const wrong = listed.filter((path) => {
-    if (TEXTS.includes(path)) return false;
+    if (TEXTS.includes(path) || path.startsWith(PAGE)) return false;
     if (path.endsWith(".d.ts")) {
       return !files.has(path.replace(/\.d\.ts$/, ".js"));
     }
@@ -228,6 +231,7 @@ async function judgeFiles(tarball: string): Promise<string | undefined> {
     return isForeign || !files.has(path.replace(/\.js$/, ".d.ts"));
   });
   const lacking = TEXTS.concat(
+    `${PAGE}index.html`,
     Object.values(manifest.exports).map((path) =>
       path.slice(2).replace(/\.ts$/, ".js")
     ),

@@ -11,30 +11,17 @@ import { CONFORMANCE_CASES, whyNot } from "@dashi/mq/conformance";
 import { createTransport as createAmqp } from "../../../transports/amqp/mod.ts";
 import { createTransport as createAmqpClient } from "../../../transports/amqp_client/mod.ts";
 import { freePort } from "../../brokers/ports.ts";
-import { findRabbitmq, startRabbitmq } from "../../brokers/rabbitmq.ts";
+import { findRabbitmq } from "../../brokers/rabbitmq.ts";
 import { until } from "../../brokers/server.ts";
 import { checkNumbers } from "../../support/inspection_table.ts";
+import { startManagedRabbitmq } from "../../support/managed_rabbitmq.ts";
 
 const SECRET = "hunter2-and-more";
 const IS_HERE = findRabbitmq() !== undefined;
 
 async function lookAtAll(context: Deno.TestContext): Promise<void> {
-  const port = freePort();
-  const server = await startRabbitmq({
-    plugins: ["rabbitmq_management"],
-    config: [
-      "management.tcp.ip = 127.0.0.1",
-      `management.tcp.port = ${port}`,
-      // Five seconds otherwise.
-      "collect_statistics_interval = 100",
-      ...["global.minute", "basic.minute", "detailed.10"].map((each) =>
-        `management.sample_retention_policies.${each} = 1`
-      ),
-      "loopback_users = none",
-    ].join("\n"),
-  });
+  const { server, managementUrl } = await startManagedRabbitmq();
   const { url } = server;
-  const managementUrl = `http://127.0.0.1:${port}/`;
   const transportOptions = { managementUrl };
   const open = (options: Record<string, unknown> = transportOptions) =>
     createConnection(url, { transportOptions: options });
@@ -137,7 +124,7 @@ async function lookAtAll(context: Deno.TestContext): Promise<void> {
       );
       assert(!`${Deno.inspect(error)}`.includes(SECRET));
       assert(error.message.includes('"management"'));
-      assert(error.message.includes(`http://127.0.0.1:${port}"`));
+      assert(error.message.includes(`${managementUrl.slice(0, -1)}"`));
     });
 
     await context.step("says where nobody answers", async () => {

@@ -1,0 +1,159 @@
+/** Makes elements, and the texts of numbers. All that a broker says becomes text, never markup. */
+
+/**
+ * Finds an element of the page.
+ *
+ * @template {HTMLElement} [T=HTMLElement]
+ * @param {string} id Its id.
+ * @returns {T} The element.
+ */
+export function the(id) {
+  const found = document.getElementById(id);
+  if (found === null) throw new Error(`the page has no "${id}"`);
+  return /** @type {T} */ (found);
+}
+
+/**
+ * Makes an element.
+ *
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag Its name.
+ * @param {Record<string, unknown>} [given] Its attributes; functions are listeners of what `on…` names.
+ * @param {(Node | string | undefined | false)[]} children What is in it.
+ * @returns {HTMLElementTagNameMap[K]} The element.
+ */
+export function make(tag, given = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || value === false) continue;
+    if (typeof value === "function") {
+      element.addEventListener(
+        name.slice(2),
+        /** @type {EventListener} */ (value),
+      );
+    } else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const each of children) {
+    if (each !== undefined && each !== false) element.append(each);
+  }
+  return element;
+}
+
+const probe = make("span", { hidden: true });
+
+/**
+ * Reads a colour of the style, as it is in the colours that hold now: a canvas knows no others.
+ *
+ * @param {string} name Its name in the style.
+ * @returns {string} The colour.
+ */
+export function colour(name) {
+  if (!probe.isConnected) document.body.append(probe);
+  probe.style.color = `var(${name})`;
+  return getComputedStyle(probe).color;
+}
+
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+
+/**
+ * Writes a count.
+ *
+ * @param {number | null | undefined} value The count.
+ * @returns {string} Its text; a dash where the broker does not tell it.
+ */
+export function count(value) {
+  return value === undefined || value === null ? "–" : whole.format(value);
+}
+
+/**
+ * Writes a rate.
+ *
+ * @param {number | undefined} value By how much the depth changes in a second.
+ * @returns {string} Its text, with its sign.
+ */
+export function rate(value) {
+  if (value === undefined) return "–";
+  if (value === 0) return "0";
+  return `${value > 0 ? "+" : "−"}${short.format(Math.abs(value))}`;
+}
+
+/**
+ * Writes a time.
+ *
+ * @param {number | undefined} seconds The time, in seconds.
+ * @returns {string} Its text, in the largest unit that fits.
+ */
+export function age(seconds) {
+  if (seconds === undefined) return "–";
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
+/**
+ * Asks the server.
+ *
+ * @param {string} action What is wanted.
+ * @param {Record<string, unknown>} wanted What of.
+ * @returns {Promise<any>} The answer. It rejects with what went wrong, and what to do.
+ */
+export async function ask(action, wanted) {
+  let response;
+  try {
+    response = await fetch(action, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(wanted),
+    });
+  } catch {
+    throw new Error("dashi ui does not answer. Does it still run?");
+  }
+  if (response.status === 401) {
+    throw new Error(
+      "dashi ui was started anew. Open the link that it printed.",
+    );
+  }
+  const isJson = response.headers.get("content-type")?.includes("json");
+  if (!isJson) throw new Error(await response.text());
+  const answer = await response.json();
+  if (response.ok) return answer;
+  const { error, advice } = answer;
+  throw new Error(advice === undefined ? error : `${error}. ${advice}`);
+}
+
+/**
+ * Asks a question that wants a second thought.
+ *
+ * @param {{ title: string, text: string, yes: string, typed?: string }} question The question; with `typed`, what is to be typed for yes.
+ * @returns {Promise<boolean>} Whether the answer is yes.
+ */
+export function question({ title, text, yes, typed }) {
+  const dialog = /** @type {HTMLDialogElement} */ (the("question"));
+  const input = /** @type {HTMLInputElement} */ (the("question-input"));
+  const button = /** @type {HTMLButtonElement} */ (the("question-yes"));
+  the("question-title").textContent = title;
+  the("question-text").textContent = text;
+  the("question-typed").hidden = typed === undefined;
+  button.textContent = yes;
+  input.value = "";
+  const judge = () => {
+    button.disabled = typed !== undefined && input.value !== typed;
+  };
+  judge();
+  input.oninput = judge;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener(
+      "close",
+      () =>
+        resolve(
+          dialog.returnValue === "yes" &&
+            (typed === undefined || input.value === typed),
+        ),
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,155 @@
+/** Puts the page together: what the server tells, what is shown, and the keys. */
+
+import { plural, showBrokers } from "./brokers.js";
+import { the } from "./dom.js";
+import { Model } from "./model.js";
+import { Panel } from "./panel.js";
+import { Table } from "./table.js";
+
+/** @typedef {import("./model.js").Queue} Queue */
+
+const model = new Model();
+const table = new Table(model, open);
+/** @type {Panel | undefined} */
+let panel;
+
+const filter = /** @type {HTMLInputElement} */ (the("filter"));
+const theme = /** @type {HTMLSelectElement} */ (the("theme"));
+const keys = /** @type {HTMLDialogElement} */ (the("keys"));
+const trouble = the("trouble");
+
+listen();
+choosePlace();
+chooseColours();
+filter.addEventListener("input", () => {
+  model.filter = filter.value;
+  model.arrange();
+  table.draw();
+});
+the("help").addEventListener("click", () => keys.showModal());
+addEventListener("hashchange", choosePlace);
+addEventListener("keydown", onKey);
+
+function listen() {
+  const source = new EventSource("events");
+  source.addEventListener("all", (event) => {
+    trouble.hidden = true;
+    model.takeAll(JSON.parse(event.data));
+    if (panel !== undefined) open(model.find(panel.queue.key));
+    else choosePlace();
+    draw();
+  });
+  source.addEventListener("change", (event) => {
+    const change = JSON.parse(event.data);
+    const broker = model.takeChange(change);
+    if (panel !== undefined && panel.queue.broker === broker) {
+      if (model.find(panel.queue.key) === undefined) close();
+      else panel.add(change.at);
+    }
+    draw();
+  });
+  source.addEventListener("error", () => {
+    trouble.hidden = false;
+    trouble.textContent = source.readyState === EventSource.CLOSED
+      ? "dashi ui was started anew, or has ended. Open the link that it printed last."
+      : "dashi ui does not answer: the numbers are old. Trying again …";
+  });
+}
+
+function draw() {
+  showBrokers(model.brokers.values());
+  the("summary").textContent = `${plural(model.count, "queue")} on ${
+    plural(model.brokers.size, "broker")
+  }`;
+  table.draw();
+}
+
+/** @param {Queue | undefined} queue */
+function open(queue) {
+  if (queue === undefined) return close();
+  if (panel?.queue === queue) return;
+  panel?.close();
+  panel = new Panel(queue, close);
+  table.opened = queue.key;
+  document.body.classList.add("opened");
+  history.replaceState(null, "", `#${encodeURIComponent(queue.key)}`);
+  document.title = `${queue.name} – Dashi`;
+  table.draw();
+}
+
+function close() {
+  if (panel === undefined) return;
+  panel.close();
+  panel = undefined;
+  table.opened = undefined;
+  document.body.classList.remove("opened");
+  history.replaceState(null, "", location.pathname);
+  document.title = "Dashi";
+  table.draw();
+  table.focus();
+}
+
+/** Opens the queue that the address names. */
+function choosePlace() {
+  const found = model.find(decodeURIComponent(location.hash.slice(1)));
+  if (found !== undefined) open(found);
+}
+
+function chooseColours() {
+  const root = document.documentElement;
+  const use = (/** @type {string} */ name) => {
+    if (name === "system") delete root.dataset.theme;
+    else root.dataset.theme = name;
+    theme.value = name;
+    table.draw();
+    panel?.redraw();
+  };
+  theme.addEventListener("change", () => {
+    localStorage.setItem("dashi-theme", theme.value);
+    use(theme.value);
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener(
+    "change",
+    () => use(theme.value),
+  );
+  use(localStorage.getItem("dashi-theme") ?? "system");
+}
+
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.querySelector("dialog[open]") !== null) return;
+  const { key, target } = event;
+  if (key === "Escape") return onEscape(target);
+  const isTyping = target instanceof HTMLElement &&
+    target.matches("input, textarea, select, pre");
+  if (target === filter && (key === "Enter" || key === "ArrowDown")) {
+    event.preventDefault();
+    table.move(0);
+  }
+  if (isTyping) return;
+  /** @type {Readonly<Record<string, () => void>>} */
+  const deeds = {
+    j: () => table.move(1),
+    ArrowDown: () => table.move(1),
+    k: () => table.move(-1),
+    ArrowUp: () => table.move(-1),
+    m: () => void panel?.look(),
+    "/": () => filter.select(),
+    "?": () => keys.showModal(),
+  };
+  const deed = deeds[key];
+  if (deed === undefined) return;
+  event.preventDefault();
+  deed();
+}
+
+/** @param {EventTarget | null} target */
+function onEscape(target) {
+  if (target === filter) {
+    filter.value = model.filter = "";
+    model.arrange();
+    table.draw();
+    table.focus();
+  } else close();
+}

@@ -1,0 +1,169 @@
+/** What is known of brokers and their queues: filtered and in order. */
+
+/**
+ * @typedef {object} Queue
+ * @property {string} key What names it among all queues of all brokers.
+ * @property {Broker} broker
+ * @property {string} name
+ * @property {number} [ready]
+ * @property {number} [delayed]
+ * @property {number} [unacked]
+ * @property {number} [consumers]
+ * @property {number} [oldest] Seconds.
+ * @property {number} [rate] Messages a second.
+ * @property {string[]} [letters] The queues whose dead letters it has.
+ * @property {(number | null)[]} spark How many were ready, at the last times.
+ */
+
+/**
+ * @typedef {object} Broker
+ * @property {number} id
+ * @property {string} name
+ * @property {string} transport
+ * @property {"connecting" | "up" | "down"} state
+ * @property {string} [error]
+ * @property {string} [advice]
+ * @property {boolean} shows Whether messages are shown without being taken.
+ * @property {Map<string, Queue>} queues
+ */
+
+/** @typedef {"name" | "broker" | "ready" | "delayed" | "unacked" | "consumers" | "oldest" | "rate"} Column */
+
+/** So many times are shown in a row. */
+const SPARK = 60;
+
+/** All that the page knows. */
+export class Model {
+  /** @type {Map<number, Broker>} */
+  brokers = new Map();
+  /** The queues that pass the filter, in order. @type {Queue[]} */
+  shown = [];
+  /** How many queues there are. */
+  count = 0;
+  /** @type {{ column: Column, isDown: boolean }} */
+  order = { column: "name", isDown: false };
+  filter = "";
+
+  /**
+   * Takes all that is known.
+   *
+   * @param {{ brokers: any[] }} all It.
+   */
+  takeAll({ brokers }) {
+    this.brokers.clear();
+    for (const { rows, ...state } of brokers) {
+      const broker = { ...state, queues: new Map() };
+      this.brokers.set(broker.id, broker);
+      for (const row of rows) {
+        const spark = row.spark ?? [];
+        broker.queues.set(row.name, {
+          ...row,
+          spark,
+          broker,
+          key: `${broker.id}/${row.name}`,
+        });
+      }
+    }
+    this.arrange();
+  }
+
+  /**
+   * Takes what has changed at one broker.
+   *
+   * @param {{ broker: any, rows: any[], gone: string[] }} change It.
+   * @returns {Broker | undefined} The broker.
+   */
+  takeChange({ broker: state, rows, gone }) {
+    const broker = this.brokers.get(state.id);
+    if (broker === undefined) return undefined;
+    Object.assign(broker, { error: undefined, advice: undefined }, state);
+    for (const name of gone) broker.queues.delete(name);
+    for (const row of rows) {
+      const known = broker.queues.get(row.name);
+      if (known === undefined) {
+        const key = `${broker.id}/${row.name}`;
+        broker.queues.set(row.name, { ...row, broker, key, spark: [] });
+      } else Object.assign(known, UNKNOWN, row);
+    }
+    for (const queue of broker.queues.values()) {
+      queue.spark.push(broker.state === "up" ? queue.ready ?? null : null);
+      if (queue.spark.length > SPARK) queue.spark.shift();
+    }
+    this.arrange();
+    return broker;
+  }
+
+  /**
+   * Orders by a column; by the same again, the other way round.
+   *
+   * @param {Column} column The column.
+   */
+  orderBy(column) {
+    const isText = column === "name" || column === "broker";
+    const isDown = column === this.order.column ? !this.order.isDown : !isText;
+    this.order = { column, isDown };
+    this.arrange();
+  }
+
+  /** Filters and orders all anew. */
+  arrange() {
+    const words = this.filter.toLowerCase().split(/\s+/).filter(Boolean);
+    /** @type {Queue[]} */
+    const shown = [];
+    this.count = 0;
+    for (const broker of this.brokers.values()) {
+      this.count += broker.queues.size;
+      for (const queue of broker.queues.values()) {
+        const text = `${queue.name} ${broker.name}`.toLowerCase();
+        if (words.every((each) => text.includes(each))) shown.push(queue);
+      }
+    }
+    const { column, isDown } = this.order;
+    const sign = isDown ? -1 : 1;
+    shown.sort((a, b) =>
+      sign * compare(valueOf(a, column), valueOf(b, column)) ||
+      compare(a.name, b.name) || a.broker.id - b.broker.id
+    );
+    this.shown = shown;
+  }
+
+  /**
+   * Finds a queue.
+   *
+   * @param {string | undefined} key What names it.
+   * @returns {Queue | undefined} It, if it is there.
+   */
+  find(key) {
+    const [, id, name] = /^(\d+)\/(.*)$/s.exec(key ?? "") ?? [];
+    return name === undefined
+      ? undefined
+      : this.brokers.get(Number(id))?.queues.get(name);
+  }
+}
+
+/** A number that a broker tells no more is not sent. */
+const UNKNOWN = {
+  ready: undefined,
+  delayed: undefined,
+  unacked: undefined,
+  consumers: undefined,
+  oldest: undefined,
+  rate: undefined,
+  letters: undefined,
+};
+
+/**
+ * @param {Queue} queue
+ * @param {Column} column
+ */
+function valueOf(queue, column) {
+  return column === "broker" ? queue.broker.name : queue[column] ?? -Infinity;
+}
+
+/**
+ * @param {string | number} a
+ * @param {string | number} b
+ */
+function compare(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

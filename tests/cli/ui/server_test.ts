@@ -1,0 +1,114 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { freePort } from "../../brokers/ports.ts";
+import { until } from "../../brokers/server.ts";
+import { askUi, ownHeaders, startUi } from "../../support/ui.ts";
+
+const SECRET = "hunter2-and-more";
+
+Deno.test("dashi ui answers those who have its link alone, and says no password", async () => {
+  const urls = [
+    "memory://ui",
+    `redis://me:${SECRET}@127.0.0.1:${freePort()}/0`,
+  ];
+  await using ui = await startUi(urls);
+  const { port, token } = ui;
+  const own = ownHeaders(ui);
+  const seen: string[] = [];
+  const ask: typeof askUi = async (...given) => {
+    const answer = await askUi(...given);
+    seen.push(answer.text, JSON.stringify(answer.headers));
+    return answer;
+  };
+
+  const bare = await ask(port, "/");
+  assertEquals(bare.status, 401);
+  assertMatch(bare.text, /Open the link that dashi ui has printed/);
+  for (const path of ["/events", "/main.js", "/purge", "/nothing"]) {
+    assertEquals((await ask(port, path)).status, 401, path);
+  }
+  const elsewhere = { ...own, host: `evil.example:${port}` };
+  assertEquals((await ask(port, "/", { headers: elsewhere })).status, 403);
+  const login = await ask(port, `/?token=${token}`);
+  assertEquals(login.status, 200);
+  assertMatch(
+    String(login.headers["set-cookie"]),
+    new RegExp(
+      `^dashi-ui-${port}=${token}; HttpOnly; SameSite=Strict; Path=/$`,
+    ),
+  );
+
+  const page = await ask(port, "/", { headers: own });
+  assertEquals(page.status, 200);
+  assertMatch(page.text, /<title>Dashi<\/title>/);
+  assert(!/<script(?![^>]* src=)|<style| style=| on\w+=/.test(page.text));
+  const policy = String(page.headers["content-security-policy"]);
+  assertMatch(policy, /default-src 'none'; script-src 'self';/);
+  assert(!policy.includes("unsafe"));
+  assertEquals(page.headers["cache-control"], "no-store");
+  const scripts = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)];
+  assert(scripts.length >= 4);
+  for (const [, path = ""] of scripts) {
+    assertEquals((await ask(port, `/${path}`, { headers: own })).status, 200);
+  }
+  assertEquals(
+    (await ask(port, "/uPlot.esm.js", { headers: own })).status,
+    200,
+  );
+  for (const path of ["/../ui.ts", "/%2e%2e/ui.ts", "/constructor"]) {
+    const { status } = await ask(port, path, { headers: own });
+    assertEquals(status, 404, path);
+  }
+
+  const body = JSON.stringify({ broker: 0, queue: "q", confirm: "q" });
+  const post = { method: "POST", body };
+  const { origin: _, ...withoutOrigin } = own;
+  const refused = [
+    withoutOrigin,
+    { ...own, origin: "http://evil.example" },
+    { ...own, origin: `http://127.0.0.1:${port + 1}` },
+    { ...own, "sec-fetch-site": "same-site" },
+  ];
+  for (const headers of refused) {
+    assertEquals((await ask(port, "/purge", { ...post, headers })).status, 403);
+  }
+  for (
+    const [text, words] of [
+      ["nothing", /object of JSON/],
+      ['{"broker":7,"queue":"q"}', /no such broker/],
+      [body, /no such queue/],
+    ] as const
+  ) {
+    const answer = await ask(port, "/purge", {
+      ...post,
+      body: text,
+      headers: own,
+    });
+    assertEquals(answer.status, 400);
+    assertMatch(JSON.parse(answer.text).error, words);
+  }
+  const large = "x".repeat(9 * 1024 * 1024);
+  const tooLarge = await ask(port, "/publish", {
+    method: "POST",
+    body: large,
+    headers: own,
+  }).catch(() => undefined); // it may hang up before it has read all
+  assert(tooLarge === undefined || tooLarge.status === 413);
+
+  await until("both brokers", 15_000, async () => {
+    const { text } = await ask(port, "/events", { headers: own });
+    const data = JSON.parse(/data: (.*)/.exec(text)?.[1] ?? "{}");
+    const [up, down] = data.brokers;
+    if (up.state !== "up" || down.state !== "down") return false;
+    assertMatch(down.error, /127\.0\.0\.1/);
+    assertMatch(down.advice, /broker running/);
+    return true;
+  });
+
+  const { code, written } = await ui.end();
+  assertEquals(code, 0);
+  assert(seen.length > 20);
+  for (const each of [...seen, written]) assert(!each.includes(SECRET));
+  for (const each of seen.filter((text) => !text.includes("set-cookie"))) {
+    assert(!each.includes(token));
+  }
+});
