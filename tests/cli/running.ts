@@ -18,13 +18,11 @@ export async function dashi(
   variables?: Readonly<Record<string, string>>,
   input?: string | undefined,
 ): Promise<Ended> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--quiet", PROGRAM, ...args],
-    env: { DASHI_URL: "", DASHI_MANAGEMENT_URL: "", ...variables },
-    stdin: input === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
+  const child = started(
+    args,
+    variables,
+    input === undefined ? "null" : "piped",
+  );
   if (input !== undefined) {
     const writer = child.stdin.getWriter();
     await writer.write(new TextEncoder().encode(input));
@@ -38,6 +36,21 @@ export async function dashi(
   const isJson = lines.every((each) => each.startsWith("{"));
   const rows = isJson ? lines.map((each) => JSON.parse(each)) : [];
   return { code, out: out ?? "", err: err ?? "", rows };
+}
+
+/** Starts the program as a process of its own. */
+export function started(
+  args: readonly string[],
+  variables?: Readonly<Record<string, string>>,
+  stdin: "null" | "piped" = "null",
+): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "--quiet", PROGRAM, ...args],
+    env: { DASHI_URL: "", DASHI_MANAGEMENT_URL: "", ...variables },
+    stdin,
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
 }
 
 /** Runs it here, on a terminal of so many columns. */

@@ -1,0 +1,86 @@
+/** A redrive that is killed in the middle, and run again. */
+
+import { assert, assertEquals } from "@std/assert";
+import { type Connection, createConnection, Queue } from "@dashi/mq";
+import { ALL } from "../support/targets.ts";
+import { dashi, started } from "./running.ts";
+
+/** So many dead letters. */
+const COUNT = ALL ? 10_000 : 500;
+
+for (
+  const [broker, variable] of [
+    ["RabbitMQ", "DASHI_TEST_AMQP_URL"],
+    ["Redis", "DASHI_TEST_REDIS_URL"],
+  ] as const
+) {
+  const url = Deno.env.get(variable);
+  Deno.test({
+    name:
+      `${COUNT} dead letters are redriven, killed half-way and again: none is lost on ${broker}${
+        url === undefined ? " (there is no broker)" : ""
+      }`,
+    ignore: url === undefined,
+    fn: () => redriveTwice(url ?? ""),
+  });
+}
+
+async function redriveTwice(url: string): Promise<void> {
+  const name = `dashi-redriven-${crypto.randomUUID()}`;
+  const queue = new Queue(name, { deadLetter: `${name}.dead` });
+  const variables = { DASHI_URL: url };
+  await using connection = createConnection(url, { onUnhandled: () => {} });
+  const left = async (of: string) =>
+    (await connection.queueStatus(of)).messageCount;
+  try {
+    await letDie(connection, queue);
+    const redriving = started(
+      ["dlq", "redrive", `${name}.dead`],
+      variables,
+    );
+    while (await left(name) < COUNT / 2) await pause();
+    redriving.kill("SIGKILL");
+    const { code } = await redriving.output();
+    assertEquals(code, 137);
+    const moved = await left(name);
+    assert(moved < COUNT, `it was killed half-way, and not after ${moved}`);
+    // What the killed one held comes back when the broker knows that it is dead.
+    while (await left(name) < COUNT || await left(`${name}.dead`) > 0) {
+      const { code, err } = await dashi(
+        ["dlq", "redrive", `${name}.dead`],
+        variables,
+      );
+      assertEquals([code, err], [0, ""]);
+    }
+    const counts = new Map<unknown, number>();
+    const taker = connection.queue(name);
+    for (let each; (each = await taker.get()) !== undefined;) {
+      counts.set(each.payload, (counts.get(each.payload) ?? 0) + 1);
+      await each.ack();
+    }
+    const all = [...counts.values()].reduce((a, b) => a + b, 0);
+    assertEquals(counts.size, COUNT);
+    // One was published, perhaps, and not acked yet.
+    assert(all - COUNT <= 1, `${all - COUNT} duplicates`);
+    assertEquals(await left(`${name}.dead`), 0);
+  } finally {
+    await connection.delete(name);
+    await connection.delete(`${name}.dead`);
+  }
+}
+
+/** Publishes them, and rejects each. */
+async function letDie(connection: Connection, queue: Queue): Promise<void> {
+  await using producer = connection.producer({ queue });
+  await producer.publishAll(Array.from({ length: COUNT }, (_, id) => id));
+  const consumer = connection.consumer(queue, { prefetch: 100 });
+  const rejected: Promise<void>[] = [];
+  for await (const message of consumer) {
+    if (rejected.push(message.reject()) === COUNT) break;
+  }
+  await Promise.all(rejected);
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 20));
+}
