@@ -1,4 +1,4 @@
-import type { Capability } from "../mod.ts";
+import type { BrokerInfo, Capability } from "../mod.ts";
 import type { Context } from "./context.ts";
 import type { Column } from "./output.ts";
 
@@ -41,6 +41,8 @@ const ALL: readonly Capability[] = Object.keys(
   } satisfies Readonly<Record<Capability, true>>,
 ) as Capability[];
 
+const NOT_TOLD = "not told by this broker";
+
 /**
  * Says what broker a URL leads to, and what it can.
  *
@@ -55,11 +57,16 @@ export async function doctor(
   const ms = Math.round(performance.now() - began);
   const { transport, hostname, port, virtualHost, tls } = connection.info();
   const { capabilities } = connection;
+  const server = await connection.inspect().server();
   const has = ALL.filter((each) => capabilities.has(each));
   const lacks = ALL.filter((each) => !capabilities.has(each));
   const facts = {
     url: connection.asUri(),
     transport,
+    product: server.product,
+    version: server.version,
+    clockAheadInMs: server.clockAhead,
+    clockErrorInMs: server.clockError,
     hostname,
     port,
     virtualHost,
@@ -72,11 +79,26 @@ export async function doctor(
     await output.print([facts], []);
     return 0;
   }
-  const lines = Object.entries(facts).filter(([, value]) => value !== undefined)
+  const { clockAheadInMs: _1, clockErrorInMs: _2, ...rest } = facts;
+  const shown = {
+    ...rest,
+    product: server.product ?? NOT_TOLD,
+    version: server.version ?? NOT_TOLD,
+    clock: clockText(server),
+  };
+  const lines = Object.entries(shown).filter(([, value]) => value !== undefined)
     .map(([name, value]) => ({
       name: `${name}:`,
       value: Array.isArray(value) ? value.join(", ") : String(value),
     }));
   await output.print(lines, COLUMNS);
   return 0;
+}
+
+function clockText({ clockAhead, clockError }: BrokerInfo): string {
+  if (clockAhead === undefined) return NOT_TOLD;
+  const side = clockAhead < 0 ? "behind" : "ahead of";
+  return `${
+    Math.abs(clockAhead)
+  } ms ${side} this machine's, give or take ${clockError} ms`;
 }

@@ -80,7 +80,7 @@ export type {
   Message,
   RequeueOptions,
 } from "./consume/message.ts";
-export { Inspector } from "./inspect/inspector.ts";
+export { type BrokerInfo, Inspector } from "./inspect/inspector.ts";
 export type { PeekedMessage, PeekOptions } from "./inspect/peeking.ts";
 export type { OperationOptions } from "./operation_options.ts";
 export { ConnectionPool, type PoolOptions } from "./connection/pool.ts";

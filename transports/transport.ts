@@ -55,6 +55,7 @@ import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
 import type { Capability, DelayedMessages, Inspection } from "./capability.ts";
 import type { Parked, ParkOptions } from "./parking.ts";
 import type { Rates } from "./rates.ts";
+import type { ServerInfo } from "./server_info.ts";
 import type { TransportEvent } from "./transport_event.ts";
 
 export type { Clock } from "../async/clock.ts";
@@ -76,6 +77,7 @@ export type { TlsOptions } from "../model/tls_options.ts";
 export type * from "../url/broker_url.ts";
 export type * from "./capability.ts";
 export type * from "./parking.ts";
+export type * from "./server_info.ts";
 export type * from "./transport_event.ts";
 export * from "../model/errors.ts";
 export { deliveryTag } from "../model/message.ts";
@@ -160,6 +162,8 @@ export interface TransportConnection extends AsyncDisposable {
   readonly rates?: Rates | undefined;
   /** Looks into the broker: with the capability `inspect`. */
   readonly inspection?: Inspection | undefined;
+  /** Asks the server what it is; `undefined` where it tells nothing. */
+  serverInfo?(options?: CallOptions): Promise<ServerInfo | undefined>;
   /** Ends it at once and without a word to the broker, which does not answer. */
   destroy?(): void;
   /** The client underneath, for `connection.native`; `undefined` if there is none to hand out. */

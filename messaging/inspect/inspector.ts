@@ -10,6 +10,18 @@ import { queueNameIn } from "../connection/tables.ts";
 import type { Queue } from "../entities/queue.ts";
 import type { OperationOptions } from "../operation_options.ts";
 
+/** What a broker's server tells of itself; each is `undefined` where it does not tell it. */
+export interface BrokerInfo {
+  /** The name of its program, as `RabbitMQ` or `valkey`. */
+  readonly product: string | undefined;
+  /** Its version. */
+  readonly version: string | undefined;
+  /** Milliseconds that its clock is ahead of this machine's; behind it where it is negative. */
+  readonly clockAhead: number | undefined;
+  /** How far off `clockAhead` may be, ms: half the time of the answer, and half a second where the server tells whole seconds. */
+  readonly clockError: number | undefined;
+}
+
 /**
  * Looks into a broker. With the capability `inspect` it tells of all queues of the broker;
  * without it, as of RabbitMQ where no `managementUrl` is given, of those that this
@@ -37,6 +49,43 @@ export class Inspector {
   /** Made by `connection.inspect`. */
   constructor(session: Session) {
     this.#session = session;
+  }
+
+  /**
+   * Asks the broker's server what it is, and what time it has.
+   *
+   * @param options How long it may take.
+   * @returns What it tells: RabbitMQ and beanstalkd tell no time, SQS no version, and a broker in this process nothing.
+   *
+   * @example A broker in this process
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { createConnection } from "@dashi/mq";
+   *
+   * await using connection = createConnection("memory://server");
+   * const { version } = await connection.inspect().server();
+   * assertEquals(version, undefined);
+   * ```
+   */
+  async server(options?: OperationOptions): Promise<BrokerInfo> {
+    const { clock } = this.#session;
+    const call = this.#session.call(options);
+    const { connection } = await this.#session.link(call);
+    const before = clock.wall();
+    const told = await connection.serverInfo?.(call);
+    const after = clock.wall();
+    const { product, version, time, timeStep = 1 } = told ?? {};
+    const half = (timeStep - 1) / 2;
+    return {
+      product,
+      version,
+      clockAhead: time === undefined
+        ? undefined
+        : Math.round(time + half - (before + after) / 2),
+      clockError: time === undefined
+        ? undefined
+        : Math.ceil((after - before) / 2 + half),
+    };
   }
 
   /**

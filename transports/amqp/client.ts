@@ -17,6 +17,7 @@ import type {
   RawConsume,
   RawMessage,
 } from "../amqp_protocol/port.ts";
+import { serverIn } from "../amqp_protocol/server.ts";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { cannotLoad } from "../load_error.ts";
 import { Corking } from "./corking.ts";
@@ -127,6 +128,10 @@ class Client implements AmqpClient {
 
   get channelMax(): number {
     return this.#agreed("channelMax");
+  }
+
+  get server(): NonNullable<AmqpClient["server"]> {
+    return serverIn(this.#model.connection.serverProperties);
   }
 
   get native(): ChannelModel {

@@ -10,6 +10,7 @@ import type {
   CloseReason,
   ConnectOptions,
   OpenChannelOptions,
+  ServerInfo,
   TransportConnection,
 } from "../transport.ts";
 import { connectionClosed, notAnswered } from "../connection_errors.ts";
@@ -200,6 +201,12 @@ export class AmqpConnection implements TransportConnection {
       () => use === "declare" && this.#socketFor(use) !== socket,
       options,
     );
+  }
+
+  /** By what it said when we connected: AMQP tells no time. */
+  serverInfo(): Promise<ServerInfo> {
+    const { product, version } = this.#sockets[0]?.server ?? {};
+    return Promise.resolve({ product, version, time: undefined });
   }
 
   native(): unknown {

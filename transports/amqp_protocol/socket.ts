@@ -192,6 +192,11 @@ export class Socket {
     return this.#client?.native;
   }
 
+  /** What the broker has said of itself. */
+  get server(): AmqpClient["server"] {
+    return this.#client?.server;
+  }
+
   /** Cuts it. */
   destroy(): void {
     this.#client?.destroy();

@@ -9,6 +9,8 @@ export interface Server {
   readonly link: Link;
   /** The largest job, bytes. */
   readonly itemBytes: number;
+  /** Its version. */
+  readonly version: string | undefined;
   /** Whether a restart keeps what is queued. */
   readonly persistent: boolean;
 }
@@ -55,6 +57,7 @@ export async function greet(
     }
     return {
       link,
+      version: statistics.text("version"),
       itemBytes: statistics.number("max-job-size") || 65_535,
       // Without a binlog a restart loses everything.
       persistent: statistics.number("binlog-current-index") > 0,

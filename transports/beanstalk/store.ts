@@ -17,7 +17,7 @@ import type {
 } from "../store/store.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import { LocalTopology } from "../store/local_topology.ts";
-import type { Capability, CloseReason } from "../transport.ts";
+import type { Capability, CloseReason, ServerInfo } from "../transport.ts";
 import { wholeSeconds } from "./body.ts";
 import { Deletions } from "./deletions.ts";
 import { Expiry } from "./expiry.ts";
@@ -67,6 +67,7 @@ export class BeanstalkStore implements Store {
   readonly quarantine: QuarantineStore;
   readonly inspection: InspectionStore;
   readonly #context: LinkContext;
+  readonly #version: string | undefined;
   readonly #lifeline: Lifeline;
   readonly #link: Link;
   readonly #tubes = new Tubes();
@@ -91,6 +92,7 @@ export class BeanstalkStore implements Store {
     this.closed = lifeline.closed;
     this.#context = context;
     this.#link = server.link;
+    this.#version = server.version;
     const { clock, heartbeat } = context;
     const tubes = this.#tubes;
     const link = this.#link;
@@ -304,6 +306,12 @@ export class BeanstalkStore implements Store {
         const { deadline } = options ?? {};
         return this.#jobs.settle(reservations, command, { deadline, action });
       });
+  }
+
+  /** It tells no time. */
+  serverInfo(): Promise<ServerInfo> {
+    const version = this.#version;
+    return Promise.resolve({ product: "beanstalkd", version, time: undefined });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -26,31 +26,9 @@ import {
 } from "./errors.ts";
 import { loginOf } from "./login.ts";
 import type { DialOptions } from "./options.ts";
+import type { Answer, Request } from "./request.ts";
 import { ServerTime } from "./server_time.ts";
 import type { Sender } from "./https_client.ts";
-
-/** An answer of CouchDB. */
-export interface Answer {
-  readonly status: number;
-  /** Parsed; of an answer without one `undefined`. */
-  readonly body: unknown;
-  /** Names what was answered, for `If-None-Match`. */
-  readonly etag: string | null;
-}
-
-/** A request. */
-export interface Request {
-  readonly method: "GET" | "PUT" | "POST";
-  /** Behind the database's name: `/_all_docs?…`. */
-  readonly path: string;
-  /** JSON. */
-  readonly body?: string | undefined;
-  readonly etag?: string | undefined;
-  /** Statuses of 400 and more that are no error: they are returned. */
-  readonly accept?: readonly number[] | undefined;
-  /** Whether the caller asks for less where the answer is too large: that error is its own, and ends nothing. */
-  readonly splits?: boolean | undefined;
-}
 
 /** The platform's: its idle sockets keep no process alive. */
 const FETCH: Sender = { send: (url, init) => fetch(url, init), close() {} };
@@ -324,8 +302,9 @@ export class CouchdbClient {
 
   async #exchange(request: Request, signal: AbortSignal): Promise<Answer> {
     const sent = this.time.wall();
-    const { method, path, body, etag } = request;
-    const response = await this.#sender.send(this.#url(path), {
+    const { method, path, body, etag, isOfServer } = request;
+    const url = isOfServer ? `${this.#dial.origin}${path}` : this.#url(path);
+    const response = await this.#sender.send(url, {
       method,
       headers: {
         ...this.#headers,
@@ -339,11 +318,13 @@ export class CouchdbClient {
     const { maxResponseSize } = this.#dial;
     const text = await readText(response.body, signal, maxResponseSize);
     this.#silence.end();
-    this.time.observe(response.headers.get("date"), sent);
+    const date = response.headers.get("date");
+    this.time.observe(date, sent);
     return {
       status: response.status,
       body: parseBody(text),
       etag: response.headers.get("etag"),
+      date,
     };
   }
 

@@ -10,7 +10,7 @@ import type {
   Row,
   Written,
 } from "../records/records.ts";
-import type { CloseReason } from "../transport.ts";
+import type { CloseReason, ServerInfo } from "../transport.ts";
 import type { CouchdbClient } from "./client.ts";
 import { readRefusal, requestError } from "./errors.ts";
 import type { DialOptions } from "./options.ts";
@@ -44,6 +44,19 @@ export class CouchdbRecords implements Records {
 
   now(): number {
     return this.#client.time.now();
+  }
+
+  async serverInfo(call: RecordsCall): Promise<ServerInfo> {
+    const request = { method: "GET", path: "/", isOfServer: true } as const;
+    const { body, date } = await this.#client.call(call.action, request, call);
+    const { version } = Object(body);
+    const time = Date.parse(date ?? "");
+    return {
+      product: "CouchDB",
+      version: typeof version === "string" ? version : undefined,
+      time: Number.isNaN(time) ? undefined : time,
+      timeStep: 1000,
+    };
   }
 
   async list(range: Range, call: RecordsCall): Promise<readonly Row[]> {

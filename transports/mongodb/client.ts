@@ -1,11 +1,9 @@
 import {
   type Collection,
   type Db,
-  type Document,
   type FindCursor,
   MongoClient,
   type MongoClientOptions,
-  MongoServerError,
   ObjectId,
   type TopologyDescriptionChangedEvent,
   type WriteConcernSettings,
@@ -24,6 +22,7 @@ import type {
   UpdateStatement,
 } from "./port.ts";
 import { boundedConnection } from "./answers_client.ts";
+import { hello, versionOf } from "./server_client.ts";
 
 /** The callbacks that a dial is given beside its options. */
 export interface DialHooks {
@@ -197,19 +196,12 @@ class Driver implements MongodbClient {
   }
 
   async readTime(): Promise<number | undefined> {
-    const { localTime } = await this.#watch(this.#hello());
+    const { localTime } = await this.#watch(hello(this.#database));
     return localTime instanceof Date ? localTime.getTime() : undefined;
   }
 
-  async #hello(): Promise<Document> {
-    try {
-      return await this.#database.command({ hello: 1 });
-    } catch (error) {
-      if (!(error instanceof MongoServerError) || error.code !== 59) {
-        throw error;
-      }
-      return await this.#database.command({ isMaster: 1 }); // before 4.4
-    }
+  readVersion(): Promise<string | undefined> {
+    return this.#watch(versionOf(this.#database));
   }
 
   newId(): unknown {

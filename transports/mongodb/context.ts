@@ -6,6 +6,7 @@ import { Lifeline } from "../store/lifeline.ts";
 import { callError, failureOf } from "./errors.ts";
 import type { StoreSettings } from "./options.ts";
 import type { MongodbClient } from "./port.ts";
+import type { ServerInfo } from "../server_info.ts";
 import { ServerTime } from "./server_time.ts";
 
 /** How old the server's time may be where much depends on it, ms: a machine that slept does not know. */
@@ -50,6 +51,18 @@ export class Context {
       options,
       () => this.#time.read(() => this.client.readTime()),
     );
+  }
+
+  /** Asks the server what it is. */
+  async askServer(options?: CallOptions): Promise<ServerInfo> {
+    const action = "ask the server what it is";
+    return await this.call(action, options, async () => {
+      const [version, time] = await Promise.all([
+        this.client.readVersion(),
+        this.client.readTime(),
+      ]);
+      return { product: "MongoDB", version, time };
+    });
   }
 
   /** The server's time as it has just told it: before what cannot be undone, and what takes from others. */

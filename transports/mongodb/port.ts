@@ -53,6 +53,8 @@ export interface MongodbClient extends AsyncDisposable {
   destroy(): void;
   /** Asks for the server's time, ms since 1970; `undefined` if it does not tell. */
   readTime(): Promise<number | undefined>;
+  /** Asks for the server's version. */
+  readVersion(): Promise<string | undefined>;
   /** Makes a document's id: later ones of a process are greater. */
   newId(): unknown;
   find(name: string, filter: Fields, options: FindOptions): Promise<Fields[]>;

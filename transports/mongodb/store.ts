@@ -14,7 +14,7 @@ import type {
   TopologyStore,
   TopologyView,
 } from "../store/store.ts";
-import type { Capability, CloseReason } from "../transport.ts";
+import type { Capability, CloseReason, ServerInfo } from "../transport.ts";
 import { refuseHeardOrder } from "../store/heard_order.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import { Fanout } from "./fanout.ts";
@@ -357,6 +357,10 @@ export class MongodbStore implements Store {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#context.lifeline.close(() => this.#close());
+  }
+
+  serverInfo(options?: CallOptions): Promise<ServerInfo> {
+    return this.#context.askServer(options);
   }
 
   native(): unknown {

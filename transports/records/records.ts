@@ -1,5 +1,5 @@
 import type { CallOptions } from "../../model/call_options.ts";
-import type { CloseReason } from "../transport.ts";
+import type { CloseReason, ServerInfo } from "../transport.ts";
 
 /** A record's fields: what JSON can say. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -143,6 +143,8 @@ export interface Records extends AsyncDisposable {
     revision: string,
     call: RecordsCall,
   ): Promise<boolean>;
+  /** Asks the server what it is, where there is one. */
+  serverInfo?(call: RecordsCall): Promise<ServerInfo>;
   /** The client underneath, for `connection.native`. */
   native?(): unknown;
   /** Ends it at once, without a word to a database that does not answer: what waits rejects. */

@@ -19,7 +19,12 @@ import type {
 import { PUT } from "../store/store.ts";
 import { putOnce } from "../store/put_once.ts";
 import { Lifeline } from "../store/lifeline.ts";
-import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import type {
+  Capability,
+  CloseReason,
+  ConnectOptions,
+  ServerInfo,
+} from "../transport.ts";
 import { Database, type WrittenRecord } from "./database.ts";
 import { Declarations } from "./declarations.ts";
 import { changeDelayed } from "./delayed.ts";
@@ -341,6 +346,11 @@ export class RecordsStore implements Store {
       return await this.#records[Symbol.asyncDispose]();
     }
     await this.#lifeline.close(() => this.#leave());
+  }
+
+  async serverInfo(options?: CallOptions): Promise<ServerInfo | undefined> {
+    const action = "ask the server what it is";
+    return await this.#records.serverInfo?.({ ...options, action });
   }
 
   native(): unknown {

@@ -9,7 +9,7 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import type { ConnectOptions } from "../transport.ts";
 import { RedisClient } from "./client.ts";
-import { decode } from "./reply.ts";
+import { decode, valuesIn } from "./reply.ts";
 import type { Dial } from "./dial.ts";
 import type { RedisAddress } from "./options.ts";
 
@@ -125,8 +125,7 @@ async function examine(
   const action = `connect to "${broker}"`;
   // A user without the right to INFO goes on without the version.
   const info = decode(await client.ask(action, ["INFO"], limits) ?? "");
-  const value = (name: string) =>
-    new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
+  const value = valuesIn(info);
   const refuse = (why: string) =>
     new ConnectionError(`Cannot ${action}: ${why}`, {
       code: "connection-failed",

@@ -16,6 +16,16 @@ export function decode(reply: unknown): string {
   return reply instanceof Uint8Array ? DECODER.decode(reply) : String(reply);
 }
 
+/**
+ * Reads the answer to INFO.
+ *
+ * @param info The text.
+ * @returns Says the value of a name; `undefined` if it is not in it.
+ */
+export function valuesIn(info: string): (name: string) => string | undefined {
+  return (name) => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
+}
+
 const DECODER = new TextDecoder();
 
 /**

@@ -13,7 +13,12 @@ import type {
   StoreLimits,
   TopologyStore,
 } from "../store/store.ts";
-import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
+import type {
+  Capability,
+  CloseReason,
+  ConnectOptions,
+  ServerInfo,
+} from "../transport.ts";
 import { refuseHeardOrder } from "../store/heard_order.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import type { Rates } from "../rates.ts";
@@ -31,6 +36,7 @@ import { Putter } from "./putter.ts";
 import { admit } from "./rates.ts";
 import { Reserver } from "./reserver.ts";
 import { Quarantine } from "./quarantine.ts";
+import { askServer } from "./server_info.ts";
 import { Settlements } from "./settlements.ts";
 import { Sweeper } from "./sweeper.ts";
 import { Tables } from "./tables.ts";
@@ -311,6 +317,10 @@ export class RedisStore implements Store {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();
+  }
+
+  serverInfo(options?: CallOptions): Promise<ServerInfo> {
+    return askServer(this.#context.commands, options);
   }
 
   native(): unknown {

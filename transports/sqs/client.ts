@@ -101,6 +101,21 @@ export class AwsClient {
     }
   }
 
+  /** Asks for the server's date, in whole seconds; `undefined` if its answer has none. */
+  readDate(options: CallOptions): Promise<string | undefined> {
+    return this.#run("ask the server what it is", async (abortSignal) => {
+      const command = new ListQueuesCommand({ MaxResults: 1 });
+      let date: string | undefined;
+      command.middlewareStack.add((next) => async (args) => {
+        const result = await next(args);
+        date = dateOf(result.response);
+        return result;
+      }, { step: "deserialize" });
+      await this.#sqs.send(command, { abortSignal });
+      return date;
+    }, options);
+  }
+
   /** Lists the URLs of queues whose names begin with a prefix, a page, and what to ask the next by. */
   listQueues(
     prefix: string,
@@ -344,4 +359,11 @@ export class AwsClient {
       options,
     );
   }
+}
+
+/** The header of an answer of HTTP. */
+function dateOf(response: unknown): string | undefined {
+  const { headers } = Object(response);
+  const date = Object(headers).date;
+  return typeof date === "string" ? date : undefined;
 }

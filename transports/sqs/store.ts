@@ -18,7 +18,7 @@ import type {
   StoreLimits,
   TopologyStore,
 } from "../store/store.ts";
-import type { Capability, CloseReason } from "../transport.ts";
+import type { Capability, CloseReason, ServerInfo } from "../transport.ts";
 import { decodeBody } from "./body.ts";
 import type { Clients } from "./clients.ts";
 import { refuseMark } from "./deduplication.ts";
@@ -281,6 +281,17 @@ export class SqsStore implements Store {
   destroy(): void {
     this.#lifeline.end();
     void this.#cut();
+  }
+
+  async serverInfo(options?: CallOptions): Promise<ServerInfo> {
+    const date = await this.#clients.own.readDate(options ?? {});
+    const time = Date.parse(date ?? "");
+    return {
+      product: "SQS",
+      version: undefined, // of a service
+      time: Number.isNaN(time) ? undefined : time,
+      timeStep: 1000,
+    };
   }
 
   native(): unknown {

@@ -8,6 +8,7 @@ import type {
   Channel,
   CloseReason,
   ConnectOptions,
+  ServerInfo,
   Transport,
   TransportConnection,
 } from "../transport.ts";
@@ -215,6 +216,10 @@ class StoreConnection implements TransportConnection {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#closing ??= this.#close();
+  }
+
+  async serverInfo(options?: CallOptions): Promise<ServerInfo | undefined> {
+    return await this.#store.serverInfo?.(options);
   }
 
   native(): unknown {

@@ -11,6 +11,7 @@ import type {
 import type { Rates } from "../rates.ts";
 import type { DelayedMessages } from "../delayed.ts";
 import type { QueueCounts } from "../inspection.ts";
+import type { ServerInfo } from "../server_info.ts";
 import type { Capability, CloseReason } from "../transport.ts";
 
 /**
@@ -57,6 +58,8 @@ export interface Store extends AsyncDisposable {
   readonly rates?: Rates | undefined;
   /** Looks into the broker: it is the capability `inspect`. */
   readonly inspection?: InspectionStore | undefined;
+  /** Asks the server what it is; `undefined` where it tells nothing. */
+  serverInfo?(options?: CallOptions): Promise<ServerInfo | undefined>;
   /** The client underneath, for `connection.native`. */
   native?(): unknown;
   /**
