@@ -14,7 +14,9 @@ export const ALONE: readonly string[] = [
   "transports",
   ...[
     "transports/memory/memory_test.ts",
-    "examples",
+    "examples/demo_test.ts",
+    "examples/folder_transport_test.ts",
+    "examples/kv_transport_test.ts",
     "transports/store/store_test.ts",
     "async",
     "codec",
