@@ -148,19 +148,24 @@ class Mover {
     const { connection, terminal, output } = this.#context;
     await using source = await connection.channel();
     await using target = await this.#target.channel();
-    const { limit = Infinity, rate, dedupe } = this.#given;
+    const { limit = Infinity, rate, dedupe, wait = WAIT } = this.#given;
     const backlog = new Backlog(source, target, {
       from: from.name,
       to,
       limit,
       rate: rate === undefined ? Infinity : rate.limit * 1000 / rate.interval,
       inFlight: this.#given.inFlight ?? IN_FLIGHT,
-      wait: (this.#given.wait ?? WAIT) * 1000,
+      wait: wait * 1000,
       dedupe: dedupe === undefined ? undefined : dedupe * 1000,
       mandatory: this.#target.capabilities.has("known-queues"),
       checksUser: this.#target.info().transport.startsWith("amqp"),
       signal: this.#abort.signal,
       left: () => this.#left(from.name),
+      onWait: once((unacked) =>
+        terminal.tell(
+          `dashi: waiting up to ${wait} s for ${unacked} messages of queue "${from.name}" that others hold, or held before they were killed`,
+        )
+      ),
     });
     const total = Math.min(limit, from.ready ?? Infinity);
     await using _progress = new Progress(terminal, {
@@ -222,6 +227,14 @@ class Mover {
       );
     }
   }
+}
+
+function once(call: (count: number) => void): (count: number) => void {
+  let isCalled = false;
+  return (count) => {
+    if (!isCalled) call(count);
+    isCalled = true;
+  };
 }
 
 /** Whether nothing that is known of stays. */

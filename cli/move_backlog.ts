@@ -45,6 +45,8 @@ export interface BacklogOptions {
   readonly checksUser: boolean;
   /** When it aborts, what is on its way is finished, and nothing is begun with. */
   readonly signal: AbortSignal;
+  /** Called when there is nothing to take, and others hold so many. */
+  onWait(unacked: number): void;
   /** Counts what is in the queue, and what others hold of it; `undefined` where the broker does not tell. */
   left(): Promise<{ readonly ready?: number; readonly unacked?: number }>;
 }
@@ -126,6 +128,7 @@ export class Backlog {
         const own = this.#kept.length;
         if (ready === 0 && unacked <= own) break;
         if (performance.now() >= waitsUntil) break;
+        this.#options.onWait(unacked - own);
         await this.#pause(WAIT);
       }
       await this.#drain();

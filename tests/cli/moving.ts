@@ -108,17 +108,20 @@ export class Pair implements AsyncDisposable {
     });
   }
 
-  /** Takes all that is at the target: how often each id is there. */
+  /** Takes all that is ready at the target: how often each id is there. */
   async arrived(name: string = this.name): Promise<Map<string, number>> {
     const counts = new Map<string, number>();
-    await using handle = this.target.queue(name);
-    for (;;) {
-      const message = await handle.get();
-      if (message === undefined) return counts;
-      const id = message.properties.messageId ?? "";
-      counts.set(id, (counts.get(id) ?? 0) + 1);
-      await message.ack();
+    let { messageCount } = await this.target.queueStatus(name);
+    if (messageCount === 0) return counts;
+    await using consumer = this.target.consumer(name, {
+      autoAck: true,
+      prefetch: 1000,
+    });
+    for await (const { properties: { messageId = "" } } of consumer) {
+      counts.set(messageId, (counts.get(messageId) ?? 0) + 1);
+      if (--messageCount === 0) break;
     }
+    return counts;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
