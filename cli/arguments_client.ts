@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from "commander";
+import { addBench } from "./bench_client.ts";
 import { type GlobalOptions, withContext } from "./context.ts";
 import { addDeadLetters, addPurge } from "./dead_letters_client.ts";
 import { doctor } from "./doctor.ts";
@@ -137,6 +138,7 @@ function addCommands(
   addDeadLetters(program, run);
   addMove(program, run);
   addTail(program, run);
+  addBench(program, run);
 }
 
 function addTables(
