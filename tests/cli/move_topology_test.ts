@@ -1,0 +1,150 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import {
+  binding,
+  type Connection,
+  createConnection,
+  Exchange,
+  Queue,
+} from "@dashi/mq";
+import { unique } from "../conformance/support.ts";
+import { BROKERS, dashiHere, Pair } from "./moving.ts";
+
+/** What leads to a queue, through an exchange and another: with names of its own. */
+function entities(name: string): readonly (Exchange | Queue)[] {
+  const [outer, inner, letters] = ["outer", "inner", "letters"].map((each) =>
+    new Exchange(`${name}.${each}`, { type: "topic" })
+  );
+  assert(outer && inner && letters);
+  const bound = new Exchange(`${name}.inner`, {
+    type: "topic",
+    bindings: [binding(outer, "a.#")],
+  });
+  const failed = new Queue(`${name}.failed`, {
+    bindings: [binding(letters, "#")],
+  });
+  const queue = new Queue(name, {
+    bindings: [binding(bound, "*.new")],
+    messageTtl: 3_600_000,
+    deadLetterExchange: letters,
+  });
+  return [outer, bound, letters, failed, queue];
+}
+
+async function forget(connection: Connection, name: string): Promise<void> {
+  for (const each of entities(name)) {
+    await connection.delete(each).catch(() => {});
+  }
+}
+
+for (const broker of ["Redis", "MongoDB", "RabbitMQ"]) {
+  const url = BROKERS[broker];
+  Deno.test({
+    name: `dashi move declares on ${broker} what leads to its queues${
+      url ? "" : " (there is no broker)"
+    }`,
+    ignore: !url,
+    fn: () => routed(url ?? ""),
+  });
+}
+
+async function routed(url: string): Promise<void> {
+  const from = `memory://${unique("routes")}`;
+  const name = unique("move");
+  await using source = createConnection(from, { onUnhandled: () => {} });
+  await using target = createConnection(url, { onUnhandled: () => {} });
+  for (const each of entities(name)) {
+    if (each instanceof Queue) await source.declare(each);
+    else await source.declare(each);
+  }
+  await source.declare(new Queue("another"));
+  await source.send(name, 1);
+  try {
+    const { code, rows, err } = await dashiHere(["move", `${name}*`], {
+      from,
+      to: url,
+    });
+    assertEquals(
+      [code, rows.map(({ queue, moved }) => [queue, moved]), err],
+      [0, [[name, 1], [`${name}.failed`, 0]], ""],
+    );
+    // A message that goes through both exchanges dies in the queue, and is in the other.
+    const producer = target.producer({ exchange: `${name}.outer` });
+    await producer.publish(2, { routingKey: "a.new" });
+    await using handle = target.queue(name);
+    assertEquals((await handle.get())?.payload, 1);
+    const second = await handle.get();
+    assertEquals(second?.payload, 2);
+    await second?.reject();
+    await using letters = target.queue(`${name}.failed`);
+    assertEquals((await letters.get())?.payload, 2);
+  } finally {
+    await forget(target, name);
+  }
+}
+
+Deno.test("dashi move of a pattern names each queue by what its * is", async () => {
+  const [from, to] = [unique("a"), unique("b")].map((each) =>
+    `memory://${each}`
+  );
+  assert(from && to);
+  await using source = createConnection(from);
+  await using target = createConnection(to);
+  for (const name of ["mails.in", "mails.out", "others"]) {
+    await source.send(new Queue(name), name);
+  }
+  const args = ["move", "mails.*", "--to", "old.*.mails"];
+  const { code, rows } = await dashiHere(args, { from, to });
+  assertEquals([code, rows.map(({ to }) => to)], [
+    0,
+    ["old.in.mails", "old.out.mails"],
+  ]);
+  await using handle = target.queue<string>("old.out.mails");
+  assertEquals((await handle.get())?.payload, "mails.out");
+  const rest = await dashiHere(["move", "--all"], { from, to });
+  assertEquals(
+    rest.rows.map(({ queue, moved }) => [queue, moved]),
+    [["mails.in", 0], ["mails.out", 0], ["others", 1]],
+  );
+  const none = await dashiHere(["move", "x.*"], { from, to });
+  assertEquals([none.code, none.out], [1, ""]);
+  assertMatch(none.err, /no queue is named as "x\.\*"/);
+});
+
+Deno.test("dashi move on the same broker needs another name, and binds nothing", async () => {
+  const from = `memory://${unique("same")}`;
+  await using connection = createConnection(from);
+  const exchange = new Exchange("media", { type: "fanout" });
+  await connection.send(new Queue("video", { exchange }), 1);
+  const same = await dashiHere(["move", "video"], { from });
+  assertEquals([same.code, same.out], [2, ""]);
+  assertMatch(same.err, /"video" would be moved into itself.*DASHI_TO_URL/);
+  const { code, rows } = await dashiHere(
+    ["move", "video", "--to", "video.old"],
+    { from },
+  );
+  assertEquals([code, rows.at(-1).moved], [0, 1]);
+  await connection.producer({ exchange }).publish(2);
+  assertEquals((await connection.queueStatus("video")).messageCount, 1);
+  assertEquals((await connection.queueStatus("video.old")).messageCount, 1);
+});
+
+Deno.test({
+  name:
+    `dashi move moves nothing where the target cannot have what is declared${
+      BROKERS.beanstalkd ? "" : " (there is no beanstalkd)"
+    }`,
+  ignore: !BROKERS.beanstalkd,
+  fn: () => refused(BROKERS.beanstalkd ?? ""),
+});
+
+async function refused(url: string): Promise<void> {
+  await using pair = new Pair(`memory://${unique("narrow")}`, url);
+  await pair.open(new Queue(pair.name, { maxLength: 10 }));
+  await pair.fill(2);
+  const refused = await pair.move();
+  assertEquals([refused.code, refused.out], [1, ""]);
+  assertMatch(refused.err, /Cannot declare queue ".*--topology plain/);
+  assertEquals((await pair.source.queueStatus(pair.name)).messageCount, 2);
+  const plain = await pair.move(["--topology", "plain"]);
+  assertEquals([plain.code, plain.rows.at(-1).moved], [0, 2]);
+}
