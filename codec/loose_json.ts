@@ -7,13 +7,24 @@ const LONG_INTEGER = /[0-9]{16}/;
 /** Matches the beginning of a string, or a bare word of Python's. */
 const NEXT = /"|-?Infinity|NaN/g;
 
-/** Stands before a bare word in the place of its value. Nobody who writes a body knows it. */
-const MARK: string = crypto.randomUUID();
-const BARE: ReadonlyMap<unknown, number> = new Map([
-  [`${MARK}NaN`, NaN],
-  [`${MARK}Infinity`, Infinity],
-  [`${MARK}-Infinity`, -Infinity],
-]);
+/** The bare words of Python, as texts that stand in their place. */
+interface BareWords {
+  /** Stands before each. Nobody who writes a body knows it. */
+  readonly mark: string;
+  readonly values: ReadonlyMap<unknown, number>;
+}
+
+/** Made when it is needed: on Workers nothing is left to chance while a module is loaded. */
+let bareWords: BareWords | undefined;
+
+function makeBareWords(): BareWords {
+  const mark = crypto.randomUUID();
+  const words = [NaN, Infinity, -Infinity];
+  return {
+    mark,
+    values: new Map(words.map((word) => [`${mark}${word}`, word])),
+  };
+}
 
 /** The reviver's third argument, which newer runtimes give. */
 interface ReviverContext {
@@ -54,14 +65,15 @@ function reviveInteger(
 }
 
 function parseBareWords(text: string, cause: unknown): unknown {
-  const marked = markBareWords(text);
+  const { mark, values } = bareWords ??= makeBareWords();
+  const marked = markBareWords(text, mark);
   if (marked === undefined) throw notJson(text, cause);
   try {
     return JSON.parse(
       marked,
       (key, value, context?: ReviverContext) => {
-        if (key.startsWith(MARK)) throw new SyntaxError("a bare word as a key");
-        return BARE.get(value) ?? reviveInteger(key, value, context);
+        if (key.startsWith(mark)) throw new SyntaxError("a bare word as a key");
+        return values.get(value) ?? reviveInteger(key, value, context);
       },
     );
   } catch (error) {
@@ -71,7 +83,7 @@ function parseBareWords(text: string, cause: unknown): unknown {
 }
 
 /** Makes strings of bare words; `undefined` where a string has no end. */
-function markBareWords(text: string): string | undefined {
+function markBareWords(text: string, mark: string): string | undefined {
   const parts: string[] = [];
   let from = 0;
   NEXT.lastIndex = 0;
@@ -86,7 +98,7 @@ function markBareWords(text: string): string | undefined {
       if (end < 0) return undefined;
       NEXT.lastIndex = end;
     } else {
-      parts.push(text.slice(from, found.index), `"${MARK}${word}"`);
+      parts.push(text.slice(from, found.index), `"${mark}${word}"`);
       from = NEXT.lastIndex;
     }
   }

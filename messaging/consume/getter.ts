@@ -236,7 +236,7 @@ export class Getter<T> implements AsyncDisposable {
   async #openOn(call: Call): Promise<Lane> {
     const { connection } = await this.#session.link(call);
     const channel = await connection.openChannel(call);
-    return new Lane(this.#session, channel, NEVER, false, Infinity);
+    return new Lane(this.#session, channel, undefined, false, Infinity);
   }
 }
 
@@ -267,6 +267,3 @@ function isUnsent(error: unknown): boolean {
   return error instanceof ChannelError && error.retryable &&
     error.outcome === "not-sent";
 }
-
-/** It ends with its channel, and not before. */
-const NEVER = new AbortController().signal;

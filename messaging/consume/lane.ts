@@ -24,7 +24,7 @@ export class Lane {
   /** Resolves when its deliveries are no longer ours. Never rejects. */
   readonly lost: Promise<void>;
   readonly #settleLost: () => void;
-  readonly #stopped: AbortSignal;
+  readonly #stopped: AbortSignal | undefined;
   /** Settlements that a middleware has yet to pass on; made with the first one. */
   #passing: Set<Promise<void>> | undefined;
   /** Callbacks for the loss of a message. */
@@ -55,7 +55,7 @@ export class Lane {
   constructor(
     session: Session,
     channel: Channel,
-    stopped: AbortSignal,
+    stopped: AbortSignal | undefined,
     ordered: boolean,
     full: number,
   ) {
@@ -231,7 +231,7 @@ export class Lane {
     for (const callback of this.#watching.values()) callback(error);
     this.#watching.clear();
     this.#settleLost();
-    if (!this.#stopped.aborted) this.session.track(this.close());
+    if (!this.#stopped?.aborted) this.session.track(this.close());
   }
 
   /** Waits for a settlement to be on its way before the channel closes. Must not reject. */

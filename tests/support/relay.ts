@@ -30,19 +30,22 @@ export function startRelay(
     const ended = new Promise<void>((resolve) =>
       socket.addEventListener("close", () => resolve())
     );
-    const tcp = await Deno.connect({ hostname, port: Number(port) });
-    await new Promise<void>((resolve) => {
-      if (socket.readyState === WebSocket.OPEN) resolve();
-      else socket.addEventListener("open", () => resolve());
-    });
-    let writing = Promise.resolve();
+    const connecting = Deno.connect({ hostname, port: Number(port) });
+    let writing = connecting.then(() => {}, () => {});
+    // At once: a client may speak before the relay has connected.
     socket.addEventListener("message", ({ data }) => {
       writing = writing.then(async () => {
+        const tcp = await connecting;
         for (let bytes = new Uint8Array(data); bytes.length > 0;) {
           bytes = bytes.subarray(await tcp.write(bytes));
         }
       }).catch(() => {});
     });
+    await new Promise<void>((resolve) => {
+      if (socket.readyState === WebSocket.OPEN) resolve();
+      else socket.addEventListener("open", () => resolve());
+    });
+    const tcp = await connecting;
     const reading = (async () => {
       const buffer = new Uint8Array(65_536);
       for (;;) {

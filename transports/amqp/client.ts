@@ -70,7 +70,8 @@ export function loadOnce(): Promise<Amqplib> {
 async function load(): Promise<Amqplib> {
   let shared: Amqplib;
   try {
-    shared = await import("amqplib");
+    // Of what was CommonJS a bundle may have the default alone.
+    shared = (await import("amqplib")).default;
   } catch (cause) {
     throw cannotLoad("amqp", cause);
   }
