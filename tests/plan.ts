@@ -38,6 +38,7 @@ export const ALONE: readonly string[] = [
     "messaging/consume/handler_retry_test.ts",
     "messaging/consume/consumed_queues_test.ts",
     "messaging/consume/lane_test.ts",
+    "messaging/consume/message_text_test.ts",
     "messaging/lazy_codec_test.ts",
     "messaging/mistakes_test.ts",
     "messaging/inbox/leased_inbox_test.ts",

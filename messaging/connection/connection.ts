@@ -12,7 +12,6 @@ import {
   type CloseOptions,
   type ConnectionInfo,
   infoOf,
-  inspectBy,
 } from "./connection_info.ts";
 import type { ConnectionHealth } from "./connection_health.ts";
 import { checkOptions, type ConnectionOptions } from "./connection_options.ts";
@@ -71,6 +70,7 @@ import type {
   SimpleQueue,
   SimpleQueueOptions,
 } from "../consume/simple_queue.ts";
+import { inspectBy } from "../inspect_by.ts";
 
 /**
  * A connection to a broker. It connects with the first operation that needs it, and

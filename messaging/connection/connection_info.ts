@@ -69,26 +69,3 @@ export function infoOf(
     urls: all.map((each) => formatEndpoint(each)),
   };
 }
-
-/**
- * Says how Deno, Node and Bun show the objects of a class. Not a method of the class, for
- * a computed name has no type that a fast check could see.
- *
- * @typeParam T The class.
- * @param prototype Its prototype.
- * @param text The text of an object.
- */
-export function inspectBy<T extends object>(
-  prototype: T,
-  text: (self: T) => string,
-): void {
-  const show = {
-    value(this: T): string {
-      return text(this);
-    },
-  };
-  Object.defineProperties(prototype, {
-    [Symbol.for("Deno.customInspect")]: show,
-    [Symbol.for("nodejs.util.inspect.custom")]: show,
-  });
-}

@@ -27,6 +27,8 @@ import type {
 } from "../middleware/hooks.ts";
 import { type Death, deathsOf } from "./deaths.ts";
 import { attemptOf } from "./handler_retry.ts";
+import { textOfMessage } from "./message_text.ts";
+import { inspectBy } from "../inspect_by.ts";
 import { hasSingleActiveConsumer } from "../entities/queue.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
 import type {
@@ -131,6 +133,10 @@ class Incoming implements IncomingMessage {
 
 /** A delivery, and the channel to settle it on. */
 export class ReceivedMessage<T> implements Message<T> {
+  static {
+    inspectBy(this.prototype, textOfMessage);
+  }
+
   readonly #delivery: Delivery;
   readonly #source: Source;
   readonly #reading: Reading<T>;
