@@ -38,13 +38,33 @@ export interface Bar {
   stop(): void;
 }
 
-/** Whoever read the output has ended: `dashi list | head`. */
+/**
+ * Whoever read the output has ended: `dashi list | head`.
+ *
+ * @example A pipe that nobody reads
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { OutputClosed } from "@dashi/mq/cli";
+ *
+ * assertEquals(new OutputClosed().name, "OutputClosed");
+ * ```
+ */
 export class OutputClosed extends Error {
   /** Its name. */
   override readonly name: string = "OutputClosed";
 }
 
-/** Wrong arguments: the program ends with 2, and the text says what would be right. */
+/**
+ * Wrong arguments: the program ends with 2, and the text says what would be right.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { UsageError } from "@dashi/mq/cli";
+ *
+ * assertEquals(new UsageError("Give a queue").name, "UsageError");
+ * ```
+ */
 export class UsageError extends Error {
   /** Its name. */
   override readonly name: string = "UsageError";

@@ -301,6 +301,16 @@ export class CodecRegistry {
  * compressions are `gzip`, also called `zlib`, `brotli` and `zstd`.
  *
  * @returns The registry.
+ *
+ * @example There and back
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createCodecRegistry } from "@dashi/mq";
+ *
+ * const codecs = createCodecRegistry();
+ * const { body, contentType } = codecs.encode({ id: 7 });
+ * assertEquals(codecs.decode(body, { contentType }), { id: 7 });
+ * ```
  */
 export function createCodecRegistry(): CodecRegistry {
   const registry = new CodecRegistry();

@@ -64,6 +64,19 @@ export interface MessagingErrorOptions extends ErrorDetails {
  * The world failed, not the caller's code: the base of all errors below. A
  * caller's mistakes are `TypeError`, `RangeError` and `SyntaxError`; an abort is
  * the signal's own `reason`.
+ *
+ * @example What an error says to a program
+ * ```ts
+ * import { assertEquals, assertRejects } from "@std/assert";
+ * import { createConnection, MessagingError } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * const error = await assertRejects(
+ *   () => connection.check("no-such-queue"),
+ *   MessagingError,
+ * );
+ * assertEquals([error.code, error.retryable], ["not-found", false]);
+ * ```
  */
 export class MessagingError extends Error {
   static {
@@ -100,7 +113,21 @@ function isMessagingError(error: Error): boolean {
   return error instanceof MessagingError;
 }
 
-/** The connection is gone, or was never had: try again. */
+/**
+ * The connection is gone, or was never had: try again.
+ *
+ * @example Nobody listens
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { ConnectionError, createConnection } from "@dashi/mq";
+ *
+ * const connection = createConnection("beanstalk://127.0.0.1:1", {
+ *   reconnect: false,
+ * });
+ * await assertRejects(() => connection.connect(), ConnectionError);
+ * await connection.close();
+ * ```
+ */
 export class ConnectionError extends MessagingError {
   static {
     this.prototype.name = "ConnectionError";
@@ -119,7 +146,19 @@ export class ConnectionError extends MessagingError {
   }
 }
 
-/** The broker does not know these credentials, or refuses them this virtual host. */
+/**
+ * The broker does not know these credentials, or refuses them this virtual host.
+ *
+ * @example It is a lost connection, which another password may cure
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { AuthenticationError, ConnectionError } from "@dashi/mq";
+ *
+ * const error = new AuthenticationError("Cannot connect: wrong password");
+ * assertEquals(error instanceof ConnectionError, true);
+ * assertEquals(error.code, "authentication-failed");
+ * ```
+ */
 export class AuthenticationError extends ConnectionError {
   static {
     this.prototype.name = "AuthenticationError";
@@ -134,7 +173,20 @@ export class AuthenticationError extends ConnectionError {
   }
 }
 
-/** A deadline was missed. `outcome` says whether the call may have taken effect. */
+/**
+ * A deadline was missed. `outcome` says whether the call may have taken effect.
+ *
+ * @example No message comes in time
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, TimeoutError } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * const queue = connection.simpleQueue("empty");
+ * await assertRejects(() => queue.get({ timeout: 10 }), TimeoutError);
+ * await queue.close();
+ * ```
+ */
 export class TimeoutError extends MessagingError {
   static {
     this.prototype.name = "TimeoutError";
@@ -145,7 +197,18 @@ export class TimeoutError extends MessagingError {
   }
 }
 
-/** One channel or one call failed; the others live. */
+/**
+ * One channel or one call failed; the others live.
+ *
+ * @example Another channel may do
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { ChannelError } from "@dashi/mq";
+ *
+ * const error = new ChannelError("Cannot go on", { code: "channel-closed" });
+ * assertEquals(error.retryable, true);
+ * ```
+ */
 export class ChannelError extends MessagingError {
   static {
     this.prototype.name = "ChannelError";
@@ -171,7 +234,18 @@ export class ChannelError extends MessagingError {
   }
 }
 
-/** The exchange, queue or virtual host is not there: AMQP's 404. */
+/**
+ * The exchange, queue or virtual host is not there: AMQP's 404.
+ *
+ * @example A queue that is not there
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, NotFoundError } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * await assertRejects(() => connection.check("no-such-queue"), NotFoundError);
+ * ```
+ */
 export class NotFoundError extends ChannelError {
   static {
     this.prototype.name = "NotFoundError";
@@ -182,7 +256,21 @@ export class NotFoundError extends ChannelError {
   }
 }
 
-/** The broker forbids it: AMQP's 403. */
+/**
+ * The broker forbids it: AMQP's 403.
+ *
+ * @example A name that is the broker's own
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { AccessRefusedError, createConnection, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * await assertRejects(
+ *   () => connection.declare(new Queue("amq.mine")),
+ *   AccessRefusedError,
+ * );
+ * ```
+ */
 export class AccessRefusedError extends ChannelError {
   static {
     this.prototype.name = "AccessRefusedError";
@@ -197,7 +285,20 @@ export class AccessRefusedError extends ChannelError {
   }
 }
 
-/** Another connection has it exclusively: AMQP's 405. */
+/**
+ * Another connection has it exclusively: AMQP's 405.
+ *
+ * @example Another connection's exclusive queue
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, Queue, ResourceLockedError } from "@dashi/mq";
+ *
+ * await using owner = createConnection("memory://errors");
+ * await owner.declare(new Queue("mine", { exclusive: true }));
+ * await using other = createConnection("memory://errors");
+ * await assertRejects(() => other.check("mine"), ResourceLockedError);
+ * ```
+ */
 export class ResourceLockedError extends ChannelError {
   static {
     this.prototype.name = "ResourceLockedError";
@@ -212,7 +313,26 @@ export class ResourceLockedError extends ChannelError {
   }
 }
 
-/** It is there, but otherwise than was asked for: AMQP's 406. */
+/**
+ * It is there, but otherwise than was asked for: AMQP's 406.
+ *
+ * @example A queue that is there with other arguments
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import {
+ *   createConnection,
+ *   PreconditionFailedError,
+ *   Queue,
+ * } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * await connection.declare(new Queue("short", { maxLength: 10 }));
+ * await assertRejects(
+ *   () => connection.declare(new Queue("short", { maxLength: 20 })),
+ *   PreconditionFailedError,
+ * );
+ * ```
+ */
 export class PreconditionFailedError extends ChannelError {
   static {
     this.prototype.name = "PreconditionFailedError";
@@ -227,7 +347,23 @@ export class PreconditionFailedError extends ChannelError {
   }
 }
 
-/** The broker, or the library on its behalf, did not take a message. */
+/**
+ * The broker, or the library on its behalf, did not take a message.
+ *
+ * @example A queue that is full and refuses more
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, PublishError, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * const full = new Queue("full", {
+ *   maxLength: 1,
+ *   arguments: { "x-overflow": "reject-publish" },
+ * });
+ * await connection.send(full, "first");
+ * await assertRejects(() => connection.send(full, "second"), PublishError);
+ * ```
+ */
 export class PublishError extends MessagingError {
   static {
     this.prototype.name = "PublishError";
@@ -246,7 +382,18 @@ export class PublishError extends MessagingError {
   }
 }
 
-/** A mandatory message that no queue took. */
+/**
+ * A mandatory message that no queue took.
+ *
+ * @example A queue whose name is misspelt
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, UnroutableError } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * await assertRejects(() => connection.send("ordres", 1), UnroutableError);
+ * ```
+ */
 export class UnroutableError extends PublishError {
   static {
     this.prototype.name = "UnroutableError";
@@ -257,7 +404,21 @@ export class UnroutableError extends PublishError {
   }
 }
 
-/** A delivery cannot be settled: it was settled before, or is no longer ours. */
+/**
+ * A delivery cannot be settled: it was settled before, or is no longer ours.
+ *
+ * @example A message is settled once
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, Queue, SettlementError } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * await connection.send(new Queue("settled"), 1);
+ * const message = await connection.queue("settled").get();
+ * await message?.ack();
+ * await assertRejects(async () => await message?.ack(), SettlementError);
+ * ```
+ */
 export class SettlementError extends MessagingError {
   static {
     this.prototype.name = "SettlementError";
@@ -271,7 +432,18 @@ export class SettlementError extends MessagingError {
   }
 }
 
-/** A body could not be made, or could not be read. */
+/**
+ * A body could not be made, or could not be read.
+ *
+ * @example Of writing, and of reading
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { DecodeError, EncodeError, SerializationError } from "@dashi/mq";
+ *
+ * assertEquals(new EncodeError("x") instanceof SerializationError, true);
+ * assertEquals(new DecodeError("x") instanceof SerializationError, true);
+ * ```
+ */
 export class SerializationError extends MessagingError {
   static {
     this.prototype.name = "SerializationError";
@@ -287,7 +459,23 @@ export class SerializationError extends MessagingError {
   }
 }
 
-/** A payload cannot be written in the content type that was asked for. */
+/**
+ * A payload cannot be written in the content type that was asked for.
+ *
+ * @example A payload that has no form in JSON
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, EncodeError, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * const payload: object = { user: { map: new Map() } };
+ * await assertRejects(
+ *   () => connection.send(new Queue("encoded"), payload),
+ *   EncodeError,
+ *   "payload.user.map",
+ * );
+ * ```
+ */
 export class EncodeError extends SerializationError {
   static {
     this.prototype.name = "EncodeError";
@@ -302,7 +490,22 @@ export class EncodeError extends SerializationError {
   }
 }
 
-/** A body is not what its content type says, or its payload not what its consumer's schema takes. */
+/**
+ * A body is not what its content type says, or its payload not what its consumer's schema takes.
+ *
+ * @example A body that is no JSON
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { createCodecRegistry, DecodeError } from "@dashi/mq";
+ *
+ * const body = new TextEncoder().encode("{");
+ * const codecs = createCodecRegistry();
+ * assertThrows(
+ *   () => codecs.decode(body, { contentType: "application/json" }),
+ *   DecodeError,
+ * );
+ * ```
+ */
 export class DecodeError extends SerializationError {
   static {
     this.prototype.name = "DecodeError";
@@ -322,7 +525,25 @@ export class DecodeError extends SerializationError {
   }
 }
 
-/** A body's content type is not among those that the consumer accepts. */
+/**
+ * A body's content type is not among those that the consumer accepts.
+ *
+ * @example A content type that is not accepted
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { ContentDisallowedError, createCodecRegistry } from "@dashi/mq";
+ *
+ * const codecs = createCodecRegistry();
+ * assertThrows(
+ *   () =>
+ *     codecs.decode(new Uint8Array(), {
+ *       contentType: "application/x-yaml",
+ *       accept: codecs.acceptSet(["json"]),
+ *     }),
+ *   ContentDisallowedError,
+ * );
+ * ```
+ */
 export class ContentDisallowedError extends SerializationError {
   static {
     this.prototype.name = "ContentDisallowedError";
@@ -333,7 +554,21 @@ export class ContentDisallowedError extends SerializationError {
   }
 }
 
-/** The broker cannot do this: it lacks the capability. */
+/**
+ * The broker cannot do this: it lacks the capability.
+ *
+ * @example An exchange type that is a plugin's
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, Exchange, UnsupportedError } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * await assertRejects(
+ *   () => connection.declare(new Exchange("shards", { type: "x-random" })),
+ *   UnsupportedError,
+ * );
+ * ```
+ */
 export class UnsupportedError extends MessagingError {
   static {
     this.prototype.name = "UnsupportedError";
@@ -344,7 +579,21 @@ export class UnsupportedError extends MessagingError {
   }
 }
 
-/** No transport has this name, or its client cannot be loaded. */
+/**
+ * No transport has this name, or its client cannot be loaded.
+ *
+ * @example A scheme that nobody knows
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { createConnection, TransportError } from "@dashi/mq";
+ *
+ * assertThrows(
+ *   () => createConnection("rediz://localhost"),
+ *   TransportError,
+ *   'did you mean "redis"?',
+ * );
+ * ```
+ */
 export class TransportError extends MessagingError {
   static {
     this.prototype.name = "TransportError";
@@ -360,7 +609,23 @@ export class TransportError extends MessagingError {
   }
 }
 
-/** An option of a URL or of a transport is unknown, or has a bad value. */
+/**
+ * An option of a URL or of a transport is unknown, or has a bad value.
+ *
+ * @example A parameter that nobody knows
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, OptionError } from "@dashi/mq";
+ *
+ * const connection = createConnection("beanstalk://localhost?trr=5");
+ * await assertRejects(
+ *   () => connection.connect(),
+ *   OptionError,
+ *   'did you mean "ttr"?',
+ * );
+ * await connection.close();
+ * ```
+ */
 export class OptionError extends MessagingError {
   static {
     this.prototype.name = "OptionError";
@@ -376,7 +641,22 @@ export class OptionError extends MessagingError {
   }
 }
 
-/** A pool has no connection to give. */
+/**
+ * A pool has no connection to give.
+ *
+ * @example All connections are lent
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createConnection, PoolError } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * const pool = connection.pool({ limit: 1 });
+ * const lent = await pool.acquire();
+ * await assertRejects(() => pool.acquire({ timeout: 10 }), PoolError);
+ * await lent.release();
+ * await pool.close();
+ * ```
+ */
 export class PoolError extends MessagingError {
   static {
     this.prototype.name = "PoolError";
@@ -398,6 +678,28 @@ export interface RemoteErrorOptions {
 /**
  * The handler of a request has failed: the message is that of the error that it threw, with
  * its name and code, and without its stack.
+ *
+ * @example A handler that throws
+ * ```ts
+ * import { assertEquals, assertRejects } from "@std/assert";
+ * import { createConnection, Queue, RemoteError } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * const sums = new Queue<number[]>("sums");
+ * await connection.declare(sums);
+ * const consumer = connection.consumer(sums);
+ * const serving = consumer.serve(() => {
+ *   throw new RangeError("nothing to add");
+ * });
+ * const error = await assertRejects(
+ *   () => connection.request([], { routingKey: "sums" }),
+ *   RemoteError,
+ *   "nothing to add",
+ * );
+ * assertEquals(error.remoteName, "RangeError");
+ * await consumer.cancel();
+ * await serving;
+ * ```
  */
 export class RemoteError extends MessagingError {
   static {
@@ -438,7 +740,27 @@ export interface PublishAllErrorOptions {
   readonly failed: readonly PublishFailure[];
 }
 
-/** The source of many payloads has thrown, which is the `cause`: it tells what became of each before. */
+/**
+ * The source of many payloads has thrown, which is the `cause`: it tells what became of each before.
+ *
+ * @example A source that throws
+ * ```ts
+ * import { assertEquals, assertRejects } from "@std/assert";
+ * import { createConnection, PublishAllError, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://errors");
+ * const producer = connection.producer<number>({ queue: new Queue("rows") });
+ * function* rows() {
+ *   yield 1;
+ *   throw new Error("the file ends here");
+ * }
+ * const error = await assertRejects(
+ *   () => producer.publishAll(rows()),
+ *   PublishAllError,
+ * );
+ * assertEquals(error.published, 1);
+ * ```
+ */
 export class PublishAllError extends MessagingError {
   static {
     this.prototype.name = "PublishAllError";
@@ -459,7 +781,19 @@ export class PublishAllError extends MessagingError {
   }
 }
 
-/** It was closed before this call, or while it waited. */
+/**
+ * It was closed before this call, or while it waited.
+ *
+ * @example After close()
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { ClosedError, createConnection } from "@dashi/mq";
+ *
+ * const connection = createConnection("memory://errors");
+ * await connection.close();
+ * await assertRejects(() => connection.connect(), ClosedError);
+ * ```
+ */
 export class ClosedError extends MessagingError {
   static {
     this.prototype.name = "ClosedError";

@@ -83,6 +83,14 @@ export type DeliveryTag = number & { readonly brand: "DeliveryTag" };
  *
  * @param value The count, from 1.
  * @returns The same number, as a tag.
+ *
+ * @example The first delivery of a channel
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { deliveryTag } from "@dashi/mq/transport";
+ *
+ * assertEquals(deliveryTag(1) === 1, true);
+ * ```
  */
 export function deliveryTag(value: number): DeliveryTag {
   return value as DeliveryTag;

@@ -23,12 +23,23 @@ import { SCOPE } from "./scope.ts";
  *
  * @example Trace a connection
  * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import {
+ *   InMemorySpanExporter,
+ *   SimpleSpanProcessor,
+ *   TracerProvider,
+ * } from "@opentelemetry/sdk-trace";
  * import { createConnection, Queue } from "@dashi/mq";
  * import { telemetry } from "@dashi/mq/telemetry";
  *
+ * const exporter = new InMemorySpanExporter();
+ * const tracerProvider = new TracerProvider({
+ *   spanProcessors: [new SimpleSpanProcessor({ exporter })],
+ * });
  * await using connection = createConnection("memory://traced");
- * connection.use(await telemetry());
- * await connection.send(new Queue("orders"), { id: 1 }); // the span "publish orders"
+ * connection.use(await telemetry({ tracerProvider })); // or the global ones: telemetry()
+ * await connection.send(new Queue("orders"), { id: 1 });
+ * assertEquals(exporter.getFinishedSpans()[0]?.name, "publish orders");
  * ```
  */
 export async function telemetry(

@@ -77,7 +77,20 @@ export function createTestBroker(options: TestBrokerOptions = {}): TestBroker {
   return new TestBroker(options);
 }
 
-/** The broker of a test. Make one with {@linkcode createTestBroker}. */
+/**
+ * The broker of a test. Make one with {@linkcode createTestBroker}.
+ *
+ * @example What was published
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Queue } from "@dashi/mq";
+ * import { createTestBroker } from "@dashi/mq/testing";
+ *
+ * await using broker = createTestBroker();
+ * await broker.connection.send(new Queue("orders"), { id: 1 });
+ * assertEquals(broker.published.map(({ payload }) => payload), [{ id: 1 }]);
+ * ```
+ */
 export class TestBroker implements AsyncDisposable {
   /** Its URL, for code that connects by itself: it meets this broker, and goes by its clock. */
   readonly url: string;

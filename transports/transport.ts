@@ -27,7 +27,7 @@
  * `@dashi/mq/conformance` checks these.
  *
  * @example A transport's module
- * ```ts ignore
+ * ```ts ignore a sketch
  * import type { Transport } from "@dashi/mq/transport";
  *
  * export function createTransport(): Transport {

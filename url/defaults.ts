@@ -7,6 +7,18 @@ import type { BrokerUrl, UrlDefaults } from "./broker_url.ts";
  * @param defaults The transport's defaults.
  * @param options Whether TLS is spoken: then the port is TLS's.
  * @returns The URL; the parts that it has stay as they are. A port of 0 counts as none.
+ *
+ * @example A host and a port
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { fillDefaults, parseUrl } from "@dashi/mq/url";
+ *
+ * const url = fillDefaults(parseUrl("amqp://"), {
+ *   hostname: "localhost",
+ *   port: 5672,
+ * });
+ * assertEquals([url.hostname, url.port], ["localhost", 5672]);
+ * ```
  */
 export function fillDefaults(
   url: BrokerUrl,

@@ -51,6 +51,14 @@ export function formatUrl(
  * @param hostname The name or address, without brackets.
  * @param port The port, if it is to be there.
  * @returns The text: an IPv6 address in brackets.
+ *
+ * @example An address of IPv6
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { formatHost } from "@dashi/mq/url";
+ *
+ * assertEquals(formatHost("::1", 5672), "[::1]:5672");
+ * ```
  */
 export function formatHost(hostname: string, port?: number): string {
   const host = hostname.includes(":") ? `[${hostname}]` : encode(hostname);

@@ -17,6 +17,14 @@ export interface ParseUrlListOptions {
  *
  * @param input One URL or several.
  * @returns The URLs as they were written, in order.
+ *
+ * @example Two in one text
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { splitUrls } from "@dashi/mq/url";
+ *
+ * assertEquals(splitUrls("redis://a;redis://b"), ["redis://a", "redis://b"]);
+ * ```
  */
 export function splitUrls(
   input: string | URL | readonly (string | URL)[],

@@ -35,6 +35,19 @@ export interface GivenOptions {
  * @param given The URL and the object.
  * @returns The options that were given.
  * @throws {OptionError} If one is unknown, or its value is bad.
+ *
+ * @example Two options of a transport
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { durationOption, parseUrl, readOptions, stringOption } from "@dashi/mq/url";
+ *
+ * const table = { lease: durationOption("lease"), prefix: stringOption() };
+ * const options = readOptions<{ lease?: number; prefix?: string }>(table, {
+ *   url: parseUrl("mine://host?lease=5"),
+ *   transportOptions: { prefix: "app:" },
+ * });
+ * assertEquals(options, { prefix: "app:", lease: 5000 });
+ * ```
  */
 export function readOptions<T extends object>(
   table: OptionReaders<T>,
@@ -85,6 +98,16 @@ function pick<T extends object>(read: object): Partial<T> {
  *
  * @param urlName Its name in a URL.
  * @returns The reader.
+ *
+ * @example In a URL, and in an object
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { booleanOption } from "@dashi/mq/url";
+ *
+ * const { fromUrl, fromObject } = booleanOption("ttl");
+ * assertEquals(fromUrl?.("ttl", "1"), true);
+ * assertEquals(fromObject("ttl", false), false);
+ * ```
  */
 export function booleanOption(urlName?: string): OptionReader<boolean> {
   return {
@@ -104,6 +127,16 @@ export function booleanOption(urlName?: string): OptionReader<boolean> {
  * @param least The smallest that is allowed.
  * @param most The largest that is allowed.
  * @returns The reader.
+ *
+ * @example A number within bounds
+ * ```ts
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * import { integerOption } from "@dashi/mq/url";
+ *
+ * const { fromUrl, fromObject } = integerOption("size", 1, 10);
+ * assertEquals(fromUrl?.("size", "7"), 7);
+ * assertThrows(() => fromObject("size", 11));
+ * ```
  */
 export function integerOption(
   urlName: string | undefined,
@@ -133,6 +166,19 @@ export function integerOption(
  * @param isRight Says which values are taken.
  * @param right The right values in words, after "it must be".
  * @returns The reader.
+ *
+ * @example A duration that is not 0
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { checkedOption, durationOption } from "@dashi/mq/url";
+ *
+ * const { fromObject } = checkedOption(
+ *   durationOption("lease"),
+ *   (ms) => ms > 0,
+ *   "more than 0",
+ * );
+ * assertThrows(() => fromObject("lease", 0));
+ * ```
  */
 export function checkedOption<T>(
   reader: OptionReader<T>,
@@ -157,6 +203,16 @@ export function checkedOption<T>(
  *
  * @param urlName Its name in a URL.
  * @returns The reader; it gives milliseconds.
+ *
+ * @example Seconds in a URL, milliseconds in an object
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { durationOption } from "@dashi/mq/url";
+ *
+ * const { fromUrl, fromObject } = durationOption("lease");
+ * assertEquals(fromUrl?.("lease", "1.5"), 1500);
+ * assertEquals(fromObject("lease", 1500), 1500);
+ * ```
  */
 export function durationOption(urlName?: string): OptionReader<number> {
   return {
@@ -174,6 +230,14 @@ export function durationOption(urlName?: string): OptionReader<number> {
  *
  * @param urlName Its name in a URL.
  * @returns The reader.
+ *
+ * @example A text
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { stringOption } from "@dashi/mq/url";
+ *
+ * assertEquals(stringOption("prefix").fromUrl?.("prefix", "app"), "app");
+ * ```
  */
 export function stringOption(urlName?: string): OptionReader<string> {
   return {
@@ -198,6 +262,16 @@ export function stringOption(urlName?: string): OptionReader<string> {
  * @param urlName Its name in a URL.
  * @param words The words that are allowed.
  * @returns The reader.
+ *
+ * @example One of two words
+ * ```ts
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * import { wordOption } from "@dashi/mq/url";
+ *
+ * const { fromObject } = wordOption("fanout", ["queue", "pubsub"]);
+ * assertEquals(fromObject("fanout", "queue"), "queue");
+ * assertThrows(() => fromObject("fanout", "topic"));
+ * ```
  */
 export function wordOption<W extends string>(
   urlName: string | undefined,
@@ -229,6 +303,15 @@ const OTHER_WORDS: ReadonlyMap<string, string> = new Map([
  * @param name The name alone.
  * @param known The names that are known.
  * @returns The error; it names the option that may have been meant.
+ *
+ * @example The name that was meant
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { unknownOption } from "@dashi/mq/url";
+ *
+ * const error = unknownOption('transport option "laese"', "laese", ["lease"]);
+ * assertEquals(error.message.endsWith('did you mean "lease"?'), true);
+ * ```
  */
 export function unknownOption(
   what: string,
@@ -257,6 +340,15 @@ export function unknownOption(
  * @param value The value, which is shown: no secret.
  * @param right The values that can be used, after "it must be".
  * @returns The error.
+ *
+ * @example A value that cannot be used
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { invalidOption } from "@dashi/mq/url";
+ *
+ * const error = invalidOption("lease", -1, "0 or more");
+ * assertEquals(error.message, 'Cannot use -1 as "lease": it must be 0 or more');
+ * ```
  */
 export function invalidOption(
   name: string,

@@ -82,6 +82,17 @@ export const SHARED_NAMES: readonly string[] = [
  * @param options Whether the files that it names are read; else they are refused.
  * @returns The options, and the URL without them.
  * @throws {OptionError} If a value is bad, or says what another part of the URL says.
+ *
+ * @example A heartbeat, and what is left for the transport
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { parseUrl, readSharedQuery } from "@dashi/mq/url";
+ *
+ * const url = parseUrl("redis://localhost?heartbeat=5&sep=:");
+ * const { shared, rest } = readSharedQuery(url);
+ * assertEquals(shared.heartbeat, 5000); // ms
+ * assertEquals(rest.query, { sep: ":" });
+ * ```
  */
 export function readSharedQuery(
   url: BrokerUrl,

@@ -13,6 +13,18 @@ import type { ConsumerRecord, Topology } from "./topology.ts";
  * @throws {NotFoundError} If there is no such queue.
  * @throws {ResourceLockedError} If the queue is exclusive to another owner.
  * @throws {AccessRefusedError} If another consumer has it exclusively, or this one wants to and there are others.
+ *
+ * @example A first consumer
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { foreignQueue, planConsume, Topology } from "@dashi/mq/virtual";
+ *
+ * const topology = new Topology();
+ * topology.apply(foreignQueue("orders"));
+ * const consumer = { consumerTag: "1", owner: "me", exclusive: false };
+ * const plan = planConsume(topology, { queue: "orders", consumer }, "me");
+ * assertEquals(plan, [{ type: "consumer-added", queue: "orders", consumer }]);
+ * ```
  */
 export function planConsume(
   topology: Topology,
@@ -51,6 +63,16 @@ export function planConsume(
  * @param topology The tables.
  * @param what The queue's name and the consumer.
  * @returns The changes; none if it is not there.
+ *
+ * @example A consumer that is not there
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { planCancel, Topology } from "@dashi/mq/virtual";
+ *
+ * const consumer = { consumerTag: "1", owner: "me", exclusive: false };
+ * const plan = planCancel(new Topology(), { queue: "orders", consumer });
+ * assertEquals(plan, []);
+ * ```
  */
 export function planCancel(
   topology: Topology,

@@ -80,6 +80,24 @@ export function deadLetter(
  * @param to The name of the queue that it is parked in.
  * @param now The time, ms since 1970.
  * @returns The message to publish.
+ *
+ * @example Into the queue of failed messages
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { parked } from "@dashi/mq/virtual";
+ *
+ * const message = {
+ *   exchange: "",
+ *   routingKey: "orders",
+ *   mandatory: true,
+ *   delay: 0,
+ *   properties: {},
+ *   body: new Uint8Array(),
+ * };
+ * const next = parked("orders", message, "orders.failed", 0);
+ * assertEquals(next.routingKey, "orders.failed");
+ * assertEquals(next.properties.headers?.["x-first-death-queue"], "orders");
+ * ```
  */
 export function parked(
   queue: string,
@@ -107,6 +125,22 @@ export function parked(
  *
  * @param next The dead letter.
  * @returns The exchange, or for the default one the queue.
+ *
+ * @example The default exchange leads to a queue
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { destinationOf } from "@dashi/mq/virtual";
+ *
+ * const message = {
+ *   exchange: "",
+ *   routingKey: "orders",
+ *   mandatory: true,
+ *   delay: 0,
+ *   properties: {},
+ *   body: new Uint8Array(),
+ * };
+ * assertEquals(destinationOf(message), { kind: "queue", name: "orders" });
+ * ```
  */
 export function destinationOf(
   { exchange, routingKey }: Publishing,
@@ -122,6 +156,23 @@ export function destinationOf(
  * @param message The message.
  * @param added The headers, which win over equal ones.
  * @returns The message with them.
+ *
+ * @example One header more
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { withHeaders } from "@dashi/mq/virtual";
+ *
+ * const message = {
+ *   exchange: "",
+ *   routingKey: "orders",
+ *   mandatory: true,
+ *   delay: 0,
+ *   properties: {},
+ *   body: new Uint8Array(),
+ * };
+ * const next = withHeaders(message, { "x-error-name": "TypeError" });
+ * assertEquals(next.properties.headers, { "x-error-name": "TypeError" });
+ * ```
  */
 export function withHeaders(
   message: Publishing,
@@ -140,6 +191,25 @@ export function withHeaders(
  * @param queues The queues that it would go to.
  * @param message The message that {@linkcode deadLetter} made.
  * @returns Its destinations.
+ *
+ * @example A message that has expired there before
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { deadLetterTargets } from "@dashi/mq/virtual";
+ *
+ * const message = {
+ *   exchange: "",
+ *   routingKey: "orders",
+ *   mandatory: true,
+ *   delay: 0,
+ *   properties: {
+ *     headers: { "x-death": [{ queue: "orders", reason: "expired" }] },
+ *   },
+ *   body: new Uint8Array(),
+ * };
+ * const queues = new Set(["orders", "dead"]);
+ * assertEquals(deadLetterTargets(queues, message), new Set(["dead"]));
+ * ```
  */
 export function deadLetterTargets(
   queues: ReadonlySet<string>,
@@ -199,6 +269,16 @@ function addDeath(
  * @param headers A message's headers.
  * @param name The header that tells of them.
  * @returns The deaths; none where the header is missing, or no list.
+ *
+ * @example The newest death
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { deathsOf } from "@dashi/mq/virtual";
+ *
+ * const deaths = deathsOf({ "x-death": [{ queue: "orders", count: 2 }] });
+ * assertEquals(deaths[0]?.queue, "orders");
+ * assertEquals(deathsOf({}), []);
+ * ```
  */
 export function deathsOf(
   headers: FieldTable,

@@ -30,6 +30,26 @@ export type TopologyPlan = readonly TopologyChange[];
  * @throws {UnsupportedError} If its type is a plugin's.
  * @throws {PreconditionFailedError} If an unequal one is there, or an argument is bad.
  * @throws {AccessRefusedError} If the name is the broker's own.
+ *
+ * @example A new exchange, and one that is there
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { planDeclareExchange, Topology } from "@dashi/mq/virtual";
+ *
+ * const topology = new Topology();
+ * const media = {
+ *   name: "media",
+ *   type: "topic",
+ *   durable: true,
+ *   autoDelete: false,
+ *   internal: false,
+ *   arguments: {},
+ * } as const;
+ * const plan = planDeclareExchange(topology, media);
+ * assertEquals(plan, [{ type: "exchange-declared", exchange: media }]);
+ * for (const change of plan) topology.apply(change);
+ * assertEquals(planDeclareExchange(topology, media), []);
+ * ```
  */
 export function planDeclareExchange(
   topology: Topology,
@@ -75,6 +95,24 @@ export function planDeclareExchange(
  * @throws {PreconditionFailedError} If an unequal one is there, or an argument is bad.
  * @throws {ResourceLockedError} If it is exclusive to another owner, or one of the two is exclusive and the other is not.
  * @throws {AccessRefusedError} If the name is the broker's own.
+ *
+ * @example A new queue
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { planDeclareQueue, Topology } from "@dashi/mq/virtual";
+ *
+ * const topology = new Topology();
+ * const queue = {
+ *   name: "orders",
+ *   durable: true,
+ *   exclusive: false,
+ *   autoDelete: false,
+ *   arguments: {},
+ * };
+ * const plan = planDeclareQueue(topology, queue, "me");
+ * for (const change of plan) topology.apply(change);
+ * assertEquals(topology.queue("orders")?.owner, undefined);
+ * ```
  */
 export function planDeclareQueue(
   topology: Topology,
@@ -113,6 +151,22 @@ export function planDeclareQueue(
  * @throws {AccessRefusedError} If one of its ends is the default exchange.
  * @throws {ResourceLockedError} If the queue is exclusive to another owner.
  * @throws {PreconditionFailedError} If the arguments are bad.
+ *
+ * @example A queue to a topic exchange
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { foreignQueue, planBind, Topology } from "@dashi/mq/virtual";
+ *
+ * const topology = new Topology();
+ * topology.apply(foreignQueue("orders"));
+ * const binding = {
+ *   source: "amq.topic",
+ *   destination: { kind: "queue", name: "orders" },
+ *   routingKey: "order.#",
+ *   arguments: {},
+ * } as const;
+ * assertEquals(planBind(topology, binding, "me"), [{ type: "bound", binding }]);
+ * ```
  */
 export function planBind(
   topology: Topology,
@@ -145,6 +199,20 @@ export function planBind(
  * @returns The changes; none if it is not there.
  * @throws {AccessRefusedError} If one of its ends is the default exchange.
  * @throws {ResourceLockedError} If the queue is exclusive to another owner.
+ *
+ * @example A binding that is not there
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { planUnbind, Topology } from "@dashi/mq/virtual";
+ *
+ * const binding = {
+ *   source: "amq.topic",
+ *   destination: { kind: "queue", name: "orders" },
+ *   routingKey: "order.#",
+ *   arguments: {},
+ * } as const;
+ * assertEquals(planUnbind(new Topology(), binding, "me"), []);
+ * ```
  */
 export function planUnbind(
   topology: Topology,
@@ -170,6 +238,15 @@ export function planUnbind(
  * @returns The changes; none if it is not there.
  * @throws {PreconditionFailedError} If it is in use and must not be.
  * @throws {AccessRefusedError} If it is the broker's own.
+ *
+ * @example An exchange that is not there
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { planDeleteExchange, Topology } from "@dashi/mq/virtual";
+ *
+ * const exchange = { name: "media", ifUnused: false };
+ * assertEquals(planDeleteExchange(new Topology(), exchange), []);
+ * ```
  */
 export function planDeleteExchange(
   topology: Topology,
@@ -196,6 +273,19 @@ export function planDeleteExchange(
  * @returns The changes; none if it is not there.
  * @throws {PreconditionFailedError} If it has consumers and must not.
  * @throws {ResourceLockedError} If it is exclusive to another owner.
+ *
+ * @example A queue without bindings
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { foreignQueue, planDeleteQueue, Topology } from "@dashi/mq/virtual";
+ *
+ * const topology = new Topology();
+ * topology.apply(foreignQueue("orders"));
+ * const queue = { name: "orders", ifUnused: true, ifEmpty: true };
+ * assertEquals(planDeleteQueue(topology, queue, "me"), [
+ *   { type: "queue-deleted", name: "orders", ifEmpty: true },
+ * ]);
+ * ```
  */
 export function planDeleteQueue(
   topology: Topology,
@@ -225,6 +315,27 @@ export function planDeleteQueue(
  * @param topology The tables.
  * @param owner The owner that is gone.
  * @returns The changes.
+ *
+ * @example An exclusive queue goes with its owner
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { planDeclareQueue, planOwnerGone, Topology } from "@dashi/mq/virtual";
+ *
+ * const topology = new Topology();
+ * const mine = {
+ *   name: "mine",
+ *   durable: true,
+ *   exclusive: true,
+ *   autoDelete: false,
+ *   arguments: {},
+ * };
+ * for (const change of planDeclareQueue(topology, mine, "me")) {
+ *   topology.apply(change);
+ * }
+ * assertEquals(planOwnerGone(topology, "me").map(({ type }) => type), [
+ *   "queue-deleted",
+ * ]);
+ * ```
  */
 export function planOwnerGone(
   topology: Topology,
@@ -246,6 +357,15 @@ export function planOwnerGone(
  * @param topology The tables.
  * @param name Its name; the default exchange is always there.
  * @throws {NotFoundError} If it is not.
+ *
+ * @example One that is there, and one that is not
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { checkExchange, Topology } from "@dashi/mq/virtual";
+ *
+ * checkExchange(new Topology(), "amq.topic");
+ * assertThrows(() => checkExchange(new Topology(), "media"));
+ * ```
  */
 export function checkExchange(topology: Topology, name: string): void {
   if (name === "" || topology.exchange(name) !== undefined) return;
@@ -264,6 +384,14 @@ export function checkExchange(topology: Topology, name: string): void {
  * @returns Its record.
  * @throws {NotFoundError} If it is not there.
  * @throws {ResourceLockedError} If it is exclusive to another owner.
+ *
+ * @example A queue that is not there
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { checkQueue, Topology } from "@dashi/mq/virtual";
+ *
+ * assertThrows(() => checkQueue(new Topology(), "orders", "me"));
+ * ```
  */
 export function checkQueue(
   topology: Topology,

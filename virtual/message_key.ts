@@ -13,6 +13,15 @@ const ENCODER = new TextEncoder();
  *
  * @param value The value.
  * @returns Whether it is one.
+ *
+ * @example A key, and none
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { isKey } from "@dashi/mq/virtual";
+ *
+ * assertEquals(isKey("user-7"), true);
+ * assertEquals(isKey(""), false);
+ * ```
  */
 export function isKey(value: unknown): value is string {
   if (typeof value !== "string") return false;
@@ -26,6 +35,15 @@ export function isKey(value: unknown): value is string {
  *
  * @param headers Its headers.
  * @returns The key; `undefined` if it has none, or what stands there is not one.
+ *
+ * @example The header that has it
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { keyOf } from "@dashi/mq/virtual";
+ *
+ * assertEquals(keyOf({ "x-key": "user-7" }), "user-7");
+ * assertEquals(keyOf(undefined), undefined);
+ * ```
  */
 export function keyOf(headers: FieldTable | undefined): string | undefined {
   const value = headers?.[KEY_HEADER];

@@ -131,6 +131,18 @@ export interface QueueTraits {
  *
  * @param arguments_ The arguments.
  * @returns The traits.
+ *
+ * @example A limit
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { queueTraits } from "@dashi/mq/virtual";
+ *
+ * const { maxLength, refuses } = queueTraits({
+ *   "x-max-length": 100,
+ *   "x-overflow": "reject-publish",
+ * });
+ * assertEquals([maxLength, refuses], [100, true]);
+ * ```
  */
 export function queueTraits(arguments_: FieldTable): QueueTraits {
   const number = (name: string): number | undefined => {

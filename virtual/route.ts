@@ -85,6 +85,15 @@ export function route(
  * @param message The message that {@linkcode deadLetter} made.
  * @param broadcasting Which fanout exchanges are broadcast. By default none is.
  * @returns Its destinations, or `undefined` if there is no such exchange.
+ *
+ * @example An exchange that is not there
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { routeDeadLetter, Topology } from "@dashi/mq/virtual";
+ *
+ * const message = { exchange: "dead", routingKey: "orders", properties: {} };
+ * assertEquals(routeDeadLetter(new Topology(), message), undefined);
+ * ```
  */
 export function routeDeadLetter(
   topology: Topology,
@@ -104,6 +113,22 @@ export function routeDeadLetter(
  *
  * @param message The message.
  * @returns The message, the same one if it has no such header.
+ *
+ * @example The key that nobody is to see
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { withoutBcc } from "@dashi/mq/virtual";
+ *
+ * const message = {
+ *   exchange: "",
+ *   routingKey: "orders",
+ *   mandatory: true,
+ *   delay: 0,
+ *   properties: { headers: { BCC: ["audit"] } },
+ *   body: new Uint8Array(),
+ * };
+ * assertEquals(withoutBcc(message).properties.headers, {});
+ * ```
  */
 export function withoutBcc(message: Publishing): Publishing {
   const headers = message.properties.headers;

@@ -71,6 +71,16 @@ export type TopologyChange =
  *
  * @param name The queue's name.
  * @returns The change.
+ *
+ * @example A queue that others use
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { foreignQueue, Topology } from "@dashi/mq/virtual";
+ *
+ * const topology = new Topology();
+ * topology.apply(foreignQueue("orders"));
+ * assertEquals(topology.queue("orders")?.foreign, true);
+ * ```
  */
 export function foreignQueue(name: string): TopologyChange {
   return {

@@ -75,6 +75,17 @@ import { inspectBy } from "../inspect_by.ts";
 /**
  * A connection to a broker. It connects with the first operation that needs it, and
  * again when it was lost. Make one with `createConnection`.
+ *
+ * @example Opened by its first use
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createConnection, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://shop");
+ * assertEquals(connection.connected, false);
+ * await connection.send(new Queue("orders"), { id: 1 });
+ * assertEquals(connection.connected, true);
+ * ```
  */
 export class Connection implements AsyncDisposable {
   static {
@@ -175,7 +186,7 @@ export class Connection implements AsyncDisposable {
    * connection has another client afterwards, so ask for it where you need it.
    *
    * @example The client of a Redis connection
-   * ```ts ignore
+   * ```ts ignore needs Redis
    * import { createConnection } from "@dashi/mq";
    * import { nativeClient } from "@dashi/mq/redis";
    *

@@ -14,6 +14,16 @@ export interface QuarantineListOptions extends OperationOptions {
  * The messages of a queue that could not be read, or not be written again for a retry
  * or as a dead letter: on the broker, as they are, where no consumer looks. They stay
  * there until they are put back, or their queue is deleted.
+ *
+ * @example A queue of which all can be read
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createConnection, Queue } from "@dashi/mq";
+ *
+ * await using connection = createConnection("memory://shop");
+ * await connection.declare(new Queue("orders"));
+ * assertEquals(await connection.quarantine("orders").list(), []);
+ * ```
  */
 export class Quarantine {
   readonly #session: Session;

@@ -48,7 +48,33 @@ const [FIRST_WAIT, LONGEST_WAIT] = [20, 1000];
 /** How often it is tried to make a mark: over half a minute. */
 const TRIES = 36;
 
-/** An inbox over claims: a handler's key is held while it runs, and by nobody when its process is gone. */
+/**
+ * An inbox over claims: a handler's key is held while it runs, and by nobody when its process is gone.
+ *
+ * @example Over a map
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { LeasedInbox } from "@dashi/mq/inbox";
+ *
+ * const held = new Map<string, string>();
+ * const inbox = new LeasedInbox({
+ *   claim(key, token) {
+ *     const holder = held.get(key) ?? token;
+ *     held.set(key, holder);
+ *     if (holder === "done") return Promise.resolve("done");
+ *     return Promise.resolve(holder === token ? "claimed" : "busy");
+ *   },
+ *   renew: () => Promise.resolve(),
+ *   finish: (key) => Promise.resolve(held.set(key, "done")),
+ *   release: (key) => Promise.resolve(held.delete(key)),
+ * }, { window: 60_000 });
+ *
+ * const call = { signal: new AbortController().signal, onError() {} };
+ * const work = () => Promise.resolve();
+ * assertEquals(await inbox.handle("order-7", work, call), "handled");
+ * assertEquals(await inbox.handle("order-7", work, call), "duplicate");
+ * ```
+ */
 export class LeasedInbox implements Inbox {
   readonly #claims: InboxClaims;
   readonly #window: number;

@@ -7,7 +7,7 @@
  * a message whose mark a failover loses may be handled twice.
  *
  * @example A worker that handles each order once
- * ```ts ignore
+ * ```ts ignore needs Redis
  * import { createConnection } from "@dashi/mq";
  * import { createRedisInbox } from "@dashi/mq/inbox_redis";
  *
@@ -56,6 +56,18 @@ export interface RedisInbox extends Inbox, AsyncDisposable {
  * @returns The inbox, for `run(handler, { inbox })`.
  * @throws {OptionError} If an option is unknown, or `redis` is none of these.
  * @throws {RangeError} If the window or the lease is no number above 0.
+ *
+ * @example Workers that share it
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { createRedisInbox } from "@dashi/mq/inbox_redis";
+ *
+ * // It connects with the first message.
+ * await using inbox = createRedisInbox("redis://localhost", {
+ *   window: 86_400_000,
+ * });
+ * assert("handle" in inbox);
+ * ```
  */
 export function createRedisInbox(
   redis: string | IoredisClient | EvalScript,

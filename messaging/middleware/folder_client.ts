@@ -24,7 +24,7 @@ const PART = ".part";
  * @throws {OptionError} If the path is no text.
  *
  * @example Large bodies in a folder
- * ```ts ignore
+ * ```ts ignore needs SQS, and a folder that is shared
  * import { createConnection } from "@dashi/mq";
  * import { claimCheck, createFolderClaimStore } from "@dashi/mq/middleware";
  *

@@ -31,6 +31,18 @@ type Errand = readonly [deed: string, name: string];
  * @param harness The harness, as that of the case.
  * @param errand The errand that `startKilled` was given.
  * @returns Never.
+ *
+ * @example A program that is killed
+ * ```ts ignore it kills its process
+ * import { runKilled } from "@dashi/mq/conformance";
+ *
+ * const harness = {
+ *   transport: myTransport,
+ *   url: "mine://localhost",
+ *   [Symbol.asyncDispose]: async () => {},
+ * };
+ * await runKilled(harness, Deno.args[0] ?? "");
+ * ```
  */
 export async function runKilled(
   harness: Harness,

@@ -172,6 +172,22 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
  * @param harness The harness.
  * @param capabilities The broker's capabilities.
  * @returns The reason, or `undefined` if the case is to be run.
+ *
+ * @example A case that needs a capability
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { CONFORMANCE_CASES, whyNot } from "@dashi/mq/conformance";
+ * import { createTransport } from "@dashi/mq/memory";
+ *
+ * const harness = {
+ *   transport: createTransport(),
+ *   url: "memory://suite",
+ *   [Symbol.asyncDispose]: async () => {},
+ * };
+ * const test = CONFORMANCE_CASES.find(({ needs }) => needs.includes("delay"));
+ * if (test === undefined) throw new Error("there is none");
+ * assertEquals(whyNot(test, harness, new Set()), "this broker lacks delay");
+ * ```
  */
 export function whyNot(
   test: ConformanceCase,

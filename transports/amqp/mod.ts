@@ -59,7 +59,7 @@
  * others of its partition. An ordered queue has a name, and its exclusive consumers are refused.
  *
  * @example Connect
- * ```ts ignore
+ * ```ts ignore needs RabbitMQ
  * import { createConnection } from "@dashi/mq";
  *
  * await using connection = createConnection("amqp://guest:guest@localhost//");

@@ -12,6 +12,14 @@ import { dial, loadOnce } from "./client.ts";
  * Makes the AMQP transport.
  *
  * @returns The transport.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/amqp";
+ *
+ * assertEquals(createTransport().name, "amqp");
+ * ```
  */
 export function createTransport(): Transport {
   return {

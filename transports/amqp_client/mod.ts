@@ -29,7 +29,7 @@
  * have it, all go over the first. Each has `channel_max` channels.
  *
  * @example Through a WebSocket
- * ```ts ignore
+ * ```ts ignore needs a relay
  * import { createConnection } from "@dashi/mq";
  *
  * await using connection = createConnection(

@@ -7,6 +7,14 @@ import { readDialOptions } from "./options.ts";
  * Makes the second AMQP transport.
  *
  * @returns The transport.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/amqp_client";
+ *
+ * assertEquals(createTransport().name, "amqp_client");
+ * ```
  */
 export function createTransport(): Transport {
   return {

@@ -45,7 +45,7 @@
  *   that wait for them, opened as they are needed.
  *
  * @example Connect
- * ```ts ignore
+ * ```ts ignore needs beanstalkd
  * import { createConnection } from "@dashi/mq";
  *
  * await using connection = createConnection("beanstalk://localhost");

@@ -14,6 +14,14 @@ import { BeanstalkStore } from "./store.ts";
  * Makes the beanstalkd transport.
  *
  * @returns The transport.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/beanstalk";
+ *
+ * assertEquals(createTransport().name, "beanstalk");
+ * ```
  */
 export function createTransport(): Transport {
   return createStoreTransport({ name: "beanstalk", defaults: BEANSTALK, open });

@@ -43,7 +43,7 @@
  *   then a message is delivered twice. On one node never.
  *
  * @example Connect
- * ```ts ignore
+ * ```ts ignore needs CouchDB
  * import { createConnection } from "@dashi/mq";
  *
  * await using connection = createConnection("couchdb://user:secret@localhost/shop");

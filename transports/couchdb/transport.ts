@@ -9,6 +9,14 @@ import { CouchdbRecords } from "./records.ts";
  * Makes the CouchDB transport.
  *
  * @returns The transport.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/couchdb";
+ *
+ * assertEquals(createTransport().name, "couchdb");
+ * ```
  */
 export function createTransport(): Transport {
   return createRecordsTransport({

@@ -13,6 +13,14 @@ const BROKERS = new Map<string, MemoryBroker>();
  * Makes the in-memory transport.
  *
  * @returns The transport. All of them share the brokers of this process.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/memory";
+ *
+ * assertEquals(createTransport().name, "memory");
+ * ```
  */
 export function createTransport(): Transport {
   return createStoreTransport({

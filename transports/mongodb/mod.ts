@@ -53,7 +53,7 @@
  * delivered again.
  *
  * @example Connect
- * ```ts ignore
+ * ```ts ignore needs MongoDB
  * import { createConnection } from "@dashi/mq";
  *
  * await using connection = createConnection("mongodb://localhost/orders");

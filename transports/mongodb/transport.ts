@@ -16,6 +16,14 @@ import { MongodbStore } from "./store.ts";
  * Makes the MongoDB transport.
  *
  * @returns The transport.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/mongodb";
+ *
+ * assertEquals(createTransport().name, "mongodb");
+ * ```
  */
 export function createTransport(): Transport {
   return createStoreTransport({ name: "mongodb", defaults: MONGODB, open });

@@ -5,7 +5,7 @@
  * processes share; {@linkcode createRecordsTransport} makes a transport.
  *
  * @example A transport from a database
- * ```ts ignore
+ * ```ts ignore a sketch
  * import { createRecordsTransport } from "@dashi/mq/records";
  *
  * const transport = createRecordsTransport({

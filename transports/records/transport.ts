@@ -28,6 +28,25 @@ export interface RecordsTransportOptions {
  * @param options Its name, and how to open the database.
  * @returns The transport: queues, delays, priorities, times to live, leases, declarations
  * that all processes share, and all that a transport of a store has.
+ *
+ * @example A database that cannot be opened
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { ConnectionError, createConnection } from "@dashi/mq";
+ * import { createRecordsTransport } from "@dashi/mq/records";
+ *
+ * const transport = createRecordsTransport({
+ *   name: "mine",
+ *   open: () => {
+ *     throw new ConnectionError("nobody is there", {
+ *       code: "connection-failed",
+ *     });
+ *   },
+ * });
+ * const connection = createConnection("mine://", { transport, reconnect: false });
+ * await assertRejects(() => connection.connect(), ConnectionError);
+ * await connection.close();
+ * ```
  */
 export function createRecordsTransport(
   { name, defaults, open }: RecordsTransportOptions,

@@ -98,7 +98,7 @@
  * `--allow-env` or `--ignore-env`.
  *
  * @example Connect
- * ```ts ignore
+ * ```ts ignore needs Redis
  * import { createConnection } from "@dashi/mq";
  *
  * await using connection = createConnection("redis://localhost/0");

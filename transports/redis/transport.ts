@@ -15,6 +15,14 @@ import { subscribe, track } from "./tracking.ts";
  * Makes the Redis transport.
  *
  * @returns The transport.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/redis";
+ *
+ * assertEquals(createTransport().name, "redis");
+ * ```
  */
 export function createTransport(): Transport {
   return createStoreTransport({ name: "redis", defaults: REDIS, open });

@@ -113,7 +113,7 @@
  * for a queue that hears two topics would have a message of both twice.
  *
  * @example Connect
- * ```ts ignore
+ * ```ts ignore needs SQS
  * import { createConnection } from "@dashi/mq";
  *
  * await using connection = createConnection("sqs://KEY:SECRET@?region=eu-central-1");
@@ -121,7 +121,7 @@
  * ```
  *
  * @example Predefined queues, one of them another team's
- * ```ts ignore
+ * ```ts ignore needs SQS
  * import { createConnection } from "@dashi/mq";
  *
  * await using connection = createConnection("sqs://KEY:SECRET@", {

@@ -16,6 +16,14 @@ import { SqsStore } from "./store.ts";
  * Makes the SQS transport.
  *
  * @returns The transport.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/sqs";
+ *
+ * assertEquals(createTransport().name, "sqs");
+ * ```
  */
 export function createTransport(): Transport {
   return createStoreTransport({ name: "sqs", open });

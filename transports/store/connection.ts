@@ -60,6 +60,17 @@ export interface StoreTransport extends Transport {
  *
  * @param transport The transport.
  * @returns Whether {@linkcode createStoreTransport} made it.
+ *
+ * @example A transport over a store, and one that is not
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/memory";
+ * import { createTransport as createAmqp } from "@dashi/mq/amqp";
+ * import { isStoreTransport } from "@dashi/mq/store";
+ *
+ * assertEquals(isStoreTransport(createTransport()), true);
+ * assertEquals(isStoreTransport(createAmqp()), false);
+ * ```
  */
 export function isStoreTransport(
   transport: Transport,
@@ -72,6 +83,25 @@ export function isStoreTransport(
  *
  * @param options Its name, and how to open a store.
  * @returns The transport: exchanges, routing, prefetch, settlement and dead letters over the store's verbs.
+ *
+ * @example A store that cannot be opened
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { ConnectionError, createConnection } from "@dashi/mq";
+ * import { createStoreTransport } from "@dashi/mq/store";
+ *
+ * const transport = createStoreTransport({
+ *   name: "mine",
+ *   open: () => {
+ *     throw new ConnectionError("nobody is there", {
+ *       code: "connection-failed",
+ *     });
+ *   },
+ * });
+ * const connection = createConnection("mine://", { transport, reconnect: false });
+ * await assertRejects(() => connection.connect(), ConnectionError);
+ * await connection.close();
+ * ```
  */
 export function createStoreTransport(
   options: StoreTransportOptions,

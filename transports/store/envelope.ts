@@ -55,7 +55,26 @@ interface LastInfo {
   readonly isAscii: boolean;
 }
 
-/** Writes envelopes: what Kombu stores on brokers that know no properties. One for each connection. */
+/**
+ * Writes envelopes: what Kombu stores on brokers that know no properties. One for each connection.
+ *
+ * @example Written, and read again
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { EnvelopeWriter, readEnvelope } from "@dashi/mq/store";
+ *
+ * const message = {
+ *   exchange: "",
+ *   routingKey: "orders",
+ *   mandatory: true,
+ *   delay: 0,
+ *   properties: {},
+ *   body: new Uint8Array(),
+ * };
+ * const text = new EnvelopeWriter().write(message, crypto.randomUUID());
+ * assertEquals(readEnvelope(text).message.routingKey, "orders");
+ * ```
+ */
 export class EnvelopeWriter {
   readonly #quotes = new Quotes();
   /** The parts of the last envelope that most messages of a queue share. */
@@ -183,6 +202,18 @@ export class EnvelopeWriter {
  * @param text The envelope.
  * @returns The message.
  * @throws {DecodeError} If it is none, and why not.
+ *
+ * @example One of Kombu's
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { readEnvelope } from "@dashi/mq/store";
+ *
+ * const { message } = readEnvelope(
+ *   '{"body": "e30=", "headers": {}, "content-type": "application/json", "properties": {"body_encoding": "base64", "delivery_info": {"exchange": "", "routing_key": "orders"}}}',
+ * );
+ * assertEquals(message.routingKey, "orders");
+ * assertEquals(new TextDecoder().decode(message.body), "{}");
+ * ```
  */
 export function readEnvelope(text: string): Envelope {
   const { body, rest } = cutBody(text);

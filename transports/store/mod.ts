@@ -4,7 +4,7 @@
  * and dead letters. {@linkcode createStoreTransport} makes a transport of a store.
  *
  * @example A transport from a store
- * ```ts ignore
+ * ```ts ignore a sketch
  * import { createStoreTransport } from "@dashi/mq/store";
  *
  * const transport = createStoreTransport({
