@@ -106,11 +106,6 @@ export class WatchedBroker {
     return this.#rows.values();
   }
 
-  /** Tells whether there was such a queue when it was looked at last. */
-  has(queue: string): boolean {
-    return this.#rows.has(queue);
-  }
-
   /** Tells a queue's past, or nothing where none is kept. */
   past(queue: string, most?: number): Past | undefined {
     return this.#history.of(queue, most);

@@ -76,9 +76,7 @@ export class Site {
     const { broker: id, queue } = wanted;
     const broker = typeof id === "number" ? this.#brokers[id] : undefined;
     if (broker === undefined) throw new WantedError("There is no such broker.");
-    if (typeof queue !== "string" || !broker.has(queue)) {
-      throw new WantedError("There is no such queue any more.");
-    }
+    if (typeof queue !== "string") throw new WantedError("There is no queue.");
     return { wanted, broker, queue };
   }
 }

@@ -21,6 +21,8 @@ const trouble = the("trouble");
 listen();
 choosePlace();
 chooseColours();
+// It may have a text already: of before a reload, or typed while this was loaded.
+model.filter = filter.value;
 filter.addEventListener("input", () => {
   model.filter = filter.value;
   model.arrange();
@@ -35,16 +37,16 @@ function listen() {
   source.addEventListener("all", (event) => {
     trouble.hidden = true;
     model.takeAll(JSON.parse(event.data));
-    if (panel !== undefined) open(model.find(panel.queue.key));
-    else choosePlace();
+    if (panel === undefined) choosePlace();
+    else panel.take(model.find(panel.queue.key));
     draw();
   });
   source.addEventListener("change", (event) => {
     const change = JSON.parse(event.data);
     const broker = model.takeChange(change);
     if (panel !== undefined && panel.queue.broker === broker) {
-      if (model.find(panel.queue.key) === undefined) close();
-      else panel.add(change.at);
+      panel.take(model.find(panel.queue.key));
+      panel.add(change.at);
     }
     draw();
   });
@@ -125,7 +127,7 @@ function onKey(event) {
     target.matches("input, textarea, select, pre");
   if (target === filter && (key === "Enter" || key === "ArrowDown")) {
     event.preventDefault();
-    table.move(0);
+    table.enter();
   }
   if (isTyping) return;
   /** @type {Readonly<Record<string, () => void>>} */

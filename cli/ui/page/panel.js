@@ -10,6 +10,16 @@ import { listOf } from "./messages.js";
 /** So many messages are looked at. */
 const MOST = 20;
 
+/** What is known of a queue that is not listed. */
+const NOTHING = {
+  ready: undefined,
+  delayed: undefined,
+  unacked: undefined,
+  consumers: undefined,
+  oldest: undefined,
+  rate: undefined,
+};
+
 /** The panel of a queue. */
 export class Panel {
   #queue;
@@ -19,6 +29,11 @@ export class Panel {
   #figures = make("dl", { class: "figures" });
   #chartPlace = make("div", { class: "charts" });
   #told = make("p", { class: "told", role: "status" });
+  #gone = make(
+    "p",
+    { class: "quiet", hidden: true },
+    "The broker does not list this queue any more: it was deleted, or is empty where empty queues are not listed.",
+  );
   #failed = make("p", { class: "failed", role: "alert" });
   #list = make("div", { class: "list" });
   #isClosed = false;
@@ -50,6 +65,7 @@ export class Panel {
         }, "×"),
       ),
       this.#figures,
+      this.#gone,
       this.#told,
       this.#failed,
       // Who opens a queue of dead letters looks for those.
@@ -70,6 +86,17 @@ export class Panel {
   /** What is shown. */
   get queue() {
     return this.#queue;
+  }
+
+  /**
+   * Goes on with the queue as it is known now. What is typed, and what was told, stays.
+   *
+   * @param {Queue | undefined} queue It; nothing where the broker does not list it any more.
+   */
+  take(queue) {
+    this.#gone.hidden = queue !== undefined;
+    this.#queue = queue ?? { ...this.#queue, ...NOTHING };
+    this.show();
   }
 
   /** Shows the numbers of now. */

@@ -143,6 +143,14 @@ export class Table {
     this.focus();
   }
 
+  /** Takes the keys to the first row. */
+  enter() {
+    this.#current = this.#model.shown[0]?.key;
+    this.#scroll.scrollTop = 0;
+    this.draw();
+    this.focus();
+  }
+
   /** Takes the focus to the keys' place. */
   focus() {
     this.#lines.get(this.#current ?? "")?.focus();

@@ -72,10 +72,12 @@ Deno.test("dashi ui answers those who have its link alone, and says no password"
     assertEquals((await ask(port, "/purge", { ...post, headers })).status, 403);
   }
   for (
-    const [text, words] of [
-      ["nothing", /object of JSON/],
-      ['{"broker":7,"queue":"q"}', /no such broker/],
-      [body, /no such queue/],
+    const [text, status, words] of [
+      ["nothing", 400, /object of JSON/],
+      ['{"broker":7,"queue":"q"}', 400, /no such broker/],
+      ['{"broker":0}', 400, /no queue/],
+      ['{"broker":0,"queue":"q"}', 400, /type the queue's name/],
+      [body, 502, /"q".*no such queue/],
     ] as const
   ) {
     const answer = await ask(port, "/purge", {
@@ -83,7 +85,7 @@ Deno.test("dashi ui answers those who have its link alone, and says no password"
       body: text,
       headers: own,
     });
-    assertEquals(answer.status, 400);
+    assertEquals(answer.status, status);
     assertMatch(JSON.parse(answer.text).error, words);
   }
   const large = "x".repeat(9 * 1024 * 1024);

@@ -1,0 +1,294 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { type Connection, createConnection, Queue } from "@dashi/mq";
+import axe from "axe-core";
+import type { Page } from "playwright-core";
+import { startRedis } from "../../brokers/redis.ts";
+import { until } from "../../brokers/server.ts";
+import { startBrowser } from "../../support/browser.ts";
+import { startManagedRabbitmq } from "../../support/managed_rabbitmq.ts";
+import { type ServedUi, startUi } from "../../support/ui.ts";
+
+const redis = Deno.env.get("DASHI_TEST_REDIS_URL");
+const mongodb = Deno.env.get("DASHI_TEST_MONGODB_URL");
+const amqp = Deno.env.get("DASHI_TEST_AMQP_URL");
+
+/** How long a page may take to show something, ms. */
+const PATIENCE = 20_000;
+
+/** Registers a test in a browser, with a context of its own: `where` says which variables it needs. */
+function test(
+  name: string,
+  needed: Readonly<Record<string, string | undefined>>,
+  run: (context: Deno.TestContext, page: Page) => Promise<void>,
+): void {
+  const missing = Object.entries(needed)
+    .filter(([, url]) => url === undefined)
+    .map(([variable]) =>
+      Deno.env.get(`DASHI_TEST_${variable}_REASON`) ?? "there is no broker"
+    );
+  Deno.test({
+    name: missing.length === 0 ? name : `${name} (${missing[0]})`,
+    ignore: missing.length > 0,
+    // The library that drives the browser keeps its handlers of the process.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: async (context) => {
+      const browser = await startBrowser();
+      try {
+        const page = await browser.newPage();
+        page.setDefaultTimeout(PATIENCE);
+        const errors: string[] = [];
+        page.on("pageerror", ({ message }) => errors.push(message));
+        page.on("console", (message) => {
+          if (/Content Security Policy/.test(message.text())) {
+            errors.push(message.text());
+          }
+        });
+        await run(context, page);
+        assertEquals(errors, []);
+      } finally {
+        await browser.close();
+      }
+    },
+  });
+}
+
+/** Three dead letters, in a queue of their own. */
+async function seed(connection: Connection, name: string): Promise<void> {
+  const queue = new Queue<{ n: number; text: string }>(name, {
+    deadLetter: `${name}.dead`,
+  });
+  for (const n of [1, 2, 3]) {
+    await connection.send(queue, { n, text: "größer" }, {
+      messageId: `m-${n}`,
+      headers: { tenant: "t7" },
+    });
+  }
+  const stop = new AbortController();
+  let failed = 0;
+  await connection.consumer(queue).run(() => {
+    if (++failed === 3) stop.abort();
+    throw new TypeError("no such customer");
+  }, { retry: { attempts: 1 }, signal: stop.signal });
+  assertEquals(await depth(connection, `${name}.dead`), 3);
+}
+
+async function depth(connection: Connection, name: string): Promise<number> {
+  return (await connection.queue(name).status()).messageCount;
+}
+
+async function open(page: Page, name: string): Promise<void> {
+  await page.getByRole("searchbox").fill(name);
+  const row = page.getByRole("button", { name, exact: true });
+  await row.waitFor();
+  // Both its queues pass the filter of the shorter name, which is the first.
+  await page.getByRole("searchbox").press("Enter");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name, exact: true, level: 2 }).waitFor();
+}
+
+async function told(page: Page, text: string): Promise<void> {
+  await page.locator(".told", { hasText: text }).waitFor();
+}
+
+async function answer(page: Page, yes: string): Promise<void> {
+  await page.locator("#question").getByRole("button", {
+    name: yes,
+    exact: true,
+  })
+    .click();
+}
+
+/** As one looks at dead letters, and mends what is wrong. */
+async function clickThrough(
+  page: Page,
+  connection: Connection,
+  name: string,
+): Promise<void> {
+  await seed(connection, name);
+  await open(page, `${name}.dead`);
+  const items = page.locator(".messages li");
+  const isListed = (count: number) =>
+    until(
+      `${count} messages`,
+      PATIENCE,
+      async () => await items.count() === count,
+    );
+  await page.getByRole("button", { name: "Look at messages" }).click();
+  await isListed(3);
+  const text = await items.first().innerText();
+  assertMatch(text, /"text": "größer"/);
+  assertMatch(text, /TypeError: no such customer/);
+  assertMatch(text, new RegExp(`from ${name} `));
+  await items.first().locator("summary").click();
+  assertMatch(await items.first().locator("pre").innerText(), /"n": \d/);
+  await items.first().getByRole("cell", { name: "t7" }).waitFor();
+
+  await items.first().getByRole("button", { name: "Redrive this one" }).click();
+  await told(page, "1 message redriven.");
+  await isListed(2);
+  await items.first().locator("summary").click();
+  await items.first().getByRole("button", { name: "Drop this one" }).click();
+  await answer(page, "Cancel");
+  assertEquals(await depth(connection, `${name}.dead`), 2);
+  await items.first().getByRole("button", { name: "Drop this one" }).click();
+  await answer(page, "Drop it");
+  await told(page, "The dead letter is dropped.");
+  await isListed(1);
+  await page.getByRole("button", { name: "Redrive", exact: true }).click();
+  await answer(page, "Redrive");
+  await told(page, "1 message redriven.");
+  assertEquals(await depth(connection, `${name}.dead`), 0);
+  assertEquals(await depth(connection, name), 2);
+
+  await page.keyboard.press("Escape");
+  await open(page, name);
+  await page.locator(".charts canvas").first().waitFor();
+  await page.getByText("Publish a message").click();
+  const publish = page.getByRole("button", { name: "Publish" });
+  await page.getByLabel("Payload", { exact: true }).last().fill('{"n": 4');
+  await publish.click();
+  await page.locator(".failed", { hasText: "cannot be read as JSON" })
+    .waitFor();
+  await page.getByLabel("Payload", { exact: true }).last().fill('{"n": 4}');
+  await page.getByLabel("Headers, as JSON").fill('{"tenant": "t8"}');
+  await publish.click();
+  await told(page, "The broker has the message.");
+  assertEquals(await depth(connection, name), 3);
+
+  await page.getByText("Purge the queue").click();
+  await page.getByRole("button", { name: "Purge …" }).click();
+  const sure = page.locator("#question-yes");
+  assert(await sure.isDisabled());
+  await page.locator("#question-input").fill(`${name}.`);
+  assert(await sure.isDisabled());
+  await page.locator("#question-input").fill(name);
+  await sure.click();
+  await told(page, "3 messages removed.");
+  assertEquals(await depth(connection, name), 0);
+  await page.keyboard.press("Escape");
+}
+
+test("dashi ui is clicked through in Chromium, on three brokers at once", {
+  AMQP: amqp,
+  REDIS: redis,
+  MONGODB: mongodb,
+}, async (context, page) => {
+  const { server, managementUrl } = await startManagedRabbitmq();
+  const brokers = { RabbitMQ: server.url, Redis: redis, MongoDB: mongodb };
+  const urls = Object.values(brokers).map((url) => url ?? "");
+  try {
+    await using ui = await startUi(urls, { managementUrl });
+    await page.goto(ui.link);
+    for (const [title, url = ""] of Object.entries(brokers)) {
+      await context.step(title, async () => {
+        const name = `ui-${crypto.randomUUID()}`;
+        await using connection = createConnection(url, {
+          onUnhandled: () => {},
+        });
+        try {
+          await clickThrough(page, connection, name);
+        } finally {
+          await connection.delete(name);
+          await connection.delete(`${name}.dead`);
+        }
+      });
+    }
+  } finally {
+    await server.stop();
+  }
+});
+
+test(
+  "dashi ui is accessible, in light and dark, and tells of a broker that is gone",
+  {
+    REDIS: redis,
+  },
+  async (context, page) => {
+    const name = `ui-${crypto.randomUUID()}`;
+    const other = await startRedis();
+    const { url = "" } = { url: redis };
+    await using connection = createConnection(url, { onUnhandled: () => {} });
+    await seed(connection, name);
+    await using ui: ServedUi = await startUi([url, other.url]);
+    try {
+      await page.goto(ui.link);
+      await open(page, `${name}.dead`);
+      await page.locator(".messages summary").first().click();
+      await page.getByText("Publish a message").click();
+      await page.locator(".charts canvas").first().waitFor();
+      const cards = page.locator("#brokers article");
+      await until(
+        "two brokers",
+        PATIENCE,
+        async () =>
+          (await cards.locator(".dot[aria-label=answers]").count()) === 2,
+      );
+      await context.step("a broker that is gone", async () => {
+        await other.kill();
+        await cards.getByText(/ECONNREFUSED/).waitFor();
+        await cards.getByText(/Is the broker running/).waitFor();
+      });
+      for (const theme of ["light", "dark"]) {
+        await context.step(theme, async () => {
+          await page.getByLabel("Colours").selectOption(theme);
+          assertEquals(await violations(page), []);
+          await page.getByRole("button", { name: "Drop this one" }).first()
+            .click();
+          assertEquals(await violations(page), []);
+          await page.keyboard.press("Escape");
+          await page.locator("#help").click();
+          assertEquals(await violations(page), []);
+          await page.keyboard.press("Escape");
+        });
+      }
+      await context.step("it comes back by itself", async () => {
+        await other.start();
+        await until(
+          "two brokers",
+          PATIENCE,
+          async () =>
+            (await cards.locator(".dot[aria-label=answers]").count()) === 2,
+        );
+      });
+      await context.step("its keys", () => useKeys(page, name));
+    } finally {
+      await other.stop();
+      await connection.delete(name);
+      await connection.delete(`${name}.dead`);
+    }
+  },
+);
+
+async function violations(page: Page): Promise<readonly string[]> {
+  // The page itself may run no such script: this one comes by the browser's own door.
+  await page.evaluate(axe.source);
+  const found = await page.evaluate(() =>
+    (globalThis as unknown as { axe: typeof axe }).axe.run()
+  );
+  assert(found.passes.length > 5);
+  return found.violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`)
+  );
+}
+
+async function useKeys(page: Page, name: string): Promise<void> {
+  await page.keyboard.press("Escape");
+  await page.locator("#panel").waitFor({ state: "hidden" });
+  await page.keyboard.press("/");
+  await page.keyboard.type(name);
+  await page.keyboard.press("ArrowDown");
+  const focused = () => page.locator("*:focus").textContent();
+  assertEquals(await focused(), name);
+  await page.keyboard.press("j");
+  assertEquals(await focused(), `${name}.dead`);
+  await page.keyboard.press("j");
+  assertEquals(await focused(), `${name}.dead`);
+  await page.keyboard.press("k");
+  assertEquals(await focused(), name);
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name, exact: true, level: 2 }).waitFor();
+}
