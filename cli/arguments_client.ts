@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import { addBench } from "./bench_client.ts";
+import { addCompletions } from "./completions_client.ts";
 import { type GlobalOptions, withContext } from "./context.ts";
 import { addDeadLetters, addPurge } from "./dead_letters_client.ts";
 import { doctor } from "./doctor.ts";
@@ -77,6 +78,7 @@ export async function runArguments(terminal: Terminal): Promise<number> {
     })
     .exitOverride();
   addCommands(program, run);
+  addCompletions(program, (text) => void written.push(text));
   addUi(program, terminal, (result) => {
     code = result;
   });

@@ -38,7 +38,7 @@ Of several all must hold.`;
 export function addDeadLetters(program: Command, run: Run): void {
   const letters = program.command("dlq").description(
     "dead letters: list, show, redrive, drop and purge them",
-  );
+  ).addHelpText("after", "\nExample:\n  dashi dlq redrive --help");
   letters.command("list")
     .description("list the queues of dead letters")
     .addHelpText("after", "\nExample:\n  dashi dlq list")

@@ -115,13 +115,15 @@ Deno.test("the URL of a management API does no harm to another broker's", async 
 Deno.test("dashi --help has each command, and each command's help an example", async () => {
   const { code, out } = await onTerminal(["--help"], "", 80);
   assertEquals(code, 0);
-  const names = ["ping", "doctor", "list", "peek", "get", "publish"]
-    .concat("declare", "bind", "unbind", "delete", "purge", "move", "tail");
-  for (const name of names) {
-    assert(out.includes(`\n  ${name} `), name);
-    const help = await onTerminal([name, "--help"], "", 80);
+  const { out: script } = await onTerminal(["completions", "bash"], "", 80);
+  const paths = [...script.matchAll(/^ +'([a-z ]+)'\) all=/gm)]
+    .map(([, path = ""]) => path.split(" "));
+  assert(paths.length > 15, script);
+  for (const path of paths) {
+    if (path.length === 1) assert(out.includes(`\n  ${path} `), String(path));
+    const help = await onTerminal([...path, "--help"], "", 80);
     assertEquals(help.code, 0);
-    assertMatch(help.out, /Examples?:\n {2}dashi /);
+    assertMatch(help.out, /Examples?:\n {2}\S/, path.join(" "));
   }
 });
 
