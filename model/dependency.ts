@@ -28,6 +28,24 @@ export function cannotImport(
   });
 }
 
+/**
+ * Finds what a package of CommonJS exports: a bundler may hand that out as the default
+ * alone, where runtimes have it by its names.
+ *
+ * @param imported What `import()` resolved with.
+ * @param name A name that it exports.
+ * @returns The exports.
+ */
+export function exportsOf<T extends object>(imported: T, name: keyof T): T {
+  if (name in imported) return imported;
+  const { default: inner }: { readonly default?: unknown } = imported;
+  return isLike(inner, name) ? inner : imported;
+}
+
+function isLike<T extends object>(value: unknown, name: keyof T): value is T {
+  return typeof value === "object" && value !== null && name in value;
+}
+
 function reason(packages: readonly string[], cause: unknown): string {
   const chain = causesOf(cause);
   const texts = chain.map((each) => errorText(each).split("\n")[0] ?? "");
@@ -36,9 +54,11 @@ function reason(packages: readonly string[], cause: unknown): string {
     if (name !== undefined && packages.includes(name)) return notThere(name);
   }
   if (texts.some((text) => text.includes("Dynamic require of"))) {
-    return `a bundle cannot hold ${
-      packages.join(" and ") || "all of it"
-    }: leave npm packages out of it (esbuild: "--packages=external"), and install them where it runs`;
+    const left = packages.map((name) => `--external:${name}`).join(" ");
+    return `it is in a bundle of ES modules, which gives it no "require": let the bundle begin with "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" (esbuild: "banner")${
+      left &&
+      `, or leave it out ("${left}") and install it where the bundle runs`
+    }`;
   }
   // The first of them says what failed, the last why.
   const truth = texts.at(-1) ?? "";

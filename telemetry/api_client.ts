@@ -8,7 +8,7 @@ import type {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
-import { cannotImport } from "../model/dependency.ts";
+import { cannotImport, exportsOf } from "../model/dependency.ts";
 
 export type {
   Attributes,
@@ -63,7 +63,7 @@ export interface Api {
  */
 export async function loadApi(): Promise<Api> {
   try {
-    return await import("@opentelemetry/api");
+    return exportsOf<Api>(await import("@opentelemetry/api"), "trace");
   } catch (cause) {
     throw cannotImport("trace messages", ["@opentelemetry/api"], cause);
   }

@@ -1,4 +1,4 @@
-import { cannotImport } from "../../model/dependency.ts";
+import { cannotImport, exportsOf } from "../../model/dependency.ts";
 import { asError } from "../../model/error_text.ts";
 import {
   ConnectionError,
@@ -84,9 +84,10 @@ function dial(url: string): RedisOfInbox {
   }
   let current: Promise<Opened> | undefined;
   const open = async (): Promise<Opened> => {
-    const { Redis } = await import("ioredis").catch((cause: unknown) => {
+    const imported = await import("ioredis").catch((cause: unknown) => {
       throw cannotImport("open the inbox", ["ioredis"], cause);
     });
+    const { Redis } = exportsOf(imported, "Redis");
     const client = new Redis(url, {
       connectionName: "dashi-inbox",
       // One that is lost is not dialled again: the next call opens another.

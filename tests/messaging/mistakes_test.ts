@@ -781,7 +781,11 @@ const MISTAKES: readonly Mistake[] = [
       throw cannotLoad("redis", new TypeError("no client", { cause }));
     },
     error: "TransportError",
-    words: ["a bundle cannot hold ioredis", "--packages=external"],
+    words: [
+      'Cannot load the transport "redis": it is in a bundle',
+      "const require = createRequire(import.meta.url);",
+      "--external:ioredis",
+    ],
   },
   {
     name: "a client that is bundled",
@@ -790,7 +794,11 @@ const MISTAKES: readonly Mistake[] = [
       throw cannotLoad("redis", new Error(cause));
     },
     error: "TransportError",
-    words: ["a bundle cannot hold ioredis", "--packages=external"],
+    words: [
+      'Cannot load the transport "redis": it is in a bundle',
+      "const require = createRequire(import.meta.url);",
+      "--external:ioredis",
+    ],
   },
   {
     name: "publishing after the end",

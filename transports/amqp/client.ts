@@ -1,8 +1,10 @@
 import type { ChannelModel, ConfirmChannel } from "amqplib";
 import { Buffer } from "node:buffer";
-import { createRequire } from "node:module";
+// By another name: bundles of users begin with one that declares "createRequire".
+import { createRequire as requireFrom } from "node:module";
 import type { Duplex } from "node:stream";
 import type { Binding } from "../../model/binding.ts";
+import { exportsOf } from "../../model/dependency.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
@@ -70,15 +72,14 @@ export function loadOnce(): Promise<Amqplib> {
 async function load(): Promise<Amqplib> {
   let shared: Amqplib;
   try {
-    // Of what was CommonJS a bundle may have the default alone.
-    shared = (await import("amqplib")).default;
+    shared = exportsOf(await import("amqplib"), "connect");
   } catch (cause) {
     throw cannotLoad("amqp", cause);
   }
   for (const specifier of ["amqplib", "npm:amqplib@2.3.1"]) {
     try {
       const own = requirePatched(
-        createRequire(import.meta.resolve(specifier)),
+        requireFrom(import.meta.resolve(specifier)),
         Buffer.alloc,
       );
       if (isAmqplib(own)) return own;

@@ -1,5 +1,6 @@
 import type { SNSClient } from "@aws-sdk/client-sns";
 import type { CallOptions } from "../../model/call_options.ts";
+import { exportsOf } from "../../model/dependency.ts";
 import { cannotLoad } from "../load_error.ts";
 import type { ConfigWithAgents } from "./agents_client.ts";
 import { type BatchResult, resultOf } from "./batches.ts";
@@ -149,7 +150,7 @@ export class TopicClient {
 /** It is needed with the first fanout exchange, and not by who has none. */
 async function loadSdk(): Promise<typeof import("@aws-sdk/client-sns")> {
   try {
-    return await import("@aws-sdk/client-sns");
+    return exportsOf(await import("@aws-sdk/client-sns"), "SNSClient");
   } catch (cause) {
     throw cannotLoad("sqs", cause);
   }
