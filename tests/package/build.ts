@@ -7,6 +7,10 @@ const TEXTS: readonly string[] = ["README.md", "CHANGELOG.md", "LICENSE"];
 /** Folders of files that modules read as they are. */
 const FOLDERS: readonly string[] = ["cli/ui/page"];
 
+/** The program that npm installs, and what it cannot be without. */
+const PROGRAM = "./cli/bin.ts";
+const DEPENDENCIES: readonly string[] = ["commander"];
+
 const OPTIONS: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2023,
   module: ts.ModuleKind.ESNext,
@@ -17,20 +21,25 @@ const OPTIONS: ts.CompilerOptions = {
 export interface PackageJson {
   readonly name: string;
   readonly version: string;
+  readonly dependencies: Readonly<Record<string, string>>;
   readonly peerDependencies: Readonly<Record<string, string>>;
   readonly [name: string]: unknown;
 }
 
 /**
  * Builds the package for npm by the rules of JSR: JavaScript with declarations beside it,
- * of every module that an export leads to, and of no other. The packages that those
- * import are optional peers: nobody installs the client of a broker that he has not.
+ * of every module that an export or the program leads to, and of no other. The packages
+ * that those import are optional peers: nobody installs the client of a broker that he
+ * has not. What the program reads its arguments by comes with it: `npx` installs no more.
  *
  * @param folder The folder to write to. It must be there.
  * @returns What `package.json` says.
  */
 export async function buildPackage(folder: string): Promise<PackageJson> {
-  const modules = await readModules(Object.values(manifest.exports));
+  const modules = await readModules([
+    ...Object.values(manifest.exports),
+    PROGRAM,
+  ]);
   const packages = new Set<string>();
   for (const [path, { source, imports }] of modules) {
     for (const name of imports) {
@@ -162,11 +171,13 @@ function packageOf(specifier: string): string {
 
 function packageJson(packages: readonly string[]): PackageJson {
   const pinned: Readonly<Record<string, string>> = manifest.imports;
-  const versions = packages.map((name) => {
-    const version = pinned[name]?.split("@").at(-1);
-    if (version === undefined) throw new Error(`deno.json has no "${name}"`);
-    return [name, `^${version}`] as const;
-  });
+  const versions = (names: readonly string[]) =>
+    Object.fromEntries(names.map((name) => {
+      const version = pinned[name]?.split("@").at(-1);
+      if (version === undefined) throw new Error(`deno.json has no "${name}"`);
+      return [name, `^${version}`] as const;
+    }));
+  const peers = packages.filter((name) => !DEPENDENCIES.includes(name));
   const exports = Object.entries(manifest.exports).map(([name, path]) =>
     [name, { types: asDeclaration(path), default: asScript(path) }] as const
   );
@@ -178,9 +189,11 @@ function packageJson(packages: readonly string[]): PackageJson {
     type: "module",
     engines: { node: ">=22", bun: ">=1.2" },
     exports: Object.fromEntries(exports),
-    peerDependencies: Object.fromEntries(versions),
+    bin: { dashi: asScript(PROGRAM) },
+    dependencies: versions(DEPENDENCIES),
+    peerDependencies: versions(peers),
     peerDependenciesMeta: Object.fromEntries(
-      packages.map((name) => [name, { optional: true }]),
+      peers.map((name) => [name, { optional: true }]),
     ),
   };
 }

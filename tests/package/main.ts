@@ -7,8 +7,11 @@
 import manifest from "../../deno.json" with { type: "json" };
 import { BROKERS, provideBrokers } from "../brokers/mod.ts";
 import { run } from "../brokers/server.ts";
-import { attempt, npmInstall, provide } from "../runtimes/npm.ts";
+import { attempt, provide, RUNTIMES } from "../runtimes/npm.ts";
+import { bundles, BUNDLING, type Urls } from "./bundles.ts";
 import { pack } from "./pack.ts";
+import { types } from "./types.ts";
+import { install, type Outcome, pinned } from "./user.ts";
 
 /** The most packages that somebody who wants Redis alone may have. */
 const MAX_PACKAGES = 12;
@@ -22,13 +25,6 @@ const TEXTS: readonly string[] = [
 
 /** Files of the page of `dashi ui`, which a browser reads. */
 const PAGE = "cli/ui/page/";
-
-/** The least versions that README promises, and a later Node. */
-const RUNTIMES = [
-  { name: "node", version: "22.0.0" },
-  { name: "node", version: "24.0.0" },
-  { name: "bun", version: "1.2.0" },
-] as const;
 
 const WORKER = `
 import process from "node:process";
@@ -46,23 +42,6 @@ const channel = await connection.channel();
 await channel.deleteQueue(queue.name);
 await connection.close();
 `;
-
-/** A user's module without any client installed, with one mistake: in its fifth line. */
-const TYPED = `import { createConnection, Queue } from "@dashi/mq";
-await using connection = createConnection("memory://");
-const queue = new Queue<{ n: number }>("q");
-await connection.send(queue, { n: 1 });
-await connection.send(queue, { n: "one" });
-for await (const message of connection.consumer(queue)) {
-  const n: number = message.payload.n;
-  console.log(n);
-  await message.ack();
-  break;
-}
-`;
-
-/** The ways to find modules, with the kind of modules that each wants. */
-const MODULES = [["nodenext", "nodenext"], ["esnext", "bundler"]] as const;
 
 /** Each that needs a package, and how it is needed first. */
 const MISSING: readonly (readonly [package_: string, program: string])[] = [
@@ -90,33 +69,30 @@ const MISSING: readonly (readonly [package_: string, program: string])[] = [
     'await (await import("@dashi/mq/telemetry")).telemetry();',
   ],
   [
-    "commander",
-    `let told = ""; await (await import("@dashi/mq/cli")).run({ args: ["--help"], tell: (line) => told += line, write: async () => {} }); throw new Error(told);`,
-  ],
-  [
     "@msgpack/msgpack",
     'await createConnection("memory://").producer({ serializer: "msgpack" }).publish(1, { routingKey: "q" });',
   ],
 ];
 
-/** A way to use the package: what it is, and what went wrong with it, if anything. */
-type Outcome = readonly [title: string, problem: string | undefined];
-
 async function main(): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "dashi-package-" });
   const brokers = await provideBrokers(
     (line) => console.error(`# ${line}`),
-    BROKERS.filter(({ name }) => name === "REDIS"),
+    BROKERS.filter(({ name }) => ["AMQP", "REDIS"].includes(name)),
   );
   const counts = { passed: 0, failed: 0, skipped: 0 };
   try {
     const tarball = await pack(`${folder}/dist`);
-    const redis = brokers.env.DASHI_TEST_REDIS_URL;
-    if (redis === undefined) {
+    const urls = {
+      amqp: brokers.env.DASHI_TEST_AMQP_URL,
+      redis: brokers.env.DASHI_TEST_REDIS_URL,
+    };
+    for (const [name, url] of Object.entries(urls)) {
+      if (url !== undefined) continue;
       counts.skipped++;
-      console.log("a worker on Redis ... skipped: no Redis can be had");
+      console.log(`what needs ${name} ... skipped: it cannot be had`);
     }
-    for await (const [title, problem] of uses(folder, tarball, redis)) {
+    for await (const [title, problem] of uses(folder, tarball, urls)) {
       if (problem === undefined) counts.passed++;
       else counts.failed++;
       const end = problem === undefined ? "ok" : `FAILED\n${problem}`;
@@ -134,36 +110,32 @@ async function main(): Promise<number> {
 async function* uses(
   folder: string,
   tarball: string,
-  redis: string | undefined,
+  urls: Urls,
 ): AsyncGenerator<Outcome> {
   yield ["what the tarball carries", await judgeFiles(tarball)];
   const [bare, user] = [`${folder}/bare`, `${folder}/user`];
   await install(bare, tarball);
-  await install(user, tarball, `ioredis@${versionOf("ioredis")}`);
-  yield ["nothing is installed beside it", await judgeCount(bare, 1)];
+  await install(user, tarball, ...pinned("ioredis"));
+  yield ["one package comes with it", await judgeCount(bare, 2)];
   yield ["packages for Redis alone", await judgeCount(user, MAX_PACKAGES)];
-  const typed = `${folder}/typed`;
-  const compiler = `typescript@${versionOf("typescript")}`;
-  await install(typed, tarball, compiler, "@types/node@24");
-  await Deno.writeTextFile(`${typed}/user.mts`, TYPED);
-  for (const [module, resolution] of MODULES) {
-    const said = await attempt(
-      [`${typed}/node_modules/.bin/tsc`, "--strict", "--noEmit"],
-      ...["--target", "es2022", "--lib", "es2024,dom,esnext.disposable"],
-      ...["--module", module, "--moduleResolution", resolution],
-      `${typed}/user.mts`,
-    );
-    // The one error is the mistake: a payload of another type.
-    const isGood = said.match(/error TS/g)?.length === 1 &&
-      said.includes("user.mts(5,") && said.includes("TS2322");
-    yield [`tsc --strict, ${resolution}`, isGood ? undefined : said];
-  }
-  for (const runtime of RUNTIMES) {
+  const npx = await attempt(["npx", "--yes", `file:${tarball}`]);
+  yield [
+    "npx, of a package that is not installed",
+    npx.includes("dashi --help says more") ? undefined : npx,
+  ];
+  yield* types(folder, tarball);
+  yield* bundles(
+    `${folder}/bundles`,
+    tarball,
+    await provide(BUNDLING),
+    urls,
+  );
+  for (const runtime of RUNTIMES.filter(({ name }) => name !== "deno")) {
     const command = await provide(runtime);
     const name = `${runtime.name} ${runtime.version}`;
     const worker = `${user}/worker.mjs`;
     await Deno.writeTextFile(worker, WORKER);
-    for (const url of ["memory://", redis]) {
+    for (const url of ["memory://", urls.redis]) {
       if (url === undefined) continue;
       const said = await attempt(command, worker, url);
       const isGood = said.trim() === "größer";
@@ -171,6 +143,31 @@ async function* uses(
         `a worker on ${url.split(":")[0]} by ${name}`,
         isGood ? undefined : said,
       ];
+    }
+    const program = [...command, "node_modules/.bin/dashi"];
+    const help = await attempt([
+      "env",
+      `--chdir=${bare}`,
+      ...program,
+      "--help",
+    ]);
+    yield [
+      `dashi --help by ${name}`,
+      help.includes("dashi ping") ? undefined : help,
+    ];
+    if (urls.redis !== undefined) {
+      const said = await attempt(
+        [
+          "env",
+          `--chdir=${user}`,
+          `DASHI_URL=${urls.redis}`,
+          ...program,
+          "ping",
+        ],
+      );
+      // To connect, to declare, to publish, to consume and to delete.
+      const isGood = said.match(/"ok":true/g)?.length === 5;
+      yield [`dashi ping on redis by ${name}`, isGood ? undefined : said];
     }
     const said = await attempt(command, await writeMissing(bare));
     for (const [missing] of MISSING) {
@@ -201,19 +198,6 @@ async function writeMissing(folder: string): Promise<string> {
     }\nprocess.exit();\n`,
   );
   return path;
-}
-
-async function install(
-  folder: string,
-  ...packages: readonly string[]
-): Promise<void> {
-  await Deno.mkdir(folder);
-  await Deno.writeTextFile(`${folder}/package.json`, '{"type":"module"}');
-  await npmInstall(folder, packages);
-}
-
-function versionOf(name: keyof typeof manifest.imports): string {
-  return manifest.imports[name].split("@").at(-1) ?? "";
 }
 
 /** Says what a tarball carries that it should not, or lacks. */

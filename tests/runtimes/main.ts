@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console no-top-level-await -- a program for people
 /**
- * Runs one program on the least versions of Deno, Node and Bun that README names, and
- * on a Node that is older, and tests by `@dashi/mq/testing` in the test runners of Node and
+ * Runs one program on the least versions of Deno, Node and Bun that README names, on the
+ * newest of Node and Bun, and on a Node that is too old, and tests by `@dashi/mq/testing` in the test runners of Node and
  * Bun, and in Vitest: `deno task runtimes`. They come from npm, into the user's cache
  * folder.
  */
@@ -9,22 +9,19 @@
 import manifest from "../../deno.json" with { type: "json" };
 import { BROKERS, provideBrokers } from "../brokers/mod.ts";
 import { run } from "../brokers/server.ts";
-import { attempt, npmInstall, provide, type Runtime } from "./npm.ts";
+import { attempt, npmInstall, provide, type Runtime, RUNTIMES } from "./npm.ts";
 import { RUNNERS, writeTests } from "./runners.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
-/** A runtime of the least versions, or one that is too old. */
+/** A runtime that README names, or one that is too old. */
 interface Case extends Runtime {
   /** The text with which it refuses a runtime that is too old. */
   readonly refusal?: RegExp;
 }
 
-const RUNTIMES: readonly Case[] = [
-  { name: "deno", version: "2.0.0" },
-  { name: "node", version: "22.0.0" },
-  { name: "node", version: "24.0.0" },
-  { name: "bun", version: "1.2.0" },
+const CASES: readonly Case[] = [
+  ...RUNTIMES,
   {
     name: "node",
     version: "20.20.2",
@@ -66,7 +63,7 @@ async function main(): Promise<number> {
     const urls = ["memory://", "AMQP", "REDIS"].map((name) =>
       name.includes(":") ? name : brokers.env[`DASHI_TEST_${name}_URL`]
     );
-    for (const runtime of RUNTIMES) {
+    for (const runtime of CASES) {
       const command = await provide(runtime);
       for (const url of urls) {
         const scheme = url?.split(":")[0] ?? "a broker that cannot be had";

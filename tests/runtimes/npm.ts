@@ -9,6 +9,16 @@ export interface Runtime {
   readonly version: string;
 }
 
+/** The least versions that README names, and the newest of today. */
+export const RUNTIMES: readonly Runtime[] = [
+  { name: "deno", version: "2.0.0" },
+  { name: "node", version: "22.0.0" },
+  { name: "node", version: "24.0.0" },
+  { name: "node", version: "26.10.0" },
+  { name: "bun", version: "1.2.0" },
+  { name: "bun", version: "1.4.5" },
+];
+
 /** Installs packages into a folder. */
 export async function npmInstall(
   folder: string,
@@ -39,7 +49,7 @@ export async function attempt(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), 180_000);
   const { stdout, stderr } = await child.output();
   clearTimeout(timer);
   const decoder = new TextDecoder();
