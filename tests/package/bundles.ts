@@ -145,7 +145,7 @@ function placeOf(folder: string, { name }: Bundler, isInside: boolean): string {
 
 /** The block of the document that is this file. */
 function configuration(document: string, file: string): string {
-  const blocks = document.matchAll(/^```js ignore\n([^]+?)^```$/gm);
+  const blocks = document.matchAll(/^```js ignore .+\n([^]+?)^```$/gm);
   for (const [, text = ""] of blocks) {
     if (text.startsWith(`// ${file},`)) return text;
   }
