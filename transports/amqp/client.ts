@@ -1,10 +1,7 @@
 import type { ChannelModel, ConfirmChannel } from "amqplib";
 import { Buffer } from "node:buffer";
-// By another name: bundles of users begin with one that declares "createRequire".
-import { createRequire as requireFrom } from "node:module";
 import type { Duplex } from "node:stream";
 import type { Binding } from "../../model/binding.ts";
-import { exportsOf } from "../../model/dependency.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
@@ -21,10 +18,10 @@ import type {
 } from "../amqp_protocol/port.ts";
 import { serverIn } from "../amqp_protocol/server.ts";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
-import { cannotLoad } from "../load_error.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
-import { patchConnection, requirePatched } from "./patch_amqplib.ts";
+import { loadOnce } from "./load_client.ts";
+import { patchConnection } from "./patch_amqplib.ts";
 import { optionsOf } from "./publishing.ts";
 
 /** Dials once. */
@@ -56,45 +53,6 @@ export async function dial(
   });
   patchConnection(model.connection, options.maxResponseSize, Buffer.concat);
   return new Client(model, events);
-}
-
-let loading: Promise<Amqplib> | undefined;
-
-/** Imports the client, if it was not imported; after a failure it is tried again. */
-export function loadOnce(): Promise<Amqplib> {
-  return loading ??= load().catch((error) => {
-    loading = undefined;
-    throw error;
-  });
-}
-
-/** Loads a copy of amqplib of our own, patched; where there is none to be had, amqplib as it is. */
-async function load(): Promise<Amqplib> {
-  let shared: Amqplib;
-  try {
-    shared = exportsOf(await import("amqplib"), "connect");
-  } catch (cause) {
-    throw cannotLoad("amqp", cause);
-  }
-  for (const specifier of ["amqplib", "npm:amqplib@2.3.1"]) {
-    try {
-      const own = requirePatched(
-        requireFrom(import.meta.resolve(specifier)),
-        Buffer.alloc,
-      );
-      if (isAmqplib(own)) return own;
-    } catch {
-      // Not by this name: a bundler has it, or a registry's own loader.
-    }
-  }
-  return shared;
-}
-
-type Amqplib = Pick<typeof import("amqplib"), "connect" | "credentials">;
-
-function isAmqplib(value: unknown): value is Amqplib {
-  return typeof value === "object" && value !== null && "connect" in value &&
-    "credentials" in value;
 }
 
 /** An open connection of the client's. */

@@ -6,7 +6,8 @@ import {
   dialOptions,
 } from "../amqp_protocol/options.ts";
 import type { Transport } from "../transport.ts";
-import { dial, loadOnce } from "./client.ts";
+import { dial } from "./client.ts";
+import { loadOnce } from "./load_client.ts";
 
 /**
  * Makes the AMQP transport.
