@@ -3,7 +3,13 @@
 
 import config from "../deno.json" with { type: "json" };
 import { missingExamples } from "./docs/examples.ts";
-import { brokenLinks, readPages, unexplainedBlocks } from "./docs/pages.ts";
+import {
+  brokenLinks,
+  readPages,
+  testFiles,
+  unexplainedBlocks,
+  unknownTests,
+} from "./docs/pages.ts";
 
 const ROOT = new URL("../", import.meta.url);
 /** A file over this many lines wants a reason, in {@linkcode LONG}. */
@@ -85,7 +91,7 @@ if (!changelog.includes(`## ${config.version}`)) {
 }
 const pages = readPages();
 problems.push(...brokenLinks(pages), ...unexplainedBlocks(pages));
-problems.push(...await missingExamples());
+problems.push(...unknownTests(pages, testFiles()), ...await missingExamples());
 for (const problem of problems) console.error(problem);
 
 const { success } = await new Deno.Command(Deno.execPath(), {

@@ -138,3 +138,33 @@ function anchorsOf(text: string): ReadonlySet<string> {
   }
   return names;
 }
+
+/**
+ * Finds tests that pages name, and that are not there.
+ *
+ * @param pages All pages.
+ * @param tests The paths of all files of tests.
+ * @returns The problems, a line each.
+ */
+export function unknownTests(
+  pages: readonly Page[],
+  tests: readonly string[],
+): readonly string[] {
+  return pages.filter(({ path }) => path !== "CHANGELOG.md").flatMap((
+    { path, text },
+  ) =>
+    [...text.matchAll(/`([\w/]+_test\.ts)`/g)]
+      .map(([, name = ""]) => name)
+      .filter((name) => !tests.some((each) => `/${each}`.endsWith(`/${name}`)))
+      .map((name) => `${path}: there is no test ${name}`)
+  );
+}
+
+/** The paths of all files of tests, in the repository. */
+export function testFiles(folder: URL = new URL("tests/", ROOT)): string[] {
+  return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) => {
+    if (isDirectory) return testFiles(new URL(`${name}/`, folder));
+    const path = new URL(name, folder).pathname.slice(ROOT.pathname.length);
+    return name.endsWith("_test.ts") ? [path] : [];
+  });
+}

@@ -3,7 +3,9 @@ import {
   brokenLinks,
   type Page,
   readPages,
+  testFiles,
   unexplainedBlocks,
+  unknownTests,
 } from "./pages.ts";
 
 Deno.test("links of the pages lead to files and headings, and each page is reached", () => {
@@ -12,6 +14,10 @@ Deno.test("links of the pages lead to files and headings, and each page is reach
 
 Deno.test("every block of TypeScript is run, or says why not", () => {
   assertEquals(unexplainedBlocks(readPages()), []);
+});
+
+Deno.test("tests that the pages name are there", () => {
+  assertEquals(unknownTests(readPages(), testFiles()), []);
 });
 
 const page = (text: string, path = "README.md"): Page => ({ path, text });
@@ -30,5 +36,13 @@ Deno.test("a block without a reason is found", () => {
   const text = "```ts\n```\n```ts ignore\n```\n```ts ignore a fragment\n```\n";
   assertEquals(unexplainedBlocks([page(text)]), [
     "README.md:3: a block that is not run says why: ```ts ignore a fragment, or needs RabbitMQ",
+  ]);
+});
+
+Deno.test("a test that is not there is found", () => {
+  const tests = ["tests/transports/redis/kills_test.ts"];
+  const pages = [page("`redis/kills_test.ts` and `redis/kill_test.ts`")];
+  assertEquals(unknownTests(pages, tests), [
+    "README.md: there is no test redis/kill_test.ts",
   ]);
 });
