@@ -10,6 +10,17 @@ for (const page of PAGES) {
   });
 }
 
+for (const { name, readers } of PAGES) {
+  Deno.test(`transports/${name}/mod.ts tells of each option by its name`, async () => {
+    const file = new URL(`../../transports/${name}/mod.ts`, import.meta.url);
+    const text = await Deno.readTextFile(file);
+    const missing = Object.entries(readers)
+      .map(([option, { urlName }]) => urlName ?? option)
+      .filter((each) => !new RegExp(`\\b${each}\\b`).test(text));
+    assertEquals(missing, []);
+  });
+}
+
 Deno.test("every transport has a page", () => {
   const exports: Readonly<Record<string, string>> = config.exports;
   const names = Object.keys(exports).map((entry) => entry.slice(2))
