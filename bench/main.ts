@@ -1,9 +1,10 @@
 // deno-lint-ignore-file no-top-level-await no-console -- a program for people
-/** `deno task bench [url]`: rates beside the raw client's, by turns in one run. */
+/** `deno task bench [url]`: rates beside the raw client's, by turns in one run, and what a process that has just begun takes. */
 
 import { provideBrokers } from "../tests/brokers/mod.ts";
 import { benchAmqp } from "./amqp.ts";
 import { benchBeanstalk } from "./beanstalk.ts";
+import { benchCold } from "./cold.ts";
 import { benchCouchdb } from "./couchdb.ts";
 import { benchMemory } from "./memory.ts";
 import { benchMongodb } from "./mongodb.ts";
@@ -27,6 +28,7 @@ if (given !== undefined) {
     console.error(`There is no benchmark for "${scheme.toLowerCase()}://"`);
     Deno.exit(1);
   }
+  await benchCold(given);
   await bench(given);
 } else {
   await benchMemory();
@@ -34,7 +36,10 @@ if (given !== undefined) {
   try {
     for (const [name, bench] of Object.entries(BENCHES)) {
       const url = brokers.env[`DASHI_TEST_${name}_URL`];
-      if (url !== undefined) await bench(url);
+      if (url === undefined) continue;
+      await benchCold(url);
+      if (name === "AMQP") await benchCold(url.replace(/^amqp/, "amqp-client"));
+      await bench(url);
     }
   } finally {
     await brokers.stop();

@@ -43,7 +43,8 @@ export function rate(count: number, began: number): number {
   return count / ((performance.now() - began) / 1000);
 }
 
-function median(list: readonly number[]): number {
+/** The one in the middle. */
+export function median(list: readonly number[]): number {
   const sorted = [...list].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }

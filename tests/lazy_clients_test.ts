@@ -100,6 +100,70 @@ Deno.test("connecting evaluates the transport's own client", async () => {
   );
 });
 
+/** So many modules are read before the first connection, and so many more for one transport: each costs a cold start 0.3 ms. */
+const MOST = { core: 230, transport: 100 };
+
+Deno.test("the library reads no transport before the first connection, and then one", async () => {
+  const graph = await graphOf("mod.ts");
+  const core = staticFrom(graph, [new URL("mod.ts", ROOT).href]);
+  const folders = Object.values(config.exports)
+    .filter((path) => /^\.\/(transports\/\w+|cli|testing|tests)\//.test(path))
+    .map((path) => new URL("./", new URL(path, ROOT)).href);
+  assertEquals(
+    [...core].filter((href) => folders.some((each) => href.startsWith(each))),
+    [],
+  );
+  assert(core.size > 100 && core.size <= MOST.core, `${core.size} modules`);
+  for (const [name] of TRANSPORTS) {
+    const entry = new URL(`transports/${name}/mod.ts`, ROOT).href;
+    const more = staticFrom(graph, [entry]).difference(core);
+    assert(
+      more.has(entry) && more.size <= MOST.transport,
+      `${more.size} modules for ${name}`,
+    );
+  }
+});
+
+/** The modules of a graph, and those that each imports at once. */
+type Graph = ReadonlyMap<string, readonly string[]>;
+
+/** As `deno info --json` prints it. */
+interface Info {
+  readonly modules: readonly {
+    readonly specifier: string;
+    readonly dependencies?: readonly {
+      readonly code?: { readonly specifier?: string };
+      readonly isDynamic?: boolean;
+    }[];
+  }[];
+}
+
+async function graphOf(path: string): Promise<Graph> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", new URL(path, ROOT).pathname],
+  }).output();
+  const info: Info = JSON.parse(new TextDecoder().decode(stdout));
+  return new Map(
+    info.modules.map(({ specifier, dependencies = [] }) => [
+      specifier,
+      dependencies.filter(({ isDynamic }) => !isDynamic)
+        .flatMap(({ code }) => code?.specifier ?? []),
+    ]),
+  );
+}
+
+function staticFrom(graph: Graph, roots: readonly string[]): Set<string> {
+  const seen = new Set<string>();
+  const left = [...roots];
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    const imports = graph.get(next);
+    if (imports === undefined || seen.has(next)) continue;
+    seen.add(next);
+    left.push(...imports);
+  }
+  return seen;
+}
+
 Deno.test("the packages of the clients are those that deno.json pins", () => {
   const others = ["@msgpack/msgpack", "@std/assert", "commander", "croner"]
     .concat("axe-core", "cli-progress", "fauxqs", "js-yaml", "playwright-core")
