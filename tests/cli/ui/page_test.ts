@@ -4,54 +4,13 @@ import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { startRedis } from "../../brokers/redis.ts";
 import { until } from "../../brokers/server.ts";
-import { startBrowser } from "../../support/browser.ts";
+import { PATIENCE, testInBrowser } from "../../support/browser.ts";
 import { startManagedRabbitmq } from "../../support/managed_rabbitmq.ts";
 import { type ServedUi, startUi } from "../../support/ui.ts";
 
 const redis = Deno.env.get("DASHI_TEST_REDIS_URL");
 const mongodb = Deno.env.get("DASHI_TEST_MONGODB_URL");
 const amqp = Deno.env.get("DASHI_TEST_AMQP_URL");
-
-/** How long a page may take to show something, ms. */
-const PATIENCE = 20_000;
-
-/** Registers a test in a browser, with a context of its own: `where` says which variables it needs. */
-function test(
-  name: string,
-  needed: Readonly<Record<string, string | undefined>>,
-  run: (context: Deno.TestContext, page: Page) => Promise<void>,
-): void {
-  const missing = Object.entries(needed)
-    .filter(([, url]) => url === undefined)
-    .map(([variable]) =>
-      Deno.env.get(`DASHI_TEST_${variable}_REASON`) ?? "there is no broker"
-    );
-  Deno.test({
-    name: missing.length === 0 ? name : `${name} (${missing[0]})`,
-    ignore: missing.length > 0,
-    // The library that drives the browser keeps its handlers of the process.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn: async (context) => {
-      const browser = await startBrowser();
-      try {
-        const page = await browser.newPage();
-        page.setDefaultTimeout(PATIENCE);
-        const errors: string[] = [];
-        page.on("pageerror", ({ message }) => errors.push(message));
-        page.on("console", (message) => {
-          if (/Content Security Policy/.test(message.text())) {
-            errors.push(message.text());
-          }
-        });
-        await run(context, page);
-        assertEquals(errors, []);
-      } finally {
-        await browser.close();
-      }
-    },
-  });
-}
 
 /** Three dead letters, in a queue of their own. */
 async function seed(connection: Connection, name: string): Promise<void> {
@@ -169,37 +128,41 @@ async function clickThrough(
   await page.keyboard.press("Escape");
 }
 
-test("dashi ui is clicked through in Chromium, on three brokers at once", {
-  AMQP: amqp,
-  REDIS: redis,
-  MONGODB: mongodb,
-}, async (context, page) => {
-  const { server, managementUrl } = await startManagedRabbitmq();
-  const brokers = { RabbitMQ: server.url, Redis: redis, MongoDB: mongodb };
-  const urls = Object.values(brokers).map((url) => url ?? "");
-  try {
-    await using ui = await startUi(urls, { managementUrl });
-    await page.goto(ui.link);
-    for (const [title, url = ""] of Object.entries(brokers)) {
-      await context.step(title, async () => {
-        const name = `ui-${crypto.randomUUID()}`;
-        await using connection = createConnection(url, {
-          onUnhandled: () => {},
+testInBrowser(
+  "dashi ui is clicked through in Chromium, on three brokers at once",
+  {
+    AMQP: amqp,
+    REDIS: redis,
+    MONGODB: mongodb,
+  },
+  async (context, page) => {
+    const { server, managementUrl } = await startManagedRabbitmq();
+    const brokers = { RabbitMQ: server.url, Redis: redis, MongoDB: mongodb };
+    const urls = Object.values(brokers).map((url) => url ?? "");
+    try {
+      await using ui = await startUi(urls, { managementUrl });
+      await page.goto(ui.link);
+      for (const [title, url = ""] of Object.entries(brokers)) {
+        await context.step(title, async () => {
+          const name = `ui-${crypto.randomUUID()}`;
+          await using connection = createConnection(url, {
+            onUnhandled: () => {},
+          });
+          try {
+            await clickThrough(page, connection, name);
+          } finally {
+            await connection.delete(name);
+            await connection.delete(`${name}.dead`);
+          }
         });
-        try {
-          await clickThrough(page, connection, name);
-        } finally {
-          await connection.delete(name);
-          await connection.delete(`${name}.dead`);
-        }
-      });
+      }
+    } finally {
+      await server.stop();
     }
-  } finally {
-    await server.stop();
-  }
-});
+  },
+);
 
-test(
+testInBrowser(
   "dashi ui is accessible, in light and dark, and tells of a broker that is gone",
   {
     REDIS: redis,
