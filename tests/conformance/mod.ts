@@ -8,7 +8,7 @@
  * that waits for its disk two to six.
  *
  * @example With Deno's test runner
- * ```ts ignore
+ * ```ts ignore needs a transport of yours
  * import { createConnection } from "@dashi/mq";
  * import { CONFORMANCE_CASES, whyNot } from "@dashi/mq/conformance";
  * import { createTransport } from "./my_transport/mod.ts";

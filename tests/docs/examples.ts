@@ -7,7 +7,10 @@ const ROOT = new URL("../../", import.meta.url);
 interface Documentation {
   readonly nodes: Readonly<
     Record<string, {
-      readonly module_doc?: { readonly doc?: string };
+      readonly module_doc?: {
+        readonly doc?: string;
+        readonly tags?: readonly { readonly doc?: string }[];
+      };
       readonly symbols: readonly {
         readonly name: string;
         readonly declarations: readonly Declaration[];
@@ -49,7 +52,10 @@ export async function missingExamples(): Promise<readonly string[]> {
   const problems = new Set<string>();
   for (const [module, { module_doc, symbols }] of Object.entries(nodes)) {
     const path = module.slice(ROOT.href.length);
-    for (const { mark } of blocksOf(module_doc?.doc ?? "")) {
+    const about = module_doc?.doc ?? "";
+    if (about === "") problems.add(`${path}: an entry says what it is for`);
+    const examples = (module_doc?.tags ?? []).map(({ doc = "" }) => doc);
+    for (const { mark } of blocksOf([about, ...examples].join("\n"))) {
       if (mark === "ignore") problems.add(`${path}: ${WHY}`);
     }
     for (const { name, declarations } of symbols) {
