@@ -1,5 +1,11 @@
-import type { Queue } from "../messaging/entities/queue.ts";
-import { type KnownOptions, optionsOf } from "../messaging/known_options.ts";
+import { Queue } from "../messaging/entities/queue.ts";
+import {
+  checkKnown,
+  type KnownOptions,
+  optionsOf,
+} from "../messaging/known_options.ts";
+import { OptionError } from "../model/errors.ts";
+import { quote } from "../model/foreign_text.ts";
 import type {
   MeterProvider,
   TextMapPropagator,
@@ -27,8 +33,7 @@ export interface TelemetryOptions {
   readonly depthOf?: readonly (Queue | string)[] | undefined;
 }
 
-/** The known options of `telemetry`. */
-export const TELEMETRY: KnownOptions = optionsOf<TelemetryOptions>(
+const TELEMETRY: KnownOptions = optionsOf<TelemetryOptions>(
   "telemetry",
   {
     tracerProvider: "object",
@@ -39,3 +44,44 @@ export const TELEMETRY: KnownOptions = optionsOf<TelemetryOptions>(
   },
   { tracer: '"tracerProvider"', meter: '"meterProvider"', depth: '"depthOf"' },
 );
+
+/** The methods that each of OpenTelemetry's objects is known by. */
+const METHODS = {
+  tracerProvider: ["getTracer"],
+  meterProvider: ["getMeter"],
+  propagator: ["inject", "extract", "fields"],
+} as const;
+
+/**
+ * Refuses options that are none.
+ *
+ * @param options The options as they were given.
+ * @throws {OptionError} If one is unknown or bad.
+ */
+export function checkTelemetry(options: TelemetryOptions): void {
+  checkKnown(options, TELEMETRY);
+  for (const [name, methods] of Object.entries(METHODS)) {
+    const given: unknown = Reflect.get(options, name);
+    if (given === undefined) continue;
+    const missing = methods.find((method) =>
+      typeof Reflect.get(Object(given), method) !== "function"
+    );
+    if (missing === undefined) continue;
+    throw new OptionError(
+      `Cannot use ${
+        quote(given)
+      } as the option "${name}" of telemetry: it has no method "${missing}"`,
+    );
+  }
+  for (const queue of options.depthOf ?? []) {
+    const given: unknown = queue;
+    if (given instanceof Queue || (typeof given === "string" && given !== "")) {
+      continue;
+    }
+    throw new OptionError(
+      `Cannot use ${
+        quote(given)
+      } in the option "depthOf" of telemetry: it must be a Queue, or the name of one`,
+    );
+  }
+}

@@ -1,10 +1,9 @@
-import { checkKnown } from "../messaging/known_options.ts";
 import type { Middleware, MiddlewareHost } from "../messaging/mod.ts";
 import { loadApi } from "./api_client.ts";
 import { Propagation } from "./carrier.ts";
 import { ConnectionTelemetry } from "./connection_telemetry.ts";
 import { metersOf } from "./meters.ts";
-import { TELEMETRY, type TelemetryOptions } from "./options.ts";
+import { checkTelemetry, type TelemetryOptions } from "./options.ts";
 import type { Recorder } from "./recorder.ts";
 import { SCOPE } from "./scope.ts";
 
@@ -45,7 +44,7 @@ import { SCOPE } from "./scope.ts";
 export async function telemetry(
   options: TelemetryOptions = {},
 ): Promise<(connection: MiddlewareHost) => Middleware> {
-  checkKnown(options, TELEMETRY);
+  checkTelemetry(options);
   const { tracerProvider, meterProvider, propagator } = options;
   const api = await loadApi();
   const { name, version, options: scope } = SCOPE;

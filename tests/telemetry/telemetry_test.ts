@@ -14,6 +14,14 @@ Deno.test("an option that is unknown is refused, with the right one", async () =
   await wrong({ continuetrace: true }, '"continueTrace"');
   await wrong({ tracer: {} }, '"tracerProvider"');
   await wrong({ depthOf: "orders" }, "an array");
+  await wrong(
+    { depthOf: ["orders", 5] },
+    'Cannot use 5 in the option "depthOf"',
+  );
+  await wrong({ depthOf: [""] }, '"depthOf"');
+  await wrong({ propagator: {} }, 'has no method "inject"');
+  await wrong({ meterProvider: {} }, 'has no method "getMeter"');
+  await wrong({ tracerProvider: {} }, 'has no method "getTracer"');
 });
 
 Deno.test("without a provider nothing is told, and headers stay as they are", async () => {
