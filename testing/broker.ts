@@ -1,6 +1,6 @@
 import { SYSTEM_CLOCK } from "../async/clock.ts";
 import { type CodecRegistry, createCodecRegistry } from "../codec/mod.ts";
-import { TimeoutError } from "../model/errors.ts";
+import { ClosedError, TimeoutError } from "../model/errors.ts";
 import type { Connection } from "../messaging/connection/connection.ts";
 import type { ConnectionOptions } from "../messaging/connection/connection_options.ts";
 import { createConnection } from "../messaging/connection/create_connection.ts";
@@ -148,8 +148,17 @@ export class TestBroker implements AsyncDisposable {
     return this.#published;
   }
 
-  /** Makes another connection to it, as `createConnection` with its URL does. */
+  /**
+   * Makes another connection to it, as `createConnection` with its URL does.
+   *
+   * @throws {ClosedError} If it was closed.
+   */
   connect(options?: ConnectionOptions): Connection {
+    if (this.#closing !== undefined) {
+      throw new ClosedError(
+        "Cannot connect: the test's broker was closed; make another one by createTestBroker()",
+      );
+    }
     return createConnection(this.url, options);
   }
 

@@ -1,5 +1,11 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { createConnection, OptionError, Queue, TimeoutError } from "@dashi/mq";
+import {
+  ClosedError,
+  createConnection,
+  OptionError,
+  Queue,
+  TimeoutError,
+} from "@dashi/mq";
 import { createMemoryInbox } from "@dashi/mq/inbox";
 import { createTestBroker } from "@dashi/mq/testing";
 
@@ -370,4 +376,14 @@ Deno.test("what was published is seen as before the middlewares, and handlers wi
   assertEquals(published.map(({ headers }) => headers), [{}]);
   await connection.close();
   await running;
+});
+
+Deno.test("a broker that was closed is not connected to", async () => {
+  const broker = createTestBroker();
+  const closing = broker.close();
+  const refused = () =>
+    assertThrows(() => broker.connect(), ClosedError, "was closed");
+  refused();
+  await closing;
+  refused();
 });
