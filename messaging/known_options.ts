@@ -81,6 +81,7 @@ export function checkKnown(
 const WORDS: Readonly<Record<string, string>> = {
   boolean: "true or false",
   string: "a string",
+  number: "a number",
   function: "a function",
   object: "an object",
   array: "an array",

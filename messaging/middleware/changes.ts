@@ -6,6 +6,7 @@ import type {
   IncomingMessage,
   OutgoingChanges,
   OutgoingMessage,
+  PlainProperties,
 } from "./hooks.ts";
 
 /** The parts that `publish` may change. */
@@ -85,8 +86,32 @@ export function changedIncoming(
   };
 }
 
-function check(changes: { body?: unknown }, known: KnownOptions): void {
+/** What both may have among the properties. */
+const PROPERTIES: KnownOptions = optionsOf<PlainProperties>(
+  'a middleware\'s "properties"',
+  {
+    contentType: "string",
+    contentEncoding: "string",
+    deliveryMode: "string",
+    priority: "number",
+    correlationId: "string",
+    replyTo: "string",
+    expiration: "number",
+    messageId: "string",
+    timestamp: "object",
+    type: "string",
+    userId: "string",
+    appId: "string",
+  },
+  { headers: '"headers", beside the "properties"' },
+);
+
+function check(
+  changes: { body?: unknown; properties?: PlainProperties | undefined },
+  known: KnownOptions,
+): void {
   checkKnown(changes, known);
+  checkKnown(changes.properties, PROPERTIES);
   const { body } = changes;
   if (body === undefined || body instanceof Uint8Array) return;
   throw new OptionError(

@@ -1,3 +1,4 @@
+import { isThenable } from "../../async/thenable.ts";
 import { errorText } from "../../model/error_text.ts";
 import { OptionError } from "../../model/errors.ts";
 import { printable, quote } from "../../model/foreign_text.ts";
@@ -70,7 +71,7 @@ export interface LogLine {
 
 /** Options of {@linkcode logging}. */
 export interface LoggingOptions {
-  /** Called with each line; it should not throw. */
+  /** Called with each line. An error of its own is passed over: no message fails for it. */
   readonly log: (line: LogLine) => void;
 }
 
@@ -125,7 +126,15 @@ export function logging(options: LoggingOptions): Middleware {
     event: LogLine["event"],
     level: LogLine["level"],
     told: Partial<LogLine>,
-  ) => options.log({ time: new Date().toISOString(), level, event, ...told });
+  ) => {
+    const line = { time: new Date().toISOString(), level, event, ...told };
+    try {
+      const logging: unknown = options.log(line); // an async function passes for one
+      if (isThenable(logging)) Promise.resolve(logging).catch(() => {});
+    } catch {
+      // A line is lost, and its message must not be.
+    }
+  };
 
   /** Calls what is told of, and tells how long that took, and how it ended. */
   const around = async (

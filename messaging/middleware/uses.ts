@@ -1,4 +1,4 @@
-import { OptionError } from "../../model/errors.ts";
+import { MessagingError, OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { asError } from "../../model/error_text.ts";
 import { isThenable } from "../../async/thenable.ts";
@@ -176,10 +176,25 @@ function publishBy(
 ): Promise<void> {
   const hook = hooks[index];
   if (hook === undefined) return send(message);
+  let first: Promise<void> | undefined;
+  const pass = (changes?: OutgoingChanges) =>
+    publishBy(hooks, index + 1, changedOutgoing(message, changes), send);
   return promised(
     (next) => hook(message, next),
-    (changes?: OutgoingChanges) =>
-      publishBy(hooks, index + 1, changedOutgoing(message, changes), send),
+    (changes?: OutgoingChanges) => {
+      if (first === undefined) return first = pass(changes);
+      // One that has failed may be tried again.
+      const again = first.then(refuseSecond, () => pass(changes));
+      again.catch(() => {}); // nobody may have waited for it
+      return again;
+    },
+  );
+}
+
+function refuseSecond(): never {
+  throw new MessagingError(
+    "Cannot publish: a middleware has called next() a second time for a message that was published; publish another one by a producer of its own",
+    { code: "not-passed-on", outcome: "not-sent" },
   );
 }
 

@@ -10,6 +10,7 @@ import {
   Queue,
   TimeoutError,
 } from "@dashi/mq";
+import { createTestBroker } from "@dashi/mq/testing";
 
 const open = () => createConnection(`memory://${crypto.randomUUID()}`);
 
@@ -135,7 +136,7 @@ Deno.test("a middleware sends a message elsewhere, or under another key, a reque
   await serving;
 });
 
-Deno.test("a middleware that publishes once more publishes another message", async () => {
+Deno.test("a middleware that calls next() twice publishes one message, and is told so", async () => {
   await using connection = open();
   const queue = new Queue<string>("twice");
   await connection.declare(queue);
@@ -145,16 +146,63 @@ Deno.test("a middleware that publishes once more publishes another message", asy
       await next();
     },
   });
-  await connection.send(queue, "a");
-  assertEquals((await connection.queueStatus(queue)).messageCount, 2);
+  const refused = async (count: number) => {
+    const error = await assertRejects(
+      () => connection.send(queue, "a"),
+      MessagingError,
+      "called next() a second time",
+    );
+    assertEquals(error.code, "not-passed-on");
+    const { messageCount } = await connection.queueStatus(queue);
+    assertEquals(messageCount, count);
+  };
+  await refused(1);
   connection.use({
     async publish(_, next) {
       await Promise.resolve(); // not at once
-      await next();
+      await Promise.all([next(), next()]);
     },
   });
+  await refused(2);
+});
+
+Deno.test("a middleware may call next() again when it has failed", async () => {
+  await using broker = createTestBroker();
+  const { connection, faults } = broker;
+  const queue = new Queue<string>("again");
+  await connection.declare(queue);
+  connection.use({
+    publish: (_, next) => next().catch(() => next()),
+  });
+  faults.refuse("publish");
   await connection.send(queue, "a");
-  assertEquals((await connection.queueStatus(queue)).messageCount, 4);
+  assertEquals((await connection.queueStatus(queue)).messageCount, 1);
+});
+
+Deno.test("a property that there is not is refused, and a header among the properties", async () => {
+  await using connection = open();
+  const queue = new Queue("properties");
+  await connection.declare(queue);
+  let given: object = { nope: 1 };
+  connection.use({
+    publish: (_, next) => next({ properties: given }),
+    receive: () => ({ properties: given }),
+  });
+  const refused = (words: string) =>
+    assertRejects(() => connection.send(queue, 1), OptionError, words);
+  await refused('"nope"');
+  given = { contentTipe: "text/plain" };
+  await refused('"contentType"');
+  given = { headers: { a: 1 } };
+  await refused('here it is "headers", beside the "properties"');
+  given = { priority: "high" };
+  await refused("a number");
+  given = {};
+  await connection.send(queue, 1);
+  given = { nope: 1 };
+  const message = await connection.queue(queue).get();
+  assert(message !== undefined);
+  assertThrows(() => message.payload, OptionError, '"nope"');
 });
 
 Deno.test("a middleware that hangs is waited for as long as the call may last", async () => {
