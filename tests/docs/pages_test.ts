@@ -20,6 +20,16 @@ Deno.test("tests that the pages name are there", () => {
   assertEquals(unknownTests(readPages(), testFiles()), []);
 });
 
+Deno.test("docs/README.md lists every page of docs/", () => {
+  const pages = readPages();
+  const index = pages.find(({ path }) => path === "docs/README.md")?.text;
+  const missing = pages.map(({ path }) => path)
+    .filter((path) => /^docs\/[^/]+\.md$/.test(path))
+    .map((path) => path.slice("docs/".length))
+    .filter((name) => name !== "README.md" && !index?.includes(`](${name}`));
+  assertEquals(missing, []);
+});
+
 const page = (text: string, path = "README.md"): Page => ({ path, text });
 
 Deno.test("a link to no file, to no heading, and a page that nobody links are found", () => {
