@@ -1,4 +1,5 @@
 import type { BrokerUrl } from "./broker_url.ts";
+import { isOfFile } from "./parse.ts";
 
 /** Options of {@linkcode formatUrl}. */
 export interface FormatUrlOptions {
@@ -42,6 +43,9 @@ export function formatUrl(
   ).join(",");
   const virtualHost = encode(url.virtualHost ?? "").replaceAll("%2F", "/");
   const query = includePassword ? formatQuery(url.query) : "";
+  if (userinfo === "" && hosts === "" && isOfFile(url.scheme)) {
+    return `${url.scheme}:${virtualHost.replaceAll("%3A", ":")}${query}`;
+  }
   return `${url.scheme}://${userinfo}${hosts}/${virtualHost}${query}`;
 }
 

@@ -1,5 +1,11 @@
 import type { BrokerUrl } from "./broker_url.ts";
-import { isOfTls, isScheme, parseRest, parseUrl } from "./parse.ts";
+import {
+  isOfTls,
+  isScheme,
+  parseRest,
+  parseUrl,
+  withSlashes,
+} from "./parse.ts";
 
 /** Options of {@linkcode parseUrlList}. */
 export interface ParseUrlListOptions {
@@ -16,7 +22,7 @@ export interface ParseUrlListOptions {
  * joined with `;`. Empty ones are left out.
  *
  * @param input One URL or several.
- * @returns The URLs as they were written, in order.
+ * @returns The URLs as they were written, in order; those of files with `//`.
  *
  * @example Two in one text
  * ```ts
@@ -33,7 +39,7 @@ export function splitUrls(
     ? [input]
     : input;
   return list.flatMap((each) => String(each).split(";"))
-    .map((each) => each.trim())
+    .map((each) => withSlashes(each.trim()))
     .filter((each) => each !== "");
 }
 

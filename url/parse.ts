@@ -13,6 +13,29 @@ export interface ParseUrlOptions {
 /** A letter, then letters, digits, `+`, `-`, `.`; and the rest behind `://`. */
 const SCHEME = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is;
 
+/** A scheme whose URLs name a file, behind nothing but a colon. */
+const FILE = /^(sqlite):(?!\/\/)/i;
+
+/**
+ * Says whether URLs of a scheme name a file: `sqlite:./orders.db`.
+ *
+ * @param scheme The scheme.
+ * @returns Whether they do.
+ */
+export function isOfFile(scheme: string): boolean {
+  return FILE.test(`${scheme}:`);
+}
+
+/**
+ * Writes the URL of a file as other URLs are written: its host is empty.
+ *
+ * @param text Any URL.
+ * @returns The URL: `sqlite:///./orders.db` for `sqlite:./orders.db`; another as it is.
+ */
+export function withSlashes(text: string): string {
+  return text.replace(FILE, "$1:///");
+}
+
 /**
  * Parses a broker's URL: `scheme://username:password@hostname:port/virtual-host?name=value`.
  *
@@ -45,14 +68,14 @@ export function parseUrl(
   text: string,
   options: ParseUrlOptions = {},
 ): BrokerUrl {
-  const match = SCHEME.exec(text);
+  const match = SCHEME.exec(withSlashes(text));
   const [, scheme, rest] = match ?? [];
   if (scheme === undefined || rest === undefined) {
     throw new SyntaxError(
       `Cannot parse a URL that does not begin with a scheme: it should be like "amqp://user:password@host:5672/virtual-host"`,
     );
   }
-  const isFile = /\+socket$/i.test(scheme);
+  const isFile = /\+socket$/i.test(scheme) || isOfFile(scheme);
   return {
     scheme: scheme.toLowerCase(),
     ...parseRest(rest, { isFile, ...options }),

@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type BrokerUrl, formatUrl, parseUrl } from "../../url/mod.ts";
+import {
+  type BrokerUrl,
+  formatUrl,
+  parseUrl,
+  parseUrlList,
+} from "../../url/mod.ts";
 
 type Parts = readonly [
   hostname?: string | undefined,
@@ -156,5 +161,26 @@ Deno.test("parseUrl() undoes formatUrl(), whatever the parts", () => {
     };
     const formatted = formatUrl(url, { includePassword: true });
     assertEquals(parseUrl(formatted), url, formatted);
+  }
+});
+
+Deno.test("the URL of a file is its path behind the scheme, relative or from the root", () => {
+  for (
+    const [text, path, printed] of [
+      ["sqlite:./orders.db", "./orders.db", "sqlite:./orders.db"],
+      ["sqlite:orders.db?poll=5", "orders.db", "sqlite:orders.db"],
+      ["sqlite:///orders.db", "orders.db", "sqlite:orders.db"],
+      ["sqlite:/var/a@b/o.db", "/var/a@b/o.db", "sqlite:/var/a%40b/o.db"],
+      ["sqlite:////var/o.db", "/var/o.db", "sqlite:/var/o.db"],
+      ["SQLite::memory:", ":memory:", "sqlite::memory:"],
+    ] as const
+  ) {
+    const url = parseUrl(text);
+    assertEquals([url.hostname, url.virtualHost], [undefined, path]);
+    assertEquals(formatUrl(url), printed);
+    const [again] = parseUrlList(text, { scheme: "amqp" });
+    assertEquals(again, url);
+    const whole = formatUrl(url, { includePassword: true });
+    assertEquals(parseUrl(whole), url);
   }
 });
