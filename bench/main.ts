@@ -9,6 +9,7 @@ import { benchCouchdb } from "./couchdb.ts";
 import { benchMemory } from "./memory.ts";
 import { benchMongodb } from "./mongodb.ts";
 import { benchRedis } from "./redis.ts";
+import { benchSqlite } from "./sqlite.ts";
 import { benchSqs } from "./sqs.ts";
 
 const BENCHES: Readonly<Record<string, (url: string) => Promise<void>>> = {
@@ -17,21 +18,23 @@ const BENCHES: Readonly<Record<string, (url: string) => Promise<void>>> = {
   COUCHDB: benchCouchdb,
   MONGODB: benchMongodb,
   REDIS: benchRedis,
+  SQLITE: benchSqlite,
   SQS: benchSqs,
 };
 
 const [given] = Deno.args;
 if (given !== undefined) {
-  const scheme = given.slice(0, given.indexOf("://")).toUpperCase();
+  const scheme = given.slice(0, given.indexOf(":")).toUpperCase();
   const bench = BENCHES[scheme] ?? BENCHES[scheme.replace(/S$/, "")];
   if (bench === undefined) {
-    console.error(`There is no benchmark for "${scheme.toLowerCase()}://"`);
+    console.error(`There is no benchmark for "${scheme.toLowerCase()}:"`);
     Deno.exit(1);
   }
   await benchCold(given);
   await bench(given);
 } else {
   await benchMemory();
+  await benchSqlite();
   const brokers = await provideBrokers((line) => console.error(`# ${line}`));
   try {
     for (const [name, bench] of Object.entries(BENCHES)) {

@@ -18,6 +18,7 @@ const TRANSPORTS = [
   ]],
   ["beanstalk", "beanstalk://127.0.0.1:1/", []],
   ["couchdb", "couchdb://127.0.0.1:1/lazy", []],
+  ["sqlite", "sqlite::memory:", []],
 ] as const;
 
 const CLIENTS = TRANSPORTS.flatMap(([, , packages]) => packages);
@@ -87,7 +88,8 @@ for (const [name, url, own] of TRANSPORTS) {
     const others = [...CLIENTS, "commander", "croner", "@opentelemetry/api"]
       .filter((each) => !mine.includes(each));
     const [end] = await connectWithout(others, [url]);
-    assertEquals(end, name === "memory" ? "connected" : "connection-failed");
+    const isHere = name === "memory" || name === "sqlite";
+    assertEquals(end, isHere ? "connected" : "connection-failed");
   });
 }
 

@@ -33,6 +33,35 @@ Deno.test("docs/brokers.md names who needs the environment", () => {
   assert(NEED_ENV.length > 0);
 });
 
+Deno.test("sqlite: the permissions that docs/brokers.md names are enough", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const files = `${folder}/files`;
+    await Deno.mkdir(files);
+    await Deno.writeTextFile(`${folder}/main.ts`, PROGRAM);
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--quiet",
+        "--no-prompt",
+        "--no-check",
+        `--config=${new URL("deno.json", ROOT).pathname}`,
+        `--allow-read=${files}`,
+        `--allow-write=${files}`,
+        `${folder}/main.ts`,
+        `sqlite:${files}/orders.db`,
+        "sqlite",
+      ],
+      env: { NO_COLOR: "1" },
+      stdin: "null",
+    }).output();
+    const text = new TextDecoder();
+    assertEquals(text.decode(stdout).trim(), "works", text.decode(stderr));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 for (const { name, url, reason } of TARGETS) {
   Deno.test({
     name: `${name}: the permissions that docs/brokers.md names are enough${

@@ -78,6 +78,13 @@ for (const [, scheme, broker, column] of ON_BROKERS) {
   });
 }
 
+Deno.test("README's table has what sqlite: can", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "dashi-readme-" });
+  const url = `sqlite:${folder}/readme.db`;
+  assertEquals(await inTable("SQLite"), await can(url));
+  await Deno.remove(folder, { recursive: true });
+});
+
 Deno.test("README's table has every transport, and each of them is checked", async () => {
   const names = Object.keys(config.exports).map((entry) => entry.slice(2))
     .filter((name) =>
@@ -87,13 +94,16 @@ Deno.test("README's table has every transport, and each of them is checked", asy
     ).sort();
   const [, ...rows] = (await table("transports")).keys();
   assertEquals(rows.sort(), names);
-  assertEquals(["memory", ...ON_BROKERS.map(([name]) => name)].sort(), names);
+  assertEquals(
+    ["memory", "sqlite", ...ON_BROKERS.map(([name]) => name)].sort(),
+    names,
+  );
 });
 
 Deno.test("README's table has the schemes that lead to each transport", async () => {
   const [, ...rows] = await table("transports");
   for (const [name, [schemes = ""]] of rows) {
-    const found = [...schemes.matchAll(/`([^`]+):\/\/`/g)];
+    const found = [...schemes.matchAll(/`([^`:]+):(?:\/\/)?`/g)];
     assert(found.length > 0, name);
     for (const [, scheme = ""] of found) {
       assertEquals(findTransport(scheme).name, name);

@@ -123,6 +123,13 @@ const sentinel: TransportRow = {
   },
 };
 
+const sqlite: TransportRow = {
+  name: "sqlite",
+  scheme: "sqlite",
+  defaults: {},
+  load: () => import("./sqlite/mod.ts"),
+};
+
 /** All schemes and aliases. A map, for `constructor` is no scheme. */
 export const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["amqp", amqp],
@@ -146,6 +153,7 @@ export const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["mongodb+srv", mongodbSrv],
   ["memory", memory],
   ["in-memory", memory],
+  ["sqlite", sqlite],
   ["sqs", sqs],
 ]);
 
@@ -164,6 +172,7 @@ const MEANT: ReadonlyMap<string, string> = new Map([
   ["beanstalkd", "beanstalk"],
   ["couch", "couchdb"],
   ["aws", "sqs"],
+  ["sqlite3", "sqlite"],
 ]);
 
 /**

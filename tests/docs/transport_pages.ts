@@ -7,6 +7,7 @@ import { COUCHDB_OPTIONS } from "../../transports/couchdb/options.ts";
 import { MONGODB_OPTIONS } from "../../transports/mongodb/options.ts";
 import { REDIS_OPTIONS } from "../../transports/redis/options.ts";
 import { SQS_OPTIONS } from "../../transports/sqs/options.ts";
+import { SQLITE_OPTIONS } from "../../transports/sqlite/options.ts";
 import { ROWS } from "../../transports/load.ts";
 import type { OptionReader } from "../../url/options.ts";
 import { optionsTable } from "./options_table.ts";
@@ -56,6 +57,7 @@ export const PAGES: readonly Page[] = [
     BEANSTALK_OPTIONS,
   ),
   row("couchdb", "CouchDB", "CouchdbTransportOptions", COUCHDB_OPTIONS),
+  row("sqlite", "SQLite", "SqliteTransportOptions", SQLITE_OPTIONS),
   { name: "memory", column: "memory", sources: [], readers: {} },
 ];
 

@@ -6,7 +6,7 @@ import type { Transport } from "../transport.ts";
 import { MemoryBroker } from "./broker.ts";
 import { MemoryStore } from "./store.ts";
 
-/** The brokers of this process by name: the only state of a module in the library. */
+/** The brokers of this process by name. */
 const BROKERS = new Map<string, MemoryBroker>();
 
 /**

@@ -1,0 +1,15 @@
+// deno-lint-ignore-file no-top-level-await -- what the database can do must be known before its cases are named
+import { createTransport } from "../../../transports/sqlite/mod.ts";
+import { registerConformance } from "../../support/register.ts";
+
+const folder = await Deno.makeTempDir({ prefix: "dashi-sqlite-" });
+globalThis.addEventListener(
+  "unload",
+  () => Deno.removeSync(folder, { recursive: true }),
+);
+
+await registerConformance("sqlite", {
+  transport: createTransport(),
+  url: `sqlite:${folder}/suite.db`,
+  shortLease: { visibilityTimeout: 2000 },
+});

@@ -1,0 +1,158 @@
+import type { Place, Row, Tx } from "./port.ts";
+import { HELD, READY } from "./schema.ts";
+
+/** The key of the lane of messages that have none: any number of them may be out. */
+const NO_KEY = "";
+
+/** The last place of the ring of a queue's lanes. */
+const LAST =
+  "(SELECT coalesce(max(turn), 0) + 1 FROM dashi.lanes WHERE queue = ?)";
+
+/**
+ * Finds the lane of a key of an ordered queue, whose number is the rank of its messages.
+ * One that is new stands last in the ring.
+ */
+export async function laneOf(
+  tx: Tx,
+  queue: number,
+  key: string | undefined,
+): Promise<number> {
+  const [row] = await tx.rows(
+    `INSERT INTO dashi.lanes (queue, key, turn, busy) VALUES (?, ?, ${LAST}, 0)
+      ON CONFLICT (queue, key) DO UPDATE SET key = excluded.key
+      RETURNING id`,
+    queue,
+    key ?? NO_KEY,
+    queue,
+  );
+  return Number(row?.id);
+}
+
+/** Takes messages of an ordered queue: each turn one, and of a key no other while one is out. */
+export async function takeInTurn(
+  tx: Tx,
+  { queue, limit, now, holder }: {
+    readonly queue: number;
+    readonly limit: number;
+    readonly now: number;
+    readonly holder: number;
+  },
+): Promise<readonly Row[]> {
+  const taken: Row[] = [];
+  while (taken.length < limit) {
+    const most = limit - taken.length;
+    const lanes = await tx.rows(
+      `SELECT id, key, (SELECT min(p.id) FROM dashi.places p
+          WHERE p.state = ? AND p.queue = l.queue AND p.rank = l.id
+            AND (p.expires_at IS NULL OR p.expires_at > ?)) AS head
+        FROM dashi.lanes l WHERE queue = ? AND busy = 0
+        ORDER BY turn, id LIMIT ?`,
+      READY,
+      now,
+      queue,
+      most,
+    );
+    let forgotten = 0;
+    const before = taken.length;
+    for (const { id, key, head } of lanes) {
+      const lane = Number(id);
+      if (head === null) {
+        forgotten += await forget(tx, queue, lane);
+        continue;
+      }
+      await tx.run(
+        `UPDATE dashi.lanes SET busy = ?, turn = ${LAST} WHERE id = ?`,
+        key === NO_KEY ? 0 : 1,
+        queue,
+        lane,
+      );
+      taken.push(
+        ...await hold(tx, [{ queue, rank: lane, id: Number(head) }], holder),
+      );
+    }
+    if (taken.length === before && forgotten === 0) break;
+  }
+  return taken;
+}
+
+/** Takes messages by their places. */
+export async function hold(
+  tx: Tx,
+  places: readonly Place[],
+  holder: number,
+): Promise<readonly Row[]> {
+  const rows: Row[] = [];
+  for (const { queue, rank, id } of places) {
+    const [row] = await tx.rows(
+      `SELECT p.*, m.head, m.body FROM dashi.places p
+        JOIN dashi.messages m ON m.id = p.id
+        WHERE p.state = ? AND p.queue = ? AND p.rank = ? AND p.id = ?`,
+      READY,
+      queue,
+      rank,
+      id,
+    );
+    const changed = await tx.run(
+      `UPDATE dashi.places SET state = ?, holder = ?
+        WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
+      HELD,
+      holder,
+      READY,
+      queue,
+      rank,
+      id,
+    );
+    if (row !== undefined && changed > 0) rows.push(row);
+  }
+  return rows;
+}
+
+/** The lane of a message that waits for another attempt: its key waits with it. */
+export async function keepWaiting(tx: Tx, lane: number): Promise<void> {
+  await tx.run(
+    "UPDATE dashi.lanes SET busy = 2 WHERE id = ? AND key <> ?",
+    lane,
+    NO_KEY,
+  );
+}
+
+/**
+ * A message of a lane is out no more: the lane stands last in the ring, or goes if it has
+ * nothing. One whose message waits for another attempt is free when that `waited`.
+ */
+export async function setFree(
+  tx: Tx,
+  queue: number,
+  lane: number,
+  { waited = false }: { readonly waited?: boolean } = {},
+): Promise<void> {
+  if (await forget(tx, queue, lane) > 0) return;
+  await tx.run(
+    `UPDATE dashi.lanes SET turn = ${LAST}, busy =
+        CASE WHEN key <> ? AND EXISTS (SELECT 1 FROM dashi.places
+          WHERE state = ? AND queue = ? AND rank = ?) THEN 1 ELSE 0 END
+      WHERE id = ? AND busy <> ?`,
+    queue,
+    NO_KEY,
+    HELD,
+    queue,
+    lane,
+    lane,
+    waited ? -1 : 2,
+  );
+  tx.news.add(queue);
+}
+
+/** Forgets a lane that has nothing, and of which nothing is out. */
+function forget(tx: Tx, queue: number, lane: number): Promise<number> {
+  return tx.run(
+    `DELETE FROM dashi.lanes WHERE id = ? AND busy <> 2 AND NOT EXISTS
+      (SELECT 1 FROM dashi.places
+        WHERE state IN (?, ?) AND queue = ? AND rank = ?)`,
+    lane,
+    READY,
+    HELD,
+    queue,
+    lane,
+  );
+}

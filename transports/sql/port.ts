@@ -1,0 +1,96 @@
+/** A value of a column. */
+export type Value = string | number | Uint8Array | null;
+
+/** A row by the names of its columns. */
+export type Row = Readonly<Record<string, Value>>;
+
+/** Where a message lies. Ready ones of a queue are taken in the order of `rank` and `id`. */
+export interface Place {
+  readonly queue: number;
+  /** Of a ready message: the negative priority, or the number of its lane. */
+  readonly rank: number;
+  readonly id: number;
+}
+
+/** A message that is to be put. */
+export interface Draft {
+  readonly state: number;
+  readonly queue: number;
+  readonly rank: number;
+  /** The rank that it has, or will have, when it is ready. */
+  readonly home: number;
+  /** Of an ordered queue, where it waits for its time: its lane is found then. */
+  readonly key: string | null;
+  /** By which one that waits for its time is found. */
+  readonly messageId: string | null;
+  readonly expiresAt: number | null;
+  readonly deliveries: number;
+  readonly putAt: number;
+  /** Bytes of the body. */
+  readonly size: number;
+  /** All of the message but its body. */
+  readonly head: string;
+  readonly body: Uint8Array;
+}
+
+/** The messages of one queue that are wanted. */
+export interface Claim {
+  readonly queue: number;
+  readonly limit: number;
+  /** Those that have expired by then are left. */
+  readonly now: number;
+  /** The number of the one who takes them. */
+  readonly holder: number;
+}
+
+/**
+ * A transaction. Statements are written once for all databases: `dashi.` before the name
+ * of a table, `?` for a value. The verbs are what each database has a quickest way for.
+ */
+export interface Tx {
+  /** The queues that have something new, by their numbers; told when the transaction is over. */
+  readonly news: Set<number>;
+  /** The first moment at which time alone brings something, as far as this transaction knows; ms since 1970. */
+  soonest: number;
+  /** Called where the transaction fails. */
+  readonly onFailed: (() => void)[];
+  /** Reads rows. */
+  rows(sql: string, ...values: readonly Value[]): Promise<readonly Row[]>;
+  /** Changes rows; returns how many. */
+  run(sql: string, ...values: readonly Value[]): Promise<number>;
+  /** Adds messages, in this order. */
+  append(drafts: readonly Draft[]): Promise<void>;
+  /** Takes ready messages of a queue; the rows have `head` and `body`, too. */
+  claim(claim: Claim): Promise<readonly Row[]>;
+  /** Removes messages that a holder has; says which were there. */
+  remove(
+    places: readonly Place[],
+    holder: number,
+  ): Promise<readonly boolean[]>;
+}
+
+/** What happened in a database. `undefined`: somewhere else something did. */
+export type Happening = Pick<Tx, "news" | "soonest"> | undefined;
+
+/** A database with our tables. */
+export interface Sql extends AsyncDisposable {
+  /** The largest message, in bytes. */
+  readonly itemBytes: number;
+  /** Whether it outlives the process. */
+  readonly isPersistent: boolean;
+  /** The time that all go by who share it, ms since 1970. */
+  now(): number;
+  /** Does something in one transaction, and after those before it. */
+  transact<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Reads, and changes nothing. */
+  read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Calls back for what happens, here or in another process.
+   *
+   * @param callback Must not throw.
+   * @returns A function that ends it.
+   */
+  listen(callback: (happening: Happening) => void): () => void;
+  /** The client underneath. */
+  native(): unknown;
+}

@@ -1,0 +1,205 @@
+import { keyOf } from "../../virtual/message_key.ts";
+import {
+  DUPLICATE,
+  LOST,
+  PUT,
+  type PutOptions,
+  type PutResult,
+  type Reservation,
+  STALE,
+  type StoreItem,
+} from "../store/store.ts";
+import { sizeOf } from "./contents.ts";
+import { laneOf } from "./lanes.ts";
+import { findMark, leaveMark } from "./once.ts";
+import type { Draft, Tx } from "./port.ts";
+import { DELAYED, READY } from "./schema.ts";
+import type { Settlements } from "./settlements.ts";
+import type { NumberedQueue, SqlTables } from "./tables.ts";
+import type { Taker } from "./taker.ts";
+
+/** A message that is to be put. */
+export interface Putting {
+  readonly items: readonly StoreItem[];
+  /** Of each item. */
+  readonly heads: readonly string[];
+  readonly options: PutOptions | undefined;
+}
+
+const FULL: PutResult = { type: "full" };
+
+/** What a put needs of a connection. */
+export interface PutterParts {
+  readonly tables: SqlTables;
+  readonly taker: Taker;
+  readonly settlements: Settlements;
+  readonly now: () => number;
+}
+
+/** Puts messages. */
+export class Putter {
+  readonly #parts: PutterParts;
+
+  /** Makes one for a connection. */
+  constructor(parts: PutterParts) {
+    this.#parts = parts;
+  }
+
+  /** Puts messages that stand one after another. */
+  readonly put = async (
+    tx: Tx,
+    calls: readonly Putting[],
+  ): Promise<readonly PutResult[]> => {
+    await this.#parts.tables.sync(tx);
+    const results: PutResult[] = [];
+    // Those that need no look at what is there are appended together.
+    let drafts: Draft[] = [];
+    const append = async () => {
+      if (drafts.length > 0) await tx.append(drafts);
+      drafts = [];
+    };
+    for (const call of calls) {
+      const refusal = this.#refuse(call);
+      if (refusal !== undefined) {
+        results.push(refusal);
+        continue;
+      }
+      if (this.#needsLook(call)) {
+        await append();
+        results.push(await this.#putAlone(tx, call));
+      } else {
+        results.push(PUT);
+        for (const draft of this.#drafts(tx, call)) {
+          drafts.push(
+            draft.lane === undefined ? draft : await inLane(tx, draft),
+          );
+        }
+      }
+    }
+    await append();
+    return results;
+  };
+
+  #refuse({ options }: Putting): PutResult | undefined {
+    const version = options?.version;
+    return version === undefined || version === this.#parts.tables.view.routes
+      ? undefined
+      : STALE;
+  }
+
+  #needsLook({ items, options }: Putting): boolean {
+    return options?.mark !== undefined || options?.instead !== undefined ||
+      items.some(({ queue }) => {
+        const traits = this.#parts.tables.queue(queue)?.traits;
+        return traits?.maxLength !== undefined ||
+          traits?.maxBytes !== undefined;
+      });
+  }
+
+  async #putAlone(tx: Tx, call: Putting): Promise<PutResult> {
+    const { tables, settlements, now } = this.#parts;
+    const { items, options } = call;
+    const { instead, mark } = options ?? {};
+    if (mark !== undefined) {
+      const token = await findMark(tx, mark, now());
+      if (token !== undefined) return token === mark.token ? PUT : DUPLICATE;
+    }
+    for (const { queue: name, message } of items) {
+      const queue = tables.queue(name);
+      if (queue?.traits.refuses !== true) continue;
+      if (await this.#exceeds(tx, queue, 1, message.body.length)) return FULL;
+    }
+    if (instead !== undefined) {
+      const [lost] = await settlements.removeAll(tx, [instead]);
+      if (lost !== undefined) return LOST;
+    }
+    if (mark !== undefined) await leaveMark(tx, mark, now());
+    const displaced: Reservation[] = [];
+    for (const each of this.#drafts(tx, call)) {
+      const draft = each.lane === undefined ? each : await inLane(tx, each);
+      await tx.append([draft]);
+      const queue = tables.numbered(draft.queue);
+      if (queue !== undefined) displaced.push(...await this.#cut(tx, queue));
+    }
+    return displaced.length === 0 ? PUT : { type: "put", displaced };
+  }
+
+  /** Takes what is too much, the first first. */
+  async #cut(
+    tx: Tx,
+    queue: NumberedQueue,
+  ): Promise<readonly Reservation[]> {
+    const displaced: Reservation[] = [];
+    if (
+      queue.traits.maxLength === undefined &&
+      queue.traits.maxBytes === undefined
+    ) return displaced;
+    while (await this.#exceeds(tx, queue, 0, 0)) {
+      const taken = await this.#parts.taker.takeFrom(tx, queue, 1);
+      if (taken.length === 0) break;
+      displaced.push(...taken);
+    }
+    return displaced;
+  }
+
+  async #exceeds(
+    tx: Tx,
+    { number, traits }: NumberedQueue,
+    more: number,
+    moreBytes: number,
+  ): Promise<boolean> {
+    const { count, bytes } = await sizeOf(tx, number, this.#parts.now());
+    return count + more > (traits.maxLength ?? Infinity) ||
+      bytes + moreBytes > (traits.maxBytes ?? Infinity);
+  }
+
+  #drafts(tx: Tx, { items, heads }: Putting): readonly KeyedDraft[] {
+    const drafts: KeyedDraft[] = [];
+    const now = this.#parts.now();
+    for (const [i, { queue: name, message, ttl }] of items.entries()) {
+      const queue = this.#parts.tables.queue(name);
+      if (queue === undefined) continue; // it was deleted
+      const { properties, body, delay } = message;
+      const { number, traits } = queue;
+      const dueAt = now + delay;
+      const expiresAt = ttl === undefined ? null : dueAt + ttl;
+      const home = 0 -
+        Math.min(properties.priority ?? 0, traits.maxPriority ?? 0);
+      const key = traits.ordered ? keyOf(properties.headers) : undefined;
+      const isDelayed = delay > 0;
+      if (isDelayed || expiresAt !== null) {
+        tx.soonest = Math.min(
+          tx.soonest,
+          isDelayed ? dueAt : expiresAt ?? dueAt,
+        );
+      }
+      if (!isDelayed) tx.news.add(number);
+      drafts.push({
+        state: isDelayed ? DELAYED : READY,
+        queue: number,
+        rank: isDelayed ? dueAt : home,
+        home,
+        key: key ?? null,
+        messageId: isDelayed ? properties.messageId ?? null : null,
+        expiresAt,
+        deliveries: 0,
+        putAt: now,
+        size: body.length,
+        head: heads[i] ?? "",
+        body,
+        lane: traits.ordered && !isDelayed ? { key } : undefined,
+      });
+    }
+    return drafts;
+  }
+}
+
+/** A draft for an ordered queue, whose lane is yet to be found. */
+type KeyedDraft = Draft & {
+  readonly lane: { readonly key: string | undefined } | undefined;
+};
+
+async function inLane(tx: Tx, draft: KeyedDraft): Promise<Draft> {
+  const rank = await laneOf(tx, draft.queue, draft.lane?.key);
+  return { ...draft, rank, home: rank };
+}

@@ -1,0 +1,92 @@
+import { laneOf, setFree } from "./lanes.ts";
+import type { Row, Tx, Value } from "./port.ts";
+import { DELAYED, READY } from "./schema.ts";
+
+/** So many become ready in one transaction. */
+const PAGE = 1000;
+
+/** Makes the messages of a queue ready whose time has come: behind those that are, in the order of their moments. */
+export async function ripen(
+  tx: Tx,
+  queue: number,
+  { now, ordered }: { readonly now: number; readonly ordered: boolean },
+): Promise<void> {
+  const due = await tx.rows(
+    `SELECT * FROM dashi.places WHERE state = ? AND queue = ? AND rank <= ?
+      ORDER BY rank, id LIMIT ${PAGE}`,
+    DELAYED,
+    queue,
+    now,
+  );
+  for (const row of due) {
+    if (Number(row.home) > 0) await comeBack(tx, row);
+    else await putLast(tx, row, ordered);
+  }
+}
+
+/** A message that waited for another attempt is the first of its key again. */
+async function comeBack(
+  tx: Tx,
+  { queue, rank, id, key }: Row,
+): Promise<void> {
+  const lane = await laneOf(tx, Number(queue), textOf(key));
+  await tx.run(
+    `UPDATE dashi.places SET state = ?, rank = ?, home = ?
+      WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
+    READY,
+    lane,
+    lane,
+    DELAYED,
+    queue ?? 0,
+    rank ?? 0,
+    id ?? 0,
+  );
+  await setFree(tx, Number(queue), lane, { waited: true });
+}
+
+/** Moves a message to the end of its queue: it has another number then. */
+export async function putLast(
+  tx: Tx,
+  row: Row,
+  ordered: boolean,
+): Promise<void> {
+  const [message] = await tx.rows(
+    "SELECT head, body FROM dashi.messages WHERE id = ?",
+    row.id ?? 0,
+  );
+  const { state = 0, queue = 0, rank = 0, id = 0, key, body } = {
+    ...row,
+    ...message,
+  };
+  await tx.run(
+    `DELETE FROM dashi.places
+      WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
+    state,
+    queue,
+    rank,
+    id,
+  );
+  await tx.run("DELETE FROM dashi.messages WHERE id = ?", id);
+  const home = ordered
+    ? await laneOf(tx, Number(queue), textOf(key))
+    : Number(row.home);
+  await tx.append([{
+    state: READY,
+    queue: Number(queue),
+    rank: home,
+    home,
+    key: textOf(key) ?? null,
+    messageId: null,
+    expiresAt: row.expires_at === null ? null : Number(row.expires_at),
+    deliveries: Number(row.deliveries),
+    putAt: Number(row.put_at),
+    size: Number(row.size),
+    head: String(message?.head),
+    body: body instanceof Uint8Array ? body : new Uint8Array(),
+  }]);
+  tx.news.add(Number(queue));
+}
+
+function textOf(value: Value | undefined): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}

@@ -1,0 +1,102 @@
+import { otherLayout } from "../connection_errors.ts";
+import type { Tx } from "./port.ts";
+
+/** The layout of the tables. Another number is another layout, which this version refuses. */
+export const LAYOUT = 1;
+
+/** The state of a message that may be delivered. */
+export const READY = 0;
+
+/** The state of a message that somebody holds. */
+export const HELD = 1;
+
+/** The state of a message whose time has not come: its rank is the moment when it does. */
+export const DELAYED = 2;
+
+/** The state of a message in quarantine. */
+export const ASIDE = 3;
+
+/** The types that databases have different words for. */
+export interface Types {
+  /** A whole number of eight bytes. */
+  readonly number: string;
+  /** Such a number that the database counts up, and that is the key. */
+  readonly serial: string;
+  readonly bytes: string;
+  /** What ends a table whose rows lie in the order of its key. */
+  readonly clustered: string;
+}
+
+/**
+ * Makes the statements for tables that are not there.
+ *
+ * | Table | |
+ * | --- | --- |
+ * | `meta` | the layout; the number of the last change of declarations, and of the last that concerns routes |
+ * | `topology` | exchanges, queues, bindings, consumers: a row each, and the change that wrote it; what is gone stays for a while |
+ * | `queues` | the number of each queue, and when it goes if nobody uses it |
+ * | `messages` | what was published: written once, removed once |
+ * | `places` | where a message is: a small row, which is all that changes when it is taken |
+ * | `lanes` | the keys of ordered queues: whose turn it is, and whether a message is out |
+ * | `holders` | who takes messages, and until when what it took is its own |
+ * | `owners` | the sessions that are alive |
+ * | `marks`, `starts` | messages that are published once; when handlers began, for rates |
+ */
+export function statementsOf(
+  { number, serial, bytes, clustered }: Types,
+): readonly string[] {
+  return [
+    `CREATE TABLE IF NOT EXISTS dashi.meta (
+      one ${number} PRIMARY KEY, layout ${number} NOT NULL,
+      changes ${number} NOT NULL, routes ${number} NOT NULL)`,
+    `CREATE TABLE IF NOT EXISTS dashi.topology (
+      id TEXT PRIMARY KEY, at ${number} NOT NULL, gone ${number},
+      fields TEXT NOT NULL)`,
+    `CREATE INDEX IF NOT EXISTS dashi_topology_at ON dashi.topology (at)`,
+    `CREATE TABLE IF NOT EXISTS dashi.queues (
+      id ${serial}, name TEXT NOT NULL UNIQUE, used_at ${number} NOT NULL,
+      expires ${number})`,
+    `CREATE TABLE IF NOT EXISTS dashi.messages (
+      id ${serial}, head TEXT NOT NULL, body ${bytes} NOT NULL)`,
+    `CREATE TABLE IF NOT EXISTS dashi.places (
+      state ${number} NOT NULL, queue ${number} NOT NULL,
+      rank ${number} NOT NULL, id ${number} NOT NULL,
+      home ${number} NOT NULL, holder ${number}, key TEXT, message_id TEXT,
+      expires_at ${number}, deliveries ${number} NOT NULL,
+      put_at ${number} NOT NULL, size ${number} NOT NULL,
+      PRIMARY KEY (state, queue, rank, id)) ${clustered}`,
+    `CREATE INDEX IF NOT EXISTS dashi_places_expire ON dashi.places (expires_at)
+      WHERE expires_at IS NOT NULL AND holder IS NULL`,
+    `CREATE INDEX IF NOT EXISTS dashi_places_named ON dashi.places (queue, message_id)
+      WHERE message_id IS NOT NULL`,
+    `CREATE TABLE IF NOT EXISTS dashi.lanes (
+      id ${serial}, queue ${number} NOT NULL, key TEXT NOT NULL,
+      turn ${number} NOT NULL, busy ${number} NOT NULL, UNIQUE (queue, key))`,
+    `CREATE INDEX IF NOT EXISTS dashi_lanes_turn ON dashi.lanes (queue, turn)`,
+    `CREATE TABLE IF NOT EXISTS dashi.holders (
+      id ${serial}, owner TEXT NOT NULL, until ${number} NOT NULL)`,
+    `CREATE TABLE IF NOT EXISTS dashi.owners (
+      owner TEXT PRIMARY KEY, until ${number} NOT NULL, dead ${number} NOT NULL)`,
+    `CREATE TABLE IF NOT EXISTS dashi.marks (
+      key TEXT PRIMARY KEY, token TEXT NOT NULL, until ${number} NOT NULL)`,
+    `CREATE INDEX IF NOT EXISTS dashi_marks_until ON dashi.marks (until)`,
+    `CREATE TABLE IF NOT EXISTS dashi.starts (
+      id ${serial}, name TEXT NOT NULL, at ${number} NOT NULL,
+      until ${number} NOT NULL)`,
+    `CREATE INDEX IF NOT EXISTS dashi_starts_name ON dashi.starts (name, at)`,
+    `INSERT INTO dashi.meta VALUES (1, ${LAYOUT}, 0, 0) ON CONFLICT DO NOTHING`,
+  ];
+}
+
+/**
+ * Refuses tables of another layout.
+ *
+ * @param tx A transaction.
+ * @throws {PreconditionFailedError} If they have one.
+ */
+export async function checkLayout(tx: Tx): Promise<void> {
+  const [meta] = await tx.rows("SELECT layout FROM dashi.meta");
+  if (meta?.layout !== LAYOUT) {
+    throw otherLayout("its tables", meta?.layout, LAYOUT);
+  }
+}

@@ -1,0 +1,82 @@
+import { realpathSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import type { Row, Value } from "../sql/port.ts";
+
+/** SQLite of this runtime: all of it answers at once. */
+export interface SqliteClient {
+  /** Runs statements without values. */
+  exec(sql: string): void;
+  /** Reads rows. */
+  rows(sql: string, values: readonly Value[]): readonly Row[];
+  /** Changes rows; returns how many. */
+  run(sql: string, values: readonly Value[]): number;
+  close(): void;
+  readonly native: unknown;
+}
+
+/** `DatabaseSync` of `node:sqlite`, or Bun's `Database`, as far as it is used here. */
+interface Native {
+  exec(sql: string): void;
+  prepare(sql: string): Prepared;
+  close(): void;
+}
+
+interface Prepared {
+  all(...values: readonly Value[]): unknown;
+  run(...values: readonly Value[]): { readonly changes: number | bigint };
+}
+
+/** The name of Bun's module: a word that Deno and Node need not know. */
+const BUN = "bun:sqlite";
+
+/** Finds SQLite of this runtime: Bun's own on Bun, `node:sqlite` on Deno and Node. */
+export async function loadSqlite(): Promise<(path: string) => SqliteClient> {
+  if ("Bun" in globalThis) {
+    const { Database } = await import(BUN);
+    return (path) => clientOf(new Database(path));
+  }
+  const { DatabaseSync } = await import("node:sqlite");
+  return (path) => clientOf(new DatabaseSync(path));
+}
+
+/**
+ * Makes one name of all that a file has.
+ *
+ * @param path The path, of a file that need not be there.
+ * @returns The path from the root, links in its folder followed.
+ */
+export function absolutePath(path: string): string {
+  const whole = resolve(path);
+  try {
+    return realpathSync(whole);
+  } catch {
+    // It is yet to be made.
+  }
+  try {
+    return join(realpathSync(dirname(whole)), basename(whole));
+  } catch {
+    return whole; // opening it says what is wrong
+  }
+}
+
+function clientOf(native: Native): SqliteClient {
+  const known = new Map<string, Prepared>();
+  const prepare = (sql: string): Prepared => {
+    let statement = known.get(sql);
+    if (statement === undefined) {
+      known.set(sql, statement = native.prepare(sql));
+    }
+    return statement;
+  };
+  return {
+    native,
+    exec: (sql) => native.exec(sql),
+    // SQLite's rows are what a statement says.
+    rows: (sql, values) => prepare(sql).all(...values) as readonly Row[],
+    run: (sql, values) => Number(prepare(sql).run(...values).changes),
+    close() {
+      known.clear();
+      native.close();
+    },
+  };
+}
