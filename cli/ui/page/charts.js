@@ -167,7 +167,7 @@ export class Charts {
       width: this.#width(),
       height: fromZero ? HIGH : LOW,
       series: [
-        { value: "{HH}:{mm}:{ss}" },
+        { label: "at", value: "{HH}:{mm}:{ss}" },
         ...lines,
       ],
       axes: [

@@ -9,7 +9,7 @@ import { count, make } from "./dom.js";
  * @property {string} exchange
  * @property {boolean} redelivered
  * @property {number} [deliveryCount]
- * @property {number} [timestamp] Milliseconds since 1970.
+ * @property {string} [timestamp] When it was published.
  * @property {Record<string, unknown>} properties
  * @property {Record<string, unknown>} headers
  * @property {string} [from] The queue that a dead letter came from.
