@@ -249,6 +249,16 @@ export function attemptOf(headers: FieldTable): number {
   return Number.isSafeInteger(attempt) && attempt > 0 ? attempt : 1;
 }
 
+/**
+ * Makes the header that tells how often handlers were called for a message.
+ *
+ * @param attempt How often.
+ * @returns The header, alone.
+ */
+export function attemptHeader(attempt: number): FieldTable {
+  return { [ATTEMPTS]: attempt };
+}
+
 function delayAfter(
   calls: number,
   retry: RetryOptions,

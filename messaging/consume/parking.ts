@@ -1,5 +1,6 @@
 import type { ConnectionEvent } from "../connection/connection_state.ts";
 import { failureHeaders } from "./failure_headers.ts";
+import { attemptHeader } from "./handler_retry.ts";
 import type { ReceivedMessage } from "./message.ts";
 
 /** The services that parking a message uses. */
@@ -25,7 +26,11 @@ export async function park<T>(
   attempts: number,
   host: ParkingHost,
 ): Promise<void> {
-  const headers = failureHeaders(error, host.wall(), host.secrets());
+  const why = failureHeaders(error, host.wall(), host.secrets());
+  // Of handlers that ended their process only the deliveries tell.
+  const headers = attempts > message.attempt
+    ? { ...why, ...attemptHeader(attempts) }
+    : why;
   const parked = await message.park(headers, error);
   const { properties: { messageId }, deliveryInfo: { queue } } = message;
   switch (parked.type) {

@@ -45,11 +45,13 @@ function killer(
       for (let i = 0; i < 12; i++) {
         await producer.publish(i === 4 ? "killer" : `innocent ${i}`);
       }
-      const { promise: isDead, resolve: died } = Promise.withResolvers<void>();
+      const { promise: isDead, resolve: died } = Promise.withResolvers<
+        number
+      >();
       const burying = connection.consumer<string>(dead);
-      const buried = burying.run(({ payload }) => {
+      const buried = burying.run(({ payload, attempt }) => {
         assert.equal(payload, "killer");
-        died();
+        died(attempt);
       });
       let [calls, over] = [0, false];
       void isDead.then(() => over = true);
@@ -84,6 +86,7 @@ function killer(
         await process.close({ drainTimeout: DRAIN_TIMEOUT });
       }
       assert.equal(calls, attempts);
+      assert.equal(await isDead, attempts, "as the dead letter tells");
       assert.equal(handled.size, 11);
       // Their first attempt, however often they were fetched.
       assert.deepEqual([...new Set(handled.values())], [undefined]);
