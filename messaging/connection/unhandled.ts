@@ -2,7 +2,7 @@
 import type { Clock } from "../../async/clock.ts";
 import { errorText } from "../../model/error_text.ts";
 import { printable } from "../../model/foreign_text.ts";
-import { DecodeError } from "../../model/errors.ts";
+import { DecodeError, SettlementError } from "../../model/errors.ts";
 import { atExit } from "./at_exit.ts";
 import type { ConnectionEvent } from "./connection_state.ts";
 import { why } from "./loop_watch.ts";
@@ -169,6 +169,11 @@ function describe(event: ConnectionEvent): string | undefined {
         Math.round(event.delay)
       } ms`;
     case "handler-failed":
+      if (event.next === undefined && event.error instanceof SettlementError) {
+        return `a message${
+          idOf(event)
+        } of queue "${event.queue}" is not settled here: ${event.error.message}`;
+      }
       return event.error instanceof DecodeError
         ? `a message${
           idOf(event)

@@ -1,6 +1,7 @@
 /** The lines on the console while nobody listens. */
 
 import { assertEquals } from "@std/assert";
+import { SettlementError } from "../../../mod.ts";
 import { Unhandled } from "../../../messaging/connection/unhandled.ts";
 import { TestClock } from "../../../testing/clock.ts";
 
@@ -57,4 +58,29 @@ Deno.test("a message that no handler was called for is told as refused, and othe
       'parked in queue "jobs.failed" after 5 attempts: no id',
     ],
   );
+});
+
+Deno.test("a message that its connection took with it is not told as its handler's failure", () => {
+  const lines: string[] = [];
+  const { error } = console;
+  // deno-lint-ignore no-console -- it is looked at
+  console.error = (line: string) => lines.push(line);
+  try {
+    new Unhandled(new TestClock(), undefined).tell({
+      type: "handler-failed",
+      queue: "jobs",
+      messageId: "7",
+      error: new SettlementError("Cannot ack it: its connection has ended", {
+        code: "message-settled",
+      }),
+      attempt: 1,
+      next: undefined,
+    });
+  } finally {
+    // deno-lint-ignore no-console -- it is looked at
+    console.error = error;
+  }
+  assertEquals(lines, [
+    '@dashi/mq: a message (7) of queue "jobs" is not settled here: Cannot ack it: its connection has ended',
+  ]);
 });
