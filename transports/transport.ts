@@ -158,6 +158,8 @@ export interface TransportConnection extends AsyncDisposable {
    * consuming rejects.
    */
   readonly directReplyTo?: string | undefined;
+  /** The step of its delays, ms: one is rounded up to it. @default {1} */
+  readonly delayStep?: number | undefined;
   /** Rates that hold over all connections: with the capability `shared-rate`. */
   readonly rates?: Rates | undefined;
   /** Looks into the broker: with the capability `inspect`. */

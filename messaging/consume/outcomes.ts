@@ -24,6 +24,8 @@ export interface OutcomesHost<T> {
   /** How long settlements are tried again, ms. */
   readonly patience: number;
   readonly teller: Teller<T>;
+  /** The step of the broker's delays, ms: it waits for whole steps. */
+  delayStep(): number;
   /** Secrets that no report may show, as the connection's password. */
   secrets(): readonly string[];
 }
@@ -286,7 +288,10 @@ export class Outcomes<T> {
     if (message.autoAcked) return { type: "drop" };
     if (message.settled) return undefined;
     if (next === undefined) return { type: this.#onFailure };
-    const { delay, attempt } = next;
+    const { attempt } = next;
+    const isHere = this.#rest !== undefined || message.isOfStream;
+    const step = isHere ? 1 : this.#host.delayStep();
+    const delay = Math.ceil(next.delay / step) * step;
     const { attempts = ATTEMPTS_BY_DEFAULT } = this.#retry || DEFAULT_RETRY;
     return { type: "retry", delay, attempt, attempts };
   }

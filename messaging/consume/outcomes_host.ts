@@ -28,6 +28,7 @@ export function outcomesHost<T>(
       onError,
       note,
     ),
+    delayStep: () => session.open?.connection.delayStep ?? 1,
     secrets: () => secretsOf(session.endpoint),
   };
 }

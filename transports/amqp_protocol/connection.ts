@@ -54,6 +54,7 @@ export class AmqpConnection implements TransportConnection {
   readonly inspection: ManagementApi | undefined;
   readonly closed: Promise<CloseReason>;
   readonly directReplyTo: string = DIRECT_REPLY_TO;
+  readonly delayStep = 1000;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #options: ConnectOptions;
   readonly #limits: Limits;

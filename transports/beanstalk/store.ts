@@ -156,6 +156,7 @@ export class BeanstalkStore implements Store {
         ? Math.min(RESERVE_WAIT, wholeSeconds(heartbeat) * 1000)
         : RESERVE_WAIT,
       lease: LEAST_LEASE,
+      delayStep: 1000,
       queueNameBytes: MAX_TUBE,
     };
     this.messages = {

@@ -98,6 +98,7 @@ export class SqsStore implements Store {
       lease,
       // Its own dead letter queues go by how often a message was received.
       countsReserves: true,
+      delayStep: 1000,
       queueNameBytes: MAX_NAME - settings.queueNamePrefix.length,
     };
     this.capabilities = capabilitiesOf(settings);

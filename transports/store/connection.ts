@@ -130,6 +130,7 @@ export function createStoreTransport(
 class StoreConnection implements TransportConnection {
   readonly capabilities: ReadonlySet<Capability>;
   readonly callsFailAlone = true;
+  readonly delayStep: number | undefined;
   readonly rates: Rates | undefined;
   readonly inspection: Inspection | undefined;
   readonly closed: Promise<CloseReason>;
@@ -157,6 +158,7 @@ class StoreConnection implements TransportConnection {
     this.#store = store;
     this.#options = options;
     this.capabilities = capabilitiesOf(store);
+    this.delayStep = store.limits.delayStep;
     this.rates = store.rates;
     this.inspection = store.inspection &&
       new StoreInspection(store, store.inspection);

@@ -356,6 +356,8 @@ export interface StoreLimits {
    * with at once, and nothing lies in a buffer. @default {false}
    */
   readonly countsReserves?: boolean | undefined;
+  /** The step of its delays, ms: one is rounded up to it. @default {1} */
+  readonly delayStep?: number | undefined;
   /** The maximum number of bytes of a queue's name. @default {255} */
   readonly queueNameBytes?: number | undefined;
 }

@@ -5,6 +5,7 @@ import { ChannelError } from "@dashi/mq";
 import { turn } from "../../../async/turn.ts";
 import type { ReceivedMessage } from "../../../messaging/consume/message.ts";
 import { Outcomes } from "../../../messaging/consume/outcomes.ts";
+import { Slot } from "../../../messaging/consume/slot.ts";
 import { Teller } from "../../../messaging/consume/teller.ts";
 import { TestClock } from "../../../testing/clock.ts";
 
@@ -14,6 +15,7 @@ function stage(clock: TestClock): Outcomes<number> {
     clock,
     random: () => 0.5,
     patience: 10_000,
+    delayStep: () => 1,
     teller: new Teller<number>(() => {}, () => {}, () => {}),
     secrets: () => [],
   });
@@ -61,4 +63,30 @@ Deno.test("idle() waits for what goes back", async () => {
   assertEquals(isIdle, false);
   resolve();
   await idle;
+});
+
+Deno.test("a retry is told with the time that the broker really waits", async () => {
+  const told: unknown[] = [];
+  const outcomes = new Outcomes<number>({ retry: { backoff: 200 } }, {
+    clock: new TestClock(),
+    random: () => 0.5,
+    patience: 10_000,
+    delayStep: () => 1000,
+    teller: new Teller<number>(
+      (event) => told.push("next" in event && event.next),
+      undefined,
+      () => {},
+    ),
+    secrets: () => [],
+  });
+  const waited: number[] = [];
+  const message = held({
+    receivedHeaders: {},
+    isUnreadable: () => false,
+    requeueLater: (delay) => Promise.resolve(void waited.push(delay)),
+  });
+  const slot = new Slot(new TestClock(), () => {});
+  assertEquals(await outcomes.failed(message, new Error("no"), slot), false);
+  assertEquals(told, [{ type: "retry", delay: 1000, attempt: 2, attempts: 5 }]);
+  assertEquals(waited, [200], "the broker rounds it up");
 });

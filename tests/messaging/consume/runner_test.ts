@@ -37,6 +37,7 @@ Deno.test("while a message is written again, that its handler be counted, no oth
       clock,
       random: () => 0.5,
       patience: 10_000,
+      delayStep: () => 1,
       teller: new Teller<string>(() => {}, () => {}, () => {}),
       secrets: () => [],
       take: () => undefined,
