@@ -13,7 +13,7 @@ import type { ConnectOptions } from "../transport.ts";
 export interface BeanstalkTransportOptions {
   /**
    * How long beanstalkd lets a consumer that falls silent keep a message that was published
-   * with it, ms, in whole seconds, 1 at least; in a URL `ttr`. @default {120_000}
+   * with it, ms, in whole seconds, 1 at least; in a URL `ttr`, seconds. @default {120_000}
    */
   readonly timeToRun?: number | undefined;
 }

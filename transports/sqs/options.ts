@@ -48,17 +48,17 @@ export interface SqsTransportOptions {
     | undefined;
   /** Goes with the URL's credentials; in a URL `session_token`. */
   readonly sessionToken?: string | undefined;
-  /** How long a receive waits for a message, whole seconds up to 20; in a URL `wait_time_seconds`. @default {20_000} */
+  /** How long a receive waits for a message, ms, in whole seconds up to 20; in a URL `wait_time_seconds`. @default {20_000} */
   readonly waitTime?: number | undefined;
   /**
-   * How long a `get` waits, whole seconds; in a URL `get_wait_time_seconds`. With 0 it
+   * How long a `get` waits, ms, in whole seconds; in a URL `get_wait_time_seconds`. With 0 it
    * looks at some of SQS's servers only, and may find nothing where there is something. @default {1000}
    */
   readonly getWaitTime?: number | undefined;
   /**
-   * Given to new queues, whole seconds; in a URL `visibility_timeout`. A message that is received
-   * here is held for a minute at a time, or for this if it is less, and renewed. @default
-   * {1_800_000}
+   * Given to new queues, ms, in whole seconds; in a URL `visibility_timeout`, seconds. A message
+   * that is received here is held for a minute at a time, or for this where it is given, and
+   * renewed. @default {1_800_000}
    */
   readonly visibilityTimeout?: number | undefined;
   /** Stands before the name of each queue and exchange; in a URL `queue_name_prefix`. @default {""} */
