@@ -179,7 +179,7 @@ class Mover {
       },
     });
     try {
-      await backlog.run();
+      await backlog.runAll();
     } catch (error) {
       throw new Error(
         `${backlog.counts.moved} messages of queue "${from.name}" are moved, the others are where they were: ${
@@ -218,12 +218,14 @@ class Mover {
     const { terminal } = this.#context;
     if (delayed > 0) {
       terminal.tell(
-        `dashi: ${delayed} messages of queue "${queue}" are not due yet, and stay: run it again when they are`,
+        delayed === 1
+          ? `dashi: 1 message of queue "${queue}" is not due yet, and stays: run it again when it is`
+          : `dashi: ${delayed} messages of queue "${queue}" are not due yet, and stay: run it again when they are`,
       );
     }
     if (unacked > 0) {
       terminal.tell(
-        `dashi: ${unacked} messages of queue "${queue}" are held by consumers, and stay: stop them, and run it again`,
+        `dashi: of queue "${queue}" consumers hold ${unacked}, which stay: stop them, and run it again`,
       );
     }
   }

@@ -1,15 +1,15 @@
 import {
   type Channel,
+  type DelayedMessage,
   type Delivery,
   type DeliveryTag,
   type ErrorCode,
   MessagingError,
-  type Publishing,
   SettlementError,
   UnroutableError,
 } from "../mod.ts";
 import { lineOf } from "./advice.ts";
-import { movedMessage } from "./move_message.ts";
+import { type Movable, movedMessage } from "./move_message.ts";
 import { Pacer } from "./pacer.ts";
 
 /** A queue that has had nothing for so long is asked whether it is empty, ms. */
@@ -20,6 +20,10 @@ const LOOK = 50;
 const WAIT = 500;
 /** How long messages in flight have when no more are begun with, ms. */
 const DRAIN = 10_000;
+/** What is due so soon is not moved before it is, ms. */
+const SOON = 1000;
+/** So often it is looked whether such messages are ready. */
+const MOST_ROUNDS = 5;
 /** So many reasons for which messages are kept are told. */
 const MOST_TOLD = 10;
 
@@ -75,7 +79,8 @@ export class Backlog {
   readonly #kept: DeliveryTag[] = [];
   readonly #surplus: DeliveryTag[] = [];
   /** Why messages are kept, some of it. */
-  readonly reasons: string[] = [];
+  readonly reasons: Set<string> = new Set();
+  #keptDelayed = 0;
   #begun = 0;
   #moved = 0;
   #duplicates = 0;
@@ -98,16 +103,30 @@ export class Backlog {
       moved: this.#moved,
       duplicates: this.#duplicates,
       twice: this.#twice,
-      kept: this.#kept.length,
+      kept: this.#kept.length + this.#keptDelayed,
     };
   }
 
   /**
-   * Moves until the queue is empty, the limit is reached, or the signal aborts.
+   * Moves what is delayed, where the source shows it, and what is ready, until the queue is
+   * empty, the limit is reached, or the signal aborts.
    *
    * @throws {Error} If a connection is lost, or the target takes nothing.
    */
-  async run(): Promise<void> {
+  async runAll(): Promise<void> {
+    await this.#runDelayed();
+    await this.#run();
+    // Some were delayed meanwhile, as for another attempt, and some are due at once.
+    let soon = await this.#runDelayed();
+    for (let i = 0; soon > 0 && !this.#isOver && i < MOST_ROUNDS; i++) {
+      await this.#pause(SOON);
+      await this.#run();
+      soon = await this.#runDelayed();
+    }
+  }
+
+  async #run(): Promise<void> {
+    this.#kept.length = this.#surplus.length = 0;
     try {
       let waitsUntil = performance.now() + this.#options.wait;
       let before = -1;
@@ -191,16 +210,7 @@ export class Backlog {
 
   async #move(delivery: Delivery): Promise<void> {
     if (delivery.malformed !== undefined) throw new Unmovable(delivery);
-    const turn = this.#pacer.turn();
-    if (turn !== undefined) await turn;
-    const message = this.#messageOf(delivery);
-    const { type, ...told } = await this.#target.publish(message);
-    if (type === "returned") {
-      throw new UnroutableError(
-        `Cannot move to queue "${this.#options.to}": ${Object(told).replyText}`,
-      );
-    }
-    if (type === "duplicate") this.#duplicates++;
+    await this.#publish(delivery);
     try {
       await this.#source.ack(delivery.deliveryTag);
       this.#moved++;
@@ -210,23 +220,63 @@ export class Backlog {
     }
   }
 
-  #messageOf(delivery: Delivery): Publishing {
+  async #publish(message: Movable, delay?: number): Promise<void> {
+    const turn = this.#pacer.turn();
+    if (turn !== undefined) await turn;
     const { to, dedupe, mandatory, checksUser } = this.#options;
-    return movedMessage(delivery, { to, mandatory, checksUser, dedupe });
+    const outcome = await this.#target.publish(
+      movedMessage(message, { to, mandatory, checksUser, dedupe, delay }),
+    );
+    if (outcome.type === "duplicate") this.#duplicates++;
+    if (outcome.type !== "returned") return;
+    throw new UnroutableError(
+      `Cannot move to queue "${to}": ${outcome.replyText}`,
+    );
+  }
+
+  /**
+   * Moves delayed messages: each is removed at the source when the target has it. Those that
+   * are due within a second are left to become ready; returns how many these are.
+   */
+  async #runDelayed(): Promise<number> {
+    const pages = this.#source.listDelayed?.(this.#options.from) ?? [];
+    this.#keptDelayed = 0;
+    let soon = 0;
+    for await (const page of pages) {
+      const some = page.filter(({ delay }) => delay > SOON);
+      soon += page.length - some.length;
+      for (let at = 0; at < some.length && !this.#isOver;) {
+        const { inFlight, limit } = this.#options;
+        const room = Math.min(inFlight, limit - this.#begun);
+        const batch = some.slice(at, at + room);
+        at += batch.length;
+        this.#begun += batch.length;
+        await Promise.all(batch.map((each) => this.#moveDelayed(each)));
+      }
+      if (this.#isOver) break;
+    }
+    if (this.#error !== undefined) throw this.#error.cause;
+    return soon;
+  }
+
+  async #moveDelayed(delayed: DelayedMessage): Promise<void> {
+    const { message, delay } = delayed;
+    try {
+      await this.#publish(message, delay);
+      if (await delayed.remove()) this.#moved++;
+      else this.#twice++; // it is due by now, and is moved again
+    } catch (error) {
+      if (!isOfOne(error)) return this.#fail(error);
+      this.#keptDelayed++;
+      this.#tellKept(message, error);
+    }
   }
 
   /** One that the target cannot have stays, and the others go on. */
   #refused(delivery: Delivery, error: unknown): void {
     if (!isOfOne(error)) return this.#fail(error);
     this.#kept.push(delivery.deliveryTag);
-    if (this.reasons.length < MOST_TOLD) {
-      const id = delivery.properties.messageId;
-      this.reasons.push(
-        `a message${
-          id === undefined ? "" : ` "${id}"`
-        } of queue "${this.#options.from}" stays: ${lineOf(error)}`,
-      );
-    }
+    this.#tellKept(delivery, error);
     // They are held until the end, so that they do not come again at once.
     if (this.#kept.length >= 10 * this.#options.inFlight) {
       this.#fail(
@@ -236,6 +286,16 @@ export class Backlog {
         ),
       );
     }
+  }
+
+  #tellKept({ properties: { messageId } }: Movable, error: unknown): void {
+    if (this.reasons.size >= MOST_TOLD) return;
+    const name = messageId === undefined ? "" : ` "${messageId}"`;
+    this.reasons.add(
+      `a message${name} of queue "${this.#options.from}" stays: ${
+        lineOf(error)
+      }`,
+    );
   }
 
   #fail(cause: unknown): void {

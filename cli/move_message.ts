@@ -1,4 +1,4 @@
-import type { Delivery, Publishing } from "../mod.ts";
+import type { Publishing } from "../mod.ts";
 
 /** The longest id that a broker remembers, bytes in UTF-8. */
 const MAX_ID = 255;
@@ -13,20 +13,25 @@ export interface MovedTo {
   readonly checksUser: boolean;
   /** How long a second message of its id is put nowhere, ms. */
   readonly dedupe: number | undefined;
+  /** Milliseconds until it may be delivered. @default {0} */
+  readonly delay?: number | undefined;
 }
+
+/** The parts of a message that go with it. */
+export type Movable = Pick<Publishing, "properties" | "body">;
 
 /**
  * Makes the message to publish of one that was taken: its body, its properties and its
  * headers as they are. `CC` and `BCC` are left out, for the queues that they name have had
  * the message, and so is a user whom the target would not believe.
  *
- * @param delivery The message as it was taken.
+ * @param message The message as it was taken, or seen.
  * @param how Where it goes to.
  * @returns The message.
  */
 export function movedMessage(
-  { properties, body }: Delivery,
-  { to, mandatory, checksUser, dedupe }: MovedTo,
+  { properties, body }: Movable,
+  { to, mandatory, checksUser, dedupe, delay = 0 }: MovedTo,
 ): Publishing {
   const { userId, headers, ...rest } = properties;
   const { messageId } = rest;
@@ -36,7 +41,7 @@ export function movedMessage(
     exchange: "",
     routingKey: to,
     mandatory,
-    delay: 0,
+    delay,
     properties: {
       ...rest,
       headers: withoutCopies(headers),
@@ -52,8 +57,8 @@ export function movedMessage(
 }
 
 function withoutCopies(
-  headers: Delivery["properties"]["headers"],
-): Delivery["properties"]["headers"] {
+  headers: Movable["properties"]["headers"],
+): Movable["properties"]["headers"] {
   if (headers?.CC === undefined && headers?.BCC === undefined) return headers;
   const { CC: _, BCC: __, ...rest } = headers;
   return rest;

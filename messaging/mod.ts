@@ -156,6 +156,7 @@ export type {
   ConsumeOptions,
   DeadLettered,
   Dedupe,
+  DelayedMessage,
   DelayedMessages,
   DeleteOptions,
   DeleteQueueOptions,

@@ -25,13 +25,15 @@ export class OwnChannel implements Channel {
   readonly listQuarantined?: NonNullable<Channel["listQuarantined"]>;
   readonly putBack?: NonNullable<Channel["putBack"]>;
   readonly changeDelayed?: NonNullable<Channel["changeDelayed"]>;
+  readonly listDelayed?: NonNullable<Channel["listDelayed"]>;
   readonly #channel: Channel;
   readonly #declarations: Declarations;
 
   /** Makes one over a transport's channel. */
   constructor(channel: Channel, declarations: Declarations) {
     this.closed = channel.closed;
-    const { listQuarantined, putBack, changeDelayed } = channel;
+    const { listQuarantined, putBack, changeDelayed, listDelayed } = channel;
+    if (listDelayed !== undefined) this.listDelayed = listDelayed.bind(channel);
     if (changeDelayed !== undefined) {
       this.changeDelayed = changeDelayed.bind(channel);
     }

@@ -121,6 +121,55 @@ export const CANCELLING: readonly ConformanceCase[] = [
     { needs: ["cancel-delayed", "key-order", "key-fairness"] },
   ),
   onStage(
+    "a channel lists delayed messages, over several pages, and removes each once",
+    async ({ connection, ...stage }, harness) => {
+      const queue = stage.queue();
+      const ids = Array.from({ length: 120 }, (_, i) => `id-${i}`);
+      const producer = connection.producer({ queue, headers: { tenant: "x" } });
+      await producer.publishAll(ids, {
+        each: (_, i) => ({
+          messageId: ids[i],
+          // Many are due at one time, more than a page of them.
+          delay: LATER + (i < 70 ? 0 : i),
+        }),
+      });
+      await connection.send(queue, "ready", { messageId: "ready" });
+      const other = open(harness);
+      const channel = await other.channel();
+      const list = async (remove = false) => {
+        const found = [];
+        for await (const page of channel.listDelayed?.(queue.name) ?? []) {
+          for (const each of page) {
+            found.push(each);
+            if (remove) assert.equal(await each.remove(), true);
+          }
+        }
+        return found;
+      };
+      const found = await list();
+      assert.deepEqual(
+        found.map(({ message }) => message.properties.messageId).toSorted(),
+        ids.toSorted(),
+      );
+      for (const { delay, message } of found) {
+        assert.ok(delay > LATER / 2 && delay <= LATER + ids.length, `${delay}`);
+        assert.equal(message.routingKey, queue.name);
+        assert.deepEqual(message.properties.headers, { tenant: "x" });
+      }
+      const [first] = found;
+      assert.equal(await first?.remove(), true);
+      assert.equal(await first?.remove(), false);
+      const removed = await list(true);
+      assert.equal(removed.length, ids.length - 1);
+      assert.deepEqual(await list(), []);
+      const [message] = await take(connection.consumer(queue), 1);
+      assert.equal(message?.properties.messageId, "ready");
+      await message?.ack();
+      await other.close();
+    },
+    { needs: ["cancel-delayed"] },
+  ),
+  onStage(
     "cancelDelayed() and reschedule() of a queue that is not there say so",
     async ({ connection }) => {
       const queue = connection.queue(`dashi-nobody-${crypto.randomUUID()}`);

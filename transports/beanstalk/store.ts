@@ -30,6 +30,7 @@ import {
 } from "./jobs.ts";
 import { forgetTube, type Link, type LinkContext } from "./link.ts";
 import { Putter } from "./putter.ts";
+import { listDelayed } from "./delayed.ts";
 import { BeanstalkInspection } from "./inspection.ts";
 import { Queues } from "./queues.ts";
 import type { Server } from "./server.ts";
@@ -139,12 +140,8 @@ export class BeanstalkStore implements Store {
       deletions,
       link,
     });
-    this.inspection = new BeanstalkInspection({
-      context,
-      tubes,
-      link,
-      deletions,
-    });
+    const host = { context, tubes, link, deletions };
+    this.inspection = new BeanstalkInspection(host);
     this.capabilities = new Set(
       server.persistent ? [...CAPABILITIES, "persistence"] : CAPABILITIES,
     );
@@ -162,6 +159,7 @@ export class BeanstalkStore implements Store {
     this.messages = {
       count: this.#count.bind(this),
       purge: this.#purge.bind(this),
+      listDelayed: (queue, options) => listDelayed(host, queue, options),
       put: this.#put.bind(this),
       reserve: this.#reserve.bind(this),
       remove: this.#settling("remove messages", deleteCommand),

@@ -154,6 +154,22 @@ export class MemoryBroker {
     return true;
   }
 
+  /** The delayed messages of a queue, with the milliseconds until each is due. */
+  listDelayed(
+    queue: MemoryQueue,
+  ): readonly { readonly item: Item; readonly delay: number }[] {
+    this.#pass(queue);
+    const now = this.#clock.now();
+    return queue.listDelayed()
+      .map((item) => ({ item, delay: item.dueAt - now }));
+  }
+
+  /** Removes a delayed message, unless it is due. */
+  removeDelayed(queue: MemoryQueue, item: Item): boolean {
+    this.#pass(queue);
+    return queue.removeDelayed(item);
+  }
+
   /** Of an ordered queue: a message that was out is settled, and the next of its key may come. */
   settled(queue: MemoryQueue, item: Item): void {
     if (queue.deleted) return;

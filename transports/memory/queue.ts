@@ -144,6 +144,18 @@ export class MemoryQueue {
     return found;
   }
 
+  /** The messages that are not due, the first of them first; but for those that others of their key wait for. */
+  listDelayed(): Item[] {
+    return this.#delayed.sorted().filter(({ keepsKey }) => !keepsKey);
+  }
+
+  /** Takes one of them, if it is still there. */
+  removeDelayed(item: Item): boolean {
+    const before = this.#delayed.size;
+    this.#delayed.keep((each) => each !== item);
+    return this.#delayed.size < before;
+  }
+
   /** Moves what is due to the ready ones, and what has expired out of them. */
   pass(now: number): void {
     for (

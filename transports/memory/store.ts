@@ -1,4 +1,5 @@
 import type { Publishing } from "../../model/message.ts";
+import type { DelayedMessage } from "../delayed.ts";
 import { Lifeline } from "../store/lifeline.ts";
 import type {
   ChangeResult,
@@ -25,6 +26,7 @@ import { copyOf } from "../../model/copies.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import type { Rates } from "../rates.ts";
 import type { MemoryBroker } from "./broker.ts";
+import { listDelayed } from "./delayed.ts";
 import { MemoryInspection } from "./inspection.ts";
 import { Kept } from "./kept.ts";
 import { Held, MemoryReservation } from "./reservation.ts";
@@ -147,6 +149,12 @@ export class MemoryStore implements Store, MessageStore {
       queue !== undefined &&
         this.#broker.changeDelayed(queue, messageId, delay),
     );
+  }
+
+  listDelayed(
+    ...call: Parameters<NonNullable<MessageStore["listDelayed"]>>
+  ): AsyncIterable<readonly DelayedMessage[]> {
+    return listDelayed(this.#broker, this.#lifeline, ...call);
   }
 
   put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {

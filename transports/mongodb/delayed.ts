@@ -1,4 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
+import type { DelayedMessage } from "../delayed.ts";
+import { pagesByTime } from "../store/delayed_pages.ts";
 import type { Context } from "./context.ts";
 import { hiddenName, readMessage } from "./documents.ts";
 import type { Fields } from "./port.ts";
@@ -58,6 +60,54 @@ export async function changeDelayed(
     }
     return undefined;
   });
+}
+
+/**
+ * Lists the delayed messages of a queue.
+ *
+ * @param context The connection.
+ * @param queue The queue.
+ * @param options The limits of each request.
+ * @returns The pages.
+ */
+export async function* listDelayed(
+  context: Context,
+  queue: string,
+  options?: CallOptions,
+): AsyncIterable<readonly DelayedMessage[]> {
+  const { client, settings: { names } } = context;
+  const place = hiddenName(queue, "delayed");
+  const action = `list the delayed messages of queue "${queue}"`;
+  const now = await context.call(action, options, () => context.freshNow());
+  const pages = pagesByTime(
+    now + 1,
+    (from, limit) =>
+      context.call(action, options, () =>
+        client.find(names.messages, {
+          queue: place,
+          priority: { $gte: from },
+        }, { sort: { priority: 1, _id: 1 }, limit })),
+    ({ _id, priority }) => ({ at: Number(priority), id: String(_id) }),
+  );
+  for await (const page of pages) {
+    yield page.flatMap((document) => {
+      const { _id, priority } = document;
+      const { message } = readMessage(document);
+      const delay = Number(priority) - context.now();
+      if ("error" in message || delay <= 0) return [];
+      const filter = { _id, queue: place, priority };
+      return [{
+        delay,
+        message,
+        remove: async (options) =>
+          await context.call(
+            action,
+            options,
+            () => client.remove(names.messages, [filter]),
+          ) > 0,
+      }];
+    });
+  }
 }
 
 /** Its time to live counts from when it is due. */

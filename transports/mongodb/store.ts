@@ -20,7 +20,7 @@ import { OWNER_TTL } from "../store/leases.ts";
 import { Fanout } from "./fanout.ts";
 import { Claims } from "./claims.ts";
 import type { Context } from "./context.ts";
-import { changeDelayed } from "./delayed.ts";
+import { changeDelayed, listDelayed } from "./delayed.ts";
 import { MongodbInspection } from "./inspection.ts";
 import { Usage } from "./usage.ts";
 import { readyFilters, waitingFilter } from "./lane_documents.ts";
@@ -122,6 +122,7 @@ export class MongodbStore implements Store {
       count: this.#count.bind(this),
       purge: this.#purge.bind(this),
       changeDelayed: this.#changeDelayed.bind(this),
+      listDelayed: (queue, options) => listDelayed(context, queue, options),
       put: this.#putter.put.bind(this.#putter),
       reserve: this.#reserver.reserve.bind(this.#reserver),
       remove: this.#settlements.remove.bind(this.#settlements),

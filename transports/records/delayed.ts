@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { Publishing } from "../../model/message.ts";
+import type { DelayedMessage } from "../delayed.ts";
 import { readEnvelope } from "../store/envelope.ts";
 import type { Database, FullRow, WrittenRecord } from "./database.ts";
 import { isOrphan, isReady, rangeOf, readMessageId } from "./ids.ts";
@@ -52,6 +53,41 @@ export async function changeDelayed(
     await putter.takeBack(written); // it was due meanwhile, or somebody else was faster
   }
   return undefined;
+}
+
+/**
+ * Lists the delayed messages of a queue.
+ *
+ * @param host The parts of the store.
+ * @param queue The queue.
+ * @param options The limits of each request.
+ * @returns The pages.
+ */
+export async function* listDelayed(
+  host: DelayedHost,
+  queue: string,
+  options?: CallOptions,
+): AsyncIterable<readonly DelayedMessage[]> {
+  const { database } = host;
+  const action = `list the delayed messages of queue "${queue}"`;
+  let page: DelayedMessage[] = [];
+  for await (const row of delayedIn(host, queue, action, options)) {
+    const delay = readMessageId(row.id).time - database.now();
+    const message = messageOf(row);
+    if (message === undefined || delay <= 0) continue;
+    page.push({
+      delay,
+      message,
+      async remove(options) {
+        const { type } = await database.remove(action, row, options);
+        return type === "written";
+      },
+    });
+    if (page.length < PAGE) continue;
+    yield page;
+    page = [];
+  }
+  if (page.length > 0) yield page;
 }
 
 async function* delayedIn(

@@ -27,7 +27,7 @@ import type {
 } from "../transport.ts";
 import { Database, type WrittenRecord } from "./database.ts";
 import { Declarations } from "./declarations.ts";
-import { changeDelayed } from "./delayed.ts";
+import { changeDelayed, type DelayedHost, listDelayed } from "./delayed.ts";
 import { RecordsInspection } from "./inspection.ts";
 import { Leases } from "./leases.ts";
 import { largestBody, Putter } from "./putter.ts";
@@ -149,6 +149,8 @@ export class RecordsStore implements Store {
       count: this.#count.bind(this),
       purge: this.#contents.purge.bind(this.#contents),
       changeDelayed: this.#changeDelayed.bind(this),
+      listDelayed: (queue, options) =>
+        listDelayed(this.#delayedHost, queue, options),
       put: this.#put.bind(this),
       reserve: this.#reserver.reserve.bind(this.#reserver),
       remove: (all, options) =>
@@ -251,20 +253,21 @@ export class RecordsStore implements Store {
     }
   }
 
+  get #delayedHost(): DelayedHost {
+    return {
+      database: this.#database,
+      topology: this.#tables,
+      putter: this.#putter,
+    };
+  }
+
   async #changeDelayed(
     ...call: Parameters<NonNullable<MessageStore["changeDelayed"]>>
   ): Promise<boolean> {
     const action = "change a delayed message";
     const refusal = this.#lifeline.refusal(action, call[3]);
     if (refusal !== undefined) throw refusal;
-    const written = await changeDelayed(
-      {
-        database: this.#database,
-        topology: this.#tables,
-        putter: this.#putter,
-      },
-      ...call,
-    );
+    const written = await changeDelayed(this.#delayedHost, ...call);
     for (const { id, revision } of written ?? []) {
       this.#reserver.onChange(id, revision, false);
     }

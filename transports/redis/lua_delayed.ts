@@ -30,3 +30,19 @@ for i = 1, #page, 2 do
 end
 return {cursor, 0}
 `;
+
+/**
+ * ARGV: the queue, a moment, and a maximum. Returns delayed messages that are due from then on,
+ * each followed by when it is, and 1 if others of its key wait for it, else 0.
+ */
+export const LIST_DELAYED: string = String.raw`
+local queue, answer = ARGV[1], {}
+local page = redis.call('ZRANGEBYSCORE', DELAYED .. queue, ARGV[2], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+local ordered = isOrdered(queue) and inOrder()
+for i = 1, #page, 2 do
+  local text = string.match(page[i], '^%d+:[^:]*:(.*)$')
+  local isAwaited = text == nil or (ordered and ordered.isAwaited(queue, text))
+  answer[i], answer[i + 1] = page[i], page[i + 1] .. (isAwaited and ' 1' or ' 0')
+end
+return answer
+`;

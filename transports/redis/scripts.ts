@@ -11,7 +11,7 @@ import {
   TAKE,
   UNACKED_OF,
 } from "./lua_messages.ts";
-import { CHANGE_DELAYED } from "./lua_delayed.ts";
+import { CHANGE_DELAYED, LIST_DELAYED } from "./lua_delayed.ts";
 import { ANNOUNCE } from "./lua_announce.ts";
 import { LOOK, PEEK_ORDERED, TALLY } from "./lua_inspect.ts";
 import { AGAIN, IS_ORDERED, ORDER, REMOVE_ORDERED } from "./lua_order.ts";
@@ -71,6 +71,8 @@ export interface Scripts {
   readonly count: string;
   /** Cancels a delayed message, or moves it. */
   readonly changeDelayed: string;
+  /** Lists delayed messages. */
+  readonly listDelayed: string;
   /** Promotes delayed messages that are due. */
   readonly ripen: string;
   /** Removes the ready messages of a queue. */
@@ -191,6 +193,7 @@ local LAYOUT = '${LAYOUT_VERSION}'
       ORDER,
       CHANGE_DELAYED,
     ),
+    listDelayed: consumers(CLOCK, EXPIRY, IS_ORDERED, ORDER, LIST_DELAYED),
     purge: consumers(SIZES, PURGE),
     unacked: script(UNACKED_OF),
     aside: consumers(EXPIRY, IS_ORDERED, ORDER, ASIDE),
@@ -231,6 +234,7 @@ export const TIMED: ReadonlySet<keyof Scripts> = new Set<keyof Scripts>([
   "mendEnd",
   "apply",
   "changeDelayed",
+  "listDelayed",
   "count",
   "look",
   "ripen",

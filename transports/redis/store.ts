@@ -26,7 +26,7 @@ import type { RedisClient } from "./client.ts";
 import { decode } from "./reply.ts";
 import type { Context } from "./context.ts";
 import { takenForDeadError } from "./errors.ts";
-import { changeDelayed } from "./delayed.ts";
+import { changeDelayed, listDelayed } from "./delayed.ts";
 import { Counts } from "./counts.ts";
 import { Fanout } from "./fanout.ts";
 import { ForeignQueues } from "./foreign_queues.ts";
@@ -169,6 +169,7 @@ export class RedisStore implements Store {
       count: this.#count.bind(this),
       purge: this.#purge.bind(this),
       changeDelayed: this.#changeDelayed.bind(this),
+      listDelayed: (queue, options) => listDelayed(context, queue, options),
       put: this.#putter.put.bind(this.#putter),
       reserve: this.#reserver.reserve.bind(this.#reserver),
       remove: this.#settlements.remove.bind(this.#settlements),

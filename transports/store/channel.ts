@@ -1,5 +1,3 @@
-import type { Clock } from "../../async/clock.ts";
-import type { Limits } from "../../async/limits.ts";
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { checkConsume, checkName } from "../../model/checks.ts";
@@ -31,51 +29,21 @@ import type {
   Subscription,
 } from "../transport.ts";
 import { lostBefore } from "../connection_errors.ts";
-import type { DeadLetters } from "./dead_letters.ts";
-import { type Declarer, planConsumeAny } from "./declarer.ts";
+import type { ChannelContext } from "./channel_context.ts";
+import { planConsumeAny } from "./declarer.ts";
 import { Deliveries, type Holding } from "./deliveries.ts";
 import { withQueue } from "./known_queues.ts";
-import type { Leftovers } from "./leftovers.ts";
-import type { Loop } from "./loop.ts";
-import type { Parking } from "./parking.ts";
-import type { Publisher } from "./publisher.ts";
-import type { Quarantine } from "./quarantine.ts";
-import type { ReplyQueues } from "./reply_queues.ts";
-import type { Ripener } from "./ripener.ts";
-import type { StoreWithTopology } from "./local_topology.ts";
 import type { Reservation } from "./store.ts";
 import { Tables } from "./tables.ts";
 import { StoreSubscription, type SubscriptionHost } from "./subscription.ts";
-
-/** The services and settings that a channel has from its connection. */
-export interface ChannelContext {
-  readonly store: StoreWithTopology;
-  readonly clock: Clock;
-  readonly limits: Limits;
-  readonly owner: string;
-  readonly operationTimeout: number;
-  readonly publisher: Publisher;
-  readonly declarer: Declarer;
-  readonly deadLetters: DeadLetters;
-  readonly parking: Parking;
-  readonly quarantine: Quarantine;
-  readonly leftovers: Leftovers;
-  readonly replies: ReplyQueues | undefined;
-  readonly ripener: Ripener;
-  /** The tags in the tables of the consumers that the connection has, on all its channels. */
-  readonly consumerTags: Set<string>;
-  /** The loop that takes, or will take, messages of a queue. */
-  loopFor(queue: string): Loop;
-  /** The channel has ended. */
-  forget(channel: StoreChannel): void;
-}
 
 /** AMQP's verbs over a store. */
 export class StoreChannel implements Channel {
   readonly closed: Promise<CloseReason>;
   readonly changeDelayed: NonNullable<Channel["changeDelayed"]>;
+  readonly listDelayed?: NonNullable<Channel["listDelayed"]>;
   readonly #settleClosed: (reason: CloseReason) => void;
-  readonly #context: ChannelContext;
+  readonly #context: ChannelContext<StoreChannel>;
   readonly #number: number;
   readonly #tables: Tables;
   /** The messages that were delivered and are not settled. */
@@ -86,7 +54,7 @@ export class StoreChannel implements Channel {
   #closing: Promise<void> | undefined;
 
   /** Opens channel `number` of a connection. */
-  constructor(context: ChannelContext, number: number) {
+  constructor(context: ChannelContext<StoreChannel>, number: number) {
     const { promise, resolve } = Promise.withResolvers<CloseReason>();
     this.closed = promise;
     this.#settleClosed = resolve;
@@ -99,6 +67,9 @@ export class StoreChannel implements Channel {
       (options, action) => this.#check(options, action),
     );
     this.changeDelayed = this.#tables.changeDelayed.bind(this.#tables);
+    if (context.store.messages.listDelayed !== undefined) {
+      this.listDelayed = this.#tables.listDelayed.bind(this.#tables);
+    }
     this.deliveries = new Deliveries(context);
   }
 

@@ -20,7 +20,8 @@ import {
 import type { Inspection } from "../inspection.ts";
 import type { Rates } from "../rates.ts";
 import { capabilitiesOf } from "./capabilities.ts";
-import { type ChannelContext, StoreChannel } from "./channel.ts";
+import { StoreChannel } from "./channel.ts";
+import type { ChannelContext } from "./channel_context.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Declarer } from "./declarer.ts";
 import { StoreInspection } from "./inspection.ts";
@@ -144,7 +145,7 @@ class StoreConnection implements TransportConnection {
   readonly #leftovers: Leftovers;
   readonly #loops: Loop[] = [];
   readonly #channels = new Set<StoreChannel>();
-  readonly #context: ChannelContext;
+  readonly #context: ChannelContext<StoreChannel>;
   #channelCount = 0;
   #lostError: Error | undefined;
   #closing: Promise<void> | undefined;

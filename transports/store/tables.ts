@@ -19,6 +19,7 @@ import {
   planDeleteQueue,
   planUnbind,
 } from "../../virtual/declare.ts";
+import type { DelayedMessage } from "../delayed.ts";
 import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
 import { requireCapability, requireForQueue } from "./capabilities.ts";
 import type { Declarer, Plan } from "./declarer.ts";
@@ -190,6 +191,15 @@ export class Tables {
     const { messages } = this.#store;
     return await messages.changeDelayed?.(queue, messageId, delay, options) ??
       false;
+  }
+
+  /** Lists the delayed messages of a queue. */
+  async *listDelayed(
+    queue: string,
+    options?: CallOptions,
+  ): AsyncIterable<readonly DelayedMessage[]> {
+    await this.checkQueue(queue, options);
+    yield* this.#store.messages.listDelayed?.(queue, options) ?? [];
   }
 
   /** Adds a binding. */
