@@ -1,4 +1,9 @@
-import { type Connection, NotFoundError, type QueueInfo } from "../mod.ts";
+import {
+  type Connection,
+  NotFoundError,
+  type QueueInfo,
+  UnsupportedError,
+} from "../mod.ts";
 import { lineOf } from "./advice.ts";
 import type { Context } from "./context.ts";
 import { Backlog, type BacklogCounts } from "./move_backlog.ts";
@@ -86,6 +91,7 @@ export async function move(
   await using own = target ?? connection.clone();
   await connection.connect();
   await own.connect();
+  requireDedupe(own, given);
   const plans = await planMove(context, {
     names: given.all ? [...names, "*"] : names,
     to: given.to,
@@ -105,6 +111,15 @@ export async function move(
   }
   await declareTopology(own, topology);
   return await new Mover(context, own, given).run(plans);
+}
+
+/** SQS knows duplicates in its FIFO queues, and says so of each message. */
+function requireDedupe(target: Connection, { dedupe }: MoveArguments): void {
+  if (dedupe === undefined || target.capabilities.has("dedupe")) return;
+  if (target.info().transport === "sqs") return;
+  throw new UnsupportedError(
+    `Cannot move with --dedupe: the target lacks the capability "dedupe", and knows no message again`,
+  );
 }
 
 /** Moves the messages of queues, one queue after the other. */
