@@ -18,6 +18,7 @@ import type {
   ReceiveHook,
   SettleHook,
 } from "./hooks.ts";
+import { type HookWatch, watched } from "./watched.ts";
 import type {
   Middleware,
   MiddlewareHost,
@@ -46,6 +47,8 @@ export class Uses implements InUse {
   readonly #given: MiddlewareInput[] = [];
   readonly #made: Middleware[] = [];
   hooks: Hooks | undefined;
+  /** Told when hooks are at work: a test's clock waits for them. */
+  watch: HookWatch | undefined;
   /** Hears events; `undefined` where no middleware does. */
   event: ((event: ConnectionEvent) => void) | undefined;
 
@@ -96,13 +99,19 @@ export class Uses implements InUse {
   #compose(): void {
     const made = this.#made;
     this.event = eventsOf(made, (error) => this.failed("event", error));
-    this.hooks = made.length === 0 ? undefined : {
+    if (made.length === 0) {
+      this.hooks = undefined;
+      return;
+    }
+    const hooks: Hooks = {
       publish: publishOf(hooksOf(made, "publish")),
       receive: receiveOf(hooksOf(made, "receive")),
       process: nested(hooksOf<ProcessHook>(made, "process")),
       processBatch: nested(made.flatMap(batchHookOf)),
       settle: settleOf(hooksOf(made, "settle")),
     };
+    const { watch } = this;
+    this.hooks = watch === undefined ? hooks : watched(hooks, watch);
   }
 }
 
