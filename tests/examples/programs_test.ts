@@ -7,34 +7,8 @@ import { findRabbitmq } from "../brokers/rabbitmq.ts";
 import { nodeOfRunner } from "../brokers/rabbitmq_node.ts";
 import { providePython } from "../interop/python.ts";
 import { amqpPlace } from "../support/amqp_place.ts";
-import {
-  PAGES,
-  programsOf,
-  readPage,
-  ROOT,
-  sessionsOf,
-  type Step,
-  textOf,
-} from "./programs.ts";
-import { play } from "./session.ts";
-
-const SESSIONS: ReadonlyMap<string, readonly Step[]> = new Map(
-  PAGES.flatMap((page) => [...sessionsOf(readPage(page))]),
-);
-
-/** The programs of which two run at once, or whose order is the broker's. */
-const UNORDERED: Readonly<Record<string, readonly string[]>> = {
-  RabbitMQ: ["kombu/worker"],
-  Redis: ["kombu/worker", "work_queue"], // a killed worker's job comes back later
-  memory: [],
-};
-
-/** The programs that need a broker, for a second process is to find what the first left. */
-const SHARED: readonly string[] = ["kombu/worker", "work_queue"];
-
-/** Dates are others each time. */
-const dateless = (line: string) =>
-  line.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/, "DATE");
+import { type Broker, playAll, redisUrlFor } from "./all_sessions.ts";
+import { PAGES, programsOf, readPage, ROOT, textOf } from "./programs.ts";
 
 for (const page of PAGES) {
   Deno.test(`${page} shows the programs of examples/ as they are`, () => {
@@ -53,53 +27,20 @@ Deno.test("examples/README.md lists all examples, and each is shown or tested", 
 
 const python = await providePython();
 
-/** Plays all sessions at once, and holds them to the pages. */
-async function playAll(
-  broker: string,
+/** Plays all sessions, and holds them to the pages. */
+async function hold(
+  broker: Broker,
   urlFor: (name: string) => string,
 ): Promise<void> {
-  const names = [...SESSIONS.keys()].filter((name) =>
-    (broker !== "memory" || !SHARED.includes(name)) &&
-    (name !== "kombu/worker" || "python" in python)
-  );
-  const wanted = names.map((name) => {
-    const steps = SESSIONS.get(name) ?? [];
-    const isKilled = steps.some(({ command }) => command.includes("kill -9"));
-    return {
-      name,
-      lines: linesOf(broker, name, steps.flatMap(({ lines }) => lines)),
-      stderr: "",
-      killed: isKilled ? 1 : 0,
-      failed: 0,
-    };
-  });
-  const played = await Promise.all(names.map(async (name) => {
-    const { lines, stderr, codes } = await play(SESSIONS.get(name) ?? [], {
-      url: urlFor(name),
-      ..."python" in python ? python : {},
-    });
-    return {
-      name,
-      lines: linesOf(broker, name, lines),
-      stderr,
-      killed: codes.filter((code) => code === 137).length,
-      failed: codes.filter((code) => code !== 0 && code !== 137).length,
-    };
+  const [printed, wanted] = await playAll(broker, (name) => ({
+    url: urlFor(name),
+    ..."python" in python ? python : {},
   }));
-  assertEquals(played, wanted);
-}
-
-function linesOf(
-  broker: string,
-  name: string,
-  lines: readonly string[],
-): readonly string[] {
-  const all = lines.map(dateless);
-  return UNORDERED[broker]?.includes(name) ? all.sort() : all;
+  assertEquals(printed, wanted);
 }
 
 Deno.test("the programs print on memory what the pages say", async () => {
-  await playAll("memory", () => "memory://");
+  await hold("memory", () => "memory://");
 });
 
 Deno.test({
@@ -107,7 +48,7 @@ Deno.test({
   ignore: nodeOfRunner() === undefined && findRabbitmq() === undefined,
   fn: async () => {
     await using place = await amqpPlace();
-    await playAll("RabbitMQ", () => place.url);
+    await hold("RabbitMQ", () => place.url);
   },
 });
 
@@ -117,15 +58,7 @@ Deno.test({
   fn: async () => {
     const server = await startRedis();
     try {
-      // What a killed process held comes back after half a minute without this, which
-      // holds for all who use the database.
-      await playAll(
-        "Redis",
-        (name) =>
-          name === "work_queue"
-            ? `${server.url.replace(/0$/, "1")}?visibility_timeout=2`
-            : server.url,
-      );
+      await hold("Redis", (name) => redisUrlFor(name, server.url));
     } finally {
       await server.stop();
     }

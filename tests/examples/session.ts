@@ -13,6 +13,10 @@ export interface Stage {
   readonly python?: string;
   /** Further variables of its environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The command that runs a file, in place of `deno run -NE`. @default {Deno, which does not check types} */
+  readonly runtime?: readonly string[];
+  /** The path of the folder with the programs. @default {`examples/`} */
+  readonly folder?: string;
 }
 
 /** The outcome of a session. */
@@ -31,6 +35,10 @@ interface Running {
   /** Resolves to its exit code when all that it printed is read. */
   readonly ended: Promise<number>;
 }
+
+/** As the pages run them, but that types are checked once, elsewhere. */
+const DENO: readonly string[] = [Deno.execPath(), "run", "-NE"]
+  .concat("--quiet", "--no-check");
 
 /** Sends what a program says on stderr away. */
 const SILENT = "2>/dev/null";
@@ -101,18 +109,18 @@ export async function play(
   }
 }
 
-/** Starts a program as a command says, in `examples/`. */
+/** Starts a program as a command says. */
 export function start(
   [program = "", ...args]: readonly string[],
-  { url, python, env = {} }: Stage,
+  { url, python = "", env = {}, runtime = DENO, folder }: Stage,
 ): Deno.ChildProcess {
-  const isDeno = program === "deno";
-  if (!isDeno && python === undefined) throw new Error(`No ${program} here`);
-  return new Deno.Command(isDeno ? Deno.execPath() : python ?? "", {
-    args: isDeno
-      ? [args[0] ?? "", "--quiet", "--no-check", ...args.slice(1)]
-      : args,
-    cwd: new URL("examples/", ROOT).pathname,
+  const [command = "", ...all] = program === "deno"
+    ? [...runtime, ...args.filter((each) => each !== "run" && each !== "-NE")]
+    : [python, ...args];
+  if (command === "") throw new Error(`No ${program} here`);
+  return new Deno.Command(command, {
+    args: all,
+    cwd: folder ?? new URL("examples/", ROOT).pathname,
     env: {
       DASHI_URL: url,
       NO_COLOR: "1",

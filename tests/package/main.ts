@@ -9,6 +9,7 @@ import { BROKERS, provideBrokers } from "../brokers/mod.ts";
 import { run } from "../brokers/server.ts";
 import { attempt, provide, RUNTIMES } from "../runtimes/npm.ts";
 import { bundles, BUNDLING, type Urls } from "./bundles.ts";
+import { examples } from "./examples.ts";
 import { pack } from "./pack.ts";
 import { types } from "./types.ts";
 import { install, type Outcome, pinned } from "./user.ts";
@@ -130,6 +131,7 @@ async function* uses(
     await provide(BUNDLING),
     urls,
   );
+  yield* examples(`${folder}/examples`, tarball);
   for (const runtime of RUNTIMES.filter(({ name }) => name !== "deno")) {
     const command = await provide(runtime);
     const name = `${runtime.name} ${runtime.version}`;
