@@ -66,6 +66,11 @@ export interface Change {
   readonly gone: readonly string[];
 }
 
+/** The broker answers, and cannot be asked for what it has. */
+class ListsNothingError extends Error {
+  override readonly name: string = "ListsNothingError";
+}
+
 /** A broker that is looked at again and again. */
 export class WatchedBroker {
   readonly #settings: BrokerSettings;
@@ -126,7 +131,7 @@ export class WatchedBroker {
         error: lineOf(error),
         advice: adviceFor(error),
       };
-      await this.#reopen();
+      if (!(error instanceof ListsNothingError)) await this.#reopen();
     }
     const rows = [...this.#rows.values()].filter((each) =>
       !isSame(each, before.get(each.name))
@@ -144,7 +149,7 @@ export class WatchedBroker {
     const connection = this.#connection;
     await connection.connect();
     if (!connection.capabilities.has("inspect")) {
-      throw new Error(
+      throw new ListsNothingError(
         "this broker lists nothing by itself; for RabbitMQ set DASHI_MANAGEMENT_URL to its management API, as http://localhost:15672",
       );
     }

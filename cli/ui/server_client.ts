@@ -14,6 +14,8 @@ const HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
   "cache-control": "no-store",
+  // None is left open when the server ends, on runtimes that cannot end them all.
+  "connection": "close",
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
   "referrer-policy": "no-referrer",
@@ -67,7 +69,10 @@ export async function serve(
   answer: (request: Request) => Promise<Answer>,
 ): Promise<Server> {
   const gate = { port, token };
+  const open = new Set<ServerResponse>();
   const server = createServer((incoming, outgoing) => {
+    open.add(outgoing);
+    outgoing.once("close", () => open.delete(outgoing));
     respond(incoming, outgoing, gate, answer).catch(() => outgoing.destroy());
   });
   await new Promise<void>((resolve, reject) => {
@@ -80,6 +85,7 @@ export async function serve(
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
+        for (const each of open) each.destroy();
         server.closeAllConnections();
       }),
   };

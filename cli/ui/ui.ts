@@ -1,3 +1,4 @@
+import { lineOf } from "../advice.ts";
 import { type GlobalOptions, openConnection, urlsOf } from "../context.ts";
 import { jsonOf } from "../output.ts";
 import { type Terminal, UsageError } from "../terminal.ts";
@@ -44,12 +45,18 @@ export async function ui(
   const live = new Live(brokers, options.interval * 1000);
   const site = new Site(brokers, live);
   const token = secret();
-  const ended = interrupted();
   const server = await serve(
     options.port,
     token,
     (request) => site.answer(request),
-  );
+  ).catch((error: unknown) => {
+    throw new Error(
+      `Cannot serve the page on 127.0.0.1:${options.port}: ${
+        lineOf(error)
+      }; give another --port, or none for one that is free`,
+    );
+  });
+  const ended = interrupted();
   const running = live.run();
   try {
     const link = `http://127.0.0.1:${server.port}/?token=${token}`;

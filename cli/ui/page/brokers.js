@@ -7,7 +7,7 @@ import { count, make, the } from "./dom.js";
 const STATES = {
   connecting: "connecting",
   up: "answers",
-  down: "does not answer",
+  down: "cannot be looked at",
 };
 
 /**

@@ -1,8 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { run } from "@dashi/mq/cli";
 import { freePort } from "../../brokers/ports.ts";
 import { until } from "../../brokers/server.ts";
 import { askUi, ownHeaders, startUi } from "../../support/ui.ts";
 
+const amqp = Deno.env.get("DASHI_TEST_AMQP_URL");
+const reason = Deno.env.get("DASHI_TEST_AMQP_REASON") ?? "there is no broker";
 const SECRET = "hunter2-and-more";
 
 Deno.test("dashi ui answers those who have its link alone, and says no password", async () => {
@@ -113,4 +116,47 @@ Deno.test("dashi ui answers those who have its link alone, and says no password"
   for (const each of seen.filter((text) => !text.includes("set-cookie"))) {
     assert(!each.includes(token));
   }
+});
+
+Deno.test("dashi ui says that its port is taken, and what to do", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  let told = "";
+  const code = await run({
+    args: ["ui", "memory://taken", "--port", String(port)],
+    columns: 80,
+    isPiped: false,
+    variable: () => undefined,
+    write: () => Promise.resolve(),
+    tell: (line) => void (told += line),
+    read: () => Promise.reject(new Error("there is no file")),
+    async *input() {},
+  });
+  assertEquals(code, 1);
+  assertMatch(told, new RegExp(`127\\.0\\.0\\.1:${port}.*another --port`));
+});
+
+Deno.test({
+  name:
+    `dashi ui says what a RabbitMQ lacks that lists nothing, and asks it all the same${
+      amqp === undefined ? ` (${reason})` : ""
+    }`,
+  ignore: amqp === undefined,
+  fn: async () => {
+    await using ui = await startUi([amqp ?? ""], { interval: 0.2 });
+    const headers = ownHeaders(ui);
+    await until("its state", 15_000, async () => {
+      const { text } = await askUi(ui.port, "/events", { headers });
+      return /"state":"down".*DASHI_MANAGEMENT_URL/.test(text);
+    });
+    const queue = `ui-${crypto.randomUUID()}`;
+    const { status, text } = await askUi(ui.port, "/messages", {
+      method: "POST",
+      headers,
+      body: JSON.stringify({ broker: 0, queue }),
+    });
+    // It is the broker that answers.
+    assertEquals(status, 502);
+    assertMatch(JSON.parse(text).error, /no queue|not found|no such queue/i);
+  },
 });
