@@ -21,6 +21,10 @@ export interface QueueCounts {
   readonly oldestAge: number | undefined;
   /** Bytes of its messages, as the broker counts them: of bodies alone, or of all that it keeps. */
   readonly bytes: number | undefined;
+  /** How many messages have come into it since the broker began to count: two looks tell a rate. */
+  readonly published?: number | undefined;
+  /** How many have left it since then, acked or handed out without acks. */
+  readonly consumed?: number | undefined;
 }
 
 /** A queue, as the broker tells of it at this moment. */

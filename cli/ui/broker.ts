@@ -5,14 +5,14 @@ import { History, type Past } from "./history.ts";
 
 /** So many times are kept: ten minutes, where a broker is looked at every other second. */
 const TIMES = 300;
-/** So many queues have a past: 5 kB of memory each. */
+/** So many queues have a past: 12 kB of memory each. */
 const MOST_QUEUES = 5000;
 /** A rate is that of so many times. */
 const SPAN = 5;
 /** Which queues are those of dead letters is looked up after so many times, and for new queues at once. */
 const LETTERS_EVERY = 15;
-/** Brokers that show messages without taking them. */
-const SHOWING: readonly string[] = ["redis", "mongodb", "couchdb", "memory"];
+/** Brokers that hand out what they show: the others are looked at without being asked twice. */
+const TAKING: readonly string[] = ["amqp", "amqp_client", "sqs", "beanstalk"];
 
 /** How to reach a broker. */
 export interface BrokerSettings {
@@ -34,8 +34,16 @@ export interface Row {
   /** Seconds. */
   readonly oldest?: number | undefined;
   readonly bytes?: number | undefined;
+  /** How many have come in, of all time. */
+  readonly published?: number | undefined;
+  /** How many have left, of all time. */
+  readonly consumed?: number | undefined;
   /** By how much its depth changes in a second. */
   readonly rate?: number | undefined;
+  /** How many come in in a second, where the broker counts them. */
+  readonly in?: number | undefined;
+  /** How many leave it in a second. */
+  readonly out?: number | undefined;
   /** The queues whose dead letters it has. */
   readonly letters?: readonly string[] | undefined;
 }
@@ -101,7 +109,7 @@ export class WatchedBroker {
       id: this.#settings.id,
       name: this.#connection.asUri(),
       transport,
-      shows: SHOWING.includes(transport),
+      shows: !TAKING.includes(transport),
       ...this.#state,
     };
   }
@@ -175,7 +183,12 @@ export class WatchedBroker {
     this.#history.add(at, new Map(queues.map((each) => [each.name, each])));
     return new Map(queues.map((each) => {
       const { name, ready, delayed, unacked, consumers, bytes } = each;
-      const rate = this.#history.rateOf(name, SPAN);
+      const rate = (what: "depth" | "published" | "consumed") => {
+        const found = this.#history.rateOf(name, what, SPAN);
+        // A broker that was restarted counts from 0.
+        if (what !== "depth" && Number(found) < 0) return undefined;
+        return found && Math.round(found * 10) / 10;
+      };
       const row = {
         name,
         ready,
@@ -184,7 +197,11 @@ export class WatchedBroker {
         consumers,
         oldest: each.oldestAge && Math.round(each.oldestAge),
         bytes,
-        rate: rate && Math.round(rate * 10) / 10,
+        rate: rate("depth"),
+        published: each.published,
+        consumed: each.consumed,
+        in: rate("published"),
+        out: rate("consumed"),
         letters: this.#letters.get(name),
       };
       return [name, row];
@@ -203,5 +220,7 @@ function isSame(a: Row, b: Row | undefined): boolean {
   return b !== undefined && a.ready === b.ready && a.delayed === b.delayed &&
     a.unacked === b.unacked && a.consumers === b.consumers &&
     a.oldest === b.oldest && a.bytes === b.bytes && a.rate === b.rate &&
+    a.in === b.in && a.out === b.out && a.published === b.published &&
+    a.consumed === b.consumed &&
     a.letters?.join() === b.letters?.join();
 }

@@ -1,9 +1,18 @@
 /** The numbers of a queue that are kept over time. */
-export const KEPT = ["ready", "delayed", "unacked"] as const;
+export const KEPT = [
+  "ready",
+  "delayed",
+  "unacked",
+  "published",
+  "consumed",
+] as const;
+
+/** Those of them that make a queue's depth. */
+const DEPTH = 3;
 
 /** Numbers of a queue; nothing where the broker does not tell one. */
 export type Numbers = Readonly<
-  Record<typeof KEPT[number], number | undefined>
+  Partial<Record<typeof KEPT[number], number | undefined>>
 >;
 
 /** What is told of a queue's past. A number that is not known is `null`. */
@@ -16,6 +25,10 @@ export interface Past {
   readonly delayed: readonly (number | null)[];
   /** How many were unacked at each. */
   readonly unacked: readonly (number | null)[];
+  /** How many had come in, of all time, at each. */
+  readonly published: readonly (number | null)[];
+  /** How many had left, of all time, at each. */
+  readonly consumed: readonly (number | null)[];
 }
 
 /** What a broker's queues held, at the same times for all of them: the oldest is forgotten for the newest. */
@@ -89,22 +102,31 @@ export class History {
       ready: read(0),
       delayed: read(1),
       unacked: read(2),
+      published: read(3),
+      consumed: read(4),
     };
   }
 
   /**
-   * Tells how fast a queue grows: by how much its depth has changed in a second.
+   * Tells how fast something of a queue changes.
    *
    * @param name The queue.
+   * @param what Its depth, or one of the numbers that only grow.
    * @param span So many times back.
-   * @returns Messages a second, less than 0 where it shrinks; nothing where it is not known.
+   * @returns So many a second, less than 0 where it shrinks; nothing where it is not known.
    */
-  rateOf(name: string, span: number): number | undefined {
+  rateOf(
+    name: string,
+    what: "depth" | "published" | "consumed",
+    span: number,
+  ): number | undefined {
     const kept = this.#queues.get(name);
     if (kept === undefined) return undefined;
     const seen = this.#slots().slice(-span - 1)
-      .map((slot) => [this.#times[slot] ?? 0, depthAt(kept, slot)] as const)
-      .filter(([, depth]) => depth !== undefined);
+      .map((slot) =>
+        [this.#times[slot] ?? 0, valueAt(kept, slot, what)] as const
+      )
+      .filter(([, value]) => value !== undefined);
     const [first, last] = [seen[0], seen.at(-1)];
     if (first?.[1] === undefined || last?.[1] === undefined) return undefined;
     const seconds = (last[0] - first[0]) / 1000;
@@ -119,12 +141,19 @@ export class History {
   }
 }
 
-/** All that is in a queue, of what is known. */
-function depthAt(kept: Float64Array, slot: number): number | undefined {
-  let depth: number | undefined;
-  for (let i = 0; i < KEPT.length; i++) {
-    const value = kept[slot * KEPT.length + i] ?? NaN;
-    if (!Number.isNaN(value)) depth = (depth ?? 0) + value;
+/** A number of a queue; its depth is all that is in it, of what is known. */
+function valueAt(
+  kept: Float64Array,
+  slot: number,
+  what: "depth" | "published" | "consumed",
+): number | undefined {
+  const at = slot * KEPT.length;
+  const numbers = what === "depth"
+    ? kept.subarray(at, at + DEPTH)
+    : kept.subarray(at + KEPT.indexOf(what)).subarray(0, 1);
+  let sum: number | undefined;
+  for (const each of numbers) {
+    if (!Number.isNaN(each)) sum = (sum ?? 0) + each;
   }
-  return depth;
+  return sum;
 }

@@ -12,6 +12,8 @@ const FIELDS = [
   "consumers",
   "oldestAge",
   "bytes",
+  "published",
+  "consumed",
 ] as const satisfies readonly (keyof QueueInfo)[];
 
 /** Reads a broker's column: for each field `✓`, nothing, or the mark of those that need a timestamp. */

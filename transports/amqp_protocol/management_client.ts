@@ -19,6 +19,10 @@ import type { Inspection, QueueInfo } from "../inspection.ts";
 /** So many queues are asked for at once, the most that RabbitMQ allows. */
 const PAGE = 500;
 
+/** What is counted of messages that come into a queue, and of those that leave it. */
+const COUNTED_IN = ["publish"];
+const COUNTED_OUT = ["ack", "deliver_no_ack", "get_no_ack"];
+
 /** The fields of a queue that are of use: the others cost the server more than these. */
 const COLUMNS = [
   "name",
@@ -31,6 +35,7 @@ const COLUMNS = [
   "message_bytes",
   "consumers",
   "head_message_timestamp",
+  ...COUNTED_IN.concat(COUNTED_OUT).map((name) => `message_stats.${name}`),
 ].join(",");
 
 /** The place of an API, and what it shares with its connection. */
@@ -118,6 +123,7 @@ export class ManagementApi implements Inspection {
   #infoOf(queue: Json): QueueInfo {
     const name = String(queue.name);
     const timestamp = numberIn(queue.head_message_timestamp);
+    const total = totalsIn(queue.message_stats);
     const now = this.#settings.clock.wall();
     return {
       name,
@@ -136,6 +142,8 @@ export class ManagementApi implements Inspection {
         ? undefined
         : Math.max(0, now / 1000 - timestamp),
       bytes: numberIn(queue.message_bytes),
+      published: total(COUNTED_IN),
+      consumed: total(COUNTED_OUT),
     };
   }
 
@@ -233,6 +241,15 @@ function table(value: unknown): Json {
 
 function listIn(value: unknown): readonly Json[] {
   return Array.isArray(value) ? value.filter(isTable) : [];
+}
+
+/** Reads sums of what it has counted. What has not happened yet is not there; without any of it nothing is known. */
+function totalsIn(
+  stats: unknown,
+): (names: readonly string[]) => number | undefined {
+  if (!isTable(stats)) return () => undefined;
+  return (names) =>
+    names.reduce((sum, name) => sum + (numberIn(stats[name]) ?? 0), 0);
 }
 
 function numberIn(value: unknown): number | undefined {

@@ -1,6 +1,6 @@
 /** Two charts of a queue: what is in it, and how fast that changes. */
 
-import { colour, count, make, rate } from "./dom.js";
+import { colour, count, make } from "./dom.js";
 
 /**
  * @typedef {object} Past
@@ -8,8 +8,12 @@ import { colour, count, make, rate } from "./dom.js";
  * @property {(number | null)[]} ready
  * @property {(number | null)[]} delayed
  * @property {(number | null)[]} unacked
+ * @property {(number | null)[]} published How many had come in, of all time.
+ * @property {(number | null)[]} consumed How many had left, of all time.
  */
 
+/** @type {readonly ("ready" | "delayed" | "unacked" | "published" | "consumed")[]} */
+const NUMBERS = ["ready", "delayed", "unacked", "published", "consumed"];
 /** So many times are kept. */
 const MOST = 300;
 const [HIGH, LOW] = [150, 96];
@@ -39,7 +43,14 @@ export class Charts {
    * @param {Past | undefined} past What is known.
    */
   constructor(past) {
-    this.#past = past ?? { times: [], ready: [], delayed: [], unacked: [] };
+    this.#past = past ?? {
+      times: [],
+      ready: [],
+      delayed: [],
+      unacked: [],
+      published: [],
+      consumed: [],
+    };
     this.#observer.observe(this.element);
     this.draw();
   }
@@ -50,13 +61,14 @@ export class Charts {
    * @param {import("./model.js").Queue} queue The queue.
    * @param {number} at When, ms since 1970.
    */
-  add({ ready, delayed, unacked, broker: { state } }, at) {
+  add(queue, at) {
     const { times, ...lines } = this.#past;
-    const isUp = state === "up";
     times.push(at);
-    lines.ready.push(isUp ? ready ?? null : null);
-    lines.delayed.push(isUp ? delayed ?? null : null);
-    lines.unacked.push(isUp ? unacked ?? null : null);
+    for (const name of NUMBERS) {
+      lines[name].push(
+        queue.broker.state === "up" ? queue[name] ?? null : null,
+      );
+    }
     if (times.length > MOST) {
       for (const each of [times, ...Object.values(lines)]) each.shift();
     }
@@ -84,7 +96,11 @@ export class Charts {
     this.element.replaceChildren(first, second);
     const title = (/** @type {string} */ text) => make("figcaption", {}, text);
     first.append(title("Depth"));
-    second.append(title("Change of the depth, in a second"));
+    second.append(title(
+      this.#isCounted()
+        ? "In and out, in a second"
+        : "Change of the depth, in a second",
+    ));
     const line = (
       /** @type {string} */ label,
       /** @type {string} */ stroke,
@@ -109,13 +125,15 @@ export class Charts {
         first,
       ),
       new uPlot(
-        this.#options([{
-          ...line("change", colour("--change"), undefined),
-          value: (
-            /** @type {unknown} */ _,
-            /** @type {number | null} */ value,
-          ) => rate(value ?? undefined),
-        }], false),
+        this.#options(
+          this.#isCounted()
+            ? [
+              line("in", colour("--change"), undefined),
+              line("out", colour("--unacked"), undefined),
+            ]
+            : [line("change", colour("--change"), undefined)],
+          false,
+        ),
         change,
         second,
       ),
@@ -129,9 +147,14 @@ export class Charts {
     for (const each of this.#plots) each.destroy();
   }
 
+  /** Whether the broker counts what comes in, and what leaves. */
+  #isCounted() {
+    return this.#past.published.some((each) => each !== null);
+  }
+
   /** As the library wants it: columns, and times in seconds. */
   #data() {
-    const { times, ready, delayed, unacked } = this.#past;
+    const { times, ready, delayed, unacked, published, consumed } = this.#past;
     const seconds = times.map((each) => each / 1000);
     const depths = times.map((_, i) => {
       const known = [ready[i], delayed[i], unacked[i]].filter((each) =>
@@ -141,15 +164,10 @@ export class Charts {
         ? null
         : known.reduce((a, b) => Number(a) + Number(b), 0) ?? null;
     });
-    const changes = depths.map((depth, i) => {
-      const before = depths[i - 1];
-      const passed = (seconds[i] ?? 0) - (seconds[i - 1] ?? 0);
-      return depth === null || before === null || before === undefined ||
-          passed <= 0
-        ? null
-        : (depth - before) / passed;
-    });
-    return [[seconds, ready, delayed, unacked], [seconds, changes]];
+    const rates = this.#isCounted()
+      ? [rateOf(seconds, published), rateOf(seconds, consumed)]
+      : [rateOf(seconds, depths)];
+    return [[seconds, ready, delayed, unacked], [seconds, ...rates]];
   }
 
   /**
@@ -196,7 +214,7 @@ export class Charts {
         },
       },
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      legend: { show: fromZero },
+      legend: { show: lines.length > 1 },
     };
   }
 
@@ -220,6 +238,22 @@ const clock = new Intl.DateTimeFormat("en-GB", {
 });
 
 /**
+ * @param {number[]} seconds
+ * @param {(number | null)[]} values
+ * @returns {(number | null)[]} By how much each differs from the one before, in a second.
+ */
+function rateOf(seconds, values) {
+  return values.map((value, i) => {
+    const before = values[i - 1];
+    const passed = (seconds[i] ?? 0) - (seconds[i - 1] ?? 0);
+    return value === null || before === null || before === undefined ||
+        passed <= 0
+      ? null
+      : Math.round((value - before) / passed * 10) / 10;
+  });
+}
+
+/**
  * @param {unknown} _
  * @param {number[]} seconds
  */
@@ -236,6 +270,7 @@ function timesOf(_, seconds) {
  */
 function rangeOf(low, high, fromZero) {
   if (fromZero) return [0, Math.max((high ?? 0) * 1.1, 4)];
+  if ((low ?? 0) >= 0) return [0, Math.max((high ?? 0) * 1.1, 1)];
   const most = Math.max(Math.abs(low ?? 0), Math.abs(high ?? 0)) * 1.1;
   return [-Math.max(most, 1), Math.max(most, 1)];
 }

@@ -10,7 +10,11 @@
  * @property {number} [unacked]
  * @property {number} [consumers]
  * @property {number} [oldest] Seconds.
- * @property {number} [rate] Messages a second.
+ * @property {number} [rate] By how much its depth changes in a second.
+ * @property {number} [published] How many have come in, of all time.
+ * @property {number} [consumed] How many have left, of all time.
+ * @property {number} [in] How many come in in a second.
+ * @property {number} [out] How many leave in a second.
  * @property {string[]} [letters] The queues whose dead letters it has.
  * @property {(number | null)[]} spark How many were ready, at the last times.
  */
@@ -27,7 +31,7 @@
  * @property {Map<string, Queue>} queues
  */
 
-/** @typedef {"name" | "broker" | "ready" | "delayed" | "unacked" | "consumers" | "oldest" | "rate"} Column */
+/** @typedef {"name" | "broker" | "ready" | "delayed" | "unacked" | "consumers" | "oldest" | "in" | "out" | "rate"} Column */
 
 /** So many times are shown in a row. */
 const SPARK = 60;
@@ -40,6 +44,8 @@ export class Model {
   shown = [];
   /** How many queues there are. */
   count = 0;
+  /** Whether a broker counts what comes in. */
+  isCounted = false;
   /** @type {{ column: Column, isDown: boolean }} */
   order = { column: "name", isDown: false };
   filter = "";
@@ -111,9 +117,11 @@ export class Model {
     /** @type {Queue[]} */
     const shown = [];
     this.count = 0;
+    this.isCounted = false;
     for (const broker of this.brokers.values()) {
       this.count += broker.queues.size;
       for (const queue of broker.queues.values()) {
+        if (queue.in !== undefined) this.isCounted = true;
         const text = `${queue.name} ${broker.name}`.toLowerCase();
         if (words.every((each) => text.includes(each))) shown.push(queue);
       }
@@ -149,6 +157,10 @@ const UNKNOWN = {
   consumers: undefined,
   oldest: undefined,
   rate: undefined,
+  published: undefined,
+  consumed: undefined,
+  in: undefined,
+  out: undefined,
   letters: undefined,
 };
 

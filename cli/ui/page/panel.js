@@ -18,6 +18,10 @@ const NOTHING = {
   consumers: undefined,
   oldest: undefined,
   rate: undefined,
+  published: undefined,
+  consumed: undefined,
+  in: undefined,
+  out: undefined,
 };
 
 /** The panel of a queue. */
@@ -101,14 +105,16 @@ export class Panel {
 
   /** Shows the numbers of now. */
   show() {
-    const { ready, delayed, unacked, consumers, oldest } = this.#queue;
+    const { ready, delayed, unacked, consumers, oldest, ...rest } = this.#queue;
     const figures = {
       Ready: count(ready),
-      Delayed: count(delayed),
+      ...(delayed === undefined ? {} : { Delayed: count(delayed) }),
       Unacked: count(unacked),
       Consumers: count(consumers),
       Oldest: age(oldest),
-      "Change /s": rate(this.#queue.rate),
+      ...(rest.in === undefined
+        ? { "Change /s": rate(rest.rate) }
+        : { "In /s": count(rest.in), "Out /s": count(rest.out) }),
     };
     this.#figures.replaceChildren(
       ...Object.entries(figures).map(([name, value]) =>

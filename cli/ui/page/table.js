@@ -31,6 +31,16 @@ const COLUMNS = [
     title: "How long the message whose turn it is has waited",
   },
   {
+    head: "In /s",
+    column: "in",
+    title: "Messages that come in in a second, where the broker counts them",
+  },
+  {
+    head: "Out /s",
+    column: "out",
+    title: "Messages that leave in a second, where the broker counts them",
+  },
+  {
     head: "Change /s",
     column: "rate",
     title: "By how much the depth changes in a second",
@@ -109,6 +119,7 @@ export class Table {
       if (before.nextElementSibling !== line.row) before.after(line.row);
       before = line.row;
     }
+    this.#table.classList.toggle("counted", this.#model.isCounted);
     this.#table.setAttribute("aria-rowcount", String(shown.length + 1));
     const empty = the("empty");
     empty.hidden = shown.length > 0;
@@ -204,7 +215,7 @@ class Line {
   #badge = make("span", { class: "badge", hidden: true }, "dead letters");
   #broker = make("td", { class: "broker" });
   #canvas = make("canvas", { width: 2 * WIDE, height: 2 * HIGH });
-  #cells = [3, 4, 5, 6, 7, 8].map(() => make("td", { class: "number" }));
+  #cells = COLUMNS.slice(3).map(() => make("td", { class: "number" }));
   row;
 
   /** @param {() => void} choose */
@@ -241,6 +252,8 @@ class Line {
       count(queue.unacked),
       count(queue.consumers),
       age(queue.oldest),
+      count(queue.in),
+      count(queue.out),
       rate(queue.rate),
     ];
     write(this.#name, queue.name);

@@ -18,6 +18,8 @@ Deno.test("a history forgets the oldest for the newest", () => {
     ready: [3, 4, 5],
     delayed: [null, null, null],
     unacked: [0, 0, 0],
+    published: [null, null, null],
+    consumed: [null, null, null],
   });
   assertEquals(history.of("a", 2)?.ready, [4, 5]);
 });
@@ -30,8 +32,8 @@ Deno.test("a history knows nothing of the time before a queue, nor of a gap", ()
   history.add(4000, seen({ a: 4, b: 9 }));
   assertEquals(history.of("a")?.ready, [1, 2, null, 4]);
   assertEquals(history.of("b")?.ready, [null, 7, null, 9]);
-  assertEquals(history.rateOf("a", 3), 1);
-  assertEquals(history.rateOf("b", 3), 1);
+  assertEquals(history.rateOf("a", "depth", 3), 1);
+  assertEquals(history.rateOf("b", "depth", 3), 1);
 });
 
 Deno.test("a history forgets a queue that is gone, and has room for another one", () => {
@@ -47,11 +49,22 @@ Deno.test("a history forgets a queue that is gone, and has room for another one"
 
 Deno.test("a rate is that of the last times, and of what is known", () => {
   const history = new History(10, 10);
-  assertEquals(history.rateOf("a", 2), undefined);
+  assertEquals(history.rateOf("a", "depth", 2), undefined);
   history.add(1000, seen({ a: 100, b: undefined }));
-  assertEquals(history.rateOf("a", 2), undefined);
+  assertEquals(history.rateOf("a", "depth", 2), undefined);
   history.add(2000, seen({ a: 100 }));
   history.add(4000, seen({ a: 70 }));
-  assertEquals(history.rateOf("a", 1), -15);
-  assertEquals(history.rateOf("a", 2), -10);
+  assertEquals(history.rateOf("a", "depth", 1), -15);
+  assertEquals(history.rateOf("a", "depth", 2), -10);
+});
+
+Deno.test("what comes in and what leaves is counted by itself", () => {
+  const history = new History(10, 10);
+  const add = (time: number, published: number, consumed: number) =>
+    history.add(time, new Map([["a", { ready: 7, published, consumed }]]));
+  add(1000, 100, 93);
+  add(3000, 140, 133);
+  assertEquals(history.rateOf("a", "published", 1), 20);
+  assertEquals(history.rateOf("a", "consumed", 1), 20);
+  assertEquals(history.rateOf("a", "depth", 1), 0);
 });

@@ -63,6 +63,7 @@ async function clickThrough(
   page: Page,
   connection: Connection,
   name: string,
+  rate: string,
 ): Promise<void> {
   await seed(connection, name);
   await open(page, `${name}.dead`);
@@ -103,6 +104,7 @@ async function clickThrough(
   await page.keyboard.press("Escape");
   await open(page, name);
   await page.locator(".charts canvas").first().waitFor();
+  await page.locator(".figures dt", { hasText: rate }).waitFor();
   await page.getByText("Publish a message").click();
   const publish = page.getByRole("button", { name: "Publish" });
   await page.getByLabel("Payload", { exact: true }).last().fill('{"n": 4');
@@ -149,7 +151,12 @@ testInBrowser(
             onUnhandled: () => {},
           });
           try {
-            await clickThrough(page, connection, name);
+            await clickThrough(
+              page,
+              connection,
+              name,
+              title === "RabbitMQ" ? "In /s" : "Change /s",
+            );
           } finally {
             await connection.delete(name);
             await connection.delete(`${name}.dead`);
