@@ -32,9 +32,12 @@ interface Zlib {
  */
 function load(): Zlib | undefined {
   const process: unknown = Reflect.get(globalThis, "process");
+  const { require } = import.meta as ImportMeta & {
+    readonly require?: (name: string) => unknown;
+  };
   const found = hasBuiltins(process)
     ? process.getBuiltinModule("node:zlib")
-    : undefined;
+    : require?.("node:zlib"); // of Bun 1.2, which lacks the other at first
   return isZlib(found) ? found : undefined;
 }
 

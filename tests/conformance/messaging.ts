@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import zlib from "node:zlib";
 import { binding, Queue } from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, take } from "./stage.ts";
@@ -69,25 +70,32 @@ export const MESSAGING: readonly ConformanceCase[] = [
       const producer = connection.producer({ declare: [queue] });
       const routingKey = queue.name;
       const payload = { text: "again ".repeat(1000) };
-      for (const compression of ["gzip", "brotli", "zstd"]) {
+      // Node has zstd since 22.15, and Bun 1.2 lacks it at first.
+      const compressions = ["gzip", "brotli", "zstd"].filter((name) =>
+        name !== "zstd" || "zstdCompressSync" in zlib
+      );
+      for (const compression of compressions) {
         await producer.publish(payload, { routingKey, compression });
       }
       const corrupt = { compression: "application/x-gzip" };
       await producer.publish("{}", { routingKey, headers: corrupt });
       await producer.publish("last", { routingKey });
-      const messages = await take(connection.consumer<unknown>(queue), 5);
+      const messages = await take(
+        connection.consumer<unknown>(queue),
+        compressions.length + 2,
+      );
       assert.deepEqual(
         messages.map(({ headers }) => headers.compression),
         [
           "application/x-gzip",
           "application/x-brotli",
-          "application/zstd",
+          ...compressions.length === 3 ? ["application/zstd"] : [],
           "application/x-gzip",
           undefined,
         ],
       );
-      const [gzip, brotli, zstd, wrong, last] = messages;
-      for (const message of [gzip, brotli, zstd]) {
+      const [wrong, last] = messages.slice(compressions.length);
+      for (const message of messages.slice(0, compressions.length)) {
         assert.deepEqual(message?.payload, payload);
         assert.ok((message?.body.length ?? Infinity) < 200);
       }
