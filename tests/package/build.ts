@@ -111,7 +111,14 @@ function asDeclaration(path: string): string {
   return path.replace(/\.ts$/, ".d.ts");
 }
 
-function toScript(path: string, source: string): string {
+/**
+ * Takes the types out of a module.
+ *
+ * @param path Its name, for errors.
+ * @param source Its text.
+ * @returns The script.
+ */
+export function toScript(path: string, source: string): string {
   const { outputText, diagnostics } = ts.transpileModule(source, {
     fileName: path,
     compilerOptions: OPTIONS,
@@ -187,7 +194,7 @@ function packageJson(packages: readonly string[]): PackageJson {
     license: manifest.license,
     description: "Messaging for TypeScript, alike on every broker",
     type: "module",
-    engines: { node: ">=22", bun: ">=1.2" },
+    engines: { node: ">=22.12", bun: ">=1.2" },
     exports: Object.fromEntries(exports),
     bin: { dashi: asScript(PROGRAM) },
     dependencies: versions(DEPENDENCIES),

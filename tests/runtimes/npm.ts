@@ -12,7 +12,7 @@ export interface Runtime {
 /** The least versions that README names, and the newest of today. */
 export const RUNTIMES: readonly Runtime[] = [
   { name: "deno", version: "2.0.0" },
-  { name: "node", version: "22.0.0" },
+  { name: "node", version: "22.12.0" },
   { name: "node", version: "24.0.0" },
   { name: "node", version: "26.10.0" },
   { name: "bun", version: "1.2.0" },

@@ -1,0 +1,224 @@
+// deno-lint-ignore-file no-console no-top-level-await -- a program for people
+/**
+ * Runs the conformance suite, of the package for npm, on every broker that can be had, by
+ * Node or by Bun: `deno task test:node` and `deno task test:bun`.
+ *
+ * `suite.ts RUNTIME… [VERSION] [--quick] [TRANSPORT…]`: `--quick` leaves out the cases
+ * that kill, that restart, and that are long. The version is the least of README, if
+ * none is named.
+ */
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { BROKERS, provideBrokers } from "../brokers/mod.ts";
+import { startRabbitmq } from "../brokers/rabbitmq.ts";
+import { startRedis } from "../brokers/redis.ts";
+import { toScript } from "../package/build.ts";
+import { pack } from "../package/pack.ts";
+import { install, pinned } from "../package/user.ts";
+import { LOADS } from "../support/register.ts";
+import { provide, type Runtime, RUNTIMES } from "./npm.ts";
+import type { Subject } from "./suite_program.ts";
+
+/** How many cases are under way on a broker: they wait more than they work. */
+const AT_ONCE = 6;
+
+const PROGRAM = new URL("suite_program.ts", import.meta.url);
+
+/** A transport, and what the suite must know of its broker. */
+interface Row extends Partial<Subject> {
+  readonly transport: string;
+  /** As in `DASHI_TEST_<NAME>_URL`. */
+  readonly broker?: string;
+  /** The URL, where it is another than the broker's. */
+  at?(url: string): string;
+  /** Starts a server that is restarted. */
+  startOwn?(): Promise<Restarted>;
+}
+
+interface Restarted {
+  readonly url: string;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const LEASE = { visibilityTimeout: 2000 };
+
+const ROWS: readonly Row[] = [
+  { transport: "memory" },
+  {
+    transport: "amqp",
+    broker: "AMQP",
+    startOwn: () => startRabbitmq(),
+  },
+  { transport: "amqp_client", broker: "AMQP" },
+  {
+    transport: "redis",
+    broker: "REDIS",
+    shortLease: LEASE,
+    startOwn: () => startRedis(),
+  },
+  { transport: "beanstalk", broker: "BEANSTALK" },
+  { transport: "mongodb", broker: "MONGODB", shortLease: LEASE },
+  { transport: "couchdb", broker: "COUCHDB", shortLease: LEASE },
+  {
+    transport: "sqs",
+    broker: "SQS",
+    shortLease: LEASE,
+    at: (url) => `${url}/?wait_time_seconds=1&get_wait_time_seconds=0`,
+    largestBody: 140 * 1024,
+    unordered:
+      "a standard queue of SQS keeps order and place as well as it can",
+  },
+];
+
+/** What became of the cases of a transport. */
+interface Tally {
+  passed: number;
+  readonly failed: string[];
+  /** How many were left out, by the reason. */
+  readonly skipped: Map<string, number>;
+}
+
+/** What the program imports: the clients, and for its cases of telemetry the SDK. */
+const PACKAGES = pinned(
+  "@aws-sdk/client-sns",
+  "@aws-sdk/client-sqs",
+  "@cloudamqp/amqp-client",
+  "@msgpack/msgpack",
+  "@opentelemetry/api",
+  "@opentelemetry/context-async-hooks",
+  "@opentelemetry/core",
+  "@opentelemetry/sdk-metrics",
+  "@opentelemetry/sdk-trace",
+  "amqplib",
+  "croner",
+  "ioredis",
+  "js-yaml",
+  "mongodb",
+);
+
+async function main(args: readonly string[]): Promise<number> {
+  const isQuick = args.includes("--quick");
+  const version = args.find((each) => /^\d/.test(each));
+  const named = args.filter((each) => /^[a-z]/.test(each));
+  const runtimes = (["node", "bun"] as const).filter((name) =>
+    named.includes(name)
+  ).map((name) => {
+    const least = RUNTIMES.find((each) => each.name === name)?.version ?? "";
+    return { name, version: version ?? least };
+  });
+  if (runtimes.length === 0) throw new Error("Name a runtime: node or bun");
+  const rows = ROWS.filter(({ transport }) =>
+    named.length === runtimes.length || named.includes(transport)
+  );
+  const folder = await Deno.makeTempDir({ prefix: "dashi-suite-" });
+  const brokers = await provideBrokers(
+    (line) => console.error(`# ${line}`),
+    BROKERS.filter(({ name }) => rows.some(({ broker }) => broker === name)),
+  );
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  try {
+    const program = await installProgram(folder);
+    const commands = new Map<Runtime, readonly string[]>();
+    for (const each of runtimes) commands.set(each, await provide(each));
+    const tell = (row: Row, { name, version }: Runtime, tally: Tally) => {
+      const skipped = sum(tally.skipped.values());
+      total.passed += tally.passed;
+      total.failed += tally.failed.length;
+      total.skipped += skipped;
+      console.log(
+        `${row.transport} by ${name} ${version}: ${tally.passed} passed, ${tally.failed.length} failed, ${skipped} left out`,
+      );
+      for (const each of tally.failed) console.log(`  FAILED ${each}`);
+      for (const [reason, count] of tally.skipped) {
+        console.log(`  ${count} left out: ${reason}`);
+      }
+    };
+    const run = async (row: Row, runtime: Runtime) => {
+      const given = row.broker === undefined
+        ? "memory://"
+        : brokers.env[`DASHI_TEST_${row.broker}_URL`];
+      if (given === undefined) {
+        const skipped = new Map([[`there is no ${row.broker}`, 1]]);
+        return tell(row, runtime, { passed: 0, failed: [], skipped });
+      }
+      const url = row.at?.(given) ?? given;
+      const command = [...commands.get(runtime) ?? [], program];
+      tell(row, runtime, await runSuite(command, row, url, isQuick));
+    };
+    // The cases wait more than they work.
+    await Promise.all(
+      rows.flatMap((row) => runtimes.map((each) => run(row, each))),
+    );
+  } finally {
+    await brokers.stop();
+    await Deno.remove(folder, { recursive: true });
+  }
+  const { passed, failed, skipped } = total;
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  return failed === 0 ? 0 : 1;
+}
+
+/** Installs the package, and puts the program beside it. */
+async function installProgram(folder: string): Promise<string> {
+  const tarball = await pack(`${folder}/dist`);
+  await install(`${folder}/user`, tarball, ...PACKAGES);
+  const program = `${folder}/user/suite.mjs`;
+  const source = await Deno.readTextFile(PROGRAM);
+  await Deno.writeTextFile(program, toScript("suite.ts", source));
+  return program;
+}
+
+async function runSuite(
+  [command = "", ...args]: readonly string[],
+  row: Row,
+  url: string,
+  isQuick: boolean,
+): Promise<Tally> {
+  const own = isQuick ? undefined : await row.startOwn?.();
+  const subject: Subject = {
+    transport: row.transport,
+    url,
+    ownUrl: own?.url,
+    largestBody: row.largestBody,
+    unordered: row.unordered,
+    shortLease: row.shortLease,
+    atOnce: AT_ONCE,
+    isQuick,
+    without: isQuick
+      ? [[LOADS.source, "it loads the broker, for deno task test"]]
+      : [],
+  };
+  const child = spawn(command, [...args, JSON.stringify(subject)]);
+  const said: string[] = [];
+  child.stderr.on("data", (bytes) => said.push(String(bytes)));
+  const ended = once(child, "close");
+  const tally: Tally = { passed: 0, failed: [], skipped: new Map() };
+  for await (const line of createInterface(child.stdout)) {
+    const [, word, rest = ""] = /^(\w+)(?: (.*))?$/.exec(line) ?? [];
+    if (word === "ok") tally.passed++;
+    else if (word === "FAILED") tally.failed.push(rest.replaceAll("\t", "\n"));
+    else if (word === "skipped") {
+      tally.skipped.set(rest, (tally.skipped.get(rest) ?? 0) + 1);
+    } else if (word === "RESTART") {
+      await own?.restart();
+      child.stdin.write("\n");
+    }
+  }
+  const [code, signal] = await ended;
+  await own?.stop();
+  if (code !== 0) {
+    tally.failed.push(
+      `the process ended with ${signal ?? code}: ${said.join("")}`,
+    );
+  }
+  return tally;
+}
+
+function sum(numbers: Iterable<number>): number {
+  return [...numbers].reduce((all, each) => all + each, 0);
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,163 @@
+// deno-lint-ignore-file no-console no-top-level-await -- a program of its own
+/**
+ * The conformance suite on one broker, in the runtime that runs this: a program that has
+ * the package for npm beside it, and a subject as its argument. It prints a line for each
+ * case, and ends by itself. With an errand as its second argument it is the process that
+ * is killed.
+ */
+
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { createConnection } from "@dashi/mq";
+import {
+  CONFORMANCE_CASES,
+  type ConformanceCase,
+  type Harness,
+  runKilled,
+  type Transport,
+  whyNot,
+} from "@dashi/mq/conformance";
+
+/** A broker to run the suite on, and how. */
+export interface Subject {
+  /** The entry of the transport. */
+  readonly transport: string;
+  readonly url: string;
+  /** The URL of a server that whoever started this restarts. */
+  readonly ownUrl?: string | undefined;
+  /** As in the harness. */
+  readonly largestBody?: number | undefined;
+  /** As in the harness. */
+  readonly unordered?: string | undefined;
+  /** Options by which what a killed process held comes back within seconds. */
+  readonly shortLease?: Readonly<Record<string, unknown>> | undefined;
+  /** How many cases are under way. */
+  readonly atOnce: number;
+  /** Why cases of such names are left out. */
+  readonly without: readonly (readonly [names: string, reason: string])[];
+  /** Whether cases that kill, restart or are long are left out. */
+  readonly isQuick: boolean;
+}
+
+/** The line by which it asks for a restart; the answer is an empty line. */
+const RESTART = "RESTART";
+
+/** After the last case, milliseconds in which all must have ended. */
+const LAST = 10_000;
+
+async function main(subject: Subject): Promise<void> {
+  const harness = await harnessOf(subject);
+  const { transport, url } = harness;
+  const connection = createConnection(url, { transport });
+  await connection.connect();
+  const { capabilities } = connection;
+  await connection.close();
+  const runs: ConformanceCase[] = [];
+  const restarts: ConformanceCase[] = [];
+  for (const test of CONFORMANCE_CASES) {
+    const reason = whyNot(test, harness, capabilities) ?? later(test, subject);
+    if (reason !== undefined) console.log(`skipped ${reason}`);
+    else if (test.restarts) restarts.push(test);
+    else runs.push(test);
+  }
+  const lease = {
+    ...harness,
+    transportOptions: subject.shortLease,
+  };
+  const left = runs.values();
+  await Promise.all(Array.from({ length: subject.atOnce }, async () => {
+    for (const test of left) {
+      await tell(
+        test,
+        test.kills ? lease : {
+          ...harness,
+          restart: undefined,
+          // A broker of its own, for one that looks at all queues is heard by others.
+          url: url === "memory://" ? `memory://${crypto.randomUUID()}` : url,
+        },
+      );
+    }
+  }));
+  for (const test of restarts) {
+    await tell(test, { ...harness, url: subject.ownUrl ?? "" });
+  }
+  // It keeps nothing alive itself: what does is something that was left.
+  setTimeout(() => {
+    console.log("FAILED the end: the process does not end by itself");
+    process.exit(1);
+  }, LAST).unref();
+}
+
+async function tell(test: ConformanceCase, harness: Harness): Promise<void> {
+  try {
+    await test.run(harness);
+    console.log(`ok ${test.name}`);
+  } catch (error) {
+    const text = error instanceof Error ? error.stack : String(error);
+    console.log(`FAILED ${test.name}: ${text?.replaceAll("\n", "\t")}`);
+  }
+}
+
+function later(test: ConformanceCase, subject: Subject): string | undefined {
+  for (const [names, reason] of subject.without) {
+    if (new RegExp(names).test(test.name)) return reason;
+  }
+  const isLong = test.slow || test.kills || test.restarts;
+  return isLong && subject.isQuick ? "it is long" : undefined;
+}
+
+async function harnessOf(subject: Subject): Promise<Harness> {
+  const module: { createTransport(): Transport } = await import(
+    `@dashi/mq/${subject.transport}`
+  );
+  return {
+    transport: module.createTransport(),
+    url: subject.url,
+    largestBody: subject.largestBody,
+    unordered: subject.unordered,
+    restart: subject.ownUrl === undefined ? undefined : restart,
+    startKilled: (errand) => startKilled(errand),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+function restart(): Promise<void> {
+  const lines = createInterface(process.stdin);
+  console.log(RESTART);
+  return new Promise((resolve) =>
+    lines.once("line", () => {
+      lines.close();
+      process.stdin.pause();
+      resolve();
+    })
+  );
+}
+
+function startKilled(errand: string): Promise<void> {
+  const [, program = "", subject = ""] = process.argv;
+  const child = spawn(process.execPath, [program, subject, errand], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  child.stderr.on("data", (bytes) => said += String(bytes));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      if (signal === "SIGKILL") return resolve();
+      reject(new Error(`The process ended with ${signal ?? code}: ${said}`));
+    });
+  });
+}
+
+const [, , given = "", errand] = process.argv;
+const subject: Subject = JSON.parse(given);
+if (errand === undefined) {
+  await main(subject);
+} else {
+  const harness = await harnessOf(subject);
+  await runKilled(
+    { ...harness, transportOptions: subject.shortLease },
+    errand,
+  );
+}
