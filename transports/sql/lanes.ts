@@ -17,6 +17,7 @@ export async function laneOf(
   queue: number,
   key: string | undefined,
 ): Promise<number> {
+  await lockLanes(tx, queue);
   const [row] = await tx.rows(
     `INSERT INTO dashi.lanes (queue, key, turn, busy) VALUES (?, ?, ${LAST}, 0)
       ON CONFLICT (queue, key) DO UPDATE SET key = excluded.key
@@ -38,6 +39,7 @@ export async function takeInTurn(
     readonly holder: number;
   },
 ): Promise<readonly Row[]> {
+  await lockLanes(tx, queue);
   const taken: Row[] = [];
   while (taken.length < limit) {
     const most = limit - taken.length;
@@ -126,6 +128,7 @@ export async function setFree(
   lane: number,
   { waited = false }: { readonly waited?: boolean } = {},
 ): Promise<void> {
+  await lockLanes(tx, queue);
   if (await forget(tx, queue, lane) > 0) return;
   await tx.run(
     `UPDATE dashi.lanes SET turn = ${LAST}, busy =
@@ -141,6 +144,11 @@ export async function setFree(
     waited ? -1 : 2,
   );
   tx.news.add(queue);
+}
+
+/** One transaction at a time changes what stands in the ring of a queue. */
+function lockLanes(tx: Tx, queue: number): Promise<void> {
+  return tx.lock(`queue ${queue}`);
 }
 
 /** Forgets a lane that has nothing, and of which nothing is out. */

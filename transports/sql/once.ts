@@ -8,6 +8,7 @@ export async function findMark(
   { key }: Mark,
   now: number,
 ): Promise<string | undefined> {
+  await tx.lock(`mark ${key}`);
   const [found] = await tx.rows(
     "SELECT token FROM dashi.marks WHERE key = ? AND until > ?",
     key,
@@ -39,6 +40,7 @@ export async function admit(
   { limit, interval }: Rate,
   now: number,
 ): Promise<number> {
+  await tx.lock(`rate ${name}`);
   const [first] = await tx.rows(
     `SELECT at FROM dashi.starts WHERE name = ? AND at > ?
       ORDER BY at DESC LIMIT 1 OFFSET ?`,

@@ -45,7 +45,9 @@ export interface Claim {
 
 /**
  * A transaction. Statements are written once for all databases: `dashi.` before the name
- * of a table, `?` for a value. The verbs are what each database has a quickest way for.
+ * of a table, `?` for a value, and `FOR NOBODY ELSE` behind rows that are read to be
+ * changed, without those that another transaction has. The verbs are what each database has
+ * a quickest way for.
  */
 export interface Tx {
   /** The queues that have something new, by their numbers; told when the transaction is over. */
@@ -58,6 +60,8 @@ export interface Tx {
   rows(sql: string, ...values: readonly Value[]): Promise<readonly Row[]>;
   /** Changes rows; returns how many. */
   run(sql: string, ...values: readonly Value[]): Promise<number>;
+  /** Waits until no other transaction has the same lock, and holds it until this one is over. */
+  lock(name: string): Promise<void>;
   /** Adds messages, in this order. */
   append(drafts: readonly Draft[]): Promise<void>;
   /** Takes ready messages of a queue; the rows have `head` and `body`, too. */
@@ -72,6 +76,17 @@ export interface Tx {
 /** What happened in a database. `undefined`: somewhere else something did. */
 export type Happening = Pick<Tx, "news" | "soonest"> | undefined;
 
+/** How a transaction is made. */
+export interface TransactOptions {
+  /**
+   * The disk is not waited for: it outlives the process, and a machine that loses its power
+   * where a later one does that is not lazy. @default {false}
+   */
+  readonly lazy?: boolean | undefined;
+  /** No other transaction is under way meanwhile, in any process: declarations change. @default {false} */
+  readonly alone?: boolean | undefined;
+}
+
 /** A database with our tables. */
 export interface Sql extends AsyncDisposable {
   /** The largest message, in bytes. */
@@ -80,8 +95,14 @@ export interface Sql extends AsyncDisposable {
   readonly isPersistent: boolean;
   /** The time that all go by who share it, ms since 1970. */
   now(): number;
-  /** Does something in one transaction, and after those before it. */
-  transact<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Does something in one transaction, and after those before it. It may be done again from
+   * its beginning, where another one was in its way.
+   */
+  transact<T>(
+    work: (tx: Tx) => Promise<T>,
+    how?: TransactOptions,
+  ): Promise<T>;
   /** Reads, and changes nothing. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
@@ -93,4 +114,8 @@ export interface Sql extends AsyncDisposable {
   listen(callback: (happening: Happening) => void): () => void;
   /** The client underneath. */
   native(): unknown;
+  /** Ends it at once, without a word to the server. */
+  destroy?(): void;
+  /** Settles where the server is gone, with why. */
+  readonly lost?: Promise<Error> | undefined;
 }

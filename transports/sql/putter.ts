@@ -89,11 +89,7 @@ export class Putter {
 
   #needsLook({ items, options }: Putting): boolean {
     return options?.mark !== undefined || options?.instead !== undefined ||
-      items.some(({ queue }) => {
-        const traits = this.#parts.tables.queue(queue)?.traits;
-        return traits?.maxLength !== undefined ||
-          traits?.maxBytes !== undefined;
-      });
+      items.some(({ queue }) => isLimited(this.#parts.tables.queue(queue)));
   }
 
   async #putAlone(tx: Tx, call: Putting): Promise<PutResult> {
@@ -103,6 +99,10 @@ export class Putter {
     if (mark !== undefined) {
       const token = await findMark(tx, mark, now());
       if (token !== undefined) return token === mark.token ? PUT : DUPLICATE;
+    }
+    for (const { queue: name } of items) {
+      const queue = tables.queue(name);
+      if (isLimited(queue)) await tx.lock(`queue ${queue?.number}`);
     }
     for (const { queue: name, message } of items) {
       const queue = tables.queue(name);
@@ -130,10 +130,7 @@ export class Putter {
     queue: NumberedQueue,
   ): Promise<readonly Reservation[]> {
     const displaced: Reservation[] = [];
-    if (
-      queue.traits.maxLength === undefined &&
-      queue.traits.maxBytes === undefined
-    ) return displaced;
+    if (!isLimited(queue)) return displaced;
     while (await this.#exceeds(tx, queue, 0, 0)) {
       const taken = await this.#parts.taker.takeFrom(tx, queue, 1);
       if (taken.length === 0) break;
@@ -192,6 +189,11 @@ export class Putter {
     }
     return drafts;
   }
+}
+
+function isLimited(queue: NumberedQueue | undefined): boolean {
+  return queue?.traits.maxLength !== undefined ||
+    queue?.traits.maxBytes !== undefined;
 }
 
 /** A draft for an ordered queue, whose lane is yet to be found. */

@@ -13,7 +13,7 @@ export async function ripen(
 ): Promise<void> {
   const due = await tx.rows(
     `SELECT * FROM dashi.places WHERE state = ? AND queue = ? AND rank <= ?
-      ORDER BY rank, id LIMIT ${PAGE}`,
+      ORDER BY rank, id LIMIT ${PAGE} FOR NOBODY ELSE`,
     DELAYED,
     queue,
     now,

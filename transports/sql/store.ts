@@ -32,7 +32,7 @@ import { Settlements } from "./settlements.ts";
 import { SqlTables } from "./tables.ts";
 import { Taker } from "./taker.ts";
 import { Watch } from "./watch.ts";
-import type { Verb, Works } from "./works.ts";
+import type { DoOptions, Verb, Works } from "./works.ts";
 
 const CAPABILITIES: readonly Capability[] = [
   "dead-letter",
@@ -55,6 +55,9 @@ const CAPABILITIES: readonly Capability[] = [
 
 /** Bytes of a message besides its body, about. */
 const OVERHEAD = 400;
+
+/** Calls after which a message may come again, as it may without them. */
+const LAZY: DoOptions = { lazy: true };
 
 /** The options of a connection that its store uses. */
 export type SqlStoreOptions =
@@ -85,6 +88,7 @@ export class SqlStore implements Store {
   readonly #taker: Taker;
   readonly #settlements: Settlements;
   readonly #admin: Admin;
+  readonly #tables: SqlTables;
 
   /** Makes one over a database, whose transactions `works` makes. */
   constructor(sql: Sql, works: Works, options: SqlStoreOptions) {
@@ -105,7 +109,7 @@ export class SqlStore implements Store {
       lease,
     };
     const now = () => sql.now();
-    const tables = new SqlTables(now);
+    const tables = this.#tables = new SqlTables(now);
     const holder = new Holder(owner, lease, now);
     const taker = this.#taker = new Taker({ tables, holder, now });
     const settlements = this.#settlements = new Settlements(now);
@@ -113,12 +117,16 @@ export class SqlStore implements Store {
     const admin = this.#admin = new Admin({ tables, holder, owner, now });
     const watch = new Watch({ sql, clock, tables });
     this.notifier = watch;
-    this.#lifeline.onEnd(() => watch.end());
+    this.#lifeline.onEnd(({ type }) => {
+      watch.end();
+      if (type === "lost") this.destroy();
+    });
+    void sql.lost?.then((error) => this.#lifeline.lose(error));
     const settle = (action: string, verb: typeof settlements.remove) =>
     (
       all: readonly Reservation[],
       call?: CallOptions,
-    ) => this.#do(action, verb, all, call);
+    ) => this.#do(action, verb, all, call, LAZY);
     this.messages = {
       count: (queue, call) =>
         this.#do(
@@ -145,6 +153,7 @@ export class SqlStore implements Store {
           settlements.release,
           { reservations, options: call, isUnseen: false },
           call,
+          LAZY,
         ),
       renew: settle("renew a lease", admin.renew),
     };
@@ -159,11 +168,18 @@ export class SqlStore implements Store {
           admin.apply,
           { changes, version },
           call,
+          { alone: () => true },
         ),
     };
     this.presence = {
       heartbeat: (owner, ttl, call) =>
-        this.#do("say that we are alive", admin.beat, { owner, ttl }, call),
+        this.#do(
+          "say that we are alive",
+          admin.beat,
+          { owner, ttl },
+          call,
+          LAZY,
+        ),
     };
     this.quarantine = {
       add: settle("put messages into quarantine", settlements.setAside),
@@ -206,6 +222,7 @@ export class SqlStore implements Store {
       this.#admin.begin,
       { owner: this.#owner, ttl: OWNER_TTL },
       options,
+      { alone: () => true },
     );
   }
 
@@ -214,7 +231,7 @@ export class SqlStore implements Store {
     verb: Verb<C, R>,
     call: C,
     options: CallOptions | undefined,
-    bytes?: number,
+    more?: DoOptions,
   ): Promise<R> {
     const refusal = this.#lifeline.refusal(action, options);
     if (refusal !== undefined) return Promise.reject(refusal);
@@ -223,7 +240,8 @@ export class SqlStore implements Store {
       verb,
       call,
       this.#lifeline.limited(options),
-      bytes,
+      // Queues may go with time wherever the tables are read.
+      this.#tables.expire ? { ...more, alone: () => true } : more,
     ).catch(this.#onFailed);
   }
 
@@ -253,7 +271,7 @@ export class SqlStore implements Store {
       this.#putter.put,
       { items, heads, options },
       options,
-      bytes,
+      { bytes },
     );
   }
 
@@ -265,7 +283,13 @@ export class SqlStore implements Store {
     const action = "reserve messages";
     const refusal = this.#lifeline.refusal(action, { signal, deadline });
     if (refusal !== undefined) throw refusal;
-    const taking = this.#do(action, this.#taker.reserve, wants, undefined);
+    const taking = this.#do(
+      action,
+      this.#taker.reserve,
+      wants,
+      undefined,
+      LAZY,
+    );
     try {
       return await this.#lifeline.limits.wait(
         taking,
@@ -290,7 +314,8 @@ export class SqlStore implements Store {
 
   destroy(): void {
     this.#lifeline.end();
-    void this.#sql[Symbol.asyncDispose]();
+    if (this.#sql.destroy !== undefined) this.#sql.destroy();
+    else void this.#sql[Symbol.asyncDispose]();
   }
 
   native(): unknown {

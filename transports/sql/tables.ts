@@ -56,6 +56,11 @@ export class SqlTables {
     };
   }
 
+  /** Whether there are queues that go with time. */
+  get expire(): boolean {
+    return this.#usedAt.size > 0;
+  }
+
   /** Finds a queue. */
   queue(name: string): NumberedQueue | undefined {
     const number = this.#numbers.get(name);

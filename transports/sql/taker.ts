@@ -76,7 +76,7 @@ export class Taker {
     const rows = await tx.rows(
       `SELECT * FROM dashi.places
         WHERE expires_at IS NOT NULL AND holder IS NULL AND expires_at <= ?
-        ORDER BY expires_at, id LIMIT ?`,
+        ORDER BY expires_at, id LIMIT ? FOR NOBODY ELSE`,
       now(),
       EXPIRED,
     );

@@ -16,7 +16,17 @@ interface Job {
   readonly action: string;
   readonly verb: Verb<never, unknown>;
   readonly call: unknown;
-  readonly bytes: number;
+  readonly more: DoOptions;
+}
+
+/** What else is known of a call. */
+export interface DoOptions {
+  /** How much it adds to a transaction. @default {0} */
+  readonly bytes?: number | undefined;
+  /** Whether the disk need not be waited for: what it does may be done again. @default {false} */
+  readonly lazy?: boolean | undefined;
+  /** Says whether it may change declarations. @default {it does not} */
+  readonly alone?: (() => boolean) | undefined;
 }
 
 /** The most calls, and bytes of bodies, of one transaction. */
@@ -38,11 +48,15 @@ export class Works {
       count: COUNT,
       bytes: BYTES,
       atOnce: 1,
-      bytesOf: ({ bytes }) => bytes,
+      bytesOf: ({ more }) => more.bytes ?? 0,
       actionOf: ({ action }) => action,
       late: ({ action }) => notAnswered(action, "unknown", "the database"),
       heedsDeadline: false,
-      send: (jobs) => sql.transact((tx) => doAll(tx, jobs)),
+      send: (jobs) =>
+        sql.transact((tx) => doAll(tx, jobs), {
+          lazy: jobs.every(({ more }) => more.lazy),
+          alone: jobs.some(({ more }) => more.alone?.()),
+        }),
     });
   }
 
@@ -58,7 +72,7 @@ export class Works {
    * @param verb Does it.
    * @param call What the verb is given.
    * @param options The call's limits.
-   * @param bytes How much it adds to a transaction.
+   * @param more What else is known of it.
    * @returns Its result.
    */
   do<C, R>(
@@ -66,10 +80,10 @@ export class Works {
     verb: Verb<C, R>,
     call: C,
     options?: CallOptions,
-    bytes = 0,
+    more: DoOptions = {},
   ): Promise<R> {
     // The verb is given its own calls alone, and its result is its own.
-    const job = { action, verb: verb as Verb<never, unknown>, call, bytes };
+    const job = { action, verb: verb as Verb<never, unknown>, call, more };
     return this.#jobs.add(job, options) as Promise<R>;
   }
 }

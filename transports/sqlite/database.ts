@@ -8,6 +8,7 @@ import type {
   Place,
   Row,
   Sql,
+  TransactOptions,
   Tx,
   Value,
 } from "../sql/port.ts";
@@ -61,6 +62,7 @@ export class SqliteDatabase implements Sql {
   #stopTimer: (() => void) | undefined;
   #version = 0;
   #isClosed = false;
+  #isLazy = false;
 
   /** Makes one of an open file. */
   constructor(client: SqliteClient, settings: DatabaseSettings) {
@@ -95,8 +97,14 @@ export class SqliteDatabase implements Sql {
     return this.#settings.clock.wall();
   }
 
-  transact<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    return this.#line.enter(() => this.#transact(work));
+  transact<T>(
+    work: (tx: Tx) => Promise<T>,
+    { lazy = false }: TransactOptions = {},
+  ): Promise<T> {
+    return this.#line.enter(() => {
+      if (lazy !== this.#isLazy) this.#setLazy(lazy);
+      return this.#transact(work);
+    });
   }
 
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -125,6 +133,13 @@ export class SqliteDatabase implements Sql {
       }
       return Promise.resolve();
     });
+  }
+
+  /** Where what is confirmed is to outlive the machine's power, the disk is waited for only where it has to be. */
+  #setLazy(lazy: boolean): void {
+    this.#isLazy = lazy;
+    if (this.#settings.synchronous !== "full" || this.#isClosed) return;
+    this.#client.exec(`PRAGMA synchronous = ${lazy ? "normal" : "full"}`);
   }
 
   async #transact<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -246,6 +261,11 @@ class Transaction implements Tx {
     return Promise.resolve(this.#client.run(this.#text(sql), values));
   }
 
+  /** There is one writer. */
+  lock(): Promise<void> {
+    return Promise.resolve();
+  }
+
   append(drafts: readonly Draft[]): Promise<void> {
     const client = this.#client;
     for (const draft of drafts) {
@@ -268,8 +288,12 @@ class Transaction implements Tx {
 
   claim({ queue, limit, now, holder }: Claim): Promise<readonly Row[]> {
     const rows = this.#client.rows(FIND, [queue, now, limit]);
-    for (const { rank = 0, id = 0 } of rows) {
-      this.#client.run(HOLD, [holder, queue, rank, id]);
+    const last = rows.at(-1);
+    if (last !== undefined) {
+      // All up to the last, in two steps: one for each costs more.
+      const these = [queue, last.rank ?? 0, last.id ?? 0, now];
+      this.#client.run(HOLD, [holder, ...these]);
+      this.#client.run(LEAVE, these);
     }
     return Promise.resolve(rows);
   }
@@ -295,7 +319,7 @@ class Transaction implements Tx {
 
 /** SQLite has no schemas: the names of our tables begin with ours. */
 function named(sql: string): string {
-  return sql.replaceAll("dashi.", "dashi_");
+  return sql.replaceAll("dashi.", "dashi_").replace("FOR NOBODY ELSE", "");
 }
 
 const ADD_MESSAGE = named(
@@ -311,8 +335,13 @@ const FIND = named(`SELECT p.queue, p.rank, p.id, p.deliveries,
   WHERE p.state = ${READY} AND p.queue = ?
     AND (p.expires_at IS NULL OR p.expires_at > ?)
   ORDER BY p.rank, p.id LIMIT ?`);
-const HOLD = named(`UPDATE dashi.places SET state = ${HELD}, holder = ?
-  WHERE state = ${READY} AND queue = ? AND rank = ? AND id = ?`);
+const THESE = `FROM dashi.places
+  WHERE state = ${READY} AND queue = ? AND (rank, id) <= (?, ?)
+    AND (expires_at IS NULL OR expires_at > ?)`;
+const HOLD = named(`INSERT INTO dashi.places
+  SELECT ${HELD}, queue, rank, id, home, ?, key, message_id, expires_at,
+    deliveries, put_at, size ${THESE}`);
+const LEAVE = named(`DELETE ${THESE}`);
 const REMOVE_PLACE = named(`DELETE FROM dashi.places
   WHERE state = ${HELD} AND queue = ? AND rank = ? AND id = ? AND holder = ?`);
 const REMOVE_MESSAGE = named("DELETE FROM dashi.messages WHERE id = ?");

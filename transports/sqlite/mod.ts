@@ -11,7 +11,7 @@
  * | Parameter | In `transportOptions` | Default | Meaning |
  * | --- | --- | --- | --- |
  * | `visibility_timeout` | `visibilityTimeout` | 30 s | how long a message stays with a connection that took it and is not heard of; seconds in the URL, ms in the options |
- * | `synchronous` | `synchronous` | `full` | `full`: what is confirmed outlives the machine's power; `normal`: it outlives the process |
+ * | `synchronous` | `synchronous` | `full` | `full`: what is confirmed outlives the machine's power, and what was acked right before may come again; `normal`: it outlives the process |
  * | `poll` | `poll` | 10 ms | how often a waiting process asks whether another has written; ms |
  *
  * Capabilities: all but `exchange-types`, and in memory all but `persistence` too.

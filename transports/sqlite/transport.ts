@@ -62,6 +62,10 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
     works.end();
     await database[Symbol.asyncDispose]();
   };
+  /** Who connects now opens another one: this one may have failed. */
+  const giveUp = () => {
+    if (OPEN.get(name) === shared) OPEN.delete(name);
+  };
   const limits = new Limits(clock);
   try {
     const { database, works } = await limits.wait(
@@ -70,7 +74,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
       () => notAnswered(`connect to "${broker}"`, "not-sent", "the database"),
     );
     const { lease } = settings;
-    const store = new SqlStore(sharing(database, leave), works, {
+    const store = new SqlStore(sharing(database, leave, giveUp), works, {
       clock,
       owner,
       operationTimeout,
@@ -116,16 +120,24 @@ async function openDatabase(
 }
 
 /** A connection's part of a database: it is closed with the last. */
-function sharing(database: SqliteDatabase, leave: () => Promise<void>): Sql {
+function sharing(
+  database: SqliteDatabase,
+  leave: () => Promise<void>,
+  giveUp: () => void,
+): Sql {
   let leaving: Promise<void> | undefined;
   return {
     itemBytes: database.itemBytes,
     isPersistent: database.isPersistent,
     now: () => database.now(),
-    transact: (work) => database.transact(work),
+    transact: (work, how) => database.transact(work, how),
     read: (work) => database.read(work),
     listen: (callback) => database.listen(callback),
     native: () => database.native(),
+    destroy() {
+      giveUp();
+      void (leaving ??= leave());
+    },
     [Symbol.asyncDispose]: () => leaving ??= leave(),
   };
 }

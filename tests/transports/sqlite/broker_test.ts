@@ -69,6 +69,24 @@ Deno.test("a file in a folder that is not there is a connection that may be had 
     await rejectsWith(dial(url), "connection-failed", "missing");
   }));
 
+Deno.test("a file that fails is opened anew, by the other connections of the process too", () =>
+  withFolder(async (folder) => {
+    const url = `sqlite:${folder}/orders.db`;
+    const queue = new Queue("orders");
+    await using connection = createConnection(url);
+    await using other = createConnection(url);
+    await connection.send(queue, 1);
+    await other.connect();
+    const native = await connection.native(nativeClient);
+    native.exec("DROP TABLE dashi_holders");
+    const orders = connection.queue("orders");
+    await rejectsWith(orders.get(), "connection-lost", "dashi_holders");
+    assertEquals((await orders.get())?.payload, 1);
+    assert(await connection.native(nativeClient) !== native);
+    await other.send(queue, 2);
+    assertEquals((await other.queue("orders").get())?.payload, 2);
+  }));
+
 Deno.test("what is in memory is shared by the connections of the process, and gone with the last", async () => {
   const queue = new Queue("here");
   const first = createConnection("sqlite::memory:");
