@@ -77,7 +77,9 @@ export class SqliteDatabase implements Sql {
     const { broker, synchronous, isFile } = this.#settings;
     try {
       // What is set here holds for the connection, and the journal for the file.
-      this.#client.exec(`PRAGMA synchronous = ${synchronous}`);
+      await this.#untilFree(() =>
+        this.#client.exec(`PRAGMA synchronous = ${synchronous}`)
+      );
       if (isFile) {
         await this.#untilFree(() =>
           this.#client.exec("PRAGMA journal_mode = WAL")
