@@ -8,7 +8,7 @@ const SESSIONS: ReadonlyMap<string, readonly Step[]> = new Map(
 );
 
 /** The brokers that they are played on. */
-export type Broker = "RabbitMQ" | "Redis" | "memory";
+export type Broker = "RabbitMQ" | "Redis" | "SQLite" | "memory";
 
 /** The session with a process of Python beside ours. */
 const PYTHON = "kombu/worker";
@@ -17,6 +17,7 @@ const PYTHON = "kombu/worker";
 const UNORDERED: Readonly<Record<Broker, readonly string[]>> = {
   RabbitMQ: [PYTHON],
   Redis: [PYTHON, "work_queue"], // a killed worker's job comes back later
+  SQLite: ["work_queue"],
   memory: [],
 };
 
@@ -47,7 +48,8 @@ export async function playAll(
 ): Promise<readonly [printed: readonly Printed[], wanted: readonly Printed[]]> {
   const sessions = [...SESSIONS].filter(([name]) =>
     (broker !== "memory" || !SHARED.includes(name)) &&
-    (name !== PYTHON || stageFor(name).python !== undefined)
+    (name !== PYTHON ||
+      broker !== "SQLite" && stageFor(name).python !== undefined)
   );
   const comparable = (name: string, lines: readonly string[]) => {
     const all = lines.map(dateless);

@@ -8,6 +8,7 @@ import { nodeOfRunner } from "../brokers/rabbitmq_node.ts";
 import { providePython } from "../interop/python.ts";
 import { amqpPlace } from "../support/amqp_place.ts";
 import { type Broker, playAll, redisUrlFor } from "./all_sessions.ts";
+import type { Stage } from "./session.ts";
 import { PAGES, programsOf, readPage, ROOT, textOf } from "./programs.ts";
 
 for (const page of PAGES) {
@@ -27,13 +28,20 @@ Deno.test("examples/README.md lists all examples, and each is shown or tested", 
 
 const python = await providePython();
 
+/** For a broker that is a file. */
+const WITH_FILES: Partial<Stage> = {
+  runtime: [Deno.execPath(), "run", "-A", "--quiet", "--no-check"],
+};
+
 /** Plays all sessions, and holds them to the pages. */
 async function hold(
   broker: Broker,
   urlFor: (name: string) => string,
+  options: Partial<Stage> = {},
 ): Promise<void> {
   const [printed, wanted] = await playAll(broker, (name) => ({
     url: urlFor(name),
+    ...options,
     ..."python" in python ? python : {},
   }));
   assertEquals(printed, wanted);
@@ -41,6 +49,22 @@ async function hold(
 
 Deno.test("the programs print on memory what the pages say", async () => {
   await hold("memory", () => "memory://");
+});
+
+Deno.test("the programs print in a file of SQLite what the pages say", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "dashi-examples-" });
+  try {
+    await hold(
+      "SQLite",
+      (name) =>
+        name === "work_queue"
+          ? `sqlite:${folder}/killed.db?visibility_timeout=2`
+          : `sqlite:${folder}/shared.db`,
+      WITH_FILES,
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test({
