@@ -70,6 +70,12 @@ export async function runArguments(terminal: Terminal): Promise<number> {
       new Option("--timeout <seconds>", "how long a call takes at most")
         .argParser(positive),
     )
+    .addOption(
+      new Option(
+        "--module <file>",
+        "exports middlewares, as for messages that are encrypted",
+      ),
+    )
     .addOption(new Option("--json", "JSON on a terminal, too"))
     .showSuggestionAfterError()
     .configureOutput({

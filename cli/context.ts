@@ -1,4 +1,9 @@
-import { type Connection, createConnection } from "../mod.ts";
+import {
+  type Connection,
+  createConnection,
+  type MiddlewareInput,
+} from "../mod.ts";
+import { lineOf } from "./advice.ts";
 import { Output } from "./output.ts";
 import { type Terminal, UsageError } from "./terminal.ts";
 
@@ -10,6 +15,8 @@ export interface GlobalOptions {
   readonly urlFile?: string | undefined;
   /** JSON on a terminal, too. */
   readonly json?: boolean | undefined;
+  /** A module that exports the middlewares by which messages are read. */
+  readonly module?: string | undefined;
   /** Seconds that a call takes at most. */
   readonly timeout?: number | undefined;
 }
@@ -63,6 +70,9 @@ export async function withContext(
     terminal.variable("DASHI_MANAGEMENT_URL"),
   );
   try {
+    for (const each of await middlewaresIn(terminal, options.module)) {
+      connection.use(each);
+    }
     const output = new Output(terminal, options.json ?? false);
     return await command({ terminal, output, connection });
   } finally {
@@ -195,6 +205,27 @@ function refusePassword(
   ) return;
   throw new UsageError(
     `others can read a password in an argument: put the URL into the variable ${variable}, or into a file for ${fileOption}`,
+  );
+}
+
+async function middlewaresIn(
+  terminal: Terminal,
+  path: string | undefined,
+): Promise<readonly MiddlewareInput[]> {
+  if (path === undefined) return [];
+  let loaded: { readonly default?: unknown };
+  try {
+    loaded = Object(await terminal.load?.(path));
+  } catch (error) {
+    throw new UsageError(
+      `the module "${path}" of --module cannot be imported: ${lineOf(error)}`,
+    );
+  }
+  const { default: exported } = loaded;
+  if (Array.isArray(exported)) return exported;
+  if (exported !== undefined) return [exported as MiddlewareInput];
+  throw new UsageError(
+    `the module "${path}" of --module has no default export: it must be a middleware, or a list of them`,
   );
 }
 

@@ -2,7 +2,7 @@ import type { Binding, Message, QueueInfo } from "../mod.ts";
 import type { Context } from "./context.ts";
 import { filterOf } from "./filter.ts";
 import { QUEUES, requireListing } from "./list.ts";
-import { payloadText, recordOf } from "./messages.ts";
+import { payloadText, recordOf, tellEmpty } from "./messages.ts";
 import type { Column } from "./output.ts";
 import { type Terminal, UsageError } from "./terminal.ts";
 
@@ -125,6 +125,12 @@ export async function showDeadLetters(
   const seen = await connection.queue(queue).peek({ max });
   const found = seen.filter((each) => isMeant(letterOf(each))).slice(0, count);
   await output.print(found, SHOWN, letterOf);
+  if (seen.length === 0) tellEmpty(terminal, queue);
+  else if (found.length === 0) {
+    terminal.tell(
+      `dashi: none of the ${seen.length} messages of queue "${queue}" that were looked at is meant`,
+    );
+  }
   if (found.length < count && seen.length === MOST) tellMost(terminal);
   return 0;
 }

@@ -2,6 +2,7 @@ import type { Message, PeekedMessage } from "../mod.ts";
 import { lineOf } from "./advice.ts";
 import type { Context } from "./context.ts";
 import { type Column, jsonOf } from "./output.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** How to take messages. */
 export interface GetOptions {
@@ -20,6 +21,9 @@ export const MESSAGES: readonly Column<Message<unknown>>[] = [
   },
   { head: "PAYLOAD", text: payloadText },
 ];
+
+/** The content types of bodies that a middleware has wrapped. */
+const WRAPPED = "application/vnd.dashi.";
 
 /**
  * Shows a payload in one line.
@@ -64,7 +68,9 @@ function payloadOf(
   try {
     return { payload: message.payload };
   } catch (error) {
-    return { error: lineOf(error) };
+    const isWrapped = message.properties.contentType?.startsWith(WRAPPED);
+    const how = isWrapped ? ", here by --module FILE" : "";
+    return { error: `${lineOf(error)}${how}` };
   }
 }
 
@@ -72,6 +78,16 @@ function isPeeked(
   message: Message<unknown>,
 ): message is PeekedMessage<unknown> {
   return "taken" in message;
+}
+
+/**
+ * Says that a queue has nothing to show: an empty table would leave that open.
+ *
+ * @param terminal The terminal.
+ * @param queue The queue.
+ */
+export function tellEmpty(terminal: Terminal, queue: string): void {
+  terminal.tell(`dashi: queue "${queue}" has no message that is ready`);
 }
 
 /**
@@ -83,12 +99,13 @@ function isPeeked(
  * @returns 0.
  */
 export async function peek(
-  { output, connection }: Context,
+  { output, terminal, connection }: Context,
   name: string,
   count: number,
 ): Promise<number> {
   const found = await connection.queue(name).peek({ max: count });
   await output.print(found, MESSAGES, recordOf);
+  if (found.length === 0) tellEmpty(terminal, name);
   return 0;
 }
 
@@ -101,7 +118,7 @@ export async function peek(
  * @returns 0.
  */
 export async function get(
-  { output, connection }: Context,
+  { output, terminal, connection }: Context,
   name: string,
   { count, keep = false }: GetOptions,
 ): Promise<number> {
@@ -118,6 +135,7 @@ export async function get(
     }
   }
   await output.print(messages(), MESSAGES, recordOf);
+  if (taken.length === 0) tellEmpty(terminal, name);
   for (const message of taken.toReversed()) {
     if (keep) await message.requeue();
     else if (!message.settled) await message.ack();

@@ -59,7 +59,7 @@ export function number(text: string): number {
 
 /** Reads a number over 0. */
 export function positive(text: string): number {
-  if (number(text) > 0) return Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && Number(text) > 0) return Number(text);
   throw new InvalidArgumentError("It must be a number over 0.");
 }
 

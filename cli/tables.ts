@@ -3,6 +3,7 @@ import {
   type ExchangeType,
   type FieldTable,
   type FieldValue,
+  NotFoundError,
   Queue,
 } from "../mod.ts";
 import type { Context } from "./context.ts";
@@ -109,7 +110,7 @@ export async function bind(
  * @throws {UsageError} If he has not said so.
  */
 export async function remove(
-  { output, connection }: Context,
+  { output, terminal, connection }: Context,
   name: string,
   { exchange = false, ifEmpty = false, yes = false }: DeleteArguments,
 ): Promise<number> {
@@ -120,16 +121,29 @@ export async function remove(
       } for good: say --yes if you mean it`,
     );
   }
-  const messages = await connection.delete(
-    exchange ? new Exchange(name) : name,
-    exchange ? {} : { ifEmpty },
-  );
+  const entity = exchange ? new Exchange(name) : name;
+  // AMQP deletes what is not there without an error, and so do all brokers here.
+  const isThere = await connection.check(entity).then(() => true, ifMissing);
+  const messages = await connection.delete(entity, exchange ? {} : { ifEmpty });
+  if (!isThere) {
+    const kind = exchange ? "exchange" : "queue";
+    terminal.tell(
+      `dashi: there was no ${kind} "${name}": look at the spelling`,
+    );
+    await output.print([{ done: "missing", name }], COLUMNS);
+    return 0;
+  }
   await output.print([{
     done: "deleted",
     name,
     messages: exchange ? undefined : messages,
   }], COLUMNS);
   return 0;
+}
+
+function ifMissing(error: unknown): false {
+  if (error instanceof NotFoundError) return false;
+  throw error;
 }
 
 /** What a broker does not keep would be gone with this process. */

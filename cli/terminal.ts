@@ -14,6 +14,8 @@ export interface Terminal {
   tell(line: string): void;
   /** Reads a file. */
   read(path: string): Promise<Uint8Array>;
+  /** Imports a module of JavaScript or TypeScript. Without it there are none. */
+  load?(path: string): Promise<unknown>;
   /** Reads what is piped in. */
   input(): AsyncIterable<Uint8Array>;
   /**

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
+import { pathToFileURL } from "node:url";
 import { cannotImport } from "../model/dependency.ts";
 import { type Bar, OutputClosed, type Terminal } from "./terminal.ts";
 
@@ -27,6 +28,7 @@ export function ownTerminal(): Terminal {
       }),
     tell: (line) => void stderr.write(`${line}\n`),
     read: (path) => readFile(path),
+    load: (path) => import(pathToFileURL(path).href),
     onInterrupt(callback) {
       process.once("SIGINT", callback);
       process.once("SIGTERM", callback);

@@ -200,7 +200,7 @@ export class CodecRegistry {
       throw new ContentDisallowedError(
         `Cannot read a body of content type ${quote(type)}: accepted are ${
           [...accept].join(", ") || "none"
-        }; name it in "accept" if you trust who sends it`,
+        }; ${remedyFor(type)}`,
       );
     }
     const charset = contentEncoding ??
@@ -407,4 +407,11 @@ function typeOf(contentType: string | undefined): string {
   const semicolon = contentType.indexOf(";");
   const type = semicolon < 0 ? contentType : contentType.slice(0, semicolon);
   return type.trim().toLowerCase();
+}
+
+/** A type of the library's own is that of a body which a middleware has wrapped: no codec reads it. */
+function remedyFor(type: string): string {
+  return type.startsWith("application/vnd.dashi.")
+    ? "a middleware of its publisher has made it, encryption or claimCheck: let this connection use() the same one"
+    : 'name it in "accept" if you trust who sends it';
 }

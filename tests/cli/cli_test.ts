@@ -80,6 +80,8 @@ for (
     [["publish", "q", "--file", "nofile"], /"nofile" cannot be read/],
     [["--url-file", "nofile", "list"], /"nofile".*cannot be read/],
     [["--timeout", "0", "list"], /over 0/],
+    [["--timeout", "soon", "list"], /--timeout <seconds>.*"?soon.*over 0/],
+    [["--module", "nofile.ts", "list"], /"nofile.ts" of --module/],
     [["bench", "--messages", "many"], /whole number from 1/],
     [["bench", "--size", "100000000"], /at most 16777216/],
     [["bench", "--concurrency", "65536"], /at most 65535/],
@@ -190,6 +192,15 @@ Deno.test("dashi declares, binds, publishes to an exchange, purges and deletes",
   ]);
   await dashi("delete", "media", "--exchange", "--yes");
   assertEquals(await dashi("list"), []);
+  for (const [kind, ...option] of [["queue"], ["exchange", "--exchange"]]) {
+    const gone = ["--json", "delete", "video", "--yes", ...option];
+    const { code, out, err } = await onTerminal(gone, url, 80);
+    assertEquals([code, out], [0, '{"done":"missing","name":"video"}\n']);
+    assertEquals(
+      err,
+      `dashi: there was no ${kind} "video": look at the spelling\n`,
+    );
+  }
 });
 
 /** Each broker on which a day's work is done. RabbitMQ lists by its management API alone. */
@@ -279,3 +290,16 @@ async function work(url: string, lists: boolean): Promise<void> {
     await connection.delete(failed);
   }
 }
+
+Deno.test("a queue that has nothing to show is told to be empty", async () => {
+  const url = "memory://nothing-to-show";
+  await using connection = createConnection(url);
+  await connection.declare(new Queue("empty"));
+  for (const args of [["peek"], ["get"], ["dlq", "show"]]) {
+    const { code, err } = await onTerminal([...args, "empty"], url, 80);
+    assertEquals(
+      [code, err],
+      [0, 'dashi: queue "empty" has no message that is ready\n'],
+    );
+  }
+});

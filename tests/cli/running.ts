@@ -70,6 +70,7 @@ export async function onTerminal(
     write: (text) => Promise.resolve(void (out += text)),
     tell: (line) => void (err += `${line}\n`),
     read: () => Promise.reject(new Error("there is no such file")),
+    load: (path) => import(new URL(path, import.meta.url).href),
     async *input() {},
   });
   return { code, out, err };
