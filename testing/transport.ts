@@ -36,6 +36,7 @@ const VERBS: ReadonlyMap<string, readonly [verb: FaultVerb, limits: number]> =
     ["publish", ["publish", 1]],
     ["consume", ["consume", 2]],
     ["get", ["get", 1]],
+    ["getMany", ["get", 2]],
     ["ack", ["ack", 1]],
     ["reject", ["reject", 1]],
     ["park", ["park", 1]],

@@ -242,6 +242,12 @@ export interface Channel extends AsyncDisposable, DelayedMessages {
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome>;
   /** Takes one message, or `undefined` if the queue is empty. */
   get(queue: string, options?: GetOptions): Promise<Delivery | undefined>;
+  /** Takes several by one request, fewer where no more come at once; without it each is taken by itself. */
+  getMany?(
+    queue: string,
+    max: number,
+    options?: GetOptions,
+  ): Promise<readonly Delivery[]>;
   /** Starts a consumer: `deliver` is called for each message, in order, and must not throw. */
   consume(
     queue: string,

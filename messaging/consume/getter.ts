@@ -16,6 +16,12 @@ import type { Queue } from "../entities/queue.ts";
 import { validator } from "../entities/schema.ts";
 import { ConsumedQueue, Lane } from "./lane.ts";
 import type { Session } from "../connection/session.ts";
+import type {
+  Channel,
+  Delivery,
+  DeliveryTag,
+  GetOptions,
+} from "../../transports/transport.ts";
 
 /** Takes messages one by one, on a channel of its own. */
 export class Getter<T> implements AsyncDisposable {
@@ -46,34 +52,52 @@ export class Getter<T> implements AsyncDisposable {
 
   /** Takes a message, or `undefined` if the queue is empty. */
   async get(queue: string, call: Call): Promise<Message<T> | undefined> {
+    const [message] = await this.#some(queue, 1, call);
+    return message;
+  }
+
+  /** Takes messages that are ready; fewer than `max` where the broker hands out no more at once. */
+  async #some(
+    queue: string,
+    max: number,
+    call: Call,
+  ): Promise<readonly Message<T>[]> {
     this.#requireOpen(queue);
     try {
-      return await this.#get(queue, call);
+      return await this.#take(queue, max, call);
     } catch (error) {
       // The channel has ended, by another call perhaps: once more, on a new one.
       if (!isUnsent(error)) throw error;
-      return await this.#get(queue, call);
+      return await this.#take(queue, max, call);
     }
   }
 
-  async #get(queue: string, call: Call): Promise<Message<T> | undefined> {
+  async #take(
+    queue: string,
+    max: number,
+    call: Call,
+  ): Promise<readonly Message<T>[]> {
     const { uses } = this.#reading;
     const began = uses?.hooks === undefined
       ? undefined
       : this.#session.clock.now();
     const lane = await this.#open(call);
     const source = new ConsumedQueue(lane, queue, this.#noAck, undefined);
-    const delivery = await lane.channel.get(queue, {
+    const options = {
       ...call,
       noAck: this.#noAck,
-      onLost: (tags) => source.lose(tags),
-    });
-    if (delivery === undefined) return undefined;
-    if (!this.#noAck) lane.taken();
-    await prepareToRead(this.#reading, delivery);
-    const message = new ReceivedMessage<T>(delivery, source, this.#reading);
-    await this.#receive(message, call, "get", began);
-    return message;
+      onLost: (tags: readonly DeliveryTag[]) => source.lose(tags),
+    };
+    const deliveries = await deliveriesOf(lane.channel, queue, max, options);
+    if (!this.#noAck) { for (const _ of deliveries) lane.taken(); }
+    const messages: Message<T>[] = [];
+    for (const delivery of deliveries) {
+      await prepareToRead(this.#reading, delivery);
+      const message = new ReceivedMessage<T>(delivery, source, this.#reading);
+      await this.#receive(message, call, "get", began);
+      messages.push(message);
+    }
+    return messages;
   }
 
   /** Looks at the messages whose turn comes first, and leaves them. */
@@ -129,12 +153,17 @@ export class Getter<T> implements AsyncDisposable {
     const limits = () => this.#session.call(options);
     try {
       const call = limits();
-      let next = await this.#session.retry(call, () => this.get(queue, call));
-      if (next === undefined && wait > 0) {
-        next = await this.#first(queue, wait, options.signal);
+      const some = () => this.#some(queue, max, call);
+      taken.push(...await this.#session.retry(call, some));
+      if (taken.length === 0) {
+        const first = await this.#first(queue, wait, options.signal);
+        if (first === undefined) return taken;
+        taken.push(first);
       }
-      while (next !== undefined && taken.push(next) < max) {
-        next = await this.get(queue, limits());
+      while (taken.length < max) {
+        const more = await this.#some(queue, max - taken.length, limits());
+        if (more.length === 0) break;
+        taken.push(...more);
       }
       return taken;
     } catch (error) {
@@ -153,6 +182,7 @@ export class Getter<T> implements AsyncDisposable {
     wait: number,
     signal: AbortSignal | undefined,
   ): Promise<Message<T> | undefined> {
+    if (wait === 0) return undefined;
     const began = this.#session.clock.now();
     const awaiter = this.#awaiter(queue, queue);
     const none = new Error("none came");
@@ -261,6 +291,19 @@ function notConsumed(queue: string, wait: number, cause: Error): TimeoutError {
     `Cannot receive from queue "${queue}": it could not be consumed from within ${wait} ms`,
     { cause },
   );
+}
+
+async function deliveriesOf(
+  channel: Channel,
+  queue: string,
+  max: number,
+  options: GetOptions,
+): Promise<readonly Delivery[]> {
+  if (max > 1 && channel.getMany !== undefined) {
+    return await channel.getMany(queue, max, options);
+  }
+  const delivery = await channel.get(queue, options);
+  return delivery === undefined ? [] : [delivery];
 }
 
 function isUnsent(error: unknown): boolean {

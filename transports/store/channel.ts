@@ -1,16 +1,11 @@
 import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { checkConsume, checkName } from "../../model/checks.ts";
-import {
-  AccessRefusedError,
-  ClosedError,
-  NotFoundError,
-} from "../../model/errors.ts";
+import { AccessRefusedError, ClosedError } from "../../model/errors.ts";
 import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { Delivery, DeliveryTag, Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import { planCancel } from "../../virtual/consume.ts";
-import { checkQueue } from "../../virtual/declare.ts";
 import type { ConsumerRecord } from "../../virtual/topology.ts";
 import type {
   Channel,
@@ -32,8 +27,8 @@ import { lostBefore } from "../connection_errors.ts";
 import type { ChannelContext } from "./channel_context.ts";
 import { planConsumeAny } from "./declarer.ts";
 import { Deliveries, type Holding } from "./deliveries.ts";
+import { takeReady } from "./getting.ts";
 import { withQueue } from "./known_queues.ts";
-import type { Reservation } from "./store.ts";
 import { Tables } from "./tables.ts";
 import { StoreSubscription, type SubscriptionHost } from "./subscription.ts";
 
@@ -124,61 +119,38 @@ export class StoreChannel implements Channel {
     queue: string,
     options?: GetOptions,
   ): Promise<Delivery | undefined> {
-    checkName("queue", queue);
-    this.#check(options, () => `get from queue "${queue}"`);
-    const { store, owner, deadLetters } = this.#context;
-    const of = { type: "queue", name: queue } as const;
-    await withQueue(store, queue, options, async () => {
-      const { topology } = await store.topology.read(of, options);
-      if (
-        topology.queue(queue) !== undefined ||
-        store.capabilities.has("known-queues")
-      ) checkQueue(topology, queue, owner);
-    });
-    for (;;) {
-      const { reservations, missing, failed } = await store.messages.reserve(
-        [{ queue, limit: 1 }],
-        { ...options, wait: 0 },
-      );
-      // Of any queue: nobody else has them now.
-      const expired = reservations.filter((each) => each.expired);
-      await deadLetters.moveAll(expired, "expired", options);
-      const failure = failed?.get(queue);
-      if (failure !== undefined) throw failure;
-      if (missing.length > 0) {
-        throw new NotFoundError(
-          `Cannot get from queue "${queue}": there is no such queue`,
-        );
-      }
-      const [reservation] = reservations.filter((each) => !each.expired);
-      if (reservation !== undefined) {
-        return await this.#got(reservation, options);
-      }
-      if (expired.length === 0) return undefined;
-    }
+    const [delivery] = await this.getMany(queue, 1, options);
+    return delivery;
   }
 
-  async #got(
-    reservation: Reservation,
+  async getMany(
+    queue: string,
+    max: number,
     options?: GetOptions,
-  ): Promise<Delivery | undefined> {
+  ): Promise<readonly Delivery[]> {
+    checkName("queue", queue);
+    this.#check(options, () => `get from queue "${queue}"`);
+    const taken = await takeReady(this.#context, queue, max, options);
+    if (taken.length === 0) return [];
     const { store, leftovers } = this.#context;
     if (this.#ended) {
-      await leftovers.release([reservation]);
+      await leftovers.release(taken);
       throw this.#endedError("get");
     }
     if (options?.noAck) {
       try {
-        await store.messages.remove([reservation], options);
+        await store.messages.remove(taken, options);
       } catch (error) {
-        await leftovers.release([reservation]); // nobody has seen it
+        await leftovers.release(taken); // nobody has seen them
         throw error;
       }
     }
-    return this.deliveries.add(reservation, {
-      noAck: options?.noAck ?? false,
-      onLost: options?.onLost,
-    });
+    return taken.map((reservation) =>
+      this.deliveries.add(reservation, {
+        noAck: options?.noAck ?? false,
+        onLost: options?.onLost,
+      })
+    );
   }
 
   async consume(

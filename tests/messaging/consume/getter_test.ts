@@ -1,6 +1,6 @@
 /** Single messages, and the channel that they are taken by. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   ClosedError,
   ConnectionError,
@@ -87,11 +87,12 @@ Deno.test("receive() that fails gives back what it has taken", async () => {
         const openChannel = connection.openChannel.bind(connection);
         connection.openChannel = async (options) => {
           const channel = await openChannel(options);
-          const get = channel.get.bind(channel);
-          channel.get = (...args) =>
-            ++gets === 3
+          const getMany = channel.getMany?.bind(channel);
+          assert(getMany !== undefined);
+          channel.getMany = (...args) =>
+            ++gets === 2
               ? Promise.reject(new TimeoutError("too slow"))
-              : get(...args);
+              : getMany(...args);
           return channel;
         };
         return connection;
@@ -106,8 +107,40 @@ Deno.test("receive() that fails gives back what it has taken", async () => {
   assertEquals(messages.map(({ payload }) => payload), ["a", "b", "c"]);
   assertEquals(
     messages.map(({ deliveryInfo }) => deliveryInfo.redelivered),
-    [true, true, false],
+    [true, true, true],
   );
+});
+
+Deno.test("receive() takes many by one request, where the broker has that", async () => {
+  const memory = createTransport();
+  const asked: number[] = [];
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`, {
+    transport: {
+      ...memory,
+      async connect(...args) {
+        const connection = await memory.connect(...args);
+        const openChannel = connection.openChannel.bind(connection);
+        connection.openChannel = async (options) => {
+          const channel = await openChannel(options);
+          const getMany = channel.getMany?.bind(channel);
+          assert(getMany !== undefined);
+          channel.getMany = (queue, max, options) => {
+            asked.push(max);
+            return getMany(queue, max, options);
+          };
+          return channel;
+        };
+        return connection;
+      },
+    },
+  });
+  const producer = connection.producer({ queue: new Queue("q") });
+  await producer.publishAll(Array.from({ length: 7 }, (_, i) => i));
+  const queue = connection.queue("q");
+  const messages = await queue.receive({ max: 5 });
+  assertEquals(messages.map(({ payload }) => payload), [0, 1, 2, 3, 4]);
+  assertEquals((await queue.receive({ max: 5 })).length, 2);
+  assertEquals(asked, [5, 5, 3]);
 });
 
 Deno.test("receive() that could not consume while it waited does not say that the queue is empty", async () => {
