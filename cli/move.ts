@@ -8,6 +8,7 @@ import { lineOf } from "./advice.ts";
 import type { Context } from "./context.ts";
 import { Backlog, type BacklogCounts } from "./move_backlog.ts";
 import { look, type Plan, planMove } from "./move_plan.ts";
+import { goesUnused } from "./move_unused.ts";
 import { Progress } from "./move_progress.ts";
 import {
   declareTopology,
@@ -168,6 +169,7 @@ class Mover {
       from: from.name,
       to,
       limit,
+      goesUnused: await goesUnused(connection, from),
       rate: rate === undefined ? Infinity : rate.limit * 1000 / rate.interval,
       inFlight: this.#given.inFlight ?? IN_FLIGHT,
       wait: wait * 1000,

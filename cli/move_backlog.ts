@@ -37,6 +37,8 @@ export interface BacklogOptions {
   readonly limit: number;
   /** The maximum number that is on its way at once. */
   readonly inFlight: number;
+  /** Whether the queue goes, or may go, when its last consumer does: then it is given none. */
+  readonly goesUnused: boolean;
   /** How many are moved per second at most. */
   readonly rate: number;
   /** How long to wait for messages that are there and do not come, ms. */
@@ -131,14 +133,12 @@ export class Backlog {
       let waitsUntil = performance.now() + this.#options.wait;
       let before = -1;
       while (!this.#isOver) {
-        await this.#consume();
-        if (this.#isOver) break;
-        // A consumer is told of no end: who asks for one message is.
-        const next = await this.#source.get(this.#options.from);
-        if (next !== undefined) {
-          this.#take(next);
-          continue;
+        if (!this.#options.goesUnused) {
+          await this.#consume();
+          if (this.#isOver) break;
         }
+        // A consumer is told of no end: who asks for a message is.
+        if (await this.#pull()) continue;
         if (before !== this.#begun) {
           before = this.#begun;
           waitsUntil = performance.now() + this.#options.wait;
@@ -162,6 +162,25 @@ export class Backlog {
       this.#begun >= this.#options.limit;
   }
 
+  /** Asks for messages, many at once, until there is none; says whether there was one. */
+  async #pull(): Promise<boolean> {
+    const { from, goesUnused, inFlight } = this.#options;
+    const first = await this.#source.get(from);
+    if (first === undefined) return false;
+    const moving = this.#take(first);
+    if (!goesUnused) return true; // a consumer is faster
+    const pull = async () => {
+      while (!this.#isOver) {
+        const next = await this.#source.get(from);
+        if (next === undefined) return;
+        await this.#take(next);
+      }
+    };
+    const count = Math.min(inFlight, this.#pacer.atOnce);
+    await Promise.all([moving, ...Array.from({ length: count - 1 }, pull)]);
+    return true;
+  }
+
   async #consume(): Promise<void> {
     const { from, limit, inFlight } = this.#options;
     const prefetch = Math.min(
@@ -171,7 +190,7 @@ export class Backlog {
     );
     const subscription = await this.#source.consume(
       from,
-      (delivery) => this.#take(delivery),
+      (delivery) => void this.#take(delivery),
       {
         prefetch,
         wanted: () => Math.max(0, prefetch - this.#inFlight),
@@ -193,14 +212,15 @@ export class Backlog {
     return this.#inFlight === 0 && performance.now() - this.#lastAt >= QUIET;
   }
 
-  #take(delivery: Delivery): void {
+  /** Resolves when it is moved, or is to stay. */
+  async #take(delivery: Delivery): Promise<void> {
     if (this.#isOver) {
       this.#surplus.push(delivery.deliveryTag);
       return;
     }
     this.#begun++;
     this.#inFlight++;
-    this.#move(delivery)
+    await this.#move(delivery)
       .catch((error) => this.#refused(delivery, error))
       .finally(() => {
         this.#inFlight--;

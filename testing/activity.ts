@@ -1,7 +1,6 @@
 import { SYSTEM_CLOCK } from "../async/clock.ts";
 import { turn } from "../async/turn.ts";
 import { TimeoutError } from "../model/errors.ts";
-import type { HookWatch } from "../messaging/middleware/watched.ts";
 import type { StoodIn } from "../messaging/connection/stand_ins.ts";
 import { findTransport } from "../transports/load.ts";
 import type { Channel, TransportConnection } from "../transports/transport.ts";
@@ -31,10 +30,8 @@ export class Activity {
   readonly #host: ActivityHost;
   /** The messages, and batches, whose handlers are at work. */
   readonly #atWork = new Set<object>();
-  /** How many handlers, and middlewares, have begun or ended. */
+  /** How many handlers have begun or ended. */
   #handlers = 0;
-  /** How many middlewares are at work on a message that is published, handed over or settled. */
-  #hooks = 0;
   #looking: Promise<[TransportConnection, Channel]> | undefined;
   #isLoading = true;
 
@@ -47,18 +44,6 @@ export class Activity {
       import("../messaging/schedule/cron_client.ts"),
     ]).then(() => this.#isLoading = false);
   }
-
-  /** Told of middlewares. */
-  readonly hooks: HookWatch = {
-    begin: () => {
-      this.#handlers++;
-      this.#hooks++;
-    },
-    end: () => {
-      this.#handlers++;
-      this.#hooks--;
-    },
-  };
 
   /** Sees each call of a handler, for a message or a batch. */
   readonly during = (
@@ -161,12 +146,9 @@ export class Activity {
   /** Handlers that wait for the clock, as far as that is known, are left out. */
   get #handling(): string | undefined {
     const { clock, transport } = this.#host;
-    const asleep = clock.sleepers + transport.waiting;
-    const busy = this.#atWork.size - asleep;
-    if (busy > 0) return `${count(busy, "handler is", "handlers are")} at work`;
-    // Nobody knows which of them a sleeper is.
-    return asleep === 0 && this.#hooks > 0
-      ? `${count(this.#hooks, "middleware is", "middlewares are")} at work`
+    const busy = this.#atWork.size - clock.sleepers - transport.waiting;
+    return busy > 0
+      ? `${count(busy, "handler is", "handlers are")} at work`
       : undefined;
   }
 

@@ -132,7 +132,6 @@ export class TestBroker implements AsyncDisposable {
       transport: this.#transport,
       clock: this.clock,
       random: () => 1,
-      hooks: this.#activity.hooks,
       made: (connection, hasHooks) => {
         this.#connections.add(connection);
         if (!hasHooks) this.#watch(connection);

@@ -23,8 +23,8 @@ export interface TestClockOptions {
 /** Options of {@linkcode TestClock.advance}. */
 export interface AdvanceOptions {
   /**
-   * Whether time stands still while a handler or a middleware is at work: `false` for those
-   * that themselves wait for the clock, by other means than its `sleep`. @default {true}
+   * Whether time stands still while a handler is at work: `false` for handlers that
+   * themselves wait for the clock, by other means than its `sleep`. @default {true}
    */
   readonly handlers?: boolean | undefined;
 }

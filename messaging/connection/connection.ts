@@ -133,7 +133,6 @@ export class Connection implements AsyncDisposable {
     });
     this.#users = new Users(this.#session, options);
     this.#inherited = middlewares.length;
-    this.#session.uses.watch = standIn?.hooks;
     for (const each of middlewares) this.#session.uses.add(each, this);
     standIn?.made(this, middlewares.length > 0);
   }

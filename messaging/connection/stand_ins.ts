@@ -1,7 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { MessageProperties } from "../../model/message.ts";
-import type { HookWatch } from "../middleware/watched.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import type { Transport } from "../../transports/transport.ts";
 
@@ -56,8 +55,6 @@ export interface StandIn {
   readonly clock: Clock;
   /** Chance, from 0 to 1, as their waits have it. */
   readonly random: () => number;
-  /** Told when the middlewares of its connections are at work. */
-  readonly hooks: HookWatch;
   /** Told of each connection that is made, before it connects; one like another has the hooks of that. */
   made(connection: StoodIn, hasHooks: boolean): void;
 }

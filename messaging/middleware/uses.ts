@@ -18,7 +18,6 @@ import type {
   ReceiveHook,
   SettleHook,
 } from "./hooks.ts";
-import { type HookWatch, watched } from "./watched.ts";
 import type {
   Middleware,
   MiddlewareHost,
@@ -47,8 +46,6 @@ export class Uses implements InUse {
   readonly #given: MiddlewareInput[] = [];
   readonly #made: Middleware[] = [];
   hooks: Hooks | undefined;
-  /** Told when hooks are at work: a test's clock waits for them. */
-  watch: HookWatch | undefined;
   /** Hears events; `undefined` where no middleware does. */
   event: ((event: ConnectionEvent) => void) | undefined;
 
@@ -99,19 +96,13 @@ export class Uses implements InUse {
   #compose(): void {
     const made = this.#made;
     this.event = eventsOf(made, (error) => this.failed("event", error));
-    if (made.length === 0) {
-      this.hooks = undefined;
-      return;
-    }
-    const hooks: Hooks = {
+    this.hooks = made.length === 0 ? undefined : {
       publish: publishOf(hooksOf(made, "publish")),
       receive: receiveOf(hooksOf(made, "receive")),
       process: nested(hooksOf<ProcessHook>(made, "process")),
       processBatch: nested(made.flatMap(batchHookOf)),
       settle: settleOf(hooksOf(made, "settle")),
     };
-    const { watch } = this;
-    this.hooks = watch === undefined ? hooks : watched(hooks, watch);
   }
 }
 

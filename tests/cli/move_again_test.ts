@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Queue } from "@dashi/mq";
 import { until } from "../conformance/support.ts";
 import { BROKERS, Pair } from "./moving.ts";
 import { started } from "./running.ts";
@@ -37,6 +38,33 @@ Deno.test({
     assertEquals((await pair.source.queueStatus(pair.name)).messageCount, 2);
   },
 });
+
+for (const broker of ["memory", "Redis", "RabbitMQ"]) {
+  const url = BROKERS[broker];
+  for (const durable of [true, false]) {
+    const kind = durable ? "a lasting" : "a transient";
+    Deno.test({
+      name:
+        `dashi move leaves ${kind} auto-delete queue of ${broker} with what it does not move${
+          url ? "" : " (there is no broker)"
+        }`,
+      ignore: !url,
+      fn: () => leaveSome(url ?? "", durable),
+    });
+  }
+}
+
+async function leaveSome(url: string, durable: boolean): Promise<void> {
+  await using pair = new Pair(url, "memory://auto-delete");
+  await pair.open(new Queue(pair.name, { autoDelete: true, durable }));
+  await pair.fill(50);
+  const some = await pair.move(["--limit", "10"]);
+  assertEquals([some.code, some.rows.at(-1).moved], [0, 10], some.err);
+  assertEquals((await pair.source.queueStatus(pair.name)).messageCount, 40);
+  const rest = await pair.move();
+  assertEquals([rest.code, rest.rows.at(-1).moved], [0, 40], rest.err);
+  assertEquals((await pair.arrived()).size, 50);
+}
 
 Deno.test({
   name: `dashi move, interrupted as a process, finishes what is on its way${
