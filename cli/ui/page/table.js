@@ -258,7 +258,8 @@ class Line {
     ];
     write(this.#name, queue.name);
     this.#name.title = queue.name;
-    write(this.#broker, queue.broker.name);
+    // Its user stands in the broker's card, and would leave no room for its host.
+    write(this.#broker, queue.broker.name.replace(/\/\/[^/@]*@/, "//"));
     this.#broker.title = queue.broker.name;
     for (const [i, text] of texts.entries()) {
       const cell = this.#cells[i];
