@@ -11,6 +11,7 @@ import { attempt, provide, RUNTIMES } from "../runtimes/npm.ts";
 import { bundles, BUNDLING, type Urls } from "./bundles.ts";
 import { examples } from "./examples.ts";
 import { pack } from "./pack.ts";
+import { pages } from "./page.ts";
 import { types } from "./types.ts";
 import { install, type Outcome, pinned } from "./user.ts";
 
@@ -132,6 +133,7 @@ async function* uses(
     urls,
   );
   yield* examples(`${folder}/examples`, tarball);
+  yield* pages(`${folder}/page`, tarball);
   for (const runtime of RUNTIMES.filter(({ name }) => name !== "deno")) {
     const command = await provide(runtime);
     const name = `${runtime.name} ${runtime.version}`;
