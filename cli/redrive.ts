@@ -5,6 +5,9 @@ import { filterOf } from "./filter.ts";
 import type { Column } from "./output.ts";
 import { UsageError } from "./terminal.ts";
 
+/** The user has asked for an end. */
+const INTERRUPTED = 130;
+
 /** Which dead letters are meant. */
 export interface Which {
   /** The id of the only one. */
@@ -63,7 +66,7 @@ const DROPPED: readonly Column<
  * @param context The context.
  * @param queue The queue that they lie in.
  * @param options Which, where to, how many, how fast, and whether to do it.
- * @returns 0; 1 if some stay, for they name no queue, or theirs is gone, or the one is not there.
+ * @returns 0; 1 if some stay, for they name no queue, or theirs is gone, or the one is not there; 130 if it was interrupted.
  * @throws {UsageError} If a filter is none.
  */
 export async function redriveDeadLetters(
@@ -81,12 +84,13 @@ export async function redriveDeadLetters(
     if (!passes) skipped++;
     return passes;
   };
-  const { moved, kept } = await connection.redrive(queue, {
-    to,
-    limit,
-    rateLimit,
-    filter,
-  });
+  const redriven = await interruptible(
+    context,
+    (signal) =>
+      connection.redrive(queue, { to, limit, rateLimit, filter, signal }),
+  );
+  if (redriven === undefined) return INTERRUPTED;
+  const { moved, kept } = redriven;
   if (id !== undefined && moved + kept === 0) {
     terminal.tell(notFound(id, queue, skipped));
     return 1;
@@ -123,14 +127,15 @@ async function plan(
  * @param context The context.
  * @param queue The queue that they lie in.
  * @param options Which, how many, and whether the user is sure.
- * @returns 0; 1 if the one is not there.
+ * @returns 0; 1 if the one is not there; 130 if it was interrupted.
  * @throws {UsageError} If all are meant, or he is not.
  */
 export async function dropDeadLetters(
-  { output, terminal, connection }: Context,
+  context: Context,
   queue: string,
   options: Which & { readonly yes?: boolean | undefined },
 ): Promise<number> {
+  const { output, terminal, connection } = context;
   const { id, yes = false } = options;
   if (!isFiltered(options)) {
     throw new UsageError(
@@ -143,7 +148,12 @@ export async function dropDeadLetters(
       `drop removes messages of "${queue}" for good: say --yes if you mean it; dashi dlq show ${queue} with the same --filter shows them`,
     );
   }
-  const { dropped, skipped } = await drop(connection, queue, isMeant, limit);
+  const done = await interruptible(
+    context,
+    (signal) => drop(connection, queue, isMeant, limit, signal),
+  );
+  if (done === undefined) return INTERRUPTED;
+  const { dropped, skipped } = done;
   if (id !== undefined && dropped === 0) {
     terminal.tell(notFound(id, queue, skipped));
     return 1;
@@ -159,6 +169,7 @@ export async function dropDeadLetters(
  * @param queue The queue.
  * @param isMeant Says which.
  * @param limit How many at most.
+ * @param signal Ends it.
  * @returns How many are removed, and how many of those before them are not.
  */
 export async function drop(
@@ -166,14 +177,15 @@ export async function drop(
   queue: string,
   isMeant: (message: Message<unknown>) => boolean,
   limit: number,
+  signal?: AbortSignal,
 ): Promise<{ readonly dropped: number; readonly skipped: number }> {
   await using handle = connection.queue(queue);
-  const { messageCount } = await handle.status();
+  const { messageCount } = await handle.status({ signal });
   const held: Message<unknown>[] = [];
   let dropped = 0;
   try {
     while (dropped < limit && dropped + held.length < messageCount) {
-      const message = await handle.get();
+      const message = await handle.get({ signal });
       if (message === undefined) break;
       if (isMeant(message)) {
         await message.ack();
@@ -184,6 +196,26 @@ export async function drop(
     for (const each of held.toReversed()) await each.requeue();
   }
   return { dropped, skipped: held.length };
+}
+
+/** Ctrl-C gives back at once what is held: after a kill some brokers take a while. */
+async function interruptible<R>(
+  { terminal }: Context,
+  run: (signal: AbortSignal) => Promise<R>,
+): Promise<R | undefined> {
+  const controller = new AbortController();
+  const unlisten = terminal.onInterrupt?.(() => controller.abort());
+  try {
+    return await run(controller.signal);
+  } catch (error) {
+    if (!controller.signal.aborted) throw error;
+    terminal.tell(
+      "dashi: interrupted; the others are where they were: run it again to go on",
+    );
+    return undefined;
+  } finally {
+    unlisten?.();
+  }
 }
 
 function isFiltered({ id, filter }: Which): boolean {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type Connection, createConnection, Queue } from "@dashi/mq";
+import { dashiHere } from "./moving.ts";
 import { onTerminal } from "./running.ts";
 
 /** Four dead letters: two of each queue, of two customers. */
@@ -110,3 +111,22 @@ Deno.test("dlq redrive of a queue that is not there says so, and that it was to 
     assertEquals(code, 1);
     assertMatch(err, /Cannot redrive .*"ded": there is no such queue\n/);
   }));
+
+Deno.test("dlq redrive that is interrupted gives back what it holds", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url, { onUnhandled: () => {} });
+  await fail(connection, "dead");
+  const left = async (of: string) =>
+    (await connection.queueStatus(of)).messageCount;
+  let interrupt = () => {};
+  const redriving = dashiHere(
+    ["dlq", "redrive", "dead", "--filter", "id~8", "--rate", "1/h"],
+    { from: url, onInterrupt: (call) => interrupt = call },
+  );
+  while (await left("orders") === 0) { /* the first goes at once */ }
+  interrupt();
+  const { code, out, err } = await redriving;
+  assertEquals([code, out], [130, ""]);
+  assertMatch(err, /interrupted.*run it again/);
+  assertEquals([await left("orders"), await left("dead")], [1, 3]);
+});
