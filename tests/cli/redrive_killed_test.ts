@@ -1,7 +1,12 @@
 /** A redrive that is killed in the middle, and run again. */
 
 import { assert, assertEquals } from "@std/assert";
-import { type Connection, createConnection, Queue } from "@dashi/mq";
+import {
+  type Connection,
+  createConnection,
+  type Message,
+  Queue,
+} from "@dashi/mq";
 import { ALL } from "../support/targets.ts";
 import { dashi, started } from "./running.ts";
 
@@ -52,13 +57,12 @@ async function redriveTwice(url: string): Promise<void> {
       );
       assertEquals([code, err], [0, ""]);
     }
+    const all = await left(name);
     const counts = new Map<unknown, number>();
-    const taker = connection.queue(name);
-    for (let each; (each = await taker.get()) !== undefined;) {
-      counts.set(each.payload, (counts.get(each.payload) ?? 0) + 1);
-      await each.ack();
-    }
-    const all = [...counts.values()].reduce((a, b) => a + b, 0);
+    await each(connection, queue, all, (message) => {
+      counts.set(message.payload, (counts.get(message.payload) ?? 0) + 1);
+      return message.ack();
+    });
     assertEquals(counts.size, COUNT);
     // One was published, perhaps, and not acked yet.
     assert(all - COUNT <= 1, `${all - COUNT} duplicates`);
@@ -73,12 +77,22 @@ async function redriveTwice(url: string): Promise<void> {
 async function letDie(connection: Connection, queue: Queue): Promise<void> {
   await using producer = connection.producer({ queue });
   await producer.publishAll(Array.from({ length: COUNT }, (_, id) => id));
+  await each(connection, queue, COUNT, (message) => message.reject());
+}
+
+/** Settles so many messages. */
+async function each(
+  connection: Connection,
+  queue: Queue,
+  count: number,
+  settle: (message: Message<unknown>) => Promise<void>,
+): Promise<void> {
   const consumer = connection.consumer(queue, { prefetch: 100 });
-  const rejected: Promise<void>[] = [];
+  const settling: Promise<void>[] = [];
   for await (const message of consumer) {
-    if (rejected.push(message.reject()) === COUNT) break;
+    if (settling.push(settle(message)) === count) break;
   }
-  await Promise.all(rejected);
+  await Promise.all(settling);
 }
 
 function pause(): Promise<void> {
