@@ -8,6 +8,7 @@ import { benchCold } from "./cold.ts";
 import { benchCouchdb } from "./couchdb.ts";
 import { benchMemory } from "./memory.ts";
 import { benchMongodb } from "./mongodb.ts";
+import { benchPostgres } from "./postgres.ts";
 import { benchRedis } from "./redis.ts";
 import { benchSqlite } from "./sqlite.ts";
 import { benchSqs } from "./sqs.ts";
@@ -17,6 +18,7 @@ const BENCHES: Readonly<Record<string, (url: string) => Promise<void>>> = {
   BEANSTALK: benchBeanstalk,
   COUCHDB: benchCouchdb,
   MONGODB: benchMongodb,
+  POSTGRES: benchPostgres,
   REDIS: benchRedis,
   SQLITE: benchSqlite,
   SQS: benchSqs,

@@ -4,6 +4,7 @@ import { checkNumbers } from "./support/inspection_table.ts";
 /** Each broker's URL, and its column. RabbitMQ needs its management API: `tests/transports/amqp/management_test.ts`. */
 const BROKERS = [
   ["memory", "memory://numbers"],
+  ["PostgreSQL", Deno.env.get("DASHI_TEST_POSTGRES_URL")],
   ["SQLite", "sqlite::memory:"],
   ["Redis", Deno.env.get("DASHI_TEST_REDIS_URL")],
   ["MongoDB", Deno.env.get("DASHI_TEST_MONGODB_URL")],

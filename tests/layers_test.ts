@@ -105,7 +105,7 @@ Deno.test("no module imports from a higher layer, and pure folders not each othe
 /** The two AMQP clients share a folder, which is no broker, and so do databases of SQL: it is for them alone. */
 const SHARED: Readonly<Record<string, readonly string[]>> = {
   amqp_protocol: ["amqp", "amqp_client"],
-  sql: ["sqlite"],
+  sql: ["postgres", "sqlite"],
 };
 
 Deno.test("a broker's folder imports no other broker's, and nobody theirs but load.ts", async () => {

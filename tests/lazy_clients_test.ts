@@ -18,6 +18,7 @@ const TRANSPORTS = [
   ]],
   ["beanstalk", "beanstalk://127.0.0.1:1/", []],
   ["couchdb", "couchdb://127.0.0.1:1/lazy", []],
+  ["postgres", "postgres://127.0.0.1:1/lazy", ["pg"]],
   ["sqlite", "sqlite::memory:", []],
 ] as const;
 

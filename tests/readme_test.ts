@@ -62,6 +62,7 @@ const ON_BROKERS = [
   ["redis", "redis", "REDIS", "Redis"],
   ["sqs", "sqs", "SQS", "SQS"],
   ["mongodb", "mongodb", "MONGODB", "MongoDB"],
+  ["postgres", "postgres", "POSTGRES", "PostgreSQL"],
 ] as const;
 
 for (const [, scheme, broker, column] of ON_BROKERS) {

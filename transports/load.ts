@@ -9,6 +9,7 @@ import {
   COUCHDB,
   MEMORY,
   MONGODB,
+  POSTGRES,
   REDIS,
   WEB_SOCKET,
 } from "./url_defaults.ts";
@@ -123,6 +124,12 @@ const sentinel: TransportRow = {
   },
 };
 
+const postgres: TransportRow = {
+  name: "postgres",
+  scheme: "postgres",
+  defaults: POSTGRES,
+  load: () => import("./postgres/mod.ts"),
+};
 const sqlite: TransportRow = {
   name: "sqlite",
   scheme: "sqlite",
@@ -153,6 +160,8 @@ export const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["mongodb+srv", mongodbSrv],
   ["memory", memory],
   ["in-memory", memory],
+  ["postgres", postgres],
+  ["postgresql", postgres],
   ["sqlite", sqlite],
   ["sqs", sqs],
 ]);
@@ -172,6 +181,7 @@ const MEANT: ReadonlyMap<string, string> = new Map([
   ["beanstalkd", "beanstalk"],
   ["couch", "couchdb"],
   ["aws", "sqs"],
+  ["pg", "postgres"],
   ["sqlite3", "sqlite"],
 ]);
 

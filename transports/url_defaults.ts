@@ -33,6 +33,9 @@ export const COUCHDB: UrlDefaults = {
   virtualHost: "dashi",
 };
 
+/** PostgreSQL. */
+export const POSTGRES: UrlDefaults = { hostname: "localhost", port: 5432 };
+
 /** Redis. */
 export const REDIS: UrlDefaults = { hostname: "127.0.0.1", port: 6379 };
 

@@ -5,6 +5,7 @@ import { BEANSTALK } from "./beanstalk.ts";
 import { COUCHDB } from "./couchdb.ts";
 import { FERRETDB } from "./ferretdb.ts";
 import { MONGODB } from "./mongodb.ts";
+import { POSTGRES } from "./postgres.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
 import { REDIS } from "./redis.ts";
 import { SQS } from "./sqs.ts";
@@ -19,6 +20,7 @@ export const BROKERS: readonly BrokerRow[] = [
   MONGODB,
   FERRETDB,
   COUCHDB,
+  POSTGRES,
 ];
 
 /** A broker that was asked for. */

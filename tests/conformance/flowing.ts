@@ -277,12 +277,13 @@ export const FLOWING: readonly ConformanceCase[] = [
       const queue = stage.queue();
       const producer = connection.producer<number>({ queue });
       const consumer = connection.consumer<number>(queue);
-      const seen: number[] = [];
+      // The ack of the first may be on its way when the broker ends: then it comes again.
+      const seen = new Set<number>();
       const running = consumer.run(({ payload }) => {
-        if (seen.push(payload) === 3) void consumer.cancel();
+        if (seen.add(payload).size === 3) void consumer.cancel();
       }, { rateLimit: { limit: 1, interval: 300, scope: "queue" } });
       for (let n = 0; n < 3; n++) await producer.publish(n);
-      await until(() => seen.length === 1, "the first message");
+      await until(() => seen.size === 1, "the first message");
       await harness.restart?.();
       await arrives(running, "the end of the run");
       await consumer.close();

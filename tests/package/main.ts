@@ -53,6 +53,7 @@ const MISSING: readonly (readonly [package_: string, program: string])[] = [
     'await createConnection("pika://127.0.0.1:1//").connect();',
   ],
   ["ioredis", 'await createConnection("redis://127.0.0.1:1").connect();'],
+  ["pg", 'await createConnection("postgres://127.0.0.1:1/x").connect();'],
   ["mongodb", 'await createConnection("mongodb://127.0.0.1:1/x").connect();'],
   [
     "@aws-sdk/client-sqs",

@@ -37,6 +37,7 @@ const PEERS: readonly Pinned[] = [
   "ioredis",
   "js-yaml",
   "mongodb",
+  "pg",
 ];
 
 /** The entries that name types of a package, which must be there to check declarations. */

@@ -93,6 +93,8 @@ export interface Sql extends AsyncDisposable {
   readonly itemBytes: number;
   /** Whether it outlives the process. */
   readonly isPersistent: boolean;
+  /** Whether what is lazy outlives all that is killed, and is lost with a machine's power alone. */
+  readonly keepsLazy: boolean;
   /** The time that all go by who share it, ms since 1970. */
   now(): number;
   /**

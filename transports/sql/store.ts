@@ -122,11 +122,13 @@ export class SqlStore implements Store {
       if (type === "lost") this.destroy();
     });
     void sql.lost?.then((error) => this.#lifeline.lose(error));
+    // A message that was acked is not to come again where something is killed.
+    const settled = sql.keepsLazy ? LAZY : undefined;
     const settle = (action: string, verb: typeof settlements.remove) =>
     (
       all: readonly Reservation[],
       call?: CallOptions,
-    ) => this.#do(action, verb, all, call, LAZY);
+    ) => this.#do(action, verb, all, call, settled);
     this.messages = {
       count: (queue, call) =>
         this.#do(

@@ -11,6 +11,14 @@ import type { NumberedQueue, SqlTables } from "./tables.ts";
 /** The most expired messages that one call takes, of all queues. */
 const EXPIRED = 500;
 
+/** What is to be done before a take: whoever looks sees to it. */
+const TODO = `SELECT
+  (SELECT min(until) FROM dashi.holders WHERE until <= ?) AS late,
+  (SELECT id FROM dashi.holders WHERE id = ?) AS known,
+  (SELECT min(expires_at) FROM dashi.places
+    WHERE expires_at IS NOT NULL AND holder IS NULL AND expires_at <= ?)
+    AS expired`;
+
 /** What a take needs of a connection. */
 export interface TakerParts {
   readonly tables: SqlTables;
@@ -34,9 +42,10 @@ export class Taker {
   ): Promise<readonly Reserved[]> => {
     const { tables, holder, now } = this.#parts;
     await tables.sync(tx);
-    await forgetLate(tx, now());
-    await holder.ensure(tx);
-    const expired = await this.#takeExpired(tx);
+    const [todo] = await tx.rows(TODO, now(), holder.number, now());
+    if (todo?.late !== null) await forgetLate(tx, now());
+    if (todo?.known === null || todo?.late !== null) await holder.ensure(tx);
+    const expired = todo?.expired === null ? [] : await this.#takeExpired(tx);
     const results: Reserved[] = [];
     for (const wants of calls) {
       const reservations = expired.splice(0);

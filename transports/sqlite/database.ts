@@ -54,6 +54,8 @@ export interface DatabaseSettings {
 export class SqliteDatabase implements Sql {
   readonly itemBytes: number = ITEM_BYTES;
   readonly isPersistent: boolean;
+  /** The system writes what a process has handed to it. */
+  readonly keepsLazy: boolean = true;
   readonly #client: SqliteClient;
   readonly #settings: DatabaseSettings;
   readonly #line = new Line();

@@ -129,6 +129,7 @@ function sharing(
   return {
     itemBytes: database.itemBytes,
     isPersistent: database.isPersistent,
+    keepsLazy: database.keepsLazy,
     now: () => database.now(),
     transact: (work, how) => database.transact(work, how),
     read: (work) => database.read(work),

@@ -1,0 +1,110 @@
+import { assert, assertEquals } from "@std/assert";
+import { createConnection, Queue } from "@dashi/mq";
+import { nativeClient } from "@dashi/mq/postgres";
+import { rejectsWith, unique } from "../../conformance/support.ts";
+import { killProcesses } from "../../support/process_kills.ts";
+
+const url = Deno.env.get("DASHI_TEST_POSTGRES_URL");
+const reason = Deno.env.get("DASHI_TEST_POSTGRES_REASON") ??
+  "run it by deno task test, which provides PostgreSQL";
+
+function test(name: string, run: (url: string) => Promise<void>): void {
+  Deno.test({
+    name: url === undefined ? `${name} (${reason})` : name,
+    ignore: url === undefined,
+    // The client's sockets end a turn after it says so.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: () => run(url ?? ""),
+  });
+}
+
+/** The URL of a schema that nobody else uses, which goes in the end. */
+async function withSchema(
+  url: string,
+  run: (url: string, schema: string) => Promise<void>,
+): Promise<void> {
+  const schema = unique("schema").replaceAll("-", "_");
+  try {
+    await run(`${url}?schema=${schema}`, schema);
+  } finally {
+    await using connection = createConnection(url);
+    const native = await connection.native(nativeClient);
+    await native.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+  }
+}
+
+test(
+  "producers and consumers are killed: all that was confirmed arrives, and only what was in hand comes again (rows 3, 6)",
+  killProcesses,
+);
+
+test("schemas are brokers of their own, and one of another layout is refused for good", (url) =>
+  withSchema(url, async (own, schema) => {
+    const queue = new Queue(unique("queue"));
+    await using usual = createConnection(url);
+    await usual.connect();
+    {
+      await using connection = createConnection(own);
+      await connection.send(queue, 1);
+      await rejectsWith(usual.queueStatus(queue.name), "not-found");
+      const native = await connection.native(nativeClient);
+      await native.query(`UPDATE ${schema}.meta SET layout = 99`);
+    }
+    await using later = createConnection(own);
+    await rejectsWith(later.connect(), "precondition-failed", "layout 99");
+  }));
+
+test("processes that connect first at once make the tables once", (url) =>
+  withSchema(url, async (own) => {
+    const all = Array.from({ length: 4 }, () => createConnection(own));
+    await Promise.all(all.map((each) => each.connect()));
+    await Promise.all(all.map((each) => each.close()));
+  }));
+
+test("a database that is not there, and a schema that is no name, are refused for good", async (url) => {
+  await using missing = createConnection(url.replace(/[^/]*$/, "dashi_none"));
+  await rejectsWith(missing.connect(), "not-found", "dashi_none");
+  await using bad = createConnection(`${url}?schema=Dashi-1`);
+  await rejectsWith(bad.connect(), "option-invalid", "schema");
+});
+
+test("a consumer hears of what another connection publishes long before it looks by itself", async (url) => {
+  const queue = new Queue(unique("heard"));
+  await using consuming = createConnection(`${url}?poll=600000`);
+  await using publishing = createConnection(url);
+  await consuming.declare(queue);
+  const consumer = consuming.consumer(queue);
+  const next = consumer[Symbol.asyncIterator]().next();
+  await publishing.connect();
+  for (;;) {
+    const { consumers } = await publishing.inspect().queue(queue);
+    if (consumers === 1) break;
+  }
+  await publishing.send(queue, "heard");
+  const { value } = await next;
+  assertEquals(value?.payload, "heard");
+  await value?.ack();
+  await consumer.cancel();
+  await publishing.delete(queue);
+});
+
+test("a NUL in a name, a key and an id costs no connection", async (url) => {
+  await using connection = createConnection(url);
+  const queue = new Queue(`${unique("nul")}\0`, { ordered: true });
+  await connection.declare(queue);
+  const native = await connection.native(nativeClient);
+  await connection.send(queue, 1, {
+    key: "a\0b",
+    messageId: "c\0d",
+    delay: 1,
+  });
+  let message = await connection.queue(queue.name).get();
+  while (message === undefined) {
+    message = await connection.queue(queue.name).get();
+  }
+  assertEquals(message.payload, 1);
+  await message.ack();
+  await connection.delete(queue);
+  assert(await connection.native(nativeClient) === native);
+});

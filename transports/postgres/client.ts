@@ -1,0 +1,166 @@
+import { Client, type ClientConfig, types } from "pg";
+import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
+import type { Row } from "../sql/port.ts";
+
+/** A value as the client takes it. */
+export type Parameter =
+  | string
+  | number
+  | Uint8Array
+  | null
+  | readonly (string | number | null)[];
+
+/** All that a connection needs. */
+export interface Dial {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly database: string;
+  readonly tls: TlsOptions | undefined;
+  /** Shown by the server beside the connection. */
+  readonly name: string;
+  /** Milliseconds for it to be there. */
+  readonly timeout: number;
+  /** Milliseconds for an answer, beyond which the server counts as gone. */
+  readonly patience: number;
+  /** Called once when the connection is gone. Must not throw. */
+  readonly onLost: (error: Error) => void;
+}
+
+/** What `LISTEN` brings. */
+interface Notice {
+  readonly payload?: string;
+  readonly processId: number;
+}
+
+/** The result of a statement. */
+export interface Answer {
+  readonly rows: readonly Row[];
+  readonly count: number;
+}
+
+/** A connection to a server. */
+export interface PostgresClient {
+  /** Runs statements without values, in one message. */
+  exec(sql: string): Promise<void>;
+  /** Runs a statement, which the server prepares once. */
+  query(sql: string, values: readonly Parameter[]): Promise<Answer>;
+  /** Calls back for each notification of the channels that are listened to. */
+  onNotice(callback: (payload: string, from: number) => void): void;
+  /** The server's number of the connection. */
+  readonly id: number;
+  readonly native: unknown;
+  /** Ends it. */
+  close(): Promise<void>;
+  /** Ends it without a word. */
+  destroy(): void;
+}
+
+/** `bigint`, `numeric` and `double precision`: numbers of ours are whole, and small enough. */
+const NUMBERS: ReadonlySet<number> = new Set([20, 1700, 701]);
+
+/** `bytea`. */
+const BYTES = 17;
+
+const TYPES: NonNullable<ClientConfig["types"]> = {
+  getTypeParser(oid: number, format?: "text" | "binary") {
+    if (NUMBERS.has(oid)) return Number;
+    const parse = types.getTypeParser(oid, format ?? "text");
+    return oid === BYTES ? (text: string) => plain(parse(text)) : parse;
+  },
+};
+
+/** A body is a `Uint8Array`, and nothing more. */
+function plain({ buffer, byteOffset, length }: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
+/**
+ * Connects once.
+ *
+ * @returns The client; rejects with the driver's error.
+ */
+export async function dial(
+  {
+    host,
+    port,
+    user,
+    password,
+    database,
+    tls,
+    name,
+    timeout,
+    patience,
+    onLost,
+  }: Dial,
+): Promise<PostgresClient> {
+  const native = new Client({
+    host,
+    port,
+    user,
+    password,
+    database,
+    ssl: tls === undefined ? false : nodeTlsOptions(tls),
+    application_name: name,
+    // Tables that are small today are not read from end to end by a plan that is kept. Where
+    // that cannot be helped, its price makes no plan worth compiling.
+    options: "-c enable_seqscan=off -c jit=off",
+    connectionTimeoutMillis: Math.ceil(timeout),
+    keepAlive: true,
+    query_timeout: patience,
+    types: TYPES,
+  });
+  let isOver = false;
+  const lose = (error: Error) => {
+    if (isOver) return;
+    isOver = true;
+    onLost(error);
+  };
+  native.on("error", lose);
+  native.on("end", () => lose(new Error("the server closed the connection")));
+  try {
+    await native.connect();
+  } catch (error) {
+    isOver = true;
+    throw error;
+  }
+  const names = new Map<string, string>();
+  const nameOf = (sql: string): string => {
+    let name = names.get(sql);
+    if (name === undefined) names.set(sql, name = `dashi_${names.size}`);
+    return name;
+  };
+  return {
+    native,
+    id: Number((native as { processID?: number | null }).processID ?? 0),
+    async exec(sql) {
+      await native.query(sql);
+    },
+    async query(sql, values) {
+      const { rows, rowCount } = await native.query({
+        name: nameOf(sql),
+        text: sql,
+        values: [...values],
+      });
+      return { rows, count: rowCount ?? 0 };
+    },
+    onNotice(callback) {
+      native.on(
+        "notification",
+        ({ payload = "", processId }: Notice) => callback(payload, processId),
+      );
+    },
+    async close() {
+      isOver = true;
+      await native.end();
+    },
+    destroy() {
+      isOver = true;
+      const { connection } = native as unknown as {
+        readonly connection: { readonly stream: { destroy(): void } };
+      };
+      connection.stream.destroy();
+    },
+  };
+}

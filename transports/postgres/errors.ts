@@ -1,0 +1,57 @@
+import { errorText } from "../../model/error_text.ts";
+import {
+  AuthenticationError,
+  MessagingError,
+  NotFoundError,
+  PreconditionFailedError,
+} from "../../model/errors.ts";
+import { cannotConnect, connectionLost } from "../connection_errors.ts";
+
+/** PostgreSQL's five letters of an error; `undefined` if it is none of the server's. */
+export function stateOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  const { code } = error;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code)
+    ? code
+    : undefined;
+}
+
+/** Whether another transaction was in the way: the same may do now. */
+export function isInTheWay(error: unknown): boolean {
+  const state = stateOf(error);
+  return state === "40P01" || state === "40001";
+}
+
+/** Makes the library's error of a connection that could not be had. */
+export function dialError(broker: string, error: unknown): Error {
+  if (error instanceof MessagingError) return error;
+  const action = `connect to "${broker}"`;
+  const text = errorText(error);
+  const details = { cause: error, outcome: "not-sent" } as const;
+  switch (stateOf(error)) {
+    case "28P01":
+    case "28000":
+      return new AuthenticationError(`Cannot ${action}: ${text}`, details);
+    case "3D000":
+      return new NotFoundError(`Cannot ${action}: ${text}`, details);
+    case "42501":
+      return new PreconditionFailedError(
+        `Cannot ${action}: ${text}; the user needs the right to make a schema, or all rights to ours`,
+        details,
+      );
+  }
+  return cannotConnect(action, text, { cause: error });
+}
+
+/** Makes the library's error of what happened in a transaction; `isOver` says whether none of it is there. */
+export function failure(
+  broker: string,
+  error: unknown,
+  isOver: boolean,
+): unknown {
+  if (error instanceof MessagingError) return error;
+  return connectionLost(broker, errorText(error), {
+    cause: error,
+    outcome: isOver ? "not-sent" : "unknown",
+  });
+}

@@ -1,0 +1,99 @@
+import { Limits } from "../../async/limits.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import { formatUrl } from "../../url/format.ts";
+import {
+  connectionLost,
+  endedMeanwhile,
+  notAnswered,
+} from "../connection_errors.ts";
+import { SqlStore } from "../sql/store.ts";
+import { Works } from "../sql/works.ts";
+import { createStoreTransport } from "../store/connection.ts";
+import type { Store } from "../store/store.ts";
+import type { ConnectOptions, Transport } from "../transport.ts";
+import { POSTGRES } from "../url_defaults.ts";
+import { errorText } from "../../model/error_text.ts";
+import { dial, type PostgresClient } from "./client.ts";
+import { PostgresDatabase } from "./database.ts";
+import { dialError } from "./errors.ts";
+import { readPostgresOptions } from "./options.ts";
+
+/**
+ * Makes the PostgreSQL transport.
+ *
+ * @returns The transport.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/postgres";
+ *
+ * assertEquals(createTransport().name, "postgres");
+ * ```
+ */
+export function createTransport(): Transport {
+  return createStoreTransport({ name: "postgres", defaults: POSTGRES, open });
+}
+
+async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
+  const { clock, owner, operationTimeout, signal, deadline } = options;
+  const settings = readPostgresOptions(url, options);
+  const broker = formatUrl(url);
+  const password = url.password ?? await options.password?.();
+  const { promise: lost, resolve } = Promise.withResolvers<Error>();
+  const open: PostgresClient[] = [];
+  let isGivenUp = false;
+  const openOne = async () => {
+    const client = await dial({
+      ...settings,
+      password,
+      name: options.name ?? "dashi",
+      timeout: deadline === undefined
+        ? operationTimeout
+        : Math.max(deadline - clock.now(), 1),
+      patience: operationTimeout,
+      onLost: (error) =>
+        resolve(connectionLost(broker, errorText(error), { cause: error })),
+    });
+    open.push(client);
+    if (isGivenUp) client.destroy();
+    return client;
+  };
+  const limits = new Limits(clock);
+  try {
+    return await limits.wait(
+      (async () => {
+        const [client, listener] = await Promise.all([openOne(), openOne()]);
+        const { schema, poll, lease } = settings;
+        const database = new PostgresDatabase(client, listener, {
+          broker,
+          clock,
+          schema,
+          poll,
+          lost,
+          onClosed: () => works.end(),
+        });
+        const works = new Works(database, clock);
+        await database.open();
+        const store = new SqlStore(database, works, {
+          clock,
+          owner,
+          operationTimeout,
+          lease,
+        });
+        await store.open({ signal, deadline });
+        return store;
+      })().catch((error) => {
+        throw dialError(broker, error);
+      }),
+      { signal, deadline },
+      () => notAnswered(`connect to "${broker}"`, "not-sent"),
+    );
+  } catch (error) {
+    isGivenUp = true;
+    for (const client of open) client.destroy();
+    throw error;
+  } finally {
+    limits.end(() => endedMeanwhile(undefined));
+  }
+}
