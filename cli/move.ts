@@ -8,6 +8,7 @@ import { lineOf } from "./advice.ts";
 import type { Context } from "./context.ts";
 import { Backlog, type BacklogCounts } from "./move_backlog.ts";
 import { look, type Plan, planMove } from "./move_plan.ts";
+import { isSameBroker, requireOther } from "./move_same.ts";
 import { goesUnused } from "./move_unused.ts";
 import { Progress } from "./move_progress.ts";
 import {
@@ -88,7 +89,6 @@ export async function move(
   given: MoveArguments,
 ): Promise<number> {
   const { connection, output, terminal } = context;
-  const sameBroker = target === undefined;
   await using own = target ?? connection.clone();
   await connection.connect();
   await own.connect();
@@ -96,8 +96,15 @@ export async function move(
   const plans = await planMove(context, {
     names: given.all ? [...names, "*"] : names,
     to: given.to,
-    sameBroker,
   });
+  const sameBroker = target === undefined ||
+    await isSameBroker(
+      connection,
+      own,
+      // It is worth that where a queue might be moved into itself.
+      !given.dryRun && plans.some(({ from, to }) => from.name === to),
+    );
+  requireOther(plans, sameBroker);
   const topology = await readTopology(plans, {
     source: connection,
     target: own,

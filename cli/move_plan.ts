@@ -17,8 +17,6 @@ export interface PlanArguments {
   readonly names: readonly string[];
   /** The name at the target; `*` is what that of the pattern stands for. */
   readonly to: string | undefined;
-  /** Whether the target is the same broker. */
-  readonly sameBroker: boolean;
 }
 
 /** Queues in which messages of RabbitMQ wait for their time: the broker moves them on. */
@@ -30,11 +28,11 @@ const OF_DELAYS = /^dashi_delayed_/;
  * @param context The context of the source.
  * @param given Which queues, and where to.
  * @returns The queues, by name.
- * @throws {UsageError} If a queue would be moved into itself, or a name makes no sense.
+ * @throws {UsageError} If a name makes no sense.
  */
 export async function planMove(
   context: Context,
-  { names, to, sameBroker }: PlanArguments,
+  { names, to }: PlanArguments,
 ): Promise<readonly Plan[]> {
   if (names.length === 0) {
     throw new UsageError("there is no queue: name some, or give --all");
@@ -48,11 +46,6 @@ export async function planMove(
   for (const name of names) {
     for (const { from, star } of await find(context, name)) {
       const target = to?.replace("*", () => star) ?? from.name;
-      if (sameBroker && target === from.name) {
-        throw new UsageError(
-          `"${target}" would be moved into itself: give --to NAME, or another broker's URL in DASHI_TO_URL`,
-        );
-      }
       plans.set(from.name, { from, to: target });
     }
   }
