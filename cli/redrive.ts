@@ -38,7 +38,7 @@ interface Redriven {
 }
 
 const PLANNED: readonly Column<Plan>[] = [
-  { head: "TO", text: ({ to }) => to ?? "(stays: it names no queue)" },
+  { head: "TO", text: ({ to }) => to ?? "(stays: it names no other queue)" },
   { head: "MESSAGES", text: ({ messages }) => messages, isNumber: true },
 ];
 
@@ -112,7 +112,8 @@ async function plan(
   const found = seen.filter(isMeant).slice(0, limit);
   const counts = new Map<string | undefined, number>();
   for (const each of found) {
-    const target = options.to ?? originOf(each);
+    const origin = originOf(each);
+    const target = options.to ?? (origin === queue ? undefined : origin);
     counts.set(target, (counts.get(target) ?? 0) + 1);
   }
   const rows = [...counts].map(([to, messages]) => ({ to, messages }));

@@ -48,7 +48,7 @@ const REDRIVE: KnownOptions = optionsOf<RedriveOptions>("connection.redrive", {
 export interface Redriven {
   /** How many are where they came from. */
   readonly moved: number;
-  /** How many say of no queue that they came from it, and stay. */
+  /** How many say of no other queue that they came from it, and stay. */
   readonly kept: number;
 }
 
@@ -76,6 +76,11 @@ export async function redrive(
   const to = target === undefined
     ? undefined
     : queueNameIn(session, target, "redrive");
+  if (to === from.name) {
+    throw new RangeError(
+      `Cannot redrive the messages of queue "${to}" to itself: "to" must be another queue`,
+    );
+  }
   if (limit !== undefined) checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
   const pace = paceOf(session, rateLimit);
   const { messageCount } = await from.status(call).catch((error) => {
@@ -93,7 +98,8 @@ export async function redrive(
         continue;
       }
       const queue = to ?? originOf(message);
-      if (queue === undefined) {
+      // One that died in this queue would lose what tells why, and stay dead.
+      if (queue === undefined || queue === from.name) {
         held.push(message);
         kept++;
         continue;

@@ -73,3 +73,37 @@ Deno.test("a rate bounds how fast dead letters are put back, and a signal ends t
     '"limit"',
   );
 });
+
+Deno.test("a dead letter that died in its own queue stays there as it is, and a queue is not redriven to itself", async () => {
+  await using connection = open();
+  const queues = [new Queue("jobs"), new Queue("dead")];
+  await connection.declare(queues);
+  const deaths = (queue: string) => ({
+    "x-first-death-queue": queue,
+    "x-death": [{ queue, reason: "rejected", count: 1 }],
+  });
+  for (const queue of ["dead", "jobs", "dead"]) {
+    await using channel = await connection.channel();
+    await channel.publish({
+      exchange: "",
+      routingKey: "dead",
+      mandatory: false,
+      delay: 0,
+      properties: { headers: deaths(queue) },
+      body: new Uint8Array(),
+      republished: true,
+    });
+  }
+  const redriven = await connection.redrive("dead");
+  assertEquals(redriven, { moved: 1, kept: 2 });
+  const left = await connection.queue("dead").peek();
+  assertEquals(left.map(({ deaths }) => deaths[0]?.queue), ["dead", "dead"]);
+  for (const to of ["dead", queues[1]]) {
+    await assertRejects(
+      () => connection.redrive("dead", { to }),
+      RangeError,
+      '"dead" to itself',
+    );
+  }
+  assertEquals((await connection.queueStatus("dead")).messageCount, 2);
+});
