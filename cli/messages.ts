@@ -11,6 +11,9 @@ export interface GetOptions {
   readonly keep?: boolean | undefined;
 }
 
+/** A payload of more levels is shown as bytes: `JSON.stringify` throws where the stack ends. */
+const MOST_LEVELS = 1000;
+
 /** The columns of messages. */
 export const MESSAGES: readonly Column<Message<unknown>>[] = [
   { head: "ID", text: ({ properties }) => properties.messageId },
@@ -66,12 +69,23 @@ function payloadOf(
   message: Message<unknown>,
 ): { readonly payload?: unknown; readonly error?: string } {
   try {
-    return { payload: message.payload };
+    const { payload } = message;
+    return isDeeper(payload, MOST_LEVELS)
+      ? { error: `its payload has more than ${MOST_LEVELS} levels` }
+      : { payload };
   } catch (error) {
     const isWrapped = message.properties.contentType?.startsWith(WRAPPED);
     const how = isWrapped ? ", here by --module FILE" : "";
     return { error: `${lineOf(error)}${how}` };
   }
+}
+
+/** Whether it has values within values for more levels. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (value instanceof Uint8Array) return false;
+  return levels === 0 ||
+    Object.values(value).some((each) => isDeeper(each, levels - 1));
 }
 
 function isPeeked(

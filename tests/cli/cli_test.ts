@@ -303,3 +303,28 @@ Deno.test("a queue that has nothing to show is told to be empty", async () => {
     );
   }
 });
+
+Deno.test("a payload that is too deep for JSON.stringify is shown as bytes, and the others as they are", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url);
+  await connection.declare(new Queue("deep"));
+  const bodyOf = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
+  for (const body of ["1", bodyOf(20_000), bodyOf(1000)]) {
+    const contentType = "application/json";
+    const bytes = new TextEncoder().encode(body);
+    await connection.send("deep", bytes, { contentType });
+  }
+  for (const command of [["peek", "deep"], ["dlq", "show", "deep"]]) {
+    const args = ["--json", ...command];
+    const { code, out, err } = await onTerminal(args, url, 80);
+    assertEquals([code, err], [0, ""]);
+    const rows = out.trim().split("\n").map((each) => JSON.parse(each));
+    assertEquals(rows.map(({ payload }) => typeof payload), [
+      "number",
+      "undefined",
+      "object",
+    ]);
+    assertEquals(rows[1].error, "its payload has more than 1000 levels");
+    assertEquals(atob(rows[1].body), bodyOf(20_000));
+  }
+});
