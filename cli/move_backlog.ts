@@ -10,7 +10,7 @@ import {
 } from "../mod.ts";
 import { lineOf } from "./advice.ts";
 import { type Movable, movedMessage } from "./move_message.ts";
-import { Pacer } from "./pacer.ts";
+import { Pacer, pause } from "./pacer.ts";
 
 /** A queue that has had nothing for so long is asked whether it is empty, ms. */
 const QUIET = 300;
@@ -90,6 +90,9 @@ export class Backlog {
   #inFlight = 0;
   #lastAt = 0;
   #error: { readonly cause: unknown } | undefined;
+  readonly #failure = new AbortController();
+  /** Aborts when nothing more is begun with, for a failure too. */
+  readonly #end: AbortSignal;
 
   /** Makes one over a channel of each broker. */
   constructor(source: Channel, target: Channel, options: BacklogOptions) {
@@ -97,6 +100,7 @@ export class Backlog {
     this.#target = target;
     this.#options = options;
     this.#pacer = new Pacer(options.rate);
+    this.#end = AbortSignal.any([options.signal, this.#failure.signal]);
   }
 
   /** The result so far. */
@@ -121,7 +125,7 @@ export class Backlog {
     // Some were delayed meanwhile, as for another attempt, and some are due at once.
     let soon = await this.#runDelayed();
     for (let i = 0; soon > 0 && !this.#isOver && i < MOST_ROUNDS; i++) {
-      await this.#pause(SOON);
+      await pause(SOON, this.#end);
       await this.#run();
       soon = await this.#runDelayed();
     }
@@ -148,7 +152,7 @@ export class Backlog {
         if (ready === 0 && unacked <= own) break;
         if (performance.now() >= waitsUntil) break;
         this.#options.onWait(unacked - own);
-        await this.#pause(WAIT);
+        await pause(WAIT, this.#end);
       }
       await this.#drain();
     } finally {
@@ -158,8 +162,7 @@ export class Backlog {
   }
 
   get #isOver(): boolean {
-    return this.#error !== undefined || this.#options.signal.aborted ||
-      this.#begun >= this.#options.limit;
+    return this.#end.aborted || this.#begun >= this.#options.limit;
   }
 
   /** Asks for messages, many at once, until there is none; says whether there was one. */
@@ -202,7 +205,7 @@ export class Backlog {
     });
     this.#lastAt = performance.now();
     while (!this.#isOver && !this.#isQuiet) {
-      await Promise.race([ended, this.#pause(LOOK)]);
+      await Promise.race([ended, pause(LOOK, this.#end)]);
     }
     isCancelled = true;
     await subscription[Symbol.asyncDispose]();
@@ -230,6 +233,11 @@ export class Backlog {
 
   async #move(delivery: Delivery): Promise<void> {
     if (delivery.malformed !== undefined) throw new Unmovable(delivery);
+    const turn = this.#pacer.turn(this.#end);
+    if (turn !== undefined && !await turn) {
+      this.#surplus.push(delivery.deliveryTag);
+      return;
+    }
     await this.#publish(delivery);
     try {
       await this.#source.ack(delivery.deliveryTag);
@@ -241,8 +249,6 @@ export class Backlog {
   }
 
   async #publish(message: Movable, delay?: number): Promise<void> {
-    const turn = this.#pacer.turn();
-    if (turn !== undefined) await turn;
     const { to, dedupe, mandatory, checksUser } = this.#options;
     const outcome = await this.#target.publish(
       movedMessage(message, { to, mandatory, checksUser, dedupe, delay }),
@@ -281,6 +287,8 @@ export class Backlog {
 
   async #moveDelayed(delayed: DelayedMessage): Promise<void> {
     const { message, delay } = delayed;
+    const turn = this.#pacer.turn(this.#end);
+    if (turn !== undefined && !await turn) return;
     try {
       await this.#publish(message, delay);
       if (await delayed.remove()) this.#moved++;
@@ -320,6 +328,7 @@ export class Backlog {
 
   #fail(cause: unknown): void {
     this.#error ??= { cause };
+    this.#failure.abort();
   }
 
   async #drain(): Promise<void> {
@@ -335,19 +344,6 @@ export class Backlog {
     for (const tag of tags) {
       await this.#source.reject(tag, { requeue: true }).catch(() => {});
     }
-  }
-
-  /** Waits, but for an end that is asked for. */
-  async #pause(milliseconds: number): Promise<void> {
-    const { signal } = this.#options;
-    if (signal.aborted) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, milliseconds);
-    const onAbort = () => resolve();
-    signal.addEventListener("abort", onAbort);
-    await promise;
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -101,3 +101,23 @@ async function interrupted(from: string, to: string): Promise<void> {
   const arrived = await pair.arrived();
   assertEquals(arrived.size, moved);
 }
+
+Deno.test("dashi move, interrupted while its rate has it wait, gives back what waits, and ends", async () => {
+  const url = BROKERS.Redis ?? "memory://rate-from";
+  await using pair = new Pair(url, "memory://rate-to");
+  await pair.open();
+  await pair.fill(5);
+  const { code, rows, err } = await pair.move(["--rate", "1/h"], {
+    onInterrupt: (interrupt) => {
+      until(async () => {
+        const status = await pair.target.queueStatus(pair.name);
+        return status.messageCount === 1 &&
+          (await pair.source.queueStatus(pair.name)).messageCount === 3;
+      }, "the second waits for its turn").then(interrupt);
+    },
+  });
+  assertEquals(code, 130, err);
+  const { moved, ready, unacked } = rows.at(-1);
+  assertEquals([moved, ready, unacked], [1, 4, 0]);
+  assertMatch(err, /^dashi: interrupted[^\n]*\n$/);
+});
