@@ -174,12 +174,15 @@ const CLAIM = `WITH found AS (
   SELECT t.*, m.head, m.body FROM taken t
     JOIN dashi.messages m ON m.id = t.id ORDER BY t.rank, t.id`;
 
+/** Each is found by its key: a plan over all that is held would read what was removed before, too. */
 const REMOVE = `WITH gone AS (
-    DELETE FROM dashi.places p
-      USING unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS x (queue, rank, id)
-      WHERE p.state = ${HELD} AND p.queue = x.queue AND p.rank = x.rank
-        AND p.id = x.id AND p.holder = ?
-      RETURNING p.id
+    DELETE FROM dashi.places WHERE ctid = ANY (ARRAY(
+      SELECT p.ctid
+        FROM unnest(?::bigint[], ?::bigint[], ?::bigint[]) AS x (queue, rank, id),
+          LATERAL (SELECT ctid FROM dashi.places
+            WHERE state = ${HELD} AND queue = x.queue AND rank = x.rank
+              AND id = x.id AND holder = ? OFFSET 0) p
+    )) RETURNING id
   ), emptied AS (
     DELETE FROM dashi.messages m USING gone g WHERE m.id = g.id
   )
