@@ -24,6 +24,12 @@ export const MOST = 1000;
 /** The queue that the library parks in what has failed, where none is declared. */
 const FAILED = ".failed";
 
+/**
+ * The names that are given to queues of dead letters. SQS writes a dot as a hyphen; there and on
+ * beanstalkd the broker does not know which queue names which, so that names alone tell.
+ */
+const NAMED = /^(.+)[._-](?:failed|dead|dlq|dead-?letters?)$/i;
+
 const LISTED: readonly Column<DeadLetterQueue>[] = [
   ...QUEUES.slice(0, 2),
   ...QUEUES.slice(5, 6),
@@ -45,8 +51,7 @@ const PURGED: readonly Column<{ readonly purged: number }>[] = [
 ];
 
 /**
- * Lists the queues of dead letters: those that others name, and those whose names end in
- * `.failed`.
+ * Lists the queues of dead letters: those that others name, and those whose names say so.
  *
  * @param context The context.
  * @returns 0.
@@ -62,12 +67,17 @@ export async function listDeadLetters(context: Context): Promise<number> {
     return of === undefined ? [] : [{ ...each, of }];
   });
   await context.output.print(context.output.sorted(found), LISTED);
+  if (found.length === 0) {
+    context.terminal.tell(
+      `dashi: none of the ${queues.length} queues is known to have dead letters: no other queue names one, and no name ends in .failed, .dead or .dlq; dashi list shows all`,
+    );
+  }
   return 0;
 }
 
 /**
  * Finds the queues of dead letters: those that others name, and those whose names end in
- * `.failed`.
+ * `.failed`, `.dead`, `.dlq` or the like.
  *
  * @param queues All queues.
  * @param bindings All bindings.
@@ -85,10 +95,17 @@ export function lettersIn(
       else known.push(each.name);
     }
   }
-  return new Map(
-    queues.filter(({ name }) => of.has(name) || name.endsWith(FAILED))
-      .map(({ name }) => [name, of.get(name) ?? []]),
-  );
+  const names = new Set(queues.map(({ name }) => name));
+  const found = new Map<string, readonly string[]>();
+  for (const name of names) {
+    const base = NAMED.exec(name)?.[1];
+    const known = of.get(name);
+    if (known !== undefined) found.set(name, known);
+    else if (base !== undefined) {
+      found.set(name, names.has(base) ? [base] : []);
+    }
+  }
+  return found;
 }
 
 /** The queues that a queue's dead letters come to. */

@@ -1,6 +1,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { type Connection, createConnection, Queue } from "@dashi/mq";
+import {
+  type Connection,
+  createConnection,
+  Queue,
+  type QueueInfo,
+} from "@dashi/mq";
 import { dashiHere } from "./moving.ts";
+import { lettersIn } from "../../cli/dead_letters.ts";
 import { onTerminal } from "./running.ts";
 
 /** Four dead letters: two of each queue, of two customers. */
@@ -129,4 +135,74 @@ Deno.test("dlq redrive that is interrupted gives back what it holds", async () =
   assertEquals([code, out], [130, ""]);
   assertMatch(err, /interrupted.*run it again/);
   assertEquals([await left("orders"), await left("dead")], [1, 3]);
+});
+
+Deno.test("a queue has dead letters if another one names it, or if its name says so", () => {
+  const names = [
+    ...["orders", "orders.failed", "bills-dead", "bills", "x_dlq", "X-DLQ"],
+    ...["a.dead-letters", "a", "deadlock", "dead", "failed", "the.undead"],
+  ];
+  const queues = names.map((name) => looked(name));
+  assertEquals([...lettersIn(queues, [])], [
+    ["orders.failed", ["orders"]],
+    ["bills-dead", ["bills"]],
+    ["x_dlq", []],
+    ["X-DLQ", []],
+    ["a.dead-letters", ["a"]],
+  ]);
+  const table = {
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": "dead",
+  };
+  const orders = looked("orders", new Queue("orders", { arguments: table }));
+  assertEquals([...lettersIn([orders, looked("dead")], [])], [
+    ["dead", ["orders"]],
+  ]);
+});
+
+/** A queue as it is when one looks in. */
+function looked(name: string, declaration?: Queue): QueueInfo {
+  const none = { delayed: 0, unacked: 0, consumers: 0, bytes: 0 };
+  return { name, declaration, ready: 0, oldestAge: undefined, ...none };
+}
+
+/** Brokers that do not know which queue names which. */
+for (
+  const [broker, url, written] of [
+    ["SQS", Deno.env.get("DASHI_TEST_SQS_URL"), "-"],
+    ["beanstalkd", Deno.env.get("DASHI_TEST_BEANSTALK_URL"), "."],
+  ] as const
+) {
+  Deno.test({
+    name: `dlq list finds a queue of dead letters on ${broker}${
+      url === undefined ? " (there is no broker)" : ""
+    }`,
+    ignore: url === undefined,
+    fn: () => listed(url ?? "", written),
+  });
+}
+
+async function listed(url: string, written: string): Promise<void> {
+  await using connection = createConnection(url);
+  const name = `dashi-letters-${crypto.randomUUID()}`;
+  const queues = [name, `${name}.dead`];
+  for (const each of queues) await connection.send(new Queue(each), 1);
+  try {
+    const args = ["dlq", "list", "--json"];
+    const { code, out } = await onTerminal(args, url, 80);
+    const rows = out.trim().split("\n").map((each) => JSON.parse(each));
+    const row = rows.find((each) => each.name === `${name}${written}dead`);
+    assertEquals([code, row?.ready, row?.of], [0, 1, [name]]);
+  } finally {
+    for (const each of queues) await connection.delete(each);
+  }
+}
+
+Deno.test("dlq list that finds none says by what it looked", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url);
+  await connection.declare(new Queue("orders"));
+  const { code, err } = await onTerminal(["dlq", "list"], url, 80);
+  assertEquals(code, 0);
+  assertMatch(err, /none of the 1 queues .*\.dlq; dashi list shows all/);
 });
