@@ -12,8 +12,7 @@ const ADVICE: Readonly<Record<string, string>> = {
     "The broker, or something on the way to it, does not answer: look at its load, at firewalls, or give --timeout more seconds.",
   "access-refused":
     "The user lacks a permission for that: let an administrator grant it, or use another user.",
-  "not-found":
-    "Look at the spelling; dashi list shows what is there. Of RabbitMQ the virtual host may be missing, too.",
+  "not-found": "Look at the spelling; dashi list shows what is there.",
   "precondition-failed":
     "It is there, and was declared otherwise: use another name, or delete it first.",
   "transport-unknown":
@@ -30,7 +29,12 @@ const ADVICE: Readonly<Record<string, string>> = {
  * @returns The advice, if there is any.
  */
 export function adviceFor(error: unknown): string | undefined {
-  return error instanceof MessagingError ? ADVICE[error.code] : undefined;
+  if (!(error instanceof MessagingError)) return undefined;
+  // Without its virtual host or database nothing can be listed; the error says which is missing.
+  if (error.code === "not-found" && /^Cannot connect/.test(error.message)) {
+    return undefined;
+  }
+  return ADVICE[error.code];
 }
 
 /**

@@ -78,6 +78,7 @@ export async function runArguments(terminal: Terminal): Promise<number> {
     )
     .addOption(new Option("--json", "JSON on a terminal, too"))
     .showSuggestionAfterError()
+    .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => void written.push(text),
       writeErr: () => {}, // it is the error's text, too
@@ -257,13 +258,22 @@ function wordsOf(
   program: Command,
   args: readonly string[],
 ): string {
+  const path = pathOf(program, args);
+  const more = `${path.map((each) => each.name()).join(" ")} --help says more`;
   if (error.code === "commander.help") {
-    const named = program.commands.find((each) =>
-      each.commands.length > 0 && args.includes(each.name())
-    );
-    const names = (named ?? program).commands.map((each) => each.name())
-      .join(", ");
-    return `there is no command: it is one of ${names}; dashi --help says more`;
+    const names = path.at(-1)?.commands.map((each) => each.name()).join(", ");
+    return `there is no command: it is one of ${names}; ${more}`;
   }
-  return error.message.replace(/^error: /, "").replaceAll("\n", " ");
+  const words = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+  return `${words}; ${more}`.replace(".; ", "; ");
+}
+
+/** The program and the commands within it that the arguments name. */
+function pathOf(program: Command, args: readonly string[]): Command[] {
+  const path = [program];
+  for (const each of args) {
+    const next = path.at(-1)?.commands.find((child) => child.name() === each);
+    if (next !== undefined) path.push(next);
+  }
+  return path;
 }

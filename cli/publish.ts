@@ -72,8 +72,14 @@ export async function publish(
   if (bytes.byteLength === 0 && payload === undefined) {
     throw new UsageError("there is no payload: what was piped in is empty");
   }
-  await producer.publish(bodyOf(bytes, given.contentType), options);
+  const body = bodyOf(bytes, given.contentType);
+  await producer.publish(body, options);
   await output.print([{ published: 1, failed: 0 }], COLUMNS);
+  if (typeof body === "string" && /^\s*[[{]/.test(body)) {
+    terminal.tell(
+      "dashi: the payload looks like JSON, and is none: it is published as text",
+    );
+  }
   return 0;
 }
 

@@ -60,7 +60,8 @@ for (
   const [args, words] of [
     [[], /no command.*ping, doctor, list/],
     [["lsit"], /lsit.*Did you mean list/],
-    [["dlq"], /no command.*list, show, redrive, drop, purge/],
+    [["dlq"], /no command.*list, show, redrive, .*; dashi dlq --help says/],
+    [["dlq", "show"], /argument 'queue'; dashi dlq show --help says more/],
     [["list", "foo"], /"foo".*queues, exchanges or bindings/],
     [["peek"], /missing required argument 'queue'/],
     [["peek", "q", "-n", "0"], /whole number from 1/],
@@ -327,4 +328,33 @@ Deno.test("a payload that is too deep for JSON.stringify is shown as bytes, and 
     assertEquals(rows[1].error, "its payload has more than 1000 levels");
     assertEquals(atob(rows[1].body), bodyOf(20_000));
   }
+});
+
+Deno.test("the help of each command has the options that all commands take", async () => {
+  const { code, out } = await onTerminal(["dlq", "show", "--help"], "", 80);
+  assertEquals(code, 0);
+  assertMatch(out, /Global Options:\n +--url <url>[^]*--timeout[^]*--json/);
+});
+
+Deno.test("publish says that broken JSON is sent as text", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url);
+  await connection.declare(new Queue("orders"));
+  for (
+    const [payload, words] of [['{"id":', /is none/], ["hi", /^$/]] as const
+  ) {
+    const args = ["publish", "orders", payload];
+    const { code, err } = await onTerminal(args, url, 80);
+    assertEquals(code, 0);
+    assertMatch(err, words);
+  }
+});
+
+Deno.test("a queue that is not there is to be looked up in the list", async () => {
+  const { code, err } = await onTerminal(["peek", "q"], "memory://none", 80);
+  assertEquals(code, 1);
+  assertMatch(
+    err,
+    /"q": there is no such queue.*\nLook at the spelling; dashi list shows what is there\.\n$/,
+  );
 });
