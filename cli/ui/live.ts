@@ -49,7 +49,9 @@ export class Live {
       const began = performance.now();
       await this.refresh(broker);
       const took = performance.now() - began;
-      await pause(Math.max(this.#interval - took, took * REST, 100), signal);
+      // One that did not answer has had no work with it, and may answer by now.
+      const rest = broker.state.state === "up" ? took * REST : 0;
+      await pause(Math.max(this.#interval - took, rest, 100), signal);
     }
   }
 

@@ -72,8 +72,8 @@ export async function ui(
   } finally {
     live.stop();
     await server.close();
-    await running;
-    await Promise.all(brokers.map((each) => each.close()));
+    // It ends a look at a broker that does not answer.
+    await Promise.all([running, ...brokers.map((each) => each.close())]);
   }
   return 0;
 }

@@ -23,15 +23,18 @@ export interface Answered {
 /** Starts it over brokers, whose URLs are in its environment. */
 export async function startUi(
   urls: readonly string[],
-  { managementUrl = "", interval = 0.3 }: {
+  { managementUrl = "", interval = 0.3, timeout }: {
     readonly managementUrl?: string | undefined;
     readonly interval?: number | undefined;
+    /** Seconds. @default {that of the program} */
+    readonly timeout?: number | undefined;
   } = {},
 ): Promise<ServedUi> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", "--no-check", "--quiet", PROGRAM],
       ...["ui", "--interval", String(interval)],
+      ...(timeout === undefined ? [] : ["--timeout", String(timeout)]),
     ],
     env: { DASHI_URL: urls.join(" "), DASHI_MANAGEMENT_URL: managementUrl },
     stdin: "null",

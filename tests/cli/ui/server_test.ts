@@ -160,3 +160,25 @@ Deno.test({
     assertMatch(JSON.parse(text).error, /no queue|not found|no such queue/i);
   },
 });
+
+Deno.test("dashi ui soon looks again at a broker that has not answered, and ends without waiting for it", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const place = `127.0.0.1:${listener.addr.port}`;
+  const timeout = 2;
+  await using ui = await startUi([`amqp://${place}//`], {
+    interval: 0.2,
+    timeout,
+  });
+  using _first = await listener.accept();
+  const began = performance.now();
+  using _second = await listener.accept();
+  // It rests for four times as long after one that has answered.
+  assert(performance.now() - began < 4 * timeout * 1000);
+  await ui.end();
+
+  await using patient = await startUi([`redis://${place}/0`], { timeout: 60 });
+  using _third = await listener.accept();
+  const ending = performance.now();
+  assertEquals((await patient.end()).code, 0);
+  assert(performance.now() - ending < 6000);
+});
