@@ -120,6 +120,7 @@ export class Table {
       before = line.row;
     }
     this.#table.classList.toggle("counted", this.#model.isCounted);
+    this.#table.classList.toggle("several", this.#model.brokers.size > 1);
     this.#table.setAttribute("aria-rowcount", String(shown.length + 1));
     const empty = the("empty");
     empty.hidden = shown.length > 0;

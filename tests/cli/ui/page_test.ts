@@ -44,6 +44,8 @@ async function open(page: Page, name: string): Promise<void> {
   await page.getByRole("searchbox").press("Enter");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name, exact: true, level: 2 }).waitFor();
+  // Queues of several brokers may have the same name.
+  await page.locator("#queues tr.open .broker").waitFor();
 }
 
 async function told(page: Page, text: string): Promise<void> {
