@@ -2,7 +2,7 @@
 
 import { plural, showBrokers } from "./brokers.js";
 import { the } from "./dom.js";
-import { Model } from "./model.js";
+import { keyIn, Model } from "./model.js";
 import { Panel } from "./panel.js";
 import { Table } from "./table.js";
 
@@ -93,7 +93,7 @@ function close() {
 
 /** Opens the queue that the address names. */
 function choosePlace() {
-  const found = model.find(decodeURIComponent(location.hash.slice(1)));
+  const found = model.find(keyIn(location.hash));
   if (found !== undefined) open(found);
 }
 

@@ -36,6 +36,20 @@
 /** So many times are shown in a row. */
 const SPARK = 60;
 
+/**
+ * Reads which queue an address names.
+ *
+ * @param {string} hash What stands in it from `#` on.
+ * @returns {string | undefined} The queue's key; nothing if it is no text that was encoded.
+ */
+export function keyIn(hash) {
+  try {
+    return decodeURIComponent(hash.slice(1));
+  } catch {
+    return undefined;
+  }
+}
+
 /** All that the page knows. */
 export class Model {
   /** @type {Map<number, Broker>} */
