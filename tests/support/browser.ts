@@ -43,7 +43,8 @@ export function testInBrowser(
     fn: async (context) => {
       const browser = await startBrowser();
       try {
-        const page = await browser.newPage();
+        // A colour that is on its way to another is none of the page's.
+        const page = await browser.newPage({ reducedMotion: "reduce" });
         page.setDefaultTimeout(PATIENCE);
         const errors: string[] = [];
         page.on("pageerror", ({ message }) => errors.push(message));

@@ -163,8 +163,8 @@ export class Model {
   }
 }
 
-/** A number that a broker tells no more is not sent. */
-const UNKNOWN = {
+/** What is known of a queue that is not listed; a number that a broker tells no more is not sent. */
+export const UNKNOWN = {
   ready: undefined,
   delayed: undefined,
   unacked: undefined,

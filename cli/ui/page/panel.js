@@ -4,25 +4,12 @@ import { plural } from "./brokers.js";
 import { Charts } from "./charts.js";
 import { age, ask, count, make, question, rate, the } from "./dom.js";
 import { listOf } from "./messages.js";
+import { UNKNOWN } from "./model.js";
 
 /** @typedef {import("./model.js").Queue} Queue */
 
 /** So many messages are looked at. */
 const MOST = 20;
-
-/** What is known of a queue that is not listed. */
-const NOTHING = {
-  ready: undefined,
-  delayed: undefined,
-  unacked: undefined,
-  consumers: undefined,
-  oldest: undefined,
-  rate: undefined,
-  published: undefined,
-  consumed: undefined,
-  in: undefined,
-  out: undefined,
-};
 
 /** The panel of a queue. */
 export class Panel {
@@ -99,7 +86,11 @@ export class Panel {
    */
   take(queue) {
     this.#gone.hidden = queue !== undefined;
-    this.#queue = queue ?? { ...this.#queue, ...NOTHING };
+    this.#queue = queue ?? {
+      ...this.#queue,
+      ...UNKNOWN,
+      letters: this.#queue.letters,
+    };
     this.show();
   }
 

@@ -83,7 +83,7 @@ async function clickThrough(
   assertMatch(text, /TypeError: no such customer/);
   assertMatch(text, new RegExp(`from ${name} `));
   await items.first().locator("summary").click();
-  assertMatch(await items.first().locator("pre").innerText(), /"n": \d/);
+  await items.first().locator("pre", { hasText: /"n": \d/ }).waitFor();
   await items.first().getByRole("cell", { name: "t7" }).waitFor();
 
   await items.first().getByRole("button", { name: "Redrive this one" }).click();
