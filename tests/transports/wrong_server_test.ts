@@ -69,3 +69,35 @@ Deno.test("a server that says nothing that is known is tried until the time is u
     await accepting;
   }
 });
+
+// MongoDB's driver has no way to give up a socket that it opens: it goes within its own
+// time, of 11 s at most.
+for (
+  const scheme of [
+    "amqp",
+    "pika",
+    "redis",
+    "beanstalk",
+    "couchdb",
+    "sqs",
+    "postgres",
+  ]
+) {
+  Deno.test(`${scheme}: close() while a silent server is dialled leaves no socket`, async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const accepting = listener.accept();
+    const connection = createConnection(
+      `${scheme}://user:secret@127.0.0.1:${listener.addr.port}`,
+      { connectTimeout: 60_000, onUnhandled: () => {} },
+    );
+    const connecting = connection.connect().catch(() => {});
+    using socket = await accepting;
+    const bytes = new Uint8Array(1024);
+    await socket.read(bytes); // its greeting
+    const began = performance.now();
+    await connection.close();
+    while (await socket.read(bytes).catch(() => null) !== null);
+    assert(performance.now() - began < 30_000);
+    await connecting;
+  });
+}

@@ -30,9 +30,15 @@ export async function dial(
   password: string,
   timeout: number,
   events: ClientEvents,
+  signal?: AbortSignal,
 ): Promise<AmqpClient> {
   const { hostname, port, tls } = options;
   const { connect, credentials } = await loadOnce();
+  // amqplib has no way to give up: the socket's own signal ends it, until it is dialled.
+  const dialling = new AbortController();
+  const giveUp = () => dialling.abort();
+  signal?.addEventListener("abort", giveUp, { once: true });
+  if (signal?.aborted) giveUp();
   const model = await connect({
     protocol: tls === undefined ? "amqp" : "amqps",
     hostname,
@@ -45,12 +51,13 @@ export async function dial(
   }, {
     noDelay: true,
     timeout,
+    ...{ signal: dialling.signal }, // its types do not know it
     clientProperties: toFields(options.clientProperties),
     credentials: options.loginMethod === "EXTERNAL"
       ? credentials.external()
       : credentials.plain(options.username, password),
     ...nodeTlsOptions(tls),
-  });
+  }).finally(() => signal?.removeEventListener("abort", giveUp));
   patchConnection(model.connection, options.maxResponseSize, Buffer.concat);
   return new Client(model, events);
 }

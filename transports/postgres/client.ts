@@ -24,6 +24,8 @@ export interface Dial {
   readonly timeout: number;
   /** Milliseconds for an answer, beyond which the server counts as gone. */
   readonly patience: number;
+  /** When it aborts, what is not there yet is given up. */
+  readonly signal: AbortSignal;
   /** Called once when the connection is gone. Must not throw. */
   readonly onLost: (error: Error) => void;
 }
@@ -92,6 +94,7 @@ export async function dial(
     name,
     timeout,
     patience,
+    signal,
     onLost,
   }: Dial,
 ): Promise<PostgresClient> {
@@ -119,11 +122,15 @@ export async function dial(
   };
   native.on("error", lose);
   native.on("end", () => lose(new Error("the server closed the connection")));
+  const giveUp = () => cut(native);
+  signal.addEventListener("abort", giveUp, { once: true });
   try {
     await native.connect();
   } catch (error) {
     isOver = true;
     throw error;
+  } finally {
+    signal.removeEventListener("abort", giveUp);
   }
   const names = new Map<string, string>();
   const nameOf = (sql: string): string => {
@@ -157,10 +164,15 @@ export async function dial(
     },
     destroy() {
       isOver = true;
-      const { connection } = native as unknown as {
-        readonly connection: { readonly stream: { destroy(): void } };
-      };
-      connection.stream.destroy();
+      cut(native);
     },
   };
+}
+
+/** Closes its socket. */
+function cut(native: Client): void {
+  const { connection } = native as unknown as {
+    readonly connection: { readonly stream: { destroy(): void } };
+  };
+  connection.stream.destroy();
 }

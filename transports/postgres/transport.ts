@@ -42,7 +42,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
   const password = url.password ?? await options.password?.();
   const { promise: lost, resolve } = Promise.withResolvers<Error>();
   const open: PostgresClient[] = [];
-  let isGivenUp = false;
+  const giveUp = new AbortController();
   const openOne = async () => {
     const client = await dial({
       ...settings,
@@ -52,11 +52,12 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
         ? operationTimeout
         : Math.max(deadline - clock.now(), 1),
       patience: operationTimeout,
+      signal: giveUp.signal,
       onLost: (error) =>
         resolve(connectionLost(broker, errorText(error), { cause: error })),
     });
     open.push(client);
-    if (isGivenUp) client.destroy();
+    if (giveUp.signal.aborted) client.destroy();
     return client;
   };
   const limits = new Limits(clock);
@@ -90,7 +91,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
       () => notAnswered(`connect to "${broker}"`, "not-sent"),
     );
   } catch (error) {
-    isGivenUp = true;
+    giveUp.abort();
     for (const client of open) client.destroy();
     throw error;
   } finally {
