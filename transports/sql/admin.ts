@@ -10,11 +10,12 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import { countReady, look, peek, purge } from "./contents.ts";
+import { delayedAfter, removeDelayed } from "./delayed.ts";
 import type { Holder } from "./holder.ts";
-import { messageOf, SqlReservation } from "./message.ts";
+import { messageOf, placeOf, SqlReservation } from "./message.ts";
 import { admit, forgetOver } from "./once.ts";
 import { beat, findDead, forgetLate, forgetOwner } from "./owners.ts";
-import type { Row, Tx, Value } from "./port.ts";
+import type { Place, Row, Tx, Value } from "./port.ts";
 import { putLast } from "./ripening.ts";
 import { ASIDE, DELAYED } from "./schema.ts";
 import type { NumberedQueue, Planned, SqlTables } from "./tables.ts";
@@ -178,24 +179,38 @@ export class Admin {
     );
     if (row === undefined) return false;
     const { rank = 0, id = 0, expires_at: expiresAt } = row;
-    const place = [DELAYED, queue.number, rank, id];
-    const where = "WHERE state = ? AND queue = ? AND rank = ? AND id = ?";
-    if (delay === undefined) {
-      await tx.run(`DELETE FROM dashi.places ${where}`, ...place);
-      await tx.run("DELETE FROM dashi.messages WHERE id = ?", id);
-      return true;
-    }
+    if (delay === undefined) return await removeDelayed(tx, placeOf(row));
     const dueAt = now + delay;
     await tx.run(
-      `UPDATE dashi.places SET rank = ?, expires_at = ? ${where}`,
+      `UPDATE dashi.places SET rank = ?, expires_at = ?
+        WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
       dueAt,
       typeof expiresAt === "number" ? expiresAt + dueAt - Number(rank) : null,
-      ...place,
+      DELAYED,
+      queue.number,
+      rank,
+      id,
     );
     tx.soonest = Math.min(tx.soonest, dueAt);
     if (delay <= 0) tx.news.add(queue.number);
     return true;
   });
+
+  readonly delayed: Each<
+    {
+      readonly queue: string;
+      readonly after: Place;
+      readonly limit: number;
+    },
+    readonly Row[]
+  > = each(async (tx, { queue: name, after, limit }) => {
+    const queue = await this.#find(tx, name);
+    return queue === undefined
+      ? []
+      : await delayedAfter(tx, queue.number, after, limit);
+  });
+
+  readonly removeDelayed: Each<Place, boolean> = each(removeDelayed);
 
   readonly listAside: Each<
     { readonly queue: string; readonly max: number },

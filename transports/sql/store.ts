@@ -24,6 +24,7 @@ import type {
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { Admin } from "./admin.ts";
+import { listDelayed } from "./delayed.ts";
 import { Holder } from "./holder.ts";
 import { HeadWriter } from "./message.ts";
 import type { Sql } from "./port.ts";
@@ -146,6 +147,16 @@ export class SqlStore implements Store {
           { queue, messageId, delay },
           call,
         ),
+      listDelayed: (queue, call) => {
+        const action = `list the delayed messages of queue "${queue}"`;
+        return listDelayed({
+          now,
+          read: (after, limit) =>
+            this.#do(action, admin.delayed, { queue, after, limit }, call),
+          remove: (place, options) =>
+            this.#do(action, admin.removeDelayed, place, options),
+        });
+      },
       put: (...call) => this.#put(...call),
       reserve: (...call) => this.#reserve(...call),
       remove: settle("settle messages", settlements.remove),
