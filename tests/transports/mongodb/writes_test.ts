@@ -128,12 +128,12 @@ for (
         command === "find" && ++finds > 1 ? refusal : undefined;
       await using connection = createConnection(relay.urlOf(database.url), {
         reconnect: false,
-        connectTimeout: 500,
+        connectTimeout: 3000,
       });
       const began = performance.now();
       const error = await connection.connect().catch((error) => error);
       assertEquals([error.name, error.retryable], ["ConnectionError", true]);
-      assert(performance.now() - began < 3000 + SLACK);
+      assert(performance.now() - began < 10_000 + SLACK);
       assert(relay.refused.length > 0);
     },
   );
