@@ -41,7 +41,12 @@
  * @module
  */
 
-export { nativeClient } from "./native_client.ts";
+export {
+  nativeClient,
+  type SqliteDatabase,
+  type SqliteStatement,
+  type SqliteValue,
+} from "./native_client.ts";
 export type { SqliteTransportOptions } from "./options.ts";
 export { createTransport } from "./transport.ts";
 export type * from "../transport.ts";
