@@ -199,6 +199,7 @@ async function runSuite(
   for await (const line of createInterface(child.stdout)) {
     const [, word, rest = ""] = /^(\w+)(?: (.*))?$/.exec(line) ?? [];
     if (word === "ok") tally.passed++;
+    else if (word === "again") console.log(`  run again, alone: ${rest}`);
     else if (word === "FAILED") tally.failed.push(rest.replaceAll("\t", "\n"));
     else if (word === "skipped") {
       tally.skipped.set(rest, (tally.skipped.get(rest) ?? 0) + 1);
