@@ -173,6 +173,9 @@ async function putInto(
   });
 }
 
+/** Other queues that a publisher named: they have had it. */
+const COPIES: ReadonlySet<string> = new Set(["CC", "BCC"]);
+
 /** Without what tells of its deaths; an exchange of dead letters may have put it into other queues, too. */
 function withoutDeaths(
   { headers, deliveryInfo }: Message<unknown>,
@@ -181,7 +184,8 @@ function withoutDeaths(
     deathsOf(headers).some(({ exchange }) => exchange !== "");
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) =>
-      !OF_A_DEATH.test(name) && !(isShared && name === ALONE)
+      !OF_A_DEATH.test(name) && !COPIES.has(name) &&
+      !(isShared && name === ALONE)
     ),
   );
 }

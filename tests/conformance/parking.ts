@@ -234,6 +234,27 @@ export const PARKING: readonly ConformanceCase[] = [
     },
   ),
   onStage(
+    "the queues that a message names in CC get it once, whatever becomes of it in another",
+    async (stage) => {
+      const { connection } = stage;
+      const [queue, other] = [stage.queue(), stage.queue()];
+      const { name: failed } = stage.queue({}, failedQueue(queue.name));
+      await connection.declare(other);
+      await connection.send(queue, "copied", { headers: { CC: [other.name] } });
+      await runUntil(stage, queue, "parked", fail, {
+        retry: { attempts: 2, backoff: 20 },
+      });
+      assert.deepEqual(await connection.redrive(failed), { moved: 1, kept: 0 });
+      for (const each of [queue, other]) {
+        const [message] = await take(connection.consumer(each), 1);
+        assert.equal(message?.payload, "copied");
+        await message?.ack();
+      }
+      const { messageCount } = await connection.queue(other.name).status();
+      assert.equal(messageCount, 0);
+    },
+  ),
+  onStage(
     "a message that cannot be decoded is parked at once, its bytes unchanged",
     async (stage) => {
       const { connection } = stage;

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   createConnection,
+  Exchange,
   type Message,
   OptionError,
   Queue,
@@ -106,4 +107,20 @@ Deno.test("a dead letter that died in its own queue stays there as it is, and a 
     );
   }
   assertEquals((await connection.queueStatus("dead")).messageCount, 2);
+});
+
+Deno.test("a dead letter is redriven to its own queue, and not to those that CC named", async () => {
+  await using connection = open();
+  const letters = new Exchange("letters", { type: "fanout" });
+  const jobs = new Queue("jobs", { deadLetterExchange: letters });
+  const dead = new Queue("dead", { exchange: letters });
+  const copies = new Queue("copies");
+  await connection.declare([dead, copies, jobs]);
+  await connection.send(jobs, "once", { headers: { CC: ["copies"] } });
+  await (await connection.queue("jobs").get())?.reject();
+  assertEquals(await connection.redrive("dead"), { moved: 1, kept: 0 });
+  for (const queue of [jobs, copies]) {
+    const { messageCount } = await connection.queue(queue.name).status();
+    assertEquals([queue.name, messageCount], [queue.name, 1]);
+  }
 });
