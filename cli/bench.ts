@@ -1,6 +1,7 @@
 import { type Connection, Queue } from "../mod.ts";
 import type { Context } from "./context.ts";
 import type { Column } from "./output.ts";
+import { INTERRUPTED } from "./terminal.ts";
 
 /** What is measured. */
 export interface BenchOptions {
@@ -40,9 +41,6 @@ const ONE_BY_ONE = 200;
 
 /** How long a queue stays whose process was killed, ms, where queues expire. */
 const EXPIRES = 600_000;
-
-/** The user has asked for an end. */
-const INTERRUPTED = 130;
 
 /**
  * Measures how fast messages come into a queue of its own, and out of it.

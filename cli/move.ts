@@ -19,6 +19,7 @@ import {
 } from "./move_topology.ts";
 import type { Rate } from "./options_client.ts";
 import type { Column } from "./output.ts";
+import { INTERRUPTED } from "./terminal.ts";
 
 /** What is moved, and how. */
 export interface MoveArguments {
@@ -46,9 +47,6 @@ export interface MoveRow extends Partial<BacklogCounts> {
   readonly unacked: number | undefined;
   readonly done: boolean;
 }
-
-/** How the program ends that somebody has interrupted. */
-const INTERRUPTED = 130;
 
 /** So many messages are on their way at once, and twice there if the process is killed. */
 const IN_FLIGHT = 256;

@@ -3,10 +3,7 @@ import type { Context } from "./context.ts";
 import { letterOf, MOST, originOf, tellMost } from "./dead_letters.ts";
 import { filterOf } from "./filter.ts";
 import type { Column } from "./output.ts";
-import { UsageError } from "./terminal.ts";
-
-/** The user has asked for an end. */
-const INTERRUPTED = 130;
+import { INTERRUPTED, UsageError } from "./terminal.ts";
 
 /** Which dead letters are meant. */
 export interface Which {

@@ -32,6 +32,9 @@ export interface Terminal {
   ): Promise<Bar | undefined> | undefined;
 }
 
+/** How the program ends that somebody has interrupted. */
+export const INTERRUPTED = 130;
+
 /** A bar that shows how far something is. */
 export interface Bar {
   /** Shows that so many are done. */

@@ -2,7 +2,7 @@
 
 import manifest from "../../deno.json" with { type: "json" };
 import { attempt } from "../runtimes/npm.ts";
-import { install, type Outcome, type Pinned, pinned } from "./user.ts";
+import { install, type Outcome, PEERS, type Pinned, pinned } from "./user.ts";
 
 /** A user's module without any client installed, with one mistake: in its fifth line. */
 const TYPED = `import { createConnection, Queue } from "@dashi/mq";
@@ -20,25 +20,6 @@ for await (const message of connection.consumer(queue)) {
 
 /** The ways to find modules, with the kind of modules that each wants. */
 const MODULES = [["nodenext", "nodenext"], ["esnext", "bundler"]] as const;
-
-/** The packages that the types of an entry could name. */
-const PEERS: readonly Pinned[] = [
-  "@aws-sdk/client-sns",
-  "@aws-sdk/client-sqs",
-  "@cloudamqp/amqp-client",
-  "@msgpack/msgpack",
-  "@opentelemetry/api",
-  "@opentelemetry/context-async-hooks",
-  "@opentelemetry/core",
-  "@opentelemetry/sdk-metrics",
-  "@opentelemetry/sdk-trace",
-  "amqplib",
-  "croner",
-  "ioredis",
-  "js-yaml",
-  "mongodb",
-  "pg",
-];
 
 /** The entries that name types of a package, which must be there to check declarations. */
 const CLIENTS: readonly string[] = [

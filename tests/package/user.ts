@@ -29,3 +29,22 @@ export async function install(
 export function pinned(...names: readonly Pinned[]): readonly string[] {
   return names.map((name) => manifest.imports[name].slice("npm:".length));
 }
+
+/** The packages that the library uses where they are there: its clients and codecs, and for telemetry the SDK. */
+export const PEERS: readonly Pinned[] = [
+  "@aws-sdk/client-sns",
+  "@aws-sdk/client-sqs",
+  "@cloudamqp/amqp-client",
+  "@msgpack/msgpack",
+  "@opentelemetry/api",
+  "@opentelemetry/context-async-hooks",
+  "@opentelemetry/core",
+  "@opentelemetry/sdk-metrics",
+  "@opentelemetry/sdk-trace",
+  "amqplib",
+  "croner",
+  "ioredis",
+  "js-yaml",
+  "mongodb",
+  "pg",
+];

@@ -16,7 +16,7 @@ import { startRabbitmq } from "../brokers/rabbitmq.ts";
 import { startRedis } from "../brokers/redis.ts";
 import { toScript } from "../package/build.ts";
 import { pack } from "../package/pack.ts";
-import { install, pinned } from "../package/user.ts";
+import { install, PEERS, pinned } from "../package/user.ts";
 import { LOADS } from "../support/register.ts";
 import { provide, type Runtime, RUNTIMES } from "./npm.ts";
 import type { Subject } from "./suite_program.ts";
@@ -80,24 +80,6 @@ interface Tally {
   /** How many were left out, by the reason. */
   readonly skipped: Map<string, number>;
 }
-
-/** What the program imports: the clients, and for its cases of telemetry the SDK. */
-const PACKAGES = pinned(
-  "@aws-sdk/client-sns",
-  "@aws-sdk/client-sqs",
-  "@cloudamqp/amqp-client",
-  "@msgpack/msgpack",
-  "@opentelemetry/api",
-  "@opentelemetry/context-async-hooks",
-  "@opentelemetry/core",
-  "@opentelemetry/sdk-metrics",
-  "@opentelemetry/sdk-trace",
-  "amqplib",
-  "croner",
-  "ioredis",
-  "js-yaml",
-  "mongodb",
-);
 
 async function main(args: readonly string[]): Promise<number> {
   const isQuick = args.includes("--quick");
@@ -164,7 +146,7 @@ async function main(args: readonly string[]): Promise<number> {
 /** Installs the package, and puts the program beside it. */
 async function installProgram(folder: string): Promise<string> {
   const tarball = await pack(`${folder}/dist`);
-  await install(`${folder}/user`, tarball, ...PACKAGES);
+  await install(`${folder}/user`, tarball, ...pinned(...PEERS));
   const program = `${folder}/user/suite.mjs`;
   const source = await Deno.readTextFile(PROGRAM);
   await Deno.writeTextFile(program, toScript("suite.ts", source));

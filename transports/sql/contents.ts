@@ -1,7 +1,7 @@
 import type { QueueDeclaration } from "../../model/queue.ts";
 import { queueTraits } from "../../virtual/queue_arguments.ts";
 import type { StoredCounts } from "../store/store.ts";
-import type { Row, Tx } from "./port.ts";
+import type { Place, Row, Tx } from "./port.ts";
 import { ASIDE, DELAYED, HELD, READY } from "./schema.ts";
 
 /** Which messages may be delivered: not those whose time is over. */
@@ -37,6 +37,25 @@ export async function deleteQueue(
   await tx.run("DELETE FROM dashi.lanes WHERE queue = ?", queue);
   await tx.run("DELETE FROM dashi.queues WHERE id = ?", queue);
   return ready;
+}
+
+/** Removes a message, in whichever state it is; says whether it was there. */
+export async function removeOne(
+  tx: Tx,
+  state: number,
+  { queue, rank, id }: Place,
+): Promise<boolean> {
+  const removed = await tx.run(
+    `DELETE FROM dashi.places
+      WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
+    state,
+    queue,
+    rank,
+    id,
+  );
+  if (removed === 0) return false;
+  await tx.run("DELETE FROM dashi.messages WHERE id = ?", id);
+  return true;
 }
 
 /** Removes the ready messages of a queue; returns how many. */

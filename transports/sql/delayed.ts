@@ -1,5 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { DelayedMessage } from "../delayed.ts";
+import { removeOne } from "./contents.ts";
 import { messageOf, placeOf } from "./message.ts";
 import type { Place, Row, Tx } from "./port.ts";
 import { DELAYED } from "./schema.ts";
@@ -65,19 +66,6 @@ export function delayedAfter(
 }
 
 /** Removes a delayed message; says whether it was there. */
-export async function removeDelayed(
-  tx: Tx,
-  { queue, rank, id }: Place,
-): Promise<boolean> {
-  const removed = await tx.run(
-    `DELETE FROM dashi.places
-      WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
-    DELAYED,
-    queue,
-    rank,
-    id,
-  );
-  if (removed === 0) return false;
-  await tx.run("DELETE FROM dashi.messages WHERE id = ?", id);
-  return true;
+export function removeDelayed(tx: Tx, place: Place): Promise<boolean> {
+  return removeOne(tx, DELAYED, place);
 }

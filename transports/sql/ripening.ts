@@ -1,4 +1,6 @@
+import { removeOne } from "./contents.ts";
 import { laneOf, setFree } from "./lanes.ts";
+import { placeOf } from "./message.ts";
 import type { Row, Tx, Value } from "./port.ts";
 import { DELAYED, READY } from "./schema.ts";
 
@@ -54,19 +56,8 @@ export async function putLast(
     "SELECT head, body FROM dashi.messages WHERE id = ?",
     row.id ?? 0,
   );
-  const { state = 0, queue = 0, rank = 0, id = 0, key, body } = {
-    ...row,
-    ...message,
-  };
-  await tx.run(
-    `DELETE FROM dashi.places
-      WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
-    state,
-    queue,
-    rank,
-    id,
-  );
-  await tx.run("DELETE FROM dashi.messages WHERE id = ?", id);
+  const { state = 0, queue = 0, key, body } = { ...row, ...message };
+  await removeOne(tx, Number(state), placeOf(row));
   const home = ordered
     ? await laneOf(tx, Number(queue), textOf(key))
     : Number(row.home);

@@ -1,4 +1,5 @@
 import type { Reserved, ReserveWant } from "../store/store.ts";
+import { removeOne } from "./contents.ts";
 import type { Holder } from "./holder.ts";
 import { takeInTurn } from "./lanes.ts";
 import { placeOf, SqlReservation } from "./message.ts";
@@ -92,15 +93,9 @@ export class Taker {
     const taken: SqlReservation[] = [];
     for (const row of rows) {
       const queue = tables.numbered(Number(row.queue));
-      const { queue: number, rank, id } = placeOf(row);
-      const these = [Number(row.state), number, rank, id];
+      const place = placeOf(row);
       if (queue?.traits.deadLetterExchange === undefined) {
-        await tx.run(
-          `DELETE FROM dashi.places
-            WHERE state = ? AND queue = ? AND rank = ? AND id = ?`,
-          ...these,
-        );
-        await tx.run("DELETE FROM dashi.messages WHERE id = ?", id);
+        await removeOne(tx, Number(row.state), place);
         continue;
       }
       const changed = await tx.run(
@@ -108,11 +103,14 @@ export class Taker {
           WHERE state = ? AND queue = ? AND rank = ? AND id = ?
             AND holder IS NULL`,
         holder.number,
-        ...these,
+        Number(row.state),
+        place.queue,
+        place.rank,
+        place.id,
       );
       const [message] = await tx.rows(
         "SELECT head, body FROM dashi.messages WHERE id = ?",
-        id,
+        place.id,
       );
       if (changed === 0 || message === undefined) continue;
       const whole = { ...row, ...message, rank: row.home ?? 0 };
