@@ -14,7 +14,8 @@
  * while its function is as it was, what survived is tried again when anything has changed.
  * Where a function was changed, the test that noticed its mutant before is tried first.
  * Now and then all is tried as it is, as a control. Ends with an error if less than nine of ten are
- * noticed, if a control fails, or if a survivor has no reason in `survivors.json`.
+ * noticed, if a control fails, if a survivor has no reason in `survivors.json`, or if a
+ * reason there is of a mutant that there is no more.
  */
 
 import { createHash } from "node:crypto";
@@ -60,6 +61,9 @@ async function main(): Promise<number> {
   const only = argumentOf("only") ?? "";
   const texts = await textsOf(FOLDERS);
   const all = [...texts].flatMap(([file, text]) => mutantsOf(file, text));
+  const keys = new Set(all.map(({ key }) => key));
+  const stale = Object.keys(REASONS).filter((key) => !keys.has(key));
+  for (const key of stale) console.log(`no such mutant any more: ${key}`);
   const refused = await Refused.read(new Types(ROOT, texts));
   const sample = sampleOf(
     all.filter(({ file, key }) => file.startsWith(only) || key === only),
@@ -135,7 +139,8 @@ async function main(): Promise<number> {
       }
     }),
   );
-  return report(sample, outcomes, controls);
+  const code = report(sample, outcomes, controls);
+  return stale.length > 0 ? 1 : code;
 }
 
 function report(

@@ -11,8 +11,8 @@ const AT_ONCE = 4;
 
 /** The parts of the project that the copy needs. */
 const PARTS = ["async", "codec", "messaging", "model", "testing", "transports"]
-  .concat("url", "virtual", "tests", "examples", "mod.ts", "deno.json")
-  .concat("deno.lock");
+  .concat("telemetry", "url", "virtual", "tests", "examples", "mod.ts")
+  .concat("deno.json", "deno.lock");
 
 /** The tests that are tried on a mutant, by their names; of units the files. */
 export interface Tests {
