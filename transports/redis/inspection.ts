@@ -64,7 +64,6 @@ export class RedisInspection implements InspectionStore {
     queues: readonly string[],
     options?: CallOptions,
   ): Promise<readonly (StoredCounts | undefined)[]> {
-    const unacked = await this.#tally(options);
     const now = this.#context.clock.wall();
     const found = await this.#context.runList("look", ACTION, queues, options);
     return queues.map((queue, i) => {
@@ -75,7 +74,7 @@ export class RedisInspection implements InspectionStore {
           ? undefined
           : Number(ready) + this.#fanout.count(queue),
         delayed: Number(delayed),
-        unacked: unacked.get(queue) ?? 0,
+        unacked: undefined, // `tally` has them
         oldestAge: secondsSince(
           put === "" ? undefined : Number(put) * 1000,
           now,
@@ -83,6 +82,27 @@ export class RedisInspection implements InspectionStore {
         bytes: Number(bytes) < 0 ? undefined : Number(bytes),
       };
     });
+  }
+
+  /** Counts what was taken by consumers of ours, and what Kombu's took of the default exchange. */
+  async tally(options?: CallOptions): Promise<ReadonlyMap<string, number>> {
+    const counts = new Map<string, number>();
+    let cursor = "0";
+    do {
+      const [next, ...tails] = await this.#context.runList(
+        "tally",
+        "count unacked messages",
+        [cursor],
+        options,
+      );
+      cursor = decode(next);
+      for (let i = 0; i < tails.length; i += 2) {
+        const queue = queueIn(decode(tails[i]));
+        if (queue === undefined) continue;
+        counts.set(queue, (counts.get(queue) ?? 0) + Number(tails[i + 1]));
+      }
+    } while (cursor !== "0");
+    return counts;
   }
 
   async peek(
@@ -120,27 +140,6 @@ export class RedisInspection implements InspectionStore {
       }
     }
     return found;
-  }
-
-  /** Counts what was taken by consumers of ours, and what Kombu's took of the default exchange. */
-  async #tally(options?: CallOptions): Promise<ReadonlyMap<string, number>> {
-    const counts = new Map<string, number>();
-    let cursor = "0";
-    do {
-      const [next, ...tails] = await this.#context.runList(
-        "tally",
-        "count unacked messages",
-        [cursor],
-        options,
-      );
-      cursor = decode(next);
-      for (let i = 0; i < tails.length; i += 2) {
-        const queue = queueIn(decode(tails[i]));
-        if (queue === undefined) continue;
-        counts.set(queue, (counts.get(queue) ?? 0) + Number(tails[i + 1]));
-      }
-    } while (cursor !== "0");
-    return counts;
   }
 }
 

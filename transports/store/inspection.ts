@@ -64,13 +64,14 @@ export class StoreInspection implements Inspection {
     limits: () => CallOptions,
   ): AsyncIterable<readonly QueueInfo[]> {
     const topology = await this.#read(limits());
+    const held = await this.#part.tally?.(limits());
     const told = new Set<string>();
     for (const { declaration } of topology.queues()) told.add(declaration.name);
-    yield* this.#pages([...told], topology, limits);
+    yield* this.#pages([...told], topology, held, limits);
     for await (const names of this.#names(limits)) {
       const others = names.filter((each) => !told.has(each));
       for (const each of others) told.add(each);
-      yield* this.#pages([...new Set(others)], topology, limits);
+      yield* this.#pages([...new Set(others)], topology, held, limits);
     }
   }
 
@@ -78,9 +79,10 @@ export class StoreInspection implements Inspection {
     checkName("queue", name);
     const action = `look at queue "${name}"`;
     const topology = await this.#requireQueue(name, action, options);
+    const held = await this.#part.tally?.(options);
     const [counts] = await this.#part.look([name], options);
     if (counts === undefined && this.#knowsQueues) throw missing(action);
-    return this.#infoOf(name, topology, counts ?? EMPTY);
+    return this.#infoOf(name, topology, counts ?? EMPTY, held);
   }
 
   async exchanges(
@@ -112,6 +114,7 @@ export class StoreInspection implements Inspection {
   async *#pages(
     names: readonly string[],
     topology: Topology,
+    held: ReadonlyMap<string, number> | undefined,
     limits: () => CallOptions,
   ): AsyncIterable<readonly QueueInfo[]> {
     for (let from = 0; from < names.length; from += PAGE) {
@@ -121,17 +124,23 @@ export class StoreInspection implements Inspection {
         const counts = all[i];
         return counts === undefined
           ? [] // it was deleted meanwhile
-          : [this.#infoOf(name, topology, counts)];
+          : [this.#infoOf(name, topology, counts, held)];
       });
     }
   }
 
-  #infoOf(name: string, topology: Topology, counts: StoredCounts): QueueInfo {
+  #infoOf(
+    name: string,
+    topology: Topology,
+    counts: StoredCounts,
+    held: ReadonlyMap<string, number> | undefined,
+  ): QueueInfo {
     const record = topology.queue(name);
     return {
       name,
       declaration: record?.foreign === false ? record.declaration : undefined,
       ...counts,
+      unacked: held === undefined ? counts.unacked : held.get(name) ?? 0,
       consumers: this.#store.capabilities.has("shared-topology")
         ? record?.consumers.length ?? 0
         : undefined,

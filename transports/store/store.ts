@@ -280,6 +280,12 @@ export interface InspectionStore {
     options?: CallOptions,
   ): Promise<readonly (StoredCounts | undefined)[]>;
   /**
+   * Counts what consumers hold of each queue, for a broker that keeps it in one place: it is
+   * asked once for all pages of `look`, whose `unacked` then are not looked at. A queue that
+   * is not named has none.
+   */
+  tally?(options?: CallOptions): Promise<ReadonlyMap<string, number>>;
+  /**
    * Reads the ready messages whose turn comes first, and leaves them. Without it, or where it
    * returns `undefined` for the broker shows no more than the first, they are taken and given back.
    */

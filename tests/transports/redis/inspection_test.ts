@@ -120,10 +120,28 @@ test(
         arguments: {},
       })
     ));
+    await using raw = new Raw(server.port);
+    const held = Array.from({ length: 500 }, (_, i) => [
+      `tag-${i}`,
+      `[${envelope("held", `tag-${i}`)}, "", "queue ${i % 100}"]`,
+    ]);
+    await raw.send("HSET", "unacked", ...held.flat());
     await using other = connectTo(server.url);
+    await other.connect();
+    await raw.send("CONFIG", "RESETSTAT");
     const listed: string[] = [];
-    for await (const { name } of other.inspect().queues()) listed.push(name);
+    const wrong: string[] = [];
+    for await (const { name, unacked } of other.inspect().queues()) {
+      listed.push(name);
+      const number = Number(name.slice("queue ".length));
+      if (unacked !== (number < 100 ? 5 : 0)) wrong.push(`${name}: ${unacked}`);
+    }
     assertEquals(listed.toSorted(), names.toSorted());
+    assertEquals(wrong, []);
+    // The messages that are held lie together, and are counted once for all queues.
+    const stats = String(await raw.send("INFO", "commandstats"));
+    const scans = Number(/hscan:calls=(\d+)/.exec(stats)?.[1]);
+    assert(scans > 0 && scans < 60, `${scans} scans`);
     const bindings = await other.inspect().bindings();
     assertEquals(
       bindings.map(({ source }) => source).toSorted(),
