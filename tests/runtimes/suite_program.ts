@@ -6,7 +6,10 @@
  * is killed.
  */
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import { spawn } from "node:child_process";
+import { subscribe } from "node:diagnostics_channel";
+import type { Socket } from "node:net";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { createConnection } from "@dashi/mq";
@@ -46,7 +49,14 @@ const RESTART = "RESTART";
 /** After the last case, milliseconds in which all must have ended. */
 const LAST = 10_000;
 
+/** The case that is under way. */
+const CASE = new AsyncLocalStorage<string>();
+
+/** The sockets of this process that are not closed, and who opened each. */
+const OPEN = new Map<Socket, string>();
+
 async function main(subject: Subject): Promise<void> {
+  watchSockets();
   const harness = await harnessOf(subject);
   const { transport, url } = harness;
   const connection = createConnection(url, { transport });
@@ -72,7 +82,7 @@ async function main(subject: Subject): Promise<void> {
   const left = runs.values();
   await Promise.all(Array.from({ length: subject.atOnce }, async () => {
     for (const test of left) {
-      await test.run(harnessFor(test)).then(
+      await CASE.run(test.name, () => test.run(harnessFor(test))).then(
         () => console.log(`ok ${test.name}`),
         () => again.push(test),
       );
@@ -91,20 +101,32 @@ async function main(subject: Subject): Promise<void> {
   // failed in its middle, for want of time.
   setTimeout(() => {
     if (again.length > 0) process.exit(0);
-    const left = process.getActiveResourcesInfo?.() ??
-      ["what, it does not tell"];
+    const left = [
+      ...process.getActiveResourcesInfo?.() ?? ["what, it does not tell"],
+      ...OPEN.values(),
+    ];
     console.log(
       `FAILED the end: the process does not end by itself, for ${
-        left.join(", ")
+        left.join(", ").replaceAll("\n", "\t")
       }`,
     );
     process.exit(1);
   }, LAST).unref();
 }
 
+/** Node tells of each socket that a program opens; Bun does not. */
+function watchSockets(): void {
+  subscribe("net.client.socket", (message) => {
+    const { socket } = message as { socket: Socket };
+    const { stack = "" } = new Error("opened");
+    OPEN.set(socket, `a socket of "${CASE.getStore()}": ${stack}`);
+    socket.once("close", () => OPEN.delete(socket));
+  });
+}
+
 async function tell(test: ConformanceCase, harness: Harness): Promise<void> {
   try {
-    await test.run(harness);
+    await CASE.run(test.name, () => test.run(harness));
     console.log(`ok ${test.name}`);
   } catch (error) {
     const text = error instanceof Error ? error.stack : String(error);
