@@ -34,11 +34,13 @@ export async function dial(
 ): Promise<AmqpClient> {
   const { hostname, port, tls } = options;
   const { connect, credentials } = await loadOnce();
+  // A socket of Node's whose signal is aborted before it connects says that it is closed,
+  // and connects all the same.
+  signal?.throwIfAborted();
   // amqplib has no way to give up: the socket's own signal ends it, until it is dialled.
   const dialling = new AbortController();
   const giveUp = () => dialling.abort();
   signal?.addEventListener("abort", giveUp, { once: true });
-  if (signal?.aborted) giveUp();
   const model = await connect({
     protocol: tls === undefined ? "amqp" : "amqps",
     hostname,

@@ -40,6 +40,7 @@ export async function dial(
   events: ClientEvents,
   signal?: AbortSignal,
 ): Promise<AmqpClient> {
+  signal?.throwIfAborted();
   const link = new Link(options, password, timeout, events);
   const giveUp = () => link.destroy();
   signal?.addEventListener("abort", giveUp, { once: true });

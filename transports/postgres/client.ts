@@ -98,6 +98,7 @@ export async function dial(
     onLost,
   }: Dial,
 ): Promise<PostgresClient> {
+  signal.throwIfAborted();
   const native = new Client({
     host,
     port,
