@@ -52,8 +52,8 @@ const LAST = 10_000;
 /** The case that is under way. */
 const CASE = new AsyncLocalStorage<string>();
 
-/** The sockets of this process that are not closed, and who opened each. */
-const OPEN = new Map<Socket, string>();
+/** The sockets that this process has opened, and who opened each. */
+const OPENED = new Map<Socket, string>();
 
 async function main(subject: Subject): Promise<void> {
   watchSockets();
@@ -103,7 +103,10 @@ async function main(subject: Subject): Promise<void> {
     if (again.length > 0) process.exit(0);
     const left = [
       ...process.getActiveResourcesInfo?.() ?? ["what, it does not tell"],
-      ...OPEN.values(),
+      // One that has told that it is closed may be open all the same.
+      ...[...OPENED].filter(([socket]) => !socket.destroyed).map(([, by]) =>
+        by
+      ),
     ];
     console.log(
       `FAILED the end: the process does not end by itself, for ${
@@ -119,8 +122,7 @@ function watchSockets(): void {
   subscribe("net.client.socket", (message) => {
     const { socket } = message as { socket: Socket };
     const { stack = "" } = new Error("opened");
-    OPEN.set(socket, `a socket of "${CASE.getStore()}": ${stack}`);
-    socket.once("close", () => OPEN.delete(socket));
+    OPENED.set(socket, `a socket of "${CASE.getStore()}": ${stack}`);
   });
 }
 
