@@ -1,4 +1,5 @@
 import type { FieldTable } from "./field_table.ts";
+import type { SqlTransaction } from "./transaction.ts";
 
 /** The properties of a message: AMQP 0-9-1's thirteen, `undefined` where not set. */
 export interface MessageProperties {
@@ -73,6 +74,8 @@ export interface Publishing {
   readonly keyed?: boolean | undefined;
   /** Whether it is put only if no other left the same mark. Needs the capability `dedupe`. */
   readonly dedupe?: Dedupe | undefined;
+  /** The transaction of the caller's that it is put in: it is there if that commits. Needs the capability `transaction`. */
+  readonly transaction?: SqlTransaction | undefined;
 }
 
 /** Names one delivery on one channel, by consecutive numbers from 1; meaningless anywhere else. */

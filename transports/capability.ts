@@ -25,4 +25,5 @@ export type Capability =
   | "queued-fanout"
   | "shared-rate"
   | "shared-topology"
+  | "transaction"
   | "wide-priority";

@@ -72,6 +72,12 @@ export type {
   Publishing,
 } from "../model/message.ts";
 export type { QueueDeclaration, QueueStatus } from "../model/queue.ts";
+export type {
+  QueryTransaction,
+  SqliteTransaction,
+  SqlTransaction,
+  UnsafeTransaction,
+} from "../model/transaction.ts";
 export type { ReplyCode, ReplyCodeName } from "../model/reply_code.ts";
 export type { TlsOptions } from "../model/tls_options.ts";
 export type * from "../url/broker_url.ts";

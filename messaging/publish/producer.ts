@@ -31,6 +31,7 @@ import {
   type PublishAllOptions,
   type PublishedAll,
 } from "./publish_all.ts";
+import { notDeclared, refuseBeside } from "./transactional.ts";
 import { defaultsOf, withDefaults } from "./publish_defaults.ts";
 import { PublishWindow } from "./publish_window.ts";
 import type { Confirmation, PublishCall } from "./publish_call.ts";
@@ -150,6 +151,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     options.signal?.throwIfAborted();
     checkEntities(options.declare, `"declare" of publish`);
     checkExchange(options.exchange);
+    if (options.transaction !== undefined) this.#checkTransaction(options);
     const replyTo = this.#replyTo(options.replyTo);
     const format = this.#formatOf(options);
     if (
@@ -313,6 +315,15 @@ export class Producer<T = unknown> implements AsyncDisposable {
     };
   }
 
+  /** Nothing is done for it beside the transaction, which may hold what that would wait for. */
+  #checkTransaction(options: PublishOptions): void {
+    refuseBeside(options);
+    const missing = this.#entitiesOf(options).find((each) =>
+      !this.#isDeclared([each])
+    );
+    if (missing !== undefined) throw notDeclared(missing);
+  }
+
   #entitiesOf({ exchange, declare, replyTo }: PublishOptions): Entity[] {
     const entities: Entity[] = [...this.#declare, ...declare ?? []];
     if (exchange instanceof Exchange) entities.push(exchange);
@@ -341,7 +352,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
     return {
       signal: call.signal,
       deadline: call.deadline,
-      retry: options.retry ?? this.#session.reconnectPolicy !== false,
+      retry: options.transaction === undefined &&
+        (options.retry ?? this.#session.reconnectPolicy !== false),
       mandatory: options.mandatory,
     };
   }
@@ -371,7 +383,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       );
     }
     const encoded = this.#codecs.encode(payload, format);
-    const { dedupe } = options;
+    const { dedupe, transaction } = options;
     const message: Publishing = {
       exchange,
       routingKey,
@@ -383,6 +395,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       ownsProperties: true,
       keyed: options.key !== undefined,
     };
+    if (transaction !== undefined) return { ...message, transaction };
     return dedupe === undefined
       ? message
       : { ...message, dedupe: dedupeOf(dedupe, options.messageId) };

@@ -1,4 +1,5 @@
 import type { FieldTable } from "../../model/field_table.ts";
+import type { SqlTransaction } from "../../model/transaction.ts";
 import type { Entity } from "../entities/entities.ts";
 import type { Exchange } from "../entities/exchange.ts";
 import { type Kind, type KnownOptions, optionsOf } from "../known_options.ts";
@@ -14,6 +15,7 @@ export type PublishDefaults = Omit<
   | "serializer"
   | "compression"
   | "messageId"
+  | "transaction"
 >;
 
 /**
@@ -119,6 +121,13 @@ export interface PublishOptions extends OperationOptions {
    * FIFO queue of SQS. @default {each message is put}
    */
   readonly dedupe?: DedupeOptions | undefined;
+  /**
+   * A transaction of the broker's own database, by the caller's client: the message is there
+   * if and when it commits. What it is published to must have been declared before. It goes
+   * without `dedupe` and `retry`, and needs the capability `transaction`.
+   * @default {it is there when the call resolves}
+   */
+  readonly transaction?: SqlTransaction | undefined;
 }
 
 /** Options of a publish that tells of duplicates. */
@@ -154,7 +163,10 @@ export const PUBLISH: KnownOptions = optionsOf<PublishOptions>("publish", {
   appId: true,
   retry: "boolean",
   dedupe: "object",
+  transaction: true,
 }, {
+  tx: '"transaction"',
+  client: '"transaction"',
   groupId: '"key"',
   messageGroupId: '"key"',
   MessageGroupId: '"key"',
@@ -243,6 +255,7 @@ export const PRODUCER: KnownOptions = optionsOf<ProducerOptions>(
   {
     declares: '"declare"',
     messageId: 'an option of "publish", for each message has its own',
+    transaction: 'an option of "publish", for each has its own',
     ttl: '"expiration"',
     expires: '"expiration"',
     deliveryMode: '"persistent": true or false',

@@ -235,6 +235,7 @@ export class SessionPublisher {
     message: Publishing,
     call: PublishCall,
   ): Promise<void> {
+    if (message.transaction !== undefined) throw error;
     if (error instanceof NotFoundError && this.#declared(message)) {
       return await this.#declareAndPublish(message, call);
     }
@@ -315,14 +316,19 @@ export class SessionPublisher {
     call: PublishCall,
   ): Promise<void> {
     if (outcome.type === "duplicate") return noteDuplicate(outcome, call);
-    if (!this.#declared(message)) throw this.#unroutable(message, outcome);
+    if (!this.#declared(message) || message.transaction !== undefined) {
+      throw this.#unroutable(message, outcome);
+    }
     return await this.#declareAndPublish(message, call);
   }
 
   /** No queue took it, and it was not mandatory. */
   async #reachedNobody(message: Publishing, call: PublishCall): Promise<void> {
     // Somebody removed what this session had bound: from Redis, by a flush.
-    if (this.#session.declarations.bindsFor(message)) {
+    if (
+      message.transaction === undefined &&
+      this.#session.declarations.bindsFor(message)
+    ) {
       await this.#declareAndPublish(message, call);
     } else if (call.mandatory === undefined) {
       this.#session.emit(reachedNobody(message));
@@ -395,6 +401,11 @@ function lateAt(
   return made ? late(sent, problem) : lateToPublish(obstacle, false, problem);
 }
 
-function isKnown(lane: PublishChannel, { exchange }: Publishing): boolean {
-  return exchange === "" || lane.known.has(exchange);
+function isKnown(
+  lane: PublishChannel,
+  { exchange, transaction }: Publishing,
+): boolean {
+  // In a transaction it is looked for there.
+  return exchange === "" || transaction !== undefined ||
+    lane.known.has(exchange);
 }

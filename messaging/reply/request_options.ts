@@ -15,6 +15,7 @@ export interface RequestOptions<A = unknown> extends
     | "correlationId"
     | "replyTo"
     | "dedupe"
+    | "transaction"
   > {
   /**
    * Milliseconds that the answer may take in all: the request waits in its queue no longer
@@ -61,6 +62,8 @@ export const REQUEST: KnownOptions = optionsOf<RequestOptions>("request", {
   replyTo: "made by itself",
   correlationId: "made by itself",
   id: '"messageId"',
+  transaction:
+    'an option of "publish": the answer would be waited for before it commits',
   dedupe:
     'an option of "publish": the answer to a duplicate would go to the one who asked first',
 });

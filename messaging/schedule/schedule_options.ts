@@ -33,7 +33,13 @@ export interface UnscheduleOptions extends ScheduleTableOptions {
 export interface ScheduleOptions<T = unknown> extends
   Omit<
     SendOptions,
-    "dedupe" | "messageId" | "timestamp" | "delay" | "replyTo" | "retry"
+    | "dedupe"
+    | "messageId"
+    | "timestamp"
+    | "delay"
+    | "replyTo"
+    | "retry"
+    | "transaction"
   >,
   ScheduleTableOptions {
   /** The queue to publish to; a `Queue` is declared first. */

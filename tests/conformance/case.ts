@@ -15,6 +15,8 @@ export interface ConformanceCase {
   readonly restarts: boolean;
   /** Whether the harness must be able to start a process, which is killed. */
   readonly kills: boolean;
+  /** Whether the harness must be able to make transactions. */
+  readonly transacts: boolean;
   /** Whether it is long, and may wait until there is more time. */
   readonly slow: boolean;
   /** Whether messages must come in order, and what is put back in its place. */
@@ -37,6 +39,8 @@ export interface CaseOptions {
   readonly restarts?: boolean;
   /** Whether a process is started and killed. */
   readonly kills?: boolean;
+  /** Whether transactions of the broker's database are made. */
+  readonly transacts?: boolean;
   /** Whether it is long. */
   readonly slow?: boolean;
   /** Whether messages must come in order, and what is put back in its place. */
@@ -84,7 +88,7 @@ export function onHarness(
   options: CaseOptions = {},
 ): ConformanceCase {
   const { needs = [], lacks = [], restarts = false, kills = false } = options;
-  const { slow = false } = options;
+  const { slow = false, transacts = false } = options;
   const { ordered = false, limited = false, wraps = false } = options;
   return {
     name,
@@ -92,6 +96,7 @@ export function onHarness(
     lacks,
     restarts,
     kills,
+    transacts,
     slow,
     ordered,
     limited,

@@ -1,3 +1,4 @@
+import type { SqlTransaction } from "../../model/transaction.ts";
 import type { Transport } from "../../transports/transport.ts";
 
 /** A broker to test against. Made for each case, disposed of after it. */
@@ -12,6 +13,14 @@ export interface Harness extends AsyncDisposable {
   readonly largestBody?: number | undefined;
   /** Why messages may come in another order than they were published, and what is put back in any place; leaves out the cases about that. */
   readonly unordered?: string | undefined;
+  /**
+   * Does something in a transaction of the broker's database, by a client of its own, and
+   * commits; if `work` throws, it rolls back and throws that. Turns on the cases about
+   * `publish` with a transaction.
+   */
+  readonly transact?:
+    | (<T>(work: (transaction: SqlTransaction) => Promise<T>) => Promise<T>)
+    | undefined;
   /** Restarts the broker; turns on the cases about recovery. A database in this process has nothing to restart. */
   readonly restart?: (() => Promise<void>) | undefined;
   /**

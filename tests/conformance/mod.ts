@@ -90,6 +90,7 @@ import { SETTLING } from "./settling.ts";
 import { SHARING } from "./sharing.ts";
 import { SHUTDOWN } from "./shutdown.ts";
 import { TELLING_APART } from "./telling_apart.ts";
+import { TRANSACTING } from "./transacting.ts";
 import { TOPOLOGY } from "./topology.ts";
 import { TRACING } from "./tracing.ts";
 import { VALIDATING } from "./validating.ts";
@@ -113,6 +114,7 @@ export const CONFORMANCE_CASES: readonly ConformanceCase[] = [
   ...SETTLING,
   ...REQUEUING,
   ...DEDUPING,
+  ...TRANSACTING,
   ...DEAD_LETTERING,
   ...ORDERING,
   ...ORDERED_RUNS,
@@ -203,6 +205,9 @@ export function whyNot(
   }
   if (test.kills && harness.startKilled === undefined) {
     return "this harness starts no process to be killed";
+  }
+  if (test.transacts && harness.transact === undefined) {
+    return "this harness makes no transactions";
   }
   if (test.ordered && harness.unordered !== undefined) return harness.unordered;
   if (test.limited && harness.largestBody === undefined) {

@@ -56,6 +56,8 @@ export interface Subject {
   readonly only?: RegExp | undefined;
   /** Cases of such names are left to `deno task faults`: they take long on this broker, and are run on others. */
   readonly slow?: RegExp | undefined;
+  /** As in the harness. */
+  readonly transact?: Harness["transact"];
   /** Makes a broker of a case's own that it may restart. */
   readonly startOwn?:
     | (() => Promise<
@@ -78,6 +80,7 @@ export async function registerConformance(
     url: url ?? "",
     largestBody: subject.largestBody,
     unordered: subject.unordered,
+    transact: subject.transact,
     transportOptions: subject.transportOptions,
     restart: startOwn === undefined ? undefined : () => Promise.resolve(),
     startKilled: () => Promise.resolve(),

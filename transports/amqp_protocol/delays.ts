@@ -20,7 +20,7 @@ import {
   targetBinding,
 } from "./delay.ts";
 import type { AmqpDelivery } from "./delivery.ts";
-import { noDedupe } from "./errors.ts";
+import { lackingFor } from "./errors.ts";
 import { SpareChannel } from "./spare_channel.ts";
 
 /** Of an error of a binding: the exchange is missing that it goes from. */
@@ -65,8 +65,7 @@ export class Delays {
     options?: CallOptions,
     target: BindingDestination = targetOf(message),
   ): Promise<PublishOutcome> {
-    if (message.dedupe !== undefined) throw noDedupe();
-    const refused = refuseDelay(message);
+    const refused = lackingFor(message) ?? refuseDelay(message);
     if (refused !== undefined) throw refused;
     const instead = delayed(message, target);
     if (!await this.#bind(target, message.delay, options)) {

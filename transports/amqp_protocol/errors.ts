@@ -11,6 +11,7 @@ import {
   ResourceLockedError,
   UnsupportedError,
 } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
 import { differs } from "../../virtual/equivalence.ts";
 import { cannotConnect } from "../connection_errors.ts";
 import type { Failure } from "./failure.ts";
@@ -180,12 +181,22 @@ export function dialError(
 }
 
 /**
- * Makes the error of a message that is to be published once.
+ * Says why a message cannot be published as it is asked for, on any server of the protocol.
  *
- * @returns The error.
+ * @param message The message.
+ * @returns The error; `undefined`: it can.
  */
-export function noDedupe(): UnsupportedError {
-  return new UnsupportedError(
-    'Cannot publish a message with dedupe: this broker lacks the capability "dedupe"',
+export function lackingFor(
+  { dedupe, transaction }: Publishing,
+): UnsupportedError | undefined {
+  const lacking = dedupe !== undefined
+    ? "dedupe"
+    : transaction !== undefined
+    ? "transaction"
+    : undefined;
+  return lacking && new UnsupportedError(
+    `Cannot publish a message with ${
+      lacking === "dedupe" ? lacking : "a transaction"
+    }: this broker lacks the capability "${lacking}"`,
   );
 }

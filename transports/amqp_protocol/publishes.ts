@@ -10,7 +10,7 @@ import {
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../transport.ts";
 import type { ChannelContext } from "./context.ts";
-import { channelError, isUnsent, noDedupe } from "./errors.ts";
+import { channelError, isUnsent, lackingFor } from "./errors.ts";
 import type { Failure } from "./failure.ts";
 import { withSlots } from "./ordered_layout.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
@@ -68,7 +68,8 @@ export class Publishes {
 
   /** Publishes a message. */
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
-    if (message.dedupe !== undefined) throw noDedupe();
+    const lacking = lackingFor(message);
+    if (lacking !== undefined) throw lacking;
     return new Promise((resolve, reject) => {
       const flight: InFlight = {
         message,

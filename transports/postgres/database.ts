@@ -2,8 +2,17 @@ import type { Clock } from "../../async/clock.ts";
 import { MessagingError } from "../../model/errors.ts";
 import { Line } from "../../async/line.ts";
 import { connectionClosed } from "../connection_errors.ts";
-import type { Happening, Sql, TransactOptions, Tx } from "../sql/port.ts";
+import { askOf } from "../../model/ask.ts";
+import type { SqlTransaction } from "../../model/transaction.ts";
+import type {
+  CallersTx,
+  Happening,
+  Sql,
+  TransactOptions,
+  Tx,
+} from "../sql/port.ts";
 import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
+import { callersFailure, PLACE, PostgresCallersTx } from "./callers_tx.ts";
 import type { PostgresClient } from "./client.ts";
 import { failure, isInTheWay, stateOf } from "./errors.ts";
 import { Texts, Transaction } from "./transaction.ts";
@@ -50,6 +59,7 @@ export class PostgresDatabase implements Sql {
   readonly #listeners = new Set<(happening: Happening) => void>();
   /** Between the server's time and ours, ms. */
   #ahead = 0;
+  #place = "";
   #stopTimer: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
@@ -128,6 +138,25 @@ export class PostgresDatabase implements Sql {
     });
   }
 
+  async within<T>(
+    transaction: SqlTransaction,
+    work: (tx: CallersTx) => Promise<T>,
+  ): Promise<T> {
+    this.#refuseClosed();
+    const tx = new PostgresCallersTx(askOf(transaction, "publish"), {
+      texts: this.#texts,
+      place: this.#place,
+      channel: this.#channel,
+      notice: written,
+    });
+    try {
+      return await work(tx);
+    } catch (error) {
+      for (const undo of tx.onFailed) undo();
+      throw callersFailure(error);
+    }
+  }
+
   listen(callback: (happening: Happening) => void): () => void {
     this.#listeners.add(callback);
     if (this.#stopTimer === undefined) this.#sweep();
@@ -204,11 +233,12 @@ export class PostgresDatabase implements Sql {
   async #readTime(): Promise<void> {
     const began = this.#settings.clock.wall();
     const { rows: [row] } = await this.#client.query(
-      "SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now",
+      `SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now, ${PLACE} AS place`,
       [],
     );
     const ended = this.#settings.clock.wall();
     this.#ahead = Number(row?.now) - (began + ended) / 2;
+    this.#place = String(row?.place);
   }
 
   #refuseClosed(): void {
@@ -234,7 +264,9 @@ export class PostgresDatabase implements Sql {
 }
 
 /** Writes what others are to know; `undefined`: nothing. */
-function written({ news, soonest }: Tx): string | undefined {
+function written(
+  { news, soonest }: Pick<Tx, "news" | "soonest">,
+): string | undefined {
   if (news.size === 0 && soonest === Infinity) return undefined;
   // A notice is short: where it would not be, others look for themselves.
   return news.size > 200

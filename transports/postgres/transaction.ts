@@ -17,12 +17,17 @@ export class Texts {
     return this.#schema;
   }
 
+  /** Writes one whose values are seen to elsewhere. */
+  named(sql: string): string {
+    return sql.replaceAll("dashi.", `${this.#schema}.`);
+  }
+
   /** Writes one. */
   of(sql: string): string {
     let text = this.#known.get(sql);
     if (text === undefined) {
       let count = 0;
-      text = sql.replaceAll("dashi.", `${this.#schema}.`)
+      text = this.named(sql)
         .replace("FOR NOBODY ELSE", "FOR UPDATE SKIP LOCKED")
         .replaceAll("?", () => `$${++count}`);
       this.#known.set(sql, text);
@@ -120,7 +125,7 @@ export class Transaction implements Tx {
 }
 
 /** A text of PostgreSQL's has no NUL: in names and keys another one stands for it. */
-function storable(value: Parameter): Parameter {
+export function storable(value: Parameter): Parameter {
   if (typeof value === "string") return withoutNul(value);
   return isList(value) && value.some(hasNul)
     ? value.map((each) => typeof each === "string" ? withoutNul(each) : each)

@@ -9,7 +9,7 @@ import type {
   TopologyKey,
   TopologyView,
 } from "../store/store.ts";
-import { countReady, look, peek, purge } from "./contents.ts";
+import { countReady, look, peek, purge, removeStrays } from "./contents.ts";
 import { delayedAfter, removeDelayed } from "./delayed.ts";
 import type { Holder } from "./holder.ts";
 import { messageOf, placeOf, SqlReservation } from "./message.ts";
@@ -53,6 +53,7 @@ export class Admin {
     async (tx, { owner, ttl }) => {
       const { tables, holder, now } = this.#parts;
       await tables.sync(tx);
+      await removeStrays(tx, now());
       await forgetOwner(tx, owner);
       await beat(tx, owner, now() + ttl);
       await holder.ensure(tx);

@@ -39,6 +39,26 @@ export async function deleteQueue(
   return ready;
 }
 
+/** Removes what a transaction of somebody's has put into a queue that was deleted meanwhile. */
+export async function removeStrays(tx: Tx, now: number): Promise<void> {
+  for (const state of [READY, DELAYED]) {
+    // From one queue to the next, however many messages lie in each.
+    const strays = await tx.rows(
+      `WITH RECURSIVE met (queue) AS (
+          SELECT min(queue) FROM dashi.places WHERE state = ?
+          UNION ALL
+          SELECT (SELECT min(p.queue) FROM dashi.places p
+            WHERE p.state = ? AND p.queue > met.queue)
+            FROM met WHERE met.queue IS NOT NULL
+        )
+        SELECT queue FROM met WHERE queue NOT IN (SELECT id FROM dashi.queues)`,
+      state,
+      state,
+    );
+    for (const { queue } of strays) await deleteQueue(tx, Number(queue), now);
+  }
+}
+
 /** Removes a message, in whichever state it is; says whether it was there. */
 export async function removeOne(
   tx: Tx,

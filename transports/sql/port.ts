@@ -1,3 +1,5 @@
+import type { SqlTransaction } from "../../model/transaction.ts";
+
 /** A value of a column. */
 export type Value = string | number | Uint8Array | null;
 
@@ -73,6 +75,17 @@ export interface Tx {
   ): Promise<readonly boolean[]>;
 }
 
+/**
+ * A transaction of the caller's, with the verbs that it needs. Texts alone cross to its
+ * client as values, whatever that is.
+ */
+export type CallersTx =
+  & Pick<Tx, "rows" | "append" | "news" | "soonest" | "onFailed">
+  & {
+    /** Reads the row of `meta`. */
+    meta(): Promise<Row | undefined>;
+  };
+
 /** What happened in a database. `undefined`: somewhere else something did. */
 export type Happening = Pick<Tx, "news" | "soonest"> | undefined;
 
@@ -107,6 +120,16 @@ export interface Sql extends AsyncDisposable {
   ): Promise<T>;
   /** Reads, and changes nothing. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Does something in a transaction of the caller's, who ends it; absent where nobody else
+   * can have one.
+   *
+   * @throws {OptionError} If it is no transaction of this database.
+   */
+  within?<T>(
+    transaction: SqlTransaction,
+    work: (tx: CallersTx) => Promise<T>,
+  ): Promise<T>;
   /**
    * Calls back for what happens, here or in another process.
    *

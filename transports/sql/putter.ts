@@ -1,3 +1,4 @@
+import { UnsupportedError } from "../../model/errors.ts";
 import { keyOf } from "../../virtual/message_key.ts";
 import {
   DUPLICATE,
@@ -12,7 +13,8 @@ import {
 import { sizeOf } from "./contents.ts";
 import { laneOf } from "./lanes.ts";
 import { findMark, leaveMark } from "./once.ts";
-import type { Draft, Tx } from "./port.ts";
+import type { CallersTx, Draft, Tx } from "./port.ts";
+import { ripen } from "./ripening.ts";
 import { DELAYED, READY } from "./schema.ts";
 import type { Settlements } from "./settlements.ts";
 import type { NumberedQueue, SqlTables } from "./tables.ts";
@@ -71,7 +73,7 @@ export class Putter {
         results.push(PUT);
         for (const draft of this.#drafts(tx, call)) {
           drafts.push(
-            draft.lane === undefined ? draft : await inLane(tx, draft),
+            draft.lane === undefined ? draft : await this.#inLane(tx, draft),
           );
         }
       }
@@ -79,6 +81,28 @@ export class Putter {
     await append();
     return results;
   };
+
+  /**
+   * Puts messages in a transaction of the caller's. Nobody waits for that: it holds no lock
+   * of ours. One for an ordered queue finds its lane when others see it.
+   *
+   * @throws {UnsupportedError} If a queue has a limit of length.
+   */
+  async putWithin(
+    tx: CallersTx,
+    tables: SqlTables,
+    call: Putting,
+  ): Promise<void> {
+    for (const { queue: name } of call.items) {
+      if (isLimited(tables.queue(name))) throw noLimits(name);
+    }
+    const drafts = this.#drafts(tx, call, tables).map((draft) =>
+      draft.lane === undefined
+        ? draft
+        : { ...draft, state: DELAYED, rank: draft.putAt }
+    );
+    if (drafts.length > 0) await tx.append(drafts);
+  }
 
   #refuse({ options }: Putting): PutResult | undefined {
     const version = options?.version;
@@ -116,7 +140,9 @@ export class Putter {
     if (mark !== undefined) await leaveMark(tx, mark, now());
     const displaced: Reservation[] = [];
     for (const each of this.#drafts(tx, call)) {
-      const draft = each.lane === undefined ? each : await inLane(tx, each);
+      const draft = each.lane === undefined
+        ? each
+        : await this.#inLane(tx, each);
       await tx.append([draft]);
       const queue = tables.numbered(draft.queue);
       if (queue !== undefined) displaced.push(...await this.#cut(tx, queue));
@@ -139,6 +165,13 @@ export class Putter {
     return displaced;
   }
 
+  /** Behind those that came before, in a transaction or with a delay, and have found no lane yet. */
+  async #inLane(tx: Tx, draft: KeyedDraft): Promise<Draft> {
+    await ripen(tx, draft.queue, { now: this.#parts.now(), ordered: true });
+    const rank = await laneOf(tx, draft.queue, draft.lane?.key);
+    return { ...draft, rank, home: rank };
+  }
+
   async #exceeds(
     tx: Tx,
     { number, traits }: NumberedQueue,
@@ -150,11 +183,15 @@ export class Putter {
       bytes + moreBytes > (traits.maxBytes ?? Infinity);
   }
 
-  #drafts(tx: Tx, { items, heads }: Putting): readonly KeyedDraft[] {
+  #drafts(
+    tx: Pick<Tx, "news" | "soonest">,
+    { items, heads }: Putting,
+    tables = this.#parts.tables,
+  ): readonly KeyedDraft[] {
     const drafts: KeyedDraft[] = [];
     const now = this.#parts.now();
     for (const [i, { queue: name, message, ttl }] of items.entries()) {
-      const queue = this.#parts.tables.queue(name);
+      const queue = tables.queue(name);
       if (queue === undefined) continue; // it was deleted
       const { properties, body, delay } = message;
       const { number, traits } = queue;
@@ -191,6 +228,12 @@ export class Putter {
   }
 }
 
+function noLimits(queue: string): UnsupportedError {
+  return new UnsupportedError(
+    `Cannot publish to queue "${queue}" with a transaction: it has a limit of length, and nobody can count what is in it while the transaction is open; publish to one without "maxLength" and "maxBytes"`,
+  );
+}
+
 function isLimited(queue: NumberedQueue | undefined): boolean {
   return queue?.traits.maxLength !== undefined ||
     queue?.traits.maxBytes !== undefined;
@@ -200,8 +243,3 @@ function isLimited(queue: NumberedQueue | undefined): boolean {
 type KeyedDraft = Draft & {
   readonly lane: { readonly key: string | undefined } | undefined;
 };
-
-async function inLane(tx: Tx, draft: KeyedDraft): Promise<Draft> {
-  const rank = await laneOf(tx, draft.queue, draft.lane?.key);
-  return { ...draft, rank, home: rank };
-}

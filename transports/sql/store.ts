@@ -21,6 +21,7 @@ import type {
   StoreItem,
   StoreLimits,
   TopologyStore,
+  TransactionStore,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ConnectOptions } from "../transport.ts";
 import { Admin } from "./admin.ts";
@@ -32,6 +33,7 @@ import { Putter } from "./putter.ts";
 import { Settlements } from "./settlements.ts";
 import { SqlTables } from "./tables.ts";
 import { Taker } from "./taker.ts";
+import { transactionsOf } from "./transactions.ts";
 import { Watch } from "./watch.ts";
 import type { DoOptions, Verb, Works } from "./works.ts";
 
@@ -80,6 +82,7 @@ export class SqlStore implements Store {
   readonly rates: Rates;
   readonly inspection: InspectionStore;
   readonly notifier: QueueNotifier;
+  readonly transactions: TransactionStore | undefined;
   readonly #sql: Sql;
   readonly #works: Works;
   readonly #owner: string;
@@ -220,6 +223,7 @@ export class SqlStore implements Store {
           call,
         ),
     };
+    this.transactions = transactionsOf(sql, this.#putter, this.#heads, now);
     this.inspection = {
       look: (queues, call) =>
         this.#do("look at queues", admin.look, queues, call),

@@ -7,7 +7,7 @@ import type {
   TopologyView,
 } from "../store/store.ts";
 import { countReady, deleteQueue, makeQueue } from "./contents.ts";
-import type { Tx } from "./port.ts";
+import type { Row, Tx } from "./port.ts";
 import { readRows, unmade, writeRow } from "./topology_rows.ts";
 
 /** Tables that were not read for so long may have missed deletions, ms. Rows of what is gone stay for twice as long. */
@@ -81,12 +81,18 @@ export class SqlTables {
     if (this.#usedAt.size > 0) await this.#dropUnused(tx);
   }
 
-  /** Reads what is new. */
-  async load(tx: Tx): Promise<void> {
-    const [meta] = await tx.rows("SELECT changes, routes FROM dashi.meta");
+  /** Reads what is new; `known` is the row of `meta`, where it was read. */
+  async load(
+    tx: Pick<Tx, "rows" | "onFailed">,
+    known?: Row,
+  ): Promise<void> {
+    const [meta] = known === undefined
+      ? await tx.rows("SELECT changes, routes FROM dashi.meta")
+      : [known];
     const changes = Number(meta?.changes ?? 0);
     const now = this.#now();
-    if (changes === this.#synced) {
+    // A transaction of the caller's may see less than was seen before.
+    if (changes <= this.#synced) {
       this.#syncedAt = now;
       return;
     }

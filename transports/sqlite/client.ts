@@ -15,7 +15,7 @@ export interface SqliteClient {
 }
 
 /** `DatabaseSync` of `node:sqlite`, or Bun's `Database`, as far as it is used here. */
-interface Native {
+export interface Native {
   exec(sql: string): void;
   prepare(sql: string): Prepared;
   close(): void;
@@ -59,7 +59,8 @@ export function absolutePath(path: string): string {
   }
 }
 
-function clientOf(native: Native): SqliteClient {
+/** Makes one of a database that is open. */
+export function clientOf(native: Native): SqliteClient {
   const known = new Map<string, Prepared>();
   const prepare = (sql: string): Prepared => {
     let statement = known.get(sql);

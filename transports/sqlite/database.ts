@@ -1,7 +1,9 @@
 import type { Clock } from "../../async/clock.ts";
 import { Line } from "../../async/line.ts";
 import { connectionClosed } from "../connection_errors.ts";
+import type { SqlTransaction } from "../../model/transaction.ts";
 import type {
+  CallersTx,
   Claim,
   Draft,
   Happening,
@@ -19,6 +21,7 @@ import {
   statementsOf,
   type Types,
 } from "../sql/schema.ts";
+import { callersClient, callersFailure } from "./callers_tx.ts";
 import type { SqliteClient } from "./client.ts";
 import { failure, isBusy, openError, stillBusy } from "./errors.ts";
 
@@ -41,7 +44,8 @@ export interface DatabaseSettings {
   /** The URL, for errors. */
   readonly broker: string;
   readonly clock: Clock;
-  readonly isFile: boolean;
+  /** The file; `undefined`: a database in memory. */
+  readonly path: string | undefined;
   /** Whether what is confirmed outlives the machine's end, too. */
   readonly synchronous: "full" | "normal";
   /** How often it is asked whether another process has written, while somebody waits, ms. */
@@ -70,19 +74,19 @@ export class SqliteDatabase implements Sql {
   constructor(client: SqliteClient, settings: DatabaseSettings) {
     this.#client = client;
     this.#settings = settings;
-    this.isPersistent = settings.isFile;
+    this.isPersistent = settings.path !== undefined;
     this.#tx = new Transaction(client);
   }
 
   /** Makes the tables that are not there. */
   async open(): Promise<void> {
-    const { broker, synchronous, isFile } = this.#settings;
+    const { broker, synchronous } = this.#settings;
     try {
       // What is set here holds for the connection, and the journal for the file.
       await this.#untilFree(() =>
         this.#client.exec(`PRAGMA synchronous = ${synchronous}`)
       );
-      if (isFile) {
+      if (this.isPersistent) {
         await this.#untilFree(() =>
           this.#client.exec("PRAGMA journal_mode = WAL")
         );
@@ -115,9 +119,29 @@ export class SqliteDatabase implements Sql {
     return this.#line.enter(() => this.#read(work));
   }
 
+  async within<T>(
+    transaction: SqlTransaction,
+    work: (tx: CallersTx) => Promise<T>,
+  ): Promise<T> {
+    if (this.#isClosed) throw connectionClosed("use the database");
+    const { path = "" } = this.#settings;
+    try {
+      const client = callersClient(transaction, this.#client.native, path);
+      const tx = new Transaction(client);
+      try {
+        return await work(tx);
+      } catch (error) {
+        for (const undo of tx.onFailed) undo();
+        throw error;
+      }
+    } catch (error) {
+      throw callersFailure(error);
+    }
+  }
+
   listen(callback: (happening: Happening) => void): () => void {
     this.#listeners.add(callback);
-    if (this.#settings.isFile && this.#stopTimer === undefined) this.#poll();
+    if (this.isPersistent && this.#stopTimer === undefined) this.#poll();
     return () => {
       this.#listeners.delete(callback);
       if (this.#listeners.size === 0) this.#stopPolling();
@@ -239,7 +263,7 @@ function rollBack(client: SqliteClient): void {
 }
 
 /** The statements of one transaction at a time, as SQLite has them. */
-class Transaction implements Tx {
+class Transaction implements Tx, CallersTx {
   news = new Set<number>();
   soonest = Infinity;
   onFailed: (() => void)[] = [];
@@ -255,6 +279,11 @@ class Transaction implements Tx {
     this.soonest = Infinity;
     this.onFailed = [];
     return this;
+  }
+
+  async meta(): Promise<Row | undefined> {
+    const [row] = await this.rows("SELECT changes, routes FROM dashi.meta");
+    return row;
   }
 
   rows(sql: string, ...values: readonly Value[]): Promise<readonly Row[]> {

@@ -14,7 +14,8 @@
  * | `synchronous` | `synchronous` | `full` | `full`: what is confirmed outlives the machine's power, and what was acked right before may come again; `normal`: it outlives the process |
  * | `poll` | `poll` | 10 ms | how often a waiting process asks whether another has written; ms |
  *
- * Capabilities: all but `exchange-types`, and in memory all but `persistence` too.
+ * Capabilities: all but `exchange-types`, and in memory all but `persistence`
+ * and `transaction` too.
  *
  * - What a process does in one turn of its event loop is one transaction: many publishes,
  *   takes and acks wait for the disk together.
@@ -41,6 +42,7 @@
  * @module
  */
 
+export { inTransaction, type InTransactionOptions } from "./in_transaction.ts";
 export {
   nativeClient,
   type SqliteDatabase,

@@ -105,7 +105,7 @@ async function openDatabase(
   const database = new SqliteDatabase(client, {
     broker,
     clock,
-    isFile: path !== undefined,
+    path: path === undefined ? undefined : absolutePath(path),
     synchronous,
     poll,
     patience: operationTimeout,
@@ -135,6 +135,9 @@ function sharing(
     read: (work) => database.read(work),
     listen: (callback) => database.listen(callback),
     native: () => database.native(),
+    ...(database.isPersistent
+      ? { within: (transaction, work) => database.within(transaction, work) }
+      : {}),
     destroy() {
       giveUp();
       void (leaving ??= leave());

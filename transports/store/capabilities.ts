@@ -11,15 +11,21 @@ import type { Store } from "./store.ts";
  * @returns Its capabilities.
  */
 export function capabilitiesOf(
-  { capabilities, quarantine, rates, inspection, messages }: Pick<
+  { capabilities, quarantine, rates, inspection, messages, transactions }: Pick<
     Store,
-    "capabilities" | "quarantine" | "rates" | "inspection" | "messages"
+    | "capabilities"
+    | "quarantine"
+    | "rates"
+    | "inspection"
+    | "messages"
+    | "transactions"
   >,
 ): ReadonlySet<Capability> {
   const all = new Set<Capability>(capabilities);
   if (quarantine !== undefined) all.add("quarantine");
   if (rates !== undefined) all.add("shared-rate");
   if (inspection !== undefined) all.add("inspect");
+  if (transactions !== undefined) all.add("transaction");
   if (messages.changeDelayed !== undefined) all.add("cancel-delayed");
   return all;
 }
@@ -111,6 +117,22 @@ export function refuseDedupe(
       messages.refuseMark !== undefined
     ? undefined
     : unsupported("dedupe", "publish a message", "dedupe");
+}
+
+/**
+ * Says why a message cannot be published in a transaction of the caller's.
+ *
+ * @param store The store.
+ * @param message The message.
+ * @returns The error, or `undefined` if it can.
+ */
+export function refuseTransaction(
+  { transactions }: Pick<Store, "transactions">,
+  { transaction }: Publishing,
+): UnsupportedError | undefined {
+  return transaction === undefined || transactions !== undefined
+    ? undefined
+    : unsupported("transaction", "publish a message", "a transaction");
 }
 
 /**

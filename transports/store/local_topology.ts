@@ -146,6 +146,7 @@ export function withTopology(store: Store): StoreWithTopology {
     quarantine: store.quarantine,
     rates: store.rates,
     inspection: store.inspection,
+    transactions: store.transactions,
     serverInfo: async (options) => await store.serverInfo?.(options),
     native: () => store.native?.(),
     destroy: () => store.destroy?.(),

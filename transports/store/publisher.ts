@@ -3,9 +3,15 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { checkPublishing } from "../../model/checks.ts";
 import { PublishError, UnsupportedError } from "../../model/errors.ts";
 import type { Dedupe, Publishing } from "../../model/message.ts";
+import type { SqlTransaction } from "../../model/transaction.ts";
 import { withoutBcc } from "../../virtual/route.ts";
+import { notAnswered } from "../connection_errors.ts";
 import type { PublishOutcome } from "../transport.ts";
-import { refuseDedupe, refusePublishing } from "./capabilities.ts";
+import {
+  refuseDedupe,
+  refusePublishing,
+  refuseTransaction,
+} from "./capabilities.ts";
 import type { DeadLetters } from "./dead_letters.ts";
 import { lookForQueue } from "./known_queues.ts";
 import type { ReplyQueues } from "./reply_queues.ts";
@@ -63,10 +69,14 @@ export class Publisher {
     try {
       this.#limits.check(options, () => describe(message));
       checkPublishing(message);
-      const refused = refusePublishing(this.#store.capabilities, message) ??
+      const refused = refuseTransaction(this.#store, message) ??
+        refusePublishing(this.#store.capabilities, message) ??
         refuseDedupe(this.#store, message) ??
         this.#tooLarge(message);
       if (refused !== undefined) return Promise.reject(refused);
+      if (message.transaction !== undefined) {
+        return this.#putWithin(message, message.transaction, options);
+      }
       const routed = this.#router.find(message);
       return routed === undefined
         ? this.#routeAndPut(message, options)
@@ -122,6 +132,29 @@ export class Publisher {
         ? routed.outcome
         : this.#finish(message, routed, result, options, sent);
     });
+  }
+
+  /** Puts a message in a transaction of the caller's, by the tables as they are there. */
+  #putWithin(
+    message: Publishing,
+    transaction: SqlTransaction,
+    options?: CallOptions,
+  ): Promise<PublishOutcome> {
+    const { transactions } = this.#store;
+    if (transactions === undefined) throw new TypeError("it was refused");
+    const putting = transactions.enter(transaction, async ({ view, put }) => {
+      const routed = this.#router.routeBy(view, message);
+      if (routed.queues.length > 0) {
+        await put(itemsFor(withoutBcc(message), routed));
+        return routed.outcome;
+      }
+      return message.mandatory ? RETURNED : routed.outcome;
+    });
+    return this.#limits.wait(
+      putting,
+      options,
+      () => notAnswered(describe(message), "unknown", "the transaction"),
+    );
   }
 
   /** Puts a message unless another has left its mark. */

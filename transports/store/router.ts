@@ -132,6 +132,13 @@ export class Router {
     return this.#topology.routes === undefined ? version : undefined;
   }
 
+  /** Routes a message by tables that hold for it alone. */
+  routeBy(read: TopologyView, message: Publishing): Routed {
+    const { topology } = read;
+    const view = { topology, version: routesOf(read), known: new Map() };
+    return this.#decide(view, message);
+  }
+
   #nameOf(queue: string): string {
     if (queue !== this.#lastQueue) {
       this.#lastQueue = queue;

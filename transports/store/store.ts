@@ -3,6 +3,7 @@ import type { UnsupportedError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { MessageProperties, Publishing } from "../../model/message.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
+import type { SqlTransaction } from "../../model/transaction.ts";
 import type {
   QueueRecord,
   Topology,
@@ -58,6 +59,8 @@ export interface Store extends AsyncDisposable {
   readonly rates?: Rates | undefined;
   /** Looks into the broker: it is the capability `inspect`. */
   readonly inspection?: InspectionStore | undefined;
+  /** Puts messages in transactions of the caller's: it is the capability `transaction`. */
+  readonly transactions?: TransactionStore | undefined;
   /** Asks the server what it is; `undefined` where it tells nothing. */
   serverInfo?(options?: CallOptions): Promise<ServerInfo | undefined>;
   /** The client underneath, for `connection.native`. */
@@ -294,6 +297,30 @@ export interface InspectionStore {
     max: number,
     options?: CallOptions,
   ): Promise<readonly PeekedItem[] | undefined>;
+}
+
+/** Puts messages in transactions of the caller's: they are there if those commit, and when. */
+export interface TransactionStore {
+  /**
+   * Looks at the tables within a transaction, and lets messages be put there.
+   *
+   * @param transaction The caller's.
+   * @param work What is done in it.
+   * @returns What `work` has returned.
+   * @throws {OptionError} If it is no transaction of this database.
+   */
+  enter<T>(
+    transaction: SqlTransaction,
+    work: (entered: EnteredTransaction) => Promise<T>,
+  ): Promise<T>;
+}
+
+/** A transaction of the caller's, from within. */
+export interface EnteredTransaction {
+  /** The tables, all of them. */
+  readonly view: TopologyView;
+  /** Appends the copies of one message to their queues. */
+  put(items: readonly StoreItem[]): Promise<void>;
 }
 
 /** How much is in a queue; with the capability `shared-topology` its consumers are counted by the tables. */

@@ -1,5 +1,9 @@
 // deno-lint-ignore-file no-top-level-await -- what the database can do must be known before its cases are named
-import { createTransport } from "../../../transports/sqlite/mod.ts";
+import { DatabaseSync } from "node:sqlite";
+import {
+  createTransport,
+  inTransaction,
+} from "../../../transports/sqlite/mod.ts";
 import { registerConformance } from "../../support/register.ts";
 
 const folder = await Deno.makeTempDir({ prefix: "dashi-sqlite-" });
@@ -12,4 +16,12 @@ await registerConformance("sqlite", {
   transport: createTransport(),
   url: `sqlite:${folder}/suite.db`,
   shortLease: { visibilityTimeout: 2000 },
+  async transact(work) {
+    const database = new DatabaseSync(`${folder}/suite.db`);
+    try {
+      return await inTransaction(database, work);
+    } finally {
+      database.close();
+    }
+  },
 });

@@ -1,0 +1,43 @@
+import { OptionError } from "../../model/errors.ts";
+import { quote } from "../../model/foreign_text.ts";
+import type { Entity } from "../entities/entities.ts";
+import { Queue } from "../entities/queue.ts";
+import type { PublishOptions } from "./producer_options.ts";
+
+/**
+ * Refuses what cannot go with a transaction.
+ *
+ * @param options The options of a publish that has one.
+ * @throws {OptionError} If there is something.
+ */
+export function refuseBeside(
+  { transaction, dedupe, retry }: PublishOptions,
+): void {
+  if (Object(transaction) !== transaction) {
+    throw new OptionError(
+      `Cannot use ${
+        quote(transaction)
+      } as the "transaction" of publish: it must be the client of a transaction that is open`,
+    );
+  }
+  if (dedupe !== undefined) {
+    throw new OptionError(
+      'Cannot publish with "dedupe" and "transaction": others would wait for the mark until the transaction ends; keep what was done in a table of your own, in the same transaction',
+    );
+  }
+  if (retry === true) {
+    throw new OptionError(
+      'Cannot publish with "retry" and "transaction": what fails in a transaction is repeated with all of it',
+    );
+  }
+}
+
+/** Makes the error of a message whose queue or exchange is not declared yet. */
+export function notDeclared(entity: Entity): OptionError {
+  const kind = entity instanceof Queue ? "queue" : "exchange";
+  return new OptionError(
+    `Cannot publish to ${kind} ${
+      quote(entity.name)
+    } with a transaction before it is declared: call "connection.declare" when the program starts`,
+  );
+}

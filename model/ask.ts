@@ -1,0 +1,72 @@
+import { OptionError } from "./errors.ts";
+import { quote } from "./foreign_text.ts";
+import type {
+  QueryTransaction,
+  SqliteTransaction,
+  UnsafeTransaction,
+} from "./transaction.ts";
+
+/** A row as a client of the caller's reads it. */
+export type ForeignRow = Readonly<Record<string, unknown>>;
+
+/** Runs a statement in a transaction of PostgreSQL. */
+export type Ask = (
+  text: string,
+  values: string[],
+) => Promise<readonly ForeignRow[]>;
+
+/**
+ * Says how statements are run in a transaction of PostgreSQL.
+ *
+ * @param transaction What the caller gave.
+ * @param action What it is for: follows `Cannot `.
+ * @returns How.
+ * @throws {OptionError} If it is none.
+ */
+export function askOf(transaction: unknown, action: string): Ask {
+  const run = runnerOf(transaction);
+  if (run === undefined) {
+    throw new OptionError(
+      `Cannot ${action} by ${
+        quote(transaction)
+      }: it must be a client of pg that is in a transaction, the "sql" of a transaction of postgres.js, or { query(text, values) } that runs a statement in one`,
+    );
+  }
+  return async (text, values) => {
+    const answer: unknown = await run(text, values);
+    const rows: unknown = Array.isArray(answer)
+      ? answer
+      : (answer as { readonly rows?: unknown } | undefined)?.rows;
+    if (Array.isArray(rows)) return rows as readonly ForeignRow[];
+    throw new OptionError(
+      `Cannot ${action} by a "query" that returns ${
+        quote(answer)
+      }: it must return the rows, or an object that has them as "rows"`,
+    );
+  };
+}
+
+function runnerOf(
+  transaction: unknown,
+): QueryTransaction["query"] | undefined {
+  const { query, unsafe } = Object(transaction) as Partial<
+    QueryTransaction & UnsafeTransaction
+  >;
+  // The "sql" of postgres.js has no "query"; what has both is somebody's own.
+  if (typeof query === "function") return query.bind(transaction);
+  if (typeof unsafe === "function") return unsafe.bind(transaction);
+  return undefined;
+}
+
+/**
+ * Says whether something is a database of SQLite.
+ *
+ * @param transaction What the caller gave.
+ * @returns Whether it is one.
+ */
+export function isSqlite(
+  transaction: unknown,
+): transaction is SqliteTransaction {
+  const { exec, prepare } = Object(transaction) as Partial<SqliteTransaction>;
+  return typeof exec === "function" && typeof prepare === "function";
+}

@@ -1,0 +1,237 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  type Connection,
+  createConnection,
+  Queue,
+  type SqlTransaction,
+} from "@dashi/mq";
+import { drizzle } from "drizzle-orm/node-postgres";
+import { sql as drizzleSql } from "drizzle-orm";
+import { CompiledQuery, Kysely, PostgresDialect } from "kysely";
+import pg from "pg";
+import postgres from "postgres";
+import { rejectsWith, unique } from "../../conformance/support.ts";
+import { type TestClient, withClient } from "../../support/postgres_client.ts";
+
+const url = Deno.env.get("DASHI_TEST_POSTGRES_URL");
+const reason = Deno.env.get("DASHI_TEST_POSTGRES_REASON") ??
+  "run it by deno task test, which provides PostgreSQL";
+
+function test(name: string, run: (url: string) => Promise<void>): void {
+  Deno.test({
+    name: url === undefined ? `${name} (${reason})` : name,
+    ignore: url === undefined,
+    // The client's sockets end a turn after it says so.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: () => run(url ?? ""),
+  });
+}
+
+/** A queue of its own, a table of the user's, and a connection. */
+async function withShop(
+  url: string,
+  run: (shop: {
+    readonly connection: Connection;
+    readonly queue: Queue;
+    readonly table: string;
+    readonly client: TestClient;
+  }) => Promise<void>,
+): Promise<void> {
+  await using connection = createConnection(url);
+  const queue = new Queue(unique("queue"));
+  const table = unique("orders").replaceAll("-", "_");
+  await connection.declare(queue);
+  await withClient(url, async (client) => {
+    await client.query(`CREATE TABLE ${table} (id bigint)`);
+    try {
+      await run({ connection, queue, table, client });
+    } finally {
+      await client.query(`DROP TABLE ${table}`);
+      await connection.queue(queue).delete();
+    }
+  });
+}
+
+/** A way of users to make transactions: an insert of theirs, and what is published beside it. */
+type Way = (
+  url: string,
+  insert: string,
+  work: (transaction: SqlTransaction) => Promise<void>,
+) => Promise<void>;
+
+const WAYS: Readonly<Record<string, Way>> = {
+  "postgres.js": async (url, insert, work) => {
+    const sql = postgres(url, { onnotice: () => {} });
+    try {
+      await sql.begin(async (transaction) => {
+        await transaction.unsafe(insert);
+        await work(transaction);
+      });
+    } finally {
+      await sql.end();
+    }
+  },
+  "a pool of pg": async (url, insert, work) => {
+    const pool = new pg.Pool({ connectionString: url });
+    const client = await pool.connect();
+    try {
+      await client.query("BEGIN");
+      await client.query(insert);
+      await work(client);
+      await client.query("COMMIT");
+    } catch (error) {
+      await client.query("ROLLBACK");
+      throw error;
+    } finally {
+      client.release();
+      await pool.end();
+    }
+  },
+  Kysely: async (url, insert, work) => {
+    const db = new Kysely<Record<string, never>>({
+      dialect: new PostgresDialect({
+        pool: new pg.Pool({ connectionString: url }),
+      }),
+    });
+    try {
+      await db.transaction().execute(async (tx) => {
+        await tx.executeQuery(CompiledQuery.raw(insert));
+        await work({
+          query: (text, values) =>
+            tx.executeQuery(CompiledQuery.raw(text, values)),
+        });
+      });
+    } finally {
+      await db.destroy();
+    }
+  },
+  Drizzle: async (url, insert, work) => {
+    const pool = new pg.Pool({ connectionString: url });
+    try {
+      await drizzle(pool).transaction(async (tx) => {
+        await tx.execute(drizzleSql.raw(insert));
+        await work({
+          query: (text, values) =>
+            tx.execute(drizzleSql.join(
+              text.split(/\$\d+/).flatMap((part, i) =>
+                i === 0
+                  ? [drizzleSql.raw(part)]
+                  : [drizzleSql`${values[i - 1]}`, drizzleSql.raw(part)]
+              ),
+            )),
+        });
+      });
+    } finally {
+      await pool.end();
+    }
+  },
+};
+
+for (const [name, way] of Object.entries(WAYS)) {
+  test(`by ${name} a row and a message are both there, or neither`, (url) =>
+    withShop(url, async ({ connection, queue, table, client }) => {
+      const insert = `INSERT INTO ${table} VALUES (7)`;
+      await assertRejects(
+        () =>
+          way(url, insert, async (transaction) => {
+            await connection.send(queue, "never", { transaction });
+            throw new Error("rolled back");
+          }),
+        Error,
+        "rolled back",
+      );
+      assertEquals((await connection.declare(queue)).messageCount, 0);
+      assertEquals((await client.query(`TABLE ${table}`)).rows.length, 0);
+      await way(url, insert, async (transaction) => {
+        await connection.send(queue, { id: 7, "a$1": "?" }, { transaction });
+      });
+      assertEquals((await client.query(`TABLE ${table}`)).rows.length, 1);
+      const message = await connection.queue(queue).get();
+      assertEquals(message?.payload, { id: 7, "a$1": "?" });
+      await message?.ack();
+    }));
+}
+
+test("a client that is in no transaction is refused, and so is a pool, and nothing is put", (url) =>
+  withShop(url, async ({ connection, queue, client }) => {
+    const pool = new pg.Pool({ connectionString: url });
+    try {
+      for (const transaction of [client as SqlTransaction, pool]) {
+        await rejectsWith(
+          connection.send(queue, 1, { transaction }),
+          "option-invalid",
+          "no transaction",
+        );
+      }
+    } finally {
+      await pool.end();
+    }
+    assertEquals((await connection.declare(queue)).messageCount, 0);
+  }));
+
+test("a transaction of another database, or of another schema, is refused", (url) =>
+  withShop(url, async ({ connection, queue }) => {
+    await withClient(url.replace(/[^/]*$/, "postgres"), async (client) => {
+      await client.query("BEGIN");
+      await rejectsWith(
+        connection.send(queue, 1, { transaction: client as SqlTransaction }),
+        "option-invalid",
+        "another database",
+      );
+      await client.query("ROLLBACK");
+    });
+  }));
+
+test("nobody waits for a transaction that is open: others connect, declare, publish, take and delete", (url) =>
+  withShop(url, async ({ connection, queue, client }) => {
+    const transaction = client as SqlTransaction;
+    const ordered = new Queue(unique("ordered"), { ordered: true });
+    await connection.declare(ordered);
+    await client.query("BEGIN");
+    await connection.send(queue, "open", { transaction });
+    await connection.send(ordered, "open", { key: "a", transaction });
+    await using other = createConnection(url);
+    for (const each of [queue, ordered]) {
+      const options = each === ordered ? { key: "a" } : {};
+      await other.send(each, "other", options);
+      const message = await other.queue(each).get();
+      assertEquals(message?.payload, "other");
+      await message?.ack();
+    }
+    const gone = new Queue(unique("gone"));
+    await other.declare(gone);
+    await other.queue(gone).delete();
+    await other.queue(ordered).delete();
+    await client.query("COMMIT");
+    const message = await other.queue(queue).get();
+    assertEquals(message?.payload, "open");
+    await message?.ack();
+    // What was committed into a queue that is no more goes when the next one connects.
+    await using next = createConnection(url);
+    await next.connect();
+    const { rows } = await client.query(
+      "SELECT 1 FROM dashi.places WHERE queue NOT IN (SELECT id FROM dashi.queues)",
+    );
+    assertEquals(rows, []);
+  }));
+
+test("a transaction that sees less than others do publishes to what is there now", (url) =>
+  withShop(url, async ({ connection, queue, client }) => {
+    const transaction = client as SqlTransaction;
+    await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    await client.query("SELECT 1");
+    const later = new Queue(unique("later"));
+    await connection.declare(later);
+    await client.query("SAVEPOINT before");
+    await connection.send(queue, "both", { transaction });
+    // To a queue that was declared since: it is not there for this transaction, or it is.
+    const outcome = await connection.send(later, "both", { transaction })
+      .then(() => "put", (error) => error.code);
+    await client.query("COMMIT");
+    assert(["put", "message-unroutable"].includes(outcome), String(outcome));
+    assertEquals((await connection.declare(queue)).messageCount, 1);
+    const { messageCount } = await connection.declare(later);
+    assertEquals(messageCount, outcome === "put" ? 1 : 0);
+    await connection.queue(later).delete();
+  }));

@@ -1,0 +1,92 @@
+import { SYSTEM_CLOCK } from "../../async/clock.ts";
+import { Line } from "../../async/line.ts";
+import { TimeoutError } from "../../model/errors.ts";
+import type { SqliteTransaction } from "../../model/transaction.ts";
+import { isBusy } from "./errors.ts";
+
+/** Options of {@linkcode inTransaction}. */
+export interface InTransactionOptions {
+  /** How long another writer may keep the file locked, ms. @default {30000} */
+  readonly timeout?: number | undefined;
+}
+
+/** Those who want a transaction of one database, one after another. */
+const LINES = new WeakMap<object, Line>();
+
+/** The longest pause before a locked file is tried again, ms. */
+const MAX_PAUSE = 5;
+
+/**
+ * Does something in a transaction of SQLite that writes. Where somebody else writes, be it a
+ * connection of this process, it waits for that without blocking the event loop, as a
+ * `BEGIN IMMEDIATE` with SQLite's own timeout would: then the connection could never end.
+ * Calls for one database take place one after another.
+ *
+ * @typeParam D The database.
+ * @typeParam T The type of the result.
+ * @param database A database of one's own.
+ * @param work What is done. If it throws, nothing of it is there. It must not call this for the same database.
+ * @param options How long to wait.
+ * @returns What `work` has returned, when all is on the disk.
+ * @throws {TimeoutError} If the file was locked for all of the time.
+ * @throws The error of `work`.
+ *
+ * @example A row and a message, or neither
+ * ```ts ignore needs a file
+ * import { DatabaseSync } from "node:sqlite";
+ * import { createConnection, Queue } from "@dashi/mq";
+ * import { inTransaction } from "@dashi/mq/sqlite";
+ *
+ * const orders = new Queue("orders");
+ * await using connection = createConnection("sqlite:./shop.db");
+ * await connection.declare(orders);
+ * const database = new DatabaseSync("./shop.db");
+ * await inTransaction(database, async (transaction) => {
+ *   database.exec("INSERT INTO orders DEFAULT VALUES");
+ *   await connection.send(orders, { id: 7 }, { transaction });
+ * });
+ * ```
+ */
+export function inTransaction<D extends SqliteTransaction, T>(
+  database: D,
+  work: (database: D) => Promise<T> | T,
+  { timeout = 30_000 }: InTransactionOptions = {},
+): Promise<T> {
+  const line = LINES.get(database) ?? new Line();
+  LINES.set(database, line);
+  return line.enter(async () => {
+    const until = performance.now() + timeout;
+    for (let tries = 1; !begin(database); tries++) {
+      if (performance.now() >= until) {
+        throw new TimeoutError(
+          "Cannot begin a transaction in time: somebody else keeps the file locked",
+          { outcome: "not-sent" },
+        );
+      }
+      const pause = Math.random() * Math.min(tries, MAX_PAUSE);
+      await new Promise<void>((resolve) => SYSTEM_CLOCK.timer(resolve, pause));
+    }
+    try {
+      const result = await work(database);
+      database.exec("COMMIT");
+      return result;
+    } catch (error) {
+      try {
+        database.exec("ROLLBACK");
+      } catch {
+        // SQLite has done it already.
+      }
+      throw error;
+    }
+  });
+}
+
+function begin(database: SqliteTransaction): boolean {
+  try {
+    database.exec("BEGIN IMMEDIATE");
+    return true;
+  } catch (error) {
+    if (isBusy(error)) return false;
+    throw error;
+  }
+}
