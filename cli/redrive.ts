@@ -1,7 +1,9 @@
 import type { Connection, Message } from "../mod.ts";
+import { sift } from "../messaging/connection/sift.ts";
 import type { Context } from "./context.ts";
 import { letterOf, MOST, originOf, tellMost } from "./dead_letters.ts";
 import { filterOf } from "./filter.ts";
+import { tellEmpty } from "./messages.ts";
 import type { Column } from "./output.ts";
 import { INTERRUPTED, UsageError } from "./terminal.ts";
 
@@ -92,6 +94,7 @@ export async function redriveDeadLetters(
     terminal.tell(notFound(id, queue, skipped));
     return 1;
   }
+  if (moved + kept + skipped === 0) tellEmpty(terminal, queue);
   if (isFiltered(options)) {
     await output.print([{ moved, kept, skipped }], [...MOVED, SKIPPED]);
   } else await output.print([{ moved, kept }], MOVED);
@@ -115,6 +118,7 @@ async function plan(
   }
   const rows = [...counts].map(([to, messages]) => ({ to, messages }));
   await output.print(rows, PLANNED);
+  if (seen.length === 0) tellEmpty(terminal, queue);
   if (found.length < limit && seen.length === MOST) tellMost(terminal);
   return 0;
 }
@@ -178,22 +182,14 @@ export async function drop(
   signal?: AbortSignal,
 ): Promise<{ readonly dropped: number; readonly skipped: number }> {
   await using handle = connection.queue(queue);
-  const { messageCount } = await handle.status({ signal });
-  const held: Message<unknown>[] = [];
-  let dropped = 0;
-  try {
-    while (dropped < limit && dropped + held.length < messageCount) {
-      const message = await handle.get({ signal });
-      if (message === undefined) break;
-      if (isMeant(message)) {
-        await message.ack();
-        dropped++;
-      } else held.push(message);
-    }
-  } finally {
-    for (const each of held.toReversed()) await each.requeue();
-  }
-  return { dropped, skipped: held.length };
+  const { done, skipped } = await sift(handle, {
+    action: "drop",
+    knowsQueues: () => connection.capabilities.has("known-queues"),
+    limit,
+    filter: isMeant,
+    signal,
+  }, (message) => message.ack().then(() => true));
+  return { dropped: done, skipped };
 }
 
 /** Ctrl-C gives back at once what is held: after a kill some brokers take a while. */

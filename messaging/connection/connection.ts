@@ -519,12 +519,14 @@ export class Connection implements AsyncDisposable {
 
   /**
    * Puts the dead letters of a queue back to where they came from: each is published, and
-   * only then acked. They begin anew, without the headers that tell of their deaths and
+   * only then acked, up to 100 at once. If the process is killed meanwhile, those may be in
+   * both queues. They begin anew, without the headers that tell of their deaths and
    * attempts. A message that names no queue as its origin stays.
    *
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    * @throws {UnroutableError} If the queue `to` is not there.
    * @throws What `filter` throws: what was taken goes back then.
+   * @throws The reason of `signal`, when what has begun is done, and the others are back.
    *
    * @example Those of one customer, ten in a second at most
    * ```ts

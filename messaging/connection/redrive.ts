@@ -1,4 +1,4 @@
-import { NotFoundError, UnroutableError } from "../../model/errors.ts";
+import { UnroutableError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { deathsOf } from "../consume/deaths.ts";
 import {
@@ -15,6 +15,7 @@ import type { Producer } from "../publish/producer.ts";
 import type { QueueHandle } from "./queue_handle.ts";
 import { sleep } from "./retry.ts";
 import type { Session } from "./session.ts";
+import { AT_ONCE, sift } from "./sift.ts";
 import { queueNameIn } from "./tables.ts";
 
 /** Options of `connection.redrive`. */
@@ -56,8 +57,8 @@ export interface Redriven {
 const OF_A_DEATH = /^x-(?:death$|(?:first|last)-death-|error-)/;
 
 /**
- * Puts dead letters back to where they came from, one by one: each is published, and only
- * then acked. They begin anew, without the headers that tell of their deaths and attempts.
+ * Puts dead letters back to where they came from, a hundred at once: each is published, and
+ * only then acked. They begin anew, without the headers that tell of their deaths and attempts.
  *
  * @param session The session, which knows the names that the broker chose.
  * @param from The queue that they lie in.
@@ -83,45 +84,43 @@ export async function redrive(
   }
   if (limit !== undefined) checkCount("limit", limit, Number.MAX_SAFE_INTEGER);
   const pace = paceOf(session, rateLimit);
-  const { messageCount } = await from.status(call).catch((error) => {
-    throw error instanceof NotFoundError ? notThere(from, error) : error;
-  });
-  const most = Math.min(limit ?? Infinity, messageCount);
-  const held: Message<unknown>[] = [];
-  let [moved, kept] = [0, 0];
-  try {
-    while (moved + kept < most && moved + held.length < messageCount) {
-      const message = await from.get(call);
-      if (message === undefined) break;
-      if (filter?.(message) === false) {
-        held.push(message);
-        continue;
-      }
+  const { timeout } = call;
+  const { done, kept } = await sift(
+    from,
+    {
+      ...call,
+      action: "redrive",
+      knowsQueues: () => session.capabilities.has("known-queues"),
+      limit,
+      filter,
+      atOnce: atOnceBy(rateLimit),
+    },
+    async (message) => {
       const queue = to ?? originOf(message);
       // One that died in this queue would lose what tells why, and stay dead.
-      if (queue === undefined || queue === from.name) {
-        held.push(message);
-        kept++;
-        continue;
-      }
+      if (queue === undefined || queue === from.name) return false;
       await pace?.(call);
       try {
-        await putInto(queue, message, producer, call);
+        // Without the signal: what has begun is waited for, or it might be in both queues.
+        await putInto(queue, message, producer, { timeout });
       } catch (error) {
-        held.push(message);
-        kept++;
         // Its queue is gone: those of others may go on.
-        if (error instanceof UnroutableError && to === undefined) continue;
+        if (error instanceof UnroutableError && to === undefined) return false;
         throw error;
       }
-      await message.ack(call);
-      moved++;
-    }
-  } finally {
-    // The last first: each goes in front of the one that stood behind it.
-    for (const each of held.toReversed()) await each.requeue().catch(() => {});
-  }
-  return { moved, kept };
+      await message.ack({ timeout });
+      return true;
+    },
+  );
+  return { moved: done, kept };
+}
+
+/** So many are taken at once that each has its turn within a second. */
+function atOnceBy(rateLimit: RedriveOptions["rateLimit"]): number {
+  if (rateLimit === undefined) return AT_ONCE;
+  const { limit, interval } = rateLimit;
+  const perSecond = Math.floor(limit * 1000 / interval);
+  return Math.min(AT_ONCE, Math.max(1, perSecond));
 }
 
 /** Waits until one more may be put back, and counts it. */
@@ -138,14 +137,6 @@ function paceOf(
     }
     rate.note("");
   };
-}
-
-/** Whoever wants to empty a queue is not helped by declaring it. */
-function notThere({ name }: QueueHandle, cause: NotFoundError): NotFoundError {
-  return new NotFoundError(
-    `Cannot redrive the messages of queue "${name}": there is no such queue`,
-    { cause, replyCode: cause.replyCode },
-  );
 }
 
 /** The queue in which a message died first. */

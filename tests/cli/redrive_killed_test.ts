@@ -64,8 +64,8 @@ async function redriveTwice(url: string): Promise<void> {
       return message.ack();
     });
     assertEquals(counts.size, COUNT);
-    // One was published, perhaps, and not acked yet.
-    assert(all - COUNT <= 1, `${all - COUNT} duplicates`);
+    // A hundred at most were published, and not acked yet.
+    assert(all - COUNT <= 100, `${all - COUNT} duplicates`);
     assertEquals(await left(`${name}.dead`), 0);
   } finally {
     await connection.delete(name);

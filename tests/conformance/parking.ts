@@ -40,6 +40,11 @@ async function park(
   return delivery;
 }
 
+/** How many dead letters were put back. */
+function moves(results: readonly { readonly moved: number }[]): number {
+  return results.reduce((sum, { moved }) => sum + moved, 0);
+}
+
 /** Expects the message that was parked, and settles it. */
 async function expectParked(
   broker: Broker,
@@ -231,6 +236,33 @@ export const PARKING: readonly ConformanceCase[] = [
         [{ id: 1 }, { kept: "yes" }, 1, []],
       );
       await back?.ack();
+    },
+  ),
+  onStage(
+    "of two redrives at once each takes its own, and each dead letter is put back once",
+    async (stage) => {
+      const { connection } = stage;
+      const [dead, jobs] = [stage.queue(), stage.queue()];
+      await connection.declare([dead, jobs]);
+      const numbers = Array.from({ length: 150 }, (_, i) => i);
+      await connection.producer({ queue: dead }).publishAll(numbers);
+      const to = jobs.name;
+      const results = await Promise.all([
+        connection.redrive(dead, { to }),
+        connection.redrive(dead, { to }),
+      ]);
+      // On SQS a receive may find nothing where there is something: then once more.
+      for (let i = 0; i < 20 && moves(results) < 150; i++) {
+        results.push(await connection.redrive(dead, { to }));
+      }
+      const consumer = connection.consumer(jobs, { prefetch: 150 });
+      const arrived = await take(consumer, 150);
+      assert.deepEqual(
+        arrived.map(({ payload }) => Number(payload)).toSorted((a, b) => a - b),
+        numbers,
+      );
+      for (const each of arrived) await each.ack();
+      assert.equal((await connection.queue(to).status()).messageCount, 0);
     },
   ),
   onStage(

@@ -124,3 +124,51 @@ Deno.test("a dead letter is redriven to its own queue, and not to those that CC 
     assertEquals([queue.name, messageCount], [queue.name, 1]);
   }
 });
+
+Deno.test("where one dead letter cannot be put back, those beside it are, and the others keep their order", async () => {
+  await using connection = open();
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  for (let i = 0; i < 250; i++) await connection.send("dead", i);
+  connection.use({
+    publish: async ({ body }, next) => {
+      const text = new TextDecoder().decode(body);
+      if (text === "130" || text === "150") throw new Error(`not ${text}`);
+      await next();
+    },
+  });
+  await assertRejects(
+    () => connection.redrive("dead", { to: "jobs" }),
+    Error,
+    "not 130",
+  );
+  const payloads = async (queue: string) =>
+    (await connection.queue(queue).peek({ max: 300 }))
+      .map(({ payload }) => payload);
+  const all = Array.from({ length: 250 }, (_, i) => i);
+  // A hundred at once: the third hundred was not begun.
+  const isLeft = (i: number) => i === 130 || i === 150 || i >= 200;
+  assertEquals(await payloads("dead"), all.filter(isLeft));
+  assertEquals(await payloads("jobs"), all.filter((i) => !isLeft(i)));
+});
+
+Deno.test("a redrive that is aborted lets arrive what it has begun with, so that nothing is in both queues", async () => {
+  await using connection = open();
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  for (let i = 0; i < 300; i++) await connection.send("dead", i);
+  const controller = new AbortController();
+  connection.use({
+    publish: async ({ body }, next) => {
+      if (new TextDecoder().decode(body) === "150") controller.abort();
+      await next();
+    },
+  });
+  await assertRejects(
+    () => connection.redrive("dead", { to: "jobs", signal: controller.signal }),
+    DOMException,
+  );
+  const counts = ["dead", "jobs"].map((each) => connection.queueStatus(each));
+  assertEquals(
+    (await Promise.all(counts)).map(({ messageCount }) => messageCount),
+    [100, 200],
+  );
+});

@@ -1,0 +1,97 @@
+import { NotFoundError } from "../../model/errors.ts";
+import type { Message } from "../consume/message_type.ts";
+import type { OperationOptions } from "../operation_options.ts";
+import type { QueueHandle } from "./queue_handle.ts";
+
+/** So many messages are in hand at once, beside those that are held. */
+export const AT_ONCE = 100;
+
+/** Which messages of a queue are meant, and the limits of each call. */
+export interface SiftOptions extends OperationOptions {
+  /** How errors call it: follows `Cannot `. */
+  readonly action: string;
+  /** Says whether the broker knows its queues: without that, one that is not there is an empty one. */
+  readonly knowsQueues: () => boolean;
+  /** The maximum number of those that are meant. @default {as many as there are when it begins} */
+  readonly limit?: number | undefined;
+  /** The maximum number in hand at once. @default {100} */
+  readonly atOnce?: number | undefined;
+  /** Says which are meant. @default {all} */
+  readonly filter?: ((message: Message<unknown>) => boolean) | undefined;
+}
+
+/** The number of messages, by what became of them. */
+export interface Sifted {
+  /** Settled. */
+  readonly done: number;
+  /** Meant, and back in the queue. */
+  readonly kept: number;
+  /** Not meant, and back in the queue. */
+  readonly skipped: number;
+}
+
+/**
+ * Takes the ready messages of a queue, some at once, and has each that is meant settled. The
+ * others are held meanwhile, and given back to their places at the end.
+ *
+ * @param queue The queue.
+ * @param options Which, how many, and the limits of each call. When its signal aborts, nothing more is begun with, and what is under way is waited for.
+ * @param settle Settles one, and says so; `false` if it is to stay.
+ * @returns Their number, by what became of them.
+ * @throws {NotFoundError} If there is no such queue, and the broker knows.
+ * @throws What `settle` and the filter throw, and the signal's reason, when the others are settled or given back.
+ */
+export async function sift(
+  queue: QueueHandle,
+  { action, knowsQueues, limit = Infinity, atOnce = AT_ONCE, filter, ...call }:
+    SiftOptions,
+  settle: (message: Message<unknown>) => Promise<boolean>,
+): Promise<Sifted> {
+  const { messageCount: count } = await queue.status(call).catch((error) => {
+    if (!(error instanceof NotFoundError)) throw error;
+    if (knowsQueues()) throw notThere(action, queue, error);
+    return { messageCount: 0 };
+  });
+  const most = Math.min(limit, count);
+  const held: Message<unknown>[] = [];
+  let [done, kept] = [0, 0];
+  try {
+    while (done + kept < most && done + held.length < count) {
+      const max = Math.min(
+        most - done - kept,
+        count - done - held.length,
+        atOnce,
+      );
+      const taken = await queue.receive({ ...call, max });
+      if (taken.length === 0) break;
+      const meant = taken.map((message) => filter?.(message) !== false);
+      const results = await Promise.allSettled(
+        taken.map(async (message, i) => meant[i] && await settle(message)),
+      );
+      taken.forEach((message, i) => {
+        const result = results[i];
+        if (result?.status === "fulfilled" && result.value) return void done++;
+        held.push(message);
+        if (meant[i]) kept++;
+      });
+      const failed = results.find(({ status }) => status === "rejected");
+      if (failed?.status === "rejected") throw failed.reason;
+    }
+  } finally {
+    // The last first: each goes in front of the one that stood behind it.
+    for (const each of held.toReversed()) await each.requeue().catch(() => {});
+  }
+  return { done, kept, skipped: held.length - kept };
+}
+
+/** Whoever wants to empty a queue is not helped by declaring it. */
+function notThere(
+  action: string,
+  { name }: QueueHandle,
+  cause: NotFoundError,
+): NotFoundError {
+  return new NotFoundError(
+    `Cannot ${action} the messages of queue "${name}": there is no such queue`,
+    { cause, replyCode: cause.replyCode },
+  );
+}
