@@ -51,21 +51,36 @@ export async function list(context: Context, kind: string): Promise<number> {
   await requireListing(context);
   switch (kind) {
     case "queues":
-      await output.print(output.sorted(inspector.queues()), QUEUES);
-      return 0;
-    case "exchanges":
-      await output.print(
-        output.sorted(await inspector.exchanges()),
-        EXCHANGES,
+      return tellNone(
+        context,
+        kind,
+        await output.print(output.sorted(inspector.queues()), QUEUES),
       );
-      return 0;
+    case "exchanges": {
+      const exchanges = output.sorted(await inspector.exchanges());
+      return tellNone(context, kind, await output.print(exchanges, EXCHANGES));
+    }
     case "bindings":
-      await output.print(await inspector.bindings(), BINDINGS);
-      return 0;
+      return tellNone(
+        context,
+        kind,
+        await output.print(await inspector.bindings(), BINDINGS),
+      );
   }
   throw new UsageError(
     `there is no list of "${kind}": queues, exchanges or bindings`,
   );
+}
+
+function tellNone(
+  { terminal, output }: Context,
+  kind: string,
+  count: number,
+): number {
+  if (count === 0 && output.isTable) {
+    terminal.tell(`dashi: there are no ${kind}`);
+  }
+  return 0;
 }
 
 /**

@@ -31,7 +31,7 @@ export class Output {
   }
 
   /**
-   * Prints rows, in a pipe each as it comes.
+   * Prints rows, in a pipe each as it comes; nothing where there is none.
    *
    * @param rows The rows.
    * @param columns The columns of a table; the last is cut off where the terminal ends.
@@ -50,7 +50,7 @@ export class Output {
       if (this.isTable) lines.push(cells(row, columns));
       else await this.#terminal.write(`${jsonOf(written(row))}\n`);
     }
-    if (!this.isTable) return count;
+    if (!this.isTable || count === 0) return count; // a head alone says nothing
     const table = [columns.map(({ head }) => head), ...lines];
     await this.#terminal.write(this.#format(table, columns));
     return count;

@@ -118,6 +118,53 @@ Deno.test("dlq redrive of a queue that is not there says so, and that it was to 
     assertMatch(err, /Cannot redrive .*"ded": there is no such queue\n/);
   }));
 
+Deno.test("a queue without dead letters says so, and prints no table", async () => {
+  const url = `memory://${crypto.randomUUID()}`;
+  await using connection = createConnection(url);
+  await connection.declare(new Queue("dead"));
+  const told = 'dashi: queue "dead" has no message that is ready\n';
+  for (
+    const [args, out] of [
+      [["dlq", "show", "dead"], ""],
+      [["dlq", "redrive", "dead", "--dry-run"], ""],
+      [["dlq", "redrive", "dead"], "MOVED  KEPT\n    0     0\n"],
+    ] as const
+  ) {
+    assertEquals(await onTerminal(args, url, 80), { code: 0, out, err: told });
+  }
+  const bindings = await onTerminal(["list", "bindings"], url, 80);
+  assertEquals([bindings.code, bindings.out], [0, ""]);
+  assertEquals(bindings.err, "dashi: there are no bindings\n");
+});
+
+const beanstalk = Deno.env.get("DASHI_TEST_BEANSTALK_URL");
+Deno.test({
+  name: "dlq redrive and drop of a tube that is empty end well on beanstalkd",
+  ignore: beanstalk === undefined,
+  fn: async () => {
+    const name = `dashi-${crypto.randomUUID()}`;
+    const url = beanstalk ?? "";
+    await using connection = createConnection(url);
+    await connection.send(name, 1);
+    const redrive = ["dlq", "redrive", name, "--to", `${name}.b`, "--json"];
+    const drop = ["dlq", "drop", name, "--filter", "id=7", "--yes", "--json"];
+    try {
+      for (
+        const [args, row] of [
+          [redrive, { moved: 1, kept: 0 }],
+          [redrive, { moved: 0, kept: 0 }],
+          [drop, { dropped: 0, skipped: 0 }],
+        ] as const
+      ) {
+        const { code, out } = await onTerminal(args, url, 80);
+        assertEquals([code, JSON.parse(out)], [0, row]);
+      }
+    } finally {
+      await connection.delete(`${name}.b`);
+    }
+  },
+});
+
 Deno.test("dlq redrive that is interrupted gives back what it holds", async () => {
   const url = `memory://${crypto.randomUUID()}`;
   await using connection = createConnection(url, { onUnhandled: () => {} });
