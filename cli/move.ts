@@ -1,15 +1,17 @@
 import {
+  AccessRefusedError,
   type Connection,
   NotFoundError,
   type QueueInfo,
+  ResourceLockedError,
   UnsupportedError,
 } from "../mod.ts";
 import { lineOf } from "./advice.ts";
 import type { Context } from "./context.ts";
 import { Backlog, type BacklogCounts } from "./move_backlog.ts";
-import { look, type Plan, planMove } from "./move_plan.ts";
+import { type Plan, planMove } from "./move_plan.ts";
+import { delayedElsewhere, restAfter, restOf } from "./move_rest.ts";
 import { isSameBroker, requireOther } from "./move_same.ts";
-import { goesUnused } from "./move_unused.ts";
 import { Progress } from "./move_progress.ts";
 import {
   declareTopology,
@@ -145,10 +147,19 @@ class Mover {
     const { output, terminal } = this.#context;
     const unlisten = terminal.onInterrupt?.(() => this.#abort.abort());
     const rows: MoveRow[] = [];
+    let isWhole = true;
     try {
       for (const plan of plans) {
         if (this.#abort.signal.aborted) break;
-        const row = await this.#queue(plan);
+        const row = await this.#queue(plan).catch((error) => {
+          if (plans.length === 1 || !isOfQueue(error)) throw error;
+          terminal.tell(`dashi: ${lineOf(error)}`);
+          return undefined;
+        });
+        if (row === undefined) {
+          isWhole = false;
+          continue;
+        }
         rows.push(row);
         if (!output.isTable) await output.print([row], MOVED);
       }
@@ -162,10 +173,24 @@ class Mover {
       );
       return INTERRUPTED;
     }
-    return rows.every(isAll) ? 0 : 1;
+    await this.#tellDelayed();
+    return isWhole && rows.every(isAll) ? 0 : 1;
   }
 
-  async #queue({ from, to }: Plan): Promise<MoveRow> {
+  async #tellDelayed(): Promise<void> {
+    const { connection, terminal } = this.#context;
+    const count = await delayedElsewhere(connection);
+    if (count === 0) return;
+    terminal.tell(
+      `dashi: ${
+        count === 1
+          ? "1 delayed message waits"
+          : `${count} delayed messages wait`
+      } on the source, which does not tell for which queues: run it again when they are due`,
+    );
+  }
+
+  async #queue({ from, to, taking }: Plan): Promise<MoveRow> {
     const { connection, terminal, output } = this.#context;
     await using source = await connection.channel();
     await using target = await this.#target.channel();
@@ -174,7 +199,7 @@ class Mover {
       from: from.name,
       to,
       limit,
-      goesUnused: await goesUnused(connection, from),
+      goesUnused: taking === "get",
       rate: rate === undefined ? Infinity : rate.limit * 1000 / rate.interval,
       inFlight: this.#given.inFlight ?? IN_FLIGHT,
       wait: wait * 1000,
@@ -182,7 +207,7 @@ class Mover {
       mandatory: this.#target.capabilities.has("known-queues"),
       checksUser: this.#target.info().transport.startsWith("amqp"),
       signal: this.#abort.signal,
-      left: () => this.#left(from.name),
+      left: () => restOf(connection, from.name),
       onWait: once((unacked) =>
         terminal.tell(
           `dashi: waiting up to ${wait} s for ${unacked} messages of queue "${from.name}" that others hold, or held before they were killed`,
@@ -212,28 +237,15 @@ class Mover {
     }
     for (const reason of backlog.reasons) terminal.tell(`dashi: ${reason}`);
     const isCut = backlog.counts.moved >= limit;
-    const now = await look(connection, from.name).catch(ifGone);
+    const rest = await restAfter(connection, from, this.#abort.signal);
     const row = {
-      ...rowOf(now ?? from, to),
+      ...rowOf({ ...from, ...rest }, to),
       ...backlog.counts,
       ...(isCut ? { ready: undefined, delayed: undefined } : {}),
       done: true,
     };
     this.#tell(row);
     return row;
-  }
-
-  /** RabbitMQ's management API tells what was some seconds ago; its channels know. */
-  async #left(
-    queue: string,
-  ): Promise<{ readonly ready?: number; readonly unacked?: number }> {
-    const { connection } = this.#context;
-    if (connection.info().transport.startsWith("amqp")) {
-      const { messageCount } = await connection.queueStatus(queue);
-      return { ready: messageCount };
-    }
-    const { ready = 0, unacked = 0 } = await look(connection, queue);
-    return { ready, unacked };
   }
 
   #tell({ queue, delayed = 0, unacked = 0 }: MoveRow): void {
@@ -261,6 +273,13 @@ function once(call: (count: number) => void): (count: number) => void {
   };
 }
 
+/** Whether an error is of one queue, so that others can be moved. */
+function isOfQueue(error: unknown): boolean {
+  const { cause } = Object(error);
+  return [AccessRefusedError, NotFoundError, ResourceLockedError]
+    .some((each) => cause instanceof each);
+}
+
 /** Whether nothing that is known of stays. */
 function isAll({ kept = 0, delayed = 0, unacked = 0 }: MoveRow): boolean {
   return kept + delayed + unacked === 0;
@@ -271,11 +290,6 @@ function rowOf(
   to: string,
 ): MoveRow {
   return { queue: name, to, ready, delayed, unacked, done: false };
-}
-
-/** It may be a queue that goes with its last consumer. */
-function ifGone(error: unknown): undefined {
-  if (!(error instanceof NotFoundError)) throw error;
 }
 
 function tellPlan(

@@ -10,6 +10,7 @@ import {
 } from "../mod.ts";
 import { lineOf } from "./advice.ts";
 import { type Movable, movedMessage } from "./move_message.ts";
+import type { Rest } from "./move_rest.ts";
 import { Pacer, pause } from "./pacer.ts";
 
 /** A queue that has had nothing for so long is asked whether it is empty, ms. */
@@ -54,7 +55,7 @@ export interface BacklogOptions {
   /** Called when there is nothing to take, and others hold so many. */
   onWait(unacked: number): void;
   /** Counts what is in the queue, and what others hold of it; `undefined` where the broker does not tell. */
-  left(): Promise<{ readonly ready?: number; readonly unacked?: number }>;
+  left(): Promise<Rest>;
 }
 
 /** The result so far. */

@@ -1,6 +1,7 @@
 import { type Connection, NotFoundError, type QueueInfo } from "../mod.ts";
 import { requireListing } from "./list.ts";
 import type { Context } from "./context.ts";
+import { requireTaking, type Taking, takingOf } from "./move_taking.ts";
 import { UsageError } from "./terminal.ts";
 
 /** A queue, and where its messages go. */
@@ -9,6 +10,8 @@ export interface Plan {
   readonly from: QueueInfo;
   /** The name of the queue at the target. */
   readonly to: string;
+  /** How its messages are taken. */
+  readonly taking: Taking;
 }
 
 /** Which queues, and where to. */
@@ -44,9 +47,10 @@ export async function planMove(
   }
   const plans = new Map<string, Plan>();
   for (const name of names) {
-    for (const { from, star } of await find(context, name)) {
+    for (const { star, ...found } of await find(context, name)) {
+      const { from } = found;
       const target = to?.replace("*", () => star) ?? from.name;
-      plans.set(from.name, { from, to: target });
+      plans.set(from.name, { ...found, to: target });
     }
   }
   return [...plans.values()]
@@ -54,15 +58,17 @@ export async function planMove(
 }
 
 /** A queue, and what the `*` of a pattern stands for in its name. */
-interface Found {
-  readonly from: QueueInfo;
+interface Found extends Omit<Plan, "to"> {
   readonly star: string;
 }
 
 async function find(context: Context, name: string): Promise<Found[]> {
-  const { connection } = context;
+  const { connection, terminal } = context;
   if (!name.includes("*")) {
-    return [{ from: await look(connection, name), star: "" }];
+    const from = await look(connection, name);
+    const taking = await takingOf(connection, from);
+    requireTaking(from, taking);
+    return [{ from, star: "", taking }];
   }
   await requireListing(context);
   const words = name.split("*").map((each) =>
@@ -74,7 +80,12 @@ async function find(context: Context, name: string): Promise<Found[]> {
     const match = pattern.exec(from.name);
     if (match === null || OF_DELAYS.test(from.name)) continue;
     if (from.declaration?.exclusive) continue; // it is another connection's alone
-    found.push({ from, star: match[1] ?? "" });
+    const taking = await takingOf(connection, from);
+    if (taking === "never") {
+      terminal.tell(
+        `dashi: "${from.name}" is a stream, and is left out: its messages stay for all who read it`,
+      );
+    } else found.push({ from, star: match[1] ?? "", taking });
   }
   if (found.length > 0) return found;
   throw new NotFoundError(`Cannot move: no queue is named as "${name}"`);

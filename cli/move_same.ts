@@ -22,8 +22,8 @@ export function requireOther(
 
 /**
  * Says whether two connections lead to one broker, as far as it can be known. It may have
- * several names: with `probes` a queue is declared at the target, looked for at the source,
- * and deleted.
+ * several names: with `probes` a queue is declared at the target, or a message put into it
+ * where the broker does not know its queues; it is looked for at the source, and deleted.
  *
  * @param source The connection to the source.
  * @param target The connection to the target.
@@ -37,10 +37,11 @@ export async function isSameBroker(
 ): Promise<boolean> {
   if (source.info().transport !== target.info().transport) return false;
   if (source.asUri() === target.asUri()) return true;
-  if (!probes || !source.capabilities.has("known-queues")) return false;
+  if (!probes) return false;
   const queue = new Queue(`dashi-move-${crypto.randomUUID()}`);
   try {
     await target.declare(queue);
+    if (!source.capabilities.has("known-queues")) await target.send(queue, "");
   } catch {
     return false; // as where its user may declare nothing
   }

@@ -6,6 +6,7 @@ const TWICE: Readonly<Record<string, string | undefined>> = {
   memory: "memory://move-same",
   Redis: BROKERS.Redis,
   RabbitMQ: BROKERS.RabbitMQ,
+  beanstalkd: BROKERS.beanstalkd,
 };
 
 for (const [name, url] of Object.entries(TWICE)) {

@@ -19,6 +19,8 @@ export interface RunHere {
   readonly from: string;
   /** The URL of the other broker. */
   readonly to?: string | undefined;
+  /** That of the management API of the first. */
+  readonly managementUrl?: string | undefined;
   /** Called with what asks it to end, as Ctrl-C does. */
   readonly onInterrupt?: ((interrupt: () => void) => void) | undefined;
   /** Called with each line on standard error. */
@@ -30,12 +32,13 @@ export interface RunHere {
 /** Runs the program in this process, its output in a pipe. */
 export async function dashiHere(
   args: readonly string[],
-  { from, to, onInterrupt, onTold, onWritten }: RunHere,
+  { from, to, managementUrl, onInterrupt, onTold, onWritten }: RunHere,
 ): Promise<Ended> {
   let [out, err] = ["", ""];
   const variables: Readonly<Record<string, string | undefined>> = {
     DASHI_URL: from,
     DASHI_TO_URL: to,
+    DASHI_MANAGEMENT_URL: managementUrl,
   };
   const code = await run({
     args,

@@ -1,0 +1,166 @@
+/** RabbitMQ as a source, with its management API and without, and the queues that only it has. */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import {
+  binding,
+  type Connection,
+  createConnection,
+  Exchange,
+  Queue,
+} from "@dashi/mq";
+import { findRabbitmq } from "../brokers/rabbitmq.ts";
+import { until } from "../brokers/server.ts";
+import { unique } from "../conformance/support.ts";
+import { startManagedRabbitmq } from "../support/managed_rabbitmq.ts";
+import { dashiHere } from "./moving.ts";
+
+Deno.test({
+  name: "dashi move from RabbitMQ, by its management API and without it",
+  ignore: findRabbitmq() === undefined,
+  fn: async (t) => {
+    const { server, managementUrl } = await startManagedRabbitmq();
+    try {
+      await using source = createConnection(server.url, {
+        onUnhandled: () => {},
+      });
+      await source.connect();
+      const from = server.url;
+      await t.step(
+        "the management API tells what leads to its queues",
+        () => topology(source, { from, managementUrl }),
+      );
+      await t.step(
+        "a stream is left out, or refused, and others go on",
+        () => streams(source, { from, managementUrl }),
+      );
+      await t.step(
+        "the queue of another connection keeps no other",
+        () => exclusive(source, { from }),
+      );
+      await t.step(
+        "it tells of messages that are delayed",
+        () => delayed(source, { from }),
+      );
+    } finally {
+      await server.stop();
+    }
+  },
+});
+
+/** Where from. */
+interface From {
+  readonly from: string;
+  readonly managementUrl?: string;
+}
+
+async function topology(source: Connection, from: From): Promise<void> {
+  const to = `memory://${unique("rabbit")}`;
+  await using target = createConnection(to);
+  const outer = new Exchange("t.outer", { type: "topic" });
+  const inner = new Exchange("t.inner", {
+    type: "headers",
+    bindings: [binding(outer, "a.#")],
+  });
+  const letters = new Exchange("t.letters", { type: "fanout" });
+  const queue = new Queue("t.jobs", {
+    bindings: [binding(inner, "", { arguments: { kind: "new" } })],
+    maxPriority: 7,
+    messageTtl: 3_600_000,
+    deadLetterExchange: letters,
+  });
+  for (const each of [outer, inner, letters]) await source.declare(each);
+  await source.declare(queue);
+  await source.producer({ queue }).publishAll([1, 2, 3]);
+  await isListed(from, "t.jobs");
+  const { code, rows, err } = await dashiHere(["move", "t.*"], { ...from, to });
+  const { moved, ready, unacked, done } = rows.at(-1);
+  // They are those of now: the API tells of a moment ago.
+  assertEquals(
+    { code, moved, ready, unacked: unacked ?? 0, done, err },
+    { code: 0, moved: 3, ready: 0, unacked: 0, done: true, err: "" },
+  );
+  const { declaration } = await target.inspect().queue("t.jobs");
+  assertEquals(declaration?.arguments, {
+    "x-max-priority": 7,
+    "x-message-ttl": 3_600_000,
+    "x-dead-letter-exchange": "t.letters",
+  });
+  const exchanges = await target.inspect().exchanges();
+  assertEquals(
+    exchanges.filter(({ name }) => name.startsWith("t."))
+      .map(({ name, type }) => `${name} ${type}`).toSorted(),
+    ["t.inner headers", "t.letters fanout", "t.outer topic"],
+  );
+  const producer = target.producer({ exchange: "t.outer" });
+  const headers = { kind: "new" };
+  await producer.publish(4, { routingKey: "a.b", headers });
+  assertEquals((await target.queueStatus("t.jobs")).messageCount, 4);
+}
+
+async function streams(source: Connection, from: From): Promise<void> {
+  const stream = { "x-queue-type": "stream", "x-max-age": "1h" };
+  await source.declare(new Queue("s.stream", { arguments: stream }));
+  for (const name of ["s.stream", "s.other"]) {
+    await source.send(name === "s.other" ? new Queue(name) : name, name);
+  }
+  const to = `memory://${unique("rabbit")}`;
+  for (const way of [from, { from: from.from }]) {
+    const { code, out, err } = await dashiHere(["move", "s.stream"], {
+      ...way,
+      to,
+    });
+    assertEquals([code, out], [1, ""]);
+    assertMatch(err, /Cannot move queue "s\.stream": it is a stream/);
+  }
+  await isListed(from, "s.other");
+  const all = await dashiHere(["move", "s.*"], { ...from, to });
+  assertEquals(
+    [all.code, all.rows.map(({ queue, moved }) => [queue, moved])],
+    [0, [["s.other", 1]]],
+  );
+  assertMatch(all.err, /"s\.stream" is a stream, and is left out/);
+}
+
+async function exclusive(source: Connection, from: From): Promise<void> {
+  const names = ["x.a", "x.b", "x.c"];
+  for (const name of names) await source.send(new Queue(name), name);
+  await using channel = await source.channel();
+  await channel.consume("x.b", () => {}, { prefetch: 1, exclusive: true });
+  const to = `memory://${unique("rabbit")}`;
+  const { code, rows, err } = await dashiHere(["move", ...names], {
+    ...from,
+    to,
+  });
+  const done = rows.filter(({ done }) => done);
+  assertEquals([code, done.map(({ queue }) => queue)], [1, ["x.a", "x.c"]]);
+  assertMatch(err, /0 messages of queue "x\.b" are moved.*exclusive/);
+}
+
+async function delayed(source: Connection, from: From): Promise<void> {
+  const queue = new Queue("d.jobs");
+  await source.send(queue, "now");
+  await source.send(queue, "later", { delay: 3_600_000 });
+  const to = `memory://${unique("rabbit")}`;
+  const { code, rows, err } = await dashiHere(["move", "d.jobs"], {
+    ...from,
+    to,
+  });
+  assertEquals([code, rows.at(-1).moved], [0, 1]);
+  assertMatch(err, /1 delayed message waits on the source/);
+}
+
+/** The management API tells of a queue a moment later. */
+async function isListed(
+  { from, managementUrl }: From,
+  name: string,
+): Promise<void> {
+  await using connection = createConnection(from, {
+    transportOptions: { managementUrl },
+  });
+  await until("the queue is listed", 15_000, async () => {
+    for await (const each of connection.inspect().queues()) {
+      if (each.name === name) return true;
+    }
+    return false;
+  });
+}
