@@ -229,7 +229,7 @@ class Mover {
       await backlog.runAll();
     } catch (error) {
       throw new Error(
-        `${backlog.counts.moved} messages of queue "${from.name}" are moved, the others are where they were: ${
+        `${backlog.counts.moved} messages of queue "${from.name}" are moved, the others are where they were; run it again to go on: ${
           lineOf(error)
         }`,
         { cause: error },
