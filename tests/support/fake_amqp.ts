@@ -75,15 +75,17 @@ export class FakeAmqp implements Disposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #sockets = new Set<Deno.TcpConn>();
   readonly #onCall: OnCall;
+  readonly #product: string;
   readonly port: number = this.#listener.addr.port;
   /** How many connections there were. */
   accepted = 0;
   /** How many bytes of a flood have left, at most. */
   flooded = 0;
 
-  /** Makes one that answers what `onCall` does not. */
-  constructor(onCall: OnCall = () => {}) {
+  /** Makes one that answers what `onCall` does not, and says that it is a RabbitMQ. */
+  constructor(onCall: OnCall = () => {}, product = "RabbitMQ") {
     this.#onCall = onCall;
+    this.#product = product;
     this.#accept().catch(() => {});
   }
 
@@ -158,7 +160,7 @@ export class FakeAmqp implements Disposable {
     peer.method(0, [10, 10], (writer) => {
       writer.octet(0);
       writer.octet(9);
-      writer.table({});
+      writer.table({ product: this.#product });
       writer.longString("PLAIN");
       writer.longString("en_US");
     });

@@ -22,6 +22,8 @@ export class Proxy implements AsyncDisposable {
   #accepted = 0;
   /** Shown what clients send, as it comes. */
   onSent: (bytes: Uint8Array) => void = () => {};
+  /** Shown what servers say, before it is passed on: it may write to it. */
+  onAnswer: (bytes: Uint8Array) => void = () => {};
   /** The connections that are stalled by themselves, by when they came. */
   readonly #stalled = new Set<number>();
 
@@ -206,7 +208,7 @@ export class Proxy implements AsyncDisposable {
         if (this.#unread !== undefined) await this.#unread;
         const count = await from.read(buffer);
         if (count === null) break;
-        if (sent) this.onSent(buffer.subarray(0, count));
+        (sent ? this.onSent : this.onAnswer)(buffer.subarray(0, count));
         if (this.#delay > 0) {
           await new Promise((done) => setTimeout(done, this.#delay));
         }

@@ -16,7 +16,7 @@ import type {
   RawConsume,
   RawMessage,
 } from "../amqp_protocol/port.ts";
-import { serverIn } from "../amqp_protocol/server.ts";
+import { Server } from "../amqp_protocol/server.ts";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
@@ -99,8 +99,8 @@ class Client implements AmqpClient {
     return this.#agreed("channelMax");
   }
 
-  get server(): NonNullable<AmqpClient["server"]> {
-    return serverIn(this.#model.connection.serverProperties);
+  get server(): Server {
+    return new Server(this.#model.connection.serverProperties);
   }
 
   get native(): ChannelModel {

@@ -15,9 +15,11 @@
  * | - | `clientProperties` | - | told to the broker, and shown by it |
  * | - | `managementUrl` | - | RabbitMQ's management API, by which `connection.inspect()` sees all queues |
  *
- * Capabilities: all but `cancel-delayed`, `dedupe`, `key-fairness`, `lease` and
+ * Capabilities, on RabbitMQ and LavinMQ: all but `cancel-delayed`, `dedupe`, `key-fairness`, `lease` and
  * `quarantine`; `inspect` with `managementUrl`. Integers in headers travel as signed 32 or 64 bits, which Kombu reads as they are; a `Date` to the second. A body that is larger than
- * the broker's `max_message_size` is refused with `message-too-large`.
+ * the broker's `max_message_size` is refused with `message-too-large`. Of another server
+ * than these, by what it says that it is, no more is claimed than AMQP 0-9-1 has:
+ * `exclusive`, `known-queues`, `persistence`, `queued-fanout`, `shared-topology`.
  *
  * Headers and arguments have to fit into a frame (128 KiB as RabbitMQ comes), names of
  * queues and exchanges have no line ends, for RabbitMQ drops them: what does not is

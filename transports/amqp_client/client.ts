@@ -20,10 +20,11 @@ import type {
   ClientEvents,
   RawMessage,
 } from "../amqp_protocol/port.ts";
+import { Server } from "../amqp_protocol/server.ts";
 import { ClientChannel } from "./channel.ts";
 import { FrameSplitter } from "./frame_splitter.ts";
 import { FrameWriter } from "./frame_writer.ts";
-import { METHODS } from "./methods.ts";
+import { isMethod, METHODS } from "./methods.ts";
 import type { ClientDialOptions } from "./options.ts";
 import { openSocket } from "./socket_client.ts";
 import { openWebSocket } from "./web_socket.ts";
@@ -77,6 +78,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
   #isOpen = false;
   /** Why it has ended. */
   #ended: Error | undefined;
+  server = new Server({});
   #flushing = false;
 
   constructor(
@@ -229,7 +231,7 @@ class Link extends AMQPBaseClient implements AmqpClient {
 
   /** Answers what the package answers otherwise than we would, and leaves the rest to it. */
   protected override parseFrames(view: AMQPView): void {
-    if (!this.#isOpen && isMethod(view, 10, 10)) return this.#start();
+    if (!this.#isOpen && isMethod(view, 10, 10)) return this.#start(view);
     // A broker that asks for no heartbeats gets those that we ask for.
     if (!this.#isOpen && isMethod(view, 10, 30) && view.getUint16(17) === 0) {
       view.setUint16(17, this.heartbeat);
@@ -237,7 +239,9 @@ class Link extends AMQPBaseClient implements AmqpClient {
     super.parseFrames(view);
   }
 
-  #start(): void {
+  #start(view: AMQPView): void {
+    // Behind the frame's head, the method's ids, and the protocol's version.
+    this.server = new Server(view.getTable(13)[0]);
     const { loginMethod, clientProperties } = this.#options;
     const { writer } = this;
     writer.method(0, METHODS.startOk, () => {
@@ -322,11 +326,6 @@ class View extends AMQPView {
     const start = byteOffset + 4;
     return [rawTable(this.#bytes.subarray(start, start + size)), size + 4];
   }
-}
-
-function isMethod(view: AMQPView, of: number, method: number): boolean {
-  return view.getUint8(0) === 1 && view.getUint16(1) === 0 &&
-    view.getUint16(7) === of && view.getUint16(9) === method;
 }
 
 /** A channel of the package's, which receives frames, and hands them on. */

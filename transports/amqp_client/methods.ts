@@ -33,3 +33,13 @@ export const METHODS = {
 export function bits(...flags: readonly boolean[]): number {
   return flags.reduce((octet, flag, i) => flag ? octet | (1 << i) : octet, 0);
 }
+
+/** Says whether a frame is a method of the connection's, by its class and its number. */
+export function isMethod(
+  frame: DataView,
+  of: number,
+  method: number,
+): boolean {
+  return frame.getUint8(0) === 1 && frame.getUint16(1) === 0 &&
+    frame.getUint16(7) === of && frame.getUint16(9) === method;
+}

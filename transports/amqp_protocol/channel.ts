@@ -48,6 +48,8 @@ import {
 import { OrderedPublishes } from "./ordered_publishes.ts";
 import { OrderedTopology } from "./ordered_topology.ts";
 import { describePublish, Publishes } from "./publishes.ts";
+import { refuseMessage } from "./refusals.ts";
+import type { Server } from "./server.ts";
 import { AmqpSubscription } from "./subscription.ts";
 import type { Call } from "./topology.ts";
 
@@ -57,6 +59,7 @@ export class AmqpChannel implements Channel {
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #context: ChannelContext;
   readonly #client: AmqpClientChannel;
+  readonly #server: Server;
   readonly #topology: OrderedTopology;
   readonly #publishes: Publishes;
   readonly #ordered: OrderedPublishes;
@@ -89,7 +92,13 @@ export class AmqpChannel implements Channel {
     this.#isSuperseded = isSuperseded;
     const call: Call = (action, options, run) =>
       this.#call(action, options, run);
-    this.#topology = new OrderedTopology(client, call, context.ordered);
+    const server = this.#server = context.server();
+    this.#topology = new OrderedTopology(
+      client,
+      call,
+      server,
+      context.ordered,
+    );
     const deliveries = this.#deliveries = new Deliveries(client, context);
     this.#partitions = { client, deliveries, call };
     this.#publishes = new Publishes(
@@ -161,6 +170,8 @@ export class AmqpChannel implements Channel {
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
     try {
       this.#check(options, () => describePublish(message));
+      const refused = refuseMessage(this.#server, message);
+      if (refused !== undefined) return Promise.reject(refused);
       if (message.exchange === "" && this.#context.ordered.mayTake(message)) {
         return this.#ordered.publish(message, options);
       }

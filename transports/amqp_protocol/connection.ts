@@ -23,25 +23,8 @@ import { Returns } from "./returns.ts";
 import { ManagementApi } from "./management_client.ts";
 import type { DialOptions } from "./options.ts";
 import type { Dial } from "./port.ts";
+import { Server } from "./server.ts";
 import { Socket, type SocketHost } from "./socket.ts";
-
-const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
-  "dead-letter",
-  "delay",
-  "exchange-to-exchange",
-  "exchange-types",
-  "exclusive",
-  "key-order",
-  "known-queues",
-  "length-limit",
-  "message-ttl",
-  "persistence",
-  "priority",
-  "queue-ttl",
-  "queued-fanout",
-  "shared-topology",
-  "wide-priority",
-]);
 
 /**
  * A connection to an AMQP 0-9-1 broker: one TCP connection, or two. A broker that runs
@@ -50,7 +33,6 @@ const CAPABILITIES: ReadonlySet<Capability> = new Set<Capability>([
  * the first need for both.
  */
 export class AmqpConnection implements TransportConnection {
-  readonly capabilities: ReadonlySet<Capability>;
   readonly inspection: ManagementApi | undefined;
   readonly closed: Promise<CloseReason>;
   readonly directReplyTo: string = DIRECT_REPLY_TO;
@@ -60,6 +42,8 @@ export class AmqpConnection implements TransportConnection {
   readonly #limits: Limits;
   readonly #host: SocketHost;
   readonly #sockets: Socket[] = [];
+  /** Known when it is open. */
+  #server: Server = new Server({});
   /** The socket for publishing and the one for consuming; the first to be opened serves the first use. */
   readonly #users: {
     publish: Socket | undefined;
@@ -91,10 +75,12 @@ export class AmqpConnection implements TransportConnection {
           use: "publish",
         }),
     });
+    const server = () => this.#server;
     const delays = new Delays({
       clock,
       limits,
       operationTimeout,
+      server,
       openChannel: declare,
     });
     this.#host = {
@@ -108,6 +94,7 @@ export class AmqpConnection implements TransportConnection {
         operationTimeout,
         heartbeat,
         limits,
+        server,
         delays,
         copies,
         ordered: new OrderedQueues({
@@ -148,9 +135,6 @@ export class AmqpConnection implements TransportConnection {
           : management.password ?? "",
       }),
     });
-    this.capabilities = management === undefined
-      ? CAPABILITIES
-      : new Set<Capability>([...CAPABILITIES, "inspect"]);
   }
 
   /**
@@ -180,6 +164,7 @@ export class AmqpConnection implements TransportConnection {
     try {
       const first = await Socket.open(connection.#host, { signal, deadline });
       connection.#sockets.push(first);
+      connection.#server = first.server;
       if (connection.#endError !== undefined) first.end(connection.#endError);
       return connection;
     } catch (error) {
@@ -204,9 +189,16 @@ export class AmqpConnection implements TransportConnection {
     );
   }
 
+  get capabilities(): ReadonlySet<Capability> {
+    const { capabilities } = this.#server;
+    return this.inspection === undefined
+      ? capabilities
+      : new Set<Capability>([...capabilities, "inspect"]);
+  }
+
   /** By what it said when we connected: AMQP tells no time. */
   serverInfo(): Promise<ServerInfo> {
-    const { product, version } = this.#sockets[0]?.server ?? {};
+    const { product, version } = this.#server;
     return Promise.resolve({ product, version, time: undefined });
   }
 

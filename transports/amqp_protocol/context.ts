@@ -5,6 +5,7 @@ import type { Delays } from "./delays.ts";
 import type { OrderedQueues } from "./ordered_queues.ts";
 import type { Parking } from "./parking.ts";
 import type { Returns } from "./returns.ts";
+import type { Server } from "./server.ts";
 
 /** The services and settings that a channel has from its connection. */
 export interface ChannelContext {
@@ -17,6 +18,8 @@ export interface ChannelContext {
   readonly ordered: OrderedQueues;
   readonly parking: Parking;
   readonly returns: Returns;
+  /** The broker, by what it says of itself. */
+  server(): Server;
   /** When the broker was last heard of, on the clock. */
   lastHeard(): number;
   /** Why the broker reads nothing for now, in its words. */

@@ -4,6 +4,7 @@ import type { Channel } from "../transport.ts";
 import {
   type DelayStep,
   delaySteps,
+  DELIVERY_STEP,
   earlierSteps,
   FIRST_STEP,
 } from "./delay_layout.ts";
@@ -24,13 +25,17 @@ export interface ChannelSource {
  *
  * @param source The source of channels, which are closed again.
  * @param call The limits.
+ * @param canDelay Whether the broker can delay; else it needs no more than what leads back to queues.
  */
 export async function declareDelays(
   source: ChannelSource,
   call: CallOptions,
+  canDelay = true,
 ): Promise<void> {
   const declaring = await Declaring.begin(source, call);
   try {
+    // One that is there already, by whoever, will do.
+    if (!canDelay) return void await declaring.isTaken(DELIVERY_STEP);
     const steps = await declaring.isTaken(FIRST_STEP)
       ? [...delaySteps()]
       : [...earlierSteps()];

@@ -77,6 +77,12 @@ export function* delaySteps(): Generator<DelayStep> {
   yield* levelSteps();
 }
 
+/** All that is needed where the broker cannot delay: messages that go back with other headers go by it. */
+export const DELIVERY_STEP: DelayStep = {
+  type: "exchange",
+  exchange: exchangeOf(DELIVERY_EXCHANGE),
+};
+
 /**
  * Lists what delays need where {@linkcode FIRST_STEP} is refused: the exchange of an
  * earlier version is there.
@@ -84,7 +90,7 @@ export function* delaySteps(): Generator<DelayStep> {
  * @returns The steps.
  */
 export function* earlierSteps(): Generator<DelayStep> {
-  yield { type: "exchange", exchange: exchangeOf(DELIVERY_EXCHANGE) };
+  yield DELIVERY_STEP;
   for (const step of levelSteps()) {
     yield step.type === "queue" ? { ...step, queue: step.plain } : step;
   }

@@ -10,6 +10,7 @@ import {
   TimeoutError,
 } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
+import { requireCapability } from "../store/capabilities.ts";
 import type { Channel, PublishOutcome, RejectOptions } from "../transport.ts";
 import { declareDelays } from "./declare_delays.ts";
 import {
@@ -20,7 +21,7 @@ import {
   targetBinding,
 } from "./delay.ts";
 import type { AmqpDelivery } from "./delivery.ts";
-import { lackingFor } from "./errors.ts";
+import type { Server } from "./server.ts";
 import { SpareChannel } from "./spare_channel.ts";
 
 /** Of an error of a binding: the exchange is missing that it goes from. */
@@ -37,6 +38,7 @@ export interface DelaysHost {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly operationTimeout: number;
+  server(): Server;
   openChannel(options: CallOptions): Promise<Channel>;
 }
 
@@ -65,7 +67,7 @@ export class Delays {
     options?: CallOptions,
     target: BindingDestination = targetOf(message),
   ): Promise<PublishOutcome> {
-    const refused = lackingFor(message) ?? refuseDelay(message);
+    const refused = refuseDelay(message);
     if (refused !== undefined) throw refused;
     const instead = delayed(message, target);
     if (!await this.#bind(target, message.delay, options)) {
@@ -88,6 +90,11 @@ export class Delays {
     publish: Publish,
   ): Promise<void> {
     const { queue, exchange, routingKey, properties, body } = delivery;
+    if (delay > 0) {
+      const action = `requeue a message of queue "${queue}"`;
+      const { capabilities } = this.#host.server();
+      requireCapability(capabilities, "delay", action, "a delay");
+    }
     const target = { kind: "queue", name: delivery.origin } as const;
     const instead = delayed({
       exchange,
@@ -96,6 +103,7 @@ export class Delays {
       delay,
       properties: { ...properties, headers: headers ?? properties.headers },
       body,
+      republished: true,
     }, target);
     const call = { signal, deadline };
     if (await this.#bind(target, delay, call)) {
@@ -165,10 +173,11 @@ export class Delays {
   ): Promise<boolean> {
     const { clock, operationTimeout } = this.#host;
     const call = { deadline: clock.now() + operationTimeout };
+    const canDelay = this.#host.server().capabilities.has("delay");
     for (;;) {
       const wasDeclared = this.#declared;
       if (!wasDeclared) {
-        await declareDelays(this.#host, call);
+        await declareDelays(this.#host, call, canDelay);
         this.#declared = true;
       }
       try {

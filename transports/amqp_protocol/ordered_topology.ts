@@ -2,6 +2,7 @@ import type { Binding } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { NotFoundError, PreconditionFailedError } from "../../model/errors.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
+import { requireForQueue } from "../store/capabilities.ts";
 import type { Channel, DeleteQueueOptions } from "../transport.ts";
 import {
   checkOrdered,
@@ -13,6 +14,7 @@ import {
 } from "./ordered_layout.ts";
 import type { OrderedQueues } from "./ordered_queues.ts";
 import type { AmqpClientChannel } from "./port.ts";
+import type { Server } from "./server.ts";
 import { type Call, Topology } from "./topology.ts";
 
 /** The verbs of tables that ordered queues need of the broker's own queues. */
@@ -24,14 +26,21 @@ type Tables = Pick<
 /** The verbs that change or look at the broker's tables, where a queue may be ordered. */
 export class OrderedTopology extends Topology {
   readonly #queues: OrderedQueues;
+  readonly #server: Server;
   /** The same verbs, for the parts of ordered queues. */
   readonly #plain: Tables;
 
   /** Makes them for a channel. */
-  constructor(client: AmqpClientChannel, call: Call, queues: OrderedQueues) {
-    super(client, call);
+  constructor(
+    client: AmqpClientChannel,
+    call: Call,
+    server: Server,
+    queues: OrderedQueues,
+  ) {
+    super(client, call, server);
     this.#queues = queues;
-    this.#plain = new Topology(client, call);
+    this.#server = server;
+    this.#plain = new Topology(client, call, server);
   }
 
   override async declareQueue(
@@ -39,7 +48,10 @@ export class OrderedTopology extends Topology {
     options?: CallOptions,
   ): Promise<QueueStatus> {
     const count = partitionsOf(queue);
-    if (count !== undefined) return await this.#declare(queue, count, options);
+    if (count !== undefined) {
+      requireForQueue(this.#server.capabilities, queue);
+      return await this.#declare(queue, count, options);
+    }
     const status = await super.declareQueue(queue, options);
     this.#queues.notePlain(status.name);
     return status;

@@ -8,9 +8,9 @@ import type { ExchangeDeclaration } from "../../model/exchange.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
-import type { ServerInfo } from "../server_info.ts";
 import type { Failure } from "./failure.ts";
 import type { DialOptions } from "./options.ts";
+import type { Server } from "./server.ts";
 
 /** A message as a client has it. */
 export interface RawMessage {
@@ -83,8 +83,8 @@ export interface AmqpClient {
   readonly frameMax: number;
   /** The maximum number of channels that were agreed on with the broker; 0 is no limit. */
   readonly channelMax: number;
-  /** What the broker has said of itself, where the client tells. */
-  readonly server?: Pick<ServerInfo, "product" | "version">;
+  /** What the broker has said of itself. */
+  readonly server: Server;
   /** Opens a channel with confirms. */
   openChannel(events: ClientEvents): Promise<AmqpClientChannel>;
   /** Sends a heartbeat, if the client does not by itself. Called every half heartbeat. */

@@ -10,7 +10,7 @@ import {
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../transport.ts";
 import type { ChannelContext } from "./context.ts";
-import { channelError, isUnsent, lackingFor } from "./errors.ts";
+import { channelError, isUnsent } from "./errors.ts";
 import type { Failure } from "./failure.ts";
 import { withSlots } from "./ordered_layout.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
@@ -44,6 +44,8 @@ export class Publishes {
   readonly #limits: Limits;
   readonly #onLate: (error: TimeoutError | ChannelError) => void;
   readonly #blocked: () => string | undefined;
+  /** Whether a mandatory message that no queue takes is nacked, as Qpid does, and given back behind that. */
+  readonly #nacksUnrouted: boolean;
   readonly #elsewhere: Elsewhere;
   #first: InFlight | undefined;
   #last: InFlight | undefined;
@@ -55,21 +57,23 @@ export class Publishes {
    */
   constructor(
     client: AmqpClientChannel,
-    { limits, blocked }: Pick<ChannelContext, "limits" | "blocked">,
+    { limits, blocked, server }: Pick<
+      ChannelContext,
+      "limits" | "blocked" | "server"
+    >,
     onLate: (error: TimeoutError | ChannelError) => void,
     elsewhere: Elsewhere,
   ) {
     this.#client = client;
     this.#limits = limits;
     this.#blocked = blocked;
+    this.#nacksUnrouted = !server().isLikeRabbitmq;
     this.#onLate = onLate;
     this.#elsewhere = elsewhere;
   }
 
   /** Publishes a message. */
   publish(message: Publishing, options?: CallOptions): Promise<PublishOutcome> {
-    const lacking = lackingFor(message);
-    if (lacking !== undefined) throw lacking;
     return new Promise((resolve, reject) => {
       const flight: InFlight = {
         message,
@@ -136,7 +140,9 @@ export class Publishes {
     // That the channel has closed is told to all by `lose`, with the reason.
     if (isClosed(error)) return;
     this.#settled(flight);
-    if (error) {
+    if (error && flight.message.mandatory && this.#nacksUnrouted) {
+      flight.resolve({ type: "returned", replyText: "NO_ROUTE" });
+    } else if (error) {
       flight.reject(
         new PublishError(
           `Cannot ${describePublish(flight.message)}: the broker refused it`,

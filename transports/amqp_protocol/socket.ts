@@ -14,6 +14,7 @@ import { channelError, dialError } from "./errors.ts";
 import { describe, type Failure } from "./failure.ts";
 import type { DialOptions } from "./options.ts";
 import type { AmqpClient, Dial } from "./port.ts";
+import { Server } from "./server.ts";
 
 /** How long received data may wait to be read, ms. */
 const GRACE = 50;
@@ -193,8 +194,8 @@ export class Socket {
   }
 
   /** What the broker has said of itself. */
-  get server(): AmqpClient["server"] {
-    return this.#client?.server;
+  get server(): Server {
+    return this.#client?.server ?? new Server({});
   }
 
   /** Cuts it. */

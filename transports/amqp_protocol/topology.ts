@@ -6,8 +6,11 @@ import {
   isRoutingType,
 } from "../../model/exchange.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
+import { requireCapability, requireForQueue } from "../store/capabilities.ts";
 import type { DeleteOptions, DeleteQueueOptions } from "../transport.ts";
 import type { AmqpClientChannel } from "./port.ts";
+import { refuseExchange } from "./refusals.ts";
+import type { Server } from "./server.ts";
 
 /** Makes a call that the broker answers, within its limits. */
 export type Call = <T>(
@@ -20,11 +23,17 @@ export type Call = <T>(
 export class Topology {
   readonly #client: AmqpClientChannel;
   readonly #call: Call;
+  readonly #server: Server;
 
-  /** Makes them for a channel. */
-  constructor(client: AmqpClientChannel, call: Call) {
+  /** Makes them for a channel: what its broker would ignore is refused. */
+  constructor(
+    client: AmqpClientChannel,
+    call: Call,
+    server: Server,
+  ) {
     this.#client = client;
     this.#call = call;
+    this.#server = server;
   }
 
   /** Declares an exchange. */
@@ -33,6 +42,7 @@ export class Topology {
     options?: CallOptions,
   ): Promise<void> {
     const { name, type } = exchange;
+    refuseExchange(this.#server, exchange);
     const action = `declare exchange "${name}"`;
     const declare = () => this.#client.declareExchange(exchange);
     if (isRoutingType(type)) {
@@ -71,6 +81,7 @@ export class Topology {
     queue: QueueDeclaration,
     options?: CallOptions,
   ): Promise<QueueStatus> {
+    requireForQueue(this.#server.capabilities, queue);
     return await this.#call(
       `declare queue "${queue.name}"`,
       options,
@@ -112,8 +123,17 @@ export class Topology {
   /** Adds a binding. */
   async bind(binding: Binding, options?: CallOptions): Promise<void> {
     const { source, destination: { kind, name } } = binding;
+    const action = `bind ${kind} "${name}" to exchange "${source}"`;
+    if (kind === "exchange") {
+      requireCapability(
+        this.#server.capabilities,
+        "exchange-to-exchange",
+        action,
+        "an exchange as the destination",
+      );
+    }
     await this.#call(
-      `bind ${kind} "${name}" to exchange "${source}"`,
+      action,
       options,
       () => this.#client.bind(binding),
     );
