@@ -212,6 +212,22 @@ export function formatVersion(
 }
 
 /**
+ * Returns a view's version as it is when a change that depended on it has been made.
+ *
+ * @param mirror The tables, with that change.
+ * @param version The version that {@linkcode formatVersion} made before.
+ * @returns The version of the same view now; what others changed meanwhile still makes it old.
+ */
+export function versionAfter(mirror: Mirror, version: string): string {
+  const [doubts, , count, ...sets] = JSON.parse(version);
+  const exchanges = sets.filter((_: unknown, i: number) => i % 2 === 0);
+  const sizes = exchanges.flatMap((
+    each: string,
+  ) => [each, mirror.sizeOf(each)]);
+  return JSON.stringify([doubts, mirror.version, count, ...sizes]);
+}
+
+/**
  * Looks up the version of the tables in a view's.
  *
  * @param version The version that {@linkcode formatVersion} made.

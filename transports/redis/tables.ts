@@ -1,4 +1,3 @@
-import { queueTraits } from "../../virtual/queue_arguments.ts";
 import { planDeleteQueue } from "../../virtual/declare.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import { AccessRefusedError, ChannelError } from "../../model/errors.ts";
@@ -15,6 +14,7 @@ import { decode, listOf, type RedisReply } from "./reply.ts";
 import {
   type Context,
   formatVersion,
+  versionAfter,
   versionArguments,
   versionIn,
 } from "./context.ts";
@@ -22,7 +22,7 @@ import type { Versions } from "./layout.ts";
 import { pairs, scan } from "./scanning.ts";
 import { mendInPieces } from "./mending.ts";
 import { useQueues } from "./usage.ts";
-import { inPieces } from "./write_pieces.ts";
+import { applyArguments, bindingsFirst, inPieces } from "./write_pieces.ts";
 import type { Writes } from "./writes.ts";
 
 /** So many views are brought up to date in one script. */
@@ -284,11 +284,26 @@ export class Tables {
     }
   }
 
-  /** Makes planned changes in one step. */
+  /** Makes planned changes in one step, but for thousands of bindings of a queue that goes. */
   async apply(
     changes: readonly TopologyChange[],
     version: string,
     options?: CallOptions,
+  ): Promise<ChangeResult> {
+    const { early, last } = bindingsFirst(changes);
+    let seen = version;
+    for (const piece of early) {
+      const result = await this.#applyAtOnce(piece, seen, options);
+      if (result.type !== "applied") return result;
+      seen = versionAfter(this.#context.mirror, seen);
+    }
+    return await this.#applyAtOnce(last, seen, options);
+  }
+
+  async #applyAtOnce(
+    changes: readonly TopologyChange[],
+    version: string,
+    options: CallOptions | undefined,
   ): Promise<ChangeResult> {
     const { mirror } = this.#context;
     const { first, later } = inPieces(mirror.plan(changes));
@@ -326,43 +341,16 @@ export class Tables {
     options: CallOptions | undefined,
   ): Promise<RedisReply> {
     const { mirror, layout } = this.#context;
-    const deleted = changes.filter((each) => each.type === "queue-deleted");
-    const declared = changes.filter((each) => each.type === "queue-declared");
     const exchanges = [
       ...new Set([
         ...[...writes.added, ...writes.removed].map(([exchange]) => exchange),
         ...writes.emptied,
       ]),
     ];
-    const list = <T>(
-      entries: readonly T[],
-      format: (entry: T) => readonly (string | number)[],
-    ) => [entries.length, ...entries.flatMap(format)];
     const { reply, changed } = await this.#run(
       "apply",
       "change the declarations",
-      [
-        ...seen,
-        crypto.randomUUID().slice(0, 8),
-        writes.isQuiet ? 1 : 0,
-        ...list(writes.rests, (field) => [field]),
-        ...list(writes.joined, (field) => field),
-        ...list(writes.left, (field) => field),
-        ...list(
-          deleted.filter(({ ifEmpty }) => ifEmpty),
-          ({ name }) => [name],
-        ),
-        ...list(deleted, ({ name }) => [name]),
-        ...list(declared, ({ queue }) => [
-          queue.name,
-          String(queueTraits(queue.arguments).expires ?? ""),
-        ]),
-        ...list(writes.fields, (field) => field),
-        ...list(writes.added, (entry) => entry),
-        ...list(writes.removed, (entry) => entry),
-        ...list(writes.emptied, (each) => [each]),
-        ...list(exchanges, (each) => [each]),
-      ],
+      applyArguments(writes, changes, exchanges, seen),
       {
         ...options,
         // The server does not notify us of our own changes, nor of later ones to the same

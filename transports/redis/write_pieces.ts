@@ -1,7 +1,46 @@
+import { queueTraits } from "../../virtual/queue_arguments.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
 import { readList, write, type Writes } from "./writes.ts";
 
 /** So many lists of the exchanges that lead to a queue are written with the exchange that goes. */
 const SOURCES = 500;
+
+/** So many bindings go in one script: some milliseconds. */
+const BINDINGS = 500;
+
+/**
+ * Splits what happens when a queue goes to which thousands of bindings lead: they go before
+ * it, in pieces, for a binding that was left would lead to a queue that is not there. One
+ * that goes only if it is empty keeps them, for they must be there if it stays.
+ *
+ * @param changes All of them.
+ * @returns What goes before, each a plan of its own, and the last, with which the queue goes.
+ */
+export function bindingsFirst(
+  changes: readonly TopologyChange[],
+): {
+  readonly early: readonly (readonly TopologyChange[])[];
+  readonly last: readonly TopologyChange[];
+} {
+  const mayStay = changes.some((each) =>
+    each.type === "queue-deleted" && each.ifEmpty
+  );
+  const deleted = new Set(
+    changes.flatMap((each) =>
+      each.type === "exchange-deleted" ? each.name : []
+    ),
+  );
+  // The set of an exchange that goes goes as a whole.
+  const unbound = changes.filter((each) =>
+    each.type === "unbound" && !deleted.has(each.binding.source)
+  );
+  const early: (readonly TopologyChange[])[] = [];
+  if (!mayStay) {
+    while (unbound.length > BINDINGS) early.push(unbound.splice(0, BINDINGS));
+  }
+  const gone = new Set(early.flat());
+  return { early, last: changes.filter((each) => !gone.has(each)) };
+}
 
 /**
  * Splits what is written when an exchange goes: the lists of thousands of queues that it led
@@ -38,6 +77,48 @@ export function inPieces(
 
 function isSources(field: string): boolean {
   return field.startsWith("sources ");
+}
+
+/**
+ * Returns the arguments of the script that writes.
+ *
+ * @param writes What is written.
+ * @param changes The planned changes that it is written for.
+ * @param exchanges Those whose sets change: the script tells their sizes.
+ * @param seen The arguments by which it checks the view that the plan was made on.
+ * @returns All of them, in the order that `APPLY` says.
+ */
+export function applyArguments(
+  writes: Writes,
+  changes: readonly TopologyChange[],
+  exchanges: readonly string[],
+  seen: readonly (string | number)[],
+): readonly (string | number)[] {
+  const deleted = changes.filter((each) => each.type === "queue-deleted");
+  const declared = changes.filter((each) => each.type === "queue-declared");
+  const list = <T>(
+    entries: readonly T[],
+    format: (entry: T) => readonly (string | number)[],
+  ) => [entries.length, ...entries.flatMap(format)];
+  return [
+    ...seen,
+    crypto.randomUUID().slice(0, 8),
+    writes.isQuiet ? 1 : 0,
+    ...list(writes.rests, (field) => [field]),
+    ...list(writes.joined, (field) => field),
+    ...list(writes.left, (field) => field),
+    ...list(deleted.filter(({ ifEmpty }) => ifEmpty), ({ name }) => [name]),
+    ...list(deleted, ({ name }) => [name]),
+    ...list(declared, ({ queue }) => [
+      queue.name,
+      String(queueTraits(queue.arguments).expires ?? ""),
+    ]),
+    ...list(writes.fields, (field) => field),
+    ...list(writes.added, (entry) => entry),
+    ...list(writes.removed, (entry) => entry),
+    ...list(writes.emptied, (each) => [each]),
+    ...list(exchanges, (each) => [each]),
+  ];
 }
 
 /**
