@@ -195,14 +195,21 @@ Examples:
       );
   }
   program.command("delete")
-    .description("delete a queue with its messages, or an exchange")
-    .argument("<name>", "its name")
-    .option("--exchange", "it is an exchange")
-    .option("--if-empty", "only if there are no messages")
+    .description("delete queues with their messages, or exchanges")
+    .argument("<names...>", "their names")
+    .option("--exchange", "they are exchanges")
+    .option("--if-empty", "only those that have no messages")
     .option("--yes", "you are sure")
-    .addHelpText("after", "\nExample:\n  dashi delete orders --if-empty --yes")
-    .action((name: string, options: DeleteArguments, command: Command) =>
-      run(command, (context) => remove(context, name, options))
+    .addHelpText(
+      "after",
+      `
+Examples:
+  dashi delete orders --if-empty --yes
+  dashi list | jq -r 'select(.name | startswith("old.")) | .name' |
+    xargs dashi delete --yes`,
+    )
+    .action((names: string[], options: DeleteArguments, command: Command) =>
+      run(command, (context) => remove(context, names, options))
     );
   addPurge(program, run, "dashi purge orders --yes");
 }

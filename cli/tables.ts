@@ -101,44 +101,66 @@ export async function bind(
 }
 
 /**
- * Deletes a queue with its messages, or an exchange.
+ * Deletes queues with their messages, or exchanges, one after another. One that cannot be
+ * deleted does not keep the others.
  *
  * @param context The context.
- * @param name Its name.
+ * @param names Their names.
  * @param given Of which kind, and whether the user is sure.
  * @returns 0.
  * @throws {UsageError} If he has not said so.
+ * @throws {MessagingError} Why the last that stays could not be deleted; of the others it has been told.
  */
 export async function remove(
-  { output, terminal, connection }: Context,
-  name: string,
-  { exchange = false, ifEmpty = false, yes = false }: DeleteArguments,
+  context: Context,
+  names: readonly string[],
+  given: DeleteArguments,
 ): Promise<number> {
-  if (!yes) {
+  if (!given.yes) {
     throw new UsageError(
-      `delete removes "${name}"${
-        exchange ? "" : ", and its messages,"
+      `delete removes ${names.map((each) => `"${each}"`).join(", ")}${
+        given.exchange
+          ? ""
+          : `, and ${names.length > 1 ? "their" : "its"} messages,`
       } for good: say --yes if you mean it`,
     );
   }
+  const { output, terminal } = context;
+  const done: Done[] = [];
+  const errors: Error[] = [];
+  for (const name of names) {
+    try {
+      done.push(await removeOne(context, name, given));
+    } catch (error) {
+      errors.push(error as Error);
+    }
+  }
+  if (done.length > 0) await output.print(done, COLUMNS);
+  const last = errors.pop();
+  for (const { message } of errors) terminal.tell(`dashi: ${message}`);
+  if (last !== undefined) throw last;
+  return 0;
+}
+
+async function removeOne(
+  { terminal, connection }: Context,
+  name: string,
+  { exchange = false, ifEmpty = false }: DeleteArguments,
+): Promise<Done> {
   const entity = exchange ? new Exchange(name) : name;
   // AMQP deletes what is not there without an error, and so do all brokers here.
   const isThere = await connection.check(entity).then(() => true, ifMissing);
   const messages = await connection.delete(entity, exchange ? {} : { ifEmpty });
-  if (!isThere) {
-    const kind = exchange ? "exchange" : "queue";
-    terminal.tell(
-      `dashi: there was no ${kind} "${name}": look at the spelling`,
-    );
-    await output.print([{ done: "missing", name }], COLUMNS);
-    return 0;
+  if (isThere) {
+    return exchange
+      ? { done: "deleted", name }
+      : { done: "deleted", name, messages };
   }
-  await output.print([{
-    done: "deleted",
-    name,
-    messages: exchange ? undefined : messages,
-  }], COLUMNS);
-  return 0;
+  const kind = exchange ? "exchange" : "queue";
+  terminal.tell(
+    `dashi: there was no ${kind} "${name}": look at the spelling`,
+  );
+  return { done: "missing", name };
 }
 
 function ifMissing(error: unknown): false {

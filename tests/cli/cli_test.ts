@@ -74,6 +74,7 @@ for (
     [["dlq", "redrive", "q", "--rate", "x"], /50\/s, 30\/m or 10\/h/],
     [["purge", "q"], /--yes/],
     [["delete", "q"], /"q", and its messages, .*--yes/],
+    [["delete", "q", "r"], /"q", "r", and their messages, .*--yes/],
     [["declare", "q", "--argument", "x"], /x-max-length=1000/],
     [["publish", "q"], /no payload/],
     [["publish", "q", "1", "--header", "x"], /tenant=7/],
@@ -155,6 +156,31 @@ Deno.test("on a terminal there are tables, as wide as that, and what a message s
   const missing = await onTerminal(["peek", "other queue"], url, 80);
   assertEquals(missing.code, 1);
   assertMatch(missing.err, /"other queue".*\n.*spelling/);
+});
+
+Deno.test("dashi delete deletes several, and one that stays does not keep the others", async () => {
+  const url = "memory://several-of-dashi";
+  await using connection = createConnection(url);
+  await connection.declare(
+    ["first", "full", "fuller", "last"].map((name) => new Queue(name)),
+  );
+  await using producer = connection.producer();
+  for (const routingKey of ["full", "fuller"]) {
+    await producer.publish(1, { routingKey });
+  }
+  const names = ["first", "full", "gone", "fuller", "last"];
+  const args = ["--json", "delete", ...names, "--if-empty", "--yes"];
+  const { code, out, err } = await onTerminal(args, url, 80);
+  assertEquals(code, 1);
+  assertEquals(out.trim().split("\n").map((each) => JSON.parse(each)), [
+    { done: "deleted", name: "first", messages: 0 },
+    { done: "missing", name: "gone" },
+    { done: "deleted", name: "last", messages: 0 },
+  ]);
+  assertMatch(err, /no queue "gone"[^]*"full"[^]*"fuller"/);
+  const left: string[] = [];
+  for await (const { name } of connection.inspect().queues()) left.push(name);
+  assertEquals(left.sort(), ["full", "fuller"]);
 });
 
 Deno.test("dashi declares, binds, publishes to an exchange, purges and deletes", async () => {
