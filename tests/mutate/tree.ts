@@ -12,7 +12,7 @@ const AT_ONCE = 4;
 /** The parts of the project that the copy needs. */
 const PARTS = ["async", "codec", "messaging", "model", "testing", "transports"]
   .concat("telemetry", "url", "virtual", "tests", "examples", "mod.ts")
-  .concat("deno.json", "deno.lock");
+  .concat("docs", "deno.json", "deno.lock");
 
 /** The tests that are tried on a mutant, by their names; of units the files. */
 export interface Tests {
