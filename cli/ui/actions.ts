@@ -1,4 +1,5 @@
 import {
+  type ErrorCode,
   type FieldTable,
   type Message,
   MessagingError,
@@ -34,6 +35,7 @@ export interface Action {
 
 /** All that a page may ask for, by the last part of the path. */
 export const ACTIONS: Readonly<Record<string, Action>> = {
+  open: { changes: true, run: open },
   queue: { changes: false, run: look },
   messages: { changes: false, run: peek },
   publish: { changes: true, run: publish },
@@ -41,6 +43,12 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
   redrive: { changes: true, run: redrive },
   drop: { changes: true, run: drop },
 };
+
+/** The queue is looked at from now on, where the broker lists none. */
+async function open(broker: WatchedBroker, queue: string): Promise<unknown> {
+  await broker.open(queue);
+  return {};
+}
 
 /** The queue's past, and how it was declared. */
 async function look(broker: WatchedBroker, queue: string): Promise<unknown> {
@@ -165,13 +173,26 @@ export function failureIn(error: unknown): {
   readonly error: string;
   readonly advice: string | undefined;
 } {
-  const status = error instanceof WantedError
+  const status = isOfWanted(error)
     ? 400
     : error instanceof MessagingError
     ? 502
     : 500;
   return { status, error: lineOf(error), advice: adviceFor(error) };
 }
+
+/** Whether it says what is wrong with what was asked for: as a delay or a header that no message can have. */
+function isOfWanted(error: unknown): boolean {
+  return error instanceof WantedError || error instanceof RangeError ||
+    error instanceof MessagingError && OF_WANTED.has(error.code);
+}
+
+const OF_WANTED: ReadonlySet<string> = new Set<ErrorCode>([
+  "encode-failed",
+  "message-too-large",
+  "option-invalid",
+  "unsupported",
+]);
 
 function countIn(value: unknown, name: string, most: number): number {
   if (

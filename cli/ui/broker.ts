@@ -1,4 +1,4 @@
-import type { Connection, QueueInfo } from "../../mod.ts";
+import { type Connection, NotFoundError, type QueueInfo } from "../../mod.ts";
 import { adviceFor, lineOf } from "../advice.ts";
 import { lettersIn } from "../dead_letters.ts";
 import { History, type Past } from "./history.ts";
@@ -61,6 +61,8 @@ export interface BrokerState {
   readonly advice?: string | undefined;
   /** Whether messages are shown without being taken. */
   readonly shows: boolean;
+  /** Whether it lists its queues: where it does not, they are opened by their names. */
+  readonly lists: boolean;
 }
 
 /** What has changed since the last look at a broker. */
@@ -74,11 +76,6 @@ export interface Change {
   readonly gone: readonly string[];
 }
 
-/** The broker answers, and cannot be asked for what it has. */
-class ListsNothingError extends Error {
-  override readonly name: string = "ListsNothingError";
-}
-
 /** A broker that is looked at again and again. */
 export class WatchedBroker {
   readonly #settings: BrokerSettings;
@@ -87,6 +84,9 @@ export class WatchedBroker {
   #rows: ReadonlyMap<string, Row> = new Map();
   #letters: ReadonlyMap<string, readonly string[]> = new Map();
   #lettersAge = Infinity;
+  /** The queues that were opened by their names. */
+  readonly #opened = new Set<string>();
+  #lists = true;
   #state: Pick<BrokerState, "state" | "error" | "advice"> = {
     state: "connecting",
   };
@@ -110,6 +110,7 @@ export class WatchedBroker {
       name: this.#connection.asUri(),
       transport,
       shows: !TAKING.includes(transport),
+      lists: this.#lists,
       ...this.#state,
     };
   }
@@ -139,13 +140,24 @@ export class WatchedBroker {
         error: lineOf(error),
         advice: adviceFor(error),
       };
-      if (!(error instanceof ListsNothingError)) await this.#reopen();
+      await this.#reopen();
     }
     const rows = [...this.#rows.values()].filter((each) =>
       !isSame(each, before.get(each.name))
     );
     const gone = [...before.keys()].filter((name) => !this.#rows.has(name));
     return { broker: this.state, at: this.#settings.now(), rows, gone };
+  }
+
+  /**
+   * Has a queue among those that are looked at, where the broker lists none.
+   *
+   * @param queue The queue.
+   * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   */
+  async open(queue: string): Promise<void> {
+    await this.#connection.inspect().queue(queue);
+    this.#opened.add(queue);
   }
 
   /** Closes its connection. */
@@ -156,20 +168,24 @@ export class WatchedBroker {
   async #list(): Promise<readonly QueueInfo[]> {
     const connection = this.#connection;
     await connection.connect();
-    if (!connection.capabilities.has("inspect")) {
-      throw new ListsNothingError(
-        "this broker lists nothing by itself; for RabbitMQ set DASHI_MANAGEMENT_URL to its management API, as http://localhost:15672",
-      );
-    }
     const inspector = connection.inspect();
+    this.#lists = connection.capabilities.has("inspect");
     const queues: QueueInfo[] = [];
-    for await (const each of inspector.queues()) queues.push(each);
+    if (this.#lists) {
+      for await (const each of inspector.queues()) queues.push(each);
+    } else {for (const name of this.#opened) {
+        const found = await inspector.queue(name).catch(ifGone);
+        if (found === undefined) this.#opened.delete(name);
+        else queues.push(found);
+      }}
     const isNew = queues.some(({ name }) => !this.#rows.has(name));
     if (isNew || ++this.#lettersAge > LETTERS_EVERY) {
       const needsBindings = queues.some(({ declaration }) =>
         !!declaration?.arguments["x-dead-letter-exchange"]
       );
-      const bindings = needsBindings ? await inspector.bindings() : [];
+      const bindings = needsBindings && this.#lists
+        ? await inspector.bindings()
+        : [];
       this.#letters = lettersIn(queues, bindings);
       this.#lettersAge = 0;
     }
@@ -214,6 +230,10 @@ export class WatchedBroker {
     this.#connection = this.#settings.open();
     await lost.close({ drainTimeout: 1 }).catch(() => {});
   }
+}
+
+function ifGone(error: unknown): undefined {
+  if (!(error instanceof NotFoundError)) throw error;
 }
 
 function isSame(a: Row, b: Row | undefined): boolean {

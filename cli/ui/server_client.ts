@@ -97,6 +97,9 @@ async function respond(
   gate: Gate,
   answer: (request: Request) => Promise<Answer>,
 ): Promise<void> {
+  const closed = new Promise<void>((resolve) =>
+    outgoing.once("close", () => resolve())
+  );
   const { method = "GET" } = incoming;
   const url = new URL(incoming.url ?? "/", "http://localhost");
   const verdict = judge({
@@ -137,7 +140,8 @@ async function respond(
     send: (text) => outgoing.write(text),
     onDrain: (callback) => void outgoing.once("drain", callback),
   });
-  outgoing.once("close", stop);
+  // It may have been closed while the answer was made.
+  void closed.then(stop);
 }
 
 async function bodyOf(incoming: IncomingMessage): Promise<string | undefined> {

@@ -1,6 +1,6 @@
 /** The brokers: what they are, how they are, and why one does not answer. */
 
-import { count, make, the } from "./dom.js";
+import { breakable, count, make, the } from "./dom.js";
 
 /** @typedef {import("./model.js").Broker} Broker */
 
@@ -10,14 +10,17 @@ const STATES = {
   down: "cannot be looked at",
 };
 
+const UNLISTED =
+  "It lists no queue by itself: set DASHI_MANAGEMENT_URL to RabbitMQ's management API, as http://localhost:15672, or open queues by their names.";
+
 /**
  * Shows all brokers.
  *
- * @param {Iterable<Broker>} brokers The brokers.
+ * @param {readonly Broker[]} brokers The brokers.
  */
 export function showBrokers(brokers) {
-  const cards = Array.from(brokers, (broker) => {
-    const { name, state, error, advice, queues } = broker;
+  const cards = brokers.map((broker) => {
+    const { name, state, error, advice, queues, lists } = broker;
     const ready = sum(broker, "ready");
     const unacked = sum(broker, "unacked");
     return make(
@@ -31,7 +34,7 @@ export function showBrokers(brokers) {
           role: "img",
           "aria-label": STATES[state],
         }),
-        name,
+        make("span", {}, ...breakable(name)),
       ),
       state === "down"
         ? make(
@@ -49,14 +52,31 @@ export function showBrokers(brokers) {
             ready !== undefined && `${count(ready)} ready`,
             unacked !== undefined && `${count(unacked)} unacked`,
           ].filter(Boolean).join(" · "),
+          state === "up" && !lists && ` ${UNLISTED}`,
         ),
     );
   });
+  showUnlisted(brokers);
   const section = the("brokers");
   const texts = cards.map(({ outerHTML }) => outerHTML).join("");
   if (section.dataset.shown === texts) return;
   section.dataset.shown = texts;
   section.replaceChildren(...cards);
+}
+
+/**
+ * Has the brokers that list nothing chosen from, to open a queue of theirs by its name.
+ *
+ * @param {readonly Broker[]} brokers
+ */
+function showUnlisted(brokers) {
+  const unlisted = brokers.filter(({ lists }) => !lists);
+  the("by-name").hidden = unlisted.length === 0;
+  const choice = the("by-name-broker");
+  if (choice.children.length === unlisted.length) return;
+  choice.replaceChildren(
+    ...unlisted.map(({ id, name }) => make("option", { value: id }, name)),
+  );
 }
 
 /**

@@ -24,7 +24,7 @@ let library;
 function load() {
   // Its name is no module of ours, so that a check of types does not look for it.
   const name = "./uPlot.esm.js";
-  return library ??= import(name).then((loaded) => loaded.default, () => {});
+  return library ??= import(name).then((loaded) => loaded.default);
 }
 
 /** The charts of a queue. */

@@ -39,6 +39,17 @@ export function make(tag, given = {}, ...children) {
   return element;
 }
 
+/**
+ * Writes a URL that breaks behind its signs, and not within its words.
+ *
+ * @param {string} text The URL.
+ * @returns {(string | Node)[]} Its parts.
+ */
+export function breakable(text) {
+  return text.split(/(?<=[/@?&,;:.-])(?=[^/])/)
+    .flatMap((part, i) => i === 0 ? [part] : [make("wbr"), part]);
+}
+
 const probe = make("span", { hidden: true });
 
 /**

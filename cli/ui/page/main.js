@@ -1,7 +1,7 @@
 /** Puts the page together: what the server tells, what is shown, and the keys. */
 
 import { plural, showBrokers } from "./brokers.js";
-import { the } from "./dom.js";
+import { ask, the } from "./dom.js";
 import { keyIn, Model } from "./model.js";
 import { Panel } from "./panel.js";
 import { Table } from "./table.js";
@@ -29,6 +29,7 @@ filter.addEventListener("input", () => {
   table.draw();
 });
 the("help").addEventListener("click", () => keys.showModal());
+the("by-name").addEventListener("submit", openByName);
 addEventListener("hashchange", choosePlace);
 addEventListener("keydown", onKey);
 
@@ -48,6 +49,8 @@ function listen() {
       panel.take(model.find(panel.queue.key));
       panel.add(change.at);
     }
+    // It may be of the queue that was opened by its name.
+    if (model.find(keyIn(location.hash)) !== panel?.queue) choosePlace();
     draw();
   });
   source.addEventListener("error", () => {
@@ -59,7 +62,7 @@ function listen() {
 }
 
 function draw() {
-  showBrokers(model.brokers.values());
+  showBrokers([...model.brokers.values()]);
   the("summary").textContent = `${plural(model.count, "queue")} on ${
     plural(model.brokers.size, "broker")
   }`;
@@ -89,6 +92,23 @@ function close() {
   document.title = "Dashi";
   table.draw();
   table.focus();
+}
+
+/** @param {SubmitEvent} event */
+async function openByName(event) {
+  event.preventDefault();
+  const choice = /** @type {HTMLSelectElement} */ (the("by-name-broker"));
+  const input = /** @type {HTMLInputElement} */ (the("by-name-queue"));
+  const [id, queue] = [Number(choice.value), input.value];
+  const failed = the("by-name-failed");
+  failed.textContent = "";
+  try {
+    await ask("open", { broker: id, queue });
+    // Its numbers may be here already, or come now.
+    location.hash = encodeURIComponent(`${id}/${queue}`);
+  } catch (error) {
+    failed.textContent = error instanceof Error ? error.message : String(error);
+  }
 }
 
 /** Opens the queue that the address names. */

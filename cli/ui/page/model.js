@@ -28,6 +28,7 @@
  * @property {string} [error]
  * @property {string} [advice]
  * @property {boolean} shows Whether messages are shown without being taken.
+ * @property {boolean} lists Whether it lists its queues.
  * @property {Map<string, Queue>} queues
  */
 

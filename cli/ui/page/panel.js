@@ -2,7 +2,16 @@
 
 import { plural } from "./brokers.js";
 import { Charts } from "./charts.js";
-import { age, ask, count, make, question, rate, the } from "./dom.js";
+import {
+  age,
+  ask,
+  breakable,
+  count,
+  make,
+  question,
+  rate,
+  the,
+} from "./dom.js";
 import { listOf } from "./messages.js";
 import { UNKNOWN } from "./model.js";
 
@@ -46,7 +55,7 @@ export class Panel {
           "div",
           {},
           make("h2", {}, name),
-          make("p", { class: "quiet" }, broker.name),
+          make("p", { class: "quiet" }, ...breakable(broker.name)),
         ),
         make("button", {
           type: "button",

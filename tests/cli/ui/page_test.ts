@@ -232,6 +232,35 @@ testInBrowser(
   },
 );
 
+testInBrowser(
+  "dashi ui opens a queue by its name on a RabbitMQ that lists none",
+  { AMQP: amqp },
+  async (_context, page) => {
+    const name = `ui-${crypto.randomUUID()}`;
+    const url = amqp ?? "";
+    await using connection = createConnection(url, { onUnhandled: () => {} });
+    await connection.send(new Queue(name), { id: 7 });
+    try {
+      await using ui = await startUi([url]);
+      await page.goto(ui.link);
+      const form = page.getByRole("form", { name: "Open a queue by its name" });
+      const input = form.getByRole("textbox", { name: "Queue" });
+      await input.fill(`${name}.none`);
+      await form.getByRole("button", { name: "Open" }).click();
+      await form.getByRole("alert").filter({ hasText: name }).waitFor();
+      assertEquals(await violations(page), []);
+      await input.fill(name);
+      await form.getByRole("button", { name: "Open" }).click();
+      await page.getByRole("heading", { name, exact: true, level: 2 })
+        .waitFor();
+      await page.getByRole("button", { name: "Look at messages" }).click();
+      await page.locator(".messages summary").first().waitFor();
+    } finally {
+      await connection.delete(name);
+    }
+  },
+);
+
 async function violations(page: Page): Promise<readonly string[]> {
   // The page itself may run no such script: this one comes by the browser's own door.
   await page.evaluate(axe.source);

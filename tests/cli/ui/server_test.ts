@@ -1,5 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { createConnection, Queue } from "@dashi/mq";
+import { get } from "node:http";
 import { run } from "@dashi/mq/cli";
+import { serve } from "../../../cli/ui/server_client.ts";
 import { freePort } from "../../brokers/ports.ts";
 import { until } from "../../brokers/server.ts";
 import { askUi, ownHeaders, startUi } from "../../support/ui.ts";
@@ -137,28 +140,105 @@ Deno.test("dashi ui says that its port is taken, and what to do", async () => {
 });
 
 Deno.test({
-  name:
-    `dashi ui says what a RabbitMQ lacks that lists nothing, and asks it all the same${
-      amqp === undefined ? ` (${reason})` : ""
-    }`,
+  name: `dashi ui opens queues by their names on a RabbitMQ that lists nothing${
+    amqp === undefined ? ` (${reason})` : ""
+  }`,
   ignore: amqp === undefined,
   fn: async () => {
     await using ui = await startUi([amqp ?? ""], { interval: 0.2 });
     const headers = ownHeaders(ui);
-    await until("its state", 15_000, async () => {
-      const { text } = await askUi(ui.port, "/events", { headers });
-      return /"state":"down".*DASHI_MANAGEMENT_URL/.test(text);
-    });
+    const isSeen = (what: RegExp) =>
+      until(`${what}`, 15_000, async () => {
+        const { text } = await askUi(ui.port, "/events", { headers });
+        return what.test(text);
+      });
+    await isSeen(/"lists":false,"state":"up","rows":\[\]/);
     const queue = `ui-${crypto.randomUUID()}`;
-    const { status, text } = await askUi(ui.port, "/messages", {
+    const post = (path: string, more: object = {}) =>
+      askUi(ui.port, path, {
+        method: "POST",
+        headers,
+        body: JSON.stringify({ broker: 0, queue, ...more }),
+      });
+    for (const path of ["/open", "/messages"]) {
+      const { status, text } = await post(path);
+      // It is the broker that answers.
+      assertEquals(status, 502);
+      assertMatch(JSON.parse(text).error, /no queue|not found|no such queue/i);
+    }
+    await using connection = createConnection(amqp ?? "");
+    await connection.declare(new Queue(queue));
+    try {
+      assertEquals((await post("/open")).status, 200);
+      await isSeen(new RegExp(`"name":"${queue}","ready":0`));
+      const published = await post("/publish", { payload: "7" });
+      assertEquals(published.status, 200);
+      await isSeen(new RegExp(`"name":"${queue}","ready":1`));
+    } finally {
+      await connection.delete(queue);
+    }
+    await isSeen(/"state":"up","rows":\[\]/);
+  },
+});
+
+Deno.test("dashi ui says what is wrong with a message that is to be published, and blames no broker", async () => {
+  const url = "memory://ui";
+  await using ui = await startUi([url]);
+  const headers = ownHeaders(ui);
+  for (
+    const [given, words] of [
+      [{ payload: "7", delay: -1 }, /delay is a number of seconds/],
+      [{ payload: "7", delay: "soon" }, /delay is a number of seconds/],
+      [{ payload: "7", delay: 1e300 }, /delay/],
+      [{ payload: "{" }, /payload cannot be read as JSON/],
+      [{ payload: "7", headers: "[]" }, /Headers are an object/],
+    ] as const
+  ) {
+    const body = JSON.stringify({ broker: 0, queue: "q", ...given });
+    const { status, text } = await askUi(ui.port, "/publish", {
       method: "POST",
       headers,
-      body: JSON.stringify({ broker: 0, queue }),
+      body,
     });
-    // It is the broker that answers.
-    assertEquals(status, 502);
-    assertMatch(JSON.parse(text).error, /no queue|not found|no such queue/i);
-  },
+    assertEquals([status, text], [400, text]);
+    assertMatch(JSON.parse(text).error, words);
+  }
+});
+
+Deno.test("events that nobody listens to any more are ended, however late they began", async () => {
+  const asked = Promise.withResolvers<void>();
+  const left = Promise.withResolvers<void>();
+  const stopped = Promise.withResolvers<void>();
+  const server = await serve(0, "token", async () => {
+    asked.resolve();
+    await left.promise;
+    return {
+      status: 200,
+      type: "text/event-stream",
+      body: () => () => stopped.resolve(),
+    };
+  });
+  try {
+    const request = get({
+      port: server.port,
+      host: "127.0.0.1",
+      path: "/events",
+      headers: { cookie: `dashi-ui-${server.port}=token` },
+    });
+    const closed = new Promise((resolve) => request.once("close", resolve));
+    request.on("error", () => {});
+    await asked.promise;
+    request.destroy();
+    await closed;
+    // The server hears of that before it has answered all of these.
+    for (let i = 0; i < 20; i++) {
+      assertEquals((await askUi(server.port, "/")).status, 401);
+    }
+    left.resolve();
+    await stopped.promise;
+  } finally {
+    await server.close();
+  }
 });
 
 Deno.test("dashi ui soon looks again at a broker that has not answered, and ends without waiting for it", async () => {
