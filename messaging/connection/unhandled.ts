@@ -106,7 +106,7 @@ export class Unhandled {
       `${sum.silent} more of "${type}"${among(sum)}`
     );
     console.error(
-      `@dashi/mq: beside those that were told there were ${
+      `@dashi/mq: not told one by one: ${
         counts.join("; ")
       } (connection.events() and "onUnhandled" tell each)`,
     );
