@@ -1,5 +1,6 @@
 import { realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { TransportError } from "../../model/errors.ts";
 import type { Row, Value } from "../sql/port.ts";
 
 /** SQLite of this runtime: all of it answers at once. */
@@ -29,14 +30,25 @@ interface Prepared {
 /** The name of Bun's module: a word that Deno and Node need not know. */
 const BUN = "bun:sqlite";
 
-/** Finds SQLite of this runtime: Bun's own on Bun, `node:sqlite` on Deno and Node. */
+/**
+ * Finds SQLite of this runtime: Bun's own on Bun, `node:sqlite` on Deno and Node.
+ *
+ * @throws {TransportError} If the runtime is from before it had one.
+ */
 export async function loadSqlite(): Promise<(path: string) => SqliteClient> {
   if ("Bun" in globalThis) {
     const { Database } = await import(BUN);
     return (path) => clientOf(new Database(path));
   }
-  const { DatabaseSync } = await import("node:sqlite");
-  return (path) => clientOf(new DatabaseSync(path));
+  try {
+    const { DatabaseSync } = await import("node:sqlite");
+    return (path) => clientOf(new DatabaseSync(path));
+  } catch (cause) {
+    throw new TransportError(
+      'Cannot load the transport "sqlite": this runtime has no "node:sqlite", which Node has from 22.13 on, and Deno from 2.2 on',
+      { code: "dependency-missing", cause },
+    );
+  }
 }
 
 /**
@@ -59,6 +71,13 @@ export function absolutePath(path: string): string {
   }
 }
 
+/** No bytes, in memory that is some: Node 22 and 24 make `NULL` of bytes that have none. */
+const NO_BYTES = new Uint8Array(1).subarray(1);
+
+function bound(value: Value): Value {
+  return value instanceof Uint8Array && value.length === 0 ? NO_BYTES : value;
+}
+
 /** Makes one of a database that is open. */
 export function clientOf(native: Native): SqliteClient {
   const known = new Map<string, Prepared>();
@@ -73,8 +92,10 @@ export function clientOf(native: Native): SqliteClient {
     native,
     exec: (sql) => native.exec(sql),
     // SQLite's rows are what a statement says.
-    rows: (sql, values) => prepare(sql).all(...values) as readonly Row[],
-    run: (sql, values) => Number(prepare(sql).run(...values).changes),
+    rows: (sql, values) =>
+      prepare(sql).all(...values.map(bound)) as readonly Row[],
+    run: (sql, values) =>
+      Number(prepare(sql).run(...values.map(bound)).changes),
     close() {
       known.clear();
       native.close();

@@ -1,7 +1,8 @@
 /**
- * SQLite: a broker in a file, without a server, by `node:sqlite` on Deno and Node (22.13
- * and later) and `bun:sqlite` on Bun. All processes of a machine may share the file, beside
- * tables of one's own: ours begin with `dashi_`, and are made when it is connected to.
+ * SQLite: a broker in a file, without a server, by `node:sqlite` on Deno (2.2 and later)
+ * and Node (22.13 and later), and by `bun:sqlite` on Bun. All processes of a machine may
+ * share the file, beside tables of one's own: ours begin with `dashi_`, and are made when
+ * it is connected to.
  *
  * URL: `sqlite:path`, from the working directory (`sqlite:./orders.db`) or the root
  * (`sqlite:/var/lib/orders.db`); `sqlite:///path` and `sqlite:////path` are the same. The
