@@ -11,9 +11,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { BROKERS, provideBrokers } from "../brokers/mod.ts";
-import { startRabbitmq } from "../brokers/rabbitmq.ts";
-import { startRedis } from "../brokers/redis.ts";
+import { BROKERS, lastingServer, provideBrokers } from "../brokers/mod.ts";
+import type { LastingServer } from "../brokers/server.ts";
 import { toScript } from "../package/build.ts";
 import { pack } from "../package/pack.ts";
 import { install, PEERS, pinned } from "../package/user.ts";
@@ -29,39 +28,31 @@ const PROGRAM = new URL("suite_program.ts", import.meta.url);
 /** A transport, and what the suite must know of its broker. */
 interface Row extends Partial<Subject> {
   readonly transport: string;
-  /** As in `DASHI_TEST_<NAME>_URL`. */
+  /** As in `DASHI_TEST_<NAME>_URL`; without one it is in the process. */
   readonly broker?: string;
-  /** The URL, where it is another than the broker's. */
-  at?(url: string): string;
-  /** Starts a server that is restarted. */
-  startOwn?(): Promise<Restarted>;
-}
-
-interface Restarted {
-  readonly url: string;
-  restart(): Promise<void>;
-  stop(): Promise<void>;
+  /** The URL: of the broker's, or of a name that is in use nowhere else. */
+  at?(broker: string): string;
+  /** The least version of Node, where it is later than README's. */
+  readonly node?: string;
 }
 
 const LEASE = { visibilityTimeout: 2000 };
 
 const ROWS: readonly Row[] = [
-  { transport: "memory" },
-  {
-    transport: "amqp",
-    broker: "AMQP",
-    startOwn: () => startRabbitmq(),
-  },
+  { transport: "memory", at: () => "memory://" },
+  { transport: "amqp", broker: "AMQP" },
   { transport: "amqp_client", broker: "AMQP" },
-  {
-    transport: "redis",
-    broker: "REDIS",
-    shortLease: LEASE,
-    startOwn: () => startRedis(),
-  },
+  { transport: "redis", broker: "REDIS", shortLease: LEASE },
   { transport: "beanstalk", broker: "BEANSTALK" },
   { transport: "mongodb", broker: "MONGODB", shortLease: LEASE },
   { transport: "couchdb", broker: "COUCHDB", shortLease: LEASE },
+  { transport: "postgres", broker: "POSTGRES", shortLease: LEASE },
+  {
+    transport: "sqlite",
+    at: (name) => `sqlite:${name}.db`,
+    shortLease: LEASE,
+    node: "22.13.0",
+  },
   {
     transport: "sqs",
     broker: "SQS",
@@ -103,8 +94,13 @@ async function main(args: readonly string[]): Promise<number> {
   const total = { passed: 0, failed: 0, skipped: 0 };
   try {
     const program = await installProgram(folder);
-    const commands = new Map<Runtime, readonly string[]>();
-    for (const each of runtimes) commands.set(each, await provide(each));
+    const commands = new Map<string, Promise<readonly string[]>>();
+    const commandOf = (runtime: Runtime) => {
+      const name = `${runtime.name} ${runtime.version}`;
+      const known = commands.get(name) ?? provide(runtime);
+      commands.set(name, known);
+      return known;
+    };
     const tell = (row: Row, { name, version }: Runtime, tally: Tally) => {
       const skipped = sum(tally.skipped.values());
       total.passed += tally.passed;
@@ -118,17 +114,17 @@ async function main(args: readonly string[]): Promise<number> {
         console.log(`  ${count} left out: ${reason}`);
       }
     };
-    const run = async (row: Row, runtime: Runtime) => {
+    const run = async (row: Row, wanted: Runtime) => {
+      const runtime = later(wanted, row);
       const given = row.broker === undefined
-        ? "memory://"
+        ? `${folder}/${runtime.name}`
         : brokers.env[`DASHI_TEST_${row.broker}_URL`];
       if (given === undefined) {
         const skipped = new Map([[`there is no ${row.broker}`, 1]]);
         return tell(row, runtime, { passed: 0, failed: [], skipped });
       }
-      const url = row.at?.(given) ?? given;
-      const command = [...commands.get(runtime) ?? [], program];
-      tell(row, runtime, await runSuite(command, row, url, isQuick));
+      const command = [...await commandOf(runtime), program];
+      tell(row, runtime, await runSuite(command, row, given, isQuick));
     };
     // The cases wait more than they work.
     await Promise.all(
@@ -153,17 +149,25 @@ async function installProgram(folder: string): Promise<string> {
   return program;
 }
 
+/** The version that a transport needs, where a runtime's is earlier. */
+function later(runtime: Runtime, { node }: Row): Runtime {
+  const isEarlier = runtime.name === "node" && node !== undefined &&
+    runtime.version.localeCompare(node, "en", { numeric: true }) < 0;
+  return isEarlier ? { ...runtime, version: node } : runtime;
+}
+
 async function runSuite(
   [command = "", ...args]: readonly string[],
   row: Row,
-  url: string,
+  given: string,
   isQuick: boolean,
 ): Promise<Tally> {
-  const own = isQuick ? undefined : await row.startOwn?.();
+  const at = (url: string) => row.at?.(url) ?? url;
+  const own = isQuick ? undefined : await startOwn(row);
   const subject: Subject = {
     transport: row.transport,
-    url,
-    ownUrl: own?.url,
+    url: at(given),
+    ownUrl: own && at(own.url),
     largestBody: row.largestBody,
     unordered: row.unordered,
     shortLease: row.shortLease,
@@ -178,26 +182,41 @@ async function runSuite(
   child.stderr.on("data", (bytes) => said.push(String(bytes)));
   const ended = once(child, "close");
   const tally: Tally = { passed: 0, failed: [], skipped: new Map() };
-  for await (const line of createInterface(child.stdout)) {
-    const [, word, rest = ""] = /^(\w+)(?: (.*))?$/.exec(line) ?? [];
-    if (word === "ok") tally.passed++;
-    else if (word === "again") console.log(`  run again, alone: ${rest}`);
-    else if (word === "FAILED") tally.failed.push(rest.replaceAll("\t", "\n"));
-    else if (word === "skipped") {
-      tally.skipped.set(rest, (tally.skipped.get(rest) ?? 0) + 1);
-    } else if (word === "RESTART") {
-      await own?.restart();
-      child.stdin.write("\n");
+  try {
+    for await (const line of createInterface(child.stdout)) {
+      const [, word, rest = ""] = /^(\w+)(?: (.*))?$/.exec(line) ?? [];
+      if (word === "ok") tally.passed++;
+      else if (word === "again") {
+        console.log(`  ${row.transport}: run again, alone: ${rest}`);
+      } else if (word === "FAILED") {
+        tally.failed.push(rest.replaceAll("\t", "\n"));
+      } else if (word === "skipped") {
+        tally.skipped.set(rest, (tally.skipped.get(rest) ?? 0) + 1);
+      } else if (word === "RESTART") {
+        await own?.restart();
+        child.stdin.write("\n");
+      }
     }
-  }
-  const [code, signal] = await ended;
-  await own?.stop();
-  if (code !== 0) {
-    tally.failed.push(
-      `the process ended with ${signal ?? code}: ${said.join("")}`,
-    );
+    const [code, signal] = await ended;
+    if (code !== 0) {
+      tally.failed.push(
+        `the process ended with ${signal ?? code}: ${said.join("")}`,
+      );
+    }
+  } finally {
+    child.kill("SIGKILL");
+    await own?.stop();
   }
   return tally;
+}
+
+/** Starts a server that is restarted, where the broker is a program of this machine. */
+async function startOwn(
+  { broker }: Row,
+): Promise<LastingServer | undefined> {
+  if (broker === undefined) return undefined;
+  const found = lastingServer(broker);
+  return "start" in found ? await found.start() : undefined;
 }
 
 function sum(numbers: Iterable<number>): number {
