@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import type { Broker } from "./broker.ts";
 import { type ConformanceCase, onBroker } from "./case.ts";
 import { deathOf, withDeadLetters } from "./deaths.ts";
-import { publishing, rejectsWith, soon, textOf, until } from "./support.ts";
+import {
+  bindingOf,
+  publishing,
+  rejectsWith,
+  soon,
+  textOf,
+  until,
+} from "./support.ts";
 
 /** Times to live, limits and priorities, also of one beside the other. */
 export const AGES: readonly ConformanceCase[] = [
@@ -177,6 +184,25 @@ export const AGES: readonly ConformanceCase[] = [
         (await broker.channel.checkQueue(queue, soon())).name,
         queue,
       );
+    },
+    { needs: ["queue-ttl", "known-queues"] },
+  ),
+  onBroker(
+    "a queue with x-expires is not kept by what is published to it, whatever is declared meanwhile",
+    async (broker) => {
+      const queue = await broker.queue({ arguments: { "x-expires": 1500 } });
+      const other = await broker.queue();
+      const binding = bindingOf("queue", other, "amq.direct", other);
+      let isBound = false;
+      await until(async () => {
+        // Publishers look at the tables again where these have changed.
+        if (isBound) await broker.channel.unbind(binding, soon());
+        else await broker.channel.bind(binding, soon());
+        isBound = !isBound;
+        const options = { mandatory: true };
+        const { type } = await broker.publish("", queue, "", options);
+        return type === "returned";
+      }, "the end of the queue that nobody uses");
     },
     { needs: ["queue-ttl", "known-queues"] },
   ),

@@ -118,9 +118,9 @@ export class MemoryStore implements Store, MessageStore {
     this.#lifeline.onEnd(() => broker.held.delete(this.#held));
   }
 
-  #read(of: TopologyKey): Promise<TopologyView> {
+  #read({ type, name, uses = true }: TopologyKey): Promise<TopologyView> {
     this.#broker.dropUnused();
-    if (of.type === "queue") this.#broker.use(of.name);
+    if (type === "queue" && uses) this.#broker.use(name);
     return this.#broker.tables.read();
   }
 

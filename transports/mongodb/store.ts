@@ -210,7 +210,7 @@ export class MongodbStore implements Store {
     options?: CallOptions,
   ): Promise<TopologyView> {
     const view = await this.#tables.read(of, options);
-    if (of.type !== "queue") return view;
+    if (of.type !== "queue" || of.uses === false) return view;
     return await this.#usage.use(of.name, view, options);
   }
 
@@ -219,8 +219,8 @@ export class MongodbStore implements Store {
     options?: CallOptions,
   ): Promise<TopologyView> {
     const view = await this.#tables.readTogether(all, options);
-    for (const { type, name } of all) {
-      if (type !== "queue") continue;
+    for (const { type, name, uses = true } of all) {
+      if (type !== "queue" || !uses) continue;
       const after = await this.#usage.use(name, view, options);
       // A queue whose time was over has gone: all of it is another view.
       if (after !== view) return await this.#tables.readTogether(all, options);

@@ -203,8 +203,8 @@ export class RecordsStore implements Store {
     const refusal = this.#lifeline.refusal("read the declarations", options);
     if (refusal !== undefined) throw refusal;
     const view = await this.#declarations.look(options);
-    for (const { type, name } of all) {
-      if (type === "queue") await this.#declarations.use(name, options);
+    for (const { type, name, uses = true } of all) {
+      if (type === "queue" && uses) await this.#declarations.use(name, options);
     }
     return view;
   }

@@ -127,8 +127,8 @@ export class SqlTables {
     keys: readonly TopologyKey[],
   ): Promise<TopologyView> {
     await this.sync(tx);
-    for (const { type, name } of keys) {
-      if (type === "queue") await this.#use(tx, name);
+    for (const { type, name, uses = true } of keys) {
+      if (type === "queue" && uses) await this.#use(tx, name);
     }
     return this.view;
   }

@@ -141,7 +141,7 @@ export class DeadLetters {
     options?: CallOptions,
   ): Promise<Publishing | undefined> {
     const { topology } = await this.#store.topology.read(
-      { type: "queue", name: queue },
+      { type: "queue", name: queue, uses: false },
       options,
     );
     const record = topology.queue(queue);

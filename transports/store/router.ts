@@ -327,7 +327,7 @@ export function itemsFor(message: Publishing, routed: Routed): StoreItem[] {
 
 function viewKey(message: Publishing): TopologyKey {
   return message.exchange === ""
-    ? { type: "queue", name: message.routingKey }
+    ? { type: "queue", name: message.routingKey, uses: false }
     : { type: "exchange", name: message.exchange };
 }
 

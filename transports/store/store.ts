@@ -338,6 +338,11 @@ export interface TopologyKey {
   readonly type: "exchange" | "queue" | "owner";
   /** Its name. */
   readonly name: string;
+  /**
+   * Whether a queue is used by it, and so stays for its `x-expires` once more. A message on
+   * its way uses none. @default {true}
+   */
+  readonly uses?: boolean | undefined;
 }
 
 /** An exchange with all it leads to, or a queue with all that leads to it, or all that an owner has. */
