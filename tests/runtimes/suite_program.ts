@@ -84,13 +84,15 @@ async function main(subject: Subject): Promise<void> {
     for (const test of left) {
       await CASE.run(test.name, () => test.run(harnessFor(test))).then(
         () => console.log(`ok ${test.name}`),
-        () => again.push(test),
+        (error) => {
+          console.log(`again ${test.name}: ${errorLine(error, "message")}`);
+          again.push(test);
+        },
       );
     }
   }));
   // One that had too little time beside the others holds alone.
   for (const test of again) {
-    console.log(`again ${test.name}`);
     await tell(test, harnessFor(test));
   }
   for (const test of restarts) {
@@ -131,9 +133,14 @@ async function tell(test: ConformanceCase, harness: Harness): Promise<void> {
     await CASE.run(test.name, () => test.run(harness));
     console.log(`ok ${test.name}`);
   } catch (error) {
-    const text = error instanceof Error ? error.stack : String(error);
-    console.log(`FAILED ${test.name}: ${text?.replaceAll("\n", "\t")}`);
+    console.log(`FAILED ${test.name}: ${errorLine(error, "stack")}`);
   }
+}
+
+/** An error in one line: tabs stand for the ends of its lines. */
+function errorLine(error: unknown, part: "message" | "stack"): string {
+  const text = error instanceof Error ? error[part] : undefined;
+  return (text ?? String(error)).replaceAll("\n", "\t");
 }
 
 function later(test: ConformanceCase, subject: Subject): string | undefined {
