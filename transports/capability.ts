@@ -1,5 +1,6 @@
 export type * from "./delayed.ts";
 export type * from "./inspection.ts";
+export type * from "./outbox.ts";
 export type * from "./rates.ts";
 
 /** Something that some brokers can do and others cannot. */

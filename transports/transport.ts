@@ -54,6 +54,7 @@ import type { TlsOptions } from "../model/tls_options.ts";
 import type { BrokerUrl, UrlDefaults } from "../url/broker_url.ts";
 import type { Capability, DelayedMessages, Inspection } from "./capability.ts";
 import type { Parked, ParkOptions } from "./parking.ts";
+import type { OutboxRows } from "./outbox.ts";
 import type { Rates } from "./rates.ts";
 import type { ServerInfo } from "./server_info.ts";
 import type { TransportEvent } from "./transport_event.ts";
@@ -168,6 +169,8 @@ export interface TransportConnection extends AsyncDisposable {
   readonly delayStep?: number | undefined;
   /** Rates that hold over all connections: with the capability `shared-rate`. */
   readonly rates?: Rates | undefined;
+  /** Rows that are written in transactions of the caller's, to be published elsewhere: with the capability `transaction`. */
+  readonly outbox?: OutboxRows | undefined;
   /** Looks into the broker: with the capability `inspect`. */
   readonly inspection?: Inspection | undefined;
   /** Asks the server what it is; `undefined` where it tells nothing. */

@@ -1,3 +1,4 @@
+import { type CodecRegistry, createCodecRegistry } from "../../codec/mod.ts";
 import { SYSTEM_CLOCK } from "../../async/clock.ts";
 import { ClosedError } from "../../model/errors.ts";
 import type { QueueStatus } from "../../model/queue.ts";
@@ -72,6 +73,12 @@ import type {
 } from "../consume/simple_queue.ts";
 import { inspectBy } from "../inspect_by.ts";
 
+/** What of a connection other rooms of the library use. */
+export let insideOf: (connection: Connection) => {
+  readonly session: Session;
+  readonly codecs: CodecRegistry;
+};
+
 /**
  * A connection to a broker. It connects with the first operation that needs it, and
  * again when it was lost. Make one with `createConnection`.
@@ -89,6 +96,10 @@ import { inspectBy } from "../inspect_by.ts";
  */
 export class Connection implements AsyncDisposable {
   static {
+    insideOf = (each) => ({
+      session: each.#session,
+      codecs: each.#options.codecs ?? createCodecRegistry(),
+    });
     inspectBy(
       this.prototype,
       (each) => `Connection { ${each.asUri()} ${each.state.type} }`,

@@ -162,6 +162,15 @@ export type ConnectionEvent =
     readonly routingKey: string;
     readonly messageId: string | undefined;
   }
+  /** A message of an outbox could not be published, or its database not be asked; it is tried again after `delay` ms. */
+  | {
+    readonly type: "outbox-failed";
+    /** The outbox's name. */
+    readonly outbox: string;
+    readonly messageId: string | undefined;
+    readonly delay: number;
+    readonly error: Error;
+  }
   /** A tick of a schedule that this process holds could not be published; it is tried again after `delay` ms. */
   | {
     readonly type: "schedule-failed";

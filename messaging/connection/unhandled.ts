@@ -217,6 +217,14 @@ function describe(event: ConnectionEvent): string | undefined {
       } of ${named(event.queues)}, up to ${
         Math.round(event.timeLeft / 1000)
       } s more (a handler that awaits close() waits for itself: call it before the first await, or consumer.cancel())`;
+    case "outbox-failed":
+      return `${
+        event.messageId === undefined
+          ? `outbox "${event.outbox}" cannot be read`
+          : `message "${
+            printable(event.messageId)
+          }" of outbox "${event.outbox}" cannot be published`
+      }: ${event.error.message}; trying again in ${Math.round(event.delay)} ms`;
     case "schedule-failed":
       return `a tick of schedule "${event.name}" cannot be published: ${event.error.message}; trying again in ${
         Math.round(event.delay)

@@ -7,6 +7,7 @@ import {
 } from "../../model/errors.ts";
 import type { Ask } from "../../model/ask.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
+import type { OutboxRow } from "../outbox.ts";
 import type { CallersTx, Draft, Row, Value } from "../sql/port.ts";
 import { stateOf } from "./errors.ts";
 import { storable, type Texts } from "./transaction.ts";
@@ -86,6 +87,26 @@ export class PostgresCallersTx implements CallersTx {
     );
     if (row === undefined) throw notInTransaction();
   }
+
+  async addToOutbox(
+    outbox: string,
+    { messageId, head, body }: OutboxRow,
+    now: number,
+  ): Promise<void> {
+    await this.meta();
+    const [row] = await this.rows(
+      ADD_TO_OUTBOX,
+      outbox,
+      messageId,
+      head,
+      encodeBase64(body),
+      now,
+      this.#id,
+      this.#home.channel,
+      this.#home.notice(this) ?? "",
+    );
+    if (row === undefined) throw notInTransaction();
+  }
 }
 
 function elsewhere(): OptionError {
@@ -142,3 +163,11 @@ const APPEND = `WITH drafts AS (
   )
   SELECT CAST(pg_notify(?, ?) AS text) AS told
     FROM (SELECT 1 FROM drafts LIMIT 1) AS any_draft`;
+
+const ADD_TO_OUTBOX = `WITH added AS (
+    INSERT INTO dashi.outbox (outbox, message_id, head, body, written_at)
+      SELECT ?, ?, ?, decode(?, 'base64'), ?
+        WHERE CAST(txid_current() AS text) = ?
+      RETURNING id
+  )
+  SELECT CAST(pg_notify(?, ?) AS text) AS told FROM added`;

@@ -81,10 +81,10 @@ export class PostgresDatabase implements Sql {
     const { schema } = this.#texts;
     const client = this.#client;
     const { rows: [found] } = await client.query(
-      "SELECT to_regclass($1) AS meta",
-      [`${schema}.meta`],
+      "SELECT to_regclass($1) AS last",
+      [`${schema}.outbox`],
     );
-    if (found?.meta === null) await this.#makeTables();
+    if (found?.last === null) await this.#makeTables();
     await checkLayout(new Transaction(client, this.#texts));
     await this.#readTime();
     this.#listener.onNotice((payload, from) => {

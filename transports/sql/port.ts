@@ -1,4 +1,5 @@
 import type { SqlTransaction } from "../../model/transaction.ts";
+import type { OutboxRow } from "../outbox.ts";
 
 /** A value of a column. */
 export type Value = string | number | Uint8Array | null;
@@ -84,6 +85,8 @@ export type CallersTx =
   & {
     /** Reads the row of `meta`. */
     meta(): Promise<Row | undefined>;
+    /** Adds a row to an outbox. */
+    addToOutbox(outbox: string, row: OutboxRow, now: number): Promise<void>;
   };
 
 /** What happened in a database. `undefined`: somewhere else something did. */

@@ -40,6 +40,7 @@ export interface Types {
  * | `lanes` | the keys of ordered queues: whose turn it is, and whether a message is out |
  * | `holders` | who takes messages, and until when what it took is its own |
  * | `owners` | the sessions that are alive |
+ * | `outbox`, `relays` | messages to be published elsewhere, and who does that |
  * | `marks`, `starts` | messages that are published once; when handlers began, for rates |
  */
 export function statementsOf(
@@ -84,6 +85,12 @@ export function statementsOf(
       id ${serial}, name TEXT NOT NULL, at ${number} NOT NULL,
       until ${number} NOT NULL)`,
     `CREATE INDEX IF NOT EXISTS dashi_starts_name ON dashi.starts (name, at)`,
+    `CREATE TABLE IF NOT EXISTS dashi.relays (
+      outbox TEXT PRIMARY KEY, name TEXT NOT NULL, until ${number} NOT NULL)`,
+    `CREATE TABLE IF NOT EXISTS dashi.outbox (
+      id ${serial}, outbox TEXT NOT NULL, message_id TEXT NOT NULL,
+      head TEXT NOT NULL, body ${bytes} NOT NULL, written_at ${number} NOT NULL)`,
+    `CREATE INDEX IF NOT EXISTS dashi_outbox_in ON dashi.outbox (outbox, id)`,
     `INSERT INTO dashi.meta VALUES (1, ${LAYOUT}, 0, 0) ON CONFLICT DO NOTHING`,
   ];
 }

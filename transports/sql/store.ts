@@ -2,6 +2,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { ConnectionError, MessagingError } from "../../model/errors.ts";
 import type { Rate } from "../../async/windows.ts";
 import { notAnswered } from "../connection_errors.ts";
+import type { OutboxRows } from "../outbox.ts";
 import type { Rates } from "../rates.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import { Lifeline } from "../store/lifeline.ts";
@@ -28,6 +29,7 @@ import { Admin } from "./admin.ts";
 import { listDelayed } from "./delayed.ts";
 import { Holder } from "./holder.ts";
 import { HeadWriter } from "./message.ts";
+import { outboxOf } from "./outbox.ts";
 import type { Sql } from "./port.ts";
 import { Putter } from "./putter.ts";
 import { Settlements } from "./settlements.ts";
@@ -83,6 +85,7 @@ export class SqlStore implements Store {
   readonly inspection: InspectionStore;
   readonly notifier: QueueNotifier;
   readonly transactions: TransactionStore | undefined;
+  readonly outbox: OutboxRows | undefined;
   readonly #sql: Sql;
   readonly #works: Works;
   readonly #owner: string;
@@ -224,6 +227,7 @@ export class SqlStore implements Store {
         ),
     };
     this.transactions = transactionsOf(sql, this.#putter, this.#heads, now);
+    this.outbox = outboxOf(sql, (...call) => this.#do(...call));
     this.inspection = {
       look: (queues, call) =>
         this.#do("look at queues", admin.look, queues, call),

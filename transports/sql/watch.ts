@@ -1,5 +1,6 @@
 import type { Clock } from "../../async/clock.ts";
 import type { QueueNotifier } from "../store/store.ts";
+import { OUTBOX_NEWS } from "./outbox.ts";
 import type { Happening, Sql, Tx } from "./port.ts";
 import { DELAYED, READY } from "./schema.ts";
 import type { SqlTables } from "./tables.ts";
@@ -68,6 +69,7 @@ export class Watch implements QueueNotifier {
   readonly #onHappening = (happening: Happening): void => {
     if (happening === undefined) return this.#look();
     for (const number of happening.news) {
+      if (number === OUTBOX_NEWS) continue;
       const queue = this.#parts.tables.numbered(number);
       if (queue === undefined) this.#look();
       else this.#wake(queue.name);

@@ -21,6 +21,7 @@ import {
   statementsOf,
   type Types,
 } from "../sql/schema.ts";
+import type { OutboxRow } from "../outbox.ts";
 import { callersClient, callersFailure } from "./callers_tx.ts";
 import type { SqliteClient } from "./client.ts";
 import { failure, isBusy, openError, stillBusy } from "./errors.ts";
@@ -279,6 +280,22 @@ class Transaction implements Tx, CallersTx {
     this.soonest = Infinity;
     this.onFailed = [];
     return this;
+  }
+
+  async addToOutbox(
+    outbox: string,
+    { messageId, head, body }: OutboxRow,
+    now: number,
+  ): Promise<void> {
+    await this.run(
+      `INSERT INTO dashi.outbox (outbox, message_id, head, body, written_at)
+        VALUES (?, ?, ?, ?, ?)`,
+      outbox,
+      messageId,
+      head,
+      body,
+      now,
+    );
   }
 
   async meta(): Promise<Row | undefined> {

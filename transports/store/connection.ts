@@ -18,6 +18,7 @@ import {
   lostBefore,
 } from "../connection_errors.ts";
 import type { Inspection } from "../inspection.ts";
+import type { OutboxRows } from "../outbox.ts";
 import type { Rates } from "../rates.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { StoreChannel } from "./channel.ts";
@@ -134,6 +135,7 @@ class StoreConnection implements TransportConnection {
   readonly delayStep: number | undefined;
   readonly rates: Rates | undefined;
   readonly inspection: Inspection | undefined;
+  readonly outbox: OutboxRows | undefined;
   readonly closed: Promise<CloseReason>;
   readonly #settleClosed: (reason: CloseReason) => void;
   readonly #store: Store;
@@ -161,6 +163,7 @@ class StoreConnection implements TransportConnection {
     this.capabilities = capabilitiesOf(store);
     this.delayStep = store.limits.delayStep;
     this.rates = store.rates;
+    this.outbox = store.outbox;
     this.inspection = store.inspection &&
       new StoreInspection(store, store.inspection);
     const { clock, owner, operationTimeout } = options;

@@ -147,6 +147,7 @@ export function withTopology(store: Store): StoreWithTopology {
     rates: store.rates,
     inspection: store.inspection,
     transactions: store.transactions,
+    outbox: store.outbox,
     serverInfo: async (options) => await store.serverInfo?.(options),
     native: () => store.native?.(),
     destroy: () => store.destroy?.(),

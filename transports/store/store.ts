@@ -9,6 +9,7 @@ import type {
   Topology,
   TopologyChange,
 } from "../../virtual/topology.ts";
+import type { OutboxRows } from "../outbox.ts";
 import type { Rates } from "../rates.ts";
 import type { DelayedMessages } from "../delayed.ts";
 import type { QueueCounts } from "../inspection.ts";
@@ -61,6 +62,8 @@ export interface Store extends AsyncDisposable {
   readonly inspection?: InspectionStore | undefined;
   /** Puts messages in transactions of the caller's: it is the capability `transaction`. */
   readonly transactions?: TransactionStore | undefined;
+  /** Keeps rows that are written in transactions of the caller's, to be published elsewhere. */
+  readonly outbox?: OutboxRows | undefined;
   /** Asks the server what it is; `undefined` where it tells nothing. */
   serverInfo?(options?: CallOptions): Promise<ServerInfo | undefined>;
   /** The client underneath, for `connection.native`. */

@@ -1,0 +1,86 @@
+import {
+  type CodecRegistry,
+  parseJson,
+  stringifyJson,
+} from "../../codec/mod.ts";
+import { OptionError } from "../../model/errors.ts";
+import type { OutboxRow } from "../../transports/outbox.ts";
+import { exchangeName } from "../entities/exchange.ts";
+import { Queue } from "../entities/queue.ts";
+import { checkDedupe } from "../publish/dedupe.ts";
+import { encode } from "../publish/encoding.ts";
+import type { PublishOptions } from "../publish/producer_options.ts";
+import {
+  checkExchange,
+  checkQueue,
+  checkRange,
+  MAX_DELAY,
+  propertiesOf,
+} from "../publish/publishing.ts";
+import type { OutboxPublishOptions } from "./outbox_options.ts";
+
+/** What the relay publishes a body with. */
+type Stored = Omit<PublishOptions, "transaction" | "declare" | "signal">;
+
+/**
+ * Writes a message for an outbox: what cannot be published is refused now.
+ *
+ * @throws {EncodeError} If the payload or a header cannot be written.
+ * @throws {OptionError} If it goes nowhere, or an option is bad.
+ * @throws {RangeError} If a number is out of range.
+ */
+export async function writeRow(
+  codecs: CodecRegistry,
+  payload: unknown,
+  { transaction: _, ...options }: OutboxPublishOptions,
+): Promise<OutboxRow> {
+  checkExchange(options.exchange);
+  checkQueue(options);
+  const { exchange, routingKey } = destinationOf(options);
+  const encoded = await encode(codecs, payload, {
+    serializer: options.serializer,
+    compression: options.compression,
+    contentType: options.contentType,
+    contentEncoding: options.contentEncoding,
+  });
+  const { replyTo, dedupe, delay, mandatory, key } = options;
+  const { deliveryMode, ...properties } = propertiesOf(
+    options,
+    replyTo,
+    encoded,
+  );
+  if (dedupe !== undefined) checkDedupe(dedupe);
+  const messageId = properties.messageId ?? "";
+  const stored: Stored = {
+    ...properties,
+    exchange,
+    routingKey,
+    mandatory,
+    key,
+    delay: checkRange("delay", delay, 0, MAX_DELAY),
+    persistent: deliveryMode !== "transient",
+    dedupe,
+  };
+  return { messageId, head: stringifyJson(stored), body: encoded.body };
+}
+
+/** Reads the options that a row's body is published with. */
+export function readRow({ head }: OutboxRow): Stored {
+  return parseJson(head) as Stored;
+}
+
+function destinationOf(
+  { queue, exchange, routingKey }: Omit<OutboxPublishOptions, "transaction">,
+): { readonly exchange: string; readonly routingKey: string } {
+  if (queue !== undefined) {
+    const name = queue instanceof Queue ? queue.name : queue;
+    return { exchange: "", routingKey: name };
+  }
+  const name = exchangeName(exchange ?? "");
+  if (name === "" && (routingKey ?? "") === "") {
+    throw new OptionError(
+      'Cannot publish to an outbox without a destination: give "queue", or "exchange" and "routingKey"',
+    );
+  }
+  return { exchange: name, routingKey: routingKey ?? "" };
+}

@@ -1,0 +1,162 @@
+import type { CallOptions } from "../../model/call_options.ts";
+import type {
+  NumberedOutboxRow,
+  OutboxRelay,
+  OutboxRow,
+  OutboxRows,
+  OutboxStatus,
+} from "../outbox.ts";
+import type { Row, Sql, Tx } from "./port.ts";
+import type { DoOptions, Verb } from "./works.ts";
+
+/** What happens to an outbox is told as if this were the number of a queue. */
+export const OUTBOX_NEWS = -1;
+
+/** So many rows are removed by one statement. */
+const PIECE = 50;
+
+/** Does a call with the next transaction. */
+type Do = <C, R>(
+  action: string,
+  verb: Verb<C, R>,
+  call: C,
+  options: CallOptions | undefined,
+  more?: DoOptions,
+) => Promise<R>;
+
+interface Turn {
+  readonly outbox: string;
+  readonly relay: OutboxRelay;
+  readonly published: readonly number[];
+  readonly limit: number;
+}
+
+/**
+ * Keeps outboxes in a table of their own.
+ *
+ * @returns The part of a store; `undefined` where nobody can have a transaction.
+ */
+export function outboxOf(sql: Sql, todo: Do): OutboxRows | undefined {
+  if (sql.within === undefined) return undefined;
+  const within = sql.within.bind(sql);
+  const now = () => sql.now();
+  const next = each((tx: Tx, turn: Turn) => goOn(tx, turn, now()));
+  const leave = each((tx: Tx, turn: Turn) => giveUp(tx, turn));
+  const status = each((tx: Tx, outbox: string) => count(tx, outbox, now()));
+  return {
+    add: (outbox: string, row: OutboxRow, transaction) =>
+      within(transaction, async (tx) => {
+        tx.news.add(OUTBOX_NEWS);
+        await tx.addToOutbox(outbox, row, now());
+      }),
+    next: (outbox, relay, published, limit, options) =>
+      todo(
+        "read an outbox",
+        next,
+        { outbox, relay, published, limit },
+        options,
+      ),
+    leave: (outbox, relay, published, options) =>
+      todo(
+        "leave an outbox",
+        leave,
+        { outbox, relay, published, limit: 0 },
+        options,
+      ),
+    status: (outbox, options) =>
+      todo("count an outbox", status, outbox, options),
+    listen: (onNews) =>
+      sql.listen((happening) => {
+        if (happening?.news.has(OUTBOX_NEWS) !== false) onNews();
+      }),
+  };
+}
+
+function each<C, R>(verb: (tx: Tx, call: C) => Promise<R>): Verb<C, R> {
+  return async (tx, calls) => {
+    const results: R[] = [];
+    for (const call of calls) results.push(await verb(tx, call));
+    return results;
+  };
+}
+
+async function goOn(
+  tx: Tx,
+  { outbox, relay, published, limit }: Turn,
+  now: number,
+): Promise<readonly NumberedOutboxRow[] | undefined> {
+  await remove(tx, published);
+  const changed = await tx.run(
+    `INSERT INTO dashi.relays (outbox, name, until) VALUES (?, ?, ?)
+      ON CONFLICT (outbox) DO UPDATE SET
+        name = excluded.name, until = excluded.until
+        WHERE dashi.relays.name = excluded.name OR dashi.relays.until <= ?`,
+    outbox,
+    relay.name,
+    now + relay.lease,
+    now,
+  );
+  if (changed === 0) return undefined;
+  if (limit === 0) return [];
+  const rows = await tx.rows(
+    `SELECT id, message_id, head, body FROM dashi.outbox
+      WHERE outbox = ? ORDER BY id LIMIT ?`,
+    outbox,
+    limit,
+  );
+  return rows.map(rowOf);
+}
+
+async function giveUp(
+  tx: Tx,
+  { outbox, relay, published }: Turn,
+): Promise<void> {
+  await remove(tx, published);
+  await tx.run(
+    "DELETE FROM dashi.relays WHERE outbox = ? AND name = ?",
+    outbox,
+    relay.name,
+  );
+  tx.news.add(OUTBOX_NEWS);
+}
+
+async function remove(tx: Tx, ids: readonly number[]): Promise<void> {
+  for (let from = 0; from < ids.length; from += PIECE) {
+    await tx.run(
+      REMOVE,
+      ...Array.from({ length: PIECE }, (_, i) => ids[from + i] ?? -1),
+    );
+  }
+}
+
+const REMOVE = `DELETE FROM dashi.outbox WHERE id IN (${
+  Array.from({ length: PIECE }, () => "?").join(", ")
+})`;
+
+async function count(
+  tx: Tx,
+  outbox: string,
+  now: number,
+): Promise<OutboxStatus> {
+  const [row] = await tx.rows(
+    `SELECT count(*) AS count, min(written_at) AS first FROM dashi.outbox
+      WHERE outbox = ?`,
+    outbox,
+  );
+  const first = row?.first ?? null;
+  return {
+    count: Number(row?.count),
+    oldestAge: first === null
+      ? undefined
+      : Math.max(0, (now - Number(first)) / 1000),
+  };
+}
+
+function rowOf({ id, message_id, head, body }: Row): NumberedOutboxRow {
+  return {
+    id: Number(id),
+    messageId: String(message_id),
+    head: String(head),
+    body: body instanceof Uint8Array ? body : new Uint8Array(),
+  };
+}
