@@ -16,7 +16,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   "precondition-failed":
     "It is there, and was declared otherwise: use another name, or delete it first.",
   "transport-unknown":
-    "The URL begins with the broker: amqp:// redis:// mongodb:// sqs:// beanstalk:// couchdb:// postgres:// sqlite: memory://",
+    "The URL begins with the broker: amqp:// redis:// mongodb:// sqs:// beanstalk:// couchdb:// postgres:// nats:// sqlite: memory://",
   "dependency-missing": "Install the client's package, as the error says.",
   "connection-lost":
     "Try again; if it goes on, the broker's log says why it ended the connection.",

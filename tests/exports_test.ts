@@ -166,7 +166,7 @@ async function transports(): Promise<readonly string[]> {
 
 Deno.test("every transport is an entry, makes a transport of its name, and is found by it", async () => {
   const names = await transports();
-  assertEquals(names.length, 10);
+  assertEquals(names.length, 11);
   const exports: Readonly<Record<string, string>> = config.exports;
   for (const name of names) {
     assertEquals(exports[`./${name}`], `./transports/${name}/mod.ts`);

@@ -5,6 +5,7 @@ import { checkNumbers } from "./support/inspection_table.ts";
 const BROKERS = [
   ["memory", "memory://numbers"],
   ["PostgreSQL", Deno.env.get("DASHI_TEST_POSTGRES_URL")],
+  ["NATS", Deno.env.get("DASHI_TEST_NATS_URL")],
   ["SQLite", "sqlite::memory:"],
   ["Redis", Deno.env.get("DASHI_TEST_REDIS_URL")],
   ["MongoDB", Deno.env.get("DASHI_TEST_MONGODB_URL")],

@@ -19,6 +19,7 @@ const TRANSPORTS = [
   ["beanstalk", "beanstalk://127.0.0.1:1/", []],
   ["couchdb", "couchdb://127.0.0.1:1/lazy", []],
   ["postgres", "postgres://127.0.0.1:1/lazy", ["pg"]],
+  ["nats", "nats://127.0.0.1:1/lazy", ["@nats-io/transport-node"]],
   ["sqlite", "sqlite::memory:", []],
 ] as const;
 

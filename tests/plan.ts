@@ -134,6 +134,7 @@ export const LONGEST: readonly string[] = [
   "transports/redis/redis_test.ts",
   "transports/amqp_client/amqp_client_test.ts",
   "transports/beanstalk/beanstalk_test.ts",
+  "transports/nats/nats_test.ts",
   "transports/postgres/postgres_test.ts",
   "transports/sqlite/sqlite_test.ts",
   "chaos/chaos_test.ts",

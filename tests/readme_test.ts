@@ -63,6 +63,7 @@ const ON_BROKERS = [
   ["sqs", "sqs", "SQS", "SQS"],
   ["mongodb", "mongodb", "MONGODB", "MongoDB"],
   ["postgres", "postgres", "POSTGRES", "PostgreSQL"],
+  ["nats", "nats", "NATS", "NATS"],
 ] as const;
 
 for (const [, scheme, broker, column] of ON_BROKERS) {

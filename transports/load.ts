@@ -9,6 +9,7 @@ import {
   COUCHDB,
   MEMORY,
   MONGODB,
+  NATS,
   POSTGRES,
   REDIS,
   WEB_SOCKET,
@@ -124,6 +125,18 @@ const sentinel: TransportRow = {
   },
 };
 
+const nats: TransportRow = {
+  name: "nats",
+  scheme: "nats",
+  defaults: NATS,
+  load: () => import("./nats/mod.ts"),
+};
+const natsTls: TransportRow = {
+  ...nats,
+  scheme: "tls",
+  defaults: { ...NATS, tls: true },
+};
+
 const postgres: TransportRow = {
   name: "postgres",
   scheme: "postgres",
@@ -160,6 +173,8 @@ export const ROWS: ReadonlyMap<string, TransportRow> = new Map([
   ["mongodb+srv", mongodbSrv],
   ["memory", memory],
   ["in-memory", memory],
+  ["nats", nats],
+  ["tls", natsTls],
   ["postgres", postgres],
   ["postgresql", postgres],
   ["sqlite", sqlite],
@@ -181,6 +196,8 @@ const MEANT: ReadonlyMap<string, string> = new Map([
   ["beanstalkd", "beanstalk"],
   ["couch", "couchdb"],
   ["aws", "sqs"],
+  ["jetstream", "nats"],
+  ["natss", "tls"],
   ["pg", "postgres"],
   ["sqlite3", "sqlite"],
 ]);

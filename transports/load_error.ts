@@ -7,6 +7,7 @@ const CLIENTS: ReadonlyMap<string, readonly string[]> = new Map([
   ["amqp_client", ["@cloudamqp/amqp-client"]],
   ["redis", ["ioredis"]],
   ["mongodb", ["mongodb"]],
+  ["nats", ["@nats-io/transport-node"]],
   ["postgres", ["pg"]],
   ["sqs", ["@aws-sdk/client-sqs", "@aws-sdk/client-sns"]],
 ]);

@@ -27,6 +27,11 @@ const ANSWERS: readonly (readonly [RegExp, Protocol])[] = [
     scheme: "couchdb:// or sqs://",
     transports: ["couchdb", "sqs"],
   }],
+  [/^INFO \{/, {
+    name: "NATS' protocol",
+    scheme: "nats://",
+    transports: ["nats"],
+  }],
   [/^UNKNOW/, {
     name: "beanstalkd's protocol",
     scheme: "beanstalk://",

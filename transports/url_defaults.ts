@@ -44,3 +44,10 @@ export const BEANSTALK: UrlDefaults = {
   hostname: "localhost",
   port: 11300,
 };
+
+/** NATS. */
+export const NATS: UrlDefaults = {
+  hostname: "localhost",
+  port: 4222,
+  virtualHost: "dashi",
+};

@@ -11,6 +11,7 @@ const EXAMPLES =
 
 /** The schemes of URLs, by the default ports of the brokers. */
 const SCHEMES: ReadonlyMap<string, string> = new Map([
+  ["4222", "nats"],
   ["5432", "postgres"],
   ["5671", "amqps"],
   ["5672", "amqp"],

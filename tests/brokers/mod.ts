@@ -5,6 +5,7 @@ import { BEANSTALK } from "./beanstalk.ts";
 import { COUCHDB } from "./couchdb.ts";
 import { FERRETDB } from "./ferretdb.ts";
 import { MONGODB } from "./mongodb.ts";
+import { NATS } from "./nats.ts";
 import { POSTGRES } from "./postgres.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
 import { REDIS } from "./redis.ts";
@@ -21,6 +22,7 @@ export const BROKERS: readonly BrokerRow[] = [
   FERRETDB,
   COUCHDB,
   POSTGRES,
+  NATS,
 ];
 
 /** A broker that was asked for. */

@@ -7,6 +7,7 @@ import { COUCHDB_OPTIONS } from "../../transports/couchdb/options.ts";
 import { MONGODB_OPTIONS } from "../../transports/mongodb/options.ts";
 import { REDIS_OPTIONS } from "../../transports/redis/options.ts";
 import { SQS_OPTIONS } from "../../transports/sqs/options.ts";
+import { NATS_OPTIONS } from "../../transports/nats/options.ts";
 import { POSTGRES_OPTIONS } from "../../transports/postgres/options.ts";
 import { SQLITE_OPTIONS } from "../../transports/sqlite/options.ts";
 import { ROWS } from "../../transports/load.ts";
@@ -59,6 +60,7 @@ export const PAGES: readonly Page[] = [
   ),
   row("couchdb", "CouchDB", "CouchdbTransportOptions", COUCHDB_OPTIONS),
   row("postgres", "PostgreSQL", "PostgresTransportOptions", POSTGRES_OPTIONS),
+  row("nats", "NATS", "NatsTransportOptions", NATS_OPTIONS),
   row("sqlite", "SQLite", "SqliteTransportOptions", SQLITE_OPTIONS),
   { name: "memory", column: "memory", sources: [], readers: {} },
 ];

@@ -54,6 +54,10 @@ const MISSING: readonly (readonly [package_: string, program: string])[] = [
   ],
   ["ioredis", 'await createConnection("redis://127.0.0.1:1").connect();'],
   ["pg", 'await createConnection("postgres://127.0.0.1:1/x").connect();'],
+  [
+    "@nats-io/transport-node",
+    'await createConnection("nats://127.0.0.1:1").connect();',
+  ],
   ["mongodb", 'await createConnection("mongodb://127.0.0.1:1/x").connect();'],
   [
     "@aws-sdk/client-sqs",

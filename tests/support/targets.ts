@@ -34,6 +34,7 @@ const ROWS: readonly (readonly [
   ["sqs", "SQS", "nothing", "?visibility_timeout=2&wait_time_seconds=1"],
   ["beanstalk", "BEANSTALK", "connection"],
   ["couchdb", "COUCHDB", "nothing"],
+  ["nats", "NATS", "connection", "?ack_wait=2"],
 ];
 
 /** All transports that there are. */

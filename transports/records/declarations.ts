@@ -4,14 +4,23 @@ import type { TopologyChange } from "../../virtual/topology.ts";
 import type { ChangeResult, TopologyView } from "../store/store.ts";
 import type { Database } from "./database.ts";
 import { nameOf } from "./ids.ts";
-import type { QueueContents } from "./queue_contents.ts";
 import type { Tables } from "./tables.ts";
 import { Usage } from "./usage.ts";
+
+/** What is in the queues, as far as declarations change it. */
+export interface Contents {
+  /** Counts the ready messages of a queue. */
+  count(queue: string, options?: CallOptions): Promise<number>;
+  /** Deletes what a generation of a queue has; returns how many messages were ready. */
+  delete(queue: string, born: number | undefined): Promise<number>;
+  /** Makes a queue that is declared by now, where that is more than its declaration. */
+  create?(queue: string): Promise<void>;
+}
 
 /** The shared topology, and the effects of a change of it on messages. */
 export class Declarations {
   readonly #topology: Tables;
-  readonly #contents: QueueContents;
+  readonly #contents: Contents;
   readonly #usage: Usage;
   readonly #onDeleted: (queue: string) => void;
 
@@ -19,7 +28,7 @@ export class Declarations {
   constructor(
     database: Database,
     topology: Tables,
-    contents: QueueContents,
+    contents: Contents,
     onDeleted: (queue: string) => void,
   ) {
     this.#topology = topology;
@@ -83,6 +92,7 @@ export class Declarations {
           this.#onDeleted(change.name);
           break;
         case "queue-declared":
+          await this.#contents.create?.(change.queue.name);
           await this.use(change.queue.name);
           break;
         case "consumer-removed":

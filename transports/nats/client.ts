@@ -1,0 +1,333 @@
+import {
+  connect,
+  createInbox,
+  type MsgHdrs,
+  type NatsConnection,
+  type Payload,
+} from "@nats-io/transport-node";
+import {
+  type NodeTlsOptions,
+  nodeTlsOptions,
+} from "../../model/tls_options.ts";
+import type { TlsOptions } from "../../model/tls_options.ts";
+
+/** The headers of a message, or of an answer. */
+export interface NatsHeaders {
+  /** A status, as HTTP's; 0 for a message. */
+  readonly code: number;
+  /** The words of the status. */
+  readonly description: string;
+  /** The first value of a header; `""` if there is none. */
+  get(name: string): string;
+  /** The names of all. */
+  keys(): readonly string[];
+}
+
+/** A message that came. */
+export interface NatsMessage {
+  readonly subject: string;
+  readonly reply?: string | undefined;
+  readonly data: Uint8Array;
+  readonly headers?: NatsHeaders | undefined;
+}
+
+/** A subscription. */
+export interface NatsSubscription {
+  /** Ends it; resolves when all that was on its way has come. */
+  drain(): Promise<void>;
+  /** Ends it at once. */
+  unsubscribe(): void;
+}
+
+/** How to connect. */
+export interface DialSettings {
+  /** `host:port`. */
+  readonly server: string;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly tls: TlsOptions | undefined;
+  readonly name: string;
+  /** Milliseconds. */
+  readonly timeout: number;
+  /** Milliseconds between signs of life; 0 turns them off. */
+  readonly heartbeat: number;
+}
+
+/** An answer of JetStream that is an error. */
+export class JetStreamError extends Error {
+  static {
+    this.prototype.name = "JetStreamError";
+  }
+  /** A status, as HTTP's. */
+  readonly status: number;
+  /** JetStream's own number of the error; 0 where nobody answers at all. */
+  readonly number: number;
+
+  /** Makes one of an answer. */
+  constructor(status: number, number: number, description: string) {
+    super(description);
+    this.status = status;
+    this.number = number;
+  }
+}
+
+/** The login has no permission. */
+export class PermissionError extends Error {
+  static {
+    this.prototype.name = "PermissionError";
+  }
+}
+
+interface Waiting {
+  readonly subject: string;
+  /** Takes a message, or an error; says whether it waits for more. */
+  take(message: NatsMessage | Error): boolean;
+}
+
+const UTF8 = new TextEncoder();
+const TEXT = new TextDecoder();
+
+/** Longer than any connection lives, ms: heartbeats that are off. */
+const NEVER = 2_000_000_000;
+
+/** A connection to NATS, and its verbs as we need them. Every answer comes by one subscription. */
+export class NatsClient {
+  /** Settles when it has ended: with why, if it was lost. */
+  readonly closed: Promise<Error | undefined>;
+  readonly #connection: NatsConnection;
+  readonly #inbox: string = createInbox();
+  readonly #waiting = new Map<string, Waiting>();
+  #count = 0;
+  #refusal: Error | undefined;
+
+  private constructor(connection: NatsConnection) {
+    this.#connection = connection;
+    const skip = this.#inbox.length + 1;
+    connection.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error !== null) return;
+        this.#answer(message.subject.slice(skip), message);
+      },
+    });
+    void this.#watch();
+    this.closed = connection.closed().then((error) => {
+      const reason = this.#refusal ??
+        (error instanceof Error ? error : undefined);
+      for (const token of [...this.#waiting.keys()]) {
+        this.#answer(token, reason ?? new Error("the connection has ended"));
+      }
+      return reason;
+    });
+  }
+
+  /** Connects once. */
+  static async open(settings: DialSettings): Promise<NatsClient> {
+    const { server, username, password, tls, name, timeout, heartbeat } =
+      settings;
+    const login = username === undefined
+      ? {}
+      : password === undefined
+      ? { token: username }
+      : { user: username, pass: password };
+    const connection = await connect({
+      servers: server,
+      ...login,
+      name,
+      timeout,
+      tls: tls === undefined ? null : handshake(tls),
+      reconnect: false,
+      noAsyncTraces: true,
+      ignoreClusterUpdates: true,
+      pingInterval: heartbeat > 0 ? heartbeat : NEVER,
+      maxPingOut: 1,
+    });
+    return new NatsClient(connection);
+  }
+
+  /** The server's version. */
+  get version(): string {
+    return this.#connection.info?.version ?? "0";
+  }
+
+  /** Whether the server's version is not before this one. */
+  isAtLeast(major: number, minor: number): boolean {
+    const [a = 0, b = 0] = this.version.split(".").map(Number);
+    return a > major || (a === major && b >= minor);
+  }
+
+  /** The largest message that the server takes, headers included, bytes. */
+  get maxPayload(): number {
+    return this.#connection.info?.max_payload ?? 1_048_576;
+  }
+
+  /** The client underneath. */
+  get native(): NatsConnection {
+    return this.#connection;
+  }
+
+  /** Publishes, and waits for nothing. */
+  publish(subject: string, data: Payload, reply?: string): void {
+    this.#connection.publish(subject, data, reply ? { reply } : {});
+  }
+
+  /** Publishes, and waits for the answer; `head` has lines of headers. */
+  request(
+    subject: string,
+    data: Payload = "",
+    head = "",
+  ): Promise<NatsMessage> {
+    return new Promise((resolve, reject) => {
+      this.#ask(subject, data, head, (message) => {
+        if (message instanceof Error) reject(message);
+        else resolve(message);
+        return false;
+      });
+    });
+  }
+
+  /** Asks for several messages, until a status ends them; `undefined`: there is nobody to ask. */
+  requestMany(subject: string, data: Payload): Promise<readonly NatsMessage[]> {
+    return new Promise((resolve, reject) => {
+      const all: NatsMessage[] = [];
+      this.#ask(subject, data, "", (message) => {
+        if (message instanceof Error) {
+          reject(message);
+          return false;
+        }
+        const { code = 0, description = "" } = message.headers ?? {};
+        if (code === 0) return all.push(message) > 0;
+        if (code === 204 || code === 404) resolve(all);
+        else reject(new JetStreamError(code, 0, description));
+        return false;
+      });
+    });
+  }
+
+  /**
+   * Asks JetStream's API.
+   *
+   * @throws {JetStreamError} If the answer is one.
+   */
+  async call(
+    subject: string,
+    body: Readonly<Record<string, unknown>> = {},
+  ): Promise<Readonly<Record<string, unknown>>> {
+    return answerOf(await this.request(subject, JSON.stringify(body)));
+  }
+
+  /** Subscribes. */
+  subscribe(
+    subject: string,
+    onMessage: (message: NatsMessage) => void,
+  ): NatsSubscription {
+    return this.#connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error === null) onMessage(message);
+      },
+    });
+  }
+
+  /** Makes a subject for answers of one's own. */
+  inbox(): string {
+    return createInbox();
+  }
+
+  /** Resolves when the server has read all that was sent, and all that it had sent before has come. */
+  flush(): Promise<void> {
+    return this.#connection.flush();
+  }
+
+  /** Closes: what was published has left. */
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  /** Ends it at once. */
+  destroy(): void {
+    socketOf(this.#connection)?.destroy();
+    this.#connection.close().catch(() => {});
+  }
+
+  #ask(
+    subject: string,
+    data: Payload,
+    head: string,
+    take: Waiting["take"],
+  ): void {
+    const token = (++this.#count).toString(36);
+    this.#waiting.set(token, { subject, take });
+    const reply = `${this.#inbox}.${token}`;
+    try {
+      this.#connection.publish(
+        subject,
+        data,
+        head === "" ? { reply } : { reply, headers: headersOf(head) },
+      );
+    } catch (error) {
+      this.#waiting.delete(token);
+      throw this.#refusal ?? error;
+    }
+  }
+
+  #answer(token: string, message: NatsMessage | Error): void {
+    const waiting = this.#waiting.get(token);
+    if (waiting?.take(message) === false) this.#waiting.delete(token);
+  }
+
+  /** The server tells by itself what the login may not do. */
+  async #watch(): Promise<void> {
+    for await (const status of this.#connection.status()) {
+      if (status.type !== "error") continue;
+      const { error } = status;
+      const [, operation, subject] =
+        /Permissions Violation for (\w+) to "([^"]*)"/i.exec(error.message) ??
+          [];
+      if (operation === undefined) {
+        this.#refusal ??= error;
+        continue;
+      }
+      const refused = new PermissionError(
+        `the login has no permission to ${operation.toLowerCase()} to "${subject}"`,
+      );
+      for (const [token, { subject: asked }] of this.#waiting) {
+        if (asked === subject) this.#answer(token, refused);
+      }
+    }
+  }
+}
+
+/** Reads an answer of JetStream. */
+export function answerOf(
+  { data, headers }: NatsMessage,
+): Readonly<Record<string, unknown>> {
+  if (headers?.code === 503) {
+    throw new JetStreamError(503, 0, "nobody answers for it");
+  }
+  const answer: unknown = JSON.parse(TEXT.decode(data));
+  const { error } = Object(answer);
+  if (error !== undefined && error !== null) {
+    const { code, err_code: number, description } = Object(error);
+    throw new JetStreamError(
+      Number(code),
+      Number(number ?? 0),
+      String(description),
+    );
+  }
+  return Object(answer);
+}
+
+/** The client wants an object of its own; it asks it for these bytes, and for nothing else. */
+function headersOf(head: string): MsgHdrs {
+  const bytes = UTF8.encode(`NATS/1.0\r\n${head}\r\n`);
+  return { encode: () => bytes } as unknown as MsgHdrs;
+}
+
+function handshake(tls: TlsOptions): object {
+  return nodeTlsOptions(tls) satisfies NodeTlsOptions;
+}
+
+/** The client hangs up politely alone, which waits for a server that reads nothing. */
+function socketOf(connection: object): { destroy(): void } | undefined {
+  const { protocol } = Object(connection);
+  return Object(Object(protocol).transport).socket;
+}

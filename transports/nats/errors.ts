@@ -1,0 +1,74 @@
+import { errorText } from "../../model/error_text.ts";
+import {
+  AccessRefusedError,
+  AuthenticationError,
+  MessagingError,
+  PreconditionFailedError,
+  PublishError,
+} from "../../model/errors.ts";
+import { cannotConnect, lostBefore } from "../connection_errors.ts";
+import { JetStreamError, PermissionError } from "./client.ts";
+
+/** JetStream's numbers of errors. */
+export const CODES = {
+  consumerExists: 10148,
+  consumerNotFound: 10014,
+  deleteFailed: 10057,
+  messageNotFound: 10037,
+  messageTooLarge: 10054,
+  noSequence: 10043,
+  streamInUse: 10058,
+  streamNotFound: 10059,
+  wrongSequence: 10071,
+  wrongSequenceConstant: 10164,
+} as const;
+
+/** Whether an error of JetStream has one of these numbers; 0 is one that nobody answers. */
+export function isOf(error: unknown, ...numbers: readonly number[]): boolean {
+  return error instanceof JetStreamError && numbers.includes(error.number);
+}
+
+/** Makes the library's error of the client's; `action` follows `Cannot `. */
+export function translate(action: string, error: unknown): unknown {
+  if (error instanceof MessagingError) return error;
+  if (error instanceof PermissionError) {
+    return new AccessRefusedError(`Cannot ${action}: ${error.message}`, {
+      cause: error,
+      outcome: "not-sent",
+    });
+  }
+  if (!(error instanceof JetStreamError)) {
+    return lostBefore(action, { cause: error, outcome: "unknown" });
+  }
+  const details = { cause: error, outcome: "not-sent" } as const;
+  // 503: no room, or no leader, which may change.
+  return error.status < 500
+    ? new PreconditionFailedError(`Cannot ${action}: ${error.message}`, details)
+    : new PublishError(`Cannot ${action}: ${error.message}`, {
+      ...details,
+      code: "publish-refused",
+      retryable: true,
+    });
+}
+
+/** Makes the library's error of a connection that could not be had. */
+export function dialError(broker: string, error: unknown): Error {
+  if (error instanceof MessagingError) return error;
+  const action = `connect to "${broker}"`;
+  const text = errorText(error);
+  const name = error instanceof Error ? error.name : "";
+  const details = { cause: error, outcome: "not-sent" } as const;
+  if (/Authori[sz]ation|Authentication/i.test(`${name} ${text}`)) {
+    return new AuthenticationError(`Cannot ${action}: ${text}`, details);
+  }
+  if (isOf(error, 0)) {
+    return new PreconditionFailedError(
+      `Cannot ${action}: the server has no JetStream for this account; start it with -js, or "jetstream" in its configuration`,
+      details,
+    );
+  }
+  if (error instanceof JetStreamError || error instanceof PermissionError) {
+    return new PreconditionFailedError(`Cannot ${action}: ${text}`, details);
+  }
+  return cannotConnect(action, text, { cause: error });
+}

@@ -1,0 +1,70 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Limits } from "../../async/limits.ts";
+import {
+  type FoundMark,
+  type KeptMark,
+  type MarkTable,
+  readHandles,
+} from "../store/put_once.ts";
+import { type Bucket, keyOf } from "./records.ts";
+
+/** The marks of messages that are published once: a key each, which the server removes when its time is over. */
+export class Marks implements MarkTable {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly #bucket: Bucket;
+
+  /** Makes them over a bucket. */
+  constructor(bucket: Bucket, limits: Limits, clock: Clock) {
+    this.#bucket = bucket;
+    this.limits = limits;
+    this.clock = clock;
+  }
+
+  now(): number {
+    return this.#bucket.now();
+  }
+
+  handleFor(): string {
+    return crypto.randomUUID();
+  }
+
+  async read(key: string): Promise<FoundMark | undefined> {
+    const kept = await this.#bucket.get(markKey(key));
+    if (kept === undefined) return undefined;
+    const { token, until, pending, handles } = kept.value;
+    return {
+      token: String(token),
+      until: Number(until),
+      pending: typeof pending === "number" ? pending : undefined,
+      handles: readHandles(handles),
+      revision: String(kept.sequence),
+    };
+  }
+
+  async write(
+    key: string,
+    mark: KeptMark,
+    before: FoundMark | undefined,
+  ): Promise<FoundMark | undefined> {
+    const { token, until, pending, handles } = mark;
+    const seconds = Math.max(1, Math.ceil((until - this.now()) / 1000) + 1);
+    const written = await this.#bucket.put(
+      markKey(key),
+      { token, until, pending, handles },
+      Number(before?.revision ?? 0),
+      seconds,
+    );
+    return written === undefined
+      ? undefined
+      : { ...mark, revision: String(written) };
+  }
+
+  async remove(_: string, { revision }: FoundMark): Promise<void> {
+    await this.#bucket.remove(Number(revision));
+  }
+}
+
+function markKey(key: string): string {
+  return `mark.${keyOf(key)}`;
+}

@@ -1,0 +1,87 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Tables } from "../records/tables.ts";
+import type { NatsClient } from "./client.ts";
+import { type Bucket, keyOf } from "./records.ts";
+import type { Settlements } from "./settlements.ts";
+
+/** How long other connections are waited for, ms: one that has died answers nothing. */
+const PATIENCE = 500;
+
+/** What presence uses of its connection. */
+export interface PresenceContext {
+  readonly client: NatsClient;
+  readonly bucket: Bucket;
+  readonly tables: Tables;
+  readonly settlements: Settlements;
+  readonly clock: Clock;
+  readonly prefix: string;
+  readonly owner: string;
+}
+
+/** Who is alive: a key of each connection, which the server removes when it was not heard of. */
+export class Presence {
+  readonly #context: PresenceContext;
+  readonly #key: string;
+  /** Where connections ask each other what they hold. */
+  readonly #subject: string;
+  #sequence: number | undefined;
+
+  /** Makes that of a connection, which answers from now on. */
+  constructor(context: PresenceContext) {
+    const { client, settlements, prefix, owner } = this.#context = context;
+    this.#key = `owner.${keyOf(owner)}.${crypto.randomUUID()}`;
+    this.#subject = `_dashi.${prefix}.held`;
+    client.subscribe(this.#subject, ({ data, reply }) => {
+      const queue = new TextDecoder().decode(data);
+      const numbers = [...settlements.sequences(queue)].join(",");
+      client.publish(reply ?? "_", numbers);
+    });
+  }
+
+  /** Says that the connection is alive for `ttl` ms more; returns those who own something and are not. */
+  async beat(ttl: number): Promise<readonly string[]> {
+    const { bucket, tables } = this.#context;
+    const seconds = Math.max(1, Math.ceil(ttl / 1000));
+    this.#sequence = await bucket.put(this.#key, {}, undefined, seconds);
+    const owners = new Set<string>();
+    for (const queue of tables.view.topology.queues()) {
+      if (queue.owner !== undefined) owners.add(queue.owner);
+      for (const consumer of queue.consumers) owners.add(consumer.owner);
+    }
+    if (owners.size === 0) return [];
+    const keys = await bucket.keys("owner.*.*");
+    const alive = new Set(keys.map((key) => key.split(".")[1]));
+    return [...owners].filter((each) => !alive.has(keyOf(each)));
+  }
+
+  /** Asks all connections which messages of a queue they hold: the numbers. */
+  async held(queue: string): Promise<ReadonlySet<string>> {
+    const { client, bucket, clock } = this.#context;
+    const numbers = new Set<string>();
+    let left = (await bucket.keys("owner.*.*")).length;
+    await new Promise<void>((resolve) => {
+      const inbox = client.inbox();
+      const done = () => {
+        stop();
+        answers.unsubscribe();
+        resolve();
+      };
+      const stop = clock.timer(done, PATIENCE);
+      const answers = client.subscribe(inbox, ({ data }) => {
+        for (const each of new TextDecoder().decode(data).split(",")) {
+          numbers.add(each);
+        }
+        if (--left <= 0) done();
+      });
+      client.publish(this.#subject, queue, inbox);
+    });
+    numbers.delete("");
+    return numbers;
+  }
+
+  /** Says that the connection has ended. */
+  async leave(): Promise<void> {
+    if (this.#sequence === undefined) return;
+    await this.#context.bucket.remove(this.#sequence);
+  }
+}

@@ -1,0 +1,109 @@
+import { PublishError } from "../../model/errors.ts";
+import { EnvelopeWriter } from "../store/envelope.ts";
+import type { Handles } from "../store/put_once.ts";
+import type { StoreItem } from "../store/store.ts";
+import { answerOf, type NatsClient } from "./client.ts";
+import { isOf } from "./errors.ts";
+import { HEADER_ROOM, ttlHead, writeMessage, type Written } from "./message.ts";
+import { tokenOf } from "./names.ts";
+import type { Queues } from "./queues.ts";
+
+/** What a putter uses of its connection. */
+export interface PutterContext {
+  readonly client: NatsClient;
+  readonly queues: Queues;
+  /** The server's time, ms since 1970, by which nothing is early. */
+  later(): number;
+  /** Whether what expires in a queue goes somewhere. */
+  deadLetters(queue: string): boolean;
+  /** A message that expires in so many ms was put. */
+  noteExpiry(queue: string, ttl: number): void;
+}
+
+/** Puts messages: each copy is published to the subject of its queue, and JetStream confirms it. */
+export class Putter {
+  readonly #context: PutterContext;
+  readonly #writer = new EnvelopeWriter();
+
+  /** Makes one for a connection. */
+  constructor(context: PutterContext) {
+    this.#context = context;
+  }
+
+  /** Puts copies of a message, and returns their numbers, 0 for a queue that is not there any more; `handles` are the ids by which a stream knows a copy that it has. */
+  async put(
+    items: readonly StoreItem[],
+    handles: Handles = [],
+  ): Promise<readonly number[]> {
+    const [first] = items;
+    if (first === undefined) return [];
+    const written = writeMessage(this.#writer, first.message);
+    const { maxPayload } = this.#context.client;
+    const size = written.body.byteLength + 3 * written.head.length;
+    if (size > maxPayload - HEADER_ROOM) this.#checkSize(written);
+    if (items.length === 1) return [await this.#put(first, written, handles)];
+    return await Promise.all(
+      items.map((each) => this.#put(each, written, handles)),
+    );
+  }
+
+  /** The bytes of its headers are counted where it may matter alone. */
+  #checkSize({ head, body }: Written): void {
+    const { maxPayload } = this.#context.client;
+    const size = new TextEncoder().encode(head).byteLength + body.byteLength;
+    const most = maxPayload - 512;
+    if (size <= most) return;
+    throw new PublishError(
+      `Cannot publish a message of ${size} bytes, its headers included: the server takes ${most} at most (max_payload)`,
+      { code: "message-too-large", outcome: "not-sent" },
+    );
+  }
+
+  async #put(
+    item: StoreItem,
+    { head, body }: Written,
+    handles: Handles,
+  ): Promise<number> {
+    const { queues, deadLetters, noteExpiry } = this.#context;
+    const { queue, message, ttl } = item;
+    const { ready, delayed } = queues.names(queue);
+    const handle = handles.find(([name]) => name === queue)?.[1];
+    // The server's own time to live is whole seconds; it takes away what nobody looks at.
+    const goes = ttl !== undefined && !deadLetters(queue);
+    const seconds = Math.ceil((ttl ?? 0) / 1000) + 1;
+    let lines = head + ttlHead(ttl);
+    let subject = ready;
+    if (message.delay > 0) {
+      const due = new Date(Math.ceil(this.#context.later() + message.delay));
+      const name = tokenOf(message.properties.messageId || "-");
+      subject = `${delayed}.${name}.${crypto.randomUUID()}`;
+      lines += `Nats-Schedule: @at ${due.toISOString()}\r\n` +
+        `Nats-Schedule-Target: ${ready}\r\n`;
+      if (goes) lines += `Nats-Schedule-TTL: ${seconds}s\r\n`;
+    } else if (goes) lines += `Nats-TTL: ${seconds}s\r\n`;
+    if (handle !== undefined) lines += `Nats-Msg-Id: ${handle}\r\n`;
+    for (let tries = 1;; tries++) {
+      try {
+        const sequence = await this.publish(subject, body, lines);
+        if (ttl !== undefined) noteExpiry(queue, message.delay + ttl);
+        return sequence;
+      } catch (error) {
+        if (!isOf(error, 0) || tries === 3) throw error;
+      }
+      // No stream takes it: the queue was declared just now, or deleted.
+      queues.forget(queue);
+      if (await queues.find(queue) === undefined) return 0;
+    }
+  }
+
+  /** Publishes to a stream; returns the number of the message there. */
+  async publish(
+    subject: string,
+    body: Uint8Array,
+    head: string,
+  ): Promise<number> {
+    const { client } = this.#context;
+    const { seq } = answerOf(await client.request(subject, body, head));
+    return Number(seq);
+  }
+}

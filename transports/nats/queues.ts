@@ -1,0 +1,296 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Tables } from "../records/tables.ts";
+import type { NatsClient } from "./client.ts";
+import { CODES, isOf } from "./errors.ts";
+import { namesOf, type QueueNames } from "./names.ts";
+import type { NatsSettings } from "./options.ts";
+
+/** How long a queue that is declared anew waits for the one before to be deleted, ms; then that one's connection has died. */
+const PATIENCE = 5000;
+
+/** Nanoseconds of a millisecond. */
+export const NANO = 1_000_000;
+
+/** Which duplicates of one put a stream knows, ms: its own default. */
+export const DUPLICATES = 120_000;
+
+/** A queue, as it was found or made. */
+export interface NatsQueue extends QueueNames {
+  readonly name: string;
+  /** The durable consumer that all who take from it share. */
+  readonly consumer: string;
+}
+
+/** What queues use of their connection. */
+export interface QueuesContext {
+  readonly client: NatsClient;
+  readonly settings: NatsSettings;
+  readonly clock: Clock;
+  readonly tables: Tables;
+  /** Whether the server delays messages. */
+  readonly delays: boolean;
+  /** Which messages of a queue connections hold. */
+  held(queue: string): Promise<ReadonlySet<string>>;
+}
+
+/** What is in a queue. */
+export interface QueueState {
+  readonly ready: number;
+  readonly unacked: number;
+  /** The last message that its consumer handed out. */
+  readonly delivered: number;
+  /** Those that are held, where some that were handed out are not. */
+  readonly held: ReadonlySet<string> | undefined;
+}
+
+/** What a consumer says of itself. */
+interface ConsumerState {
+  readonly pending: number;
+  readonly unacked: number;
+  readonly waiting: number;
+  /** The last message that it handed out. */
+  readonly delivered: number;
+}
+
+/** The queues: a stream of its own for each, with one durable consumer. */
+export class Queues {
+  readonly #context: QueuesContext;
+  readonly #names = new Map<string, QueueNames>();
+  /** Those that are known to be there, by name. */
+  readonly #open = new Map<string, Promise<NatsQueue | undefined>>();
+
+  /** Makes them; nothing is asked yet. */
+  constructor(context: QueuesContext) {
+    this.#context = context;
+  }
+
+  /** The names of a queue. */
+  names(queue: string): QueueNames {
+    let names = this.#names.get(queue);
+    if (names === undefined) {
+      names = namesOf(this.#context.settings.prefix, queue);
+      if (this.#names.size > 10_000) this.#names.clear();
+      this.#names.set(queue, names);
+    }
+    return names;
+  }
+
+  /** Finds a queue that is declared, and makes what is missing of it; `undefined`: it is not declared. */
+  async find(queue: string): Promise<NatsQueue | undefined> {
+    const known = await this.#open.get(queue)?.catch(() => undefined);
+    if (known !== undefined && known.consumer === this.#declared(queue)) {
+      return known;
+    }
+    await this.#context.tables.look();
+    const consumer = this.#declared(queue);
+    if (consumer === undefined) return undefined;
+    const opening = this.#make(queue, consumer);
+    this.#open.set(queue, opening);
+    opening.catch(() => this.forget(queue));
+    return await opening;
+  }
+
+  /** The consumer of a queue as it is declared, as far as is known. */
+  #declared(queue: string): string | undefined {
+    const { tables } = this.#context;
+    return tables.view.topology.queue(queue) === undefined
+      ? undefined
+      : consumerOf(tables.traits(queue).born);
+  }
+
+  /** Looks again at a queue, of which a part was not there. */
+  forget(queue: string): void {
+    this.#open.delete(queue);
+  }
+
+  async #make(
+    queue: string,
+    consumer: string,
+  ): Promise<NatsQueue | undefined> {
+    const { client, settings, clock, delays, tables } = this.#context;
+    const { api, replicas, lease } = settings;
+    const names = this.names(queue);
+    const { stream, ready, delayed, quarantine } = names;
+    const patience = clock.now() + PATIENCE;
+    const isDeclared = async () => {
+      await tables.look();
+      return this.#declared(queue) === consumer;
+    };
+    for (;;) {
+      try {
+        await client.call(`${api}.STREAM.CREATE.${stream}`, {
+          name: stream,
+          subjects: [ready, `${delayed}.>`, quarantine],
+          retention: "workqueue",
+          storage: "file",
+          num_replicas: replicas,
+          discard: "old",
+          max_msgs: -1,
+          max_bytes: -1,
+          max_age: 0,
+          max_msg_size: -1,
+          max_msgs_per_subject: -1,
+          max_consumers: -1,
+          duplicate_window: DUPLICATES * NANO,
+          allow_direct: true,
+          allow_msg_ttl: true,
+          ...delays ? { allow_msg_schedules: true } : {},
+          metadata: { dashi: consumer },
+        });
+        await this.#makeConsumer(names, consumer, lease);
+        break;
+      } catch (error) {
+        if (!isOf(error, CODES.streamInUse, CODES.streamNotFound)) throw error;
+      }
+      const marked = await this.#mark(stream);
+      if (marked === consumer) {
+        await this.#makeConsumer(names, consumer, lease);
+        break;
+      }
+      if (!await isDeclared()) return undefined;
+      // It is of a queue of the same name that is being deleted, or whose deletion was cut short.
+      if (marked !== undefined && clock.now() > patience) {
+        await this.#delete(stream);
+      } else {
+        await new Promise<void>((resolve) => clock.timer(resolve, 50));
+      }
+    }
+    if (await isDeclared()) return { ...names, name: queue, consumer };
+    // It was deleted meanwhile, and what was just made is in nobody's way.
+    if (await this.#mark(stream) === consumer) await this.#delete(stream);
+    return undefined;
+  }
+
+  /** One that is there keeps the longer of two waits for an ack. */
+  async #makeConsumer(
+    { stream, ready }: QueueNames,
+    consumer: string,
+    lease: number,
+  ): Promise<void> {
+    const { client, settings: { api } } = this.#context;
+    const config = {
+      durable_name: consumer,
+      ack_policy: "explicit",
+      ack_wait: lease * NANO,
+      deliver_policy: "all",
+      replay_policy: "instant",
+      filter_subject: ready,
+      max_deliver: -1,
+      max_ack_pending: -1,
+      max_waiting: 10_000,
+    };
+    const subject = `${api}.CONSUMER.CREATE.${stream}.${consumer}.${ready}`;
+    try {
+      const body = { stream_name: stream, config, action: "create" };
+      await client.call(subject, body);
+    } catch (error) {
+      if (!isOf(error, CODES.consumerExists, 10013)) throw error;
+      const { config: found } = await client.call(
+        `${api}.CONSUMER.INFO.${stream}.${consumer}`,
+      );
+      if (Number(Object(found).ack_wait) >= lease * NANO) return;
+      const body = { stream_name: stream, config, action: "update" };
+      await client.call(subject, body);
+    }
+  }
+
+  /** Which queue of its name a stream was made for; `undefined`: there is none. */
+  async #mark(stream: string): Promise<string | undefined> {
+    const { client, settings: { api } } = this.#context;
+    try {
+      const { config } = await client.call(`${api}.STREAM.INFO.${stream}`);
+      return String(Object(Object(config).metadata).dashi);
+    } catch (error) {
+      if (isOf(error, CODES.streamNotFound)) return undefined;
+      throw error;
+    }
+  }
+
+  async #delete(stream: string): Promise<void> {
+    const { client, settings: { api } } = this.#context;
+    try {
+      await client.call(`${api}.STREAM.DELETE.${stream}`);
+    } catch (error) {
+      if (!isOf(error, CODES.streamNotFound)) throw error;
+    }
+  }
+
+  /** Deletes a queue of a generation; returns how many messages were ready. */
+  async delete(queue: string, born: number | undefined): Promise<number> {
+    const { stream } = this.names(queue);
+    const consumer = consumerOf(born);
+    this.forget(queue);
+    if (await this.#mark(stream) !== consumer) return 0;
+    const count = await this.#ready(stream, consumer, queue);
+    await this.#delete(stream);
+    return count;
+  }
+
+  /** Counts the ready messages. */
+  async count(queue: string): Promise<number> {
+    const found = await this.find(queue);
+    if (found === undefined) return 0;
+    return await this.#ready(found.stream, found.consumer, queue);
+  }
+
+  async #ready(
+    stream: string,
+    consumer: string,
+    queue: string,
+  ): Promise<number> {
+    return (await this.look(stream, consumer, queue))?.ready ?? 0;
+  }
+
+  /**
+   * Looks at what is in a queue; `undefined`: it is not there. JetStream counts a message
+   * that was put back among the unacked until it is handed out again. That is at once where
+   * somebody waits; else it is one that no connection holds.
+   */
+  async look(
+    stream: string,
+    consumer: string,
+    queue: string,
+  ): Promise<QueueState | undefined> {
+    const state = await this.#state(stream, consumer);
+    if (state === undefined) return undefined;
+    const { pending, unacked, waiting, delivered } = state;
+    const counted = { ready: pending, unacked, delivered, held: undefined };
+    if (waiting > 0 || unacked === 0) return counted;
+    const held = await this.#context.held(queue);
+    const back = Math.max(0, unacked - held.size);
+    return {
+      ...counted,
+      ready: pending + back,
+      unacked: unacked - back,
+      held: back > 0 ? held : undefined,
+    };
+  }
+
+  /** Asks a consumer for its state; `undefined`: it is not there. */
+  async #state(
+    stream: string,
+    consumer: string,
+  ): Promise<ConsumerState | undefined> {
+    const { client, settings: { api } } = this.#context;
+    try {
+      const info = await client.call(
+        `${api}.CONSUMER.INFO.${stream}.${consumer}`,
+      );
+      return {
+        pending: Number(info.num_pending),
+        unacked: Number(info.num_ack_pending),
+        waiting: Number(info.num_waiting),
+        delivered: Number(Object(info.delivered).stream_seq),
+      };
+    } catch (error) {
+      if (isOf(error, CODES.streamNotFound, CODES.consumerNotFound)) {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+}
+
+function consumerOf(born: number | undefined): string {
+  return `dashi-${born ?? 0}`;
+}

@@ -1,0 +1,46 @@
+import type { Publishing } from "../../model/message.ts";
+import type { Malformed, Reservation } from "../store/store.ts";
+import type { NatsMessage } from "./client.ts";
+import { readMessage, ttlOf } from "./message.ts";
+import type { NatsQueue } from "./queues.ts";
+
+/** A message that its consumer waits for the ack of. */
+export class NatsReservation implements Reservation {
+  readonly queue: string;
+  readonly handle: string;
+  readonly message: Publishing | Malformed;
+  readonly redelivered: boolean;
+  readonly deliveryCount: number;
+  readonly expired: boolean;
+  readonly from: NatsQueue;
+  readonly received: NatsMessage;
+  /** The subject of its ack. */
+  readonly ack: string;
+  /** When it was put, ms since 1970 by the server. */
+  readonly putAt: number;
+  /** Until when it is ours, on the clock. */
+  until: number;
+
+  /** Reads one; `now` is the server's time. */
+  constructor(
+    from: NatsQueue,
+    received: NatsMessage,
+    { now, until }: { readonly now: number; readonly until: number },
+  ) {
+    this.from = from;
+    this.queue = from.name;
+    this.received = received;
+    this.until = until;
+    const ack = this.ack = received.reply ?? "";
+    // $JS.ACK.[domain.account.]stream.consumer.delivered.sequence.sequence.time.pending
+    const parts = ack.split(".");
+    const at = parts.length > 9 ? 6 : 4;
+    this.handle = parts[at + 1] ?? "";
+    this.deliveryCount = Number(parts[at]) - 1;
+    this.redelivered = this.deliveryCount > 0;
+    this.putAt = Number(parts[at + 3]) / 1e6;
+    const ttl = ttlOf(received);
+    this.expired = ttl !== undefined && now >= this.putAt + ttl;
+    this.message = readMessage(from.name, received);
+  }
+}

@@ -1,0 +1,269 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Lifeline } from "../store/lifeline.ts";
+import type {
+  QueueNotifier,
+  Reservation,
+  Reserved,
+  ReserveOptions,
+  ReserveWant,
+} from "../store/store.ts";
+import type { NatsClient, NatsMessage, NatsSubscription } from "./client.ts";
+import type { NatsSettings } from "./options.ts";
+import { NANO, type NatsQueue, type Queues } from "./queues.ts";
+import { NatsReservation } from "./reservation.ts";
+import type { Settlements } from "./settlements.ts";
+
+/** How long one request of a waiting connection waits at the server at most, ms. */
+export const WAIT = 10_000;
+
+/** What a reserver uses of its connection. */
+export interface ReserverContext {
+  readonly client: NatsClient;
+  readonly settings: NatsSettings;
+  readonly clock: Clock;
+  readonly lifeline: Lifeline;
+  readonly queues: Queues;
+  readonly settlements: Settlements;
+  /** How long one request waits at the server, ms. */
+  readonly wait: number;
+  /** Somebody listens, or nobody does any more. */
+  onListening(isOn: boolean): void;
+  /** Expired messages that nobody has asked for. */
+  takeExpired(): readonly NatsReservation[];
+  /** The server's time, ms since 1970. */
+  now(): number;
+  /** Whether what expires in a queue goes somewhere. */
+  deadLetters(queue: string): boolean;
+}
+
+type OnNews = (queue: string) => void;
+
+/** A queue that is listened to: while it is empty, one request for its next message waits at the server. */
+interface Listening {
+  readonly listeners: OnNews[];
+  /** The request, and what it brought. */
+  waiting: NatsSubscription | undefined;
+  readonly taken: NatsReservation[];
+}
+
+/** Takes messages by requests to the queues' consumers, and waits for them. */
+export class Reserver implements QueueNotifier {
+  readonly #context: ReserverContext;
+  readonly #listening = new Map<string, Listening>();
+  /** Messages on their way back, and requests that nobody waits for. */
+  readonly #late = new Set<Promise<unknown>>();
+  #isClosed = false;
+
+  /** Makes one that has not asked yet. */
+  constructor(context: ReserverContext) {
+    this.#context = context;
+  }
+
+  listen(queue: string, onNews: OnNews): () => void {
+    let listening = this.#listening.get(queue);
+    if (listening === undefined) {
+      listening = { listeners: [], waiting: undefined, taken: [] };
+      this.#listening.set(queue, listening);
+      if (this.#listening.size === 1) this.#context.onListening(true);
+    }
+    const { listeners } = listening;
+    listeners.push(onNews);
+    return () => {
+      const index = listeners.indexOf(onNews);
+      if (index < 0) return;
+      listeners.splice(index, 1);
+      if (listeners.length > 0) this.#tell(queue);
+      else this.#stop(queue);
+    };
+  }
+
+  /** Tells the next listener of a queue that there may be something. */
+  #tell(queue: string): void {
+    const listeners = this.#listening.get(queue)?.listeners;
+    const next = listeners?.shift();
+    if (next === undefined) return;
+    listeners?.push(next);
+    next(queue);
+  }
+
+  /** Tells anybody at all. */
+  tellAny(): void {
+    for (const queue of this.#listening.keys()) return this.#tell(queue);
+  }
+
+  /** Takes what is there. */
+  async reserve(
+    wants: readonly ReserveWant[],
+    options: ReserveOptions,
+  ): Promise<Reserved> {
+    const { lifeline, settlements } = this.#context;
+    const refusal = lifeline.refusal("take messages", options);
+    if (refusal !== undefined) throw refusal;
+    const expired = this.#context.takeExpired();
+    const taking = Promise.all(wants.map((want) => this.take(want)));
+    try {
+      const all = await lifeline.wait("take messages", options, taking);
+      return {
+        reservations: [...expired, ...all.flatMap((each) => each ?? [])],
+        missing: wants.filter((_, i) => all[i] === undefined)
+          .map(({ queue }) => queue),
+      };
+    } catch (error) {
+      this.#later(taking.then((all) =>
+        settlements.settle(
+          [...expired, ...all.flatMap((each) => each ?? [])],
+          "-NAK",
+        )
+      ));
+      throw error;
+    }
+  }
+
+  /** Takes from one queue; `undefined`: it was deleted. */
+  async take(
+    { queue, limit }: ReserveWant,
+  ): Promise<readonly NatsReservation[] | undefined> {
+    const { queues } = this.#context;
+    const listening = this.#listening.get(queue);
+    const taken = listening?.taken.splice(0, limit) ?? [];
+    // Where a request waits there is nothing.
+    if (taken.length === 0 && listening?.waiting !== undefined) return [];
+    for (let tries = 0; taken.length < limit; tries++) {
+      const found = await queues.find(queue);
+      if (found === undefined) return taken.length > 0 ? taken : undefined;
+      const received = await this.#pull(found, limit - taken.length);
+      if (received === undefined) {
+        // The stream or its consumer is not there: it was deleted, or is to be made anew.
+        queues.forget(queue);
+        if (tries > 3) return undefined;
+        continue;
+      }
+      const kept = this.#keep(found, received);
+      taken.push(...kept);
+      // All may have expired: then there may be more.
+      if (received.length === 0 || kept.length > 0) break;
+    }
+    if (taken.length === 0) await this.#wait(queue);
+    return taken;
+  }
+
+  /** Asks for what is there now; `undefined`: there is no such consumer. */
+  #pull(
+    { stream, consumer }: NatsQueue,
+    batch: number,
+  ): Promise<readonly NatsMessage[] | undefined> {
+    const { client, settings: { api } } = this.#context;
+    const inbox = client.inbox();
+    const received: NatsMessage[] = [];
+    return new Promise((resolve, reject) => {
+      const done = (result: readonly NatsMessage[] | undefined) => {
+        forget();
+        subscription.unsubscribe();
+        resolve(result);
+      };
+      const forget = this.#context.lifeline.onEnd((reason) => {
+        if (reason.type === "lost") reject(reason.error);
+      });
+      const subscription = client.subscribe(inbox, (message) => {
+        const code = message.headers?.code ?? 0;
+        if (code === 0) {
+          if (received.push(message) >= batch) done(received);
+        } else if (code === 503) done(undefined);
+        else if (code >= 400) done(received);
+      });
+      client.publish(
+        `${api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
+        JSON.stringify({ batch, no_wait: true }),
+        inbox,
+      );
+    });
+  }
+
+  /** Lets a request wait at the server, if somebody listens. */
+  async #wait(queue: string): Promise<void> {
+    const { client, queues, settings: { api } } = this.#context;
+    const listening = this.#listening.get(queue);
+    if (listening === undefined || listening.waiting !== undefined) return;
+    const found = await queues.find(queue);
+    if (this.#listening.get(queue) !== listening || this.#isClosed) return;
+    if (listening.waiting !== undefined) return;
+    if (found === undefined) return this.#tell(queue);
+    const inbox = client.inbox();
+    const subscription = listening.waiting = client.subscribe(
+      inbox,
+      (message) => {
+        const code = message.headers?.code ?? 0;
+        if (code === 100) return;
+        if (code === 0) {
+          const [taken] = this.#keep(found, [message]);
+          if (taken !== undefined) listening.taken.push(taken);
+        } else if (code === 503 || code === 409) queues.forget(queue);
+        if (listening.waiting !== subscription) return; // it was called off
+        listening.waiting = undefined;
+        subscription.unsubscribe();
+        this.#tell(queue);
+      },
+    );
+    client.publish(
+      `${api}.CONSUMER.MSG.NEXT.${found.stream}.${found.consumer}`,
+      JSON.stringify({ batch: 1, expires: this.#context.wait * NANO }),
+      inbox,
+    );
+  }
+
+  /** Calls the request of a queue off; what it brings meanwhile goes back. */
+  #stop(queue: string): void {
+    const listening = this.#listening.get(queue);
+    if (listening === undefined) return;
+    this.#listening.delete(queue);
+    if (this.#listening.size === 0) this.#context.onListening(false);
+    const { waiting, taken } = listening;
+    listening.waiting = undefined;
+    this.#later((async () => {
+      await waiting?.drain().catch(() => {});
+      if (taken.length === 0) return;
+      await this.#context.settlements.settle(taken.splice(0), "-NAK");
+    })());
+  }
+
+  /** Holds messages that came; those that have expired, and go nowhere, are gone. */
+  #keep(
+    from: NatsQueue,
+    received: readonly NatsMessage[],
+  ): readonly NatsReservation[] {
+    const { clock, settings, settlements, deadLetters } = this.#context;
+    const times = {
+      now: this.#context.now(),
+      until: clock.now() + settings.lease,
+    };
+    const kept: NatsReservation[] = [];
+    const over: Reservation[] = [];
+    for (const message of received) {
+      const reservation = new NatsReservation(from, message, times);
+      settlements.hold(reservation);
+      if (reservation.expired && !deadLetters(from.name)) {
+        over.push(reservation);
+      } else kept.push(reservation);
+    }
+    if (over.length > 0) this.#later(settlements.settle(over, "+ACK"));
+    return kept;
+  }
+
+  #later(work: Promise<unknown>): void {
+    const done: Promise<void> = work.catch(() => {})
+      .then(() => void this.#late.delete(done));
+    this.#late.add(done);
+  }
+
+  /** Waits until what nobody waits for is done. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#late);
+  }
+
+  /** Calls all requests off. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const queue of [...this.#listening.keys()]) this.#stop(queue);
+    await this.settled();
+  }
+}

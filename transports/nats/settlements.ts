@@ -1,0 +1,94 @@
+import type { Clock } from "../../async/clock.ts";
+import type { Reservation } from "../store/store.ts";
+import type { NatsClient } from "./client.ts";
+import { NatsReservation } from "./reservation.ts";
+
+/** What becomes of a message, in JetStream's words. */
+export type Verdict = "+ACK" | "-NAK" | "+WPI";
+
+/**
+ * Settles messages, and knows which are held. JetStream takes an ack by the message's
+ * number, whoever sends it: so who has held a message for longer than its time settles
+ * nothing any more, for somebody else may have it.
+ */
+export class Settlements {
+  readonly #client: NatsClient;
+  readonly #clock: Clock;
+  readonly #lease: number;
+  readonly #held = new Set<NatsReservation>();
+
+  /** Makes one of a connection that holds nothing. */
+  constructor(client: NatsClient, clock: Clock, lease: number) {
+    this.#client = client;
+    this.#clock = clock;
+    this.#lease = lease;
+  }
+
+  /** The numbers of those of a queue. */
+  sequences(queue: string): ReadonlySet<string> {
+    const ours = this.all().filter((each) => each.queue === queue);
+    return new Set(ours.map(({ handle }) => handle));
+  }
+
+  /** All that are held. */
+  all(): readonly NatsReservation[] {
+    return [...this.#held];
+  }
+
+  /** Holds a message. */
+  hold(reservation: NatsReservation): void {
+    this.#held.add(reservation);
+  }
+
+  /** Whether a message is ours still. */
+  isOurs(reservation: Reservation): reservation is NatsReservation {
+    return reservation instanceof NatsReservation &&
+      this.#held.has(reservation) && reservation.until > this.#clock.now();
+  }
+
+  /** Settles messages; returns those that were no longer ours. */
+  async settle(
+    all: readonly Reservation[],
+    verdict: Verdict,
+  ): Promise<readonly Reservation[]> {
+    const lost: Reservation[] = [];
+    const byConsumer = new Map<string, NatsReservation[]>();
+    for (const each of all) {
+      if (!this.isOurs(each)) {
+        if (each instanceof NatsReservation) this.#held.delete(each);
+        lost.push(each);
+        continue;
+      }
+      const { stream, consumer } = each.from;
+      const key = `${stream}.${consumer}`;
+      const together = byConsumer.get(key);
+      if (together === undefined) byConsumer.set(key, [each]);
+      else together.push(each);
+    }
+    const until = this.#clock.now() + this.#lease;
+    await Promise.all([...byConsumer.values()].map(async (together) => {
+      const there = await this.#send(together, verdict);
+      if (!there) lost.push(...together);
+      for (const each of together) {
+        if (there && verdict === "+WPI") each.until = until;
+        else this.#held.delete(each);
+      }
+    }));
+    return lost;
+  }
+
+  /** A consumer reads its acks in order: the answer to the last is that to all. Says whether the consumer is there. */
+  async #send(
+    all: readonly NatsReservation[],
+    verdict: Verdict,
+  ): Promise<boolean> {
+    const last = all.length - 1;
+    let answer;
+    for (let i = 0; i <= last; i++) {
+      const ack = all[i]?.ack ?? "";
+      if (i < last) this.#client.publish(ack, verdict);
+      else answer = await this.#client.request(ack, verdict);
+    }
+    return answer?.headers?.code !== 503;
+  }
+}

@@ -1,0 +1,130 @@
+import { PreconditionFailedError } from "../../model/errors.ts";
+import type { BrokerUrl } from "../../url/broker_url.ts";
+import { connectionLost, notAnswered } from "../connection_errors.ts";
+import { createStoreTransport } from "../store/connection.ts";
+import { OWNER_TTL } from "../store/leases.ts";
+import { Lifeline } from "../store/lifeline.ts";
+import type { Store } from "../store/store.ts";
+import type { ConnectOptions, Transport } from "../transport.ts";
+import { NATS } from "../url_defaults.ts";
+import { NatsClient } from "./client.ts";
+import { dialError } from "./errors.ts";
+import { readNatsOptions } from "./options.ts";
+import { NatsStore } from "./store.ts";
+
+/**
+ * Makes the NATS transport.
+ *
+ * @returns The transport.
+ *
+ * @example Its name
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createTransport } from "@dashi/mq/nats";
+ *
+ * assertEquals(createTransport().name, "nats");
+ * ```
+ */
+export function createTransport(): Transport {
+  const left = new Leftovers();
+  return createStoreTransport({
+    name: "nats",
+    defaults: NATS,
+    open: (url, options) => open(url, options, left),
+  });
+}
+
+/**
+ * What the connections of a session held when they were lost, by the session's name: the
+ * next gives it back at once, for the server would wait for the end of its lease.
+ */
+class Leftovers {
+  readonly #left = new Map<
+    string,
+    { readonly acks: readonly string[]; readonly until: number }
+  >();
+
+  /** Leaves what goes back by itself at a time on the clock; forgets what has gone. */
+  leave(owner: string, acks: readonly string[], now: number, until: number) {
+    for (const [each, { until }] of this.#left) {
+      if (until <= now) this.#left.delete(each);
+    }
+    if (acks.length > 0) this.#left.set(owner, { acks, until });
+  }
+
+  take(owner: string): readonly string[] {
+    const acks = this.#left.get(owner)?.acks ?? [];
+    this.#left.delete(owner);
+    return acks;
+  }
+}
+
+async function open(
+  url: BrokerUrl,
+  options: ConnectOptions,
+  left: Leftovers,
+): Promise<Store> {
+  const { clock, owner, operationTimeout, heartbeat, deadline } = options;
+  const settings = readNatsOptions(url, options);
+  const { broker } = settings;
+  const lifeline = new Lifeline({ clock, operationTimeout });
+  const password = url.password ?? await options.password?.(options);
+  let client: NatsClient | undefined;
+  let isGivenUp = false;
+  const opening = async () => {
+    client = await NatsClient.open({
+      ...settings,
+      password,
+      name: options.name ?? "dashi",
+      timeout: deadline === undefined
+        ? operationTimeout
+        : Math.max(deadline - clock.now(), 1),
+      heartbeat,
+    });
+    if (isGivenUp) client.destroy();
+    if (!client.isAtLeast(2, 11)) {
+      throw new PreconditionFailedError(
+        `Cannot connect to "${broker}": the server is NATS ${client.version}, and what is kept here needs the times to live of 2.11 and later`,
+        { outcome: "not-sent" },
+      );
+    }
+    void client.closed.then((error) =>
+      lifeline.lose(
+        connectionLost(
+          broker,
+          error?.message ?? "the server closed it",
+          error === undefined ? {} : { cause: error },
+        ),
+      )
+    );
+    const store = new NatsStore({
+      client,
+      settings,
+      clock,
+      lifeline,
+      owner,
+      heartbeat,
+    });
+    lifeline.onEnd((reason) => {
+      if (reason.type !== "lost") return;
+      const now = clock.now();
+      left.leave(owner, store.acks, now, now + settings.lease);
+    });
+    await store.open(OWNER_TTL, left.take(owner));
+    return store;
+  };
+  try {
+    return await lifeline.limits.wait(
+      opening().catch((error) => {
+        throw dialError(broker, error);
+      }),
+      options,
+      () => notAnswered(`connect to "${broker}"`, "not-sent"),
+    );
+  } catch (error) {
+    isGivenUp = true;
+    client?.destroy();
+    await lifeline.close(() => Promise.resolve());
+    throw error;
+  }
+}
