@@ -37,7 +37,12 @@ export const COUCHDB: UrlDefaults = {
 export const POSTGRES: UrlDefaults = { hostname: "localhost", port: 5432 };
 
 /** Redis. */
-export const REDIS: UrlDefaults = { hostname: "127.0.0.1", port: 6379 };
+export const REDIS: UrlDefaults = {
+  hostname: "127.0.0.1",
+  port: 6379,
+  // The nodes of a cluster.
+  severalHosts: true,
+};
 
 /** beanstalkd. */
 export const BEANSTALK: UrlDefaults = {

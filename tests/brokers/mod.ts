@@ -9,6 +9,7 @@ import { NATS } from "./nats.ts";
 import { POSTGRES } from "./postgres.ts";
 import { RABBITMQ } from "./rabbitmq.ts";
 import { REDIS } from "./redis.ts";
+import { REDIS_CLUSTER } from "./redis_cluster.ts";
 import { SQS } from "./sqs.ts";
 import { type BrokerRow, type LastingServer, run, until } from "./server.ts";
 
@@ -16,6 +17,7 @@ import { type BrokerRow, type LastingServer, run, until } from "./server.ts";
 export const BROKERS: readonly BrokerRow[] = [
   RABBITMQ,
   REDIS,
+  REDIS_CLUSTER,
   BEANSTALK,
   SQS,
   MONGODB,

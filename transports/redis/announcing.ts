@@ -20,6 +20,8 @@ export function channelsOf(
   message: Publishing | undefined,
   predecessors: Predecessors,
 ): readonly string[] {
+  // Kombu has no consumers in a cluster.
+  if (layout.options.sharded) return [];
   return exchanges.map((exchange) => {
     const channel = layout.channel(exchange, message?.routingKey ?? "");
     const header = predecessors.headerFor(exchange);

@@ -15,7 +15,13 @@ import { connectionClosed, notAnswered } from "../connection_errors.ts";
 import { guardAnswers } from "./answers_client.ts";
 import { type Arrivals, listenTo } from "./arrivals.ts";
 import { type Dial, redisOptions } from "./dial.ts";
-import { isLoss, isReplyError, lostError, replyError } from "./errors.ts";
+import {
+  isLoss,
+  isReplyError,
+  lostError,
+  passingError,
+  replyError,
+} from "./errors.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Push } from "./push_client.ts";
 import type { RedisArgument, RedisReply } from "./reply.ts";
@@ -27,6 +33,9 @@ export interface Script {
   readonly sha: string;
 }
 
+/** For how long replicas are waited for, ms: nothing else is sent meanwhile. */
+const REPLICATION = 1000;
+
 /** The action of a liveness check, for errors. */
 const HEAR = "hear from the server";
 
@@ -34,7 +43,12 @@ const HEAR = "hear from the server";
 export interface RunOptions extends CallOptions {
   /** Must not throw. */
   readonly late?: ((reply: RedisReply) => void) | undefined;
+  /** What stands before all keys of a script that may be in another slot than others: it is the first of its keys. */
+  readonly place?: string | undefined;
 }
+
+/** What calls a server, or in a cluster the node that has the slot. */
+export type Caller = Pick<RedisClient, keyof RedisClient>;
 
 /**
  * One socket to a server. Commands take effect in order. One that misses its deadline
@@ -183,8 +197,9 @@ export class RedisClient implements AsyncDisposable {
   ): Promise<RedisReply> {
     const keys = this.watching ? watched : [];
     const rest = args.map(asArgument);
+    const place = options?.place === undefined ? [] : [options.place];
     const attempt = (command: "EVAL" | "EVALSHA", name: string) =>
-      this.#watching.call(command, name, keys, rest);
+      this.#watching.call(command, name, keys, rest, place);
     return this.#call(action, options, () => {
       // In whole at first, which needs no right to SCRIPT; what follows finds it there.
       if (!this.#known.has(script.sha)) {
@@ -197,6 +212,29 @@ export class RedisClient implements AsyncDisposable {
         return attempt("EVAL", script.text);
       });
     });
+  }
+
+  /**
+   * Waits until replicas have what was written so far.
+   *
+   * @param action The action, for errors.
+   * @param replicas How many of them.
+   * @param _key A key in the slot, where there are several.
+   * @throws {ConnectionError} If fewer have it by then: perhaps it is lost.
+   */
+  async confirm(
+    action: string,
+    replicas: number,
+    _key: string,
+    options?: CallOptions,
+  ): Promise<void> {
+    const wait = ["WAIT", replicas, REPLICATION] as const;
+    const have = await this.send(action, wait, options);
+    if (Number(have) >= replicas) return;
+    throw new ConnectionError(
+      `Cannot ${action}: ${have} of the ${replicas} replicas that were asked for had it within ${REPLICATION} ms`,
+      { code: "connection-lost", outcome: "unknown" },
+    );
   }
 
   /** Says whether any of some keys is there, and has the server tell when one of them changes. */
@@ -283,6 +321,9 @@ export class RedisClient implements AsyncDisposable {
     if (this.#reason !== undefined) return this.#over(action);
     const text = errorText(error);
     if (isReplyError(error)) {
+      const passing = this.#dial.isNode &&
+        passingError(action, text, error);
+      if (passing) return passing;
       if (!isLoss(text)) return replyError(action, text, error);
       this.destroy(lostError(this.#dial.broker, error));
       return this.#over(action);

@@ -9,6 +9,7 @@ import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import type { ConnectOptions } from "../transport.ts";
 import { RedisClient } from "./client.ts";
+import { type NodeAddress, readSlots, type SlotRange } from "./slots.ts";
 import { decode, valuesIn } from "./reply.ts";
 import type { Dial } from "./dial.ts";
 import type { RedisAddress } from "./options.ts";
@@ -40,17 +41,7 @@ export async function connect(
   options: ConnectOptions,
 ): Promise<Sockets> {
   const limits = { signal: options.signal, deadline: options.deadline };
-  const broker = formatUrl(url);
-  const base = {
-    broker,
-    path: address.path,
-    tls: withServername(address),
-    heartbeat: options.heartbeat,
-    maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
-    silence: options.operationTimeout,
-    clock: options.clock,
-  };
-  const password = url.password ?? await options.password?.();
+  const { base, password } = await dialTo(url, address, options);
   const { hostname, port } = address.sentinel === undefined
     ? address.hosts[0] ?? {}
     : await findMaster(base, address, address.sentinel, limits);
@@ -59,17 +50,50 @@ export async function connect(
     hostname: hostname ?? "127.0.0.1",
     port: port ?? 6379,
   };
+  return await openBoth(dial, { password, options, address }, limits);
+}
+
+/** What is the same for all servers of a URL. */
+async function dialTo(
+  url: BrokerUrl,
+  address: RedisAddress,
+  options: ConnectOptions,
+): Promise<{
+  readonly base: Omit<Dial, "hostname" | "port">;
+  readonly password: string | undefined;
+}> {
+  const broker = formatUrl(url);
+  const base = {
+    broker,
+    path: address.path,
+    tls: withServername(address),
+    isNode: address.cluster,
+    heartbeat: options.heartbeat,
+    maxResponseSize: options.maxResponseSize ?? MAX_RESPONSE,
+    silence: options.operationTimeout,
+    clock: options.clock,
+  };
+  return { base, password: url.password ?? await options.password?.() };
+}
+
+/** Dials a server twice, and logs in. */
+async function openBoth(
+  dial: Dial,
+  login: Omit<Login, "broker">,
+  limits: CallOptions,
+): Promise<Sockets> {
+  const { broker } = dial;
   const open: RedisClient[] = [];
   const openOne = async () => {
     const client = await RedisClient.open(dial, limits);
     open.push(client);
-    await logIn(client, { broker, password, options, address }, limits);
+    await logIn(client, { broker, ...login }, limits);
     return client;
   };
   const opening = [openOne(), openOne()] as const;
   try {
     const [commands, listener] = await Promise.all(opening);
-    await examine(commands, broker, limits);
+    await examine(commands, dial, limits);
     return { commands, listener };
   } catch (error) {
     await Promise.allSettled(opening);
@@ -91,14 +115,17 @@ function isAddress(name: string): boolean {
   return name.includes(":") || /^[\d.]+$/.test(name);
 }
 
+/** As whom to log in, and for what. */
+interface Login {
+  readonly broker: string;
+  readonly password: string | undefined;
+  readonly options: ConnectOptions;
+  readonly address: RedisAddress;
+}
+
 async function logIn(
   client: RedisClient,
-  { broker, password, options, address }: {
-    readonly broker: string;
-    readonly password: string | undefined;
-    readonly options: ConnectOptions;
-    readonly address: RedisAddress;
-  },
+  { broker, password, options, address }: Login,
   limits: CallOptions,
 ): Promise<void> {
   const action = `connect to "${broker}"`;
@@ -119,7 +146,7 @@ async function logIn(
 /** Looks what kind of server it is. */
 async function examine(
   client: RedisClient,
-  broker: string,
+  { broker, isNode }: Dial,
   limits: CallOptions,
 ): Promise<void> {
   const action = `connect to "${broker}"`;
@@ -131,9 +158,9 @@ async function examine(
       code: "connection-failed",
       outcome: "not-sent",
     });
-  if (value("cluster_enabled") === "1") {
+  if (value("cluster_enabled") === "1" && !isNode) {
     throw new UnsupportedError(
-      `Cannot ${action}: it is a node of a Redis Cluster, and this library's scripts use keys of several slots; use a server that is not in cluster mode, or sentinel:// for a standby`,
+      `Cannot ${action}: it is a node of a Redis Cluster; write ?cluster=1 behind the URL, or transportOptions: { cluster: true }`,
       { outcome: "not-sent" },
     );
   }
@@ -157,6 +184,59 @@ async function examine(
       }:${value("master_port")}`,
     );
   }
+}
+
+/** The nodes of a cluster, and which slots they have. */
+export interface ClusterDialer {
+  /** Opens the sockets to a node. */
+  open(node: NodeAddress, limits: CallOptions): Promise<Sockets>;
+  /** Asks a node that is named in the URL, any that answers. */
+  seek(limits: CallOptions): Promise<readonly SlotRange[]>;
+}
+
+/**
+ * Dials the nodes of a cluster.
+ *
+ * @param url The URL, its defaults filled in.
+ * @param address The addresses of some nodes and the login.
+ * @param options Limits, heartbeat, the password.
+ * @returns What dials them.
+ */
+export function dialCluster(
+  url: BrokerUrl,
+  address: RedisAddress,
+  options: ConnectOptions,
+): ClusterDialer {
+  return {
+    open: async (node, limits) => {
+      const { base, password } = await dialTo(url, address, options);
+      const login = { password, options, address };
+      return await openBoth({ ...base, ...node }, login, limits);
+    },
+    seek: async ({ signal, deadline = Infinity }) => {
+      const { base, password } = await dialTo(url, address, options);
+      const { broker } = base;
+      let failure: unknown;
+      let shares = address.hosts.length + 1;
+      for (const { hostname = "127.0.0.1", port = 6379 } of address.hosts) {
+        const now = base.clock.now();
+        const limits = { signal, deadline: now + (deadline - now) / shares-- };
+        let client: RedisClient | undefined;
+        try {
+          client = await RedisClient.open({ ...base, hostname, port }, limits);
+          const login = { broker, password, options, address };
+          await logIn(client, login, limits);
+          return await readSlots(client, hostname, limits);
+        } catch (error) {
+          if (signal?.aborted) throw error;
+          failure = error;
+        } finally {
+          await client?.[Symbol.asyncDispose]();
+        }
+      }
+      throw failure;
+    },
+  };
 }
 
 /** Asks the sentinels in their order, until one knows. Each has its share of the time: behind a silent one there may be one that answers. */

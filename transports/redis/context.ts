@@ -1,6 +1,7 @@
+import type { CallOptions } from "../../model/call_options.ts";
 import type { Clock } from "../../async/clock.ts";
 import {
-  type RedisClient,
+  type Caller,
   type RunOptions,
   type Script,
   toScript,
@@ -11,9 +12,33 @@ import type { Mirror } from "./mirror.ts";
 import { type Scripts, TIMED, writeScripts } from "./scripts.ts";
 import { ServerClock } from "./server_clock.ts";
 
+/** The settings of a connection's parts. */
+export interface ContextSettings {
+  readonly layout: Layout;
+  readonly clock: Clock;
+  readonly owner: string;
+  /** How many replicas have what is confirmed. */
+  readonly replicas: number;
+}
+
+/** The options of a script's run. */
+export interface ScriptOptions extends RunOptions {
+  /** The keys of whose changes the server is to tell. */
+  readonly watched?: readonly string[] | undefined;
+  /** The queue that a place in the arguments is about: of those of one width that the script takes, by their order. */
+  readonly queueOf?: ((place: number) => string) | undefined;
+}
+
+/** Scripts whose result must not be lost in a failover, once their caller knows of it. */
+const CONFIRMED: ReadonlySet<keyof Scripts> = new Set<keyof Scripts>([
+  "put",
+  "putOne",
+  "apply",
+]);
+
 /** The context that all parts of a connection share: the socket, the names, the scripts, the server's clock. */
 export class Context {
-  readonly commands: RedisClient;
+  readonly commands: Caller;
   readonly layout: Layout;
   readonly mirror: Mirror;
   readonly clock: Clock;
@@ -22,6 +47,8 @@ export class Context {
   /** The owner that this connection is. */
   readonly owner: string;
   readonly #scripts: ReadonlyMap<string, Script>;
+  /** How many replicas have what is confirmed. */
+  readonly #replicas: number;
   /** Whether the server would have told us if the tables had changed since they were read. */
   fresh = false;
   /** How often the server has told that the tables have changed. */
@@ -33,13 +60,9 @@ export class Context {
 
   /** Makes them for a socket that is logged in. */
   constructor(
-    commands: RedisClient,
+    commands: Caller,
     mirror: Mirror,
-    settings: {
-      readonly layout: Layout;
-      readonly clock: Clock;
-      readonly owner: string;
-    },
+    settings: ContextSettings,
   ) {
     this.commands = commands;
     this.mirror = mirror;
@@ -47,6 +70,7 @@ export class Context {
     this.clock = settings.clock;
     this.#time = new ServerClock(settings.clock);
     this.owner = settings.owner;
+    this.#replicas = settings.replicas;
     this.fields = `${settings.owner}.${crypto.randomUUID().slice(0, 8)}.`;
     this.#scripts = scriptsOf(settings.layout);
   }
@@ -151,24 +175,89 @@ export class Context {
     }
   }
 
+  /** Whether each queue has a slot of its own: then several are not put to, or deleted, in one step. */
+  get isSharded(): boolean {
+    return false;
+  }
+
+  /** A queue for each place in which something may be: all are in one, unless each has its own. */
+  places(): Iterable<string> {
+    return [""];
+  }
+
+  /** Asks, where the tables are, whether a view is as they have it, and queues that go when they are not used are there; for puts in other slots. */
+  async isCurrentThere(
+    seen: readonly (string | number)[],
+    expiring: ReadonlyMap<string, number>,
+    options: Parameters<Context["put"]>[1],
+  ): Promise<boolean> {
+    if (seen[0] === "" && expiring.size === 0) return true;
+    const args = [...seen, expiring.size, ...[...expiring].flat(), 0, 0];
+    return Array.isArray(await this.put(args, options));
+  }
+
+  /** Whether queues are empty that are to be deleted then, where they are in other slots than the tables: the script does not see them. */
+  areEmpty(
+    _queues: readonly { readonly name: string }[],
+    _options?: CallOptions,
+  ): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  /** Sees to it that queues that are declared no more are gone for all. Returns how many ready messages were in those in other slots than the tables. */
+  async afterDeletion(
+    queues: readonly { readonly name: string }[],
+    _version: string,
+    options?: CallOptions,
+  ): Promise<number> {
+    if (queues.length === 0) return 0;
+    // Publishers that go by what the server tells have been told before our caller goes on.
+    const action = "delete a queue";
+    await this.commands.ask(action, ["PING"], options).catch(() => {});
+    return 0;
+  }
+
+  /** Time will change something in a queue sooner than was said. */
+  ringDue(_queue: string): void {}
+
+  /** Waits until what was written in a key's slot is in as many replicas as were asked for. */
+  confirm(
+    action: string,
+    key: string,
+    options?: CallOptions,
+  ): Promise<void> | undefined {
+    if (this.#replicas === 0) return undefined;
+    return this.commands.confirm(action, this.#replicas, key, options);
+  }
+
   /** Runs a script. */
   run(
     name: keyof Scripts,
     action: string,
     args: readonly RedisArgument[],
-    options?: RunOptions & {
-      readonly watched?: readonly string[] | undefined;
-    },
+    options?: ScriptOptions,
+  ): Promise<RedisReply> {
+    const all = TIMED.has(name) ? [...args, ...this.#time.expected] : args;
+    return this.call(name, action, all, options);
+  }
+
+  /** Calls a script, where its caller says. */
+  protected call(
+    name: keyof Scripts,
+    action: string,
+    args: readonly RedisArgument[],
+    options?: ScriptOptions,
   ): Promise<RedisReply> {
     const script = this.#scripts.get(name);
     if (script === undefined) throw new Error(`There is no script "${name}"`);
-    return this.commands.run(
-      action,
-      script,
-      options?.watched ?? [],
-      TIMED.has(name) ? [...args, ...this.#time.expected] : args,
-      options,
-    );
+    const watched = options?.watched ?? [];
+    const reply = this.commands.run(action, script, watched, args, options);
+    if (this.#replicas === 0 || !CONFIRMED.has(name)) return reply;
+    const key = options?.place ?? this.layout.shared;
+    return reply.then(async (reply) => {
+      await this.confirm(action, key, options);
+      return reply;
+    });
   }
 }
 

@@ -10,6 +10,8 @@ export interface Dial {
   readonly hostname: string;
   readonly port: number;
   readonly tls: TlsOptions | undefined;
+  /** Whether it is a node of a cluster, which may send a call to another. */
+  readonly isNode: boolean;
   /** Milliseconds; 0 is none. */
   readonly heartbeat: number;
   /** The maximum number of bytes of an answer. */

@@ -86,6 +86,38 @@ export function replyError(
 }
 
 /**
+ * Answers of a cluster's node that does not have the slot, or not the whole of it, or not now.
+ * Nothing was done: the call may be made again.
+ */
+const PASSING =
+  /^(?:MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b|access a non local key|while the cluster is down/;
+
+/** A node of a cluster cannot do now what another can, or it later. */
+export class PassingError extends ConnectionError {
+  override readonly name: string = "ConnectionError";
+}
+
+/**
+ * Reads whether a cluster's node says that a call is to be made again, or elsewhere.
+ *
+ * @param action The action that failed, after `Cannot `.
+ * @param text The node's words.
+ * @param cause The client's error.
+ * @returns The error, if it says so.
+ */
+export function passingError(
+  action: string,
+  text: string,
+  cause: unknown,
+): PassingError | undefined {
+  if (!PASSING.test(text)) return undefined;
+  return new PassingError(
+    `Cannot ${action}: no node of the cluster serves its slot now (${text})`,
+    { code: "connection-lost", outcome: "not-sent", cause },
+  );
+}
+
+/**
  * Makes the error for a connection that was lost, or could not be had.
  *
  * @param broker The server's URL, without the password.

@@ -15,7 +15,7 @@ import {
   isOurs,
   MAX_WAITING,
 } from "./adoption.ts";
-import type { RedisClient } from "./client.ts";
+import type { Caller } from "./client.ts";
 import { type Context, versionArguments } from "./context.ts";
 import { Listening } from "./listening.ts";
 import type { RedisOptions } from "./options.ts";
@@ -57,7 +57,7 @@ export class Fanout implements BroadcastStore {
   /** Makes one that hears nothing. */
   constructor(
     context: Context,
-    listener: RedisClient,
+    listener: Caller,
     mode: RedisOptions["fanout"],
     host: FanoutHost,
   ) {
@@ -86,6 +86,9 @@ export class Fanout implements BroadcastStore {
 
   /** Listens for what the consumers of an owner are to have by the tables as they are. */
   async follow(owner: string, options?: CallOptions): Promise<void> {
+    // Ours have it in their queues, and nobody else publishes in a cluster.
+    const { isSharded } = this.#context;
+    if (isSharded && this.#adoption !== undefined) return;
     const consumed = await this.#listening.follow(owner, options);
     if (consumed === undefined) return;
     for (const queue of this.#waiting.keys()) {

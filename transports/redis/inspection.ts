@@ -87,21 +87,23 @@ export class RedisInspection implements InspectionStore {
   /** Counts what was taken by consumers of ours, and what Kombu's took of the default exchange. */
   async tally(options?: CallOptions): Promise<ReadonlyMap<string, number>> {
     const counts = new Map<string, number>();
-    let cursor = "0";
-    do {
-      const [next, ...tails] = await this.#context.runList(
-        "tally",
-        "count unacked messages",
-        [cursor],
-        options,
-      );
-      cursor = decode(next);
-      for (let i = 0; i < tails.length; i += 2) {
-        const queue = queueIn(decode(tails[i]));
-        if (queue === undefined) continue;
-        counts.set(queue, (counts.get(queue) ?? 0) + Number(tails[i + 1]));
-      }
-    } while (cursor !== "0");
+    for (const place of this.#context.places()) {
+      let cursor = "0";
+      do {
+        const [next, ...tails] = await this.#context.runList(
+          "tally",
+          "count unacked messages",
+          [cursor],
+          { ...options, queueOf: () => place },
+        );
+        cursor = decode(next);
+        for (let i = 0; i < tails.length; i += 2) {
+          const queue = queueIn(decode(tails[i]));
+          if (queue === undefined) continue;
+          counts.set(queue, (counts.get(queue) ?? 0) + Number(tails[i + 1]));
+        }
+      } while (cursor !== "0");
+    }
     return counts;
   }
 

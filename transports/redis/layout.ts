@@ -20,6 +20,8 @@ export interface LayoutOptions {
   readonly fanoutPrefix: boolean | string;
   /** Whether the routing key is a part of fanout channels. */
   readonly fanoutPatterns: boolean;
+  /** Whether each queue has a slot of its own, as in a cluster. */
+  readonly sharded?: boolean;
 }
 
 /** One member of Kombu's set of an exchange's bindings. */
@@ -60,9 +62,18 @@ const RESERVED = [
  */
 export const LAYOUT_VERSION = 1;
 
-/** The names of keys and channels. */
+/** The hash tag of what is no queue's: no queue has this name. */
+const SHARED_TAG = "{dashi.topology}";
+
+/**
+ * The names of keys and channels. In a cluster each queue has all that a database has, in the
+ * slot of its name: the list of `orders` is `{orders}orders`, what is unacked of it in
+ * `{orders}unacked`. The tables and owners have one more slot.
+ */
 export class Layout {
   readonly options: LayoutOptions;
+  /** Stands before the keys that are no queue's. */
+  readonly shared: string;
   /** The suffixes of a queue's lists, behind its name, in the order in which lists are served. */
   readonly suffixes: readonly string[];
   /** The suffix of each priority from 0 to 9. */
@@ -93,7 +104,10 @@ export class Layout {
   /** Works out the names. */
   constructor(options: LayoutOptions) {
     this.options = options;
-    const { prefix, steps, highestFirst } = options;
+    const { steps, highestFirst } = options;
+    const prefix = this.shared = options.sharded
+      ? options.prefix + SHARED_TAG
+      : options.prefix;
     this.steps = highestFirst ? [...steps].reverse() : steps;
     this.suffixes = this.steps.map((step) => this.#suffix(step));
     this.#byPriority = Array.from({ length: 10 }, (_, priority) => {
@@ -114,15 +128,47 @@ export class Layout {
     this.sizes = `${prefix}dashi.sizes`;
   }
 
+  /** What stands before all keys of a queue; without one, before those of all. */
+  place(queue: string): string {
+    const { prefix, sharded } = this.options;
+    if (!sharded) return prefix;
+    return queue === "" ? this.shared : `${prefix}{${queue}}`;
+  }
+
+  /** The key of a queue's list, without the suffix. */
+  key(queue: string): string {
+    return this.place(queue) + queue;
+  }
+
+  /** What was taken of a queue and not settled. */
+  unackedOf(queue: string): string {
+    return this.place(queue) + this.options.unackedKey;
+  }
+
+  /** When time alone changes something in a queue. */
+  dueOf(queue: string): string {
+    return `${this.place(queue)}dashi.due`;
+  }
+
+  /** The queue of a slot of its own in which a key says when time changes something. */
+  dueIn(key: string): string | undefined {
+    const [before, after] = [`${this.options.prefix}{`, "}dashi.due"];
+    return key.startsWith(before) && key.endsWith(after)
+      ? key.slice(before.length, -after.length)
+      : undefined;
+  }
+
   /** The lists of a queue, in the order in which they are served. */
   lists(queue: string): string[] {
-    return this.suffixes.map((suffix) => this.options.prefix + queue + suffix);
+    const key = this.key(queue);
+    return this.suffixes.map((suffix) => key + suffix);
   }
 
   /** The queue that a list is of, if it is one. */
   queueOf(key: string): string | undefined {
-    const { prefix } = this.options;
+    const { prefix, sharded } = this.options;
     if (!key.startsWith(prefix)) return undefined;
+    if (sharded) return this.#queueInSlot(key.slice(prefix.length + 1));
     const ring = this.ordered("ring");
     if (key.startsWith(ring)) return key.slice(ring.length);
     const name = key.slice(prefix.length);
@@ -132,9 +178,23 @@ export class Layout {
     return suffix === undefined ? name : name.slice(0, -suffix.length);
   }
 
+  /** Each key has the queue's name twice, with something between. */
+  #queueInSlot(rest: string): string | undefined {
+    const ends = [...this.suffixes].sort((a, b) => b.length - a.length);
+    for (const between of ["}dashi.ordered.ring.", "}"]) {
+      for (const suffix of between === "}" ? ends : [""]) {
+        const size = (rest.length - between.length - suffix.length) / 2;
+        if (!Number.isInteger(size) || size <= 0) continue;
+        const queue = rest.slice(0, size);
+        if (rest === queue + between + queue + suffix) return queue;
+      }
+    }
+    return undefined;
+  }
+
   /** The list of a queue for a priority. */
   list(queue: string, priority: number | undefined): string {
-    return this.options.prefix + queue + this.suffix(priority);
+    return this.key(queue) + this.suffix(priority);
   }
 
   /** Returns the suffix, behind the queue's name, of the list for a priority. */
@@ -145,53 +205,53 @@ export class Layout {
 
   /** The set of an exchange's bindings. */
   bindings(exchange: string): string {
-    return `${this.options.prefix}_kombu.binding.${exchange}`;
+    return `${this.shared}_kombu.binding.${exchange}`;
   }
 
   /** The set that keeps Celery 5.7's sweep away from an exchange's bindings. */
   permanentBindings(exchange: string): string {
-    return `${this.options.prefix}_kombu.binding_permanent.${exchange}`;
+    return `${this.shared}_kombu.binding_permanent.${exchange}`;
   }
 
   /** The key of the bindings that ours have made to an exchange, in case the set that Kombu reads is evicted. */
   bound(exchange: string): string {
-    return `${this.options.prefix}dashi.bound.${exchange}`;
+    return `${this.shared}dashi.bound.${exchange}`;
   }
 
   /** Messages of a queue that are not yet due. */
   delayed(queue: string): string {
-    return `${this.options.prefix}dashi.delayed.${queue}`;
+    return `${this.place(queue)}dashi.delayed.${queue}`;
   }
 
   /** Whether a message that came by PUB/SUB was put into a queue of ours already, by the name of both. */
   claimed(claim: string): string {
-    return `${this.options.prefix}dashi.claimed.${claim}`;
+    return `${this.shared}dashi.claimed.${claim}`;
   }
 
-  /** The mark of a message that is published once, by its name. */
-  mark(key: string): string {
-    return `${this.options.prefix}dashi.dedupe.${key}`;
+  /** The mark of a message that is published once to a queue, by its name. */
+  mark(key: string, queue: string): string {
+    return `${this.place(queue)}dashi.dedupe.${key}`;
   }
 
   /** Whether the first piece of a message that goes to many queues was put, by the name of the pieces. */
   pieces(name: string): string {
-    return `${this.options.prefix}dashi.pieces.${name}`;
+    return `${this.shared}dashi.pieces.${name}`;
   }
 
   /** The key of a queue's entries that are no messages. */
   malformed(queue: string): string {
-    return `${this.options.prefix}dashi.malformed.${queue}`;
+    return `${this.place(queue)}dashi.malformed.${queue}`;
   }
 
   /** A list, the newest first: when handlers began with messages of a queue and a key, µs. */
   rate(queue: string, key: string): string {
-    return `${this.options.prefix}dashi.rate.${queue.length}.${queue}.${key}`;
+    return `${this.place(queue)}dashi.rate.${queue.length}.${queue}.${key}`;
   }
 
   /** A part of an ordered queue; without a queue, what the names of all of them begin with. */
   ordered(part = "", queue = ""): string {
-    const name = part === "" ? "" : `${part}.${queue}`;
-    return `${this.options.prefix}dashi.ordered.${name}`;
+    if (part === "") return `${this.shared}dashi.ordered.`;
+    return `${this.place(queue)}dashi.ordered.${part}.${queue}`;
   }
 
   /** The keys of a queue in which there is something, or may be, if one of them is there. */
@@ -215,12 +275,14 @@ export class Layout {
 
   /** Whether a queue of this name would be one of the keys that are none, or another queue's list. */
   isReserved(queue: string): boolean {
-    const key = this.options.prefix + queue;
+    const key = this.shared + queue;
     const { unacked, unackedIndex, topology, changes } = this;
     return [unacked, unackedIndex, topology, changes].includes(key) ||
       [this.due, this.expiring, this.owners, this.sizes, this.time].includes(
         key,
       ) ||
+      // It would end its hash tag before it began.
+      (this.options.sharded === true && queue.startsWith("}")) ||
       queue === "unacked_mutex" || key === this.deadlines ||
       RESERVED.some((each) => queue.startsWith(each)) ||
       this.suffixes.some((each) => each !== "" && queue.endsWith(each));

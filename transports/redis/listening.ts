@@ -1,7 +1,7 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { AccessRefusedError } from "../../model/errors.ts";
 import type { Topology } from "../../virtual/topology.ts";
-import type { RedisClient } from "./client.ts";
+import type { Caller } from "./client.ts";
 import type { Context } from "./context.ts";
 
 /** How channels are listened on: what one may not, the next may. */
@@ -16,7 +16,7 @@ type Manner = "patterns" | "prefix" | "channels" | "none";
  */
 export class Listening {
   readonly #context: Context;
-  readonly #listener: RedisClient;
+  readonly #listener: Caller;
   readonly #mustHear: boolean;
   readonly #onMessage: (exchange: string, bytes: Uint8Array) => void;
   /** By exchange, the queues whose consumers are here. */
@@ -32,7 +32,7 @@ export class Listening {
     | undefined;
 
   /** Makes one that hears nothing; `mustHear` says whether it is an error that the user may not. */
-  constructor(context: Context, listener: RedisClient, settings: {
+  constructor(context: Context, listener: Caller, settings: {
     readonly mustHear: boolean;
     onMessage(exchange: string, bytes: Uint8Array): void;
   }) {

@@ -66,11 +66,12 @@ local function useQueue(queue, expires)
   if isConsumed(queue) then keepKeys(queue, life, life * 0.9) else keepKeys(queue, expires) end
   for _, exchange in ipairs(sourcesOf(queue)) do keepTable(exchange, expires) end
 end
+-- In a queue's own slot nobody knows: it is asked where the tables are.
 local function endOf(queue, expires, now)
-  return tonumber(redis.call('ZSCORE', EXPIRING, queue) or now + expires)
+  return tonumber(HERE and redis.call('ZSCORE', EXPIRING, queue) or now + expires)
 end
 local function isOver(queue, expires, now)
-  return endOf(queue, expires, now) <= now and not isConsumed(queue)
+  return HERE and endOf(queue, expires, now) <= now and not isConsumed(queue)
 end
 local function keepPut(queue, expires, now)
   local life = lifeOf(expires)

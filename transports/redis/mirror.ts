@@ -20,7 +20,7 @@ import {
   type Writes,
 } from "./writes.ts";
 
-/** Fields of the shared hash, and their values. */
+/** Fields of the hash, with values. */
 type Fields = Iterable<readonly [field: string, value: string]>;
 
 /**
@@ -72,7 +72,6 @@ export class Mirror {
   get fanouts(): number {
     return this.#fanouts;
   }
-
   /** The size of an exchange's set as it was last seen, or -1. */
   sizeOf(exchange: string): number {
     return this.#sets.get(exchange)?.size ?? -1;
@@ -136,9 +135,8 @@ export class Mirror {
   /** Takes over the whole hash. */
   readAll(versions: Versions, fields: Fields): void {
     const before = this.#topology;
-    this.#topology = new Topology();
+    [this.#topology, this.#fields] = [new Topology(), new Map()];
     this.#fanouts++;
-    this.#fields = new Map();
     this.#sets.clear();
     this.#next.clear();
     this.readSome(versions, fields);
@@ -172,8 +170,8 @@ export class Mirror {
     for (const { field, value, kind } of changed) {
       const before = this.#fields.get(field);
       if (before === value) continue;
-      if (value === "") this.#fields.delete(field);
-      else this.#fields.set(field, value);
+      if (value !== "") this.#fields.set(field, value);
+      else this.#fields.delete(field);
       this.#applyField(kind, field.slice(kind.length + 1), before, value);
     }
   }
@@ -329,7 +327,7 @@ export class Mirror {
     return planWrites(this.#withQueues(changes), {
       layout: this.#layout,
       takesLists: this.#takesLists,
-      field: (name) => this.#fields.get(name) ?? "",
+      field: (name) => this.fieldOf(name),
       typeOf: (exchange) => this.#topology.exchange(exchange)?.declaration.type,
       isAutoDelete: (queue) =>
         this.#topology.queue(queue)?.declaration.autoDelete === true,
@@ -364,10 +362,7 @@ export class Mirror {
     writes: Writes,
     sizes: ReadonlyMap<string, number>,
   ): void {
-    const fields = fieldsAfter(
-      writes,
-      (name) => this.#fields.get(name) ?? "",
-    );
+    const fields = fieldsAfter(writes, this.fieldOf.bind(this));
     if (versions === undefined) this.#apply(fields);
     else this.readSome(versions, fields);
     for (const [exchange, text] of writes.added) {
@@ -390,8 +385,13 @@ export class Mirror {
       .filter((name) => this.#listed(`sources ${name}`).includes(exchange));
   }
 
+  /** The value of a field of the shared hash, as it was last seen; empty if there is none. */
+  fieldOf(name: string): string {
+    return this.#fields.get(name) ?? "";
+  }
+
   #listed(field: string): readonly string[] {
-    return readList<string>(this.#fields.get(field) ?? "");
+    return readList(this.fieldOf(field));
   }
 }
 

@@ -12,6 +12,8 @@
  *
  * | Parameter | In `transportOptions` | Default | Meaning |
  * | --- | --- | --- | --- |
+ * | `cluster` | `cluster` | `false` | whether the hosts are nodes of a cluster |
+ * | `wait_for_replicas` | `waitForReplicas` | 0 | how many replicas have what is confirmed |
  * | `master_name` | `masterName` | - | the master's name; sentinels need it |
  * | `sentinel_username` | `sentinelUsername` | - | as whom to ask the sentinels |
  * | - | `sentinelPassword` | - | their password |
@@ -93,8 +95,10 @@
  * anew after an eighth of the messages. After a failover the old master may still confirm for some
  * seconds messages that are lost: `min-replicas-to-write` on the servers prevents it.
  *
- * A Redis Cluster is refused at connect: the scripts use keys of several slots. ioredis
- * reads the environment when it is loaded: beside `--allow-net=host:port` it needs
+ * `redis://a:7000,b:7000/0?cluster=1` is a Redis Cluster, or a Valkey's, by some of its nodes or
+ * a configuration endpoint (`docs/redis_cluster.md`): each queue has a slot of its own, a message
+ * to several queues is put by a script for each, and a connection is two sockets to each
+ * primary. Without `cluster` a node of one is refused at connect. ioredis reads the environment when it is loaded: beside `--allow-net=host:port` it needs
  * `--allow-env` or `--ignore-env`.
  *
  * @example Connect

@@ -5,6 +5,7 @@ import {
   booleanOption,
   checkedOption,
   durationOption,
+  integerOption,
   invalidOption,
   type OptionReader,
   type OptionReaders,
@@ -44,6 +45,10 @@ export interface RedisTransportOptions {
   readonly unackedKey?: string | undefined;
   /** The sorted set of when it was taken; in a URL `unacked_index_key`. @default {"unacked_index"} */
   readonly unackedIndexKey?: string | undefined;
+  /** Whether the hosts are nodes of a cluster: of Redis, Valkey, ElastiCache or MemoryDB, whose configuration endpoint is one. In a URL `cluster`. @default {false} */
+  readonly cluster?: boolean | undefined;
+  /** How many replicas must have a message, or a declaration, before it is confirmed (`WAIT`); in a URL `wait_for_replicas`. A failover loses nothing of that if it promotes one of them. @default {0} */
+  readonly waitForReplicas?: number | undefined;
   /** The master's name, where the URL is a sentinel's; in a URL `master_name`. */
   readonly masterName?: string | undefined;
   /** As whom to ask the sentinels; in a URL `sentinel_username`. The URL's user is the master's. */
@@ -60,6 +65,8 @@ export interface RedisAddress {
   readonly tls: TlsOptions | undefined;
   readonly username: string | undefined;
   readonly database: number;
+  /** Whether the hosts are nodes of a cluster. */
+  readonly cluster: boolean;
   /** Set where the hosts are sentinels. */
   readonly sentinel: {
     readonly masterName: string;
@@ -78,6 +85,8 @@ export interface RedisOptions {
   /** For how long others wait for a connection that says nothing while its socket is there, ms: the visibility timeout where it was given, else 0. */
   readonly patience: number;
   readonly queueOrderStrategy: "round-robin" | "priority" | "sorted";
+  /** How many replicas have what is confirmed. */
+  readonly replicas: number;
 }
 
 /** With what only the URL of a Unix socket has. */
@@ -108,6 +117,23 @@ export function readRedisOptions(
       `Cannot use the option "virtualHost": it is for Unix sockets; the database is the path of the URL, as in redis://localhost/1`,
     );
   }
+  const cluster = given.cluster ?? false;
+  if (cluster && (isSocket || url.scheme === "sentinel")) {
+    throw new OptionError(
+      `Cannot use the option "cluster" with ${url.scheme}://: it is for redis:// and rediss://`,
+    );
+  }
+  if (!cluster && url.scheme !== "sentinel" && url.hosts.length > 1) {
+    throw new OptionError(
+      `Cannot use several hosts in a URL of one Redis: with ?cluster=1 they are nodes of a cluster; join the URLs of servers of which one is to be used with ";"`,
+    );
+  }
+  const prefix = given.globalKeyPrefix ?? "";
+  if (cluster && prefix.includes("{}")) {
+    throw new OptionError(
+      `Cannot use the globalKeyPrefix "${prefix}" in a cluster: its hash tag is empty; write a name between the braces`,
+    );
+  }
   const database = readDatabase(isSocket ? given.virtualHost : url.virtualHost);
   return {
     address: {
@@ -116,10 +142,11 @@ export function readRedisOptions(
       tls: readTls(options.tls, url.scheme === "rediss"),
       username: url.username,
       database,
+      cluster,
       sentinel: readSentinel(url, given),
     },
     layout: {
-      prefix: given.globalKeyPrefix ?? "",
+      prefix,
       sep: given.separator ?? "\x06\x16",
       steps: given.prioritySteps ?? [0, 3, 6, 9],
       highestFirst: given.priorityOrder !== "lowest-first",
@@ -128,7 +155,10 @@ export function readRedisOptions(
       database,
       fanoutPrefix: given.fanoutPrefix ?? true,
       fanoutPatterns: given.fanoutPatterns ?? true,
+      // A prefix with a hash tag has all in one slot.
+      ...(cluster && !/\{[^}]+\}/.test(prefix) ? { sharded: true } : {}),
     },
+    replicas: given.waitForReplicas ?? 0,
     fanout: given.fanout ?? "queue",
     visibilityTimeout: given.visibilityTimeout ?? 3_600_000,
     patience: given.visibilityTimeout ?? 0,
@@ -254,6 +284,8 @@ export const REDIS_OPTIONS: OptionReaders<OwnOptions> = {
   ),
   unackedKey: filled(stringOption("unacked_key")),
   unackedIndexKey: filled(stringOption("unacked_index_key")),
+  cluster: booleanOption("cluster"),
+  waitForReplicas: integerOption("wait_for_replicas", 0, 10),
   masterName: stringOption("master_name"),
   sentinelUsername: stringOption("sentinel_username"),
   sentinelPassword: stringOption(),

@@ -7,7 +7,8 @@ import { Buffer } from "node:buffer";
  * a third of what a publish costs.
  */
 export class Push extends Command {
-  readonly #list: string;
+  /** The list's key. */
+  readonly list: string;
   #count = 0;
   #texts = "";
   #isAscii: boolean;
@@ -15,7 +16,7 @@ export class Push extends Command {
   /** Makes one that has no texts yet. */
   constructor(list: string) {
     super("lpush", [list]);
-    this.#list = list;
+    this.list = list;
     this.#isAscii = byteLength(list) === list.length;
   }
 
@@ -27,7 +28,7 @@ export class Push extends Command {
   }
 
   override toWritable(socket: object): string {
-    const list = `$${byteLength(this.#list)}\r\n${this.#list}`;
+    const list = `$${byteLength(this.list)}\r\n${this.list}`;
     const written = `*${
       this.#count + 2
     }\r\n$5\r\nlpush\r\n${list}\r\n${this.#texts}`;

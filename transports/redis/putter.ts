@@ -9,7 +9,7 @@ import { PUT, STALE } from "../store/store.ts";
 import type { PutOptions, PutResult, StoreItem } from "../store/store.ts";
 import { notAnswered } from "../connection_errors.ts";
 import { byteLength, Push } from "./push_client.ts";
-import { decode, type RedisArgument } from "./reply.ts";
+import { decode, type RedisArgument, type RedisReply } from "./reply.ts";
 import { type Context, versionArguments } from "./context.ts";
 import { announcedArguments, announceLast, channelsOf } from "./announcing.ts";
 import { hasLimit, NO_TRAITS } from "./limits.ts";
@@ -140,14 +140,14 @@ export class Putter {
         lists.push(this.#writePlain(message, queue, batch));
         continue;
       }
-      let list = layout.options.prefix + queue +
+      let list = layout.key(queue) +
         this.#context.suffixOf(queue, message.properties.priority);
       batch.queues.add(queue);
       const traits = this.#traitsOf(queue);
       const expires = traits.expires ??
         this.#context.mirror.past.expiresOf(queue);
       if (traits.ordered) {
-        list = layout.options.prefix + queue;
+        list = layout.key(queue);
         (batch.ordered ??= new Set()).add(list);
       }
       lists.push(list);
@@ -178,7 +178,7 @@ export class Putter {
     if (
       last === undefined || last.queue !== queue || last.priority !== priority
     ) {
-      const list = this.#context.layout.options.prefix + queue +
+      const list = this.#context.layout.key(queue) +
         this.#context.suffixOf(queue, priority);
       let push = batch.pushes.get(list);
       if (push === undefined) batch.pushes.set(list, push = new Push(list));
@@ -242,9 +242,9 @@ export class Putter {
     const refused = new Map<string, Error>();
     await Promise.all([...pushes].map(async ([list, push]) => {
       try {
-        await this.#context.commands.push(this.#actionOf(list), push, {
-          deadline,
-        });
+        const action = this.#actionOf(list);
+        await this.#context.commands.push(action, push, { deadline });
+        await this.#context.confirm(action, list, { deadline });
       } catch (error) {
         // Another list's messages may be there all the same.
         if (!(error instanceof PreconditionFailedError)) throw error;
@@ -260,27 +260,58 @@ export class Putter {
     first: Waiting | undefined,
     deadline: number,
   ): Promise<Refused | undefined> {
-    const { version, lists, timed } = batch;
+    const { version, lists } = batch;
     const seen = versionArguments(this.#context.mirror, version);
     if (seen === undefined) return undefined;
-    const args: RedisArgument[] = [...seen, batch.expiring.size];
-    for (const [queue, expires] of batch.expiring) args.push(queue, expires);
-    args.push(timed.size);
-    for (const [queue, at] of timed) args.push(queue, Math.ceil(at));
-    for (const each of announcedArguments(batch)) args.push(each);
-    for (const [list, texts] of lists) {
-      const isOrdered = batch.ordered?.has(list) ?? false;
-      args.push(list, isOrdered ? -texts.length : texts.length);
-      for (const text of texts) args.push(text);
-    }
-    const order = [...lists.keys()];
     const exchange = first?.items[0]?.message.exchange;
-    const reply = await this.#context.put(args, {
-      version,
-      exchange,
-      deadline,
-    });
-    if (!Array.isArray(reply)) return undefined;
+    const options = { version, exchange, deadline };
+    if (this.#context.isSharded) {
+      return await this.#putApart(batch, seen, options);
+    }
+    const args = argumentsOf(batch, seen, lists);
+    const reply = await this.#context.put(args, options);
+    return Array.isArray(reply) ? this.#refusedIn(reply, lists) : undefined;
+  }
+
+  /** A script for each queue, and one before where the tables are. Where one of them finds its queue gone, the others have their messages. */
+  async #putApart(
+    batch: Batch,
+    seen: readonly (string | number)[],
+    options: Parameters<Context["put"]>[1],
+  ): Promise<Refused | undefined> {
+    const { version, deadline } = options;
+    if (!await this.#context.isCurrentThere(seen, batch.expiring, options)) {
+      return undefined;
+    }
+    const queues = new Map<string, Map<string, string[]>>();
+    for (const [list, texts] of batch.lists) {
+      const queue = this.#context.layout.queueOf(list) ?? "";
+      const lists = queues.get(queue);
+      if (lists === undefined) queues.set(queue, new Map([[list, texts]]));
+      else lists.set(list, texts);
+    }
+    const refused = new Map<string, Error>();
+    let isOld = false;
+    await Promise.all([...queues].map(async ([queue, lists]) => {
+      const args = argumentsOf(batch, NO_VERSION, lists, queue);
+      const reply = await this.#context.run("put", ACTION, args, {
+        deadline,
+        queueOf: () => queue,
+      });
+      if (!Array.isArray(reply)) isOld = version !== undefined;
+      else {for (const each of this.#refusedIn(reply, lists)) {
+          refused.set(...each);
+        }}
+    }));
+    return isOld ? undefined : refused;
+  }
+
+  /** The lists that could not be put to, and why. */
+  #refusedIn(
+    reply: readonly RedisReply[],
+    lists: ReadonlyMap<string, unknown>,
+  ): Map<string, Error> {
+    const order = [...lists.keys()];
     const refused = new Map<string, Error>();
     for (let i = 0; i < reply.length; i += 2) {
       const list = order[Number(reply[i])] ?? "";
@@ -290,14 +321,40 @@ export class Putter {
   }
 
   #actionOf(list: string): string {
-    return `publish to queue "${
-      list.slice(this.#context.layout.options.prefix.length)
-    }"`;
+    return `publish to queue "${this.#context.layout.queueOf(list) ?? list}"`;
   }
 
   #traitsOf(queue: string): QueueTraits {
     return this.#context.mirror.topology.queue(queue)?.traits ?? NO_TRAITS;
   }
+}
+
+/** No view that is to be checked. */
+const NO_VERSION = ["", 0] as const;
+
+/** Writes the arguments of the script, for some lists of a batch, or for those of one queue. */
+function argumentsOf(
+  batch: Batch,
+  seen: readonly (string | number)[],
+  lists: ReadonlyMap<string, readonly string[]>,
+  only?: string,
+): RedisArgument[] {
+  const args: RedisArgument[] = [...seen];
+  for (const  of of[batch.expiring, batch.timed]) {
+    const some = only === undefined
+      ? [...of]
+      : [...of].filter(([queue]) => queue === only);
+    args.push(some.length);
+    for (const [queue, value] of some) args.push(queue, Math.ceil(value));
+  }
+  if (only !== undefined) args.push(0);
+  else for (const each of announcedArguments(batch)) args.push(each);
+  for (const [list, texts] of lists) {
+    const isOrdered = batch.ordered?.has(list) ?? false;
+    args.push(list, isOrdered ? -texts.length : texts.length);
+    for (const text of texts) args.push(text);
+  }
+  return args;
 }
 
 /** The size of a message's texts, about. */

@@ -75,7 +75,7 @@ export class Quarantine implements QuarantineStore {
       const priority = "error" in message
         ? undefined
         : message.properties.priority;
-      const list = layout.options.prefix + queue +
+      const list = layout.key(queue) +
         this.#context.suffixOf(queue, priority);
       const expires = mirror.expiresOf(queue) ?? "";
       const args = [queue, list, bytes, "LPUSH", expires];

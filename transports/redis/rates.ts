@@ -24,7 +24,7 @@ export async function admit(
     "admit",
     `count a handler of queue "${queue}"`,
     [list, limit, Math.ceil(interval * 1000)],
-    options,
+    { ...options, queueOf: () => queue },
   );
   return Number(reply) / 1000;
 }

@@ -19,6 +19,7 @@ import { ADOPT, BROADCAST, PUT, PUT_ONE } from "./lua_put.ts";
 import { ASIDE, BACK, OVERDUE, RELEASE, REMOVE, RENEW } from "./lua_settle.ts";
 import { ADMIT } from "./lua_rate.ts";
 import { SIZES } from "./lua_sizes.ts";
+import { DECLARED, NOTE } from "./lua_slots.ts";
 import { ADJUST, CLOCK, CLOCK_TIME } from "./lua_clock.ts";
 import { EXPIRES, OTHERS, USE } from "./lua_expires.ts";
 import {
@@ -95,18 +96,28 @@ export interface Scripts {
   readonly peekOrdered: string;
   /** Corrects a clock that was set forward. */
   readonly adjust: string;
+  /** Tells a queue's slot what is declared of it. */
+  readonly note: string;
 }
 
 /**
- * Writes the scripts for a layout. They name keys that they are not told of, which a
- * cluster would not allow; `KEYS` are those that the server is to watch for us.
+ * Writes the scripts for a layout. They name keys that they are not told of; `KEYS` are those
+ * that the server is to watch for us. In a cluster the first of them is what stands before all
+ * keys of the call: all of these are in its slot. No such key is ever there, so a node that
+ * has given away a part of the slot refuses the script before it begins.
  *
  * @param layout The names of the keys.
  * @returns The scripts.
  */
 export function writeScripts(layout: Layout): Scripts {
+  const { prefix, sharded = false } = layout.options;
+  const quote = (text: string) =>
+    sharded && text.startsWith(layout.shared)
+      ? `P .. ${quoted(text.slice(layout.shared.length))}`
+      : quoted(text);
   const constants = `
-local P = ${quote(layout.options.prefix)}
+local P = ${sharded ? "table.remove(KEYS, 1)" : quoted(prefix)}
+local HERE = ${sharded ? `P == ${quoted(layout.shared)}` : "true"}
 local SUFFIXES = {${layout.suffixes.map(quote).join(", ")}}
 local SEP, STEPS = ${quote(layout.options.sep)}, {${layout.steps.join(", ")}}
 local UNACKED, INDEX = ${quote(layout.unacked)}, ${quote(layout.unackedIndex)}
@@ -131,14 +142,27 @@ local LAYOUT = '${LAYOUT_VERSION}'
   const script = (...parts: readonly string[]) => constants + parts.join("");
   const consumers = (...parts: readonly string[]) =>
     script(AT_FULL_MEMORY, ...parts);
+  const queue = `local QUEUE = string.sub(P, ${
+    new TextEncoder().encode(prefix).length + 2
+  }, -2)\n`;
+  const guard = sharded ? queue + DECLARED : "";
   return {
     take: consumers(CLOCK, LINEAGE, HOLD, SIZES, ...OWN, ANNOUNCE, PASS, TAKE),
-    put: script(LAYOUT_CHECK, VERSION, CLOCK_TIME, ...OWN, ANNOUNCE, PUT),
+    put: script(
+      guard,
+      LAYOUT_CHECK,
+      VERSION,
+      CLOCK_TIME,
+      ...OWN,
+      ANNOUNCE,
+      PUT,
+    ),
     putOne: script(
       CLOCK,
       LINEAGE,
       HOLD,
       SIZES,
+      guard,
       LAYOUT_CHECK,
       VERSION,
       ...OWN,
@@ -204,6 +228,7 @@ local LAYOUT = '${LAYOUT_VERSION}'
     use: consumers(CLOCK, ...USED, USE),
     adjust: consumers(CLOCK, ADJUST),
     admit: consumers(ADMIT),
+    note: consumers(queue, ...USED, NOTE),
   };
 }
 
@@ -212,7 +237,7 @@ const USED = [IS_ORDERED, EXPIRES];
 const OWN = [EXPIRY, ...USED, ORDER];
 
 /** As a string of Lua: every byte but letters and digits by its number. */
-function quote(text: string): string {
+function quoted(text: string): string {
   const bytes = [...new TextEncoder().encode(text)].map((byte) =>
     /[A-Za-z0-9]/.test(String.fromCharCode(byte))
       ? String.fromCharCode(byte)

@@ -1,6 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import type { ServerInfo } from "../server_info.ts";
-import type { RedisClient } from "./client.ts";
+import type { Caller } from "./client.ts";
 import { decode, valuesIn } from "./reply.ts";
 
 /**
@@ -11,7 +11,7 @@ import { decode, valuesIn } from "./reply.ts";
  * @returns What it tells.
  */
 export async function askServer(
-  client: RedisClient,
+  client: Caller,
   options?: CallOptions,
 ): Promise<ServerInfo> {
   const action = "ask the server what it is";

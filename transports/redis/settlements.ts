@@ -216,7 +216,10 @@ export class Settlements {
     for (let i = 0; i < held.length; i += 2 * AT_ONCE) {
       const some = held.slice(i, i + 2 * AT_ONCE);
       const fields = some.map(({ handle }) => handle);
-      const reply = await this.#context.run(script, action, fields, options);
+      const reply = await this.#context.run(script, action, fields, {
+        ...options,
+        queueOf: (place) => some[place]?.queue ?? "",
+      });
       lost.push(...placesIn(some, reply));
     }
     return lost;

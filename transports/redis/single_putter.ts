@@ -18,6 +18,13 @@ const ACTION = "publish";
 const MAX_COPIES = 500;
 const MAX_SIZE = 1_000_000;
 
+/** The message that another is put instead of, if it lies in the server. */
+function heldIn(instead: PutOptions["instead"]): RedisReservation | undefined {
+  return instead instanceof RedisReservation && instead.where.type === "unacked"
+    ? instead
+    : undefined;
+}
+
 /** An envelope ends with its name, a UUID. */
 const END = `"}}`;
 const TAIL = `00000000-0000-4000-8000-000000000001${END}`.length;
@@ -81,19 +88,106 @@ export class SinglePutter {
 
   async #put(
     items: readonly StoreItem[],
+    options: PutOptions,
+  ): Promise<PutResult> {
+    const seen = versionArguments(this.#context.mirror, options.version);
+    if (seen === undefined) return STALE;
+    return this.#context.isSharded
+      ? await this.#putApart(items, seen, options)
+      : await this.#putTogether(items, seen, options);
+  }
+
+  /**
+   * One script for each queue: first those that may refuse, one after the other, then the
+   * others, and at last the message goes that it is put instead of. Who ends between leaves
+   * copies, and nothing is lost.
+   */
+  async #putApart(
+    items: readonly StoreItem[],
+    seen: readonly (string | number)[],
+    options: PutOptions,
+  ): Promise<PutResult> {
+    const { version, instead, deadline = Infinity } = options;
+    const { mirror } = this.#context;
+    const expiring = new Map(items.flatMap(({ queue }) => {
+      const expires = mirror.expiresOf(queue);
+      return expires === undefined || instead ? [] : [[queue, expires]];
+    }));
+    const exchange = items[0]?.message.exchange;
+    const of = { version, exchange, deadline };
+    if (!await this.#context.isCurrentThere(seen, expiring, of)) return STALE;
+    const held = heldIn(instead);
+    const isAway = held !== undefined &&
+      (items.length > 1 || items[0]?.queue !== held.queue);
+    if (isAway && await this.#settle("renew", held, options)) {
+      return { type: "lost" };
+    }
+    const results: PutResult[] = [];
+    const putOne = async (item: StoreItem) => {
+      results.push(
+        await this.#putTogether([item], ["", 0], {
+          ...options,
+          version: isAway ? "" : version,
+          instead: isAway ? undefined : instead,
+          announced: [],
+        }),
+      );
+    };
+    const refuses = ({ queue }: StoreItem) => {
+      const traits = mirror.topology.queue(queue)?.traits ?? NO_TRAITS;
+      return traits.refuses && hasLimit(traits);
+    };
+    for (const item of items.filter(refuses)) {
+      await putOne(item);
+      if (results.at(-1)?.type === "full") return { type: "full" };
+    }
+    await Promise.all(items.filter((item) => !refuses(item)).map(putOne));
+    const stale = results.find(({ type }) => type === "stale");
+    if (stale !== undefined) return stale;
+    if (isAway) await this.#settle("remove", held, options);
+    const [first] = results;
+    const puts = results.filter((each) => each.type === "put");
+    if (first !== undefined && puts.length === 0) return first;
+    return {
+      type: "put",
+      displaced: puts.flatMap(({ displaced = [] }) => displaced),
+    };
+  }
+
+  /** Returns whether the message that is held was not there any more. */
+  async #settle(
+    script: "renew" | "remove",
+    { handle, queue, key }: RedisReservation,
+    { deadline }: PutOptions,
+  ): Promise<boolean> {
+    const of = { deadline, queueOf: () => queue };
+    if (script === "remove" && key) {
+      const args = [handle, queue, key];
+      const [lost] = await this.#context.runList(
+        "removeOrdered",
+        ACTION,
+        args,
+        of,
+      );
+      this.#host.put(queue); // its key may have more
+      return Array.isArray(lost) && lost.length > 0;
+    }
+    const lost = await this.#context.run(script, ACTION, [handle], of);
+    return Array.isArray(lost) && lost.length > 0;
+  }
+
+  async #putTogether(
+    items: readonly StoreItem[],
+    seen: readonly (string | number)[],
     { version, instead, announced, deadline, mark }: PutOptions,
   ): Promise<PutResult> {
-    const { fields, mirror } = this.#context;
-    const seen = versionArguments(mirror, version);
-    if (seen === undefined) return STALE;
+    const { fields } = this.#context;
+    const queue = items[0]?.queue ?? "";
     // With a mark it is all or nothing: who ends between pieces would leave it, and not the rest.
     const most = mark === undefined ? MAX_COPIES : Infinity;
     const pieces = this.#pieces(items, announced ?? [], most);
     const name = pieces.length === 1 ? "" : crypto.randomUUID();
-    const held = instead instanceof RedisReservation &&
-        instead.where.type === "unacked"
-      ? instead
-      : undefined;
+    const held = heldIn(instead);
     const late = (reply: RedisReply) => this.#giveBack(reply);
     const replies = await Promise.allSettled(
       pieces.map((piece, i) =>
@@ -107,14 +201,14 @@ export class SinglePutter {
           fields,
           this.#context.nextNumbers(100_000),
           "",
-          mark === undefined ? "" : this.#context.layout.mark(mark.key),
+          mark === undefined ? "" : this.#context.layout.mark(mark.key, queue),
           mark?.window ?? 0,
           mark?.token ?? "",
           name,
           i === 0 ? "first" : i < pieces.length - 1 ? "next" : "last",
           ...piece,
           // The first alone may be too late to begin: a part of them would help nobody.
-        ], i === 0 ? { deadline, late } : {})
+        ], { ...(i === 0 ? { deadline, late } : {}), queueOf: () => queue })
       ),
     );
     const [first] = replies;

@@ -22,7 +22,7 @@ import type {
 import { refuseHeardOrder } from "../store/heard_order.ts";
 import { OWNER_TTL } from "../store/leases.ts";
 import type { Rates } from "../rates.ts";
-import type { RedisClient } from "./client.ts";
+import type { Caller } from "./client.ts";
 import { decode } from "./reply.ts";
 import type { Context } from "./context.ts";
 import { takenForDeadError } from "./errors.ts";
@@ -74,7 +74,7 @@ export class RedisStore implements Store {
   readonly rates: Rates;
   readonly inspection: InspectionStore;
   readonly #context: Context;
-  readonly #listener: RedisClient;
+  readonly #listener: Caller;
   readonly #owner: string;
   readonly #putter: Putter;
   readonly #reserver: Reserver;
@@ -93,7 +93,7 @@ export class RedisStore implements Store {
   /** Makes one over two sockets: of commands, and of what the server tells. */
   constructor(
     context: Context,
-    listener: RedisClient,
+    listener: Caller,
     redis: RedisOptions,
     options: ConnectOptions,
     rings: boolean,
@@ -114,7 +114,8 @@ export class RedisStore implements Store {
       itemBytes: 256 * 2 ** 20,
       // A server does nothing else meanwhile; and what came is handled while the next is taken.
       reserveCount: 100,
-      reserveQueues: 500,
+      // In a cluster each is asked by itself.
+      reserveQueues: context.isSharded ? 50 : 500,
       reserveWait: 5000,
       lease: redis.visibilityTimeout,
     };
@@ -362,7 +363,9 @@ export class RedisStore implements Store {
       return;
     }
     for (const key of keys) {
-      if (key === layout.due) this.#reserver.ringDue();
+      const due = layout.dueIn(key);
+      if (due !== undefined) this.#context.ringDue(due);
+      if (due !== undefined || key === layout.due) this.#reserver.ringDue();
       else if (key === layout.topology) {
         this.#context.tell();
         this.#reserver.ringTables();

@@ -115,6 +115,22 @@ export class Sweeper {
     options?: CallOptions,
   ): Promise<void> {
     if (owners.length === 0) return;
+    const all = [...this.#context.places()];
+    // Many at once: in a cluster each queue has its own.
+    while (all.length > 0) {
+      await Promise.all(
+        all.splice(0, AT_ONCE).map((each) =>
+          this.#reclaimIn(each, owners, options)
+        ),
+      );
+    }
+  }
+
+  async #reclaimIn(
+    place: string,
+    owners: readonly string[],
+    options?: CallOptions,
+  ): Promise<void> {
     const { layout, commands, fields } = this.#context;
     const gone = new Set(owners);
     const pattern = owners.length === 1 ? `${owners[0]}.*` : "*.*.*";
@@ -122,7 +138,7 @@ export class Sweeper {
     let cursor = "0";
     do {
       const reply = await commands.send("look for unacked messages", [
-        ...["HSCAN", layout.unacked, cursor] as const,
+        ...["HSCAN", layout.unackedOf(place), cursor] as const,
         ...["MATCH", pattern, "COUNT", 200],
       ], options);
       const [next, found] = Array.isArray(reply) ? reply : [];
@@ -138,21 +154,26 @@ export class Sweeper {
 
   /** Requeues messages that were taken longer ago than the visibility timeout, by us or by Kombu. */
   async sweep(options?: CallOptions): Promise<void> {
-    for (let count = MAX; count >= MAX;) {
-      const overdue = await this.#overdue(options);
-      count = overdue.length;
-      await this.#restoreAll(overdue, options);
+    for (const place of this.#context.places()) {
+      for (let count = MAX; count >= MAX;) {
+        const overdue = await this.#overdue(place, options);
+        count = overdue.length;
+        await this.#restoreAll(overdue, options);
+      }
     }
   }
 
-  async #overdue(options?: CallOptions): Promise<readonly Overdue[]> {
+  async #overdue(
+    place: string,
+    options?: CallOptions,
+  ): Promise<readonly Overdue[]> {
     const overdue: Overdue[] = [];
     for (let count = 1; count > 0 && overdue.length < MAX;) {
       const [claim, found] = await this.#context.runList(
         "overdue",
         "look for overdue messages",
         [Math.ceil(this.#visibilityTimeout), CLAIM],
-        options,
+        { ...options, queueOf: () => place },
       );
       const score = decode(claim);
       const pairs = pairsOf(found);

@@ -311,6 +311,11 @@ export class Tables {
       ? [versionIn(version), 0]
       : versionArguments(mirror, version);
     if (seen === undefined) return { type: "stale" };
+    const gone = changes.filter((each) => each.type === "queue-deleted");
+    const emptied = gone.filter(({ ifEmpty }) => ifEmpty);
+    if (!await this.#context.areEmpty(emptied, options)) {
+      return { type: "not-empty" };
+    }
     const reply = await this.#write(first, changes, seen, options);
     if (!Array.isArray(reply)) {
       return { type: decode(reply) === "not-empty" ? "not-empty" : "stale" };
@@ -323,14 +328,9 @@ export class Tables {
         break;
       }
     }
-    if (changes.some(({ type }) => type === "queue-deleted")) {
-      // Publishers that go by what the server tells have been told before our caller goes on.
-      const action = "delete a queue";
-      await this.#context.commands.ask(action, ["PING"], options).catch(
-        () => {},
-      );
-    }
-    return { type: "applied", messageCount: Number(reply[2]) };
+    const after = decode(reply[0]);
+    const cleared = await this.#context.afterDeletion(gone, after, options);
+    return { type: "applied", messageCount: Number(reply[2]) + cleared };
   }
 
   /** Writes, unless the server's tables are others by now. Returns its answer. */

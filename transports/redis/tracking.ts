@@ -1,6 +1,6 @@
 import type { CallOptions } from "../../model/call_options.ts";
 import { INVALIDATE } from "./arrivals.ts";
-import type { RedisClient } from "./client.ts";
+import type { Caller } from "./client.ts";
 
 /**
  * Subscribes to what the server tells of changed keys.
@@ -10,7 +10,7 @@ import type { RedisClient } from "./client.ts";
  * @returns The socket's number, by which another names it in {@linkcode track}; `undefined` if the server does not let us.
  */
 export async function subscribe(
-  listener: RedisClient,
+  listener: Caller,
   options: CallOptions,
 ): Promise<number | undefined> {
   const action = "listen for changes";
@@ -29,7 +29,7 @@ export async function subscribe(
  * @returns Whether the server does.
  */
 export async function track(
-  client: RedisClient,
+  client: Caller,
   listener: number,
   options: CallOptions,
 ): Promise<boolean> {

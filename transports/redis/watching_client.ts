@@ -27,16 +27,17 @@ export class Watching {
     this.#redis = redis;
   }
 
-  /** Calls `EVAL` with a text or `EVALSHA` with a name, and watches the keys, if there are any. */
+  /** Calls `EVAL` with a text or `EVALSHA` with a name, and watches the keys, if there are any. Before them stands what says in which slot it runs. */
   call(
     command: "EVAL" | "EVALSHA",
     script: string,
     keys: readonly string[],
     args: Arguments,
+    place: readonly string[] = [],
   ): Promise<unknown> {
     return keys.length > MAX_IN_SCRIPT
-      ? this.#callApart(command, script, keys, args)
-      : this.#call(command, script, keys, args);
+      ? this.#callApart(command, script, keys, args, place)
+      : this.#call(command, script, keys, args, place);
   }
 
   #call(
@@ -44,9 +45,11 @@ export class Watching {
     script: string,
     keys: readonly string[],
     args: Arguments,
+    place: readonly string[],
   ): Promise<unknown> {
     if (keys.length > 0) this.watchNext();
-    const all = [script, keys.length, ...keys, ...args];
+    const count = place.length + keys.length;
+    const all = [script, count, ...place, ...keys, ...args];
     return this.#redis.callBuffer(command, all as (string | number)[]);
   }
 
@@ -60,15 +63,16 @@ export class Watching {
     script: string,
     keys: readonly string[],
     args: Arguments,
+    place: readonly string[],
   ): Promise<unknown> {
     this.#mayTransact ??= this.#askWhetherMayTransact();
     if (!await this.#mayTransact) {
-      return await this.#call(command, script, keys, args);
+      return await this.#call(command, script, keys, args, place);
     }
     // What these are answered the last one says again.
     const queued = [
       this.#redis.call("MULTI"),
-      this.#call(command, script, [], args),
+      this.#call(command, script, [], args, place),
       this.#redis.call("CLIENT", "CACHING", "YES"),
       this.#redis.call("EXISTS", [...keys]),
     ];
@@ -79,7 +83,7 @@ export class Watching {
     } catch (error) {
       // Nothing was done: a server whose memory is full queues no commands, but runs the script.
       if (!/^EXECABORT/.test(errorText(error))) throw error;
-      return await this.#call(command, script, keys, args);
+      return await this.#call(command, script, keys, args, place);
     }
     const [reply] = Array.isArray(replies) ? replies : [];
     if (reply instanceof Error) throw reply;
