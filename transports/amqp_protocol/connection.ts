@@ -196,10 +196,11 @@ export class AmqpConnection implements TransportConnection {
       : new Set<Capability>([...capabilities, "inspect"]);
   }
 
-  /** By what it said when we connected: AMQP tells no time. */
-  serverInfo(): Promise<ServerInfo> {
+  /** By what it said when we connected. AMQP tells no time: the management API does. */
+  async serverInfo(options?: CallOptions): Promise<ServerInfo> {
     const { product, version } = this.#server;
-    return Promise.resolve({ product, version, time: undefined });
+    const time = await this.inspection?.time(options);
+    return { product, version, time, timeStep: 1000 };
   }
 
   native(): unknown {

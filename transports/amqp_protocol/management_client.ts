@@ -55,6 +55,14 @@ export interface ManagementSettings {
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** What it has answered. */
+interface Answered {
+  /** `undefined` if what was asked for is not there. */
+  readonly value: unknown;
+  /** Its time, as HTTP writes it. */
+  readonly date: string | null;
+}
+
 /** RabbitMQ's management API: it tells of all that is in a virtual host, as it was up to some seconds ago. */
 export class ManagementApi implements Inspection {
   readonly #settings: ManagementSettings;
@@ -120,6 +128,20 @@ export class ManagementApi implements Inspection {
     }));
   }
 
+  /** Tells the server's time in whole seconds, ms since 1970; `undefined` where it tells none. */
+  async time(options?: CallOptions): Promise<number | undefined> {
+    // What every virtual host has.
+    const place = "/amq.direct?columns=name";
+    const { date } = await this.#answer(
+      "exchanges",
+      place,
+      "ask for the time",
+      options,
+    );
+    const time = Date.parse(date ?? "");
+    return Number.isNaN(time) ? undefined : time;
+  }
+
   #infoOf(queue: Json): QueueInfo {
     const name = String(queue.name);
     const timestamp = numberIn(queue.head_message_timestamp);
@@ -152,8 +174,17 @@ export class ManagementApi implements Inspection {
     kind: "queues" | "exchanges" | "bindings",
     rest: string,
     action: string,
-    options: CallOptions = {},
+    options?: CallOptions,
   ): Promise<unknown> {
+    return (await this.#answer(kind, rest, action, options)).value;
+  }
+
+  async #answer(
+    kind: "queues" | "exchanges" | "bindings",
+    rest: string,
+    action: string,
+    options: CallOptions = {},
+  ): Promise<Answered> {
     const { base, virtualHost, limits, clock, operationTimeout } =
       this.#settings;
     limits.check(options, () => action);
@@ -182,7 +213,7 @@ export class ManagementApi implements Inspection {
     action: string,
     call: CallOptions,
     signal: AbortSignal,
-  ): Promise<unknown> {
+  ): Promise<Answered> {
     const { base, maxResponseSize } = this.#settings;
     const { username, password } = await this.#settings.login(call);
     const bytes = new TextEncoder().encode(`${username}:${password}`);
@@ -197,8 +228,9 @@ export class ManagementApi implements Inspection {
         signal,
       });
       const text = await readText(response, maxResponseSize);
-      if (response.ok) return JSON.parse(text);
-      if (response.status === 404) return undefined;
+      const date = response.headers.get("date");
+      if (response.ok) return { value: JSON.parse(text), date };
+      if (response.status === 404) return { value: undefined, date };
       if (response.status === 401 || response.status === 403) {
         throw new AccessRefusedError(
           `Cannot ${action}: the management API at "${base}" refused the user "${username}"; it needs the tag "management", and access to the virtual host`,

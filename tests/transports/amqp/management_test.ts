@@ -47,6 +47,18 @@ async function lookAtAll(context: Deno.TestContext): Promise<void> {
       }
     }
 
+    await context.step("tells the server's clock, give or take", async () => {
+      await using connection = open();
+      const { product, clockAhead = NaN, clockError = NaN } = await connection
+        .inspect().server();
+      assertEquals(product, "RabbitMQ");
+      assert(clockError >= 500, `${clockError}`);
+      // It is the clock of this machine.
+      assert(Math.abs(clockAhead) <= clockError + 1, `${clockAhead}`);
+      await using blind = open({});
+      assertEquals((await blind.inspect().server()).clockAhead, undefined);
+    });
+
     await context.step("lists 520 queues, each once", async () => {
       await using connection = open();
       const channel = await connection.channel();
