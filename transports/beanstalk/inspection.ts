@@ -62,6 +62,9 @@ export class BeanstalkInspection implements InspectionStore {
         unacked: jobs("reserved"),
         oldestAge: undefined,
         bytes: undefined,
+        // A tube counts while somebody uses it, or something is in it.
+        published: word === "OK" ? statistics.number("total-jobs") : undefined,
+        consumed: word === "OK" ? statistics.number("cmd-delete") : undefined,
       };
     });
     const ages = await this.#ages(
