@@ -36,6 +36,7 @@ export const PEERS: readonly Pinned[] = [
   "@aws-sdk/client-sqs",
   "@cloudamqp/amqp-client",
   "@msgpack/msgpack",
+  "@nats-io/transport-node",
   "@opentelemetry/api",
   "@opentelemetry/context-async-hooks",
   "@opentelemetry/core",
