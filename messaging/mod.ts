@@ -99,7 +99,16 @@ export {
   Quarantine,
   type QuarantineListOptions,
 } from "./connection/quarantine.ts";
-export { Queue, type QueueOptions } from "./entities/queue.ts";
+export { Queue } from "./entities/queue.ts";
+export type {
+  ClassicQueueOptions,
+  CommonQueueOptions,
+  DelayedRetry,
+  OnceQueueOptions,
+  QueueOptions,
+  QuorumQueueOptions,
+  StreamQueueOptions,
+} from "./entities/queue_options.ts";
 export {
   QueueHandle,
   type ReceiveOptions,

@@ -117,6 +117,13 @@ export interface Delivery {
   readonly keepsPlace?: boolean | undefined;
   /** Whether its header `x-attempts` is how often the broker has handed it out, and what is requeued keeps its headers. */
   readonly countsAttempts?: boolean | undefined;
+  /**
+   * Whether its header `x-attempts` counts what the broker counts: handlers that failed, and
+   * connections that were lost while somebody had it, maybe without beginning with it.
+   */
+  readonly countsFailures?: boolean | undefined;
+  /** How long the broker itself waits, ms, where it is told that a handler failed for it; without it the broker does not. */
+  readonly retryDelay?: number | undefined;
   /** Its properties as they came, where `properties` and `body` are a copy already: what is changed in that goes nowhere. */
   readonly received?: MessageProperties | undefined;
   /** Its properties. */

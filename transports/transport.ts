@@ -371,6 +371,8 @@ export interface RejectOptions extends SettleOptions {
   readonly delay?: number | undefined;
   /** With `requeue`: instead of its headers. */
   readonly headers?: FieldTable | undefined;
+  /** With `requeue`, and without the two above: a handler failed for it, and it has a `retryDelay`. */
+  readonly failed?: boolean | undefined;
 }
 
 /** The outcome of a publish. */

@@ -2,6 +2,7 @@ import { type Backoff, backoff } from "../../async/backoff.ts";
 import { OptionError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
+import type { DelayedRetry } from "../entities/queue_options.ts";
 import {
   BACKOFF,
   checkBackoff,
@@ -118,10 +119,24 @@ export function mayWait({ attempts, backoff }: RetryOptions): boolean {
   return attempts !== 1 && backoff !== 0;
 }
 
+/**
+ * Says whether a policy says how long to wait; else its queue may.
+ *
+ * @param retry The policy.
+ * @returns Whether it says so.
+ */
+export function saysWaits({ backoff, ...rest }: RetryOptions): boolean {
+  const waits = Object.keys(BACKOFF) as (keyof Backoff)[];
+  return backoff !== undefined ||
+    waits.some((name) => rest[name] !== undefined);
+}
+
 /** The next attempt of a message whose handler threw. */
 export interface NextAttempt {
   /** Milliseconds until then. */
   readonly delay: number;
+  /** Whether the broker waits, and counts: nothing is written again. */
+  readonly byBroker: boolean;
   /** Which one it will be. */
   readonly attempt: number;
   /** The headers to come back with. */
@@ -134,6 +149,10 @@ export interface Attempted {
   readonly attempt: number;
   /** As they came, whatever somebody has made of them since. */
   readonly receivedHeaders: FieldTable;
+  /** The waits of its queue, where it says some. */
+  readonly delayedRetry?: DelayedRetry | undefined;
+  /** How long the broker itself would wait, ms, where it can. */
+  readonly retryDelay?: number | undefined;
 }
 
 /**
@@ -147,15 +166,22 @@ export interface Attempted {
  */
 export function planAttempt(
   retry: RetryOptions,
-  { attempt: calls, receivedHeaders }: Attempted,
+  { attempt: calls, receivedHeaders, delayedRetry, retryDelay }: Attempted,
   random: number,
 ): NextAttempt | undefined {
   const { attempts = ATTEMPTS_BY_DEFAULT } = retry;
   if (calls >= attempts) return undefined;
   // Its handler has ended: it kills nobody.
   const { [SUSPECT]: _, [REDELIVERIES]: __, ...rest } = receivedHeaders;
+  const isFree = !saysWaits(retry);
+  const delay = delayedRetry === undefined || !isFree
+    ? delayAfter(calls, retry, random)
+    : Math.min(delayedRetry.min * calls, delayedRetry.max);
+  const byBroker = retryDelay !== undefined &&
+    (isFree || delay === retryDelay);
   return {
-    delay: delayAfter(calls, retry, random),
+    delay: byBroker ? retryDelay : delay,
+    byBroker,
     attempt: calls + 1,
     headers: { ...rest, [ATTEMPTS]: calls + 1 },
   };
@@ -171,6 +197,8 @@ export interface Judged {
   readonly deliveryCount: number | undefined;
   /** Whether its attempts are counted by the broker. */
   readonly countsAttempts: boolean;
+  /** Whether the broker counts failures and lost connections alike, in the attempts. */
+  readonly countsFailures?: boolean | undefined;
 }
 
 /** The step to take with a delivery before its handler is called. */
@@ -215,6 +243,14 @@ export function judge(
   const ended = attemptOf(headers) - 1;
   if (countsAttempts) {
     return ended < attempts ? CALL : { type: "give-up", calls: ended };
+  }
+  if (judged.countsFailures) {
+    if (suspected > 0) return { type: "give-up", calls: ended };
+    // They may be another's, whose process ended while this one was in hand: alone, it is called once more.
+    return ended < attempts ? CALL : {
+      type: "mark",
+      headers: { ...headers, [ATTEMPTS]: attempts, [SUSPECT]: 1 },
+    };
   }
   if (suspected > 0) {
     const calls = ended + suspected + since;

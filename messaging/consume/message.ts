@@ -29,7 +29,8 @@ import { type Death, deathsOf } from "./deaths.ts";
 import { attemptOf } from "./handler_retry.ts";
 import { textOfMessage } from "./message_text.ts";
 import { inspectBy } from "../inspect_by.ts";
-import { hasSingleActiveConsumer } from "../entities/queue.ts";
+import { hasSingleActiveConsumer, Queue } from "../entities/queue.ts";
+import type { DelayedRetry } from "../entities/queue_options.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
 import type {
   AckOptions,
@@ -286,6 +287,22 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#delivery.countsAttempts === true;
   }
 
+  /** As of its delivery. */
+  get countsFailures(): boolean {
+    return this.#delivery.countsFailures === true;
+  }
+
+  /** As of its delivery. */
+  get retryDelay(): number | undefined {
+    return this.#delivery.retryDelay;
+  }
+
+  /** The waits of its queue before it is tried again, where they are known. */
+  get delayedRetry(): DelayedRetry | undefined {
+    const { declared } = this.#source;
+    return declared instanceof Queue ? declared.delayedRetry : undefined;
+  }
+
   get settled(): boolean {
     return this.#settled !== false;
   }
@@ -443,6 +460,22 @@ export class ReceivedMessage<T> implements Message<T> {
       error,
     };
     await this.#putBack(what, this.#source.limits(undefined), headers);
+  }
+
+  /** Settles: it failed, and the broker counts that, and waits as its queue says. */
+  async failedHere(attempt: number, error: Error): Promise<void> {
+    const delay = this.retryDelay ?? 0;
+    this.#wentBack = true;
+    await this.#replace(
+      "requeue",
+      { ...SETTLED, action: "retry", delay, attempt, error },
+      (channel) =>
+        channel.reject(this.#delivery.deliveryTag, {
+          ...this.#source.limits(undefined),
+          requeue: true,
+          failed: true,
+        }),
+    );
   }
 
   async #putBack(

@@ -289,7 +289,8 @@ export class Outcomes<T> {
     if (message.settled) return undefined;
     if (next === undefined) return { type: this.#onFailure };
     const { attempt } = next;
-    const isHere = this.#rest !== undefined || message.isOfStream;
+    const isHere = this.#rest !== undefined || message.isOfStream ||
+      next.byBroker;
     const step = isHere ? 1 : this.#host.delayStep();
     const delay = Math.ceil(next.delay / step) * step;
     const { attempts = ATTEMPTS_BY_DEFAULT } = this.#retry || DEFAULT_RETRY;
@@ -299,9 +300,13 @@ export class Outcomes<T> {
   /** Writes it again, for later; returns what that failed with, in the end. */
   async #again(
     message: ReceivedMessage<T>,
-    { delay, headers, attempt }: NextAttempt,
+    { delay, headers, attempt, byBroker }: NextAttempt,
     error: Error,
   ): Promise<unknown> {
+    if (byBroker) {
+      const failing = () => message.failedHere(attempt, error);
+      return await this.persist(message, failing, undefined, 1);
+    }
     const { clock, secrets } = this.#host;
     const why = failureHeaders(error, clock.wall(), secrets());
     const told: FieldTable = { ...headers, ...why };

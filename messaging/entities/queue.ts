@@ -11,58 +11,16 @@ import {
 } from "./exchange.ts";
 import { checkSchema, type PayloadSchema } from "./schema.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
+import type {
+  AnyQueueOptions,
+  DelayedRetry,
+  QueueOptions,
+} from "./queue_options.ts";
+import { number } from "./queue_numbers.ts";
+import { checkType, delayedRetryOf, typeArguments } from "./queue_types.ts";
 
-/** Options of {@linkcode Queue}. @typeParam T The type of its messages' `payload`. */
-export interface QueueOptions<T = unknown> {
-  /** The exchange to bind it to; by its name alone it is not declared. */
-  // One without a type says nothing of the queue's.
-  readonly exchange?: Exchange<T> | Exchange | string | undefined;
-  /** The key of that binding, or on a topic exchange the routing pattern. @default {""} */
-  readonly routingKey?: string | undefined;
-  /** The arguments of that binding: on a headers exchange what to match, and `x-match`. */
-  readonly bindingArguments?: FieldTable | undefined;
-  /** More bindings. */
-  readonly bindings?: readonly ExchangeBinding[] | undefined;
-  /** Whether it outlives a restart of the broker. @default {true} */
-  readonly durable?: boolean | undefined;
-  /** Whether only this connection may use it; it goes with the connection. @default {false} */
-  readonly exclusive?: boolean | undefined;
-  /** Whether it goes when its last consumer goes. @default {true if exclusive} */
-  readonly autoDelete?: boolean | undefined;
-  /** Milliseconds without use after which the broker deletes it. */
-  readonly expires?: number | undefined;
-  /** Milliseconds that a message may wait in it. */
-  readonly messageTtl?: number | undefined;
-  /** The maximum number of ready messages. */
-  readonly maxLength?: number | undefined;
-  /** The maximum number of bytes of ready messages. */
-  readonly maxLengthBytes?: number | undefined;
-  /** The highest priority that it tells apart, 1 to 9, and to 255 where the broker has the capability `wide-priority`. */
-  readonly maxPriority?: number | undefined;
-  /**
-   * Whether it hands out the messages of one `key` one after another and in order, over all
-   * processes, and those of other keys meanwhile; it needs the capability `key-order`.
-   * `partitions` is for brokers that spread the keys over parts of a queue, 1 to 256, 16 by
-   * default; others ignore it. @default {false}
-   */
-  readonly ordered?: boolean | { readonly partitions?: number | undefined };
-  /**
-   * The queue for messages that were rejected, expired, or pushed out: it is declared too, by its
-   * name alone as durable as this one. Instead of `deadLetterExchange` and
-   * `deadLetterRoutingKey`, by which other ways can be said.
-   */
-  readonly deadLetter?: Queue | string | undefined;
-  /** The exchange for messages that were rejected, expired, or pushed out; as an `Exchange` it is declared first. */
-  readonly deadLetterExchange?: Exchange | string | undefined;
-  /** The key for those, instead of their own. */
-  readonly deadLetterRoutingKey?: string | undefined;
-  /** The broker's own arguments; the options above win over equal ones. */
-  readonly arguments?: FieldTable | undefined;
-  /** The schema of consumers of this queue alone that have none of their own. The broker does not know it. @default {its exchange's} */
-  readonly schema?: PayloadSchema<T> | undefined;
-}
-
-const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
+const QUEUE: KnownOptions = optionsOf<AnyQueueOptions>("a Queue", {
+  type: true,
   exchange: "string|object",
   routingKey: "string",
   bindingArguments: "object",
@@ -75,6 +33,12 @@ const QUEUE: KnownOptions = optionsOf<QueueOptions>("a Queue", {
   maxLength: true,
   maxLengthBytes: true,
   maxPriority: true,
+  overflow: "string",
+  deliveryLimit: true,
+  delayedRetry: "object",
+  deadLetterStrategy: "string",
+  maxAge: true,
+  maxSegmentBytes: true,
   ordered: "boolean|object",
   deadLetter: "string|object",
   deadLetterExchange: "string|object",
@@ -124,6 +88,8 @@ export class Queue<T = unknown> implements QueueDeclaration {
   readonly deadLetterExchange: Exchange | string | undefined;
   /** The queue for those, where it is declared with this one. */
   readonly deadLetter: Queue | undefined;
+  /** The waits of `run` before a message is tried again, where its `retry` says none. */
+  readonly delayedRetry: DelayedRetry | undefined;
   /** The broker's own arguments, the options above among them. */
   readonly arguments: FieldTable;
   /** The schema that checks its payloads. */
@@ -132,11 +98,12 @@ export class Queue<T = unknown> implements QueueDeclaration {
   /**
    * Makes a declaration.
    *
-   * @throws {TypeError} If it has no name.
+   * @throws {TypeError} If it has no name, or an option that queues of its `type` do not take.
    * @throws {OptionError} If an option is unknown, or has the wrong type.
    * @throws {RangeError} If a number is out of range.
    */
-  constructor(name: string, options: QueueOptions<T> = {}) {
+  constructor(name: string, given: QueueOptions<T> = {}) {
+    const options: AnyQueueOptions<T> = given;
     if (typeof name !== "string") {
       throw new TypeError(
         `Cannot make a queue of the name ${
@@ -155,7 +122,9 @@ export class Queue<T = unknown> implements QueueDeclaration {
     this.deadLetterExchange = options.deadLetterExchange;
     this.schema = options.schema ?? schemaOf<T>(options.exchange);
     this.deadLetter = deadLetterOf(name, options);
+    this.delayedRetry = delayedRetryOf(name, options.delayedRetry);
     this.arguments = argumentsOf(name, options, this.deadLetter);
+    checkType(this);
   }
 }
 
@@ -170,13 +139,13 @@ export function queueName(queue: Queue | string): string {
 }
 
 function schemaOf<T>(
-  exchange: QueueOptions<T>["exchange"],
+  exchange: AnyQueueOptions<T>["exchange"],
 ): PayloadSchema<T> | undefined {
   if (!(exchange instanceof Exchange)) return undefined;
   return exchange.schema as PayloadSchema<T> | undefined; // the compiler has held T to it
 }
 
-function bindingsOf(options: QueueOptions): readonly ExchangeBinding[] {
+function bindingsOf(options: AnyQueueOptions): readonly ExchangeBinding[] {
   const { exchange, routingKey, bindingArguments, bindings = [] } = options;
   // Every queue is bound to the default exchange, by its name.
   if (exchange === undefined || exchangeName(exchange) === "") return bindings;
@@ -186,7 +155,7 @@ function bindingsOf(options: QueueOptions): readonly ExchangeBinding[] {
 function deadLetterOf(
   name: string,
   { deadLetter, deadLetterExchange, deadLetterRoutingKey, durable }:
-    QueueOptions,
+    AnyQueueOptions,
 ): Queue | undefined {
   if (deadLetter === undefined) return undefined;
   if (
@@ -222,7 +191,7 @@ export function hasSingleActiveConsumer(
 
 function argumentsOf(
   name: string,
-  options: QueueOptions,
+  options: AnyQueueOptions,
   deadLetter: Queue | undefined,
 ): FieldTable {
   const { deadLetterExchange } = options;
@@ -246,6 +215,7 @@ function argumentsOf(
       1,
       255,
     ),
+    ...typeArguments(name, options),
   };
   const ordered = orderedOf(name, options.ordered);
   if (ordered !== undefined) all["x-ordered"] = ordered;
@@ -270,7 +240,7 @@ const ORDERED: KnownOptions = optionsOf<{ partitions?: number }>(
 /** The argument `x-ordered`; `undefined` where there is none. */
 function orderedOf(
   queue: string,
-  ordered: QueueOptions["ordered"],
+  ordered: AnyQueueOptions["ordered"],
 ): true | number | undefined {
   if (ordered === undefined || ordered === false) return undefined;
   if (ordered === true) return true;
@@ -297,26 +267,4 @@ export function isOrdered(
   queue: Pick<QueueDeclaration, "arguments">,
 ): boolean {
   return queueTraits(queue.arguments).ordered;
-}
-
-function number(
-  queue: string,
-  argument: string,
-  option: string,
-  value: number | undefined,
-  least: number,
-  most = Number.MAX_SAFE_INTEGER,
-): Record<string, number> {
-  if (value === undefined) return {};
-  const whole = Math.trunc(value); // a part of a millisecond has no meaning to a broker
-  if (typeof value !== "number" || !(whole >= least && whole <= most)) {
-    throw new RangeError(
-      `Cannot make queue "${queue}" with "${option}" ${
-        quote(value)
-      }: it must be a number from ${least} to ${most}${
-        option === "expires" || option === "messageTtl" ? ", milliseconds" : ""
-      }`,
-    );
-  }
-  return { [argument]: whole };
 }

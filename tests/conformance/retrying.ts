@@ -90,6 +90,26 @@ export const RETRYING: readonly ConformanceCase[] = [
     { needs: ["delay", "dead-letter"] },
   ),
   onStage(
+    "run() waits as its queue says where its policy does not",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue({ delayedRetry: { min: 300, max: 400 } });
+      const producer = connection.producer({ declare: [queue] });
+      await producer.publish("x", { routingKey: queue.name });
+      const calls: number[] = [];
+      const consumer = connection.consumer<string>(queue);
+      const running = consumer.run(() => {
+        calls.push(performance.now());
+        if (calls.length === 3) return void consumer.cancel();
+        throw new Error("later");
+      }, { retry: { attempts: 5 } });
+      await arrives(running, "the third attempt");
+      const [first = 0, second = 0, third = 0] = calls;
+      assert.ok(second - first >= 295, `the gap was ${second - first} ms`);
+      assert.ok(third - second >= 395, `the gap was ${third - second} ms`);
+    },
+    { needs: ["delay"] },
+  ),
+  onStage(
     "messages that wait for another attempt do not occupy the prefetch (row 9)",
     async ({ connection, ...stage }) => {
       const queue = stage.queue();

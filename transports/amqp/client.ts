@@ -303,6 +303,11 @@ class ClientChannel implements AmqpClientChannel {
     else this.#channel.reject(message, false);
   }
 
+  fail(deliveryTag: number): void {
+    this.#corking.cork();
+    this.#channel.reject(tagged(deliveryTag), true);
+  }
+
   left(done: (error?: unknown) => void): void {
     this.#corking.left(done);
   }

@@ -242,6 +242,10 @@ export class ClientChannel implements AmqpClientChannel {
     else this.#settle(METHODS.reject, tag, 0);
   }
 
+  fail(tag: number): void {
+    this.#settle(METHODS.reject, tag, 1);
+  }
+
   left(done: (error?: unknown) => void): void {
     this.#link.left(done);
   }

@@ -194,6 +194,7 @@ export class AmqpChannel implements Channel {
       return await this.#getter.get(ordered, noAck, options);
     }
     const action = `get from queue "${queue}"`;
+    const retry = this.#context.returns.retryOf(queue);
     let wanted = true;
     try {
       return await this.#call(action, options, async () => {
@@ -201,10 +202,12 @@ export class AmqpChannel implements Channel {
         if (message === undefined) return undefined;
         if (!wanted && !noAck) {
           // Nobody waits for it any more: the call was aborted.
-          this.#deliveries.giveBack(new AmqpDelivery(queue, message, GOT));
+          const late = new AmqpDelivery(queue, message, GOT, retry);
+          this.#deliveries.giveBack(late);
           return undefined;
         }
-        return this.#added(new AmqpDelivery(queue, message, GOT), noAck);
+        const delivery = new AmqpDelivery(queue, message, GOT, retry);
+        return this.#added(delivery, noAck);
       });
     } catch (error) {
       throw await this.#orUnknown(queue, error);
@@ -244,6 +247,7 @@ export class AmqpChannel implements Channel {
       return this.#begun(subscription);
     }
     const { consumerTag } = subscription;
+    const retry = this.#context.returns.retryOf(queue);
     const consuming = this.#call(
       `consume from queue "${queue}"`,
       options,
@@ -252,7 +256,12 @@ export class AmqpChannel implements Channel {
           queue,
           (message) => {
             if (message === undefined) return this.#endedByBroker(subscription);
-            const delivery = new AmqpDelivery(queue, message, subscription);
+            const delivery = new AmqpDelivery(
+              queue,
+              message,
+              subscription,
+              retry,
+            );
             if (queue === DIRECT_REPLY_TO) return deliver(delivery);
             if (subscription.running) deliver(this.#added(delivery, noAck));
             else if (noAck) this.#deliveries.add(delivery, true);

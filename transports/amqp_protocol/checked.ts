@@ -173,6 +173,10 @@ export class CheckedChannel implements AmqpClientChannel {
     this.#client.reject(deliveryTag, requeue);
   }
 
+  fail(deliveryTag: number): void {
+    this.#client.fail(deliveryTag);
+  }
+
   left(done: (error?: unknown) => void): void {
     this.#client.left(done);
   }

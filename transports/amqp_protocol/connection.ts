@@ -102,7 +102,7 @@ export class AmqpConnection implements TransportConnection {
           operationTimeout,
           openChannel: declare,
         }),
-        returns: new Returns({ clock, limits, delays, copies }),
+        returns: new Returns({ clock, limits, delays, copies, server }),
         parking: new Parking({
           clock,
           operationTimeout,

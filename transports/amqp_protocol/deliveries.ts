@@ -104,7 +104,7 @@ export class Deliveries {
     options: RejectOptions,
     publish?: (delivery: AmqpDelivery) => Promise<void>,
   ): Promise<void> {
-    const { requeue, multiple = false, delay, headers } = options;
+    const { requeue, multiple = false, delay, headers, failed } = options;
     if (delay !== undefined || headers !== undefined) {
       if (requeue && !multiple && publish !== undefined) {
         return this.replace(tag, publish);
@@ -118,7 +118,10 @@ export class Deliveries {
     const tags = multiple ? this.#takeUpTo(tag) : this.#takeOne(tag);
     if (tags.length === 0) return Promise.reject(settledBefore(tag));
     this.flush();
-    for (const each of tags) this.#client.reject(each, requeue);
+    for (const each of tags) {
+      if (failed) this.#client.fail(each);
+      else this.#client.reject(each, requeue);
+    }
     const { promise, resolve, reject } = unattended();
     this.#whenLeft(resolve, reject);
     return promise;

@@ -12,6 +12,13 @@ import { isDelayExchange, restore } from "./delay.ts";
 import { fromFields, surelyLacks } from "./fields.ts";
 import { withoutSlots } from "./ordered_layout.ts";
 import type { RawMessage, RawProperties } from "./port.ts";
+import type { QueueRetry } from "./queue_retry.ts";
+
+/** The header in which the library counts attempts. */
+const ATTEMPTS = "x-attempts";
+
+/** The header in which the broker counts how often it came back. */
+const COUNT = "x-delivery-count";
 
 /** The consumer, or the `get`, that a delivery was given to. */
 export interface Holder {
@@ -30,6 +37,7 @@ export class AmqpDelivery implements Delivery {
   /** A copy is being published, to come instead of it. */
   copying = false;
   readonly #message: RawMessage;
+  readonly #retry: QueueRetry | undefined;
   /** The exchange that it was published to, if it was delayed. */
   #exchange: string | undefined;
   #properties: MessageProperties | undefined;
@@ -37,11 +45,17 @@ export class AmqpDelivery implements Delivery {
   #body: Uint8Array | undefined;
 
   /** Makes a delivery of a message. */
-  constructor(queue: string, message: RawMessage, holder: Holder) {
+  constructor(
+    queue: string,
+    message: RawMessage,
+    holder: Holder,
+    retry?: QueueRetry,
+  ) {
     this.deliveryTag = deliveryTag(message.fields.deliveryTag);
     this.queue = queue;
     this.holder = holder;
     this.#message = message;
+    this.#retry = retry;
   }
 
   /** The broker's queue that it comes from, and goes back to. */
@@ -65,8 +79,19 @@ export class AmqpDelivery implements Delivery {
   }
 
   get deliveryCount(): number | undefined {
-    const count = this.properties.headers?.["x-delivery-count"];
+    const count = this.properties.headers?.[COUNT];
     return typeof count === "number" ? count : undefined;
+  }
+
+  get countsFailures(): boolean {
+    return this.#retry !== undefined;
+  }
+
+  get retryDelay(): number | undefined {
+    if (this.#retry === undefined) return undefined;
+    const { min, max, most } = this.#retry;
+    const failures = (this.deliveryCount ?? 0) + 1;
+    return failures > most ? undefined : Math.min(min * failures, max);
   }
 
   get properties(): MessageProperties {
@@ -102,10 +127,24 @@ export class AmqpDelivery implements Delivery {
       this.#malformed = asError(error);
     }
     const restored = restore(headers);
-    if (restored === undefined) return translate(raw, headers);
+    if (restored === undefined) return translate(raw, this.#counted(headers));
     this.#exchange = restored.exchange;
     const { expiration } = restored;
-    return { ...translate(raw, restored.headers), expiration };
+    return {
+      ...translate(raw, this.#counted(restored.headers)),
+      expiration,
+    };
+  }
+
+  /** With the attempts that the broker has counted, beside those that its publisher knows of. */
+  #counted(headers: FieldTable): FieldTable {
+    const { [ATTEMPTS]: before = 1, [COUNT]: failures } = headers;
+    if (this.#retry === undefined || typeof failures !== "number") {
+      return headers;
+    }
+    const first = Number(before);
+    const attempts = Number.isSafeInteger(first) && first > 0 ? first : 1;
+    return { ...headers, [ATTEMPTS]: attempts + failures };
   }
 }
 

@@ -140,6 +140,8 @@ export interface AmqpClientChannel {
   ack(deliveryTag: number, multiple: boolean): void;
   /** Rejects a delivery. Throws if the channel has ended. */
   reject(deliveryTag: number, requeue: boolean): void;
+  /** Gives back a delivery that a handler failed for: the broker counts that, and may wait. Throws if the channel has ended. */
+  fail(deliveryTag: number): void;
   /** Calls back, always, when earlier acks and rejects have left the process; with an error if it cannot any more. Must not throw. */
   left(done: (error?: unknown) => void): void;
   /** Closes it and waits for the answer. */

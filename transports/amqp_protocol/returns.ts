@@ -9,6 +9,8 @@ import type { Copies } from "./copies.ts";
 import type { Delays } from "./delays.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { AmqpDelivery } from "./delivery.ts";
+import { type QueueRetry, retryOf } from "./queue_retry.ts";
+import type { Server } from "./server.ts";
 import type { AmqpClientChannel } from "./port.ts";
 
 /** How often a quorum queue delivers a message again that was told nothing else: RabbitMQ's default since 4.0. */
@@ -23,6 +25,7 @@ export interface ReturnsHost {
   readonly limits: Limits;
   readonly delays: Delays;
   readonly copies: Copies;
+  server(): Server;
 }
 
 /**
@@ -35,6 +38,7 @@ export class Returns {
   readonly #host: ReturnsHost;
   /** The `x-delivery-limit` that queues were declared with. */
   readonly #limits = new Map<string, number>();
+  readonly #retries = new Map<string, QueueRetry>();
 
   /** Makes one that knows no queue's limit. */
   constructor(host: ReturnsHost) {
@@ -46,6 +50,16 @@ export class Returns {
     const limit = declared["x-delivery-limit"];
     if (typeof limit === "number") this.#limits.set(name, limit);
     else this.#limits.delete(name);
+    const retry = this.#host.server().hasDelayedRetry
+      ? retryOf(declared, DEFAULT_LIMIT)
+      : undefined;
+    if (retry === undefined) this.#retries.delete(name);
+    else this.#retries.set(name, retry);
+  }
+
+  /** How a queue waits by itself before it hands out again what a handler failed for, where it is known to. */
+  retryOf(queue: string): QueueRetry | undefined {
+    return this.#retries.get(queue);
   }
 
   /** Rejects one: away, or back; with a delay or headers as a copy. */
@@ -78,14 +92,21 @@ export class Returns {
     client: AmqpClientChannel,
     consumers: readonly string[],
   ): Promise<void> | undefined {
-    const near = [...deliveries.held()].filter((each) => this.#isNear(each));
+    // Those that a queue would let wait, as failed, if their channel gave them back.
+    const near = [...deliveries.held()].filter((each) =>
+      each.countsFailures || this.#isNear(each)
+    );
     if (near.length === 0) return undefined;
     const { clock, limits } = this.#host;
     const call = { deadline: clock.now() + CLOSING };
     const giveBack = async () => {
       for (const each of consumers) await client.cancel(each);
       await Promise.all(
-        near.map((each) => this.#anew(each, deliveries, call)),
+        near.map((each) =>
+          this.#isNear(each)
+            ? this.#anew(each, deliveries, call)
+            : deliveries.reject(each.deliveryTag, { requeue: true, ...call })
+        ),
       );
     };
     return limits.wait(giveBack(), call, () => new Error("late"))

@@ -45,6 +45,8 @@ export class Server implements Pick<ServerInfo, "product" | "version"> {
   readonly version: string | undefined;
   /** Whether it has RabbitMQ's extensions of AMQP, such as `CC`, and alternate exchanges. */
   readonly isLikeRabbitmq: boolean;
+  /** Whether its quorum queues wait before they hand out again what a handler failed for, where their arguments say so. */
+  readonly hasDelayedRetry: boolean;
   /**
    * What it can, by who it says it is, without what its management can. An argument of a
    * queue that a broker does not know, it ignores: so of one that nobody knows here nothing
@@ -58,6 +60,8 @@ export class Server implements Pick<ServerInfo, "product" | "version"> {
     this.product = typeof product === "string" ? product : undefined;
     this.version = typeof version === "string" ? version : undefined;
     this.isLikeRabbitmq = LIKE_RABBITMQ.includes(this.product);
+    this.hasDelayedRetry = this.product === "RabbitMQ" &&
+      isSince(this.version, 4, 3);
     this.capabilities = this.isLikeRabbitmq
       ? OF_RABBITMQ
       : hasBindings(capabilities)
@@ -70,4 +74,14 @@ function hasBindings(told: FieldValue | undefined): boolean {
   return typeof told === "object" && told !== null &&
     "exchange_exchange_bindings" in told &&
     told.exchange_exchange_bindings === true;
+}
+
+function isSince(
+  version: string | undefined,
+  major: number,
+  minor: number,
+): boolean {
+  const [, first, second] = /^(\d+)\.(\d+)/.exec(version ?? "") ?? [];
+  const difference = Number(first) - major;
+  return difference > 0 || (difference === 0 && Number(second) >= minor);
 }

@@ -71,6 +71,27 @@ const CASES: readonly (readonly [
     deliveryCount: 3,
     countsAttempts: true,
   }, { type: "give-up", calls: 3 }],
+  ["one whose failures the broker counts", 3, {
+    headers: { "x-attempts": 3 },
+    redelivered: true,
+    deliveryCount: 2,
+    countsFailures: true,
+  }, { type: "call" }],
+  ["one whose failures, or its neighbours', have used up its attempts", 3, {
+    headers: { "x-attempts": 9, kept: 1 },
+    redelivered: true,
+    deliveryCount: 8,
+    countsFailures: true,
+  }, {
+    type: "mark",
+    headers: { "x-attempts": 3, "x-suspect": 1, kept: 1 },
+  }],
+  ["one of those that ended its process when it was called alone", 3, {
+    headers: { "x-attempts": 4, "x-suspect": 1 },
+    redelivered: true,
+    deliveryCount: 1,
+    countsFailures: true,
+  }, { type: "give-up", calls: 3 }],
   ["one with rubbish in its headers", 3, {
     headers: { "x-suspect": "many", "x-redeliveries": -1 },
     redelivered: true,
@@ -144,6 +165,7 @@ Deno.test("planAttempt() takes the suspicion from a message whose handler has en
   const next = planAttempt({ attempts: 3, backoff: 0 }, attempted(headers), 1);
   assertEquals(next, {
     delay: 0,
+    byBroker: false,
     attempt: 2,
     headers: { kept: 1, "x-attempts": 2 },
   });
@@ -184,4 +206,30 @@ Deno.test("planAttempt() waits as the policy says: from a second to a minute, ha
   assertEquals(waits({ attempts, backoff: 3 }, 0), [3, 3, 3, 3]);
   const own = (calls: number) => calls * 10;
   assertEquals(waits({ attempts, backoff: own }, 0), [10, 20, 30, 500]);
+});
+
+Deno.test("planAttempt() waits as the queue says where the policy does not, by the broker where that would wait so long", () => {
+  const delayedRetry = { min: 300, max: 800 };
+  const plan = (retry: RetryOptions, retryDelay?: number) =>
+    [1, 2, 3].map((count) => {
+      const message = attempted({ "x-attempts": count });
+      const next = planAttempt(
+        retry,
+        { ...message, delayedRetry, retryDelay },
+        1,
+      );
+      return [next?.delay, next?.byBroker];
+    });
+  const byLibrary = [[300, false], [600, false], [800, false]];
+  assertEquals(plan({}), byLibrary);
+  assertEquals(plan({}, 600), [[600, true], [600, true], [600, true]]);
+  const equal = (calls: number) => Math.min(300 * calls, 800);
+  assertEquals(plan({ backoff: equal }), byLibrary);
+  assertEquals(plan({ backoff: equal }, 600), [
+    [300, false],
+    [600, true],
+    [800, false],
+  ]);
+  assertEquals(plan({ backoff: 0 }, 600)[0], [0, false]);
+  assertEquals(plan({ initialDelay: 50, jitter: 0 }, 600)[0], [50, false]);
 });
