@@ -37,6 +37,7 @@ const ALL: readonly Capability[] = Object.keys(
     "queued-fanout": true,
     "shared-rate": true,
     "shared-topology": true,
+    "streams": true,
     "transaction": true,
     "wide-priority": true,
   } satisfies Readonly<Record<Capability, true>>,

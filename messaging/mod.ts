@@ -64,7 +64,10 @@ export type { BreakerOptions } from "./consume/breaker.ts";
 export type { Inbox, InboxCall, InboxOutcome } from "./inbox/inbox.ts";
 export type { RateLimitOptions } from "./consume/rate_limit.ts";
 export type { ConsumerHealth } from "./consume/consumer_health.ts";
-export type { ConsumerOptions } from "./consume/consumer_options.ts";
+export type {
+  ConsumerOptions,
+  StreamOffset,
+} from "./consume/consumer_options.ts";
 export type { Death } from "./consume/deaths.ts";
 export type { Entity } from "./connection/declarations.ts";
 export {
@@ -103,6 +106,7 @@ export { Queue } from "./entities/queue.ts";
 export type {
   ClassicQueueOptions,
   CommonQueueOptions,
+  DeclaredQueue,
   DelayedRetry,
   OnceQueueOptions,
   QueueOptions,

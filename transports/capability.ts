@@ -26,5 +26,6 @@ export type Capability =
   | "queued-fanout"
   | "shared-rate"
   | "shared-topology"
+  | "streams"
   | "transaction"
   | "wide-priority";

@@ -10,6 +10,7 @@ import {
   type PeekedMessage,
   type PeekOptions,
 } from "../inspect/peeking.ts";
+import { keepsMessages } from "../entities/queue_types.ts";
 import { onTopology } from "./on_topology.ts";
 import {
   checkCount,
@@ -76,12 +77,20 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
   readonly #getter: Getter<T>;
   /** Its name. */
   readonly name: string;
+  /** Whether it was made of a queue of the type `stream`, from which no messages are taken. */
+  readonly isStream: boolean;
 
   /** Made by `connection.queue`. */
-  constructor(session: Session, getter: Getter<T>, name: string) {
+  constructor(
+    session: Session,
+    getter: Getter<T>,
+    name: string,
+    isStream = false,
+  ) {
     this.#session = session;
     this.#getter = getter;
     this.name = name;
+    this.isStream = isStream;
   }
 
   /**
@@ -89,8 +98,10 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * caller's to settle.
    *
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
+   * @throws {UnsupportedError} If it is known to be a stream, whose messages stay.
    */
   async get(options?: OperationOptions): Promise<Message<T> | undefined> {
+    this.#refuseStream("get from");
     return await this.#told(this.#getter.get(
       this.name,
       this.#session.call(options),
@@ -130,6 +141,7 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
     options: ReceiveOptions = {},
   ): Promise<readonly Message<T>[]> {
     checkKnown(options, RECEIVE);
+    this.#refuseStream("receive from");
     const { max = 10, wait = 0, ...call } = options;
     checkCount("max", max, MAX_RECEIVED);
     checkDelay("wait", wait);
@@ -167,6 +179,7 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
     options: PeekOptions = {},
   ): Promise<readonly PeekedMessage<T>[]> {
     checkKnown(options, PEEK);
+    this.#refuseStream("peek at");
     const { max = 10, ...call } = options;
     checkCount("max", max, MAX_PEEKED);
     return await this.#told(
@@ -180,6 +193,7 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
    * @throws {NotFoundError} If there is no such queue, and the broker knows.
    */
   async purge(options?: OperationOptions): Promise<number> {
+    this.#refuseStream("purge");
     return await purgeQueue(this.#session, this.name, options);
   }
 
@@ -244,6 +258,10 @@ export class QueueHandle<T = unknown> implements AsyncDisposable {
     const { delay, ...call } = options;
     checkDelay("delay", delay);
     return await this.#changeDelayed("move", messageId, delay, call);
+  }
+
+  #refuseStream(action: string): void {
+    if (this.isStream) throw keepsMessages(`${action} queue "${this.name}"`);
   }
 
   async #changeDelayed(

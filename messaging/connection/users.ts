@@ -9,6 +9,7 @@ import {
   type SimpleQueueOptions,
 } from "../consume/simple_queue.ts";
 import { type Queue, queueName } from "../entities/queue.ts";
+import { isStream, keepsMessages } from "../entities/queue_types.ts";
 import type { PublishOrigin } from "../middleware/hooks.ts";
 import { HookedPublisher } from "../publish/hooked_publisher.ts";
 import { Producer } from "../publish/producer.ts";
@@ -123,7 +124,8 @@ export class Users {
   ): QueueHandle<T> {
     const name = queueNameIn(this.#session, queue, "queue");
     const getter = new Getter<T>(this.#session, decoding, undefined, false);
-    return new QueueHandle<T>(this.#session, getter, name);
+    const isStreamed = typeof queue !== "string" && isStream(queue);
+    return new QueueHandle<T>(this.#session, getter, name, isStreamed);
   }
 
   /** Puts dead letters back, each as it lies there: a middleware need not be able to read it. */
@@ -132,6 +134,10 @@ export class Users {
     options: RedriveOptions,
   ): Promise<Redriven> {
     const queue = this.queue(from, { ...this.#decoding, uses: undefined });
+    const declared = this.#session.declarations.queueOf(queue.name);
+    if (declared !== undefined && isStream(declared) || queue.isStream) {
+      throw keepsMessages(`redrive the messages of queue "${queue.name}"`);
+    }
     const producer = this.producer({}, "redrive");
     try {
       return await redrive(this.#session, queue, producer, options);

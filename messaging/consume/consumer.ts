@@ -34,6 +34,7 @@ import { Router } from "./router.ts";
 import type { RunOptions } from "./run_options.ts";
 import { checked } from "./checked.ts";
 import { checkSchema } from "../entities/schema.ts";
+import { checkOffset } from "./stream_options.ts";
 import type { Session } from "../connection/session.ts";
 import { type ServeHandler, Server } from "../reply/serving.ts";
 import type { ServeOptions } from "../reply/serve_options.ts";
@@ -98,6 +99,7 @@ export class Consumer<T = unknown>
     checkSignal(options.signal);
     checkCount("prefetch", options.prefetch ?? 100, 65_535);
     checkQueues(queues);
+    checkOffset(options, queues);
     checkSchema(options.schema, "connection.consumer");
     this.#session = session;
     this.#onClosed = onClosed;

@@ -5,6 +5,20 @@ import type { Message } from "./message.ts";
 import { Queue } from "../entities/queue.ts";
 import type { PayloadSchema } from "../entities/schema.ts";
 
+/**
+ * Where a consumer of a stream begins: at the first message that is there, the last piece that
+ * was written, or what comes from now on; at the message of a number, or of a time, or of a
+ * time that lies back as long as it says, such as `"12h"` (in years, months, days, hours,
+ * minutes or seconds: `Y`, `M`, `D`, `h`, `m`, `s`).
+ */
+export type StreamOffset =
+  | "first"
+  | "last"
+  | "next"
+  | number
+  | Date
+  | `${number}${"Y" | "M" | "D" | "h" | "m" | "s"}`;
+
 /** Options of `connection.consumer`. @typeParam T The type of its messages' `payload`. */
 export interface ConsumerOptions<T = unknown> {
   /** The maximum number of messages of each queue that are unsettled. @default {100} */
@@ -17,6 +31,12 @@ export interface ConsumerOptions<T = unknown> {
   readonly exclusive?: boolean | undefined;
   /** The consumer's name, shown by brokers; with several queues it is followed by the queue's. */
   readonly consumerTag?: string | undefined;
+  /**
+   * Where it begins in its streams, of which it then reads each message, whoever else does;
+   * after a reconnect it goes on behind what it has settled. It needs the capability
+   * `streams`. @default {"next", in a queue of the type `stream`}
+   */
+  readonly offset?: StreamOffset | undefined;
   /** The broker's own arguments, such as `x-priority`. */
   readonly arguments?: FieldTable | undefined;
   /**
@@ -52,6 +72,7 @@ export const CONSUMER: KnownOptions = optionsOf<ConsumerOptions>(
     autoAck: "boolean",
     exclusive: "boolean",
     consumerTag: "string",
+    offset: true,
     arguments: "object",
     schema: true,
     onInvalid: "function",

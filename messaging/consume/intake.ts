@@ -18,7 +18,7 @@ import { outcomesHost } from "./outcomes_host.ts";
 import type { Decoding, Reading } from "./reading.ts";
 import { RecoveringConsumer } from "./recovering_consumer.ts";
 import type { RunOptions } from "./run_options.ts";
-import { StreamPositions } from "./stream_position.ts";
+import { positionsOf, requireStreams } from "./stream_options.ts";
 import { handlerFailed } from "./teller.ts";
 
 /**
@@ -169,13 +169,15 @@ export class Intake<T> {
 
   #newRecovering(): RecoveringConsumer {
     const { autoAck, exclusive, consumerTag } = this.options;
-    return new RecoveringConsumer(this.session, {
+    const recovering = new RecoveringConsumer(this.session, {
       queues: this.queues,
       flow: this.flow,
       noAck: autoAck ?? false,
       exclusive: exclusive ?? false,
       consumerTag,
-      positions: new StreamPositions(this.options.arguments),
+      positions: positionsOf(this.options, this.queues),
     }, this.mailbox);
+    if (this.options.offset !== undefined) recovering.require(requireStreams);
+    return recovering;
   }
 }

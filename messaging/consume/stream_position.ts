@@ -41,20 +41,26 @@ export class StreamPosition {
  * begin anew after each reconnect where the argument `x-stream-offset` says.
  */
 export class StreamPositions {
-  readonly #positions: Map<string, StreamPosition> | undefined;
+  readonly #positions = new Map<string, StreamPosition>();
   readonly #arguments: FieldTable | undefined;
+  /** Whether all that is consumed are streams, as the arguments say. */
+  readonly #all: boolean;
+  /** The names of queues that are streams by how they are declared. */
+  readonly #streams: ReadonlySet<string>;
 
-  /** Makes those of a consumer with these arguments; without `x-stream-offset` there are none. */
-  constructor(arguments_: FieldTable | undefined) {
+  /** Makes those of a consumer with these arguments: of all of its queues with `x-stream-offset`, else of those that are known to be streams. */
+  constructor(
+    arguments_: FieldTable | undefined,
+    streams: Iterable<string> = [],
+  ) {
     this.#arguments = arguments_;
-    this.#positions = arguments_?.[OFFSET] === undefined
-      ? undefined
-      : new Map();
+    this.#all = arguments_?.[OFFSET] !== undefined;
+    this.#streams = new Set(streams);
   }
 
   /** That of one queue. */
   of(queue: string): StreamPosition | undefined {
-    if (this.#positions === undefined) return undefined;
+    if (!this.#all && !this.#streams.has(queue)) return undefined;
     const position = this.#positions.get(queue) ?? new StreamPosition();
     this.#positions.set(queue, position);
     return position;
@@ -62,7 +68,7 @@ export class StreamPositions {
 
   /** The arguments to consume with, from where it was. */
   argumentsFor(queue: string): FieldTable | undefined {
-    const position = this.#positions?.get(queue);
+    const position = this.of(queue);
     const next = position?.next;
     position?.restart();
     return next === undefined

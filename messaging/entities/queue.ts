@@ -165,9 +165,16 @@ function deadLetterOf(
       `Cannot make queue "${name}" with "deadLetter" beside "deadLetterExchange" or "deadLetterRoutingKey": say where its dead letters go in one way`,
     );
   }
-  const queue = deadLetter instanceof Queue
-    ? deadLetter
-    : new Queue(deadLetter, { durable });
+  const queue = typeof deadLetter === "string"
+    ? new Queue(deadLetter, { durable })
+    : deadLetter;
+  if (!(queue instanceof Queue)) {
+    throw new TypeError(
+      `Cannot make queue "${name}" with "deadLetter" ${
+        quote(deadLetter)
+      }: it must be a Queue, or the name of one`,
+    );
+  }
   if (queue.name !== "" && queue.name !== name) return queue;
   throw new TypeError(
     `Cannot make queue "${name}" with "deadLetter" ${

@@ -1,6 +1,6 @@
 import type { FieldTable } from "../../model/field_table.ts";
+import type { QueueDeclaration } from "../../model/queue.ts";
 import type { Exchange, ExchangeBinding } from "./exchange.ts";
-import type { Queue } from "./queue.ts";
 import type { PayloadSchema } from "./schema.ts";
 
 /** Options of {@linkcode Queue} that queues of each type take. @typeParam T The type of its messages' `payload`. */
@@ -47,7 +47,7 @@ export interface OnceQueueOptions<T = unknown> extends CommonQueueOptions<T> {
    * name alone as durable as this one. Instead of `deadLetterExchange` and
    * `deadLetterRoutingKey`, by which other ways can be said.
    */
-  readonly deadLetter?: Queue | string | undefined;
+  readonly deadLetter?: DeclaredQueue | string | undefined;
   /** The exchange for messages that were rejected, expired, or pushed out; as an `Exchange` it is declared first. */
   readonly deadLetterExchange?: Exchange | string | undefined;
   /** The key for those, instead of their own. */
@@ -59,6 +59,14 @@ export interface OnceQueueOptions<T = unknown> extends CommonQueueOptions<T> {
    * message is written again; anywhere else the message waits as by `retry`.
    */
   readonly delayedRetry?: DelayedRetry | undefined;
+}
+
+/** A `Queue`, as the options of another name it. */
+export interface DeclaredQueue extends QueueDeclaration {
+  /** All its bindings. */
+  readonly bindings: readonly ExchangeBinding[];
+  /** The waits of `run` before a message is tried again, where its `retry` says none. */
+  readonly delayedRetry: DelayedRetry | undefined;
 }
 
 /** The waits before a message is tried again, which grow by the first of them. */

@@ -1,5 +1,6 @@
 /** The types of RabbitMQ's queues, and what each takes: what it refuses is refused before it is sent. */
 
+import { UnsupportedError } from "../../model/errors.ts";
 import type { FieldTable, FieldValue } from "../../model/field_table.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
@@ -228,6 +229,18 @@ function ofType(given: FieldTable): readonly [string, string] | undefined {
     : given["x-stream-max-segment-size-bytes"] !== undefined
     ? ["maxSegmentBytes", "stream"]
     : undefined;
+}
+
+/**
+ * Makes the error for what takes messages out of a stream.
+ *
+ * @param action What was asked for.
+ * @returns The error.
+ */
+export function keepsMessages(action: string): UnsupportedError {
+  return new UnsupportedError(
+    `Cannot ${action}: it is a stream, whose messages stay for all who read it; consume it from an "offset", and publish them elsewhere`,
+  );
 }
 
 /**

@@ -209,6 +209,7 @@ export const EXTRAS: readonly ConformanceCase[] = [
     ["length-limit", { "x-max-length": 1 }],
     ["dead-letter", { "x-dead-letter-exchange": "x" }],
     ["key-order", { "x-ordered": true }],
+    ["streams", { "x-queue-type": "stream" }],
   ] as const).map(([capability, arguments_]) =>
     onBroker(
       `a queue that needs ${capability} is refused where there is none`,

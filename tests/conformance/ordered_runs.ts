@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { type Connection, OptionError, type Queue } from "../../mod.ts";
+import {
+  type ClassicQueueOptions,
+  type Connection,
+  OptionError,
+  type Queue,
+} from "../../mod.ts";
 import type { ConformanceCase } from "./case.ts";
 import { onStage, open, type Stage } from "./stage.ts";
 import { arrives, unique, until } from "./support.ts";
@@ -210,7 +215,7 @@ export const ORDERED_RUNS: readonly ConformanceCase[] = [
 /** An ordered queue: SQS takes those alone that end so. */
 function orderedQueue(
   stage: Omit<Stage, "connection">,
-  options: Parameters<Stage["queue"]>[0] = {},
+  options: ClassicQueueOptions = {},
 ): Queue {
   return stage.queue(
     { ...options, ordered: true },

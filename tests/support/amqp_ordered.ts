@@ -1,6 +1,11 @@
 /** Ordered queues for tests of RabbitMQ. */
 
-import { type Connection, createConnection, Queue } from "@dashi/mq";
+import {
+  type ClassicQueueOptions,
+  type Connection,
+  createConnection,
+  Queue,
+} from "@dashi/mq";
 import { take } from "../conformance/stage.ts";
 import { type Client, test } from "./amqp.ts";
 
@@ -11,7 +16,7 @@ export const KEYS: readonly string[] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
 /** An ordered queue with a name of its own. */
 export function ordered(
-  options: ConstructorParameters<typeof Queue>[1] = {},
+  options: ClassicQueueOptions = {},
 ): Queue {
   return new Queue(`dashi-ordered-${crypto.randomUUID()}`, {
     ordered: { partitions: PARTITIONS },
@@ -23,7 +28,7 @@ export function ordered(
 export function testQueue(
   name: string,
   run: (queue: Queue, connection: Connection, client: Client) => Promise<void>,
-  options?: ConstructorParameters<typeof Queue>[1],
+  options?: ClassicQueueOptions,
 ): void {
   test(name, async (client) => {
     const queue = ordered(options);

@@ -37,6 +37,7 @@ import {
   channelError,
   closedChannel,
   isUnsent,
+  streamKeeps,
 } from "./errors.ts";
 import { describe, type Failure, SILENT } from "./failure.ts";
 import type { AmqpClientChannel, RawMessage } from "./port.ts";
@@ -155,8 +156,9 @@ export class AmqpChannel implements Channel {
     return this.#topology.deleteQueue(name, options);
   }
 
-  purgeQueue(name: string, options?: CallOptions): Promise<number> {
-    return this.#topology.purgeQueue(name, options);
+  async purgeQueue(name: string, options?: CallOptions): Promise<number> {
+    this.#refuseStream(`purge queue "${name}"`, name);
+    return await this.#topology.purgeQueue(name, options);
   }
 
   bind(binding: Binding, options?: CallOptions): Promise<void> {
@@ -194,6 +196,7 @@ export class AmqpChannel implements Channel {
       return await this.#getter.get(ordered, noAck, options);
     }
     const action = `get from queue "${queue}"`;
+    this.#refuseStream(action, queue);
     const retry = this.#context.returns.retryOf(queue);
     let wanted = true;
     try {
@@ -280,6 +283,11 @@ export class AmqpChannel implements Channel {
       throw await this.#orUnknown(queue, error);
     });
     return this.#begun(subscription);
+  }
+
+  /** RabbitMQ would end the connection. */
+  #refuseStream(action: string, queue: string): void {
+    if (this.#context.returns.isStream(queue)) throw streamKeeps(action);
   }
 
   #begun(subscription: AmqpSubscription): AmqpSubscription {

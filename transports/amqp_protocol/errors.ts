@@ -181,6 +181,18 @@ export function dialError(
 }
 
 /**
+ * Makes the error for what takes messages out of a stream.
+ *
+ * @param action What was asked for.
+ * @returns The error.
+ */
+export function streamKeeps(action: string): UnsupportedError {
+  return new UnsupportedError(
+    `Cannot ${action}: it is a stream, whose messages stay for all who read it; consume it from an offset`,
+  );
+}
+
+/**
  * Says why a message cannot be published as it is asked for, on any server of the protocol.
  *
  * @param message The message.

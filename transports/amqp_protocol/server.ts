@@ -19,6 +19,7 @@ const OF_RABBITMQ: ReadonlySet<Capability> = new Set<Capability>([
   "queue-ttl",
   "queued-fanout",
   "shared-topology",
+  "streams",
   "wide-priority",
 ]);
 

@@ -63,6 +63,9 @@ export function requireForQueue(
     if (queue.arguments[argument] === undefined) continue;
     requireCapability(capabilities, capability, action, `"${argument}"`);
   }
+  if (queue.arguments["x-queue-type"] === "stream") {
+    requireCapability(capabilities, "streams", action, 'the type "stream"');
+  }
   const most = queue.arguments["x-max-priority"];
   if (Number(most ?? 0) > HIGHEST && !capabilities.has("wide-priority")) {
     throw tooHigh(action, '"x-max-priority"', Number(most));

@@ -53,6 +53,20 @@ Deno.test("delayedRetry of a queue that is no quorum queue is the library's alon
   }
 });
 
+Deno.test("the compiler knows what queues of a type take", () => {
+  const make = [
+    // @ts-expect-error: only classic queues have priorities of their own
+    () => new Queue("q", { type: "quorum", maxPriority: 5 }),
+    // @ts-expect-error: nothing in a stream expires by itself
+    () => new Queue("q", { type: "stream", messageTtl: 1000 }),
+    // @ts-expect-error: a stream is durable
+    () => new Queue("q", { type: "stream", durable: false }),
+    // @ts-expect-error: only quorum queues count what comes back
+    () => new Queue("q", { type: "classic", deliveryLimit: 3 }),
+  ];
+  for (const each of make) assertThrows(each, TypeError);
+});
+
 /** As from JavaScript: no compiler has seen them. */
 const WRONG: readonly (readonly [object, ...string[]])[] = [
   [{ type: "quorum", maxPriority: 5 }, '"quorum" with "maxPriority"', "4.0"],

@@ -258,9 +258,14 @@ test("an ordered queue without a name is refused, and one that is a stream", asy
     UnsupportedError,
     "without a name",
   );
+  // A `Queue` refuses that before.
+  await using channel = await connection.channel();
   await assertRejects(
     () =>
-      connection.declare(ordered({ arguments: { "x-queue-type": "stream" } })),
+      channel.declareQueue({
+        ...ordered(),
+        arguments: { "x-ordered": true, "x-queue-type": "stream" },
+      }),
     UnsupportedError,
     "a stream",
   );

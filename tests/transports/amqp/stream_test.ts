@@ -1,5 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
-import { createConnection, Queue } from "@dashi/mq";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { createConnection, Queue, type StreamOffset } from "@dashi/mq";
+import { rejectsWith, until } from "../../conformance/support.ts";
 import { test } from "../../support/amqp.ts";
 import { Proxy } from "../../support/proxy.ts";
 
@@ -7,7 +8,7 @@ const COUNT = 40;
 
 test("a stream is read on from behind what was settled, when its connection was lost", async ({ url }) => {
   const queue = new Queue(`dashi-stream-${crypto.randomUUID()}`, {
-    arguments: { "x-queue-type": "stream" },
+    type: "stream",
   });
   const { name: routingKey } = queue;
   await using connection = createConnection(url);
@@ -21,7 +22,7 @@ test("a stream is read on from behind what was settled, when its connection was 
   const held: (() => Promise<void>)[] = [];
   const consumer = reading.consumer<number>(queue.name, {
     prefetch: 10,
-    arguments: { "x-stream-offset": "first" },
+    offset: "first",
   });
   for await (const message of consumer) {
     seen.push(message.payload);
@@ -51,7 +52,7 @@ test("a stream is read on from behind what was settled, when its connection was 
 
 test("a message of a stream that fails is called for again here, and parked; nothing is put into the stream", async ({ url }) => {
   const queue = new Queue(`dashi-stream-${crypto.randomUUID()}`, {
-    arguments: { "x-queue-type": "stream" },
+    type: "stream",
   });
   const { name } = queue;
   await using connection = createConnection(url, { onUnhandled: () => {} });
@@ -59,7 +60,7 @@ test("a message of a stream that fails is called for again here, and parked; not
   const seen: unknown[] = [];
   const consumer = connection.consumer<string>(name, {
     prefetch: 10,
-    arguments: { "x-stream-offset": "first" },
+    offset: "first",
   });
   await consumer.run(({ payload, attempt }) => {
     seen.push([payload, attempt]);
@@ -73,4 +74,111 @@ test("a message of a stream that fails is called for again here, and parked; not
   await letter?.ack();
   const channel = await connection.channel();
   for (const each of [name, `${name}.failed`]) await channel.deleteQueue(each);
+});
+
+test("a stream is read from each kind of offset, by each consumer, and acks ask for more", async ({ url }) => {
+  const queue = new Queue<number>(`dashi-stream-${crypto.randomUUID()}`, {
+    type: "stream",
+    maxAge: 3_600_000,
+  });
+  await using connection = createConnection(url);
+  const before = new Date(Date.now() - 60_000);
+  for (let i = 0; i < COUNT; i++) await connection.send(queue, i);
+  // Fewer than there are: what was acked makes room for the next ones.
+  const readAll = async (offset: StreamOffset, autoAck = false) => {
+    const seen: number[] = [];
+    const consumer = connection.consumer(queue, {
+      prefetch: 5,
+      offset,
+      autoAck,
+    });
+    for await (const message of consumer) {
+      seen.push(message.payload);
+      if (!autoAck) await message.ack();
+      if (message.payload === COUNT - 1) break;
+    }
+    return seen;
+  };
+  const all = Array.from({ length: COUNT }, (_, i) => i);
+  for (const offset of ["first", 0, before, "1h", "30m"] as const) {
+    assertEquals(await readAll(offset), all, String(offset));
+  }
+  assertEquals(await readAll("first", true), all);
+  assertEquals(await readAll(COUNT - 3), all.slice(-3));
+  // The last piece that was written begins somewhere.
+  const last = await readAll("last");
+  assertEquals(last, all.slice(-last.length));
+  const loops = [{ offset: "next" }, {}] as const;
+  const came: number[] = [];
+  const reading = loops.map(async (options) => {
+    for await (const message of connection.consumer(queue, options)) {
+      came.push(message.payload);
+      await message.ack();
+      break;
+    }
+  });
+  // Of a stream the broker does not tell whether somebody consumes from it.
+  await until(async () => {
+    await connection.send(queue, COUNT);
+    return came.length === 2;
+  }, "a new message by both");
+  await Promise.all(reading);
+  assertEquals(came, [COUNT, COUNT]);
+  await connection.queue(queue).delete();
+});
+
+test("what takes messages out of a stream is refused before RabbitMQ ends the connection for it", async ({ url }) => {
+  const queue = new Queue<number>(`dashi-stream-${crypto.randomUUID()}`, {
+    type: "stream",
+  });
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url));
+  await connection.declare(queue);
+  for (
+    const handle of [connection.queue(queue), connection.queue(queue.name)]
+  ) {
+    await rejectsWith(handle.get(), "unsupported", "stream");
+    await rejectsWith(handle.peek(), "unsupported", "stream");
+    await rejectsWith(handle.purge(), "unsupported", "stream");
+  }
+  await rejectsWith(connection.queue(queue).receive(), "unsupported", "stream");
+  for (const each of [queue, queue.name]) {
+    await rejectsWith(connection.redrive(each), "unsupported", "stream");
+  }
+  assertEquals(proxy.accepted, 1);
+  await connection.queue(queue).delete();
+});
+
+Deno.test("an offset that makes no sense is refused, and so is one of a queue that is no stream", async () => {
+  await using connection = createConnection("memory://offsets");
+  for (
+    const offset of ["soon", -1, 1.5, NaN, "h", "12 h", new Date(NaN), true, {}]
+  ) {
+    assertThrows(
+      () => connection.consumer("s", { offset: offset as StreamOffset }),
+      Error,
+      "offset",
+    );
+  }
+  const quorum = new Queue("q", { type: "quorum" });
+  assertThrows(
+    () => connection.consumer(quorum, { offset: "first" }),
+    Error,
+    'not declared with "type" "stream"',
+  );
+  assertThrows(
+    () =>
+      connection.consumer("s", {
+        offset: "first",
+        arguments: { "x-stream-offset": 1 },
+      }),
+    Error,
+    "x-stream-offset",
+  );
+  // It has no streams.
+  await rejectsWith(
+    connection.consumer("s", { offset: "first" }).run(() => {}),
+    "unsupported",
+    "streams",
+  );
 });
