@@ -13,6 +13,7 @@ export interface OutboxRow {
 
 /** A row that was written, by its number: those of one transaction count up. */
 export interface NumberedOutboxRow extends OutboxRow {
+  /** Its number. */
   readonly id: number;
 }
 

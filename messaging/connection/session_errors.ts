@@ -171,6 +171,17 @@ export function closedError(): ClosedError {
 }
 
 /**
+ * Makes the error of a message that comes after its producer was closed.
+ *
+ * @returns The error.
+ */
+export function producerClosed(): ClosedError {
+  return new ClosedError("Cannot publish: the producer is closed", {
+    outcome: "not-sent",
+  });
+}
+
+/**
  * Makes the error of a connection that has ended, and nobody says why.
  *
  * @param broker The broker's URL, without the password.

@@ -25,6 +25,21 @@ export function loadCodecs(
 }
 
 /**
+ * Whether what a payload is written with has yet to be loaded.
+ *
+ * @param codecs The codecs.
+ * @param options The serializer and the compression.
+ * @returns Whether {@linkcode loadCodecs} has something to do.
+ */
+export function isLazy(
+  codecs: CodecRegistry,
+  { serializer, compression }: EncodeOptions,
+): boolean {
+  return (serializer !== undefined && codecs.isLazy(serializer)) ||
+    (compression !== undefined && codecs.isLazyCompression(compression));
+}
+
+/**
  * Writes a payload; what that needs is loaded first.
  *
  * @param codecs The codecs.

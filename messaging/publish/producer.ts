@@ -1,11 +1,11 @@
 import { turn } from "../../async/turn.ts";
 import type * as codec from "../../codec/mod.ts";
-import { ClosedError, TimeoutError } from "../../model/errors.ts";
+import { TimeoutError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { checkEntities, type Entity } from "../entities/entities.ts";
 import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { checkKnown } from "../known_options.ts";
-import { loadCodecs } from "./encoding.ts";
+import { isLazy, loadCodecs } from "./encoding.ts";
 import { declareFirst } from "./declare_first.ts";
 import { dedupeOf } from "./dedupe.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
@@ -38,6 +38,7 @@ import type { Confirmation, PublishCall } from "./publish_call.ts";
 import type { HookedPublisher } from "./hooked_publisher.ts";
 import { Queue } from "../entities/queue.ts";
 import type { Session } from "../connection/session.ts";
+import { producerClosed } from "../connection/session_errors.ts";
 
 /**
  * Publishes messages. Call `publish` many times without waiting: it pipelines.
@@ -118,7 +119,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     given: PublishOptions = {},
   ): Promise<void | Published> {
     try {
-      if (this.#closing !== undefined) throw closedError();
+      if (this.#closing !== undefined) throw producerClosed();
       const options = this.#defaults === undefined
         ? given
         : withDefaults(this.#defaults, given);
@@ -157,7 +158,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     if (
       (this.#window.line.busy && !this.#publisher.isSeen) ||
       replyTo === UNKNOWN ||
-      this.#isLazy(format) ||
+      isLazy(this.#codecs, format) ||
       !this.#isDeclared(this.#declare) ||
       !this.#isDeclared(options.declare) ||
       (options.exchange instanceof Exchange &&
@@ -295,13 +296,6 @@ export class Producer<T = unknown> implements AsyncDisposable {
     return this.#message(payload, options, format, replyTo);
   }
 
-  /** Whether the codec or the compression has yet to be loaded. */
-  #isLazy({ serializer, compression }: codec.EncodeOptions): boolean {
-    return (serializer !== undefined && this.#codecs.isLazy(serializer)) ||
-      (compression !== undefined &&
-        this.#codecs.isLazyCompression(compression));
-  }
-
   #formatOf(options: PublishOptions): codec.EncodeOptions {
     const { contentType, contentEncoding } = options;
     const { serializer, compression } = this.#options;
@@ -404,9 +398,3 @@ export class Producer<T = unknown> implements AsyncDisposable {
 
 /** A queue whose name the broker has not chosen yet. */
 const UNKNOWN = Symbol("unknown");
-
-function closedError(): ClosedError {
-  return new ClosedError("Cannot publish: the producer is closed", {
-    outcome: "not-sent",
-  });
-}

@@ -2,6 +2,7 @@ import type { Line } from "../../async/line.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { PublishOutcome } from "../../transports/transport.ts";
 import type { Message } from "../consume/message_type.ts";
+import { late, lateToPublish } from "../connection/session_errors.ts";
 import type { Call } from "../operation_options.ts";
 
 /** A message, or a step that makes it when its needs are met: it declares entities, and loads codecs. */
@@ -69,3 +70,27 @@ export const NO_PLACE: Place = {
   leave() {},
   follow: (published) => published,
 };
+
+/** How far a message in line has come. */
+export interface Progress {
+  /** Whether its entities are declared and its codecs loaded. */
+  made: boolean;
+  /** Whether it may have left. */
+  sent: boolean;
+}
+
+/**
+ * The error of a message whose deadline passed while it waited in line.
+ *
+ * @param progress How far it has come.
+ * @param call The call that publishes it.
+ * @param problem The reason why there is no connection, if there is none.
+ * @returns The error, which says what it waited for.
+ */
+export function lateAt(
+  { made, sent }: Progress,
+  { obstacle = "what it needs is not declared yet" }: PublishCall,
+  problem: Error | undefined,
+): Error {
+  return made ? late(sent, problem) : lateToPublish(obstacle, false, problem);
+}

@@ -13,17 +13,14 @@ import type { Session } from "../connection/session.ts";
 import { declareOne } from "./declare_first.ts";
 import type { Link } from "../connection/topology_channel.ts";
 import { isPassing, RefusedPublishes } from "./refused_publishes.ts";
+import { late, noExchange, withOutcome } from "../connection/session_errors.ts";
 import {
-  late,
-  lateToPublish,
-  noExchange,
-  withOutcome,
-} from "../connection/session_errors.ts";
-import {
+  lateAt,
   NO_PLACE,
   noteDuplicate,
   type OrderedPlace,
   type Place,
+  type Progress,
   type Publishable,
   type PublishCall,
 } from "./publish_call.ts";
@@ -383,22 +380,6 @@ export class SessionPublisher {
   #declared({ exchange, routingKey }: Publishing): boolean {
     return this.#session.declarations.leadsFrom(exchange, routingKey);
   }
-}
-
-/** How far a message in line has come. */
-interface Progress {
-  /** Whether its entities are declared and its codecs loaded. */
-  made: boolean;
-  /** Whether it may have left. */
-  sent: boolean;
-}
-
-function lateAt(
-  { made, sent }: Progress,
-  { obstacle = "what it needs is not declared yet" }: PublishCall,
-  problem: Error | undefined,
-): Error {
-  return made ? late(sent, problem) : lateToPublish(obstacle, false, problem);
 }
 
 function isKnown(
