@@ -54,6 +54,8 @@ export class Putter {
   ): Promise<readonly PutResult[]> => {
     await this.#parts.tables.sync(tx);
     const results: PutResult[] = [];
+    // One moment for all of them: what is alike is added together.
+    const now = this.#parts.now();
     // Those that need no look at what is there are appended together.
     let drafts: Draft[] = [];
     const append = async () => {
@@ -68,10 +70,10 @@ export class Putter {
       }
       if (this.#needsLook(call)) {
         await append();
-        results.push(await this.#putAlone(tx, call));
+        results.push(await this.#putAlone(tx, call, now));
       } else {
         results.push(PUT);
-        for (const draft of this.#drafts(tx, call)) {
+        for (const draft of this.#drafts(tx, call, now)) {
           drafts.push(
             draft.lane === undefined ? draft : await this.#inLane(tx, draft),
           );
@@ -96,7 +98,9 @@ export class Putter {
     for (const { queue: name } of call.items) {
       if (isLimited(tables.queue(name))) throw noLimits(name);
     }
-    const drafts = this.#drafts(tx, call, tables).map((draft) =>
+    const drafts = this.#drafts(tx, call, this.#parts.now(), tables).map((
+      draft,
+    ) =>
       draft.lane === undefined
         ? draft
         : { ...draft, state: DELAYED, rank: draft.putAt }
@@ -116,12 +120,16 @@ export class Putter {
       items.some(({ queue }) => isLimited(this.#parts.tables.queue(queue)));
   }
 
-  async #putAlone(tx: Tx, call: Putting): Promise<PutResult> {
-    const { tables, settlements, now } = this.#parts;
+  async #putAlone(
+    tx: Tx,
+    call: Putting,
+    now: number,
+  ): Promise<PutResult> {
+    const { tables, settlements } = this.#parts;
     const { items, options } = call;
     const { instead, mark } = options ?? {};
     if (mark !== undefined) {
-      const token = await findMark(tx, mark, now());
+      const token = await findMark(tx, mark, now);
       if (token !== undefined) return token === mark.token ? PUT : DUPLICATE;
     }
     for (const { queue: name } of items) {
@@ -137,9 +145,9 @@ export class Putter {
       const [lost] = await settlements.removeAll(tx, [instead]);
       if (lost !== undefined) return LOST;
     }
-    if (mark !== undefined) await leaveMark(tx, mark, now());
+    if (mark !== undefined) await leaveMark(tx, mark, now);
     const displaced: Reservation[] = [];
-    for (const each of this.#drafts(tx, call)) {
+    for (const each of this.#drafts(tx, call, now)) {
       const draft = each.lane === undefined
         ? each
         : await this.#inLane(tx, each);
@@ -186,10 +194,10 @@ export class Putter {
   #drafts(
     tx: Pick<Tx, "news" | "soonest">,
     { items, heads }: Putting,
+    now: number,
     tables = this.#parts.tables,
   ): readonly KeyedDraft[] {
     const drafts: KeyedDraft[] = [];
-    const now = this.#parts.now();
     for (const [i, { queue: name, message, ttl }] of items.entries()) {
       const queue = tables.queue(name);
       if (queue === undefined) continue; // it was deleted

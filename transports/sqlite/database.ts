@@ -4,27 +4,16 @@ import { connectionClosed } from "../connection_errors.ts";
 import type { SqlTransaction } from "../../model/transaction.ts";
 import type {
   CallersTx,
-  Claim,
-  Draft,
   Happening,
-  Place,
-  Row,
   Sql,
   TransactOptions,
   Tx,
-  Value,
 } from "../sql/port.ts";
-import {
-  checkLayout,
-  HELD,
-  READY,
-  statementsOf,
-  type Types,
-} from "../sql/schema.ts";
-import type { OutboxRow } from "../outbox.ts";
+import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
 import { callersClient, callersFailure } from "./callers_tx.ts";
 import type { SqliteClient } from "./client.ts";
 import { failure, isBusy, openError, stillBusy } from "./errors.ts";
+import { Transaction } from "./transaction.ts";
 
 const TYPES: Types = {
   number: "INTEGER",
@@ -36,6 +25,12 @@ const TYPES: Types = {
 
 /** SQLite's own limit is a milliard of bytes of a row. */
 const ITEM_BYTES = 900_000_000;
+
+/**
+ * The journal is moved into the file when it has 16 MB: most of what a queue writes is gone
+ * by then. What is waiting is read from memory, as far as 32 MB go.
+ */
+const TUNING = "PRAGMA wal_autocheckpoint = 4096; PRAGMA cache_size = -32768";
 
 /** The longest pause before a locked file is tried again, ms. */
 const MAX_PAUSE = 5;
@@ -91,6 +86,7 @@ export class SqliteDatabase implements Sql {
         await this.#untilFree(() =>
           this.#client.exec("PRAGMA journal_mode = WAL")
         );
+        this.#client.exec(TUNING);
       }
       await this.transact(async (tx) => {
         for (const each of statementsOf(TYPES)) await tx.run(each);
@@ -262,136 +258,3 @@ function rollBack(client: SqliteClient): void {
     // SQLite has done it already.
   }
 }
-
-/** The statements of one transaction at a time, as SQLite has them. */
-class Transaction implements Tx, CallersTx {
-  news = new Set<number>();
-  soonest = Infinity;
-  onFailed: (() => void)[] = [];
-  readonly #client: SqliteClient;
-  readonly #texts = new Map<string, string>();
-
-  constructor(client: SqliteClient) {
-    this.#client = client;
-  }
-
-  begin(): this {
-    this.news = new Set();
-    this.soonest = Infinity;
-    this.onFailed = [];
-    return this;
-  }
-
-  async addToOutbox(
-    outbox: string,
-    { messageId, head, body }: OutboxRow,
-    now: number,
-  ): Promise<void> {
-    await this.run(
-      `INSERT INTO dashi.outbox (outbox, message_id, head, body, written_at)
-        VALUES (?, ?, ?, ?, ?)`,
-      outbox,
-      messageId,
-      head,
-      body,
-      now,
-    );
-  }
-
-  async meta(): Promise<Row | undefined> {
-    const [row] = await this.rows("SELECT changes, routes FROM dashi.meta");
-    return row;
-  }
-
-  rows(sql: string, ...values: readonly Value[]): Promise<readonly Row[]> {
-    return Promise.resolve(this.#client.rows(this.#text(sql), values));
-  }
-
-  run(sql: string, ...values: readonly Value[]): Promise<number> {
-    return Promise.resolve(this.#client.run(this.#text(sql), values));
-  }
-
-  /** There is one writer. */
-  lock(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  append(drafts: readonly Draft[]): Promise<void> {
-    const client = this.#client;
-    for (const draft of drafts) {
-      client.run(ADD_MESSAGE, [draft.head, draft.body]);
-      client.run(ADD_PLACE, [
-        draft.state,
-        draft.queue,
-        draft.rank,
-        draft.home,
-        draft.key,
-        draft.messageId,
-        draft.expiresAt,
-        draft.deliveries,
-        draft.putAt,
-        draft.size,
-      ]);
-    }
-    return Promise.resolve();
-  }
-
-  claim({ queue, limit, now, holder }: Claim): Promise<readonly Row[]> {
-    const rows = this.#client.rows(FIND, [queue, now, limit]);
-    const last = rows.at(-1);
-    if (last !== undefined) {
-      // All up to the last, in two steps: one for each costs more.
-      const these = [queue, last.rank ?? 0, last.id ?? 0, now];
-      this.#client.run(HOLD, [holder, ...these]);
-      this.#client.run(LEAVE, these);
-    }
-    return Promise.resolve(rows);
-  }
-
-  remove(
-    places: readonly Place[],
-    holder: number,
-  ): Promise<readonly boolean[]> {
-    const client = this.#client;
-    return Promise.resolve(places.map(({ queue, rank, id }) => {
-      const wasOurs = client.run(REMOVE_PLACE, [queue, rank, id, holder]) > 0;
-      if (wasOurs) client.run(REMOVE_MESSAGE, [id]);
-      return wasOurs;
-    }));
-  }
-
-  #text(sql: string): string {
-    let text = this.#texts.get(sql);
-    if (text === undefined) this.#texts.set(sql, text = named(sql));
-    return text;
-  }
-}
-
-/** SQLite has no schemas: the names of our tables begin with ours. */
-function named(sql: string): string {
-  return sql.replaceAll("dashi.", "dashi_").replace("FOR NOBODY ELSE", "");
-}
-
-const ADD_MESSAGE = named(
-  "INSERT INTO dashi.messages (head, body) VALUES (?, ?)",
-);
-const ADD_PLACE = named(`INSERT INTO dashi.places
-  (state, queue, rank, id, home, key, message_id, expires_at, deliveries,
-    put_at, size)
-  VALUES (?, ?, ?, last_insert_rowid(), ?, ?, ?, ?, ?, ?, ?)`);
-const FIND = named(`SELECT p.queue, p.rank, p.id, p.deliveries,
-    p.expires_at, m.head, m.body
-  FROM dashi.places p CROSS JOIN dashi.messages m ON m.id = p.id
-  WHERE p.state = ${READY} AND p.queue = ?
-    AND (p.expires_at IS NULL OR p.expires_at > ?)
-  ORDER BY p.rank, p.id LIMIT ?`);
-const THESE = `FROM dashi.places
-  WHERE state = ${READY} AND queue = ? AND (rank, id) <= (?, ?)
-    AND (expires_at IS NULL OR expires_at > ?)`;
-const HOLD = named(`INSERT INTO dashi.places
-  SELECT ${HELD}, queue, rank, id, home, ?, key, message_id, expires_at,
-    deliveries, put_at, size ${THESE}`);
-const LEAVE = named(`DELETE ${THESE}`);
-const REMOVE_PLACE = named(`DELETE FROM dashi.places
-  WHERE state = ${HELD} AND queue = ? AND rank = ? AND id = ? AND holder = ?`);
-const REMOVE_MESSAGE = named("DELETE FROM dashi.messages WHERE id = ?");

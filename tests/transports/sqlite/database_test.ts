@@ -1,0 +1,110 @@
+import { assertEquals } from "@std/assert";
+import { SYSTEM_CLOCK } from "../../../async/clock.ts";
+import type { Draft, Place } from "../../../transports/sql/port.ts";
+import { READY } from "../../../transports/sql/schema.ts";
+import { loadSqlite } from "../../../transports/sqlite/client.ts";
+import { SqliteDatabase } from "../../../transports/sqlite/database.ts";
+
+const [QUEUE, OURS, THEIRS, LATER] = [1, 7, 8, 1e15];
+
+async function openMemory(): Promise<SqliteDatabase> {
+  const open = await loadSqlite();
+  const database = new SqliteDatabase(open(":memory:"), {
+    broker: "sqlite::memory:",
+    clock: SYSTEM_CLOCK,
+    path: undefined,
+    synchronous: "full",
+    poll: 10,
+    patience: 1000,
+  });
+  await database.open();
+  return database;
+}
+
+function draft(text: string, more: Partial<Draft> = {}): Draft {
+  return {
+    state: READY,
+    queue: QUEUE,
+    rank: 0,
+    home: 0,
+    key: null,
+    messageId: null,
+    expiresAt: null,
+    deliveries: 0,
+    putAt: 1,
+    size: text.length,
+    head: text,
+    body: new TextEncoder().encode(text),
+    ...more,
+  };
+}
+
+/** What lies in the queue, whoever has it, with what was published there. */
+async function whole(
+  database: SqliteDatabase,
+): Promise<readonly (readonly unknown[])[]> {
+  const rows = await database.read((tx) =>
+    tx.rows(
+      `SELECT m.head, p.size, p.expires_at, p.holder FROM dashi.messages m
+        LEFT JOIN dashi.places p ON p.id = m.id ORDER BY m.id`,
+    )
+  );
+  return rows.map((row) => [row.head, row.size, row.expires_at, row.holder]);
+}
+
+Deno.test("messages that are put together keep their order, and each what is its own", async () => {
+  await using database = await openMemory();
+  const texts = Array.from({ length: 150 }, (_, i) => "x".repeat(i + 1));
+  const drafts = texts.map((text, i) =>
+    // Some of them are not like those before.
+    draft(text, i % 40 === 39 ? { expiresAt: LATER + i } : {})
+  );
+  await database.transact((tx) => tx.append(drafts));
+  assertEquals(
+    await whole(database),
+    drafts.map(({ head, size, expiresAt }) => [head, size, expiresAt, null]),
+  );
+  const rows = await database.transact((tx) =>
+    tx.claim({ queue: QUEUE, limit: 150, now: 1, holder: OURS })
+  );
+  assertEquals(rows.map(({ head }) => head), texts);
+});
+
+Deno.test("of messages that are removed together, those that others have stay", async () => {
+  await using database = await openMemory();
+  const texts = Array.from({ length: 10 }, (_, i) => `message ${i}`);
+  await database.transact((tx) => tx.append(texts.map((each) => draft(each))));
+  const claim = (holder: number, limit: number) =>
+    database.transact(async (tx) =>
+      (await tx.claim({ queue: QUEUE, limit, now: 1, holder })).map((
+        { queue, rank, id },
+      ): Place => ({
+        queue: Number(queue),
+        rank: Number(rank),
+        id: Number(id),
+      }))
+    );
+  const [first, theirs, last] = [
+    await claim(OURS, 4),
+    await claim(THEIRS, 2),
+    await claim(OURS, 4),
+  ];
+  // In any order, with two in the middle that somebody else has by now.
+  const asked = [...last, ...theirs, ...first];
+  const were = await database.transact((tx) => tx.remove(asked, OURS));
+  assertEquals(were, [
+    ...Array(4).fill(true),
+    false,
+    false,
+    ...Array(4).fill(true),
+  ]);
+  assertEquals(
+    await whole(database),
+    ["message 4", "message 5"].map((text) => [text, 9, null, THEIRS]),
+  );
+  // Once more: nothing is left of them.
+  assertEquals(
+    await database.transact((tx) => tx.remove(first, OURS)),
+    [false, false, false, false],
+  );
+});
