@@ -10,7 +10,8 @@ import { encodeBase64 } from "../../codec/mod.ts";
 import type { OutboxRow } from "../outbox.ts";
 import type { CallersTx, Draft, Row, Value } from "../sql/port.ts";
 import { stateOf } from "./errors.ts";
-import { storable, type Texts } from "./transaction.ts";
+import { withoutNul } from "./arrays.ts";
+import type { Texts } from "./transaction.ts";
 
 /** What of a database its callers' transactions must know. */
 export interface Home {
@@ -61,7 +62,7 @@ export class PostgresCallersTx implements CallersTx {
     const text = sql.replaceAll("?", () => {
       const value = values[index++];
       if (typeof value === "number") return String(value);
-      texts.push(String(storable(String(value))));
+      texts.push(withoutNul(String(value)));
       return `CAST($${texts.length} AS text)`;
     });
     const rows = await this.#ask(this.#home.texts.named(text), texts);
@@ -73,8 +74,8 @@ export class PostgresCallersTx implements CallersTx {
     if (first === undefined) return;
     const rows = drafts.map(({ body: _, key, messageId, ...draft }) => ({
       ...draft,
-      key: storable(key?.toWellFormed() ?? null),
-      messageId: storable(messageId?.toWellFormed() ?? null),
+      key: key && withoutNul(key.toWellFormed()),
+      messageId: messageId && withoutNul(messageId.toWellFormed()),
     }));
     const notice = this.#home.notice(this) ?? "";
     const [row] = await this.rows(

@@ -1,14 +1,6 @@
 import { Client, type ClientConfig, types } from "pg";
 import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
-import type { Row } from "../sql/port.ts";
-
-/** A value as the client takes it. */
-export type Parameter =
-  | string
-  | number
-  | Uint8Array
-  | null
-  | readonly (string | number | null)[];
+import type { Row, Value } from "../sql/port.ts";
 
 /** All that a connection needs. */
 export interface Dial {
@@ -44,10 +36,10 @@ export interface Answer {
 
 /** A connection to a server. */
 export interface PostgresClient {
-  /** Runs statements without values, in one message. */
-  exec(sql: string): Promise<void>;
+  /** Runs statements without values, in one message; returns the rows of the last. */
+  exec(sql: string): Promise<readonly Row[]>;
   /** Runs a statement, which the server prepares once. */
-  query(sql: string, values: readonly Parameter[]): Promise<Answer>;
+  query(sql: string, values: readonly Value[]): Promise<Answer>;
   /** Calls back for each notification of the channels that are listened to. */
   onNotice(callback: (payload: string, from: number) => void): void;
   /** The server's number of the connection. */
@@ -69,9 +61,26 @@ const TYPES: NonNullable<ClientConfig["types"]> = {
   getTypeParser(oid: number, format?: "text" | "binary") {
     if (NUMBERS.has(oid)) return Number;
     const parse = types.getTypeParser(oid, format ?? "text");
-    return oid === BYTES ? (text: string) => plain(parse(text)) : parse;
+    return oid === BYTES
+      ? (text: string) => decodeHex(text) ?? plain(parse(text))
+      : parse;
   },
 };
+
+/** A method that newer runtimes have and older type libraries lack. */
+interface HexBytes {
+  setFromHex?(text: string): { readonly written: number };
+}
+
+/** Into bytes that are there: a fraction of the time of a `Buffer`'s. */
+function decodeHex(text: string): Uint8Array | undefined {
+  if (!text.startsWith("\\x")) return undefined;
+  const bytes = new Uint8Array(text.length / 2 - 1);
+  const own: HexBytes = bytes;
+  if (own.setFromHex === undefined) return undefined;
+  own.setFromHex(text.slice(2));
+  return bytes;
+}
 
 /** A body is a `Uint8Array`, and nothing more. */
 function plain({ buffer, byteOffset, length }: Uint8Array): Uint8Array {
@@ -112,6 +121,8 @@ export async function dial(
     options: "-c enable_seqscan=off -c jit=off",
     connectionTimeoutMillis: Math.ceil(timeout),
     keepAlive: true,
+    // Statements leave without waiting for those before them.
+    pipeline: true,
     query_timeout: patience,
     types: TYPES,
   });
@@ -143,7 +154,9 @@ export async function dial(
     native,
     id: Number((native as { processID?: number | null }).processID ?? 0),
     async exec(sql) {
-      await native.query(sql);
+      const results: unknown = await native.query(sql);
+      const last = Array.isArray(results) ? results.at(-1) : results;
+      return last.rows;
     },
     async query(sql, values) {
       const { rows, rowCount } = await native.query({

@@ -15,7 +15,13 @@ import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
 import { callersFailure, PLACE, PostgresCallersTx } from "./callers_tx.ts";
 import type { PostgresClient } from "./client.ts";
 import { failure, isInTheWay, stateOf } from "./errors.ts";
-import { Texts, Transaction } from "./transaction.ts";
+import { Starts } from "./starts.ts";
+import {
+  META,
+  Texts,
+  Transaction,
+  type TransactionParts,
+} from "./transaction.ts";
 
 const TYPES: Types = {
   number: "BIGINT",
@@ -55,6 +61,7 @@ export class PostgresDatabase implements Sql {
   readonly #listener: PostgresClient;
   readonly #settings: DatabaseSettings;
   readonly #texts: Texts;
+  readonly #parts: TransactionParts;
   readonly #line = new Line();
   readonly #listeners = new Set<(happening: Happening) => void>();
   /** Between the server's time and ours, ms. */
@@ -73,7 +80,8 @@ export class PostgresDatabase implements Sql {
     this.#listener = listener;
     this.#settings = settings;
     this.lost = settings.lost;
-    this.#texts = new Texts(quoted(settings.schema));
+    const texts = this.#texts = new Texts(quoted(settings.schema));
+    this.#parts = { client, texts, starts: new Starts() };
   }
 
   /** Makes the tables that are not there, one process at a time, and begins to listen. */
@@ -85,7 +93,7 @@ export class PostgresDatabase implements Sql {
       [`${schema}.outbox`],
     );
     if (found?.last === null) await this.#makeTables();
-    await checkLayout(new Transaction(client, this.#texts));
+    await checkLayout(new Transaction(this.#parts));
     await this.#readTime();
     this.#listener.onNotice((payload, from) => {
       if (from !== client.id) this.#tell(read(payload));
@@ -116,9 +124,9 @@ export class PostgresDatabase implements Sql {
     return this.#line.enter(async () => {
       for (let tries = 1;; tries++) {
         try {
-          return await this.#transact(work, how);
+          return await this.#transact(work, how, tries === 1);
         } catch (error) {
-          if (isInTheWay(error) && tries < TRIES) continue;
+          if (mayBeTriedAgain(error) && tries < TRIES) continue;
           throw failure(this.#settings.broker, error, false);
         }
       }
@@ -128,7 +136,7 @@ export class PostgresDatabase implements Sql {
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     return this.#line.enter(async () => {
       this.#refuseClosed();
-      const tx = new Transaction(this.#client, this.#texts);
+      const tx = new Transaction(this.#parts);
       try {
         return await work(tx);
       } catch (error) {
@@ -194,18 +202,25 @@ export class PostgresDatabase implements Sql {
   async #transact<T>(
     work: (tx: Tx) => Promise<T>,
     { lazy, alone }: TransactOptions,
+    maySuppose: boolean,
   ): Promise<T> {
     this.#refuseClosed();
     const client = this.#client;
-    const tx = new Transaction(client, this.#texts);
+    const shared = alone ? "" : "_shared";
+    const meta = client.exec([
+      "BEGIN",
+      ...lazy ? ["SET LOCAL synchronous_commit = off"] : [],
+      `SELECT pg_advisory_xact_lock${shared}(${this.#lock})`,
+      this.#texts.of(META),
+    ].join(";")).then(([row]) => row);
+    meta.catch(() => {}); // what follows it fails, too
+    const tx = new Transaction(this.#parts, { meta, maySuppose });
     try {
-      const shared = alone ? "" : "_shared";
-      await client.exec(
-        `BEGIN;${
-          lazy ? "SET LOCAL synchronous_commit = off;" : ""
-        }SELECT pg_advisory_xact_lock${shared}(${this.#lock})`,
-      );
-      const result = await work(tx);
+      const working = work(tx);
+      await working.catch(() => {});
+      // A result that supposed what is not is none, and no error either.
+      if (!await tx.isRight()) throw new SupposedWrongly();
+      const result = await working;
       const notice = written(tx);
       await client.exec(
         notice === undefined
@@ -219,7 +234,10 @@ export class PostgresDatabase implements Sql {
     } catch (error) {
       for (const undo of tx.onFailed) undo();
       // Nobody waits for a server that does not answer: the connection is given up.
-      if (stateOf(error) !== undefined || error instanceof MessagingError) {
+      if (
+        stateOf(error) !== undefined || error instanceof MessagingError ||
+        error instanceof SupposedWrongly
+      ) {
         await client.exec("ROLLBACK").catch(() => {});
       }
       throw error;
@@ -261,6 +279,13 @@ export class PostgresDatabase implements Sql {
     this.#stopTimer?.();
     this.#stopTimer = undefined;
   }
+}
+
+/** Declarations have changed since they were read. */
+class SupposedWrongly extends Error {}
+
+function mayBeTriedAgain(error: unknown): boolean {
+  return isInTheWay(error) || error instanceof SupposedWrongly;
 }
 
 /** Writes what others are to know; `undefined`: nothing. */

@@ -1,6 +1,17 @@
-import type { Claim, Draft, Place, Row, Tx, Value } from "../sql/port.ts";
+import type {
+  Claim,
+  Claimed,
+  Draft,
+  Place,
+  Row,
+  Tx,
+  Value,
+} from "../sql/port.ts";
 import { HELD, READY } from "../sql/schema.ts";
-import type { Answer, Parameter, PostgresClient } from "./client.ts";
+import { TODO, todoValues } from "../sql/todo.ts";
+import { bytesArray, numberArray, textArray, withoutNul } from "./arrays.ts";
+import type { Answer, PostgresClient } from "./client.ts";
+import type { Starts } from "./starts.ts";
 
 /** Writes statements as PostgreSQL has them, in a schema. */
 export class Texts {
@@ -36,6 +47,21 @@ export class Texts {
   }
 }
 
+/** What the transactions of a connection share. */
+export interface TransactionParts {
+  readonly client: PostgresClient;
+  readonly texts: Texts;
+  readonly starts: Starts;
+}
+
+/** What a transaction begins by. */
+export interface Beginning {
+  /** The row of `meta`, which is on its way. */
+  readonly meta: Promise<Row | undefined>;
+  /** Whether it is worth while to suppose something. */
+  readonly maySuppose: boolean;
+}
+
 /** The statements of one transaction. */
 export class Transaction implements Tx {
   readonly news: Set<number> = new Set<number>();
@@ -43,12 +69,42 @@ export class Transaction implements Tx {
   readonly onFailed: (() => void)[] = [];
   readonly #client: PostgresClient;
   readonly #texts: Texts;
+  readonly #starts: Starts;
   readonly #locks = new Set<string>();
+  readonly #beginning: Beginning | undefined;
+  #isFirst = true;
+  #supposed: number | undefined;
 
-  /** Makes one that has begun. */
-  constructor(client: PostgresClient, texts: Texts) {
+  /** Makes one, with what it begins by; without, each statement is one. */
+  constructor(
+    { client, texts, starts }: TransactionParts,
+    beginning?: Beginning,
+  ) {
     this.#client = client;
     this.#texts = texts;
+    this.#starts = starts;
+    this.#beginning = beginning;
+  }
+
+  /** As it was for the first who asks; then it may have been changed here. */
+  async meta(): Promise<Row | undefined> {
+    const isFirst = this.#isFirst;
+    this.#isFirst = false;
+    const known = isFirst ? await this.#beginning?.meta : undefined;
+    return known ?? (await this.rows(META))[0];
+  }
+
+  suppose(changes: number): boolean {
+    if (this.#beginning?.maySuppose !== true || !this.#isFirst) return false;
+    this.#supposed = changes;
+    return true;
+  }
+
+  /** Whether declarations are as was supposed. */
+  async isRight(): Promise<boolean> {
+    const meta = await this.#beginning?.meta;
+    return this.#supposed === undefined ||
+      this.#supposed === Number(meta?.changes);
   }
 
   async rows(
@@ -69,39 +125,59 @@ export class Transaction implements Tx {
   }
 
   async append(drafts: readonly Draft[]): Promise<void> {
-    const column = <T extends string | number | null>(
-      of: (draft: Draft) => T,
-    ) => drafts.map(of);
-    let length = 0;
-    const starts = drafts.map(({ size }) => {
-      const start = length + 1;
-      length += size;
-      return start;
-    });
-    const bodies = new Uint8Array(length);
-    drafts.forEach(({ body }, i) => bodies.set(body, (starts[i] ?? 1) - 1));
+    const numbers = (of: (draft: Draft) => number | null) =>
+      numberArray(drafts.map(of));
     await this.#query(
       APPEND,
-      column(({ state }) => state),
-      column(({ queue }) => queue),
-      column(({ rank }) => rank),
-      column(({ home }) => home),
-      column(({ key }) => key),
-      column(({ messageId }) => messageId),
-      column(({ expiresAt }) => expiresAt),
-      column(({ deliveries }) => deliveries),
-      column(({ putAt }) => putAt),
-      column(({ size }) => size),
-      column(({ head }) => head),
-      starts,
-      bodies,
+      textArray(drafts.map(({ head }) => head)),
+      bytesArray(drafts.map(({ body }) => body)),
+      numbers(({ state }) => state),
+      numbers(({ queue }) => queue),
+      numbers(({ rank }) => rank),
+      numbers(({ home }) => home),
+      textArray(drafts.map(({ key }) => key)),
+      textArray(drafts.map(({ messageId }) => messageId)),
+      numbers(({ expiresAt }) => expiresAt),
+      numbers(({ deliveries }) => deliveries),
+      numbers(({ putAt }) => putAt),
     );
   }
 
-  async claim(
-    { queue, limit, now, holder }: Claim,
-  ): Promise<readonly Row[]> {
-    return (await this.#query(CLAIM, queue, now, limit, holder)).rows;
+  async claim(claim: Claim): Promise<Claimed> {
+    const { queue, limit, isFlat } = claim;
+    const from = isFlat ? this.#starts.of(queue) : 0;
+    let claimed = await this.#claim(claim, from);
+    if (from > 0 && claimed.rows.length < limit) {
+      const rest = await this.#claim({
+        ...claim,
+        limit: limit - claimed.rows.length,
+      }, 0);
+      claimed = { ...claimed, rows: [...rest.rows, ...claimed.rows] };
+    }
+    if (isFlat && limit > 0) {
+      this.#starts.took(queue, { from, rows: claimed.rows, limit });
+    }
+    return claimed;
+  }
+
+  async #claim(claim: Claim, from: number): Promise<Claimed> {
+    const { queue, limit, now, holder, isFlat } = claim;
+    const { rows } = await this.#query(
+      CLAIM,
+      holder,
+      queue,
+      isFlat ? 0 : Number.MIN_SAFE_INTEGER,
+      from,
+      now,
+      holder,
+      now,
+      limit,
+      ...todoValues(claim),
+    );
+    return {
+      rows: rows.filter(({ id }) => id !== null),
+      todo: Number(rows[0]?.todo),
+    };
   }
 
   async remove(
@@ -110,74 +186,57 @@ export class Transaction implements Tx {
   ): Promise<readonly boolean[]> {
     const { rows } = await this.#query(
       REMOVE,
-      places.map(({ queue }) => queue),
-      places.map(({ rank }) => rank),
-      places.map(({ id }) => id),
+      numberArray(places.map(({ queue }) => queue)),
+      numberArray(places.map(({ rank }) => rank)),
+      numberArray(places.map(({ id }) => id)),
       holder,
     );
     const removed = new Set(rows.map(({ id }) => Number(id)));
     return places.map(({ id }) => removed.has(id));
   }
 
-  #query(sql: string, ...values: readonly Parameter[]): Promise<Answer> {
-    return this.#client.query(this.#texts.of(sql), values.map(storable));
+  #query(sql: string, ...values: readonly Value[]): Promise<Answer> {
+    return this.#client.query(
+      this.#texts.of(sql),
+      values.map((each) => typeof each === "string" ? withoutNul(each) : each),
+    );
   }
 }
 
-/** A text of PostgreSQL's has no NUL: in names and keys another one stands for it. */
-export function storable(value: Parameter): Parameter {
-  if (typeof value === "string") return withoutNul(value);
-  return isList(value) && value.some(hasNul)
-    ? value.map((each) => typeof each === "string" ? withoutNul(each) : each)
-    : value;
-}
-
-function isList(
-  value: Parameter,
-): value is Extract<Parameter, readonly unknown[]> {
-  return Array.isArray(value);
-}
-
-function hasNul(value: unknown): boolean {
-  return typeof value === "string" && value.includes("\0");
-}
-
-function withoutNul(text: string): string {
-  return hasNul(text) ? text.replaceAll("\0", "\\0") : text;
-}
+/** Reads what says whether declarations have changed. */
+export const META = "SELECT changes, routes FROM dashi.meta";
 
 const LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))";
 
-/** All bodies come as one value, and are cut up by the server: an array of bytes is text on its way. */
-const APPEND = `WITH drafts AS (
-    SELECT nextval('dashi.messages_id_seq') AS id, d.* FROM unnest(
-      ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::text[], ?::text[],
-      ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::text[], ?::bigint[]
-    ) AS d (state, queue, rank, home, key, message_id, expires_at, deliveries,
-      put_at, size, head, start)
-  ), written AS (
-    INSERT INTO dashi.messages (id, head, body)
-      SELECT id, head, substring(?::bytea FROM start::integer FOR size::integer)
-        FROM drafts
+/** The nth of what is put is the nth that was written. */
+const APPEND = `WITH written AS (
+    INSERT INTO dashi.messages (head, body)
+      SELECT * FROM unnest(?::text[], ?::bytea[])
+      RETURNING id, octet_length(body) AS size
+  ), numbered AS (
+    SELECT id, size, row_number() OVER () AS n FROM written
   )
   INSERT INTO dashi.places (state, queue, rank, id, home, key, message_id,
       expires_at, deliveries, put_at, size)
-    SELECT state, queue, rank, id, home, key, message_id, expires_at,
-      deliveries, put_at, size FROM drafts`;
+    SELECT (?::bigint[])[n], (?::bigint[])[n], (?::bigint[])[n], id,
+      (?::bigint[])[n], (?::text[])[n], (?::text[])[n], (?::bigint[])[n],
+      (?::bigint[])[n], (?::bigint[])[n], size FROM numbered`;
 
-const CLAIM = `WITH found AS (
-    SELECT queue, rank, id FROM dashi.places
-      WHERE state = ${READY} AND queue = ?
-        AND (expires_at IS NULL OR expires_at > ?)
-      ORDER BY rank, id LIMIT ? FOR UPDATE SKIP LOCKED
-  ), taken AS (
-    UPDATE dashi.places p SET state = ${HELD}, holder = ? FROM found f
-      WHERE p.state = ${READY} AND p.queue = f.queue AND p.rank = f.rank
-        AND p.id = f.id
-      RETURNING p.queue, p.rank, p.id, p.deliveries, p.expires_at
+/** Each row says, too, what is to be done: there is one without a message where none was taken. */
+const CLAIM = `WITH taken AS (
+    UPDATE dashi.places SET state = ${HELD}, holder = ?
+      WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM dashi.places
+          WHERE state = ${READY} AND queue = ? AND (rank, id) >= (?, ?)
+            AND (expires_at IS NULL OR expires_at > ?)
+            AND EXISTS (SELECT 1 FROM dashi.holders WHERE id = ? AND until > ?)
+          ORDER BY rank, id LIMIT ? FOR UPDATE SKIP LOCKED
+      ))
+      RETURNING queue, rank, id, deliveries, expires_at
   )
-  SELECT t.*, m.head, m.body FROM taken t
-    JOIN dashi.messages m ON m.id = t.id ORDER BY t.rank, t.id`;
+  SELECT t.*, m.head, m.body, d.todo FROM (SELECT ${TODO} AS todo) d
+    LEFT JOIN (taken t JOIN dashi.messages m ON m.id = t.id) ON true
+    ORDER BY t.rank, t.id`;
 
 /** Each is found by its key: a plan over all that is held would read what was removed before, too. */
 const REMOVE = `WITH gone AS (

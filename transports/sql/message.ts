@@ -1,25 +1,54 @@
-import { DecodeError } from "../../model/errors.ts";
+import {
+  parseJson,
+  stringifyJson,
+  stringifyLooseJson,
+} from "../../codec/mod.ts";
+import { DecodeError, EncodeError } from "../../model/errors.ts";
 import type { FieldTable } from "../../model/field_table.ts";
 import type { Publishing } from "../../model/message.ts";
-import {
-  ENVELOPE_HEAD,
-  EnvelopeWriter,
-  readEnvelope,
-} from "../store/envelope.ts";
+import { readHeaders } from "../store/envelope.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import type { Place, Row } from "./port.ts";
 
-/** Writes all of a message but its body: an envelope as other brokers have it, whose body is empty. */
+/** Writes all of a message but its body: JSON with AMQP's names, without what is as it mostly is. */
 export class HeadWriter {
-  readonly #writer = new EnvelopeWriter();
-
   /**
    * Writes the head of a message.
    *
    * @throws {EncodeError} If a header cannot be written as JSON.
    */
-  write(message: Publishing): string {
-    return ENVELOPE_HEAD + this.#writer.writeTail(message, "");
+  write(
+    { exchange, routingKey, properties, republished }: Publishing,
+  ): string {
+    const { headers, timestamp, ...own } = properties;
+    const seconds = timestamp && Math.floor(timestamp.getTime() / 1000);
+    // A retry leaves out an invalid timestamp that another program wrote.
+    if (Number.isNaN(seconds) && !republished) {
+      throw new EncodeError(
+        "Cannot write a message: its timestamp is an invalid Date",
+      );
+    }
+    const text = JSON.stringify({
+      exchange: exchange === "" ? undefined : exchange,
+      routing_key: routingKey,
+      content_type: own.contentType,
+      content_encoding: own.contentEncoding,
+      delivery_mode: own.deliveryMode === "transient" ? 1 : undefined,
+      priority: own.priority === 0 ? undefined : own.priority,
+      correlation_id: own.correlationId,
+      reply_to: own.replyTo,
+      expiration: own.expiration,
+      message_id: own.messageId,
+      timestamp: Number.isNaN(seconds) ? undefined : seconds,
+      type: own.type,
+      user_id: own.userId,
+      app_id: own.appId,
+    });
+    if (headers === undefined) return text;
+    const table = republished
+      ? stringifyLooseJson(headers)
+      : stringifyJson(headers);
+    return table === "{}" ? text : `${text.slice(0, -1)},"headers":${table}}`;
   }
 
   /** Writes the head of a message that was read, with other headers. */
@@ -33,12 +62,48 @@ export class HeadWriter {
 export function messageOf({ head, body }: Row): Publishing | Malformed {
   const bytes = body instanceof Uint8Array ? body : new Uint8Array();
   try {
-    const { message } = readEnvelope(String(head));
-    return { ...message, body: bytes };
+    return readHead(String(head), bytes);
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     return { error, body: bytes };
   }
+}
+
+function readHead(text: string, body: Uint8Array): Publishing {
+  const head = parseJson(text);
+  if (typeof head !== "object" || head === null || Array.isArray(head)) {
+    throw new DecodeError("Cannot read a message: its head is no object");
+  }
+  const fields = head as Readonly<Record<string, unknown>>;
+  const { expiration, priority, timestamp } = fields;
+  return {
+    exchange: textOf(fields.exchange) ?? "",
+    routingKey: textOf(fields.routing_key) ?? "",
+    mandatory: false,
+    delay: 0,
+    properties: {
+      contentType: textOf(fields.content_type),
+      contentEncoding: textOf(fields.content_encoding),
+      headers: readHeaders(fields.headers),
+      deliveryMode: fields.delivery_mode === 1 ? "transient" : "persistent",
+      priority: typeof priority === "number" ? priority : 0,
+      correlationId: textOf(fields.correlation_id),
+      replyTo: textOf(fields.reply_to),
+      expiration: typeof expiration === "number" ? expiration : undefined,
+      messageId: textOf(fields.message_id),
+      timestamp: typeof timestamp === "number"
+        ? new Date(timestamp * 1000)
+        : undefined,
+      type: textOf(fields.type),
+      userId: textOf(fields.user_id),
+      appId: textOf(fields.app_id),
+    },
+    body,
+  };
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 /** Reads the place of a row. */

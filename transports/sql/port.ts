@@ -44,6 +44,15 @@ export interface Claim {
   readonly now: number;
   /** The number of the one who takes them. */
   readonly holder: number;
+  /** Whether all that are ready have the same rank. */
+  readonly isFlat: boolean;
+}
+
+/** What a take has found. */
+export interface Claimed {
+  readonly rows: readonly Row[];
+  /** What is to be done besides: a sum of the numbers of `todo.ts`. */
+  readonly todo: number;
 }
 
 /**
@@ -67,8 +76,16 @@ export interface Tx {
   lock(name: string): Promise<void>;
   /** Adds messages, in this order. */
   append(drafts: readonly Draft[]): Promise<void>;
-  /** Takes ready messages of a queue; the rows have `head` and `body`, too. */
-  claim(claim: Claim): Promise<readonly Row[]>;
+  /** Reads the row of `meta`. */
+  meta(): Promise<Row | undefined>;
+  /**
+   * Supposes that declarations are as they were at a change, so that nobody waits for the
+   * row of `meta`: where they are not, all of it is undone, and done again. `false`: it is
+   * not supposed, and to be read. Absent where that costs nothing.
+   */
+  suppose?(changes: number): boolean;
+  /** Takes ready messages of a queue, if it knows who does; the rows have `head` and `body`, too. */
+  claim(claim: Claim): Promise<Claimed>;
   /** Removes messages that a holder has; says which were there. */
   remove(
     places: readonly Place[],

@@ -28,10 +28,16 @@ export class Settlements {
   readonly remove = async (
     tx: Tx,
     calls: readonly (readonly Reservation[])[],
-  ): Promise<readonly (readonly Reservation[])[]> => {
-    if (calls.length === 1) return [await this.removeAll(tx, calls[0] ?? [])];
-    const lost = new Set(await this.removeAll(tx, calls.flat()));
-    return calls.map((call) => call.filter((each) => lost.has(each)));
+  ): Promise<readonly Promise<readonly Reservation[]>[]> => {
+    const all = calls.flat();
+    const removing = this.removeAll(tx, all)
+      .then((lost) => lost.length === 0 ? undefined : new Set(lost));
+    // What comes next waits for lanes that are left, and for nothing else.
+    if (all.some(({ takesHeaders }) => takesHeaders)) await removing;
+    return calls.map(async (call) => {
+      const lost = await removing;
+      return lost === undefined ? [] : call.filter((each) => lost.has(each));
+    });
   };
 
   /** Removes messages; returns those that were no longer ours. */
@@ -39,22 +45,15 @@ export class Settlements {
     tx: Tx,
     reservations: readonly Reservation[],
   ): Promise<readonly Reservation[]> {
-    const lost: Reservation[] = [];
-    const byHolder = new Map<number, SqlReservation[]>();
-    for (const each of reservations) {
-      if (!isOurs(tx, each)) {
-        lost.push(each);
-        continue;
-      }
-      const sharing = byHolder.get(each.holder);
-      if (sharing === undefined) byHolder.set(each.holder, [each]);
-      else sharing.push(each);
-    }
+    const held = reservations.filter((each) => isOurs(tx, each));
+    const known = new Set<Reservation>(held);
+    const lost = reservations.filter((each) => !known.has(each));
+    const byHolder = Map.groupBy(held, ({ holder }) => holder);
     for (const [holder, ours] of byHolder) {
       const were = await tx.remove(ours.map(({ place }) => place), holder);
       for (const [i, each] of ours.entries()) {
         if (were[i] !== true) lost.push(each);
-        else await leaveLane(tx, each);
+        else if (each.keepsPlace) await leaveLane(tx, each);
       }
     }
     return lost;

@@ -111,6 +111,7 @@ export class SqlStore implements Store {
     this.limits = {
       itemBytes: sql.itemBytes,
       reserveCount: 500,
+      settleCount: 500,
       reserveQueues: Infinity,
       reserveWait: Infinity,
       lease,
@@ -131,7 +132,10 @@ export class SqlStore implements Store {
     void sql.lost?.then((error) => this.#lifeline.lose(error));
     // A message that was acked is not to come again where something is killed.
     const settled = sql.keepsLazy ? LAZY : undefined;
-    const settle = (action: string, verb: typeof settlements.remove) =>
+    const settle = (
+      action: string,
+      verb: Verb<readonly Reservation[], readonly Reservation[]>,
+    ) =>
     (
       all: readonly Reservation[],
       call?: CallOptions,

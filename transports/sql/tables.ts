@@ -83,14 +83,18 @@ export class SqlTables {
 
   /** Reads what is new; `known` is the row of `meta`, where it was read. */
   async load(
-    tx: Pick<Tx, "rows" | "onFailed">,
+    tx: Pick<Tx, "rows" | "meta" | "suppose" | "onFailed">,
     known?: Row,
   ): Promise<void> {
-    const [meta] = known === undefined
-      ? await tx.rows("SELECT changes, routes FROM dashi.meta")
-      : [known];
-    const changes = Number(meta?.changes ?? 0);
     const now = this.#now();
+    if (this.#synced >= 0 && tx.suppose?.(this.#synced)) {
+      const before = this.#syncedAt;
+      tx.onFailed.push(() => this.#syncedAt = before);
+      this.#syncedAt = now;
+      return;
+    }
+    const meta = known ?? await tx.meta();
+    const changes = Number(meta?.changes ?? 0);
     // A transaction of the caller's may see less than was seen before.
     if (changes <= this.#synced) {
       this.#syncedAt = now;

@@ -8,17 +8,10 @@ import type { Row, Tx } from "./port.ts";
 import { ripen } from "./ripening.ts";
 import { HELD } from "./schema.ts";
 import type { NumberedQueue, SqlTables } from "./tables.ts";
+import { DUE, EXPIRED, LATE, UNKNOWN } from "./todo.ts";
 
 /** The most expired messages that one call takes, of all queues. */
-const EXPIRED = 500;
-
-/** What is to be done before a take: whoever looks sees to it. */
-const TODO = `SELECT
-  (SELECT min(until) FROM dashi.holders WHERE until <= ?) AS late,
-  (SELECT id FROM dashi.holders WHERE id = ?) AS known,
-  (SELECT min(expires_at) FROM dashi.places
-    WHERE expires_at IS NOT NULL AND holder IS NULL AND expires_at <= ?)
-    AS expired`;
+const PAGE = 500;
 
 /** What a take needs of a connection. */
 export interface TakerParts {
@@ -41,42 +34,59 @@ export class Taker {
     tx: Tx,
     calls: readonly (readonly ReserveWant[])[],
   ): Promise<readonly Reserved[]> => {
-    const { tables, holder, now } = this.#parts;
+    const { tables } = this.#parts;
     await tables.sync(tx);
-    const [todo] = await tx.rows(TODO, now(), holder.number, now());
-    if (todo?.late !== null) await forgetLate(tx, now());
-    if (todo?.known === null || todo?.late !== null) await holder.ensure(tx);
-    const expired = todo?.expired === null ? [] : await this.#takeExpired(tx);
     const results: Reserved[] = [];
     for (const wants of calls) {
-      const reservations = expired.splice(0);
+      const reservations: SqlReservation[] = [];
       const missing: string[] = [];
       for (const { queue: name, limit } of wants) {
         const queue = tables.queue(name);
         if (queue === undefined) missing.push(name);
-        else reservations.push(...await this.takeFrom(tx, queue, limit));
+        else {
+          const expired: SqlReservation[] = [];
+          const taken = await this.takeFrom(tx, queue, limit, expired);
+          reservations.push(...expired, ...taken);
+        }
       }
       results.push({ reservations, missing });
     }
     return results;
   };
 
-  /** Takes messages of a queue whose turn it is. */
+  /** Takes messages of a queue whose turn it is; `expired` is given those of any queue whose time is over. */
   async takeFrom(
     tx: Tx,
     queue: NumberedQueue,
     limit: number,
+    expired?: SqlReservation[],
   ): Promise<SqlReservation[]> {
-    const { ordered } = queue.traits;
-    const now = this.#parts.now();
-    const claim = {
+    const { ordered, maxPriority } = queue.traits;
+    const { holder, now } = this.#parts;
+    const claim = (limit: number) => ({
       queue: queue.number,
       limit,
-      now,
-      holder: this.#parts.holder.number,
-    };
-    await ripen(tx, queue.number, { now, ordered });
-    const rows = ordered ? await takeInTurn(tx, claim) : await tx.claim(claim);
+      now: now(),
+      holder: holder.number,
+      isFlat: maxPriority === undefined,
+    });
+    // Those of an ordered queue are taken by their lanes.
+    let { rows, todo } = await tx.claim(claim(ordered ? 0 : limit));
+    if ((todo & (LATE | UNKNOWN)) !== 0) {
+      if ((todo & LATE) !== 0) await forgetLate(tx, now());
+      await holder.ensure(tx);
+    }
+    if ((todo & EXPIRED) !== 0) {
+      expired?.push(...await this.#takeExpired(tx));
+    }
+    if ((todo & DUE) !== 0) {
+      await ripen(tx, queue.number, { now: now(), ordered });
+    }
+    if (ordered) rows = await takeInTurn(tx, claim(limit));
+    else if ((todo & ~EXPIRED) !== 0 && rows.length < limit) {
+      const more = await tx.claim(claim(limit - rows.length));
+      rows = [...rows, ...more.rows];
+    }
     return rows.map((row) => this.#reservation(queue, row, false));
   }
 
@@ -88,7 +98,7 @@ export class Taker {
         WHERE expires_at IS NOT NULL AND holder IS NULL AND expires_at <= ?
         ORDER BY expires_at, id LIMIT ? FOR NOBODY ELSE`,
       now(),
-      EXPIRED,
+      PAGE,
     );
     const taken: SqlReservation[] = [];
     for (const row of rows) {

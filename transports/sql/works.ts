@@ -5,7 +5,10 @@ import type { CallOptions } from "../../model/call_options.ts";
 import { endedMeanwhile, notAnswered } from "../connection_errors.ts";
 import type { Sql, Tx } from "./port.ts";
 
-/** Does calls that stand one after another, in one go: a result for each, in order. */
+/**
+ * Does calls that stand one after another, in one go: a result for each, in order. It may
+ * be over before its results are, where all of its statements are on their way.
+ */
 export type Verb<C, R> = (
   tx: Tx,
   calls: readonly C[],
@@ -99,8 +102,12 @@ async function doAll(
     let to = from + 1;
     while (jobs[to]?.verb === verb) to++;
     const calls = jobs.slice(from, to).map(({ call }) => call as never);
-    for (const each of await verb(tx, calls)) results.push(each);
+    for (const each of await verb(tx, calls)) {
+      // Where another one fails first, that says why.
+      if (each instanceof Promise) each.catch(() => {});
+      results.push(each);
+    }
     from = to;
   }
-  return results;
+  return await Promise.all(results);
 }

@@ -2,6 +2,7 @@ import type { OutboxRow } from "../outbox.ts";
 import type {
   CallersTx,
   Claim,
+  Claimed,
   Draft,
   Place,
   Row,
@@ -9,6 +10,7 @@ import type {
   Value,
 } from "../sql/port.ts";
 import { HELD, READY } from "../sql/schema.ts";
+import { TODO, todoValues, UNKNOWN } from "../sql/todo.ts";
 import type { SqliteClient } from "./client.ts";
 
 /** The statements of one transaction at a time, as SQLite has them. */
@@ -46,11 +48,6 @@ export class Transaction implements Tx, CallersTx {
       body,
       now,
     );
-  }
-
-  async meta(): Promise<Row | undefined> {
-    const [row] = await this.rows("SELECT changes, routes FROM dashi.meta");
-    return row;
   }
 
   rows(sql: string, ...values: readonly Value[]): Promise<readonly Row[]> {
@@ -111,7 +108,15 @@ export class Transaction implements Tx, CallersTx {
     ]);
   }
 
-  claim({ queue, limit, now, holder }: Claim): Promise<readonly Row[]> {
+  meta(): Promise<Row | undefined> {
+    return Promise.resolve(this.#client.rows(META, [])[0]);
+  }
+
+  claim(claim: Claim): Promise<Claimed> {
+    const { queue, limit, now, holder } = claim;
+    const [found] = this.#client.rows(FIND_TODO, todoValues(claim));
+    const todo = Number(found?.todo);
+    if ((todo & UNKNOWN) !== 0) return Promise.resolve({ rows: [], todo });
     const rows = this.#client.rows(FIND, [queue, now, limit]);
     const last = rows.at(-1);
     if (last !== undefined) {
@@ -120,7 +125,7 @@ export class Transaction implements Tx, CallersTx {
       this.#client.run(HOLD, [holder, ...these]);
       this.#client.run(LEAVE, these);
     }
-    return Promise.resolve(rows);
+    return Promise.resolve({ rows, todo });
   }
 
   remove(
@@ -212,6 +217,8 @@ const ADD_PLACES = named(`INSERT INTO dashi.places
     put_at, size)
   SELECT ?, ?, ?, id, ?, ?, ?, ?, ?, ?, length(body) FROM dashi.messages
     WHERE id > last_insert_rowid() - ?`);
+const META = named("SELECT changes, routes FROM dashi.meta");
+const FIND_TODO = named(`SELECT ${TODO} AS todo`);
 const FIND = named(`SELECT p.queue, p.rank, p.id, p.deliveries,
     p.expires_at, m.head, m.body
   FROM dashi.places p CROSS JOIN dashi.messages m ON m.id = p.id

@@ -100,9 +100,9 @@ export class Deliveries implements SettlerHost<Held> {
   /** Makes an empty window over a store. */
   constructor(context: DeliveriesContext) {
     this.#context = context;
-    const { messages } = context.store;
-    this.#remover = new Settler(messages, "remove", this);
-    this.#releaser = new Settler(messages, "release", this);
+    const { store } = context;
+    this.#remover = new Settler(store, "remove", this);
+    this.#releaser = new Settler(store, "release", this);
   }
 
   /** Names a reservation, and makes a delivery of it. */

@@ -295,7 +295,8 @@ function readBody(body: unknown, encoding: unknown): Uint8Array {
     : new TextEncoder().encode(body);
 }
 
-function readHeaders(value: unknown): FieldTable {
+/** Reads headers that were JSON: a typed value that has no type of AMQP's is its text. */
+export function readHeaders(value: unknown): FieldTable {
   if (value === undefined || value === null) return {};
   const headers = table(value, "headers");
   // As they come, where none needs another type: most have words and numbers alone.

@@ -1,6 +1,6 @@
 import { SettlementError } from "../../model/errors.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import type { MessageStore, Reservation } from "./store.ts";
+import type { Reservation, Store } from "./store.ts";
 import type { StoreSubscription } from "./subscription.ts";
 
 /** A delivery that is to be settled. */
@@ -33,7 +33,7 @@ interface Batch<T> {
 /** A batch leaves when nothing was added for so many rounds of the microtask queue: a `for await` needs a few for each message. */
 const QUIET_ROUNDS = 4;
 
-/** And when it has so many. */
+/** And when it has so many, where the store says nothing else. */
 const MAX = 128;
 
 /** Sends settlements in batches: those of one go of a loop leave in one call of the store. */
@@ -43,14 +43,16 @@ export class Settler<T extends Settling> {
     options: CallOptions,
   ) => Promise<readonly Reservation[]>;
   readonly #host: SettlerHost<T>;
+  readonly #max: number;
   #batch: Batch<T> | undefined;
 
   /** Makes a settler for one of the store's two verbs. */
   constructor(
-    messages: MessageStore,
+    { messages, limits }: Pick<Store, "messages" | "limits">,
     verb: "remove" | "release",
     host: SettlerHost<T>,
   ) {
+    this.#max = limits.settleCount ?? MAX;
     this.#send = async (reservations, options) =>
       await messages[verb](reservations, options);
     this.#host = host;
@@ -100,7 +102,7 @@ export class Settler<T extends Settling> {
     const { reservations, held } = batch;
     let seen = 0;
     for (let quiet = 0; quiet < QUIET_ROUNDS; quiet++) {
-      if (reservations.length >= MAX) break;
+      if (reservations.length >= this.#max) break;
       if (reservations.length > seen) quiet = 0;
       seen = reservations.length;
       await undefined;

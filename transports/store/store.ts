@@ -385,6 +385,8 @@ export interface StoreLimits {
   readonly itemBytes: number;
   /** The maximum number of messages that one `reserve` returns. */
   readonly reserveCount: number;
+  /** The maximum number of messages that are settled by one call. @default {128} */
+  readonly settleCount?: number | undefined;
   /** The maximum number of queues that one `reserve` asks. */
   readonly reserveQueues: number;
   /** The longest that one `reserve` waits, ms. */

@@ -1,11 +1,15 @@
 import { assertEquals } from "@std/assert";
 import { SYSTEM_CLOCK } from "../../../async/clock.ts";
-import type { Draft, Place } from "../../../transports/sql/port.ts";
+import { addHolder } from "../../../transports/sql/owners.ts";
+import { placeOf } from "../../../transports/sql/message.ts";
+import type { Draft } from "../../../transports/sql/port.ts";
 import { READY } from "../../../transports/sql/schema.ts";
+import { LATE, UNKNOWN } from "../../../transports/sql/todo.ts";
 import { loadSqlite } from "../../../transports/sqlite/client.ts";
 import { SqliteDatabase } from "../../../transports/sqlite/database.ts";
 
-const [QUEUE, OURS, THEIRS, LATER] = [1, 7, 8, 1e15];
+/** The holders get these numbers, one after the other. */
+const [QUEUE, OURS, THEIRS, LATER] = [1, 1, 2, 1e15];
 
 async function openMemory(): Promise<SqliteDatabase> {
   const open = await loadSqlite();
@@ -18,6 +22,9 @@ async function openMemory(): Promise<SqliteDatabase> {
     patience: 1000,
   });
   await database.open();
+  await database.transact(async (tx) => {
+    for (const name of ["we", "they"]) await addHolder(tx, name, LATER);
+  });
   return database;
 }
 
@@ -64,10 +71,22 @@ Deno.test("messages that are put together keep their order, and each what is its
     await whole(database),
     drafts.map(({ head, size, expiresAt }) => [head, size, expiresAt, null]),
   );
-  const rows = await database.transact((tx) =>
-    tx.claim({ queue: QUEUE, limit: 150, now: 1, holder: OURS })
+  const { rows } = await database.transact((tx) =>
+    tx.claim({ queue: QUEUE, limit: 150, now: 1, holder: OURS, isFlat: true })
   );
   assertEquals(rows.map(({ head }) => head), texts);
+});
+
+Deno.test("who was not heard of in time takes nothing, and is told so", async () => {
+  await using database = await openMemory();
+  await database.transact((tx) => tx.append([draft("x")]));
+  const claim = { queue: QUEUE, limit: 9, holder: OURS, isFlat: true };
+  const take = (now: number) =>
+    database.transact((tx) => tx.claim({ ...claim, now }));
+  // What it took would be given back as what it had before.
+  assertEquals(await take(LATER), { rows: [], todo: LATE | UNKNOWN });
+  const { rows, todo } = await take(LATER - 1);
+  assertEquals([rows.length, todo], [1, 0]);
 });
 
 Deno.test("of messages that are removed together, those that others have stay", async () => {
@@ -75,15 +94,10 @@ Deno.test("of messages that are removed together, those that others have stay", 
   const texts = Array.from({ length: 10 }, (_, i) => `message ${i}`);
   await database.transact((tx) => tx.append(texts.map((each) => draft(each))));
   const claim = (holder: number, limit: number) =>
-    database.transact(async (tx) =>
-      (await tx.claim({ queue: QUEUE, limit, now: 1, holder })).map((
-        { queue, rank, id },
-      ): Place => ({
-        queue: Number(queue),
-        rank: Number(rank),
-        id: Number(id),
-      }))
-    );
+    database.transact(async (tx) => {
+      const claim = { queue: QUEUE, limit, now: 1, holder, isFlat: true };
+      return (await tx.claim(claim)).rows.map(placeOf);
+    });
   const [first, theirs, last] = [
     await claim(OURS, 4),
     await claim(THEIRS, 2),
