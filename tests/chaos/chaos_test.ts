@@ -4,7 +4,7 @@ import { ALL, LATER, onEach } from "../support/targets.ts";
 import { MIXED, randomOf } from "./faults.ts";
 import { runKills } from "./kills.ts";
 import { runBusy, runIdle } from "./run.ts";
-import { behindProxies, onServer } from "./scene.ts";
+import { behindProxies, onServer, withSqliteFile } from "./scene.ts";
 
 /** Another seed is another run: `deno task chaos --seed=N`. */
 const SEED = 20_260_101;
@@ -90,3 +90,18 @@ onEach(
   // tests/transports/redis/kills_test.ts kills more of them.
   ({ broker }) => !ALL && broker === "REDIS" ? LATER : undefined,
 );
+
+for (const victim of ["produce", "consume"] as const) {
+  Deno.test(
+    `sqlite: ${victim}rs that are killed lose no confirmed message of a file that four processes share (row 6)`,
+    () =>
+      withSqliteFile(async (url) => {
+        const { lost, unexpected, faults } = await runKills(url, victim, {
+          messages: 200,
+          faults: 2,
+          random: randomOf(SEED),
+        });
+        assertEquals([lost, unexpected, faults], [0, 0, 2]);
+      }),
+  );
+}

@@ -9,12 +9,17 @@
  */
 
 import { BROKERS, lastingServer, provideBrokers } from "../brokers/mod.ts";
-import { type Target, TARGETS } from "../support/targets.ts";
+import { FAULT_TARGETS, type Target } from "../support/targets.ts";
 import { MIXED, NETWORK_FAULTS, randomOf, SERVER_FAULTS } from "./faults.ts";
 import { runKills, type Victim } from "./kills.ts";
 import { COUNTS, type Tally } from "./ledger.ts";
 import { runBusy, runIdle, type RunOptions } from "./run.ts";
-import { behindProxies, onServer, type Scene } from "./scene.ts";
+import {
+  behindProxies,
+  onServer,
+  type Scene,
+  withSqliteFile,
+} from "./scene.ts";
 
 /** One run may take so long, ms: what is missing counts as lost long before. */
 const RUN_TIMEOUT = 240_000;
@@ -63,9 +68,9 @@ async function main(): Promise<number> {
   const faults = numberOf("faults", 4);
   const end = performance.now() + 60_000 * numberOf("minutes", 30);
   const wanted = Deno.args.filter((each) => !each.startsWith("--"));
-  const targets = TARGETS.filter(({ name }) =>
-    wanted.length === 0 || wanted.includes(name)
-  );
+  const isWanted = (name: string) =>
+    wanted.length === 0 || wanted.includes(name);
+  const targets = FAULT_TARGETS.filter(({ name }) => isWanted(name));
   let unhandled = 0;
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
@@ -83,11 +88,10 @@ async function main(): Promise<number> {
   console.log(row("transport", "what", ...COUNTS, "gap", "seconds"));
   const all = new Total();
   const totals = new Map<string, Total>();
-  for (const target of targets) {
-    const { name } = target;
+  const attemptOn = (name: string) => {
     const total = new Total();
     totals.set(name, total);
-    const attempt = async ([what, run]: Run) => {
+    return async ([what, run]: Run) => {
       if (!what.includes(only)) return;
       // Each run has a sequence of its own: one transport's does not change the next's.
       const options = { messages, faults, random: randomOf(seed) };
@@ -104,11 +108,20 @@ async function main(): Promise<number> {
         console.log(row(name, what), ` broken: ${error}`);
       }
     };
-    const { url, reason } = target;
+  };
+  for (const target of targets) {
+    const { name, url, reason } = target;
+    const attempt = attemptOn(name);
     if (url === undefined) console.log(row(name, "all"), ` skipped: ${reason}`);
     else for (const each of networkRuns(url)) await attempt(each);
     await withServer(target, async (runs) => {
       for (const each of runs) await attempt(each);
+    });
+  }
+  if (isWanted("sqlite")) {
+    const attempt = attemptOn("sqlite");
+    await withSqliteFile(async (url) => {
+      for (const each of killRuns(url)) await attempt(each);
     });
   }
   await brokers.stop();
@@ -127,16 +140,21 @@ async function main(): Promise<number> {
 
 /** The faults between a broker and its clients, and in the clients. */
 function networkRuns(url: string): Run[] {
-  const victims: readonly Victim[] = ["produce", "consume"];
   return [
     ...Object.entries({ ...NETWORK_FAULTS, mixed: MIXED }).flatMap((
       [what, fault],
     ) => both(what, () => behindProxies(url, fault))),
-    ...victims.map((victim): Run => [
-      `kill -9 ${victim}r`,
-      (options) => runKills(url, victim, options),
-    ]),
+    ...killRuns(url),
   ];
+}
+
+/** The faults in the clients. */
+function killRuns(url: string): Run[] {
+  const victims: readonly Victim[] = ["produce", "consume"];
+  return victims.map((victim): Run => [
+    `kill -9 ${victim}r`,
+    (options) => runKills(url, victim, options),
+  ]);
 }
 
 /** The faults of a broker itself: one that is started for that alone. */

@@ -46,3 +46,15 @@ export function onServer(
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }
+
+/** A file of SQLite, which processes share. Who was killed is missed after two seconds. */
+export async function withSqliteFile(
+  use: (url: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "dashi-chaos-" });
+  try {
+    await use(`sqlite:${folder}/chaos.db?visibility_timeout=2`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
