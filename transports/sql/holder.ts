@@ -7,6 +7,8 @@ export class Holder {
   readonly #lease: number;
   readonly #now: () => number;
   #number = -1;
+  /** Until when it counts as heard of. */
+  #until = -Infinity;
 
   /** Makes one that has no number; `lease` is how long it counts as heard of, ms. */
   constructor(owner: string, lease: number, now: () => number) {
@@ -29,20 +31,35 @@ export class Holder {
     if (known === undefined) await this.#renumber(tx);
   }
 
+  /** Sees to it that what is taken now stays until it is renewed for the first time. */
+  async refresh(tx: Tx): Promise<void> {
+    if (this.#now() + this.#lease / 2 > this.#until) await this.renew(tx);
+  }
+
   /** Says that it is heard of. */
   async renew(tx: Tx): Promise<void> {
+    const until = this.#now() + this.#lease;
     const changed = await tx.run(
       "UPDATE dashi.holders SET until = ? WHERE id = ?",
-      this.#now() + this.#lease,
+      until,
       this.#number,
     );
     if (changed === 0) await this.#renumber(tx);
+    else this.#change(tx, this.#number, until);
   }
 
   async #renumber(tx: Tx): Promise<void> {
-    const before = this.#number;
-    tx.onFailed.push(() => this.#number = before);
     const until = this.#now() + this.#lease;
-    this.#number = await addHolder(tx, this.#owner, until);
+    this.#change(tx, await addHolder(tx, this.#owner, until), until);
+  }
+
+  #change(tx: Tx, number: number, until: number): void {
+    const [numberBefore, untilBefore] = [this.#number, this.#until];
+    tx.onFailed.push(() => {
+      this.#number = numberBefore;
+      this.#until = untilBefore;
+    });
+    this.#number = number;
+    this.#until = until;
   }
 }

@@ -70,6 +70,7 @@ export class Taker {
       holder: holder.number,
       isFlat: maxPriority === undefined,
     });
+    await holder.refresh(tx);
     // Those of an ordered queue are taken by their lanes.
     let { rows, todo } = await tx.claim(claim(ordered ? 0 : limit));
     if ((todo & (LATE | UNKNOWN)) !== 0) {
