@@ -5,6 +5,7 @@ import type { Capability } from "../transports/transport.ts";
 import { findTransport } from "../transports/load.ts";
 import { createConnection } from "@dashi/mq";
 import { CONFORMANCE_CASES } from "@dashi/mq/conformance";
+import { textOf } from "./examples/programs.ts";
 
 /** The lines of one of README's tables, by their first cells. */
 async function table(
@@ -135,6 +136,8 @@ Deno.test("README's worker does its work, and ends at SIGTERM", async () => {
   const program =
     /## A worker\n\n```ts ignore [^\n]*\n(.*?)```/s.exec(text)?.[1] ??
       "";
+  // Types are checked there, with all others.
+  assertEquals(program, textOf("worker.ts"));
   const asked = Promise.withResolvers<string>();
   await using server = Deno.serve({
     hostname: "127.0.0.1",
@@ -153,7 +156,7 @@ Deno.test("README's worker does its work, and ends at SIGTERM", async () => {
         .replace(/"amqp:[^"]*"/, '"memory://"'),
     );
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", "--check"]
+      args: ["run", "-A", "--quiet", "--no-check"]
         .concat(`--config=${new URL("deno.json", root).pathname}`, file),
       stdout: "null",
       stderr: "piped",
