@@ -24,7 +24,7 @@ test(
   async (server) => {
     if ("reason" in python) throw new Error(python.reason);
     await using raw = new Raw(server.port);
-    await using versions = await Predecessor.unpack();
+    const versions = await Predecessor.unpack();
     await using peer = new Peer(python.python, server.url);
     await using processes = new AsyncDisposableStack();
     const exchange = { name: "news", type: "fanout" } as const;

@@ -17,7 +17,7 @@ import {
  * @param url The broker.
  */
 export async function upgrade(url: string): Promise<void> {
-  await using versions = await Predecessor.unpack();
+  const versions = await Predecessor.unpack();
   await using processes = new AsyncDisposableStack();
   const said: Process[] = [];
   const start = (version: Version, duty: Omit<Duty, "url">) => {

@@ -242,7 +242,7 @@ test(
   "0.1.0 consumes nothing that has a key, publishes what has none, and gives back what a dead one held",
   async (server) => {
     await using raw = new Raw(server.port);
-    await using versions = await Predecessor.unpack();
+    const versions = await Predecessor.unpack();
     const at = {
       url: server.url,
       queue: "orders",

@@ -23,7 +23,7 @@ test(
   "messages that are published by PUB/SUB for a killed consumer of 0.1.0 come into its queue once, and those that it has got do not come again",
   async (server) => {
     await using raw = new Raw(server.port);
-    await using versions = await Predecessor.unpack();
+    const versions = await Predecessor.unpack();
     const at = { url: server.url, exchange: "news", type: "fanout" } as const;
     const consume = { ...at, mode: "consume" } as const;
     await using old = versions.start("0.1.0", { ...consume, queue: "old" });
