@@ -78,6 +78,7 @@ export const ALONE: readonly string[] = [
     "transports/store/connection_test.ts",
     "transports/store/consumers_test.ts",
     "transports/store/dead_letters_test.ts",
+    "transports/store/delayed_pages_test.ts",
     "transports/store/known_queues_test.ts",
     "transports/store/leftovers_test.ts",
     "transports/store/leases_test.ts",

@@ -170,7 +170,7 @@ export const CANCELLING: readonly ConformanceCase[] = [
     { needs: ["cancel-delayed"] },
   ),
   onStage(
-    "cancelDelayed() and reschedule() of a queue that is not there say so",
+    "cancelDelayed(), reschedule() and a list of delayed messages say so where the queue is not there",
     async ({ connection }) => {
       const queue = connection.queue(`dashi-nobody-${crypto.randomUUID()}`);
       await rejectsWith(queue.cancelDelayed("1"), "not-found", queue.name);
@@ -179,6 +179,11 @@ export const CANCELLING: readonly ConformanceCase[] = [
         "not-found",
         queue.name,
       );
+      const channel = await connection.channel();
+      const listing = async () => {
+        for await (const _ of channel.listDelayed?.(queue.name) ?? []);
+      };
+      await rejectsWith(listing(), "not-found", queue.name);
     },
     { needs: ["cancel-delayed", "known-queues"] },
   ),

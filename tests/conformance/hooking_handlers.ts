@@ -206,4 +206,37 @@ export const HOOKING_HANDLERS: readonly ConformanceCase[] = [
       assert.deepEqual(seen, [["batch", 2]]);
     },
   ),
+  onStage(
+    "a middleware that has no hook for batches is called for each message of one",
+    async ({ connection, ...stage }) => {
+      const queue = stage.queue();
+      await connection.declare(queue);
+      const seen: unknown[] = [];
+      connection.use({
+        async process({ payload }, next) {
+          seen.push(["begin", payload]);
+          await next();
+          seen.push(["end", payload]);
+        },
+      });
+      for (const payload of ["a", "b", "c"]) {
+        await connection.send(queue, payload);
+      }
+      const consumer = connection.consumer<string>(queue);
+      const got: string[] = [];
+      await arrives(
+        consumer.runBatches((messages) => {
+          seen.push(["batch", messages.length]);
+          got.push(...messages.map(({ payload }) => payload));
+          void consumer.cancel();
+        }, { size: 3, wait: 10_000 }),
+        "the end of runBatches()",
+      );
+      assert.deepEqual(seen, [
+        ...got.map((each) => ["begin", each]),
+        ["batch", 3],
+        ...got.toReversed().map((each) => ["end", each]),
+      ]);
+    },
+  ),
 ];

@@ -137,6 +137,25 @@ export const PUBLISHING: readonly ConformanceCase[] = [
     const { userId: _, ...found } = (await broker.getSoon(queue)).properties;
     assert.deepEqual({ ...found }, properties);
   }, { needs: ["message-ttl", "priority"] }),
+  onBroker("publish() carries weird texts of properties", async (broker) => {
+    const queue = await broker.queue();
+    for (const text of WEIRD) {
+      const properties = {
+        messageId: text,
+        correlationId: text,
+        replyTo: text,
+        type: text,
+        appId: text,
+      };
+      await broker.put(queue, "x", properties);
+      const { messageId, correlationId, replyTo, type, appId } =
+        (await broker.getSoon(queue)).properties;
+      assert.deepEqual(
+        { messageId, correlationId, replyTo, type, appId },
+        properties,
+      );
+    }
+  }),
   onBroker("publish() leaves out what was not given", async (broker) => {
     const queue = await broker.queue();
     await broker.put(queue, "x");

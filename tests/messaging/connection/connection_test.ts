@@ -256,6 +256,7 @@ Deno.test("a connection that is closed says so before it looks at what it was gi
     "list schedules": () => connection.schedules(wrong),
     "unschedule": () => connection.unschedule(""),
     "look at a queue": () => connection.queue(wrong),
+    "inspect": () => connection.inspect(),
   };
   for (const [action, call] of Object.entries(calls)) {
     await assertRejects(

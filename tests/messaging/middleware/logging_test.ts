@@ -1,6 +1,25 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
-import { logging } from "@dashi/mq/middleware";
+import { logging, type LogLine } from "@dashi/mq/middleware";
+
+Deno.test("a line has what the message has, and how long it took in milliseconds", async () => {
+  await using connection = createConnection(`memory://${crypto.randomUUID()}`);
+  const lines: LogLine[] = [];
+  connection.use(logging({ log: (line) => void lines.push(line) }));
+  const queue = new Queue("logged");
+  const began = performance.now();
+  await connection.send(queue, 1);
+  await connection.send(queue, 2, { delay: 1 });
+  const consumer = connection.consumer(queue);
+  let calls = 0;
+  await consumer.run(() => void (++calls === 2 && consumer.cancel()));
+  const took = performance.now() - began;
+  const published = lines.filter(({ event }) => event === "published");
+  assertEquals(published.map((line) => line.delay), [undefined, 1]);
+  const durations = lines.flatMap(({ duration }) => duration ?? []);
+  assert(durations.length >= 2, JSON.stringify(lines));
+  for (const each of durations) assert(each >= 0 && each <= took, `${each}`);
+});
 
 Deno.test("no message fails for a line that cannot be logged", async () => {
   await using connection = createConnection(`memory://${crypto.randomUUID()}`);

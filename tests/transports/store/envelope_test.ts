@@ -88,6 +88,25 @@ Deno.test("write() and readEnvelope() carry headers and properties of every type
   assertEquals(read, { message, deliveryTag: "tag", redelivered: false });
 });
 
+Deno.test("write() escapes names that JSON cannot have as they are", () => {
+  const text = 'a "name" \\ of\n\u{1f600}é\u0000';
+  const properties = {
+    contentType: text,
+    correlationId: text,
+    replyTo: text,
+    messageId: text,
+    type: text,
+    userId: text,
+    appId: text,
+  };
+  const message = { ...messageTo("q", "x"), properties };
+  const read = readEnvelope(writer.write(message, text));
+  assertEquals(read.deliveryTag, text);
+  for (const [name, value] of Object.entries(properties)) {
+    assertEquals(Reflect.get(read.message.properties, name), value, name);
+  }
+});
+
 const FOREIGN: readonly (readonly [string, string, unknown])[] = [
   ["without body_encoding", '{"body": "text", "properties": {}}', "text"],
   [
