@@ -1,4 +1,4 @@
-import type { Publishing } from "../mod.ts";
+import type { Delivery, Publishing } from "../mod.ts";
 
 /** The longest id that a broker remembers, bytes in UTF-8. */
 const MAX_ID = 255;
@@ -18,7 +18,9 @@ export interface MovedTo {
 }
 
 /** The parts of a message that go with it. */
-export type Movable = Pick<Publishing, "properties" | "body">;
+export type Movable =
+  & Pick<Publishing, "properties" | "body">
+  & Pick<Delivery, "timeLeft">;
 
 /**
  * Makes the message to publish of one that was taken: its body, its properties and its
@@ -30,10 +32,10 @@ export type Movable = Pick<Publishing, "properties" | "body">;
  * @returns The message.
  */
 export function movedMessage(
-  { properties, body }: Movable,
+  { properties, body, timeLeft = Infinity }: Movable,
   { to, mandatory, checksUser, dedupe, delay = 0 }: MovedTo,
 ): Publishing {
-  const { userId, headers, ...rest } = properties;
+  const { userId, headers, expiration, ...rest } = properties;
   const { messageId } = rest;
   const isNamed = messageId !== undefined && messageId !== "" &&
     new TextEncoder().encode(messageId).length <= MAX_ID;
@@ -45,6 +47,9 @@ export function movedMessage(
     properties: {
       ...rest,
       headers: withoutCopies(headers),
+      // It lives no longer there than it would have lived here.
+      expiration: expiration &&
+        Math.min(expiration, Math.max(1, Math.ceil(timeLeft))),
       userId: checksUser ? undefined : userId,
     },
     body,

@@ -113,6 +113,8 @@ export interface Delivery {
   readonly redelivered: boolean;
   /** How often it was delivered before, where the broker counts; else `undefined`. */
   readonly deliveryCount: number | undefined;
+  /** Milliseconds that it had left to live when it was taken, where its broker tells; `undefined` also of one that does not expire. */
+  readonly timeLeft?: number | undefined;
   /** Whether what is requeued, now or for later, keeps its place before those behind it. */
   readonly keepsPlace?: boolean | undefined;
   /** Whether its header `x-attempts` is how often the broker has handed it out, and what is requeued keeps its headers. */

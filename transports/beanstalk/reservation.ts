@@ -11,6 +11,7 @@ export class BeanstalkReservation implements Reservation {
   readonly redelivered: boolean;
   readonly deliveryCount: number;
   readonly expired: boolean;
+  readonly timeLeft: number | undefined;
   /** When its time to live is over, on the clock. */
   readonly overAt: number | undefined;
   /** beanstalkd's name for it. */
@@ -39,6 +40,7 @@ export class BeanstalkReservation implements Reservation {
     this.message = message;
     const left = life && timeLeft(life, statistics.number("age"), clock.wall());
     this.expired = left !== undefined && left <= 0;
+    this.timeLeft = left;
     this.overAt = left === undefined ? undefined : clock.now() + left;
     this.deliveryCount = Math.max(0, statistics.number("reserves") - 1);
     this.redelivered = redelivered || this.deliveryCount > 0;

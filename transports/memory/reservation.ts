@@ -51,12 +51,14 @@ export class MemoryReservation implements Reservation {
   before: MemoryReservation | undefined;
   after: MemoryReservation | undefined;
   #message: Publishing | undefined;
+  readonly #now: number;
 
   /** Made of what was taken from a queue. */
-  constructor(from: MemoryQueue, item: Item, expired: boolean) {
+  constructor(from: MemoryQueue, item: Item, expired: boolean, now: number) {
     this.from = from;
     this.item = item;
     this.expired = expired;
+    this.#now = now;
     this.deliveryCount = item.deliveryCount;
   }
 
@@ -75,6 +77,11 @@ export class MemoryReservation implements Reservation {
 
   get takesHeaders(): boolean {
     return this.from.isOrdered;
+  }
+
+  get timeLeft(): number | undefined {
+    const { expiresAt } = this.item;
+    return expiresAt === Infinity ? undefined : expiresAt - this.#now;
   }
 
   get queue(): string {

@@ -372,7 +372,8 @@ export class MemoryStore implements Store, MessageStore {
   }
 
   #hold(queue: MemoryQueue, item: Item, expired: boolean): MemoryReservation {
-    return this.#held.add(new MemoryReservation(queue, item, expired));
+    const now = this.#clock.now();
+    return this.#held.add(new MemoryReservation(queue, item, expired, now));
   }
 
   /** A reservation is settled, and its message gone from its queue; says whether it was ours. */

@@ -26,6 +26,7 @@ export class MongodbReservation implements Reservation {
   readonly redelivered: boolean;
   readonly deliveryCount: number;
   readonly expired: boolean;
+  readonly timeLeft: number | undefined;
   /** The fields that it gets when it is visible again, without the mark of a redelivery. */
   readonly visible: Fields;
   /** The payload that tells Kombu so, if it does not yet. */
@@ -54,7 +55,11 @@ export class MongodbReservation implements Reservation {
     this.message = message;
     this.deliveryCount = typeof deliveries === "number" ? deliveries - 1 : 0;
     this.redelivered = redelivered || this.deliveryCount > 0;
-    this.expired = isPast(document.hidden_dead_at ?? document.dead_at, now);
+    const deadAt = document.hidden_dead_at ?? document.dead_at;
+    this.expired = isPast(deadAt, now);
+    // One that goes nowhere ends by another field.
+    const end = deadAt ?? document.hidden_expire_at ?? document.expire_at;
+    this.timeLeft = end instanceof Date ? end.getTime() - now : undefined;
     this.visible = lane === undefined
       ? visibleFields(document, message)
       : placedFields(document);

@@ -12,6 +12,7 @@ export class NatsReservation implements Reservation {
   readonly redelivered: boolean;
   readonly deliveryCount: number;
   readonly expired: boolean;
+  readonly timeLeft: number | undefined;
   readonly from: NatsQueue;
   readonly received: NatsMessage;
   /** The subject of its ack. */
@@ -40,7 +41,8 @@ export class NatsReservation implements Reservation {
     this.redelivered = this.deliveryCount > 0;
     this.putAt = Number(parts[at + 3]) / 1e6;
     const ttl = ttlOf(received);
-    this.expired = ttl !== undefined && now >= this.putAt + ttl;
+    this.timeLeft = ttl === undefined ? undefined : this.putAt + ttl - now;
+    this.expired = this.timeLeft !== undefined && this.timeLeft <= 0;
     this.message = readMessage(from.name, received);
   }
 }

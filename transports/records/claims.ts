@@ -31,15 +31,15 @@ export class Claims {
           : { id, revision, fields };
         return row === undefined || row.fields.holder !== undefined
           ? undefined
-          : this.claim(row, readMessageId(id).expires <= now);
+          : this.claim(row, readMessageId(id).expires - now);
       }),
     );
   }
 
-  /** Takes one; `undefined` if another connection was faster, as a conflict tells. */
+  /** Takes one that has so many ms left to live; `undefined` if another connection was faster, as a conflict tells. */
   async claim(
     { id, revision, fields }: FullRow,
-    expired: boolean,
+    timeLeft: number,
   ): Promise<RecordReservation | undefined> {
     const taken = { ...fields, holder: this.#leases.name };
     const action = "take a message";
@@ -52,6 +52,6 @@ export class Claims {
         throw written.error;
     }
     const row = { id, revision: written.revision, fields: taken };
-    return new RecordReservation(readMessageId(id).queue, row, expired);
+    return new RecordReservation(readMessageId(id).queue, row, timeLeft);
   }
 }

@@ -11,15 +11,17 @@ export class RecordReservation implements Reservation {
   readonly queue: string;
   readonly row: FullRow;
   readonly expired: boolean;
+  readonly timeLeft: number | undefined;
   readonly message: Publishing | Malformed;
   /** Whether a settlement failed half way: then the record may be gone by it. */
   isUncertain = false;
 
-  /** Makes one of a record. */
-  constructor(queue: string, row: FullRow, expired: boolean) {
+  /** Makes one of a record that had so many ms left to live. */
+  constructor(queue: string, row: FullRow, timeLeft: number) {
     this.queue = queue;
     this.row = row;
-    this.expired = expired;
+    this.expired = timeLeft <= 0;
+    this.timeLeft = timeLeft === Infinity ? undefined : timeLeft;
     this.message = messageOf(row);
   }
 

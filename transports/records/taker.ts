@@ -237,7 +237,7 @@ export class Taker {
       }
       this.#nextExpiry = Math.min(this.#nextExpiry, now + TAKEN_EXPIRED);
       return message.fields.holder === undefined
-        ? this.#claims.claim(message, true)
+        ? this.#claims.claim(message, 0)
         : undefined;
     }));
     return taken.filter((each) => each !== undefined);

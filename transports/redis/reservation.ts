@@ -45,6 +45,7 @@ export class RedisReservation implements Reservation {
   readonly timed: boolean;
   /** Its key in an ordered queue, "" if it has none; `undefined` elsewhere. */
   readonly key: Key | undefined;
+  readonly timeLeft: number | undefined;
   readonly #stored: Stored;
 
   /** Reads an entry that was taken; `now` is the server's clock, ms. */
@@ -66,6 +67,7 @@ export class RedisReservation implements Reservation {
     this.#stored = readStored(taken.bytes);
     this.timed = this.#stored.expiresAt < Infinity;
     this.expired = this.#stored.expiresAt <= now;
+    this.timeLeft = this.timed ? this.#stored.expiresAt - now : undefined;
   }
 
   get handle(): string {

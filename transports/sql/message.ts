@@ -119,6 +119,7 @@ export class SqlReservation implements Reservation {
   readonly message: Publishing | Malformed;
   readonly deliveryCount: number;
   readonly expired: boolean;
+  readonly timeLeft: number | undefined;
   readonly keepsPlace: boolean;
   /** When its time to live is over, ms since 1970. */
   readonly expiresAt: number;
@@ -130,9 +131,11 @@ export class SqlReservation implements Reservation {
     queue: string,
     row: Row,
     holder: number,
-    { expired, ordered }: {
+    { expired, ordered, now }: {
       readonly expired: boolean;
       readonly ordered: boolean;
+      /** When it was taken, ms since 1970. */
+      readonly now: number;
     },
   ) {
     this.queue = queue;
@@ -144,6 +147,9 @@ export class SqlReservation implements Reservation {
     this.keepsPlace = ordered;
     const { expires_at: expiresAt } = row;
     this.expiresAt = typeof expiresAt === "number" ? expiresAt : Infinity;
+    this.timeLeft = this.expiresAt === Infinity
+      ? undefined
+      : this.expiresAt - now;
   }
 
   get handle(): string {

@@ -136,6 +136,10 @@ export class Taker {
     expired: boolean,
   ): SqlReservation {
     const holder = this.#parts.holder.number;
-    return new SqlReservation(name, row, holder, { expired, ordered });
+    return new SqlReservation(name, row, holder, {
+      expired,
+      ordered,
+      now: this.#parts.now(),
+    });
   }
 }

@@ -46,6 +46,7 @@ export function deliveryOf(
     routingKey,
     redelivered,
     deliveryCount,
+    timeLeft: reservation.timeLeft,
     keepsPlace: reservation.keepsPlace,
     countsAttempts: countsAttempts(reservation),
     properties,
@@ -91,6 +92,10 @@ class CopiedDelivery implements Delivery {
 
   get deliveryCount(): number | undefined {
     return this.#reservation.deliveryCount;
+  }
+
+  get timeLeft(): number | undefined {
+    return this.#reservation.timeLeft;
   }
 
   get keepsPlace(): boolean | undefined {

@@ -551,6 +551,8 @@ export interface Reservation {
   readonly redelivered: boolean;
   /** How often it was delivered before, where the broker counts. */
   readonly deliveryCount: number | undefined;
+  /** Milliseconds that it had left to live when it was taken; `undefined` if it does not expire, or the store does not tell. */
+  readonly timeLeft?: number | undefined;
   /**
    * Whether another attempt has to come before the messages behind it, as in a FIFO queue: it
    * is then released with a delay, and no copy takes its place. @default {false}
