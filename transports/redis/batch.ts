@@ -1,6 +1,6 @@
 /** The messages that are put together in one call. */
 
-import type { StoreItem } from "../store/store.ts";
+import type { STALE, StoreItem } from "../store/store.ts";
 import type { Push } from "./push_client.ts";
 import type { RedisReservation } from "./reservation.ts";
 
@@ -65,5 +65,5 @@ export interface Batch {
   readonly expiring: Map<string, number>;
 }
 
-/** Lists that cannot be written to, and why. */
-export type Refused = ReadonlyMap<string, Error>;
+/** Lists that cannot be written to, and why; or whose queue is gone by now. */
+export type Refused = ReadonlyMap<string, Error | typeof STALE>;

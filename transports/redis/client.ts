@@ -228,11 +228,14 @@ export class RedisClient implements AsyncDisposable {
     _key: string,
     options?: CallOptions,
   ): Promise<void> {
-    const wait = ["WAIT", replicas, REPLICATION] as const;
+    // A moment before its deadline, so that its caller is told why.
+    const left = (options?.deadline ?? Infinity) - this.#dial.clock.now() - 100;
+    const time = Math.max(1, Math.min(REPLICATION, Math.floor(left)));
+    const wait = ["WAIT", replicas, time] as const;
     const have = await this.send(action, wait, options);
     if (Number(have) >= replicas) return;
     throw new ConnectionError(
-      `Cannot ${action}: ${have} of the ${replicas} replicas that were asked for had it within ${REPLICATION} ms`,
+      `Cannot ${action}: ${have} of the ${replicas} replicas that were asked for had it within ${time} ms`,
       { code: "connection-lost", outcome: "unknown" },
     );
   }

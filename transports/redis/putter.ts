@@ -1,5 +1,6 @@
 import { Batcher } from "../../async/batcher.ts";
 import { Limits } from "../../async/limits.ts";
+import { asError } from "../../model/error_text.ts";
 import { PreconditionFailedError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import { encodeBase64 } from "../../codec/mod.ts";
@@ -15,7 +16,7 @@ import { announcedArguments, announceLast, channelsOf } from "./announcing.ts";
 import { hasLimit, NO_TRAITS } from "./limits.ts";
 import { Predecessors } from "./predecessors.ts";
 import type { Batch, Copy, PutterHost, Refused, Waiting } from "./batch.ts";
-import { replyError } from "./errors.ts";
+import { PassingError, replyError } from "./errors.ts";
 import { isForPieces, SinglePutter } from "./single_putter.ts";
 import { withExpiry } from "./stored.ts";
 
@@ -247,7 +248,9 @@ export class Putter {
         await this.#context.confirm(action, list, { deadline });
       } catch (error) {
         // Another list's messages may be there all the same.
-        if (!(error instanceof PreconditionFailedError)) throw error;
+        const isTheirs = error instanceof PreconditionFailedError ||
+          error instanceof PassingError;
+        if (!isTheirs) throw error;
         refused.set(list, error);
       }
     }));
@@ -273,13 +276,13 @@ export class Putter {
     return Array.isArray(reply) ? this.#refusedIn(reply, lists) : undefined;
   }
 
-  /** A script for each queue, and one before where the tables are. Where one of them finds its queue gone, the others have their messages. */
+  /** A script for each queue, and one before where the tables are. */
   async #putApart(
     batch: Batch,
     seen: readonly (string | number)[],
     options: Parameters<Context["put"]>[1],
   ): Promise<Refused | undefined> {
-    const { version, deadline } = options;
+    const { deadline } = options;
     if (!await this.#context.isCurrentThere(seen, batch.expiring, options)) {
       return undefined;
     }
@@ -290,20 +293,23 @@ export class Putter {
       if (lists === undefined) queues.set(queue, new Map([[list, texts]]));
       else lists.set(list, texts);
     }
-    const refused = new Map<string, Error>();
-    let isOld = false;
+    const refused = new Map<string, Error | typeof STALE>();
     await Promise.all([...queues].map(async ([queue, lists]) => {
       const args = argumentsOf(batch, NO_VERSION, lists, queue);
-      const reply = await this.#context.run("put", ACTION, args, {
-        deadline,
-        queueOf: () => queue,
-      });
-      if (!Array.isArray(reply)) isOld = version !== undefined;
-      else {for (const each of this.#refusedIn(reply, lists)) {
-          refused.set(...each);
-        }}
+      const of = { deadline, queueOf: () => queue };
+      try {
+        const reply = await this.#context.run("put", ACTION, args, of);
+        const found = Array.isArray(reply) && this.#refusedIn(reply, lists);
+        for (const list of lists.keys()) {
+          const why = found ? found.get(list) : STALE;
+          if (why !== undefined) refused.set(list, why);
+        }
+      } catch (error) {
+        // Other queues have theirs all the same.
+        for (const list of lists.keys()) refused.set(list, asError(error));
+      }
     }));
-    return isOld ? undefined : refused;
+    return refused;
   }
 
   /** The lists that could not be put to, and why. */
@@ -371,8 +377,9 @@ function resultOf(
   if ("error" in written) return Promise.reject(written.error);
   if (refused === undefined) return STALE;
   if (refused.size === 0) return PUT;
-  const list = written.find((name) => refused.has(name));
-  return list === undefined ? PUT : Promise.reject(refused.get(list));
+  const why = written.map((list) => refused.get(list)).find((each) => each);
+  if (why === undefined) return PUT;
+  return why === STALE ? STALE : Promise.reject(why);
 }
 
 /** An envelope ends with its name, a UUID. */

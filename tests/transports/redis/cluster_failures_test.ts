@@ -1,0 +1,180 @@
+/** A cluster whose slots move, and whose primaries are killed, while messages flow. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type Connection, Queue } from "@dashi/mq";
+import { slotOf } from "../../../transports/redis/slots.ts";
+import {
+  moveSlot,
+  type RedisCluster,
+  startRedisCluster,
+} from "../../brokers/redis_cluster.ts";
+import { until } from "../../brokers/server.ts";
+import type { RedisServer } from "../../brokers/redis.ts";
+import { connectTo, testAlone } from "../../support/redis.ts";
+
+const QUEUES = ["orders", "mails", "bills"].map((name) => new Queue(name));
+
+/** The node that has a queue's slot, and another. */
+async function nodesOf(
+  cluster: RedisCluster,
+  queue: string,
+): Promise<{ readonly holder: RedisServer; readonly other: RedisServer }> {
+  const slot = slotOf(`{${queue}}`);
+  let holder: RedisServer | undefined;
+  for (const node of cluster.primaries) {
+    const answer = await node.command(
+      "CLUSTER",
+      "COUNTKEYSINSLOT",
+      String(slot),
+    );
+    const owned = await node.command("GET", `{${queue}}`);
+    if (answer.startsWith(":") && !owned.startsWith("-")) holder = node;
+  }
+  const other = cluster.primaries.find((node) => node !== holder);
+  assert(holder !== undefined && other !== undefined, `nobody has "${queue}"`);
+  return { holder, other };
+}
+
+/** What was confirmed, and what came. */
+class Ledger {
+  readonly confirmed = new Set<number>();
+  readonly seen = new Map<number, number>();
+  #next = 0;
+
+  /** Publishes until it is told to stop; each queue gets a third. */
+  async publish(connection: Connection, isOver: () => boolean): Promise<void> {
+    const producer = connection.producer<number>({ declare: QUEUES });
+    const one = async () => {
+      while (!isOver()) {
+        const number = this.#next++;
+        const queue = QUEUES[number % QUEUES.length];
+        await producer.publish(number, { routingKey: queue?.name ?? "" });
+        this.confirmed.add(number);
+      }
+    };
+    await Promise.all([one(), one(), one(), one()]);
+  }
+
+  /** Takes until all that was confirmed has come. */
+  take(connection: Connection): { stop(): Promise<void> } {
+    const consumer = connection.consumer<number>(QUEUES);
+    const running = consumer.run(({ payload }) => {
+      this.seen.set(payload, (this.seen.get(payload) ?? 0) + 1);
+    });
+    return {
+      stop: async () => {
+        await consumer.close();
+        await running;
+      },
+    };
+  }
+
+  /** Waits until so many more were confirmed. */
+  async more(count: number): Promise<void> {
+    const wanted = this.confirmed.size + count;
+    await this.until(() => this.confirmed.size >= wanted);
+  }
+
+  async until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) await new Promise((go) => setTimeout(go, 10));
+  }
+
+  get missing(): number[] {
+    return [...this.confirmed].filter((each) => !this.seen.has(each));
+  }
+}
+
+testAlone(
+  "in a cluster slots move while messages flow, and each comes once and in time",
+  async () => {
+    const cluster = await startRedisCluster({ replicas: false });
+    try {
+      await using connection = connectTo(cluster.url);
+      const ledger = new Ledger();
+      const taking = ledger.take(connection);
+      let isOver = false;
+      const publishing = ledger.publish(connection, () => isOver);
+      for (let round = 0; round < 2; round++) {
+        for (const { name } of QUEUES) {
+          await ledger.more(50);
+          const { holder, other } = await nodesOf(cluster, name);
+          await moveSlot(cluster, slotOf(`{${name}}`), holder, other, () =>
+            // Some of its keys are here, and some there.
+            ledger.more(20));
+        }
+      }
+      await ledger.more(50);
+      isOver = true;
+      await publishing;
+      await ledger.until(() => ledger.missing.length === 0);
+      await taking.stop();
+      const twice = [...ledger.seen.values()].filter((count) => count > 1);
+      assertEquals(twice, []);
+      assertEquals(ledger.seen.size, ledger.confirmed.size);
+    } finally {
+      await cluster.stop();
+    }
+  },
+);
+
+testAlone(
+  "in a cluster a primary is killed while messages flow, and with waitForReplicas nothing confirmed is lost",
+  async () => {
+    const cluster = await startRedisCluster();
+    try {
+      await using connection = connectTo(cluster.url, {
+        transportOptions: { waitForReplicas: 1, visibilityTimeout: 2000 },
+      });
+      const ledger = new Ledger();
+      const taking = ledger.take(connection);
+      let isOver = false;
+      const publishing = ledger.publish(connection, () => isOver);
+      await ledger.more(100);
+      const { holder } = await nodesOf(cluster, "orders");
+      await holder.kill();
+      // What comes back is the replica of the one that was its own.
+      const heir = cluster.replicas[cluster.primaries.indexOf(holder)];
+      await until(
+        "The replica",
+        30_000,
+        async () => (await heir?.command("ROLE"))?.includes("master") === true,
+      );
+      await holder.start();
+      await ledger.more(200);
+      isOver = true;
+      await publishing;
+      await ledger.until(() => ledger.missing.length === 0);
+      await taking.stop();
+      assertEquals(
+        [...ledger.seen.keys()].filter((each) => !ledger.confirmed.has(each)),
+        [],
+      );
+    } finally {
+      await cluster.stop();
+    }
+  },
+  90_000,
+);
+
+testAlone(
+  "in a cluster waitForReplicas says so where no replica has it",
+  async () => {
+    const cluster = await startRedisCluster({ replicas: false });
+    try {
+      await using connection = connectTo(cluster.url, {
+        reconnect: false,
+        transportOptions: { waitForReplicas: 1 },
+      });
+      const error = await assertRejects(
+        () => connection.send(new Queue("orders"), 1),
+        Error,
+      );
+      assert(
+        Deno.inspect(error).includes("0 of the 1 replicas"),
+        Deno.inspect(error),
+      );
+    } finally {
+      await cluster.stop();
+    }
+  },
+);
