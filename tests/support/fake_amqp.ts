@@ -89,6 +89,11 @@ export class FakeAmqp implements Disposable {
     this.#accept().catch(() => {});
   }
 
+  /** How many connections are open. */
+  get open(): number {
+    return this.#sockets.size;
+  }
+
   [Symbol.dispose](): void {
     this.#listener.close();
     for (const socket of this.#sockets) close(socket);

@@ -81,6 +81,10 @@ export class Socket {
     const late = () => notAnswered(`connect to "${broker}"`, "not-sent");
     const password = await host.password(call);
     const timeout = Math.max(1, Math.ceil(call.deadline - clock.now()));
+    const ending = new AbortController();
+    const signal = call.signal === undefined
+      ? ending.signal
+      : AbortSignal.any([call.signal, ending.signal]);
     const dialling = client(dial, password, timeout, {
       closed: (failure) => socket.#lose(failure),
       blocked: (reason) => {
@@ -92,15 +96,14 @@ export class Socket {
         host.unblocked();
       },
       heard: () => socket.#lastHeard = clock.now(),
-    }, call.signal);
+    }, signal);
     try {
       socket.#client = await limits.wait(dialling, call, late);
     } catch (error) {
-      if (error instanceof TimeoutError || call.signal?.aborted) {
-        // It may still come: then it goes at once.
-        dialling.then((client) => client.close()).catch(() => {});
-        throw error;
-      }
+      // Nobody waits for it any more. It may still come: then it goes at once.
+      ending.abort();
+      dialling.then((client) => client.close()).catch(() => {});
+      if (error instanceof TimeoutError || call.signal?.aborted) throw error;
       if (error instanceof TransportError) throw error;
       const failure = describe(error);
       if (failure.text === "connect ETIMEDOUT") throw late();

@@ -1,10 +1,10 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import "amqplib"; // as an application may have done that moves from it
 import { createConnection, PublishError, Queue } from "@dashi/mq";
 import { decodeFields } from "../../../transports/amqp_protocol/fields.ts";
 import { FrameWriter } from "../../../transports/amqp_client/frame_writer.ts";
 import { CLIENTS } from "../../support/amqp.ts";
-import { FakeAmqp } from "../../support/fake_amqp.ts";
+import { FakeAmqp, type Peer } from "../../support/fake_amqp.ts";
 
 const OPTIONS = {
   heartbeat: 0,
@@ -48,6 +48,40 @@ for (const { name, scheme } of CLIENTS) {
     ]);
     assertEquals(broker.accepted, 1);
   });
+
+  for (const end of ["is lost", "is closed"]) {
+    Deno.test(`${name}: a connection that ${end} while it dials its second socket leaves none`, async () => {
+      const dialled = Promise.withResolvers<void>();
+      const peers: Peer[] = [];
+      using broker = new FakeAmqp(({ method }, peer) => {
+        if (method !== "10.40" || peers.push(peer) === 1) return false;
+        dialled.resolve(); // and is not answered
+        return true;
+      });
+      const connection = createConnection(urlOf(broker), {
+        ...OPTIONS,
+        operationTimeout: 60_000, // of which the second socket has a third
+        onUnhandled: () => {},
+      });
+      const publishing = connection.send("q", 1).catch(() => {});
+      const consuming = connection.consumer("q").run(() => {}).catch(() => {});
+      await dialled.promise;
+      if (end === "is lost") {
+        peers[0]?.method(0, [10, 50], (writer) => {
+          writer.short(320);
+          writer.shortString("CONNECTION_FORCED");
+          writer.short(0);
+          writer.short(0);
+        });
+      } else await connection.close({ drainTimeout: 1000 });
+      await Promise.all([publishing, consuming]);
+      for (let tries = 0; broker.open > 0; tries++) {
+        assert(tries < 1000, `${broker.open} connections are left`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      await connection.close();
+    });
+  }
 
   for (const flags of [1, 3]) {
     // RabbitMQ sets `requeue` too, which means nothing here.
