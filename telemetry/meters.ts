@@ -75,6 +75,8 @@ export type AskDepths = () => Promise<
 export class Meters {
   readonly #meter: Meter;
   readonly #operations = new Map<string, Operations>();
+  /** The attributes of metrics of each server, which know nothing of connections' names. */
+  readonly #shared = new Map<string, Map<string, Attributes>>();
   readonly #operation: ReturnType<Meter["createHistogram"]>;
   readonly #process: ReturnType<Meter["createHistogram"]>;
   readonly #sent = new Tally();
@@ -141,11 +143,14 @@ export class Meters {
   }
 
   /** Returns the names of what is done at a server. */
-  operations({ transport, hostname, port }: Server): Operations {
-    const key = `${transport}\n${hostname}\n${port}`;
+  operations({ transport, hostname, port, name }: Server): Operations {
+    const server = `${transport}\n${hostname}\n${port}`;
+    const key = `${server}\n${name ?? ""}`;
     const known = this.#operations.get(key);
     if (known !== undefined) return known;
-    const made = new Operations({ transport, hostname, port });
+    let shared = this.#shared.get(server);
+    if (shared === undefined) this.#shared.set(server, shared = new Map());
+    const made = new Operations({ transport, hostname, port, name }, shared);
     this.#operations.set(key, made);
     return made;
   }

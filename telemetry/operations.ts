@@ -11,6 +11,8 @@ export interface Server {
   readonly hostname: string | undefined;
   /** The port. */
   readonly port: number | undefined;
+  /** The name of the connection, if it has one. */
+  readonly name: string | undefined;
 }
 
 /** All that is the same of each message of an operation on one destination. */
@@ -51,13 +53,20 @@ const MOST = 10_000;
 export class Operations {
   readonly #system: string;
   readonly #server: Attributes;
+  /** Of spans alone: names may be many. */
+  readonly #client: string | undefined;
   readonly #known = new Map<string, Known>();
   /** The last one of each name. */
   readonly #last = new Map<string, Known>();
-  readonly #metrics = new Map<string, Attributes>();
+  readonly #metrics: Map<string, Attributes>;
 
-  /** Makes those of a connection to one server. */
-  constructor({ transport, hostname, port }: Server) {
+  /** Makes those of a connection to one server; `metrics` are shared by all that are to it. */
+  constructor(
+    { transport, hostname, port, name }: Server,
+    metrics: Map<string, Attributes>,
+  ) {
+    this.#metrics = metrics;
+    this.#client = name;
     this.#system = SYSTEMS[transport] ?? transport;
     this.#server = transport === "memory" || hostname === undefined ? {} : {
       "server.address": hostname,
@@ -143,6 +152,7 @@ export class Operations {
       spanName: isAnonymous || entity === "" ? name : `${name} ${entity}`,
       span: withoutHoles({
         ...common,
+        "messaging.client.id": this.#client,
         "messaging.destination.name": full,
         "messaging.destination.template": isAnonymous || full === entity
           ? undefined

@@ -617,7 +617,7 @@ export class Connection implements AsyncDisposable {
 
   /** The address of the connection, with all defaults filled in; no password. */
   info(): ConnectionInfo {
-    return infoOf(this.#session.endpoint, this.#endpoints);
+    return infoOf(this.#session.endpoint, this.#endpoints, this.#options.name);
   }
 
   /** As `asUri`. */

@@ -22,6 +22,8 @@ export interface AsUriOptions {
 
 /** The address of a connection; no password in it. */
 export interface ConnectionInfo {
+  /** The name of the connection, where its options give one. */
+  readonly name: string | undefined;
   /** The transport's name. */
   readonly transport: string;
   /** The host. */
@@ -49,14 +51,17 @@ export interface ConnectionInfo {
  *
  * @param endpoint The endpoint in use, or to be tried next.
  * @param all All its endpoints.
+ * @param name Its name.
  * @returns All defaults filled in; no password.
  */
 export function infoOf(
   endpoint: Endpoint,
   all: readonly Endpoint[],
+  name: string | undefined,
 ): ConnectionInfo {
   const { url, transport, tls } = endpoint;
   return {
+    name,
     transport,
     hostname: url.hostname,
     port: url.port,

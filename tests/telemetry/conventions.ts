@@ -12,6 +12,7 @@ export const ATTRIBUTES: Readonly<Record<string, ValueType>> = {
   "dashi.reason": "stringValue",
   "error.type": "stringValue",
   "messaging.batch.message_count": "intValue",
+  "messaging.client.id": "stringValue",
   "messaging.destination.anonymous": "boolValue",
   "messaging.destination.name": "stringValue",
   "messaging.destination.template": "stringValue",

@@ -46,6 +46,23 @@ Deno.test("connections that one telemetry is used on are counted together, and s
   assertEquals(sent.map(({ value }) => value), [4]);
 });
 
+Deno.test("a connection's name is the client's id in spans, and in no metric", async () => {
+  const told = await Told.make();
+  const use = await told.middleware();
+  for (const name of ["web-1", "web-2", undefined]) {
+    await using connection = createConnection("memory://named", { name });
+    assertEquals(connection.info().name, name);
+    connection.use(use);
+    await connection.send(new Queue("orders"), 1);
+  }
+  assertEquals(
+    told.spans.map(({ attributes }) => attributes["messaging.client.id"]),
+    ["web-1", "web-2", undefined],
+  );
+  const sent = await told.metric("messaging.client.sent.messages");
+  assertEquals(sent.map(({ value }) => value), [3]);
+});
+
 Deno.test("a connection of a pool, and a clone, are told of too", async () => {
   const told = await Told.make();
   await using connection = createConnection("memory://pooled");

@@ -107,6 +107,7 @@ Deno.test("info() has everything before anything is loaded", () => {
     connectTimeout: 7,
   }).info();
   assertEquals(info, {
+    name: undefined,
     transport: "amqp",
     hostname: "h",
     port: 5671,
