@@ -16,6 +16,7 @@ import { answering, processing, processingBatch } from "./hooked.ts";
 import { refuseOrdered } from "./ordered_options.ts";
 import { checkKnown } from "../known_options.ts";
 import { type ConsumerHealth, healthOf } from "./consumer_health.ts";
+import { checkBatchInbox } from "./inbox_options.ts";
 import { Intake } from "./intake.ts";
 import { LoopBody } from "./loop_body.ts";
 import { Runs } from "./runs.ts";
@@ -192,6 +193,7 @@ export class Consumer<T = unknown>
     options: RunBatchesOptions<T> = {},
   ): Promise<void> {
     refuseOrdered(this.#intake.queues);
+    checkBatchInbox(options.inbox);
     const { prefetch } = this.#intake.flow;
     const { clock } = this.#session;
     const breaker = this.#runs.breakerOf(options);

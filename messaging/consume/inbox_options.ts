@@ -29,3 +29,16 @@ export function checkInbox<T>(
     } as "inbox" of run: it must have "handle", as that of createMemoryInbox({ window }) of "@dashi/mq/inbox"`,
   );
 }
+
+/**
+ * Refuses an inbox that has a transaction for each message of a batch.
+ *
+ * @param inbox The inbox of the options.
+ * @throws {OptionError} If it is one.
+ */
+export function checkBatchInbox(inbox: Inbox | undefined): void {
+  if (inbox?.holdsTransactions !== true) return;
+  throw new OptionError(
+    'Cannot use this inbox for runBatches: it holds a transaction for each message, and those of a batch would wait for each other; use "run"',
+  );
+}

@@ -80,7 +80,11 @@ export class Once<T> {
       for (let wait = FIRST_WAIT;; wait = Math.min(2 * wait, LONGEST_WAIT)) {
         try {
           signal.throwIfAborted();
-          const handling = this.#inbox.handle(key, work, { signal, onError });
+          const handling = this.#inbox.handle(key, work, {
+            signal,
+            onError,
+            message,
+          });
           handling.catch(() => {}); // an inbox that does not answer is not waited for
           const outcome = await Promise.race([handling, left]);
           if (outcome === "duplicate") this.#host.skipped(message, key);

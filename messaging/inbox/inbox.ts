@@ -4,6 +4,11 @@
  */
 export interface Inbox {
   /**
+   * Whether each `work` holds a transaction while it runs: many at once would wait for each
+   * other, so that `runBatches` refuses it. @default {false}
+   */
+  readonly holdsTransactions?: boolean | undefined;
+  /**
    * Calls `work`, unless it was done for this key before. While another does it, this waits,
    * and calls `work` if the other has failed, or is gone.
    *
@@ -30,6 +35,8 @@ export interface InboxCall {
   readonly signal: AbortSignal;
   /** Called with the error of a call that is repeated, such as one that makes a mark. Must not throw. */
   readonly onError: (error: Error) => void;
+  /** The message, as its handler is given it. */
+  readonly message?: object | undefined;
 }
 
 /** Whether a message was handled now, or before. */

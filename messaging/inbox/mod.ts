@@ -1,8 +1,9 @@
 /**
  * Inboxes: they remember which messages were handled, so that `run(handler, { inbox })`
- * handles none twice. One in memory is here; one on Redis is `@dashi/mq/inbox_redis`; and
- * one on a database of your own is four verbs, which a {@linkcode LeasedInbox} makes an
- * inbox of.
+ * handles none twice. One in memory is here; one on Redis is `@dashi/mq/inbox_redis`; one
+ * in the database of the handler, whose effect and mark commit together, is
+ * `@dashi/mq/inbox_sql`; and one on a database of your own is four verbs, which a
+ * {@linkcode LeasedInbox} makes an inbox of.
  *
  * @example An inbox
  * ```ts

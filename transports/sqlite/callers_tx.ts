@@ -14,7 +14,7 @@ import {
   type Native,
   type SqliteClient,
 } from "./client.ts";
-import { isBusy } from "./errors.ts";
+import { isBusy } from "../sqlite_codes.ts";
 
 /** A database of the caller's, with the statements of ours that it has prepared. */
 const KNOWN = new WeakMap<object, SqliteClient>();

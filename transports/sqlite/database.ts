@@ -12,7 +12,8 @@ import type {
 import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
 import { callersClient, callersFailure } from "./callers_tx.ts";
 import type { SqliteClient } from "./client.ts";
-import { failure, isBusy, openError, stillBusy } from "./errors.ts";
+import { isBusy } from "../sqlite_codes.ts";
+import { failure, openError, stillBusy } from "./errors.ts";
 import { Transaction } from "./transaction.ts";
 
 const TYPES: Types = {

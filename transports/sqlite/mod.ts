@@ -43,7 +43,7 @@
  * @module
  */
 
-export { inTransaction, type InTransactionOptions } from "./in_transaction.ts";
+export { inTransaction, type InTransactionOptions } from "../in_transaction.ts";
 export {
   nativeClient,
   type SqliteDatabase,

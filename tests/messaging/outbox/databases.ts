@@ -33,6 +33,9 @@ export async function openDatabase(
 ): Promise<TestDatabase & { close(): Promise<void> }> {
   if (url.startsWith("sqlite:")) {
     const database = new DatabaseSync(url.slice("sqlite:".length));
+    // Who reads does not wait for who writes.
+    database.exec("PRAGMA busy_timeout = 5000");
+    database.exec("PRAGMA journal_mode = WAL");
     return {
       url,
       transact: (work) => inTransaction(database, work),

@@ -29,7 +29,7 @@ if (writes) {
       });
       await shop.query(`INSERT INTO written (id) VALUES ('${id}')`);
       if (i % 5 === 4) throw new Error("rolled back");
-    }).catch((error) => {
+    }).then(() => console.log("committed")).catch((error) => {
       if (error.message !== "rolled back") throw error;
     });
     // What is killed is in the middle of writing, or of publishing.

@@ -41,10 +41,12 @@ export interface KillOptions {
 /** A lease that ends soon after a kill, ms. */
 export const LEASE = 200;
 
-/** The process of a program, which says when it writes and when it publishes. */
+/** The process of a program, which says a word when it is at work, and after each commit. */
 class Killed {
   readonly #child: Deno.ChildProcess;
-  readonly ready: Promise<void>;
+  readonly #writes: boolean;
+  #words = 0;
+  #onWord = () => {};
 
   constructor(errand: Errand) {
     const child = this.#child = new Deno.Command(Deno.execPath(), {
@@ -55,11 +57,24 @@ class Killed {
       stdout: "piped",
       stderr: "inherit",
     }).spawn();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.ready = promise;
+    this.#writes = errand.writes;
     void (async () => {
-      for await (const _ of child.stdout) resolve();
+      for await (const bytes of child.stdout) {
+        this.#words += bytes.filter((byte) => byte === 10).length;
+        this.#onWord();
+      }
     })();
+  }
+
+  /** Waits until it is in the middle of its work. */
+  async atWork(): Promise<void> {
+    const words = this.#writes ? 2 + Math.floor(Math.random() * 4) : 1;
+    await new Promise<void>((resolve) => {
+      this.#onWord = () => {
+        if (this.#words >= words) resolve();
+      };
+      this.#onWord();
+    });
   }
 
   async kill(): Promise<void> {
@@ -96,9 +111,9 @@ export async function killPrograms(
   let next = start(0, true);
   for (let run = 1; run <= kills; run++) {
     const current = next;
-    await arrives(current.ready, "a program", 60_000);
+    await arrives(current.atWork(), "a program at work", 60_000);
     if (run < kills) next = start(run, run % 3 > 0);
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * 300));
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
     await current.kill();
     onKill?.(run);
   }

@@ -1,8 +1,8 @@
-import { SYSTEM_CLOCK } from "../../async/clock.ts";
-import { Line } from "../../async/line.ts";
-import { TimeoutError } from "../../model/errors.ts";
-import type { SqliteTransaction } from "../../model/transaction.ts";
-import { isBusy } from "./errors.ts";
+import { SYSTEM_CLOCK } from "../async/clock.ts";
+import { Line } from "../async/line.ts";
+import { TimeoutError } from "../model/errors.ts";
+import type { SqliteTransaction } from "../model/transaction.ts";
+import { isBusy } from "./sqlite_codes.ts";
 
 /** Options of {@linkcode inTransaction}. */
 export interface InTransactionOptions {

@@ -1,0 +1,304 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
+import { createConnection, Queue } from "@dashi/mq";
+import { createSqlInbox, type SqlInbox } from "@dashi/mq/inbox_sql";
+import pg from "pg";
+import postgres from "postgres";
+import {
+  arrives,
+  rejectsWith,
+  unique,
+  until,
+} from "../../conformance/support.ts";
+import { DATABASES, type TestDatabase } from "../outbox/databases.ts";
+import type { InboxErrand } from "./sql_inbox_program.ts";
+
+const PROGRAM = new URL("./sql_inbox_program.ts", import.meta.url).pathname;
+const CONFIG = new URL("../../../deno.json", import.meta.url).pathname;
+const WINDOW = { window: 3_600_000 };
+const KILLS = Number(Deno.env.get("DASHI_TEST_INBOX_KILLS") ?? 3);
+
+/** A transaction as the tests use it, whatever client it is of. */
+interface Runs {
+  run(sql: string): Promise<unknown>;
+}
+
+/** An inbox in the database of a test, by one of the clients. */
+interface Way {
+  readonly inbox: SqlInbox<unknown>;
+  /** The transaction of a message. */
+  of(message: object): Runs;
+  close(): Promise<void>;
+}
+
+function schemaOf(shop: TestDatabase): string | undefined {
+  return new URL(shop.url).searchParams.get("schema") ?? undefined;
+}
+
+/** The ways of users to their database. */
+const WAYS: Readonly<
+  Record<string, (shop: TestDatabase) => Way | undefined>
+> = {
+  "node:sqlite": (shop) => {
+    if (!shop.url.startsWith("sqlite:")) return undefined;
+    const file = new DatabaseSync(shop.url.slice("sqlite:".length));
+    const inbox = createSqlInbox(file, WINDOW);
+    return {
+      inbox,
+      of: (message) => ({
+        run: (sql) => Promise.resolve(inbox.transactionOf(message).exec(sql)),
+      }),
+      close: () => Promise.resolve(file.close()),
+    };
+  },
+  "a pool of pg": (shop) => {
+    const schema = schemaOf(shop);
+    if (schema === undefined) return undefined;
+    const pool = new pg.Pool({
+      connectionString: shop.url.split("?")[0],
+      options: `-c search_path=${schema}`,
+    });
+    const inbox = createSqlInbox<
+      { query(sql: string): Promise<unknown> }
+    >(pool, WINDOW);
+    return {
+      inbox,
+      of: (message) => ({
+        run: (sql) => inbox.transactionOf(message).query(sql),
+      }),
+      close: () => pool.end(),
+    };
+  },
+  "postgres.js": (shop) => {
+    const schema = schemaOf(shop);
+    if (schema === undefined) return undefined;
+    const sql = postgres(shop.url.split("?")[0] ?? "", {
+      connection: { search_path: schema },
+      onnotice: () => {},
+    });
+    const inbox = createSqlInbox<postgres.TransactionSql>(sql, WINDOW);
+    return {
+      inbox,
+      of: (message) => ({
+        run: async (text) => await inbox.transactionOf(message).unsafe(text),
+      }),
+      close: () => sql.end(),
+    };
+  },
+  "an adapter": (shop) => {
+    const schema = schemaOf(shop);
+    if (schema === undefined) return undefined;
+    const sql = postgres(shop.url.split("?")[0] ?? "", {
+      connection: { search_path: schema },
+      onnotice: () => {},
+    });
+    const inbox = createSqlInbox({
+      begin: (
+        work: (transaction: postgres.TransactionSql) => Promise<unknown>,
+      ) => sql.begin(work),
+      query: async (transaction, text, values) => ({
+        rows: await transaction.unsafe(text, values),
+      }),
+    }, WINDOW);
+    return {
+      inbox,
+      of: (message) => ({
+        run: async (text) => await inbox.transactionOf(message).unsafe(text),
+      }),
+      close: () => sql.end(),
+    };
+  },
+};
+
+for (const { name, reason, use } of DATABASES) {
+  for (const [client, open] of Object.entries(WAYS)) {
+    if ((client === "node:sqlite") !== (name === "sqlite")) continue;
+    Deno.test({
+      name:
+        `by ${client} what a handler writes and its mark are there together, or neither is${
+          reason === undefined ? "" : ` (${reason})`
+        }`,
+      ignore: reason !== undefined,
+      sanitizeOps: name === "sqlite",
+      sanitizeResources: name === "sqlite",
+      fn: () =>
+        use(async (shop) => {
+          const way = open(shop);
+          assert(way !== undefined);
+          await shop.query("CREATE TABLE effects (id TEXT)");
+          await using connection = createConnection(
+            `memory://${unique("inbox")}`,
+          );
+          const queue = new Queue<string>("orders");
+          for (const id of ["a", "a", "fails", "b", "fails", "a", "last"]) {
+            await connection.send(queue, id, { messageId: id });
+          }
+          const consumer = connection.consumer(queue);
+          const calls: string[] = [];
+          let kept: object = {};
+          await arrives(
+            consumer.run(async (message) => {
+              const { payload } = message;
+              calls.push(payload);
+              kept = message;
+              await way.of(message).run(
+                `INSERT INTO effects (id) VALUES ('${payload}')`,
+              );
+              if (payload === "fails") throw new Error("failed");
+              if (payload === "last") void consumer.cancel();
+            }, { inbox: way.inbox, onError: () => {}, onFailure: "reject" }),
+            "the end of the run",
+          );
+          assertEquals(calls, ["a", "fails", "b", "fails", "last"]);
+          const rows = await shop.query("SELECT id FROM effects ORDER BY id");
+          assertEquals(rows.map(({ id }) => id), ["a", "b", "last"]);
+          assertEquals(consumer.health().duplicates, 2);
+          const marks = await shop.query("SELECT key FROM dashi_inbox");
+          assertEquals(marks.length, 3);
+          await assertRejects(
+            () => Promise.resolve().then(() => way.inbox.transactionOf(kept)),
+            Error,
+            "at work",
+          );
+          await way.close();
+        }),
+    });
+  }
+}
+
+const broker = Deno.env.get("DASHI_TEST_AMQP_URL");
+
+/** A program that handles messages; it ends when it is killed. */
+class Worker {
+  readonly atWork: Promise<void>;
+  readonly #child: Deno.ChildProcess;
+
+  constructor(errand: InboxErrand) {
+    const child = this.#child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", "--config", CONFIG, PROGRAM].concat(
+        JSON.stringify(errand),
+      ),
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.atWork = promise;
+    void (async () => {
+      for await (const _ of child.stdout) resolve();
+    })();
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.status;
+  }
+}
+
+for (const { name, reason, use } of DATABASES) {
+  const why = reason ??
+    (broker === undefined
+      ? Deno.env.get("DASHI_TEST_AMQP_REASON") ??
+        "run it by deno task test, which provides RabbitMQ"
+      : undefined);
+  Deno.test({
+    name:
+      `${name}: workers are killed in their handlers: each effect is there exactly once${
+        why === undefined ? "" : ` (${why})`
+      }`,
+    ignore: why !== undefined,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: () =>
+      use(async (shop) => {
+        const url = broker ?? "";
+        await shop.query("CREATE TABLE effects (id TEXT PRIMARY KEY)");
+        await shop.query("CREATE TABLE totals (count INTEGER)");
+        await shop.query("INSERT INTO totals VALUES (0)");
+        await using connection = createConnection(url);
+        const queue = new Queue<string>(unique("inbox-kills"));
+        await connection.declare(queue);
+        const start = () =>
+          new Worker({
+            database: shop.url.split("?")[0] ?? "",
+            schema: schemaOf(shop),
+            broker: url,
+            queue: queue.name,
+          });
+        let sent = 0;
+        const send = async () => {
+          for (const end = sent + 60; sent < end; sent++) {
+            const messageId = `order ${sent}`;
+            // Some are published twice.
+            const copies = sent % 10 === 0 ? 2 : 1;
+            for (let i = 0; i < copies; i++) {
+              await connection.send(queue, String(sent), { messageId });
+            }
+          }
+        };
+        await send();
+        let next = start();
+        for (let kills = 0; kills < KILLS; kills++) {
+          const current = next;
+          await arrives(current.atWork, "a worker at work", 60_000);
+          next = start();
+          await new Promise((resolve) =>
+            setTimeout(resolve, Math.random() * 200)
+          );
+          await current.kill();
+          await send();
+        }
+        try {
+          await until(async () => {
+            const [row] = await shop.query(
+              "SELECT count(*) AS count FROM effects",
+            );
+            return Number(row?.count) === sent;
+          }, "all effects");
+          await until(
+            async () =>
+              (await connection.queueStatus(queue)).messageCount === 0,
+            "an empty queue",
+          );
+        } finally {
+          await next.kill();
+        }
+        const [total] = await shop.query("SELECT count FROM totals");
+        assertEquals(Number(total?.count), sent);
+        await connection.delete(queue);
+      }),
+  });
+}
+
+Deno.test("a batch takes no inbox that has a transaction for each message", async () => {
+  await using connection = createConnection(`memory://${unique("inbox")}`);
+  const file = new DatabaseSync(":memory:");
+  const inbox = createSqlInbox(file, WINDOW);
+  await rejectsWith(
+    connection.consumer("orders").runBatches(() => {}, { inbox }),
+    "option-invalid",
+    "runBatches",
+  );
+  file.close();
+});
+
+Deno.test("an inbox of something else, a bad table and a window that is none are refused", async () => {
+  const refused = (database: unknown, options: object, words: string) =>
+    rejectsWith(
+      (async () =>
+        await Promise.resolve(
+          createSqlInbox(database as never, { ...WINDOW, ...options } as never),
+        ))(),
+      "option-invalid",
+      words,
+    );
+  await refused({}, {}, "Pool of pg");
+  await refused("postgres://localhost", {}, "Pool of pg");
+  const file = new DatabaseSync(":memory:");
+  await refused(file, { table: "a; DROP TABLE b" }, "table");
+  await assertRejects(
+    () => Promise.resolve().then(() => createSqlInbox(file, { window: 0 })),
+    RangeError,
+  );
+  file.close();
+});

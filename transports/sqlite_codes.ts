@@ -1,0 +1,39 @@
+/** SQLite's result codes, without what it adds to them. */
+const [ERROR, BUSY, LOCKED] = [1, 5, 6];
+
+/** The code of a file that cannot be written to. */
+export const READONLY = 8;
+
+/** The code of a file that is damaged. */
+export const CORRUPT = 11;
+
+/** The code of a file of something else. */
+export const NOT_A_DATABASE = 26;
+
+/** SQLite's words for them: of `exec` Deno tells no code. */
+const TEXTS: readonly (readonly [RegExp, number])[] = [
+  [/database (table )?is locked/, BUSY],
+  [/readonly database/, READONLY],
+  [/disk image is malformed/, CORRUPT],
+  [/file is not a database/, NOT_A_DATABASE],
+];
+
+/** Reads SQLite's result code of an error, as the runtimes tell it; `undefined` if it is none of SQLite's. */
+export function codeOf(error: unknown): number | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if ("errcode" in error && typeof error.errcode === "number") {
+    return error.errcode & 0xff;
+  }
+  if (!("code" in error) || !String(error.code).includes("SQLITE")) {
+    return undefined;
+  }
+  const { message } = error;
+  const known = TEXTS.find(([text]) => text.test(message));
+  return known?.[1] ?? ERROR;
+}
+
+/** Whether another process writes: it may be tried again. */
+export function isBusy(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === BUSY || code === LOCKED;
+}
