@@ -47,7 +47,9 @@ export interface Rabbitmq extends LastingServer {
 
 /** Returns the path of the server if it is installed, else `undefined`. */
 export function findRabbitmq(): string | undefined {
-  return BINARIES.find((folder) => {
+  const given = Deno.env.get("DASHI_TEST_RABBITMQ_BIN");
+  const all = given === undefined ? BINARIES : [given];
+  return all.find((folder) => {
     try {
       return Deno.statSync(`${folder}/rabbitmq-server`).isFile;
     } catch {

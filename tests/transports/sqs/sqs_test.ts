@@ -8,7 +8,10 @@ await registerConformance("sqs", {
   transport: createTransport(),
   // Short waits, for fauxqs does not notice that nobody waits for its answer any more.
   slow: SLOW,
-  url: given && `${given}/?wait_time_seconds=1&get_wait_time_seconds=0`,
+  url: given &&
+    `${given}/?wait_time_seconds=1&get_wait_time_seconds=0${
+      Deno.env.get("DASHI_TEST_SQS_OPTIONS") ?? ""
+    }`,
   shortLease: { visibilityTimeout: 2000 },
   largestBody: 140 * 1024, // twice in base64, within 256 KiB
   unordered: "a standard queue of SQS keeps order and place as well as it can",
