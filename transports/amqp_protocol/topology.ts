@@ -160,11 +160,12 @@ const PLUGINS: Readonly<Record<string, string>> = {
   "x-recent-history": "rabbitmq_recent_history_exchange",
 };
 
-/** Whether RabbitMQ has closed the connection for a type that none of its plugins has. */
+/** Whether RabbitMQ has closed the connection, or from 4.3 on the channel, for a type that none of its plugins has. */
 function isUnknownType(error: unknown): error is MessagingError {
   return error instanceof MessagingError &&
-    error.replyCode === "command-invalid" &&
-    error.message.includes("exchange type");
+    (error.replyCode === "command-invalid" ||
+      error.replyCode === "precondition-failed") &&
+    /(?:invalid|unknown) exchange type/.test(error.message);
 }
 
 /** To connect again would end the same way. */
