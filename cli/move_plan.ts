@@ -88,7 +88,9 @@ async function find(context: Context, name: string): Promise<Found[]> {
     } else found.push({ from, star: match[1] ?? "", taking });
   }
   if (found.length > 0) return found;
-  throw new NotFoundError(`Cannot move: no queue is named as "${name}"`);
+  throw new NotFoundError(
+    `Cannot move: no queue that can be moved is named as "${name}"`,
+  );
 }
 
 /**

@@ -107,7 +107,7 @@ Deno.test("dashi move of a pattern names each queue by what its * is", async () 
   );
   const none = await dashiHere(["move", "x.*"], { from, to });
   assertEquals([none.code, none.out], [1, ""]);
-  assertMatch(none.err, /no queue is named as "x\.\*"/);
+  assertMatch(none.err, /no queue that can be moved is named as "x\.\*"/);
 });
 
 Deno.test("dashi move on the same broker needs another name, and binds nothing", async () => {
