@@ -1,6 +1,6 @@
 /** A redrive that is killed in the middle, and run again. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import {
   type Connection,
   createConnection,
@@ -51,11 +51,15 @@ async function redriveTwice(url: string): Promise<void> {
     assert(moved < COUNT, `it was killed half-way, and not after ${moved}`);
     // What the killed one held comes back when the broker knows that it is dead.
     while (await left(name) < COUNT || await left(`${name}.dead`) > 0) {
-      const { code, err } = await dashi(
+      const { code, err, rows } = await dashi(
         ["dlq", "redrive", `${name}.dead`],
         variables,
       );
-      assertEquals([code, err], [0, ""]);
+      // What the killed one held may not be back yet.
+      const none = "dashi: queue .* has no message that is ready\n";
+      const told = rows.at(-1).moved === 0 ? none : "";
+      assertEquals(code, 0);
+      assertMatch(err, new RegExp(`^${told}$`));
     }
     const all = await left(name);
     const counts = new Map<unknown, number>();
