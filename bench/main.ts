@@ -8,6 +8,7 @@ import { benchCold } from "./cold.ts";
 import { benchCouchdb } from "./couchdb.ts";
 import { benchMemory } from "./memory.ts";
 import { benchMongodb } from "./mongodb.ts";
+import { benchNats } from "./nats.ts";
 import { benchPostgres } from "./postgres.ts";
 import { benchRedis } from "./redis.ts";
 import { benchSqlite } from "./sqlite.ts";
@@ -18,6 +19,7 @@ const BENCHES: Readonly<Record<string, (url: string) => Promise<void>>> = {
   BEANSTALK: benchBeanstalk,
   COUCHDB: benchCouchdb,
   MONGODB: benchMongodb,
+  NATS: benchNats,
   POSTGRES: benchPostgres,
   REDIS: benchRedis,
   SQLITE: benchSqlite,

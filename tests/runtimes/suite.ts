@@ -47,6 +47,7 @@ const ROWS: readonly Row[] = [
   { transport: "mongodb", broker: "MONGODB", shortLease: LEASE },
   { transport: "couchdb", broker: "COUCHDB", shortLease: LEASE },
   { transport: "postgres", broker: "POSTGRES", shortLease: LEASE },
+  { transport: "nats", broker: "NATS", shortLease: { ackWait: 2000 } },
   {
     transport: "sqlite",
     at: (name) => `sqlite:${name}.db`,
