@@ -8,7 +8,12 @@ import { ALL, onEach } from "../support/targets.ts";
 const CHILD = new URL("dedupe_child.ts", import.meta.url).pathname;
 
 /** The brokers that keep marks themselves. */
-const MARKING: ReadonlySet<string> = new Set(["couchdb", "mongodb", "redis"]);
+const MARKING: ReadonlySet<string> = new Set([
+  "nats",
+  "couchdb",
+  "mongodb",
+  "redis",
+]);
 
 /** How many messages there are, and how many of their publishers are killed. */
 const [COUNT, KILLS] = ALL ? [400, 6] : [200, 3];

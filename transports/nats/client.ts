@@ -97,6 +97,8 @@ export class NatsClient {
   readonly #connection: NatsConnection;
   readonly #inbox: string = createInbox();
   readonly #waiting = new Map<string, Waiting>();
+  /** What waits for the client's own promises, of which some never settle when it closes. */
+  readonly #pending = new Set<(error: Error) => void>();
   #count = 0;
   #refusal: Error | undefined;
 
@@ -113,9 +115,9 @@ export class NatsClient {
     this.closed = connection.closed().then((error) => {
       const reason = this.#refusal ??
         (error instanceof Error ? error : undefined);
-      for (const token of [...this.#waiting.keys()]) {
-        this.#answer(token, reason ?? new Error("the connection has ended"));
-      }
+      const ended = reason ?? new Error("the connection has ended");
+      for (const token of [...this.#waiting.keys()]) this.#answer(token, ended);
+      for (const reject of this.#pending) reject(ended);
       return reason;
     });
   }
@@ -220,11 +222,15 @@ export class NatsClient {
     subject: string,
     onMessage: (message: NatsMessage) => void,
   ): NatsSubscription {
-    return this.#connection.subscribe(subject, {
+    const subscription = this.#connection.subscribe(subject, {
       callback: (error, message) => {
         if (error === null) onMessage(message);
       },
     });
+    return {
+      drain: () => this.whileOpen(subscription.drain()),
+      unsubscribe: () => subscription.unsubscribe(),
+    };
   }
 
   /** Makes a subject for answers of one's own. */
@@ -234,7 +240,16 @@ export class NatsClient {
 
   /** Resolves when the server has read all that was sent, and all that it had sent before has come. */
   flush(): Promise<void> {
-    return this.#connection.flush();
+    return this.whileOpen(this.#connection.flush());
+  }
+
+  /** Waits for something, and no longer than the connection lives. */
+  whileOpen<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#pending.add(reject);
+      promise.then(resolve, reject)
+        .finally(() => this.#pending.delete(reject));
+    });
   }
 
   /** Closes: what was published has left. */

@@ -6,7 +6,11 @@ import {
   PreconditionFailedError,
   PublishError,
 } from "../../model/errors.ts";
-import { cannotConnect, lostBefore } from "../connection_errors.ts";
+import {
+  cannotConnect,
+  lostBefore,
+  notAnswered,
+} from "../connection_errors.ts";
 import { JetStreamError, PermissionError } from "./client.ts";
 
 /** JetStream's numbers of errors. */
@@ -60,6 +64,9 @@ export function dialError(broker: string, error: unknown): Error {
   const details = { cause: error, outcome: "not-sent" } as const;
   if (/Authori[sz]ation|Authentication/i.test(`${name} ${text}`)) {
     return new AuthenticationError(`Cannot ${action}: ${text}`, details);
+  }
+  if (name === "TimeoutError") {
+    return notAnswered(action, "not-sent", "the server");
   }
   if (isOf(error, 0)) {
     return new PreconditionFailedError(

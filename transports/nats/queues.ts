@@ -1,4 +1,5 @@
 import type { Clock } from "../../async/clock.ts";
+import { PreconditionFailedError } from "../../model/errors.ts";
 import type { Tables } from "../records/tables.ts";
 import type { NatsClient } from "./client.ts";
 import { CODES, isOf } from "./errors.ts";
@@ -7,6 +8,9 @@ import type { NatsSettings } from "./options.ts";
 
 /** How long a queue that is declared anew waits for the one before to be deleted, ms; then that one's connection has died. */
 const PATIENCE = 5000;
+
+/** In place of the mark of a stream that somebody else has made. */
+const FOREIGN = "";
 
 /** Nanoseconds of a millisecond. */
 export const NANO = 1_000_000;
@@ -147,6 +151,12 @@ export class Queues {
         await this.#makeConsumer(names, consumer, lease);
         break;
       }
+      if (marked === FOREIGN) {
+        throw new PreconditionFailedError(
+          `Cannot use queue "${queue}": stream "${stream}" is there, and was not made for it; delete it, or use another prefix in the URL`,
+          { outcome: "not-sent" },
+        );
+      }
       if (!await isDeclared()) return undefined;
       // It is of a queue of the same name that is being deleted, or whose deletion was cut short.
       if (marked !== undefined && clock.now() > patience) {
@@ -199,7 +209,7 @@ export class Queues {
     const { client, settings: { api } } = this.#context;
     try {
       const { config } = await client.call(`${api}.STREAM.INFO.${stream}`);
-      return String(Object(Object(config).metadata).dashi);
+      return Object(Object(config).metadata).dashi ?? FOREIGN;
     } catch (error) {
       if (isOf(error, CODES.streamNotFound)) return undefined;
       throw error;

@@ -155,28 +155,26 @@ export class Reserver implements QueueNotifier {
     const { client, settings: { api } } = this.#context;
     const inbox = client.inbox();
     const received: NatsMessage[] = [];
-    return new Promise((resolve, reject) => {
-      const done = (result: readonly NatsMessage[] | undefined) => {
-        forget();
-        subscription.unsubscribe();
-        resolve(result);
-      };
-      const forget = this.#context.lifeline.onEnd((reason) => {
-        if (reason.type === "lost") reject(reason.error);
-      });
-      const subscription = client.subscribe(inbox, (message) => {
-        const code = message.headers?.code ?? 0;
-        if (code === 0) {
-          if (received.push(message) >= batch) done(received);
-        } else if (code === 503) done(undefined);
-        else if (code >= 400) done(received);
-      });
-      client.publish(
-        `${api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
-        JSON.stringify({ batch, no_wait: true }),
-        inbox,
-      );
-    });
+    return client.whileOpen(
+      new Promise((resolve) => {
+        const done = (result: readonly NatsMessage[] | undefined) => {
+          subscription.unsubscribe();
+          resolve(result);
+        };
+        const subscription = client.subscribe(inbox, (message) => {
+          const code = message.headers?.code ?? 0;
+          if (code === 0) {
+            if (received.push(message) >= batch) done(received);
+          } else if (code === 503) done(undefined);
+          else if (code >= 400) done(received);
+        });
+        client.publish(
+          `${api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
+          JSON.stringify({ batch, no_wait: true }),
+          inbox,
+        );
+      }),
+    );
   }
 
   /** Lets a request wait at the server, if somebody listens. */

@@ -12,6 +12,9 @@ import { dialError } from "./errors.ts";
 import { readNatsOptions } from "./options.ts";
 import { NatsStore } from "./store.ts";
 
+/** By how much the client gives up dialling before the deadline, ms. */
+const EARLIER = 30;
+
 /**
  * Makes the NATS transport.
  *
@@ -76,9 +79,10 @@ async function open(
       ...settings,
       password,
       name: options.name ?? "dashi",
+      // A little before ours: a dial cannot be called off, and its timer would outlive it.
       timeout: deadline === undefined
         ? operationTimeout
-        : Math.max(deadline - clock.now(), 1),
+        : Math.max(deadline - clock.now() - EARLIER, 1),
       heartbeat,
     });
     if (isGivenUp) client.destroy();

@@ -1,0 +1,302 @@
+// deno-lint-ignore-file no-top-level-await -- whether there is openssl must be known before its test is named
+import { assert, assertEquals } from "@std/assert";
+import { createConnection, Queue } from "@dashi/mq";
+import { nativeClient } from "@dashi/mq/nats";
+import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
+import { rejectsWith, until } from "../../conformance/support.ts";
+import { isInstalled, startNats } from "../../brokers/nats.ts";
+import { certificates, hasOpenssl } from "../../support/certificates.ts";
+
+const url = Deno.env.get("DASHI_TEST_NATS_URL");
+const reason = Deno.env.get("DASHI_TEST_NATS_REASON") ??
+  "run it by deno task test, which provides NATS";
+
+/** One attempt, with its error as it is. */
+const ONCE = { reconnect: false } as const;
+
+function test(name: string, run: (own: Own) => Promise<void>): void {
+  Deno.test({
+    name: url === undefined ? `NATS: ${name} (${reason})` : `NATS: ${name}`,
+    ignore: url === undefined,
+    async fn() {
+      const own = await Own.open(url ?? "");
+      try {
+        await run(own);
+      } finally {
+        await own.close();
+      }
+    },
+  });
+}
+
+/** A prefix that nobody else uses, and NATS' own client beside it. */
+class Own {
+  readonly prefix: string = `t${crypto.randomUUID().slice(0, 8)}`;
+  readonly url: string;
+  readonly raw: NatsConnection;
+
+  private constructor(url: string, raw: NatsConnection) {
+    this.url = `${url}/${this.prefix}`;
+    this.raw = raw;
+  }
+
+  static async open(url: string): Promise<Own> {
+    return new Own(url, await connect({ servers: new URL(url).host }));
+  }
+
+  async api(verb: string, body: unknown = {}): Promise<Answer> {
+    const { raw } = this;
+    const answer = await raw.request(`$JS.API.${verb}`, JSON.stringify(body), {
+      timeout: 10_000,
+    });
+    return answer.json<Answer>();
+  }
+
+  async close(): Promise<void> {
+    const { streams = [] } = await this.api("STREAM.NAMES");
+    for (const each of streams) {
+      if (
+        each.startsWith(`${this.prefix}_`) || each === `KV_${this.prefix}`
+      ) await this.raw.request(`$JS.API.STREAM.DELETE.${each}`);
+    }
+    await this.raw.close();
+  }
+}
+
+/** What JetStream answers, as far as it is looked at. */
+interface Answer {
+  readonly streams?: readonly string[];
+  readonly config?: {
+    readonly retention?: string;
+    readonly subjects?: readonly string[];
+    readonly metadata?: Readonly<Record<string, string>>;
+  };
+  readonly message?: { readonly data: string; readonly hdrs?: string };
+}
+
+test("a queue is a work-queue stream, whose messages have the body as it is", async (own) => {
+  await using connection = createConnection(own.url);
+  const queue = new Queue("orders.new");
+  await connection.send(queue, { id: 7 }, { messageId: "seven" });
+  const stream = `${own.prefix}_orders%2enew`;
+  const { config } = await own.api(`STREAM.INFO.${stream}`);
+  assertEquals(config?.retention, "workqueue");
+  assertEquals(config?.subjects?.[0], `${own.prefix}.orders%2enew`);
+  const { message } = await own.api(`STREAM.MSG.GET.${stream}`, { seq: 1 });
+  assertEquals(atob(message?.data ?? ""), '{"id":7}');
+  const head = atob(message?.hdrs ?? "");
+  assert(head.includes("Dashi-Message: {"), head);
+  assert(head.includes('"message_id": "seven"'), head);
+});
+
+test("what any client publishes to a queue's subject is a message", async (own) => {
+  await using connection = createConnection(own.url);
+  const queue = new Queue<{ id: number }>("orders");
+  await connection.declare(queue);
+  const given = headers();
+  given.set("Content-Type", "application/json");
+  given.set("tenant", "acme");
+  given.set("Nats-Msg-Id", "m1");
+  own.raw.publish(`${own.prefix}.orders`, '{"id":1}', { headers: given });
+  own.raw.publish(`${own.prefix}.orders`, "no headers");
+  for await (const message of connection.consumer(queue)) {
+    assertEquals(message.payload.id, 1);
+    assertEquals(message.headers.tenant, "acme");
+    assertEquals(message.properties.messageId, "m1");
+    await message.ack();
+    break;
+  }
+  const plain = await connection.queue(queue.name).get();
+  assertEquals(new TextDecoder().decode(plain?.body), "no headers");
+  await plain?.ack();
+});
+
+test("headers that are longer than NATS takes are carried in the body", async (own) => {
+  await using connection = createConnection(own.url);
+  const queue = new Queue<number>("long");
+  const long = "ä".repeat(100_000);
+  await connection.send(queue, 1, { headers: { long } });
+  const message = await connection.queue<number>("long").get();
+  assertEquals([message?.payload, message?.headers.long], [1, long]);
+  await message?.ack();
+});
+
+test("messages that were put back are counted apart from those that another connection holds", async (own) => {
+  await using connection = createConnection(own.url);
+  await using other = createConnection(own.url);
+  const queue = new Queue<number>("counted");
+  for (const each of [1, 2, 3]) await connection.send(queue, each);
+  const handle = connection.queue<number>("counted");
+  const [first, second] = [await handle.get(), await handle.get()];
+  await first?.requeue();
+  const info = await other.inspect().queue("counted");
+  assertEquals([info?.ready, info?.unacked], [2, 1]);
+  const seen = await other.queue<number>("counted").peek();
+  assertEquals(seen.map(({ payload }) => payload), [1, 3]);
+  await second?.ack();
+});
+
+test("a queue that is declared again after a deletion that was cut short begins empty", async (own) => {
+  await using connection = createConnection(own.url);
+  const queue = new Queue<number>("again");
+  await connection.send(queue, 1);
+  const stream = `${own.prefix}_again`;
+  const { config } = await own.api(`STREAM.INFO.${stream}`);
+  await connection.delete(queue);
+  // As if that process had died before it deleted the stream.
+  await own.api(`STREAM.CREATE.${stream}`, {
+    ...config,
+    name: stream,
+    metadata: { dashi: config?.metadata?.dashi },
+  });
+  await own.raw.request(`${own.prefix}.again`, "old");
+  await connection.send(queue, 2);
+  assertEquals(await connection.queue("again").purge(), 1);
+});
+
+test("a stream of somebody else's is left alone, and the error says what to do", async (own) => {
+  await using connection = createConnection(own.url);
+  const stream = `${own.prefix}_theirs`;
+  await own.api(`STREAM.CREATE.${stream}`, {
+    name: stream,
+    subjects: [`${own.prefix}.else`],
+  });
+  await rejectsWith(
+    connection.declare(new Queue("theirs")),
+    "precondition-failed",
+    "was not made for it",
+  );
+  await own.api(`STREAM.INFO.${stream}`).then(({ config }) =>
+    assertEquals(config?.subjects, [`${own.prefix}.else`])
+  );
+});
+
+test("a stream that an operator deleted is made anew by the next publish", async (own) => {
+  await using connection = createConnection(own.url);
+  const queue = new Queue<number>("gone");
+  const producer = connection.producer<number>({ queue });
+  await producer.publish(1);
+  await own.api(`STREAM.DELETE.${own.prefix}_gone`);
+  await producer.publish(2);
+  const message = await connection.queue<number>("gone").get();
+  assertEquals(message?.payload, 2);
+  await message?.ack();
+});
+
+test("prefixes are brokers of their own, and a bad one is refused", async (own) => {
+  await using connection = createConnection(own.url);
+  await connection.declare(new Queue("here"));
+  await using elsewhere = createConnection(`${own.url}2`);
+  await rejectsWith(elsewhere.queueStatus("here"), "not-found");
+  await using bad = createConnection(`${url}/a.b`, ONCE);
+  await rejectsWith(bad.connect(), "option-invalid", "letters of ASCII");
+  await own.api(`STREAM.DELETE.KV_${own.prefix}2`);
+});
+
+test("connection.native() is the client of NATS", async (own) => {
+  await using connection = createConnection(own.url);
+  const native = await connection.native(nativeClient);
+  await native.flush();
+});
+
+/** A test on a server of its own. */
+function testAlone(
+  name: string,
+  config: (folder: string) => string,
+  run: (url: string, folder: string) => Promise<void>,
+): void {
+  Deno.test({
+    name: `NATS: ${name}`,
+    ignore: !isInstalled(),
+    async fn() {
+      const folder = await Deno.makeTempDir();
+      if (config("").includes("tls")) await certificates(folder);
+      const server = await startNats({ syncs: false, config: config(folder) });
+      try {
+        await run(server.url.replace("127.0.0.1", "localhost"), folder);
+      } finally {
+        await server.stop();
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
+}
+
+testAlone(
+  "logins are a user, or a token; a permission that lacks is told at once",
+  () =>
+    `authorization {
+  users = [
+    { user: app, password: secret }
+    { user: reader, password: secret, permissions: { publish: { deny: ["dashi.>"] } } }
+  ]
+}`,
+  async (given) => {
+    const at = (login: string) => given.replace("://", `://${login}@`);
+    const queue = new Queue("q");
+    await using connection = createConnection(at("app:secret"));
+    await connection.declare(queue);
+    await using wrong = createConnection(at("app:wrong"), ONCE);
+    await rejectsWith(wrong.connect(), "authentication-failed");
+    await using nobody = createConnection(given, ONCE);
+    await rejectsWith(nobody.connect(), "authentication-failed");
+    await using reader = createConnection(at("reader:secret"), ONCE);
+    await rejectsWith(
+      reader.send(queue, 1),
+      "access-refused",
+      'publish to "dashi.q"',
+    );
+  },
+);
+
+testAlone(
+  "a token is a user without a password",
+  () => `authorization { token: "s3cret" }`,
+  async (given) => {
+    const at = (login: string) => given.replace("://", `://${login}@`);
+    await using connection = createConnection(at("s3cret"));
+    await connection.connect();
+    await using wrong = createConnection(at("other"), ONCE);
+    await rejectsWith(wrong.connect(), "authentication-failed");
+  },
+);
+
+testAlone(
+  "an account without JetStream is refused for good, and told why",
+  () =>
+    `accounts { A: { users: [{ user: a, password: a }] } }
+no_auth_user: a`,
+  async (given) => {
+    await using connection = createConnection(given, ONCE);
+    await rejectsWith(
+      connection.connect(),
+      "precondition-failed",
+      "JetStream",
+    );
+  },
+);
+
+if (await hasOpenssl()) {
+  testAlone(
+    "tls:// verifies the server",
+    (folder) =>
+      `tls { cert_file: "${folder}/server.pem", key_file: "${folder}/server.key" }`,
+    async (given, folder) => {
+      const ca = await Deno.readTextFile(`${folder}/ca.pem`);
+      const other = await Deno.readTextFile(`${folder}/other.pem`);
+      const at = given.replace("nats://", "tls://");
+      {
+        await using connection = createConnection(at, { tls: { ca } });
+        await connection.send(new Queue("q"), 1);
+        await until(
+          async () => (await connection.queueStatus("q")).messageCount === 1,
+          "the message",
+        );
+      }
+      await using wrong = createConnection(at, { ...ONCE, tls: { ca: other } });
+      await rejectsWith(wrong.connect(), "connection-failed", "certificate");
+      await using plain = createConnection(given, ONCE);
+      await rejectsWith(plain.connect(), "connection-failed");
+    },
+  );
+}
