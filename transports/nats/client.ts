@@ -51,6 +51,8 @@ export interface DialSettings {
   readonly timeout: number;
   /** Milliseconds between signs of life; 0 turns them off. */
   readonly heartbeat: number;
+  /** Our time by the calendar, ms since 1970. */
+  wall(): number;
 }
 
 /** An answer of JetStream that is an error. */
@@ -99,11 +101,15 @@ export class NatsClient {
   readonly #waiting = new Map<string, Waiting>();
   /** What waits for the client's own promises, of which some never settle when it closes. */
   readonly #pending = new Set<(error: Error) => void>();
+  readonly #wall: () => number;
+  #least = -Infinity;
+  #most = Infinity;
   #count = 0;
   #refusal: Error | undefined;
 
-  private constructor(connection: NatsConnection) {
+  private constructor(connection: NatsConnection, wall: () => number) {
     this.#connection = connection;
+    this.#wall = wall;
     const skip = this.#inbox.length + 1;
     connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
@@ -143,7 +149,7 @@ export class NatsClient {
       pingInterval: heartbeat > 0 ? heartbeat : NEVER,
       maxPingOut: 1,
     });
-    return new NatsClient(connection);
+    return new NatsClient(connection, settings.wall);
   }
 
   /** The server's version. */
@@ -214,7 +220,26 @@ export class NatsClient {
     subject: string,
     body: Readonly<Record<string, unknown>> = {},
   ): Promise<Readonly<Record<string, unknown>>> {
-    return answerOf(await this.request(subject, JSON.stringify(body)));
+    const asked = this.#wall();
+    const answer = answerOf(await this.request(subject, JSON.stringify(body)));
+    const told = Date.parse(String(answer.ts));
+    if (!Number.isNaN(told)) this.#hearTime(told - this.#wall(), told - asked);
+    return answer;
+  }
+
+  /** The server's time less ours is between two numbers, ms: each answer brings them closer. */
+  #hearTime(least: number, most: number): void {
+    this.#least = Math.max(this.#least, least);
+    this.#most = Math.min(this.#most, most);
+    // A clock was set.
+    if (this.#least > this.#most) [this.#least, this.#most] = [least, most];
+  }
+
+  /** The server's time, ms since 1970: about, or not earlier than it is. */
+  now(isLate = false): number {
+    const [least, most] = [this.#least, this.#most];
+    if (least === -Infinity) return this.#wall();
+    return this.#wall() + (isLate ? most + 1 : (least + most) / 2);
   }
 
   /** Subscribes. */

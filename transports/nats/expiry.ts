@@ -1,10 +1,11 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Tables } from "../records/tables.ts";
+import type { Reservation } from "../store/store.ts";
 import type { NatsClient } from "./client.ts";
 import { ttlOf } from "./message.ts";
 import type { Queues } from "./queues.ts";
 import { readPages } from "./reader.ts";
-import type { NatsReservation } from "./reservation.ts";
+import { NatsReservation } from "./reservation.ts";
 
 /** How often to look at a queue of which it is not known when its next message expires, ms. */
 const LOOK_EVERY = 5000;
@@ -55,6 +56,17 @@ export class Expiry {
     if ((this.#looks.get(queue) ?? Infinity) <= at) return;
     this.#looks.set(queue, at);
     this.#arm();
+  }
+
+  /** Notes what goes back: it may expire there. */
+  noteReturns(all: readonly Reservation[]): void {
+    for (const each of all) {
+      if (!(each instanceof NatsReservation)) continue;
+      const ttl = ttlOf(each.received);
+      if (ttl === undefined) continue;
+      const age = this.#context.now() - each.putAt;
+      this.note(each.queue, Math.max(0, ttl - age));
+    }
   }
 
   /** Looks, from now on. */

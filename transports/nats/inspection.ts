@@ -91,9 +91,9 @@ export class Contents {
     const { client, api, queues, now } = this.#context;
     const found = await queues.find(queue);
     if (found === undefined) return undefined;
-    const { stream, consumer, quarantine } = found;
+    const { stream, quarantine } = found;
     const [counts, { state }] = await Promise.all([
-      queues.look(stream, consumer, queue),
+      queues.look(found),
       client.call(`${api}.STREAM.INFO.${stream}`, {
         subjects_filter: quarantine,
       }),
@@ -116,7 +116,7 @@ export class Contents {
     const { queues, now } = this.#context;
     const found = await queues.find(queue);
     if (found === undefined) return [];
-    const state = await queues.look(found.stream, found.consumer, queue);
+    const state = await queues.look(found);
     if (state === undefined) return [];
     const all = await this.#ready(found, state, max);
     return all.flatMap(({ sequence, at, message }) => {

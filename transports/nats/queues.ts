@@ -231,24 +231,20 @@ export class Queues {
     const consumer = consumerOf(born);
     this.forget(queue);
     if (await this.#mark(stream) !== consumer) return 0;
-    const count = await this.#ready(stream, consumer, queue);
+    const state = await this.look({
+      ...this.names(queue),
+      name: queue,
+      consumer,
+    });
     await this.#delete(stream);
-    return count;
+    return state?.ready ?? 0;
   }
 
   /** Counts the ready messages. */
   async count(queue: string): Promise<number> {
     const found = await this.find(queue);
     if (found === undefined) return 0;
-    return await this.#ready(found.stream, found.consumer, queue);
-  }
-
-  async #ready(
-    stream: string,
-    consumer: string,
-    queue: string,
-  ): Promise<number> {
-    return (await this.look(stream, consumer, queue))?.ready ?? 0;
+    return (await this.look(found))?.ready ?? 0;
   }
 
   /**
@@ -256,17 +252,13 @@ export class Queues {
    * that was put back among the unacked until it is handed out again. That is at once where
    * somebody waits; else it is one that no connection holds.
    */
-  async look(
-    stream: string,
-    consumer: string,
-    queue: string,
-  ): Promise<QueueState | undefined> {
-    const state = await this.#state(stream, consumer);
+  async look(queue: NatsQueue): Promise<QueueState | undefined> {
+    const state = await this.#state(queue);
     if (state === undefined) return undefined;
     const { pending, unacked, waiting, delivered } = state;
     const counted = { ready: pending, unacked, delivered, held: undefined };
     if (waiting > 0 || unacked === 0) return counted;
-    const held = await this.#context.held(queue);
+    const held = await this.#context.held(queue.name);
     const back = Math.max(0, unacked - held.size);
     return {
       ...counted,
@@ -276,19 +268,24 @@ export class Queues {
     };
   }
 
-  /** Asks a consumer for its state; `undefined`: it is not there. */
+  /**
+   * Asks a consumer for its state; `undefined`: it is not there. It hears of what is put a
+   * moment later than the publisher, so what is there is counted by the stream.
+   */
   async #state(
-    stream: string,
-    consumer: string,
+    { stream, consumer, ready }: NatsQueue,
   ): Promise<ConsumerState | undefined> {
     const { client, settings: { api } } = this.#context;
     try {
-      const info = await client.call(
-        `${api}.CONSUMER.INFO.${stream}.${consumer}`,
-      );
+      const [info, { state }] = await Promise.all([
+        client.call(`${api}.CONSUMER.INFO.${stream}.${consumer}`),
+        client.call(`${api}.STREAM.INFO.${stream}`, { subjects_filter: ready }),
+      ]);
+      const there = Number(Object(Object(state).subjects)[ready] ?? 0);
+      const unacked = Number(info.num_ack_pending);
       return {
-        pending: Number(info.num_pending),
-        unacked: Number(info.num_ack_pending),
+        pending: Math.max(0, there - unacked),
+        unacked,
         waiting: Number(info.num_waiting),
         delivered: Number(Object(info.delivered).stream_seq),
       };

@@ -1,6 +1,5 @@
 /** The declarations and marks of all connections: a bucket of keys and values, which `nats kv ls` shows. */
 
-import type { Clock } from "../../async/clock.ts";
 import { decodeBase64 } from "../../codec/mod.ts";
 import type {
   Fields,
@@ -26,7 +25,6 @@ const PAGE = 500;
 export interface BucketContext {
   readonly client: NatsClient;
   readonly settings: NatsSettings;
-  readonly clock: Clock;
   readonly lifeline: Lifeline;
 }
 
@@ -47,9 +45,6 @@ export class Bucket implements Records {
   /** Whether the declarations were written since they were read. */
   #isOld = true;
   #seen: string | undefined;
-  /** The server's time less ours when it was asked, and how long that took at most, ms. */
-  #offset = 0;
-  #journey = 0;
 
   /** Makes one that is not there yet. */
   constructor(context: BucketContext) {
@@ -62,21 +57,11 @@ export class Bucket implements Records {
     client.subscribe(this.#root + TOPOLOGY_ID, () => this.#isOld = true);
   }
 
-  /** Makes it, unless it is there, and hears the server's time. */
+  /** Makes it, unless it is there. */
   async open(): Promise<void> {
-    const { clock } = this.#context;
-    const asked = clock.wall();
-    const { ts } = await this.#make();
-    const answered = clock.wall();
-    const told = Date.parse(String(ts));
-    if (!Number.isNaN(told)) this.#offset = told - answered;
-    this.#journey = answered - asked + 1;
-  }
-
-  async #make(): Promise<Readonly<Record<string, unknown>>> {
     const { client, settings: { api, replicas } } = this.#context;
     try {
-      return await client.call(`${api}.STREAM.CREATE.${this.#stream}`, {
+      await client.call(`${api}.STREAM.CREATE.${this.#stream}`, {
         name: this.#stream,
         subjects: [`${this.#root}>`],
         retention: "limits",
@@ -95,18 +80,12 @@ export class Bucket implements Records {
       });
     } catch (error) {
       if (!isOf(error, CODES.streamInUse)) throw error;
-      return await client.call(`${api}.STREAM.INFO.${this.#stream}`);
+      await client.call(`${api}.STREAM.INFO.${this.#stream}`);
     }
   }
 
-  /** The server's time, ms since 1970: not later than it is. */
   now(): number {
-    return this.#context.clock.wall() + this.#offset;
-  }
-
-  /** The server's time, ms since 1970: not earlier than it is. */
-  later(): number {
-    return this.now() + this.#journey;
+    return this.#context.client.now();
   }
 
   async list(

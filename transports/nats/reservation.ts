@@ -19,6 +19,8 @@ export class NatsReservation implements Reservation {
   readonly ack: string;
   /** When it was put, ms since 1970 by the server. */
   readonly putAt: number;
+  /** Whether it was said that it is done, whatever became of the word. */
+  isDone = false;
   /** Until when it is ours, on the clock. */
   until: number;
 
@@ -44,5 +46,10 @@ export class NatsReservation implements Reservation {
     this.timeLeft = ttl === undefined ? undefined : this.putAt + ttl - now;
     this.expired = this.timeLeft !== undefined && this.timeLeft <= 0;
     this.message = readMessage(from.name, received);
+  }
+
+  /** Names it among the messages of all streams. */
+  get name(): string {
+    return `${this.from.stream}/${this.from.consumer}/${this.handle}`;
   }
 }

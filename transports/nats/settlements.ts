@@ -59,6 +59,7 @@ export class Settlements {
         lost.push(each);
         continue;
       }
+      if (verdict === "+ACK") each.isDone = true;
       const { stream, consumer } = each.from;
       const key = `${stream}.${consumer}`;
       const together = byConsumer.get(key);

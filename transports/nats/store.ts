@@ -26,19 +26,20 @@ import {
   type TopologyView,
 } from "../store/store.ts";
 import type { Capability, CloseReason, ServerInfo } from "../transport.ts";
+import { capabilitiesOf } from "./capabilities.ts";
 import type { NatsClient } from "./client.ts";
 import { translate } from "./errors.ts";
 import { Expiry } from "./expiry.ts";
 import { Contents } from "./inspection.ts";
 import { Marks } from "./marks.ts";
-import { HEADER_ROOM, ttlOf } from "./message.ts";
+import { HEADER_ROOM } from "./message.ts";
 import type { NatsSettings } from "./options.ts";
 import { Presence } from "./presence.ts";
 import { Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
 import { Bucket } from "./records.ts";
 import { Reserver, WAIT } from "./reserver.ts";
-import { NatsReservation } from "./reservation.ts";
+import type { NatsReservation } from "./reservation.ts";
 import { Settlements } from "./settlements.ts";
 
 const SETTLE = "settle messages";
@@ -49,19 +50,8 @@ const MAX_RESERVE = 1000;
 /** The longest name of a queue: a stream's has 255 bytes, its prefix 32. */
 const MAX_NAME = 200;
 
-const CAPABILITIES: readonly Capability[] = [
-  "dead-letter",
-  "dedupe",
-  "exchange-to-exchange",
-  "exclusive",
-  "known-queues",
-  "lease",
-  "message-ttl",
-  "persistence",
-  "queue-ttl",
-  "queued-fanout",
-  "shared-topology",
-];
+/** A message that was held when its connection was lost: the subject of its ack, and whether it was being acked. */
+export type Left = Pick<NatsReservation, "ack" | "isDone">;
 
 /** What a store is made of. */
 export interface NatsStoreContext {
@@ -105,9 +95,7 @@ export class NatsStore implements Store {
     const wait = heartbeat > 0 ? Math.min(WAIT, heartbeat) : WAIT;
     const delays = client.isAtLeast(2, 12);
     this.closed = lifeline.closed;
-    this.capabilities = new Set<Capability>(
-      delays ? [...CAPABILITIES, "delay"] : CAPABILITIES,
-    );
+    this.capabilities = capabilitiesOf(delays);
     this.limits = {
       itemBytes: client.maxPayload - HEADER_ROOM,
       reserveCount: MAX_RESERVE,
@@ -116,11 +104,10 @@ export class NatsStore implements Store {
       lease,
       queueNameBytes: MAX_NAME,
     };
-    const now = () => bucket.now();
+    const now = () => client.now();
     const bucket = this.#bucket = new Bucket({
       client,
       settings,
-      clock,
       lifeline,
     });
     const database = new Database(bucket, lifeline.limits);
@@ -189,7 +176,7 @@ export class NatsStore implements Store {
     const putter = this.#putter = new Putter({
       client,
       queues,
-      later: () => bucket.later(),
+      later: () => client.now(true),
       deadLetters,
       noteExpiry: (queue, ttl) => expiry.note(queue, ttl),
     });
@@ -241,24 +228,26 @@ export class NatsStore implements Store {
       remove: settle("+ACK"),
       release: (all, options) => {
         const released = settle("-NAK")(all, options);
-        for (const each of all) this.#noteReturn(each);
+        expiry.noteReturns(all);
         return released;
       },
       renew: settle("+WPI"),
     };
   }
 
-  /** The subjects by which what is held would be acked. */
-  get acks(): readonly string[] {
-    return this.#settlements.all().map(({ ack }) => ack);
+  /** What is to become of what is held, should the connection be lost. */
+  get left(): readonly Left[] {
+    return this.#settlements.all().map(({ ack, isDone }) => ({ ack, isDone }));
   }
 
   /**
    * Makes the bucket, and says that the connection is alive; what an earlier one of the
-   * session had taken goes back, by the subjects of its acks.
+   * session had taken goes back, and what it was settling is settled.
    */
-  async open(ttl: number, left: readonly string[]): Promise<void> {
-    for (const ack of left) this.#context.client.publish(ack, "-NAK");
+  async open(ttl: number, left: readonly Left[]): Promise<void> {
+    for (const { ack, isDone } of left) {
+      this.#context.client.publish(ack, isDone ? "+ACK" : "-NAK");
+    }
     await this.#bucket.open();
     await this.#tables.look();
     await this.#presence.beat(ttl);
@@ -270,8 +259,10 @@ export class NatsStore implements Store {
   ): Promise<TopologyView> {
     return await this.#run("read the declarations", options, async () => {
       const view = await this.#declarations.look(options);
-      for (const { type, name } of all) {
-        if (type === "queue") await this.#declarations.use(name, options);
+      for (const { type, name, uses = true } of all) {
+        if (type === "queue" && uses) {
+          await this.#declarations.use(name, options);
+        }
       }
       return view;
     });
@@ -307,15 +298,6 @@ export class NatsStore implements Store {
     });
   }
 
-  /** What goes back may expire there. */
-  #noteReturn(each: Reservation): void {
-    if (!(each instanceof NatsReservation)) return;
-    const ttl = ttlOf(each.received);
-    if (ttl === undefined) return;
-    const age = this.#bucket.now() - each.putAt;
-    this.#expiry.note(each.queue, Math.max(0, ttl - age));
-  }
-
   #put(items: readonly StoreItem[], options?: PutOptions): Promise<PutResult> {
     return this.#run("put messages", options, async () => {
       const { version, instead, mark } = options ?? {};
@@ -332,7 +314,12 @@ export class NatsStore implements Store {
       if (instead !== undefined && !this.#settlements.isOurs(instead)) {
         return LOST;
       }
-      const written = await this.#putter.put(items);
+      // Should the ack of the other be lost, and the same be put again, the stream knows it.
+      const name = instead?.name;
+      const handles = name === undefined
+        ? []
+        : items.map(({ queue }) => [queue, name] as const);
+      const written = await this.#putter.put(items, handles);
       if (version !== undefined && !isWhole(written)) return STALE;
       if (instead !== undefined) {
         await this.#settlements.settle([instead], "+ACK");
@@ -361,7 +348,7 @@ export class NatsStore implements Store {
 
   serverInfo(): Promise<ServerInfo> {
     const { version } = this.#context.client;
-    const time = this.#bucket.now();
+    const time = this.#context.client.now();
     return Promise.resolve({ product: "NATS", version, time });
   }
 

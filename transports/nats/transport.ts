@@ -10,7 +10,7 @@ import { NATS } from "../url_defaults.ts";
 import { NatsClient } from "./client.ts";
 import { dialError } from "./errors.ts";
 import { readNatsOptions } from "./options.ts";
-import { NatsStore } from "./store.ts";
+import { type Left, NatsStore } from "./store.ts";
 
 /** By how much the client gives up dialling before the deadline, ms. */
 const EARLIER = 30;
@@ -44,21 +44,21 @@ export function createTransport(): Transport {
 class Leftovers {
   readonly #left = new Map<
     string,
-    { readonly acks: readonly string[]; readonly until: number }
+    { readonly all: readonly Left[]; readonly until: number }
   >();
 
   /** Leaves what goes back by itself at a time on the clock; forgets what has gone. */
-  leave(owner: string, acks: readonly string[], now: number, until: number) {
+  leave(owner: string, all: readonly Left[], now: number, until: number) {
     for (const [each, { until }] of this.#left) {
       if (until <= now) this.#left.delete(each);
     }
-    if (acks.length > 0) this.#left.set(owner, { acks, until });
+    if (all.length > 0) this.#left.set(owner, { all, until });
   }
 
-  take(owner: string): readonly string[] {
-    const acks = this.#left.get(owner)?.acks ?? [];
+  take(owner: string): readonly Left[] {
+    const all = this.#left.get(owner)?.all ?? [];
     this.#left.delete(owner);
-    return acks;
+    return all;
   }
 }
 
@@ -84,6 +84,7 @@ async function open(
         ? operationTimeout
         : Math.max(deadline - clock.now() - EARLIER, 1),
       heartbeat,
+      wall: () => clock.wall(),
     });
     if (isGivenUp) client.destroy();
     if (!client.isAtLeast(2, 11)) {
@@ -112,7 +113,7 @@ async function open(
     lifeline.onEnd((reason) => {
       if (reason.type !== "lost") return;
       const now = clock.now();
-      left.leave(owner, store.acks, now, now + settings.lease);
+      left.leave(owner, store.left, now, now + settings.lease);
     });
     await store.open(OWNER_TTL, left.take(owner));
     return store;
