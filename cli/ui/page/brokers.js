@@ -52,7 +52,7 @@ export function showBrokers(brokers) {
             ready !== undefined && `${count(ready)} ready`,
             unacked !== undefined && `${count(unacked)} unacked`,
           ].filter(Boolean).join(" · "),
-          state === "up" && !lists && ` ${UNLISTED}`,
+          state === "up" && !lists && `. ${UNLISTED}`,
         ),
     );
   });
