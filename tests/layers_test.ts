@@ -40,8 +40,17 @@ interface Info {
   }[];
 }
 
+/** Of each entry that was asked for: a process of Deno's finds it. */
+const graphs = new Map<string, Promise<Graph>>();
+
 /** The modules that an entry leads to, types included, by their paths in the project. */
-async function graphOf(entry: string): Promise<Graph> {
+function graphOf(entry: string): Promise<Graph> {
+  const graph = graphs.get(entry) ?? findGraph(entry);
+  graphs.set(entry, graph);
+  return graph;
+}
+
+async function findGraph(entry: string): Promise<Graph> {
   const { stdout, success } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", entry],
     cwd: ROOT,
