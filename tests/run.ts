@@ -91,6 +91,9 @@ async function runTests(
       "--doc",
       // `deno task check` checks types, for half a minute.
       "--no-check",
+      // Tests leave much garbage: with more room before it is collected a twentieth of the
+      // processor's time is saved.
+      "--v8-flags=--min-semi-space-size=16",
       "--parallel",
       "--permit-no-files",
       `--junit-path=${report}`,
