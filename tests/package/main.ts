@@ -10,6 +10,7 @@ import { run } from "../brokers/server.ts";
 import { attempt, provide, RUNTIMES } from "../runtimes/npm.ts";
 import { bundles, BUNDLING, type Urls } from "./bundles.ts";
 import { examples } from "./examples.ts";
+import { outbox } from "./outbox.ts";
 import { pack } from "./pack.ts";
 import { pages } from "./page.ts";
 import { types } from "./types.ts";
@@ -153,6 +154,7 @@ async function* uses(
         isGood ? undefined : said,
       ];
     }
+    yield* outbox(name, command, user);
     const program = [...command, "node_modules/.bin/dashi"];
     const help = await attempt([
       "env",

@@ -227,7 +227,7 @@ for (const { name, reason, use } of DATABASES) {
           });
         let sent = 0;
         const send = async () => {
-          for (const end = sent + 60; sent < end; sent++) {
+          for (const end = sent + 25; sent < end; sent++) {
             const messageId = `order ${sent}`;
             // Some are published twice.
             const copies = sent % 10 === 0 ? 2 : 1;
