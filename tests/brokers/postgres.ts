@@ -15,7 +15,9 @@ export const POSTGRES: BrokerRow = {
   service: "postgres",
   serviceUrl: `postgres://${USER}:secret@127.0.0.1:5432/${DATABASE}`,
   servicePort: 5432,
-  packages: Deno.build.os === "darwin" ? ["postgresql@17"] : ["postgresql"],
+  packages: Deno.build.os === "darwin"
+    ? ["postgresql@17"]
+    : ["postgresql", "pgbouncer"],
   tests: /postgres/i,
   isInstalled: () => programs() !== undefined,
   version: async () =>

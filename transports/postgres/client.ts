@@ -44,6 +44,8 @@ export interface PostgresClient {
   onNotice(callback: (payload: string, from: number) => void): void;
   /** The server's number of the connection. */
   readonly id: number;
+  /** Whether a pooler stands between: each transaction may have another session of the server. */
+  readonly isPooled: boolean;
   readonly native: unknown;
   /** Ends it. */
   close(): Promise<void>;
@@ -116,9 +118,6 @@ export async function dial(
     database,
     ssl: tls === undefined ? false : nodeTlsOptions(tls),
     application_name: name,
-    // Tables that are small today are not read from end to end by a plan that is kept. Where
-    // that cannot be helped, its price makes no plan worth compiling.
-    options: "-c enable_seqscan=off -c jit=off",
     connectionTimeoutMillis: Math.ceil(timeout),
     keepAlive: true,
     // Statements leave without waiting for those before them.
@@ -136,8 +135,13 @@ export async function dial(
   native.on("end", () => lose(new Error("the server closed the connection")));
   const giveUp = () => cut(native);
   signal.addEventListener("abort", giveUp, { once: true });
+  let id = 0;
+  let isPooled = false;
   try {
     await native.connect();
+    id = Number((native as { processID?: number | null }).processID ?? 0);
+    const { rows: [session] } = await native.query(prepareSession(id));
+    isPooled = session?.id !== id;
   } catch (error) {
     isOver = true;
     throw error;
@@ -152,7 +156,8 @@ export async function dial(
   };
   return {
     native,
-    id: Number((native as { processID?: number | null }).processID ?? 0),
+    id,
+    isPooled,
     async exec(sql) {
       const results: unknown = await native.query(sql);
       const last = Array.isArray(results) ? results.at(-1) : results;
@@ -160,7 +165,8 @@ export async function dial(
     },
     async query(sql, values) {
       const { rows, rowCount } = await native.query({
-        name: nameOf(sql),
+        // What is prepared is known to one session of the server.
+        ...isPooled ? {} : { name: nameOf(sql) },
         text: sql,
         values: [...values],
       });
@@ -181,6 +187,24 @@ export async function dial(
       cut(native);
     },
   };
+}
+
+/**
+ * The settings of our sessions. Tables that are small today are not read from end to end by
+ * a plan that is kept. Where that cannot be helped, its price makes no plan worth compiling.
+ */
+export const SETTINGS: readonly (readonly [name: string, value: string])[] = [
+  ["enable_seqscan", "off"],
+  ["jit", "off"],
+];
+
+/** Asks for the number of the session, and sets what it needs if it is ours alone. */
+function prepareSession(id: number): string {
+  const settings = SETTINGS.map(([name, value]) =>
+    `, CASE WHEN pg_backend_pid() = ${id}
+      THEN set_config('${name}', '${value}', false) END`
+  );
+  return `SELECT pg_backend_pid() AS id${settings.join("")}`;
 }
 
 /** Closes its socket. */

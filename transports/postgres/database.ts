@@ -13,7 +13,7 @@ import type {
 } from "../sql/port.ts";
 import { checkLayout, statementsOf, type Types } from "../sql/schema.ts";
 import { callersFailure, PLACE, PostgresCallersTx } from "./callers_tx.ts";
-import type { PostgresClient } from "./client.ts";
+import { type PostgresClient, SETTINGS } from "./client.ts";
 import { failure, isInTheWay, stateOf } from "./errors.ts";
 import { Starts } from "./starts.ts";
 import {
@@ -33,6 +33,9 @@ const TYPES: Types = {
 /** A message crosses the wire in one piece, whose limit is PostgreSQL's for a value. */
 const ITEM_BYTES = 250_000_000;
 
+/** How often it is looked for what is new where there are notices, ms, and where there are none. */
+const [SWEEP, POLL] = [10_000, 200];
+
 /** So often is a transaction tried that others are in the way of. */
 const TRIES = 10;
 
@@ -43,8 +46,8 @@ export interface DatabaseSettings {
   readonly clock: Clock;
   /** The name of the schema. */
   readonly schema: string;
-  /** How often it is looked whether something was missed, ms. */
-  readonly poll: number;
+  /** How often it is looked whether something was missed, ms; not given, it goes by whether there are notices. */
+  readonly poll: number | undefined;
   readonly lost: Promise<Error>;
   /** Called once when it is closed. Must not throw. */
   readonly onClosed: () => void;
@@ -98,7 +101,8 @@ export class PostgresDatabase implements Sql {
     this.#listener.onNotice((payload, from) => {
       if (from !== client.id) this.#tell(read(payload));
     });
-    await this.#listener.exec(`LISTEN ${schema}`);
+    // Behind a pooler nobody listens: a session that does is soon another's.
+    if (!client.isPooled) await this.#listener.exec(`LISTEN ${schema}`);
   }
 
   /** One process at a time makes them, all or none. */
@@ -209,6 +213,9 @@ export class PostgresDatabase implements Sql {
     const shared = alone ? "" : "_shared";
     const meta = client.exec([
       "BEGIN",
+      ...client.isPooled
+        ? SETTINGS.map(([name, value]) => `SET LOCAL ${name} = ${value}`)
+        : [],
       ...lazy ? ["SET LOCAL synchronous_commit = off"] : [],
       `SELECT pg_advisory_xact_lock${shared}(${this.#lock})`,
       this.#texts.of(META),
@@ -272,7 +279,7 @@ export class PostgresDatabase implements Sql {
     this.#stopTimer = this.#settings.clock.timer(() => {
       this.#sweep();
       this.#tell(undefined);
-    }, this.#settings.poll);
+    }, this.#settings.poll ?? (this.#client.isPooled ? POLL : SWEEP));
   }
 
   #stopSweeping(): void {

@@ -10,7 +10,7 @@
  * | --- | --- | --- | --- |
  * | `visibility_timeout` | `visibilityTimeout` | 30 s | how long a message stays with a connection that took it and is not heard of; seconds in the URL, ms in the options |
  * | `schema` | `schema` | `dashi` | the schema of the tables |
- * | `poll` | `poll` | 10,000 ms | how often a waiting connection looks whether a notice was missed; ms |
+ * | `poll` | `poll` | 10,000 ms | how often a waiting connection looks whether a notice was missed; ms. 200 ms behind a pooler |
  *
  * Capabilities: all but `exchange-types`.
  *
@@ -18,8 +18,8 @@
  *   does in one turn of the event loop is one transaction.
  * - Takes of several processes do not wait for each other (`FOR UPDATE SKIP LOCKED`). Those
  *   of an ordered queue do, and so do publishes to a queue with a limit of length.
- * - Waiting consumers hear of what is put by `NOTIFY`. Behind PgBouncer that needs its
- *   session mode.
+ * - Waiting consumers hear of what is put by `NOTIFY`. Behind
+ *   PgBouncer, in any of its modes, they look by themselves, and nothing is prepared.
  * - Publishes and acks wait for the server's disk. Takes alone do not.
  * - Time is the server's, as it was when the connection was made.
  *

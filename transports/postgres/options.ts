@@ -16,7 +16,7 @@ export interface PostgresTransportOptions {
   readonly visibilityTimeout?: number | undefined;
   /** The schema of the tables, which is made if it is not there. @default {"dashi"} */
   readonly schema?: string | undefined;
-  /** How often a waiting connection looks whether a notice was missed, ms from 10 to 600000. @default {10000} */
+  /** How often a waiting connection looks whether a notice was missed, ms from 10 to 600000; behind a pooler, where there are none, 200 unless it is given. @default {10000} */
   readonly poll?: number | undefined;
 }
 
@@ -44,7 +44,7 @@ export interface PostgresSettings {
   readonly tls: TlsOptions | undefined;
   readonly schema: string;
   readonly lease: number;
-  readonly poll: number;
+  readonly poll: number | undefined;
 }
 
 /**
@@ -69,6 +69,6 @@ export function readPostgresOptions(
     tls: spoken && { servername: host, ...spoken },
     schema: schema ?? "dashi",
     lease: visibilityTimeout ?? 30_000,
-    poll: poll ?? 10_000,
+    poll,
   };
 }
