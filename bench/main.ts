@@ -11,6 +11,7 @@ import { benchMongodb } from "./mongodb.ts";
 import { benchNats } from "./nats.ts";
 import { benchPostgres } from "./postgres.ts";
 import { benchRedis } from "./redis.ts";
+import { benchRedisCluster } from "./redis_cluster.ts";
 import { benchSqlite } from "./sqlite.ts";
 import { benchSqs } from "./sqs.ts";
 
@@ -22,13 +23,16 @@ const BENCHES: Readonly<Record<string, (url: string) => Promise<void>>> = {
   NATS: benchNats,
   POSTGRES: benchPostgres,
   REDIS: benchRedis,
+  REDIS_CLUSTER: benchRedisCluster,
   SQLITE: benchSqlite,
   SQS: benchSqs,
 };
 
 const [given] = Deno.args;
 if (given !== undefined) {
-  const scheme = given.slice(0, given.indexOf(":")).toUpperCase();
+  const scheme = /[?&]cluster=(1|true)/.test(given)
+    ? "REDIS_CLUSTER"
+    : given.slice(0, given.indexOf(":")).toUpperCase();
   const bench = BENCHES[scheme] ?? BENCHES[scheme.replace(/S$/, "")];
   if (bench === undefined) {
     console.error(`There is no benchmark for "${scheme.toLowerCase()}:"`);

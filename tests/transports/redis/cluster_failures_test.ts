@@ -10,7 +10,7 @@ import {
 } from "../../brokers/redis_cluster.ts";
 import { until } from "../../brokers/server.ts";
 import type { RedisServer } from "../../brokers/redis.ts";
-import { connectTo, testAlone } from "../../support/redis.ts";
+import { connectTo, pause, testAlone } from "../../support/redis.ts";
 
 const QUEUES = ["orders", "mails", "bills"].map((name) => new Queue(name));
 
@@ -131,14 +131,20 @@ testAlone(
       const publishing = ledger.publish(connection, () => isOver);
       await ledger.more(100);
       const { holder } = await nodesOf(cluster, "orders");
-      await holder.kill();
-      // What comes back is the replica of the one that was its own.
       const heir = cluster.replicas[cluster.primaries.indexOf(holder)];
+      assert(heir !== undefined);
+      // What is published from here on the replica does not hear of: without `WAIT` it is confirmed, and lost.
+      Deno.kill(heir.pid, "SIGSTOP");
+      await holder.command("CLIENT", "KILL", "TYPE", "replica");
+      await pause(500);
+      await holder.kill();
+      Deno.kill(heir.pid, "SIGCONT");
       await until(
         "The replica",
         30_000,
-        async () => (await heir?.command("ROLE"))?.includes("master") === true,
+        async () => (await heir.command("ROLE")).includes("master"),
       );
+      // What comes back is the replica of the one that was its own.
       await holder.start();
       await ledger.more(200);
       isOver = true;
