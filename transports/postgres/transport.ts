@@ -1,4 +1,5 @@
 import { Limits } from "../../async/limits.ts";
+import { mostSilence } from "../../async/silence.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
 import {
@@ -36,7 +37,8 @@ export function createTransport(): Transport {
 }
 
 async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
-  const { clock, owner, operationTimeout, signal, deadline } = options;
+  const { clock, owner, operationTimeout, heartbeat, signal, deadline } =
+    options;
   const settings = readPostgresOptions(url, options);
   const broker = formatUrl(url);
   const password = url.password ?? await options.password?.();
@@ -51,7 +53,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
       timeout: deadline === undefined
         ? operationTimeout
         : Math.max(deadline - clock.now(), 1),
-      patience: operationTimeout,
+      patience: mostSilence(heartbeat, operationTimeout),
       signal: giveUp.signal,
       onLost: (error) =>
         resolve(connectionLost(broker, errorText(error), { cause: error })),

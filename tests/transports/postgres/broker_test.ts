@@ -3,6 +3,7 @@ import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/postgres";
 import { rejectsWith, unique } from "../../conformance/support.ts";
 import { killProcesses } from "../../support/process_kills.ts";
+import { Proxy } from "../../support/proxy.ts";
 
 const url = Deno.env.get("DASHI_TEST_POSTGRES_URL");
 const reason = Deno.env.get("DASHI_TEST_POSTGRES_REASON") ??
@@ -107,4 +108,21 @@ test("a NUL in a name, a key and an id costs no connection", async (url) => {
   await message.ack();
   await connection.delete(queue);
   assert(await connection.native(nativeClient) === native);
+});
+
+test("a connection that has fallen silent is lost after two heartbeats, and the publish that waits arrives by another", async (url) => {
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url), {
+    heartbeat: 1000,
+    operationTimeout: 60_000,
+  });
+  const queue = new Queue<number>(unique("silent"));
+  await connection.send(queue, 1);
+  // As a router does that forgot them: new ones are well.
+  const sockets = proxy.accepted;
+  for (let i = 1; i <= sockets; i++) proxy.stallOne(i);
+  await connection.send(queue, 2);
+  assert(proxy.accepted > sockets);
+  assertEquals((await connection.queueStatus(queue)).messageCount, 2);
+  await connection.delete(queue.name);
 });
