@@ -298,9 +298,8 @@ class ClientChannel implements AmqpClientChannel {
   reject(deliveryTag: number, requeue: boolean): void {
     this.#corking.cork();
     const message = tagged(deliveryTag);
-    // RabbitMQ counts what `reject` gives back as failed, what `nack` does not (4.3).
-    if (requeue) this.#channel.nack(message, false, true);
-    else this.#channel.reject(message, false);
+    // What `reject` settles RabbitMQ counts as failed, and what `nack` does not: its dead letter, too (4.3).
+    this.#channel.nack(message, false, requeue);
   }
 
   fail(deliveryTag: number): void {

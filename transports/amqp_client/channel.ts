@@ -237,9 +237,8 @@ export class ClientChannel implements AmqpClientChannel {
   }
 
   reject(tag: number, requeue: boolean): void {
-    // RabbitMQ counts what `reject` gives back as failed, what `nack` does not (4.3).
-    if (requeue) this.#settle(METHODS.nack, tag, REQUEUE);
-    else this.#settle(METHODS.reject, tag, 0);
+    // What `reject` settles RabbitMQ counts as failed, and what `nack` does not: its dead letter, too (4.3).
+    this.#settle(METHODS.nack, tag, requeue ? REQUEUE : 0);
   }
 
   fail(tag: number): void {
