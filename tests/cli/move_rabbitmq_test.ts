@@ -63,7 +63,7 @@ async function topology(source: Connection, from: From): Promise<void> {
   });
   const letters = new Exchange("t.letters", { type: "fanout" });
   const queue = new Queue("t.jobs", {
-    bindings: [binding(inner, "", { arguments: { kind: "new" } })],
+    bindings: [binding(inner, "", { kind: "new" })],
     maxPriority: 7,
     messageTtl: 3_600_000,
     deadLetterExchange: letters,
