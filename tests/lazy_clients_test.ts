@@ -170,6 +170,7 @@ function staticFrom(graph: Graph, roots: readonly string[]): Set<string> {
 
 Deno.test("the packages of the clients are those that deno.json pins", () => {
   const others = ["@msgpack/msgpack", "@std/assert", "commander", "croner"]
+    .concat("@nats-io/jetstream")
     .concat("axe-core", "cli-progress", "fauxqs", "js-yaml", "playwright-core")
     .concat("typescript", "uplot", "@opentelemetry/api")
     .concat("@opentelemetry/context-async-hooks", "@opentelemetry/core")

@@ -8,6 +8,7 @@ const SERVERS = [
   ["BEANSTALK", /^beanstalkd$/, true, false],
   ["MONGODB", /^MongoDB$/, true, true],
   ["COUCHDB", /^CouchDB$/, true, true],
+  ["NATS", /^NATS$/, true, true],
   ["SQS", /^SQS$/, false, true],
 ] as const;
 

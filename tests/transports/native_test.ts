@@ -13,6 +13,7 @@ import {
 import { nativeClient as amqplib } from "@dashi/mq/amqp";
 import { nativeClient as cloudAmqp } from "@dashi/mq/amqp_client";
 import { nativeClient as mongodb } from "@dashi/mq/mongodb";
+import { nativeClient as nats } from "@dashi/mq/nats";
 import { nativeClient as ioredis } from "@dashi/mq/redis";
 import { nativeClient as sqs } from "@dashi/mq/sqs";
 import type { NativeClient } from "@dashi/mq/transport";
@@ -58,6 +59,11 @@ const USES: Readonly<
     const client = await connection.native(mongodb);
     const { ok } = await client.db("admin").command({ ping: 1 });
     assertEquals(ok, 1);
+  },
+  nats: async (connection) => {
+    const client = await connection.native(nats);
+    client.publish("native", "native");
+    await client.flush();
   },
   sqs: async (connection) => {
     const client = await connection.native(sqs);

@@ -13,6 +13,7 @@ const SPOKEN: ReadonlyMap<string, string> = new Map([
   ["BEANSTALK", "beanstalkd's protocol"],
   ["SQS", "HTTP"],
   ["COUCHDB", "HTTP"],
+  ["NATS", "NATS' protocol"],
   ["MONGODB", "MongoDB's protocol"],
 ]);
 

@@ -1,10 +1,12 @@
 import {
   connect,
+  type ConnectionOptions,
   createInbox,
   type MsgHdrs,
   type NatsConnection,
   type Payload,
 } from "@nats-io/transport-node";
+import { NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
 import {
   type NodeTlsOptions,
   nodeTlsOptions,
@@ -53,6 +55,8 @@ export interface DialSettings {
   readonly heartbeat: number;
   /** Our time by the calendar, ms since 1970. */
   wall(): number;
+  /** Gives up dialling. */
+  readonly signal: AbortSignal;
 }
 
 /** An answer of JetStream that is an error. */
@@ -132,12 +136,20 @@ export class NatsClient {
   static async open(settings: DialSettings): Promise<NatsClient> {
     const { server, username, password, tls, name, timeout, heartbeat } =
       settings;
+    const { signal } = settings;
+    const hangUp = (transport: object) => {
+      const cut = () => socketIn(transport)?.destroy();
+      if (signal.aborted) cut();
+      else signal.addEventListener("abort", cut, { once: true });
+    };
     const login = username === undefined
       ? {}
       : password === undefined
       ? { token: username }
       : { user: username, pass: password };
-    const connection = await connect({
+    tellOfDials();
+    const options: ConnectionOptions & Dialling = {
+      onDashiDial: hangUp,
       servers: server,
       ...login,
       name,
@@ -148,7 +160,8 @@ export class NatsClient {
       ignoreClusterUpdates: true,
       pingInterval: heartbeat > 0 ? heartbeat : NEVER,
       maxPingOut: 1,
-    });
+    };
+    const connection = await connect(options);
     return new NatsClient(connection, settings.wall);
   }
 
@@ -367,7 +380,37 @@ function handshake(tls: TlsOptions): object {
 }
 
 /** The client hangs up politely alone, which waits for a server that reads nothing. */
-function socketOf(connection: object): { destroy(): void } | undefined {
-  const { protocol } = Object(connection);
-  return Object(Object(protocol).transport).socket;
+function socketOf(connection: object): Socket | undefined {
+  return socketIn(Object(Object(connection).protocol).transport);
+}
+
+function socketIn(transport: object): Socket | undefined {
+  return Object(transport).socket;
+}
+
+interface Socket {
+  destroy(): void;
+}
+
+/** Beside the options of a connection, which the client hands on. */
+interface Dialling {
+  /** Called with what dials for the connection. */
+  readonly onDashiDial?: (transport: object) => void;
+}
+
+let tells = false;
+
+/**
+ * A dial of the client's cannot be called off: it waits for a server that says nothing
+ * until its own time is over. So what dials is told of, for its socket to be cut.
+ */
+function tellOfDials(): void {
+  if (tells) return;
+  tells = true;
+  const { prototype } = NodeTransport;
+  const dial = prototype.connect;
+  prototype.connect = function (server, options: ConnectionOptions & Dialling) {
+    options.onDashiDial?.(this);
+    return dial.call(this, server, options);
+  };
 }

@@ -346,10 +346,14 @@ export class NatsStore implements Store {
     );
   }
 
-  serverInfo(): Promise<ServerInfo> {
-    const { version } = this.#context.client;
-    const time = this.#context.client.now();
-    return Promise.resolve({ product: "NATS", version, time });
+  async serverInfo(options?: CallOptions): Promise<ServerInfo> {
+    const { client } = this.#context;
+    await this.#run(
+      "ask the server what it is",
+      options,
+      () => this.#bucket.open(),
+    );
+    return { product: "NATS", version: client.version, time: client.now() };
   }
 
   native(): unknown {

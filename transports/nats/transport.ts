@@ -12,9 +12,6 @@ import { dialError } from "./errors.ts";
 import { readNatsOptions } from "./options.ts";
 import { type Left, NatsStore } from "./store.ts";
 
-/** By how much the client gives up dialling before the deadline, ms. */
-const EARLIER = 30;
-
 /**
  * Makes the NATS transport.
  *
@@ -73,20 +70,20 @@ async function open(
   const lifeline = new Lifeline({ clock, operationTimeout });
   const password = url.password ?? await options.password?.(options);
   let client: NatsClient | undefined;
-  let isGivenUp = false;
+  const giveUp = new AbortController();
   const opening = async () => {
     client = await NatsClient.open({
       ...settings,
       password,
       name: options.name ?? "dashi",
-      // A little before ours: a dial cannot be called off, and its timer would outlive it.
       timeout: deadline === undefined
         ? operationTimeout
-        : Math.max(deadline - clock.now() - EARLIER, 1),
+        : Math.max(deadline - clock.now(), 1),
       heartbeat,
       wall: () => clock.wall(),
+      signal: giveUp.signal,
     });
-    if (isGivenUp) client.destroy();
+    if (giveUp.signal.aborted) client.destroy();
     if (!client.isAtLeast(2, 11)) {
       throw new PreconditionFailedError(
         `Cannot connect to "${broker}": the server is NATS ${client.version}, and what is kept here needs the times to live of 2.11 and later`,
@@ -127,7 +124,7 @@ async function open(
       () => notAnswered(`connect to "${broker}"`, "not-sent"),
     );
   } catch (error) {
-    isGivenUp = true;
+    giveUp.abort();
     client?.destroy();
     await lifeline.close(() => Promise.resolve());
     throw error;
