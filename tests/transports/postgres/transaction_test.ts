@@ -183,6 +183,40 @@ test("a transaction of another database, or of another schema, is refused", (url
     });
   }));
 
+test("a user without the rights to our tables is told which he needs", (url) =>
+  withShop(url, async ({ connection, queue, client }) => {
+    const role = unique("role").replaceAll("-", "_");
+    await client.query(`CREATE ROLE ${role}`);
+    try {
+      await client.query("BEGIN");
+      await client.query(`SET LOCAL ROLE ${role}`);
+      await rejectsWith(
+        connection.send(queue, 1, { transaction: client as SqlTransaction }),
+        "precondition-failed",
+        "right to use our schema",
+      );
+      await client.query("ROLLBACK");
+      // With them it publishes.
+      await client.query("BEGIN");
+      await client.query(`GRANT USAGE ON SCHEMA dashi TO ${role}`);
+      for (const kind of ["TABLES", "SEQUENCES"]) {
+        const rights = kind === "TABLES" ? "SELECT, INSERT" : "USAGE";
+        await client.query(
+          `GRANT ${rights} ON ALL ${kind} IN SCHEMA dashi TO ${role}`,
+        );
+      }
+      await client.query(`SET LOCAL ROLE ${role}`);
+      await connection.send(queue, 1, {
+        transaction: client as SqlTransaction,
+      });
+      await client.query("COMMIT");
+      assertEquals((await connection.declare(queue)).messageCount, 1);
+    } finally {
+      await client.query(`DROP OWNED BY ${role}`);
+      await client.query(`DROP ROLE ${role}`);
+    }
+  }));
+
 test("nobody waits for a transaction that is open: others connect, declare, publish, take and delete", (url) =>
   withShop(url, async ({ connection, queue, client }) => {
     const transaction = client as SqlTransaction;
