@@ -48,6 +48,8 @@ export interface DatabaseSettings {
   readonly schema: string;
   /** How often it is looked whether something was missed, ms; not given, it goes by whether there are notices. */
   readonly poll: number | undefined;
+  /** The connection's, ms: so often a consumer that waits looks at least, for a server that fell silent owes it nothing. 0 is none. */
+  readonly heartbeat: number;
   readonly lost: Promise<Error>;
   /** Called once when it is closed. Must not throw. */
   readonly onClosed: () => void;
@@ -276,10 +278,12 @@ export class PostgresDatabase implements Sql {
 
   /** Looks now and then whether something was missed. */
   #sweep(): void {
+    const { poll, heartbeat } = this.#settings;
+    const seldom = heartbeat > 0 ? Math.min(heartbeat, SWEEP) : SWEEP;
     this.#stopTimer = this.#settings.clock.timer(() => {
       this.#sweep();
       this.#tell(undefined);
-    }, this.#settings.poll ?? (this.#client.isPooled ? POLL : SWEEP));
+    }, poll ?? (this.#client.isPooled ? POLL : seldom));
   }
 
   #stopSweeping(): void {

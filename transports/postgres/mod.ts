@@ -10,7 +10,7 @@
  * | --- | --- | --- | --- |
  * | `visibility_timeout` | `visibilityTimeout` | 30 s | how long a message stays with a connection that took it and is not heard of; seconds in the URL, ms in the options |
  * | `schema` | `schema` | `dashi` | the schema of the tables |
- * | `poll` | `poll` | 10,000 ms | how often a waiting connection looks whether a notice was missed; ms. 200 ms behind a pooler |
+ * | `poll` | `poll` | 10,000 ms | how often a waiting connection looks whether a notice was missed; ms. 200 ms behind a pooler; else the `heartbeat`, where that is shorter |
  *
  * Capabilities: all but `exchange-types`.
  *

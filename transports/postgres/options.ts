@@ -16,7 +16,7 @@ export interface PostgresTransportOptions {
   readonly visibilityTimeout?: number | undefined;
   /** The schema of the tables, which is made if it is not there. @default {"dashi"} */
   readonly schema?: string | undefined;
-  /** How often a waiting connection looks whether a notice was missed, ms from 10 to 600000; behind a pooler, where there are none, 200 unless it is given. @default {10000} */
+  /** How often a waiting connection looks whether a notice was missed, ms from 10 to 600000; behind a pooler, where there are none, 200 unless it is given. @default {10000, or the heartbeat where that is shorter} */
   readonly poll?: number | undefined;
 }
 

@@ -73,6 +73,7 @@ async function open(url: BrokerUrl, options: ConnectOptions): Promise<Store> {
           clock,
           schema,
           poll,
+          heartbeat,
           lost,
           onClosed: () => works.end(),
         });
