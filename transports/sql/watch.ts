@@ -113,43 +113,33 @@ export class Watch implements QueueNotifier {
     const now = sql.now();
     const queues: string[] = [];
     let next = Infinity;
-    for (const name of [...this.#listeners.keys()]) {
+    // All leave at once, where statements can.
+    const looking = [...this.#listeners.keys()].map(async (name) => {
       const queue = tables.queue(name);
       if (queue === undefined) {
         queues.push(name);
-        continue;
+        return;
       }
-      const [ready] = await tx.rows(
-        `SELECT 1 AS one FROM dashi.places WHERE state = ${READY} AND queue = ?
-          LIMIT 1`,
-        queue.number,
-      );
-      const due = await first(
-        tx,
-        `SELECT min(rank) AS first FROM dashi.places
-          WHERE state = ${DELAYED} AND queue = ?`,
-        queue.number,
-      );
-      if (ready !== undefined || due <= now) queues.push(name);
-      next = Math.min(
-        next,
-        due > now ? due : await first(
-          tx,
-          `SELECT min(rank) AS first FROM dashi.places
-            WHERE state = ${DELAYED} AND queue = ? AND rank > ?`,
-          queue.number,
-          now,
-        ),
-      );
-    }
+      const { number } = queue;
+      const [[ready], due, later] = await Promise.all([
+        tx.rows(READY_ONE, number),
+        first(tx, `${DUE} AND rank <= ?`, number, now),
+        first(tx, `${DUE} AND rank > ?`, number, now),
+      ]);
+      if (ready !== undefined || due < Infinity) queues.push(name);
+      next = Math.min(next, later);
+    });
     const [any] = this.#listeners.keys();
-    for (const moments of [EXPIRED, LATE]) {
+    const waiting = [EXPIRED, LATE].map(async (moments) => {
+      const [past, later] = await Promise.all([
+        first(tx, moments, 0),
+        first(tx, moments, now),
+      ]);
       // Any take of any queue sees to those whose time has come.
-      if (any !== undefined && await first(tx, moments, 0) <= now) {
-        queues.push(any);
-      }
-      next = Math.min(next, await first(tx, moments, now));
-    }
+      if (any !== undefined && past <= now) queues.push(any);
+      next = Math.min(next, later);
+    });
+    await Promise.all([...looking, ...waiting]);
     return { queues, next };
   }
 
@@ -171,6 +161,13 @@ export class Watch implements QueueNotifier {
     this.#timerAt = Infinity;
   }
 }
+
+const READY_ONE =
+  `SELECT 1 AS one FROM dashi.places WHERE state = ${READY} AND queue = ? LIMIT 1`;
+
+/** When the first delayed message of a queue is due. */
+const DUE = `SELECT min(rank) AS first FROM dashi.places
+  WHERE state = ${DELAYED} AND queue = ?`;
 
 /** When the first message expires. */
 const EXPIRED = `SELECT min(expires_at) AS first FROM dashi.places
