@@ -184,3 +184,30 @@ testAlone(
     }
   },
 );
+
+Deno.test("slotOf() is as a node counts: of the hash tag, if there is one that is not empty", () => {
+  // As CLUSTER KEYSLOT says.
+  assertEquals(slotOf("123456789"), 12_739);
+  assertEquals(slotOf("somekey"), 11_058);
+  assertEquals(slotOf("foo{bar}zap"), slotOf("bar"));
+  assertEquals(slotOf("foo{}{bar}"), 8363);
+});
+
+Deno.test("a key of a queue in a slot of its own says which queue that is, whatever its name", () => {
+  const base = { prefix: "app:", sep: "\x06\x16", steps: [0, 3, 6, 9] };
+  const layout = new Layout({
+    ...base,
+    ...{ highestFirst: true, unackedKey: "unacked", database: 0 },
+    ...{ unackedIndexKey: "unacked_index", fanoutPrefix: true },
+    ...{ fanoutPatterns: true, sharded: true },
+  });
+  for (const queue of ["orders", "a}b", "a{b}c", "größe", "x}x", "dashi"]) {
+    const slots = new Set(layout.places(queue, true).map(slotOf));
+    assertEquals(slots.size, 1, queue);
+    for (const key of layout.places(queue, true)) {
+      assertEquals(layout.queueOf(key), queue);
+    }
+    assertEquals(layout.dueIn(layout.dueOf(queue)), queue);
+  }
+  assert(layout.isReserved("}a"));
+});

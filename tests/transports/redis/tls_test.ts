@@ -7,7 +7,7 @@ import {
   Queue,
 } from "@dashi/mq";
 import { startRedis } from "../../brokers/redis.ts";
-import { freePort } from "../../brokers/server.ts";
+import { freePort, until } from "../../brokers/server.ts";
 import { certificates } from "../../support/certificates.ts";
 import { connectTo, Raw, test, testAlone } from "../../support/redis.ts";
 
@@ -207,3 +207,39 @@ test("a user who may use some keys alone is refused others with an access error,
   );
   await assertRejects(() => other.connect(), AccessRefusedError);
 });
+
+testAlone(
+  "rediss:// of a cluster verifies each node by the name in the URL, whatever address it tells",
+  async () => {
+    const folder = await Deno.makeTempDir();
+    await certificates(folder);
+    const [port, bus] = [freePort(), freePort()].map(String);
+    const server = await startRedis({
+      arguments: ["--tls-port", `${port}`, "--cluster-enabled", "yes"].concat(
+        ...["--cluster-port", `${bus}`, "--cluster-announce-ip", "127.0.0.1"],
+        ...["--tls-cert-file", `${folder}/server.pem`],
+        ...["--tls-key-file", `${folder}/server.key`],
+        ...["--tls-ca-cert-file", `${folder}/ca.pem`],
+        ...["--tls-auth-clients", "no", "--tls-cluster", "yes"],
+      ),
+    });
+    try {
+      await server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+      await until(
+        "The cluster",
+        20_000,
+        async () =>
+          (await server.command("CLUSTER", "INFO")).includes("state:ok"),
+      );
+      const ca = await Deno.readTextFile(`${folder}/ca.pem`);
+      const url = `rediss://localhost:${port}/0?cluster=1`;
+      await using connection = connectTo(url, { tls: { ca } });
+      await assertWorks(connection);
+      await using stranger = connectTo(url, ONCE);
+      await assertRejects(() => stranger.connect(), ConnectionError);
+    } finally {
+      await server.stop();
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);
