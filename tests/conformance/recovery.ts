@@ -120,7 +120,7 @@ export const RECOVERY: readonly ConformanceCase[] = [
         await other.close();
       }
     },
-    { restarts: true },
+    { restarts: true, needs: ["exclusive"] },
   ),
   onStage(
     "a publish waits for the broker to come back",

@@ -99,7 +99,11 @@ async function main(subject: Subject): Promise<void> {
     await tell(test, harnessFor(test));
   }
   for (const test of restarts) {
-    await tell(test, { ...harness, url: subject.ownUrl ?? "" });
+    await tell(test, {
+      ...harness,
+      url: subject.ownUrl ?? "",
+      transportOptions: subject.shortLease,
+    });
   }
   process.stdin.destroy();
   // It keeps nothing alive itself: what does is something that was left, as by a case that
