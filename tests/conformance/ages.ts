@@ -174,9 +174,7 @@ export const AGES: readonly ConformanceCase[] = [
       // Its time is over when that of one without a consumer is, which began later.
       const unused = await broker.queue({ arguments: { "x-expires": 1600 } });
       await until(async () => {
-        const options = { mandatory: true };
-        const { type } = await broker.publish("", unused, "", options);
-        return type === "returned";
+        return await broker.isGone(unused);
       }, "the end of the queue that nobody uses");
       await broker.put(queue, "x");
       assert.equal(textOf(await collector.next()), "x");
@@ -199,9 +197,7 @@ export const AGES: readonly ConformanceCase[] = [
         if (isBound) await broker.channel.unbind(binding, soon());
         else await broker.channel.bind(binding, soon());
         isBound = !isBound;
-        const options = { mandatory: true };
-        const { type } = await broker.publish("", queue, "", options);
-        return type === "returned";
+        return await broker.isGone(queue);
       }, "the end of the queue that nobody uses");
     },
     { needs: ["queue-ttl", "known-queues"] },
@@ -233,9 +229,7 @@ async function isKeptByUse(broker: Broker, expires: number): Promise<boolean> {
       assert.equal(await broker.get(got), undefined);
       longest = Math.max(longest, performance.now() - used);
       used = performance.now();
-      const options = { mandatory: true };
-      const { type } = await broker.publish("", unused ?? "", "", options);
-      return type === "returned";
+      return await broker.isGone(unused ?? "");
     }, "the end of the queue that nobody uses");
   } catch (error) {
     const quiet = Math.max(longest, performance.now() - used);

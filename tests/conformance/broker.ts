@@ -20,6 +20,7 @@ import type { Harness } from "./harness.ts";
 import {
   bindingOf,
   Collector,
+  isRefused,
   PATIENCE,
   patience,
   publishing,
@@ -201,6 +202,20 @@ export class Broker implements AsyncDisposable {
       bindingOf("queue", queue, source, routingKey, arguments_),
       soon(),
     );
+  }
+
+  /**
+   * Says whether a queue has gone: a mandatory message to it comes back. One to a queue that is
+   * just going may be refused (RabbitMQ 4.3).
+   */
+  async isGone(queue: string): Promise<boolean> {
+    try {
+      const sent = await this.publish("", queue, "", { mandatory: true });
+      return sent.type === "returned";
+    } catch (error) {
+      if (isRefused(error)) return false;
+      throw error;
+    }
   }
 
   /** Publishes a text. */

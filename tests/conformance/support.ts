@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import type {
-  Binding,
-  Delivery,
-  FieldTable,
-  Publishing,
-  Subscription,
+import {
+  type Binding,
+  type Delivery,
+  type FieldTable,
+  PublishError,
+  type Publishing,
+  type Subscription,
 } from "../../transports/transport.ts";
 
 /** Milliseconds after which what a case waits for counts as missing. */
@@ -248,4 +249,14 @@ export function asTheyCome<T>(
   { unordered }: { readonly unordered?: string | undefined },
 ): readonly T[] {
   return unordered === undefined ? list : list.toSorted();
+}
+
+/**
+ * Says whether a broker has refused a message, as it may for a queue that is just going.
+ *
+ * @param error What publishing rejected with.
+ * @returns Whether it has.
+ */
+export function isRefused(error: unknown): boolean {
+  return error instanceof PublishError && error.code === "publish-refused";
 }
