@@ -42,6 +42,7 @@ export class Expiry {
   #found: NatsReservation[] = [];
   #stopTimer: (() => void) | undefined;
   #isOn = false;
+  #isOver = false;
   #looking: Promise<void> | undefined;
 
   /** Makes one that is off. */
@@ -71,15 +72,21 @@ export class Expiry {
 
   /** Looks, from now on. */
   start(): void {
-    if (this.#isOn) return;
+    if (this.#isOn || this.#isOver) return;
     this.#isOn = true;
     this.#arm();
   }
 
-  /** Looks no more; resolves when no look is under way. */
-  async stop(): Promise<void> {
+  /** Looks no more, for now. */
+  stop(): void {
     this.#isOn = false;
     this.#stopTimer?.();
+  }
+
+  /** Never looks again; resolves when no look is under way. */
+  async end(): Promise<void> {
+    this.#isOver = true;
+    this.stop();
     await this.#looking;
   }
 

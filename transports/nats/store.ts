@@ -155,13 +155,14 @@ export class NatsStore implements Store {
       wait,
       onListening: (isOn) => {
         if (isOn) expiry.start();
-        else void expiry.stop();
+        else expiry.stop();
       },
       takeExpired: () => expiry.take(),
       now,
       deadLetters,
     });
     this.notifier = reserver;
+    lifeline.onEnd(() => void expiry.end());
     const expiry: Expiry = this.#expiry = new Expiry({
       client,
       api,
@@ -237,7 +238,7 @@ export class NatsStore implements Store {
 
   /** What is to become of what is held, should the connection be lost. */
   get left(): readonly Left[] {
-    return this.#settlements.all().map(({ ack, isDone }) => ({ ack, isDone }));
+    return this.#settlements.all();
   }
 
   /**
@@ -370,7 +371,7 @@ export class NatsStore implements Store {
       try {
         await lifeline.limits.wait(
           (async () => {
-            await this.#expiry.stop();
+            await this.#expiry.end();
             await this.#reserver.close();
             await this.#settlements.settle(this.#settlements.all(), "-NAK");
             await this.#presence.leave();
