@@ -47,7 +47,12 @@ export type {
 export type { Clock } from "../../async/clock.ts";
 export type { Inbox, InboxCall, InboxOutcome } from "./inbox.ts";
 export type { InboxOptions } from "./leased_inbox.ts";
-export type { Begins, PgPool, PostgresJs } from "./sql_transactions.ts";
+export type {
+  Begins,
+  PgPool,
+  PgPoolClient,
+  PostgresJs,
+} from "./sql_transactions.ts";
 
 /** Options of {@linkcode createSqlInbox}. */
 export interface SqlInboxOptions extends InboxOptions {
