@@ -85,7 +85,7 @@ const ROWS: readonly Row[] = [
   standIn("moto", installMoto, {}, {}),
   standIn("ElasticMQ", installElasticmq, {
     // It has no SNS.
-    DASHI_TEST_SQS_OPTIONS: "&fanout=0",
+    DASHI_TEST_SQS_OPTIONS: "&fanout=queue",
   }, {
     "a consumer ends when its queue is deleted":
       "ElasticMQ lets a receive wait on in a queue that was deleted",
