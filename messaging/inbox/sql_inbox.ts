@@ -24,7 +24,7 @@
 
 import { type Clock, SYSTEM_CLOCK } from "../../async/clock.ts";
 import { asError } from "../../model/error_text.ts";
-import { OptionError } from "../../model/errors.ts";
+import { OptionError, PreconditionFailedError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import { checkKnown, type KnownOptions, optionsOf } from "../known_options.ts";
 import { checkDuration } from "../operation_options.ts";
@@ -64,6 +64,11 @@ const SQL_INBOX: KnownOptions = optionsOf<SqlInboxOptions>("createSqlInbox", {
   window: true,
   table: "string",
 }, { ttl: '"window"' });
+
+/** A text of PostgreSQL's has no NUL. */
+function withoutNul(key: string): string {
+  return key.replaceAll("\0", "\\0");
+}
 
 /** Marks whose window is over are removed so often, ms. */
 const SWEEP = 60_000;
@@ -187,10 +192,14 @@ class MarkingInbox implements SqlInbox<unknown> {
     signal.throwIfAborted();
     let outcome: InboxOutcome = "duplicate";
     await this.#database.begin(async (transaction) => {
-      if (!await this.#mark(transaction, key)) return;
+      const until = String(
+        Math.ceil(this.#clock.wall() + this.#options.window),
+      );
+      if (!await this.#mark(transaction, key, until)) return;
       this.#transactions.set(message, transaction);
       try {
         await work();
+        await this.#check(transaction, key, until);
         outcome = "handled";
       } finally {
         this.#transactions.delete(message);
@@ -200,9 +209,12 @@ class MarkingInbox implements SqlInbox<unknown> {
   }
 
   /** One that another transaction has made, and not committed, is waited for. */
-  async #mark(transaction: unknown, key: string): Promise<boolean> {
-    const { table, window } = this.#options;
-    const now = this.#clock.wall();
+  async #mark(
+    transaction: unknown,
+    key: string,
+    until: string,
+  ): Promise<boolean> {
+    const { table } = this.#options;
     const rows = await this.#database.query(
       transaction,
       `INSERT INTO ${table} (key, until)
@@ -210,14 +222,37 @@ class MarkingInbox implements SqlInbox<unknown> {
         ON CONFLICT (key) DO UPDATE SET until = excluded.until
           WHERE ${table}.until <= CAST(CAST($3 AS TEXT) AS BIGINT)
         RETURNING key`,
-      // A text of PostgreSQL's has no NUL.
-      [
-        key.replaceAll("\0", "\\0"),
-        String(Math.ceil(now + window)),
-        String(now),
-      ],
+      [withoutNul(key), until, String(this.#clock.wall())],
     );
     return rows.length > 0;
+  }
+
+  /**
+   * Sees that the mark would commit: after a statement that fails PostgreSQL rolls back at
+   * the COMMIT, and most clients call that a success.
+   */
+  async #check(
+    transaction: unknown,
+    key: string,
+    until: string,
+  ): Promise<void> {
+    let cause: unknown;
+    try {
+      const rows = await this.#database.query(
+        transaction,
+        `SELECT key FROM ${this.#options.table}
+          WHERE key = CAST($1 AS TEXT)
+            AND until = CAST(CAST($2 AS TEXT) AS BIGINT)`,
+        [withoutNul(key), until],
+      );
+      if (rows.length > 0) return;
+    } catch (error) {
+      cause = error;
+    }
+    throw new PreconditionFailedError(
+      "Cannot commit what the handler did: its transaction is over, for a statement in it failed, or ended it; throw such an error, or run that statement in a savepoint",
+      { cause, outcome: "not-sent" },
+    );
   }
 
   async #make(): Promise<void> {

@@ -18,6 +18,10 @@ export interface PgPool<T> {
 export interface PgPoolClient extends QueryTransaction {
   /** Gives it back; with an error it is closed. */
   release(error?: Error | boolean): void;
+  /** Hears of a connection that is lost between two statements. */
+  on?(event: "error", listener: (error: Error) => void): unknown;
+  /** Hears no more. */
+  off?(event: "error", listener: (error: Error) => void): unknown;
 }
 
 /** The `sql` of postgres.js, as far as it is needed. @typeParam T The `sql` of a transaction. */
@@ -118,6 +122,12 @@ function ofPool(pool: PgPool<unknown>): Transactions {
     async begin(work) {
       const client = await pool.connect() as PgPoolClient;
       let failure: Error | undefined;
+      // A pool listens to those that it has not lent, and an error that nobody hears ends the
+      // process. The next statement fails of it, too.
+      const onLost = (lost: Error) => {
+        failure = lost;
+      };
+      client.on?.("error", onLost);
       try {
         await client.query("BEGIN", []);
         const result = await work(client);
@@ -131,6 +141,7 @@ function ofPool(pool: PgPool<unknown>): Transactions {
         throw error;
       } finally {
         client.release(failure);
+        client.off?.("error", onLost);
       }
     },
   };

@@ -166,6 +166,101 @@ for (const { name, reason, use } of DATABASES) {
   }
 }
 
+for (const { name, reason, use } of DATABASES) {
+  for (const [client, open] of Object.entries(WAYS)) {
+    if ((client === "node:sqlite") !== (name === "sqlite")) continue;
+    Deno.test({
+      name:
+        `by ${client} a handler that goes on after its transaction is over has failed${
+          reason === undefined ? "" : ` (${reason})`
+        }`,
+      ignore: reason !== undefined,
+      sanitizeOps: name === "sqlite",
+      sanitizeResources: name === "sqlite",
+      fn: () =>
+        use(async (shop) => {
+          const way = open(shop);
+          assert(way !== undefined);
+          await shop.query("CREATE TABLE effects (id TEXT)");
+          await using connection = createConnection(
+            `memory://${unique("inbox")}`,
+          );
+          const queue = new Queue<string>("orders");
+          await connection.send(queue, "a", { messageId: "a" });
+          const consumer = connection.consumer(queue);
+          const errors: Error[] = [];
+          await arrives(
+            consumer.run(async (message) => {
+              const { run } = way.of(message);
+              await run("INSERT INTO effects (id) VALUES ('a')");
+              if (message.attempt > 1) return void consumer.cancel();
+              const ends = name === "sqlite" ? "ROLLBACK" : "SELECT 1 / 0";
+              await run(ends).catch(() => {});
+            }, {
+              inbox: way.inbox,
+              onError: (error) => errors.push(error),
+              retry: { attempts: 2, backoff: 0 },
+            }),
+            "the end of the run",
+          );
+          assertEquals(errors.length, 1);
+          if (client !== "postgres.js" && client !== "an adapter") {
+            assert(errors[0]?.message.includes("savepoint"), String(errors[0]));
+          }
+          assertEquals((await shop.query("SELECT id FROM effects")).length, 1);
+          const marks = await shop.query("SELECT key FROM dashi_inbox");
+          assertEquals(marks.length, 1);
+          await way.close();
+        }),
+    });
+  }
+}
+
+for (const { name, reason, use } of DATABASES) {
+  if (name === "sqlite") continue;
+  Deno.test({
+    name:
+      `by a pool of pg a connection that is lost in a handler fails that, and ends nothing else${
+        reason === undefined ? "" : ` (${reason})`
+      }`,
+    ignore: reason !== undefined,
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: () =>
+      use(async (shop) => {
+        const pool = new pg.Pool({
+          connectionString: shop.url.split("?")[0],
+          options: `-c search_path=${schemaOf(shop)}`,
+        });
+        const inbox = createSqlInbox<pg.PoolClient>(pool, WINDOW);
+        await shop.query("CREATE TABLE effects (id TEXT)");
+        await using connection = createConnection(
+          `memory://${unique("inbox")}`,
+        );
+        const queue = new Queue<string>("orders");
+        await connection.send(queue, "a", { messageId: "a" });
+        const consumer = connection.consumer(queue);
+        await arrives(
+          consumer.run(async (message) => {
+            const client = inbox.transactionOf(message);
+            await client.query("INSERT INTO effects VALUES ('a')");
+            if (message.attempt > 1) return void consumer.cancel();
+            const { rows } = await client.query(
+              "SELECT pg_backend_pid() AS pid",
+            );
+            const ended = new Promise((resolve) => client.once("end", resolve));
+            await shop.query(`SELECT pg_terminate_backend(${rows[0]?.pid})`);
+            await ended;
+          }, { inbox, onError: () => {}, retry: { attempts: 2, backoff: 0 } }),
+          "the end of the run",
+        );
+        assertEquals((await shop.query("SELECT id FROM effects")).length, 1);
+        assertEquals(pool.totalCount, 1);
+        await pool.end();
+      }),
+  });
+}
+
 const broker = Deno.env.get("DASHI_TEST_AMQP_URL");
 
 /** A program that handles messages; it ends when it is killed. */
