@@ -1,10 +1,15 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Reservation } from "../store/store.ts";
-import type { NatsClient } from "./client.ts";
+import { JetStreamError, type NatsClient } from "./client.ts";
+import { CODES, isOf } from "./errors.ts";
+import type { NatsSettings } from "./options.ts";
 import { NatsReservation } from "./reservation.ts";
 
 /** What becomes of a message, in JetStream's words. */
 export type Verdict = "+ACK" | "-NAK" | "+WPI";
+
+/** After what time an ack that nobody read is sent again, ms. */
+const PAUSE = 50;
 
 /**
  * Settles messages, and knows which are held. JetStream takes an ack by the message's
@@ -14,13 +19,19 @@ export type Verdict = "+ACK" | "-NAK" | "+WPI";
 export class Settlements {
   readonly #client: NatsClient;
   readonly #clock: Clock;
+  readonly #api: string;
   readonly #lease: number;
   readonly #held = new Set<NatsReservation>();
 
   /** Makes one of a connection that holds nothing. */
-  constructor(client: NatsClient, clock: Clock, lease: number) {
+  constructor(
+    client: NatsClient,
+    clock: Clock,
+    { api, lease }: Pick<NatsSettings, "api" | "lease">,
+  ) {
     this.#client = client;
     this.#clock = clock;
+    this.#api = api;
     this.#lease = lease;
   }
 
@@ -84,12 +95,35 @@ export class Settlements {
     verdict: Verdict,
   ): Promise<boolean> {
     const last = all.length - 1;
-    let answer;
-    for (let i = 0; i <= last; i++) {
-      const ack = all[i]?.ack ?? "";
-      if (i < last) this.#client.publish(ack, verdict);
-      else answer = await this.#client.request(ack, verdict);
+    for (;;) {
+      let answer;
+      for (let i = 0; i <= last; i++) {
+        const ack = all[i]?.ack ?? "";
+        if (i < last) this.#client.publish(ack, verdict);
+        else answer = await this.#client.request(ack, verdict);
+      }
+      if (answer?.headers?.code !== 503) return true;
+      // Nobody reads the acks of a queue that was deleted; nor does a server that is ending,
+      // or a cluster that elects: those read them when they are back.
+      if (await this.#isGone(all[last])) return false;
+      await new Promise<void>((resolve) => this.#clock.timer(resolve, PAUSE));
     }
-    return answer?.headers?.code !== 503;
+  }
+
+  /** Whether the consumer of a message was deleted. */
+  async #isGone(message: NatsReservation | undefined): Promise<boolean> {
+    const { stream, consumer } = message?.from ?? {};
+    try {
+      await this.#client.call(
+        `${this.#api}.CONSUMER.INFO.${stream}.${consumer}`,
+      );
+      return false;
+    } catch (error) {
+      if (error instanceof JetStreamError && error.status >= 500) return false;
+      if (isOf(error, CODES.streamNotFound, CODES.consumerNotFound)) {
+        return true;
+      }
+      throw error;
+    }
   }
 }

@@ -115,7 +115,7 @@ export class NatsStore implements Store {
     const settlements = this.#settlements = new Settlements(
       client,
       clock,
-      lease,
+      settings,
     );
     const presence = this.#presence = new Presence({
       client,

@@ -5,6 +5,7 @@ import { nativeClient } from "@dashi/mq/nats";
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import { rejectsWith, until } from "../../conformance/support.ts";
 import { isInstalled, startNats } from "../../brokers/nats.ts";
+import type { LastingServer } from "../../brokers/server.ts";
 import { certificates, hasOpenssl } from "../../support/certificates.ts";
 
 const url = Deno.env.get("DASHI_TEST_NATS_URL");
@@ -203,7 +204,7 @@ test("connection.native() is the client of NATS", async (own) => {
 function testAlone(
   name: string,
   config: (folder: string) => string,
-  run: (url: string, folder: string) => Promise<void>,
+  run: (url: string, folder: string, server: LastingServer) => Promise<void>,
 ): void {
   Deno.test({
     name: `NATS: ${name}`,
@@ -213,7 +214,7 @@ function testAlone(
       if (config("").includes("tls")) await certificates(folder);
       const server = await startNats({ syncs: false, config: config(folder) });
       try {
-        await run(server.url.replace("127.0.0.1", "localhost"), folder);
+        await run(server.url.replace("127.0.0.1", "localhost"), folder, server);
       } finally {
         await server.stop();
         await Deno.remove(folder, { recursive: true });
@@ -273,6 +274,33 @@ no_auth_user: a`,
       "precondition-failed",
       "JetStream",
     );
+  },
+);
+
+testAlone(
+  "an ack that a server which is ending reads no more is read when it is back",
+  () => "",
+  async (given, _, server) => {
+    await using connection = createConnection(given);
+    const queue = new Queue<number>("q");
+    for (const each of [1, 2]) await connection.send(queue, each);
+    const handle = connection.queue<number>("q");
+    const [first, second] = [await handle.get(), await handle.get()];
+    // A lame duck has ended JetStream, and has its clients still.
+    Deno.kill(server.pid, "SIGUSR2");
+    const raw = await connection.native(nativeClient);
+    await until(
+      () => raw.request("$JS.API.INFO").then(() => false, () => true),
+      "the end of JetStream",
+    );
+    const settled = Promise.allSettled([first?.ack(), second?.requeue()]);
+    await raw.flush();
+    await server.restart("SIGKILL"); // its JetStream has ended in order
+    await settled;
+    await until(async () => {
+      const info = await connection.inspect().queue("q");
+      return info?.ready === 1 && info.unacked === 0;
+    }, "the one that was put back, alone");
   },
 );
 

@@ -10,9 +10,5 @@ await registerConformance("nats", {
   shortLease: { ackWait: 2000 },
   reason: Deno.env.get("DASHI_TEST_NATS_REASON") ??
     "run it by deno task test, which provides NATS",
-  open: {
-    "an open circuit breaker outlasts a broker that restarts":
-      "a second copy of the message is often left, and it is not known yet why",
-  },
   startOwn: isInstalled() ? () => startNats({ syncs: false }) : undefined,
 });
