@@ -287,14 +287,15 @@ testAlone(
     const handle = connection.queue<number>("q");
     const [first, second] = [await handle.get(), await handle.get()];
     // A lame duck has ended JetStream, and has its clients still.
+    const raw = await connect({ servers: new URL(given).host });
     Deno.kill(server.pid, "SIGUSR2");
-    const raw = await connection.native(nativeClient);
     await until(
       () => raw.request("$JS.API.INFO").then(() => false, () => true),
       "the end of JetStream",
     );
     const settled = Promise.allSettled([first?.ack(), second?.requeue()]);
-    await raw.flush();
+    await (await connection.native(nativeClient)).flush();
+    await raw.close();
     await server.restart("SIGKILL"); // its JetStream has ended in order
     await settled;
     await until(async () => {
