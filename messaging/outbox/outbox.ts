@@ -12,6 +12,7 @@ import {
   type OutboxPublishOptions,
   type RelayOptions,
 } from "./outbox_options.ts";
+import { checkTransaction } from "../publish/transactional.ts";
 import { writeRow } from "./outbox_row.ts";
 import { Relay } from "./relay.ts";
 
@@ -105,7 +106,7 @@ export class Outbox {
    * @typeParam T The type of the payload.
    * @returns The message id, which it has each time that it is published.
    * @throws {EncodeError} If the payload cannot be written.
-   * @throws {OptionError} If an option is unknown, it goes nowhere, or the transaction is none of this database.
+   * @throws {OptionError} If an option is unknown, it goes nowhere, the transaction is none of this database, or the connection was never connected.
    * @throws {RangeError} If a number is out of range.
    * @throws {UnsupportedError} If the connection's database has no transactions of others.
    */
@@ -114,7 +115,8 @@ export class Outbox {
     options: OutboxPublishOptions<T>,
   ): Promise<string> {
     checkKnown(options, OUTBOX_PUBLISH);
-    const { codecs } = this.#database;
+    const { codecs, session } = this.#database;
+    checkTransaction(options.transaction, session);
     const row = await writeRow(
       codecs,
       payload,

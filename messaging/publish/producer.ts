@@ -31,7 +31,11 @@ import {
   type PublishAllOptions,
   type PublishedAll,
 } from "./publish_all.ts";
-import { notDeclared, refuseBeside } from "./transactional.ts";
+import {
+  checkTransaction,
+  notDeclared,
+  refuseBeside,
+} from "./transactional.ts";
 import { defaultsOf, withDefaults } from "./publish_defaults.ts";
 import { PublishWindow } from "./publish_window.ts";
 import type { Confirmation, PublishCall } from "./publish_call.ts";
@@ -311,6 +315,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
 
   /** Nothing is done for it beside the transaction, which may hold what that would wait for. */
   #checkTransaction(options: PublishOptions): void {
+    checkTransaction(options.transaction, this.#session);
     refuseBeside(options);
     const missing = this.#entitiesOf(options).find((each) =>
       !this.#isDeclared([each])

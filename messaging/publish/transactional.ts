@@ -2,16 +2,20 @@ import { OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { Entity } from "../entities/entities.ts";
 import { Queue } from "../entities/queue.ts";
+import type { Session } from "../connection/session.ts";
 import type { PublishOptions } from "./producer_options.ts";
 
 /**
- * Refuses what cannot go with a transaction.
+ * Refuses what is no transaction, and one of a connection that has never connected: to do
+ * so it would write to the database, where the transaction may be in its way.
  *
- * @param options The options of a publish that has one.
- * @throws {OptionError} If there is something.
+ * @param transaction What the caller gave.
+ * @param session The session of the connection to the database.
+ * @throws {OptionError} If it cannot be used.
  */
-export function refuseBeside(
-  { transaction, dedupe, retry }: PublishOptions,
+export function checkTransaction(
+  transaction: unknown,
+  { connectedAt, ended }: Pick<Session, "connectedAt" | "ended">,
 ): void {
   if (Object(transaction) !== transaction) {
     throw new OptionError(
@@ -20,6 +24,20 @@ export function refuseBeside(
       } as the "transaction" of publish: it must be the client of a transaction that is open`,
     );
   }
+  if (connectedAt === undefined && !ended) {
+    throw new OptionError(
+      'Cannot publish with a transaction before the connection to its database is made: call "connection.connect" when the program starts',
+    );
+  }
+}
+
+/**
+ * Refuses what cannot go with a transaction.
+ *
+ * @param options The options of a publish that has one.
+ * @throws {OptionError} If there is something.
+ */
+export function refuseBeside({ dedupe, retry }: PublishOptions): void {
   if (dedupe !== undefined) {
     throw new OptionError(
       'Cannot publish with "dedupe" and "transaction": others would wait for the mark until the transaction ends; keep what was done in a table of your own, in the same transaction',

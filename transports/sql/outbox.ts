@@ -15,6 +15,9 @@ export const OUTBOX_NEWS = -1;
 /** So many rows are removed by one statement. */
 const PIECE = 50;
 
+/** So many bytes of bodies are read at once: all of them are in memory, more than once. */
+const BYTES = 16_000_000;
+
 /** Does a call with the next transaction. */
 type Do = <C, R>(
   action: string,
@@ -98,13 +101,38 @@ async function goOn(
   );
   if (changed === 0) return undefined;
   if (limit === 0) return [];
+  const last = await lastOf(tx, outbox, limit);
+  if (last === undefined) return [];
   const rows = await tx.rows(
     `SELECT id, message_id, head, body FROM dashi.outbox
+      WHERE outbox = ? AND id <= ? ORDER BY id LIMIT ?`,
+    outbox,
+    last,
+    limit,
+  );
+  return rows.map(rowOf);
+}
+
+/** Says how far to read at once: one row at least. */
+async function lastOf(
+  tx: Tx,
+  outbox: string,
+  limit: number,
+): Promise<number | undefined> {
+  const sizes = await tx.rows(
+    `SELECT id, length(body) AS size FROM dashi.outbox
       WHERE outbox = ? ORDER BY id LIMIT ?`,
     outbox,
     limit,
   );
-  return rows.map(rowOf);
+  let last: number | undefined;
+  let bytes = 0;
+  for (const { id, size } of sizes) {
+    bytes += Number(size);
+    if (last !== undefined && bytes > BYTES) break;
+    last = Number(id);
+  }
+  return last;
 }
 
 async function giveUp(

@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { createConnection, type Message, Queue } from "@dashi/mq";
+import {
+  createConnection,
+  type Message,
+  Queue,
+  type SqlTransaction,
+} from "@dashi/mq";
 import { createOutbox, type OutboxEvent } from "@dashi/mq/outbox";
 import {
   arrives,
@@ -89,6 +94,36 @@ test("what commits is published in its order, under the ids that publish() told;
   assertEquals(await outbox.status(), { count: 0, oldestAge: undefined });
   assertEquals(events[0], "relaying");
   assertEquals(new Set(events.slice(1)), new Set(["published"]));
+});
+
+test("large messages are read a few at a time, however many may be on their way", async (shop) => {
+  await using database = createConnection(shop.url);
+  await database.connect();
+  const outbox = createOutbox(database);
+  const queue = new Queue(unique("orders"));
+  for (const size of [17_000_000, 1, 1]) {
+    await shop.transact((transaction) =>
+      outbox.publish(new Uint8Array(size), { queue, transaction })
+    );
+  }
+  await using broker = createConnection(`memory://${unique("outbox")}`);
+  await broker.declare(queue);
+  const end = new AbortController();
+  const counts: number[] = [];
+  let total = 0;
+  await arrives(
+    outbox.relay(broker, {
+      signal: end.signal,
+      onEvent: (event) => {
+        if (event.type !== "published") return;
+        counts.push(event.messageIds.length);
+        total += event.messageIds.length;
+        if (total >= 3) end.abort();
+      },
+    }),
+    "the end of the relay",
+  );
+  assertEquals(counts, [1, 2]);
 });
 
 test("a message comes out of an outbox with all that it was published with", async (shop) => {
@@ -254,6 +289,29 @@ test("a relay whose broker is away ends in time, and keeps what it has", async (
   await until(() => broker.state.type !== "idle", "the broker's dialling");
   end.abort();
   await arrives(relaying, "the end of the relay");
+  assertEquals((await outbox.status()).count, 1);
+});
+
+test("a database that is not connected yet is refused, for the transaction may be in its way", async (shop) => {
+  await using database = createConnection(shop.url);
+  const outbox = createOutbox(database);
+  const refuses = (
+    publish: (transaction: SqlTransaction) => Promise<unknown>,
+  ) =>
+    rejectsWith(shop.transact(publish), "option-invalid", "connection.connect");
+  await refuses((transaction) =>
+    outbox.publish(1, { queue: "orders", transaction })
+  );
+  await refuses((transaction) => database.send("orders", 1, { transaction }));
+  await rejectsWith(
+    outbox.publish(1, { queue: "orders" } as never),
+    "option-invalid",
+    '"transaction"',
+  );
+  await database.connect();
+  await shop.transact((transaction) =>
+    outbox.publish(1, { queue: "orders", transaction })
+  );
   assertEquals((await outbox.status()).count, 1);
 });
 
