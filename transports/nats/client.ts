@@ -12,18 +12,7 @@ import {
   nodeTlsOptions,
 } from "../../model/tls_options.ts";
 import type { TlsOptions } from "../../model/tls_options.ts";
-
-/** The headers of a message, or of an answer. */
-export interface NatsHeaders {
-  /** A status, as HTTP's; 0 for a message. */
-  readonly code: number;
-  /** The words of the status. */
-  readonly description: string;
-  /** The first value of a header; `""` if there is none. */
-  get(name: string): string;
-  /** The names of all. */
-  keys(): readonly string[];
-}
+import { type NatsHeaders, readable } from "./headers.ts";
 
 /** A message that came. */
 export interface NatsMessage {
@@ -118,7 +107,7 @@ export class NatsClient {
     connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (error !== null) return;
-        this.#answer(message.subject.slice(skip), message);
+        this.#answer(message.subject.slice(skip), readable(message));
       },
     });
     void this.#watch();
@@ -216,7 +205,10 @@ export class NatsClient {
           return false;
         }
         const { code = 0, description = "" } = message.headers ?? {};
-        if (code === 0) return all.push(message) > 0;
+        // A stored message may have been published with a status of its own.
+        if (code === 0 || message.headers?.get("Nats-Sequence") !== "") {
+          return all.push(message) > 0;
+        }
         if (code === 204 || code === 404) resolve(all);
         else reject(new JetStreamError(code, 0, description));
         return false;
@@ -262,7 +254,7 @@ export class NatsClient {
   ): NatsSubscription {
     const subscription = this.#connection.subscribe(subject, {
       callback: (error, message) => {
-        if (error === null) onMessage(message);
+        if (error === null) onMessage(readable(message));
       },
     });
     return {
@@ -347,6 +339,11 @@ export class NatsClient {
       }
     }
   }
+}
+
+/** What the server says of a request for messages; 0: it is a message, which alone has a subject for its ack. */
+export function statusOf({ headers, reply }: NatsMessage): number {
+  return reply ? 0 : headers?.code ?? 0;
 }
 
 /** Reads an answer of JetStream. */

@@ -73,7 +73,9 @@ export function headOf({ headers }: NatsMessage): string {
   let head = "";
   for (const name of headers?.keys() ?? []) {
     if (/^nats-/i.test(name)) continue;
-    head += `${name}: ${headers?.get(name)}\r\n`;
+    for (const value of headers?.values(name) ?? []) {
+      head += `${name}: ${value}\r\n`;
+    }
   }
   return head;
 }
@@ -117,7 +119,7 @@ function foreignMessage(
   const own: Record<string, string> = {};
   for (const name of headers?.keys() ?? []) {
     if (!/^(nats-|dashi-|content-(type|encoding)$)/i.test(name)) {
-      own[name] = headers?.get(name) ?? "";
+      own[name] = headers?.values(name).join(", ") ?? "";
     }
   }
   return {

@@ -7,7 +7,12 @@ import type {
   ReserveOptions,
   ReserveWant,
 } from "../store/store.ts";
-import type { NatsClient, NatsMessage, NatsSubscription } from "./client.ts";
+import {
+  type NatsClient,
+  type NatsMessage,
+  type NatsSubscription,
+  statusOf,
+} from "./client.ts";
 import type { NatsSettings } from "./options.ts";
 import { NANO, type NatsQueue, type Queues } from "./queues.ts";
 import { NatsReservation } from "./reservation.ts";
@@ -162,7 +167,7 @@ export class Reserver implements QueueNotifier {
           resolve(result);
         };
         const subscription = client.subscribe(inbox, (message) => {
-          const code = message.headers?.code ?? 0;
+          const code = statusOf(message);
           if (code === 0) {
             if (received.push(message) >= batch) done(received);
           } else if (code === 503) done(undefined);
@@ -190,7 +195,7 @@ export class Reserver implements QueueNotifier {
     const subscription = listening.waiting = client.subscribe(
       inbox,
       (message) => {
-        const code = message.headers?.code ?? 0;
+        const code = statusOf(message);
         if (code === 100) return;
         if (code === 0) {
           const [taken] = this.#keep(found, [message]);

@@ -112,6 +112,55 @@ test("what any client publishes to a queue's subject is a message", async (own) 
   await plain?.ack();
 });
 
+test("headers and statuses that no client of ours would write are read", async (own) => {
+  await using connection = createConnection(own.url);
+  const queue = new Queue("orders");
+  await connection.declare(queue);
+  const heads = [
+    "NATS/1.0\r\na b: space\r\nDeutsch-ü: é",
+    "NATS/1.0\r\n: no name\r\nno colon\r\nlf: 1\n2",
+    "NATS/1.0\r\ntwice: 1\r\ntwice: 2",
+    "NATS/1.0 404 No Messages",
+    "NATS/1.0 503",
+    "NATS/1.0 100 Idle",
+  ];
+  const given: Readonly<Record<string, string>>[] = [
+    { "a b": "space", "Deutsch-ü": "é" },
+    { "": "no name", lf: "1\n2" },
+    { twice: "1, 2" },
+    {},
+    {},
+    {},
+  ];
+  using socket = await Deno.connect({ port: Number(new URL(own.url).port) });
+  const subject = `${own.prefix}.orders`;
+  const encoder = new TextEncoder();
+  let sent = 'CONNECT {"verbose":false,"headers":true}\r\n';
+  for (const [i, head] of heads.entries()) {
+    const length = encoder.encode(head).byteLength + 4;
+    sent += `HPUB ${subject} ${length} ${length + 1}\r\n`;
+    sent += `${head}\r\n\r\n${i}\r\n`;
+  }
+  await new Response(`${sent}PING\r\n`).body?.pipeTo(socket.writable, {
+    preventClose: true,
+  });
+  const { length } = heads;
+  const peeked = async () =>
+    (await connection.queue(queue.name).peek()).map(({ headers }) => headers);
+  await until(
+    async () => (await peeked()).length === length,
+    "all to be in the queue",
+  );
+  assertEquals(await peeked(), given);
+  const got: unknown[] = [];
+  for await (const message of connection.consumer(queue)) {
+    got.push(message.headers);
+    await message.ack();
+    if (got.length === length) break;
+  }
+  assertEquals(got, given);
+});
+
 test("headers that are longer than NATS takes are carried in the body", async (own) => {
   await using connection = createConnection(own.url);
   const queue = new Queue<number>("long");
