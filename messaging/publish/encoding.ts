@@ -25,6 +25,28 @@ export function loadCodecs(
 }
 
 /**
+ * How a payload is written.
+ *
+ * @param options What the call asks for.
+ * @param defaults What holds where it asks for nothing.
+ * @returns The format.
+ */
+export function formatOf(
+  options: EncodeOptions,
+  { serializer, compression }: EncodeOptions,
+): EncodeOptions {
+  const { contentType, contentEncoding } = options;
+  return {
+    // A body of a type that is named is a body already.
+    serializer: options.serializer ??
+      (contentType === undefined ? serializer : undefined),
+    compression: options.compression ?? compression,
+    contentType,
+    contentEncoding,
+  };
+}
+
+/**
  * Whether what a payload is written with has yet to be loaded.
  *
  * @param codecs The codecs.

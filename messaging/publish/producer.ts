@@ -5,7 +5,7 @@ import type { Publishing } from "../../model/message.ts";
 import { checkEntities, type Entity } from "../entities/entities.ts";
 import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { checkKnown } from "../known_options.ts";
-import { isLazy, loadCodecs } from "./encoding.ts";
+import { formatOf, isLazy, loadCodecs } from "./encoding.ts";
 import { declareFirst } from "./declare_first.ts";
 import { dedupeOf } from "./dedupe.ts";
 import { checkCount, type OperationOptions } from "../operation_options.ts";
@@ -158,7 +158,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
     checkExchange(options.exchange);
     if (options.transaction !== undefined) this.#checkTransaction(options);
     const replyTo = this.#replyTo(options.replyTo);
-    const format = this.#formatOf(options);
+    const format = formatOf(options, this.#options);
     if (
       (this.#window.line.busy && !this.#publisher.isSeen) ||
       replyTo === UNKNOWN ||
@@ -298,19 +298,6 @@ export class Producer<T = unknown> implements AsyncDisposable {
     const name = this.#replyTo(options.replyTo);
     const replyTo = name === UNKNOWN ? undefined : name;
     return this.#message(payload, options, format, replyTo);
-  }
-
-  #formatOf(options: PublishOptions): codec.EncodeOptions {
-    const { contentType, contentEncoding } = options;
-    const { serializer, compression } = this.#options;
-    return {
-      // A body of a type that is named is a body already.
-      serializer: options.serializer ??
-        (contentType === undefined ? serializer : undefined),
-      compression: options.compression ?? compression,
-      contentType,
-      contentEncoding,
-    };
   }
 
   /** Nothing is done for it beside the transaction, which may hold what that would wait for. */

@@ -112,3 +112,8 @@ export const DATABASES: readonly DatabaseKind[] = [
     use: usePostgres,
   },
 ];
+
+/** The schema of a test's tables, where its database has schemas. */
+export function schemaOf(shop: TestDatabase): string | undefined {
+  return new URL(shop.url).searchParams.get("schema") ?? undefined;
+}
