@@ -31,7 +31,7 @@ import { Deliveries } from "./deliveries.ts";
 import type { ChannelContext } from "./context.ts";
 import type { Publish } from "./delays.ts";
 import { DIRECT_REPLY_TO } from "./direct_reply.ts";
-import { AmqpDelivery, GOT } from "./delivery.ts";
+import { AmqpDelivery, GOT, OFFSET } from "./delivery.ts";
 import {
   channelEnded,
   channelError,
@@ -205,11 +205,11 @@ export class AmqpChannel implements Channel {
         if (message === undefined) return undefined;
         if (!wanted && !noAck) {
           // Nobody waits for it any more: the call was aborted.
-          const late = new AmqpDelivery(queue, message, GOT, retry);
+          const late = new AmqpDelivery(queue, message, GOT, { retry });
           this.#deliveries.giveBack(late);
           return undefined;
         }
-        const delivery = new AmqpDelivery(queue, message, GOT, retry);
+        const delivery = new AmqpDelivery(queue, message, GOT, { retry });
         return this.#added(delivery, noAck);
       });
     } catch (error) {
@@ -250,7 +250,12 @@ export class AmqpChannel implements Channel {
       return this.#begun(subscription);
     }
     const { consumerTag } = subscription;
-    const retry = this.#context.returns.retryOf(queue);
+    const { returns } = this.#context;
+    const origin = {
+      retry: returns.retryOf(queue),
+      mayBeOfStream: returns.isStream(queue) ||
+        options.arguments?.[OFFSET] !== undefined,
+    };
     const consuming = this.#call(
       `consume from queue "${queue}"`,
       options,
@@ -263,7 +268,7 @@ export class AmqpChannel implements Channel {
               queue,
               message,
               subscription,
-              retry,
+              origin,
             );
             if (queue === DIRECT_REPLY_TO) return deliver(delivery);
             if (subscription.running) deliver(this.#added(delivery, noAck));

@@ -115,11 +115,14 @@ export class Deliveries {
         ),
       );
     }
-    const tags = multiple ? this.#takeUpTo(tag) : this.#takeOne(tag);
-    if (tags.length === 0) return Promise.reject(settledBefore(tag));
+    const taken = multiple ? this.#takeUpTo(tag) : this.#takeOne(tag);
+    if (taken.length === 0) return Promise.reject(settledBefore(tag));
     this.flush();
-    for (const each of tags) {
-      if (failed) this.#client.fail(each);
+    for (const { deliveryTag: each, isOfStream } of taken) {
+      // RabbitMQ 3 ends the connection for any other answer to a message of a stream; of
+      // these all say no more than that the next ones may come.
+      if (isOfStream) this.#client.ack(each, false);
+      else if (failed) this.#client.fail(each);
       else this.#client.reject(each, requeue);
     }
     const { promise, resolve, reject } = unattended();
@@ -182,10 +185,10 @@ export class Deliveries {
   }
 
   #ackUpTo(tag: DeliveryTag): Promise<void> {
-    const tags = this.#takeUpTo(tag);
-    if (tags.length === 0) return Promise.reject(settledBefore(tag));
+    const taken = this.#takeUpTo(tag);
+    if (taken.length === 0) return Promise.reject(settledBefore(tag));
     const batch = this.#batch ?? this.#open();
-    batch.tags.push(...tags);
+    for (const { deliveryTag: each } of taken) batch.tags.push(each);
     return batch.sent;
   }
 
@@ -196,16 +199,18 @@ export class Deliveries {
     return delivery;
   }
 
-  #takeOne(tag: DeliveryTag): readonly number[] {
-    return this.#take(tag) === undefined ? [] : [tag];
+  #takeOne(tag: DeliveryTag): readonly AmqpDelivery[] {
+    const delivery = this.#take(tag);
+    return delivery === undefined ? [] : [delivery];
   }
 
-  #takeUpTo(tag: DeliveryTag): readonly number[] {
-    const tags: number[] = [];
+  #takeUpTo(tag: DeliveryTag): readonly AmqpDelivery[] {
+    const taken: AmqpDelivery[] = [];
     for (let each = this.#window.oldest; each <= tag; each++) {
-      if (this.#take(deliveryTag(each)) !== undefined) tags.push(each);
+      const delivery = this.#take(deliveryTag(each));
+      if (delivery !== undefined) taken.push(delivery);
     }
-    return tags;
+    return taken;
   }
 
   #send(tags: readonly number[]): void {

@@ -20,10 +20,21 @@ const ATTEMPTS = "x-attempts";
 /** The header in which the broker counts how often it came back. */
 const COUNT = "x-delivery-count";
 
+/** The argument that says where in a stream to begin, and the header that says where a message lies. */
+export const OFFSET = "x-stream-offset";
+
 /** The consumer, or the `get`, that a delivery was given to. */
 export interface Holder {
   /** The maximum that it holds; acks are sent at a quarter of it, at the latest. */
   readonly prefetch: number;
+}
+
+/** What is known of the queue that a delivery comes from. */
+export interface Origin {
+  /** How it waits by itself, if it does. */
+  readonly retry?: QueueRetry | undefined;
+  /** Whether it is declared as a stream, or read from an offset. */
+  readonly mayBeOfStream?: boolean | undefined;
 }
 
 /** A message from `get` counts against no prefetch. */
@@ -38,6 +49,7 @@ export class AmqpDelivery implements Delivery {
   copying = false;
   readonly #message: RawMessage;
   readonly #retry: QueueRetry | undefined;
+  readonly #mayBeOfStream: boolean;
   /** The exchange that it was published to, if it was delayed. */
   #exchange: string | undefined;
   #properties: MessageProperties | undefined;
@@ -49,13 +61,14 @@ export class AmqpDelivery implements Delivery {
     queue: string,
     message: RawMessage,
     holder: Holder,
-    retry?: QueueRetry,
+    { retry, mayBeOfStream = false }: Origin = {},
   ) {
     this.deliveryTag = deliveryTag(message.fields.deliveryTag);
     this.queue = queue;
     this.holder = holder;
     this.#message = message;
     this.#retry = retry;
+    this.#mayBeOfStream = mayBeOfStream;
   }
 
   /** The broker's queue that it comes from, and goes back to. */
@@ -81,6 +94,16 @@ export class AmqpDelivery implements Delivery {
   get deliveryCount(): number | undefined {
     const count = this.properties.headers?.[COUNT];
     return typeof count === "number" ? count : undefined;
+  }
+
+  /**
+   * Whether it lies in a stream. The header alone does not say so: it goes with the message
+   * where that is published again, and a queue of another type that is read with an offset
+   * ignores that.
+   */
+  get isOfStream(): boolean {
+    return this.#mayBeOfStream &&
+      this.properties.headers?.[OFFSET] !== undefined;
   }
 
   get countsFailures(): boolean {

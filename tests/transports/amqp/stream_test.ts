@@ -76,6 +76,60 @@ test("a message of a stream that fails is called for again here, and parked; not
   for (const each of [name, `${name}.failed`]) await channel.deleteQueue(each);
 });
 
+test("a message of a stream that is rejected or put back costs no connection, and passes", async ({ url }) => {
+  const queue = new Queue<number>(`dashi-stream-${crypto.randomUUID()}`, {
+    type: "stream",
+  });
+  const { name } = queue;
+  await using connection = createConnection(url);
+  for (let i = 0; i < 8; i++) await connection.send(queue, i);
+  // One that has declared it, and one that knows its name alone.
+  await using other = createConnection(url);
+  for (const [reading, by] of [[connection, queue], [other, name]] as const) {
+    const events: string[] = [];
+    const listening = (async () => {
+      for await (const { type } of reading.events()) events.push(type);
+    })();
+    const seen: number[] = [];
+    const consumer = reading.consumer<number>(by, {
+      prefetch: 2,
+      offset: "first",
+    });
+    await consumer.run(async (message) => {
+      const { payload } = message;
+      seen.push(payload);
+      if (payload === 1) await message.reject();
+      if (payload === 2) await message.requeue();
+      if (payload === 3) throw new Error("no");
+      if (payload === 7) void consumer.cancel();
+    }, { retry: false, onFailure: "reject", onError: () => {} });
+    assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7]);
+    await reading.close();
+    await listening;
+    assert(!events.includes("lost"), `${events}`);
+  }
+  await using last = createConnection(url);
+  await last.delete(name);
+});
+
+test("a message that was in a stream is one of its queue where it is put", async ({ url }) => {
+  const queue = new Queue<string>(`dashi-queue-${crypto.randomUUID()}`);
+  await using connection = createConnection(url);
+  await connection.send(queue, "once", { headers: { "x-stream-offset": 7 } });
+  const seen: boolean[] = [];
+  const consumer = connection.consumer<string>(queue);
+  for await (const message of consumer) {
+    seen.push(message.deliveryInfo.redelivered);
+    if (seen.length === 2) {
+      await message.ack();
+      break;
+    }
+    await message.requeue();
+  }
+  assertEquals(seen, [false, true]);
+  await connection.delete(queue);
+});
+
 test("a stream is read from each kind of offset, by each consumer, and acks ask for more", async ({ url }) => {
   const queue = new Queue<number>(`dashi-stream-${crypto.randomUUID()}`, {
     type: "stream",
