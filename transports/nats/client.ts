@@ -1,17 +1,10 @@
 import {
-  connect,
-  type ConnectionOptions,
   createInbox,
   type MsgHdrs,
   type NatsConnection,
   type Payload,
 } from "@nats-io/transport-node";
-import { NodeTransport } from "@nats-io/transport-node/lib/node_transport.js";
-import {
-  type NodeTlsOptions,
-  nodeTlsOptions,
-} from "../../model/tls_options.ts";
-import type { TlsOptions } from "../../model/tls_options.ts";
+import { cut, dial, type DialSettings } from "./dial_client.ts";
 import { type NatsHeaders, readable } from "./headers.ts";
 
 /** A message that came. */
@@ -28,24 +21,6 @@ export interface NatsSubscription {
   drain(): Promise<void>;
   /** Ends it at once. */
   unsubscribe(): void;
-}
-
-/** How to connect. */
-export interface DialSettings {
-  /** `host:port`. */
-  readonly server: string;
-  readonly username: string | undefined;
-  readonly password: string | undefined;
-  readonly tls: TlsOptions | undefined;
-  readonly name: string;
-  /** Milliseconds. */
-  readonly timeout: number;
-  /** Milliseconds between signs of life; 0 turns them off. */
-  readonly heartbeat: number;
-  /** Our time by the calendar, ms since 1970. */
-  wall(): number;
-  /** Gives up dialling. */
-  readonly signal: AbortSignal;
 }
 
 /** An answer of JetStream that is an error. */
@@ -81,9 +56,6 @@ interface Waiting {
 
 const UTF8 = new TextEncoder();
 const TEXT = new TextDecoder();
-
-/** Longer than any connection lives, ms: heartbeats that are off. */
-const NEVER = 2_000_000_000;
 
 /** A connection to NATS, and its verbs as we need them. Every answer comes by one subscription. */
 export class NatsClient {
@@ -123,35 +95,7 @@ export class NatsClient {
 
   /** Connects once. */
   static async open(settings: DialSettings): Promise<NatsClient> {
-    const { server, username, password, tls, name, timeout, heartbeat } =
-      settings;
-    const { signal } = settings;
-    const hangUp = (transport: object) => {
-      const cut = () => socketIn(transport)?.destroy();
-      if (signal.aborted) cut();
-      else signal.addEventListener("abort", cut, { once: true });
-    };
-    const login = username === undefined
-      ? {}
-      : password === undefined
-      ? { token: username }
-      : { user: username, pass: password };
-    tellOfDials();
-    const options: ConnectionOptions & Dialling = {
-      onDashiDial: hangUp,
-      servers: server,
-      ...login,
-      name,
-      timeout,
-      tls: tls === undefined ? null : handshake(tls),
-      reconnect: false,
-      noAsyncTraces: true,
-      ignoreClusterUpdates: true,
-      pingInterval: heartbeat > 0 ? heartbeat : NEVER,
-      maxPingOut: 1,
-    };
-    const connection = await connect(options);
-    return new NatsClient(connection, settings.wall);
+    return new NatsClient(await dial(settings), settings.wall);
   }
 
   /** The server's version. */
@@ -289,7 +233,7 @@ export class NatsClient {
 
   /** Ends it at once. */
   destroy(): void {
-    socketOf(this.#connection)?.destroy();
+    cut(this.#connection);
     this.#connection.close().catch(() => {});
   }
 
@@ -370,44 +314,4 @@ export function answerOf(
 function headersOf(head: string): MsgHdrs {
   const bytes = UTF8.encode(`NATS/1.0\r\n${head}\r\n`);
   return { encode: () => bytes } as unknown as MsgHdrs;
-}
-
-function handshake(tls: TlsOptions): object {
-  return nodeTlsOptions(tls) satisfies NodeTlsOptions;
-}
-
-/** The client hangs up politely alone, which waits for a server that reads nothing. */
-function socketOf(connection: object): Socket | undefined {
-  return socketIn(Object(Object(connection).protocol).transport);
-}
-
-function socketIn(transport: object): Socket | undefined {
-  return Object(transport).socket;
-}
-
-interface Socket {
-  destroy(): void;
-}
-
-/** Beside the options of a connection, which the client hands on. */
-interface Dialling {
-  /** Called with what dials for the connection. */
-  readonly onDashiDial?: (transport: object) => void;
-}
-
-let tells = false;
-
-/**
- * A dial of the client's cannot be called off: it waits for a server that says nothing
- * until its own time is over. So what dials is told of, for its socket to be cut.
- */
-function tellOfDials(): void {
-  if (tells) return;
-  tells = true;
-  const { prototype } = NodeTransport;
-  const dial = prototype.connect;
-  prototype.connect = function (server, options: ConnectionOptions & Dialling) {
-    options.onDashiDial?.(this);
-    return dial.call(this, server, options);
-  };
 }

@@ -1,4 +1,5 @@
 import { OptionError } from "../../model/errors.ts";
+import { MAX_RESPONSE } from "../../model/response_limit.ts";
 import { readTls, type TlsOptions } from "../../model/tls_options.ts";
 import type { BrokerUrl } from "../../url/broker_url.ts";
 import { formatUrl } from "../../url/format.ts";
@@ -51,6 +52,7 @@ export interface NatsSettings {
   readonly api: string;
   readonly lease: number;
   readonly replicas: number;
+  readonly maxResponseSize: number;
 }
 
 /**
@@ -60,7 +62,10 @@ export interface NatsSettings {
  */
 export function readNatsOptions(
   url: BrokerUrl,
-  { tls, transportOptions }: Pick<ConnectOptions, "tls" | "transportOptions">,
+  { tls, transportOptions, maxResponseSize = MAX_RESPONSE }: Pick<
+    ConnectOptions,
+    "tls" | "transportOptions" | "maxResponseSize"
+  >,
 ): NatsSettings {
   const { ackWait = 30_000, replicas = 1, domain } = readOptions<
     NatsTransportOptions
@@ -83,5 +88,6 @@ export function readNatsOptions(
     api: domain === undefined ? "$JS.API" : `$JS.${domain}.API`,
     lease: ackWait,
     replicas,
+    maxResponseSize,
   };
 }

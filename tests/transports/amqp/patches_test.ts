@@ -5,6 +5,7 @@
 
 import { assertEquals } from "@std/assert";
 import { createRequire } from "node:module";
+import { digests } from "../../support/digests.ts";
 
 /** The functions, by their places in amqplib's files; `transports/amqp/patch_amqplib.ts` says why. */
 const AMQPLIB: Readonly<Record<string, string>> = {
@@ -34,30 +35,6 @@ const AMQP_CLIENT: Readonly<Record<string, string>> = {
   "AMQPView.prototype.getTable": "9af34a7352739c72",
   "AMQPView.prototype.getProperties": "b3ad4822a3f7202c",
 };
-
-async function digestOf(text: string): Promise<string> {
-  const bytes = new TextEncoder().encode(text);
-  const digest = await crypto.subtle.digest("SHA-256", bytes);
-  return new Uint8Array(digest).toHex().slice(0, 16);
-}
-
-/** The digests of functions' source, by their places below a root. */
-async function digests(
-  root: object,
-  places: Iterable<string>,
-): Promise<Record<string, string>> {
-  const found: Record<string, string> = {};
-  for (const place of places) {
-    const value: unknown = place.split(".").reduce<unknown>(
-      (at, name) => at instanceof Object ? Reflect.get(at, name) : undefined,
-      root,
-    );
-    found[place] = typeof value === "function"
-      ? await digestOf(Function.prototype.toString.call(value))
-      : "gone";
-  }
-  return found;
-}
 
 Deno.test("amqplib has not changed what is patched of it", async () => {
   const load = createRequire(import.meta.resolve("amqplib"));
