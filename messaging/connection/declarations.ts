@@ -1,5 +1,6 @@
 import type { Binding, BindingDestination } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
+import { ChannelError, NotFoundError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import type { Channel } from "../../transports/transport.ts";
@@ -322,8 +323,11 @@ export class Declarations {
         some.map((binding) => channel.bind(binding, call)),
       );
       // The first: on AMQP it has ended the channel, with all that are behind it.
-      const failed = ends.find(({ status }) => status === "rejected");
-      if (failed?.status === "rejected") throw failed.reason;
+      for (const [n, each] of ends.entries()) {
+        if (each.status === "rejected") {
+          throw orGoing(each.reason, some[n], entity);
+        }
+      }
     }
   }
 
@@ -382,4 +386,23 @@ function mayExpire(queue: Queue): boolean {
 function plain(queue: Queue): QueueDeclaration {
   const { name, durable, exclusive, autoDelete } = queue;
   return { name, durable, exclusive, autoDelete, arguments: queue.arguments };
+}
+
+/**
+ * Makes of the error of a binding one that may pass, where its exchange goes with its last
+ * binding: that was there when it was declared before, and was just going with a queue.
+ */
+function orGoing(
+  error: unknown,
+  binding: Binding | undefined,
+  { bindings }: Entity,
+): unknown {
+  if (!(error instanceof NotFoundError)) return error;
+  const isGoing = bindings.some(({ exchange }) =>
+    exchange instanceof Exchange && exchange.autoDelete &&
+    exchange.name === binding?.source
+  );
+  return isGoing
+    ? new ChannelError(error.message, { code: "channel-closed", cause: error })
+    : error;
 }

@@ -1,7 +1,8 @@
 /** The declarations that a session remembers. */
 
-import { assertEquals, assertStrictEquals } from "@std/assert";
-import { Exchange, Queue } from "@dashi/mq";
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { Exchange, NotFoundError, Queue } from "@dashi/mq";
+import { createTestBroker } from "@dashi/mq/testing";
 import { Declarations } from "../../../messaging/connection/declarations.ts";
 import type { Channel } from "../../../transports/transport.ts";
 
@@ -66,4 +67,23 @@ Deno.test("a queue that may expire is declared anew when its last consumer has g
   }
   assertEquals(declarations.has(expiring), false);
   assertEquals(declarations.has(staying), true);
+});
+
+Deno.test("an exchange that goes with its last binding, and is going while a queue is bound to it, is declared again", async () => {
+  await using broker = createTestBroker();
+  const { connection, clock, faults } = broker;
+  const declare = (autoDelete: boolean) => {
+    const fault = faults.refuse("bind", {
+      error: new NotFoundError("Cannot bind: there is no such exchange"),
+    });
+    const exchange = new Exchange(`going-${autoDelete}`, { autoDelete });
+    const queue = new Queue(`bound-${autoDelete}`, { exchange });
+    const declared = connection.declare(queue);
+    return { fault, declared: clock.advanceUntil(declared) };
+  };
+  const going = declare(true);
+  await going.declared;
+  assertEquals(going.fault.hits, 1);
+  // Any other that is not there was deleted by somebody.
+  await assertRejects(() => declare(false).declared, NotFoundError);
 });
