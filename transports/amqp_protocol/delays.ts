@@ -136,7 +136,14 @@ export class Delays {
       return { type: "accepted", queues: undefined };
     }
     this.#declared = false;
-    throw gone(message.exchange);
+    const { clock, operationTimeout } = this.#host;
+    const call = { deadline: clock.now() + operationTimeout };
+    await this.#line.enter(() => this.#look([message.exchange], call));
+    // Its queue is there: nothing was lost.
+    throw new ChannelError(
+      `Cannot publish a message with a delay: nothing was bound to exchange "${message.exchange}", which is declared again with the next one`,
+      { code: "channel-closed", outcome: "not-sent" },
+    );
   }
 
   /**

@@ -284,6 +284,13 @@ Deno.test({
         await channel.deleteExchange("dashi_delayed_0");
         await channel.deleteExchange("dashi_delayed");
         await Promise.all(connections.map(publish));
+        await channel.unbind({
+          source: "dashi_delayed_0",
+          destination: { kind: "queue", name: "dashi_delayed_0" },
+          routingKey: "",
+          arguments: { dashi_delayed_0: true, "x-match": "all" },
+        });
+        await Promise.all(connections.map(publish));
         await channel.deleteExchange("dashi_delayed");
         await channel.deleteExchange(DELIVERY_EXCHANGE);
         await Promise.all(connections.map(publish));
