@@ -20,7 +20,6 @@ import type { Harness } from "./harness.ts";
 import {
   bindingOf,
   Collector,
-  isRefused,
   PATIENCE,
   patience,
   publishing,
@@ -204,18 +203,10 @@ export class Broker implements AsyncDisposable {
     );
   }
 
-  /**
-   * Says whether a queue has gone: a mandatory message to it comes back. One to a queue that is
-   * just going may be refused (RabbitMQ 4.3).
-   */
+  /** Says whether a queue has gone: a mandatory message to it comes back. */
   async isGone(queue: string): Promise<boolean> {
-    try {
-      const sent = await this.publish("", queue, "", { mandatory: true });
-      return sent.type === "returned";
-    } catch (error) {
-      if (isRefused(error)) return false;
-      throw error;
-    }
+    const { type } = await this.publish("", queue, "", { mandatory: true });
+    return type === "returned";
   }
 
   /** Publishes a text. */

@@ -4,6 +4,7 @@ import type { CallOptions } from "../../model/call_options.ts";
 import {
   ChannelError,
   type MessagingError,
+  NotFoundError,
   PublishError,
   TimeoutError,
 } from "../../model/errors.ts";
@@ -47,6 +48,9 @@ export class Publishes {
   /** Whether a mandatory message that no queue takes is nacked, as Qpid does, and given back behind that. */
   readonly #nacksUnrouted: boolean;
   readonly #elsewhere: Elsewhere;
+  readonly #ordered: ChannelContext["ordered"];
+  /** Queues that are looked at. */
+  readonly #looking = new Map<string, Promise<boolean>>();
   #first: InFlight | undefined;
   #last: InFlight | undefined;
 
@@ -57,9 +61,9 @@ export class Publishes {
    */
   constructor(
     client: AmqpClientChannel,
-    { limits, blocked, server }: Pick<
+    { limits, blocked, server, ordered }: Pick<
       ChannelContext,
-      "limits" | "blocked" | "server"
+      "limits" | "blocked" | "server" | "ordered"
     >,
     onLate: (error: TimeoutError | ChannelError) => void,
     elsewhere: Elsewhere,
@@ -70,6 +74,7 @@ export class Publishes {
     this.#nacksUnrouted = !server().isLikeRabbitmq;
     this.#onLate = onLate;
     this.#elsewhere = elsewhere;
+    this.#ordered = ordered;
   }
 
   /** Publishes a message. */
@@ -143,12 +148,7 @@ export class Publishes {
     if (error && flight.message.mandatory && this.#nacksUnrouted) {
       flight.resolve({ type: "returned", replyText: "NO_ROUTE" });
     } else if (error) {
-      flight.reject(
-        new PublishError(
-          `Cannot ${describePublish(flight.message)}: the broker refused it`,
-          { code: "publish-refused", cause: error },
-        ),
-      );
+      flight.resolve(this.#refused(flight.message, error));
     } else if (flight.returned === undefined) flight.resolve(ACCEPTED);
     else {
       const { message, returned: replyText } = flight;
@@ -157,6 +157,44 @@ export class Publishes {
         message.exchange === "" ? this.#elsewhere(message, outcome) : outcome,
       );
     }
+  }
+
+  /**
+   * RabbitMQ 4.3 refuses a message to a queue that is just being deleted, which it returned
+   * before: it has reached no queue, as one that comes a moment later.
+   */
+  async #refused(message: Publishing, cause: unknown): Promise<PublishOutcome> {
+    const { exchange, routingKey, mandatory, properties: { headers } } =
+      message;
+    const goesToOne = exchange === "" && headers?.CC === undefined &&
+      headers?.BCC === undefined;
+    if (goesToOne && await this.#isGone(routingKey)) {
+      const outcome: PublishOutcome = {
+        type: "returned",
+        replyText: "NO_ROUTE",
+      };
+      return mandatory ? outcome : ACCEPTED;
+    }
+    throw new PublishError(
+      `Cannot ${describePublish(message)}: the broker refused it${
+        goesToOne
+          ? ", as of a queue that is full"
+          : "; a queue that it goes to is full, or is just being deleted, and others may have it"
+      }`,
+      { code: "publish-refused", cause },
+    );
+  }
+
+  #isGone(queue: string): Promise<boolean> {
+    let looking = this.#looking.get(queue);
+    if (looking === undefined) {
+      looking = this.#ordered
+        .run((channel, call) => channel.checkQueue(queue, call))
+        .then(() => false, isMissing)
+        .finally(() => this.#looking.delete(queue));
+      this.#looking.set(queue, looking);
+    }
+    return looking;
   }
 
   #stop(
@@ -222,6 +260,12 @@ export function describePublish(message: Publishing): string {
   return message.exchange === ""
     ? `publish to queue "${message.routingKey}"`
     : `publish to exchange "${message.exchange}" with routing key "${message.routingKey}"`;
+}
+
+/** Of one whose node is down AMQP says that it is not found, too. */
+function isMissing(error: unknown): boolean {
+  return error instanceof NotFoundError &&
+    error.message.includes("there is no such queue");
 }
 
 function isClosed(error: unknown): boolean {
