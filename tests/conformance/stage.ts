@@ -4,10 +4,18 @@ import {
   Exchange,
   type Message,
   Queue,
+  ResourceLockedError,
 } from "../../mod.ts";
 import { type CaseOptions, type ConformanceCase, onHarness } from "./case.ts";
 import type { Harness } from "./harness.ts";
-import { arrives, CASE_PATIENCE, PATIENCE, soon, unique } from "./support.ts";
+import {
+  arrives,
+  CASE_PATIENCE,
+  PATIENCE,
+  soon,
+  unique,
+  until,
+} from "./support.ts";
 
 /** The stage of a case through the public API: a connection, and a way to remove what it declared. */
 export interface Stage {
@@ -101,11 +109,30 @@ async function remove(
 ): Promise<void> {
   const connection = open(harness);
   try {
+    for (const name of queues) {
+      await until(
+        () => isRemoved(connection, name),
+        `the end of queue "${name}", which a closed connection had alone`,
+      );
+    }
     const channel = await connection.channel();
-    for (const name of queues) await channel.deleteQueue(name, soon());
     for (const name of exchanges) await channel.deleteExchange(name, soon());
   } finally {
     await connection.close();
+  }
+}
+
+/** RabbitMQ 4.3 removes the exclusive queues of a connection a moment after it has closed. */
+async function isRemoved(
+  connection: Connection,
+  name: string,
+): Promise<boolean> {
+  try {
+    await connection.delete(name, { timeout: PATIENCE });
+    return true;
+  } catch (error) {
+    if (error instanceof ResourceLockedError) return false;
+    throw error;
   }
 }
 
