@@ -145,6 +145,7 @@ export class AmqpChannel implements Channel {
   ): Promise<QueueStatus> {
     const status = await this.#topology.declareQueue(queue, options);
     this.#context.returns.note(queue);
+    this.#context.streams.note(queue);
     return status;
   }
 
@@ -152,12 +153,18 @@ export class AmqpChannel implements Channel {
     return this.#topology.checkQueue(name, options);
   }
 
-  deleteQueue(name: string, options?: DeleteQueueOptions): Promise<number> {
-    return this.#topology.deleteQueue(name, options);
+  async deleteQueue(
+    name: string,
+    options?: DeleteQueueOptions,
+  ): Promise<number> {
+    const count = await this.#topology.deleteQueue(name, options);
+    this.#context.streams.forget(name);
+    return count;
   }
 
   async purgeQueue(name: string, options?: CallOptions): Promise<number> {
-    this.#refuseStream(`purge queue "${name}"`, name);
+    const looking = this.#refuseStream(`purge queue "${name}"`, name, options);
+    if (looking !== undefined) await looking;
     return await this.#topology.purgeQueue(name, options);
   }
 
@@ -196,7 +203,8 @@ export class AmqpChannel implements Channel {
       return await this.#getter.get(ordered, noAck, options);
     }
     const action = `get from queue "${queue}"`;
-    this.#refuseStream(action, queue);
+    const looking = this.#refuseStream(action, queue, options);
+    if (looking !== undefined) await looking;
     const retry = this.#context.returns.retryOf(queue);
     let wanted = true;
     try {
@@ -290,9 +298,21 @@ export class AmqpChannel implements Channel {
     return this.#begun(subscription);
   }
 
-  /** RabbitMQ would end the connection. */
-  #refuseStream(action: string, queue: string): void {
-    if (this.#context.returns.isStream(queue)) throw streamKeeps(action);
+  /** RabbitMQ would end the connection. Returns a promise where it must be looked what the queue is. */
+  #refuseStream(
+    action: string,
+    queue: string,
+    options: CallOptions | undefined,
+  ): Promise<void> | undefined {
+    this.#check(options, () => action);
+    const { streams, limits, ordered } = this.#context;
+    const isStream = ordered.get(queue) === undefined && streams.get(queue);
+    if (isStream === true) throw streamKeeps(action);
+    if (isStream === false) return undefined;
+    const late = () => notAnswered(action, "not-sent");
+    return limits.wait(streams.look(queue), options, late).then((found) => {
+      if (found) throw streamKeeps(action);
+    });
   }
 
   #begun(subscription: AmqpSubscription): AmqpSubscription {

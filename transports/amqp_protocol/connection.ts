@@ -24,6 +24,7 @@ import { ManagementApi } from "./management_client.ts";
 import type { DialOptions } from "./options.ts";
 import type { Dial } from "./port.ts";
 import { Server } from "./server.ts";
+import { Streams } from "./streams.ts";
 import { Socket, type SocketHost } from "./socket.ts";
 
 /**
@@ -103,6 +104,12 @@ export class AmqpConnection implements TransportConnection {
           openChannel: declare,
         }),
         returns: new Returns({ clock, limits, delays, copies, server }),
+        streams: new Streams({
+          clock,
+          operationTimeout,
+          server,
+          openChannel: declare,
+        }),
         parking: new Parking({
           clock,
           operationTimeout,

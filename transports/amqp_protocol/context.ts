@@ -6,6 +6,7 @@ import type { OrderedQueues } from "./ordered_queues.ts";
 import type { Parking } from "./parking.ts";
 import type { Returns } from "./returns.ts";
 import type { Server } from "./server.ts";
+import type { Streams } from "./streams.ts";
 
 /** The services and settings that a channel has from its connection. */
 export interface ChannelContext {
@@ -18,6 +19,7 @@ export interface ChannelContext {
   readonly ordered: OrderedQueues;
   readonly parking: Parking;
   readonly returns: Returns;
+  readonly streams: Streams;
   /** The broker, by what it says of itself. */
   server(): Server;
   /** When the broker was last heard of, on the clock. */

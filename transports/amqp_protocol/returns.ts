@@ -39,7 +39,6 @@ export class Returns {
   /** The `x-delivery-limit` that queues were declared with. */
   readonly #limits = new Map<string, number>();
   readonly #retries = new Map<string, QueueRetry>();
-  readonly #streams = new Set<string>();
 
   /** Makes one that knows no queue's limit. */
   constructor(host: ReturnsHost) {
@@ -48,8 +47,6 @@ export class Returns {
 
   /** Notes what a queue's declaration says of that. */
   note({ name, arguments: declared }: QueueDeclaration): void {
-    if (declared["x-queue-type"] === "stream") this.#streams.add(name);
-    else this.#streams.delete(name);
     const limit = declared["x-delivery-limit"];
     if (typeof limit === "number") this.#limits.set(name, limit);
     else this.#limits.delete(name);
@@ -58,11 +55,6 @@ export class Returns {
       : undefined;
     if (retry === undefined) this.#retries.delete(name);
     else this.#retries.set(name, retry);
-  }
-
-  /** Whether a queue is known to be a stream, from which nothing is taken. */
-  isStream(queue: string): boolean {
-    return this.#streams.has(queue);
   }
 
   /** How a queue waits by itself before it hands out again what a handler failed for, where it is known to. */

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { createConnection, Queue, type StreamOffset } from "@dashi/mq";
-import { rejectsWith, until } from "../../conformance/support.ts";
+import { rejectsWith, unique, until } from "../../conformance/support.ts";
 import { test } from "../../support/amqp.ts";
 import { Proxy } from "../../support/proxy.ts";
 
@@ -201,6 +201,42 @@ test("what takes messages out of a stream is refused before RabbitMQ ends the co
   }
   assertEquals(proxy.accepted, 1);
   await connection.queue(queue).delete();
+});
+
+test("a queue that is known by its name alone is looked at before messages are taken: a stream is refused, whatever else is not", async ({ url }) => {
+  const stream = new Queue<number>(`dashi-stream-${crypto.randomUUID()}`, {
+    type: "stream",
+  });
+  await using owner = createConnection(url);
+  await owner.declare(stream);
+  await using proxy = Proxy.to(url);
+  await using connection = createConnection(proxy.urlOf(url));
+  const handle = connection.queue<number>(stream.name);
+  await rejectsWith(handle.get(), "unsupported", "stream");
+  await rejectsWith(handle.peek(), "unsupported", "stream");
+  await rejectsWith(handle.purge(), "unsupported", "stream");
+  await owner.delete(stream);
+  // Then it is another one.
+  await rejectsWith(handle.get(), "not-found", "declare it first");
+  for (
+    const options of [{}, { durable: false }, { autoDelete: true }, {
+      type: "quorum",
+    }, { maxLength: 7 }] as const
+  ) {
+    // RabbitMQ 3.10 confuses the types of queues that had the same name.
+    const name = "type" in options ? unique("queue") : stream.name;
+    const queue = new Queue<number>(name, options);
+    await owner.send(queue, 1);
+    await owner.send(queue, 1);
+    const other = connection.queue<number>(name);
+    const peeked = await other.peek({ max: 1 });
+    const message = await other.get();
+    assertEquals([peeked[0]?.payload, message?.payload], [1, 1]);
+    await message?.ack();
+    await other.purge();
+    await owner.delete(queue);
+  }
+  assertEquals(proxy.accepted, 1);
 });
 
 Deno.test("an offset that makes no sense is refused, and so is one of a queue that is no stream", async () => {
