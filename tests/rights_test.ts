@@ -9,9 +9,11 @@ import {
   Exchange,
   Queue,
 } from "@dashi/mq";
+import { isInstalled as hasNats, startNats } from "./brokers/nats.ts";
 import { findRabbitmq } from "./brokers/rabbitmq.ts";
 import { amqpPlace, erlang } from "./support/amqp_place.ts";
 import { AwsRelay, refusal } from "./support/aws_relay.ts";
+import { connect } from "@nats-io/transport-node";
 import { Redis } from "ioredis";
 
 const ROOT = new URL("../", import.meta.url);
@@ -298,6 +300,95 @@ Deno.test({
       await ask("DELETE", name);
     } finally {
       await ask("DELETE", `${user}?rev=${rev}`);
+    }
+  },
+});
+
+const NATS: Readonly<Record<string, (it: Connection) => Promise<void>>> = {
+  "publish": async (connection) => {
+    await connection.send("orders", 1);
+  },
+  "a worker": async (connection) => {
+    await work(connection, "work-");
+    const orders = connection.queue<number>("orders");
+    for (const each of [2, 3]) await connection.send("orders", each);
+    const [first, second] = [await orders.get(), await orders.get()];
+    await first?.requeue();
+    // They are told apart by asking who holds what.
+    const info = await connection.inspect().queue("orders");
+    assertEquals([info?.ready, info?.unacked], [2, 1]);
+    assertEquals((await orders.peek()).length, 2);
+    assertEquals(await orders.purge(), 2);
+    await second?.ack();
+    await connection.delete(new Queue("orders"));
+  },
+};
+
+/** Whether a pattern of NATS' takes a subject. */
+function covers(pattern: string, subject: string): boolean {
+  const tokens = subject.split(".");
+  return pattern.split(".").every((each, i) =>
+    each === ">" || each === tokens[i] || each === "*" && i < tokens.length
+  );
+}
+
+Deno.test({
+  name:
+    `nats: the permissions that its page names are enough, and all are used${
+      hasNats() ? "" : " (NATS is not installed)"
+    }`,
+  ignore: !hasNats(),
+  fn: async () => {
+    const rights = new Map(
+      [...rightsOf("nats")].map(([role, line]) => {
+        const [publish = [], subscribe = []] = line.split("  ")
+          .map((each) => each.split(", "));
+        return [role, { publish, subscribe }];
+      }),
+    );
+    assertEquals([...rights.keys()], Object.keys(NATS));
+    const users = [...rights].map(([role, permissions]) =>
+      JSON.stringify({ user: role, password: "pw", permissions })
+    );
+    const server = await startNats({
+      syncs: false,
+      config: `authorization: { users: [
+  { user: owner, password: pw }
+  ${users.join("\n  ")}
+] }`,
+    });
+    try {
+      const urlOf = (user: string) =>
+        `${server.url.replace("//", `//${encodeURIComponent(user)}:pw@`)}/shop`;
+      await using owner = createConnection(urlOf("owner"), QUIET);
+      // Who finds one that belongs to a connection looks whether that is alive.
+      await owner.declare(new Queue("own", { exclusive: true }));
+      await owner.declare(new Queue("orders"));
+      const raw = await connect({
+        servers: new URL(server.url).host,
+        user: "owner",
+        pass: "pw",
+      });
+      const seen = new Set<string>();
+      raw.subscribe(">", {
+        callback: (_, { subject }) => void seen.add(subject),
+      });
+      for (const [role, run] of Object.entries(NATS)) {
+        seen.clear();
+        await raw.flush();
+        {
+          await using connection = createConnection(urlOf(role), QUIET);
+          await run(connection);
+        }
+        await raw.flush();
+        const unused = rights.get(role)?.publish.filter((pattern) =>
+          ![...seen].some((subject) => covers(pattern, subject))
+        );
+        assertEquals(unused, [], role);
+      }
+      await raw.close();
+    } finally {
+      await server.stop();
     }
   },
 });
