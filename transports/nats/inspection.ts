@@ -11,7 +11,7 @@ import type {
   StoredCounts,
 } from "../store/store.ts";
 import type { NatsClient } from "./client.ts";
-import { headOf, readMessage, ttlOf } from "./message.ts";
+import { headOf, readMessage, timeLeftOf, ttlOf } from "./message.ts";
 import { tokenOf } from "./names.ts";
 import type { Putter } from "./putter.ts";
 import type { NatsQueue, Queues, QueueState } from "./queues.ts";
@@ -120,8 +120,8 @@ export class Contents {
     if (state === undefined) return [];
     const all = await this.#ready(found, state, max);
     return all.flatMap(({ sequence, at, message }) => {
-      const ttl = ttlOf(message);
-      if (ttl !== undefined && at + ttl <= now()) return [];
+      const left = timeLeftOf(message, at, now());
+      if (left !== undefined && left <= 0) return [];
       const redelivered = sequence <= state.delivered;
       return [{
         message: readMessage(queue, message),

@@ -68,6 +68,16 @@ export function ttlOf({ headers }: NatsMessage): number | undefined {
   return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
+/** Milliseconds until a message expires: `now` is known within some, and nothing is younger than new. */
+export function timeLeftOf(
+  message: NatsMessage,
+  putAt: number,
+  now: number,
+): number | undefined {
+  const ttl = ttlOf(message);
+  return ttl === undefined ? undefined : Math.min(ttl, putAt + ttl - now);
+}
+
 /** The headers of a message that came, but those of the server. */
 export function headOf({ headers }: NatsMessage): string {
   let head = "";

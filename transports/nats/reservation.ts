@@ -1,7 +1,7 @@
 import type { Publishing } from "../../model/message.ts";
 import type { Malformed, Reservation } from "../store/store.ts";
 import type { NatsMessage } from "./client.ts";
-import { readMessage, ttlOf } from "./message.ts";
+import { readMessage, timeLeftOf } from "./message.ts";
 import type { NatsQueue } from "./queues.ts";
 
 /** A message that its consumer waits for the ack of. */
@@ -42,8 +42,7 @@ export class NatsReservation implements Reservation {
     this.deliveryCount = Number(parts[at]) - 1;
     this.redelivered = this.deliveryCount > 0;
     this.putAt = Number(parts[at + 3]) / 1e6;
-    const ttl = ttlOf(received);
-    this.timeLeft = ttl === undefined ? undefined : this.putAt + ttl - now;
+    this.timeLeft = timeLeftOf(received, this.putAt, now);
     this.expired = this.timeLeft !== undefined && this.timeLeft <= 0;
     this.message = readMessage(from.name, received);
   }

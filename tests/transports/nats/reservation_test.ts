@@ -1,0 +1,33 @@
+import { assertEquals } from "@std/assert";
+import { parseHeaders } from "../../../transports/nats/headers.ts";
+import { NatsReservation } from "../../../transports/nats/reservation.ts";
+
+Deno.test("NATS: a message that lives for no time is over, though our estimate of the server's time is behind", () => {
+  const putAt = 1_800_000_000_000;
+  const take = (ttl: number, now: number) => {
+    const { expired, timeLeft } = new NatsReservation(
+      {
+        name: "q",
+        stream: "dashi_q",
+        ready: "dashi.q",
+        delayed: "dashi.q.delayed",
+        quarantine: "dashi.q.quarantine",
+        consumer: "dashi-1",
+      },
+      {
+        subject: "dashi.q",
+        reply: `$JS.ACK.dashi_q.dashi-1.1.1.1.${putAt}000000.0`,
+        data: new Uint8Array(),
+        headers: parseHeaders(
+          new TextEncoder().encode(`NATS/1.0\r\nDashi-TTL: ${ttl}\r\n\r\n`),
+        ),
+      },
+      { now, until: 0 },
+    );
+    return { expired, timeLeft };
+  };
+  assertEquals(take(0, putAt - 3), { expired: true, timeLeft: 0 });
+  assertEquals(take(5, putAt - 3), { expired: false, timeLeft: 5 });
+  assertEquals(take(5, putAt + 3), { expired: false, timeLeft: 2 });
+  assertEquals(take(5, putAt + 5), { expired: true, timeLeft: 0 });
+});
