@@ -48,6 +48,12 @@ export class PermissionError extends Error {
   }
 }
 
+/** Who is asked, and who hears of it if the login may not ask. */
+interface Asked {
+  readonly subject: string;
+  onRefused(error: PermissionError): void;
+}
+
 interface Waiting {
   readonly subject: string;
   /** Takes a message, or an error; says whether it waits for more. */
@@ -64,6 +70,10 @@ export class NatsClient {
   readonly #connection: NatsConnection;
   readonly #inbox: string = createInbox();
   readonly #waiting = new Map<string, Waiting>();
+  /** What is asked of whom answers to a subject of its own. */
+  readonly #asked = new Set<Asked>();
+  /** What is listened to as long as the connection lives, and has to be heard. */
+  readonly #heard = new Set<string>();
   /** What waits for the client's own promises, of which some never settle when it closes. */
   readonly #pending = new Set<(error: Error) => void>();
   readonly #wall: () => number;
@@ -76,6 +86,7 @@ export class NatsClient {
     this.#connection = connection;
     this.#wall = wall;
     const skip = this.#inbox.length + 1;
+    this.#heard.add(`${this.#inbox}.*`);
     connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (error !== null) return;
@@ -191,6 +202,35 @@ export class NatsClient {
     return this.#wall() + (isLate ? most + 1 : (least + most) / 2);
   }
 
+  /** Listens to a subject as long as the connection lives. */
+  listen(subject: string, onMessage: (message: NatsMessage) => void): void {
+    this.#heard.add(subject);
+    this.subscribe(subject, onMessage);
+  }
+
+  /** Publishes, and hears each answer, or that the login may not ask. */
+  ask(
+    subject: string,
+    data: Payload,
+    hear: (answer: NatsMessage | PermissionError) => void,
+  ): NatsSubscription {
+    const inbox = createInbox();
+    const asked = { subject, onRefused: hear };
+    const { drain, unsubscribe } = this.subscribe(inbox, hear);
+    this.#asked.add(asked);
+    this.publish(subject, data, inbox);
+    return {
+      drain: () => {
+        this.#asked.delete(asked);
+        return drain();
+      },
+      unsubscribe: () => {
+        this.#asked.delete(asked);
+        unsubscribe();
+      },
+    };
+  }
+
   /** Subscribes. */
   subscribe(
     subject: string,
@@ -221,7 +261,7 @@ export class NatsClient {
   whileOpen<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#pending.add(reject);
-      promise.then(resolve, reject)
+      promise.then(resolve, (error) => reject(this.#refusal ?? error))
         .finally(() => this.#pending.delete(reject));
     });
   }
@@ -276,10 +316,22 @@ export class NatsClient {
         continue;
       }
       const refused = new PermissionError(
-        `the login has no permission to ${operation.toLowerCase()} to "${subject}"`,
+        `the login has no permission to ${
+          /^sub/i.test(operation) ? "subscribe" : "publish"
+        } to "${subject}"`,
       );
+      if (/^sub/i.test(operation)) {
+        // Nobody else hears what we do not: so there is no connection.
+        if (!this.#heard.has(subject ?? "")) continue;
+        this.#refusal ??= refused;
+        this.destroy();
+        continue;
+      }
       for (const [token, { subject: asked }] of this.#waiting) {
         if (asked === subject) this.#answer(token, refused);
+      }
+      for (const asked of [...this.#asked]) {
+        if (asked.subject === subject) asked.onRefused(refused);
       }
     }
   }

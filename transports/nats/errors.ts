@@ -74,7 +74,10 @@ export function dialError(broker: string, error: unknown): Error {
       details,
     );
   }
-  if (error instanceof JetStreamError || error instanceof PermissionError) {
+  if (error instanceof PermissionError) {
+    return new AccessRefusedError(`Cannot ${action}: ${text}`, details);
+  }
+  if (error instanceof JetStreamError) {
     return new PreconditionFailedError(`Cannot ${action}: ${text}`, details);
   }
   return cannotConnect(action, text, { cause: error });

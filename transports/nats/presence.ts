@@ -31,7 +31,7 @@ export class Presence {
     const { client, settlements, prefix, owner } = this.#context = context;
     this.#key = `owner.${keyOf(owner)}.${crypto.randomUUID()}`;
     this.#subject = `_dashi.${prefix}.held`;
-    client.subscribe(this.#subject, ({ data, reply }) => {
+    client.listen(this.#subject, ({ data, reply }) => {
       const queue = new TextDecoder().decode(data);
       const numbers = [...settlements.sequences(queue)].join(",");
       client.publish(reply ?? "_", numbers);

@@ -54,7 +54,7 @@ export class Bucket implements Records {
     this.#root = `$KV.${prefix}.`;
     this.closed = lifeline.closed;
     this.limits = { recordBytes: client.maxPayload - 1024 };
-    client.subscribe(this.#root + TOPOLOGY_ID, () => this.#isOld = true);
+    client.listen(this.#root + TOPOLOGY_ID, () => this.#isOld = true);
   }
 
   /** Makes it, unless it is there. */

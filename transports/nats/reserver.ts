@@ -1,4 +1,5 @@
 import type { Clock } from "../../async/clock.ts";
+import { MessagingError } from "../../model/errors.ts";
 import type { Lifeline } from "../store/lifeline.ts";
 import type {
   QueueNotifier,
@@ -11,8 +12,10 @@ import {
   type NatsClient,
   type NatsMessage,
   type NatsSubscription,
+  PermissionError,
   statusOf,
 } from "./client.ts";
+import { translate } from "./errors.ts";
 import type { NatsSettings } from "./options.ts";
 import { NANO, type NatsQueue, type Queues } from "./queues.ts";
 import { NatsReservation } from "./reservation.ts";
@@ -105,13 +108,25 @@ export class Reserver implements QueueNotifier {
     const refusal = lifeline.refusal("take messages", options);
     if (refusal !== undefined) throw refusal;
     const expired = this.#context.takeExpired();
-    const taking = Promise.all(wants.map((want) => this.take(want)));
+    const failed = new Map<string, Error>();
+    const taking = Promise.all(wants.map(async (want) => {
+      try {
+        return await this.take(want);
+      } catch (error) {
+        // Other queues are none the worse for it.
+        const told = translate("take messages", error);
+        if (!(told instanceof MessagingError) || told.retryable) throw told;
+        failed.set(want.queue, told);
+        return [];
+      }
+    }));
     try {
       const all = await lifeline.wait("take messages", options, taking);
       return {
         reservations: [...expired, ...all.flatMap((each) => each ?? [])],
         missing: wants.filter((_, i) => all[i] === undefined)
           .map(({ queue }) => queue),
+        failed,
       };
     } catch (error) {
       this.#later(taking.then((all) =>
@@ -158,26 +173,26 @@ export class Reserver implements QueueNotifier {
     batch: number,
   ): Promise<readonly NatsMessage[] | undefined> {
     const { client, settings: { api } } = this.#context;
-    const inbox = client.inbox();
+    const subject = `${api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
+    const body = JSON.stringify({ batch, no_wait: true });
     const received: NatsMessage[] = [];
     return client.whileOpen(
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
         const done = (result: readonly NatsMessage[] | undefined) => {
           subscription.unsubscribe();
           resolve(result);
         };
-        const subscription = client.subscribe(inbox, (message) => {
+        const subscription = client.ask(subject, body, (message) => {
+          if (message instanceof PermissionError) {
+            subscription.unsubscribe();
+            return reject(message);
+          }
           const code = statusOf(message);
           if (code === 0) {
             if (received.push(message) >= batch) done(received);
           } else if (code === 503) done(undefined);
           else if (code >= 400) done(received);
         });
-        client.publish(
-          `${api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`,
-          JSON.stringify({ batch, no_wait: true }),
-          inbox,
-        );
       }),
     );
   }
@@ -191,13 +206,15 @@ export class Reserver implements QueueNotifier {
     if (this.#listening.get(queue) !== listening || this.#isClosed) return;
     if (listening.waiting !== undefined) return;
     if (found === undefined) return this.#tell(queue);
-    const inbox = client.inbox();
-    const subscription = listening.waiting = client.subscribe(
-      inbox,
+    const subscription = listening.waiting = client.ask(
+      `${api}.CONSUMER.MSG.NEXT.${found.stream}.${found.consumer}`,
+      JSON.stringify({ batch: 1, expires: this.#context.wait * NANO }),
       (message) => {
-        const code = statusOf(message);
+        const code = message instanceof PermissionError
+          ? 403
+          : statusOf(message);
         if (code === 100) return;
-        if (code === 0) {
+        if (code === 0 && !(message instanceof PermissionError)) {
           const [taken] = this.#keep(found, [message]);
           if (taken !== undefined) listening.taken.push(taken);
         } else if (code === 503 || code === 409) queues.forget(queue);
@@ -206,11 +223,6 @@ export class Reserver implements QueueNotifier {
         subscription.unsubscribe();
         this.#tell(queue);
       },
-    );
-    client.publish(
-      `${api}.CONSUMER.MSG.NEXT.${found.stream}.${found.consumer}`,
-      JSON.stringify({ batch: 1, expires: this.#context.wait * NANO }),
-      inbox,
     );
   }
 

@@ -300,6 +300,44 @@ testAlone(
 );
 
 testAlone(
+  "who may not hear, or not take, is told so, and waits for nothing",
+  () =>
+    `authorization {
+  users = [
+    { user: app, password: secret }
+    { user: deaf, password: secret, permissions: { subscribe: { deny: ["_INBOX.>"] } } }
+    { user: stale, password: secret, permissions: { subscribe: { deny: ["$KV.>"] } } }
+    { user: writer, password: secret, permissions: { publish: { deny: ["$JS.API.CONSUMER.MSG.NEXT.dashi_q.>"] } } }
+  ]
+}`,
+  async (given) => {
+    const at = (login: string) => given.replace("://", `://${login}@`);
+    for (const [user, subject] of [["deaf", "_INBOX."], ["stale", "$KV."]]) {
+      await using connection = createConnection(at(`${user}:secret`), ONCE);
+      await rejectsWith(
+        connection.connect(),
+        "access-refused",
+        `no permission to subscribe to "${subject}`,
+      );
+    }
+    await using writer = createConnection(at("writer:secret"), ONCE);
+    const [queue, other] = [new Queue("q"), new Queue<number>("other")];
+    const others = writer.consumer(other)[Symbol.asyncIterator]();
+    const first = others.next();
+    await writer.send(queue, 1);
+    const taking = (async () => {
+      for await (const _ of writer.consumer(queue));
+    })();
+    await rejectsWith(taking, "access-refused", "CONSUMER.MSG.NEXT.dashi_q.");
+    await writer.send(other, 2);
+    const { value } = await first;
+    assertEquals(value?.payload, 2);
+    await value?.ack();
+    await others.return?.();
+  },
+);
+
+testAlone(
   "a token is a user without a password",
   () => `authorization { token: "s3cret" }`,
   async (given) => {
