@@ -258,10 +258,10 @@ export class AmqpChannel implements Channel {
       return this.#begun(subscription);
     }
     const { consumerTag } = subscription;
-    const { returns } = this.#context;
+    const { returns, streams } = this.#context;
     const origin = {
       retry: returns.retryOf(queue),
-      mayBeOfStream: returns.isStream(queue) ||
+      mayBeOfStream: streams.get(queue) === true ||
         options.arguments?.[OFFSET] !== undefined,
     };
     const consuming = this.#call(
