@@ -106,6 +106,7 @@ export class Outbox {
    * @typeParam T The type of the payload.
    * @returns The message id, which it has each time that it is published.
    * @throws {EncodeError} If the payload cannot be written.
+   * @throws {ConnectionError} If the connection to the database is lost, and not made again yet.
    * @throws {OptionError} If an option is unknown, it goes nowhere, the transaction is none of this database, or the connection was never connected.
    * @throws {RangeError} If a number is out of range.
    * @throws {UnsupportedError} If the connection's database has no transactions of others.

@@ -304,8 +304,10 @@ export class Producer<T = unknown> implements AsyncDisposable {
   #checkTransaction(options: PublishOptions): void {
     checkTransaction(options.transaction, this.#session);
     refuseBeside(options);
+    // It is looked for there: what was declared before a loss may not be again, yet.
+    const { declarations } = this.#session;
     const missing = this.#entitiesOf(options).find((each) =>
-      !this.#isDeclared([each])
+      !declarations.knows(each)
     );
     if (missing !== undefined) throw notDeclared(missing);
   }

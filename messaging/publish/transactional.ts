@@ -1,4 +1,4 @@
-import { OptionError } from "../../model/errors.ts";
+import { ConnectionError, OptionError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
 import type { Entity } from "../entities/entities.ts";
 import { Queue } from "../entities/queue.ts";
@@ -6,16 +6,20 @@ import type { Session } from "../connection/session.ts";
 import type { PublishOptions } from "./producer_options.ts";
 
 /**
- * Refuses what is no transaction, and one of a connection that has never connected: to do
- * so it would write to the database, where the transaction may be in its way.
+ * Refuses what is no transaction, and one beside which the connection would have to be made:
+ * that writes to the database, where the transaction may be in its way.
  *
  * @param transaction What the caller gave.
  * @param session The session of the connection to the database.
- * @throws {OptionError} If it cannot be used.
+ * @throws {OptionError} If it is none, or the connection was never made.
+ * @throws {ConnectionError} If the connection is lost, and not made again yet.
  */
 export function checkTransaction(
   transaction: unknown,
-  { connectedAt, ended }: Pick<Session, "connectedAt" | "ended">,
+  { open, connectedAt, ended }: Pick<
+    Session,
+    "open" | "connectedAt" | "ended"
+  >,
 ): void {
   if (Object(transaction) !== transaction) {
     throw new OptionError(
@@ -24,11 +28,16 @@ export function checkTransaction(
       } as the "transaction" of publish: it must be the client of a transaction that is open`,
     );
   }
-  if (connectedAt === undefined && !ended) {
+  if (open !== undefined || ended) return;
+  if (connectedAt === undefined) {
     throw new OptionError(
       'Cannot publish with a transaction before the connection to its database is made: call "connection.connect" when the program starts',
     );
   }
+  throw new ConnectionError(
+    "Cannot publish with a transaction while the connection to its database is lost, for the transaction may be in its way: roll back, and try again",
+    { code: "connection-lost", outcome: "not-sent" },
+  );
 }
 
 /**

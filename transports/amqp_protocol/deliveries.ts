@@ -119,7 +119,7 @@ export class Deliveries {
     if (taken.length === 0) return Promise.reject(settledBefore(tag));
     this.flush();
     for (const { deliveryTag: each, isOfStream } of taken) {
-      // RabbitMQ 3 ends the connection for any other answer to a message of a stream; of
+      // RabbitMQ 3.10 ends the connection for any other answer to a message of a stream; of
       // these all say no more than that the next ones may come.
       if (isOfStream) this.#client.ack(each, false);
       else if (failed) this.#client.fail(each);

@@ -5,12 +5,14 @@ import {
   Queue,
   type SqlTransaction,
 } from "@dashi/mq";
+import { createOutbox } from "@dashi/mq/outbox";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { sql as drizzleSql } from "drizzle-orm";
 import { CompiledQuery, Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
 import postgres from "postgres";
-import { rejectsWith, unique } from "../../conformance/support.ts";
+import { arrives, rejectsWith, unique } from "../../conformance/support.ts";
+import { Proxy } from "../../support/proxy.ts";
 import { type TestClient, withClient } from "../../support/postgres_client.ts";
 
 const url = Deno.env.get("DASHI_TEST_POSTGRES_URL");
@@ -168,6 +170,38 @@ test("a client that is in no transaction is refused, and so is a pool, and nothi
       await pool.end();
     }
     assertEquals((await connection.declare(queue)).messageCount, 0);
+  }));
+
+test("while the connection is lost a transaction is told to roll back, at once, and none waits", (url) =>
+  withShop(url, async ({ connection, queue, client }) => {
+    const transaction = client as SqlTransaction;
+    await using proxy = Proxy.to(url);
+    await using cut = createConnection(proxy.urlOf(url), {
+      onUnhandled: () => {},
+      reconnect: { initialDelay: 10, maxDelay: 10 },
+    });
+    await cut.declare(queue);
+    const outbox = createOutbox(cut, { name: queue.name });
+    const losing = (async () => {
+      for await (const { type } of cut.events()) {
+        if (type === "lost") break;
+      }
+    })();
+    proxy.hangUp();
+    await arrives(losing, "the loss");
+    await client.query("BEGIN");
+    const refuses = (publishing: Promise<unknown>) =>
+      rejectsWith(publishing, "connection-lost", "roll back");
+    await refuses(cut.send(queue, 1, { transaction }));
+    await refuses(cut.send(queue.name, 2, { transaction }));
+    await refuses(outbox.publish(3, { queue, transaction }));
+    await client.query("ROLLBACK");
+    proxy.heal();
+    await cut.connect();
+    await client.query("BEGIN");
+    await cut.send(queue, 4, { transaction });
+    await client.query("COMMIT");
+    assertEquals((await connection.declare(queue)).messageCount, 1);
   }));
 
 test("a transaction of another database, or of another schema, is refused", (url) =>
