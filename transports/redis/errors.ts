@@ -66,6 +66,12 @@ export function replyError(
       { cause, outcome: "not-sent" },
     );
   }
+  if (/SELECT is not allowed in cluster mode/.test(text)) {
+    return new NotFoundError(
+      `Cannot ${action}: a cluster has database 0 alone; write /0, and a globalKeyPrefix where programs are to be kept apart`,
+      { cause, outcome: "not-sent" },
+    );
+  }
   if (/(?:^|: -)OOM\b/.test(text)) {
     return new PublishError(
       `Cannot ${action}: the server's memory is full (${text})`,

@@ -2,11 +2,12 @@
 
 import { assertEquals } from "@std/assert";
 import { Exchange, Queue } from "@dashi/mq";
+import { rejectsWith } from "../../conformance/support.ts";
 import { startRedisCluster } from "../../brokers/redis_cluster.ts";
 import { connectTo, testAlone } from "../../support/redis.ts";
 
 testAlone(
-  "in a cluster a user without CLIENT, SCRIPT, SELECT, CONFIG and INFO sends and takes, in several queues",
+  "in a cluster a user without CLIENT, SCRIPT, SELECT, CONFIG and INFO sends and takes, in several queues, and another database than 0 is refused",
   async () => {
     const cluster = await startRedisCluster({ replicas: false });
     try {
@@ -27,6 +28,8 @@ testAlone(
       const queues = ["orders", "mails", "bills"].map((name) =>
         new Queue(name, { exchange: events })
       );
+      await using wrong = connectTo(cluster.url.replace("/0?", "/1?"));
+      await rejectsWith(wrong.connect(), "not-found", "database 0 alone");
       await using sender = connectTo(url);
       await using receiver = connectTo(url);
       const seen: string[] = [];
