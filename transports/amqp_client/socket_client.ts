@@ -2,6 +2,7 @@ import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { endMark } from "../amqp_protocol/port.ts";
+import { cutSocket } from "../cut_socket.ts";
 import type { ClientDialOptions } from "./options.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
@@ -32,6 +33,6 @@ export function openSocket(
     left: (done, mark = endMark(tls !== undefined)) =>
       void socket.write(mark, (error) => done(error ?? undefined)),
     end: () => socket.destroySoon(),
-    destroy: () => void socket.destroy(),
+    destroy: () => cutSocket(socket),
   };
 }

@@ -7,6 +7,7 @@ import {
   ResponseTooLargeError,
 } from "../../model/response_limit.ts";
 import { Ring } from "../../async/ring.ts";
+import { cutSocket } from "../cut_socket.ts";
 
 /** The server's reply to one command. */
 export interface Reply {
@@ -132,7 +133,7 @@ export class BeanstalkClient {
         socket.off("error", failed);
         resolve(new BeanstalkClient(socket, options));
       });
-      onSocket((reason) => socket.destroy(reason));
+      onSocket((reason) => cutSocket(socket, reason));
     });
   }
 

@@ -1,6 +1,7 @@
 import { Client, type ClientConfig, types } from "pg";
 import { nodeTlsOptions, type TlsOptions } from "../../model/tls_options.ts";
 import type { Row, Value } from "../sql/port.ts";
+import { type CutSocket, cutSocket } from "../cut_socket.ts";
 
 /** All that a connection needs. */
 export interface Dial {
@@ -210,7 +211,7 @@ function prepareSession(id: number): string {
 /** Closes its socket. */
 function cut(native: Client): void {
   const { connection } = native as unknown as {
-    readonly connection: { readonly stream: { destroy(): void } };
+    readonly connection: { readonly stream: CutSocket };
   };
-  connection.stream.destroy();
+  cutSocket(connection.stream);
 }
