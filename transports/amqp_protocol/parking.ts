@@ -7,7 +7,11 @@ import {
   NotFoundError,
   PublishError,
 } from "../../model/errors.ts";
-import type { DeliveryTag, Publishing } from "../../model/message.ts";
+import type {
+  DeliveryTag,
+  MessageProperties,
+  Publishing,
+} from "../../model/message.ts";
 import { isUnwritable } from "../../model/unwritable.ts";
 import { plainQueue, type QueueDeclaration } from "../../model/queue.ts";
 import {
@@ -21,7 +25,7 @@ import { queueTraits } from "../../virtual/queue_arguments.ts";
 import type { Channel, Parked, ParkOptions } from "../transport.ts";
 import type { Copies } from "./copies.ts";
 import type { Deliveries } from "./deliveries.ts";
-import type { AmqpDelivery } from "./delivery.ts";
+import { type AmqpDelivery, OFFSET } from "./delivery.ts";
 
 /** The services that parking uses of its connection. */
 export interface ParkingHost {
@@ -33,6 +37,9 @@ export interface ParkingHost {
 
 /** How often the queue for failed messages is declared that somebody deletes meanwhile. */
 const FEW_TRIES = 3;
+
+/** The header that says where in its stream a parked message was. */
+const FAILED_AT = "x-error-offset";
 
 /** Not the copy but the message itself is to be dead-lettered, by the broker. */
 const ORIGINAL_NEEDED = new Error("the broker can do more with the original");
@@ -187,10 +194,18 @@ function publishingOf(
     routingKey,
     mandatory: true,
     delay: 0,
-    properties,
+    properties: outOfStream(properties),
     body,
     republished: true,
   };
+}
+
+/** In a queue a message is none of a stream, whose retries and requeues are others. */
+function outOfStream(properties: MessageProperties): MessageProperties {
+  const { [OFFSET]: offset, ...headers } = properties.headers ?? {};
+  return offset === undefined
+    ? properties
+    : { ...properties, headers: { ...headers, [FAILED_AT]: offset } };
 }
 
 /** Whether the broker may do with the original what it does not let us do with a copy. */

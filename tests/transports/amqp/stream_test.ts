@@ -71,7 +71,14 @@ test("a message of a stream that fails is called for again here, and parked; not
   const failed = connection.queue<string>(`${name}.failed`);
   const letter = await failed.get();
   assertEquals([letter?.payload, letter?.deaths[0]?.queue], ["bad", name]);
-  await letter?.ack();
+  assertEquals(letter?.headers["x-error-offset"], 0);
+  // It is one of its queue now, with all that queues have.
+  await letter?.requeue({ delay: 1000 });
+  for await (const later of connection.consumer(`${name}.failed`)) {
+    assertEquals(later.payload, "bad");
+    await later.ack();
+    break;
+  }
   const channel = await connection.channel();
   for (const each of [name, `${name}.failed`]) await channel.deleteQueue(each);
 });
