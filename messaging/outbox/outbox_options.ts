@@ -94,7 +94,7 @@ export interface RelayOptions {
   readonly signal?: AbortSignal | undefined;
   /** Exchanges and queues to declare at the broker before the first message. */
   readonly declare?: readonly Entity[] | undefined;
-  /** How many messages are on their way at once; with 1 none overtakes one that the broker refuses. @default {500} */
+  /** How many messages are on their way at once, of 16 MB together at most, or one; with 1 none overtakes one that the broker refuses. @default {500} */
   readonly maxInFlight?: number | undefined;
   /** After how many ms without a sign of life another takes over, 100 or more. @default {5000} */
   readonly lease?: number | undefined;
