@@ -27,6 +27,14 @@ export const CODES = {
   wrongSequenceConstant: 10164,
 } as const;
 
+/** No room: for the account, the server, or its memory; the disk; a stream's own limit. */
+const NO_ROOM = [10002, 10023, 10028, 10047, 10077];
+
+/** Whether something was not kept for want of room, which acks make. */
+export function isFull(error: unknown): boolean {
+  return isOf(error, ...NO_ROOM);
+}
+
 /** Whether an error of JetStream has one of these numbers; 0 is one that nobody answers. */
 export function isOf(error: unknown, ...numbers: readonly number[]): boolean {
   return error instanceof JetStreamError && numbers.includes(error.number);
@@ -45,8 +53,8 @@ export function translate(action: string, error: unknown): unknown {
     return lostBefore(action, { cause: error, outcome: "unknown" });
   }
   const details = { cause: error, outcome: "not-sent" } as const;
-  // 503: no room, or no leader, which may change.
-  return error.status < 500
+  // No room, or no leader (503), which may change.
+  return error.status < 500 && !isFull(error)
     ? new PreconditionFailedError(`Cannot ${action}: ${error.message}`, details)
     : new PublishError(`Cannot ${action}: ${error.message}`, {
       ...details,

@@ -25,6 +25,8 @@ export class Presence {
   /** Where connections ask each other what they hold. */
   readonly #subject: string;
   #sequence: number | undefined;
+  /** Whether the last sign of life was not kept: then those of others were not, either. */
+  #hasFailed = false;
 
   /** Makes that of a connection, which answers from now on. */
   constructor(context: PresenceContext) {
@@ -42,7 +44,12 @@ export class Presence {
   async beat(ttl: number): Promise<readonly string[]> {
     const { bucket, tables } = this.#context;
     const seconds = Math.max(1, Math.ceil(ttl / 1000));
+    const hadFailed = this.#hasFailed;
+    this.#hasFailed = true;
     this.#sequence = await bucket.put(this.#key, {}, undefined, seconds);
+    this.#hasFailed = false;
+    // As after a time without room: the others get one more turn to say that they live.
+    if (hadFailed) return [];
     const owners = new Set<string>();
     for (const queue of tables.view.topology.queues()) {
       if (queue.owner !== undefined) owners.add(queue.owner);

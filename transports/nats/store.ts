@@ -1,6 +1,7 @@
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { MessagingError } from "../../model/errors.ts";
+import type { TopologyChange } from "../../virtual/topology.ts";
 import { Database } from "../records/database.ts";
 import { Declarations } from "../records/declarations.ts";
 import { Tables } from "../records/tables.ts";
@@ -28,7 +29,7 @@ import {
 import type { Capability, CloseReason, ServerInfo } from "../transport.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import type { NatsClient } from "./client.ts";
-import { translate } from "./errors.ts";
+import { isFull, translate } from "./errors.ts";
 import { Expiry } from "./expiry.ts";
 import { Contents } from "./inspection.ts";
 import { Marks } from "./marks.ts";
@@ -208,7 +209,11 @@ export class NatsStore implements Store {
         this.#run(
           "change the declarations",
           call[2],
-          () => this.#declarations.apply(...call),
+          () =>
+            this.#declarations.apply(...call).catch((error) => {
+              if (!isFull(error) || !this.#canDoWithout(call[0])) throw error;
+              return { type: "applied", messageCount: 0 };
+            }),
         ),
     };
     const settle =
@@ -251,7 +256,25 @@ export class NatsStore implements Store {
     }
     await this.#bucket.open();
     await this.#tables.look();
-    await this.#presence.beat(ttl);
+    await this.#presence.beat(ttl).catch((error) => {
+      if (!isFull(error)) throw error;
+    });
+  }
+
+  /**
+   * Whether changes are but consumers that come or go, in queues that do not depend on it.
+   * A store that is full is emptied by consumers alone: so there they are not counted.
+   */
+  #canDoWithout(changes: readonly TopologyChange[]): boolean {
+    return changes.every((each) => {
+      if (each.type === "consumer-removed") return true;
+      if (each.type !== "consumer-added" || each.consumer.exclusive) {
+        return false;
+      }
+      const { declaration, traits } =
+        this.#tables.view.topology.queue(each.queue) ?? {};
+      return declaration?.autoDelete !== true && traits?.expires === undefined;
+    });
   }
 
   async #read(

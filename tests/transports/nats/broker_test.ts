@@ -338,6 +338,51 @@ testAlone(
 );
 
 testAlone(
+  "an account that is full refuses publishes, and is emptied by who connects then",
+  () =>
+    `accounts {
+  A: { users: [{ user: app, password: secret }], jetstream: { max_file: 4MB } }
+  S: { users: [{ user: system, password: secret }] }
+}
+system_account: S`,
+  async (given) => {
+    const url = given.replace("://", "://app:secret@");
+    const queue = new Queue<{ id: number; fill: string }>("full");
+    const confirmed: number[] = [];
+    await using sender = createConnection(url, ONCE);
+    let next = 0;
+    // Until not even one of some bytes fits.
+    for (const size of [100_000, 1000, 0]) {
+      const fill = "x".repeat(size);
+      for (;;) {
+        const id = next++;
+        try {
+          await sender.send(queue, { id, fill }, id % 7 ? {} : { delay: 500 });
+          confirmed.push(id);
+        } catch (error) {
+          const sent = Promise.reject(error);
+          const { retryable, outcome } = Object(
+            await rejectsWith(sent, "publish-refused", "resource limits"),
+          );
+          assertEquals([retryable, outcome], [true, "not-sent"]);
+          break;
+        }
+      }
+    }
+    await using receiver = createConnection(url, ONCE);
+    const seen = new Set<number>();
+    for await (const message of receiver.consumer(queue)) {
+      await message.ack();
+      seen.add(message.payload.id);
+      if (confirmed.every((id) => seen.has(id))) break;
+    }
+    assertEquals([...seen].sort((a, b) => a - b), confirmed);
+    await sender.send(queue, { id: -1, fill: "" });
+    assertEquals((await sender.queue(queue.name).status()).messageCount, 1);
+  },
+);
+
+testAlone(
   "a token is a user without a password",
   () => `authorization { token: "s3cret" }`,
   async (given) => {
