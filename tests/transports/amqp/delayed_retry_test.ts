@@ -171,7 +171,7 @@ Deno.test("a delivery of such a queue tells how long the broker waits, while the
         },
         properties: { headers },
       };
-      const delivery = new AmqpDelivery("q", message, GOT, retry);
+      const delivery = new AmqpDelivery("q", message, GOT, { retry });
       const { "x-attempts": attempts } = delivery.properties.headers ?? {};
       return retry === undefined
         ? attempts
