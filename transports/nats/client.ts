@@ -5,6 +5,7 @@ import {
   type Payload,
 } from "@nats-io/transport-node";
 import { cut, dial, type DialSettings } from "./dial_client.ts";
+import { JetStreamError, PermissionError } from "./errors.ts";
 import { type NatsHeaders, readable } from "./headers.ts";
 
 /** A message that came. */
@@ -23,29 +24,12 @@ export interface NatsSubscription {
   unsubscribe(): void;
 }
 
-/** An answer of JetStream that is an error. */
-export class JetStreamError extends Error {
-  static {
-    this.prototype.name = "JetStreamError";
-  }
-  /** A status, as HTTP's. */
-  readonly status: number;
-  /** JetStream's own number of the error; 0 where nobody answers at all. */
-  readonly number: number;
-
-  /** Makes one of an answer. */
-  constructor(status: number, number: number, description: string) {
-    super(description);
-    this.status = status;
-    this.number = number;
-  }
-}
-
-/** The login has no permission. */
-export class PermissionError extends Error {
-  static {
-    this.prototype.name = "PermissionError";
-  }
+/** How to connect, and to speak. */
+export interface ClientSettings extends DialSettings {
+  /** The subjects of JetStream's API begin like this. */
+  readonly api: string;
+  /** Our time by the calendar, ms since 1970. */
+  wall(): number;
 }
 
 /** Who is asked, and who hears of it if the login may not ask. */
@@ -76,14 +60,19 @@ export class NatsClient {
   readonly #heard = new Set<string>();
   /** What waits for the client's own promises, of which some never settle when it closes. */
   readonly #pending = new Set<(error: Error) => void>();
+  readonly #api: string;
   readonly #wall: () => number;
   #least = -Infinity;
   #most = Infinity;
   #count = 0;
   #refusal: Error | undefined;
 
-  private constructor(connection: NatsConnection, wall: () => number) {
+  private constructor(
+    connection: NatsConnection,
+    { api, wall }: ClientSettings,
+  ) {
     this.#connection = connection;
+    this.#api = api;
     this.#wall = wall;
     const skip = this.#inbox.length + 1;
     this.#heard.add(`${this.#inbox}.*`);
@@ -105,8 +94,8 @@ export class NatsClient {
   }
 
   /** Connects once. */
-  static async open(settings: DialSettings): Promise<NatsClient> {
-    return new NatsClient(await dial(settings), settings.wall);
+  static async open(settings: ClientSettings): Promise<NatsClient> {
+    return new NatsClient(await dial(settings), settings);
   }
 
   /** The server's version. */
@@ -118,6 +107,11 @@ export class NatsClient {
   isAtLeast(major: number, minor: number): boolean {
     const [a = 0, b = 0] = this.version.split(".").map(Number);
     return a > major || (a === major && b >= minor);
+  }
+
+  /** Whether the server delays messages. */
+  get delays(): boolean {
+    return this.isAtLeast(2, 12);
   }
 
   /** The largest message that the server takes, headers included, bytes. */
@@ -151,7 +145,10 @@ export class NatsClient {
   }
 
   /** Asks for several messages, until a status ends them; `undefined`: there is nobody to ask. */
-  requestMany(subject: string, data: Payload): Promise<readonly NatsMessage[]> {
+  #requestMany(
+    subject: string,
+    data: Payload,
+  ): Promise<readonly NatsMessage[]> {
     return new Promise((resolve, reject) => {
       const all: NatsMessage[] = [];
       this.#ask(subject, data, "", (message) => {
@@ -171,17 +168,27 @@ export class NatsClient {
     });
   }
 
+  /** Asks JetStream's API for several messages. */
+  callMany(
+    verb: string,
+    body: Readonly<Record<string, unknown>>,
+  ): Promise<readonly NatsMessage[]> {
+    return this.#requestMany(`${this.#api}.${verb}`, JSON.stringify(body));
+  }
+
   /**
    * Asks JetStream's API.
    *
    * @throws {JetStreamError} If the answer is one.
    */
   async call(
-    subject: string,
+    verb: string,
     body: Readonly<Record<string, unknown>> = {},
   ): Promise<Readonly<Record<string, unknown>>> {
     const asked = this.#wall();
-    const answer = answerOf(await this.request(subject, JSON.stringify(body)));
+    const answer = answerOf(
+      await this.request(`${this.#api}.${verb}`, JSON.stringify(body)),
+    );
     const told = Date.parse(String(answer.ts));
     if (!Number.isNaN(told)) this.#hearTime(told - this.#wall(), told - asked);
     return answer;
@@ -208,17 +215,18 @@ export class NatsClient {
     this.subscribe(subject, onMessage);
   }
 
-  /** Publishes, and hears each answer, or that the login may not ask. */
+  /** Asks JetStream's API, and hears each answer, or that the login may not ask. */
   ask(
-    subject: string,
-    data: Payload,
+    verb: string,
+    body: Readonly<Record<string, unknown>>,
     hear: (answer: NatsMessage | PermissionError) => void,
   ): NatsSubscription {
+    const subject = `${this.#api}.${verb}`;
     const inbox = createInbox();
     const asked = { subject, onRefused: hear };
     const { drain, unsubscribe } = this.subscribe(inbox, hear);
     this.#asked.add(asked);
-    this.publish(subject, data, inbox);
+    this.publish(subject, JSON.stringify(body), inbox);
     return {
       drain: () => {
         this.#asked.delete(asked);

@@ -28,8 +28,6 @@ export interface DialSettings {
   readonly heartbeat: number;
   /** The most that one message, or line, of the server may have, bytes. */
   readonly maxResponseSize: number;
-  /** Our time by the calendar, ms since 1970. */
-  wall(): number;
   /** Gives up dialling. */
   readonly signal: AbortSignal;
 }

@@ -11,7 +11,31 @@ import {
   lostBefore,
   notAnswered,
 } from "../connection_errors.ts";
-import { JetStreamError, PermissionError } from "./client.ts";
+
+/** An answer of JetStream that is an error. */
+export class JetStreamError extends Error {
+  static {
+    this.prototype.name = "JetStreamError";
+  }
+  /** A status, as HTTP's. */
+  readonly status: number;
+  /** JetStream's own number of the error; 0 where nobody answers at all. */
+  readonly number: number;
+
+  /** Makes one of an answer. */
+  constructor(status: number, number: number, description: string) {
+    super(description);
+    this.status = status;
+    this.number = number;
+  }
+}
+
+/** The login has no permission. */
+export class PermissionError extends Error {
+  static {
+    this.prototype.name = "PermissionError";
+  }
+}
 
 /** JetStream's numbers of errors. */
 export const CODES = {

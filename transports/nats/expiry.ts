@@ -16,12 +16,9 @@ const LEAST_PAUSE = 50;
 /** What expiry uses of its connection. */
 export interface ExpiryContext {
   readonly client: NatsClient;
-  readonly api: string;
   readonly clock: Clock;
   readonly tables: Tables;
   readonly queues: Queues;
-  /** The server's time, ms since 1970. */
-  now(): number;
   /** Takes the next message of a queue. */
   takeOne(queue: string): Promise<NatsReservation | undefined>;
   /** Gives a message back that has not expired. */
@@ -65,7 +62,7 @@ export class Expiry {
       if (!(each instanceof NatsReservation)) continue;
       const ttl = ttlOf(each.received);
       if (ttl === undefined) continue;
-      const age = this.#context.now() - each.putAt;
+      const age = this.#context.client.now() - each.putAt;
       this.note(each.queue, Math.max(0, ttl - age));
     }
   }
@@ -159,17 +156,17 @@ export class Expiry {
 
   /** Milliseconds until the first message of a queue expires; `Infinity` if it does not, or there is none. */
   async #untilFirst(queue: string): Promise<number> {
-    const { client, api, queues, now } = this.#context;
+    const { client, queues } = this.#context;
     const names = await queues.find(queue);
     if (names === undefined) return Infinity;
-    const pages = readPages({ client, api }, names.stream, names.ready, {
+    const pages = readPages(client, names.stream, names.ready, {
       batch: 1,
     });
     for await (const [first] of pages) {
       const ttl = first && ttlOf(first.message);
       return first === undefined || ttl === undefined
         ? Infinity
-        : first.at + ttl - now();
+        : first.at + ttl - client.now();
     }
     return Infinity;
   }

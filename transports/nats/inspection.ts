@@ -21,12 +21,9 @@ import type { Settlements } from "./settlements.ts";
 /** What looks into streams use of their connection. */
 export interface ContentsContext {
   readonly client: NatsClient;
-  readonly api: string;
   readonly queues: Queues;
   readonly settlements: Settlements;
   readonly putter: Putter;
-  /** The server's time, ms since 1970. */
-  now(): number;
   /** Runs a call within its limits. */
   run<T>(
     action: string,
@@ -88,13 +85,13 @@ export class Contents {
   }
 
   async #look(queue: string): Promise<StoredCounts | undefined> {
-    const { client, api, queues, now } = this.#context;
+    const { client, queues } = this.#context;
     const found = await queues.find(queue);
     if (found === undefined) return undefined;
     const { stream, quarantine } = found;
     const [counts, { state }] = await Promise.all([
       queues.look(found),
-      client.call(`${api}.STREAM.INFO.${stream}`, {
+      client.call(`STREAM.INFO.${stream}`, {
         subjects_filter: quarantine,
       }),
     ]);
@@ -107,20 +104,20 @@ export class Contents {
       ready,
       delayed: Math.max(0, Number(messages) - ready - unacked - aside),
       unacked,
-      oldestAge: secondsSince(first?.at, now()),
+      oldestAge: secondsSince(first?.at, client.now()),
       bytes: Number(bytes),
     };
   }
 
   async #peek(queue: string, max: number): Promise<readonly PeekedItem[]> {
-    const { queues, now } = this.#context;
+    const { client, queues } = this.#context;
     const found = await queues.find(queue);
     if (found === undefined) return [];
     const state = await queues.look(found);
     if (state === undefined) return [];
     const all = await this.#ready(found, state, max);
     return all.flatMap(({ sequence, at, message }) => {
-      const left = timeLeftOf(message, at, now());
+      const left = timeLeftOf(message, at, client.now());
       if (left !== undefined && left <= 0) return [];
       const redelivered = sequence <= state.delivered;
       return [{
@@ -136,11 +133,11 @@ export class Contents {
     { held, delivered }: QueueState,
     max: number,
   ): Promise<readonly Stored[]> {
-    const { client, api } = this.#context;
+    const { client } = this.#context;
     const from = held === undefined ? delivered + 1 : 1;
     const batch = Math.min(100, max + (held?.size ?? 0));
     const found: Stored[] = [];
-    const pages = readPages({ client, api }, stream, ready, { from, batch });
+    const pages = readPages(client, stream, ready, { from, batch });
     for await (const page of pages) {
       found.push(
         ...page.filter(({ sequence }) => held?.has(`${sequence}`) !== true),
@@ -167,20 +164,21 @@ export class Contents {
   async *#delayedPages(
     queue: string,
   ): AsyncIterable<readonly DelayedMessage[]> {
-    const { client, api, queues, now } = this.#context;
+    const { client, queues } = this.#context;
     const found = await queues.find(queue);
     if (found === undefined) return;
     const { stream, delayed } = found;
     for await (
-      const page of readPages({ client, api }, stream, `${delayed}.>`, {
+      const page of readPages(client, stream, `${delayed}.>`, {
         batch: 50,
       })
     ) {
       const listed = page.flatMap(({ sequence, message: stored }) => {
         const message = readMessage(queue, stored);
-        const delay = dueOf(stored.headers?.get("Nats-Schedule")) - now();
+        const delay = dueOf(stored.headers?.get("Nats-Schedule")) -
+          client.now();
         if (isMalformed(message) || !(delay > 0)) return [];
-        const remove = () => removeStored({ client, api }, stream, sequence);
+        const remove = () => removeStored(client, stream, sequence);
         return [{ delay, message, remove }];
       });
       if (listed.length > 0) yield listed;
@@ -193,12 +191,12 @@ export class Contents {
     messageId: string,
     delay: number | undefined,
   ): Promise<boolean> {
-    const { client, api, queues, putter } = this.#context;
+    const { client, queues, putter } = this.#context;
     const found = await queues.find(queue);
     if (found === undefined) return false;
     const { stream } = found;
     const subject = `${found.delayed}.${tokenOf(messageId)}.*`;
-    for await (const page of readPages({ client, api }, stream, subject)) {
+    for await (const page of readPages(client, stream, subject)) {
       for (const { sequence, message: stored } of page) {
         const message = readMessage(queue, stored);
         if (isMalformed(message)) continue;
@@ -207,10 +205,10 @@ export class Contents {
           ttl: ttlOf(stored),
           message: { ...message, delay, republished: true },
         }]);
-        if (await removeStored({ client, api }, stream, sequence)) return true;
+        if (await removeStored(client, stream, sequence)) return true;
         // It was due meanwhile, or somebody else was faster.
         for (const each of written) {
-          await removeStored({ client, api }, stream, each);
+          await removeStored(client, stream, each);
         }
       }
     }
@@ -250,24 +248,24 @@ export class Contents {
     queue: string,
     handles: readonly string[] | undefined,
   ): Promise<number> {
-    const { client, api, queues, putter } = this.#context;
+    const { client, queues, putter } = this.#context;
     let count = 0;
     for await (const { sequence, message } of this.#aside(queue)) {
       if (handles?.includes(String(sequence)) === false) continue;
       const { ready, stream } = queues.names(queue);
       await putter.publish(ready, message.data, headOf(message));
-      await removeStored({ client, api }, stream, sequence);
+      await removeStored(client, stream, sequence);
       count++;
     }
     return count;
   }
 
   async *#aside(queue: string): AsyncIterable<Stored> {
-    const { client, api, queues } = this.#context;
+    const { client, queues } = this.#context;
     const found = await queues.find(queue);
     if (found === undefined) return;
     const { stream, quarantine } = found;
-    for await (const page of readPages({ client, api }, stream, quarantine)) {
+    for await (const page of readPages(client, stream, quarantine)) {
       yield* page;
     }
   }

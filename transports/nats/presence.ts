@@ -1,26 +1,16 @@
-import type { Clock } from "../../async/clock.ts";
 import type { Tables } from "../records/tables.ts";
-import type { NatsClient } from "./client.ts";
+import type { NatsContext } from "./context.ts";
 import { type Bucket, keyOf } from "./records.ts";
 import type { Settlements } from "./settlements.ts";
 
 /** How long other connections are waited for, ms: one that has died answers nothing. */
 const PATIENCE = 500;
 
-/** What presence uses of its connection. */
-export interface PresenceContext {
-  readonly client: NatsClient;
-  readonly bucket: Bucket;
-  readonly tables: Tables;
-  readonly settlements: Settlements;
-  readonly clock: Clock;
-  readonly prefix: string;
-  readonly owner: string;
-}
-
 /** Who is alive: a key of each connection, which the server removes when it was not heard of. */
 export class Presence {
-  readonly #context: PresenceContext;
+  readonly #context: NatsContext;
+  readonly #bucket: Bucket;
+  readonly #tables: Tables;
   readonly #key: string;
   /** Where connections ask each other what they hold. */
   readonly #subject: string;
@@ -29,8 +19,15 @@ export class Presence {
   #hasFailed = false;
 
   /** Makes that of a connection, which answers from now on. */
-  constructor(context: PresenceContext) {
-    const { client, settlements, prefix, owner } = this.#context = context;
+  constructor(
+    context: NatsContext,
+    bucket: Bucket,
+    tables: Tables,
+    settlements: Settlements,
+  ) {
+    const { client, settings: { prefix }, owner } = this.#context = context;
+    this.#bucket = bucket;
+    this.#tables = tables;
     this.#key = `owner.${keyOf(owner)}.${crypto.randomUUID()}`;
     this.#subject = `_dashi.${prefix}.held`;
     client.listen(this.#subject, ({ data, reply }) => {
@@ -42,30 +39,29 @@ export class Presence {
 
   /** Says that the connection is alive for `ttl` ms more; returns those who own something and are not. */
   async beat(ttl: number): Promise<readonly string[]> {
-    const { bucket, tables } = this.#context;
     const seconds = Math.max(1, Math.ceil(ttl / 1000));
     const hadFailed = this.#hasFailed;
     this.#hasFailed = true;
-    this.#sequence = await bucket.put(this.#key, {}, undefined, seconds);
+    this.#sequence = await this.#bucket.put(this.#key, {}, undefined, seconds);
     this.#hasFailed = false;
     // As after a time without room: the others get one more turn to say that they live.
     if (hadFailed) return [];
     const owners = new Set<string>();
-    for (const queue of tables.view.topology.queues()) {
+    for (const queue of this.#tables.view.topology.queues()) {
       if (queue.owner !== undefined) owners.add(queue.owner);
       for (const consumer of queue.consumers) owners.add(consumer.owner);
     }
     if (owners.size === 0) return [];
-    const keys = await bucket.keys("owner.*.*");
+    const keys = await this.#bucket.keys("owner.*.*");
     const alive = new Set(keys.map((key) => key.split(".")[1]));
     return [...owners].filter((each) => !alive.has(keyOf(each)));
   }
 
   /** Asks all connections which messages of a queue they hold: the numbers. */
   async held(queue: string): Promise<ReadonlySet<string>> {
-    const { client, bucket, clock } = this.#context;
+    const { client, clock } = this.#context;
     const numbers = new Set<string>();
-    let left = (await bucket.keys("owner.*.*")).length;
+    let left = (await this.#bucket.keys("owner.*.*")).length;
     await new Promise<void>((resolve) => {
       const inbox = client.inbox();
       const done = () => {
@@ -89,6 +85,6 @@ export class Presence {
   /** Says that the connection has ended. */
   async leave(): Promise<void> {
     if (this.#sequence === undefined) return;
-    await this.#context.bucket.remove(this.#sequence);
+    await this.#bucket.remove(this.#sequence);
   }
 }

@@ -1,4 +1,5 @@
 import { PublishError } from "../../model/errors.ts";
+import type { Tables } from "../records/tables.ts";
 import { EnvelopeWriter } from "../store/envelope.ts";
 import type { Handles } from "../store/put_once.ts";
 import type { StoreItem } from "../store/store.ts";
@@ -8,26 +9,25 @@ import { HEADER_ROOM, ttlHead, writeMessage, type Written } from "./message.ts";
 import { tokenOf } from "./names.ts";
 import type { Queues } from "./queues.ts";
 
-/** What a putter uses of its connection. */
-export interface PutterContext {
-  readonly client: NatsClient;
-  readonly queues: Queues;
-  /** The server's time, ms since 1970, by which nothing is early. */
-  later(): number;
-  /** Whether what expires in a queue goes somewhere. */
-  deadLetters(queue: string): boolean;
-  /** A message that expires in so many ms was put. */
-  noteExpiry(queue: string, ttl: number): void;
-}
-
 /** Puts messages: each copy is published to the subject of its queue, and JetStream confirms it. */
 export class Putter {
-  readonly #context: PutterContext;
+  readonly #client: NatsClient;
+  readonly #queues: Queues;
+  readonly #tables: Tables;
+  readonly #noteExpiry: (queue: string, ttl: number) => void;
   readonly #writer = new EnvelopeWriter();
 
-  /** Makes one for a connection. */
-  constructor(context: PutterContext) {
-    this.#context = context;
+  /** Makes one, that tells of messages that expire in so many ms. */
+  constructor(
+    client: NatsClient,
+    queues: Queues,
+    tables: Tables,
+    noteExpiry: (queue: string, ttl: number) => void,
+  ) {
+    this.#client = client;
+    this.#queues = queues;
+    this.#tables = tables;
+    this.#noteExpiry = noteExpiry;
   }
 
   /** Puts copies of a message, and returns their numbers, 0 for a queue that is not there any more; `handles` are the ids by which a stream knows a copy that it has. */
@@ -38,7 +38,7 @@ export class Putter {
     const [first] = items;
     if (first === undefined) return [];
     const written = writeMessage(this.#writer, first.message);
-    const { maxPayload } = this.#context.client;
+    const { maxPayload } = this.#client;
     const size = written.body.byteLength + 3 * written.head.length;
     if (size > maxPayload - HEADER_ROOM) this.#checkSize(written);
     if (items.length === 1) return [await this.#put(first, written, handles)];
@@ -49,7 +49,7 @@ export class Putter {
 
   /** The bytes of its headers are counted where it may matter alone. */
   #checkSize({ head, body }: Written): void {
-    const { maxPayload } = this.#context.client;
+    const { maxPayload } = this.#client;
     const size = new TextEncoder().encode(head).byteLength + body.byteLength;
     const most = maxPayload - 512;
     if (size <= most) return;
@@ -64,17 +64,17 @@ export class Putter {
     { head, body }: Written,
     handles: Handles,
   ): Promise<number> {
-    const { queues, deadLetters, noteExpiry } = this.#context;
+    const queues = this.#queues;
     const { queue, message, ttl } = item;
     const { ready, delayed } = queues.names(queue);
     const handle = handles.find(([name]) => name === queue)?.[1];
     // The server's own time to live is whole seconds; it takes away what nobody looks at.
-    const goes = ttl !== undefined && !deadLetters(queue);
+    const goes = ttl !== undefined && !this.#tables.traits(queue).deadLetters;
     const seconds = Math.ceil((ttl ?? 0) / 1000) + 1;
     let lines = head + ttlHead(ttl);
     let subject = ready;
     if (message.delay > 0) {
-      const due = new Date(Math.ceil(this.#context.later() + message.delay));
+      const due = new Date(Math.ceil(this.#client.now(true) + message.delay));
       const name = tokenOf(message.properties.messageId || "-");
       subject = `${delayed}.${name}.${crypto.randomUUID()}`;
       lines += `Nats-Schedule: @at ${due.toISOString()}\r\n` +
@@ -85,7 +85,7 @@ export class Putter {
     for (let tries = 1;; tries++) {
       try {
         const sequence = await this.publish(subject, body, lines);
-        if (ttl !== undefined) noteExpiry(queue, message.delay + ttl);
+        if (ttl !== undefined) this.#noteExpiry(queue, message.delay + ttl);
         return sequence;
       } catch (error) {
         if (!isOf(error, 0) || tries === 3) throw error;
@@ -102,8 +102,7 @@ export class Putter {
     body: Uint8Array,
     head: string,
   ): Promise<number> {
-    const { client } = this.#context;
-    const { seq } = answerOf(await client.request(subject, body, head));
+    const { seq } = answerOf(await this.#client.request(subject, body, head));
     return Number(seq);
   }
 }

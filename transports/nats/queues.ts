@@ -1,10 +1,8 @@
-import type { Clock } from "../../async/clock.ts";
 import { PreconditionFailedError } from "../../model/errors.ts";
 import type { Tables } from "../records/tables.ts";
-import type { NatsClient } from "./client.ts";
+import type { NatsContext } from "./context.ts";
 import { CODES, isOf } from "./errors.ts";
 import { namesOf, type QueueNames } from "./names.ts";
-import type { NatsSettings } from "./options.ts";
 
 /** How long a queue that is declared anew waits for the one before to be deleted, ms; then that one's connection has died. */
 const PATIENCE = 5000;
@@ -25,17 +23,8 @@ export interface NatsQueue extends QueueNames {
   readonly consumer: string;
 }
 
-/** What queues use of their connection. */
-export interface QueuesContext {
-  readonly client: NatsClient;
-  readonly settings: NatsSettings;
-  readonly clock: Clock;
-  readonly tables: Tables;
-  /** Whether the server delays messages. */
-  readonly delays: boolean;
-  /** Which messages of a queue connections hold. */
-  held(queue: string): Promise<ReadonlySet<string>>;
-}
+/** Asks which messages of a queue connections hold. */
+type HeldOf = (queue: string) => Promise<ReadonlySet<string>>;
 
 /** What is in a queue. */
 export interface QueueState {
@@ -58,14 +47,18 @@ interface ConsumerState {
 
 /** The queues: a stream of its own for each, with one durable consumer. */
 export class Queues {
-  readonly #context: QueuesContext;
+  readonly #context: NatsContext;
+  readonly #tables: Tables;
+  readonly #held: HeldOf;
   readonly #names = new Map<string, QueueNames>();
   /** Those that are known to be there, by name. */
   readonly #open = new Map<string, Promise<NatsQueue | undefined>>();
 
   /** Makes them; nothing is asked yet. */
-  constructor(context: QueuesContext) {
+  constructor(context: NatsContext, tables: Tables, held: HeldOf) {
     this.#context = context;
+    this.#tables = tables;
+    this.#held = held;
   }
 
   /** The names of a queue. */
@@ -85,7 +78,7 @@ export class Queues {
     if (known !== undefined && known.consumer === this.#declared(queue)) {
       return known;
     }
-    await this.#context.tables.look();
+    await this.#tables.look();
     const consumer = this.#declared(queue);
     if (consumer === undefined) return undefined;
     const opening = this.#make(queue, consumer);
@@ -96,7 +89,7 @@ export class Queues {
 
   /** The consumer of a queue as it is declared, as far as is known. */
   #declared(queue: string): string | undefined {
-    const { tables } = this.#context;
+    const tables = this.#tables;
     return tables.view.topology.queue(queue) === undefined
       ? undefined
       : consumerOf(tables.traits(queue).born);
@@ -111,18 +104,18 @@ export class Queues {
     queue: string,
     consumer: string,
   ): Promise<NatsQueue | undefined> {
-    const { client, settings, clock, delays, tables } = this.#context;
-    const { api, replicas, lease } = settings;
+    const { client, settings, clock } = this.#context;
+    const { replicas, lease } = settings;
     const names = this.names(queue);
     const { stream, ready, delayed, quarantine } = names;
     const patience = clock.now() + PATIENCE;
     const isDeclared = async () => {
-      await tables.look();
+      await this.#tables.look();
       return this.#declared(queue) === consumer;
     };
     for (;;) {
       try {
-        await client.call(`${api}.STREAM.CREATE.${stream}`, {
+        await client.call(`STREAM.CREATE.${stream}`, {
           name: stream,
           subjects: [ready, `${delayed}.>`, quarantine],
           retention: "workqueue",
@@ -138,7 +131,7 @@ export class Queues {
           duplicate_window: DUPLICATES * NANO,
           allow_direct: true,
           allow_msg_ttl: true,
-          ...delays ? { allow_msg_schedules: true } : {},
+          ...client.delays ? { allow_msg_schedules: true } : {},
           metadata: { dashi: consumer },
         });
         await this.#makeConsumer(names, consumer, lease);
@@ -177,7 +170,7 @@ export class Queues {
     consumer: string,
     lease: number,
   ): Promise<void> {
-    const { client, settings: { api } } = this.#context;
+    const { client } = this.#context;
     const config = {
       durable_name: consumer,
       ack_policy: "explicit",
@@ -189,14 +182,14 @@ export class Queues {
       max_ack_pending: -1,
       max_waiting: 10_000,
     };
-    const subject = `${api}.CONSUMER.CREATE.${stream}.${consumer}.${ready}`;
+    const subject = `CONSUMER.CREATE.${stream}.${consumer}.${ready}`;
     try {
       const body = { stream_name: stream, config, action: "create" };
       await client.call(subject, body);
     } catch (error) {
       if (!isOf(error, CODES.consumerExists, 10013)) throw error;
       const { config: found } = await client.call(
-        `${api}.CONSUMER.INFO.${stream}.${consumer}`,
+        `CONSUMER.INFO.${stream}.${consumer}`,
       );
       if (Number(Object(found).ack_wait) >= lease * NANO) return;
       const body = { stream_name: stream, config, action: "update" };
@@ -206,9 +199,9 @@ export class Queues {
 
   /** Which queue of its name a stream was made for; `undefined`: there is none. */
   async #mark(stream: string): Promise<string | undefined> {
-    const { client, settings: { api } } = this.#context;
+    const { client } = this.#context;
     try {
-      const { config } = await client.call(`${api}.STREAM.INFO.${stream}`);
+      const { config } = await client.call(`STREAM.INFO.${stream}`);
       return Object(Object(config).metadata).dashi ?? FOREIGN;
     } catch (error) {
       if (isOf(error, CODES.streamNotFound)) return undefined;
@@ -217,9 +210,9 @@ export class Queues {
   }
 
   async #delete(stream: string): Promise<void> {
-    const { client, settings: { api } } = this.#context;
+    const { client } = this.#context;
     try {
-      await client.call(`${api}.STREAM.DELETE.${stream}`);
+      await client.call(`STREAM.DELETE.${stream}`);
     } catch (error) {
       if (!isOf(error, CODES.streamNotFound)) throw error;
     }
@@ -258,7 +251,7 @@ export class Queues {
     const { pending, unacked, waiting, delivered } = state;
     const counted = { ready: pending, unacked, delivered, held: undefined };
     if (waiting > 0 || unacked === 0) return counted;
-    const held = await this.#context.held(queue.name);
+    const held = await this.#held(queue.name);
     const back = Math.max(0, unacked - held.size);
     return {
       ...counted,
@@ -275,11 +268,11 @@ export class Queues {
   async #state(
     { stream, consumer, ready }: NatsQueue,
   ): Promise<ConsumerState | undefined> {
-    const { client, settings: { api } } = this.#context;
+    const { client } = this.#context;
     try {
       const [info, { state }] = await Promise.all([
-        client.call(`${api}.CONSUMER.INFO.${stream}.${consumer}`),
-        client.call(`${api}.STREAM.INFO.${stream}`, { subjects_filter: ready }),
+        client.call(`CONSUMER.INFO.${stream}.${consumer}`),
+        client.call(`STREAM.INFO.${stream}`, { subjects_filter: ready }),
       ]);
       const there = Number(Object(Object(state).subjects)[ready] ?? 0);
       const unacked = Number(info.num_ack_pending);

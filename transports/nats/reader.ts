@@ -12,7 +12,7 @@ export interface Stored {
 
 /** Reads the messages of a subject, page by page, and leaves them. */
 export async function* readPages(
-  { client, api }: { readonly client: NatsClient; readonly api: string },
+  client: NatsClient,
   stream: string,
   subject: string,
   { from = 1, batch = 100 }: {
@@ -21,10 +21,11 @@ export async function* readPages(
   } = {},
 ): AsyncIterable<readonly Stored[]> {
   for (let seq = from;;) {
-    const found = await client.requestMany(
-      `${api}.DIRECT.GET.${stream}`,
-      JSON.stringify({ seq, batch, next_by_subj: subject }),
-    );
+    const found = await client.callMany(`DIRECT.GET.${stream}`, {
+      seq,
+      batch,
+      next_by_subj: subject,
+    });
     const page = found.map(storedOf);
     if (page.length > 0) yield page;
     const last = page.at(-1);
@@ -36,12 +37,12 @@ export async function* readPages(
 
 /** Removes a message where it lies; says whether it was there. */
 export async function removeStored(
-  { client, api }: { readonly client: NatsClient; readonly api: string },
+  client: NatsClient,
   stream: string,
   sequence: number,
 ): Promise<boolean> {
   try {
-    await client.call(`${api}.STREAM.MSG.DELETE.${stream}`, {
+    await client.call(`STREAM.MSG.DELETE.${stream}`, {
       seq: sequence,
       no_erase: true,
     });

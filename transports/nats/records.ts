@@ -9,24 +9,16 @@ import type {
 } from "../records/records.ts";
 import type { Draft, Range, Row, Written } from "../records/records.ts";
 import { TOPOLOGY_ID } from "../records/ids.ts";
-import type { Lifeline } from "../store/lifeline.ts";
 import type { CloseReason } from "../transport.ts";
-import { answerOf, type NatsClient } from "./client.ts";
+import { answerOf } from "./client.ts";
 import { CODES, isOf } from "./errors.ts";
-import type { NatsSettings } from "./options.ts";
+import type { NatsContext } from "./context.ts";
 import { readPages, removeStored } from "./reader.ts";
 
 const TEXT = new TextDecoder();
 
 /** How many keys are read at once. */
 const PAGE = 500;
-
-/** What a bucket uses of its connection. */
-export interface BucketContext {
-  readonly client: NatsClient;
-  readonly settings: NatsSettings;
-  readonly lifeline: Lifeline;
-}
 
 /** A value, and where it lies. */
 export interface Kept {
@@ -39,7 +31,7 @@ export class Bucket implements Records {
   readonly limits: RecordsLimits;
   readonly isPersistent = true;
   readonly closed: Promise<CloseReason>;
-  readonly #context: BucketContext;
+  readonly #context: NatsContext;
   readonly #stream: string;
   readonly #root: string;
   /** Whether the declarations were written since they were read. */
@@ -47,7 +39,7 @@ export class Bucket implements Records {
   #seen: string | undefined;
 
   /** Makes one that is not there yet. */
-  constructor(context: BucketContext) {
+  constructor(context: NatsContext) {
     const { client, settings: { prefix }, lifeline } = context;
     this.#context = context;
     this.#stream = `KV_${prefix}`;
@@ -59,9 +51,9 @@ export class Bucket implements Records {
 
   /** Makes it, unless it is there. */
   async open(): Promise<void> {
-    const { client, settings: { api, replicas } } = this.#context;
+    const { client, settings: { replicas } } = this.#context;
     try {
-      await client.call(`${api}.STREAM.CREATE.${this.#stream}`, {
+      await client.call(`STREAM.CREATE.${this.#stream}`, {
         name: this.#stream,
         subjects: [`${this.#root}>`],
         retention: "limits",
@@ -80,7 +72,7 @@ export class Bucket implements Records {
       });
     } catch (error) {
       if (!isOf(error, CODES.streamInUse)) throw error;
-      await client.call(`${api}.STREAM.INFO.${this.#stream}`);
+      await client.call(`STREAM.INFO.${this.#stream}`);
     }
   }
 
@@ -92,9 +84,9 @@ export class Bucket implements Records {
     { start, end, limit, withFields }: Range,
     _: RecordsCall,
   ): Promise<readonly Row[]> {
-    const { client, settings: { api } } = this.#context;
+    const { client } = this.#context;
     const rows: Row[] = [];
-    const pages = readPages({ client, api }, this.#stream, `${this.#root}>`, {
+    const pages = readPages(client, this.#stream, `${this.#root}>`, {
       batch: PAGE,
     });
     for await (const page of pages) {
@@ -160,10 +152,10 @@ export class Bucket implements Records {
 
   /** Reads a value. */
   async get(key: string): Promise<Kept | undefined> {
-    const { client, settings: { api } } = this.#context;
+    const { client } = this.#context;
     try {
       const { message } = await client.call(
-        `${api}.STREAM.MSG.GET.${this.#stream}`,
+        `STREAM.MSG.GET.${this.#stream}`,
         { last_by_subj: this.#root + key },
       );
       const { seq, data } = Object(message);
@@ -207,10 +199,10 @@ export class Bucket implements Records {
 
   /** Lists the keys that fit a pattern of NATS. */
   async keys(pattern: string): Promise<readonly string[]> {
-    const { client, settings: { api } } = this.#context;
+    const { client } = this.#context;
     const keys: string[] = [];
     const subject = this.#root + pattern;
-    const pages = readPages({ client, api }, this.#stream, subject, {
+    const pages = readPages(client, this.#stream, subject, {
       batch: PAGE,
     });
     for await (const page of pages) {
@@ -223,8 +215,8 @@ export class Bucket implements Records {
 
   /** Removes a value by where it lies; says whether it was there. */
   async remove(sequence: number): Promise<boolean> {
-    const { client, settings: { api } } = this.#context;
-    return await removeStored({ client, api }, this.#stream, sequence);
+    const { client } = this.#context;
+    return await removeStored(client, this.#stream, sequence);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -1,6 +1,5 @@
-import type { Clock } from "../../async/clock.ts";
 import { MessagingError } from "../../model/errors.ts";
-import type { Lifeline } from "../store/lifeline.ts";
+import type { Tables } from "../records/tables.ts";
 import type {
   QueueNotifier,
   Reservation,
@@ -8,15 +7,9 @@ import type {
   ReserveOptions,
   ReserveWant,
 } from "../store/store.ts";
-import {
-  type NatsClient,
-  type NatsMessage,
-  type NatsSubscription,
-  PermissionError,
-  statusOf,
-} from "./client.ts";
-import { translate } from "./errors.ts";
-import type { NatsSettings } from "./options.ts";
+import { type NatsMessage, type NatsSubscription, statusOf } from "./client.ts";
+import type { NatsContext } from "./context.ts";
+import { PermissionError, translate } from "./errors.ts";
 import { NANO, type NatsQueue, type Queues } from "./queues.ts";
 import { NatsReservation } from "./reservation.ts";
 import type { Settlements } from "./settlements.ts";
@@ -25,11 +18,8 @@ import type { Settlements } from "./settlements.ts";
 export const WAIT = 10_000;
 
 /** What a reserver uses of its connection. */
-export interface ReserverContext {
-  readonly client: NatsClient;
-  readonly settings: NatsSettings;
-  readonly clock: Clock;
-  readonly lifeline: Lifeline;
+export interface ReserverContext extends NatsContext {
+  readonly tables: Tables;
   readonly queues: Queues;
   readonly settlements: Settlements;
   /** How long one request waits at the server, ms. */
@@ -38,10 +28,6 @@ export interface ReserverContext {
   onListening(isOn: boolean): void;
   /** Expired messages that nobody has asked for. */
   takeExpired(): readonly NatsReservation[];
-  /** The server's time, ms since 1970. */
-  now(): number;
-  /** Whether what expires in a queue goes somewhere. */
-  deadLetters(queue: string): boolean;
 }
 
 type OnNews = (queue: string) => void;
@@ -172,9 +158,9 @@ export class Reserver implements QueueNotifier {
     { stream, consumer }: NatsQueue,
     batch: number,
   ): Promise<readonly NatsMessage[] | undefined> {
-    const { client, settings: { api } } = this.#context;
-    const subject = `${api}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
-    const body = JSON.stringify({ batch, no_wait: true });
+    const { client } = this.#context;
+    const verb = `CONSUMER.MSG.NEXT.${stream}.${consumer}`;
+    const body = { batch, no_wait: true };
     const received: NatsMessage[] = [];
     return client.whileOpen(
       new Promise((resolve, reject) => {
@@ -182,7 +168,7 @@ export class Reserver implements QueueNotifier {
           subscription.unsubscribe();
           resolve(result);
         };
-        const subscription = client.ask(subject, body, (message) => {
+        const subscription = client.ask(verb, body, (message) => {
           if (message instanceof PermissionError) {
             subscription.unsubscribe();
             return reject(message);
@@ -199,7 +185,7 @@ export class Reserver implements QueueNotifier {
 
   /** Lets a request wait at the server, if somebody listens. */
   async #wait(queue: string): Promise<void> {
-    const { client, queues, settings: { api } } = this.#context;
+    const { client, queues } = this.#context;
     const listening = this.#listening.get(queue);
     if (listening === undefined || listening.waiting !== undefined) return;
     const found = await queues.find(queue);
@@ -207,8 +193,8 @@ export class Reserver implements QueueNotifier {
     if (listening.waiting !== undefined) return;
     if (found === undefined) return this.#tell(queue);
     const subscription = listening.waiting = client.ask(
-      `${api}.CONSUMER.MSG.NEXT.${found.stream}.${found.consumer}`,
-      JSON.stringify({ batch: 1, expires: this.#context.wait * NANO }),
+      `CONSUMER.MSG.NEXT.${found.stream}.${found.consumer}`,
+      { batch: 1, expires: this.#context.wait * NANO },
       (message) => {
         const code = message instanceof PermissionError
           ? 403
@@ -246,9 +232,9 @@ export class Reserver implements QueueNotifier {
     from: NatsQueue,
     received: readonly NatsMessage[],
   ): readonly NatsReservation[] {
-    const { clock, settings, settlements, deadLetters } = this.#context;
+    const { client, clock, settings, settlements, tables } = this.#context;
     const times = {
-      now: this.#context.now(),
+      now: client.now(),
       until: clock.now() + settings.lease,
     };
     const kept: NatsReservation[] = [];
@@ -256,7 +242,7 @@ export class Reserver implements QueueNotifier {
     for (const message of received) {
       const reservation = new NatsReservation(from, message, times);
       settlements.hold(reservation);
-      if (reservation.expired && !deadLetters(from.name)) {
+      if (reservation.expired && !tables.traits(from.name).deadLetters) {
         over.push(reservation);
       } else kept.push(reservation);
     }

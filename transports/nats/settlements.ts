@@ -1,8 +1,8 @@
 import type { Clock } from "../../async/clock.ts";
 import type { Reservation } from "../store/store.ts";
-import { JetStreamError, type NatsClient } from "./client.ts";
-import { CODES, isOf } from "./errors.ts";
-import type { NatsSettings } from "./options.ts";
+import type { NatsClient } from "./client.ts";
+import type { NatsContext } from "./context.ts";
+import { CODES, isOf, JetStreamError } from "./errors.ts";
 import { NatsReservation } from "./reservation.ts";
 
 /** What becomes of a message, in JetStream's words. */
@@ -19,20 +19,14 @@ const PAUSE = 50;
 export class Settlements {
   readonly #client: NatsClient;
   readonly #clock: Clock;
-  readonly #api: string;
   readonly #lease: number;
   readonly #held = new Set<NatsReservation>();
 
   /** Makes one of a connection that holds nothing. */
-  constructor(
-    client: NatsClient,
-    clock: Clock,
-    { api, lease }: Pick<NatsSettings, "api" | "lease">,
-  ) {
+  constructor({ client, clock, settings }: NatsContext) {
     this.#client = client;
     this.#clock = clock;
-    this.#api = api;
-    this.#lease = lease;
+    this.#lease = settings.lease;
   }
 
   /** The numbers of those of a queue. */
@@ -115,7 +109,7 @@ export class Settlements {
     const { stream, consumer } = message?.from ?? {};
     try {
       await this.#client.call(
-        `${this.#api}.CONSUMER.INFO.${stream}.${consumer}`,
+        `CONSUMER.INFO.${stream}.${consumer}`,
       );
       return false;
     } catch (error) {

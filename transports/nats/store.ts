@@ -1,11 +1,9 @@
-import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
 import { MessagingError } from "../../model/errors.ts";
 import type { TopologyChange } from "../../virtual/topology.ts";
 import { Database } from "../records/database.ts";
 import { Declarations } from "../records/declarations.ts";
 import { Tables } from "../records/tables.ts";
-import type { Lifeline } from "../store/lifeline.ts";
 import { putOnce } from "../store/put_once.ts";
 import {
   type InspectionStore,
@@ -28,13 +26,12 @@ import {
 } from "../store/store.ts";
 import type { Capability, CloseReason, ServerInfo } from "../transport.ts";
 import { capabilitiesOf } from "./capabilities.ts";
-import type { NatsClient } from "./client.ts";
+import type { NatsContext } from "./context.ts";
 import { isFull, translate } from "./errors.ts";
 import { Expiry } from "./expiry.ts";
 import { Contents } from "./inspection.ts";
 import { Marks } from "./marks.ts";
 import { HEADER_ROOM } from "./message.ts";
-import type { NatsSettings } from "./options.ts";
 import { Presence } from "./presence.ts";
 import { Putter } from "./putter.ts";
 import { Queues } from "./queues.ts";
@@ -54,17 +51,6 @@ const MAX_NAME = 200;
 /** A message that was held when its connection was lost: the subject of its ack, and whether it was being acked. */
 export type Left = Pick<NatsReservation, "ack" | "isDone">;
 
-/** What a store is made of. */
-export interface NatsStoreContext {
-  readonly client: NatsClient;
-  readonly settings: NatsSettings;
-  readonly clock: Clock;
-  readonly lifeline: Lifeline;
-  readonly owner: string;
-  /** Milliseconds between signs of life; 0 for none. */
-  readonly heartbeat: number;
-}
-
 /** A connection to NATS: queues are streams of JetStream, and what is declared is in a bucket of keys and values. */
 export class NatsStore implements Store {
   readonly limits: StoreLimits;
@@ -76,7 +62,7 @@ export class NatsStore implements Store {
   readonly presence: PresenceStore;
   readonly inspection: InspectionStore;
   readonly quarantine: QuarantineStore;
-  readonly #context: NatsStoreContext;
+  readonly #context: NatsContext;
   readonly #bucket: Bucket;
   readonly #tables: Tables;
   readonly #declarations: Declarations;
@@ -89,12 +75,11 @@ export class NatsStore implements Store {
   readonly #presence: Presence;
 
   /** Makes one; it is to be opened. */
-  constructor(context: NatsStoreContext) {
-    const { client, settings, clock, lifeline, heartbeat, owner } = this
-      .#context = context;
-    const { lease, api } = settings;
+  constructor(context: NatsContext) {
+    const { client, settings, clock, lifeline, heartbeat } = this.#context =
+      context;
     const wait = heartbeat > 0 ? Math.min(WAIT, heartbeat) : WAIT;
-    const delays = client.isAtLeast(2, 12);
+    const { delays } = client;
     this.closed = lifeline.closed;
     this.capabilities = capabilitiesOf(delays);
     this.limits = {
@@ -102,39 +87,24 @@ export class NatsStore implements Store {
       reserveCount: MAX_RESERVE,
       reserveQueues: Infinity,
       reserveWait: wait,
-      lease,
+      lease: settings.lease,
       queueNameBytes: MAX_NAME,
     };
-    const now = () => client.now();
-    const bucket = this.#bucket = new Bucket({
-      client,
-      settings,
-      lifeline,
-    });
+    const bucket = this.#bucket = new Bucket(context);
     const database = new Database(bucket, lifeline.limits);
     const tables = this.#tables = new Tables(database, lifeline);
-    const settlements = this.#settlements = new Settlements(
-      client,
-      clock,
-      settings,
-    );
-    const presence = this.#presence = new Presence({
-      client,
+    const settlements = this.#settlements = new Settlements(context);
+    const presence = this.#presence = new Presence(
+      context,
       bucket,
       tables,
       settlements,
-      clock,
-      prefix: settings.prefix,
-      owner,
-    });
-    const queues = this.#queues = new Queues({
-      client,
-      settings,
-      clock,
+    );
+    const queues = this.#queues = new Queues(
+      context,
       tables,
-      delays,
-      held: (queue) => presence.held(queue),
-    });
+      (queue) => presence.held(queue),
+    );
     this.#declarations = new Declarations(
       database,
       tables,
@@ -145,12 +115,9 @@ export class NatsStore implements Store {
       },
       () => {},
     );
-    const deadLetters = (queue: string) => tables.traits(queue).deadLetters;
     const reserver: Reserver = this.#reserver = new Reserver({
-      client,
-      settings,
-      clock,
-      lifeline,
+      ...context,
+      tables,
       queues,
       settlements,
       wait,
@@ -159,36 +126,29 @@ export class NatsStore implements Store {
         else expiry.stop();
       },
       takeExpired: () => expiry.take(),
-      now,
-      deadLetters,
     });
     this.notifier = reserver;
     lifeline.onEnd(() => void expiry.end());
     const expiry: Expiry = this.#expiry = new Expiry({
       client,
-      api,
       clock,
       tables,
       queues,
-      now,
       takeOne: async (queue) => (await reserver.take({ queue, limit: 1 }))?.[0],
       giveBack: async (each) => void await settlements.settle([each], "-NAK"),
       found: () => reserver.tellAny(),
     });
-    const putter = this.#putter = new Putter({
+    const putter = this.#putter = new Putter(
       client,
       queues,
-      later: () => client.now(true),
-      deadLetters,
-      noteExpiry: (queue, ttl) => expiry.note(queue, ttl),
-    });
+      tables,
+      (queue, ttl) => expiry.note(queue, ttl),
+    );
     const contents = new Contents({
       client,
-      api,
       queues,
       settlements,
       putter,
-      now,
       run: this.#run.bind(this),
       settled: () => reserver.settled(),
     });
