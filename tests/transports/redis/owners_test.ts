@@ -228,7 +228,7 @@ test(
     });
     await holder.until(({ got }) => got === count - 1);
     await holder.kill();
-    await raw.send("CONFIG", "SET", "slowlog-log-slower-than", 100_000);
+    await raw.send("CONFIG", "SET", "slowlog-log-slower-than", 1_500_000);
     await raw.send("SLOWLOG", "RESET");
     await age(raw);
     await using other = connectTo(server.url);
