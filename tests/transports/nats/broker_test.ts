@@ -83,7 +83,9 @@ test("a queue is a work-queue stream, whose messages have the body as it is", as
   const { config } = await own.api(`STREAM.INFO.${stream}`);
   assertEquals(config?.retention, "workqueue");
   assertEquals(config?.subjects?.[0], `${own.prefix}.orders%2enew`);
-  const { message } = await own.api(`STREAM.MSG.GET.${stream}`, { seq: 1 });
+  const { message } = await own.api(`STREAM.MSG.GET.${stream}`, {
+    last_by_subj: `${own.prefix}.orders%2enew`,
+  });
   assertEquals(atob(message?.data ?? ""), '{"id":7}');
   const head = atob(message?.hdrs ?? "");
   assert(head.includes("Dashi-Message: {"), head);
@@ -231,6 +233,23 @@ test("a stream that an operator deleted is made anew by the next publish", async
   const message = await connection.queue<number>("gone").get();
   assertEquals(message?.payload, 2);
   await message?.ack();
+});
+
+test("the ack of what was held of a stream that an operator deleted takes no message of the new one", async (own) => {
+  await using holder = createConnection(own.url);
+  await using other = createConnection(own.url);
+  const queue = new Queue<string>("orders");
+  await holder.send(queue, "old");
+  const old = await holder.queue<string>(queue.name).get();
+  await own.api(`STREAM.DELETE.${own.prefix}_orders`);
+  await other.send(queue, "new");
+  const held = await other.queue<string>(queue.name).get();
+  assertEquals([old?.payload, held?.payload], ["old", "new"]);
+  await old?.ack();
+  await held?.requeue();
+  const again = await other.queue<string>(queue.name).get();
+  assertEquals(again?.payload, "new");
+  await again?.ack();
 });
 
 test("prefixes are brokers of their own, and a bad one is refused", async (own) => {
