@@ -5,6 +5,8 @@ import type { Codec } from "./codec.ts";
 const ENCODER = new TextEncoder();
 /** Strict: bytes that are no UTF-8 are an error, not a replacement character. */
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
+/** A mark of byte order is a character of a plain text; before JSON and YAML it is none. */
+const PLAIN = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Plain text. */
 export const TEXT_CODEC: Codec = {
@@ -24,7 +26,7 @@ export const TEXT_CODEC: Codec = {
     }
     return encodeText(payload);
   },
-  decode: decodeText,
+  decode: (body, charset) => decodeText(body, charset, PLAIN),
 };
 
 /**
@@ -42,12 +44,17 @@ export function encodeText(text: string): Uint8Array<ArrayBuffer> {
  *
  * @param body Its bytes.
  * @param charset Its character set, by any name that the platform knows.
+ * @param utf8 Reads UTF-8; without it a mark of byte order at the beginning is left out.
  * @returns The text.
  * @throws {DecodeError} If the character set is unknown, or the bytes are not of it.
  */
-export function decodeText(body: Uint8Array, charset: string): string {
+export function decodeText(
+  body: Uint8Array,
+  charset: string,
+  utf8: TextDecoder = UTF8,
+): string {
   const label = charset.toLowerCase();
-  let decoder = UTF8;
+  let decoder = utf8;
   if (label !== "utf-8" && label !== "utf8") {
     try {
       decoder = new TextDecoder(label, { fatal: true });

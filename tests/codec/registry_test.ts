@@ -138,6 +138,20 @@ const DECODED: readonly (readonly [
     1,
   ],
   ["text", bytes("é"), "text/plain", "utf-8", "é"],
+  [
+    "text with a mark of byte order",
+    bytes("\uFEFFé"),
+    "text/plain",
+    "utf-8",
+    "\uFEFFé",
+  ],
+  [
+    "JSON behind a mark of byte order",
+    bytes("\uFEFF1"),
+    "application/json",
+    "utf-8",
+    1,
+  ],
   ["text in latin-1", Uint8Array.of(0xe9), "text/plain", "latin1", "é"],
   [
     "bytes",

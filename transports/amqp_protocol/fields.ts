@@ -127,7 +127,7 @@ function sizeOf(value: FieldValue): number {
   return value.reduce((size: number, each) => size + sizeOf(each), 5);
 }
 
-const STRICT_TEXT = new TextDecoder("utf-8", { fatal: true });
+const STRICT_TEXT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Reads a table from its bytes: all that amqplib reads, and what it does not: the
