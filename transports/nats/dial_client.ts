@@ -79,6 +79,8 @@ interface Dialling {
 interface Socket {
   destroy(error?: Error): void;
   on(event: "data", listener: (chunk: Uint8Array) => void): void;
+  on(event: "error", listener: () => void): void;
+  removeAllListeners(...events: string[]): Socket;
 }
 
 function socketIn(transport: object): Socket | undefined {
@@ -104,6 +106,7 @@ function patchDial(prototype: NodeTransport): void {
     const { dashi } = options;
     if (dashi !== undefined) {
       const { signal, maxResponseSize } = dashi;
+      guardSockets(this);
       const hangUp = () => socketIn(this)?.destroy();
       if (signal.aborted) hangUp();
       else signal.addEventListener("abort", hangUp, { once: true });
@@ -122,6 +125,34 @@ function patchDial(prototype: NodeTransport): void {
     }
     return connect.call(this, server, options);
   };
+}
+
+/**
+ * The client takes all listeners off a socket before it destroys it, and while it hands it
+ * on: an error that comes then, as by a server that refuses a login, would end the process.
+ */
+function guardSockets(transport: object): void {
+  let current = socketIn(transport);
+  Object.defineProperty(transport, "socket", {
+    configurable: true,
+    enumerable: true,
+    get: () => current,
+    set(socket: Socket | undefined) {
+      current = socket;
+      if (socket !== undefined) guard(socket);
+    },
+  });
+}
+
+function guard(socket: Socket): void {
+  const { removeAllListeners } = socket;
+  const keep = () => socket.on("error", () => {});
+  socket.removeAllListeners = (...events) => {
+    removeAllListeners.apply(socket, events);
+    keep();
+    return socket;
+  };
+  keep();
 }
 
 /** The client's parser has no limit; and after bytes that it cannot read nobody reads, though the connection stays. */
