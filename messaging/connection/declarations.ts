@@ -1,6 +1,5 @@
 import type { Binding, BindingDestination } from "../../model/binding.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import { ChannelError, NotFoundError } from "../../model/errors.ts";
 import type { Publishing } from "../../model/message.ts";
 import type { QueueDeclaration, QueueStatus } from "../../model/queue.ts";
 import type { Channel } from "../../transports/transport.ts";
@@ -14,6 +13,7 @@ import {
 } from "../entities/entities.ts";
 import { Exchange, exchangeName } from "../entities/exchange.ts";
 import { Queue } from "../entities/queue.ts";
+import { orGoing } from "./going_exchange.ts";
 
 export { type Entity, isHeld } from "../entities/entities.ts";
 
@@ -386,23 +386,4 @@ function mayExpire(queue: Queue): boolean {
 function plain(queue: Queue): QueueDeclaration {
   const { name, durable, exclusive, autoDelete } = queue;
   return { name, durable, exclusive, autoDelete, arguments: queue.arguments };
-}
-
-/**
- * Makes of the error of a binding one that may pass, where its exchange goes with its last
- * binding: that was there when it was declared before, and was just going with a queue.
- */
-function orGoing(
-  error: unknown,
-  binding: Binding | undefined,
-  { bindings }: Entity,
-): unknown {
-  if (!(error instanceof NotFoundError)) return error;
-  const isGoing = bindings.some(({ exchange }) =>
-    exchange instanceof Exchange && exchange.autoDelete &&
-    exchange.name === binding?.source
-  );
-  return isGoing
-    ? new ChannelError(error.message, { code: "channel-closed", cause: error })
-    : error;
 }

@@ -346,10 +346,10 @@ function argumentsOf(
   only?: string,
 ): RedisArgument[] {
   const args: RedisArgument[] = [...seen];
-  for (const  of of[batch.expiring, batch.timed]) {
+  for (const times of [batch.expiring, batch.timed]) {
     const some = only === undefined
-      ? [...of]
-      : [...of].filter(([queue]) => queue === only);
+      ? [...times]
+      : [...times].filter(([queue]) => queue === only);
     args.push(some.length);
     for (const [queue, value] of some) args.push(queue, Math.ceil(value));
   }
