@@ -72,7 +72,8 @@ export class Streams {
   async #look(name: string): Promise<boolean> {
     const { clock, operationTimeout, openChannel } = this.#host;
     const call = { deadline: clock.now() + operationTimeout };
-    await using channel = await openChannel(call);
+    // Not by `await using`, which the least runtimes do not know.
+    const channel = await openChannel(call);
     try {
       const queue = { name, exclusive: false, autoDelete: false };
       const declaration = { ...queue, durable: true, arguments: NOBODYS };
@@ -86,6 +87,8 @@ export class Streams {
       if (isThere || error instanceof AccessRefusedError) {
         this.#remember(name, false);
       }
+    } finally {
+      await channel[Symbol.asyncDispose]();
     }
     return false;
   }
