@@ -12,7 +12,6 @@ import {
 } from "../../model/errors.ts";
 import type { CloseReason } from "../transport.ts";
 import { connectionClosed, notAnswered } from "../connection_errors.ts";
-import { cutSocket } from "../cut_socket.ts";
 import { guardAnswers } from "./answers_client.ts";
 import { type Arrivals, listenTo } from "./arrivals.ts";
 import { type Dial, redisOptions } from "./dial.ts";
@@ -279,8 +278,7 @@ export class RedisClient implements AsyncDisposable {
     if (status === "close" || status === "end") return;
     this.#redis.disconnect();
     // And it would wait for one that is silent.
-    const { stream } = this.#redis;
-    if (stream) cutSocket(stream);
+    this.#redis.stream?.destroy();
   }
 
   #call(
