@@ -129,6 +129,7 @@ testAlone(
     const cluster = await startRedisCluster({ replicas: false });
     const monitors: Redis[] = [];
     const calls: Calls[] = [];
+    const ends: Promise<void>[] = [];
     try {
       for (const { port } of cluster.primaries) {
         const redis = new Redis({ host: "127.0.0.1", port, lazyConnect: true });
@@ -137,10 +138,14 @@ testAlone(
         monitors.push(monitor);
         const heard = new Calls();
         calls.push(heard);
+        const { promise, resolve } = Promise.withResolvers<void>();
+        ends.push(promise);
         monitor.on(
           "monitor",
           (_time: string, args: string[], source: string) =>
-            heard.add(args, source),
+            args[0]?.toLowerCase() === "echo"
+              ? resolve()
+              : heard.add(args, source),
         );
       }
       const url = cluster.url.replace(/,[^/]*/, "");
@@ -167,6 +172,9 @@ testAlone(
       const parsed = fillDefaults(parseUrl(url), REDIS);
       const layout = new Layout(readRedisOptions(parsed, options).layout);
       await runSeldom(parsed, layout, options);
+      // A node tells of a command after it has answered it.
+      for (const node of cluster.primaries) await node.command("ECHO", "end");
+      await Promise.all(ends);
       const scripts = Object.entries(writeScripts(layout));
       const called = new Set(calls.flatMap(({ scripts }) => [...scripts]));
       const missing = scripts.filter(([, text]) => !called.has(shaOf(text)))
