@@ -1,5 +1,21 @@
 import { Client } from "pg";
 
+const url = Deno.env.get("DASHI_TEST_POSTGRES_URL");
+const reason = Deno.env.get("DASHI_TEST_POSTGRES_REASON") ??
+  "run it by deno task test, which provides PostgreSQL";
+
+/** Registers a test on the PostgreSQL of the tests. */
+export function test(name: string, run: (url: string) => Promise<void>): void {
+  Deno.test({
+    name: url === undefined ? `${name} (${reason})` : name,
+    ignore: url === undefined,
+    // The client's sockets end a turn after it says so.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    fn: () => run(url ?? ""),
+  });
+}
+
 /** A client of pg, as far as tests use it. */
 export interface TestClient {
   query(

@@ -2,23 +2,9 @@ import { assert, assertEquals } from "@std/assert";
 import { createConnection, Queue } from "@dashi/mq";
 import { nativeClient } from "@dashi/mq/postgres";
 import { rejectsWith, unique } from "../../conformance/support.ts";
+import { test } from "../../support/postgres_client.ts";
 import { killProcesses } from "../../support/process_kills.ts";
 import { Proxy } from "../../support/proxy.ts";
-
-const url = Deno.env.get("DASHI_TEST_POSTGRES_URL");
-const reason = Deno.env.get("DASHI_TEST_POSTGRES_REASON") ??
-  "run it by deno task test, which provides PostgreSQL";
-
-function test(name: string, run: (url: string) => Promise<void>): void {
-  Deno.test({
-    name: url === undefined ? `${name} (${reason})` : name,
-    ignore: url === undefined,
-    // The client's sockets end a turn after it says so.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn: () => run(url ?? ""),
-  });
-}
 
 /** The URL of a schema that nobody else uses, which goes in the end. */
 async function withSchema(

@@ -13,22 +13,11 @@ import pg from "pg";
 import postgres from "postgres";
 import { arrives, rejectsWith, unique } from "../../conformance/support.ts";
 import { Proxy } from "../../support/proxy.ts";
-import { type TestClient, withClient } from "../../support/postgres_client.ts";
-
-const url = Deno.env.get("DASHI_TEST_POSTGRES_URL");
-const reason = Deno.env.get("DASHI_TEST_POSTGRES_REASON") ??
-  "run it by deno task test, which provides PostgreSQL";
-
-function test(name: string, run: (url: string) => Promise<void>): void {
-  Deno.test({
-    name: url === undefined ? `${name} (${reason})` : name,
-    ignore: url === undefined,
-    // The client's sockets end a turn after it says so.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    fn: () => run(url ?? ""),
-  });
-}
+import {
+  test,
+  type TestClient,
+  withClient,
+} from "../../support/postgres_client.ts";
 
 /** A queue of its own, a table of the user's, and a connection. */
 async function withShop(
