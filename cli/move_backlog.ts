@@ -121,13 +121,19 @@ export class Backlog {
    * @throws {Error} If a connection is lost, or the target takes nothing.
    */
   async runAll(): Promise<void> {
-    await this.#runDelayed();
+    let before = await this.#runDelayed();
     await this.#run();
     // Some were delayed meanwhile, as for another attempt, and some are due at once.
     let soon = await this.#runDelayed();
-    for (let i = 0; soon > 0 && !this.#isOver && i < MOST_ROUNDS; i++) {
-      await pause(SOON, this.#end);
+    for (
+      let i = 0;
+      before + soon > 0 && !this.#isOver && i < MOST_ROUNDS;
+      i++
+    ) {
+      // Those that were there before, and are not now, are ready.
+      if (soon > 0) await pause(SOON, this.#end);
       await this.#run();
+      before = soon;
       soon = await this.#runDelayed();
     }
   }
@@ -263,7 +269,8 @@ export class Backlog {
 
   /**
    * Moves delayed messages: each is removed at the source when the target has it. Those that
-   * are due within a second are left to become ready; returns how many these are.
+   * are due within a second are left to become ready; returns how many these are, and those
+   * that became ready meanwhile.
    */
   async #runDelayed(): Promise<number> {
     const pages = this.#source.listDelayed?.(this.#options.from) ?? [];
@@ -278,7 +285,10 @@ export class Backlog {
         const batch = some.slice(at, at + room);
         at += batch.length;
         this.#begun += batch.length;
-        await Promise.all(batch.map((each) => this.#moveDelayed(each)));
+        const are = await Promise.all(
+          batch.map((each) => this.#moveDelayed(each)),
+        );
+        soon += are.filter((isReady) => isReady).length;
       }
       if (this.#isOver) break;
     }
@@ -286,18 +296,25 @@ export class Backlog {
     return soon;
   }
 
-  async #moveDelayed(delayed: DelayedMessage): Promise<void> {
+  /** Says whether it became ready at the source meanwhile. */
+  async #moveDelayed(delayed: DelayedMessage): Promise<boolean> {
     const { message, delay } = delayed;
     const turn = this.#pacer.turn(this.#end);
-    if (turn !== undefined && !await turn) return;
+    if (turn !== undefined && !await turn) return false;
     try {
       await this.#publish(message, delay);
-      if (await delayed.remove()) this.#moved++;
-      else this.#twice++; // it is due by now, and is moved again
+      if (await delayed.remove()) {
+        this.#moved++;
+        return false;
+      }
+      this.#twice++; // it is due by now, and is moved again
+      return true;
     } catch (error) {
-      if (!isOfOne(error)) return this.#fail(error);
-      this.#keptDelayed++;
-      this.#tellKept(message, error);
+      if (isOfOne(error)) {
+        this.#keptDelayed++;
+        this.#tellKept(message, error);
+      } else this.#fail(error);
+      return false;
     }
   }
 
