@@ -50,9 +50,14 @@ export class Declarations {
     return this.#done.has(entity);
   }
 
-  /** Whether an entity has ever been declared by this session. */
+  /** Whether an entity has ever been declared by this session, by itself. */
   knows(entity: Entity): boolean {
     return this.#entities.has(entity);
+  }
+
+  /** Whether an exchange was declared with something that needs it. */
+  needs(entity: Entity): boolean {
+    return entity instanceof Exchange && this.exchanges.includes(entity);
   }
 
   /** All that is to be declared again, in order. */

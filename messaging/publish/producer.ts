@@ -163,10 +163,7 @@ export class Producer<T = unknown> implements AsyncDisposable {
       (this.#window.line.busy && !this.#publisher.isSeen) ||
       replyTo === UNKNOWN ||
       isLazy(this.#codecs, format) ||
-      !this.#isDeclared(this.#declare) ||
-      !this.#isDeclared(options.declare) ||
-      (options.exchange instanceof Exchange &&
-        !this.#session.declarations.has(options.exchange))
+      !this.#isReady(options)
     ) {
       return this.#window.pass(
         () => this.#prepare(payload, options, format, call),
@@ -294,7 +291,9 @@ export class Producer<T = unknown> implements AsyncDisposable {
     call: PublishCall,
   ): Promise<Publishing> {
     await loadCodecs(this.#codecs, format);
-    await declareFirst(this.#session, this.#entitiesOf(options), call);
+    if (options.transaction === undefined) {
+      await declareFirst(this.#session, this.#entitiesOf(options), call);
+    }
     const name = this.#replyTo(options.replyTo);
     const replyTo = name === UNKNOWN ? undefined : name;
     return this.#message(payload, options, format, replyTo);
@@ -307,7 +306,8 @@ export class Producer<T = unknown> implements AsyncDisposable {
     // It is looked for there: what was declared before a loss may not be again, yet.
     const { declarations } = this.#session;
     const missing = this.#entitiesOf(options).find((each) =>
-      !declarations.knows(each)
+      !(declarations.knows(each) || declarations.needs(each)) ||
+      (each === options.replyTo && this.#replyTo(each) === UNKNOWN)
     );
     if (missing !== undefined) throw notDeclared(missing);
   }
@@ -317,6 +317,14 @@ export class Producer<T = unknown> implements AsyncDisposable {
     if (exchange instanceof Exchange) entities.push(exchange);
     if (replyTo instanceof Queue) entities.push(replyTo);
     return entities;
+  }
+
+  /** Whether nothing is to be declared for a message. */
+  #isReady({ exchange, declare, transaction }: PublishOptions): boolean {
+    return transaction !== undefined ||
+      (this.#isDeclared(this.#declare) && this.#isDeclared(declare) &&
+        (!(exchange instanceof Exchange) ||
+          this.#session.declarations.has(exchange)));
   }
 
   #isDeclared(entities: readonly Entity[] | undefined): boolean {

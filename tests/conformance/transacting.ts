@@ -218,6 +218,44 @@ export const TRANSACTING: readonly ConformanceCase[] = [
     },
   ),
   transacting(
+    "an exchange that was declared with the queue that is bound to it takes a message of a transaction",
+    async ({ connection, ...stage }, transact) => {
+      const before = stage.exchange({ type: "fanout" });
+      const exchange = stage.exchange({ bindings: [binding(before, "")] });
+      const queue = stage.queue({
+        bindings: [binding(exchange, "key")],
+      });
+      const options = { exchange, routingKey: "key" };
+      await connection.connect();
+      await transact((transaction) =>
+        rejectsWith(
+          connection.producer().publish(1, { ...options, transaction }),
+          "option-invalid",
+          "before it is declared",
+        )
+      );
+      await connection.declare(queue);
+      await transact(async (transaction) => {
+        const producer = connection.producer({ exchange });
+        await producer.publish("a", { routingKey: "key", transaction });
+        await connection.producer().publish("b", { ...options, transaction });
+        // What is routed on by it, too.
+        await connection.producer({ exchange: before })
+          .publish("c", { routingKey: "key", transaction });
+      });
+      assert.equal((await connection.declare(queue)).messageCount, 3);
+      await connection.delete(exchange);
+      await transact((transaction) =>
+        rejectsWith(
+          connection.producer().publish(1, { ...options, transaction }),
+          "option-invalid",
+          "before it is declared",
+        )
+      );
+    },
+    { needs: ["exchange-to-exchange"] },
+  ),
+  transacting(
     "a queue with a limit of length takes nothing from a transaction, and says so",
     async ({ connection, ...stage }, transact) => {
       const queue = stage.queue({ maxLength: 5 });
