@@ -87,8 +87,11 @@ export class ConnectionTelemetry {
   } {
     const { api, tracer, meters, propagation } = this.#recorder;
     const { context, trace, SpanKind } = api;
-    const { exchange, routingKey, headers, request } = message;
-    const operation = this.#operations.publish(exchange, routingKey);
+    const { origin, exchange, routingKey, headers, request } = message;
+    const isSent = origin !== "outbox";
+    const operation = isSent
+      ? this.#operations.publish(exchange, routingKey)
+      : this.#operations.create(exchange, routingKey);
     const parent = this.#callFor(request)?.context ?? context.active();
     // A context that is there already is its creation's: it stays.
     const links = linksTo(this.#recorder, headers);
@@ -102,11 +105,15 @@ export class ConnectionTelemetry {
     const added = links.length > 0
       ? headers
       : propagation.inject(trace.setSpan(parent, span), headers);
-    meters.handling(operation.metric, 1);
+    const { metric } = operation;
+    if (isSent) meters.handling(metric, 1);
     return {
       headers: added,
-      ended: (error) =>
-        meters.published(operation.metric, recording.end(error), error),
+      ended: (error) => {
+        const took = recording.end(error);
+        if (isSent) meters.published(metric, took, error);
+        else meters.operated(metric, took, error);
+      },
     };
   }
 

@@ -1,7 +1,12 @@
 import type { Attributes } from "./api_client.ts";
 
 /** The kinds of operations, as the conventions have them. */
-export type OperationType = "send" | "receive" | "process" | "settle";
+export type OperationType =
+  | "create"
+  | "send"
+  | "receive"
+  | "process"
+  | "settle";
 
 /** The broker that a connection is to. */
 export interface Server {
@@ -92,6 +97,11 @@ export class Operations {
   /** Returns the operation that publishes. */
   publish(exchange: string, routingKey: string): Operation {
     return this.#find("publish", "send", exchange, routingKey, undefined);
+  }
+
+  /** Returns the operation that writes a message to be published later, by another. */
+  create(exchange: string, routingKey: string): Operation {
+    return this.#find("create", "create", exchange, routingKey, undefined);
   }
 
   /** Returns an operation on a message of a queue. */

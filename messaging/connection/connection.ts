@@ -31,6 +31,7 @@ import {
   type OperationOptions,
 } from "../operation_options.ts";
 import { Inspector } from "../inspect/inspector.ts";
+import type { PublishOrigin } from "../middleware/hooks.ts";
 import type { MiddlewareInput } from "../middleware/middleware.ts";
 import { nativeOf } from "./native.ts";
 import { OwnChannel } from "./own_channel.ts";
@@ -77,6 +78,8 @@ import { inspectBy } from "../inspect_by.ts";
 export let insideOf: (connection: Connection) => {
   readonly session: Session;
   readonly codecs: CodecRegistry;
+  /** Makes a producer for what the library publishes for a user. */
+  producer(options: ProducerOptions, origin: PublishOrigin): Producer;
 };
 
 /**
@@ -99,6 +102,10 @@ export class Connection implements AsyncDisposable {
     insideOf = (each) => ({
       session: each.#session,
       codecs: each.#options.codecs ?? createCodecRegistry(),
+      producer: (options, origin) => {
+        each.#requireOpen("make a producer");
+        return each.#users.producer(options, origin);
+      },
     });
     inspectBy(
       this.prototype,

@@ -6,7 +6,14 @@ import type { Transport } from "../../transports/transport.ts";
 
 /** A message that a user publishes, as hooks see it. */
 export interface SeenPublish {
-  readonly origin: "publish" | "request" | "reply" | "redrive" | "schedule";
+  readonly origin:
+    | "publish"
+    | "request"
+    | "reply"
+    | "redrive"
+    | "schedule"
+    | "outbox"
+    | "relay";
   readonly exchange: string;
   readonly routingKey: string;
   readonly delay: number;

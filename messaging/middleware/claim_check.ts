@@ -16,6 +16,7 @@ import {
   ALONE,
   bears,
   CLAIMED,
+  laySo,
   refuseWrapped,
   textIn,
   unwrap,
@@ -109,7 +110,7 @@ export function claimCheck(options: ClaimCheckOptions): Middleware {
   return {
     async publish(message, next) {
       const { origin, headers, body, exchange, delay } = message;
-      if (origin === "redrive" && bears(CLAIMED, headers)) return await next();
+      if (laySo(origin) && bears(CLAIMED, headers)) return await next();
       refuseWrapped(CLAIMED, message, "claimCheck");
       if (body.length <= over) {
         const own = without(CLAIMED, headers);

@@ -12,6 +12,7 @@ import {
   bears,
   CLAIMED,
   ENCRYPTED,
+  laySo,
   refuseWrapped,
   textIn,
   typeWithin,
@@ -147,11 +148,9 @@ export function encryption(options: EncryptionOptions): Middleware {
   return {
     async publish(message, next) {
       const { origin, headers, properties, body } = message;
-      if (origin === "redrive") {
-        if (bears(ENCRYPTED, headers) || bears(CLAIMED, headers)) {
-          return await next(); // it is encrypted, or was published so
-        }
-      } else if (bears(CLAIMED, headers)) {
+      if (laySo(origin) && bears(ENCRYPTED, headers)) return await next();
+      if (bears(CLAIMED, headers)) {
+        if (origin === "redrive") return await next(); // it was published so
         throw new OptionError(
           "Cannot encrypt a body that lies in a claim store already: use encryption before claimCheck",
           { outcome: "not-sent" },

@@ -8,7 +8,9 @@ export type PublishOrigin =
   | "request"
   | "reply"
   | "redrive"
-  | "schedule";
+  | "schedule"
+  | "outbox"
+  | "relay";
 
 /** A message's properties, but for its headers. */
 export type PlainProperties = Omit<MessageProperties, "headers">;
@@ -17,7 +19,8 @@ export type PlainProperties = Omit<MessageProperties, "headers">;
 export interface OutgoingMessage {
   /**
    * The call: `publish` and `send`, a request, the answer to one, a dead letter that is
-   * redriven, as it came, or the tick of a schedule.
+   * redriven, as it came, the tick of a schedule, a message that is written in an outbox, or
+   * one that is relayed from there, as it was written.
    */
   readonly origin: PublishOrigin;
   /** The exchange's name; `""` is the default exchange. */

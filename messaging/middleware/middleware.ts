@@ -70,8 +70,8 @@ export interface MiddlewareHost {
  */
 export interface Middleware {
   /**
-   * Sees each publish of a user, requests, answers, redriven dead letters and the ticks of
-   * schedules: once, however often a lost connection has it repeated. `next()` publishes it,
+   * Sees each publish of a user, requests, answers, redriven dead letters, the ticks of
+   * schedules, and what is written in an outbox or relayed from one: once, however often a lost connection has it repeated. `next()` publishes it,
    * changed or as it is, and settles when the broker has answered; an error is the caller's.
    * Where it is not called the message is not published, and the call resolves; a request
    * rejects. The order of a producer's messages stays.

@@ -5,6 +5,7 @@ import type {
   IncomingMessage,
   OutgoingChanges,
   OutgoingMessage,
+  PublishOrigin,
 } from "./hooks.ts";
 
 /** A body that is another one at the broker than its publisher's. */
@@ -29,6 +30,11 @@ export const CLAIMED: Wrapping = {
 
 /** The header of a message that one queue has: its body goes with its ack. */
 export const ALONE: string = `${CLAIMED.header}-one`;
+
+/** Whether a message is published as it lay somewhere: what it bears, it was wrapped with before. */
+export function laySo(origin: PublishOrigin): boolean {
+  return origin === "redrive" || origin === "relay";
+}
 
 /** Whether a message bears a wrapping. */
 export function bears({ header }: Wrapping, headers: FieldTable): boolean {

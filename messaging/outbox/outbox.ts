@@ -1,6 +1,7 @@
 import { checkShortString } from "../../model/checks.ts";
 import { OptionError, UnsupportedError } from "../../model/errors.ts";
 import { quote } from "../../model/foreign_text.ts";
+import type { Publishing } from "../../model/message.ts";
 import type { OutboxRows, OutboxStatus } from "../../transports/outbox.ts";
 import { Connection, insideOf } from "../connection/connection.ts";
 import { checkKnown } from "../known_options.ts";
@@ -13,7 +14,8 @@ import {
   type RelayOptions,
 } from "./outbox_options.ts";
 import { checkTransaction } from "../publish/transactional.ts";
-import { writeRow } from "./outbox_row.ts";
+import { passOn } from "../publish/hooked_publisher.ts";
+import { makeMessage, rowOf } from "./outbox_row.ts";
 import { Relay } from "./relay.ts";
 
 /**
@@ -101,7 +103,9 @@ export class Outbox {
   }
 
   /**
-   * Writes a message in a transaction: the relay publishes it when that has committed.
+   * Writes a message in a transaction: the relay publishes it when that has committed. It
+   * passes the middlewares of the connection to the database now, with the `origin`
+   * `outbox`, and those of the broker's connection when it is relayed, with `relay`.
    *
    * @typeParam T The type of the payload.
    * @returns The message id, which it has each time that it is published.
@@ -118,14 +122,20 @@ export class Outbox {
     checkKnown(options, OUTBOX_PUBLISH);
     const { codecs, session } = this.#database;
     checkTransaction(options.transaction, session);
-    const row = await writeRow(
-      codecs,
-      payload,
-      options as OutboxPublishOptions,
-    );
+    const given = options as OutboxPublishOptions;
+    const message = await makeMessage(codecs, payload, given);
     const rows = await this.#rows();
-    await rows.add(this.name, row, options.transaction);
-    return row.messageId;
+    let messageId = message.properties.messageId ?? "";
+    const write = async (passed: Publishing) => {
+      const row = rowOf(passed, given);
+      await rows.add(this.name, row, options.transaction);
+      messageId = row.messageId;
+    };
+    const hooks = session.uses.hooks?.publish;
+    await (hooks === undefined
+      ? write(message)
+      : passOn(hooks, message, "outbox", undefined, write));
+    return messageId;
   }
 
   /**

@@ -4,6 +4,7 @@ import {
   stringifyJson,
 } from "../../codec/mod.ts";
 import { OptionError } from "../../model/errors.ts";
+import type { Publishing } from "../../model/message.ts";
 import type { OutboxRow } from "../../transports/outbox.ts";
 import { exchangeName } from "../entities/exchange.ts";
 import { Queue } from "../entities/queue.ts";
@@ -23,45 +24,59 @@ import type { OutboxPublishOptions } from "./outbox_options.ts";
 type Stored = Omit<PublishOptions, "transaction" | "declare" | "signal">;
 
 /**
- * Writes a message for an outbox: what cannot be published is refused now.
+ * Makes a message for an outbox: what cannot be published is refused now.
  *
- * @throws {EncodeError} If the payload or a header cannot be written.
+ * @throws {EncodeError} If the payload cannot be written.
  * @throws {OptionError} If it goes nowhere, or an option is bad.
  * @throws {RangeError} If a number is out of range.
  */
-export async function writeRow(
+export async function makeMessage(
   codecs: CodecRegistry,
   payload: unknown,
   { transaction: _, ...options }: OutboxPublishOptions,
-): Promise<OutboxRow> {
+): Promise<Publishing> {
   checkExchange(options.exchange);
   checkQueue(options);
-  const { exchange, routingKey } = destinationOf(options);
   const encoded = await encode(codecs, payload, {
     serializer: options.serializer,
     compression: options.compression,
     contentType: options.contentType,
     contentEncoding: options.contentEncoding,
   });
-  const { replyTo, dedupe, delay, mandatory, key } = options;
-  const { deliveryMode, ...properties } = propertiesOf(
-    options,
-    replyTo,
-    encoded,
-  );
-  if (dedupe !== undefined) checkDedupe(dedupe);
-  const messageId = properties.messageId ?? "";
+  if (options.dedupe !== undefined) checkDedupe(options.dedupe);
+  return {
+    ...destinationOf(options),
+    mandatory: options.mandatory === true,
+    delay: checkRange("delay", options.delay, 0, MAX_DELAY) ?? 0,
+    properties: propertiesOf(options, options.replyTo, encoded),
+    body: encoded.body,
+  };
+}
+
+/**
+ * Writes a message as a row.
+ *
+ * @param message The message, as the hooks have passed it on.
+ * @param options What it was published with.
+ * @throws {EncodeError} If a header cannot be written.
+ */
+export function rowOf(
+  { exchange, routingKey, delay, properties, body }: Publishing,
+  { mandatory, key, dedupe }: OutboxPublishOptions,
+): OutboxRow {
+  const { deliveryMode, ...others } = properties;
+  const messageId = others.messageId ?? "";
   const stored: Stored = {
-    ...properties,
+    ...others,
     exchange,
     routingKey,
     mandatory,
     key,
-    delay: checkRange("delay", delay, 0, MAX_DELAY),
+    delay,
     persistent: deliveryMode !== "transient",
     dedupe,
   };
-  return { messageId, head: stringifyJson(stored), body: encoded.body };
+  return { messageId, head: stringifyJson(stored), body };
 }
 
 /** Reads the options that a row's body is published with. */

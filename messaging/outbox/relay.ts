@@ -11,7 +11,7 @@ import type {
   OutboxRelay,
   OutboxRows,
 } from "../../transports/outbox.ts";
-import { Connection } from "../connection/connection.ts";
+import { Connection, insideOf } from "../connection/connection.ts";
 import type { Session } from "../connection/session.ts";
 import { checkKnown } from "../known_options.ts";
 import {
@@ -98,10 +98,10 @@ export class Relay {
     this.#most = this.#limit = maxInFlight;
     this.#drainTimeout = drainTimeout;
     this.#onEvent = options.onEvent ?? (() => {});
-    this.#producer = broker.producer({
+    this.#producer = insideOf(broker).producer({
       declare: options.declare,
       maxInFlight,
-    });
+    }, "relay");
   }
 
   /** Works until the signal aborts. */

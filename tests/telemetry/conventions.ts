@@ -37,6 +37,7 @@ export const CONSUMER = 5;
 
 /** The kinds that the span of an operation may have. */
 export const KINDS: Readonly<Record<string, readonly number[]>> = {
+  create: [PRODUCER, CLIENT],
   send: [PRODUCER, CLIENT],
   receive: [CLIENT],
   process: [CONSUMER],
