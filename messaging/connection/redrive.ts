@@ -57,8 +57,8 @@ export interface Redriven {
 const OF_A_DEATH = /^x-(?:death$|(?:first|last)-death-|error-)/;
 
 /**
- * Puts dead letters back to where they came from, a hundred at once: each is published, and
- * only then acked. They begin anew, without the headers that tell of their deaths and attempts.
+ * Puts dead letters back to where they came from, a hundred at once, and of large ones about
+ * 16 MiB: each is published, and only then acked. They begin anew, without the headers that tell of their deaths and attempts.
  *
  * @param session The session, which knows the names that the broker chose.
  * @param from The queue that they lie in.

@@ -1,10 +1,16 @@
 import { NotFoundError } from "../../model/errors.ts";
-import type { Message } from "../consume/message_type.ts";
+import { type Message, ReceivedMessage } from "../consume/message.ts";
 import type { OperationOptions } from "../operation_options.ts";
 import type { QueueHandle } from "./queue_handle.ts";
 
 /** So many messages are in hand at once, beside those that are held. */
 export const AT_ONCE = 100;
+
+/** About so many bytes of them; larger messages are taken one by one. */
+const MAX_BYTES = 2 ** 24;
+
+/** So many are taken first, for their size is not known yet, and four times as many each time after. */
+const [FIRST, GROWTH] = [10, 4];
 
 /** Which messages of a queue are meant, and the limits of each call. */
 export interface SiftOptions extends OperationOptions {
@@ -54,16 +60,20 @@ export async function sift(
   });
   const most = Math.min(limit, count);
   const held: Message<unknown>[] = [];
-  let [done, kept] = [0, 0];
+  let [done, kept, largest, some] = [0, 0, 1, FIRST];
   try {
     while (done + kept < most && done + held.length < count) {
       const max = Math.min(
         most - done - kept,
         count - done - held.length,
         atOnce,
+        some,
+        Math.max(1, Math.floor(MAX_BYTES / largest)),
       );
       const taken = await queue.receive({ ...call, max });
       if (taken.length === 0) break;
+      some *= GROWTH;
+      largest = Math.max(largest, ...taken.map(sizeOf));
       const meant = taken.map((message) => filter?.(message) !== false);
       const results = await Promise.allSettled(
         taken.map(async (message, i) => meant[i] && await settle(message)),
@@ -82,6 +92,10 @@ export async function sift(
     for (const each of held.toReversed()) await each.requeue().catch(() => {});
   }
   return { done, kept, skipped: held.length - kept };
+}
+
+function sizeOf(message: Message<unknown>): number {
+  return message instanceof ReceivedMessage ? message.size : 0;
 }
 
 /** Whoever wants to empty a queue is not helped by declaring it. */

@@ -179,6 +179,11 @@ export class ReceivedMessage<T> implements Message<T> {
       : this.#delivery.body;
   }
 
+  /** How many bytes its body has, as it came. */
+  get size(): number {
+    return this.#delivery.body.byteLength;
+  }
+
   get headers(): FieldTable {
     return this.properties.headers ?? {};
   }

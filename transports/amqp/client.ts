@@ -21,6 +21,7 @@ import { nodeTlsOptions } from "../../model/tls_options.ts";
 import { Corking } from "./corking.ts";
 import { encodeFields, type RawValue } from "./fields.ts";
 import { loadOnce } from "./load_client.ts";
+import { GetPipeline } from "./get_pipeline.ts";
 import { patchConnection } from "./patch_amqplib.ts";
 import { optionsOf } from "./publishing.ts";
 
@@ -152,6 +153,7 @@ class ClientChannel implements AmqpClientChannel {
   readonly #corking: Corking;
   readonly #gone: Promise<void>;
   readonly #cut: (error: Error) => void;
+  readonly #gets: GetPipeline;
   #published = 0;
 
   constructor(
@@ -162,6 +164,7 @@ class ClientChannel implements AmqpClientChannel {
     cut: (error: Error) => void,
   ) {
     this.#channel = channel;
+    this.#gets = new GetPipeline(channel);
     this.#cut = cut;
     this.#corking = corking;
     this.#gone = gone;
@@ -286,7 +289,9 @@ class ClientChannel implements AmqpClientChannel {
   }
 
   async get(queue: string, noAck: boolean): Promise<RawMessage | undefined> {
-    const message = await this.#channel.get(queue, { noAck });
+    const message = await this.#gets.send(
+      () => this.#channel.get(queue, { noAck }),
+    );
     return message === false ? undefined : message;
   }
 

@@ -54,6 +54,15 @@ import type { Server } from "./server.ts";
 import { AmqpSubscription } from "./subscription.ts";
 import type { Call } from "./topology.ts";
 
+/** About so many bytes of messages are asked for together. */
+const MAX_BURST = 2 ** 22;
+
+/** A message that was asked for, and how many more were ready. */
+interface Got {
+  readonly delivery: Delivery;
+  readonly left: number;
+}
+
 /** AMQP's verbs over the client's channel. */
 export class AmqpChannel implements Channel {
   readonly closed: Promise<CloseReason>;
@@ -196,11 +205,49 @@ export class AmqpChannel implements Channel {
     queue: string,
     options?: GetOptions,
   ): Promise<Delivery | undefined> {
+    return (await this.#get(queue, options))?.delivery;
+  }
+
+  /** The first tells how many there are, and how large they may be; the others are asked for together. */
+  async getMany(
+    queue: string,
+    max: number,
+    options?: GetOptions,
+  ): Promise<readonly Delivery[]> {
+    const first = await this.#get(queue, options);
+    if (first === undefined) return [];
+    const { delivery, left } = first;
+    const room = Math.floor(MAX_BURST / Math.max(1, delivery.body.byteLength));
+    const count = Math.min(max - 1, left, room);
+    const asked = await Promise.allSettled(
+      Array.from({ length: count }, () => this.#get(queue, options)),
+    );
+    const taken = [delivery];
+    for (const each of asked) {
+      if (each.status === "rejected" || each.value === undefined) continue;
+      taken.push(each.value.delivery);
+    }
+    const failed = asked.find(({ status }) => status === "rejected");
+    if (failed?.status !== "rejected") return taken;
+    if (!options?.noAck && this.#endError === undefined) {
+      // The last first: each goes in front of the one that stood behind it.
+      for (const { deliveryTag } of taken.toReversed()) {
+        void this.#deliveries.reject(deliveryTag, { requeue: true });
+      }
+    }
+    throw failed.reason;
+  }
+
+  async #get(
+    queue: string,
+    options: GetOptions | undefined,
+  ): Promise<Got | undefined> {
     const noAck = options?.noAck ?? false;
     const ordered = this.#context.ordered.get(queue);
     if (ordered !== undefined) {
       this.#getter ??= new PartitionsGetter(this.#partitions);
-      return await this.#getter.get(ordered, noAck, options);
+      const delivery = await this.#getter.get(ordered, noAck, options);
+      return delivery && { delivery, left: 0 };
     }
     const action = `get from queue "${queue}"`;
     const looking = this.#refuseStream(action, queue, options);
@@ -211,14 +258,14 @@ export class AmqpChannel implements Channel {
       return await this.#call(action, options, async () => {
         const message = await this.#client.get(queue, noAck);
         if (message === undefined) return undefined;
+        const delivery = new AmqpDelivery(queue, message, GOT, { retry });
         if (!wanted && !noAck) {
           // Nobody waits for it any more: the call was aborted.
-          const late = new AmqpDelivery(queue, message, GOT, { retry });
-          this.#deliveries.giveBack(late);
+          this.#deliveries.giveBack(delivery);
           return undefined;
         }
-        const delivery = new AmqpDelivery(queue, message, GOT, { retry });
-        return this.#added(delivery, noAck);
+        const { messageCount: left = 0 } = message.fields;
+        return { delivery: this.#added(delivery, noAck), left };
       });
     } catch (error) {
       throw await this.#orUnknown(queue, error);

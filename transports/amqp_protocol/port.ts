@@ -21,6 +21,8 @@ export interface RawMessage {
     readonly exchange: string;
     readonly routingKey: string;
     readonly replyText?: string;
+    /** How many more are ready, of one that was asked for. */
+    readonly messageCount?: number | undefined;
   };
   readonly properties: RawProperties;
 }
@@ -125,7 +127,7 @@ export interface AmqpClientChannel {
 
   /** Publishes; `done` is called with what went wrong, or with nothing. Throws if the message cannot be encoded. */
   publish(message: Publishing, done: (error: unknown) => void): void;
-  /** Takes one message. */
+  /** Takes one message. Several that are asked for at once leave at once, and come in order. */
   get(queue: string, noAck: boolean): Promise<RawMessage | undefined>;
   /** Starts a consumer; `undefined` instead of a message says that the broker has ended it. */
   consume(

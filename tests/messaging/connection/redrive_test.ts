@@ -132,7 +132,7 @@ Deno.test("where one dead letter cannot be put back, those beside it are, and th
   connection.use({
     publish: async ({ body }, next) => {
       const text = new TextDecoder().decode(body);
-      if (text === "130" || text === "150") throw new Error(`not ${text}`);
+      if (text === "130" || text === "140") throw new Error(`not ${text}`);
       await next();
     },
   });
@@ -145,8 +145,8 @@ Deno.test("where one dead letter cannot be put back, those beside it are, and th
     (await connection.queue(queue).peek({ max: 300 }))
       .map(({ payload }) => payload);
   const all = Array.from({ length: 250 }, (_, i) => i);
-  // A hundred at once: the third hundred was not begun.
-  const isLeft = (i: number) => i === 130 || i === 150 || i >= 200;
+  // 10, 40 and 100 at once: the fourth time was not begun.
+  const isLeft = (i: number) => i === 130 || i === 140 || i >= 150;
   assertEquals(await payloads("dead"), all.filter(isLeft));
   assertEquals(await payloads("jobs"), all.filter((i) => !isLeft(i)));
 });
@@ -169,6 +169,25 @@ Deno.test("a redrive that is aborted lets arrive what it has begun with, so that
   const counts = ["dead", "jobs"].map((each) => connection.queueStatus(each));
   assertEquals(
     (await Promise.all(counts)).map(({ messageCount }) => messageCount),
-    [100, 200],
+    [50, 250],
   );
+});
+
+Deno.test("of large dead letters few are in hand at once", async () => {
+  await using connection = open();
+  await connection.declare([new Queue("dead"), new Queue("jobs")]);
+  const body = new Uint8Array(2 ** 22).fill(255);
+  for (let i = 0; i < 18; i++) await connection.send("dead", body);
+  const inHand: number[] = [];
+  const inspector = connection.inspect();
+  connection.use({
+    async publish(_, next) {
+      inHand.push((await inspector.queue("dead")).unacked ?? 0);
+      await next();
+    },
+  });
+  const redriven = await connection.redrive("dead", { to: "jobs" });
+  assertEquals(redriven, { moved: 18, kept: 0 });
+  assertEquals(Math.max(...inHand.slice(0, 10)), 10);
+  assertEquals(Math.max(...inHand.slice(10)), 4);
 });

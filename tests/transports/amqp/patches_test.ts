@@ -18,6 +18,9 @@ const AMQPLIB: Readonly<Record<string, string>> = {
   "connection.Connection.prototype.recvFrame": "72acca2040aa76c8",
   "connection.Connection.prototype.onSocketError": "6626920b7d4a1431",
   "channel.Channel.prototype.handleConfirm": "e817d006d3fdcc25",
+  "channel.Channel.prototype.sendOrEnqueue": "d0bf2b32e43db8df",
+  "channel.Channel.prototype.accept": "752306bb69ac1089",
+  "channel.Channel.prototype._rejectPending": "280ab50a34169a03",
 };
 
 /** The methods that `transports/amqp_client/client.ts` overrides, or calls from one. */
