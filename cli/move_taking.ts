@@ -1,13 +1,10 @@
 import {
   type Connection,
-  PreconditionFailedError,
   type QueueInfo,
   ResourceLockedError,
   UnsupportedError,
 } from "../mod.ts";
-
-/** An argument that no queue has: with it a queue is compared, and never made. */
-const NOBODYS = { "x-overflow": "never" };
+import { comparing, toldBy } from "../transports/queue_comparison.ts";
 
 /**
  * How a queue's messages are taken: by a consumer; one by one, for the queue goes, or may go,
@@ -17,8 +14,7 @@ export type Taking = "consume" | "get" | "never";
 
 /**
  * Says how the messages of a queue are to be taken. AMQP tells how a queue was declared by
- * refusing another declaration of it, which is compared by how long it lasts first, and by
- * its arguments last.
+ * refusing another declaration of it.
  *
  * @param connection The connection.
  * @param queue The queue, as its broker tells of it.
@@ -36,24 +32,19 @@ export async function takingOf(
   for (const durable of [true, false]) {
     await using channel = await connection.channel();
     try {
-      await channel.declareQueue({
-        name,
-        durable,
-        exclusive: false,
-        autoDelete: false,
-        arguments: NOBODYS,
-      });
-      return "get"; // it should have been refused
+      await channel.declareQueue(comparing(name, durable));
     } catch (error) {
-      if (!(error instanceof PreconditionFailedError)) return "get";
-      const { message } = error;
-      if (/ as auto-delete[;,]/.test(message)) return "get";
-      if (/ as (?:durable|transient)[;,]/.test(message)) continue;
-      if (message.includes('has it with "x-queue-type" "stream"')) {
-        return "never";
+      switch (toldBy(error)) {
+        case "other-durability":
+          continue;
+        case "stream":
+          return "never";
+        case "missing":
+        case "other":
+          return "consume";
       }
-      return / "x-|invalid arg/.test(message) ? "consume" : "get";
     }
+    return "get"; // it goes with its last consumer, or may
   }
   return "get";
 }

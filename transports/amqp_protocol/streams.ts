@@ -1,15 +1,10 @@
 import type { Clock } from "../../async/clock.ts";
 import type { CallOptions } from "../../model/call_options.ts";
-import {
-  AccessRefusedError,
-  PreconditionFailedError,
-} from "../../model/errors.ts";
+import { AccessRefusedError } from "../../model/errors.ts";
 import type { QueueDeclaration } from "../../model/queue.ts";
+import { comparing, toldBy } from "../queue_comparison.ts";
 import type { Channel } from "../transport.ts";
 import type { Server } from "./server.ts";
-
-/** An argument that no queue has: with it a queue is compared, and never made. */
-const NOBODYS = { "x-overflow": "never" };
 
 /** So many names are remembered. */
 const MAX_NAMES = 1000;
@@ -68,22 +63,17 @@ export class Streams {
     return looking;
   }
 
-  /** AMQP tells how a queue was declared by refusing another declaration of it. */
   async #look(name: string): Promise<boolean> {
     const { clock, operationTimeout, openChannel } = this.#host;
     const call = { deadline: clock.now() + operationTimeout };
     // Not by `await using`, which the least runtimes do not know.
     const channel = await openChannel(call);
     try {
-      const queue = { name, exclusive: false, autoDelete: false };
-      const declaration = { ...queue, durable: true, arguments: NOBODYS };
-      await channel.declareQueue(declaration, call);
+      await channel.declareQueue(comparing(name, true), call); // streams are durable
     } catch (error) {
-      const isDifferent = error instanceof PreconditionFailedError;
-      if (isDifferent && error.message.includes('"x-queue-type" "stream"')) {
-        return true; // not remembered: another may stand there soon
-      }
-      const isThere = isDifferent && !error.message.includes("invalid arg");
+      const told = toldBy(error);
+      if (told === "stream") return true; // not remembered: another may stand there soon
+      const isThere = told !== undefined && told !== "missing";
       if (isThere || error instanceof AccessRefusedError) {
         this.#remember(name, false);
       }
