@@ -337,6 +337,10 @@ export class ConsumedQueue implements Source {
     this.#lane.hold(passing);
   }
 
+  wait<T>(promise: Promise<T>, call: Call, late: () => Error): Promise<T> {
+    return this.#lane.session.limits.wait(promise, call, late);
+  }
+
   onKept(): void {
     this.#lane.kept();
   }

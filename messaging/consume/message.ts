@@ -29,6 +29,7 @@ import { type Death, deathsOf } from "./deaths.ts";
 import { attemptOf } from "./handler_retry.ts";
 import { textOfMessage } from "./message_text.ts";
 import { inspectBy } from "../inspect_by.ts";
+import { notPassedOn } from "../middleware/late.ts";
 import { hasSingleActiveConsumer, Queue } from "../entities/queue.ts";
 import type { DelayedRetry } from "../entities/queue_options.ts";
 import { type KnownOptions, optionsOf } from "../known_options.ts";
@@ -359,20 +360,24 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#through(
       hook,
       { ...SETTLED, action: "ack", multiple },
+      call,
       (channel) =>
         channel.ack(deliveryTag, multiple ? { ...call, multiple } : call),
     );
   }
 
-  /** Settles as the middlewares pass it on. What they throw once the broker has answered undoes nothing. */
+  /** Settles as the middlewares pass it on, in the time that the call has. What they throw once the broker has answered undoes nothing. */
   async #through<R>(
     hook: SettleHook,
     what: Omit<Settlement, "message">,
+    call: Call,
     settle: (channel: Channel) => Promise<R>,
   ): Promise<R> {
     let sent: Promise<R> | undefined;
+    let refused: Error | undefined;
     let onPassed: (() => void) | undefined;
     const next = (): Promise<void> => {
+      if (refused !== undefined) return Promise.reject(refused);
       onPassed?.();
       sent ??= settle(this.#source.channel);
       const told = sent.then(() => {});
@@ -386,19 +391,24 @@ export class ReceivedMessage<T> implements Message<T> {
       this.#source.hold?.(promise);
       passing.then(resolve, resolve);
     }
+    const late = () => notPassedOn(what.action, this.#delivery.queue);
     try {
-      await passing;
+      await (this.#source.wait?.(passing, call, late) ?? passing);
+      if (sent !== undefined) return await sent;
+      refused = new MessagingError(
+        `Cannot ${what.action} a message of queue "${this.#delivery.queue}": a middleware has not passed it on`,
+        { code: "not-passed-on" },
+      );
     } catch (error) {
-      if (sent === undefined) throw error;
-      const result = await sent;
-      this.#reading.uses?.failed("settle", asError(error), this);
-      return result;
+      refused = asError(error);
     }
-    if (sent !== undefined) return await sent;
-    throw new MessagingError(
-      `Cannot ${what.action} a message of queue "${this.#delivery.queue}": a middleware has not passed it on`,
-      { code: "not-passed-on" },
-    );
+    if (sent === undefined) {
+      onPassed?.(); // its channel waits for it no longer
+      throw refused;
+    }
+    const result = await sent;
+    this.#reading.uses?.failed("settle", refused, this);
+    return result;
   }
 
   /** As `ack`, for `run`: with the channel's own promise, and none beside it. The caller passes the error that it rejects with to `settlingFailed`. */
@@ -470,13 +480,15 @@ export class ReceivedMessage<T> implements Message<T> {
   /** Settles: it failed, and the broker counts that, and waits as its queue says. */
   async failedHere(attempt: number, error: Error): Promise<void> {
     const delay = this.retryDelay ?? 0;
+    const limits = this.#source.limits(undefined);
     this.#wentBack = true;
     await this.#replace(
       "requeue",
       { ...SETTLED, action: "retry", delay, attempt, error },
+      limits,
       (channel) =>
         channel.reject(this.#delivery.deliveryTag, {
-          ...this.#source.limits(undefined),
+          ...limits,
           requeue: true,
           failed: true,
         }),
@@ -493,6 +505,7 @@ export class ReceivedMessage<T> implements Message<T> {
     await this.#replace(
       "requeue",
       what,
+      limits,
       (channel) =>
         channel.reject(this.#delivery.deliveryTag, {
           ...limits,
@@ -509,12 +522,14 @@ export class ReceivedMessage<T> implements Message<T> {
    */
   park(headers: FieldTable, error: Error): Promise<Parked> {
     const { declared } = this.#source;
+    const limits = this.#source.limits(undefined);
     return this.#replace(
       "park",
       { ...SETTLED, action: "park", error },
+      limits,
       (channel) =>
         channel.park(this.#delivery.deliveryTag, {
-          ...this.#source.limits(undefined),
+          ...limits,
           headers,
           declared,
         }),
@@ -524,6 +539,7 @@ export class ReceivedMessage<T> implements Message<T> {
   async #replace<R>(
     action: string,
     what: Settling,
+    call: Call,
     settle: (channel: Channel) => Promise<R>,
   ): Promise<R> {
     const refused = this.#settle(action);
@@ -533,7 +549,7 @@ export class ReceivedMessage<T> implements Message<T> {
       const hook = this.#reading.uses?.hooks?.settle;
       result = hook === undefined
         ? await settle(this.#source.channel)
-        : await this.#through(hook, what, settle);
+        : await this.#through(hook, what, call, settle);
     } catch (error) {
       if (!(error instanceof SettlementError)) {
         this.#settled = false;
@@ -664,12 +680,13 @@ export class ReceivedMessage<T> implements Message<T> {
     return this.#follow(settling);
   }
 
-  #rejectThrough(hook: SettleHook, call: RejectOptions): Promise<void> {
+  #rejectThrough(hook: SettleHook, call: Call & RejectOptions): Promise<void> {
     const action = call.requeue ? "requeue" : "reject";
     const { deliveryTag } = this.#delivery;
     return this.#through(
       hook,
       { ...SETTLED, action },
+      call,
       (channel) => channel.reject(deliveryTag, call),
     );
   }

@@ -27,5 +27,11 @@ export interface Source {
   watchSettled?(callback: () => void): void;
   /** Waits, before its channel closes, until a settlement is on its way by it. */
   hold?(passing: Promise<void>): void;
+  /** Waits for a middleware no longer than a call's limits allow; without it as long as it takes. */
+  wait?<T>(
+    promise: Promise<T>,
+    call: Call,
+    late: () => Error,
+  ): Promise<T>;
   limits(options: OperationOptions | undefined, known?: KnownOptions): Call;
 }

@@ -12,3 +12,17 @@ export function notHandedOver(what: string): TimeoutError {
     { outcome: "unknown" },
   );
 }
+
+/**
+ * Makes the error of a settlement that a middleware keeps.
+ *
+ * @param action The settlement: follows `Cannot `.
+ * @param queue The queue of its message.
+ * @returns The error.
+ */
+export function notPassedOn(action: string, queue: string): TimeoutError {
+  return new TimeoutError(
+    `Cannot ${action} a message of queue "${queue}" in time: the "settle" of a middleware has not ended`,
+    { outcome: "not-sent" },
+  );
+}

@@ -106,7 +106,8 @@ export interface Middleware {
   /**
    * Sees each settlement of a message that was handed over, but of those that count as acked
    * by that, with `autoAck`. `next()` sends it to the broker, and settles when that has
-   * answered. Where it is not called the settlement fails, and the message stays unsettled.
+   * answered. Where it is not called the settlement fails, and the message stays unsettled;
+   * so it is where it is not called in the time that the settlement has.
    * An error that is thrown later undoes nothing: the event `middleware-failed` tells of it.
    */
   settle?(settlement: Settlement, next: () => Promise<void>): Promise<void>;
